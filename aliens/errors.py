@@ -1,0 +1,43 @@
+"""Every error that CV-Aliens raises on purpose; only cli.py and web/ turn them into exit codes.
+
+AliensError                    something the user can mend; the message names the value and the remedy
+├── LibraryError               the library folder: absent, locked, disk full, damaged
+│   └── ModelMismatchError     made by another model than the one at hand
+├── EncoderError               a model that is unknown, not fetched or not usable
+├── SourceError                a folder, tar or CSV that holds no photos or cannot be read
+├── PhotoError                 one photo that cannot be decoded: stored as its failure reason
+└── QueryError                 a search that asks for something impossible
+"""
+
+
+class AliensError(Exception):
+    """Something the user can mend; the message names the bad value and the remedy."""
+
+
+class LibraryError(AliensError):
+    """The library folder is absent, locked, full or damaged."""
+
+
+class ModelMismatchError(LibraryError):
+    """The library was made by another model than the one at hand."""
+
+
+class EncoderError(AliensError):
+    """The model is unknown, cannot be fetched or cannot be used."""
+
+
+class SourceError(AliensError):
+    """A folder, tar or CSV holds no photos or cannot be read."""
+
+
+class PhotoError(AliensError):
+    """One photo cannot be decoded; `kind` groups failures of the same sort."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
+
+
+class QueryError(AliensError):
+    """A search asks for something impossible."""

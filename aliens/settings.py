@@ -1,0 +1,78 @@
+"""Settings that several parts share: the library folder's layout, the default model, the shipped assets.
+
+Precedence everywhere: flag, environment (ALIENS_*), the library's own settings, default.
+"""
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from aliens.errors import AliensError, LibraryError
+
+DEFAULT_LIBRARY = "aliens-library"
+DEFAULT_MODEL = "ViT-B-32/openai"
+
+
+def default_model() -> str:
+    """Return the model that a new library gets: ALIENS_MODEL, or the case study's ViT-B-32/openai."""
+    return os.environ.get("ALIENS_MODEL") or DEFAULT_MODEL
+
+
+def asset(name: str) -> Path:
+    """Return the path of a folder that the repository ships, such as models/starter.
+
+    Raises: AliensError: CV-Aliens runs outside a checkout (it was installed without -e).
+    """
+    path = Path(__file__).resolve().parent.parent / name
+    if not path.is_dir():
+        raise AliensError(
+            f"{name} is not at {path}: it lies in the repository. Clone it and install with `pip install -e .`"
+        )
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryFolder:
+    """Where everything of one library lies on disk."""
+
+    root: Path
+
+    @property
+    def database_file(self) -> Path:
+        """The SQLite file that holds the metadata unless another database was chosen."""
+        return self.root / "library.db"
+
+    @property
+    def config_file(self) -> Path:
+        """The file that names another database than library.db; absent for most libraries."""
+        return self.root / "library.toml"
+
+    @property
+    def lock_file(self) -> Path:
+        """Locked by the one process that may add photos."""
+        return self.root / "library.lock"
+
+    def vectors(self, model_key: str) -> Path:
+        """The folder of a model's vector shards."""
+        return self.root / "vectors" / model_key
+
+    def index(self, model_key: str) -> Path:
+        """The folder of a model's search index."""
+        return self.root / "index" / model_key
+
+    def database_url(self) -> str:
+        """Return the SQLAlchemy URL: ALIENS_DATABASE, library.toml's `database`, or SQLite in the folder.
+
+        Raises: LibraryError: library.toml cannot be read.
+        """
+        if url := os.environ.get("ALIENS_DATABASE"):
+            return url
+        if self.config_file.exists():
+            try:
+                return str(tomllib.loads(self.config_file.read_text(encoding="utf-8"))["database"])
+            except (tomllib.TOMLDecodeError, KeyError) as error:
+                raise LibraryError(
+                    f'{self.config_file} is damaged ({error}): it should hold one line, database = "URL"'
+                ) from error
+        return f"sqlite:///{self.database_file}"

@@ -1,0 +1,134 @@
+"""The tables. SQLite by default, any database that SQLAlchemy knows by its URL; holds no queries."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Enum, ForeignKey, Index, Integer, LargeBinary, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+# SQLite numbers rows by itself only in a column of its type INTEGER; other databases need 64 bits said.
+RowId = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Base(DeclarativeBase):
+    """The base of every table."""
+
+
+class PhotoState(StrEnum):
+    """Every photo is exactly one of these."""
+
+    PENDING = "pending"
+    EMBEDDED = "embedded"
+    FAILED = "failed"
+
+
+class Chain(Base):
+    """A hotel chain; chain -1 of Hotels-50K, "unknown", is no row here but no chain."""
+
+    __tablename__ = "chain"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(Text)
+
+
+class Hotel(Base):
+    """A hotel; its name is absent where a photo names a hotel that the list of hotels does not have."""
+
+    __tablename__ = "hotel"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=False)
+    name: Mapped[str | None] = mapped_column(Text)
+    chain_id: Mapped[int | None] = mapped_column(ForeignKey("chain.id"), index=True)
+    latitude: Mapped[float | None]
+    longitude: Mapped[float | None]
+
+
+class Photo(Base):
+    """A photo file, or a member of a tar file."""
+
+    __tablename__ = "photo"
+    __table_args__ = (Index("ix_photo_place", "path", "member", unique=True),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    path: Mapped[str] = mapped_column(Text)  # absolute
+    member: Mapped[str] = mapped_column(Text, default="")  # name inside the tar at `path`, else ""
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    mtime_ns: Mapped[int | None] = mapped_column(BigInteger)  # of the file, nanoseconds since 1970
+
+    image_id: Mapped[int | None] = mapped_column(BigInteger, index=True)  # Hotels-50K's number
+    hotel_id: Mapped[int | None] = mapped_column(ForeignKey("hotel.id"), index=True)
+    image_source: Mapped[str | None] = mapped_column(String(64))  # traffickcam or travel_website
+    uploaded_at: Mapped[datetime | None]  # Hotels-50K's upload_timestamp, which has no time zone
+
+    width_px: Mapped[int | None]  # upright, as its EXIF orientation says
+    height_px: Mapped[int | None]
+    format: Mapped[str | None] = mapped_column(String(16))
+    grey: Mapped[bool | None]
+    content_sha256: Mapped[bytes | None] = mapped_column(LargeBinary(32), index=True)
+
+    state: Mapped[PhotoState] = mapped_column(
+        Enum(PhotoState, values_callable=lambda states: [s.value for s in states], native_enum=False, length=16),
+        default=PhotoState.PENDING,
+        index=True,
+    )
+    failure_kind: Mapped[str | None] = mapped_column(String(32))
+    failure_reason: Mapped[str | None] = mapped_column(Text)
+
+
+class Model(Base):
+    """A model that vectors were made with."""
+
+    __tablename__ = "model"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), unique=True)  # readable name + 8 hex digits of its hash
+    name: Mapped[str] = mapped_column(Text)  # what `Encoder.load` takes
+    dim: Mapped[int]
+    generation: Mapped[int] = mapped_column(default=0)  # counts the changes to its set of vectors
+
+
+class VectorShard(Base):
+    """A shard file of a model's vectors; `number` is its file name."""
+
+    __tablename__ = "vector_shard"
+    __table_args__ = (Index("ix_vector_shard_number", "model_id", "number", unique=True),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("model.id"))
+    number: Mapped[int]
+    count: Mapped[int]  # rows in the file
+
+
+class Embedding(Base):
+    """Where a photo's vector lies: row `row` of a shard."""
+
+    __tablename__ = "embedding"
+
+    model_id: Mapped[int] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    photo_id: Mapped[int] = mapped_column(ForeignKey("photo.id", ondelete="CASCADE"), primary_key=True)
+    shard_id: Mapped[int] = mapped_column(ForeignKey("vector_shard.id"), index=True)
+    row: Mapped[int]
+
+
+class Scan(Base):
+    """One look at a folder or at a Hotels-50K tree: what it found."""
+
+    __tablename__ = "scan"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    root: Mapped[str] = mapped_column(Text)
+    kind: Mapped[str] = mapped_column(String(16))
+    started_at: Mapped[datetime]  # UTC
+    seconds: Mapped[float]
+    counts: Mapped[dict[str, int]] = mapped_column(JSON)  # found, new, changed, missing, ...
+    problems: Mapped[list[dict[str, Any]]] = mapped_column(JSON)  # rows of a CSV that could not be used
+
+
+class Setting(Base):
+    """A setting of this library."""
+
+    __tablename__ = "setting"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str] = mapped_column(Text)

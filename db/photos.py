@@ -1,0 +1,138 @@
+"""Queries of photos and of the scans that found them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, or_, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from db.models import Chain, Hotel, Photo, PhotoState, Scan
+
+Place = tuple[str, str]  # path, member
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoRecord:
+    """What search shows of a photo."""
+
+    photo_id: int
+    path: str
+    member: str
+    image_id: int | None
+    hotel_id: int | None
+    hotel_name: str | None
+    chain_id: int | None
+    chain_name: str | None
+
+
+def photos_at(session: Session, places: Sequence[Place]) -> dict[Place, Photo]:
+    """Return the photos that are known at the given places."""
+    rows = session.scalars(select(Photo).where(tuple_(Photo.path, Photo.member).in_(places)))
+    return {(photo.path, photo.member): photo for photo in rows}
+
+
+def insert_photos(session: Session, rows: list[dict[str, Any]]) -> None:
+    """Add photos, given as columns of the table; the caller commits."""
+    session.bulk_insert_mappings(Photo.__mapper__, rows)
+
+
+def update_photos(session: Session, rows: list[dict[str, Any]]) -> None:
+    """Change the given columns of photos, each row with its `id`; the caller commits."""
+    # Rows with the same columns travel as one statement.
+    by_columns: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        by_columns.setdefault(tuple(sorted(row)), []).append(row)
+    for group in by_columns.values():
+        session.execute(update(Photo), group)
+
+
+def pending_photos(session: Session, after_id: int = 0, limit: int = PAGE) -> list[Photo]:
+    """Return the next pending photos, in the order of their ids."""
+    statement = select(Photo).where(Photo.state == PhotoState.PENDING, Photo.id > after_id)
+    return list(session.scalars(statement.order_by(Photo.id).limit(limit)))
+
+
+def count_photos(session: Session) -> dict[PhotoState, int]:
+    """Return how many photos are in each state."""
+    rows = session.execute(select(Photo.state, func.count()).group_by(Photo.state)).tuples()
+    return dict.fromkeys(PhotoState, 0) | dict(rows)
+
+
+def photo_ids_under(session: Session, root: str) -> set[int]:
+    """Return the ids of photos in a folder and its subfolders, or in a tar file."""
+    prefix = root.rstrip("/") + "/"
+    inside = or_(Photo.path == root, func.substr(Photo.path, 1, len(prefix)) == prefix)
+    return set(session.scalars(select(Photo.id).where(inside)))
+
+
+def present_photos(session: Session, ids: set[int]) -> Iterator[Photo]:
+    """Yield, of the photos with these ids, those that are not already known to be missing."""
+    for page in pages(sorted(ids)):
+        known_missing = func.coalesce(Photo.failure_kind, "") == "missing"
+        yield from session.scalars(select(Photo).where(Photo.id.in_(page), ~known_missing))
+
+
+def failure_counts(session: Session) -> dict[str, int]:
+    """Return how many photos failed, by kind, most first."""
+    statement = (
+        select(Photo.failure_kind, func.count())
+        .where(Photo.state == PhotoState.FAILED)
+        .group_by(Photo.failure_kind)
+        .order_by(func.count().desc(), Photo.failure_kind)
+    )
+    return {kind or "unknown": count for kind, count in session.execute(statement).tuples()}
+
+
+def failed_photos(session: Session, kind: str | None = None) -> Iterator[Photo]:
+    """Yield the photos that failed, in the order of their ids."""
+    statement = select(Photo).where(Photo.state == PhotoState.FAILED).order_by(Photo.id)
+    if kind is not None:
+        statement = statement.where(Photo.failure_kind == kind)
+    yield from session.scalars(statement.execution_options(yield_per=PAGE))
+
+
+def all_photos(session: Session) -> Iterator[Photo]:
+    """Yield every photo, in the order of their ids, without holding them all."""
+    yield from session.scalars(select(Photo).order_by(Photo.id).execution_options(yield_per=PAGE))
+
+
+def photo_records(session: Session, ids: Sequence[int]) -> dict[int, PhotoRecord]:
+    """Return what search shows of the photos with these ids that are embedded."""
+    records = {}
+    for page in pages(list(ids)):
+        statement = (
+            select(
+                Photo.id,
+                Photo.path,
+                Photo.member,
+                Photo.image_id,
+                Photo.hotel_id,
+                Hotel.name,
+                Hotel.chain_id,
+                Chain.name,
+            )
+            .outerjoin(Hotel, Photo.hotel_id == Hotel.id)
+            .outerjoin(Chain, Hotel.chain_id == Chain.id)
+            .where(Photo.id.in_(page), Photo.state == PhotoState.EMBEDDED)
+        )
+        records.update({row[0]: PhotoRecord(*row) for row in session.execute(statement).tuples()})
+    return records
+
+
+def record_scan(session: Session, columns: Mapping[str, Any]) -> None:
+    """Add the record of one look at a folder; the caller commits."""
+    session.add(Scan(**columns))
+
+
+def latest_scans(session: Session) -> list[Scan]:
+    """Return the last scan of every root, newest first."""
+    newest = select(func.max(Scan.id)).group_by(Scan.root)
+    return list(session.scalars(select(Scan).where(Scan.id.in_(newest)).order_by(Scan.id.desc())))
+
+
+def pages(ids: list[int]) -> Iterator[list[int]]:
+    """Yield the ids in lists that fit into one statement."""
+    for start in range(0, len(ids), PAGE):
+        yield ids[start : start + PAGE]

@@ -1,0 +1,103 @@
+"""Opening the database: the engine, SQLite's settings, migrations. Holds no queries of photos."""
+
+from pathlib import Path
+
+from sqlalchemy import Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from aliens.errors import LibraryError
+from aliens.settings import LibraryFolder
+
+REVISION = "0001"  # the newest migration, known here so that opening a library need not import Alembic
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+def create_database(url: str) -> Engine:
+    """Create the tables, or bring older ones up to date, and return the engine.
+
+    Raises: LibraryError: the URL is wrong or the database cannot be reached.
+    """
+    engine = connect(url)
+    migrate(engine)
+    return engine
+
+
+def open_library(folder: LibraryFolder) -> Engine:
+    """Return the engine of an existing library, migrated when it is older than this program.
+
+    Raises: LibraryError: there is no library, it cannot be reached, or a newer CV-Aliens made it.
+    """
+    url = folder.database_url()
+    if url.startswith("sqlite") and not folder.database_file.exists() and not folder.config_file.exists():
+        raise LibraryError(
+            f"no library at {folder.root}: make one with `aliens init --library {folder.root}`, "
+            "or name yours with --library or ALIENS_LIBRARY"
+        )
+    engine = connect(url)
+    revision = current_revision(engine)
+    if revision is not None and revision > REVISION:
+        raise LibraryError(
+            f"the library at {folder.root} was made by a newer CV-Aliens (its tables are of revision {revision}, "
+            f"known here is {REVISION}): update CV-Aliens"
+        )
+    if revision != REVISION:
+        migrate(engine)
+    return engine
+
+
+def connect(url: str) -> Engine:
+    """Return an engine that has reached its database, with SQLite in WAL mode and foreign keys enforced.
+
+    Raises: LibraryError: the URL is wrong, its driver is not installed, or nothing answers.
+    """
+    try:
+        engine = create_engine(make_url(url))
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", set_up_sqlite)
+        with engine.connect():
+            return engine
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        raise LibraryError(
+            f"{url!r} is no database URL that can be used ({error}): for example sqlite:///library.db, or "
+            "postgresql+psycopg://user@host/name with `pip install -e '.[postgres]'`"
+        ) from error
+    except DBAPIError as error:
+        shown = make_url(url).render_as_string(hide_password=True)
+        raise LibraryError(f"the database {shown} cannot be opened: {error.orig}") from error
+
+
+def set_up_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    """Readers and one writer at once (WAL), foreign keys enforced, up to 30 s of waiting for a lock."""
+    cursor = connection.cursor()
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "busy_timeout = 30000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def current_revision(engine: Engine) -> str | None:
+    """Return the revision of the tables, or None for an empty database."""
+    if not inspect(engine).has_table("alembic_version"):
+        return None
+    with engine.connect() as connection:
+        revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        return revision
+
+
+def migrate(engine: Engine) -> None:
+    """Run the migrations that the database has not seen."""
+    from alembic import command  # takes 0.2 s to import, and few commands need it
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def new_session(engine: Engine) -> Session:
+    """Return a session whose objects stay readable after a commit."""
+    return Session(engine, expire_on_commit=False)

@@ -1,0 +1,174 @@
+"""Queries of models, vector shards and embeddings: which row of which shard is whose vector."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from aliens.errors import LibraryError
+from db.models import Embedding, Model, Photo, PhotoState, VectorShard
+from db.photos import pages
+from db.settings import read_setting, write_setting
+
+CURRENT_MODEL = "model_key"
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """An embedded photo with the same bytes as another one: where its vector lies and what it looks like."""
+
+    shard_number: int
+    row: int
+    width_px: int | None
+    height_px: int | None
+    format: str | None
+    grey: bool | None
+
+
+def use_model(session: Session, key: str, name: str, dim: int) -> Model:
+    """Make a model the library's current one, adding it when it is new; the caller commits."""
+    model = session.scalar(select(Model).where(Model.key == key))
+    if model is None:
+        model = Model(key=key, name=name, dim=dim, generation=0)
+        session.add(model)
+        session.flush()
+    write_setting(session, CURRENT_MODEL, key)
+    return model
+
+
+def current_model(session: Session) -> Model:
+    """Return the library's current model.
+
+    Raises: LibraryError: the library was never set up to its end.
+    """
+    key = read_setting(session, CURRENT_MODEL)
+    model = session.scalar(select(Model).where(Model.key == key)) if key else None
+    if model is None:
+        raise LibraryError("the library has no model: run `aliens init` on it")
+    return model
+
+
+def next_shard_number(session: Session, model: Model) -> int:
+    """Return the number that no shard of the model has had."""
+    last = session.scalar(select(func.max(VectorShard.number)).where(VectorShard.model_id == model.id))
+    return (last or 0) + 1
+
+
+def shard_counts(session: Session, model: Model) -> dict[int, int]:
+    """Return {number: rows} of the model's shards."""
+    statement = select(VectorShard.number, VectorShard.count).where(VectorShard.model_id == model.id)
+    return dict(session.execute(statement.order_by(VectorShard.number)).tuples())
+
+
+def record_shard(session: Session, model: Model, number: int, photo_ids: Sequence[int]) -> None:
+    """Record a shard whose rows are the vectors of these photos, in this order; the caller commits."""
+    shard = VectorShard(model_id=model.id, number=number, count=len(photo_ids))
+    session.add(shard)
+    session.flush()
+    forget_embeddings(session, model, photo_ids)
+    rows = [
+        {"model_id": model.id, "photo_id": photo_id, "shard_id": shard.id, "row": row}
+        for row, photo_id in enumerate(photo_ids)
+    ]
+    session.execute(insert(Embedding), rows)
+    mark_changed(session, model)
+
+
+def forget_embeddings(session: Session, model: Model, photo_ids: Sequence[int]) -> None:
+    """Remove the records of these photos' vectors; the caller commits."""
+    for page in pages(list(photo_ids)):
+        session.execute(delete(Embedding).where(Embedding.model_id == model.id, Embedding.photo_id.in_(page)))
+
+
+def forget_shard(session: Session, model: Model, number: int) -> int:
+    """Remove the records of a shard that is lost and make its photos pending; return how many photos."""
+    shard = session.scalar(select(VectorShard).where(VectorShard.model_id == model.id, VectorShard.number == number))
+    if shard is None:
+        return 0
+    owners = select(Photo.id).join(Embedding, Embedding.photo_id == Photo.id)
+    embedded = owners.where(Embedding.shard_id == shard.id, Photo.state == PhotoState.EMBEDDED)
+    count = make_pending(session, model, session.scalars(embedded).all())
+    session.execute(delete(Embedding).where(Embedding.shard_id == shard.id))
+    session.delete(shard)
+    mark_changed(session, model)
+    return count
+
+
+def make_pending(session: Session, model: Model, photo_ids: Sequence[int]) -> int:
+    """Have photos embedded anew; the caller commits. Return how many."""
+    for page in pages(list(photo_ids)):
+        statement = update(Photo).where(Photo.id.in_(page)).values(state=PhotoState.PENDING)
+        session.execute(statement, execution_options={"synchronize_session": False})
+    if photo_ids:
+        mark_changed(session, model)
+    return len(photo_ids)
+
+
+def mark_changed(session: Session, model: Model) -> None:
+    """Count a change to the set of vectors that can be found, so that older indexes are known as such."""
+    statement = update(Model).where(Model.id == model.id).values(generation=Model.generation + 1)
+    session.execute(statement, execution_options={"synchronize_session": False})
+
+
+def generation(session: Session, model: Model) -> int:
+    """Return how many changes the model's set of vectors has seen."""
+    return session.scalars(select(Model.generation).where(Model.id == model.id)).one()
+
+
+def count_embedded(session: Session, model: Model) -> int:
+    """Return how many photos can be found."""
+    statement = (
+        select(func.count())
+        .select_from(Embedding)
+        .join(Photo, Photo.id == Embedding.photo_id)
+        .where(Embedding.model_id == model.id, Photo.state == PhotoState.EMBEDDED)
+    )
+    return session.scalar(statement) or 0
+
+
+def embedded_places(session: Session, model: Model) -> Iterator[tuple[int, list[int]]]:
+    """Yield (shard number, rows) of every photo that can be found, shard after shard."""
+    statement = (
+        select(VectorShard.number, Embedding.row)
+        .join(VectorShard, VectorShard.id == Embedding.shard_id)
+        .join(Photo, Photo.id == Embedding.photo_id)
+        .where(Embedding.model_id == model.id, Photo.state == PhotoState.EMBEDDED)
+        .order_by(VectorShard.number, Embedding.row)
+        .execution_options(yield_per=10_000)
+    )
+    for number, rows in groupby(session.execute(statement).tuples(), key=itemgetter(0)):
+        yield number, [row for _, row in rows]
+
+
+def place_of(session: Session, model: Model, photo_id: int) -> tuple[int, int] | None:
+    """Return (shard number, row) of a photo's vector, or None where it has none."""
+    statement = (
+        select(VectorShard.number, Embedding.row)
+        .join(VectorShard, VectorShard.id == Embedding.shard_id)
+        .where(Embedding.model_id == model.id, Embedding.photo_id == photo_id)
+    )
+    row = session.execute(statement).tuples().first()
+    return (row[0], row[1]) if row else None
+
+
+def twins(session: Session, model: Model, hashes: Sequence[bytes]) -> dict[bytes, Twin]:
+    """Return {content hash: an embedded photo that has it} for the hashes that are known."""
+    statement = (
+        select(
+            Photo.content_sha256,
+            VectorShard.number,
+            Embedding.row,
+            Photo.width_px,
+            Photo.height_px,
+            Photo.format,
+            Photo.grey,
+        )
+        .join(Embedding, Embedding.photo_id == Photo.id)
+        .join(VectorShard, VectorShard.id == Embedding.shard_id)
+        .where(Embedding.model_id == model.id, Photo.content_sha256.in_(hashes))
+        .order_by(Photo.id.desc())  # the first photo with these bytes wins
+    )
+    return {row[0]: Twin(*row[1:]) for row in session.execute(statement).tuples() if row[0] is not None}

@@ -1,0 +1,1 @@
+"""Photos and texts become unit vectors, stored and searched: arrays and files only, no SQL."""

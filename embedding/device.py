@@ -1,0 +1,66 @@
+"""The device and the precision that an encoder computes with. Loads no model."""
+
+import ctypes
+import os
+import sys
+from typing import Any
+
+import torch
+
+from aliens.errors import EncoderError
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def choose_device(device: str) -> str:
+    """Return cpu, cuda or mps; auto takes the fastest one that torch sees.
+
+    Raises: EncoderError: the named device is unknown or absent.
+    """
+    present = ["cpu"]
+    if torch.backends.mps.is_available():
+        present.insert(0, "mps")
+    if torch.cuda.is_available():
+        present.insert(0, "cuda")
+    if device == "auto":
+        return present[0]
+    if device not in present:
+        raise EncoderError(f"no device {device!r} here: torch {torch.__version__} sees {', '.join(present)}")
+    return device
+
+
+def choose_precision(precision: str, device: str) -> str:
+    """Return float32 or bfloat16; auto takes bfloat16 where the device computes it natively.
+
+    Raises: EncoderError: the precision is unknown.
+    """
+    if precision == "auto":
+        native = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bfloat16" if native or (device == "cpu" and cpu_has_bfloat16()) else "float32"
+    if precision not in PRECISIONS:
+        raise EncoderError(f"no precision {precision!r}: choose one of auto, {', '.join(PRECISIONS)}")
+    return precision
+
+
+def cpu_has_bfloat16() -> bool:
+    """Tell whether the processor multiplies bfloat16 natively (AVX512-BF16 or AMX)."""
+    flags: dict[str, Any] = getattr(
+        torch.cpu, "get_capabilities", dict
+    )()  # not in every torch 2.x: float32 is always right
+    return bool(flags.get("avx512_bf16") or flags.get("amx_bf16") or flags.get("amx_tile"))
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep freed memory instead of returning each large tensor to the kernel.
+
+    Activations are mapped, cleared page by page and unmapped for every layer otherwise: on a 2-core machine
+    that halved the starter model's speed. See mallopt(3); a no-op elsewhere.
+    """
+    if sys.platform != "linux" or "MALLOC_MMAP_MAX_" in os.environ:
+        return
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except AttributeError:  # not glibc
+        return
+    mallopt(-4, 0)  # M_MMAP_MAX: no allocation gets a mapping of its own
+    mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD in bytes: the heap's end is not given back

@@ -1,0 +1,193 @@
+"""The encoder: photos and texts become unit vectors by any model that open_clip knows. Stores nothing."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import open_clip
+import torch
+from numpy.typing import NDArray
+
+from aliens.errors import EncoderError, ModelMismatchError
+from embedding.decode import Preprocessing
+from embedding.device import PRECISIONS, choose_device, choose_precision, keep_freed_memory
+from embedding.fingerprint import model_key
+from embedding.weights import absolute, load_model
+
+TEXT_CACHE_SIZE = 4096
+BATCH_PHOTOS = {"cpu": 16, "cuda": 256, "mps": 64}
+
+Vectors = NDArray[np.float32]
+
+
+class Encoder:
+    """A CLIP model of open_clip, on one device, at one precision.
+
+    Photos go through the image tower at the chosen precision; texts stay float32, which costs nothing
+    noticeable for a query and keeps its vector exact.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: Any,
+        tokenizer: Any,
+        *,
+        device: str,
+        precision: str,
+        quick_gelu: bool,
+    ) -> None:
+        self.name = name
+        self.device = torch.device(device)
+        self.precision = precision
+        self.preprocessing = preprocessing_of(model)
+        self.key = model_key(name, model, self.preprocessing, quick_gelu)
+        self.batch_photos = BATCH_PHOTOS[self.device.type]
+        self._tokenizer = tokenizer
+        self._model = model.eval().to(self.device)
+        model.visual.to(PRECISIONS[precision]).to(memory_format=torch.channels_last)
+        scale = torch.tensor(self.preprocessing.std) * 255
+        shift = torch.tensor(self.preprocessing.mean) * 255
+        self._scale = scale.view(1, 3, 1, 1).to(self.device)
+        self._shift = shift.view(1, 3, 1, 1).to(self.device)
+        self._text_vectors: OrderedDict[str, Vectors] = OrderedDict()
+        self.dim = self._encode_uncached([""]).shape[1]
+
+    @classmethod
+    def load(cls, name: str, *, device: str = "auto", precision: str = "auto", key: str | None = None) -> Self:
+        """Load a model by name and choose its device and precision.
+
+        Args:
+            name: `ViT-B-32/openai`, any other `architecture/weights` of open_clip, `starter`,
+                `local-dir:/path` or `hf-hub:org/name`.
+            device: auto, cpu, cuda or mps.
+            precision: auto, float32 or bfloat16. Auto is bfloat16 on CUDA devices and on processors with
+                AVX512-BF16 or AMX, else float32.
+            key: the model key that is expected, where a library has vectors of it.
+
+        Raises:
+            EncoderError: the model is unknown or its weights cannot be had; the device is absent.
+            ModelMismatchError: the model is not the one of that key.
+        """
+        device = choose_device(device)
+        precision = choose_precision(precision, device)
+        if device == "cpu":
+            keep_freed_memory()
+        model, tokenizer, quick_gelu = load_model(name)
+        encoder = cls(absolute(name), model, tokenizer, device=device, precision=precision, quick_gelu=quick_gelu)
+        if key is not None and encoder.key != key:
+            raise ModelMismatchError(
+                f"the library was made by {key}, but {name!r} is now {encoder.key}: its weights or its preprocessing "
+                "changed. Put the old ones back, or make a new library with `aliens init`"
+            )
+        return encoder
+
+    def __str__(self) -> str:
+        where = f"{self.device.type} ({torch.get_num_threads()} threads)" if self.device.type == "cpu" else self.device
+        return f"{self.key}: {self.dim} dimensions, {self.preprocessing.size_px} px, {where}, {self.precision}"
+
+    @torch.inference_mode()
+    def encode_images(self, pixels: NDArray[np.uint8]) -> Vectors:
+        """Return unit vectors, shape (n, d) float32, of squares of pixels, uint8 (n, s, s, 3).
+
+        Raises: EncoderError: the squares are not of the model's size, or a vector has zero norm.
+        """
+        s = self.preprocessing.size_px
+        if pixels.shape[1:] != (s, s, 3):
+            raise EncoderError(f"{self.key} takes photos of shape ({s}, {s}, 3), not {pixels.shape[1:]}")
+        batch = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)  # (n, 3, s, s), channels last
+        batch = ((batch.float() - self._shift) / self._scale).to(PRECISIONS[self.precision])
+        return unit(self._model.encode_image(batch).float().cpu().numpy())
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Return unit vectors, shape (n, d) float32; the last few thousand texts are remembered.
+
+        Raises: EncoderError: a vector has zero norm.
+        """
+        fresh = [text for text in dict.fromkeys(texts) if text not in self._text_vectors]
+        known = {text: self._text_vectors[text] for text in texts if text in self._text_vectors}
+        if fresh:
+            known.update(zip(fresh, unit(self._encode_uncached(fresh)), strict=True))
+        for text in known:
+            self._text_vectors[text] = known[text]
+            self._text_vectors.move_to_end(text)
+        while len(self._text_vectors) > TEXT_CACHE_SIZE:
+            self._text_vectors.popitem(last=False)
+        return np.stack([known[text] for text in texts])
+
+    def encode_prompts(self, text: str, templates: Sequence[str]) -> Vectors:
+        """Return one unit vector, shape (d,) float32: the mean over `templates`, each with {} for the text.
+
+        Source: Radford et al. 2021, section 3.1.4 (prompt ensembling in embedding space).
+        """
+        return unit(self.encode_texts([template.format(text) for template in templates]).mean(axis=0))
+
+    @torch.inference_mode()
+    def _encode_uncached(self, texts: Sequence[str]) -> Vectors:
+        tokens = self._tokenizer(list(texts)).to(self.device)
+        tower = causal_text_tower(self._model)
+        features = self._model.encode_text(tokens) if tower is None else encode_trimmed(tower, tokens)
+        vectors: Vectors = features.float().cpu().numpy()
+        return vectors
+
+
+def unit(vectors: Vectors) -> Vectors:
+    """Return the vectors divided by their L2 norm, along the last axis.
+
+    Raises: EncoderError: a norm is zero or not finite.
+    """
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    if not (np.isfinite(norms).all() and norms.all()):
+        raise EncoderError("the model gave a vector of norm zero or not finite: its weights may be damaged")
+    normalised: Vectors = vectors / norms
+    return normalised
+
+
+def causal_text_tower(model: Any) -> Any:
+    """Return the module that holds the text transformer where a text may be cut, else None.
+
+    Tokens behind the end-of-text token cannot reach it through a causal mask, so they need not be computed.
+    """
+    tower = getattr(model, "text", model)
+    pool = getattr(tower, "pool_type", getattr(tower, "text_pool_type", None))
+    plain = getattr(tower, "cls_emb", None) is None and not getattr(tower, "use_pad_mask", False)
+    causal = getattr(tower, "attn_mask", None) is not None
+    return tower if pool == "argmax" and plain and causal else None
+
+
+def encode_trimmed(tower: Any, tokens: torch.Tensor) -> torch.Tensor:
+    """Encode texts, int64 (n, context), cut behind the last end-of-text token of the batch; (n, d).
+
+    Source: open_clip.model.CLIP.encode_text, which computes the whole context of 77 tokens.
+    """
+    ends = tokens.argmax(dim=-1)  # the end-of-text token has the highest id
+    length = int(ends.max()) + 1
+    x = tower.token_embedding(tokens[:, :length]) + tower.positional_embedding[:length]  # (n, length, width)
+    x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
+    x = tower.ln_final(x)[torch.arange(len(x)), ends]  # (n, width)
+    projection = tower.text_projection
+    if projection is not None:
+        x = projection(x) if isinstance(projection, torch.nn.Module) else x @ projection
+    features: torch.Tensor = x
+    return features
+
+
+def preprocessing_of(model: Any) -> Preprocessing:
+    """Return how the model wants its photos.
+
+    Raises: EncoderError: it wants something other than squares, or an interpolation that is not known here.
+    """
+    config = open_clip.get_model_preprocess_cfg(model)
+    size = config["size"]
+    height, width = size if isinstance(size, tuple | list) else (size, size)
+    if height != width:
+        raise EncoderError(f"the model wants photos of {width} x {height} px; only square ones are supported")
+    return Preprocessing(
+        size_px=int(width),
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        interpolation="bilinear" if config.get("interpolation") == "bilinear" else "bicubic",
+        resize_mode=config.get("resize_mode") or "shortest",
+        fill_color=int(config.get("fill_color") or 0),
+    )

@@ -1,0 +1,152 @@
+"""Adding photos, start to end: scan a source, embed what is pending, build the index. One process at a time."""
+
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from filelock import FileLock, Timeout
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from aliens.errors import LibraryError
+from aliens.settings import LibraryFolder
+from db.models import Model, PhotoState
+from db.photos import count_photos
+from db.session import create_database, new_session, open_library
+from db.vectors import current_model, embedded_places, generation, use_model
+from embedding.decode import MAX_PIXELS
+from embedding.index import FaissIndex, Manifest, read_manifest
+from embedding.store import VectorStore
+from indexer.run import ImageEncoder, Run, RunReport
+from indexer.scan import ScanReport, scan
+from indexer.source import Source
+
+
+class NamedEncoder(ImageEncoder, Protocol):
+    """What a new library needs of an encoder: its identity besides its vectors."""
+
+    name: str
+    key: str
+    dim: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddReport:
+    """What adding photos did."""
+
+    scan: ScanReport
+    run: RunReport
+    index: Manifest | None  # None when the index was up to date
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddHooks:
+    """What the caller is told meanwhile."""
+
+    scanning: Callable[[int], None] = lambda found: None
+    embedding: Callable[[RunReport], None] = lambda report: None
+    indexing: Callable[[], None] = lambda: None
+
+
+def create_library(folder: LibraryFolder, encoder: NamedEncoder, database_url: str | None = None) -> None:
+    """Create a library for a model's vectors, in SQLite or at another database's URL.
+
+    Raises: LibraryError: there is one already, or the database cannot be used.
+    """
+    if folder.config_file.exists() or folder.database_file.exists():
+        raise LibraryError(f"{folder.root} is a library already: add photos to it, or name another folder")
+    with disk_errors(folder):
+        folder.root.mkdir(parents=True, exist_ok=True)
+        engine = create_database(database_url or folder.database_url())
+        if database_url:
+            folder.config_file.write_text(f'database = "{database_url}"\n', encoding="utf-8")
+        with new_session(engine) as session:
+            use_model(session, encoder.key, encoder.name, encoder.dim)
+            session.commit()
+        engine.dispose()
+
+
+def add_photos(
+    folder: LibraryFolder,
+    source: Source,
+    load_encoder: Callable[[Model], ImageEncoder],
+    *,
+    hooks: AddHooks | None = None,
+    retry_failed: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> AddReport:
+    """Scan a source, embed every pending photo of the library, and bring the index up to date.
+
+    The encoder is loaded only when there is a photo to embed. Whatever stops this, the same call goes on where it
+    stopped.
+
+    Raises: LibraryError: another process adds photos to this library, or the disk is full.
+    """
+    hooks = hooks or AddHooks()
+    engine = open_library(folder)
+    with writing(folder), disk_errors(folder), new_session(engine) as session:
+        model = current_model(session)
+        scanned = scan(session, source, retry_failed=retry_failed, progress=hooks.scanning)
+        store = VectorStore(folder.vectors(model.key), model.dim)
+        run = RunReport()
+        if count_photos(session)[PhotoState.PENDING]:
+            run = Run(engine, model, store, load_encoder(model), max_pixels).embed(hooks.embedding)
+        manifest = update_index(session, folder, model, store, hooks.indexing)
+    engine.dispose()
+    return AddReport(scanned, run, manifest)
+
+
+def update_index(
+    session: Session, folder: LibraryFolder, model: Model, store: VectorStore, starting: Callable[[], None]
+) -> Manifest | None:
+    """Build the index from the shards unless it is up to date; return its manifest if it was built."""
+    now = generation(session, model)
+    manifest = read_manifest(folder.index(model.key))
+    if manifest is not None and manifest.generation == now:
+        return None
+    starting()
+    index = FaissIndex.build(model.dim, store.gather(embedded_places(session, model)))
+    return index.save(folder.index(model.key), model_key=model.key, generation=now)
+
+
+@contextmanager
+def writing(folder: LibraryFolder) -> Iterator[None]:
+    """Hold the library's lock: one process at a time changes it.
+
+    Raises: LibraryError: another process holds it.
+    """
+    try:
+        with FileLock(folder.lock_file, timeout=0):
+            yield
+    except Timeout as error:
+        raise LibraryError(
+            f"another process is adding photos to {folder.root}: wait for it to end (searching meanwhile is fine)"
+        ) from error
+
+
+@contextmanager
+def disk_errors(folder: LibraryFolder) -> Iterator[None]:
+    """Turn the system's and the database's words for a disk that is full or cannot be written into one error."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise LibraryError(full(folder.root)) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise LibraryError(f"{error.filename or folder.root} cannot be written ({error.strerror})") from error
+        raise
+    except OperationalError as error:
+        if "disk is full" in str(error):
+            raise LibraryError(full(folder.root)) from error
+        raise LibraryError(f"the library's database failed: {error.orig}") from error
+
+
+def full(root: Path) -> str:
+    """Return the message for a full disk."""
+    return (
+        f"the disk that holds {root} is full: free some space and run the same command again; "
+        "what was embedded so far is kept"
+    )

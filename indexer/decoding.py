@@ -1,0 +1,81 @@
+"""Reading and decoding photos in threads, in order, a bounded number ahead. Embeds and records nothing."""
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from aliens.errors import PhotoError
+from aliens.files import PhotoFile
+from db.models import Photo
+from embedding.decode import MAX_PIXELS, DecodedPhoto, Preprocessing, decode
+from indexer.source import MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A photo's bytes, read: their SHA-256 and size; `decoded` is None where the vector is known already."""
+
+    sha256: bytes
+    size_bytes: int
+    decoded: DecodedPhoto | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a photo could not be read or decoded."""
+
+    kind: str
+    reason: str
+
+
+Outcome = Content | Failure
+
+
+def read_photo(
+    file: PhotoFile,
+    preprocessing: Preprocessing,
+    is_known: Callable[[bytes], bool],
+    max_pixels: int = MAX_PIXELS,
+) -> Outcome:
+    """Read, hash and decode one photo; anything wrong with it becomes a Failure."""
+    try:
+        data = file.read()
+    except FileNotFoundError:
+        return Failure(MISSING, "the file vanished before it was read")
+    except OSError as error:
+        return Failure("unreadable", str(error.strerror or error))
+    sha256 = hashlib.sha256(data).digest()
+    if is_known(sha256):
+        return Content(sha256, len(data), None)
+    try:
+        return Content(sha256, len(data), decode(data, preprocessing, max_pixels))
+    except PhotoError as error:
+        return Failure(error.kind, error.reason)
+
+
+def decode_ahead(
+    photos: Iterable[Photo], read: Callable[[PhotoFile], Outcome], *, threads: int, ahead: int
+) -> Generator[tuple[Photo, Outcome]]:
+    """Yield every photo with its outcome, in the order given.
+
+    Args:
+        photos: what to read; taken one by one, in the caller's thread.
+        read: run in `threads` threads.
+        threads: how many photos are read at once.
+        ahead: how many photos may be read before they are asked for; bounds the memory.
+    """
+    waiting: deque[tuple[Photo, Future[Outcome]]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+    try:
+        for photo in photos:
+            waiting.append((photo, pool.submit(read, PhotoFile(photo.path, photo.member))))
+            if len(waiting) > ahead:
+                done, future = waiting.popleft()
+                yield done, future.result()
+        while waiting:
+            done, future = waiting.popleft()
+            yield done, future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,123 @@
+"""Photos in a folder and its subfolders, or in an uncompressed tar file. Decodes nothing."""
+
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from aliens.errors import SourceError
+from aliens.files import tar_members
+from indexer.source import FoundPhoto, Problem, Source, found_file, storable
+
+JPEG_SUFFIXES = (".jfif", ".jpe", ".jpeg", ".jpg", ".mpo")
+OTHER_SUFFIXES = (
+    ".avif",
+    ".bmp",
+    ".gif",
+    ".jp2",
+    ".pbm",
+    ".pgm",
+    ".png",
+    ".pnm",
+    ".ppm",
+    ".tga",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
+PHOTO_SUFFIXES = frozenset((*JPEG_SUFFIXES, *NETPBM_SUFFIXES, *OTHER_SUFFIXES))
+
+
+class FolderSource(Source):
+    """Every photo under a folder, sorted by path; hidden files and the library itself are left out.
+
+    Links to files are followed, links to folders are not, so that no loop can be walked.
+    """
+
+    kind = "folder"
+
+    def __init__(self, root: Path, library: Path) -> None:
+        super().__init__(root)
+        self._library = os.path.abspath(library)
+        if not os.path.isdir(self.root):
+            raise SourceError(f"no folder {self.root}: name a folder of photos, a photo or a .tar file")
+
+    def photos(self) -> Iterator[FoundPhoto]:
+        """Yield the photos in the order of their paths."""
+        yield from self._walk(self.root)
+
+    def _walk(self, folder: str) -> Iterator[FoundPhoto]:
+        try:
+            with os.scandir(folder) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError as error:
+            self.leftovers.problems.append(Problem(storable(folder), str(error.strerror or error)))
+            return
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if entry.path != self._library:
+                    yield from self._walk(entry.path)
+            elif is_photo(entry.name):
+                yield found_file(entry.path)
+            elif entry.name.lower().endswith(".tar"):
+                yield from self._tar(entry.path)
+            else:
+                self.leftovers.other_files += 1
+
+    def _tar(self, path: str) -> Iterator[FoundPhoto]:
+        try:
+            yield from TarSource(Path(path)).photos()
+        except SourceError as error:
+            self.leftovers.problems.append(Problem(storable(path), str(error)))
+
+
+class TarSource(Source):
+    """Every photo in an uncompressed tar file, such as a WebDataset shard, in the order of the file."""
+
+    kind = "tar"
+
+    def photos(self) -> Iterator[FoundPhoto]:
+        """Yield the photos.
+
+        Raises: SourceError: the file is no tar, or is compressed.
+        """
+        try:
+            mtime_ns = os.stat(self.root).st_mtime_ns
+            members = tar_members(self.root, mtime_ns)
+        except (OSError, tarfile.TarError) as error:
+            raise SourceError(f"{self.root} cannot be read as an uncompressed tar file ({error})") from error
+        for member, (_, size_bytes) in members.items():
+            if is_photo(member) and not Path(member).name.startswith("."):
+                yield FoundPhoto(self.root, storable(member), size_bytes, mtime_ns)
+            else:
+                self.leftovers.other_files += 1
+
+
+class FileSource(Source):
+    """One photo, named by its path."""
+
+    kind = "file"
+    whole = False
+
+    def photos(self) -> Iterator[FoundPhoto]:
+        """Yield the photo, whatever its name ends in."""
+        yield found_file(self.root)
+
+
+def is_photo(name: str) -> bool:
+    """Tell by its ending whether a file is a photo."""
+    return os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES
+
+
+def source_at(path: Path, library: Path) -> FolderSource | TarSource | FileSource:
+    """Return the source for a path: a folder, a .tar file or a photo.
+
+    Raises: SourceError: there is nothing at the path.
+    """
+    if path.is_dir():
+        return FolderSource(path, library)
+    if not path.exists():
+        raise SourceError(f"nothing is at {path}: name a folder of photos, a photo or a .tar file")
+    return TarSource(path) if path.suffix.lower() == ".tar" else FileSource(path)

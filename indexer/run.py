@@ -1,0 +1,247 @@
+"""The indexing run: pending photos are decoded, embedded and recorded, batch after batch. Finds no photos itself."""
+
+import os
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from aliens.files import PhotoFile
+from db.models import Model, Photo, PhotoState
+from db.photos import count_photos, pending_photos, update_photos
+from db.session import new_session
+from db.vectors import Twin, count_embedded, next_shard_number, record_shard, shard_counts, twins
+from embedding.decode import Facts, Preprocessing
+from embedding.store import VectorStore
+from indexer.decoding import Content, Failure, Outcome, decode_ahead, read_photo
+from indexer.interrupt import stop_on_interrupt
+
+COMMIT_PHOTOS = 256  # recorded together: a kill loses at most about so many photos' work
+MOST_ENTRIES = 4 * COMMIT_PHOTOS  # recorded at the latest, when known photos come between new ones
+DECODE_THREADS = max(2, min(8, os.cpu_count() or 2))
+
+
+class ImageEncoder(Protocol):
+    """What the run needs of an encoder."""
+
+    preprocessing: Preprocessing
+    batch_photos: int
+
+    def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return unit vectors (n, d) of squares (n, s, s, 3)."""
+        ...
+
+
+@dataclass(slots=True)
+class RunReport:
+    """What a run did, in photos; `encoded` were new to the model, `reused` had bytes that it had seen."""
+
+    total: int = 0
+    encoded: int = 0
+    reused: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    interrupted: bool = False
+    strays: int = 0
+
+    @property
+    def done(self) -> int:
+        """How many photos are no longer pending."""
+        return self.encoded + self.reused + self.failed
+
+
+@dataclass(slots=True)
+class Entry:
+    """A photo of the batch in hand; `vector` is a row of the batch's new vectors, or a vector that was known."""
+
+    columns: dict[str, Any]
+    vector: int | NDArray[np.float16]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Photos that are read but not yet recorded.
+
+    New vectors come in groups of exactly the encoder's batch size (the last one of a run apart), cut from the
+    pending photos in the order of their ids. A resumed run cuts the same groups, so it gives the same bits.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    waiting: list[NDArray[np.uint8]] = field(default_factory=list)
+    vectors: list[NDArray[np.float32]] = field(default_factory=list)
+    rows: dict[bytes, int] = field(default_factory=dict)  # content hash -> row of the new vectors
+    seen: list[Facts] = field(default_factory=list)  # what each row's photo looks like
+
+
+class Run:
+    """One run over all pending photos of a library."""
+
+    def __init__(
+        self, engine: Engine, model: Model, store: VectorStore, encoder: ImageEncoder, max_pixels: int
+    ) -> None:
+        self._engine = engine
+        self._model = model
+        self._store = store
+        self._encoder = encoder
+        self._max_pixels = max_pixels
+        self._batch = Batch()
+        self._committed: set[int] = set()  # prefixes of the content hashes that this run has recorded
+        self.report = RunReport()
+
+    def embed(self, progress: Callable[[RunReport], None]) -> RunReport:
+        """Embed every pending photo; Ctrl-C ends the run after the group in hand, which is kept.
+
+        Raises: OSError, sqlalchemy.exc.OperationalError: the disk is full; all that was committed is kept.
+        """
+        start = time.monotonic()
+        with new_session(self._engine) as session, stop_on_interrupt() as stop:
+            self.report.strays = self._store.remove_strays(set(shard_counts(session, self._model)))
+            self.report.total = count_photos(session)[PhotoState.PENDING]
+            outcomes = self._outcomes(session)
+            try:
+                for photo, outcome in outcomes:
+                    self._add(session, photo, outcome)
+                    self._advance(session, progress)
+                    if stop.is_set() and not self._batch.waiting:
+                        self.report.interrupted = True
+                        break
+                self._encode()
+                self._commit(session)
+            finally:
+                outcomes.close()
+                self.report.seconds = time.monotonic() - start
+            progress(self.report)
+        return self.report
+
+    def _outcomes(self, session: Session) -> Generator[tuple[Photo, Outcome]]:
+        any_embedded = count_embedded(session, self._model) > 0
+        read = partial(self._read, is_known=self._is_known if any_embedded else never)
+        ahead = max(64, 2 * self._encoder.batch_photos)
+        return decode_ahead(all_pending(session), read, threads=DECODE_THREADS, ahead=ahead)
+
+    def _read(self, file: PhotoFile, is_known: Callable[[bytes], bool]) -> Outcome:
+        return read_photo(file, self._encoder.preprocessing, is_known, self._max_pixels)
+
+    def _is_known(self, sha256: bytes) -> bool:
+        """Tell, from a decoding thread, whether the model has a vector for these bytes."""
+        with new_session(self._engine) as session:
+            return bool(twins(session, self._model, [sha256]))
+
+    def _add(self, session: Session, photo: Photo, outcome: Outcome) -> None:
+        """Sort one outcome into the batch: failed, known bytes, or new bytes."""
+        batch, report = self._batch, self.report
+        if isinstance(outcome, Content):
+            if outcome.sha256 in batch.rows:
+                report.reused += 1
+                row = batch.rows[outcome.sha256]
+                batch.entries.append(Entry(facts(photo, outcome, batch.seen[row]), row))
+                return
+            twin = self._twin(session, outcome)
+            if twin is not None:
+                report.reused += 1
+                ((_, vectors),) = self._store.gather([(twin.shard_number, [twin.row])])
+                batch.entries.append(Entry(facts(photo, outcome, twin), vectors[0]))
+                return
+            if outcome.decoded is None:  # the photo with these bytes was embedded anew with others meanwhile
+                outcome = self._read(PhotoFile(photo.path, photo.member), never)
+        if isinstance(outcome, Failure):
+            report.failed += 1
+            batch.failures.append(
+                {
+                    "id": photo.id,
+                    "state": PhotoState.FAILED,
+                    "failure_kind": outcome.kind,
+                    "failure_reason": outcome.reason,
+                }
+            )
+        elif outcome.decoded is not None:
+            report.encoded += 1
+            row = batch.rows[outcome.sha256] = len(batch.rows)
+            batch.seen.append(outcome.decoded.facts)
+            batch.waiting.append(outcome.decoded.pixels)
+            batch.entries.append(Entry(facts(photo, outcome, outcome.decoded.facts), row))
+
+    def _twin(self, session: Session, content: Content) -> Twin | None:
+        """Return an embedded photo with the same bytes; asks the database only where there may be one."""
+        if content.decoded is not None and prefix(content.sha256) not in self._committed:
+            return None
+        return twins(session, self._model, [content.sha256]).get(content.sha256)
+
+    def _advance(self, session: Session, progress: Callable[[RunReport], None]) -> None:
+        """Encode a full group, record a full batch."""
+        batch = self._batch
+        if len(batch.waiting) == self._encoder.batch_photos or len(batch.entries) >= MOST_ENTRIES:
+            self._encode()
+            progress(self.report)
+        if len(batch.entries) >= COMMIT_PHOTOS and not batch.waiting:
+            self._commit(session)
+        elif len(batch.failures) >= COMMIT_PHOTOS:
+            self._commit_failures(session)
+            progress(self.report)
+
+    def _encode(self) -> None:
+        if self._batch.waiting:
+            self._batch.vectors.append(self._encoder.encode_images(np.stack(self._batch.waiting)))
+            self._batch.waiting.clear()
+
+    def _commit(self, session: Session) -> None:
+        """Write the batch as one shard, then record it and its photos in one transaction."""
+        batch = self._batch
+        if batch.entries:
+            fresh = np.concatenate(batch.vectors).astype(np.float16) if batch.vectors else np.empty((0, 0), np.float16)
+            vectors = np.stack([fresh[e.vector] if isinstance(e.vector, int) else e.vector for e in batch.entries])
+            ids = [entry.columns["id"] for entry in batch.entries]
+            number = next_shard_number(session, self._model)
+            self._store.write(number, np.array(ids, dtype=np.int64), vectors)
+            record_shard(session, self._model, number, ids)
+            update_photos(session, [entry.columns for entry in batch.entries])
+            self._committed.update(prefix(sha256) for sha256 in batch.rows)
+        self._commit_failures(session)
+        self._batch = Batch()
+
+    def _commit_failures(self, session: Session) -> None:
+        update_photos(session, self._batch.failures)
+        session.commit()
+        self._batch.failures = []
+
+
+def never(sha256: bytes) -> bool:
+    """Know no bytes."""
+    return False
+
+
+def prefix(sha256: bytes) -> int:
+    """Return the first 8 bytes of a hash: enough to ask the database rarely in vain, at a third of the memory."""
+    return int.from_bytes(sha256[:8])
+
+
+def facts(photo: Photo, content: Content, seen: Facts | Twin) -> dict[str, Any]:
+    """Return the columns of a photo that is about to be recorded as embedded."""
+    return {
+        "id": photo.id,
+        "state": PhotoState.EMBEDDED,
+        "failure_kind": None,
+        "failure_reason": None,
+        "size_bytes": content.size_bytes,
+        "content_sha256": content.sha256,
+        "width_px": seen.width_px,
+        "height_px": seen.height_px,
+        "format": seen.format,
+        "grey": seen.grey,
+    }
+
+
+def all_pending(session: Session) -> Iterator[Photo]:
+    """Yield the pending photos in the order of their ids, page by page."""
+    last_id = 0
+    while page := pending_photos(session, last_id):
+        yield from page
+        last_id = page[-1].id
+        session.expunge_all()

@@ -1,0 +1,184 @@
+"""Scanning: what a source holds is compared with what the library knows. Decodes and embeds nothing."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from aliens.errors import SourceError
+from db.hotels import merge_chains, merge_hotels
+from db.models import Photo, PhotoState
+from db.photos import (
+    insert_photos,
+    photo_ids_under,
+    photos_at,
+    present_photos,
+    record_scan,
+    update_photos,
+)
+from db.vectors import current_model, mark_changed
+from indexer.source import MISSING, FoundPhoto, Problem, Source
+
+CHUNK = 1000
+STORED_PROBLEMS = 1000  # of one scan; their full number is in its counts
+FACTS = ("size_bytes", "mtime_ns")
+HOTEL_FACTS = ("image_id", "hotel_id", "image_source", "uploaded_at")
+
+
+@dataclass(slots=True)
+class ScanReport:
+    """What a scan found, in photos; `problems` counts rows and folders that could not be used."""
+
+    found: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    missing: int = 0
+    vanished: int = 0
+    other_files: int = 0
+    problems: int = 0
+
+
+def scan(
+    session: Session,
+    source: Source,
+    *,
+    retry_failed: bool = False,
+    progress: Callable[[int], None] = lambda found: None,
+) -> ScanReport:
+    """Add new photos as pending, make changed ones pending again, mark missing ones; record the scan.
+
+    A photo counts as changed when its size or its time of change differs. An unchanged source costs no write but
+    the record of the scan. What vanished from a folder keeps its vector, so that it costs nothing when it is back.
+
+    Args:
+        session: committed after every 1,000 photos.
+        source: where to look.
+        retry_failed: make photos that failed before pending again.
+        progress: called with the number of photos found so far.
+
+    Raises: SourceError: the source holds no photos, or cannot be read.
+    """
+    started_at, start = datetime.now(UTC).replace(tzinfo=None), time.monotonic()
+    report = ScanReport()
+    known_before = photo_ids_under(session, source.root) if source.whole else set()
+    seen: set[int] = set()
+    hotels_known = False
+    for chunk in chunks(source.photos(), CHUNK):
+        if not hotels_known:  # only once there is a photo: a source without photos changes nothing
+            merge_chains(session, source.chains)
+            merge_hotels(session, source.hotels.values())
+            hotels_known = True
+        seen |= scan_chunk(session, source, chunk, report, retry_failed=retry_failed)
+        session.commit()
+        progress(report.found)
+    if not report.found:
+        raise SourceError(
+            f"no photos under {source.root} ({len(source.leftovers.problems)} problems, "
+            f"{source.leftovers.other_files} other files): nothing was changed"
+        )
+    mark_vanished(session, source, known_before - seen, report)
+    report.other_files = source.leftovers.other_files
+    report.problems = len(source.leftovers.problems)
+    record_scan(
+        session,
+        {
+            "root": source.root,
+            "kind": source.kind,
+            "started_at": started_at,
+            "seconds": round(time.monotonic() - start, 3),
+            "counts": asdict(report),
+            "problems": [asdict(problem) for problem in source.leftovers.problems[:STORED_PROBLEMS]],
+        },
+    )
+    session.commit()
+    return report
+
+
+def scan_chunk(
+    session: Session, source: Source, chunk: list[FoundPhoto], report: ScanReport, *, retry_failed: bool
+) -> set[int]:
+    """Compare one chunk with the library; return the ids of the photos that were known."""
+    add_unlisted_hotels(session, source, chunk)
+    known = photos_at(session, [(found.path, found.member) for found in chunk])
+    inserts, updates, hidden = [], [], False
+    for found in chunk:
+        report.found += 1
+        report.missing += found.failure_kind == MISSING
+        photo = known.get((found.path, found.member))
+        if photo is None:
+            report.new += 1
+            inserts.append(columns_of(found, FACTS + HOTEL_FACTS) | state_of(found))
+            continue
+        changes = changed_columns(photo, found, retry_failed=retry_failed)
+        report.changed += "state" in changes
+        report.unchanged += "state" not in changes
+        if changes:
+            hidden |= photo.state is PhotoState.EMBEDDED and "state" in changes
+            updates.append({"id": photo.id} | changes)
+    insert_photos(session, inserts)
+    update_photos(session, updates)
+    if hidden:
+        mark_changed(session, current_model(session))
+    return {photo.id for photo in known.values()}
+
+
+def changed_columns(photo: Photo, found: FoundPhoto, *, retry_failed: bool) -> dict[str, Any]:
+    """Return the columns in which a known photo differs from what was found."""
+    changes = {}
+    if found.hotel_id is not None:  # a plain folder says nothing of hotels, so it takes nothing away
+        changes = {name: getattr(found, name) for name in HOTEL_FACTS if getattr(found, name) != getattr(photo, name)}
+    if found.failure_kind is not None:
+        if (photo.failure_kind, photo.failure_reason) == (found.failure_kind, found.failure_reason):
+            return changes
+        return changes | state_of(found)
+    facts_differ = any(getattr(found, name) != getattr(photo, name) for name in FACTS)
+    is_back = photo.failure_kind in (MISSING, "unreadable", "name")
+    if facts_differ or is_back or (retry_failed and photo.state is PhotoState.FAILED):
+        return changes | {name: getattr(found, name) for name in FACTS} | state_of(found)
+    return changes
+
+
+def columns_of(found: FoundPhoto, names: Iterable[str]) -> dict[str, Any]:
+    """Return a photo's place and the named columns."""
+    return {"path": found.path, "member": found.member} | {name: getattr(found, name) for name in names}
+
+
+def state_of(found: FoundPhoto) -> dict[str, Any]:
+    """Return the columns of a found photo's state."""
+    state = PhotoState.PENDING if found.failure_kind is None else PhotoState.FAILED
+    return {"state": state, "failure_kind": found.failure_kind, "failure_reason": found.failure_reason}
+
+
+def add_unlisted_hotels(session: Session, source: Source, chunk: list[FoundPhoto]) -> None:
+    """Add hotels that photos name but the source's list does not have, without a name."""
+    named = {found.hotel_id for found in chunk if found.hotel_id is not None}
+    empty = {"name": None, "chain_id": None, "latitude": None, "longitude": None}
+    unlisted = {hotel_id: {"id": hotel_id} | empty for hotel_id in sorted(named - source.hotels.keys())}
+    if unlisted:
+        merge_hotels(session, unlisted.values())
+        source.hotels |= unlisted
+
+
+def mark_vanished(session: Session, source: Source, gone: set[int], report: ScanReport) -> None:
+    """Mark photos that the library knows under the root but that were not found there again."""
+    reason = "the file is no longer there"
+    updates = [
+        {"id": photo.id, "state": PhotoState.FAILED, "failure_kind": MISSING, "failure_reason": reason}
+        for photo in present_photos(session, gone)
+    ]
+    if updates:
+        update_photos(session, updates)
+        mark_changed(session, current_model(session))
+        report.vanished = len(updates)
+        source.leftovers.problems.append(Problem(source.root, f"{len(updates)} photos are no longer there"))
+
+
+def chunks(photos: Iterator[FoundPhoto], size: int) -> Iterator[list[FoundPhoto]]:
+    """Yield lists of at most `size` photos."""
+    while chunk := list(islice(photos, size)):
+        yield chunk

@@ -1,0 +1,86 @@
+"""What every source of photos gives: photos that were found, and what could not be used. Reads nothing itself."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPhoto:
+    """A photo that a source names; `size_bytes` is None where there is no such file."""
+
+    path: str
+    member: str = ""
+    size_bytes: int | None = None
+    mtime_ns: int | None = None
+    image_id: int | None = None
+    hotel_id: int | None = None
+    image_source: str | None = None
+    uploaded_at: datetime | None = None
+    failure_kind: str | None = None
+    failure_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something in a source that could not be used; `where` is a file, or a file and its line."""
+
+    where: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Leftovers:
+    """What a source met besides photos; complete once its photos have been read."""
+
+    problems: list[Problem] = field(default_factory=list)
+    other_files: int = 0
+
+
+class Source(ABC):
+    """A folder, a tar file, a photo or a Hotels-50K tree.
+
+    `chains` is {id: name} and `hotels` {id: columns of the hotel table}: empty for most sources.
+    """
+
+    kind: str
+    whole = True  # whether it names every photo below its root, so that others there have vanished
+
+    def __init__(self, root: Path) -> None:
+        self.root = os.path.abspath(root)
+        self.leftovers = Leftovers()
+        self.chains: dict[int, str] = {}
+        self.hotels: dict[int, dict[str, Any]] = {}
+
+    @abstractmethod
+    def photos(self) -> Iterator[FoundPhoto]:
+        """Yield every photo in a stable order.
+
+        Raises: SourceError: the source cannot be read at all.
+        """
+
+
+def found_file(path: str, **columns: Any) -> FoundPhoto:
+    """Return the photo at a path: with size and time of change, or as missing or unreadable."""
+    text = storable(path)
+    if text != path:
+        reason = "the file's name is not valid UTF-8: rename it"
+        return FoundPhoto(text, **columns, failure_kind="name", failure_reason=reason)
+    try:
+        stat = os.stat(path)
+    except FileNotFoundError:
+        return FoundPhoto(path, **columns, failure_kind=MISSING, failure_reason="there is no such file")
+    except OSError as error:
+        return FoundPhoto(path, **columns, failure_kind="unreadable", failure_reason=str(error.strerror or error))
+    return FoundPhoto(path, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns, **columns)
+
+
+def storable(name: str) -> str:
+    """Return the name itself where it is valid text, else with its bytes escaped, so that it can be stored."""
+    return os.fsencode(name).decode("utf-8", errors="backslashreplace")

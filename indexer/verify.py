@@ -1,0 +1,143 @@
+"""Verification: files, rows, shards and index must tell the same story. Mends only when asked to."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from aliens.errors import LibraryError
+from aliens.settings import LibraryFolder
+from db.integrity import database_problems, embedded_without_vector, vectors_of_shard
+from db.models import Model, PhotoState
+from db.photos import all_photos
+from db.session import new_session, open_library
+from db.vectors import count_embedded, current_model, forget_shard, generation, make_pending, shard_counts
+from embedding.index import checksum_problem, read_manifest
+from embedding.store import VectorStore
+from indexer.add import update_index, writing
+
+NORM_TOLERANCE = 2e-3  # float16 keeps 11 bits, so the norm of a stored unit vector is off by less than 0.1%
+
+
+@dataclass(frozen=True, slots=True)
+class Discrepancy:
+    """Two parts of the library that disagree, and what to do."""
+
+    part: str  # database, shard, index or photo
+    what: str
+    remedy: str
+
+
+REPAIR = "aliens verify --repair"
+
+
+def verify(folder: LibraryFolder, progress: Callable[[int], None] = lambda photos: None) -> list[Discrepancy]:
+    """Return everything that does not agree; an empty list means that the library is sound.
+
+    Every shard is read whole, every photo's file is looked at (size and existence, not its bytes).
+    """
+    engine = open_library(folder)
+    with new_session(engine) as session:
+        model = current_model(session)
+        store = VectorStore(folder.vectors(model.key), model.dim)
+        found = [
+            Discrepancy("database", text, "restore library.db from a backup") for text in database_problems(session)
+        ]
+        found += photo_discrepancies(session, progress)
+        found += [
+            Discrepancy("photo", f"photo {photo_id} is marked embedded but has no vector", REPAIR)
+            for photo_id in embedded_without_vector(session, model)
+        ]
+        found += shard_discrepancies(session, model, store)
+        found += index_discrepancies(session, folder, model)
+    engine.dispose()
+    return found
+
+
+def repair(folder: LibraryFolder) -> int:
+    """Forget damaged shards, remove strays and rebuild the index; return how many photos are pending because of it."""
+    engine: Engine = open_library(folder)
+    pending = 0
+    with writing(folder), new_session(engine) as session:
+        model = current_model(session)
+        store = VectorStore(folder.vectors(model.key), model.dim)
+        for number, problem in damaged_shards(session, model, store).items():
+            if problem:
+                pending += forget_shard(session, model, number)
+        pending += make_pending(session, model, embedded_without_vector(session, model))
+        session.commit()
+        store.remove_strays(set(shard_counts(session, model)))
+        if index_discrepancies(session, folder, model):
+            (folder.index(model.key) / "manifest.json").unlink(missing_ok=True)
+        update_index(session, folder, model, store, lambda: None)
+    engine.dispose()
+    return pending
+
+
+def photo_discrepancies(session: Session, progress: Callable[[int], None]) -> Iterator[Discrepancy]:
+    """Compare every photo's row with its file."""
+    for count, photo in enumerate(all_photos(session), start=1):
+        if count % 1000 == 0:
+            progress(count)
+        if photo.state is PhotoState.FAILED and not (photo.failure_kind and photo.failure_reason):
+            yield Discrepancy("photo", f"photo {photo.id} failed without a reason", "aliens add --retry-failed")
+        if photo.state is PhotoState.EMBEDDED:
+            try:
+                size_bytes = os.stat(photo.path).st_size
+            except OSError as error:
+                yield Discrepancy(
+                    "photo", f"{photo.path}: {error.strerror}", f"aliens add {os.path.dirname(photo.path)}"
+                )
+                continue
+            if not photo.member and size_bytes != photo.size_bytes:
+                what = f"{photo.path} has {size_bytes} bytes now, {photo.size_bytes} bytes when it was embedded"
+                yield Discrepancy("photo", what, f"aliens add {os.path.dirname(photo.path)}")
+
+
+def shard_discrepancies(session: Session, model: Model, store: VectorStore) -> Iterator[Discrepancy]:
+    """Compare every shard with its rows in the database, and look for files that no row knows."""
+    for number, problem in damaged_shards(session, model, store).items():
+        if problem:
+            yield Discrepancy("shard", f"shard {number}: {problem}", REPAIR)
+    for path in store.strays(set(shard_counts(session, model))):
+        yield Discrepancy("shard", f"{path} belongs to no shard (left by a process that was killed)", REPAIR)
+
+
+def damaged_shards(session: Session, model: Model, store: VectorStore) -> dict[int, str | None]:
+    """Return, for every recorded shard, what is wrong with it, or None."""
+    return {
+        number: shard_problem(session, model, store, number, count)
+        for number, count in shard_counts(session, model).items()
+    }
+
+
+def shard_problem(session: Session, model: Model, store: VectorStore, number: int, count: int) -> str | None:
+    """Return what is wrong with one shard, or None."""
+    try:
+        ids, vectors = store.read(number)
+    except LibraryError as error:
+        return str(error)
+    if len(ids) != count:
+        return f"holds {len(ids)} vectors, {count} are recorded"
+    for row, photo_id in vectors_of_shard(session, model, number):
+        if row >= count or ids[row] != photo_id:
+            return f"row {row} is not the vector of photo {photo_id}, as recorded"
+    norms = np.linalg.norm(vectors.astype(np.float32), axis=1)
+    wrong = int((~(np.abs(norms - 1) < NORM_TOLERANCE)).sum())
+    return f"{wrong} of its vectors are not of unit length" if wrong else None
+
+
+def index_discrepancies(session: Session, folder: LibraryFolder, model: Model) -> list[Discrepancy]:
+    """Compare the index with the database and with its own checksum."""
+    where = folder.index(model.key)
+    manifest, embedded = read_manifest(where), count_embedded(session, model)
+    if manifest is None:
+        return [Discrepancy("index", f"there is none for {embedded} embedded photos", REPAIR)] if embedded else []
+    if manifest.generation != generation(session, model) or manifest.count != embedded:
+        what = f"holds {manifest.count} photos and is out of date: {embedded} are embedded"
+        return [Discrepancy("index", what, REPAIR)]
+    problem = checksum_problem(where)
+    return [Discrepancy("index", problem, REPAIR)] if problem else []
