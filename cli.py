@@ -1,0 +1,328 @@
+"""The `aliens` command: parse, call one function, print. Heavy imports stay inside the commands that need them."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aliens import __version__, console
+from aliens.errors import AliensError, QueryError
+from aliens.settings import DEFAULT_LIBRARY, LibraryFolder, asset, default_model
+
+if TYPE_CHECKING:
+    from db.models import Model
+    from embedding.encoder import Encoder
+    from indexer.add import AddHooks, AddReport
+    from indexer.source import Source
+    from search.library import Hit, Library
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Search, tag and restyle your photos by describing them.",
+)
+
+LibraryOption = Annotated[
+    Path, typer.Option("--library", "-l", envvar="ALIENS_LIBRARY", help="The library's folder.", show_default=True)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
+DeviceOption = Annotated[
+    str, typer.Option("--device", envvar="ALIENS_DEVICE", help="auto, cpu, cuda or mps.", show_default=True)
+]
+PrecisionOption = Annotated[
+    str, typer.Option("--precision", envvar="ALIENS_PRECISION", help="auto, float32 or bfloat16.", show_default=True)
+]
+LIBRARY = Path(DEFAULT_LIBRARY)
+DEMO_QUERIES = ("bathtub with a view", "swimming pool", "two beds")
+
+
+def version(asked: bool) -> None:
+    """Print the version and stop."""
+    if asked:
+        typer.echo(f"aliens {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Search, tag and restyle your photos by describing them."""
+
+
+@app.command()
+def init(
+    library: LibraryOption = LIBRARY,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ALIENS_MODEL",
+            help="ARCHITECTURE/WEIGHTS of open_clip (default: ViT-B-32/openai), starter, local-dir:FOLDER "
+            "or hf-hub:ORG/NAME.",
+        ),
+    ] = None,
+    database: Annotated[
+        str | None, typer.Option(help="SQLAlchemy URL of another database than SQLite in the library's folder.")
+    ] = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+) -> None:
+    """Make a new, empty library for one model."""
+    from indexer.add import create_library
+
+    encoder = load_encoder(model or default_model(), device, precision)
+    create_library(LibraryFolder(library), encoder, database)
+    typer.echo(f"{library} is ready: add photos with `aliens add FOLDER --library {library}`")
+
+
+@app.command()
+def add(
+    path: Annotated[Path | None, typer.Argument(help="A folder of photos, a photo, or an uncompressed .tar.")] = None,
+    hotels50k: Annotated[
+        Path | None, typer.Option("--hotels50k", help="A Hotels-50K tree: dataset/*.csv and images/train.")
+    ] = None,
+    library: LibraryOption = LIBRARY,
+    retry_failed: Annotated[bool, typer.Option(help="Try photos again that failed before.")] = False,
+    max_megapixels: Annotated[float, typer.Option(help="Larger photos fail as 'too large'.")] = 100,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+) -> None:
+    """Find photos, embed those that are new or changed, and bring the index up to date.
+
+    May be stopped at any time; the same command goes on where it stopped.
+    """
+    from indexer.add import add_photos
+    from indexer.folder import source_at
+    from indexer.hotels50k import Hotels50kSource
+
+    if (path is None) == (hotels50k is None):
+        raise typer.BadParameter("give either a PATH or --hotels50k ROOT")
+    source: Source = Hotels50kSource(hotels50k) if hotels50k else source_at(path or Path(), library)
+    with progress_hooks() as hooks:
+        report = add_photos(
+            LibraryFolder(library),
+            source,
+            lambda model: load_encoder(model.name, device, precision, key=model.key),
+            hooks=hooks,
+            retry_failed=retry_failed,
+            max_pixels=int(max_megapixels * 1e6),
+        )
+    print_add_report(report)
+    if report.run.interrupted:
+        raise typer.Exit(130)
+
+
+@app.command()
+def search(
+    text: Annotated[str | None, typer.Argument(help="What to look for, in words.")] = None,
+    k: Annotated[int, typer.Option("-k", help="How many photos.")] = 10,
+    image: Annotated[Path | None, typer.Option(help="Look for photos like this file.")] = None,
+    like: Annotated[int | None, typer.Option(metavar="PHOTO_ID", help="Look for photos like this one.")] = None,
+    json: JsonOption = False,
+    sheet: Annotated[Path | None, typer.Option(metavar="OUT.jpg", help="Also write a contact sheet.")] = None,
+    library: LibraryOption = LIBRARY,
+    device: DeviceOption = "auto",
+) -> None:
+    """Find the photos nearest to a text, a photo, or both: exact, best first."""
+    with open_for_search(library, device) as opened:
+        hits = opened.search(text, k=k, image=image, like=like)
+    print_hits(hits, json=json)
+    if sheet is not None:
+        from search.sheet import write_sheet
+
+        asked = [text, image and f"like {image.name}", like is not None and f"like photo {like}"]
+        write_sheet(hits, " + ".join(str(part) for part in asked if part), sheet)
+        console.note(f"contact sheet: {sheet}")
+
+
+@app.command()
+def info(library: LibraryOption = LIBRARY, json: JsonOption = False) -> None:
+    """Show what the library holds: photos by state, model, sizes."""
+    from indexer.inventory import take_inventory
+
+    inventory = take_inventory(LibraryFolder(library))
+    if json:
+        console.print_json(inventory.as_json())
+    else:
+        console.print_rows(("", ""), inventory.as_rows())
+
+
+@app.command()
+def failures(
+    library: LibraryOption = LIBRARY,
+    kind: Annotated[str | None, typer.Option(help="Only this kind, such as truncated or missing.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """List the photos that could not be embedded, and the rows and folders that could not be read."""
+    from indexer.inventory import list_failures
+
+    rows = []
+    for failure in list_failures(LibraryFolder(library), kind):
+        if json:
+            console.print_json(asdict(failure))
+        else:
+            rows.append((failure.kind, failure.where, failure.reason))
+    if rows:
+        console.print_rows(("kind", "where", "reason"), rows)
+    elif not json:
+        console.note("no failures")
+
+
+@app.command()
+def verify(
+    library: LibraryOption = LIBRARY,
+    repair: Annotated[bool, typer.Option(help="Mend what can be mended first.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Check that files, database, vectors and index agree; exit 1 with a list where they do not."""
+    from indexer import verify as verification
+
+    folder = LibraryFolder(library)
+    if repair and (pending := verification.repair(folder)):
+        console.note(f"{pending} photos must be embedded anew: run `aliens add` on their folder")
+    with console.progress_bar("verifying", "photos") as update:
+        found = verification.verify(folder, lambda photos: update(photos, None, ""))
+    for discrepancy in found:
+        if json:
+            console.print_json(asdict(discrepancy))
+    if not json and found:
+        console.print_rows(("part", "what", "remedy"), [(d.part, d.what, d.remedy) for d in found])
+    if found:
+        console.note(f"{len(found)} discrepancies")
+        raise typer.Exit(1)
+    console.note("files, database, vectors and index agree")
+
+
+@app.command()
+def demo(
+    library: Annotated[Path, typer.Option("--library", "-l", help="The demo's own library.")] = Path("aliens-demo"),
+) -> None:
+    """Run the main job on the sample hotels with the embedded model: add, search, contact sheets."""
+    from indexer.add import add_photos, create_library
+    from indexer.hotels50k import Hotels50kSource
+    from search.sheet import write_sheet
+
+    folder = LibraryFolder(library)
+    if not folder.database_file.exists():
+        create_library(folder, load_encoder("starter"))
+    with progress_hooks() as hooks:
+        source = Hotels50kSource(asset("samples"))
+        report = add_photos(folder, source, lambda model: load_encoder(model.name, key=model.key), hooks=hooks)
+    print_add_report(report)
+    with open_for_search(library) as opened:
+        for query in DEMO_QUERIES:
+            sheet = library / f"{query.replace(' ', '-')}.jpg"
+            console.note(f"\n$ aliens search {query!r} -k 5 --library {library}")
+            hits = opened.search(query, k=10)
+            print_hits(hits[:5])
+            write_sheet(hits, query, sheet)
+            console.note(f"contact sheet: {sheet}")
+
+
+def load_encoder(name: str, device: str = "auto", precision: str = "auto", key: str | None = None) -> "Encoder":
+    """Load an encoder and announce what it runs on."""
+    console.note(f"loading {name} ...")
+    from embedding.encoder import Encoder
+
+    encoder = Encoder.load(name, device=device, precision=precision, key=key)
+    console.note(str(encoder))
+    return encoder
+
+
+def open_for_search(library: Path, device: str = "auto") -> "Library":
+    """Open a library; its model is loaded, without a word, at the first query that needs it."""
+    from search.library import open_library
+
+    def load(model: "Model") -> "Encoder":
+        from embedding.encoder import Encoder
+
+        return Encoder.load(model.name, device=device, precision="float32", key=model.key)
+
+    return open_library(library, load_encoder=load)
+
+
+@contextmanager
+def progress_hooks() -> Iterator["AddHooks"]:
+    """Yield hooks that show the progress of adding photos on stderr."""
+    from indexer.add import AddHooks
+
+    with (
+        console.progress_bar("scanning", "photos") as scanning,
+        console.progress_bar("embedding", "photos") as embedding,
+    ):
+        yield AddHooks(
+            scanning=lambda found: scanning(found, None, ""),
+            embedding=lambda run: embedding(run.done, run.total, f"{run.failed} failed" if run.failed else ""),
+            indexing=lambda: console.note("building the index ..."),
+        )
+
+
+def print_add_report(report: "AddReport") -> None:
+    """Say what adding photos did; the counts go to stdout, advice to stderr."""
+    scan, run = report.scan, report.run
+    typer.echo(
+        f"found {scan.found} photos: {scan.new} new, {scan.changed} changed, {scan.unchanged} unchanged, "
+        f"{scan.missing + scan.vanished} missing; {scan.other_files} other files"
+    )
+    if run.total:
+        rate = f" ({run.encoded / run.seconds:.1f} photos/s)" if run.encoded else ""
+        typer.echo(
+            f"embedded {run.encoded} photos in {run.seconds:.1f} s{rate}, "
+            f"{run.reused} more had known bytes, {run.failed} failed"
+        )
+    if run.strays:
+        console.note(f"removed {run.strays} files that an earlier run, killed, had left half done")
+    if run.interrupted:
+        console.note(f"stopped: {run.total - run.done} photos are pending; the same command goes on from here")
+    if report.index is not None:
+        typer.echo(
+            f"index: {report.index.count} photos, {report.index.kind}, {console.megabytes(report.index.size_bytes)}"
+        )
+    if run.failed or scan.missing or scan.problems:
+        console.note("`aliens failures` lists what could not be used, with reasons")
+
+
+def print_hits(hits: "list[Hit]", json: bool = False) -> None:
+    """Print hits as a table, as tab-separated lines or as JSON."""
+    if json:
+        for hit in hits:
+            console.print_json(asdict(hit) | {"score": round(hit.score, 6)})
+    elif sys.stdout.isatty():
+        rows = [(f"{h.score:.3f}", h.photo_id, h.hotel_name or h.hotel_id, h.chain_name, shown(h)) for h in hits]
+        console.print_rows(("score", "photo", "hotel", "chain", "path"), rows)
+    else:
+        console.print_rows(("score", "path"), [(f"{hit.score:.6f}", hit.file) for hit in hits])
+
+
+def shown(hit: "Hit") -> str:
+    """Return a hit's path, relative to the working folder where it lies below."""
+    path = str(hit.file)
+    below = os.path.relpath(path)
+    return path if below.startswith("..") else below
+
+
+def main() -> None:
+    """Run the command; errors that the user can mend become one line and exit code 1, or 2 for a bad query."""
+    try:
+        app()
+    except AliensError as error:
+        console.note(f"aliens: {error}")
+        sys.exit(2 if isinstance(error, QueryError) else 1)
+    except KeyboardInterrupt:
+        console.note("aliens: stopped")
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of a pipe, such as head, has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

@@ -56,7 +56,7 @@ def pending_photos(session: Session, after_id: int = 0, limit: int = PAGE) -> li
 
 def count_photos(session: Session) -> dict[PhotoState, int]:
     """Return how many photos are in each state."""
-    rows = session.execute(select(Photo.state, func.count()).group_by(Photo.state)).tuples()
+    rows = session.execute(select(Photo.state, func.count()).group_by(Photo.state)).tuples().all()
     return dict.fromkeys(PhotoState, 0) | dict(rows)
 
 

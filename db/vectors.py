@@ -60,7 +60,7 @@ def next_shard_number(session: Session, model: Model) -> int:
 def shard_counts(session: Session, model: Model) -> dict[int, int]:
     """Return {number: rows} of the model's shards."""
     statement = select(VectorShard.number, VectorShard.count).where(VectorShard.model_id == model.id)
-    return dict(session.execute(statement.order_by(VectorShard.number)).tuples())
+    return dict(session.execute(statement.order_by(VectorShard.number)).tuples().all())
 
 
 def record_shard(session: Session, model: Model, number: int, photo_ids: Sequence[int]) -> None:

@@ -1,8 +1,9 @@
 """A photo's bytes become the square of pixels that an encoder takes. Reads no files and normalises nothing."""
 
 import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from aliens.errors import PhotoError
 Image.MAX_IMAGE_PIXELS = None
 MAX_PIXELS = 100_000_000
 
+DRAFT_MARGIN = 1.25  # a JPEG may be decoded smaller while it stays this many times larger than what is wanted
+GREY_SPREAD = 10  # R, G and B of a grey photo differ by no more than JPEG's rounding, out of 255
 EXIF_ORIENTATION = 0x0112  # Exif 2.32, table 4: the tag, and below what makes each orientation upright
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -24,10 +27,9 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-DRAFT_MARGIN = 1.25  # a JPEG may be decoded smaller while it stays this many times larger than the square
-GREY_SPREAD = 10  # R, G and B of a grey photo differ by no more than JPEG's rounding, out of 255
-
 PILLOW_INTERPOLATION = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,38 +63,35 @@ class DecodedPhoto:
 
 
 def decode(data: bytes, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS) -> DecodedPhoto:
-    """Decode any image that Pillow reads: first frame, upright by its EXIF orientation, RGB.
+    """Decode any image that Pillow reads for an encoder: first frame, upright, RGB, resized and cropped.
 
     Raises: PhotoError: the bytes are empty, no image, truncated, or hold more than `max_pixels` pixels.
     """
-    try:
-        with open_image(data, max_pixels) as image:
-            width, height = image.size
-            shrink_jpeg(image, preprocessing)
-            rgb = to_rgb(image)
-            # Asked after the pixels are there: Pillow turns a TIFF upright itself and then drops the tag.
-            orientation = image.getexif().get(EXIF_ORIENTATION, 1)
-            if orientation in UPRIGHT:
-                rgb = rgb.transpose(UPRIGHT[orientation])
-            pixels = square(rgb, preprocessing)
-            facts = Facts(
-                width_px=height if orientation >= 5 else width,
-                height_px=width if orientation >= 5 else height,
-                format=str(image.format),
-                grey=is_grey(pixels),
-            )
-            return DecodedPhoto(pixels=pixels, facts=facts)
-    except PhotoError:
-        raise
-    except MemoryError as error:
-        raise PhotoError("too large", "the photo does not fit into memory") from error
-    # Pillow's decoders raise nearly every built-in exception on damaged files; one photo must not end a run.
-    except Exception as error:
-        kind = "truncated" if "truncated" in str(error).lower() else "damaged"
-        raise PhotoError(kind, f"{type(error).__name__}: {error}") from error
+    with damage_as_photo_error(), open_image(data, max_pixels) as image:
+        width, height = image.size
+        rgb, turned = upright_rgb(image, lambda size: resized(size, preprocessing))
+        pixels = square(rgb, preprocessing)
+        facts = Facts(
+            width_px=height if turned else width,
+            height_px=width if turned else height,
+            format=str(image.format),
+            grey=is_grey(pixels),
+        )
+    return DecodedPhoto(pixels=pixels, facts=facts)
 
 
-def open_image(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode_to_fit(data: bytes, box: Size, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode any image that Pillow reads for people: upright, RGB, whole, no larger than `box` in pixels.
+
+    Raises: PhotoError: as `decode`.
+    """
+    with damage_as_photo_error(), open_image(data, max_pixels) as image:
+        rgb, _ = upright_rgb(image, lambda size: fitted(size, max(box)))
+        rgb.thumbnail(box, Image.Resampling.LANCZOS)
+        return rgb
+
+
+def open_image(data: bytes, max_pixels: int) -> Image.Image:
     """Open an image without decoding its pixels.
 
     Raises: PhotoError: the bytes are empty, no image, or hold more than `max_pixels` pixels.
@@ -112,13 +111,36 @@ def open_image(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     return image
 
 
-def shrink_jpeg(image: Image.Image, preprocessing: Preprocessing) -> None:
-    """Have a large JPEG decoded at 1/2, 1/4 or 1/8 of its size, which costs a fraction (libjpeg's scaling)."""
-    if image.format != "JPEG" or preprocessing.resize_mode == "squash":
-        return
-    side = max(image.size) if preprocessing.resize_mode == "longest" else min(image.size)
-    scale = preprocessing.size_px * DRAFT_MARGIN / side
-    image.draft(image.mode, (round(image.width * scale), round(image.height * scale)))
+@contextmanager
+def damage_as_photo_error() -> Iterator[None]:
+    """Turn whatever a decoder raises on a damaged file into a PhotoError."""
+    try:
+        yield
+    except PhotoError:
+        raise
+    except MemoryError as error:
+        raise PhotoError("too large", "the photo does not fit into memory") from error
+    # Pillow's decoders raise nearly every built-in exception on damaged files; one photo must not end a run.
+    except Exception as error:
+        kind = "truncated" if "truncated" in str(error).lower() else "damaged"
+        raise PhotoError(kind, f"{type(error).__name__}: {error}") from error
+
+
+def upright_rgb(image: Image.Image, wanted: Callable[[Size], Size]) -> tuple[Image.Image, bool]:
+    """Decode the pixels to upright RGB; the second value tells whether width and height changed places.
+
+    A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size while that is well over what is wanted of it, which
+    costs a fraction (libjpeg's scaling).
+    """
+    if image.format == "JPEG":
+        width, height = wanted(image.size)
+        image.draft(image.mode, (round(width * DRAFT_MARGIN), round(height * DRAFT_MARGIN)))
+    rgb = to_rgb(image)
+    # Asked after the pixels are there: Pillow turns a TIFF upright itself and then drops the tag.
+    orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+    if orientation in UPRIGHT:
+        return rgb.transpose(UPRIGHT[orientation]), orientation >= 5
+    return rgb, False
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -133,7 +155,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
+    return image.convert("RGB")  # a copy even of RGB, since `image` is closed
 
 
 def square(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
@@ -144,25 +166,37 @@ def square(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8
     """
     s = preprocessing.size_px
     resample = PILLOW_INTERPOLATION[preprocessing.interpolation]
-    width, height = image.size
-    if preprocessing.resize_mode == "squash":
-        return np.asarray(image.resize((s, s), resample))
+    full_width, full_height = resized(image.size, preprocessing)
     if preprocessing.resize_mode == "longest":
-        scale = s / max(width, height)
-        resized = image.resize((max(1, round(width * scale)), max(1, round(height * scale))), resample)
-        fill = (preprocessing.fill_color,) * 3
-        canvas = Image.new("RGB", (s, s), fill)
-        canvas.paste(resized, ((s - resized.width) // 2, (s - resized.height) // 2))
+        canvas = Image.new("RGB", (s, s), (preprocessing.fill_color,) * 3)
+        whole = image.resize((full_width, full_height), resample)
+        canvas.paste(whole, (round((s - full_width) / 2), round((s - full_height) / 2)))
         return np.asarray(canvas)
-    short = min(width, height)
-    full_width, full_height = int(s * width / short), int(s * height / short)
     left, top = round((full_width - s) / 2), round((full_height - s) / 2)
-    x_scale, y_scale = width / full_width, height / full_height
+    x_scale, y_scale = image.width / full_width, image.height / full_height
     box = (left * x_scale, top * y_scale, (left + s) * x_scale, (top + s) * y_scale)
     return np.asarray(image.resize((s, s), resample, box=box))
 
 
-def is_grey(pixels: NDArray[Any]) -> bool:
+def resized(size: Size, preprocessing: Preprocessing) -> Size:
+    """Return the size to which the model's transform resizes a whole photo, before it crops or pads."""
+    s = preprocessing.size_px
+    width, height = size
+    if preprocessing.resize_mode == "squash":
+        return s, s
+    if preprocessing.resize_mode == "longest":
+        return fitted(size, s)
+    short = min(size)
+    return int(s * width / short), int(s * height / short)
+
+
+def fitted(size: Size, side_px: int) -> Size:
+    """Return the size with the same shape whose longer side is `side_px`."""
+    scale = side_px / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def is_grey(pixels: NDArray[np.uint8]) -> bool:
     """Tell whether a uint8 (s, s, 3) photo has no colour."""
     sample = pixels[::4, ::4].astype(np.int16)
     return bool((sample.max(axis=2) - sample.min(axis=2)).max() <= GREY_SPREAD)

@@ -1,0 +1,116 @@
+"""What a library holds, in numbers, and what it could not use. Changes nothing."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from aliens.files import PhotoFile
+from aliens.settings import LibraryFolder
+from db.hotels import count_hotels
+from db.photos import count_photos, failed_photos, failure_counts, latest_scans
+from db.session import new_session, open_library
+from db.vectors import current_model, generation, shard_counts
+from embedding.index import read_manifest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inventory:
+    """Counts and sizes of a library; sizes in bytes."""
+
+    library: str
+    database: str
+    model: str
+    dim: int
+    photos: dict[str, int]
+    failures: dict[str, int]
+    hotels: int
+    chains: int
+    shards: int
+    index: str
+    database_bytes: int
+    vectors_bytes: int
+    index_bytes: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as one object."""
+        return asdict(self)
+
+    def as_rows(self) -> list[tuple[str, str]]:
+        """Return lines for people."""
+        rows = [
+            ("library", self.library),
+            ("database", f"{self.database}, {self.database_bytes / 1e6:.1f} MB"),
+            ("model", f"{self.model}, {self.dim} dimensions"),
+            ("photos", f"{sum(self.photos.values())} photos"),
+        ]
+        rows += [(f"  {state}", f"{count} photos") for state, count in self.photos.items()]
+        rows += [(f"    {kind}", f"{count} photos") for kind, count in self.failures.items()]
+        return [
+            *rows,
+            ("hotels", f"{self.hotels} hotels, {self.chains} chains"),
+            ("vectors", f"{self.shards} shards, {self.vectors_bytes / 1e6:.1f} MB"),
+            ("index", f"{self.index}, {self.index_bytes / 1e6:.1f} MB"),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedFailure:
+    """A photo, or a row or folder of a source, that could not be used."""
+
+    kind: str
+    where: str
+    reason: str
+    photo_id: int | None
+
+
+def take_inventory(folder: LibraryFolder) -> Inventory:
+    """Count what a library holds.
+
+    Raises: LibraryError: there is no library, or it cannot be opened.
+    """
+    engine = open_library(folder)
+    with new_session(engine) as session:
+        model = current_model(session)
+        hotels, chains = count_hotels(session)
+        manifest = read_manifest(folder.index(model.key))
+        index = "none"
+        if manifest is not None:
+            age = "up to date" if manifest.generation == generation(session, model) else "out of date"
+            index = f"{manifest.kind}, {manifest.count} photos, {age}"
+        inventory = Inventory(
+            library=str(folder.root.absolute()),
+            database=engine.url.render_as_string(hide_password=True),
+            model=model.key,
+            dim=model.dim,
+            photos={state.value: count for state, count in count_photos(session).items()},
+            failures=failure_counts(session),
+            hotels=hotels,
+            chains=chains,
+            shards=len(shard_counts(session, model)),
+            index=index,
+            database_bytes=sum(path.stat().st_size for path in folder.root.glob("library.db*")),
+            vectors_bytes=size_bytes(folder.vectors(model.key)),
+            index_bytes=size_bytes(folder.index(model.key)),
+        )
+    engine.dispose()
+    return inventory
+
+
+def list_failures(folder: LibraryFolder, kind: str | None = None) -> Iterator[ListedFailure]:
+    """Yield the photos that failed, then the problems of the latest scan of every root."""
+    engine = open_library(folder)
+    with new_session(engine) as session:
+        for photo in failed_photos(session, kind):
+            where = str(PhotoFile(photo.path, photo.member))
+            yield ListedFailure(photo.failure_kind or "unknown", where, photo.failure_reason or "unknown", photo.id)
+        for scan in latest_scans(session):
+            if kind in (None, "source"):
+                for problem in scan.problems:
+                    yield ListedFailure("source", problem["where"], problem["reason"], None)
+    engine.dispose()
+
+
+def size_bytes(folder: Path) -> int:
+    """Return what the files of a folder take."""
+    return sum(path.stat().st_size for path in folder.glob("*")) if folder.exists() else 0

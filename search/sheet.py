@@ -1,0 +1,94 @@
+"""Contact sheets: hits as one picture, with captions and scores. Searches nothing."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from aliens.errors import PhotoError, QueryError
+from aliens.files import PhotoFile, atomic_write
+from embedding.decode import decode_to_fit
+from search.library import Hit
+
+COLUMNS = 5
+CELL_PX = (300, 220)  # the picture's place
+CAPTION_PX = 46
+GAP_PX = 14
+TITLE_PX = 58
+BACKGROUND, INK, FAINT, EMPTY = "#fbfaf7", "#22262b", "#6d747c", "#e4e2dc"
+
+
+def write_sheet(hits: Sequence[Hit], title: str, path: Path) -> None:
+    """Write a contact sheet; the picture's format follows the file's ending.
+
+    Raises: QueryError: the ending names no picture format, or the file cannot be written.
+    """
+    sheet = contact_sheet(hits, title)
+    picture = io.BytesIO()
+    file_format = Image.registered_extensions().get(path.suffix.lower())
+    if file_format is None or file_format not in Image.SAVE:
+        raise QueryError(f"a sheet cannot be written as {path.name!r}: end its name in .jpg, .png or .webp")
+    sheet.save(picture, file_format, quality=90)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as file:
+            file.write(picture.getvalue())
+    except OSError as error:
+        raise QueryError(f"the sheet {path} cannot be written: {error.strerror}") from error
+
+
+def contact_sheet(hits: Sequence[Hit], title: str) -> Image.Image:
+    """Return the hits in rows of five, best first: rank and score, hotel or folder, file name."""
+    columns = min(COLUMNS, max(1, len(hits)))
+    rows = -(-len(hits) // columns)
+    cell_width, cell_height = CELL_PX[0] + GAP_PX, CELL_PX[1] + CAPTION_PX + GAP_PX
+    width = max(columns * cell_width + GAP_PX, 640)
+    sheet = Image.new("RGB", (width, TITLE_PX + rows * cell_height + GAP_PX), BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    large, small = ImageFont.load_default(24), ImageFont.load_default(15)
+    write(draw, (GAP_PX, 16), title, large, INK, width - 2 * GAP_PX)
+    for position, hit in enumerate(hits):
+        left = GAP_PX + position % columns * cell_width
+        top = TITLE_PX + position // columns * cell_height
+        sheet.paste(thumbnail(hit.file), (left, top))
+        first, second = caption(position + 1, hit)
+        write(draw, (left, top + CELL_PX[1] + 5), first, small, INK, CELL_PX[0])
+        write(draw, (left, top + CELL_PX[1] + 24), second, small, FAINT, CELL_PX[0])
+    return sheet
+
+
+def caption(rank: int, hit: Hit) -> tuple[str, str]:
+    """Return a hit's two lines: rank, score and hotel; id and file name."""
+    name = Path(hit.member or hit.path).name
+    place = hit.hotel_name or (f"hotel {hit.hotel_id}" if hit.hotel_id else Path(hit.path).parent.name)
+    return f"{rank}.  {hit.score:.3f}  {place}", f"photo {hit.photo_id}  {name}"
+
+
+def thumbnail(file: PhotoFile) -> Image.Image:
+    """Return the photo, fitted into its place; a grey field with the reason where it cannot be shown."""
+    place = Image.new("RGB", CELL_PX, EMPTY)
+    try:
+        photo = decode_to_fit(file.read(), CELL_PX)
+    except (OSError, PhotoError) as error:
+        draw = ImageDraw.Draw(place)
+        write(
+            draw, (10, CELL_PX[1] // 2 - 8), f"not shown: {error}", ImageFont.load_default(15), FAINT, CELL_PX[0] - 20
+        )
+        return place
+    place.paste(photo, ((CELL_PX[0] - photo.width) // 2, (CELL_PX[1] - photo.height) // 2))
+    return place
+
+
+def write(
+    draw: ImageDraw.ImageDraw,
+    corner: tuple[int, int],
+    text: str,
+    font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
+    colour: str,
+    width_px: int,
+) -> None:
+    """Write one line, shortened with … where it is too wide."""
+    while len(text) > 1 and draw.textlength(text, font) > width_px:
+        text = text.removesuffix("…")[:-1] + "…"
+    draw.text(corner, text, colour, font)
