@@ -1,0 +1,53 @@
+# CV-Aliens. `make demo` runs the main job on the sample hotels, `make test` passes the tests; both set up what they need.
+
+PYTHON ?= python3
+FAISS ?= cpu# or gpu: see README, "Installing"
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: all demo test install format lint typecheck bench help
+.DEFAULT_GOAL := help
+
+help: ## Show what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.demo-installed ## Add the sample hotels with the embedded model and search them
+	$(BIN)/aliens demo
+
+test: $(VENV)/.dev-installed ## Run the tests
+	$(BIN)/python -m pytest
+
+install: $(VENV)/.dev-installed ## Set up .venv with everything that developing needs
+
+format: $(VENV)/.dev-installed ## Format the code
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+lint: $(VENV)/.dev-installed ## Check style and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+typecheck: $(VENV)/.dev-installed ## Check the types
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run (about 15 minutes)
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/rescan.py
+	$(BIN)/python benchmarks/embed.py
+
+all: format lint typecheck test ## Everything that is checked before a commit
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "CV-Aliens needs Python 3.11 or newer: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo-installed: pyproject.toml | $(VENV)/bin/python
+	@echo "Setting up $(VENV): PyTorch is large, the first time takes minutes."
+	$(BIN)/python -m pip install -e '.[$(FAISS)]'
+	@touch $@
+
+$(VENV)/.dev-installed: pyproject.toml | $(VENV)/.demo-installed
+	$(BIN)/python -m pip install -e '.[$(FAISS),dev]'
+	@touch $@

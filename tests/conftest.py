@@ -1,0 +1,130 @@
+"""Fixtures that several test folders share."""
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aliens.settings import LibraryFolder, asset
+from embedding.decode import Preprocessing
+from indexer.add import AddReport, add_photos, create_library
+from indexer.folder import source_at
+from search.library import Library, open_library
+
+if TYPE_CHECKING:
+    from embedding.encoder import Encoder
+
+SHARED_PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
+
+
+class FakeEncoder:
+    """A deterministic encoder for tests of plumbing: a photo's vector is its 4 x 4 thumbnail."""
+
+    name = "fake"
+    dim = 48
+    batch_photos = 4
+    preprocessing = Preprocessing(size_px=32, mean=(0.5,) * 3, std=(0.5,) * 3)
+
+    def __init__(self, key: str = "fake-00000000") -> None:
+        self.key = key
+        self.encoded_photos = 0
+
+    def encode_images(self, pixels: np.ndarray) -> np.ndarray:
+        self.encoded_photos += len(pixels)
+        cells = pixels.reshape(len(pixels), 4, 8, 4, 8, 3).mean(axis=(2, 4)).reshape(len(pixels), -1)
+        vectors = (cells - 100.5).astype(np.float32)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    def encode_prompts(self, text: str, templates: object) -> np.ndarray:
+        seed = np.random.default_rng(abs(hash(text)) % 2**32)
+        vector = seed.normal(size=self.dim).astype(np.float32)
+        return vector / np.linalg.norm(vector)
+
+
+class LibraryFactory:
+    """Makes libraries in a test's folder and adds photos to them with a fake encoder."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = LibraryFolder(root)
+        self.encoder = FakeEncoder()
+        create_library(self.folder, self.encoder)
+
+    def add(self, path: Path, **options: object) -> AddReport:
+        source = source_at(path, self.folder.root)
+        return add_photos(self.folder, source, lambda model: self.encoder, **options)  # type: ignore[arg-type]
+
+    def open(self) -> Library:
+        return open_library(self.folder.root, load_encoder=lambda model: self.encoder)
+
+
+def photo_bytes(seed: int, size: tuple[int, int] = (96, 64), file_format: str = "JPEG", mode: str = "RGB") -> bytes:
+    """Return a small picture of smooth noise, different for every seed."""
+    noise = np.random.default_rng(seed).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+    picture = Image.fromarray(noise).resize(size, Image.Resampling.BILINEAR).convert(mode)
+    data = io.BytesIO()
+    picture.save(data, file_format)
+    return data.getvalue()
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> LibraryFactory:
+    """A new, empty library with a fake encoder."""
+    return LibraryFactory(tmp_path / "library")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of 10 different small photos, 00.jpg to 09.jpg."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(10):
+        (folder / f"{number:02d}.jpg").write_bytes(photo_bytes(number))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def starter() -> "Encoder":
+    """The embedded model."""
+    from embedding.encoder import Encoder
+
+    return Encoder.load("starter", device="cpu", precision="float32")
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The sample hotels, a Hotels-50K tree."""
+    return asset("samples")
+
+
+@pytest.fixture(scope="session")
+def sample_tags(samples: Path) -> dict[int, set[str]]:
+    """The true tags of every sample photo, by its image id."""
+    with open(samples / "labels.csv", encoding="utf-8", newline="") as file:
+        return {int(row["image_id"]): set(row["tags"].split(";")) - {""} for row in csv.DictReader(file)}
+
+
+@pytest.fixture(scope="session")
+def sample_library(
+    tmp_path_factory: pytest.TempPathFactory, starter: "Encoder", samples: Path
+) -> Iterator[Library]:
+    """The sample hotels, embedded by the embedded model and opened for searching."""
+    from indexer.hotels50k import Hotels50kSource
+
+    folder = LibraryFolder(tmp_path_factory.mktemp("samples") / "library")
+    create_library(folder, starter)
+    add_photos(folder, Hotels50kSource(samples), lambda model: starter)
+    with open_library(folder.root, load_encoder=lambda model: starter) as library:
+        yield library
+
+
+@pytest.fixture(scope="session")
+def shared_photos() -> Path:
+    """The folder of real photos, which may not be redistributed: tests that need it skip where it is absent."""
+    if not SHARED_PHOTOS.is_dir():
+        pytest.skip(f"no real photos at {SHARED_PHOTOS}: they may not be redistributed")
+    return SHARED_PHOTOS
