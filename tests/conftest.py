@@ -2,6 +2,7 @@
 
 import csv
 import io
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,7 +42,7 @@ class FakeEncoder:
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
     def encode_prompts(self, text: str, templates: object) -> np.ndarray:
-        seed = np.random.default_rng(abs(hash(text)) % 2**32)
+        seed = np.random.default_rng(zlib.crc32(text.encode()))
         vector = seed.normal(size=self.dim).astype(np.float32)
         return vector / np.linalg.norm(vector)
 
@@ -109,9 +110,7 @@ def sample_tags(samples: Path) -> dict[int, set[str]]:
 
 
 @pytest.fixture(scope="session")
-def sample_library(
-    tmp_path_factory: pytest.TempPathFactory, starter: "Encoder", samples: Path
-) -> Iterator[Library]:
+def sample_library(tmp_path_factory: pytest.TempPathFactory, starter: "Encoder", samples: Path) -> Iterator[Library]:
     """The sample hotels, embedded by the embedded model and opened for searching."""
     from indexer.hotels50k import Hotels50kSource
 
