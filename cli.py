@@ -40,7 +40,7 @@ PrecisionOption = Annotated[
     str, typer.Option("--precision", envvar="ALIENS_PRECISION", help="auto, float32 or bfloat16.", show_default=True)
 ]
 LIBRARY = Path(DEFAULT_LIBRARY)
-DEMO_QUERIES = ("bathtub with a view", "swimming pool", "two beds")
+DEMO_QUERIES = ("bathtub with a view", "swimming pool", "kitchen with a table")
 
 
 def version(asked: bool) -> None:

@@ -11,7 +11,7 @@ from db.models import Chain, Hotel
 
 def merge_chains(session: Session, names: Mapping[int, str]) -> None:
     """Add chains {id: name}, or rename those that are known; the caller commits."""
-    known = dict(session.execute(select(Chain.id, Chain.name)).tuples().all())
+    known = dict(session.execute(select(Chain.id, Chain.name)).all())
     for chain_id, name in names.items():
         if known.get(chain_id) != name:
             session.merge(Chain(id=chain_id, name=name))

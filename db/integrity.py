@@ -33,4 +33,4 @@ def vectors_of_shard(session: Session, model: Model, number: int) -> Iterator[tu
         .join(VectorShard, VectorShard.id == Embedding.shard_id)
         .where(VectorShard.model_id == model.id, VectorShard.number == number)
     )
-    yield from session.execute(statement).tuples()
+    yield from session.execute(statement)

@@ -56,7 +56,7 @@ def pending_photos(session: Session, after_id: int = 0, limit: int = PAGE) -> li
 
 def count_photos(session: Session) -> dict[PhotoState, int]:
     """Return how many photos are in each state."""
-    rows = session.execute(select(Photo.state, func.count()).group_by(Photo.state)).tuples().all()
+    rows = session.execute(select(Photo.state, func.count()).group_by(Photo.state)).all()
     return dict.fromkeys(PhotoState, 0) | dict(rows)
 
 
@@ -82,7 +82,7 @@ def failure_counts(session: Session) -> dict[str, int]:
         .group_by(Photo.failure_kind)
         .order_by(func.count().desc(), Photo.failure_kind)
     )
-    return {kind or "unknown": count for kind, count in session.execute(statement).tuples()}
+    return {kind or "unknown": count for kind, count in session.execute(statement)}
 
 
 def failed_photos(session: Session, kind: str | None = None) -> Iterator[Photo]:
@@ -117,7 +117,7 @@ def photo_records(session: Session, ids: Sequence[int]) -> dict[int, PhotoRecord
             .outerjoin(Chain, Hotel.chain_id == Chain.id)
             .where(Photo.id.in_(page), Photo.state == PhotoState.EMBEDDED)
         )
-        records.update({row[0]: PhotoRecord(*row) for row in session.execute(statement).tuples()})
+        records.update({row[0]: PhotoRecord(*row) for row in session.execute(statement)})
     return records
 
 

@@ -60,7 +60,7 @@ def next_shard_number(session: Session, model: Model) -> int:
 def shard_counts(session: Session, model: Model) -> dict[int, int]:
     """Return {number: rows} of the model's shards."""
     statement = select(VectorShard.number, VectorShard.count).where(VectorShard.model_id == model.id)
-    return dict(session.execute(statement.order_by(VectorShard.number)).tuples().all())
+    return dict(session.execute(statement.order_by(VectorShard.number)).all())
 
 
 def record_shard(session: Session, model: Model, number: int, photo_ids: Sequence[int]) -> None:
@@ -139,7 +139,7 @@ def embedded_places(session: Session, model: Model) -> Iterator[tuple[int, list[
         .order_by(VectorShard.number, Embedding.row)
         .execution_options(yield_per=10_000)
     )
-    for number, rows in groupby(session.execute(statement).tuples(), key=itemgetter(0)):
+    for number, rows in groupby(session.execute(statement), key=itemgetter(0)):
         yield number, [row for _, row in rows]
 
 
@@ -150,7 +150,7 @@ def place_of(session: Session, model: Model, photo_id: int) -> tuple[int, int] |
         .join(VectorShard, VectorShard.id == Embedding.shard_id)
         .where(Embedding.model_id == model.id, Embedding.photo_id == photo_id)
     )
-    row = session.execute(statement).tuples().first()
+    row = session.execute(statement).first()
     return (row[0], row[1]) if row else None
 
 
@@ -171,4 +171,4 @@ def twins(session: Session, model: Model, hashes: Sequence[bytes]) -> dict[bytes
         .where(Embedding.model_id == model.id, Photo.content_sha256.in_(hashes))
         .order_by(Photo.id.desc())  # the first photo with these bytes wins
     )
-    return {row[0]: Twin(*row[1:]) for row in session.execute(statement).tuples() if row[0] is not None}
+    return {row[0]: Twin(*row[1:]) for row in session.execute(statement) if row[0] is not None}

@@ -1,0 +1,172 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aliens.errors import LibraryError, ModelMismatchError, QueryError
+from db.session import new_session
+from embedding.index import INDEX_FILE
+from search.library import Library, open_library
+from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+
+
+@pytest.fixture
+def opened(library: LibraryFactory, photos: Path) -> Library:
+    library.add(photos)
+    return library.open()
+
+
+def stored_vectors(library: Library, ids: list[int]) -> np.ndarray:
+    with new_session(library._engine) as session:
+        return np.stack([library.vector(session, photo_id) for photo_id in ids])
+
+
+def test_a_text_query_is_exact(opened: Library) -> None:
+    hits = opened.search("bathtub with a view", k=10)
+    vectors = stored_vectors(opened, [hit.photo_id for hit in hits])
+    expected = vectors @ opened.encoder.encode_prompts("bathtub with a view", ("{}",))
+    assert [hit.score for hit in hits] == pytest.approx(expected.tolist(), abs=1e-5)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    assert len({hit.photo_id for hit in hits}) == 10
+
+
+def test_a_photo_finds_itself_by_its_file(opened: Library, photos: Path) -> None:
+    hit = opened.search(image=photos / "03.jpg", k=1)[0]
+    assert Path(hit.path).name == "03.jpg"
+    assert hit.score == pytest.approx(1, abs=1e-3)
+
+
+def test_a_photo_by_its_id_is_not_its_own_hit(opened: Library, photos: Path) -> None:
+    photo_id = opened.search(image=photos / "03.jpg", k=1)[0].photo_id
+    hits = opened.search(like=photo_id, k=10)
+    assert len(hits) == 9
+    assert photo_id not in {hit.photo_id for hit in hits}
+
+
+def test_parts_are_summed_as_unit_vectors(opened: Library, photos: Path) -> None:
+    text = opened.encoder.encode_prompts("pool", ("{}",))
+    hits = opened.search("pool", like=1, k=9)
+    total = text + stored_vectors(opened, [1])[0]
+    expected = stored_vectors(opened, [hits[0].photo_id])[0] @ (total / np.linalg.norm(total))
+    assert hits[0].score == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_more_than_there_are_gives_all(opened: Library) -> None:
+    assert len(opened.search("pool", k=10_000_000)) == 10
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_k_below_one_is_refused(opened: Library, k: int) -> None:
+    with pytest.raises(QueryError, match=f"k is {k}"):
+        opened.search("pool", k=k)
+
+
+@pytest.mark.parametrize("text", ["", "  \n "])
+def test_an_empty_text_is_refused(opened: Library, text: str) -> None:
+    with pytest.raises(QueryError, match="empty"):
+        opened.search(text)
+
+
+def test_asking_for_nothing_is_refused(opened: Library) -> None:
+    with pytest.raises(QueryError, match="nothing to look for"):
+        opened.search()
+
+
+def test_an_unknown_photo_id_is_refused(opened: Library) -> None:
+    with pytest.raises(QueryError, match="no photo 999"):
+        opened.search(like=999)
+
+
+def test_a_query_photo_that_cannot_be_used_is_named(opened: Library, tmp_path: Path) -> None:
+    with pytest.raises(QueryError, match=r"gone\.jpg cannot be read"):
+        opened.search(image=tmp_path / "gone.jpg")
+    (tmp_path / "text.jpg").write_text("no photo")
+    with pytest.raises(QueryError, match=r"text\.jpg cannot be decoded"):
+        opened.search(image=tmp_path / "text.jpg")
+
+
+def test_an_empty_library_says_what_to_do(library: LibraryFactory) -> None:
+    with pytest.raises(QueryError, match="aliens add"):
+        library.open().search("pool")
+
+
+def test_no_library_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(LibraryError, match="aliens init"):
+        open_library(tmp_path / "nothing")
+
+
+def test_the_library_is_found_by_the_environment(
+    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.add(photos)
+    monkeypatch.setenv("ALIENS_LIBRARY", str(library.folder.root))
+    with open_library(load_encoder=lambda model: library.encoder) as opened:
+        assert len(opened.search("pool")) == 10
+
+
+def test_photos_added_while_it_is_open_are_found(library: LibraryFactory, photos: Path, tmp_path: Path) -> None:
+    library.add(photos)
+    opened = library.open()
+    opened.search("pool")
+    more = tmp_path / "more"
+    more.mkdir()
+    (more / "new.jpg").write_bytes(photo_bytes(77))
+    library.add(more)
+    assert Path(opened.search(image=more / "new.jpg", k=1)[0].path).name == "new.jpg"
+
+
+def test_without_a_sound_index_file_the_answer_is_the_same(library: LibraryFactory, photos: Path) -> None:
+    library.add(photos)
+    expected = library.open().search("pool")
+    index = library.folder.index(library.encoder.key) / INDEX_FILE
+    index.write_bytes(index.read_bytes()[:100])
+    assert library.open().search("pool") == expected
+    index.unlink()
+    assert library.open().search("pool") == expected
+
+
+def test_an_index_of_an_older_library_is_not_used(library: LibraryFactory, photos: Path, tmp_path: Path) -> None:
+    library.add(photos)
+    index = library.folder.index(library.encoder.key)
+    old = {path.name: path.read_bytes() for path in index.iterdir()}
+    (photos / "00.jpg").unlink()
+    (photos / "new.jpg").write_bytes(photo_bytes(78))
+    library.add(photos)
+    for name, data in old.items():
+        (index / name).write_bytes(data)
+    names = {Path(hit.path).name for hit in library.open().search("pool", k=20)}
+    assert "new.jpg" in names
+    assert "00.jpg" not in names
+
+
+def test_another_model_is_refused_with_both_names(library: LibraryFactory, photos: Path) -> None:
+    from embedding.encoder import Encoder
+
+    library.encoder = FakeEncoder("starter-00000000")
+    library.encoder.name = "starter"
+    folder = library.folder.root.parent / "other"
+    other = LibraryFactory.__new__(LibraryFactory)
+    other.encoder = library.encoder
+    other.folder = type(library.folder)(folder)
+    from indexer.add import create_library
+
+    create_library(other.folder, other.encoder)
+    other.add(photos)
+    with (
+        open_library(
+            folder, load_encoder=lambda model: Encoder.load(model.name, device="cpu", key=model.key)
+        ) as opened,
+        pytest.raises(ModelMismatchError, match=r"starter-00000000.*starter-[0-9a-f]{8}"),
+    ):
+        opened.search("pool")
+
+
+def test_hits_carry_hotel_and_chain(sample_library: Library) -> None:
+    hits = sample_library.search("a bathtub", k=240)
+    by_image = {hit.image_id: hit for hit in hits}
+    first = by_image[500001]
+    assert (first.hotel_id, first.hotel_name) == (1001, "Azura Bay Porto Lume")
+    assert (first.chain_id, first.chain_name) == (11, "Azura Bay Resorts")
+    no_chain = by_image[509310]
+    assert (no_chain.hotel_id, no_chain.chain_id, no_chain.chain_name) == (1540, None, None)
+    assert first.path.endswith("images/train/11/1001/traffickcam/500001.jpg")

@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aliens.errors import QueryError
+from search.library import Hit
+from search.sheet import caption, contact_sheet, write_sheet
+from tests.conftest import photo_bytes
+
+
+def hit(path: Path, photo_id: int = 7, **changes: object) -> Hit:
+    columns = {
+        "photo_id": photo_id,
+        "image_id": None,
+        "path": str(path),
+        "member": "",
+        "hotel_id": None,
+        "hotel_name": None,
+        "chain_id": None,
+        "chain_name": None,
+        "score": 0.7071,
+    }
+    return Hit(**(columns | changes))  # type: ignore[arg-type]
+
+
+def test_a_sheet_shows_every_photo(tmp_path: Path) -> None:
+    colours = [(250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0), (0, 250, 250), (250, 0, 250)]
+    hits = []
+    for number, colour in enumerate(colours):
+        path = tmp_path / f"{number}.png"
+        Image.new("RGB", (30, 20), colour).resize((300, 200)).save(path)
+        hits.append(hit(path, number))
+    sheet = np.asarray(contact_sheet(hits, "colours"))
+    for colour in colours:
+        assert (np.abs(sheet.astype(int) - colour).max(axis=2) < 12).sum() > 300 * 190
+
+
+def test_captions_name_rank_score_hotel_and_file(tmp_path: Path) -> None:
+    assert caption(3, hit(tmp_path / "a b.jpg", hotel_id=5, hotel_name="Casa Coral")) == (
+        "3.  0.707  Casa Coral",
+        "photo 7  a b.jpg",
+    )
+    assert caption(1, hit(tmp_path / "x.tar", member="in/a.jpg", hotel_id=5))[0].endswith("hotel 5")
+
+
+def test_a_photo_that_is_gone_or_broken_leaves_its_place_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("no photo")
+    sheet = contact_sheet([hit(tmp_path / "gone.jpg"), hit(tmp_path / "text.jpg")], "broken")
+    assert sheet.width > 600
+
+
+def test_long_and_foreign_titles_fit(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(photo_bytes(1))
+    sheet = contact_sheet([hit(tmp_path / "a.jpg", hotel_name="Отель «Приморский» " * 9)], "海の見える風呂 " * 40)
+    right_edge = np.asarray(sheet)[:50, -10:]
+    assert (right_edge == right_edge[0, 0]).all()
+
+
+@pytest.mark.parametrize("name", ["sheet.jpg", "new folder/sheet.png", "sheet.webp"])
+def test_written_in_the_format_of_its_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(photo_bytes(1))
+    write_sheet([hit(tmp_path / "a.jpg")], "one", tmp_path / name)
+    with Image.open(tmp_path / name) as sheet:
+        assert sheet.width >= 640
+
+
+@pytest.mark.parametrize("name", ["sheet", "sheet.txt", "sheet.docx"])
+def test_a_name_that_is_no_picture_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(QueryError, match=r"end its name in \.jpg"):
+        write_sheet([], "none", tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sheet_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(QueryError, match="cannot be written"):
+        write_sheet([], "none", tmp_path / "file" / "sheet.jpg")
+
+
+def test_no_hits_give_an_empty_sheet(tmp_path: Path) -> None:
+    write_sheet([], "nothing found", tmp_path / "sheet.png")
+    assert (tmp_path / "sheet.png").stat().st_size > 0

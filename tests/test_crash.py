@@ -1,0 +1,86 @@
+"""kill -9 at random moments of `aliens add`, with the embedded model: nothing is lost, doubled or changed."""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+
+from aliens.settings import LibraryFolder
+from db.session import new_session, open_library
+from db.vectors import current_model, embedded_places
+from embedding.store import VectorStore
+from indexer.add import add_photos, create_library
+from indexer.hotels50k import Hotels50kSource
+from indexer.verify import verify
+
+KILLS = 20
+
+
+def add_samples(root: Path, samples: Path, commit_photos: int) -> None:
+    """Run in a process of its own: make the library if there is none, and add the samples."""
+    import indexer.run
+    from embedding.encoder import Encoder
+
+    indexer.run.COMMIT_PHOTOS = commit_photos
+    folder = LibraryFolder(root)
+    encoder = Encoder.load("starter", device="cpu", precision="float32")
+    if not folder.database_file.exists():
+        create_library(folder, encoder)
+    add_photos(folder, Hotels50kSource(samples), lambda model: encoder)
+
+
+def vectors_by_photo(root: Path) -> dict[int, bytes]:
+    folder = LibraryFolder(root)
+    engine = open_library(folder)
+    with new_session(engine) as session:
+        model = current_model(session)
+        store = VectorStore(folder.vectors(model.key), model.dim)
+        found: dict[int, bytes] = {}
+        for ids, vectors in store.gather(embedded_places(session, model)):
+            for photo_id, vector in zip(ids.tolist(), np.asarray(vectors), strict=True):
+                assert photo_id not in found
+                found[photo_id] = vector.tobytes()
+    engine.dispose()
+    return found
+
+
+def test_kill_9_loses_nothing(tmp_path: Path, samples: Path) -> None:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["embedding.encoder"])
+
+    def start(root: Path, commit_photos: int) -> multiprocessing.process.BaseProcess:
+        process = context.Process(target=add_samples, args=(root, samples, commit_photos))
+        process.start()
+        return process
+
+    begin = time.monotonic()
+    reference = start(tmp_path / "uninterrupted", 256)
+    reference.join()
+    assert reference.exitcode == 0
+    longest_s = time.monotonic() - begin
+    expected = vectors_by_photo(tmp_path / "uninterrupted")
+    assert len(expected) == 240
+
+    seed = 20260101
+    moments = random.Random(seed)
+    kills, rounds = 0, 0
+    while kills < KILLS:
+        rounds += 1
+        root = tmp_path / f"killed-{rounds}"
+        finished = False
+        while not finished:
+            process = start(root, 32)
+            if kills < KILLS:
+                process.join(moments.uniform(0.2, 0.6 * longest_s))
+                if process.is_alive() and process.pid is not None:
+                    os.kill(process.pid, signal.SIGKILL)
+                    kills += 1
+            process.join()
+            finished = process.exitcode == 0
+        assert vectors_by_photo(root) == expected, f"round {rounds} with seed {seed}"
+        assert verify(LibraryFolder(root)) == []
+    print(f"{kills} kills in {rounds} rounds")
