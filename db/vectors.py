@@ -154,11 +154,10 @@ def place_of(session: Session, model: Model, photo_id: int) -> tuple[int, int] |
     return (row[0], row[1]) if row else None
 
 
-def twins(session: Session, model: Model, hashes: Sequence[bytes]) -> dict[bytes, Twin]:
-    """Return {content hash: an embedded photo that has it} for the hashes that are known."""
+def twin(session: Session, model: Model, sha256: bytes) -> Twin | None:
+    """Return the first embedded photo whose bytes have this hash, or None."""
     statement = (
         select(
-            Photo.content_sha256,
             VectorShard.number,
             Embedding.row,
             Photo.width_px,
@@ -168,7 +167,9 @@ def twins(session: Session, model: Model, hashes: Sequence[bytes]) -> dict[bytes
         )
         .join(Embedding, Embedding.photo_id == Photo.id)
         .join(VectorShard, VectorShard.id == Embedding.shard_id)
-        .where(Embedding.model_id == model.id, Photo.content_sha256.in_(hashes))
-        .order_by(Photo.id.desc())  # the first photo with these bytes wins
+        .where(Photo.content_sha256 == sha256, Embedding.model_id == model.id)
+        .order_by(Photo.id)
+        .limit(1)
     )
-    return {row[0]: Twin(*row[1:]) for row in session.execute(statement) if row[0] is not None}
+    row = session.execute(statement).first()
+    return Twin(*row) if row else None

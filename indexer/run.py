@@ -16,7 +16,7 @@ from aliens.files import PhotoFile
 from db.models import Model, Photo, PhotoState
 from db.photos import count_photos, pending_photos, update_photos
 from db.session import new_session
-from db.vectors import Twin, count_embedded, next_shard_number, record_shard, shard_counts, twins
+from db.vectors import Twin, count_embedded, next_shard_number, record_shard, shard_counts, twin
 from embedding.decode import Facts, Preprocessing
 from embedding.store import VectorStore
 from indexer.decoding import Content, Failure, Outcome, decode_ahead, read_photo
@@ -132,7 +132,7 @@ class Run:
     def _is_known(self, sha256: bytes) -> bool:
         """Tell, from a decoding thread, whether the model has a vector for these bytes."""
         with new_session(self._engine) as session:
-            return bool(twins(session, self._model, [sha256]))
+            return twin(session, self._model, sha256) is not None
 
     def _add(self, session: Session, photo: Photo, outcome: Outcome) -> None:
         """Sort one outcome into the batch: failed, known bytes, or new bytes."""
@@ -143,11 +143,11 @@ class Run:
                 row = batch.rows[outcome.sha256]
                 batch.entries.append(Entry(facts(photo, outcome, batch.seen[row]), row))
                 return
-            twin = self._twin(session, outcome)
-            if twin is not None:
+            known = self._twin(session, outcome)
+            if known is not None:
                 report.reused += 1
-                ((_, vectors),) = self._store.gather([(twin.shard_number, [twin.row])])
-                batch.entries.append(Entry(facts(photo, outcome, twin), vectors[0]))
+                ((_, vectors),) = self._store.gather([(known.shard_number, [known.row])])
+                batch.entries.append(Entry(facts(photo, outcome, known), vectors[0]))
                 return
             if outcome.decoded is None:  # the photo with these bytes was embedded anew with others meanwhile
                 outcome = self._read(PhotoFile(photo.path, photo.member), never)
@@ -172,7 +172,7 @@ class Run:
         """Return an embedded photo with the same bytes; asks the database only where there may be one."""
         if content.decoded is not None and prefix(content.sha256) not in self._committed:
             return None
-        return twins(session, self._model, [content.sha256]).get(content.sha256)
+        return twin(session, self._model, content.sha256)
 
     def _advance(self, session: Session, progress: Callable[[RunReport], None]) -> None:
         """Encode a full group, record a full batch."""

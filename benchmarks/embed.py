@@ -1,0 +1,127 @@
+"""Photos/s of `aliens add` against the ceiling: the same encoder on batches that are already in memory.
+
+Both are measured in turns, on the same photos, so that a noisy machine disturbs both alike.
+
+    python benchmarks/embed.py [--photos 2000] [--model starter] [--model vit-b-32]
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import open_clip
+from PIL import Image, ImageEnhance
+from safetensors.torch import save_file
+
+from aliens.settings import LibraryFolder, asset
+from embedding.decode import decode
+from embedding.encoder import Encoder
+from indexer.add import add_photos, create_library
+from indexer.folder import FolderSource
+
+WORK = Path(__file__).parent / "work"
+SIZE_PX = (350, 233)
+GROUPS = 5
+
+
+def make_photos(count: int) -> list[Path]:
+    """Return GROUPS folders with `count` different JPEGs of 350 x 233 px in all, made of the sample photos."""
+    sources = sorted((asset("samples") / "images").rglob("*.jpg"))
+    folders = []
+    for group in range(GROUPS):
+        folder = WORK / f"photos-{count}" / str(group)
+        folders.append(folder)
+        if folder.exists():
+            continue
+        folder.mkdir(parents=True)
+        for number in range(group, count, GROUPS):
+            with Image.open(sources[number % len(sources)]) as source:
+                photo = source.convert("RGB").resize(SIZE_PX)
+            brightness = 0.8 + 0.4 * number / count
+            ImageEnhance.Brightness(photo).enhance(brightness).save(folder / f"{number:06d}.jpg", quality=90)
+    return folders
+
+
+def random_vit_b_32() -> str:
+    """Return the name of ViT-B-32 with random weights, saved to a folder: right for speed, without meaning."""
+    folder = WORK / "vit-b-32-random"
+    if not (folder / "open_clip_config.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        model = open_clip.create_model("ViT-B-32")
+        weights = {name: weight.contiguous() for name, weight in model.state_dict().items()}
+        save_file(weights, folder / "open_clip_model.safetensors")
+        config = {"model_cfg": open_clip.get_model_config("ViT-B-32"), "preprocess_cfg": {"size": 224}}
+        (folder / "open_clip_config.json").write_text(json.dumps(config))
+    return f"local-dir:{folder}"
+
+
+def ceiling_s(encoder: Encoder, folder: Path) -> float:
+    """Return the seconds that the encoder alone takes for a folder's photos."""
+    squares = [decode(path.read_bytes(), encoder.preprocessing).pixels for path in sorted(folder.iterdir())]
+    n = encoder.batch_photos
+    batches = [np.stack(squares[start : start + n]) for start in range(0, len(squares), n)]
+    start = time.perf_counter()
+    for batch in batches:
+        encoder.encode_images(batch)
+    return time.perf_counter() - start
+
+
+def add_s(encoder: Encoder, library: LibraryFolder, folder: Path) -> float:
+    """Return the seconds that adding a folder takes: scan, decode, embed, record, index; the model is loaded."""
+    start = time.perf_counter()
+    report = add_photos(library, FolderSource(folder, library.root), lambda model: encoder)
+    seconds = time.perf_counter() - start
+    assert report.run.encoded == report.scan.found, report
+    return seconds
+
+
+def measure(name: str, folders: list[Path]) -> None:
+    """Print the ceiling, the rate of adding and their ratio for one model."""
+    encoder = Encoder.load(name)
+    print(f"\n{encoder}")
+    root = WORK / "library"
+    shutil.rmtree(root, ignore_errors=True)
+    library = LibraryFolder(root)
+    create_library(library, encoder)
+    first = decode(next(folders[0].iterdir()).read_bytes(), encoder.preprocessing).pixels
+    encoder.encode_images(np.stack([first] * encoder.batch_photos))  # warm up
+    ceilings, adds, counts = [], [], []
+    for group, folder in enumerate(folders):
+        counts.append(len(list(folder.iterdir())))
+        if group % 2:
+            ceilings.append(ceiling_s(encoder, folder))
+        adds.append(add_s(encoder, library, folder))
+        if not group % 2:
+            ceilings.append(ceiling_s(encoder, folder))
+        ratio = ceilings[-1] / adds[-1]
+        print(
+            f"  {counts[-1]} photos: in memory {counts[-1] / ceilings[-1]:6.1f} photos/s, "
+            f"aliens add {counts[-1] / adds[-1]:6.1f} photos/s, ratio {ratio:.2f}",
+            flush=True,
+        )
+    ratios = [ceiling / add for ceiling, add in zip(ceilings, adds, strict=True)]
+    print(
+        f"  all {sum(counts)}: in memory {sum(counts) / sum(ceilings):.1f} photos/s, "
+        f"aliens add {sum(counts) / sum(adds):.1f} photos/s, ratio {sum(ceilings) / sum(adds):.2f} "
+        f"(median of {GROUPS} groups {statistics.median(ratios):.2f}; goal: at least 0.90)"
+    )
+    shutil.rmtree(root)
+
+
+def main() -> None:
+    """Parse the arguments and measure each model."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=int, default=2000)
+    parser.add_argument("--model", action="append", choices=["starter", "vit-b-32"])
+    arguments = parser.parse_args()
+    folders = make_photos(arguments.photos)
+    for model in arguments.model or ["starter", "vit-b-32"]:
+        measure(random_vit_b_32() if model == "vit-b-32" else model, folders)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""How long commands take to answer, against starting Python and importing open_clip; the best of several runs.
+
+python benchmarks/startup.py
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ALIENS = Path(sys.executable).with_name("aliens")
+COMMANDS = {
+    "python -c pass": [sys.executable, "-c", "pass"],
+    "aliens --help": [str(ALIENS), "--help"],
+    "aliens search --help": [str(ALIENS), "search", "--help"],
+    "python -c 'import open_clip'": [sys.executable, "-c", "import open_clip"],
+}
+RUNS = 5
+
+
+def main() -> None:
+    """Time every command."""
+    best = dict.fromkeys(COMMANDS, float("inf"))
+    for _ in range(RUNS):
+        for name, command in COMMANDS.items():
+            start = time.perf_counter()
+            subprocess.run(command, check=True, capture_output=True)
+            best[name] = min(best[name], time.perf_counter() - start)
+    bare_s = best["python -c pass"]
+    for name, seconds in best.items():
+        print(f"{name:<30} {seconds:6.2f} s  {seconds / bare_s:6.1f} times bare Python")
+
+
+if __name__ == "__main__":
+    main()

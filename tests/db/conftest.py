@@ -1,0 +1,51 @@
+"""A migrated database, and rows for its tables."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from db.models import Model, Photo, PhotoState
+from db.photos import insert_photos, update_photos
+from db.session import create_database, new_session
+from db.vectors import record_shard, use_model
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    """An empty SQLite database of the newest revision."""
+    engine = create_database(f"sqlite:///{tmp_path / 'test.db'}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    """A session on the empty database."""
+    with new_session(engine) as session:
+        yield session
+
+
+@pytest.fixture
+def model(session: Session) -> Model:
+    """The database's current model."""
+    return use_model(session, "fake-00000000", "fake", 48)
+
+
+def put_photos(session: Session, paths: Sequence[str], **columns: Any) -> list[int]:
+    """Insert a photo for every path and return their ids, in the order of the paths."""
+    defaults = {"member": "", "state": PhotoState.PENDING}
+    insert_photos(session, [defaults | {"path": path} | columns for path in paths])
+    first = len(session.scalars(select(Photo.id)).all()) - len(paths)
+    return list(session.scalars(select(Photo.id).order_by(Photo.id).offset(first)))
+
+
+def put_embedded(session: Session, model: Model, number: int, paths: Sequence[str], **columns: Any) -> list[int]:
+    """Insert photos and record a shard of their vectors; return their ids."""
+    ids = put_photos(session, paths, **columns)
+    record_shard(session, model, number, ids)
+    update_photos(session, [{"id": photo_id, "state": PhotoState.EMBEDDED} for photo_id in ids])
+    return ids

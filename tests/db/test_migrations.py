@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, inspect, text
+
+from aliens.errors import LibraryError
+from aliens.settings import LibraryFolder
+from db.models import Base
+from db.session import MIGRATIONS, REVISION, connect, current_revision, migrate, open_library
+from tests.conftest import LibraryFactory
+
+
+def differences(engine: Engine) -> list[object]:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True, "target_metadata": Base.metadata}
+        )
+        return compare_metadata(context, Base.metadata)
+
+
+def downgrade_to_base(engine: Engine) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+
+
+def test_migrations_make_exactly_the_tables_of_the_models(engine: Engine) -> None:
+    assert differences(engine) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["ALTER TABLE photo DROP COLUMN grey", "DROP INDEX ix_photo_place", "ALTER TABLE hotel ADD COLUMN stars INTEGER"],
+)
+def test_a_table_unlike_its_model_would_be_noticed(engine: Engine, change: str) -> None:
+    with engine.begin() as connection:
+        connection.execute(text(change))
+    assert differences(engine)
+
+
+def test_revision_is_the_newest_migration(engine: Engine) -> None:
+    assert ScriptDirectory(str(MIGRATIONS)).get_heads() == [REVISION]
+    assert current_revision(engine) == REVISION
+
+
+def test_downgrade_to_base_leaves_no_table_and_upgrade_brings_all_back(engine: Engine) -> None:
+    downgrade_to_base(engine)
+    assert inspect(engine).get_table_names() == ["alembic_version"]
+    migrate(engine)
+    assert differences(engine) == []
+
+
+def test_migrating_twice_changes_nothing(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO setting VALUES ('name', 'value')"))
+    migrate(engine)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT value FROM setting")).scalar() == "value"
+
+
+def test_database_of_a_newer_revision_is_refused(library: LibraryFactory) -> None:
+    engine = open_library(library.folder)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(LibraryError, match=rf"newer CV-Aliens .* revision 9999, known here is {REVISION}.*: update"):
+        open_library(library.folder)
+
+
+def test_database_without_tables_is_migrated_when_opened(tmp_path: Path) -> None:
+    folder = LibraryFolder(tmp_path)
+    folder.database_file.touch()
+    engine = open_library(folder)
+    assert current_revision(engine) == REVISION
+    assert differences(engine) == []
+    engine.dispose()
+
+
+def test_current_revision_of_an_empty_database_is_none(tmp_path: Path) -> None:
+    engine = connect(f"sqlite:///{tmp_path / 'empty.db'}")
+    assert current_revision(engine) is None
+    engine.dispose()

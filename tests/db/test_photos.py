@@ -1,0 +1,184 @@
+from datetime import datetime
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from db.hotels import merge_chains, merge_hotels
+from db.models import Model, Photo, PhotoState
+from db.photos import (
+    PhotoRecord,
+    all_photos,
+    count_photos,
+    failed_photos,
+    failure_counts,
+    latest_scans,
+    pages,
+    pending_photos,
+    photo_ids_under,
+    photo_records,
+    photos_at,
+    present_photos,
+    record_scan,
+    update_photos,
+)
+from tests.db.conftest import put_embedded, put_photos
+
+
+def numbered(count: int) -> list[str]:
+    return [f"/photos/{number:04d}.jpg" for number in range(count)]
+
+
+def paths_under(session: Session, root: str) -> set[str]:
+    return {photo.path for photo in present_photos(session, photo_ids_under(session, root))}
+
+
+def scan_of(root: str, found: int) -> dict[str, Any]:
+    started_at = datetime(2026, 1, 2, 3, 4, 5)
+    columns = {"root": root, "kind": "folder", "started_at": started_at, "seconds": 0.5}
+    return columns | {"counts": {"found": found}, "problems": []}
+
+
+def test_photos_are_found_by_path_and_member(session: Session) -> None:
+    put_photos(session, ["/a.tar"], member="1.jpg")
+    put_photos(session, ["/a.tar"], member="2.jpg")
+    put_photos(session, ["/b.jpg"])
+    places = [("/a.tar", "2.jpg"), ("/b.jpg", ""), ("/a.tar", ""), ("/c.jpg", "")]
+    assert photos_at(session, places).keys() == {("/a.tar", "2.jpg"), ("/b.jpg", "")}
+
+
+def test_a_thousand_places_are_looked_up_at_once(session: Session) -> None:
+    put_photos(session, numbered(1500))
+    found = photos_at(session, [(path, "") for path in numbered(1000)])
+    assert sorted(path for path, _ in found) == numbered(1000)
+
+
+def test_rows_with_different_columns_are_all_updated(session: Session) -> None:
+    one, two, three = put_photos(session, numbered(3))
+    update_photos(
+        session,
+        [
+            {"id": one, "size_bytes": 1},
+            {"id": two, "state": PhotoState.FAILED, "failure_kind": "empty", "failure_reason": "0 bytes"},
+            {"id": three, "size_bytes": 3},
+        ],
+    )
+    session.expire_all()
+    photos = {photo.id: photo for photo in all_photos(session)}
+    assert (photos[one].size_bytes, photos[three].size_bytes) == (1, 3)
+    assert (photos[two].state, photos[two].failure_kind, photos[two].size_bytes) == (PhotoState.FAILED, "empty", None)
+
+
+def test_updating_nothing_is_no_error(session: Session) -> None:
+    update_photos(session, [])
+    assert count_photos(session)[PhotoState.PENDING] == 0
+
+
+def test_pending_photos_come_page_by_page_in_the_order_of_their_ids(session: Session, model: Model) -> None:
+    pending = put_photos(session, numbered(1200))
+    put_embedded(session, model, 1, ["/embedded.jpg"])
+    pending += put_photos(session, ["/late.jpg"])
+    pages_of_ids, last = [], 0
+    while page := [photo.id for photo in pending_photos(session, last)]:
+        pages_of_ids.append(page)
+        last = page[-1]
+    assert [len(page) for page in pages_of_ids] == [1000, 201]
+    assert sum(pages_of_ids, []) == pending
+    assert [photo.id for photo in pending_photos(session, limit=2)] == pending[:2]
+
+
+def test_every_state_is_counted_even_when_no_photo_has_it(session: Session, model: Model) -> None:
+    assert count_photos(session) == dict.fromkeys(PhotoState, 0)
+    put_photos(session, ["/a.jpg", "/b.jpg"])
+    put_embedded(session, model, 1, ["/c.jpg"])
+    assert count_photos(session) == {PhotoState.PENDING: 2, PhotoState.EMBEDDED: 1, PhotoState.FAILED: 0}
+
+
+@pytest.mark.parametrize("root", ["/photos", "/ph%tos", "/ph_tos", "/комнаты", "/a\nb", "/a'b\"c", "/x\U0001f6c1"])
+def test_photos_under_a_folder_are_not_those_of_folders_with_similar_names(session: Session, root: str) -> None:
+    inside = [f"{root}/1.jpg", f"{root}/deep/er/2.jpg"]
+    similar = [f"{root}2/1.jpg", f"{root}.jpg", f"/other{root}/1.jpg", root.upper() + "/1.jpg", "/photos9/1.jpg"]
+    put_photos(session, inside + similar + ["/phot0s/1.jpg", "/phXtos/1.jpg"])
+    assert paths_under(session, root) == set(inside)
+    assert paths_under(session, root + "/") == set(inside)
+
+
+def test_photos_in_a_tar_are_under_it_and_all_photos_are_under_the_root_folder(session: Session) -> None:
+    put_photos(session, ["/photos/a.tar"], member="1.jpg")
+    put_photos(session, ["/photos/a.tar2"], member="1.jpg")
+    assert paths_under(session, "/photos/a.tar") == {"/photos/a.tar"}
+    assert paths_under(session, "/") == {"/photos/a.tar", "/photos/a.tar2"}
+
+
+def test_photos_known_to_be_missing_are_not_present(session: Session) -> None:
+    ids = put_photos(session, numbered(2500))
+    failed = {"state": PhotoState.FAILED, "failure_reason": "why"}
+    update_photos(session, [{"id": ids[0], "failure_kind": "missing"} | failed])
+    update_photos(session, [{"id": ids[1], "failure_kind": "empty"} | failed])
+    assert [photo.id for photo in present_photos(session, set(ids))] == ids[1:]
+    assert [photo.id for photo in present_photos(session, set(ids[:5]))] == ids[1:5]
+
+
+def test_failures_are_counted_by_kind_most_first(session: Session) -> None:
+    for kind, names in (("truncated", "ab"), ("empty", "cd"), ("missing", "efg")):
+        put_photos(session, list(names), state=PhotoState.FAILED, failure_kind=kind, failure_reason="why")
+    put_photos(session, ["pending"])
+    assert list(failure_counts(session).items()) == [("missing", 3), ("empty", 2), ("truncated", 2)]
+
+
+def test_failed_photos_are_listed_all_or_of_one_kind(session: Session) -> None:
+    put_photos(session, ["a", "b"], state=PhotoState.FAILED, failure_kind="empty", failure_reason="why")
+    put_photos(session, ["c"])
+    put_photos(session, ["d"], state=PhotoState.FAILED, failure_kind="truncated", failure_reason="why")
+    assert [photo.path for photo in failed_photos(session)] == ["a", "b", "d"]
+    assert [photo.path for photo in failed_photos(session, "empty")] == ["a", "b"]
+    assert list(failed_photos(session, "unheard of")) == []
+
+
+def test_all_photos_come_in_the_order_of_their_ids_beyond_one_page(session: Session) -> None:
+    ids = put_photos(session, numbered(2100))
+    assert [photo.id for photo in all_photos(session)] == ids
+
+
+def test_records_of_embedded_photos_name_hotel_and_chain(session: Session, model: Model) -> None:
+    merge_chains(session, {7: "Azura"})
+    place = {"latitude": None, "longitude": None}
+    merge_hotels(
+        session,
+        [{"id": 1, "name": "One", "chain_id": 7} | place, {"id": 2, "name": None, "chain_id": None} | place],
+    )
+    (one,) = put_embedded(session, model, 1, ["/1.jpg"], image_id=11, hotel_id=1)
+    (two,) = put_embedded(session, model, 2, ["/2.jpg"], image_id=12, hotel_id=2)
+    (plain,) = put_embedded(session, model, 3, ["/3.tar"], member="3.jpg")
+    (pending,) = put_photos(session, ["/4.jpg"])
+    assert photo_records(session, [plain, pending, one, two, 999]) == {
+        one: PhotoRecord(one, "/1.jpg", "", 11, 1, "One", 7, "Azura"),
+        two: PhotoRecord(two, "/2.jpg", "", 12, 2, None, None, None),
+        plain: PhotoRecord(plain, "/3.tar", "3.jpg", None, None, None, None, None),
+    }
+
+
+def test_records_of_more_photos_than_fit_into_one_statement(session: Session, model: Model) -> None:
+    ids = put_embedded(session, model, 1, numbered(2100))
+    assert sorted(photo_records(session, ids)) == ids
+
+
+def test_latest_scan_of_every_root_newest_first(session: Session) -> None:
+    for root, found in (("/a", 1), ("/b", 2), ("/a", 3), ("/c", 4), ("/b", 5)):
+        record_scan(session, scan_of(root, found))
+        session.flush()
+    assert [(scan.root, scan.counts["found"]) for scan in latest_scans(session)] == [("/b", 5), ("/c", 4), ("/a", 3)]
+
+
+@pytest.mark.parametrize(("count", "lengths"), [(0, []), (1, [1]), (1000, [1000]), (2001, [1000, 1000, 1])])
+def test_pages_hold_every_id_once(count: int, lengths: list[int]) -> None:
+    ids = list(range(count))
+    found = list(pages(ids))
+    assert [len(page) for page in found] == lengths
+    assert sum(found, []) == ids
+
+
+def test_photo_is_pending_unless_said_otherwise(session: Session) -> None:
+    session.add(Photo(path="/1.jpg"))
+    session.flush()
+    assert [photo.member for photo in pending_photos(session)] == [""]

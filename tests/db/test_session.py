@@ -1,0 +1,148 @@
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from aliens.errors import LibraryError
+from aliens.settings import LibraryFolder
+from db.models import Chain, Photo
+from db.session import connect, create_database, new_session, open_library
+from indexer.add import create_library
+from tests.conftest import FakeEncoder, LibraryFactory
+
+
+def file_of(engine: Engine) -> Path:
+    return Path(engine.url.database or "")
+
+
+def test_sqlite_is_in_wal_mode_and_waits_for_locks(engine: Engine) -> None:
+    with engine.connect() as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        assert connection.execute(text("PRAGMA busy_timeout")).scalar() == 30_000
+
+
+def test_reader_is_not_held_up_by_a_writer(engine: Engine) -> None:
+    with new_session(engine) as writer, new_session(engine) as reader:
+        writer.add(Chain(id=1, name="Azura"))
+        writer.flush()
+        assert reader.get(Chain, 1) is None
+        writer.commit()
+        assert reader.get(Chain, 1) is not None
+
+
+def test_photo_of_an_unknown_hotel_is_refused(session: Session) -> None:
+    session.add(Photo(path="/photos/1.jpg", hotel_id=404))
+    with pytest.raises(IntegrityError, match="FOREIGN KEY"):
+        session.flush()
+
+
+def test_a_place_holds_one_photo(session: Session) -> None:
+    session.add(Photo(path="/photos/1.tar", member="1.jpg"))
+    session.add(Photo(path="/photos/1.tar", member="2.jpg"))
+    session.flush()
+    session.add(Photo(path="/photos/1.tar", member="1.jpg"))
+    with pytest.raises(IntegrityError, match="UNIQUE"):
+        session.flush()
+
+
+def test_objects_stay_readable_after_a_commit(engine: Engine) -> None:
+    with new_session(engine) as session:
+        chain = Chain(id=1, name="Azura")
+        session.add(chain)
+        session.commit()
+    assert chain.name == "Azura"
+
+
+@pytest.mark.parametrize("url", ["library.db", "nonsense://host/name", "sqlite+nonsense:///library.db"])
+def test_url_that_names_no_database_is_refused(url: str) -> None:
+    with pytest.raises(LibraryError, match=rf"{re.escape(url)}.* is no database URL that can be used"):
+        connect(url)
+
+
+def test_missing_driver_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(LibraryError, match=r"psycopg.*pip install -e '\.\[postgres\]'"):
+        connect("postgresql+psycopg://user@host/name")
+
+
+@pytest.mark.xfail(strict=True, reason="db/session.py: the message shows the URL with its password")
+def test_password_is_not_shown_when_the_driver_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(LibraryError) as caught:
+        connect("postgresql+psycopg://user:secret@host/name")
+    assert "secret" not in str(caught.value)
+
+
+def test_database_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LibraryError, match=rf"{tmp_path} cannot be opened: unable to open"):
+        connect(f"sqlite:///{tmp_path}")
+
+
+def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    folder = LibraryFolder(tmp_path)
+    folder.database_file.write_bytes(b"photo" * 1000)
+    with pytest.raises(LibraryError, match="cannot be opened: file is not a database"):
+        open_library(folder)
+
+
+def test_without_a_library_the_command_that_makes_one_is_named(tmp_path: Path) -> None:
+    folder = LibraryFolder(tmp_path / "none")
+    with pytest.raises(LibraryError, match=rf"no library at {folder.root}: .*`aliens init --library {folder.root}`"):
+        open_library(folder)
+    assert not folder.root.exists()
+
+
+def test_database_of_library_toml_is_used(tmp_path: Path) -> None:
+    folder, other = LibraryFolder(tmp_path / "library"), tmp_path / "other.db"
+    create_library(folder, FakeEncoder(), f"sqlite:///{other}")
+    engine = open_library(folder)
+    assert file_of(engine) == other
+    assert not folder.database_file.exists()
+    engine.dispose()
+
+
+def test_database_of_the_environment_comes_before_library_toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, other = LibraryFolder(tmp_path / "library"), tmp_path / "environment.db"
+    create_library(folder, FakeEncoder(), f"sqlite:///{tmp_path / 'toml.db'}")
+    create_database(f"sqlite:///{other}").dispose()
+    monkeypatch.setenv("ALIENS_DATABASE", f"sqlite:///{other}")
+    engine = open_library(folder)
+    assert file_of(engine) == other
+    engine.dispose()
+
+
+@pytest.mark.xfail(strict=True, reason="db/session.py: an SQLite file elsewhere is taken for no library")
+def test_library_made_with_the_environments_database_can_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, other = LibraryFolder(tmp_path / "library"), tmp_path / "environment.db"
+    monkeypatch.setenv("ALIENS_DATABASE", f"sqlite:///{other}")
+    create_library(folder, FakeEncoder())
+    assert other.exists()
+    engine = open_library(folder)
+    assert file_of(engine) == other
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rooms",
+        "rooms with a view",
+        "комнаты",
+        "rooms #5",
+        "rooms & suites",
+        pytest.param(
+            "rooms?", marks=pytest.mark.xfail(strict=True, reason="the rest of the path is cut off as a query")
+        ),
+        pytest.param("100%25", marks=pytest.mark.xfail(strict=True, reason="aliens/settings.py: %25 is taken for %")),
+    ],
+)
+def test_database_lies_in_the_library_whatever_its_folder_is_called(tmp_path: Path, name: str) -> None:
+    folder = LibraryFactory(tmp_path / name / "library").folder
+    assert folder.database_file.exists()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
