@@ -188,16 +188,16 @@ def verify(
 
     folder = LibraryFolder(library)
     if repair and (pending := verification.repair(folder)):
-        console.note(f"{pending} photos must be embedded anew: run `aliens add` on their folder")
+        console.note(f"{console.counted(pending, 'photo')} to embed anew: run `aliens add` on any folder")
     with console.progress_bar("verifying", "photos") as update:
         found = verification.verify(folder, lambda photos: update(photos, None, ""))
-    for discrepancy in found:
+    for disagreement in found:
         if json:
-            console.print_json(asdict(discrepancy))
+            console.print_json(asdict(disagreement))
     if not json and found:
         console.print_rows(("part", "what", "remedy"), [(d.part, d.what, d.remedy) for d in found])
     if found:
-        console.note(f"{len(found)} discrepancies")
+        console.note(f"{console.counted(len(found), 'disagreement')}")
         raise typer.Exit(1)
     console.note("files, database, vectors and index agree")
 
@@ -270,19 +270,21 @@ def print_add_report(report: "AddReport") -> None:
     """Say what adding photos did; the counts go to stdout, advice to stderr."""
     scan, run = report.scan, report.run
     typer.echo(
-        f"found {scan.found} photos: {scan.new} new, {scan.changed} changed, {scan.unchanged} unchanged, "
-        f"{scan.missing + scan.vanished} missing; {scan.other_files} other files"
+        f"found {console.counted(scan.found, 'photo')}: {scan.new} new, {scan.changed} changed, "
+        f"{scan.unchanged} unchanged, {scan.missing + scan.vanished} missing; "
+        f"{console.counted(scan.other_files, 'other file')} passed over"
     )
     if run.total:
         rate = f" ({run.encoded / run.seconds:.1f} photos/s)" if run.encoded else ""
         typer.echo(
-            f"embedded {run.encoded} photos in {run.seconds:.1f} s{rate}, "
+            f"embedded {console.counted(run.encoded, 'photo')} in {run.seconds:.1f} s{rate}, "
             f"{run.reused} more had known bytes, {run.failed} failed"
         )
     if run.strays:
-        console.note(f"removed {run.strays} files that an earlier run, killed, had left half done")
+        console.note(f"removed {console.counted(run.strays, 'file')} that a killed run had left half done")
     if run.interrupted:
-        console.note(f"stopped: {run.total - run.done} photos are pending; the same command goes on from here")
+        left = console.counted(run.total - run.done, "photo")
+        console.note(f"stopped: {left} to go; the same command goes on from here")
     if report.index is not None:
         typer.echo(
             f"index: {report.index.count} photos, {report.index.kind}, {console.megabytes(report.index.size_bytes)}"

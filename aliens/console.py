@@ -76,6 +76,11 @@ def progress_bar(label: str, unit: str) -> Iterator[Callable[[int, int | None, s
         yield update
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: 1 photo, 2 photos."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def megabytes(size_bytes: int) -> str:
     """Return a size in MB (10^6 bytes)."""
     return f"{size_bytes / 1e6:.1f} MB"

@@ -44,6 +44,7 @@ class Encoder:
         self.preprocessing = preprocessing_of(model)
         self.key = model_key(name, model, self.preprocessing, quick_gelu)
         self.batch_photos = BATCH_PHOTOS[self.device.type]
+        self.keeps_cpu_busy = self.device.type == "cpu"
         self._tokenizer = tokenizer
         self._model = model.eval().to(self.device)
         model.visual.to(PRECISIONS[precision]).to(memory_format=torch.channels_last)
@@ -96,7 +97,8 @@ class Encoder:
         s = self.preprocessing.size_px
         if pixels.shape[1:] != (s, s, 3):
             raise EncoderError(f"{self.key} takes photos of shape ({s}, {s}, 3), not {pixels.shape[1:]}")
-        batch = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)  # (n, 3, s, s), channels last
+        batch = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).to(self.device)
+        batch = batch.permute(0, 3, 1, 2)  # (n, 3, s, s), channels last
         batch = ((batch.float() - self._shift) / self._scale).to(PRECISIONS[self.precision])
         return unit(self._model.encode_image(batch).float().cpu().numpy())
 

@@ -1,6 +1,7 @@
 """Reading and decoding photos in threads, in order, a bounded number ahead. Embeds and records nothing."""
 
 import hashlib
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,9 +38,10 @@ def read_photo(
     file: PhotoFile,
     preprocessing: Preprocessing,
     is_known: Callable[[bytes], bool],
+    may_decode: threading.Event,
     max_pixels: int = MAX_PIXELS,
 ) -> Outcome:
-    """Read, hash and decode one photo; anything wrong with it becomes a Failure."""
+    """Read and hash one photo, wait until it may be decoded, decode it; anything wrong becomes a Failure."""
     try:
         data = file.read()
     except FileNotFoundError:
@@ -49,6 +51,7 @@ def read_photo(
     sha256 = hashlib.sha256(data).digest()
     if is_known(sha256):
         return Content(sha256, len(data), None)
+    may_decode.wait()
     try:
         return Content(sha256, len(data), decode(data, preprocessing, max_pixels))
     except PhotoError as error:

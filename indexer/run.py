@@ -1,6 +1,7 @@
 """The indexing run: pending photos are decoded, embedded and recorded, batch after batch. Finds no photos itself."""
 
 import os
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ class ImageEncoder(Protocol):
 
     preprocessing: Preprocessing
     batch_photos: int
+    keeps_cpu_busy: bool
 
     def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return unit vectors (n, d) of squares (n, s, s, 3)."""
@@ -92,6 +94,8 @@ class Run:
         self._encoder = encoder
         self._max_pixels = max_pixels
         self._batch = Batch()
+        self._may_decode = threading.Event()
+        self._may_decode.set()
         self._committed: set[int] = set()  # prefixes of the content hashes that this run has recorded
         self.report = RunReport()
 
@@ -127,7 +131,7 @@ class Run:
         return decode_ahead(all_pending(session), read, threads=DECODE_THREADS, ahead=ahead)
 
     def _read(self, file: PhotoFile, is_known: Callable[[bytes], bool]) -> Outcome:
-        return read_photo(file, self._encoder.preprocessing, is_known, self._max_pixels)
+        return read_photo(file, self._encoder.preprocessing, is_known, self._may_decode, self._max_pixels)
 
     def _is_known(self, sha256: bytes) -> bool:
         """Tell, from a decoding thread, whether the model has a vector for these bytes."""
@@ -187,9 +191,20 @@ class Run:
             progress(self.report)
 
     def _encode(self) -> None:
-        if self._batch.waiting:
+        """Encode the group in hand.
+
+        On a CPU no photo is decoded meanwhile: a decoding thread that takes one core makes the encoder's threads
+        on all the others wait for it, at every layer.
+        """
+        if not self._batch.waiting:
+            return
+        if self._encoder.keeps_cpu_busy:
+            self._may_decode.clear()
+        try:
             self._batch.vectors.append(self._encoder.encode_images(np.stack(self._batch.waiting)))
-            self._batch.waiting.clear()
+        finally:
+            self._may_decode.set()
+        self._batch.waiting.clear()
 
     def _commit(self, session: Session) -> None:
         """Write the batch as one shard, then record it and its photos in one transaction."""

@@ -23,7 +23,7 @@ NORM_TOLERANCE = 2e-3  # float16 keeps 11 bits, so the norm of a stored unit vec
 
 
 @dataclass(frozen=True, slots=True)
-class Discrepancy:
+class Disagreement:
     """Two parts of the library that disagree, and what to do."""
 
     part: str  # database, shard, index or photo
@@ -34,7 +34,7 @@ class Discrepancy:
 REPAIR = "aliens verify --repair"
 
 
-def verify(folder: LibraryFolder, progress: Callable[[int], None] = lambda photos: None) -> list[Discrepancy]:
+def verify(folder: LibraryFolder, progress: Callable[[int], None] = lambda photos: None) -> list[Disagreement]:
     """Return everything that does not agree; an empty list means that the library is sound.
 
     Every shard is read whole, every photo's file is looked at (size and existence, not its bytes).
@@ -44,15 +44,15 @@ def verify(folder: LibraryFolder, progress: Callable[[int], None] = lambda photo
         model = current_model(session)
         store = VectorStore(folder.vectors(model.key), model.dim)
         found = [
-            Discrepancy("database", text, "restore library.db from a backup") for text in database_problems(session)
+            Disagreement("database", text, "restore library.db from a backup") for text in database_problems(session)
         ]
-        found += photo_discrepancies(session, progress)
+        found += photo_disagreements(session, progress)
         found += [
-            Discrepancy("photo", f"photo {photo_id} is marked embedded but has no vector", REPAIR)
+            Disagreement("photo", f"photo {photo_id} is marked embedded but has no vector", REPAIR)
             for photo_id in embedded_without_vector(session, model)
         ]
-        found += shard_discrepancies(session, model, store)
-        found += index_discrepancies(session, folder, model)
+        found += shard_disagreements(session, model, store)
+        found += index_disagreements(session, folder, model)
     engine.dispose()
     return found
 
@@ -70,40 +70,40 @@ def repair(folder: LibraryFolder) -> int:
         pending += make_pending(session, model, embedded_without_vector(session, model))
         session.commit()
         store.remove_strays(set(shard_counts(session, model)))
-        if index_discrepancies(session, folder, model):
+        if index_disagreements(session, folder, model):
             (folder.index(model.key) / "manifest.json").unlink(missing_ok=True)
         update_index(session, folder, model, store, lambda: None)
     engine.dispose()
     return pending
 
 
-def photo_discrepancies(session: Session, progress: Callable[[int], None]) -> Iterator[Discrepancy]:
+def photo_disagreements(session: Session, progress: Callable[[int], None]) -> Iterator[Disagreement]:
     """Compare every photo's row with its file."""
     for count, photo in enumerate(all_photos(session), start=1):
         if count % 1000 == 0:
             progress(count)
         if photo.state is PhotoState.FAILED and not (photo.failure_kind and photo.failure_reason):
-            yield Discrepancy("photo", f"photo {photo.id} failed without a reason", "aliens add --retry-failed")
+            yield Disagreement("photo", f"photo {photo.id} failed without a reason", "aliens add --retry-failed")
         if photo.state is PhotoState.EMBEDDED:
             try:
                 size_bytes = os.stat(photo.path).st_size
             except OSError as error:
-                yield Discrepancy(
+                yield Disagreement(
                     "photo", f"{photo.path}: {error.strerror}", f"aliens add {os.path.dirname(photo.path)}"
                 )
                 continue
             if not photo.member and size_bytes != photo.size_bytes:
                 what = f"{photo.path} has {size_bytes} bytes now, {photo.size_bytes} bytes when it was embedded"
-                yield Discrepancy("photo", what, f"aliens add {os.path.dirname(photo.path)}")
+                yield Disagreement("photo", what, f"aliens add {os.path.dirname(photo.path)}")
 
 
-def shard_discrepancies(session: Session, model: Model, store: VectorStore) -> Iterator[Discrepancy]:
+def shard_disagreements(session: Session, model: Model, store: VectorStore) -> Iterator[Disagreement]:
     """Compare every shard with its rows in the database, and look for files that no row knows."""
     for number, problem in damaged_shards(session, model, store).items():
         if problem:
-            yield Discrepancy("shard", f"shard {number}: {problem}", REPAIR)
+            yield Disagreement("shard", f"shard {number}: {problem}", REPAIR)
     for path in store.strays(set(shard_counts(session, model))):
-        yield Discrepancy("shard", f"{path} belongs to no shard (left by a process that was killed)", REPAIR)
+        yield Disagreement("shard", f"{path} belongs to no shard (left by a process that was killed)", REPAIR)
 
 
 def damaged_shards(session: Session, model: Model, store: VectorStore) -> dict[int, str | None]:
@@ -130,14 +130,14 @@ def shard_problem(session: Session, model: Model, store: VectorStore, number: in
     return f"{wrong} of its vectors are not of unit length" if wrong else None
 
 
-def index_discrepancies(session: Session, folder: LibraryFolder, model: Model) -> list[Discrepancy]:
+def index_disagreements(session: Session, folder: LibraryFolder, model: Model) -> list[Disagreement]:
     """Compare the index with the database and with its own checksum."""
     where = folder.index(model.key)
     manifest, embedded = read_manifest(where), count_embedded(session, model)
     if manifest is None:
-        return [Discrepancy("index", f"there is none for {embedded} embedded photos", REPAIR)] if embedded else []
+        return [Disagreement("index", f"there is none for {embedded} embedded photos", REPAIR)] if embedded else []
     if manifest.generation != generation(session, model) or manifest.count != embedded:
         what = f"holds {manifest.count} photos and is out of date: {embedded} are embedded"
-        return [Discrepancy("index", what, REPAIR)]
+        return [Disagreement("index", what, REPAIR)]
     problem = checksum_problem(where)
-    return [Discrepancy("index", problem, REPAIR)] if problem else []
+    return [Disagreement("index", problem, REPAIR)] if problem else []

@@ -29,6 +29,7 @@ class FakeEncoder:
     name = "fake"
     dim = 48
     batch_photos = 4
+    keeps_cpu_busy = True
     preprocessing = Preprocessing(size_px=32, mean=(0.5,) * 3, std=(0.5,) * 3)
 
     def __init__(self, key: str = "fake-00000000") -> None:

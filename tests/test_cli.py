@@ -1,0 +1,199 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import cli
+from tests.conftest import FakeEncoder, photo_bytes
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def fake_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every command loads the fake encoder and works in the test's own folder."""
+    from embedding.encoder import Encoder
+
+    monkeypatch.setattr(Encoder, "load", lambda name, **options: FakeEncoder())
+    monkeypatch.chdir(tmp_path)
+    for name in ("ALIENS_LIBRARY", "ALIENS_MODEL", "ALIENS_DATABASE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def aliens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """Run a command as the shell would: returns (exit code, stdout, stderr)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["aliens", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def filled(aliens, photos: Path) -> Path:  # type: ignore[no-untyped-def]
+    """A library in the working folder with the ten small photos in it."""
+    assert aliens("init")[0] == 0
+    assert aliens("add", photos)[0] == 0
+    return photos
+
+
+def test_init_announces_the_model_and_says_what_is_next(aliens) -> None:  # type: ignore[no-untyped-def]
+    code, out, err = aliens("init")
+    assert code == 0
+    assert "loading ViT-B-32/openai" in err
+    assert "aliens add" in out
+
+
+def test_init_twice_is_refused(aliens) -> None:  # type: ignore[no-untyped-def]
+    aliens("init")
+    code, _, err = aliens("init")
+    assert code == 1
+    assert "is a library already" in err
+
+
+def test_add_without_a_library_says_what_to_do(aliens, photos: Path) -> None:  # type: ignore[no-untyped-def]
+    code, _, err = aliens("add", photos)
+    assert code == 1
+    assert "aliens init" in err
+    assert not Path("aliens-library").exists()
+
+
+def test_add_says_what_it_did(aliens, photos: Path) -> None:  # type: ignore[no-untyped-def]
+    aliens("init")
+    (photos / "broken.jpg").write_bytes(photo_bytes(50)[:300])
+    (photos / "notes.txt").write_text("notes")
+    code, out, err = aliens("add", photos)
+    assert code == 0
+    assert "found 11 photos: 11 new" in out
+    assert "1 other file passed over" in out
+    assert "embedded 10 photos" in out
+    assert "photos/s" in out
+    assert "1 failed" in out
+    assert "aliens failures" in err
+
+
+@pytest.mark.parametrize("arguments", [[], ["photos", "--hotels50k", "tree"]])
+def test_add_takes_one_source(aliens, arguments: list[str]) -> None:  # type: ignore[no-untyped-def]
+    aliens("init")
+    assert aliens("add", *arguments)[0] == 2
+
+
+def test_a_folder_without_photos_is_an_error(aliens, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    aliens("init")
+    (tmp_path / "empty").mkdir()
+    code, _, err = aliens("add", "empty")
+    assert code == 1
+    assert "no photos under" in err
+
+
+def test_search_in_a_pipe_is_score_tab_path(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = aliens("search", "pool", "-k", 3)
+    assert code == 0
+    lines = out.splitlines()
+    assert len(lines) == 3
+    for line in lines:
+        score, path = line.split("\t")
+        assert -1 <= float(score) <= 1
+        assert Path(path).is_file()
+
+
+def test_search_as_json_has_one_object_a_line(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+    _, out, _ = aliens("search", "pool", "-k", 2, "--json")
+    records = [json.loads(line) for line in out.splitlines()]
+    assert len(records) == 2
+    expected = {"photo_id", "image_id", "path", "hotel_id", "hotel_name", "chain_name", "score"}
+    assert expected <= records[0].keys()
+
+
+def test_search_by_photo_and_by_id(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+    _, out, _ = aliens("search", "--image", filled / "04.jpg", "-k", 1, "--json")
+    record = json.loads(out)
+    assert record["path"].endswith("04.jpg")
+    _, out, _ = aliens("search", "--like", record["photo_id"], "-k", 100, "--json")
+    assert len(out.splitlines()) == 9
+
+
+def test_search_writes_a_sheet(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+    code, _, err = aliens("search", "pool", "--sheet", "out/pool.jpg")
+    assert code == 0
+    assert "out/pool.jpg" in err
+    with Image.open("out/pool.jpg") as sheet:
+        assert sheet.width > 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [([], "nothing to look for"), ([""], "empty"), (["pool", "-k", 0], "k is 0"), (["--like", 99], "no photo 99")],
+)
+def test_a_bad_query_exits_with_2(aliens, filled: Path, arguments: list[object], word: str) -> None:  # type: ignore[no-untyped-def]
+    code, _, err = aliens("search", *arguments)
+    assert code == 2
+    assert word in err
+
+
+def test_info_counts_photos_by_state(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+    _, out, _ = aliens("info", "--json")
+    info = json.loads(out)
+    assert info["photos"] == {"pending": 0, "embedded": 10, "failed": 0}
+    assert info["model"] == "fake-00000000"
+    assert info["vectors_bytes"] > 10 * 48 * 2
+    _, out, _ = aliens("info")
+    assert "10 photos" in out
+
+
+def test_failures_are_listed_with_their_reason(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+    assert "no failures" in aliens("failures")[2]
+    (filled / "empty.jpg").touch()
+    aliens("add", filled)
+    _, out, _ = aliens("failures")
+    assert out.split("\t")[:2] == ["empty", str(filled / "empty.jpg")]
+    _, out, _ = aliens("failures", "--json", "--kind", "empty")
+    assert json.loads(out)["reason"] == "the file is empty (0 bytes)"
+
+
+def test_verify_exits_with_1_and_a_list(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+    code, _, err = aliens("verify")
+    assert code == 0
+    assert "agree" in err
+    (filled / "00.jpg").unlink()
+    code, out, err = aliens("verify")
+    assert code == 1
+    assert "00.jpg" in out
+    assert "1 disagreement" in err
+
+
+def test_demo_adds_the_samples_and_searches_them_twice(aliens) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = aliens("demo")
+    assert code == 0
+    assert "240 new" in out
+    assert Path("aliens-demo/bathtub-with-a-view.jpg").stat().st_size > 10_000
+    code, out, _ = aliens("demo")
+    assert code == 0
+    assert "240 unchanged" in out
+
+
+def test_the_library_is_chosen_by_flag_then_environment(  # type: ignore[no-untyped-def]
+    aliens, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALIENS_LIBRARY", "from-environment")
+    aliens("init")
+    assert Path("from-environment/library.db").exists()
+    aliens("init", "--library", "from-flag")
+    assert Path("from-flag/library.db").exists()
+
+
+def test_a_closed_pipe_is_no_error(filled: Path) -> None:
+    command = f"{sys.executable} {ROOT / 'cli.py'} failures --json; {sys.executable} {ROOT / 'cli.py'} info | head -0"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=Path.cwd())
+    assert "Traceback" not in done.stderr

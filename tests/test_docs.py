@@ -1,0 +1,86 @@
+"""The README holds: every command is in it, and every example of `aliens` and of Python in it runs."""
+
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import cli
+from aliens import __version__
+
+if TYPE_CHECKING:
+    from embedding.encoder import Encoder
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def example_commands() -> Iterator[list[str]]:
+    for line in "\n".join(blocks("bash")).splitlines():
+        words = shlex.split(line, comments=True)
+        if words and words[0] == "aliens":
+            yield words
+
+
+def test_every_command_is_documented_and_has_a_help_text() -> None:
+    table = re.findall(r"^\| `aliens (\w+)` \| .+ \|$", README, flags=re.MULTILINE)
+    commands = {
+        command.name or getattr(command.callback, "__name__", ""): command for command in cli.app.registered_commands
+    }
+    assert sorted(table) == sorted(commands)
+    for name, command in commands.items():
+        assert command.callback is not None
+        assert command.callback.__doc__, name
+
+
+def test_the_examples_of_the_readme_run_one_after_the_other(
+    tmp_path: Path,
+    samples: Path,
+    starter: "Encoder",
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from embedding.encoder import Encoder
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ALIENS_LIBRARY", raising=False)
+    monkeypatch.setattr(Encoder, "load", lambda name, **options: starter)
+    (tmp_path / "samples").symlink_to(samples)
+    (tmp_path / "photos").mkdir()
+    for number, photo in enumerate(sorted((samples / "images").rglob("*.jpg"))[:60]):
+        shutil.copy(photo, tmp_path / "photos" / f"{number}.jpg")
+    shutil.copy(tmp_path / "photos" / "7.jpg", tmp_path / "photos" / "room.jpg")
+
+    examples = list(example_commands())
+    assert len(examples) >= 10
+    for words in examples:
+        monkeypatch.setattr(sys, "argv", words)
+        try:
+            cli.main()
+        except SystemExit as stop:
+            assert not stop.code, f"{shlex.join(words)}: {capsys.readouterr().err}"
+    assert (tmp_path / "found.jpg").exists()
+
+    capsys.readouterr()
+    (python,) = blocks("python")
+    exec(compile(python, "README.md", "exec"), {})
+    assert len(capsys.readouterr().out.splitlines()) == 10
+
+
+def test_files_that_the_readme_names_exist() -> None:
+    for name in re.findall(r"\]\((?!http|#)([^)]+)\)", README):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_changelog_knows_this_version_or_what_is_to_come() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert "## Unreleased" in changelog or f"## {__version__}" in changelog
