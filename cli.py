@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from db.models import Model
     from embedding.encoder import Encoder
     from indexer.add import AddHooks, AddReport
+    from indexer.run import RunReport
     from indexer.source import Source
     from search.library import Hit, Library
 
@@ -189,8 +190,8 @@ def verify(
     folder = LibraryFolder(library)
     if repair and (pending := verification.repair(folder)):
         console.note(f"{console.counted(pending, 'photo')} to embed anew: run `aliens add` on any folder")
-    with console.progress_bar("verifying", "photos") as update:
-        found = verification.verify(folder, lambda photos: update(photos, None, ""))
+    with console.ProgressBars() as bars:
+        found = verification.verify(folder, lambda photos: bars.update("verifying", photos))
     for disagreement in found:
         if json:
             console.print_json(asdict(disagreement))
@@ -255,13 +256,13 @@ def progress_hooks() -> Iterator["AddHooks"]:
     """Yield hooks that show the progress of adding photos on stderr."""
     from indexer.add import AddHooks
 
-    with (
-        console.progress_bar("scanning", "photos") as scanning,
-        console.progress_bar("embedding", "photos") as embedding,
-    ):
+    def show_run(run: "RunReport") -> None:
+        bars.update("embedding", run.done, run.total, f"{run.failed} failed" if run.failed else "")
+
+    with console.ProgressBars() as bars:
         yield AddHooks(
-            scanning=lambda found: scanning(found, None, ""),
-            embedding=lambda run: embedding(run.done, run.total, f"{run.failed} failed" if run.failed else ""),
+            scanning=lambda found: bars.update("scanning", found),
+            embedding=show_run,
             indexing=lambda: console.note("building the index ..."),
         )
 

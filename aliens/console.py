@@ -5,9 +5,8 @@ Imports rich only where it draws, so that `aliens --help` stays quick. Knows not
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 
 def print_json(record: Mapping[str, Any]) -> None:
@@ -16,7 +15,7 @@ def print_json(record: Mapping[str, Any]) -> None:
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table on a terminal, tab-separated lines without a head in a pipe."""
+    """Print a table on a terminal, without columns that are empty; tab-separated lines without a head in a pipe."""
     if not sys.stdout.isatty():
         for row in rows:
             sys.stdout.write("\t".join(one_line(value) for value in row) + "\n")
@@ -26,11 +25,12 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     from rich.table import Table
     from rich.text import Text
 
+    filled = [column for column in range(len(columns)) if any(row[column] is not None for row in rows)]
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for column in filled:
+        table.add_column(columns[column], overflow="fold")
     for row in rows:
-        table.add_row(*(Text(one_line(value)) for value in row))
+        table.add_row(*(Text(one_line(row[column])) for column in filled))
     Console().print(table)
 
 
@@ -45,35 +45,51 @@ def note(text: str) -> None:
     sys.stderr.flush()
 
 
-@contextmanager
-def progress_bar(label: str, unit: str) -> Iterator[Callable[[int, int | None, str], None]]:
-    """Show progress on stderr; yields update(done, total or None, extra text).
+class ProgressBars:
+    """Progress on stderr, one bar for each label, with rate and time left.
 
-    A bar with rate and time left on a terminal; elsewhere nothing, so that logs stay short.
+    Shown on a terminal; elsewhere nothing is printed, so that logs stay short.
     """
-    if not sys.stderr.isatty():
-        yield lambda done, total, extra: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[extra]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(label, total=None, rate="", extra="")
+    def __init__(self) -> None:
+        self._progress: Any = None
+        self._tasks: dict[str, Any] = {}
 
-        def update(done: int, total: int | None, extra: str) -> None:
-            speed = progress.tasks[0].speed
-            rate = f"{speed:.1f} {unit}/s" if speed else ""
-            progress.update(task, completed=done, total=total, rate=rate, extra=extra)
+    def __enter__(self) -> Self:
+        return self
 
-        yield update
+    def __exit__(self, *error: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def update(self, label: str, done: int, total: int | None = None, extra: str = "") -> None:
+        """Show how many photos are done, of how many where that is known."""
+        if not sys.stderr.isatty():
+            return
+        if label not in self._tasks:
+            self._tasks[label] = self._bars().add_task(label, total=None, rate="", extra="")
+        task = self._tasks[label]
+        speed = self._progress.tasks[list(self._tasks).index(label)].speed
+        rate = f"{speed:.1f} photos/s" if speed else ""
+        self._progress.update(task, completed=done, total=total, rate=rate, extra=extra)
+
+    def _bars(self) -> Any:
+        if self._progress is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[extra]}"),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._progress.start()
+        return self._progress
 
 
 def counted(number: int, noun: str) -> str:
