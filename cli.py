@@ -78,8 +78,9 @@ def init(
     precision: PrecisionOption = "auto",
 ) -> None:
     """Make a new, empty library for one model."""
-    from indexer.add import create_library
+    from indexer.add import create_library, refuse_existing
 
+    refuse_existing(LibraryFolder(library))  # before a model is loaded, which takes seconds
     encoder = load_encoder(model or default_model(), device, precision)
     create_library(LibraryFolder(library), encoder, database)
     typer.echo(f"{library} is ready: add photos with `aliens add FOLDER --library {library}`")

@@ -16,11 +16,15 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 def create_database(url: str) -> Engine:
-    """Create the tables, or bring older ones up to date, and return the engine.
+    """Create the tables in an empty database and return the engine.
 
-    Raises: LibraryError: the URL is wrong or the database cannot be reached.
+    Raises: LibraryError: the URL is wrong, the database cannot be reached, or it holds a library already.
     """
     engine = connect(url)
+    if current_revision(engine) is not None:
+        raise LibraryError(
+            f"the database {shown(url)} holds a library already: open it by its own folder, or name an empty database"
+        )
     migrate(engine)
     return engine
 
@@ -61,12 +65,19 @@ def connect(url: str) -> Engine:
             return engine
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise LibraryError(
-            f"{url!r} is no database URL that can be used ({error}): for example sqlite:///library.db, or "
+            f"{shown(url)} is no database URL that can be used ({error}): for example sqlite:///library.db, or "
             "postgresql+psycopg://user@host/name with `pip install -e '.[postgres]'`"
         ) from error
     except DBAPIError as error:
-        shown = make_url(url).render_as_string(hide_password=True)
-        raise LibraryError(f"the database {shown} cannot be opened: {error.orig}") from error
+        raise LibraryError(f"the database {shown(url)} cannot be opened: {error.orig}") from error
+
+
+def shown(url: str) -> str:
+    """Return a database's URL as it may be shown: without the password."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return repr(url)
 
 
 def set_up_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:

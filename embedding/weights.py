@@ -1,13 +1,23 @@
 """Model names, and the weights behind them: open_clip's own, a hub's, a folder's, the embedded starter's."""
 
+import difflib
+import logging
+import socket
+import urllib.request
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import open_clip
+from huggingface_hub import constants as hub
 
 from aliens.errors import EncoderError
 from aliens.settings import asset
+
+HUB_TIMEOUT_S = 3.0
 
 
 def load_model(name: str) -> tuple[Any, Any, bool]:
@@ -22,8 +32,7 @@ def load_model(name: str) -> tuple[Any, Any, bool]:
     pretrained_config = open_clip.get_pretrained_cfg(architecture, weights) if weights else {}
     quick_gelu = bool(pretrained_config.get("quick_gelu", False))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # notes for developers, such as deprecated loading options
+        with no_chatter(), no_vain_retries(asks_hub=not architecture.startswith("local-dir:")):
             model = open_clip.create_model(
                 architecture, weights, force_quick_gelu=quick_gelu, require_pretrained=True, precision="fp32"
             )
@@ -32,6 +41,41 @@ def load_model(name: str) -> tuple[Any, Any, bool]:
     except Exception as error:
         raise EncoderError(unavailable(name, error)) from error
     return model, tokenizer, quick_gelu
+
+
+@contextmanager
+def no_chatter() -> Iterator[None]:
+    """Keep the libraries' notes for developers off the terminal; errors are raised all the same."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+@contextmanager
+def no_vain_retries(asks_hub: bool) -> Iterator[None]:
+    """Where the model hub cannot be reached, take weights that were fetched before, without a minute of retries."""
+    offline = hub.HF_HUB_OFFLINE
+    hub.HF_HUB_OFFLINE = offline or (asks_hub and not hub_answers())
+    try:
+        yield
+    finally:
+        hub.HF_HUB_OFFLINE = offline
+
+
+def hub_answers() -> bool:
+    """Tell whether the model hub can be reached; behind a proxy nobody can tell, so yes."""
+    if "https" in urllib.request.getproxies():
+        return True
+    try:
+        socket.create_connection((str(urlsplit(hub.ENDPOINT).hostname), 443), timeout=HUB_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def open_clip_name(name: str) -> tuple[str, str | None]:
@@ -51,9 +95,10 @@ def open_clip_name(name: str) -> tuple[str, str | None]:
     architecture, _, weights = name.partition("/")
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if not tags:
+        near = difflib.get_close_matches(architecture, open_clip.list_models(), n=3)
         raise EncoderError(
-            f"no model {name!r}: use starter, local-dir:FOLDER, hf-hub:ORG/NAME or an architecture and weights of "
-            "open_clip, such as ViT-B-32/openai (`python -c 'import open_clip; print(open_clip.list_pretrained())'`)"
+            f"no model {name!r}: use starter, local-dir:FOLDER, hf-hub:ORG/NAME, or an architecture and weights of "
+            "open_clip, such as ViT-B-32/openai" + (f" (near it: {', '.join(near)})" if near else "")
         )
     if weights not in tags:
         choices = ", ".join(f"{architecture}/{tag}" for tag in tags)

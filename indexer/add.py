@@ -1,6 +1,7 @@
 """Adding photos, start to end: scan a source, embed what is pending, build the index. One process at a time."""
 
 import errno
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,22 +52,32 @@ class AddHooks:
     indexing: Callable[[], None] = lambda: None
 
 
+def refuse_existing(folder: LibraryFolder) -> None:
+    """Make sure that a folder holds no library yet.
+
+    Raises: LibraryError: it does.
+    """
+    if folder.config_file.exists() or folder.database_file.exists():
+        raise LibraryError(f"{folder.root} is a library already: add photos to it, or name another folder")
+
+
 def create_library(folder: LibraryFolder, encoder: NamedEncoder, database_url: str | None = None) -> None:
     """Create a library for a model's vectors, in SQLite or at another database's URL.
 
     Raises: LibraryError: there is one already, or the database cannot be used.
     """
-    if folder.config_file.exists() or folder.database_file.exists():
-        raise LibraryError(f"{folder.root} is a library already: add photos to it, or name another folder")
+    refuse_existing(folder)
     with disk_errors(folder):
-        folder.root.mkdir(parents=True, exist_ok=True)
+        if database_url is None:
+            folder.root.mkdir(parents=True, exist_ok=True)
         engine = create_database(database_url or folder.database_url())
-        if database_url:
-            folder.config_file.write_text(f'database = "{database_url}"\n', encoding="utf-8")
         with new_session(engine) as session:
             use_model(session, encoder.key, encoder.name, encoder.dim)
             session.commit()
         engine.dispose()
+        if database_url is not None:
+            folder.root.mkdir(parents=True, exist_ok=True)
+            folder.config_file.write_text(f"database = {json.dumps(database_url)}\n", encoding="utf-8")
 
 
 def add_photos(

@@ -40,7 +40,7 @@ class Inventory:
         """Return lines for people."""
         rows = [
             ("library", self.library),
-            ("database", f"{self.database}, {self.database_bytes / 1e6:.1f} MB"),
+            ("database", self.database + (f", {self.database_bytes / 1e6:.1f} MB" if self.database_bytes else "")),
             ("model", f"{self.model}, {self.dim} dimensions"),
             ("photos", f"{sum(self.photos.values())} photos"),
         ]
