@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -29,9 +29,11 @@ class PhotoFile:
                 return file.read()
         stat = os.stat(self.path)
         try:
-            offset, size_bytes = tar_members(self.path, stat.st_mtime_ns)[self.member]
+            offset, size_bytes = tar_index(self.path, stat.st_mtime_ns).members[self.member]
         except KeyError:
             raise FileNotFoundError(f"{self.path} holds no member {self.member}") from None
+        except tarfile.TarError as error:
+            raise OSError(f"{self.path} cannot be read as an uncompressed tar file: {error}") from error
         with open(self.path, "rb") as file:
             file.seek(offset)
             return file.read(size_bytes)
@@ -40,14 +42,27 @@ class PhotoFile:
         return f"{self.path}!{self.member}" if self.member else self.path
 
 
+class TarIndex(NamedTuple):
+    """A tar's regular files: {name: (offset of its bytes, size in bytes)}, and whether it goes on unreadably."""
+
+    members: dict[str, tuple[int, int]]
+    damaged: bool
+
+
 @lru_cache(maxsize=8)
-def tar_members(path: str, mtime_ns: int) -> dict[str, tuple[int, int]]:
-    """Return {member name: (offset of its bytes, size in bytes)} of an uncompressed tar's regular files.
+def tar_index(path: str, mtime_ns: int) -> TarIndex:
+    """Read the headers of an uncompressed tar.
 
     `mtime_ns` is the tar's time of change: it keeps a changed tar from being answered from the cache.
+
+    Raises: OSError, tarfile.TarError: it cannot be read, is no tar, or is compressed.
     """
     with tarfile.open(path, "r:") as tar:
-        return {member.name: (member.offset_data, member.size) for member in tar if member.isreg()}
+        members = {member.name: (member.offset_data, member.size) for member in tar if member.isreg()}
+        end = tar.offset
+    with open(path, "rb") as file:  # tarfile takes a damaged header for the end; the real one is empty blocks
+        file.seek(end)
+        return TarIndex(members, damaged=any(file.read(tarfile.BLOCKSIZE)))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from aliens.errors import AliensError, LibraryError
 
@@ -71,8 +72,8 @@ class LibraryFolder:
         if self.config_file.exists():
             try:
                 return str(tomllib.loads(self.config_file.read_text(encoding="utf-8"))["database"])
-            except (tomllib.TOMLDecodeError, KeyError) as error:
+            except (OSError, ValueError, KeyError) as error:
                 raise LibraryError(
                     f'{self.config_file} is damaged ({error}): it should hold one line, database = "URL"'
                 ) from error
-        return f"sqlite:///{self.database_file}"
+        return f"sqlite:///{quote(str(self.database_file))}"

@@ -1,6 +1,6 @@
 """Queries of hotels and chains."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import func, select
@@ -31,6 +31,13 @@ def merge_hotels(session: Session, hotels: Iterable[Mapping[str, Any]]) -> None:
                 if getattr(hotel, name) != value:
                     setattr(hotel, name, value)
     session.bulk_insert_mappings(Hotel.__mapper__, fresh)
+    session.flush()
+
+
+def add_nameless_hotels(session: Session, hotel_ids: Sequence[int]) -> None:
+    """Add the hotels that are not known yet, by their ids alone; the caller commits."""
+    known = set(session.scalars(select(Hotel.id).where(Hotel.id.in_(hotel_ids)))) if hotel_ids else set()
+    session.add_all(Hotel(id=hotel_id) for hotel_id in hotel_ids if hotel_id not in known)
     session.flush()
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sqlalchemy import Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import Engine, create_engine, event, inspect, make_url, select, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
@@ -10,18 +10,19 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from aliens.errors import LibraryError
 from aliens.settings import LibraryFolder
+from db.models import Setting
 
 REVISION = "0001"  # the newest migration, known here so that opening a library need not import Alembic
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 def create_database(url: str) -> Engine:
-    """Create the tables in an empty database and return the engine.
+    """Create the tables in a database that holds no library yet, and return the engine.
 
     Raises: LibraryError: the URL is wrong, the database cannot be reached, or it holds a library already.
     """
     engine = connect(url)
-    if current_revision(engine) is not None:
+    if holds_library(engine):
         raise LibraryError(
             f"the database {shown(url)} holds a library already: open it by its own folder, or name an empty database"
         )
@@ -35,7 +36,8 @@ def open_library(folder: LibraryFolder) -> Engine:
     Raises: LibraryError: there is no library, it cannot be reached, or a newer CV-Aliens made it.
     """
     url = folder.database_url()
-    if url.startswith("sqlite") and not folder.database_file.exists() and not folder.config_file.exists():
+    file = make_url(url).database if url.startswith("sqlite:") else None
+    if file is not None and not Path(file).exists():  # SQLite would make an empty one
         raise LibraryError(
             f"no library at {folder.root}: make one with `aliens init --library {folder.root}`, "
             "or name yours with --library or ALIENS_LIBRARY"
@@ -95,6 +97,14 @@ def current_revision(engine: Engine) -> str | None:
     with engine.connect() as connection:
         revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
         return revision
+
+
+def holds_library(engine: Engine) -> bool:
+    """Tell whether a library was ever set up to its end in this database."""
+    if not inspect(engine).has_table(Setting.__tablename__):
+        return False
+    with new_session(engine) as session:
+        return session.scalars(select(Setting.name).limit(1)).first() is not None
 
 
 def migrate(engine: Engine) -> None:

@@ -129,6 +129,13 @@ def count_embedded(session: Session, model: Model) -> int:
     return session.scalar(statement) or 0
 
 
+def any_vector(session: Session, model: Model) -> bool:
+    """Tell whether the model has any vector, be it of a photo that cannot be found now."""
+    return (
+        session.scalars(select(Embedding.photo_id).where(Embedding.model_id == model.id).limit(1)).first() is not None
+    )
+
+
 def embedded_places(session: Session, model: Model) -> Iterator[tuple[int, list[int]]]:
     """Yield (shard number, rows) of every photo that can be found, shard after shard."""
     statement = (

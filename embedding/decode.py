@@ -1,7 +1,8 @@
 """A photo's bytes become the square of pixels that an encoder takes. Reads no files and normalises nothing."""
 
 import io
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,9 +14,11 @@ from aliens.errors import PhotoError
 
 # Our own cap replaces Pillow's, which warns on stderr from one size on and raises from twice that size on.
 Image.MAX_IMAGE_PIXELS = None
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # notes on odd EXIF blocks and palettes
 MAX_PIXELS = 100_000_000
 
-DRAFT_MARGIN = 1.25  # a JPEG may be decoded smaller while it stays this many times larger than what is wanted
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")  # no PostScript
+DRAFT_MARGIN = 3.0  # a JPEG may be decoded smaller while it stays this many times larger than what is wanted
 GREY_SPREAD = 10  # R, G and B of a grey photo differ by no more than JPEG's rounding, out of 255
 EXIF_ORIENTATION = 0x0112  # Exif 2.32, table 4: the tag, and below what makes each orientation upright
 UPRIGHT = {
@@ -69,11 +72,14 @@ def decode(data: bytes, preprocessing: Preprocessing, max_pixels: int = MAX_PIXE
     """
     with damage_as_photo_error(), open_image(data, max_pixels) as image:
         width, height = image.size
-        rgb, turned = upright_rgb(image, lambda size: resized(size, preprocessing))
-        pixels = square(rgb, preprocessing)
+        rgb, extent = shrunk_rgb(image, resized(image.size, preprocessing))
+        pixels = square(rgb, preprocessing, extent)
+        orientation = orientation_of(image)
+        if orientation in UPRIGHT:
+            pixels = np.asarray(Image.fromarray(pixels).transpose(UPRIGHT[orientation]))
         facts = Facts(
-            width_px=height if turned else width,
-            height_px=width if turned else height,
+            width_px=height if orientation >= 5 else width,
+            height_px=width if orientation >= 5 else height,
             format=str(image.format),
             grey=is_grey(pixels),
         )
@@ -86,9 +92,10 @@ def decode_to_fit(data: bytes, box: Size, max_pixels: int = MAX_PIXELS) -> Image
     Raises: PhotoError: as `decode`.
     """
     with damage_as_photo_error(), open_image(data, max_pixels) as image:
-        rgb, _ = upright_rgb(image, lambda size: fitted(size, max(box)))
-        rgb.thumbnail(box, Image.Resampling.LANCZOS)
-        return rgb
+        rgb, _ = shrunk_rgb(image, fitted(image.size, max(box)))
+        orientation = orientation_of(image)
+        rgb.thumbnail(box[::-1] if orientation >= 5 else box, Image.Resampling.LANCZOS)
+        return rgb.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else rgb
 
 
 def open_image(data: bytes, max_pixels: int) -> Image.Image:
@@ -99,9 +106,9 @@ def open_image(data: bytes, max_pixels: int) -> Image.Image:
     if not data:
         raise PhotoError("empty", "the file is empty (0 bytes)")
     try:
-        image = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise PhotoError("not an image", f"no image format that Pillow reads (starts with {data[:8]!r})") from error
+        raise PhotoError("not an image", f"no image format that is read here (starts with {data[:8]!r})") from error
     if image.width * image.height > max_pixels:
         raise PhotoError(
             "too large",
@@ -126,21 +133,29 @@ def damage_as_photo_error() -> Iterator[None]:
         raise PhotoError(kind, f"{type(error).__name__}: {error}") from error
 
 
-def upright_rgb(image: Image.Image, wanted: Callable[[Size], Size]) -> tuple[Image.Image, bool]:
-    """Decode the pixels to upright RGB; the second value tells whether width and height changed places.
+def shrunk_rgb(image: Image.Image, wanted: Size) -> tuple[Image.Image, tuple[float, float]]:
+    """Decode the pixels to RGB; also return the width and height in pixels, whole or not, that the photo fills.
 
     A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size while that is well over what is wanted of it, which
-    costs a fraction (libjpeg's scaling).
+    costs a fraction (libjpeg's scaling). Its last column and row are then filled in part only: 683 rows become 341.5.
     """
+    drafted = None
     if image.format == "JPEG":
-        width, height = wanted(image.size)
-        image.draft(image.mode, (round(width * DRAFT_MARGIN), round(height * DRAFT_MARGIN)))
+        drafted = image.draft(image.mode, (round(wanted[0] * DRAFT_MARGIN), round(wanted[1] * DRAFT_MARGIN)))
     rgb = to_rgb(image)
-    # Asked after the pixels are there: Pillow turns a TIFF upright itself and then drops the tag.
-    orientation = image.getexif().get(EXIF_ORIENTATION, 1)
-    if orientation in UPRIGHT:
-        return rgb.transpose(UPRIGHT[orientation]), orientation >= 5
-    return rgb, False
+    return rgb, rgb.size if drafted is None else (drafted[1][2], drafted[1][3])
+
+
+def orientation_of(image: Image.Image) -> int:
+    """Return the EXIF orientation; 1, upright, where the EXIF block is damaged, which is no fault of the pixels.
+
+    To be asked after the pixels are there: Pillow turns a TIFF upright itself and then drops the tag.
+    """
+    try:
+        orientation = int(image.getexif().get(EXIF_ORIENTATION, 1))
+    except Exception:  # Pillow raises nearly every built-in exception on a damaged block
+        return 1
+    return orientation if orientation in UPRIGHT else 1
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -148,7 +163,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
-        values = np.asarray(image).astype(np.float64)
+        values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0, neginf=0)
         low, high = values.min(), values.max()
         eight_bit = (values - low) * (255 / max(high - low, 1e-12))
         return Image.fromarray(eight_bit.astype(np.uint8)).convert("RGB")
@@ -158,27 +173,35 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")  # a copy even of RGB, since `image` is closed
 
 
-def square(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+def square(
+    image: Image.Image, preprocessing: Preprocessing, extent: tuple[float, float] | None = None
+) -> NDArray[np.uint8]:
     """Resize and crop or pad an RGB image as the model's own transform does; uint8 (s, s, 3).
+
+    Args:
+        image: the photo, whole.
+        preprocessing: how the model wants it.
+        extent: width and height in pixels of what the photo fills of the image, if not all of it.
 
     Source: open_clip.transform.image_transform and torchvision's Resize and CenterCrop, on Pillow images.
     Only the pixels inside the crop are computed, which gives the same values as resizing before cropping.
     """
     s = preprocessing.size_px
     resample = PILLOW_INTERPOLATION[preprocessing.interpolation]
-    full_width, full_height = resized(image.size, preprocessing)
+    width, height = extent or image.size
+    full_width, full_height = resized((width, height), preprocessing)
     if preprocessing.resize_mode == "longest":
         canvas = Image.new("RGB", (s, s), (preprocessing.fill_color,) * 3)
-        whole = image.resize((full_width, full_height), resample)
-        canvas.paste(whole, (round((s - full_width) / 2), round((s - full_height) / 2)))
+        whole = image.resize((full_width, full_height), resample, box=(0, 0, width, height))
+        canvas.paste(whole, ((s - full_width) // 2, (s - full_height) // 2))
         return np.asarray(canvas)
     left, top = round((full_width - s) / 2), round((full_height - s) / 2)
-    x_scale, y_scale = image.width / full_width, image.height / full_height
+    x_scale, y_scale = width / full_width, height / full_height
     box = (left * x_scale, top * y_scale, (left + s) * x_scale, (top + s) * y_scale)
     return np.asarray(image.resize((s, s), resample, box=box))
 
 
-def resized(size: Size, preprocessing: Preprocessing) -> Size:
+def resized(size: tuple[float, float], preprocessing: Preprocessing) -> Size:
     """Return the size to which the model's transform resizes a whole photo, before it crops or pads."""
     s = preprocessing.size_px
     width, height = size
@@ -190,7 +213,7 @@ def resized(size: Size, preprocessing: Preprocessing) -> Size:
     return int(s * width / short), int(s * height / short)
 
 
-def fitted(size: Size, side_px: int) -> Size:
+def fitted(size: tuple[float, float], side_px: int) -> Size:
     """Return the size with the same shape whose longer side is `side_px`."""
     scale = side_px / max(size)
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

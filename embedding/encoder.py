@@ -1,7 +1,7 @@
 """The encoder: photos and texts become unit vectors by any model that open_clip knows. Stores nothing."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -36,13 +36,13 @@ class Encoder:
         *,
         device: str,
         precision: str,
-        quick_gelu: bool,
+        architecture: Mapping[str, Any],
     ) -> None:
         self.name = name
         self.device = torch.device(device)
         self.precision = precision
         self.preprocessing = preprocessing_of(model)
-        self.key = model_key(name, model, self.preprocessing, quick_gelu)
+        self.key = model_key(name, model, self.preprocessing, architecture)
         self.batch_photos = BATCH_PHOTOS[self.device.type]
         self.keeps_cpu_busy = self.device.type == "cpu"
         self._tokenizer = tokenizer
@@ -75,8 +75,8 @@ class Encoder:
         precision = choose_precision(precision, device)
         if device == "cpu":
             keep_freed_memory()
-        model, tokenizer, quick_gelu = load_model(name)
-        encoder = cls(absolute(name), model, tokenizer, device=device, precision=precision, quick_gelu=quick_gelu)
+        model, tokenizer, architecture = load_model(name)
+        encoder = cls(absolute(name), model, tokenizer, device=device, precision=precision, architecture=architecture)
         if key is not None and encoder.key != key:
             raise ModelMismatchError(
                 f"the library was made by {key}, but {name!r} is now {encoder.key}: its weights or its preprocessing "

@@ -4,21 +4,23 @@ import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from embedding.decode import Preprocessing
 
 
-def model_key(name: str, model: Any, preprocessing: Preprocessing, quick_gelu: bool) -> str:
+def model_key(name: str, model: Any, preprocessing: Preprocessing, architecture: Mapping[str, Any]) -> str:
     """Return the model's name and 8 hex digits, such as `ViT-B-32-openai-1f3a9c02`.
 
-    The digits are of the SHA-256 over every weight (name, shape, bytes), the preprocessing and the activation.
+    The digits are of the SHA-256 over every weight (name, shape, bytes), the preprocessing and the architecture's
+    settings, such as heads, pooling and activation, which no weight shows.
     """
     digest = hashlib.sha256()
     for weight_name, weight in sorted(model.state_dict().items()):
         digest.update(f"{weight_name} {tuple(weight.shape)} {weight.dtype}".encode())
         digest.update(weight.detach().cpu().contiguous().reshape(-1).numpy())
-    settings = dataclasses.asdict(preprocessing) | {"quick_gelu": quick_gelu}
+    settings = {"preprocessing": dataclasses.asdict(preprocessing), "architecture": architecture}
     digest.update(json.dumps(settings, sort_keys=True).encode())
     readable = name.removeprefix("hf-hub:")
     if name.startswith("local-dir:"):

@@ -61,9 +61,10 @@ class FaissIndex:
         if path.stat().st_size != manifest.size_bytes:
             return None
         try:
-            return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC))
-        except RuntimeError:  # FAISS's word for a file that is no index
+            index = cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC))
+        except (RuntimeError, MemoryError):  # FAISS's words for a file that is no index
             return None
+        return index if (len(index), index.dim) == (manifest.count, manifest.dim) else None
 
     def save(self, folder: Path, *, model_key: str, generation: int) -> Manifest:
         """Write the index and its manifest; readers keep the old file until the new one is complete.
@@ -102,7 +103,7 @@ class FaissIndex:
 
         Args:
             queries: unit vectors, (n, d) float32.
-            k: at least 1; where the index holds fewer vectors, fewer columns come back.
+            k: where the index holds fewer vectors, fewer columns come back.
 
         Equal scores are ordered by photo id, so that an answer is the same every time.
 
@@ -111,6 +112,8 @@ class FaissIndex:
         if queries.ndim != 2 or queries.shape[1] != self.dim:
             raise LibraryError(f"the index holds vectors of {self.dim} dimensions, the queries are {queries.shape}")
         k = min(k, len(self))
+        if k < 1:
+            return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
         scores, ids = self._index.search(np.ascontiguousarray(queries, dtype=np.float32), k)
         order = np.lexsort((ids, -scores), axis=1)
         return np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)

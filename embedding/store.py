@@ -53,8 +53,12 @@ class VectorStore:
         try:
             ids = np.load(self._ids_file(number))
             vectors = np.load(self._vectors_file(number), mmap_mode="r")
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # NumPy evaluates a header, so a damaged one may raise anything
             raise LibraryError(f"shard {self._vectors_file(number)} cannot be read ({error}): {REMEDY}") from error
+        if ids.dtype != np.int64 or ids.ndim != 1:
+            raise LibraryError(
+                f"shard {self._ids_file(number)} holds {ids.dtype} {ids.shape}, not int64 (n,): {REMEDY}"
+            )
         if vectors.shape != (len(ids), self.dim) or vectors.dtype != np.float16:
             raise LibraryError(
                 f"shard {self._vectors_file(number)} holds {vectors.dtype} {vectors.shape} for {len(ids)} photos, "

@@ -20,8 +20,8 @@ from aliens.settings import asset
 HUB_TIMEOUT_S = 3.0
 
 
-def load_model(name: str) -> tuple[Any, Any, bool]:
-    """Build the model and its tokenizer; the third value tells whether QuickGELU was switched on.
+def load_model(name: str) -> tuple[Any, Any, dict[str, Any]]:
+    """Build the model and its tokenizer; the third value is the architecture's settings.
 
     open_clip only warns when the weights were trained with QuickGELU and the architecture has GELU, as for
     ViT-B-32/openai; the vectors would then be wrong, so the weights' own setting is enforced here.
@@ -37,10 +37,11 @@ def load_model(name: str) -> tuple[Any, Any, bool]:
                 architecture, weights, force_quick_gelu=quick_gelu, require_pretrained=True, precision="fp32"
             )
             tokenizer = open_clip.get_tokenizer(architecture)
+            settings = open_clip.get_model_config(architecture)
     # open_clip, huggingface_hub, httpx and safetensors each raise errors of their own; all mean the same here.
     except Exception as error:
         raise EncoderError(unavailable(name, error)) from error
-    return model, tokenizer, quick_gelu
+    return model, tokenizer, settings | {"quick_gelu": quick_gelu or bool(settings.get("quick_gelu"))}
 
 
 @contextmanager

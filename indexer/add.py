@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Protocol
 
 from filelock import FileLock, Timeout
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from aliens.errors import LibraryError
 from aliens.settings import LibraryFolder
 from db.models import Model, PhotoState
 from db.photos import count_photos
-from db.session import create_database, new_session, open_library
+from db.session import connect, create_database, holds_library, new_session, open_library
 from db.vectors import current_model, embedded_places, generation, use_model
 from embedding.decode import MAX_PIXELS
-from embedding.index import FaissIndex, Manifest, read_manifest
+from embedding.index import FaissIndex, Manifest
 from embedding.store import VectorStore
 from indexer.run import ImageEncoder, Run, RunReport
 from indexer.scan import ScanReport, scan
@@ -57,7 +57,8 @@ def refuse_existing(folder: LibraryFolder) -> None:
 
     Raises: LibraryError: it does.
     """
-    if folder.config_file.exists() or folder.database_file.exists():
+    begun = folder.config_file.exists() or folder.database_file.exists()
+    if begun and holds_library(connect(folder.database_url())):
         raise LibraryError(f"{folder.root} is a library already: add photos to it, or name another folder")
 
 
@@ -77,7 +78,9 @@ def create_library(folder: LibraryFolder, encoder: NamedEncoder, database_url: s
         engine.dispose()
         if database_url is not None:
             folder.root.mkdir(parents=True, exist_ok=True)
-            folder.config_file.write_text(f"database = {json.dumps(database_url)}\n", encoding="utf-8")
+            folder.config_file.write_text(
+                f"database = {json.dumps(database_url, ensure_ascii=False)}\n", encoding="utf-8"
+            )
 
 
 def add_photos(
@@ -98,7 +101,7 @@ def add_photos(
     """
     hooks = hooks or AddHooks()
     engine = open_library(folder)
-    with writing(folder), disk_errors(folder), new_session(engine) as session:
+    with disk_errors(folder), writing(folder), new_session(engine) as session:
         model = current_model(session)
         scanned = scan(session, source, retry_failed=retry_failed, progress=hooks.scanning)
         store = VectorStore(folder.vectors(model.key), model.dim)
@@ -115,8 +118,7 @@ def update_index(
 ) -> Manifest | None:
     """Build the index from the shards unless it is up to date; return its manifest if it was built."""
     now = generation(session, model)
-    manifest = read_manifest(folder.index(model.key))
-    if manifest is not None and manifest.generation == now:
+    if FaissIndex.open(folder.index(model.key), now) is not None:
         return None
     starting()
     index = FaissIndex.build(model.dim, store.gather(embedded_places(session, model)))
@@ -149,10 +151,10 @@ def disk_errors(folder: LibraryFolder) -> Iterator[None]:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise LibraryError(f"{error.filename or folder.root} cannot be written ({error.strerror})") from error
         raise
-    except OperationalError as error:
+    except DBAPIError as error:
         if "disk is full" in str(error):
             raise LibraryError(full(folder.root)) from error
-        raise LibraryError(f"the library's database failed: {error.orig}") from error
+        raise LibraryError(f"the library's database failed ({error.orig}): restore it from a backup") from error
 
 
 def full(root: Path) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aliens.errors import SourceError
-from aliens.files import tar_members
-from indexer.source import FoundPhoto, Problem, Source, found_file, storable
+from aliens.files import tar_index
+from indexer.source import BAD_NAME, FoundPhoto, Problem, Source, found_file, storable
 
 JPEG_SUFFIXES = (".jfif", ".jpe", ".jpeg", ".jpg", ".mpo")
 NETPBM_SUFFIXES = (".pbm", ".pgm", ".pnm", ".ppm")
@@ -25,26 +25,26 @@ class FolderSource(Source):
 
     def __init__(self, root: Path, library: Path) -> None:
         super().__init__(root)
-        self._library = os.path.abspath(library)
-        if not os.path.isdir(self.root):
+        self._library = os.path.realpath(library)
+        if not os.path.isdir(self.path):
             raise SourceError(f"no folder {self.root}: name a folder of photos, a photo or a .tar file")
 
     def photos(self) -> Iterator[FoundPhoto]:
         """Yield the photos in the order of their paths."""
-        yield from self._walk(self.root)
+        yield from self._walk(self.path)
 
     def _walk(self, folder: str) -> Iterator[FoundPhoto]:
         try:
             with os.scandir(folder) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
-            self.leftovers.problems.append(Problem(storable(folder), str(error.strerror or error)))
+            self._cannot_read(folder, str(error.strerror or error))
             return
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir(follow_symlinks=False):
-                if entry.path != self._library:
+                if os.path.realpath(entry.path) != self._library:
                     yield from self._walk(entry.path)
             elif is_photo(entry.name):
                 yield found_file(entry.path)
@@ -54,10 +54,18 @@ class FolderSource(Source):
                 self.leftovers.other_files += 1
 
     def _tar(self, path: str) -> Iterator[FoundPhoto]:
+        tar = TarSource(Path(path))
         try:
-            yield from TarSource(Path(path)).photos()
+            yield from tar.photos()
         except SourceError as error:
-            self.leftovers.problems.append(Problem(storable(path), str(error)))
+            self._cannot_read(path, str(error))
+        self.leftovers.problems += tar.leftovers.problems
+        self.leftovers.unread += tar.leftovers.unread
+        self.leftovers.other_files += tar.leftovers.other_files
+
+    def _cannot_read(self, path: str, reason: str) -> None:
+        self.leftovers.problems.append(Problem(storable(path), reason))
+        self.leftovers.unread.append(storable(path))
 
 
 class TarSource(Source):
@@ -68,18 +76,25 @@ class TarSource(Source):
     def photos(self) -> Iterator[FoundPhoto]:
         """Yield the photos.
 
-        Raises: SourceError: the file is no tar, or is compressed.
+        Raises: SourceError: the file is no tar, is compressed, or has a name that cannot be stored.
         """
+        if self.path != self.root:
+            raise SourceError(f"{self.root} cannot be used: {BAD_NAME}")
         try:
-            mtime_ns = os.stat(self.root).st_mtime_ns
-            members = tar_members(self.root, mtime_ns)
+            mtime_ns = os.stat(self.path).st_mtime_ns
+            index = tar_index(self.path, mtime_ns)
         except (OSError, tarfile.TarError) as error:
             raise SourceError(f"{self.root} cannot be read as an uncompressed tar file ({error})") from error
-        for member, (_, size_bytes) in members.items():
-            if is_photo(member) and not Path(member).name.startswith("."):
-                yield FoundPhoto(self.root, storable(member), size_bytes, mtime_ns)
-            else:
+        if index.damaged:
+            self.leftovers.problems.append(Problem(self.root, "is damaged: what lies behind the damage is not read"))
+            self.leftovers.unread.append(self.root)
+        for member, (_, size_bytes) in index.members.items():
+            if not is_photo(member) or Path(member).name.startswith("."):
                 self.leftovers.other_files += 1
+            elif storable(member) != member:
+                yield FoundPhoto(self.root, storable(member), failure_kind="name", failure_reason=BAD_NAME)
+            else:
+                yield FoundPhoto(self.root, member, size_bytes, mtime_ns)
 
 
 class FileSource(Source):
@@ -90,7 +105,7 @@ class FileSource(Source):
 
     def photos(self) -> Iterator[FoundPhoto]:
         """Yield the photo, whatever its name ends in."""
-        yield found_file(self.root)
+        yield found_file(self.path)
 
 
 def is_photo(name: str) -> bool:

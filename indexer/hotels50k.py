@@ -4,14 +4,14 @@ Source: Stylianou et al. 2019, "Hotels-50K: A Global Hotel Recognition Dataset",
 """
 
 import csv
+import math
 import os
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from aliens.errors import SourceError
-from indexer.source import FoundPhoto, Problem, Source, found_file
+from indexer.source import FoundPhoto, Problem, Source, found_file, storable
 
 NO_CHAIN = -1
 CSV_FOLDERS = ("dataset", "input/dataset", ".")
@@ -33,7 +33,7 @@ class Hotels50kSource(Source):
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self._csv_folder = self._find_csv_folder()
-        self._images = os.path.join(self.root, "images", "train")
+        self._images = os.path.join(self.path, "images", "train")
         self._chain_folder: dict[int, int] = {}  # hotel -> chain as Hotels-50K's folders name it
         self._read_chains()
         self._read_hotels()
@@ -43,8 +43,8 @@ class Hotels50kSource(Source):
         seen: set[int] = set()
         unlisted: dict[int, int] = {}
         for where, row in self._rows("train_set.csv", PHOTO_COLUMNS):
-            image_id = self._number(where, "image_id", row[0], int)
-            hotel_id = self._number(where, "hotel_id", row[1], int)
+            image_id = self._whole(where, "image_id", row[0])
+            hotel_id = self._whole(where, "hotel_id", row[1])
             if image_id is None or hotel_id is None:
                 continue
             if image_id in seen:
@@ -66,14 +66,14 @@ class Hotels50kSource(Source):
 
     def _read_chains(self) -> None:
         for where, row in self._rows("chain_info.csv", CHAIN_COLUMNS):
-            chain_id = self._number(where, "chain_id", row[0], int)
+            chain_id = self._whole(where, "chain_id", row[0])
             if chain_id is not None and chain_id != NO_CHAIN:
                 self.chains[chain_id] = row[1]
 
     def _read_hotels(self) -> None:
         for where, row in self._rows("hotel_info.csv", HOTEL_COLUMNS):
-            hotel_id = self._number(where, "hotel_id", row[0], int)
-            chain_id = self._number(where, "chain_id", row[2], int)
+            hotel_id = self._whole(where, "hotel_id", row[0])
+            chain_id = self._whole(where, "chain_id", row[2])
             if hotel_id is None or chain_id is None:
                 continue
             self._chain_folder[hotel_id] = chain_id
@@ -83,13 +83,13 @@ class Hotels50kSource(Source):
                 "id": hotel_id,
                 "name": row[1],
                 "chain_id": chain_id if chain_id in self.chains else None,
-                "latitude": self._number(where, "latitude", row[3], float) if row[3] else None,
-                "longitude": self._number(where, "longitude", row[4], float) if row[4] else None,
+                "latitude": self._degrees(where, "latitude", row[3]),
+                "longitude": self._degrees(where, "longitude", row[4]),
             }
 
     def _find_csv_folder(self) -> str:
         for name in CSV_FOLDERS:
-            folder = os.path.join(self.root, name)
+            folder = os.path.join(self.path, name)
             if os.path.isfile(os.path.join(folder, "train_set.csv")):
                 return folder
         raise SourceError(
@@ -102,31 +102,63 @@ class Hotels50kSource(Source):
         path = os.path.join(self._csv_folder, name)
         try:
             with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
-                reader = csv.reader(file)
-                for row in reader:
-                    where = f"{name}:{reader.line_num}"
-                    if not row or tuple(row) == columns:
-                        continue
-                    if len(row) != len(columns):
-                        self._problem(where, f"has {len(row)} fields, not {len(columns)} ({', '.join(columns)})")
-                    else:
-                        yield where, row
-        except (OSError, csv.Error) as error:
-            raise SourceError(f"{path} cannot be read: {error}") from error
+                for number, line in enumerate(file, start=1):
+                    row = self._fields(f"{name}:{number}", line, columns)
+                    if row is not None:
+                        yield f"{name}:{number}", row
+        except OSError as error:
+            raise SourceError(f"{storable(path)} cannot be read: {error.strerror}") from error
 
-    def _number(self, where: str, column: str, text: str, kind: Callable[[str], Any]) -> Any:
+    def _fields(self, where: str, line: str, columns: tuple[str, ...]) -> list[str] | None:
+        """Return the fields of one line, or None for a header, an empty line or a broken row.
+
+        A row is one line: a quote that is never closed costs its own row and not all that follow.
+        """
+        if "\0" in line:
+            self._problem(where, "holds a NUL byte")
+            return None
         try:
-            return kind(text)
+            row = next(csv.reader([line], strict=True), [])
+        except csv.Error as error:
+            self._problem(where, f"is no row of a CSV file: {error}")
+            return None
+        if not row or tuple(row) == columns:
+            return None
+        if len(row) != len(columns):
+            self._problem(where, f"has {len(row)} fields, not {len(columns)} ({', '.join(columns)})")
+            return None
+        return row
+
+    def _whole(self, where: str, column: str, text: str) -> int | None:
+        try:
+            number = int(text)
         except ValueError:
             self._problem(where, f"{column} {text!r} is no number")
             return None
+        if not -(2**63) <= number < 2**63:
+            self._problem(where, f"{column} {text} does not fit into 64 bits")
+            return None
+        return number
+
+    def _degrees(self, where: str, column: str, text: str) -> float | None:
+        if not text:
+            return None
+        try:
+            degrees = float(text)
+        except ValueError:
+            degrees = math.nan
+        if not math.isfinite(degrees):
+            self._problem(where, f"{column} {text!r} is no number of degrees: the hotel is kept without it")
+            return None
+        return degrees
 
     def _time(self, where: str, text: str) -> datetime | None:
         try:
-            return datetime.fromisoformat(text) if text else None
+            time = datetime.fromisoformat(text) if text else None
         except ValueError:
             self._problem(where, f"upload_timestamp {text!r} is no time such as 2018-06-16 17:39:46")
             return None
+        return time.astimezone(UTC).replace(tzinfo=None) if time and time.tzinfo else time
 
     def _problem(self, where: str, reason: str) -> None:
         self.leftovers.problems.append(Problem(where, reason))

@@ -17,14 +17,14 @@ from aliens.files import PhotoFile
 from db.models import Model, Photo, PhotoState
 from db.photos import count_photos, pending_photos, update_photos
 from db.session import new_session
-from db.vectors import Twin, count_embedded, next_shard_number, record_shard, shard_counts, twin
+from db.vectors import Twin, any_vector, next_shard_number, record_shard, shard_counts, twin
 from embedding.decode import Facts, Preprocessing
 from embedding.store import VectorStore
 from indexer.decoding import Content, Failure, Outcome, decode_ahead, read_photo
 from indexer.interrupt import stop_on_interrupt
 
 COMMIT_PHOTOS = 256  # recorded together: a kill loses at most about so many photos' work
-MOST_ENTRIES = 4 * COMMIT_PHOTOS  # recorded at the latest, when known photos come between new ones
+MOST_ENTRIES = 4 * COMMIT_PHOTOS  # a group is encoded, full or not, when so many photos have come since it began
 DECODE_THREADS = max(2, min(8, os.cpu_count() or 2))
 
 
@@ -70,13 +70,15 @@ class Entry:
 class Batch:
     """Photos that are read but not yet recorded.
 
-    New vectors come in groups of exactly the encoder's batch size (the last one of a run apart), cut from the
-    pending photos in the order of their ids. A resumed run cuts the same groups, so it gives the same bits.
+    New photos are encoded in groups of exactly the encoder's batch size (a group that known photos interrupt for
+    long, and the last one, apart), cut from the pending photos in the order of their ids. A batch is recorded only
+    between groups, so a resumed run cuts the same groups and gives the same bits.
     """
 
     entries: list[Entry] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
-    waiting: list[NDArray[np.uint8]] = field(default_factory=list)
+    waiting: list[NDArray[np.uint8]] = field(default_factory=list)  # the group in hand
+    group_start: int = 0  # which entry began it
     vectors: list[NDArray[np.float32]] = field(default_factory=list)
     rows: dict[bytes, int] = field(default_factory=dict)  # content hash -> row of the new vectors
     seen: list[Facts] = field(default_factory=list)  # what each row's photo looks like
@@ -114,7 +116,7 @@ class Run:
                     self._add(session, photo, outcome)
                     self._advance(session, progress)
                     if stop.is_set() and not self._batch.waiting:
-                        self.report.interrupted = True
+                        self.report.interrupted = self.report.done < self.report.total
                         break
                 self._encode()
                 self._commit(session)
@@ -125,8 +127,7 @@ class Run:
         return self.report
 
     def _outcomes(self, session: Session) -> Generator[tuple[Photo, Outcome]]:
-        any_embedded = count_embedded(session, self._model) > 0
-        read = partial(self._read, is_known=self._is_known if any_embedded else never)
+        read = partial(self._read, is_known=self._is_known if any_vector(session, self._model) else never)
         ahead = max(64, 2 * self._encoder.batch_photos)
         return decode_ahead(all_pending(session), read, threads=DECODE_THREADS, ahead=ahead)
 
@@ -169,6 +170,8 @@ class Run:
             report.encoded += 1
             row = batch.rows[outcome.sha256] = len(batch.rows)
             batch.seen.append(outcome.decoded.facts)
+            if not batch.waiting:
+                batch.group_start = len(batch.entries)
             batch.waiting.append(outcome.decoded.pixels)
             batch.entries.append(Entry(facts(photo, outcome, outcome.decoded.facts), row))
 
@@ -181,7 +184,8 @@ class Run:
     def _advance(self, session: Session, progress: Callable[[RunReport], None]) -> None:
         """Encode a full group, record a full batch."""
         batch = self._batch
-        if len(batch.waiting) == self._encoder.batch_photos or len(batch.entries) >= MOST_ENTRIES:
+        since_group_began = len(batch.entries) - batch.group_start
+        if len(batch.waiting) == self._encoder.batch_photos or (batch.waiting and since_group_began >= MOST_ENTRIES):
             self._encode()
             progress(self.report)
         if len(batch.entries) >= COMMIT_PHOTOS and not batch.waiting:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from aliens.errors import SourceError
-from db.hotels import merge_chains, merge_hotels
+from db.hotels import add_nameless_hotels, merge_chains, merge_hotels
 from db.models import Photo, PhotoState
 from db.photos import (
     insert_photos,
@@ -76,11 +76,13 @@ def scan(
         seen |= scan_chunk(session, source, chunk, report, retry_failed=retry_failed)
         session.commit()
         progress(report.found)
-    if not report.found:
+    if not report.found and not known_before:
         raise SourceError(
             f"no photos under {source.root} ({len(source.leftovers.problems)} problems, "
             f"{source.leftovers.other_files} other files): nothing was changed"
         )
+    for unread in source.leftovers.unread:
+        known_before -= photo_ids_under(session, unread)
     mark_vanished(session, source, known_before - seen, report)
     report.other_files = source.leftovers.other_files
     report.problems = len(source.leftovers.problems)
@@ -106,7 +108,12 @@ def scan_chunk(
     add_unlisted_hotels(session, source, chunk)
     known = photos_at(session, [(found.path, found.member) for found in chunk])
     inserts, updates, hidden = [], [], False
+    places: set[tuple[str, str]] = set()
     for found in chunk:
+        if (found.path, found.member) in places:
+            source.leftovers.problems.append(Problem(found.path, "two files would be kept under this name"))
+            continue
+        places.add((found.path, found.member))
         report.found += 1
         report.missing += found.failure_kind == MISSING
         photo = known.get((found.path, found.member))
@@ -155,13 +162,9 @@ def state_of(found: FoundPhoto) -> dict[str, Any]:
 
 
 def add_unlisted_hotels(session: Session, source: Source, chunk: list[FoundPhoto]) -> None:
-    """Add hotels that photos name but the source's list does not have, without a name."""
+    """Add hotels that photos name but neither the source's list nor the library has."""
     named = {found.hotel_id for found in chunk if found.hotel_id is not None}
-    empty = {"name": None, "chain_id": None, "latitude": None, "longitude": None}
-    unlisted = {hotel_id: {"id": hotel_id} | empty for hotel_id in sorted(named - source.hotels.keys())}
-    if unlisted:
-        merge_hotels(session, unlisted.values())
-        source.hotels |= unlisted
+    add_nameless_hotels(session, sorted(named - source.hotels.keys()))
 
 
 def mark_vanished(session: Session, source: Source, gone: set[int], report: ScanReport) -> None:

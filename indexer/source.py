@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 MISSING = "missing"
+BAD_NAME = "its name is not valid UTF-8: rename it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Leftovers:
 
     problems: list[Problem] = field(default_factory=list)
     other_files: int = 0
+    unread: list[str] = field(default_factory=list)  # folders and tars whose photos nobody can tell
 
 
 class Source(ABC):
@@ -53,7 +56,8 @@ class Source(ABC):
     whole = True  # whether it names every photo below its root, so that others there have vanished
 
     def __init__(self, root: Path) -> None:
-        self.root = os.path.abspath(root)
+        self.path = os.path.abspath(root)
+        self.root = storable(self.path)  # as the database keeps it
         self.leftovers = Leftovers()
         self.chains: dict[int, str] = {}
         self.hotels: dict[int, dict[str, Any]] = {}
@@ -70,14 +74,15 @@ def found_file(path: str, **columns: Any) -> FoundPhoto:
     """Return the photo at a path: with size and time of change, or as missing or unreadable."""
     text = storable(path)
     if text != path:
-        reason = "the file's name is not valid UTF-8: rename it"
-        return FoundPhoto(text, **columns, failure_kind="name", failure_reason=reason)
+        return FoundPhoto(text, **columns, failure_kind="name", failure_reason=BAD_NAME)
     try:
         stat = os.stat(path)
     except FileNotFoundError:
         return FoundPhoto(path, **columns, failure_kind=MISSING, failure_reason="there is no such file")
     except OSError as error:
         return FoundPhoto(path, **columns, failure_kind="unreadable", failure_reason=str(error.strerror or error))
+    if not S_ISREG(stat.st_mode):  # reading a pipe would never end
+        return FoundPhoto(path, **columns, failure_kind="unreadable", failure_reason="no regular file")
     return FoundPhoto(path, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns, **columns)
 
 

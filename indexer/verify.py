@@ -17,7 +17,7 @@ from db.session import new_session, open_library
 from db.vectors import count_embedded, current_model, forget_shard, generation, make_pending, shard_counts
 from embedding.index import checksum_problem, read_manifest
 from embedding.store import VectorStore
-from indexer.add import update_index, writing
+from indexer.add import disk_errors, update_index, writing
 
 NORM_TOLERANCE = 2e-3  # float16 keeps 11 bits, so the norm of a stored unit vector is off by less than 0.1%
 
@@ -40,7 +40,7 @@ def verify(folder: LibraryFolder, progress: Callable[[int], None] = lambda photo
     Every shard is read whole, every photo's file is looked at (size and existence, not its bytes).
     """
     engine = open_library(folder)
-    with new_session(engine) as session:
+    with disk_errors(folder), new_session(engine) as session:
         model = current_model(session)
         store = VectorStore(folder.vectors(model.key), model.dim)
         found = [
@@ -52,6 +52,7 @@ def verify(folder: LibraryFolder, progress: Callable[[int], None] = lambda photo
             for photo_id in embedded_without_vector(session, model)
         ]
         found += shard_disagreements(session, model, store)
+        found += stray_disagreements(session, folder, model, store)
         found += index_disagreements(session, folder, model)
     engine.dispose()
     return found
@@ -98,12 +99,23 @@ def photo_disagreements(session: Session, progress: Callable[[int], None]) -> It
 
 
 def shard_disagreements(session: Session, model: Model, store: VectorStore) -> Iterator[Disagreement]:
-    """Compare every shard with its rows in the database, and look for files that no row knows."""
+    """Compare every shard with its rows in the database."""
     for number, problem in damaged_shards(session, model, store).items():
         if problem:
             yield Disagreement("shard", f"shard {number}: {problem}", REPAIR)
-    for path in store.strays(set(shard_counts(session, model))):
-        yield Disagreement("shard", f"{path} belongs to no shard (left by a process that was killed)", REPAIR)
+
+
+def stray_disagreements(
+    session: Session, folder: LibraryFolder, model: Model, store: VectorStore
+) -> list[Disagreement]:
+    """Look for files that no row knows; while photos are added, the newest ones are only not recorded yet."""
+    try:
+        with writing(folder):
+            strays = store.strays(set(shard_counts(session, model)))
+    except LibraryError:
+        return []
+    what = "belongs to no shard (left by a process that was killed)"
+    return [Disagreement("shard", f"{path} {what}", REPAIR) for path in strays]
 
 
 def damaged_shards(session: Session, model: Model, store: VectorStore) -> dict[int, str | None]:
