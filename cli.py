@@ -94,6 +94,7 @@ def add(
     ] = None,
     library: LibraryOption = LIBRARY,
     retry_failed: Annotated[bool, typer.Option(help="Try photos again that failed before.")] = False,
+    allow_empty: Annotated[bool, typer.Option(help="Believe a folder that holds no photos any more.")] = False,
     max_megapixels: Annotated[float, typer.Option(help="Larger photos fail as 'too large'.")] = 100,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
@@ -116,6 +117,7 @@ def add(
             lambda model: load_encoder(model.name, device, precision, key=model.key),
             hooks=hooks,
             retry_failed=retry_failed,
+            allow_empty=allow_empty,
             max_pixels=int(max_megapixels * 1e6),
         )
     print_add_report(report)

@@ -58,7 +58,12 @@ def tar_index(path: str, mtime_ns: int) -> TarIndex:
     Raises: OSError, tarfile.TarError: it cannot be read, is no tar, or is compressed.
     """
     with tarfile.open(path, "r:") as tar:
-        members = {member.name: (member.offset_data, member.size) for member in tar if member.isreg()}
+        members: dict[str, tuple[int, int]] = {}
+        for member in tar:
+            if member.isreg():
+                members[member.name] = (member.offset_data, member.size)
+            elif member.islnk() and member.linkname in members:  # a hard link to an earlier member
+                members[member.name] = members[member.linkname]
         end = tar.offset
     with open(path, "rb") as file:  # tarfile takes a damaged header for the end; the real one is empty blocks
         file.seek(end)

@@ -57,7 +57,7 @@ class VectorStore:
             raise LibraryError(f"shard {self._vectors_file(number)} cannot be read ({error}): {REMEDY}") from error
         if ids.dtype != np.int64 or ids.ndim != 1:
             raise LibraryError(
-                f"shard {self._ids_file(number)} holds {ids.dtype} {ids.shape}, not int64 (n,): {REMEDY}"
+                f"shard {self._vectors_file(number)} has ids of {ids.dtype} {ids.shape}, not int64 (n,): {REMEDY}"
             )
         if vectors.shape != (len(ids), self.dim) or vectors.dtype != np.float16:
             raise LibraryError(

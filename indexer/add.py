@@ -90,6 +90,7 @@ def add_photos(
     *,
     hooks: AddHooks | None = None,
     retry_failed: bool = False,
+    allow_empty: bool = False,
     max_pixels: int = MAX_PIXELS,
 ) -> AddReport:
     """Scan a source, embed every pending photo of the library, and bring the index up to date.
@@ -103,7 +104,7 @@ def add_photos(
     engine = open_library(folder)
     with disk_errors(folder), writing(folder), new_session(engine) as session:
         model = current_model(session)
-        scanned = scan(session, source, retry_failed=retry_failed, progress=hooks.scanning)
+        scanned = scan(session, source, retry_failed=retry_failed, allow_empty=allow_empty, progress=hooks.scanning)
         store = VectorStore(folder.vectors(model.key), model.dim)
         run = RunReport()
         if count_photos(session)[PhotoState.PENDING]:
@@ -154,7 +155,7 @@ def disk_errors(folder: LibraryFolder) -> Iterator[None]:
     except DBAPIError as error:
         if "disk is full" in str(error):
             raise LibraryError(full(folder.root)) from error
-        raise LibraryError(f"the library's database failed ({error.orig}): restore it from a backup") from error
+        raise LibraryError(f"the library's database failed: {error.orig}") from error
 
 
 def full(root: Path) -> str:

@@ -148,7 +148,7 @@ class Hotels50kSource(Source):
         except ValueError:
             degrees = math.nan
         if not math.isfinite(degrees):
-            self._problem(where, f"{column} {text!r} is no number of degrees: the hotel is kept without it")
+            self._problem(where, f"{column} {text!r} is no number")
             return None
         return degrees
 

@@ -48,6 +48,7 @@ def scan(
     source: Source,
     *,
     retry_failed: bool = False,
+    allow_empty: bool = False,
     progress: Callable[[int], None] = lambda found: None,
 ) -> ScanReport:
     """Add new photos as pending, make changed ones pending again, mark missing ones; record the scan.
@@ -59,6 +60,7 @@ def scan(
         session: committed after every 1,000 photos.
         source: where to look.
         retry_failed: make photos that failed before pending again.
+        allow_empty: take a source without photos at its word; otherwise it may be a disk that is not there.
         progress: called with the number of photos found so far.
 
     Raises: SourceError: the source holds no photos, or cannot be read.
@@ -76,10 +78,15 @@ def scan(
         seen |= scan_chunk(session, source, chunk, report, retry_failed=retry_failed)
         session.commit()
         progress(report.found)
-    if not report.found and not known_before:
+    if not report.found and not allow_empty:
         raise SourceError(
             f"no photos under {source.root} ({len(source.leftovers.problems)} problems, "
             f"{source.leftovers.other_files} other files): nothing was changed"
+            + (
+                f". If it lost its {len(known_before)} photos for good, add it with --allow-empty"
+                if known_before
+                else ""
+            )
         )
     for unread in source.leftovers.unread:
         known_before -= photo_ids_under(session, unread)

@@ -172,8 +172,8 @@ def test_weights_trained_with_quick_gelu_get_it(name: str, quick_gelu: bool, mon
         return "model"
 
     monkeypatch.setattr(weights.open_clip, "create_model", create_model)
-    model, tokenizer, quick = load_model(name)
-    assert (model, quick) == ("model", quick_gelu)
+    model, tokenizer, settings = load_model(name)
+    assert (model, settings["quick_gelu"]) == ("model", quick_gelu)
     assert created["force_quick_gelu"] is quick_gelu
     assert f"{created['architecture']}/{created['tag']}" == name
     assert created["require_pretrained"] is True
