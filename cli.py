@@ -93,8 +93,10 @@ def add(
         Path | None, typer.Option("--hotels50k", help="A Hotels-50K tree: dataset/*.csv and images/train.")
     ] = None,
     library: LibraryOption = LIBRARY,
-    retry_failed: Annotated[bool, typer.Option(help="Try photos again that failed before.")] = False,
-    allow_empty: Annotated[bool, typer.Option(help="Believe a folder that holds no photos any more.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try photos again that failed before.")] = False,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Believe a folder that holds no photos any more.")
+    ] = False,
     max_megapixels: Annotated[float, typer.Option(help="Larger photos fail as 'too large'.")] = 100,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
@@ -184,7 +186,7 @@ def failures(
 @app.command()
 def verify(
     library: LibraryOption = LIBRARY,
-    repair: Annotated[bool, typer.Option(help="Mend what can be mended first.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended first.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Check that files, database, vectors and index agree; exit 1 with a list where they do not."""

@@ -4,6 +4,7 @@ from sqlalchemy.orm import Session
 
 from db.hotels import count_hotels, merge_chains, merge_hotels
 from db.models import Chain, Hotel
+from tests.db.statements import writes
 
 
 def hotel(hotel_id: int, **columns: Any) -> dict[str, Any]:
@@ -39,9 +40,12 @@ def test_hotels_and_chains_that_are_known_as_they_are_cost_no_write(session: Ses
     merge_chains(session, {7: "Azura"})
     merge_hotels(session, [hotel(1, chain_id=7)])
     session.commit()
-    merge_chains(session, {7: "Azura"})
-    merge_hotels(session, [hotel(1, chain_id=7)])
-    assert not session.in_transaction() or not session.connection().connection.dbapi_connection.in_transaction
+    with writes() as statements:
+        merge_chains(session, {7: "Azura"})
+        merge_hotels(session, [hotel(1, chain_id=7)])
+        assert statements == []
+        merge_hotels(session, [hotel(1, chain_id=None)])
+        assert len(statements) == 1
 
 
 def test_hotels_and_chains_are_counted(session: Session) -> None:

@@ -1,4 +1,5 @@
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -83,7 +84,7 @@ def test_pending_photos_come_page_by_page_in_the_order_of_their_ids(session: Ses
         pages_of_ids.append(page)
         last = page[-1]
     assert [len(page) for page in pages_of_ids] == [1000, 201]
-    assert sum(pages_of_ids, []) == pending
+    assert list(chain.from_iterable(pages_of_ids)) == pending
     assert [photo.id for photo in pending_photos(session, limit=2)] == pending[:2]
 
 
@@ -175,7 +176,7 @@ def test_pages_hold_every_id_once(count: int, lengths: list[int]) -> None:
     ids = list(range(count))
     found = list(pages(ids))
     assert [len(page) for page in found] == lengths
-    assert sum(found, []) == ids
+    assert list(chain.from_iterable(found)) == ids
 
 
 def test_photo_is_pending_unless_said_otherwise(session: Session) -> None:

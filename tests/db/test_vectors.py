@@ -19,7 +19,7 @@ from db.vectors import (
     place_of,
     record_shard,
     shard_counts,
-    twins,
+    twin,
     use_model,
 )
 from tests.db.conftest import put_embedded, put_photos
@@ -67,7 +67,7 @@ def test_recorded_vectors_lie_at_their_rows(session: Session, model: Model) -> N
 
 
 def test_photo_embedded_anew_lies_in_its_new_shard_alone(session: Session, model: Model) -> None:
-    one, two = put_embedded(session, model, 1, numbered(2))
+    _, two = put_embedded(session, model, 1, numbered(2))
     record_shard(session, model, 2, [two])
     assert place_of(session, model, two) == (2, 0)
     assert list(embedded_places(session, model)) == [(1, [0]), (2, [0])]
@@ -144,25 +144,23 @@ def test_twin_is_the_first_photo_with_the_same_bytes(session: Session, model: Mo
     put_embedded(session, model, 1, ["/other.jpg"], content_sha256=bytes(32))
     put_embedded(session, model, 2, ["/first.jpg"], content_sha256=SHA, **facts)
     put_embedded(session, model, 3, ["/second.jpg", "/third.jpg"], content_sha256=SHA)
-    assert twins(session, model, [SHA, b"\xff" * 32]) == {SHA: Twin(2, 0, 3, 2, "PNG", True)}
+    assert twin(session, model, SHA) == Twin(2, 0, 3, 2, "PNG", True)
+    assert twin(session, model, b"\xff" * 32) is None
 
 
 def test_twin_may_be_a_photo_that_has_vanished_but_not_one_of_another_model(session: Session, model: Model) -> None:
     (photo_id,) = put_embedded(session, model, 1, ["/1.jpg"], content_sha256=SHA)
     fail(session, photo_id)
-    assert twins(session, model, [SHA])[SHA].shard_number == 1
-    assert twins(session, use_model(session, "other-00000000", "other", 16), [SHA]) == {}
+    assert twin(session, model, SHA) == Twin(1, 0, None, None, None, None)
+    assert twin(session, use_model(session, "other-00000000", "other", 16), SHA) is None
 
 
-@pytest.mark.xfail(
-    strict=True, reason="db/vectors.py: twins reads every photo with the bytes, so copies cost n squared"
-)
 def test_twin_is_looked_up_without_reading_every_copy(engine: Engine, session: Session, model: Model) -> None:
     put_embedded(session, model, 1, numbered(50), content_sha256=SHA)
     session.commit()
     asked = []
     event.listen(engine, "before_cursor_execute", lambda *args: asked.append(args[2:4]))
-    assert twins(session, model, [SHA])[SHA].row == 0
+    assert twin(session, model, SHA) == Twin(1, 0, None, None, None, None)
     ((statement, parameters),) = asked
     with engine.connect() as connection:
         assert len(connection.exec_driver_sql(statement, parameters).all()) == 1
