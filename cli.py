@@ -111,7 +111,9 @@ def add(
 
     if (path is None) == (hotels50k is None):
         raise typer.BadParameter("give either a PATH or --hotels50k ROOT")
-    source: Source = Hotels50kSource(hotels50k) if hotels50k else source_at(path or Path(), library)
+    source: Source = (
+        Hotels50kSource(hotels50k) if hotels50k else source_at(path or Path(), library, may_be_gone=allow_empty)
+    )
     with progress_hooks() as hooks:
         report = add_photos(
             LibraryFolder(library),

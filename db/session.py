@@ -36,8 +36,7 @@ def open_library(folder: LibraryFolder) -> Engine:
     Raises: LibraryError: there is no library, it cannot be reached, or a newer CV-Aliens made it.
     """
     url = folder.database_url()
-    file = make_url(url).database if url.startswith("sqlite:") else None
-    if file is not None and not Path(file).exists():  # SQLite would make an empty one
+    if is_absent_file(url):  # SQLite would make an empty one
         raise LibraryError(
             f"no library at {folder.root}: make one with `aliens init --library {folder.root}`, "
             "or name yours with --library or ALIENS_LIBRARY"
@@ -52,6 +51,15 @@ def open_library(folder: LibraryFolder) -> Engine:
     if revision != REVISION:
         migrate(engine)
     return engine
+
+
+def is_absent_file(url: str) -> bool:
+    """Tell whether a URL names an SQLite file that does not exist."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return False
+    return parsed.get_backend_name() == "sqlite" and parsed.database is not None and not Path(parsed.database).exists()
 
 
 def connect(url: str) -> Engine:

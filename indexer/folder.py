@@ -23,15 +23,17 @@ class FolderSource(Source):
 
     kind = "folder"
 
-    def __init__(self, root: Path, library: Path) -> None:
+    def __init__(self, root: Path, library: Path, *, may_be_gone: bool = False) -> None:
         super().__init__(root)
         self._library = os.path.realpath(library)
-        if not os.path.isdir(self.path):
+        self._is_gone = may_be_gone and not os.path.exists(self.path)
+        if not os.path.isdir(self.path) and not self._is_gone:
             raise SourceError(f"no folder {self.root}: name a folder of photos, a photo or a .tar file")
 
     def photos(self) -> Iterator[FoundPhoto]:
         """Yield the photos in the order of their paths."""
-        yield from self._walk(self.path)
+        if not self._is_gone:
+            yield from self._walk(self.path)
 
     def _walk(self, folder: str) -> Iterator[FoundPhoto]:
         try:
@@ -113,13 +115,13 @@ def is_photo(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES
 
 
-def source_at(path: Path, library: Path) -> FolderSource | TarSource | FileSource:
+def source_at(path: Path, library: Path, *, may_be_gone: bool = False) -> FolderSource | TarSource | FileSource:
     """Return the source for a path: a folder, a .tar file or a photo.
 
-    Raises: SourceError: there is nothing at the path.
+    Raises: SourceError: there is nothing at the path, and it may not be gone.
     """
-    if path.is_dir():
-        return FolderSource(path, library)
+    if path.is_dir() or (may_be_gone and not path.exists()):
+        return FolderSource(path, library, may_be_gone=may_be_gone)
     if not path.exists():
         raise SourceError(f"nothing is at {path}: name a folder of photos, a photo or a .tar file")
     return TarSource(path) if path.suffix.lower() == ".tar" else FileSource(path)

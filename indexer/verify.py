@@ -86,16 +86,16 @@ def photo_disagreements(session: Session, progress: Callable[[int], None]) -> It
         if photo.state is PhotoState.FAILED and not (photo.failure_kind and photo.failure_reason):
             yield Disagreement("photo", f"photo {photo.id} failed without a reason", "aliens add --retry-failed")
         if photo.state is PhotoState.EMBEDDED:
+            folder = os.path.dirname(photo.path)
             try:
                 size_bytes = os.stat(photo.path).st_size
             except OSError as error:
-                yield Disagreement(
-                    "photo", f"{photo.path}: {error.strerror}", f"aliens add {os.path.dirname(photo.path)}"
-                )
+                remedy = f"aliens add {folder}" + ("" if os.path.isdir(folder) else " --allow-empty")
+                yield Disagreement("photo", f"{photo.path}: {error.strerror}", remedy)
                 continue
             if not photo.member and size_bytes != photo.size_bytes:
                 what = f"{photo.path} has {size_bytes} bytes now, {photo.size_bytes} bytes when it was embedded"
-                yield Disagreement("photo", what, f"aliens add {os.path.dirname(photo.path)}")
+                yield Disagreement("photo", what, f"aliens add {folder}")
 
 
 def shard_disagreements(session: Session, model: Model, store: VectorStore) -> Iterator[Disagreement]:

@@ -57,7 +57,7 @@ class LibraryFactory:
         create_library(self.folder, self.encoder)
 
     def add(self, path: Path, **options: object) -> AddReport:
-        source = source_at(path, self.folder.root)
+        source = source_at(path, self.folder.root, may_be_gone=bool(options.get("allow_empty")))
         return add_photos(self.folder, source, lambda model: self.encoder, **options)  # type: ignore[arg-type]
 
     def open(self) -> Library:
