@@ -2,7 +2,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db.hotels import count_hotels, merge_chains, merge_hotels
+from db.hotels import add_nameless_hotels, count_hotels, merge_chains, merge_hotels
 from db.models import Chain, Hotel
 from tests.db.statements import writes
 
@@ -46,6 +46,16 @@ def test_hotels_and_chains_that_are_known_as_they_are_cost_no_write(session: Ses
         assert statements == []
         merge_hotels(session, [hotel(1, chain_id=None)])
         assert len(statements) == 1
+
+
+def test_nameless_hotels_are_added_beside_those_that_are_known(session: Session) -> None:
+    merge_hotels(session, [hotel(1), hotel(2)])
+    add_nameless_hotels(session, [])
+    add_nameless_hotels(session, [2, 3])
+    add_nameless_hotels(session, [3, 4])
+    assert {row.id: row.name for row in session.query(Hotel)} == {1: "Hotel 1", 2: "Hotel 2", 3: None, 4: None}
+    merge_hotels(session, [hotel(3)])
+    assert session.get_one(Hotel, 3).name == "Hotel 3"
 
 
 def test_hotels_and_chains_are_counted(session: Session) -> None:

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from aliens.errors import LibraryError
 from aliens.settings import LibraryFolder
 from db.models import Chain, Photo
-from db.session import connect, create_database, new_session, open_library
+from db.session import connect, create_database, holds_library, new_session, open_library
+from db.settings import write_setting
 from indexer.add import create_library
 from tests.conftest import FakeEncoder, LibraryFactory
 
@@ -74,6 +75,35 @@ def test_password_is_not_shown_when_the_driver_is_missing(monkeypatch: pytest.Mo
     with pytest.raises(LibraryError) as caught:
         connect("postgresql+psycopg://user:secret@host/name")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "sqlite:library.db"])
+def test_wrong_url_in_library_toml_is_refused(tmp_path: Path, url: str) -> None:
+    folder = LibraryFolder(tmp_path)
+    folder.config_file.write_text(f'database = "{url}"')
+    with pytest.raises(LibraryError, match=rf"{url}.* is no database URL that can be used"):
+        open_library(folder)
+
+
+def test_database_that_holds_a_library_is_told_from_an_empty_one(engine: Engine, session: Session) -> None:
+    assert not holds_library(engine)
+    write_setting(session, "model_key", "fake-00000000")
+    session.commit()
+    assert holds_library(engine)
+
+
+def test_database_that_holds_a_library_is_not_made_anew(library: LibraryFactory) -> None:
+    with pytest.raises(LibraryError, match="holds a library already"):
+        create_database(library.folder.database_url())
+
+
+def test_database_that_was_removed_is_not_made_anew_unasked(tmp_path: Path) -> None:
+    folder, other = LibraryFolder(tmp_path / "library"), tmp_path / "other.db"
+    create_library(folder, FakeEncoder(), f"sqlite:///{other}")
+    other.unlink()
+    with pytest.raises(LibraryError, match="no library at"):
+        open_library(folder)
+    assert not other.exists()
 
 
 def test_database_that_cannot_be_opened_is_named(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from db.models import Model, PhotoState
 from db.photos import count_photos, pending_photos, update_photos
 from db.vectors import (
     Twin,
+    any_vector,
     count_embedded,
     current_model,
     embedded_places,
@@ -129,6 +130,15 @@ def test_only_embedded_photos_can_be_found(session: Session, model: Model) -> No
     make_pending(session, model, [ids[2]])
     assert count_embedded(session, model) == 2
     assert list(embedded_places(session, model)) == [(1, [0, 3])]
+
+
+def test_any_vector_counts_though_no_photo_can_be_found(session: Session, model: Model) -> None:
+    assert not any_vector(session, model)
+    ids = put_embedded(session, model, 1, ["/1.jpg"])
+    fail(session, ids[0])
+    assert count_embedded(session, model) == 0
+    assert any_vector(session, model)
+    assert not any_vector(session, use_model(session, "other-00000000", "other", 16))
 
 
 def test_places_come_shard_after_shard_and_row_after_row(session: Session, model: Model) -> None:

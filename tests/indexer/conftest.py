@@ -1,0 +1,213 @@
+"""What a library holds, as tests compare it; tar files and a Hotels-50K tree to add to it."""
+
+import io
+import os
+import shutil
+import signal
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aliens.files import PhotoFile
+from aliens.settings import LibraryFolder
+from db.models import Photo, PhotoState
+from db.photos import all_photos, latest_scans
+from db.session import new_session, open_library
+from db.vectors import current_model, embedded_places, place_of
+from embedding.store import VectorStore
+from indexer.source import Source
+from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+
+State = tuple[str, str | None]  # the photo's state and the kind of its failure
+
+EMBEDDED: State = ("embedded", None)
+PENDING: State = ("pending", None)
+
+
+class GroupEncoder(FakeEncoder):
+    """A fake encoder whose vectors depend on the whole group, as a real one's last bits do."""
+
+    def encode_images(self, pixels: np.ndarray) -> np.ndarray:
+        vectors = super().encode_images(pixels)
+        vectors = vectors + 0.1 * vectors.mean(axis=0) + 0.01 * len(pixels)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+class WatchedEncoder(GroupEncoder):
+    """A fake encoder that tells the number of every group, from 1, before it encodes it."""
+
+    def __init__(self, before_group: Callable[[int], None]) -> None:
+        super().__init__()
+        self._before_group = before_group
+        self._groups = 0
+
+    def encode_images(self, pixels: np.ndarray) -> np.ndarray:
+        self._groups += 1
+        self._before_group(self._groups)
+        return super().encode_images(pixels)
+
+
+def empty_library(template: LibraryFactory, root: Path) -> LibraryFactory:
+    """Copy an empty library, which is quicker than making one."""
+    shutil.copytree(template.folder.root, root)
+    library = object.__new__(LibraryFactory)
+    library.folder, library.encoder = LibraryFolder(root), FakeEncoder()
+    return library
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> LibraryFactory:
+    """An empty library, to be copied and not to be changed."""
+    return LibraryFactory(tmp_path_factory.mktemp("template") / "library")
+
+
+@pytest.fixture
+def library(template: LibraryFactory, tmp_path: Path) -> LibraryFactory:
+    """A new, empty library with a fake encoder."""
+    return empty_library(template, tmp_path / "library")
+
+
+@contextmanager
+def opened(folder: LibraryFolder) -> Iterator[Session]:
+    """Open a library's database."""
+    engine = open_library(folder)
+    with new_session(engine) as session:
+        yield session
+    engine.dispose()
+
+
+def photos_of(folder: LibraryFolder) -> dict[str, Photo]:
+    """Return {path, or tar!member: photo} of all photos."""
+    with opened(folder) as session:
+        return {str(PhotoFile(photo.path, photo.member)): photo for photo in all_photos(session)}
+
+
+def states_of(folder: LibraryFolder) -> dict[str, State]:
+    """Return {file name, or tar!member: (state, kind of failure)}."""
+    return {Path(where).name: (photo.state.value, photo.failure_kind) for where, photo in photos_of(folder).items()}
+
+
+def problems_of(folder: LibraryFolder) -> list[dict[str, str]]:
+    """Return the problems of the latest scan of every root."""
+    with opened(folder) as session:
+        return [problem for scan in latest_scans(session) for problem in scan.problems]
+
+
+def vectors_of(folder: LibraryFolder) -> dict[str, bytes]:
+    """Return {path, or tar!member: bytes of the vector} of every photo that can be found."""
+    with opened(folder) as session:
+        model = current_model(session)
+        store = VectorStore(folder.vectors(model.key), model.dim)
+        places = {photo.id: str(PhotoFile(photo.path, photo.member)) for photo in all_photos(session)}
+        return {
+            places[photo_id]: vector.tobytes()
+            for ids, vectors in store.gather(embedded_places(session, model))
+            for photo_id, vector in zip(ids.tolist(), np.asarray(vectors), strict=True)
+        }
+
+
+def check_invariants(folder: LibraryFolder) -> None:
+    """Every photo is exactly one of embedded with a vector, failed with kind and reason, or pending."""
+    with opened(folder) as session:
+        model = current_model(session)
+        store = VectorStore(folder.vectors(model.key), model.dim)
+        for photo in session.scalars(select(Photo)):
+            failure = (photo.failure_kind, photo.failure_reason)
+            if photo.state is PhotoState.FAILED:
+                assert all(failure), f"{photo.path} failed without kind or reason: {failure}"
+                continue
+            assert failure == (None, None), f"{photo.path} is {photo.state} and has a failure"
+            if photo.state is PhotoState.EMBEDDED:
+                place = place_of(session, model, photo.id)
+                assert place is not None, f"{photo.path} has no vector"
+                assert store.read(place[0])[0][place[1]] == photo.id
+                assert photo.content_sha256 is not None
+
+
+def found_in(source: Source) -> list[str]:
+    """Return what a source finds, relative to its root."""
+    return [os.path.relpath(str(PhotoFile(found.path, found.member)), source.root) for found in source.photos()]
+
+
+def lock_folder(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Make a folder unreadable; done in Python, since root may read everything."""
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path) == str(folder):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr("indexer.folder.os.scandir", refuse)
+
+
+def write_tar(path: Path, members: Mapping[str, bytes], mode: str = "w") -> Path:
+    """Write a tar file with these members."""
+    with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return path
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Have Ctrl-C raise KeyboardInterrupt, which processes in the background are started without."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
+CHAINS = "chain_id,chain_name\n-1,unknown\n7,Azura Bay\n"
+HOTELS = "hotel_id,hotel_name,chain_id,latitude,longitude\n100,Azura One,7,36.5,-4.25\n200,Lone Inn,-1,,\n"
+PHOTOS = (
+    "image_id,hotel_id,image_url,image_source,upload_timestamp\n"
+    "1,100,https://example.com/1.jpg,traffickcam,2018-06-16 17:39:46\n"
+    "2,100,https://example.com/2.jpg,travel_website,2018-02-09 13:34:47\n"
+    "3,200,https://example.com/3.jpg,travel_website,\n"
+)
+IMAGES = ("7/100/traffickcam/1.jpg", "7/100/travel_website/2.jpg", "-1/200/travel_website/3.jpg")
+
+
+class HotelsTree:
+    """A small Hotels-50K tree: two hotels, one of them in a chain, and three photos."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.csv("chain_info.csv", CHAINS)
+        self.csv("hotel_info.csv", HOTELS)
+        self.csv("train_set.csv", PHOTOS)
+        for number, place in enumerate(IMAGES):
+            self.image(place, number)
+
+    def csv(self, name: str, content: str | bytes) -> None:
+        """Write one of the CSV files whole."""
+        path = self.root / "dataset" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+    def add_rows(self, name: str, *rows: str | bytes) -> None:
+        """Add rows to one of the CSV files."""
+        with open(self.root / "dataset" / name, "ab") as file:
+            for row in rows:
+                file.write((row.encode() if isinstance(row, str) else row) + b"\n")
+
+    def image(self, place: str, seed: int) -> Path:
+        """Write a photo at a place below images/train."""
+        path = self.root / "images" / "train" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(photo_bytes(seed))
+        return path
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> HotelsTree:
+    """A small Hotels-50K tree."""
+    return HotelsTree(tmp_path / "hotels")

@@ -1,0 +1,276 @@
+import errno
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from sqlalchemy.exc import OperationalError
+
+from aliens.errors import LibraryError, SourceError
+from aliens.settings import LibraryFolder
+from db.vectors import current_model
+from embedding.index import read_manifest
+from indexer.add import AddHooks, add_photos, create_library
+from indexer.folder import source_at
+from indexer.verify import verify
+from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+from tests.indexer.conftest import EMBEDDED, WatchedEncoder, check_invariants, opened, states_of
+
+TRY_TO_ADD = """
+import sys
+from pathlib import Path
+from tests.conftest import FakeEncoder
+from aliens.settings import LibraryFolder
+from indexer.add import add_photos
+from indexer.folder import source_at
+library, photos = map(Path, sys.argv[1:])
+add_photos(LibraryFolder(library), source_at(photos, library), lambda model: FakeEncoder())
+"""
+
+
+def never(*args: object) -> FakeEncoder:
+    raise AssertionError("the encoder was loaded")
+
+
+def test_new_library_knows_its_model_and_is_empty(tmp_path: Path) -> None:
+    folder = LibraryFolder(tmp_path / "deep" / "library")
+    create_library(folder, FakeEncoder("fake-12345678"))
+    with opened(folder) as session:
+        model = current_model(session)
+    assert (model.key, model.name, model.dim, model.generation) == ("fake-12345678", "fake", 48, 0)
+    assert states_of(folder) == {}
+    assert verify(folder) == []
+
+
+def test_library_is_not_made_over_another(library: LibraryFactory, photos: Path) -> None:
+    library.add(photos)
+    with pytest.raises(LibraryError, match=rf"{library.folder.root} is a library already: add photos to it, or name"):
+        create_library(library.folder, FakeEncoder("other-00000000"))
+    assert len(states_of(library.folder)) == 10
+
+
+def test_library_whose_database_is_elsewhere_is_not_made_over_another(tmp_path: Path) -> None:
+    folder = LibraryFolder(tmp_path / "library")
+    create_library(folder, FakeEncoder(), f"sqlite:///{tmp_path / 'other.db'}")
+    with pytest.raises(LibraryError, match="is a library already"):
+        create_library(folder, FakeEncoder())
+
+
+def test_library_of_the_environments_database_is_not_made_over_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALIENS_DATABASE", f"sqlite:///{tmp_path / 'other.db'}")
+    create_library(LibraryFolder(tmp_path / "library"), FakeEncoder())
+    with pytest.raises(LibraryError, match="holds a library already"):
+        create_library(LibraryFolder(tmp_path / "library"), FakeEncoder("other-00000000"))
+
+
+def test_wrong_database_leaves_no_library_behind(tmp_path: Path) -> None:
+    folder = LibraryFolder(tmp_path / "library")
+    with pytest.raises(LibraryError, match="no database URL that can be used"):
+        create_library(folder, FakeEncoder(), "nonsense://host/name")
+    create_library(folder, FakeEncoder())
+
+
+def test_library_that_was_not_made_to_its_end_can_be_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = LibraryFolder(tmp_path / "library")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("indexer.add.use_model", interrupted)
+        create_library(folder, FakeEncoder())
+    create_library(folder, FakeEncoder())
+
+
+def interrupted(*args: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_encoder_is_loaded_only_when_a_photo_is_pending(library: LibraryFactory, photos: Path) -> None:
+    for number in range(3):
+        (photos.parent / "empty").mkdir(exist_ok=True)
+        (photos.parent / "empty" / f"{number}.jpg").symlink_to(photos / "gone.jpg")
+    source = source_at(photos.parent / "empty", library.folder.root)
+    assert add_photos(library.folder, source, never).scan.missing == 3
+    loaded = []
+    source = source_at(photos, library.folder.root)
+    add_photos(library.folder, source, lambda model: loaded.append(model.key) or library.encoder)
+    assert loaded == ["fake-00000000"]
+    add_photos(library.folder, source_at(photos, library.folder.root), never)
+
+
+def test_caller_is_told_what_happens(library: LibraryFactory, photos: Path) -> None:
+    told: list[str] = []
+    hooks = AddHooks(
+        scanning=lambda found: told.append(f"found {found}"),
+        embedding=lambda report: told.append(f"embedded {report.done}"),
+        indexing=lambda: told.append("indexing"),
+    )
+    library.add(photos, hooks=hooks)
+    assert told == ["found 10", "embedded 4", "embedded 8", "embedded 10", "indexing"]
+    told.clear()
+    library.add(photos, hooks=hooks)
+    assert told == ["found 10"]
+
+
+def test_index_is_built_when_the_set_of_photos_changed_and_not_otherwise(library: LibraryFactory, photos: Path) -> None:
+    report = library.add(photos)
+    assert report.index is not None
+    assert (report.index.count, report.index.dim, report.index.model_key) == (10, 48, "fake-00000000")
+    assert read_manifest(library.folder.index("fake-00000000")) == report.index
+    assert library.add(photos).index is None
+    (photos / "09.jpg").unlink()
+    report = library.add(photos)
+    assert report.index is not None
+    assert report.index.count == 9
+
+
+def test_index_of_a_library_that_failed_before_it_was_built_is_built_by_the_next_run(
+    library: LibraryFactory, photos: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        library.add(photos, hooks=AddHooks(indexing=interrupted))
+    assert set(states_of(library.folder).values()) == {EMBEDDED}
+    report = library.add(photos)
+    assert (report.run.total, report.index is not None) == (0, True)
+    assert verify(library.folder) == []
+
+
+@pytest.mark.parametrize(("call", "code"), [*((call, errno.ENOSPC) for call in range(8)), (0, errno.EDQUOT)])
+def test_full_disk_is_named_with_its_remedy_and_a_later_run_completes(
+    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch, call: int, code: int
+) -> None:
+    fsync, calls = os.fsync, iter(range(1000))
+
+    def full(descriptor: int) -> None:
+        if next(calls) >= call:
+            raise OSError(code, os.strerror(code))
+        fsync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("aliens.files.os.fsync", full)
+        with pytest.raises(LibraryError, match=rf"the disk that holds {library.folder.root} is full: free some space"):
+            library.add(photos)
+    check_invariants(library.folder)
+    library.add(photos)
+    assert set(states_of(library.folder).values()) == {EMBEDDED}
+    assert verify(library.folder) == []
+
+
+def test_what_was_recorded_before_the_disk_was_full_is_kept(
+    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.run.COMMIT_PHOTOS", 4)
+    fsync, calls = os.fsync, iter(range(1000))
+
+    def full(descriptor: int) -> None:
+        if next(calls) >= 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("aliens.files.os.fsync", full)
+        with pytest.raises(LibraryError, match="what was embedded so far is kept"):
+            library.add(photos)
+    assert list(states_of(library.folder).values()).count(EMBEDDED) == 4
+    assert library.add(photos).run.encoded == 6
+    assert verify(library.folder) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("database or disk is full", "the disk that holds .* is full: free some space and run the same command again"),
+        ("database is locked", "the library's database failed: database is locked"),
+    ],
+)
+def test_database_that_cannot_write_is_an_error_of_the_library(
+    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch, said: str, message: str
+) -> None:
+    def fail(*args: object) -> None:
+        raise OperationalError("INSERT", {}, sqlite3.OperationalError(said))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("indexer.run.record_shard", fail)
+        with pytest.raises(LibraryError, match=message):
+            library.add(photos)
+    library.add(photos)
+    assert set(states_of(library.folder).values()) == {EMBEDDED}
+    assert verify(library.folder) == []
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS])
+def test_disk_that_cannot_be_written_is_named(
+    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(code, os.strerror(code), "/disk/file")
+
+    monkeypatch.setattr("aliens.files.os.fsync", refuse)
+    with pytest.raises(LibraryError, match=rf"/disk/file cannot be written \({os.strerror(code)}\)"):
+        library.add(photos)
+
+
+def test_library_whose_lock_cannot_be_written_is_named(
+    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(lock: FileLock) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(library.folder.lock_file))
+
+    monkeypatch.setattr(FileLock, "_acquire", refuse)
+    with pytest.raises(LibraryError, match=r"library\.lock cannot be written"):
+        library.add(photos)
+
+
+def test_second_process_is_refused_while_the_first_adds(library: LibraryFactory, photos: Path) -> None:
+    others: list[subprocess.CompletedProcess[str]] = []
+
+    def add_elsewhere(group: int) -> None:
+        if group == 2:
+            command = [sys.executable, "-c", TRY_TO_ADD, str(library.folder.root), str(photos)]
+            root = Path(__file__).parents[2]
+            others.append(subprocess.run(command, capture_output=True, text=True, check=False, cwd=root))
+
+    library.encoder = WatchedEncoder(add_elsewhere)
+    assert library.add(photos).run.encoded == 10
+    ((other),) = others
+    assert other.returncode == 1
+    assert f"LibraryError: another process is adding photos to {library.folder.root}: wait for it" in other.stderr
+    assert verify(library.folder) == []
+
+
+def test_search_works_while_photos_are_added(library: LibraryFactory, photos: Path) -> None:
+    library.add(photos)
+    (photos / "10.jpg").write_bytes(photo_bytes(10))
+    found: list[int] = []
+
+    def search(group: int) -> None:
+        with library.open() as opened_library:
+            found.append(len(opened_library.search("a room", k=100)))
+
+    plain, library.encoder = library.encoder, WatchedEncoder(search)
+    library.add(photos)
+    library.encoder = plain
+    search(0)
+    assert found == [10, 11]
+
+
+def test_lock_is_free_again_after_an_error(library: LibraryFactory, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceError, match="no photos under"):
+        library.add(tmp_path / "empty")
+    with FileLock(library.folder.lock_file, timeout=0):
+        pass
+    assert library.add(photos).run.encoded == 10
+
+
+def test_held_lock_refuses_before_anything_is_scanned(library: LibraryFactory, photos: Path) -> None:
+    with (
+        FileLock(library.folder.lock_file, timeout=0),
+        pytest.raises(LibraryError, match=r"another process is adding photos.*searching meanwhile is fine"),
+    ):
+        library.add(photos)
+    assert states_of(library.folder) == {}

@@ -1,0 +1,151 @@
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import indexer.decoding
+from aliens.files import PhotoFile
+from db.models import Photo
+from embedding.decode import MAX_PIXELS, DecodedPhoto
+from indexer.decoding import Content, Failure, Outcome, decode_ahead, read_photo
+from indexer.run import never
+from tests.conftest import FakeEncoder, photo_bytes
+
+PREPROCESSING = FakeEncoder.preprocessing
+
+
+def read(
+    path: Path,
+    *,
+    is_known: Callable[[bytes], bool] = never,
+    may_decode: threading.Event | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Outcome:
+    if may_decode is None:
+        may_decode = threading.Event()
+        may_decode.set()
+    return read_photo(PhotoFile(str(path)), PREPROCESSING, is_known, may_decode, max_pixels)
+
+
+def test_photo_is_read_hashed_and_decoded(photos: Path) -> None:
+    data = (photos / "00.jpg").read_bytes()
+    outcome = read(photos / "00.jpg")
+    assert isinstance(outcome, Content)
+    assert (outcome.sha256, outcome.size_bytes) == (hashlib.sha256(data).digest(), len(data))
+    assert outcome.decoded is not None
+    assert outcome.decoded.pixels.shape == (32, 32, 3)
+    assert (outcome.decoded.facts.width_px, outcome.decoded.facts.height_px) == (96, 64)
+
+
+def test_known_bytes_are_not_decoded(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("indexer.decoding.decode", None)
+    data = (photos / "00.jpg").read_bytes()
+    sha256 = hashlib.sha256(data).digest()
+    outcome = read(photos / "00.jpg", is_known=lambda asked: asked == sha256)
+    assert outcome == Content(sha256, len(data), None)
+
+
+def test_photo_is_not_decoded_before_it_may_be(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_decode, seen = threading.Event(), []
+    decode = indexer.decoding.decode
+
+    def watched(*args: Any) -> DecodedPhoto:
+        seen.append(may_decode.is_set())
+        return decode(*args)
+
+    monkeypatch.setattr("indexer.decoding.decode", watched)
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(read, photos / "00.jpg", may_decode=may_decode)
+        assert wait([future], timeout=0.2).not_done
+        may_decode.set()
+        assert isinstance(future.result(10), Content)
+    assert seen == [True]
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "reason"),
+    [
+        (b"", "empty", "0 bytes"),
+        (b"a photo, says its name", "not an image", "starts with b'a photo,'"),
+        (photo_bytes(0)[:300], "truncated", "truncated"),
+        (photo_bytes(0, file_format="PNG")[:200], "truncated", "truncated"),
+        (photo_bytes(0, size=(400, 400)), "too large", "400 x 400 px is over the cap of 0.1 megapixels"),
+    ],
+    ids=["empty", "text", "truncated JPEG", "truncated PNG", "large"],
+)
+def test_photo_that_cannot_be_decoded_is_a_failure_with_its_kind(
+    tmp_path: Path, data: bytes, kind: str, reason: str
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(data)
+    outcome = read(tmp_path / "a.jpg", max_pixels=100_000)
+    assert isinstance(outcome, Failure)
+    assert outcome.kind == kind
+    assert reason in outcome.reason.lower()
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (FileNotFoundError(2, "No such file"), Failure("missing", "the file vanished before it was read")),
+        (PermissionError(13, "Permission denied"), Failure("unreadable", "Permission denied")),
+        (OSError(5, "Input/output error"), Failure("unreadable", "Input/output error")),
+        (OSError("the share is gone"), Failure("unreadable", "the share is gone")),
+    ],
+)
+def test_photo_that_cannot_be_read_is_a_failure_with_its_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, failure: Failure
+) -> None:
+    def refuse(file: PhotoFile) -> bytes:
+        raise error
+
+    monkeypatch.setattr(PhotoFile, "read", refuse)
+    assert read(tmp_path / "a.jpg") == failure
+
+
+def numbered(count: int, taken: list[int]) -> Iterator[Photo]:
+    for number in range(count):
+        taken.append(number)
+        yield Photo(id=number, path=str(number), member="")
+
+
+def test_outcomes_come_in_the_order_of_the_photos_however_long_each_takes() -> None:
+    second_is_read = threading.Event()
+
+    def read_second_first(file: PhotoFile) -> Outcome:
+        if file.path == "0":
+            assert second_is_read.wait(10)
+        elif file.path == "1":
+            second_is_read.set()
+        return Failure("kind", file.path)
+
+    outcomes = list(decode_ahead(numbered(50, []), read_second_first, threads=4, ahead=10))
+    assert [(photo.id, outcome) for photo, outcome in outcomes] == [(n, Failure("kind", str(n))) for n in range(50)]
+
+
+def test_no_more_photos_are_taken_ahead_than_asked_for() -> None:
+    taken: list[int] = []
+    outcomes = decode_ahead(numbered(100, taken), lambda file: Failure("kind", "why"), threads=2, ahead=8)
+    for given, _ in enumerate(outcomes, start=1):
+        assert len(taken) <= given + 8
+    assert len(taken) == 100
+
+
+def test_closing_early_reads_no_more_than_what_was_taken() -> None:
+    taken: list[int] = []
+    outcomes = decode_ahead(numbered(100, taken), lambda file: Failure("kind", "why"), threads=2, ahead=8)
+    next(outcomes)
+    outcomes.close()
+    assert len(taken) == 9
+    assert threading.active_count() == len([t for t in threading.enumerate() if not t.name.startswith("decode")])
+
+
+def test_error_that_is_no_failure_of_a_photo_reaches_the_caller() -> None:
+    def fail(file: PhotoFile) -> Outcome:
+        raise RuntimeError("the database is gone")
+
+    with pytest.raises(RuntimeError, match="the database is gone"):
+        list(decode_ahead(numbered(3, []), fail, threads=2, ahead=8))

@@ -1,0 +1,128 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from aliens.errors import LibraryError
+from aliens.settings import LibraryFolder
+from indexer.add import AddHooks, add_photos, create_library
+from indexer.hotels50k import Hotels50kSource
+from indexer.inventory import list_failures, take_inventory
+from tests.conftest import FakeEncoder, LibraryFactory
+from tests.indexer.conftest import HotelsTree, write_tar
+
+KEY = "fake-00000000"
+
+
+def test_empty_library_is_counted(library: LibraryFactory) -> None:
+    inventory = take_inventory(library.folder)
+    assert inventory.photos == {"pending": 0, "embedded": 0, "failed": 0}
+    assert (inventory.failures, inventory.hotels, inventory.chains, inventory.shards) == ({}, 0, 0, 0)
+    assert (inventory.model, inventory.dim) == (KEY, 48)
+    assert (inventory.index, inventory.index_bytes, inventory.vectors_bytes) == ("none", 0, 0)
+    assert inventory.database_bytes > 0
+
+
+def test_photos_failures_hotels_and_sizes_are_counted(library: LibraryFactory, photos: Path, tree: HotelsTree) -> None:
+    (photos / "a.jpg").write_text("no photo")
+    (photos / "b.jpg").write_text("no photo either")
+    (photos / "c.jpg").write_bytes(b"")
+    library.add(photos)
+    tree.add_rows("train_set.csv", "4,100,,traffickcam,", "5,200,,traffickcam,", "6,200,,traffickcam,")
+    add_photos(library.folder, Hotels50kSource(tree.root), lambda model: library.encoder)
+    inventory = take_inventory(library.folder)
+    assert inventory.photos == {"pending": 0, "embedded": 13, "failed": 6}
+    assert list(inventory.failures.items()) == [("missing", 3), ("not an image", 2), ("empty", 1)]
+    assert (inventory.hotels, inventory.chains) == (2, 1)
+    assert inventory.index == "exact, 13 photos, up to date"
+    shards = library.folder.vectors(KEY)
+    assert inventory.shards == len(list(shards.glob("*.ids.npy")))
+    assert inventory.vectors_bytes == sum(path.stat().st_size for path in shards.iterdir())
+    assert inventory.index_bytes == sum(path.stat().st_size for path in library.folder.index(KEY).iterdir())
+    root = library.folder.root
+    assert (inventory.library, inventory.database) == (str(root), f"sqlite:///{root / 'library.db'}")
+
+
+def test_index_that_is_out_of_date_is_called_so(library: LibraryFactory, photos: Path) -> None:
+    class Interrupted(Exception):
+        pass
+
+    def interrupt() -> None:
+        raise Interrupted
+
+    library.add(photos)
+    (photos / "09.jpg").unlink()
+    with pytest.raises(Interrupted):
+        library.add(photos, hooks=AddHooks(indexing=interrupt))
+    assert take_inventory(library.folder).index == "exact, 10 photos, out of date"
+
+
+def test_inventory_is_written_for_people_and_machines(library: LibraryFactory, photos: Path) -> None:
+    (photos / "a.jpg").write_text("no photo")
+    library.add(photos)
+    inventory = take_inventory(library.folder)
+    assert inventory.as_json()["photos"] == {"pending": 0, "embedded": 10, "failed": 1}
+    assert inventory.as_json().keys() == set(type(inventory).__slots__)
+    rows = inventory.as_rows()
+    assert ("photos", "11 photos") in rows
+    assert ("  embedded", "10 photos") in rows
+    assert rows[rows.index(next(row for row in rows if row[0] == "  failed")) + 1] == ("    not an image", "1 photos")
+
+
+def test_database_that_lies_elsewhere_is_named(tmp_path: Path) -> None:
+    folder = LibraryFolder(tmp_path / "library")
+    create_library(folder, FakeEncoder(), f"sqlite:///{tmp_path / 'other.db'}")
+    assert take_inventory(folder).database == f"sqlite:///{tmp_path / 'other.db'}"
+
+
+def test_failures_are_listed_with_their_reasons(library: LibraryFactory, photos: Path) -> None:
+    (photos / "05a.jpg").write_bytes(b"")
+    tar = write_tar(photos / "10.tar", {"room/1.jpg": b"no photo"})
+    (photos / "zz.jpg").symlink_to(photos / "gone.jpg")
+    library.add(photos)
+    listed = [(failure.kind, failure.where, failure.reason) for failure in list_failures(library.folder)]
+    assert listed == [
+        ("empty", str(photos / "05a.jpg"), "the file is empty (0 bytes)"),
+        ("not an image", f"{tar}!room/1.jpg", "no image format that is read here (starts with b'no photo')"),
+        ("missing", str(photos / "zz.jpg"), "there is no such file"),
+    ]
+    ids = [failure.photo_id for failure in list_failures(library.folder)]
+    assert ids == [7, 12, 13]
+
+
+def test_failures_of_one_kind_are_listed(library: LibraryFactory, photos: Path) -> None:
+    (photos / "a.jpg").write_bytes(b"")
+    (photos / "b.jpg").write_text("no photo")
+    (photos / "c.tar").write_text("no tar")
+    library.add(photos)
+    assert [Path(failure.where).name for failure in list_failures(library.folder, "empty")] == ["a.jpg"]
+    assert [Path(failure.where).name for failure in list_failures(library.folder, "source")] == ["c.tar"]
+    assert list(list_failures(library.folder, "truncated")) == []
+
+
+def test_problems_of_every_source_are_listed_after_the_photos(
+    library: LibraryFactory, photos: Path, tree: HotelsTree
+) -> None:
+    (photos / "a.jpg").write_bytes(b"")
+    (photos / "b.tar").write_text("no tar")
+    library.add(photos)
+    tree.add_rows("train_set.csv", "broken")
+    add_photos(library.folder, Hotels50kSource(tree.root), lambda model: library.encoder)
+    listed = [(failure.kind, Path(failure.where).name, failure.photo_id) for failure in list_failures(library.folder)]
+    assert listed == [("empty", "a.jpg", 11), ("source", "train_set.csv:5", None), ("source", "b.tar", None)]
+
+
+def test_problems_that_the_latest_scan_did_not_meet_are_no_longer_listed(library: LibraryFactory, photos: Path) -> None:
+    (photos / "b.tar").write_text("no tar")
+    library.add(photos)
+    assert len(list(list_failures(library.folder))) == 1
+    os.remove(photos / "b.tar")
+    library.add(photos)
+    assert list(list_failures(library.folder)) == []
+
+
+def test_without_a_library_there_is_no_inventory(tmp_path: Path) -> None:
+    with pytest.raises(LibraryError, match="no library at"):
+        take_inventory(LibraryFolder(tmp_path))
+    with pytest.raises(LibraryError, match="no library at"):
+        list(list_failures(LibraryFolder(tmp_path)))

@@ -1,0 +1,148 @@
+"""The law of resuming: however a run is cut off, the runs after it end where one run would have ended."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.orm import Session
+
+import indexer.run
+from embedding.index import FaissIndex
+from embedding.store import VectorStore
+from indexer.verify import verify
+from tests.conftest import LibraryFactory, photo_bytes
+from tests.indexer.conftest import GroupEncoder, check_invariants, empty_library, states_of, vectors_of
+
+BROKEN = {"empty": b"", "text": b"a photo, says its name", "truncated": photo_bytes(0)[:300]}
+CRASH_PLACES: dict[str, tuple[Any, str]] = {
+    "encode": (GroupEncoder, "encode_images"),
+    "write a shard": (VectorStore, "write"),
+    "record a shard": (indexer.run, "record_shard"),
+    "update photos": (indexer.run, "update_photos"),
+    "commit": (Session, "commit"),
+    "sync a file": (os, "fsync"),
+    "rename a file": (os, "replace"),
+    "save the index": (FaissIndex, "save"),
+}
+
+TIMES_NS = count(1_700_000_000_000_000_000, 1_000_000_000)  # a clock that never shows a time twice
+
+Content = int | str  # the seed of a photo, so that equal numbers are copies, or the name of a broken one
+Crash = tuple[str, int, bool]
+
+contents = st.lists(st.integers(0, 25) | st.sampled_from(sorted(BROKEN)), min_size=1, max_size=40)
+crashes = st.lists(st.tuples(st.sampled_from(sorted(CRASH_PLACES)), st.integers(0, 12), st.booleans()), max_size=3)
+
+
+class Crashed(Exception):
+    """What a test raises in the middle of a run."""
+
+
+@contextmanager
+def crash_at(place: str, call: int, after: bool) -> Iterator[None]:
+    """Raise Crashed before or after the call of this number at a place of the run."""
+    owner, name = CRASH_PLACES[place]
+    original: Callable[..., Any] = getattr(owner, name)
+    calls = count()
+
+    def crashing(*args: Any, **kwargs: Any) -> Any:
+        is_the_one = next(calls) == call
+        if is_the_one and not after:
+            raise Crashed
+        result = original(*args, **kwargs)
+        if is_the_one:
+            raise Crashed
+        return result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, crashing)
+        with suppress(Crashed):
+            yield
+
+
+def write_photos(folder: Path, contents: dict[int, Content]) -> None:
+    folder.mkdir(exist_ok=True)
+    for number, content in contents.items():
+        data = BROKEN[content] if isinstance(content, str) else photo_bytes(content, size=(32, 32))
+        path = folder / f"{number:03d}.jpg"
+        path.write_bytes(data)
+        os.utime(path, ns=(next(TIMES_NS), next(TIMES_NS)))
+
+
+def check_law(template: LibraryFactory, root: Path, steps: list[dict[int, Content]], crashes: list[Crash]) -> None:
+    """Add photos step by step to one library, and to another that crashes in the last step; compare the two."""
+    photos = root / "photos"
+    whole, resumed = (empty_library(template, root / name) for name in ("whole", "resumed"))
+    whole.encoder, resumed.encoder = GroupEncoder(), GroupEncoder()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("indexer.run.COMMIT_PHOTOS", 8)
+        patch.setattr("indexer.run.MOST_ENTRIES", 16)
+        for step in filter(None, steps):
+            write_photos(photos, step)
+            whole.add(photos)
+            if step is not steps[-1]:
+                resumed.add(photos)
+        for crash in crashes:
+            with crash_at(*crash):
+                resumed.add(photos)
+            check_invariants(resumed.folder)
+        resumed.add(photos)
+    assert states_of(resumed.folder) == states_of(whole.folder)
+    assert vectors_of(resumed.folder) == vectors_of(whole.folder)
+    assert {path.name for path in photos.iterdir()} == states_of(whole.folder).keys()
+    for library in (whole, resumed):
+        check_invariants(library.folder)
+        assert verify(library.folder) == []
+    shutil.rmtree(root)
+
+
+@settings(max_examples=15, deadline=None, derandomize=True, database=None)
+@given(contents=contents, known=st.integers(0, 10), crashes=crashes)
+def test_resumed_run_equals_an_uninterrupted_one(
+    template: LibraryFactory,
+    tmp_path_factory: pytest.TempPathFactory,
+    contents: list[Content],
+    known: int,
+    crashes: list[Crash],
+) -> None:
+    photos = list(enumerate(contents))
+    check_law(template, tmp_path_factory.mktemp("law"), [dict(photos[:known]), dict(photos[known:])], crashes)
+
+
+@settings(max_examples=15, deadline=None, derandomize=True, database=None)
+@given(before=contents, after=contents, crashes=crashes)
+@example(before=list(range(20)), after=[*range(1, 20), 0], crashes=[("write a shard", 1, False)])
+def test_resumed_run_over_changed_photos_equals_an_uninterrupted_one(
+    template: LibraryFactory,
+    tmp_path_factory: pytest.TempPathFactory,
+    before: list[Content],
+    after: list[Content],
+    crashes: list[Crash],
+) -> None:
+    steps = [dict(enumerate(before)), dict(enumerate(after))]
+    check_law(template, tmp_path_factory.mktemp("law"), steps, crashes)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("place", sorted(CRASH_PLACES))
+def test_crash_at_every_place_leaves_a_library_that_the_next_run_completes(
+    library: LibraryFactory, photos: Path, place: str, after: bool
+) -> None:
+    reached = []
+    with crash_at(place, 0, after):
+        library.encoder = GroupEncoder()
+        library.add(photos)
+        reached.append("the end")
+    assert reached == [], f"nothing calls {place}"
+    check_invariants(library.folder)
+    report = library.add(photos)
+    assert (report.run.done, report.run.failed) == (report.run.total, 0)
+    assert set(states_of(library.folder).values()) == {("embedded", None)}
+    assert verify(library.folder) == []

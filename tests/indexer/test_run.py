@@ -1,0 +1,393 @@
+import errno
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import indexer.run
+from aliens.files import PhotoFile
+from db.photos import all_photos
+from db.vectors import current_model, place_of, shard_counts
+from indexer.add import AddHooks
+from indexer.inventory import list_failures
+from indexer.run import RunReport
+from indexer.verify import verify
+from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+from tests.indexer.conftest import (
+    EMBEDDED,
+    GroupEncoder,
+    WatchedEncoder,
+    check_invariants,
+    empty_library,
+    opened,
+    photos_of,
+    states_of,
+    vectors_of,
+)
+
+pytestmark = pytest.mark.usefixtures("ctrl_c")
+
+
+@pytest.fixture
+def other_library(template: LibraryFactory, tmp_path: Path) -> LibraryFactory:
+    """A second library, for a run to be compared with."""
+    return empty_library(template, tmp_path / "other library")
+
+
+@pytest.fixture
+def small_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every group of 4 photos recorded by itself."""
+    monkeypatch.setattr("indexer.run.COMMIT_PHOTOS", 4)
+
+
+def interrupt() -> None:
+    """Press Ctrl-C."""
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def interrupt_at(last_group: int) -> WatchedEncoder:
+    """Return an encoder that presses Ctrl-C before it encodes a group."""
+    return WatchedEncoder(lambda group: interrupt() if group == last_group else None)
+
+
+def shards_of(library: LibraryFactory) -> dict[int, int]:
+    with opened(library.folder) as session:
+        return shard_counts(session, current_model(session))
+
+
+def add_new(folder: Path, first: int, last: int) -> None:
+    for number in range(first, last + 1):
+        (folder / f"{number:02d}.jpg").write_bytes(photo_bytes(number))
+
+
+def test_every_photo_gets_its_vector_and_its_facts(library: LibraryFactory, photos: Path) -> None:
+    (photos / "wide.png").write_bytes(photo_bytes(50, size=(300, 100), file_format="PNG"))
+    (photos / "grey.jpg").write_bytes(photo_bytes(51, mode="L"))
+    report = library.add(photos).run
+    assert (report.total, report.encoded, report.reused, report.failed, report.done) == (12, 12, 0, 0, 12)
+    assert not report.interrupted
+    for where, vector in vectors_of(library.folder).items():
+        assert np.isclose(np.linalg.norm(np.frombuffer(vector, np.float16).astype(np.float32)), 1, atol=1e-3), where
+    wide, grey = (photos_of(library.folder)[str(photos / name)] for name in ("wide.png", "grey.jpg"))
+    assert (wide.width_px, wide.height_px, wide.format, wide.grey) == (300, 100, "PNG", False)
+    assert (grey.width_px, grey.height_px, grey.format, grey.grey) == (96, 64, "JPEG", True)
+    assert wide.size_bytes == (photos / "wide.png").stat().st_size
+    check_invariants(library.folder)
+
+
+def test_new_photos_are_encoded_in_groups_and_the_rest_at_the_end(library: LibraryFactory, photos: Path) -> None:
+    sizes: list[int] = []
+
+    class Sized(FakeEncoder):
+        def encode_images(self, pixels: np.ndarray) -> np.ndarray:
+            sizes.append(len(pixels))
+            return super().encode_images(pixels)
+
+    library.encoder = Sized()
+    library.add(photos)
+    assert sizes == [4, 4, 2]
+
+
+def test_progress_tells_of_every_group_and_of_the_end(library: LibraryFactory, photos: Path) -> None:
+    told: list[tuple[int, int]] = []
+
+    def note(report: RunReport) -> None:
+        told.append((report.done, report.total))
+
+    library.add(photos, hooks=AddHooks(embedding=note))
+    assert told == [(4, 10), (8, 10), (10, 10)]
+
+
+def test_same_bytes_are_encoded_once_within_a_batch(library: LibraryFactory, photos: Path) -> None:
+    for number in range(10):
+        (photos / f"copy-{number}.jpg").write_bytes(photo_bytes(number))
+    report = library.add(photos).run
+    assert (report.encoded, report.reused, report.total) == (10, 10, 20)
+    vectors, known = vectors_of(library.folder), photos_of(library.folder)
+    for number in range(10):
+        first, copy = str(photos / f"{number:02d}.jpg"), str(photos / f"copy-{number}.jpg")
+        assert vectors[first] == vectors[copy]
+        assert known[first].content_sha256 == known[copy].content_sha256
+        assert (known[copy].width_px, known[copy].height_px, known[copy].format) == (96, 64, "JPEG")
+    check_invariants(library.folder)
+
+
+@pytest.mark.usefixtures("small_commits")
+def test_same_bytes_are_encoded_once_across_batches(library: LibraryFactory, photos: Path) -> None:
+    for number in range(10):
+        (photos / f"copy-{number}.jpg").write_bytes(photo_bytes(number))
+    report = library.add(photos).run
+    assert (report.encoded, report.reused, library.encoder.encoded_photos) == (10, 10, 10)
+    assert len(shards_of(library)) > 2
+    vectors = vectors_of(library.folder)
+    for number in range(10):
+        assert vectors[str(photos / f"{number:02d}.jpg")] == vectors[str(photos / f"copy-{number}.jpg")]
+    check_invariants(library.folder)
+
+
+def test_same_bytes_are_encoded_once_across_runs(library: LibraryFactory, photos: Path, tmp_path: Path) -> None:
+    library.add(photos)
+    more = tmp_path / "more"
+    more.mkdir()
+    for name, seed in (("old.jpg", 3), ("new.jpg", 30), ("new-copy.jpg", 30)):
+        (more / name).write_bytes(photo_bytes(seed))
+    report = library.add(more).run
+    assert (report.encoded, report.reused, library.encoder.encoded_photos) == (1, 2, 11)
+    vectors = vectors_of(library.folder)
+    assert vectors[str(more / "old.jpg")] == vectors[str(photos / "03.jpg")]
+    assert vectors[str(more / "new.jpg")] == vectors[str(more / "new-copy.jpg")]
+    assert states_of(library.folder)["old.jpg"] == EMBEDDED
+    old = photos_of(library.folder)[str(more / "old.jpg")]
+    assert (old.width_px, old.height_px, old.format, old.grey) == (96, 64, "JPEG", False)
+
+
+def test_photos_whose_bytes_changed_places_are_told_apart(library: LibraryFactory, photos: Path) -> None:
+    library.add(photos)
+    before = vectors_of(library.folder)
+    one, two = photos / "01.jpg", photos / "02.jpg"
+    data = one.read_bytes(), two.read_bytes()
+    one.write_bytes(data[1])
+    two.write_bytes(data[0])
+    for path in (one, two):
+        os.utime(path, (1, 1))
+    report = library.add(photos).run
+    assert report.failed == 0
+    after = vectors_of(library.folder)
+    assert (after[str(one)], after[str(two)]) == (before[str(two)], before[str(one)])
+    check_invariants(library.folder)
+
+
+def test_unusable_photos_fail_with_kind_and_reason_and_stop_nothing(library: LibraryFactory, photos: Path) -> None:
+    (photos / "00a.jpg").write_bytes(photo_bytes(50)[:300])
+    (photos / "03a.jpg").write_bytes(b"")
+    (photos / "05a.jpg").write_text("a photo, says its name")
+    (photos / "07a.jpg").mkdir()
+    (photos / "07a.jpg" / "link.jpg").symlink_to(photos)
+    report = library.add(photos).run
+    assert (report.total, report.encoded, report.failed) == (13, 10, 3)
+    states = {name: state for name, state in states_of(library.folder).items() if state != EMBEDDED}
+    assert states == {
+        "00a.jpg": ("failed", "truncated"),
+        "03a.jpg": ("failed", "empty"),
+        "05a.jpg": ("failed", "not an image"),
+        "link.jpg": ("failed", "unreadable"),
+    }
+    assert all(failure.reason for failure in list_failures(library.folder))
+    check_invariants(library.folder)
+    assert verify(library.folder) == []
+
+
+def test_photo_that_vanishes_during_the_run_is_missing(library: LibraryFactory, photos: Path) -> None:
+    report = library.add(photos, hooks=AddHooks(scanning=lambda found: (photos / "03.jpg").unlink()))
+    assert (report.run.encoded, report.run.failed) == (9, 1)
+    assert states_of(library.folder)["03.jpg"] == ("failed", "missing")
+    check_invariants(library.folder)
+    assert library.add(photos).scan.vanished == 0
+    add_new(photos, 3, 3)
+    assert library.add(photos).run.encoded == 1
+
+
+def test_photo_that_may_not_be_read_fails_until_it_may(
+    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = PhotoFile.read
+
+    def refuse(file: PhotoFile) -> bytes:
+        if file.path.endswith("03.jpg"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), file.path)
+        return read(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PhotoFile, "read", refuse)
+        assert library.add(photos).run.failed == 1
+    ((failure),) = list_failures(library.folder)
+    assert (failure.kind, failure.reason) == ("unreadable", "Permission denied")
+    check_invariants(library.folder)
+    assert library.add(photos).run.encoded == 1
+    assert states_of(library.folder)["03.jpg"] == EMBEDDED
+
+
+def test_photo_that_changes_between_scan_and_run_is_embedded_as_it_is_now(
+    library: LibraryFactory, photos: Path
+) -> None:
+    def change(found: int) -> None:
+        (photos / "03.jpg").write_bytes(photo_bytes(99, size=(50, 50)))
+        os.utime(photos / "03.jpg", (1, 1))
+
+    library.add(photos, hooks=AddHooks(scanning=change))
+    photo = photos_of(library.folder)[str(photos / "03.jpg")]
+    assert (photo.width_px, photo.size_bytes) == (50, (photos / "03.jpg").stat().st_size)
+    report = library.add(photos)
+    assert (report.scan.changed, report.run.encoded, report.run.reused) == (1, 0, 1)
+    assert library.add(photos).scan.unchanged == 10
+
+
+def test_photos_pending_elsewhere_are_embedded_too(library: LibraryFactory, photos: Path, tmp_path: Path) -> None:
+    class Broken(FakeEncoder):
+        def encode_images(self, pixels: np.ndarray) -> np.ndarray:
+            raise RuntimeError("out of memory")
+
+    working, library.encoder = library.encoder, Broken()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        library.add(photos)
+    assert set(states_of(library.folder).values()) == {("pending", None)}
+    library.encoder = working
+    (tmp_path / "one.jpg").write_bytes(photo_bytes(50))
+    assert library.add(tmp_path / "one.jpg").run.encoded == 11
+
+
+def test_many_failures_are_recorded_while_no_photo_is(
+    library: LibraryFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.run.COMMIT_PHOTOS", 4)
+    for number in range(11):
+        (tmp_path / f"{number:02d}.jpg").write_text("no photo")
+    told: list[int] = []
+    report = library.add(tmp_path, hooks=AddHooks(embedding=lambda report: told.append(report.failed)))
+    assert (report.run.failed, told) == (11, [4, 8, 11])
+    assert set(states_of(library.folder).values()) == {("failed", "not an image")}
+    assert shards_of(library) == {}
+
+
+@pytest.mark.parametrize("group", [1, 2, 3])
+def test_interrupted_run_keeps_what_it_encoded_and_the_next_gives_the_same_bits(
+    library: LibraryFactory, other_library: LibraryFactory, photos: Path, group: int
+) -> None:
+    add_new(photos, 10, 20)
+    other_library.encoder = GroupEncoder()
+    other_library.add(photos)
+
+    library.encoder = interrupt_at(group)
+    report = library.add(photos)
+    assert report.run.interrupted
+    assert (report.run.encoded, report.run.total) == (4 * group, 21)
+    assert list(states_of(library.folder).values()).count(EMBEDDED) == 4 * group
+    assert report.index is not None
+    assert report.index.count == 4 * group
+    check_invariants(library.folder)
+    assert verify(library.folder) == []
+
+    library.encoder = GroupEncoder()
+    report = library.add(photos)
+    assert not report.run.interrupted
+    assert (report.scan.unchanged, report.run.encoded) == (21, 21 - 4 * group)
+    assert vectors_of(library.folder) == vectors_of(other_library.folder)
+    assert verify(library.folder) == []
+
+
+def test_interrupt_in_the_middle_of_a_group_waits_for_its_end(
+    library: LibraryFactory, other_library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other_library.encoder = GroupEncoder()
+    other_library.add(photos)
+    facts, calls = indexer.run.facts, iter(range(100))
+
+    def interrupt_at_the_sixth(*args: Any) -> Any:
+        if next(calls) == 5:
+            interrupt()
+        return facts(*args)
+
+    library.encoder = GroupEncoder()
+    with monkeypatch.context() as patch:
+        patch.setattr("indexer.run.facts", interrupt_at_the_sixth)
+        report = library.add(photos).run
+    assert (report.interrupted, report.encoded) == (True, 8)
+    library.add(photos)
+    assert vectors_of(library.folder) == vectors_of(other_library.folder)
+
+
+def test_interrupted_run_among_copies_and_failures_gives_the_same_bits(
+    library: LibraryFactory, other_library: LibraryFactory, photos: Path
+) -> None:
+    for number, seed in enumerate([3, 50, 3, 51, 50, 52, 9, 53, 54, 55, 51, 56]):
+        (photos / f"{number:02d}a.jpg").write_bytes(photo_bytes(seed))
+        (photos / f"{number:02d}b.jpg").write_bytes(b"")
+    other_library.encoder = GroupEncoder()
+    other_library.add(photos)
+    for group in (1, 1, 1):
+        library.encoder = interrupt_at(group)
+        assert library.add(photos).run.interrupted
+    library.encoder = GroupEncoder()
+    assert not library.add(photos).run.interrupted
+    assert vectors_of(library.folder) == vectors_of(other_library.folder)
+    assert states_of(library.folder) == states_of(other_library.folder)
+    assert verify(library.folder) == []
+
+
+def test_interrupted_run_among_many_copies_gives_the_same_bits(
+    library: LibraryFactory, other_library: LibraryFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.run.COMMIT_PHOTOS", 8)
+    monkeypatch.setattr("indexer.run.MOST_ENTRIES", 16)
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for number, seed in enumerate([0, 1, 2, 3, 4, *[0] * 11, 5, 6, 7, 8]):
+        (folder / f"{number:02d}.jpg").write_bytes(photo_bytes(seed))
+    other_library.encoder = GroupEncoder()
+    other_library.add(folder)
+    library.encoder = interrupt_at(1)
+    assert library.add(folder).run.interrupted
+    library.encoder = GroupEncoder()
+    library.add(folder)
+    assert vectors_of(library.folder) == vectors_of(other_library.folder)
+
+
+def test_run_that_had_ended_when_it_was_interrupted_is_not_called_interrupted(
+    library: LibraryFactory, photos: Path
+) -> None:
+    add_new(photos, 10, 11)
+    library.encoder = interrupt_at(3)
+    report = library.add(photos).run
+    assert report.done == report.total == 12
+    assert not report.interrupted
+
+
+def test_second_interrupt_stops_at_once_and_loses_only_the_batch_in_hand(
+    library: LibraryFactory, other_library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.run.COMMIT_PHOTOS", 4)
+    other_library.encoder = GroupEncoder()
+    other_library.add(photos)
+
+    def press_twice(group: int) -> None:
+        if group == 2:
+            interrupt()
+            interrupt()
+            threading.Event().wait(10)
+
+    library.encoder = WatchedEncoder(press_twice)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        library.add(photos)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert list(states_of(library.folder).values()).count(EMBEDDED) == 4
+    check_invariants(library.folder)
+    library.encoder = GroupEncoder()
+    assert library.add(photos).run.encoded == 6
+    assert vectors_of(library.folder) == vectors_of(other_library.folder)
+
+
+def test_run_in_another_thread_cannot_be_interrupted_and_ends(library: LibraryFactory, photos: Path) -> None:
+    reports = []
+    thread = threading.Thread(target=lambda: reports.append(library.add(photos)))
+    thread.start()
+    thread.join()
+    assert [report.run.encoded for report in reports] == [10]
+
+
+def test_photo_embedded_anew_leaves_its_old_row_unused(library: LibraryFactory, photos: Path) -> None:
+    library.add(photos)
+    (photos / "03.jpg").write_bytes(photo_bytes(99))
+    os.utime(photos / "03.jpg", (1, 1))
+    library.add(photos)
+    assert shards_of(library) == {1: 10, 2: 1}
+    with opened(library.folder) as session:
+        model = current_model(session)
+        places = {Path(photo.path).name: place_of(session, model, photo.id) for photo in all_photos(session)}
+    assert places.pop("03.jpg") == (2, 0)
+    assert {number for number, _ in filter(None, places.values())} == {1}
+    assert verify(library.folder) == []
