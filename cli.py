@@ -215,12 +215,12 @@ def demo(
     library: Annotated[Path, typer.Option("--library", "-l", help="The demo's own library.")] = Path("aliens-demo"),
 ) -> None:
     """Run the main job on the sample hotels with the embedded model: add, search, contact sheets."""
-    from indexer.add import add_photos, create_library
+    from indexer.add import add_photos, create_library, is_library
     from indexer.hotels50k import Hotels50kSource
     from search.sheet import write_sheet
 
     folder = LibraryFolder(library)
-    if not folder.database_file.exists():
+    if not is_library(folder):
         create_library(folder, load_encoder("starter"))
     with progress_hooks() as hooks:
         source = Hotels50kSource(asset("samples"))

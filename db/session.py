@@ -1,5 +1,7 @@
 """Opening the database: the engine, SQLite's settings, migrations. Holds no queries of photos."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Engine, create_engine, event, inspect, make_url, select, text
@@ -22,11 +24,13 @@ def create_database(url: str) -> Engine:
     Raises: LibraryError: the URL is wrong, the database cannot be reached, or it holds a library already.
     """
     engine = connect(url)
-    if holds_library(engine):
-        raise LibraryError(
-            f"the database {shown(url)} holds a library already: open it by its own folder, or name an empty database"
-        )
-    migrate(engine)
+    with disposing_on_error(engine):
+        if holds_library(engine):
+            raise LibraryError(
+                f"the database {shown(url)} holds a library already: open it by its own folder, "
+                "or name an empty database"
+            )
+        migrate(engine)
     return engine
 
 
@@ -42,15 +46,35 @@ def open_library(folder: LibraryFolder) -> Engine:
             "or name yours with --library or ALIENS_LIBRARY"
         )
     engine = connect(url)
-    revision = current_revision(engine)
-    if revision is not None and revision > REVISION:
-        raise LibraryError(
-            f"the library at {folder.root} was made by a newer CV-Aliens (its tables are of revision {revision}, "
-            f"known here is {REVISION}): update CV-Aliens"
-        )
-    if revision != REVISION:
-        migrate(engine)
+    with disposing_on_error(engine):
+        revision = current_revision(engine)
+        if revision is not None and revision > REVISION:
+            raise LibraryError(
+                f"the library at {folder.root} was made by a newer CV-Aliens (its tables are of revision {revision}, "
+                f"known here is {REVISION}): update CV-Aliens"
+            )
+        if revision != REVISION:
+            migrate(engine)
     return engine
+
+
+@contextmanager
+def disposing(engine: Engine) -> Iterator[Engine]:
+    """Close an engine's connections in the end, come what may."""
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def disposing_on_error(engine: Engine) -> Iterator[None]:
+    """Close an engine's connections when it will not be handed on."""
+    try:
+        yield
+    except BaseException:
+        engine.dispose()
+        raise
 
 
 def is_absent_file(url: str) -> bool:

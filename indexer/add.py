@@ -16,7 +16,7 @@ from aliens.errors import LibraryError
 from aliens.settings import LibraryFolder
 from db.models import Model, PhotoState
 from db.photos import count_photos
-from db.session import connect, create_database, holds_library, new_session, open_library
+from db.session import connect, create_database, disposing, holds_library, new_session, open_library
 from db.vectors import current_model, embedded_places, generation, use_model
 from embedding.decode import MAX_PIXELS
 from embedding.index import FaissIndex, Manifest
@@ -52,13 +52,23 @@ class AddHooks:
     indexing: Callable[[], None] = lambda: None
 
 
+def is_library(folder: LibraryFolder) -> bool:
+    """Tell whether a folder holds a library that was set up to its end.
+
+    Raises: LibraryError: its database cannot be opened.
+    """
+    if not (folder.config_file.exists() or folder.database_file.exists()):
+        return False
+    with disposing(connect(folder.database_url())) as engine:
+        return holds_library(engine)
+
+
 def refuse_existing(folder: LibraryFolder) -> None:
     """Make sure that a folder holds no library yet.
 
-    Raises: LibraryError: it does.
+    Raises: LibraryError: it does, or its database cannot be opened.
     """
-    begun = folder.config_file.exists() or folder.database_file.exists()
-    if begun and holds_library(connect(folder.database_url())):
+    if is_library(folder):
         raise LibraryError(f"{folder.root} is a library already: add photos to it, or name another folder")
 
 
@@ -71,11 +81,12 @@ def create_library(folder: LibraryFolder, encoder: NamedEncoder, database_url: s
     with disk_errors(folder):
         if database_url is None:
             folder.root.mkdir(parents=True, exist_ok=True)
-        engine = create_database(database_url or folder.database_url())
-        with new_session(engine) as session:
+        with (
+            disposing(create_database(database_url or folder.database_url())) as engine,
+            new_session(engine) as session,
+        ):
             use_model(session, encoder.key, encoder.name, encoder.dim)
             session.commit()
-        engine.dispose()
         if database_url is not None:
             folder.root.mkdir(parents=True, exist_ok=True)
             folder.config_file.write_text(
@@ -101,8 +112,12 @@ def add_photos(
     Raises: LibraryError: another process adds photos to this library, or the disk is full.
     """
     hooks = hooks or AddHooks()
-    engine = open_library(folder)
-    with disk_errors(folder), writing(folder), new_session(engine) as session:
+    with (
+        disk_errors(folder),
+        disposing(open_library(folder)) as engine,
+        writing(folder),
+        new_session(engine) as session,
+    ):
         model = current_model(session)
         scanned = scan(session, source, retry_failed=retry_failed, allow_empty=allow_empty, progress=hooks.scanning)
         store = VectorStore(folder.vectors(model.key), model.dim)
@@ -110,7 +125,6 @@ def add_photos(
         if count_photos(session)[PhotoState.PENDING]:
             run = Run(engine, model, store, load_encoder(model), max_pixels).embed(hooks.embedding)
         manifest = update_index(session, folder, model, store, hooks.indexing)
-    engine.dispose()
     return AddReport(scanned, run, manifest)
 
 

@@ -9,7 +9,7 @@ from aliens.files import PhotoFile
 from aliens.settings import LibraryFolder
 from db.hotels import count_hotels
 from db.photos import count_photos, failed_photos, failure_counts, latest_scans
-from db.session import new_session, open_library
+from db.session import disposing, new_session, open_library
 from db.vectors import current_model, generation, shard_counts
 from embedding.index import read_manifest
 
@@ -69,8 +69,7 @@ def take_inventory(folder: LibraryFolder) -> Inventory:
 
     Raises: LibraryError: there is no library, or it cannot be opened.
     """
-    engine = open_library(folder)
-    with new_session(engine) as session:
+    with disposing(open_library(folder)) as engine, new_session(engine) as session:
         model = current_model(session)
         hotels, chains = count_hotels(session)
         manifest = read_manifest(folder.index(model.key))
@@ -93,14 +92,12 @@ def take_inventory(folder: LibraryFolder) -> Inventory:
             vectors_bytes=size_bytes(folder.vectors(model.key)),
             index_bytes=size_bytes(folder.index(model.key)),
         )
-    engine.dispose()
     return inventory
 
 
 def list_failures(folder: LibraryFolder, kind: str | None = None) -> Iterator[ListedFailure]:
     """Yield the photos that failed, then the problems of the latest scan of every root."""
-    engine = open_library(folder)
-    with new_session(engine) as session:
+    with disposing(open_library(folder)) as engine, new_session(engine) as session:
         for photo in failed_photos(session, kind):
             where = str(PhotoFile(photo.path, photo.member))
             yield ListedFailure(photo.failure_kind or "unknown", where, photo.failure_reason or "unknown", photo.id)
@@ -108,7 +105,6 @@ def list_failures(folder: LibraryFolder, kind: str | None = None) -> Iterator[Li
             if kind in (None, "source"):
                 for problem in scan.problems:
                     yield ListedFailure("source", problem["where"], problem["reason"], None)
-    engine.dispose()
 
 
 def size_bytes(folder: Path) -> int:

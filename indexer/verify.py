@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from aliens.errors import LibraryError
@@ -13,7 +12,7 @@ from aliens.settings import LibraryFolder
 from db.integrity import database_problems, embedded_without_vector, vectors_of_shard
 from db.models import Model, PhotoState
 from db.photos import all_photos
-from db.session import new_session, open_library
+from db.session import disposing, new_session, open_library
 from db.vectors import count_embedded, current_model, forget_shard, generation, make_pending, shard_counts
 from embedding.index import checksum_problem, read_manifest
 from embedding.store import VectorStore
@@ -39,8 +38,7 @@ def verify(folder: LibraryFolder, progress: Callable[[int], None] = lambda photo
 
     Every shard is read whole, every photo's file is looked at (size and existence, not its bytes).
     """
-    engine = open_library(folder)
-    with disk_errors(folder), new_session(engine) as session:
+    with disk_errors(folder), disposing(open_library(folder)) as engine, new_session(engine) as session:
         model = current_model(session)
         store = VectorStore(folder.vectors(model.key), model.dim)
         found = [
@@ -54,15 +52,18 @@ def verify(folder: LibraryFolder, progress: Callable[[int], None] = lambda photo
         found += shard_disagreements(session, model, store)
         found += stray_disagreements(session, folder, model, store)
         found += index_disagreements(session, folder, model)
-    engine.dispose()
     return found
 
 
 def repair(folder: LibraryFolder) -> int:
     """Forget damaged shards, remove strays and rebuild the index; return how many photos are pending because of it."""
-    engine: Engine = open_library(folder)
     pending = 0
-    with writing(folder), new_session(engine) as session:
+    with (
+        disk_errors(folder),
+        disposing(open_library(folder)) as engine,
+        writing(folder),
+        new_session(engine) as session,
+    ):
         model = current_model(session)
         store = VectorStore(folder.vectors(model.key), model.dim)
         for number, problem in damaged_shards(session, model, store).items():
@@ -74,7 +75,6 @@ def repair(folder: LibraryFolder) -> int:
         if index_disagreements(session, folder, model):
             (folder.index(model.key) / "manifest.json").unlink(missing_ok=True)
         update_index(session, folder, model, store, lambda: None)
-    engine.dispose()
     return pending
 
 

@@ -16,7 +16,7 @@ from aliens.files import PhotoFile
 from aliens.settings import DEFAULT_LIBRARY, LibraryFolder
 from db.models import Model
 from db.photos import photo_records
-from db.session import new_session
+from db.session import disposing_on_error, new_session
 from db.session import open_library as open_database
 from db.vectors import count_embedded, current_model, embedded_places, generation, place_of
 from embedding.decode import Preprocessing, decode
@@ -72,7 +72,7 @@ class Library:
         self._encoder: QueryEncoder | None = None
         self._index: FaissIndex | None = None
         self._generation = -1
-        with new_session(engine) as session:
+        with disposing_on_error(engine), new_session(engine) as session:
             self.model = current_model(session)
         self._store = VectorStore(folder.vectors(self.model.key), self.model.dim)
 

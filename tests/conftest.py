@@ -54,6 +54,7 @@ class LibraryFactory:
     def __init__(self, root: Path) -> None:
         self.folder = LibraryFolder(root)
         self.encoder = FakeEncoder()
+        self._opened: list[Library] = []
         create_library(self.folder, self.encoder)
 
     def add(self, path: Path, **options: object) -> AddReport:
@@ -61,7 +62,13 @@ class LibraryFactory:
         return add_photos(self.folder, source, lambda model: self.encoder, **options)  # type: ignore[arg-type]
 
     def open(self) -> Library:
-        return open_library(self.folder.root, load_encoder=lambda model: self.encoder)
+        library = open_library(self.folder.root, load_encoder=lambda model: self.encoder)
+        self._opened.append(library)
+        return library
+
+    def close(self) -> None:
+        for library in self._opened:
+            library.close()
 
 
 def photo_bytes(seed: int, size: tuple[int, int] = (96, 64), file_format: str = "JPEG", mode: str = "RGB") -> bytes:
@@ -74,9 +81,11 @@ def photo_bytes(seed: int, size: tuple[int, int] = (96, 64), file_format: str = 
 
 
 @pytest.fixture
-def library(tmp_path: Path) -> LibraryFactory:
+def library(tmp_path: Path) -> Iterator[LibraryFactory]:
     """A new, empty library with a fake encoder."""
-    return LibraryFactory(tmp_path / "library")
+    factory = LibraryFactory(tmp_path / "library")
+    yield factory
+    factory.close()
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
-"""What a test's code sends to the database."""
+"""What a test's code does to databases."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, Pool, event
 
 
 @contextmanager
@@ -21,3 +21,23 @@ def writes() -> Iterator[list[str]]:
         yield found
     finally:
         event.remove(Engine, "before_cursor_execute", note)
+
+
+@contextmanager
+def connections() -> Iterator[list[Any]]:
+    """Yield a list of the connections, of whatever engine, that were opened meanwhile and are open now."""
+    found: list[Any] = []
+
+    def opened(connection: Any, record: Any) -> None:
+        found.append(connection)
+
+    def closed(connection: Any, record: Any) -> None:
+        found.remove(connection)
+
+    event.listen(Pool, "connect", opened)
+    event.listen(Pool, "close", closed)
+    try:
+        yield found
+    finally:
+        event.remove(Pool, "connect", opened)
+        event.remove(Pool, "close", closed)

@@ -55,10 +55,13 @@ class WatchedEncoder(GroupEncoder):
 
 def empty_library(template: LibraryFactory, root: Path) -> LibraryFactory:
     """Copy an empty library, which is quicker than making one."""
-    shutil.copytree(template.folder.root, root)
-    library = object.__new__(LibraryFactory)
-    library.folder, library.encoder = LibraryFolder(root), FakeEncoder()
-    return library
+
+    def copy(folder: LibraryFolder, encoder: FakeEncoder) -> None:
+        shutil.copytree(template.folder.root, folder.root)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.conftest.create_library", copy)
+        return LibraryFactory(root)
 
 
 @pytest.fixture(scope="session")
@@ -68,18 +71,22 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> LibraryFactory:
 
 
 @pytest.fixture
-def library(template: LibraryFactory, tmp_path: Path) -> LibraryFactory:
+def library(template: LibraryFactory, tmp_path: Path) -> Iterator[LibraryFactory]:
     """A new, empty library with a fake encoder."""
-    return empty_library(template, tmp_path / "library")
+    library = empty_library(template, tmp_path / "library")
+    yield library
+    library.close()
 
 
 @contextmanager
 def opened(folder: LibraryFolder) -> Iterator[Session]:
     """Open a library's database."""
     engine = open_library(folder)
-    with new_session(engine) as session:
-        yield session
-    engine.dispose()
+    try:
+        with new_session(engine) as session:
+            yield session
+    finally:
+        engine.dispose()
 
 
 def photos_of(folder: LibraryFolder) -> dict[str, Photo]:

@@ -3,20 +3,25 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from aliens.errors import LibraryError, SourceError
 from aliens.settings import LibraryFolder
+from db.session import open_library
 from db.vectors import current_model
 from embedding.index import read_manifest
 from indexer.add import AddHooks, add_photos, create_library
 from indexer.folder import source_at
-from indexer.verify import verify
+from indexer.inventory import list_failures, take_inventory
+from indexer.verify import repair, verify
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+from tests.db.statements import connections
 from tests.indexer.conftest import EMBEDDED, WatchedEncoder, check_invariants, opened, states_of
 
 TRY_TO_ADD = """
@@ -154,6 +159,7 @@ def test_full_disk_is_named_with_its_remedy_and_a_later_run_completes(
         patch.setattr("aliens.files.os.fsync", full)
         with pytest.raises(LibraryError, match=rf"the disk that holds {library.folder.root} is full: free some space"):
             library.add(photos)
+    assert list(library.folder.root.rglob("*.tmp")) == []
     check_invariants(library.folder)
     library.add(photos)
     assert set(states_of(library.folder).values()) == {EMBEDDED}
@@ -265,6 +271,42 @@ def test_lock_is_free_again_after_an_error(library: LibraryFactory, photos: Path
     with FileLock(library.folder.lock_file, timeout=0):
         pass
     assert library.add(photos).run.encoded == 10
+
+
+def test_no_connection_is_left_open(library: LibraryFactory, photos: Path) -> None:
+    with connections() as left:
+        library.add(photos)
+        repair(library.folder)
+        verify(library.folder)
+        take_inventory(library.folder)
+        list(list_failures(library.folder))
+        create_library(LibraryFolder(photos.parent / "another library"), FakeEncoder())
+    assert left == []
+
+
+@pytest.mark.parametrize("what", ["add", "interrupted add", "verify", "repair", "inventory", "create", "open"])
+def test_no_connection_is_left_open_after_an_error(
+    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    (photos.parent / "empty").mkdir()
+    steps: dict[str, Callable[[], object]] = {
+        "add": lambda: library.add(photos.parent / "empty"),
+        "interrupted add": lambda: library.add(photos, hooks=AddHooks(scanning=interrupted)),
+        "verify": lambda: verify(library.folder),
+        "repair": lambda: repair(library.folder),
+        "inventory": lambda: take_inventory(library.folder),
+        "create": lambda: create_library(library.folder, FakeEncoder()),
+        "open": lambda: open_library(library.folder),
+    }
+    with opened(library.folder) as session:
+        if what in ("verify", "repair", "inventory"):
+            session.execute(text("DELETE FROM setting"))
+        if what == "open":
+            session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        session.commit()
+    with connections() as left, pytest.raises((LibraryError, SourceError, KeyboardInterrupt)):
+        steps[what]()
+    assert left == []
 
 
 def test_held_lock_refuses_before_anything_is_scanned(library: LibraryFactory, photos: Path) -> None:

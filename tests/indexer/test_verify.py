@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import shutil
@@ -365,6 +366,22 @@ def test_repair_is_refused_while_photos_are_added(library: LibraryFactory, photo
     assert library.add(photos).run.encoded == 10
     assert len(refused) == 3
     assert "another process is adding photos" in refused[0]
+
+
+def test_repair_on_a_full_disk_says_so_and_can_be_repeated(
+    library: LibraryFactory, shards: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (shards / "000001.npy").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr("aliens.files.os.fsync", full)
+        with pytest.raises(LibraryError, match="is full: free some space"):
+            repair(library.folder)
+    assert repair(library.folder) == 0
+    assert verify(library.folder) == []
+    assert library.add(photos).run.encoded == 10
 
 
 def test_repair_of_a_sound_library_changes_nothing(library: LibraryFactory, shards: Path, photos: Path) -> None:

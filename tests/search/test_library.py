@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from aliens.errors import LibraryError, ModelMismatchError, QueryError
+from aliens.settings import LibraryFolder
 from db.session import new_session
 from embedding.index import INDEX_FILE
+from indexer.add import add_photos, create_library
+from indexer.folder import source_at
 from search.library import Library, open_library
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 
@@ -139,22 +142,17 @@ def test_an_index_of_an_older_library_is_not_used(library: LibraryFactory, photo
     assert "00.jpg" not in names
 
 
-def test_another_model_is_refused_with_both_names(library: LibraryFactory, photos: Path) -> None:
+def test_another_model_is_refused_with_both_names(photos: Path) -> None:
     from embedding.encoder import Encoder
 
-    library.encoder = FakeEncoder("starter-00000000")
-    library.encoder.name = "starter"
-    folder = library.folder.root.parent / "other"
-    other = LibraryFactory.__new__(LibraryFactory)
-    other.encoder = library.encoder
-    other.folder = type(library.folder)(folder)
-    from indexer.add import create_library
-
-    create_library(other.folder, other.encoder)
-    other.add(photos)
+    stale = FakeEncoder("starter-00000000")
+    stale.name = "starter"
+    folder = LibraryFolder(photos.parent / "other")
+    create_library(folder, stale)
+    add_photos(folder, source_at(photos, folder.root), lambda model: stale)
     with (
         open_library(
-            folder, load_encoder=lambda model: Encoder.load(model.name, device="cpu", key=model.key)
+            folder.root, load_encoder=lambda model: Encoder.load(model.name, device="cpu", key=model.key)
         ) as opened,
         pytest.raises(ModelMismatchError, match=r"starter-00000000.*starter-[0-9a-f]{8}"),
     ):
