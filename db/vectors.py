@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from aliens.errors import LibraryError
@@ -52,7 +52,7 @@ def current_model(session: Session) -> Model:
 
 
 def next_shard_number(session: Session, model: Model) -> int:
-    """Return the number that no shard of the model has had."""
+    """Return a number that no recorded shard of the model has."""
     last = session.scalar(select(func.max(VectorShard.number)).where(VectorShard.model_id == model.id))
     return (last or 0) + 1
 
@@ -180,3 +180,17 @@ def twin(session: Session, model: Model, sha256: bytes) -> Twin | None:
     )
     row = session.execute(statement).first()
     return Twin(*row) if row else None
+
+
+# Built once: it is asked for every photo, from several threads.
+KNOWN_BYTES = (
+    select(Embedding.photo_id)
+    .join(Photo, Photo.id == Embedding.photo_id)
+    .where(Photo.content_sha256 == bindparam("sha256"), Embedding.model_id == bindparam("model_id"))
+    .limit(1)
+)
+
+
+def knows_bytes(connection: Connection, model: Model, sha256: bytes) -> bool:
+    """Tell whether the model has a vector of a photo whose bytes have this hash."""
+    return connection.execute(KNOWN_BYTES, {"sha256": sha256, "model_id": model.id}).first() is not None

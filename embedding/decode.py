@@ -170,7 +170,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")  # a copy even of RGB, since `image` is closed
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def square(
@@ -221,5 +221,5 @@ def fitted(size: tuple[float, float], side_px: int) -> Size:
 
 def is_grey(pixels: NDArray[np.uint8]) -> bool:
     """Tell whether a uint8 (s, s, 3) photo has no colour."""
-    sample = pixels[::4, ::4].astype(np.int16)
-    return bool((sample.max(axis=2) - sample.min(axis=2)).max() <= GREY_SPREAD)
+    red, green, blue = np.moveaxis(pixels[::4, ::4].astype(np.int16), 2, 0)
+    return all(np.abs(one - other).max() <= GREY_SPREAD for one, other in ((red, green), (green, blue), (blue, red)))

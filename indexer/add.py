@@ -25,6 +25,8 @@ from indexer.run import ImageEncoder, Run, RunReport
 from indexer.scan import ScanReport, scan
 from indexer.source import Source
 
+LOCK_TIMEOUT_S = 1.0  # long enough for `aliens verify` to have looked whether the lock is free
+
 
 class NamedEncoder(ImageEncoder, Protocol):
     """What a new library needs of an encoder: its identity besides its vectors."""
@@ -147,7 +149,7 @@ def writing(folder: LibraryFolder) -> Iterator[None]:
     Raises: LibraryError: another process holds it.
     """
     try:
-        with FileLock(folder.lock_file, timeout=0):
+        with FileLock(folder.lock_file, timeout=LOCK_TIMEOUT_S):
             yield
     except Timeout as error:
         raise LibraryError(

@@ -17,7 +17,7 @@ from aliens.files import PhotoFile
 from db.models import Model, Photo, PhotoState
 from db.photos import count_photos, pending_photos, update_photos
 from db.session import new_session
-from db.vectors import Twin, any_vector, next_shard_number, record_shard, shard_counts, twin
+from db.vectors import Twin, any_vector, knows_bytes, next_shard_number, record_shard, shard_counts, twin
 from embedding.decode import Facts, Preprocessing
 from embedding.store import VectorStore
 from indexer.decoding import Content, Failure, Outcome, decode_ahead, read_photo
@@ -102,7 +102,7 @@ class Run:
         self.report = RunReport()
 
     def embed(self, progress: Callable[[RunReport], None]) -> RunReport:
-        """Embed every pending photo; Ctrl-C ends the run after the group in hand, which is kept.
+        """Embed every pending photo; Ctrl-C ends the run and keeps all that was encoded.
 
         Raises: OSError, sqlalchemy.exc.OperationalError: the disk is full; all that was committed is kept.
         """
@@ -115,7 +115,8 @@ class Run:
                 for photo, outcome in outcomes:
                     self._add(session, photo, outcome)
                     self._advance(session, progress)
-                    if stop.is_set() and not self._batch.waiting:
+                    if stop.is_set():
+                        self._drop_group()
                         self.report.interrupted = self.report.done < self.report.total
                         break
                 self._encode()
@@ -136,8 +137,8 @@ class Run:
 
     def _is_known(self, sha256: bytes) -> bool:
         """Tell, from a decoding thread, whether the model has a vector for these bytes."""
-        with new_session(self._engine) as session:
-            return twin(session, self._model, sha256) is not None
+        with self._engine.connect() as connection:
+            return knows_bytes(connection, self._model, sha256)
 
     def _add(self, session: Session, photo: Photo, outcome: Outcome) -> None:
         """Sort one outcome into the batch: failed, known bytes, or new bytes."""
@@ -202,13 +203,23 @@ class Run:
         """
         if not self._batch.waiting:
             return
-        if self._encoder.keeps_cpu_busy:
-            self._may_decode.clear()
         try:
+            if self._encoder.keeps_cpu_busy:
+                self._may_decode.clear()
             self._batch.vectors.append(self._encoder.encode_images(np.stack(self._batch.waiting)))
         finally:
             self._may_decode.set()
         self._batch.waiting.clear()
+
+    def _drop_group(self) -> None:
+        """Leave the group in hand, decoded but not encoded, to the next run, so that it is cut there the same."""
+        batch, fresh = self._batch, len(self._batch.waiting)
+        if fresh:
+            dropped = len(batch.entries) - batch.group_start
+            self.report.encoded -= fresh
+            self.report.reused -= dropped - fresh
+            del batch.entries[batch.group_start :]
+            batch.waiting.clear()
 
     def _commit(self, session: Session) -> None:
         """Write the batch as one shard, then record it and its photos in one transaction."""

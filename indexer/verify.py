@@ -31,6 +31,7 @@ class Disagreement:
 
 
 REPAIR = "aliens verify --repair"
+STRAY = "belongs to no shard (left by a process that was killed)"
 
 
 def verify(folder: LibraryFolder, progress: Callable[[int], None] = lambda photos: None) -> list[Disagreement]:
@@ -50,8 +51,10 @@ def verify(folder: LibraryFolder, progress: Callable[[int], None] = lambda photo
             for photo_id in embedded_without_vector(session, model)
         ]
         found += shard_disagreements(session, model, store)
-        found += stray_disagreements(session, folder, model, store)
-        found += index_disagreements(session, folder, model)
+        if not is_being_written(folder):  # otherwise the newest shard and index are only not recorded yet
+            strays = store.strays(set(shard_counts(session, model)))
+            found += [Disagreement("shard", f"{path} {STRAY}", REPAIR) for path in strays]
+            found += index_disagreements(session, folder, model)
     return found
 
 
@@ -105,17 +108,13 @@ def shard_disagreements(session: Session, model: Model, store: VectorStore) -> I
             yield Disagreement("shard", f"shard {number}: {problem}", REPAIR)
 
 
-def stray_disagreements(
-    session: Session, folder: LibraryFolder, model: Model, store: VectorStore
-) -> list[Disagreement]:
-    """Look for files that no row knows; while photos are added, the newest ones are only not recorded yet."""
+def is_being_written(folder: LibraryFolder) -> bool:
+    """Tell whether another process adds photos right now."""
     try:
         with writing(folder):
-            strays = store.strays(set(shard_counts(session, model)))
+            return False
     except LibraryError:
-        return []
-    what = "belongs to no shard (left by a process that was killed)"
-    return [Disagreement("shard", f"{path} {what}", REPAIR) for path in strays]
+        return True
 
 
 def damaged_shards(session: Session, model: Model, store: VectorStore) -> dict[int, str | None]:
