@@ -4,7 +4,7 @@ import hashlib
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from aliens.errors import PhotoError
@@ -59,7 +59,12 @@ def read_photo(
 
 
 def decode_ahead(
-    photos: Iterable[Photo], read: Callable[[PhotoFile], Outcome], *, threads: int, ahead: int
+    photos: Iterable[Photo],
+    read: Callable[[PhotoFile], Outcome],
+    *,
+    threads: int,
+    ahead: int,
+    in_bursts: bool = False,
 ) -> Generator[tuple[Photo, Outcome]]:
     """Yield every photo with its outcome, in the order given.
 
@@ -68,17 +73,24 @@ def decode_ahead(
         read: run in `threads` threads.
         threads: how many photos are read at once.
         ahead: how many photos may be read before they are asked for; bounds the memory.
+        in_bursts: where the next photo is not ready, wait for all those ahead; for a caller that lets the threads
+            decode only while it waits.
     """
     waiting: deque[tuple[Photo, Future[Outcome]]] = deque()
+
+    def next_outcome() -> tuple[Photo, Outcome]:
+        if in_bursts and not waiting[0][1].done():
+            wait([future for _, future in waiting])
+        photo, future = waiting.popleft()
+        return photo, future.result()
+
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     try:
         for photo in photos:
             waiting.append((photo, pool.submit(read, PhotoFile(photo.path, photo.member))))
             if len(waiting) > ahead:
-                done, future = waiting.popleft()
-                yield done, future.result()
+                yield next_outcome()
         while waiting:
-            done, future = waiting.popleft()
-            yield done, future.result()
+            yield next_outcome()
     finally:
         pool.shutdown(cancel_futures=True)

@@ -130,7 +130,8 @@ class Run:
     def _outcomes(self, session: Session) -> Generator[tuple[Photo, Outcome]]:
         read = partial(self._read, is_known=self._is_known if any_vector(session, self._model) else never)
         ahead = max(64, 2 * self._encoder.batch_photos)
-        return decode_ahead(all_pending(session), read, threads=DECODE_THREADS, ahead=ahead)
+        in_bursts = self._encoder.keeps_cpu_busy
+        return decode_ahead(all_pending(session), read, threads=DECODE_THREADS, ahead=ahead, in_bursts=in_bursts)
 
     def _read(self, file: PhotoFile, is_known: Callable[[bytes], bool]) -> Outcome:
         return read_photo(file, self._encoder.preprocessing, is_known, self._may_decode, self._max_pixels)
