@@ -54,7 +54,7 @@ def scan(
     """Add new photos as pending, make changed ones pending again, mark missing ones; record the scan.
 
     A photo counts as changed when its size or its time of change differs. An unchanged source costs no write but
-    the record of the scan. What vanished from a folder keeps its vector, so that it is not embedded again when it is back.
+    the record of the scan. What vanished from a folder keeps its vector, and is not embedded again when it is back.
 
     Args:
         session: committed after every 1,000 photos.
