@@ -12,15 +12,15 @@ import typer
 
 from aliens import __version__, console
 from aliens.errors import AliensError, QueryError
-from aliens.settings import DEFAULT_LIBRARY, LibraryFolder, asset, default_model
+from aliens.settings import LibraryFolder, asset, default_model
+from commands.models import load_encoder, open_for_search
+from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, PrecisionOption
 
 if TYPE_CHECKING:
-    from db.models import Model
-    from embedding.encoder import Encoder
     from indexer.add import AddHooks, AddReport
     from indexer.run import RunReport
     from indexer.source import Source
-    from search.library import Hit, Library
+    from search.library import Hit
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,17 +30,6 @@ app = typer.Typer(
     help="Search, tag and restyle your photos by describing them.",
 )
 
-LibraryOption = Annotated[
-    Path, typer.Option("--library", "-l", envvar="ALIENS_LIBRARY", help="The library's folder.", show_default=True)
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
-DeviceOption = Annotated[
-    str, typer.Option("--device", envvar="ALIENS_DEVICE", help="auto, cpu, cuda or mps.", show_default=True)
-]
-PrecisionOption = Annotated[
-    str, typer.Option("--precision", envvar="ALIENS_PRECISION", help="auto, float32 or bfloat16.", show_default=True)
-]
-LIBRARY = Path(DEFAULT_LIBRARY)
 DEMO_QUERIES = ("bathtub with a view", "swimming pool", "kitchen with a table")
 
 
@@ -234,28 +223,6 @@ def demo(
             print_hits(hits[:5])
             write_sheet(hits, query, sheet)
             console.note(f"contact sheet: {sheet}")
-
-
-def load_encoder(name: str, device: str = "auto", precision: str = "auto", key: str | None = None) -> "Encoder":
-    """Load an encoder and announce what it runs on."""
-    console.note(f"loading {name} ...")
-    from embedding.encoder import Encoder
-
-    encoder = Encoder.load(name, device=device, precision=precision, key=key)
-    console.note(str(encoder))
-    return encoder
-
-
-def open_for_search(library: Path, device: str = "auto") -> "Library":
-    """Open a library; its model is loaded, without a word, at the first query that needs it."""
-    from search.library import open_library
-
-    def load(model: "Model") -> "Encoder":
-        from embedding.encoder import Encoder
-
-        return Encoder.load(model.name, device=device, precision="float32", key=model.key)
-
-    return open_library(library, load_encoder=load)
 
 
 @contextmanager

@@ -4,7 +4,18 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Enum, ForeignKey, Index, Integer, LargeBinary, String, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    String,
+    Text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 # SQLite numbers rows by itself only in a column of its type INTEGER; other databases need 64 bits said.
@@ -132,3 +143,73 @@ class Setting(Base):
 
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     value: Mapped[str] = mapped_column(Text)
+
+
+class VocabularyText(Base):
+    """A vocabulary that photos were tagged with, kept whole: the file it came from may change or go."""
+
+    __tablename__ = "vocabulary"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), unique=True)  # readable name + 8 hex digits of its hash
+    definition: Mapped[dict[str, Any]] = mapped_column(JSON)  # what its TOML file says
+
+
+class TaggingRun(Base):
+    """The newest tagging of the library with one model and one vocabulary: how scores become tags."""
+
+    __tablename__ = "tagging"
+    __table_args__ = (Index("ix_tagging_model_vocabulary", "model_id", "vocabulary_id", unique=True),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("model.id"))
+    vocabulary_id: Mapped[int] = mapped_column(ForeignKey("vocabulary.id"))
+    decision: Mapped[dict[str, Any]] = mapped_column(JSON)  # method, calibration, threshold
+    changed_at: Mapped[datetime]  # UTC
+
+
+class TagLabel(Base):
+    """What a person says of a photo: it has a tag, or it has not. Kept apart from every model's scores."""
+
+    __tablename__ = "tag_label"
+    __table_args__ = (PrimaryKeyConstraint("photo_id", "tag"),)
+
+    photo_id: Mapped[int] = mapped_column(ForeignKey("photo.id", ondelete="CASCADE"))
+    tag: Mapped[str] = mapped_column(String(255), index=True)
+    present: Mapped[bool]
+    made_at: Mapped[datetime]  # UTC
+
+
+class CaptionSet(Base):
+    """One source of captions: a model that writes them, or a model choosing from a file's lines."""
+
+    __tablename__ = "caption_set"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), unique=True)
+    kind: Mapped[str] = mapped_column(String(16))  # chosen or generated
+    model: Mapped[str] = mapped_column(Text)  # the key of the model that chose or wrote
+    source: Mapped[str] = mapped_column(Text)  # the file of the lines, or the model's name
+
+
+class CaptionText(Base):
+    """A caption's words, once for all photos that have it; `digest` is their SHA-256."""
+
+    __tablename__ = "caption_text"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    text: Mapped[str] = mapped_column(Text)
+
+
+class Caption(Base):
+    """A photo's caption from one set; rank 1 is the best."""
+
+    __tablename__ = "caption"
+    __table_args__ = (PrimaryKeyConstraint("set_id", "photo_id", "rank"),)
+
+    set_id: Mapped[int] = mapped_column(ForeignKey("caption_set.id", ondelete="CASCADE"))
+    photo_id: Mapped[int] = mapped_column(ForeignKey("photo.id", ondelete="CASCADE"), index=True)
+    rank: Mapped[int]
+    text_id: Mapped[int] = mapped_column(ForeignKey("caption_text.id"), index=True)
+    score: Mapped[float | None]  # cosine between photo and caption; absent for generated ones

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-OURS = {"cli", "aliens", "db", "embedding", "indexer", "search"}
+OURS = {"cli", "aliens", "commands", "db", "embedding", "indexer", "search"}
 HEAVY = {"torch", "torchvision", "open_clip", "timm", "faiss", "numpy", "PIL", "sqlalchemy", "alembic"}
+HEAVY |= {"sklearn", "pyarrow", "matplotlib", "transformers", "scipy", "pandas"}
 
 
 def imported_modules(path: Path) -> set[str]:

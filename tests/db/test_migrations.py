@@ -18,9 +18,20 @@ from tests.conftest import LibraryFactory
 def differences(engine: Engine) -> list[object]:
     with engine.connect() as connection:
         context = MigrationContext.configure(
-            connection, opts={"compare_type": True, "compare_server_default": True, "target_metadata": Base.metadata}
+            connection,
+            opts={
+                "compare_type": True,
+                "compare_server_default": True,
+                "target_metadata": Base.metadata,
+                "include_name": not_of_the_word_index,
+            },
         )
         return compare_metadata(context, Base.metadata)
+
+
+def not_of_the_word_index(name: str | None, kind: str, _: object) -> bool:
+    """SQLite's full-text index is no table of the models."""
+    return not (kind == "table" and str(name).startswith("caption_words"))
 
 
 def downgrade_to_base(engine: Engine) -> None:

@@ -1,0 +1,33 @@
+"""Loading encoders for commands, with a word about what they run on."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aliens import console
+
+if TYPE_CHECKING:
+    from db.models import Model
+    from embedding.encoder import Encoder
+    from search.library import Library
+
+
+def load_encoder(name: str, device: str = "auto", precision: str = "auto", key: str | None = None) -> "Encoder":
+    """Load an encoder and announce what it runs on."""
+    console.note(f"loading {name} ...")
+    from embedding.encoder import Encoder
+
+    encoder = Encoder.load(name, device=device, precision=precision, key=key)
+    console.note(str(encoder))
+    return encoder
+
+
+def open_for_search(library: Path, device: str = "auto") -> "Library":
+    """Open a library; its model is loaded, without a word, at the first query that needs it."""
+    from search.library import open_library
+
+    def load(model: "Model") -> "Encoder":
+        from embedding.encoder import Encoder
+
+        return Encoder.load(model.name, device=device, precision="float32", key=model.key)
+
+    return open_library(library, load_encoder=load)
