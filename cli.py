@@ -13,8 +13,12 @@ import typer
 from aliens import __version__, console
 from aliens.errors import AliensError, QueryError
 from aliens.settings import LibraryFolder, asset, default_model
+from commands.captions import caption, captions
+from commands.evaluate import evaluations
+from commands.export import exports, imports
 from commands.models import load_encoder, open_for_search
 from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, PrecisionOption
+from commands.tags import tag, tags
 
 if TYPE_CHECKING:
     from indexer.add import AddHooks, AddReport
@@ -223,6 +227,15 @@ def demo(
             print_hits(hits[:5])
             write_sheet(hits, query, sheet)
             console.note(f"contact sheet: {sheet}")
+
+
+app.command()(tag)
+app.command()(caption)
+app.command()(captions)
+app.add_typer(tags, name="tags")
+app.add_typer(evaluations, name="eval")
+app.add_typer(exports, name="export")
+app.add_typer(imports, name="import")
 
 
 @contextmanager

@@ -11,7 +11,21 @@ from typing import Any, Self
 
 def print_json(record: Mapping[str, Any]) -> None:
     """Print one object on one line of stdout."""
-    sys.stdout.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.write(json.dumps(without_nan(record), ensure_ascii=False, default=str) + "\n")
+
+
+def without_nan(value: Any) -> Any:
+    """Return a value with null where a number is not one, which JSON cannot say."""
+    if isinstance(value, Mapping):
+        return {key: without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and value != value else value
+
+
+def on_terminal() -> bool:
+    """Tell whether stdout is a terminal."""
+    return sys.stdout.isatty()
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -62,6 +62,10 @@ class LibraryFolder:
         """The folder of a model's search index."""
         return self.root / "index" / model_key
 
+    def scores(self, model_key: str, vocabulary_key: str) -> Path:
+        """The folder of a model's score shards for a vocabulary."""
+        return self.root / "tags" / model_key / vocabulary_key
+
     def database_url(self) -> str:
         """Return the SQLAlchemy URL: ALIENS_DATABASE, library.toml's `database`, or SQLite in the folder.
 

@@ -21,13 +21,15 @@ def load_encoder(name: str, device: str = "auto", precision: str = "auto", key: 
     return encoder
 
 
+def load_for_texts(model: "Model", device: str = "auto") -> "Encoder":
+    """Load a library's model for encoding texts, without a word."""
+    from embedding.encoder import Encoder
+
+    return Encoder.load(model.name, device=device, precision="float32", key=model.key)
+
+
 def open_for_search(library: Path, device: str = "auto") -> "Library":
     """Open a library; its model is loaded, without a word, at the first query that needs it."""
     from search.library import open_library
 
-    def load(model: "Model") -> "Encoder":
-        from embedding.encoder import Encoder
-
-        return Encoder.load(model.name, device=device, precision="float32", key=model.key)
-
-    return open_library(library, load_encoder=load)
+    return open_library(library, load_encoder=lambda model: load_for_texts(model, device))

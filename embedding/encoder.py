@@ -45,6 +45,7 @@ class Encoder:
         self.key = model_key(name, model, self.preprocessing, architecture)
         self.batch_photos = BATCH_PHOTOS[self.device.type]
         self.keeps_cpu_busy = self.device.type == "cpu"
+        self.logit_scale = float(model.logit_scale.detach().exp())  # what cosines are multiplied by in training
         self._tokenizer = tokenizer
         self._model = model.eval().to(self.device)
         model.visual.to(PRECISIONS[precision]).to(memory_format=torch.channels_last)

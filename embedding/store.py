@@ -5,7 +5,10 @@ place last, so a shard without `000001.npy` does not exist; whoever writes one r
 that, and what was never recorded is removed by `remove_strays`.
 """
 
+import io
+import os
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +69,30 @@ class VectorStore:
             )
         return ids, vectors
 
+    def stamp(self, number: int) -> int:
+        """Return the time of a shard's last change, nanoseconds since 1970: what tells it from one of the same number.
+
+        Raises: OSError: the shard does not exist.
+        """
+        return os.stat(self._vectors_file(number)).st_mtime_ns
+
+    def read_into(self, number: int, buffer: Vectors16) -> None:
+        """Read a shard's vectors into `buffer`, (n, dim) float16 and contiguous, with as little ado as possible.
+
+        Raises: LibraryError: the file is absent, damaged, or does not hold exactly n vectors.
+        """
+        expected = npy_header(buffer.shape)
+        header = bytearray(len(expected))
+        path = self._vectors_file(number)
+        try:
+            with open(path, "rb", buffering=0) as file:
+                count = os.readv(file.fileno(), [header, buffer.reshape(-1).view(np.uint8).data])
+                more = file.read(1)
+        except OSError as error:
+            raise LibraryError(f"shard {path} cannot be read ({error}): {REMEDY}") from error
+        if header != expected or count != len(expected) + buffer.nbytes or more:
+            raise LibraryError(f"shard {path} does not hold float16 {buffer.shape}: {REMEDY}")
+
     def gather(self, places: Iterable[tuple[int, list[int]]]) -> Iterator[tuple[Ids, Vectors16]]:
         """Yield (ids, vectors) of the named rows, shard after shard.
 
@@ -107,6 +134,14 @@ class VectorStore:
 
     def _vectors_file(self, number: int) -> Path:
         return self.folder / f"{number:06d}.npy"
+
+
+@lru_cache(maxsize=64)
+def npy_header(shape: tuple[int, ...]) -> bytes:
+    """Return the bytes that NumPy writes before a float16 array of this shape."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f2", "fortran_order": False, "shape": shape})
+    return header.getvalue()
 
 
 REMEDY = "run `aliens verify` for the whole picture, and `aliens verify --repair` to embed its photos anew"

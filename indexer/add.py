@@ -1,15 +1,10 @@
 """Adding photos, start to end: scan a source, embed what is pending, build the index. One process at a time."""
 
-import errno
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
-from filelock import FileLock, Timeout
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from aliens.errors import LibraryError
@@ -18,14 +13,13 @@ from db.models import Model, PhotoState
 from db.photos import count_photos
 from db.session import connect, create_database, disposing, holds_library, new_session, open_library
 from db.vectors import current_model, embedded_places, generation, use_model
+from db.writing import disk_errors, writing
 from embedding.decode import MAX_PIXELS
 from embedding.index import FaissIndex, Manifest
 from embedding.store import VectorStore
 from indexer.run import ImageEncoder, Run, RunReport
 from indexer.scan import ScanReport, scan
 from indexer.source import Source
-
-LOCK_TIMEOUT_S = 1.0  # long enough for `aliens verify` to have looked whether the lock is free
 
 
 class NamedEncoder(ImageEncoder, Protocol):
@@ -140,43 +134,3 @@ def update_index(
     starting()
     index = FaissIndex.build(model.dim, store.gather(embedded_places(session, model)))
     return index.save(folder.index(model.key), model_key=model.key, generation=now)
-
-
-@contextmanager
-def writing(folder: LibraryFolder) -> Iterator[None]:
-    """Hold the library's lock: one process at a time changes it.
-
-    Raises: LibraryError: another process holds it.
-    """
-    try:
-        with FileLock(folder.lock_file, timeout=LOCK_TIMEOUT_S):
-            yield
-    except Timeout as error:
-        raise LibraryError(
-            f"another process is adding photos to {folder.root}: wait for it to end (searching meanwhile is fine)"
-        ) from error
-
-
-@contextmanager
-def disk_errors(folder: LibraryFolder) -> Iterator[None]:
-    """Turn the system's and the database's words for a disk that is full or cannot be written into one error."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise LibraryError(full(folder.root)) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise LibraryError(f"{error.filename or folder.root} cannot be written ({error.strerror})") from error
-        raise
-    except DBAPIError as error:
-        if "disk is full" in str(error):
-            raise LibraryError(full(folder.root)) from error
-        raise LibraryError(f"the library's database failed: {error.orig}") from error
-
-
-def full(root: Path) -> str:
-    """Return the message for a full disk."""
-    return (
-        f"the disk that holds {root} is full: free some space and run the same command again; "
-        "what was embedded so far is kept"
-    )

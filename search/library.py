@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -15,7 +15,7 @@ from aliens.errors import PhotoError, QueryError
 from aliens.files import PhotoFile
 from aliens.settings import DEFAULT_LIBRARY, LibraryFolder
 from db.models import Model
-from db.photos import photo_records
+from db.photos import PhotoRecord, photo_records
 from db.session import disposing_on_error, new_session
 from db.session import open_library as open_database
 from db.vectors import count_embedded, current_model, embedded_places, generation, place_of
@@ -60,6 +60,11 @@ class Hit:
     def file(self) -> PhotoFile:
         """Where the photo's bytes lie."""
         return PhotoFile(self.path, self.member)
+
+
+def as_hit(record: PhotoRecord, score: float) -> Hit:
+    """Return a photo's record as a hit."""
+    return Hit(**asdict(record), score=score)
 
 
 class Library:
@@ -182,21 +187,7 @@ class Library:
         scores, ids = index.search(query[np.newaxis], k + (without is not None))
         ranked = [(int(i), float(s)) for i, s in zip(ids[0], scores[0], strict=True) if i != without][:k]
         records = photo_records(session, [photo_id for photo_id, _ in ranked])
-        return [
-            Hit(
-                photo_id=record.photo_id,
-                image_id=record.image_id,
-                path=record.path,
-                member=record.member,
-                hotel_id=record.hotel_id,
-                hotel_name=record.hotel_name,
-                chain_id=record.chain_id,
-                chain_name=record.chain_name,
-                score=score,
-            )
-            for photo_id, score in ranked
-            if (record := records.get(photo_id)) is not None
-        ]
+        return [as_hit(record, score) for photo_id, score in ranked if (record := records.get(photo_id)) is not None]
 
     def _current_index(self, session: Session) -> FaissIndex:
         """Return an index of all photos that can be found now: the file's, or one built in memory when it is old."""

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -16,10 +17,19 @@ CELL_PX = (300, 220)  # the picture's place
 CAPTION_PX = 46
 GAP_PX = 14
 TITLE_PX = 58
+HEADING_PX = 36
 BACKGROUND, INK, FAINT, EMPTY = "#fbfaf7", "#22262b", "#6d747c", "#e4e2dc"
 
 
-def write_sheet(hits: Sequence[Hit], title: str, path: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Hits under a heading of their own."""
+
+    heading: str
+    hits: Sequence[Hit]
+
+
+def write_sheet(hits: Sequence[Hit] | Sequence[Section], title: str, path: Path) -> None:
     """Write a contact sheet; the picture's format follows the file's ending.
 
     Raises: QueryError: the ending names no picture format, or the file cannot be written.
@@ -38,23 +48,34 @@ def write_sheet(hits: Sequence[Hit], title: str, path: Path) -> None:
         raise QueryError(f"the sheet {path} cannot be written: {error.strerror}") from error
 
 
-def contact_sheet(hits: Sequence[Hit], title: str) -> Image.Image:
+def contact_sheet(hits: Sequence[Hit] | Sequence[Section], title: str) -> Image.Image:
     """Return the hits in rows of five, best first: rank and score, hotel or folder, file name."""
-    columns = min(COLUMNS, max(1, len(hits)))
-    rows = -(-len(hits) // columns)
+    sections = [hit if isinstance(hit, Section) else Section("", [hit]) for hit in hits]
+    if all(not section.heading for section in sections):
+        sections = [Section("", [hit for section in sections for hit in section.hits])]
+    columns = min(COLUMNS, max(1, *(len(section.hits) for section in sections)))
     cell_width, cell_height = CELL_PX[0] + GAP_PX, CELL_PX[1] + CAPTION_PX + GAP_PX
     width = max(columns * cell_width + GAP_PX, 640)
-    sheet = Image.new("RGB", (width, TITLE_PX + rows * cell_height + GAP_PX), BACKGROUND)
+    heights = [
+        bool(section.heading) * HEADING_PX + -(-len(section.hits) // columns) * cell_height for section in sections
+    ]
+    sheet = Image.new("RGB", (width, TITLE_PX + sum(heights) + GAP_PX), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    large, small = ImageFont.load_default(24), ImageFont.load_default(15)
+    large, middle, small = (ImageFont.load_default(size) for size in (24, 18, 15))
     write(draw, (GAP_PX, 16), title, large, INK, width - 2 * GAP_PX)
-    for position, hit in enumerate(hits):
-        left = GAP_PX + position % columns * cell_width
-        top = TITLE_PX + position // columns * cell_height
-        sheet.paste(thumbnail(hit.file), (left, top))
-        first, second = caption(position + 1, hit)
-        write(draw, (left, top + CELL_PX[1] + 5), first, small, INK, CELL_PX[0])
-        write(draw, (left, top + CELL_PX[1] + 24), second, small, FAINT, CELL_PX[0])
+    top = TITLE_PX
+    for section, height in zip(sections, heights, strict=True):
+        below = top
+        if section.heading:
+            write(draw, (GAP_PX, top + 6), section.heading, middle, INK, width - 2 * GAP_PX)
+            below += HEADING_PX
+        for position, hit in enumerate(section.hits):
+            left, row = GAP_PX + position % columns * cell_width, below + position // columns * cell_height
+            sheet.paste(thumbnail(hit.file), (left, row))
+            first, second = caption(position + 1, hit)
+            write(draw, (left, row + CELL_PX[1] + 5), first, small, INK, CELL_PX[0])
+            write(draw, (left, row + CELL_PX[1] + 24), second, small, FAINT, CELL_PX[0])
+        top += height
     return sheet
 
 

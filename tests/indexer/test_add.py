@@ -179,7 +179,7 @@ def test_what_was_recorded_before_the_disk_was_full_is_kept(
 
     with monkeypatch.context() as patch:
         patch.setattr("aliens.files.os.fsync", full)
-        with pytest.raises(LibraryError, match="what was embedded so far is kept"):
+        with pytest.raises(LibraryError, match="what was done so far is kept"):
             library.add(photos)
     assert list(states_of(library.folder).values()).count(EMBEDDED) == 4
     assert library.add(photos).run.encoded == 6
@@ -244,7 +244,7 @@ def test_second_process_is_refused_while_the_first_adds(library: LibraryFactory,
     assert library.add(photos).run.encoded == 10
     ((other),) = others
     assert other.returncode == 1
-    assert f"LibraryError: another process is adding photos to {library.folder.root}: wait for it" in other.stderr
+    assert f"LibraryError: another process is changing {library.folder.root}: wait for it" in other.stderr
     assert verify(library.folder) == []
 
 
@@ -312,7 +312,7 @@ def test_no_connection_is_left_open_after_an_error(
 def test_held_lock_refuses_before_anything_is_scanned(library: LibraryFactory, photos: Path) -> None:
     with (
         FileLock(library.folder.lock_file, timeout=0),
-        pytest.raises(LibraryError, match=r"another process is adding photos.*searching meanwhile is fine"),
+        pytest.raises(LibraryError, match=r"another process is changing.*searching meanwhile is fine"),
     ):
         library.add(photos)
     assert states_of(library.folder) == {}

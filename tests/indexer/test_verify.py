@@ -365,7 +365,7 @@ def test_repair_is_refused_while_photos_are_added(library: LibraryFactory, photo
     library.encoder = WatchedEncoder(mend)
     assert library.add(photos).run.encoded == 10
     assert len(refused) == 3
-    assert "another process is adding photos" in refused[0]
+    assert "another process is changing" in refused[0]
 
 
 def test_repair_on_a_full_disk_says_so_and_can_be_repeated(

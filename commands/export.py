@@ -1,0 +1,120 @@
+"""`aliens export tags` and `aliens import tags`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from aliens import console
+from aliens.errors import QueryError
+from aliens.settings import LibraryFolder
+from commands.models import open_for_search
+from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption
+from commands.tags import VocabularyOption, opened
+
+if TYPE_CHECKING:
+    from search.export.run import Format
+
+exports = typer.Typer(help="Write tags of the whole library, or of a query's result, to files.", no_args_is_help=True)
+imports = typer.Typer(help="Read tags back.", no_args_is_help=True)
+
+
+@exports.callback()
+def export_group() -> None:
+    """Write tags of the whole library, or of a query's result, to files."""
+
+
+@imports.callback()
+def import_group() -> None:
+    """Read tags back."""
+
+
+@exports.command("tags")
+def export(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The file or folder to write.")],
+    file_format: Annotated[
+        Literal["csv", "jsonl", "parquet", "coco", "imagefolder"] | None,
+        typer.Option("--format", help="By default by OUT's ending: .csv, .jsonl, .parquet, .json (COCO)."),
+    ] = None,
+    query: Annotated[str | None, typer.Option(help="Only the -k best photos for this text, best first.")] = None,
+    k: Annotated[int, typer.Option("-k", help="With --query: how many photos.")] = 100,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="Only photos with this tag; may be given several times.")
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(help="With commas between them, such as photo_id,path,tags,probabilities,cosines,caption."),
+    ] = None,
+    link: Annotated[bool, typer.Option("--link", help="imagefolder: link to the photos instead of copying.")] = False,
+    vocabulary: VocabularyOption = None,
+    json: JsonOption = False,
+    library: LibraryOption = LIBRARY,
+    device: DeviceOption = "auto",
+) -> None:
+    """Export tags with their probabilities, and a manifest: model, vocabulary, thresholds, counts, checksum.
+
+    Streamed; a file appears under its name only when it is complete.
+    """
+    from search.export.run import ENDINGS, export_tags
+    from search.export.table import Selection
+
+    chosen: Format | None = file_format or ENDINGS.get(output.suffix.lower())
+    if chosen is None:
+        raise QueryError(
+            f"{output.name!r} does not say in what format: end it in {', '.join(ENDINGS)}, or give --format"
+        )
+    hits = None
+    if query is not None:
+        with open_for_search(library, device) as searching:
+            hits = {hit.photo_id: hit.score for hit in searching.search(query, k=k)}
+    with opened(library, vocabulary) as (session, tagging), console.ProgressBars() as bars:
+        manifest = export_tags(
+            session,
+            tagging,
+            output,
+            chosen,
+            columns=columns.split(",") if columns else (),
+            selection=Selection(tags=tuple(tag or ()), hits=hits),
+            query=query,
+            link=link,
+            progress=lambda photos: bars.update("exporting", photos),
+        )
+    if json:
+        console.print_json(asdict(manifest))
+        return
+    if manifest.left_out:
+        console.note(f"left out {console.counted(len(manifest.left_out), 'photo')} whose files cannot be read")
+    photos, size = console.counted(manifest.photos, "photo"), console.megabytes(manifest.size_bytes)
+    typer.echo(f"{output}: {photos}, {size}, {manifest.vocabulary}")
+
+
+@imports.command("tags")
+def import_file(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="What `aliens export tags` wrote, edited or not.")],
+    labels_only: Annotated[
+        bool, typer.Option("--labels-only", help="Only the columns set_by_hand and unset_by_hand.")
+    ] = False,
+    vocabulary: VocabularyOption = None,
+    json: JsonOption = False,
+    library: LibraryOption = LIBRARY,
+) -> None:
+    """Read tags back: what differs from the library's own tags becomes a label, as by `aliens tags set` and `unset`."""
+    from search.tags.labelling import import_tags
+
+    with console.ProgressBars() as bars:
+        report = import_tags(
+            LibraryFolder(library),
+            path,
+            vocabulary=vocabulary,
+            labels_only=labels_only,
+            progress=lambda rows: bars.update("reading", rows),
+        )
+    if json:
+        console.print_json(asdict(report))
+        return
+    typer.echo(f"{path}: {report.rows} rows, {report.set} tags set, {report.unset} unset")
+    if report.unknown_photos:
+        console.note(f"left out {console.counted(report.unknown_photos, 'row')} whose photo the library does not know")
+    if report.unknown_tags:
+        console.note(f"left out {console.counted(report.unknown_tags, 'tag')} that the vocabulary does not have")

@@ -1,0 +1,278 @@
+"""`aliens tag` and `aliens tags ...`: tagging, looking at tags, correcting them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from aliens import console
+from aliens.settings import LibraryFolder
+from commands.models import load_for_texts
+from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from search.tags.summary import ChainCount
+    from search.tags.tagging import Tagging
+    from search.tags.truth import Truth
+    from search.tags.vocabulary import Vocabulary
+
+tags = typer.Typer(help="Look at tags and correct them.", invoke_without_command=True)
+VocabularyOption = Annotated[
+    str | None, typer.Option("--vocabulary", "-v", help="One that the library was tagged with (default: the latest).")
+]
+PhotoArgument = Annotated[int, typer.Argument(metavar="PHOTO_ID", help="The photo's number, as searches show it.")]
+MAX_COLUMNS = 15
+
+
+def tag(
+    vocabulary: Annotated[
+        str, typer.Option("--vocabulary", "-v", help="A .toml file, or case-study (15 tags) or hotel (126 tags).")
+    ] = "case-study",
+    method: Annotated[
+        Literal["calibrated", "uncalibrated", "softmax"],
+        typer.Option(help="softmax: share among the tags, the --top-k best are decided, as the case study did."),
+    ] = "calibrated",
+    threshold: Annotated[float, typer.Option(help="Decide tags of at least this probability.")] = 0.3,
+    top_k: Annotated[int, typer.Option(help="With --method softmax: how many tags each photo gets.")] = 1,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|labels|none",
+            help="Learn from a file with true tags (people's labels count as well), from people's labels alone, or "
+            "forget what was learnt. Without it the library's own scores calibrate.",
+        ),
+    ] = None,
+    fit: Annotated[
+        Literal["platt", "isotonic"], typer.Option(help="With --calibrate: what is fitted to the labels.")
+    ] = "platt",
+    json: JsonOption = False,
+    library: LibraryOption = LIBRARY,
+    device: DeviceOption = "auto",
+) -> None:
+    """Tag all photos with a vocabulary, from their stored vectors: no photo is opened.
+
+    Run it again after adding photos: only what is new is scored.
+    """
+    from search.tags.tagging import TagOptions, tag_library
+    from search.tags.truth import label_truth, read_truth
+    from search.tags.vocabulary import read_vocabulary
+
+    def truth(session: "Session", words: "Vocabulary") -> "Truth":
+        if calibrate == "labels":
+            return label_truth(session, words)
+        found = read_truth(session, words, Path(str(calibrate)))
+        print_unknown(found)
+        return found
+
+    options = TagOptions(method=method, threshold=threshold, top_k=top_k, fit=fit, forget_labels=calibrate == "none")
+    with console.ProgressBars() as bars:
+        report = tag_library(
+            LibraryFolder(library),
+            read_vocabulary(vocabulary),
+            lambda model: load_for_texts(model, device),
+            options=options,
+            read_truth=truth if calibrate not in (None, "none") else None,
+            progress=lambda done, total: bars.update("scoring", done, total),
+        )
+    if json:
+        console.print_json(asdict(report))
+        return
+    learnt = f", {console.counted(report.fitted, 'tag')} calibrated on labels" if report.fitted else ""
+    typer.echo(
+        f"{report.vocabulary}: {console.counted(report.photos, 'photo')} tagged, {report.scored} newly scored{learnt}"
+    )
+    console.note("`aliens tags` counts them, `aliens tags sheet TAG -o OUT.jpg` shows them")
+
+
+def print_unknown(truth: "Truth") -> None:
+    """Say which rows and tags of a file of labels could not be used."""
+    if truth.unknown_photos:
+        rows = ", ".join(truth.unknown_photos[:3]) + (", ..." if len(truth.unknown_photos) > 3 else "")
+        photos = console.counted(len(truth.unknown_photos), "photo")
+        console.note(f"left out {photos} that the library does not know: {rows}")
+    if truth.unknown_tags:
+        console.note(f"left out tags that the vocabulary does not have: {', '.join(sorted(truth.unknown_tags))}")
+
+
+@contextmanager
+def opened(library: Path, vocabulary: str | None) -> Iterator[tuple["Session", "Tagging"]]:
+    """Yield the library's session and tagging; say when photos were added since."""
+    from db.session import disposing, new_session, open_library
+    from search.tags.tagging import Tagging
+
+    folder = LibraryFolder(library)
+    with disposing(open_library(folder)) as engine, new_session(engine) as session:
+        tagging = Tagging.open(session, folder, vocabulary)
+        if tagging.unscored:
+            photos = console.counted(tagging.unscored, "photo")
+            console.note(f"{photos} came after the last tagging and have no tags yet: run `aliens tag`")
+        yield session, tagging
+
+
+@tags.callback()
+def count(
+    context: typer.Context,
+    by_chain: Annotated[bool, typer.Option("--by-chain", help="Count by chain of hotels.")] = False,
+    vocabulary: VocabularyOption = None,
+    json: JsonOption = False,
+    library: LibraryOption = LIBRARY,
+) -> None:
+    """Count the photos of every tag, in all or by chain."""
+    if context.invoked_subcommand is not None:
+        return
+    from search.tags.summary import count_by_chain, summarise
+
+    with opened(library, vocabulary) as (session, tagging):
+        if by_chain:
+            print_chains(count_by_chain(session, tagging), json)
+            return
+        summary = summarise(tagging)
+    if json:
+        for counted in summary.tags:
+            console.print_json(asdict(counted))
+        return
+    rows = [
+        (c.tag, c.heading or None, c.photos, f"{c.share:.1%}", c.by_hand or None)
+        for c in sorted(summary.tags, key=lambda c: -c.photos)
+    ]
+    console.print_rows(("tag", "heading", "photos", "share", "by hand"), rows)
+    console.note(
+        f"{summary.photos} photos, {summary.untagged} of them with none of the tags; {summary.vocabulary}, "
+        f"{summary.method}" + (f", threshold {summary.threshold:g}" if summary.method != "softmax" else "")
+    )
+
+
+def print_chains(chains: "list[ChainCount]", json: bool) -> None:
+    """Print the tag x chain table: shares on a terminal, a line for each chain and tag in a pipe."""
+    if json:
+        for chain in chains:
+            console.print_json(asdict(chain))
+        return
+    if not console.on_terminal():
+        rows = [(c.chain, tag, n, f"{n / c.photos:.4f}") for c in chains for tag, n in c.tags.items()]
+        console.print_rows(("chain", "tag", "photos", "share"), rows)
+        return
+    names = sorted(chains[0].tags, key=lambda tag: -sum(c.tags[tag] for c in chains)) if chains else []
+    if len(names) > MAX_COLUMNS:
+        console.note(f"the {MAX_COLUMNS} most frequent of {len(names)} tags; `--json` gives all")
+    shown = names[:MAX_COLUMNS]
+    shares = [(c.chain, c.photos, *(f"{c.tags[tag] / c.photos:.0%}" for tag in shown)) for c in chains]
+    console.print_rows(("chain", "photos", *shown), shares)
+
+
+@tags.command()
+def show(
+    photo_id: PhotoArgument,
+    vocabulary: VocabularyOption = None,
+    json: JsonOption = False,
+    library: LibraryOption = LIBRARY,
+) -> None:
+    """Show one photo's tags, likeliest first, with what people said of it."""
+    with opened(library, vocabulary) as (_, tagging):
+        photo = tagging.photo(photo_id, ["path", "member"])
+        labels = photo.labels.get(photo_id, {})
+    records = [
+        {
+            "tag": tag,
+            "probability": round(float(photo.probabilities[0, place]), 4),
+            "cosine": round(float(photo.scores[0, place]), 4),
+            "has": bool(photo.decided[0, place]),
+            "by_hand": labels.get(tag),
+        }
+        for place, tag in enumerate(tagging.vocabulary.names)
+    ]
+    records.sort(key=lambda record: (-bool(record["has"]), -float(str(record["probability"]))))
+    if json:
+        console.print_json({"photo_id": photo_id, "path": photo.columns["path"][0], "tags": records})
+        return
+    words = {None: None, True: "yes, by hand", False: "no, by hand"}
+    rows = [
+        (r["tag"], f"{r['probability']:.3f}", f"{r['cosine']:.3f}", "yes" if r["has"] else None, words[labels.get(t)])
+        for r, t in ((record, str(record["tag"])) for record in records)
+    ]
+    console.note(str(photo.columns["path"][0]))
+    console.print_rows(("tag", "probability", "cosine", "has it", "people say"), rows)
+
+
+@tags.command()
+def sheet(
+    tag: Annotated[str, typer.Argument(metavar="TAG", help='Such as "a bathtub", or bathtub.')],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.jpg", help="The picture to write.")],
+    vocabulary: VocabularyOption = None,
+    library: LibraryOption = LIBRARY,
+) -> None:
+    """Write a contact sheet of a tag: its surest photos, the borderline ones and the least likely."""
+    from search.sheet import write_sheet
+    from search.tags.summary import sheet_sections
+
+    with opened(library, vocabulary) as (session, tagging):
+        sections = sheet_sections(session, tagging, tag)
+        name = tagging.vocabulary.names[tagging.vocabulary.position(tag)]
+        write_sheet(sections, f"{name}, by probability ({tagging.vocabulary.key})", output)
+    console.note(f"contact sheet: {output}")
+
+
+@tags.command()
+def report(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.png", help="The .png, .svg or .pdf to write.")],
+    truth: Annotated[Path | None, typer.Option(help="A file with true tags: adds precision-recall curves.")] = None,
+    vocabulary: VocabularyOption = None,
+    library: LibraryOption = LIBRARY,
+) -> None:
+    """Plot each tag's probabilities and threshold; where labels exist, its precision and recall."""
+    from search.tags.report import write_report
+    from search.tags.truth import label_truth, read_truth
+
+    with opened(library, vocabulary) as (session, tagging):
+        known = None
+        if truth is not None:
+            known = read_truth(session, tagging.vocabulary, truth)
+            print_unknown(known)
+        elif has_labels(session):
+            known = label_truth(session, tagging.vocabulary)
+        write_report(tagging, known, output)
+    console.note(f"report: {output}")
+
+
+def has_labels(session: "Session") -> bool:
+    """Tell whether people have set any label."""
+    from db.tags import count_labels
+
+    return count_labels(session) > 0
+
+
+@tags.command("set")
+def set_tag(
+    photo_id: PhotoArgument,
+    tag: Annotated[str, typer.Argument(metavar="TAG")],
+    vocabulary: VocabularyOption = None,
+    library: LibraryOption = LIBRARY,
+) -> None:
+    """Say that a photo has a tag, whatever the model thinks."""
+    say(library, vocabulary, photo_id, tag, present=True)
+
+
+@tags.command("unset")
+def unset_tag(
+    photo_id: PhotoArgument,
+    tag: Annotated[str, typer.Argument(metavar="TAG")],
+    forget: Annotated[bool, typer.Option("--forget", help="Say nothing any more: leave it to the model.")] = False,
+    vocabulary: VocabularyOption = None,
+    library: LibraryOption = LIBRARY,
+) -> None:
+    """Say that a photo has not a tag, or (--forget) take back what was said."""
+    say(library, vocabulary, photo_id, tag, present=None if forget else False)
+
+
+def say(library: Path, vocabulary: str | None, photo_id: int, tag: str, present: bool | None) -> None:
+    """Keep what a person says, and print it."""
+    from search.tags.labelling import label_photo
+
+    name = label_photo(LibraryFolder(library), photo_id, tag, present, vocabulary)
+    words = {True: "has", False: "has not", None: "is left to the model for"}[present]
+    typer.echo(f"photo {photo_id} {words} {name!r}")

@@ -1,0 +1,122 @@
+"""Scores on disk: cosines between photos and the prompts of a vocabulary, aligned with the vector shards.
+
+A piece is two files: `000001.npy` (n, columns) float16, the rows of several vector shards one after the other, and
+`000001.shards.npy` (k, 3) int64, each shard's number, rows and time of change. The scores are renamed into place
+last. Pieces are derivatives: whatever is damaged or out of date counts as absent and is computed again.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aliens.errors import LibraryError
+from aliens.files import TEMPORARY_SUFFIX, atomic_write
+from embedding.store import VectorStore
+
+Scores16 = NDArray[np.float16]
+Longs = NDArray[np.int64]
+
+SHARDS_SUFFIX = ".shards.npy"
+BACKGROUND_COLUMNS = 1  # the last: how well a photo fits the background
+
+
+class ShardPart(NamedTuple):
+    """A vector shard as a piece knows it: its number, its rows, its file's time of change in nanoseconds."""
+
+    number: int
+    rows: int
+    stamp: int
+
+
+class ScoreStore:
+    """The score shards of one model and one vocabulary."""
+
+    def __init__(self, folder: Path, columns: int) -> None:
+        self.folder = folder
+        self.columns = columns
+        self._pieces: list[Scores16] = []
+        self._piece_of: dict[int, tuple[int, int]] = {}  # shard number: (piece, first row)
+
+    def open(self, store: VectorStore, counts: Mapping[int, int]) -> Sequence[ShardPart]:
+        """Map the pieces into memory and return the vector shards that have no scores yet.
+
+        Args:
+            store: the vector shards.
+            counts: {number: rows} of the shards that the database knows.
+
+        Raises: LibraryError: a vector shard is absent.
+        """
+        try:
+            current = {number: ShardPart(number, rows, store.stamp(number)) for number, rows in counts.items()}
+        except OSError as error:
+            raise LibraryError(f"{error.filename} is absent: run `aliens verify --repair`") from error
+        self._pieces, self._piece_of = [], {}
+        for path in sorted(self.folder.glob(f"*{SHARDS_SUFFIX}")):
+            self._open_piece(path, current)
+        return [part for number, part in sorted(current.items()) if number not in self._piece_of]
+
+    def _open_piece(self, path: Path, current: Mapping[int, ShardPart]) -> None:
+        try:
+            parts = [ShardPart(*map(int, row)) for row in np.load(path)]
+            scores = np.load(self._scores_file(path), mmap_mode="r")
+        except Exception:  # NumPy evaluates a header, so a damaged one may raise anything
+            return
+        if scores.dtype != np.float16 or scores.shape != (sum(part.rows for part in parts), self.columns):
+            return
+        start = 0
+        for part in parts:
+            if current.get(part.number) == part:
+                self._piece_of[part.number] = (len(self._pieces), start)
+            start += part.rows
+        self._pieces.append(scores)
+
+    def write(self, parts: Sequence[ShardPart], scores: Iterable[Scores16]) -> None:
+        """Write a piece: the scores of these shards, in blocks one after the other.
+
+        Raises: OSError: the disk is full or cannot be written.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        shards_file = self.folder / f"{parts[0].number:06d}{SHARDS_SUFFIX}"
+        self._scores_file(shards_file).unlink(missing_ok=True)
+        with atomic_write(shards_file) as file:
+            np.save(file, np.array(parts, np.int64))
+        shape = (sum(part.rows for part in parts), self.columns)
+        with atomic_write(self._scores_file(shards_file)) as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
+            for block in scores:
+                file.write(np.ascontiguousarray(block, np.float16).data)
+
+    def gather(self, numbers: Longs, rows: Longs) -> NDArray[np.float32]:
+        """Return the scores, (n, columns) float32, of rows of vector shards; NaN where there are none.
+
+        Args:
+            numbers: shard numbers, (n,) int64.
+            rows: rows within the shards, (n,) int64.
+        """
+        found = np.full((len(numbers), self.columns), np.nan, np.float32)
+        shards, which = np.unique(numbers, return_inverse=True)
+        places = np.array([self._piece_of.get(int(number), (-1, 0)) for number in shards]).reshape(-1, 2)
+        pieces, positions = places[which, 0], places[which, 1] + rows
+        for piece in np.unique(pieces[pieces >= 0]):
+            mine = pieces == piece
+            at = positions[mine]
+            block = slice(int(at[0]), int(at[0]) + len(at))  # rows that follow each other are read as one block
+            together = len(at) == at[-1] - at[0] + 1 and bool((np.diff(at) == 1).all())
+            found[mine] = self._pieces[piece][block if together else at]
+        return found
+
+    def remove_strays(self) -> None:
+        """Remove what a killed run left half written."""
+        for path in self.folder.glob(f"*{TEMPORARY_SUFFIX}"):
+            path.unlink(missing_ok=True)
+
+    def size_bytes(self) -> int:
+        """Return what the scores take on disk, in bytes."""
+        return sum(path.stat().st_size for path in self.folder.glob("*.npy"))
+
+    @staticmethod
+    def _scores_file(shards_file: Path) -> Path:
+        return shards_file.with_name(shards_file.name.removesuffix(SHARDS_SUFFIX) + ".npy")

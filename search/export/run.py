@@ -1,0 +1,234 @@
+"""The export, start to end: select, stream, write under a temporary name, sum up in a manifest, rename."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from sqlalchemy.orm import Session
+
+from aliens import __version__
+from aliens.errors import QueryError
+from aliens.files import atomic_write, sync_folder
+from search.export.folder import FolderWriter, refuse_existing
+from search.export.table import DEFAULT_COLUMNS, Selection, TagTable
+from search.export.tables import CocoWriter, CsvWriter, JsonlWriter, ParquetWriter, Sink, TableWriter
+from search.tags.files import METADATA_FILE
+from search.tags.tagging import Tagging
+
+Format = Literal["csv", "jsonl", "parquet", "coco", "imagefolder"]
+ENDINGS: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".json": "coco"}
+MANIFEST_SUFFIX = ".manifest.json"
+PARTIAL_SUFFIX = ".partial"
+NEEDED: dict[Format, tuple[str, ...]] = {
+    "coco": ("photo_id", "path", "tags", "width_px", "height_px"),
+    "imagefolder": ("photo_id", "path", "member", "format"),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportManifest:
+    """What an export holds and where it came from, kept beside it; `sha256` is of the file, or of metadata.jsonl."""
+
+    cv_aliens: str
+    made_at: str  # UTC
+    format: Format
+    file: str
+    sha256: str
+    size_bytes: int
+    photos: int
+    columns: list[str]
+    model: str
+    vocabulary: str
+    method: str
+    threshold: float
+    tags: dict[str, int]  # photos with each tag
+    calibrated_on_labels: list[str]
+    query: str | None
+    with_tags: list[str]
+    left_out: list[str]  # photos whose files are gone
+
+
+def export_tags(
+    session: Session,
+    tagging: Tagging,
+    path: Path,
+    file_format: Format,
+    *,
+    columns: Sequence[str] = (),
+    selection: Selection | None = None,
+    query: str | None = None,
+    link: bool = False,
+    progress: Callable[[int], None] = lambda photos: None,
+) -> ExportManifest:
+    """Write the photos of a selection with their tags to `path`, and a manifest beside it (inside an imagefolder).
+
+    A file appears under its name only when it is complete. An imagefolder is made under a name that ends in
+    `.partial` and renamed when complete; interrupted, the next run goes on there.
+
+    Raises: QueryError: no such column or tag, no photo to export, or the output cannot be written.
+    """
+    chosen = selection or Selection()
+    names = list(dict.fromkeys([*(columns or DEFAULT_COLUMNS), *NEEDED.get(file_format, ())]))
+    table = TagTable(session, tagging, names, chosen)
+    describe = Description(tagging, table, chosen, query)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if file_format == "imagefolder":
+            return write_folder(table, path, link, describe, progress)
+        return write_file(table, path, file_format, describe, progress)
+    except OSError as error:
+        raise QueryError(
+            f"{error.filename or path} cannot be written: {error.strerror or error}. Nothing is left under {path}"
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a manifest says besides the file itself."""
+
+    tagging: Tagging
+    table: TagTable
+    selection: Selection
+    query: str | None
+
+    def manifest(self, path: Path, file_format: Format, hashed: "HashedFile", left_out: list[str]) -> ExportManifest:
+        """Return the manifest of a file that is complete."""
+        calibration, names = self.tagging.calibration, self.tagging.vocabulary.names
+        return ExportManifest(
+            cv_aliens=__version__,
+            made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            format=file_format,
+            file=path.name,
+            sha256=hashed.hexdigest(),
+            size_bytes=hashed.size_bytes,
+            photos=self.table.rows - len(left_out),
+            columns=self.table.names,
+            model=self.tagging.model.key,
+            vocabulary=self.tagging.vocabulary.key,
+            method=calibration.method,
+            threshold=calibration.threshold,
+            tags=dict(zip(names, self.table.tag_counts.tolist(), strict=True)),
+            calibrated_on_labels=[names[place] for place in sorted(calibration.links)],
+            query=self.query,
+            with_tags=list(self.selection.tags),
+            left_out=left_out,
+        )
+
+
+def write_file(
+    table: TagTable, path: Path, file_format: Format, describe: Description, progress: Callable[[int], None]
+) -> ExportManifest:
+    """Write one file and its manifest."""
+    writers: dict[str, Callable[[Sink, Any, list[str]], TableWriter]] = {
+        "csv": CsvWriter,
+        "jsonl": JsonlWriter,
+        "parquet": ParquetWriter,
+        "coco": CocoWriter,
+    }
+    manifest_file = path.with_name(path.name + MANIFEST_SUFFIX)
+    with atomic_write(path) as file:
+        hashed = HashedFile(file)
+        writer = writers[file_format](hashed, table.schema, table.tagging.vocabulary.names)
+        stream(table, writer, progress)
+        refuse_empty(table)
+        manifest_file.unlink(missing_ok=True)  # an older export's: never beside the new file
+    manifest = describe.manifest(path, file_format, hashed, [])
+    write_manifest(manifest_file, manifest)
+    return manifest
+
+
+def write_folder(
+    table: TagTable, path: Path, link: bool, describe: Description, progress: Callable[[int], None]
+) -> ExportManifest:
+    """Write an imagefolder with its manifest inside."""
+    refuse_existing(path)
+    partial = path.with_name(path.name + PARTIAL_SUFFIX)
+    partial.mkdir(exist_ok=True)
+    with atomic_write(partial / METADATA_FILE) as file:
+        hashed = HashedFile(file)
+        writer = FolderWriter(partial, hashed, table.schema, table.tagging.vocabulary.names, link)
+        stream(table, writer, progress)
+        refuse_empty(table)
+    manifest = describe.manifest(partial / METADATA_FILE, "imagefolder", hashed, writer.left_out)
+    write_manifest(partial / "manifest.json", manifest)
+    if path.exists():
+        path.rmdir()  # empty, as was seen above
+    os.replace(partial, path)
+    sync_folder(path.parent)
+    return manifest
+
+
+def stream(table: TagTable, writer: TableWriter, progress: Callable[[int], None]) -> None:
+    """Write all batches: one thread writes while this one reads the next batch from the library."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting: Future[None] | None = None
+        for batch in table.batches():
+            if waiting is not None:
+                waiting.result()
+            waiting = pool.submit(writer.write, batch)
+            progress(table.rows)
+        if waiting is not None:
+            waiting.result()
+    writer.close()
+
+
+def refuse_empty(table: TagTable) -> None:
+    """Refuse to leave a file without photos: nobody wants one, and it would hide a mistyped query."""
+    if table.rows == 0:
+        raise QueryError("no photo has all of that: nothing was exported")
+
+
+def write_manifest(path: Path, manifest: ExportManifest) -> None:
+    """Write a manifest as JSON."""
+    with atomic_write(path) as file:
+        file.write(json.dumps(asdict(manifest), indent=1, ensure_ascii=False).encode() + b"\n")
+
+
+class HashedFile:
+    """A file that hashes what is written to it, for writers that only write."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.size_bytes = 0
+        self.closed = False
+        self._file = file
+        self._hash = hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        """Write and hash; return the number of bytes."""
+        self._hash.update(data)
+        written = self._file.write(data)
+        self.size_bytes += written
+        return written
+
+    def flush(self) -> None:
+        """Hand over to the system."""
+        self._file.flush()
+
+    def tell(self) -> int:
+        """Return how many bytes were written."""
+        return self.size_bytes
+
+    def hexdigest(self) -> str:
+        """Return the SHA-256 of everything written."""
+        return self._hash.hexdigest()
+
+    def close(self) -> None:
+        """Leave the file open: whoever opened it closes it."""
+
+    def writable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def readable(self) -> bool:
+        """Say no."""
+        return False
+
+    def seekable(self) -> bool:
+        """Say no."""
+        return False

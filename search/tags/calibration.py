@@ -1,0 +1,168 @@
+"""From cosines to probabilities to decided tags. Knows arrays and the vocabulary, neither files nor SQL."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.tags.vocabulary import Group
+
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+Method = Literal["calibrated", "uncalibrated", "softmax"]
+
+# The logit of a tag without labels is z + 0.2 b - 1.75: z says by how many standard deviations the photo's cosine is
+# above the tag's mean over the library, b by how many logits it is above the background prompts. The constants are
+# those of a logistic regression over all tags at once: on the sample hotels 1.00, 0.20, -1.52, on real hotel photos
+# 0.91, 0.26, -1.96 (benchmarks/tag_quality.py).
+SLOPE_Z, SLOPE_BACKGROUND, INTERCEPT = 1.0, 0.2, -1.75
+THRESHOLD = 0.3  # below 0.5, as the best F1 wants it: Lipton, Elkan & Naryanaswamy 2014
+PSEUDO_PHOTOS = 20  # how many photos the pooled mean and spread of all tags weigh against a tag's own
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """How a tag's logit becomes a probability, fitted on labels by scikit-learn.
+
+    platt: sigmoid(slope * logit + intercept). isotonic: linear between (x, y).
+    """
+
+    kind: Literal["platt", "isotonic"]
+    slope: float = 0.0
+    intercept: float = 0.0
+    x: tuple[float, ...] = ()
+    y: tuple[float, ...] = ()
+
+    def __call__(self, logits: Floats) -> Floats:
+        """Return probabilities of the same shape."""
+        if self.kind == "platt":
+            return sigmoid(self.slope * logits + self.intercept)
+        return np.interp(logits, self.x, self.y).astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """How the scores of one vocabulary become probabilities and tags.
+
+    mean, std: of each tag's cosine over the library, (t,). links: {tag's place: what labels taught of it}.
+    method: calibrated, or uncalibrated (each tag against the background), or softmax over the tags, where the
+    `top_k` likeliest are decided, as the case study did.
+    """
+
+    method: Method
+    scale: float
+    mean: Floats
+    std: Floats
+    threshold: float = THRESHOLD
+    top_k: int = 1
+    links: Mapping[int, Link] = field(default_factory=dict)
+    contrasts: tuple[tuple[int, ...], ...] = ()
+    exclusions: tuple[tuple[int, ...], ...] = ()
+
+    def logits(self, scores: Floats) -> Floats:
+        """Return the logits (n, t) of scores (n, t + 1), whose last column is the background."""
+        cosines, background = scores[:, :-1], scores[:, -1:]
+        against_background = self.scale * (cosines - background)
+        if self.method != "calibrated":
+            return against_background
+        z = (cosines - self.mean) / self.std
+        logits: Floats = SLOPE_Z * z + SLOPE_BACKGROUND * against_background + np.float32(INTERCEPT)
+        return contrasted(logits, self.contrasts)
+
+    def probabilities(self, scores: Floats) -> Floats:
+        """Return probabilities (n, t) float32 of scores (n, t + 1) float32; NaN where the scores are."""
+        if self.method == "softmax":
+            powers = np.exp(self.scale * (scores[:, :-1] - scores[:, :-1].max(axis=1, keepdims=True)))
+            shares: Floats = powers / powers.sum(axis=1, keepdims=True)
+            return shares
+        logits = self.logits(scores)
+        probabilities = sigmoid(logits)
+        for place, link in self.links.items() if self.method == "calibrated" else ():
+            probabilities[:, place] = np.where(np.isnan(logits[:, place]), np.nan, link(logits[:, place]))
+        return probabilities
+
+    def decide(self, probabilities: Floats) -> Bools:
+        """Return which tags are decided, (n, t) bool; photos whose scores are NaN get none."""
+        if self.method == "softmax":
+            best = np.argsort(-probabilities, axis=1, kind="stable")[:, : self.top_k]
+            decided = np.zeros(probabilities.shape, np.bool_)
+            np.put_along_axis(decided, best, True, axis=1)
+            return decided & ~np.isnan(probabilities)
+        decided = probabilities >= self.threshold
+        for group in self.exclusions:
+            places = np.array(group)
+            likeliest = places[probabilities[:, places].argmax(axis=1)]
+            decided[:, places] &= places == likeliest[:, np.newaxis]
+        return decided
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as plain values; `from_json` reads it back."""
+        plain = {name: getattr(self, name) for name in ("method", "scale", "threshold", "top_k")}
+        arrays = {"mean": self.mean.tolist(), "std": self.std.tolist()}
+        groups = {"contrasts": [list(g) for g in self.contrasts], "exclusions": [list(g) for g in self.exclusions]}
+        return plain | arrays | groups | {"links": {str(place): asdict(link) for place, link in self.links.items()}}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return the calibration that `as_json` described."""
+        links = {
+            int(place): Link(**(link | {"x": tuple(link["x"]), "y": tuple(link["y"])}))
+            for place, link in values["links"].items()
+        }
+        arrays = {name: np.array(values[name], np.float32) for name in ("mean", "std")}
+        groups = {name: tuple(tuple(group) for group in values[name]) for name in ("contrasts", "exclusions")}
+        return cls(**{**values, **arrays, **groups, "links": links})
+
+
+class Statistics:
+    """Mean and spread of every tag's cosine, gathered block after block."""
+
+    def __init__(self, tags: int) -> None:
+        self.count = 0
+        self._sum = np.zeros(tags)
+        self._squares = np.zeros(tags)
+
+    def add(self, scores: Floats) -> None:
+        """Take in scores (n, t + 1); rows of NaN are left out."""
+        cosines = scores[~np.isnan(scores[:, 0]), :-1].astype(np.float64)
+        self.count += len(cosines)
+        self._sum += cosines.sum(axis=0)
+        self._squares += (cosines**2).sum(axis=0)
+
+    def mean_and_std(self, scale: float) -> tuple[Floats, Floats]:
+        """Return mean and standard deviation (t,), drawn towards those of all tags where photos are few.
+
+        The spread is at least half a logit, so that a library of one photo does not divide by zero.
+        """
+        n = max(self.count, 1)
+        mean = self._sum / n
+        variance = np.maximum(self._squares / n - mean**2, 0)
+        pooled_mean = mean.mean()
+        pooled_variance = variance.mean() + mean.var()
+        weight = self.count / (self.count + PSEUDO_PHOTOS)
+        mean = weight * mean + (1 - weight) * pooled_mean
+        std = np.sqrt(weight * variance + (1 - weight) * pooled_variance)
+        return mean.astype(np.float32), np.maximum(std, 0.5 / scale).astype(np.float32)
+
+
+def contrasted(logits: Floats, groups: Sequence[Sequence[int]]) -> Floats:
+    """Return logits (n, t) where each tag of a group has lost by how much its likeliest rival is ahead of it."""
+    result = logits.copy() if groups else logits
+    for group in groups:
+        places = list(group)
+        best = logits[:, places].max(axis=1, keepdims=True)
+        result[:, places] -= best - logits[:, places]
+    return result
+
+
+def places_of(groups: Sequence[Group], names: Sequence[str], rule: str) -> tuple[tuple[int, ...], ...]:
+    """Return the groups of one rule, as places of their tags."""
+    return tuple(tuple(names.index(tag) for tag in group.tags) for group in groups if group.rule == rule)
+
+
+def sigmoid(x: Floats) -> Floats:
+    """Return 1 / (1 + exp(-x)), elementwise, without overflow."""
+    result: Floats = 0.5 * (1 + np.tanh(0.5 * x))
+    return result

@@ -1,0 +1,275 @@
+"""Tagging a library, and reading its tags: scores, probabilities and decisions, with what people say put over them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from aliens.errors import QueryError
+from aliens.settings import LibraryFolder
+from db.columns import Columns, embedded_columns
+from db.models import Model
+from db.session import disposing, new_session, open_library
+from db.tags import find_tagging, keep_tagging, labels_between, vocabulary_keys
+from db.vectors import count_embedded, current_model, shard_counts
+from db.writing import disk_errors, writing
+from embedding.scores import BACKGROUND_COLUMNS, ScoreStore
+from embedding.store import VectorStore
+from search.tags.calibration import THRESHOLD, Bools, Calibration, Floats, Method, Statistics, places_of
+from search.tags.fitting import Fit, fit_links
+from search.tags.truth import Truth
+from search.tags.vocabulary import Vocabulary
+
+TEXT_BATCH = 256
+
+
+class TextEncoder(Protocol):
+    """What tagging needs of an encoder."""
+
+    logit_scale: float
+
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        """Return unit vectors (n, d) of texts."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TagOptions:
+    """How scores shall become tags."""
+
+    method: Method = "calibrated"
+    threshold: float = THRESHOLD
+    top_k: int = 1
+    fit: Fit = "platt"
+    forget_labels: bool = False  # drop what an earlier calibration learnt from labels
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        if not 0 < self.threshold < 1:
+            raise QueryError(f"the threshold is {self.threshold}: choose a probability between 0 and 1")
+        if self.top_k < 1:
+            raise QueryError(f"top k is {self.top_k}: choose at least 1 tag a photo")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TagReport:
+    """What tagging did."""
+
+    vocabulary: str
+    photos: int  # with scores
+    scored: int  # of them in this run
+    fitted: int  # tags calibrated on labels
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedPhotos:
+    """Some photos with their tags; t is the number of tags.
+
+    columns: what was asked of the database. scores: (n, t + 1), the last is the background. probabilities: (n, t),
+    NaN without scores. decided: (n, t), labels put over them. labels: {photo id: {tag: present}}, any vocabulary's.
+    """
+
+    columns: Columns
+    scores: Floats
+    probabilities: Floats
+    decided: Bools
+    labels: dict[int, dict[str, bool]]
+
+    @property
+    def photo_ids(self) -> NDArray[np.int64]:
+        """The photos' ids, (n,) int64."""
+        return np.asarray(self.columns["photo_id"], np.int64)
+
+
+class Tagging:
+    """A library's photos against one vocabulary."""
+
+    def __init__(
+        self, session: Session, folder: LibraryFolder, vocabulary: Vocabulary, calibration: Calibration | None = None
+    ) -> None:
+        self.vocabulary = vocabulary
+        self.model = current_model(session)
+        self.folder = folder
+        self._calibration = calibration
+        self._session = session
+        self._vectors = VectorStore(folder.vectors(self.model.key), self.model.dim)
+        where = folder.scores(self.model.key, vocabulary.key)
+        self.store = ScoreStore(where, len(vocabulary.tags) + BACKGROUND_COLUMNS)
+        self.missing = self.store.open(self._vectors, shard_counts(session, self.model))
+
+    @classmethod
+    def open(cls, session: Session, folder: LibraryFolder, key: str | None = None) -> Self:
+        """Return the tagging of a vocabulary, named by its key or name, by default of the latest.
+
+        Raises: QueryError: the library was not tagged with it yet.
+        """
+        model = current_model(session)
+        found = find_tagging(session, model, key)
+        if found is None:
+            known = vocabulary_keys(session, model)
+            what = f" with {key!r} (known: {', '.join(known)})" if known else ""
+            raise QueryError(f"{folder.root} is not tagged{what} yet: run `aliens tag --library {folder.root}`")
+        definition, decision = found
+        return cls(session, folder, Vocabulary.from_definition(definition), Calibration.from_json(decision))
+
+    @property
+    def calibration(self) -> Calibration:
+        """How scores become tags."""
+        if self._calibration is None:
+            raise QueryError(f"the vocabulary {self.vocabulary.key} has no calibration yet: run `aliens tag`")
+        return self._calibration
+
+    @property
+    def unscored(self) -> int:
+        """How many vectors have no scores yet: of photos added since the last tagging."""
+        return sum(part.rows for part in self.missing)
+
+    def score(self, encoder: TextEncoder, progress: Callable[[int], None]) -> None:
+        """Compute the scores that are missing."""
+        if not self.missing:
+            return
+        from embedding.scoring import score_shards  # imports torch, which reading tags can do without
+
+        self.store.remove_strays()
+        texts, background = text_vectors(encoder, self.vocabulary)
+        score_shards(
+            self._vectors,
+            self.store,
+            self.missing,
+            texts=texts,
+            background=background,
+            scale=encoder.logit_scale,
+            progress=progress,
+        )
+        self.missing = self.store.open(self._vectors, shard_counts(self._session, self.model))
+
+    def scores(self, names: Sequence[str] = (), ids: Sequence[int] | None = None) -> Iterator[tuple[Columns, Floats]]:
+        """Yield (columns, scores (n, t + 1)) of all photos by id, or of the photos with these ids in their order."""
+        for columns in embedded_columns(self._session, self.model, [*names, "shard", "row"], ids):
+            numbers, rows = (np.asarray(columns[name], np.int64) for name in ("shard", "row"))
+            yield columns, self.store.gather(numbers, rows)
+
+    def photos(self, names: Sequence[str] = (), ids: Sequence[int] | None = None) -> Iterator[TaggedPhotos]:
+        """Yield photos with their tags, some thousands at a time; arguments as for db.columns.embedded_columns."""
+        places = {name: place for place, name in enumerate(self.vocabulary.names)}
+        for columns, scores in self.scores(names, ids):
+            probabilities = self.calibration.probabilities(scores)
+            decided = self.calibration.decide(probabilities)
+            photo_ids = columns["photo_id"]
+            labels: dict[int, dict[str, bool]] = {}
+            for label in labels_between(self._session, min(photo_ids), max(photo_ids)):
+                labels.setdefault(label.photo_id, {})[label.tag] = label.present
+            if labels:
+                for position, photo_id in enumerate(photo_ids):
+                    for tag, present in labels.get(photo_id, {}).items():
+                        if tag in places:
+                            decided[position, places[tag]] = present
+            yield TaggedPhotos(columns, scores, probabilities, decided, labels)
+
+    def photo(self, photo_id: int, names: Sequence[str] = ()) -> TaggedPhotos:
+        """Return one photo with its tags.
+
+        Raises: QueryError: the photo is unknown or not embedded.
+        """
+        for photos in self.photos(names, [photo_id]):
+            return photos
+        raise QueryError(f"no photo {photo_id} with a vector in {self.folder.root}: take an id that a search shows")
+
+    def calibrate(self, options: TagOptions, scale: float, truth: Truth | None) -> Calibration:
+        """Fit the calibration to the library's scores, and to labels where there are any."""
+        statistics = Statistics(len(self.vocabulary.tags))
+        for _, scores in self.scores():
+            statistics.add(scores)
+        mean, std = statistics.mean_and_std(scale)
+        names, groups = self.vocabulary.names, self.vocabulary.groups
+        calibration = Calibration(
+            method=options.method,
+            scale=scale,
+            mean=mean,
+            std=std,
+            threshold=options.threshold,
+            top_k=options.top_k,
+            contrasts=places_of(groups, names, "contrast"),
+            exclusions=places_of(groups, names, "exclude"),
+        )
+        if truth is not None and options.method == "calibrated":
+            logits = calibration.logits(self.scores_of(truth.photo_ids))
+            calibration = replace(calibration, links=fit_links(logits, truth.values, options.fit))
+        self._calibration = calibration
+        return calibration
+
+    def scores_of(self, photo_ids: Sequence[int]) -> Floats:
+        """Return the scores (n, t + 1) of these photos, NaN for those without."""
+        found = np.full((len(photo_ids), len(self.vocabulary.tags) + BACKGROUND_COLUMNS), np.nan, np.float32)
+        position = {photo_id: place for place, photo_id in enumerate(photo_ids)}
+        for columns, scores in self.scores(ids=photo_ids):
+            found[[position[photo_id] for photo_id in columns["photo_id"]]] = scores
+        return found
+
+
+def text_vectors(encoder: TextEncoder, vocabulary: Vocabulary) -> tuple[Floats, Floats]:
+    """Return unit vectors of the tags, (t, d), each the mean over its prompts, and of the background, (b, d)."""
+    prompts = [vocabulary.texts(tag) for tag in vocabulary.tags]
+    flat = [text for texts in prompts for text in texts]
+    batches = [encoder.encode_texts(flat[start : start + TEXT_BATCH]) for start in range(0, len(flat), TEXT_BATCH)]
+    vectors = np.concatenate(batches)
+    ends = np.cumsum([len(texts) for texts in prompts])
+    means = np.stack([part.mean(axis=0) for part in np.split(vectors, ends[:-1])])
+    norms = np.linalg.norm(means, axis=1, keepdims=True)
+    return (means / norms).astype(np.float32), encoder.encode_texts(list(vocabulary.background))
+
+
+def tag_library(
+    folder: LibraryFolder,
+    vocabulary: Vocabulary,
+    load_encoder: Callable[[Model], TextEncoder],
+    *,
+    options: TagOptions,
+    read_truth: Callable[[Session, Vocabulary], Truth] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> TagReport:
+    """Score every photo that has no scores yet, calibrate, and make the vocabulary the library's current one.
+
+    A calibration on labels stays until there are new labels, or until another method is asked for.
+
+    `read_truth` gives the labels to calibrate on; without it the library's own scores calibrate. `progress` is called
+    with (vectors done, of how many).
+
+    Raises:
+        QueryError: there is no photo to tag, or the labels cannot be used.
+        LibraryError: the library cannot be opened or written, or another process is changing it.
+    """
+    with (
+        disk_errors(folder),
+        disposing(open_library(folder)) as engine,
+        writing(folder),
+        new_session(engine) as session,
+    ):
+        tagging = Tagging(session, folder, vocabulary)
+        if not shard_counts(session, tagging.model):
+            raise QueryError(f"no photo in {folder.root} is embedded yet: add some with `aliens add FOLDER`")
+        truth = read_truth(session, vocabulary) if read_truth else None
+        total = scored = tagging.unscored
+        before = find_tagging(session, tagging.model, vocabulary.key)
+        if total or before is None:
+            encoder = load_encoder(tagging.model)
+            tagging.score(encoder, lambda done: progress(done, total))
+            scale = encoder.logit_scale
+        else:
+            scale = Calibration.from_json(before[1]).scale
+        known = Calibration.from_json(before[1]) if before else None
+        if known is not None and known.links and truth is None and not options.forget_labels:
+            calibration = replace(known, method=options.method, threshold=options.threshold, top_k=options.top_k)
+        else:
+            calibration = tagging.calibrate(options, scale, truth)
+        keep_tagging(session, tagging.model, vocabulary.key, vocabulary.definition(), calibration.as_json())
+        session.commit()
+        return TagReport(
+            vocabulary=vocabulary.key,
+            photos=count_embedded(session, tagging.model),
+            scored=scored,
+            fitted=len(calibration.links),
+        )
