@@ -9,7 +9,8 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from db.models import Chain, Embedding, Hotel, Model, Photo, PhotoState, VectorShard
 from db.photos import pages
 
-ROWS = 16_384
+ROWS = 16_384  # handed on at a time
+FETCHED = 1_024  # fetched at a time: more would lie in memory long enough to slow down Python's garbage collector
 COLUMNS: dict[str, InstrumentedAttribute[Any]] = {
     "photo_id": Photo.id,
     "shard": VectorShard.number,
@@ -46,9 +47,15 @@ def embedded_columns(
         batches = fetched(session, statement.order_by(Photo.id))
     else:
         batches = (in_order(session, statement, page) for page in pages(list(ids)))
+    gathered: list[list[Any]] = [[] for _ in names]
     for rows in batches:
-        if rows:
-            yield dict(zip(names, zip(*rows, strict=True), strict=True))
+        for values, fresh in zip(gathered, zip(*rows, strict=True), strict=False):  # no rows give no columns
+            values.extend(fresh)
+        if len(gathered[0]) >= ROWS:
+            yield dict(zip(names, gathered, strict=True))
+            gathered = [[] for _ in names]
+    if gathered[0]:
+        yield dict(zip(names, gathered, strict=True))
 
 
 def fetched(session: Session, statement: Select[Any]) -> Iterator[Sequence[Any]]:
@@ -58,10 +65,10 @@ def fetched(session: Session, statement: Select[Any]) -> Iterator[Sequence[Any]]
     """
     connection = session.connection()
     if connection.dialect.name != "sqlite":  # drivers that would fetch everything at once unless told otherwise
-        yield from connection.execute(statement, execution_options={"yield_per": ROWS}).partitions()
+        yield from connection.execute(statement, execution_options={"yield_per": FETCHED}).partitions()
         return
     result = connection.execute(statement)
-    while result.cursor is not None and (rows := result.cursor.fetchmany(ROWS)):
+    while result.cursor is not None and (rows := result.cursor.fetchmany(FETCHED)):
         yield rows
 
 

@@ -1,0 +1,183 @@
+"""Tagging and exporting 1,124,215 photos: against the bare matrix product, against pyarrow, against embedding anew.
+
+python benchmarks/tagging.py [--photos 1124215]
+
+Vectors and metadata are made up (benchmarks/million.py). The bare product multiplies one float16 matrix, memory-mapped
+from one file, by the tags in float32, 4,096 rows at a time, by torch on all cores, and keeps the scores in memory;
+NumPy's product of the same is shown beside it. Both read from the system's page cache. Tagging reads the 4,392 shards
+that a library has and writes score shards to disk.
+"""
+
+import argparse
+import resource
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import torch
+from million import DIM, KEY, PHOTOS, million_library
+
+from aliens.settings import LibraryFolder
+from db.session import disposing, new_session, open_library
+from db.tags import keep_tagging
+from db.vectors import shard_counts
+from embedding.scores import ScoreStore
+from embedding.scoring import score_shards
+from embedding.store import VectorStore
+from search.export.run import Format, export_tags
+from search.export.table import Selection, TagTable
+from search.tags.tagging import Tagging, TagOptions
+from search.tags.vocabulary import Vocabulary, read_vocabulary
+
+WORK = Path(__file__).parent / "work"
+REPEATS = 3
+EMBEDDED_PHOTOS_A_SECOND = 24.1  # `aliens add` with ViT-B/32 on the same 2 cores: benchmarks/embed.py
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return the median of a few runs, in seconds."""
+    taken = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
+
+
+def one_matrix(library: LibraryFolder, photos: int) -> np.ndarray:
+    """Return all vectors memory-mapped from one file, (n, d) float16."""
+    path = library.root / "one.npy"
+    if not path.exists():
+        whole = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(photos, DIM))
+        store, start = VectorStore(library.vectors(KEY), DIM), 0
+        for number in range(1, len(list(store.folder.glob("*.ids.npy"))) + 1):
+            _, vectors = store.read(number)
+            whole[start : start + len(vectors)] = vectors
+            start += len(vectors)
+        whole.flush()
+    return np.load(path, mmap_mode="r")
+
+
+def bare_torch(whole: np.ndarray, texts: np.ndarray) -> np.ndarray:
+    """Return the scores (n, t) float16."""
+    scores, turned = np.empty((len(whole), len(texts)), np.float16), torch.from_numpy(texts).T.contiguous()
+    for start in range(0, len(whole), 4096):
+        part = torch.from_numpy(np.asarray(whole[start : start + 4096])).float()
+        scores[start : start + len(part)] = (part @ turned).half().numpy()
+    return scores
+
+
+def bare_numpy(whole: np.ndarray, texts: np.ndarray) -> np.ndarray:
+    """Return the scores (n, t) float16."""
+    scores = np.empty((len(whole), len(texts)), np.float16)
+    for start in range(0, len(whole), 4096):
+        scores[start : start + 4096] = whole[start : start + 4096].astype(np.float32) @ texts.T
+    return scores
+
+
+def peak_mb() -> float:
+    """Return the most memory this process has held, in MB, memory-mapped pages included."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+
+
+def tagging_ratios(library: LibraryFolder, photos: int) -> None:
+    """Print how long scoring takes against the bare products."""
+    texts = np.random.default_rng(1).normal(size=(130, DIM)).astype(np.float32)
+    texts /= np.linalg.norm(texts, axis=1, keepdims=True)
+    with disposing(open_library(library)) as engine, new_session(engine) as session:
+        model_counts = shard_counts(session, Tagging(session, library, read_vocabulary("case-study")).model)
+    vectors = VectorStore(library.vectors(KEY), DIM)
+
+    def score(tags: int) -> None:
+        folder = library.root / "scores"
+        shutil.rmtree(folder, ignore_errors=True)
+        scores = ScoreStore(folder, tags + 1)
+        missing = scores.open(vectors, model_counts)
+        score_shards(vectors, scores, missing, texts=texts[:tags], background=texts[120:], scale=100.0)
+
+    score(15)
+    memory_before = peak_mb()
+    taken = {tags: seconds(lambda tags=tags: score(tags)) for tags in (15, 120)}
+    print(f"memory held by scoring: {memory_before:.0f} MB after 15 tags, {peak_mb():.0f} MB after 120 tags")
+    whole = one_matrix(library, photos)
+    for tags, score_s in taken.items():
+        torch_s = seconds(lambda tags=tags: bare_torch(whole, texts[:tags]))
+        numpy_s = seconds(lambda tags=tags: bare_numpy(whole, texts[:tags]))
+        print(
+            f"{photos} photos x {tags} tags: tagging {score_s:.2f} s; bare product by torch {torch_s:.2f} s, ratio "
+            f"{score_s / torch_s:.2f}; by NumPy {numpy_s:.2f} s, ratio {score_s / numpy_s:.2f}; "
+            f"embedding anew at {EMBEDDED_PHOTOS_A_SECOND} photos/s takes "
+            f"{photos / EMBEDDED_PHOTOS_A_SECOND / score_s:.0f} times as long"
+        )
+
+
+class RandomTexts:
+    """Stands in for a text encoder: random unit vectors."""
+
+    logit_scale = 100.0
+
+    def encode_texts(self, texts: object) -> np.ndarray:
+        """Return (n, d) float32."""
+        vectors = np.random.default_rng(2).normal(size=(len(list(texts)), DIM)).astype(np.float32)  # type: ignore[call-overload]
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def tag(library: LibraryFolder, vocabulary: Vocabulary) -> None:
+    """Tag the library for the export."""
+    with disposing(open_library(library)) as engine, new_session(engine) as session:
+        tagging = Tagging(session, library, vocabulary)
+        tagging.score(RandomTexts(), lambda done: None)
+        start = time.perf_counter()
+        calibration = tagging.calibrate(TagOptions(), 100.0, None)
+        print(f"calibrating on {PHOTOS} photos without labels: {time.perf_counter() - start:.2f} s")
+        keep_tagging(session, tagging.model, vocabulary.key, vocabulary.definition(), calibration.as_json())
+        session.commit()
+
+
+def export_ratios(library: LibraryFolder) -> None:
+    """Print how long exports take against pyarrow writing the same columns from memory."""
+    out = library.root / "out"
+    out.mkdir(exist_ok=True)
+    with disposing(open_library(library)) as engine, new_session(engine) as session:
+        tagging = Tagging.open(session, library)
+
+        def export(file_format: Format) -> None:
+            export_tags(session, tagging, out / f"export.{file_format}", file_format)
+
+        table = pa.Table.from_batches(list(TagTable(session, tagging, (), Selection()).batches()))
+        flat = table.set_column(
+            table.column_names.index("tags"), "tags", pa.compute.binary_join(table.column("tags"), ";")
+        ).drop_columns(["set_by_hand", "unset_by_hand"])
+        flat = flat.append_column("set_by_hand", pa.array([""] * len(table)))
+        flat = flat.append_column("unset_by_hand", pa.array([""] * len(table)))
+        bare = {
+            "csv": lambda: pa.csv.write_csv(flat, out / "bare.csv"),
+            "parquet": lambda: pa.parquet.write_table(table, out / "bare.parquet"),
+        }
+        for file_format in ("csv", "parquet"):
+            mine, theirs = seconds(lambda f=file_format: export(f)), seconds(bare[file_format])
+            print(
+                f"{file_format}: {len(table)} rows x {table.num_columns} columns in {mine:.2f} s from the library; "
+                f"pyarrow from memory {theirs:.2f} s, ratio {mine / theirs:.2f} (goal: at most 2)"
+            )
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=int, default=PHOTOS)
+    photos = parser.parse_args().photos
+    library = million_library(WORK / f"million-{photos}", photos)
+    tagging_ratios(library, photos)
+    tag(library, read_vocabulary("case-study"))
+    export_ratios(library)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,304 @@
+"""Captions of a library's photos: choosing them from a file's lines, having them written, finding photos by them.
+
+Everything is kept in the database after every batch: whatever stops it, the same call goes on where it stopped.
+Prints nothing and loads no model: models are handed in.
+"""
+
+import codecs
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from aliens.errors import PhotoError, QueryError
+from aliens.files import PhotoFile
+from aliens.settings import LibraryFolder
+from db.captions import (
+    CaptionedPhoto,
+    SetCount,
+    caption_sets,
+    captioned,
+    count_lacking,
+    find_by_words,
+    find_set,
+    photos_lacking,
+    replace_captions,
+    set_key,
+    use_set,
+)
+from db.models import CaptionSet, Model
+from db.session import disposing, new_session, open_library
+from db.vectors import count_embedded, current_model, embedded_places
+from db.writing import disk_errors, writing
+from embedding.decode import Preprocessing, decode
+from embedding.store import Ids, VectorStore
+
+MOST_CHARACTERS = 1000  # of a caption; models look at the first 20 to 70 words
+LINES_AT_ONCE = 256  # that an encoder takes
+SCORES_AT_ONCE = 4_000_000  # photos times lines: 16 MB
+DECODE_THREADS = 4
+MOST_EXAMPLES = 10  # of unreadable photos in a report
+
+Matrix = NDArray[np.float32]
+Progress = Callable[[int, int], None]  # photos done, of how many
+
+
+class TextEncoder(Protocol):
+    """What choosing captions needs of an encoder."""
+
+    def encode_texts(self, texts: Sequence[str]) -> Matrix:
+        """Return unit vectors (n, d)."""
+        ...
+
+
+class CaptionWriter(Protocol):
+    """What writing captions needs of a captioner."""
+
+    name: str
+    key: str
+    preprocessing: Preprocessing
+    batch_photos: int
+
+    def generate(self, pixels: NDArray[np.uint8]) -> list[str]:
+        """Return a caption for each square of pixels, uint8 (n, s, s, 3)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A photo that got no caption, and why."""
+
+    file: PhotoFile
+    reason: str
+
+
+@dataclass(slots=True)
+class CaptionReport:
+    """What captioning did: photos that had captions, that got some, that cannot be read now (the first few named)."""
+
+    set_key: str
+    known: int
+    captioned: int = 0
+    failed: int = 0
+    examples: list[Unreadable] = field(default_factory=list)
+
+
+def read_captions(path: Path) -> list[str]:
+    """Return the captions of a file, one a line, without blank lines, comments (#) and repetitions.
+
+    Raises: QueryError: it cannot be read, is not UTF-8, holds no caption, or one that is too long.
+    """
+    try:
+        data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+        text = data.decode("utf-8")
+    except OSError as error:
+        raise QueryError(f"{path} cannot be read ({error.strerror}): name a text file, one caption a line") from error
+    except UnicodeDecodeError as error:
+        damaged = data[: error.start].count(b"\n") + 1
+        raise QueryError(f"line {damaged} of {path} is not UTF-8: save the file as UTF-8 text") from error
+    captions: dict[str, None] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        caption = " ".join(line.split())
+        if "\0" in caption:
+            raise QueryError(f"line {number} of {path} is no text (it holds a NUL): save the file as UTF-8 text")
+        if len(caption) > MOST_CHARACTERS:
+            raise QueryError(
+                f"line {number} of {path} has {len(caption)} characters, more than {MOST_CHARACTERS}: "
+                "write one short caption a line"
+            )
+        if caption and not caption.startswith("#"):
+            captions[caption] = None
+    if captions:
+        return list(captions)
+    raise QueryError(f"{path} holds no caption: write one a line, such as 'a bathtub with a view'")
+
+
+@contextmanager
+def captioning(folder: LibraryFolder) -> Iterator[tuple[Session, Model, int]]:
+    """Open a library for captioning: yield a session, the library's model, and how many photos are embedded.
+
+    Raises: QueryError: none is.
+    """
+    with (
+        disk_errors(folder),
+        disposing(open_library(folder)) as engine,
+        writing(folder),
+        new_session(engine) as session,
+    ):
+        model = current_model(session)
+        if not (embedded := count_embedded(session, model)):
+            raise QueryError(f"no photo in {folder.root} is embedded yet: add some with `aliens add FOLDER`")
+        yield session, model, embedded
+
+
+def choose_captions(
+    folder: LibraryFolder,
+    texts: Sequence[str],
+    *,
+    source: str,
+    load_encoder: Callable[[Model], TextEncoder],
+    k: int = 1,
+    progress: Progress = lambda done, total: None,
+) -> CaptionReport:
+    """Give every embedded photo the k best of some texts, with their cosines; photos that have them are left alone.
+
+    Args:
+        folder: the library.
+        texts: the captions to choose from, all different.
+        source: where they come from, such as a file's path; its last part begins the set's key.
+        load_encoder: gives the encoder of a model's row; not called when there is nothing to do.
+        k: captions a photo, fewer where there are fewer texts.
+        progress: told after every batch.
+
+    Raises:
+        QueryError: k is too small, there are no texts, or no photo is embedded yet.
+        LibraryError: there is no library, another process changes it, or its vectors are damaged.
+    """
+    if k < 1 or not texts:
+        raise QueryError(f"{k} of {len(texts)} captions: give at least one caption, and -k of at least 1")
+    with captioning(folder) as (session, model, embedded):
+        key = set_key(Path(source).name, json.dumps([k, list(texts)]).encode(), model.key)
+        known = find_set(session, key)
+        if known is not None and not count_lacking(session, known):
+            return CaptionReport(key, embedded)
+        encoder = load_encoder(model)
+        pages = [texts[start : start + LINES_AT_ONCE] for start in range(0, len(texts), LINES_AT_ONCE)]
+        lines = np.concatenate([encoder.encode_texts(page) for page in pages])  # (m, d)
+        caption_set = use_set(session, key, kind="chosen", model=model.key, source=source)
+        session.commit()
+        total = count_lacking(session, caption_set)
+        report = CaptionReport(key, embedded - total)
+        store = VectorStore(folder.vectors(model.key), model.dim)
+        step = max(1, SCORES_AT_ONCE // len(texts))
+        places = list(embedded_places(session, model))  # whole: a cursor would not outlive the commits
+        for ids, vectors in store.gather(places):
+            for part in (slice(start, start + step) for start in range(0, len(ids), step)):
+                # Also of photos that need none: a run that goes on multiplies the same matrices, to the last bit.
+                scores = vectors[part].astype(np.float32) @ lines.T  # (n, m)
+                report.captioned += keep_best(session, caption_set, ids[part], scores, texts=texts, k=k)
+                session.commit()
+                progress(report.captioned, total)
+    return report
+
+
+def keep_best(
+    session: Session, caption_set: CaptionSet, ids: Ids, scores: Matrix, *, texts: Sequence[str], k: int
+) -> int:
+    """Give the photos (n,) that lack captions their k best texts by scores (n, m); return how many those are."""
+    have = captioned(session, caption_set, ids.tolist())
+    rows = [row for row, photo_id in enumerate(ids.tolist()) if photo_id not in have]
+    chosen = best(scores[rows], k)  # (n, k)
+    captions = {
+        int(ids[row]): [(texts[line], float(scores[row, line])) for line in lines]
+        for row, lines in zip(rows, chosen.tolist(), strict=True)
+    }
+    replace_captions(session, caption_set, captions)
+    return len(captions)
+
+
+def best(scores: Matrix, k: int) -> NDArray[np.intp]:
+    """Return the columns of the k best scores of each row (n, m), best first; (n, k)."""
+    columns: NDArray[np.intp]
+    if k == 1:
+        columns = scores.argmax(axis=1, keepdims=True)  # of equal ones the first
+    elif k < scores.shape[1]:
+        columns = np.sort(np.argpartition(-scores, k, axis=1)[:, :k], axis=1)
+    else:
+        columns = np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
+    order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
+    columns = np.take_along_axis(columns, order, axis=1)
+    return columns
+
+
+def generate_captions(
+    folder: LibraryFolder,
+    load_captioner: Callable[[], CaptionWriter],
+    *,
+    limit: int | None = None,
+    progress: Progress = lambda done, total: None,
+) -> CaptionReport:
+    """Have a caption written for every embedded photo that has none by this captioner.
+
+    Args:
+        folder: the library.
+        load_captioner: gives what writes them; not called when no photo is embedded.
+        limit: how many photos at most get one.
+        progress: told after every batch.
+
+    Raises:
+        QueryError: the limit is too small, or no photo is embedded yet.
+        LibraryError: there is no library, or another process changes it.
+    """
+    if limit is not None and limit < 1:
+        raise QueryError(f"the limit is {limit}: let at least 1 photo get a caption")
+    with captioning(folder) as (session, _, embedded), ThreadPoolExecutor(DECODE_THREADS, "decode") as pool:
+        captioner = load_captioner()
+        key = captioner.key
+        caption_set = use_set(session, key, kind="generated", model=key, source=captioner.name)
+        session.commit()
+        lacking = count_lacking(session, caption_set)
+        report = CaptionReport(key, embedded - lacking)
+        goal = lacking if limit is None else min(limit, lacking)
+        photos = photos_lacking(session, caption_set)
+        while batch := list(islice(photos, min(captioner.batch_photos, goal - report.captioned))):
+            read = list(pool.map(partial(read_photo, captioner.preprocessing), batch))
+            readable = {photo[0]: p for photo, p in zip(batch, read, strict=True) if not isinstance(p, Unreadable)}
+            if readable:
+                written = captioner.generate(np.stack(list(readable.values())))
+                captions = {photo_id: [(text, None)] for photo_id, text in zip(readable, written, strict=True)}
+                replace_captions(session, caption_set, captions)
+                session.commit()
+            report.captioned += len(readable)
+            failures = [photo for photo in read if isinstance(photo, Unreadable)]
+            report.failed += len(failures)
+            report.examples.extend(failures[: MOST_EXAMPLES - len(report.examples)])
+            progress(min(report.captioned + report.failed, goal), goal)
+    return report
+
+
+def read_photo(preprocessing: Preprocessing, photo: tuple[int, str, str]) -> NDArray[np.uint8] | Unreadable:
+    """Return a photo's square of pixels, uint8 (s, s, 3), or why there is none."""
+    _, path, member = photo
+    file = PhotoFile(path, member)
+    try:
+        return decode(file.read(), preprocessing).pixels
+    except OSError as error:
+        return Unreadable(file, str(error.strerror or error))
+    except PhotoError as error:
+        return Unreadable(file, error.reason)
+
+
+def find_captions(folder: LibraryFolder, words: Sequence[str], k: int = 20) -> list[CaptionedPhoto]:
+    """Return up to k photos that have a caption with all these words, best first, each with its best caption.
+
+    Raises:
+        QueryError: k is too small, or there is no word.
+        LibraryError: there is no library.
+    """
+    if k < 1:
+        raise QueryError(f"k is {k}: ask for at least 1 photo")
+    # What is no Unicode (a shell may hand it on) is in no caption, and signs alone are no words.
+    text = " ".join(words).encode("utf-8", "replace").decode()
+    asked = [word for word in text.split() if any(character.isalnum() for character in word)]
+    if not asked:
+        raise QueryError(f"no word in {text!r}: say which the captions should have, such as 'pool'")
+    with disposing(open_library(folder)) as engine, new_session(engine) as session:
+        return find_by_words(session, asked, k)
+
+
+def list_sets(folder: LibraryFolder) -> list[SetCount]:
+    """Return the library's sets of captions with their counts, in the order in which they were made.
+
+    Raises: LibraryError: there is no library.
+    """
+    with disposing(open_library(folder)) as engine, new_session(engine) as session:
+        return caption_sets(session)

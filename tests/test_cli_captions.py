@@ -1,0 +1,226 @@
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cli
+from tests.conftest import FakeEncoder, photo_bytes
+from tests.embedding.test_captioner import save_coca
+
+
+class TextFakeEncoder(FakeEncoder):
+    """The fake encoder, which encodes several texts at once too."""
+
+    def encode_texts(self, texts: list[str]) -> np.ndarray:
+        return np.stack([self.encode_prompts(text, ()) for text in texts])
+
+
+@pytest.fixture(autouse=True)
+def fake_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every command loads the fake encoder and works in the test's own folder."""
+    from embedding.encoder import Encoder
+
+    monkeypatch.setattr(Encoder, "load", lambda name, **options: TextFakeEncoder())
+    monkeypatch.chdir(tmp_path)
+    for name in ("ALIENS_LIBRARY", "ALIENS_MODEL", "ALIENS_DATABASE", "ALIENS_DEVICE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def aliens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """Run a command as the shell would: returns (exit code, stdout, stderr)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["aliens", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def filled(aliens, photos: Path) -> Path:  # type: ignore[no-untyped-def]
+    """A library in the working folder with the ten small photos in it, and a file of captions."""
+    assert aliens("init")[0] == 0
+    assert aliens("add", photos)[0] == 0
+    Path("captions.txt").write_text("# rooms\na room with a pool\na room with a bed\na quiet room\n", encoding="utf-8")
+    return photos
+
+
+@pytest.fixture
+def coca(tmp_path: Path) -> str:
+    """The name of a tiny CoCa."""
+    return f"local-dir:{save_coca(tmp_path / 'tiny-coca')}"
+
+
+def test_captions_are_chosen_from_a_file(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = aliens("caption", "--from", "captions.txt", "-k", 2)
+    assert code == 0
+    assert out.startswith("captions.txt-")
+    assert out.endswith("10 photos captioned, 0 had captions, 0 cannot be read\n")
+    code, out, _ = aliens("caption", "--from", "captions.txt", "-k", 2)
+    assert code == 0
+    assert "0 photos captioned, 10 had captions" in out
+
+
+def test_captions_are_written_by_a_model(aliens, filled: Path, coca: str) -> None:  # type: ignore[no-untyped-def]
+    (filled / "03.jpg").write_bytes(photo_bytes(3)[:200])
+    code, out, err = aliens("caption", "--generate", "--model", coca, "--device", "cpu", "--limit", 4)
+    assert code == 0
+    assert out.startswith("tiny-coca-")
+    assert "4 photos captioned, 0 had captions, 1 cannot be read" in out
+    assert "03.jpg: OSError" in err
+    assert f"loading {coca}" in err
+    code, out, _ = aliens("caption", "--generate", "--model", coca, "--device", "cpu")
+    assert "5 photos captioned, 4 had captions, 1 cannot be read" in out
+
+
+def test_many_unreadable_photos_are_named_in_part(  # type: ignore[no-untyped-def]
+    aliens, filled: Path, coca: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.captions.MOST_EXAMPLES", 2)
+    for number in range(5):
+        (filled / f"{number:02d}.jpg").unlink()
+    code, out, err = aliens("caption", "--generate", "--model", coca, "--device", "cpu")
+    assert code == 0
+    assert "5 cannot be read" in out
+    assert err.count("No such file") == 2
+    assert "... and 3 photos more" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--from", "captions.txt", "--generate"],
+        ["--generate", "-k", "2"],
+        ["--from", "captions.txt", "--limit", "2"],
+        ["--from", "captions.txt", "--model", "starter"],
+        ["--from", "captions.txt", "-k", "0"],
+        ["--from", "nowhere.txt"],
+        ["--generate", "--limit", "0"],
+    ],
+)
+def test_a_caption_command_that_makes_no_sense_is_refused(  # type: ignore[no-untyped-def]
+    aliens, filled: Path, arguments: list[str]
+) -> None:
+    code, out, err = aliens("caption", *arguments)
+    assert (code, out) == (2, "")
+    assert "Traceback" not in err
+
+
+def test_a_model_that_writes_no_captions_is_refused(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+    code, _, err = aliens("caption", "--generate", "--model", "ViT-B-32/openai")
+    assert code == 1
+    assert "CoCa" in err
+    assert "blip:" in err
+
+
+def test_without_weights_the_remedies_are_named(  # type: ignore[no-untyped-def]
+    aliens, filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*names: object, **options: object) -> None:
+        raise ConnectionError("no route to the model hub")
+
+    monkeypatch.setattr("open_clip.factory.download_pretrained", fail)
+    monkeypatch.setattr("embedding.weights.hub_answers", lambda: False)
+    code, out, err = aliens("caption", "--generate")
+    assert (code, out) == (1, "")
+    for remedy in (
+        "no route to the model hub",
+        "--model local-dir:FOLDER",
+        "blip:FOLDER",
+        "aliens caption --from FILE",
+    ):
+        assert remedy in err
+
+
+def test_ctrl_c_keeps_what_was_done_and_says_so(  # type: ignore[no-untyped-def]
+    aliens, filled: Path, coca: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from embedding.captioner import Captioner
+
+    write = Captioner.generate
+    calls: list[int] = []
+
+    def stop_at_the_second(self: Captioner, pixels: np.ndarray) -> list[str]:
+        calls.append(len(pixels))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return write(self, pixels)
+
+    monkeypatch.setattr(Captioner, "generate", stop_at_the_second)
+    code, _, err = aliens("caption", "--generate", "--model", coca, "--device", "cpu")
+    assert code == 130
+    assert "the same command goes on from here" in err
+    code, out, _ = aliens("caption", "--generate", "--model", coca, "--device", "cpu")
+    assert "2 photos captioned, 8 had captions" in out
+
+
+def test_captions_in_a_pipe_are_photo_tab_path_tab_caption(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+    aliens("caption", "--from", "captions.txt", "-k", 3)
+    code, out, err = aliens("captions", "rooms", "pool", "-k", 4)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert len(lines) == 4
+    for line in lines:
+        photo_id, path, text = line.split("\t")
+        assert int(photo_id) > 0
+        assert Path(path).is_file()
+        assert text == "a room with a pool"
+
+
+def test_captions_on_a_terminal_are_a_table(  # type: ignore[no-untyped-def]
+    aliens, filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aliens("caption", "--from", "captions.txt", "-k", 3)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "dumb")
+    _, out, _ = aliens("captions", "bed")
+    assert out.split()[:4] == ["photo", "score", "caption", "path"]
+    assert out.count("a room with a bed") == 10
+
+
+def test_captions_as_json_have_one_object_a_line(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+    aliens("caption", "--from", "captions.txt", "-k", 3)
+    _, out, _ = aliens("captions", "quiet", "--json", "-k", 2)
+    records = [json.loads(line) for line in out.splitlines()]
+    assert len(records) == 2
+    assert records[0].keys() == {"photo_id", "path", "member", "text", "score", "set_key"}
+    assert records[0]["text"] == "a quiet room"
+
+
+@pytest.mark.parametrize("word", ['"', "*", "NEAR(pool", "-", "pool*", "日本", "'"])
+def test_no_word_makes_the_search_fail(aliens, filled: Path, word: str) -> None:  # type: ignore[no-untyped-def]
+    aliens("caption", "--from", "captions.txt")
+    code, _, err = aliens("captions", "--", word)
+    assert code in (0, 2)
+    assert "Traceback" not in err
+
+
+def test_nothing_found_is_said(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+    aliens("caption", "--from", "captions.txt")
+    code, out, err = aliens("captions", "elephant")
+    assert (code, out) == (0, "")
+    assert "no photo's captions have all these words" in err
+
+
+def test_without_words_the_sets_are_listed(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+    code, out, err = aliens("captions")
+    assert (code, out) == (0, "")
+    assert "aliens caption --from FILE" in err
+    aliens("caption", "--from", "captions.txt", "-k", 2)
+    _, out, _ = aliens("captions")
+    key, *others = out.rstrip("\n").split("\t")
+    assert key.startswith("captions.txt-")
+    assert others == ["chosen", "10", "20", str(Path("captions.txt").absolute())]
+    _, out, _ = aliens("captions", "--json")
+    assert json.loads(out)["photos"] == 10
