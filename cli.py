@@ -18,7 +18,7 @@ from commands.evaluate import evaluations
 from commands.export import exports, imports
 from commands.models import load_encoder, open_for_search
 from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, PrecisionOption
-from commands.tags import tag, tags
+from commands.tags import count_tags, draw_sheet, tag, tags
 
 if TYPE_CHECKING:
     from indexer.add import AddHooks, AddReport
@@ -207,7 +207,7 @@ def verify(
 def demo(
     library: Annotated[Path, typer.Option("--library", "-l", help="The demo's own library.")] = Path("aliens-demo"),
 ) -> None:
-    """Run the main job on the sample hotels with the embedded model: add, search, contact sheets."""
+    """Run the main job on the sample hotels with the embedded model: add, search, tag, contact sheets."""
     from indexer.add import add_photos, create_library, is_library
     from indexer.hotels50k import Hotels50kSource
     from search.sheet import write_sheet
@@ -227,6 +227,11 @@ def demo(
             print_hits(hits[:5])
             write_sheet(hits, query, sheet)
             console.note(f"contact sheet: {sheet}")
+    console.note(f"\n$ aliens tag --library {library}")
+    tag(library=library)
+    console.note(f"\n$ aliens tags --library {library}")
+    count_tags(library)
+    draw_sheet("a bathtub", library / "tag-bathtub.jpg", library=library)
 
 
 app.command()(tag)

@@ -1,4 +1,4 @@
-"""`aliens export tags` and `aliens import tags`."""
+"""`aliens export tags`, `aliens export captions` and `aliens import tags`."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -87,6 +87,33 @@ def export(
         console.note(f"left out {console.counted(len(manifest.left_out), 'photo')} whose files cannot be read")
     photos, size = console.counted(manifest.photos, "photo"), console.megabytes(manifest.size_bytes)
     typer.echo(f"{output}: {photos}, {size}, {manifest.vocabulary}")
+
+
+@exports.command("captions")
+def captions(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help=".csv, .jsonl or .parquet.")],
+    json: JsonOption = False,
+    library: LibraryOption = LIBRARY,
+) -> None:
+    """Export all captions, one a row: photo, set, rank, score, words."""
+    from db.session import disposing, new_session, open_library
+    from search.export.captions import CaptionFormat, export_captions
+
+    endings: dict[str, CaptionFormat] = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
+    file_format = endings.get(output.suffix.lower())
+    if file_format is None:
+        raise QueryError(f"{output.name!r} does not say in what format: end it in {', '.join(endings)}")
+    folder = LibraryFolder(library)
+    with (
+        disposing(open_library(folder)) as engine,
+        new_session(engine) as session,
+        console.ProgressBars() as bars,
+    ):
+        manifest = export_captions(session, output, file_format, progress=lambda rows: bars.update("exporting", rows))
+    if json:
+        console.print_json(asdict(manifest))
+        return
+    typer.echo(f"{output}: {console.counted(manifest.captions, 'caption')}, {console.megabytes(manifest.size_bytes)}")
 
 
 @imports.command("tags")

@@ -123,8 +123,12 @@ def count(
     library: LibraryOption = LIBRARY,
 ) -> None:
     """Count the photos of every tag, in all or by chain."""
-    if context.invoked_subcommand is not None:
-        return
+    if context.invoked_subcommand is None:
+        count_tags(library, vocabulary, by_chain=by_chain, json=json)
+
+
+def count_tags(library: Path, vocabulary: str | None = None, *, by_chain: bool = False, json: bool = False) -> None:
+    """Print how many photos have each tag, in all or by chain."""
     from search.tags.summary import count_by_chain, summarise
 
     with opened(library, vocabulary) as (session, tagging):
@@ -199,8 +203,8 @@ def show(
     console.print_rows(("tag", "probability", "cosine", "has it", "people say"), rows)
 
 
-@tags.command()
-def sheet(
+@tags.command("sheet")
+def draw_sheet(
     tag: Annotated[str, typer.Argument(metavar="TAG", help='Such as "a bathtub", or bathtub.')],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.jpg", help="The picture to write.")],
     vocabulary: VocabularyOption = None,

@@ -171,6 +171,20 @@ def captions_of(session: Session, photo_ids: Sequence[int]) -> dict[int, list[tu
     return found
 
 
+def all_captions(session: Session) -> Iterator[tuple[int, str, str, str, int, float | None, str]]:
+    """Yield (photo id, path, member, set's key, rank, score, text) of all photos that can be found, photo by photo."""
+    statement = (
+        select(Photo.id, Photo.path, Photo.member, CaptionSet.key, Caption.rank, Caption.score, CaptionText.text)
+        .join(Caption, Caption.photo_id == Photo.id)
+        .join(CaptionSet, CaptionSet.id == Caption.set_id)
+        .join(CaptionText, CaptionText.id == Caption.text_id)
+        .where(Photo.state == PhotoState.EMBEDDED)
+        .order_by(Photo.id, Caption.set_id, Caption.rank)
+    )
+    for row in session.execute(statement, execution_options={"yield_per": PAGE}):
+        yield row[0], row[1], row[2], row[3], row[4], row[5], row[6]
+
+
 def find_by_words(session: Session, words: Sequence[str], k: int) -> list[CaptionedPhoto]:
     """Return up to k photos that can be found and have a caption with all these words, each with its best caption.
 

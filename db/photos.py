@@ -48,6 +48,12 @@ def update_photos(session: Session, rows: list[dict[str, Any]]) -> None:
         session.execute(update(Photo), group)
 
 
+def photos_with_other_bytes(session: Session, hashes: Mapping[int, bytes]) -> list[int]:
+    """Return, of photos {id: SHA-256 of their bytes now}, those whose bytes were others before."""
+    statement = select(Photo.id, Photo.content_sha256).where(Photo.id.in_(hashes))
+    return [photo_id for photo_id, before in session.execute(statement) if before not in (None, hashes[photo_id])]
+
+
 def pending_photos(session: Session, after_id: int = 0, limit: int = PAGE) -> list[Photo]:
     """Return the next pending photos, in the order of their ids."""
     statement = select(Photo).where(Photo.state == PhotoState.PENDING, Photo.id > after_id)

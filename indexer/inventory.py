@@ -7,9 +7,11 @@ from typing import Any
 
 from aliens.files import PhotoFile
 from aliens.settings import LibraryFolder
+from db.captions import caption_sets
 from db.hotels import count_hotels
 from db.photos import count_photos, failed_photos, failure_counts, latest_scans
 from db.session import disposing, new_session, open_library
+from db.tags import count_labels, vocabulary_keys
 from db.vectors import current_model, generation, shard_counts
 from embedding.index import read_manifest
 
@@ -31,6 +33,10 @@ class Inventory:
     database_bytes: int
     vectors_bytes: int
     index_bytes: int
+    vocabularies: list[str]
+    labels: int
+    captions: dict[str, int]
+    tags_bytes: int
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as one object."""
@@ -51,6 +57,9 @@ class Inventory:
             ("hotels", f"{self.hotels} hotels, {self.chains} chains"),
             ("vectors", f"{self.shards} shards, {self.vectors_bytes / 1e6:.1f} MB"),
             ("index", f"{self.index}, {self.index_bytes / 1e6:.1f} MB"),
+            ("tags", f"{', '.join(self.vocabularies) or 'none'}, {self.tags_bytes / 1e6:.1f} MB"),
+            ("labels", f"{self.labels} labels set by hand"),
+            *(("captions", f"{key}, {photos} photos") for key, photos in self.captions.items()),
         ]
 
 
@@ -91,6 +100,10 @@ def take_inventory(folder: LibraryFolder) -> Inventory:
             database_bytes=sum(path.stat().st_size for path in folder.root.glob("library.db*")),
             vectors_bytes=size_bytes(folder.vectors(model.key)),
             index_bytes=size_bytes(folder.index(model.key)),
+            vocabularies=vocabulary_keys(session, model),
+            labels=count_labels(session),
+            captions={found.key: found.photos for found in caption_sets(session)},
+            tags_bytes=sum(size_bytes(folder.scores(model.key, key)) for key in vocabulary_keys(session, model)),
         )
     return inventory
 

@@ -14,8 +14,9 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from aliens.files import PhotoFile
+from db.captions import forget_captions
 from db.models import Model, Photo, PhotoState
-from db.photos import count_photos, pending_photos, update_photos
+from db.photos import count_photos, pending_photos, photos_with_other_bytes, update_photos
 from db.session import new_session
 from db.vectors import Twin, any_vector, knows_bytes, next_shard_number, record_shard, shard_counts, twin
 from embedding.decode import Facts, Preprocessing
@@ -232,6 +233,8 @@ class Run:
             number = next_shard_number(session, self._model)
             self._store.write(number, np.array(ids, dtype=np.int64), vectors)
             record_shard(session, self._model, number, ids)
+            hashes = {entry.columns["id"]: entry.columns["content_sha256"] for entry in batch.entries}
+            forget_captions(session, photos_with_other_bytes(session, hashes))
             update_photos(session, [entry.columns for entry in batch.entries])
             self._committed.update(prefix(sha256) for sha256 in batch.rows)
         self._commit_failures(session)

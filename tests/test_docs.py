@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import typer
+from typer.models import CommandInfo, TyperInfo
 
 import cli
 from aliens import __version__
@@ -31,11 +33,22 @@ def example_commands() -> Iterator[list[str]]:
             yield words
 
 
+def commands_of(app: typer.Typer, before: str = "") -> Iterator[tuple[str, CommandInfo | TyperInfo]]:
+    """Yield every command with its full name; a group counts where it does something by itself."""
+    for command in app.registered_commands:
+        yield before + (command.name or getattr(command.callback, "__name__", "")), command
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        name = f"{before}{group.name}"
+        if group.typer_instance.info.invoke_without_command is True:
+            assert group.typer_instance.registered_callback is not None
+            yield name, group.typer_instance.registered_callback
+        yield from commands_of(group.typer_instance, name + " ")
+
+
 def test_every_command_is_documented_and_has_a_help_text() -> None:
-    table = re.findall(r"^\| `aliens (\w+)` \| .+ \|$", README, flags=re.MULTILINE)
-    commands = {
-        command.name or getattr(command.callback, "__name__", ""): command for command in cli.app.registered_commands
-    }
+    table = re.findall(r"^\| `aliens ([\w ]+)` \| .+ \|$", README, flags=re.MULTILINE)
+    commands = dict(commands_of(cli.app))
     assert sorted(table) == sorted(commands)
     for name, command in commands.items():
         assert command.callback is not None
@@ -59,6 +72,8 @@ def test_the_examples_of_the_readme_run_one_after_the_other(
     for number, photo in enumerate(sorted((samples / "images").rglob("*.jpg"))[:60]):
         shutil.copy(photo, tmp_path / "photos" / f"{number}.jpg")
     shutil.copy(tmp_path / "photos" / "7.jpg", tmp_path / "photos" / "room.jpg")
+
+    (tmp_path / "captions.txt").write_text("a hotel bathroom with a bathtub\na bedroom\na swimming pool\n")
 
     examples = list(example_commands())
     assert len(examples) >= 10

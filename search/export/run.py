@@ -3,12 +3,12 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 from sqlalchemy.orm import Session
 
@@ -20,6 +20,9 @@ from search.export.table import DEFAULT_COLUMNS, Selection, TagTable
 from search.export.tables import CocoWriter, CsvWriter, JsonlWriter, ParquetWriter, Sink, TableWriter
 from search.tags.files import METADATA_FILE
 from search.tags.tagging import Tagging
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Format = Literal["csv", "jsonl", "parquet", "coco", "imagefolder"]
 ENDINGS: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".json": "coco"}
@@ -164,7 +167,17 @@ def write_folder(
     return manifest
 
 
-def stream(table: TagTable, writer: TableWriter, progress: Callable[[int], None]) -> None:
+class Batches(Protocol):
+    """What is exported, as a stream; `rows` counts those handed on."""
+
+    rows: int
+
+    def batches(self) -> Iterator[Any]:
+        """Yield pyarrow.RecordBatch after RecordBatch."""
+        ...
+
+
+def stream(table: Batches, writer: TableWriter, progress: Callable[[int], None]) -> None:
     """Write all batches: one thread writes while this one reads the next batch from the library."""
     with ThreadPoolExecutor(1) as pool:
         waiting: Future[None] | None = None
@@ -184,7 +197,7 @@ def refuse_empty(table: TagTable) -> None:
         raise QueryError("no photo has all of that: nothing was exported")
 
 
-def write_manifest(path: Path, manifest: ExportManifest) -> None:
+def write_manifest(path: Path, manifest: "DataclassInstance") -> None:
     """Write a manifest as JSON."""
     with atomic_write(path) as file:
         file.write(json.dumps(asdict(manifest), indent=1, ensure_ascii=False).encode() + b"\n")
