@@ -3,7 +3,7 @@
 import csv
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ class FakeEncoder:
     dim = 48
     batch_photos = 4
     keeps_cpu_busy = True
+    logit_scale = 25.0
     preprocessing = Preprocessing(size_px=32, mean=(0.5,) * 3, std=(0.5,) * 3)
 
     def __init__(self, key: str = "fake-00000000") -> None:
@@ -41,6 +42,9 @@ class FakeEncoder:
         cells = pixels.reshape(len(pixels), 4, 8, 4, 8, 3).mean(axis=(2, 4)).reshape(len(pixels), -1)
         vectors = (cells - 100.5).astype(np.float32)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        return np.stack([self.encode_prompts(text, ("{}",)) for text in texts])
 
     def encode_prompts(self, text: str, templates: object) -> np.ndarray:
         seed = np.random.default_rng(zlib.crc32(text.encode()))

@@ -24,6 +24,7 @@ from search.tags.truth import Truth
 from search.tags.vocabulary import Vocabulary
 
 TEXT_BATCH = 256
+MOST_SCORES = 4_000_000  # held at a time: 16 MB as float32, and several arrays of that size
 
 
 class TextEncoder(Protocol):
@@ -148,9 +149,12 @@ class Tagging:
 
     def scores(self, names: Sequence[str] = (), ids: Sequence[int] | None = None) -> Iterator[tuple[Columns, Floats]]:
         """Yield (columns, scores (n, t + 1)) of all photos by id, or of the photos with these ids in their order."""
-        for columns in embedded_columns(self._session, self.model, [*names, "shard", "row"], ids):
-            numbers, rows = (np.asarray(columns[name], np.int64) for name in ("shard", "row"))
-            yield columns, self.store.gather(numbers, rows)
+        most = max(MOST_SCORES // len(self.vocabulary.tags), 1)  # rows at a time
+        for whole in embedded_columns(self._session, self.model, [*names, "shard", "row"], ids):
+            for start in range(0, len(whole["photo_id"]), most):
+                columns = {name: values[start : start + most] for name, values in whole.items()}
+                numbers, rows = (np.asarray(columns[name], np.int64) for name in ("shard", "row"))
+                yield columns, self.store.gather(numbers, rows)
 
     def photos(self, names: Sequence[str] = (), ids: Sequence[int] | None = None) -> Iterator[TaggedPhotos]:
         """Yield photos with their tags, some thousands at a time; arguments as for db.columns.embedded_columns."""

@@ -1,0 +1,55 @@
+"""Fixtures for the commands: run as the shell would, with the fake encoder, in the test's own folder."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import cli
+from tests.conftest import FakeEncoder
+
+Aliens = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def fake_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every command loads the fake encoder and works in the test's own folder."""
+    from embedding.encoder import Encoder
+
+    monkeypatch.setattr(Encoder, "load", lambda name, **options: FakeEncoder())
+    monkeypatch.chdir(tmp_path)
+    for name in ("ALIENS_LIBRARY", "ALIENS_MODEL", "ALIENS_DATABASE", "ALIENS_DEVICE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def aliens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Aliens:
+    """Run a command as the shell would: returns (exit code, stdout, stderr)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["aliens", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def filled(aliens: Aliens, photos: Path) -> Path:
+    """A library in the working folder with the ten small photos in it."""
+    assert aliens("init")[0] == 0
+    assert aliens("add", photos)[0] == 0
+    return photos
+
+
+@pytest.fixture
+def tagged(aliens: Aliens, filled: Path) -> Path:
+    """The same, tagged with the case study's vocabulary."""
+    assert aliens("tag")[0] == 0
+    return filled

@@ -1,0 +1,190 @@
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from aliens import console
+from tests.commands.conftest import Aliens
+from tests.conftest import photo_bytes
+
+VOCABULARY = """
+name = "mine"
+[tags]
+"a room" = []
+"=1+1" = ["a sum"]
+"""
+
+
+def test_tag_says_how_many_photos_it_tagged_and_scored_and_what_is_next(aliens: Aliens, filled: Path) -> None:
+    code, out, err = aliens("tag")
+    assert code == 0
+    assert out.startswith("case-study-")
+    assert "10 photos tagged, 10 newly scored" in out
+    assert "aliens tags" in err
+
+
+def test_tag_again_scores_only_what_is_new(aliens: Aliens, tagged: Path) -> None:
+    (tagged / "new.jpg").write_bytes(photo_bytes(99))
+    aliens("add", tagged)
+    _, _, err = aliens("tags")
+    assert "1 photo came after the last tagging" in err
+    assert json.loads(aliens("tag", "--json")[1]) | {"vocabulary": ""} == {
+        "vocabulary": "",
+        "photos": 11,
+        "scored": 1,
+        "fitted": 0,
+    }
+
+
+def test_tags_before_tagging_says_what_to_do(aliens: Aliens, filled: Path) -> None:
+    code, out, err = aliens("tags")
+    assert (code, out) == (2, "")
+    assert "run `aliens tag" in err
+
+
+def test_tag_of_an_empty_library_says_what_to_do(aliens: Aliens) -> None:
+    aliens("init")
+    code, _, err = aliens("tag")
+    assert code == 2
+    assert "aliens add FOLDER" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--threshold", "1.5"], "the threshold is 1.5: choose a probability between 0 and 1"),
+        (["--method", "softmax", "--top-k", "0"], "top k is 0"),
+        (["--vocabulary", "hotels"], "no vocabulary 'hotels': name a .toml file, or one of case-study, hotel"),
+        (["--vocabulary", "absent.toml"], "absent.toml cannot be read: No such file"),
+        (["--calibrate", "absent.csv"], "absent.csv cannot be read: No such file"),
+        (["--calibrate", "labels"], "nobody has set a label yet"),
+    ],
+)
+def test_what_cannot_be_done_is_named(aliens: Aliens, filled: Path, options: list[str], message: str) -> None:
+    code, _, err = aliens("tag", *options)
+    assert code == 2
+    assert message in err
+
+
+def test_counts_are_lines_in_a_pipe_and_objects_for_machines(aliens: Aliens, tagged: Path) -> None:
+    _, out, err = aliens("tags")
+    lines = [line.split("\t") for line in out.splitlines()]
+    assert len(lines) == 15
+    assert all(len(line) == 5 and line[3].endswith("%") for line in lines)
+    assert [int(line[2]) for line in lines] == sorted((int(line[2]) for line in lines), reverse=True)
+    assert "10 photos, " in err
+    counts = [json.loads(line) for line in aliens("tags", "--json")[1].splitlines()]
+    assert [count["tag"] for count in counts][:2] == ["a pool", "a king-size bed"]
+    assert {count["tag"]: count["photos"] for count in counts} == {line[0]: int(line[2]) for line in lines}
+
+
+def test_counts_by_chain_are_a_table_on_a_terminal(
+    aliens: Aliens, tagged: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, out, _ = aliens("tags", "--by-chain")
+    assert all(line.startswith("no chain\t") for line in out.splitlines())
+    assert json.loads(aliens("tags", "--by-chain", "--json")[1])["photos"] == 10
+    monkeypatch.setattr(console, "on_terminal", lambda: True)
+    _, out, _ = aliens("tags", "--by-chain")
+    assert len(out.splitlines()) == 1  # print_rows itself still writes for a pipe: one row for the one chain
+
+
+def test_show_puts_what_people_say_above_the_model(aliens: Aliens, tagged: Path) -> None:
+    def shown() -> dict[str, dict[str, object]]:
+        found = json.loads(aliens("tags", "show", 3, "--json")[1])
+        return {tag["tag"]: tag for tag in found["tags"]}
+
+    before = shown()
+    has = next(tag for tag, found in before.items() if found["has"])
+    has_not = next(tag for tag, found in before.items() if not found["has"])
+    assert aliens("tags", "unset", 3, has)[1] == f"photo 3 has not {has!r}\n"
+    assert aliens("tags", "set", 3, has_not.removeprefix("a "))[1] == f"photo 3 has {has_not!r}\n"
+    after = shown()
+    assert (after[has]["has"], after[has]["by_hand"]) == (False, False)
+    assert (after[has_not]["has"], after[has_not]["by_hand"]) == (True, True)
+    assert after[has]["probability"] == before[has]["probability"]
+    assert "no, by hand" in aliens("tags", "show", 3)[1]
+    aliens("tags", "unset", 3, has, "--forget")
+    aliens("tags", "unset", 3, has_not, "--forget")
+    assert shown() == before
+
+
+@pytest.mark.parametrize("command", [("show",), ("set",), ("unset",)])
+def test_a_photo_that_is_not_there_is_named(aliens: Aliens, tagged: Path, command: tuple[str, ...]) -> None:
+    code, _, err = aliens("tags", *command, 4711, *(["a pool"] if command != ("show",) else []))
+    assert code == 2
+    assert "no photo 4711" in err
+
+
+def test_a_tag_that_is_not_there_is_named_with_what_is_near(aliens: Aliens, tagged: Path) -> None:
+    code, _, err = aliens("tags", "set", 3, "a bathtube")
+    assert code == 2
+    assert "no tag 'a bathtube'" in err
+    assert "did you mean 'a bathtub'" in err
+
+
+def test_sheet_and_report_are_pictures(aliens: Aliens, tagged: Path) -> None:
+    assert aliens("tags", "sheet", "bathtub", "-o", "tub.png")[0] == 0
+    with Image.open("tub.png") as picture:
+        assert picture.height > 800  # several sections
+    assert aliens("tags", "report", "-o", "report.png")[0] == 0
+    with Image.open("report.png") as picture:
+        assert picture.width > 1000
+    code, _, err = aliens("tags", "report", "-o", "report.doc")
+    assert code == 2
+    assert "end its name in .png" in err
+
+
+def test_a_vocabulary_of_ones_own_lives_beside_the_first(aliens: Aliens, tagged: Path) -> None:
+    Path("mine.toml").write_text(VOCABULARY, encoding="utf-8")
+    assert "10 newly scored" in aliens("tag", "-v", "mine.toml")[1]
+    assert {line.split("\t")[0] for line in aliens("tags")[1].splitlines()} == {"a room", "=1+1"}
+    assert "a pool" in aliens("tags", "-v", "case-study")[1]
+    code, _, err = aliens("tags", "-v", "other")
+    assert code == 2
+    assert "known: mine-" in err
+    Path("mine.toml").unlink()
+    assert aliens("tags", "-v", "mine")[0] == 0  # the library keeps what it was tagged with
+
+
+def test_softmax_gives_every_photo_its_top_k(aliens: Aliens, filled: Path) -> None:
+    assert aliens("tag", "--method", "softmax", "--top-k", "3")[0] == 0
+    counts = [json.loads(line)["photos"] for line in aliens("tags", "--json")[1].splitlines()]
+    assert sum(counts) == 3 * 10
+
+
+def test_calibration_on_labels_names_what_it_could_not_use_and_stays(aliens: Aliens, filled: Path) -> None:
+    rows = [f"{filled}/{n:02d}.jpg,{'a pool' if n < 5 else 'a comet'}" for n in range(10)]
+    Path("labels.csv").write_text("\n".join(["path,tags", *rows, "gone.jpg,a pool"]), encoding="utf-8")
+    code, out, err = aliens("tag", "--calibrate", "labels.csv")
+    assert code == 0
+    assert "1 tag calibrated on labels" in out
+    assert "left out 1 photo that the library does not know: labels.csv:12" in err
+    assert "left out tags that the vocabulary does not have: a comet" in err
+    assert json.loads(aliens("tag", "--json")[1])["fitted"] == 1
+    assert json.loads(aliens("tag", "--json", "--calibrate", "none")[1])["fitted"] == 0
+
+
+def test_eval_prints_the_table_the_comparison_and_json_without_nan(aliens: Aliens, tagged: Path) -> None:
+    rows = [f"{tagged}/{n:02d}.jpg,{'a bathtub' if n < 5 else 'a shower'}" for n in range(10)]
+    Path("truth.csv").write_text("\n".join(["path,tags", *rows]), encoding="utf-8")
+    code, out, err = aliens("eval", "tags", "--truth", "truth.csv")
+    assert code == 0
+    assert "truly a bathtub" in out
+    assert "10 photos" in err
+    methods = [
+        line.split("\t")[0] for line in aliens("eval", "tags", "--truth", "truth.csv", "--compare")[1].splitlines()
+    ]
+    assert methods[:3] == ["softmax, top 1", "uncalibrated", "calibrated"]
+    _, out, _ = aliens("eval", "tags", "--truth", "truth.csv", "--json", "--plot", "plot.svg")
+    assert json.loads(out)["tags"][0]["average_precision"] is None  # no photo has a pool
+    assert "NaN" not in out
+    assert Path("plot.svg").read_text(encoding="utf-8").startswith("<?xml")
+
+
+def test_eval_refuses_a_truth_that_fits_nothing(aliens: Aliens, tagged: Path) -> None:
+    Path("truth.csv").write_text("path,tags\nnowhere.jpg,a pool\n", encoding="utf-8")
+    code, _, err = aliens("eval", "tags", "--truth", "truth.csv")
+    assert code == 2
+    assert "none of its 1 photos is in the library" in err
