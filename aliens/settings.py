@@ -66,6 +66,10 @@ class LibraryFolder:
         """The folder of a model's score shards for a vocabulary."""
         return self.root / "tags" / model_key / vocabulary_key
 
+    def photo_table(self, model_key: str) -> Path:
+        """The file with the columns of all photos that have vectors of a model."""
+        return self.root / "tags" / model_key / "photos.arrow"
+
     def database_url(self) -> str:
         """Return the SQLAlchemy URL: ALIENS_DATABASE, library.toml's `database`, or SQLite in the folder.
 

@@ -3,7 +3,7 @@
 python benchmarks/tagging.py [--photos 1124215]
 
 Vectors and metadata are made up (benchmarks/million.py). The bare product multiplies one float16 matrix, memory-mapped
-from one file, by the tags in float32, 4,096 rows at a time, by torch on all cores, and keeps the scores in memory;
+from one file for each run, by the tags in float32, 4,096 rows at a time, by torch on all cores, and keeps the scores in memory;
 NumPy's product of the same is shown beside it. Both read from the system's page cache. Tagging reads the 4,392 shards
 that a library has and writes score shards to disk.
 """
@@ -50,8 +50,8 @@ def seconds(work: Callable[[], object]) -> float:
     return statistics.median(taken)
 
 
-def one_matrix(library: LibraryFolder, photos: int) -> np.ndarray:
-    """Return all vectors memory-mapped from one file, (n, d) float16."""
+def one_matrix(library: LibraryFolder, photos: int) -> Path:
+    """Return the file that holds all vectors as one matrix, (n, d) float16."""
     path = library.root / "one.npy"
     if not path.exists():
         whole = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(photos, DIM))
@@ -61,11 +61,12 @@ def one_matrix(library: LibraryFolder, photos: int) -> np.ndarray:
             whole[start : start + len(vectors)] = vectors
             start += len(vectors)
         whole.flush()
-    return np.load(path, mmap_mode="r")
+    return path
 
 
-def bare_torch(whole: np.ndarray, texts: np.ndarray) -> np.ndarray:
+def bare_torch(path: Path, texts: np.ndarray) -> np.ndarray:
     """Return the scores (n, t) float16."""
+    whole = np.load(path, mmap_mode="r")
     scores, turned = np.empty((len(whole), len(texts)), np.float16), torch.from_numpy(texts).T.contiguous()
     for start in range(0, len(whole), 4096):
         part = torch.from_numpy(np.asarray(whole[start : start + 4096])).float()
@@ -73,8 +74,9 @@ def bare_torch(whole: np.ndarray, texts: np.ndarray) -> np.ndarray:
     return scores
 
 
-def bare_numpy(whole: np.ndarray, texts: np.ndarray) -> np.ndarray:
+def bare_numpy(path: Path, texts: np.ndarray) -> np.ndarray:
     """Return the scores (n, t) float16."""
+    whole = np.load(path, mmap_mode="r")
     scores = np.empty((len(whole), len(texts)), np.float16)
     for start in range(0, len(whole), 4096):
         scores[start : start + 4096] = whole[start : start + 4096].astype(np.float32) @ texts.T
@@ -95,8 +97,7 @@ def tagging_ratios(library: LibraryFolder, photos: int) -> None:
     vectors = VectorStore(library.vectors(KEY), DIM)
 
     def score(tags: int) -> None:
-        folder = library.root / "scores"
-        shutil.rmtree(folder, ignore_errors=True)
+        folder = library.root / "scores" / str(time.perf_counter_ns())
         scores = ScoreStore(folder, tags + 1)
         missing = scores.open(vectors, model_counts)
         score_shards(vectors, scores, missing, texts=texts[:tags], background=texts[120:], scale=100.0)
@@ -105,10 +106,11 @@ def tagging_ratios(library: LibraryFolder, photos: int) -> None:
     memory_before = peak_mb()
     taken = {tags: seconds(lambda tags=tags: score(tags)) for tags in (15, 120)}
     print(f"memory held by scoring: {memory_before:.0f} MB after 15 tags, {peak_mb():.0f} MB after 120 tags")
-    whole = one_matrix(library, photos)
+    shutil.rmtree(library.root / "scores")
+    path = one_matrix(library, photos)
     for tags, score_s in taken.items():
-        torch_s = seconds(lambda tags=tags: bare_torch(whole, texts[:tags]))
-        numpy_s = seconds(lambda tags=tags: bare_numpy(whole, texts[:tags]))
+        torch_s = seconds(lambda tags=tags: bare_torch(path, texts[:tags]))
+        numpy_s = seconds(lambda tags=tags: bare_numpy(path, texts[:tags]))
         print(
             f"{photos} photos x {tags} tags: tagging {score_s:.2f} s; bare product by torch {torch_s:.2f} s, ratio "
             f"{score_s / torch_s:.2f}; by NumPy {numpy_s:.2f} s, ratio {score_s / numpy_s:.2f}; "
@@ -133,6 +135,11 @@ def tag(library: LibraryFolder, vocabulary: Vocabulary) -> None:
     with disposing(open_library(library)) as engine, new_session(engine) as session:
         tagging = Tagging(session, library, vocabulary)
         tagging.score(RandomTexts(), lambda done: None)
+        library.photo_table(KEY).unlink(missing_ok=True)
+        tagging = Tagging(session, library, vocabulary)
+        start = time.perf_counter()
+        tagging.write_table()
+        print(f"the table of {PHOTOS} photos: written in {time.perf_counter() - start:.2f} s")
         start = time.perf_counter()
         calibration = tagging.calibrate(TagOptions(), 100.0, None)
         print(f"calibrating on {PHOTOS} photos without labels: {time.perf_counter() - start:.2f} s")

@@ -64,6 +64,8 @@ def export(
         raise QueryError(
             f"{output.name!r} does not say in what format: end it in {', '.join(ENDINGS)}, or give --format"
         )
+    if link and chosen != "imagefolder":
+        raise QueryError("--link is for imagefolders: add --format imagefolder, or leave it out")
     hits = None
     if query is not None:
         with open_for_search(library, device) as searching:
@@ -74,7 +76,7 @@ def export(
             tagging,
             output,
             chosen,
-            columns=columns.split(",") if columns else (),
+            columns=[column.strip() for column in columns.split(",")] if columns else (),
             selection=Selection(tags=tuple(tag or ()), hits=hits),
             query=query,
             link=link,

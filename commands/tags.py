@@ -180,6 +180,7 @@ def show(
     with opened(library, vocabulary) as (_, tagging):
         photo = tagging.photo(photo_id, ["path", "member"])
         labels = photo.labels.get(photo_id, {})
+        path = photo.columns["path"][0].as_py()
     records = [
         {
             "tag": tag,
@@ -192,14 +193,14 @@ def show(
     ]
     records.sort(key=lambda record: (-bool(record["has"]), -float(str(record["probability"]))))
     if json:
-        console.print_json({"photo_id": photo_id, "path": photo.columns["path"][0], "tags": records})
+        console.print_json({"photo_id": photo_id, "path": path, "tags": records})
         return
     words = {None: None, True: "yes, by hand", False: "no, by hand"}
     rows = [
         (r["tag"], f"{r['probability']:.3f}", f"{r['cosine']:.3f}", "yes" if r["has"] else None, words[labels.get(t)])
         for r, t in ((record, str(record["tag"])) for record in records)
     ]
-    console.note(str(photo.columns["path"][0]))
+    console.note(path)
     console.print_rows(("tag", "probability", "cosine", "has it", "people say"), rows)
 
 

@@ -66,6 +66,8 @@ class ScoreStore:
             return
         if scores.dtype != np.float16 or scores.shape != (sum(part.rows for part in parts), self.columns):
             return
+        if parts and current.get(parts[0].number, parts[0]) != parts[0]:
+            return  # its first shard names the file, which will be written over: the others' scores would go with it
         start = 0
         for part in parts:
             if current.get(part.number) == part:

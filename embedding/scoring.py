@@ -52,8 +52,7 @@ def score_shards(
 
     # The threads read files, multiply and write at once, each on one core: torch's own would wait for the reading.
     workers = torch.get_num_threads()
-    torch.set_num_threads(1)
-    pool = ThreadPoolExecutor(workers)
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
     try:
         for _ in pool.map(write, pieces(parts)):
             pass

@@ -42,7 +42,7 @@ class VectorStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         for path, array in (
             (self._ids_file(number), ids.astype(np.int64)),
-            (self._vectors_file(number), vectors.astype(np.float16)),
+            (self._vectors_file(number), vectors.astype(np.float16, order="C")),
         ):
             with atomic_write(path) as file:
                 np.save(file, array)
@@ -82,15 +82,17 @@ class VectorStore:
         Raises: LibraryError: the file is absent, damaged, or does not hold exactly n vectors.
         """
         expected = npy_header(buffer.shape)
-        header = bytearray(len(expected))
-        path = self._vectors_file(number)
-        try:
-            with open(path, "rb", buffering=0) as file:
-                count = os.readv(file.fileno(), [header, buffer.reshape(-1).view(np.uint8).data])
-                more = file.read(1)
+        header, beyond = bytearray(len(expected)), bytearray(1)
+        path = f"{self.folder}/{number:06d}.npy"
+        try:  # no file object: a library has thousands of shards of a few hundred photos
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                count = os.readv(descriptor, [header, buffer.reshape(-1).view(np.uint8).data, beyond])
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise LibraryError(f"shard {path} cannot be read ({error}): {REMEDY}") from error
-        if header != expected or count != len(expected) + buffer.nbytes or more:
+        if header != expected or count != len(expected) + buffer.nbytes:
             raise LibraryError(f"shard {path} does not hold float16 {buffer.shape}: {REMEDY}")
 
     def gather(self, places: Iterable[tuple[int, list[int]]]) -> Iterator[tuple[Ids, Vectors16]]:

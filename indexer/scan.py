@@ -114,7 +114,7 @@ def scan_chunk(
     """Compare one chunk with the library; return the ids of the photos that were known."""
     add_unlisted_hotels(session, source, chunk)
     known = photos_at(session, [(found.path, found.member) for found in chunk])
-    inserts, updates, hidden = [], [], False
+    inserts, updates, altered = [], [], False
     places: set[tuple[str, str]] = set()
     for found in chunk:
         if (found.path, found.member) in places:
@@ -132,11 +132,11 @@ def scan_chunk(
         report.changed += "state" in changes
         report.unchanged += "state" not in changes
         if changes:
-            hidden |= photo.state is PhotoState.EMBEDDED and "state" in changes
+            altered |= photo.state is PhotoState.EMBEDDED
             updates.append({"id": photo.id} | changes)
     insert_photos(session, inserts)
     update_photos(session, updates)
-    if hidden:
+    if altered:
         mark_changed(session, current_model(session))
     return {photo.id for photo in known.values()}
 

@@ -3,8 +3,10 @@
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,10 +29,11 @@ if TYPE_CHECKING:
 Format = Literal["csv", "jsonl", "parquet", "coco", "imagefolder"]
 ENDINGS: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".json": "coco"}
 MANIFEST_SUFFIX = ".manifest.json"
+MANIFEST_FILE = "manifest.json"  # of an imagefolder
 PARTIAL_SUFFIX = ".partial"
 NEEDED: dict[Format, tuple[str, ...]] = {
-    "coco": ("photo_id", "path", "tags", "width_px", "height_px"),
-    "imagefolder": ("photo_id", "path", "member", "format"),
+    "coco": ("photo_id", "path", "member", "tags", "width_px", "height_px"),
+    "imagefolder": ("photo_id", "path", "member", "format", "tags"),
 }
 
 
@@ -79,6 +82,8 @@ def export_tags(
     chosen = selection or Selection()
     names = list(dict.fromkeys([*(columns or DEFAULT_COLUMNS), *NEEDED.get(file_format, ())]))
     table = TagTable(session, tagging, names, chosen)
+    if not path.name or (file_format != "imagefolder" and path.is_dir()):
+        raise QueryError(f"{path} is a folder: name a new {'folder' if file_format == 'imagefolder' else 'file'} in it")
     describe = Description(tagging, table, chosen, query)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,9 +105,12 @@ class Description:
     selection: Selection
     query: str | None
 
-    def manifest(self, path: Path, file_format: Format, hashed: "HashedFile", left_out: list[str]) -> ExportManifest:
-        """Return the manifest of a file that is complete."""
+    def manifest(
+        self, path: Path, file_format: Format, hashed: "HashedFile", left_out: Sequence[str], left_tags: Counter[str]
+    ) -> ExportManifest:
+        """Return the manifest of a file that is complete; `left_tags` counts the tags of photos left out."""
         calibration, names = self.tagging.calibration, self.tagging.vocabulary.names
+        counts = zip(names, self.table.tag_counts.tolist(), strict=True)
         return ExportManifest(
             cv_aliens=__version__,
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -116,11 +124,11 @@ class Description:
             vocabulary=self.tagging.vocabulary.key,
             method=calibration.method,
             threshold=calibration.threshold,
-            tags=dict(zip(names, self.table.tag_counts.tolist(), strict=True)),
+            tags={name: count - left_tags[name] for name, count in counts},
             calibrated_on_labels=[names[place] for place in sorted(calibration.links)],
             query=self.query,
             with_tags=list(self.selection.tags),
-            left_out=left_out,
+            left_out=list(left_out),
         )
 
 
@@ -134,16 +142,29 @@ def write_file(
         "parquet": ParquetWriter,
         "coco": CocoWriter,
     }
-    manifest_file = path.with_name(path.name + MANIFEST_SUFFIX)
-    with atomic_write(path) as file:
+    with file_and_manifest(path) as (file, write_beside):
         hashed = HashedFile(file)
         writer = writers[file_format](hashed, table.schema, table.tagging.vocabulary.names)
         stream(table, writer, progress)
-        refuse_empty(table)
-        manifest_file.unlink(missing_ok=True)  # an older export's: never beside the new file
-    manifest = describe.manifest(path, file_format, hashed, [])
-    write_manifest(manifest_file, manifest)
+        refuse_empty(table.rows)
+        manifest = describe.manifest(path, file_format, hashed, [], Counter())
+        write_beside(manifest)
     return manifest
+
+
+@contextmanager
+def file_and_manifest(path: Path) -> Iterator[tuple[BinaryIO, Callable[["DataclassInstance"], int]]]:
+    """Yield a file to write and what writes the manifest, which comes last; both appear under their names together.
+
+    An older pair stays whole until both are on disk, and an older manifest never stands beside the new file.
+    """
+    manifest_file = path.with_name(path.name + MANIFEST_SUFFIX)
+    with atomic_write(manifest_file) as beside, atomic_write(path) as file:
+        yield file, lambda manifest: beside.write(as_json(manifest))
+        for written in (file, beside):
+            written.flush()
+            os.fsync(written.fileno())
+        manifest_file.unlink(missing_ok=True)
 
 
 def write_folder(
@@ -153,13 +174,19 @@ def write_folder(
     refuse_existing(path)
     partial = path.with_name(path.name + PARTIAL_SUFFIX)
     partial.mkdir(exist_ok=True)
-    with atomic_write(partial / METADATA_FILE) as file:
-        hashed = HashedFile(file)
-        writer = FolderWriter(partial, hashed, table.schema, table.tagging.vocabulary.names, link)
-        stream(table, writer, progress)
-        refuse_empty(table)
-    manifest = describe.manifest(partial / METADATA_FILE, "imagefolder", hashed, writer.left_out)
-    write_manifest(partial / "manifest.json", manifest)
+    try:
+        with atomic_write(partial / METADATA_FILE) as file:
+            hashed = HashedFile(file)
+            writer = FolderWriter(partial, hashed, table.schema, table.tagging.vocabulary.names, link)
+            stream(table, writer, progress)
+            refuse_empty(table.rows)
+            refuse_empty(table.rows - len(writer.left_out), "no photo's file can be read any more")
+    except BaseException:
+        if not any(partial.iterdir()):
+            partial.rmdir()
+        raise
+    manifest = describe.manifest(partial / METADATA_FILE, "imagefolder", hashed, writer.left_out, writer.left_out_tags)
+    write_manifest(partial / MANIFEST_FILE, manifest)
     if path.exists():
         path.rmdir()  # empty, as was seen above
     os.replace(partial, path)
@@ -191,16 +218,21 @@ def stream(table: Batches, writer: TableWriter, progress: Callable[[int], None])
     writer.close()
 
 
-def refuse_empty(table: TagTable) -> None:
+def refuse_empty(photos: int, why: str = "no photo has all of that") -> None:
     """Refuse to leave a file without photos: nobody wants one, and it would hide a mistyped query."""
-    if table.rows == 0:
-        raise QueryError("no photo has all of that: nothing was exported")
+    if photos == 0:
+        raise QueryError(f"{why}: nothing was exported")
 
 
 def write_manifest(path: Path, manifest: "DataclassInstance") -> None:
     """Write a manifest as JSON."""
     with atomic_write(path) as file:
-        file.write(json.dumps(asdict(manifest), indent=1, ensure_ascii=False).encode() + b"\n")
+        file.write(as_json(manifest))
+
+
+def as_json(manifest: "DataclassInstance") -> bytes:
+    """Return a manifest as a JSON file's content."""
+    return json.dumps(asdict(manifest), indent=1, ensure_ascii=False).encode() + b"\n"
 
 
 class HashedFile:
@@ -213,7 +245,12 @@ class HashedFile:
         self._hash = hashlib.sha256()
 
     def write(self, data: Any) -> int:
-        """Write and hash; return the number of bytes."""
+        """Write and hash; return the number of bytes.
+
+        After a failure the file is closed, and what Arrow's writer then adds as its file's end goes nowhere.
+        """
+        if self._file.closed:
+            return memoryview(data).nbytes
         self._hash.update(data)
         written = self._file.write(data)
         self.size_bytes += written

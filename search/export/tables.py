@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import tempfile
+import weakref
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 from search.tags.files import FORMULA_START, GUARD
 from search.tags.vocabulary import SEPARATOR
 
-ROW_GROUP_BATCHES = 8
+ROW_GROUP_BATCHES = 2
 FORMULA = f"^{GUARD}*[{re.escape(FORMULA_START)}]"
 
 
@@ -115,6 +116,7 @@ class CocoWriter:
         self._categories = {tag: number for number, tag in enumerate(tags, start=1)}
         self._floats = [field.name for field in schema if pa.types.is_floating(field.type)]
         self._annotations = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        weakref.finalize(self, self._annotations.close)  # or when an error has stopped the export
         self._images = self._count = 0
         categories = [{"id": number, "name": tag} for tag, number in self._categories.items()]
         head = {"info": {"description": "tags by CV-Aliens"}, "licenses": [], "categories": categories}

@@ -69,6 +69,7 @@ def cross_fitted(calibration: Calibration, scores: Floats, truth: Floats, fit: F
 def evaluation(tagging: Tagging, method: str, truth: Floats, probabilities: Floats, decided: Bools) -> Evaluation:
     """Return the measures of one method."""
     names = tagging.vocabulary.names
+    truth = np.where(np.isnan(probabilities), np.float32("nan"), truth)  # photos without scores are not judged
     return Evaluation(
         method,
         measure(names, truth, probabilities, decided),

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from search.tags.vocabulary import SEPARATOR
 UNKNOWN = "?"  # before a tag: whether the photo has it is not known
 FORMULA_START = "=+-@\t\r\n＝＋－＠"  # what a spreadsheet takes for the start of a formula
 GUARD = "'"
+LARGEST = 2**63 - 1  # that a database keeps
 METADATA_FILE = "metadata.jsonl"  # of a Hugging Face imagefolder
 
 
@@ -53,7 +54,9 @@ def read_tag_file(path: Path) -> Iterator[TagRow]:
         yield from (parse(record, f"{path}:{line}", path.parent) for line, record in reader(path))
     except OSError as error:
         raise QueryError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, csv.Error) as error:  # UnicodeDecodeError, JSONDecodeError and ArrowInvalid are ValueErrors
+    except UnicodeDecodeError as error:
+        raise QueryError(f"{path}:{line_not_utf8(path)}: the file is not UTF-8 ({error}): save it as UTF-8") from error
+    except (ValueError, csv.Error) as error:  # JSONDecodeError and ArrowInvalid are ValueErrors
         raise QueryError(f"{path} cannot be read as a {path.suffix} file of tags: {error}") from error
 
 
@@ -67,10 +70,13 @@ def csv_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 def jsonl_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Yield (line, record) of a file with one JSON object a line."""
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8-sig") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
-                yield number, json.loads(line)
+                try:
+                    yield number, json.loads(line)
+                except json.JSONDecodeError as error:
+                    raise ValueError(f"{path}:{number}: {error.msg} at character {error.pos + 1}") from error
 
 
 def parquet_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -85,16 +91,19 @@ def parquet_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 def coco_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Yield (position, record) of the images of a COCO file, with the categories of their annotations as tags."""
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = json.loads(path.read_text(encoding="utf-8-sig"))
     if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= set(content):
         raise ValueError("a COCO file holds images, annotations and categories")
-    names = {category["id"]: category["name"] for category in content["categories"]}
-    tags: dict[Any, list[str]] = {}
-    for annotation in content["annotations"]:
-        tags.setdefault(annotation["image_id"], []).append(names[annotation["category_id"]])
-    for position, image in enumerate(content["images"], start=1):
-        known = {"photo_id": image["id"], "path": image.get("path") or image.get("file_name")}
-        yield position, {"tags": tags.get(image["id"], [])} | known | {k: image[k] for k in image if k in COLUMNS}
+    try:
+        names = {category["id"]: category["name"] for category in content["categories"]}
+        tags: dict[Any, list[str]] = {}
+        for annotation in content["annotations"]:
+            tags.setdefault(annotation["image_id"], []).append(names[annotation["category_id"]])
+        for position, image in enumerate(content["images"], start=1):
+            known = {"photo_id": image["id"], "path": image.get("path") or image.get("file_name")}
+            yield position, {"tags": tags.get(image["id"], [])} | known | {k: image[k] for k in image if k in COLUMNS}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"an image, annotation or category is not as COCO has it ({error!r})") from error
 
 
 COLUMNS = {"photo_id", "image_id", "path", "member", "file_name", "tags", "set_by_hand", "unset_by_hand"}
@@ -108,16 +117,19 @@ def parse(record: Any, where: str, folder: Path) -> TagRow:
     if not isinstance(record, Mapping) or "tags" not in record:
         raise ValueError(f"{where}: there is no column 'tags'")
     path = record.get("path") or record.get("file_name")
+    if path and any("\ud800" <= character <= "\udbff" for character in str(path)):
+        raise ValueError(f"{where}: the path {path!r} holds half a character")
+    tags = listed(record, "tags", where)
     row = TagRow(
         where=where,
         photo_id=number(record, "photo_id", where),
         image_id=number(record, "image_id", where),
         path=str((folder / str(path)).absolute()) if path else None,
         member=str(record.get("member") or ""),
-        tags=tuple(tag for tag in listed(record.get("tags")) if not tag.startswith(UNKNOWN)),
-        unknown=tuple(tag[1:].strip() for tag in listed(record.get("tags")) if tag.startswith(UNKNOWN)),
-        set_by_hand=tuple(listed(record.get("set_by_hand"))),
-        unset_by_hand=tuple(listed(record.get("unset_by_hand"))),
+        tags=tuple(tag for tag in tags if not tag.startswith(UNKNOWN)),
+        unknown=tuple(tag[1:].strip() for tag in tags if tag.startswith(UNKNOWN)),
+        set_by_hand=tuple(listed(record, "set_by_hand", where)),
+        unset_by_hand=tuple(listed(record, "unset_by_hand", where)),
     )
     if row.photo_id is None and row.image_id is None and row.path is None:
         raise ValueError(f"{where}: no photo_id, image_id or path says which photo is meant")
@@ -133,15 +145,40 @@ def number(record: Mapping[str, Any], name: str, where: str) -> int | None:
     if value is None or value == "":
         return None
     try:
-        return int(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{where}: {name} is {value!r}, not a whole number") from None
+        whole = int(value)
+    except (TypeError, ValueError, OverflowError):
+        whole = None
+    if (
+        whole is None
+        or isinstance(value, bool)
+        or abs(whole) > LARGEST
+        or (isinstance(value, float) and whole != value)
+    ):
+        raise ValueError(f"{where}: {name} is {value!r}, not a whole number")
+    return whole
 
 
-def listed(value: Any) -> list[str]:
-    """Return tags given as a list or as one text with semicolons."""
-    parts: Iterable[Any] = value.split(SEPARATOR) if isinstance(value, str) else value or []
-    return [str(part).strip() for part in parts if str(part).strip()]
+def listed(record: Mapping[str, Any], name: str, where: str) -> list[str]:
+    """Return tags given as a list or as one text with semicolons.
+
+    Raises: ValueError: they are given as something else.
+    """
+    value = record.get(name)
+    if value is None:
+        return []
+    parts = value.split(SEPARATOR) if isinstance(value, str) else value
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        raise ValueError(f"{where}: {name} is {value!r}, not a list or a text of tags")
+    return [part.strip() for part in parts if part.strip()]
+
+
+def line_not_utf8(path: Path) -> int:
+    """Return the number of the first line that is not UTF-8."""
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.isascii() and any("\udc80" <= character <= "\udcff" for character in line):
+                return number
+    return 1
 
 
 def unguarded(cell: str) -> str:

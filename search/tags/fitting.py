@@ -41,7 +41,9 @@ def platt(x: NDArray[np.float64], y: NDArray[np.bool_]) -> Link:
     if slope <= 0:  # a higher score must never mean a lower probability
         share = y.mean()
         slope, intercept = 0.0, float(np.log(share / (1 - share)))
-    return Link("platt", slope=min(slope, STEEPEST), intercept=intercept)
+    if slope > STEEPEST:  # the logit at which it says one half stays
+        slope, intercept = STEEPEST, intercept * STEEPEST / slope
+    return Link("platt", slope=slope, intercept=intercept)
 
 
 def isotonic(x: NDArray[np.float64], y: NDArray[np.bool_]) -> Link:

@@ -109,13 +109,15 @@ def differences(
         else:
             by_photo[photo_id] = row
     for photos in tagging.photos(ids=list(by_photo)):
-        for position, photo_id in enumerate(photos.columns["photo_id"]):
+        for position, photo_id in enumerate(photos.photo_ids.tolist()):
             row = by_photo[photo_id]
             says_yes, says_no = known(row.set_by_hand), known(row.unset_by_hand)
             if not labels_only:
                 has = {name for place, name in enumerate(names) if photos.decided[position, place]}
                 listed, unknown = known(row.tags), known(row.unknown)
-                says_yes |= listed - has - says_no
-                says_no |= has - listed - unknown - says_yes
+                says_yes = says_yes & listed | listed - has  # whoever edits an export edits its tags
+                says_no = says_no - listed - unknown | has - listed - unknown
+            if both := sorted(says_yes & says_no):
+                raise QueryError(f"{row.where}: {both[0]!r} is both set and unset by hand")
             yield from (Label(photo_id, tag, True) for tag in sorted(says_yes))
             yield from (Label(photo_id, tag, False) for tag in sorted(says_no))

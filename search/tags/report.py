@@ -45,7 +45,7 @@ def write_report(tagging: Tagging, truth: Truth | None, path: Path) -> None:
             if has.any():
                 draw_precision_recall(axis, has, probabilities[known, place])
                 title = f"{name} ({int(has.sum())} true)"
-        axis.set_title(title, fontsize=9)
+        axis.set_title(title, fontsize=9, parse_math=False)  # a tag may hold dollar signs
         axis.set(xlim=(0, 1), ylim=(0, 1.05))
     note = f"{tagging.vocabulary.key}, {tagging.calibration.method}, {photos} photos. Green: photos by probability "
     note += "(tallest bar 1); dashed: threshold" + ("; purple: precision over recall" if truth else "")
@@ -76,7 +76,7 @@ def write_evaluation(evaluations: Sequence[Evaluation], title: str, path: Path) 
         error = evaluation.measures.calibration_error
         right.plot(mean, share, "o-", color=colour, label=f"{evaluation.method}: error {error:.3f}")
     for axis, what in ((upper, "average precision"), (lower, "F1 of the decisions")):
-        axis.set_xticks(np.arange(len(names)), names, rotation=40, ha="right", fontsize=8)
+        axis.set_xticks(np.arange(len(names)), names, rotation=40, ha="right", fontsize=8, parse_math=False)
         axis.set(ylim=(0, 1), ylabel=what)
         axis.spines[["top", "right"]].set_visible(False)
     upper.legend(fontsize=8, ncols=len(evaluations), loc="lower left", bbox_to_anchor=(0, 1), frameon=False)

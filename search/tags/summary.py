@@ -93,7 +93,7 @@ def count_by_chain(session: Session, tagging: Tagging) -> list[ChainCount]:
     photos = np.zeros(len(places), np.int64)
     place_of_hotel = {hotel_id: places.get(chain_id, 0) for hotel_id, (_, chain_id) in hotels.items()}
     for batch in tagging.photos(["hotel_id"]):
-        rows = np.array([place_of_hotel.get(hotel_id, 0) for hotel_id in batch.columns["hotel_id"]])
+        rows = np.array([place_of_hotel.get(hotel_id, 0) for hotel_id in batch.columns["hotel_id"].to_pylist()])
         np.add.at(counts, rows, batch.decided)
         photos += np.bincount(rows, minlength=len(places))
     found = [
@@ -119,6 +119,8 @@ def sheet_sections(session: Session, tagging: Tagging, tag: str) -> list[Section
     place = tagging.vocabulary.position(tag)
     threshold = tagging.calibration.threshold
     parts = [(batch.photo_ids, batch.probabilities[:, place]) for batch in tagging.photos()]
+    if not parts:
+        return []
     ids, probabilities = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     ids, probabilities = ids[~np.isnan(probabilities)], probabilities[~np.isnan(probabilities)]
     order = np.argsort(-probabilities, kind="stable")

@@ -10,12 +10,13 @@ from sqlalchemy.orm import Session
 
 from aliens.errors import QueryError
 from aliens.settings import LibraryFolder
-from db.columns import Columns, embedded_columns
+from db.columns import COLUMNS, embedded_columns
 from db.models import Model
 from db.session import disposing, new_session, open_library
 from db.tags import find_tagging, keep_tagging, labels_between, vocabulary_keys
-from db.vectors import count_embedded, current_model, shard_counts
+from db.vectors import count_embedded, current_model, generation, shard_counts
 from db.writing import disk_errors, writing
+from embedding.photo_table import Columns, PhotoTable, arrays
 from embedding.scores import BACKGROUND_COLUMNS, ScoreStore
 from embedding.store import VectorStore
 from search.tags.calibration import THRESHOLD, Bools, Calibration, Floats, Method, Statistics, places_of
@@ -69,8 +70,9 @@ class TagReport:
 class TaggedPhotos:
     """Some photos with their tags; t is the number of tags.
 
-    columns: what was asked of the database. scores: (n, t + 1), the last is the background. probabilities: (n, t),
-    NaN without scores. decided: (n, t), labels put over them. labels: {photo id: {tag: present}}, any vocabulary's.
+    columns: what was asked for, {name: pyarrow.Array}. scores: (n, t + 1), the last is the background. probabilities:
+    (n, t), NaN without scores. decided: (n, t), labels put over them. labels: {photo id: {tag: present}}, whatever
+    the vocabulary.
     """
 
     columns: Columns
@@ -82,7 +84,8 @@ class TaggedPhotos:
     @property
     def photo_ids(self) -> NDArray[np.int64]:
         """The photos' ids, (n,) int64."""
-        return np.asarray(self.columns["photo_id"], np.int64)
+        ids: NDArray[np.int64] = self.columns["photo_id"].to_numpy()
+        return ids
 
 
 class Tagging:
@@ -100,6 +103,7 @@ class Tagging:
         where = folder.scores(self.model.key, vocabulary.key)
         self.store = ScoreStore(where, len(vocabulary.tags) + BACKGROUND_COLUMNS)
         self.missing = self.store.open(self._vectors, shard_counts(session, self.model))
+        self._table = PhotoTable.open(folder.photo_table(self.model.key), generation(session, self.model))
 
     @classmethod
     def open(cls, session: Session, folder: LibraryFolder, key: str | None = None) -> Self:
@@ -150,24 +154,39 @@ class Tagging:
     def scores(self, names: Sequence[str] = (), ids: Sequence[int] | None = None) -> Iterator[tuple[Columns, Floats]]:
         """Yield (columns, scores (n, t + 1)) of all photos by id, or of the photos with these ids in their order."""
         most = max(MOST_SCORES // len(self.vocabulary.tags), 1)  # rows at a time
-        for whole in embedded_columns(self._session, self.model, [*names, "shard", "row"], ids):
+        for whole in self._columns(list(dict.fromkeys(["photo_id", "shard", "row", *names])), ids):
             for start in range(0, len(whole["photo_id"]), most):
                 columns = {name: values[start : start + most] for name, values in whole.items()}
-                numbers, rows = (np.asarray(columns[name], np.int64) for name in ("shard", "row"))
+                numbers, rows = (columns[name].to_numpy() for name in ("shard", "row"))
                 yield columns, self.store.gather(numbers, rows)
 
+    def _columns(self, names: list[str], ids: Sequence[int] | None) -> Iterator[Columns]:
+        if ids is None and self._table is not None:
+            yield from self._table.columns(names)
+        else:
+            yield from map(arrays, embedded_columns(self._session, self.model, names, ids))
+
+    def write_table(self) -> None:
+        """Write the columns of all photos to disk, unless they are there and up to date."""
+        if self._table is None:
+            path, now = self.folder.photo_table(self.model.key), generation(self._session, self.model)
+            PhotoTable.write(path, now, embedded_columns(self._session, self.model, list(COLUMNS)))
+            self._table = PhotoTable.open(path, now)
+
     def photos(self, names: Sequence[str] = (), ids: Sequence[int] | None = None) -> Iterator[TaggedPhotos]:
-        """Yield photos with their tags, some thousands at a time; arguments as for db.columns.embedded_columns."""
+        """Yield photos with their tags, some thousands at a time; `names`, `ids`: see db.columns.embedded_columns."""
         places = {name: place for place, name in enumerate(self.vocabulary.names)}
         for columns, scores in self.scores(names, ids):
             probabilities = self.calibration.probabilities(scores)
             decided = self.calibration.decide(probabilities)
-            photo_ids = columns["photo_id"]
+            photo_ids = columns["photo_id"].to_numpy()
             labels: dict[int, dict[str, bool]] = {}
-            for label in labels_between(self._session, min(photo_ids), max(photo_ids)):
-                labels.setdefault(label.photo_id, {})[label.tag] = label.present
+            mine = set(photo_ids)  # photos that were not asked for, or cannot be found, may lie in between
+            for label in labels_between(self._session, int(photo_ids.min()), int(photo_ids.max())):
+                if label.photo_id in mine:
+                    labels.setdefault(label.photo_id, {})[label.tag] = label.present
             if labels:
-                for position, photo_id in enumerate(photo_ids):
+                for position, photo_id in enumerate(photo_ids.tolist()):
                     for tag, present in labels.get(photo_id, {}).items():
                         if tag in places:
                             decided[position, places[tag]] = present
@@ -210,7 +229,7 @@ class Tagging:
         found = np.full((len(photo_ids), len(self.vocabulary.tags) + BACKGROUND_COLUMNS), np.nan, np.float32)
         position = {photo_id: place for place, photo_id in enumerate(photo_ids)}
         for columns, scores in self.scores(ids=photo_ids):
-            found[[position[photo_id] for photo_id in columns["photo_id"]]] = scores
+            found[[position[photo_id] for photo_id in columns["photo_id"].to_pylist()]] = scores
         return found
 
 
@@ -264,6 +283,7 @@ def tag_library(
             scale = encoder.logit_scale
         else:
             scale = Calibration.from_json(before[1]).scale
+        tagging.write_table()
         known = Calibration.from_json(before[1]) if before else None
         if known is not None and known.links and truth is None and not options.forget_labels:
             calibration = replace(known, method=options.method, threshold=options.threshold, top_k=options.top_k)

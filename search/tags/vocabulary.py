@@ -149,8 +149,9 @@ def parse(content: Mapping[str, Any], default_name: str) -> Vocabulary:
         raise ValueError(f"it holds {len(tags)} tags; up to {MAX_TAGS} are possible")
     seen: dict[str, str] = {}
     for tag in tags:
-        if (other := seen.setdefault(bare(tag.name), tag.name)) is not tag.name:
+        if (other := seen.get(bare(tag.name))) is not None:
             raise ValueError(f"the tag {tag.name!r} is there twice" + (f" (as {other!r})" if other != tag.name else ""))
+        seen[bare(tag.name)] = tag.name
     return Vocabulary(
         name=name,
         tags=tags,
@@ -179,7 +180,7 @@ def tags_of(table: Any, heading: str) -> Iterator[Tag]:
 
 def groups_of(groups: Any, names: set[str]) -> Iterator[Group]:
     """Yield the groups, checked against the tags' names."""
-    if not isinstance(groups, list):
+    if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
         raise ValueError("groups should be written as [[groups]] with a rule and tags")
     for group in groups:
         rule, tags = group.get("rule"), texts(group.get("tags"), "the tags of a group")

@@ -253,3 +253,66 @@ def test_a_shard_whose_rename_could_not_be_synced_is_a_stray(
     assert store.remove_strays(set()) == 2
     store.write(1, *shard(1))
     assert store.read(1)[1].shape == (5, DIM)
+
+
+# Reading with little ado
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5, 3000])
+def test_a_shard_is_read_into_a_buffer(store: VectorStore, rows: int) -> None:
+    ids, vectors = shard(1, rows)
+    store.write(1, ids, vectors)
+    buffer = np.full((rows + 4, DIM), 9, np.float16)
+    store.read_into(1, buffer[2 : 2 + rows])
+    assert (buffer[2 : 2 + rows] == vectors.astype(np.float16)).all()
+    assert (buffer[[0, 1, -2, -1]] == 9).all()
+
+
+@pytest.mark.parametrize("make", [np.asfortranarray, lambda vectors: np.repeat(vectors, 2, axis=1)[:, ::2]])
+def test_a_shard_is_read_into_a_buffer_however_its_vectors_lay_in_memory(
+    store: VectorStore, make: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    ids, vectors = shard(1)
+    store.write(1, ids, make(vectors))
+    buffer = np.empty((5, DIM), np.float16)
+    store.read_into(1, buffer)
+    assert (buffer == vectors.astype(np.float16)).all()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: None,
+        lambda data: b"",
+        lambda data: data[:5],
+        lambda data: data[:-1],
+        lambda data: data + b"0",
+        lambda data: b"\0" * len(data),
+        lambda data: data.replace(b"(5,", b"(6,"),
+        lambda data: data.replace(b"<f2", b"<f4"),
+    ],
+)
+def test_a_damaged_shard_is_not_read_into_a_buffer(store: VectorStore, damage: Callable[[bytes], bytes | None]) -> None:
+    store.write(1, *shard(1))
+    path = store.folder / "000001.npy"
+    damaged = damage(path.read_bytes())
+    path.unlink() if damaged is None else path.write_bytes(damaged)
+    with pytest.raises(LibraryError, match=r"000001\.npy .*`aliens verify --repair`"):
+        store.read_into(1, np.empty((5, DIM), np.float16))
+
+
+@pytest.mark.parametrize("rows", [4, 6])
+def test_a_shard_of_other_rows_is_not_read_into_a_buffer(store: VectorStore, rows: int) -> None:
+    store.write(1, *shard(1))
+    with pytest.raises(LibraryError, match=rf"does not hold float16 \({rows}, 8\)"):
+        store.read_into(1, np.empty((rows, DIM), np.float16))
+
+
+def test_the_stamp_tells_a_shard_from_one_of_the_same_number(store: VectorStore) -> None:
+    store.write(1, *shard(1))
+    first = store.stamp(1)
+    assert store.stamp(1) == first
+    os.utime(store.folder / "000001.npy", ns=(first, first + 1))
+    assert store.stamp(1) == first + 1
+    with pytest.raises(FileNotFoundError):
+        store.stamp(2)

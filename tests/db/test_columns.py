@@ -1,0 +1,124 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from db import columns as module
+from db.columns import COLUMNS, embedded_columns, hotels_and_chains
+from db.models import Chain, Hotel, Model, PhotoState
+from db.photos import update_photos
+from db.session import create_database, new_session
+from db.vectors import current_model, use_model
+from tests.db.conftest import put_embedded, put_photos
+
+
+def rows_of(session: Session, model: Model, names: list[str], ids: list[int] | None = None) -> list[tuple[object, ...]]:
+    """Return (photo id, names...) of the photos."""
+    return [
+        row
+        for columns in embedded_columns(session, model, names, ids)
+        for row in zip(*(columns[name] for name in ["photo_id", *names]), strict=True)
+    ]
+
+
+def test_every_column_of_a_photo_is_read(session: Session, model: Model) -> None:
+    session.add(Hotel(id=100, name="Azura One"))
+    session.flush()
+    values = {
+        "member": "x.jpg",
+        "image_id": 500001,
+        "hotel_id": 100,
+        "image_source": "traffickcam",
+        "width_px": 640,
+        "height_px": 480,
+        "format": "JPEG",
+    }
+    (photo,) = put_embedded(session, model, 7, ["/a.tar"], **values)
+    (columns,) = embedded_columns(session, model, list(COLUMNS))
+    expected = values | {"photo_id": photo, "path": "/a.tar", "shard": 7, "row": 0}
+    assert {name: list(column) for name, column in columns.items()} == {name: [v] for name, v in expected.items()}
+
+
+def test_photos_come_by_id_with_their_places(session: Session, model: Model) -> None:
+    first = put_embedded(session, model, 1, ["/a", "/b"])
+    second = put_embedded(session, model, 2, ["/c", "/d"])
+    assert rows_of(session, model, ["shard", "row", "path"]) == [
+        (first[0], 1, 0, "/a"),
+        (first[1], 1, 1, "/b"),
+        (second[0], 2, 0, "/c"),
+        (second[1], 2, 1, "/d"),
+    ]
+
+
+def test_photos_that_cannot_be_found_do_not_come(session: Session, model: Model) -> None:
+    ids = put_embedded(session, model, 1, ["/a", "/b", "/c"])
+    put_photos(session, ["/pending"])
+    update_photos(session, [{"id": ids[1], "state": PhotoState.PENDING}])
+    assert rows_of(session, model, []) == [(ids[0],), (ids[2],)]
+    assert rows_of(session, model, [], [ids[2], ids[1], 99, ids[0]]) == [(ids[2],), (ids[0],)]
+    other = use_model(session, "other-00000000", "other", 8)
+    assert rows_of(session, other, ["path"]) == []
+
+
+def test_a_name_may_be_asked_twice(session: Session, model: Model) -> None:
+    (photo,) = put_embedded(session, model, 1, ["/a"])
+    (columns,) = embedded_columns(session, model, ["path", "photo_id", "path"])
+    assert {name: list(values) for name, values in columns.items()} == {"photo_id": [photo], "path": ["/a"]}
+
+
+def test_an_empty_library_or_no_ids_give_nothing(session: Session, model: Model) -> None:
+    assert list(embedded_columns(session, model, ["path"])) == []
+    put_embedded(session, model, 1, ["/a"])
+    assert list(embedded_columns(session, model, ["path"], [])) == []
+    assert list(embedded_columns(session, model, ["path"], [99])) == []
+
+
+def test_a_large_library_comes_in_parts_and_whole(
+    session: Session, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = put_embedded(session, model, 1, [f"/{number}" for number in range(23)])
+    monkeypatch.setattr(module, "ROWS", 6)
+    monkeypatch.setattr(module, "FETCHED", 4)
+    parts = [list(columns["photo_id"]) for columns in embedded_columns(session, model, ["row"])]
+    assert [len(part) for part in parts] == [8, 8, 7]
+    assert [photo_id for part in parts for photo_id in part] == ids
+
+
+def test_more_ids_than_a_statement_takes_come_in_their_order(session: Session, model: Model) -> None:
+    ids = put_embedded(session, model, 1, [f"/{number}" for number in range(2500)])
+    wanted = [*ids[::-2], 99_999, *ids[::2]]
+    assert rows_of(session, model, ["path"], wanted) == [
+        (photo_id, f"/{photo_id - ids[0]}") for photo_id in wanted if photo_id != 99_999
+    ]
+
+
+@pytest.fixture(scope="module")
+def eleven(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """A database of eleven embedded photos in three shards."""
+    engine = create_database(f"sqlite:///{tmp_path_factory.mktemp('columns') / 'test.db'}")
+    with new_session(engine) as session:
+        model = use_model(session, "fake-00000000", "fake", 48)
+        for number, rows in ((1, 5), (2, 1), (3, 5)):
+            put_embedded(session, model, number, [f"/{number}/{row}" for row in range(rows)])
+        session.commit()
+    return engine
+
+
+@given(ids=st.lists(st.integers(1, 14), max_size=20), rows=st.integers(1, 9), fetched=st.integers(1, 9))
+def test_the_size_of_the_parts_changes_nothing(eleven: Engine, ids: list[int], rows: int, fetched: int) -> None:
+    with new_session(eleven) as session, pytest.MonkeyPatch.context() as patch:
+        model = current_model(session)
+        names = ["shard", "row", "path"]
+        whole = {row[0]: row for row in rows_of(session, model, names)}
+        patch.setattr(module, "ROWS", rows)
+        patch.setattr(module, "FETCHED", fetched)
+        assert rows_of(session, model, names) == list(whole.values())
+        assert rows_of(session, model, names, ids) == [whole[photo_id] for photo_id in ids if photo_id in whole]
+    assert len(whole) == 11
+
+
+def test_hotels_and_chains_are_read_whole(session: Session) -> None:
+    session.add_all([Chain(id=7, name="Azura Bay"), Hotel(id=1, name="One", chain_id=7), Hotel(id=2, name=None)])
+    session.flush()
+    assert hotels_and_chains(session) == ({1: ("One", 7), 2: (None, None)}, {7: "Azura Bay"})

@@ -1,0 +1,130 @@
+"""Libraries to export from, and one call that exports."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from sqlalchemy.orm import Session
+
+from aliens.settings import LibraryFolder
+from db.models import Chain, Hotel, Photo
+from db.session import disposing, new_session, open_library
+from search.export.run import ExportManifest, Format, export_tags
+from search.library import Library
+from search.tags.labelling import label_photo
+from search.tags.tagging import Tagging, TagOptions, tag_library
+from search.tags.vocabulary import Vocabulary, parse, read_vocabulary
+from tests.conftest import LibraryFactory, photo_bytes
+
+if TYPE_CHECKING:
+    from embedding.encoder import Encoder
+
+EVIL_TAGS = ["=cmd|'/c calc'!A1", "+1", "@x", "-x", "'", "'=y", "＝全角", 'a "quoted", comma', "ein Becken, 浴缸"]
+EVIL_NAMES = [
+    "=1+1",
+    "+49 Hotel",
+    "-5°",
+    "@home",
+    "\tTab",
+    "\rCR",
+    "Hôtel “Ünïcode” 東京, 🏨",
+    "two\nlines\r\nthree",
+    "'=already",
+    "''",
+]
+
+
+@contextmanager
+def opened(folder: LibraryFolder) -> Iterator[tuple[Session, Tagging]]:
+    """Yield a session and the library's latest tagging."""
+    with disposing(open_library(folder)) as engine, new_session(engine) as session:
+        yield session, Tagging.open(session, folder)
+
+
+def export(folder: LibraryFolder, path: Path, file_format: Format, **options: Any) -> ExportManifest:
+    """Export as the command does."""
+    with opened(folder) as (session, tagging):
+        return export_tags(session, tagging, path, file_format, **options)
+
+
+def decided_tags(folder: LibraryFolder) -> dict[int, list[str]]:
+    """Return {photo id: tags} as the library decides them."""
+    with opened(folder) as (_, tagging):
+        names = np.array(tagging.vocabulary.names)
+        return {
+            photo_id: names[row].tolist()
+            for photos in tagging.photos()
+            for photo_id, row in zip(photos.photo_ids.tolist(), photos.decided, strict=True)
+        }
+
+
+def tag(folder: LibraryFolder, vocabulary: Vocabulary, encoder: Any) -> None:
+    tag_library(folder, vocabulary, lambda model: encoder, options=TagOptions())
+
+
+def evil_vocabulary() -> Vocabulary:
+    """Tags that a spreadsheet would take for formulas, and others that CSV finds hard."""
+    return parse({"name": "evil", "tags": {name: [f"prompt {n}"] for n, name in enumerate(EVIL_TAGS)}}, "evil")
+
+
+@pytest.fixture(scope="session")
+def tagged_samples(
+    tmp_path_factory: pytest.TempPathFactory, sample_library: Library, starter: "Encoder"
+) -> LibraryFolder:
+    """A copy of the sample library, tagged with the case study's words. Read only; `samples_copy` may be changed."""
+    folder = LibraryFolder(tmp_path_factory.mktemp("tagged") / "library")
+    shutil.copytree(sample_library.folder.root, folder.root)
+    tag(folder, read_vocabulary("case-study"), starter)
+    return folder
+
+
+@pytest.fixture
+def samples_copy(tmp_path: Path, tagged_samples: LibraryFolder) -> LibraryFolder:
+    """A copy of `tagged_samples` that a test may change."""
+    return LibraryFolder(Path(shutil.copytree(tagged_samples.root, tmp_path / "samples-copy")))
+
+
+@pytest.fixture
+def small(library: LibraryFactory, photos: Path) -> LibraryFactory:
+    """Ten small photos tagged by a fake encoder with EVIL_TAGS, each in a hotel of EVIL_NAMES.
+
+    Photos 1 to 9 have one tag set by hand and another unset.
+    """
+    (photos / "00.jpg").rename(photos / "näch st, „00“ 東京.jpg")
+    library.add(photos)
+    with disposing(open_library(library.folder)) as engine, new_session(engine) as session:
+        session.add(Chain(id=1, name='=HYPERLINK("x"),'))
+        session.add_all(Hotel(id=number, name=name, chain_id=1) for number, name in enumerate(EVIL_NAMES, start=1))
+        session.flush()
+        for number, photo in enumerate(session.query(Photo).order_by(Photo.id), start=1):
+            photo.hotel_id = number
+        session.commit()
+    tag(library.folder, evil_vocabulary(), library.encoder)
+    for photo_id, name in enumerate(EVIL_TAGS, start=1):
+        label_photo(library.folder, photo_id, name, True, None)
+        label_photo(library.folder, photo_id, EVIL_TAGS[photo_id % len(EVIL_TAGS)], False, None)
+    return library
+
+
+@pytest.fixture
+def unscored(small: LibraryFactory, photos: Path) -> LibraryFactory:
+    """`small` with one photo more, which came after the tagging."""
+    (photos / "late.jpg").write_bytes(photo_bytes(77))
+    small.add(photos)
+    return small
+
+
+@pytest.fixture
+def hits(tagged_samples: LibraryFolder, starter: "Encoder") -> Callable[..., dict[int, float]]:
+    """Search the samples: returns {photo id: score}, best first."""
+    from search.library import open_library as open_for_search
+
+    def search(text: str, k: int) -> dict[int, float]:
+        with open_for_search(tagged_samples.root, load_encoder=lambda model: starter) as library:
+            return {hit.photo_id: hit.score for hit in library.search(text, k=k)}
+
+    return search

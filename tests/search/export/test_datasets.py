@@ -1,0 +1,92 @@
+"""Hugging Face's `datasets` loads what is exported."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aliens.settings import LibraryFolder
+from search.export.table import Selection
+from tests.conftest import LibraryFactory
+from tests.search.export.conftest import decided_tags, export
+from tests.search.export.test_folder import interrupted
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:datasets.*", "ignore::FutureWarning:datasets.*", "ignore::DeprecationWarning:dill.*"
+)
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """load_dataset without network, with a cache of its own."""
+    for name in ("HF_DATASETS_OFFLINE", "HF_HUB_OFFLINE"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    datasets = pytest.importorskip("datasets")
+    datasets.disable_progress_bars()
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_OFFLINE", True)
+    return lambda kind, **options: datasets.load_dataset(
+        kind, split="train", cache_dir=str(tmp_path / "cache"), **options
+    )
+
+
+def test_parquet_loads(tagged_samples: LibraryFolder, tmp_path: Path, load: Callable[..., Any]) -> None:
+    export(tagged_samples, tmp_path / "tags.parquet", "parquet")
+    rows = load("parquet", data_files=str(tmp_path / "tags.parquet"))
+    assert dict(zip(rows["photo_id"], rows["tags"], strict=True)) == decided_tags(tagged_samples)
+    assert len(rows) == 240
+
+
+def test_csv_loads(tagged_samples: LibraryFolder, tmp_path: Path, load: Callable[..., Any]) -> None:
+    export(tagged_samples, tmp_path / "tags.csv", "csv")
+    rows = load("csv", data_files=str(tmp_path / "tags.csv"))
+    tags = [(text or "").split(";") if text else [] for text in rows["tags"]]
+    assert dict(zip(rows["photo_id"], tags, strict=True)) == decided_tags(tagged_samples)
+    assert len(rows) == 240
+
+
+def test_json_lines_load(tagged_samples: LibraryFolder, tmp_path: Path, load: Callable[..., Any]) -> None:
+    export(tagged_samples, tmp_path / "tags.jsonl", "jsonl")
+    rows = load("json", data_files=str(tmp_path / "tags.jsonl"))
+    assert dict(zip(rows["photo_id"], rows["tags"], strict=True)) == decided_tags(tagged_samples)
+    assert len(rows) == 240
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_an_imagefolder_loads(
+    tagged_samples: LibraryFolder, tmp_path: Path, load: Callable[..., Any], link: bool
+) -> None:
+    from PIL import Image
+
+    export(tagged_samples, tmp_path / "folder", "imagefolder", link=link)
+    rows = load("imagefolder", data_dir=str(tmp_path / "folder"))
+    assert len(rows) == 240
+    decided = decided_tags(tagged_samples)
+    seen = set()
+    for row in rows:
+        assert row["tags"] == decided[row["photo_id"]]
+        seen.add(row["photo_id"])
+        with Image.open(row["path"]) as original:
+            assert row["image"].size == original.size
+            assert row["image"].convert("RGB").tobytes() == original.convert("RGB").tobytes()
+    assert seen == set(decided)
+
+
+def test_several_folders_of_images_load(
+    tagged_samples: LibraryFolder, tmp_path: Path, load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.export.folder.PHOTOS_A_FOLDER", 100)
+    export(tagged_samples, tmp_path / "folder", "imagefolder")
+    assert sorted(path.name for path in (tmp_path / "folder" / "images").iterdir()) == ["0000", "0001", "0002"]
+    rows = load("imagefolder", data_dir=str(tmp_path / "folder"))
+    assert sorted(rows["photo_id"]) == sorted(decided_tags(tagged_samples))
+    assert "label" not in rows.features
+
+
+def test_an_imagefolder_resumed_with_another_selection_loads(
+    small: LibraryFactory, tmp_path: Path, load: Callable[..., Any]
+) -> None:
+    interrupted(small, tmp_path / "folder")
+    manifest = export(small.folder, tmp_path / "folder", "imagefolder", selection=Selection(tags=("+1",)))
+    assert len(load("imagefolder", data_dir=str(tmp_path / "folder"))) == manifest.photos < 10

@@ -1,0 +1,71 @@
+"""A tagged library with a fake encoder, and what it decides."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from aliens.settings import LibraryFolder
+from db.session import disposing, new_session, open_library
+from search.tags.tagging import TaggedPhotos, Tagging, TagOptions, TagReport, tag_library
+from search.tags.truth import Truth
+from search.tags.vocabulary import Vocabulary, parse, read_vocabulary
+from tests.conftest import FakeEncoder, LibraryFactory
+
+OWN = parse({"tags": {"a pool": ["water"], "a bathtub": [], "a tv": []}}, "own")
+
+
+def tag(
+    library: LibraryFactory,
+    vocabulary: Vocabulary | None = None,
+    options: TagOptions | None = None,
+    read_truth: Callable[[Session, Vocabulary], Truth] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> TagReport:
+    """Tag a library with the default vocabulary, or another one."""
+    return tag_library(
+        library.folder,
+        vocabulary or read_vocabulary("case-study"),
+        lambda model: library.encoder,
+        options=options or TagOptions(),
+        read_truth=read_truth,
+        progress=progress,
+    )
+
+
+def never(*args: object) -> FakeEncoder:
+    raise AssertionError("the encoder was loaded")
+
+
+def column(photos: TaggedPhotos, name: str) -> list[Any]:
+    """Return a column of tagged photos as plain values."""
+    return photos.columns[name].to_pylist()
+
+
+@contextmanager
+def opened(folder: LibraryFolder, key: str | None = None) -> Iterator[tuple[Session, Tagging]]:
+    """Open a library's tags."""
+    with disposing(open_library(folder)) as engine, new_session(engine) as session:
+        yield session, Tagging.open(session, folder, key)
+
+
+def decided(folder: LibraryFolder, key: str | None = None) -> dict[str, set[str]]:
+    """Return {photo's file name: its tags}."""
+    found = {}
+    with opened(folder, key) as (_, tagging):
+        names = tagging.vocabulary.names
+        for photos in tagging.photos(["path"]):
+            for path, row in zip(column(photos, "path"), photos.decided, strict=True):
+                found[Path(path).name] = {name for name, has in zip(names, row, strict=True) if has}
+    return found
+
+
+@pytest.fixture
+def tagged(library: LibraryFactory, photos: Path) -> LibraryFactory:
+    """A library of ten photos, tagged with the default vocabulary."""
+    library.add(photos)
+    tag(library)
+    return library

@@ -1,0 +1,195 @@
+import csv
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from aliens.errors import LibraryError, QueryError
+from db.session import disposing, new_session, open_library
+from db.tags import Label, all_labels
+from search.tags.labelling import ImportReport, import_tags, label_photo
+from tests.conftest import LibraryFactory
+from tests.search.tags.conftest import OWN, decided, opened, tag
+
+HEAD = ("photo_id", "tags", "set_by_hand", "unset_by_hand")
+Row = dict[str, str]
+
+
+def labels_of(library: LibraryFactory) -> list[Label]:
+    with disposing(open_library(library.folder)) as engine, new_session(engine) as session:
+        return list(all_labels(session))
+
+
+def exported(library: LibraryFactory) -> list[Row]:
+    """Return the rows of an export."""
+    rows = []
+    with opened(library.folder) as (_, tagging):
+        names = tagging.vocabulary.names
+        for photos in tagging.photos():
+            for photo_id, row in zip(photos.photo_ids.tolist(), photos.decided, strict=True):
+                said = photos.labels.get(photo_id, {})
+                lists = (
+                    [name for name, has in zip(names, row, strict=True) if has],
+                    [name for name, present in said.items() if present],
+                    [name for name, present in said.items() if not present],
+                )
+                rows.append(dict(zip(HEAD, [str(photo_id), *map(";".join, lists)], strict=True)))
+    return rows
+
+
+def written(path: Path, rows: list[Row]) -> Path:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, HEAD)
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture
+def own(tagged: LibraryFactory) -> LibraryFactory:
+    """A library with a vocabulary of three tags, and two labels."""
+    tag(tagged, OWN)
+    before = decided(tagged.folder)
+    for photo_id, name in ((2, "01.jpg"), (5, "04.jpg")):
+        label_photo(tagged.folder, photo_id, "a pool", "a pool" not in before[name], None)
+    return tagged
+
+
+# Single labels
+
+
+def test_a_label_is_set_replaced_and_forgotten(tagged: LibraryFactory) -> None:
+    assert label_photo(tagged.folder, 3, "POOL", True, None) == "a pool"
+    assert label_photo(tagged.folder, 3, "a tv", False, None) == "a tv"
+    assert labels_of(tagged) == [Label(3, "a pool", True), Label(3, "a tv", False)]
+    label_photo(tagged.folder, 3, "a pool", False, None)
+    label_photo(tagged.folder, 3, "tv", None, None)
+    assert labels_of(tagged) == [Label(3, "a pool", False)]
+
+
+def test_an_unknown_photo_tag_or_vocabulary_is_refused(tagged: LibraryFactory) -> None:
+    with pytest.raises(QueryError, match="no photo 99 in"):
+        label_photo(tagged.folder, 99, "a pool", True, None)
+    with pytest.raises(QueryError, match=r"no tag 'a pol' .*did you mean 'a pool'"):
+        label_photo(tagged.folder, 1, "a pol", True, None)
+    with pytest.raises(QueryError, match="is not tagged with 'hotel'"):
+        label_photo(tagged.folder, 1, "a pool", True, "hotel")
+    assert labels_of(tagged) == []
+
+
+# Files
+
+
+def test_an_export_read_back_unchanged_adds_nothing(own: LibraryFactory, tmp_path: Path) -> None:
+    before, labels = decided(own.folder), labels_of(own)
+    assert len(labels) == 2
+    report = import_tags(own.folder, written(tmp_path / "tags.csv", exported(own)))
+    assert (report.rows, report.unknown_photos, report.unknown_tags) == (10, 0, 0)
+    assert labels_of(own) == labels
+    assert decided(own.folder) == before
+
+
+def test_an_edited_export_becomes_labels(tagged: LibraryFactory, tmp_path: Path) -> None:
+    rows = exported(tagged)
+    place = next(place for place, row in enumerate(rows) if row["tags"])
+    removed, *kept = rows[place]["tags"].split(";")
+    added = "a table" if "a table" not in rows[place]["tags"] else "a mirror"
+    unknown = next(row for row in rows[::-1] if row is not rows[place])
+    expected = {**decided(tagged.folder), f"{place:02d}.jpg": {*kept, added}}
+    rows[place]["tags"] = ";".join([*kept, added.upper().removeprefix("A ")])
+    unknown["tags"] = ";".join(f"?{name}" for name in unknown["tags"].split(";") if name)
+    report = import_tags(tagged.folder, written(tmp_path / "tags.csv", rows))
+    assert (report.rows, report.set, report.unset) == (10, 1, 1)
+    assert sorted(labels_of(tagged)) == sorted([Label(place + 1, added, True), Label(place + 1, removed, False)])
+    assert decided(tagged.folder) == expected
+
+
+def test_a_label_is_taken_back_by_editing_the_tags_of_an_export(own: LibraryFactory, tmp_path: Path) -> None:
+    rows = exported(own)
+    for row in rows:
+        for said in ("set_by_hand", "unset_by_hand"):
+            if row[said] == "a pool":
+                tags = set(row["tags"].split(";")) - {""}
+                row["tags"] = ";".join(sorted(tags ^ {"a pool"}))
+                break
+    before = {label: label.present for label in labels_of(own)}
+    import_tags(own.folder, written(tmp_path / "tags.csv", rows))
+    assert labels_of(own) == [label._replace(present=not present) for label, present in before.items()]
+
+
+def test_labels_only_reads_nothing_but_the_labels(own: LibraryFactory, tmp_path: Path) -> None:
+    labels = labels_of(own)
+    rows = [{**row, "tags": "a bathtub"} for row in exported(own)]
+    rows[8]["set_by_hand"], rows[9]["unset_by_hand"] = "tv", "a tv;a bar"
+    report = import_tags(own.folder, written(tmp_path / "tags.csv", rows), labels_only=True)
+    assert report.unknown_tags == 1
+    assert labels_of(own) == [*labels, Label(9, "a tv", True), Label(10, "a tv", False)]
+
+
+def test_labels_survive_a_library_that_is_made_anew(own: LibraryFactory, photos: Path, tmp_path: Path) -> None:
+    before = decided(own.folder)
+    path = written(tmp_path / "tags.csv", exported(own))
+    other = LibraryFactory(tmp_path / "other")
+    other.add(photos)
+    tag(other, OWN)
+    import_tags(other.folder, path)
+    assert decided(other.folder) == before
+    assert labels_of(other) == labels_of(own)
+
+
+def test_a_tag_both_set_and_unset_is_refused(own: LibraryFactory, tmp_path: Path) -> None:
+    rows = exported(own)
+    rows[3] |= {"set_by_hand": "a tv;a pool", "unset_by_hand": "pool"}
+    path = written(tmp_path / "tags.csv", rows)
+    with pytest.raises(QueryError, match=r"tags\.csv:5: 'a pool' is both set and unset by hand"):
+        import_tags(own.folder, path, labels_only=True)
+
+
+def test_what_is_unknown_is_counted_and_left_out(own: LibraryFactory, tmp_path: Path) -> None:
+    labels = labels_of(own)
+    rows = exported(own)
+    rows[0]["tags"] += ";a bar;a spa"
+    rows.append({"photo_id": "99", "tags": "a pool", "set_by_hand": "", "unset_by_hand": ""})
+    report = import_tags(own.folder, written(tmp_path / "tags.csv", rows))
+    assert (report.rows, report.unknown_photos, report.unknown_tags) == (11, 1, 2)
+    assert labels_of(own) == labels
+
+
+def test_an_error_in_the_middle_leaves_the_library_as_it_was(
+    own: LibraryFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("labelling", "truth"):
+        monkeypatch.setattr(f"search.tags.{module}.BATCH", 2)
+    labels = labels_of(own)
+    rows = [{**row, "tags": "a pool;a bathtub;a tv"} for row in exported(own)]
+    rows[7]["photo_id"] = "eight"
+    told: list[int] = []
+    with pytest.raises(QueryError, match=r"tags\.csv:9: photo_id is 'eight'"):
+        import_tags(own.folder, written(tmp_path / "tags.csv", rows), progress=told.append)
+    assert told == [2, 4, 6]
+    assert labels_of(own) == labels
+
+
+def test_small_batches_set_the_same_labels_as_one(
+    own: LibraryFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path / "tags.csv", [{**row, "tags": "a pool"} for row in exported(own)])
+    monkeypatch.setattr("search.tags.labelling.BATCH", 3)
+    import_tags(own.folder, path)
+    assert all(tags == {"a pool"} for tags in decided(own.folder).values())
+
+
+def test_a_library_that_is_being_changed_or_not_tagged_is_refused(
+    library: LibraryFactory, photos: Path, tmp_path: Path
+) -> None:
+    library.add(photos)
+    path = written(tmp_path / "tags.csv", [])
+    with pytest.raises(QueryError, match="is not tagged yet"):
+        import_tags(library.folder, path)
+    tag(library, OWN)
+    with (
+        FileLock(library.folder.lock_file, timeout=0),
+        pytest.raises(LibraryError, match="another process is changing"),
+    ):
+        import_tags(library.folder, path)
+    assert import_tags(library.folder, path) == ImportReport(rows=0, unknown_photos=0, unknown_tags=0, set=0, unset=0)

@@ -1,0 +1,364 @@
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from filelock import FileLock
+from sqlalchemy.orm import Session
+
+from aliens.errors import LibraryError, QueryError
+from aliens.settings import LibraryFolder
+from db.tags import Label, set_labels
+from search.library import Library
+from search.tags import tagging as module
+from search.tags.labelling import label_photo
+from search.tags.tagging import Tagging, TagOptions, tag_library, text_vectors
+from search.tags.truth import Truth, label_truth
+from search.tags.vocabulary import Tag, Vocabulary, read_vocabulary
+from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+from tests.search.tags.conftest import OWN, column, decided, never, opened, tag
+
+if TYPE_CHECKING:
+    from embedding.encoder import Encoder
+
+TRY_TO_TAG = """
+import sys
+from pathlib import Path
+from tests.conftest import FakeEncoder
+from aliens.settings import LibraryFolder
+from search.tags.tagging import TagOptions, tag_library
+from search.tags.vocabulary import read_vocabulary
+folder = LibraryFolder(Path(sys.argv[1]))
+tag_library(folder, read_vocabulary("case-study"), lambda model: FakeEncoder(), options=TagOptions())
+"""
+
+
+def tag_without_encoder(library: LibraryFactory, vocabulary: Vocabulary, **options: object) -> module.TagReport:
+    chosen = TagOptions(**options)  # type: ignore[arg-type]
+    return tag_library(library.folder, vocabulary, never, options=chosen)
+
+
+def probabilities_of(folder: LibraryFolder, key: str | None = None) -> np.ndarray:
+    with opened(folder, key) as (_, tagging):
+        return np.concatenate([photos.probabilities for photos in tagging.photos()])
+
+
+def some_truth(session: Session, vocabulary: Vocabulary) -> Truth:
+    """Enough made-up labels for the first tag."""
+    values = np.full((10, len(vocabulary.tags)), np.nan, np.float32)
+    values[:, 0] = np.arange(10) % 2
+    return Truth(range(1, 11), values)
+
+
+# Scoring
+
+
+def test_tagging_scores_every_photo_and_again_none_without_loading_the_encoder(
+    library: LibraryFactory, photos: Path
+) -> None:
+    library.add(photos)
+    told: list[tuple[int, int]] = []
+    vocabulary = read_vocabulary("case-study")
+    report = tag(library, vocabulary, progress=lambda done, total: told.append((done, total)))
+    assert (report.vocabulary, report.photos, report.scored, report.fitted) == (vocabulary.key, 10, 10, 0)
+    assert told[-1] == (10, 10)
+    before = decided(library.folder)
+    again = tag_without_encoder(library, vocabulary)
+    assert (again.photos, again.scored) == (10, 0)
+    assert decided(library.folder) == before
+
+
+def test_scores_are_the_cosines_with_the_mean_of_a_tags_prompts(library: LibraryFactory, photos: Path) -> None:
+    library.add(photos)
+    tag(library, OWN)
+    texts, background = text_vectors(library.encoder, OWN)
+    with opened(library.folder) as (session, tagging), library.open() as opened_library:
+        ((columns, scores),) = tagging.scores()
+        ids = columns["photo_id"].to_pylist()
+        vectors = np.stack([opened_library.vector(session, photo_id) for photo_id in ids])
+    assert scores[:, :-1] == pytest.approx(vectors @ texts.T, abs=1e-3)
+    soft = np.log(np.exp(25 * vectors @ background.T).mean(axis=1)) / 25
+    assert scores[:, -1] == pytest.approx(soft, abs=1e-3)
+
+
+def test_a_tags_vector_is_the_unit_mean_over_its_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TEXT_BATCH", 3)
+    tags = (Tag("a pool", ("pool", "water")), Tag("a tv", ("tv",)), Tag("a bar", ("bar", "counter", "drinks")))
+    vocabulary = replace(OWN, tags=tags, templates=("{}", "a {}"), background=("nothing", "a wall"))
+    texts, background = text_vectors(FakeEncoder(), vocabulary)
+    assert texts.dtype == np.float32
+    for vector, words in zip(texts, [one.prompts for one in tags], strict=True):
+        mean = FakeEncoder().encode_texts([form for word in words for form in (word, f"a {word}")]).mean(axis=0)
+        assert vector == pytest.approx(mean / np.linalg.norm(mean), abs=1e-6)
+    assert (background == FakeEncoder().encode_texts(["nothing", "a wall"])).all()
+
+
+def test_after_photos_were_added_only_the_new_ones_are_scored(tagged: LibraryFactory, photos: Path) -> None:
+    (photos / "new.jpg").write_bytes(photo_bytes(77))
+    tagged.add(photos)
+    with opened(tagged.folder) as (_, tagging):
+        assert tagging.unscored == 1
+        (found,) = tagging.photos()
+        assert np.isnan(found.probabilities).all(axis=1).tolist() == [False] * 10 + [True]
+        assert not found.decided[10].any()
+    report = tag(tagged)
+    assert (report.photos, report.scored) == (11, 1)
+    assert not np.isnan(probabilities_of(tagged.folder)).any()
+
+
+def test_photos_added_later_are_tagged_as_if_they_had_been_there_from_the_start(
+    tagged: LibraryFactory, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "new.jpg").write_bytes(photo_bytes(77))
+    tagged.add(photos)
+    tag(tagged)
+    other = LibraryFactory(tmp_path / "other")
+    other.add(photos)
+    tag(other)
+    assert decided(tagged.folder) == decided(other.folder)
+
+
+def test_a_killed_run_is_completed_by_the_next(
+    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.add(photos)
+
+    def interrupted(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tag(library, progress=interrupted)
+    with pytest.raises(QueryError, match="is not tagged yet"), opened(library.folder):
+        pass
+    tag(library)
+    assert not np.isnan(probabilities_of(library.folder)).any()
+
+
+def test_a_damaged_score_file_is_scored_again(tagged: LibraryFactory) -> None:
+    before = probabilities_of(tagged.folder)
+    (file,) = tagged.folder.root.glob("tags/*/*/000001.npy")
+    file.write_bytes(file.read_bytes()[:-1])
+    assert np.isnan(probabilities_of(tagged.folder)).all()
+    assert tag(tagged).scored == 10
+    assert (probabilities_of(tagged.folder) == before).all()
+
+
+def test_a_photo_that_is_gone_or_changed_has_no_old_tags(tagged: LibraryFactory, photos: Path) -> None:
+    before = decided(tagged.folder)
+    (photos / "00.jpg").unlink()
+    (photos / "01.jpg").write_bytes(photo_bytes(99, size=(90, 60)))
+    tagged.add(photos)
+    with opened(tagged.folder) as (_, tagging):
+        (found,) = tagging.photos(["path"])
+    names = [Path(path).name for path in column(found, "path")]
+    assert sorted(names) == [f"{number:02d}.jpg" for number in range(1, 10)]
+    assert np.isnan(found.probabilities[names.index("01.jpg")]).all()
+    assert sum(np.isnan(row).all() for row in found.probabilities) == 1
+    assert before["00.jpg"] is not None
+    assert tag(tagged).photos == 9
+    assert not np.isnan(probabilities_of(tagged.folder)).any()
+
+
+# Vocabularies
+
+
+def test_another_vocabulary_lives_beside_the_first(tagged: LibraryFactory) -> None:
+    first = decided(tagged.folder)
+    assert tag(tagged, OWN).scored == 10
+    second = decided(tagged.folder)
+    assert set().union(*second.values()) <= set(OWN.names)
+    assert decided(tagged.folder, "case-study") == first
+    assert decided(tagged.folder, read_vocabulary("case-study").key) == first
+    assert decided(tagged.folder, "own") == decided(tagged.folder, OWN.key) == second
+    tag_without_encoder(tagged, read_vocabulary("case-study"))
+    assert decided(tagged.folder) == first
+
+
+def test_of_two_vocabularies_of_one_name_the_newer_is_meant(tagged: LibraryFactory) -> None:
+    changed = replace(OWN, tags=(*OWN.tags, Tag("a bar", ("a bar",))))
+    tag(tagged, OWN)
+    tag(tagged, changed)
+    tag(tagged, read_vocabulary("case-study"))
+    with opened(tagged.folder, "own") as (_, tagging):
+        assert tagging.vocabulary == changed
+    with opened(tagged.folder, OWN.key) as (_, tagging):
+        assert tagging.vocabulary == OWN
+
+
+def test_a_library_that_was_not_tagged_says_so(library: LibraryFactory, photos: Path) -> None:
+    library.add(photos)
+    with pytest.raises(QueryError, match=rf"{library.folder.root} is not tagged yet: run `aliens tag"):
+        decided(library.folder)
+    tag(library, OWN)
+    with pytest.raises(QueryError, match=rf"is not tagged with 'hotel' \(known: {OWN.key}\) yet"):
+        decided(library.folder, "hotel")
+
+
+def test_an_empty_library_has_nothing_to_tag(library: LibraryFactory) -> None:
+    with pytest.raises(QueryError, match=r"no photo in .* is embedded yet: add some"):
+        tag(library)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"threshold": 0.0}, "threshold is 0.0"), ({"threshold": 1.0}, "threshold is 1.0"), ({"top_k": 0}, "top k is 0")],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, float], message: str) -> None:
+    with pytest.raises(QueryError, match=message):
+        TagOptions(**options)  # type: ignore[arg-type]
+
+
+# Photos
+
+
+def test_photos_are_read_in_small_batches_as_in_one(tagged: LibraryFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    label_photo(tagged.folder, 4, "a pool", True, None)
+    with opened(tagged.folder) as (_, tagging):
+        (whole,) = tagging.photos(["path"])
+        monkeypatch.setattr(module, "MOST_SCORES", 3 * 15)
+        parts = list(tagging.photos(["path"]))
+    assert [len(part.photo_ids) for part in parts] == [3, 3, 3, 1]
+    assert np.concatenate([part.decided for part in parts]).tolist() == whole.decided.tolist()
+    assert np.concatenate([part.photo_ids for part in parts]).tolist() == whole.photo_ids.tolist()
+    assert [path for part in parts for path in column(part, "path")] == column(whole, "path")
+    assert [part.labels for part in parts] == [{}, {4: {"a pool": True}}, {}, {}]
+
+
+def test_photos_come_in_the_order_that_was_asked(tagged: LibraryFactory) -> None:
+    with opened(tagged.folder) as (_, tagging):
+        (whole,) = tagging.photos()
+        (some,) = tagging.photos(ids=[7, 99, 2, 5])
+        assert some.photo_ids.tolist() == [7, 2, 5]
+        assert (some.probabilities == whole.probabilities[[6, 1, 4]]).all()
+        assert (tagging.photo(7).scores == whole.scores[6]).all()
+        assert np.isnan(tagging.scores_of([99, 3])).all(axis=1).tolist() == [True, False]
+        with pytest.raises(QueryError, match="no photo 99 with a vector"):
+            tagging.photo(99)
+
+
+def test_labels_override_what_is_decided_and_nothing_else(tagged: LibraryFactory) -> None:
+    before = decided(tagged.folder)
+    plain = probabilities_of(tagged.folder)
+    has = next(name for name, tags in before.items() if tags)
+    some_tag = next(iter(before[has]))
+    with opened(tagged.folder) as (_, tagging):
+        (whole,) = tagging.photos(["path"])
+    ids = {Path(path).name: n for path, n in zip(column(whole, "path"), column(whole, "photo_id"), strict=True)}
+    lacks = next(name for name, tags in before.items() if "a table" not in tags)
+    label_photo(tagged.folder, ids[has], some_tag, False, None)
+    label_photo(tagged.folder, ids[lacks], "table", True, None)
+    after = decided(tagged.folder)
+    assert some_tag not in after[has]
+    assert "a table" in after[lacks]
+    expected = {name: set(tags) for name, tags in before.items()}
+    expected[has].discard(some_tag)
+    expected[lacks].add("a table")
+    assert after == expected
+    assert (probabilities_of(tagged.folder) == plain).all()
+    label_photo(tagged.folder, ids[has], some_tag, None, None)
+    label_photo(tagged.folder, ids[lacks], "table", None, None)
+    assert decided(tagged.folder) == before
+
+
+def test_labels_of_photos_in_between_are_not_among_a_batchs(tagged: LibraryFactory) -> None:
+    with opened(tagged.folder) as (session, tagging):
+        set_labels(session, [Label(photo_id, "a pool", True) for photo_id in range(1, 11)])
+        (some,) = tagging.photos(ids=[2, 9, 5])
+    assert set(some.labels) == {2, 5, 9}
+
+
+# Calibration
+
+
+def test_threshold_and_method_change_the_decisions_without_scoring(tagged: LibraryFactory) -> None:
+    vocabulary = read_vocabulary("case-study")
+    before = decided(tagged.folder)
+    tag_without_encoder(tagged, vocabulary, threshold=0.9)
+    stricter = decided(tagged.folder)
+    assert all(stricter[name] <= before[name] for name in before)
+    assert stricter != before
+    tag_without_encoder(tagged, vocabulary, method="softmax", top_k=2)
+    assert {len(tags) for tags in decided(tagged.folder).values()} == {2}
+    tag_without_encoder(tagged, vocabulary)
+    assert decided(tagged.folder) == before
+
+
+def test_what_labels_taught_stays_until_it_is_forgotten(tagged: LibraryFactory) -> None:
+    vocabulary = read_vocabulary("case-study")
+    plain = probabilities_of(tagged.folder)
+    assert tag(tagged, vocabulary, read_truth=some_truth).fitted == 1
+    fitted = probabilities_of(tagged.folder)
+    assert (fitted[:, 1:] == plain[:, 1:]).all()
+    assert (fitted[:, 0] != plain[:, 0]).all()
+    assert tag_without_encoder(tagged, vocabulary, threshold=0.5).fitted == 1
+    assert (probabilities_of(tagged.folder) == fitted).all()
+    assert tag_without_encoder(tagged, vocabulary, forget_labels=True).fitted == 0
+    assert (probabilities_of(tagged.folder) == plain).all()
+
+
+def test_labels_teach_nothing_to_other_methods(tagged: LibraryFactory) -> None:
+    report = tag(tagged, options=TagOptions(method="softmax"), read_truth=some_truth)
+    assert report.fitted == 0
+
+
+def test_labels_that_cannot_be_used_leave_the_tagging_as_it_was(tagged: LibraryFactory) -> None:
+    before = decided(tagged.folder)
+    with pytest.raises(QueryError, match="nobody has set a label yet"):
+        tag(tagged, OWN, read_truth=label_truth)
+    assert decided(tagged.folder) == before
+
+
+# Two processes
+
+
+def test_a_second_process_is_refused_while_the_first_tags(library: LibraryFactory, photos: Path) -> None:
+    library.add(photos)
+    others: list[subprocess.CompletedProcess[str]] = []
+
+    def tag_elsewhere(done: int, total: int) -> None:
+        command = [sys.executable, "-c", TRY_TO_TAG, str(library.folder.root)]
+        root = Path(__file__).parents[3]
+        others.append(subprocess.run(command, capture_output=True, text=True, check=False, cwd=root))
+
+    assert tag(library, progress=tag_elsewhere).scored == 10
+    (other,) = others
+    assert other.returncode == 1
+    assert f"LibraryError: another process is changing {library.folder.root}: wait for it" in other.stderr
+
+
+def test_a_held_lock_does_not_keep_tags_from_being_read(tagged: LibraryFactory) -> None:
+    before = decided(tagged.folder)
+    with FileLock(tagged.folder.lock_file, timeout=0):
+        assert decided(tagged.folder) == before
+        with pytest.raises(LibraryError, match="another process is changing"):
+            tag(tagged)
+    tag(tagged)
+
+
+# Meaning
+
+
+def test_the_sample_hotels_get_the_tags_that_they_have(
+    sample_library: Library, starter: "Encoder", sample_tags: dict[int, set[str]], tmp_path: Path
+) -> None:
+    folder = LibraryFolder(tmp_path / "samples")
+    shutil.copytree(sample_library.folder.root, folder.root)
+    tag_library(folder, read_vocabulary("case-study"), lambda model: starter, options=TagOptions())
+    with opened(folder) as (_, tagging):
+        (photos,) = tagging.photos(["image_id"])
+    place = tagging.vocabulary.position("a bathtub")
+    has = np.array(["a bathtub" in sample_tags[image_id] for image_id in column(photos, "image_id")])
+    assert photos.probabilities[has, place].mean() > 2 * photos.probabilities[~has, place].mean()
+    assert photos.decided[has, place].mean() > 0.6
+    assert photos.decided[~has, place].mean() < 0.2
+
+
+def test_a_tagging_without_calibration_says_so(tagged: LibraryFactory) -> None:
+    with opened(tagged.folder) as (session, tagging):
+        bare = Tagging(session, tagged.folder, tagging.vocabulary)
+        with pytest.raises(QueryError, match="has no calibration yet: run `aliens tag`"):
+            list(bare.photos())

@@ -1,0 +1,253 @@
+import json
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aliens.errors import QueryError
+from search.tags.vocabulary import MAX_TAGS, Group, Tag, Vocabulary, bare, parse, read_vocabulary
+
+CASE_STUDY = [
+    "a pool",
+    "a king-size bed",
+    "an amazing view",
+    "a restaurant",
+    "a kitchen",
+    "a balcony",
+    "a shower",
+    "a bathtub",
+    "a sofa",
+    "a tv",
+    "a chair",
+    "a minibar",
+    "a mirror",
+    "two beds",
+    "a table",
+]
+FORMULA = "=cmd|'/c calc'!A1"
+
+words = st.text(min_size=1, max_size=12)
+tuples = st.lists(words, min_size=1, max_size=3).map(tuple)
+vocabularies = st.builds(
+    Vocabulary,
+    name=words,
+    tags=st.lists(st.builds(Tag, words, tuples, st.text(max_size=5)), min_size=1, max_size=5).map(tuple),
+    templates=tuples,
+    background=tuples,
+    groups=st.lists(st.builds(Group, st.sampled_from(["contrast", "exclude"]), tuples), max_size=2).map(tuple),
+)
+
+
+def vocabulary_of(content: str) -> Vocabulary:
+    return parse(tomllib.loads(content), "mine")
+
+
+def written(tmp_path: Path, content: str | bytes) -> str:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return str(path)
+
+
+# What comes along
+
+
+def test_the_default_holds_the_case_studys_tags_word_for_word_and_in_order() -> None:
+    vocabulary = read_vocabulary("case-study")
+    assert vocabulary.names == CASE_STUDY
+    assert [vocabulary.texts(tag) for tag in vocabulary.tags] == [[name] for name in CASE_STUDY]
+
+
+def test_the_extended_vocabulary_holds_at_least_a_hundred_tags_more() -> None:
+    vocabulary = read_vocabulary("hotel")
+    assert len(vocabulary.tags) >= 115
+    assert set(CASE_STUDY) <= set(vocabulary.names)
+    assert all(tag.heading for tag in vocabulary.tags)
+
+
+# Definition and key
+
+
+@pytest.mark.parametrize("name", ["case-study", "hotel"])
+def test_a_shipped_vocabulary_is_read_back_from_its_definition(name: str) -> None:
+    vocabulary = read_vocabulary(name)
+    assert Vocabulary.from_definition(json.loads(json.dumps(vocabulary.definition()))) == vocabulary
+
+
+@given(vocabularies)
+def test_every_vocabulary_is_read_back_from_its_definition(vocabulary: Vocabulary) -> None:
+    read_back = Vocabulary.from_definition(json.loads(json.dumps(vocabulary.definition())))
+    assert read_back == vocabulary
+    assert read_back.key == vocabulary.key
+
+
+def test_the_key_is_the_name_and_eight_digits_and_the_same_every_time() -> None:
+    vocabulary = read_vocabulary("case-study")
+    name, digits = vocabulary.key.rsplit("-", 1)
+    assert name == "case-study"
+    assert len(digits) == 8
+    assert set(digits) <= set("0123456789abcdef")
+    assert read_vocabulary("case-study").key == vocabulary.key
+
+
+def test_the_key_changes_when_anything_changes() -> None:
+    vocabulary = read_vocabulary("case-study")
+    first, *others = vocabulary.tags
+    changed = [
+        vocabulary,
+        replace(vocabulary, name="other"),
+        replace(vocabulary, templates=("a photo of {}",)),
+        replace(vocabulary, background=vocabulary.background[1:]),
+        replace(vocabulary, groups=()),
+        replace(vocabulary, groups=(Group("exclude", vocabulary.groups[0].tags),)),
+        replace(vocabulary, tags=tuple(others)),
+        replace(vocabulary, tags=(*others, first)),
+        replace(vocabulary, tags=(replace(first, name="the pool"), *others)),
+        replace(vocabulary, tags=(replace(first, prompts=("a swimming pool",)), *others)),
+        replace(vocabulary, tags=(replace(first, heading="outside"), *others)),
+    ]
+    assert len({other.key for other in changed}) == len(changed)
+
+
+# Reading
+
+
+def test_every_entry_of_a_file_is_read(tmp_path: Path) -> None:
+    content = """
+    name = "bathing"
+    templates = ["{}", "a photo of {}."]
+    background = ["nothing"]
+    [tags.water]
+    "a pool" = ["a pool", "a swimming pool"]
+    "a bathtub" = []
+    [tags.dry]
+    "a towel" = []
+    [[groups]]
+    rule = "exclude"
+    tags = ["a pool", "a bathtub"]
+    """
+    vocabulary = read_vocabulary(written(tmp_path, content))
+    assert vocabulary == Vocabulary(
+        name="bathing",
+        tags=(
+            Tag("a pool", ("a pool", "a swimming pool"), "water"),
+            Tag("a bathtub", ("a bathtub",), "water"),
+            Tag("a towel", ("a towel",), "dry"),
+        ),
+        templates=("{}", "a photo of {}."),
+        background=("nothing",),
+        groups=(Group("exclude", ("a pool", "a bathtub")),),
+    )
+    assert vocabulary.texts(vocabulary.tags[0]) == [
+        "a pool",
+        "a photo of a pool.",
+        "a swimming pool",
+        "a photo of a swimming pool.",
+    ]
+
+
+def test_a_file_may_hold_tags_alone_and_is_named_after_itself(tmp_path: Path) -> None:
+    vocabulary = read_vocabulary(written(tmp_path, '[tags]\n"a pool" = []\n'))
+    assert (vocabulary.name, vocabulary.names, vocabulary.templates) == ("mine", ["a pool"], ("{}",))
+    assert vocabulary.background
+
+
+@pytest.mark.parametrize("name", [FORMULA, "+1", "a tv, large", 'a "suite"', "プール", "<b>", "$5$", "x" * 200])
+def test_a_tag_may_be_called_almost_anything(tmp_path: Path, name: str) -> None:
+    assert read_vocabulary(written(tmp_path, f"[tags]\n{json.dumps(name)} = []\n")).names == [name]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("name = ", "is no TOML file"),
+        (b"[tags]\n'caf\xe9' = []", "is no TOML file"),
+        ("[tags]\n'a pool' = []\n'a pool' = []", r"is no TOML file.*\(is a tag there twice\?\)"),
+        ("[tags]\n'a pool' = []\n'A pool' = []", r"the tag 'A pool' is there twice \(as 'a pool'\)"),
+        ("[tags]\n'a pool' = []\n'pool' = []", r"the tag 'pool' is there twice \(as 'a pool'\)"),
+        ("[tags.one]\n'a pool' = []\n[tags.two]\n'a pool' = []", "the tag 'a pool' is there twice"),
+        ("[tags.one]\nx = []\n[tags.two]\nx = []", "the tag 'x' is there twice"),
+        ("", "tags should be a table"),
+        ("[tags]", "it holds no tags"),
+        ("tags = ['a pool']", "tags should be a table"),
+        ("[tags]\n'a pool' = ['a pool', ' ']", "the prompts of 'a pool': a text is empty"),
+        ("[tags]\n'a pool' = 'a pool'", "the prompts of 'a pool' should be a list of texts"),
+        ("[tags]\n'a pool' = [1]", "the prompts of 'a pool' should be a list of texts"),
+        ("[tags.a.b]\n'a pool' = []", "the prompts of 'b' should be a list of texts"),
+        ("[tags]\n'a pool;a bar' = []", "the tag 'a pool;a bar' holds ';'"),
+        ('[tags]\n"a pool\\na bar" = []', r"the tag 'a pool\\na bar' holds .* unprintable"),
+        ("[tags]\n'' = []", "the tag '' should be 1 to 200 characters"),
+        ("[tags]\n' a pool' = []", "without space around"),
+        (f"[tags]\n'{'x' * 201}' = []", "should be 1 to 200 characters"),
+        ("threshold = 1\n[tags]\nx = []", "unknown entry 'threshold': known are name, templates"),
+        ("name = 'my words'\n[tags]\nx = []", "the name 'my words' should be"),
+        ("name = '../up'\n[tags]\nx = []", "the name '../up' should be"),
+        ("name = 7\n[tags]\nx = []", "the name 7 should be"),
+        ("templates = ['a photo']\n[tags]\nx = []", "the template 'a photo' needs one {}"),
+        ("templates = ['{} {}']\n[tags]\nx = []", "the template '{} {}' needs one {}"),
+        ("templates = []\n[tags]\nx = []", "templates should be a list of texts"),
+        ("background = ['']\n[tags]\nx = []", "background: a text is empty"),
+        ("groups = ['x']\n[tags]\nx = []", r"groups should be written as \[\[groups\]\]"),
+        ("[tags]\nx = []\n[groups]\nrule = 'contrast'", r"groups should be written as \[\[groups\]\]"),
+        ("[tags]\nx = []\ny = []\n[[groups]]\nrule = 'contrast'\ntags = ['x', 'z']", "a group names 'z', which is no"),
+        ("[tags]\nx = []\ny = []\n[[groups]]\nrule = 'both'\ntags = ['x', 'y']", "the rule 'both' of a group"),
+        ("[tags]\nx = []\ny = []\n[[groups]]\nrule = 'contrast'\ntags = ['x']", "two or more different tags, not x"),
+        ("[tags]\nx = []\ny = []\n[[groups]]\nrule = 'contrast'\ntags = ['x', 'x']", "different tags, not x, x"),
+        ("[tags]\nx = []\n[[groups]]\nrule = 'contrast'", "the tags of a group should be a list"),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_refused_with_its_name(
+    tmp_path: Path, content: str | bytes, message: str
+) -> None:
+    path = written(tmp_path, content)
+    with pytest.raises(QueryError, match=message) as caught:
+        read_vocabulary(path)
+    assert path in str(caught.value)
+
+
+def test_ten_thousand_tags_are_possible_and_one_more_is_not() -> None:
+    tags: dict[str, list[str]] = {f"tag {number}": [] for number in range(MAX_TAGS)}
+    assert MAX_TAGS == 10_000
+    assert len(parse({"tags": tags}, "many").tags) == 10_000
+    with pytest.raises(ValueError, match="it holds 10001 tags; up to 10000 are possible"):
+        parse({"tags": tags | {"one more": []}}, "many")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(QueryError, match=r"gone\.toml cannot be read: No such file"):
+        read_vocabulary(str(tmp_path / "gone.toml"))
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(QueryError, match=r"no vocabulary 'hotels'.*case-study, hotel"):
+        read_vocabulary("hotels")
+
+
+# Names of tags
+
+
+@pytest.mark.parametrize("name", ["a bathtub", "bathtub", "the bathtub", "A BATHTUB", " bathtub "])
+def test_a_tag_is_found_with_and_without_article(name: str) -> None:
+    assert read_vocabulary("case-study").position(name) == CASE_STUDY.index("a bathtub")
+
+
+def test_near_names_are_suggested_for_an_unknown_tag() -> None:
+    vocabulary = read_vocabulary("case-study")
+    with pytest.raises(QueryError, match=rf"no tag 'batub' in the vocabulary {vocabulary.key}: did you mean 'a batht"):
+        vocabulary.position("batub")
+    with pytest.raises(QueryError, match=r"no tag 'zzzzzz'.*`aliens tags` lists them"):
+        vocabulary.position("zzzzzz")
+
+
+@pytest.mark.parametrize(("name", "expected"), [("a", "a"), ("the a", "a"), ("An  Open bath", "open bath"), ("", "")])
+def test_what_is_compared_has_neither_article_nor_case(name: str, expected: str) -> None:
+    assert bare(name) == expected
+
+
+@given(st.text())
+def test_an_article_makes_no_difference(name: str) -> None:
+    plain = " ".join(name.casefold().split())
+    if plain:
+        assert bare(f"the {plain}") == plain.casefold() == " ".join(plain.casefold().split())

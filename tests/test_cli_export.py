@@ -1,0 +1,176 @@
+"""`aliens export tags` and `aliens import tags`: exit codes, and what is said where."""
+
+import csv
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import cli
+from tests.conftest import FakeEncoder, photo_bytes
+
+Aliens = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def aliens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Aliens:
+    """Run a command as the shell would, with the fake encoder: returns (exit code, stdout, stderr)."""
+    from embedding.encoder import Encoder
+
+    monkeypatch.setattr(Encoder, "load", lambda name, **options: FakeEncoder())
+    monkeypatch.chdir(tmp_path)
+    for name in ("ALIENS_LIBRARY", "ALIENS_MODEL", "ALIENS_DATABASE", "ALIENS_DEVICE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["aliens", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def tagged(aliens: Aliens, photos: Path) -> Path:
+    """A library of ten small photos in the working folder, tagged; returns the photos' folder."""
+    for command in (["init"], ["add", photos], ["tag"], ["tags", "set", 1, "pool"]):
+        assert aliens(*command)[0] == 0
+    return photos
+
+
+@pytest.mark.parametrize(
+    ("arguments", "file_format"),
+    [
+        (["-o", "tags.csv"], "csv"),
+        (["-o", "tags.jsonl"], "jsonl"),
+        (["-o", "tags.PARQUET"], "parquet"),
+        (["-o", "tags.json"], "coco"),
+        (["-o", "tags.json", "--format", "jsonl"], "jsonl"),
+        (["-o", "tags", "--format", "imagefolder"], "imagefolder"),
+        (["-o", "deep/er/tags.txt", "--format", "csv"], "csv"),
+    ],
+)
+def test_the_format_is_the_endings_unless_it_is_given(
+    aliens: Aliens, tagged: Path, arguments: list[str], file_format: str
+) -> None:
+    code, out, err = aliens("export", "tags", *arguments)
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{arguments[1]}: 10 photos, 0.0 MB, case-study-")
+    assert len(out.splitlines()) == 1
+    output = Path(arguments[1])
+    manifest = output / "manifest.json" if output.is_dir() else Path(f"{output}.manifest.json")
+    assert json.loads(manifest.read_text(encoding="utf-8"))["format"] == file_format
+
+
+def test_json_prints_the_manifest(aliens: Aliens, tagged: Path) -> None:
+    code, out, _ = aliens("export", "tags", "-o", "tags.csv", "--json")
+    assert code == 0
+    assert json.loads(out) == json.loads(Path("tags.csv.manifest.json").read_text(encoding="utf-8"))
+    assert len(out.splitlines()) == 1
+
+
+def test_an_ending_that_says_nothing_is_refused(aliens: Aliens, tagged: Path) -> None:
+    code, out, err = aliens("export", "tags", "-o", "tags.xlsx")
+    assert (code, out) == (2, "")
+    assert "'tags.xlsx' does not say in what format: end it in .csv, .jsonl, .parquet, .json" in err
+    assert not Path("tags.xlsx").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--tag", "a pol"], "did you mean 'a pool'"),
+        (["--columns", "photo_id,colour"], "no column 'colour' to export"),
+        (["--tag", "pool", "--tag", "restaurant", "--tag", "kitchen", "--tag", "shower"], "nothing was exported"),
+        (["--link"], "--link is for imagefolders"),
+        (["--query", ""], "empty"),
+        (["--query", "pool", "-k", 0], "k is 0"),
+        (["--vocabulary", "hotel"], "is not tagged with 'hotel'"),
+    ],
+)
+def test_a_bad_question_exits_with_2_and_leaves_nothing(
+    aliens: Aliens, tagged: Path, arguments: list[object], message: str
+) -> None:
+    code, out, err = aliens("export", "tags", "-o", "tags.csv", *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert list(Path.cwd().glob("tags.csv*")) == []
+
+
+def test_a_library_without_tags_says_what_to_do(aliens: Aliens, photos: Path) -> None:
+    aliens("init")
+    aliens("add", photos)
+    code, _, err = aliens("export", "tags", "-o", "tags.csv")
+    assert code == 2
+    assert "run `aliens tag" in err
+
+
+def test_a_target_that_is_there_is_refused(aliens: Aliens, tagged: Path) -> None:
+    code, _, err = aliens("export", "tags", "-o", tagged, "--format", "imagefolder")
+    assert code == 2
+    assert "is there already" in err
+    assert len(list(tagged.iterdir())) == 10
+
+
+def test_a_query_and_columns_choose_what_is_written(aliens: Aliens, tagged: Path) -> None:
+    code, out, _ = aliens(
+        "export", "tags", "-o", "tags.csv", "--query", "pool", "-k", 3, "--columns", "tags, photo_id", "--json"
+    )
+    assert code == 0
+    manifest = json.loads(out)
+    assert (manifest["photos"], manifest["query"]) == (3, "pool")
+    with open("tags.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["score", "tags", "photo_id"]
+    _, found, _ = aliens("search", "pool", "-k", 3, "--json")
+    assert [int(row["photo_id"]) for row in rows] == [json.loads(line)["photo_id"] for line in found.splitlines()]
+
+
+def test_photos_without_tags_yet_and_photos_that_are_gone_are_notes(aliens: Aliens, tagged: Path) -> None:
+    (tagged / "late.jpg").write_bytes(photo_bytes(70))
+    aliens("add", tagged)
+    (tagged / "04.jpg").unlink()
+    code, out, err = aliens("export", "tags", "-o", "folder", "--format", "imagefolder")
+    assert code == 0
+    assert "1 photo came after the last tagging" in err
+    assert "left out 1 photo whose files cannot be read" in err
+    assert out.startswith("folder: 10 photos")
+
+
+def test_links_are_made(aliens: Aliens, tagged: Path) -> None:
+    assert aliens("export", "tags", "-o", "folder", "--format", "imagefolder", "--link")[0] == 0
+    assert {path.readlink().parent for path in Path("folder").glob("images/*/*")} == {tagged}
+
+
+def test_what_was_exported_is_read_back(aliens: Aliens, tagged: Path) -> None:
+    aliens("export", "tags", "-o", "tags.csv")
+    code, out, err = aliens("import", "tags", "tags.csv", "--json")
+    assert (code, err) == (0, "")
+    report = json.loads(out)
+    assert (report["rows"], report["unset"], report["unknown_photos"]) == (10, 0, 0)
+    code, out, err = aliens("import", "tags", "tags.csv", "--labels-only")
+    assert (code, err) == (0, "")
+    assert out.startswith("tags.csv: 10 rows, ")
+
+
+def test_rows_that_cannot_be_used_are_notes(aliens: Aliens, tagged: Path) -> None:
+    Path("tags.csv").write_text("photo_id,tags\n1,a pool;a unicorn\n999,a pool\n", encoding="utf-8")
+    code, out, err = aliens("import", "tags", "tags.csv")
+    assert code == 0
+    assert out.startswith("tags.csv: 2 rows, ")
+    assert "left out 1 row whose photo the library does not know" in err
+    assert "left out 1 tag that the vocabulary does not have" in err
+
+
+def test_a_file_that_cannot_be_read_exits_with_2(aliens: Aliens, tagged: Path) -> None:
+    for name, message in (("absent.csv", "cannot be read"), ("tags.xlsx", "give a .csv, .jsonl, .parquet or COCO")):
+        code, out, err = aliens("import", "tags", name)
+        assert (code, out) == (2, "")
+        assert message in err
