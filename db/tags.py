@@ -69,7 +69,10 @@ def vocabulary_keys(session: Session, model: Model) -> list[str]:
 
 
 def set_labels(session: Session, labels: Iterable[Label]) -> int:
-    """Set labels, replacing earlier ones of the same photo and tag, the last counts; the caller commits. Return how many."""
+    """Set labels, replacing earlier ones of the same photo and tag; the caller commits. Return how many.
+
+    Of several labels of one photo and tag the last counts.
+    """
     stream, count = iter({(label.photo_id, label.tag): label for label in labels}.values()), 0
     while page := list(islice(stream, PAGE)):
         forget_labels(session, page)

@@ -12,9 +12,8 @@ from sqlalchemy.orm import Session
 
 from aliens import __version__
 from aliens.errors import QueryError
-from aliens.files import atomic_write
 from db.captions import all_captions, caption_sets
-from search.export.run import MANIFEST_SUFFIX, HashedFile, stream, write_manifest
+from search.export.run import HashedFile, file_and_manifest, stream
 from search.export.tables import CsvWriter, JsonlWriter, ParquetWriter, Sink, TableWriter
 
 CaptionFormat = Literal["csv", "jsonl", "parquet"]
@@ -82,21 +81,21 @@ def export_captions(
     table = CaptionTable(session)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as file:
+        with file_and_manifest(path) as (file, write_beside):
             hashed = HashedFile(file)
             stream(table, writers[file_format](hashed, SCHEMA, []), progress)
-        manifest = CaptionManifest(
-            cv_aliens=__version__,
-            made_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            format=file_format,
-            file=path.name,
-            sha256=hashed.hexdigest(),
-            size_bytes=hashed.size_bytes,
-            captions=table.rows,
-            columns=SCHEMA.names,
-            sets=sets,
-        )
-        write_manifest(path.with_name(path.name + MANIFEST_SUFFIX), manifest)
+            manifest = CaptionManifest(
+                cv_aliens=__version__,
+                made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                format=file_format,
+                file=path.name,
+                sha256=hashed.hexdigest(),
+                size_bytes=hashed.size_bytes,
+                captions=table.rows,
+                columns=SCHEMA.names,
+                sets=sets,
+            )
+            write_beside(manifest)
     except OSError as error:
         raise QueryError(f"{error.filename or path} cannot be written: {error.strerror or error}") from error
     return manifest
