@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from aliens.errors import QueryError
-from search.tags.vocabulary import SEPARATOR
+from search.tags.vocabulary import SEPARATOR, UNKNOWN
 
-UNKNOWN = "?"  # before a tag: whether the photo has it is not known
 FORMULA_START = "=+-@\t\r\n＝＋－＠"  # what a spreadsheet takes for the start of a formula
 GUARD = "'"
 LARGEST = 2**63 - 1  # that a database keeps

@@ -22,7 +22,7 @@ from embedding.store import VectorStore
 from search.tags.calibration import THRESHOLD, Bools, Calibration, Floats, Method, Statistics, places_of
 from search.tags.fitting import Fit, fit_links
 from search.tags.truth import Truth
-from search.tags.vocabulary import Vocabulary
+from search.tags.vocabulary import Vocabulary, bare
 
 TEXT_BATCH = 256
 MOST_SCORES = 4_000_000  # held at a time: 16 MB as float32, and several arrays of that size
@@ -175,7 +175,7 @@ class Tagging:
 
     def photos(self, names: Sequence[str] = (), ids: Sequence[int] | None = None) -> Iterator[TaggedPhotos]:
         """Yield photos with their tags, some thousands at a time; `names`, `ids`: see db.columns.embedded_columns."""
-        places = {name: place for place, name in enumerate(self.vocabulary.names)}
+        places = self.vocabulary.places()
         for columns, scores in self.scores(names, ids):
             probabilities = self.calibration.probabilities(scores)
             decided = self.calibration.decide(probabilities)
@@ -188,8 +188,8 @@ class Tagging:
             if labels:
                 for position, photo_id in enumerate(photo_ids.tolist()):
                     for tag, present in labels.get(photo_id, {}).items():
-                        if tag in places:
-                            decided[position, places[tag]] = present
+                        if bare(tag) in places:
+                            decided[position, places[bare(tag)]] = present
             yield TaggedPhotos(columns, scores, probabilities, decided, labels)
 
     def photo(self, photo_id: int, names: Sequence[str] = ()) -> TaggedPhotos:

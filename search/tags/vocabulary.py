@@ -15,6 +15,7 @@ DEFAULT = "case-study"
 MAX_TAGS = 10_000
 RULES = ("contrast", "exclude")
 SEPARATOR = ";"  # between tags in a CSV cell, so no tag may hold it
+UNKNOWN = "?"  # before a tag in a file: whether the photo has it is not known
 DEFAULT_BACKGROUND = ("a photo", "a room", "a landscape", "a person", "an object")
 
 
@@ -171,9 +172,10 @@ def tags_of(table: Any, heading: str) -> Iterator[Tag]:
             continue
         if not name.strip() or name != name.strip() or len(name) > 200:
             raise ValueError(f"the tag {name!r} should be 1 to 200 characters without space around them")
-        if SEPARATOR in name or not name.isprintable():
+        if SEPARATOR in name or name.startswith(UNKNOWN) or not name.isprintable():
             raise ValueError(
-                f"the tag {name!r} holds {SEPARATOR!r} or an unprintable character, which exports could not keep"
+                f"the tag {name!r} begins with {UNKNOWN!r}, or holds {SEPARATOR!r} or an unprintable character: "
+                "files of tags could not keep it"
             )
         yield Tag(name, texts(value, f"the prompts of {name!r}") if value != [] else (name,), heading)
 

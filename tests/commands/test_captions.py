@@ -5,53 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import cli
-from tests.conftest import FakeEncoder, photo_bytes
+from tests.commands.conftest import Aliens
+from tests.conftest import photo_bytes
 from tests.embedding.test_captioner import save_coca
 
 
-class TextFakeEncoder(FakeEncoder):
-    """The fake encoder, which encodes several texts at once too."""
-
-    def encode_texts(self, texts: list[str]) -> np.ndarray:
-        return np.stack([self.encode_prompts(text, ()) for text in texts])
-
-
-@pytest.fixture(autouse=True)
-def fake_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Every command loads the fake encoder and works in the test's own folder."""
-    from embedding.encoder import Encoder
-
-    monkeypatch.setattr(Encoder, "load", lambda name, **options: TextFakeEncoder())
-    monkeypatch.chdir(tmp_path)
-    for name in ("ALIENS_LIBRARY", "ALIENS_MODEL", "ALIENS_DATABASE", "ALIENS_DEVICE"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture
-def aliens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
-    """Run a command as the shell would: returns (exit code, stdout, stderr)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["aliens", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
-
-
-@pytest.fixture
-def filled(aliens, photos: Path) -> Path:  # type: ignore[no-untyped-def]
+def filled(filled: Path) -> Path:
     """A library in the working folder with the ten small photos in it, and a file of captions."""
-    assert aliens("init")[0] == 0
-    assert aliens("add", photos)[0] == 0
     Path("captions.txt").write_text("# rooms\na room with a pool\na room with a bed\na quiet room\n", encoding="utf-8")
-    return photos
+    return filled
 
 
 @pytest.fixture
@@ -60,7 +23,7 @@ def coca(tmp_path: Path) -> str:
     return f"local-dir:{save_coca(tmp_path / 'tiny-coca')}"
 
 
-def test_captions_are_chosen_from_a_file(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+def test_captions_are_chosen_from_a_file(aliens: Aliens, filled: Path) -> None:
     code, out, _ = aliens("caption", "--from", "captions.txt", "-k", 2)
     assert code == 0
     assert out.startswith("captions.txt-")
@@ -70,7 +33,7 @@ def test_captions_are_chosen_from_a_file(aliens, filled: Path) -> None:  # type:
     assert "0 photos captioned, 10 had captions" in out
 
 
-def test_captions_are_written_by_a_model(aliens, filled: Path, coca: str) -> None:  # type: ignore[no-untyped-def]
+def test_captions_are_written_by_a_model(aliens: Aliens, filled: Path, coca: str) -> None:
     (filled / "03.jpg").write_bytes(photo_bytes(3)[:200])
     code, out, err = aliens("caption", "--generate", "--model", coca, "--device", "cpu", "--limit", 4)
     assert code == 0
@@ -82,7 +45,7 @@ def test_captions_are_written_by_a_model(aliens, filled: Path, coca: str) -> Non
     assert "5 photos captioned, 4 had captions, 1 cannot be read" in out
 
 
-def test_many_unreadable_photos_are_named_in_part(  # type: ignore[no-untyped-def]
+def test_many_unreadable_photos_are_named_in_part(
     aliens, filled: Path, coca: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("search.captions.MOST_EXAMPLES", 2)
@@ -108,24 +71,20 @@ def test_many_unreadable_photos_are_named_in_part(  # type: ignore[no-untyped-de
         ["--generate", "--limit", "0"],
     ],
 )
-def test_a_caption_command_that_makes_no_sense_is_refused(  # type: ignore[no-untyped-def]
-    aliens, filled: Path, arguments: list[str]
-) -> None:
+def test_a_caption_command_that_makes_no_sense_is_refused(aliens, filled: Path, arguments: list[str]) -> None:
     code, out, err = aliens("caption", *arguments)
     assert (code, out) == (2, "")
     assert "Traceback" not in err
 
 
-def test_a_model_that_writes_no_captions_is_refused(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_model_that_writes_no_captions_is_refused(aliens: Aliens, filled: Path) -> None:
     code, _, err = aliens("caption", "--generate", "--model", "ViT-B-32/openai")
     assert code == 1
     assert "CoCa" in err
     assert "blip:" in err
 
 
-def test_without_weights_the_remedies_are_named(  # type: ignore[no-untyped-def]
-    aliens, filled: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_weights_the_remedies_are_named(aliens, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*names: object, **options: object) -> None:
         raise ConnectionError("no route to the model hub")
 
@@ -142,7 +101,7 @@ def test_without_weights_the_remedies_are_named(  # type: ignore[no-untyped-def]
         assert remedy in err
 
 
-def test_ctrl_c_keeps_what_was_done_and_says_so(  # type: ignore[no-untyped-def]
+def test_ctrl_c_keeps_what_was_done_and_says_so(
     aliens, filled: Path, coca: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from embedding.captioner import Captioner
@@ -164,7 +123,7 @@ def test_ctrl_c_keeps_what_was_done_and_says_so(  # type: ignore[no-untyped-def]
     assert "2 photos captioned, 8 had captions" in out
 
 
-def test_captions_in_a_pipe_are_photo_tab_path_tab_caption(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+def test_captions_in_a_pipe_are_photo_tab_path_tab_caption(aliens: Aliens, filled: Path) -> None:
     aliens("caption", "--from", "captions.txt", "-k", 3)
     code, out, err = aliens("captions", "rooms", "pool", "-k", 4)
     assert (code, err) == (0, "")
@@ -177,9 +136,7 @@ def test_captions_in_a_pipe_are_photo_tab_path_tab_caption(aliens, filled: Path)
         assert text == "a room with a pool"
 
 
-def test_captions_on_a_terminal_are_a_table(  # type: ignore[no-untyped-def]
-    aliens, filled: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_captions_on_a_terminal_are_a_table(aliens, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     aliens("caption", "--from", "captions.txt", "-k", 3)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "200")
@@ -189,7 +146,7 @@ def test_captions_on_a_terminal_are_a_table(  # type: ignore[no-untyped-def]
     assert out.count("a room with a bed") == 10
 
 
-def test_captions_as_json_have_one_object_a_line(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+def test_captions_as_json_have_one_object_a_line(aliens: Aliens, filled: Path) -> None:
     aliens("caption", "--from", "captions.txt", "-k", 3)
     _, out, _ = aliens("captions", "quiet", "--json", "-k", 2)
     records = [json.loads(line) for line in out.splitlines()]
@@ -199,21 +156,21 @@ def test_captions_as_json_have_one_object_a_line(aliens, filled: Path) -> None: 
 
 
 @pytest.mark.parametrize("word", ['"', "*", "NEAR(pool", "-", "pool*", "日本", "'"])
-def test_no_word_makes_the_search_fail(aliens, filled: Path, word: str) -> None:  # type: ignore[no-untyped-def]
+def test_no_word_makes_the_search_fail(aliens: Aliens, filled: Path, word: str) -> None:
     aliens("caption", "--from", "captions.txt")
     code, _, err = aliens("captions", "--", word)
     assert code in (0, 2)
     assert "Traceback" not in err
 
 
-def test_nothing_found_is_said(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+def test_nothing_found_is_said(aliens: Aliens, filled: Path) -> None:
     aliens("caption", "--from", "captions.txt")
     code, out, err = aliens("captions", "elephant")
     assert (code, out) == (0, "")
     assert "no photo's captions have all these words" in err
 
 
-def test_without_words_the_sets_are_listed(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+def test_without_words_the_sets_are_listed(aliens: Aliens, filled: Path) -> None:
     code, out, err = aliens("captions")
     assert (code, out) == (0, "")
     assert "aliens caption --from FILE" in err

@@ -2,47 +2,19 @@
 
 import csv
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-import cli
-from tests.conftest import FakeEncoder, photo_bytes
-
-Aliens = Callable[..., tuple[int, str, str]]
+from tests.commands.conftest import Aliens
+from tests.conftest import photo_bytes
 
 
 @pytest.fixture
-def aliens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Aliens:
-    """Run a command as the shell would, with the fake encoder: returns (exit code, stdout, stderr)."""
-    from embedding.encoder import Encoder
-
-    monkeypatch.setattr(Encoder, "load", lambda name, **options: FakeEncoder())
-    monkeypatch.chdir(tmp_path)
-    for name in ("ALIENS_LIBRARY", "ALIENS_MODEL", "ALIENS_DATABASE", "ALIENS_DEVICE"):
-        monkeypatch.delenv(name, raising=False)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["aliens", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
-
-
-@pytest.fixture
-def tagged(aliens: Aliens, photos: Path) -> Path:
-    """A library of ten small photos in the working folder, tagged; returns the photos' folder."""
-    for command in (["init"], ["add", photos], ["tag"], ["tags", "set", 1, "pool"]):
-        assert aliens(*command)[0] == 0
-    return photos
+def tagged(aliens: Aliens, tagged: Path) -> Path:
+    """The tagged library, with a tag set by hand."""
+    assert aliens("tags", "set", 1, "pool")[0] == 0
+    return tagged
 
 
 @pytest.mark.parametrize(

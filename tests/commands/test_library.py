@@ -6,70 +6,34 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-import cli
-from tests.conftest import FakeEncoder, photo_bytes
+from tests.commands.conftest import Aliens
+from tests.conftest import photo_bytes
 
-ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture(autouse=True)
-def fake_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Every command loads the fake encoder and works in the test's own folder."""
-    from embedding.encoder import Encoder
-
-    monkeypatch.setattr(Encoder, "load", lambda name, **options: FakeEncoder())
-    monkeypatch.chdir(tmp_path)
-    for name in ("ALIENS_LIBRARY", "ALIENS_MODEL", "ALIENS_DATABASE"):
-        monkeypatch.delenv(name, raising=False)
+ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def aliens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
-    """Run a command as the shell would: returns (exit code, stdout, stderr)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["aliens", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
-
-
-@pytest.fixture
-def filled(aliens, photos: Path) -> Path:  # type: ignore[no-untyped-def]
-    """A library in the working folder with the ten small photos in it."""
-    assert aliens("init")[0] == 0
-    assert aliens("add", photos)[0] == 0
-    return photos
-
-
-def test_init_announces_the_model_and_says_what_is_next(aliens) -> None:  # type: ignore[no-untyped-def]
+def test_init_announces_the_model_and_says_what_is_next(aliens: Aliens) -> None:
     code, out, err = aliens("init")
     assert code == 0
     assert "loading ViT-B-32/openai" in err
     assert "aliens add" in out
 
 
-def test_init_twice_is_refused(aliens) -> None:  # type: ignore[no-untyped-def]
+def test_init_twice_is_refused(aliens: Aliens) -> None:
     aliens("init")
     code, _, err = aliens("init")
     assert code == 1
     assert "is a library already" in err
 
 
-def test_add_without_a_library_says_what_to_do(aliens, photos: Path) -> None:  # type: ignore[no-untyped-def]
+def test_add_without_a_library_says_what_to_do(aliens: Aliens, photos: Path) -> None:
     code, _, err = aliens("add", photos)
     assert code == 1
     assert "aliens init" in err
     assert not Path("aliens-library").exists()
 
 
-def test_add_says_what_it_did(aliens, photos: Path) -> None:  # type: ignore[no-untyped-def]
+def test_add_says_what_it_did(aliens: Aliens, photos: Path) -> None:
     aliens("init")
     (photos / "broken.jpg").write_bytes(photo_bytes(50)[:300])
     (photos / "notes.txt").write_text("notes")
@@ -84,12 +48,12 @@ def test_add_says_what_it_did(aliens, photos: Path) -> None:  # type: ignore[no-
 
 
 @pytest.mark.parametrize("arguments", [[], ["photos", "--hotels50k", "tree"]])
-def test_add_takes_one_source(aliens, arguments: list[str]) -> None:  # type: ignore[no-untyped-def]
+def test_add_takes_one_source(aliens: Aliens, arguments: list[str]) -> None:
     aliens("init")
     assert aliens("add", *arguments)[0] == 2
 
 
-def test_a_folder_without_photos_is_an_error(aliens, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_folder_without_photos_is_an_error(aliens: Aliens, tmp_path: Path) -> None:
     aliens("init")
     (tmp_path / "empty").mkdir()
     code, _, err = aliens("add", "empty")
@@ -97,7 +61,7 @@ def test_a_folder_without_photos_is_an_error(aliens, tmp_path: Path) -> None:  #
     assert "no photos under" in err
 
 
-def test_search_in_a_pipe_is_score_tab_path(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+def test_search_in_a_pipe_is_score_tab_path(aliens: Aliens, filled: Path) -> None:
     code, out, _ = aliens("search", "pool", "-k", 3)
     assert code == 0
     lines = out.splitlines()
@@ -108,7 +72,7 @@ def test_search_in_a_pipe_is_score_tab_path(aliens, filled: Path) -> None:  # ty
         assert Path(path).is_file()
 
 
-def test_search_as_json_has_one_object_a_line(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+def test_search_as_json_has_one_object_a_line(aliens: Aliens, filled: Path) -> None:
     _, out, _ = aliens("search", "pool", "-k", 2, "--json")
     records = [json.loads(line) for line in out.splitlines()]
     assert len(records) == 2
@@ -116,7 +80,7 @@ def test_search_as_json_has_one_object_a_line(aliens, filled: Path) -> None:  # 
     assert expected <= records[0].keys()
 
 
-def test_search_by_photo_and_by_id(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+def test_search_by_photo_and_by_id(aliens: Aliens, filled: Path) -> None:
     _, out, _ = aliens("search", "--image", filled / "04.jpg", "-k", 1, "--json")
     record = json.loads(out)
     assert record["path"].endswith("04.jpg")
@@ -124,7 +88,7 @@ def test_search_by_photo_and_by_id(aliens, filled: Path) -> None:  # type: ignor
     assert len(out.splitlines()) == 9
 
 
-def test_search_writes_a_sheet(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+def test_search_writes_a_sheet(aliens: Aliens, filled: Path) -> None:
     code, _, err = aliens("search", "pool", "--sheet", "out/pool.jpg")
     assert code == 0
     assert "out/pool.jpg" in err
@@ -136,13 +100,13 @@ def test_search_writes_a_sheet(aliens, filled: Path) -> None:  # type: ignore[no
     ("arguments", "word"),
     [([], "nothing to look for"), ([""], "empty"), (["pool", "-k", 0], "k is 0"), (["--like", 99], "no photo 99")],
 )
-def test_a_bad_query_exits_with_2(aliens, filled: Path, arguments: list[object], word: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_bad_query_exits_with_2(aliens: Aliens, filled: Path, arguments: list[object], word: str) -> None:
     code, _, err = aliens("search", *arguments)
     assert code == 2
     assert word in err
 
 
-def test_info_counts_photos_by_state(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+def test_info_counts_photos_by_state(aliens: Aliens, filled: Path) -> None:
     _, out, _ = aliens("info", "--json")
     info = json.loads(out)
     assert info["photos"] == {"pending": 0, "embedded": 10, "failed": 0}
@@ -152,7 +116,7 @@ def test_info_counts_photos_by_state(aliens, filled: Path) -> None:  # type: ign
     assert "10 photos" in out
 
 
-def test_failures_are_listed_with_their_reason(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+def test_failures_are_listed_with_their_reason(aliens: Aliens, filled: Path) -> None:
     assert "no failures" in aliens("failures")[2]
     (filled / "empty.jpg").touch()
     aliens("add", filled)
@@ -162,7 +126,7 @@ def test_failures_are_listed_with_their_reason(aliens, filled: Path) -> None:  #
     assert json.loads(out)["reason"] == "the file is empty (0 bytes)"
 
 
-def test_verify_exits_with_1_and_a_list(aliens, filled: Path) -> None:  # type: ignore[no-untyped-def]
+def test_verify_exits_with_1_and_a_list(aliens: Aliens, filled: Path) -> None:
     code, _, err = aliens("verify")
     assert code == 0
     assert "agree" in err
@@ -173,7 +137,7 @@ def test_verify_exits_with_1_and_a_list(aliens, filled: Path) -> None:  # type: 
     assert "1 disagreement" in err
 
 
-def test_demo_adds_the_samples_and_searches_them_twice(aliens) -> None:  # type: ignore[no-untyped-def]
+def test_demo_adds_the_samples_and_searches_them_twice(aliens: Aliens) -> None:
     code, out, _ = aliens("demo")
     assert code == 0
     assert "240 new" in out
@@ -183,9 +147,7 @@ def test_demo_adds_the_samples_and_searches_them_twice(aliens) -> None:  # type:
     assert "240 unchanged" in out
 
 
-def test_the_library_is_chosen_by_flag_then_environment(  # type: ignore[no-untyped-def]
-    aliens, photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_library_is_chosen_by_flag_then_environment(aliens, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALIENS_LIBRARY", "from-environment")
     aliens("init")
     assert Path("from-environment/library.db").exists()
