@@ -172,11 +172,12 @@ def tags_of(table: Any, heading: str) -> Iterator[Tag]:
             continue
         if not name.strip() or name != name.strip() or len(name) > 200:
             raise ValueError(f"the tag {name!r} should be 1 to 200 characters without space around them")
-        if SEPARATOR in name or name.startswith(UNKNOWN) or not name.isprintable():
+        if SEPARATOR in name or not name.isprintable():
             raise ValueError(
-                f"the tag {name!r} begins with {UNKNOWN!r}, or holds {SEPARATOR!r} or an unprintable character: "
-                "files of tags could not keep it"
+                f"the tag {name!r} holds {SEPARATOR!r} or an unprintable character, which exports could not keep"
             )
+        if name.startswith(UNKNOWN):
+            raise ValueError(f"the tag {name!r} begins with {UNKNOWN!r}, which files of tags read as not known")
         yield Tag(name, texts(value, f"the prompts of {name!r}") if value != [] else (name,), heading)
 
 

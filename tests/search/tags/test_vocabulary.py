@@ -177,6 +177,7 @@ def test_a_tag_may_be_called_almost_anything(tmp_path: Path, name: str) -> None:
         ("[tags]\n'a pool' = [1]", "the prompts of 'a pool' should be a list of texts"),
         ("[tags.a.b]\n'a pool' = []", "the prompts of 'b' should be a list of texts"),
         ("[tags]\n'a pool;a bar' = []", "the tag 'a pool;a bar' holds ';'"),
+        ("[tags]\n'?a pool' = []", r"the tag '\?a pool' begins with '\?'"),
         ('[tags]\n"a pool\\na bar" = []', r"the tag 'a pool\\na bar' holds .* unprintable"),
         ("[tags]\n'' = []", "the tag '' should be 1 to 200 characters"),
         ("[tags]\n' a pool' = []", "without space around"),
