@@ -76,7 +76,7 @@ class ProgressBars:
         if self._progress is not None:
             self._progress.stop()
 
-    def update(self, label: str, done: int, total: int | None = None, extra: str = "") -> None:
+    def update(self, label: str, done: int, total: int | None = None, extra: str = "", unit: str = "photos") -> None:
         """Show how many photos are done, of how many where that is known."""
         if not sys.stderr.isatty():
             return
@@ -84,7 +84,7 @@ class ProgressBars:
             self._tasks[label] = self._bars().add_task(label, total=None, rate="", extra="")
         task = self._tasks[label]
         speed = self._progress.tasks[list(self._tasks).index(label)].speed
-        rate = f"{speed:.1f} photos/s" if speed else ""
+        rate = f"{speed:.1f} {unit}/s" if speed else ""
         self._progress.update(task, completed=done, total=total, rate=rate, extra=extra)
 
     def _bars(self) -> Any:

@@ -52,8 +52,7 @@ def write_rows(folder: LibraryFolder, photos: int, draw: np.random.Generator) ->
         "INSERT INTO photo (id, path, member, size_bytes, mtime_ns, image_id, hotel_id, image_source, width_px,"
         " height_px, format, grey, state) VALUES (?, ?, '', 20000, 0, ?, ?, ?, ?, ?, 'JPEG', 0, 'embedded')",
         (
-            (i, f"/photos/images/train/{hotel % 93}/{hotel}/travel_website/{5_000_000 + i}.jpg", 5_000_000 + i, hotel)
-            + ("travel_website", WIDTH_PX, HEIGHT_PX)
+            (i, path_of(i, hotel), 5_000_000 + i, hotel, "travel_website", WIDTH_PX, HEIGHT_PX)
             for i, hotel in enumerate(hotels, start=1)
         ),
     )
@@ -66,6 +65,11 @@ def write_rows(folder: LibraryFolder, photos: int, draw: np.random.Generator) ->
     )
     database.commit()
     database.close()
+
+
+def path_of(number: int, hotel: int) -> str:
+    """Return a path such as Hotels-50K's."""
+    return f"/photos/images/train/{hotel % 93}/{hotel}/travel_website/{5_000_000 + number}.jpg"
 
 
 def write_vectors(folder: LibraryFolder, photos: int, draw: np.random.Generator) -> None:

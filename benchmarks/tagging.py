@@ -3,9 +3,9 @@
 python benchmarks/tagging.py [--photos 1124215]
 
 Vectors and metadata are made up (benchmarks/million.py). The bare product multiplies one float16 matrix, memory-mapped
-from one file for each run, by the tags in float32, 4,096 rows at a time, by torch on all cores, and keeps the scores in memory;
-NumPy's product of the same is shown beside it. Both read from the system's page cache. Tagging reads the 4,392 shards
-that a library has and writes score shards to disk.
+from one file for each run, by the tags in float32, 4,096 rows at a time, by torch on all cores, and keeps the scores
+in memory; NumPy's product of the same is shown beside it. Both read from the system's page cache.
+Tagging reads the 4,392 shards that a library has and writes score shards to disk.
 """
 
 import argparse

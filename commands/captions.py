@@ -112,13 +112,20 @@ def print_report(report: "CaptionReport") -> None:
 def captions(
     words: Annotated[list[str] | None, typer.Argument(help="What the captions say; none: list the sets.")] = None,
     k: Annotated[int, typer.Option("-k", help="How many photos.")] = 20,
+    remove: Annotated[str | None, typer.Option(metavar="SET", help="Remove a set of captions, by its key.")] = None,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
     """Find the photos whose captions have all these words; without words, list the sets of captions."""
-    from search.captions import find_captions, list_sets
+    from search.captions import find_captions, forget_set, list_sets
 
     folder = LibraryFolder(library)
+    if remove is not None:
+        if words:
+            raise typer.BadParameter("--remove goes without words")
+        forget_set(folder, remove)
+        console.note(f"removed {remove}")
+        return
     if words:
         print_found(find_captions(folder, words, k), json=json)
         return

@@ -49,6 +49,7 @@ def evaluate_tags(
         known = read_truth(session, tagging.vocabulary, truth)
         print_unknown(known)
         found = list(compare_methods(tagging, known)) if compare else [evaluate(tagging, known)]
+        fitted = len(tagging.calibration.links)
         title = f"{tagging.vocabulary.key}, {tagging.model.key}, {len(known.photo_ids)} photos"
     for evaluation in found:
         if json:
@@ -60,6 +61,11 @@ def evaluate_tags(
         print_comparison(found)
     if not json:
         console.note(title)
+        if fitted and not compare:
+            console.note(
+                f"{console.counted(fitted, 'tag')} calibrated on labels: against the same labels the figures flatter; "
+                "--compare judges every photo by the labels of others"
+            )
     if plot is not None:
         write_evaluation(found, title, plot)
         console.note(f"plot: {plot}")

@@ -10,19 +10,19 @@ from aliens import console
 from aliens.errors import QueryError
 from aliens.settings import LibraryFolder
 from commands.models import open_for_search
-from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption
+from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, stopping
 from commands.tags import VocabularyOption, opened
 
 if TYPE_CHECKING:
     from search.export.run import Format
 
-exports = typer.Typer(help="Write tags of the whole library, or of a query's result, to files.", no_args_is_help=True)
+exports = typer.Typer(help="Write tags or captions to files.", no_args_is_help=True)
 imports = typer.Typer(help="Read tags back.", no_args_is_help=True)
 
 
 @exports.callback()
 def export_group() -> None:
-    """Write tags of the whole library, or of a query's result, to files."""
+    """Write tags or captions to files."""
 
 
 @imports.callback()
@@ -38,7 +38,7 @@ def export(
         typer.Option("--format", help="By default by OUT's ending: .csv, .jsonl, .parquet, .json (COCO)."),
     ] = None,
     query: Annotated[str | None, typer.Option(help="Only the -k best photos for this text, best first.")] = None,
-    k: Annotated[int, typer.Option("-k", help="With --query: how many photos.")] = 100,
+    k: Annotated[int | None, typer.Option("-k", help="With --query: how many photos. Default: 100.")] = None,
     tag: Annotated[
         list[str] | None, typer.Option(help="Only photos with this tag; may be given several times.")
     ] = None,
@@ -66,17 +66,23 @@ def export(
         )
     if link and chosen != "imagefolder":
         raise QueryError("--link is for imagefolders: add --format imagefolder, or leave it out")
+    if k is not None and query is None:
+        raise QueryError("-k is for queries: add --query TEXT, or leave it out")
+    names = [name for name in map(str.strip, (columns or "").split(",")) if name]
+    if columns is not None and not names:
+        raise QueryError("--columns names no column: leave it out for the usual ones")
     hits = None
     if query is not None:
         with open_for_search(library, device) as searching:
-            hits = {hit.photo_id: hit.score for hit in searching.search(query, k=k)}
-    with opened(library, vocabulary) as (session, tagging), console.ProgressBars() as bars:
+            hits = {hit.photo_id: hit.score for hit in searching.search(query, k=100 if k is None else k)}
+    stopped = f"stopped: nothing is under {output} that was not there; an imagefolder goes on from {output}.partial"
+    with stopping(stopped), opened(library, vocabulary) as (session, tagging), console.ProgressBars() as bars:
         manifest = export_tags(
             session,
             tagging,
             output,
             chosen,
-            columns=[column.strip() for column in columns.split(",")] if columns else (),
+            columns=names,
             selection=Selection(tags=tuple(tag or ()), hits=hits),
             query=query,
             link=link,
@@ -107,11 +113,14 @@ def captions(
         raise QueryError(f"{output.name!r} does not say in what format: end it in {', '.join(endings)}")
     folder = LibraryFolder(library)
     with (
+        stopping(f"stopped: nothing is under {output} that was not there"),
         disposing(open_library(folder)) as engine,
         new_session(engine) as session,
         console.ProgressBars() as bars,
     ):
-        manifest = export_captions(session, output, file_format, progress=lambda rows: bars.update("exporting", rows))
+        manifest = export_captions(
+            session, output, file_format, progress=lambda rows: bars.update("exporting", rows, unit="captions")
+        )
     if json:
         console.print_json(asdict(manifest))
         return
@@ -131,18 +140,22 @@ def import_file(
     """Read tags back: what differs from the library's own tags becomes a label, as by `aliens tags set` and `unset`."""
     from search.tags.labelling import import_tags
 
-    with console.ProgressBars() as bars:
+    with stopping("stopped: no label was changed"), console.ProgressBars() as bars:
         report = import_tags(
             LibraryFolder(library),
             path,
             vocabulary=vocabulary,
             labels_only=labels_only,
-            progress=lambda rows: bars.update("reading", rows),
+            progress=lambda rows: bars.update("reading", rows, unit="rows"),
         )
     if json:
         console.print_json(asdict(report))
         return
     typer.echo(f"{path}: {report.rows} rows, {report.set} tags set, {report.unset} unset")
+    if not report.compared and not labels_only:
+        console.note("no manifest of an export lies beside it: tags that it does not list were not unset")
+    if report.without_vector:
+        console.note(f"left out {console.counted(report.without_vector, 'row')} whose photo cannot be found now")
     if report.unknown_photos:
         console.note(f"left out {console.counted(report.unknown_photos, 'row')} whose photo the library does not know")
     if report.unknown_tags:

@@ -1,10 +1,13 @@
-"""Options that several commands share."""
+"""What several commands share: options, and how a long one is stopped."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from aliens import console
 from aliens.settings import DEFAULT_LIBRARY
 
 LibraryOption = Annotated[
@@ -18,3 +21,13 @@ PrecisionOption = Annotated[
     str, typer.Option("--precision", envvar="ALIENS_PRECISION", help="auto, float32 or bfloat16.", show_default=True)
 ]
 LIBRARY = Path(DEFAULT_LIBRARY)
+
+
+@contextmanager
+def stopping(what_is_kept: str) -> Iterator[None]:
+    """Turn Ctrl-C into a word about what is kept, and exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.note(what_is_kept)
+        raise typer.Exit(130) from None

@@ -11,7 +11,7 @@ import typer
 from aliens import console
 from aliens.settings import LibraryFolder
 from commands.models import load_for_texts
-from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption
+from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, stopping
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -31,14 +31,25 @@ MAX_COLUMNS = 15
 
 def tag(
     vocabulary: Annotated[
-        str, typer.Option("--vocabulary", "-v", help="A .toml file, or case-study (15 tags) or hotel (126 tags).")
-    ] = "case-study",
+        str | None,
+        typer.Option(
+            "--vocabulary",
+            "-v",
+            help="A .toml file, or case-study (15 tags) or hotel (126 tags). Default: the last one, or case-study.",
+        ),
+    ] = None,
     method: Annotated[
-        Literal["calibrated", "uncalibrated", "softmax"],
-        typer.Option(help="softmax: share among the tags, the --top-k best are decided, as the case study did."),
-    ] = "calibrated",
-    threshold: Annotated[float, typer.Option(help="Decide tags of at least this probability.")] = 0.3,
-    top_k: Annotated[int, typer.Option(help="With --method softmax: how many tags each photo gets.")] = 1,
+        Literal["calibrated", "uncalibrated", "softmax"] | None,
+        typer.Option(
+            help="softmax: shares among the tags, of which the --top-k largest are decided, as the case study did. "
+            "Default: as the last time, or calibrated.",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Decide tags of at least this probability. Default: as the last time, or 0.3."),
+    ] = None,
+    top_k: Annotated[int | None, typer.Option(help="For softmax: how many tags each photo gets. Default: 1.")] = None,
     calibrate: Annotated[
         str | None,
         typer.Option(
@@ -48,19 +59,24 @@ def tag(
         ),
     ] = None,
     fit: Annotated[
-        Literal["platt", "isotonic"], typer.Option(help="With --calibrate: what is fitted to the labels.")
-    ] = "platt",
+        Literal["platt", "isotonic"] | None,
+        typer.Option(help="With --calibrate: what is fitted to the labels. Default: platt."),
+    ] = None,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
     device: DeviceOption = "auto",
 ) -> None:
     """Tag all photos with a vocabulary, from their stored vectors: no photo is opened.
 
-    Run it again after adding photos: only what is new is scored.
+    Run it again after adding photos: only what is new is scored, and everything is decided as before.
     """
     from search.tags.tagging import TagOptions, tag_library
     from search.tags.truth import label_truth, read_truth
     from search.tags.vocabulary import read_vocabulary
+
+    learns = calibrate not in (None, "none")
+    if fit is not None and not learns:
+        raise typer.BadParameter("--fit goes with --calibrate FILE or labels")
 
     def truth(session: "Session", words: "Vocabulary") -> "Truth":
         if calibrate == "labels":
@@ -69,23 +85,32 @@ def tag(
         print_unknown(found)
         return found
 
-    options = TagOptions(method=method, threshold=threshold, top_k=top_k, fit=fit, forget_labels=calibrate == "none")
-    with console.ProgressBars() as bars:
+    options = TagOptions(
+        method=method, threshold=threshold, top_k=top_k, fit=fit or "platt", forget_labels=calibrate == "none"
+    )
+    kept = "stopped: scores that are complete are kept, decisions are as before; the same command goes on from here"
+    with stopping(kept), console.ProgressBars() as bars:
         report = tag_library(
             LibraryFolder(library),
-            read_vocabulary(vocabulary),
+            None if vocabulary is None else read_vocabulary(vocabulary),
             lambda model: load_for_texts(model, device),
             options=options,
-            read_truth=truth if calibrate not in (None, "none") else None,
+            read_truth=truth if learns else None,
             progress=lambda done, total: bars.update("scoring", done, total),
         )
     if json:
         console.print_json(asdict(report))
         return
     learnt = f", {console.counted(report.fitted, 'tag')} calibrated on labels" if report.fitted else ""
+    decided = f"top {report.top_k}" if report.method == "softmax" else f"threshold {report.threshold:g}"
     typer.echo(
-        f"{report.vocabulary}: {console.counted(report.photos, 'photo')} tagged, {report.scored} newly scored{learnt}"
+        f"{report.vocabulary}: {console.counted(report.photos, 'photo')} tagged, {report.scored} newly scored, "
+        f"{report.method}, {decided}{learnt}"
     )
+    if report.left_alone:
+        console.note(
+            f"not calibrated on labels, since they are too few or contradict the scores: {', '.join(report.left_alone)}"
+        )
     console.note("`aliens tags` counts them, `aliens tags sheet TAG -o OUT.jpg` shows them")
 
 
@@ -125,6 +150,11 @@ def count(
     """Count the photos of every tag, in all or by chain."""
     if context.invoked_subcommand is None:
         count_tags(library, vocabulary, by_chain=by_chain, json=json)
+        return
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(f"--{name.replace('_', '-')}: put it after `{context.invoked_subcommand}`")
 
 
 def count_tags(library: Path, vocabulary: str | None = None, *, by_chain: bool = False, json: bool = False) -> None:
@@ -238,13 +268,13 @@ def report(
         if truth is not None:
             known = read_truth(session, tagging.vocabulary, truth)
             print_unknown(known)
-        elif has_labels(session):
+        elif people_labelled(session):
             known = label_truth(session, tagging.vocabulary)
         write_report(tagging, known, output)
     console.note(f"report: {output}")
 
 
-def has_labels(session: "Session") -> bool:
+def people_labelled(session: "Session") -> bool:
     """Tell whether people have set any label."""
     from db.tags import count_labels
 
@@ -259,7 +289,7 @@ def set_tag(
     library: LibraryOption = LIBRARY,
 ) -> None:
     """Say that a photo has a tag, whatever the model thinks."""
-    say(library, vocabulary, photo_id, tag, present=True)
+    keep_label(library, vocabulary, photo_id, tag, present=True)
 
 
 @tags.command("unset")
@@ -270,14 +300,14 @@ def unset_tag(
     vocabulary: VocabularyOption = None,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Say that a photo has not a tag, or (--forget) take back what was said."""
-    say(library, vocabulary, photo_id, tag, present=None if forget else False)
+    """Say that a photo does not have a tag, or (--forget) take back what was said."""
+    keep_label(library, vocabulary, photo_id, tag, present=None if forget else False)
 
 
-def say(library: Path, vocabulary: str | None, photo_id: int, tag: str, present: bool | None) -> None:
+def keep_label(library: Path, vocabulary: str | None, photo_id: int, tag: str, present: bool | None) -> None:
     """Keep what a person says, and print it."""
     from search.tags.labelling import label_photo
 
     name = label_photo(LibraryFolder(library), photo_id, tag, present, vocabulary)
-    words = {True: "has", False: "has not", None: "is left to the model for"}[present]
+    words = {True: "has", False: "does not have", None: "is left to the model for"}[present]
     typer.echo(f"photo {photo_id} {words} {name!r}")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
 from sqlalchemy import Engine, create_engine, event, inspect, make_url, select, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
@@ -54,7 +55,9 @@ def open_library(folder: LibraryFolder) -> Engine:
                 f"known here is {REVISION}): update CV-Aliens"
             )
         if revision != REVISION:
-            migrate(engine)
+            with FileLock(folder.root / "migration.lock"):
+                if current_revision(engine) != REVISION:  # another process may have done it meanwhile
+                    migrate(engine)
     return engine
 
 

@@ -16,7 +16,10 @@ CURRENT_VOCABULARY = "vocabulary_key"
 
 
 class Label(NamedTuple):
-    """What a person says: the photo has the tag, or has it not."""
+    """What a person says: the photo has the tag, or has it not.
+
+    The tag is named as vocabularies compare tags, without article and case, so that all of them mean the same.
+    """
 
     photo_id: int
     tag: str
@@ -101,6 +104,13 @@ def labels_between(session: Session, first_id: int, last_id: int) -> Iterator[La
     statement = select(TagLabel.photo_id, TagLabel.tag, TagLabel.present)
     for row in session.execute(statement.where(TagLabel.photo_id.between(first_id, last_id))):
         yield Label(*row)
+
+
+def labels_of(session: Session, photo_ids: Sequence[int]) -> Iterator[Label]:
+    """Yield the labels of these photos."""
+    for page in pages(list(photo_ids)):
+        statement = select(TagLabel.photo_id, TagLabel.tag, TagLabel.present).where(TagLabel.photo_id.in_(page))
+        yield from (Label(*row) for row in session.execute(statement))
 
 
 def count_labels(session: Session) -> int:

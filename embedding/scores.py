@@ -1,7 +1,7 @@
 """Scores on disk: cosines between photos and the prompts of a vocabulary, aligned with the vector shards.
 
 A piece is two files: `000001.npy` (n, columns) float16, the rows of several vector shards one after the other, and
-`000001.shards.npy` (k, 3) int64, each shard's number, rows and time of change. The scores are renamed into place
+`000001.shards.npy` (k, 3) int64, each shard's number, rows and stamp. The scores are renamed into place
 last. Pieces are derivatives: whatever is damaged or out of date counts as absent and is computed again.
 """
 
@@ -24,7 +24,7 @@ BACKGROUND_COLUMNS = 1  # the last: how well a photo fits the background
 
 
 class ShardPart(NamedTuple):
-    """A vector shard as a piece knows it: its number, its rows, its file's time of change in nanoseconds."""
+    """A vector shard as a piece knows it: its number, its rows, and what tells it from others of that number."""
 
     number: int
     rows: int
@@ -114,10 +114,6 @@ class ScoreStore:
         """Remove what a killed run left half written."""
         for path in self.folder.glob(f"*{TEMPORARY_SUFFIX}"):
             path.unlink(missing_ok=True)
-
-    def size_bytes(self) -> int:
-        """Return what the scores take on disk, in bytes."""
-        return sum(path.stat().st_size for path in self.folder.glob("*.npy"))
 
     @staticmethod
     def _scores_file(shards_file: Path) -> Path:

@@ -31,6 +31,7 @@ from db.captions import (
     find_by_words,
     find_set,
     photos_lacking,
+    remove_set,
     replace_captions,
     set_key,
     use_set,
@@ -302,3 +303,22 @@ def list_sets(folder: LibraryFolder) -> list[SetCount]:
     """
     with disposing(open_library(folder)) as engine, new_session(engine) as session:
         return caption_sets(session)
+
+
+def forget_set(folder: LibraryFolder, key: str) -> None:
+    """Remove a set of captions.
+
+    Raises:
+        QueryError: there is no such set; the message lists what there is.
+        LibraryError: there is no library, or another process changes it.
+    """
+    with (
+        disk_errors(folder),
+        disposing(open_library(folder)) as engine,
+        writing(folder),
+        new_session(engine) as session,
+    ):
+        if not remove_set(session, key):
+            known = ", ".join(found.key for found in caption_sets(session)) or "none"
+            raise QueryError(f"no set of captions {key!r} (there is: {known})")
+        session.commit()

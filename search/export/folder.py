@@ -1,6 +1,7 @@
 """An imagefolder: photos and metadata.jsonl, as Hugging Face's `datasets` loads it. Copies photos, decodes none."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from aliens.files import TEMPORARY_SUFFIX, PhotoFile
 from search.export.tables import JsonlWriter, Sink
 
 PHOTOS_A_FOLDER = 1000
+OURS = re.compile(rf"images/\d{{4,}}/\d+\.\w+({re.escape(TEMPORARY_SUFFIX)})?")
 ENDINGS = {"JPEG": ".jpg", "TIFF": ".tiff"}  # else the format's own name
 
 
@@ -27,7 +29,8 @@ class FolderWriter:
         self._folder = folder
         self._link = link
         self._metadata = JsonlWriter(file, schema, tags)
-        self._strays = {str(found.relative_to(folder)) for found in folder.glob("images/*/*")}
+        found = (str(path.relative_to(folder)) for path in folder.glob("images/*/*"))
+        self._strays = {name for name in found if OURS.fullmatch(name)}
 
     def write(self, batch: Any) -> None:
         """Copy a batch's photos and write their lines."""

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
+from filelock import FileLock, Timeout
 from sqlalchemy.orm import Session
 
 from aliens import __version__
@@ -20,7 +21,7 @@ from aliens.files import atomic_write, sync_folder
 from search.export.folder import FolderWriter, refuse_existing
 from search.export.table import DEFAULT_COLUMNS, Selection, TagTable
 from search.export.tables import CocoWriter, CsvWriter, JsonlWriter, ParquetWriter, Sink, TableWriter
-from search.tags.files import METADATA_FILE
+from search.tags.files import MANIFEST_FILE, MANIFEST_SUFFIX, METADATA_FILE
 from search.tags.tagging import Tagging
 
 if TYPE_CHECKING:
@@ -28,9 +29,8 @@ if TYPE_CHECKING:
 
 Format = Literal["csv", "jsonl", "parquet", "coco", "imagefolder"]
 ENDINGS: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".json": "coco"}
-MANIFEST_SUFFIX = ".manifest.json"
-MANIFEST_FILE = "manifest.json"  # of an imagefolder
 PARTIAL_SUFFIX = ".partial"
+MARKER_FILE = ".cv-aliens-export"  # says that a partial folder is an export's
 NEEDED: dict[Format, tuple[str, ...]] = {
     "coco": ("photo_id", "path", "member", "tags", "width_px", "height_px"),
     "imagefolder": ("photo_id", "path", "member", "format", "tags"),
@@ -52,7 +52,9 @@ class ExportManifest:
     model: str
     vocabulary: str
     method: str
-    threshold: float
+    threshold: float | None  # None for softmax
+    top_k: int | None  # for softmax alone
+    decision: str  # digest of method, threshold and calibration
     tags: dict[str, int]  # photos with each tag
     calibrated_on_labels: list[str]
     query: str | None
@@ -79,6 +81,8 @@ def export_tags(
 
     Raises: QueryError: no such column or tag, no photo to export, or the output cannot be written.
     """
+    if tagging.unscored:
+        raise QueryError(f"{tagging.unscored} photos have no tags yet: run `aliens tag` first")
     chosen = selection or Selection()
     names = list(dict.fromkeys([*(columns or DEFAULT_COLUMNS), *NEEDED.get(file_format, ())]))
     table = TagTable(session, tagging, names, chosen)
@@ -110,6 +114,7 @@ class Description:
     ) -> ExportManifest:
         """Return the manifest of a file that is complete; `left_tags` counts the tags of photos left out."""
         calibration, names = self.tagging.calibration, self.tagging.vocabulary.names
+        softmax = calibration.method == "softmax"
         counts = zip(names, self.table.tag_counts.tolist(), strict=True)
         return ExportManifest(
             cv_aliens=__version__,
@@ -123,7 +128,9 @@ class Description:
             model=self.tagging.model.key,
             vocabulary=self.tagging.vocabulary.key,
             method=calibration.method,
-            threshold=calibration.threshold,
+            threshold=None if softmax else calibration.threshold,
+            top_k=calibration.top_k if softmax else None,
+            decision=calibration.digest,
             tags={name: count - left_tags[name] for name, count in counts},
             calibrated_on_labels=[names[place] for place in sorted(calibration.links)],
             query=self.query,
@@ -173,25 +180,48 @@ def write_folder(
     """Write an imagefolder with its manifest inside."""
     refuse_existing(path)
     partial = path.with_name(path.name + PARTIAL_SUFFIX)
-    partial.mkdir(exist_ok=True)
-    try:
+    with partial_folder(partial):
         with atomic_write(partial / METADATA_FILE) as file:
             hashed = HashedFile(file)
             writer = FolderWriter(partial, hashed, table.schema, table.tagging.vocabulary.names, link)
             stream(table, writer, progress)
             refuse_empty(table.rows)
             refuse_empty(table.rows - len(writer.left_out), "no photo's file can be read any more")
-    except BaseException:
-        if not any(partial.iterdir()):
-            partial.rmdir()
-        raise
-    manifest = describe.manifest(partial / METADATA_FILE, "imagefolder", hashed, writer.left_out, writer.left_out_tags)
-    write_manifest(partial / MANIFEST_FILE, manifest)
-    if path.exists():
-        path.rmdir()  # empty, as was seen above
-    os.replace(partial, path)
+        manifest = describe.manifest(
+            partial / METADATA_FILE, "imagefolder", hashed, writer.left_out, writer.left_out_tags
+        )
+        write_manifest(partial / MANIFEST_FILE, manifest)
+        (partial / MARKER_FILE).unlink()
+        if path.exists():
+            path.rmdir()  # empty, as was seen above
+        os.replace(partial, path)
     sync_folder(path.parent)
     return manifest
+
+
+@contextmanager
+def partial_folder(partial: Path) -> Iterator[None]:
+    """Hold the folder that an imagefolder grows in: a new one, or one that an interrupted export left.
+
+    Raises: QueryError: the folder is somebody else's, or another export is at work in it.
+    """
+    try:
+        with FileLock(partial.with_name(partial.name + ".lock"), timeout=0):
+            if partial.is_dir() and any(partial.iterdir()) and not (partial / MARKER_FILE).exists():
+                raise QueryError(f"{partial} is there already, and not of an export: remove it, or choose another name")
+            partial.mkdir(exist_ok=True)
+            (partial / MARKER_FILE).touch()
+            try:
+                yield
+            except BaseException:
+                if [file.name for file in partial.iterdir()] == [MARKER_FILE]:
+                    (partial / MARKER_FILE).unlink()
+                    partial.rmdir()
+                raise
+    except Timeout as error:
+        raise QueryError(f"another export is writing {partial}: wait for it to end, or choose another name") from error
+    finally:
+        partial.with_name(partial.name + ".lock").unlink(missing_ok=True)
 
 
 class Batches(Protocol):

@@ -108,8 +108,8 @@ class TagTable:
                 return said(photos, present=name == "set_by_hand")
             case "caption":
                 ids = photos.photo_ids.tolist()
-                best = captions_of(self._session, ids)
-                return pa.array([best[i][0][0] if i in best else None for i in ids], pa.string())
+                found = captions_of(self._session, ids)
+                return pa.array([newest(found[i]) if i in found else None for i in ids], pa.string())
             case "score":
                 hits = self._selection.hits or {}
                 return pa.array([hits.get(photo_id) for photo_id in photos.photo_ids.tolist()], pa.float32())
@@ -126,6 +126,12 @@ class TagTable:
             return pa.nulls(len(hotel_ids), DERIVED[name])
         at = np.searchsorted(self._hotel_ids, hotel_ids.fill_null(int(self._hotel_ids[0])).to_numpy())
         return self._of_hotels[name].take(pa.array(at, mask=hotel_ids.is_null().to_numpy(zero_copy_only=False)))
+
+
+def newest(captions: Sequence[tuple[str, float | None, str]]) -> str:
+    """Return the best caption of the newest set, of (text, score, set), set after set, best first."""
+    last = captions[-1][2]
+    return next(text for text, _, key in captions if key == last)
 
 
 def expanded(columns: Sequence[str], with_score: bool, tags: Sequence[str]) -> list[str]:

@@ -14,6 +14,8 @@ FORMULA_START = "=+-@\t\r\n＝＋－＠"  # what a spreadsheet takes for the sta
 GUARD = "'"
 LARGEST = 2**63 - 1  # that a database keeps
 METADATA_FILE = "metadata.jsonl"  # of a Hugging Face imagefolder
+MANIFEST_FILE = "manifest.json"  # of an imagefolder
+MANIFEST_SUFFIX = ".manifest.json"  # of a file
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,18 @@
 """What people say of photos: single labels, and files of tags read back as corrections."""
 
-from collections.abc import Callable, Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-
-from sqlalchemy.orm import Session
+from typing import Any
 
 from aliens.errors import QueryError
 from aliens.settings import LibraryFolder
 from db.session import disposing, new_session, open_library
 from db.tags import Label, forget_labels, known_photos, set_labels
 from db.writing import disk_errors, writing
-from search.tags.files import TagRow, read_tag_file
+from search.tags.files import MANIFEST_FILE, MANIFEST_SUFFIX, TagRow, read_tag_file
 from search.tags.tagging import Tagging
 from search.tags.truth import resolved
 from search.tags.vocabulary import bare
@@ -20,15 +20,17 @@ from search.tags.vocabulary import bare
 BATCH = 1000
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class ImportReport:
     """What reading a file of tags back did."""
 
-    rows: int
-    unknown_photos: int
-    unknown_tags: int
-    set: int  # labels that say yes
-    unset: int  # labels that say no
+    rows: int = 0
+    unknown_photos: int = 0  # rows whose photo the library does not know
+    without_vector: int = 0  # rows whose photo cannot be found now
+    unknown_tags: int = 0  # that the vocabulary does not have
+    set: int = 0  # labels that say yes
+    unset: int = 0  # labels that say no
+    compared: bool = False  # a manifest says what the file's tags were, so that missing ones could be unset
 
 
 def label_photo(folder: LibraryFolder, photo_id: int, tag: str, present: bool | None, vocabulary: str | None) -> str:
@@ -41,7 +43,7 @@ def label_photo(folder: LibraryFolder, photo_id: int, tag: str, present: bool | 
         name = words.names[words.position(tag)]
         if not known_photos(session, [photo_id]):
             raise QueryError(f"no photo {photo_id} in {folder.root}: take an id that a search shows")
-        label = Label(photo_id, name, bool(present))
+        label = Label(photo_id, bare(name), bool(present))
         if present is None:
             forget_labels(session, [label])
         else:
@@ -60,63 +62,94 @@ def import_tags(
 ) -> ImportReport:
     """Read a file of tags back: where it differs from what the library decides, it becomes a label.
 
-    An export read back unchanged therefore adds nothing but the labels that it carried. With `labels_only` only
-    those are read. All or nothing: an error in the file leaves the library as it was.
+    An export read back unchanged therefore adds nothing but the labels that it carried. That a tag is missing means no
+    only where the manifest beside the file says that the file was exported from this very tagging: a file of another
+    origin says yes to what it lists, and no to nothing. With `labels_only` only the labels that the file carries are
+    read. All or nothing: an error in the file leaves the library as it was.
 
     Raises:
-        QueryError: the file cannot be read, or the library is not tagged.
+        QueryError: the file cannot be read, was exported from a tagging that the library has no more, or the library
+            is not tagged.
         LibraryError: the library cannot be opened or written, or another process is changing it.
     """
-    counts = dict.fromkeys(("rows", "unknown_photos", "unknown_tags", "set", "unset"), 0)
+    manifest = None if labels_only else manifest_beside(path)
     with (
         disk_errors(folder),
         disposing(open_library(folder)) as engine,
         writing(folder),
         new_session(engine) as session,
     ):
-        tagging = Tagging.open(session, folder, vocabulary)
+        tagging = Tagging.open(session, folder, vocabulary or (manifest or {}).get("vocabulary"))
+        if manifest is not None:
+            refuse_other_tagging(path, manifest, tagging)
+        report = ImportReport(compared=manifest is not None)
         stream = resolved(session, read_tag_file(path))
         while batch := list(islice(stream, BATCH)):
-            labels = list(differences(session, tagging, batch, labels_only, counts))
+            labels = list(differences(tagging, batch, labels_only, report))
             set_labels(session, labels)
-            counts["set"] += sum(label.present for label in labels)
-            counts["unset"] += sum(not label.present for label in labels)
-            progress(counts["rows"])
+            report.set += sum(label.present for label in labels)
+            report.unset += sum(not label.present for label in labels)
+            progress(report.rows)
         session.commit()
-    return ImportReport(**counts)
+    return report
+
+
+def manifest_beside(path: Path) -> dict[str, Any] | None:
+    """Return the manifest of an export, or None where there is none that can be read."""
+    place = path / MANIFEST_FILE if path.is_dir() else path.with_name(path.name + MANIFEST_SUFFIX)
+    try:
+        content = json.loads(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) and "decision" in content else None
+
+
+def refuse_other_tagging(path: Path, manifest: Mapping[str, Any], tagging: Tagging) -> None:
+    """Refuse a file whose tags another tagging decided: what differs would not be a person's doing.
+
+    Raises: QueryError: it is such a file.
+    """
+    ours = {"model": tagging.model.key, "vocabulary": tagging.vocabulary.key, "decision": tagging.calibration.digest}
+    for name, value in ours.items():
+        if manifest.get(name) != value:
+            raise QueryError(
+                f"{path} was exported from another tagging (its {name} is {manifest.get(name)}, the library's is "
+                f"{value}), so that nobody can tell what was edited: export anew and edit that, read only labels set "
+                "by hand with --labels-only, or remove the manifest beside it to say yes to all the tags it lists"
+            )
 
 
 def differences(
-    session: Session,
-    tagging: Tagging,
-    rows: Iterable[tuple[TagRow, int | None]],
-    labels_only: bool,
-    counts: dict[str, int],
+    tagging: Tagging, rows: Iterable[tuple[TagRow, int | None]], labels_only: bool, report: ImportReport
 ) -> Iterator[Label]:
     """Yield the labels that rows mean, and count what could not be used."""
     names, places = tagging.vocabulary.names, tagging.vocabulary.places()
 
     def known(tags: Iterable[str]) -> set[str]:
-        found = [places.get(bare(tag)) for tag in tags]
-        counts["unknown_tags"] += found.count(None)
-        return {names[place] for place in found if place is not None}
+        found = {bare(tag) for tag in tags}
+        report.unknown_tags += len(found - places.keys())
+        return found & places.keys()
 
     by_photo: dict[int, TagRow] = {}
     for row, photo_id in rows:
-        counts["rows"] += 1
+        report.rows += 1
         if photo_id is None:
-            counts["unknown_photos"] += 1
+            report.unknown_photos += 1
         else:
             by_photo[photo_id] = row
+    report.without_vector += len(by_photo)
     for photos in tagging.photos(ids=list(by_photo)):
+        report.without_vector -= len(photos.decided)
         for position, photo_id in enumerate(photos.photo_ids.tolist()):
             row = by_photo[photo_id]
             says_yes, says_no = known(row.set_by_hand), known(row.unset_by_hand)
             if not labels_only:
-                has = {name for place, name in enumerate(names) if photos.decided[position, place]}
+                has = {bare(name) for place, name in enumerate(names) if photos.decided[position, place]}
                 listed, unknown = known(row.tags), known(row.unknown)
-                says_yes = says_yes & listed | listed - has  # whoever edits an export edits its tags
-                says_no = says_no - listed - unknown | has - listed - unknown
+                clear = report.compared and len(listed) == len({bare(tag) for tag in row.tags})  # no tag is misspelt
+                newer = {bare(tag) for tag in photos.labels.get(photo_id, {})} - says_yes - says_no  # than the file
+                says_yes = says_yes & listed | listed - has - newer  # whoever edits an export edits its tags
+                says_no = says_no - listed - unknown | (has - listed - unknown - newer if clear else set())
             if both := sorted(says_yes & says_no):
                 raise QueryError(f"{row.where}: {both[0]!r} is both set and unset by hand")
             yield from (Label(photo_id, tag, True) for tag in sorted(says_yes))

@@ -17,6 +17,7 @@ from search.tags.truth import Truth
 COLUMNS = 5
 CELL_INCHES = (2.6, 2.1)
 BARS, CURVE, LINE, FAINT = "#6d9a86", "#8a3f6b", "#22262b", "#b9b4a8"
+MOST_PLOTS = 300  # more would be a picture of tens of thousands of pixels
 FORMATS = (".png", ".svg", ".pdf")
 
 
@@ -25,6 +26,9 @@ def write_report(tagging: Tagging, truth: Truth | None, path: Path) -> None:
 
     Without truth only the histograms. Raises: QueryError: the file cannot be written.
     """
+    refuse_ending(path)
+    if len(tagging.vocabulary.tags) > MOST_PLOTS:
+        raise QueryError(f"{len(tagging.vocabulary.tags)} tags are too many to plot: up to {MOST_PLOTS} are possible")
     bins = np.linspace(0, 1, 41)
     counts = np.zeros((len(tagging.vocabulary.tags), len(bins) - 1), np.int64)
     photos = 0
@@ -59,6 +63,7 @@ def write_evaluation(evaluations: Sequence[Evaluation], title: str, path: Path) 
     """
     from matplotlib.figure import Figure
 
+    refuse_ending(path)
     figure = Figure(figsize=(13, 8.5), layout="constrained")
     axes = figure.subplot_mosaic([["precision", "precision", "reliability"], ["f1", "f1", "reliability"]])
     upper, lower, right = axes["precision"], axes["f1"], axes["reliability"]
@@ -119,10 +124,17 @@ def grid(count: int) -> tuple[Any, list[Any]]:
     return figure, axes[:count]
 
 
-def save(figure: Any, title: str, path: Path) -> None:
-    """Write a figure under a title, as a picture by the path's ending."""
+def refuse_ending(path: Path) -> None:
+    """Refuse a name that no picture can be written under, before the work is done.
+
+    Raises: QueryError: it is such a name.
+    """
     if path.suffix.lower() not in FORMATS:
         raise QueryError(f"a plot cannot be written as {path.name!r}: end its name in {', '.join(FORMATS)}")
+
+
+def save(figure: Any, title: str, path: Path) -> None:
+    """Write a figure under a title, as a picture by the path's ending."""
     figure.suptitle(title, fontsize=10)
     picture = io.BytesIO()
     figure.savefig(picture, format=path.suffix.lower()[1:], dpi=110)

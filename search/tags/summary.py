@@ -110,26 +110,27 @@ def count_by_chain(session: Session, tagging: Tagging) -> list[ChainCount]:
 
 
 def sheet_sections(session: Session, tagging: Tagging, tag: str) -> list[Section]:
-    """Return the surest photos of a tag, those next to its threshold on either side, and the least likely ones.
+    """Return the surest and the least sure photos that have a tag, the likeliest and least likely that do not.
 
-    A hit's score is the tag's probability.
+    A hit's score is the tag's probability; what people say decides, as everywhere.
 
     Raises: QueryError: the vocabulary has no such tag.
     """
     place = tagging.vocabulary.position(tag)
-    threshold = tagging.calibration.threshold
-    parts = [(batch.photo_ids, batch.probabilities[:, place]) for batch in tagging.photos()]
+    parts = [
+        (photos.photo_ids, photos.probabilities[:, place], photos.decided[:, place]) for photos in tagging.photos()
+    ]
     if not parts:
         return []
-    ids, probabilities = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    ids, probabilities = ids[~np.isnan(probabilities)], probabilities[~np.isnan(probabilities)]
+    ids, probabilities, decided = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     order = np.argsort(-probabilities, kind="stable")
-    decided = int((probabilities >= threshold).sum())
+    order = order[~np.isnan(probabilities[order])]
+    has, others = order[decided[order]], order[~decided[order]]
     sections = (
-        (f"surest of {decided} photos at {threshold:g} or above", order[:EACH]),
-        (f"just above {threshold:g}", order[max(decided - EACH, 0) : decided][::-1]),
-        (f"just below {threshold:g}", order[decided : decided + EACH]),
-        ("least likely", order[::-1][:EACH]),
+        (f"surest of the {len(has)} photos that have it", has[:EACH]),
+        ("least sure of them", has[EACH:][::-1][:EACH]),
+        (f"likeliest of the {len(others)} others", others[:EACH]),
+        ("least likely", others[EACH:][::-1][:EACH]),
     )
     return [
         Section(heading, list(hits_of(session, ids[rows], probabilities[rows])))

@@ -13,18 +13,19 @@ from aliens.settings import LibraryFolder
 from db.columns import COLUMNS, embedded_columns
 from db.models import Model
 from db.session import disposing, new_session, open_library
-from db.tags import find_tagging, keep_tagging, labels_between, vocabulary_keys
+from db.tags import find_tagging, keep_tagging, labels_between, labels_of, vocabulary_keys
 from db.vectors import count_embedded, current_model, generation, shard_counts
 from db.writing import disk_errors, writing
 from embedding.photo_table import Columns, PhotoTable, arrays
 from embedding.scores import BACKGROUND_COLUMNS, ScoreStore
 from embedding.store import VectorStore
-from search.tags.calibration import THRESHOLD, Bools, Calibration, Floats, Method, Statistics, places_of
+from search.tags.calibration import Bools, Calibration, Floats, Method, Statistics, places_of
 from search.tags.fitting import Fit, fit_links
 from search.tags.truth import Truth
-from search.tags.vocabulary import Vocabulary, bare
+from search.tags.vocabulary import DEFAULT, Vocabulary, read_vocabulary
 
 TEXT_BATCH = 256
+EMPTY = np.empty(0, np.float32)
 MOST_SCORES = 4_000_000  # held at a time: 16 MB as float32, and several arrays of that size
 
 
@@ -40,20 +41,29 @@ class TextEncoder(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TagOptions:
-    """How scores shall become tags."""
+    """How scores shall become tags; None: as in the last tagging with the vocabulary, or the default."""
 
-    method: Method = "calibrated"
-    threshold: float = THRESHOLD
-    top_k: int = 1
+    method: Method | None = None
+    threshold: float | None = None
+    top_k: int | None = None
     fit: Fit = "platt"
     forget_labels: bool = False  # drop what an earlier calibration learnt from labels
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        if not 0 < self.threshold < 1:
+        if self.threshold is not None and not 0 < self.threshold < 1:
             raise QueryError(f"the threshold is {self.threshold}: choose a probability between 0 and 1")
-        if self.top_k < 1:
+        if self.top_k is not None and self.top_k < 1:
             raise QueryError(f"top k is {self.top_k}: choose at least 1 tag a photo")
+
+    def put_over(self, calibration: Calibration) -> Calibration:
+        """Return a calibration with what is asked for here."""
+        return replace(
+            calibration,
+            method=self.method or calibration.method,
+            threshold=self.threshold or calibration.threshold,
+            top_k=self.top_k or calibration.top_k,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,9 +71,13 @@ class TagReport:
     """What tagging did."""
 
     vocabulary: str
+    method: Method
+    threshold: float
+    top_k: int
     photos: int  # with scores
     scored: int  # of them in this run
     fitted: int  # tags calibrated on labels
+    left_alone: list[str]  # tags with too few labels, or labels that contradict the scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,21 +189,24 @@ class Tagging:
 
     def photos(self, names: Sequence[str] = (), ids: Sequence[int] | None = None) -> Iterator[TaggedPhotos]:
         """Yield photos with their tags, some thousands at a time; `names`, `ids`: see db.columns.embedded_columns."""
-        places = self.vocabulary.places()
+        tags, places = self.vocabulary.names, self.vocabulary.places()
         for columns, scores in self.scores(names, ids):
             probabilities = self.calibration.probabilities(scores)
             decided = self.calibration.decide(probabilities)
             photo_ids = columns["photo_id"].to_numpy()
+            if ids is None:
+                said = list(labels_between(self._session, int(photo_ids[0]), int(photo_ids[-1])))
+            else:
+                said = list(labels_of(self._session, photo_ids.tolist()))
+            position = {photo_id: at for at, photo_id in enumerate(photo_ids.tolist())} if said else {}
             labels: dict[int, dict[str, bool]] = {}
-            mine = set(photo_ids)  # photos that were not asked for, or cannot be found, may lie in between
-            for label in labels_between(self._session, int(photo_ids.min()), int(photo_ids.max())):
-                if label.photo_id in mine:
-                    labels.setdefault(label.photo_id, {})[label.tag] = label.present
-            if labels:
-                for position, photo_id in enumerate(photo_ids.tolist()):
-                    for tag, present in labels.get(photo_id, {}).items():
-                        if bare(tag) in places:
-                            decided[position, places[bare(tag)]] = present
+            for label in said:
+                if label.photo_id not in position:
+                    continue  # of a photo that cannot be found now
+                place = places.get(label.tag)
+                labels.setdefault(label.photo_id, {})[label.tag if place is None else tags[place]] = label.present
+                if place is not None:
+                    decided[position[label.photo_id], place] = label.present
             yield TaggedPhotos(columns, scores, probabilities, decided, labels)
 
     def photo(self, photo_id: int, names: Sequence[str] = ()) -> TaggedPhotos:
@@ -201,28 +218,49 @@ class Tagging:
             return photos
         raise QueryError(f"no photo {photo_id} with a vector in {self.folder.root}: take an id that a search shows")
 
-    def calibrate(self, options: TagOptions, scale: float, truth: Truth | None) -> Calibration:
-        """Fit the calibration to the library's scores, and to labels where there are any."""
+    def calibrate(
+        self, options: TagOptions, scale: float, truth: Truth | None, known: Calibration | None = None
+    ) -> Calibration:
+        """Fit the calibration to the library's scores, and to labels where there are any.
+
+        What `known` learnt from labels stays, and with it the mean and spread that it was learnt with; newer labels
+        of a tag replace the older ones' fit.
+        """
+        learnt = known is not None and bool(known.links) and not options.forget_labels
+        if known is not None and learnt:
+            calibration = options.put_over(known)
+        else:
+            before = known or Calibration(method="calibrated", scale=scale, mean=EMPTY, std=EMPTY)
+            calibration = options.put_over(self._standardised(before, scale))
+        if truth is not None:
+            if calibration.method != "calibrated":
+                if options.method is not None:
+                    raise QueryError(
+                        f"--method {options.method} has nothing to learn from labels: leave one of both out"
+                    )
+                calibration = replace(calibration, method="calibrated")
+            logits = calibration.logits(self.scores_of(truth.photo_ids))
+            links = {**calibration.links, **fit_links(logits, truth.values, options.fit)}
+            calibration = replace(calibration, links=links)
+        self._calibration = calibration
+        return calibration
+
+    def _standardised(self, before: Calibration, scale: float) -> Calibration:
+        """Return a calibration without labels, from the scores of the whole library."""
         statistics = Statistics(len(self.vocabulary.tags))
         for _, scores in self.scores():
             statistics.add(scores)
         mean, std = statistics.mean_and_std(scale)
         names, groups = self.vocabulary.names, self.vocabulary.groups
-        calibration = Calibration(
-            method=options.method,
+        return replace(
+            before,
             scale=scale,
             mean=mean,
             std=std,
-            threshold=options.threshold,
-            top_k=options.top_k,
+            links={},
             contrasts=places_of(groups, names, "contrast"),
             exclusions=places_of(groups, names, "exclude"),
         )
-        if truth is not None and options.method == "calibrated":
-            logits = calibration.logits(self.scores_of(truth.photo_ids))
-            calibration = replace(calibration, links=fit_links(logits, truth.values, options.fit))
-        self._calibration = calibration
-        return calibration
 
     def scores_of(self, photo_ids: Sequence[int]) -> Floats:
         """Return the scores (n, t + 1) of these photos, NaN for those without."""
@@ -247,7 +285,7 @@ def text_vectors(encoder: TextEncoder, vocabulary: Vocabulary) -> tuple[Floats, 
 
 def tag_library(
     folder: LibraryFolder,
-    vocabulary: Vocabulary,
+    vocabulary: Vocabulary | None,
     load_encoder: Callable[[Model], TextEncoder],
     *,
     options: TagOptions,
@@ -256,10 +294,9 @@ def tag_library(
 ) -> TagReport:
     """Score every photo that has no scores yet, calibrate, and make the vocabulary the library's current one.
 
-    A calibration on labels stays until there are new labels, or until another method is asked for.
-
-    `read_truth` gives the labels to calibrate on; without it the library's own scores calibrate. `progress` is called
-    with (vectors done, of how many).
+    Without a vocabulary the current one is meant, or the case study's. What was learnt from labels stays until
+    `options.forget_labels`. `read_truth` gives the labels to calibrate on; without it the library's own scores
+    calibrate. `progress` is called with (vectors done, of how many).
 
     Raises:
         QueryError: there is no photo to tag, or the labels cannot be used.
@@ -271,29 +308,35 @@ def tag_library(
         writing(folder),
         new_session(engine) as session,
     ):
-        tagging = Tagging(session, folder, vocabulary)
-        if not shard_counts(session, tagging.model):
+        model = current_model(session)
+        if not shard_counts(session, model):
             raise QueryError(f"no photo in {folder.root} is embedded yet: add some with `aliens add FOLDER`")
+        current = find_tagging(session, model, None)
+        if vocabulary is None:
+            vocabulary = Vocabulary.from_definition(current[0]) if current else read_vocabulary(DEFAULT)
+        tagging = Tagging(session, folder, vocabulary)
         truth = read_truth(session, vocabulary) if read_truth else None
         total = scored = tagging.unscored
-        before = find_tagging(session, tagging.model, vocabulary.key)
-        if total or before is None:
-            encoder = load_encoder(tagging.model)
+        before = find_tagging(session, model, vocabulary.key)
+        known = Calibration.from_json(before[1]) if before else None
+        if total or known is None:
+            encoder = load_encoder(model)
             tagging.score(encoder, lambda done: progress(done, total))
             scale = encoder.logit_scale
         else:
-            scale = Calibration.from_json(before[1]).scale
+            scale = known.scale
         tagging.write_table()
-        known = Calibration.from_json(before[1]) if before else None
-        if known is not None and known.links and truth is None and not options.forget_labels:
-            calibration = replace(known, method=options.method, threshold=options.threshold, top_k=options.top_k)
-        else:
-            calibration = tagging.calibrate(options, scale, truth)
-        keep_tagging(session, tagging.model, vocabulary.key, vocabulary.definition(), calibration.as_json())
+        calibration = tagging.calibrate(options, scale, truth, known)
+        keep_tagging(session, model, vocabulary.key, vocabulary.definition(), calibration.as_json())
         session.commit()
+        labelled = np.flatnonzero((truth.values > 0).any(axis=0)).tolist() if truth else []
         return TagReport(
             vocabulary=vocabulary.key,
-            photos=count_embedded(session, tagging.model),
+            method=calibration.method,
+            threshold=calibration.threshold,
+            top_k=calibration.top_k,
+            photos=count_embedded(session, model),
             scored=scored,
             fitted=len(calibration.links),
+            left_alone=[vocabulary.names[place] for place in labelled if place not in calibration.links],
         )

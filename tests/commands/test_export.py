@@ -105,15 +105,40 @@ def test_a_query_and_columns_choose_what_is_written(aliens: Aliens, tagged: Path
     assert [int(row["photo_id"]) for row in rows] == [json.loads(line)["photo_id"] for line in found.splitlines()]
 
 
-def test_photos_without_tags_yet_and_photos_that_are_gone_are_notes(aliens: Aliens, tagged: Path) -> None:
+def test_photos_without_tags_yet_are_an_error_and_photos_that_are_gone_a_note(aliens: Aliens, tagged: Path) -> None:
     (tagged / "late.jpg").write_bytes(photo_bytes(70))
     aliens("add", tagged)
+    code, _, err = aliens("export", "tags", "-o", "tags.csv")
+    assert code == 2
+    assert "1 photos have no tags yet: run `aliens tag` first" in err
+    aliens("tag")
     (tagged / "04.jpg").unlink()
     code, out, err = aliens("export", "tags", "-o", "folder", "--format", "imagefolder")
     assert code == 0
-    assert "1 photo came after the last tagging" in err
     assert "left out 1 photo whose files cannot be read" in err
     assert out.startswith("folder: 10 photos")
+    assert {path.name for path in Path().glob("folder*")} == {"folder"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [(["-k", 5], "-k is for queries"), (["--columns", " , "], "--columns names no column")]
+)
+def test_options_that_would_do_nothing_are_refused(
+    aliens: Aliens, tagged: Path, options: list[object], message: str
+) -> None:
+    code, _, err = aliens("export", "tags", "-o", "tags.csv", *options)
+    assert code == 2
+    assert message in err
+
+
+def test_a_partial_folder_of_somebody_else_is_left_alone(aliens: Aliens, tagged: Path) -> None:
+    precious = Path("ds.partial/images/0000/mine.jpg")
+    precious.parent.mkdir(parents=True)
+    precious.write_text("precious")
+    code, _, err = aliens("export", "tags", "-o", "ds", "--format", "imagefolder")
+    assert code == 2
+    assert "ds.partial is there already, and not of an export" in err
+    assert precious.read_text() == "precious"
 
 
 def test_links_are_made(aliens: Aliens, tagged: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,10 +32,15 @@ def test_tag_again_scores_only_what_is_new(aliens: Aliens, tagged: Path) -> None
     assert "1 photo came after the last tagging" in err
     assert json.loads(aliens("tag", "--json")[1]) | {"vocabulary": ""} == {
         "vocabulary": "",
+        "method": "calibrated",
+        "threshold": 0.3,
+        "top_k": 1,
         "photos": 11,
         "scored": 1,
         "fitted": 0,
+        "left_alone": [],
     }
+    assert "1 photo came" not in aliens("tags")[2]
 
 
 def test_tags_before_tagging_says_what_to_do(aliens: Aliens, filled: Path) -> None:
@@ -98,7 +104,7 @@ def test_show_puts_what_people_say_above_the_model(aliens: Aliens, tagged: Path)
     before = shown()
     has = next(tag for tag, found in before.items() if found["has"])
     has_not = next(tag for tag, found in before.items() if not found["has"])
-    assert aliens("tags", "unset", 3, has)[1] == f"photo 3 has not {has!r}\n"
+    assert aliens("tags", "unset", 3, has)[1] == f"photo 3 does not have {has!r}\n"
     assert aliens("tags", "set", 3, has_not.removeprefix("a "))[1] == f"photo 3 has {has_not!r}\n"
     after = shown()
     assert (after[has]["has"], after[has]["by_hand"]) == (False, False)
@@ -155,14 +161,21 @@ def test_softmax_gives_every_photo_its_top_k(aliens: Aliens, filled: Path) -> No
 
 
 def test_calibration_on_labels_names_what_it_could_not_use_and_stays(aliens: Aliens, filled: Path) -> None:
-    rows = [f"{filled}/{n:02d}.jpg,{'a pool' if n < 5 else 'a comet'}" for n in range(10)]
+    aliens("tag")
+    found = [json.loads(aliens("tags", "show", n, "--json")[1])["tags"] for n in range(1, 11)]
+    pool = [next(t["probability"] for t in tags if t["tag"] == "a pool") for tags in found]
+    best = sorted(range(10), key=lambda n: -pool[n])[:5]
+    rows = [f"{filled}/{n:02d}.jpg,{'a pool' if n in best else 'a comet;a tv'}" for n in range(9)]
+    rows.append(f"{filled}/09.jpg,{'a pool' if 9 in best else 'a comet'};a minibar")
     Path("labels.csv").write_text("\n".join(["path,tags", *rows, "gone.jpg,a pool"]), encoding="utf-8")
     code, out, err = aliens("tag", "--calibrate", "labels.csv")
     assert code == 0
-    assert "1 tag calibrated on labels" in out
+    assert "calibrated on labels" in out
+    assert "not calibrated on labels, since they are too few or contradict the scores: " in err
+    assert "a minibar" in err
     assert "left out 1 photo that the library does not know: labels.csv:12" in err
     assert "left out tags that the vocabulary does not have: a comet" in err
-    assert json.loads(aliens("tag", "--json")[1])["fitted"] == 1
+    assert json.loads(aliens("tag", "--json")[1])["fitted"] >= 1
     assert json.loads(aliens("tag", "--json", "--calibrate", "none")[1])["fitted"] == 0
 
 
@@ -188,3 +201,51 @@ def test_eval_refuses_a_truth_that_fits_nothing(aliens: Aliens, tagged: Path) ->
     code, _, err = aliens("eval", "tags", "--truth", "truth.csv")
     assert code == 2
     assert "none of its 1 photos is in the library" in err
+
+
+def test_tag_again_decides_as_before_unless_it_is_told_otherwise(aliens: Aliens, filled: Path) -> None:
+    Path("mine.toml").write_text(VOCABULARY, encoding="utf-8")
+    aliens("tag", "-v", "mine.toml", "--threshold", "0.6")
+    again = json.loads(aliens("tag", "--json")[1])
+    assert again["vocabulary"].startswith("mine-")
+    assert again["threshold"] == 0.6
+    aliens("tag", "--method", "softmax", "--top-k", "2")
+    assert json.loads(aliens("tag", "--json")[1]) | again == {**again, "method": "calibrated"}
+    assert "softmax, top 2" in aliens("tag")[1]
+    Path("labels.csv").write_text(f"path,tags\n{filled}/00.jpg,a room\n", encoding="utf-8")
+    assert (
+        "--method softmax has nothing to learn" in aliens("tag", "--method", "softmax", "--calibrate", "labels.csv")[2]
+    )
+    assert "--fit goes with --calibrate" in aliens("tag", "--fit", "isotonic")[2]
+
+
+def test_options_of_the_group_belong_behind_the_subcommand(aliens: Aliens, tagged: Path) -> None:
+    code, _, err = aliens("tags", "--library", "elsewhere", "show", 3)
+    assert code == 2
+    assert "put it after `show`" in err.replace("\n", " ").replace("│", "")
+
+
+def test_labels_mean_the_same_in_every_vocabulary(aliens: Aliens, tagged: Path) -> None:
+    Path("mine.toml").write_text('name = "mine"\n[tags]\npool = []\n', encoding="utf-8")
+    aliens("tags", "unset", 6, "pool")
+    aliens("tag", "-v", "mine.toml")
+    assert "no, by hand" in aliens("tags", "show", 6)[1]
+    aliens("tags", "set", 6, "pool")
+    shown = json.loads(aliens("tags", "show", 6, "-v", "case-study", "--json")[1])["tags"]
+    assert next(tag for tag in shown if tag["tag"] == "a pool")["by_hand"] is True
+
+
+def test_a_copied_library_has_its_tags(aliens: Aliens, tagged: Path) -> None:
+    before = aliens("tags")
+    shutil.copytree("aliens-library", "copy", copy_function=shutil.copyfile)  # with new times of change
+    assert aliens("tags", "--library", "copy") == before
+
+
+def test_ctrl_c_says_what_is_kept(aliens: Aliens, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("search.tags.tagging.tag_library", stop)
+    code, out, err = aliens("tag")
+    assert (code, out) == (130, "")
+    assert "stopped: scores that are complete are kept" in err

@@ -70,6 +70,7 @@ def test_a_photos_ending_is_its_formats(small: LibraryFactory, photos: Path, tar
     (photos / "wrong.jpg").write_bytes(photo_bytes(60, file_format="PNG"))
     (photos / "tall.tif").write_bytes(photo_bytes(61, file_format="TIFF"))
     small.add(photos)
+    tag(small.folder, evil_vocabulary(), small.encoder)
     export(small.folder, target, "imagefolder")
     found = {Path(row["path"]).name: Path(row["file_name"]).suffix for row in metadata(target)}
     assert (found["wrong.jpg"], found["tall.tif"], found["01.jpg"]) == (".png", ".tiff", ".jpg")

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aliens.errors import QueryError
 from aliens.settings import LibraryFolder
 from search.export.table import DEFAULT_COLUMNS
 from search.export.tables import CocoWriter, CsvWriter, JsonlWriter, ParquetWriter, guarded, guarded_text
 from search.tags.files import unguarded
 from tests.conftest import LibraryFactory
-from tests.search.export.conftest import EVIL_NAMES, EVIL_TAGS, decided_tags, export
+from tests.search.export.conftest import EVIL_NAMES, EVIL_TAGS, decided_tags, evil_vocabulary, export, tag
 
 FORMULA_STARTS = tuple("=+-@\t\r＝＋－＠")
 texts = st.text(st.characters(codec="utf-8") | st.sampled_from("=+-@'\t\r\n＝＋－＠"), max_size=8)
@@ -124,30 +125,33 @@ def test_json_lines_are_objects_without_nan(unscored: LibraryFactory, tmp_path: 
     def refuse(constant: str) -> None:
         raise AssertionError(constant)
 
-    export(unscored.folder, tmp_path / "out.jsonl", "jsonl", columns=["photo_id", "tags", "probabilities", "cosines"])
+    tag(unscored.folder, evil_vocabulary(), unscored.encoder)
+    export(unscored.folder, tmp_path / "out.jsonl", "jsonl", columns=["photo_id", "tags", "caption", "cosines"])
     lines = (tmp_path / "out.jsonl").read_text(encoding="utf-8").split("\n")
     assert lines.pop() == ""
     records = [json.loads(line, parse_constant=refuse) for line in lines]
     assert [record["photo_id"] for record in records] == list(range(1, 12))
     decided = decided_tags(unscored.folder)
     assert [record["tags"] for record in records] == [decided[record["photo_id"]] for record in records]
-    assert records[10]["p(+1)"] is None
-    assert records[10]["cos(+1)"] is None
-    assert 0 <= records[0]["p(+1)"] <= 1
-    assert len(str(records[0]["p(+1)"])) <= 6  # the digits of a float32 that was rounded, not of a float64
+    assert records[10]["caption"] is None
+    assert -1 <= records[10]["cos(+1)"] <= 1
+    assert len(str(records[0]["cos(+1)"])) <= 7  # the digits of a float32 that was rounded, not of a float64
 
 
 def test_parquet_holds_lists_and_nulls(unscored: LibraryFactory, tmp_path: Path) -> None:
+    with pytest.raises(QueryError, match="1 photos have no tags yet: run `aliens tag` first"):
+        export(unscored.folder, tmp_path / "out.parquet", "parquet")
+    tag(unscored.folder, evil_vocabulary(), unscored.encoder)
     export(unscored.folder, tmp_path / "out.parquet", "parquet")
     table = pq.read_table(tmp_path / "out.parquet")
     assert table.schema.field("tags").type == pa.list_(pa.field("element", pa.string()))
-    assert table.column("p(@x)").null_count == 1
-    assert not table.column("p(@x)")[10].is_valid
+    assert table.column("hotel_name").null_count == 1
+    assert not table.column("hotel_name")[10].is_valid
     decided = decided_tags(unscored.folder)
     assert table.column("tags").to_pylist() == [decided[photo_id] for photo_id in range(1, 12)]
     frame = pd.read_parquet(tmp_path / "out.parquet")
     assert [list(tags) for tags in frame["tags"]] == table.column("tags").to_pylist()
-    assert frame["p(@x)"].isna().sum() == 1
+    assert frame["hotel_name"].isna().sum() == 1
 
 
 def test_parquet_groups_several_batches() -> None:

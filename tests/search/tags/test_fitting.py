@@ -28,12 +28,12 @@ def test_isotonic_recovers_the_sigmoid_that_made_the_labels() -> None:
     assert link(at) == pytest.approx(1 / (1 + np.exp(-(at - 0.5))), abs=0.08)
 
 
-def test_labels_that_contradict_the_scores_leave_their_share_alone() -> None:
-    logits = np.linspace(-3, 3, 40, dtype=np.float32)[:, np.newaxis]
-    truth = (np.arange(40) < 10).astype(np.float32)[:, np.newaxis]
-    link = fit_links(logits, truth, "platt")[0]
-    assert link.slope == 0
-    assert link(np.array([-9, 0, 9], np.float32)) == pytest.approx([0.25] * 3)
+@pytest.mark.parametrize("fit", ["platt", "isotonic"])
+def test_a_tag_whose_labels_contradict_its_scores_is_left_alone(fit: Fit) -> None:
+    logits = np.linspace(-3, 3, 80, dtype=np.float32)[:, np.newaxis]
+    truth = (np.arange(80) < 30).astype(np.float32)[:, np.newaxis]  # corrections: every yes scored low
+    assert fit_links(logits, truth, fit) == {}
+    assert set(fit_links(logits, 1 - truth, fit)) == {0}
 
 
 @pytest.mark.parametrize("fit", ["platt", "isotonic"])
@@ -44,6 +44,7 @@ def test_a_tag_with_too_few_labels_of_a_kind_is_left_alone(fit: Fit, rare: float
     truth = np.full((100, 2), 1 - rare, np.float32)
     truth[: fewest - 1, 0] = rare
     truth[:fewest, 1] = rare
+    logits += 3 * truth
     assert set(fit_links(logits, truth, fit)) == {1}
 
 
@@ -67,6 +68,8 @@ def test_a_slope_that_is_too_steep_is_bounded_and_stays_where_it_was() -> None:
 @given(seed=st.integers(0, 1000), slope=st.floats(-2, 2))
 def test_a_higher_logit_never_means_a_lower_probability(fit: Fit, seed: int, slope: float) -> None:
     links = fit_links(*labelled(slope, 0.0, rows=120, seed=seed), fit)
+    if not links:
+        return  # the labels contradict the scores
     probabilities = links[0](np.linspace(-20, 20, 400, dtype=np.float32))
     assert (np.diff(probabilities) >= 0).all()
     assert ((probabilities >= 0) & (probabilities <= 1)).all()

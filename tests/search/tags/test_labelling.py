@@ -1,4 +1,5 @@
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,10 @@ from filelock import FileLock
 from aliens.errors import LibraryError, QueryError
 from db.session import disposing, new_session, open_library
 from db.tags import Label, all_labels
+from search.tags.files import MANIFEST_SUFFIX
 from search.tags.labelling import ImportReport, import_tags, label_photo
+from search.tags.tagging import TagOptions
+from search.tags.vocabulary import bare
 from tests.conftest import LibraryFactory
 from tests.search.tags.conftest import OWN, decided, opened, tag
 
@@ -37,7 +41,16 @@ def exported(library: LibraryFactory) -> list[Row]:
     return rows
 
 
-def written(path: Path, rows: list[Row]) -> Path:
+def written(path: Path, rows: list[Row], exported_from: LibraryFactory | None = None) -> Path:
+    """Write rows as a file, with the manifest of an export beside it where a library is given."""
+    if exported_from is not None:
+        with opened(exported_from.folder) as (_, tagging):
+            manifest = {
+                "model": tagging.model.key,
+                "vocabulary": tagging.vocabulary.key,
+                "decision": tagging.calibration.digest,
+            }
+        path.with_name(path.name + MANIFEST_SUFFIX).write_text(json.dumps(manifest))
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, HEAD)
         writer.writeheader()
@@ -61,10 +74,10 @@ def own(tagged: LibraryFactory) -> LibraryFactory:
 def test_a_label_is_set_replaced_and_forgotten(tagged: LibraryFactory) -> None:
     assert label_photo(tagged.folder, 3, "POOL", True, None) == "a pool"
     assert label_photo(tagged.folder, 3, "a tv", False, None) == "a tv"
-    assert labels_of(tagged) == [Label(3, "a pool", True), Label(3, "a tv", False)]
+    assert labels_of(tagged) == [Label(3, "pool", True), Label(3, "tv", False)]
     label_photo(tagged.folder, 3, "a pool", False, None)
     label_photo(tagged.folder, 3, "tv", None, None)
-    assert labels_of(tagged) == [Label(3, "a pool", False)]
+    assert labels_of(tagged) == [Label(3, "pool", False)]
 
 
 def test_an_unknown_photo_tag_or_vocabulary_is_refused(tagged: LibraryFactory) -> None:
@@ -83,7 +96,7 @@ def test_an_unknown_photo_tag_or_vocabulary_is_refused(tagged: LibraryFactory) -
 def test_an_export_read_back_unchanged_adds_nothing(own: LibraryFactory, tmp_path: Path) -> None:
     before, labels = decided(own.folder), labels_of(own)
     assert len(labels) == 2
-    report = import_tags(own.folder, written(tmp_path / "tags.csv", exported(own)))
+    report = import_tags(own.folder, written(tmp_path / "tags.csv", exported(own), own))
     assert (report.rows, report.unknown_photos, report.unknown_tags) == (10, 0, 0)
     assert labels_of(own) == labels
     assert decided(own.folder) == before
@@ -98,9 +111,11 @@ def test_an_edited_export_becomes_labels(tagged: LibraryFactory, tmp_path: Path)
     expected = {**decided(tagged.folder), f"{place:02d}.jpg": {*kept, added}}
     rows[place]["tags"] = ";".join([*kept, added.upper().removeprefix("A ")])
     unknown["tags"] = ";".join(f"?{name}" for name in unknown["tags"].split(";") if name)
-    report = import_tags(tagged.folder, written(tmp_path / "tags.csv", rows))
+    report = import_tags(tagged.folder, written(tmp_path / "tags.csv", rows, tagged))
     assert (report.rows, report.set, report.unset) == (10, 1, 1)
-    assert sorted(labels_of(tagged)) == sorted([Label(place + 1, added, True), Label(place + 1, removed, False)])
+    assert sorted(labels_of(tagged)) == sorted(
+        [Label(place + 1, bare(added), True), Label(place + 1, bare(removed), False)]
+    )
     assert decided(tagged.folder) == expected
 
 
@@ -113,7 +128,7 @@ def test_a_label_is_taken_back_by_editing_the_tags_of_an_export(own: LibraryFact
                 row["tags"] = ";".join(sorted(tags ^ {"a pool"}))
                 break
     before = {label: label.present for label in labels_of(own)}
-    import_tags(own.folder, written(tmp_path / "tags.csv", rows))
+    import_tags(own.folder, written(tmp_path / "tags.csv", rows, own))
     assert labels_of(own) == [label._replace(present=not present) for label, present in before.items()]
 
 
@@ -123,7 +138,7 @@ def test_labels_only_reads_nothing_but_the_labels(own: LibraryFactory, tmp_path:
     rows[8]["set_by_hand"], rows[9]["unset_by_hand"] = "tv", "a tv;a bar"
     report = import_tags(own.folder, written(tmp_path / "tags.csv", rows), labels_only=True)
     assert report.unknown_tags == 1
-    assert labels_of(own) == [*labels, Label(9, "a tv", True), Label(10, "a tv", False)]
+    assert labels_of(own) == [*labels, Label(9, "tv", True), Label(10, "tv", False)]
 
 
 def test_labels_survive_a_library_that_is_made_anew(own: LibraryFactory, photos: Path, tmp_path: Path) -> None:
@@ -132,16 +147,63 @@ def test_labels_survive_a_library_that_is_made_anew(own: LibraryFactory, photos:
     other = LibraryFactory(tmp_path / "other")
     other.add(photos)
     tag(other, OWN)
-    import_tags(other.folder, path)
+    import_tags(other.folder, path, labels_only=True)
     assert decided(other.folder) == before
     assert labels_of(other) == labels_of(own)
+
+
+def test_a_file_without_a_manifest_says_yes_to_what_it_lists_and_no_to_nothing(
+    tagged: LibraryFactory, tmp_path: Path
+) -> None:
+    before = decided(tagged.folder)
+    rows = [{**row, "tags": "a minibar"} for row in exported(tagged)]
+    report = import_tags(tagged.folder, written(tmp_path / "tags.csv", rows))
+    assert (report.compared, report.unset) == (False, 0)
+    assert decided(tagged.folder) == {name: tags | {"a minibar"} for name, tags in before.items()}
+
+
+@pytest.mark.parametrize("options", [TagOptions(threshold=0.9), TagOptions(method="softmax")])
+def test_a_file_of_another_tagging_is_refused(tagged: LibraryFactory, tmp_path: Path, options: TagOptions) -> None:
+    path = written(tmp_path / "tags.csv", exported(tagged), tagged)
+    tag(tagged, options=options)
+    with pytest.raises(QueryError, match=r"exported from another tagging \(its decision is .*--labels-only"):
+        import_tags(tagged.folder, path)
+    assert import_tags(tagged.folder, path, labels_only=True).set == 0
+    assert labels_of(tagged) == []
+
+
+def test_a_file_is_compared_with_the_vocabulary_that_it_was_exported_with(
+    tagged: LibraryFactory, tmp_path: Path
+) -> None:
+    path = written(tmp_path / "tags.csv", exported(tagged), tagged)
+    tag(tagged, OWN)  # now the current one
+    report = import_tags(tagged.folder, path)
+    assert (report.set, report.unset, report.unknown_tags) == (0, 0, 0)
+
+
+def test_a_label_that_is_newer_than_the_file_stays(tagged: LibraryFactory, tmp_path: Path) -> None:
+    path = written(tmp_path / "tags.csv", exported(tagged), tagged)
+    has = decided(tagged.folder)["02.jpg"]
+    absent, present = next(t for t in ("a minibar", "a mirror", "a tv") if t not in has), next(iter(has))
+    label_photo(tagged.folder, 3, absent, True, None)
+    label_photo(tagged.folder, 3, present, False, None)
+    labels = labels_of(tagged)
+    import_tags(tagged.folder, path)
+    assert labels_of(tagged) == labels
+
+
+def test_a_misspelt_tag_takes_no_other_away(tagged: LibraryFactory, tmp_path: Path) -> None:
+    rows = exported(tagged)
+    rows[0]["tags"] = "a pol"
+    report = import_tags(tagged.folder, written(tmp_path / "tags.csv", rows, tagged))
+    assert (report.unknown_tags, report.set, report.unset) == (1, 0, 0)
 
 
 def test_a_tag_both_set_and_unset_is_refused(own: LibraryFactory, tmp_path: Path) -> None:
     rows = exported(own)
     rows[3] |= {"set_by_hand": "a tv;a pool", "unset_by_hand": "pool"}
     path = written(tmp_path / "tags.csv", rows)
-    with pytest.raises(QueryError, match=r"tags\.csv:5: 'a pool' is both set and unset by hand"):
+    with pytest.raises(QueryError, match=r"tags\.csv:5: 'pool' is both set and unset by hand"):
         import_tags(own.folder, path, labels_only=True)
 
 
@@ -173,7 +235,7 @@ def test_an_error_in_the_middle_leaves_the_library_as_it_was(
 def test_small_batches_set_the_same_labels_as_one(
     own: LibraryFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = written(tmp_path / "tags.csv", [{**row, "tags": "a pool"} for row in exported(own)])
+    path = written(tmp_path / "tags.csv", [{**row, "tags": "a pool"} for row in exported(own)], own)
     monkeypatch.setattr("search.tags.labelling.BATCH", 3)
     import_tags(own.folder, path)
     assert all(tags == {"a pool"} for tags in decided(own.folder).values())
@@ -192,4 +254,4 @@ def test_a_library_that_is_being_changed_or_not_tagged_is_refused(
         pytest.raises(LibraryError, match="another process is changing"),
     ):
         import_tags(library.folder, path)
-    assert import_tags(library.folder, path) == ImportReport(rows=0, unknown_photos=0, unknown_tags=0, set=0, unset=0)
+    assert import_tags(library.folder, path) == ImportReport()

@@ -90,9 +90,9 @@ def test_a_sheet_shows_the_surest_the_borderline_and_the_least_likely(library: L
     with opened(library.folder) as (session, tagging):
         sections = sheet_sections(session, tagging, "bathtub")
     assert [section.heading for section in sections] == [
-        f"surest of {count} photos at {threshold:g} or above",
-        f"just above {threshold:g}",
-        f"just below {threshold:g}",
+        f"surest of the {count} photos that have it",
+        "least sure of them",
+        f"likeliest of the {40 - count} others",
         "least likely",
     ]
     shown = [[hit.score for hit in section.hits] for section in sections]
@@ -100,6 +100,12 @@ def test_a_sheet_shows_the_surest_the_borderline_and_the_least_likely(library: L
     assert shown[1] == probabilities[count - EACH : count][::-1].tolist()
     assert shown[2] == probabilities[count : count + EACH].tolist()
     assert shown[3] == probabilities[::-1][:EACH].tolist()
+    surest = sections[0].hits[0].photo_id
+    label_photo(library.folder, surest, "a bathtub", False, None)
+    with opened(library.folder) as (session, tagging):
+        first, _, others, _ = sheet_sections(session, tagging, "bathtub")
+    assert first.heading == f"surest of the {count - 1} photos that have it"
+    assert others.hits[0].photo_id == surest
 
 
 def test_a_sheet_of_an_unknown_tag_is_refused(tagged: LibraryFactory) -> None:

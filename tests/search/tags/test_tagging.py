@@ -15,6 +15,7 @@ from aliens.settings import LibraryFolder
 from db.tags import Label, set_labels
 from search.library import Library
 from search.tags import tagging as module
+from search.tags.calibration import THRESHOLD
 from search.tags.labelling import label_photo
 from search.tags.tagging import Tagging, TagOptions, tag_library, text_vectors
 from search.tags.truth import Truth, label_truth
@@ -48,9 +49,9 @@ def probabilities_of(folder: LibraryFolder, key: str | None = None) -> np.ndarra
 
 
 def some_truth(session: Session, vocabulary: Vocabulary) -> Truth:
-    """Enough made-up labels for the first tag."""
+    """Enough made-up labels for the first tag, which do not contradict its scores."""
     values = np.full((10, len(vocabulary.tags)), np.nan, np.float32)
-    values[:, 0] = np.arange(10) % 2
+    values[:, 0] = 1 - np.arange(10) % 2
     return Truth(range(1, 11), values)
 
 
@@ -284,6 +285,8 @@ def test_threshold_and_method_change_the_decisions_without_scoring(tagged: Libra
     tag_without_encoder(tagged, vocabulary, method="softmax", top_k=2)
     assert {len(tags) for tags in decided(tagged.folder).values()} == {2}
     tag_without_encoder(tagged, vocabulary)
+    assert {len(tags) for tags in decided(tagged.folder).values()} == {2}
+    tag_without_encoder(tagged, vocabulary, method="calibrated", threshold=THRESHOLD)
     assert decided(tagged.folder) == before
 
 
@@ -301,8 +304,10 @@ def test_what_labels_taught_stays_until_it_is_forgotten(tagged: LibraryFactory) 
 
 
 def test_labels_teach_nothing_to_other_methods(tagged: LibraryFactory) -> None:
-    report = tag(tagged, options=TagOptions(method="softmax"), read_truth=some_truth)
-    assert report.fitted == 0
+    with pytest.raises(QueryError, match="--method softmax has nothing to learn from labels"):
+        tag(tagged, options=TagOptions(method="softmax"), read_truth=some_truth)
+    tag(tagged, options=TagOptions(method="softmax"))
+    assert tag(tagged, read_truth=some_truth).method == "calibrated"
 
 
 def test_labels_that_cannot_be_used_leave_the_tagging_as_it_was(tagged: LibraryFactory) -> None:
