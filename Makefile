@@ -31,10 +31,12 @@ lint: $(VENV)/.dev-installed ## Check style and the direction of imports
 typecheck: $(VENV)/.dev-installed ## Check the types
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run (about 15 minutes)
+bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run, and the tags' quality (about 20 minutes)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/rescan.py
 	$(BIN)/python benchmarks/embed.py
+	$(BIN)/python -W ignore benchmarks/tagging.py
+	$(BIN)/python benchmarks/tag_quality.py
 
 all: format lint typecheck test ## Everything that is checked before a commit
 

@@ -73,8 +73,6 @@ def test_the_examples_of_the_readme_run_one_after_the_other(
         shutil.copy(photo, tmp_path / "photos" / f"{number}.jpg")
     shutil.copy(tmp_path / "photos" / "7.jpg", tmp_path / "photos" / "room.jpg")
 
-    (tmp_path / "captions.txt").write_text("a hotel bathroom with a bathtub\na bedroom\na swimming pool\n")
-
     examples = list(example_commands())
     assert len(examples) >= 10
     for words in examples:

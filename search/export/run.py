@@ -82,7 +82,7 @@ def export_tags(
     Raises: QueryError: no such column or tag, no photo to export, or the output cannot be written.
     """
     if tagging.unscored:
-        raise QueryError(f"{tagging.unscored} photos have no tags yet: run `aliens tag` first")
+        raise QueryError(f"{tagging.unscored} vectors have no scores yet: run `aliens tag` first")
     chosen = selection or Selection()
     names = list(dict.fromkeys([*(columns or DEFAULT_COLUMNS), *NEEDED.get(file_format, ())]))
     table = TagTable(session, tagging, names, chosen)
