@@ -74,7 +74,7 @@ class VectorStore:
         return ids, vectors
 
     def stamp(self, number: int) -> int:
-        """Return what tells a shard from another one of the same number: a checksum of its ids and of its first vectors.
+        """Return what tells a shard from another of the same number: a checksum of its ids and of its first vectors.
 
         A copy of the library has the same. Raises: OSError: the shard does not exist.
         """
