@@ -22,7 +22,8 @@ from indexer.add import add_photos, create_library, is_library
 from indexer.folder import FolderSource
 from indexer.hotels50k import Hotels50kSource
 from search.tags.evaluating import compare, evaluate
-from search.tags.tagging import Tagging, TagOptions
+from search.tags.options import TagOptions
+from search.tags.tagging import Tagging
 from search.tags.truth import read_truth
 from search.tags.vocabulary import Group, Tag, Vocabulary, read_vocabulary
 

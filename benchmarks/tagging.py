@@ -32,7 +32,8 @@ from embedding.scoring import score_shards
 from embedding.store import VectorStore
 from search.export.run import Format, export_tags
 from search.export.table import Selection, TagTable
-from search.tags.tagging import Tagging, TagOptions
+from search.tags.options import TagOptions
+from search.tags.tagging import Tagging
 from search.tags.vocabulary import Vocabulary, read_vocabulary
 
 WORK = Path(__file__).parent / "work"

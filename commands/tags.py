@@ -70,7 +70,8 @@ def tag(
 
     Run it again after adding photos: only what is new is scored, and everything is decided as before.
     """
-    from search.tags.tagging import TagOptions, tag_library
+    from search.tags.options import TagOptions
+    from search.tags.tagging import tag_library
     from search.tags.truth import label_truth, read_truth
     from search.tags.vocabulary import read_vocabulary
 

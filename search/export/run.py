@@ -54,12 +54,12 @@ class ExportManifest:
     method: str
     threshold: float | None  # None for softmax
     top_k: int | None  # for softmax alone
-    decision: str  # digest of method, threshold and calibration
     tags: dict[str, int]  # photos with each tag
     calibrated_on_labels: list[str]
     query: str | None
     with_tags: list[str]
     left_out: list[str]  # photos whose files are gone
+    calibration: dict[str, Any]  # how scores became tags, for `aliens import tags`
 
 
 def export_tags(
@@ -130,12 +130,12 @@ class Description:
             method=calibration.method,
             threshold=None if softmax else calibration.threshold,
             top_k=calibration.top_k if softmax else None,
-            decision=calibration.digest,
             tags={name: count - left_tags[name] for name, count in counts},
             calibrated_on_labels=[names[place] for place in sorted(calibration.links)],
             query=self.query,
             with_tags=list(self.selection.tags),
             left_out=list(left_out),
+            calibration=calibration.as_json(),
         )
 
 

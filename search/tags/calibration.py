@@ -1,7 +1,5 @@
 """From cosines to probabilities to decided tags. Knows arrays and the vocabulary, neither files nor SQL."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
@@ -98,11 +96,6 @@ class Calibration:
             likeliest = places[probabilities[:, places].argmax(axis=1)]
             decided[:, places] &= places == likeliest[:, np.newaxis]
         return decided
-
-    @property
-    def digest(self) -> str:
-        """8 hex digits of the hash over everything that decides."""
-        return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()[:8]
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values; `from_json` reads it back."""

@@ -7,11 +7,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from aliens.errors import QueryError
 from aliens.settings import LibraryFolder
 from db.session import disposing, new_session, open_library
 from db.tags import Label, forget_labels, known_photos, set_labels
 from db.writing import disk_errors, writing
+from search.tags.calibration import Calibration
 from search.tags.files import MANIFEST_FILE, MANIFEST_SUFFIX, TagRow, read_tag_file
 from search.tags.tagging import Tagging
 from search.tags.truth import resolved
@@ -63,13 +66,13 @@ def import_tags(
     """Read a file of tags back: where it differs from what the library decides, it becomes a label.
 
     An export read back unchanged therefore adds nothing but the labels that it carried. That a tag is missing means no
-    only where the manifest beside the file says that the file was exported from this very tagging: a file of another
-    origin says yes to what it lists, and no to nothing. With `labels_only` only the labels that the file carries are
+    only where a manifest beside the file says how the exported tags were decided: a file of another origin says yes
+    to what it lists, and no to nothing. With `labels_only` only the labels that the file carries are
     read. All or nothing: an error in the file leaves the library as it was.
 
     Raises:
-        QueryError: the file cannot be read, was exported from a tagging that the library has no more, or the library
-            is not tagged.
+        QueryError: the file cannot be read, was exported with another model or a vocabulary that the library has
+            not, or the library is not tagged.
         LibraryError: the library cannot be opened or written, or another process is changing it.
     """
     manifest = None if labels_only else manifest_beside(path)
@@ -79,9 +82,10 @@ def import_tags(
         writing(folder),
         new_session(engine) as session,
     ):
-        tagging = Tagging.open(session, folder, vocabulary or (manifest or {}).get("vocabulary"))
-        if manifest is not None:
-            refuse_other_tagging(path, manifest, tagging)
+        if manifest is None:
+            tagging = Tagging.open(session, folder, vocabulary)
+        else:
+            tagging = exported_tagging(session, folder, path, manifest, vocabulary)
         report = ImportReport(compared=manifest is not None)
         stream = resolved(session, read_tag_file(path))
         while batch := list(islice(stream, BATCH)):
@@ -101,22 +105,26 @@ def manifest_beside(path: Path) -> dict[str, Any] | None:
         content = json.loads(place.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return content if isinstance(content, dict) and "decision" in content else None
+    return content if isinstance(content, dict) and "calibration" in content else None
 
 
-def refuse_other_tagging(path: Path, manifest: Mapping[str, Any], tagging: Tagging) -> None:
-    """Refuse a file whose tags another tagging decided: what differs would not be a person's doing.
+def exported_tagging(
+    session: Session, folder: LibraryFolder, path: Path, manifest: Mapping[str, Any], vocabulary: str | None
+) -> Tagging:
+    """Return the tagging that a file was exported from: the library's scores, decided as they were then.
 
-    Raises: QueryError: it is such a file.
+    Raises: QueryError: the library has no such scores.
     """
-    ours = {"model": tagging.model.key, "vocabulary": tagging.vocabulary.key, "decision": tagging.calibration.digest}
+    tagging = Tagging.open(session, folder, vocabulary or manifest.get("vocabulary"))
+    ours = {"model": tagging.model.key, "vocabulary": tagging.vocabulary.key}
     for name, value in ours.items():
         if manifest.get(name) != value:
             raise QueryError(
-                f"{path} was exported from another tagging (its {name} is {manifest.get(name)}, the library's is "
-                f"{value}), so that nobody can tell what was edited: export anew and edit that, read only labels set "
-                "by hand with --labels-only, or remove the manifest beside it to say yes to all the tags it lists"
+                f"{path} was exported with the {name} {manifest.get(name)}, not with {value}, so that nobody can tell "
+                "what was edited: read only labels set by hand with --labels-only, or remove the manifest beside it "
+                "to say yes to all the tags it lists"
             )
+    return Tagging(session, folder, tagging.vocabulary, Calibration.from_json(manifest["calibration"]))
 
 
 def differences(

@@ -14,7 +14,8 @@ from db.session import open_library as open_database
 from search.library import Library
 from search.tags.evaluating import Evaluation, compare, evaluate
 from search.tags.evaluation import confusion
-from search.tags.tagging import Tagging, TagOptions
+from search.tags.options import TagOptions
+from search.tags.tagging import Tagging
 from search.tags.truth import Truth, read_truth
 from search.tags.vocabulary import Tag, Vocabulary, read_vocabulary
 

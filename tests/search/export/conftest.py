@@ -16,7 +16,8 @@ from db.session import disposing, new_session, open_library
 from search.export.run import ExportManifest, Format, export_tags
 from search.library import Library
 from search.tags.labelling import label_photo
-from search.tags.tagging import Tagging, TagOptions, tag_library
+from search.tags.options import TagOptions
+from search.tags.tagging import Tagging, tag_library
 from search.tags.vocabulary import Vocabulary, parse, read_vocabulary
 from tests.conftest import LibraryFactory, photo_bytes
 

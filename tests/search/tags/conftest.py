@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from aliens.settings import LibraryFolder
 from db.session import disposing, new_session, open_library
-from search.tags.tagging import TaggedPhotos, Tagging, TagOptions, TagReport, tag_library
+from search.tags.options import TagOptions
+from search.tags.tagging import TaggedPhotos, Tagging, TagReport, tag_library
 from search.tags.truth import Truth
 from search.tags.vocabulary import Vocabulary, parse, read_vocabulary
 from tests.conftest import FakeEncoder, LibraryFactory

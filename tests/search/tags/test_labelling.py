@@ -10,7 +10,7 @@ from db.session import disposing, new_session, open_library
 from db.tags import Label, all_labels
 from search.tags.files import MANIFEST_SUFFIX
 from search.tags.labelling import ImportReport, import_tags, label_photo
-from search.tags.tagging import TagOptions
+from search.tags.options import TagOptions
 from search.tags.vocabulary import bare
 from tests.conftest import LibraryFactory
 from tests.search.tags.conftest import OWN, decided, opened, tag
@@ -48,7 +48,7 @@ def written(path: Path, rows: list[Row], exported_from: LibraryFactory | None = 
             manifest = {
                 "model": tagging.model.key,
                 "vocabulary": tagging.vocabulary.key,
-                "decision": tagging.calibration.digest,
+                "calibration": tagging.calibration.as_json(),
             }
         path.with_name(path.name + MANIFEST_SUFFIX).write_text(json.dumps(manifest))
     with open(path, "w", encoding="utf-8", newline="") as file:
@@ -163,12 +163,28 @@ def test_a_file_without_a_manifest_says_yes_to_what_it_lists_and_no_to_nothing(
 
 
 @pytest.mark.parametrize("options", [TagOptions(threshold=0.9), TagOptions(method="softmax")])
-def test_a_file_of_another_tagging_is_refused(tagged: LibraryFactory, tmp_path: Path, options: TagOptions) -> None:
+def test_a_file_is_compared_with_the_tags_as_they_were_decided_when_it_was_exported(
+    tagged: LibraryFactory, tmp_path: Path, options: TagOptions
+) -> None:
     path = written(tmp_path / "tags.csv", exported(tagged), tagged)
+    before = decided(tagged.folder)
     tag(tagged, options=options)
-    with pytest.raises(QueryError, match=r"exported from another tagging \(its decision is .*--labels-only"):
+    assert decided(tagged.folder) != before
+    report = import_tags(tagged.folder, path)
+    assert (report.rows, report.set, report.unset) == (10, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("model", "exported with the model other"), ("vocabulary", "is not tagged with 'other'")]
+)
+def test_a_file_of_another_model_or_vocabulary_is_refused(
+    tagged: LibraryFactory, tmp_path: Path, name: str, message: str
+) -> None:
+    path = written(tmp_path / "tags.csv", exported(tagged), tagged)
+    beside = path.with_name(path.name + MANIFEST_SUFFIX)
+    beside.write_text(json.dumps(json.loads(beside.read_text()) | {name: "other"}))
+    with pytest.raises(QueryError, match=message):
         import_tags(tagged.folder, path)
-    assert import_tags(tagged.folder, path, labels_only=True).set == 0
     assert labels_of(tagged) == []
 
 

@@ -7,8 +7,8 @@ from aliens.errors import QueryError
 from indexer.add import add_photos
 from indexer.hotels50k import Hotels50kSource
 from search.tags.labelling import label_photo
+from search.tags.options import TagOptions
 from search.tags.summary import EACH, NO_CHAIN, count_by_chain, sheet_sections, summarise
-from search.tags.tagging import TagOptions
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.search.tags.conftest import OWN, decided, opened, tag
 

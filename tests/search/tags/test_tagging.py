@@ -17,7 +17,8 @@ from search.library import Library
 from search.tags import tagging as module
 from search.tags.calibration import THRESHOLD
 from search.tags.labelling import label_photo
-from search.tags.tagging import Tagging, TagOptions, tag_library, text_vectors
+from search.tags.options import TagOptions
+from search.tags.tagging import Tagging, tag_library, text_vectors
 from search.tags.truth import Truth, label_truth
 from search.tags.vocabulary import Tag, Vocabulary, read_vocabulary
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
@@ -31,7 +32,8 @@ import sys
 from pathlib import Path
 from tests.conftest import FakeEncoder
 from aliens.settings import LibraryFolder
-from search.tags.tagging import TagOptions, tag_library
+from search.tags.options import TagOptions
+from search.tags.tagging import tag_library
 from search.tags.vocabulary import read_vocabulary
 folder = LibraryFolder(Path(sys.argv[1]))
 tag_library(folder, read_vocabulary("case-study"), lambda model: FakeEncoder(), options=TagOptions())
