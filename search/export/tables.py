@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from search.tags.files import FORMULA_START, GUARD
 from search.tags.vocabulary import SEPARATOR
 
-ROW_GROUP_BATCHES = 2
+ROW_GROUP_ROWS = 65_536
 FORMULA = f"^{GUARD}*[{re.escape(FORMULA_START)}]"
 
 
@@ -65,7 +65,7 @@ class CsvWriter:
 
 
 class ParquetWriter:
-    """Lists stay lists; rows in groups of about 100,000."""
+    """Lists stay lists; rows in groups of about 65,536."""
 
     def __init__(self, file: Sink, schema: Any, tags: Sequence[str]) -> None:
         from pyarrow.parquet import ParquetWriter as ArrowWriter
@@ -74,9 +74,9 @@ class ParquetWriter:
         self._waiting: list[Any] = []
 
     def write(self, batch: Any) -> None:
-        """Write a batch, once there are enough of them."""
+        """Write a batch, once there are rows enough."""
         self._waiting.append(batch)
-        if len(self._waiting) >= ROW_GROUP_BATCHES:
+        if sum(waiting.num_rows for waiting in self._waiting) >= ROW_GROUP_ROWS:
             self._flush()
 
     def close(self) -> None:
