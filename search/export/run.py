@@ -205,8 +205,9 @@ def partial_folder(partial: Path) -> Iterator[None]:
 
     Raises: QueryError: the folder is somebody else's, or another export is at work in it.
     """
+    lock_file = partial.with_name(partial.name + ".lock")
     try:
-        with FileLock(partial.with_name(partial.name + ".lock"), timeout=0):
+        with FileLock(lock_file, timeout=0):
             if partial.is_dir() and any(partial.iterdir()) and not (partial / MARKER_FILE).exists():
                 raise QueryError(f"{partial} is there already, and not of an export: remove it, or choose another name")
             partial.mkdir(exist_ok=True)
@@ -218,10 +219,10 @@ def partial_folder(partial: Path) -> Iterator[None]:
                     (partial / MARKER_FILE).unlink()
                     partial.rmdir()
                 raise
+            finally:
+                lock_file.unlink(missing_ok=True)
     except Timeout as error:
         raise QueryError(f"another export is writing {partial}: wait for it to end, or choose another name") from error
-    finally:
-        partial.with_name(partial.name + ".lock").unlink(missing_ok=True)
 
 
 class Batches(Protocol):

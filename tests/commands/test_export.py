@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.commands.conftest import Aliens
 from tests.conftest import photo_bytes
@@ -139,6 +140,15 @@ def test_a_partial_folder_of_somebody_else_is_left_alone(aliens: Aliens, tagged:
     assert code == 2
     assert "ds.partial is there already, and not of an export" in err
     assert precious.read_text() == "precious"
+
+
+def test_two_exports_do_not_grow_in_the_same_folder(aliens: Aliens, tagged: Path) -> None:
+    with FileLock("ds.partial.lock"):
+        code, _, err = aliens("export", "tags", "-o", "ds", "--format", "imagefolder")
+    assert code == 2
+    assert "another export is writing ds.partial" in err
+    assert aliens("export", "tags", "-o", "ds", "--format", "imagefolder")[0] == 0
+    assert {path.name for path in Path().glob("ds*")} == {"ds"}
 
 
 def test_links_are_made(aliens: Aliens, tagged: Path) -> None:
