@@ -208,14 +208,14 @@ def partial_folder(partial: Path) -> Iterator[None]:
     lock_file = partial.with_name(partial.name + ".lock")
     try:
         with FileLock(lock_file, timeout=0):
-            if partial.is_dir() and any(partial.iterdir()) and not (partial / MARKER_FILE).exists():
-                raise QueryError(f"{partial} is there already, and not of an export: remove it, or choose another name")
-            partial.mkdir(exist_ok=True)
-            (partial / MARKER_FILE).touch()
             try:
+                if partial.is_dir() and any(partial.iterdir()) and not (partial / MARKER_FILE).exists():
+                    raise QueryError(f"{partial} is there already, not of an export: remove it, or choose another name")
+                partial.mkdir(exist_ok=True)
+                (partial / MARKER_FILE).touch()
                 yield
             except BaseException:
-                if [file.name for file in partial.iterdir()] == [MARKER_FILE]:
+                if partial.is_dir() and [file.name for file in partial.iterdir()] == [MARKER_FILE]:
                     (partial / MARKER_FILE).unlink()
                     partial.rmdir()
                 raise

@@ -138,8 +138,9 @@ def test_a_partial_folder_of_somebody_else_is_left_alone(aliens: Aliens, tagged:
     precious.write_text("precious")
     code, _, err = aliens("export", "tags", "-o", "ds", "--format", "imagefolder")
     assert code == 2
-    assert "ds.partial is there already, and not of an export" in err
+    assert "ds.partial is there already, not of an export" in err
     assert precious.read_text() == "precious"
+    assert {path.name for path in Path().glob("ds*")} == {"ds.partial"}
 
 
 def test_two_exports_do_not_grow_in_the_same_folder(aliens: Aliens, tagged: Path) -> None:
