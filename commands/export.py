@@ -44,7 +44,7 @@ def export(
     ] = None,
     columns: Annotated[
         str | None,
-        typer.Option(help="With commas between them, such as photo_id,path,tags,probabilities,cosines,caption."),
+        typer.Option(help='With commas between them, such as "photo_id, path, tags, probabilities, cosines, caption".'),
     ] = None,
     link: Annotated[bool, typer.Option("--link", help="imagefolder: link to the photos instead of copying.")] = False,
     vocabulary: VocabularyOption = None,
@@ -137,7 +137,7 @@ def import_file(
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Read tags back: what differs from the library's own tags becomes a label, as by `aliens tags set` and `unset`."""
+    """Read tags back: what was edited in an export becomes a label, as by `aliens tags set` and `unset`."""
     from search.tags.labelling import import_tags
 
     with stopping("stopped: no label was changed"), console.ProgressBars() as bars:

@@ -191,10 +191,10 @@ def write_folder(
             partial / METADATA_FILE, "imagefolder", hashed, writer.left_out, writer.left_out_tags
         )
         write_manifest(partial / MANIFEST_FILE, manifest)
-        (partial / MARKER_FILE).unlink()
         if path.exists():
             path.rmdir()  # empty, as was seen above
         os.replace(partial, path)
+        (path / MARKER_FILE).unlink()  # last: without it the folder could not be finished after a kill
     sync_folder(path.parent)
     return manifest
 

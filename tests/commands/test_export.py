@@ -150,6 +150,7 @@ def test_two_exports_do_not_grow_in_the_same_folder(aliens: Aliens, tagged: Path
     assert "another export is writing ds.partial" in err
     assert aliens("export", "tags", "-o", "ds", "--format", "imagefolder")[0] == 0
     assert {path.name for path in Path().glob("ds*")} == {"ds"}
+    assert {path.name for path in Path("ds").iterdir()} == {"images", "manifest.json", "metadata.jsonl"}
 
 
 def test_links_are_made(aliens: Aliens, tagged: Path) -> None:
