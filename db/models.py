@@ -213,3 +213,14 @@ class Caption(Base):
     rank: Mapped[int]
     text_id: Mapped[int] = mapped_column(ForeignKey("caption_text.id"), index=True)
     score: Mapped[float | None]  # cosine between photo and caption; absent for generated ones
+
+
+class SavedSearch(Base):
+    """A search that a person keeps under a name."""
+
+    __tablename__ = "saved_search"
+
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    query: Mapped[str] = mapped_column(Text)
+    options: Mapped[dict[str, Any]] = mapped_column(JSON)  # what differs from the defaults
+    saved_at: Mapped[datetime]  # UTC

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import func, or_, select, tuple_, update
@@ -25,6 +26,7 @@ class PhotoRecord:
     hotel_name: str | None
     chain_id: int | None
     chain_name: str | None
+    date: datetime | None  # when it was uploaded, or else the time of its file (UTC)
 
 
 def photos_at(session: Session, places: Sequence[Place]) -> dict[Place, Photo]:
@@ -118,13 +120,44 @@ def photo_records(session: Session, ids: Sequence[int]) -> dict[int, PhotoRecord
                 Hotel.name,
                 Hotel.chain_id,
                 Chain.name,
+                Photo.uploaded_at,
+                Photo.mtime_ns,
             )
             .outerjoin(Hotel, Photo.hotel_id == Hotel.id)
             .outerjoin(Chain, Hotel.chain_id == Chain.id)
             .where(Photo.id.in_(page), Photo.state == PhotoState.EMBEDDED)
         )
-        records.update({row[0]: PhotoRecord(*row) for row in session.execute(statement)})
+        for *columns, uploaded_at, mtime_ns in session.execute(statement):
+            records[columns[0]] = PhotoRecord(*columns, date=uploaded_at or time_of(mtime_ns))
     return records
+
+
+def time_of(mtime_ns: int | None) -> datetime | None:
+    """Return a file's time, UTC without a zone as all times here, or None where it is unknown or makes no sense."""
+    try:
+        return None if mtime_ns is None else datetime.fromtimestamp(mtime_ns / 1e9, UTC).replace(tzinfo=None)
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
+def hotels_of(session: Session, ids: Sequence[int]) -> dict[int, tuple[int | None, int | None]]:
+    """Return {photo id: (hotel id, chain id)} of photos."""
+    known: dict[int, tuple[int | None, int | None]] = {}
+    for page in pages(list(ids)):
+        statement = select(Photo.id, Photo.hotel_id, Hotel.chain_id).outerjoin(Hotel, Photo.hotel_id == Hotel.id)
+        known.update({row[0]: (row[1], row[2]) for row in session.execute(statement.where(Photo.id.in_(page)))})
+    return known
+
+
+def newest_photo_id(session: Session) -> int:
+    """Return the highest id of a photo, 0 where there is none."""
+    return session.scalar(select(func.max(Photo.id))) or 0
+
+
+def first_scan(session: Session) -> tuple[str, datetime] | None:
+    """Return where and when the library's first photos were looked for: no other library has the same."""
+    row = session.execute(select(Scan.root, Scan.started_at).order_by(Scan.id).limit(1)).first()
+    return (row[0], row[1]) if row else None
 
 
 def record_scan(session: Session, columns: Mapping[str, Any]) -> None:

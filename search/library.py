@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -12,16 +11,16 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from aliens.errors import PhotoError, QueryError
-from aliens.files import PhotoFile
 from aliens.settings import DEFAULT_LIBRARY, LibraryFolder
 from db.models import Model
-from db.photos import PhotoRecord, photo_records
+from db.photos import photo_records
 from db.session import disposing_on_error, new_session
 from db.session import open_library as open_database
 from db.vectors import count_embedded, current_model, embedded_places, generation, place_of
 from embedding.decode import Preprocessing, decode
 from embedding.index import FaissIndex
 from embedding.store import VectorStore
+from search.results import Hit, as_hit
 
 PLAIN = ("{}",)  # the text as it stands: on the sample and on real hotels, prompts around it find less
 
@@ -40,31 +39,6 @@ class QueryEncoder(Protocol):
     def encode_prompts(self, text: str, templates: Sequence[str]) -> Vector:
         """Return one unit vector (d,) of a text in several prompts."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A photo that was found; `score` is the cosine between the query and the photo, higher is better."""
-
-    photo_id: int
-    image_id: int | None
-    path: str
-    member: str
-    hotel_id: int | None
-    hotel_name: str | None
-    chain_id: int | None
-    chain_name: str | None
-    score: float
-
-    @property
-    def file(self) -> PhotoFile:
-        """Where the photo's bytes lie."""
-        return PhotoFile(self.path, self.member)
-
-
-def as_hit(record: PhotoRecord, score: float) -> Hit:
-    """Return a photo's record as a hit."""
-    return Hit(**asdict(record), score=score)
 
 
 class Library:

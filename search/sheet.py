@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from aliens.errors import PhotoError, QueryError
 from aliens.files import PhotoFile, atomic_write
 from embedding.decode import decode_to_fit
-from search.library import Hit
+from search.results import Hit, Results
 
 COLUMNS = 5
 CELL_PX = (300, 220)  # the picture's place
@@ -27,6 +27,18 @@ class Section:
 
     heading: str
     hits: Sequence[Hit]
+    first_rank: int = 1
+
+
+def by_stop_line(results: Results) -> list[Hit] | list[Section]:
+    """Return hits for a sheet, those below the suggested stop line under a heading of their own."""
+    hits = list(results)
+    above = sum(bool(hit.above_line) for hit in hits)
+    in_order = all(hit.above_line for hit in hits[:above])
+    if results.stop_line is None or above == len(hits) or not in_order:
+        return hits
+    heading = f"below the suggested stop line, {results.stop_line:.3f}"
+    return [Section("", hits[:above])] * bool(above) + [Section(heading, hits[above:], first_rank=above + 1)]
 
 
 def write_sheet(hits: Sequence[Hit] | Sequence[Section], title: str, path: Path) -> None:
@@ -72,7 +84,7 @@ def contact_sheet(hits: Sequence[Hit] | Sequence[Section], title: str) -> Image.
         for position, hit in enumerate(section.hits):
             left, row = GAP_PX + position % columns * cell_width, below + position // columns * cell_height
             sheet.paste(thumbnail(hit.file), (left, row))
-            first, second = caption(position + 1, hit)
+            first, second = caption(section.first_rank + position, hit)
             write(draw, (left, row + CELL_PX[1] + 5), first, small, INK, CELL_PX[0])
             write(draw, (left, row + CELL_PX[1] + 24), second, small, FAINT, CELL_PX[0])
         top += height

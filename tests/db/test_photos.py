@@ -13,7 +13,9 @@ from db.photos import (
     count_photos,
     failed_photos,
     failure_counts,
+    hotels_of,
     latest_scans,
+    newest_photo_id,
     pages,
     pending_photos,
     photo_ids_under,
@@ -21,6 +23,7 @@ from db.photos import (
     photos_at,
     present_photos,
     record_scan,
+    time_of,
     update_photos,
 )
 from tests.db.conftest import put_embedded, put_photos
@@ -152,11 +155,28 @@ def test_records_of_embedded_photos_name_hotel_and_chain(session: Session, model
     (two,) = put_embedded(session, model, 2, ["/2.jpg"], image_id=12, hotel_id=2)
     (plain,) = put_embedded(session, model, 3, ["/3.tar"], member="3.jpg")
     (pending,) = put_photos(session, ["/4.jpg"])
+    uploaded = datetime(2015, 3, 2, 10, 30)
+    update_photos(session, [{"id": one, "uploaded_at": uploaded, "mtime_ns": 5}])
+    update_photos(session, [{"id": two, "mtime_ns": 1_500_000_000}])
     assert photo_records(session, [plain, pending, one, two, 999]) == {
-        one: PhotoRecord(one, "/1.jpg", "", 11, 1, "One", 7, "Azura"),
-        two: PhotoRecord(two, "/2.jpg", "", 12, 2, None, None, None),
-        plain: PhotoRecord(plain, "/3.tar", "3.jpg", None, None, None, None, None),
+        one: PhotoRecord(one, "/1.jpg", "", 11, 1, "One", 7, "Azura", uploaded),
+        two: PhotoRecord(two, "/2.jpg", "", 12, 2, None, None, None, datetime(1970, 1, 1, 0, 0, 1, 500_000)),
+        plain: PhotoRecord(plain, "/3.tar", "3.jpg", None, None, None, None, None, None),
     }
+
+
+@pytest.mark.parametrize("mtime_ns", [None, 10**30, -(10**30)])
+def test_a_time_that_makes_no_sense_is_no_date(mtime_ns: int | None) -> None:
+    assert time_of(mtime_ns) is None
+
+
+def test_hotels_and_chains_of_photos(session: Session, model: Model) -> None:
+    merge_chains(session, {7: "Azura"})
+    merge_hotels(session, [{"id": 1, "name": "One", "chain_id": 7, "latitude": None, "longitude": None}])
+    one, two = put_photos(session, ["/1.jpg", "/2.jpg"])
+    update_photos(session, [{"id": one, "hotel_id": 1}])
+    assert hotels_of(session, [one, two, 999]) == {one: (1, 7), two: (None, None)}
+    assert newest_photo_id(session) == two
 
 
 def test_records_of_more_photos_than_fit_into_one_statement(session: Session, model: Model) -> None:

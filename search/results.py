@@ -1,0 +1,112 @@
+"""What a search gives: hits, best first, and what is known of the list as a whole. Searches nothing."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import overload
+
+from aliens.files import PhotoFile
+from db.photos import PhotoRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A photo that was found.
+
+    score: the cosine between the query and the photo; higher is better.
+    percentile: the share of a sample of the library's photos that score lower for this query, in percent.
+    above_line: whether it lies above the list's suggested stop line.
+    cursor: where this hit stands; `Shape(after=...)` goes on behind it.
+    """
+
+    photo_id: int
+    image_id: int | None
+    path: str
+    member: str
+    hotel_id: int | None
+    hotel_name: str | None
+    chain_id: int | None
+    chain_name: str | None
+    score: float
+    date: datetime | None = None  # when it was uploaded, or the time of the file where that is not known
+    percentile: float | None = None
+    above_line: bool | None = None
+    cursor: str | None = None
+
+    @property
+    def file(self) -> PhotoFile:
+        """Where the photo's bytes lie."""
+        return PhotoFile(self.path, self.member)
+
+
+def as_hit(record: PhotoRecord, score: float) -> Hit:
+    """Return a photo's record as a hit."""
+    return Hit(**asdict(record), score=score)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explanation:
+    """How a search was answered; times in ms."""
+
+    query: str  # as it was understood
+    filters: str
+    selected: int | None  # photos that the filters leave; None without filters
+    photos: int  # that can be found
+    engine: str
+    reason: str
+    rows: int
+    read_bytes: int
+    recall: float | None  # recall@10 of an approximate engine, as measured when it was built; None: exact
+    note: str  # about the index, where there is something to say
+    times_ms: dict[str, float]
+
+    def as_lines(self) -> list[str]:
+        """Return it for people."""
+        chosen = "" if self.selected is None else f" ({self.selected} of {self.photos} photos)"
+        recall = "exact" if self.recall is None else f"recall@10 {self.recall:.4f}, measured when it was built"
+        times = ", ".join(f"{name} {value:.1f} ms" for name, value in self.times_ms.items())
+        lines = [
+            f"query:   {self.query}",
+            f"filter:  {self.filters or 'none'}{chosen}",
+            f"engine:  {self.engine}, {recall}: {self.reason}",
+            f"reads:   {self.rows} vectors, {self.read_bytes / 1e6:.1f} MB",
+            f"times:   {times}",
+        ]
+        return [*lines, f"note:    {self.note}"] if self.note else lines
+
+
+@dataclass(frozen=True, slots=True)
+class Results(Sequence[Hit]):
+    """Hits in order, and what is known of the list: behaves as the list of its hits.
+
+    stop_line: the score below which photos are probably not what was asked for. None: it cannot be told, as for a
+    library of a few photos.
+    """
+
+    hits: list[Hit]
+    stop_line: float | None
+    explanation: Explanation
+    more: bool = False  # whether a next page exists, as far as is known
+
+    @property
+    def cursor(self) -> str | None:
+        """Where the next page begins, or None at the end."""
+        return self.hits[-1].cursor if self.hits and self.more else None
+
+    @overload
+    def __getitem__(self, place: int) -> Hit: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Hit]: ...
+    def __getitem__(self, place: int | slice) -> Hit | list[Hit]:
+        return self.hits[place]
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def __eq__(self, other: object) -> bool:
+        return self.hits == (other.hits if isinstance(other, Results) else other)
+
+    __hash__ = None  # type: ignore[assignment]
