@@ -7,10 +7,9 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.models import Chain, Embedding, Hotel, Model, Photo, PhotoState, VectorShard
-from db.photos import pages
+from db.photos import fetched, pages
 
 ROWS = 65_536  # handed on at a time
-FETCHED = 1_024  # fetched at a time: more would lie in memory long enough to slow down Python's garbage collector
 COLUMNS: dict[str, InstrumentedAttribute[Any]] = {
     "photo_id": Photo.id,
     "shard": VectorShard.number,
@@ -56,20 +55,6 @@ def embedded_columns(
             gathered = [[] for _ in names]
     if gathered[0]:
         yield dict(zip(names, gathered, strict=True))
-
-
-def fetched(session: Session, statement: Select[*tuple[Any, ...]]) -> Iterator[Sequence[Any]]:
-    """Yield rows as the database's driver gives them: half the time of SQLAlchemy's own rows.
-
-    Only for columns that need no conversion: numbers and texts.
-    """
-    connection = session.connection()
-    if connection.dialect.name != "sqlite":  # drivers that would fetch everything at once unless told otherwise
-        yield from connection.execute(statement, execution_options={"yield_per": FETCHED}).partitions()
-        return
-    result = connection.execute(statement)
-    while result.cursor is not None and (rows := result.cursor.fetchmany(FETCHED)):
-        yield rows
 
 
 def in_order(session: Session, statement: Select[Any], ids: list[int]) -> list[Any]:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import func, or_, select, tuple_, update
+from sqlalchemy import Select, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from db.models import Chain, Hotel, Photo, PhotoState, Scan
 
 Place = tuple[str, str]  # path, member
 PAGE = 1000
+FETCHED = 1_024  # fetched at a time: more would lie in memory long enough to slow down Python's garbage collector
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,3 +176,17 @@ def pages(ids: list[int]) -> Iterator[list[int]]:
     """Yield the ids in lists that fit into one statement."""
     for start in range(0, len(ids), PAGE):
         yield ids[start : start + PAGE]
+
+
+def fetched(session: Session, statement: Select[*tuple[Any, ...]]) -> Iterator[Sequence[Any]]:
+    """Yield rows as the database's driver gives them: half the time of SQLAlchemy's own rows.
+
+    Only for columns that need no conversion: numbers and texts.
+    """
+    connection = session.connection()
+    if connection.dialect.name != "sqlite":  # drivers that would fetch everything at once unless told otherwise
+        yield from connection.execute(statement, execution_options={"yield_per": FETCHED}).partitions()
+        return
+    result = connection.execute(statement)
+    while result.cursor is not None and (rows := result.cursor.fetchmany(FETCHED)):
+        yield rows

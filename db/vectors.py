@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from aliens.errors import LibraryError
 from db.models import Embedding, Model, Photo, PhotoState, VectorShard
-from db.photos import pages
+from db.photos import fetched, pages
 from db.settings import read_setting, write_setting
 
 CURRENT_MODEL = "model_key"
@@ -136,18 +138,60 @@ def any_vector(session: Session, model: Model) -> bool:
     )
 
 
-def embedded_places(session: Session, model: Model) -> Iterator[tuple[int, list[int]]]:
-    """Yield (shard number, rows) of every photo that can be found, shard after shard."""
+def embedded_ids(session: Session, model: Model) -> NDArray[np.int64]:
+    """Return the ids of all photos that can be found, ascending, (n,) int64."""
+    statement = (
+        select(Embedding.photo_id)
+        .join(Photo, Photo.id == Embedding.photo_id)
+        .where(Embedding.model_id == model.id, Photo.state == PhotoState.EMBEDDED)
+        .order_by(Embedding.photo_id)
+    )
+    ids = (row[0] for rows in fetched(session, statement) for row in rows)
+    return np.fromiter(ids, np.int64)
+
+
+def embedded_places(
+    session: Session, model: Model, *, after: int = 0, ids: Sequence[int] | None = None
+) -> Iterator[tuple[int, list[int]]]:
+    """Yield (shard number, rows) of every photo that can be found, shard after shard.
+
+    Of shards with numbers beyond `after`; with `ids`, of these photos alone.
+    """
     statement = (
         select(VectorShard.number, Embedding.row)
         .join(VectorShard, VectorShard.id == Embedding.shard_id)
         .join(Photo, Photo.id == Embedding.photo_id)
         .where(Embedding.model_id == model.id, Photo.state == PhotoState.EMBEDDED)
         .order_by(VectorShard.number, Embedding.row)
-        .execution_options(yield_per=10_000)
     )
-    for number, rows in groupby(session.execute(statement), key=itemgetter(0)):
-        yield number, [row for _, row in rows]
+    if after:
+        statement = statement.where(VectorShard.number > after)
+    wanted = [statement] if ids is None else [statement.where(Photo.id.in_(page)) for page in pages(list(ids))]
+    for part in wanted:
+        rows = (row for batch in fetched(session, part) for row in batch)
+        for number, group in groupby(rows, key=itemgetter(0)):
+            yield number, [row for _, row in group]
+
+
+class EmbeddedRows:
+    """What an index asks of the database: which photos can be found, and where their vectors lie."""
+
+    def __init__(self, session: Session, model: Model) -> None:
+        self._session = session
+        self._model = model
+
+    @property
+    def generation(self) -> int:
+        """How many changes the model's set of vectors has seen."""
+        return generation(self._session, self._model)
+
+    def ids(self) -> NDArray[np.int64]:
+        """Return the ids of all photos that can be found, ascending, (n,) int64."""
+        return embedded_ids(self._session, self._model)
+
+    def places(self, *, after: int = 0, ids: Sequence[int] | None = None) -> Iterator[tuple[int, list[int]]]:
+        """Yield (shard number, rows): see `embedded_places`."""
+        return embedded_places(self._session, self._model, after=after, ids=ids)
 
 
 def place_of(session: Session, model: Model, photo_id: int) -> tuple[int, int] | None:

@@ -5,18 +5,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from sqlalchemy.orm import Session
-
 from aliens.errors import LibraryError
 from aliens.settings import LibraryFolder
 from db.models import Model, PhotoState
 from db.photos import count_photos
 from db.session import connect, create_database, disposing, holds_library, new_session, open_library
-from db.vectors import current_model, embedded_places, generation, use_model
+from db.vectors import current_model, use_model
 from db.writing import disk_errors, writing
 from embedding.decode import MAX_PIXELS
-from embedding.index import FaissIndex, Manifest
+from embedding.index.manifest import Manifest
 from embedding.store import VectorStore
+from indexer.indexing import update_index
 from indexer.run import ImageEncoder, Run, RunReport
 from indexer.scan import ScanReport, scan
 from indexer.source import Source
@@ -122,15 +121,3 @@ def add_photos(
             run = Run(engine, model, store, load_encoder(model), max_pixels).embed(hooks.embedding)
         manifest = update_index(session, folder, model, store, hooks.indexing)
     return AddReport(scanned, run, manifest)
-
-
-def update_index(
-    session: Session, folder: LibraryFolder, model: Model, store: VectorStore, starting: Callable[[], None]
-) -> Manifest | None:
-    """Build the index from the shards unless it is up to date; return its manifest if it was built."""
-    now = generation(session, model)
-    if FaissIndex.open(folder.index(model.key), now) is not None:
-        return None
-    starting()
-    index = FaissIndex.build(model.dim, store.gather(embedded_places(session, model)))
-    return index.save(folder.index(model.key), model_key=model.key, generation=now)

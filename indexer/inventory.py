@@ -13,7 +13,7 @@ from db.photos import count_photos, failed_photos, failure_counts, latest_scans
 from db.session import disposing, new_session, open_library
 from db.tags import count_labels, vocabulary_keys
 from db.vectors import current_model, generation, shard_counts
-from embedding.index import read_manifest
+from embedding.index.manifest import read_manifest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,9 +15,9 @@ from db.photos import all_photos
 from db.session import disposing, new_session, open_library
 from db.vectors import count_embedded, current_model, forget_shard, generation, make_pending, shard_counts
 from db.writing import disk_errors, writing
-from embedding.index import checksum_problem, read_manifest
+from embedding.index.manifest import checksum_problem, read_manifest
 from embedding.store import VectorStore
-from indexer.add import update_index
+from indexer.indexing import update_index
 
 NORM_TOLERANCE = 2e-3  # float16 keeps 11 bits, so the norm of a stored unit vector is off by less than 0.1%
 

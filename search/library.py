@@ -16,9 +16,10 @@ from db.models import Model
 from db.photos import photo_records
 from db.session import disposing_on_error, new_session
 from db.session import open_library as open_database
-from db.vectors import count_embedded, current_model, embedded_places, generation, place_of
+from db.vectors import EmbeddedRows, count_embedded, current_model, generation, place_of
 from embedding.decode import Preprocessing, decode
-from embedding.index import FaissIndex
+from embedding.index.current import current_index
+from embedding.index.photo_index import PhotoIndex
 from embedding.store import VectorStore
 from search.results import Hit, as_hit
 
@@ -49,7 +50,7 @@ class Library:
         self._engine = engine
         self._load_encoder = load_encoder
         self._encoder: QueryEncoder | None = None
-        self._index: FaissIndex | None = None
+        self._index: PhotoIndex | None = None
         self._generation = -1
         with disposing_on_error(engine), new_session(engine) as session:
             self.model = current_model(session)
@@ -163,15 +164,13 @@ class Library:
         records = photo_records(session, [photo_id for photo_id, _ in ranked])
         return [as_hit(record, score) for photo_id, score in ranked if (record := records.get(photo_id)) is not None]
 
-    def _current_index(self, session: Session) -> FaissIndex:
-        """Return an index of all photos that can be found now: the file's, or one built in memory when it is old."""
+    def _current_index(self, session: Session) -> PhotoIndex:
+        """Return an index of all photos that can be found now."""
         now = generation(session, self.model)
         if self._index is None or self._generation != now:
-            index = FaissIndex.open(self.folder.index(self.model.key), now)
-            if index is None:
-                places = embedded_places(session, self.model)
-                index = FaissIndex.build(self.model.dim, self._store.gather(places))
-            self._index, self._generation = index, now
+            where = self.folder.index(self.model.key)
+            self._index = current_index(where, self._store, self.model.key, EmbeddedRows(session, self.model))
+            self._generation = now
         return self._index
 
 

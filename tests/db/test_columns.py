@@ -79,7 +79,7 @@ def test_a_large_library_comes_in_parts_and_whole(
 ) -> None:
     ids = put_embedded(session, model, 1, [f"/{number}" for number in range(23)])
     monkeypatch.setattr(module, "ROWS", 6)
-    monkeypatch.setattr(module, "FETCHED", 4)
+    monkeypatch.setattr("db.photos.FETCHED", 4)
     parts = [list(columns["photo_id"]) for columns in embedded_columns(session, model, ["row"])]
     assert [len(part) for part in parts] == [8, 8, 7]
     assert [photo_id for part in parts for photo_id in part] == ids

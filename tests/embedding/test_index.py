@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aliens.errors import LibraryError
-from embedding.index import INDEX_FILE, MANIFEST_FILE, FaissIndex, checksum_problem, read_manifest
+from embedding.index.exact import FaissIndex
+from embedding.index.manifest import INDEX_FILE, MANIFEST_FILE, checksum_problem, read_manifest
 
 DIM = 8
 GENERATION = 7
@@ -133,6 +134,8 @@ def test_the_manifest_tells_what_the_file_holds(folder: Path) -> None:
         "generation": GENERATION,
         "size_bytes": (folder / INDEX_FILE).stat().st_size,
         "sha256": "",
+        "last_shard": 0,
+        "last_stamp": 0,
     }
     assert checksum_problem(folder) is None
 
@@ -212,7 +215,7 @@ def test_a_file_that_announces_more_than_the_memory_holds_is_none(
     def read_index(*args: object) -> None:
         raise MemoryError("std::bad_alloc")  # FAISS's answer to one flipped byte in the count of the ids, on 8 GB
 
-    monkeypatch.setattr("embedding.index.faiss.read_index", read_index)
+    monkeypatch.setattr("embedding.index.exact.faiss.read_index", read_index)
     assert FaissIndex.open(folder, GENERATION) is None
 
 
@@ -238,16 +241,17 @@ def test_the_checksum_tells_of_a_missing_file(folder: Path) -> None:
 def test_a_failed_save_leaves_no_index_that_could_be_opened(
     folder: Path, monkeypatch: pytest.MonkeyPatch, killed_while_writing: str
 ) -> None:
-    from embedding import index as index_module
+    from embedding.index import exact, manifest
 
-    write = index_module.atomic_write
+    write = exact.atomic_write
 
     def failing(path: Path) -> object:
         if path.name == killed_while_writing:
             raise OSError(28, "No space left on device")
         return write(path)
 
-    monkeypatch.setattr(index_module, "atomic_write", failing)
+    for module in (exact, manifest):
+        monkeypatch.setattr(module, "atomic_write", failing)
     with pytest.raises(OSError, match="No space left"):
         some_index(seed=1).save(folder, model_key="model-00000000", generation=GENERATION + 1)
     assert FaissIndex.open(folder, GENERATION) is None

@@ -15,7 +15,7 @@ from aliens.errors import LibraryError, SourceError
 from aliens.settings import LibraryFolder
 from db.session import open_library
 from db.vectors import current_model
-from embedding.index import read_manifest
+from embedding.index.manifest import read_manifest
 from indexer.add import AddHooks, add_photos, create_library
 from indexer.folder import source_at
 from indexer.inventory import list_failures, take_inventory

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
 import indexer.run
-from embedding.index import FaissIndex
+from embedding.index.exact import FaissIndex
 from embedding.store import VectorStore
 from indexer.verify import verify
 from tests.conftest import LibraryFactory, photo_bytes

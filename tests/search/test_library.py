@@ -6,7 +6,7 @@ import pytest
 from aliens.errors import LibraryError, ModelMismatchError, QueryError
 from aliens.settings import LibraryFolder
 from db.session import new_session
-from embedding.index import INDEX_FILE
+from embedding.index.manifest import INDEX_FILE
 from indexer.add import add_photos, create_library
 from indexer.folder import source_at
 from search.library import Library, open_library

@@ -1,0 +1,89 @@
+"""The index as it has to be now: the file's, brought up to date where photos came or went since it was written."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from embedding.index.exact import FaissIndex
+from embedding.index.manifest import Manifest, read_manifest
+from embedding.index.photo_index import PhotoIndex
+from embedding.store import Ids, Vectors16, VectorStore
+
+REBUILT = "there was no sound index, so one was built in memory: `aliens index --rebuild` writes it"
+
+Places = Iterator[tuple[int, list[int]]]  # shard number, rows
+
+
+class EmbeddedRows(Protocol):
+    """What the database says of the photos that can be found: see db.vectors.EmbeddedRows."""
+
+    @property
+    def generation(self) -> int:
+        """How many changes the set of vectors has seen."""
+        ...
+
+    def ids(self) -> Ids:
+        """Return the photos' ids, ascending."""
+        ...
+
+    def places(self, *, after: int = 0, ids: Sequence[int] | None = None) -> Places:
+        """Yield where the vectors lie: of shards with numbers beyond `after`; with `ids`, of these photos alone."""
+        ...
+
+
+def current_index(folder: Path, store: VectorStore, model_key: str, rows: EmbeddedRows) -> PhotoIndex:
+    """Return an index of exactly the photos that can be found now.
+
+    A file that is older than the vectors is used all the same: vectors that came later are compared beside it, and
+    photos that have vanished are masked. Without a sound file the index is built in memory, and its `note` says so.
+
+    Raises: LibraryError: a shard that is needed is absent or damaged.
+    """
+    manifest, base = read_manifest(folder), FaissIndex.open(folder)
+    if base is None or manifest is None or manifest.model_key != model_key or base.dim != store.dim:
+        return in_memory(store, rows)
+    if manifest.generation == rows.generation:
+        return PhotoIndex(base)
+    return topped_up(store, rows, base, manifest) if is_still_there(store, manifest) else in_memory(store, rows)
+
+
+def in_memory(store: VectorStore, rows: EmbeddedRows) -> PhotoIndex:
+    """Build an index from all shards."""
+    built = FaissIndex.build(store.dim, store.gather(rows.places()))
+    return PhotoIndex(built, note=REBUILT if len(built) else "")
+
+
+def is_still_there(store: VectorStore, manifest: Manifest) -> bool:
+    """Tell whether the newest shard of an index is still the one it was built from."""
+    try:
+        return manifest.last_shard > 0 and store.stamp(manifest.last_shard) == manifest.last_stamp
+    except OSError:
+        return False
+
+
+def topped_up(store: VectorStore, rows: EmbeddedRows, base: FaissIndex, manifest: Manifest) -> PhotoIndex:
+    """Put what came since over an older index."""
+    now = rows.ids()
+    fresh_ids, fresh = together(store, rows.places(after=manifest.last_shard))
+    live = np.isin(base.ids, now) & ~np.isin(base.ids, fresh_ids)
+    returned = np.setdiff1d(np.setdiff1d(now, base.ids), fresh_ids)  # were missing when the index was written
+    back_ids, back = together(store, rows.places(ids=returned.tolist()))
+    count = len(fresh_ids) + len(back_ids)
+    return PhotoIndex(
+        base,
+        live=None if live.all() else live,
+        extra_ids=np.concatenate([fresh_ids, back_ids]),
+        extra_vectors=np.concatenate([fresh, back]),
+        note=f"the index is older than {count} of the photos, which were compared beside it" if count else "",
+    )
+
+
+def together(store: VectorStore, places: Iterable[tuple[int, list[int]]]) -> tuple[Ids, Vectors16]:
+    """Return the named rows as ids (n,) and vectors (n, d)."""
+    parts = list(store.gather(places))
+    if not parts:
+        return np.empty(0, np.int64), np.empty((0, store.dim), np.float16)
+    ids, vectors = zip(*parts, strict=True)
+    return np.concatenate(ids), np.concatenate(vectors)

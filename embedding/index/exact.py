@@ -1,0 +1,172 @@
+"""Exact search: every vector is compared, float16 on disk, float32 in the arithmetic. One memory-mapped FAISS file."""
+
+import hashlib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from aliens.errors import LibraryError
+from aliens.files import atomic_write
+from embedding.index.manifest import INDEX_FILE, MANIFEST_FILE, Manifest, read_manifest, write_manifest
+from embedding.store import Ids, Vectors16
+
+RANGE_ROWS = 32_768  # a thread gets at least so many rows; fewer are not worth another one
+WRITTEN_BYTES = 1 << 24  # at a time
+
+Bools = NDArray[np.bool_]
+Scores = NDArray[np.float32]
+
+
+class FaissIndex:
+    """Exact inner-product search over float16 vectors, computed in float32; scores are cosines."""
+
+    def __init__(self, index: Any) -> None:
+        self._index = index  # IDMap: row -> photo id
+        self._flat = faiss.downcast_index(index.index)  # the rows themselves
+
+    @classmethod
+    def build(cls, dim: int, parts: Iterable[tuple[Ids, Vectors16]]) -> Self:
+        """Build from (ids (n,) int64, vectors (n, dim) float16) parts; every id must come once."""
+        flat = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+        index = faiss.IndexIDMap(flat)
+        for ids, vectors in parts:
+            index.add_with_ids(np.ascontiguousarray(vectors, dtype=np.float32), ids)
+        return cls(index)
+
+    @classmethod
+    def open(cls, folder: Path, generation: int | None = None) -> Self | None:
+        """Return the index, memory-mapped, or None where there is no sound one, or none of this generation."""
+        manifest = read_manifest(folder)
+        path = folder / INDEX_FILE
+        if manifest is None or generation not in (None, manifest.generation) or not path.exists():
+            return None
+        if path.stat().st_size != manifest.size_bytes:
+            return None
+        try:
+            index = cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC))
+        except (RuntimeError, MemoryError, AttributeError):  # FAISS's words for a file that is no index of this kind
+            return None
+        return index if (len(index), index.dim) == (manifest.count, manifest.dim) else None
+
+    def save(
+        self, folder: Path, *, model_key: str, generation: int, last_shard: int = 0, last_stamp: int = 0
+    ) -> Manifest:
+        """Write the index and its manifest; readers keep the old file until the new one is complete.
+
+        `last_shard`, `last_stamp`: see Manifest. Raises: OSError: the disk is full or cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        digest, size_bytes = hashlib.sha256(), 0
+        # Without a manifest there is no index: a kill between the two writes leaves nothing wrong behind.
+        (folder / MANIFEST_FILE).unlink(missing_ok=True)
+        with atomic_write(folder / INDEX_FILE) as file:
+            errors: list[OSError] = []
+
+            def write(data: bytes) -> int:
+                nonlocal size_bytes
+                digest.update(data)
+                size_bytes += len(data)
+                try:
+                    file.write(data)
+                except OSError as error:
+                    errors.append(error)  # FAISS would turn it into one of its own
+                    return 0
+                return len(data)
+
+            try:
+                faiss.write_index(self._index, faiss.BufferedIOWriter(faiss.PyCallbackIOWriter(write), WRITTEN_BYTES))
+            except RuntimeError:
+                raise (errors or [OSError("FAISS could not write the index")])[0] from None
+        manifest = Manifest(
+            model_key=model_key,
+            kind="exact",
+            count=len(self),
+            dim=self.dim,
+            generation=generation,
+            size_bytes=size_bytes,
+            sha256=digest.hexdigest(),
+            last_shard=last_shard,
+            last_stamp=last_stamp,
+        )
+        write_manifest(folder, manifest)
+        return manifest
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    @property
+    def dim(self) -> int:
+        """The number of dimensions, d."""
+        return int(self._index.d)
+
+    @cached_property
+    def ids(self) -> Ids:
+        """The photo ids of the rows, (n,) int64."""
+        ids: Ids = faiss.vector_to_array(self._index.id_map)
+        return ids
+
+    @cached_property
+    def vectors(self) -> Vectors16:
+        """The rows, (n, d) float16, as they lie in the file: nothing is copied."""
+        if not len(self):
+            return np.empty((0, self.dim), np.float16)
+        codes = faiss.rev_swig_ptr(self._flat.codes.data(), len(self) * self.dim * 2)
+        vectors: Vectors16 = codes.view(np.float16).reshape(len(self), self.dim)
+        return vectors
+
+    def search(self, queries: NDArray[np.floating], k: int, mask: Bools | None = None) -> tuple[Scores, Ids]:
+        """Return the k best of each query: cosines (n, k) float32, best first, and photo ids (n, k) int64.
+
+        Args:
+            queries: unit vectors, (n, d) float32.
+            k: where there are fewer vectors, fewer columns come back.
+            mask: (rows,), which rows may be found; None for all.
+
+        Equal scores are ordered by photo id, so that an answer is the same every time.
+
+        Raises: LibraryError: the queries have another number of dimensions.
+        """
+        if queries.ndim != 2 or queries.shape[1] != self.dim:
+            raise LibraryError(f"the index holds vectors of {self.dim} dimensions, the queries are {queries.shape}")
+        k = min(k, len(self) if mask is None else int(mask.sum()))
+        if k < 1:
+            return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+        scores, rows = self._scan(np.ascontiguousarray(queries, dtype=np.float32), k, mask)
+        ids = self.ids[rows]
+        order = np.lexsort((ids, -scores), axis=1)[:, :k]
+        return np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)
+
+    def _scan(self, queries: Scores, k: int, mask: Bools | None) -> tuple[Scores, Ids]:
+        """Return scores and rows, (n, at least k), of which the k best are among them; cut over threads by rows.
+
+        FAISS itself spreads only queries over threads, and one query is what people ask.
+        """
+        bits = None if mask is None else np.packbits(mask, bitorder="little")
+        chosen = None if bits is None else faiss.IDSelectorBitmap(bits)
+        threads = min(faiss.omp_get_max_threads(), max(len(self) // RANGE_ROWS, 1))
+        cuts = np.linspace(0, len(self), threads + 1).astype(int).tolist()
+
+        def scan(begin: int, end: int) -> tuple[Scores, Ids]:
+            faiss.omp_set_num_threads(1)
+            selector = faiss.IDSelectorRange(begin, end, True)
+            both = selector if chosen is None else faiss.IDSelectorAnd(selector, chosen)
+            found: tuple[Scores, Ids] = self._flat.search(
+                queries, min(k, end - begin), params=faiss.SearchParameters(sel=both)
+            )
+            return found
+
+        if threads == 1 or len(queries) > threads:
+            parameters = None if chosen is None else faiss.SearchParameters(sel=chosen)
+            scores, rows = self._flat.search(queries, k, params=parameters)
+            return scores, rows
+        with ThreadPoolExecutor(threads) as pool:
+            parts = list(pool.map(scan, cuts, cuts[1:]))
+        scores, rows = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))
+        scores[rows < 0] = -np.inf  # a range that holds fewer than k
+        return scores, rows

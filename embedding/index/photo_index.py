@@ -1,0 +1,166 @@
+"""What searching asks: the vectors on disk, with what was added or has vanished since they were written.
+
+Combines the exact rows, rows that came later, and a mask of rows whose photos cannot be found any more.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aliens.errors import LibraryError
+from embedding.index.exact import Bools, FaissIndex, Scores
+from embedding.store import Ids, Vectors16
+
+BLOCK_ROWS = 8_192  # float32 at a time, when every score is computed
+FLOAT16_BYTES = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """How a search is answered: by what, over how many rows, what that reads, and why.
+
+    recall: recall@10 as measured with text queries when an approximate index was built; None: exact.
+    """
+
+    engine: str
+    rows: int
+    bytes_read: int
+    reason: str
+    recall: float | None = None
+
+
+class PhotoIndex:
+    """All photos that can be found. Scores are cosines in float32 of the float16 vectors."""
+
+    def __init__(
+        self,
+        base: FaissIndex,
+        *,
+        live: Bools | None = None,
+        extra_ids: Ids | None = None,
+        extra_vectors: Vectors16 | None = None,
+        note: str = "",
+    ) -> None:
+        """`live`: (rows of base,), which may be found; None for all. Extra rows: (m,) int64 and (m, d) float16."""
+        self.base = base
+        self.note = note
+        self.dim = base.dim
+        self.kind = "exact"
+        self._live = live
+        self._extra_ids = np.empty(0, np.int64) if extra_ids is None else extra_ids
+        self._extra = np.empty((0, base.dim), np.float16) if extra_vectors is None else extra_vectors
+
+    @cached_property
+    def ids(self) -> Ids:
+        """The ids of all photos that can be found, (n,) int64."""
+        here = self.base.ids if self._live is None else self.base.ids[self._live]
+        return np.concatenate([here, self._extra_ids])
+
+    def __len__(self) -> int:
+        here = len(self.base) if self._live is None else int(self._live.sum())
+        return here + len(self._extra_ids)
+
+    def search(
+        self, queries: NDArray[np.floating], k: int, *, among: Ids | None = None, exact: bool = False
+    ) -> tuple[Scores, Ids]:
+        """Return the k best of each query: cosines (n, k) float32, best first, and photo ids (n, k) int64.
+
+        Args:
+            queries: unit vectors, (n, d) float32.
+            k: where there are fewer photos, fewer columns come back.
+            among: ascending photo ids; only these may be hits, and unknown ones are passed over. None for all.
+            exact: compare every photo, even where an approximate index stands.
+
+        Equal scores are ordered by photo id. Raises: LibraryError: the queries have another number of dimensions.
+        """
+        scores, ids = self.base.search(queries, k, self._mask(among))
+        extra = slice(None) if among is None else np.isin(self._extra_ids, among)
+        if len(extra_ids := self._extra_ids[extra]):
+            more = np.asarray(queries, np.float32) @ self._extra[extra].astype(np.float32).T
+            scores = np.concatenate([scores, more], axis=1)
+            ids = np.concatenate([ids, np.broadcast_to(extra_ids, more.shape)], axis=1)
+            order = np.lexsort((ids, -scores), axis=1)[:, :k]
+            scores, ids = np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)
+        return scores, ids
+
+    def plan(self, k: int, *, among: Ids | None = None, exact: bool = False) -> Plan:
+        """Return how `search` answers."""
+        rows = len(self) if among is None else len(among)
+        reason = "every photo is compared" if among is None else "only the photos that the filter leaves are compared"
+        return Plan(engine="exact", rows=rows, bytes_read=rows * self.dim * FLOAT16_BYTES, reason=reason)
+
+    def scores(self, query: Scores, *, among: Ids | None = None) -> tuple[Scores, Ids]:
+        """Return the cosine of every photo with a query (d,), (m,) float32, and photo ids (m,); in no order."""
+        rows = np.arange(len(self.base)) if (mask := self._mask(among)) is None else np.flatnonzero(mask)
+        extra = np.ones(len(self._extra_ids), bool) if among is None else np.isin(self._extra_ids, among)
+        found = np.empty(len(rows), np.float32)
+        for start in range(0, len(rows), BLOCK_ROWS):
+            block = rows[start : start + BLOCK_ROWS]
+            part = self.base.vectors[block[0] : block[-1] + 1] if len(block) == block[-1] - block[0] + 1 else None
+            part = self.base.vectors[block] if part is None else part
+            found[start : start + len(block)] = part.astype(np.float32) @ query
+        more = self._extra[extra].astype(np.float32) @ query
+        return np.concatenate([found, more]), np.concatenate([self.base.ids[rows], self._extra_ids[extra]])
+
+    def vectors(self, ids: Ids) -> Scores:
+        """Return the vectors of photos, (m, d) float32, in the order of the ids.
+
+        Raises: LibraryError: one of them is not in the index.
+        """
+        vectors = np.empty((len(ids), self.dim), np.float32)
+        rows, here = self._rows(ids)
+        if self._live is not None:
+            here &= self._live[rows]
+        vectors[here] = self.base.vectors[rows[here]]
+        for place in np.flatnonzero(~here):
+            found = np.flatnonzero(self._extra_ids == ids[place])
+            if not len(found):
+                raise LibraryError(f"no photo {ids[place]} in the index: take an id that a search shows")
+            vectors[place] = self._extra[found[0]]
+        return vectors
+
+    def parts(self) -> Iterator[tuple[Ids, Vectors16]]:
+        """Yield all photos' ids (n,) and vectors (n, d), some thousands at a time."""
+        for start in range(0, len(self.base), BLOCK_ROWS):
+            block = slice(start, start + BLOCK_ROWS)
+            keep = slice(None) if self._live is None else self._live[block]
+            yield self.base.ids[block][keep], self.base.vectors[block][keep]
+        if len(self._extra_ids):
+            yield self._extra_ids, self._extra
+
+    def sample(self, count: int) -> Scores:
+        """Return vectors (at most count, d) float32 spread evenly over the photos: the same ones at every call."""
+        rows = np.arange(len(self.base)) if self._live is None else np.flatnonzero(self._live)
+        total = len(rows) + len(self._extra)
+        places = np.unique(np.linspace(0, total - 1, min(count, total)).astype(np.int64)) if total else rows[:0]
+        here, later = places[places < len(rows)], places[places >= len(rows)] - len(rows)
+        return np.concatenate([self.base.vectors[rows[here]], self._extra[later]]).astype(np.float32)
+
+    def _mask(self, among: Ids | None) -> Bools | None:
+        """Return which rows of the base may be found, or None for all."""
+        if among is None:
+            return self._live
+        rows, known = self._rows(among)
+        mask = np.zeros(len(self.base), bool)
+        mask[rows[known]] = True
+        return mask if self._live is None else mask & self._live
+
+    def _rows(self, ids: Ids) -> tuple[NDArray[np.int64], Bools]:
+        """Return the row of each photo id, and whether it has one; without one the row means nothing."""
+        order, ascending = self._order
+        places = np.minimum(np.searchsorted(ascending, ids), max(len(ascending) - 1, 0))
+        if not len(ascending):
+            return places, np.zeros(len(ids), bool)
+        return places if order is None else order[places], ascending[places] == ids
+
+    @cached_property
+    def _order(self) -> tuple[NDArray[np.int64] | None, Ids]:
+        """The rows in ascending order of their ids, None where that is their order, and the ids so ordered."""
+        ids = self.base.ids
+        if bool((np.diff(ids) > 0).all()):
+            return None, ids
+        order = np.argsort(ids)
+        return order, ids[order]

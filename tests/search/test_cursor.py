@@ -1,0 +1,47 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aliens.errors import QueryError
+from search.cursor import Cursor, digest, read_cursor
+
+CURSOR = Cursor(library="lib", query="query", newest=99, score=0.25, photo_id=7, rank=10)
+
+
+@given(
+    st.builds(
+        Cursor,
+        library=st.just("lib"),
+        query=st.just("query"),
+        newest=st.integers(0, 2**62),
+        score=st.floats(-1, 1),
+        photo_id=st.integers(1, 2**62),
+        rank=st.integers(1, 10**9),
+    )
+)
+def test_a_cursor_survives_being_written_down(cursor: Cursor) -> None:
+    assert read_cursor(str(cursor), "lib", "query") == cursor
+
+
+def test_a_cursor_needs_no_quotes_in_a_shell() -> None:
+    assert str(CURSOR).replace("-", "").replace("_", "").isalnum()
+
+
+def test_a_cursor_of_another_library_is_refused() -> None:
+    with pytest.raises(QueryError, match="of another library"):
+        read_cursor(str(CURSOR), "other", "query")
+
+
+def test_a_cursor_of_another_query_is_refused() -> None:
+    with pytest.raises(QueryError, match="of another query"):
+        read_cursor(str(CURSOR), "lib", "other")
+
+
+@pytest.mark.parametrize("text", ["", "x", "null", "W10", "é", "[" * 5000, str(CURSOR)[:-3]])
+def test_what_is_no_cursor_is_refused(text: str) -> None:
+    with pytest.raises(QueryError, match="no cursor"):
+        read_cursor(text, "lib", "query")
+
+
+def test_digests_tell_values_apart() -> None:
+    assert digest("a", 1) == digest("a", 1) != digest("a", 2)
