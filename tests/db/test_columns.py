@@ -112,7 +112,7 @@ def test_the_size_of_the_parts_changes_nothing(eleven: Engine, ids: list[int], r
         names = ["shard", "row", "path"]
         whole = {row[0]: row for row in rows_of(session, model, names)}
         patch.setattr(module, "ROWS", rows)
-        patch.setattr(module, "FETCHED", fetched)
+        patch.setattr("db.photos.FETCHED", fetched)
         assert rows_of(session, model, names) == list(whole.values())
         assert rows_of(session, model, names, ids) == [whole[photo_id] for photo_id in ids if photo_id in whole]
     assert len(whole) == 11
