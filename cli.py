@@ -18,13 +18,14 @@ from commands.evaluate import evaluations
 from commands.export import exports, imports
 from commands.models import load_encoder, open_for_search
 from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, PrecisionOption
+from commands.search import print_hits, search, similar
+from commands.searches import searches
 from commands.tags import count_tags, draw_sheet, tag, tags
 
 if TYPE_CHECKING:
     from indexer.add import AddHooks, AddReport
     from indexer.run import RunReport
     from indexer.source import Source
-    from search.library import Hit
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -123,29 +124,6 @@ def add(
 
 
 @app.command()
-def search(
-    text: Annotated[str | None, typer.Argument(help="What to look for, in words.")] = None,
-    k: Annotated[int, typer.Option("-k", help="How many photos.")] = 10,
-    image: Annotated[Path | None, typer.Option(help="Look for photos like this file.")] = None,
-    like: Annotated[int | None, typer.Option(metavar="PHOTO_ID", help="Look for photos like this one.")] = None,
-    json: JsonOption = False,
-    sheet: Annotated[Path | None, typer.Option(metavar="OUT.jpg", help="Also write a contact sheet.")] = None,
-    library: LibraryOption = LIBRARY,
-    device: DeviceOption = "auto",
-) -> None:
-    """Find the photos nearest to a text, a photo, or both: exact, best first."""
-    with open_for_search(library, device) as opened:
-        hits = opened.search(text, k=k, image=image, like=like)
-    print_hits(hits, json=json)
-    if sheet is not None:
-        from search.sheet import write_sheet
-
-        asked = [text, image and f"like {image.name}", like is not None and f"like photo {like}"]
-        write_sheet(hits, " + ".join(str(part) for part in asked if part), sheet)
-        console.note(f"contact sheet: {sheet}")
-
-
-@app.command()
 def info(library: LibraryOption = LIBRARY, json: JsonOption = False) -> None:
     """Show what the library holds: photos by state, model, sizes."""
     from indexer.inventory import take_inventory
@@ -234,6 +212,9 @@ def demo(
     draw_sheet("a bathtub", library / "tag-bathtub.jpg", library=library)
 
 
+app.command()(search)
+app.command()(similar)
+app.add_typer(searches, name="searches")
 app.command()(tag)
 app.command()(caption)
 app.command()(captions)
@@ -284,25 +265,6 @@ def print_add_report(report: "AddReport") -> None:
         )
     if run.failed or scan.missing or scan.problems:
         console.note("`aliens failures` lists what could not be used, with reasons")
-
-
-def print_hits(hits: "list[Hit]", json: bool = False) -> None:
-    """Print hits as a table, as tab-separated lines or as JSON."""
-    if json:
-        for hit in hits:
-            console.print_json(asdict(hit) | {"score": round(hit.score, 6)})
-    elif sys.stdout.isatty():
-        rows = [(f"{h.score:.3f}", h.photo_id, h.hotel_name or h.hotel_id, h.chain_name, shown(h)) for h in hits]
-        console.print_rows(("score", "photo", "hotel", "chain", "path"), rows)
-    else:
-        console.print_rows(("score", "path"), [(f"{hit.score:.6f}", hit.file) for hit in hits])
-
-
-def shown(hit: "Hit") -> str:
-    """Return a hit's path, relative to the working folder where it lies below."""
-    path = str(hit.file)
-    below = os.path.relpath(path)
-    return path if below.startswith("..") else below
 
 
 def main() -> None:

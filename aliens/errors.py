@@ -7,6 +7,7 @@ AliensError                    something the user can mend; the message names th
 ├── SourceError                a folder, tar or CSV that holds no photos or cannot be read
 ├── PhotoError                 one photo that cannot be decoded: stored as its failure reason
 └── QueryError                 a search that asks for something impossible
+    └── QuerySyntaxError       a query that cannot be read; the message points at the character
 """
 
 
@@ -41,3 +42,13 @@ class PhotoError(AliensError):
 
 class QueryError(AliensError):
     """A search asks for something impossible."""
+
+
+class QuerySyntaxError(QueryError):
+    """A query cannot be read; `place` is the offset of the character where that shows."""
+
+    def __init__(self, query: str, place: int, problem: str) -> None:
+        start = max(place - 60, 0)
+        line = query[start : place + 40].translate({code: " " for code in (0, 9, 10, 13, 0x2028, 0x2029)})
+        super().__init__(f"{problem}\n  {line}\n  {' ' * (place - start)}^")
+        self.place = place

@@ -128,8 +128,9 @@ def photo_records(session: Session, ids: Sequence[int]) -> dict[int, PhotoRecord
             .outerjoin(Chain, Hotel.chain_id == Chain.id)
             .where(Photo.id.in_(page), Photo.state == PhotoState.EMBEDDED)
         )
-        for *columns, uploaded_at, mtime_ns in session.execute(statement):
-            records[columns[0]] = PhotoRecord(*columns, date=uploaded_at or time_of(mtime_ns))
+        for row in session.execute(statement):
+            *columns, uploaded_at, mtime_ns = row
+            records[row[0]] = PhotoRecord(*columns, uploaded_at or time_of(mtime_ns))
     return records
 
 

@@ -1,45 +1,78 @@
-"""A library opened for searching: queries become one unit vector, the index gives exact hits. Writes nothing."""
+"""A library opened for searching: queries become one unit vector, the index gives hits. Writes nothing."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, Self
+from time import perf_counter
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from aliens.errors import PhotoError, QueryError
+from aliens.errors import QueryError
 from aliens.settings import DEFAULT_LIBRARY, LibraryFolder
 from db.models import Model
-from db.photos import photo_records
+from db.photos import first_scan, hotels_of
 from db.session import disposing_on_error, new_session
 from db.session import open_library as open_database
-from db.vectors import EmbeddedRows, count_embedded, current_model, generation, place_of
-from embedding.decode import Preprocessing, decode
+from db.vectors import EmbeddedRows, any_vector, current_model, generation, place_of
 from embedding.index.current import current_index
 from embedding.index.photo_index import PhotoIndex
 from embedding.store import VectorStore
-from search.results import Hit, as_hit
+from search.answering import Answer, Asked
+from search.composition import compose, feedback
+from search.cursor import digest, read_cursor
+from search.query import Filter, Query, Term, format_query, parse
+from search.query.filtering import describe, photo_ids
+from search.relevance import Background
+from search.results import Explanation, Hit, Results
+from search.shape import Shape, in_order
+from search.terms import QueryEncoder, term_vectors
+
+__all__ = ["PLAIN", "Feedback", "Library", "QueryEncoder", "open_library"]
 
 PLAIN = ("{}",)  # the text as it stands: on the sample and on real hotels, prompts around it find less
+BACKGROUND_PHOTOS = 4096  # the sample that percentiles and stop lines are told by
 
 Vector = NDArray[np.float32]
 
 
-class QueryEncoder(Protocol):
-    """What searching needs of an encoder."""
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """Photos that are what was meant, and photos that are not: the query moves towards the ones, from the others."""
 
-    preprocessing: Preprocessing
+    more_like: Sequence[int] = ()
+    less_like: Sequence[int] = ()
 
-    def encode_images(self, pixels: NDArray[np.uint8]) -> Vector:
-        """Return unit vectors (n, d) of squares (n, s, s, 3)."""
-        ...
 
-    def encode_prompts(self, text: str, templates: Sequence[str]) -> Vector:
-        """Return one unit vector (d,) of a text in several prompts."""
-        ...
+@dataclass(frozen=True, slots=True)
+class Question:
+    """All that decides an answer but the number of hits."""
+
+    query: Query
+    templates: tuple[str, ...]
+    feedback: Feedback
+    shape: Shape
+
+
+class Stopwatch:
+    """Takes the times of the steps of a search, in ms."""
+
+    def __init__(self) -> None:
+        self.times_ms: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Take the time of one step."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.times_ms[name] = self.times_ms.get(name, 0) + (perf_counter() - start) * 1000
 
 
 class Library:
@@ -51,6 +84,7 @@ class Library:
         self._load_encoder = load_encoder
         self._encoder: QueryEncoder | None = None
         self._index: PhotoIndex | None = None
+        self._background: Background | None = None
         self._generation = -1
         with disposing_on_error(engine), new_session(engine) as session:
             self.model = current_model(session)
@@ -84,17 +118,21 @@ class Library:
         image: str | os.PathLike[str] | None = None,
         like: int | None = None,
         templates: Sequence[str] = PLAIN,
-    ) -> list[Hit]:
-        """Return the k best photos, best first; exact over all embedded photos.
+        feedback: Feedback = Feedback(),
+        shape: Shape = Shape(),  # noqa: B008 - frozen
+    ) -> Results:
+        """Return the k best photos, best first.
 
         Of a text, an image and a photo id at least one must be given; several are summed as unit vectors.
 
         Args:
-            text: what to look for, in words.
+            text: what to look for, in the query language: words, -negated, filters (docs/query-language.md).
             k: how many photos at most.
             image: path of a photo to look for; it need not be in the library.
             like: id of a photo of the library to look for; it is not among the hits itself.
-            templates: prompts that the text is averaged over, each with {} for the text.
+            templates: prompts that each text is averaged over, each with {} for the text.
+            feedback: photos to look more, or less, like.
+            shape: what the list should look like.
 
         Raises:
             QueryError: nothing was asked for, or something impossible: the message says what.
@@ -102,48 +140,107 @@ class Library:
         """
         if k < 1:
             raise QueryError(f"k is {k}: ask for at least 1 photo")
-        with new_session(self._engine) as session:
-            if count_embedded(session, self.model) == 0:
-                raise QueryError(f"no photo in {self.folder.root} is embedded yet: add some with `aliens add FOLDER`")
-            query = self._query_vector(session, text, image, like, templates)
-            return self._hits(session, query, k, without=like)
+        watch = Stopwatch()
+        question = Question(read_query(text, image, like), tuple(templates), feedback, shape)
+        with self._answering(question, watch) as (answer, explain):
+            with watch.step("search"):
+                hits, more = answer.hits(k)
+            return Results(in_order(hits, shape.sort), answer.stop_line, explain(), more)
 
-    def _query_vector(
+    def stream(
         self,
-        session: Session,
-        text: str | None,
-        image: str | os.PathLike[str] | None,
-        like: int | None,
-        templates: Sequence[str],
-    ) -> Vector:
-        """Return one unit vector (d,)."""
-        parts = []
-        if text is not None:
-            if not text.strip():
-                raise QueryError("the text is empty: say what to look for, such as 'bathtub with a view'")
-            parts.append(self.encoder.encode_prompts(text.strip(), templates))
-        if image is not None:
-            parts.append(self._image_vector(Path(image)))
-        if like is not None:
-            parts.append(self.vector(session, like))
-        if not parts:
-            raise QueryError("nothing to look for: give a text, an image or a photo id")
-        total = np.sum(parts, axis=0)
-        norm = float(np.linalg.norm(total))
-        if norm < 1e-6:
-            raise QueryError("the parts of the query cancel each other out: leave one of them out")
-        query: Vector = (total / norm).astype(np.float32)
-        return query
+        text: str | None = None,
+        *,
+        image: str | os.PathLike[str] | None = None,
+        like: int | None = None,
+        templates: Sequence[str] = PLAIN,
+        feedback: Feedback = Feedback(),
+        shape: Shape = Shape(),  # noqa: B008 - frozen
+    ) -> Iterator[Hit]:
+        """Yield every photo above `shape.min_score`, or else above the suggested stop line, best first, however many.
 
-    def _image_vector(self, path: Path) -> Vector:
-        try:
-            decoded = decode(path.read_bytes(), self.encoder.preprocessing)
-        except OSError as error:
-            raise QueryError(f"the query photo {path} cannot be read: {error.strerror}") from error
-        except PhotoError as error:
-            raise QueryError(f"the query photo {path} cannot be decoded: {error.reason}") from error
-        vector: Vector = self.encoder.encode_images(decoded.pixels[np.newaxis])[0]
+        The arguments and errors are those of `search`; the order is by score.
+        """
+        if shape.min_score is None:
+            shape = replace(shape, until_stop=True)
+        question = Question(read_query(text, image, like), tuple(templates), feedback, shape)
+        with self._answering(question, Stopwatch()) as (answer, _):
+            yield from answer.stream()
+
+    def similar(self, photo_id: int, *, k: int = 10, other_hotels: bool = False, shape: Shape = Shape()) -> Results:  # noqa: B008
+        """Return the k photos most like one of the library's, which is not among them.
+
+        With `other_hotels` none is of its own hotel. Raises: QueryError: the photo is unknown or has no hotel.
+        """
+        filters: tuple[Filter, ...] = ()
+        if other_hotels:
+            with new_session(self._engine) as session:
+                hotel_id, _ = hotels_of(session, [photo_id]).get(photo_id, (None, None))
+            if hotel_id is None:
+                raise QueryError(f"photo {photo_id} belongs to no hotel: leave --other-hotels out")
+            filters = parse(f"-hotel:{hotel_id}").filters
+        query = Query((Term("photo", photo_id, 1.0),), filters)
+        return self.search(format_query(query), k=k, shape=shape)
+
+    @contextmanager
+    def _answering(self, question: Question, watch: Stopwatch) -> Iterator[tuple[Answer, Callable[[], Explanation]]]:
+        """Yield what answers a question, and what explains how."""
+        query, shape, clicks = question.query, question.shape, question.feedback
+        with new_session(self._engine) as session:
+            if not any_vector(session, self.model):
+                raise QueryError(f"no photo in {self.folder.root} is embedded yet: add some with `aliens add FOLDER`")
+            with watch.step("index"):
+                index, background = self._current(session)
+            with watch.step("filter"):
+                among = photo_ids(session, self.folder, self.model, query.filters)
+            with watch.step("encode"):
+                vector = self._vector(session, question)
+            asked = Asked(
+                vector=vector,
+                among=among,
+                without=frozenset([*photos_in(query), *clicks.more_like, *clicks.less_like]),
+                library=digest(self.model.key, first_scan(session)),
+                query=digest(format_query(query), question.templates, clicks, shape.identity),
+            )
+            cursor = None if shape.after is None else read_cursor(shape.after, asked.library, asked.query)
+
+            def explain() -> Explanation:
+                plan = index.plan(1, among=among, exact=shape.exact)
+                return Explanation(
+                    query=format_query(Query(query.terms, ())),
+                    filters=describe(query.filters),
+                    selected=None if among is None else len(among),
+                    photos=len(index),
+                    engine=plan.engine,
+                    reason=plan.reason,
+                    rows=plan.rows,
+                    read_bytes=plan.bytes_read,
+                    recall=plan.recall,
+                    note=index.note,
+                    times_ms=watch.times_ms,
+                )
+
+            yield Answer(session, index, background, asked, shape, cursor), explain
+
+    def _vector(self, session: Session, question: Question) -> Vector:
+        """Return the query's unit vector (d,)."""
+        query, clicks = question.query, question.feedback
+        if not any(term.weight > 0 for term in query.terms):
+            raise QueryError(
+                "the query says only what to leave out, or which photos to choose from: say what to look for as well, "
+                "as in 'bathroom -shower'"
+                if query.terms or query.filters
+                else "nothing to look for: give a text, an image or a photo id"
+            )
+        vectors = term_vectors(query.terms, lambda: self.encoder, lambda i: self.vector(session, i), question.templates)
+        vector = compose(vectors, np.array([term.weight for term in query.terms], np.float32))
+        if clicks.more_like or clicks.less_like:
+            more, less = (self._vectors(session, ids) for ids in (clicks.more_like, clicks.less_like))
+            vector = feedback(vector, more, less)
         return vector
+
+    def _vectors(self, session: Session, ids: Sequence[int]) -> Vector:
+        return np.stack([self.vector(session, i) for i in ids]) if ids else np.empty((0, self.model.dim), np.float32)
 
     def vector(self, session: Session, photo_id: int) -> Vector:
         """Return the stored unit vector (d,) float32 of a photo.
@@ -157,21 +254,39 @@ class Library:
         vector: Vector = vectors[0].astype(np.float32)
         return vector
 
-    def _hits(self, session: Session, query: Vector, k: int, without: int | None) -> list[Hit]:
-        index = self._current_index(session)
-        scores, ids = index.search(query[np.newaxis], k + (without is not None))
-        ranked = [(int(i), float(s)) for i, s in zip(ids[0], scores[0], strict=True) if i != without][:k]
-        records = photo_records(session, [photo_id for photo_id, _ in ranked])
-        return [as_hit(record, score) for photo_id, score in ranked if (record := records.get(photo_id)) is not None]
-
-    def _current_index(self, session: Session) -> PhotoIndex:
-        """Return an index of all photos that can be found now."""
+    def _current(self, session: Session) -> tuple[PhotoIndex, Background]:
+        """Return the index of all photos that can be found now, and the background sample of it."""
         now = generation(session, self.model)
-        if self._index is None or self._generation != now:
-            where = self.folder.index(self.model.key)
-            self._index = current_index(where, self._store, self.model.key, EmbeddedRows(session, self.model))
+        if self._index is None or self._background is None or self._generation != now:
+            self._index = current_index(
+                self.folder.index(self.model.key), self._store, self.model.key, EmbeddedRows(session, self.model)
+            )
+            self._background = Background.from_vectors(self._index.sample(BACKGROUND_PHOTOS))
             self._generation = now
-        return self._index
+        if not len(self._index):
+            raise QueryError(f"no photo in {self.folder.root} can be found now: add some with `aliens add FOLDER`")
+        return self._index, self._background
+
+
+def read_query(text: str | None, image: str | os.PathLike[str] | None, like: int | None) -> Query:
+    """Return a query's parts together.
+
+    Raises: QueryError: the text is empty or cannot be read.
+    """
+    if text is not None and not text.strip():
+        raise QueryError("the text is empty: say what to look for, such as 'bathtub with a view'")
+    query = parse(text) if text is not None else Query((), ())
+    terms = list(query.terms)
+    if image is not None:
+        terms.append(Term("image", str(image), 1.0))
+    if like is not None:
+        terms.append(Term("photo", like, 1.0))
+    return Query(tuple(terms), query.filters)
+
+
+def photos_in(query: Query) -> list[int]:
+    """Return the ids of the library's photos that a query names."""
+    return [int(term.value) for term in query.terms if term.kind == "photo"]
 
 
 def open_library(

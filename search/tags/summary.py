@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from db.columns import hotels_and_chains
 from db.photos import photo_records
-from search.library import Hit, as_hit
+from search.results import Hit, as_hit
 from search.sheet import Section
 from search.tags.tagging import Tagging
 

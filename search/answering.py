@@ -1,0 +1,188 @@
+"""One query answered: the ranked photos are walked from the top, and shaped into the list that was asked for."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from aliens.errors import QueryError
+from db.photos import PAGE, hotels_of, newest_photo_id, photo_records
+from embedding.index.photo_index import PhotoIndex
+from embedding.store import Ids
+from search.cursor import Cursor
+from search.diversity import diverse
+from search.relevance import Background, stop_line
+from search.results import Hit, as_hit
+from search.shape import Quota, Shape
+
+FIRST_FETCH = 64  # photos asked of the index at first; four times as many whenever they do not suffice
+ONE_SCAN = 10_000  # beyond this many, all scores are computed and sorted at once
+POOL = 500  # photos that diversity chooses from
+
+Vector = NDArray[np.float32]
+Ranked = tuple[int, float]  # photo id, score
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """A query made ready: its unit vector (d,), the photos that it may find, those that it must not.
+
+    among: ascending photo ids, or None for all. without: ids that are never hits, such as the query photo's own.
+    library, query: digests for cursors.
+    """
+
+    vector: Vector
+    among: Ids | None
+    without: frozenset[int]
+    library: str
+    query: str
+
+
+class Answer:
+    """The photos of one query in their order; nothing is computed before it is asked for."""
+
+    def __init__(
+        self,
+        session: Session,
+        index: PhotoIndex,
+        background: Background,
+        asked: Asked,
+        shape: Shape,
+        cursor: Cursor | None = None,
+    ) -> None:
+        self._session = session
+        self._index = index
+        self._background = background
+        self._asked = asked
+        self._shape = shape
+        self._cursor = cursor
+
+    @cached_property
+    def stop_line(self) -> float | None:
+        """The score below which photos are probably not what was asked for; None where it cannot be told."""
+        return stop_line(self._background.scores(self._asked.vector), len(self._index))
+
+    @cached_property
+    def newest(self) -> int:
+        """The highest photo id that this list, all its pages, may hold."""
+        return self._cursor.newest if self._cursor else newest_photo_id(self._session)
+
+    @property
+    def lowest_score(self) -> float:
+        """The score at which the list ends."""
+        lowest = -1.0 if self._shape.min_score is None else self._shape.min_score
+        return max(lowest, self.stop_line) if self._shape.until_stop and self.stop_line is not None else lowest
+
+    def hits(self, k: int) -> tuple[list[Hit], bool]:
+        """Return at most k hits, best first, and whether more follow."""
+        found: list[Hit] = []
+        stream = self._shaped(k)
+        while len(found) <= k and (batch := list(islice(stream, k + 1 - len(found)))):
+            found.extend(self._as_hits(batch, first_rank=len(found) + 1))  # photos that vanished meanwhile are absent
+        return found[:k], len(found) > k
+
+    def stream(self) -> Iterator[Hit]:
+        """Yield every hit down to `min_score` or the stop line, best first, whatever their number.
+
+        Raises: QueryError: the shape asks for diversity, which knows no end.
+        """
+        if self._shape.diverse:
+            raise QueryError("all photos cannot be had in a diverse order: leave --diverse or --all out")
+        rank, stream = 1, self._shaped(len(self._index), whole=True)
+        while batch := list(islice(stream, PAGE)):
+            hits = self._as_hits(batch, first_rank=rank)
+            yield from hits
+            rank += len(hits)
+
+    def _shaped(self, k: int, whole: bool = False) -> Iterator[Ranked]:
+        """Yield photos and scores as the list shows them, behind the cursor."""
+        shown = self._cursor.rank if self._cursor else 0
+        admitted = self._admitted(self._walk(len(self._index) if whole else shown + k + FIRST_FETCH))
+        if self._shape.diverse:
+            yield from islice(self._diverse(list(islice(admitted, POOL))), shown, None)
+        elif self._cursor is None:
+            yield from admitted
+        else:
+            yield from self._behind(self._cursor, admitted)
+
+    def _behind(self, cursor: Cursor, ranked: Iterator[Ranked]) -> Iterator[Ranked]:
+        """Yield what follows the cursor's photo, or follows its score where the photo has vanished."""
+        there = bool(photo_records(self._session, [cursor.photo_id]))
+        for photo_id, score in ranked:
+            if there and photo_id == cursor.photo_id:
+                break
+            if not there and (-score, photo_id) > (-cursor.score, cursor.photo_id):
+                yield photo_id, score
+                break
+        yield from ranked
+
+    def _diverse(self, pool: list[Ranked]) -> Iterator[Ranked]:
+        if pool:
+            ids, scores = [photo_id for photo_id, _ in pool], np.array([score for _, score in pool], np.float32)
+            for place in diverse(self._index.vectors(np.array(ids)), scores, len(pool), self._shape.diverse):
+                yield pool[int(place)]
+
+    def _admitted(self, ranked: Iterator[Ranked]) -> Iterator[Ranked]:
+        """Yield what may be in the list: down to its lowest score, and within the limits by hotel and chain."""
+        quota, lowest = Quota(self._shape), self.lowest_score
+        while batch := list(islice(ranked, PAGE if quota.limits_anything else 1)):
+            hotels = hotels_of(self._session, [photo_id for photo_id, _ in batch]) if quota.limits_anything else {}
+            for photo_id, score in batch:
+                if score < lowest:
+                    return
+                allowed = photo_id not in self._asked.without and photo_id <= self.newest
+                if allowed and quota.admits(*hotels.get(photo_id, (None, None))):
+                    yield photo_id, score
+
+    def _walk(self, first: int) -> Iterator[Ranked]:
+        """Yield all photos, best first, fetching some at a time."""
+        size, seen = first, set[int]()
+        while True:
+            scores, ids = self._top(size)
+            for score, photo_id in zip(scores.tolist(), ids.tolist(), strict=True):
+                if photo_id not in seen:
+                    seen.add(photo_id)
+                    yield photo_id, score
+            if len(ids) < size:
+                return
+            size *= 4
+
+    def _top(self, size: int) -> tuple[NDArray[np.float32], Ids]:
+        asked = self._asked
+        if size <= ONE_SCAN:
+            scores, ids = self._index.search(asked.vector[np.newaxis], size, among=asked.among, exact=self._shape.exact)
+            return scores[0], ids[0]
+        scores, ids = self._everything
+        return scores[:size], ids[:size]
+
+    @cached_property
+    def _everything(self) -> tuple[NDArray[np.float32], Ids]:
+        """All scores, (n,) float32, best first, and the photos' ids."""
+        scores, ids = self._index.scores(self._asked.vector, among=self._asked.among)
+        order = np.lexsort((ids, -scores))
+        return scores[order], ids[order]
+
+    def _as_hits(self, ranked: Sequence[Ranked], first_rank: int) -> list[Hit]:
+        records = photo_records(self._session, [photo_id for photo_id, _ in ranked])
+        there = [(records[photo_id], score) for photo_id, score in ranked if photo_id in records]
+        percentiles = self._background.percentile(self._asked.vector, np.array([s for _, s in there], np.float32))
+        shown = self._cursor.rank if self._cursor else 0
+        return [
+            replace(
+                as_hit(record, score),
+                percentile=None if np.isnan(percentile) else float(percentile),
+                above_line=None if self.stop_line is None else score >= self.stop_line,
+                cursor=str(self._cursor_at(record.photo_id, score, shown + first_rank + place)),
+            )
+            for place, ((record, score), percentile) in enumerate(zip(there, percentiles, strict=True))
+        ]
+
+    def _cursor_at(self, photo_id: int, score: float, rank: int) -> Cursor:
+        asked = self._asked
+        return Cursor(
+            library=asked.library, query=asked.query, newest=self.newest, score=score, photo_id=photo_id, rank=rank
+        )
