@@ -64,7 +64,7 @@ class Answer:
     @cached_property
     def stop_line(self) -> float | None:
         """The score below which photos are probably not what was asked for; None where it cannot be told."""
-        return stop_line(self._background.scores(self._asked.vector), len(self._index))
+        return stop_line(self._background.scores(self._asked.vector))
 
     @cached_property
     def newest(self) -> int:

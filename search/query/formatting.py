@@ -1,7 +1,8 @@
 """Writing a query down so that reading it gives the same one."""
 
-from search.query.terms import TERM_NAMES, Filter, Query, Term
+from search.query.terms import ALIASES, FILTER_NAMES, NEGATED, TERM_NAMES, Filter, Query, Term
 
+NAMES = (*FILTER_NAMES, *ALIASES, *TERM_NAMES)
 NAMES_OF_KINDS = {kind: name for name, kind in TERM_NAMES.items()}
 
 
@@ -13,8 +14,7 @@ def format_query(query: Query) -> str:
 
 def format_term(term: Term, first: bool) -> str:
     """Return a term; the first words need no sign."""
-    size = format_number(abs(term.weight))
-    weight = "" if size == "1" else f":{size}"
+    weight = "" if term.weight in (1, -NEGATED) else f":{format_number(abs(term.weight))}"
     sign = "-" if term.weight < 0 else "+"
     if term.kind == "photo":
         return f"{'-' if sign == '-' else ''}like:{term.value}{weight}"
@@ -22,7 +22,7 @@ def format_term(term: Term, first: bool) -> str:
         return f"{'-' if sign == '-' else ''}image:{quoted(str(term.value))}{weight}"
     if first and term.weight == 1:
         return free(str(term.value))
-    return f"{sign}{quoted(str(term.value), always=bool(weight) or not str(term.value).isalpha())}{weight}"
+    return f"{sign}{quoted(words := str(term.value), always=not words.isalpha() or words.lower() in NAMES)}{weight}"
 
 
 def format_filter(part: Filter) -> str:

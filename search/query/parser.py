@@ -6,12 +6,14 @@ import re
 from dataclasses import dataclass
 
 from aliens.errors import QuerySyntaxError
-from search.query.terms import ALIASES, FILTER_NAMES, TERM_NAMES, Filter, Kind, Query, Term
+from search.query.terms import ALIASES, FILTER_NAMES, NEGATED, TERM_NAMES, Filter, Kind, Query, Term
 from search.query.values import check
 
 NAMES = (*FILTER_NAMES, *ALIASES, *TERM_NAMES)
 NAME = re.compile(r"([^\W\d_]+):(?=\S)")
 WEIGHT = re.compile(r":([0-9]*\.?[0-9]+|[0-9]+\.)(?=\s|$)", re.ASCII)
+LIKE_A_WEIGHT = re.compile(r":[-+]?[0-9.,]+", re.ASCII)
+TIME = re.compile(r"[0-9]+:[0-9]+(?=\s|$)", re.ASCII)  # 10:30 has no weight
 COMPARISON = re.compile(r"(>=|<=|>|<)([0-9]*\.?[0-9]+)(?=\s|$)", re.ASCII)
 BARE = re.compile(r"\S+")
 LIKENESS = 0.75  # from which a name is taken for a mistyped one
@@ -50,7 +52,7 @@ class Parser:
             elif sign:
                 terms.append(self.signed_text(sign))
             else:
-                words.append(self.quoted() if self.text[self.place] == '"' else self.bare())
+                words.append(self.unsigned_text())
             self.end_of_word()
         free = " ".join(words)
         return Query((*([Term("text", free, 1.0)] if free.strip() else []), *terms), tuple(filters))
@@ -72,7 +74,8 @@ class Parser:
     def name(self, sign: str) -> str | None:
         """Read the name of a filter or of a photo term, with its colon; None where there is none.
 
-        Behind a sign a word and a number are a weighted word: `+chair:0.5`; only -tag:2 and the like are filters.
+        Behind a sign a word and a number are a weighted word: `+chair:0.5`; only -tag:2 and the like are filters. So is
+        a word with a decimal fraction without a sign, but there the colon and the number are part of the word.
 
         Raises: QuerySyntaxError: the name resembles one, but is none.
         """
@@ -80,7 +83,8 @@ class Parser:
         if match is None:
             return None
         word = match.group(1).lower()
-        weighted = sign and WEIGHT.match(self.text, match.end() - 1)
+        number = WEIGHT.match(self.text, match.end() - 1)
+        weighted = number and (sign or "." in number.group())
         if weighted and word not in TERM_NAMES and (sign == "+" or word not in NAMES):
             return None
         if word in NAMES:
@@ -131,22 +135,35 @@ class Parser:
             raise self.error("expected the path of a photo, such as image:room.jpg", start)
         return Term(kind, int(value) if kind == "photo" else value, self.weight(sign))
 
+    def unsigned_text(self) -> str:
+        """Read a word, or words in quotes, that mean just themselves."""
+        start = self.place
+        if self.text[start] != '"':
+            return self.bare()
+        words = self.quoted()
+        if WEIGHT.match(self.text, self.place):
+            raise self.error(f"a weight needs a sign: +{self.text[start : self.place]}:...", start)
+        return words
+
     def signed_text(self, sign: str) -> Term:
         """Read words behind a plus or minus, with their weight."""
         start = self.place
-        value = self.quoted() if self.text[self.place] == '"' else self.bare_before_weight()
+        time = TIME.match(self.text, self.place)
+        value = self.quoted() if self.text[start] == '"' else self.bare() if time else self.bare_before_weight()
         if not value.strip():
             raise self.error(f'expected words behind {sign}, such as {sign}"shower curtain"', start)
         return Term("text", value, self.weight(sign))
 
     def weight(self, sign: str) -> float:
-        """Read a weight such as :0.5, by default 1; negative behind a minus."""
+        """Read a weight such as :0.5, by default 1, behind a minus 0.3; there it becomes negative."""
         match = WEIGHT.match(self.text, self.place)
         if match is None:
-            return -1.0 if sign == "-" else 1.0
+            if self.text[self.place : self.place + 1] == ":":
+                raise self.error("a weight is a number above 0, as in +sea:0.5", self.place + 1)
+            return -NEGATED if sign == "-" else 1.0
         weight = float(match.group(1))
         if not (weight > 0 and math.isfinite(weight)):
-            raise self.error("a weight has to be more than 0, as in +sea:0.5", match.start(1))
+            raise self.error("a weight is a number above 0, as in +sea:0.5", match.start(1))
         self.place = match.end()
         return -weight if sign == "-" else weight
 
@@ -154,7 +171,7 @@ class Parser:
         """Read up to the next space, or to the weight that ends the word."""
         word = self.bare(forwards=False)
         colon = word.rfind(":")
-        if colon > 0 and WEIGHT.fullmatch(word, colon):
+        if colon > 0 and LIKE_A_WEIGHT.fullmatch(word, colon):
             word = word[:colon]
         self.place += len(word)
         return word

@@ -71,7 +71,8 @@ def read_choice(name: str, text: str) -> str:
     """Return one of a filter's few values."""
     chosen = SPELLINGS.get(text.lower(), text.lower()) if name == "color" else text.lower()
     if chosen not in CHOICES[name]:
-        raise ValueError(f"expected {' or '.join(CHOICES[name])}")
+        remedy = "; for a colour of your choice say it in words, such as: a red room" if name == "color" else ""
+        raise ValueError(f"expected {', '.join(CHOICES[name][:-1])} or {CHOICES[name][-1]}{remedy}")
     return chosen
 
 
