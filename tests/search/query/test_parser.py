@@ -22,7 +22,7 @@ def text(value: str, weight: float = 1.0) -> Term:
         "check-in at 10:30",
         "the guest's room",
         "l'hôtel d'Angleterre",
-        "a 32\" tv",
+        'a 32" tv',
         "-",
         "+",
         "a - b + c",
@@ -206,9 +206,7 @@ filters = st.sampled_from(FILTER_NAMES).flatmap(
         Filter,
         st.just(name),
         checked.get(name, values),
-        *(
-            (st.sampled_from([">", "<="]), st.floats(0, 1)) if name == "tag" else (st.just(""), st.none())
-        ),
+        *((st.sampled_from([">", "<="]), st.floats(0, 1)) if name == "tag" else (st.just(""), st.none())),
         negated=st.booleans(),
     )
 )

@@ -1,0 +1,238 @@
+"""Every filter against the same rule written in Python, over every photo of the sample hotels."""
+
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text as sql
+
+from aliens.errors import QueryError
+from aliens.settings import LibraryFolder
+from db.session import new_session
+from search.library import Library, open_library
+from search.query import parse
+from search.query.filtering import photo_ids
+from search.query.terms import FILTER_NAMES
+from search.tags.options import TagOptions
+from search.tags.tagging import Tagging, tag_library
+
+if TYPE_CHECKING:
+    from embedding.encoder import Encoder
+
+Row = dict[str, Any]
+PLACE = (36.68347, -4.39199)  # of hotel 1001
+
+
+@pytest.fixture(scope="module")
+def hotels(sample_library: Library, starter: "Encoder", tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    """The sample hotels, tagged; some photos lack a hotel, a date or a word on their colour, some are grey."""
+    folder = LibraryFolder(tmp_path_factory.mktemp("filters") / "library")
+    shutil.copytree(sample_library.folder.root, folder.root)
+    with open_library(folder.root, load_encoder=lambda model: starter) as library:
+        with new_session(library._engine) as session:
+            for change in (
+                "hotel_id = NULL WHERE id % 11 = 0",
+                "uploaded_at = NULL WHERE id % 13 = 0",
+                "grey = (id % 5 = 0)",
+                "grey = NULL WHERE id % 17 = 0",
+                "width_px = height_px WHERE id % 19 = 0",
+                "image_source = NULL WHERE id % 23 = 0",
+            ):
+                session.execute(sql(f"UPDATE photo SET {change}"))
+            session.execute(sql("UPDATE hotel SET latitude = NULL WHERE id = (SELECT max(id) FROM hotel)"))
+            session.commit()
+        tag_library(folder, None, lambda model: starter, options=TagOptions())
+        with new_session(library._engine) as session:
+            yes, no = (
+                session.scalar(sql("SELECT id FROM photo WHERE path LIKE :end"), {"end": f"%{name}"})
+                for name in ("500065.jpg", "500099.jpg")
+            )
+            said = "INSERT INTO tag_label VALUES (:id, 'a bathtub', :present, '2020-01-01 00:00:00')"
+            session.execute(sql(said), [{"id": yes, "present": 1}, {"id": no, "present": 0}])
+            session.commit()
+        yield library
+
+
+@pytest.fixture(scope="module")
+def rows(hotels: Library) -> list[Row]:
+    """All photos with what filters can ask of them."""
+    with new_session(hotels._engine) as session:
+        found = [
+            dict(row._mapping)
+            for row in session.execute(
+                sql(
+                    "SELECT photo.*, hotel.name AS hotel, hotel.latitude, hotel.longitude, chain.name AS chain FROM"
+                    " photo LEFT JOIN hotel ON hotel.id = photo.hotel_id LEFT JOIN chain ON chain.id = hotel.chain_id"
+                )
+            )
+        ]
+        tagging = Tagging.open(session, hotels.folder)
+        place = tagging.vocabulary.places()["bathtub"]
+        by_id = {row["id"]: row for row in found}
+        for photos in tagging.photos():
+            for photo_id, decided, probability in zip(
+                photos.photo_ids.tolist(), photos.decided[:, place], photos.probabilities[:, place], strict=True
+            ):
+                label = photos.labels.get(photo_id, {}).get("a bathtub")
+                by_id[photo_id]["bathtub"] = bool(decided)
+                by_id[photo_id]["p"] = float(probability) if label is None else float(label)
+    return found
+
+
+def km(row: Row, latitude: float, longitude: float) -> float:
+    """Distance by the chord between points on the sphere, unlike the haversine formula of the code."""
+    if row["latitude"] is None:
+        return math.inf
+    points = []
+    for north, east in ((row["latitude"], row["longitude"]), (latitude, longitude)):
+        lat, lon = math.radians(north), math.radians(east)
+        points.append((math.cos(lat) * math.cos(lon), math.cos(lat) * math.sin(lon), math.sin(lat)))
+    return 2 * 6371.0088 * math.asin(min(math.dist(*points) / 2, 1))
+
+
+def when(row: Row) -> datetime:
+    if row["uploaded_at"] is not None:
+        return datetime.fromisoformat(row["uploaded_at"])
+    return datetime.fromtimestamp(row["mtime_ns"] / 1e9, UTC).replace(tzinfo=None)
+
+
+RULES: dict[str, Callable[[Row], bool]] = {
+    "hotel:1001": lambda r: r["hotel_id"] == 1001,
+    "hotel:azura": lambda r: "azura" in (r["hotel"] or "").casefold(),
+    'hotel:"Azura Bay"': lambda r: "Azura Bay" in (r["hotel"] or ""),
+    "hotel:1001 hotel:1112": lambda r: r["hotel_id"] in (1001, 1112),
+    "chain:11": lambda r: r["chain"] == CHAINS[11],
+    "chain:none": lambda r: r["chain"] is None,
+    "chain:none chain:11": lambda r: r["chain"] in (None, CHAINS[11]),
+    "source:traffickcam": lambda r: r["image_source"] == "traffickcam",
+    "source:TRAVEL_website": lambda r: r["image_source"] == "travel_website",
+    "tag:bathtub": lambda r: r["bathtub"],
+    'tag:"a bathtub"': lambda r: r["bathtub"],
+    "tag:bathtub>0.6": lambda r: r["p"] > 0.6,
+    "tag:bathtub>=1": lambda r: r["p"] >= 1,
+    'tag:"a bathtub"<0.1': lambda r: r["p"] < 0.1,
+    "tag:bathtub<=0": lambda r: r["p"] <= 0,
+    f"near:{PLACE[0]},{PLACE[1]},1m": lambda r: km(r, *PLACE) <= 0.001,
+    f"near:{PLACE[0]},{PLACE[1]},900km": lambda r: km(r, *PLACE) <= 900,
+    f"near:{PLACE[0]},{PLACE[1]},900mi": lambda r: km(r, *PLACE) <= 900 * 1.609344,
+    "near:0,180,15000km": lambda r: km(r, 0, 180) <= 15000,
+    "near:-90,0,20100km": lambda r: r["latitude"] is not None,
+    "after:2017": lambda r: when(r) >= datetime(2017, 1, 1),
+    "before:2016-05": lambda r: when(r) < datetime(2016, 5, 1),
+    "after:2016-01-15 before:2017-01-15": lambda r: datetime(2016, 1, 15) <= when(r) < datetime(2017, 1, 15),
+    "size:>=400x300": lambda r: r["width_px"] >= 400 and r["height_px"] >= 300,
+    "size:350x233": lambda r: r["width_px"] >= 350 and r["height_px"] >= 233,
+    "size:<=350x233": lambda r: r["width_px"] <= 350 and r["height_px"] <= 233,
+    "color:grey": lambda r: r["grey"] == 1,
+    "colour:colour": lambda r: r["grey"] == 0,
+    "color:grey color:colour": lambda r: r["grey"] is not None,
+    "orientation:landscape": lambda r: r["width_px"] > r["height_px"],
+    "orientation:portrait": lambda r: r["width_px"] < r["height_px"],
+    "orientation:square": lambda r: r["width_px"] == r["height_px"],
+    "path:traffickcam": lambda r: "traffickcam" in r["path"],
+    "path:5000 path:.jpg": lambda r: "5000" in r["path"] and ".jpg" in r["path"],
+    "path:%": lambda r: False,
+    "path:t_": lambda r: "t_" in r["path"],
+}
+CHAINS: dict[int, str] = {}
+SINGLE = [query for query in RULES if query.count(":") == 1]
+
+
+def selected(library: Library, query: str) -> list[int] | None:
+    with new_session(library._engine) as session:
+        found = photo_ids(session, library.folder, library.model, parse(query).filters)
+    return None if found is None else found.tolist()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def chain_names(hotels: Library) -> None:
+    with new_session(hotels._engine) as session:
+        CHAINS.update(dict(session.execute(sql("SELECT id, name FROM chain")).all()))  # type: ignore[arg-type]
+
+
+def test_every_filter_is_among_the_rules() -> None:
+    assert {query.split(":")[0] for query in RULES} >= set(FILTER_NAMES)
+
+
+@pytest.mark.parametrize("query", RULES)
+def test_a_filter_leaves_what_its_rule_leaves(hotels: Library, rows: list[Row], query: str) -> None:
+    wanted = [row["id"] for row in rows if RULES[query](row)]
+    assert selected(hotels, query) == wanted
+    assert len(wanted) < len(rows)
+    if query in SINGLE:
+        assert selected(hotels, f"-{query}") == [row["id"] for row in rows if not RULES[query](row)]
+
+
+@given(st.lists(st.tuples(st.sampled_from(SINGLE), st.booleans()), min_size=1, max_size=4))
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+def test_filters_of_different_names_all_hold(hotels: Library, rows: list[Row], parts: list[tuple[str, bool]]) -> None:
+    either = ("hotel", "chain", "source", "near", "color", "colour", "orientation")
+    groups: dict[str, list[Callable[[Row], bool]]] = {}
+    refused = []
+    for place, (query, negated) in enumerate(parts):
+        name = query.split(":")[0].replace("colour", "color")
+        if negated:
+            refused.append(RULES[query])
+        else:
+            groups.setdefault(name if name in either else str(place), []).append(RULES[query])
+    wanted = [
+        row["id"]
+        for row in rows
+        if all(any(rule(row) for rule in group) for group in groups.values()) and not any(rule(row) for rule in refused)
+    ]
+    assert selected(hotels, " ".join("-" * negated + query for query, negated in parts)) == wanted
+
+
+def test_without_filters_nothing_is_chosen(hotels: Library) -> None:
+    assert selected(hotels, "a bathtub") is None
+
+
+def test_a_filtered_search_ranks_just_the_chosen_photos_as_the_whole_search_does(hotels: Library) -> None:
+    whole = [hit.photo_id for hit in hotels.search("a bathtub", k=240)]
+    chosen = selected(hotels, "source:traffickcam -tag:bathtub")
+    found = [hit.photo_id for hit in hotels.search("a bathtub source:traffickcam -tag:bathtub", k=10_000_000)]
+    assert found == [photo_id for photo_id in whole if photo_id in set(chosen or [])]
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_no_photo_at_all_cannot_be_asked_for(hotels: Library, k: int) -> None:
+    with pytest.raises(QueryError, match=f"k is {k}: ask for at least 1"):
+        hotels.search("pool chain:none", k=k)
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("tag:bathtup", "no tag 'bathtup' .*near it: .*bathtub"),
+        ("tag:unicorn>0.5", "no tag 'unicorn' of the vocabulary case-study"),
+        ("chain:Azur", "no chain 'Azur' .*near it: Azura"),
+        ("hotel:999999", "no hotel '999999'"),
+        ('hotel:"Azura Bay Porto Luma"', "near it: Azura Bay Porto Lume"),
+        ("source:trafikcam", "near it: traffickcam"),
+        ("-chain:nobody", "no chain 'nobody'"),
+    ],
+)
+def test_unknown_names_list_what_is_near(hotels: Library, query: str, words: str) -> None:
+    with pytest.raises(QueryError, match=words):
+        selected(hotels, query)
+
+
+def test_tags_of_a_library_that_is_not_tagged_are_refused_with_the_remedy(
+    sample_library: Library, tmp_path: Path
+) -> None:
+    folder = LibraryFolder(tmp_path / "untagged")
+    shutil.copytree(sample_library.folder.root, folder.root)
+    with open_library(folder.root) as library:
+        with new_session(library._engine) as session:
+            session.execute(sql("DELETE FROM tagging"))
+            session.commit()
+        with pytest.raises(QueryError, match="`aliens tag"):
+            selected(library, "tag:bathtub")
