@@ -62,6 +62,10 @@ class LibraryFolder:
         """The folder of a model's search index."""
         return self.root / "index" / model_key
 
+    def text_tower(self, model_key: str) -> Path:
+        """The folder of a model's text tower, in the form that starts fast."""
+        return self.root / "text" / model_key
+
     def scores(self, model_key: str, vocabulary_key: str) -> Path:
         """The folder of a model's score shards for a vocabulary."""
         return self.root / "tags" / model_key / vocabulary_key

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aliens import console
+from aliens.settings import LibraryFolder
 
 if TYPE_CHECKING:
     from db.models import Model
     from embedding.encoder import Encoder
+    from embedding.query_encoder import QueryEncoder
     from search.library import Library
 
 
@@ -21,15 +23,20 @@ def load_encoder(name: str, device: str = "auto", precision: str = "auto", key: 
     return encoder
 
 
-def load_for_texts(model: "Model", device: str = "auto") -> "Encoder":
-    """Load a library's model for encoding texts, without a word."""
-    from embedding.encoder import Encoder
+def load_for_texts(library: Path, model: "Model", device: str = "auto") -> "QueryEncoder":
+    """Return what encodes queries: a library's text tower, and its model, loaded without a word when it is needed."""
+    from embedding.query_encoder import QueryEncoder
 
-    return Encoder.load(model.name, device=device, precision="float32", key=model.key)
+    def load() -> "Encoder":
+        from embedding.encoder import Encoder
+
+        return Encoder.load(model.name, device=device, precision="float32", key=model.key)
+
+    return QueryEncoder(LibraryFolder(library).text_tower(model.key), model.key, load)
 
 
 def open_for_search(library: Path, device: str = "auto") -> "Library":
     """Open a library; its model is loaded, without a word, at the first query that needs it."""
     from search.library import open_library
 
-    return open_library(library, load_encoder=lambda model: load_for_texts(model, device))
+    return open_library(library, load_encoder=lambda model: load_for_texts(library, model, device))

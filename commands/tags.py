@@ -94,7 +94,7 @@ def tag(
         report = tag_library(
             LibraryFolder(library),
             None if vocabulary is None else read_vocabulary(vocabulary),
-            lambda model: load_for_texts(model, device),
+            lambda model: load_for_texts(library, model, device),
             options=options,
             read_truth=truth if learns else None,
             progress=lambda done, total: bars.update("scoring", done, total),

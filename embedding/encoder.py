@@ -13,6 +13,7 @@ from aliens.errors import EncoderError, ModelMismatchError
 from embedding.decode import Preprocessing
 from embedding.device import PRECISIONS, choose_device, choose_precision, keep_freed_memory
 from embedding.fingerprint import model_key
+from embedding.unit import unit
 from embedding.weights import absolute, load_model
 
 TEXT_CACHE_SIZE = 4096
@@ -46,8 +47,8 @@ class Encoder:
         self.batch_photos = BATCH_PHOTOS[self.device.type]
         self.keeps_cpu_busy = self.device.type == "cpu"
         self.logit_scale = float(model.logit_scale.detach().exp())  # what cosines are multiplied by in training
-        self._tokenizer = tokenizer
-        self._model = model.eval().to(self.device)
+        self.tokenizer = tokenizer
+        self.model = model.eval().to(self.device)
         model.visual.to(PRECISIONS[precision]).to(memory_format=torch.channels_last)
         scale = torch.tensor(self.preprocessing.std) * 255
         shift = torch.tensor(self.preprocessing.mean) * 255
@@ -101,7 +102,7 @@ class Encoder:
         batch = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).to(self.device)
         batch = batch.permute(0, 3, 1, 2)  # (n, 3, s, s), channels last
         batch = ((batch.float() - self._shift) / self._scale).to(PRECISIONS[self.precision])
-        return unit(self._model.encode_image(batch).float().cpu().numpy())
+        return unit(self.model.encode_image(batch).float().cpu().numpy())
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Return unit vectors, shape (n, d) float32; the last few thousand texts are remembered.
@@ -128,23 +129,11 @@ class Encoder:
 
     @torch.inference_mode()
     def _encode_uncached(self, texts: Sequence[str]) -> Vectors:
-        tokens = self._tokenizer(list(texts)).to(self.device)
-        tower = causal_text_tower(self._model)
-        features = self._model.encode_text(tokens) if tower is None else encode_trimmed(tower, tokens)
+        tokens = self.tokenizer(list(texts)).to(self.device)
+        tower = causal_text_tower(self.model)
+        features = self.model.encode_text(tokens) if tower is None else encode_trimmed(tower, tokens)
         vectors: Vectors = features.float().cpu().numpy()
         return vectors
-
-
-def unit(vectors: Vectors) -> Vectors:
-    """Return the vectors divided by their L2 norm, along the last axis.
-
-    Raises: EncoderError: a norm is zero or not finite.
-    """
-    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    if not (np.isfinite(norms).all() and norms.all()):
-        raise EncoderError("the model gave a vector of norm zero or not finite: its weights may be damaged")
-    normalised: Vectors = vectors / norms
-    return normalised
 
 
 def causal_text_tower(model: Any) -> Any:

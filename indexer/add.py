@@ -14,6 +14,7 @@ from db.vectors import current_model, use_model
 from db.writing import disk_errors, writing
 from embedding.decode import MAX_PIXELS
 from embedding.index.manifest import Manifest
+from embedding.query_encoder import keep_text_tower
 from embedding.store import VectorStore
 from indexer.indexing import update_index
 from indexer.run import ImageEncoder, Run, RunReport
@@ -70,6 +71,8 @@ def refuse_existing(folder: LibraryFolder) -> None:
 def create_library(folder: LibraryFolder, encoder: NamedEncoder, database_url: str | None = None) -> None:
     """Create a library for a model's vectors, in SQLite or at another database's URL.
 
+    The model's text tower is kept in it, where that can be done, so that searching starts without the whole model.
+
     Raises: LibraryError: there is one already, or the database cannot be used.
     """
     refuse_existing(folder)
@@ -87,6 +90,7 @@ def create_library(folder: LibraryFolder, encoder: NamedEncoder, database_url: s
             folder.config_file.write_text(
                 f"database = {json.dumps(database_url, ensure_ascii=False)}\n", encoding="utf-8"
             )
+    keep_text_tower(encoder, folder.text_tower(encoder.key))
 
 
 def add_photos(

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,9 @@ from search.relevance import Background
 from search.results import Explanation, Hit, Results
 from search.shape import Shape, in_order
 from search.terms import QueryEncoder, term_vectors
+
+if TYPE_CHECKING:
+    from embedding.encoder import Encoder
 
 __all__ = ["PLAIN", "Feedback", "Library", "QueryEncoder", "open_library"]
 
@@ -302,11 +305,16 @@ def open_library(
     """
     root = Path(path or os.environ.get("ALIENS_LIBRARY") or DEFAULT_LIBRARY)
     folder = LibraryFolder(root)
-    return Library(folder, open_database(folder), load_encoder or load_by_name)
+    return Library(folder, open_database(folder), load_encoder or (lambda model: load_by_name(folder, model)))
 
 
-def load_by_name(model: Model) -> QueryEncoder:
-    """Load a library's model and make sure that it still is the same."""
-    from embedding.encoder import Encoder  # imports torch and open_clip, which takes seconds
+def load_by_name(folder: LibraryFolder, model: Model) -> QueryEncoder:
+    """Return what encodes queries: the library's text tower, and its model, loaded by its name when it is needed."""
+    from embedding import query_encoder
 
-    return Encoder.load(model.name, key=model.key)
+    def load() -> "Encoder":
+        from embedding.encoder import Encoder  # imports torch and open_clip, which takes seconds
+
+        return Encoder.load(model.name, key=model.key)
+
+    return query_encoder.QueryEncoder(folder.text_tower(model.key), model.key, load)

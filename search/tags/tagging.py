@@ -33,7 +33,10 @@ MOST_SCORES = 4_000_000  # held at a time: 16 MB as float32, and several arrays 
 class TextEncoder(Protocol):
     """What tagging needs of an encoder."""
 
-    logit_scale: float
+    @property
+    def logit_scale(self) -> float:
+        """What cosines are multiplied by in training."""
+        ...
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
         """Return unit vectors (n, d) of texts."""

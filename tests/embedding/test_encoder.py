@@ -10,7 +10,8 @@ import torch
 from aliens.errors import EncoderError
 from embedding import encoder as encoder_module
 from embedding.decode import decode
-from embedding.encoder import Encoder, causal_text_tower, unit
+from embedding.encoder import Encoder, causal_text_tower
+from embedding.unit import unit
 
 SHORT = "pool"
 LONG = "a bright hotel room with two beds, a wooden floor, a tv and a balcony over the sea"
@@ -44,7 +45,7 @@ def load_folder(folder: Path, precision: str = "float32") -> Encoder:
 def full_texts(encoder: Encoder, texts: Sequence[str]) -> np.ndarray:
     """Return what open_clip itself makes of texts, over the whole context."""
     with torch.inference_mode():
-        features = encoder._model.encode_text(encoder._tokenizer(list(texts)), normalize=True)
+        features = encoder.model.encode_text(encoder.tokenizer(list(texts)), normalize=True)
     return features.numpy()
 
 
@@ -106,7 +107,7 @@ def test_a_vision_transformer_takes_its_photos_as_open_clip_does(tiny: Encoder) 
     photo = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
     normalised = torch.from_numpy(photo).permute(0, 3, 1, 2).float() / 255 * 2 - 1
     with torch.inference_mode():
-        expected = tiny._model.encode_image(normalised, normalize=True).numpy()
+        expected = tiny.model.encode_image(normalised, normalize=True).numpy()
     assert tiny.encode_images(photo) == pytest.approx(expected, abs=1e-5)
 
 
@@ -150,7 +151,7 @@ def test_other_causal_text_towers_are_trimmed_alike(
     model: dict, texts: list[str], save_tiny_model: Callable[..., Path]
 ) -> None:
     encoder = load_folder(save_tiny_model("tiny", **model))
-    assert causal_text_tower(encoder._model) is not None
+    assert causal_text_tower(encoder.model) is not None
     assert encoder.encode_texts(texts) == pytest.approx(full_texts(encoder, texts), abs=1e-5)
 
 
@@ -165,20 +166,20 @@ def test_other_causal_text_towers_are_trimmed_alike(
 )
 def test_text_towers_that_need_the_whole_context_get_it(text: dict, save_tiny_model: Callable[..., Path]) -> None:
     encoder = load_folder(save_tiny_model("tiny", custom_text=True, text=text))
-    assert causal_text_tower(encoder._model) is None
+    assert causal_text_tower(encoder.model) is None
     texts = [SHORT, LONG]
     assert encoder.encode_texts(texts) == pytest.approx(full_texts(encoder, texts), abs=1e-6)
 
 
 def test_a_short_text_is_computed_without_its_padding(tiny: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     lengths = []
-    forward = tiny._model.transformer.forward
+    forward = tiny.model.transformer.forward
 
     def measuring(x: torch.Tensor, **options: object) -> torch.Tensor:
         lengths.append(x.shape[1])
         return forward(x, **options)
 
-    monkeypatch.setattr(tiny._model.transformer, "forward", measuring)
+    monkeypatch.setattr(tiny.model.transformer, "forward", measuring)
     tiny.encode_texts(["pool"])
     assert lengths == [3]  # start of text, "pool", end of text; the context is 16
 
@@ -250,6 +251,6 @@ def test_a_model_of_oblong_photos_is_refused(save_tiny_model: Callable[..., Path
 
 
 def test_the_starter_takes_what_its_model_card_says(starter: Encoder) -> None:
-    assert open_clip.get_model_preprocess_cfg(starter._model)["size"] == (260, 260)
+    assert open_clip.get_model_preprocess_cfg(starter.model)["size"] == (260, 260)
     assert starter.preprocessing.size_px == 260
     assert starter.preprocessing.mean == starter.preprocessing.std == (0.5, 0.5, 0.5)

@@ -142,14 +142,14 @@ def is_decoded_smaller(path: Path, wanted: Preprocessing) -> bool:
 
 def drift(encoder: Encoder, paths: Sequence[Path]) -> np.ndarray:
     """Return each photo's cosine between our vector and the one by open_clip's transform, all in float32."""
-    transform = image_transform_v2(PreprocessCfg(**open_clip.get_model_preprocess_cfg(encoder._model)), is_train=False)
+    transform = image_transform_v2(PreprocessCfg(**open_clip.get_model_preprocess_cfg(encoder.model)), is_train=False)
     cosines = []
     for start in range(0, len(paths), BATCH):
         contents = [path.read_bytes() for path in paths[start : start + BATCH]]
         ours = encoder.encode_images(np.stack([decode(data, encoder.preprocessing).pixels for data in contents]))
         photos = torch.stack([transform(Image.open(io.BytesIO(data)).convert("RGB")) for data in contents])
         with torch.inference_mode():
-            reference = encoder._model.encode_image(photos, normalize=True).numpy()
+            reference = encoder.model.encode_image(photos, normalize=True).numpy()
         cosines.append((ours.astype(np.float64) * reference).sum(axis=1))
     return np.concatenate(cosines)
 
