@@ -88,8 +88,10 @@ class Answer:
     def stream(self) -> Iterator[Hit]:
         """Yield every hit down to `min_score` or the stop line, best first, whatever their number.
 
-        Raises: QueryError: the shape asks for diversity, which knows no end.
+        Raises: QueryError: the shape asks for an order that is not known before the last photo is.
         """
+        if self._shape.sort != "score":
+            raise QueryError(f"all photos come by score, not by {self._shape.sort}: leave --sort or --all out")
         if self._shape.diverse:
             raise QueryError("all photos cannot be had in a diverse order: leave --diverse or --all out")
         rank, stream = 1, self._shaped(len(self._index), whole=True)

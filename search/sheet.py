@@ -17,6 +17,7 @@ CELL_PX = (300, 220)  # the picture's place
 CAPTION_PX = 46
 GAP_PX = 14
 TITLE_PX = 58
+NOTE_PX = 22
 HEADING_PX = 36
 BACKGROUND, INK, FAINT, EMPTY = "#fbfaf7", "#22262b", "#6d747c", "#e4e2dc"
 
@@ -41,12 +42,12 @@ def by_stop_line(results: Results) -> list[Hit] | list[Section]:
     return [Section("", hits[:above])] * bool(above) + [Section(heading, hits[above:], first_rank=above + 1)]
 
 
-def write_sheet(hits: Sequence[Hit] | Sequence[Section], title: str, path: Path) -> None:
-    """Write a contact sheet; the picture's format follows the file's ending.
+def write_sheet(hits: Sequence[Hit] | Sequence[Section], title: str, path: Path, *, note: str = "") -> None:
+    """Write a contact sheet; the picture's format follows the file's ending. `note` stands small below the title.
 
     Raises: QueryError: the ending names no picture format, or the file cannot be written.
     """
-    sheet = contact_sheet(hits, title)
+    sheet = contact_sheet(hits, title, note)
     picture = io.BytesIO()
     file_format = Image.registered_extensions().get(path.suffix.lower())
     if file_format is None or file_format not in Image.SAVE:
@@ -60,7 +61,7 @@ def write_sheet(hits: Sequence[Hit] | Sequence[Section], title: str, path: Path)
         raise QueryError(f"the sheet {path} cannot be written: {error.strerror}") from error
 
 
-def contact_sheet(hits: Sequence[Hit] | Sequence[Section], title: str) -> Image.Image:
+def contact_sheet(hits: Sequence[Hit] | Sequence[Section], title: str, note: str = "") -> Image.Image:
     """Return the hits in rows of five, best first: rank and score, hotel or folder, file name."""
     sections = [hit if isinstance(hit, Section) else Section("", [hit]) for hit in hits]
     if all(not section.heading for section in sections):
@@ -71,15 +72,17 @@ def contact_sheet(hits: Sequence[Hit] | Sequence[Section], title: str) -> Image.
     heights = [
         bool(section.heading) * HEADING_PX + -(-len(section.hits) // columns) * cell_height for section in sections
     ]
-    sheet = Image.new("RGB", (width, TITLE_PX + sum(heights) + GAP_PX), BACKGROUND)
+    sheet = Image.new("RGB", (width, TITLE_PX + bool(note) * NOTE_PX + sum(heights) + GAP_PX), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     large, middle, small = (ImageFont.load_default(size) for size in (24, 18, 15))
     write(draw, (GAP_PX, 16), title, large, INK, width - 2 * GAP_PX)
-    top = TITLE_PX
+    write(draw, (GAP_PX, TITLE_PX - 10), note, small, FAINT, width - 2 * GAP_PX)
+    top = TITLE_PX + bool(note) * NOTE_PX
     for section, height in zip(sections, heights, strict=True):
         below = top
         if section.heading:
-            write(draw, (GAP_PX, top + 6), section.heading, middle, INK, width - 2 * GAP_PX)
+            draw.line((GAP_PX, top, width - GAP_PX, top), FAINT)
+            write(draw, (GAP_PX, top + 7), section.heading, middle, INK, width - 2 * GAP_PX)
             below += HEADING_PX
         for position, hit in enumerate(section.hits):
             left, row = GAP_PX + position % columns * cell_width, below + position // columns * cell_height

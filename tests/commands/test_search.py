@@ -61,6 +61,27 @@ def test_all_in_a_diverse_order_is_refused(aliens: Aliens) -> None:
     assert "--diverse" in err
 
 
+@pytest.mark.parametrize("option", [("--sort", "date"), ("--explain",)])
+def test_all_with_what_it_cannot_do_is_refused(aliens: Aliens, option: tuple[str, ...]) -> None:
+    code, out, err = aliens("search", "pool", "--all", *option)
+    assert (code, out) == (2, "")
+    assert option[0] in err
+
+
+def test_words_that_look_like_weights_get_a_hint(aliens: Aliens) -> None:
+    code, _, err = aliens("search", "2*balcony +sea:0.5")
+    assert code == 0
+    assert "+balcony:2" in err
+    assert "weight" not in aliens("search", "balcony +sea:0.5")[2]
+
+
+def test_similar_photos_page_after_page(aliens: Aliens) -> None:
+    whole = found(aliens("similar", 3, "--json")[1])
+    first = aliens("similar", 3, "-k", 4, "--json")[1]
+    after = json.loads(first.splitlines()[-1])["cursor"]
+    assert found(first) + found(aliens("similar", 3, "-k", 10, "--after", after, "--json")[1]) == whole
+
+
 def test_similar_photos(aliens: Aliens) -> None:
     code, out, _ = aliens("similar", 3, "--json")
     assert code == 0
