@@ -16,6 +16,7 @@ from aliens.settings import LibraryFolder, asset, default_model
 from commands.captions import caption, captions
 from commands.evaluate import evaluations
 from commands.export import exports, imports
+from commands.index import index
 from commands.models import load_encoder, open_for_search
 from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, PrecisionOption
 from commands.search import print_hits, search, similar
@@ -215,6 +216,7 @@ def demo(
 app.command()(search)
 app.command()(similar)
 app.add_typer(searches, name="searches")
+app.command()(index)
 app.command()(tag)
 app.command()(caption)
 app.command()(captions)
@@ -228,6 +230,7 @@ app.add_typer(imports, name="import")
 def progress_hooks() -> Iterator["AddHooks"]:
     """Yield hooks that show the progress of adding photos on stderr."""
     from indexer.add import AddHooks
+    from indexer.indexing import IndexHooks
 
     def show_run(run: "RunReport") -> None:
         bars.update("embedding", run.done, run.total, f"{run.failed} failed" if run.failed else "")
@@ -236,7 +239,10 @@ def progress_hooks() -> Iterator["AddHooks"]:
         yield AddHooks(
             scanning=lambda found: bars.update("scanning", found),
             embedding=show_run,
-            indexing=lambda: console.note("building the index ..."),
+            index=IndexHooks(
+                starting=lambda: console.note("building the index ..."),
+                progress=lambda what, done, total: bars.update(what, done, total),
+            ),
         )
 
 
@@ -259,9 +265,13 @@ def print_add_report(report: "AddReport") -> None:
     if run.interrupted:
         left = console.counted(run.total - run.done, "photo")
         console.note(f"stopped: {left} to go; the same command goes on from here")
-    if report.index is not None:
+    exact, about = report.index.exact, report.index.approximation
+    if report.index.rewritten:
+        typer.echo(f"index: {exact.count} photos, {exact.kind}, {console.megabytes(exact.size_bytes)}")
+    if report.index.approximated and about is not None:
         typer.echo(
-            f"index: {report.index.count} photos, {report.index.kind}, {console.megabytes(report.index.size_bytes)}"
+            f"index: {about.entries} photos, {about.factory}, {console.megabytes(about.size_bytes)}, "
+            f"recall@10 {about.recall:.4f}"
         )
     if run.failed or scan.missing or scan.problems:
         console.note("`aliens failures` lists what could not be used, with reasons")

@@ -128,9 +128,13 @@ def photo_records(session: Session, ids: Sequence[int]) -> dict[int, PhotoRecord
             .outerjoin(Chain, Hotel.chain_id == Chain.id)
             .where(Photo.id.in_(page), Photo.state == PhotoState.EMBEDDED)
         )
-        for row in session.execute(statement):
-            *columns, uploaded_at, mtime_ns = row
-            records[row[0]] = PhotoRecord(*columns, uploaded_at or time_of(mtime_ns))
+        for photo_id, path, member, image_id, hotel_id, hotel, chain_id, chain, uploaded, mtime in session.execute(
+            statement
+        ):
+            date = uploaded or time_of(mtime)
+            records[photo_id] = PhotoRecord(
+                photo_id, path, member, image_id, hotel_id, hotel, chain_id, chain, date=date
+            )
     return records
 
 

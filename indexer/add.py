@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Protocol
 
 from aliens.errors import LibraryError
@@ -13,10 +14,10 @@ from db.session import connect, create_database, disposing, holds_library, new_s
 from db.vectors import current_model, use_model
 from db.writing import disk_errors, writing
 from embedding.decode import MAX_PIXELS
-from embedding.index.manifest import Manifest
 from embedding.query_encoder import keep_text_tower
 from embedding.store import VectorStore
-from indexer.indexing import update_index
+from indexer.indexing import IndexHooks, IndexReport, update_index
+from indexer.probes import probe_texts
 from indexer.run import ImageEncoder, Run, RunReport
 from indexer.scan import ScanReport, scan
 from indexer.source import Source
@@ -36,7 +37,7 @@ class AddReport:
 
     scan: ScanReport
     run: RunReport
-    index: Manifest | None  # None when the index was up to date
+    index: IndexReport
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +46,7 @@ class AddHooks:
 
     scanning: Callable[[int], None] = lambda found: None
     embedding: Callable[[RunReport], None] = lambda report: None
-    indexing: Callable[[], None] = lambda: None
+    index: IndexHooks = field(default_factory=IndexHooks)
 
 
 def is_library(folder: LibraryFolder) -> bool:
@@ -120,8 +121,10 @@ def add_photos(
         model = current_model(session)
         scanned = scan(session, source, retry_failed=retry_failed, allow_empty=allow_empty, progress=hooks.scanning)
         store = VectorStore(folder.vectors(model.key), model.dim)
+        encoder = cache(lambda: load_encoder(model))
         run = RunReport()
         if count_photos(session)[PhotoState.PENDING]:
-            run = Run(engine, model, store, load_encoder(model), max_pixels).embed(hooks.embedding)
-        manifest = update_index(session, folder, model, store, hooks.indexing)
-    return AddReport(scanned, run, manifest)
+            run = Run(engine, model, store, encoder(), max_pixels).embed(hooks.embedding)
+        texts = None if run.interrupted else lambda: encoder().encode_texts(probe_texts())
+        report = update_index(session, folder, model, store, texts, hooks=hooks.index)
+    return AddReport(scanned, run, report)

@@ -1,39 +1,162 @@
-"""Keeping the index file up to date with the vectors."""
+"""Keeping the index up to date with the vectors: the exact rows, and the approximate index that a library may have."""
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
+import numpy as np
 from sqlalchemy.orm import Session
 
 from aliens.settings import LibraryFolder
 from db.models import Model
+from db.settings import read_setting, write_setting
 from db.vectors import EmbeddedRows, generation, shard_counts
+from embedding.index.approximate import ApproximateIndex, Approximation, read_approximation, remove_approximation
+from embedding.index.building import Progress, built, drift, tuned
+from embedding.index.choosing import IndexChoice, resolved
 from embedding.index.current import current_index
+from embedding.index.engine import Vectors
 from embedding.index.exact import FaissIndex
-from embedding.index.manifest import Manifest
+from embedding.index.manifest import Manifest, read_manifest
+from embedding.index.photo_index import PhotoIndex
 from embedding.store import VectorStore
+
+INDEX_SETTING = "index"
+
+Texts = Callable[[], Vectors]  # gives the vectors of the texts that recall is measured by: loads a model
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IndexHooks:
+    """What the caller is told meanwhile."""
+
+    starting: Callable[[], None] = lambda: None
+    progress: Progress = lambda what, done, total: None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IndexReport:
+    """What bringing the index up to date did.
+
+    exact, approximation: what stands now, None for no approximate index. rewritten, approximated: which of the two
+    were written. why: what made the approximate one be built anew.
+    """
+
+    exact: Manifest
+    rewritten: bool
+    approximation: Approximation | None = None
+    approximated: bool = False
+    why: str = ""
+
+
+def index_choice(session: Session) -> IndexChoice:
+    """Return what index the library should have."""
+    kept = read_setting(session, INDEX_SETTING)
+    return IndexChoice(**json.loads(kept)) if kept else IndexChoice()
+
+
+def choose_index(session: Session, choice: IndexChoice) -> None:
+    """Say what index the library should have; the caller commits."""
+    write_setting(session, INDEX_SETTING, json.dumps(asdict(choice)))
 
 
 def update_index(
-    session: Session, folder: LibraryFolder, model: Model, store: VectorStore, starting: Callable[[], None]
-) -> Manifest | None:
-    """Bring the index up to date with the vectors unless it is; return its manifest if it was written.
+    session: Session,
+    folder: LibraryFolder,
+    model: Model,
+    store: VectorStore,
+    texts: Texts | None = None,
+    *,
+    hooks: IndexHooks | None = None,
+    rebuild: bool = False,
+) -> IndexReport:
+    """Bring the index up to date with the vectors.
 
-    What an older file holds is taken from it; only vectors that came since are read from their shards.
+    What an older file holds is taken from it; only vectors that came since are read from their shards. `texts` is
+    called only when recall has to be measured; without it an approximate index is left as it is, and is not used
+    while it is older than the vectors. With `rebuild` it is built anew even where it need not be.
 
     Raises:
-        LibraryError: a shard is absent or damaged.
+        LibraryError: a shard is absent or damaged, or FAISS cannot build what was chosen.
         OSError: the disk is full or cannot be written.
     """
-    where, now = folder.index(model.key), generation(session, model)
-    if FaissIndex.open(where, now) is not None:
-        return None
-    starting()
-    current = current_index(where, store, model.key, EmbeddedRows(session, model))
+    hooks = hooks or IndexHooks()
+    rows = exact_rows(session, folder.index(model.key), model, store, hooks)
+    choice = index_choice(session)
+    if texts is None and not rebuild:
+        return IndexReport(exact=rows.exact, rewritten=rows.rewritten, approximation=read_approximation(rows.where))
+    kind = resolved(choice, len(rows.base))
+    if kind == "exact" or texts is None:
+        remove_approximation(rows.where)
+        return IndexReport(exact=rows.exact, rewritten=rows.rewritten)
+    about = read_approximation(rows.where)
+    wanted = about is not None and suits(about, choice, kind, model.key) and not rebuild
+    if wanted and ApproximateIndex.open(rows.where, model.key, rows.generation) is not None:
+        return IndexReport(exact=rows.exact, rewritten=rows.rewritten, approximation=about)
+    index, why = extended(rows, texts, hooks.progress) if wanted else (None, "")
+    if index is None:
+        index = built(rows.base, kind, choice, model.key, texts(), hooks.progress)
+    index.save(rows.where, rows.generation)
+    return IndexReport(
+        exact=rows.exact, rewritten=rows.rewritten, approximation=index.about, approximated=True, why=why
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rows:
+    """The exact index as it is now, and as it was before it was brought up to date."""
+
+    where: Path
+    generation: int
+    base: PhotoIndex
+    exact: Manifest
+    before: Manifest | None
+    older: PhotoIndex | None  # None: it was up to date
+
+    @property
+    def rewritten(self) -> bool:
+        """Whether it was not up to date."""
+        return self.older is not None
+
+
+def exact_rows(session: Session, where: Path, model: Model, store: VectorStore, hooks: IndexHooks) -> Rows:
+    """Bring the exact index up to date and return it."""
+    now, before = generation(session, model), read_manifest(where)
+    exact = FaissIndex.open(where, now)
+    if exact is not None and before is not None:
+        return Rows(where=where, generation=now, base=PhotoIndex(exact), exact=before, before=before, older=None)
+    hooks.starting()
+    older = current_index(where, store, model.key, EmbeddedRows(session, model))
     last_shard = max(shard_counts(session, model), default=0)
-    return FaissIndex.build(model.dim, current.parts()).save(
+    exact = FaissIndex.build(model.dim, older.parts())
+    written = exact.save(
         where,
         model_key=model.key,
         generation=now,
         last_shard=last_shard,
         last_stamp=store.stamp(last_shard) if last_shard else 0,
     )
+    return Rows(where=where, generation=now, base=PhotoIndex(exact), exact=written, before=before, older=older)
+
+
+def suits(about: Approximation, choice: IndexChoice, kind: str, model_key: str) -> bool:
+    """Tell whether an approximate index is of the kind that was chosen."""
+    given = choice.factory in (None, about.factory)
+    return given and (about.kind, about.model_key, about.least_recall) == (kind, model_key, choice.least_recall)
+
+
+def extended(rows: Rows, texts: Texts, progress: Progress) -> tuple[ApproximateIndex | None, str]:
+    """Return the approximate index with the photos that came since, or None and why it has to be built anew."""
+    before, older = rows.before, rows.older
+    index = None if before is None else ApproximateIndex.open(rows.where, before.model_key, before.generation)
+    if index is None or older is None:
+        return None, "it was damaged, or older than the exact one"
+    ids, vectors = older.extra
+    if len(ids):
+        index.add(ids, vectors.astype(np.float32))
+    why = drift(replace(index.about, effort=index.about.trained_effort), len(rows.base))
+    if why is None:
+        index = tuned(index, rows.base, texts(), progress)
+        why = drift(index.about, len(rows.base))
+    return (index, "") if why is None else (None, why)

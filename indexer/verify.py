@@ -15,7 +15,8 @@ from db.photos import all_photos
 from db.session import disposing, new_session, open_library
 from db.vectors import count_embedded, current_model, forget_shard, generation, make_pending, shard_counts
 from db.writing import disk_errors, writing
-from embedding.index.manifest import checksum_problem, read_manifest
+from embedding.index.approximate import APPROXIMATE_FILE, read_approximation
+from embedding.index.manifest import INDEX_FILE, checksum_problem, read_manifest
 from embedding.store import VectorStore
 from indexer.indexing import update_index
 
@@ -78,7 +79,7 @@ def repair(folder: LibraryFolder) -> int:
         store.remove_strays(set(shard_counts(session, model)))
         if index_disagreements(session, folder, model):
             (folder.index(model.key) / "manifest.json").unlink(missing_ok=True)
-        update_index(session, folder, model, store, lambda: None)
+        update_index(session, folder, model, store)
     return pending
 
 
@@ -151,5 +152,12 @@ def index_disagreements(session: Session, folder: LibraryFolder, model: Model) -
     if manifest.generation != generation(session, model) or manifest.count != embedded:
         what = f"holds {manifest.count} photos and is out of date: {embedded} are embedded"
         return [Disagreement("index", what, REPAIR)]
-    problem = checksum_problem(where)
-    return [Disagreement("index", problem, REPAIR)] if problem else []
+    if problem := checksum_problem(where / INDEX_FILE, manifest.sha256):
+        return [Disagreement("index", problem, REPAIR)]
+    about = read_approximation(where)
+    if about is None:
+        return []
+    problem = checksum_problem(where / APPROXIMATE_FILE, about.sha256)
+    if about.generation != manifest.generation:
+        problem = "is older than the photos, and is not used"
+    return [Disagreement("approximate index", problem, "aliens index --rebuild")] if problem else []

@@ -6,12 +6,15 @@ from typing import Protocol
 
 import numpy as np
 
+from embedding.index.approximate import ApproximateIndex, read_approximation
+from embedding.index.engine import CandidateEngine
 from embedding.index.exact import FaissIndex
 from embedding.index.manifest import Manifest, read_manifest
 from embedding.index.photo_index import PhotoIndex
 from embedding.store import Ids, Vectors16, VectorStore
 
-REBUILT = "there was no sound index, so one was built in memory: `aliens index --rebuild` writes it"
+REBUILT = "there was no sound index, so one was built in memory: `aliens index` writes it"
+COMPARES_ALL = "so every photo is compared: `aliens index` brings it up to date"
 
 Places = Iterator[tuple[int, list[int]]]  # shard number, rows
 
@@ -38,15 +41,35 @@ def current_index(folder: Path, store: VectorStore, model_key: str, rows: Embedd
 
     A file that is older than the vectors is used all the same: vectors that came later are compared beside it, and
     photos that have vanished are masked. Without a sound file the index is built in memory, and its `note` says so.
+    An approximate index beside it names candidates only where it was made of the same vectors as the file.
 
     Raises: LibraryError: a shard that is needed is absent or damaged.
     """
     manifest, base = read_manifest(folder), FaissIndex.open(folder)
     if base is None or manifest is None or manifest.model_key != model_key or base.dim != store.dim:
         return in_memory(store, rows)
+    if manifest.generation != rows.generation and not is_still_there(store, manifest):
+        return in_memory(store, rows)
+    engine, problem = approximation(folder, manifest)
     if manifest.generation == rows.generation:
-        return PhotoIndex(base)
-    return topped_up(store, rows, base, manifest) if is_still_there(store, manifest) else in_memory(store, rows)
+        return PhotoIndex(base, engine=engine, note=problem)
+    return topped_up(store, rows, base, manifest).with_engine(engine, note=problem)
+
+
+def approximation(folder: Path, manifest: Manifest) -> tuple[CandidateEngine | None, str]:
+    """Return the engine that names candidates for an index, if there is one, and what to say where it is of no use."""
+    about = read_approximation(folder)
+    if about is None:
+        return None, ""
+    if (about.model_key, about.generation) != (manifest.model_key, manifest.generation):
+        return None, f"the {about.kind} index is older than the photos, {COMPARES_ALL}"
+    if not about.sound:
+        return None, (
+            f"the {about.kind} index finds only {about.recall:.1%} of what it should, so every photo is compared: "
+            "`aliens index` with another --kind or a lower --least-recall changes that"
+        )
+    engine = ApproximateIndex.open(folder, manifest.model_key, manifest.generation)
+    return engine, "" if engine else f"the {about.kind} index is damaged, {COMPARES_ALL}"
 
 
 def in_memory(store: VectorStore, rows: EmbeddedRows) -> PhotoIndex:

@@ -1,6 +1,5 @@
 """Exact search: every vector is compared, float16 on disk, float32 in the arithmetic. One memory-mapped FAISS file."""
 
-import hashlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -13,11 +12,14 @@ from numpy.typing import NDArray
 
 from aliens.errors import LibraryError
 from aliens.files import atomic_write
+from embedding.index.faiss_file import read_faiss, write_faiss
 from embedding.index.manifest import INDEX_FILE, MANIFEST_FILE, Manifest, read_manifest, write_manifest
+from embedding.index.product import best_of_product, is_worth_it
 from embedding.store import Ids, Vectors16
 
+SAMPLE_FILE = "sample.npy"
+SAMPLE_ROWS = 4_096  # kept beside the index: what is known of all photos' scores is told by these
 RANGE_ROWS = 32_768  # a thread gets at least so many rows; fewer are not worth another one
-WRITTEN_BYTES = 1 << 24  # at a time
 
 Bools = NDArray[np.bool_]
 Scores = NDArray[np.float32]
@@ -26,7 +28,9 @@ Scores = NDArray[np.float32]
 class FaissIndex:
     """Exact inner-product search over float16 vectors, computed in float32; scores are cosines."""
 
-    def __init__(self, index: Any) -> None:
+    def __init__(self, index: Any, sample: Vectors16 | None = None) -> None:
+        """`sample`: some of its vectors, spread evenly, (s, d), as they lie beside the file."""
+        self.sample = sample
         self._index = index  # IDMap: row -> photo id
         self._flat = faiss.downcast_index(index.index)  # the rows themselves
 
@@ -43,14 +47,11 @@ class FaissIndex:
     def open(cls, folder: Path, generation: int | None = None) -> Self | None:
         """Return the index, memory-mapped, or None where there is no sound one, or none of this generation."""
         manifest = read_manifest(folder)
-        path = folder / INDEX_FILE
-        if manifest is None or generation not in (None, manifest.generation) or not path.exists():
-            return None
-        if path.stat().st_size != manifest.size_bytes:
+        if manifest is None or generation not in (None, manifest.generation):
             return None
         try:
-            index = cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC))
-        except (RuntimeError, MemoryError, AttributeError):  # FAISS's words for a file that is no index of this kind
+            index = cls(read_faiss(folder / INDEX_FILE, manifest.size_bytes), read_sample(folder, manifest.dim))
+        except AttributeError:  # there is none, or one of another kind
             return None
         return index if (len(index), index.dim) == (manifest.count, manifest.dim) else None
 
@@ -62,27 +63,12 @@ class FaissIndex:
         `last_shard`, `last_stamp`: see Manifest. Raises: OSError: the disk is full or cannot be written.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        digest, size_bytes = hashlib.sha256(), 0
         # Without a manifest there is no index: a kill between the two writes leaves nothing wrong behind.
         (folder / MANIFEST_FILE).unlink(missing_ok=True)
-        with atomic_write(folder / INDEX_FILE) as file:
-            errors: list[OSError] = []
-
-            def write(data: bytes) -> int:
-                nonlocal size_bytes
-                digest.update(data)
-                size_bytes += len(data)
-                try:
-                    file.write(data)
-                except OSError as error:
-                    errors.append(error)  # FAISS would turn it into one of its own
-                    return 0
-                return len(data)
-
-            try:
-                faiss.write_index(self._index, faiss.BufferedIOWriter(faiss.PyCallbackIOWriter(write), WRITTEN_BYTES))
-            except RuntimeError:
-                raise (errors or [OSError("FAISS could not write the index")])[0] from None
+        size_bytes, sha256 = write_faiss(self._index, folder / INDEX_FILE)
+        with atomic_write(folder / SAMPLE_FILE) as file:
+            rows = np.unique(np.linspace(0, max(len(self) - 1, 0), min(SAMPLE_ROWS, len(self))).astype(np.int64))
+            np.save(file, self.vectors[rows])
         manifest = Manifest(
             model_key=model_key,
             kind="exact",
@@ -90,7 +76,7 @@ class FaissIndex:
             dim=self.dim,
             generation=generation,
             size_bytes=size_bytes,
-            sha256=digest.hexdigest(),
+            sha256=sha256,
             last_shard=last_shard,
             last_stamp=last_stamp,
         )
@@ -147,6 +133,8 @@ class FaissIndex:
 
         FAISS itself spreads only queries over threads, and one query is what people ask.
         """
+        if is_worth_it(len(queries), len(self)):
+            return best_of_product(self.vectors, queries, k, mask)
         bits = None if mask is None else np.packbits(mask, bitorder="little")
         chosen = None if bits is None else faiss.IDSelectorBitmap(bits)
         threads = min(faiss.omp_get_max_threads(), max(len(self) // RANGE_ROWS, 1))
@@ -170,3 +158,13 @@ class FaissIndex:
         scores, rows = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))
         scores[rows < 0] = -np.inf  # a range that holds fewer than k
         return scores, rows
+
+
+def read_sample(folder: Path, dim: int) -> Vectors16 | None:
+    """Return the sample beside an index, or None where there is no sound one."""
+    try:
+        sample = np.load(folder / SAMPLE_FILE)
+    except Exception:  # NumPy evaluates a header, so a damaged one may raise anything
+        return None
+    sound = sample.ndim == 2 and sample.shape[1] == dim and sample.dtype == np.float16
+    return sample if sound else None

@@ -45,14 +45,11 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         file.write(json.dumps(asdict(manifest), indent=1).encode())
 
 
-def checksum_problem(folder: Path) -> str | None:
-    """Compare the index file with its manifest, reading it whole; None when they agree."""
-    manifest = read_manifest(folder)
-    if manifest is None:
-        return "there is no readable manifest"
+def checksum_problem(path: Path, sha256: str) -> str | None:
+    """Compare a file with the checksum in its manifest, reading it whole; None when they agree."""
     try:
-        with open(folder / INDEX_FILE, "rb") as file:
+        with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         return str(error)
-    return None if digest == manifest.sha256 else "the file's checksum is not the manifest's"
+    return None if digest == sha256 else "the file's checksum is not the manifest's"

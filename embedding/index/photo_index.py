@@ -1,6 +1,7 @@
 """What searching asks: the vectors on disk, with what was added or has vanished since they were written.
 
-Combines the exact rows, rows that came later, and a mask of rows whose photos cannot be found any more.
+Combines the exact rows, rows that came later, and a mask of rows whose photos cannot be found any more; plans whether
+all of them are compared, or the candidates that an approximate engine names.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aliens.errors import LibraryError
-from embedding.index.exact import Bools, FaissIndex, Scores
+from embedding.index.engine import CandidateEngine
+from embedding.index.exact import SAMPLE_ROWS, Bools, FaissIndex, Scores
 from embedding.store import Ids, Vectors16
 
 BLOCK_ROWS = 8_192  # float32 at a time, when every score is computed
@@ -42,13 +44,17 @@ class PhotoIndex:
         live: Bools | None = None,
         extra_ids: Ids | None = None,
         extra_vectors: Vectors16 | None = None,
+        engine: CandidateEngine | None = None,
         note: str = "",
     ) -> None:
-        """`live`: (rows of base,), which may be found; None for all. Extra rows: (m,) int64 and (m, d) float16."""
+        """`live`: (rows of base,), which may be found; None for all. Extra rows: (m,) int64 and (m, d) float16.
+
+        engine: names candidates among the rows of `base`; None: all are compared.
+        """
         self.base = base
+        self.engine = engine
         self.note = note
         self.dim = base.dim
-        self.kind = "exact"
         self._live = live
         self._extra_ids = np.empty(0, np.int64) if extra_ids is None else extra_ids
         self._extra = np.empty((0, base.dim), np.float16) if extra_vectors is None else extra_vectors
@@ -60,8 +66,7 @@ class PhotoIndex:
         return np.concatenate([here, self._extra_ids])
 
     def __len__(self) -> int:
-        here = len(self.base) if self._live is None else int(self._live.sum())
-        return here + len(self._extra_ids)
+        return self._findable + len(self._extra_ids)
 
     def search(
         self, queries: NDArray[np.floating], k: int, *, among: Ids | None = None, exact: bool = False
@@ -76,21 +81,87 @@ class PhotoIndex:
 
         Equal scores are ordered by photo id. Raises: LibraryError: the queries have another number of dimensions.
         """
-        scores, ids = self.base.search(queries, k, self._mask(among))
+        if self._compares_all(k, among, exact):
+            scores, ids = self.base.search(queries, k, self._mask(among))
+        else:
+            scores, ids = self._compare_candidates(np.asarray(queries, np.float32), k, among)
         extra = slice(None) if among is None else np.isin(self._extra_ids, among)
         if len(extra_ids := self._extra_ids[extra]):
             more = np.asarray(queries, np.float32) @ self._extra[extra].astype(np.float32).T
             scores = np.concatenate([scores, more], axis=1)
             ids = np.concatenate([ids, np.broadcast_to(extra_ids, more.shape)], axis=1)
-            order = np.lexsort((ids, -scores), axis=1)[:, :k]
-            scores, ids = np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)
+            scores, ids = best(scores, ids, k)
         return scores, ids
 
     def plan(self, k: int, *, among: Ids | None = None, exact: bool = False) -> Plan:
         """Return how `search` answers."""
         rows = len(self) if among is None else len(among)
-        reason = "every photo is compared" if among is None else "only the photos that the filter leaves are compared"
-        return Plan(engine="exact", rows=rows, bytes_read=rows * self.dim * FLOAT16_BYTES, reason=reason)
+        if (reason := self._compares_all(k, among, exact)) or self.engine is None:
+            size_bytes = rows * self.dim * FLOAT16_BYTES
+            return Plan(engine="exact", rows=rows, bytes_read=size_bytes, reason=reason or "")
+        cost = self.engine.cost(k, rows / max(len(self), 1))
+        reason = f"{cost.how}, its candidates compared exactly"
+        return Plan(
+            engine=self.engine.kind,
+            rows=cost.rows,
+            bytes_read=cost.bytes_read,
+            reason=reason,
+            recall=self.engine.recall,
+        )
+
+    def with_engine(self, engine: CandidateEngine | None, note: str = "") -> "PhotoIndex":
+        """Return the same photos, with candidates from another engine, and a note beside this one's."""
+        return PhotoIndex(
+            self.base,
+            live=self._live,
+            extra_ids=self._extra_ids,
+            extra_vectors=self._extra,
+            engine=engine,
+            note="; ".join(filter(None, [self.note, note])),
+        )
+
+    @property
+    def extra(self) -> tuple[Ids, Vectors16]:
+        """The photos that lie beside the base: ids (m,) and vectors (m, d)."""
+        return self._extra_ids, self._extra
+
+    def _compares_all(self, k: int, among: Ids | None, exact: bool) -> str | None:
+        """Return why every photo that may be a hit is compared, or None where an engine names candidates."""
+        whole = "every photo is compared" if among is None else "the photos that the filter leaves are compared"
+        if self.engine is None:
+            return whole
+        if exact:
+            return f"{whole}, as was asked for"
+        if k > self.engine.most_hits:
+            return f"{whole}, since {k} hits are more than {self.engine.kind} is asked for"
+        if among is not None and len(among) <= self.engine.least_share * len(self):
+            return f"{whole}, since it leaves {len(among) / max(len(self), 1):.1%} of them"
+        return None
+
+    def _compare_candidates(self, queries: Scores, k: int, among: Ids | None) -> tuple[Scores, Ids]:
+        """Return what `search` does of the base's rows, by comparing the engine's candidates exactly."""
+        assert self.engine is not None
+        named = self.engine.candidates(queries, k, among, 1.0 if among is None else len(among) / max(len(self), 1))
+        wanted = min(k, self._findable if among is None else len(among))
+        parts = []
+        for query, ids in zip(queries, named, strict=True):
+            ids = np.unique(ids[ids >= 0])
+            rows, known = self._rows(ids)
+            rows = rows[known if self._live is None else known & self._live[rows]]
+            if len(rows) < wanted:  # the engine named too few: nothing may be lost
+                parts.append(self.base.search(query[np.newaxis], k, self._mask(among)))
+            else:
+                scores = self.base.vectors[rows].astype(np.float32) @ query
+                parts.append(best(scores[np.newaxis], self.base.ids[rows][np.newaxis], k))
+        if not parts:
+            return self.base.search(queries, k, self._mask(among))
+        scores, ids = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return scores, ids
+
+    @cached_property
+    def _findable(self) -> int:
+        """The number of rows of the base whose photos can be found."""
+        return len(self.base) if self._live is None else int(self._live.sum())
 
     def scores(self, query: Scores, *, among: Ids | None = None) -> tuple[Scores, Ids]:
         """Return the cosine of every photo with a query (d,), (m,) float32, and photo ids (m,); in no order."""
@@ -133,6 +204,8 @@ class PhotoIndex:
 
     def sample(self, count: int) -> Scores:
         """Return vectors (at most count, d) float32 spread evenly over the photos: the same ones at every call."""
+        if count == SAMPLE_ROWS and self._live is None and not len(self._extra) and self.base.sample is not None:
+            return self.base.sample.astype(np.float32)
         rows = np.arange(len(self.base)) if self._live is None else np.flatnonzero(self._live)
         total = len(rows) + len(self._extra)
         places = np.unique(np.linspace(0, total - 1, min(count, total)).astype(np.int64)) if total else rows[:0]
@@ -164,3 +237,9 @@ class PhotoIndex:
             return None, ids
         order = np.argsort(ids)
         return order, ids[order]
+
+
+def best(scores: Scores, ids: Ids, k: int) -> tuple[Scores, Ids]:
+    """Return the k best of scores and ids, each (n, m), best first; equal scores in the order of the ids."""
+    order = np.lexsort((ids, -scores), axis=1)[:, :k]
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aliens.errors import LibraryError
-from embedding.index.exact import FaissIndex
+from embedding.index.exact import SAMPLE_FILE, FaissIndex
 from embedding.index.manifest import INDEX_FILE, MANIFEST_FILE, checksum_problem, read_manifest
 
 DIM = 8
@@ -19,6 +19,13 @@ GENERATION = 7
 def unit_vectors(rows: int, dim: int, seed: int) -> np.ndarray:
     vectors = np.random.default_rng(seed).normal(size=(rows, dim)).astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def problem_of(folder: Path) -> str | None:
+    """Return what the checksum of a folder's index file says."""
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    return checksum_problem(folder / INDEX_FILE, manifest.sha256)
 
 
 def some_index(seed: int = 0, rows: int = 50) -> FaissIndex:
@@ -137,7 +144,7 @@ def test_the_manifest_tells_what_the_file_holds(folder: Path) -> None:
         "last_shard": 0,
         "last_stamp": 0,
     }
-    assert checksum_problem(folder) is None
+    assert problem_of(folder) is None
 
 
 def test_an_opened_index_answers_on_while_a_new_one_takes_its_place(folder: Path) -> None:
@@ -150,7 +157,7 @@ def test_an_opened_index_answers_on_while_a_new_one_takes_its_place(folder: Path
     newer = FaissIndex.open(folder, GENERATION + 1)
     assert newer is not None
     assert len(newer) == 80
-    assert sorted(path.name for path in folder.iterdir()) == [MANIFEST_FILE, INDEX_FILE]
+    assert sorted(path.name for path in folder.iterdir()) == [MANIFEST_FILE, INDEX_FILE, SAMPLE_FILE]
 
 
 @pytest.mark.parametrize("generation", [GENERATION - 1, GENERATION + 1, -1])
@@ -193,7 +200,6 @@ def test_a_garbage_manifest_is_none(folder: Path, text: str) -> None:
     (folder / MANIFEST_FILE).write_bytes(text.encode("latin-1"))
     assert read_manifest(folder) is None
     assert FaissIndex.open(folder, GENERATION) is None
-    assert checksum_problem(folder) == "there is no readable manifest"
 
 
 def test_a_manifest_with_a_field_too_many_is_none(folder: Path) -> None:
@@ -215,7 +221,7 @@ def test_a_file_that_announces_more_than_the_memory_holds_is_none(
     def read_index(*args: object) -> None:
         raise MemoryError("std::bad_alloc")  # FAISS's answer to one flipped byte in the count of the ids, on 8 GB
 
-    monkeypatch.setattr("embedding.index.exact.faiss.read_index", read_index)
+    monkeypatch.setattr("embedding.index.faiss_file.faiss.read_index", read_index)
     assert FaissIndex.open(folder, GENERATION) is None
 
 
@@ -227,12 +233,12 @@ def test_a_file_of_other_dimensions_than_its_manifest_is_none(folder: Path) -> N
 @pytest.mark.parametrize("place", [0, 100, -1])
 def test_the_checksum_finds_a_flipped_byte(folder: Path, place: int) -> None:
     flip(folder / INDEX_FILE, place, (folder / INDEX_FILE).read_bytes()[place] ^ 1)
-    assert checksum_problem(folder) == "the file's checksum is not the manifest's"
+    assert problem_of(folder) == "the file's checksum is not the manifest's"
 
 
 def test_the_checksum_tells_of_a_missing_file(folder: Path) -> None:
     (folder / INDEX_FILE).unlink()
-    problem = checksum_problem(folder)
+    problem = problem_of(folder)
     assert problem is not None
     assert INDEX_FILE in problem
 
@@ -241,16 +247,16 @@ def test_the_checksum_tells_of_a_missing_file(folder: Path) -> None:
 def test_a_failed_save_leaves_no_index_that_could_be_opened(
     folder: Path, monkeypatch: pytest.MonkeyPatch, killed_while_writing: str
 ) -> None:
-    from embedding.index import exact, manifest
+    from embedding.index import faiss_file, manifest
 
-    write = exact.atomic_write
+    write = faiss_file.atomic_write
 
     def failing(path: Path) -> object:
         if path.name == killed_while_writing:
             raise OSError(28, "No space left on device")
         return write(path)
 
-    for module in (exact, manifest):
+    for module in (faiss_file, manifest):
         monkeypatch.setattr(module, "atomic_write", failing)
     with pytest.raises(OSError, match="No space left"):
         some_index(seed=1).save(folder, model_key="model-00000000", generation=GENERATION + 1)

@@ -17,6 +17,7 @@ from db.session import open_library
 from db.vectors import current_model
 from embedding.index.manifest import read_manifest
 from indexer.add import AddHooks, add_photos, create_library
+from indexer.indexing import IndexHooks
 from indexer.folder import source_at
 from indexer.inventory import list_failures, take_inventory
 from indexer.verify import repair, verify
@@ -112,7 +113,7 @@ def test_caller_is_told_what_happens(library: LibraryFactory, photos: Path) -> N
     hooks = AddHooks(
         scanning=lambda found: told.append(f"found {found}"),
         embedding=lambda report: told.append(f"embedded {report.done}"),
-        indexing=lambda: told.append("indexing"),
+        index=IndexHooks(starting=lambda: told.append("indexing")),
     )
     library.add(photos, hooks=hooks)
     assert told == ["found 10", "embedded 4", "embedded 8", "embedded 10", "indexing"]
@@ -123,24 +124,24 @@ def test_caller_is_told_what_happens(library: LibraryFactory, photos: Path) -> N
 
 def test_index_is_built_when_the_set_of_photos_changed_and_not_otherwise(library: LibraryFactory, photos: Path) -> None:
     report = library.add(photos)
-    assert report.index is not None
-    assert (report.index.count, report.index.dim, report.index.model_key) == (10, 48, "fake-00000000")
-    assert read_manifest(library.folder.index("fake-00000000")) == report.index
-    assert library.add(photos).index is None
+    exact = report.index.exact
+    assert (exact.count, exact.dim, exact.model_key) == (10, 48, "fake-00000000")
+    assert read_manifest(library.folder.index("fake-00000000")) == exact
+    assert not library.add(photos).index.rewritten
     (photos / "09.jpg").unlink()
     report = library.add(photos)
-    assert report.index is not None
-    assert report.index.count == 9
+    assert report.index.rewritten
+    assert report.index.exact.count == 9
 
 
 def test_index_of_a_library_that_failed_before_it_was_built_is_built_by_the_next_run(
     library: LibraryFactory, photos: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        library.add(photos, hooks=AddHooks(indexing=interrupted))
+        library.add(photos, hooks=AddHooks(index=IndexHooks(starting=interrupted)))
     assert set(states_of(library.folder).values()) == {EMBEDDED}
     report = library.add(photos)
-    assert (report.run.total, report.index is not None) == (0, True)
+    assert (report.run.total, report.index.rewritten) == (0, True)
     assert verify(library.folder) == []
 
 

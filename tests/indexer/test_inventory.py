@@ -6,6 +6,7 @@ import pytest
 from aliens.errors import LibraryError
 from aliens.settings import LibraryFolder
 from indexer.add import AddHooks, add_photos, create_library
+from indexer.indexing import IndexHooks
 from indexer.hotels50k import Hotels50kSource
 from indexer.inventory import list_failures, take_inventory
 from tests.conftest import FakeEncoder, LibraryFactory
@@ -53,7 +54,7 @@ def test_index_that_is_out_of_date_is_called_so(library: LibraryFactory, photos:
     library.add(photos)
     (photos / "09.jpg").unlink()
     with pytest.raises(Interrupted):
-        library.add(photos, hooks=AddHooks(indexing=interrupt))
+        library.add(photos, hooks=AddHooks(index=IndexHooks(starting=interrupt)))
     assert take_inventory(library.folder).index == "exact, 10 photos, out of date"
 
 

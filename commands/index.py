@@ -1,0 +1,98 @@
+"""`aliens index`: choose the search index, build it, say what it finds."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aliens import console
+from aliens.settings import LibraryFolder
+from commands.models import load_for_texts
+from commands.options import LIBRARY, JsonOption, LibraryOption, stopping
+
+if TYPE_CHECKING:
+    from embedding.index.choosing import IndexChoice
+    from indexer.indexing import IndexReport
+
+MILVUS = "milvus:"
+
+
+def index(
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="auto (exact up to 250,000 photos, then ivf), exact, ivf, hnsw, or milvus:URI. Kept until changed.",
+        ),
+    ] = None,
+    factory: Annotated[
+        str | None, typer.Option(metavar="STRING", help="FAISS's factory string, such as IVF4096,SQ8.")
+    ] = None,
+    least_recall: Annotated[
+        float | None, typer.Option(metavar="0..1", help="Recall@10 to reach with text queries (default: 0.99).")
+    ] = None,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build it anew even where it need not be.")] = False,
+    json: JsonOption = False,
+    library: LibraryOption = LIBRARY,
+) -> None:
+    """Choose the search index, bring it up to date, and measure what it finds.
+
+    The vectors themselves are always there to be compared exactly; an approximate index names the candidates.
+    """
+    from indexer.indexing import IndexHooks
+    from indexer.reindexing import reindex
+
+    def change(choice: "IndexChoice") -> "IndexChoice":
+        return changed(choice, kind, factory, least_recall)
+
+    with console.ProgressBars() as bars, stopping("stopped: the index is as it was; the same command begins again"):
+        hooks = IndexHooks(
+            starting=lambda: console.note("bringing the exact index up to date ..."),
+            progress=lambda what, done, total: bars.update(what, done, total),
+        )
+        report = reindex(
+            LibraryFolder(library),
+            lambda model: load_for_texts(library, model),
+            change,
+            hooks=hooks,
+            rebuild=rebuild,
+        )
+    show(report, library, json)
+
+
+def changed(choice: "IndexChoice", kind: str | None, factory: str | None, least_recall: float | None) -> "IndexChoice":
+    """Return a choice as the options change it; another kind forgets the factory string."""
+    if kind is not None and kind.startswith(MILVUS):
+        choice = replace(choice, kind="auto", factory=None, milvus=kind.removeprefix(MILVUS))
+    elif kind is not None:
+        choice = replace(choice, kind=kind, factory=factory, milvus=None)  # type: ignore[arg-type] # checks it
+    elif factory is not None:
+        choice = replace(choice, factory=factory)
+    return choice if least_recall is None else replace(choice, least_recall=least_recall)
+
+
+def show(report: "IndexReport", library: Path, json: bool) -> None:
+    """Print what stands."""
+    about = report.approximation
+    if json:
+        console.print_json({"exact": asdict(report.exact), "approximate": about and asdict(about), "why": report.why})
+        return
+    rows = [("exact", f"{report.exact.count} photos, {console.megabytes(report.exact.size_bytes)}")]
+    if about is not None:
+        found = f"recall@10 {about.recall:.4f} over {about.queries} text queries"
+        rows += [
+            (about.kind, f"{about.factory}, {about.entries} photos, {console.megabytes(about.size_bytes)}"),
+            ("finds", found + ("" if about.sound else f": less than {about.least_recall:g}, so it is not used")),
+            ("by", f"{effort(about.lists, about.effort)}, {about.candidates} candidates compared exactly"),
+        ]
+    console.print_rows(("index", ""), rows)
+    if report.why:
+        console.note(f"built anew: {report.why}")
+    elif not (report.rewritten or report.approximated):
+        console.note(f"the index of {library} was up to date")
+
+
+def effort(lists: int, visited: int) -> str:
+    """Return how hard an approximate index is searched, in words."""
+    return f"visiting {visited} of {lists} lists" if lists else f"keeping {visited} nodes in mind"

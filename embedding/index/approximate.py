@@ -1,0 +1,225 @@
+"""An approximate index in one FAISS file: inverted lists (ivf) or a graph (hnsw). Names candidates, scores nothing.
+
+Its file lies beside the exact vectors and belongs to one generation of them: one of another generation is not used.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import faiss
+import numpy as np
+
+from aliens.files import atomic_write
+from embedding.index.engine import Cost, Vectors
+from embedding.index.faiss_file import read_faiss, write_faiss
+from embedding.store import Ids
+
+APPROXIMATE_FILE = "approximate.faiss"
+APPROXIMATE_MANIFEST = "approximate.json"
+MOST_HITS = 100  # recall is measured at 10; a list longer than this is compared whole
+CANDIDATES_PER_HIT = 4
+FILTERED_SHARE = 0.5  # where a filter leaves less, comparing what it leaves is both exact and quick
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Approximation:
+    """What an approximate index is and what was measured of it, stored beside it.
+
+    entries: vectors in it, those of vanished photos included. effort: lists visited (ivf: nprobe) or nodes kept in
+    mind (hnsw: efSearch) for a query; candidates: named for each, to be compared exactly. recall: recall@10 against
+    the exact scan over `queries` text queries, at that effort; least_recall: what was asked for. trained_entries,
+    trained_effort: the two at the last building from nothing, by which drift is told.
+    """
+
+    model_key: str
+    kind: str
+    factory: str
+    dim: int
+    lists: int = 0
+    generation: int = -1
+    entries: int = 0
+    effort: int = 1
+    candidates: int = 256
+    recall: float = 0.0
+    least_recall: float = 0.99
+    queries: int = 0
+    trained_entries: int = 0
+    trained_effort: int = 0
+    size_bytes: int = 0
+    sha256: str = ""
+
+    @property
+    def sound(self) -> bool:
+        """Whether it finds what it should; one that does not is not used."""
+        return self.recall >= self.least_recall
+
+
+def read_approximation(folder: Path) -> Approximation | None:
+    """Return the manifest in a folder, or None where there is none that can be read."""
+    try:
+        return Approximation(**json.loads((folder / APPROXIMATE_MANIFEST).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def remove_approximation(folder: Path) -> None:
+    """Remove an approximate index, where there is one."""
+    for name in (APPROXIMATE_MANIFEST, APPROXIMATE_FILE):
+        (folder / name).unlink(missing_ok=True)
+
+
+class ApproximateIndex:
+    """Inverted lists or a graph over photo ids; see embedding.index.engine.CandidateEngine."""
+
+    most_hits = MOST_HITS
+
+    def __init__(self, index: Any, about: Approximation) -> None:
+        """`index` lies in the machine's memory; it is searched on a GPU where FAISS sees one."""
+        self.about = about
+        self._index = index
+
+    @classmethod
+    def open(cls, folder: Path, model_key: str, generation: int) -> Self | None:
+        """Return the index of a generation of a model's vectors, or None where there is no sound one."""
+        about = read_approximation(folder)
+        if about is None or (about.model_key, about.generation) != (model_key, generation):
+            return None
+        index = read_faiss(folder / APPROXIMATE_FILE, about.size_bytes)
+        if index is None or (index.ntotal, index.d) != (about.entries, about.dim):
+            return None
+        return cls(index, about)
+
+    def save(self, folder: Path, generation: int) -> None:
+        """Write the index and its manifest. Raises: OSError: the disk is full or cannot be written."""
+        (folder / APPROXIMATE_MANIFEST).unlink(missing_ok=True)  # between the two writes there is none
+        size_bytes, sha256 = write_faiss(self._index, folder / APPROXIMATE_FILE)
+        about = replace(self.about, generation=generation, size_bytes=size_bytes, sha256=sha256)
+        with atomic_write(folder / APPROXIMATE_MANIFEST) as file:
+            file.write(json.dumps(asdict(about), indent=1).encode())
+        self.about = about
+
+    def with_effort(self, effort: int, candidates: int) -> Self:
+        """Return the same index, searched harder or less hard."""
+        return type(self)(self._index, replace(self.about, effort=effort, candidates=candidates))
+
+    @property
+    def kind(self) -> str:
+        """The kind: ivf or hnsw."""
+        return self.about.kind
+
+    @property
+    def recall(self) -> float:
+        """Recall@10 as measured with text queries."""
+        return self.about.recall
+
+    @cached_property
+    def _searched(self) -> Any:
+        return on_gpu(self._index) if self.about.lists else self._index
+
+    @property
+    def least_share(self) -> float:
+        """The share of the photos that a filter has to leave for this to answer; FAISS filters nothing on GPUs."""
+        return FILTERED_SHARE if self._searched is self._index else np.inf
+
+    @property
+    def most_effort(self) -> int:
+        """The effort beyond which there is nothing to gain."""
+        return self.about.lists or max(self.about.entries, 1)
+
+    def candidates(self, queries: Vectors, k: int, among: Ids | None, share: float) -> Ids:
+        """Return photo ids, (n, at least k) int64; -1 where there are fewer. See CandidateEngine."""
+        selector = None if among is None else id_selector(among)
+        count, effort = max(self.about.candidates, CANDIDATES_PER_HIT * k), self._effort(share)
+        count = min(count, max(self.about.entries, 1))
+        parameters = self._parameters(effort, count, None if selector is None else selector[0])
+        _, ids = self._searched.search(np.ascontiguousarray(queries, np.float32), count, params=parameters)
+        found: Ids = ids
+        return found
+
+    def cost(self, k: int, share: float) -> Cost:
+        """Return what `candidates` costs; for a graph a guess from the nodes that it keeps in mind."""
+        effort, entries = self._effort(share), self.about.entries
+        if self.about.lists:
+            rows = min(entries, round(entries * effort / self.about.lists))
+            how = f"{effort} of {self.about.lists} lists"
+        else:
+            rows, how = min(entries, effort * GRAPH_NEIGHBOURS), f"about {effort} steps through the graph"
+        return Cost(rows=rows, bytes_read=round(rows * self.about.size_bytes / max(entries, 1)), how=how)
+
+    def _effort(self, share: float) -> int:
+        """Return the effort for a filter that leaves a share of the photos: its hits lie farther away."""
+        return min(self.most_effort, round(self.about.effort / max(share, 0.01)))
+
+    def _parameters(self, effort: int, count: int, selector: Any) -> Any:
+        options = {} if selector is None else {"sel": selector}
+        if self.about.lists:
+            inner = faiss.SearchParametersIVF(nprobe=effort, **options)
+            if isinstance(self._index, faiss.IndexPreTransform):
+                return faiss.SearchParametersPreTransform(index_params=inner)
+            return inner
+        return faiss.SearchParametersHNSW(efSearch=max(effort, count), **options)
+
+    def add(self, ids: Ids, vectors: Vectors) -> None:
+        """Add photos, (m,) and (m, d) float32, to the lists that they are nearest to, or to the graph."""
+        ivf = inverted_lists(self._index) if self.about.lists else None
+        probing = None if ivf is None else ivf.quantizer
+        nearest = None if ivf is None else nearest_centroids(ivf)
+        if ivf is not None:
+            ivf.quantizer = nearest
+        self._index.add_with_ids(np.ascontiguousarray(vectors, np.float32), ids)
+        if ivf is not None:
+            ivf.quantizer = probing
+        self.about = replace(self.about, entries=int(self._index.ntotal))
+        self.__dict__.pop("_searched", None)
+
+
+GRAPH_NEIGHBOURS = 32
+
+
+def id_selector(ids: Ids) -> tuple[Any, Any]:
+    """Return FAISS's selector of photo ids (m,), and the array that it reads, which has to outlive it."""
+    chosen = np.zeros(int(ids[-1]) + 1 if len(ids) else 1, bool)
+    chosen[ids] = True
+    bits = np.packbits(chosen, bitorder="little")
+    return faiss.IDSelectorBitmap(bits), bits
+
+
+def inverted_lists(index: Any) -> Any:
+    """Return the part of an index that holds inverted lists, or None."""
+    try:
+        return faiss.extract_index_ivf(index)
+    except RuntimeError:
+        return None
+
+
+def nearest_centroids(ivf: Any) -> Any:
+    """Return a quantizer that finds the nearest centroid, not that of the largest product: what photos are put by.
+
+    The lists are Voronoi cells, which a text then visits in the order of its products with their centroids. Without
+    this the longest centroids would attract photos from afar.
+    """
+    quantizer = faiss.downcast_index(ivf.quantizer)
+    if not isinstance(quantizer, faiss.IndexFlat):
+        return quantizer
+    nearest = faiss.IndexFlatL2(ivf.d)
+    nearest.add(quantizer.reconstruct_n(0, ivf.nlist))
+    return nearest
+
+
+def gpus() -> int:
+    """Return how many GPUs FAISS sees; its CPU build sees none."""
+    return int(faiss.get_num_gpus()) if hasattr(faiss, "StandardGpuResources") else 0
+
+
+def on_gpu(index: Any) -> Any:
+    """Return a copy of an index on the first GPU, or the index itself where there is none."""
+    return faiss.index_cpu_to_gpu(gpu_resources(), 0, index) if gpus() else index
+
+
+@cache
+def gpu_resources() -> Any:
+    """Return FAISS's working memory on the GPU: one for all indexes."""
+    return faiss.StandardGpuResources()

@@ -1,0 +1,163 @@
+"""Building an approximate index, measuring what it finds, and making it search until it finds enough."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+import faiss
+import numpy as np
+
+from aliens.errors import LibraryError
+from embedding.index.approximate import ApproximateIndex, Approximation, gpus, inverted_lists, nearest_centroids
+from embedding.index.choosing import IndexChoice, factory_string, memory_bytes
+from embedding.index.engine import Vectors
+from embedding.index.photo_index import PhotoIndex
+
+TRAINED_PER_LIST = 64
+TRAINED_CODES = 65_536
+ROUNDS = 8  # of k-means
+GRAPH_CONSTRUCTION = 64  # efConstruction: nodes kept in mind while the graph grows
+RAISE = 1.25  # the factor by which the effort is raised until enough is found
+GAIN = 0.002  # a raise that finds less than this more is not worth it: the codes are too coarse for the candidates
+MOST_CANDIDATES = 4096
+RECALL_AT = 10
+CLOSE = 1e-6  # scores nearer than this are equal: photos with the same bytes stand for each other
+GROWN, HARDER, STALE = 2.0, 2.0, 0.1
+
+Progress = Callable[[str, int, int], None]  # what is done, photos done, of how many
+
+
+def nothing(what: str, done: int, total: int) -> None:
+    """Show no progress."""
+
+
+def built(
+    base: PhotoIndex,
+    kind: Literal["ivf", "hnsw"],
+    choice: IndexChoice,
+    model_key: str,
+    texts: Vectors,
+    progress: Progress = nothing,
+) -> ApproximateIndex:
+    """Build an approximate index of all photos and raise its effort until it finds enough.
+
+    `texts`: unit vectors of text queries, (q, d) float32, by which recall is measured. The same vectors give the
+    same index. Raises: LibraryError: FAISS does not know the factory string, or cannot build it.
+    """
+    given = choice.factory
+    factory = given or factory_string(kind, len(base), base.dim, memory_bytes=memory_bytes(), gpu=gpus() > 0)
+    try:
+        trained = train(factory, base, progress)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise LibraryError(
+            f"FAISS cannot build {factory!r} from {len(base)} photos of {base.dim} dimensions ({reason}): "
+            "choose another --factory, or leave it out"
+        ) from error
+    ivf = inverted_lists(trained)
+    if (ivf is None) == (kind == "ivf"):
+        raise LibraryError(f"{factory!r} is no index of the kind {kind}: leave --factory out, or choose the other kind")
+    about = Approximation(
+        model_key=model_key,
+        kind=kind,
+        factory=factory,
+        dim=base.dim,
+        lists=0 if ivf is None else int(ivf.nlist),
+        least_recall=choice.least_recall,
+    )
+    index = ApproximateIndex(trained, about)
+    done = 0
+    for ids, vectors in base.parts():
+        index.add(ids, vectors.astype(np.float32))
+        done += len(ids)
+        progress("indexing", done, len(base))
+    index = tuned(index, base, texts, progress)
+    index.about = replace(index.about, trained_entries=index.about.entries, trained_effort=index.about.effort)
+    return index
+
+
+def train(factory: str, base: PhotoIndex, progress: Progress) -> object:
+    """Return an empty index of FAISS that knows how the photos are spread."""
+    index = faiss.index_factory(base.dim, factory, faiss.METRIC_INNER_PRODUCT)
+    ivf = inverted_lists(index)
+    if ivf is None:
+        if hasattr(index, "hnsw"):
+            index.hnsw.efConstruction = GRAPH_CONSTRUCTION
+        index.train(base.sample(TRAINED_CODES))
+        return faiss.IndexIDMap(index)
+    sample = base.sample(max(ivf.nlist * TRAINED_PER_LIST, TRAINED_CODES))
+    progress("clustering", 0, len(sample))
+    if isinstance(index, faiss.IndexPreTransform):  # turns the vectors first: FAISS trains all of it
+        index.train(sample)
+        return index
+    centroids = faiss.Kmeans(base.dim, ivf.nlist, niter=ROUNDS, seed=1, max_points_per_centroid=TRAINED_PER_LIST)
+    centroids.cp.min_points_per_centroid = 1
+    centroids.train(sample)
+    probing = faiss.IndexFlatIP(base.dim)
+    probing.add(centroids.centroids)
+    probing.this.disown()  # the index owns it from now on
+    ivf.quantizer, ivf.own_fields = probing, True
+    ivf.quantizer = nearest = nearest_centroids(ivf)
+    index.train(sample[:: max(1, len(sample) // TRAINED_CODES)])
+    ivf.quantizer = probing
+    del nearest  # no longer pointed to
+    return index
+
+
+def tuned(index: ApproximateIndex, base: PhotoIndex, texts: Vectors, progress: Progress = nothing) -> ApproximateIndex:
+    """Return the index at the least effort at which it finds enough, by `recall_at_10`; `about` tells what it finds.
+
+    Where no effort suffices, the manifest says so (`sound`), and the index is not used.
+    """
+    goal = index.about.least_recall
+    truth = best_scores(base, texts)
+    effort, candidates, before = max(1, index.most_effort // 256 if index.about.lists else 16), 256, -1.0
+    effort = max(effort, index.about.trained_effort)  # an index that has only grown is not searched less than before
+    while True:
+        found = recall_at_10(index.with_effort(effort, candidates), base, texts, truth)
+        progress("measuring", int(1000 * min(found / goal, 1)), 1000)
+        if found >= goal or (effort >= index.most_effort and candidates >= MOST_CANDIDATES):
+            break
+        if found - before < GAIN and candidates < MOST_CANDIDATES:
+            candidates *= 2
+        else:
+            effort = min(index.most_effort, round(effort * RAISE) + 1)
+        before = found
+    index = index.with_effort(effort, candidates)
+    index.about = replace(index.about, recall=found, queries=len(texts))
+    return index
+
+
+def best_scores(base: PhotoIndex, texts: Vectors) -> Vectors:
+    """Return the exact scores, (q, up to 10) float32, of the best photos for each text."""
+    scores, _ = base.search(texts, RECALL_AT, exact=True)
+    return scores
+
+
+def recall_at_10(index: ApproximateIndex, base: PhotoIndex, texts: Vectors, truth: Vectors) -> float:
+    """Return the share of the 10 best photos of each text, by the exact scan, that an index finds.
+
+    Photos of equal scores stand for each other. `truth`: see `best_scores`.
+    """
+    if not truth.size:
+        return 1.0
+    found = 0
+    searched = base.with_engine(index)
+    for text, best in zip(texts, truth, strict=True):
+        scores, _ = searched.search(text[np.newaxis], RECALL_AT)
+        found += int((scores[0] >= best[-1] - CLOSE).sum())
+    return found / truth.size
+
+
+def drift(about: Approximation, photos: int) -> str | None:
+    """Return why an index that has grown should be built anew, or None.
+
+    photos: how many can be found now; the index's entries beyond them are of photos that have vanished or changed.
+    """
+    if about.entries > GROWN * about.trained_entries:
+        return f"it holds {about.entries} photos and was trained on {about.trained_entries}"
+    if about.effort > HARDER * about.trained_effort:
+        return f"it has to be searched {about.effort / about.trained_effort:.1f} times as hard as when it was built"
+    if about.entries - photos > STALE * about.entries:
+        return f"{about.entries - photos} of its {about.entries} photos have vanished or changed"
+    return None

@@ -1,0 +1,55 @@
+"""Writing and reading FAISS files: whole or not at all, with a checksum. Knows no kinds of index."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import faiss
+
+from aliens.files import atomic_write
+
+WRITTEN_BYTES = 1 << 24  # at a time
+
+
+class Written(NamedTuple):
+    """What a file holds, for its manifest."""
+
+    size_bytes: int
+    sha256: str
+
+
+def write_faiss(index: Any, path: Path) -> Written:
+    """Write an index; readers keep the old file until the new one is complete.
+
+    Raises: OSError: the disk is full or cannot be written.
+    """
+    digest, size_bytes = hashlib.sha256(), 0
+    with atomic_write(path) as file:
+        errors: list[OSError] = []
+
+        def write(data: bytes) -> int:
+            nonlocal size_bytes
+            digest.update(data)
+            size_bytes += len(data)
+            try:
+                file.write(data)
+            except OSError as error:
+                errors.append(error)  # FAISS would turn it into one of its own
+                return 0
+            return len(data)
+
+        try:
+            faiss.write_index(index, faiss.BufferedIOWriter(faiss.PyCallbackIOWriter(write), WRITTEN_BYTES))
+        except RuntimeError:
+            raise (errors or [OSError("FAISS could not write the index")])[0] from None
+    return Written(size_bytes, digest.hexdigest())
+
+
+def read_faiss(path: Path, size_bytes: int) -> Any:
+    """Return the index in a file, memory-mapped where its kind allows it, or None where there is no sound one."""
+    try:
+        if path.stat().st_size != size_bytes:
+            return None
+        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    except (OSError, RuntimeError, MemoryError):  # FAISS's words for a file that is no index
+        return None
