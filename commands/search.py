@@ -74,6 +74,16 @@ class Wish:
         names = {field.name for field in fields(Shape)} & {field.name for field in fields(self)}
         return Shape(**{name: getattr(self, name) for name in names}, after=after)
 
+    @property
+    def limits(self) -> str:
+        """What shapes the list, for people; empty where it is plain."""
+        said = [
+            f"at most {self.per_hotel} of a hotel" if self.per_hotel else "",
+            f"at most {self.per_chain} of a chain" if self.per_chain else "",
+            f"diverse {self.diverse:g}" if self.diverse else "",
+        ]
+        return ", ".join(filter(None, said))
+
     def feedback(self) -> "Feedback":
         """Return the photos to look more, and less, like."""
         from search.library import Feedback
@@ -171,7 +181,7 @@ def answer(
     from search.query import hints
 
     asked = [text, wish.image and f"like {Path(wish.image).name}", wish.like and f"like photo {wish.like}"]
-    title = " + ".join(str(part) for part in asked if part)
+    title = " + ".join(str(part) for part in asked if part) + (f"  ({wish.limits})" if wish.limits else "")
     with open_for_search(library, device) as opened:
         query: dict[str, Any] = {"image": wish.image, "like": wish.like, "feedback": wish.feedback()}
         for hint in hints(text or ""):
