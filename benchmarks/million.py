@@ -36,6 +36,19 @@ def million_library(root: Path, photos: int = PHOTOS) -> LibraryFolder:
     return folder
 
 
+def put_text_tower(folder: LibraryFolder, model: str) -> None:
+    """Put a model's text tower, such as that of ViT-B-32 with random weights, under the library's model key."""
+    from embedding.encoder import Encoder
+    from embedding.text_export import export_text_tower
+
+    if folder.text_tower(KEY).exists():
+        return
+    encoder = Encoder.load(model, device="cpu", precision="float32")
+    encoder.key = KEY
+    if problem := export_text_tower(encoder, folder.text_tower(KEY)):
+        raise SystemExit(f"{model} leaves no text tower: {problem}")
+
+
 def write_rows(folder: LibraryFolder, photos: int, draw: np.random.Generator) -> None:
     """Fill the tables, by SQLite's own module: nothing here measures writing."""
     database = sqlite3.connect(folder.database_file)

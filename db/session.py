@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
 from sqlalchemy import Engine, create_engine, event, inspect, make_url, select, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
@@ -55,6 +54,8 @@ def open_library(folder: LibraryFolder) -> Engine:
                 f"known here is {REVISION}): update CV-Aliens"
             )
         if revision != REVISION:
+            from filelock import FileLock
+
             with FileLock(folder.root / "migration.lock"):
                 if current_revision(engine) != REVISION:  # another process may have done it meanwhile
                     migrate(engine)
