@@ -140,9 +140,9 @@ def search(
     )
     if saved is not None:
         text, wish = recalled(library, saved, text, wish)
-    if save is not None:
-        keep(library, save, text, wish)
     answer(library, device, text, wish, after=after, explain=explain, json=json, sheet=sheet)
+    if save is not None:  # now that it has an answer
+        keep(library, save, text, wish)
 
 
 def similar(

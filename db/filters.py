@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Select, and_, func, not_, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, func, not_, or_, select
 from sqlalchemy.orm import Session
 
 from db.models import Chain, Embedding, Hotel, Model, Photo, PhotoState
@@ -65,8 +65,12 @@ def hotels_of_chains(chain_ids: Sequence[int]) -> Select[Any]:
 
 
 def hotels_named(hotel_ids: Sequence[int]) -> Select[Any]:
-    """Return the statement that selects hotels by their ids."""
-    return select(Hotel.id).where(Hotel.id.in_(hotel_ids))
+    """Return the statement that selects hotels by their ids.
+
+    The ids stand in the statement itself: databases allow fewer parameters than a library may have hotels.
+    """
+    ids: BindParameter[Any] = bindparam("hotel_ids", list(hotel_ids), unique=True, expanding=True, literal_execute=True)
+    return select(Hotel.id).where(Hotel.id.in_(ids))
 
 
 def from_source(names: Sequence[str]) -> Condition:

@@ -36,6 +36,10 @@ class Parser:
 
     def query(self) -> Query:
         """Return what the whole text means."""
+        try:
+            self.text.encode()
+        except UnicodeEncodeError as error:
+            raise self.error("this character is no text: type the query in UTF-8", error.start) from None
         words: list[str] = []
         terms: list[Term] = []
         filters: list[Filter] = []

@@ -109,6 +109,8 @@ def test_a_saved_search_keeps_its_options_and_new_ones_go_first(aliens: Aliens) 
         "query": "pool -sauna",
         "options": {"k": 4},
     }
+    assert aliens("search", "-k", 0, "pool", "--save", "nothing")[0] == 2
+    assert len(aliens("searches", "--json")[1].splitlines()) == 1
     code, _, err = aliens("search", "--saved", "pool")
     assert code == 2
     assert "pools" in err

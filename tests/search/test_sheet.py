@@ -6,7 +6,8 @@ from PIL import Image
 
 from aliens.errors import QueryError
 from search.library import Hit
-from search.sheet import caption, contact_sheet, write_sheet
+from search.results import Explanation, Results
+from search.sheet import Section, by_stop_line, caption, contact_sheet, write_sheet
 from tests.conftest import photo_bytes
 
 
@@ -77,6 +78,25 @@ def test_a_sheet_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(QueryError, match="cannot be written"):
         write_sheet([], "none", tmp_path / "file" / "sheet.jpg")
+
+
+def test_a_line_parts_what_is_below_the_stop_line_and_a_note_stands_below_the_title(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.jpg").write_bytes(photo_bytes(number))
+    hits = [hit(tmp_path / f"{n}.jpg", n, score=0.9 - n / 10, above_line=n < 2) for n in range(3)]
+    explanation = Explanation(
+        query="", filters="", selected=None, photos=3, engine="", reason="", rows=3, read_bytes=0, recall=None,
+        note="", times_ms={},
+    )  # fmt: skip
+    above, below = by_stop_line(Results(hits, 0.75, explanation))
+    assert isinstance(above, Section)
+    assert isinstance(below, Section)
+    assert ([h.photo_id for h in above.hits], [h.photo_id for h in below.hits]) == ([0, 1], [2])
+    assert (below.first_rank, "0.750" in below.heading) == (3, True)
+    assert by_stop_line(Results(hits[:2], 0.75, explanation)) == hits[:2]
+    assert by_stop_line(Results(hits[::-1], 0.75, explanation)) == hits[::-1]  # in another order than by score
+    plain, noted = contact_sheet(hits, "t"), contact_sheet([above, below], "t", "note")
+    assert noted.height > plain.height
 
 
 def test_no_hits_give_an_empty_sheet(tmp_path: Path) -> None:

@@ -142,6 +142,7 @@ def test_filters(query: str, wanted: Filter) -> None:
         ("size:big", "big", "in pixels"),
         ("color:red", "red", "a red room"),
         ("orientation:round", "round", "landscape, portrait or square"),
+        ("path:\udc80", "\udc80", "no text"),
     ],
 )
 def test_errors_point_at_the_character(query: str, pointed_at: str, words: str) -> None:
