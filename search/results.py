@@ -63,12 +63,12 @@ class Explanation:
     def as_lines(self) -> list[str]:
         """Return it for people."""
         chosen = "" if self.selected is None else f" ({self.selected} of {self.photos} photos)"
-        recall = "exact" if self.recall is None else f"recall@10 {self.recall:.4f}, measured when it was built"
+        recall = "" if self.recall is None else f", recall@10 {self.recall:.4f}, measured when it was built"
         times = ", ".join(f"{name} {value:.1f} ms" for name, value in self.times_ms.items())
         lines = [
             f"query:   {self.query}",
             f"filter:  {self.filters or 'none'}{chosen}",
-            f"engine:  {self.engine}, {recall}: {self.reason}",
+            f"engine:  {self.engine}{recall}: {self.reason}",
             f"reads:   {self.rows} vectors, {self.read_bytes / 1e6:.1f} MB",
             f"times:   {times}",
         ]

@@ -140,7 +140,7 @@ RULES: dict[str, Callable[[Row], bool]] = {
     "path:traffickcam": lambda r: "traffickcam" in r["path"],
     "path:5000 path:.jpg": lambda r: "5000" in r["path"] and ".jpg" in r["path"],
     "path:%": lambda r: False,
-    "path:t_": lambda r: "t_" in r["path"],
+    "path:l_w": lambda r: "l_w" in r["path"],
 }
 CHAINS: dict[int, str] = {}
 SINGLE = [query for query in RULES if query.count(":") == 1]
