@@ -1,0 +1,197 @@
+"""Searching 1,124,215 vectors: exactly, filtered, approximately; ratios within this run.
+
+python benchmarks/search.py [--photos 1124215] [--kind ivf] [--factory IVF4096,SQ8]
+
+The vectors are made up with the structure of CLIP's (benchmarks/clip_like.py, which prints how alike they are). Recall
+is measured with text-like queries away from the photos' cone: the effort is raised on 215 of them, and checked on 500
+others. Everything lies in the page cache. Reading: the float16 matrix summed as 64-bit numbers on all cores.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import faiss
+import numpy as np
+import torch
+from clip_like import DIM, PHOTOS, ClipLike
+
+from embedding.index.approximate import APPROXIMATE_FILE, ApproximateIndex, remove_approximation
+from embedding.index.building import best_scores, built, recall_at_10
+from embedding.index.choosing import IndexChoice
+from embedding.index.exact import FaissIndex
+from embedding.index.manifest import INDEX_FILE
+from embedding.index.photo_index import PhotoIndex
+
+WORK = Path(__file__).parent / "work"
+KEY, GENERATION = "made-up-00000000", 1
+PROBES, OTHERS = 215, 500
+REPEATS = 9
+
+MEMORY = """
+import json, resource, sys, time
+from pathlib import Path
+import numpy as np, faiss
+sys.path[:0] = [sys.argv[3], sys.argv[4]]
+from clip_like import ClipLike
+from embedding.index.approximate import ApproximateIndex
+from embedding.index.exact import FaissIndex
+from embedding.index.photo_index import PhotoIndex
+
+def resident(kind):
+    lines = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    return int(lines[kind].split()[0]) / 1e3
+
+texts = ClipLike().texts(1000)
+before = {kind: resident(kind) for kind in ("RssAnon", "RssFile")}
+start = time.perf_counter()
+folder = Path(sys.argv[1])
+base = PhotoIndex(FaissIndex.open(folder), engine=ApproximateIndex.open(folder, sys.argv[2], 1))
+opened = time.perf_counter() - start
+for text in texts:
+    base.search(text[None], 10)
+print(json.dumps({"opened_s": opened, **{kind: resident(kind) - before[kind] for kind in before}}))
+"""
+
+
+def median_ms(work: Callable[[], object], repeats: int = REPEATS) -> float:
+    """Return the median time of a call, in ms, after one that warms up."""
+    work()
+    taken = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken) * 1000
+
+
+def exact_index(folder: Path, photos: int) -> FaissIndex:
+    """Return the exact index of made-up photos, built at the first call."""
+    index = FaissIndex.open(folder, GENERATION)
+    if index is None or len(index) != photos:
+        remove_approximation(folder)
+        start, parts = 1, []
+        for vectors in ClipLike().photos(photos):
+            parts.append((np.arange(start, start + len(vectors)), vectors.astype(np.float16)))
+            start += len(vectors)
+        FaissIndex.build(DIM, parts).save(folder, model_key=KEY, generation=GENERATION)
+        index = FaissIndex.open(folder, GENERATION)
+        assert index is not None
+    return index
+
+
+def exact_speeds(index: FaissIndex, texts: np.ndarray) -> float:
+    """Print what exact search takes, and return the time of one query in ms."""
+    whole = index.vectors.view(np.uint64)
+    cores = torch.get_num_threads()
+    cuts = np.linspace(0, len(whole), cores + 1).astype(int).tolist()
+    with ThreadPoolExecutor(cores) as pool:
+        read = median_ms(lambda: list(pool.map(lambda a, b: int(whole[a:b].sum()), cuts, cuts[1:])))
+    one = median_ms(lambda: index.search(texts[:1], 10))
+    fifteen = median_ms(lambda: index.search(texts[:15], 10), 5)
+    again = median_ms(lambda: index.search(texts[:1], 10))
+    one = min(one, again)
+    print(f"\nexact, {len(index):,} x {index.dim} float16, {index.vectors.nbytes / 1e6:.0f} MB, {cores} threads")
+    print(f"  reading the matrix once      {read:8.1f} ms")
+    print(f"  one query                    {one:8.1f} ms   {one / read:.2f} of reading")
+    print(f"  15 queries in one pass       {fifteen:8.1f} ms   {fifteen / one:.2f} of one query")
+    tensor = torch.from_numpy(np.array(index.vectors[: 1 << 17])).bfloat16()
+    turned = torch.from_numpy(texts[:15]).T.contiguous().bfloat16()
+    scale = len(index) / len(tensor)
+    print(
+        f"  torch's bf16 product of 15   {median_ms(lambda: tensor @ turned, 5) * scale:8.1f} ms   (bfloat16, no best)"
+    )
+    return one
+
+
+def filtered(base: PhotoIndex, texts: np.ndarray, one: float) -> None:
+    """Print speed and recall by selectivity, against brute force over the rows that a filter leaves."""
+    print(f"\nfiltered, {base.engine.kind if base.engine else 'exact'}: recall@10 over {len(texts)} texts")
+    print(
+        f"  {'selectivity':>11} {'photos':>9} {'engine':>7} {'recall@10':>9} {'ms':>7}   of one unfiltered exact query"
+    )
+    draw = np.random.default_rng(5)
+    for share in (0.9, 0.5, 0.1, 0.01, 0.0001):
+        ids = np.sort(draw.choice(base.ids, round(len(base) * share), replace=False))
+        found = total = 0
+        _, truth = PhotoIndex(base.base).search(texts, 10, among=ids)
+        for text, best in zip(texts, truth, strict=True):
+            _, hits = base.search(text[np.newaxis], 10, among=ids)
+            found, total = found + len(np.intersect1d(best, hits[0])), total + len(best)
+        taken = median_ms(lambda ids=ids: base.search(texts[:1], 10, among=ids), 5)
+        engine = base.plan(10, among=ids).engine
+        print(f"  {share:11.2%} {len(ids):9,} {engine:>7} {found / total:9.4f} {taken:7.1f}   {taken / one:.2f}")
+
+
+def approximate(base: PhotoIndex, folder: Path, kind: str, factory: str | None, probes: np.ndarray) -> ApproximateIndex:
+    """Return the approximate index, built at the first call."""
+    index = ApproximateIndex.open(folder, KEY, GENERATION)
+    if index is None or index.about.kind != kind or factory not in (None, index.about.factory):
+        start = time.perf_counter()
+        choice = IndexChoice(kind=kind, factory=factory)
+        index = built(base, kind, choice, KEY, probes)
+        index.save(folder, GENERATION)
+        print(f"\nbuilt in {time.perf_counter() - start:.0f} s")
+    return index
+
+
+def approximate_speeds(base: PhotoIndex, index: ApproximateIndex, others: np.ndarray, folder: Path) -> None:
+    """Print recall, speed on one core, memory and opening."""
+    about, searched = index.about, base.with_engine(index)
+    print(
+        f"\n{about.kind}: {about.factory}, effort {about.effort} of {about.lists or '-'}, {about.candidates} candidates"
+    )
+    print(f"  recall@10 over the {about.queries} texts it was tuned on   {about.recall:.4f}")
+    elsewhere = recall_at_10(index, base, others, best_scores(base, others))
+    print(f"  recall@10 over {len(others)} other texts            {elsewhere:.4f}")
+    faiss.omp_set_num_threads(1)
+    taken = []
+    for text in others:
+        start = time.perf_counter()
+        searched.search(text[np.newaxis], 10)
+        taken.append((time.perf_counter() - start) * 1000)
+    faiss.omp_set_num_threads(torch.get_num_threads())
+    p50, p95 = statistics.median(taken), float(np.percentile(taken, 95))
+    print(
+        f"  one query on one core: p50 {p50:.2f} ms, p95 {p95:.2f} ms, {1000 / statistics.fmean(taken):.0f} queries/s"
+    )
+    here = Path(__file__).parent
+    told = subprocess.run(
+        [sys.executable, "-c", MEMORY, str(folder), KEY, str(here.parent), str(here)], capture_output=True, check=True
+    )
+    memory = json.loads(told.stdout)
+    file_mb = (folder / APPROXIMATE_FILE).stat().st_size / 1e6
+    both_mb = file_mb + (folder / INDEX_FILE).stat().st_size / 1e6
+    print(f"  opened in {memory['opened_s']:.2f} s; after 1,000 queries it holds {memory['RssAnon']:.0f} MB,")
+    print(
+        f"  {memory['RssAnon'] / file_mb:.2f} of the index file's {file_mb:.0f} MB; besides, {memory['RssFile']:.0f} MB"
+    )
+    print(f"  of mapped pages of files, which the system takes back at will (both files: {both_mb:.0f} MB)")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--photos", type=int, default=PHOTOS)
+    parser.add_argument("--kind", default="ivf", choices=["ivf", "hnsw"])
+    parser.add_argument("--factory")
+    options = parser.parse_args()
+    folder = WORK / f"search-{options.photos}"
+    exact = exact_index(folder, options.photos)
+    base = PhotoIndex(exact)
+    texts = ClipLike().texts(PROBES + OTHERS)
+    one = exact_speeds(exact, texts)
+    filtered(base, texts[:100], one)
+    index = approximate(base, folder, options.kind, options.factory, texts[:PROBES])
+    approximate_speeds(base, index, texts[PROBES:], folder)
+    filtered(base.with_engine(index), texts[:100], one)
+
+
+if __name__ == "__main__":
+    main()
