@@ -20,6 +20,7 @@ from embedding.text_tower import (
     WEIGHTS_FILE,
     TextTower,
     TowerManifest,
+    in_blocks,
     words_sum,
 )
 from embedding.tokenizer import ClipTokenizer
@@ -28,6 +29,7 @@ LEAST_COSINE = 0.99999
 REFUSED_FILE = "refused.json"
 LOCK_TIMEOUT_S = 0  # another process is writing the same: it need not be done twice
 KEPT = ("transformer.", "token_embedding.", "positional_embedding", "ln_final.", "text_projection")
+MATRICES = ("in_proj_weight", "out_proj.weight", "c_fc.weight", "c_proj.weight")
 CHECKED = (
     "bathtub with a view",
     "a",
@@ -112,9 +114,11 @@ def write(folder: Path, tower: Any, tokenizer: ClipTokenizer, encoder: Encoder) 
     with open(folder / WEIGHTS_FILE, "wb") as file:
         for name, weight in tower.state_dict().items():
             if name.startswith(KEPT):
-                numbers = weight.detach().cpu().float().numpy().astype("<f4").reshape(-1)
-                padded = np.pad(numbers, (0, -numbers.size % (ALIGNED_BYTES // 4)))
-                places[name] = (size_bytes // 4, list(weight.shape))
+                numbers = weight.detach().cpu().float().numpy().astype("<f4")
+                if name.endswith(MATRICES):
+                    numbers = in_blocks(numbers)
+                padded = np.pad(numbers.reshape(-1), (0, -numbers.size % (ALIGNED_BYTES // 4)))
+                places[name] = (size_bytes // 4, list(numbers.shape))
                 file.write(padded.tobytes())
                 size_bytes += padded.nbytes
                 total = (total + words_sum(padded)) % 2**64

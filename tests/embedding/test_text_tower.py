@@ -74,7 +74,7 @@ def test_many_texts_are_encoded_in_batches(tiny: Encoder, folder: Path) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_threads_share_a_matrix(threads: int, tiny: Encoder, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_tower, "FEWEST_ROWS", 7)
+    monkeypatch.setattr(text_tower, "FEWEST_ROWS", 1)
     tower = opened(tiny, folder)
     tower._threads = threads
     assert tower.encode_texts(TEXTS) == pytest.approx(tiny.encode_texts(TEXTS), abs=1e-5)
