@@ -10,7 +10,7 @@ import numpy as np
 from aliens.errors import LibraryError
 from embedding.index.approximate import ApproximateIndex, Approximation, gpus, inverted_lists, nearest_centroids
 from embedding.index.choosing import IndexChoice, factory_string, memory_bytes
-from embedding.index.engine import Vectors
+from embedding.index.engine import CandidateEngine, Vectors
 from embedding.index.photo_index import PhotoIndex
 
 TRAINED_PER_LIST = 64
@@ -134,7 +134,7 @@ def best_scores(base: PhotoIndex, texts: Vectors) -> Vectors:
     return scores
 
 
-def recall_at_10(index: ApproximateIndex, base: PhotoIndex, texts: Vectors, truth: Vectors) -> float:
+def recall_at_10(index: CandidateEngine, base: PhotoIndex, texts: Vectors, truth: Vectors) -> float:
     """Return the share of the 10 best photos of each text, by the exact scan, that an index finds.
 
     Photos of equal scores stand for each other. `truth`: see `best_scores`.

@@ -1,0 +1,278 @@
+"""Milvus as the engine that names candidates, past one machine: the vectors in a collection, filters pushed down to it.
+
+Its own scores are not shown: what it names is compared exactly with the rows on disk, and where it gives no answer
+all photos are. Starts no server. A URI that ends in .db is a file of milvus-lite, one process at a time; every other
+one is a server. A URI may hold a password: say it only as `shown` gives it.
+"""
+
+import json
+import logging
+import os
+import re
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aliens.errors import LibraryError
+from aliens.files import atomic_write
+from embedding.index.choosing import LEAST_RECALL
+from embedding.index.engine import Cost, Vectors
+from embedding.store import Ids
+
+MILVUS_MANIFEST = "milvus.json"
+MOST_HITS = 1_000
+FEWEST_CANDIDATES = 64
+MOST_LIMIT = 16_384  # hits of one search, says Milvus
+CANDIDATES_PER_HIT = 4
+IDS_AT_ONCE = 8_192  # named by one expression, about 64 kB of text; milvus-lite takes 0.2 s for so many
+RANGES_AT_ONCE = 128  # beyond this milvus-lite takes longer for more ranges than for one more search
+CONNECT_S, SEARCH_S, LOAD_S, WRITE_S = 5.0, 10.0, 60.0, 600.0
+RETRY_S = 30.0  # after no answer, so long none is waited for
+REMEDY = "see that it runs (milvus.io/docs says how to start one), or leave it with `aliens index --kind auto`"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Collection:
+    """What a collection in Milvus holds and what was measured of it, stored in the index's folder.
+
+    generation, last_shard, last_stamp: of the vectors in it, as in Manifest; -1 while it is being written. mark: a
+    row with the id -mark stands in the collection as long as it holds what this says: another library, or a copy of
+    this one, that writes to it leaves another mark. exact: Milvus itself compares every vector. candidates: named for
+    each query. recall: recall@10 against the exact scan over `queries` text queries; None: never measured, or exact.
+    """
+
+    model_key: str
+    uri: str
+    name: str
+    dim: int
+    exact: bool
+    generation: int = -1
+    last_shard: int = 0
+    last_stamp: int = 0
+    mark: int = 0
+    entries: int = 0
+    candidates: int = FEWEST_CANDIDATES
+    recall: float | None = None
+    least_recall: float = LEAST_RECALL
+    queries: int = 0
+
+    @property
+    def sound(self) -> bool:
+        """Whether it finds what it should; one that does not is not used."""
+        return self.exact or (self.recall is not None and self.recall >= self.least_recall)
+
+
+def read_collection(folder: Path) -> Collection | None:
+    """Return what is said of a collection in a folder, or None where there is nothing that can be read."""
+    try:
+        return Collection(**json.loads((folder / MILVUS_MANIFEST).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def write_collection(folder: Path, about: Collection) -> None:
+    """Write it, for the owner's eyes: the URI may hold a password. Raises: OSError: the disk cannot be written."""
+    with atomic_write(folder / MILVUS_MANIFEST) as file:
+        if hasattr(os, "fchmod"):  # not on Windows
+            os.fchmod(file.fileno(), 0o600)
+        file.write(json.dumps(asdict(about), indent=1).encode())
+
+
+def is_file(uri: str) -> bool:
+    """Tell whether a URI is a file of milvus-lite, by its ending as pymilvus does."""
+    return uri.endswith(".db")
+
+
+def absolute(uri: str) -> str:
+    """Return a URI that means the same from every working folder."""
+    return str(Path(uri).absolute()) if is_file(uri) and "://" not in uri else uri
+
+
+def shown(uri: str) -> str:
+    """Return a URI without user, password, token and parameters, to be shown."""
+    if is_file(uri) and "://" not in uri:
+        return uri
+    scheme, between, rest = uri.rpartition("://")
+    secret = "***@" if "@" in rest else ""
+    return scheme + between + secret + re.split(r"[?#]", rest.rpartition("@")[2])[0]
+
+
+@contextmanager
+def milvus_errors(uri: str) -> Iterator[None]:
+    """Turn what goes wrong with Milvus into LibraryErrors that name the remedy and no password."""
+    try:
+        import grpc
+        from pymilvus.exceptions import MilvusException
+    except ImportError as error:
+        raise LibraryError(
+            f"Milvus needs a package that is absent ({error.name}): install it with `pip install -e '.[milvus]'`, "
+            "or leave Milvus with `aliens index --kind auto`"
+        ) from error
+    try:
+        yield
+    except (MilvusException, grpc.RpcError, ValueError) as error:
+        if is_file(uri) and "milvus-lite is required" in str(error):
+            reason, remedy = "milvus-lite is absent", "install it with `pip install milvus-lite`, or name a server"
+        else:
+            lines = str(getattr(error, "message", "") or error).strip().splitlines() or [type(error).__name__]
+            reason, remedy = lines[0][:300].replace(uri, shown(uri)), REMEDY
+            secret = uri.rpartition("://")[2].rpartition("@")[0]
+            for part in sorted(filter(None, [secret, *secret.split(":")]), key=len, reverse=True):
+                reason = reason.replace(part, "***")
+        raise LibraryError(f"Milvus at {shown(uri)} gives no answer ({reason}): {remedy}") from None
+
+
+def connected(uri: str) -> Any:
+    """Return a client, to be closed. Raises: LibraryError: pymilvus is absent, or nothing answers there."""
+    with milvus_errors(uri):
+        from pymilvus import MilvusClient
+
+        for name in ("pymilvus", "milvus_lite"):  # they log whole tracebacks on stderr; errors say what is needed
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        # milvus-lite takes the pings that pymilvus keeps a connection alive by for an attack, and ends it
+        options = {"grpc_options": {"grpc.keepalive_time_ms": 1 << 30}} if is_file(uri) else {}
+        return MilvusClient(uri=uri, timeout=CONNECT_S, **options)
+
+
+class MilvusEngine:
+    """A collection in Milvus; see embedding.index.engine.CandidateEngine. Connects at the first search."""
+
+    kind = "milvus"
+    most_hits = MOST_HITS
+    least_share = 0.0
+
+    def __init__(self, about: Collection, client: Any = None) -> None:
+        """`client`: connected, closed by the caller; without one it connects by itself."""
+        self.about = about
+        self.problem = ""
+        self.tell: Callable[[str], None] = lambda problem: None  # called when it stops answering, and with "" after
+        self._client = client
+        self._failed_at = -np.inf
+
+    @property
+    def recall(self) -> float | None:
+        """Recall@10 as measured with text queries; None where Milvus compares every vector."""
+        return self.about.recall
+
+    def candidates(self, queries: Vectors, k: int, among: Ids | None, share: float) -> Ids:
+        """Return photo ids, (n, at least k) int64; -1 where there are fewer, and only -1 where Milvus fails."""
+        try:
+            if time.monotonic() - self._failed_at < RETRY_S:
+                raise LibraryError(self.problem)
+            found = self._search(queries, k, among)
+        except LibraryError as error:
+            if str(error) != self.problem:
+                self._failed_at = time.monotonic()
+                self.problem = str(error)
+                self.tell(f"every photo is compared: {error}")
+            return np.full((len(queries), k), -1, np.int64)
+        if self.problem:
+            self.problem = ""
+            self.tell("")
+        return found
+
+    def cost(self, k: int, share: float) -> Cost:
+        """Return what `candidates` costs on this machine: the candidates' own vectors."""
+        rows = min(self._count(k), self.about.entries)
+        how = "no answer from Milvus, so all photos are named" if self.problem else f"Milvus at {shown(self.about.uri)}"
+        rows = self.about.entries if self.problem else rows
+        return Cost(rows=rows, bytes_read=rows * self.about.dim * 2, how=how)
+
+    def _count(self, k: int) -> int:
+        return max(self.about.candidates, CANDIDATES_PER_HIT * k)
+
+    def _search(self, queries: Vectors, k: int, among: Ids | None) -> Ids:
+        parts = [np.full((len(queries), k), -1, np.int64)]
+        with milvus_errors(self.about.uri):
+            client = self._opened()
+            for expression in [""] if among is None else expressions(among):
+                found = client.search(
+                    self.about.name,
+                    data=list(np.ascontiguousarray(queries, np.float32)),
+                    anns_field="vector",
+                    filter=expression,
+                    limit=min(self._count(k) + 1, MOST_LIMIT),  # the mark is no photo
+                    output_fields=["photo_id"],
+                    search_params={"metric_type": "IP"},
+                    timeout=SEARCH_S,
+                )
+                named = [[int(hit["entity"]["photo_id"]) for hit in hits] for hits in found]
+                part = np.full((len(queries), max(map(len, named), default=0)), -1, np.int64)
+                for row, ids in zip(part, named, strict=True):
+                    row[: len(ids)] = ids
+                parts.append(part)
+        return np.concatenate(parts, axis=1)
+
+    def _opened(self) -> Any:
+        """Return the client; at first it is seen that the collection holds what it should."""
+        if self._client is None:
+            client = connected(self.about.uri)
+            try:
+                if not is_marked(client, self.about):
+                    raise LibraryError(
+                        f"the collection {self.about.name} of Milvus at {shown(self.about.uri)} is gone, or holds "
+                        "other vectors than this library: `aliens index` brings it up to date"
+                    )
+            except BaseException:
+                client.close()
+                raise
+            weakref.finalize(self, client.close)
+            self._client = client
+        return self._client
+
+
+def expressions(ids: Ids) -> Iterator[str]:
+    """Yield filters that together let exactly these photos through, ids (m,) ascending: ranges, and what is single."""
+    cuts = np.flatnonzero(np.diff(ids) != 1) + 1
+    firsts, lasts = np.append(0, cuts), np.append(cuts, len(ids)) - 1
+    runs = lasts - firsts > 1
+    single = np.ones(len(ids), bool)
+    ranges = []
+    for first, last in zip(firsts[runs].tolist(), lasts[runs].tolist(), strict=True):
+        single[first : last + 1] = False
+        ranges.append(f"(photo_id >= {ids[first]} and photo_id <= {ids[last]})")
+    alone = ids[single].tolist()
+    listed = [f"photo_id in {alone[at : at + IDS_AT_ONCE]}" for at in range(0, len(alone), IDS_AT_ONCE)]
+    joined = [" or ".join(ranges[at : at + RANGES_AT_ONCE]) for at in range(0, len(ranges), RANGES_AT_ONCE)]
+    for pair in zip_longest(joined, listed):
+        yield " or ".join(filter(None, pair))
+
+
+def is_marked(client: Any, about: Collection) -> bool:
+    """Tell whether the collection holds what is said of it, and make it ready to be searched."""
+    if about.mark == 0 or not client.has_collection(about.name, timeout=SEARCH_S):
+        return False
+    client.load_collection(about.name, timeout=LOAD_S)
+    marks = client.query(about.name, filter="photo_id < 0", output_fields=["photo_id"], limit=10, timeout=SEARCH_S)
+    return [row["photo_id"] for row in marks] == [-about.mark]
+
+
+def created(client: Any, about: Collection) -> None:
+    """Make the collection where it is absent, and have it loaded. Raises: LibraryError: it is of another kind."""
+    if client.has_collection(about.name, timeout=SEARCH_S):
+        described = client.describe_collection(about.name, timeout=SEARCH_S)["fields"]
+        fields = {field["name"]: field["params"].get("dim") for field in described}
+        if fields != {"photo_id": None, "vector": about.dim}:
+            raise LibraryError(
+                f"the collection {about.name} of Milvus at {shown(about.uri)} does not hold vectors of {about.dim} "
+                "dimensions by photo_id: `aliens index --rebuild` makes a new one"
+            )
+    else:
+        from pymilvus import DataType
+
+        schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("photo_id", DataType.INT64, is_primary=True)
+        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=about.dim)
+        index = client.prepare_index_params()
+        index.add_index("vector", index_type="FLAT" if about.exact else "AUTOINDEX", metric_type="IP")
+        client.create_collection(
+            about.name, schema=schema, index_params=index, consistency_level="Strong", timeout=WRITE_S
+        )
+    client.load_collection(about.name, timeout=WRITE_S)

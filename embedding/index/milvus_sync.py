@@ -1,0 +1,173 @@
+"""Bringing a collection in Milvus up to date with the vectors, and measuring what it finds. Answers no searches."""
+
+import re
+import secrets
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aliens.errors import LibraryError
+from embedding.index.building import Progress, best_scores, nothing, recall_at_10
+from embedding.index.choosing import IndexChoice
+from embedding.index.engine import Vectors
+from embedding.index.manifest import Manifest
+from embedding.index.milvus import (
+    FEWEST_CANDIDATES,
+    IDS_AT_ONCE,
+    MILVUS_MANIFEST,
+    SEARCH_S,
+    WRITE_S,
+    Collection,
+    MilvusEngine,
+    absolute,
+    connected,
+    created,
+    is_file,
+    is_marked,
+    milvus_errors,
+    read_collection,
+    write_collection,
+)
+from embedding.index.photo_index import PhotoIndex
+from embedding.store import Ids
+
+MOST_CANDIDATES = 4_096
+BATCH_BYTES = 4 << 20  # of vectors sent at once; a server takes 64 MB
+
+
+def sync(
+    folder: Path,
+    base: PhotoIndex,
+    exact: Manifest,
+    choice: IndexChoice,
+    *,
+    fresh: Ids | None = None,
+    texts: Callable[[], Vectors] | None = None,
+    progress: Progress = nothing,
+    rebuild: bool = False,
+) -> tuple[Collection, bool]:
+    """Make the collection hold exactly the photos of `base`; return what stands, and whether that took writing.
+
+    A kill at any moment leaves a collection that is not used, and that the next call repairs.
+
+    Args:
+        folder: the index's folder.
+        base: all photos, as the exact index has them.
+        exact: the exact index's manifest.
+        choice: `milvus` is the URI.
+        fresh: photos whose vectors came or changed since `last_shard` of what stands; None: every one is sent.
+        texts: gives vectors of text queries, (q, d), to measure recall by; None: what was measured before stays.
+        progress: is told how many photos have been sent.
+        rebuild: make a new collection.
+
+    Raises:
+        LibraryError: pymilvus is absent, nothing answers, or the collection is of another kind.
+        OSError: the disk is full or cannot be written.
+    """
+    uri = absolute(choice.milvus or "")
+    about = read_collection(folder)
+    target = (uri, exact.model_key, base.dim)
+    with closing(connected(uri)) as client, milvus_errors(uri):
+        if about is not None and (rebuild or (about.uri, about.model_key, about.dim) != target):
+            leave(folder)
+            about = None
+        whole = about is not None and is_marked(client, about)
+        if about is not None and whole and about.generation == exact.generation:
+            if about.least_recall == choice.least_recall and (about.sound or texts is None):
+                return about, False
+        else:
+            if about is None:
+                about = new_collection(exact.model_key, uri, base.dim)
+            about = replace(about, generation=-1)
+            write_collection(folder, about)
+            mark = send(client, about, base, fresh if whole else None, progress)
+            about = replace(about, mark=mark, entries=len(base))
+            about = replace(about, last_shard=exact.last_shard, last_stamp=exact.last_stamp)
+            write_collection(folder, about)  # where measuring fails, it need not be sent again
+        about = replace(about, least_recall=choice.least_recall)
+        if texts is not None and not about.exact:
+            about = measured(client, about, base, texts(), progress)
+        about = replace(about, generation=exact.generation)
+        write_collection(folder, about)
+    return about, True
+
+
+def new_collection(model_key: str, uri: str, dim: int) -> Collection:
+    """Return a collection to be made, by a name that no other library has."""
+    name = f"aliens_{re.sub(r'[^A-Za-z0-9]', '_', model_key)[:200]}_{secrets.token_hex(4)}"
+    return Collection(model_key=model_key, uri=uri, name=name, dim=dim, exact=is_file(uri))
+
+
+def send(client: Any, about: Collection, base: PhotoIndex, fresh: Ids | None, progress: Progress) -> int:
+    """Make the collection's rows those of `base` and return the new mark, which is written last."""
+    created(client, about)
+    here = listed(client, about.name)
+    wanted = np.sort(base.ids)
+    new = wanted if fresh is None else np.union1d(np.setdiff1d(wanted, here), np.intersect1d(fresh, wanted))
+    delete(client, about.name, here[here < 0])  # the mark: from here on the collection is not whole
+    rows = max(1, BATCH_BYTES // (4 * about.dim))
+    for at in range(0, len(new), rows):
+        ids = new[at : at + rows]
+        upsert(client, about.name, ids, base.vectors(ids))
+        progress("sending to Milvus", at + len(ids), len(new))
+    delete(client, about.name, np.setdiff1d(here[here >= 0], wanted))
+    client.flush(about.name, timeout=WRITE_S)
+    mark = secrets.randbelow(1 << 62) + 1
+    upsert(client, about.name, np.array([-mark]), np.zeros((1, about.dim), np.float32))
+    return mark
+
+
+def listed(client: Any, name: str) -> Ids:
+    """Return the ids of all rows of a collection, (m,) int64 ascending."""
+    pages = client.query_iterator(name, batch_size=10_000, output_fields=["photo_id"], timeout=WRITE_S)
+    ids: list[int] = []
+    try:
+        while page := pages.next():
+            ids += [row["photo_id"] for row in page]
+    finally:
+        pages.close()
+    return np.unique(np.array(ids, np.int64))
+
+
+def upsert(client: Any, name: str, ids: Ids, vectors: Vectors) -> None:
+    """Write photos, ids (m,) and vectors (m, d) float32."""
+    rows = [{"photo_id": photo_id, "vector": vector} for photo_id, vector in zip(ids.tolist(), vectors, strict=True)]
+    client.upsert(name, rows, timeout=WRITE_S)
+
+
+def delete(client: Any, name: str, ids: Ids) -> None:
+    """Remove photos, ids (m,)."""
+    for at in range(0, len(ids), IDS_AT_ONCE):
+        client.delete(name, ids=ids[at : at + IDS_AT_ONCE].tolist(), timeout=WRITE_S)
+
+
+def measured(client: Any, about: Collection, base: PhotoIndex, texts: Vectors, progress: Progress) -> Collection:
+    """Return the collection with the fewest candidates by which it finds enough, or the most, and what it finds."""
+    truth = best_scores(base, texts)
+    candidates = FEWEST_CANDIDATES
+    while True:
+        engine = MilvusEngine(replace(about, candidates=candidates), client)
+        found = recall_at_10(engine, base, texts, truth)
+        if engine.problem:
+            raise LibraryError(engine.problem)
+        progress("measuring", int(1000 * min(found / about.least_recall, 1)), 1000)
+        if found >= about.least_recall or candidates >= MOST_CANDIDATES:
+            return replace(engine.about, recall=found, queries=len(texts))
+        candidates *= 2
+
+
+def leave(folder: Path) -> None:
+    """Forget the collection, where there is one, and drop it; where nothing answers it stays in Milvus."""
+    about = read_collection(folder)
+    (folder / MILVUS_MANIFEST).unlink(missing_ok=True)
+    if about is None:
+        return
+    try:
+        with closing(connected(about.uri)) as client, milvus_errors(about.uri):
+            client.drop_collection(about.name, timeout=SEARCH_S)
+    except LibraryError:
+        return
