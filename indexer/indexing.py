@@ -149,7 +149,11 @@ def suits(about: Approximation, choice: IndexChoice, kind: str, model_key: str) 
 def extended(rows: Rows, texts: Texts, progress: Progress) -> tuple[ApproximateIndex | None, str]:
     """Return the approximate index with the photos that came since, or None and why it has to be built anew."""
     before, older = rows.before, rows.older
-    index = None if before is None else ApproximateIndex.open(rows.where, before.model_key, before.generation)
+    index = (
+        None
+        if before is None
+        else ApproximateIndex.open(rows.where, before.model_key, before.generation, writable=True)
+    )
     if index is None or older is None:
         return None, "it was damaged, or older than the exact one"
     ids, vectors = older.extra

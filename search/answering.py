@@ -77,6 +77,20 @@ class Answer:
         lowest = -1.0 if self._shape.min_score is None else self._shape.min_score
         return max(lowest, self.stop_line) if self._shape.until_stop and self.stop_line is not None else lowest
 
+    @property
+    def exact(self) -> bool:
+        """Whether every photo is compared: asked for, or needed.
+
+        A page goes on where the one before ended, and a limit or diversity looks far down the list: an approximate
+        answer would have other gaps at each depth.
+        """
+        shape = self._shape
+        return shape.exact or bool(shape.diverse) or self._cursor is not None or Quota(shape).limits_anything
+
+    def depth(self, k: int) -> int:
+        """Return how many photos are asked of the index for k hits: one more tells whether a next page exists."""
+        return k + 1 + len(self._asked.without) + (FIRST_FETCH if self.exact else 0)
+
     def hits(self, k: int) -> tuple[list[Hit], bool]:
         """Return at most k hits, best first, and whether more follow."""
         found: list[Hit] = []
@@ -103,7 +117,7 @@ class Answer:
     def _shaped(self, k: int, whole: bool = False) -> Iterator[Ranked]:
         """Yield photos and scores as the list shows them, behind the cursor."""
         shown = self._cursor.rank if self._cursor else 0
-        admitted = self._admitted(self._walk(len(self._index) if whole else shown + k + FIRST_FETCH))
+        admitted = self._admitted(self._walk(len(self._index) if whole else shown + self.depth(k)))
         if self._shape.diverse:
             yield from islice(self._diverse(list(islice(admitted, POOL))), shown, None)
         elif self._cursor is None:
@@ -156,7 +170,7 @@ class Answer:
     def _top(self, size: int) -> tuple[NDArray[np.float32], Ids]:
         asked = self._asked
         if size <= ONE_SCAN:
-            scores, ids = self._index.search(asked.vector[np.newaxis], size, among=asked.among, exact=self._shape.exact)
+            scores, ids = self._index.search(asked.vector[np.newaxis], size, among=asked.among, exact=self.exact)
             return scores[0], ids[0]
         scores, ids = self._everything
         return scores[:size], ids[:size]

@@ -20,7 +20,8 @@ from db.photos import first_scan, hotels_of
 from db.session import disposing_on_error, new_session
 from db.session import open_library as open_database
 from db.vectors import EmbeddedRows, any_vector, current_model, generation, place_of
-from embedding.index.current import current_index
+from embedding.index.current import current_index, files_stamp
+from embedding.index.exact import SAMPLE_ROWS
 from embedding.index.photo_index import PhotoIndex
 from embedding.store import VectorStore
 from search.answering import Answer, Asked
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["PLAIN", "Feedback", "Library", "QueryEncoder", "open_library"]
 
 PLAIN = ("{}",)  # the text as it stands: on the sample and on real hotels, prompts around it find less
-BACKGROUND_PHOTOS = 4096  # the sample that percentiles and stop lines are told by
 
 Vector = NDArray[np.float32]
 
@@ -88,7 +88,7 @@ class Library:
         self._encoder: QueryEncoder | None = None
         self._index: PhotoIndex | None = None
         self._background: Background | None = None
-        self._generation = -1
+        self._as_of: tuple[int, ...] = ()  # generation and files
         with disposing_on_error(engine), new_session(engine) as session:
             self.model = current_model(session)
         self._store = VectorStore(folder.vectors(self.model.key), self.model.dim)
@@ -148,7 +148,7 @@ class Library:
         with self._answering(question, watch) as (answer, explain):
             with watch.step("search"):
                 hits, more = answer.hits(k)
-            return Results(in_order(hits, shape.sort), answer.stop_line, explain(), more)
+            return Results(in_order(hits, shape.sort), answer.stop_line, explain(k), more)
 
     def stream(
         self,
@@ -186,7 +186,7 @@ class Library:
         return self.search(format_query(query), k=k, shape=shape)
 
     @contextmanager
-    def _answering(self, question: Question, watch: Stopwatch) -> Iterator[tuple[Answer, Callable[[], Explanation]]]:
+    def _answering(self, question: Question, watch: Stopwatch) -> Iterator[tuple[Answer, Callable[[int], Explanation]]]:
         """Yield what answers a question, and what explains how."""
         query, shape, clicks = question.query, question.shape, question.feedback
         with new_session(self._engine) as session:
@@ -207,8 +207,10 @@ class Library:
             )
             cursor = None if shape.after is None else read_cursor(shape.after, asked.library, asked.query)
 
-            def explain() -> Explanation:
-                plan = index.plan(1, among=among, exact=shape.exact)
+            answer = Answer(session, index, background, asked, shape, cursor)
+
+            def explain(k: int) -> Explanation:
+                plan = index.plan(answer.depth(k), among=among, exact=answer.exact)
                 return Explanation(
                     query=format_query(Query(query.terms, ())),
                     filters=describe(query.filters),
@@ -223,7 +225,7 @@ class Library:
                     times_ms=watch.times_ms,
                 )
 
-            yield Answer(session, index, background, asked, shape, cursor), explain
+            yield answer, explain
 
     def _vector(self, session: Session, question: Question) -> Vector:
         """Return the query's unit vector (d,)."""
@@ -259,13 +261,12 @@ class Library:
 
     def _current(self, session: Session) -> tuple[PhotoIndex, Background]:
         """Return the index of all photos that can be found now, and the background sample of it."""
-        now = generation(session, self.model)
-        if self._index is None or self._background is None or self._generation != now:
-            self._index = current_index(
-                self.folder.index(self.model.key), self._store, self.model.key, EmbeddedRows(session, self.model)
-            )
-            self._background = Background.from_vectors(self._index.sample(BACKGROUND_PHOTOS))
-            self._generation = now
+        folder = self.folder.index(self.model.key)
+        now = (generation(session, self.model), *files_stamp(folder))
+        if self._index is None or self._background is None or self._as_of != now:
+            self._index = current_index(folder, self._store, self.model.key, EmbeddedRows(session, self.model))
+            self._background = Background.from_vectors(self._index.sample(SAMPLE_ROWS))
+            self._as_of = now
         if not len(self._index):
             raise QueryError(f"no photo in {self.folder.root} can be found now: add some with `aliens add FOLDER`")
         return self._index, self._background

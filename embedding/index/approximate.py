@@ -76,21 +76,25 @@ class ApproximateIndex:
 
     most_hits = MOST_HITS
 
-    def __init__(self, index: Any, about: Approximation) -> None:
+    def __init__(self, index: Any, about: Approximation, *, writable: bool = True) -> None:
         """`index` lies in the machine's memory; it is searched on a GPU where FAISS sees one."""
         self.about = about
+        self._writable = writable
         self._index = index
 
     @classmethod
-    def open(cls, folder: Path, model_key: str, generation: int) -> Self | None:
-        """Return the index of a generation of a model's vectors, or None where there is no sound one."""
+    def open(cls, folder: Path, model_key: str, generation: int, *, writable: bool = False) -> Self | None:
+        """Return the index of a generation of a model's vectors, or None where there is no sound one.
+
+        To one that is `writable` photos can be added; it is read into memory whole.
+        """
         about = read_approximation(folder)
         if about is None or (about.model_key, about.generation) != (model_key, generation):
             return None
-        index = read_faiss(folder / APPROXIMATE_FILE, about.size_bytes)
+        index = read_faiss(folder / APPROXIMATE_FILE, about.size_bytes, writable=writable)
         if index is None or (index.ntotal, index.d) != (about.entries, about.dim):
             return None
-        return cls(index, about)
+        return cls(index, about, writable=writable)
 
     def save(self, folder: Path, generation: int) -> None:
         """Write the index and its manifest. Raises: OSError: the disk is full or cannot be written."""
@@ -103,7 +107,9 @@ class ApproximateIndex:
 
     def with_effort(self, effort: int, candidates: int) -> Self:
         """Return the same index, searched harder or less hard."""
-        return type(self)(self._index, replace(self.about, effort=effort, candidates=candidates))
+        return type(self)(
+            self._index, replace(self.about, effort=effort, candidates=candidates), writable=self._writable
+        )
 
     @property
     def kind(self) -> str:
@@ -163,7 +169,12 @@ class ApproximateIndex:
         return faiss.SearchParametersHNSW(efSearch=max(effort, count), **options)
 
     def add(self, ids: Ids, vectors: Vectors) -> None:
-        """Add photos, (m,) and (m, d) float32, to the lists that they are nearest to, or to the graph."""
+        """Add photos, (m,) and (m, d) float32, to the lists that they are nearest to, or to the graph.
+
+        Raises: ValueError: the index was not opened as writable.
+        """
+        if not self._writable:
+            raise ValueError("the index is memory-mapped: open it with writable=True to add photos")
         ivf = inverted_lists(self._index) if self.about.lists else None
         probing = None if ivf is None else ivf.quantizer
         nearest = None if ivf is None else nearest_centroids(ivf)

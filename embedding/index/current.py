@@ -6,10 +6,10 @@ from typing import Protocol
 
 import numpy as np
 
-from embedding.index.approximate import ApproximateIndex, read_approximation
+from embedding.index.approximate import APPROXIMATE_MANIFEST, ApproximateIndex, read_approximation
 from embedding.index.engine import CandidateEngine
 from embedding.index.exact import FaissIndex
-from embedding.index.manifest import Manifest, read_manifest
+from embedding.index.manifest import MANIFEST_FILE, Manifest, read_manifest
 from embedding.index.photo_index import PhotoIndex
 from embedding.store import Ids, Vectors16, VectorStore
 
@@ -70,6 +70,17 @@ def approximation(folder: Path, manifest: Manifest) -> tuple[CandidateEngine | N
         )
     engine = ApproximateIndex.open(folder, manifest.model_key, manifest.generation)
     return engine, "" if engine else f"the {about.kind} index is damaged, {COMPARES_ALL}"
+
+
+def files_stamp(folder: Path) -> tuple[int, ...]:
+    """Return what changes whenever the files of an index are written anew, so that who has opened them can tell."""
+    stats = []
+    for name in (MANIFEST_FILE, APPROXIMATE_MANIFEST):
+        try:
+            stats.append((folder / name).stat().st_mtime_ns)
+        except OSError:
+            stats.append(0)
+    return tuple(stats)
 
 
 def in_memory(store: VectorStore, rows: EmbeddedRows) -> PhotoIndex:

@@ -45,11 +45,14 @@ def write_faiss(index: Any, path: Path) -> Written:
     return Written(size_bytes, digest.hexdigest())
 
 
-def read_faiss(path: Path, size_bytes: int) -> Any:
-    """Return the index in a file, memory-mapped where its kind allows it, or None where there is no sound one."""
+def read_faiss(path: Path, size_bytes: int, *, writable: bool = False) -> Any:
+    """Return the index in a file, or None where there is no sound one.
+
+    Memory-mapped where its kind allows it, unless it is to be written to: FAISS ends the process where a mapped one is.
+    """
     try:
         if path.stat().st_size != size_bytes:
             return None
-        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        return faiss.read_index(str(path), 0 if writable else faiss.IO_FLAG_MMAP_IFC)
     except (OSError, RuntimeError, MemoryError):  # FAISS's words for a file that is no index
         return None

@@ -1,0 +1,96 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.commands.conftest import Aliens
+from tests.conftest import photo_bytes
+
+
+@pytest.fixture
+def large(aliens: Aliens, tmp_path: Path) -> Path:
+    """A library in the working folder with photos enough for lists."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(100):
+        (folder / f"{number:03d}.jpg").write_bytes(photo_bytes(number, size=(32, 32)))
+    assert aliens("init")[0] == 0
+    assert aliens("add", folder)[0] == 0
+    return folder
+
+
+def test_small_libraries_are_compared_photo_by_photo(aliens: Aliens, large: Path) -> None:
+    code, out, err = aliens("index")
+    assert (code, out.split("\t")[0]) == (0, "exact")
+    assert "100 photos" in out
+    assert "was up to date" in err
+
+
+def test_a_kind_is_built_and_kept(aliens: Aliens, large: Path) -> None:
+    code, out, _ = aliens("index", "--kind", "ivf", "--factory", "IVF4,SQ8")
+    assert code == 0
+    lines = dict(line.split("\t") for line in out.splitlines())
+    assert lines["ivf"].startswith("IVF4,SQ8, 100 photos")
+    assert "over 215 text queries" in lines["finds"]
+    assert "of 4 lists" in lines["by"]
+    _, out, _ = aliens("index", "--json")
+    about = json.loads(out)
+    assert (about["approximate"]["factory"], about["exact"]["count"]) == ("IVF4,SQ8", 100)
+    assert about["approximate"]["recall"] >= 0.99
+
+
+def test_explain_tells_engine_cost_and_recall(aliens: Aliens, large: Path) -> None:
+    aliens("index", "--kind", "ivf")
+    _, _, err = aliens("search", "pool", "--explain")
+    assert "ivf, recall@10" in err
+    assert "lists, its candidates compared exactly" in err
+    _, _, err = aliens("search", "pool", "--explain", "--exact")
+    assert "every photo is compared, as was asked for" in err
+    _, _, err = aliens("search", "pool path:00", "--explain")
+    assert "since it leaves 10.0% of them" in err
+
+
+def test_the_same_photos_come_first_with_and_without_it(aliens: Aliens, large: Path) -> None:
+    _, before, _ = aliens("search", "pool", "--json")
+    aliens("index", "--kind", "hnsw")
+    _, after, _ = aliens("search", "pool", "--json")
+    assert [json.loads(line)["photo_id"] for line in before.splitlines()] == [
+        json.loads(line)["photo_id"] for line in after.splitlines()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--kind", "annoy"], "'annoy' is no kind of index"),
+        (["--factory", "IVF4,SQ8"], "needs --kind ivf or hnsw"),
+        (["--kind", "ivf", "--factory", "IVF4,Nonsense"], "FAISS cannot build 'IVF4,Nonsense'"),
+        (["--kind", "ivf", "--least-recall", "2"], "the least recall is 2"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(
+    aliens: Aliens, large: Path, arguments: list[str], message: str
+) -> None:
+    code, _, err = aliens("index", *arguments)
+    assert code == 1
+    assert message in err
+    assert "Traceback" not in err
+    assert aliens("search", "pool")[0] == 0
+
+
+def test_ctrl_c_leaves_the_index_as_it_was(aliens: Aliens, large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("indexer.indexing.built", interrupted)
+        code, _, err = aliens("index", "--kind", "ivf")
+    assert code == 130
+    assert "the index is as it was" in err
+    assert aliens("search", "pool")[0] == 0
+
+
+def test_without_a_library_it_says_what_to_do(aliens: Aliens) -> None:
+    code, _, err = aliens("index")
+    assert code == 1
+    assert "aliens init" in err

@@ -1,0 +1,397 @@
+"""Approximate indexes over vectors with the structure of CLIP's: what they find, keep, refuse and let go of."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aliens.errors import LibraryError
+from embedding.index import approximate
+from embedding.index.approximate import (
+    APPROXIMATE_FILE,
+    APPROXIMATE_MANIFEST,
+    ApproximateIndex,
+    Approximation,
+    read_approximation,
+    remove_approximation,
+)
+from embedding.index.building import best_scores, built, drift, recall_at_10, tuned
+from embedding.index.choosing import IndexChoice, factory_string, resolved
+from embedding.index.exact import FaissIndex
+from embedding.index.photo_index import PhotoIndex
+
+DIM, PHOTOS, KEY = 32, 6000, "model-00000000"
+FIRST = 10**6  # ids are no row positions
+KINDS = ("ivf", "hnsw")
+
+
+def clustered(rows: int, seed: int) -> np.ndarray:
+    """Photos: unit vectors in a narrow cone, in 50 clusters."""
+    draw = np.random.default_rng(seed)
+    centres = np.random.default_rng(77).normal(size=(50, DIM))
+    vectors = centres[draw.integers(0, 50, rows)] + 0.7 * draw.normal(size=(rows, DIM)) + 4 * np.eye(DIM)[0]
+    return unit(vectors)
+
+
+def texts(rows: int, seed: int) -> np.ndarray:
+    """Texts: unit vectors in another cone."""
+    draw = np.random.default_rng(seed)
+    centres = np.random.default_rng(77).normal(size=(50, DIM))
+    return unit(centres[draw.integers(0, 50, rows)] + draw.normal(size=(rows, DIM)) + 6 * np.eye(DIM)[1])
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def rows_of(rows: int, seed: int = 0, first: int = FIRST) -> tuple[np.ndarray, np.ndarray]:
+    return first + 3 * np.arange(rows), clustered(rows, seed).astype(np.float16)
+
+
+@pytest.fixture(scope="module")
+def base() -> PhotoIndex:
+    return PhotoIndex(FaissIndex.build(DIM, [rows_of(PHOTOS)]))
+
+
+@pytest.fixture(scope="module")
+def indexes(base: PhotoIndex) -> dict[str, ApproximateIndex]:
+    return {kind: built(base, kind, IndexChoice(kind=kind), KEY, texts(100, 1)) for kind in KINDS}  # type: ignore[arg-type]
+
+
+def recall(found: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.mean([len(np.intersect1d(f, t)) / len(t) for f, t in zip(found, truth, strict=True)]))
+
+
+# What it finds
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_finds_what_it_was_asked_to_find_also_for_other_texts(
+    base: PhotoIndex, indexes: dict[str, ApproximateIndex], kind: str
+) -> None:
+    about = indexes[kind].about
+    assert about.recall >= 0.99
+    assert about.sound
+    assert (about.kind, about.entries, about.queries, about.dim) == (kind, PHOTOS, 100, DIM)
+    others = texts(200, 2)
+    _, truth = base.search(others, 10, exact=True)
+    _, found = base.with_engine(indexes[kind]).search(others, 10)
+    assert recall(found, truth) >= 0.97
+    assert recall_at_10(indexes[kind], base, others, best_scores(base, others)) >= 0.97
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_are_exact_whatever_named_the_candidates(
+    base: PhotoIndex, indexes: dict[str, ApproximateIndex], kind: str
+) -> None:
+    query = texts(1, 3)
+    exact_scores, exact_ids = base.search(query, 100)
+    scores, ids = base.with_engine(indexes[kind]).search(query, 10)
+    score_of = dict(zip(exact_ids[0].tolist(), exact_scores[0].tolist(), strict=True))
+    assert scores[0] == pytest.approx([score_of[i] for i in ids[0].tolist()], abs=1e-6)
+    assert (np.diff(scores[0]) <= 0).all()
+
+
+def test_less_effort_finds_less_and_tuning_raises_it(base: PhotoIndex, indexes: dict[str, ApproximateIndex]) -> None:
+    queries, index = texts(100, 1), indexes["ivf"]
+    truth = best_scores(base, queries)
+    lazy = recall_at_10(index.with_effort(1, 10), base, queries, truth)
+    assert lazy < 0.9
+    again = tuned(replaced(index, effort=1, candidates=10, trained_effort=0), base, queries)
+    assert again.about.recall >= 0.99
+    assert again.about.effort > 1
+
+
+def replaced(index: ApproximateIndex, **values: object) -> ApproximateIndex:
+    return ApproximateIndex(index._index, replace(index.about, **values))  # type: ignore[arg-type]
+
+
+def test_recall_that_cannot_be_reached_is_said_and_the_index_is_not_sound(
+    base: PhotoIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("embedding.index.building.MOST_CANDIDATES", 256)
+    coarse = built(base, "ivf", IndexChoice(kind="ivf", factory="IVF16,PQ1x4"), KEY, texts(50, 1))
+    assert coarse.about.recall < 0.99  # one 4-bit code a photo
+    assert coarse.about.effort == 16
+    assert not coarse.about.sound
+
+
+def test_coarse_codes_are_met_with_more_candidates(base: PhotoIndex) -> None:
+    coarse = built(base, "ivf", IndexChoice(kind="ivf", factory="IVF16,PQ4x4"), KEY, texts(50, 1))
+    assert coarse.about.candidates > 256
+    assert coarse.about.sound
+
+
+@pytest.mark.parametrize("share", [0.9, 0.5, 0.1, 0.01, 0.0005])
+@pytest.mark.parametrize("kind", KINDS)
+def test_filters_lose_nothing(base: PhotoIndex, indexes: dict[str, ApproximateIndex], kind: str, share: float) -> None:
+    searched, queries = base.with_engine(indexes[kind]), texts(40, 4)
+    among = np.sort(np.random.default_rng(0).choice(base.ids, round(PHOTOS * share), replace=False))
+    every = queries @ np.stack([base.vectors(among)])[0].T
+    _, found = searched.search(queries, 10, among=among)
+    assert set(found.ravel().tolist()) <= set(among.tolist())
+    truth = among[np.argsort(-every, axis=1, kind="stable")[:, : found.shape[1]]]
+    assert found.shape[1] == min(10, len(among))
+    if share <= 0.5:  # compared exactly
+        assert searched.plan(10, among=among).engine == "exact"
+        assert recall(found, truth) == 1.0
+    else:
+        assert searched.plan(10, among=among).engine == kind
+        assert recall(found, truth) >= 0.97
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_a_search_among_candidates_never_gives_fewer_hits_than_there_are(data: st.DataObject) -> None:
+    seed = data.draw(st.integers(0, 2**32 - 1), "seed")
+    photos = data.draw(st.integers(50, 400), "photos")
+    ids, vectors = rows_of(photos, seed)
+    index = built(PhotoIndex(FaissIndex.build(DIM, [(ids, vectors)])), "ivf", IndexChoice(kind="ivf"), KEY, texts(5, 1))
+    live = np.random.default_rng(seed).random(photos) < data.draw(st.floats(0.01, 1), "live")
+    base = PhotoIndex(FaissIndex.build(DIM, [(ids, vectors)]), live=live, engine=index)
+    k = data.draw(st.integers(1, 100), "k")
+    _, found = base.search(texts(2, seed), k)
+    assert found.shape == (2, min(k, int(live.sum())))
+    assert set(found.ravel().tolist()) <= set(ids[live].tolist())
+    assert all(len(set(row)) == len(row) for row in found.tolist())
+
+
+def test_the_plan_says_what_is_compared_and_why(base: PhotoIndex, indexes: dict[str, ApproximateIndex]) -> None:
+    searched = base.with_engine(indexes["ivf"])
+    plan = searched.plan(10)
+    assert (plan.engine, plan.recall) == ("ivf", indexes["ivf"].about.recall)
+    assert 0 < plan.rows < PHOTOS
+    assert "lists" in plan.reason
+    assert "as was asked for" in searched.plan(10, exact=True).reason
+    assert "101 hits are more" in searched.plan(101).reason
+    few = searched.plan(10, among=base.ids[:60])
+    assert (few.engine, few.rows) == ("exact", 60)
+    assert "leaves 1.0% of them" in few.reason
+    assert base.plan(10).engine == "exact"
+
+
+def test_photos_that_vanished_or_came_later_are_masked_and_compared_beside(
+    base: PhotoIndex, indexes: dict[str, ApproximateIndex]
+) -> None:
+    query = texts(1, 6)
+    _, before = base.search(query, 10)
+    live = ~np.isin(base.base.ids, before[0][:5])
+    later = PhotoIndex(
+        base.base,
+        live=live,
+        extra_ids=np.array([7]),
+        extra_vectors=query.astype(np.float16),
+        engine=indexes["ivf"],
+    )
+    _, after = later.search(query, 6)
+    assert after[0].tolist() == [7, *before[0][5:].tolist()]
+
+
+# Growing
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_added_photos_are_found_without_building_anew(base: PhotoIndex, kind: str) -> None:
+    index = built(base, kind, IndexChoice(kind=kind), KEY, texts(50, 1))  # type: ignore[arg-type]
+    ids, vectors = rows_of(500, seed=9, first=5)
+    index.add(ids, vectors.astype(np.float32))
+    assert index.about.entries == PHOTOS + 500
+    grown = PhotoIndex(FaissIndex.build(DIM, [rows_of(PHOTOS), (ids, vectors)]))
+    queries = texts(100, 8)
+    _, truth = grown.search(queries, 10, exact=True)
+    _, found = grown.with_engine(index).search(queries, 10)
+    assert np.isin(truth, ids).any()
+    assert recall(found, truth) >= 0.97
+
+
+def test_drift_names_its_reason() -> None:
+    about = Approximation(
+        model_key=KEY,
+        kind="ivf",
+        factory="IVF4,SQ8",
+        dim=DIM,
+        entries=100,
+        effort=4,
+        trained_entries=100,
+        trained_effort=4,
+    )
+    assert drift(about, 100) is None
+    assert "was trained on 100" in (drift(replace(about, entries=201), 201) or "")
+    assert "2.5 times as hard" in (drift(replace(about, effort=10), 100) or "")
+    assert "20 of its 100" in (drift(about, 80) or "")
+
+
+# On disk
+
+
+@pytest.fixture
+def folder(tmp_path: Path, base: PhotoIndex, indexes: dict[str, ApproximateIndex]) -> Path:
+    replaced(indexes["ivf"]).save(tmp_path, 7)
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_index_names_the_same_candidates(
+    tmp_path: Path, indexes: dict[str, ApproximateIndex], kind: str
+) -> None:
+    replaced(indexes[kind]).save(tmp_path, 7)
+    opened = ApproximateIndex.open(tmp_path, KEY, 7)
+    assert opened is not None
+    queries = texts(5, 11)
+    assert (opened.candidates(queries, 10, None, 1.0) == indexes[kind].candidates(queries, 10, None, 1.0)).all()
+
+
+def test_photos_are_added_to_an_index_that_was_opened_for_it_and_to_no_other(folder: Path) -> None:
+    opened = ApproximateIndex.open(folder, KEY, 7, writable=True)
+    assert opened is not None
+    opened.add(np.array([3]), unit(np.ones((1, DIM))))
+    assert opened.about.entries == PHOTOS + 1
+    mapped = ApproximateIndex.open(folder, KEY, 7)
+    assert mapped is not None
+    with pytest.raises(ValueError, match="writable=True"):  # FAISS itself would end the process
+        mapped.add(np.array([3]), unit(np.ones((1, DIM))))
+
+
+def test_only_the_index_of_the_same_vectors_is_opened(folder: Path) -> None:
+    assert ApproximateIndex.open(folder, KEY, 7) is not None
+    assert ApproximateIndex.open(folder, KEY, 8) is None
+    assert ApproximateIndex.open(folder, "other-00000000", 7) is None
+
+
+@pytest.mark.parametrize("left", [0, 1, 100, -1])
+def test_a_truncated_file_is_none(folder: Path, left: int) -> None:
+    path = folder / APPROXIMATE_FILE
+    path.write_bytes(path.read_bytes()[:left])
+    assert ApproximateIndex.open(folder, KEY, 7) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"kind": 1}', "\xff"])
+def test_a_garbage_manifest_is_none(folder: Path, text: str) -> None:
+    (folder / APPROXIMATE_MANIFEST).write_bytes(text.encode("latin-1"))
+    assert read_approximation(folder) is None
+    assert ApproximateIndex.open(folder, KEY, 7) is None
+
+
+def test_a_manifest_that_tells_of_other_vectors_is_none(folder: Path) -> None:
+    path = folder / APPROXIMATE_MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"entries": 5}))
+    assert ApproximateIndex.open(folder, KEY, 7) is None
+
+
+@pytest.mark.parametrize("full_at", [APPROXIMATE_FILE, APPROXIMATE_MANIFEST])
+def test_a_full_disk_leaves_no_index_that_could_be_opened(
+    folder: Path, indexes: dict[str, ApproximateIndex], monkeypatch: pytest.MonkeyPatch, full_at: str
+) -> None:
+    from embedding.index import faiss_file
+
+    write = faiss_file.atomic_write
+
+    def failing(path: Path) -> object:
+        if path.name == full_at:
+            raise OSError(28, "No space left on device")
+        return write(path)
+
+    for module in (faiss_file, approximate):
+        monkeypatch.setattr(module, "atomic_write", failing)
+    with pytest.raises(OSError, match="No space left"):
+        replaced(indexes["hnsw"]).save(folder, 8)
+    assert ApproximateIndex.open(folder, KEY, 7) is None
+    assert ApproximateIndex.open(folder, KEY, 8) is None
+    remove_approximation(folder)
+    assert list(folder.iterdir()) == []
+
+
+# Choosing
+
+
+def test_the_kind_follows_from_the_number_of_photos_unless_it_was_chosen() -> None:
+    assert resolved(IndexChoice(), 250_000) == "exact"
+    assert resolved(IndexChoice(), 250_001) == "ivf"
+    assert resolved(IndexChoice(kind="hnsw"), 1000) == "hnsw"
+    assert resolved(IndexChoice(kind="ivf"), 3) == "exact"  # three photos make no lists
+    assert resolved(IndexChoice(milvus="http://localhost:19530"), 10**7) == "exact"
+
+
+@pytest.mark.parametrize(
+    ("photos", "dim", "memory_gb", "gpu", "factory"),
+    [
+        (1_124_215, 512, 24, False, "IVF4096,PQ256x4fsr"),
+        (1_124_215, 512, 24, True, "IVF4096,SQ8"),
+        (1_124_215, 512, 0.2, False, "IVF4096,PQ128x4fsr"),
+        (100_000, 512, 24, False, "IVF1024,SQ8"),
+        (1_000, 48, 24, False, "IVF16,SQ8"),
+        (100, 48, 24, False, "IVF2,SQ8"),
+    ],
+)
+def test_the_codes_follow_from_size_and_memory(
+    photos: int, dim: int, memory_gb: float, gpu: bool, factory: str
+) -> None:
+    assert factory_string("ivf", photos, dim, memory_bytes=int(memory_gb * 2**30), gpu=gpu) == factory
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": "annoy"}, "'annoy' is no kind of index"),
+        ({"least_recall": 0}, "the least recall is 0"),
+        ({"least_recall": 1.5}, "the least recall is 1.5"),
+        ({"factory": "IVF4,SQ8"}, "needs --kind ivf or hnsw"),
+    ],
+)
+def test_choices_that_make_no_sense_are_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(LibraryError, match=message):
+        IndexChoice(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "factory", "message"),
+    [
+        ("ivf", "IVFoo", "FAISS cannot build 'IVFoo'"),
+        ("ivf", "HNSW32", "is no index of the kind ivf"),
+        ("hnsw", "IVF16,SQ8", "is no index of the kind hnsw"),
+        ("ivf", "IVF16,PQ7", "FAISS cannot build 'IVF16,PQ7'"),
+    ],
+)
+def test_factory_strings_that_cannot_be_built_are_refused(
+    base: PhotoIndex, kind: str, factory: str, message: str
+) -> None:
+    with pytest.raises(LibraryError, match=message):
+        built(base, kind, IndexChoice(kind=kind, factory=factory), KEY, texts(5, 1))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("factory", ["IVF16,Flat", "IVF32,PQ16x4fs", "PCA16,IVF16,SQ8", "HNSW16", "HNSW8_SQfp16"])
+def test_factory_strings_of_ones_own(base: PhotoIndex, factory: str) -> None:
+    kind = "ivf" if "IVF" in factory else "hnsw"
+    index = built(base, kind, IndexChoice(kind=kind, factory=factory, least_recall=0.9), KEY, texts(50, 1))  # type: ignore[arg-type]
+    assert index.about.factory == factory
+    assert index.about.recall >= 0.9
+
+
+# On a GPU
+
+
+def test_lists_are_searched_on_a_gpu_where_faiss_sees_one(
+    base: PhotoIndex, indexes: dict[str, ApproximateIndex], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved: list[object] = []
+    monkeypatch.setattr(faiss, "StandardGpuResources", lambda: "resources", raising=False)
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1)
+    monkeypatch.setattr(
+        faiss,
+        "index_cpu_to_gpu",
+        lambda resources, device, index: moved.append(device) or faiss.clone_index(index),
+        raising=False,
+    )
+    approximate.gpu_resources.cache_clear()
+    index = replaced(indexes["ivf"])
+    queries = texts(3, 5)
+    assert (index.candidates(queries, 10, None, 1.0) == indexes["ivf"].candidates(queries, 10, None, 1.0)).all()
+    assert moved == [0]
+    assert index.least_share > 1  # FAISS filters nothing there, so all that a filter leaves is compared
+    assert PhotoIndex(base.base, engine=index).plan(10, among=base.ids[:-1]).engine == "exact"
+    approximate.gpu_resources.cache_clear()
