@@ -17,8 +17,8 @@ from db.session import open_library
 from db.vectors import current_model
 from embedding.index.manifest import read_manifest
 from indexer.add import AddHooks, add_photos, create_library
-from indexer.indexing import IndexHooks
 from indexer.folder import source_at
+from indexer.indexing import IndexHooks
 from indexer.inventory import list_failures, take_inventory
 from indexer.verify import repair, verify
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
