@@ -9,7 +9,6 @@ these are less clustered and spread over more dimensions, so that searching them
 """
 
 import argparse
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,16 +93,15 @@ def figures(photos: np.ndarray, texts: np.ndarray) -> dict[str, float]:
 
 
 def of_starter(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return the embedded model's vectors of a folder's photos, and of the 126 tags of hotels."""
-    from aliens.settings import asset
+    """Return the embedded model's vectors of a folder's photos, and of the texts that recall is measured by."""
     from embedding.decode import decode
     from embedding.encoder import Encoder
+    from indexer.probes import probe_texts
 
     encoder = Encoder.load("starter")
-    names = [tag["name"] for tag in tomllib.loads((asset("vocabularies") / "hotel.toml").read_text())["tags"]]
     squares = [decode(path.read_bytes(), encoder.preprocessing).pixels for path in sorted(folder.rglob("*.jpg"))]
     parts = [encoder.encode_images(np.stack(squares[at : at + 32])) for at in range(0, len(squares), 32)]
-    return np.concatenate(parts), encoder.encode_texts(names)
+    return np.concatenate(parts), encoder.encode_texts(probe_texts())
 
 
 def main() -> None:
