@@ -64,7 +64,9 @@ def index(
 def changed(choice: "IndexChoice", kind: str | None, factory: str | None, least_recall: float | None) -> "IndexChoice":
     """Return a choice as the options change it; another kind forgets the factory string."""
     if kind is not None and kind.startswith(MILVUS):
-        choice = replace(choice, kind="auto", factory=None, milvus=kind.removeprefix(MILVUS))
+        from embedding.index.milvus import absolute
+
+        choice = replace(choice, kind="auto", factory=None, milvus=absolute(kind.removeprefix(MILVUS)))
     elif kind is not None:
         choice = replace(choice, kind=kind, factory=factory, milvus=None)  # type: ignore[arg-type] # checks it
     elif factory is not None:
@@ -74,9 +76,16 @@ def changed(choice: "IndexChoice", kind: str | None, factory: str | None, least_
 
 def show(report: "IndexReport", library: Path, json: bool) -> None:
     """Print what stands."""
-    about = report.approximation
+    from aliens.errors import LibraryError
+    from embedding.index.milvus import shown
+
+    about, milvus = report.approximation, report.milvus
+    if report.problem:
+        raise LibraryError(f"the exact index is up to date and searches by itself, but {report.problem}")
     if json:
-        console.print_json({"exact": asdict(report.exact), "approximate": about and asdict(about), "why": report.why})
+        there = milvus and asdict(milvus) | {"uri": shown(milvus.uri)}
+        said = {"exact": asdict(report.exact), "approximate": about and asdict(about), "milvus": there}
+        console.print_json(said | {"why": report.why})
         return
     rows = [("exact", f"{report.exact.count} photos, {console.megabytes(report.exact.size_bytes)}")]
     if about is not None:
@@ -85,6 +94,15 @@ def show(report: "IndexReport", library: Path, json: bool) -> None:
             (about.kind, f"{about.factory}, {about.entries} photos, {console.megabytes(about.size_bytes)}"),
             ("finds", found + ("" if about.sound else f": less than {about.least_recall:g}, so it is not used")),
             ("by", f"{effort(about.lists, about.effort)}, {about.candidates} candidates compared exactly"),
+        ]
+    if milvus is not None:
+        found = "every vector is compared" if milvus.exact else "recall@10 was not measured"
+        if milvus.recall is not None:
+            found = f"recall@10 {milvus.recall:.4f} over {milvus.queries} text queries"
+        rows += [
+            ("milvus", f"{shown(milvus.uri)}, {milvus.entries} photos in {milvus.name}"),
+            ("finds", found + ("" if milvus.sound else f": less than {milvus.least_recall:g}, so it is not used")),
+            ("by", f"{milvus.candidates} candidates compared exactly"),
         ]
     console.print_rows(("index", ""), rows)
     if report.why:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy.orm import Session
 
+from aliens.errors import LibraryError
 from aliens.settings import LibraryFolder
 from db.models import Model
 from db.settings import read_setting, write_setting
@@ -15,12 +16,14 @@ from db.vectors import EmbeddedRows, generation, shard_counts
 from embedding.index.approximate import ApproximateIndex, Approximation, read_approximation, remove_approximation
 from embedding.index.building import Progress, built, drift, tuned
 from embedding.index.choosing import IndexChoice, resolved
-from embedding.index.current import current_index
+from embedding.index.current import current_index, is_still_there
 from embedding.index.engine import Vectors
 from embedding.index.exact import FaissIndex
 from embedding.index.manifest import Manifest, read_manifest
+from embedding.index.milvus import Collection, absolute, read_collection
+from embedding.index.milvus_sync import Content, leave, sync
 from embedding.index.photo_index import PhotoIndex
-from embedding.store import VectorStore
+from embedding.store import Ids, VectorStore
 
 INDEX_SETTING = "index"
 
@@ -40,7 +43,8 @@ class IndexReport:
     """What bringing the index up to date did.
 
     exact, approximation: what stands now, None for no approximate index. rewritten, approximated: which of the two
-    were written. why: what made the approximate one be built anew.
+    were written. why: what made the approximate one be built anew. milvus: the collection in Milvus, None for none;
+    problem: why Milvus could not be brought up to date, so that searching compares every photo.
     """
 
     exact: Manifest
@@ -48,6 +52,8 @@ class IndexReport:
     approximation: Approximation | None = None
     approximated: bool = False
     why: str = ""
+    milvus: Collection | None = None
+    problem: str = ""
 
 
 def index_choice(session: Session) -> IndexChoice:
@@ -78,12 +84,17 @@ def update_index(
     while it is older than the vectors. With `rebuild` it is built anew even where it need not be.
 
     Raises:
-        LibraryError: a shard is absent or damaged, or FAISS cannot build what was chosen.
+        LibraryError: a shard is absent or damaged, FAISS cannot build what was chosen, or a Milvus that has just
+            been chosen gives no answer; where one stops answering later, the report tells the problem.
         OSError: the disk is full or cannot be written.
     """
     hooks = hooks or IndexHooks()
     rows = exact_rows(session, folder.index(model.key), model, store, hooks)
     choice = index_choice(session)
+    if choice.milvus is not None:
+        content = Content(base=rows.base, exact=rows.exact, fresh=came_since(session, model, store, rows))
+        return synced(rows, content, choice, texts, hooks.progress, rebuild)
+    leave(rows.where)
     if texts is None and not rebuild:
         return IndexReport(exact=rows.exact, rewritten=rows.rewritten, approximation=read_approximation(rows.where))
     kind = resolved(choice, len(rows.base))
@@ -138,6 +149,33 @@ def exact_rows(session: Session, where: Path, model: Model, store: VectorStore, 
         last_stamp=store.stamp(last_shard) if last_shard else 0,
     )
     return Rows(where=where, generation=now, base=PhotoIndex(exact), exact=written, before=before, older=older)
+
+
+def came_since(session: Session, model: Model, store: VectorStore, rows: Rows) -> Ids | None:
+    """Return the photos whose vectors are newer than the collection in Milvus, (m,), None where that is unknown."""
+    about = read_collection(rows.where)
+    if about is None:
+        return None
+    last = replace(rows.exact, last_shard=about.last_shard, last_stamp=about.last_stamp)
+    if not is_still_there(store, last):
+        return None
+    places = EmbeddedRows(session, model).places(after=about.last_shard)
+    return np.concatenate([np.empty(0, np.int64), *(ids for ids, _ in store.gather(places))])
+
+
+def synced(
+    rows: Rows, content: Content, choice: IndexChoice, texts: Texts | None, progress: Progress, rebuild: bool
+) -> IndexReport:
+    """Bring the collection in Milvus up to date; see `update_index`."""
+    remove_approximation(rows.where)
+    about = read_collection(rows.where)
+    try:
+        now, written = sync(rows.where, content, choice, texts=texts, progress=progress, rebuild=rebuild)
+    except LibraryError as error:
+        if about is None or about.uri != absolute(choice.milvus or ""):
+            raise
+        return IndexReport(exact=rows.exact, rewritten=rows.rewritten, milvus=about, problem=str(error))
+    return IndexReport(exact=rows.exact, rewritten=rows.rewritten, approximated=written, milvus=now)
 
 
 def suits(about: Approximation, choice: IndexChoice, kind: str, model_key: str) -> bool:

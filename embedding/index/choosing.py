@@ -19,7 +19,7 @@ POINTS_PER_LIST = 39  # fewer photos for a list than that make poor clusters, sa
 class IndexChoice:
     """What index a library should have: a kind, or a factory string of FAISS, and how much it must find.
 
-    milvus: URI of a Milvus that names the candidates in place of a file.
+    milvus: URI of a Milvus that names the candidates in place of a file. It may hold a password.
 
     Raises: LibraryError: a value makes no sense.
     """

@@ -10,6 +10,7 @@ from embedding.index.approximate import APPROXIMATE_MANIFEST, ApproximateIndex, 
 from embedding.index.engine import CandidateEngine
 from embedding.index.exact import FaissIndex
 from embedding.index.manifest import MANIFEST_FILE, Manifest, read_manifest
+from embedding.index.milvus import MILVUS_MANIFEST, MilvusEngine, read_collection
 from embedding.index.photo_index import PhotoIndex
 from embedding.store import Ids, Vectors16, VectorStore
 
@@ -50,10 +51,36 @@ def current_index(folder: Path, store: VectorStore, model_key: str, rows: Embedd
         return in_memory(store, rows)
     if manifest.generation != rows.generation and not is_still_there(store, manifest):
         return in_memory(store, rows)
-    engine, problem = approximation(folder, manifest)
+    engine, problem = named_by_milvus(folder, manifest) or approximation(folder, manifest)
     if manifest.generation == rows.generation:
-        return PhotoIndex(base, engine=engine, note=problem)
-    return topped_up(store, rows, base, manifest).with_engine(engine, note=problem)
+        return noting(PhotoIndex(base, engine=engine, note=problem))
+    return noting(topped_up(store, rows, base, manifest).with_engine(engine, note=problem))
+
+
+def named_by_milvus(folder: Path, manifest: Manifest) -> tuple[CandidateEngine | None, str] | None:
+    """Return the same as `approximation` of a collection in Milvus, without a connection; None where there is none."""
+    about = read_collection(folder)
+    if about is None:
+        return None
+    if (about.model_key, about.generation) != (manifest.model_key, manifest.generation):
+        return None, f"the collection in Milvus is older than the photos, {COMPARES_ALL}"
+    if not about.sound:
+        if about.recall is None:
+            return None, "the collection in Milvus was not measured, so every photo is compared: `aliens index` does it"
+        return None, too_little("collection in Milvus", about.recall)
+    return MilvusEngine(about), ""
+
+
+def noting(index: PhotoIndex) -> PhotoIndex:
+    """Have an index's note tell when Milvus stops answering; every photo is compared meanwhile."""
+    before = index.note
+
+    def tell(problem: str) -> None:
+        index.note = "; ".join(filter(None, [before, problem]))
+
+    if isinstance(index.engine, MilvusEngine):
+        index.engine.tell = tell
+    return index
 
 
 def approximation(folder: Path, manifest: Manifest) -> tuple[CandidateEngine | None, str]:
@@ -64,18 +91,23 @@ def approximation(folder: Path, manifest: Manifest) -> tuple[CandidateEngine | N
     if (about.model_key, about.generation) != (manifest.model_key, manifest.generation):
         return None, f"the {about.kind} index is older than the photos, {COMPARES_ALL}"
     if not about.sound:
-        return None, (
-            f"the {about.kind} index finds only {about.recall:.1%} of what it should, so every photo is compared: "
-            "`aliens index` with another --kind or a lower --least-recall changes that"
-        )
+        return None, too_little(f"{about.kind} index", about.recall)
     engine = ApproximateIndex.open(folder, manifest.model_key, manifest.generation)
     return engine, "" if engine else f"the {about.kind} index is damaged, {COMPARES_ALL}"
+
+
+def too_little(name: str, recall: float) -> str:
+    """Return what to say of an engine that is not used because of its recall."""
+    return (
+        f"the {name} finds only {recall:.1%} of what it should, so every photo is compared: "
+        "`aliens index` with another --kind or a lower --least-recall changes that"
+    )
 
 
 def files_stamp(folder: Path) -> tuple[int, ...]:
     """Return what changes whenever the files of an index are written anew, so that who has opened them can tell."""
     stats = []
-    for name in (MANIFEST_FILE, APPROXIMATE_MANIFEST):
+    for name in (MANIFEST_FILE, APPROXIMATE_MANIFEST, MILVUS_MANIFEST):
         try:
             stats.append((folder / name).stat().st_mtime_ns)
         except OSError:

@@ -163,16 +163,16 @@ class MilvusEngine:
 
     def candidates(self, queries: Vectors, k: int, among: Ids | None, share: float) -> Ids:
         """Return photo ids, (n, at least k) int64; -1 where there are fewer, and only -1 where Milvus fails."""
+        none: Ids = np.full((len(queries), k), -1, np.int64)
+        if time.monotonic() - self._failed_at < RETRY_S:
+            return none
         try:
-            if time.monotonic() - self._failed_at < RETRY_S:
-                raise LibraryError(self.problem)
             found = self._search(queries, k, among)
         except LibraryError as error:
-            if str(error) != self.problem:
-                self._failed_at = time.monotonic()
-                self.problem = str(error)
-                self.tell(f"every photo is compared: {error}")
-            return np.full((len(queries), k), -1, np.int64)
+            self._failed_at = time.monotonic()
+            self.problem = str(error)
+            self.tell(f"every photo is compared: {error}")
+            return none
         if self.problem:
             self.problem = ""
             self.tell("")

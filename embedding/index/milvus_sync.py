@@ -4,7 +4,7 @@ import re
 import secrets
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,27 +39,35 @@ MOST_CANDIDATES = 4_096
 BATCH_BYTES = 4 << 20  # of vectors sent at once; a server takes 64 MB
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Content:
+    """What a collection is to hold: all photos, as the exact index has them, and the exact index's manifest.
+
+    fresh: photos whose vectors came or changed since the `last_shard` of what stands; None: every one is sent.
+    """
+
+    base: PhotoIndex
+    exact: Manifest
+    fresh: Ids | None = None
+
+
 def sync(
     folder: Path,
-    base: PhotoIndex,
-    exact: Manifest,
+    content: Content,
     choice: IndexChoice,
     *,
-    fresh: Ids | None = None,
     texts: Callable[[], Vectors] | None = None,
     progress: Progress = nothing,
     rebuild: bool = False,
 ) -> tuple[Collection, bool]:
-    """Make the collection hold exactly the photos of `base`; return what stands, and whether that took writing.
+    """Make the collection hold exactly `content`; return what stands, and whether that took writing.
 
     A kill at any moment leaves a collection that is not used, and that the next call repairs.
 
     Args:
         folder: the index's folder.
-        base: all photos, as the exact index has them.
-        exact: the exact index's manifest.
+        content: the photos.
         choice: `milvus` is the URI.
-        fresh: photos whose vectors came or changed since `last_shard` of what stands; None: every one is sent.
         texts: gives vectors of text queries, (q, d), to measure recall by; None: what was measured before stays.
         progress: is told how many photos have been sent.
         rebuild: make a new collection.
@@ -68,6 +76,7 @@ def sync(
         LibraryError: pymilvus is absent, nothing answers, or the collection is of another kind.
         OSError: the disk is full or cannot be written.
     """
+    base, exact = content.base, content.exact
     uri = absolute(choice.milvus or "")
     about = read_collection(folder)
     target = (uri, exact.model_key, base.dim)
@@ -84,7 +93,7 @@ def sync(
                 about = new_collection(exact.model_key, uri, base.dim)
             about = replace(about, generation=-1)
             write_collection(folder, about)
-            mark = send(client, about, base, fresh if whole else None, progress)
+            mark = send(client, about, base, content.fresh if whole else None, progress)
             about = replace(about, mark=mark, entries=len(base))
             about = replace(about, last_shard=exact.last_shard, last_stamp=exact.last_stamp)
             write_collection(folder, about)  # where measuring fails, it need not be sent again

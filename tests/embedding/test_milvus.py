@@ -1,0 +1,378 @@
+"""A collection in Milvus as the engine that names candidates: milvus-lite, in a file and behind a port."""
+
+import json
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aliens.errors import LibraryError
+from embedding.index import milvus, milvus_sync
+from embedding.index.choosing import IndexChoice
+from embedding.index.exact import FaissIndex
+from embedding.index.manifest import Manifest
+from embedding.index.milvus import MILVUS_MANIFEST, Collection, MilvusEngine, expressions, read_collection, shown
+from embedding.index.milvus_sync import Content, leave
+from embedding.index.photo_index import PhotoIndex
+
+DIM = 16
+PHOTOS = 400
+KEY = "ViT-B-32-openai-1f3a9c02"
+SECRET = "pass,word"
+
+
+def unit_vectors(rows: int, seed: int, dim: int = DIM) -> np.ndarray:
+    vectors = np.random.default_rng(seed).normal(size=(rows, dim)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def photos(ids: np.ndarray, seed: int = 0) -> PhotoIndex:
+    vectors = unit_vectors(int(ids.max(initial=0)) + 1, seed)[ids]
+    return PhotoIndex(FaissIndex.build(DIM, [(ids, vectors.astype(np.float16))]))
+
+
+ALL = np.arange(1, PHOTOS + 1)
+
+
+def manifest(generation: int, last_shard: int = 1, key: str = KEY) -> Manifest:
+    return Manifest(
+        model_key=key,
+        kind="exact",
+        count=PHOTOS,
+        dim=DIM,
+        generation=generation,
+        size_bytes=0,
+        sha256="",
+        last_shard=last_shard,
+    )
+
+
+def sync(
+    folder: Path,
+    base: PhotoIndex,
+    exact: Manifest,
+    choice: IndexChoice,
+    fresh: np.ndarray | None = None,
+    **options: Any,
+) -> tuple[Collection, bool]:
+    return milvus_sync.sync(folder, Content(base=base, exact=exact, fresh=fresh), choice, **options)
+
+
+def stop(path: Path) -> None:
+    """Stop what milvus-lite runs for a file, so that no thread outlives the test."""
+    from milvus_lite.server_manager import server_manager_instance
+
+    server_manager_instance.release_server(str(path))
+
+
+@pytest.fixture
+def choice(tmp_path: Path) -> Iterator[IndexChoice]:
+    """A file of milvus-lite."""
+    pytest.importorskip("pymilvus", reason="pymilvus is absent: pip install -e '.[dev]'")
+    pytest.importorskip("milvus_lite", reason="milvus-lite is absent: pip install -e '.[dev]'")
+    yield IndexChoice(milvus=str(tmp_path / "vectors.db"))
+    stop(tmp_path / "vectors.db")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, Callable[[], None]]]:
+    """The URI of milvus-lite behind a port, as of a server, and what stops it."""
+    pytest.importorskip("pymilvus", reason="pymilvus is absent: pip install -e '.[dev]'")
+    lite = pytest.importorskip("milvus_lite.adapter.grpc.server", reason="milvus-lite is absent")
+    running, database, port = lite.start_server_in_thread(str(tmp_path / "served"))
+    yield f"http://user:{SECRET}@127.0.0.1:{port}", lambda: running.stop(grace=None).wait()
+    running.stop(grace=None).wait()
+    database.close()
+
+
+def searched(base: PhotoIndex, folder: Path) -> PhotoIndex:
+    about = read_collection(folder)
+    assert about is not None
+    return base.with_engine(MilvusEngine(about))
+
+
+def same(index: PhotoIndex, base: PhotoIndex, among: np.ndarray | None = None, k: int = 10) -> None:
+    queries = unit_vectors(5, 77)
+    scores, ids = index.search(queries, k, among=among)
+    exact_scores, exact_ids = base.search(queries, k, among=among)
+    assert isinstance(index.engine, MilvusEngine)
+    assert index.engine.problem == ""
+    named = index.engine.candidates(queries, k, among, 1.0)
+    wanted = min(k, len(base) if among is None else len(np.intersect1d(among, base.ids)))
+    assert (np.array([len(np.unique(row[row >= 0])) for row in named]) >= wanted).all()  # it named enough itself
+    assert ids.tolist() == exact_ids.tolist()
+    assert scores == pytest.approx(exact_scores, abs=1e-6)
+
+
+# Filters
+
+
+@given(ids=st.sets(st.integers(1, 300)), limit=st.integers(1, 20))
+def test_expressions_let_exactly_the_ids_through_each_once(ids: set[int], limit: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(milvus, "IDS_AT_ONCE", limit)
+        patch.setattr(milvus, "RANGES_AT_ONCE", limit)
+        texts = list(expressions(np.array(sorted(ids), np.int64)))
+    through = [photo_id for text in texts for photo_id in range(0, 302) if eval(text, {"photo_id": photo_id})]
+    assert sorted(through) == sorted(ids)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.1, 0.01, 1 / PHOTOS])
+def test_filters_lose_nothing(tmp_path: Path, choice: IndexChoice, share: float) -> None:
+    base = photos(ALL)
+    sync(tmp_path, base, manifest(1), choice)
+    index = searched(base, tmp_path)
+    same(index, base)
+    scattered = np.sort(np.random.default_rng(1).choice(ALL, max(round(share * PHOTOS), 1), replace=False))
+    same(index, base, scattered)
+    same(index, base, ALL[-len(scattered) :])
+    plan = index.plan(10, among=scattered)
+    assert (plan.engine, plan.recall) == ("milvus", None)
+
+
+def test_a_filter_too_long_for_one_expression_is_put_together_from_several(
+    tmp_path: Path, choice: IndexChoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(milvus, "IDS_AT_ONCE", 7)
+    monkeypatch.setattr(milvus, "RANGES_AT_ONCE", 3)
+    base = photos(ALL)
+    sync(tmp_path, base, manifest(1), choice)
+    same(searched(base, tmp_path), base, np.setdiff1d(ALL, np.arange(0, PHOTOS, 5)))
+    same(searched(base, tmp_path), base, ALL[::2], k=60)
+
+
+def test_nothing_left_by_a_filter_gives_no_hit(tmp_path: Path, choice: IndexChoice) -> None:
+    base = photos(ALL)
+    sync(tmp_path, base, manifest(1), choice)
+    _, ids = searched(base, tmp_path).search(unit_vectors(2, 1), 5, among=np.empty(0, np.int64))
+    assert ids.shape == (2, 0)
+
+
+# Keeping up
+
+
+def test_photos_that_came_changed_and_vanished(tmp_path: Path, choice: IndexChoice) -> None:
+    base = photos(ALL)
+    first, written = sync(tmp_path, base, manifest(1), choice)
+    assert (written, first.entries, first.sound) == (True, PHOTOS, True)
+    assert sync(tmp_path, base, manifest(1), choice) == (first, False)
+
+    sent = []
+    now = np.concatenate([ALL[50:], ALL[-1] + 1 + np.arange(30)])
+    vectors = unit_vectors(1000, 0)[now]
+    vectors[0] = unit_vectors(1, 5)[0]  # photo 51 has changed
+    later = PhotoIndex(FaissIndex.build(DIM, [(now, vectors.astype(np.float16))]))
+    fresh = np.append(now[-20:], now[0])  # the other new ones were absent before, and have come back
+    sync(tmp_path, later, manifest(2, 2), choice, fresh=fresh, progress=lambda what, done, total: sent.append(total))
+    assert sent == [31]
+    same(searched(later, tmp_path), later)
+    hit = searched(later, tmp_path).search(unit_vectors(1, 5), 1)[1]
+    assert hit.tolist() == [[51]]
+
+
+def test_an_empty_library(tmp_path: Path, choice: IndexChoice) -> None:
+    none = photos(ALL[:0])
+    sync(tmp_path, none, manifest(1), choice)
+    assert searched(none, tmp_path).search(unit_vectors(1, 1), 5)[1].shape == (1, 0)
+    base = photos(ALL)
+    sync(tmp_path, base, manifest(2), choice, fresh=ALL)
+    same(searched(base, tmp_path), base)
+
+
+class Killed(BaseException):
+    """Stands for a kill."""
+
+
+@pytest.mark.parametrize(
+    ("step", "calls"),
+    [
+        ("write_collection", 1),
+        ("created", 1),
+        ("listed", 1),
+        ("delete", 1),  # of the mark
+        ("upsert", 1),
+        ("upsert", 3),
+        ("delete", 2),  # of what vanished
+        ("upsert", 7),  # of the mark: 300 photos come in 6 parts
+        ("write_collection", 2),
+    ],
+)
+def test_a_kill_between_any_two_steps_is_repaired(
+    tmp_path: Path, choice: IndexChoice, monkeypatch: pytest.MonkeyPatch, step: str, calls: int
+) -> None:
+    before = photos(ALL[:200])
+    sync(tmp_path, before, manifest(1), choice)
+    base = photos(ALL[100:], seed=1)  # every vector is another one
+    real, left = getattr(milvus_sync, step), [calls]
+
+    def killed(*arguments: Any, **options: Any) -> Any:
+        result = real(*arguments, **options)
+        left[0] -= 1
+        if left[0] == 0:
+            raise Killed
+        return result
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(milvus_sync, "BATCH_BYTES", 50 * 4 * DIM)
+        patch.setattr(milvus_sync, step, killed)
+        sync(tmp_path, base, manifest(2, 2), choice, fresh=ALL[100:])
+    about = read_collection(tmp_path)
+    assert about is not None
+    assert about.generation == -1  # so it is not used
+
+    sync(tmp_path, base, manifest(2, 2), choice, fresh=np.empty(0, np.int64) if about.last_shard == 2 else ALL[100:])
+    same(searched(base, tmp_path), base)
+    with closing(milvus.connected(about.uri)) as client:
+        here = milvus_sync.listed(client, about.name)
+    assert here[here > 0].tolist() == ALL[100:].tolist()
+    assert (here < 0).sum() == 1
+
+
+def test_without_its_manifest_another_collection_is_made(tmp_path: Path, choice: IndexChoice) -> None:
+    base = photos(ALL)
+    first, _ = sync(tmp_path, base, manifest(1), choice)
+    (tmp_path / MILVUS_MANIFEST).write_text("{", encoding="utf-8")
+    assert read_collection(tmp_path) is None
+    second, written = sync(tmp_path, base, manifest(1), choice)
+    assert written
+    assert second.name != first.name
+    same(searched(base, tmp_path), base)
+
+
+def test_a_copy_of_the_library_that_goes_its_own_way_is_noticed(tmp_path: Path, choice: IndexChoice) -> None:
+    base, copy = photos(ALL), tmp_path / "copy"
+    copy.mkdir()
+    first, _ = sync(tmp_path, base, manifest(1), choice)
+    (copy / MILVUS_MANIFEST).write_text((tmp_path / MILVUS_MANIFEST).read_text(encoding="utf-8"), encoding="utf-8")
+    sync(copy, photos(ALL[:300]), manifest(2), choice)
+    index, told = searched(base, tmp_path), []
+    index.engine.tell = told.append  # type: ignore[union-attr]
+    assert index.search(unit_vectors(5, 3), 5)[1].tolist() == base.search(unit_vectors(5, 3), 5)[1].tolist()
+    assert len(told) == 1
+    assert f"the collection {first.name}" in told[0]
+    assert "`aliens index` brings it up to date" in told[0]
+    sync(tmp_path, base, manifest(1), choice)
+    same(searched(base, tmp_path), base)
+
+
+def test_another_model_gets_another_collection_and_the_old_one_is_dropped(tmp_path: Path, choice: IndexChoice) -> None:
+    base = photos(ALL)
+    first, _ = sync(tmp_path, base, manifest(1), choice)
+    second, _ = sync(tmp_path, base, manifest(1, key="hf-hub:org/name-00000000"), choice)
+    assert second.name.startswith("aliens_hf_hub_org_name_00000000_")
+    with closing(milvus.connected(first.uri)) as client:
+        assert client.list_collections() == [second.name]
+    leave(tmp_path)
+    assert read_collection(tmp_path) is None
+    with closing(milvus.connected(first.uri)) as client:
+        assert client.list_collections() == []
+
+
+def test_a_collection_of_another_dimension_is_refused_and_rebuilt_when_asked(
+    tmp_path: Path, choice: IndexChoice
+) -> None:
+    base = photos(ALL)
+    about, _ = sync(tmp_path, base, manifest(1), choice)
+    wider = PhotoIndex(FaissIndex.build(24, [(ALL, unit_vectors(PHOTOS, 2, 24).astype(np.float16))]))
+    milvus.write_collection(tmp_path, replace(about, dim=24))
+    with pytest.raises(LibraryError, match=r"does not hold vectors of 24 dimensions.*--rebuild"):
+        sync(tmp_path, wider, manifest(2), choice)
+    now, _ = sync(tmp_path, wider, manifest(2), choice, rebuild=True)
+    assert (now.dim, now.entries) == (24, PHOTOS)
+
+
+# A server
+
+
+def test_a_server_is_measured_and_the_password_stays_out_of_sight(
+    tmp_path: Path, server: tuple[str, Callable[[], None]]
+) -> None:
+    uri, stop_server = server
+    base, texts = photos(ALL), unit_vectors(20, 9)
+    unmeasured, _ = sync(tmp_path, base, manifest(1), IndexChoice(milvus=uri))
+    assert (unmeasured.recall, unmeasured.sound) == (None, False)
+    about, _ = sync(tmp_path, base, manifest(1), IndexChoice(milvus=uri), texts=lambda: texts)
+    assert about.recall is not None
+    assert about.sound
+    assert (about.queries, about.exact) == (20, False)
+    assert about.candidates in (64, 128, 256)
+    assert stat.S_IMODE((tmp_path / MILVUS_MANIFEST).stat().st_mode) == 0o600
+    index = searched(base, tmp_path)
+    same(index, base, ALL[::3])
+    assert SECRET not in index.plan(10).reason
+
+    stop_server()
+    told: list[str] = []
+    index.engine.tell = told.append  # type: ignore[union-attr]
+    for _ in range(2):  # the second one does not wait
+        found = index.search(unit_vectors(5, 3), 5)[1]
+        assert found.tolist() == base.search(unit_vectors(5, 3), 5)[1].tolist()
+    assert len(told) == 1
+    assert "every photo is compared: Milvus at http://***@127.0.0.1" in told[0]
+    assert SECRET not in told[0]
+    assert "no answer from Milvus" in index.plan(10).reason
+    with pytest.raises(LibraryError, match="gives no answer") as caught:
+        sync(tmp_path, base, manifest(2), IndexChoice(milvus=uri))
+    assert SECRET not in str(caught.value)
+    leave(tmp_path)  # where nothing answers, nothing is dropped, and nothing fails
+    assert not (tmp_path / MILVUS_MANIFEST).exists()
+
+
+def test_more_candidates_are_asked_for_until_enough_is_found(
+    tmp_path: Path, server: tuple[str, Callable[[], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = iter([0.5, 0.9, 0.995])
+    monkeypatch.setattr(milvus_sync, "recall_at_10", lambda *arguments: next(found))
+    base = photos(ALL[:50])
+    about, _ = sync(tmp_path, base, manifest(1), IndexChoice(milvus=server[0]), texts=lambda: unit_vectors(2, 9))
+    assert (about.candidates, about.recall, about.sound) == (256, 0.995, True)
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("http://root:hunter2@127.0.0.1:1", "http://***@127.0.0.1:1"),
+        ("bogus://root:hunter2@host", "bogus://***@host"),
+        ("root:hunter2@host:19530", "***@host:19530"),
+        ("http://127.0.0.1:1?token=hunter2", "http://127.0.0.1:1"),
+        ("http://hunter2@host:99999999", "http://***@host:99999999"),
+        ("/no/such/folder/vectors.db", "/no/such/folder/vectors.db"),
+        ("", ""),
+    ],
+)
+def test_what_cannot_be_reached_is_named_with_a_remedy_and_without_its_password(
+    tmp_path: Path, uri: str, said: str
+) -> None:
+    pytest.importorskip("pymilvus", reason="pymilvus is absent: pip install -e '.[dev]'")
+    assert shown(uri) == said
+    with pytest.raises(LibraryError) as caught:
+        sync(tmp_path, photos(ALL[:5]), manifest(1), IndexChoice(milvus=uri))
+    assert f"Milvus at {said} gives no answer" in str(caught.value)
+    assert "`aliens index --kind auto`" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert read_collection(tmp_path) is None
+
+
+def test_without_pymilvus_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pymilvus"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pymilvus", None)
+    with pytest.raises(LibraryError, match=r"pip install -e '\.\[milvus\]'"):
+        sync(tmp_path, photos(ALL[:5]), manifest(1), IndexChoice(milvus="http://127.0.0.1:1"))
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", json.dumps({"name": "x"})])
+def test_a_damaged_manifest_is_none(tmp_path: Path, damaged: str) -> None:
+    (tmp_path / MILVUS_MANIFEST).write_text(damaged, encoding="utf-8")
+    assert read_collection(tmp_path) is None

@@ -1,0 +1,217 @@
+"""Searching a library whose candidates Milvus names: the same hits as the exact scan, whatever becomes of Milvus."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from aliens.errors import LibraryError
+from aliens.settings import LibraryFolder
+from commands.index import changed, show
+from db.session import disposing, new_session, open_library
+from embedding.index.choosing import IndexChoice
+from embedding.index.milvus import MILVUS_MANIFEST, MilvusEngine, read_collection
+from indexer.indexing import IndexReport, index_choice
+from indexer.probes import probe_texts
+from indexer.reindexing import reindex
+from search.library import Library
+from search.library import open_library as open_for_searching
+from search.shape import Shape
+from tests.conftest import LibraryFactory, photo_bytes
+
+if TYPE_CHECKING:
+    from embedding.encoder import Encoder
+
+pytest.importorskip("pymilvus", reason="pymilvus is absent: pip install -e '.[dev]'")
+pytest.importorskip("milvus_lite", reason="milvus-lite is absent: pip install -e '.[dev]'")
+
+TAGS = probe_texts()[:15]
+GONE = "http://root:hunter2@127.0.0.1:1"  # nothing listens there
+
+
+def release(path: Path) -> None:
+    from milvus_lite.server_manager import server_manager_instance
+
+    server_manager_instance.release_server(str(path))
+
+
+@pytest.fixture(scope="module")
+def served(
+    tmp_path_factory: pytest.TempPathFactory, sample_library: Library, starter: "Encoder"
+) -> Iterator[tuple[Library, IndexReport]]:
+    """A copy of the sample hotels with its vectors in a file of milvus-lite, and what putting them there reported."""
+    root = tmp_path_factory.mktemp("milvus")
+    folder = LibraryFolder(root / "library")
+    shutil.copytree(sample_library.folder.root, folder.root)
+    choice = IndexChoice(milvus=str(root / "vectors.db"))
+    report = reindex(folder, lambda model: starter, lambda now: choice)
+    with open_for_searching(folder.root, load_encoder=lambda model: starter) as library:
+        yield library, report
+    release(root / "vectors.db")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[Path]:
+    """A file of milvus-lite."""
+    yield tmp_path / "vectors.db"
+    release(tmp_path / "vectors.db")
+
+
+def chosen(library: LibraryFactory, uri: str | None, **options: bool) -> IndexReport:
+    return reindex(library.folder, lambda model: library.encoder, lambda now: IndexChoice(milvus=uri), **options)
+
+
+def hits(library: Library, text: str, *, exact: bool = False, k: int = 10) -> list[tuple[int, float]]:
+    results = library.search(text, k=k, shape=Shape(exact=exact))
+    assert results.explanation.engine == ("exact" if exact else "milvus")
+    return [(hit.photo_id, hit.score) for hit in results]
+
+
+def same_as_exact(library: Library, text: str, k: int = 10) -> None:
+    ours, exact = hits(library, text, k=k), hits(library, text, exact=True, k=k)
+    assert [photo_id for photo_id, _ in ours] == [photo_id for photo_id, _ in exact]
+    assert [score for _, score in ours] == pytest.approx([score for _, score in exact], abs=1e-6)
+
+
+def test_the_samples_give_the_same_hits_for_the_15_tags(served: tuple[Library, IndexReport]) -> None:
+    library, report = served
+    assert report.milvus is not None
+    assert (report.approximated, report.milvus.exact, report.problem) == (True, True, "")
+    assert report.milvus.entries == report.exact.count
+    for tag in TAGS:
+        same_as_exact(library, f'"{tag}"')
+        same_as_exact(library, f'"{tag}" -"a wall"', k=100)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.1, 0.01, 0.0])
+def test_filters_give_the_same_hits_at_every_selectivity(served: tuple[Library, IndexReport], share: float) -> None:
+    library, _ = served
+    with new_session(library._engine) as session:
+        index, _ = library._current(session)
+    assert isinstance(index.engine, MilvusEngine)
+    count = max(round(share * len(index)), 1)
+    scattered = np.sort(np.random.default_rng(0).choice(index.ids, count, replace=False))
+    together = np.sort(index.ids)[-count:]
+    texts = library.encoder.encode_texts(TAGS)
+    for among in (scattered, together):
+        scores, ids = index.search(texts, 10, among=among)
+        exact_scores, exact_ids = index.search(texts, 10, among=among, exact=True)
+        assert ids.tolist() == exact_ids.tolist()
+        assert scores == pytest.approx(exact_scores, abs=1e-6)
+        named = index.engine.candidates(texts, 10, among, share)
+        assert ((named >= 0).sum(axis=1) >= min(10, count)).all()
+        assert np.isin(named[named >= 0], among).all()
+    assert index.engine.problem == ""
+
+
+def test_filters_of_the_query_language_are_pushed_down(served: tuple[Library, IndexReport]) -> None:
+    library, _ = served
+    (hit, *_) = library.search("a pool", k=1)
+    same_as_exact(library, f"a bed hotel:{hit.hotel_id}")
+    same_as_exact(library, "a bed orientation:landscape")
+
+
+def test_adding_photos_brings_the_collection_along(library: LibraryFactory, photos: Path, file: Path) -> None:
+    library.add(photos)
+    first = chosen(library, str(file)).milvus
+    again = chosen(library, str(file))
+    assert first is not None
+    assert (again.milvus, again.approximated) == (first, False)
+    for number in range(10, 14):
+        (photos / f"{number}.jpg").write_bytes(photo_bytes(number))
+    (photos / "00.jpg").unlink()
+    (photos / "05.jpg").write_bytes(photo_bytes(99))
+    opened = library.open()
+    hits(opened, "pool")
+    report = library.add(photos).index
+    assert report.milvus is not None
+    assert (report.approximated, report.milvus.name, report.milvus.entries) == (True, first.name, 13)
+    for text in ("pool", "bed", "sea"):
+        same_as_exact(opened, text, k=13)
+    assert opened.search(image=photos / "05.jpg", k=1)[0].score == pytest.approx(1, abs=1e-3)
+
+
+def test_a_collection_older_than_the_photos_is_not_used(library: LibraryFactory, photos: Path, file: Path) -> None:
+    library.add(photos)
+    chosen(library, str(file))
+    where = library.folder.index(library.encoder.key) / MILVUS_MANIFEST
+    older = where.read_text(encoding="utf-8")
+    (photos / "20.jpg").write_bytes(photo_bytes(20))
+    library.add(photos)
+    where.write_text(older, encoding="utf-8")  # as after a kill before it was sent
+    results = library.open().search("pool", k=11)
+    assert (results.explanation.engine, len(results)) == ("exact", 11)
+    assert "the collection in Milvus is older than the photos, so every photo is compared" in results.explanation.note
+    report = chosen(library, str(file))
+    assert report.milvus is not None
+    assert report.milvus.entries == 11
+    same_as_exact(library.open(), "pool", k=11)
+
+
+def test_where_nothing_answers_every_photo_is_compared_and_a_note_says_so(
+    library: LibraryFactory, photos: Path, file: Path, tmp_path: Path
+) -> None:
+    library.add(photos)
+    chosen(library, str(file))
+    release(file)
+    file.rename(tmp_path / "elsewhere.db")
+    file.write_text("no folder of milvus-lite", encoding="utf-8")
+    opened = library.open()
+    results = opened.search("pool", k=5)
+    assert [hit.photo_id for hit in results] == [photo_id for photo_id, _ in hits(opened, "pool", exact=True, k=5)]
+    assert f"every photo is compared: Milvus at {file} gives no answer" in results.explanation.note
+    assert "`aliens index --kind auto`" in results.explanation.note
+    (photos / "20.jpg").write_bytes(photo_bytes(20))
+    assert "gives no answer" in library.add(photos).index.problem  # the photos are in all the same
+    assert "older than the photos" in library.open().search("pool", k=11).explanation.note
+
+
+def test_a_milvus_that_cannot_be_reached_is_not_chosen(library: LibraryFactory, photos: Path, file: Path) -> None:
+    library.add(photos)
+    chosen(library, str(file))
+    with pytest.raises(LibraryError, match=r"Milvus at http://\*\*\*@127\.0\.0\.1:1 gives no answer") as caught:
+        chosen(library, GONE)
+    assert "hunter2" not in str(caught.value)
+    with disposing(open_library(library.folder)) as engine, new_session(engine) as session:
+        assert index_choice(session).milvus == str(file)
+    same_as_exact(library.open(), "pool")
+
+
+def test_leaving_milvus_drops_the_collection(library: LibraryFactory, photos: Path, file: Path) -> None:
+    library.add(photos)
+    chosen(library, str(file))
+    report = chosen(library, None)
+    assert (report.milvus, report.problem) == (None, "")
+    assert read_collection(library.folder.index(library.encoder.key)) is None
+    assert library.open().search("pool", k=3).explanation.engine == "exact"
+
+
+def test_the_command_shows_what_stands_without_the_password(
+    served: tuple[Library, IndexReport], capsys: pytest.CaptureFixture[str]
+) -> None:
+    library, report = served
+    assert report.milvus is not None
+    show(report, library.folder.root, False)
+    lines = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
+    assert lines["milvus"].endswith(f"vectors.db, {report.exact.count} photos in {report.milvus.name}")
+    assert lines["finds"] == "every vector is compared"
+    secret = replace(report.milvus, uri="https://root:hunter2@host:19530", exact=False, recall=0.5, queries=215)
+    for json in (False, True):
+        show(replace(report, milvus=secret), library.folder.root, json)
+        out = capsys.readouterr().out
+        assert "hunter2" not in out
+        assert "https://***@host:19530" in out
+    with pytest.raises(LibraryError, match="the exact index is up to date and searches by itself, but it is down"):
+        show(replace(report, problem="it is down"), library.folder.root, False)
+
+
+def test_a_file_is_kept_by_a_path_that_holds_in_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    choice = changed(IndexChoice(kind="ivf", factory="IVF4,SQ8"), "milvus:vectors.db", None, None)
+    assert choice == IndexChoice(milvus=str(tmp_path / "vectors.db"))
+    assert changed(choice, "milvus:http://host:19530", None, None).milvus == "http://host:19530"
+    assert changed(choice, "auto", None, None) == IndexChoice()
