@@ -15,7 +15,7 @@ from embedding.index.photo_index import PhotoIndex
 from embedding.store import Ids
 from search.cursor import Cursor
 from search.diversity import diverse
-from search.relevance import Background, stop_line
+from search.relevance import percentiles, stop_line
 from search.results import Hit, as_hit
 from search.shape import Quota, Shape
 
@@ -49,22 +49,28 @@ class Answer:
         self,
         session: Session,
         index: PhotoIndex,
-        background: Background,
+        sample: NDArray[np.float32],
         asked: Asked,
         shape: Shape,
         cursor: Cursor | None = None,
     ) -> None:
         self._session = session
         self._index = index
-        self._background = background
+        self._sample = sample
         self._asked = asked
         self._shape = shape
         self._cursor = cursor
 
     @cached_property
+    def _background(self) -> NDArray[np.float32]:
+        """The query's scores over a sample of the library's photos, (s,)."""
+        scores: NDArray[np.float32] = self._sample @ self._asked.vector
+        return scores
+
+    @cached_property
     def stop_line(self) -> float | None:
         """The score below which photos are probably not what was asked for; None where it cannot be told."""
-        return stop_line(self._background.scores(self._asked.vector))
+        return stop_line(self._background)
 
     @cached_property
     def newest(self) -> int:
@@ -185,7 +191,7 @@ class Answer:
     def _as_hits(self, ranked: Sequence[Ranked], first_rank: int) -> list[Hit]:
         records = photo_records(self._session, [photo_id for photo_id, _ in ranked])
         there = [(records[photo_id], score) for photo_id, score in ranked if photo_id in records]
-        percentiles = self._background.percentile(self._asked.vector, np.array([s for _, s in there], np.float32))
+        beaten = percentiles(self._background, np.array([s for _, s in there], np.float32))
         shown = self._cursor.rank if self._cursor else 0
         return [
             replace(
@@ -194,7 +200,7 @@ class Answer:
                 above_line=None if self.stop_line is None else score >= self.stop_line,
                 cursor=str(self._cursor_at(record.photo_id, score, shown + first_rank + place)),
             )
-            for place, ((record, score), percentile) in enumerate(zip(there, percentiles, strict=True))
+            for place, ((record, score), percentile) in enumerate(zip(there, beaten, strict=True))
         ]
 
     def _cursor_at(self, photo_id: int, score: float, rank: int) -> Cursor:

@@ -29,7 +29,6 @@ from search.composition import compose, feedback
 from search.cursor import digest, read_cursor
 from search.query import Filter, Query, Term, format_query, parse
 from search.query.filtering import describe, photo_ids
-from search.relevance import Background
 from search.results import Explanation, Hit, Results
 from search.shape import Shape, in_order
 from search.terms import QueryEncoder, term_vectors
@@ -87,7 +86,7 @@ class Library:
         self._load_encoder = load_encoder
         self._encoder: QueryEncoder | None = None
         self._index: PhotoIndex | None = None
-        self._background: Background | None = None
+        self._sample: Vector | None = None
         self._as_of: tuple[int, ...] = ()  # generation and files
         with disposing_on_error(engine), new_session(engine) as session:
             self.model = current_model(session)
@@ -193,7 +192,7 @@ class Library:
             if not any_vector(session, self.model):
                 raise QueryError(f"no photo in {self.folder.root} is embedded yet: add some with `aliens add FOLDER`")
             with watch.step("index"):
-                index, background = self._current(session)
+                index, sample = self._current(session)
             with watch.step("filter"):
                 among = photo_ids(session, self.folder, self.model, query.filters)
             with watch.step("encode"):
@@ -207,7 +206,7 @@ class Library:
             )
             cursor = None if shape.after is None else read_cursor(shape.after, asked.library, asked.query)
 
-            answer = Answer(session, index, background, asked, shape, cursor)
+            answer = Answer(session, index, sample, asked, shape, cursor)
 
             def explain(k: int) -> Explanation:
                 plan = index.plan(answer.depth(k), among=among, exact=answer.exact)
@@ -259,17 +258,17 @@ class Library:
         vector: Vector = vectors[0].astype(np.float32)
         return vector
 
-    def _current(self, session: Session) -> tuple[PhotoIndex, Background]:
-        """Return the index of all photos that can be found now, and the background sample of it."""
+    def _current(self, session: Session) -> tuple[PhotoIndex, Vector]:
+        """Return the index of all photos that can be found now, and a sample (s, d) of their vectors, by which scores are judged."""
         folder = self.folder.index(self.model.key)
         now = (generation(session, self.model), *files_stamp(folder))
-        if self._index is None or self._background is None or self._as_of != now:
+        if self._index is None or self._sample is None or self._as_of != now:
             self._index = current_index(folder, self._store, self.model.key, EmbeddedRows(session, self.model))
-            self._background = Background.from_vectors(self._index.sample(SAMPLE_ROWS))
+            self._sample = self._index.sample(SAMPLE_ROWS)
             self._as_of = now
         if not len(self._index):
             raise QueryError(f"no photo in {self.folder.root} can be found now: add some with `aliens add FOLDER`")
-        return self._index, self._background
+        return self._index, self._sample
 
 
 def read_query(text: str | None, image: str | os.PathLike[str] | None, like: int | None) -> Query:

@@ -1,8 +1,5 @@
 """Relevance that people can use: where a score lies among the library's, and where a list should stop."""
 
-from dataclasses import dataclass
-from typing import Self
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,27 +10,14 @@ BEST = 0.99  # the quantile that stands for photos which show what was asked for
 WAY = 2 / 3  # how far the line lies from the median, which stands for all others, towards that quantile
 
 
-@dataclass(frozen=True, slots=True)
-class Background:
-    """A sample of the library's photos: unit vectors (s, d) float32."""
+def percentiles(background: Floats, scores: Floats) -> Floats:
+    """Return, for scores (m,), the share of a query's scores over a sample (s,) that are lower, in percent (m,).
 
-    vectors: Floats
-
-    @classmethod
-    def from_vectors(cls, vectors: Floats) -> Self:
-        """Take a sample's vectors (s, d)."""
-        return cls(vectors)
-
-    def scores(self, query: Floats) -> Floats:
-        """Return the sample's cosines (s,) with a query (d,)."""
-        return self.vectors @ query
-
-    def percentile(self, query: Floats, scores: Floats) -> Floats:
-        """Return, for scores (m,), the share of the sample that scores lower, in percent (m,); NaN without a sample."""
-        ranked = np.sort(self.scores(query))
-        if not len(ranked):
-            return np.full(len(scores), np.nan, np.float32)
-        return (100 * np.searchsorted(ranked, scores, side="left") / len(ranked)).astype(np.float32)
+    NaN without a sample.
+    """
+    if not len(background):
+        return np.full(len(scores), np.nan, np.float32)
+    return (100 * np.searchsorted(np.sort(background), scores, side="left") / len(background)).astype(np.float32)
 
 
 def stop_line(background: Floats) -> float | None:

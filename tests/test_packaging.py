@@ -39,9 +39,20 @@ def test_nothing_imports_the_command_line() -> None:
 
 def test_heavy_imports_stay_with_their_owners() -> None:
     owners = {
-        "torch": {"embedding/scoring.py", "embedding/captioner.py", "embedding/device.py", "embedding/encoder.py"},
+        "torch": {
+            "embedding/captioner.py",
+            "embedding/device.py",
+            "embedding/encoder.py",
+            "embedding/index/product.py",  # inside its functions
+            "embedding/scoring.py",
+        },
         "open_clip": {"embedding/captioner.py", "embedding/encoder.py", "embedding/weights.py"},
-        "faiss": {"embedding/index/exact.py"},
+        "faiss": {
+            "embedding/index/approximate.py",
+            "embedding/index/building.py",
+            "embedding/index/exact.py",
+            "embedding/index/faiss_file.py",
+        },
     }
     for module, files in owners.items():
         importing = {
