@@ -52,7 +52,8 @@ import numpy; step("import numpy")
 import sqlalchemy, sqlalchemy.orm, sqlalchemy.dialects.sqlite; step("import sqlalchemy")
 import db.models; step("map the tables")
 import faiss; step("import faiss")
-import search.library, search.answering, embedding.index.photo_index, embedding.text_tower, embedding.query_encoder; step("import the rest of ours")
+import search.library, search.answering, embedding.index.photo_index
+import embedding.text_tower, embedding.query_encoder; step("import the rest of ours")
 import commands.search
 timed(search.library, "open_database", "open the database")
 timed(embedding.text_tower.TextTower, "open", "open the text tower")

@@ -259,7 +259,7 @@ class Library:
         return vector
 
     def _current(self, session: Session) -> tuple[PhotoIndex, Vector]:
-        """Return the index of all photos that can be found now, and a sample (s, d) of their vectors, by which scores are judged."""
+        """Return the index of all photos that can be found now, and a sample (s, d) that scores are judged by."""
         folder = self.folder.index(self.model.key)
         now = (generation(session, self.model), *files_stamp(folder))
         if self._index is None or self._sample is None or self._as_of != now:
