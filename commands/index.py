@@ -102,13 +102,21 @@ def show(report: "IndexReport", library: Path, json: bool) -> None:
         rows += [
             ("milvus", f"{shown(milvus.uri)}, {milvus.entries} photos in {milvus.name}"),
             ("finds", found + ("" if milvus.sound else f": less than {milvus.least_recall:g}, so it is not used")),
-            ("by", f"{milvus.candidates} candidates compared exactly"),
+            ("by", f"{milvus.candidates} candidates compared exactly" + filtered(milvus.least_share)),
         ]
     console.print_rows(("index", ""), rows)
     if report.why:
         console.note(f"built anew: {report.why}")
     elif not (report.rewritten or report.approximated):
         console.note(f"the index of {library} was up to date")
+
+
+def filtered(least_share: float) -> str:
+    """Return which filters Milvus answers, in words."""
+    if least_share == 0:
+        return ""
+    few = "" if least_share >= 1 else f" that leave at most {least_share:.0%} of the photos"
+    return f"; filters{few} are answered without it"
 
 
 def effort(lists: int, visited: int) -> str:

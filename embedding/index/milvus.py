@@ -35,7 +35,9 @@ IDS_AT_ONCE = 8_192  # named by one expression, about 64 kB of text; milvus-lite
 RANGES_AT_ONCE = 128  # beyond this milvus-lite takes longer for more ranges than for one more search
 CONNECT_S, SEARCH_S, LOAD_S, WRITE_S = 5.0, 10.0, 60.0, 600.0
 RETRY_S = 30.0  # after no answer, so long none is waited for
-REMEDY = "see that it runs (milvus.io/docs says how to start one), or leave it with `aliens index --kind auto`"
+LEAVE = "or leave it with `aliens index --kind auto`"
+REMEDY = f"see that it runs (milvus.io/docs says how to start one), {LEAVE}"
+FILE_REMEDY = f"see that its folder exists, that milvus-lite wrote it, and that no other process has it open, {LEAVE}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +48,7 @@ class Collection:
     row with the id -mark stands in the collection as long as it holds what this says: another library, or a copy of
     this one, that writes to it leaves another mark. exact: Milvus itself compares every vector. candidates: named for
     each query. recall: recall@10 against the exact scan over `queries` text queries; None: never measured, or exact.
+    least_share: of the photos, what a filter has to leave for it to find as much; below it all are compared.
     """
 
     model_key: str
@@ -62,6 +65,7 @@ class Collection:
     recall: float | None = None
     least_recall: float = LEAST_RECALL
     queries: int = 0
+    least_share: float = 0.0
 
     @property
     def sound(self) -> bool:
@@ -104,6 +108,17 @@ def shown(uri: str) -> str:
     return scheme + between + secret + re.split(r"[?#]", rest.rpartition("@")[2])[0]
 
 
+def without_secrets(text: str, uri: str) -> str:
+    """Return a text in which neither the user and password of a URI stand, nor the password alone."""
+    text = text.replace(uri, shown(uri)) if uri else text
+    rest = uri.rpartition("://")[2]
+    login, parameters = rest.rpartition("@")[0], re.split(r"[?&#=]", rest)[1:]
+    for part in filter(None, [login, login.partition(":")[2], *parameters]):
+        # a short one is part of many words
+        text = re.sub(re.escape(part) if len(part) > 3 else rf"\b{re.escape(part)}\b", "***", text)
+    return text
+
+
 @contextmanager
 def milvus_errors(uri: str) -> Iterator[None]:
     """Turn what goes wrong with Milvus into LibraryErrors that name the remedy and no password."""
@@ -122,10 +137,7 @@ def milvus_errors(uri: str) -> Iterator[None]:
             reason, remedy = "milvus-lite is absent", "install it with `pip install milvus-lite`, or name a server"
         else:
             lines = str(getattr(error, "message", "") or error).strip().splitlines() or [type(error).__name__]
-            reason, remedy = lines[0][:300].replace(uri, shown(uri)), REMEDY
-            secret = uri.rpartition("://")[2].rpartition("@")[0]
-            for part in sorted(filter(None, [secret, *secret.split(":")]), key=len, reverse=True):
-                reason = reason.replace(part, "***")
+            reason, remedy = without_secrets(lines[0], uri)[:300], FILE_REMEDY if is_file(uri) else REMEDY
         raise LibraryError(f"Milvus at {shown(uri)} gives no answer ({reason}): {remedy}") from None
 
 
@@ -146,7 +158,6 @@ class MilvusEngine:
 
     kind = "milvus"
     most_hits = MOST_HITS
-    least_share = 0.0
 
     def __init__(self, about: Collection, client: Any = None) -> None:
         """`client`: connected, closed by the caller; without one it connects by itself."""
@@ -160,6 +171,11 @@ class MilvusEngine:
     def recall(self) -> float | None:
         """Recall@10 as measured with text queries; None where Milvus compares every vector."""
         return self.about.recall
+
+    @property
+    def least_share(self) -> float:
+        """The share of the photos that a filter has to leave for this to answer: 0 where Milvus compares every one."""
+        return self.about.least_share
 
     def candidates(self, queries: Vectors, k: int, among: Ids | None, share: float) -> Ids:
         """Return photo ids, (n, at least k) int64; -1 where there are fewer, and only -1 where Milvus fails."""

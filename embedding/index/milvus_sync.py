@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from aliens.errors import LibraryError
-from embedding.index.building import Progress, best_scores, nothing, recall_at_10
+from embedding.index.building import CLOSE, RECALL_AT, Progress, best_scores, nothing, recall_at_10
 from embedding.index.choosing import IndexChoice
 from embedding.index.engine import Vectors
 from embedding.index.manifest import Manifest
@@ -37,6 +38,10 @@ from embedding.store import Ids
 
 MOST_CANDIDATES = 4_096
 BATCH_BYTES = 4 << 20  # of vectors sent at once; a server takes 64 MB
+SHARES = (0.5, 0.1, 0.01)  # of the photos, left by filters that are measured; fewer are quickly compared here
+TEXTS_AT_ONCE = 32
+POLL_S = 0.5
+RESERVE = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,8 +160,15 @@ def delete(client: Any, name: str, ids: Ids) -> None:
 
 
 def measured(client: Any, about: Collection, base: PhotoIndex, texts: Vectors, progress: Progress) -> Collection:
-    """Return the collection with the fewest candidates by which it finds enough, or the most, and what it finds."""
+    """Return the collection with the fewest candidates by which it finds enough, or the most, and what it finds.
+
+    A graph that is filtered while it is walked may lose hits; which filters it answers is measured as well. Milvus
+    merges segments at its leisure, and one large graph finds less than several small ones, so more candidates are
+    named than it took.
+    """
+    await_graph(client, about.name, progress)
     truth = best_scores(base, texts)
+    about = replace(about, least_share=0.0)
     candidates = FEWEST_CANDIDATES
     while True:
         engine = MilvusEngine(replace(about, candidates=candidates), client)
@@ -165,8 +177,47 @@ def measured(client: Any, about: Collection, base: PhotoIndex, texts: Vectors, p
             raise LibraryError(engine.problem)
         progress("measuring", int(1000 * min(found / about.least_recall, 1)), 1000)
         if found >= about.least_recall or candidates >= MOST_CANDIDATES:
-            return replace(engine.about, recall=found, queries=len(texts))
+            break
         candidates *= 2
+    least_share = 1.0
+    for share in SHARES:
+        if filtered_recall(engine, base, texts, share) < about.least_recall:
+            break
+        least_share = share
+    reserve = min(RESERVE * candidates, MOST_CANDIDATES)
+    return replace(about, candidates=reserve, recall=found, queries=len(texts), least_share=least_share)
+
+
+def await_graph(client: Any, name: str, progress: Progress) -> None:
+    """Wait until Milvus has put all rows in its graph: what is not in it yet is compared whole, and found too well."""
+    deadline = time.monotonic() + WRITE_S
+    while time.monotonic() < deadline:
+        about = client.describe_index(name, index_name="vector", timeout=SEARCH_S)
+        pending, total = int(about.get("pending_index_rows", 0)), int(about.get("total_rows", 0))
+        progress("Milvus builds its index", total - pending, total)
+        if pending <= 0:
+            return
+        time.sleep(POLL_S)
+
+
+def filtered_recall(engine: MilvusEngine, base: PhotoIndex, texts: Vectors, share: float) -> float:
+    """Return recall@10 with a filter that leaves a share of the photos, scattered.
+
+    Raises: LibraryError: Milvus stopped answering.
+    """
+    ids = np.sort(base.ids)
+    among = ids[np.random.default_rng(0).random(len(ids)) < share]
+    searched = base.with_engine(engine)
+    found, of = 0, 0
+    for at in range(0, len(texts), TEXTS_AT_ONCE):
+        some = texts[at : at + TEXTS_AT_ONCE]
+        truth, _ = base.search(some, RECALL_AT, among=among, exact=True)
+        scores, _ = searched.search(some, RECALL_AT, among=among)
+        found += int((scores >= truth[:, -1:] - CLOSE).sum()) if truth.size else 0
+        of += truth.size
+    if engine.problem:
+        raise LibraryError(engine.problem)
+    return found / of if of else 1.0
 
 
 def leave(folder: Path) -> None:
