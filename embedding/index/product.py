@@ -45,11 +45,10 @@ def best_of_product(vectors: Vectors16, queries: Scores, k: int, mask: Bools | N
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             groups = []
             for start in range(0, len(queries), GROUP_QUERIES):
-                group = padded(queries[start : start + GROUP_QUERIES])
+                group = queries[start : start + GROUP_QUERIES]
                 ranges = pool.map(lambda a, b, group=group: scan(halves, group, k, mask, a, b), cuts, cuts[1:])
                 parts = [kept for part in ranges for kept in part]
-                count = min(GROUP_QUERIES, len(queries) - start)
-                groups += [joined([part[query] for part in parts], k) for query in range(count)]
+                groups += [joined([part[query] for part in parts], k) for query in range(len(group))]
     finally:
         torch.set_num_threads(threads)
     scores, rows = zip(*groups, strict=True)
@@ -59,15 +58,13 @@ def best_of_product(vectors: Vectors16, queries: Scores, k: int, mask: Bools | N
 Kept = list[tuple[Scores, Ids]]  # of each query: scores and rows that may be among the best
 
 
-def scan(
-    vectors: "torch.Tensor", queries: "torch.Tensor", k: int, mask: Bools | None, begin: int, end: int
-) -> list[Kept]:
+def scan(vectors: "torch.Tensor", queries: Scores, k: int, mask: Bools | None, begin: int, end: int) -> list[Kept]:
     """Return, chunk after chunk, what of the rows from `begin` to `end` may be among the best of each query."""
     import torch
 
-    turned = queries.T.contiguous()  # (d, n)
+    turned = padded(queries).T.contiguous()  # (d, at least n)
     single = torch.empty((BLOCK_ROWS, vectors.shape[1]))
-    scores = torch.empty((CHUNK_ROWS, len(queries)))
+    scores = torch.empty((CHUNK_ROWS, turned.shape[1]))
     least = np.full(len(queries), -np.inf, np.float32)  # the k-th best score so far
     chunks: list[Kept] = []
     with torch.inference_mode():
@@ -77,7 +74,7 @@ def scan(
                 count = min(BLOCK_ROWS, rows - at)
                 single[:count] = vectors[start + at : start + at + count]
                 torch.mm(single[:count], turned, out=scores[at : at + count])
-            found = scores[:rows].numpy()
+            found = scores[:rows, : len(queries)].numpy()
             if mask is not None:
                 found = np.where(mask[start : start + rows, np.newaxis], found, -np.inf)
             if rows > k:
