@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 FAISS ?= cpu# or gpu: see README, "Installing"
+COMMA := ,
+LITE := $(if $(filter cpu,$(FAISS)),$(COMMA)milvus-lite)# milvus-lite brings faiss-cpu, which must not lie beside faiss-gpu
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -31,12 +33,16 @@ lint: $(VENV)/.dev-installed ## Check style and the direction of imports
 typecheck: $(VENV)/.dev-installed ## Check the types
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run, and the tags' quality (about 20 minutes)
+bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run, and what tags and searches are worth (about 40 minutes)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/rescan.py
 	$(BIN)/python benchmarks/embed.py
 	$(BIN)/python -W ignore benchmarks/tagging.py
 	$(BIN)/python benchmarks/tag_quality.py
+	$(BIN)/python -W ignore benchmarks/search.py
+	$(BIN)/python -W ignore benchmarks/text_query.py
+	$(BIN)/python -W ignore benchmarks/cold_search.py
+	$(BIN)/python benchmarks/search_quality.py
 
 all: format lint typecheck test ## Everything that is checked before a commit
 
@@ -51,5 +57,5 @@ $(VENV)/.demo-installed: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.dev-installed: pyproject.toml | $(VENV)/.demo-installed
-	$(BIN)/python -m pip install -e '.[$(FAISS),dev]'
+	$(BIN)/python -m pip install -e '.[$(FAISS),dev$(LITE)]'
 	@touch $@

@@ -273,6 +273,8 @@ def print_add_report(report: "AddReport") -> None:
             f"index: {about.entries} photos, {about.factory}, {console.megabytes(about.size_bytes)}, "
             f"recall@10 {about.recall:.4f}"
         )
+    if report.index.problem:
+        console.note(report.index.problem)
     if run.failed or scan.missing or scan.problems:
         console.note("`aliens failures` lists what could not be used, with reasons")
 

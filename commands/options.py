@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,10 +15,12 @@ LibraryOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 DeviceOption = Annotated[
-    str, typer.Option("--device", envvar="ALIENS_DEVICE", help="auto, cpu, cuda or mps.", show_default=True)
+    Literal["auto", "cpu", "cuda", "mps"],
+    typer.Option("--device", envvar="ALIENS_DEVICE", help="What the model runs on.", show_default=True),
 ]
 PrecisionOption = Annotated[
-    str, typer.Option("--precision", envvar="ALIENS_PRECISION", help="auto, float32 or bfloat16.", show_default=True)
+    Literal["auto", "float32", "bfloat16"],
+    typer.Option("--precision", envvar="ALIENS_PRECISION", help="What it computes in.", show_default=True),
 ]
 LIBRARY = Path(DEFAULT_LIBRARY)
 

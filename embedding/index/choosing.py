@@ -9,7 +9,7 @@ from aliens.errors import LibraryError
 Kind = Literal["auto", "exact", "ivf", "hnsw"]
 KINDS = ("auto", "exact", "ivf", "hnsw")
 EXACT_SUFFICES = 250_000  # photos: of so many all are compared in about 10 ms, which nothing approximate is worth
-SCALAR_BYTES = 128 << 20  # of one byte a dimension: up to here lists are read faster than finer codes are unpacked
+SCALAR_BYTES = 32 << 20  # of one byte a dimension: up to here nothing is gained by shorter codes
 MEMORY_SHARE = 0.5  # of the machine's memory that an index may take
 LEAST_RECALL = 0.99
 POINTS_PER_LIST = 39  # fewer photos for a list than that make poor clusters, says FAISS
