@@ -4,9 +4,12 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 
 from aliens.errors import QueryError
+
+HIGHEST = 2**63 - 1  # of the numbers that a database holds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +42,12 @@ def read_cursor(text: str, library: str, query: str) -> Cursor:
         names = ("library", "query", "newest", "score", "photo_id", "rank")
         kinds = (str, str, int, float, int, int)
         cursor = Cursor(**{n: kind(v) for n, kind, v in zip(names, kinds, values, strict=True)})
-    except (binascii.Error, ValueError, TypeError, RecursionError) as error:
+        if not (
+            math.isfinite(cursor.score)
+            and all(0 <= n <= HIGHEST for n in (cursor.newest, cursor.photo_id, cursor.rank))
+        ):
+            raise ValueError("a number that no page ends with")
+    except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise QueryError(f"{text[:40]!r} is no cursor: take the one that the page before ended with") from error
     if cursor.library != library:
         raise QueryError("the cursor is of another library: ask this library for its first page, without a cursor")

@@ -1,3 +1,6 @@
+import base64
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +42,25 @@ def test_a_cursor_of_another_query_is_refused() -> None:
 
 @pytest.mark.parametrize("text", ["", "x", "null", "W10", "é", "[" * 5000, str(CURSOR)[:-3]])
 def test_what_is_no_cursor_is_refused(text: str) -> None:
+    with pytest.raises(QueryError, match="no cursor"):
+        read_cursor(text, "lib", "query")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["lib", "query", 99, 0.25, float("inf"), 10],
+        ["lib", "query", float("inf"), 0.25, 7, 10],
+        ["lib", "query", 99, float("inf"), 7, 10],
+        ["lib", "query", 99, float("nan"), 7, 10],
+        ["lib", "query", 99, 0.25, 7, 10**30],
+        ["lib", "query", 99, 0.25, -7, 10],
+        ["lib", "query", 99, 0.25, 7, -10],
+        ["lib", "query", 99, 10**400, 7, 10],
+    ],
+)
+def test_a_forged_cursor_is_refused(values: list[object]) -> None:
+    text = base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
     with pytest.raises(QueryError, match="no cursor"):
         read_cursor(text, "lib", "query")
 
