@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,7 +69,7 @@ def print_hits(hits: "Iterable[Hit]", json: bool = False) -> None:
     """Print hits as a table, as tab-separated lines or as JSON."""
     if json:
         for hit in hits:
-            console.print_json(asdict(hit) | {"score": round(hit.score, 6)})
+            console.print_json(hit.as_json() | {"score": round(hit.score, 6)})
     elif console.on_terminal():
         console.print_rows(COLUMNS, rows_of(list(hits), shutil.get_terminal_size().columns))
     else:

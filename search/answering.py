@@ -22,6 +22,9 @@ from search.shape import Quota, Shape
 FIRST_FETCH = 64  # photos asked of the index at first; four times as many whenever they do not suffice
 ONE_SCAN = 10_000  # beyond this many, all scores are computed and sorted at once
 POOL = 500  # photos that diversity chooses from
+NOISE = 1e-6  # scores nearer than this are one score, computed in two ways
+CLEARLY = 1e-5  # scores further apart than this are two
+AS_ASKED = "as was asked for"  # why an index compares every photo, as far as it knows
 
 Vector = NDArray[np.float32]
 Ranked = tuple[int, float]  # photo id, score
@@ -84,21 +87,40 @@ class Answer:
         return max(lowest, self.stop_line) if self._shape.until_stop and self.stop_line is not None else lowest
 
     @property
-    def exact(self) -> bool:
-        """Whether every photo is compared: asked for, or needed.
+    def compares_all(self) -> str | None:
+        """Why every photo is compared, in words for people; None where an index may name candidates.
 
         A page goes on where the one before ended, and a limit or diversity looks far down the list: an approximate
         answer would have other gaps at each depth.
         """
-        shape = self._shape
-        return shape.exact or bool(shape.diverse) or self._cursor is not None or Quota(shape).limits_anything
+        if self._shape.exact:
+            return AS_ASKED
+        if Quota(self._shape).limits_anything:
+            return "since limits by hotel or chain look far down the list"
+        if self._shape.diverse:
+            return f"since a diverse list is chosen from the {POOL} best"
+        return None if self._cursor is None else "since a page goes on exactly where the one before ended"
+
+    @property
+    def exact(self) -> bool:
+        """Whether every photo is compared."""
+        return self.compares_all is not None
 
     def depth(self, k: int) -> int:
-        """Return how many photos are asked of the index for k hits: one more tells whether a next page exists."""
-        return k + 1 + len(self._asked.without) + (FIRST_FETCH if self.exact else 0)
+        """Return how many photos are asked of the index for k hits: one more tells whether a next page exists.
+
+        Limits and diversity look further down, and the cursor's photo stands there too.
+        """
+        needed = min(k, len(self._index)) + 1 + (self._cursor.rank if self._cursor else 0)
+        if self._shape.diverse:
+            needed = max(needed, POOL)
+        if Quota(self._shape).limits_anything:
+            needed = max(needed, PAGE)
+        return needed + len(self._asked.without) + (FIRST_FETCH if self.exact else 0)
 
     def hits(self, k: int) -> tuple[list[Hit], bool]:
         """Return at most k hits, best first, and whether more follow."""
+        k = min(k, len(self._index))
         found: list[Hit] = []
         stream = self._shaped(k)
         while len(found) <= k and (batch := list(islice(stream, k + 1 - len(found)))):
@@ -122,25 +144,12 @@ class Answer:
 
     def _shaped(self, k: int, whole: bool = False) -> Iterator[Ranked]:
         """Yield photos and scores as the list shows them, behind the cursor."""
-        shown = self._cursor.rank if self._cursor else 0
-        admitted = self._admitted(self._walk(len(self._index) if whole else shown + self.depth(k)))
+        admitted = self._admitted(self._walk(len(self._index) if whole else self.depth(k)))
         if self._shape.diverse:
-            yield from islice(self._diverse(list(islice(admitted, POOL))), shown, None)
-        elif self._cursor is None:
-            yield from admitted
+            ranked = list(self._diverse(list(islice(admitted, POOL))))
+            yield from ranked if self._cursor is None else behind_in(self._cursor, ranked)
         else:
-            yield from self._behind(self._cursor, admitted)
-
-    def _behind(self, cursor: Cursor, ranked: Iterator[Ranked]) -> Iterator[Ranked]:
-        """Yield what follows the cursor's photo, or follows its score where the photo has vanished."""
-        there = bool(photo_records(self._session, [cursor.photo_id]))
-        for photo_id, score in ranked:
-            if there and photo_id == cursor.photo_id:
-                break
-            if not there and (-score, photo_id) > (-cursor.score, cursor.photo_id):
-                yield photo_id, score
-                break
-        yield from ranked
+            yield from admitted if self._cursor is None else behind(self._cursor, admitted)
 
     def _diverse(self, pool: list[Ranked]) -> Iterator[Ranked]:
         if pool:
@@ -198,7 +207,7 @@ class Answer:
                 as_hit(record, score),
                 percentile=None if np.isnan(percentile) else float(percentile),
                 above_line=None if self.stop_line is None else score >= self.stop_line,
-                cursor=str(self._cursor_at(record.photo_id, score, shown + first_rank + place)),
+                place=self._cursor_at(record.photo_id, score, shown + first_rank + place),
             )
             for place, ((record, score), percentile) in enumerate(zip(there, beaten, strict=True))
         ]
@@ -208,3 +217,32 @@ class Answer:
         return Cursor(
             library=asked.library, query=asked.query, newest=self.newest, score=score, photo_id=photo_id, rank=rank
         )
+
+
+def behind(cursor: Cursor, ranked: Iterator[Ranked]) -> Iterator[Ranked]:
+    """Yield, of photos by falling scores, what follows the cursor's photo, or its place where it has left the list.
+
+    It may have vanished, or may not meet the filters and limits any more.
+    """
+    near: list[Ranked] = []  # which follow its place, if the photo itself does not come
+    for photo_id, score in ranked:
+        if photo_id == cursor.photo_id:
+            yield from ranked
+            return
+        if follows(cursor, photo_id, score):
+            near.append((photo_id, score))
+        if score < cursor.score - CLEARLY:
+            break
+    yield from near
+    yield from ranked
+
+
+def follows(cursor: Cursor, photo_id: int, score: float) -> bool:
+    """Tell whether a photo has its place behind the cursor's: a lower score, or the same one and a higher id."""
+    return score < cursor.score if abs(score - cursor.score) > NOISE else photo_id > cursor.photo_id
+
+
+def behind_in(cursor: Cursor, ranked: Sequence[Ranked]) -> Sequence[Ranked]:
+    """Return, of photos in any order, what follows the cursor's photo; without it, what stands where it stood."""
+    places = [place for place, (photo_id, _) in enumerate(ranked) if photo_id == cursor.photo_id]
+    return ranked[places[0] + 1 :] if places else ranked[max(cursor.rank - 1, 0) :]

@@ -24,7 +24,7 @@ from embedding.index.current import current_index, files_stamp
 from embedding.index.exact import SAMPLE_ROWS
 from embedding.index.photo_index import PhotoIndex
 from embedding.store import VectorStore
-from search.answering import Answer, Asked
+from search.answering import AS_ASKED, Answer, Asked
 from search.composition import compose, feedback
 from search.cursor import digest, read_cursor
 from search.query import Filter, Query, Term, format_query, parse
@@ -147,7 +147,8 @@ class Library:
         with self._answering(question, watch) as (answer, explain):
             with watch.step("search"):
                 hits, more = answer.hits(k)
-            return Results(in_order(hits, shape.sort), answer.stop_line, explain(k), more)
+            last = hits[-1].place if hits else None
+            return Results(in_order(hits, shape.sort), answer.stop_line, explain(k), more, last)
 
     def stream(
         self,
@@ -216,7 +217,7 @@ class Library:
                     selected=None if among is None else len(among),
                     photos=len(index),
                     engine=plan.engine,
-                    reason=plan.reason,
+                    reason=plan.reason.replace(AS_ASKED, answer.compares_all or AS_ASKED),
                     rows=plan.rows,
                     read_bytes=plan.bytes_read,
                     recall=plan.recall,

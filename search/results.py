@@ -1,12 +1,13 @@
 """What a search gives: hits, best first, and what is known of the list as a whole. Searches nothing."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from typing import overload
+from typing import Any, overload
 
 from aliens.files import PhotoFile
 from db.photos import PhotoRecord
+from search.cursor import Cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class Hit:
     score: the cosine between the query and the photo; higher is better.
     percentile: the share of a sample of the library's photos that score lower for this query, in percent.
     above_line: whether it lies above the list's suggested stop line.
-    cursor: where this hit stands; `Shape(after=...)` goes on behind it.
+    place: where this hit stands in its list.
     """
 
     photo_id: int
@@ -31,12 +32,22 @@ class Hit:
     date: datetime | None = None  # when it was uploaded, or the time of the file where that is not known
     percentile: float | None = None
     above_line: bool | None = None
-    cursor: str | None = None
+    place: Cursor | None = None
+
+    @property
+    def cursor(self) -> str | None:
+        """Where this hit stands, as text; `Shape(after=...)` goes on behind it."""
+        return None if self.place is None else str(self.place)
 
     @property
     def file(self) -> PhotoFile:
         """Where the photo's bytes lie."""
         return PhotoFile(self.path, self.member)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return its values by their names, with the cursor as text."""
+        said = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "place"}
+        return said | {"cursor": self.cursor}
 
 
 def as_hit(record: PhotoRecord, score: float) -> Hit:
@@ -81,17 +92,20 @@ class Results(Sequence[Hit]):
 
     stop_line: the score below which photos are probably not what was asked for. None: it cannot be told, as for a
     library of a few photos.
+    more: whether a next page exists, as far as is known.
+    last: the place of the lowest hit, behind which that page begins, in whatever order the hits are shown.
     """
 
     hits: list[Hit]
     stop_line: float | None
     explanation: Explanation
-    more: bool = False  # whether a next page exists, as far as is known
+    more: bool = False
+    last: Cursor | None = None
 
     @property
     def cursor(self) -> str | None:
         """Where the next page begins, or None at the end."""
-        return self.hits[-1].cursor if self.hits and self.more else None
+        return str(self.last) if self.last is not None and self.more else None
 
     @overload
     def __getitem__(self, place: int) -> Hit: ...

@@ -1,7 +1,9 @@
 """What searching promises on the sample hotels, and while photos come and go."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +11,10 @@ from sqlalchemy import text as sql
 
 from aliens.errors import QueryError
 from db.session import new_session
+from embedding.index.photo_index import PhotoIndex
+from search.cursor import Cursor
 from search.library import Feedback, Library
-from search.shape import Shape
+from search.shape import Shape, Sort
 from tests.conftest import LibraryFactory, photo_bytes
 
 
@@ -37,6 +41,13 @@ def with_hotels(library: Library) -> Library:
         )
         session.commit()
     return library
+
+
+def hide(library: Library, photo_id: int) -> None:
+    """Let a photo be of a source that the test's query leaves out."""
+    with new_session(library._engine) as session:
+        session.execute(sql("UPDATE photo SET image_source = 'hidden' WHERE id = :id"), {"id": photo_id})
+        session.commit()
 
 
 def test_results_know_percentile_line_and_explanation(sample_library: Library) -> None:
@@ -149,12 +160,72 @@ def test_sorted_by_date_or_hotel_the_same_photos_come(opened: Library) -> None:
     assert names == sorted(names)
 
 
-def test_a_sorted_page_goes_on_behind_its_worst_hit_not_its_last(opened: Library) -> None:
+@pytest.mark.parametrize("sort", ["date", "hotel"])
+def test_sorted_pages_hold_every_photo_once(opened: Library, sort: Sort) -> None:
     with_hotels(opened)
-    first = opened.search("pool", k=6, shape=Shape(sort="date"))
-    second = opened.search("pool", k=6, shape=Shape(sort="date", after=first.cursor))
-    assert not set(ids(first)) & set(ids(second))
-    assert len(second) == 4
+    whole, paged, after = ids(opened.search("pool", k=10)), [], None
+    while len(paged) < 10:
+        page = opened.search("pool", k=3, shape=Shape(sort=sort, after=after))
+        assert sorted(ids(page)) == sorted(whole[len(paged) : len(paged) + 3])
+        paged += ids(page)
+        after = page.cursor
+    assert (len(paged), after) == (10, None)
+
+
+@pytest.mark.parametrize("gone", [[3], [2, 3], [3, 4], [0, 1, 2, 3], [3, 4, 5, 6, 7, 8]])
+def test_a_page_goes_on_where_the_cursors_photo_has_left_the_list(opened: Library, gone: list[int]) -> None:
+    path = "a pool -source:hidden"
+    hide(opened, 10)
+    whole = ids(opened.search(path, k=10))
+    first = opened.search(path, k=4)
+    for place in gone:
+        hide(opened, whole[place])
+    second = opened.search(path, k=10, shape=Shape(after=first.cursor))
+    assert ids(second) == [photo_id for place, photo_id in enumerate(whole) if place > 3 and place not in gone]
+
+
+def test_scores_computed_in_another_way_neither_repeat_nor_skip_photos(
+    opened: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "a pool -source:hidden"
+    hide(opened, 10)
+    whole = ids(opened.search(path, k=10))
+    first = opened.search(path, k=4)
+    hide(opened, whole[3])
+    for shift in (-3e-7, 3e-7):
+        search = PhotoIndex.search
+
+        def shifted(*arguments: Any, by: float = shift, search: Any = search, **options: Any) -> Any:
+            scores, found = search(*arguments, **options)
+            return scores + np.float32(by), found
+
+        with monkeypatch.context() as patch:
+            patch.setattr(PhotoIndex, "search", shifted)
+            assert ids(opened.search(path, k=10, shape=Shape(after=first.cursor))) == whole[4:]
+
+
+def test_limits_and_diversity_compare_the_photos_once(sample_library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    search = PhotoIndex.search
+
+    def counted(index: PhotoIndex, queries: Any, k: int, **options: Any) -> Any:
+        sizes.append(k)
+        return search(index, queries, k, **options)
+
+    monkeypatch.setattr(PhotoIndex, "search", counted)
+    for shape in (Shape(per_hotel=1), Shape(per_chain=1), Shape(diverse=0.5)):
+        sizes.clear()
+        assert sample_library.search("a kitchen", k=5, shape=shape)
+        assert len(sizes) == 1
+
+
+def test_cursors_are_written_only_where_they_are_read(opened: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Cursor] = []
+    monkeypatch.setattr(Cursor, "__str__", lambda cursor: written.append(cursor) or "written")
+    results = opened.search("pool", k=10)
+    assert not written
+    assert results[3].cursor == "written"
+    assert len(written) == 1
 
 
 def test_similar_photos_are_others_and_of_other_hotels_where_asked(opened: Library) -> None:
@@ -228,8 +299,10 @@ def test_ten_thousand_words_are_a_query(sample_library: Library) -> None:
     assert len(sample_library.search("bathtub with a view " * 2500, k=3)) == 3
 
 
-def test_asking_for_ten_million_gives_all(sample_library: Library) -> None:
-    assert len(sample_library.search("a bedroom", k=10_000_000)) == 240
+@pytest.mark.parametrize("k", [10_000_000, 10**20])
+@pytest.mark.parametrize("shape", [Shape(), Shape(per_hotel=100), Shape(diverse=0.1)])
+def test_asking_for_more_than_there_are_gives_all(sample_library: Library, k: int, shape: Shape) -> None:
+    assert len(sample_library.search("a bedroom", k=k, shape=shape)) == 240
 
 
 def test_a_photo_deleted_while_it_is_shown_is_left_out(opened: Library) -> None:
@@ -238,3 +311,25 @@ def test_a_photo_deleted_while_it_is_shown_is_left_out(opened: Library) -> None:
         session.execute(sql("UPDATE photo SET state = 'failed' WHERE id = :id"), {"id": first[0].photo_id})
         session.commit()
     assert ids(opened.search("pool", k=9)) == ids(first)[1:]
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        (Shape(), "every photo is compared, since 1"),
+        (Shape(exact=True), "every photo is compared, as was asked for"),
+        (Shape(per_hotel=1), "every photo is compared, since limits by hotel"),
+        (Shape(diverse=0.5), "every photo is compared, since a diverse list"),
+        (Shape(after=""), "every photo is compared, since a page goes on"),
+    ],
+)
+def test_why_every_photo_is_compared_is_told_truly(opened: Library, shape: Shape, words: str) -> None:
+    class Engine:
+        kind, recall, most_hits, least_share = "few", None, 10, 0.0
+
+    first = opened.search("pool", k=2)
+    assert opened._index is not None
+    opened._index.engine = Engine()  # type: ignore[assignment]
+    if shape.after is not None:
+        shape = replace(shape, after=first.cursor)
+    assert opened.search("pool", k=100, shape=shape).explanation.reason.startswith(words)
