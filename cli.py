@@ -271,8 +271,12 @@ def print_add_report(report: "AddReport") -> None:
     if report.index.approximated and about is not None:
         typer.echo(
             f"index: {about.entries} photos, {about.factory}, {console.megabytes(about.size_bytes)}, "
-            f"recall@10 {about.recall:.4f}"
+            f"recall@10 {about.recall:.4f}" + ("" if about.sound else ", which is too little: it is not used")
         )
+    if report.index.why:
+        console.note(f"the approximate index was built anew: {report.index.why}")
+    if report.index.milvus is not None and not report.index.problem:
+        typer.echo(f"index: {report.index.milvus.entries} photos in Milvus")
     if report.index.problem:
         console.note(report.index.problem)
     if run.failed or scan.missing or scan.problems:

@@ -35,6 +35,8 @@ Search = Callable[[np.ndarray, int], np.ndarray]  # a query (d,), an effort: row
 
 def cv_aliens(vectors: np.ndarray, kind: str) -> Search:
     """CV-Aliens: float16 rows in a file, an approximate index that names candidates, exact scores."""
+    import faiss
+
     from embedding.index.approximate import ApproximateIndex
     from embedding.index.building import built
     from embedding.index.choosing import IndexChoice
@@ -53,6 +55,7 @@ def cv_aliens(vectors: np.ndarray, kind: str) -> Search:
         base = base.with_engine(ApproximateIndex.open(folder, "x", 1))
 
     def search(query: np.ndarray, effort: int) -> np.ndarray:
+        faiss.omp_set_num_threads(1)
         return base.search(query[np.newaxis], K)[1][0]
 
     return search

@@ -23,7 +23,7 @@ from embedding.index.manifest import Manifest, read_manifest
 from embedding.index.milvus import Collection, absolute, read_collection
 from embedding.index.milvus_sync import Content, leave, sync
 from embedding.index.photo_index import PhotoIndex
-from embedding.store import Ids, VectorStore
+from embedding.store import Ids, Vectors16, VectorStore
 
 INDEX_SETTING = "index"
 
@@ -74,61 +74,85 @@ def update_index(
     store: VectorStore,
     texts: Texts | None = None,
     *,
+    choice: IndexChoice | None = None,
     hooks: IndexHooks | None = None,
     rebuild: bool = False,
 ) -> IndexReport:
     """Bring the index up to date with the vectors.
 
     What an older file holds is taken from it; only vectors that came since are read from their shards. `texts` is
-    called only when recall has to be measured; without it an approximate index is left as it is, and is not used
-    while it is older than the vectors. With `rebuild` it is built anew even where it need not be.
+    called only when recall has to be measured. Without it an approximate index cannot grow; it stays as it is, with
+    the exact one that it belongs to, and searching compares beside it what came since. `choice`: what the library
+    should have, by default what was chosen before. With `rebuild` the approximate index is built anew even where it
+    need not be.
 
     Raises:
         LibraryError: a shard is absent or damaged, FAISS cannot build what was chosen, or a Milvus that has just
             been chosen gives no answer; where one stops answering later, the report tells the problem.
         OSError: the disk is full or cannot be written.
     """
-    hooks = hooks or IndexHooks()
-    rows = exact_rows(session, folder.index(model.key), model, store, hooks)
-    choice = index_choice(session)
+    hooks, where = hooks or IndexHooks(), folder.index(model.key)
+    choice = choice or index_choice(session)
+    if texts is None and (left := usable(where, model.key)) is not None:
+        return left
+    rows = exact_rows(session, where, model, store, hooks)
     if choice.milvus is not None:
         content = Content(base=rows.base, exact=rows.exact, fresh=came_since(session, model, store, rows))
-        return synced(rows, content, choice, texts, hooks.progress, rebuild)
-    leave(rows.where)
-    if texts is None and not rebuild:
-        return IndexReport(exact=rows.exact, rewritten=rows.rewritten, approximation=read_approximation(rows.where))
-    kind = resolved(choice, len(rows.base))
-    if kind == "exact" or texts is None:
+        report = synced(rows, content, choice, texts, hooks.progress, rebuild)
+        remove_approximation(where)
+        return report
+    report = approximated(rows, choice, texts, hooks.progress, rebuild)
+    leave(where)  # last: what stood before serves until the other stands
+    return report
+
+
+def approximated(
+    rows: "Rows", choice: IndexChoice, texts: Texts | None, progress: Progress, rebuild: bool
+) -> IndexReport:
+    """Bring the approximate index up to date; see `update_index`."""
+    kind, about = resolved(choice, len(rows.base)), read_approximation(rows.where)
+    if kind == "exact":
         remove_approximation(rows.where)
-        return IndexReport(exact=rows.exact, rewritten=rows.rewritten)
-    about = read_approximation(rows.where)
-    wanted = about is not None and suits(about, choice, kind, model.key) and not rebuild
-    if wanted and ApproximateIndex.open(rows.where, model.key, rows.generation) is not None:
+        about = None
+    if kind == "exact" or texts is None:
         return IndexReport(exact=rows.exact, rewritten=rows.rewritten, approximation=about)
-    index, why = extended(rows, texts, hooks.progress) if wanted else (None, "")
+    model_key = rows.exact.model_key
+    wanted = about is not None and suits(about, choice, kind, model_key) and not rebuild
+    if wanted and ApproximateIndex.open(rows.where, model_key, rows.exact.generation) is not None:
+        return IndexReport(exact=rows.exact, rewritten=rows.rewritten, approximation=about)
+    index, why = extended(rows, texts, progress) if wanted else (None, "")
     if index is None:
-        index = built(rows.base, kind, choice, model.key, texts(), hooks.progress)
-    index.save(rows.where, rows.generation)
+        index = built(rows.base, kind, choice, model_key, texts(), progress)
+    index.save(rows.where, rows.exact.generation)
     return IndexReport(
         exact=rows.exact, rewritten=rows.rewritten, approximation=index.about, approximated=True, why=why
     )
 
 
+def usable(where: Path, model_key: str) -> IndexReport | None:
+    """Return an exact and an approximate index that belong together, be they older than the vectors; else None."""
+    manifest, about = read_manifest(where), read_approximation(where)
+    if manifest is None or about is None or FaissIndex.open(where, manifest.generation) is None:
+        return None
+    if ApproximateIndex.open(where, model_key, manifest.generation) is None:
+        return None
+    return IndexReport(exact=manifest, rewritten=False, approximation=about)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rows:
-    """The exact index as it is now, and as it was before it was brought up to date."""
+    """The exact index as it is now.
+
+    extra: what has come to it, ids (m,) and vectors (m, d), since it was of the generation `before`; None where that
+    is not known, since it was built anew.
+    """
 
     where: Path
-    generation: int
     base: PhotoIndex
     exact: Manifest
-    before: Manifest | None
-    older: PhotoIndex | None  # None: it was up to date
-
-    @property
-    def rewritten(self) -> bool:
-        """Whether it was not up to date."""
-        return self.older is not None
+    rewritten: bool
+    before: int = -1
+    extra: tuple[Ids, Vectors16] | None = None
 
 
 def exact_rows(session: Session, where: Path, model: Model, store: VectorStore, hooks: IndexHooks) -> Rows:
@@ -136,19 +160,31 @@ def exact_rows(session: Session, where: Path, model: Model, store: VectorStore, 
     now, before = generation(session, model), read_manifest(where)
     exact = FaissIndex.open(where, now)
     if exact is not None and before is not None:
-        return Rows(where=where, generation=now, base=PhotoIndex(exact), exact=before, before=before, older=None)
+        return Rows(where=where, base=PhotoIndex(exact), exact=before, rewritten=False)
     hooks.starting()
     older = current_index(where, store, model.key, EmbeddedRows(session, model))
-    last_shard = max(shard_counts(session, model), default=0)
-    exact = FaissIndex.build(model.dim, older.parts())
-    written = exact.save(
-        where,
-        model_key=model.key,
-        generation=now,
-        last_shard=last_shard,
-        last_stamp=store.stamp(last_shard) if last_shard else 0,
+    exact = older.base if older.rebuilt else FaissIndex.build(model.dim, older.parts())
+    last_shard, last_stamp = newest_shard(session, model, store)
+    written = exact.save(where, model_key=model.key, generation=now, last_shard=last_shard, last_stamp=last_stamp)
+    if older.rebuilt or before is None:
+        return Rows(where=where, base=PhotoIndex(exact), exact=written, rewritten=True)
+    return Rows(
+        where=where,
+        base=PhotoIndex(exact),
+        exact=written,
+        rewritten=True,
+        before=before.generation,
+        extra=older.extra,
     )
-    return Rows(where=where, generation=now, base=PhotoIndex(exact), exact=written, before=before, older=older)
+
+
+def newest_shard(session: Session, model: Model, store: VectorStore) -> tuple[int, int]:
+    """Return the number and the stamp of the newest shard; 0 and 0 where there is none, or none that can be read."""
+    last_shard = max(shard_counts(session, model), default=0)
+    try:
+        return (last_shard, store.stamp(last_shard)) if last_shard else (0, 0)
+    except OSError:
+        return 0, 0
 
 
 def came_since(session: Session, model: Model, store: VectorStore, rows: Rows) -> Ids | None:
@@ -167,7 +203,6 @@ def synced(
     rows: Rows, content: Content, choice: IndexChoice, texts: Texts | None, progress: Progress, rebuild: bool
 ) -> IndexReport:
     """Bring the collection in Milvus up to date; see `update_index`."""
-    remove_approximation(rows.where)
     about = read_collection(rows.where)
     try:
         now, written = sync(rows.where, content, choice, texts=texts, progress=progress, rebuild=rebuild)
@@ -179,25 +214,22 @@ def synced(
 
 
 def suits(about: Approximation, choice: IndexChoice, kind: str, model_key: str) -> bool:
-    """Tell whether an approximate index is of the kind that was chosen."""
-    given = choice.factory in (None, about.factory)
-    return given and (about.kind, about.model_key, about.least_recall) == (kind, model_key, choice.least_recall)
+    """Tell whether an approximate index is what was chosen."""
+    is_of = (about.kind, about.chosen, about.model_key, about.least_recall)
+    return is_of == (kind, choice.factory, model_key, choice.least_recall)
 
 
 def extended(rows: Rows, texts: Texts, progress: Progress) -> tuple[ApproximateIndex | None, str]:
     """Return the approximate index with the photos that came since, or None and why it has to be built anew."""
-    before, older = rows.before, rows.older
-    index = (
-        None
-        if before is None
-        else ApproximateIndex.open(rows.where, before.model_key, before.generation, writable=True)
-    )
-    if index is None or older is None:
+    if rows.extra is None:
         return None, "it was damaged, or older than the exact one"
-    ids, vectors = older.extra
+    index = ApproximateIndex.open(rows.where, rows.exact.model_key, rows.before, writable=True)
+    if index is None:
+        return None, "it was damaged, or older than the exact one"
+    ids, vectors = rows.extra
     if len(ids):
         index.add(ids, vectors.astype(np.float32))
-    why = drift(replace(index.about, effort=index.about.trained_effort), len(rows.base))
+    why = drift(index.about, len(rows.base))
     if why is None:
         index = tuned(index, rows.base, texts(), progress)
         why = drift(index.about, len(rows.base))

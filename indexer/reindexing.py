@@ -46,15 +46,17 @@ def reindex(
         new_session(engine) as session,
     ):
         model = current_model(session)
-        choose_index(session, change(index_choice(session)))
+        choice = change(index_choice(session))
         report = update_index(
             session,
             folder,
             model,
             VectorStore(folder.vectors(model.key), model.dim),
             lambda: load_encoder(model).encode_texts(probe_texts()),
+            choice=choice,
             hooks=hooks,
             rebuild=rebuild,
         )
+        choose_index(session, choice)  # last: building takes minutes, and others want to write meanwhile
         session.commit()
     return report

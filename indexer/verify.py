@@ -3,11 +3,13 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from sqlalchemy.orm import Session
 
 from aliens.errors import LibraryError
+from aliens.files import TEMPORARY_SUFFIX
 from aliens.settings import LibraryFolder
 from db.integrity import database_problems, embedded_without_vector, vectors_of_shard
 from db.models import Model, PhotoState
@@ -15,10 +17,11 @@ from db.photos import all_photos
 from db.session import disposing, new_session, open_library
 from db.vectors import count_embedded, current_model, forget_shard, generation, make_pending, shard_counts
 from db.writing import disk_errors, writing
-from embedding.index.approximate import APPROXIMATE_FILE, read_approximation
-from embedding.index.manifest import INDEX_FILE, checksum_problem, read_manifest
+from embedding.index.approximate import APPROXIMATE_FILE, read_approximation, remove_approximation
+from embedding.index.choosing import resolved
+from embedding.index.manifest import INDEX_FILE, MANIFEST_FILE, checksum_problem, read_manifest
 from embedding.store import VectorStore
-from indexer.indexing import update_index
+from indexer.indexing import index_choice, update_index
 
 NORM_TOLERANCE = 2e-3  # float16 keeps 11 bits, so the norm of a stored unit vector is off by less than 0.1%
 
@@ -33,6 +36,7 @@ class Disagreement:
 
 
 REPAIR = "aliens verify --repair"
+HALF = "is half written (left by a process that was killed)"
 STRAY = "belongs to no shard (left by a process that was killed)"
 
 
@@ -57,6 +61,7 @@ def verify(folder: LibraryFolder, progress: Callable[[int], None] = lambda photo
             strays = store.strays(set(shard_counts(session, model)))
             found += [Disagreement("shard", f"{path} {STRAY}", REPAIR) for path in strays]
             found += index_disagreements(session, folder, model)
+            found += [Disagreement("index", f"{path} {HALF}", REPAIR) for path in half_written(folder.index(model.key))]
     return found
 
 
@@ -77,8 +82,14 @@ def repair(folder: LibraryFolder) -> int:
         pending += make_pending(session, model, embedded_without_vector(session, model))
         session.commit()
         store.remove_strays(set(shard_counts(session, model)))
-        if index_disagreements(session, folder, model):
-            (folder.index(model.key) / "manifest.json").unlink(missing_ok=True)
+        where = folder.index(model.key)
+        parts = {disagreement.part for disagreement in index_disagreements(session, folder, model)}
+        if "index" in parts:
+            (where / MANIFEST_FILE).unlink(missing_ok=True)
+        if "approximate index" in parts:
+            remove_approximation(where)
+        for path in half_written(where):
+            path.unlink()
         update_index(session, folder, model, store)
     return pending
 
@@ -154,10 +165,17 @@ def index_disagreements(session: Session, folder: LibraryFolder, model: Model) -
         return [Disagreement("index", what, REPAIR)]
     if problem := checksum_problem(where / INDEX_FILE, manifest.sha256):
         return [Disagreement("index", problem, REPAIR)]
-    about = read_approximation(where)
+    about, choice = read_approximation(where), index_choice(session)
     if about is None:
-        return []
+        kind = resolved(choice, embedded)
+        what = f"there is none of the kind {kind}, so every photo is compared"
+        return [] if kind == "exact" else [Disagreement("approximate index", what, "aliens index")]
     problem = checksum_problem(where / APPROXIMATE_FILE, about.sha256)
     if about.generation != manifest.generation:
         problem = "is older than the photos, and is not used"
     return [Disagreement("approximate index", problem, "aliens index --rebuild")] if problem else []
+
+
+def half_written(where: Path) -> list[Path]:
+    """Return files of an index that a killed process left under temporary names."""
+    return sorted(where.glob(f"*{TEMPORARY_SUFFIX}"))

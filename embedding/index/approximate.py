@@ -4,6 +4,8 @@ Its file lies beside the exact vectors and belongs to one generation of them: on
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -21,6 +23,8 @@ APPROXIMATE_FILE = "approximate.faiss"
 APPROXIMATE_MANIFEST = "approximate.json"
 MOST_HITS = 100  # recall is measured at 10; a list longer than this is compared whole
 CANDIDATES_PER_HIT = 4
+MOST_NODES = 4_096  # of a graph, kept in mind: comparing all photos is quicker than more
+MOST_ON_GPU = 2_048  # candidates and lists: FAISS has no more there
 FILTERED_SHARE = 0.6  # where a filter leaves less, comparing all that it leaves is exact and quick enough
 
 
@@ -28,15 +32,17 @@ FILTERED_SHARE = 0.6  # where a filter leaves less, comparing all that it leaves
 class Approximation:
     """What an approximate index is and what was measured of it, stored beside it.
 
-    entries: vectors in it, those of vanished photos included. effort: lists visited (ivf: nprobe) or nodes kept in
-    mind (hnsw: efSearch) for a query; candidates: named for each, to be compared exactly. recall: recall@10 against
-    the exact scan over `queries` text queries, at that effort; least_recall: what was asked for. trained_entries,
-    trained_effort: the two at the last building from nothing, by which drift is told.
+    chosen: the factory string that was asked for, None where it follows from the photos. entries: vectors in it,
+    those of vanished photos included. effort: lists visited (ivf: nprobe) or nodes kept in mind (hnsw: efSearch) for
+    a query; candidates: named for each, to be compared exactly. recall: recall@10 against the exact scan over
+    `queries` text queries, at that effort; least_recall: what was asked for. trained_entries, trained_effort: the two
+    at the last building from nothing, by which drift is told.
     """
 
     model_key: str
     kind: str
     factory: str
+    chosen: str | None = None
     dim: int
     lists: int = 0
     generation: int = -1
@@ -125,21 +131,22 @@ class ApproximateIndex:
     def _searched(self) -> Any:
         return on_gpu(self._index) if self.about.lists else self._index
 
-    @property
-    def least_share(self) -> float:
-        """The share of the photos that a filter has to leave for this to answer; FAISS filters nothing on GPUs."""
-        return FILTERED_SHARE if self._searched is self._index else np.inf
+    def answers(self, among: Ids, photos: int) -> bool:
+        """Tell whether it names candidates among so few of all photos; FAISS filters nothing on GPUs."""
+        return len(among) > FILTERED_SHARE * photos and self._searched is self._index
 
     @property
     def most_effort(self) -> int:
         """The effort beyond which there is nothing to gain."""
-        return self.about.lists or max(self.about.entries, 1)
+        return self.about.lists or min(max(self.about.entries, 1), MOST_NODES)
 
     def candidates(self, queries: Vectors, k: int, among: Ids | None, share: float) -> Ids:
         """Return photo ids, (n, at least k) int64; -1 where there are fewer. See CandidateEngine."""
         selector = None if among is None else id_selector(among)
         count, effort = max(self.about.candidates, CANDIDATES_PER_HIT * k), self._effort(share)
         count = min(count, max(self.about.entries, 1))
+        if self._searched is not self._index:
+            count, effort = min(count, MOST_ON_GPU), min(effort, MOST_ON_GPU)
         parameters = self._parameters(effort, count, None if selector is None else selector[0])
         _, ids = self._searched.search(np.ascontiguousarray(queries, np.float32), count, params=parameters)
         found: Ids = ids
@@ -175,14 +182,8 @@ class ApproximateIndex:
         """
         if not self._writable:
             raise ValueError("the index is memory-mapped: open it with writable=True to add photos")
-        ivf = inverted_lists(self._index) if self.about.lists else None
-        probing = None if ivf is None else ivf.quantizer
-        nearest = None if ivf is None else nearest_centroids(ivf)
-        if ivf is not None:
-            ivf.quantizer = nearest
-        self._index.add_with_ids(np.ascontiguousarray(vectors, np.float32), ids)
-        if ivf is not None:
-            ivf.quantizer = probing
+        with by_distance(inverted_lists(self._index) if self.about.lists else None):
+            self._index.add_with_ids(np.ascontiguousarray(vectors, np.float32), ids)
         self.about = replace(self.about, entries=int(self._index.ntotal))
         self.__dict__.pop("_searched", None)
 
@@ -206,18 +207,25 @@ def inverted_lists(index: Any) -> Any:
         return None
 
 
-def nearest_centroids(ivf: Any) -> Any:
-    """Return a quantizer that finds the nearest centroid, not that of the largest product: what photos are put by.
+@contextmanager
+def by_distance(ivf: Any) -> Iterator[None]:
+    """Have photos put into the list of the nearest centroid meanwhile, not of that of the largest product.
 
     The lists are Voronoi cells, which a text then visits in the order of its products with their centroids. Without
-    this the longest centroids would attract photos from afar.
+    this the longest centroids would attract photos from afar. `ivf`: an index of inverted lists, or None.
     """
-    quantizer = faiss.downcast_index(ivf.quantizer)
+    quantizer = None if ivf is None else faiss.downcast_index(ivf.quantizer)
     if not isinstance(quantizer, faiss.IndexFlat):
-        return quantizer
-    nearest = faiss.IndexFlatL2(ivf.d)
+        yield
+        return
+    nearest, probing = faiss.IndexFlatL2(ivf.d), ivf.quantizer
     nearest.add(quantizer.reconstruct_n(0, ivf.nlist))
-    return nearest
+    ivf.quantizer = nearest
+    try:
+        yield
+    finally:
+        ivf.quantizer = probing
+        nearest.this.own(True)  # the assignment above gave it away
 
 
 def gpus() -> int:
@@ -226,8 +234,13 @@ def gpus() -> int:
 
 
 def on_gpu(index: Any) -> Any:
-    """Return a copy of an index on the first GPU, or the index itself where there is none."""
-    return faiss.index_cpu_to_gpu(gpu_resources(), 0, index) if gpus() else index
+    """Return a copy of an index on the first GPU, or the index itself where it cannot be there."""
+    if not gpus():
+        return index
+    try:
+        return faiss.index_cpu_to_gpu(gpu_resources(), 0, index)
+    except RuntimeError:  # a kind that FAISS has only for CPUs, or too little memory there
+        return index
 
 
 @cache

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import faiss
 import numpy as np
 
 from aliens.errors import LibraryError
-from embedding.index.approximate import ApproximateIndex, Approximation, gpus, inverted_lists, nearest_centroids
+from embedding.index.approximate import ApproximateIndex, Approximation, by_distance, gpus, inverted_lists
 from embedding.index.choosing import IndexChoice, factory_string, memory_bytes
 from embedding.index.engine import CandidateEngine, Vectors
 from embedding.index.photo_index import PhotoIndex
@@ -44,39 +44,50 @@ def built(
     `texts`: unit vectors of text queries, (q, d) float32, by which recall is measured. The same vectors give the
     same index. Raises: LibraryError: FAISS does not know the factory string, or cannot build it.
     """
-    given = choice.factory
-    factory = given or factory_string(kind, len(base), base.dim, memory_bytes=memory_bytes(), gpu=gpus() > 0)
+    factory = choice.factory or factory_string(kind, len(base), base.dim, memory_bytes=memory_bytes(), gpu=gpus() > 0)
+    about = Approximation(
+        model_key=model_key,
+        kind=kind,
+        factory=factory,
+        chosen=choice.factory,
+        dim=base.dim,
+        least_recall=choice.least_recall,
+    )
     try:
-        trained = train(factory, base, progress)
+        index = tuned(filled(train(factory, base, progress), about, base, progress), base, texts, progress)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise LibraryError(
             f"FAISS cannot build {factory!r} from {len(base)} photos of {base.dim} dimensions ({reason}): "
             "choose another --factory, or leave it out"
         ) from error
+    index.about = replace(index.about, trained_entries=index.about.entries, trained_effort=index.about.effort)
+    return index
+
+
+def filled(trained: Any, about: Approximation, base: PhotoIndex, progress: Progress) -> ApproximateIndex:
+    """Return an index of all photos. Raises: LibraryError: it is of another kind than `about` says."""
     ivf = inverted_lists(trained)
-    if (ivf is None) == (kind == "ivf"):
-        raise LibraryError(f"{factory!r} is no index of the kind {kind}: leave --factory out, or choose the other kind")
-    about = Approximation(
-        model_key=model_key,
-        kind=kind,
-        factory=factory,
-        dim=base.dim,
-        lists=0 if ivf is None else int(ivf.nlist),
-        least_recall=choice.least_recall,
-    )
-    index = ApproximateIndex(trained, about)
+    kind = "ivf" if ivf is not None else "hnsw" if hasattr(inner(trained), "hnsw") else "neither"
+    if kind != about.kind:
+        raise LibraryError(
+            f"{about.factory!r} is no index of the kind {about.kind}: leave --factory out, or choose another --kind"
+        )
+    index = ApproximateIndex(trained, replace(about, lists=0 if ivf is None else int(ivf.nlist)))
     done = 0
     for ids, vectors in base.parts():
         index.add(ids, vectors.astype(np.float32))
         done += len(ids)
         progress("indexing", done, len(base))
-    index = tuned(index, base, texts, progress)
-    index.about = replace(index.about, trained_entries=index.about.entries, trained_effort=index.about.effort)
     return index
 
 
-def train(factory: str, base: PhotoIndex, progress: Progress) -> object:
+def inner(index: Any) -> Any:
+    """Return what an index that translates ids holds, or the index itself."""
+    return faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap) else index
+
+
+def train(factory: str, base: PhotoIndex, progress: Progress) -> Any:
     """Return an empty index of FAISS that knows how the photos are spread."""
     index = faiss.index_factory(base.dim, factory, faiss.METRIC_INNER_PRODUCT)
     ivf = inverted_lists(index)
@@ -95,12 +106,9 @@ def train(factory: str, base: PhotoIndex, progress: Progress) -> object:
     centroids.train(sample)
     probing = faiss.IndexFlatIP(base.dim)
     probing.add(centroids.centroids)
-    probing.this.disown()  # the index owns it from now on
-    ivf.quantizer, ivf.own_fields = probing, True
-    ivf.quantizer = nearest = nearest_centroids(ivf)
-    index.train(sample[:: max(1, len(sample) // TRAINED_CODES)])
-    ivf.quantizer = probing
-    del nearest  # no longer pointed to
+    ivf.quantizer, ivf.own_fields = probing, True  # which it owns from now on
+    with by_distance(ivf):
+        index.train(sample[:: max(1, len(sample) // TRAINED_CODES)])
     return index
 
 
@@ -109,19 +117,20 @@ def tuned(index: ApproximateIndex, base: PhotoIndex, texts: Vectors, progress: P
 
     Where no effort suffices, the manifest says so (`sound`), and the index is not used.
     """
-    goal = index.about.least_recall
+    goal, trained = index.about.least_recall, index.about.trained_effort
+    most = min(index.most_effort, round(HARDER * trained)) if trained else index.most_effort  # beyond it is built anew
     truth = best_scores(base, texts)
     effort, candidates, before = max(1, index.most_effort // 256 if index.about.lists else 16), 256, -1.0
-    effort = max(effort, index.about.trained_effort)  # an index that has only grown is not searched less than before
+    effort = max(effort, trained)  # an index that has only grown is not searched less than before
     while True:
         found = recall_at_10(index.with_effort(effort, candidates), base, texts, truth)
         progress("measuring", int(1000 * min(found / goal, 1)), 1000)
-        if found >= goal or (effort >= index.most_effort and candidates >= MOST_CANDIDATES):
+        if found >= goal or (effort >= most and candidates >= MOST_CANDIDATES):
             break
         if found - before < GAIN and candidates < MOST_CANDIDATES:
             candidates *= 2
         else:
-            effort = min(index.most_effort, round(effort * RAISE) + 1)
+            effort = min(most, round(effort * RAISE) + 1)
         before = found
     index = index.with_effort(effort, candidates)
     index.about = replace(index.about, recall=found, queries=len(texts))
@@ -156,8 +165,9 @@ def drift(about: Approximation, photos: int) -> str | None:
     """
     if about.entries > GROWN * about.trained_entries:
         return f"it holds {about.entries} photos and was trained on {about.trained_entries}"
-    if about.effort > HARDER * about.trained_effort:
-        return f"it has to be searched {about.effort / about.trained_effort:.1f} times as hard as when it was built"
+    if not about.sound:
+        harder = about.effort / about.trained_effort
+        return f"it finds only {about.recall:.1%}, searched {harder:.1f} times as hard as when it was built"
     if about.entries - photos > STALE * about.entries:
         return f"{about.entries - photos} of its {about.entries} photos have vanished or changed"
     return None

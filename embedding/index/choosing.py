@@ -35,7 +35,11 @@ class IndexChoice:
         if not 0 < self.least_recall <= 1:
             raise LibraryError(f"the least recall is {self.least_recall:g}: choose a value above 0 and up to 1")
         if self.factory is not None and self.kind in ("auto", "exact"):
-            raise LibraryError(f"a factory string needs --kind ivf or hnsw, not {self.kind}")
+            raise LibraryError(
+                f"a factory string needs --kind ivf or hnsw, not {'milvus' if self.milvus else self.kind}"
+            )
+        if self.milvus is not None and not self.milvus.strip():
+            raise LibraryError("milvus: needs a URI, such as milvus:http://localhost:19530 or milvus:photos.db")
 
 
 def resolved(choice: IndexChoice, photos: int) -> Literal["exact", "ivf", "hnsw"]:

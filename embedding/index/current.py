@@ -118,7 +118,7 @@ def files_stamp(folder: Path) -> tuple[int, ...]:
 def in_memory(store: VectorStore, rows: EmbeddedRows) -> PhotoIndex:
     """Build an index from all shards."""
     built = FaissIndex.build(store.dim, store.gather(rows.places()))
-    return PhotoIndex(built, note=REBUILT if len(built) else "")
+    return PhotoIndex(built, rebuilt=True, note=REBUILT if len(built) else "")
 
 
 def is_still_there(store: VectorStore, manifest: Manifest) -> bool:

@@ -38,12 +38,8 @@ class CandidateEngine(Protocol):
         """The number of hits up to which a query may be answered by it; longer lists are compared exactly."""
         ...
 
-    @property
-    def least_share(self) -> float:
-        """The share of the photos that a filter has to leave for it to answer; where fewer are left, all are compared.
-
-        0: it answers whatever is left. Above 1: only without a filter.
-        """
+    def answers(self, among: Ids, photos: int) -> bool:
+        """Tell whether it names candidates among so few of all photos; where not, they are all compared."""
         ...
 
     def candidates(self, queries: Vectors, k: int, among: Ids | None, share: float) -> Ids:

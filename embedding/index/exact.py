@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from aliens.errors import LibraryError
 from aliens.files import atomic_write
 from embedding.index.faiss_file import read_faiss, write_faiss
-from embedding.index.manifest import INDEX_FILE, MANIFEST_FILE, Manifest, read_manifest, write_manifest
+from embedding.index.manifest import INDEX_FILE, Manifest, read_manifest, write_manifest
 from embedding.index.product import best_of_product, is_worth_it
 from embedding.store import Ids, Vectors16
 
@@ -63,8 +63,8 @@ class FaissIndex:
         `last_shard`, `last_stamp`: see Manifest. Raises: OSError: the disk is full or cannot be written.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        # Without a manifest there is no index: a kill between the two writes leaves nothing wrong behind.
-        (folder / MANIFEST_FILE).unlink(missing_ok=True)
+        # A kill between the files leaves the old manifest beside the new file: one of another size is not opened,
+        # and one of the same size is topped up by its ids, as an older one is.
         size_bytes, sha256 = write_faiss(self._index, folder / INDEX_FILE)
         with atomic_write(folder / SAMPLE_FILE) as file:
             rows = np.unique(np.linspace(0, max(len(self) - 1, 0), min(SAMPLE_ROWS, len(self))).astype(np.int64))
@@ -118,15 +118,26 @@ class FaissIndex:
 
         Raises: LibraryError: the queries have another number of dimensions.
         """
-        if queries.ndim != 2 or queries.shape[1] != self.dim:
-            raise LibraryError(f"the index holds vectors of {self.dim} dimensions, the queries are {queries.shape}")
-        k = min(k, len(self) if mask is None else int(mask.sum()))
+        self.check_dimensions(queries)
+        there = len(self) if mask is None else int(mask.sum())
+        k = min(k, there)
         if k < 1:
             return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
-        scores, rows = self._scan(np.ascontiguousarray(queries, dtype=np.float32), k, mask)
-        ids = self.ids[rows]
-        order = np.lexsort((ids, -scores), axis=1)[:, :k]
-        return np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)
+        queries, wanted = np.ascontiguousarray(queries, dtype=np.float32), min(k + 1, there)
+        while True:
+            scores, rows = self._scan(queries, wanted, mask)
+            ids = self.ids[rows]
+            order = np.lexsort((ids, -scores), axis=1)[:, :wanted]
+            scores, ids = np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)
+            cut_through_equals = wanted < there and bool((scores[:, k - 1] == scores[:, -1]).any())
+            if not cut_through_equals:  # FAISS chooses among equal scores as it likes: all of them are looked at
+                return scores[:, :k], ids[:, :k]
+            wanted = min(2 * wanted, there)
+
+    def check_dimensions(self, queries: NDArray[np.floating]) -> None:
+        """Raise LibraryError unless queries are (n, d)."""
+        if queries.ndim != 2 or queries.shape[1] != self.dim:
+            raise LibraryError(f"the index holds vectors of {self.dim} dimensions, the queries are {queries.shape}")
 
     def _scan(self, queries: Scores, k: int, mask: Bools | None) -> tuple[Scores, Ids]:
         """Return scores and rows, (n, at least k), of which the k best are among them; cut over threads by rows.

@@ -24,24 +24,28 @@ def write_faiss(index: Any, path: Path) -> Written:
     Raises: OSError: the disk is full or cannot be written.
     """
     digest, size_bytes = hashlib.sha256(), 0
+    errors: list[BaseException] = []
     with atomic_write(path) as file:
-        errors: list[OSError] = []
 
         def write(data: bytes) -> int:
             nonlocal size_bytes
-            digest.update(data)
-            size_bytes += len(data)
             try:
                 file.write(data)
-            except OSError as error:
-                errors.append(error)  # FAISS would turn it into one of its own
+            except BaseException as error:  # FAISS would turn it into one of its own, or into nothing
+                errors.append(error)
                 return 0
+            digest.update(data)
+            size_bytes += len(data)
             return len(data)
 
         try:
-            faiss.write_index(index, faiss.BufferedIOWriter(faiss.PyCallbackIOWriter(write), WRITTEN_BYTES))
+            writer = faiss.BufferedIOWriter(faiss.PyCallbackIOWriter(write), WRITTEN_BYTES)
+            faiss.write_index(index, writer)
         except RuntimeError:
             raise (errors or [OSError("FAISS could not write the index")])[0] from None
+        del writer  # writes what it has kept; what fails then, FAISS does not say
+        if errors:
+            raise errors[0]
     return Written(size_bytes, digest.hexdigest())
 
 

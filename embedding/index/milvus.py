@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ MOST_HITS = 1_000
 FEWEST_CANDIDATES = 64
 MOST_LIMIT = 16_384  # hits of one search, says Milvus
 CANDIDATES_PER_HIT = 4
+MOST_EXPRESSIONS = 8  # of a filter, each a search of its own: beyond, comparing what it leaves is quicker
 IDS_AT_ONCE = 8_192  # named by one expression, about 64 kB of text; milvus-lite takes 0.2 s for so many
 RANGES_AT_ONCE = 128  # beyond this milvus-lite takes longer for more ranges than for one more search
 CONNECT_S, SEARCH_S, LOAD_S, WRITE_S = 5.0, 10.0, 60.0, 600.0
@@ -172,10 +173,13 @@ class MilvusEngine:
         """Recall@10 as measured with text queries; None where Milvus compares every vector."""
         return self.about.recall
 
-    @property
-    def least_share(self) -> float:
-        """The share of the photos that a filter has to leave for this to answer: 0 where Milvus compares every one."""
-        return self.about.least_share
+    def answers(self, among: Ids, photos: int) -> bool:
+        """Tell whether it names candidates among so few of all photos.
+
+        Not where it was measured to lose hits, and not where naming the photos takes many searches.
+        """
+        finds_as_much = len(among) > self.about.least_share * photos
+        return finds_as_much and sum(1 for _ in islice(expressions(among), MOST_EXPRESSIONS + 1)) <= MOST_EXPRESSIONS
 
     def candidates(self, queries: Vectors, k: int, among: Ids | None, share: float) -> Ids:
         """Return photo ids, (n, at least k) int64; -1 where there are fewer, and only -1 where Milvus fails."""

@@ -45,14 +45,17 @@ class PhotoIndex:
         extra_ids: Ids | None = None,
         extra_vectors: Vectors16 | None = None,
         engine: CandidateEngine | None = None,
+        rebuilt: bool = False,
         note: str = "",
     ) -> None:
         """`live`: (rows of base,), which may be found; None for all. Extra rows: (m,) int64 and (m, d) float16.
 
-        engine: names candidates among the rows of `base`; None: all are compared.
+        engine: names candidates among the rows of `base`; None: all are compared. rebuilt: whether `base` was made
+        anew from the shards, for want of a sound file.
         """
         self.base = base
         self.engine = engine
+        self.rebuilt = rebuilt
         self.note = note
         self.dim = base.dim
         self._live = live
@@ -81,13 +84,14 @@ class PhotoIndex:
 
         Equal scores are ordered by photo id. Raises: LibraryError: the queries have another number of dimensions.
         """
+        self.base.check_dimensions(queries)
         if self._compares_all(k, among, exact):
             scores, ids = self.base.search(queries, k, self._mask(among))
         else:
             scores, ids = self._compare_candidates(np.asarray(queries, np.float32), k, among)
         extra = slice(None) if among is None else np.isin(self._extra_ids, among)
         if len(extra_ids := self._extra_ids[extra]):
-            more = np.asarray(queries, np.float32) @ self._extra[extra].astype(np.float32).T
+            more = products(np.asarray(queries, np.float32), self._extra[extra])
             scores = np.concatenate([scores, more], axis=1)
             ids = np.concatenate([ids, np.broadcast_to(extra_ids, more.shape)], axis=1)
             scores, ids = best(scores, ids, k)
@@ -117,6 +121,7 @@ class PhotoIndex:
             extra_ids=self._extra_ids,
             extra_vectors=self._extra,
             engine=engine,
+            rebuilt=self.rebuilt,
             note="; ".join(filter(None, [self.note, note])),
         )
 
@@ -134,7 +139,7 @@ class PhotoIndex:
             return f"{whole}, as was asked for"
         if k > self.engine.most_hits:
             return f"{whole}, since {k} hits are more than {self.engine.kind} is asked for"
-        if among is not None and len(among) <= self.engine.least_share * len(self):
+        if among is not None and not self.engine.answers(among, len(self)):
             return f"{whole}, since it leaves {len(among) / max(len(self), 1):.1%} of them"
         return None
 
@@ -173,7 +178,7 @@ class PhotoIndex:
             part = self.base.vectors[block[0] : block[-1] + 1] if len(block) == block[-1] - block[0] + 1 else None
             part = self.base.vectors[block] if part is None else part
             found[start : start + len(block)] = part.astype(np.float32) @ query
-        more = self._extra[extra].astype(np.float32) @ query
+        more = products(query[np.newaxis], self._extra[extra])[0]
         return np.concatenate([found, more]), np.concatenate([self.base.ids[rows], self._extra_ids[extra]])
 
     def vectors(self, ids: Ids) -> Scores:
@@ -243,3 +248,12 @@ def best(scores: Scores, ids: Ids, k: int) -> tuple[Scores, Ids]:
     """Return the k best of scores and ids, each (n, m), best first; equal scores in the order of the ids."""
     order = np.lexsort((ids, -scores), axis=1)[:, :k]
     return np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)
+
+
+def products(queries: Scores, vectors: Vectors16) -> Scores:
+    """Return the cosines of queries (n, d) with vectors (m, d), (n, m) float32, without a copy of all vectors."""
+    scores = np.empty((len(queries), len(vectors)), np.float32)
+    for start in range(0, len(vectors), BLOCK_ROWS):
+        block = slice(start, start + BLOCK_ROWS)
+        scores[:, block] = queries @ vectors[block].astype(np.float32).T
+    return scores

@@ -79,7 +79,7 @@ def scan(vectors: "torch.Tensor", queries: Scores, k: int, mask: Bools | None, b
                 found = np.where(mask[start : start + rows, np.newaxis], found, -np.inf)
             if rows > k:
                 least = np.maximum(least, kth_best(found, k) if not chunks else least)
-            places, columns = np.nonzero(found >= least)
+            places, columns = np.nonzero((found >= least) & (found > -np.inf))
             order = np.argsort(columns, kind="stable")
             splits = np.searchsorted(columns[order], np.arange(1, len(queries)))
             kept = list(

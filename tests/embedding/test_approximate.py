@@ -219,11 +219,28 @@ def test_drift_names_its_reason() -> None:
         effort=4,
         trained_entries=100,
         trained_effort=4,
+        recall=0.99,
     )
     assert drift(about, 100) is None
     assert "was trained on 100" in (drift(replace(about, entries=201), 201) or "")
-    assert "2.5 times as hard" in (drift(replace(about, effort=10), 100) or "")
+    assert "only 98.0%, searched 2.0 times as hard" in (drift(replace(about, effort=8, recall=0.98), 100) or "")
     assert "20 of its 100" in (drift(about, 80) or "")
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells what a process holds so")
+def test_adding_leaves_no_centroids_behind(base: PhotoIndex) -> None:
+    def held_mb() -> float:
+        (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon")]
+        return int(line.split()[1]) / 1000
+
+    index = built(base, "ivf", IndexChoice(kind="ivf", factory="IVF64,SQ8"), KEY, texts(5, 1))
+    with approximate.by_distance(approximate.inverted_lists(index._index)):
+        pass
+    before = held_mb()
+    for _ in range(4000):  # 64 centroids of 32 float32: 8 kB each
+        with approximate.by_distance(approximate.inverted_lists(index._index)):
+            pass
+    assert held_mb() - before < 16
 
 
 # On disk
@@ -356,6 +373,10 @@ def test_choices_that_make_no_sense_are_refused(options: dict[str, object], mess
         ("ivf", "HNSW32", "is no index of the kind ivf"),
         ("hnsw", "IVF16,SQ8", "is no index of the kind hnsw"),
         ("ivf", "IVF16,PQ7", "FAISS cannot build 'IVF16,PQ7'"),
+        ("ivf", "IVF4,SQ8,RFlat", "FAISS cannot build 'IVF4,SQ8,RFlat'"),
+        ("hnsw", "IDMap,HNSW16", "'IDMap,HNSW16' is no index of the kind hnsw"),
+        ("hnsw", "NSG16", "'NSG16' is no index of the kind hnsw"),
+        ("hnsw", "Flat", "'Flat' is no index of the kind hnsw"),
     ],
 )
 def test_factory_strings_that_cannot_be_built_are_refused(
@@ -393,6 +414,6 @@ def test_lists_are_searched_on_a_gpu_where_faiss_sees_one(
     queries = texts(3, 5)
     assert (index.candidates(queries, 10, None, 1.0) == indexes["ivf"].candidates(queries, 10, None, 1.0)).all()
     assert moved == [0]
-    assert index.least_share > 1  # FAISS filters nothing there, so all that a filter leaves is compared
+    assert not index.answers(base.ids[:-1], PHOTOS)  # FAISS filters nothing there: what a filter leaves is compared
     assert PhotoIndex(base.base, engine=index).plan(10, among=base.ids[:-1]).engine == "exact"
     approximate.gpu_resources.cache_clear()

@@ -1,5 +1,6 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -243,11 +244,11 @@ def test_the_checksum_tells_of_a_missing_file(folder: Path) -> None:
     assert INDEX_FILE in problem
 
 
-@pytest.mark.parametrize("killed_while_writing", [INDEX_FILE, MANIFEST_FILE])
-def test_a_failed_save_leaves_no_index_that_could_be_opened(
+@pytest.mark.parametrize("killed_while_writing", [INDEX_FILE, SAMPLE_FILE, MANIFEST_FILE])
+def test_a_failed_save_leaves_the_old_index_or_none_of_the_new_generation(
     folder: Path, monkeypatch: pytest.MonkeyPatch, killed_while_writing: str
 ) -> None:
-    from embedding.index import faiss_file, manifest
+    from embedding.index import exact, faiss_file, manifest
 
     write = faiss_file.atomic_write
 
@@ -256,9 +257,55 @@ def test_a_failed_save_leaves_no_index_that_could_be_opened(
             raise OSError(28, "No space left on device")
         return write(path)
 
-    for module in (faiss_file, manifest):
+    for module in (exact, faiss_file, manifest):
         monkeypatch.setattr(module, "atomic_write", failing)
     with pytest.raises(OSError, match="No space left"):
-        some_index(seed=1).save(folder, model_key="model-00000000", generation=GENERATION + 1)
-    assert FaissIndex.open(folder, GENERATION) is None
+        some_index(seed=1, rows=60).save(folder, model_key="model-00000000", generation=GENERATION + 1)
     assert FaissIndex.open(folder, GENERATION + 1) is None
+    old = FaissIndex.open(folder, GENERATION)
+    assert (old is not None) == (killed_while_writing == INDEX_FILE)  # readers keep it while the new one is written
+    if old is not None:
+        query = unit_vectors(1, DIM, 5)
+        assert (old.search(query, 10)[1] == some_index().search(query, 10)[1]).all()
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_what_fails_in_the_last_bytes_is_not_swallowed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    from embedding.index import faiss_file
+
+    write = faiss_file.atomic_write
+
+    @contextmanager
+    def full(path: Path) -> Iterator[object]:
+        with write(path) as file:
+
+            class Full:
+                def write(self, data: bytes) -> None:
+                    raise error
+
+                def __getattr__(self, name: str) -> object:
+                    return getattr(file, name)
+
+            yield Full()
+
+    monkeypatch.setattr(faiss_file, "atomic_write", full)
+    before = (folder / INDEX_FILE).read_bytes()
+    with pytest.raises(type(error)):  # FAISS writes so small a file when it closes it, and tells nobody what fails then
+        some_index(seed=1).save(folder, model_key="model-00000000", generation=GENERATION + 1)
+    assert (folder / INDEX_FILE).read_bytes() == before
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_of_equal_scores_the_first_ids_come_first_whatever_k(data: st.DataObject) -> None:
+    kinds = data.draw(st.integers(1, 6), "different vectors")
+    rows = data.draw(st.integers(1, 60), "rows")
+    which = np.array(data.draw(st.lists(st.integers(0, kinds - 1), min_size=rows, max_size=rows), "which"))
+    ids = np.random.default_rng(rows).permutation(1000)[:rows]
+    index = FaissIndex.build(DIM, [(ids, unit_vectors(kinds, DIM, 3).astype(np.float16)[which])])
+    query = unit_vectors(1, DIM, 4)
+    whole = index.search(query, rows)[1][0].tolist()
+    for k in range(1, rows + 1):
+        assert index.search(query, k)[1][0].tolist() == whole[:k]

@@ -11,12 +11,15 @@ from aliens.errors import LibraryError
 from db.session import disposing, new_session, open_library
 from embedding.index.approximate import APPROXIMATE_FILE, APPROXIMATE_MANIFEST, ApproximateIndex, read_approximation
 from embedding.index.choosing import IndexChoice
+from embedding.index.manifest import INDEX_FILE
 from indexer import indexing
 from indexer.indexing import IndexReport, index_choice
 from indexer.probes import probe_texts
 from indexer.reindexing import reindex
+from indexer.run import Run, RunReport
 from indexer.verify import repair, verify
 from search.library import Library
+from search.saved import list_saved, save
 from search.shape import Shape
 from tests.conftest import LibraryFactory, photo_bytes
 
@@ -155,6 +158,90 @@ def test_a_kill_between_the_exact_and_the_approximate_file_leaves_exact_answers(
     report = indexed.add(many)  # the same command goes on
     assert "older than the exact one" in report.index.why
     assert indexed.open().search("pool", k=10).explanation.engine == "ivf"
+    assert verify(indexed.folder) == []
+
+
+def test_photos_that_came_while_the_exact_index_was_damaged_are_in_the_approximate_one(
+    indexed: LibraryFactory, many: Path
+) -> None:
+    (index_folder(indexed) / INDEX_FILE).write_bytes(b"truncated")
+    more_photos(many, 3)
+    report = indexed.add(many)
+    assert report.index.why
+    assert report.index.approximation is not None
+    assert report.index.approximation.entries == PHOTOS + 3
+    (hit,) = indexed.open().search(image=many / "1001.jpg", k=1)
+    assert hit.path.endswith("1001.jpg")
+
+
+def test_an_interrupted_add_leaves_the_index_to_be_extended(
+    indexed: LibraryFactory, many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more_photos(many, 5)
+    with monkeypatch.context() as patch:
+        patch.setattr("indexer.add.Run", Interrupted)
+        stopped = indexed.add(many)
+    assert stopped.run.interrupted
+    assert not stopped.index.rewritten
+    results = indexed.open().search("pool", k=10)
+    assert (results.explanation.engine, "older than 5" in results.explanation.note) == ("ivf", True)
+    report = indexed.add(many)
+    assert (report.index.why, report.index.approximated) == ("", True)
+    assert indexed.open().search("pool", k=10).explanation.note == ""
+
+
+class Interrupted(Run):
+    """A run that embeds all, and says that it was stopped by Ctrl-C."""
+
+    def embed(self, progress: object) -> RunReport:
+        return replace(super().embed(progress), interrupted=True)  # type: ignore[arg-type]
+
+
+def test_others_write_to_the_library_while_an_index_is_built(
+    library: LibraryFactory, many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.add(many)
+    encode = library.encoder.encode_texts
+
+    def saving_meanwhile(texts: object) -> np.ndarray:
+        save(library.folder, "meanwhile", "a pool", {})
+        return encode(texts)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(library.encoder, "encode_texts", saving_meanwhile)
+    assert chosen(library, IVF).approximated
+    assert [search.name for search in list_saved(library.folder)] == ["meanwhile"]
+
+
+def test_another_factory_is_built_and_taking_it_back_builds_the_usual_one(indexed: LibraryFactory) -> None:
+    usual = read_approximation(index_folder(indexed))
+    assert usual is not None
+    report = chosen(indexed, IndexChoice(kind="ivf", factory="IVF3,Flat"))
+    assert report.approximation is not None
+    assert report.approximation.factory == "IVF3,Flat"
+    report = chosen(indexed, IVF)
+    assert report.approximation is not None
+    assert report.approximation.factory == usual.factory
+
+
+def test_a_milvus_that_gives_no_answer_leaves_the_index_that_stood(indexed: LibraryFactory) -> None:
+    pytest.importorskip("pymilvus")
+    with pytest.raises(LibraryError, match="Milvus"):
+        chosen(indexed, IndexChoice(milvus="http://127.0.0.1:9"))
+    assert indexed.open().search("pool", k=10).explanation.engine == "ivf"
+
+
+def test_verify_notices_an_index_that_is_gone_and_repair_mends_only_what_is_broken(indexed: LibraryFactory) -> None:
+    where = index_folder(indexed)
+    (where / f"{INDEX_FILE}.tmp").write_bytes(b"half")
+    approximate = where / APPROXIMATE_FILE
+    approximate.write_bytes(approximate.read_bytes()[:-1] + b"?")
+    assert {d.part for d in verify(indexed.folder)} == {"index", "approximate index"}
+    before = (where / INDEX_FILE).stat().st_ino
+    repair(indexed.folder)
+    assert (where / INDEX_FILE).stat().st_ino == before
+    (disagreement,) = verify(indexed.folder)
+    assert (disagreement.part, disagreement.remedy) == ("approximate index", "aliens index")
+    chosen(indexed)
     assert verify(indexed.folder) == []
 
 
