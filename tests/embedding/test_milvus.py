@@ -332,6 +332,9 @@ def test_more_candidates_are_asked_for_until_enough_is_found(
 ) -> None:
     found = iter([0.5, 0.9, 0.995])
     monkeypatch.setattr(milvus_sync, "recall_at_10", lambda *arguments: next(found))
+    for module in ("milvus", "milvus_sync"):  # the server is a thread of this process: on a busy machine it is slow
+        monkeypatch.setattr(f"embedding.index.{module}.SEARCH_S", 60.0)
+    monkeypatch.setattr("embedding.index.milvus.CONNECT_S", 60.0)
     base = photos(ALL[:50])
     about, _ = sync(tmp_path, base, manifest(1), IndexChoice(milvus=server[0]), texts=lambda: unit_vectors(2, 9))
     assert (about.candidates, about.recall, about.sound) == (512, 0.995, True)
