@@ -15,6 +15,8 @@ from db.photos import fetched, pages
 Ids = NDArray[np.int64]
 Condition = ColumnElement[bool]
 
+FARTHEST_NS = 2**63 - 1  # what 64 bits hold, from 1677 to 2262
+
 
 def chosen_photos(
     session: Session, model: Model, conditions: Sequence[Condition], hotels: Sequence[int] | Select[Any] | None
@@ -89,8 +91,8 @@ def until(moment: datetime) -> Condition:
 
 
 def nanoseconds(moment: datetime) -> int:
-    """Return a time of UTC as files have it, in nanoseconds since 1970."""
-    return int(moment.replace(tzinfo=UTC).timestamp()) * 10**9
+    """Return a time of UTC as files have it, in nanoseconds since 1970; far times as the farthest that one may have."""
+    return max(-FARTHEST_NS, min(int(moment.replace(tzinfo=UTC).timestamp()) * 10**9, FARTHEST_NS))
 
 
 def sized(at_least: bool, width_px: int, height_px: int) -> Condition:
