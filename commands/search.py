@@ -189,7 +189,8 @@ def answer(
         if wish.every and explain:
             raise QueryError("--explain tells of a list with an end: leave --explain or --all out")
         if wish.every:
-            show_all(opened.stream(text, **query, shape=wish.shape(after)), title, json=json, sheet=sheet)
+            hits = opened.stream(text, **query, shape=wish.shape(after), tell=console.note)
+            show_all(hits, title, json=json, sheet=sheet)
             return
         results = opened.search(text, k=wish.k, **query, shape=wish.shape(after))
     show(results, title, explain=explain, json=json, sheet=sheet)

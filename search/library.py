@@ -28,7 +28,7 @@ from search.answering import AS_ASKED, Answer, Asked
 from search.composition import compose, feedback
 from search.cursor import digest, read_cursor
 from search.query import Filter, Query, Term, format_query, parse
-from search.query.filtering import describe, photo_ids
+from search.query.filtering import chosen, describe
 from search.results import Explanation, Hit, Results
 from search.shape import Shape, in_order
 from search.terms import QueryEncoder, term_vectors
@@ -159,15 +159,19 @@ class Library:
         templates: Sequence[str] = PLAIN,
         feedback: Feedback = Feedback(),
         shape: Shape = Shape(),  # noqa: B008 - frozen
+        tell: Callable[[str], None] = lambda note: None,
     ) -> Iterator[Hit]:
         """Yield every photo above `shape.min_score`, or else above the suggested stop line, best first, however many.
 
-        The arguments and errors are those of `search`; the order is by score.
+        The arguments and errors are those of `search`; the order is by score. `tell` is called with the note on the
+        answer that `Explanation.note` has, where there is one.
         """
         if shape.min_score is None:
             shape = replace(shape, until_stop=True)
         question = Question(read_query(text, image, like), tuple(templates), feedback, shape)
-        with self._answering(question, Stopwatch()) as (answer, _):
+        with self._answering(question, Stopwatch()) as (answer, explain):
+            if note := explain(1).note:
+                tell(note)
             yield from answer.stream()
 
     def similar(self, photo_id: int, *, k: int = 10, other_hotels: bool = False, shape: Shape = Shape()) -> Results:  # noqa: B008
@@ -195,7 +199,8 @@ class Library:
             with watch.step("index"):
                 index, sample = self._current(session)
             with watch.step("filter"):
-                among = photo_ids(session, self.folder, self.model, query.filters)
+                choice = chosen(session, self.folder, self.model, query.filters)
+                among = choice.ids
             with watch.step("encode"):
                 vector = self._vector(session, question)
             asked = Asked(
@@ -208,6 +213,7 @@ class Library:
             cursor = None if shape.after is None else read_cursor(shape.after, asked.library, asked.query)
 
             answer = Answer(session, index, sample, asked, shape, cursor)
+            note = "; ".join(filter(None, [index.note, choice.note]))
 
             def explain(k: int) -> Explanation:
                 plan = index.plan(answer.depth(k), among=among, exact=answer.exact)
@@ -221,7 +227,7 @@ class Library:
                     rows=plan.rows,
                     read_bytes=plan.bytes_read,
                     recall=plan.recall,
-                    note=index.note,
+                    note=note,
                     times_ms=watch.times_ms,
                 )
 

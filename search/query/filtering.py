@@ -3,6 +3,7 @@
 import difflib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 Ids = NDArray[np.int64]
 
 EITHER = ("hotel", "chain", "source", "near", "color", "orientation")  # given twice, one of them suffices
+NAMING_HOTELS = ("hotel", "near")  # become ids of hotels, which may be many
 OPERATORS = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}
 EARTH_RADIUS_M = 6_371_008.8  # mean radius, International Union of Geodesy and Geophysics
 FEW = 50_000  # photos: of fewer the tags are read photo by photo
@@ -34,19 +36,39 @@ def describe(filters: Sequence[Filter]) -> str:
     return " ".join(map(format_filter, filters))
 
 
-def photo_ids(session: Session, folder: LibraryFolder, model: Model, filters: Sequence[Filter]) -> Ids | None:
-    """Return the ids of the photos that meet all filters and can be found, ascending (n,) int64; None without filters.
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The photos that meet all filters and can be found.
+
+    ids: ascending, (n,) int64; None without filters. untagged: how many more meet all but the filters of tags, which
+    nothing is known for, since they came after the last tagging.
+    """
+
+    ids: Ids | None
+    untagged: int = 0
+
+    @property
+    def note(self) -> str:
+        """What people should know of it, or nothing."""
+        if not self.untagged:
+            return ""
+        came = "1 photo came" if self.untagged == 1 else f"{self.untagged} photos came"
+        return f"{came} after the last tagging and meet{'s' * (self.untagged == 1)} no tag filter: run `aliens tag`"
+
+
+def chosen(session: Session, folder: LibraryFolder, model: Model, filters: Sequence[Filter]) -> Chosen:
+    """Return the photos that meet all filters.
 
     Raises: QueryError: a chain, hotel, source or tag is unknown (the message lists what is near), or the library is
         not tagged.
     """
     if not filters:
-        return None
+        return Chosen(None)
     tags = [part for part in filters if part.name == "tag"]
     rest = [part for part in filters if part.name != "tag"]
     conditions, hotels = Conditions(session).of(rest)
     ids = sql.chosen_photos(session, model, conditions, hotels) if rest or not tags else None
-    return tagged(session, folder, tags, ids) if tags else ids
+    return tagged(session, folder, tags, ids) if tags else Chosen(ids)
 
 
 class Conditions:
@@ -59,21 +81,30 @@ class Conditions:
         """Return conditions on photos, and the hotels they are narrowed to, which lets the database use its index."""
         conditions: list[sql.Condition] = []
         groups: dict[str, list[Filter]] = defaultdict(list)
+        refused: list[Filter] = []
         for place, part in enumerate(filters):
             if part.negated:
-                conditions.append(sql.negated(self.condition(part)))
+                refused.append(part)
             else:
                 groups[part.name if part.name in EITHER else str(place)].append(part)
-        hotels: Sequence[int] | Select[Any] | None = None
+        ids: set[int] | None = None
+        statements: list[Select[Any]] = []
         for group in groups.values():
-            chosen = self.hotels(group)
-            if chosen is None:
+            hotels = self.hotels(group)
+            if hotels is None:
                 conditions.append(or_(*map(self.condition, group)))
-            elif hotels is None:
-                hotels = chosen
+            elif isinstance(hotels, Select):
+                statements.append(hotels)
             else:
-                conditions.append(self.one_of(chosen))
-        return conditions, hotels
+                ids = set(hotels) if ids is None else ids.intersection(hotels)
+        for part in refused:
+            if ids is not None and part.name in NAMING_HOTELS:
+                ids.difference_update(self.hotel_ids(part))
+            else:
+                conditions.append(sql.negated(self.condition(part)))
+        if ids is None and statements:
+            return [*conditions, *map(sql.of_hotels, statements[1:])], statements[0]
+        return [*conditions, *map(sql.of_hotels, statements)], None if ids is None else sorted(ids)
 
     def hotels(self, group: Sequence[Filter]) -> Sequence[int] | Select[Any] | None:
         """Return the hotels that filters of one name allow, or None where they are not about hotels."""
@@ -82,15 +113,15 @@ class Conditions:
             chains = [self.chains(part.value) for part in group]
             if None not in chains:
                 return sql.hotels_of_chains([chain for found in chains for chain in found or ()])
-        if name in ("hotel", "near"):
+        if name in NAMING_HOTELS:
             return sorted({hotel for part in group for hotel in self.hotel_ids(part)})
         return None
 
     def condition(self, part: Filter) -> sql.Condition:
         """Return one filter's condition, as if it were not negated."""
         makers: dict[str, Callable[[str], sql.Condition]] = {
-            "hotel": lambda value: self.one_of(self.hotel_ids(part)),
-            "near": lambda value: self.one_of(self.hotel_ids(part)),
+            "hotel": lambda value: one_of(self.hotel_ids(part)),
+            "near": lambda value: one_of(self.hotel_ids(part)),
             "chain": self.chain,
             "source": self.source,
             "after": lambda value: sql.since(read_date(value)),
@@ -101,13 +132,6 @@ class Conditions:
             "path": sql.path_contains,
         }
         return makers[part.name](part.value)
-
-    def one_of(self, hotels: Sequence[int] | Select[Any]) -> sql.Condition:
-        """Return the condition of photos of some hotels."""
-        if isinstance(hotels, Select):
-            return sql.of_hotels(hotels)
-        pages = [hotels[start : start + 500] for start in range(0, len(hotels), 500)] or [[]]
-        return or_(*(sql.of_hotels(sql.hotels_named(page)) for page in pages))
 
     def size(self, value: str) -> sql.Condition:
         """Return the condition of a size."""
@@ -163,6 +187,12 @@ class Conditions:
         return found
 
 
+def one_of(hotels: Sequence[int]) -> sql.Condition:
+    """Return the condition of photos of some hotels."""
+    pages = [hotels[start : start + 500] for start in range(0, len(hotels), 500)] or [[]]
+    return or_(*(sql.of_hotels(sql.hotels_named(page)) for page in pages))
+
+
 def great_circle_m(
     latitudes: NDArray[np.float64], longitudes: NDArray[np.float64], latitude: float, longitude: float
 ) -> NDArray[np.float64]:
@@ -175,8 +205,10 @@ def great_circle_m(
     return distances
 
 
-def tagged(session: Session, folder: LibraryFolder, tags: Sequence[Filter], ids: Ids | None) -> Ids:
-    """Return those of the photos (None: of all) that meet filters of tags, ascending.
+def tagged(session: Session, folder: LibraryFolder, tags: Sequence[Filter], ids: Ids | None) -> Chosen:
+    """Return those of the photos (None: of all) that meet filters of tags.
+
+    A photo without scores, which a person has not labelled either, meets neither a filter nor its opposite.
 
     Raises: QueryError: a tag is not in the library's vocabulary, or the library is not tagged.
     """
@@ -189,20 +221,24 @@ def tagged(session: Session, folder: LibraryFolder, tags: Sequence[Filter], ids:
         if bare(part.value) not in places:
             raise unknown("tag", part.value, tagging.vocabulary.names, of=f"of the vocabulary {tagging.vocabulary.key}")
     few = ids is not None and len(ids) <= FEW
-    found = []
+    found, untold = [], []
     for photos in tagging.photos(ids=ids.tolist() if few and ids is not None else None):
         keep = np.ones(len(photos.photo_ids), bool)
+        known = keep.copy()
         for part in tags:
             place = places[bare(part.value)]
-            if part.number is None:
-                meets = photos.decided[:, place]
-            else:
-                name = tagging.vocabulary.names[place]
-                meets = OPERATORS[part.op](known_probabilities(photos, place, name), part.number)
+            probabilities = known_probabilities(photos, place, tagging.vocabulary.names[place])
+            known &= ~np.isnan(probabilities)
+            meets = photos.decided[:, place] if part.number is None else OPERATORS[part.op](probabilities, part.number)
             keep &= ~meets if part.negated else meets
-        found.append(photos.photo_ids[keep])
-    chosen = np.sort(np.concatenate(found)) if found else np.empty(0, np.int64)
-    return chosen if ids is None or few else np.intersect1d(chosen, ids, assume_unique=True)
+        found.append(photos.photo_ids[keep & known])
+        untold.append(photos.photo_ids[~known])
+    meeting, untagged = (
+        np.sort(np.concatenate(parts)) if parts else np.empty(0, np.int64) for parts in (found, untold)
+    )
+    if ids is not None and not few:
+        meeting, untagged = (np.intersect1d(part, ids, assume_unique=True) for part in (meeting, untagged))
+    return Chosen(meeting, len(untagged))
 
 
 def known_probabilities(photos: "TaggedPhotos", place: int, name: str) -> NDArray[np.float32]:

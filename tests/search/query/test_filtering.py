@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 from sqlalchemy import text as sql
 
 from aliens.errors import QueryError
 from aliens.settings import LibraryFolder
 from db.session import new_session
 from search.library import Library, open_library
-from search.query import parse
-from search.query.filtering import photo_ids
+from search.query import filtering, parse
+from search.query.filtering import chosen
 from search.query.terms import FILTER_NAMES
 from search.tags.options import TagOptions
 from search.tags.tagging import Tagging, tag_library
-from tests.conftest import LibraryFactory
+from tests.conftest import LibraryFactory, photo_bytes
 
 if TYPE_CHECKING:
     from embedding.encoder import Encoder
@@ -151,7 +152,7 @@ def selected(library: Library, query: str) -> list[int] | None:
         connection = session.connection().connection.driver_connection
         assert isinstance(connection, sqlite3.Connection)
         connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)  # SQLite's default; some builds allow more
-        found = photo_ids(session, library.folder, library.model, parse(query).filters)
+        found = chosen(session, library.folder, library.model, parse(query).filters).ids
     return None if found is None else found.tolist()
 
 
@@ -159,6 +160,12 @@ def selected(library: Library, query: str) -> list[int] | None:
 def chain_names(hotels: Library) -> None:
     with new_session(hotels._engine) as session:
         CHAINS.update(dict(session.execute(sql("SELECT id, name FROM chain")).all()))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("query", ["before:9999", "after:1500", "after:9999-12-31", "before:0001"])
+def test_dates_far_from_those_that_files_have(hotels: Library, query: str) -> None:
+    everything = query in ("before:9999", "after:1500")
+    assert len(selected(hotels, query) or []) == (240 if everything else 0)
 
 
 def test_every_filter_is_among_the_rules() -> None:
@@ -244,15 +251,79 @@ def test_tags_of_a_library_that_is_not_tagged_are_refused_with_the_remedy(
             selected(library, "tag:bathtub")
 
 
+def with_inns(library: Library) -> None:
+    """Give nine of ten photos a hotel each, among 70,000 of one chain; there is one of another name."""
+    with new_session(library._engine) as session:
+        session.execute(sql("INSERT INTO chain VALUES (1, 'Inns')"))
+        new = [{"id": number} for number in range(1, 70_001)]
+        session.execute(sql("INSERT INTO hotel VALUES (:id, 'Inn ' || :id, 1, :id % 90, :id % 180)"), new)
+        session.execute(sql("INSERT INTO hotel VALUES (70001, 'Spa', NULL, NULL, NULL)"))
+        session.execute(sql("UPDATE photo SET hotel_id = id * 7000 WHERE id < 10"))
+        session.commit()
+
+
+@pytest.mark.parametrize("few", [1, 50_000], ids=["all photos read", "photo by photo"])
+def test_photos_that_came_after_the_last_tagging_meet_no_tag_filter_unless_a_person_says_so(
+    library: LibraryFactory, photos: Path, tmp_path: Path, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filtering, "FEW", few)
+    library.add(photos)
+    tag_library(library.folder, None, lambda model: library.encoder, options=TagOptions())
+    more = tmp_path / "more"
+    more.mkdir()
+    for number in range(3):
+        (more / f"{number}.jpg").write_bytes(photo_bytes(100 + number))
+    library.add(more)
+    opened = library.open()
+    with new_session(opened._engine) as session:
+        said = "INSERT INTO tag_label VALUES (:id, 'bathtub', :present, '2020-01-01 00:00:00')"
+        session.execute(sql(said), [{"id": 11, "present": 1}, {"id": 12, "present": 0}])
+        session.commit()
+    for query in ("tag:bathtub", "tag:bathtub>0.5", "tag:bathtub<0.5", "tag:bathtub>=0"):
+        for rest in ("", " path:/"):
+            yes, no = selected(opened, query + rest), selected(opened, "-" + query + rest)
+            assert yes is not None
+            assert no is not None
+            assert sorted([*yes, *no]) == list(range(1, 13))  # all but 13
+            assert (11 in yes, 12 in yes) == ("<" not in query, "<" in query or "=" in query)
+    untold = "1 photo came after the last tagging and meets no tag filter: run `aliens tag`"
+    assert opened.search("a pool -tag:bathtub").explanation.note == untold
+    assert opened.search("a pool -tag:bathtub path:more").explanation.note == untold
+    assert opened.search("a pool path:more").explanation.note == ""
+    assert opened.search("a pool -tag:bathtub -path:more").explanation.note == ""
+    notes: list[str] = []
+    list(opened.stream("a pool -tag:bathtub", tell=notes.append))
+    assert notes == [untold]
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("hotel:inn near:0,0,20100km", range(1, 10)),
+        ("hotel:7000 near:0,0,20100km", [1]),
+        ("hotel:7000 hotel:14000 near:0,0,20100km chain:Inns", [1, 2]),
+        ("hotel:7000 hotel:Spa", [1]),
+        ("hotel:inn -hotel:7000", range(2, 10)),
+        ("hotel:inn -near:0,0,20100km", []),
+        ("hotel:inn chain:none", []),
+    ],
+)
+def test_filters_that_mean_many_hotels_twice_ask_the_database_for_those_that_meet_both(
+    library: LibraryFactory, photos: Path, query: str, wanted: list[int]
+) -> None:
+    library.add(photos)
+    opened = library.open()
+    with_inns(opened)
+    statements: list[str] = []
+    event.listen(opened._engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
+    assert selected(opened, query) == list(wanted)
+    assert max(statement.count("FROM hotel") for statement in statements) <= 3
+
+
 @pytest.mark.parametrize("query", ["near:0,0,20100km", "hotel:inn", "-near:0,0,20100km", "-hotel:inn", "-chain:none"])
 def test_filters_that_mean_seventy_thousand_hotels(library: LibraryFactory, photos: Path, query: str) -> None:
     library.add(photos)
     opened = library.open()
-    with new_session(opened._engine) as session:
-        session.execute(sql("INSERT INTO chain VALUES (1, 'Inns')"))
-        new = [{"id": number} for number in range(1, 70_001)]
-        session.execute(sql("INSERT INTO hotel VALUES (:id, 'Inn ' || :id, 1, :id % 90, :id % 180)"), new)
-        session.execute(sql("UPDATE photo SET hotel_id = id * 7000 WHERE id < 10"))
-        session.commit()
+    with_inns(opened)
     inns, none = list(range(1, 10)), [10]
     assert selected(opened, query) == (none if query in ("-near:0,0,20100km", "-hotel:inn") else inns)
