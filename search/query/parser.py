@@ -3,7 +3,7 @@
 import difflib
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aliens.errors import QuerySyntaxError
 from search.query.terms import ALIASES, FILTER_NAMES, NEGATED, TERM_NAMES, Filter, Kind, Query, Term
@@ -11,11 +11,14 @@ from search.query.values import check
 
 NAMES = (*FILTER_NAMES, *ALIASES, *TERM_NAMES)
 NAME = re.compile(r"([^\W\d_]+):(?=\S)")
-WEIGHT = re.compile(r":([0-9]*\.?[0-9]+|[0-9]+\.)(?=\s|$)", re.ASCII)
+NUMBER = r"(?:[0-9]++(?:\.[0-9]++)?|\.[0-9]++)"  # possessive: thousands of digits are read once
+WEIGHT = re.compile(rf":({NUMBER}\.?)(?=\s|$)")
 LIKE_A_WEIGHT = re.compile(r":[-+]?[0-9.,]+", re.ASCII)
-TIME = re.compile(r"[0-9]+:[0-9]+(?=\s|$)", re.ASCII)  # 10:30 has no weight
-COMPARISON = re.compile(r"(>=|<=|>|<)([0-9]*\.?[0-9]+)(?=\s|$)", re.ASCII)
+TIME = re.compile(r"[0-9]++:[0-9]++(?=\s|$)")  # 10:30 has no weight
+COMPARISON = re.compile(rf"(>=|<=|>|<)({NUMBER})(?=\s|$)")
 BARE = re.compile(r"\S+")
+MOST_CHARACTERS = 200_000  # some ten thousand words
+MOST_FILTERS = 100  # databases take statements of some hundred conditions
 LIKENESS = 0.75  # from which a name is taken for a mistyped one
 
 
@@ -33,6 +36,7 @@ class Parser:
 
     text: str
     place: int = 0
+    bare_words: list[str] = field(default_factory=list)  # those without sign and quotes
 
     def query(self) -> Query:
         """Return what the whole text means."""
@@ -40,6 +44,8 @@ class Parser:
             self.text.encode()
         except UnicodeEncodeError as error:
             raise self.error("this character is no text: type the query in UTF-8", error.start) from None
+        if len(self.text) > MOST_CHARACTERS:
+            raise self.error(f"a query has at most {MOST_CHARACTERS:,} characters: shorten it", MOST_CHARACTERS)
         words: list[str] = []
         terms: list[Term] = []
         filters: list[Filter] = []
@@ -50,6 +56,8 @@ class Parser:
             if name in FILTER_NAMES:
                 if sign == "+":
                     raise self.error(f"a filter takes no plus sign: write {name}: or -{name}:", start)
+                if len(filters) == MOST_FILTERS:
+                    raise self.error(f"a query has at most {MOST_FILTERS} filters: leave some out", start)
                 filters.append(self.filter(name, negated=sign == "-"))
             elif name is not None:
                 terms.append(self.photo(name, sign))
@@ -78,8 +86,8 @@ class Parser:
     def name(self, sign: str) -> str | None:
         """Read the name of a filter or of a photo term, with its colon; None where there is none.
 
-        Behind a sign a word and a number are a weighted word: `+chair:0.5`; only -tag:2 and the like are filters. So is
-        a word with a decimal fraction without a sign, but there the colon and the number are part of the word.
+        Behind a sign a word and a number are a weighted word: `+chair:0.5`; only -tag:2 and the like are filters.
+        Without a sign the colon and the number are part of a word that is no name: `chair:2`.
 
         Raises: QuerySyntaxError: the name resembles one, but is none.
         """
@@ -88,8 +96,7 @@ class Parser:
             return None
         word = match.group(1).lower()
         number = WEIGHT.match(self.text, match.end() - 1)
-        weighted = number and (sign or "." in number.group())
-        if weighted and word not in TERM_NAMES and (sign == "+" or word not in NAMES):
+        if number and (word not in NAMES or (sign == "+" and word not in TERM_NAMES)):
             return None
         if word in NAMES:
             self.place = match.end()
@@ -143,7 +150,8 @@ class Parser:
         """Read a word, or words in quotes, that mean just themselves."""
         start = self.place
         if self.text[start] != '"':
-            return self.bare()
+            self.bare_words.append(self.bare())
+            return self.bare_words[-1]
         words = self.quoted()
         if WEIGHT.match(self.text, self.place):
             raise self.error(f"a weight needs a sign: +{self.text[start : self.place]}:...", start)

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
+LONGEST_VALUE = 1_000  # characters
 METRES = {"km": 1000.0, "m": 1.0, "mi": 1609.344}
 NEAR = re.compile(r"(-?[0-9.]+),(-?[0-9.]+),([0-9.]+)(km|mi|m)", re.IGNORECASE | re.ASCII)
 SIZE = re.compile(r"(>=|<=)?([0-9]{1,6})x([0-9]{1,6})", re.IGNORECASE | re.ASCII)
@@ -80,6 +81,8 @@ def check(name: str, value: str) -> None:
     """Refuse a value that a filter cannot have. Raises: ValueError: says what was expected."""
     if not value.strip():
         raise ValueError(f"expected a value behind {name}:")
+    if len(value) > LONGEST_VALUE:
+        raise ValueError(f"the value behind {name}: has more than {LONGEST_VALUE:,} characters: shorten it")
     if name == "near":
         read_near(value)
     elif name in ("after", "before"):

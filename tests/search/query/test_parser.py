@@ -42,6 +42,11 @@ def text(value: str, weight: float = 1.0) -> Term:
         "海の見える風呂",
         "вид на море",
         "AND OR NOT",
+        "chair:2",
+        "hostel:2",
+        "a bathroom –bathtub",
+        "sea:" + "1" * 50_000,
+        "1" * 50_000 + ":x",
     ],
 )
 def test_plain_text_means_just_that_text(words: str) -> None:
@@ -73,6 +78,9 @@ def test_spaces_do_not_matter_and_quotes_keep_what_is_between_them() -> None:
         ("like:42:0.5 -like:7", [Term("photo", 42, 0.5), Term("photo", 7, -NEGATED)]),
         ("image:room.jpg", [Term("image", "room.jpg", 1)]),
         ('-image:"my room.jpg":2', [Term("image", "my room.jpg", -2)]),
+        ("+sea:0.5\u3000view", [text("view"), text("sea", 0.5)]),
+        ("+10:30\u3000view", [text("view"), text("10:30")]),
+        ("+sea:2\xa0", [text("sea", 2)]),
         ("LIKE:42 pool", [text("pool"), Term("photo", 42, 1)]),
     ],
 )
@@ -104,6 +112,8 @@ def test_terms(query: str, terms: list[Term]) -> None:
         ("orientation:portrait", Filter("orientation", "portrait")),
         ("path:/photos/2015", Filter("path", "/photos/2015")),
         ("PATH:x", Filter("path", "x")),
+        ("tag:bathtub>0.6\u3000", Filter("tag", "bathtub", ">", 0.6)),
+        ("path:" + "x" * 1000, Filter("path", "x" * 1000)),
     ],
 )
 def test_filters(query: str, wanted: Filter) -> None:
@@ -129,7 +139,13 @@ def test_filters(query: str, wanted: Filter) -> None:
         ("like:99999999999999999999", "9", "id of a photo"),
         ("a +chain:Azura", "+chain", "no plus sign"),
         ("a chian:Azura", "chian", "is chain: meant"),
-        ("hotle:5", "hotle", "is hotel: meant"),
+        ("hotle:coral", "hotle", "is hotel: meant"),
+        ("hotel:" + "x" * 1001, "x", "1,000 characters"),
+        ("hotel:" + "1" * 5000, "1", "1,000 characters"),
+        ("tag:" + "x" * 1001 + ">0.5", "x", "1,000 characters"),
+        ("path:x " * 100 + "path:y", "path:y", "at most 100 filters"),
+        ("word " * 40_000 + "end", "end", "200,000 characters"),
+        ("+sea:" + "9" * 5000, "9", "above 0"),
         ("tag:bathtub>2", "2", "between 0 and 1"),
         ("near:91,0,5km", "91", "latitude 91"),
         ("near:0,181,5km", "0,181", "longitude 181"),
@@ -176,6 +192,13 @@ def test_ten_thousand_words() -> None:
         ("+balcony:2 -sea:0.5", []),
         ('"2*balcony" at 10:30', []),
         ("hotel:12 like:3 5*hotel", []),
+        ("chair:2", ["+chair:2, a filter chain:2"]),
+        ("hostel:2 sea", ["+hostel:2, a filter hotel:2"]),
+        ("2*кровать\u3000sea", ["+кровать:2"]),
+        ("2*balcony chian:Azura", []),
+        ("a bathroom –bathtub", ["-bathtub"]),
+        ("a bathroom −bathtub:0.5 — tv", ["-bathtub:0.5"]),
+        ("12:" + "x" * 50_000 + "!" + ' \\"' * 40_000, ["+x"]),
     ],
 )
 def test_weights_in_another_notation_are_words_with_a_hint(query: str, written: list[str]) -> None:
