@@ -19,6 +19,7 @@ GAP_PX = 14
 TITLE_PX = 58
 NOTE_PX = 22
 HEADING_PX = 36
+MOST_CHARACTERS = 1_000  # of a line: more stand on none
 BACKGROUND, INK, FAINT, EMPTY = "#fbfaf7", "#22262b", "#6d747c", "#e4e2dc"
 
 
@@ -125,6 +126,21 @@ def write(
     width_px: int,
 ) -> None:
     """Write one line, shortened with … where it is too wide."""
-    while len(text) > 1 and draw.textlength(text, font) > width_px:
-        text = text.removesuffix("…")[:-1] + "…"
-    draw.text(corner, text, colour, font)
+    draw.text(corner, fitted(draw, text, font, width_px), colour, font)
+
+
+def fitted(
+    draw: ImageDraw.ImageDraw, text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width_px: int
+) -> str:
+    """Return a text on one line, shortened with … where it is wider."""
+    line = " ".join(text.encode(errors="replace").decode().split())[:MOST_CHARACTERS]
+    if draw.textlength(line, font) <= width_px:
+        return line
+    shortest, longest = 0, len(line)  # of what stands before the …: it fits, it does not
+    while longest - shortest > 1:
+        middle = (shortest + longest) // 2
+        if draw.textlength(line[:middle] + "…", font) <= width_px:
+            shortest = middle
+        else:
+            longest = middle
+    return line[:shortest] + "…"

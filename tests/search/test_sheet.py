@@ -1,13 +1,14 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from aliens.errors import QueryError
 from search.library import Hit
 from search.results import Explanation, Results
-from search.sheet import Section, by_stop_line, caption, contact_sheet, write_sheet
+from search.sheet import Section, by_stop_line, caption, contact_sheet, fitted, write, write_sheet
 from tests.conftest import photo_bytes
 
 
@@ -57,6 +58,35 @@ def test_long_and_foreign_titles_fit(tmp_path: Path) -> None:
     sheet = contact_sheet([hit(tmp_path / "a.jpg", hotel_name="Отель «Приморский» " * 9)], "海の見える風呂 " * 40)
     right_edge = np.asarray(sheet)[:50, -10:]
     assert (right_edge == right_edge[0, 0]).all()
+
+
+def test_titles_of_several_lines_stand_on_one(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(photo_bytes(1))
+    hits = [hit(tmp_path / "a.jpg", hotel_name="Casa\nCoral")]
+    one, several = (np.asarray(contact_sheet(hits, title, title)) for title in ("a pool view", "a\n pool\u2028view\t"))
+    assert (one == several).all()
+
+
+def test_a_line_is_measured_a_few_times_however_long_it_is() -> None:
+    class Counting(ImageDraw.ImageDraw):
+        measured = 0
+
+        def textlength(self, text: str, *arguments: Any, **options: Any) -> float:
+            self.measured += 1
+            assert len(text) < 3000
+            return super().textlength(text, *arguments, **options)
+
+    font = ImageFont.load_default(24)
+    draw = Counting(Image.new("RGB", (2000, 50)))
+    for text in ("wide " * 20_000, "i" * 100_000, "я" * 100_000):
+        draw.measured = 0
+        write(draw, (0, 0), text, font, "white", 700)
+        assert draw.measured < 20
+    line = fitted(draw, "wide " * 50, font, 200)
+    assert line.startswith("wide wide")
+    assert line.endswith("…")
+    assert font.getlength(line) <= 200 < font.getlength(f"{line[:-1]}wide")
+    assert [fitted(draw, text, font, 200) for text in ("short", "", "a\udc80")] == ["short", "", "a?"]
 
 
 @pytest.mark.parametrize("name", ["sheet.jpg", "new folder/sheet.png", "sheet.webp"])
