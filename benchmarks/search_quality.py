@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from aliens.settings import LibraryFolder, asset
 from db.session import new_session
 from embedding.encoder import Encoder
+from embedding.unit import unit
 from indexer.add import add_photos, create_library, is_library
 from indexer.folder import FolderSource
 from indexer.hotels50k import Hotels50kSource
 from indexer.source import Source
 from search import relevance
-from search.composition import unit
 from search.library import Library, open_library
 from search.query.terms import NEGATED
 from search.tags.options import TagOptions

@@ -4,19 +4,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aliens.errors import QueryError
+from embedding.unit import unit
 
 Vectors = NDArray[np.float32]
 
-SHORTEST = 1e-4  # a sum of unit vectors that is shorter has no direction worth the name
+SHORTEST = 1e-4  # a sum of unit vectors, the heaviest of weight 1, that is shorter has no direction worth the name
 ROCCHIO = (1.0, 0.75, 0.15)  # Rocchio 1971, in the values that textbooks give: query, more like, less like
 
 
 def compose(vectors: Vectors, weights: NDArray[np.floating]) -> Vectors:
     """Return the query's unit vector (d,) float32 of terms' unit vectors (t, d) and weights (t,).
 
-    Raises: QueryError: the terms cancel each other out.
+    Only the ratio of the weights matters, so they may be as small or large as float64 allows.
+
+    Raises: QueryError: the terms cancel each other out, or a weight is not finite.
     """
-    return unit(np.asarray(weights, np.float32) @ vectors)
+    exact = np.asarray(weights, np.float64)
+    largest = np.abs(exact).max(initial=0)
+    if not 0 < largest < np.inf:
+        raise QueryError("the weights of the query cannot be used: give numbers above 0, such as 0.5")
+    return direction((exact / largest).astype(np.float32) @ vectors)
 
 
 def feedback(query: Vectors, more: Vectors, less: Vectors) -> Vectors:
@@ -30,13 +37,11 @@ def feedback(query: Vectors, more: Vectors, less: Vectors) -> Vectors:
         moved = moved + towards * more.mean(axis=0)
     if len(less):
         moved = moved - away * less.mean(axis=0)
-    return unit(moved)
+    return direction(moved)
 
 
-def unit(vector: Vectors) -> Vectors:
-    """Return a vector of length 1. Raises: QueryError: it is too short to have a direction."""
-    norm = float(np.linalg.norm(vector))
-    if not norm > SHORTEST:
+def direction(vector: Vectors) -> Vectors:
+    """Return a vector (d,) made length 1. Raises: QueryError: it is too short to have a direction."""
+    if not float(np.linalg.norm(vector)) > SHORTEST:
         raise QueryError("the parts of the query cancel each other out: leave one of them out")
-    directed: Vectors = (vector / norm).astype(np.float32)
-    return directed
+    return unit(vector)

@@ -244,7 +244,7 @@ class Library:
                 else "nothing to look for: give a text, an image or a photo id"
             )
         vectors = term_vectors(query.terms, lambda: self.encoder, lambda i: self.vector(session, i), question.templates)
-        vector = compose(vectors, np.array([term.weight for term in query.terms], np.float32))
+        vector = compose(vectors, np.array([term.weight for term in query.terms]))
         if clicks.more_like or clicks.less_like:
             more, less = (self._vectors(session, ids) for ids in (clicks.more_like, clicks.less_like))
             vector = feedback(vector, more, less)

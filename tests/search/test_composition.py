@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from aliens.errors import QueryError
-from search.composition import compose, feedback, unit
+from embedding.unit import unit
+from search.composition import compose, feedback
 
 X, Y, Z = np.eye(3, dtype=np.float32)
 
@@ -16,6 +17,22 @@ def test_terms_are_summed_with_their_weights_and_made_unit_again() -> None:
     assert compose(X[np.newaxis], np.array([0.001])) == pytest.approx(X)
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-45, 1e-5, 1, 1e38, 1e300])
+def test_only_the_ratio_of_the_weights_matters(scale: float) -> None:
+    weights = np.array([3, -4]) * scale
+    assert compose(np.stack([X, Y]), weights) == pytest.approx([0.6, -0.8, 0])
+
+
+def test_weights_that_nothing_compares_with_leave_the_heavier_term() -> None:
+    assert compose(np.stack([X, Y]), np.array([1e308, 1e-308])) == pytest.approx(X)
+
+
+@pytest.mark.parametrize("weights", [[np.inf, 1], [np.inf, -np.inf], [np.nan, 1], [0, 0]])
+def test_weights_that_are_no_numbers_are_refused(weights: list[float]) -> None:
+    with pytest.raises(QueryError, match="weights of the query cannot be used"):
+        compose(np.stack([X, Y]), np.array(weights))
+
+
 def test_a_negated_term_lowers_what_resembles_it_and_leaves_the_order_of_the_rest() -> None:
     query = compose(np.stack([X, Y]), np.array([1, -0.3]))
     assert query @ Y < 0 < query @ X
@@ -23,7 +40,7 @@ def test_a_negated_term_lowers_what_resembles_it_and_leaves_the_order_of_the_res
     assert (np.argsort(photos @ query) == np.argsort(photos @ X)).all()
 
 
-@pytest.mark.parametrize("weights", [[1, -1], [0, 0], [0.5, -0.5], [np.nan, 1]])
+@pytest.mark.parametrize("weights", [[1, -1], [1e-30, -1e-30], [0.5, -0.5], [1e300, -1e300]])
 def test_terms_that_cancel_each_other_out_are_refused(weights: list[float]) -> None:
     with pytest.raises(QueryError, match="cancel each other out"):
         compose(np.stack([X, X]), np.array(weights))

@@ -284,6 +284,12 @@ def test_negation_by_the_minus_sign(sample_library: Library, sample_tags: dict[i
     assert bathtubs("a bathroom -bathtub") < bathtubs("a bathroom") - 5
 
 
+def test_a_tiny_weight_and_a_huge_one_rank_as_any_other(sample_library: Library) -> None:
+    plain = ids(sample_library.search("sea", k=20))
+    for weight in ("0.00001", "0." + "0" * 100 + "1", "1" + "0" * 100):
+        assert ids(sample_library.search(f"+sea:{weight}", k=20)) == plain
+
+
 @pytest.mark.parametrize("text", ["-shower", '-"shower curtain" -tv', "chain:none", "-shower chain:none"])
 def test_nothing_but_what_to_leave_out_is_refused_with_a_remedy(sample_library: Library, text: str) -> None:
     with pytest.raises(QueryError, match="say what to look for as well"):
