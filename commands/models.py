@@ -29,12 +29,7 @@ def load_for_texts(library: Path, model: "Model", device: str = "auto") -> "Quer
     """Return what encodes queries: a library's text tower, and its model, loaded without a word when it is needed."""
     from embedding.query_encoder import QueryEncoder
 
-    def load() -> "Encoder":
-        from embedding.encoder import Encoder
-
-        return Encoder.load(model.name, device=device, precision="float32", key=model.key)
-
-    return QueryEncoder(LibraryFolder(library).text_tower(model.key), model.key, load)
+    return QueryEncoder.by_name(LibraryFolder(library).text_tower(model.key), model.name, model.key, device=device)
 
 
 def open_for_search(library: Path, device: str = "auto") -> "Library":

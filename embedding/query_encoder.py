@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aliens.errors import EncoderError
 from embedding.text_tower import TextTower
 
 if TYPE_CHECKING:
@@ -29,6 +30,17 @@ class QueryEncoder:
         self._load = load
         self._encoder: Encoder | None = None
         self._tower = TextTower.open(folder, model_key)
+
+    @classmethod
+    def by_name(cls, folder: Path, name: str, key: str, *, device: str = "auto") -> Self:
+        """Return the encoder of a model that is loaded by its name, in float32, when it is needed."""
+
+        def load() -> "Encoder":
+            from embedding.encoder import Encoder  # imports torch and open_clip, which takes seconds
+
+            return Encoder.load(name, device=device, precision="float32", key=key)
+
+        return cls(folder, key, load)
 
     @property
     def encoder(self) -> "Encoder":
@@ -73,13 +85,13 @@ class QueryEncoder:
 def keep_text_tower(encoder: object, folder: Path) -> str | None:
     """Leave a model's text tower for the next start; return why there is none, or None. Never fails.
 
-    It saves seconds at the next start, so a full disk or a tower that cannot be written is no error.
+    It saves seconds at the next start, so a full disk or a tower that cannot be written or used is no error.
     """
     from embedding.text_export import export_text_tower
 
     try:
         return export_text_tower(encoder, folder)
-    except OSError as error:
+    except (OSError, EncoderError) as error:
         return str(error)
 
 
@@ -87,4 +99,7 @@ def differs(tower: TextTower, encoder: "Encoder") -> bool:
     """Tell whether a tower gives other vectors than the whole model, as a new NumPy might."""
     from embedding.text_export import vectors_differ
 
-    return vectors_differ(tower, encoder) is not None
+    try:
+        return vectors_differ(tower, encoder) is not None
+    except EncoderError:  # one of both gives numbers that are none
+        return True

@@ -213,6 +213,7 @@ def read_manifest(folder: Path) -> TowerManifest:
     Raises: OSError, ValueError, KeyError, TypeError: it is absent, damaged or of another shape.
     """
     sealed = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
-    if zlib.crc32(sealed["content"].encode()) != sealed["crc32"]:
+    content = sealed["content"]
+    if not isinstance(content, str) or zlib.crc32(content.encode()) != sealed["crc32"]:
         raise ValueError("the manifest is damaged")
-    return TowerManifest(**json.loads(sealed["content"]))
+    return TowerManifest(**json.loads(content))

@@ -12,9 +12,9 @@ from aliens.settings import LibraryFolder
 from embedding import text_export, text_tower
 from embedding.decode import decode
 from embedding.encoder import Encoder
-from embedding.query_encoder import QueryEncoder
+from embedding.query_encoder import QueryEncoder, keep_text_tower
 from embedding.text_export import export_text_tower
-from embedding.text_tower import WEIGHTS_FILE, TextTower
+from embedding.text_tower import MANIFEST_FILE, WEIGHTS_FILE, TextTower
 from indexer.add import add_photos, create_library
 from indexer.folder import source_at
 from search.library import open_library
@@ -154,6 +154,24 @@ def test_a_library_can_be_made_on_a_disk_without_room_for_the_tower(
     folder = LibraryFolder(tmp_path / "library")
     create_library(folder, loading())
     assert folder.database_file.exists()
+
+
+def test_a_tower_of_numbers_that_are_none_is_not_kept(loading: Loading, tmp_path: Path) -> None:
+    encoder = loading()
+    encoder.model.text_projection.data[:] = float("nan")
+    reason = keep_text_tower(encoder, tmp_path / "text" / encoder.key)
+    assert reason is not None
+    assert "not finite" in reason
+    assert TextTower.open(tmp_path / "text" / encoder.key, encoder.key) is None
+
+
+@pytest.mark.parametrize(
+    "manifest", ['{"content": 5, "crc32": 0}', "[]", "5", '{"content": null}', '{"content": "5", "crc32": 0}']
+)
+def test_a_forged_manifest_is_no_tower(loading: Loading, tower: Path, manifest: str) -> None:
+    assert loading.key is not None
+    (tower / MANIFEST_FILE).write_text(manifest)
+    assert TextTower.open(tower, loading.key) is None
 
 
 # As the shell runs it
