@@ -26,18 +26,18 @@ def compose(vectors: Vectors, weights: NDArray[np.floating]) -> Vectors:
     return direction((exact / largest).astype(np.float32) @ vectors)
 
 
-def feedback(query: Vectors, more: Vectors, less: Vectors) -> Vectors:
+def moved(query: Vectors, more: Vectors, less: Vectors) -> Vectors:
     """Return a query (d,) moved towards photos (m, d) that are what was meant, away from photos (l, d) that are not.
 
     Source: Rocchio 1971, "Relevance feedback in information retrieval".
     """
     keep, towards, away = ROCCHIO
-    moved = keep * query
+    vector = keep * query
     if len(more):
-        moved = moved + towards * more.mean(axis=0)
+        vector = vector + towards * more.mean(axis=0)
     if len(less):
-        moved = moved - away * less.mean(axis=0)
-    return direction(moved)
+        vector = vector - away * less.mean(axis=0)
+    return direction(vector)
 
 
 def direction(vector: Vectors) -> Vectors:

@@ -25,7 +25,7 @@ from embedding.index.exact import SAMPLE_ROWS
 from embedding.index.photo_index import PhotoIndex
 from embedding.store import VectorStore
 from search.answering import AS_ASKED, Answer, Asked
-from search.composition import compose, feedback
+from search.composition import compose, moved
 from search.cursor import digest, read_cursor
 from search.query import Filter, Query, Term, format_query, parse
 from search.query.filtering import chosen, describe
@@ -34,7 +34,7 @@ from search.shape import Shape, in_order
 from search.terms import QueryEncoder, term_vectors
 
 if TYPE_CHECKING:
-    from embedding.encoder import Encoder
+    pass
 
 __all__ = ["PLAIN", "Feedback", "Library", "QueryEncoder", "open_library"]
 
@@ -140,15 +140,17 @@ class Library:
             QueryError: nothing was asked for, or something impossible: the message says what.
             ModelMismatchError: the model is no longer the one that the library was made by.
         """
+        return self._answer(Question(read_query(text, image, like), tuple(templates), feedback, shape), k)
+
+    def _answer(self, question: Question, k: int) -> Results:
         if k < 1:
             raise QueryError(f"k is {k}: ask for at least 1 photo")
         watch = Stopwatch()
-        question = Question(read_query(text, image, like), tuple(templates), feedback, shape)
         with self._answering(question, watch) as (answer, explain):
             with watch.step("search"):
                 hits, more = answer.hits(k)
             last = hits[-1].place if hits else None
-            return Results(in_order(hits, shape.sort), answer.stop_line, explain(k), more, last)
+            return Results(in_order(hits, question.shape.sort), answer.stop_line, explain(k), more, last)
 
     def stream(
         self,
@@ -182,12 +184,12 @@ class Library:
         filters: tuple[Filter, ...] = ()
         if other_hotels:
             with new_session(self._engine) as session:
+                self.vector(session, photo_id)
                 hotel_id, _ = hotels_of(session, [photo_id]).get(photo_id, (None, None))
             if hotel_id is None:
                 raise QueryError(f"photo {photo_id} belongs to no hotel: leave --other-hotels out")
-            filters = parse(f"-hotel:{hotel_id}").filters
-        query = Query((Term("photo", photo_id, 1.0),), filters)
-        return self.search(format_query(query), k=k, shape=shape)
+            filters = (Filter("hotel", str(hotel_id), negated=True),)
+        return self._answer(Question(Query((Term("photo", photo_id, 1.0),), filters), PLAIN, Feedback(), shape), k)
 
     @contextmanager
     def _answering(self, question: Question, watch: Stopwatch) -> Iterator[tuple[Answer, Callable[[int], Explanation]]]:
@@ -247,7 +249,7 @@ class Library:
         vector = compose(vectors, np.array([term.weight for term in query.terms]))
         if clicks.more_like or clicks.less_like:
             more, less = (self._vectors(session, ids) for ids in (clicks.more_like, clicks.less_like))
-            vector = feedback(vector, more, less)
+            vector = moved(vector, more, less)
         return vector
 
     def _vectors(self, session: Session, ids: Sequence[int]) -> Vector:
@@ -258,7 +260,7 @@ class Library:
 
         Raises: QueryError: the photo is unknown or has no vector.
         """
-        place = place_of(session, self.model, photo_id)
+        place = place_of(session, self.model, photo_id) if abs(photo_id) < 2**63 else None  # as far as databases count
         if place is None:
             raise QueryError(f"no photo {photo_id} with a vector in {self.folder.root}: take an id that a search shows")
         ((_, vectors),) = self._store.gather([(place[0], [place[1]])])
@@ -319,9 +321,4 @@ def load_by_name(folder: LibraryFolder, model: Model) -> QueryEncoder:
     """Return what encodes queries: the library's text tower, and its model, loaded by its name when it is needed."""
     from embedding import query_encoder
 
-    def load() -> "Encoder":
-        from embedding.encoder import Encoder  # imports torch and open_clip, which takes seconds
-
-        return Encoder.load(model.name, key=model.key)
-
-    return query_encoder.QueryEncoder(folder.text_tower(model.key), model.key, load)
+    return query_encoder.QueryEncoder.by_name(folder.text_tower(model.key), model.name, model.key)

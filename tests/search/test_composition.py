@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as arrays
 
 from aliens.errors import QueryError
 from embedding.unit import unit
-from search.composition import compose, feedback
+from search.composition import compose, moved
 
 X, Y, Z = np.eye(3, dtype=np.float32)
 
@@ -61,7 +61,7 @@ def test_a_query_is_one_unit_vector_or_refused(vectors: np.ndarray, weights: np.
 
 
 def test_feedback_moves_towards_the_mean_of_the_ones_and_from_that_of_the_others() -> None:
-    moved = feedback(X, np.stack([Y, Y]), np.stack([Z]))
-    assert moved == pytest.approx(unit(X + 0.75 * Y - 0.15 * Z))
-    assert feedback(X, np.empty((0, 3), np.float32), np.empty((0, 3), np.float32)) == pytest.approx(X)
-    assert feedback(X, np.empty((0, 3), np.float32), Z[np.newaxis]) @ Z < 0
+    further = moved(X, np.stack([Y, Y]), np.stack([Z]))
+    assert further == pytest.approx(unit(X + 0.75 * Y - 0.15 * Z))
+    assert moved(X, np.empty((0, 3), np.float32), np.empty((0, 3), np.float32)) == pytest.approx(X)
+    assert moved(X, np.empty((0, 3), np.float32), Z[np.newaxis]) @ Z < 0
