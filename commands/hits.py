@@ -19,7 +19,7 @@ SHORTEST_PATH = 20
 BELOW = "↓"  # marks hits below the stop line
 
 
-def show(results: "Results", title: str, *, explain: bool, json: bool, sheet: Path | None) -> None:
+def show(results: "Results", title: str, *, explain: bool, json: bool, sheet: Path | None, first_page: bool) -> None:
     """Print the hits; what is known of the list as a whole goes to stderr."""
     print_hits(results, json=json)
     if explain:
@@ -27,7 +27,8 @@ def show(results: "Results", title: str, *, explain: bool, json: bool, sheet: Pa
     elif results.explanation.note:
         console.note(results.explanation.note)
     if not results:
-        console.note("no photo is left: loosen the filters, the limits or the score")
+        loosen = "no photo is left: loosen the filters, the limits or the score"
+        console.note(loosen if first_page else "the list has ended: no photo follows the page before")
     elif results.stop_line is not None:
         console.note(about_the_line(results))
     if results.cursor is not None and console.on_terminal():

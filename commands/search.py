@@ -1,9 +1,10 @@
 """`aliens search` and `aliens similar`: parse, call one function, print hits."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
@@ -33,6 +34,7 @@ from commands.search_options import (
     Sort,
     SortOption,
     UntilStopOption,
+    as_typed,
 )
 
 __all__ = ["print_hits", "search", "similar"]
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from search.library import Feedback
     from search.shape import Shape
 
-IDS = re.compile(r"[0-9]+(\s*,\s*[0-9]+)*")
+IDS = re.compile(r"[0-9]{1,19}(\s*,\s*[0-9]{1,19})*")  # a database's numbers have 19 digits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,6 +94,7 @@ class Wish:
 
 
 def search(
+    context: typer.Context,
     text: Annotated[
         str | None, typer.Argument(metavar="TEXT", help="What to look for, such as 'bathtub with a view'.")
     ] = None,
@@ -138,8 +141,11 @@ def search(
         every=every,
         exact=exact,
     )
+    given = {name for name in context.params if said(context, name)}
+    if every and "k" in given:
+        raise QueryError("--all lists every photo, however many: leave -k or --all out")
     if saved is not None:
-        text, wish = recalled(library, saved, text, wish)
+        text, wish = recalled(library, saved, text, wish, given)
     answer(library, device, text, wish, after=after, explain=explain, json=json, sheet=sheet)
     if save is not None:  # now that it has an answer
         keep(library, save, text, wish)
@@ -163,7 +169,8 @@ def similar(
     wish = Wish(k=k, per_hotel=per_hotel, per_chain=per_chain, diverse=diverse, sort=sort)
     with open_for_search(library) as opened:
         results = opened.similar(photo_id, k=k, other_hotels=other_hotels, shape=wish.shape(after))
-    show(results, f"like photo {photo_id}", explain=explain, json=json, sheet=sheet)
+    title = f"like photo {photo_id}"
+    show(results, title, explain=explain, json=json, sheet=sheet, first_page=after is None)
 
 
 def answer(
@@ -193,22 +200,48 @@ def answer(
             show_all(hits, title, json=json, sheet=sheet)
             return
         results = opened.search(text, k=wish.k, **query, shape=wish.shape(after))
-    show(results, title, explain=explain, json=json, sheet=sheet)
+    show(results, title, explain=explain, json=json, sheet=sheet, first_page=after is None)
 
 
-def recalled(library: Path, name: str, text: str | None, wish: Wish) -> tuple[str | None, Wish]:
-    """Return a saved search; what is said beside it goes first."""
+def said(context: typer.Context, name: str) -> bool:
+    """Tell whether an option was given, be it with the value that it has without."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def recalled(library: Path, name: str, text: str | None, wish: Wish, given: set[str]) -> tuple[str | None, Wish]:
+    """Return a saved search; what is given beside it goes first."""
     from search.saved import saved_search
 
     kept_text, options = saved_search(LibraryFolder(library), name)
-    return text or kept_text or None, replace(Wish(**options), **wish.said)
+    kept = understood(options)
+    beside = {field.name: getattr(wish, field.name) for field in fields(Wish) if field.name in given}
+    for one, other in (("k", "every"), ("every", "k")):  # which exclude each other
+        if beside.get(one):
+            kept.pop(other, None)
+    return kept_text or None if text is None else text, replace(Wish(**kept), **beside)
+
+
+def understood(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a saved search that this version has; a note names the others."""
+    kinds = {field.name: field.type for field in fields(Wish)}
+    known = {name: value for name, value in options.items() if name in kinds and fits(value, kinds[name])}
+    if left := {name: value for name, value in options.items() if name not in known}:
+        console.note(f"left out, since this version does not have it: {as_typed(left)}")
+    return known
+
+
+def fits(value: object, kind: Any) -> bool:
+    """Tell whether a value is of a field's type."""
+    return value in get_args(kind) if get_origin(kind) is Literal else isinstance(value, kind)
 
 
 def keep(library: Path, name: str, text: str | None, wish: Wish) -> None:
-    """Save a search."""
+    """Save a search, with the paths of photo files in full: it may be repeated in another folder."""
+    from search.query import with_whole_paths
     from search.saved import save
 
-    save(LibraryFolder(library), name, text or "", wish.said)
+    save(LibraryFolder(library), name, with_whole_paths(text or ""), wish.said)
     console.note(f"saved as {name!r}: `aliens search --saved {name!r}` searches so again")
 
 
@@ -220,5 +253,5 @@ def ids_of(option: str, text: str | None) -> tuple[int, ...]:
     if text is None:
         return ()
     if not IDS.fullmatch(text.strip()):
-        raise QueryError(f"{option} is {text!r}: give photo ids separated by commas, such as 12,40")
+        raise QueryError(f"{option} is {text[:40]!r}: give photo ids separated by commas, such as 12,40")
     return tuple(int(part) for part in text.split(","))

@@ -1,7 +1,9 @@
 """The options of searches, in the parts that their help shows."""
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -43,7 +45,7 @@ SortOption = Annotated[
     Sort, typer.Option(help="The order in which the photos found are shown.", rich_help_panel=LISTED)
 ]
 UntilStopOption = Annotated[
-    bool, typer.Option("--until-stop", help="End at the suggested stop line.", rich_help_panel=LISTED)
+    bool, typer.Option("--until-stop/--no-until-stop", help="End at the suggested stop line.", rich_help_panel=LISTED)
 ]
 MinScoreOption = Annotated[
     float | None, typer.Option(metavar="COSINE", help="Leave out photos of a lower score.", rich_help_panel=LISTED)
@@ -51,7 +53,7 @@ MinScoreOption = Annotated[
 AllOption = Annotated[
     bool,
     typer.Option(
-        "--all",
+        "--all/--no-all",
         help="Every photo above --min-score, or else above the stop line, however many.",
         rich_help_panel=LISTED,
     ),
@@ -64,8 +66,24 @@ SaveOption = Annotated[
 ]
 SavedOption = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Search as saved; options given beside it go first.", rich_help_panel=KEPT),
+    typer.Option(
+        metavar="NAME",
+        help="Search as saved; options given beside it go first. A limit that was saved is lifted by a large number.",
+        rich_help_panel=KEPT,
+    ),
 ]
-ExactOption = Annotated[bool, typer.Option("--exact", help="Compare every photo, even with an approximate index.")]
+ExactOption = Annotated[
+    bool, typer.Option("--exact/--no-exact", help="Compare every photo, even with an approximate index.")
+]
 ExplainOption = Annotated[bool, typer.Option("--explain", help="Say on stderr how the search was answered.")]
 SheetOption = Annotated[Path | None, typer.Option(metavar="OUT.jpg", help="Also write a contact sheet.")]
+
+
+def as_typed(options: Mapping[str, Any]) -> str:
+    """Return the options of a saved search as they are typed."""
+    names = {"k": "-k", "every": "--all"}
+    words = []
+    for name, value in options.items():
+        typed = names.get(name, f"--{name.replace('_', '-')}")
+        words.append(typed if value is True else f"{typed} {shlex.quote(str(value))}")
+    return " ".join(words)

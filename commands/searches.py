@@ -7,6 +7,7 @@ import typer
 from aliens import console
 from aliens.settings import LibraryFolder
 from commands.options import LIBRARY, JsonOption, LibraryOption
+from commands.search_options import as_typed
 
 searches = typer.Typer(help="List the saved searches, or remove one.", invoke_without_command=True)
 
@@ -23,7 +24,7 @@ def listed(context: typer.Context, json: JsonOption = False, library: LibraryOpt
         if json:
             console.print_json({"name": saved.name, "query": saved.query, "options": saved.options})
     if found and not json:
-        rows = [(s.name, s.query, " ".join(f"{k}={v}" for k, v in s.options.items())) for s in found]
+        rows = [(s.name, s.query, as_typed(s.options)) for s in found]
         console.print_rows(("name", "query", "options"), rows)
     if not found:
         console.note("no search is saved yet: add --save NAME to a search")

@@ -20,11 +20,10 @@ def save(folder: LibraryFolder, name: str, text: str, options: Mapping[str, Any]
 
     Raises: QueryError: the name is empty or too long, or the text cannot be read.
     """
-    if not name.strip() or len(name) > LONGEST_NAME:
-        raise QueryError(f"{name[:40]!r} is no name for a search: give one of 1 to {LONGEST_NAME} characters")
+    name = checked(name)
     parse(text)
     with disk_errors(folder), disposing(open_library(folder)) as engine, new_session(engine) as session:
-        save_search(session, name.strip(), text, options)
+        save_search(session, name, text, options)
         session.commit()
 
 
@@ -33,8 +32,9 @@ def saved_search(folder: LibraryFolder, name: str) -> tuple[str, dict[str, Any]]
 
     Raises: QueryError: none has this name; the message lists what is near.
     """
+    name = checked(name)
     with disposing(open_library(folder)) as engine, new_session(engine) as session:
-        saved = find_saved_search(session, name.strip())
+        saved = find_saved_search(session, name)
         if saved is not None:
             return saved.query, saved.options
         raise unknown(name, [search.name for search in saved_searches(session)])
@@ -51,10 +51,24 @@ def forget(folder: LibraryFolder, name: str) -> None:
 
     Raises: QueryError: none has this name.
     """
+    name = checked(name)
     with disk_errors(folder), disposing(open_library(folder)) as engine, new_session(engine) as session:
-        if not forget_search(session, name.strip()):
+        if not forget_search(session, name):
             raise unknown(name, [search.name for search in saved_searches(session)])
         session.commit()
+
+
+def checked(name: str) -> str:
+    """Return a name without spaces around it. Raises: QueryError: no search can have it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        readable = False
+    else:
+        readable = True
+    if not readable or not name.strip() or len(name) > LONGEST_NAME:
+        raise QueryError(f"{name[:40]!r} is no name for a search: give one of 1 to {LONGEST_NAME} characters of text")
+    return name.strip()
 
 
 def unknown(name: str, known: list[str]) -> QueryError:

@@ -1,5 +1,9 @@
 """Writing a query down so that reading it gives the same one."""
 
+from dataclasses import replace
+from pathlib import Path
+
+from search.query.parser import parse
 from search.query.terms import ALIASES, FILTER_NAMES, NEGATED, TERM_NAMES, Filter, Query, Term
 
 NAMES = (*FILTER_NAMES, *ALIASES, *TERM_NAMES)
@@ -10,6 +14,21 @@ def format_query(query: Query) -> str:
     """Return a query as text: `parse(format_query(q)) == q`."""
     parts = [format_term(term, first=place == 0) for place, term in enumerate(query.terms)]
     return " ".join([*parts, *map(format_filter, query.filters)])
+
+
+def with_whole_paths(text: str) -> str:
+    """Return a query with the paths of its photo files in full; as it stands where they are, or where it has none.
+
+    Raises: QuerySyntaxError: it cannot be read.
+    """
+    query = parse(text)
+    terms = tuple(
+        replace(term, value=str(Path(term.value).absolute()))
+        if isinstance(term.value, str) and term.kind == "image"
+        else term
+        for term in query.terms
+    )
+    return text if terms == query.terms else format_query(replace(query, terms=terms))
 
 
 def format_term(term: Term, first: bool) -> str:

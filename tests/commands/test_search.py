@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from aliens.settings import LibraryFolder
+from search.saved import save
 from tests.commands.conftest import Aliens
 
 
@@ -116,6 +118,123 @@ def test_a_saved_search_keeps_its_options_and_new_ones_go_first(aliens: Aliens) 
     assert "pools" in err
     assert aliens("searches", "remove", "pools")[0] == 0
     assert "--save NAME" in aliens("searches")[2]
+
+
+def test_an_option_given_beside_a_saved_search_goes_first_even_where_it_is_the_default(aliens: Aliens) -> None:
+    saved = ("--save", "few", "-k", 2, "--sort", "date", "--diverse", 0.5, "--min-score", -1, "--until-stop", "--exact")
+    assert aliens("search", "pool", *saved)[0] == 0
+    asked = ("search", "--saved", "few", "--json")
+    assert len(found(aliens(*asked)[1])) == 2
+    assert len(found(aliens(*asked, "-k", 10, "--no-until-stop", "--diverse", 0)[1])) == 10
+    by_score = found(aliens(*asked, "-k", 10, "--sort", "score", "--diverse", 0, "--no-until-stop")[1])
+    assert by_score == found(aliens("search", "pool", "--json")[1])
+    assert "as was asked for" not in aliens(*asked, "--no-exact", "--explain")[2]
+
+
+def test_saving_beside_saved_keeps_the_options_of_both(aliens: Aliens) -> None:
+    aliens("search", "pool", "--save", "few", "-k", 2, "--until-stop")
+    assert aliens("search", "--saved", "few", "--no-until-stop", "-k", 10, "--per-hotel", 3, "--save", "more")[0] == 0
+    kept = [json.loads(line) for line in aliens("searches", "--json")[1].splitlines()]
+    assert {search["name"]: search["options"] for search in kept} == {
+        "few": {"k": 2, "until_stop": True},
+        "more": {"per_hotel": 3},
+    }
+
+
+def test_saved_searches_are_listed_with_the_options_as_they_are_typed(aliens: Aliens) -> None:
+    aliens("search", "pool", "--save", "all", "--all", "--min-score", -1, "--more-like", "1, 2")
+    out = aliens("searches")[1]
+    assert out == "all\tpool\t--more-like '1, 2' --min-score -1.0 --all\n"
+
+
+def test_the_empty_text_beside_a_saved_search_is_refused(aliens: Aliens) -> None:
+    aliens("search", "pool", "--save", "pools")
+    code, out, err = aliens("search", "--saved", "pools", "")
+    assert (code, out) == (2, "")
+    assert "empty" in err
+
+
+def test_options_of_another_version_are_left_out_with_a_note(aliens: Aliens) -> None:
+    save(LibraryFolder(Path("aliens-library")), "old", "pool", {"k": 3, "per_country": 2, "every": "?"})
+    code, out, err = aliens("search", "--saved", "old", "--json")
+    assert (code, len(found(out))) == (0, 3)
+    assert "--per-country 2 --all '?'" in err
+
+
+def test_a_photo_file_in_a_saved_text_is_found_from_any_folder(
+    aliens: Aliens, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = ("--library", tmp_path / "aliens-library")
+    monkeypatch.chdir(photos)
+    first = aliens("search", "image:00.jpg path:00", *library, "--json", "--save", "room")[1]
+    assert json.loads(aliens("searches", *library, "--json")[1])["query"] == f'image:"{photos / "00.jpg"}" path:00'
+    aliens("search", "--image", "00.jpg", *library, "--save", "option")
+    monkeypatch.chdir(tmp_path)
+    assert first
+    assert found(aliens("search", "--saved", "room", *library, "--json")[1]) == found(first)
+    assert aliens("search", "--saved", "option", *library)[0] == 0
+
+
+@pytest.mark.parametrize("option", ["--save", "--saved"])
+def test_a_name_that_is_no_text_is_refused(aliens: Aliens, option: str) -> None:
+    code, _, err = aliens("search", "pool", option, "a\udc80b")
+    assert code == 2
+    assert "is no name for a search" in err
+    assert aliens("searches", "remove", "\udc80")[0] == 2
+
+
+def test_more_photos_than_numbers_go(aliens: Aliens) -> None:
+    assert len(found(aliens("search", "pool", "-k", "9" * 20, "--json")[1])) == 10
+    assert len(found(aliens("similar", 3, "-k", "9" * 20, "--json")[1])) == 9
+
+
+@pytest.mark.parametrize("number", ["9" * 20, str(2**63), "-5"])
+@pytest.mark.parametrize(
+    "arguments",
+    [("search", "--like={}"), ("similar", "--", "{}"), ("similar", "--other-hotels", "--", "{}")],
+    ids=["like", "similar", "other hotels"],
+)
+def test_ids_that_no_photo_can_have_are_unknown(aliens: Aliens, arguments: tuple[str, ...], number: str) -> None:
+    code, _, err = aliens(*(argument.format(number) for argument in arguments))
+    assert code == 2
+    assert f"no photo {number} with a vector" in err
+    assert "like:" not in err
+
+
+@pytest.mark.parametrize("number", ["9" * 20, "9" * 5000])
+def test_ids_that_no_photo_can_have_are_refused_as_feedback(aliens: Aliens, number: str) -> None:
+    code, _, err = aliens("search", "pool", "--more-like", number)
+    assert code == 2
+    assert "999" in err
+    assert len(err) < 300
+
+
+def test_an_unknown_photo_is_not_said_to_have_no_hotel(aliens: Aliens) -> None:
+    assert "no photo 99999" in aliens("similar", 99999, "--other-hotels")[2]
+    assert "photo 3 belongs to no hotel" in aliens("similar", 3, "--other-hotels")[2]
+
+
+def test_past_the_last_page_the_list_is_said_to_have_ended(aliens: Aliens) -> None:
+    last = json.loads(aliens("search", "pool", "--json")[1].splitlines()[-1])["cursor"]
+    code, out, err = aliens("search", "pool", "--after", last)
+    assert (code, out) == (0, "")
+    assert "the list has ended" in err
+    assert "loosen" not in err
+
+
+def test_all_beside_a_number_of_photos_is_refused(aliens: Aliens) -> None:
+    for k in (2, 10):
+        code, out, err = aliens("search", "pool", "--all", "-k", k)
+        assert (code, out) == (2, "")
+        assert "-k" in err
+    aliens("search", "pool", "-k", 2, "--save", "few")
+    code, out, _ = aliens("search", "--saved", "few", "--all", "--min-score", -1, "--json")
+    assert (code, len(found(out))) == (0, 10)
+
+
+def test_hints_are_for_queries_that_are_answered(aliens: Aliens) -> None:
+    assert "searched for as it stands" in aliens("search", "chair:2")[2]
+    assert "searched for as it stands" not in aliens("search", "chair:2 chian:x")[2]
 
 
 @pytest.mark.parametrize(
