@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aliens import console
+from aliens.console import one_line
 
 if TYPE_CHECKING:
     from search.results import Hit, Results
@@ -16,6 +17,8 @@ PAGE = 1000  # hits of a stream that are printed at a time; a sheet shows no mor
 COLUMNS = ("score", "beats", "photo", "hotel", "chain", "path")
 WIDE = 110  # columns of a terminal from which the chain is shown as well
 SHORTEST_PATH = 20
+SHORTEST_NAME = 12  # of a hotel or a chain, which are shortened before the path is
+BETWEEN = 3  # columns of a terminal that a table's column takes beside its text
 BELOW = "↓"  # marks hits below the stop line
 
 
@@ -89,10 +92,27 @@ def rows_of(hits: "Sequence[Hit]", width: int) -> list[tuple[object, ...]]:
         )
         for hit in hits
     ]
-    widths = [max((len(str(row[at])) for row in rows if row[at] is not None), default=-3) for at in range(5)]
-    widths = [max(wide, len(name)) if wide >= 0 else wide for wide, name in zip(widths, COLUMNS, strict=False)]
-    left = max(width - sum(wide + 3 for wide in widths) - 2, SHORTEST_PATH)
-    return [(*row, tail(shown(hit), left)) for row, hit in zip(rows, hits, strict=True)]
+    from rich.cells import cell_len
+
+    def wide(at: int) -> int:
+        """Return how wide a column is, with what stands beside it; 0 for an empty one."""
+        cells = [one_line(row[at]) for row in rows if row[at] is not None]
+        return max(map(cell_len, [*cells, COLUMNS[at]])) + BETWEEN if cells else 0
+
+    left = width - sum(map(wide, range(5))) - BETWEEN
+    names = {}
+    for at in (3, 4):  # hotel, chain
+        names[at] = max(wide(at) - BETWEEN - max(SHORTEST_PATH - left, 0), min(SHORTEST_NAME, wide(at) - BETWEEN))
+        left += wide(at) - BETWEEN - names[at] if wide(at) else 0
+    return [
+        (*row[:3], *(shortened(row[at], names[at]) for at in (3, 4)), tail(one_line(shown(hit)), left))
+        for row, hit in zip(rows, hits, strict=True)
+    ]
+
+
+def shortened(name: object, width: int) -> object:
+    """Return a name that takes no more columns of a terminal; numbers and None as they are."""
+    return head(one_line(name), width) if isinstance(name, str) else name
 
 
 def percent(hit: "Hit") -> str | None:
@@ -109,6 +129,20 @@ def shown(hit: "Hit") -> str:
     return path if below.startswith("..") else below
 
 
-def tail(text: str, length: int) -> str:
-    """Return a text's end, behind … where it is longer."""
-    return text if len(text) <= length else "…" + text[-(length - 1) :]
+def tail(text: str, width: int) -> str:
+    """Return a text's end, behind … where it takes more columns of a terminal."""
+    from rich.cells import cell_len
+
+    if len(text) <= width and cell_len(text) <= width:
+        return text
+    text = text[1 - width :]
+    while cell_len(text) > width - 1:
+        text = text[1:]
+    return "…" + text
+
+
+def head(text: str, width: int) -> str:
+    """Return a text's beginning, before … where it takes more columns of a terminal."""
+    from rich.cells import cell_len, set_cell_size
+
+    return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
