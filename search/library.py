@@ -165,16 +165,16 @@ class Library:
     ) -> Iterator[Hit]:
         """Yield every photo above `shape.min_score`, or else above the suggested stop line, best first, however many.
 
-        The arguments and errors are those of `search`; the order is by score. `tell` is called with the note on the
-        answer that `Explanation.note` has, where there is one.
+        The arguments and errors are those of `search`; the order is by score. `tell` is called at the end
+        with the note that `Explanation.note` has, where there is one.
         """
         if shape.min_score is None:
             shape = replace(shape, until_stop=True)
         question = Question(read_query(text, image, like), tuple(templates), feedback, shape)
         with self._answering(question, Stopwatch()) as (answer, explain):
+            yield from answer.stream()
             if note := explain(1).note:
                 tell(note)
-            yield from answer.stream()
 
     def similar(self, photo_id: int, *, k: int = 10, other_hotels: bool = False, shape: Shape = Shape()) -> Results:  # noqa: B008
         """Return the k photos most like one of the library's, which is not among them.
@@ -215,7 +215,6 @@ class Library:
             cursor = None if shape.after is None else read_cursor(shape.after, asked.library, asked.query)
 
             answer = Answer(session, index, sample, asked, shape, cursor)
-            note = "; ".join(filter(None, [index.note, choice.note]))
 
             def explain(k: int) -> Explanation:
                 plan = index.plan(answer.depth(k), among=among, exact=answer.exact)
@@ -229,7 +228,7 @@ class Library:
                     rows=plan.rows,
                     read_bytes=plan.bytes_read,
                     recall=plan.recall,
-                    note=note,
+                    note="; ".join(filter(None, [index.note, choice.note])),  # an engine may have failed meanwhile
                     times_ms=watch.times_ms,
                 )
 
