@@ -184,6 +184,16 @@ def test_a_page_goes_on_where_the_cursors_photo_has_left_the_list(opened: Librar
     assert ids(second) == [photo_id for place, photo_id in enumerate(whole) if place > 3 and place not in gone]
 
 
+def test_a_diverse_page_goes_on_where_the_cursors_photo_has_left_the_list(opened: Library) -> None:
+    query, shape = "a pool -source:hidden", Shape(diverse=0.2)
+    hide(opened, 10)
+    first = opened.search(query, k=4, shape=shape)
+    hide(opened, first[3].photo_id)
+    whole = ids(opened.search(query, k=10, shape=shape))
+    second = opened.search(query, k=10, shape=replace(shape, after=first.cursor))
+    assert ids(second) == whole[3:]
+
+
 def test_scores_computed_in_another_way_neither_repeat_nor_skip_photos(
     opened: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
