@@ -66,6 +66,11 @@ def hotels_of_chains(chain_ids: Sequence[int]) -> Select[Any]:
     return select(Hotel.id).where(Hotel.chain_id.in_(chain_ids))
 
 
+def hotel_ids(session: Session, hotels: Select[Any]) -> set[int]:
+    """Return the ids of the hotels that a statement selects."""
+    return {row[0] for rows in fetched(session, hotels) for row in rows}
+
+
 def hotels_named(hotel_ids: Sequence[int]) -> Select[Any]:
     """Return the statement that selects hotels by their ids.
 

@@ -104,7 +104,11 @@ class Conditions:
                 conditions.append(sql.negated(self.condition(part)))
         if ids is None and statements:
             return [*conditions, *map(sql.of_hotels, statements[1:])], statements[0]
-        return [*conditions, *map(sql.of_hotels, statements)], None if ids is None else sorted(ids)
+        if ids is None:
+            return conditions, None
+        for statement in statements:
+            ids &= sql.hotel_ids(self._session, statement)
+        return conditions, sorted(ids)
 
     def hotels(self, group: Sequence[Filter]) -> Sequence[int] | Select[Any] | None:
         """Return the hotels that filters of one name allow, or None where they are not about hotels."""

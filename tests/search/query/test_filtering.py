@@ -303,6 +303,7 @@ def test_photos_that_came_after_the_last_tagging_meet_no_tag_filter_unless_a_per
         ("hotel:7000 near:0,0,20100km", [1]),
         ("hotel:7000 hotel:14000 near:0,0,20100km chain:Inns", [1, 2]),
         ("hotel:7000 hotel:Spa", [1]),
+        ("hotel:inn chain:Inns", range(1, 10)),
         ("hotel:inn -hotel:7000", range(2, 10)),
         ("hotel:inn -near:0,0,20100km", []),
         ("hotel:inn chain:none", []),
@@ -318,6 +319,8 @@ def test_filters_that_mean_many_hotels_twice_ask_the_database_for_those_that_mee
     event.listen(opened._engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
     assert selected(opened, query) == list(wanted)
     assert max(statement.count("FROM hotel") for statement in statements) <= 3
+    if "chain:Inns" in query:
+        assert not any("FROM photo" in statement and "FROM hotel" in statement for statement in statements)
 
 
 @pytest.mark.parametrize("query", ["near:0,0,20100km", "hotel:inn", "-near:0,0,20100km", "-hotel:inn", "-chain:none"])
