@@ -24,7 +24,6 @@ ONE_SCAN = 10_000  # beyond this many, all scores are computed and sorted at onc
 POOL = 500  # photos that diversity chooses from
 NOISE = 1e-6  # scores nearer than this are one score, computed in two ways
 CLEARLY = 1e-5  # scores further apart than this are two
-AS_ASKED = "as was asked for"  # why an index compares every photo, as far as it knows
 
 Vector = NDArray[np.float32]
 Ranked = tuple[int, float]  # photo id, score
@@ -94,7 +93,7 @@ class Answer:
         answer would have other gaps at each depth.
         """
         if self._shape.exact:
-            return AS_ASKED
+            return "as was asked for"
         if Quota(self._shape).limits_anything:
             return "since limits by hotel or chain look far down the list"
         if self._shape.diverse:

@@ -24,7 +24,7 @@ from embedding.index.current import current_index, files_stamp
 from embedding.index.exact import SAMPLE_ROWS
 from embedding.index.photo_index import PhotoIndex
 from embedding.store import VectorStore
-from search.answering import AS_ASKED, Answer, Asked
+from search.answering import Answer, Asked
 from search.composition import compose, moved
 from search.cursor import digest, read_cursor
 from search.query import Filter, Query, Term, format_query, parse
@@ -217,14 +217,14 @@ class Library:
             answer = Answer(session, index, sample, asked, shape, cursor)
 
             def explain(k: int) -> Explanation:
-                plan = index.plan(answer.depth(k), among=among, exact=answer.exact)
+                plan = index.plan(answer.depth(k), among=among, exact=answer.compares_all)
                 return Explanation(
                     query=format_query(Query(query.terms, ())),
                     filters=describe(query.filters),
                     selected=None if among is None else len(among),
                     photos=len(index),
                     engine=plan.engine,
-                    reason=plan.reason.replace(AS_ASKED, answer.compares_all or AS_ASKED),
+                    reason=plan.reason,
                     rows=plan.rows,
                     read_bytes=plan.bytes_read,
                     recall=plan.recall,

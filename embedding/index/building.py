@@ -17,9 +17,9 @@ TRAINED_PER_LIST = 64
 TRAINED_CODES = 65_536
 ROUNDS = 8  # of k-means
 GRAPH_CONSTRUCTION = 64  # efConstruction: nodes kept in mind while the graph grows
-RAISE = 1.25  # the factor by which the effort is raised until enough is found
-GAIN = 0.002  # a raise that finds less than this more is not worth it: the codes are too coarse for the candidates
-MOST_CANDIDATES = 4096
+RAISE = 1.1  # the factor by which the effort is raised until enough is found
+GAIN = 0.0005  # a raise that finds less than this more is not worth it: the codes are too coarse for the candidates
+FEWEST_CANDIDATES, MOST_CANDIDATES = 256, 4096
 RECALL_AT = 10
 CLOSE = 1e-6  # scores nearer than this are equal: photos with the same bytes stand for each other
 GROWN, HARDER, STALE = 2.0, 2.0, 0.1
@@ -120,7 +120,7 @@ def tuned(index: ApproximateIndex, base: PhotoIndex, texts: Vectors, progress: P
     goal, trained = index.about.least_recall, index.about.trained_effort
     most = min(index.most_effort, round(HARDER * trained)) if trained else index.most_effort  # beyond it is built anew
     truth = best_scores(base, texts)
-    effort, candidates, before = max(1, index.most_effort // 256 if index.about.lists else 16), 256, -1.0
+    effort, candidates, before = max(1, index.most_effort // 256 if index.about.lists else 16), FEWEST_CANDIDATES, -1.0
     effort = max(effort, trained)  # an index that has only grown is not searched less than before
     while True:
         found = recall_at_10(index.with_effort(effort, candidates), base, texts, truth)

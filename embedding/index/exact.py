@@ -106,6 +106,11 @@ class FaissIndex:
         vectors: Vectors16 = codes.view(np.float16).reshape(len(self), self.dim)
         return vectors
 
+    def decoded(self, rows: NDArray[np.int64]) -> Scores:
+        """Return vectors by their rows, (m, d) float32; FAISS converts a few hundred quicker than NumPy."""
+        vectors: Scores = self._flat.sa_decode(self.vectors[rows].view(np.uint8))
+        return vectors
+
     def search(self, queries: NDArray[np.floating], k: int, mask: Bools | None = None) -> tuple[Scores, Ids]:
         """Return the k best of each query: cosines (n, k) float32, best first, and photo ids (n, k) int64.
 

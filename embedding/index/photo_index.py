@@ -85,7 +85,7 @@ class PhotoIndex:
         Equal scores are ordered by photo id. Raises: LibraryError: the queries have another number of dimensions.
         """
         self.base.check_dimensions(queries)
-        if self._compares_all(k, among, exact):
+        if self._compares_all(k, among, "as was asked for" if exact else None):
             scores, ids = self.base.search(queries, k, self._mask(among))
         else:
             scores, ids = self._compare_candidates(np.asarray(queries, np.float32), k, among)
@@ -97,8 +97,8 @@ class PhotoIndex:
             scores, ids = best(scores, ids, k)
         return scores, ids
 
-    def plan(self, k: int, *, among: Ids | None = None, exact: bool = False) -> Plan:
-        """Return how `search` answers."""
+    def plan(self, k: int, *, among: Ids | None = None, exact: str | None = None) -> Plan:
+        """Return how `search` answers; `exact`: why every photo has to be compared, None where it need not be."""
         rows = len(self) if among is None else len(among)
         if (reason := self._compares_all(k, among, exact)) or self.engine is None:
             size_bytes = rows * self.dim * FLOAT16_BYTES
@@ -130,13 +130,13 @@ class PhotoIndex:
         """The photos that lie beside the base: ids (m,) and vectors (m, d)."""
         return self._extra_ids, self._extra
 
-    def _compares_all(self, k: int, among: Ids | None, exact: bool) -> str | None:
+    def _compares_all(self, k: int, among: Ids | None, exact: str | None) -> str | None:
         """Return why every photo that may be a hit is compared, or None where an engine names candidates."""
         whole = "every photo is compared" if among is None else "the photos that the filter leaves are compared"
         if self.engine is None:
             return whole
-        if exact:
-            return f"{whole}, as was asked for"
+        if exact is not None:
+            return f"{whole}, {exact}"
         if k > self.engine.most_hits:
             return f"{whole}, since {k} hits are more than {self.engine.kind} is asked for"
         if among is not None and not self.engine.answers(among, len(self)):
@@ -156,7 +156,7 @@ class PhotoIndex:
             if len(rows) < wanted:  # the engine named too few: nothing may be lost
                 parts.append(self.base.search(query[np.newaxis], k, self._mask(among)))
             else:
-                scores = self.base.vectors[rows].astype(np.float32) @ query
+                scores = self.base.decoded(rows) @ query
                 parts.append(best(scores[np.newaxis], self.base.ids[rows][np.newaxis], k))
         if not parts:
             return self.base.search(queries, k, self._mask(among))

@@ -167,7 +167,7 @@ def test_the_plan_says_what_is_compared_and_why(base: PhotoIndex, indexes: dict[
     assert (plan.engine, plan.recall) == ("ivf", indexes["ivf"].about.recall)
     assert 0 < plan.rows < PHOTOS
     assert "lists" in plan.reason
-    assert "as was asked for" in searched.plan(10, exact=True).reason
+    assert "as was asked for" in searched.plan(10, exact="as was asked for").reason
     assert "101 hits are more" in searched.plan(101).reason
     few = searched.plan(10, among=base.ids[:60])
     assert (few.engine, few.rows) == ("exact", 60)
