@@ -149,9 +149,11 @@ def connected(uri: str) -> Any:
 
         for name in ("pymilvus", "milvus_lite"):  # they log whole tracebacks on stderr; errors say what is needed
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        # milvus-lite takes the pings that pymilvus keeps a connection alive by for an attack, and ends it
-        options = {"grpc_options": {"grpc.keepalive_time_ms": 1 << 30}} if is_file(uri) else {}
-        return MilvusClient(uri=uri, timeout=CONNECT_S, **options)
+        # Each client connects for itself: a shared connection that has failed waits before it tries again.
+        options = {"grpc.use_local_subchannel_pool": 1}
+        if is_file(uri):  # milvus-lite takes the pings that pymilvus keeps a connection alive by for an attack
+            options["grpc.keepalive_time_ms"] = 1 << 30
+        return MilvusClient(uri=uri, timeout=CONNECT_S, grpc_options=options)
 
 
 class MilvusEngine:

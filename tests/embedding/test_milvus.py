@@ -82,12 +82,31 @@ def choice(tmp_path: Path) -> Iterator[IndexChoice]:
     stop(tmp_path / "vectors.db")
 
 
+def answers(port: int) -> bool:
+    """Tell whether a server can be reached: now and then milvus-lite's cannot."""
+    import grpc
+
+    with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=10)
+        except grpc.FutureTimeoutError:
+            return False
+    return True
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[str, Callable[[], None]]]:
     """The URI of milvus-lite behind a port, as of a server, and what stops it."""
     pytest.importorskip("pymilvus", reason="pymilvus is absent: pip install -e '.[milvus-lite]'")
     lite = pytest.importorskip("milvus_lite.adapter.grpc.server", reason="milvus-lite is absent")
-    running, database, port = lite.start_server_in_thread(str(tmp_path / "served"))
+    for attempt in range(3):
+        running, database, port = lite.start_server_in_thread(str(tmp_path / f"served-{attempt}"))
+        if answers(port):
+            break
+        running.stop(grace=None).wait()
+        database.close()
+    else:
+        pytest.skip("milvus-lite's server gives no answer on this machine")
     yield f"http://user:{SECRET}@127.0.0.1:{port}", lambda: running.stop(grace=None).wait()
     running.stop(grace=None).wait()
     database.close()
@@ -332,9 +351,6 @@ def test_more_candidates_are_asked_for_until_enough_is_found(
 ) -> None:
     found = iter([0.5, 0.9, 0.995])
     monkeypatch.setattr(milvus_sync, "recall_at_10", lambda *arguments: next(found))
-    for module in ("milvus", "milvus_sync"):  # the server is a thread of this process: on a busy machine it is slow
-        monkeypatch.setattr(f"embedding.index.{module}.SEARCH_S", 60.0)
-    monkeypatch.setattr("embedding.index.milvus.CONNECT_S", 60.0)
     base = photos(ALL[:50])
     about, _ = sync(tmp_path, base, manifest(1), IndexChoice(milvus=server[0]), texts=lambda: unit_vectors(2, 9))
     assert (about.candidates, about.recall, about.sound) == (512, 0.995, True)
