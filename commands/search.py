@@ -124,7 +124,7 @@ def search(
 
     TEXT may also hold words to keep away from (-word), weights (+word:0.5), like:PHOTO_ID, image:FILE, and filters:
     hotel: chain: source: tag: near: after: before: size: color: orientation: path: (docs/query-language.md).
-    One that begins with a minus sign stands last, behind -- and a space.
+    A TEXT that begins with a minus sign stands last, behind -- and a space.
     """
     wish = Wish(
         k=k,
