@@ -66,7 +66,7 @@ def changed(choice: "IndexChoice", kind: str | None, factory: str | None, least_
     if kind is not None and kind.startswith(MILVUS):
         from embedding.index.milvus import absolute
 
-        choice = replace(choice, kind="auto", factory=None, milvus=absolute(kind.removeprefix(MILVUS)))
+        choice = replace(choice, kind="auto", factory=factory, milvus=absolute(kind.removeprefix(MILVUS)))
     elif kind is not None:
         choice = replace(choice, kind=kind, factory=factory, milvus=None)  # type: ignore[arg-type] # checks it
     elif factory is not None:

@@ -141,7 +141,7 @@ def search(
         every=every,
         exact=exact,
     )
-    given = {name for name in context.params if said(context, name)}
+    given = {name for name in context.params if was_given(context, name)}
     if every and "k" in given:
         raise QueryError("--all lists every photo, however many: leave -k or --all out")
     if saved is not None:
@@ -203,7 +203,7 @@ def answer(
     show(results, title, explain=explain, json=json, sheet=sheet, first_page=after is None)
 
 
-def said(context: typer.Context, name: str) -> bool:
+def was_given(context: typer.Context, name: str) -> bool:
     """Tell whether an option was given, be it with the value that it has without."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"

@@ -14,7 +14,7 @@ from db.models import Model
 from db.settings import read_setting, write_setting
 from db.vectors import EmbeddedRows, generation, shard_counts
 from embedding.index.approximate import ApproximateIndex, Approximation, read_approximation, remove_approximation
-from embedding.index.building import Progress, built, drift, tuned
+from embedding.index.building import Progress, built, drift, nothing, tuned
 from embedding.index.choosing import IndexChoice, resolved
 from embedding.index.current import current_index, is_still_there
 from embedding.index.engine import Vectors
@@ -35,7 +35,7 @@ class IndexHooks:
     """What the caller is told meanwhile."""
 
     starting: Callable[[], None] = lambda: None
-    progress: Progress = lambda what, done, total: None
+    progress: Progress = nothing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

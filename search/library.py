@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +32,6 @@ from search.query.filtering import chosen, describe
 from search.results import Explanation, Hit, Results
 from search.shape import Shape, in_order
 from search.terms import QueryEncoder, term_vectors
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["PLAIN", "Feedback", "Library", "QueryEncoder", "open_library"]
 

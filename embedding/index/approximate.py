@@ -24,6 +24,7 @@ APPROXIMATE_MANIFEST = "approximate.json"
 MOST_HITS = 100  # recall is measured at 10; a list longer than this is compared whole
 CANDIDATES_PER_HIT = 4
 MOST_NODES = 4_096  # of a graph, kept in mind: comparing all photos is quicker than more
+GRAPH_NEIGHBOURS = 32  # about as many vectors are looked at for each node of a graph
 MOST_ON_GPU = 2_048  # candidates and lists: FAISS has no more there
 FILTERED_SHARE = 0.6  # where a filter leaves less, comparing all that it leaves is exact and quick enough
 
@@ -186,9 +187,6 @@ class ApproximateIndex:
             self._index.add_with_ids(np.ascontiguousarray(vectors, np.float32), ids)
         self.about = replace(self.about, entries=int(self._index.ntotal))
         self.__dict__.pop("_searched", None)
-
-
-GRAPH_NEIGHBOURS = 32
 
 
 def id_selector(ids: Ids) -> tuple[Any, Any]:

@@ -22,6 +22,7 @@ GAIN = 0.0005  # a raise that finds less than this more is not worth it: the cod
 FEWEST_CANDIDATES, MOST_CANDIDATES = 256, 4096
 RECALL_AT = 10
 CLOSE = 1e-6  # scores nearer than this are equal: photos with the same bytes stand for each other
+# Built anew once it holds this many times the photos, is searched this many times as hard, or this share is stale:
 GROWN, HARDER, STALE = 2.0, 2.0, 0.1
 
 Progress = Callable[[str, int, int], None]  # what is done, photos done, of how many

@@ -131,9 +131,7 @@ class FaissIndex:
         queries, wanted = np.ascontiguousarray(queries, dtype=np.float32), min(k + 1, there)
         while True:
             scores, rows = self._scan(queries, wanted, mask)
-            ids = self.ids[rows]
-            order = np.lexsort((ids, -scores), axis=1)[:, :wanted]
-            scores, ids = np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)
+            scores, ids = best(scores, self.ids[rows], wanted)
             cut_through_equals = wanted < there and bool((scores[:, k - 1] == scores[:, -1]).any())
             if not cut_through_equals:  # FAISS chooses among equal scores as it likes: all of them are looked at
                 return scores[:, :k], ids[:, :k]
@@ -174,6 +172,12 @@ class FaissIndex:
         scores, rows = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))
         scores[rows < 0] = -np.inf  # a range that holds fewer than k
         return scores, rows
+
+
+def best(scores: Scores, ids: Ids, k: int) -> tuple[Scores, Ids]:
+    """Return the k best of scores and ids, each (n, m), best first; equal scores in the order of the ids."""
+    order = np.lexsort((ids, -scores), axis=1)[:, :k]
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)
 
 
 def read_sample(folder: Path, dim: int) -> Vectors16 | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aliens.errors import LibraryError
 from embedding.index.engine import CandidateEngine
-from embedding.index.exact import SAMPLE_ROWS, Bools, FaissIndex, Scores
+from embedding.index.exact import SAMPLE_ROWS, Bools, FaissIndex, Scores, best
 from embedding.store import Ids, Vectors16
 
 BLOCK_ROWS = 8_192  # float32 at a time, when every score is computed
@@ -242,12 +242,6 @@ class PhotoIndex:
             return None, ids
         order = np.argsort(ids)
         return order, ids[order]
-
-
-def best(scores: Scores, ids: Ids, k: int) -> tuple[Scores, Ids]:
-    """Return the k best of scores and ids, each (n, m), best first; equal scores in the order of the ids."""
-    order = np.lexsort((ids, -scores), axis=1)[:, :k]
-    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)
 
 
 def products(queries: Scores, vectors: Vectors16) -> Scores:

@@ -1,7 +1,7 @@
 """Many queries at once: one matrix product over all rows, by PyTorch where it is loaded already.
 
-FAISS compares float16 rows query by query, so that 15 queries take 11 times as long as one. PyTorch takes seconds to
-import: whoever has not loaded it is quicker without.
+FAISS compares float16 rows query by query, so that 15 queries take 11 to 16 times as long as one. PyTorch takes
+seconds to import: whoever has not loaded it is quicker without.
 """
 
 import sys

@@ -64,6 +64,8 @@ def test_the_same_photos_come_first_with_and_without_it(aliens: Aliens, large: P
     [
         (["--kind", "annoy"], "'annoy' is no kind of index"),
         (["--factory", "IVF4,SQ8"], "needs --kind ivf or hnsw"),
+        (["--kind", "milvus:http://127.0.0.1:9", "--factory", "IVF4,SQ8"], "needs --kind ivf or hnsw, not milvus"),
+        (["--kind", "milvus:"], "milvus: needs a URI"),
         (["--kind", "ivf", "--factory", "IVF4,Nonsense"], "FAISS cannot build 'IVF4,Nonsense'"),
         (["--kind", "ivf", "--least-recall", "2"], "the least recall is 2"),
     ],
