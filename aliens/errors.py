@@ -4,6 +4,8 @@ AliensError                    something the user can mend; the message names th
 ├── LibraryError               the library folder: absent, locked, disk full, damaged
 │   └── ModelMismatchError     made by another model than the one at hand
 ├── EncoderError               a model that is unknown, not fetched or not usable
+├── EngineError                a restyling engine whose weights cannot be had, or that cannot do what is asked
+│   └── DeviceMemoryError      the device has too little memory for it
 ├── SourceError                a folder, tar or CSV that holds no photos or cannot be read
 ├── PhotoError                 one photo that cannot be decoded: stored as its failure reason
 └── QueryError                 a search that asks for something impossible
@@ -25,6 +27,14 @@ class ModelMismatchError(LibraryError):
 
 class EncoderError(AliensError):
     """The model is unknown, cannot be fetched or cannot be used."""
+
+
+class EngineError(AliensError):
+    """A restyling engine's weights cannot be had, or it cannot do what is asked."""
+
+
+class DeviceMemoryError(EngineError):
+    """The device has too little memory for what a restyling engine was asked."""
 
 
 class SourceError(AliensError):

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-OURS = {"cli", "aliens", "commands", "db", "embedding", "indexer", "search"}
+OURS = {"cli", "aliens", "commands", "db", "embedding", "indexer", "restyle", "search"}
 HEAVY = {"torch", "torchvision", "open_clip", "timm", "faiss", "numpy", "PIL", "sqlalchemy", "alembic"}
-HEAVY |= {"sklearn", "pyarrow", "matplotlib", "transformers", "scipy", "pandas"}
+HEAVY |= {"sklearn", "pyarrow", "matplotlib", "transformers", "scipy", "pandas", "skimage", "diffusers", "daltonlens", "jinja2"}
 
 
 def imported_modules(path: Path) -> set[str]:

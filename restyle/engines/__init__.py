@@ -1,0 +1,1 @@
+"""What restyles a photo: regrading, and the diffusion engines, behind one interface."""
