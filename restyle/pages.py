@@ -1,0 +1,132 @@
+"""HTML pages that stand alone: one file, pictures inside it, nothing fetched. The page of restyled photos is here.
+
+Templates lie in restyle/templates; everything that is put into them is escaped.
+"""
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from aliens import __version__
+from aliens.errors import QueryError
+from aliens.files import atomic_write
+from restyle.pixels import Pixels, resized, within
+from restyle.protanopia import seen
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).with_name("templates")
+LONGEST_PX = 720  # of a picture in the page
+QUALITY = 82  # of its JPEG: about 70 kB a picture, so that a page of 60 photos stays near 25 MB
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PageItem:
+    """One restyled photo of the page.
+
+    original, result: (h, w, 3) sRGB uint8. heading: its name. facts: names and values, with units, in the order in
+    which they are shown. note: what must not be missed, such as that no diffusion model was used.
+    """
+
+    original: Pixels
+    result: Pixels
+    heading: str
+    facts: tuple[tuple[str, str], ...] = ()
+    note: str = ""
+    prompt: str = ""
+    negative_prompt: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Views:
+    """A photo's four pictures as data: URIs, all of one size."""
+
+    original: str
+    original_seen: str
+    result: str
+    result_seen: str
+    width_px: int
+    height_px: int
+
+
+def restyle_page(items: Iterable[PageItem], title: str) -> str:
+    """Return the page of restyled photos: original, result, what a protanope sees of both, a slider, and the scores.
+
+    Items are taken one after the other, so that a generator need not hold all photos at once.
+    """
+    shown = list(map(described, items))
+    notes = Counter(item["note"] for item in shown if item["note"])
+    return render("restyle.html", title=title, items=shown, notes=notes.most_common())
+
+
+def described(item: PageItem) -> dict[str, Any]:
+    """Return what the template shows of an item: everything but its pixels, which are not kept."""
+    texts = ("heading", "facts", "note", "prompt", "negative_prompt")
+    return {name: getattr(item, name) for name in texts} | {"views": views_of(item)}
+
+
+def views_of(item: PageItem) -> Views:
+    """Return the four pictures of an item; the result is brought to the original's size where they differ."""
+    original = within(item.original, LONGEST_PX)
+    height, width = original.shape[:2]
+    result = resized(item.result, (width, height))
+    return Views(
+        original=data_uri(original),
+        original_seen=data_uri(seen(original)),
+        result=data_uri(result),
+        result_seen=data_uri(seen(result)),
+        width_px=width,
+        height_px=height,
+    )
+
+
+def jpeg(pixels: Pixels, quality: int = QUALITY) -> bytes:
+    """Return the pixels as a JPEG without any metadata."""
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, "JPEG", quality=quality, optimize=True)
+    return data.getvalue()
+
+
+def data_uri(picture: Pixels | bytes) -> str:
+    """Return pixels, or a JPEG's bytes, as a URI that holds them."""
+    data = picture if isinstance(picture, bytes) else jpeg(picture)
+    return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a page made of a template of restyle/templates."""
+    return templates().get_template(template).render(version=__version__, **values)
+
+
+def write_page(page: str, path: Path) -> None:
+    """Write a page; what of a file's name is no text is shown as a question mark.
+
+    Raises: QueryError: the file cannot be written.
+    """
+    try:
+        with atomic_write(path) as file:
+            file.write(page.encode("utf-8", "replace"))
+    except OSError as error:
+        raise QueryError(f"the page {path} cannot be written: {error.strerror}") from error
+
+
+@lru_cache(maxsize=1)
+def templates() -> "Environment":
+    """Return the templates, with everything escaped and no name left undefined."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
