@@ -54,6 +54,11 @@ class LibraryFolder:
         """Locked by the one process that may add photos."""
         return self.root / "library.lock"
 
+    @property
+    def restyled(self) -> Path:
+        """The folder of restyled photos."""
+        return self.root / "restyled"
+
     def vectors(self, model_key: str) -> Path:
         """The folder of a model's vector shards."""
         return self.root / "vectors" / model_key

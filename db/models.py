@@ -15,6 +15,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     String,
     Text,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -32,6 +33,7 @@ class PhotoState(StrEnum):
     PENDING = "pending"
     EMBEDDED = "embedded"
     FAILED = "failed"
+    RESTYLED = "restyled"  # no photo, but a restyled one: found only by those who ask for its kind
 
 
 class Chain(Base):
@@ -109,6 +111,7 @@ class VectorShard(Base):
     model_id: Mapped[int] = mapped_column(ForeignKey("model.id"))
     number: Mapped[int]
     count: Mapped[int]  # rows in the file
+    restyled: Mapped[bool] = mapped_column(default=False, server_default=false())  # whether of results, not of photos
 
 
 class Embedding(Base):
@@ -224,3 +227,39 @@ class SavedSearch(Base):
     query: Mapped[str] = mapped_column(Text)
     options: Mapped[dict[str, Any]] = mapped_column(JSON)  # what differs from the defaults
     saved_at: Mapped[datetime]  # UTC
+
+
+class Restyling(Base):
+    """A photo restyled: the picture lies at `path`; `wish` is a digest of all that was asked for.
+
+    result_photo_id: its row among the photos, of the state "restyled", once it was added to the library.
+    """
+
+    __tablename__ = "restyling"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    source_photo_id: Mapped[int | None] = mapped_column(ForeignKey("photo.id", ondelete="SET NULL"), index=True)
+    result_photo_id: Mapped[int | None] = mapped_column(ForeignKey("photo.id", ondelete="SET NULL"), index=True)
+    wish: Mapped[str] = mapped_column(String(64), index=True)
+    path: Mapped[str] = mapped_column(Text)  # relative to the library's folder
+    engine: Mapped[str] = mapped_column(Text)
+    fingerprint: Mapped[str] = mapped_column(Text)
+    palette: Mapped[str] = mapped_column(Text)
+    rung: Mapped[str] = mapped_column(String(64))
+    lineage: Mapped[dict[str, Any]] = mapped_column(JSON)  # whole: restyle.results.Lineage
+    seconds: Mapped[float]
+    made_at: Mapped[datetime]  # UTC
+
+
+class QuizGame(Base):
+    """One round of the recognition quiz: which of `n` results somebody matched with their originals."""
+
+    __tablename__ = "quiz_game"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    played_at: Mapped[datetime]  # UTC
+    player: Mapped[str] = mapped_column(Text)
+    method: Mapped[str] = mapped_column(String(16))  # person, or what matched by itself
+    right: Mapped[int]
+    n: Mapped[int]
+    answers: Mapped[list[dict[str, Any]]] = mapped_column(JSON)

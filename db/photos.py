@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from db.models import Chain, Hotel, Photo, PhotoState, Scan
@@ -28,6 +28,7 @@ class PhotoRecord:
     chain_id: int | None
     chain_name: str | None
     date: datetime | None  # when it was uploaded, or else the time of its file (UTC)
+    kind: str = "photo"  # or "restyled"
 
 
 def photos_at(session: Session, places: Sequence[Place]) -> dict[Place, Photo]:
@@ -64,16 +65,21 @@ def pending_photos(session: Session, after_id: int = 0, limit: int = PAGE) -> li
 
 
 def count_photos(session: Session) -> dict[PhotoState, int]:
-    """Return how many photos are in each state."""
-    rows = session.execute(select(Photo.state, func.count()).group_by(Photo.state)).all()
-    return dict.fromkeys(PhotoState, 0) | dict(rows)
+    """Return how many photos are in each state; restyled ones are no photos."""
+    rows = session.execute(select(Photo.state, func.count()).where(is_photo()).group_by(Photo.state)).all()
+    return {state: 0 for state in PhotoState if state is not PhotoState.RESTYLED} | dict(rows)
 
 
 def photo_ids_under(session: Session, root: str) -> set[int]:
     """Return the ids of photos in a folder and its subfolders, or in a tar file."""
     prefix = root.rstrip("/") + "/"
     inside = or_(Photo.path == root, func.substr(Photo.path, 1, len(prefix)) == prefix)
-    return set(session.scalars(select(Photo.id).where(inside)))
+    return set(session.scalars(select(Photo.id).where(inside, is_photo())))
+
+
+def is_photo() -> ColumnElement[bool]:
+    """Return the condition that a row is a photo, be it one that cannot be found, and not a restyled one."""
+    return Photo.state != PhotoState.RESTYLED
 
 
 def present_photos(session: Session, ids: set[int]) -> Iterator[Photo]:
@@ -103,12 +109,12 @@ def failed_photos(session: Session, kind: str | None = None) -> Iterator[Photo]:
 
 
 def all_photos(session: Session) -> Iterator[Photo]:
-    """Yield every photo, in the order of their ids, without holding them all."""
+    """Yield every photo, and every restyled one, in the order of their ids, without holding them all."""
     yield from session.scalars(select(Photo).order_by(Photo.id).execution_options(yield_per=PAGE))
 
 
 def photo_records(session: Session, ids: Sequence[int]) -> dict[int, PhotoRecord]:
-    """Return what search shows of the photos with these ids that are embedded."""
+    """Return what search shows of the photos with these ids that are embedded, and of restyled ones."""
     records = {}
     for page in pages(list(ids)):
         statement = (
@@ -123,17 +129,18 @@ def photo_records(session: Session, ids: Sequence[int]) -> dict[int, PhotoRecord
                 Chain.name,
                 Photo.uploaded_at,
                 Photo.mtime_ns,
+                Photo.state,
             )
             .outerjoin(Hotel, Photo.hotel_id == Hotel.id)
             .outerjoin(Chain, Hotel.chain_id == Chain.id)
-            .where(Photo.id.in_(page), Photo.state == PhotoState.EMBEDDED)
+            .where(Photo.id.in_(page), Photo.state.in_((PhotoState.EMBEDDED, PhotoState.RESTYLED)))
         )
-        for photo_id, path, member, image_id, hotel_id, hotel, chain_id, chain, uploaded, mtime in session.execute(
-            statement
-        ):
+        for row in session.execute(statement):
+            photo_id, path, member, image_id, hotel_id, hotel, chain_id, chain, uploaded, mtime, state = row
+            kind = "restyled" if state is PhotoState.RESTYLED else "photo"
             date = uploaded or time_of(mtime)
             records[photo_id] = PhotoRecord(
-                photo_id, path, member, image_id, hotel_id, hotel, chain_id, chain, date=date
+                photo_id, path, member, image_id, hotel_id, hotel, chain_id, chain, date=date, kind=kind
             )
     return records
 

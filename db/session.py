@@ -14,7 +14,7 @@ from aliens.errors import LibraryError
 from aliens.settings import LibraryFolder
 from db.models import Setting
 
-REVISION = "0003"  # the newest migration, known here so that opening a library need not import Alembic
+REVISION = "0004"  # the newest migration, known here so that opening a library need not import Alembic
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 

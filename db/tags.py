@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, insert, select, tuple_
 from sqlalchemy.orm import Session
 
 from db.models import Model, Photo, TaggingRun, TagLabel, VocabularyText
-from db.photos import PAGE, pages
+from db.photos import PAGE, is_photo, pages
 from db.settings import read_setting, write_setting
 
 CURRENT_VOCABULARY = "vocabulary_key"
@@ -122,7 +122,7 @@ def known_photos(session: Session, ids: Sequence[int]) -> set[int]:
     """Return those of the ids that are photos of the library."""
     known: set[int] = set()
     for page in pages(list(ids)):
-        known.update(session.scalars(select(Photo.id).where(Photo.id.in_(page))))
+        known.update(session.scalars(select(Photo.id).where(Photo.id.in_(page), is_photo())))
     return known
 
 

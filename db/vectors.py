@@ -59,15 +59,22 @@ def next_shard_number(session: Session, model: Model) -> int:
     return (last or 0) + 1
 
 
-def shard_counts(session: Session, model: Model) -> dict[int, int]:
-    """Return {number: rows} of the model's shards."""
+def shard_counts(session: Session, model: Model, *, of_photos: bool = False) -> dict[int, int]:
+    """Return {number: rows} of the model's shards: all of them, or those of photos, not of restyled ones."""
     statement = select(VectorShard.number, VectorShard.count).where(VectorShard.model_id == model.id)
+    if of_photos:
+        statement = statement.where(~VectorShard.restyled)
     return dict(session.execute(statement.order_by(VectorShard.number)).all())
 
 
-def record_shard(session: Session, model: Model, number: int, photo_ids: Sequence[int]) -> None:
-    """Record a shard whose rows are the vectors of these photos, in this order; the caller commits."""
-    shard = VectorShard(model_id=model.id, number=number, count=len(photo_ids))
+def record_shard(
+    session: Session, model: Model, number: int, photo_ids: Sequence[int], *, restyled: bool = False
+) -> None:
+    """Record a shard whose rows are the vectors of these photos, in this order; the caller commits.
+
+    A shard of restyled photos changes nothing that the index and the tags are made of.
+    """
+    shard = VectorShard(model_id=model.id, number=number, count=len(photo_ids), restyled=restyled)
     session.add(shard)
     session.flush()
     forget_embeddings(session, model, photo_ids)
@@ -76,7 +83,8 @@ def record_shard(session: Session, model: Model, number: int, photo_ids: Sequenc
         for row, photo_id in enumerate(photo_ids)
     ]
     session.execute(insert(Embedding), rows)
-    mark_changed(session, model)
+    if not restyled:
+        mark_changed(session, model)
 
 
 def forget_embeddings(session: Session, model: Model, photo_ids: Sequence[int]) -> None:
@@ -151,17 +159,22 @@ def embedded_ids(session: Session, model: Model) -> NDArray[np.int64]:
 
 
 def embedded_places(
-    session: Session, model: Model, *, after: int = 0, ids: Sequence[int] | None = None
+    session: Session,
+    model: Model,
+    *,
+    after: int = 0,
+    ids: Sequence[int] | None = None,
+    state: PhotoState = PhotoState.EMBEDDED,
 ) -> Iterator[tuple[int, list[int]]]:
     """Yield (shard number, rows) of every photo that can be found, shard after shard.
 
-    Of shards with numbers beyond `after`; with `ids`, of these photos alone.
+    Of shards with numbers beyond `after`; with `ids`, of these photos alone; with another state, of restyled ones.
     """
     statement = (
         select(VectorShard.number, Embedding.row)
         .join(VectorShard, VectorShard.id == Embedding.shard_id)
         .join(Photo, Photo.id == Embedding.photo_id)
-        .where(Embedding.model_id == model.id, Photo.state == PhotoState.EMBEDDED)
+        .where(Embedding.model_id == model.id, Photo.state == state)
         .order_by(VectorShard.number, Embedding.row)
     )
     if after:

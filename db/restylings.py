@@ -1,0 +1,75 @@
+"""Queries of restyled photos: what was made of which photo, and which results are rows of the library."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from db.models import Embedding, Model, Photo, PhotoState, Restyling
+from db.photos import pages
+
+
+def keep_restyling(session: Session, columns: dict[str, Any]) -> Restyling:
+    """Keep a result, given as columns of the table, in place of an earlier one of its wish; the caller commits."""
+    kept = find_restyling(session, columns["wish"])
+    if kept is None:
+        kept = Restyling()
+        session.add(kept)
+    for name, value in columns.items():
+        setattr(kept, name, value)
+    session.flush()
+    return kept
+
+
+def find_restyling(session: Session, wish: str) -> Restyling | None:
+    """Return the newest result of a wish, or None."""
+    return session.scalars(select(Restyling).where(Restyling.wish == wish).order_by(Restyling.id.desc())).first()
+
+
+def all_restylings(
+    session: Session, *, source_photo_id: int | None = None, engine: str | None = None
+) -> list[Restyling]:
+    """Return results, in the order in which they were first made: of all photos and engines, or of one."""
+    statement = select(Restyling).order_by(Restyling.id)
+    if source_photo_id is not None:
+        statement = statement.where(Restyling.source_photo_id == source_photo_id)
+    if engine is not None:
+        statement = statement.where(Restyling.engine == engine)
+    return list(session.scalars(statement))
+
+
+def restylings_of(session: Session, ids: Sequence[int]) -> dict[int, Restyling]:
+    """Return {id: result} of the results with these ids that are known."""
+    found: dict[int, Restyling] = {}
+    for page in pages(list(ids)):
+        found.update((row.id, row) for row in session.scalars(select(Restyling).where(Restyling.id.in_(page))))
+    return found
+
+
+def count_restylings(session: Session, model: Model) -> tuple[int, int]:
+    """Return how many results there are, and how many of them are in the library, with a vector of the model."""
+    return session.scalar(select(func.count()).select_from(Restyling)) or 0, session.scalar(
+        select(func.count())
+        .select_from(Restyling)
+        .join(Embedding, Embedding.photo_id == Restyling.result_photo_id)
+        .where(Embedding.model_id == model.id)
+    ) or 0
+
+
+def with_vectors(session: Session, model: Model, photo_ids: Iterable[int]) -> set[int]:
+    """Return those of the photos, of any state, that have a vector of the model."""
+    found: set[int] = set()
+    for page in pages(list(photo_ids)):
+        owners = select(Embedding.photo_id).where(Embedding.model_id == model.id, Embedding.photo_id.in_(page))
+        found.update(session.scalars(owners))
+    return found
+
+
+def forget_restylings(session: Session, ids: Sequence[int]) -> None:
+    """Remove results, and their rows among the photos, from the database; the caller commits."""
+    for page in pages(list(ids)):
+        rows = session.scalars(select(Restyling.result_photo_id).where(Restyling.id.in_(page))).all()
+        session.execute(delete(Restyling).where(Restyling.id.in_(page)))
+        photo_ids = [photo_id for photo_id in rows if photo_id is not None]
+        session.execute(delete(Photo).where(Photo.id.in_(photo_ids), Photo.state == PhotoState.RESTYLED))
