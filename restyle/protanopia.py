@@ -11,14 +11,15 @@ from os import cpu_count
 
 import numpy as np
 
-from restyle.colour import Floats, encoded, lab_of_linear, linear_of
+from restyle.colour import LINEAR, Floats, encoded, lab_of_linear, linear_of
 from restyle.pixels import Pixels
 
-STRIP_PIXELS = 1 << 16  # worked on at a time: what lies in the processor's cache
+STRIP_PIXELS = 1 << 15  # worked on at a time: they stay in the processor's cache
 XYZ_475_NM = np.array([0.1421, 0.1126, 1.0419])  # the anchors of the two half-planes: CIE 1931, 2 degrees
 XYZ_575_NM = np.array([0.8425, 0.9154, 0.0018])
 
-SRGB_OF_LINEAR16 = np.round(encoded(np.arange(1 << 16, dtype=np.float32) / 0xFFFF) * 255).astype(np.uint8)
+_steps = (np.arange(1 << 16) / 0xFFFF).astype(np.float32)
+SRGB_OF_LINEAR16 = (encoded(_steps) * 255 + 0.5).astype(np.uint8)
 
 
 @lru_cache(maxsize=1)
@@ -42,7 +43,7 @@ def projections() -> tuple[Floats, Floats, Floats]:
     fold = separation @ model.LMS_from_linearRGB
     difference = sides[True] - sides[False]  # of rank 1, and nothing where `fold` is nothing
     direction = difference @ fold / (fold @ fold)
-    return tuple(part.astype(np.float32) for part in (sides[False], fold, direction))  # type: ignore[return-value]
+    return sides[False].astype(np.float32), fold.astype(np.float32), direction.astype(np.float32)
 
 
 def seen_linear(linear: Floats) -> Floats:
@@ -52,23 +53,43 @@ def seen_linear(linear: Floats) -> Floats:
     return seen
 
 
+@lru_cache(maxsize=1)
+def contributions() -> Floats:
+    """Return what each level of R, G and B adds to what is seen, and to the fold: (3, 256, 4) float32.
+
+    Adding rows of a table is several times quicker than multiplying millions of pixels with a matrix of three rows.
+    """
+    matrix, fold, _ = projections()
+    table: Floats = LINEAR[None, :, None] * np.vstack([matrix, fold]).T[:, None, :]
+    return table
+
+
 def seen(pixels: Pixels) -> Pixels:
     """Return what a protanope sees of a photo: sRGB uint8 (h, w, 3) for sRGB uint8 (h, w, 3)."""
-    height, width = pixels.shape[:2]
     flat = np.ascontiguousarray(pixels).reshape(-1, 3)
     view = np.empty_like(flat)
-    projections()  # before there are threads
+    red, green, blue = contributions()
+    direction = projections()[2]
 
     def strip(start: int) -> None:
-        part = slice(start, start + STRIP_PIXELS)
-        linear = np.clip(seen_linear(linear_of(flat[part])), 0, 1)
-        view[part] = SRGB_OF_LINEAR16[(linear * 0xFFFF + 0.5).astype(np.uint16)]
+        part = flat[start : start + STRIP_PIXELS]
+        sums = red.take(part[:, 0], axis=0)
+        sums += green.take(part[:, 1], axis=0)
+        sums += blue.take(part[:, 2], axis=0)
+        linear = sums[:, :3] + np.maximum(sums[:, 3:], 0) * direction
+        steps = np.clip(linear * 0xFFFF + 0.5, 0, 0xFFFF).astype(np.uint16)
+        view[start : start + STRIP_PIXELS] = SRGB_OF_LINEAR16.take(steps)
 
     with ThreadPoolExecutor(cpu_count()) as pool:
         list(pool.map(strip, range(0, len(flat), STRIP_PIXELS)))
-    return view.reshape(height, width, 3)
+    return view.reshape(pixels.shape)
 
 
 def seen_lab(pixels: Pixels) -> Floats:
-    """Return L*a*b* (..., 3) of what a protanope sees; a* says nothing that L* and b* do not."""
-    return lab_of_linear(np.clip(seen_linear(linear_of(pixels)), 0, 1))
+    """Return L*a*b* (..., 3) of what a protanope sees of sRGB uint8 (..., 3); a* says nothing that L* and b* do not."""
+    return seen_linear_lab(linear_of(pixels))
+
+
+def seen_linear_lab(linear: Floats) -> Floats:
+    """Return L*a*b* (..., 3) of what a protanope sees of linear RGB (..., 3)."""
+    return lab_of_linear(np.clip(seen_linear(linear), 0, 1))

@@ -64,6 +64,11 @@ class Engine(Protocol):
         """What the first attempt is made with."""
         ...
 
+    @property
+    def controls_available(self) -> tuple[str, ...]:
+        """Names of the control maps that it can take, those it would take next first."""
+        ...
+
     def fit(self, width_px: int, height_px: int) -> tuple[int, int]:
         """Return the size, (width, height) in pixels, that a photo is worked on in: the aspect ratio is kept."""
         ...

@@ -1,0 +1,248 @@
+"""The alienise loop: of one photo, the most alien result that is recognisable still. Keeps no file.
+
+First the photo is regraded: little strength of diffusion cannot move a palette, much destroys structure. From there the
+engine paints at a fixed seed, and bisection searches the highest strength at which the photo is still recognised; then
+other seeds are tried at that boundary, since more strength is not always more damage. Where no strength will do, the
+rungs of a ladder follow: firmer control, a second control, less guidance, less strength. The last resort is the regraded
+photo alone, in the end the photo itself: nothing comes back unrecognisable, and the rung is recorded.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from time import perf_counter
+from typing import Any
+
+from restyle.engines.engine import Engine, Job, Settings
+from restyle.judge import Judge, Scores, Subject
+from restyle.pixels import Pixels
+from restyle.regrade import regrade
+from restyle.structure import registered
+
+LOWEST, HIGHEST = 0.25, 0.75  # strengths between which diffusion is searched
+FAINTEST = 0.1  # strength that the last rung goes down to
+STEP = 0.06  # strengths nearer than this are not told apart
+REGRADE_STEPS = 5  # bisections of the strength of regrading, where all of it is too much
+FIRMER, MOST_CONTROL = 0.15, 1.0  # what the control scale is raised by, and to at most
+CALMER, LEAST_GUIDANCE = 1.5, 1.0  # what guidance is lowered by, and to at least
+
+REGRADED, UNCHANGED = "regraded", "unchanged"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wish:
+    """What is asked of one photo. seeds: how many others are tried at the boundary. budget_s: seconds, None: no limit.
+
+    regrade_strength: how far the colours go, 0..1. highest: the strength that diffusion does not exceed.
+    """
+
+    prompt: str = ""
+    negative_prompt: str = ""
+    seeds: int = 3
+    budget_s: float | None = None
+    regrade_strength: float = 1.0
+    highest: float = HIGHEST
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """One picture that was made and judged; `failures`: why it is not recognisable, in words."""
+
+    rung: str
+    settings: Settings
+    scores: Scores
+    failures: tuple[str, ...]
+    seconds: float
+
+    @property
+    def recognisable(self) -> bool:
+        """Whether the photo is recognised."""
+        return not self.failures
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it by its names."""
+        return {
+            "rung": self.rung,
+            "settings": asdict(self.settings),
+            "scores": self.scores.as_json(),
+            "failures": list(self.failures),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """The result of one photo, (h, w, 3) of the photo's size, with how it was come by."""
+
+    pixels: Pixels
+    attempt: Attempt
+    attempts: tuple[Attempt, ...]
+    diffused: bool
+
+    @property
+    def rung(self) -> str:
+        """The rung that the result was made on."""
+        return self.attempt.rung
+
+
+def alienise(
+    subject: Subject,
+    engine: Engine,
+    judge: Judge,
+    wish: Wish = Wish(),
+    tell: Callable[[Attempt], None] = lambda attempt: None,
+) -> Outcome:
+    """Return the most alien recognisable result of a photo.
+
+    Args:
+        subject: the photo, at a size that the engine fits.
+        engine: what paints; one that does not diffuse is not asked, since regrading is done here.
+        judge: what decides whether the photo is recognised, and how alien the result is.
+        wish: what is asked.
+        tell: called with every attempt.
+
+    Raises: EngineError: the engine failed; nothing of this photo is kept.
+    """
+    search = Search(subject, engine, judge, wish, tell)
+    search.regrade()
+    if engine.diffuses:
+        search.diffuse()
+    assert search.best is not None  # regrading always leaves one
+    pixels, attempt = search.best
+    return Outcome(
+        pixels=pixels,
+        attempt=attempt,
+        attempts=tuple(search.attempts),
+        diffused=attempt.rung not in (REGRADED, UNCHANGED),
+    )
+
+
+@dataclass(slots=True)
+class Search:
+    """The attempts at one photo, and the best of them so far."""
+
+    subject: Subject
+    engine: Engine
+    judge: Judge
+    wish: Wish
+    tell: Callable[[Attempt], None]
+    attempts: list[Attempt] = field(default_factory=list)
+    best: tuple[Pixels, Attempt] | None = None
+    start: Pixels | None = None
+    began: float = field(default_factory=perf_counter)
+
+    def regrade(self) -> None:
+        """Find the highest strength of regrading at which the photo is recognised, 0 if need be."""
+        settings = Settings(strength=self.wish.regrade_strength, seed=0, steps=0, guidance=0, control_scale=0)
+        low, high = 0.0, settings.strength
+        if self._regraded(settings):
+            return
+        for _ in range(REGRADE_STEPS):
+            middle = replace(settings, strength=(low + high) / 2)
+            low, high = (middle.strength, high) if self._regraded(middle) else (low, middle.strength)
+        if self.best is None:
+            attempt = self._judged(UNCHANGED, replace(settings, strength=0.0), self.subject.pixels, perf_counter())
+            self.best = self.subject.pixels, attempt
+        self.start = self.best[0]
+
+    def _regraded(self, settings: Settings) -> bool:
+        """Regrade at a strength; keep the picture where the photo is recognised, since it is the strongest so far."""
+        began = perf_counter()
+        pixels = regrade(self.subject.pixels, self.judge.palette, settings.strength)
+        attempt = self._judged(REGRADED, settings, pixels, began)
+        if attempt.recognisable:
+            self.best, self.start = (pixels, attempt), pixels
+        return attempt.recognisable
+
+    def diffuse(self) -> None:
+        """Climb the ladder until a rung has a recognisable result, and search its strength."""
+        for rung, settings, lowest, highest in self._ladder():
+            found = self._strongest(rung, settings, lowest, highest)
+            if found is not None:
+                self._other_seeds(rung, *found)
+                return
+
+    def _ladder(self) -> Iterator[tuple[str, Settings, float, float]]:
+        """Yield (rung, settings, lowest and highest strength): each rung keeps what the ones before it changed."""
+        settings, highest = self.engine.settings, max(self.wish.highest, LOWEST)
+        yield "diffused", settings, LOWEST, highest
+        if settings.controls:
+            settings = replace(settings, control_scale=min(settings.control_scale + FIRMER, MOST_CONTROL))
+            yield "firmer control", settings, LOWEST, highest
+        more = [name for name in self.engine.controls_available if name not in settings.controls]
+        if more:
+            settings = replace(settings, controls=(*settings.controls, more[0]))
+            yield "second control", settings, LOWEST, highest
+        if settings.guidance > LEAST_GUIDANCE:
+            settings = replace(settings, guidance=max(settings.guidance - CALMER, LEAST_GUIDANCE))
+            yield "less guidance", settings, LOWEST, highest
+        yield "less strength", replace(settings, strength=FAINTEST), FAINTEST, LOWEST
+
+    def _strongest(self, rung: str, settings: Settings, lowest: float, highest: float) -> tuple[Settings, float] | None:
+        """Return settings with the highest strength that is recognised, and the lowest strength known to fail.
+
+        Where the highest of all is recognised, both are that.
+        """
+        strength = min(max(settings.strength, lowest), highest)
+        low, high = 0.0, highest
+        fails_at_high = False
+        while self._has_time():
+            if self._painted(rung, replace(settings, strength=strength)):
+                low = strength
+            else:
+                high, fails_at_high = strength, True
+            if high <= lowest and fails_at_high:
+                return None
+            if low and high - low <= STEP:
+                break
+            upwards = (low + high) / 2 if fails_at_high else high
+            strength = upwards if low else lowest
+        return (replace(settings, strength=low), high) if low else None
+
+    def _other_seeds(self, rung: str, settings: Settings, failing: float) -> None:
+        """Try other seeds at the boundary."""
+        for number in range(1, self.wish.seeds + 1):
+            if not self._has_time():
+                return
+            strength = failing if number % 2 else settings.strength
+            self._painted(rung, replace(settings, strength=strength, seed=settings.seed + number))
+
+    def _painted(self, rung: str, settings: Settings) -> bool:
+        """Have the engine paint once; keep the picture where it is recognised and the most alien so far."""
+        began = perf_counter()
+        assert self.start is not None
+        job = Job(
+            original=self.subject.pixels,
+            start=self.start,
+            prompt=self.wish.prompt,
+            negative_prompt=self.wish.negative_prompt,
+        )
+        pixels = self.engine.restyle(job, settings)
+        if self.engine.moves_picture:
+            pixels = registered(self.subject.pixels, pixels)
+        attempt = self._judged(rung, settings, pixels, began)
+        if attempt.recognisable and self._is_better(attempt):
+            self.best = pixels, attempt
+        return attempt.recognisable
+
+    def _is_better(self, attempt: Attempt) -> bool:
+        """Tell whether a recognised attempt takes the place of the best: a painted one always that of a regraded."""
+        assert self.best is not None
+        best = self.best[1]
+        return best.rung in (REGRADED, UNCHANGED) or attempt.scores.style > best.scores.style
+
+    def _judged(self, rung: str, settings: Settings, pixels: Pixels, began: float) -> Attempt:
+        scores = self.judge.score(self.subject, pixels, self.wish.prompt)
+        failures = () if rung == UNCHANGED else tuple(scores.failures(self.judge.floors))
+        attempt = Attempt(
+            rung=rung, settings=settings, scores=scores, failures=failures, seconds=perf_counter() - began
+        )
+        self.attempts.append(attempt)
+        self.tell(attempt)
+        return attempt
+
+    def _has_time(self) -> bool:
+        """Tell whether the budget suffices for one more attempt as long as the last one."""
+        if self.wish.budget_s is None:
+            return True
+        last = self.attempts[-1].seconds if self.attempts and self.attempts[-1].rung != REGRADED else 0.0
+        return perf_counter() - self.began + last <= self.wish.budget_s

@@ -1,0 +1,203 @@
+"""Judging a result: is the photo recognisable still, and how alien has it become. Chooses no settings.
+
+Recognisable: structure above the floors, the photo itself the result's nearest neighbour in the library, its tags found
+still. What cannot be asked, for want of a library, a model or tags, is left out, and the scores say so by None.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedding.decode import Preprocessing
+from restyle.colour import Floats
+from restyle.floors import Floors
+from restyle.palettes import Palette
+from restyle.pixels import Pixels, encoder_square
+from restyle.structure import Structure, compare, structure_of
+from restyle.style import Colours, Visibility, colours_of, palette_distance, visibility
+
+SAME_PICTURE = 0.999  # cosine from which on another photo of the library is a copy of this one, and no rival
+COPIES = 20  # of a photo that are looked for
+TIE = 1e-4  # cosines nearer than this are equal
+CLEAR_DE, CLEAR_DISTANCE, CLEAR_MARGIN = 10.0, 10.0, 0.05  # what counts as one unit of style: see Scores.style
+
+
+class PhotoEncoder(Protocol):
+    """What judging needs of the library's model."""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How the model wants its photos."""
+        ...
+
+    def encode_images(self, pixels: NDArray[np.uint8]) -> Floats:
+        """Return unit vectors (n, d) of squares (n, s, s, 3)."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        """Return unit vectors (n, d) of texts."""
+        ...
+
+
+class Neighbours(Protocol):
+    """What judging needs of the library's index."""
+
+    def search(self, queries: Floats, k: int) -> tuple[Floats, NDArray[np.int64]]:
+        """Return cosines (n, k), best first, and photo ids (n, k)."""
+        ...
+
+
+class Tags(Protocol):
+    """What judging needs of the library's tags."""
+
+    def confident(self, photo_id: int) -> Sequence[str]:
+        """Return the tags that a photo has without doubt."""
+        ...
+
+    def lost(self, vector: Floats, tags: Sequence[str]) -> Sequence[str]:
+        """Return which of these tags a picture with this vector (d,) has not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A photo that results are judged against.
+
+    vector: of the library's model, (d,); None without a model. tags: those that must be found still; None: not known.
+    """
+
+    photo_id: int | None
+    pixels: Pixels
+    structure: Structure
+    colours: Colours
+    vector: Floats | None = None
+    tags: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scores:
+    """What is measured of a result; None where it could not be asked.
+
+    hog: correlation of oriented gradients, at most 1. edge_f1: of edges, 0..1. shift: share of the longer side.
+    nearest: whether the photo itself is the result's nearest neighbour in the library. cosine: with the photo itself.
+    tags_lost: confident tags of the photo that the result has not. visibility: of the change, to a protanope.
+    palette_distance: see restyle.style. prompt_margin: how much nearer the result is to the prompt than the photo is,
+    a difference of cosines.
+    """
+
+    hog: float
+    edge_f1: float
+    shift: float
+    visibility: Visibility
+    palette_distance: float
+    nearest: bool | None = None
+    cosine: float | None = None
+    tags_lost: tuple[str, ...] | None = None
+    prompt_margin: float | None = None
+
+    @property
+    def style(self) -> float:
+        """How alien the result is, higher is more: of recognisable attempts the one with the most is taken.
+
+        The sum of three, each measured in what counts as clear: the change that a protanope sees (10 dE2000), the
+        distance to the palette (10 units of L*b*, subtracted), the prompt margin (a cosine of 0.05).
+        """
+        margin = (self.prompt_margin or 0) / CLEAR_MARGIN
+        return self.visibility.median_de / CLEAR_DE - self.palette_distance / CLEAR_DISTANCE + margin
+
+    def failures(self, floors: Floors) -> list[str]:
+        """Return in words why the photo is not recognisable; empty where it is."""
+        said = [
+            f"HOG correlation {self.hog:.2f} below {floors.hog:.2f}" if self.hog < floors.hog else "",
+            f"edge F1 {self.edge_f1:.2f} below {floors.edge_f1:.2f}" if self.edge_f1 < floors.edge_f1 else "",
+            f"shifted by {self.shift:.1%} of its side" if self.shift > floors.shift else "",
+            "another photo of the library is nearer" if self.nearest is False else "",
+            f"tags lost: {', '.join(self.tags_lost)}" if self.tags_lost else "",
+        ]
+        return [reason for reason in said if reason]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the scores by their names, numbers rounded to four digits."""
+        flat = asdict(self)
+        flat |= {f"protan_{name}": value for name, value in flat.pop("visibility").items()} | {"style": self.style}
+        return {name: round(value, 4) if isinstance(value, float) else value for name, value in flat.items()}
+
+
+class Judge:
+    """Judges results by one palette and one set of floors, with whatever of a library there is."""
+
+    def __init__(
+        self,
+        floors: Floors,
+        palette: Palette,
+        *,
+        encoder: PhotoEncoder | None = None,
+        neighbours: Neighbours | None = None,
+        tags: Tags | None = None,
+    ) -> None:
+        self.floors = floors
+        self.palette = palette
+        self._encoder = encoder
+        self._neighbours = neighbours
+        self._tags = tags
+
+    def study(self, pixels: Pixels, photo_id: int | None = None, vector: Floats | None = None) -> Subject:
+        """Return what results of a photo are judged against.
+
+        Args:
+            pixels: the photo, (h, w, 3), at the size that results will have.
+            photo_id: its number in the library, where it is in one.
+            vector: its unit vector (d,) in the library; computed where it is not given.
+        """
+        if vector is None and self._encoder is not None:
+            vector = self._vector(pixels)
+        tags = None if self._tags is None or photo_id is None else tuple(self._tags.confident(photo_id))
+        return Subject(photo_id, pixels, structure_of(pixels), colours_of(pixels), vector, tags)
+
+    def score(self, subject: Subject, result: Pixels, prompt: str = "") -> Scores:
+        """Return the scores of a result, (h, w, 3) of the photo's size."""
+        likeness = compare(subject.structure, structure_of(result))
+        colours = colours_of(result)
+        vector = None if self._encoder is None else self._vector(result)
+        return Scores(
+            hog=likeness.hog,
+            edge_f1=likeness.edge_f1,
+            shift=likeness.shift,
+            visibility=visibility(subject.colours, colours),
+            palette_distance=palette_distance(colours, self.palette.leaf, self.palette.sky),
+            nearest=self._is_nearest(subject, vector),
+            cosine=None if vector is None or subject.vector is None else float(vector @ subject.vector),
+            tags_lost=None if vector is None else self._lost(subject, vector),
+            prompt_margin=self._margin(subject, vector, prompt),
+        )
+
+    def _vector(self, pixels: Pixels) -> Floats:
+        assert self._encoder is not None
+        square = encoder_square(pixels, self._encoder.preprocessing)
+        vector: Floats = self._encoder.encode_images(square[None])[0]
+        return vector
+
+    def _is_nearest(self, subject: Subject, vector: Floats | None) -> bool | None:
+        """Tell whether no other photo of the library is nearer to a result than its own; copies of it are no rivals."""
+        if vector is None or subject.vector is None or self._neighbours is None or subject.photo_id is None:
+            return None
+        scores, ids = self._neighbours.search(vector[None], 1)
+        if not ids.size or int(ids[0, 0]) == subject.photo_id:
+            return True
+        if float(vector @ subject.vector) >= float(scores[0, 0]) - TIE:
+            return True
+        copies, known = self._neighbours.search(subject.vector[None], COPIES)
+        return int(ids[0, 0]) in known[0][copies[0] >= SAME_PICTURE].tolist()
+
+    def _lost(self, subject: Subject, vector: Floats) -> tuple[str, ...] | None:
+        if self._tags is None or subject.tags is None:
+            return None
+        return tuple(self._tags.lost(vector, subject.tags)) if subject.tags else ()
+
+    def _margin(self, subject: Subject, vector: Floats | None, prompt: str) -> float | None:
+        if self._encoder is None or vector is None or subject.vector is None or not prompt:
+            return None
+        return float(self._encoder.encode_texts([prompt])[0] @ (vector - subject.vector))
