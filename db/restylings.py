@@ -1,9 +1,9 @@
 """Queries of restyled photos: what was made of which photo, and which results are rows of the library."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from db.models import Embedding, Model, Photo, PhotoState, Restyling
@@ -57,13 +57,31 @@ def count_restylings(session: Session, model: Model) -> tuple[int, int]:
     ) or 0
 
 
-def with_vectors(session: Session, model: Model, photo_ids: Iterable[int]) -> set[int]:
-    """Return those of the photos, of any state, that have a vector of the model."""
-    found: set[int] = set()
-    for page in pages(list(photo_ids)):
-        owners = select(Embedding.photo_id).where(Embedding.model_id == model.id, Embedding.photo_id.in_(page))
-        found.update(session.scalars(owners))
+def result_photos(session: Session, model: Model, ids: Sequence[int]) -> dict[int, Photo]:
+    """Return {result's id: its row among the photos} of the results with these ids that have a vector of the model."""
+    statement = (
+        select(Restyling.id, Photo)
+        .join(Photo, Photo.id == Restyling.result_photo_id)
+        .join(Embedding, Embedding.photo_id == Photo.id)
+        .where(Embedding.model_id == model.id)
+    )
+    found: dict[int, Photo] = {}
+    for page in pages(list(ids)):
+        found.update((row[0], row[1]) for row in session.execute(statement.where(Restyling.id.in_(page))))
     return found
+
+
+def put_result_photo(session: Session, restyling_id: int, columns: dict[str, Any]) -> int:
+    """Give a result a row among the photos, or change the one at its place; the caller commits. Return its id."""
+    photo = session.scalar(select(Photo).where(Photo.path == columns["path"], Photo.member == ""))
+    if photo is None:
+        photo = Photo(member="")
+        session.add(photo)
+    for name, value in columns.items():
+        setattr(photo, name, value)
+    session.flush()
+    session.execute(update(Restyling).where(Restyling.id == restyling_id).values(result_photo_id=photo.id))
+    return photo.id
 
 
 def forget_restylings(session: Session, ids: Sequence[int]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aliens.errors import SourceError
 from aliens.files import tar_index
+from aliens.settings import LibraryFolder
 from indexer.source import BAD_NAME, FoundPhoto, Problem, Source, found_file, storable
 
 JPEG_SUFFIXES = (".jfif", ".jpe", ".jpeg", ".jpg", ".mpo")
@@ -16,7 +17,7 @@ PHOTO_SUFFIXES = frozenset((*JPEG_SUFFIXES, *NETPBM_SUFFIXES, *OTHER_SUFFIXES))
 
 
 class FolderSource(Source):
-    """Every photo under a folder, sorted by path; hidden files and the library itself are left out.
+    """Every photo under a folder, sorted by path; hidden files, the library itself and its results are left out.
 
     Links to files are followed, links to folders are not, so that no loop can be walked.
     """
@@ -25,7 +26,7 @@ class FolderSource(Source):
 
     def __init__(self, root: Path, library: Path, *, may_be_gone: bool = False) -> None:
         super().__init__(root)
-        self._library = os.path.realpath(library)
+        self._passed_over = {os.path.realpath(library), os.path.realpath(LibraryFolder(library).restyled)}
         self._is_gone = may_be_gone and not os.path.exists(self.path)
         if not os.path.isdir(self.path) and not self._is_gone:
             raise SourceError(f"no folder {self.root}: name a folder of photos, a photo or a .tar file")
@@ -46,7 +47,7 @@ class FolderSource(Source):
             if entry.name.startswith("."):
                 continue
             if entry.is_dir(follow_symlinks=False):
-                if os.path.realpath(entry.path) != self._library:
+                if os.path.realpath(entry.path) not in self._passed_over:
                     yield from self._walk(entry.path)
             elif is_photo(entry.name):
                 yield found_file(entry.path)
@@ -118,8 +119,13 @@ def is_photo(name: str) -> bool:
 def source_at(path: Path, library: Path, *, may_be_gone: bool = False) -> FolderSource | TarSource | FileSource:
     """Return the source for a path: a folder, a .tar file or a photo.
 
-    Raises: SourceError: there is nothing at the path, and it may not be gone.
+    Raises: SourceError: there is nothing at the path, and it may not be gone; or a restyled photo is, or all of them.
     """
+    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(LibraryFolder(library).restyled)):
+        raise SourceError(
+            f"{path} lies among the library's restyled photos, which are no photos of hotels: "
+            "`aliens restyle --add` adds them as what they are"
+        )
     if path.is_dir() or (may_be_gone and not path.exists()):
         return FolderSource(path, library, may_be_gone=may_be_gone)
     if not path.exists():

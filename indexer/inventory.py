@@ -10,6 +10,7 @@ from aliens.settings import LibraryFolder
 from db.captions import caption_sets
 from db.hotels import count_hotels
 from db.photos import count_photos, failed_photos, failure_counts, latest_scans
+from db.restylings import count_restylings
 from db.session import disposing, new_session, open_library
 from db.tags import count_labels, vocabulary_keys
 from db.vectors import current_model, generation, shard_counts
@@ -37,6 +38,9 @@ class Inventory:
     labels: int
     captions: dict[str, int]
     tags_bytes: int
+    restyled: int  # results, with their files
+    restyled_added: int  # of them, found by searches that ask for their kind
+    restyled_bytes: int
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as one object."""
@@ -60,6 +64,10 @@ class Inventory:
             ("tags", f"{', '.join(self.vocabularies) or 'none'}, {self.tags_bytes / 1e6:.1f} MB"),
             ("labels", f"{self.labels} labels set by hand"),
             *(("captions", f"{key}, {photos} photos") for key, photos in self.captions.items()),
+            (
+                "restyled",
+                f"{self.restyled} results, {self.restyled_added} of them added, {self.restyled_bytes / 1e6:.1f} MB",
+            ),
         ]
 
 
@@ -81,6 +89,7 @@ def take_inventory(folder: LibraryFolder) -> Inventory:
     with disposing(open_library(folder)) as engine, new_session(engine) as session:
         model = current_model(session)
         hotels, chains = count_hotels(session)
+        restyled, restyled_added = count_restylings(session, model)
         manifest = read_manifest(folder.index(model.key))
         index = "none"
         if manifest is not None:
@@ -104,6 +113,9 @@ def take_inventory(folder: LibraryFolder) -> Inventory:
             labels=count_labels(session),
             captions={found.key: found.photos for found in caption_sets(session)},
             tags_bytes=sum(size_bytes(folder.scores(model.key, key)) for key in vocabulary_keys(session, model)),
+            restyled=restyled,
+            restyled_added=restyled_added,
+            restyled_bytes=size_bytes(folder.restyled),
         )
     return inventory
 

@@ -12,8 +12,9 @@ from aliens.errors import LibraryError
 from aliens.files import TEMPORARY_SUFFIX
 from aliens.settings import LibraryFolder
 from db.integrity import database_problems, embedded_without_vector, vectors_of_shard
-from db.models import Model, PhotoState
+from db.models import Model, PhotoState, Restyling
 from db.photos import all_photos
+from db.restylings import all_restylings, forget_restylings, result_photos
 from db.session import disposing, new_session, open_library
 from db.vectors import count_embedded, current_model, forget_shard, generation, make_pending, shard_counts
 from db.writing import disk_errors, writing
@@ -30,7 +31,7 @@ NORM_TOLERANCE = 2e-3  # float16 keeps 11 bits, so the norm of a stored unit vec
 class Disagreement:
     """Two parts of the library that disagree, and what to do."""
 
-    part: str  # database, shard, index or photo
+    part: str  # database, shard, index, photo or result
     what: str
     remedy: str
 
@@ -52,6 +53,7 @@ def verify(folder: LibraryFolder, progress: Callable[[int], None] = lambda photo
             Disagreement("database", text, "restore library.db from a backup") for text in database_problems(session)
         ]
         found += photo_disagreements(session, progress)
+        found += result_disagreements(session, folder, model)
         found += [
             Disagreement("photo", f"photo {photo_id} is marked embedded but has no vector", REPAIR)
             for photo_id in embedded_without_vector(session, model)
@@ -66,7 +68,10 @@ def verify(folder: LibraryFolder, progress: Callable[[int], None] = lambda photo
 
 
 def repair(folder: LibraryFolder) -> int:
-    """Forget damaged shards, remove strays and rebuild the index; return how many photos are pending because of it."""
+    """Mend what can be mended, and return how many photos are pending because of it.
+
+    Damaged shards and results whose files are gone are forgotten, strays removed, the index rebuilt.
+    """
     pending = 0
     with (
         disk_errors(folder),
@@ -80,6 +85,7 @@ def repair(folder: LibraryFolder) -> int:
             if problem:
                 pending += forget_shard(session, model, number)
         pending += make_pending(session, model, embedded_without_vector(session, model))
+        forget_restylings(session, [result.id for result in vanished_results(session, folder)])
         session.commit()
         store.remove_strays(set(shard_counts(session, model)))
         where = folder.index(model.key)
@@ -112,6 +118,26 @@ def photo_disagreements(session: Session, progress: Callable[[int], None]) -> It
             if not photo.member and size_bytes != photo.size_bytes:
                 what = f"{photo.path} has {size_bytes} bytes now, {photo.size_bytes} bytes when it was embedded"
                 yield Disagreement("photo", what, f"aliens add {folder}")
+
+
+def result_disagreements(session: Session, folder: LibraryFolder, model: Model) -> Iterator[Disagreement]:
+    """Compare the results of restyling with their files, and with the rows they were given in the library."""
+    results = all_restylings(session)
+    photos = result_photos(session, model, [result.id for result in results])
+    for result in results:
+        file, photo = folder.root / result.path, photos.get(result.id)
+        if not file.is_file():
+            what = f"result {result.id} of photo {result.source_photo_id} is gone: {file}"
+            again = "" if result.source_photo_id is None else f"aliens restyle {result.source_photo_id} makes it anew, "
+            yield Disagreement("result", what, f"{again}{REPAIR} forgets it")
+        elif photo is not None and (photo.path, photo.size_bytes) != (os.path.abspath(file), file.stat().st_size):
+            what = f"{file} is not what was added to the library: {photo.path}, {photo.size_bytes} bytes"
+            yield Disagreement("result", what, "aliens restyle --add")
+
+
+def vanished_results(session: Session, folder: LibraryFolder) -> list[Restyling]:
+    """Return the results whose files are gone."""
+    return [result for result in all_restylings(session) if not (folder.root / result.path).is_file()]
 
 
 def shard_disagreements(session: Session, model: Model, store: VectorStore) -> Iterator[Disagreement]:

@@ -93,7 +93,7 @@ class Tagging:
         self._vectors = VectorStore(folder.vectors(self.model.key), self.model.dim)
         where = folder.scores(self.model.key, vocabulary.key)
         self.store = ScoreStore(where, len(vocabulary.tags) + BACKGROUND_COLUMNS)
-        self.missing = self.store.open(self._vectors, shard_counts(session, self.model))
+        self.missing = self.store.open(self._vectors, shard_counts(session, self.model, of_photos=True))
         self._table = PhotoTable.open(folder.photo_table(self.model.key), generation(session, self.model))
 
     @classmethod
@@ -140,7 +140,7 @@ class Tagging:
             scale=encoder.logit_scale,
             progress=progress,
         )
-        self.missing = self.store.open(self._vectors, shard_counts(self._session, self.model))
+        self.missing = self.store.open(self._vectors, shard_counts(self._session, self.model, of_photos=True))
 
     def scores(self, names: Sequence[str] = (), ids: Sequence[int] | None = None) -> Iterator[tuple[Columns, Floats]]:
         """Yield (columns, scores (n, t + 1)) of all photos by id, or of the photos with these ids in their order."""
@@ -286,7 +286,7 @@ def tag_library(
         new_session(engine) as session,
     ):
         model = current_model(session)
-        if not shard_counts(session, model):
+        if not shard_counts(session, model, of_photos=True):
             raise QueryError(f"no photo in {folder.root} is embedded yet: add some with `aliens add FOLDER`")
         current = find_tagging(session, model, None)
         if vocabulary is None:
