@@ -44,7 +44,8 @@ def cosines(results: Floats, originals: Floats) -> Floats:
 
     def unit(vectors: Floats) -> Floats:
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors / np.where(norms > 0, norms, 1)
+        scaled: Floats = vectors / np.where(norms > 0, norms, np.float32(1))
+        return scaled
 
     similarities: Floats = (unit(results) @ unit(originals).T).astype(np.float32)
     return similarities
@@ -77,11 +78,11 @@ def match(
         Confusion(
             result_id=result_ids[row],
             source_id=source_ids[row],
-            taken_for_id=source_ids[taken[row]],
+            taken_for_id=source_ids[int(taken[row])],
             similarity=float(similarities[row, taken[row]]),
             own_similarity=float(similarities[row, row]),
         )
-        for row in np.flatnonzero(taken != own)
+        for row in np.flatnonzero(taken != own).tolist()
     )
     right = n - len(confusions)
     return Matching(

@@ -1,0 +1,124 @@
+"""Results beside the photos that they were made of, read once: pictures to show, vectors to compare. Judges nothing.
+
+A pair of which a file is gone or was changed is left out, with the reason.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from aliens.errors import PhotoError
+from aliens.files import PhotoFile
+from db.models import Photo
+from restyle.judge import PhotoEncoder
+from restyle.pages import jpeg
+from restyle.pixels import encoder_square, read_pixels
+from restyle.results import Result
+from restyle.structure import hog_of
+
+LONGEST_PX = 640  # of a picture in the quiz
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exhibit:
+    """One picture. vector: (d,) float32 of the encoder, norm 1. hog: see restyle.structure.hog_of."""
+
+    name: str
+    jpeg: bytes
+    vector: NDArray[np.float32]
+    hog: NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """A result and its original. wish: the digest of what the result was asked to be."""
+
+    result_id: int
+    source_id: int
+    wish: str
+    result: Exhibit
+    original: Exhibit
+
+
+@dataclass(slots=True)
+class Reading:
+    """What was read: pairs, and in words which results were left out."""
+
+    pairs: list[Pair] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+def newest(results: Iterable[Result]) -> list[Result]:
+    """Return the newest result of each original, in the order of their ids; copies of a photo count as one."""
+    kept: dict[str, Result] = {}
+    sources: set[int] = set()
+    for result in sorted(results, key=lambda result: (result.made_at, result.id), reverse=True):
+        lineage = result.lineage
+        if lineage.source_photo_id not in sources and lineage.source_sha256 not in kept:
+            kept[lineage.source_sha256] = result
+            sources.add(lineage.source_photo_id)
+    return sorted(kept.values(), key=lambda result: result.id)
+
+
+def read_pairs(
+    session: Session,
+    results: Sequence[Result],
+    encoder: PhotoEncoder,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Reading:
+    """Read results and their originals; both are embedded in the same way, from the same size."""
+    reading = Reading()
+    for done, result in enumerate(results, 1):
+        try:
+            original = source_file(session, result)
+            reading.pairs.append(
+                Pair(
+                    result_id=result.id,
+                    source_id=result.lineage.source_photo_id,
+                    wish=result.lineage.wish,
+                    result=exhibit(PhotoFile(str(result.path)), encoder),
+                    original=exhibit(original, encoder),
+                )
+            )
+        except OSError as error:
+            reading.left_out.append(f"result {result.id}: {error.filename or ''} {error.strerror or error}".strip())
+        except PhotoError as error:
+            reading.left_out.append(f"result {result.id}: {error.reason}")
+        progress(done, len(results))
+    return reading
+
+
+def source_file(session: Session, result: Result) -> PhotoFile:
+    """Return where a result's original lies.
+
+    Raises:
+        OSError: the file is gone.
+        PhotoError: the photo has left the library, or its file holds another photo by now.
+    """
+    lineage = result.lineage
+    photo = session.get(Photo, lineage.source_photo_id)
+    if photo is None:
+        raise PhotoError("missing", f"its original, {lineage.source_path}, is not in the library any more")
+    file = PhotoFile(photo.path, photo.member)
+    if hashlib.sha256(file.read()).hexdigest() != lineage.source_sha256:
+        raise PhotoError("changed", f"its original, {file}, was changed since: restyle it again with `aliens restyle`")
+    return file
+
+
+def exhibit(file: PhotoFile, encoder: PhotoEncoder) -> Exhibit:
+    """Return a picture ready to be shown and compared.
+
+    Raises: OSError, PhotoError: it cannot be read.
+    """
+    pixels = read_pixels(file, LONGEST_PX)
+    square = encoder_square(pixels, encoder.preprocessing)
+    return Exhibit(
+        name=file.member or file.path,
+        jpeg=jpeg(pixels),
+        vector=encoder.encode_images(square[None])[0],
+        hog=hog_of(pixels),
+    )
