@@ -123,7 +123,7 @@ def search(
     """Find the photos nearest to a text, a photo, or both, best first.
 
     TEXT may also hold words to keep away from (-word), weights (+word:0.5), like:PHOTO_ID, image:FILE, and filters:
-    hotel: chain: source: tag: near: after: before: size: color: orientation: path: (docs/query-language.md).
+    hotel: chain: source: tag: near: after: before: size: color: orientation: path: kind: (docs/query-language.md).
     A TEXT that begins with a minus sign stands last, behind -- and a space.
     """
     wish = Wish(

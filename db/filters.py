@@ -19,16 +19,23 @@ FARTHEST_NS = 2**63 - 1  # what 64 bits hold, from 1677 to 2262
 
 
 def chosen_photos(
-    session: Session, model: Model, conditions: Sequence[Condition], hotels: Sequence[int] | Select[Any] | None
+    session: Session,
+    model: Model,
+    conditions: Sequence[Condition],
+    hotels: Sequence[int] | Select[Any] | None,
+    states: Sequence[PhotoState] = (PhotoState.EMBEDDED,),
 ) -> Ids:
     """Return the ids of the photos that can be found and meet all conditions, ascending (n,) int64.
 
     `hotels`: ids of hotels, or a statement that selects them; only their photos are meant. None for all photos.
+    `states`: of photos that can be found, of restyled photos, or of both.
     """
+    if not states:
+        return np.empty(0, np.int64)
     statement = (
         select(Embedding.photo_id)
         .join(Photo, Photo.id == Embedding.photo_id)
-        .where(Embedding.model_id == model.id, Photo.state == PhotoState.EMBEDDED, *conditions)
+        .where(Embedding.model_id == model.id, Photo.state.in_(states), *conditions)
     )
     return np.sort(np.fromiter(ids_of(session, statement, hotels), np.int64))
 

@@ -40,7 +40,7 @@ def score_shards(
         LibraryError: a shard is absent or damaged.
         OSError: the disk is full or cannot be written.
     """
-    both = torch.from_numpy(np.concatenate([texts, background])).T.contiguous()  # (d, t + b)
+    both = side_by_side(texts, background)
     done, lock = 0, threading.Lock()
 
     def write(piece: Sequence[ShardPart]) -> None:
@@ -76,11 +76,29 @@ def blocks(
         if place + 1 < len(parts) and filled + parts[place + 1].rows <= rows:
             continue
         singles[:filled] = torch.from_numpy(halves[:filled])
-        product = singles[:filled] @ both  # (filled, t + b)
-        soft = torch.logsumexp(product[:, texts:] * scale, dim=1) - np.log(both.shape[1] - texts)
-        product[:, texts] = soft / scale
-        yield product[:, : texts + BACKGROUND_COLUMNS].half().numpy()
+        yield scored(singles[:filled], both, texts, scale)
         filled = 0
+
+
+@torch.inference_mode()
+def score_vectors(vectors: NDArray[np.floating], *, texts: Vectors, background: Vectors, scale: float) -> Vectors:
+    """Return the scores, (n, t + 1) float32, of vectors (n, d), as `score_shards` would write them."""
+    stored = torch.from_numpy(np.asarray(vectors, np.float16)).float()
+    return scored(stored, side_by_side(texts, background), len(texts), scale).astype(np.float32)
+
+
+def side_by_side(texts: Vectors, background: Vectors) -> torch.Tensor:
+    """Return the texts (t, d) and the background's (b, d) as the columns of one matrix, (d, t + b)."""
+    return torch.from_numpy(np.concatenate([texts, background])).T.contiguous()
+
+
+def scored(vectors: torch.Tensor, both: torch.Tensor, texts: int, scale: float) -> Scores16:
+    """Return the scores (n, texts + 1) float16 of vectors (n, d)."""
+    product = vectors @ both  # (n, t + b)
+    soft = torch.logsumexp(product[:, texts:] * scale, dim=1) - np.log(both.shape[1] - texts)
+    product[:, texts] = soft / scale
+    scores: Scores16 = product[:, : texts + BACKGROUND_COLUMNS].half().numpy()
+    return scores
 
 
 def pieces(parts: Sequence[ShardPart]) -> Iterator[list[ShardPart]]:

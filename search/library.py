@@ -15,12 +15,12 @@ from sqlalchemy.orm import Session
 
 from aliens.errors import QueryError
 from aliens.settings import DEFAULT_LIBRARY, LibraryFolder
-from db.models import Model
+from db.models import Model, PhotoState
 from db.photos import first_scan, hotels_of
 from db.session import disposing_on_error, new_session
 from db.session import open_library as open_database
-from db.vectors import EmbeddedRows, any_vector, current_model, generation, place_of
-from embedding.index.current import current_index, files_stamp
+from db.vectors import EmbeddedRows, any_vector, current_model, embedded_places, generation, place_of
+from embedding.index.current import current_index, files_stamp, results_alone
 from embedding.index.exact import SAMPLE_ROWS
 from embedding.index.photo_index import PhotoIndex
 from embedding.store import VectorStore
@@ -29,6 +29,7 @@ from search.composition import compose, moved
 from search.cursor import digest, read_cursor
 from search.query import Filter, Query, Term, format_query, parse
 from search.query.filtering import chosen, describe
+from search.query.kinds import kinds_of
 from search.results import Explanation, Hit, Results
 from search.shape import Shape, in_order
 from search.terms import QueryEncoder, term_vectors
@@ -196,7 +197,8 @@ class Library:
             if not any_vector(session, self.model):
                 raise QueryError(f"no photo in {self.folder.root} is embedded yet: add some with `aliens add FOLDER`")
             with watch.step("index"):
-                index, sample = self._current(session)
+                current, sample = self._current(session)
+                index = self._of_kinds(session, current, kinds_of(query.filters))
             with watch.step("filter"):
                 choice = chosen(session, self.folder, self.model, query.filters)
                 among = choice.ids
@@ -225,7 +227,7 @@ class Library:
                     rows=plan.rows,
                     read_bytes=plan.bytes_read,
                     recall=plan.recall,
-                    note="; ".join(filter(None, [index.note, choice.note])),  # an engine may have failed meanwhile
+                    note="; ".join(filter(None, [current.note, choice.note])),  # an engine may have failed meanwhile
                     times_ms=watch.times_ms,
                 )
 
@@ -274,6 +276,17 @@ class Library:
         if not len(self._index):
             raise QueryError(f"no photo in {self.folder.root} can be found now: add some with `aliens add FOLDER`")
         return self._index, self._sample
+
+    def _of_kinds(self, session: Session, photos: PhotoIndex, kinds: frozenset[str]) -> PhotoIndex:
+        """Return the index of photos, of restyled photos, or of both; scores are judged by the photos' alone."""
+        if "restyled" not in kinds:
+            return photos
+        results = results_alone(self._store, embedded_places(session, self.model, state=PhotoState.RESTYLED))
+        if "photo" in kinds:
+            return photos.beside(*results.extra)
+        if not len(results):
+            raise QueryError(f"no restyled photo is in {self.folder.root}: `aliens restyle --add` adds them")
+        return results
 
 
 def read_query(text: str | None, image: str | os.PathLike[str] | None, like: int | None) -> Query:

@@ -30,6 +30,7 @@ class Hit:
     chain_name: str | None
     score: float
     date: datetime | None = None  # when it was uploaded, or the time of the file where that is not known
+    kind: str = "photo"  # or "restyled"
     percentile: float | None = None
     above_line: bool | None = None
     place: Cursor | None = None

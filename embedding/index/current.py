@@ -146,6 +146,12 @@ def topped_up(store: VectorStore, rows: EmbeddedRows, base: FaissIndex, manifest
     )
 
 
+def results_alone(store: VectorStore, places: Iterable[tuple[int, list[int]]]) -> PhotoIndex:
+    """Return an index of these rows alone, which no file holds: of restyled photos, which are few."""
+    ids, vectors = together(store, places)
+    return PhotoIndex(FaissIndex.build(store.dim, ()), extra_ids=ids, extra_vectors=vectors)
+
+
 def together(store: VectorStore, places: Iterable[tuple[int, list[int]]]) -> tuple[Ids, Vectors16]:
     """Return the named rows as ids (n,) and vectors (n, d)."""
     parts = list(store.gather(places))

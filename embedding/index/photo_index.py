@@ -125,6 +125,18 @@ class PhotoIndex:
             note="; ".join(filter(None, [self.note, note])),
         )
 
+    def beside(self, ids: Ids, vectors: Vectors16) -> "PhotoIndex":
+        """Return the same photos and others, ids (m,) and vectors (m, d), which are compared one by one."""
+        return PhotoIndex(
+            self.base,
+            live=self._live,
+            extra_ids=np.concatenate([self._extra_ids, ids]),
+            extra_vectors=np.concatenate([self._extra, vectors]),
+            engine=self.engine,
+            rebuilt=self.rebuilt,
+            note=self.note,
+        )
+
     @property
     def extra(self) -> tuple[Ids, Vectors16]:
         """The photos that lie beside the base: ids (m,) and vectors (m, d)."""

@@ -3,7 +3,7 @@
 import difflib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from aliens.settings import LibraryFolder
 from db import filters as sql
 from db.models import Model
 from search.query.formatting import format_filter
+from search.query.kinds import STATES, kinds_of
 from search.query.terms import Filter
 from search.query.values import read_choice, read_date, read_near, read_size
 
@@ -40,35 +41,49 @@ def describe(filters: Sequence[Filter]) -> str:
 class Chosen:
     """The photos that meet all filters and can be found.
 
-    ids: ascending, (n,) int64; None without filters. untagged: how many more meet all but the filters of tags, which
-    nothing is known for, since they came after the last tagging.
+    ids: ascending, (n,) int64; None where no filter but that of kinds leaves anything out. untagged: how many more meet
+    all but the filters of tags, which nothing is known for, since they came after the last tagging. restyled: how many
+    restyled photos meet all but those, which have no tags.
     """
 
     ids: Ids | None
     untagged: int = 0
+    restyled: int = 0
 
     @property
     def note(self) -> str:
         """What people should know of it, or nothing."""
-        if not self.untagged:
-            return ""
-        came = "1 photo came" if self.untagged == 1 else f"{self.untagged} photos came"
-        return f"{came} after the last tagging and meet{'s' * (self.untagged == 1)} no tag filter: run `aliens tag`"
+        said = []
+        if self.untagged:
+            came = "1 photo came" if self.untagged == 1 else f"{self.untagged} photos came"
+            meet = f"meet{'s' * (self.untagged == 1)} no tag filter"
+            said.append(f"{came} after the last tagging and {meet}: run `aliens tag`")
+        if self.restyled:
+            have = "1 restyled photo has" if self.restyled == 1 else f"{self.restyled} restyled photos have"
+            said.append(f"{have} no tags and meet{'s' * (self.restyled == 1)} no tag filter: search for what they show")
+        return "; ".join(said)
 
 
 def chosen(session: Session, folder: LibraryFolder, model: Model, filters: Sequence[Filter]) -> Chosen:
-    """Return the photos that meet all filters.
+    """Return the photos that meet all filters; of the kinds that these leave, by default photos alone.
 
     Raises: QueryError: a chain, hotel, source or tag is unknown (the message lists what is near), or the library is
         not tagged.
     """
-    if not filters:
-        return Chosen(None)
+    kinds = kinds_of(filters)
     tags = [part for part in filters if part.name == "tag"]
-    rest = [part for part in filters if part.name != "tag"]
+    rest = [part for part in filters if part.name not in ("tag", "kind")]
+    if not tags and not rest and kinds:
+        return Chosen(None)
     conditions, hotels = Conditions(session).of(rest)
-    ids = sql.chosen_photos(session, model, conditions, hotels) if rest or not tags else None
-    return tagged(session, folder, tags, ids) if tags else Chosen(ids)
+
+    def meeting_rest(kinds: Iterable[str]) -> Ids:
+        return sql.chosen_photos(session, model, conditions, hotels, [STATES[kind] for kind in kinds])
+
+    if not tags:
+        return Chosen(meeting_rest(kinds))
+    ids = None if kinds == {"photo"} and not rest else meeting_rest(kinds & {"photo"})
+    return replace(tagged(session, folder, tags, ids), restyled=len(meeting_rest(kinds & {"restyled"})))
 
 
 class Conditions:

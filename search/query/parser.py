@@ -120,7 +120,7 @@ class Parser:
         else:
             value = self.quoted() if self.text[self.place] == '"' else self.bare()
         try:
-            check(name, value)
+            check(name, value, negated)
         except ValueError as error:
             raise self.error(str(error), start) from None
         return Filter(name, value, op, number, negated)

@@ -18,6 +18,7 @@ FILTER_NAMES = (
     "color",
     "orientation",
     "path",
+    "kind",
 )
 ALIASES = {"colour": "color"}
 

@@ -9,7 +9,11 @@ METRES = {"km": 1000.0, "m": 1.0, "mi": 1609.344}
 NEAR = re.compile(r"(-?[0-9.]+),(-?[0-9.]+),([0-9.]+)(km|mi|m)", re.IGNORECASE | re.ASCII)
 SIZE = re.compile(r"(>=|<=)?([0-9]{1,6})x([0-9]{1,6})", re.IGNORECASE | re.ASCII)
 DATE = re.compile(r"([0-9]{4})(?:-([0-9]{1,2})(?:-([0-9]{1,2}))?)?", re.ASCII)
-CHOICES = {"orientation": ("landscape", "portrait", "square"), "color": ("grey", "colour")}
+CHOICES = {
+    "orientation": ("landscape", "portrait", "square"),
+    "color": ("grey", "colour"),
+    "kind": ("photo", "restyled", "any"),
+}
 SPELLINGS = {"gray": "grey", "color": "colour"}
 
 
@@ -77,7 +81,7 @@ def read_choice(name: str, text: str) -> str:
     return chosen
 
 
-def check(name: str, value: str) -> None:
+def check(name: str, value: str, negated: bool = False) -> None:
     """Refuse a value that a filter cannot have. Raises: ValueError: says what was expected."""
     if not value.strip():
         raise ValueError(f"expected a value behind {name}:")
@@ -89,5 +93,5 @@ def check(name: str, value: str) -> None:
         read_date(value)
     elif name == "size":
         read_size(value)
-    elif name in CHOICES:
-        read_choice(name, value)
+    elif name in CHOICES and read_choice(name, value) == "any" and negated:
+        raise ValueError("nothing is of no kind: write kind:photo or kind:restyled")

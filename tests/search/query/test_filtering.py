@@ -142,6 +142,7 @@ RULES: dict[str, Callable[[Row], bool]] = {
     "path:5000 path:.jpg": lambda r: "5000" in r["path"] and ".jpg" in r["path"],
     "path:%": lambda r: False,
     "path:l_w": lambda r: "l_w" in r["path"],
+    "kind:photo source:traffickcam": lambda r: r["image_source"] == "traffickcam",
 }
 CHAINS: dict[int, str] = {}
 SINGLE = [query for query in RULES if query.count(":") == 1]

@@ -112,6 +112,8 @@ def test_terms(query: str, terms: list[Term]) -> None:
         ("orientation:portrait", Filter("orientation", "portrait")),
         ("path:/photos/2015", Filter("path", "/photos/2015")),
         ("PATH:x", Filter("path", "x")),
+        ("kind:restyled", Filter("kind", "restyled")),
+        ("-kind:Photo", Filter("kind", "Photo", negated=True)),
         ("tag:bathtub>0.6\u3000", Filter("tag", "bathtub", ">", 0.6)),
         ("path:" + "x" * 1000, Filter("path", "x" * 1000)),
     ],
@@ -158,6 +160,8 @@ def test_filters(query: str, wanted: Filter) -> None:
         ("size:big", "big", "in pixels"),
         ("color:red", "red", "a red room"),
         ("orientation:round", "round", "landscape, portrait or square"),
+        ("kind:restlyed", "restlyed", "expected photo, restyled or any"),
+        ("a pool -kind:any", "any", "of no kind: write kind:photo or kind:restyled"),
         ("path:\udc80", "\udc80", "no text"),
     ],
 )
@@ -224,6 +228,7 @@ checked = {
     "size": st.sampled_from([">=1x2", "<=3x4", "5x6"]),
     "color": st.sampled_from(["grey", "Colour"]),
     "orientation": st.sampled_from(["square"]),
+    "kind": st.sampled_from(["photo", "Restyled"]),
 }
 filters = st.sampled_from(FILTER_NAMES).flatmap(
     lambda name: st.builds(
