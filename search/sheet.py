@@ -1,4 +1,7 @@
-"""Contact sheets: hits as one picture, with captions and scores. Searches nothing."""
+"""Contact sheets: photos as one picture, with captions: hits with their scores, or cells with any lines.
+
+Searches nothing.
+"""
 
 import io
 from collections.abc import Sequence
@@ -14,7 +17,7 @@ from search.results import Hit, Results
 
 COLUMNS = 5
 CELL_PX = (300, 220)  # the picture's place
-CAPTION_PX = 46
+LINE_PX = 19  # of a caption
 GAP_PX = 14
 TITLE_PX = 58
 NOTE_PX = 22
@@ -24,12 +27,23 @@ BACKGROUND, INK, FAINT, EMPTY = "#fbfaf7", "#22262b", "#6d747c", "#e4e2dc"
 
 
 @dataclass(frozen=True, slots=True)
+class Cell:
+    """A photo with lines of its own below it, the first one in ink."""
+
+    file: PhotoFile
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
-    """Hits under a heading of their own."""
+    """Hits or cells under a heading of their own."""
 
     heading: str
-    hits: Sequence[Hit]
+    hits: Sequence[Hit | Cell]
     first_rank: int = 1
+
+
+Photos = Sequence[Hit] | Sequence[Cell] | Sequence[Section]
 
 
 def by_stop_line(results: Results) -> list[Hit] | list[Section]:
@@ -43,7 +57,7 @@ def by_stop_line(results: Results) -> list[Hit] | list[Section]:
     return [Section("", hits[:above])] * bool(above) + [Section(heading, hits[above:], first_rank=above + 1)]
 
 
-def write_sheet(hits: Sequence[Hit] | Sequence[Section], title: str, path: Path, *, note: str = "") -> None:
+def write_sheet(hits: Photos, title: str, path: Path, *, note: str = "") -> None:
     """Write a contact sheet; the picture's format follows the file's ending. `note` stands small below the title.
 
     Raises: QueryError: the ending names no picture format, or the file cannot be written.
@@ -62,13 +76,15 @@ def write_sheet(hits: Sequence[Hit] | Sequence[Section], title: str, path: Path,
         raise QueryError(f"the sheet {path} cannot be written: {error.strerror}") from error
 
 
-def contact_sheet(hits: Sequence[Hit] | Sequence[Section], title: str, note: str = "") -> Image.Image:
-    """Return the hits in rows of five, best first: rank and score, hotel or folder, file name."""
+def contact_sheet(hits: Photos, title: str, note: str = "") -> Image.Image:
+    """Return the photos in rows of five, best first; below a hit rank and score, hotel or folder, file name."""
     sections = [hit if isinstance(hit, Section) else Section("", [hit]) for hit in hits]
     if all(not section.heading for section in sections):
         sections = [Section("", [hit for section in sections for hit in section.hits])]
     columns = min(COLUMNS, max(1, *(len(section.hits) for section in sections)))
-    cell_width, cell_height = CELL_PX[0] + GAP_PX, CELL_PX[1] + CAPTION_PX + GAP_PX
+    captions = [captions_of(section) for section in sections]
+    most_lines = max((len(lines) for cells in captions for lines in cells), default=0)
+    cell_width, cell_height = CELL_PX[0] + GAP_PX, CELL_PX[1] + 8 + most_lines * LINE_PX + GAP_PX
     width = max(columns * cell_width + GAP_PX, 640)
     heights = [
         bool(section.heading) * HEADING_PX + -(-len(section.hits) // columns) * cell_height for section in sections
@@ -79,7 +95,7 @@ def contact_sheet(hits: Sequence[Hit] | Sequence[Section], title: str, note: str
     write(draw, (GAP_PX, 16), title, large, INK, width - 2 * GAP_PX)
     write(draw, (GAP_PX, TITLE_PX - 10), note, small, FAINT, width - 2 * GAP_PX)
     top = TITLE_PX + bool(note) * NOTE_PX
-    for section, height in zip(sections, heights, strict=True):
+    for section, height, cells in zip(sections, heights, captions, strict=True):
         below = top
         if section.heading:
             draw.line((GAP_PX, top, width - GAP_PX, top), FAINT)
@@ -88,11 +104,19 @@ def contact_sheet(hits: Sequence[Hit] | Sequence[Section], title: str, note: str
         for position, hit in enumerate(section.hits):
             left, row = GAP_PX + position % columns * cell_width, below + position // columns * cell_height
             sheet.paste(thumbnail(hit.file), (left, row))
-            first, second = caption(section.first_rank + position, hit)
-            write(draw, (left, row + CELL_PX[1] + 5), first, small, INK, CELL_PX[0])
-            write(draw, (left, row + CELL_PX[1] + 24), second, small, FAINT, CELL_PX[0])
+            for place, line in enumerate(cells[position]):
+                corner = left, row + CELL_PX[1] + 5 + place * LINE_PX
+                write(draw, corner, line, small, FAINT if place else INK, CELL_PX[0])
         top += height
     return sheet
+
+
+def captions_of(section: Section) -> list[tuple[str, ...]]:
+    """Return the lines below each photo of a section."""
+    return [
+        cell.lines if isinstance(cell, Cell) else caption(section.first_rank + position, cell)
+        for position, cell in enumerate(section.hits)
+    ]
 
 
 def caption(rank: int, hit: Hit) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from aliens.errors import QueryError
 from search.library import Hit
 from search.results import Explanation, Results
-from search.sheet import Section, by_stop_line, caption, contact_sheet, fitted, write, write_sheet
+from search.sheet import Cell, Section, by_stop_line, caption, contact_sheet, fitted, write, write_sheet
 from tests.conftest import photo_bytes
 
 
@@ -132,3 +132,14 @@ def test_a_line_parts_what_is_below_the_stop_line_and_a_note_stands_below_the_ti
 def test_no_hits_give_an_empty_sheet(tmp_path: Path) -> None:
     write_sheet([], "nothing found", tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").stat().st_size > 0
+
+
+def test_cells_have_lines_of_their_own_and_every_line_takes_room(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(photo_bytes(1))
+    file = hit(tmp_path / "a.jpg").file
+    sheets = [contact_sheet([Cell(file, lines)], "t") for lines in (("one",), ("one", "two", "three"))]
+    assert sheets[1].height > sheets[0].height
+    below = np.asarray(sheets[1])[sheets[0].height - 20 :]
+    assert (below < 200).any()  # what the third line says
+    mixed = contact_sheet([Section("hits", [hit(tmp_path / "a.jpg")]), Section("cells", [Cell(file, ("x",))])], "t")
+    assert mixed.height > 2 * 220
