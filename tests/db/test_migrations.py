@@ -34,12 +34,17 @@ def not_of_the_word_index(name: str | None, kind: str, _: object) -> bool:
     return not (kind == "table" and str(name).startswith("caption_words"))
 
 
-def downgrade_to_base(engine: Engine) -> None:
+def downgrade(engine: Engine, revision: str = "base") -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.downgrade(config, "base")
+        command.downgrade(config, revision)
+
+
+def rows_of(engine: Engine, statement: str) -> list[tuple[object, ...]]:
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(statement))]
 
 
 def test_migrations_make_exactly_the_tables_of_the_models(engine: Engine) -> None:
@@ -62,10 +67,47 @@ def test_revision_is_the_newest_migration(engine: Engine) -> None:
 
 
 def test_downgrade_to_base_leaves_no_table_and_upgrade_brings_all_back(engine: Engine) -> None:
-    downgrade_to_base(engine)
+    downgrade(engine)
     assert inspect(engine).get_table_names() == ["alembic_version"]
     migrate(engine)
     assert differences(engine) == []
+
+
+def test_a_library_of_revision_3_keeps_what_it_has_and_gets_room_for_results(library: LibraryFactory) -> None:
+    old = open_library(library.folder)
+    downgrade(old, "0003")
+    with old.begin() as connection:
+        for statement in (
+            "INSERT INTO photo (id, path, member, state) VALUES (7, '/a.jpg', '', 'embedded')",
+            "INSERT INTO vector_shard (id, model_id, number, count) VALUES (3, 1, 1, 1)",
+            "INSERT INTO embedding VALUES (1, 7, 3, 0)",
+        ):
+            connection.execute(text(statement))
+    assert "restyling" not in inspect(old).get_table_names()
+    old.dispose()
+    engine = open_library(library.folder)
+    assert differences(engine) == []
+    assert rows_of(engine, "SELECT id, path, state FROM photo") == [(7, "/a.jpg", "embedded")]
+    assert rows_of(engine, "SELECT id, model_id, number, count, restyled FROM vector_shard") == [(3, 1, 1, 1, 0)]
+    assert rows_of(engine, "SELECT * FROM embedding") == [(1, 7, 3, 0)]
+    assert rows_of(engine, "SELECT * FROM restyling") == rows_of(engine, "SELECT * FROM quiz_game") == []
+    engine.dispose()
+
+
+def test_downgrade_to_revision_3_takes_results_away_and_no_photo(engine: Engine) -> None:
+    with engine.begin() as connection:
+        for statement in (
+            "INSERT INTO model VALUES (1, 'key', 'name', 2, 0)",
+            "INSERT INTO photo (id, path, member, state) VALUES (7, '/a.jpg', '', 'embedded')",
+            "INSERT INTO photo (id, path, member, state) VALUES (8, '/library/b.png', '', 'restyled')",
+            "INSERT INTO vector_shard (id, model_id, number, count) VALUES (3, 1, 1, 1), (4, 1, 2, 1)",
+            "UPDATE vector_shard SET restyled = 1 WHERE id = 4",
+            "INSERT INTO embedding VALUES (1, 7, 3, 0), (1, 8, 4, 0)",
+        ):
+            connection.execute(text(statement))
+    downgrade(engine, "0003")
+    assert rows_of(engine, "SELECT id FROM photo") == rows_of(engine, "SELECT photo_id FROM embedding") == [(7,)]
+    assert rows_of(engine, "SELECT id FROM vector_shard") == [(3,), (4,)]
 
 
 def test_migrating_twice_changes_nothing(engine: Engine) -> None:

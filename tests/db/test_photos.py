@@ -92,7 +92,7 @@ def test_pending_photos_come_page_by_page_in_the_order_of_their_ids(session: Ses
 
 
 def test_every_state_is_counted_even_when_no_photo_has_it(session: Session, model: Model) -> None:
-    assert count_photos(session) == dict.fromkeys(PhotoState, 0)
+    assert count_photos(session) == {PhotoState.PENDING: 0, PhotoState.EMBEDDED: 0, PhotoState.FAILED: 0}
     put_photos(session, ["/a.jpg", "/b.jpg"])
     put_embedded(session, model, 1, ["/c.jpg"])
     assert count_photos(session) == {PhotoState.PENDING: 2, PhotoState.EMBEDDED: 1, PhotoState.FAILED: 0}

@@ -1,0 +1,139 @@
+from datetime import datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
+from db.models import Model, Photo, PhotoState
+from db.photos import count_photos, photo_ids_under, photo_records
+from db.quiz import games, keep_game
+from db.restylings import (
+    all_restylings,
+    count_restylings,
+    find_restyling,
+    forget_restylings,
+    keep_restyling,
+    put_result_photo,
+    restylings_of,
+    result_photos,
+)
+from db.tags import known_photos
+from db.vectors import count_embedded, embedded_ids, embedded_places, generation, record_shard, shard_counts
+from tests.db.conftest import put_embedded, put_photos
+
+
+def columns(wish: str, photo_id: int | None = None, **changes: Any) -> dict[str, Any]:
+    said: dict[str, Any] = {"source_photo_id": photo_id, "wish": wish, "path": f"restyled/{wish}.png"}
+    said |= {"engine": "regrade", "fingerprint": "regrade-1", "palette": "fern", "rung": "regrade"}
+    return said | {"lineage": {"wish": wish}, "seconds": 1.5, "made_at": datetime(2026, 1, 2)} | changes
+
+
+def put_result(session: Session, model: Model, number: int, photo_id: int, wish: str = "w") -> tuple[int, int]:
+    """Keep a result and add it in a shard of its own; return its id and its photo's."""
+    result = keep_restyling(session, columns(wish, photo_id))
+    row = put_result_photo(session, result.id, {"path": f"/library/{wish}.png", "state": PhotoState.RESTYLED})
+    record_shard(session, model, number, [row], restyled=True)
+    return result.id, row
+
+
+def test_a_result_is_found_by_its_wish_and_replaced_by_the_next_of_that_wish(session: Session) -> None:
+    assert find_restyling(session, "w") is None
+    first = keep_restyling(session, columns("w", lineage={"list": [1, {"a": None}]}))
+    other = keep_restyling(session, columns("v"))
+    again = keep_restyling(session, columns("w", rung="boundary", seconds=2.5))
+    session.commit()
+    session.expire_all()
+    assert again.id == first.id != other.id
+    found = find_restyling(session, "w")
+    assert found is not None
+    assert (found.rung, found.seconds, found.made_at) == ("boundary", 2.5, datetime(2026, 1, 2))
+    assert [row.id for row in all_restylings(session)] == [first.id, other.id]
+
+
+def test_results_are_listed_by_photo_and_by_engine(session: Session) -> None:
+    one, two = put_photos(session, ["/1", "/2"])
+    ids = [
+        keep_restyling(session, columns(f"{photo}{engine}", photo, engine=engine)).id
+        for photo in (one, two)
+        for engine in ("regrade", "sd15")
+    ]
+    assert [row.id for row in all_restylings(session, source_photo_id=two)] == ids[2:]
+    assert [row.id for row in all_restylings(session, engine="sd15")] == ids[1::2]
+    assert [row.id for row in all_restylings(session, source_photo_id=one, engine="sd15")] == [ids[1]]
+    assert restylings_of(session, [ids[3], 99, ids[0]]).keys() == {ids[0], ids[3]}
+    assert restylings_of(session, range(1, 2501)).keys() == set(ids)
+
+
+def test_a_result_survives_the_rows_of_its_photos(session: Session, model: Model) -> None:
+    (photo_id,) = put_embedded(session, model, 1, ["/1"])
+    number, row = put_result(session, model, 2, photo_id)
+    session.execute(delete(Photo).where(Photo.id.in_([photo_id, row])))
+    session.commit()
+    session.expire_all()
+    (kept,) = all_restylings(session)
+    assert (kept.id, kept.source_photo_id, kept.result_photo_id) == (number, None, None)
+
+
+def test_an_added_result_is_counted_apart_and_is_no_photo(session: Session, model: Model) -> None:
+    (photo_id,) = put_embedded(session, model, 1, ["/photos/1"])
+    before = generation(session, model)
+    number, row = put_result(session, model, 2, photo_id)
+    keep_restyling(session, columns("not added", photo_id))
+    assert count_restylings(session, model) == (2, 1)
+    assert generation(session, model) == before
+    assert count_embedded(session, model) == 1
+    assert embedded_ids(session, model).tolist() == [photo_id]
+    assert list(embedded_places(session, model)) == [(1, [0])]
+    assert list(embedded_places(session, model, state=PhotoState.RESTYLED)) == [(2, [0])]
+    assert shard_counts(session, model) == {1: 1, 2: 1}
+    assert shard_counts(session, model, of_photos=True) == {1: 1}
+    assert count_photos(session)[PhotoState.EMBEDDED] == sum(count_photos(session).values()) == 1
+    assert photo_ids_under(session, "/") == {photo_id}
+    assert known_photos(session, [photo_id, row]) == {photo_id}
+    records = photo_records(session, [photo_id, row])
+    assert {found: record.kind for found, record in records.items()} == {photo_id: "photo", row: "restyled"}
+    assert {key: photo.id for key, photo in result_photos(session, model, [number, number + 1]).items()} == {
+        number: row
+    }
+
+
+def test_a_result_added_again_keeps_its_row(session: Session, model: Model) -> None:
+    (photo_id,) = put_embedded(session, model, 1, ["/1"])
+    number, row = put_result(session, model, 2, photo_id)
+    changed = {"path": "/library/w.png", "state": PhotoState.RESTYLED, "size_bytes": 7}
+    assert put_result_photo(session, number, changed) == row
+    session.expire_all()
+    photo = session.get(Photo, row)
+    assert photo is not None
+    assert photo.size_bytes == 7
+
+
+def test_forgetting_results_takes_their_rows_and_vectors_along_and_no_photo(session: Session, model: Model) -> None:
+    one, two = put_embedded(session, model, 1, ["/1", "/2"])
+    number, row = put_result(session, model, 2, one)
+    kept, kept_row = put_result(session, model, 3, two, wish="v")
+    forget_restylings(session, [number, 99])
+    session.commit()
+    session.expire_all()
+    assert [found.id for found in all_restylings(session)] == [kept]
+    assert session.get(Photo, row) is None
+    assert session.get(Photo, kept_row) is not None
+    assert embedded_ids(session, model).tolist() == [one, two]
+    assert list(embedded_places(session, model, state=PhotoState.RESTYLED)) == [(3, [0])]
+
+
+@pytest.mark.parametrize("method", ["person", "embedding"])
+def test_games_are_kept_in_the_order_in_which_they_were_played(session: Session, method: str) -> None:
+    for right in (3, 6):
+        answers = [{"result": 1, "chosen": 2, "right": False}]
+        keep_game(session, player="Зоя", method=method, right=right, n=6, answers=answers)
+        session.commit()
+    session.expire_all()
+    played = games(session)
+    assert [(game.player, game.method, game.right, game.n) for game in played] == [
+        ("Зоя", method, 3, 6),
+        ("Зоя", method, 6, 6),
+    ]
+    assert played[0].answers == [{"result": 1, "chosen": 2, "right": False}]
+    assert played[0].played_at <= played[1].played_at

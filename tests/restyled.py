@@ -1,0 +1,65 @@
+"""Results for tests: photos made darker, kept in a library, and added to it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from aliens.files import PhotoFile
+from aliens.settings import LibraryFolder
+from db.models import Photo
+from db.session import disposing, new_session, open_library
+from restyle.adding import ImageEncoder, add_to_library
+from restyle.pixels import Pixels, read_pixels
+from restyle.results import Lineage, Result, Results
+
+
+def lineage_of(photo_id: int = 1, **changes: Any) -> Lineage:
+    """Return a lineage of a result of a photo, with all fields filled."""
+    said: dict[str, Any] = {
+        "source_photo_id": photo_id,
+        "source_path": "/photos/комната.jpg",
+        "source_sha256": "ab" * 32,
+        "engine": "regrade",
+        "fingerprint": "regrade-1a2b3c4d",
+        "diffusion": False,
+        "palette": "fern",
+        "prompt": "a hotel bathroom — overgrown",
+        "negative_prompt": "peach",
+        "settings": {"strength": 0.45, "controls": ["edges"]},
+        "scores": {"hog": 0.9, "lost_tags": []},
+        "rung": "regrade",
+        "attempts": [{"strength": 0.5, "met": False}, {"strength": 0.45, "met": True}],
+        "seconds": 1.5,
+        "wish": f"{photo_id:064x}"[::-1],
+    }
+    return Lineage(**(said | changes))
+
+
+@contextmanager
+def results_of(folder: LibraryFolder) -> Iterator[tuple[Session, Results]]:
+    """Open the results of a library."""
+    with disposing(open_library(folder)) as engine, new_session(engine) as session:
+        yield session, Results(folder, session)
+
+
+def darker(pixels: Pixels) -> Pixels:
+    """Return a picture that its photo's vector is still nearest to."""
+    return (pixels * 0.8 + 5).astype(np.uint8)
+
+
+def keep_results(folder: LibraryFolder, photo_ids: Sequence[int], encoder: ImageEncoder | None = None) -> list[Result]:
+    """Keep a result of each photo, and add them where there is an encoder."""
+    with results_of(folder) as (session, results):
+        kept = []
+        for photo_id in photo_ids:
+            photo = session.get(Photo, photo_id)
+            assert photo is not None
+            pixels = darker(read_pixels(PhotoFile(photo.path, photo.member)))
+            kept.append(results.keep(pixels, lineage_of(photo_id, source_path=photo.path)))
+        if encoder is None:
+            return kept
+        assert add_to_library(folder, session, kept, encoder) == len(kept)
+        return results.of_ids([result.id for result in kept])
