@@ -44,7 +44,7 @@ def cosines(results: Floats, originals: Floats) -> Floats:
 
     def unit(vectors: Floats) -> Floats:
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        scaled: Floats = vectors / np.where(norms > 0, norms, np.float32(1))
+        scaled: Floats = np.divide(vectors, norms, where=norms > 0, out=np.zeros_like(vectors))
         return scaled
 
     similarities: Floats = (unit(results) @ unit(originals).T).astype(np.float32)

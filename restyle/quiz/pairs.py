@@ -4,7 +4,7 @@ A pair of which a file is gone or was changed is left out, with the reason.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,11 +16,22 @@ from aliens.files import PhotoFile
 from db.models import Photo
 from restyle.judge import PhotoEncoder
 from restyle.pages import jpeg
-from restyle.pixels import encoder_square, read_pixels
+from restyle.pixels import Pixels, encoder_square, read_pixels
 from restyle.results import Result
 from restyle.structure import hog_of
 
+BATCH_PAIRS = 8  # embedded together
 LONGEST_PX = 640  # of a picture in the quiz
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """One picture as it is read. square: (s, s, 3), what the encoder takes. hog: see restyle.structure.hog_of."""
+
+    name: str
+    jpeg: bytes
+    square: Pixels
+    hog: NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,24 +83,41 @@ def read_pairs(
 ) -> Reading:
     """Read results and their originals; both are embedded in the same way, from the same size."""
     reading = Reading()
-    for done, result in enumerate(results, 1):
-        try:
-            original = source_file(session, result)
-            reading.pairs.append(
-                Pair(
-                    result_id=result.id,
-                    source_id=result.lineage.source_photo_id,
-                    wish=result.lineage.wish,
-                    result=exhibit(PhotoFile(str(result.path)), encoder),
-                    original=exhibit(original, encoder),
-                )
-            )
-        except OSError as error:
-            reading.left_out.append(f"result {result.id}: {error.filename or ''} {error.strerror or error}".strip())
-        except PhotoError as error:
-            reading.left_out.append(f"result {result.id}: {error.reason}")
-        progress(done, len(results))
+    for start in range(0, len(results), BATCH_PAIRS):
+        read: list[tuple[Result, Picture, Picture]] = []
+        for result in results[start : start + BATCH_PAIRS]:
+            try:
+                original = picture_of(source_file(session, result), encoder)
+                read.append((result, picture_of(PhotoFile(str(result.path)), encoder), original))
+            except OSError as error:
+                why = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+                reading.left_out.append(f"result {result.id}: {why}")
+            except PhotoError as error:
+                reading.left_out.append(f"result {result.id}: {error.reason}")
+        reading.pairs += embedded(read, encoder)
+        progress(min(start + BATCH_PAIRS, len(results)), len(results))
     return reading
+
+
+def embedded(read: Sequence[tuple[Result, Picture, Picture]], encoder: PhotoEncoder) -> Iterator[Pair]:
+    """Yield pairs of what was read, all embedded together."""
+    if not read:
+        return
+    pictures = [picture for _, *both in read for picture in both]
+    vectors = iter(encoder.encode_images(np.stack([picture.square for picture in pictures])))
+    for result, made, original in read:
+        yield Pair(
+            result_id=result.id,
+            source_id=result.lineage.source_photo_id,
+            wish=result.lineage.wish,
+            result=exhibit(made, next(vectors)),
+            original=exhibit(original, next(vectors)),
+        )
+
+
+def exhibit(picture: Picture, vector: NDArray[np.float32]) -> Exhibit:
+    """Return a picture with its vector (d,)."""
+    return Exhibit(name=picture.name, jpeg=picture.jpeg, vector=vector, hog=picture.hog)
 
 
 def source_file(session: Session, result: Result) -> PhotoFile:
@@ -109,16 +137,11 @@ def source_file(session: Session, result: Result) -> PhotoFile:
     return file
 
 
-def exhibit(file: PhotoFile, encoder: PhotoEncoder) -> Exhibit:
-    """Return a picture ready to be shown and compared.
+def picture_of(file: PhotoFile, encoder: PhotoEncoder) -> Picture:
+    """Return a picture as it is read.
 
     Raises: OSError, PhotoError: it cannot be read.
     """
     pixels = read_pixels(file, LONGEST_PX)
     square = encoder_square(pixels, encoder.preprocessing)
-    return Exhibit(
-        name=file.member or file.path,
-        jpeg=jpeg(pixels),
-        vector=encoder.encode_images(square[None])[0],
-        hog=hog_of(pixels),
-    )
+    return Picture(name=file.member or file.path, jpeg=jpeg(pixels), square=square, hog=hog_of(pixels))
