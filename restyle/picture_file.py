@@ -62,7 +62,7 @@ def save_jpeg(image: Image.Image, file: BinaryIO, parameters: Mapping[str, Any],
     exif = Image.Exif()
     exif[ExifTags.Base.ImageDescription] = description.encode("ascii", "replace").decode()  # Exif has no other letters
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ColorSpace] = SRGB
-    image.save(file, "JPEG", quality=JPEG_QUALITY, comment=comment, exif=exif)
+    image.save(file, "JPEG", quality=JPEG_QUALITY, subsampling=0, comment=comment, exif=exif)  # every pixel its colour
 
 
 def read_parameters(path: Path) -> dict[str, Any]:

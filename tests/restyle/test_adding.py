@@ -1,0 +1,175 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import text as sql
+
+from aliens.errors import LibraryError
+from aliens.settings import LibraryFolder
+from db.models import Photo, PhotoState
+from db.vectors import current_model, embedded_places, generation, shard_counts
+from db.writing import writing
+from embedding.decode import decode
+from embedding.store import VectorStore
+from indexer.inventory import take_inventory
+from indexer.verify import repair, verify
+from restyle import adding
+from restyle.adding import add_to_library
+from tests.conftest import FakeEncoder, LibraryFactory
+from tests.restyled import keep_results, lineage_of, results_of
+
+
+@pytest.fixture
+def filled(library: LibraryFactory, photos: Path) -> LibraryFactory:
+    """A library of ten photos, three of a hotel."""
+    library.add(photos)
+    with results_of(library.folder) as (session, _):
+        session.execute(sql("INSERT INTO hotel VALUES (100, 'Azura', NULL, 48.85, 2.35)"))
+        session.execute(sql("UPDATE photo SET hotel_id = 100 WHERE id <= 3"))
+        session.commit()
+    return library
+
+
+def add(library: LibraryFactory, folder: LibraryFolder | None = None) -> int:
+    """Add all results."""
+    with results_of(folder or library.folder) as (session, results):
+        return add_to_library(folder or library.folder, session, results.all(), library.encoder)
+
+
+def vectors_of_results(folder: LibraryFolder) -> dict[int, np.ndarray]:
+    """Return {photo id: vector} of the results that searching can find."""
+    with results_of(folder) as (session, _):
+        model = current_model(session)
+        places = embedded_places(session, model, state=PhotoState.RESTYLED)
+        parts = list(VectorStore(folder.vectors(model.key), model.dim).gather(places))
+    return {int(one): vector for ids, vectors in parts for one, vector in zip(ids, np.array(vectors), strict=True)}
+
+
+def test_a_result_gets_a_row_with_its_photos_hotel_and_its_own_vector(filled: LibraryFactory) -> None:
+    kept = keep_results(filled.folder, [2, 7], filled.encoder)
+    vectors = vectors_of_results(filled.folder)
+    assert list(vectors) == [result.photo_id for result in kept] == [11, 12]
+    with results_of(filled.folder) as (session, _):
+        for result, hotel_id in zip(kept, (100, None), strict=True):
+            photo = session.get(Photo, result.photo_id)
+            assert photo is not None
+            assert (photo.path, photo.member, photo.hotel_id) == (str(result.path), "", hotel_id)
+            assert (photo.state, photo.width_px, photo.height_px, photo.format) == ("restyled", 96, 64, "PNG")
+            assert (photo.size_bytes, photo.grey) == (result.path.stat().st_size, False)
+            decoded = decode(result.path.read_bytes(), FakeEncoder.preprocessing)
+            vector = FakeEncoder().encode_images(decoded.pixels[np.newaxis])[0]
+            assert vectors[photo.id] == pytest.approx(vector, abs=1e-3)
+
+
+def test_adding_changes_nothing_that_is_known_of_photos(filled: LibraryFactory) -> None:
+    before = take_inventory(filled.folder)
+    with results_of(filled.folder) as (session, _):
+        generation_before = generation(session, current_model(session))
+    keep_results(filled.folder, [1, 2, 3], filled.encoder)
+    after = take_inventory(filled.folder)
+    assert verify(filled.folder) == []
+    assert (after.photos, after.failures, after.index) == (before.photos, before.failures, before.index)
+    assert (after.restyled, after.restyled_added, before.restyled) == (3, 3, 0)
+    assert after.restyled_bytes == sum(path.stat().st_size for path in filled.folder.restyled.iterdir())
+    assert ("restyled", f"3 results, 3 of them added, {after.restyled_bytes / 1e6:.1f} MB") in after.as_rows()
+    with results_of(filled.folder) as (session, _):
+        assert generation(session, current_model(session)) == generation_before
+
+
+def test_what_was_added_is_not_added_again(filled: LibraryFactory) -> None:
+    keep_results(filled.folder, [1, 2], filled.encoder)
+    encoded = filled.encoder.encoded_photos
+    assert add(filled) == 0
+    keep_results(filled.folder, [3])
+    assert add(filled) == 1
+    assert filled.encoder.encoded_photos == encoded + 1
+    assert sorted(vectors_of_results(filled.folder)) == [11, 12, 13]
+
+
+def test_many_results_are_recorded_in_several_shards(filled: LibraryFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adding, "SHARD_RESULTS", 4)
+    keep_results(filled.folder, range(1, 10), filled.encoder)
+    assert sorted(vectors_of_results(filled.folder)) == list(range(11, 20))
+    with results_of(filled.folder) as (session, _):
+        assert list(shard_counts(session, current_model(session)).values()) == [10, 4, 4, 1]
+    assert verify(filled.folder) == []
+
+
+def test_a_result_made_anew_loses_its_vector_until_it_is_added_again(filled: LibraryFactory) -> None:
+    (first,) = keep_results(filled.folder, [1], filled.encoder)
+    (before,) = vectors_of_results(filled.folder).values()
+    with results_of(filled.folder) as (_, results):
+        again = results.keep(np.tile(np.arange(96, dtype=np.uint8), (64, 1))[..., None].repeat(3, 2), lineage_of(1))
+    assert (again.id, again.photo_id) == (first.id, first.photo_id)
+    assert vectors_of_results(filled.folder) == {}
+    assert take_inventory(filled.folder).restyled_added == 0
+    assert verify(filled.folder) == []
+    assert add(filled) == 1
+    ((photo_id, after),) = vectors_of_results(filled.folder).items()
+    assert photo_id == first.photo_id
+    assert float(before @ after) < 0.9
+    assert verify(filled.folder) == []
+
+
+def test_results_whose_files_have_vanished_or_are_no_pictures_are_passed_over(filled: LibraryFactory) -> None:
+    gone, damaged, sound = keep_results(filled.folder, [1, 2, 3])
+    gone.path.unlink()
+    damaged.path.write_bytes(b"no picture")
+    assert add(filled) == 1
+    with results_of(filled.folder) as (_, results):
+        assert [result.photo_id for result in results.of_ids([gone.id, damaged.id, sound.id])] == [None, None, 11]
+
+
+def test_while_another_process_changes_the_library_nothing_is_added_and_the_next_call_does_it(
+    filled: LibraryFactory,
+) -> None:
+    keep_results(filled.folder, [1])
+    with writing(filled.folder), pytest.raises(LibraryError, match="another process"):
+        add(filled)
+    assert vectors_of_results(filled.folder) == {}
+    assert add(filled) == 1
+
+
+def test_a_failure_between_shard_and_rows_leaves_results_that_the_next_call_adds(
+    filled: LibraryFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    keep_results(filled.folder, [1, 2])
+    with monkeypatch.context() as patch:
+        patch.setattr(adding, "record_shard", fail)
+        with pytest.raises(KeyboardInterrupt):
+            add(filled)
+    assert {found.part for found in verify(filled.folder)} == {"shard"}  # as every killed run leaves it
+    assert take_inventory(filled.folder).restyled_added == 0
+    assert add(filled) == 2
+    assert sorted(vectors_of_results(filled.folder)) == [11, 12]
+    assert verify(filled.folder) == []
+
+
+def test_a_lost_shard_of_results_makes_no_photo_pending(filled: LibraryFactory) -> None:
+    keep_results(filled.folder, [1, 2], filled.encoder)
+    (filled.folder.vectors(filled.encoder.key) / "000002.npy").unlink()
+    assert "shard" in {found.part for found in verify(filled.folder)}
+    assert repair(filled.folder) == 0
+    assert verify(filled.folder) == []
+    assert take_inventory(filled.folder).photos == {"pending": 0, "embedded": 10, "failed": 0}
+    assert add(filled) == 2
+    assert verify(filled.folder) == []
+
+
+def test_in_a_library_that_was_moved_results_are_added_at_their_new_place(filled: LibraryFactory) -> None:
+    keep_results(filled.folder, [1], filled.encoder)
+    moved = LibraryFolder(filled.folder.root.with_name("moved"))
+    shutil.move(filled.folder.root, moved.root)
+    (told,) = verify(moved)
+    assert (told.part, told.remedy) == ("result", "aliens restyle --add")
+    assert add(filled, moved) == 1
+    assert verify(moved) == []
+    with results_of(moved) as (session, results):
+        (result,) = results.all()
+        photo = session.get(Photo, result.photo_id)
+        assert photo is not None
+        assert photo.path == str(moved.restyled / result.path.name)
