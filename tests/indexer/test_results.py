@@ -1,0 +1,125 @@
+"""What adding photos, verifying and counting make of results that lie in the library."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from aliens.errors import SourceError
+from aliens.files import PhotoFile
+from db.models import Photo, PhotoState
+from indexer.folder import FolderSource, source_at
+from indexer.inventory import list_failures, take_inventory
+from indexer.verify import repair, verify
+from tests.conftest import LibraryFactory
+from tests.indexer.conftest import check_invariants, empty_library, found_in, opened, photos_of, states_of, vectors_of
+from tests.restyled import keep_results, results_of
+
+
+@pytest.fixture
+def inside(template: LibraryFactory, photos: Path) -> LibraryFactory:
+    """A library that lies inside its photos' folder, with a result that was added and one that was not."""
+    library = empty_library(template, photos / "library")
+    library.add(photos)
+    keep_results(library.folder, [1], library.encoder)
+    keep_results(library.folder, [2])
+    return library
+
+
+def test_a_folder_of_photos_that_holds_the_library_does_not_give_its_results(
+    inside: LibraryFactory, photos: Path
+) -> None:
+    before = vectors_of(inside.folder)
+    report = inside.add(photos)
+    assert (report.scan.found, report.scan.unchanged, report.scan.vanished, report.run.total) == (10, 10, 0, 0)
+    assert vectors_of(inside.folder) == before
+    assert list(list_failures(inside.folder)) == []
+    assert list(states_of(inside.folder).values()).count(("restyled", None)) == 1
+    check_invariants(inside.folder)
+    assert verify(inside.folder) == []
+
+
+def test_a_folder_that_is_the_library_itself_gives_its_photos_and_no_results(
+    template: LibraryFactory, photos: Path
+) -> None:
+    library = empty_library(template, photos / "library")
+    shutil.move(photos / "00.jpg", library.folder.root / "00.jpg")
+    library.add(library.folder.root)
+    keep_results(library.folder, [1])
+    assert found_in(FolderSource(library.folder.root, library.folder.root)) == ["00.jpg"]
+
+
+@pytest.mark.parametrize("linked", [False, True], ids=["by its path", "by a link to the library"])
+def test_results_cannot_be_added_as_photos(inside: LibraryFactory, tmp_path: Path, linked: bool) -> None:
+    root = inside.folder.root
+    if linked:
+        (tmp_path / "link").symlink_to(root)
+        root = tmp_path / "link"
+    (result, *_) = sorted((root / "restyled").iterdir())
+    for path in (result, root / "restyled"):
+        with pytest.raises(SourceError, match="restyled photos, which are no photos of hotels: `aliens restyle --add`"):
+            inside.add(path)
+    assert len(photos_of(inside.folder)) == 11
+    assert source_at(root, root).kind == "folder"
+
+
+def test_a_copy_of_a_result_elsewhere_is_a_photo_like_any_other(inside: LibraryFactory, tmp_path: Path) -> None:
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    (result,) = (photo for photo in photos_of(inside.folder).values() if photo.state is PhotoState.RESTYLED)
+    shutil.copy(result.path, copies / "copy.png")
+    report = inside.add(copies)
+    assert (report.run.total, report.run.reused, report.run.failed) == (1, 1, 0)  # its bytes have a vector
+    assert states_of(inside.folder)["copy.png"] == ("embedded", None)
+    check_invariants(inside.folder)
+    assert verify(inside.folder) == []
+
+
+def test_a_result_whose_file_is_gone_is_told_and_forgotten_by_repair(inside: LibraryFactory) -> None:
+    (added, waiting) = sorted(inside.folder.restyled.iterdir())
+    for path in (added, waiting):
+        path.unlink()
+    found = verify(inside.folder)
+    assert [disagreement.part for disagreement in found] == ["result", "result"]
+    assert found[0].what == f"result 1 of photo 1 is gone: {added}"
+    assert found[0].remedy == "aliens restyle 1 makes it anew, aliens verify --repair forgets it"
+    before = vectors_of(inside.folder)
+    assert repair(inside.folder) == 0
+    assert verify(inside.folder) == []
+    assert vectors_of(inside.folder) == before
+    inventory = take_inventory(inside.folder)
+    assert (inventory.restyled, inventory.restyled_added, inventory.photos["embedded"]) == (0, 0, 10)
+    assert len(photos_of(inside.folder)) == 10
+
+
+def test_a_result_that_was_changed_since_it_was_added_is_told(inside: LibraryFactory) -> None:
+    added = min(inside.folder.restyled.iterdir())
+    with open(added, "ab") as file:
+        file.write(b"more")
+    (told,) = verify(inside.folder)
+    assert (told.part, told.remedy) == ("result", "aliens restyle --add")
+    assert f"{added} is not what was added" in told.what
+
+
+def test_a_photo_whose_file_vanished_keeps_its_result(inside: LibraryFactory, photos: Path) -> None:
+    (photos / "00.jpg").unlink()
+    assert inside.add(photos).scan.vanished == 1
+    with results_of(inside.folder) as (session, results):
+        (result,) = results.all(1)
+        photo = session.get(Photo, result.photo_id)
+        assert photo is not None
+        assert (photo.state, result.exists) == (PhotoState.RESTYLED, True)
+        assert os.path.samefile(PhotoFile(photo.path).path, result.path)
+    assert verify(inside.folder) == []
+
+
+def test_repair_of_photos_leaves_results_alone(inside: LibraryFactory) -> None:
+    (inside.folder.vectors(inside.encoder.key) / "000001.npy").unlink()
+    assert repair(inside.folder) == 10
+    with opened(inside.folder) as session:
+        (row,) = (photo for photo in photos_of(inside.folder).values() if photo.state is PhotoState.RESTYLED)
+        assert session.get(Photo, row.id) is not None
+    inside.add(inside.folder.root.parent)
+    assert verify(inside.folder) == []
+    assert take_inventory(inside.folder).restyled_added == 1
