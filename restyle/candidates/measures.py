@@ -1,0 +1,149 @@
+"""What can be measured of a photo that may be restyled: detail, colours opposed to a palette, emptiness, sharpness.
+
+All of them at one size, so that photos of any size compare. Judges nothing: gates.py and picking.py do.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+from skimage.feature import canny
+
+from restyle.colour import Floats, lab_of
+from restyle.palettes import Palette
+from restyle.pixels import Pixels, within
+from restyle.protanopia import seen_lab
+from restyle.style import Colours, palette_distance
+
+LONGEST_PX = 320  # the size that all is measured at; Hotels-50K's photos are hardly larger
+EDGE_SIGMA_PX = 1.4
+EDGE_LOW, EDGE_HIGH = 4.0, 10.0  # L* a pixel: Canny's thresholds of hysteresis
+LIGHTNESS_BINS = 64
+COLOUR_CELL = 10.0  # units of L*, a* and b*
+FLAT_SLOPE = 1.0  # L* a pixel: what lies below looks even
+WARM_HUES = (-20.0, 65.0)  # degrees in the a*b* plane: pink, red, terracotta, peach (63); wheat (86) is beyond
+WARM_CHROMA, WARM_LIGHTNESS = 12.0, 35.0  # less is grey, darker is brown
+DARK, WHITE = 12.0, 97.0  # L*
+STEEPEST = 99  # percentile
+MOST_EDGES, MOST_COLOUR_BITS = 0.3, 8.0  # beyond what photos show
+THUMBNAIL = (16, 16)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measures:
+    """Numbers of one photo.
+
+    edge_density: share of pixels on Canny edges of L*. entropy_bits: of the histogram of L* in 64 bins, 0 to 6.
+    flat: share of pixels where L* changes by less than 1 a pixel. colours: how many colours it seems made of, 2 to the
+    entropy in bits of its histogram in L*a*b* cells of 10 units.
+    warm: share of pixels that are peach, pink, red or orange: hue -20 to 65 degrees, chroma above 12, L* above 35.
+    palette_distance: how far its colours lie from the palette's for a protanope, in L* and b* (restyle.style).
+    sharpness: 99th percentile of the Laplacian of L* over that of its slope, 1/px: about 1.7 to 5 for sharp photos,
+    below 1.2 where it was blurred by a Gaussian of 0.4 % of its longer side.
+    lightness, contrast: mean of L*, and its 99th less its 1st percentile. dark, white: shares below 12, above 97.
+    """
+
+    edge_density: float
+    entropy_bits: float
+    flat: float
+    colours: float
+    warm: float
+    palette_distance: float
+    sharpness: float
+    lightness: float
+    contrast: float
+    dark: float
+    white: float
+
+    @property
+    def detail(self) -> float:
+        """Edge density times entropy, in bits a pixel: high where much is to be seen, in all lightnesses."""
+        return self.edge_density * self.entropy_bits
+
+    @property
+    def opposition(self) -> float:
+        """The share of opposed hues times the distance from the palette: the peach bathroom's trouble."""
+        return self.warm * self.palette_distance
+
+    @property
+    def minimalism(self) -> float:
+        """0 to 1: large flat areas, few edges and few colours, multiplied."""
+        few_edges = 1 - min(1.0, self.edge_density / MOST_EDGES)
+        few_colours = 1 - min(1.0, float(np.log2(self.colours)) / MOST_COLOUR_BITS)
+        return self.flat * few_edges * few_colours
+
+
+def measure(pixels: Pixels, palette: Palette) -> Measures:
+    """Return a photo's measures; pixels (h, w, 3) of any size, of which LONGEST_PX is looked at."""
+    small = within(pixels, LONGEST_PX)
+    lab = lab_of(small)
+    lightness, few = lab[..., 0], lab[::2, ::2]
+    slope = ndimage.gaussian_gradient_magnitude(lightness, 1.0)
+    low, high = np.percentile(lightness, (100 - STEEPEST, STEEPEST))
+    return Measures(
+        edge_density=edge_density(lightness),
+        entropy_bits=entropy_bits(np.histogram(lightness, LIGHTNESS_BINS, (0, 100))[0]),
+        flat=share(slope < FLAT_SLOPE),
+        colours=2.0 ** entropy_bits(cell_counts(lab)),
+        warm=share(is_warm(lab)),
+        palette_distance=palette_distance(Colours(few, seen_lab(small[::2, ::2])), palette.leaf, palette.sky),
+        sharpness=sharpness(lightness, slope),
+        lightness=float(lightness.mean()),
+        contrast=float(high - low),
+        dark=share(lightness < DARK),
+        white=share(lightness > WHITE),
+    )
+
+
+def share(mask: NDArray[np.bool_]) -> float:
+    """Return the share of pixels that are so."""
+    return float(mask.mean())
+
+
+def edge_density(lightness: Floats) -> float:
+    """Return the share of pixels on edges. Source: Canny 1986, in scikit-image; 0 for a photo of a few pixels."""
+    return share(canny(lightness, EDGE_SIGMA_PX, low_threshold=EDGE_LOW, high_threshold=EDGE_HIGH))
+
+
+def entropy_bits(counts: NDArray[np.int64]) -> float:
+    """Return Shannon's entropy of a histogram, in bits."""
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log2(shares)).sum()) + 0.0
+
+
+def cell_counts(lab: Floats) -> NDArray[np.int64]:
+    """Return how many pixels lie in each cell of L*a*b*, (cells,)."""
+    cells = np.floor(lab.reshape(-1, 3) / COLOUR_CELL).astype(np.int64) + 32  # 0 to 63 each way
+    return np.bincount((cells[:, 0] * 64 + cells[:, 1]) * 64 + cells[:, 2])
+
+
+def is_warm(lab: Floats) -> NDArray[np.bool_]:
+    """Return which pixels (h, w) are peach, pink, red or orange, which a protanope sees as khaki or olive."""
+    hue = np.degrees(np.arctan2(lab[..., 2], lab[..., 1]))
+    chroma = np.hypot(lab[..., 1], lab[..., 2])
+    warm: NDArray[np.bool_] = (
+        (hue > WARM_HUES[0]) & (hue < WARM_HUES[1]) & (chroma > WARM_CHROMA) & (lab[..., 0] > WARM_LIGHTNESS)
+    )
+    return warm
+
+
+def sharpness(lightness: Floats, slope: Floats) -> float:
+    """Return how steeply slopes change where they are steepest, 1/px; 0 for a photo without any slope."""
+    steepest = np.percentile(slope, STEEPEST)
+    if steepest < FLAT_SLOPE:
+        return 0.0
+    return float(np.percentile(np.abs(ndimage.laplace(lightness)), STEEPEST) / steepest)
+
+
+def thumbnail(pixels: Pixels) -> Floats:
+    """Return 16 x 16 lightnesses, less their mean, as a unit vector (256,); zeros for a photo of one colour.
+
+    Its product with another photo's is their correlation.
+    """
+    small = np.asarray(Image.fromarray(pixels).convert("L").resize(THUMBNAIL, Image.Resampling.BOX), np.float32).ravel()
+    centred = small - small.mean()
+    norm = float(np.linalg.norm(centred))
+    unit: Floats = (centred / norm if norm > 1 else np.zeros_like(centred)).astype(np.float32)
+    return unit
