@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from aliens.errors import LibraryError
 from embedding import scoring
 from embedding.scores import ScoreStore, ShardPart
-from embedding.scoring import pieces, score_shards
+from embedding.scoring import pieces, score_shards, score_vectors
 from embedding.store import VectorStore
 
 DIM, TEXTS, BACKGROUND, SCALE = 16, 5, 3, 25.0
@@ -76,7 +76,7 @@ def test_scores_are_numpys_product_and_the_background_its_log_mean_exp(tmp_path:
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=8), st.integers(1, 12), st.integers(1, 12))
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)  # every file is synced to disk
 def test_neither_pieces_nor_blocks_change_a_score(
     tmp_path_factory: pytest.TempPathFactory, rows: list[int], piece: int, block: int
 ) -> None:
@@ -154,3 +154,15 @@ def test_pieces_hold_every_shard_once_and_in_order(rows: list[int]) -> None:
         assert sum(part.rows for part in piece[:-1]) < scoring.PIECE_ROWS
     for piece in made[:-1]:
         assert sum(part.rows for part in piece) >= scoring.PIECE_ROWS
+
+
+def test_vectors_outside_of_shards_are_scored_as_those_in_them(tmp_path: Path) -> None:
+    scored = Scored(tmp_path, [7])
+    scored.score()
+    scored.missing()
+    stored = scored.store.gather(np.full(7, 1), np.arange(7))
+    one_by_one = [
+        score_vectors(vector[np.newaxis], texts=scored.texts, background=scored.background, scale=SCALE)
+        for vector in unit(1, 7)
+    ]
+    assert np.concatenate(one_by_one) == pytest.approx(stored, abs=1e-3)
