@@ -124,7 +124,11 @@ def percent(hit: "Hit") -> str | None:
 
 def shown(hit: "Hit") -> str:
     """Return a hit's path, relative to the working folder where it lies below."""
-    path = str(hit.file)
+    return shown_path(str(hit.file))
+
+
+def shown_path(path: str) -> str:
+    """Return a path, relative to the working folder where it lies below."""
     below = os.path.relpath(path)
     return path if below.startswith("..") else below
 

@@ -2,6 +2,8 @@
 
 import atexit
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,8 @@ from aliens import console
 from aliens.settings import LibraryFolder
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from db.models import Model
     from embedding.encoder import Encoder
     from embedding.query_encoder import QueryEncoder
@@ -38,3 +42,12 @@ def open_for_search(library: Path, device: str = "auto") -> "Library":
 
     atexit.register(gc.freeze)  # looking for cycles among what ends with the process takes Python 0.2 s
     return open_library(library, load_encoder=lambda model: load_for_texts(library, model, device))
+
+
+@contextmanager
+def library_session(folder: LibraryFolder) -> "Iterator[Session]":
+    """Open a library's database."""
+    from db.session import disposing, new_session, open_library
+
+    with disposing(open_library(folder)) as engine, new_session(engine) as session:
+        yield session

@@ -3,8 +3,8 @@
 First the photo is regraded: little strength of diffusion cannot move a palette, much destroys structure. From there the
 engine paints at a fixed seed, and bisection searches the highest strength at which the photo is still recognised; then
 other seeds are tried at that boundary, since more strength is not always more damage. Where no strength will do, the
-rungs of a ladder follow: firmer control, a second control, less guidance, less strength. The last resort is the regraded
-photo alone, in the end the photo itself: nothing comes back unrecognisable, and the rung is recorded.
+rungs of a ladder follow: firmer control, a second control, less guidance, less strength. The last resort is the
+regraded photo alone, in the end the photo itself: nothing comes back unrecognisable, and the rung is recorded.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,22 +25,23 @@ REGRADE_STEPS = 5  # bisections of the strength of regrading, where all of it is
 FIRMER, MOST_CONTROL = 0.15, 1.0  # what the control scale is raised by, and to at most
 CALMER, LEAST_GUIDANCE = 1.5, 1.0  # what guidance is lowered by, and to at least
 
-REGRADED, UNCHANGED = "regraded", "unchanged"
+DIFFUSED, REGRADED, UNCHANGED = "diffused", "regraded", "unchanged"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wish:
-    """What is asked of one photo. seeds: how many others are tried at the boundary. budget_s: seconds, None: no limit.
+    """What is asked of one photo.
 
-    regrade_strength: how far the colours go, 0..1. highest: the strength that diffusion does not exceed.
+    strength: the highest that is tried, 0..1; None: the whole way for regrading, 0.75 for diffusion. seed: of the
+    first attempts. seeds: how many others are tried at the boundary. budget_s: seconds for the photo; None: no limit.
     """
 
     prompt: str = ""
     negative_prompt: str = ""
+    strength: float | None = None
+    seed: int = 0
     seeds: int = 3
     budget_s: float | None = None
-    regrade_strength: float = 1.0
-    highest: float = HIGHEST
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,7 +133,9 @@ class Search:
 
     def regrade(self) -> None:
         """Find the highest strength of regrading at which the photo is recognised, 0 if need be."""
-        settings = Settings(strength=self.wish.regrade_strength, seed=0, steps=0, guidance=0, control_scale=0)
+        wished = None if self.engine.diffuses else self.wish.strength
+        whole = 1.0 if wished is None else wished
+        settings = Settings(strength=whole, seed=0, steps=0, guidance=0, control_scale=0)
         low, high = 0.0, settings.strength
         if self._regraded(settings):
             return
@@ -163,19 +166,22 @@ class Search:
 
     def _ladder(self) -> Iterator[tuple[str, Settings, float, float]]:
         """Yield (rung, settings, lowest and highest strength): each rung keeps what the ones before it changed."""
-        settings, highest = self.engine.settings, max(self.wish.highest, LOWEST)
-        yield "diffused", settings, LOWEST, highest
+        settings = replace(self.engine.settings, seed=self.wish.seed)
+        highest = HIGHEST if self.wish.strength is None else self.wish.strength
+        lowest = min(LOWEST, highest)
+        yield DIFFUSED, settings, lowest, highest
         if settings.controls:
             settings = replace(settings, control_scale=min(settings.control_scale + FIRMER, MOST_CONTROL))
-            yield "firmer control", settings, LOWEST, highest
+            yield "firmer control", settings, lowest, highest
         more = [name for name in self.engine.controls_available if name not in settings.controls]
         if more:
             settings = replace(settings, controls=(*settings.controls, more[0]))
-            yield "second control", settings, LOWEST, highest
+            yield "second control", settings, lowest, highest
         if settings.guidance > LEAST_GUIDANCE:
             settings = replace(settings, guidance=max(settings.guidance - CALMER, LEAST_GUIDANCE))
-            yield "less guidance", settings, LOWEST, highest
-        yield "less strength", replace(settings, strength=FAINTEST), FAINTEST, LOWEST
+            yield "less guidance", settings, lowest, highest
+        if lowest > FAINTEST:
+            yield "less strength", replace(settings, strength=FAINTEST), FAINTEST, lowest
 
     def _strongest(self, rung: str, settings: Settings, lowest: float, highest: float) -> tuple[Settings, float] | None:
         """Return settings with the highest strength that is recognised, and the lowest strength known to fail.

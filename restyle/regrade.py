@@ -85,7 +85,7 @@ def within_gamut(lab: Floats) -> Floats:
     fits = shows(lab)
     low[fits] = 1
     for _ in range(GAMUT_STEPS):
-        middle = (low + high) / 2
+        middle = ((low + high) / 2).astype(np.float32)
         good = shows(with_chroma(lab, middle))
         low[good], high[~good] = middle[good], middle[~good]
     return with_chroma(lab, low)

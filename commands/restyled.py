@@ -1,0 +1,163 @@
+"""`aliens restyled` lists what was made, as a table, as JSON or as a page."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aliens import console
+from aliens.errors import QueryError
+from aliens.settings import LibraryFolder
+from commands.hits import shown_path
+from commands.models import library_session
+from commands.options import LIBRARY, JsonOption, LibraryOption
+from commands.search import ids_of
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from restyle.pages import PageItem
+    from restyle.results import Result
+    from restyle.run import Done, Failed
+
+COLUMNS = ("result", "photo", "engine", "rung", "strength", "HOG", "edge F1", "protan dE", "visible", "path")
+
+
+def restyled(
+    results: Annotated[str | None, typer.Option(metavar="ID,ID", help="Only these (default: all).")] = None,
+    photo: Annotated[int | None, typer.Option(metavar="PHOTO_ID", help="Only results of this photo.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Only results of this engine.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="PAGE.html", help="Write a page to look at.")] = None,
+    json: JsonOption = False,
+    library: LibraryOption = LIBRARY,
+) -> None:
+    """List restyled photos, with how each was made and what it scored."""
+    from restyle.results import Results
+
+    folder = LibraryFolder(library)
+    with library_session(folder) as session:
+        kept = Results(folder, session)
+        found = kept.of_ids(ids_of("--results", results)) if results else kept.all(photo, engine)
+        if not found:
+            raise QueryError(f"no such results in {library}: `aliens restyle PHOTO_ID` makes some")
+        if json:
+            for result in found:
+                console.print_json(as_json(result))
+        else:
+            console.print_rows(COLUMNS, [row_of(result) for result in found])
+        if html is not None:
+            page_of(session, found, html)
+
+
+def print_done(done: "Done | Failed", *, json: bool) -> None:
+    """Print what became of one photo, as soon as it is known."""
+    from restyle.run import Failed
+
+    if isinstance(done, Failed):
+        console.note(f"photo {done.order.photo_id} is left out: {done.reason}")
+        return
+    if json:
+        console.print_json(as_json(done.result) | {"made_now": done.made_now})
+    elif console.on_terminal():
+        typer.echo(sentence(done.result) + ("" if done.made_now else "  (made before)"))
+    else:
+        console.print_rows(COLUMNS, [row_of(done.result)])
+
+
+def sentence(result: "Result") -> str:
+    """Return a result in words, with what counts of its scores."""
+    lineage, scores = result.lineage, result.lineage.scores
+    said = [
+        f"photo {lineage.source_photo_id}: {lineage.rung} at {lineage.settings['strength']:.2f} of {lineage.engine}",
+        "" if lineage.diffusion else ", no diffusion model was used",
+        f"; HOG {scores['hog']:.2f}, edge F1 {scores['edge_f1']:.2f}",
+        f"; a protanope sees {scores['protan_median_de']:.1f} dE2000, more than 5 on {scores['protan_share']:.0%}",
+        f"; {console.counted(len(lineage.attempts), 'attempt')} in {lineage.seconds:.1f} s",
+    ]
+    return "".join(said) + f"\n  {shown_path(str(result.path))}"
+
+
+def row_of(result: "Result") -> tuple[object, ...]:
+    """Return a result's cells."""
+    lineage, scores = result.lineage, result.lineage.scores
+    return (
+        result.id,
+        lineage.source_photo_id,
+        lineage.engine,
+        lineage.rung,
+        f"{lineage.settings['strength']:.2f}",
+        f"{scores['hog']:.2f}",
+        f"{scores['edge_f1']:.2f}",
+        f"{scores['protan_median_de']:.1f}",
+        f"{scores['protan_share']:.0%}",
+        shown_path(str(result.path)),
+    )
+
+
+def as_json(result: "Result") -> dict[str, Any]:
+    """Return everything that is known of a result."""
+    here = {"result_id": result.id, "photo_id": result.photo_id, "path": str(result.path), "made_at": result.made_at}
+    return here | result.lineage.as_json()
+
+
+def page_of(session: "Session", results: "Sequence[Result]", path: Path) -> None:
+    """Write the page of results; what cannot be shown any more is left out, with a word about it."""
+    from restyle.pages import restyle_page, write_page
+
+    write_page(restyle_page(items_of(session, results), "Restyled photos"), path)
+    console.note(f"page: {path}")
+
+
+def items_of(session: "Session", results: "Sequence[Result]") -> "Iterator[PageItem]":
+    """Yield what the page shows of every result whose picture and photo are still there."""
+    from aliens.errors import PhotoError
+    from aliens.files import PhotoFile
+    from db.photos import photo_records
+    from restyle.pages import LONGEST_PX, PageItem
+    from restyle.pixels import read_pixels
+
+    records = photo_records(session, [result.lineage.source_photo_id for result in results])
+    for result in results:
+        record = records.get(result.lineage.source_photo_id)
+        try:
+            if record is None:
+                raise FileNotFoundError(2, "the photo is not in the library any more")
+            original = read_pixels(PhotoFile(record.path, record.member), LONGEST_PX)
+            changed = read_pixels(PhotoFile(str(result.path)), LONGEST_PX)
+        except (OSError, PhotoError) as error:
+            console.note(f"result {result.id} is not on the page: {error}")
+            continue
+        lineage = result.lineage
+        yield PageItem(
+            original=original,
+            result=changed,
+            heading=f"Photo {lineage.source_photo_id}  {Path(lineage.source_path).name}",
+            facts=facts_of(result),
+            note="" if lineage.diffusion else "regraded: no diffusion model was used",
+            prompt=lineage.prompt,
+            negative_prompt=lineage.negative_prompt,
+        )
+
+
+def facts_of(result: "Result") -> tuple[tuple[str, str], ...]:
+    """Return a result's facts for people, with units."""
+    lineage, scores, settings = result.lineage, result.lineage.scores, result.lineage.settings
+    facts = [
+        ("engine", f"{lineage.engine} ({lineage.fingerprint})"),
+        ("rung", f"{lineage.rung}, strength {settings['strength']:.2f}"),
+        ("seed", f"{settings['seed']}" if lineage.diffusion else ""),
+        ("HOG correlation", f"{scores['hog']:.2f}"),
+        ("edge F1", f"{scores['edge_f1']:.2f}"),
+        ("shift", f"{scores['shift']:.1%} of the longer side"),
+        ("nearest photo of the library", {True: "the photo itself", False: "another one", None: ""}[scores["nearest"]]),
+        ("tags lost", "" if scores["tags_lost"] is None else ", ".join(scores["tags_lost"]) or "none"),
+        (
+            "seen by a protanope",
+            f"median {scores['protan_median_de']:.1f} dE2000, over 5 dE2000 on {scores['protan_share']:.0%}",
+        ),
+        ("lost on a protanope", f"{scores['protan_wasted']:.0%} of the change"),
+        ("distance to the palette", f"{scores['palette_distance']:.1f} in protan L*b*"),
+        ("attempts", f"{len(lineage.attempts)}, {lineage.seconds:.1f} s"),
+    ]
+    return tuple((name, value) for name, value in facts if value)
