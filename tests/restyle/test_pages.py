@@ -5,13 +5,9 @@ import pytest
 from PIL import Image
 
 from aliens.errors import QueryError
-from restyle.facts import NOT_PAINTED, SCORES, facts_of, page_item
-from restyle.judge import Scores
 from restyle.pages import LONGEST_PX, PageItem, restyle_page, write_page
 from restyle.protanopia import seen
-from restyle.style import Visibility
 from tests.page import Page, pictures_of, read_page
-from tests.restyled import lineage_of
 
 EVIL = "<script>alert(1)</script> \"'& комната.jpg"
 SIZES = [(40, 60), (60, 40), (900, 1300), (1, 1), (3, 400)]  # height, width
@@ -92,44 +88,11 @@ def test_a_result_of_another_size_is_shown_as_large_as_its_original() -> None:
     assert {picture.size for _, picture in pictures_of(read_page(restyle_page([shown], "x")))} == {(60, 40)}
 
 
-def test_regrading_is_called_so_and_diffusion_is_not() -> None:
-    lineages = [lineage_of(1), lineage_of(2), lineage_of(3, diffusion=True)]
-    items = [page_item(lineage, f"{lineage.source_photo_id}", pixels(1), pixels(2)) for lineage in lineages]
-    assert [shown.note for shown in items] == [NOT_PAINTED, NOT_PAINTED, ""]
-    assert [shown.prompt for shown in items] == ["", "", "a hotel bathroom — overgrown"]  # no model read the others
-    text = read_page(restyle_page(items, "Rooms")).text
-    assert f"2 of 3: {NOT_PAINTED}" in text
-    assert text.count(NOT_PAINTED) == 3
-
-
-def test_facts_have_units_and_leave_out_what_was_not_measured() -> None:
-    scores = {"hog": 0.9612, "shift": 0.004, "nearest": None, "tags_lost": [], "protan_median_de": 14.23, "unknown": 7}
-    facts = dict(facts_of(lineage_of(1, scores=scores, rung="second control", seconds=1.256)))
-    assert facts["rung"] == "second control"
-    assert facts["attempts"] == "2"
-    assert facts["time"] == "1.26 s"
-    assert facts["shifted by"] == "0.4% of the longer side"
-    assert facts["change that a protanope sees (median)"] == "14.2 dE2000"
-    assert facts["tags lost"] == "none"
-    assert not any("nearest" in name or "unknown" in name for name in facts)
-
-
-def test_every_score_that_a_judge_gives_has_its_words() -> None:
-    scores = Scores(
-        hog=0.9,
-        edge_f1=0.8,
-        shift=0.0,
-        visibility=Visibility(median_de=12.0, share=0.7, wasted=0.2),
-        palette_distance=8.0,
-        nearest=True,
-        cosine=0.8,
-        tags_lost=("a bed",),
-        prompt_margin=0.01,
-    ).as_json()
-    assert set(SCORES) == set(scores)
-    facts = facts_of(lineage_of(1, scores=scores))
-    assert len(facts) == 5 + len(scores)
-    assert ("tags lost", "a bed") in facts
+def test_what_must_not_be_missed_stands_with_its_photos_and_is_counted_at_the_top() -> None:
+    note = "regraded: no diffusion model was used"
+    text = read_page(restyle_page([item(1, note=note), item(2, note=note), item(3)], "Rooms")).text
+    assert f"2 of 3: {note}" in text
+    assert text.count(note) == 3
 
 
 def test_a_page_is_written_whole_and_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
