@@ -70,7 +70,7 @@ def choose(
     unwanted = guessed([photo.record for photo in looked], vectors[places], encoder)
     refused += unwanted.values()
     fit = [at for at, photo in enumerate(looked) if photo.record.photo_id not in unwanted]
-    picker = Picker([looked[at] for at in fit], vectors[places][fit], palette.name)
+    picker = Picker([looked[at] for at in fit], vectors[places][fit])
     for kinds in islice(in_turn(strategy), n):
         if not any(picker.pick(kind) for kind in kinds):
             break

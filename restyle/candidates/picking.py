@@ -1,5 +1,6 @@
 """Picking: the strongest photos of each kind, spread over hotels and over the embedding. Opens no photo."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle, repeat
@@ -17,6 +18,7 @@ KINDS: tuple[Kind, ...] = ("detailed", "opposite-palette", "minimal")
 
 SHORTLIST_SHARE = 0.1  # of the photos that are left: picks are spread among the strongest tenth,
 SHORTLIST_LEAST = 4  # or among so many
+MOST = 0.5  # what a further reason has to tell the photo from
 LEAST_WARM = 0.1  # of a photo whose palette is opposed: a red cushion makes none
 
 Vectors = NDArray[np.float32]
@@ -24,16 +26,17 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """A photo to restyle: the kind that it was picked as, and the reasons in words."""
+    """A photo to restyle: the kind that it was picked as, and the reasons in words, measured against so many photos."""
 
     looked: Looked
     kind: Kind
     reasons: tuple[str, ...]
+    among: int
 
     @property
     def why(self) -> str:
-        """The reasons as one text."""
-        return "; ".join(self.reasons)
+        """The reasons as one text: "edge density 0.21, denser than 96 %, of 240 photos"."""
+        return f"{'; '.join(self.reasons)}, of {self.among} photos"
 
 
 class Picker:
@@ -45,11 +48,10 @@ class Picker:
     Source: Gonzalez 1985, "Clustering to minimize the maximum intercluster distance", weighted by strength.
     """
 
-    def __init__(self, photos: Sequence[Looked], vectors: Vectors, palette: str) -> None:
-        """`photos`: m of them, with unit vectors (m, d). palette: its name, for the reasons."""
+    def __init__(self, photos: Sequence[Looked], vectors: Vectors) -> None:
+        """`photos`: m of them, with unit vectors (m, d)."""
         self._photos = photos
         self._vectors = vectors
-        self._palette = palette
         self._strengths = {kind: np.array([strength(kind, photo.measures) for photo in photos]) for kind in KINDS}
         self._left = np.ones(len(photos), bool)
         self._nearest = np.full(len(photos), -1.0, np.float32)  # cosine with the nearest photo that is picked
@@ -67,7 +69,7 @@ class Picker:
                 continue
             self._nearest = np.maximum(self._nearest, self._vectors @ self._vectors[place])
             self._places.append(place)
-            pick = Picked(photo, kind, self._reasons(kind, photo.measures))
+            pick = Picked(photo, kind, self._reasons(kind, photo.measures), len(self._photos))
             self.picked.append(pick)
             return pick
         return None
@@ -96,30 +98,30 @@ class Picker:
         return None
 
     def _reasons(self, kind: Kind, m: Measures) -> tuple[str, ...]:
-        """Return in words, with numbers, why a photo is of a kind."""
-        if kind == "detailed":
-            return (
-                f"edge density {m.edge_density:.2f}, denser than {self._beaten('edge_density', m)}",
-                f"lightness of {m.entropy_bits:.1f} bits, more than {self._beaten('entropy_bits', m)}",
-            )
-        if kind == "opposite-palette":
-            return (
-                f"{m.warm:.0%} of it peach, pink, red or orange, more than {self._beaten('warm', m)}",
-                f"without red {m.palette_distance:.0f} from the palette {self._palette}, "
-                f"farther than {self._beaten('palette_distance', m)}",
-            )
-        return (
-            f"{m.flat:.0%} of it flat, more than {self._beaten('flat', m)}",
-            f"edge density {m.edge_density:.2f}, less than {self._beaten('edge_density', m, below=True)}",
-            f"about {m.colours:.0f} colours, fewer than {self._beaten('colours', m, below=True)}",
-        )
+        """Return in words, with numbers, why a photo is of a kind: the first one, and what else tells it from most."""
+        said = {
+            "detailed": [
+                (f"edge density {m.edge_density:.2f}, denser than", self._beaten("edge_density", m)),
+                (f"lightness {m.entropy_bits:.1f} bits, more than", self._beaten("entropy_bits", m)),
+            ],
+            "opposite-palette": [
+                (f"{m.warm:.0%} peach, pink or red, more than", self._beaten("warm", m)),
+                (f"{m.palette_distance:.0f} from the palette, farther than", self._beaten("palette_distance", m)),
+            ],
+            "minimal": [
+                (f"{m.flat:.0%} flat, more than", self._beaten("flat", m)),
+                (f"edge density {m.edge_density:.2f}, less than", self._beaten("edge_density", m, below=True)),
+                (f"{m.colours:.0f} colours, fewer than", self._beaten("colours", m, below=True)),
+            ],
+        }[kind]
+        telling = said[:1] + [(words, share) for words, share in said[1:] if share > MOST]
+        return tuple(f"{words} {math.floor(100 * share)} %" for words, share in telling)
 
-    def _beaten(self, name: str, measures: Measures, below: bool = False) -> str:
-        """Return the share of the photos with lower, or higher, values: "96 % of 240 photos"."""
+    def _beaten(self, name: str, measures: Measures, below: bool = False) -> float:
+        """Return the share of the photos with lower, or higher, values."""
         values = np.array([getattr(photo.measures, name) for photo in self._photos])
         value = getattr(measures, name)
-        share = float((values > value).mean() if below else (values < value).mean())
-        return f"{100 * share:.0f} % of {len(values)} photos"
+        return float((values > value).mean() if below else (values < value).mean())
 
 
 def strength(kind: Kind, measures: Measures) -> float:
