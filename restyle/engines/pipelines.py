@@ -1,0 +1,169 @@
+"""diffusers' pipelines for one model: chosen by whether there are control maps, put on a device, and called.
+
+Judges no picture and chooses no settings.
+"""
+
+import math
+from collections.abc import Mapping
+from inspect import signature
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from aliens.errors import EngineError
+from restyle.engines.engine import Job, Settings
+from restyle.engines.nets import ControlNets
+from restyle.engines.presets import Family
+from restyle.pixels import Pixels
+
+FURTHER_SCALE = 0.75  # of the first control's scale: what the second and third bind with
+KLEIN_PART = "Flux2KleinInpaintPipeline"  # repaints a part: here all of it, which is how klein knows a strength
+
+
+class Pipelines:
+    """The pipelines of one model; all share its weights, and one is ready at a time."""
+
+    def __init__(self, base: Any, family: Family, nets: ControlNets, *, device: str, offload: bool) -> None:
+        """Take the model's own pipeline, `base`, on the CPU; nothing is moved yet."""
+        self.family = family
+        self.device = device
+        self._base = base
+        self._nets = nets
+        self._offload = offload
+        self._ready: tuple[tuple[str, ...], Any] | None = None  # what it was made for, and a pipeline
+
+    def multiple_px(self) -> int:
+        """Return what sides must be multiples of."""
+        return max(self.family.multiple_px, int(getattr(self._base, "vae_scale_factor", 1)))
+
+    def takes_strength(self) -> bool:
+        """Tell whether the model knows a strength: one that only edits does not."""
+        return self.family.name == "klein" or "strength" in signature(self.for_controls(()).__call__).parameters
+
+    def paint(self, job: Job, settings: Settings, maps: Mapping[str, Pixels]) -> list[Any]:
+        """Return the pipeline's pictures for a job: one PIL image.
+
+        Raises:
+            EngineError: a ControlNet cannot be had or was not taught a map.
+            ValueError, TypeError, RuntimeError, MemoryError: whatever the pipeline and the device raise.
+        """
+        controls = tuple(maps)
+        start = Image.fromarray(job.start)
+        arguments: dict[str, Any] = {
+            "prompt": job.prompt,
+            "negative_prompt": job.negative_prompt,
+            "image": start,
+            "width": start.width,
+            "height": start.height,
+            "guidance_scale": settings.guidance,
+            "generator": torch.Generator("cpu").manual_seed(settings.seed),  # the same noise on every device
+            "num_inference_steps": settings.steps,
+        }
+        if self.family.name == "klein":
+            pipeline = self.for_controls((KLEIN_PART,) if settings.strength < 1 else ())
+            arguments["mask_image"] = Image.new("L", start.size, 255)
+        else:
+            pipeline = self.for_controls(controls)
+        known = signature(pipeline.__call__).parameters
+        if "strength" in known:
+            arguments["strength"] = settings.strength
+            arguments["num_inference_steps"] = schedule_steps(settings.steps, settings.strength)
+        if controls:
+            further = settings.control_scale * FURTHER_SCALE
+            arguments["control_image"] = [Image.fromarray(maps[control]) for control in controls]
+            arguments["controlnet_conditioning_scale"] = [settings.control_scale] + [further] * (len(controls) - 1)
+        if controls and self.family.modes:
+            arguments["control_mode"] = self._nets.modes(controls)
+        output = pipeline(**{name: value for name, value in arguments.items() if name in known})
+        images: list[Any] = output.images
+        return images
+
+    def for_controls(self, controls: tuple[str, ...]) -> Any:
+        """Return the pipeline for these control maps, on its device.
+
+        Raises: EngineError: a ControlNet cannot be had, or diffusers is too old for this model.
+        """
+        if self._ready is None or self._ready[0] != controls:
+            if self._ready is not None and self._offload:
+                self._ready[1].remove_all_hooks()
+            self._ready = None
+            self._ready = controls, self._placed(self._built(controls))
+        return self._ready[1]
+
+    def freed(self) -> None:
+        """Give back what the last call left on the device, so that the next one can be made."""
+        if self._ready is not None:
+            self._ready[1].maybe_free_model_hooks()
+        if self.device == "cuda":
+            torch.cuda.empty_cache()
+
+    def _built(self, controls: tuple[str, ...]) -> Any:
+        if controls == (KLEIN_PART,):
+            return rebuilt(self._base, KLEIN_PART)
+        if not self.family.plain:
+            return for_any(self._base)
+        if not controls:
+            return rebuilt(self._base, self.family.plain)
+        nets = self._nets.load(controls)
+        return rebuilt(self._base, self.family.controlled, controlnet=nets[0] if self.family.modes else nets)
+
+    def _placed(self, pipeline: Any) -> Any:
+        pipeline.set_progress_bar_config(disable=True)
+        if self._offload:
+            pipeline.enable_attention_slicing()
+            for economy in ("enable_slicing", "enable_tiling"):
+                getattr(pipeline.vae, economy, lambda: None)()
+        if self._offload and self.device != "cpu":
+            pipeline.enable_model_cpu_offload(device=self.device)
+            return pipeline
+        return pipeline.to(self.device)
+
+
+def rebuilt(base: Any, class_name: str, **parts: Any) -> Any:
+    """Return another pipeline of the same model: its own parts and settings, and further parts.
+
+    Raises: EngineError: diffusers has no such pipeline.
+    """
+    import diffusers
+
+    pipeline_class = getattr(diffusers, class_name, None)
+    if pipeline_class is None:
+        raise EngineError(f"diffusers {diffusers.__version__} has no {class_name}: `pip install -U diffusers`")
+    known = signature(pipeline_class.__init__).parameters
+    # An invisible watermark would depend on whether a package is installed: pictures must not.
+    everything = {**base.config, **base.components, "add_watermarker": False, **parts}
+    return pipeline_class(**{name: value for name, value in everything.items() if name in known})
+
+
+def for_any(base: Any) -> Any:
+    """Return the pipeline that makes pictures of pictures with a model of no family known here.
+
+    Raises: EngineError: diffusers has none for it.
+    """
+    import diffusers
+
+    if {"image", "strength"} <= set(signature(base.__call__).parameters):
+        return base
+    try:
+        return diffusers.AutoPipelineForImage2Image.from_pipe(base)
+    except ValueError as error:
+        name = type(base).__name__
+        raise EngineError(f"a {name} makes no pictures of pictures: take a model for image-to-image") from error
+
+
+def schedule_steps(steps: int, strength: float) -> int:
+    """Return the steps to ask a pipeline for so that `steps` are really run: it runs int(asked * strength).
+
+    Both int() and floating-point division round down: 4 / 0.8 steps could be 3.
+    """
+    asked = math.ceil(steps / strength)
+    while int(asked * strength) < steps:
+        asked += 1
+    return asked
+
+
+def pixels_of(picture: Any) -> Pixels:
+    """Return a PIL image's pixels, (h, w, 3) uint8."""
+    return np.asarray(picture.convert("RGB"))

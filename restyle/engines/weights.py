@@ -1,0 +1,178 @@
+"""Weights of diffusion models: found on this machine, or fetched, or missed with the command that fetches them.
+
+Knows no pipeline. Whatever can be had here is taken from here, and a hub that does not answer is not asked.
+"""
+
+import hashlib
+import re
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from huggingface_hub import constants as hub
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+from aliens.errors import DeviceMemoryError, EngineError
+from embedding.weights import hub_answers, no_chatter
+
+Loaded = TypeVar("Loaded")
+
+NO_DIFFUSERS = "diffusion needs more packages: `pip install -e '.[cpu,restyle]'`; or use `--engine regrade`"
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+NEEDLESS = ("*.ckpt", "*.msgpack", "*.onnx*", "*non_ema*", "*fp16*")  # what hubs hold besides and no engine loads
+DECIDING = {".json", ".safetensors", ".bin", ".txt", ".model"}  # suffixes of what a model is loaded from
+DAMAGED = re.compile(r"deserializ|header|unpickl|corrupt|truncat|unable to load weights|out of input|incomplete", re.I)
+REASON_CHARACTERS = 160
+OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.I)
+
+
+def is_folder(name: str) -> bool:
+    """Tell whether a model's name is that of a folder; a path that does not exist is no name of a hub either."""
+    return name.startswith(("/", ".", "~")) or (name != "" and Path(name).is_dir())
+
+
+def load_weights(name: str, load: Callable[[bool], Loaded], option: str, needless: Sequence[str] = ()) -> Loaded:
+    """Return what `load(local_files_only)` loads: from this machine, or else from the hub if it answers.
+
+    Args:
+        name: hub name or folder.
+        load: called with True, and with False where that fails and the hub can be asked.
+        option: how a user names a folder of such weights, such as `--engine`.
+        needless: patterns of files that the command need not fetch.
+
+    Raises:
+        EngineError: the weights cannot be had or read; the message has the command that fetches them.
+        DeviceMemoryError: they do not fit into the memory.
+    """
+    # diffusers, transformers, huggingface_hub, httpx, safetensors and pickle each raise errors of their own.
+    try:
+        with quiet():
+            return load(True)
+    except Exception as error:
+        failure = error
+    no_hub = why_no_hub() if not is_folder(name) and not ran_out_of_memory(failure) else "it is a folder"
+    if not no_hub:
+        try:
+            with no_chatter():  # not `quiet`: what takes minutes shows how far it is
+                return load(False)
+        except Exception as error:
+            failure = error
+    if ran_out_of_memory(failure):
+        raise DeviceMemoryError(f"there is too little memory for the weights of {name!r}: take a smaller model")
+    if is_folder(name):
+        raise EngineError(broken_folder(name, failure, option)) from failure
+    raise EngineError(unavailable(name, failure, option, no_hub=no_hub, needless=needless)) from failure
+
+
+def why_no_hub() -> str:
+    """Return why the hub is not asked, or nothing when it can be."""
+    if hub.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    return "" if hub_answers() else "the model hub does not answer"
+
+
+def broken_folder(folder: str, error: BaseException, option: str) -> str:
+    """Return the message for a folder whose weights cannot be loaded: why, and the command that fetches them anew."""
+    command = f"hf download ORG/NAME --local-dir {shlex.quote(folder)}{again(error)}"
+    return (
+        f"the folder {folder} holds no whole model ({reason(folder, error)}).\n"
+        f"Fetch it anew from where it came: `{command}`; {without(option)}"
+    )
+
+
+def unavailable(name: str, error: BaseException, option: str, *, no_hub: str = "", needless: Sequence[str] = ()) -> str:
+    """Return the message for a hub's weights that cannot be loaded: why, and the command that fetches them."""
+    state = "cannot be loaded" if snapshot(name) else "are not on this machine"
+    why = no_hub if no_hub and not snapshot(name) else "; ".join(part for part in (no_hub, reason(name, error)) if part)
+    causes = list(chain_of(error))
+    if any(isinstance(cause, GatedRepoError) for cause in causes):
+        why += f"; its owners ask you to accept a licence first: https://huggingface.co/{name}, then `hf auth login`"
+    elif any(isinstance(cause, RepositoryNotFoundError) for cause in causes):
+        why += "; the hub knows no such model, or it is private: `hf auth login`"
+    command = f"hf download {name}{''.join(f' --exclude {shlex.quote(part)}' for part in needless)}{again(error)}"
+    return (
+        f"the weights of {name} {state} ({why}).\n"
+        f"Fetch them once where there is a network: `{command}`; or add `--local-dir FOLDER` to that, copy the folder "
+        f"here and use `{option}FOLDER`; {without(option)}"
+    )
+
+
+def reason(name: str, error: BaseException) -> str:
+    """Return in one line why weights could not be loaded."""
+    said = str(error).replace(f"{name}/", "") or type(error).__name__
+    return " ".join(said.split())[:REASON_CHARACTERS].rstrip(". ")
+
+
+def again(error: BaseException) -> str:
+    """Return the option that fetches what is here but damaged, or nothing."""
+    return " --force-download" if DAMAGED.search(f"{type(error).__name__} {error}") else ""
+
+
+def chain_of(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what it was raised from: diffusers wraps the hub's."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def without(option: str) -> str:
+    """Return how to do without the weights."""
+    return "or restyle without weights: `--engine regrade`" if "engine" in option else "or do without this control"
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that the memory of the machine or of its accelerator is used up."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(str(error)) is not None
+
+
+def are_here(name: str) -> bool:
+    """Tell whether weights seem to lie on this machine: a folder, or the cache of the hub."""
+    return Path(name).expanduser().is_dir() if is_folder(name) else snapshot(name) is not None
+
+
+def snapshot(name: str) -> Path | None:
+    """Return the folder of a hub model in the cache, named after its commit, or None."""
+    for file in ("model_index.json", "config.json", "adapter_config.json", "pytorch_lora_weights.safetensors"):
+        path = try_to_load_from_cache(name, file)
+        if isinstance(path, str):
+            return Path(path).parent
+    return None
+
+
+def digest_of(name: str) -> str:
+    """Return what tells these weights from others: the hub's commit, or the SHA-256 of a folder's files."""
+    if not is_folder(name):
+        found = snapshot(name)
+        return f"{name}@{found.name}" if found else name
+    digest = hashlib.sha256()
+    root = Path(name).expanduser()
+    for path in sorted(path for path in root.rglob("*") if path.suffix in DECIDING and path.is_file()):
+        inside = path.relative_to(root)
+        if not any(part.startswith(".") for part in inside.parts):
+            with open(path, "rb") as file:
+                digest.update(f"{inside.as_posix()} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep notes and progress bars of diffusers and transformers off the terminal."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    bars: list[Any] = [bar for bar in (diffusers_logging, transformers_logging) if bar.is_progress_bar_enabled()]
+    for bar in bars:
+        bar.disable_progress_bar()
+    try:
+        with no_chatter():
+            yield
+    finally:
+        for bar in bars:
+            bar.enable_progress_bar()
