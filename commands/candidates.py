@@ -60,11 +60,14 @@ def candidates(
 
     Photos that are small, blurred, badly exposed, panoramas, doubles, text or people are rejected, with a reason.
     """
+    from embedding.picture import check_ending
     from restyle.candidates.choosing import choose
     from restyle.palettes import read_palette
     from search.pool import read_pool
 
     alien = read_palette(palette)
+    if sheet is not None:
+        check_ending(sheet, "sheet")
     with (
         stopping("stopped: nothing was written"),
         open_for_search(library, device) as opened,

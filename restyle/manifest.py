@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aliens.errors import QueryError
-from aliens.files import PhotoFile, atomic_write
-from db.photos import PhotoRecord
+from aliens.files import atomic_write
 
 MOST_SEED = 1 << 32  # what NumPy's and PyTorch's generators both take
 DELETE = "\x7f"  # the one control character that JSON leaves as it is and TOML does not
@@ -192,26 +191,3 @@ def refuse_repeats(picks: tuple[Pick, ...]) -> None:
                 "drop one, or give them different prompts, strengths or seeds"
             )
         seen[wish] = place
-
-
-def refuse_others(manifest: Manifest, records: Mapping[int, PhotoRecord]) -> None:
-    """Check that the picks are photos of a library, by its records {photo id: record}.
-
-    Raises: QueryError: the library lacks one, or has another photo by that number.
-    """
-    for place, pick in enumerate(manifest.picks, start=1):
-        record = records.get(pick.photo_id)
-        if record is None:
-            raise QueryError(
-                f"pick {place}: no photo {pick.photo_id} is in this library: take an id that a search shows"
-            )
-        if pick.path and (pick.path, pick.member) != (record.path, record.member):
-            raise QueryError(
-                f"pick {place}: photo {pick.photo_id} is {named(pick)} in the manifest and {named(record)} in this "
-                "library: use the library that the manifest was made for, or drop its path if the photo has moved"
-            )
-
-
-def named(photo: Pick | PhotoRecord) -> str:
-    """Return where a photo lies."""
-    return str(PhotoFile(photo.path, photo.member))

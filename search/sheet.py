@@ -3,16 +3,16 @@
 Searches nothing.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from aliens.errors import PhotoError, QueryError
-from aliens.files import PhotoFile, atomic_write
+from aliens.errors import PhotoError
+from aliens.files import PhotoFile
 from embedding.decode import decode_to_fit
+from embedding.picture import write_picture
 from search.results import Hit, Results
 
 COLUMNS = 5
@@ -62,18 +62,7 @@ def write_sheet(hits: Photos, title: str, path: Path, *, note: str = "") -> None
 
     Raises: QueryError: the ending names no picture format, or the file cannot be written.
     """
-    sheet = contact_sheet(hits, title, note)
-    picture = io.BytesIO()
-    file_format = Image.registered_extensions().get(path.suffix.lower())
-    if file_format is None or file_format not in Image.SAVE:
-        raise QueryError(f"a sheet cannot be written as {path.name!r}: end its name in .jpg, .png or .webp")
-    sheet.save(picture, file_format, quality=90)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as file:
-            file.write(picture.getvalue())
-    except OSError as error:
-        raise QueryError(f"the sheet {path} cannot be written: {error.strerror}") from error
+    write_picture(contact_sheet(hits, title, note), path, "sheet")
 
 
 def contact_sheet(hits: Photos, title: str, note: str = "") -> Image.Image:
