@@ -13,14 +13,19 @@ import typer
 from aliens import __version__, console
 from aliens.errors import AliensError, QueryError
 from aliens.settings import LibraryFolder, asset, default_model
+from commands.candidates import candidates
 from commands.captions import caption, captions
 from commands.evaluate import evaluations
 from commands.export import exports, imports
 from commands.index import index
 from commands.models import load_encoder, open_for_search
 from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, PrecisionOption
+from commands.quiz import quiz
+from commands.restyle import restyle
+from commands.restyled import restyled
 from commands.search import print_hits, search, similar
 from commands.searches import searches
+from commands.see import see
 from commands.tags import count_tags, draw_sheet, tag, tags
 
 if TYPE_CHECKING:
@@ -220,6 +225,11 @@ app.command()(index)
 app.command()(tag)
 app.command()(caption)
 app.command()(captions)
+app.command()(candidates)
+app.command()(restyle)
+app.command()(restyled)
+app.command()(quiz)
+app.command()(see)
 app.add_typer(tags, name="tags")
 app.add_typer(evaluations, name="eval")
 app.add_typer(exports, name="export")

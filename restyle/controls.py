@@ -21,6 +21,7 @@ SOFT_SIGMAS_PX = 1.0, 2.0, 4.0
 FAINTEST = 0.06  # slope of 0..1 across the blur below which there is noise, not an edge: flat photos stay black
 SHORTEST_LINE = 1 / 16  # of the longer side
 LINE_GAP = 1 / 100  # of the longer side
+SHORTEST_GAP_PX = 3
 LINE_VOTES = 10
 LINE_WIDTH_PX = 2
 ALONG = 0.95  # cosine between a line's normal and the slopes under it: leaves make lines of many slopes
@@ -71,7 +72,7 @@ def lines(pixels: Pixels) -> Pixels:
         edges_of(pixels),
         threshold=LINE_VOTES,
         line_length=max(2, round(longest * SHORTEST_LINE)),
-        line_gap=max(1, round(longest * LINE_GAP)),
+        line_gap=max(SHORTEST_GAP_PX, round(longest * LINE_GAP)),
         rng=0,
     )
     picture = Image.new("L", (width, height))

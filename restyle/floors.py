@@ -15,7 +15,7 @@ from aliens.errors import AliensError
 from restyle.colour import Floats
 from restyle.structure import Likeness, Structure, thick
 
-FEWEST_PHOTOS = 50  # 1,225 pairs, one above the quantile; 20 photos put the likest strangers at 0.10-0.17 in place of 0.24
+FEWEST_PHOTOS = 50  # 1,225 pairs, one above the quantile; of 20 photos it is about half of what it is of 240
 MOST_PHOTOS = 400  # 79,800 pairs, 80 above
 NULL_QUANTILE = 0.999  # at most 0.1 % of strangers are as alike in both measures
 SAME_PHOTO = 0.9  # correlation from which two photos are one photo, perhaps recoloured: such pairs are no strangers

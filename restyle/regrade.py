@@ -2,8 +2,9 @@
 
 Every colour of a photo goes to one other colour, so edges stay where they are. L* stays as it is; a* and b* go to the
 palette's colours of the same L*: what a protanope sees as the bluer part of the photo goes to the palette's sky, the
-rest to its leaves, and where the one part ends is learnt from the photo. So yellow stands against blue in every photo,
-be it all peach. Skin goes the way of walls of its colour. The map is made for a grid of colours; Pillow interpolates.
+rest to its leaves, and where the one part ends is learnt from the photo; shade counts as bluer. So yellow stands
+against blue in every photo, be it all peach. Skin goes the way of walls of its colour. The map is made for a grid of
+colours; Pillow interpolates.
 
 It is what diffusion starts from, and what is left where diffusion fails: never a diffusion's result itself.
 """
@@ -23,6 +24,8 @@ VERSION = 1  # of the method: results are made anew where it changes
 GRID = 25  # colours along R, G and B that the map is computed for; those between are interpolated
 SMALL_PX = 160  # the longer side of what a photo's own colours are learnt from
 LEAST_BORDER = 9.0  # protan b* over which leaf turns to sky, at least: noise in a flat wall is not torn apart
+CLEAR = 0.6  # widths that the border lies below the median at least: most of the photo is leaves
+SHADE, DEEP = 0.6, 30.0  # widths that shade counts as bluer, and how many L* below the median all of it does
 FURTHEST_BORDER = (-12.0, 24.0)  # protan b* that the border may lie at: blue stays sky, yellow stays leaf
 OWN_COLOUR = 0.35  # of a colour's distance from the photo's mean colour that stays, so that things differ on Earth too
 GAMUT_STEPS = 6  # halvings of the search for the most chroma that sRGB can show
@@ -30,10 +33,15 @@ GAMUT_STEPS = 6  # halvings of the search for the most chroma that sRGB can show
 
 @dataclass(frozen=True, slots=True)
 class Tones:
-    """What is learnt of a photo: where its bluish colours begin, over how many b* they do, and its mean (a*, b*)."""
+    """What is learnt of a photo.
+
+    border: protan b* below which its colours are bluish. width: over how many b* they become so. lightness: its median
+    protan L*, below which there is shade. mean_ab: its mean a* and b*, (2,).
+    """
 
     border: float
     width: float
+    lightness: float
     mean_ab: Floats
 
 
@@ -55,11 +63,13 @@ def regrade(pixels: Pixels, palette: Palette, strength: float = 1.0) -> Pixels:
 def tones_of(pixels: Pixels) -> Tones:
     """Return what regrading has to know of a photo."""
     small = within(pixels, SMALL_PX)
-    protan_b = seen_lab(small)[..., 2]
-    low, high = np.percentile(protan_b, [25, 60])
+    protan = seen_lab(small)
+    low, middle, high = np.percentile(protan[..., 2], [25, 50, 60])
+    width = max(float(high - low), LEAST_BORDER)
     return Tones(
-        border=float(np.clip(low, *FURTHEST_BORDER)),
-        width=max(float(high - low), LEAST_BORDER),
+        border=float(np.clip(min(low, middle - CLEAR * width), *FURTHEST_BORDER)),
+        width=width,
+        lightness=float(np.median(protan[..., 0])),
         mean_ab=lab_of(small)[..., 1:].reshape(-1, 2).mean(axis=0),
     )
 
@@ -70,7 +80,9 @@ def colour_map(tones: Tones, palette: Palette, strength: float) -> Floats:
     blue, green, red = np.meshgrid(levels, levels, levels, indexing="ij")
     colours = np.stack([red, green, blue], axis=-1)
     lab = lab_of(colours)
-    warmth = (1 + np.tanh(2 * (seen_lab(colours)[..., 2] - tones.border) / tones.width)) / 2
+    protan = seen_lab(colours)
+    shade = SHADE * np.clip((tones.lightness - protan[..., 0]) / DEEP, 0, 1)
+    warmth = (1 + np.tanh(2 * ((protan[..., 2] - tones.border) / tones.width - shade))) / 2
     lightness = lab[..., 0]
     target = warmth[..., None] * palette.leaf.at(lightness) + (1 - warmth[..., None]) * palette.sky.at(lightness)
     target = target + OWN_COLOUR * (lab[..., 1:] - tones.mean_ab)
