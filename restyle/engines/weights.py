@@ -49,7 +49,7 @@ def load_weights(name: str, load: Callable[[bool], Loaded], option: str, needles
     """
     # diffusers, transformers, huggingface_hub, httpx, safetensors and pickle each raise errors of their own.
     try:
-        with quiet():
+        with quiet(), offline():
             return load(True)
     except Exception as error:
         failure = error
@@ -159,6 +159,17 @@ def digest_of(name: str) -> str:
             with open(path, "rb") as file:
                 digest.update(f"{inside.as_posix()} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return digest.hexdigest()
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """Keep off the network: transformers asks the hub, again and again, where it is told to take local files only."""
+    before = hub.HF_HUB_OFFLINE
+    hub.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        hub.HF_HUB_OFFLINE = before
 
 
 @contextmanager
