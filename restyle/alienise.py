@@ -129,6 +129,7 @@ class Search:
     attempts: list[Attempt] = field(default_factory=list)
     best: tuple[Pixels, Attempt] | None = None
     start: Pixels | None = None
+    painted: list[tuple[Pixels, Attempt]] = field(default_factory=list)
     began: float = field(default_factory=perf_counter)
 
     def regrade(self) -> None:
@@ -213,7 +214,7 @@ class Search:
             self._painted(rung, replace(settings, strength=strength, seed=settings.seed + number))
 
     def _painted(self, rung: str, settings: Settings) -> bool:
-        """Have the engine paint once; keep the picture where it is recognised and the most alien so far."""
+        """Have the engine paint once; keep the picture where it is recognised."""
         began = perf_counter()
         assert self.start is not None
         job = Job(
@@ -226,15 +227,16 @@ class Search:
         if self.engine.moves_picture:
             pixels = registered(self.subject.pixels, pixels)
         attempt = self._judged(rung, settings, pixels, began)
-        if attempt.recognisable and self._is_better(attempt):
-            self.best = pixels, attempt
+        if attempt.recognisable:
+            self._keep(pixels, attempt)
         return attempt.recognisable
 
-    def _is_better(self, attempt: Attempt) -> bool:
-        """Tell whether a recognised attempt takes the place of the best: a painted one always that of a regraded."""
-        assert self.best is not None
-        best = self.best[1]
-        return best.rung in (REGRADED, UNCHANGED) or attempt.scores.style > best.scores.style
+    def _keep(self, pixels: Pixels, attempt: Attempt) -> None:
+        """Keep a recognised picture, and of the strongest ones, whose strength is the same, take the most alien."""
+        self.painted.append((pixels, attempt))
+        weakest = max(each.settings.strength for _, each in self.painted) - STEP
+        self.painted = [(kept, each) for kept, each in self.painted if each.settings.strength >= weakest]
+        self.best = max(self.painted, key=lambda each: (each[1].scores.style, each[1].settings.strength))
 
     def _judged(self, rung: str, settings: Settings, pixels: Pixels, began: float) -> Attempt:
         scores = self.judge.score(self.subject, pixels, self.wish.prompt)
