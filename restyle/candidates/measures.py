@@ -25,6 +25,7 @@ COLOUR_CELL = 10.0  # units of L*, a* and b*
 FLAT_SLOPE = 1.0  # L* a pixel: what lies below looks even
 WARM_HUES = (-20.0, 65.0)  # degrees in the a*b* plane: pink, red, terracotta, peach (63); wheat (86) is beyond
 WARM_CHROMA, WARM_LIGHTNESS = 12.0, 35.0  # less is grey, darker is brown
+OPPOSED_HUE = 10.0  # what it counts, in units of the distance, which is about 5 to 24
 DARK, WHITE = 12.0, 97.0  # L*
 STEEPEST = 99  # percentile
 MOST_EDGES, MOST_COLOUR_BITS = 0.3, 8.0  # beyond what photos show
@@ -64,8 +65,11 @@ class Measures:
 
     @property
     def opposition(self) -> float:
-        """The share of opposed hues times the distance from the palette: the peach bathroom's trouble."""
-        return self.warm * self.palette_distance
+        """The share of opposed hues, weighted by the distance from the palette: the peach bathroom's trouble.
+
+        The hue counts by itself: to a protanope a peach wall is khaki, which lies not far from pale leaves.
+        """
+        return self.warm * (OPPOSED_HUE + self.palette_distance)
 
     @property
     def minimalism(self) -> float:

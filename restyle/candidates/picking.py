@@ -18,7 +18,7 @@ KINDS: tuple[Kind, ...] = ("detailed", "opposite-palette", "minimal")
 
 SHORTLIST_SHARE = 0.1  # of the photos that are left: picks are spread among the strongest tenth,
 SHORTLIST_LEAST = 4  # or among so many
-MOST = 0.5  # what a further reason has to tell the photo from
+MOST = 0.5  # of the photos: what a reason has to tell a photo from
 LEAST_WARM = 0.1  # of a photo whose palette is opposed: a red cushion makes none
 
 Vectors = NDArray[np.float32]
@@ -79,7 +79,7 @@ class Picker:
         strengths = self._strengths[kind]
         left = self._left & (strengths > 0)
         hotels = {photo.looked.record.hotel_id for photo in self.picked} - {None}
-        fresh = np.array([photo.record.hotel_id not in hotels for photo in self._photos])
+        fresh = np.array([photo.record.hotel_id not in hotels for photo in self._photos], bool)
         candidates = np.flatnonzero(left & fresh if (left & fresh).any() else left)
         if not len(candidates):
             return None
@@ -98,7 +98,7 @@ class Picker:
         return None
 
     def _reasons(self, kind: Kind, m: Measures) -> tuple[str, ...]:
-        """Return in words, with numbers, why a photo is of a kind: the first one, and what else tells it from most."""
+        """Return in words, with numbers, why a photo is of a kind: what tells it from most, or else the first thing."""
         said = {
             "detailed": [
                 (f"edge density {m.edge_density:.2f}, denser than", self._beaten("edge_density", m)),
@@ -114,7 +114,7 @@ class Picker:
                 (f"{m.colours:.0f} colours, fewer than", self._beaten("colours", m, below=True)),
             ],
         }[kind]
-        telling = said[:1] + [(words, share) for words, share in said[1:] if share > MOST]
+        telling = [(words, share) for words, share in said if share > MOST] or said[:1]
         return tuple(f"{words} {math.floor(100 * share)} %" for words, share in telling)
 
     def _beaten(self, name: str, measures: Measures, below: bool = False) -> float:

@@ -1,0 +1,62 @@
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from embedding.decode import square
+from restyle.candidates.guesses import SURE, guesses
+from tests.restyle.pictures import room
+
+if TYPE_CHECKING:
+    from embedding.encoder import Encoder
+
+
+def page() -> Image.Image:
+    picture = Image.new("RGB", (700, 900), "white")
+    draw = ImageDraw.Draw(picture)
+    for line in range(36):
+        words = "the rain in spain stays mainly in the plain and so does this "[line % 9 :]
+        draw.text((40, 40 + line * 23), words, "black", ImageFont.load_default(18))
+    return picture
+
+
+def sign() -> Image.Image:
+    picture = Image.new("RGB", (600, 400), "#b02020")
+    ImageDraw.Draw(picture).text((60, 150), "GRAND HOTEL", "white", ImageFont.load_default(70))
+    return picture
+
+
+def vectors(starter: "Encoder", pictures: list[Image.Image]) -> np.ndarray:
+    return starter.encode_images(np.stack([square(picture, starter.preprocessing) for picture in pictures]))
+
+
+def test_pages_and_signs_are_taken_for_text(starter: "Encoder") -> None:
+    found = guesses(vectors(starter, [page(), sign()]), starter)
+    assert (found["text"] > SURE).all()
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_portrait_is_taken_for_people(starter: "Encoder") -> None:
+    import skimage.data
+
+    portrait = Image.fromarray(skimage.data.astronaut())
+    assert guesses(vectors(starter, [portrait]), starter)["people"][0] > SURE
+
+
+def test_rooms_are_neither(starter: "Encoder", samples: object) -> None:
+    from pathlib import Path
+
+    paths = sorted(Path(str(samples)).rglob("*.jpg"))[::12]
+    pictures = [Image.open(path).convert("RGB") for path in paths]
+    found = guesses(vectors(starter, pictures), starter)
+    assert (found["text"] < SURE).all()
+    assert (found["people"] < SURE).all()
+
+
+def test_guesses_are_shares(starter: "Encoder") -> None:
+    found = guesses(vectors(starter, [Image.fromarray(room(1))]), starter)
+    assert set(found) == {"text", "people"}
+    for sure in found.values():
+        assert sure.shape == (1,)
+        assert 0 <= sure[0] <= 1
