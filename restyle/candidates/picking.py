@@ -16,7 +16,7 @@ Kind = Literal["detailed", "opposite-palette", "minimal"]
 Strategy = Literal["mixed", "detailed", "opposite-palette", "minimal"]
 KINDS: tuple[Kind, ...] = ("detailed", "opposite-palette", "minimal")
 
-SHORTLIST_SHARE = 0.1  # of the photos that are left: picks are spread among the strongest tenth,
+SHORTLIST_SHARE = 0.05  # of the photos that are left: picks are spread among the strongest twentieth,
 SHORTLIST_LEAST = 4  # or among so many
 MOST = 0.5  # of the photos: what a reason has to tell a photo from
 LEAST_WARM = 0.1  # of a photo whose palette is opposed: a red cushion makes none
@@ -42,7 +42,7 @@ class Picked:
 class Picker:
     """Picks among photos that passed the gates; deterministic.
 
-    The next photo of a kind is, among the strongest tenth of the photos left, the one with the greatest product of
+    The next photo of a kind is, among the strongest twentieth of the photos left, the one with the greatest product of
     strength and distance to what is picked: a weighted k-centre (farthest-first) traversal of the unit vectors.
 
     Source: Gonzalez 1985, "Clustering to minimize the maximum intercluster distance", weighted by strength.

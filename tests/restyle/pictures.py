@@ -31,3 +31,16 @@ def texture(seed: int = 0, size: tuple[int, int] = (320, 240)) -> np.ndarray:
 def flat(colour: tuple[int, int, int], size: tuple[int, int] = (64, 48)) -> np.ndarray:
     """Return one colour."""
     return np.asarray(Image.new("RGB", size, colour))
+
+
+def mosaic(seed: int = 0, size: tuple[int, int] = (320, 240)) -> np.ndarray:
+    """Return a picture full of sharp details: tiles of 4 x 4 pixels."""
+    tiles = np.random.default_rng(seed).integers(0, 256, (size[1] // 4, size[0] // 4, 3), dtype=np.uint8)
+    return tiles.repeat(4, axis=0).repeat(4, axis=1)
+
+
+def wall(colour: tuple[int, int, int], size: tuple[int, int] = (320, 240)) -> np.ndarray:
+    """Return a wall with one dark thing at it."""
+    picture = flat(colour, size).copy()
+    picture[size[1] * 5 // 8 : size[1] * 7 // 8, size[0] // 8 : size[0] // 3] = (40, 45, 50)
+    return picture

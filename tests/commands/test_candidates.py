@@ -1,0 +1,163 @@
+"""`aliens candidates`, as the shell runs it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from restyle.manifest import read_manifest
+from tests.commands.conftest import Aliens
+from tests.restyle.pictures import mosaic, room, wall
+
+
+@pytest.fixture(autouse=True)
+def filled_library(aliens: Aliens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nine photos: detailed ones, peach walls, rooms, one that is too small. The fake encoder guesses nothing."""
+    monkeypatch.setattr("restyle.candidates.choosing.SURE", 2.0)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    peach = wall((255, 190, 160))
+    pictures = [mosaic(1), mosaic(2), peach, peach[::-1, ::-1], *(room(n) for n in range(4)), room(9, (90, 60))]
+    for number, pixels in enumerate(pictures, start=1):
+        Image.fromarray(np.ascontiguousarray(pixels)).save(folder / f"{number}.png")
+    aliens("init")
+    aliens("add", folder)
+    return folder
+
+
+def picks(out: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_json_has_an_object_for_each_pick_with_reasons_and_measures(aliens: Aliens) -> None:
+    code, out, err = aliens("candidates", "-n", 3, "--json")
+    found = picks(out)
+    assert code == 0
+    assert [pick["kind"] for pick in found] == ["detailed", "opposite-palette", "minimal"]
+    assert found[1]["photo_id"] in (3, 4)
+    assert found[1]["measures"]["warm"] > 0.8  # type: ignore[index]
+    for pick in found:
+        assert pick["why"]
+        assert len(str(pick["sha256"])) == 64
+    assert "9 photos looked at, 1 rejected (1 too small)" in err
+
+
+def test_a_pipe_gets_tabs(aliens: Aliens) -> None:
+    code, out, _ = aliens("candidates", "-n", 2, "--strategy", "detailed")
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert code == 0
+    assert {row[0] for row in rows} == {"1", "2"}
+    assert all(row[2] == "detailed" and "edge density" in row[3] and row[4].endswith(".png") for row in rows)
+
+
+def test_a_terminal_gets_a_table(aliens: Aliens, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aliens import console
+
+    monkeypatch.setattr(console, "on_terminal", lambda: True)
+    code, out, _ = aliens("candidates", "-n", 1)
+    assert code == 0
+    assert "…" in out  # of a path that was shortened to one line of the table
+
+
+def test_sheet_and_manifest_are_written(aliens: Aliens, tmp_path: Path) -> None:
+    code, out, err = aliens(
+        "candidates", "--query", "path:photos", "-n", 4, "--json", "--sheet", "out.jpg", "--manifest", "to/picks.toml"
+    )
+    assert code == 0
+    with Image.open("out.jpg") as sheet:
+        assert sheet.width > 600
+    manifest = read_manifest(tmp_path / "to" / "picks.toml")
+    assert [pick.photo_id for pick in manifest.picks] == [pick["photo_id"] for pick in picks(out)]
+    assert (manifest.query, manifest.strategy, manifest.palette) == ("path:photos", "mixed", "fern")
+    assert all(Path(pick.path).is_file() and pick.why for pick in manifest.picks)
+    assert "aliens restyle --manifest to/picks.toml" in err
+
+
+def test_the_same_command_gives_the_same_picks(aliens: Aliens) -> None:
+    asked = ("candidates", "--query", "room", "-n", 3, "--seed", 5, "--json")
+    assert aliens(*asked)[1] == aliens(*asked)[1]
+
+
+def test_a_small_pool_is_a_sample(aliens: Aliens) -> None:
+    code, out, err = aliens("candidates", "-n", 2, "--pool", 4, "--json")
+    assert code == 0
+    assert len(picks(out)) == 2
+    assert "4 photos looked at" in err
+    assert "a sample of 4 of 9 photos" in err
+
+
+def test_photos_that_vanished_are_rejected_with_a_reason(aliens: Aliens, filled_library: Path) -> None:
+    (filled_library / "1.png").unlink()
+    (filled_library / "2.png").write_bytes(b"no photo")
+    code, out, err = aliens("candidates", "--rejected", "--json")
+    rejections = {row["photo_id"]: row for row in picks(out)}
+    assert code == 0
+    assert {rejections[1]["kind"], rejections[2]["kind"]} == {"unreadable"}
+    assert "No such file" in str(rejections[1]["reason"])
+    assert "2 unreadable" in err
+    assert "unreadable\t" in aliens("candidates", "--rejected")[1]
+
+
+def test_fewer_picks_than_asked_for_are_told(aliens: Aliens) -> None:
+    code, out, err = aliens("candidates", "--strategy", "opposite-palette", "-n", 9, "--json")
+    assert code == 0
+    assert 2 <= len(picks(out)) < 9
+    assert f"only {len(picks(out))} of 9" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--palette", "ferm"), "fern"),
+        (("--tag", "bathtub"), "aliens tag"),
+        (("--query", "hotel:nowhere"), "nowhere"),
+        (("--query", "kind:restyled"), "kind:"),
+        (("--sheet", "sheet.txt"), ".jpg"),
+        (("-n", "0"), "-n"),
+        (("--strategy", "pretty"), "pretty"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(aliens: Aliens, arguments: tuple[str, ...], words: str) -> None:
+    code, out, err = aliens("candidates", *arguments)
+    assert (code, out) == (2, "")
+    assert words in err
+
+
+def test_no_manifest_of_no_picks(aliens: Aliens, filled_library: Path) -> None:
+    for path in filled_library.glob("*.png"):
+        path.unlink()
+    code, out, err = aliens("candidates", "--manifest", "picks.toml")
+    assert (code, out) == (2, "")
+    assert "nothing to restyle" in err
+    assert not Path("picks.toml").exists()
+
+
+def test_stopped_with_ctrl_c(aliens: Aliens, monkeypatch: pytest.MonkeyPatch) -> None:
+    from restyle.candidates import choosing
+
+    def stop(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(choosing, "spoilt", stop)
+    code, out, err = aliens("candidates", "--manifest", "picks.toml")
+    assert (code, out) == (130, "")
+    assert "nothing was written" in err
+    assert not Path("picks.toml").exists()
+
+
+def test_a_model_that_cannot_be_had_keeps_nobody_from_measuring(
+    aliens: Aliens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aliens.errors import EncoderError
+    from embedding.query_encoder import QueryEncoder
+
+    def fail(self: object, texts: object) -> None:
+        raise EncoderError("its weights are gone")
+
+    monkeypatch.setattr(QueryEncoder, "encode_texts", fail)
+    code, out, err = aliens("candidates", "-n", 3, "--json")
+    assert code == 0
+    assert len(picks(out)) == 3
+    assert "text and people are not looked for" in err
