@@ -42,8 +42,8 @@ class Measures:
     entropy in bits of its histogram in L*a*b* cells of 10 units.
     warm: share of pixels that are peach, pink, red or orange: hue -20 to 65 degrees, chroma above 12, L* above 35.
     palette_distance: how far its colours lie from the palette's for a protanope, in L* and b* (restyle.style).
-    sharpness: 99.8th percentile of the Laplacian of L* over that of its slope, 1/px: 1.4 to 6 for photos in focus,
-    0.6 to 1.4 once they are blurred by a Gaussian of 0.4 % of the longer side, below 0.9 by one of 0.5 %.
+    sharpness: 99.8th percentile of the Laplacian of L* over that of its slope, 1/px: 1.4 to 7.4 for photos in
+    focus, 0.5 to 1.2 once they are blurred by a Gaussian of 0.4 % of the longer side, below 0.95 by one of 0.5 %.
     lightness, contrast: mean of L*, and its 99th less its 1st percentile. dark, white: shares below 12, above 97.
     """
 
