@@ -11,6 +11,7 @@ from commands.models import open_for_search
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from db.photos import PhotoRecord
     from restyle.alienise import Wish
     from restyle.manifest import Manifest, Pick
     from restyle.palettes import Palette
@@ -61,10 +62,9 @@ def orders_of(
     Raises: QueryError: the library has no such photo, or another one under the number of a pick.
     """
     from aliens.files import PhotoFile
-    from db.photos import photo_records
     from restyle.run import Order
 
-    records = photo_records(session, [pick.photo_id for pick in picks])
+    records = records_of(session, [pick.photo_id for pick in picks])
     orders = []
     for pick in picks:
         record = records.get(pick.photo_id)
@@ -80,6 +80,13 @@ def orders_of(
         wish = wish_of(session, library, pick, asked, palette, paints)
         orders.append(Order(photo_id=pick.photo_id, file=PhotoFile(record.path, record.member), wish=wish))
     return orders
+
+
+def records_of(session: "Session", photo_ids: Sequence[int]) -> "dict[int, PhotoRecord]":
+    """Return what is known of photos by their numbers; numbers that no database holds are unknown."""
+    from db.photos import photo_records
+
+    return photo_records(session, [photo_id for photo_id in photo_ids if abs(photo_id) < 1 << 63])
 
 
 def wish_of(session: "Session", library: Path, pick: "Pick", asked: Asked, palette: "Palette", paints: bool) -> "Wish":

@@ -1,17 +1,22 @@
 """`aliens see`: a photo as a protanope sees it."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aliens import console
-from aliens.errors import QueryError
+from aliens.errors import PhotoError, QueryError
 from aliens.settings import LibraryFolder
+from commands.models import library_session
 from commands.options import LIBRARY, JsonOption, LibraryOption
 
 if TYPE_CHECKING:
     from aliens.files import PhotoFile
+    from restyle.pixels import Pixels
+
+MOST_DIGITS = 19  # of a number that a database holds
 
 LongestOption = Annotated[int, typer.Option("--longest-px", min=1, help="The longer side of a picture, at most.")]
 
@@ -28,18 +33,17 @@ def see(
     library: LibraryOption = LIBRARY,
 ) -> None:
     """Show a photo beside what a protanope sees of it, who has no cones for red."""
-    from aliens.files import PhotoFile
     from embedding.picture import check_ending, write_picture
     from restyle.comparison import side_by_side
-    from restyle.pixels import read_pixels, resized
+    from restyle.pixels import resized
     from restyle.style import colours_of, visibility
 
-    def read(name: str) -> "PhotoFile":
-        return PhotoFile(name) if Path(name).exists() or not name.isdecimal() else library_file(library, int(name))
-
     check_ending(output)
-    pixels = read_pixels(existing(read(photo)), longest_px)
-    changed = None if against is None else read_pixels(existing(read(against)), longest_px)
+    files = [file_of(name, library) for name in (photo, against) if name is not None]
+    if output.exists() and any(output.samefile(file.path) for file in files):
+        raise QueryError(f"{output} is the photo itself: name another file for the picture")
+    pixels, *others = (pixels_of(file, longest_px) for file in files)
+    changed = others[0] if others else None
     write_picture(side_by_side(pixels, changed), output)
     if changed is not None:
         fitted = resized(changed, (pixels.shape[1], pixels.shape[0]))
@@ -54,22 +58,37 @@ def see(
     console.note(f"picture: {output}")
 
 
-def existing(file: "PhotoFile") -> "PhotoFile":
-    """Return a photo's file. Raises: QueryError: it is gone."""
-    if not Path(file.path).is_file():
+def file_of(name: str, library: Path) -> "PhotoFile":
+    """Return where a photo lies, given as a file or as its number in a library. Raises: QueryError: it is gone."""
+    from aliens.files import PhotoFile
+
+    is_number = name.isdecimal() and not os.path.exists(name)
+    file = library_file(library, name) if is_number else PhotoFile(name)
+    if not os.path.isfile(file.path):
         raise QueryError(f"no file {file}: name a photo, or the number of a photo of the library")
     return file
 
 
-def library_file(library: Path, photo_id: int) -> "PhotoFile":
-    """Return where a photo of the library lies."""
-    from db.photos import photo_records
-    from db.session import disposing, new_session, open_library
+def pixels_of(file: "PhotoFile", longest_px: int) -> "Pixels":
+    """Return a photo's pixels. Raises: QueryError: it cannot be read, or is none."""
+    from restyle.pixels import read_pixels
 
-    with disposing(open_library(LibraryFolder(library))) as engine, new_session(engine) as session:
-        record = photo_records(session, [photo_id]).get(photo_id)
-    if record is None:
-        raise QueryError(f"no photo {photo_id} in {library}: take a number that a search shows, or name a file")
+    try:
+        return read_pixels(file, longest_px)
+    except OSError as error:
+        raise QueryError(f"{file} cannot be read: {error.strerror or error}") from error
+    except PhotoError as error:
+        raise QueryError(f"{file} is no photo that can be shown: {error.reason}") from error
+
+
+def library_file(library: Path, number: str) -> "PhotoFile":
+    """Return where a photo of the library lies. Raises: QueryError: the library has none of this number."""
     from aliens.files import PhotoFile
+    from commands.ordering import records_of
 
+    with library_session(LibraryFolder(library)) as session:
+        photo_id = int(number) if len(number) <= MOST_DIGITS else 0
+        record = records_of(session, [photo_id]).get(photo_id)
+    if record is None:
+        raise QueryError(f"no photo {number[:40]} in {library}: take a number that a search shows, or name a file")
     return PhotoFile(record.path, record.member)
