@@ -1,7 +1,5 @@
 """`aliens quiz`: whether restyled photos are recognised, by matching and by people."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,13 +8,11 @@ import typer
 
 from aliens import console
 from aliens.settings import LibraryFolder
-from commands.models import load_encoder
+from commands.models import library_session, load_encoder
 from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption
 from commands.search import ids_of
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
     from restyle.quiz.playing import Played
 
 METHODS = {"embedding": "the library's embedding", "hog": "outlines (HOG)"}
@@ -60,7 +56,7 @@ def quiz(
         return count(folder, answers, json)
     from db.vectors import current_model
 
-    with session_of(folder) as session, console.ProgressBars() as bars:
+    with library_session(folder) as session, console.ProgressBars() as bars:
         chosen = choose_results(Results(folder, session), ids_of("--results", results), engine)
         model = current_model(session)
         encoder = load_encoder(model.name, device, key=model.key)
@@ -83,15 +79,6 @@ def quiz(
     elif html is not None:
         write_page(quiz_page(played.quiz, played.pairs), html)
         console.note(f"quiz {played.quiz.id}: {html}; count what people answer with `aliens quiz --answers FILE.json`")
-
-
-@contextmanager
-def session_of(folder: LibraryFolder) -> "Iterator[Session]":
-    """Open a library's database."""
-    from db.session import disposing, new_session, open_library
-
-    with disposing(open_library(folder)) as engine, new_session(engine) as session:
-        yield session
 
 
 def print_record(played: "Played") -> None:
@@ -141,7 +128,7 @@ def count(folder: LibraryFolder, path: Path, json: bool) -> None:
     """Count and keep what a person answered."""
     from restyle.quiz.playing import count_answers
 
-    with session_of(folder) as session:
+    with library_session(folder) as session:
         sheet, counted, new = count_answers(folder, session, path)
     if json:
         console.print_json({"quiz": sheet.quiz_id, "player": sheet.player, "new": new} | asdict(counted))
@@ -161,7 +148,7 @@ def list_games(folder: LibraryFolder, json: bool) -> None:
     """List the games that people have played."""
     from db.quiz import games
 
-    with session_of(folder) as session:
+    with library_session(folder) as session:
         played = games(session)
     rows = []
     for game in played:

@@ -9,16 +9,13 @@ import typer
 from aliens import console
 from aliens.settings import LibraryFolder
 from commands.judging import judge_of
-from commands.models import library_session, load_encoder
+from commands.models import library_session
 from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, stopping
 from commands.ordering import Asked, orders_of, picks_of
-from commands.restyled import page_of, print_done
+from commands.restyled import add_results, page_of, print_done
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
     from restyle.alienise import Attempt
-    from restyle.results import Result
     from restyle.run import Done, Failed, Order, Studio
 
 WHICH, HOW, GOOD, WHERE = "Which photos", "How they are made", "What is good enough", "What becomes of them"
@@ -54,6 +51,14 @@ def restyle(
     ] = None,
     preset: Annotated[
         Literal["lcm", "turbo"] | None, typer.Option(help="Few steps, for CPUs.", rich_help_panel=HOW)
+    ] = None,
+    control: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=WEIGHTS]",
+            help="A control map to begin with: softedge, edges, lines, depth, tile; may be repeated.",
+            rich_help_panel=HOW,
+        ),
     ] = None,
     prompt: Annotated[
         str | None,
@@ -141,6 +146,7 @@ def restyle(
             preset=preset,
             offload=offload,
             longest_px=longest_px,
+            controls=control,
             palette=colours,
         )
         console.note(str(loaded))
@@ -153,7 +159,7 @@ def restyle(
             print_done(each, json=json)
         done = [each.result for each in made if not isinstance(each, Failed)]
         if add and done:
-            add_results(session, folder, done, model.name, model.key, device)
+            add_results(session, folder, done, model, device)
         if html is not None and done:
             page_of(session, done, html)
     if len(done) < len(made):
@@ -174,13 +180,3 @@ def worked(studio: "Studio", orders: "list[Order]", bars: console.ProgressBars) 
         done += 1
         bars.update("restyling", done, len(orders), extra="")
         yield each
-
-
-def add_results(
-    session: "Session", folder: LibraryFolder, results: "list[Result]", model: str, key: str, device: str
-) -> None:
-    """Let searches find results, and say how many are new to them."""
-    from restyle.adding import add_to_library
-
-    added = add_to_library(folder, session, results, load_encoder(model, device, key=key))
-    console.note(f"{console.counted(added, 'result')} added: searches with kind:restyled or kind:any find them")

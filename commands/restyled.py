@@ -10,13 +10,14 @@ from aliens import console
 from aliens.errors import QueryError
 from aliens.settings import LibraryFolder
 from commands.hits import shown_path
-from commands.models import library_session
-from commands.options import LIBRARY, JsonOption, LibraryOption
+from commands.models import library_session, load_encoder
+from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption
 from commands.search import ids_of
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from db.models import Model
     from restyle.pages import PageItem
     from restyle.results import Result
     from restyle.run import Done, Failed
@@ -29,10 +30,15 @@ def restyled(
     photo: Annotated[int | None, typer.Option(metavar="PHOTO_ID", help="Only results of this photo.")] = None,
     engine: Annotated[str | None, typer.Option(help="Only results of this engine.")] = None,
     html: Annotated[Path | None, typer.Option(metavar="PAGE.html", help="Write a page to look at.")] = None,
+    add: Annotated[
+        bool, typer.Option("--add", help="Let searches find them that ask for kind:restyled or kind:any.")
+    ] = False,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
+    device: DeviceOption = "auto",
 ) -> None:
     """List restyled photos, with how each was made and what it scored."""
+    from db.vectors import current_model
     from restyle.results import Results
 
     folder = LibraryFolder(library)
@@ -48,6 +54,18 @@ def restyled(
             console.print_rows(COLUMNS, [row_of(result) for result in found])
         if html is not None:
             page_of(session, found, html)
+        if add:
+            add_results(session, folder, found, current_model(session), device)
+
+
+def add_results(
+    session: "Session", folder: LibraryFolder, results: "Sequence[Result]", model: "Model", device: str
+) -> None:
+    """Let searches find results, and say how many are new to them."""
+    from restyle.adding import add_to_library
+
+    added = add_to_library(folder, session, results, load_encoder(model.name, device, key=model.key))
+    console.note(f"{console.counted(added, 'result')} added: searches with kind:restyled or kind:any find them")
 
 
 def print_done(done: "Done | Failed", *, json: bool) -> None:

@@ -132,7 +132,7 @@ def result_disagreements(session: Session, folder: LibraryFolder, model: Model) 
             yield Disagreement("result", what, f"{again}{REPAIR} forgets it")
         elif photo is not None and (photo.path, photo.size_bytes) != (os.path.abspath(file), file.stat().st_size):
             what = f"{file} is not what was added to the library: {photo.path}, {photo.size_bytes} bytes"
-            yield Disagreement("result", what, "aliens restyle --add")
+            yield Disagreement("result", what, "aliens restyled --add")
 
 
 def vanished_results(session: Session, folder: LibraryFolder) -> list[Restyling]:

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
+from restyle.candidates.measures import density_of_edges
+from restyle.controls import controls_for
 from restyle.engines.engine import Engine, Job, Settings
 from restyle.judge import Judge, Scores, Subject
 from restyle.pixels import Pixels
@@ -19,6 +21,7 @@ from restyle.regrade import regrade
 from restyle.structure import registered
 
 LOWEST, HIGHEST = 0.25, 0.75  # strengths between which diffusion is searched
+DETAILED = 0.12  # share of pixels on edges from which on a photo is full of things: the median of 1,260 photos
 FAINTEST = 0.1  # strength that the last rung goes down to
 STEP = 0.06  # strengths nearer than this are not told apart
 REGRADE_STEPS = 5  # bisections of the strength of regrading, where all of it is too much
@@ -174,9 +177,10 @@ class Search:
         if settings.controls:
             settings = replace(settings, control_scale=min(settings.control_scale + FIRMER, MOST_CONTROL))
             yield "firmer control", settings, lowest, highest
-        more = [name for name in self.engine.controls_available if name not in settings.controls]
+        more = tuple(name for name in self.engine.controls_available if name not in settings.controls)
         if more:
-            settings = replace(settings, controls=(*settings.controls, more[0]))
+            best = controls_for(more, detailed=density_of_edges(self.subject.pixels) > DETAILED)[0]
+            settings = replace(settings, controls=(*settings.controls, best))
             yield "second control", settings, lowest, highest
         if settings.guidance > LEAST_GUIDANCE:
             settings = replace(settings, guidance=max(settings.guidance - CALMER, LEAST_GUIDANCE))

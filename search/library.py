@@ -285,7 +285,7 @@ class Library:
         if "photo" in kinds:
             return photos.beside(*results.extra)
         if not len(results):
-            raise QueryError(f"no restyled photo is in {self.folder.root}: `aliens restyle --add` adds them")
+            raise QueryError(f"no restyled photo is in {self.folder.root}: `aliens restyled --add` adds them")
         return results
 
 

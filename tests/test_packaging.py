@@ -45,6 +45,16 @@ def test_heavy_imports_stay_with_their_owners() -> None:
             "embedding/encoder.py",
             "embedding/index/product.py",  # inside its functions
             "embedding/scoring.py",
+            "restyle/depth.py",
+            "restyle/engines/loading.py",
+            "restyle/engines/pipelines.py",
+            "restyle/engines/weights.py",
+        },
+        "diffusers": {
+            "restyle/engines/loading.py",
+            "restyle/engines/nets.py",
+            "restyle/engines/pipelines.py",
+            "restyle/engines/weights.py",
         },
         "open_clip": {"embedding/captioner.py", "embedding/encoder.py", "embedding/weights.py"},
         "faiss": {

@@ -107,6 +107,11 @@ def share(mask: NDArray[np.bool_]) -> float:
     return float(mask.mean())
 
 
+def density_of_edges(pixels: Pixels) -> float:
+    """Return a photo's share of pixels on edges, 0..1; pixels (h, w, 3) of any size."""
+    return edge_density(lab_of(within(pixels, LONGEST_PX))[..., 0])
+
+
 def edge_density(lightness: Floats) -> float:
     """Return the share of pixels on edges. Source: Canny 1986, in scikit-image; 0 for a photo of a few pixels."""
     return share(canny(lightness, EDGE_SIGMA_PX, low_threshold=EDGE_LOW, high_threshold=EDGE_HIGH))

@@ -58,7 +58,7 @@ def test_results_cannot_be_added_as_photos(inside: LibraryFactory, tmp_path: Pat
         root = tmp_path / "link"
     (result, *_) = sorted((root / "restyled").iterdir())
     for path in (result, root / "restyled"):
-        with pytest.raises(SourceError, match="restyled photos, which are no photos of hotels: `aliens restyle --add`"):
+        with pytest.raises(SourceError, match="restyled photos, which are no photos of hotels: `aliens restyled --add`"):
             inside.add(path)
     assert len(photos_of(inside.folder)) == 11
     assert source_at(root, root).kind == "folder"
@@ -98,7 +98,7 @@ def test_a_result_that_was_changed_since_it_was_added_is_told(inside: LibraryFac
     with open(added, "ab") as file:
         file.write(b"more")
     (told,) = verify(inside.folder)
-    assert (told.part, told.remedy) == ("result", "aliens restyle --add")
+    assert (told.part, told.remedy) == ("result", "aliens restyled --add")
     assert f"{added} is not what was added" in told.what
 
 

@@ -1,0 +1,237 @@
+"""How alien photos become, whether they are recognised still, and how long that takes.
+
+python benchmarks/restyle.py [--photos ../shared/photos] [-n 20] [--seeds 3]
+
+Of a library of the sample hotels and, where they are at hand, real photos, n detailed photos, n in colours opposed to
+the palette and n nearly empty ones are picked as `aliens candidates` does, half of them real. They are restyled by
+`regrade` and by an engine whose damage is known (restyle.engines.synthetic), which stands in for diffusion: it shows
+what the loop does with damage, not what diffusion paints. Judged by the starter model. Then the speeds, on one photo.
+
+above: share of results that pass every floor. dE, >5: median of the change that a protanope sees, in dE2000, and share
+of the picture where it is over 5. nearer: to the palette, in units of protan L*b*. strength: mean. quiz, HOG: share of
+results that are matched with their own originals, among all, by the library's model and by outlines. s/photo: median.
+"""
+
+# ruff: noqa: E402
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean, median
+from time import perf_counter
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+sys.path[0] = str(ROOT)  # this file has the name of a package, which must be found instead of it
+
+from aliens.files import PhotoFile
+from aliens.settings import LibraryFolder, asset
+from db.photos import PhotoRecord, photo_records
+from db.session import disposing, new_session, open_library
+from db.vectors import EmbeddedRows, current_model
+from embedding.encoder import Encoder
+from embedding.index.current import current_index
+from embedding.store import VectorStore
+from indexer.add import add_photos, create_library, is_library
+from indexer.folder import FolderSource
+from indexer.hotels50k import Hotels50kSource
+from restyle.alienise import Wish
+from restyle.calibrating import library_floors
+from restyle.candidates.choosing import choose
+from restyle.candidates.picking import KINDS
+from restyle.engines.engine import Engine
+from restyle.engines.regrade import RegradeEngine
+from restyle.engines.synthetic import SyntheticEngine
+from restyle.judge import Judge
+from restyle.palettes import Palette, read_palette
+from restyle.pixels import Pixels, read_pixels, resized
+from restyle.protanopia import seen
+from restyle.quiz.playing import play
+from restyle.regrade import regrade
+from restyle.results import Result, Results
+from restyle.run import Done, Order, Studio
+from restyle.style import colours_of, palette_distance
+from search.tags.checking import TagChecker
+from search.tags.options import TagOptions
+from search.tags.tagging import tag_library
+
+LIBRARY = LibraryFolder(Path(__file__).parent / "work" / "restyle" / "library")
+COLUMNS = ("engine", "photos", "above", "dE", ">5", "nearer", "strength", "quiz", "HOG", "attempts", "s/photo")
+POOL = 400  # photos of a source that candidates are picked from
+REPEATS = 15  # of a timing: the median counts
+
+
+def make_library(photos: Path, encoder: Encoder) -> None:
+    """Make and tag the library, where it is not there yet."""
+    if not is_library(LIBRARY):
+        create_library(LIBRARY, encoder)
+    sources = [Hotels50kSource(asset("samples")), *([FolderSource(photos, LIBRARY.root)] if photos.is_dir() else [])]
+    for source in sources:
+        add_photos(LIBRARY, source, lambda model: encoder)
+    tag_library(LIBRARY, None, lambda model: encoder, options=TagOptions())
+
+
+class Workshop:
+    """The library opened, with all that judges its results."""
+
+    def __init__(self, session: object, encoder: Encoder, palette: Palette) -> None:
+        self.session, self.encoder, self.palette = session, encoder, palette
+        self.model = current_model(session)
+        self.store = VectorStore(LIBRARY.vectors(self.model.key), self.model.dim)
+        rows = EmbeddedRows(session, self.model)
+        self.ids = rows.ids()
+        index = current_index(LIBRARY.index(self.model.key), self.store, self.model.key, rows)
+        self.vectors = dict(zip(index.ids.tolist(), index.base.vectors, strict=True))
+        self.records = photo_records(session, self.ids.tolist())
+        floors = library_floors(LIBRARY, self.ids.tolist(), lambda photo_id: file_of(self.records[photo_id]))
+        tags = TagChecker.open(session, LIBRARY, encoder)
+        self.judge = Judge(floors, palette, encoder=encoder, neighbours=index, tags=tags)
+        self.results = Results(LIBRARY, session)
+
+    def picks(self, n: int) -> dict[int, str]:
+        """Return {photo: kind} of n photos of each kind, half of them of the samples."""
+        is_sample = {photo_id: record.hotel_id is not None for photo_id, record in self.records.items()}
+        kinds: dict[int, str] = {}
+        for kind in KINDS:
+            for samples in (True, False):
+                pool = [photo_id for photo_id in self.ids.tolist() if is_sample[photo_id] is samples]
+                pool = (
+                    [pool[place] for place in np.unique(np.linspace(0, len(pool) - 1, POOL).astype(int))]
+                    if pool
+                    else []
+                )
+                pool = [photo_id for photo_id in pool if photo_id not in kinds]
+                if pool:
+                    wanted = n - n // 2 if samples else n // 2
+                    records = [self.records[photo_id] for photo_id in pool]
+                    vectors = np.stack([self.vectors[photo_id] for photo_id in pool]).astype(np.float32)
+                    choice = choose(records, vectors, self.palette, n=wanted, strategy=kind, encoder=self.encoder)
+                    kinds |= {pick.looked.record.photo_id: kind for pick in choice.picks}
+        return kinds
+
+    def restyle(self, engine: Engine, photo_ids: Sequence[int], wish: Wish) -> list[Result]:
+        """Have an engine restyle photos, anew."""
+        studio = Studio(engine=engine, judge=self.judge, results=self.results, file_format="jpg", again=True)
+        orders = [
+            Order(
+                photo_id=photo_id,
+                file=file_of(self.records[photo_id]),
+                wish=wish,
+                vector=self.vectors[photo_id].astype(np.float32),
+            )
+            for photo_id in photo_ids
+        ]
+        return [done.result for done in studio.restyle(orders) if isinstance(done, Done)]
+
+    def quiz(self, results: Sequence[Result]) -> dict[str, float]:
+        """Return the accuracy of matching results with originals, by method."""
+        return {m.method: m.accuracy for m in play(self.session, results, self.encoder).matchings}
+
+    def nearer(self, result: Result) -> float:
+        """Return by how much a result came nearer to the palette than its photo."""
+        before = colours_of(read_pixels(file_of(self.records[result.lineage.source_photo_id]), 512))
+        far = palette_distance(before, self.palette.leaf, self.palette.sky)
+        return far - float(result.lineage.scores["palette_distance"])
+
+
+def file_of(record: PhotoRecord) -> PhotoFile:
+    """Return where a photo lies."""
+    return PhotoFile(record.path, record.member)
+
+
+def row(name: str, results: Sequence[Result], workshop: Workshop, quiz: dict[str, float]) -> str:
+    """Return a row of the table. A result counts as above the floors where it is more than the photo itself."""
+    lineages = [result.lineage for result in results]
+    above = [not lineage.attempts[-1]["failures"] or lineage.rung != "unchanged" for lineage in lineages]
+    cells = [
+        name,
+        str(len(results)),
+        f"{mean(above):.1%}",
+        f"{median(lineage.scores['protan_median_de'] for lineage in lineages):.1f}",
+        f"{mean(lineage.scores['protan_share'] for lineage in lineages):.0%}",
+        f"{mean(map(workshop.nearer, results)):.1f}",
+        f"{mean(lineage.settings['strength'] for lineage in lineages):.2f}",
+        *(f"{quiz[method]:.1%}" if method in quiz else "" for method in ("embedding", "hog")),
+        f"{mean(len(lineage.attempts) for lineage in lineages):.1f}",
+        f"{median(lineage.seconds for lineage in lineages):.2f}",
+    ]
+    return "\t".join(cells)
+
+
+def report(engine: Engine, kinds: dict[int, str], workshop: Workshop, wish: Wish) -> list[Result]:
+    """Restyle and print the table of an engine."""
+    results = workshop.restyle(engine, list(kinds), wish)
+    print(row(engine.name, results, workshop, workshop.quiz(results)), flush=True)
+    for kind in KINDS:
+        of_kind = [result for result in results if kinds[result.lineage.source_photo_id] == kind]
+        print(row(f"  {kind}", of_kind, workshop, {}), flush=True)
+    rungs = [result.rung for result in (result.lineage for result in results)]
+    print("  rungs: " + ", ".join(f"{rung} {rungs.count(rung)}" for rung in dict.fromkeys(rungs)), flush=True)
+    return results
+
+
+def report_bathrooms(results: Sequence[Result], kinds: dict[int, str], workshop: Workshop) -> None:
+    """Print the photos of opposed palettes that are bathrooms, by their tags or their folder, one by one."""
+    checker = TagChecker.open(workshop.session, LIBRARY, workshop.encoder)
+    print("\npeach and red bathrooms\nphoto\tengine\trung\tstrength\tHOG\tedge F1\tdE\t>5\tlost\tphoto's file")
+    for result in results:
+        lineage, scores = result.lineage, result.lineage.scores
+        photo_id = lineage.source_photo_id
+        wet = {"a bathtub", "a shower"} & set(checker.confident(photo_id)) or "bathroom" in lineage.source_path
+        if kinds[photo_id] == "opposite-palette" and wet:
+            print(
+                f"{photo_id}\t{lineage.engine}\t{lineage.rung}\t{lineage.settings['strength']:.2f}\t{scores['hog']:.2f}\t"
+                f"{scores['edge_f1']:.2f}\t{scores['protan_median_de']:.1f}\t{scores['protan_share']:.0%}\t"
+                f"{scores['protan_wasted']:.0%}\t{'/'.join(Path(lineage.source_path).parts[-3:])}"
+            )
+
+
+def report_speeds(photo: Pixels, workshop: Workshop) -> None:
+    """Print what single steps take, the median of several."""
+    palette, judge = workshop.palette, workshop.judge
+    plain = Judge(judge.floors, palette)
+    subject, alone = judge.study(photo), plain.study(photo)
+    result = regrade(photo, palette)
+    steps = {
+        "regrade": lambda: regrade(photo, palette),
+        "protan view": lambda: seen(photo),
+        "scoring without the model": lambda: plain.score(alone, result),
+        "scoring with the starter": lambda: judge.score(subject, result, "a hotel room overgrown with ferns"),
+    }
+    print(f"\n{photo.shape[1]} x {photo.shape[0]} px\tms\tphotos/s")
+    for name, step in steps.items():
+        step()
+        times = []
+        for _ in range(REPEATS):
+            began = perf_counter()
+            step()
+            times.append(perf_counter() - began)
+        print(f"{name}\t{median(times) * 1000:.1f}\t{1 / median(times):.1f}")
+
+
+def main() -> None:
+    """Restyle, play, time, and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--photos", type=Path, default=ROOT.parent / "shared" / "photos")
+    parser.add_argument("-n", type=int, default=20, help="photos of each kind")
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    encoder, palette = Encoder.load("starter"), read_palette()
+    make_library(options.photos, encoder)
+    with disposing(open_library(LIBRARY)) as database, new_session(database) as session:
+        workshop = Workshop(session, encoder, palette)
+        kinds = workshop.picks(options.n)
+        floors = workshop.judge.floors
+        print(f"{len(workshop.ids)} photos; floors: HOG {floors.hog:.2f}, edge F1 {floors.edge_f1:.2f}")
+        print("\t".join(COLUMNS), flush=True)
+        results: list[Result] = []
+        for engine in (RegradeEngine(palette), SyntheticEngine()):
+            results += report(engine, kinds, workshop, Wish(seeds=options.seeds))
+        report_bathrooms(results, kinds, workshop)
+        first = read_pixels(file_of(workshop.records[next(iter(kinds))]))
+        report_speeds(resized(first, (1024, 728)), workshop)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
