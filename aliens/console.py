@@ -101,6 +101,7 @@ class ProgressBars:
                 TextColumn("{task.fields[extra]}"),
                 console=Console(stderr=True),
                 transient=True,
+                redirect_stdout=sys.stdout.isatty(),  # or what is printed meanwhile would miss its pipe or file
             )
             self._progress.start()
         return self._progress

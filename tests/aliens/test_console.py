@@ -128,6 +128,16 @@ def test_on_a_terminal_progress_is_drawn_on_standard_error_alone() -> None:
         assert part in last
 
 
+def test_what_is_printed_beside_progress_goes_where_it_belongs() -> None:
+    with redirect_stdout(io.StringIO()) as piped, redirect_stderr(Terminal()) as errors, ProgressBars() as bars:
+        bars.update("restyling", 1, 10)
+        print_json({"photo_id": 1})
+        note("a note")
+    assert piped.getvalue() == '{"photo_id": 1}\n'
+    assert "a note" in errors.getvalue()
+    assert "photo_id" not in errors.getvalue()
+
+
 def test_progress_lets_an_error_through_and_leaves_the_terminal_as_it_was() -> None:
     with on_terminal() as (_, errors):
         with pytest.raises(KeyboardInterrupt), ProgressBars() as bars:
