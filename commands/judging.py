@@ -58,7 +58,7 @@ def floors_of(
     floors = library_floors(
         folder, rows.ids().tolist(), file_of, lambda done, total: bars.update("floors", done, total)
     )
-    how = f"calibrated on {floors.pairs} pairs of its photos" if floors.pairs else "of a library of few photos"
+    how = f"calibrated on {floors.pairs} pairs of its photos" if floors.pairs else "the default for few photos"
     console.note(f"floors: HOG correlation {floors.hog:.2f}, edge F1 {floors.edge_f1:.2f}, {how}")
     return floors
 

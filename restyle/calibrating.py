@@ -9,7 +9,7 @@ from aliens.errors import PhotoError
 from aliens.files import PhotoFile, atomic_write
 from aliens.settings import LibraryFolder
 from db.writing import disk_errors
-from restyle.floors import FEWEST_PHOTOS, Floors, calibrate
+from restyle.floors import Floors, calibrate
 from restyle.pixels import read_pixels
 from restyle.structure import Structure, structure_of
 
@@ -27,6 +27,8 @@ def library_floors(
 ) -> Floors:
     """Return a library's floors: those that it keeps, or calibrated on a sample of its photos, and kept.
 
+    Floors that are calibrated on nothing, since there are few photos or few that can be read now, are not kept.
+
     Args:
         folder: the library.
         photo_ids: all its photos.
@@ -39,7 +41,7 @@ def library_floors(
     if kept is not None:
         return kept
     floors = calibrate(sample(photo_ids, file_of, progress))
-    if len(photo_ids) >= FEWEST_PHOTOS:
+    if floors.pairs:
         with disk_errors(folder):
             folder.restyled.mkdir(parents=True, exist_ok=True)
             with atomic_write(folder.restyled / FLOORS_FILE) as file:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from time import perf_counter
 
-from aliens.errors import DeviceMemoryError, PhotoError
+from aliens.errors import DeviceMemoryError, LibraryError, PhotoError
 from aliens.files import PhotoFile
 from restyle.alienise import Attempt, Outcome, Wish, alienise
 from restyle.colour import Floats
@@ -18,6 +18,7 @@ from restyle.engines.engine import Engine
 from restyle.judge import Judge
 from restyle.picture_file import FileFormat
 from restyle.pixels import Pixels, read_pixels, resized
+from restyle.regrade import VERSION
 from restyle.results import Lineage, Result, Results
 
 
@@ -70,7 +71,7 @@ class Studio:
 
         Raises:
             EngineError: no photo can be restyled, since weights cannot be had; what was made so far is kept.
-            LibraryError: the disk is full; what was made so far is kept.
+            LibraryError: the disk is full or cannot be written; what was made so far is kept.
         """
         for order in orders:
             try:
@@ -92,7 +93,11 @@ class Studio:
         subject = self.judge.study(photo, order.photo_id, order.vector)
         outcome = alienise(subject, self.engine, self.judge, order.wish, lambda attempt: tell(order, attempt))
         lineage = self._lineage(order, outcome, sha256, wish, perf_counter() - began)
-        return Done(order=order, result=self.results.keep(outcome.pixels, lineage, self.file_format), made_now=True)
+        try:
+            result = self.results.keep(outcome.pixels, lineage, self.file_format)
+        except OSError as error:  # no photo is at fault, so the run ends
+            raise LibraryError(f"the result of {order.file} cannot be written: {error.strerror or error}") from error
+        return Done(order=order, result=result, made_now=True)
 
     def _working_copy(self, file: PhotoFile) -> Pixels:
         """Return a photo's pixels at the size that the engine works at."""
@@ -102,12 +107,15 @@ class Studio:
 
     def _digest(self, order: Order, sha256: str) -> str:
         """Return the digest of all that decides a result; the budget does, since it may end a search early."""
+        palette = self.judge.palette
         asked = {
             "photo": order.photo_id,
             "bytes": sha256,
             "engine": self.engine.fingerprint,
             "size": self.engine.fit(1 << 12, 3 << 10),
-            "palette": self.judge.palette.name,
+            "settings": asdict(self.engine.settings),
+            "palette": [palette.name, palette.leaf.lab.tolist(), palette.sky.lab.tolist()],
+            "regrade": VERSION,
             "wish": asdict(order.wish),
             "floor": self.floor,
             "format": self.file_format,
