@@ -111,8 +111,8 @@ class Scores:
     def failures(self, floors: Floors) -> list[str]:
         """Return in words why the photo is not recognisable; empty where it is."""
         said = [
-            f"HOG correlation {self.hog:.2f} below {floors.hog:.2f}" if self.hog < floors.hog else "",
-            f"edge F1 {self.edge_f1:.2f} below {floors.edge_f1:.2f}" if self.edge_f1 < floors.edge_f1 else "",
+            f"HOG correlation {self.hog:.3f} below {floors.hog:.3f}" if self.hog < floors.hog else "",
+            f"edge F1 {self.edge_f1:.3f} below {floors.edge_f1:.3f}" if self.edge_f1 < floors.edge_f1 else "",
             f"shifted by {self.shift:.1%} of its side" if self.shift > floors.shift else "",
             "another photo of the library is nearer" if self.nearest is False else "",
             f"tags lost: {', '.join(self.tags_lost)}" if self.tags_lost else "",
