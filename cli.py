@@ -191,7 +191,7 @@ def verify(
 def demo(
     library: Annotated[Path, typer.Option("--library", "-l", help="The demo's own library.")] = Path("aliens-demo"),
 ) -> None:
-    """Run the main job on the sample hotels with the embedded model: add, search, tag, contact sheets."""
+    """Run the main job on the sample hotels with the embedded model: add, search, tag, restyle, sheets and a page."""
     from indexer.add import add_photos, create_library, is_library
     from indexer.hotels50k import Hotels50kSource
     from search.sheet import write_sheet
@@ -216,6 +216,13 @@ def demo(
     console.note(f"\n$ aliens tags --library {library}")
     count_tags(library)
     draw_sheet("a bathtub", library / "tag-bathtub.jpg", library=library)
+    picks, page = library / "picks.toml", library / "restyled.html"
+    console.note(f"\n$ aliens candidates --manifest {picks} --library {library}")
+    candidates(manifest=picks, sheet=library / "candidates.jpg", library=library)
+    console.note(f"\n$ aliens restyle --manifest {picks} --engine regrade --html {page} --library {library}")
+    restyle(manifest=picks, engine="regrade", html=page, library=library)
+    console.note(f"\n$ aliens quiz --library {library}")
+    quiz(library=library)
 
 
 app.command()(search)
