@@ -10,6 +10,7 @@ from embedding.decode import MAX_PIXELS, Preprocessing, decode_to_fit, square
 Pixels = NDArray[np.uint8]  # (height, width, 3), sRGB
 
 FAR_PX = 1 << 16  # a side that no photo reaches
+REDUCING_GAP = 3.0  # times the wanted size that pixels are averaged down to before they are resampled: twice as fast
 
 
 def read_pixels(file: PhotoFile, longest_px: int | None = None, max_pixels: int = MAX_PIXELS) -> Pixels:
@@ -29,7 +30,7 @@ def resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     """Return the pixels resampled (Lanczos) to a size given as (width, height) in pixels."""
     if pixels.shape[1::-1] == size:
         return pixels
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS, reducing_gap=REDUCING_GAP))
 
 
 def within(pixels: Pixels, longest_px: int) -> Pixels:

@@ -9,7 +9,9 @@ colours; Pillow interpolates.
 It is what diffusion starts from, and what is left where diffusion fails: never a diffusion's result itself.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from os import cpu_count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +59,9 @@ def regrade(pixels: Pixels, palette: Palette, strength: float = 1.0) -> Pixels:
         return pixels.copy()
     grid = colour_map(tones_of(pixels), palette, strength)
     table = ImageFilter.Color3DLUT((GRID,) * 3, grid.ravel())
-    return np.asarray(Image.fromarray(pixels).filter(table))
+    strips = np.array_split(pixels, min(cpu_count() or 1, len(pixels)))
+    with ThreadPoolExecutor(len(strips)) as pool:
+        return np.concatenate(list(pool.map(lambda strip: np.asarray(Image.fromarray(strip).filter(table)), strips)))
 
 
 def tones_of(pixels: Pixels) -> Tones:
