@@ -15,7 +15,7 @@ from restyle.protanopia import seen_lab, seen_linear_lab
 CANONICAL_PX = 256  # the longer side that photos are compared at
 BLUR_PX = 1.0  # standard deviation: single pixels are no change that anybody sees
 VISIBLE_DE = 5.0  # dE2000 from which on a change is plain to see
-BIN = 4.0  # L* and b*, of a histogram's bins
+BIN, BINS = 4.0, 128  # L* and b* that a bin of a histogram covers, and how many bins of b* there are
 LIGHTNESSES = np.linspace(0, 100, 51, dtype=np.float32)
 
 
@@ -68,9 +68,12 @@ def palette_distance(colours: Colours, leaf: Ramp, sky: Ramp) -> float:
     nearest colour of the palette: what it costs to move the one into the other, however much of which colour it takes.
     """
     lightness, b = colours.protan[..., 0].ravel(), colours.protan[..., 2].ravel()
-    bins, counts = np.unique(np.round(np.stack([lightness, b], axis=1) / BIN), axis=0, return_counts=True)
-    nearest = cdist(bins * BIN, protan_curve(leaf, sky)).min(axis=1)
-    return float(nearest @ counts / counts.sum())
+    places = np.round(lightness / BIN).astype(int) * BINS + np.round(b / BIN).astype(int) + BINS // 2
+    counts = np.bincount(places)
+    filled = np.flatnonzero(counts)
+    bins = np.stack([filled // BINS, filled % BINS - BINS // 2], axis=1) * BIN
+    nearest = cdist(bins, protan_curve(leaf, sky)).min(axis=1)
+    return float(nearest @ counts[filled] / counts.sum())
 
 
 def protan_curve(leaf: Ramp, sky: Ramp) -> Floats:
