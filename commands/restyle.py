@@ -12,7 +12,7 @@ from commands.judging import judge_of
 from commands.models import library_session
 from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, stopping
 from commands.ordering import Asked, orders_of, picks_of
-from commands.restyled import add_results, page_of, print_done
+from commands.restyled import add_results, check_page, page_of, print_done
 
 if TYPE_CHECKING:
     from restyle.alienise import Attempt
@@ -71,7 +71,9 @@ def restyle(
         float | None,
         typer.Option(min=0, max=1, help="The highest that is tried (default: 0.75; regrade 1).", rich_help_panel=HOW),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the first attempts.", rich_help_panel=HOW)] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=(1 << 32) - 1, help="Of the first attempts.", rich_help_panel=HOW)
+    ] = 0,
     seeds: Annotated[
         int, typer.Option(min=0, help="How many others are tried at the boundary.", rich_help_panel=HOW)
     ] = 3,
@@ -128,8 +130,9 @@ def restyle(
     from restyle.manifest import read_manifest
     from restyle.palettes import DEFAULT_PALETTE, read_palette
     from restyle.results import Results
-    from restyle.run import Failed, Studio
+    from restyle.run import Done, Failed, Studio
 
+    check_page(html)
     picked = read_manifest(manifest) if manifest else None
     colours = read_palette(palette or (picked and picked.palette) or DEFAULT_PALETTE)
     picks = picks_of(library, photo_ids or [], picked, query, n)
@@ -158,6 +161,8 @@ def restyle(
             made.append(each)
             print_done(each, json=json)
         done = [each.result for each in made if not isinstance(each, Failed)]
+        if before := len(done) - sum(isinstance(each, Done) and each.made_now for each in made):
+            console.note(f"{before} of them made before, by the same wish: --again makes them anew")
         if add and done:
             add_results(session, folder, done, model, device)
         if html is not None and done:

@@ -1,5 +1,6 @@
 """`aliens restyled` lists what was made, as a table, as JSON or as a page."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,10 +42,14 @@ def restyled(
     from db.vectors import current_model
     from restyle.results import Results
 
+    check_page(html)
     folder = LibraryFolder(library)
     with library_session(folder) as session:
         kept = Results(folder, session)
-        found = kept.of_ids(ids_of("--results", results)) if results else kept.all(photo, engine)
+        if results:
+            found = kept.of_ids(ids_of("--results", results))
+        else:
+            found = kept.all(photo, engine) if abs(photo or 0) < 1 << 63 else []  # as far as databases count
         if not found:
             raise QueryError(f"no such results in {library}: `aliens restyle PHOTO_ID` makes some")
         if json:
@@ -117,6 +122,12 @@ def as_json(result: "Result") -> dict[str, Any]:
     """Return everything that is known of a result."""
     here = {"result_id": result.id, "photo_id": result.photo_id, "path": str(result.path), "made_at": result.made_at}
     return here | result.lineage.as_json()
+
+
+def check_page(path: Path | None) -> None:
+    """Raise QueryError: no page can be written there. Asked before hours go into what it would show."""
+    if path is not None and (path.is_dir() or not os.access(path.parent, os.W_OK)):
+        raise QueryError(f"the page {path} cannot be written: name a file in a folder that is there and may be changed")
 
 
 def page_of(session: "Session", results: "Sequence[Result]", path: Path) -> None:
