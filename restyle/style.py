@@ -57,7 +57,7 @@ def visibility(original: Colours, result: Colours) -> Visibility:
     return Visibility(
         median_de=float(np.median(protan)),
         share=float((protan > VISIBLE_DE).mean()),
-        wasted=max(0.0, 1 - float(protan.mean()) / max(float(plain.mean()), 1e-6)),
+        wasted=max(0.0, 1 - float(protan.mean()) / float(plain.mean())) if plain.any() else 0.0,
     )
 
 
