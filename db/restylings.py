@@ -72,8 +72,14 @@ def result_photos(session: Session, model: Model, ids: Sequence[int]) -> dict[in
 
 
 def put_result_photo(session: Session, restyling_id: int, columns: dict[str, Any]) -> int:
-    """Give a result a row among the photos, or change the one at its place; the caller commits. Return its id."""
+    """Give a result a row among the photos, or change the one that it has; the caller commits. Return its id.
+
+    The row at its place is its own, or else, in a library that was moved, the one that it had at its place before.
+    """
     photo = session.scalar(select(Photo).where(Photo.path == columns["path"], Photo.member == ""))
+    if photo is None:
+        had = select(Photo).join(Restyling, Restyling.result_photo_id == Photo.id).where(Restyling.id == restyling_id)
+        photo = session.scalar(had)
     if photo is None:
         photo = Photo(member="")
         session.add(photo)

@@ -12,7 +12,7 @@ from aliens.errors import LibraryError
 from aliens.files import TEMPORARY_SUFFIX
 from aliens.settings import LibraryFolder
 from db.integrity import database_problems, embedded_without_vector, vectors_of_shard
-from db.models import Model, PhotoState, Restyling
+from db.models import Model, Photo, PhotoState, Restyling
 from db.photos import all_photos
 from db.restylings import all_restylings, forget_restylings, result_photos
 from db.session import disposing, new_session, open_library
@@ -130,9 +130,15 @@ def result_disagreements(session: Session, folder: LibraryFolder, model: Model) 
             what = f"result {result.id} of photo {result.source_photo_id} is gone: {file}"
             again = "" if result.source_photo_id is None else f"aliens restyle {result.source_photo_id} makes it anew, "
             yield Disagreement("result", what, f"{again}{REPAIR} forgets it")
-        elif photo is not None and (photo.path, photo.size_bytes) != (os.path.abspath(file), file.stat().st_size):
+        elif photo is not None and not is_at(photo, file):
             what = f"{file} is not what was added to the library: {photo.path}, {photo.size_bytes} bytes"
             yield Disagreement("result", what, "aliens restyled --add")
+
+
+def is_at(photo: Photo, file: Path) -> bool:
+    """Tell whether a row is of the file here, and not of one that was here or lay elsewhere before."""
+    here = (os.path.realpath(file), file.stat().st_size)
+    return (os.path.realpath(photo.path), photo.size_bytes) == here
 
 
 def vanished_results(session: Session, folder: LibraryFolder) -> list[Restyling]:

@@ -80,8 +80,8 @@ def is_of(photo: Photo | None, result: Result) -> bool:
         stat = os.stat(result.path)
     except OSError:
         return True
-    now = (os.path.abspath(result.path), stat.st_size, stat.st_mtime_ns)
-    return (photo.path, photo.size_bytes, photo.mtime_ns) == now
+    now = (os.path.realpath(result.path), stat.st_size, stat.st_mtime_ns)
+    return (os.path.realpath(photo.path), photo.size_bytes, photo.mtime_ns) == now
 
 
 def read_result(result: Result, encoder: ImageEncoder) -> Read | None:

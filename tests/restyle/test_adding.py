@@ -161,7 +161,7 @@ def test_a_lost_shard_of_results_makes_no_photo_pending(filled: LibraryFactory) 
 
 
 def test_in_a_library_that_was_moved_results_are_added_at_their_new_place(filled: LibraryFactory) -> None:
-    keep_results(filled.folder, [1], filled.encoder)
+    (before,) = keep_results(filled.folder, [1], filled.encoder)
     moved = LibraryFolder(filled.folder.root.with_name("moved"))
     shutil.move(filled.folder.root, moved.root)
     (told,) = verify(moved)
@@ -173,3 +173,13 @@ def test_in_a_library_that_was_moved_results_are_added_at_their_new_place(filled
         photo = session.get(Photo, result.photo_id)
         assert photo is not None
         assert photo.path == str(moved.restyled / result.path.name)
+        assert result.photo_id == before.photo_id
+    assert list(vectors_of_results(moved)) == [before.photo_id]  # and not once more at the old place
+
+
+def test_a_library_reached_by_a_link_is_no_other_place(filled: LibraryFactory) -> None:
+    keep_results(filled.folder, [1], filled.encoder)
+    link = LibraryFolder(filled.folder.root.with_name("link"))
+    link.root.symlink_to(filled.folder.root)
+    assert verify(link) == []
+    assert add(filled, link) == 0
