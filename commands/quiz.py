@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aliens import console
+from aliens.errors import QueryError
 from aliens.settings import LibraryFolder
 from commands.models import library_session, load_encoder
 from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption
+from commands.restyled import check_page
 from commands.search import ids_of
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def quiz(
         int | None,
         typer.Option(help="Photos to choose from in the page, 2 to 9. Default: all of up to 8, else the 6 most alike."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the order of questions and choices.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=(1 << 32) - 1, help="Of the order of questions and choices.")] = 0,
     answers: Annotated[
         Path | None, typer.Option(metavar="ANSWERS.json", help="Count and keep what a person answered in the page.")
     ] = None,
@@ -56,6 +58,7 @@ def quiz(
         return count(folder, answers, json)
     from db.vectors import current_model
 
+    check_page(html)
     with library_session(folder) as session, console.ProgressBars() as bars:
         chosen = choose_results(Results(folder, session), ids_of("--results", results), engine)
         model = current_model(session)
@@ -75,7 +78,10 @@ def quiz(
     for reason in played.left_out:
         console.note(f"left out: {reason}")
     if played.quiz is None:
-        console.note("there is one photo to choose from: restyle more for the quiz to say anything")
+        few = "there is one photo to choose from: restyle more for the quiz to say anything"
+        if html is not None:
+            raise QueryError(f"{html} was not written: {few}")
+        console.note(few)
     elif html is not None:
         write_page(quiz_page(played.quiz, played.pairs), html)
         console.note(f"quiz {played.quiz.id}: {html}; count what people answer with `aliens quiz --answers FILE.json`")

@@ -71,7 +71,7 @@ def choose(
     refused += unwanted.values()
     fit = [at for at, photo in enumerate(looked) if photo.record.photo_id not in unwanted]
     picker = Picker([looked[at] for at in fit], vectors[places][fit])
-    for kinds in islice(in_turn(strategy), n):
+    for kinds in islice(in_turn(strategy), min(n, len(fit))):
         if not any(picker.pick(kind) for kind in kinds):
             break
     return Choice(picker.picked, refused + picker.rejected, len(fit))

@@ -35,8 +35,8 @@ class Picked:
 
     @property
     def why(self) -> str:
-        """The reasons as one text: "edge density 0.21, denser than 96 %, of 240 photos"."""
-        return f"{'; '.join(self.reasons)}, of {self.among} photos"
+        """The reasons as one text: "edge density 0.21, denser than 96%, of 240 photos"."""
+        return f"{'; '.join(self.reasons)}, of {self.among} photo{'' if self.among == 1 else 's'}"
 
 
 class Picker:
@@ -115,7 +115,7 @@ class Picker:
             ],
         }[kind]
         telling = [(words, share) for words, share in said if share > MOST] or said[:1]
-        return tuple(f"{words} {math.floor(100 * share)} %" for words, share in telling)
+        return tuple(f"{words} {math.floor(100 * share)}%" for words, share in telling)
 
     def _beaten(self, name: str, measures: Measures, below: bool = False) -> float:
         """Return the share of the photos with lower, or higher, values."""

@@ -94,6 +94,8 @@ def test_results_by_their_numbers_and_by_engine(aliens: Aliens, results: list[Re
         (("--results", "one"), "--results is 'one'"),
         (("--engine", "sdxl"), "results of regrade"),
         (("--choices", "1"), "--choices 2 to 9"),
+        (("--seed", "-1"), "--seed"),
+        (("--seed", str(1 << 60)), "--seed"),  # more than JavaScript counts, so that no answers would fit the quiz
         (("--html", "nowhere/quiz.html"), "nowhere/quiz.html cannot be written"),
         (("--answers", "nowhere.json"), "nowhere.json"),
     ],
@@ -115,11 +117,14 @@ def test_a_library_without_results_names_the_command_that_makes_them(aliens: Ali
 
 def test_one_result_is_matched_but_makes_no_quiz(aliens: Aliens, filled: Path) -> None:
     restyle(FOLDER, [4])
-    code, out, err = aliens("quiz", "--json", "--html", "quiz.html")
+    code, out, err = aliens("quiz", "--json")
     record = json.loads(out)
     assert code == 0
     assert (record["accuracy"], record["n"], record["chance"], record["quiz"]) == (1.0, 1, 1.0, None)
     assert "one photo" in err
+    code, out, err = aliens("quiz", "--json", "--html", "quiz.html")
+    assert (code, json.loads(out)) == (2, record)
+    assert "quiz.html was not written" in err
     assert not Path("quiz.html").exists()
 
 

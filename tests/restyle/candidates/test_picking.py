@@ -61,7 +61,7 @@ def test_reasons_have_numbers_and_the_share_of_photos_beaten() -> None:
     picker = Picker(photos, apart(25))
     pick = picker.pick("detailed")
     assert pick is not None
-    assert pick.reasons[0] == "edge density 0.25, denser than 96 %"
+    assert pick.reasons[0] == "edge density 0.25, denser than 96%"
     assert pick.why.endswith("of 25 photos")
     assert len(pick.reasons) == 1  # its entropy is all others', which is no reason
     minimal = picker.pick("minimal")
@@ -143,3 +143,9 @@ def test_mixed_takes_the_three_kinds_in_turn(strategy: str, first: tuple[str, ..
     assert tuple(kinds[0] for kinds in islice(in_turn(strategy), 3)) == first  # type: ignore[arg-type]
     if strategy == "mixed":
         assert all(set(kinds) == set(KINDS) for kinds in islice(in_turn("mixed"), 4))
+
+
+def test_one_photo_is_one_photo() -> None:
+    picker = Picker([photo(1)], apart(1))
+    picker.pick("detailed")
+    assert [pick.why.endswith("of 1 photo") for pick in picker.picked] == [True]
