@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
+from aliens.errors import DeviceMemoryError
 from restyle.candidates.measures import density_of_edges
 from restyle.controls import controls_for
 from restyle.engines.engine import Engine, Job, Settings
@@ -21,6 +22,7 @@ from restyle.regrade import regrade
 from restyle.structure import registered
 
 LOWEST, HIGHEST = 0.25, 0.75  # strengths between which diffusion is searched
+LEAST = 0.02  # a wish for less strength is one for none: 20 steps of it are 1,000 of a schedule, all that models have
 DETAILED = 0.12  # share of pixels on edges from which on a photo is full of things: the median of 1,260 photos
 FAINTEST = 0.1  # strength that the last rung goes down to
 STEP = 0.06  # strengths nearer than this are not told apart
@@ -29,14 +31,16 @@ FIRMER, MOST_CONTROL = 0.15, 1.0  # what the control scale is raised by, and to 
 CALMER, LEAST_GUIDANCE = 1.5, 1.0  # what guidance is lowered by, and to at least
 
 DIFFUSED, REGRADED, UNCHANGED = "diffused", "regraded", "unchanged"
+SECOND_CONTROL = "second control"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wish:
     """What is asked of one photo.
 
-    strength: the highest that is tried, 0..1; None: the whole way for regrading, 0.75 for diffusion. seed: of the
-    first attempts. seeds: how many others are tried at the boundary. budget_s: seconds for the photo; None: no limit.
+    strength: the highest that is tried, 0..1; None: the whole way for regrading, 0.75 for diffusion, of which less than
+    0.02 is none: the photo is regraded alone. seed: of the first attempts. seeds: how many others are tried at the
+    boundary. budget_s: seconds for the photo; None: no limit.
     """
 
     prompt: str = ""
@@ -133,6 +137,7 @@ class Search:
     best: tuple[Pixels, Attempt] | None = None
     start: Pixels | None = None
     painted: list[tuple[Pixels, Attempt]] = field(default_factory=list)
+    crowded: bool = False  # one more control was too much for the device's memory
     began: float = field(default_factory=perf_counter)
 
     def regrade(self) -> None:
@@ -161,9 +166,17 @@ class Search:
         return attempt.recognisable
 
     def diffuse(self) -> None:
-        """Climb the ladder until a rung has a recognisable result, and search its strength."""
+        """Climb the ladder until a rung has a recognisable result, and search its strength.
+
+        A control that nobody asked for may be too much for the device: the ladder goes on without it.
+        """
         for rung, settings, lowest, highest in self._ladder():
-            found = self._strongest(rung, settings, lowest, highest)
+            try:
+                found = self._strongest(rung, settings, lowest, highest)
+            except DeviceMemoryError:
+                if rung != SECOND_CONTROL:
+                    raise
+                self.crowded, found = True, None
             if found is not None:
                 self._other_seeds(rung, *found)
                 return
@@ -172,6 +185,8 @@ class Search:
         """Yield (rung, settings, lowest and highest strength): each rung keeps what the ones before it changed."""
         settings = replace(self.engine.settings, seed=self.wish.seed)
         highest = HIGHEST if self.wish.strength is None else self.wish.strength
+        if highest < LEAST:
+            return
         lowest = min(LOWEST, highest)
         yield DIFFUSED, settings, lowest, highest
         if settings.controls:
@@ -180,8 +195,9 @@ class Search:
         more = tuple(name for name in self.engine.controls_available if name not in settings.controls)
         if more:
             best = controls_for(more, detailed=density_of_edges(self.subject.pixels) > DETAILED)[0]
-            settings = replace(settings, controls=(*settings.controls, best))
-            yield "second control", settings, lowest, highest
+            fewer, settings = settings, replace(settings, controls=(*settings.controls, best))
+            yield SECOND_CONTROL, settings, lowest, highest
+            settings = fewer if self.crowded else settings
         if settings.guidance > LEAST_GUIDANCE:
             settings = replace(settings, guidance=max(settings.guidance - CALMER, LEAST_GUIDANCE))
             yield "less guidance", settings, lowest, highest
