@@ -1,0 +1,468 @@
+"""`aliens restyle` and `aliens restyled`, as the shell runs them."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aliens.errors import DeviceMemoryError, EngineError
+from aliens.files import PhotoFile
+from aliens.settings import DEFAULT_LIBRARY, LibraryFolder
+from restyle.engines.engine import Engine
+from restyle.manifest import Manifest, Pick, write_manifest
+from restyle.picture_file import read_parameters
+from restyle.pixels import read_pixels
+from search.library import Library
+from tests.commands.conftest import Aliens
+from tests.page import picture_of, read_page
+from tests.restyle.engines.conftest import Folders, one_thread  # noqa: F401
+from tests.restyle.pictures import room
+from tests.restyle.studios import SMALL, BreakingEngine, agree, at_photo
+
+FOLDER = LibraryFolder(Path(DEFAULT_LIBRARY))
+REGRADE = ("--engine", "regrade")
+
+
+def lines(out: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def restyled(aliens: Aliens, *arguments: object, code: int = 0) -> list[dict[str, Any]]:
+    """Regrade photos, and return what was printed as JSON."""
+    ended, out, err = aliens("restyle", *arguments, *REGRADE, "--json")
+    assert ended == code, err
+    return lines(out)
+
+
+@pytest.fixture
+def synthetic(monkeypatch: pytest.MonkeyPatch) -> dict[str, Engine]:
+    """Let --engine sd15 be the engine of this dictionary: at first one of known damage."""
+    engines: dict[str, Engine] = {"sd15": SMALL}
+    monkeypatch.setattr("restyle.engines.loading.load_engine", lambda name, **options: engines[name])
+    return engines
+
+
+# Which photos.
+
+
+def test_photos_by_their_numbers_each_once_and_in_order(aliens: Aliens, filled: Path) -> None:
+    assert [each["source_photo_id"] for each in restyled(aliens, 4, 2, 4)] == [4, 2]
+
+
+def test_the_best_hits_of_a_query(aliens: Aliens, filled: Path) -> None:
+    hits = lines(aliens("search", "pool", "-k", 3, "--json")[1])
+    found = restyled(aliens, "--query", "pool", "-n", 3)
+    assert [each["source_photo_id"] for each in found] == [hit["photo_id"] for hit in hits]
+    code, _, err = aliens("restyle", "--query", "pool path:nowhere", *REGRADE)
+    assert code == 2
+    assert "no photo is left" in err
+
+
+def test_what_a_manifest_picked(aliens: Aliens, filled: Path) -> None:
+    picks = (
+        Pick(photo_id=5, path=str(filled / "04.jpg"), strength=0.5),
+        Pick(photo_id=1, path=str(filled / "00.jpg")),
+        Pick(photo_id=2, path=""),
+    )
+    write_manifest(Manifest(picks=picks, palette="lagoon"), Path("picks.toml"))
+    found = restyled(aliens, "--manifest", "picks.toml", "--strength", 0.25)
+    assert [each["source_photo_id"] for each in found] == [5, 1, 2]
+    assert [each["attempts"][0]["settings"]["strength"] for each in found] == [0.5, 0.25, 0.25]
+    assert {each["palette"] for each in found} == {"lagoon"}
+    assert {each["palette"] for each in restyled(aliens, "--manifest", "picks.toml", "--palette", "moss")} == {"moss"}
+
+
+def test_what_candidates_picked(aliens: Aliens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("restyle.candidates.choosing.SURE", 2.0)  # the fake encoder guesses nothing
+    (tmp_path / "rooms").mkdir()
+    for number in range(4):
+        Image.fromarray(room(number)).save(tmp_path / "rooms" / f"{number}.png")
+    aliens("init")
+    aliens("add", tmp_path / "rooms")
+    assert aliens("candidates", "-n", 2, "--manifest", "picks.toml")[0] == 0
+    assert len(restyled(aliens, "--manifest", "picks.toml")) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "one of the three"),
+        ([3, "--query", "pool"], "one of the three"),
+        (["--manifest", "picks.toml", "--query", "pool"], "one of the three"),
+        ([99], "no photo 99 in aliens-library"),
+        (["9" * 20], "no photo 999"),
+        ([3, 99], "no photo 99"),
+        (["three"], "PHOTO_ID"),
+        (["--manifest", "gone.toml"], "gone.toml cannot be read"),
+        (["--manifest", "elsewhere.toml"], "in the manifest: it is of another library"),
+        (["--query", "pool", "-n", 0], "-n"),
+        (["--query", "pool size:nonsense"], "size:"),
+        ([3, "--palette", "frn"], "did you mean 'fern'"),
+        ([3, "--floor", 1.5], "--floor"),
+        ([3, "--strength", -1], "--strength"),
+        ([3, "--seed", -1], "--seed"),
+        ([3, "--budget", "nan"], "--budget"),
+        ([3, "--format", "webp"], "--format"),
+        ([3, "--html", "nowhere/page.html"], "nowhere/page.html cannot be written"),
+        ([3, "--html", "."], "cannot be written"),
+    ],
+    ids=str,
+)
+def test_what_makes_no_sense_exits_with_2_and_makes_nothing(
+    aliens: Aliens, filled: Path, arguments: list[object], words: str
+) -> None:
+    write_manifest(Manifest(picks=(Pick(photo_id=3, path=""),)), Path("picks.toml"))
+    write_manifest(Manifest(picks=(Pick(photo_id=3, path="/elsewhere/02.jpg"),)), Path("elsewhere.toml"))
+    code, out, err = aliens("restyle", *REGRADE, *arguments)
+    assert (code, out) == (2, ""), err
+    assert words in err
+    assert not FOLDER.restyled.exists()
+
+
+def test_a_restyled_photo_is_no_photo_to_restyle(aliens: Aliens, filled: Path) -> None:
+    restyled(aliens, 3, "--add")
+    (hit,) = lines(aliens("search", "pool kind:restyled", "--json")[1])
+    code, _, err = aliens("restyle", hit["photo_id"], *REGRADE)
+    assert code == 2
+    assert "is a restyled one: name the photo that it was made of" in err
+    assert aliens("restyle", "--query", "pool kind:restyled", *REGRADE)[0] == 2
+
+
+# What is said.
+
+
+def test_regrading_is_never_passed_off_as_diffusion(aliens: Aliens, filled: Path) -> None:
+    code, out, err = aliens("restyle", 3, *REGRADE, "--json", "--html", "page.html", "--prompt", "ferns")
+    (said,) = lines(out)
+    assert code == 0
+    assert "no diffusion model is used" in err
+    assert (said["diffusion"], said["prompt"], said["rung"]) == (False, "", "regraded")
+    assert "no diffusion model was used" in read_page(Path("page.html").read_text()).text
+    assert read_parameters(Path(said["path"]))["diffusion"] is False
+    assert "regraded" in aliens("restyle", 3, *REGRADE)[1]
+
+
+def test_on_a_terminal_results_are_sentences(aliens: Aliens, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aliens.console.on_terminal", lambda: True)
+    words = aliens("restyle", 3, *REGRADE)[1]
+    assert "photo 3: regraded at 1.00 of regrade, no diffusion model was used; HOG " in words
+    assert "dE2000" in words
+    assert "aliens-library/restyled/3-regrade-" in words
+    assert "(made before)" in aliens("restyle", 3, *REGRADE)[1]
+
+
+def test_a_pipe_gets_tabs(aliens: Aliens, filled: Path) -> None:
+    out = aliens("restyle", 3, 4, *REGRADE)[1]
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert [row[:4] for row in rows] == [["1", "3", "regrade", "regraded"], ["2", "4", "regrade", "regraded"]]
+    assert aliens("restyled")[1] == out
+
+
+def test_json_tells_everything(aliens: Aliens, filled: Path) -> None:
+    (said,) = restyled(aliens, 3)
+    assert (said["result_id"], said["photo_id"], said["made_now"]) == (1, None, True)
+    assert said["source_path"] == str(filled / "02.jpg")
+    assert said["scores"]["nearest"] in (True, False)
+    assert set(said["attempts"][0]) == {"rung", "settings", "scores", "failures", "seconds"}
+    (again,) = lines(aliens("restyled", "--json")[1])
+    assert again == {name: value for name, value in said.items() if name != "made_now"}
+
+
+def test_a_second_run_makes_nothing_and_says_so(aliens: Aliens, filled: Path) -> None:
+    first = restyled(aliens, 3, 4)
+    before = [Path(each["path"]).stat().st_mtime_ns for each in first]
+    code, out, err = aliens("restyle", 3, 4, 5, *REGRADE, "--json")
+    assert code == 0
+    assert [each["made_now"] for each in lines(out)] == [False, False, True]
+    assert "2 of them made before" in err
+    assert [Path(each["path"]).stat().st_mtime_ns for each in first] == before
+    code, out, err = aliens("restyle", 3, *REGRADE, "--json", "--again")
+    assert lines(out)[0]["made_now"]
+    assert "made before" not in err
+
+
+def test_what_a_result_is_judged_by_is_said(aliens: Aliens, filled: Path) -> None:
+    err = aliens("restyle", 3, *REGRADE)[2]
+    assert "floors: HOG correlation 0.55, edge F1 0.65, the default for few photos" in err
+    assert "tags are not compared, since the library has none yet" in err
+    (said,) = restyled(aliens, 3)
+    assert said["scores"]["tags_lost"] is None
+
+
+def test_of_a_tagged_library_tags_are_compared(aliens: Aliens, tagged: Path) -> None:
+    code, out, err = aliens("restyle", 3, *REGRADE, "--json")
+    assert code == 0
+    assert "tags are not compared" not in err
+    assert lines(out)[0]["scores"]["tags_lost"] is not None
+
+
+# What is good enough.
+
+
+def test_a_floor_that_was_asked_for_goes_first(aliens: Aliens, filled: Path, synthetic: dict[str, Engine]) -> None:
+    strict = lines(aliens("restyle", 3, "--floor", 1, "--seeds", 0, "--json")[1])
+    loose = lines(aliens("restyle", 3, "--floor", 0, "--seeds", 0, "--json")[1])
+    assert strict[0]["diffusion"] is False
+    assert strict[0]["rung"] in ("regraded", "unchanged")
+    assert any("below 1.000" in each["failures"][0] for each in strict[0]["attempts"] if each["failures"])
+    attempted = [each["settings"]["strength"] for each in loose[0]["attempts"]]
+    assert all("below" not in failure for each in loose[0]["attempts"] for failure in each["failures"])
+    assert max(attempted) <= 1
+
+
+def test_no_time_is_enough_for_regrading(aliens: Aliens, filled: Path, synthetic: dict[str, Engine]) -> None:
+    code, out, _ = aliens("restyle", 3, "--budget", 0, "--json")
+    assert code == 0
+    assert {each["rung"] for each in lines(out)[0]["attempts"]} <= {"regraded", "unchanged"}
+
+
+def test_strength_is_the_highest_that_is_tried(aliens: Aliens, filled: Path, synthetic: dict[str, Engine]) -> None:
+    assert restyled_strengths(aliens, "--engine", "sd15") > 0.3
+    assert restyled_strengths(aliens, "--engine", "sd15", "--strength", 0.3) == 0.3
+
+
+def restyled_strengths(aliens: Aliens, *options: object) -> float:
+    """Return the highest strength that the engine was asked for."""
+    code, out, err = aliens("restyle", 3, "--floor", 0, "--seeds", 0, "--json", *options)
+    assert code == 0, err
+    painted = [each for each in lines(out)[0]["attempts"] if each["rung"] not in ("regraded", "unchanged")]
+    return max(float(each["settings"]["strength"]) for each in painted)
+
+
+# What becomes of the results.
+
+
+@pytest.mark.parametrize("file_format", ["png", "jpg"])
+def test_files_of_either_format(aliens: Aliens, filled: Path, file_format: str) -> None:
+    (said,) = restyled(aliens, 3, "--format", file_format)
+    with Image.open(said["path"]) as picture:
+        assert picture.size == (96, 64)
+        assert picture.format == {"png": "PNG", "jpg": "JPEG"}[file_format]
+
+
+def test_the_page_holds_photo_and_result(aliens: Aliens, filled: Path) -> None:
+    code, _, err = aliens("restyle", 3, 4, *REGRADE, "--html", "page.html")
+    page = read_page(Path("page.html").read_text(encoding="utf-8"))
+    assert code == 0
+    assert "page: page.html" in err
+    assert page.problems == []
+    assert "Photo 3" in page.text
+    assert "04.jpg" not in page.text
+    photo = read_pixels(PhotoFile(str(filled / "02.jpg"))).astype(int)
+    shown = [np.asarray(picture_of(address).convert("RGB")).astype(int) for _, address in page.pictures]
+    assert len(shown) == 8
+    assert min(np.abs(each - photo).mean() for each in shown if each.shape == photo.shape) < 4
+    assert aliens("restyled", "--html", "again.html")[0] == 0
+    assert read_page(Path("again.html").read_text(encoding="utf-8")).pictures == page.pictures
+
+
+def test_what_is_gone_is_left_out_of_the_page_with_a_word(aliens: Aliens, filled: Path) -> None:
+    restyled(aliens, 3, 4, 5)
+    next(FOLDER.restyled.glob("3-*")).unlink()
+    (filled / "03.jpg").unlink()
+    code, _, err = aliens("restyled", "--html", "page.html")
+    assert code == 0
+    assert "result 1 is not on the page" in err
+    assert "result 2 is not on the page" in err
+    assert "Photo 5" in read_page(Path("page.html").read_text()).text
+
+
+def test_added_results_are_found_by_those_who_ask(aliens: Aliens, filled: Path) -> None:
+
+    def everything() -> list[dict[str, Any]]:
+        hits = lines(aliens("search", "pool", "-k", 99, "--json")[1])
+        return [{name: value for name, value in hit.items() if name != "cursor"} for hit in hits]
+
+    before = everything()
+    code, _, err = aliens("restyle", 3, 4, *REGRADE, "--add")
+    assert code == 0
+    assert "2 results added" in err
+    hits = lines(aliens("search", "pool kind:restyled", "--json")[1])
+    assert len(hits) == 2
+    assert all("/restyled/" in hit["path"] for hit in hits)
+    assert everything() == before
+    assert "0 results added" in aliens("restyle", 3, 4, *REGRADE, "--add")[2]
+    assert {each["photo_id"] for each in lines(aliens("restyled", "--json")[1])} == {hit["photo_id"] for hit in hits}
+
+
+def test_results_that_were_added_are_no_rivals_of_those_made_later(aliens: Aliens, filled: Path) -> None:
+    (first,) = restyled(aliens, 3, "--add")
+    (again,) = restyled(aliens, 3, "--again", "--add")
+    assert again["scores"] == first["scores"]
+    assert again["rung"] == first["rung"]
+
+
+def test_results_are_listed_by_number_photo_and_engine(aliens: Aliens, filled: Path) -> None:
+    restyled(aliens, 3, 4, 5)
+
+    def listed(*options: object) -> list[int]:
+        return [each["result_id"] for each in lines(aliens("restyled", *options, "--json")[1])]
+
+    assert listed() == listed("--engine", "regrade") == [1, 2, 3]
+    assert listed("--results", "3, 1") == [3, 1]
+    assert listed("--photo", 4) == [2]
+    for options in (("--photo", 9), ("--photo", "9" * 20), ("--engine", "sd15"), ("--results", 99), ("--results", "x")):
+        code, out, err = aliens("restyled", *options)
+        assert (code, out) == (2, "")
+        assert len(err) < 300
+
+
+def test_no_results_yet(aliens: Aliens, filled: Path) -> None:
+    code, out, err = aliens("restyled")
+    assert (code, out) == (2, "")
+    assert "`aliens restyle PHOTO_ID` makes some" in err
+
+
+# What goes wrong.
+
+
+def test_a_photo_that_failed_is_named_and_the_others_are_made(aliens: Aliens, filled: Path) -> None:
+    (filled / "02.jpg").unlink()
+    (filled / "03.jpg").write_bytes(b"no image any more")
+    code, out, err = aliens("restyle", 2, 3, 4, 5, *REGRADE, "--json", "--html", "page.html", "--add")
+    assert code == 1
+    assert [each["source_photo_id"] for each in lines(out)] == [2, 5]
+    assert "photo 3 is left out:" in err
+    assert "02.jpg cannot be read: No such file" in err
+    assert "photo 4 is left out:" in err
+    assert "no image format" in err
+    assert "2 results added" in err
+    assert "Photo 5" in read_page(Path("page.html").read_text()).text
+
+
+def test_too_little_memory_is_one_photos_failure(aliens: Aliens, filled: Path, synthetic: dict[str, Engine]) -> None:
+    memory = DeviceMemoryError("too little memory: take a smaller --longest-px, --offload")
+    synthetic["sd15"] = BreakingEngine(before=at_photo(1, memory))
+    code, out, err = aliens("restyle", 3, 4, "--strength", 0.3, "--seeds", 0, "--json")
+    assert code == 1
+    assert [each["source_photo_id"] for each in lines(out)] == [4]
+    assert "photo 3 is left out: too little memory: take a smaller --longest-px, --offload" in err
+
+
+@pytest.mark.parametrize(("error", "code"), [(EngineError("no weights: `hf download`"), 1), (KeyboardInterrupt(), 130)])
+def test_what_ends_a_run_leaves_what_was_made(
+    aliens: Aliens, filled: Path, synthetic: dict[str, Engine], error: BaseException, code: int
+) -> None:
+    synthetic["sd15"] = BreakingEngine(before=at_photo(2, error))
+    options = ("--strength", 0.3, "--seeds", 0, "--json")
+    ended, out, err = aliens("restyle", 3, 4, 5, *options)
+    assert ended == code
+    assert [each["source_photo_id"] for each in lines(out)] == [3]
+    assert ("the results so far are kept" if code == 130 else "aliens: no weights") in err
+    synthetic["sd15"] = SMALL
+    assert [each["made_now"] for each in lines(aliens("restyle", 3, 4, 5, *options)[1])] == [False, True, True]
+    assert agree(FOLDER)
+
+
+def test_without_weights_the_command_that_fetches_them_is_told(
+    aliens: Aliens, filled: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import huggingface_hub.constants as hub
+
+    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    code, out, err = aliens("restyle", 3)
+    assert (code, out) == (1, "")
+    assert "`hf download stable-diffusion-v1-5/stable-diffusion-v1-5" in err
+    assert "--engine regrade" in err
+    code, _, err = aliens("restyle", 3, "--engine", "regrad")
+    assert code == 1
+    assert "did you mean regrade" in err
+
+
+RUN = """
+import sys
+import time
+import cli
+import commands.judging
+import restyle.alienise
+from tests.conftest import FakeEncoder
+photos, real = [], restyle.alienise.regrade
+def regrade(photo, *arguments):
+    if not any(photo is known for known in photos):
+        photos.append(photo)
+        time.sleep(60 * (len(photos) == 2))
+    return real(photo, *arguments)
+restyle.alienise.regrade = regrade
+commands.judging.load_for_texts = lambda library, model: FakeEncoder()
+sys.argv = ["aliens", *sys.argv[1:]]
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_stopped_from_outside_goes_on(aliens: Aliens, filled: Path, how: signal.Signals) -> None:
+    """In the middle of the second photo, which takes a minute."""
+    root = Path(__file__).parents[2]
+    numbers = range(1, 4)
+    asked = [sys.executable, "-u", "-c", RUN, "restyle", *map(str, numbers), *REGRADE, "--json"]
+    with subprocess.Popen(
+        asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(root)}
+    ) as running:
+        assert running.stdout is not None
+        assert json.loads(running.stdout.readline())["source_photo_id"] == 1
+        running.send_signal(how)
+        running.stdout.read()
+    assert running.returncode == (-signal.SIGKILL if how == signal.SIGKILL else 130)
+    finished = restyled(aliens, *numbers)
+    assert [(each["source_photo_id"], each["made_now"]) for each in finished] == [(1, False), (2, True), (3, True)]
+    assert agree(FOLDER)
+    assert aliens("verify")[0] == 0
+
+
+# Models that are real.
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    return Folders(tmp_path_factory.mktemp("models"))
+
+
+def test_a_real_pipeline_from_a_folder_paints_recognisably_or_not_at_all(
+    aliens: Aliens, filled: Path, folders: Folders
+) -> None:
+    control = f"edges={folders.net}"
+    options = ("--engine", folders.sd15, "--control", control, "--seeds", 0, "--longest-px", 96, "--device", "cpu")
+    code, out, err = aliens("restyle", 3, *options, "--json", "--html", "page.html")
+    assert code == 0, err
+    (said,) = lines(out)
+    assert Path(folders.sd15).name in err
+    with Image.open(said["path"]) as picture:
+        assert picture.size == (96, 64)
+    rungs = [each["rung"] for each in said["attempts"]]
+    assert rungs[0] == "regraded"
+    assert "diffused" in rungs
+    kept = [each for each in said["attempts"] if each["rung"] == said["rung"] and not each["failures"]]
+    assert kept or said["rung"] == "unchanged"
+    painted = said["rung"] not in ("regraded", "unchanged")
+    assert said["diffusion"] is painted
+    assert bool(said["prompt"]) is painted
+    assert said["fingerprint"].startswith("sd15-")
+    text = read_page(Path("page.html").read_text()).text
+    assert ("no diffusion model was used" in text) is not painted
+    assert lines(aliens("restyle", 3, *options, "--json")[1])[0]["made_now"] is False
+
+
+def test_the_embedded_model_recognises_regraded_samples(
+    aliens: Aliens, sample_library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from embedding.encoder import Encoder
+
+    starter = sample_library.encoder
+    monkeypatch.setattr(Encoder, "load", lambda name, **options: starter)
+    shutil.copytree(sample_library.folder.root, DEFAULT_LIBRARY)
+    restyled_ones = restyled(aliens, "--query", "a bathtub", "-n", 3, "--floor", 0.6, "--add")
+    assert len(restyled_ones) == 3
+    for each in restyled_ones:
+        assert each["scores"]["nearest"] is True
+        assert each["scores"]["protan_median_de"] > 5
+    hits = lines(aliens("search", "a bathtub kind:restyled", "--json")[1])
+    assert {hit["path"] for hit in hits} == {str(Path(each["path"]).resolve()) for each in restyled_ones}
