@@ -40,7 +40,7 @@ class Pipelines:
 
     def takes_strength(self) -> bool:
         """Tell whether the model knows a strength: one that only edits does not."""
-        return self.family.name == "klein" or "strength" in signature(self.for_controls(()).__call__).parameters
+        return bool(self.family.plain) or "strength" in signature(self.for_controls(()).__call__).parameters
 
     def paint(self, job: Job, settings: Settings, maps: Mapping[str, Pixels]) -> list[Any]:
         """Return the pipeline's pictures for a job: one PIL image.

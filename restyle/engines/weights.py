@@ -24,6 +24,7 @@ NO_DIFFUSERS = "diffusion needs more packages: `pip install -e '.[cpu,restyle]'`
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 NEEDLESS = ("*.ckpt", "*.msgpack", "*.onnx*", "*non_ema*", "*fp16*")  # what hubs hold besides and no engine loads
 DECIDING = {".json", ".safetensors", ".bin", ".txt", ".model"}  # suffixes of what a model is loaded from
+WEIGHTS = ("*.safetensors", "*.bin")  # of one network: pipelines have theirs in folders
 DAMAGED = re.compile(r"deserializ|header|unpickl|corrupt|truncat|unable to load weights|out of input|incomplete", re.I)
 REASON_CHARACTERS = 160
 OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.I)
@@ -133,8 +134,9 @@ def ran_out_of_memory(error: BaseException) -> bool:
 
 
 def are_here(name: str) -> bool:
-    """Tell whether weights seem to lie on this machine: a folder, or the cache of the hub."""
-    return Path(name).expanduser().is_dir() if is_folder(name) else snapshot(name) is not None
+    """Tell whether weights lie on this machine, in a folder or the hub's cache, where a half fetched model has none."""
+    folder = Path(name).expanduser() if is_folder(name) else snapshot(name)
+    return folder is not None and any(path.is_file() for kind in WEIGHTS for path in folder.glob(kind))
 
 
 def snapshot(name: str) -> Path | None:

@@ -326,3 +326,14 @@ def test_a_lora_is_laid_over_the_model(folders: Any, job: Job, tmp_path: Path) -
     plain._pipelines._ready = None
     assert difference(plain.restyle(job, few(plain)), before) > 0.1
     assert lay_preset(pipeline, SD15, preset) == ""  # what needs few steps already gets no LoRA
+
+
+def test_pipelines_are_not_made_anew_between_attempts(folders: Any, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = load(folders.sd15, controls=[f"softedge={folders.net}"])
+    made: list[tuple[str, ...]] = []
+    build = engine._pipelines._built
+    monkeypatch.setattr(engine._pipelines, "_built", lambda controls: made.append(controls) or build(controls))
+    for seed in range(2):
+        engine.restyle(job, few(engine, seed=seed))
+        assert not engine.moves_picture
+    assert made == []

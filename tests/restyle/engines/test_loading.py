@@ -366,3 +366,20 @@ def test_loading_is_light_until_an_engine_is_asked_for() -> None:
     root = Path(loading.__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@OFFLINE
+def test_a_control_net_that_was_fetched_in_part_is_not_offered() -> None:
+    from restyle.engines.nets import ControlNets
+
+    model = Path(hub.HF_HUB_CACHE) / "models--lllyasviel--control_v11f1e_sd15_tile"
+    commit = "0" * 40
+    snapshot = model / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    (model / "refs").mkdir()
+    (model / "refs" / "main").write_text(commit)
+    (snapshot / "config.json").write_text("{}")
+    nets = ControlNets(SD15, 768, (), None)
+    assert nets.available == ()
+    (snapshot / "diffusion_pytorch_model.fp16.safetensors").write_bytes(b"weights")
+    assert nets.available == ("tile",)
