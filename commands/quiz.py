@@ -43,8 +43,9 @@ def quiz(
 ) -> None:
     """Play the recognition quiz: match restyled photos with their originals, or let people do it.
 
-    The newest result of each photo counts. Of matching, the accuracy is the share of results that the best assignment
-    gives to their own originals; top-1 is the share whose own original is the most similar.
+    The newest result of each photo counts. Accuracy is the share that the best assignment gives to its own original.
+
+    Top-1 is the share whose own original is the most similar of all.
     """
     from restyle.pages import write_page
     from restyle.quiz.game import quiz_page

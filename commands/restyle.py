@@ -153,7 +153,7 @@ def restyle(
             palette=colours,
         )
         console.note(str(loaded))
-        judge, model = judge_of(session, library, colours, floor, bars)
+        judge, model = judge_of(session, library, colours, floor, device, bars)
         results = Results(folder, session)
         studio = Studio(engine=loaded, judge=judge, results=results, file_format=file_format, floor=floor, again=again)
         made = []
@@ -163,10 +163,10 @@ def restyle(
         done = [each.result for each in made if not isinstance(each, Failed)]
         if before := len(done) - sum(isinstance(each, Done) and each.made_now for each in made):
             console.note(f"{before} of them made before, by the same wish: --again makes them anew")
-        if add and done:
-            add_results(session, folder, done, model, device)
         if html is not None and done:
             page_of(session, done, html)
+        if add and done:  # last: another process may be changing the library
+            add_results(session, folder, done, model, device)
     if len(done) < len(made):
         raise typer.Exit(1)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from db.models import Model
     from restyle.pages import PageItem
-    from restyle.results import Result
+    from restyle.results import Lineage, Result
     from restyle.run import Done, Failed
 
 COLUMNS = ("result", "photo", "engine", "rung", "strength", "HOG", "edge F1", "protan dE", "visible", "path")
@@ -46,8 +46,9 @@ def restyled(
     folder = LibraryFolder(library)
     with library_session(folder) as session:
         kept = Results(folder, session)
-        if results:
-            found = kept.of_ids(ids_of("--results", results))
+        if results is not None:
+            named = kept.named(ids_of("--results", results))
+            found = [one for one in named if is_meant(one.lineage, photo, engine)]
         else:
             found = kept.all(photo, engine) if abs(photo or 0) < 1 << 63 else []  # as far as databases count
         if not found:
@@ -61,6 +62,11 @@ def restyled(
             page_of(session, found, html)
         if add:
             add_results(session, folder, found, current_model(session), device)
+
+
+def is_meant(lineage: "Lineage", photo: int | None, engine: str | None) -> bool:
+    """Tell whether a result is of the photo and of the engine that were asked for."""
+    return photo in (None, lineage.source_photo_id) and engine in (None, lineage.engine)
 
 
 def add_results(
@@ -151,17 +157,18 @@ def items_of(session: "Session", results: "Sequence[Result]") -> "Iterator[PageI
         record = records.get(result.lineage.source_photo_id)
         try:
             if record is None:
-                raise FileNotFoundError(2, "the photo is not in the library any more")
+                raise PhotoError("missing", "the photo is not in the library any more")
             original = read_pixels(PhotoFile(record.path, record.member), LONGEST_PX)
             changed = read_pixels(PhotoFile(str(result.path)), LONGEST_PX)
         except (OSError, PhotoError) as error:
-            console.note(f"result {result.id} is not on the page: {error}")
+            lost = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
+            console.note(f"result {result.id} is not on the page: {lost}")
             continue
         lineage = result.lineage
         yield PageItem(
             original=original,
             result=changed,
-            heading=f"Photo {lineage.source_photo_id}  {Path(lineage.source_path).name}",
+            heading=f"Photo {lineage.source_photo_id}: {Path(lineage.source_path).name}",
             facts=facts_of(result),
             note="" if lineage.diffusion else "regraded: no diffusion model was used",
             prompt=lineage.prompt,
@@ -174,6 +181,7 @@ def facts_of(result: "Result") -> tuple[tuple[str, str], ...]:
     lineage, scores, settings = result.lineage, result.lineage.scores, result.lineage.settings
     facts = [
         ("engine", f"{lineage.engine} ({lineage.fingerprint})"),
+        ("palette", lineage.palette),
         ("rung", f"{lineage.rung}, strength {settings['strength']:.2f}"),
         ("seed", f"{settings['seed']}" if lineage.diffusion else ""),
         ("HOG correlation", f"{scores['hog']:.2f}"),

@@ -246,12 +246,12 @@ def keep(library: Path, name: str, text: str | None, wish: Wish) -> None:
 
 
 def ids_of(option: str, text: str | None) -> tuple[int, ...]:
-    """Return photo ids separated by commas.
+    """Return ids separated by commas.
 
     Raises: QueryError: the text is something else.
     """
     if text is None:
         return ()
     if not IDS.fullmatch(text.strip()):
-        raise QueryError(f"{option} is {text[:40]!r}: give photo ids separated by commas, such as 12,40")
+        raise QueryError(f"{option} is {text[:40]!r}: give ids separated by commas, such as 12,40")
     return tuple(int(part) for part in text.split(","))

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from aliens.errors import QueryError
 from aliens.settings import LibraryFolder
 from db.models import Restyling
 from db.restylings import all_restylings, find_restyling, keep_restyling, restylings_of
@@ -102,8 +103,15 @@ class Results:
 
     def of_ids(self, ids: Sequence[int]) -> list[Result]:
         """Return the results with these numbers, in their order; unknown numbers are passed over."""
-        found = restylings_of(self._session, ids)
+        found = restylings_of(self._session, [number for number in ids if abs(number) < 1 << 63])  # as databases count
         return self._results(found[number] for number in ids if number in found)
+
+    def named(self, ids: Sequence[int]) -> list[Result]:
+        """Return the results with these numbers, in their order. Raises: QueryError: there is none of a number."""
+        found = self.of_ids(ids)
+        if unknown := set(ids) - {result.id for result in found}:
+            raise QueryError(f"there is no result {min(unknown)} in the library: `aliens restyled` lists them")
+        return found
 
     def keep(self, pixels: Pixels, lineage: Lineage, file_format: FileFormat = "png") -> Result:
         """Write a result's file, then its row, and commit; an earlier result of the same wish is replaced.

@@ -35,9 +35,7 @@ def choose_results(results: Results, ids: Sequence[int] = (), engine: str | None
 
     Raises: QueryError: an id is unknown, or there is none.
     """
-    chosen = results.of_ids(possible(ids)) if ids else results.all(engine=engine)
-    if ids and (unknown := set(ids) - {result.id for result in chosen}):
-        raise QueryError(f"there is no result {min(unknown)} in the library: `aliens restyle` prints their numbers")
+    chosen = results.named(ids) if ids else results.all(engine=engine)
     if engine is not None:
         chosen = [result for result in chosen if result.lineage.engine == engine]
     if not chosen:
@@ -88,7 +86,7 @@ def count_answers(folder: LibraryFolder, session: Session, path: Path) -> tuple[
         LibraryError: the library cannot be written.
     """
     sheet = read_answers(path)
-    results = Results(folder, session).of_ids(possible([answer.result_id for answer in sheet.answers]))
+    results = Results(folder, session).of_ids([answer.result_id for answer in sheet.answers])
     counted = outcome(sheet, {result.id: result for result in results})
     answers = as_stored(sheet)
     new = all((game.player, game.answers) != (sheet.player, answers) for game in games(session))
@@ -97,11 +95,6 @@ def count_answers(folder: LibraryFolder, session: Session, path: Path) -> tuple[
             keep_game(session, player=sheet.player, method="person", right=counted.right, n=counted.n, answers=answers)
             session.commit()
     return sheet, counted, new
-
-
-def possible(ids: Sequence[int]) -> list[int]:
-    """Return those of the numbers that a database can be asked about: of at most 64 bits."""
-    return [number for number in ids if 0 < number < 1 << 63]
 
 
 def as_json(matching: Matching) -> dict[str, Any]:

@@ -1,0 +1,48 @@
+"""`aliens restyled`, as the shell runs it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from aliens.settings import DEFAULT_LIBRARY, LibraryFolder
+from restyle.results import Result
+from tests.commands.conftest import Aliens
+from tests.quizzes import restyle
+
+FOLDER = LibraryFolder(Path(DEFAULT_LIBRARY))
+
+
+@pytest.fixture
+def results(filled: Path, monkeypatch: pytest.MonkeyPatch) -> list[Result]:
+    """Results of three photos, the third by another engine."""
+    return [*restyle(FOLDER, [1, 2]), *restyle(FOLDER, [3], engine="sd15")]
+
+
+def listed(out: str) -> list[int]:
+    return [json.loads(line)["result_id"] for line in out.splitlines()]
+
+
+def test_results_by_their_numbers_their_photo_and_their_engine(aliens: Aliens, results: list[Result]) -> None:
+    assert listed(aliens("restyled", "--json")[1]) == [1, 2, 3]
+    assert listed(aliens("restyled", "--json", "--results", "3, 1")[1]) == [3, 1]
+    assert listed(aliens("restyled", "--json", "--photo", 2)[1]) == [2]
+    assert listed(aliens("restyled", "--json", "--results", "3,1", "--engine", "sd15")[1]) == [3]
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--results", "1,99"), "no result 99"),
+        (("--results", "9" * 19), "no result 9999999999999999999"),
+        (("--results", ""), "--results is ''"),
+        (("--results", "1", "--photo", "2"), "no such results"),
+        (("--photo", "9" * 30), "no such results"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_its_name(
+    aliens: Aliens, results: list[Result], options: tuple[str, ...], named: str
+) -> None:
+    code, out, err = aliens("restyled", *options)
+    assert (code, out) == (2, "")
+    assert named in err
