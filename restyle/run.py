@@ -21,6 +21,8 @@ from restyle.pixels import Pixels, read_pixels, resized
 from restyle.regrade import VERSION
 from restyle.results import Lineage, Result, Results
 
+TOO_LITTLE_MEMORY = "there is too little memory to judge it: take a smaller --longest-px, or --device cpu"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
@@ -82,6 +84,12 @@ class Studio:
                 yield Failed(order=order, reason=f"{order.file}: {error.kind}, {error.reason}")
             except DeviceMemoryError as error:
                 yield Failed(order=order, reason=str(error))
+            except (MemoryError, RuntimeError) as error:  # of regrading, of judging, of the library's model
+                from restyle.engines.weights import ran_out_of_memory  # imports torch and the model hub's library
+
+                if not ran_out_of_memory(error):
+                    raise
+                yield Failed(order=order, reason=f"{order.file}: {TOO_LITTLE_MEMORY}")
 
     def _one(self, order: Order, tell: Callable[[Order, Attempt], None]) -> Done:
         began = perf_counter()
@@ -112,7 +120,7 @@ class Studio:
             "photo": order.photo_id,
             "bytes": sha256,
             "engine": self.engine.fingerprint,
-            "size": self.engine.fit(1 << 12, 3 << 10),
+            "size": self.engine.longest_px,
             "settings": asdict(self.engine.settings),
             "palette": [palette.name, palette.leaf.lab.tolist(), palette.sky.lab.tolist()],
             "regrade": VERSION,

@@ -69,6 +69,11 @@ class Engine(Protocol):
         """Names of the control maps that it can take, those it would take next first."""
         ...
 
+    @property
+    def longest_px(self) -> int:
+        """The longer side of what it makes, at most; it decides the size of every photo."""
+        ...
+
     def fit(self, width_px: int, height_px: int) -> tuple[int, int]:
         """Return the size, (width, height) in pixels, that a photo is worked on in: the aspect ratio is kept."""
         ...

@@ -33,6 +33,7 @@ class MarkingEngine:
     controls_available: tuple[str, ...] = ("edges", "softedge")
     name: str = "marking"
     fingerprint: str = "marking"
+    longest_px: int = 48
     diffuses: bool = True
     moves_picture: bool = False
     asked: list[Settings] = field(default_factory=list)

@@ -1,0 +1,61 @@
+"""What a next run tells apart, and what of the first one it need not make again."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from restyle.engines.regrade import RegradeEngine
+from restyle.judge import Judge
+from restyle.run import Failed
+from tests.conftest import LibraryFactory
+from tests.restyle.studios import FERN, made, orders_of, run
+
+
+@pytest.fixture
+def filled(library: LibraryFactory, photos: Path) -> LibraryFactory:
+    library.add(photos)
+    return library
+
+
+@pytest.mark.parametrize(("first_px", "then_px"), [(5000, 6000), (100, 101)])
+def test_every_size_is_another_wish(filled: LibraryFactory, photos: Path, first_px: int, then_px: int) -> None:
+    sizes: list[Any] = []
+    for longest_px in (first_px, then_px, first_px):
+        sizes += made(run(filled.folder, orders_of(photos, [1]), RegradeEngine(FERN, longest_px)))
+    assert sizes == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")], ids=repr
+)
+def test_too_little_memory_for_judging_is_one_photos_failure(
+    filled: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    study, studied = Judge.study, []
+
+    def short_of_memory(self: Judge, *photo: Any) -> Any:
+        studied.append(photo)
+        if len(studied) == 2:
+            raise error
+        return study(self, *photo)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Judge, "study", short_of_memory)
+        outcomes = run(filled.folder, orders_of(photos, [1, 2, 3]))
+    assert made(outcomes) == [True, None, True]
+    assert isinstance(outcomes[1], Failed)
+    assert "too little memory" in outcomes[1].reason
+    assert made(run(filled.folder, orders_of(photos, [1, 2, 3]))) == [False, True, False]
+
+
+def test_a_fault_of_the_program_is_no_photos_failure(
+    filled: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Judge, *photo: Any) -> Any:
+        raise RuntimeError("generator raised StopIteration")
+
+    monkeypatch.setattr(Judge, "study", broken)
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        run(filled.folder, orders_of(photos, [1]))
