@@ -5,7 +5,8 @@ python benchmarks/restyle_gpu.py [--photos ../shared/photos] [--engines regrade 
 
 Picks n detailed, n opposed and n minimal photos as `aliens candidates` does, has every engine restyle them, and plays
 the recognition quiz over each engine's results. Fetch the weights first: an engine without them says how, and is left
-out. Goes on where it stopped. An engine's page of results, to be looked at, is benchmarks/work/restyle-gpu/ENGINE.html.
+out. Goes on where it stopped, with the model of the first run. An engine's page of results, to be looked at, is
+benchmarks/work/restyle-gpu/ENGINE.html.
 
 recognised: share of results above the floors that are more than the photo itself; painted: share that diffusion made,
 the others are the regraded photo; dE and >5: of the change that a protanope sees, the median dE2000 and the share of
@@ -38,12 +39,12 @@ def aliens(*arguments: object) -> list[dict[str, Any]]:
 
 
 def picked(photos: Path, model: str, n: int) -> dict[int, str]:
-    """Return the kind of every photo that is picked, by its number, from a library that is made where there is none."""
-    if not LIBRARY.is_dir():
-        WORK.mkdir(parents=True, exist_ok=True)
+    """Return the kind of every photo that is picked, by its number; make the library, or go on making it."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    if not (LIBRARY / "library.db").is_file():
         aliens("init", "--model", model)
-        aliens("add", photos)
-        aliens("tag")
+    aliens("add", photos)
+    aliens("tag")
     kinds: dict[int, str] = {}
     for strategy in STRATEGIES:
         found = aliens("candidates", "--strategy", strategy, "-n", 2 * n, "--pool", 2_000, "--json")

@@ -201,8 +201,8 @@ class Search:
         if settings.guidance > LEAST_GUIDANCE:
             settings = replace(settings, guidance=max(settings.guidance - CALMER, LEAST_GUIDANCE))
             yield "less guidance", settings, lowest, highest
-        if lowest > FAINTEST:
-            yield "less strength", replace(settings, strength=FAINTEST), FAINTEST, lowest
+        if lowest > FAINTEST:  # at `lowest` itself the rung before has failed
+            yield "less strength", replace(settings, strength=FAINTEST), FAINTEST, max(lowest - STEP, FAINTEST)
 
     def _strongest(self, rung: str, settings: Settings, lowest: float, highest: float) -> tuple[Settings, float] | None:
         """Return settings with the highest strength that is recognised, and the lowest strength known to fail.

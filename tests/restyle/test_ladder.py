@@ -38,3 +38,10 @@ def test_without_room_for_what_was_asked_for_the_photo_fails() -> None:
     engine = MarkingEngine(too_little_memory(lambda asked: asked.guidance < 5))
     with pytest.raises(DeviceMemoryError, match="offload"):
         alienise(study(), engine, MarkJudge())
+
+
+def test_no_attempt_is_made_twice() -> None:
+    engine = MarkingEngine(lambda asked: 0.1 if asked.strength < 0.15 else 0.9)
+    outcome = alienise(study(), engine, MarkJudge(), Wish(seeds=0))
+    assert outcome.rung == "less strength"
+    assert len(set(engine.asked)) == len(engine.asked)
