@@ -109,14 +109,17 @@ def one_line(text: str) -> str:
 def read_manifest(path: Path) -> Manifest:
     """Return the manifest of a file.
 
-    Raises: QueryError: it cannot be read, or is not as it should be; the message says where.
+    Raises: QueryError: it cannot be read, picks nothing, or is not as it should be; the message says where.
     """
     try:
-        return as_manifest(tomllib.loads(path.read_text(encoding="utf-8")))
+        manifest = as_manifest(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise QueryError(f"the manifest {path} cannot be read: {error.strerror}") from error
     except (ValueError, QueryError) as error:  # no UTF-8, or no TOML: that message has line and column
         raise QueryError(f"the manifest {path} is not as it should be: {error}") from error
+    if not manifest.picks:
+        raise QueryError(f"the manifest {path} picks nothing: add a line [[pick]], and below it one such as photo = 12")
+    return manifest
 
 
 def as_manifest(data: Mapping[str, Any]) -> Manifest:

@@ -72,16 +72,21 @@ def read_answers(path: Path) -> Sheet:
         sheet = Sheet(
             quiz_id=part(record, "quiz", str),
             seed=part(record, "seed", int),
-            player=" ".join(part(record, "player", str).split())[:LONGEST_NAME] or "somebody",
+            player=name_of(part(record, "player", str)),
             finished_at=part(record, "finished_at", str),
             answers=answers,
         )
-        sheet.player.encode()
-    except (TypeError, UnicodeEncodeError) as error:
+    except TypeError as error:
         raise QueryError(f"{path} holds no answers of a quiz ({error}): {REMEDY}") from error
     if not answers:
         raise QueryError(f"{path} holds no answers: play the quiz first")
     return sheet
+
+
+def name_of(text: str) -> str:
+    """Return a player's name on one line, without characters that do something to a terminal."""
+    name = "".join(filter(str.isprintable, " ".join(text.split())))
+    return name[:LONGEST_NAME].strip() or "somebody"
 
 
 def answer_of(record: Any) -> Answer:

@@ -97,6 +97,7 @@ PICK = '[[pick]]\nphoto = 7\npath = "a"\n'
         ("pick = [1]\n", ["[[pick]]"]),
         ("created = 'today'\n", ["created", "today"]),
         ("palette = 3\n", ["palette is 3"]),
+        ("palette = 'fern'\n", ["picks nothing", "[[pick]]"]),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: list[str]) -> None:
