@@ -21,6 +21,7 @@ from restyle.pixels import Pixels, read_pixels, resized
 from restyle.regrade import VERSION
 from restyle.results import Lineage, Result, Results
 
+SQUEEZED = 1.2  # times too long a side; less is what rounding to the sizes that models paint makes of it
 TOO_LITTLE_MEMORY = "there is too little memory to judge it: take a smaller --longest-px, or --device cpu"
 
 
@@ -97,21 +98,21 @@ class Studio:
         wish = self._digest(order, sha256)
         if not self.again and (before := self.results.find(wish)) is not None:
             return Done(order=order, result=before, made_now=False)
-        photo = self._working_copy(order.file)
+        photo, size = self._working_copy(order.file)
         subject = self.judge.study(photo, order.photo_id, order.vector)
         outcome = alienise(subject, self.engine, self.judge, order.wish, lambda attempt: tell(order, attempt))
         lineage = self._lineage(order, outcome, sha256, wish, perf_counter() - began)
         try:
-            result = self.results.keep(outcome.pixels, lineage, self.file_format)
+            result = self.results.keep(in_proportion(outcome.pixels, size), lineage, self.file_format)
         except OSError as error:  # no photo is at fault, so the run ends
             raise LibraryError(f"the result of {order.file} cannot be written: {error.strerror or error}") from error
         return Done(order=order, result=result, made_now=True)
 
-    def _working_copy(self, file: PhotoFile) -> Pixels:
-        """Return a photo's pixels at the size that the engine works at."""
+    def _working_copy(self, file: PhotoFile) -> tuple[Pixels, tuple[int, int]]:
+        """Return a photo's pixels at the size that the engine works at, and its own (width, height)."""
         whole = read_pixels(file)
         height, width = whole.shape[:2]
-        return resized(whole, self.engine.fit(width, height))
+        return resized(whole, self.engine.fit(width, height)), (width, height)
 
     def _digest(self, order: Order, sha256: str) -> str:
         """Return the digest of all that decides a result; the budget does, since it may end a search early."""
@@ -149,3 +150,12 @@ class Studio:
             seconds=round(seconds, 3),
             wish=wish,
         )
+
+
+def in_proportion(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """Return a result with the proportions of its photo, of (width, height), where an engine squeezed a panorama."""
+    height, width = pixels.shape[:2]
+    scale = max(width, height) / max(size)
+    wanted = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+    squeezed = max(width / wanted[0], height / wanted[1]) > SQUEEZED
+    return resized(pixels, wanted) if squeezed else pixels

@@ -1,16 +1,20 @@
 """What a next run tells apart, and what of the first one it need not make again."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from restyle.engines.regrade import RegradeEngine
+from restyle.engines.synthetic import SyntheticEngine
 from restyle.judge import Judge
-from restyle.run import Failed
+from restyle.run import Done, Failed
 from tests.conftest import LibraryFactory
-from tests.restyle.studios import FERN, made, orders_of, run
+from tests.restyle.pictures import room
+from tests.restyle.studios import FERN, made, order_of, orders_of, run
 
 
 @pytest.fixture
@@ -59,3 +63,24 @@ def test_a_fault_of_the_program_is_no_photos_failure(
     monkeypatch.setattr(Judge, "study", broken)
     with pytest.raises(RuntimeError, match="StopIteration"):
         run(filled.folder, orders_of(photos, [1]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SqueezingEngine(SyntheticEngine):
+    """Paints no shorter side than 64 px, as models do."""
+
+    def fit(self, width_px: int, height_px: int) -> tuple[int, int]:
+        width, height = SyntheticEngine.fit(self, width_px, height_px)
+        return max(width, 64), max(height, 64)
+
+
+@pytest.mark.parametrize("size", [(1000, 50), (50, 1000), (200, 130), (3, 900)])
+def test_panoramas_come_back_in_their_proportions(
+    filled: LibraryFactory, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    Image.fromarray(room(3, (240, 160))).resize(size).save(tmp_path / "photo.png")
+    (outcome,) = run(filled.folder, [order_of(tmp_path / "photo.png")], SqueezingEngine(longest_px=200))
+    assert isinstance(outcome, Done)
+    with Image.open(outcome.result.path) as result:
+        assert max(result.size) == 200
+        assert result.width * size[1] == pytest.approx(result.height * size[0], rel=0.1, abs=size[1])
