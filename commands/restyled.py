@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from restyle.run import Done, Failed
 
 COLUMNS = ("result", "photo", "engine", "rung", "strength", "HOG", "edge F1", "protan dE", "visible", "path")
+NARROW = ("result", "rung", "HOG", "edges", "dE2000", "visible", "file")
 
 
 def restyled(
@@ -57,7 +58,7 @@ def restyled(
             for result in found:
                 console.print_json(as_json(result))
         else:
-            console.print_rows(COLUMNS, [row_of(result) for result in found])
+            print_table(found)
         if html is not None:
             page_of(session, found, html)
         if add:
@@ -92,6 +93,16 @@ def print_done(done: "Done | Failed", *, json: bool) -> None:
         typer.echo(sentence(done.result) + ("" if done.made_now else "  (made before)"))
     else:
         console.print_rows(COLUMNS, [row_of(done.result)])
+
+
+def print_table(results: "Sequence[Result]") -> None:
+    """Print results: on a terminal what fits into 80 columns, since photo and engine are in the files' names."""
+    rows = [row_of(result) for result in results]
+    if console.on_terminal():
+        names = [result.path.name for result in results]
+        console.print_rows(NARROW, [(row[0], row[3], *row[5:9], name) for row, name in zip(rows, names, strict=True)])
+    else:
+        console.print_rows(COLUMNS, rows)
 
 
 def sentence(result: "Result") -> str:

@@ -1,6 +1,7 @@
 """`aliens restyled`, as the shell runs it."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,15 @@ def test_what_cannot_be_is_refused_with_its_name(
     code, out, err = aliens("restyled", *options)
     assert (code, out) == (2, "")
     assert named in err
+
+
+def test_a_terminal_of_80_columns_has_a_line_for_each_result(
+    aliens: Aliens, filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert aliens("restyle", 1, 2, "--engine", "regrade")[0] == 0
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = aliens("restyled")
+    names = sorted(path.name for path in FOLDER.restyled.iterdir())
+    assert [line.split()[-1] for line in out.splitlines() if "regraded" in line] == names
+    assert "dE2000" in out
