@@ -14,6 +14,7 @@ from aliens.errors import QueryError
 
 PLACEHOLDERS = ("scene", "things", "caption")
 TOKENS = 75  # CLIP's 77, less the ones that begin and end a text
+MOST_CAPTION = 20  # words of a caption that are told; models' own captions have about ten
 LONG_WORD = 7  # letters; longer words are often cut in two tokens
 
 # Scenes and the tags that tell of them; the first that fits. A room that is named is surer than what it holds.
@@ -66,10 +67,10 @@ def build_prompt(template: PromptTemplate, tags: Sequence[str], caption: str | N
     Args:
         template: the palette's.
         tags: the photo's own, the surest first: the last are left out of a prompt that is too long for CLIP.
-        caption: the photo's, when there is one.
+        caption: the photo's, when there is one; a long one is cut, or it would leave no room for the tags.
     """
     scene, things = scene_of(tags)
-    said = (caption or "").strip().rstrip(".")
+    said = " ".join((caption or "").split()[:MOST_CAPTION]).rstrip(".,;")
     while things and tokens_of(filled(template, scene, things, said)) > TOKENS:
         things = things[:-1]
     negative = [part for part in (template.negative, *template.forbidden) if part]

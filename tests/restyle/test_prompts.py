@@ -93,3 +93,13 @@ def test_scene_and_things() -> None:
 )
 def test_articles(tag: str, said: str) -> None:
     assert with_article(tag) == said
+
+
+def test_a_long_caption_is_cut_and_leaves_the_things_where_they_are() -> None:
+    template = read_palette("fern").prompt
+    caption = "a bright bathroom in the old wing, photographed by its owner, " * 10
+    prompt, _ = build_prompt(template, ["a bathtub", "a mirror", "towels"], caption)
+    assert tokens_of(prompt) <= TOKENS
+    assert "with a bathtub, a mirror and towels" in prompt
+    assert "a bright bathroom in the old wing" in prompt
+    assert not prompt.endswith(",")
