@@ -17,7 +17,7 @@ PHOTO_SUFFIXES = frozenset((*JPEG_SUFFIXES, *NETPBM_SUFFIXES, *OTHER_SUFFIXES))
 
 
 class FolderSource(Source):
-    """Every photo under a folder, sorted by path; hidden files, the library itself and its results are left out.
+    """Every photo under a folder, sorted by path; hidden files, the library itself and results are left out.
 
     Links to files are followed, links to folders are not, so that no loop can be walked.
     """
@@ -47,7 +47,7 @@ class FolderSource(Source):
             if entry.name.startswith("."):
                 continue
             if entry.is_dir(follow_symlinks=False):
-                if os.path.realpath(entry.path) not in self._passed_over:
+                if os.path.realpath(entry.path) not in self._passed_over and not holds_results(Path(entry.path)):
                     yield from self._walk(entry.path)
             elif is_photo(entry.name):
                 yield found_file(entry.path)
@@ -109,6 +109,12 @@ class FileSource(Source):
     def photos(self) -> Iterator[FoundPhoto]:
         """Yield the photo, whatever its name ends in."""
         yield found_file(self.path)
+
+
+def holds_results(folder: Path) -> bool:
+    """Tell whether a folder holds the restyled photos of a library, be it a copy of this one or another."""
+    library = LibraryFolder(folder.parent)
+    return folder == library.restyled and (library.database_file.exists() or library.config_file.exists())
 
 
 def is_photo(name: str) -> bool:

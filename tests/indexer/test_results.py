@@ -50,6 +50,14 @@ def test_a_folder_that_is_the_library_itself_gives_its_photos_and_no_results(
     assert found_in(FolderSource(library.folder.root, library.folder.root)) == ["00.jpg"]
 
 
+def test_results_of_another_library_are_no_photos_either(inside: LibraryFactory, photos: Path) -> None:
+    shutil.copytree(inside.folder.root, photos / "backup")
+    (photos / "restyled").mkdir()
+    shutil.copy(photos / "00.jpg", photos / "restyled" / "00.jpg")  # of no library
+    report = inside.add(photos)
+    assert (report.scan.found, report.scan.new) == (11, 1)
+
+
 @pytest.mark.parametrize("linked", [False, True], ids=["by its path", "by a link to the library"])
 def test_results_cannot_be_added_as_photos(inside: LibraryFactory, tmp_path: Path, linked: bool) -> None:
     root = inside.folder.root
@@ -58,7 +66,7 @@ def test_results_cannot_be_added_as_photos(inside: LibraryFactory, tmp_path: Pat
         root = tmp_path / "link"
     (result, *_) = sorted((root / "restyled").iterdir())
     for path in (result, root / "restyled"):
-        with pytest.raises(SourceError, match="restyled photos, which are no photos of hotels: `aliens restyled --add`"):
+        with pytest.raises(SourceError, match="which are no photos of hotels: `aliens restyled --add`"):
             inside.add(path)
     assert len(photos_of(inside.folder)) == 11
     assert source_at(root, root).kind == "folder"
