@@ -21,9 +21,14 @@ if TYPE_CHECKING:
 
 
 def judge_of(
-    session: "Session", library: Path, palette: "Palette", floor: float | None, bars: console.ProgressBars
+    session: "Session",
+    library: Path,
+    palette: "Palette",
+    floor: float | None,
+    device: str,
+    bars: console.ProgressBars,
 ) -> "tuple[Judge, Model]":
-    """Return the judge of a library's results, and its model; say on stderr what it goes by."""
+    """Return the judge of a library's results, and its model, on a device; say on stderr what it goes by."""
     from db.vectors import EmbeddedRows, current_model
     from embedding.index.current import current_index
     from embedding.store import VectorStore
@@ -34,7 +39,7 @@ def judge_of(
     store = VectorStore(folder.vectors(model.key), model.dim)
     rows = EmbeddedRows(session, model)
     floors = floors_of(session, folder, rows, floor, bars)
-    encoder = load_for_texts(library, model)
+    encoder = load_for_texts(library, model, device)
     index = current_index(folder.index(model.key), store, model.key, rows)
     return Judge(floors, palette, encoder=encoder, neighbours=index, tags=tags_of(session, folder, encoder)), model
 

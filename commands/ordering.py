@@ -99,7 +99,7 @@ def wish_of(session: "Session", library: Path, pick: "Pick", asked: Asked, palet
         built = build_prompt(
             palette.prompt, tags_of(session, library, pick.photo_id), caption_of(session, pick.photo_id)
         )
-        prompt, negative = prompt or built[0], negative or built[1]
+        prompt, negative = (built[0] if prompt is None else prompt), (built[1] if negative is None else negative)
     return Wish(
         prompt=prompt or "" if paints else "",
         negative_prompt=negative or "" if paints else "",

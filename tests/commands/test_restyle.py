@@ -18,6 +18,7 @@ from aliens.files import PhotoFile
 from aliens.settings import DEFAULT_LIBRARY, LibraryFolder
 from restyle.engines.engine import Engine
 from restyle.manifest import Manifest, Pick, write_manifest
+from restyle.palettes import read_palette
 from restyle.picture_file import read_parameters
 from restyle.pixels import read_pixels
 from search.library import Library
@@ -237,6 +238,24 @@ def restyled_strengths(aliens: Aliens, *options: object) -> float:
     return max(float(each["settings"]["strength"]) for each in painted)
 
 
+def test_prompts_are_built_of_tags_and_palette_unless_they_are_given(
+    aliens: Aliens, tagged: Path, synthetic: dict[str, Engine]
+) -> None:
+    def told(*options: object) -> tuple[str, str]:
+        asked = ("--floor", 0, "--seeds", 0, "--strength", 0.25, "--json")
+        (said,) = lines(aliens("restyle", 3, *asked, *options)[1])
+        assert said["diffusion"]
+        return said["prompt"], said["negative_prompt"]
+
+    palette = read_palette("fern").prompt
+    built, negative = told()
+    assert all(word in negative for word in palette.forbidden)
+    assert len(built) > 10
+    assert told("--prompt", "ferns") == ("ferns", negative)
+    assert told("--negative-prompt", "") == (built, "")
+    assert told("--prompt", "", "--negative-prompt", "red") == ("", "red")
+
+
 # What becomes of the results.
 
 
@@ -392,7 +411,7 @@ def regrade(photo, *arguments):
         time.sleep(60 * (len(photos) == 2))
     return real(photo, *arguments)
 restyle.alienise.regrade = regrade
-commands.judging.load_for_texts = lambda library, model: FakeEncoder()
+commands.judging.load_for_texts = lambda library, model, device: FakeEncoder()
 sys.argv = ["aliens", *sys.argv[1:]]
 cli.main()
 """

@@ -327,6 +327,17 @@ def test_a_disk_that_takes_no_more_ends_the_run_and_leaves_nothing_half_written(
     assert made(run(filled.folder, orders_of(photos))) == [False, False, True, True]
 
 
+def test_photos_may_be_added_while_others_are_restyled(filled: LibraryFactory, photos: Path, tmp_path: Path) -> None:
+    def add(job: object) -> None:
+        folder = tmp_path / f"more-{len(list(tmp_path.glob('more-*')))}"
+        folder.mkdir()
+        (folder / "new.jpg").write_bytes(photo_bytes(100 + int(folder.name[5:])))
+        assert filled.add(folder).run.encoded == 1
+
+    assert made(run(filled.folder, orders_of(photos, [1, 2]), BreakingEngine(before=add))) == [True, True]
+    assert agree(filled.folder)
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
