@@ -156,24 +156,19 @@ def page_of(session: "Session", results: "Sequence[Result]", path: Path) -> None
 
 
 def items_of(session: "Session", results: "Sequence[Result]") -> "Iterator[PageItem]":
-    """Yield what the page shows of every result whose picture and photo are still there."""
+    """Yield what the page shows of every result whose picture is there, and whose photo is what it was made of."""
     from aliens.errors import PhotoError
     from aliens.files import PhotoFile
-    from db.photos import photo_records
+    from restyle.originals import original_of, why_lost
     from restyle.pages import LONGEST_PX, PageItem
     from restyle.pixels import read_pixels
 
-    records = photo_records(session, [result.lineage.source_photo_id for result in results])
     for result in results:
-        record = records.get(result.lineage.source_photo_id)
         try:
-            if record is None:
-                raise PhotoError("missing", "the photo is not in the library any more")
-            original = read_pixels(PhotoFile(record.path, record.member), LONGEST_PX)
+            original = read_pixels(original_of(session, result), LONGEST_PX)
             changed = read_pixels(PhotoFile(str(result.path)), LONGEST_PX)
         except (OSError, PhotoError) as error:
-            lost = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
-            console.note(f"result {result.id} is not on the page: {lost}")
+            console.note(f"result {result.id} is not on the page: {why_lost(error)}")
             continue
         lineage = result.lineage
         yield PageItem(

@@ -3,7 +3,6 @@
 A pair of which a file is gone or was changed is left out, with the reason.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -13,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from aliens.errors import PhotoError
 from aliens.files import PhotoFile
-from db.models import Photo
 from restyle.judge import PhotoEncoder
+from restyle.originals import original_of, why_lost
 from restyle.pages import jpeg
 from restyle.pixels import Pixels, encoder_square, read_pixels
 from restyle.results import Result
@@ -87,13 +86,10 @@ def read_pairs(
         read: list[tuple[Result, Picture, Picture]] = []
         for result in results[start : start + BATCH_PAIRS]:
             try:
-                original = picture_of(source_file(session, result), encoder)
+                original = picture_of(original_of(session, result), encoder)
                 read.append((result, picture_of(PhotoFile(str(result.path)), encoder), original))
-            except OSError as error:
-                why = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-                reading.left_out.append(f"result {result.id}: {why}")
-            except PhotoError as error:
-                reading.left_out.append(f"result {result.id}: {error.reason}")
+            except (OSError, PhotoError) as error:
+                reading.left_out.append(f"result {result.id}: {why_lost(error)}")
         reading.pairs += embedded(read, encoder)
         progress(min(start + BATCH_PAIRS, len(results)), len(results))
     return reading
@@ -118,23 +114,6 @@ def embedded(read: Sequence[tuple[Result, Picture, Picture]], encoder: PhotoEnco
 def exhibit(picture: Picture, vector: NDArray[np.float32]) -> Exhibit:
     """Return a picture with its vector (d,)."""
     return Exhibit(name=picture.name, jpeg=picture.jpeg, vector=vector, hog=picture.hog)
-
-
-def source_file(session: Session, result: Result) -> PhotoFile:
-    """Return where a result's original lies.
-
-    Raises:
-        OSError: the file is gone.
-        PhotoError: the photo has left the library, or its file holds another photo by now.
-    """
-    lineage = result.lineage
-    photo = session.get(Photo, lineage.source_photo_id)
-    if photo is None:
-        raise PhotoError("missing", f"its original, {lineage.source_path}, is not in the library any more")
-    file = PhotoFile(photo.path, photo.member)
-    if hashlib.sha256(file.read()).hexdigest() != lineage.source_sha256:
-        raise PhotoError("changed", f"its original, {file}, was changed since: restyle it again with `aliens restyle`")
-    return file
 
 
 def picture_of(file: PhotoFile, encoder: PhotoEncoder) -> Picture:

@@ -59,3 +59,12 @@ def test_a_terminal_of_80_columns_has_a_line_for_each_result(
     names = sorted(path.name for path in FOLDER.restyled.iterdir())
     assert [line.split()[-1] for line in out.splitlines() if "regraded" in line] == names
     assert "dE2000" in out
+
+
+def test_a_photo_that_was_changed_since_is_not_shown_as_the_original(aliens: Aliens, filled: Path) -> None:
+    assert aliens("restyle", 1, 2, "--engine", "regrade")[0] == 0
+    (filled / "00.jpg").write_bytes((filled / "05.jpg").read_bytes())
+    code, _, err = aliens("restyled", "--html", "page.html")
+    assert code == 0
+    assert "result 1 is not on the page: its original" in err and "was changed since" in err
+    assert "Photo 1" not in Path("page.html").read_text()
