@@ -57,7 +57,7 @@ def orders_of(
 ) -> "list[Order]":
     """Return the picks as orders, with their files and prompts.
 
-    `paints`: whether a diffusion model reads the prompts; without one they are left empty.
+    `paints`: whether a diffusion model will; without one, strength alone is asked for.
 
     Raises: QueryError: the library has no such photo, or another one under the number of a pick.
     """
@@ -90,20 +90,27 @@ def records_of(session: "Session", photo_ids: Sequence[int]) -> "dict[int, Photo
 
 
 def wish_of(session: "Session", library: Path, pick: "Pick", asked: Asked, palette: "Palette", paints: bool) -> "Wish":
-    """Return what is asked of one photo: what the pick says, else the options, else what the photo itself tells."""
+    """Return what is asked of one photo: what the pick says, else the options, else what the photo itself tells.
+
+    Of what decides nothing where no diffusion model paints, seeds, prompts and the budget, nothing is said then: the
+    same result is not made once more for it.
+    """
     from restyle.alienise import Wish
     from restyle.prompts import build_prompt
 
+    strength = asked.strength if pick.strength is None else pick.strength
+    if not paints:
+        return Wish(strength=strength)
     prompt, negative = pick.prompt or asked.prompt, pick.negative_prompt or asked.negative_prompt
-    if paints and (prompt is None or negative is None):
+    if prompt is None or negative is None:
         built = build_prompt(
             palette.prompt, tags_of(session, library, pick.photo_id), caption_of(session, pick.photo_id)
         )
         prompt, negative = (built[0] if prompt is None else prompt), (built[1] if negative is None else negative)
     return Wish(
-        prompt=prompt or "" if paints else "",
-        negative_prompt=negative or "" if paints else "",
-        strength=asked.strength if pick.strength is None else pick.strength,
+        prompt=prompt,
+        negative_prompt=negative,
+        strength=strength,
         seed=asked.seed if pick.seed is None else pick.seed,
         seeds=asked.seeds,
         budget_s=asked.budget_s,
