@@ -9,7 +9,7 @@ from aliens.errors import PhotoError
 from aliens.files import PhotoFile, atomic_write
 from aliens.settings import LibraryFolder
 from db.writing import disk_errors
-from restyle.floors import Floors, calibrate
+from restyle.floors import DEFAULT_FLOORS, FEWEST_PHOTOS, Floors, calibrate
 from restyle.pixels import read_pixels
 from restyle.structure import Structure, structure_of
 
@@ -37,6 +37,8 @@ def library_floors(
 
     Raises: LibraryError: the disk is full or cannot be written.
     """
+    if len(photo_ids) < FEWEST_PHOTOS:  # what they show would not be used
+        return DEFAULT_FLOORS
     kept = read_floors(folder, len(photo_ids))
     if kept is not None:
         return kept
