@@ -154,8 +154,16 @@ class Judge:
         """
         if vector is None and self._encoder is not None:
             vector = self._vector(pixels)
-        tags = None if self._tags is None or photo_id is None else tuple(self._tags.confident(photo_id))
+        tags = self._tags_of(photo_id, vector)
         return Subject(photo_id, pixels, structure_of(pixels), colours_of(pixels), vector, tags)
+
+    def _tags_of(self, photo_id: int | None, vector: Floats | None) -> tuple[str, ...] | None:
+        """Return a photo's tags that are seen in it now: small, or changed since it was added, it may lack some."""
+        if self._tags is None or photo_id is None or vector is None:
+            return None
+        tags = self._tags.confident(photo_id)
+        lost = self._tags.lost(vector, tags) if tags else ()
+        return tuple(tag for tag in tags if tag not in lost)
 
     def score(self, subject: Subject, result: Pixels, prompt: str = "") -> Scores:
         """Return the scores of a result, (h, w, 3) of the photo's size."""

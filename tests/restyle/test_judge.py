@@ -39,14 +39,14 @@ class Index:
 
 
 class Tags:
-    """Knows the tags of photo 1, and that results lose those that begin with an l."""
+    """Knows the tags of photo 1, and that all other pictures lose those that begin with an l."""
 
     def confident(self, photo_id: int) -> Sequence[str]:
         return ["a bed", "lamp"] if photo_id == 1 else []
 
     def lost(self, vector: np.ndarray, tags: Sequence[str]) -> Sequence[str]:
         assert tags, "no tags were asked about"
-        return [tag for tag in tags if tag.startswith("l")]
+        return [tag for tag in tags if tag.startswith("l") and vector @ vector_of(PHOTO) < 0.999]
 
 
 def vector_of(pixels: np.ndarray) -> np.ndarray:
@@ -102,7 +102,8 @@ def test_tags_are_asked_of_photos_that_have_some() -> None:
     judge = Judge(DEFAULT_FLOORS, FERN, encoder=FakeEncoder(), tags=Tags())
     subject = judge.study(PHOTO, 1)
     assert subject.tags == ("a bed", "lamp")
-    assert judge.score(subject, PHOTO).tags_lost == ("lamp",)
+    assert judge.score(subject, OTHER).tags_lost == ("lamp",)
+    assert judge.score(subject, PHOTO).tags_lost == ()
     assert judge.score(judge.study(PHOTO, 2), PHOTO).tags_lost == ()
     assert judge.score(judge.study(PHOTO), PHOTO).tags_lost is None
 
@@ -179,3 +180,10 @@ def test_tiny_and_flat_photos_are_judged_like_others(size: tuple[int, int]) -> N
     scores = judge.score(subject, regrade(photo, FERN))
     assert scores.failures(DEFAULT_FLOORS) == []
     assert scores.visibility.median_de > 1
+
+
+def test_tags_that_the_photo_itself_lacks_by_now_are_not_missed() -> None:
+    judge = Judge(DEFAULT_FLOORS, FERN, encoder=FakeEncoder(), tags=Tags())
+    changed = judge.study(OTHER, 1)
+    assert changed.tags == ("a bed",)
+    assert judge.score(changed, OTHER).failures(DEFAULT_FLOORS) == []
