@@ -9,7 +9,19 @@ import pytest
 ROOT = Path(__file__).parents[1]
 OURS = {"cli", "aliens", "commands", "db", "embedding", "indexer", "restyle", "search"}
 HEAVY = {"torch", "torchvision", "open_clip", "timm", "faiss", "numpy", "PIL", "sqlalchemy", "alembic"}
-HEAVY |= {"sklearn", "pyarrow", "matplotlib", "transformers", "scipy", "pandas", "skimage", "diffusers", "daltonlens", "jinja2"}
+HEAVY |= {"sklearn", "pyarrow", "matplotlib", "transformers", "scipy", "pandas"}
+HEAVY |= {"skimage", "diffusers", "daltonlens", "jinja2"}
+    "sklearn",
+    "pyarrow",
+    "matplotlib",
+    "transformers",
+    "scipy",
+    "pandas",
+    "skimage",
+    "diffusers",
+    "daltonlens",
+    "jinja2",
+}
 
 
 def imported_modules(path: Path) -> set[str]:

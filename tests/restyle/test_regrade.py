@@ -38,9 +38,7 @@ def test_structure_and_lightness_stay(name: str, photo: np.ndarray) -> None:
 
 @pytest.mark.parametrize("name", palette_names())
 @pytest.mark.parametrize("hue", [(250, 200, 170), (128, 128, 128), (200, 60, 50)])
-def test_grey_rooms_come_near_the_palette_and_protanopes_see_every_change(
-    name: str, hue: tuple[int, int, int]
-) -> None:
+def test_grey_rooms_come_near_the_palette_and_protanopes_see_every_change(name: str, hue: tuple[int, int, int]) -> None:
     palette, photo = read_palette(name), room(1, hue=hue)
     before, after = colours_of(photo), colours_of(regrade(photo, palette))
     far, near = (palette_distance(colours, palette.leaf, palette.sky) for colours in (before, after))
