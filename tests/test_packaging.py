@@ -11,17 +11,6 @@ OURS = {"cli", "aliens", "commands", "db", "embedding", "indexer", "restyle", "s
 HEAVY = {"torch", "torchvision", "open_clip", "timm", "faiss", "numpy", "PIL", "sqlalchemy", "alembic"}
 HEAVY |= {"sklearn", "pyarrow", "matplotlib", "transformers", "scipy", "pandas"}
 HEAVY |= {"skimage", "diffusers", "daltonlens", "jinja2"}
-    "sklearn",
-    "pyarrow",
-    "matplotlib",
-    "transformers",
-    "scipy",
-    "pandas",
-    "skimage",
-    "diffusers",
-    "daltonlens",
-    "jinja2",
-}
 
 
 def imported_modules(path: Path) -> set[str]:
