@@ -9,7 +9,7 @@ what the loop does with damage, not what diffusion paints. Judged by the starter
 
 above: share of results that pass every floor. dE, >5: median of the change that a protanope sees, in dE2000, and share
 of the picture where it is over 5. nearer: to the palette, in units of protan L*b*. strength: mean. quiz, HOG: share of
-results that are matched with their own originals, among all, by the library's model and by outlines. s/photo: median.
+results whose own original is the most alike of all, by the library's model and by outlines. s/photo: median.
 """
 
 # ruff: noqa: E402
@@ -129,7 +129,7 @@ class Workshop:
 
     def quiz(self, results: Sequence[Result]) -> dict[str, float]:
         """Return the accuracy of matching results with originals, by method."""
-        return {m.method: m.accuracy for m in play(self.session, results, self.encoder).matchings}
+        return {m.method: m.top1 for m in play(self.session, results, self.encoder).matchings}
 
     def nearer(self, result: Result) -> float:
         """Return by how much a result came nearer to the palette than its photo."""

@@ -133,6 +133,9 @@ def restyle(
     from restyle.run import Done, Failed, Studio
 
     check_page(html)
+    painting = {"--preset": preset, "--control": control, "--prompt": prompt, "--negative-prompt": negative_prompt}
+    if engine == "regrade" and (unused := [name for name, value in painting.items() if value]):
+        console.note(f"regrade paints nothing, so {' and '.join(unused)} is left out")
     picked = read_manifest(manifest) if manifest else None
     colours = read_palette(palette or (picked and picked.palette) or DEFAULT_PALETTE)
     picks = picks_of(library, photo_ids or [], picked, query, n)

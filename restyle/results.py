@@ -158,7 +158,7 @@ class Results:
 
 def file_name(lineage: Lineage, file_format: FileFormat) -> str:
     """Return the name of a result's file, such as `42-regrade-1a2b3c4d.png`: the same wish has the same."""
-    engine = re.sub(r"[^\w.-]+", "-", lineage.engine)[-LONGEST_NAME:].strip("-.")
+    engine = re.sub(r"[^\w.-]+", "-", Path(lineage.engine).name)[-LONGEST_NAME:].strip("-.")
     return f"{lineage.source_photo_id}-{engine}-{lineage.wish[:WISH_DIGITS]}.{file_format}"
 
 

@@ -124,9 +124,7 @@ def test_any_engine_gives_a_name_for_a_file(engine: str, file_format: Any) -> No
 
 
 def test_the_file_of_an_engine_named_by_a_folder_says_which() -> None:
-    assert file_name(lineage_of(7, engine="local-dir:/моя/models/SD 1.5"), "png") == (
-        "7-local-dir-моя-models-SD-1.5-70000000.png"
-    )
+    assert file_name(lineage_of(7, engine="/моя/models/SD 1.5 моя"), "png") == "7-SD-1.5-моя-70000000.png"
 
 
 def test_a_full_disk_is_told_and_leaves_neither_file_nor_row(
