@@ -84,6 +84,15 @@ def test_a_nearer_stranger_is_a_rival_and_a_copy_of_the_photo_is_none() -> None:
     assert nearest(result, {1: own, 2: copy, 3: towards}) is False
 
 
+def test_a_stranger_must_be_clearly_farther_than_the_photo() -> None:
+    own, result = vector_of(PHOTO), regrade(PHOTO, FERN)
+    towards = vector_of(result)
+    cosine = float(towards @ own)
+    for farther, expected in ((0.001, False), (0.02, True)):
+        stranger = mixed(towards, -own, cosine - farther)  # on the other side of the result
+        assert nearest(result, {1: own, 2: stranger}) is expected
+
+
 def test_a_photo_that_the_index_does_not_hold_is_compared_by_its_own_vector() -> None:
     assert nearest(regrade(PHOTO, FERN), {2: vector_of(OTHER)}) is True
     assert nearest(OTHER, {2: vector_of(OTHER)}) is False
@@ -139,7 +148,7 @@ def test_without_a_number_in_the_library_there_are_no_neighbours_to_ask() -> Non
         ({"hog": 0.5496}, ["HOG correlation 0.550 below 0.560"]),
         ({"edge_f1": 0.1}, ["edge F1 0.100 below 0.650"]),
         ({"shift": 0.031}, ["shifted by 3.1% of its side"]),
-        ({"nearest": False}, ["another photo of the library is nearer"]),
+        ({"nearest": False}, ["another photo of the library is as near"]),
         ({"nearest": True, "tags_lost": ()}, []),
         ({"tags_lost": ("a bed", "a lamp")}, ["tags lost: a bed, a lamp"]),
         ({"hog": 0, "shift": 1}, ["HOG correlation 0.000 below 0.560", "shifted by 100.0% of its side"]),
