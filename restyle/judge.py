@@ -4,8 +4,8 @@ Recognisable: structure above the floors, the photo itself the result's nearest 
 still. What cannot be asked, for want of a library, a model or tags, is left out, and the scores say so by None.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,8 +21,8 @@ from restyle.style import Colours, Visibility, colours_of, palette_distance, vis
 
 # Of 1,259 photos copies have cosines of 0.9992 and more with the starter model, different photos of 0.9926 and less.
 SAME_PICTURE = 0.996  # cosine from which on another photo of the library is a copy of this one, and no rival
-COPIES = 20  # of a photo that are looked for
-LEAD = 0.005  # of cosine over any other photo: saved as JPEG or seen in another precision, it stays the nearest
+NEIGHBOURS = 20  # of a photo, and of a result, that are looked at
+LEAD = 0.01  # of cosine over any other photo: saved as JPEG or seen in another precision, it stays the nearest
 CLEAR_DE, CLEAR_DISTANCE, CLEAR_MARGIN = 10.0, 10.0, 0.05  # what counts as one unit of style: see Scores.style
 
 
@@ -68,7 +68,7 @@ class Subject:
     """A photo that results are judged against.
 
     vector: of the library's model, (d,); None without a model. tags: those that must be found still; None: not known.
-    same: numbers of the photo and of its copies in the library.
+    neighbours: {photo: cosine} of those of the library that are most like it, itself among them.
     """
 
     photo_id: int | None
@@ -77,7 +77,7 @@ class Subject:
     colours: Colours
     vector: Floats | None = None
     tags: tuple[str, ...] | None = None
-    same: frozenset[int] = frozenset()
+    neighbours: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +85,7 @@ class Scores:
     """What is measured of a result; None where it could not be asked.
 
     hog: correlation of oriented gradients, at most 1. edge_f1: of edges, 0..1. shift: share of the longer side.
-    nearest: whether the photo itself is clearly the result's nearest neighbour in the library. cosine: with the photo itself.
+    nearest: whether the photo itself is clearly the result's nearest neighbour in the library. cosine: with the photo.
     tags_lost: confident tags of the photo that the result has not. visibility: of the change, to a protanope.
     palette_distance: see restyle.style. prompt_margin: how much nearer the result is to the prompt than the photo is,
     a difference of cosines.
@@ -158,15 +158,15 @@ class Judge:
         if vector is None and self._encoder is not None:
             vector = self._vector(pixels)
         tags = self._tags_of(photo_id, vector)
-        same = self._same(photo_id, vector)
-        return Subject(photo_id, pixels, structure_of(pixels), colours_of(pixels), vector, tags, same)
+        near = {} if vector is None or photo_id is None else self._near(vector)
+        return Subject(photo_id, pixels, structure_of(pixels), colours_of(pixels), vector, tags, near)
 
-    def _same(self, photo_id: int | None, vector: Floats | None) -> frozenset[int]:
-        """Return the numbers of a photo and of its copies in the library."""
-        if photo_id is None or vector is None or self._neighbours is None:
-            return frozenset()
-        scores, ids = self._neighbours.search(vector[None], COPIES)
-        return frozenset([photo_id, *ids[0][scores[0] >= SAME_PICTURE].tolist()])
+    def _near(self, vector: Floats) -> dict[int, float]:
+        """Return {photo: cosine} of the library's photos that are most like a vector (d,), the nearest first."""
+        if self._neighbours is None:
+            return {}
+        scores, ids = self._neighbours.search(vector[None], NEIGHBOURS)
+        return dict(zip(ids[0].tolist(), scores[0].tolist(), strict=True))
 
     def _tags_of(self, photo_id: int | None, vector: Floats | None) -> tuple[str, ...] | None:
         """Return a photo's tags that are seen in it now: small, or changed since it was added, it may lack some."""
@@ -200,12 +200,21 @@ class Judge:
         return vector
 
     def _is_nearest(self, subject: Subject, vector: Floats | None) -> bool | None:
-        """Tell whether a result is clearly nearer to its photo than to any other of the library, copies apart."""
+        """Tell whether a result is clearly nearer to its photo than to any other of the library.
+
+        Copies of the photo are no rivals. From one that is nearly a copy it need keep only half of the photo's own
+        distance, or nothing could be made of a room that was photographed twice.
+        """
         if vector is None or subject.vector is None or self._neighbours is None or subject.photo_id is None:
             return None
-        scores, ids = self._neighbours.search(vector[None], COPIES + 1)
-        rivals = [score for score, photo_id in zip(scores[0], ids[0], strict=True) if int(photo_id) not in subject.same]
-        return not rivals or float(vector @ subject.vector) >= float(rivals[0]) + LEAD
+        own = float(vector @ subject.vector)
+        for photo_id, score in self._near(vector).items():
+            likeness = subject.neighbours.get(photo_id, 0.0)
+            if photo_id == subject.photo_id or likeness >= SAME_PICTURE:
+                continue
+            if own < score + min(LEAD, (1 - likeness) / 2):
+                return False
+        return True
 
     def _lost(self, subject: Subject, vector: Floats) -> tuple[str, ...] | None:
         if self._tags is None or subject.tags is None:

@@ -93,6 +93,13 @@ def test_a_stranger_must_be_clearly_farther_than_the_photo() -> None:
         assert nearest(result, {1: own, 2: stranger}) is expected
 
 
+def test_of_a_photo_that_is_nearly_a_copy_half_of_the_distance_is_kept() -> None:
+    own = vector_of(PHOTO)
+    twin = mixed(own, vector_of(OTHER), 0.992)
+    assert nearest(PHOTO, {1: own, 2: twin}) is True
+    assert nearest(regrade(PHOTO, FERN), {1: own, 2: mixed(own, vector_of(regrade(PHOTO, FERN)), 0.992)}) is False
+
+
 def test_a_photo_that_the_index_does_not_hold_is_compared_by_its_own_vector() -> None:
     assert nearest(regrade(PHOTO, FERN), {2: vector_of(OTHER)}) is True
     assert nearest(OTHER, {2: vector_of(OTHER)}) is False
