@@ -146,6 +146,7 @@ class Judge:
         self._encoder = encoder
         self._neighbours = neighbours
         self._tags = tags
+        self._prompts: dict[str, Floats] = {}  # unit vectors (d,): every attempt at a photo is told the same
 
     def study(self, pixels: Pixels, photo_id: int | None = None, vector: Floats | None = None) -> Subject:
         """Return what results of a photo are judged against.
@@ -224,4 +225,6 @@ class Judge:
     def _margin(self, subject: Subject, vector: Floats | None, prompt: str) -> float | None:
         if self._encoder is None or vector is None or subject.vector is None or not prompt:
             return None
-        return float(self._encoder.encode_texts([prompt])[0] @ (vector - subject.vector))
+        if prompt not in self._prompts:
+            self._prompts[prompt] = self._encoder.encode_texts([prompt])[0]
+        return float(self._prompts[prompt] @ (vector - subject.vector))
