@@ -190,11 +190,11 @@ def report_bathrooms(results: Sequence[Result], kinds: dict[int, str], workshop:
             )
 
 
-def report_speeds(photo: Pixels, workshop: Workshop) -> None:
-    """Print what single steps take, the median of several."""
+def report_speeds(photo: Pixels, photo_id: int, workshop: Workshop) -> None:
+    """Print what single steps take with a photo of the library, the median of several."""
     palette, judge = workshop.palette, workshop.judge
     plain = Judge(judge.floors, palette)
-    subject, alone = judge.study(photo), plain.study(photo)
+    subject, alone = judge.study(photo, photo_id), plain.study(photo)
     result = regrade(photo, palette)
     steps = {
         "regrade": lambda: regrade(photo, palette),
@@ -232,8 +232,9 @@ def main() -> None:
         for engine in (RegradeEngine(palette), SyntheticEngine()):
             results += report(engine, kinds, workshop, Wish(seeds=options.seeds))
         report_bathrooms(results, kinds, workshop)
-        first = read_pixels(file_of(workshop.records[next(iter(kinds))]))
-        report_speeds(resized(first, (1024, 728)), workshop)
+        first = next(iter(kinds))
+        photo = resized(read_pixels(file_of(workshop.records[first])), (1024, 728))
+        report_speeds(photo, first, workshop)
 
 
 if __name__ == "__main__":
