@@ -58,6 +58,12 @@ def photos_with_other_bytes(session: Session, hashes: Mapping[int, bytes]) -> li
     return [photo_id for photo_id, before in session.execute(statement) if before not in (None, hashes[photo_id])]
 
 
+def places_with_bytes(session: Session, sha256: bytes) -> list[Place]:
+    """Return where photos lay whose bytes have this hash when they were read, the first known first."""
+    statement = select(Photo.path, Photo.member).where(Photo.content_sha256 == sha256).order_by(Photo.id)
+    return [(path, member) for path, member in session.execute(statement)]
+
+
 def pending_photos(session: Session, after_id: int = 0, limit: int = PAGE) -> list[Photo]:
     """Return the next pending photos, in the order of their ids."""
     statement = select(Photo).where(Photo.state == PhotoState.PENDING, Photo.id > after_id)
