@@ -201,14 +201,17 @@ class Search:
         if settings.guidance > LEAST_GUIDANCE:
             settings = replace(settings, guidance=max(settings.guidance - CALMER, LEAST_GUIDANCE))
             yield "less guidance", settings, lowest, highest
-        if lowest > FAINTEST:  # at `lowest` itself the rung before has failed
+        if lowest > FAINTEST and self.engine.takes_strength:  # at `lowest` itself the rung before has failed
             yield "less strength", replace(settings, strength=FAINTEST), FAINTEST, max(lowest - STEP, FAINTEST)
 
     def _strongest(self, rung: str, settings: Settings, lowest: float, highest: float) -> tuple[Settings, float] | None:
         """Return settings with the highest strength that is recognised, and the lowest strength known to fail.
 
-        Where the highest of all is recognised, both are that.
+        Where the highest of all is recognised, both are that. An engine that knows no strength paints once.
         """
+        if not self.engine.takes_strength:
+            found = self._has_time() and self._painted(rung, settings)
+            return (settings, settings.strength) if found else None
         strength = min(max(settings.strength, lowest), highest)
         low, high = 0.0, highest
         fails_at_high = False

@@ -67,7 +67,12 @@ class DiffusionEngine:
     @property
     def moves_picture(self) -> bool:
         """Whether results may be shifted: so with models that edit."""
-        return self._pipelines.family.moves_picture or not self._pipelines.takes_strength()
+        return self._pipelines.family.moves_picture or not self.takes_strength
+
+    @property
+    def takes_strength(self) -> bool:
+        """Whether strength decides anything: not so with models that only edit."""
+        return self._pipelines.takes_strength()
 
     @property
     def controls_available(self) -> tuple[str, ...]:

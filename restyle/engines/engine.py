@@ -60,6 +60,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def takes_strength(self) -> bool:
+        """Whether strength decides anything: models that edit by words alone know none."""
+        ...
+
+    @property
     def settings(self) -> Settings:
         """What the first attempt is made with."""
         ...

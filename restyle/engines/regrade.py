@@ -41,6 +41,11 @@ class RegradeEngine:
         return False
 
     @property
+    def takes_strength(self) -> bool:
+        """It does."""
+        return True
+
+    @property
     def settings(self) -> Settings:
         """All the way to the palette."""
         return Settings(strength=1.0, steps=0, guidance=0, control_scale=0)

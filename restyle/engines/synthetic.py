@@ -28,6 +28,7 @@ class SyntheticEngine:
     bend_share: float = 0.02
     cover: float = 0.6
     moves_picture: bool = False
+    takes_strength: bool = True
     shift_share: float = 0.0  # the whole picture moves, of its longer side, as editors do
     settings: Settings = field(default_factory=lambda: Settings(steps=4, controls=("edges",)))
     controls_available: tuple[str, ...] = ("edges", "softedge")

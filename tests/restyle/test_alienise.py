@@ -36,6 +36,7 @@ class MarkingEngine:
     longest_px: int = 48
     diffuses: bool = True
     moves_picture: bool = False
+    takes_strength: bool = True
     asked: list[Settings] = field(default_factory=list)
 
     def fit(self, width_px: int, height_px: int) -> tuple[int, int]:
@@ -172,6 +173,15 @@ def test_what_cannot_even_be_regraded_comes_back_unchanged() -> None:
     outcome = alienise(study(), RegradeEngine(FERN), judge)
     assert outcome.rung == "unchanged"
     assert np.array_equal(outcome.pixels, PHOTO)
+
+
+def test_an_engine_that_knows_no_strength_paints_once_on_every_rung() -> None:
+    engine = MarkingEngine(lambda asked: 0.1 if asked.guidance < 5 else 0.9, takes_strength=False)
+    outcome = alienise(study(), engine, MarkJudge(), Wish(seeds=2))
+    assert outcome.rung == "less guidance"
+    rungs = [attempt.rung for attempt in outcome.attempts]
+    assert rungs == ["regraded", "diffused", "firmer control", "second control", *["less guidance"] * 3]
+    assert len({asked.strength for asked in engine.asked}) == 1
 
 
 def test_errors_of_the_engine_are_not_swallowed() -> None:
