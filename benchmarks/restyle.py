@@ -113,15 +113,7 @@ class Workshop:
     def restyle(self, engine: Engine, photo_ids: Sequence[int], wish: Wish) -> list[Result]:
         """Have an engine restyle photos, anew."""
         studio = Studio(engine=engine, judge=self.judge, results=self.results, file_format="jpg", again=True)
-        orders = [
-            Order(
-                photo_id=photo_id,
-                file=file_of(self.records[photo_id]),
-                wish=wish,
-                vector=self.vectors[photo_id].astype(np.float32),
-            )
-            for photo_id in photo_ids
-        ]
+        orders = [Order(photo_id=photo_id, file=file_of(self.records[photo_id]), wish=wish) for photo_id in photo_ids]
         outcomes = list(studio.restyle(orders))
         for failed in (outcome for outcome in outcomes if isinstance(outcome, Failed)):
             print(f"photo {failed.order.photo_id} is left out: {failed.reason}", file=sys.stderr)

@@ -47,9 +47,18 @@ class Floors:
             raise AliensError(f"a floor is a likeness from 0 (anything passes) to 1, not {value}: try 0.6")
         return cls(hog=value, edge_f1=value)
 
+    def failures(self, likeness: Likeness) -> list[str]:
+        """Return in words what a result this alike to its photo does not reach; empty where it is recognised."""
+        said = [
+            f"HOG correlation {likeness.hog:.3f} below {self.hog:.3f}" if likeness.hog < self.hog else "",
+            f"edge F1 {likeness.edge_f1:.3f} below {self.edge_f1:.3f}" if likeness.edge_f1 < self.edge_f1 else "",
+            f"shifted by {likeness.shift:.1%} of its side" if likeness.shift > self.shift else "",
+        ]
+        return [reason for reason in said if reason]
+
     def met_by(self, likeness: Likeness) -> bool:
         """Return whether a result this alike to its photo is recognised."""
-        return likeness.hog >= self.hog and likeness.edge_f1 >= self.edge_f1 and likeness.shift <= self.shift
+        return not self.failures(likeness)
 
     def as_json(self) -> dict[str, Any]:
         """Return what `from_json` takes."""

@@ -16,7 +16,7 @@ from restyle.colour import Floats
 from restyle.floors import Floors
 from restyle.palettes import Palette
 from restyle.pixels import Pixels, encoder_square
-from restyle.structure import Structure, compare, structure_of
+from restyle.structure import Likeness, Structure, compare, structure_of
 from restyle.style import Colours, Visibility, colours_of, palette_distance, visibility
 
 # Of 1,259 photos copies have cosines of 0.9992 and more with the starter model, different photos of 0.9926 and less.
@@ -114,9 +114,7 @@ class Scores:
     def failures(self, floors: Floors) -> list[str]:
         """Return in words why the photo is not recognisable; empty where it is."""
         said = [
-            f"HOG correlation {self.hog:.3f} below {floors.hog:.3f}" if self.hog < floors.hog else "",
-            f"edge F1 {self.edge_f1:.3f} below {floors.edge_f1:.3f}" if self.edge_f1 < floors.edge_f1 else "",
-            f"shifted by {self.shift:.1%} of its side" if self.shift > floors.shift else "",
+            *floors.failures(Likeness(hog=self.hog, edge_f1=self.edge_f1, shift=self.shift)),
             "another photo of the library is as near" if self.nearest is False else "",
             f"tags lost: {', '.join(self.tags_lost)}" if self.tags_lost else "",
         ]
@@ -148,16 +146,14 @@ class Judge:
         self._tags = tags
         self._prompts: dict[str, Floats] = {}  # unit vectors (d,): every attempt at a photo is told the same
 
-    def study(self, pixels: Pixels, photo_id: int | None = None, vector: Floats | None = None) -> Subject:
+    def study(self, pixels: Pixels, photo_id: int | None = None) -> Subject:
         """Return what results of a photo are judged against.
 
         Args:
             pixels: the photo, (h, w, 3), at the size that results will have.
             photo_id: its number in the library, where it is in one.
-            vector: its unit vector (d,) in the library; computed where it is not given.
         """
-        if vector is None and self._encoder is not None:
-            vector = self._vector(pixels)
+        vector = None if self._encoder is None else self._vector(pixels)
         tags = self._tags_of(photo_id, vector)
         near = {} if vector is None or photo_id is None else self._near(vector)
         return Subject(photo_id, pixels, structure_of(pixels), colours_of(pixels), vector, tags, near)
@@ -203,13 +199,16 @@ class Judge:
     def _is_nearest(self, subject: Subject, vector: Floats | None) -> bool | None:
         """Tell whether a result is clearly nearer to its photo than to any other of the library.
 
+        Nearer to the photo as the library knows it, and as it is worked on, which may be smaller.
         Copies of the photo are no rivals. From one that is nearly a copy it need keep only half of the photo's own
         distance, or nothing could be made of a room that was photographed twice.
         """
         if vector is None or subject.vector is None or self._neighbours is None or subject.photo_id is None:
             return None
-        own = float(vector @ subject.vector)
-        for photo_id, score in self._near(vector).items():
+        found, own = self._near(vector), float(vector @ subject.vector)
+        if subject.photo_id in subject.neighbours:  # or the photo was changed since, and its place is another's
+            own = min(own, found.get(subject.photo_id, -1.0))
+        for photo_id, score in found.items():
             likeness = subject.neighbours.get(photo_id, 0.0)
             if photo_id == subject.photo_id or likeness >= SAME_PICTURE:
                 continue

@@ -13,7 +13,6 @@ from time import perf_counter
 from aliens.errors import DeviceMemoryError, LibraryError, PhotoError
 from aliens.files import PhotoFile
 from restyle.alienise import Attempt, Outcome, Wish, alienise
-from restyle.colour import Floats
 from restyle.engines.engine import Engine
 from restyle.judge import Judge
 from restyle.picture_file import FileFormat
@@ -27,12 +26,11 @@ TOO_LITTLE_MEMORY = "there is too little memory to judge it: take a smaller --lo
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """A photo to restyle, with what is asked of it. vector: of the library's model, (d,)."""
+    """A photo to restyle, with what is asked of it."""
 
     photo_id: int
     file: PhotoFile
     wish: Wish
-    vector: Floats | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +97,7 @@ class Studio:
         if not self.again and (before := self.results.find(wish)) is not None:
             return Done(order=order, result=before, made_now=False)
         photo, size = self._working_copy(order.file)
-        subject = self.judge.study(photo, order.photo_id, order.vector)
+        subject = self.judge.study(photo, order.photo_id)
         outcome = alienise(subject, self.engine, self.judge, order.wish, lambda attempt: tell(order, attempt))
         lineage = self._lineage(order, outcome, sha256, wish, perf_counter() - began)
         try:

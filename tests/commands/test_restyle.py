@@ -1,4 +1,4 @@
-"""`aliens restyle` and `aliens restyled`, as the shell runs them."""
+"""`aliens restyle`, as the shell runs it."""
 
 import json
 import os
@@ -284,17 +284,6 @@ def test_the_page_holds_photo_and_result(aliens: Aliens, filled: Path) -> None:
     assert read_page(Path("again.html").read_text(encoding="utf-8")).pictures == page.pictures
 
 
-def test_what_is_gone_is_left_out_of_the_page_with_a_word(aliens: Aliens, filled: Path) -> None:
-    restyled(aliens, 3, 4, 5)
-    next(FOLDER.restyled.glob("3-*")).unlink()
-    (filled / "03.jpg").unlink()
-    code, _, err = aliens("restyled", "--html", "page.html")
-    assert code == 0
-    assert "result 1 is not on the page" in err
-    assert "result 2 is not on the page" in err
-    assert "Photo 5" in read_page(Path("page.html").read_text()).text
-
-
 def test_added_results_are_found_by_those_who_ask(aliens: Aliens, filled: Path) -> None:
 
     def everything() -> list[dict[str, Any]]:
@@ -318,27 +307,6 @@ def test_results_that_were_added_are_no_rivals_of_those_made_later(aliens: Alien
     (again,) = restyled(aliens, 3, "--again", "--add")
     assert again["scores"] == first["scores"]
     assert again["rung"] == first["rung"]
-
-
-def test_results_are_listed_by_number_photo_and_engine(aliens: Aliens, filled: Path) -> None:
-    restyled(aliens, 3, 4, 5)
-
-    def listed(*options: object) -> list[int]:
-        return [each["result_id"] for each in lines(aliens("restyled", *options, "--json")[1])]
-
-    assert listed() == listed("--engine", "regrade") == [1, 2, 3]
-    assert listed("--results", "3, 1") == [3, 1]
-    assert listed("--photo", 4) == [2]
-    for options in (("--photo", 9), ("--photo", "9" * 20), ("--engine", "sd15"), ("--results", 99), ("--results", "x")):
-        code, out, err = aliens("restyled", *options)
-        assert (code, out) == (2, "")
-        assert len(err) < 300
-
-
-def test_no_results_yet(aliens: Aliens, filled: Path) -> None:
-    code, out, err = aliens("restyled")
-    assert (code, out) == (2, "")
-    assert "`aliens restyle PHOTO_ID` makes some" in err
 
 
 # What goes wrong.

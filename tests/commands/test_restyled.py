@@ -9,6 +9,7 @@ import pytest
 from aliens.settings import DEFAULT_LIBRARY, LibraryFolder
 from restyle.results import Result
 from tests.commands.conftest import Aliens
+from tests.page import read_page
 from tests.quizzes import restyle
 
 FOLDER = LibraryFolder(Path(DEFAULT_LIBRARY))
@@ -28,6 +29,7 @@ def test_results_by_their_numbers_their_photo_and_their_engine(aliens: Aliens, r
     assert listed(aliens("restyled", "--json")[1]) == [1, 2, 3]
     assert listed(aliens("restyled", "--json", "--results", "3, 1")[1]) == [3, 1]
     assert listed(aliens("restyled", "--json", "--photo", 2)[1]) == [2]
+    assert listed(aliens("restyled", "--json", "--engine", "regrade")[1]) == [1, 2]
     assert listed(aliens("restyled", "--json", "--results", "3,1", "--engine", "sd15")[1]) == [3]
 
 
@@ -68,3 +70,29 @@ def test_a_photo_that_was_changed_since_is_not_shown_as_the_original(aliens: Ali
     assert code == 0
     assert "result 1 is not on the page: its original" in err and "was changed since" in err
     assert "Photo 1" not in Path("page.html").read_text()
+
+
+def test_what_is_gone_is_left_out_of_the_page_with_a_word(aliens: Aliens, filled: Path) -> None:
+    restyle(FOLDER, [3, 4, 5])
+    next(FOLDER.restyled.glob("3-*")).unlink()
+    (filled / "03.jpg").unlink()
+    code, _, err = aliens("restyled", "--html", "page.html")
+    assert code == 0
+    assert "result 1 is not on the page" in err
+    assert "result 2 is not on the page" in err
+    assert "Photo 5" in read_page(Path("page.html").read_text()).text
+
+
+def test_results_that_are_not_there_are_told_in_a_line(aliens: Aliens, filled: Path) -> None:
+    restyle(FOLDER, [3, 4, 5])
+
+    for options in (("--photo", 9), ("--photo", "9" * 20), ("--engine", "sd15"), ("--results", 99), ("--results", "x")):
+        code, out, err = aliens("restyled", *options)
+        assert (code, out) == (2, "")
+        assert len(err) < 300
+
+
+def test_no_results_yet(aliens: Aliens, filled: Path) -> None:
+    code, out, err = aliens("restyled")
+    assert (code, out) == (2, "")
+    assert "`aliens restyle PHOTO_ID` makes some" in err

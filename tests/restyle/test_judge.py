@@ -93,6 +93,22 @@ def test_a_stranger_must_be_clearly_farther_than_the_photo() -> None:
         assert nearest(result, {1: own, 2: stranger}) is expected
 
 
+def test_the_photo_counts_as_the_library_knows_it_and_not_only_as_it_is_worked_on() -> None:
+    own, result = vector_of(PHOTO), regrade(PHOTO, FERN)
+    towards = vector_of(result)
+    stranger = mixed(towards, vector_of(OTHER), float(towards @ own) - 0.02)  # farther than the photo as it is
+    assert nearest(result, {1: own, 2: stranger}) is True
+    stored = mixed(own, -towards, 0.995)  # the same photo at another size, farther from the result
+    assert towards @ stored < towards @ stranger
+    assert nearest(result, {1: stored, 2: stranger}) is False
+
+
+def test_a_photo_that_was_changed_since_is_compared_as_it_is() -> None:
+    strangers = {number: vector_of(room(number)) for number in range(3, 30)}
+    far = -vector_of(PHOTO)  # what the library knew of another photo under this number
+    assert nearest(regrade(PHOTO, FERN), {1: far, **strangers}) is True
+
+
 def test_of_a_photo_that_is_nearly_a_copy_half_of_the_distance_is_kept() -> None:
     own = vector_of(PHOTO)
     twin = mixed(own, vector_of(OTHER), 0.992)
@@ -104,14 +120,6 @@ def test_a_photo_that_the_index_does_not_hold_is_compared_by_its_own_vector() ->
     assert nearest(regrade(PHOTO, FERN), {2: vector_of(OTHER)}) is True
     assert nearest(OTHER, {2: vector_of(OTHER)}) is False
     assert nearest(PHOTO, {}) is True
-
-
-def test_a_librarys_vector_counts_and_not_what_the_picture_would_have() -> None:
-    encoder = FakeEncoder()
-    judge = Judge(DEFAULT_FLOORS, FERN, encoder=encoder)
-    subject = judge.study(PHOTO, 1, vector_of(OTHER))
-    assert encoder.encoded_photos == 0
-    assert judge.score(subject, OTHER).cosine == pytest.approx(1)
 
 
 def test_tags_are_asked_of_photos_that_have_some() -> None:
