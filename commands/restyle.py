@@ -123,8 +123,9 @@ def restyle(
 ) -> None:
     """Restyle photos so that they are alien, and recognised still.
 
-    Of every photo the strongest result is kept that passes the floors; how it was found is kept with it. May be stopped
-    at any time; the same command goes on where it stopped.
+    Of every photo the strongest result is kept that passes the floors; how it was found is kept with it.
+
+    May be stopped at any time; the same command goes on where it stopped.
     """
     from restyle.engines.loading import load_engine
     from restyle.manifest import read_manifest
