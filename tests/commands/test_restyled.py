@@ -73,7 +73,7 @@ def test_a_photo_that_was_changed_since_is_not_shown_as_the_original(aliens: Ali
 
 
 def test_what_is_gone_is_left_out_of_the_page_with_a_word(aliens: Aliens, filled: Path) -> None:
-    restyle(FOLDER, [3, 4, 5])
+    assert aliens("restyle", 3, 4, 5, "--engine", "regrade")[0] == 0
     next(FOLDER.restyled.glob("3-*")).unlink()
     (filled / "03.jpg").unlink()
     code, _, err = aliens("restyled", "--html", "page.html")
@@ -84,8 +84,7 @@ def test_what_is_gone_is_left_out_of_the_page_with_a_word(aliens: Aliens, filled
 
 
 def test_results_that_are_not_there_are_told_in_a_line(aliens: Aliens, filled: Path) -> None:
-    restyle(FOLDER, [3, 4, 5])
-
+    assert aliens("restyle", 3, 4, 5, "--engine", "regrade")[0] == 0
     for options in (("--photo", 9), ("--photo", "9" * 20), ("--engine", "sd15"), ("--results", 99), ("--results", "x")):
         code, out, err = aliens("restyled", *options)
         assert (code, out) == (2, "")
