@@ -10,28 +10,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aliens import __version__, console
-from aliens.errors import AliensError, QueryError
-from aliens.settings import LibraryFolder, asset, default_model
-from commands.candidates import candidates
-from commands.captions import caption, captions
-from commands.evaluate import evaluations
-from commands.export import exports, imports
-from commands.index import index
+from aliens import __version__
+from base import console
+from base.errors import AliensError, QueryError
+from base.settings import LibraryFolder, asset, default_model
+from commands.candidate_commands import candidates, see
+from commands.caption_commands import caption, captions
+from commands.export_commands import exports, imports
+from commands.hit_tables import print_hits
+from commands.index_command import index
 from commands.models import load_encoder, open_for_search
 from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, PrecisionOption
-from commands.quiz import quiz
-from commands.restyle import restyle
-from commands.restyled import restyled
-from commands.search import print_hits, search, similar
-from commands.searches import searches
-from commands.see import see
-from commands.tags import count_tags, draw_sheet, tag, tags
+from commands.quiz_command import quiz
+from commands.restyle_commands import restyle, restyled
+from commands.search_commands import search, searches, similar
+from commands.tag_commands import count_tags, draw_sheet, evaluations, tag, tags
 
 if TYPE_CHECKING:
     from indexer.add import AddHooks, AddReport
-    from indexer.run import RunReport
-    from indexer.source import Source
+    from indexer.pipeline import RunReport
+    from indexer.sources import Source
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -106,8 +104,8 @@ def add(
     May be stopped at any time; the same command goes on where it stopped.
     """
     from indexer.add import add_photos
-    from indexer.folder import source_at
     from indexer.hotels50k import Hotels50kSource
+    from indexer.sources import source_at
 
     if (path is None) == (hotels50k is None):
         raise typer.BadParameter("give either a PATH or --hotels50k ROOT")
@@ -192,15 +190,15 @@ def demo(
     library: Annotated[Path, typer.Option("--library", "-l", help="The demo's own library.")] = Path("aliens-demo"),
 ) -> None:
     """Run the main job on the sample hotels with the embedded model: add, search, tag, restyle, sheets and a page."""
+    from embedding.sheet import write_sheet
     from indexer.add import add_photos, create_library, is_library
     from indexer.hotels50k import Hotels50kSource
-    from search.sheet import write_sheet
 
     folder = LibraryFolder(library)
     if not is_library(folder):
         create_library(folder, load_encoder("starter"))
     with progress_hooks() as hooks:
-        source = Hotels50kSource(asset("samples"))
+        source = Hotels50kSource(asset("aliens/samples"))
         report = add_photos(folder, source, lambda model: load_encoder(model.name, key=model.key), hooks=hooks)
     print_add_report(report)
     with open_for_search(library) as opened:
@@ -247,7 +245,7 @@ app.add_typer(imports, name="import")
 def progress_hooks() -> Iterator["AddHooks"]:
     """Yield hooks that show the progress of adding photos on stderr."""
     from indexer.add import AddHooks
-    from indexer.indexing import IndexHooks
+    from indexer.upkeep import IndexHooks
 
     def show_run(run: "RunReport") -> None:
         bars.update("embedding", run.done, run.total, f"{run.failed} failed" if run.failed else "")

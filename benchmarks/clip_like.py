@@ -95,10 +95,10 @@ def figures(photos: np.ndarray, texts: np.ndarray) -> dict[str, float]:
 def of_starter(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return the embedded model's vectors of a folder's photos, and of the texts that recall is measured by."""
     from embedding.decode import decode
-    from embedding.encoder import Encoder
-    from indexer.probes import probe_texts
+    from embedding.open_clip_encoder import OpenClipEncoder
+    from indexer.upkeep import probe_texts
 
-    encoder = Encoder.load("starter")
+    encoder = OpenClipEncoder.load("starter")
     squares = [decode(path.read_bytes(), encoder.preprocessing).pixels for path in sorted(folder.rglob("*.jpg"))]
     parts = [encoder.encode_images(np.stack(squares[at : at + 32])) for at in range(0, len(squares), 32)]
     return np.concatenate(parts), encoder.encode_texts(probe_texts())

@@ -18,11 +18,11 @@ from pathlib import Path
 from embed import random_vit_b_32
 from million import PHOTOS, million_library, put_text_tower
 
-from aliens.settings import LibraryFolder
-from db.session import disposing, new_session, open_library
-from db.vectors import current_model
+from base.settings import LibraryFolder
+from db.catalog import disposing, new_session, open_library
+from db.vector_rows import current_model
 from embedding.store import VectorStore
-from indexer.indexing import update_index
+from indexer.upkeep import update_index
 
 ROOT = Path(__file__).parents[1]
 WORK = Path(__file__).parent / "work"

@@ -17,11 +17,11 @@ import open_clip
 from PIL import Image, ImageEnhance
 from safetensors.torch import save_file
 
-from aliens.settings import LibraryFolder, asset
+from base.settings import LibraryFolder, asset
 from embedding.decode import decode
-from embedding.encoder import Encoder
+from embedding.open_clip_encoder import OpenClipEncoder
 from indexer.add import add_photos, create_library
-from indexer.folder import FolderSource
+from indexer.sources import FolderSource
 
 WORK = Path(__file__).parent / "work"
 SIZE_PX = (350, 233)
@@ -30,7 +30,7 @@ GROUPS = 5
 
 def make_photos(count: int) -> list[Path]:
     """Return GROUPS folders with `count` different JPEGs of 350 x 233 px in all, made of the sample photos."""
-    sources = sorted((asset("samples") / "images").rglob("*.jpg"))
+    sources = sorted((asset("aliens/samples") / "images").rglob("*.jpg"))
     folders = []
     for group in range(GROUPS):
         folder = WORK / f"photos-{count}" / str(group)
@@ -59,7 +59,7 @@ def random_vit_b_32() -> str:
     return f"local-dir:{folder}"
 
 
-def ceiling_s(encoder: Encoder, folder: Path) -> float:
+def ceiling_s(encoder: OpenClipEncoder, folder: Path) -> float:
     """Return the seconds that the encoder alone takes for a folder's photos."""
     squares = [decode(path.read_bytes(), encoder.preprocessing).pixels for path in sorted(folder.iterdir())]
     n = encoder.batch_photos
@@ -70,7 +70,7 @@ def ceiling_s(encoder: Encoder, folder: Path) -> float:
     return time.perf_counter() - start
 
 
-def add_s(encoder: Encoder, library: LibraryFolder, folder: Path) -> float:
+def add_s(encoder: OpenClipEncoder, library: LibraryFolder, folder: Path) -> float:
     """Return the seconds that adding a folder takes: scan, decode, embed, record, index; the model is loaded."""
     start = time.perf_counter()
     report = add_photos(library, FolderSource(folder, library.root), lambda model: encoder)
@@ -81,7 +81,7 @@ def add_s(encoder: Encoder, library: LibraryFolder, folder: Path) -> float:
 
 def measure(name: str, folders: list[Path]) -> None:
     """Print the ceiling, the rate of adding and their ratio for one model."""
-    encoder = Encoder.load(name)
+    encoder = OpenClipEncoder.load(name)
     print(f"\n{encoder}")
     root = WORK / "library"
     shutil.rmtree(root, ignore_errors=True)

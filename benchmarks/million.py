@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from aliens.settings import LibraryFolder
-from db.session import create_database, disposing, new_session
-from db.settings import write_setting
-from db.vectors import CURRENT_MODEL
+from base.settings import LibraryFolder
+from db.catalog import create_database, disposing, new_session
+from db.settings_rows import write_setting
+from db.vector_rows import CURRENT_MODEL
 from embedding.store import VectorStore
 
 PHOTOS, HOTELS, CHAINS, CHAINLESS_HOTELS = 1_124_215, 50_000, 92, 27_519
@@ -38,12 +38,12 @@ def million_library(root: Path, photos: int = PHOTOS) -> LibraryFolder:
 
 def put_text_tower(folder: LibraryFolder, model: str) -> None:
     """Put a model's text tower, such as that of ViT-B-32 with random weights, under the library's model key."""
-    from embedding.encoder import Encoder
+    from embedding.open_clip_encoder import OpenClipEncoder
     from embedding.text_export import export_text_tower
 
     if folder.text_tower(KEY).exists():
         return
-    encoder = Encoder.load(model, device="cpu", precision="float32")
+    encoder = OpenClipEncoder.load(model, device="cpu", precision="float32")
     encoder.key = KEY
     if problem := export_text_tower(encoder, folder.text_tower(KEY)):
         raise SystemExit(f"{model} leaves no text tower: {problem}")

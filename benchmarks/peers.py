@@ -38,8 +38,7 @@ def cv_aliens(vectors: np.ndarray, kind: str) -> Search:
     import faiss
 
     from embedding.index.approximate import ApproximateIndex
-    from embedding.index.building import built
-    from embedding.index.choosing import IndexChoice
+    from embedding.index.building import IndexChoice, built
     from embedding.index.exact import FaissIndex
     from embedding.index.photo_index import PhotoIndex
 

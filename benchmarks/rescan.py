@@ -12,10 +12,10 @@ from pathlib import Path
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from aliens.settings import LibraryFolder, asset
-from embedding.encoder import Encoder
+from base.settings import LibraryFolder, asset
+from embedding.open_clip_encoder import OpenClipEncoder
 from indexer.add import add_photos, create_library
-from indexer.folder import FolderSource
+from indexer.sources import FolderSource
 
 WORK = Path(__file__).parent / "work"
 
@@ -37,12 +37,12 @@ def main() -> None:
     shutil.rmtree(WORK / "rescan", ignore_errors=True)
     folder = WORK / "rescan" / "photos"
     folder.mkdir(parents=True)
-    photo = next((asset("samples") / "images").rglob("*.jpg"))
+    photo = next((asset("aliens/samples") / "images").rglob("*.jpg"))
     shutil.copy(photo, folder / "000000.jpg")
     for number in range(1, count):
         os.link(folder / "000000.jpg", folder / f"{number:06d}.jpg")
     library = LibraryFolder(WORK / "rescan" / "library")
-    encoder = Encoder.load("starter")
+    encoder = OpenClipEncoder.load("starter")
     create_library(library, encoder)
 
     writes: list[str] = []

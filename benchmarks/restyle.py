@@ -25,36 +25,32 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path[0] = str(ROOT)  # this file has the name of a package, which must be found instead of it
 
-from aliens.files import PhotoFile
-from aliens.settings import LibraryFolder, asset
-from db.photos import PhotoRecord, photo_records
-from db.session import disposing, new_session, open_library
-from db.vectors import EmbeddedRows, current_model
-from embedding.encoder import Encoder
-from embedding.index.current import current_index
+from base.files import PhotoFile
+from base.settings import LibraryFolder, asset
+from db.catalog import disposing, new_session, open_library
+from db.photo_rows import PhotoRecord, photo_records
+from db.vector_rows import EmbeddedRows, current_model
+from embedding.index.photo_index import current_index
+from embedding.open_clip_encoder import OpenClipEncoder
 from embedding.store import VectorStore
 from indexer.add import add_photos, create_library, is_library
-from indexer.folder import FolderSource
 from indexer.hotels50k import Hotels50kSource
+from indexer.sources import FolderSource
 from restyle.alienise import Wish
-from restyle.calibrating import library_floors
-from restyle.candidates.choosing import choose
-from restyle.candidates.picking import KINDS
+from restyle.candidates.picking import KINDS, choose
+from restyle.colour import Pixels, read_pixels, resized
 from restyle.engines.engine import Engine
-from restyle.engines.regrade import RegradeEngine
 from restyle.engines.synthetic import SyntheticEngine
+from restyle.floors import library_floors
 from restyle.judge import Judge
 from restyle.palettes import Palette, read_palette
-from restyle.pixels import Pixels, read_pixels, resized
-from restyle.protanopia import seen
+from restyle.protanopia import colours_of, palette_distance, seen
 from restyle.quiz.playing import play
-from restyle.regrade import regrade
-from restyle.results import Result, Results
-from restyle.run import Done, Failed, Order, Studio
-from restyle.style import colours_of, palette_distance
-from search.tags.checking import TagChecker
-from search.tags.options import TagOptions
-from search.tags.tagging import tag_library
+from restyle.regrade import RegradeEngine, regrade
+from restyle.restyled import RestyledPhotos, Result
+from restyle.studio import Done, Failed, Order, Studio
+from search.tags.calibration import TagOptions
+from search.tags.tagging import TagChecker, tag_library
 
 LIBRARY = LibraryFolder(Path(__file__).parent / "work" / "restyle" / "library")
 COLUMNS = ("engine", "photos", "above", "dE", ">5", "nearer", "strength", "quiz", "HOG", "attempts", "s/photo")
@@ -62,11 +58,14 @@ POOL = 400  # photos of a source that candidates are picked from
 REPEATS = 15  # of a timing: the median counts
 
 
-def make_library(photos: Path, encoder: Encoder) -> None:
+def make_library(photos: Path, encoder: OpenClipEncoder) -> None:
     """Make and tag the library, where it is not there yet."""
     if not is_library(LIBRARY):
         create_library(LIBRARY, encoder)
-    sources = [Hotels50kSource(asset("samples")), *([FolderSource(photos, LIBRARY.root)] if photos.is_dir() else [])]
+    sources = [
+        Hotels50kSource(asset("aliens/samples")),
+        *([FolderSource(photos, LIBRARY.root)] if photos.is_dir() else []),
+    ]
     for source in sources:
         add_photos(LIBRARY, source, lambda model: encoder)
     tag_library(LIBRARY, None, lambda model: encoder, options=TagOptions())
@@ -75,7 +74,7 @@ def make_library(photos: Path, encoder: Encoder) -> None:
 class Workshop:
     """The library opened, with all that judges its results."""
 
-    def __init__(self, session: object, encoder: Encoder, palette: Palette) -> None:
+    def __init__(self, session: object, encoder: OpenClipEncoder, palette: Palette) -> None:
         self.session, self.encoder, self.palette = session, encoder, palette
         self.model = current_model(session)
         self.store = VectorStore(LIBRARY.vectors(self.model.key), self.model.dim)
@@ -87,7 +86,7 @@ class Workshop:
         floors = library_floors(LIBRARY, self.ids.tolist(), lambda photo_id: file_of(self.records[photo_id]))
         tags = TagChecker.open(session, LIBRARY, encoder)
         self.judge = Judge(floors, palette, encoder=encoder, neighbours=index, tags=tags)
-        self.results = Results(LIBRARY, session)
+        self.results = RestyledPhotos(LIBRARY, session)
 
     def picks(self, n: int) -> dict[int, str]:
         """Return {photo: kind} of n photos of each kind, half of them of the samples."""
@@ -212,7 +211,7 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=20, help="photos of each kind")
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
-    encoder, palette = Encoder.load("starter"), read_palette()
+    encoder, palette = OpenClipEncoder.load("starter"), read_palette()
     make_library(options.photos, encoder)
     with disposing(open_library(LIBRARY)) as database, new_session(database) as session:
         workshop = Workshop(session, encoder, palette)

@@ -23,10 +23,8 @@ import torch
 from clip_like import DIM, PHOTOS, ClipLike
 
 from embedding.index.approximate import APPROXIMATE_FILE, ApproximateIndex, remove_approximation
-from embedding.index.building import best_scores, built, recall_at_10
-from embedding.index.choosing import IndexChoice
-from embedding.index.exact import FaissIndex
-from embedding.index.manifest import INDEX_FILE
+from embedding.index.building import IndexChoice, best_scores, built, recall_at_10
+from embedding.index.exact import INDEX_FILE, FaissIndex
 from embedding.index.photo_index import PhotoIndex
 
 WORK = Path(__file__).parent / "work"

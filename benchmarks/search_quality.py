@@ -17,18 +17,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from aliens.settings import LibraryFolder, asset
-from db.session import new_session
-from embedding.encoder import Encoder
-from embedding.unit import unit
+from base.arrays import unit
+from base.settings import LibraryFolder, asset
+from db.catalog import new_session
+from embedding.open_clip_encoder import OpenClipEncoder
 from indexer.add import add_photos, create_library, is_library
-from indexer.folder import FolderSource
 from indexer.hotels50k import Hotels50kSource
-from indexer.source import Source
-from search import relevance
-from search.library import Library, open_library
-from search.query.terms import NEGATED
-from search.tags.options import TagOptions
+from indexer.sources import FolderSource, Source
+from search import ranking as relevance
+from search.answers import Library, open_library
+from search.query import NEGATED
+from search.tags.calibration import TagOptions
 from search.tags.tagging import tag_library
 from search.tags.vocabulary import read_vocabulary
 
@@ -263,7 +262,7 @@ def best_line(judged: Judged) -> float:
 
 def sample_photos(library: Library) -> Photos:
     """Return the sample hotels, from a library of them."""
-    with open(asset("samples") / "labels.csv", encoding="utf-8", newline="") as file:
+    with open(asset("aliens/samples") / "labels.csv", encoding="utf-8", newline="") as file:
         rows = {Path(row["path"]).name: row for row in csv.DictReader(file)}
     return labelled("samples", library, lambda path: sample_labels(rows[path.name]))
 
@@ -275,7 +274,7 @@ def sample_labels(row: dict[str, str]) -> dict[str, float]:
     return {tag: float(tag in tags) for tag in TAGS} | scenes
 
 
-def real_photos(folder: Path, encoder: Encoder) -> Photos:
+def real_photos(folder: Path, encoder: OpenClipEncoder) -> Photos:
     """Return the real photos that the starter model has not seen."""
     with open(folder / "labels.csv", encoding="utf-8", newline="") as file:
         rows = {row["path"]: row for row in csv.DictReader(file)}
@@ -302,7 +301,7 @@ def real_labels(row: dict[str, str]) -> dict[str, float]:
     return dict.fromkeys(ROOMS, np.nan) | found
 
 
-def library_of(name: str, source: Source, encoder: Encoder) -> Library:
+def library_of(name: str, source: Source, encoder: OpenClipEncoder) -> Library:
     """Return the library of a source, embedded and tagged."""
     folder = LibraryFolder(WORK / f"search-{name}")
     if not is_library(folder):
@@ -328,8 +327,8 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, default=Path("../shared/photos"))
     folder = parser.parse_args().photos.resolve()
     WORK.mkdir(exist_ok=True)
-    encoder = Encoder.load("starter")
-    samples = library_of("samples", Hotels50kSource(asset("samples")), encoder)
+    encoder = OpenClipEncoder.load("starter")
+    samples = library_of("samples", Hotels50kSource(asset("aliens/samples")), encoder)
     sets = [sample_photos(samples)] + ([real_photos(folder, encoder)] if folder.is_dir() else [])
     asked = [questions(photos) for photos in sets]
     for photos, parts, other in zip(sets, asked, asked[::-1], strict=True):

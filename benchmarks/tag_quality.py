@@ -15,16 +15,16 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sqlalchemy.orm import Session
 
-from aliens.settings import LibraryFolder, asset
-from db.session import disposing, new_session, open_library
-from embedding.encoder import Encoder
+from base.settings import LibraryFolder, asset
+from db.catalog import disposing, new_session, open_library
+from embedding.open_clip_encoder import OpenClipEncoder
 from indexer.add import add_photos, create_library, is_library
-from indexer.folder import FolderSource
 from indexer.hotels50k import Hotels50kSource
-from search.tags.evaluating import compare, evaluate
-from search.tags.options import TagOptions
+from indexer.sources import FolderSource
+from search.tags.calibration import TagOptions
+from search.tags.evaluation import compare_methods, evaluate
+from search.tags.labels import read_truth
 from search.tags.tagging import Tagging
-from search.tags.truth import read_truth
 from search.tags.vocabulary import Group, Tag, Vocabulary, read_vocabulary
 
 WORK = Path(__file__).parent / "work"
@@ -64,14 +64,14 @@ def variants() -> dict[str, Vocabulary]:
     }
 
 
-def show(session: Session, folder: LibraryFolder, encoder: Encoder, truth_file: Path) -> np.ndarray:
+def show(session: Session, folder: LibraryFolder, encoder: OpenClipEncoder, truth_file: Path) -> np.ndarray:
     """Print the tables of one library; return the logistic regression's constants over all its tags."""
     tagging = tagged(session, folder, encoder, read_vocabulary("case-study"))
     truth = read_truth(session, tagging.vocabulary, truth_file)
     print(
         f"\n{'method':<34} {'mAP':>6} {'precision':>9} {'recall':>6} {'F1':>6} {'mean F1':>7} {'ECE':>6} {'Brier':>6}"
     )
-    for evaluation in compare(tagging, truth):
+    for evaluation in compare_methods(tagging, truth):
         m = evaluation.measures
         row = (m.mean_average_precision, m.micro_precision, m.micro_recall, m.micro_f1, m.macro_f1)
         print(f"{evaluation.method:<34} {row[0]:6.3f} {row[1]:9.3f} {row[2]:6.3f} {row[3]:6.3f} {row[4]:7.3f}", end="")
@@ -92,7 +92,7 @@ def show(session: Session, folder: LibraryFolder, encoder: Encoder, truth_file: 
     return np.array([*model.coef_[0], model.intercept_[0]])
 
 
-def tagged(session: Session, folder: LibraryFolder, encoder: Encoder, vocabulary: Vocabulary) -> Tagging:
+def tagged(session: Session, folder: LibraryFolder, encoder: OpenClipEncoder, vocabulary: Vocabulary) -> Tagging:
     """Return the library tagged with a vocabulary."""
     tagging = Tagging(session, folder, vocabulary)
     tagging.score(encoder, lambda done: None)
@@ -106,8 +106,8 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, default=Path("../shared/photos"))
     photos = parser.parse_args().photos.resolve()
     WORK.mkdir(exist_ok=True)
-    encoder = Encoder.load("starter")
-    sets = [("sample hotels", Hotels50kSource(asset("samples")), asset("samples") / "labels.csv")]
+    encoder = OpenClipEncoder.load("starter")
+    sets = [("sample hotels", Hotels50kSource(asset("aliens/samples")), asset("aliens/samples") / "labels.csv")]
     if photos.is_dir():
         sets.append(("real hotels", FolderSource(photos, WORK), real_truth(photos)))
     for name, source, truth_file in sets:

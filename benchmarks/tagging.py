@@ -23,16 +23,15 @@ import pyarrow.parquet
 import torch
 from million import DIM, KEY, PHOTOS, million_library
 
-from aliens.settings import LibraryFolder
-from db.session import disposing, new_session, open_library
-from db.tags import keep_tagging
-from db.vectors import shard_counts
-from embedding.scores import ScoreStore
-from embedding.scoring import score_shards
+from base.settings import LibraryFolder
+from db.catalog import disposing, new_session, open_library
+from db.tag_rows import keep_tagging
+from db.vector_rows import shard_counts
+from embedding.scores import ScoreStore, score_shards
 from embedding.store import VectorStore
-from search.export.run import Format, export_tags
-from search.export.table import Selection, TagTable
-from search.tags.options import TagOptions
+from search.export.exporter import Format, export_tags
+from search.export.tables import Selection, TagTable
+from search.tags.calibration import TagOptions
 from search.tags.tagging import Tagging
 from search.tags.vocabulary import Vocabulary, read_vocabulary
 

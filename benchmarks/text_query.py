@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from embed import random_vit_b_32
 
-from embedding.encoder import Encoder
+from embedding.open_clip_encoder import OpenClipEncoder
 from embedding.text_export import export_text_tower
 from embedding.text_tower import TextTower
 
@@ -26,7 +26,7 @@ TEXT = "bathtub with a view"  # 4 words, and the tokens that begin and end them
 TOKENS, GOAL = 6, 5.0
 
 
-def ways(encoder: Encoder, tower: TextTower) -> dict[str, Callable[[], object]]:
+def ways(encoder: OpenClipEncoder, tower: TextTower) -> dict[str, Callable[[], object]]:
     """Return what is measured, by name; each computes the vector anew, tokens included."""
 
     def whole_context() -> None:
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--model", default="vit-b-32", help="vit-b-32 (random weights) or a model's name")
     chosen = parser.parse_args()
     name = random_vit_b_32() if chosen.model == "vit-b-32" else chosen.model
-    encoder = Encoder.load(name, device="cpu", precision="float32")
+    encoder = OpenClipEncoder.load(name, device="cpu", precision="float32")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "tower"
         if problem := export_text_tower(encoder, folder):

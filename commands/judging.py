@@ -3,18 +3,18 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aliens import console
-from aliens.errors import QueryError
-from aliens.settings import LibraryFolder
+from base import console
+from base.errors import QueryError
+from base.settings import LibraryFolder
 from commands.models import load_for_texts
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from aliens.files import PhotoFile
+    from base.files import PhotoFile
     from db.models import Model
-    from db.vectors import EmbeddedRows
-    from embedding.query_encoder import QueryEncoder
+    from db.vector_rows import EmbeddedRows
+    from embedding.encoder import LazyEncoder
     from restyle.floors import Floors
     from restyle.judge import Judge, Tags
     from restyle.palettes import Palette
@@ -29,8 +29,8 @@ def judge_of(
     bars: console.ProgressBars,
 ) -> "tuple[Judge, Model]":
     """Return the judge of a library's results, and its model, on a device; say on stderr what it goes by."""
-    from db.vectors import EmbeddedRows, current_model
-    from embedding.index.current import current_index
+    from db.vector_rows import EmbeddedRows, current_model
+    from embedding.index.photo_index import current_index
     from embedding.store import VectorStore
     from restyle.judge import Judge
 
@@ -41,17 +41,16 @@ def judge_of(
     floors = floors_of(session, folder, rows, floor, bars)
     encoder = load_for_texts(library, model, device)
     index = current_index(folder.index(model.key), store, model.key, rows)
-    return Judge(floors, palette, encoder=encoder, neighbours=index, tags=tags_of(session, folder, encoder)), model
+    return Judge(floors, palette, encoder=encoder, neighbours=index, tags=checker_of(session, folder, encoder)), model
 
 
 def floors_of(
     session: "Session", folder: LibraryFolder, rows: "EmbeddedRows", floor: float | None, bars: console.ProgressBars
 ) -> "Floors":
     """Return the floors that were asked for, or the library's own, calibrated where they are not yet."""
-    from aliens.files import PhotoFile
-    from db.photos import photo_records
-    from restyle.calibrating import library_floors
-    from restyle.floors import Floors
+    from base.files import PhotoFile
+    from db.photo_rows import photo_records
+    from restyle.floors import Floors, library_floors
 
     if floor is not None:
         return Floors.at(floor)
@@ -68,9 +67,9 @@ def floors_of(
     return floors
 
 
-def tags_of(session: "Session", folder: LibraryFolder, encoder: "QueryEncoder") -> "Tags | None":
+def checker_of(session: "Session", folder: LibraryFolder, encoder: "LazyEncoder") -> "Tags | None":
     """Return what tells which tags a result has lost; None where the library is not tagged, with a word about it."""
-    from search.tags.checking import TagChecker
+    from search.tags.tagging import TagChecker
 
     try:
         return TagChecker.open(session, folder, encoder)

@@ -1,14 +1,15 @@
-"""What several commands share: options, and how a long one is stopped."""
+"""What several commands share: options, in the parts that their help shows, and how a long one is stopped."""
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from aliens import console
-from aliens.settings import DEFAULT_LIBRARY
+from base import console
+from base.settings import DEFAULT_LIBRARY
 
 LibraryOption = Annotated[
     Path, typer.Option("--library", "-l", envvar="ALIENS_LIBRARY", help="The library's folder.", show_default=True)
@@ -33,3 +34,85 @@ def stopping(what_is_kept: str) -> Iterator[None]:
     except KeyboardInterrupt:
         console.note(what_is_kept)
         raise typer.Exit(130) from None
+
+
+Sort = Literal["score", "date", "hotel"]
+LOOKED_FOR, LISTED, KEPT = "What to look for", "Which photos are listed", "Searches to keep"
+
+ImageOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Look for photos like this file.", rich_help_panel=LOOKED_FOR)
+]
+LikeOption = Annotated[
+    int | None, typer.Option(metavar="PHOTO_ID", help="Look for photos like this one.", rich_help_panel=LOOKED_FOR)
+]
+MoreLikeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ID,ID", help="Photos that are what was meant: look more like them.", rich_help_panel=LOOKED_FOR
+    ),
+]
+LessLikeOption = Annotated[
+    str | None,
+    typer.Option(metavar="ID,ID", help="Photos that are not: look less like them.", rich_help_panel=LOOKED_FOR),
+]
+KOption = Annotated[int, typer.Option("-k", metavar="N", help="How many photos.", rich_help_panel=LISTED)]
+PerHotelOption = Annotated[
+    int | None, typer.Option(metavar="N", help="At most N photos of a hotel.", rich_help_panel=LISTED)
+]
+PerChainOption = Annotated[
+    int | None, typer.Option(metavar="N", help="At most N photos of a chain.", rich_help_panel=LISTED)
+]
+DiverseOption = Annotated[
+    float,
+    typer.Option(
+        metavar="0..1",
+        help="Avoid photos that resemble those before them: 0 not at all, 1 most.",
+        rich_help_panel=LISTED,
+    ),
+]
+SortOption = Annotated[
+    Sort, typer.Option(help="The order in which the photos found are shown.", rich_help_panel=LISTED)
+]
+UntilStopOption = Annotated[
+    bool, typer.Option("--until-stop/--no-until-stop", help="End at the suggested stop line.", rich_help_panel=LISTED)
+]
+MinScoreOption = Annotated[
+    float | None, typer.Option(metavar="COSINE", help="Leave out photos of a lower score.", rich_help_panel=LISTED)
+]
+AllOption = Annotated[
+    bool,
+    typer.Option(
+        "--all/--no-all",
+        help="Every photo above --min-score, or else above the stop line, however many.",
+        rich_help_panel=LISTED,
+    ),
+]
+AfterOption = Annotated[
+    str | None, typer.Option(metavar="CURSOR", help="Go on behind an earlier page.", rich_help_panel=LISTED)
+]
+SaveOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Keep this search under a name.", rich_help_panel=KEPT)
+]
+SavedOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Search as saved; options given beside it go first. A limit that was saved is lifted by a large number.",
+        rich_help_panel=KEPT,
+    ),
+]
+ExactOption = Annotated[
+    bool, typer.Option("--exact/--no-exact", help="Compare every photo, even with an approximate index.")
+]
+ExplainOption = Annotated[bool, typer.Option("--explain", help="Say on stderr how the search was answered.")]
+SheetOption = Annotated[Path | None, typer.Option(metavar="OUT.jpg", help="Also write a contact sheet.")]
+
+
+def as_typed(options: Mapping[str, Any]) -> str:
+    """Return the options of a saved search as they are typed."""
+    names = {"k": "-k", "every": "--all"}
+    words = []
+    for name, value in options.items():
+        typed = names.get(name, f"--{name.replace('_', '-')}")
+        words.append(typed if value is True else f"{typed} {shlex.quote(str(value))}")
+    return " ".join(words)

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aliens.errors import QueryError
+from base.errors import QueryError
 from commands.models import open_for_search
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from db.photos import PhotoRecord
+    from db.photo_rows import PhotoRecord
     from restyle.alienise import Wish
-    from restyle.manifest import Manifest, Pick
     from restyle.palettes import Palette
-    from restyle.run import Order
+    from restyle.picks import Pick, PickList
+    from restyle.studio import Order
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,13 +31,13 @@ class Asked:
 
 
 def picks_of(
-    library: Path, photo_ids: Sequence[int], manifest: "Manifest | None", query: str | None, n: int
+    library: Path, photo_ids: Sequence[int], manifest: "PickList | None", query: str | None, n: int
 ) -> "list[Pick]":
     """Return the photos that are meant, each once, in the order in which they were named or found.
 
     Raises: QueryError: none of the three ways, or more than one, is given; or a query finds nothing.
     """
-    from restyle.manifest import Pick
+    from restyle.picks import Pick
 
     if sum((bool(photo_ids), manifest is not None, query is not None)) != 1:
         raise QueryError("say which photos: PHOTO_ID ..., --manifest FILE or --query TEXT, one of the three")
@@ -61,8 +61,8 @@ def orders_of(
 
     Raises: QueryError: the library has no such photo, or another one under the number of a pick.
     """
-    from aliens.files import PhotoFile
-    from restyle.run import Order
+    from base.files import PhotoFile
+    from restyle.studio import Order
 
     records = records_of(session, [pick.photo_id for pick in picks])
     orders = []
@@ -84,7 +84,7 @@ def orders_of(
 
 def records_of(session: "Session", photo_ids: Sequence[int]) -> "dict[int, PhotoRecord]":
     """Return what is known of photos by their numbers; numbers that no database holds are unknown."""
-    from db.photos import photo_records
+    from db.photo_rows import photo_records
 
     return photo_records(session, [photo_id for photo_id in photo_ids if abs(photo_id) < 1 << 63])
 
@@ -96,7 +96,7 @@ def wish_of(session: "Session", library: Path, pick: "Pick", asked: Asked, palet
     same result is not made once more for it.
     """
     from restyle.alienise import Wish
-    from restyle.prompts import build_prompt
+    from restyle.palettes import build_prompt
 
     strength = asked.strength if pick.strength is None else pick.strength
     if not paints:
@@ -119,7 +119,7 @@ def wish_of(session: "Session", library: Path, pick: "Pick", asked: Asked, palet
 
 def tags_of(session: "Session", library: Path, photo_id: int) -> list[str]:
     """Return a photo's tags, the surest first; none where the library is not tagged."""
-    from aliens.settings import LibraryFolder
+    from base.settings import LibraryFolder
     from search.tags.tagging import Tagging
 
     try:
@@ -134,7 +134,7 @@ def tags_of(session: "Session", library: Path, photo_id: int) -> list[str]:
 
 def caption_of(session: "Session", photo_id: int) -> str | None:
     """Return a photo's best caption, or None."""
-    from db.captions import captions_of
+    from db.caption_rows import captions_of
 
     found = captions_of(session, [photo_id]).get(photo_id)
     return found[0][0] if found else None

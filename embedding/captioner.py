@@ -13,15 +13,20 @@ from typing import Any, Protocol, Self
 import numpy as np
 import open_clip
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
-from aliens.errors import EncoderError
+from base.arrays import Pixels
+from base.errors import EncoderError
 from embedding.decode import Preprocessing
 from embedding.device import choose_device, keep_freed_memory
-from embedding.encoder import preprocessing_of
-from embedding.fingerprint import model_key
-from embedding.weights import absolute, load_model, no_chatter, no_vain_retries
+from embedding.open_clip_encoder import (
+    lasting_name,
+    load_model,
+    model_key,
+    no_chatter,
+    no_vain_retries,
+    preprocessing_of,
+)
 
 DEFAULT_CAPTIONER = "coca_ViT-B-32/mscoco_finetuned_laion2b_s13b_b90k"
 BLIP = "blip:"
@@ -102,7 +107,7 @@ class Captioner:
         return f"{self.key}: {self.preprocessing.size_px} px, {self.device}"
 
     @torch.inference_mode()
-    def generate(self, pixels: NDArray[np.uint8]) -> list[str]:
+    def generate(self, pixels: Pixels) -> list[str]:
         """Return a caption for each square of pixels, uint8 (n, s, s, 3): one line, perhaps an empty one.
 
         Raises: EncoderError: the squares are not of the model's size.
@@ -143,7 +148,7 @@ class CocaWriter:
         except EncoderError as error:
             if error.__cause__ is None:  # the name is wrong: the message says how, of all models
                 raise EncoderError(f"{error}. Captions are written by {WRITERS}") from error
-            raise EncoderError(unavailable(name, error.__cause__)) from error
+            raise EncoderError(captioner_unavailable(name, error.__cause__)) from error
         if not hasattr(model, "generate"):
             raise EncoderError(no_writer(name))
         if not isinstance(tokenizer, open_clip.SimpleTokenizer):
@@ -193,7 +198,7 @@ class BlipWriter:
                 processor = BlipProcessor.from_pretrained(source, local_files_only=local)
         # transformers, huggingface_hub, httpx and safetensors each raise errors of their own; all mean the same here.
         except Exception as error:
-            raise EncoderError(unavailable(name, error)) from error
+            raise EncoderError(captioner_unavailable(name, error)) from error
         model, loading = loaded
         if loading["missing_keys"]:
             raise EncoderError(
@@ -287,7 +292,7 @@ def lasting(name: str) -> str:
     source = name.removeprefix(BLIP)
     if name.startswith(BLIP) and is_folder(source):
         return f"{BLIP}{Path(source).expanduser().absolute()}"
-    return absolute(name)
+    return lasting_name(name)
 
 
 def no_writer(name: str) -> str:
@@ -298,7 +303,7 @@ def no_writer(name: str) -> str:
     )
 
 
-def unavailable(name: str, error: BaseException) -> str:
+def captioner_unavailable(name: str, error: BaseException) -> str:
     """Return the message for weights that cannot be loaded, with the remedies."""
     first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
     return f"the weights of {name!r} cannot be loaded ({first_line}).\n{REMEDIES}"

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from aliens.errors import PhotoError
+from base.arrays import Pixels
+from base.errors import PhotoError
 
 # Our own cap replaces Pillow's, which warns on stderr from one size on and raises from twice that size on.
 Image.MAX_IMAGE_PIXELS = None
@@ -61,7 +61,7 @@ class Facts:
 class DecodedPhoto:
     """A square of pixels for the encoder, uint8 (s, s, 3), and the photo's facts."""
 
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     facts: Facts
 
 
@@ -72,7 +72,7 @@ def decode(data: bytes, preprocessing: Preprocessing, max_pixels: int = MAX_PIXE
     """
     with damage_as_photo_error(), open_image(data, max_pixels) as image:
         width, height = image.size
-        rgb, extent = shrunk_rgb(image, resized(image.size, preprocessing))
+        rgb, extent = shrunk_rgb(image, resized_image(image.size, preprocessing))
         pixels = square(rgb, preprocessing, extent)
         orientation = orientation_of(image)
         if orientation in UPRIGHT:
@@ -92,7 +92,7 @@ def decode_to_fit(data: bytes, box: Size, max_pixels: int = MAX_PIXELS) -> Image
     Raises: PhotoError: as `decode`.
     """
     with damage_as_photo_error(), open_image(data, max_pixels) as image:
-        rgb, _ = shrunk_rgb(image, fitted(image.size, max(box)))
+        rgb, _ = shrunk_rgb(image, fitted_square(image.size, max(box)))
         orientation = orientation_of(image)
         rgb.thumbnail(box[::-1] if orientation >= 5 else box, Image.Resampling.LANCZOS)
         return rgb.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else rgb
@@ -173,9 +173,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")  # a copy even of RGB: `image` will be closed
 
 
-def square(
-    image: Image.Image, preprocessing: Preprocessing, extent: tuple[float, float] | None = None
-) -> NDArray[np.uint8]:
+def square(image: Image.Image, preprocessing: Preprocessing, extent: tuple[float, float] | None = None) -> Pixels:
     """Resize and crop or pad an RGB image as the model's own transform does; uint8 (s, s, 3).
 
     Args:
@@ -189,7 +187,7 @@ def square(
     s = preprocessing.size_px
     resample = PILLOW_INTERPOLATION[preprocessing.interpolation]
     width, height = extent or image.size
-    full_width, full_height = resized((width, height), preprocessing)
+    full_width, full_height = resized_image((width, height), preprocessing)
     if preprocessing.resize_mode == "longest":
         canvas = Image.new("RGB", (s, s), (preprocessing.fill_color,) * 3)
         whole = image.resize((full_width, full_height), resample, box=(0, 0, width, height))
@@ -201,25 +199,25 @@ def square(
     return np.asarray(image.resize((s, s), resample, box=box))
 
 
-def resized(size: tuple[float, float], preprocessing: Preprocessing) -> Size:
+def resized_image(size: tuple[float, float], preprocessing: Preprocessing) -> Size:
     """Return the size to which the model's transform resizes a whole photo, before it crops or pads."""
     s = preprocessing.size_px
     width, height = size
     if preprocessing.resize_mode == "squash":
         return s, s
     if preprocessing.resize_mode == "longest":
-        return fitted(size, s)
+        return fitted_square(size, s)
     short = min(size)
     return int(s * width / short), int(s * height / short)
 
 
-def fitted(size: tuple[float, float], side_px: int) -> Size:
+def fitted_square(size: tuple[float, float], side_px: int) -> Size:
     """Return the size with the same shape whose longer side is `side_px`."""
     scale = side_px / max(size)
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def is_grey(pixels: NDArray[np.uint8]) -> bool:
+def is_grey(pixels: Pixels) -> bool:
     """Tell whether a uint8 (s, s, 3) photo has no colour."""
     red, green, blue = np.moveaxis(pixels[::4, ::4].astype(np.int16), 2, 0)
     return all(np.abs(one - other).max() <= GREY_SPREAD for one, other in ((red, green), (green, blue), (blue, red)))

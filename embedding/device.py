@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from aliens.errors import EncoderError
+from base.errors import EncoderError
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

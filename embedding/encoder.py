@@ -1,185 +1,172 @@
-"""The encoder: photos and texts become unit vectors by any model that open_clip knows. Stores nothing."""
+"""What every encoder can do, and a library's own: texts by the tower that starts fast, photos through PyTorch.
 
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+Imports no PyTorch before a photo, or a text without a tower, has to be encoded.
+"""
 
-import numpy as np
-import open_clip
-import torch
-from numpy.typing import NDArray
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-from aliens.errors import EncoderError, ModelMismatchError
-from embedding.decode import Preprocessing
-from embedding.device import PRECISIONS, choose_device, choose_precision, keep_freed_memory
-from embedding.fingerprint import model_key
-from embedding.unit import unit
-from embedding.weights import absolute, load_model
+from base.arrays import Floats, Pixels
+from base.errors import EncoderError
+from embedding.text_tower import TextTower
 
-TEXT_CACHE_SIZE = 4096
-BATCH_PHOTOS = {"cpu": 16, "cuda": 256, "mps": 64}
-
-Vectors = NDArray[np.float32]
+if TYPE_CHECKING:
+    from embedding.decode import Preprocessing
+    from embedding.open_clip_encoder import OpenClipEncoder
 
 
-class Encoder:
-    """A CLIP model of open_clip, on one device, at one precision.
+class Encoder(Protocol):
+    """Photos and texts become unit vectors of d dimensions.
 
-    Photos go through the image tower at the chosen precision; texts stay float32, which costs nothing
-    noticeable for a query and keeps its vector exact.
+    name: what it is loaded by. key: readable, with a hash over weights and preprocessing. batch_photos: how many
+    photos are best encoded at once. keeps_cpu_busy: whether decoding threads would slow it down.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 - said above
+
+    @property
+    def key(self) -> str: ...  # noqa: D102
+
+    @property
+    def dim(self) -> int: ...  # noqa: D102
+
+    @property
+    def batch_photos(self) -> int: ...  # noqa: D102
+
+    @property
+    def keeps_cpu_busy(self) -> bool: ...  # noqa: D102
+
+    @property
+    def preprocessing(self) -> "Preprocessing":
+        """How the model wants its photos."""
+        ...
+
+    @property
+    def logit_scale(self) -> float:
+        """What cosines are multiplied by in training."""
+        ...
+
+    def encode_images(self, pixels: Pixels) -> Floats:
+        """Return unit vectors (n, d) of squares (n, s, s, 3)."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        """Return unit vectors (n, d) of texts."""
+        ...
+
+    def encode_prompts(self, text: str, templates: Sequence[str]) -> Floats:
+        """Return one unit vector (d,): the mean over templates, each with {} for the text."""
+        ...
+
+
+class LazyEncoder:
+    """A library's encoder: it knows the model by its row; the whole model is loaded only when it is needed.
+
+    The tower is that of the library's model key, the model that made its vectors. It answers texts even where the
+    model's files are gone or have changed since; loading the whole model is what notices that. Threads may share it.
     """
 
     def __init__(
         self,
-        name: str,
-        model: Any,
-        tokenizer: Any,
+        folder: Path,
         *,
-        device: str,
-        precision: str,
-        architecture: Mapping[str, Any],
+        name: str,
+        key: str,
+        dim: int,
+        device: str = "auto",
+        precision: str = "auto",
+        tell: Callable[[str], None] = lambda note: None,
     ) -> None:
+        """`folder`: where the text tower lies, or will lie once the model was loaded. `tell`: hears of the loading."""
         self.name = name
-        self.device = torch.device(device)
-        self.precision = precision
-        self.preprocessing = preprocessing_of(model)
-        self.key = model_key(name, model, self.preprocessing, architecture)
-        self.batch_photos = BATCH_PHOTOS[self.device.type]
-        self.keeps_cpu_busy = self.device.type == "cpu"
-        self.logit_scale = float(model.logit_scale.detach().exp())  # what cosines are multiplied by in training
-        self.tokenizer = tokenizer
-        self.model = model.eval().to(self.device)
-        model.visual.to(PRECISIONS[precision]).to(memory_format=torch.channels_last)
-        scale = torch.tensor(self.preprocessing.std) * 255
-        shift = torch.tensor(self.preprocessing.mean) * 255
-        self._scale = scale.view(1, 3, 1, 1).to(self.device)
-        self._shift = shift.view(1, 3, 1, 1).to(self.device)
-        self._text_vectors: OrderedDict[str, Vectors] = OrderedDict()
-        self.dim = self._encode_uncached([""]).shape[1]
+        self.key = key
+        self.dim = dim
+        self._folder = folder
+        self._device = device
+        self._precision = precision
+        self._tell = tell
+        self._whole: OpenClipEncoder | None = None
+        self._loading = threading.Lock()
+        self._tower = TextTower.open(folder, key)
 
-    @classmethod
-    def load(cls, name: str, *, device: str = "auto", precision: str = "auto", key: str | None = None) -> Self:
-        """Load a model by name and choose its device and precision.
+    @property
+    def whole(self) -> "OpenClipEncoder":
+        """The whole model; loaded for the first time, it leaves its text tower for the next start.
 
-        Args:
-            name: `ViT-B-32/openai`, any other `architecture/weights` of open_clip, `starter`,
-                `local-dir:/path` or `hf-hub:org/name`.
-            device: auto, cpu, cuda or mps.
-            precision: auto, float32 or bfloat16. Auto is bfloat16 on CUDA devices and on processors with
-                AVX512-BF16 or AMX, else float32.
-            key: the model key that is expected, where a library has vectors of it.
-
-        Raises:
-            EncoderError: the model is unknown or its weights cannot be had; the device is absent.
-            ModelMismatchError: the model is not the one of that key.
+        Raises: EncoderError, ModelMismatchError: as OpenClipEncoder.load.
         """
-        device = choose_device(device)
-        precision = choose_precision(precision, device)
-        if device == "cpu":
-            keep_freed_memory()
-        model, tokenizer, architecture = load_model(name)
-        encoder = cls(absolute(name), model, tokenizer, device=device, precision=precision, architecture=architecture)
-        if key is not None and encoder.key != key:
-            raise ModelMismatchError(
-                f"the library was made by {key}, but {name!r} is now {encoder.key}: its weights or its preprocessing "
-                "changed. Put the old ones back, or make a new library with `aliens init`"
-            )
-        return encoder
+        with self._loading:
+            if self._whole is None:
+                self._tell(f"loading {self.name} ...")
+                from embedding.open_clip_encoder import OpenClipEncoder  # imports torch, which takes seconds
 
-    def __str__(self) -> str:
-        where = f"{self.device.type} ({torch.get_num_threads()} threads)" if self.device.type == "cpu" else self.device
-        return f"{self.key}: {self.dim} dimensions, {self.preprocessing.size_px} px, {where}, {self.precision}"
+                self._whole = OpenClipEncoder.load(
+                    self.name, device=self._device, precision=self._precision, key=self.key
+                )
+                self._tell(str(self._whole))
+                if self._tower is not None and differs(self._tower, self._whole):
+                    self._tower = None
+                if self._tower is None:
+                    keep_text_tower(self._whole, self._folder)
+            return self._whole
 
-    @torch.inference_mode()
-    def encode_images(self, pixels: NDArray[np.uint8]) -> Vectors:
-        """Return unit vectors, shape (n, d) float32, of squares of pixels, uint8 (n, s, s, 3).
+    @property
+    def preprocessing(self) -> "Preprocessing":
+        """How the model wants its photos."""
+        return self.whole.preprocessing
 
-        Raises: EncoderError: the squares are not of the model's size, or a vector has zero norm.
+    @property
+    def batch_photos(self) -> int:
+        """How many photos are best encoded at once."""
+        return self.whole.batch_photos
+
+    @property
+    def keeps_cpu_busy(self) -> bool:
+        """Whether decoding threads would slow it down."""
+        return self.whole.keeps_cpu_busy
+
+    @property
+    def logit_scale(self) -> float:
+        """What cosines are multiplied by in training."""
+        return (self._tower or self.whole).logit_scale
+
+    def encode_images(self, pixels: Pixels) -> Floats:
+        """Return unit vectors (n, d) of squares (n, s, s, 3).
+
+        Raises: EncoderError: the squares are not of the model's size, or the model cannot be had.
         """
-        s = self.preprocessing.size_px
-        if pixels.shape[1:] != (s, s, 3):
-            raise EncoderError(f"{self.key} takes photos of shape ({s}, {s}, 3), not {pixels.shape[1:]}")
-        batch = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).to(self.device)
-        batch = batch.permute(0, 3, 1, 2)  # (n, 3, s, s), channels last
-        batch = ((batch.float() - self._shift) / self._scale).to(PRECISIONS[self.precision])
-        return unit(self.model.encode_image(batch).float().cpu().numpy())
+        return self.whole.encode_images(pixels)
 
-    def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Return unit vectors, shape (n, d) float32; the last few thousand texts are remembered.
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        """Return unit vectors (n, d) of texts."""
+        return (self._tower or self.whole).encode_texts(texts)
 
-        Raises: EncoderError: a vector has zero norm.
-        """
-        fresh = [text for text in dict.fromkeys(texts) if text not in self._text_vectors]
-        known = {text: self._text_vectors[text] for text in texts if text in self._text_vectors}
-        if fresh:
-            known.update(zip(fresh, unit(self._encode_uncached(fresh)), strict=True))
-        for text in known:
-            self._text_vectors[text] = known[text]
-            self._text_vectors.move_to_end(text)
-        while len(self._text_vectors) > TEXT_CACHE_SIZE:
-            self._text_vectors.popitem(last=False)
-        return np.stack([known[text] for text in texts])
-
-    def encode_prompts(self, text: str, templates: Sequence[str]) -> Vectors:
-        """Return one unit vector, shape (d,) float32: the mean over `templates`, each with {} for the text.
-
-        Source: Radford et al. 2021, section 3.1.4 (prompt ensembling in embedding space).
-        """
-        return unit(self.encode_texts([template.format(text) for template in templates]).mean(axis=0))
-
-    @torch.inference_mode()
-    def _encode_uncached(self, texts: Sequence[str]) -> Vectors:
-        tokens = self.tokenizer(list(texts)).to(self.device)
-        tower = causal_text_tower(self.model)
-        features = self.model.encode_text(tokens) if tower is None else encode_trimmed(tower, tokens)
-        vectors: Vectors = features.float().cpu().numpy()
-        return vectors
+    def encode_prompts(self, text: str, templates: Sequence[str]) -> Floats:
+        """Return one unit vector (d,) of a text in several prompts."""
+        return (self._tower or self.whole).encode_prompts(text, templates)
 
 
-def causal_text_tower(model: Any) -> Any:
-    """Return the module that holds the text transformer where a text may be cut, else None.
+def keep_text_tower(encoder: object, folder: Path) -> str | None:
+    """Leave a model's text tower for the next start; return why there is none, or None. Never fails.
 
-    Tokens behind the end-of-text token cannot reach it through a causal mask, so they need not be computed.
+    It saves seconds at the next start, so a full disk or a tower that cannot be written or used is no error.
     """
-    tower = getattr(model, "text", model)
-    pool = getattr(tower, "pool_type", getattr(tower, "text_pool_type", None))
-    plain = getattr(tower, "cls_emb", None) is None and not getattr(tower, "use_pad_mask", False)
-    causal = getattr(tower, "attn_mask", None) is not None
-    return tower if pool == "argmax" and plain and causal else None
+    from embedding.text_export import export_text_tower
+
+    try:
+        return export_text_tower(encoder, folder)
+    except (OSError, EncoderError) as error:
+        return str(error)
 
 
-def encode_trimmed(tower: Any, tokens: torch.Tensor) -> torch.Tensor:
-    """Encode texts, int64 (n, context), cut behind the last end-of-text token of the batch; (n, d).
+def differs(tower: TextTower, encoder: "OpenClipEncoder") -> bool:
+    """Tell whether a tower gives other vectors than the whole model, as a new NumPy might."""
+    from embedding.text_export import vectors_differ
 
-    Source: open_clip.model.CLIP.encode_text, which computes the whole context of 77 tokens.
-    """
-    ends = tokens.argmax(dim=-1)  # the end-of-text token has the highest id
-    length = int(ends.max()) + 1
-    x = tower.token_embedding(tokens[:, :length]) + tower.positional_embedding[:length]  # (n, length, width)
-    x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
-    x = tower.ln_final(x)[torch.arange(len(x)), ends]  # (n, width)
-    projection = tower.text_projection
-    if projection is not None:
-        x = projection(x) if isinstance(projection, torch.nn.Module) else x @ projection
-    features: torch.Tensor = x
-    return features
-
-
-def preprocessing_of(model: Any) -> Preprocessing:
-    """Return how the model wants its photos.
-
-    Raises: EncoderError: it wants something other than squares, or an interpolation that is not known here.
-    """
-    config = open_clip.get_model_preprocess_cfg(model)
-    size = config["size"]
-    height, width = size if isinstance(size, tuple | list) else (size, size)
-    if height != width:
-        raise EncoderError(f"the model wants photos of {width} x {height} px; only square ones are supported")
-    return Preprocessing(
-        size_px=int(width),
-        mean=tuple(config["mean"]),
-        std=tuple(config["std"]),
-        interpolation="bilinear" if config.get("interpolation") == "bilinear" else "bicubic",
-        resize_mode=config.get("resize_mode") or "shortest",
-        fill_color=int(config.get("fill_color") or 0),
-    )
+    try:
+        return vectors_differ(tower, encoder) is not None
+    except EncoderError:  # one of both gives numbers that are none
+        return True

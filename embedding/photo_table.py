@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from aliens.files import atomic_write
+from base.files import atomic_write
 
 KINDS = {
     "photo_id": pa.int64(),

@@ -1,23 +1,24 @@
-"""Scores on disk: cosines between photos and the prompts of a vocabulary, aligned with the vector shards.
+"""Cosines of all stored vectors with the prompts of a vocabulary: one streamed product, kept on disk.
 
-A piece is two files: `000001.npy` (n, columns) float16, the rows of several vector shards one after the other, and
+A piece is two files, `000001.npy` (n, columns) float16, the rows of several vector shards one after the other, and
 `000001.shards.npy` (k, 3) int64, each shard's number, rows and stamp. The scores are renamed into place
-last. Pieces are derivatives: whatever is damaged or out of date counts as absent and is computed again.
+last. Pieces are derivatives: whatever is damaged or out of date counts as absent and is computed again. Knows no tags.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from aliens.errors import LibraryError
-from aliens.files import TEMPORARY_SUFFIX, atomic_write
+from base.arrays import Floats, Halves, Longs
+from base.errors import LibraryError
+from base.files import TEMPORARY_SUFFIX, atomic_write
 from embedding.store import VectorStore
-
-Scores16 = NDArray[np.float16]
-Longs = NDArray[np.int64]
 
 SHARDS_SUFFIX = ".shards.npy"
 BACKGROUND_COLUMNS = 1  # the last: how well a photo fits the background
@@ -37,7 +38,7 @@ class ScoreStore:
     def __init__(self, folder: Path, columns: int) -> None:
         self.folder = folder
         self.columns = columns
-        self._pieces: list[Scores16] = []
+        self._pieces: list[Halves] = []
         self._piece_of: dict[int, tuple[int, int]] = {}  # shard number: (piece, first row)
 
     def open(self, store: VectorStore, counts: Mapping[int, int]) -> Sequence[ShardPart]:
@@ -75,7 +76,7 @@ class ScoreStore:
             start += part.rows
         self._pieces.append(scores)
 
-    def write(self, parts: Sequence[ShardPart], scores: Iterable[Scores16]) -> None:
+    def write(self, parts: Sequence[ShardPart], scores: Iterable[Halves]) -> None:
         """Write a piece: the scores of these shards, in blocks one after the other.
 
         Raises: OSError: the disk is full or cannot be written.
@@ -91,7 +92,7 @@ class ScoreStore:
             for block in scores:
                 file.write(np.ascontiguousarray(block, np.float16).data)
 
-    def gather(self, numbers: Longs, rows: Longs) -> NDArray[np.float32]:
+    def gather(self, numbers: Longs, rows: Longs) -> Floats:
         """Return the scores, (n, columns) float32, of rows of vector shards; NaN where there are none.
 
         Args:
@@ -118,3 +119,103 @@ class ScoreStore:
     @staticmethod
     def _scores_file(shards_file: Path) -> Path:
         return shards_file.with_name(shards_file.name.removesuffix(SHARDS_SUFFIX) + ".npy")
+
+
+PIECE_ROWS = 65_536
+BLOCK_ROWS = 2_048  # of 512 dimensions: 2 MB of float16, which stays in a core's cache
+
+
+def score_shards(
+    store: VectorStore,
+    scores: ScoreStore,
+    parts: Sequence[ShardPart],
+    *,
+    texts: Floats,
+    background: Floats,
+    scale: float,
+    progress: Callable[[int], None] = lambda photos: None,
+) -> None:
+    """Write the scores of vector shards: the cosine with each text, and in the last column the background.
+
+    The background's score is log(mean(exp(scale cos))) / scale over its texts: a soft maximum, in units of cosine.
+    Pieces are written as they are done, so that a killed run loses only those in hand. Memory does not grow with
+    the number of photos.
+
+    `parts` are the shards to score; `texts` (t, d) and `background` (b, d) unit vectors; `scale` is the model's
+    logit scale; `progress` is called with the number of photos done so far.
+
+    Raises:
+        LibraryError: a shard is absent or damaged.
+        OSError: the disk is full or cannot be written.
+    """
+    both = text_columns(texts, background)
+    done, lock = 0, threading.Lock()
+
+    def write(piece: Sequence[ShardPart]) -> None:
+        nonlocal done
+        scores.write(piece, blocks(store, piece, both, len(texts), scale))
+        with lock:
+            done += sum(part.rows for part in piece)
+            progress(done)
+
+    # The threads read files, multiply and write at once, each on one core: torch's own would wait for the reading.
+    workers = torch.get_num_threads()
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        for _ in pool.map(write, pieces(parts)):
+            pass
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(workers)
+
+
+@torch.inference_mode()
+def blocks(
+    store: VectorStore, parts: Sequence[ShardPart], both: torch.Tensor, texts: int, scale: float
+) -> Iterator[Halves]:
+    """Yield the scores (n, texts + 1) float16 of the shards, a few thousand rows at a time."""
+    rows = max(BLOCK_ROWS, max(part.rows for part in parts))
+    halves = np.empty((rows, len(both)), np.float16)
+    singles = torch.empty((rows, len(both)))
+    filled = 0
+    for place, part in enumerate(parts):
+        store.read_into(part.number, halves[filled : filled + part.rows])
+        filled += part.rows
+        if place + 1 < len(parts) and filled + parts[place + 1].rows <= rows:
+            continue
+        singles[:filled] = torch.from_numpy(halves[:filled])
+        yield scored(singles[:filled], both, texts, scale)
+        filled = 0
+
+
+@torch.inference_mode()
+def score_vectors(vectors: NDArray[np.floating], *, texts: Floats, background: Floats, scale: float) -> Floats:
+    """Return the scores, (n, t + 1) float32, of vectors (n, d), as `score_shards` would write them."""
+    stored = torch.from_numpy(np.asarray(vectors, np.float16)).float()
+    return scored(stored, text_columns(texts, background), len(texts), scale).astype(np.float32)
+
+
+def text_columns(texts: Floats, background: Floats) -> torch.Tensor:
+    """Return the texts (t, d) and the background's (b, d) as the columns of one matrix, (d, t + b)."""
+    return torch.from_numpy(np.concatenate([texts, background])).T.contiguous()
+
+
+def scored(vectors: torch.Tensor, both: torch.Tensor, texts: int, scale: float) -> Halves:
+    """Return the scores (n, texts + 1) float16 of vectors (n, d)."""
+    product = vectors @ both  # (n, t + b)
+    soft = torch.logsumexp(product[:, texts:] * scale, dim=1) - np.log(both.shape[1] - texts)
+    product[:, texts] = soft / scale
+    scores: Halves = product[:, : texts + BACKGROUND_COLUMNS].half().numpy()
+    return scores
+
+
+def pieces(parts: Sequence[ShardPart]) -> Iterator[list[ShardPart]]:
+    """Yield the shards in groups of about PIECE_ROWS rows."""
+    piece: list[ShardPart] = []
+    for part in parts:
+        piece.append(part)
+        if sum(p.rows for p in piece) >= PIECE_ROWS:
+            yield piece
+            piece = []
+    if piece:
+        yield piece

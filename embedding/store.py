@@ -15,11 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from aliens.errors import LibraryError
-from aliens.files import TEMPORARY_SUFFIX, atomic_write
-
-Ids = NDArray[np.int64]
-Vectors16 = NDArray[np.float16]
+from base.arrays import Halves, Ids
+from base.errors import LibraryError
+from base.files import TEMPORARY_SUFFIX, atomic_write
 
 STAMP_BYTES = 4096  # of the vectors
 ALL_IDS = 1 << 24  # bytes: more than a shard's ids take
@@ -52,7 +50,7 @@ class VectorStore:
                 np.save(file, array)
         return self.size_bytes(number)
 
-    def read(self, number: int) -> tuple[Ids, Vectors16]:
+    def read(self, number: int) -> tuple[Ids, Halves]:
         """Return a shard's ids, (n,) int64, and memory-mapped vectors, (n, dim) float16.
 
         Raises: LibraryError: a file is absent or damaged.
@@ -82,7 +80,7 @@ class VectorStore:
             head_of(f"{self.folder}/{number:06d}.npy", STAMP_BYTES)
         )  # below 2^63
 
-    def read_into(self, number: int, buffer: Vectors16) -> None:
+    def read_into(self, number: int, buffer: Halves) -> None:
         """Read a shard's vectors into `buffer`, (n, dim) float16 and contiguous, with as little ado as possible.
 
         Raises: LibraryError: the file is absent, damaged, or does not hold exactly n vectors.
@@ -101,7 +99,7 @@ class VectorStore:
         if header != expected or count != len(expected) + buffer.nbytes:
             raise LibraryError(f"shard {path} does not hold float16 {buffer.shape}: {REMEDY}")
 
-    def gather(self, places: Iterable[tuple[int, list[int]]]) -> Iterator[tuple[Ids, Vectors16]]:
+    def gather(self, places: Iterable[tuple[int, list[int]]]) -> Iterator[tuple[Ids, Halves]]:
         """Yield (ids, vectors) of the named rows, shard after shard.
 
         Args:

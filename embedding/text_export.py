@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from embedding.encoder import Encoder, causal_text_tower
+from embedding.open_clip_encoder import OpenClipEncoder, causal_text_tower
 from embedding.text_tower import (
     ALIGNED_BYTES,
     FORMAT,
     MANIFEST_FILE,
     MERGES_FILE,
     WEIGHTS_FILE,
+    ClipTokenizer,
     TextTower,
     TowerManifest,
     in_blocks,
     words_sum,
 )
-from embedding.tokenizer import ClipTokenizer
 
 LEAST_COSINE = 0.99999
 REFUSED_FILE = "refused.json"
@@ -53,7 +53,7 @@ def export_text_tower(encoder: object, folder: Path, texts: tuple[str, ...] = CH
 
     Raises: OSError: the disk is full or cannot be written, or another process is writing it.
     """
-    if not isinstance(encoder, Encoder):
+    if not isinstance(encoder, OpenClipEncoder):
         return "it is no model of open_clip"
     tower, tokenizer = causal_text_tower(encoder.model), ClipTokenizer.from_open_clip(encoder.tokenizer)
     if tower is None or tokenizer is None:
@@ -65,8 +65,8 @@ def export_text_tower(encoder: object, folder: Path, texts: tuple[str, ...] = CH
     with FileLock(folder.with_name(f"{folder.name}.lock"), timeout=LOCK_TIMEOUT_S):
         shutil.rmtree(partial, ignore_errors=True)  # a killed process left it
         try:
-            write(partial, tower, tokenizer, encoder)
-            if problem := check(partial, encoder, tokenizer, texts):
+            write_tower(partial, tower, tokenizer, encoder)
+            if problem := check_tower(partial, encoder, tokenizer, texts):
                 shutil.rmtree(partial)
                 partial.mkdir()
                 (partial / REFUSED_FILE).write_text(json.dumps([FORMAT, problem]), encoding="utf-8")
@@ -104,7 +104,7 @@ def what_differs(tower: Any) -> str | None:
     return None
 
 
-def write(folder: Path, tower: Any, tokenizer: ClipTokenizer, encoder: Encoder) -> None:
+def write_tower(folder: Path, tower: Any, tokenizer: ClipTokenizer, encoder: OpenClipEncoder) -> None:
     """Write weights, tokenizer and manifest to a new folder; the manifest last."""
     folder.mkdir()
     blocks = list(tower.transformer.resblocks)
@@ -141,7 +141,7 @@ def write(folder: Path, tower: Any, tokenizer: ClipTokenizer, encoder: Encoder) 
     (folder / MANIFEST_FILE).write_text(json.dumps(sealed), encoding="utf-8")
 
 
-def check(folder: Path, encoder: Encoder, mine: ClipTokenizer, texts: tuple[str, ...]) -> str | None:
+def check_tower(folder: Path, encoder: OpenClipEncoder, mine: ClipTokenizer, texts: tuple[str, ...]) -> str | None:
     """Compare a written tower with PyTorch's; return what differs, or None."""
     tower = TextTower.open(folder, encoder.key)
     if tower is None:
@@ -154,7 +154,7 @@ def check(folder: Path, encoder: Encoder, mine: ClipTokenizer, texts: tuple[str,
     return vectors_differ(tower, encoder, texts)
 
 
-def vectors_differ(tower: TextTower, encoder: Encoder, texts: tuple[str, ...] = CHECKED[:2]) -> str | None:
+def vectors_differ(tower: TextTower, encoder: OpenClipEncoder, texts: tuple[str, ...] = CHECKED[:2]) -> str | None:
     """Compare a tower's vectors with PyTorch's; return what differs, or None."""
     cosines = (tower.encode_texts(texts) * encoder.encode_texts(texts)).sum(axis=1)
     if not cosines.min() >= LEAST_COSINE:

@@ -1,11 +1,13 @@
-"""CLIP's text tower without PyTorch: memory-mapped weights and NumPy. Starts in a moment; encodes a few texts.
+"""CLIP's tokenizer and text tower without PyTorch: memory-mapped weights and NumPy. Starts in a moment.
 
 Made by embedding/text_export.py for models whose texts go through CLIP's own transformer, and checked against it.
 """
 
+import html
 import json
 import math
 import os
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +19,117 @@ from threading import Lock
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from embedding.tokenizer import ClipTokenizer, Tokens
-from embedding.unit import unit
+from base.arrays import Floats, Longs, unit
+
+# Radford et al. 2021, as in open_clip 3: what begins and ends a text, English endings, letters, digits, other signs.
+WORDS = r"<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+PLAIN_WORDS = re.compile(WORDS.replace(r"\p{L}", "a-z").replace(r"\p{N}", "0-9"))  # the same for lower-case ASCII
+SPECIAL = ("<start_of_text>", "<end_of_text>")
+END_OF_WORD = "</w>"
+
+
+class ClipTokenizer:
+    """Byte-pair encoding of lower-cased words, between a token that begins and one that ends the text."""
+
+    def __init__(self, merges: Sequence[str], context: int) -> None:
+        """`merges`: pairs such as "t h", the most frequent first; `context`: tokens at most."""
+        self.context = context
+        self.merges = list(merges)
+        self._ranks = dict(zip(self.merges, range(len(self.merges)), strict=True))
+        self._signs = byte_signs()
+        signs = self._signs.values()
+        joined = "\n".join(self.merges).replace(" ", "").split("\n")
+        words = [*signs, *(sign + END_OF_WORD for sign in signs), *joined, *SPECIAL]
+        self.ids = dict(zip(words, range(len(words)), strict=True))
+        self._begin, self._end = (self.ids[word] for word in SPECIAL)
+
+    @classmethod
+    def from_open_clip(cls, tokenizer: Any) -> Self | None:
+        """Return the same tokenizer as an open_clip.tokenizer.SimpleTokenizer, or None for one of another kind."""
+        if type(tokenizer).__name__ != "SimpleTokenizer" or tokenizer.reduction_fn is not None:
+            return None
+        ranks: dict[tuple[str, str], int] = tokenizer.bpe_ranks
+        mine = cls([" ".join(pair) for pair in sorted(ranks, key=ranks.__getitem__)], tokenizer.context_length)
+        same = mine.ids == tokenizer.encoder and tokenizer.pat.pattern == WORDS
+        return mine if same and tokenizer.clean_fn.__name__ == "_clean_lower" else None
+
+    @classmethod
+    def read(cls, path: Path, context: int) -> Self:
+        """Read what `write` wrote. Raises: OSError, ValueError: it is absent or no text."""
+        return cls(path.read_bytes().decode("utf-8").split("\n"), context)
+
+    def write(self, path: Path) -> None:
+        """Write the merges to a file, one a line. Raises: OSError: the disk is full or cannot be written."""
+        path.write_bytes("\n".join(self.merges).encode("utf-8"))
+
+    def __call__(self, texts: Sequence[str]) -> Longs:
+        """Return tokens (n, length) int64, cut to the context, and behind the longest text; zeros fill the others."""
+        rows = [self._encode(text) for text in texts]
+        tokens = np.zeros((len(rows), max(map(len, rows), default=0)), np.int64)
+        for row, ids in zip(tokens, rows, strict=True):
+            row[: len(ids)] = ids
+        return tokens
+
+    def _encode(self, text: str) -> list[int]:
+        ids = [self._begin]
+        for word in words(cleaned(text)):
+            ids += [self.ids[part] for part in self._parts(word)]
+            if len(ids) >= self.context:
+                break
+        return [*ids[: self.context - 1], self._end]
+
+    def _parts(self, word: str) -> list[str]:
+        """Return the parts of a word that have ids: the most frequent pair is joined until none is known."""
+        if word in SPECIAL:
+            return [word]
+        parts = [self._signs[byte] for byte in word.encode("utf-8")]
+        parts[-1] += END_OF_WORD
+        unknown = len(self._ranks)
+        while len(parts) > 1:
+            pairs = [f"{left} {right}" for left, right in pairwise(parts)]
+            best = min(pairs, key=lambda pair: self._ranks.get(pair, unknown))
+            if best not in self._ranks:
+                break
+            joined, place = [], 0
+            while place < len(parts):
+                step = 2 if place < len(pairs) and pairs[place] == best else 1
+                joined.append("".join(parts[place : place + step]))
+                place += step
+            parts = joined
+        return parts
+
+
+def byte_signs() -> dict[int, str]:
+    """Return the visible character that stands for each byte, in the order of their ids.
+
+    Source: Radford et al. 2019 (GPT-2), encoder.py, bytes_to_unicode.
+    """
+    visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    hidden = [byte for byte in range(256) if byte not in visible]
+    numbers = [*visible, *range(256, 256 + len(hidden))]
+    return dict(zip([*visible, *hidden], map(chr, numbers), strict=True))
+
+
+def words(text: str) -> list[str]:
+    """Cut a cleaned text into words."""
+    if text.isascii():
+        return PLAIN_WORDS.findall(text)
+    import regex  # knows the letters of all scripts; open_clip uses it as well
+
+    found: list[str] = regex.findall(WORDS, text, flags=regex.IGNORECASE)
+    return found
+
+
+def cleaned(text: str) -> str:
+    """Return a text as open_clip's tokenizer cleans it: repaired, without HTML entities, in lower case."""
+    if not (text.isascii() and text.isprintable()) or "&" in text:
+        import ftfy  # takes 0.05 s to import, and changes nothing in plain ASCII but entities
+
+        text = ftfy.fix_text(text)
+    return " ".join(html.unescape(html.unescape(text)).split()).lower()
+
 
 FORMAT = 1  # raised when files of older programs can no longer be read
 WEIGHTS_FILE, MERGES_FILE, MANIFEST_FILE = "weights.bin", "merges.txt", "manifest.json"
@@ -30,8 +138,6 @@ BATCH_TEXTS = 32
 BLOCK_COLUMNS = 32
 MOST_THREADS = 4
 FEWEST_ROWS = 64  # tokens of a batch, worth a second thread
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +181,7 @@ class TextTower:
         All weights are summed, which reads them once; they are needed in memory anyway.
         """
         try:
-            manifest = read_manifest(folder)
+            manifest = read_tower_manifest(folder)
             if (manifest.format, manifest.model_key) != (FORMAT, model_key):
                 return None
             flat = np.asarray(np.memmap(folder / WEIGHTS_FILE, "<f4", mode="r"))
@@ -116,7 +222,7 @@ class TextTower:
         return ThreadPoolExecutor(self._threads)
 
     def _encode(self, texts: Sequence[str]) -> Floats:
-        tokens: Tokens = self._tokenizer(texts)  # (n, length)
+        tokens: Longs = self._tokenizer(texts)  # (n, length)
         w, length = self._weights, tokens.shape[1]
         x = w["token_embedding.weight"][tokens] + w["positional_embedding"][:length]  # (n, length, width)
         for layer in range(self._manifest.layers):
@@ -207,7 +313,7 @@ def words_sum(numbers: Floats) -> int:
     return int(np.add.reduce(numbers.view("<u8"), dtype=np.uint64))
 
 
-def read_manifest(folder: Path) -> TowerManifest:
+def read_tower_manifest(folder: Path) -> TowerManifest:
     """Read a tower's manifest.
 
     Raises: OSError, ValueError, KeyError, TypeError: it is absent, damaged or of another shape.

@@ -6,21 +6,28 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Protocol
 
-from aliens.errors import LibraryError
-from aliens.settings import LibraryFolder
+from base.errors import LibraryError
+from base.settings import LibraryFolder
+from db.catalog import (
+    connect,
+    create_database,
+    disk_errors,
+    disposing,
+    holds_library,
+    new_session,
+    open_library,
+    writing,
+)
 from db.models import Model, PhotoState
-from db.photos import count_photos
-from db.session import connect, create_database, disposing, holds_library, new_session, open_library
-from db.vectors import current_model, use_model
-from db.writing import disk_errors, writing
+from db.photo_rows import count_photos
+from db.vector_rows import current_model, use_model
 from embedding.decode import MAX_PIXELS
-from embedding.query_encoder import keep_text_tower
+from embedding.encoder import keep_text_tower
 from embedding.store import VectorStore
-from indexer.indexing import IndexHooks, IndexReport, update_index
-from indexer.probes import probe_texts
-from indexer.run import ImageEncoder, Run, RunReport
+from indexer.pipeline import ImageEncoder, Run, RunReport
 from indexer.scan import ScanReport, scan
-from indexer.source import Source
+from indexer.sources import Source
+from indexer.upkeep import IndexHooks, IndexReport, probe_texts, update_index
 
 
 class NamedEncoder(ImageEncoder, Protocol):

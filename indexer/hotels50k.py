@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from aliens.errors import SourceError
-from indexer.source import FoundPhoto, Problem, Source, found_file, storable
+from base.errors import SourceError
+from indexer.sources import FoundPhoto, Problem, Source, found_file, storable
 
 NO_CHAIN = -1
 CSV_FOLDERS = ("dataset", "input/dataset", ".")

@@ -5,16 +5,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from aliens.files import PhotoFile
-from aliens.settings import LibraryFolder
-from db.captions import caption_sets
-from db.hotels import count_hotels
-from db.photos import count_photos, failed_photos, failure_counts, latest_scans
-from db.restylings import count_restylings
-from db.session import disposing, new_session, open_library
-from db.tags import count_labels, vocabulary_keys
-from db.vectors import current_model, generation, shard_counts
-from embedding.index.manifest import read_manifest
+from base.files import PhotoFile
+from base.settings import LibraryFolder
+from db.caption_rows import caption_sets
+from db.catalog import disposing, new_session, open_library
+from db.photo_rows import count_hotels, count_photos, failed_photos, failure_counts, latest_scans
+from db.restyling_rows import count_restylings
+from db.tag_rows import count_labels, vocabulary_keys
+from db.vector_rows import current_model, generation, shard_counts
+from embedding.index.exact import read_index_manifest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +89,7 @@ def take_inventory(folder: LibraryFolder) -> Inventory:
         model = current_model(session)
         hotels, chains = count_hotels(session)
         restyled, restyled_added = count_restylings(session, model)
-        manifest = read_manifest(folder.index(model.key))
+        manifest = read_index_manifest(folder.index(model.key))
         index = "none"
         if manifest is not None:
             age = "up to date" if manifest.generation == generation(session, model) else "out of date"

@@ -9,19 +9,21 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from aliens.errors import SourceError
-from db.hotels import add_nameless_hotels, merge_chains, merge_hotels
+from base.errors import SourceError
 from db.models import Photo, PhotoState
-from db.photos import (
+from db.photo_rows import (
+    add_nameless_hotels,
     insert_photos,
+    merge_chains,
+    merge_hotels,
     photo_ids_under,
     photos_at,
     present_photos,
     record_scan,
     update_photos,
 )
-from db.vectors import current_model, mark_changed
-from indexer.source import MISSING, FoundPhoto, Problem, Source
+from db.vector_rows import current_model, mark_changed
+from indexer.sources import MISSING, FoundPhoto, Problem, Source
 
 CHUNK = 1000
 STORED_PROBLEMS = 1000  # of one scan; their full number is in its counts

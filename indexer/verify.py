@@ -8,21 +8,29 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy.orm import Session
 
-from aliens.errors import LibraryError
-from aliens.files import TEMPORARY_SUFFIX
-from aliens.settings import LibraryFolder
-from db.integrity import database_problems, embedded_without_vector, vectors_of_shard
+from base.errors import LibraryError
+from base.files import TEMPORARY_SUFFIX
+from base.settings import LibraryFolder
+from db.catalog import disk_errors, disposing, new_session, open_library, writing
 from db.models import Model, Photo, PhotoState, Restyling
-from db.photos import all_photos
-from db.restylings import all_restylings, forget_restylings, result_photos
-from db.session import disposing, new_session, open_library
-from db.vectors import count_embedded, current_model, forget_shard, generation, make_pending, shard_counts
-from db.writing import disk_errors, writing
+from db.photo_rows import all_photos
+from db.restyling_rows import all_restylings, forget_restylings, result_photos
+from db.vector_rows import (
+    count_embedded,
+    current_model,
+    database_problems,
+    embedded_without_vector,
+    forget_shard,
+    generation,
+    make_pending,
+    shard_counts,
+    vectors_of_shard,
+)
 from embedding.index.approximate import APPROXIMATE_FILE, read_approximation, remove_approximation
-from embedding.index.choosing import resolved
-from embedding.index.manifest import INDEX_FILE, MANIFEST_FILE, checksum_problem, read_manifest
+from embedding.index.building import resolved
+from embedding.index.exact import INDEX_FILE, MANIFEST_FILE, checksum_problem, read_index_manifest
 from embedding.store import VectorStore
-from indexer.indexing import index_choice, update_index
+from indexer.upkeep import index_choice, update_index
 
 NORM_TOLERANCE = 2e-3  # float16 keeps 11 bits, so the norm of a stored unit vector is off by less than 0.1%
 
@@ -189,7 +197,7 @@ def shard_problem(session: Session, model: Model, store: VectorStore, number: in
 def index_disagreements(session: Session, folder: LibraryFolder, model: Model) -> list[Disagreement]:
     """Compare the index with the database and with its own checksum."""
     where = folder.index(model.key)
-    manifest, embedded = read_manifest(where), count_embedded(session, model)
+    manifest, embedded = read_index_manifest(where), count_embedded(session, model)
     if manifest is None:
         return [Disagreement("index", f"there is none for {embedded} embedded photos", REPAIR)] if embedded else []
     if manifest.generation != generation(session, model) or manifest.count != embedded:

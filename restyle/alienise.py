@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
-from aliens.errors import DeviceMemoryError
+from base.arrays import Pixels
+from base.errors import DeviceMemoryError
 from restyle.candidates.measures import density_of_edges
 from restyle.controls import controls_for
 from restyle.engines.engine import Engine, Job, Settings
 from restyle.judge import Judge, Scores, Subject
-from restyle.pixels import Pixels
 from restyle.regrade import regrade
 from restyle.structure import registered
 

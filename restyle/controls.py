@@ -1,20 +1,61 @@
-"""Control maps: what of a photo's structure a diffusion engine must keep, drawn as its ControlNets were taught.
-
-Computed from the original, never from a regraded photo. All but `depth` need no weights. Decides nothing.
-
-Source: Zhang et al. 2023, "Adding Conditional Control to Text-to-Image Diffusion Models"; Canny 1986 for edges; Gu et
-al. 2022 for straight lines (M-LSD), here by the probabilistic Hough transform of Galambos et al. 1999.
-"""
+"""Control maps: what of a photo binds a diffusion model, drawn from its pixels; depth by a model."""
 
 from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from aliens.errors import EngineError
-from restyle.colour import Floats
-from restyle.pixels import Pixels
+from base.arrays import Bools, Floats, Pixels
+from base.errors import EngineError
+
+DEFAULT_DEPTH = "depth-anything/Depth-Anything-V2-Small-hf"  # 25 million parameters, Apache-2.0
+METRIC = {"zoedepth", "glpn", "depth_pro"}  # estimate metres, so that far is large
+
+
+def depth_of(pixels: Pixels, weights: str = DEFAULT_DEPTH) -> Floats:
+    """Return how near everything is, (h, w) float32: 1 what is nearest, 0 what is farthest; all 0 in a flat photo.
+
+    Raises: EngineError: the estimator's weights cannot be had, or transformers is not installed.
+    """
+    import torch
+
+    model, processor = estimator(weights)
+    height, width = pixels.shape[:2]
+    with torch.inference_mode():
+        estimated = model(**processor(images=Image.fromarray(pixels), return_tensors="pt")).predicted_depth
+        depth = torch.nn.functional.interpolate(estimated[None].float(), (height, width), mode="bilinear")[0, 0]
+    near: Floats = depth.numpy().astype(np.float32)
+    config = model.config
+    if config.model_type in METRIC or getattr(config, "depth_estimation_type", "relative") == "metric":
+        near = -near
+    spread = float(near.max() - near.min())
+    return (near - near.min()) / spread if spread > 0 else np.zeros_like(near)
+
+
+@lru_cache(maxsize=1)
+def estimator(weights: str) -> tuple[Any, Any]:
+    """Return the model and its image processor. Raises: EngineError: they cannot be had."""
+    from restyle.engines.weights import NO_DIFFUSERS, load_weights
+
+    try:
+        from transformers import AutoImageProcessor, AutoModelForDepthEstimation
+    except ImportError as error:
+        raise EngineError(NO_DIFFUSERS) from error
+
+    processors: Any = AutoImageProcessor  # its functions have no types
+
+    def load(local: bool) -> tuple[Any, Any]:
+        model, loading = AutoModelForDepthEstimation.from_pretrained(
+            weights, local_files_only=local, output_loading_info=True
+        )
+        if loading["missing_keys"]:
+            raise OSError(f"incomplete: {len(loading['missing_keys'])} weights are missing")
+        return model.eval(), processors.from_pretrained(weights, local_files_only=local)
+
+    return load_weights(weights, load, "--control estimator=")
+
 
 EDGE_SIGMA_PX = 1.2
 SOFT_SIGMAS_PX = 1.0, 2.0, 4.0
@@ -46,7 +87,6 @@ def control_map(name: str, pixels: Pixels, depth_weights: str | None = None) -> 
         raise EngineError(f"no control map {name!r}: there are {', '.join(CONTROLS)}")
     if name in WITHOUT_WEIGHTS:
         return WITHOUT_WEIGHTS[name](pixels)
-    from restyle.depth import DEFAULT_DEPTH, depth_of
 
     return grey(depth_of(pixels, depth_weights or DEFAULT_DEPTH))
 
@@ -105,12 +145,12 @@ def tile(pixels: Pixels) -> Pixels:
     return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
 
 
-def edges_of(pixels: Pixels) -> NDArray[np.bool_]:
+def edges_of(pixels: Pixels) -> Bools:
     """Return where Canny's edges are, bool (h, w)."""
     from skimage.feature import canny
 
     lightness = np.asarray(Image.fromarray(pixels).convert("L"), np.float32) / 255
-    found: NDArray[np.bool_] = canny(lightness, EDGE_SIGMA_PX)
+    found: Bools = canny(lightness, EDGE_SIGMA_PX)
     return found
 
 

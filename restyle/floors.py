@@ -4,16 +4,20 @@ The null distribution is each photo of a library compared with all its others; t
 `restyle.structure`. Looks at no colours, and judges no style.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from aliens.errors import AliensError
-from restyle.colour import Floats
-from restyle.structure import Likeness, Structure, thick
+from base.arrays import Bools, Floats
+from base.errors import AliensError, PhotoError
+from base.files import PhotoFile, atomic_write
+from base.settings import LibraryFolder
+from db.catalog import disk_errors
+from restyle.colour import read_pixels
+from restyle.structure import Likeness, Structure, structure_of, thick
 
 FEWEST_PHOTOS = 50  # 1,225 pairs, one above the quantile; of 20 photos it is about half of what it is of 240
 MOST_PHOTOS = 400  # 79,800 pairs, 80 above
@@ -118,7 +122,7 @@ def null_of(structures: Sequence[Structure]) -> tuple[Floats, Floats]:
     return correlations[pairs], edge_f1s_of(edges, near)[pairs]
 
 
-def edge_f1s_of(edges: NDArray[np.bool_], near: NDArray[np.bool_]) -> Floats:
+def edge_f1s_of(edges: Bools, near: Bools) -> Floats:
     """Return edge F1 of all pairs, (n, n), of edge maps (n, px) and of what lies near them (n, px)."""
     found = np.zeros((len(edges), len(edges)), np.float32)  # edges of row i that lie near edges of row j
     for start in range(0, edges.shape[1], BLOCK_PX):
@@ -129,3 +133,69 @@ def edge_f1s_of(edges: NDArray[np.bool_], near: NDArray[np.bool_]) -> Floats:
     bare = counts == 0
     f1s: Floats = 2 * shares * shares.T / np.maximum(shares + shares.T, 1e-9) + np.outer(bare, bare)
     return f1s
+
+
+FLOORS_FILE = "floors.json"
+SAMPLE_PHOTOS = 150  # whose pairs with all the others are the null distribution
+READ_PX = 512  # the longer side that they are read at: structure is measured at less
+GROWN = 1.5  # how many times larger or smaller a library becomes before its floors are calibrated anew
+
+
+def library_floors(
+    folder: LibraryFolder,
+    photo_ids: Sequence[int],
+    file_of: Callable[[int], PhotoFile | None],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Floors:
+    """Return a library's floors: those that it keeps, or calibrated on a sample of its photos, and kept.
+
+    Floors that are calibrated on nothing, since there are few photos or few that can be read now, are not kept.
+
+    Args:
+        folder: the library.
+        photo_ids: all its photos.
+        file_of: where a photo lies; None where it is gone.
+        progress: called with photos read, and how many will be.
+
+    Raises: LibraryError: the disk is full or cannot be written.
+    """
+    if len(photo_ids) < FEWEST_PHOTOS:  # what they show would not be used
+        return DEFAULT_FLOORS
+    kept = read_floors(folder, len(photo_ids))
+    if kept is not None:
+        return kept
+    floors = calibrate(sample(photo_ids, file_of, progress))
+    if floors.pairs:
+        with disk_errors(folder):
+            folder.restyled.mkdir(parents=True, exist_ok=True)
+            with atomic_write(folder.restyled / FLOORS_FILE) as file:
+                file.write(json.dumps({"photos": len(photo_ids), "floors": floors.as_json()}).encode())
+    return floors
+
+
+def read_floors(folder: LibraryFolder, photos: int) -> Floors | None:
+    """Return the floors that a library keeps; None where there are none, or it was of another size then."""
+    try:
+        kept = json.loads((folder.restyled / FLOORS_FILE).read_text(encoding="utf-8"))
+        if not 1 / GROWN <= photos / kept["photos"] <= GROWN:
+            return None
+        return Floors.from_json(kept["floors"])
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):  # absent, or not ours any more
+        return None
+
+
+def sample(
+    photo_ids: Sequence[int], file_of: Callable[[int], PhotoFile | None], progress: Callable[[int, int], None]
+) -> list[Structure]:
+    """Return the structures of some photos, spread over all; those that cannot be read are passed over."""
+    places = np.unique(np.linspace(0, len(photo_ids) - 1, min(SAMPLE_PHOTOS, len(photo_ids))).astype(int))
+    structures = []
+    for done, place in enumerate(places.tolist() if len(photo_ids) else (), start=1):
+        file = file_of(int(photo_ids[place]))
+        try:
+            if file is not None:
+                structures.append(structure_of(read_pixels(file, READ_PX)))
+        except (OSError, PhotoError):
+            pass
+        progress(done, len(places))
+    return structures

@@ -8,16 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from base.arrays import Floats, Longs, Pixels
 from embedding.decode import Preprocessing
-from restyle.colour import Floats
+from restyle.colour import encoder_square
 from restyle.floors import Floors
 from restyle.palettes import Palette
-from restyle.pixels import Pixels, encoder_square
+from restyle.protanopia import Colours, Visibility, colours_of, palette_distance, visibility
 from restyle.structure import Likeness, Structure, compare, structure_of
-from restyle.style import Colours, Visibility, colours_of, palette_distance, visibility
 
 # Of 1,259 photos copies have cosines of 0.9992 and more with the starter model, different photos of 0.9926 and less.
 SAME_PICTURE = 0.996  # cosine from which on another photo of the library is a copy of this one, and no rival
@@ -34,7 +31,7 @@ class PhotoEncoder(Protocol):
         """How the model wants its photos."""
         ...
 
-    def encode_images(self, pixels: NDArray[np.uint8]) -> Floats:
+    def encode_images(self, pixels: Pixels) -> Floats:
         """Return unit vectors (n, d) of squares (n, s, s, 3)."""
         ...
 
@@ -46,7 +43,7 @@ class PhotoEncoder(Protocol):
 class Neighbours(Protocol):
     """What judging needs of the library's index."""
 
-    def search(self, queries: Floats, k: int) -> tuple[Floats, NDArray[np.int64]]:
+    def search(self, queries: Floats, k: int) -> tuple[Floats, Longs]:
         """Return cosines (n, k), best first, and photo ids (n, k)."""
         ...
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from aliens import __version__
-from aliens.errors import QueryError
-from aliens.files import atomic_write
-from restyle.pixels import Pixels, resized, within
+from base.arrays import Pixels
+from base.errors import QueryError
+from base.files import atomic_write
+from restyle.colour import resized, within
 from restyle.protanopia import seen
 
 if TYPE_CHECKING:

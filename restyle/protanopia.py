@@ -1,18 +1,19 @@
-"""Seeing as a protanope does, who has no L cones: photos, and the colours of photos. Judges nothing.
-
-Source: Brettel, Viénot and Mollon 1997, "Computerized simulation of color appearance for dichromats", with the colour
-model and the projections of the library daltonlens, whose own simulation this agrees with to one level of 255: it is
-arranged here for whole photos at once (tests/restyle/test_protanopia.py compares both, and Machado 2009 besides).
-"""
+"""What a protanope sees of a photo and of a change: simulated, measured, and shown side by side."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
 from os import cpu_count
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import gaussian_filter
+from scipy.spatial.distance import cdist
+from skimage.color import deltaE_ciede2000
 
-from restyle.colour import LINEAR, Floats, encoded, lab_of_linear, linear_of
-from restyle.pixels import Pixels
+from base.arrays import Floats, Pixels
+from restyle.colour import LINEAR, encoded, lab_of, lab_of_linear, linear_of, linear_of_lab, resized, within
+from restyle.palettes import Ramp
 
 STRIP_PIXELS = 1 << 15  # worked on at a time: they stay in the processor's cache
 XYZ_475_NM = np.array([0.1421, 0.1126, 1.0419])  # the anchors of the two half-planes: CIE 1931, 2 degrees
@@ -93,3 +94,116 @@ def seen_lab(pixels: Pixels) -> Floats:
 def seen_linear_lab(linear: Floats) -> Floats:
     """Return L*a*b* (..., 3) of what a protanope sees of linear RGB (..., 3)."""
     return lab_of_linear(np.clip(seen_linear(linear), 0, 1))
+
+
+CANONICAL_PX = 256  # the longer side that photos are compared at
+BLUR_PX = 1.0  # standard deviation: single pixels are no change that anybody sees
+VISIBLE_DE = 5.0  # dE2000 from which on a change is plain to see
+BIN, BINS = 4.0, 128  # L* and b* that a bin of a histogram covers, and how many bins of b* there are
+LIGHTNESSES = np.linspace(0, 100, 51, dtype=np.float32)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Visibility:
+    """What a protanope sees of a change.
+
+    median_de: the median over the picture, in dE2000. share: of the picture that changes by more than 5 dE2000.
+    wasted: the share of the change, as people with three kinds of cones see it, that a protanope does not see.
+    """
+
+    median_de: float
+    share: float
+    wasted: float
+
+
+@dataclass(frozen=True, slots=True)
+class Colours:
+    """A photo's colours at the canonical size, lightly blurred: L*a*b* (h, w, 3), plain and as a protanope sees it."""
+
+    plain: Floats
+    protan: Floats
+
+
+def colours_of(pixels: Pixels) -> Colours:
+    """Return a photo's colours at the canonical size."""
+    small = within(pixels, CANONICAL_PX)
+    plain, protan = (gaussian_filter(lab, (BLUR_PX, BLUR_PX, 0)) for lab in (lab_of(small), seen_lab(small)))
+    return Colours(plain, protan)
+
+
+def visibility(original: Colours, result: Colours) -> Visibility:
+    """Return what a protanope sees of a change. Both are of one size.
+
+    Source: dE2000, Sharma, Wu and Dalal 2005, by scikit-image.
+    """
+    protan = deltaE_ciede2000(original.protan, result.protan)
+    plain = deltaE_ciede2000(original.plain, result.plain)
+    return Visibility(
+        median_de=float(np.median(protan)),
+        share=float((protan > VISIBLE_DE).mean()),
+        wasted=max(0.0, 1 - float(protan.mean()) / float(plain.mean())) if plain.any() else 0.0,
+    )
+
+
+def palette_distance(colours: Colours, leaf: Ramp, sky: Ramp) -> float:
+    """Return how far a picture's colours lie from a palette's for a protanope: 0 where all are the palette's.
+
+    The mean distance, in the plane of L* and b* of what a protanope sees, between the histogram of the picture and the
+    nearest colour of the palette: what it costs to move the one into the other, however much of which colour it takes.
+    """
+    lightness, b = colours.protan[..., 0].ravel(), colours.protan[..., 2].ravel()
+    places = np.round(lightness / BIN).astype(int) * BINS + np.round(b / BIN).astype(int) + BINS // 2
+    counts = np.bincount(places)
+    filled = np.flatnonzero(counts)
+    bins = np.stack([filled // BINS, filled % BINS - BINS // 2], axis=1) * BIN
+    nearest = cdist(bins, protan_curve(leaf, sky)).min(axis=1)
+    return float(nearest @ counts[filled] / counts.sum())
+
+
+def protan_curve(leaf: Ramp, sky: Ramp) -> Floats:
+    """Return the palette's colours as a protanope sees them: L* and b*, (n, 2)."""
+    points = []
+    for ramp in (leaf, sky):
+        lab = np.concatenate([LIGHTNESSES[:, None], ramp.at(LIGHTNESSES)], axis=1)
+        points.append(seen_linear_lab(np.clip(linear_of_lab(lab), 0, 1))[:, [0, 2]])
+    return np.concatenate(points)
+
+
+GAP_SHARE, TEXT_SHARE = 0.02, 0.045  # of a picture's longer side
+SMALLEST_TEXT_PX = 12
+LEAST_PX = 240  # a picture is as wide as that, so that its caption fits, and a tiny one enlarged to it
+WIDE = 2.0  # aspect ratio from which on pictures stand below one another
+BACKGROUND, INK = "#fbfaf7", "#22262b"
+
+
+def side_by_side(photo: Pixels, changed: Pixels | None = None) -> Image.Image:
+    """Return a photo beside what a protanope sees of it; below, the same of a changed photo, at the photo's size."""
+    rows = [[("as most people see it", photo), ("as a protanope sees it", seen(photo))]]
+    if changed is not None:
+        changed = resized(changed, (photo.shape[1], photo.shape[0]))
+        rows.append([("changed", changed), ("changed, as a protanope sees it", seen(changed))])
+    return sheet(rows)
+
+
+def sheet(rows: list[list[tuple[str, Pixels]]]) -> Image.Image:
+    """Return pictures of one size in rows, each below its caption; panoramas each in a row of its own."""
+    height, width = rows[0][0][1].shape[:2]
+    if width > WIDE * height:
+        rows = [[picture] for row in rows for picture in row]
+    scale = max(1, -(-LEAST_PX // max(height, width)))
+    height, width = height * scale, width * scale
+    gap = round(max(height, width) * GAP_SHARE)
+    column_px = max(width, LEAST_PX)
+    text_px = max(SMALLEST_TEXT_PX, min(round(max(height, width) * TEXT_SHARE), column_px // 18, height // 8))
+    line = round(text_px * 1.6)
+    size = (len(rows[0]) * (column_px + gap) + gap, len(rows) * (height + line + gap) + gap)
+    page = Image.new("RGB", size, BACKGROUND)
+    draw = ImageDraw.Draw(page)
+    font = ImageFont.load_default(text_px)
+    for row, pictures in enumerate(rows):
+        for column, (caption, pixels) in enumerate(pictures):
+            left, top = gap + column * (column_px + gap), gap + row * (height + line + gap)
+            draw.text((left, top), caption, INK, font)
+            enlarged = np.repeat(np.repeat(pixels, scale, axis=0), scale, axis=1)
+            page.paste(Image.fromarray(enlarged), (left, top + line))
+    return page

@@ -1,25 +1,17 @@
-"""Regrading: a photo's colours move towards an alien palette, its structure stays. No model, no randomness.
+"""Regrading: a photo in an alien palette's colours without any weights, and the engine that does no more than that."""
 
-Every colour of a photo goes to one other colour, so edges stay where they are. L* stays as it is; a* and b* go to the
-palette's colours of the same L*: what a protanope sees as the bluer part of the photo goes to the palette's sky, the
-rest to its leaves, and where the one part ends is learnt from the photo; shade counts as bluer. So yellow stands
-against blue in every photo, be it all peach. Skin goes the way of walls of its colour. The map is made for a grid of
-colours; Pillow interpolates.
-
-It is what diffusion starts from, and what is left where diffusion fails: never a diffusion's result itself.
-"""
-
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import cpu_count
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from restyle.colour import Floats, encoded, lab_of, linear_of_lab
+from base.arrays import Bools, Floats, Pixels
+from restyle.colour import encoded, lab_of, linear_of_lab, within
+from restyle.engines.engine import Job, Settings
 from restyle.palettes import Palette
-from restyle.pixels import Pixels, within
 from restyle.protanopia import seen_lab
 
 VERSION = 1  # of the method: results are made anew where it changes
@@ -112,7 +104,67 @@ def with_chroma(lab: Floats, factor: Floats) -> Floats:
     return np.concatenate([lab[..., :1], lab[..., 1:] * factor[..., None]], axis=-1)
 
 
-def shows(lab: Floats) -> NDArray[np.bool_]:
+def shows(lab: Floats) -> Bools:
     """Tell which colours sRGB can show, but for rounding."""
     linear = linear_of_lab(lab)
     return np.asarray(((linear > -2e-3) & (linear < 1 + 2e-3)).all(axis=-1))
+
+
+NAME = "regrade"
+LONGEST_PX = 2048  # of results, unless said otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class RegradeEngine:
+    """Regrades towards a palette; see restyle.regrade. Photos are not enlarged, and larger ones come smaller."""
+
+    palette: Palette
+    longest_px: int = LONGEST_PX
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return NAME
+
+    @property
+    def fingerprint(self) -> str:
+        """The method's version and a hash of the palette's colours, such as regrade-1-1f3a9c02."""
+        colours = hashlib.sha256(self.palette.leaf.lab.tobytes() + self.palette.sky.lab.tobytes())
+        return f"{NAME}-{VERSION}-{colours.hexdigest()[:8]}"
+
+    @property
+    def diffuses(self) -> bool:
+        """It does not."""
+        return False
+
+    @property
+    def moves_picture(self) -> bool:
+        """It does not."""
+        return False
+
+    @property
+    def takes_strength(self) -> bool:
+        """It does."""
+        return True
+
+    @property
+    def settings(self) -> Settings:
+        """All the way to the palette."""
+        return Settings(strength=1.0, steps=0, guidance=0, control_scale=0)
+
+    @property
+    def controls_available(self) -> tuple[str, ...]:
+        """None are needed."""
+        return ()
+
+    def fit(self, width_px: int, height_px: int) -> tuple[int, int]:
+        """Return the photo's own size, or a smaller one with a longer side of `longest_px`."""
+        scale = min(1.0, self.longest_px / max(width_px, height_px))
+        return max(1, round(width_px * scale)), max(1, round(height_px * scale))
+
+    def restyle(self, job: Job, settings: Settings) -> Pixels:
+        """Return the photo regraded; nothing else of the job counts."""
+        return regrade(job.original, self.palette, settings.strength)
+
+    def __str__(self) -> str:
+        return f"regrade: colours moved towards {self.palette.name}, no diffusion model is used"

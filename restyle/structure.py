@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from restyle.colour import EPSILON, KAPPA, LINEAR, XYZ_FROM_RGB, Floats
-from restyle.pixels import Pixels, resized
+from base.arrays import Bools, Floats, Pixels
+from restyle.colour import EPSILON, KAPPA, LINEAR, XYZ_FROM_RGB, resized
 
 SIDE_PX = 256  # of the square in which edges and shifts are measured
 HOG_SIDE_PX = 128  # of the square that is cut into cells of 8 x 8 px with 9 orientations each
@@ -39,7 +39,7 @@ class Structure:
     """
 
     hog: Floats
-    edges: NDArray[np.bool_]
+    edges: Bools
     gradient: Floats
     width_px: int
     height_px: int
@@ -105,7 +105,7 @@ def correlation(a: Floats, b: Floats) -> float:
     return float(a @ b) if a.any() or b.any() else 1.0
 
 
-def edge_f1(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+def edge_f1(a: Bools, b: Bools) -> float:
     """Return F1 of two edge maps of one shape with a tolerance of 2 px; two maps without edges are alike."""
     if not a.any() or not b.any():
         return float(a.any() == b.any())
@@ -113,11 +113,11 @@ def edge_f1(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
 
-def thick(edges: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def thick(edges: Bools) -> Bools:
     """Return all that lies within the tolerance of an edge: a square of 5 x 5 px around each pixel."""
     from scipy.ndimage import maximum_filter
 
-    near: NDArray[np.bool_] = maximum_filter(edges.view(np.uint8), 2 * TOLERANCE_PX + 1).view(np.bool_)
+    near: Bools = maximum_filter(edges.view(np.uint8), 2 * TOLERANCE_PX + 1).view(np.bool_)
     return near
 
 

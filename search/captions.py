@@ -1,4 +1,4 @@
-"""Captions of a library's photos: choosing them from a file's lines, having them written, finding photos by them.
+"""Captions: chosen from a file's lines, written by a model, found by their words, exported.
 
 Everything is kept in the database after every batch: whatever stops it, the same call goes on where it stopped.
 Prints nothing and loads no model: models are handed in.
@@ -10,21 +10,26 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from aliens.errors import PhotoError, QueryError
-from aliens.files import PhotoFile
-from aliens.settings import LibraryFolder
-from db.captions import (
+from aliens import __version__
+from base.arrays import Floats, Ids, Pixels
+from base.errors import PhotoError, QueryError
+from base.files import PhotoFile
+from base.settings import LibraryFolder
+from db.caption_rows import (
     CaptionedPhoto,
     SetCount,
+    all_captions,
     caption_sets,
     captioned,
     count_lacking,
@@ -36,12 +41,13 @@ from db.captions import (
     set_key,
     use_set,
 )
+from db.catalog import disk_errors, disposing, new_session, open_library, writing
 from db.models import CaptionSet, Model
-from db.session import disposing, new_session, open_library
-from db.vectors import count_embedded, current_model, embedded_places
-from db.writing import disk_errors, writing
+from db.vector_rows import count_embedded, current_model, embedded_places
 from embedding.decode import Preprocessing, decode
-from embedding.store import Ids, VectorStore
+from embedding.store import VectorStore
+from search.export.exporter import HashedFile, file_and_manifest, stream
+from search.export.tables import CsvWriter, JsonlWriter, ParquetWriter, Sink, TableWriter
 
 MOST_CHARACTERS = 1000  # of a caption; models look at the first 20 to 70 words
 LINES_AT_ONCE = 256  # that an encoder takes
@@ -49,14 +55,13 @@ SCORES_AT_ONCE = 4_000_000  # photos times lines: 16 MB
 DECODE_THREADS = 4
 MOST_EXAMPLES = 10  # of unreadable photos in a report
 
-Matrix = NDArray[np.float32]
 Progress = Callable[[int, int], None]  # photos done, of how many
 
 
 class TextEncoder(Protocol):
     """What choosing captions needs of an encoder."""
 
-    def encode_texts(self, texts: Sequence[str]) -> Matrix:
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
         """Return unit vectors (n, d)."""
         ...
 
@@ -69,7 +74,7 @@ class CaptionWriter(Protocol):
     preprocessing: Preprocessing
     batch_photos: int
 
-    def generate(self, pixels: NDArray[np.uint8]) -> list[str]:
+    def generate(self, pixels: Pixels) -> list[str]:
         """Return a caption for each square of pixels, uint8 (n, s, s, 3)."""
         ...
 
@@ -192,12 +197,12 @@ def choose_captions(
 
 
 def keep_best(
-    session: Session, caption_set: CaptionSet, ids: Ids, scores: Matrix, *, texts: Sequence[str], k: int
+    session: Session, caption_set: CaptionSet, ids: Ids, scores: Floats, *, texts: Sequence[str], k: int
 ) -> int:
     """Give the photos (n,) that lack captions their k best texts by scores (n, m); return how many those are."""
     have = captioned(session, caption_set, ids.tolist())
     rows = [row for row, photo_id in enumerate(ids.tolist()) if photo_id not in have]
-    chosen = best(scores[rows], k)  # (n, k)
+    chosen = best_columns(scores[rows], k)  # (n, k)
     captions = {
         int(ids[row]): [(texts[line], float(scores[row, line])) for line in lines]
         for row, lines in zip(rows, chosen.tolist(), strict=True)
@@ -206,7 +211,7 @@ def keep_best(
     return len(captions)
 
 
-def best(scores: Matrix, k: int) -> NDArray[np.intp]:
+def best_columns(scores: Floats, k: int) -> NDArray[np.intp]:
     """Return the columns of the k best scores of each row (n, m), best first; (n, k)."""
     columns: NDArray[np.intp]
     if k == 1:
@@ -251,7 +256,7 @@ def generate_captions(
         goal = lacking if limit is None else min(limit, lacking)
         photos = photos_lacking(session, caption_set)
         while batch := list(islice(photos, min(captioner.batch_photos, goal - report.captioned))):
-            read = list(pool.map(partial(read_photo, captioner.preprocessing), batch))
+            read = list(pool.map(partial(read_square, captioner.preprocessing), batch))
             readable = {photo[0]: p for photo, p in zip(batch, read, strict=True) if not isinstance(p, Unreadable)}
             if readable:
                 written = captioner.generate(np.stack(list(readable.values())))
@@ -266,7 +271,7 @@ def generate_captions(
     return report
 
 
-def read_photo(preprocessing: Preprocessing, photo: tuple[int, str, str]) -> NDArray[np.uint8] | Unreadable:
+def read_square(preprocessing: Preprocessing, photo: tuple[int, str, str]) -> Pixels | Unreadable:
     """Return a photo's square of pixels, uint8 (s, s, 3), or why there is none."""
     _, path, member = photo
     file = PhotoFile(path, member)
@@ -322,3 +327,88 @@ def forget_set(folder: LibraryFolder, key: str) -> None:
             known = ", ".join(found.key for found in caption_sets(session)) or "none"
             raise QueryError(f"no set of captions {key!r} (there is: {known})")
         session.commit()
+
+
+CaptionFormat = Literal["csv", "jsonl", "parquet"]
+ROWS = 16_384
+SCHEMA = pa.schema(
+    [
+        ("photo_id", pa.int64()),
+        ("path", pa.string()),
+        ("member", pa.string()),
+        ("set", pa.string()),
+        ("rank", pa.int64()),
+        ("score", pa.float64()),
+        ("caption", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaptionManifest:
+    """What an export of captions holds and where it came from, kept beside it."""
+
+    cv_aliens: str
+    made_at: str  # UTC
+    format: CaptionFormat
+    file: str
+    sha256: str
+    size_bytes: int
+    captions: int
+    columns: list[str]
+    sets: dict[str, str]  # {set: the model that chose or wrote its captions}
+
+
+class CaptionTable:
+    """All captions as a stream of record batches."""
+
+    def __init__(self, session: Session) -> None:
+        self.rows = 0
+        self._session = session
+
+    def batches(self) -> Iterator[Any]:
+        """Yield pyarrow.RecordBatch after RecordBatch, and count the rows on the way."""
+        captions = all_captions(self._session)
+        while rows := list(islice(captions, ROWS)):
+            columns = zip(SCHEMA, zip(*rows, strict=True), strict=True)
+            self.rows += len(rows)
+            yield pa.RecordBatch.from_arrays([pa.array(values, field.type) for field, values in columns], schema=SCHEMA)
+
+
+def export_captions(
+    session: Session,
+    path: Path,
+    file_format: CaptionFormat,
+    *,
+    progress: Callable[[int], None] = lambda captions: None,
+) -> CaptionManifest:
+    """Write all captions to `path`, and a manifest beside it; the file appears only when it is complete.
+
+    Raises: QueryError: there are no captions, or the file cannot be written.
+    """
+    writers: dict[str, Callable[[Sink, Any, list[str]], TableWriter]]
+    writers = {"csv": CsvWriter, "jsonl": JsonlWriter, "parquet": ParquetWriter}
+    sets = {found.key: found.model for found in caption_sets(session) if found.captions}
+    if not sets:
+        raise QueryError("no photo has a caption yet: give them some with `aliens caption --from FILE`")
+    table = CaptionTable(session)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with file_and_manifest(path) as (file, write_beside):
+            hashed = HashedFile(file)
+            stream(table, writers[file_format](hashed, SCHEMA, []), progress)
+            manifest = CaptionManifest(
+                cv_aliens=__version__,
+                made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                format=file_format,
+                file=path.name,
+                sha256=hashed.hexdigest(),
+                size_bytes=hashed.size_bytes,
+                captions=table.rows,
+                columns=SCHEMA.names,
+                sets=sets,
+            )
+            write_beside(manifest)
+    except OSError as error:
+        raise QueryError(f"{error.filename or path} cannot be written: {error.strerror or error}") from error
+    return manifest

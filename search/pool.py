@@ -8,23 +8,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from aliens.errors import QueryError
-from db.photos import PhotoRecord, hotels_of, photo_records
-from db.session import disposing, new_session
-from db.session import open_library as open_database
-from db.vectors import embedded_ids, embedded_places
+from base.arrays import Floats
+from base.errors import QueryError
+from db.catalog import disposing, new_session
+from db.catalog import open_library as open_database
+from db.photo_rows import PhotoRecord, hotels_of, photo_records
+from db.vector_rows import embedded_ids, embedded_places
 from embedding.store import VectorStore
-from search.library import Library, read_query
+from search.answers import Library, read_query
+from search.filters import chosen, kinds_of
 from search.query import Filter, Query, format_query
-from search.query.filtering import chosen
-from search.query.kinds import kinds_of
 
 DRAWN = 4  # times as many photos are drawn as the pool takes: the hotels that it is spread over
-
-Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +29,7 @@ class Pool:
     """Photos with their unit vectors (m, d). note: what people should know of how they were chosen, or nothing."""
 
     records: list[PhotoRecord]
-    vectors: Vectors
+    vectors: Floats
     note: str = ""
 
 
@@ -108,7 +105,7 @@ def spread_over(ids: Sequence[int], hotels: Mapping[int, int | None], most: int)
     return [photo_id for _, photo_id in sorted(rounds, key=lambda turn: turn[0])][:most]
 
 
-def vectors_of(session: Session, library: Library, ids: Sequence[int]) -> dict[int, Vectors]:
+def vectors_of(session: Session, library: Library, ids: Sequence[int]) -> dict[int, Floats]:
     """Return {photo id: unit vector (d,) float32} of photos."""
     store = VectorStore(library.folder.vectors(library.model.key), library.model.dim)
     places = embedded_places(session, library.model, ids=list(ids))

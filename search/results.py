@@ -1,13 +1,77 @@
-"""What a search gives: hits, best first, and what is known of the list as a whole. Searches nothing."""
+"""What a search gives: hits, best first, what is known of the list, and cursors, where its pages end. Searches nothing.
 
-from collections.abc import Iterator, Sequence
+A cursor is text that a person can pass on, and stable while photos are added.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from typing import Any, overload
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from aliens.files import PhotoFile
-from db.photos import PhotoRecord
-from search.cursor import Cursor
+from base.errors import QueryError
+from base.files import PhotoFile
+from base.listing import Listing
+from db.photo_rows import PhotoRecord
+
+if TYPE_CHECKING:
+    from embedding.sheet import Cell, Section
+
+HIGHEST = 2**63 - 1  # of the numbers that a database holds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cursor:
+    """A place in the list of one query in one library.
+
+    library, query: digests of both. newest: the highest photo id when the first page was shown; later photos stay
+    out of the following pages. score, photo_id: of the last hit; rank: how many hits were shown, it included.
+    """
+
+    library: str
+    query: str
+    newest: int
+    score: float
+    photo_id: int
+    rank: int
+
+    def __str__(self) -> str:
+        values = [self.library, self.query, self.newest, self.score, self.photo_id, self.rank]
+        return base64.urlsafe_b64encode(json.dumps(values, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def read_cursor(text: str, library: str, query: str) -> Cursor:
+    """Return the cursor that a text stands for.
+
+    Raises: QueryError: it is none, or one of another library or of another query.
+    """
+    try:
+        values = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        names = ("library", "query", "newest", "score", "photo_id", "rank")
+        kinds = (str, str, int, float, int, int)
+        cursor = Cursor(**{n: kind(v) for n, kind, v in zip(names, kinds, values, strict=True)})
+        if not (
+            math.isfinite(cursor.score)
+            and all(0 <= n <= HIGHEST for n in (cursor.newest, cursor.photo_id, cursor.rank))
+        ):
+            raise ValueError("a number that no page ends with")
+    except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise QueryError(f"{text[:40]!r} is no cursor: take the one that the page before ended with") from error
+    if cursor.library != library:
+        raise QueryError("the cursor is of another library: ask this library for its first page, without a cursor")
+    if cursor.query != query:
+        raise QueryError("the cursor is of another query: repeat the query and its options, or leave the cursor out")
+    return cursor
+
+
+def digest(*parts: object) -> str:
+    """Return 12 hex digits that tell one sequence of values from another."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +151,7 @@ class Explanation:
         return [*lines, f"note:    {self.note}"] if self.note else lines
 
 
-@dataclass(frozen=True, slots=True)
-class Results(Sequence[Hit]):
+class Results(Listing[Hit]):
     """Hits in order, and what is known of the list: behaves as the list of its hits.
 
     stop_line: the score below which photos are probably not what was asked for. None: it cannot be told, as for a
@@ -97,31 +160,71 @@ class Results(Sequence[Hit]):
     last: the place of the lowest hit, behind which that page begins, in whatever order the hits are shown.
     """
 
-    hits: list[Hit]
-    stop_line: float | None
-    explanation: Explanation
-    more: bool = False
-    last: Cursor | None = None
+    columns = ("photo_id", "score", "percentile", "hotel_name", "chain_name", "path")
+
+    def __init__(
+        self,
+        hits: Iterable[Hit],
+        stop_line: float | None,
+        explanation: Explanation,
+        more: bool = False,
+        last: Cursor | None = None,
+    ) -> None:
+        super().__init__(hits)
+        self.stop_line = stop_line
+        self.explanation = explanation
+        self.more = more
+        self.last = last
 
     @property
     def cursor(self) -> str | None:
         """Where the next page begins, or None at the end."""
         return str(self.last) if self.last is not None and self.more else None
 
-    @overload
-    def __getitem__(self, place: int) -> Hit: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Hit]: ...
-    def __getitem__(self, place: int | slice) -> Hit | list[Hit]:
-        return self.hits[place]
+    @property
+    def about_the_line(self) -> str:
+        """Where the list should be read to, in words; empty where that cannot be told."""
+        if self.stop_line is None or not len(self):
+            return ""
+        above = sum(bool(hit.above_line) for hit in self)
+        hits = "1 hit" if len(self) == 1 else f"{len(self)} hits"
+        where = f"suggested stop line: {self.stop_line:.3f}"
+        if above < len(self):
+            return f"{where}, {above} of {hits} above it"
+        return f"{where}, all {hits} above it" + ("; there may be more" if self.more else "")
 
-    def __len__(self) -> int:
-        return len(self.hits)
+    def sections(self) -> "list[Section]":
+        """Return the hits for a contact sheet, those below the suggested stop line under a heading of their own."""
+        from embedding.sheet import Section  # imports Pillow, which searching can do without
 
-    def __iter__(self) -> Iterator[Hit]:
-        return iter(self.hits)
+        cells = hit_cells(self)
+        above = sum(bool(hit.above_line) for hit in self)
+        in_order = all(hit.above_line for hit in self[:above])
+        if self.stop_line is None or above == len(self) or not in_order:
+            return [Section("", cells)]
+        heading = f"below the suggested stop line, {self.stop_line:.3f}"
+        return [Section("", cells[:above])] * bool(above) + [Section(heading, cells[above:])]
 
-    def __eq__(self, other: object) -> bool:
-        return self.hits == (other.hits if isinstance(other, Results) else other)
+    def write_sheet(self, path: str | Path, title: str = "") -> None:
+        """Write the hits as a contact sheet. Raises: QueryError, OutputError: as embedding.sheet.write_picture."""
+        from embedding.sheet import write_sheet
 
-    __hash__ = None  # type: ignore[assignment]
+        write_sheet(self.sections(), title or self.explanation.query, Path(path), note=self.about_the_line)
+
+    def _repr_html_(self) -> str:
+        from embedding.sheet import gallery_html
+
+        heading = " ".join(filter(None, [self.explanation.query, self.explanation.filters]))
+        return gallery_html(hit_cells(self), heading, self.about_the_line)
+
+
+def hit_cells(hits: Iterable[Hit], first_rank: int = 1) -> "list[Cell]":
+    """Return hits as photos with two lines: rank, score and hotel or folder; id and file name."""
+    from embedding.sheet import Cell
+
+    cells = []
+    for rank, hit in enumerate(hits, start=first_rank):
+        name = Path(hit.member or hit.path).name
+        place = hit.hotel_name or (f"hotel {hit.hotel_id}" if hit.hotel_id else Path(hit.path).parent.name)
+        cells.append(Cell(hit.file, (f"{rank}.  {hit.score:.3f}  {place}", f"photo {hit.photo_id}  {name}")))
+    return cells

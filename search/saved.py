@@ -4,18 +4,17 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from aliens.errors import QueryError
-from aliens.settings import LibraryFolder
+from base.errors import QueryError
+from base.settings import LibraryFolder
+from db.catalog import disk_errors, disposing, new_session, open_library
 from db.models import SavedSearch
-from db.searches import find_saved_search, forget_search, save_search, saved_searches
-from db.session import disposing, new_session, open_library
-from db.writing import disk_errors
+from db.settings_rows import find_saved_search, forget_search, save_search, saved_searches
 from search.query import parse
 
 LONGEST_NAME = 255
 
 
-def save(folder: LibraryFolder, name: str, text: str, options: Mapping[str, Any]) -> None:
+def save_named(folder: LibraryFolder, name: str, text: str, options: Mapping[str, Any]) -> None:
     """Keep a search under a name, in place of an earlier one of that name.
 
     Raises: QueryError: the name is empty or too long, or the text cannot be read.
@@ -37,7 +36,7 @@ def saved_search(folder: LibraryFolder, name: str) -> tuple[str, dict[str, Any]]
         saved = find_saved_search(session, name)
         if saved is not None:
             return saved.query, saved.options
-        raise unknown(name, [search.name for search in saved_searches(session)])
+        raise unknown_search(name, [search.name for search in saved_searches(session)])
 
 
 def list_saved(folder: LibraryFolder) -> list[SavedSearch]:
@@ -54,7 +53,7 @@ def forget(folder: LibraryFolder, name: str) -> None:
     name = checked(name)
     with disk_errors(folder), disposing(open_library(folder)) as engine, new_session(engine) as session:
         if not forget_search(session, name):
-            raise unknown(name, [search.name for search in saved_searches(session)])
+            raise unknown_search(name, [search.name for search in saved_searches(session)])
         session.commit()
 
 
@@ -71,7 +70,7 @@ def checked(name: str) -> str:
     return name.strip()
 
 
-def unknown(name: str, known: list[str]) -> QueryError:
+def unknown_search(name: str, known: list[str]) -> QueryError:
     """Return the error for a name that no search has."""
     near = difflib.get_close_matches(name, known, n=3) or known[:3]
     return QueryError(

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aliens.settings import LibraryFolder, asset
+import aliens
+from aliens.library import Library
+from base.settings import LibraryFolder, asset
 from embedding.decode import Preprocessing
-from indexer.add import AddReport, add_photos, create_library
-from indexer.folder import source_at
-from search.library import Library, open_library
+from indexer.add import AddReport
 
 if TYPE_CHECKING:
-    from embedding.encoder import Encoder
+    from embedding.open_clip_encoder import OpenClipEncoder
 
 SHARED_PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
 
@@ -59,14 +59,14 @@ class LibraryFactory:
         self.folder = LibraryFolder(root)
         self.encoder = FakeEncoder()
         self._opened: list[Library] = []
-        create_library(self.folder, self.encoder)
+        aliens.create(root, encoder=self.encoder).close()
 
     def add(self, path: Path, **options: object) -> AddReport:
-        source = source_at(path, self.folder.root, may_be_gone=bool(options.get("allow_empty")))
-        return add_photos(self.folder, source, lambda model: self.encoder, **options)  # type: ignore[arg-type]
+        with aliens.open(self.folder.root, encoder=self.encoder) as library:
+            return library.add(path, **options)  # type: ignore[arg-type]
 
     def open(self) -> Library:
-        library = open_library(self.folder.root, load_encoder=lambda model: self.encoder)
+        library = aliens.open(self.folder.root, encoder=self.encoder)
         self._opened.append(library)
         return library
 
@@ -103,17 +103,17 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def starter() -> "Encoder":
+def starter() -> "OpenClipEncoder":
     """The embedded model."""
-    from embedding.encoder import Encoder
+    from embedding.open_clip_encoder import OpenClipEncoder
 
-    return Encoder.load("starter", device="cpu", precision="float32")
+    return OpenClipEncoder.load("starter", device="cpu", precision="float32")
 
 
 @pytest.fixture(scope="session")
 def samples() -> Path:
     """The sample hotels, a Hotels-50K tree."""
-    return asset("samples")
+    return asset("aliens/samples")
 
 
 @pytest.fixture(scope="session")
@@ -124,14 +124,12 @@ def sample_tags(samples: Path) -> dict[int, set[str]]:
 
 
 @pytest.fixture(scope="session")
-def sample_library(tmp_path_factory: pytest.TempPathFactory, starter: "Encoder", samples: Path) -> Iterator[Library]:
+def sample_library(
+    tmp_path_factory: pytest.TempPathFactory, starter: "OpenClipEncoder", samples: Path
+) -> Iterator[Library]:
     """The sample hotels, embedded by the embedded model and opened for searching."""
-    from indexer.hotels50k import Hotels50kSource
-
-    folder = LibraryFolder(tmp_path_factory.mktemp("samples") / "library")
-    create_library(folder, starter)
-    add_photos(folder, Hotels50kSource(samples), lambda model: starter)
-    with open_library(folder.root, load_encoder=lambda model: starter) as library:
+    with aliens.create(tmp_path_factory.mktemp("samples") / "library", encoder=starter) as library:
+        library.add(hotels50k=samples)
         yield library
 
 

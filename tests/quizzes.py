@@ -6,11 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from aliens.files import PhotoFile
-from aliens.settings import LibraryFolder
+from base.files import PhotoFile
+from base.settings import LibraryFolder
 from db.models import Photo
-from restyle.pixels import read_pixels
-from restyle.results import Result
+from restyle.colour import read_pixels
+from restyle.restyled import Result
 from tests.page import Page
 from tests.restyled import darker, lineage_of, results_of
 

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 from sqlalchemy.orm import Session
 
-from aliens.files import PhotoFile
-from aliens.settings import LibraryFolder
+from base.files import PhotoFile
+from base.settings import LibraryFolder
+from db.catalog import disposing, new_session, open_library
 from db.models import Photo
-from db.session import disposing, new_session, open_library
-from restyle.adding import ImageEncoder, add_to_library
-from restyle.pixels import Pixels, read_pixels
-from restyle.results import Lineage, Result, Results
+from restyle.colour import Pixels, read_pixels
+from restyle.restyled import ImageEncoder, Lineage, RestyledPhotos, Result, add_to_library
 
 
 def lineage_of(photo_id: int = 1, **changes: Any) -> Lineage:
@@ -39,10 +38,10 @@ def lineage_of(photo_id: int = 1, **changes: Any) -> Lineage:
 
 
 @contextmanager
-def results_of(folder: LibraryFolder) -> Iterator[tuple[Session, Results]]:
+def results_of(folder: LibraryFolder) -> Iterator[tuple[Session, RestyledPhotos]]:
     """Open the results of a library."""
     with disposing(open_library(folder)) as engine, new_session(engine) as session:
-        yield session, Results(folder, session)
+        yield session, RestyledPhotos(folder, session)
 
 
 def darker(pixels: Pixels) -> Pixels:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from aliens.settings import LibraryFolder
-from db.session import new_session, open_library
-from db.vectors import current_model, embedded_places
+from base.settings import LibraryFolder
+from db.catalog import new_session, open_library
+from db.vector_rows import current_model, embedded_places
 from embedding.store import VectorStore
 from indexer.add import add_photos, create_library, is_library
 from indexer.hotels50k import Hotels50kSource
@@ -23,11 +23,12 @@ KILLS = 20
 def add_samples(root: Path, samples: Path, commit_photos: int) -> None:
     """Run in a process of its own: make the library if there is none, and add the samples."""
     import indexer.run
-    from embedding.encoder import Encoder
+
+    from embedding.open_clip_encoder import OpenClipEncoder
 
     indexer.run.COMMIT_PHOTOS = commit_photos
     folder = LibraryFolder(root)
-    encoder = Encoder.load("starter", device="cpu", precision="float32")
+    encoder = OpenClipEncoder.load("starter", device="cpu", precision="float32")
     if not is_library(folder):
         create_library(folder, encoder)
     add_photos(folder, Hotels50kSource(samples), lambda model: encoder)
@@ -50,7 +51,7 @@ def vectors_by_photo(root: Path) -> dict[int, bytes]:
 
 def test_kill_9_loses_nothing(tmp_path: Path, samples: Path) -> None:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["embedding.encoder"])
+    context.set_forkserver_preload(["embedding.open_clip_encoder"])
 
     def start(root: Path, commit_photos: int) -> multiprocessing.process.BaseProcess:
         process = context.Process(target=add_samples, args=(root, samples, commit_photos))

@@ -16,7 +16,7 @@ import cli
 from aliens import __version__
 
 if TYPE_CHECKING:
-    from embedding.encoder import Encoder
+    from embedding.open_clip_encoder import OpenClipEncoder
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -58,15 +58,15 @@ def test_every_command_is_documented_and_has_a_help_text() -> None:
 def test_the_examples_of_the_readme_run_one_after_the_other(
     tmp_path: Path,
     samples: Path,
-    starter: "Encoder",
+    starter: "OpenClipEncoder",
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from embedding.encoder import Encoder
+    from embedding.open_clip_encoder import OpenClipEncoder
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ALIENS_LIBRARY", raising=False)
-    monkeypatch.setattr(Encoder, "load", lambda name, **options: starter)
+    monkeypatch.setattr(OpenClipEncoder, "load", lambda name, **options: starter)
     (tmp_path / "samples").symlink_to(samples)
     (tmp_path / "photos").mkdir()
     for number, photo in enumerate(sorted((samples / "images").rglob("*.jpg"))[:60]):

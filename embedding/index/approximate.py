@@ -1,6 +1,6 @@
-"""An approximate index in one FAISS file: inverted lists (ivf) or a graph (hnsw). Names candidates, scores nothing.
+"""What stands before the exact comparison: an engine that names candidates, and FAISS's inverted lists or graph as one.
 
-Its file lies beside the exact vectors and belongs to one generation of them: one of another generation is not used.
+Scores nothing. Its file lies beside the exact vectors and belongs to one generation of them: another one is not used.
 """
 
 import json
@@ -9,18 +9,68 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import faiss
 import numpy as np
 
-from aliens.files import atomic_write
-from embedding.index.engine import Cost, Vectors
-from embedding.index.faiss_file import read_faiss, write_faiss
-from embedding.store import Ids
+from base.arrays import Floats, Ids
+from base.files import atomic_write
+from embedding.index.exact import read_faiss, write_faiss
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """What naming candidates for one query costs: vectors looked at, bytes read of them, and how, in words."""
+
+    rows: int
+    bytes_read: int
+    how: str
+
+
+class CandidateEngine(Protocol):
+    """An approximate index: names photos that may be the best ones; their scores are computed elsewhere."""
+
+    @property
+    def kind(self) -> str:
+        """Its name, such as ivf."""
+        ...
+
+    @property
+    def recall(self) -> float | None:
+        """The recall@10 that was measured with text queries when it was built; None where it is exact by itself."""
+        ...
+
+    @property
+    def most_hits(self) -> int:
+        """The number of hits up to which a query may be answered by it; longer lists are compared exactly."""
+        ...
+
+    def answers(self, among: Ids, photos: int) -> bool:
+        """Tell whether it names candidates among so few of all photos; where not, they are all compared."""
+        ...
+
+    def candidates(self, queries: Floats, k: int, among: Ids | None, share: float) -> Ids:
+        """Return photo ids, (n, at least k) int64, for queries (n, d) float32; -1 where there are fewer.
+
+        An id may come twice, and may be of a photo that has vanished.
+
+        Args:
+            queries: unit vectors.
+            k: how many hits are wanted in the end.
+            among: ascending photo ids; only these may be named. None for all.
+            share: of all photos, the share that `among` is, from 0 to 1.
+        """
+        ...
+
+    def cost(self, k: int, share: float) -> Cost:
+        """Return what `candidates` costs."""
+        ...
+
 
 APPROXIMATE_FILE = "approximate.faiss"
 APPROXIMATE_MANIFEST = "approximate.json"
+LEAST_RECALL = 0.99
 MOST_HITS = 100  # recall is measured at 10; a list longer than this is compared whole
 CANDIDATES_PER_HIT = 4
 MOST_NODES = 4_096  # of a graph, kept in mind: comparing all photos is quicker than more
@@ -141,7 +191,7 @@ class ApproximateIndex:
         """The effort beyond which there is nothing to gain."""
         return self.about.lists or min(max(self.about.entries, 1), MOST_NODES)
 
-    def candidates(self, queries: Vectors, k: int, among: Ids | None, share: float) -> Ids:
+    def candidates(self, queries: Floats, k: int, among: Ids | None, share: float) -> Ids:
         """Return photo ids, (n, at least k) int64; -1 where there are fewer. See CandidateEngine."""
         selector = None if among is None else id_selector(among)
         count, effort = max(self.about.candidates, CANDIDATES_PER_HIT * k), self._effort(share)
@@ -176,7 +226,7 @@ class ApproximateIndex:
             return inner
         return faiss.SearchParametersHNSW(efSearch=max(effort, count), **options)
 
-    def add(self, ids: Ids, vectors: Vectors) -> None:
+    def add(self, ids: Ids, vectors: Floats) -> None:
         """Add photos, (m,) and (m, d) float32, to the lists that they are nearest to, or to the graph.
 
         Raises: ValueError: the index was not opened as writable.

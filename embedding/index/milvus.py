@@ -20,11 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from aliens.errors import LibraryError
-from aliens.files import atomic_write
-from embedding.index.choosing import LEAST_RECALL
-from embedding.index.engine import Cost, Vectors
-from embedding.store import Ids
+from base.arrays import Floats, Ids
+from base.errors import LibraryError
+from base.files import atomic_write
+from embedding.index.approximate import LEAST_RECALL, Cost
 
 MILVUS_MANIFEST = "milvus.json"
 MOST_HITS = 1_000
@@ -95,12 +94,12 @@ def is_file(uri: str) -> bool:
     return uri.endswith(".db")
 
 
-def absolute(uri: str) -> str:
+def absolute_uri(uri: str) -> str:
     """Return a URI that means the same from every working folder."""
     return str(Path(uri).absolute()) if is_file(uri) and "://" not in uri else uri
 
 
-def shown(uri: str) -> str:
+def shown_uri(uri: str) -> str:
     """Return a URI without user, password, token and parameters, to be shown."""
     if is_file(uri) and "://" not in uri:
         return uri
@@ -111,7 +110,7 @@ def shown(uri: str) -> str:
 
 def without_secrets(text: str, uri: str) -> str:
     """Return a text in which neither the user and password of a URI stand, nor the password alone."""
-    text = text.replace(uri, shown(uri)) if uri else text
+    text = text.replace(uri, shown_uri(uri)) if uri else text
     rest = uri.rpartition("://")[2]
     login, parameters = rest.rpartition("@")[0], re.split(r"[?&#=]", rest)[1:]
     for part in filter(None, [login, login.partition(":")[2], *parameters]):
@@ -139,7 +138,7 @@ def milvus_errors(uri: str) -> Iterator[None]:
         else:
             lines = str(getattr(error, "message", "") or error).strip().splitlines() or [type(error).__name__]
             reason, remedy = without_secrets(lines[0], uri)[:300], FILE_REMEDY if is_file(uri) else REMEDY
-        raise LibraryError(f"Milvus at {shown(uri)} gives no answer ({reason}): {remedy}") from None
+        raise LibraryError(f"Milvus at {shown_uri(uri)} gives no answer ({reason}): {remedy}") from None
 
 
 def connected(uri: str) -> Any:
@@ -183,7 +182,7 @@ class MilvusEngine:
         finds_as_much = len(among) > self.about.least_share * photos
         return finds_as_much and sum(1 for _ in islice(expressions(among), MOST_EXPRESSIONS + 1)) <= MOST_EXPRESSIONS
 
-    def candidates(self, queries: Vectors, k: int, among: Ids | None, share: float) -> Ids:
+    def candidates(self, queries: Floats, k: int, among: Ids | None, share: float) -> Ids:
         """Return photo ids, (n, at least k) int64; -1 where there are fewer, and only -1 where Milvus fails."""
         none: Ids = np.full((len(queries), k), -1, np.int64)
         if time.monotonic() - self._failed_at < RETRY_S:
@@ -203,14 +202,18 @@ class MilvusEngine:
     def cost(self, k: int, share: float) -> Cost:
         """Return what `candidates` costs on this machine: the candidates' own vectors."""
         rows = min(self._count(k), self.about.entries)
-        how = "no answer from Milvus, so all photos are named" if self.problem else f"Milvus at {shown(self.about.uri)}"
+        how = (
+            "no answer from Milvus, so all photos are named"
+            if self.problem
+            else f"Milvus at {shown_uri(self.about.uri)}"
+        )
         rows = self.about.entries if self.problem else rows
         return Cost(rows=rows, bytes_read=rows * self.about.dim * 2, how=how)
 
     def _count(self, k: int) -> int:
         return max(self.about.candidates, CANDIDATES_PER_HIT * k)
 
-    def _search(self, queries: Vectors, k: int, among: Ids | None) -> Ids:
+    def _search(self, queries: Floats, k: int, among: Ids | None) -> Ids:
         parts = [np.full((len(queries), k), -1, np.int64)]
         with milvus_errors(self.about.uri):
             client = self._opened()
@@ -239,7 +242,7 @@ class MilvusEngine:
             try:
                 if not is_marked(client, self.about):
                     raise LibraryError(
-                        f"the collection {self.about.name} of Milvus at {shown(self.about.uri)} is gone, or holds "
+                        f"the collection {self.about.name} of Milvus at {shown_uri(self.about.uri)} is gone, or holds "
                         "other vectors than this library: `aliens index` brings it up to date"
                     )
             except BaseException:
@@ -283,7 +286,7 @@ def created(client: Any, about: Collection) -> None:
         fields = {field["name"]: field["params"].get("dim") for field in described}
         if fields != {"photo_id": None, "vector": about.dim}:
             raise LibraryError(
-                f"the collection {about.name} of Milvus at {shown(about.uri)} does not hold vectors of {about.dim} "
+                f"the collection {about.name} of Milvus at {shown_uri(about.uri)} does not hold vectors of {about.dim} "
                 "dimensions by photo_id: `aliens index --rebuild` makes a new one"
             )
     else:

@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from aliens.errors import LibraryError
-from embedding.index.building import CLOSE, RECALL_AT, Progress, best_scores, nothing, recall_at_10
-from embedding.index.choosing import IndexChoice
-from embedding.index.engine import Vectors
-from embedding.index.manifest import Manifest
+from base.arrays import Floats, Ids
+from base.errors import LibraryError
+from embedding.index.building import CLOSE, RECALL_AT, IndexChoice, Progress, best_scores, nothing, recall_at_10
+from embedding.index.exact import IndexManifest
 from embedding.index.milvus import (
     FEWEST_CANDIDATES,
     IDS_AT_ONCE,
@@ -24,7 +23,7 @@ from embedding.index.milvus import (
     WRITE_S,
     Collection,
     MilvusEngine,
-    absolute,
+    absolute_uri,
     connected,
     created,
     is_file,
@@ -34,7 +33,6 @@ from embedding.index.milvus import (
     write_collection,
 )
 from embedding.index.photo_index import PhotoIndex
-from embedding.store import Ids
 
 MOST_CANDIDATES = 4_096
 BATCH_BYTES = 4 << 20  # of vectors sent at once; a server takes 64 MB
@@ -45,23 +43,23 @@ RESERVE = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Content:
+class CollectionContent:
     """What a collection is to hold: all photos, as the exact index has them, and the exact index's manifest.
 
     fresh: photos whose vectors came or changed since the `last_shard` of what stands; None: every one is sent.
     """
 
     base: PhotoIndex
-    exact: Manifest
+    exact: IndexManifest
     fresh: Ids | None = None
 
 
 def sync(
     folder: Path,
-    content: Content,
+    content: CollectionContent,
     choice: IndexChoice,
     *,
-    texts: Callable[[], Vectors] | None = None,
+    texts: Callable[[], Floats] | None = None,
     progress: Progress = nothing,
     rebuild: bool = False,
 ) -> tuple[Collection, bool]:
@@ -82,7 +80,7 @@ def sync(
         OSError: the disk is full or cannot be written.
     """
     base, exact = content.base, content.exact
-    uri = absolute(choice.milvus or "")
+    uri = absolute_uri(choice.milvus or "")
     about = read_collection(folder)
     target = (uri, exact.model_key, base.dim)
     with closing(connected(uri)) as client, milvus_errors(uri):
@@ -119,7 +117,7 @@ def new_collection(model_key: str, uri: str, dim: int) -> Collection:
 def send(client: Any, about: Collection, base: PhotoIndex, fresh: Ids | None, progress: Progress) -> int:
     """Make the collection's rows those of `base` and return the new mark, which is written last."""
     created(client, about)
-    here = listed(client, about.name)
+    here = collection_ids(client, about.name)
     wanted = np.sort(base.ids)
     new = wanted if fresh is None else np.union1d(np.setdiff1d(wanted, here), np.intersect1d(fresh, wanted))
     delete(client, about.name, here[here < 0])  # the mark: from here on the collection is not whole
@@ -135,7 +133,7 @@ def send(client: Any, about: Collection, base: PhotoIndex, fresh: Ids | None, pr
     return mark
 
 
-def listed(client: Any, name: str) -> Ids:
+def collection_ids(client: Any, name: str) -> Ids:
     """Return the ids of all rows of a collection, (m,) int64 ascending."""
     pages = client.query_iterator(name, batch_size=10_000, output_fields=["photo_id"], timeout=WRITE_S)
     ids: list[int] = []
@@ -147,7 +145,7 @@ def listed(client: Any, name: str) -> Ids:
     return np.unique(np.array(ids, np.int64))
 
 
-def upsert(client: Any, name: str, ids: Ids, vectors: Vectors) -> None:
+def upsert(client: Any, name: str, ids: Ids, vectors: Floats) -> None:
     """Write photos, ids (m,) and vectors (m, d) float32."""
     rows = [{"photo_id": photo_id, "vector": vector} for photo_id, vector in zip(ids.tolist(), vectors, strict=True)]
     client.upsert(name, rows, timeout=WRITE_S)
@@ -159,7 +157,7 @@ def delete(client: Any, name: str, ids: Ids) -> None:
         client.delete(name, ids=ids[at : at + IDS_AT_ONCE].tolist(), timeout=WRITE_S)
 
 
-def measured(client: Any, about: Collection, base: PhotoIndex, texts: Vectors, progress: Progress) -> Collection:
+def measured(client: Any, about: Collection, base: PhotoIndex, texts: Floats, progress: Progress) -> Collection:
     """Return the collection with the fewest candidates by which it finds enough, or the most, and what it finds.
 
     A graph that is filtered while it is walked may lose hits; which filters it answers is measured as well. Milvus
@@ -200,7 +198,7 @@ def await_graph(client: Any, name: str, progress: Progress) -> None:
         time.sleep(POLL_S)
 
 
-def filtered_recall(engine: MilvusEngine, base: PhotoIndex, texts: Vectors, share: float) -> float:
+def filtered_recall(engine: MilvusEngine, base: PhotoIndex, texts: Floats, share: float) -> float:
     """Return recall@10 with a filter that leaves a share of the photos, scattered.
 
     Raises: LibraryError: Milvus stopped answering.

@@ -4,17 +4,22 @@ Combines the exact rows, rows that came later, and a mask of rows whose photos c
 all of them are compared, or the candidates that an approximate engine names.
 """
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aliens.errors import LibraryError
-from embedding.index.engine import CandidateEngine
-from embedding.index.exact import SAMPLE_ROWS, Bools, FaissIndex, Scores, best
-from embedding.store import Ids, Vectors16
+from base.arrays import Bools, Floats, Halves, Ids, Longs
+from base.errors import LibraryError
+from embedding.index.approximate import APPROXIMATE_MANIFEST, ApproximateIndex, CandidateEngine, read_approximation
+from embedding.index.exact import MANIFEST_FILE, SAMPLE_ROWS, FaissIndex, IndexManifest, best, read_index_manifest
+from embedding.index.milvus import MILVUS_MANIFEST, MilvusEngine, read_collection
+from embedding.store import VectorStore
 
 BLOCK_ROWS = 8_192  # float32 at a time, when every score is computed
 FLOAT16_BYTES = 2
@@ -43,7 +48,7 @@ class PhotoIndex:
         *,
         live: Bools | None = None,
         extra_ids: Ids | None = None,
-        extra_vectors: Vectors16 | None = None,
+        extra_vectors: Halves | None = None,
         engine: CandidateEngine | None = None,
         rebuilt: bool = False,
         note: str = "",
@@ -73,7 +78,7 @@ class PhotoIndex:
 
     def search(
         self, queries: NDArray[np.floating], k: int, *, among: Ids | None = None, exact: bool = False
-    ) -> tuple[Scores, Ids]:
+    ) -> tuple[Floats, Ids]:
         """Return the k best of each query: cosines (n, k) float32, best first, and photo ids (n, k) int64.
 
         Args:
@@ -125,7 +130,7 @@ class PhotoIndex:
             note="; ".join(filter(None, [self.note, note])),
         )
 
-    def beside(self, ids: Ids, vectors: Vectors16) -> "PhotoIndex":
+    def beside(self, ids: Ids, vectors: Halves) -> "PhotoIndex":
         """Return the same photos and others, ids (m,) and vectors (m, d), which are compared one by one."""
         return PhotoIndex(
             self.base,
@@ -138,7 +143,7 @@ class PhotoIndex:
         )
 
     @property
-    def extra(self) -> tuple[Ids, Vectors16]:
+    def extra(self) -> tuple[Ids, Halves]:
         """The photos that lie beside the base: ids (m,) and vectors (m, d)."""
         return self._extra_ids, self._extra
 
@@ -155,7 +160,7 @@ class PhotoIndex:
             return f"{whole}, since it leaves {len(among) / max(len(self), 1):.1%} of them"
         return None
 
-    def _compare_candidates(self, queries: Scores, k: int, among: Ids | None) -> tuple[Scores, Ids]:
+    def _compare_candidates(self, queries: Floats, k: int, among: Ids | None) -> tuple[Floats, Ids]:
         """Return what `search` does of the base's rows, by comparing the engine's candidates exactly."""
         assert self.engine is not None
         named = self.engine.candidates(queries, k, among, 1.0 if among is None else len(among) / max(len(self), 1))
@@ -180,7 +185,7 @@ class PhotoIndex:
         """The number of rows of the base whose photos can be found."""
         return len(self.base) if self._live is None else int(self._live.sum())
 
-    def scores(self, query: Scores, *, among: Ids | None = None) -> tuple[Scores, Ids]:
+    def scores(self, query: Floats, *, among: Ids | None = None) -> tuple[Floats, Ids]:
         """Return the cosine of every photo with a query (d,), (m,) float32, and photo ids (m,); in no order."""
         rows = np.arange(len(self.base)) if (mask := self._mask(among)) is None else np.flatnonzero(mask)
         extra = np.ones(len(self._extra_ids), bool) if among is None else np.isin(self._extra_ids, among)
@@ -193,7 +198,7 @@ class PhotoIndex:
         more = products(query[np.newaxis], self._extra[extra])[0]
         return np.concatenate([found, more]), np.concatenate([self.base.ids[rows], self._extra_ids[extra]])
 
-    def vectors(self, ids: Ids) -> Scores:
+    def vectors(self, ids: Ids) -> Floats:
         """Return the vectors of photos, (m, d) float32, in the order of the ids.
 
         Raises: LibraryError: one of them is not in the index.
@@ -210,7 +215,7 @@ class PhotoIndex:
             vectors[place] = self._extra[found[0]]
         return vectors
 
-    def parts(self) -> Iterator[tuple[Ids, Vectors16]]:
+    def parts(self) -> Iterator[tuple[Ids, Halves]]:
         """Yield all photos' ids (n,) and vectors (n, d), some thousands at a time."""
         for start in range(0, len(self.base), BLOCK_ROWS):
             block = slice(start, start + BLOCK_ROWS)
@@ -219,7 +224,7 @@ class PhotoIndex:
         if len(self._extra_ids):
             yield self._extra_ids, self._extra
 
-    def sample(self, count: int) -> Scores:
+    def sample(self, count: int) -> Floats:
         """Return vectors (at most count, d) float32 spread evenly over the photos: the same ones at every call."""
         if count == SAMPLE_ROWS and self._live is None and not len(self._extra) and self.base.sample is not None:
             return self.base.sample.astype(np.float32)
@@ -228,6 +233,11 @@ class PhotoIndex:
         places = np.unique(np.linspace(0, total - 1, min(count, total)).astype(np.int64)) if total else rows[:0]
         here, later = places[places < len(rows)], places[places >= len(rows)] - len(rows)
         return np.concatenate([self.base.vectors[rows[here]], self._extra[later]]).astype(np.float32)
+
+    @cached_property
+    def background(self) -> Floats:
+        """A sample of the photos' vectors, (s, d) float32, by which all photos' scores are judged."""
+        return self.sample(SAMPLE_ROWS)
 
     def _mask(self, among: Ids | None) -> Bools | None:
         """Return which rows of the base may be found, or None for all."""
@@ -238,7 +248,7 @@ class PhotoIndex:
         mask[rows[known]] = True
         return mask if self._live is None else mask & self._live
 
-    def _rows(self, ids: Ids) -> tuple[NDArray[np.int64], Bools]:
+    def _rows(self, ids: Ids) -> tuple[Longs, Bools]:
         """Return the row of each photo id, and whether it has one; without one the row means nothing."""
         order, ascending = self._order
         places = np.minimum(np.searchsorted(ascending, ids), max(len(ascending) - 1, 0))
@@ -247,7 +257,7 @@ class PhotoIndex:
         return places if order is None else order[places], ascending[places] == ids
 
     @cached_property
-    def _order(self) -> tuple[NDArray[np.int64] | None, Ids]:
+    def _order(self) -> tuple[Longs | None, Ids]:
         """The rows in ascending order of their ids, None where that is their order, and the ids so ordered."""
         ids = self.base.ids
         if bool((np.diff(ids) > 0).all()):
@@ -256,10 +266,181 @@ class PhotoIndex:
         return order, ids[order]
 
 
-def products(queries: Scores, vectors: Vectors16) -> Scores:
+def products(queries: Floats, vectors: Halves) -> Floats:
     """Return the cosines of queries (n, d) with vectors (m, d), (n, m) float32, without a copy of all vectors."""
     scores = np.empty((len(queries), len(vectors)), np.float32)
     for start in range(0, len(vectors), BLOCK_ROWS):
         block = slice(start, start + BLOCK_ROWS)
         scores[:, block] = queries @ vectors[block].astype(np.float32).T
     return scores
+
+
+REBUILT = "there was no sound index, so one was built in memory: `aliens index` writes it"
+COMPARES_ALL = "so every photo is compared: `aliens index` brings it up to date"
+
+Places = Iterator[tuple[int, list[int]]]  # shard number, rows
+
+
+class FindableRows(Protocol):
+    """What the database says of the photos that can be found: see db.vectors.EmbeddedRows."""
+
+    @property
+    def generation(self) -> int:
+        """How many changes the set of vectors has seen."""
+        ...
+
+    def ids(self) -> Ids:
+        """Return the photos' ids, ascending."""
+        ...
+
+    def places(self, *, after: int = 0, ids: Sequence[int] | None = None) -> Places:
+        """Yield where the vectors lie: of shards with numbers beyond `after`; with `ids`, of these photos alone."""
+        ...
+
+
+class CurrentIndex:
+    """The index of a model's photos: opened once, and kept as long as neither photos nor files change."""
+
+    def __init__(self, folder: Path, store: VectorStore, model_key: str) -> None:
+        self._folder = folder
+        self._store = store
+        self._model_key = model_key
+        self._index: PhotoIndex | None = None
+        self._as_of: tuple[int, ...] = ()  # generation and files
+        self._opening = threading.Lock()
+
+    def at(self, rows: FindableRows) -> PhotoIndex:
+        """Return the index of exactly the photos that can be found now.
+
+        Raises: LibraryError: a shard that is needed is absent or damaged.
+        """
+        with self._opening:
+            now = (rows.generation, *files_stamp(self._folder))
+            if self._index is None or self._as_of != now:
+                self._index = current_index(self._folder, self._store, self._model_key, rows)
+                self._as_of = now
+            return self._index
+
+
+def current_index(folder: Path, store: VectorStore, model_key: str, rows: FindableRows) -> PhotoIndex:
+    """Return an index of exactly the photos that can be found now.
+
+    A file that is older than the vectors is used all the same: vectors that came later are compared beside it, and
+    photos that have vanished are masked. Without a sound file the index is built in memory, and its `note` says so.
+    An approximate index beside it names candidates only where it was made of the same vectors as the file.
+
+    Raises: LibraryError: a shard that is needed is absent or damaged.
+    """
+    manifest, base = read_index_manifest(folder), FaissIndex.open(folder)
+    if base is None or manifest is None or manifest.model_key != model_key or base.dim != store.dim:
+        return in_memory(store, rows)
+    if manifest.generation != rows.generation and not is_still_there(store, manifest):
+        return in_memory(store, rows)
+    engine, problem = named_by_milvus(folder, manifest) or approximation(folder, manifest)
+    if manifest.generation == rows.generation:
+        return noting(PhotoIndex(base, engine=engine, note=problem))
+    return noting(topped_up(store, rows, base, manifest).with_engine(engine, note=problem))
+
+
+def named_by_milvus(folder: Path, manifest: IndexManifest) -> tuple[CandidateEngine | None, str] | None:
+    """Return the same as `approximation` of a collection in Milvus, without a connection; None where there is none."""
+    about = read_collection(folder)
+    if about is None:
+        return None
+    if (about.model_key, about.generation) != (manifest.model_key, manifest.generation):
+        return None, f"the collection in Milvus is older than the photos, {COMPARES_ALL}"
+    if not about.sound:
+        if about.recall is None:
+            return None, "the collection in Milvus was not measured, so every photo is compared: `aliens index` does it"
+        return None, too_little("collection in Milvus", about.recall)
+    return MilvusEngine(about), ""
+
+
+def noting(index: PhotoIndex) -> PhotoIndex:
+    """Have an index's note tell when Milvus stops answering; every photo is compared meanwhile."""
+    before = index.note
+
+    def tell(problem: str) -> None:
+        index.note = "; ".join(filter(None, [before, problem]))
+
+    if isinstance(index.engine, MilvusEngine):
+        index.engine.tell = tell
+    return index
+
+
+def approximation(folder: Path, manifest: IndexManifest) -> tuple[CandidateEngine | None, str]:
+    """Return the engine that names candidates for an index, if there is one, and what to say where it is of no use."""
+    about = read_approximation(folder)
+    if about is None:
+        return None, ""
+    if (about.model_key, about.generation) != (manifest.model_key, manifest.generation):
+        return None, f"the {about.kind} index is older than the photos, {COMPARES_ALL}"
+    if not about.sound:
+        return None, too_little(f"{about.kind} index", about.recall)
+    engine = ApproximateIndex.open(folder, manifest.model_key, manifest.generation)
+    return engine, "" if engine else f"the {about.kind} index is damaged, {COMPARES_ALL}"
+
+
+def too_little(name: str, recall: float) -> str:
+    """Return what to say of an engine that is not used because of its recall."""
+    return (
+        f"the {name} finds only {recall:.1%} of what it should, so every photo is compared: "
+        "`aliens index` with another --kind or a lower --least-recall changes that"
+    )
+
+
+def files_stamp(folder: Path) -> tuple[int, ...]:
+    """Return what changes whenever the files of an index are written anew, so that who has opened them can tell."""
+    stats = []
+    for name in (MANIFEST_FILE, APPROXIMATE_MANIFEST, MILVUS_MANIFEST):
+        try:
+            stats.append((folder / name).stat().st_mtime_ns)
+        except OSError:
+            stats.append(0)
+    return tuple(stats)
+
+
+def in_memory(store: VectorStore, rows: FindableRows) -> PhotoIndex:
+    """Build an index from all shards."""
+    built = FaissIndex.build(store.dim, store.gather(rows.places()))
+    return PhotoIndex(built, rebuilt=True, note=REBUILT if len(built) else "")
+
+
+def is_still_there(store: VectorStore, manifest: IndexManifest) -> bool:
+    """Tell whether the newest shard of an index is still the one it was built from."""
+    try:
+        return manifest.last_shard > 0 and store.stamp(manifest.last_shard) == manifest.last_stamp
+    except OSError:
+        return False
+
+
+def topped_up(store: VectorStore, rows: FindableRows, base: FaissIndex, manifest: IndexManifest) -> PhotoIndex:
+    """Put what came since over an older index."""
+    now = rows.ids()
+    fresh_ids, fresh = together(store, rows.places(after=manifest.last_shard))
+    live = np.isin(base.ids, now) & ~np.isin(base.ids, fresh_ids)
+    returned = np.setdiff1d(np.setdiff1d(now, base.ids), fresh_ids)  # were missing when the index was written
+    back_ids, back = together(store, rows.places(ids=returned.tolist()))
+    count = len(fresh_ids) + len(back_ids)
+    return PhotoIndex(
+        base,
+        live=None if live.all() else live,
+        extra_ids=np.concatenate([fresh_ids, back_ids]),
+        extra_vectors=np.concatenate([fresh, back]),
+        note=f"the index is older than {count} of the photos, which were compared beside it" if count else "",
+    )
+
+
+def results_alone(store: VectorStore, places: Iterable[tuple[int, list[int]]]) -> PhotoIndex:
+    """Return an index of these rows alone, which no file holds: of restyled photos, which are few."""
+    ids, vectors = together(store, places)
+    return PhotoIndex(FaissIndex.build(store.dim, ()), extra_ids=ids, extra_vectors=vectors)
+
+
+def together(store: VectorStore, places: Iterable[tuple[int, list[int]]]) -> tuple[Ids, Halves]:
+    """Return the named rows as ids (n,) and vectors (n, d)."""
+    parts = list(store.gather(places))
+    if not parts:
+        return np.empty(0, np.int64), np.empty((0, store.dim), np.float16)
+    ids, vectors = zip(*parts, strict=True)
+    return np.concatenate(ids), np.concatenate(vectors)

@@ -9,15 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from embedding.store import Ids, Vectors16
+from base.arrays import Bools, Floats, Halves, Ids
 
 if TYPE_CHECKING:
     import torch
 
-Scores = NDArray[np.float32]
-Bools = NDArray[np.bool_]
 
 LEAST_QUERIES = 4
 GROUP_QUERIES = 64
@@ -31,7 +28,7 @@ def is_worth_it(queries: int, rows: int) -> bool:
     return queries >= LEAST_QUERIES and rows >= CHUNK_ROWS and "torch" in sys.modules
 
 
-def best_of_product(vectors: Vectors16, queries: Scores, k: int, mask: Bools | None) -> tuple[Scores, Ids]:
+def best_of_product(vectors: Halves, queries: Floats, k: int, mask: Bools | None) -> tuple[Floats, Ids]:
     """Return scores and rows, (n, at least k), of which the k best of each query are among them.
 
     vectors: (rows, d). queries: (n, d) float32. mask: (rows,), which may be found, at least k; None for all.
@@ -46,7 +43,7 @@ def best_of_product(vectors: Vectors16, queries: Scores, k: int, mask: Bools | N
             groups = []
             for start in range(0, len(queries), GROUP_QUERIES):
                 group = queries[start : start + GROUP_QUERIES]
-                ranges = pool.map(lambda a, b, group=group: scan(halves, group, k, mask, a, b), cuts, cuts[1:])
+                ranges = pool.map(lambda a, b, group=group: scan_rows(halves, group, k, mask, a, b), cuts, cuts[1:])
                 parts = [kept for part in ranges for kept in part]
                 groups += [joined([part[query] for part in parts], k) for query in range(len(group))]
     finally:
@@ -55,10 +52,10 @@ def best_of_product(vectors: Vectors16, queries: Scores, k: int, mask: Bools | N
     return np.stack(scores), np.stack(rows)
 
 
-Kept = list[tuple[Scores, Ids]]  # of each query: scores and rows that may be among the best
+Kept = list[tuple[Floats, Ids]]  # of each query: scores and rows that may be among the best
 
 
-def scan(vectors: "torch.Tensor", queries: Scores, k: int, mask: Bools | None, begin: int, end: int) -> list[Kept]:
+def scan_rows(vectors: "torch.Tensor", queries: Floats, k: int, mask: Bools | None, begin: int, end: int) -> list[Kept]:
     """Return, chunk after chunk, what of the rows from `begin` to `end` may be among the best of each query."""
     import torch
 
@@ -95,27 +92,27 @@ def scan(vectors: "torch.Tensor", queries: Scores, k: int, mask: Bools | None, b
     return chunks
 
 
-def joined_scores(chunks: list[Kept], query: int) -> Scores:
+def joined_scores(chunks: list[Kept], query: int) -> Floats:
     """Return all scores kept of a query."""
     return np.concatenate([chunk[query][0] for chunk in chunks])
 
 
-def kth_best(scores: Scores, k: int) -> Scores:
+def kth_best(scores: Floats, k: int) -> Floats:
     """Return the k-th best of scores (m,), or of each column of (m, n); minus infinity where there are fewer."""
     if len(scores) < k:
         return np.full(scores.shape[1:], -np.inf, np.float32)
-    kth: Scores = np.partition(scores, len(scores) - k, axis=0)[len(scores) - k]
+    kth: Floats = np.partition(scores, len(scores) - k, axis=0)[len(scores) - k]
     return kth
 
 
-def joined(parts: list[tuple[Scores, Ids]], k: int) -> tuple[Scores, Ids]:
+def joined(parts: list[tuple[Floats, Ids]], k: int) -> tuple[Floats, Ids]:
     """Return the k best of what was kept of one query; of equal scores the first rows."""
     scores, rows = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     order = np.lexsort((rows, -scores))[:k]
     return scores[order], rows[order].astype(np.int64)
 
 
-def padded(queries: Scores) -> "torch.Tensor":
+def padded(queries: Floats) -> "torch.Tensor":
     """Return queries, with rows of zeros up to a full register."""
     import torch
 
@@ -124,7 +121,7 @@ def padded(queries: Scores) -> "torch.Tensor":
     return torch.from_numpy(full)
 
 
-def tensor_of(vectors: Vectors16) -> "torch.Tensor":
+def tensor_of(vectors: Halves) -> "torch.Tensor":
     """Return vectors as a tensor over the same memory, which PyTorch would rather were writable."""
     import warnings
 

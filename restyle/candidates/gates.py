@@ -1,19 +1,18 @@
-"""Quality gates: which photos are not worth restyling, each with a reason. Picks nothing.
-
-What is judged by a photo's pixels and by its bytes stands here; what the library's model guesses in guesses.py.
-"""
+"""Which photos are not fit to be restyled: by what they measure, and by what the library's model guesses."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from aliens.errors import PhotoError
-from aliens.files import PhotoFile
-from db.photos import PhotoRecord
+from base.arrays import Doubles, Floats
+from base.errors import PhotoError
+from base.files import PhotoFile
+from db.photo_rows import PhotoRecord
 from embedding.decode import MAX_PIXELS, decode_to_fit, open_image
-from restyle.candidates.measures import LONGEST_PX, Measures, measure, thumbnail
-from restyle.colour import Floats
+from restyle.candidates.measures import LONGEST_PX, Measures, measure, small_copy
 from restyle.palettes import Palette
 
 SMALLEST_PX = (256, 160)  # longer and shorter side; Hotels-50K's photos have 350 x 233
@@ -62,7 +61,7 @@ def look(record: PhotoRecord, palette: Palette, max_pixels: int = MAX_PIXELS) ->
         return rejected(record, "unreadable", f"{error.kind}: {error.reason}")
     except OSError as error:
         return rejected(record, "unreadable", error.strerror or str(error))
-    return Looked(record, width, height, hashlib.sha256(data).hexdigest(), measure(pixels, palette), thumbnail(pixels))
+    return Looked(record, width, height, hashlib.sha256(data).hexdigest(), measure(pixels, palette), small_copy(pixels))
 
 
 def rejected(record: PhotoRecord, kind: str, reason: str) -> Rejection:
@@ -107,3 +106,85 @@ def same_shot(one: Looked, other: Looked, cosine: float) -> str | None:
     if cosine >= SAME_COSINE and correlation >= SAME_THUMBNAIL:
         return f"nearly photo {other.record.photo_id}: cosine {cosine:.2f}, the same lightnesses by {correlation:.2f}"
     return None
+
+
+UNWANTED = {
+    "text": (
+        "a document",
+        "a page of text",
+        "printed text",
+        "a newspaper",
+        "a floor plan",
+        "a logo",
+        "a sign with words",
+    ),
+    "people": (
+        "a photo of a person",
+        "a portrait of people",
+        "people in a photo",
+        "a group of people",
+        "a woman",
+        "a man",
+        "a human face",
+    ),
+}
+BACKGROUND = (
+    "a hotel room",
+    "a bedroom",
+    "a bathroom",
+    "a kitchen",
+    "a living room",
+    "a restaurant",
+    "a swimming pool",
+    "a balcony",
+    "a hotel",
+    "a house",
+    "a building",
+    "a garden",
+    "a plant",
+    "water",
+    "a view of a landscape",
+    "the night sky",
+    "furniture",
+    "a pattern",
+    "food on a plate",
+    "a car",
+    "an animal",
+)
+SURE = 0.7  # of 1,259 photos of rooms, houses and pools none is rejected; pages, plans, signs and portraits are
+
+
+class Texts(Protocol):
+    """What encodes texts."""
+
+    @property
+    def logit_scale(self) -> float:
+        """What cosines are multiplied by in training."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        """Return unit vectors (n, d) of texts."""
+        ...
+
+
+def guesses(vectors: Floats, encoder: Texts) -> dict[str, Doubles]:
+    """Return, by kind, how surely each photo is that and no room, (n,), from 0 to 1.
+
+    The softmax of two logits: the best cosine with the kind's texts, and the best with those of the background.
+
+    Args:
+        vectors: unit vectors of photos, (n, d).
+        encoder: the model that made them.
+    """
+
+    def best(texts: Sequence[str]) -> Floats:
+        """Return the best cosine of each photo, (n,)."""
+        nearest: Floats = (vectors @ encoder.encode_texts(texts).T).max(axis=1)
+        return nearest
+
+    background = best(BACKGROUND)
+    scale = float(encoder.logit_scale)
+    return {
+        kind: 1 / (1 + np.exp(scale * (background - best(texts)).astype(np.float64)))
+        for kind, texts in UNWANTED.items()
+    }

@@ -6,16 +6,14 @@ All of them at one size, so that photos of any size compare. Judges nothing: gat
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 from skimage.feature import canny
 
-from restyle.colour import Floats, lab_of
+from base.arrays import Bools, Floats, Longs, Pixels
+from restyle.colour import lab_of, within
 from restyle.palettes import Palette
-from restyle.pixels import Pixels, within
-from restyle.protanopia import seen_lab
-from restyle.style import Colours, palette_distance
+from restyle.protanopia import Colours, palette_distance, seen_lab
 
 LONGEST_PX = 320  # the size that all is measured at; Hotels-50K's photos are hardly larger
 EDGE_SIGMA_PX = 1.4
@@ -102,7 +100,7 @@ def measure(pixels: Pixels, palette: Palette) -> Measures:
     )
 
 
-def share(mask: NDArray[np.bool_]) -> float:
+def share(mask: Bools) -> float:
     """Return the share of pixels that are so."""
     return float(mask.mean())
 
@@ -117,25 +115,23 @@ def edge_density(lightness: Floats) -> float:
     return share(canny(lightness, EDGE_SIGMA_PX, low_threshold=EDGE_LOW, high_threshold=EDGE_HIGH))
 
 
-def entropy_bits(counts: NDArray[np.int64]) -> float:
+def entropy_bits(counts: Longs) -> float:
     """Return Shannon's entropy of a histogram, in bits."""
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log2(shares)).sum()) + 0.0
 
 
-def cell_counts(lab: Floats) -> NDArray[np.int64]:
+def cell_counts(lab: Floats) -> Longs:
     """Return how many pixels lie in each cell of L*a*b*, (cells,)."""
     cells = np.floor(lab.reshape(-1, 3) / COLOUR_CELL).astype(np.int64) + 32  # 0 to 63 each way
     return np.bincount((cells[:, 0] * 64 + cells[:, 1]) * 64 + cells[:, 2])
 
 
-def is_warm(lab: Floats) -> NDArray[np.bool_]:
+def is_warm(lab: Floats) -> Bools:
     """Return which pixels (h, w) are peach, pink, red or orange, which a protanope sees as khaki or olive."""
     hue = np.degrees(np.arctan2(lab[..., 2], lab[..., 1]))
     chroma = np.hypot(lab[..., 1], lab[..., 2])
-    warm: NDArray[np.bool_] = (
-        (hue > WARM_HUES[0]) & (hue < WARM_HUES[1]) & (chroma > WARM_CHROMA) & (lab[..., 0] > WARM_LIGHTNESS)
-    )
+    warm: Bools = (hue > WARM_HUES[0]) & (hue < WARM_HUES[1]) & (chroma > WARM_CHROMA) & (lab[..., 0] > WARM_LIGHTNESS)
     return warm
 
 
@@ -147,7 +143,7 @@ def sharpness(lightness: Floats, slope: Floats) -> float:
     return float(np.percentile(np.abs(ndimage.laplace(lightness)), STEEPEST) / steepest)
 
 
-def thumbnail(pixels: Pixels) -> Floats:
+def small_copy(pixels: Pixels) -> Floats:
     """Return 16 x 16 lightnesses, less their mean, as a unit vector (256,); zeros for a photo of one colour.
 
     Its product with another photo's is their correlation.

@@ -1,16 +1,21 @@
-"""Picking: the strongest photos of each kind, spread over hotels and over the embedding. Opens no photo."""
+"""The whole way from a pool of photos to candidates: open, measure, judge, pick. Asks no database, prints nothing."""
 
 import math
-from collections.abc import Iterator, Sequence
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import cycle, repeat
+from itertools import cycle, islice, repeat
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from restyle.candidates.gates import Looked, Rejection, rejected, same_shot
+from base.arrays import Floats
+from db.photo_rows import PhotoRecord
+from restyle.candidates.gates import SURE, Looked, Rejection, Texts, guesses, look, rejected, same_shot, spoilt
 from restyle.candidates.measures import Measures
+from restyle.palettes import Palette
 
 Kind = Literal["detailed", "opposite-palette", "minimal"]
 Strategy = Literal["mixed", "detailed", "opposite-palette", "minimal"]
@@ -20,8 +25,6 @@ SHORTLIST_SHARE = 0.05  # of the photos that are left: picks are spread among th
 SHORTLIST_LEAST = 4  # or among so many
 MOST = 0.5  # of the photos: what a reason has to tell a photo from
 LEAST_WARM = 0.1  # of a photo whose palette is opposed: a red cushion makes none
-
-Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class Picker:
     Source: Gonzalez 1985, "Clustering to minimize the maximum intercluster distance", weighted by strength.
     """
 
-    def __init__(self, photos: Sequence[Looked], vectors: Vectors) -> None:
+    def __init__(self, photos: Sequence[Looked], vectors: Floats) -> None:
         """`photos`: m of them, with unit vectors (m, d)."""
         self._photos = photos
         self._vectors = vectors
@@ -139,3 +142,88 @@ def in_turn(strategy: Strategy) -> Iterator[tuple[Kind, ...]]:
         yield from repeat((strategy,))
     for first in cycle(range(len(KINDS))):
         yield KINDS[first:] + KINDS[:first]
+
+
+GUESSED = {"text": "looks like text, a plan or a logo", "people": "looks like a photo of people"}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was picked, what was rejected and why, and how many photos passed every gate."""
+
+    picks: list[Picked]
+    rejected: list[Rejection]
+    fit: int
+
+    @property
+    def rejections(self) -> dict[str, int]:
+        """How many photos were rejected, by kind, most first."""
+        return dict(Counter(rejection.kind for rejection in self.rejected).most_common())
+
+
+def choose(
+    records: Sequence[PhotoRecord],
+    vectors: Floats,
+    palette: Palette,
+    *,
+    n: int,
+    strategy: Strategy = "mixed",
+    encoder: Texts | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Choice:
+    """Pick n of the photos to restyle; fewer where fewer are fit. The same pool gives the same picks.
+
+    Args:
+        records: the pool, m photos; each of them is opened.
+        vectors: their unit vectors, (m, d).
+        palette: what colours are opposed to.
+        n: how many.
+        strategy: which kinds.
+        encoder: the model of the vectors, which guesses what is text and what shows people; None: nobody guesses.
+        progress: called with the number of photos opened, and of all.
+    """
+    looked: list[Looked] = []
+    places: list[int] = []
+    refused: list[Rejection] = []
+    for place, seen in enumerate(looks(records, palette, progress)):
+        if isinstance(seen, Rejection):
+            refused.append(seen)
+        elif reason := spoilt(seen.measures):
+            refused.append(rejected(seen.record, *reason))
+        else:
+            looked.append(seen)
+            places.append(place)
+    unwanted = guessed([photo.record for photo in looked], vectors[places], encoder)
+    refused += unwanted.values()
+    fit = [at for at, photo in enumerate(looked) if photo.record.photo_id not in unwanted]
+    picker = Picker([looked[at] for at in fit], vectors[places][fit])
+    for kinds in islice(in_turn(strategy), min(n, len(fit))):
+        if not any(picker.pick(kind) for kind in kinds):
+            break
+    return Choice(picker.picked, refused + picker.rejected, len(fit))
+
+
+def looks(
+    records: Sequence[PhotoRecord], palette: Palette, progress: Callable[[int, int], None]
+) -> Iterator[Looked | Rejection]:
+    """Yield what is seen of each photo, in order; several are opened at a time."""
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        for done, seen in enumerate(pool.map(lambda record: look(record, palette), records), start=1):
+            progress(done, len(records))
+            yield seen
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def guessed(records: Sequence[PhotoRecord], vectors: Floats, encoder: Texts | None) -> dict[int, Rejection]:
+    """Return, by photo id, the photos that the model takes for text or for people."""
+    found: dict[int, Rejection] = {}
+    if encoder is None or not records:
+        return found
+    for kind, sure in guesses(vectors, encoder).items():
+        for record, how_sure in zip(records, sure.tolist(), strict=True):
+            if how_sure >= SURE and record.photo_id not in found:
+                reason = f"{GUESSED[kind]}: a guess of the library's model, {how_sure:.2f} sure"
+                found[record.photo_id] = rejected(record, kind, reason)
+    return found

@@ -9,13 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from aliens.errors import DeviceMemoryError, EngineError
+from base.arrays import Pixels
+from base.errors import DeviceMemoryError, EngineError
 from restyle.controls import control_map
 from restyle.engines.engine import Job, Settings
-from restyle.engines.nets import ControlNets
-from restyle.engines.pipelines import Pipelines, pixels_of
+from restyle.engines.pipelines import ControlNets, Pipelines, pixels_of
 from restyle.engines.weights import quiet, ran_out_of_memory
-from restyle.pixels import Pixels
 
 SHORTEST_PX = 64  # klein takes no shorter side, and no longer one than 8 times it
 LONGEST_ASPECT = 8

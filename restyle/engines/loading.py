@@ -9,13 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aliens.errors import DeviceMemoryError, EncoderError, EngineError
-from restyle.engines.engine import Engine
-from restyle.engines.presets import MODELS, PRESETS, SINGLE_FILES, Family, Preset, family_of
+from base.errors import DeviceMemoryError, EncoderError, EngineError
+from restyle.engines.engine import MODELS, PRESETS, SINGLE_FILES, Engine, Family, Preset, family_of
 from restyle.palettes import Palette, read_palette
 
 if TYPE_CHECKING:
-    from restyle.engines.nets import ControlNets
+    from restyle.engines.pipelines import ControlNets
 
 REGRADE = "regrade"
 FEWEST_WORDS = 16  # of a tokenizer's vocabulary: one that is made up has a few special ones
@@ -50,7 +49,7 @@ def load_engine(
         DeviceMemoryError: the device has too little memory for the weights.
     """
     if name == REGRADE:
-        from restyle.engines.regrade import RegradeEngine
+        from restyle.regrade import RegradeEngine
 
         chosen_px = {} if longest_px is None else {"longest_px": longest_px}
         return RegradeEngine(palette or read_palette(), **chosen_px)
@@ -63,12 +62,11 @@ def load_engine(
 
         raise EngineError(NO_DIFFUSERS) from error
     from restyle.engines.diffusion import DiffusionEngine, Identity
-    from restyle.engines.nets import ControlNets
-    from restyle.engines.pipelines import Pipelines
+    from restyle.engines.pipelines import ControlNets, Pipelines
 
     device, precision = placed(device, precision)
     weights = weights_of(name, chosen)
-    base, dtype = load_model(name, weights, precision)
+    base, dtype = load_diffusion(name, weights, precision)
     family = family_of(type(base).__name__)
     lora = lay_preset(base, family, chosen)
     text_width = getattr(getattr(base, "unet", None), "config", {}).get("cross_attention_dim") or 0
@@ -101,11 +99,11 @@ def weights_of(name: str, preset: Preset | None) -> str:
 
     Raises: EngineError: it is no name of an engine, of a hub's model or of a folder that is there.
     """
-    from restyle.engines.weights import HUB_NAME, is_folder
+    from restyle.engines.weights import HUB_NAME, is_local
 
     if name in MODELS:
         return (preset.models.get(name) if preset else None) or MODELS[name]
-    if is_folder(name):
+    if is_local(name):
         folder = Path(name).expanduser()
         if not (folder / "model_index.json").is_file():
             raise EngineError(f"{folder} holds no model_index.json: name a folder that diffusers saved")
@@ -137,7 +135,7 @@ def placed(device: str, precision: str) -> tuple[str, str]:
     return device, "float16" if (precision, device, chosen) == ("auto", "cuda", "float32") else chosen
 
 
-def load_model(name: str, weights: str, precision: str) -> tuple[Any, Any]:
+def load_diffusion(name: str, weights: str, precision: str) -> tuple[Any, Any]:
     """Return the model as the pipeline that it was saved as, and torch's type of its weights.
 
     Raises: EngineError: the weights cannot be had.

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from restyle.colour import Floats
+from base.arrays import Floats, Pixels
 from restyle.engines.engine import Job, Settings
-from restyle.pixels import Pixels
 
 WAVE_SHARE = 0.08  # of the longer side: how smooth the field of displacements is
 GRAIN_SHARE = 0.015  # and the texture

@@ -15,8 +15,8 @@ from huggingface_hub import constants as hub
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-from aliens.errors import DeviceMemoryError, EngineError
-from embedding.weights import hub_answers, no_chatter
+from base.errors import DeviceMemoryError, EngineError
+from embedding.open_clip_encoder import hub_answers, no_chatter
 
 Loaded = TypeVar("Loaded")
 
@@ -30,7 +30,7 @@ REASON_CHARACTERS = 160
 OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.I)
 
 
-def is_folder(name: str) -> bool:
+def is_local(name: str) -> bool:
     """Tell whether a model's name is that of a folder; a path that does not exist is no name of a hub either."""
     return name.startswith(("/", ".", "~")) or (name != "" and Path(name).is_dir())
 
@@ -54,7 +54,7 @@ def load_weights(name: str, load: Callable[[bool], Loaded], option: str, needles
             return load(True)
     except Exception as error:
         failure = error
-    no_hub = why_no_hub() if not is_folder(name) and not ran_out_of_memory(failure) else "it is a folder"
+    no_hub = why_no_hub() if not is_local(name) and not ran_out_of_memory(failure) else "it is a folder"
     if not no_hub:
         try:
             with no_chatter():  # not `quiet`: what takes minutes shows how far it is
@@ -63,9 +63,9 @@ def load_weights(name: str, load: Callable[[bool], Loaded], option: str, needles
             failure = error
     if ran_out_of_memory(failure):
         raise DeviceMemoryError(f"there is too little memory for the weights of {name!r}: take a smaller model")
-    if is_folder(name):
+    if is_local(name):
         raise EngineError(broken_folder(name, failure, option)) from failure
-    raise EngineError(unavailable(name, failure, option, no_hub=no_hub, needless=needless)) from failure
+    raise EngineError(engine_unavailable(name, failure, option, no_hub=no_hub, needless=needless)) from failure
 
 
 def why_no_hub() -> str:
@@ -84,7 +84,9 @@ def broken_folder(folder: str, error: BaseException, option: str) -> str:
     )
 
 
-def unavailable(name: str, error: BaseException, option: str, *, no_hub: str = "", needless: Sequence[str] = ()) -> str:
+def engine_unavailable(
+    name: str, error: BaseException, option: str, *, no_hub: str = "", needless: Sequence[str] = ()
+) -> str:
     """Return the message for a hub's weights that cannot be loaded: why, and the command that fetches them."""
     state = "cannot be loaded" if snapshot(name) else "are not on this machine"
     why = no_hub if no_hub and not snapshot(name) else "; ".join(part for part in (no_hub, reason(name, error)) if part)
@@ -135,7 +137,7 @@ def ran_out_of_memory(error: BaseException) -> bool:
 
 def are_here(name: str) -> bool:
     """Tell whether weights lie on this machine, in a folder or the hub's cache, where a half fetched model has none."""
-    folder = Path(name).expanduser() if is_folder(name) else snapshot(name)
+    folder = Path(name).expanduser() if is_local(name) else snapshot(name)
     return folder is not None and any(path.is_file() for kind in WEIGHTS for path in folder.glob(kind))
 
 
@@ -150,7 +152,7 @@ def snapshot(name: str) -> Path | None:
 
 def digest_of(name: str) -> str:
     """Return what tells these weights from others: the hub's commit, or the SHA-256 of a folder's files."""
-    if not is_folder(name):
+    if not is_local(name):
         found = snapshot(name)
         return f"{name}@{found.name}" if found else name
     digest = hashlib.sha256()

@@ -6,16 +6,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from aliens.errors import QueryError
-from restyle.quiz.game import Question, Quiz
-from restyle.results import Result
+from base.errors import QueryError
+from restyle.quiz.game import Quiz, QuizQuestion
+from restyle.restyled import Result
 
 LONGEST_NAME = 100
 REMEDY = "take the file as the quiz's page hands it out"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class QuizAnswer:
     """What was chosen of the photos that were shown beside a result."""
 
     result_id: int
@@ -31,7 +31,7 @@ class Sheet:
     seed: int
     player: str
     finished_at: str
-    answers: tuple[Answer, ...]
+    answers: tuple[QuizAnswer, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +44,7 @@ class Mistake:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class QuizOutcome:
     """How a player did. low, high: 95 % confidence interval of the accuracy (Wilson). chance: accuracy of guessing."""
 
     right: int
@@ -89,12 +89,12 @@ def name_of(text: str) -> str:
     return name[:LONGEST_NAME].strip() or "somebody"
 
 
-def answer_of(record: Any) -> Answer:
+def answer_of(record: Any) -> QuizAnswer:
     """Return an answer of its JSON. Raises: TypeError: it is none."""
     choices = part(record, "choices", list)
     if any(type(choice) is not int for choice in choices):
         raise TypeError(f"choices are {choices!r:.60}")
-    return Answer(
+    return QuizAnswer(
         result_id=part(record, "result", int), choice_ids=tuple(choices), chosen_id=part(record, "chosen", int)
     )
 
@@ -108,7 +108,7 @@ def part(record: Any, name: str, kind: type) -> Any:
     return record[name]
 
 
-def outcome(sheet: Sheet, results: Mapping[int, Result]) -> Outcome:
+def outcome(sheet: Sheet, results: Mapping[int, Result]) -> QuizOutcome:
     """Count what was recognised.
 
     Args:
@@ -128,7 +128,9 @@ def outcome(sheet: Sheet, results: Mapping[int, Result]) -> Outcome:
             "that the quiz was made of with --library"
         )
     asked = tuple(
-        Question(result_id=answer.result_id, wish=results[answer.result_id].lineage.wish, choice_ids=answer.choice_ids)
+        QuizQuestion(
+            result_id=answer.result_id, wish=results[answer.result_id].lineage.wish, choice_ids=answer.choice_ids
+        )
         for answer in sheet.answers
     )
     sources = {answer.result_id: results[answer.result_id].lineage.source_photo_id for answer in sheet.answers}
@@ -150,7 +152,7 @@ def outcome(sheet: Sheet, results: Mapping[int, Result]) -> Outcome:
     )
     n = len(sheet.answers)
     interval = binomtest(n - len(mistakes), n).proportion_ci(0.95, method="wilson")
-    return Outcome(
+    return QuizOutcome(
         right=n - len(mistakes),
         n=n,
         accuracy=(n - len(mistakes)) / n,

@@ -1,18 +1,131 @@
-"""The quiz as people play it: questions, and the page that asks them. Keeps no answers."""
+"""The quiz: results and their originals as pairs, and the page in which people match them."""
 
 import base64
 import hashlib
 import json
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+from sqlalchemy.orm import Session
 
-from aliens.errors import QueryError
-from restyle.pages import data_uri, render
-from restyle.quiz.matching import cosines
-from restyle.quiz.pairs import Pair
+from base.arrays import Floats, Pixels
+from base.errors import PhotoError, QueryError
+from base.files import PhotoFile
+from restyle.colour import encoder_square, read_pixels
+from restyle.judge import PhotoEncoder
+from restyle.pages import data_uri, jpeg, render
+from restyle.quiz.playing import cosines
+from restyle.restyled import Result, original_of, why_lost
+from restyle.structure import hog_of
+
+BATCH_PAIRS = 8  # embedded together
+LONGEST_PX = 640  # of a picture in the quiz
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """One picture as it is read. square: (s, s, 3), what the encoder takes. hog: see restyle.structure.hog_of."""
+
+    name: str
+    jpeg: bytes
+    square: Pixels
+    hog: Floats
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exhibit:
+    """One picture. vector: (d,) float32 of the encoder, norm 1. hog: see restyle.structure.hog_of."""
+
+    name: str
+    jpeg: bytes
+    vector: Floats
+    hog: Floats
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """A result and its original. wish: the digest of what the result was asked to be."""
+
+    result_id: int
+    source_id: int
+    wish: str
+    result: Exhibit
+    original: Exhibit
+
+
+@dataclass(slots=True)
+class Reading:
+    """What was read: pairs, and in words which results were left out."""
+
+    pairs: list[Pair] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+def newest(results: Iterable[Result]) -> list[Result]:
+    """Return the newest result of each original, in the order of their ids; copies of a photo count as one."""
+    kept: dict[str, Result] = {}
+    sources: set[int] = set()
+    for result in sorted(results, key=lambda result: (result.made_at, result.id), reverse=True):
+        lineage = result.lineage
+        if lineage.source_photo_id not in sources and lineage.source_sha256 not in kept:
+            kept[lineage.source_sha256] = result
+            sources.add(lineage.source_photo_id)
+    return sorted(kept.values(), key=lambda result: result.id)
+
+
+def read_pairs(
+    session: Session,
+    results: Sequence[Result],
+    encoder: PhotoEncoder,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Reading:
+    """Read results and their originals; both are embedded in the same way, from the same size."""
+    reading = Reading()
+    for start in range(0, len(results), BATCH_PAIRS):
+        read: list[tuple[Result, Picture, Picture]] = []
+        for result in results[start : start + BATCH_PAIRS]:
+            try:
+                original = picture_of(original_of(session, result), encoder)
+                read.append((result, picture_of(PhotoFile(str(result.path)), encoder), original))
+            except (OSError, PhotoError) as error:
+                reading.left_out.append(f"result {result.id}: {why_lost(error)}")
+        reading.pairs += embedded(read, encoder)
+        progress(min(start + BATCH_PAIRS, len(results)), len(results))
+    return reading
+
+
+def embedded(read: Sequence[tuple[Result, Picture, Picture]], encoder: PhotoEncoder) -> Iterator[Pair]:
+    """Yield pairs of what was read, all embedded together."""
+    if not read:
+        return
+    pictures = [picture for _, *both in read for picture in both]
+    vectors = iter(encoder.encode_images(np.stack([picture.square for picture in pictures])))
+    for result, made, original in read:
+        yield Pair(
+            result_id=result.id,
+            source_id=result.lineage.source_photo_id,
+            wish=result.lineage.wish,
+            result=exhibit(made, next(vectors)),
+            original=exhibit(original, next(vectors)),
+        )
+
+
+def exhibit(picture: Picture, vector: Floats) -> Exhibit:
+    """Return a picture with its vector (d,)."""
+    return Exhibit(name=picture.name, jpeg=picture.jpeg, vector=vector, hog=picture.hog)
+
+
+def picture_of(file: PhotoFile, encoder: PhotoEncoder) -> Picture:
+    """Return a picture as it is read.
+
+    Raises: OSError, PhotoError: it cannot be read.
+    """
+    pixels = read_pixels(file, LONGEST_PX)
+    square = encoder_square(pixels, encoder.preprocessing)
+    return Picture(name=file.member or file.path, jpeg=jpeg(pixels), square=square, hog=hog_of(pixels))
+
 
 ALL_UP_TO = 8  # originals: so many are all shown with every question
 CHOICES = 6  # else
@@ -20,7 +133,7 @@ MOST_CHOICES = 9  # a key each
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
+class QuizQuestion:
     """Which of these photos is the result made of? wish: the digest of what the result was asked to be."""
 
     result_id: int
@@ -33,7 +146,7 @@ class Quiz:
     """Questions in the order in which they are asked."""
 
     seed: int
-    questions: tuple[Question, ...]
+    questions: tuple[QuizQuestion, ...]
 
     @property
     def id(self) -> str:
@@ -67,7 +180,7 @@ def make_quiz(pairs: Sequence[Pair], seed: int = 0, choices: int | None = None) 
         near = np.argsort(-likeness[row], kind="stable")[:shown]
         choice_ids = [pairs[column].source_id for column in near]
         order.shuffle(choice_ids)
-        questions.append(Question(result_id=pair.result_id, wish=pair.wish, choice_ids=tuple(choice_ids)))
+        questions.append(QuizQuestion(result_id=pair.result_id, wish=pair.wish, choice_ids=tuple(choice_ids)))
     order.shuffle(questions)
     return Quiz(seed, tuple(questions))
 

@@ -1,4 +1,4 @@
-"""Playing the quiz with a library's results: which of them are asked about, and keeping what people answered."""
+"""Playing the quiz with a library's results: matching by embedding and outlines, and keeping what people answered."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,16 +8,97 @@ from typing import Any
 import numpy as np
 from sqlalchemy.orm import Session
 
-from aliens.errors import QueryError
-from aliens.settings import LibraryFolder
-from db.quiz import games, keep_game
-from db.writing import disk_errors
+from base.arrays import Floats
+from base.errors import QueryError
+from base.settings import LibraryFolder
+from db.catalog import disk_errors
+from db.restyling_rows import games, keep_game
 from restyle.judge import PhotoEncoder
-from restyle.quiz.answers import Outcome, Sheet, as_stored, outcome, read_answers
-from restyle.quiz.game import Quiz, make_quiz
-from restyle.quiz.matching import Matching, cosines, match
-from restyle.quiz.pairs import Pair, newest, read_pairs
-from restyle.results import Result, Results
+from restyle.quiz.answers import QuizOutcome, Sheet, as_stored, outcome, read_answers
+from restyle.quiz.game import Pair, Quiz, make_quiz, newest, read_pairs
+from restyle.restyled import RestyledPhotos, Result
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mistake:
+    """A result that was taken for another original than its own; similarities are cosines, -1..1."""
+
+    result_id: int
+    source_id: int
+    taken_for_id: int
+    similarity: float  # to what it was taken for
+    own_similarity: float  # to its own original
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Matching:
+    """How one method did: `right` of `n` results were assigned to their own originals.
+
+    top1: the share of results whose own original is the most similar of all.
+    """
+
+    method: str
+    right: int
+    n: int
+    accuracy: float
+    top1: float
+    confusions: tuple[Mistake, ...]
+
+
+def cosines(results: Floats, originals: Floats) -> Floats:
+    """Return cosine similarities (n, m) of vectors (n, d) and (m, d); a vector of zeros resembles nothing: 0."""
+
+    def unit(vectors: Floats) -> Floats:
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        scaled: Floats = np.divide(vectors, norms, where=norms > 0, out=np.zeros_like(vectors))
+        return scaled
+
+    similarities: Floats = (unit(results) @ unit(originals).T).astype(np.float32)
+    return similarities
+
+
+def match(
+    method: str, similarities: Floats, result_ids: Sequence[int], source_ids: Sequence[int], seed: int = 0
+) -> Matching:
+    """Assign results to originals.
+
+    Args:
+        method: what the similarities were computed from.
+        similarities: (n, n), results by originals; row i and column i belong together.
+        result_ids: (n,).
+        source_ids: (n,), ids of the originals.
+        seed: of the order in which the originals are looked at: where several are equally similar, the first one is
+            taken, and the right one must not be favoured by its place.
+
+    Source: scipy.optimize.linear_sum_assignment (Jonker and Volgenant 1987, as modified by Crouse 2016).
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    n = len(similarities)
+    order = np.random.default_rng(seed).permutation(n)  # order[place]: which original lies there
+    laid_out = similarities[:, order]
+    taken = order[linear_sum_assignment(laid_out, maximize=True)[1]]
+    nearest = order[laid_out.argmax(axis=1)] if n else order
+    own = np.arange(n)
+    confusions = tuple(
+        Mistake(
+            result_id=result_ids[row],
+            source_id=source_ids[row],
+            taken_for_id=source_ids[int(taken[row])],
+            similarity=float(similarities[row, taken[row]]),
+            own_similarity=float(similarities[row, row]),
+        )
+        for row in np.flatnonzero(taken != own).tolist()
+    )
+    right = n - len(confusions)
+    return Matching(
+        method=method,
+        right=right,
+        n=n,
+        accuracy=right / n if n else float("nan"),
+        top1=float((nearest == own).mean()) if n else float("nan"),
+        confusions=confusions,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +111,7 @@ class Played:
     left_out: tuple[str, ...]
 
 
-def choose_results(results: Results, ids: Sequence[int] = (), engine: str | None = None) -> list[Result]:
+def choose_results(results: RestyledPhotos, ids: Sequence[int] = (), engine: str | None = None) -> list[Result]:
     """Return the newest result of each photo: of those with these ids, or of an engine, or of all.
 
     Raises: QueryError: an id is unknown, or there is none.
@@ -78,7 +159,7 @@ def play(
     )
 
 
-def count_answers(folder: LibraryFolder, session: Session, path: Path) -> tuple[Sheet, Outcome, bool]:
+def count_answers(folder: LibraryFolder, session: Session, path: Path) -> tuple[Sheet, QuizOutcome, bool]:
     """Count and keep what a person answered; tell whether it is new: the same answers are kept once.
 
     Raises:
@@ -86,7 +167,7 @@ def count_answers(folder: LibraryFolder, session: Session, path: Path) -> tuple[
         LibraryError: the library cannot be written.
     """
     sheet = read_answers(path)
-    results = Results(folder, session).of_ids([answer.result_id for answer in sheet.answers])
+    results = RestyledPhotos(folder, session).of_ids([answer.result_id for answer in sheet.answers])
     counted = outcome(sheet, {result.id: result for result in results})
     answers = as_stored(sheet)
     new = all((game.player, game.answers) != (sheet.player, answers) for game in games(session))
@@ -97,6 +178,6 @@ def count_answers(folder: LibraryFolder, session: Session, path: Path) -> tuple[
     return sheet, counted, new
 
 
-def as_json(matching: Matching) -> dict[str, Any]:
+def matching_record(matching: Matching) -> dict[str, Any]:
     """Return what a method did as plain values, without the confusions."""
     return {"accuracy": matching.accuracy, "right": matching.right, "n": matching.n, "top1": matching.top1}

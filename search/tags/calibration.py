@@ -1,16 +1,15 @@
-"""From cosines to probabilities to decided tags. Knows arrays and the vocabulary, neither files nor SQL."""
+"""From cosines to probabilities to decided tags, with and without labels. Knows arrays and the vocabulary alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from base.arrays import Bools, Doubles, Floats
+from base.errors import QueryError
 from search.tags.vocabulary import Group
 
-Floats = NDArray[np.float32]
-Bools = NDArray[np.bool_]
 Method = Literal["calibrated", "uncalibrated", "softmax"]
 
 # The logit of a tag without labels is 1.1 z + 0.2 b - 1.9: z says by how many standard deviations the photo's cosine
@@ -166,3 +165,83 @@ def sigmoid(x: Floats) -> Floats:
     """Return 1 / (1 + exp(-x)), elementwise, without overflow."""
     result: Floats = 0.5 * (1 + np.tanh(0.5 * x))
     return result
+
+
+FEWEST = {"platt": 5, "isotonic": 20}  # labels of each kind, with and without the tag, below which a tag is left alone
+STEEPEST = 30.0
+
+Fit = Literal["platt", "isotonic"]
+
+
+def fit_links(logits: Floats, truth: Floats, fit: Fit) -> dict[int, Link]:
+    """Return {tag's place: link} of the tags that have enough labels, and labels that do not contradict the scores.
+
+    Args:
+        logits: (n, t).
+        truth: (n, t): 1 has the tag, 0 has it not, NaN unknown.
+        fit: platt or isotonic.
+
+    Source: Platt 1999; Zadrozny & Elkan 2002.
+    """
+    links = {}
+    for place in range(logits.shape[1]):
+        known = ~np.isnan(truth[:, place]) & ~np.isnan(logits[:, place])
+        x, y = logits[known, place].astype(np.float64), truth[known, place] > 0.5
+        if min(y.sum(), (~y).sum()) >= FEWEST[fit]:
+            link = platt(x, y) if fit == "platt" else isotonic(x, y)
+            if link is not None:
+                links[place] = link
+    return links
+
+
+def platt(x: Doubles, y: Bools) -> Link | None:
+    """Return the sigmoid fitted to one tag, or None where higher scores would mean lower probabilities.
+
+    That happens to labels which are corrections alone: every yes is of a photo that scored low, every no of one high.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=1.0).fit(x[:, np.newaxis], y)
+    slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
+    if slope <= 0:
+        return None
+    if slope > STEEPEST:  # the logit at which it says one half stays
+        slope, intercept = STEEPEST, intercept * STEEPEST / slope
+    return Link("platt", slope=slope, intercept=intercept)
+
+
+def isotonic(x: Doubles, y: Bools) -> Link | None:
+    """Return the monotone steps fitted to one tag, or None where they are flat: the labels contradict the scores."""
+    from sklearn.isotonic import IsotonicRegression
+
+    model = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(x, y.astype(np.float64))
+    if np.ptp(model.y_thresholds_) == 0:
+        return None
+    return Link("isotonic", x=tuple(map(float, model.X_thresholds_)), y=tuple(map(float, model.y_thresholds_)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TagOptions:
+    """How scores shall become tags; None: as in the last tagging with the vocabulary, or the default."""
+
+    method: Method | None = None
+    threshold: float | None = None
+    top_k: int | None = None
+    fit: Fit = "platt"
+    forget_labels: bool = False  # drop what an earlier calibration learnt from labels
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        if self.threshold is not None and not 0 < self.threshold < 1:
+            raise QueryError(f"the threshold is {self.threshold}: choose a probability between 0 and 1")
+        if self.top_k is not None and self.top_k < 1:
+            raise QueryError(f"top k is {self.top_k}: choose at least 1 tag a photo")
+
+    def put_over(self, calibration: Calibration) -> Calibration:
+        """Return a calibration with what is asked for here."""
+        return replace(
+            calibration,
+            method=self.method or calibration.method,
+            threshold=self.threshold or calibration.threshold,
+            top_k=self.top_k or calibration.top_k,
+        )

@@ -1,12 +1,14 @@
-"""Measuring tags against the truth: how well scores rank, decisions hit and probabilities mean what they say."""
+"""Tags measured against the truth: how well scores rank, decisions hit and probabilities mean what they say."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from search.tags.calibration import Bools, Floats
+from base.arrays import Bools, Doubles, Floats, Longs
+from search.tags.calibration import Calibration, Fit, fit_links
+from search.tags.labels import Truth
+from search.tags.tagging import Tagging
 from search.tags.vocabulary import Group
 
 BINS = 10
@@ -30,7 +32,7 @@ class TagMeasures:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Measures:
+class TagScores:
     """All tags' measures, their means over the tags that occur in the truth, and counts over all tags at once."""
 
     tags: list[TagMeasures]
@@ -51,7 +53,7 @@ class Confusion:
     """
 
     tags: tuple[str, ...]
-    counts: NDArray[np.int64]
+    counts: Longs
 
     @property
     def columns(self) -> list[str]:
@@ -59,7 +61,7 @@ class Confusion:
         return [*self.tags, NONE, SEVERAL]
 
 
-def measure(names: Sequence[str], truth: Floats, probabilities: Floats, decided: Bools) -> Measures:
+def score_tags(names: Sequence[str], truth: Floats, probabilities: Floats, decided: Bools) -> TagScores:
     """Return all measures of (n, t) arrays; entries whose truth is NaN are left out."""
     tags = [
         measure_tag(name, truth[:, place], probabilities[:, place], decided[:, place])
@@ -69,7 +71,7 @@ def measure(names: Sequence[str], truth: Floats, probabilities: Floats, decided:
     known = ~np.isnan(truth)
     right = int((decided & (truth == 1)).sum())
     chosen, there = int((decided & known).sum()), int((truth == 1).sum())
-    return Measures(
+    return TagScores(
         tags=tags,
         mean_average_precision=mean(tag.average_precision for tag in occurring),
         macro_f1=mean(tag.f1 for tag in occurring),
@@ -103,7 +105,7 @@ def measure_tag(name: str, truth: Floats, probabilities: Floats, decided: Bools)
     )
 
 
-def calibration_error(has: Bools, probabilities: NDArray[np.float64]) -> float:
+def calibration_error(has: Bools, probabilities: Doubles) -> float:
     """Return the expected calibration error over 10 equal bins: mean |share that has it - mean probability|.
 
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3.
@@ -131,3 +133,72 @@ def mean(values: Iterable[float]) -> float:
     """Return the mean of the values that are numbers, NaN where there is none."""
     numbers = [value for value in values if not np.isnan(value)]
     return float(np.mean(numbers)) if numbers else float("nan")
+
+
+FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One method's measures, with what they were taken from: truth, probabilities and decisions, each (n, t)."""
+
+    method: str
+    measures: TagScores
+    confusions: list[Confusion]
+    truth: Floats
+    probabilities: Floats
+    decided: Bools
+
+
+def evaluate(tagging: Tagging, truth: Truth) -> Evaluation:
+    """Measure the library's tags as they stand, people's labels left out of the decisions."""
+    scores = tagging.scores_of(truth.photo_ids)
+    probabilities = tagging.calibration.probabilities(scores)
+    decided = tagging.calibration.decide(probabilities)
+    return evaluation(tagging, tagging.calibration.method, truth.values, probabilities, decided)
+
+
+def compare_methods(tagging: Tagging, truth: Truth) -> Iterator[Evaluation]:
+    """Measure every method: softmax as in the case study, uncalibrated, calibrated without labels, and with them.
+
+    With labels: in each of five folds on the truth of the other four, so that no photo is judged by its own labels.
+    """
+    scores = tagging.scores_of(truth.photo_ids)
+    plain = replace(tagging.calibration, links={})
+    for name, calibration in (
+        ("softmax, top 1", replace(plain, method="softmax", top_k=1)),
+        ("uncalibrated", replace(plain, method="uncalibrated")),
+        ("calibrated", replace(plain, method="calibrated")),
+    ):
+        probabilities = calibration.probabilities(scores)
+        yield evaluation(tagging, name, truth.values, probabilities, calibration.decide(probabilities))
+    calibrated = replace(plain, method="calibrated")
+    for fit in ("platt", "isotonic"):
+        probabilities = cross_fitted(calibrated, scores, truth.values, fit)
+        name = f"calibrated on labels, {fit}"
+        yield evaluation(tagging, name, truth.values, probabilities, calibrated.decide(probabilities))
+
+
+def cross_fitted(calibration: Calibration, scores: Floats, truth: Floats, fit: Fit) -> Floats:
+    """Return probabilities (n, t), each photo's by a fit that has not seen it. The folds are the same every time."""
+    fold = np.random.default_rng(0).permutation(len(scores)) % FOLDS
+    logits = calibration.logits(scores)
+    probabilities = np.empty(logits.shape, np.float32)
+    for number in range(FOLDS):
+        links = fit_links(logits[fold != number], truth[fold != number], fit)
+        probabilities[fold == number] = replace(calibration, links=links).probabilities(scores[fold == number])
+    return probabilities
+
+
+def evaluation(tagging: Tagging, method: str, truth: Floats, probabilities: Floats, decided: Bools) -> Evaluation:
+    """Return the measures of one method."""
+    names = tagging.vocabulary.names
+    truth = np.where(np.isnan(probabilities), np.float32("nan"), truth)  # photos without scores are not judged
+    return Evaluation(
+        method,
+        score_tags(names, truth, probabilities, decided),
+        [confusion(group, names, truth, decided) for group in tagging.vocabulary.groups],
+        truth,
+        probabilities,
+        decided,
+    )

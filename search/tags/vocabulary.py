@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from aliens.errors import QueryError
-from aliens.settings import asset
+from base.errors import QueryError
+from base.settings import asset
 
 DEFAULT = "case-study"
 MAX_TAGS = 10_000
@@ -112,7 +112,7 @@ def read_vocabulary(name: str) -> Vocabulary:
     """
     path = Path(name)
     if path.suffix != ".toml":
-        shipped = {file.stem: file for file in sorted(asset("vocabularies").glob("*.toml"))}
+        shipped = {file.stem: file for file in sorted(asset("search/vocabularies").glob("*.toml"))}
         if name not in shipped:
             raise QueryError(f"no vocabulary {name!r}: name a .toml file, or one of {', '.join(shipped)}")
         path = shipped[name]
@@ -124,12 +124,12 @@ def read_vocabulary(name: str) -> Vocabulary:
         doubled = " (is a tag there twice?)" if "overwrite" in str(error) else ""
         raise QueryError(f"the vocabulary {path} is no TOML file: {error}{doubled}") from error
     try:
-        return parse(content, path.stem)
+        return as_vocabulary(content, path.stem)
     except ValueError as error:
         raise QueryError(f"the vocabulary {path}: {error}") from error
 
 
-def parse(content: Mapping[str, Any], default_name: str) -> Vocabulary:
+def as_vocabulary(content: Mapping[str, Any], default_name: str) -> Vocabulary:
     """Return the vocabulary that a TOML file's content describes.
 
     Raises: ValueError: it makes no sense.
@@ -143,7 +143,7 @@ def parse(content: Mapping[str, Any], default_name: str) -> Vocabulary:
     for template in templates:
         if template.count("{}") != 1:
             raise ValueError(f"the template {template!r} needs one {{}} for the prompt")
-    tags = tuple(tags_of(content.get("tags"), ""))
+    tags = tuple(tags_in(content.get("tags"), ""))
     if not tags:
         raise ValueError("it holds no tags")
     if len(tags) > MAX_TAGS:
@@ -162,13 +162,13 @@ def parse(content: Mapping[str, Any], default_name: str) -> Vocabulary:
     )
 
 
-def tags_of(table: Any, heading: str) -> Iterator[Tag]:
+def tags_in(table: Any, heading: str) -> Iterator[Tag]:
     """Yield the tags of the table `tags` and of the headings below it."""
     if not isinstance(table, dict):
         raise ValueError('tags should be a table: [tags] and lines such as "a pool" = []')
     for name, value in table.items():
         if isinstance(value, dict) and not heading:
-            yield from tags_of(value, name)
+            yield from tags_in(value, name)
             continue
         if not name.strip() or name != name.strip() or len(name) > 200:
             raise ValueError(f"the tag {name!r} should be 1 to 200 characters without space around them")

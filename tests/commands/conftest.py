@@ -15,9 +15,9 @@ Aliens = Callable[..., tuple[int, str, str]]
 @pytest.fixture(autouse=True)
 def fake_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every command loads the fake encoder and works in the test's own folder."""
-    from embedding.encoder import Encoder
+    from embedding.open_clip_encoder import OpenClipEncoder
 
-    monkeypatch.setattr(Encoder, "load", lambda name, **options: FakeEncoder())
+    monkeypatch.setattr(OpenClipEncoder, "load", lambda name, **options: FakeEncoder())
     monkeypatch.chdir(tmp_path)
     for name in ("ALIENS_LIBRARY", "ALIENS_MODEL", "ALIENS_DATABASE", "ALIENS_DEVICE"):
         monkeypatch.delenv(name, raising=False)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from restyle.manifest import read_manifest
+from restyle.picks import read_picks
 from tests.commands.conftest import Aliens
 from tests.restyle.pictures import mosaic, room, wall
 
@@ -15,7 +15,7 @@ from tests.restyle.pictures import mosaic, room, wall
 @pytest.fixture(autouse=True)
 def filled_library(aliens: Aliens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nine photos: detailed ones, peach walls, rooms, one that is too small. The fake encoder guesses nothing."""
-    monkeypatch.setattr("restyle.candidates.choosing.SURE", 2.0)
+    monkeypatch.setattr("restyle.candidates.picking.SURE", 2.0)
     folder = tmp_path / "photos"
     folder.mkdir()
     peach = wall((255, 190, 160))
@@ -53,7 +53,7 @@ def test_a_pipe_gets_tabs(aliens: Aliens) -> None:
 
 
 def test_a_terminal_gets_a_table(aliens: Aliens, monkeypatch: pytest.MonkeyPatch) -> None:
-    from aliens import console
+    from base import console
 
     monkeypatch.setattr(console, "on_terminal", lambda: True)
     code, out, _ = aliens("candidates", "-n", 1)
@@ -68,7 +68,7 @@ def test_sheet_and_manifest_are_written(aliens: Aliens, tmp_path: Path) -> None:
     assert code == 0
     with Image.open("out.jpg") as sheet:
         assert sheet.width > 600
-    manifest = read_manifest(tmp_path / "to" / "picks.toml")
+    manifest = read_picks(tmp_path / "to" / "picks.toml")
     assert [pick.photo_id for pick in manifest.picks] == [pick["photo_id"] for pick in picks(out)]
     assert (manifest.query, manifest.strategy, manifest.palette) == ("path:photos", "mixed", "fern")
     assert all(Path(pick.path).is_file() and pick.why for pick in manifest.picks)
@@ -135,7 +135,7 @@ def test_no_manifest_of_no_picks(aliens: Aliens, filled_library: Path) -> None:
 
 
 def test_stopped_with_ctrl_c(aliens: Aliens, monkeypatch: pytest.MonkeyPatch) -> None:
-    from restyle.candidates import choosing
+    from restyle.candidates import picking as choosing
 
     def stop(*arguments: object) -> None:
         raise KeyboardInterrupt
@@ -150,13 +150,13 @@ def test_stopped_with_ctrl_c(aliens: Aliens, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_model_that_cannot_be_had_keeps_nobody_from_measuring(
     aliens: Aliens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from aliens.errors import EncoderError
-    from embedding.query_encoder import QueryEncoder
+    from base.errors import EncoderError
+    from embedding.encoder import LazyEncoder
 
     def fail(self: object, texts: object) -> None:
         raise EncoderError("its weights are gone")
 
-    monkeypatch.setattr(QueryEncoder, "encode_texts", fail)
+    monkeypatch.setattr(LazyEncoder, "encode_texts", fail)
     code, out, err = aliens("candidates", "-n", 3, "--json")
     assert code == 0
     assert len(picks(out)) == 3

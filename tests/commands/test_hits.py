@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from commands.hits import about_the_line, head, percent, print_hits, rows_of, tail
+from commands.hit_tables import about_the_line, head, percent, print_hits, rows_of, tail
 from search.results import Explanation, Hit, Results
 
 EXPLANATION = Explanation(

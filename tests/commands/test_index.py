@@ -85,7 +85,7 @@ def test_ctrl_c_leaves_the_index_as_it_was(aliens: Aliens, large: Path, monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("indexer.indexing.built", interrupted)
+        patch.setattr("indexer.upkeep.built", interrupted)
         code, _, err = aliens("index", "--kind", "ivf")
     assert code == 130
     assert "the index is as it was" in err

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aliens.errors import DeviceMemoryError, EngineError
-from aliens.files import PhotoFile
-from aliens.settings import DEFAULT_LIBRARY, LibraryFolder
+from base.errors import DeviceMemoryError, EngineError
+from base.files import PhotoFile
+from base.settings import DEFAULT_LIBRARY, LibraryFolder
+from restyle.colour import read_pixels
 from restyle.engines.engine import Engine
-from restyle.manifest import Manifest, Pick, write_manifest
 from restyle.palettes import read_palette
-from restyle.picture_file import read_parameters
-from restyle.pixels import read_pixels
-from search.library import Library
+from restyle.picks import Pick, PickList, write_picks
+from restyle.restyled import read_parameters
+from search.answers import Library
 from tests.commands.conftest import Aliens
 from tests.page import picture_of, read_page
 from tests.restyle.engines.conftest import Folders, one_thread  # noqa: F401
@@ -73,7 +73,7 @@ def test_what_a_manifest_picked(aliens: Aliens, filled: Path) -> None:
         Pick(photo_id=1, path=str(filled / "00.jpg")),
         Pick(photo_id=2, path=""),
     )
-    write_manifest(Manifest(picks=picks, palette="lagoon"), Path("picks.toml"))
+    write_picks(PickList(picks=picks, palette="lagoon"), Path("picks.toml"))
     found = restyled(aliens, "--manifest", "picks.toml", "--strength", 0.25)
     assert [each["source_photo_id"] for each in found] == [5, 1, 2]
     assert [each["attempts"][0]["settings"]["strength"] for each in found] == [0.5, 0.25, 0.25]
@@ -82,7 +82,7 @@ def test_what_a_manifest_picked(aliens: Aliens, filled: Path) -> None:
 
 
 def test_what_candidates_picked(aliens: Aliens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("restyle.candidates.choosing.SURE", 2.0)  # the fake encoder guesses nothing
+    monkeypatch.setattr("restyle.candidates.picking.SURE", 2.0)  # the fake encoder guesses nothing
     (tmp_path / "rooms").mkdir()
     for number in range(4):
         Image.fromarray(room(number)).save(tmp_path / "rooms" / f"{number}.png")
@@ -120,8 +120,8 @@ def test_what_candidates_picked(aliens: Aliens, tmp_path: Path, monkeypatch: pyt
 def test_what_makes_no_sense_exits_with_2_and_makes_nothing(
     aliens: Aliens, filled: Path, arguments: list[object], words: str
 ) -> None:
-    write_manifest(Manifest(picks=(Pick(photo_id=3, path=""),)), Path("picks.toml"))
-    write_manifest(Manifest(picks=(Pick(photo_id=3, path="/elsewhere/02.jpg"),)), Path("elsewhere.toml"))
+    write_picks(PickList(picks=(Pick(photo_id=3, path=""),)), Path("picks.toml"))
+    write_picks(PickList(picks=(Pick(photo_id=3, path="/elsewhere/02.jpg"),)), Path("elsewhere.toml"))
     code, out, err = aliens("restyle", *REGRADE, *arguments)
     assert (code, out) == (2, ""), err
     assert words in err
@@ -153,7 +153,7 @@ def test_regrading_is_never_passed_off_as_diffusion(aliens: Aliens, filled: Path
 
 
 def test_on_a_terminal_results_are_sentences(aliens: Aliens, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aliens.console.on_terminal", lambda: True)
+    monkeypatch.setattr("base.console.on_terminal", lambda: True)
     words = aliens("restyle", 3, *REGRADE)[1]
     assert "photo 3: regraded at 1.00 of regrade, no diffusion model was used; HOG " in words
     assert "dE2000" in words
@@ -442,10 +442,10 @@ def test_a_real_pipeline_from_a_folder_paints_recognisably_or_not_at_all(
 def test_the_embedded_model_recognises_regraded_samples(
     aliens: Aliens, sample_library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from embedding.encoder import Encoder
+    from embedding.open_clip_encoder import OpenClipEncoder
 
     starter = sample_library.encoder
-    monkeypatch.setattr(Encoder, "load", lambda name, **options: starter)
+    monkeypatch.setattr(OpenClipEncoder, "load", lambda name, **options: starter)
     shutil.copytree(sample_library.folder.root, DEFAULT_LIBRARY)
     restyled_ones = restyled(aliens, "--query", "a bathtub", "-n", 3, "--floor", 0.6, "--add")
     assert len(restyled_ones) == 3

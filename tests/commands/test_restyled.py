@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from aliens.settings import DEFAULT_LIBRARY, LibraryFolder
-from restyle.results import Result
+from base.settings import DEFAULT_LIBRARY, LibraryFolder
+from restyle.restyled import Result
 from tests.commands.conftest import Aliens
 from tests.page import read_page
 from tests.quizzes import restyle

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from aliens.settings import LibraryFolder
-from search.saved import save
+from base.settings import LibraryFolder
+from search.saved import save_named
 from tests.commands.conftest import Aliens
 
 
@@ -155,7 +155,7 @@ def test_the_empty_text_beside_a_saved_search_is_refused(aliens: Aliens) -> None
 
 
 def test_options_of_another_version_are_left_out_with_a_note(aliens: Aliens) -> None:
-    save(LibraryFolder(Path("aliens-library")), "old", "pool", {"k": 3, "per_country": 2, "every": "?"})
+    save_named(LibraryFolder(Path("aliens-library")), "old", "pool", {"k": 3, "per_country": 2, "every": "?"})
     code, out, err = aliens("search", "--saved", "old", "--json")
     assert (code, len(found(out))) == (0, 3)
     assert "--per-country 2 --all '?'" in err

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from restyle.comparison import LEAST_PX, side_by_side
-from restyle.protanopia import seen
+from restyle.protanopia import LEAST_PX, seen, side_by_side
 from tests.commands.conftest import Aliens
 from tests.restyle.pictures import flat, room
 
@@ -146,7 +145,7 @@ def test_a_file_that_may_not_be_read_is_named(aliens: Aliens, photo: Path, monke
     def refuse(self: object) -> bytes:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("aliens.files.PhotoFile.read", refuse)
+    monkeypatch.setattr("base.files.PhotoFile.read", refuse)
     code, _, err = aliens("see", photo, "-o", "x.png")
     assert code == 2
     assert "room.png cannot be read: Permission denied" in err

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from aliens import console
+from base import console
 from tests.commands.conftest import Aliens
 from tests.conftest import photo_bytes
 

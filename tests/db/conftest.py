@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
+from db.catalog import connect, create_database, new_session
 from db.models import Model, Photo, PhotoState
-from db.photos import insert_photos, update_photos
-from db.session import connect, create_database, new_session
-from db.vectors import record_shard, use_model
+from db.photo_rows import insert_photos, update_photos
+from db.vector_rows import record_shard, use_model
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, event, func, select, text
 from sqlalchemy.orm import Session
 
-from aliens.files import PhotoFile
-from db.captions import (
+from base.files import PhotoFile
+from db.caption_rows import (
     CaptionedPhoto,
     SetCount,
     add_texts,

@@ -4,12 +4,11 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from db import columns as module
-from db.columns import COLUMNS, embedded_columns, hotels_and_chains
+from db import photo_rows as module
+from db.catalog import create_database, new_session
 from db.models import Chain, Hotel, Model, PhotoState
-from db.photos import update_photos
-from db.session import create_database, new_session
-from db.vectors import current_model, use_model
+from db.photo_rows import COLUMNS, embedded_columns, hotels_and_chains, update_photos
+from db.vector_rows import current_model, use_model
 from tests.db.conftest import put_embedded, put_photos
 
 
@@ -79,7 +78,7 @@ def test_a_large_library_comes_in_parts_and_whole(
 ) -> None:
     ids = put_embedded(session, model, 1, [f"/{number}" for number in range(23)])
     monkeypatch.setattr(module, "ROWS", 6)
-    monkeypatch.setattr("db.photos.FETCHED", 4)
+    monkeypatch.setattr("db.photo_rows.FETCHED", 4)
     parts = [list(columns["photo_id"]) for columns in embedded_columns(session, model, ["row"])]
     assert [len(part) for part in parts] == [8, 8, 7]
     assert [photo_id for part in parts for photo_id in part] == ids
@@ -112,7 +111,7 @@ def test_the_size_of_the_parts_changes_nothing(eleven: Engine, ids: list[int], r
         names = ["shard", "row", "path"]
         whole = {row[0]: row for row in rows_of(session, model, names)}
         patch.setattr(module, "ROWS", rows)
-        patch.setattr("db.photos.FETCHED", fetched)
+        patch.setattr("db.photo_rows.FETCHED", fetched)
         assert rows_of(session, model, names) == list(whole.values())
         assert rows_of(session, model, names, ids) == [whole[photo_id] for photo_id in ids if photo_id in whole]
     assert len(whole) == 11

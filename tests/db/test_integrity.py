@@ -1,9 +1,8 @@
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from db.integrity import database_problems, embedded_without_vector, vectors_of_shard
 from db.models import Model, PhotoState
-from db.vectors import use_model
+from db.vector_rows import database_problems, embedded_without_vector, use_model, vectors_of_shard
 from tests.db.conftest import put_embedded, put_photos
 
 

@@ -8,10 +8,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 
-from aliens.errors import LibraryError
-from aliens.settings import LibraryFolder
+from base.errors import LibraryError
+from base.settings import LibraryFolder
+from db.catalog import MIGRATIONS, REVISION, connect, current_revision, migrate, open_library
 from db.models import Base
-from db.session import MIGRATIONS, REVISION, connect, current_revision, migrate, open_library
 from tests.conftest import LibraryFactory
 
 

@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from db.hotels import merge_chains, merge_hotels
 from db.models import Model, Photo, PhotoState
-from db.photos import (
+from db.photo_rows import (
     PhotoRecord,
     all_photos,
     count_photos,
@@ -15,6 +14,8 @@ from db.photos import (
     failure_counts,
     hotels_of,
     latest_scans,
+    merge_chains,
+    merge_hotels,
     newest_photo_id,
     pages,
     pending_photos,

@@ -6,20 +6,21 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from db.models import Model, Photo, PhotoState
-from db.photos import count_photos, photo_ids_under, photo_records
-from db.quiz import games, keep_game
-from db.restylings import (
+from db.photo_rows import count_photos, photo_ids_under, photo_records
+from db.restyling_rows import (
     all_restylings,
     count_restylings,
     find_restyling,
     forget_restylings,
+    games,
+    keep_game,
     keep_restyling,
     put_result_photo,
     restylings_of,
     result_photos,
 )
-from db.tags import known_photos
-from db.vectors import count_embedded, embedded_ids, embedded_places, generation, record_shard, shard_counts
+from db.tag_rows import known_photos
+from db.vector_rows import count_embedded, embedded_ids, embedded_places, generation, record_shard, shard_counts
 from tests.db.conftest import put_embedded, put_photos
 
 

@@ -7,11 +7,11 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from aliens.errors import LibraryError
-from aliens.settings import LibraryFolder
+from base.errors import LibraryError
+from base.settings import LibraryFolder
+from db.catalog import connect, create_database, holds_library, new_session, open_library
 from db.models import Chain, Photo
-from db.session import connect, create_database, holds_library, new_session, open_library
-from db.settings import write_setting
+from db.settings_rows import write_setting
 from indexer.add import create_library
 from tests.conftest import FakeEncoder, LibraryFactory
 

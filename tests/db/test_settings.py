@@ -1,6 +1,6 @@
 from sqlalchemy.orm import Session
 
-from db.settings import read_setting, write_setting
+from db.settings_rows import read_setting, write_setting
 
 
 def test_setting_that_was_never_set_is_none(session: Session) -> None:

@@ -4,10 +4,10 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from db import tags as module
+from db import tag_rows as module
+from db.catalog import new_session
 from db.models import Model, TagLabel
-from db.session import new_session
-from db.tags import (
+from db.tag_rows import (
     Label,
     all_labels,
     count_labels,
@@ -21,7 +21,7 @@ from db.tags import (
     set_labels,
     vocabulary_keys,
 )
-from db.vectors import use_model
+from db.vector_rows import use_model
 from tests.db.conftest import put_photos
 
 DEFINITION = {"name": "own", "tags": [["a pool", ["a pool"], ""]]}
@@ -133,7 +133,7 @@ def test_labels_are_like_a_dictionary(migrated_engine: Engine, steps: list[tuple
 
 @pytest.fixture(scope="module")
 def migrated_engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    from db.session import create_database
+    from db.catalog import create_database
 
     return create_database(f"sqlite:///{tmp_path_factory.mktemp('labels') / 'test.db'}")
 

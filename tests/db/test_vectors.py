@@ -2,10 +2,10 @@ import pytest
 from sqlalchemy import Engine, event, text
 from sqlalchemy.orm import Session
 
-from aliens.errors import LibraryError
+from base.errors import LibraryError
 from db.models import Model, PhotoState
-from db.photos import count_photos, pending_photos, update_photos
-from db.vectors import (
+from db.photo_rows import count_photos, pending_photos, update_photos
+from db.vector_rows import (
     Twin,
     any_vector,
     count_embedded,

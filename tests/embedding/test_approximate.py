@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aliens.errors import LibraryError
+from base.errors import LibraryError
 from embedding.index import approximate
 from embedding.index.approximate import (
     APPROXIMATE_FILE,
@@ -20,8 +20,16 @@ from embedding.index.approximate import (
     read_approximation,
     remove_approximation,
 )
-from embedding.index.building import best_scores, built, drift, recall_at_10, tuned
-from embedding.index.choosing import IndexChoice, factory_string, resolved
+from embedding.index.building import (
+    IndexChoice,
+    best_scores,
+    built,
+    drift,
+    factory_string,
+    recall_at_10,
+    resolved,
+    tuned,
+)
 from embedding.index.exact import FaissIndex
 from embedding.index.photo_index import PhotoIndex
 
@@ -304,7 +312,7 @@ def test_a_manifest_that_tells_of_other_vectors_is_none(folder: Path) -> None:
 def test_a_full_disk_leaves_no_index_that_could_be_opened(
     folder: Path, indexes: dict[str, ApproximateIndex], monkeypatch: pytest.MonkeyPatch, full_at: str
 ) -> None:
-    from embedding.index import faiss_file
+    from embedding.index import exact as faiss_file
 
     write = faiss_file.atomic_write
 

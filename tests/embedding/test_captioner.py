@@ -14,7 +14,7 @@ from open_clip.coca_model import CoCa
 from safetensors.torch import save_file
 from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration, BlipImageProcessor, BlipProcessor
 
-from aliens.errors import EncoderError
+from base.errors import EncoderError
 from embedding.captioner import DEFAULT_CAPTIONER, LENGTH, Captioner, caption_tokens, lend_transformers, one_sentence
 from embedding.decode import Preprocessing
 from tests.embedding.conftest import TINY_PREPROCESSING, TINY_TEXT, TINY_VISION
@@ -122,7 +122,7 @@ def unreachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("download_pretrained", "download_pretrained_from_hf"):
         monkeypatch.setattr(f"open_clip.factory.{name}", fail)
-    monkeypatch.setattr("embedding.weights.hub_answers", lambda: False)
+    monkeypatch.setattr("embedding.open_clip_encoder.hub_answers", lambda: False)
 
 
 def refusal(name: str) -> str:

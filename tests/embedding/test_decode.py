@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from aliens.errors import PhotoError
+from base.errors import PhotoError
 from embedding.decode import decode, decode_to_fit
 from tests.conftest import photo_bytes
 from tests.embedding.conftest import SQUARE_32, encoded, smooth

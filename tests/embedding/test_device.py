@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from aliens.errors import EncoderError
+from base.errors import EncoderError
 from embedding.device import choose_device, choose_precision, cpu_has_bfloat16
-from embedding.encoder import Encoder
+from embedding.open_clip_encoder import OpenClipEncoder
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def cpu_only(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("device", ["cuda", "mps", "tpu", "cuda:1", ""])
 def test_a_device_that_is_absent_is_refused(device: str) -> None:
     with pytest.raises(EncoderError) as caught:
-        Encoder.load("starter", device=device)
+        OpenClipEncoder.load("starter", device=device)
     assert repr(device) in str(caught.value)
     assert str(caught.value).endswith("sees cpu")
 
@@ -38,7 +38,7 @@ def test_auto_takes_the_fastest_device(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("precision", ["float16", "fp32", ""])
 def test_an_unknown_precision_is_refused_with_the_choices(precision: str) -> None:
     with pytest.raises(EncoderError, match="auto, float32, bfloat16") as caught:
-        Encoder.load("starter", device="cpu", precision=precision)
+        OpenClipEncoder.load("starter", device="cpu", precision=precision)
     assert repr(precision) in str(caught.value)
 
 

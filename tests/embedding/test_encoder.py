@@ -7,11 +7,11 @@ import open_clip
 import pytest
 import torch
 
-from aliens.errors import EncoderError
-from embedding import encoder as encoder_module
+from base.arrays import unit
+from base.errors import EncoderError
+from embedding import open_clip_encoder as encoder_module
 from embedding.decode import decode
-from embedding.encoder import Encoder, causal_text_tower
-from embedding.unit import unit
+from embedding.open_clip_encoder import OpenClipEncoder, causal_text_tower
 
 SHORT = "pool"
 LONG = "a bright hotel room with two beds, a wooden floor, a tv and a balcony over the sea"
@@ -20,7 +20,7 @@ PROMPTS = ("{}", "a photo of {}", "a hotel room with {}")
 
 
 @pytest.fixture(scope="module")
-def squares(starter: Encoder, samples: Path) -> np.ndarray:
+def squares(starter: OpenClipEncoder, samples: Path) -> np.ndarray:
     """Six sample photos, decoded for the embedded model."""
     with open(samples / "labels.csv", encoding="utf-8", newline="") as file:
         paths = [samples / row["path"] for row in csv.DictReader(file)][::40]
@@ -28,28 +28,28 @@ def squares(starter: Encoder, samples: Path) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def vectors(starter: Encoder, squares: np.ndarray) -> np.ndarray:
+def vectors(starter: OpenClipEncoder, squares: np.ndarray) -> np.ndarray:
     return starter.encode_images(squares)
 
 
 @pytest.fixture
-def tiny(save_tiny_model: Callable[..., Path]) -> Encoder:
+def tiny(save_tiny_model: Callable[..., Path]) -> OpenClipEncoder:
     """A model of one layer, new in every test: its text cache is empty."""
     return load_folder(save_tiny_model("tiny"))
 
 
-def load_folder(folder: Path, precision: str = "float32") -> Encoder:
-    return Encoder.load(f"local-dir:{folder}", device="cpu", precision=precision)
+def load_folder(folder: Path, precision: str = "float32") -> OpenClipEncoder:
+    return OpenClipEncoder.load(f"local-dir:{folder}", device="cpu", precision=precision)
 
 
-def full_texts(encoder: Encoder, texts: Sequence[str]) -> np.ndarray:
+def full_texts(encoder: OpenClipEncoder, texts: Sequence[str]) -> np.ndarray:
     """Return what open_clip itself makes of texts, over the whole context."""
     with torch.inference_mode():
         features = encoder.model.encode_text(encoder.tokenizer(list(texts)), normalize=True)
     return features.numpy()
 
 
-def count_encoded(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def count_encoded(encoder: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return a list that every text goes to which the model really computes."""
     computed: list[str] = []
     encode = encoder._encode_uncached
@@ -65,14 +65,14 @@ def count_encoded(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> list[str
 # Photos
 
 
-def test_photos_become_unit_vectors(starter: Encoder, vectors: np.ndarray) -> None:
+def test_photos_become_unit_vectors(starter: OpenClipEncoder, vectors: np.ndarray) -> None:
     assert vectors.shape == (6, starter.dim) == (6, 384)
     assert vectors.dtype == np.float32
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(6), abs=1e-5)
 
 
 def test_a_batch_gives_what_its_photos_give_one_by_one(
-    starter: Encoder, squares: np.ndarray, vectors: np.ndarray
+    starter: OpenClipEncoder, squares: np.ndarray, vectors: np.ndarray
 ) -> None:
     apart = np.concatenate([starter.encode_images(squares[row : row + 1]) for row in range(3)])
     assert (vectors[:3] * apart).sum(axis=1).min() > 0.99999
@@ -83,19 +83,19 @@ def test_different_photos_have_different_vectors(vectors: np.ndarray) -> None:
     assert cosines[~np.eye(len(vectors), dtype=bool)].max() < 0.999
 
 
-def test_no_photos_become_no_vectors(starter: Encoder, squares: np.ndarray) -> None:
+def test_no_photos_become_no_vectors(starter: OpenClipEncoder, squares: np.ndarray) -> None:
     assert starter.encode_images(squares[:0]).shape == (0, 384)
 
 
 @pytest.mark.parametrize("shape", [(2, 224, 224, 3), (2, 3, 260, 260), (260, 260, 3)])
-def test_squares_of_another_size_are_refused(starter: Encoder, shape: tuple[int, ...]) -> None:
+def test_squares_of_another_size_are_refused(starter: OpenClipEncoder, shape: tuple[int, ...]) -> None:
     with pytest.raises(EncoderError, match=r"takes photos of shape \(260, 260, 3\), not ") as caught:
         starter.encode_images(np.zeros(shape, dtype=np.uint8))
     assert str(shape[1:]) in str(caught.value)
 
 
-def test_bfloat16_stays_close_to_float32(starter: Encoder, squares: np.ndarray, vectors: np.ndarray) -> None:
-    half = Encoder.load("starter", device="cpu", precision="bfloat16")
+def test_bfloat16_stays_close_to_float32(starter: OpenClipEncoder, squares: np.ndarray, vectors: np.ndarray) -> None:
+    half = OpenClipEncoder.load("starter", device="cpu", precision="bfloat16")
     coarse = half.encode_images(squares[:3])
     assert half.key == starter.key
     assert coarse.dtype == np.float32
@@ -103,7 +103,7 @@ def test_bfloat16_stays_close_to_float32(starter: Encoder, squares: np.ndarray, 
     assert half.encode_texts([LONG]) @ starter.encode_texts([LONG])[0] == pytest.approx([1], abs=1e-6)
 
 
-def test_a_vision_transformer_takes_its_photos_as_open_clip_does(tiny: Encoder) -> None:
+def test_a_vision_transformer_takes_its_photos_as_open_clip_does(tiny: OpenClipEncoder) -> None:
     photo = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
     normalised = torch.from_numpy(photo).permute(0, 3, 1, 2).float() / 255 * 2 - 1
     with torch.inference_mode():
@@ -111,7 +111,7 @@ def test_a_vision_transformer_takes_its_photos_as_open_clip_does(tiny: Encoder) 
     assert tiny.encode_images(photo) == pytest.approx(expected, abs=1e-5)
 
 
-def test_read_only_photos_are_encoded_without_a_warning(tiny: Encoder) -> None:
+def test_read_only_photos_are_encoded_without_a_warning(tiny: OpenClipEncoder) -> None:
     photos = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     expected = tiny.encode_images(photos.copy())
     photos.flags.writeable = False
@@ -119,7 +119,7 @@ def test_read_only_photos_are_encoded_without_a_warning(tiny: Encoder) -> None:
     assert (tiny.encode_images(photos[:, :, ::-1])[:, 0] != expected[:, 0]).all()  # a view with negative strides
 
 
-def test_the_encoder_describes_itself(tiny: Encoder) -> None:
+def test_the_encoder_describes_itself(tiny: OpenClipEncoder) -> None:
     assert str(tiny).startswith(f"{tiny.key}: 8 dimensions, 32 px, cpu (")
     assert str(tiny).endswith("threads), float32")
 
@@ -130,7 +130,7 @@ def test_the_encoder_describes_itself(tiny: Encoder) -> None:
 @pytest.mark.parametrize(
     "texts", [[SHORT], [LONG], [OVER_LONG], [""], [SHORT, LONG, OVER_LONG, ""], [SHORT, "a " * 3, LONG]]
 )
-def test_trimmed_texts_equal_full_texts(starter: Encoder, texts: list[str]) -> None:
+def test_trimmed_texts_equal_full_texts(starter: OpenClipEncoder, texts: list[str]) -> None:
     fresh = unit(starter._encode_uncached(texts))
     assert fresh.dtype == np.float32
     assert fresh == pytest.approx(full_texts(starter, texts), abs=1e-5)
@@ -171,7 +171,7 @@ def test_text_towers_that_need_the_whole_context_get_it(text: dict, save_tiny_mo
     assert encoder.encode_texts(texts) == pytest.approx(full_texts(encoder, texts), abs=1e-6)
 
 
-def test_a_short_text_is_computed_without_its_padding(tiny: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_text_is_computed_without_its_padding(tiny: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     lengths = []
     forward = tiny.model.transformer.forward
 
@@ -184,7 +184,7 @@ def test_a_short_text_is_computed_without_its_padding(tiny: Encoder, monkeypatch
     assert lengths == [3]  # start of text, "pool", end of text; the context is 16
 
 
-def test_a_text_is_computed_once(tiny: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_is_computed_once(tiny: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     computed = count_encoded(tiny, monkeypatch)
     first = tiny.encode_texts(["pool", "sofa", "pool"])
     again = tiny.encode_texts(["sofa", "pool", "bed"])
@@ -193,7 +193,7 @@ def test_a_text_is_computed_once(tiny: Encoder, monkeypatch: pytest.MonkeyPatch)
     assert (again[:2] == first[[1, 0]]).all()
 
 
-def test_the_texts_used_least_recently_are_forgotten(tiny: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_texts_used_least_recently_are_forgotten(tiny: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder_module, "TEXT_CACHE_SIZE", 2)
     computed = count_encoded(tiny, monkeypatch)
     tiny.encode_texts(["pool", "sofa"])
@@ -206,14 +206,16 @@ def test_the_texts_used_least_recently_are_forgotten(tiny: Encoder, monkeypatch:
     assert len(tiny._text_vectors) == 2
 
 
-def test_more_texts_than_are_remembered_are_all_answered(tiny: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_texts_than_are_remembered_are_all_answered(
+    tiny: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(encoder_module, "TEXT_CACHE_SIZE", 2)
     texts = ["pool", "sofa", "bed", "tv", "pool"]
     assert tiny.encode_texts(texts) == pytest.approx(full_texts(tiny, texts), abs=1e-5)
     assert len(tiny._text_vectors) == 2
 
 
-def test_prompts_are_the_mean_made_unit_again(starter: Encoder) -> None:
+def test_prompts_are_the_mean_made_unit_again(starter: OpenClipEncoder) -> None:
     vector = starter.encode_prompts("a sofa", PROMPTS)
     mean = starter.encode_texts(["a sofa", "a photo of a sofa", "a hotel room with a sofa"]).mean(axis=0)
     assert vector.shape == (384,)
@@ -221,7 +223,7 @@ def test_prompts_are_the_mean_made_unit_again(starter: Encoder) -> None:
     assert vector == pytest.approx(mean / np.linalg.norm(mean), abs=1e-6)
 
 
-def test_braces_in_a_text_are_no_placeholders(tiny: Encoder) -> None:
+def test_braces_in_a_text_are_no_placeholders(tiny: OpenClipEncoder) -> None:
     assert tiny.encode_prompts("{a} {}", ("a photo of {}",)) == pytest.approx(
         tiny.encode_texts(["a photo of {a} {}"])[0], abs=1e-6
     )
@@ -250,7 +252,7 @@ def test_a_model_of_oblong_photos_is_refused(save_tiny_model: Callable[..., Path
         load_folder(save_tiny_model("tiny", vision={"image_size": [32, 48]}))
 
 
-def test_the_starter_takes_what_its_model_card_says(starter: Encoder) -> None:
+def test_the_starter_takes_what_its_model_card_says(starter: OpenClipEncoder) -> None:
     assert open_clip.get_model_preprocess_cfg(starter.model)["size"] == (260, 260)
     assert starter.preprocessing.size_px == 260
     assert starter.preprocessing.mean == starter.preprocessing.std == (0.5, 0.5, 0.5)

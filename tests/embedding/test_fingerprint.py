@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from aliens.errors import ModelMismatchError
-from aliens.settings import asset
-from embedding.encoder import Encoder
+from base.errors import ModelMismatchError
+from base.settings import asset
+from embedding.open_clip_encoder import OpenClipEncoder
 
 
 def key_of(folder: Path) -> str:
-    return Encoder.load(f"local-dir:{folder}", device="cpu", precision="float32").key
+    return OpenClipEncoder.load(f"local-dir:{folder}", device="cpu", precision="float32").key
 
 
 def digits(key: str) -> str:
@@ -20,10 +20,10 @@ def digits(key: str) -> str:
     return found[1]
 
 
-def test_the_same_weights_have_the_same_digits_by_another_name(starter: Encoder, tmp_path: Path) -> None:
+def test_the_same_weights_have_the_same_digits_by_another_name(starter: OpenClipEncoder, tmp_path: Path) -> None:
     folder = tmp_path / "my model"
     folder.mkdir()
-    for file in asset("models/starter").glob("open_clip_*"):
+    for file in asset("embedding/starter").glob("open_clip_*"):
         (folder / file.name).symlink_to(file)
     key = key_of(folder)
     assert key == f"my-model-{digits(starter.key)}"
@@ -83,7 +83,7 @@ def test_another_key_than_the_librarys_is_refused_with_both(save_tiny_model: Cal
     folder = save_tiny_model("tiny")
     key = key_of(folder)
     with pytest.raises(ModelMismatchError) as caught:
-        Encoder.load(f"local-dir:{folder}", device="cpu", precision="float32", key="other-12345678")
+        OpenClipEncoder.load(f"local-dir:{folder}", device="cpu", precision="float32", key="other-12345678")
     assert "other-12345678" in str(caught.value)
     assert key in str(caught.value)
     assert "aliens init" in str(caught.value)
@@ -91,5 +91,5 @@ def test_another_key_than_the_librarys_is_refused_with_both(save_tiny_model: Cal
 
 def test_the_librarys_own_key_is_accepted(save_tiny_model: Callable[..., Path]) -> None:
     folder = save_tiny_model("tiny")
-    encoder = Encoder.load(f"local-dir:{folder}", device="cpu", precision="bfloat16", key=key_of(folder))
+    encoder = OpenClipEncoder.load(f"local-dir:{folder}", device="cpu", precision="bfloat16", key=key_of(folder))
     assert encoder.precision == "bfloat16"

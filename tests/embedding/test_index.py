@@ -9,9 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aliens.errors import LibraryError
-from embedding.index.exact import SAMPLE_FILE, FaissIndex
-from embedding.index.manifest import INDEX_FILE, MANIFEST_FILE, checksum_problem, read_manifest
+from base.errors import LibraryError
+from embedding.index.exact import (
+    INDEX_FILE,
+    MANIFEST_FILE,
+    SAMPLE_FILE,
+    FaissIndex,
+    checksum_problem,
+    read_index_manifest,
+)
 
 DIM = 8
 GENERATION = 7
@@ -24,7 +30,7 @@ def unit_vectors(rows: int, dim: int, seed: int) -> np.ndarray:
 
 def problem_of(folder: Path) -> str | None:
     """Return what the checksum of a folder's index file says."""
-    manifest = read_manifest(folder)
+    manifest = read_index_manifest(folder)
     assert manifest is not None
     return checksum_problem(folder / INDEX_FILE, manifest.sha256)
 
@@ -132,7 +138,7 @@ def test_a_saved_index_answers_as_before(folder: Path) -> None:
 
 
 def test_the_manifest_tells_what_the_file_holds(folder: Path) -> None:
-    manifest = read_manifest(folder)
+    manifest = read_index_manifest(folder)
     assert manifest is not None
     assert asdict(manifest) | {"sha256": ""} == {
         "model_key": "model-00000000",
@@ -199,7 +205,7 @@ def test_a_damaged_file_is_none(folder: Path, damage: Callable[[bytes], bytes]) 
 )
 def test_a_garbage_manifest_is_none(folder: Path, text: str) -> None:
     (folder / MANIFEST_FILE).write_bytes(text.encode("latin-1"))
-    assert read_manifest(folder) is None
+    assert read_index_manifest(folder) is None
     assert FaissIndex.open(folder, GENERATION) is None
 
 
@@ -222,7 +228,7 @@ def test_a_file_that_announces_more_than_the_memory_holds_is_none(
     def read_index(*args: object) -> None:
         raise MemoryError("std::bad_alloc")  # FAISS's answer to one flipped byte in the count of the ids, on 8 GB
 
-    monkeypatch.setattr("embedding.index.faiss_file.faiss.read_index", read_index)
+    monkeypatch.setattr("embedding.index.exact.faiss.read_index", read_index)
     assert FaissIndex.open(folder, GENERATION) is None
 
 
@@ -248,7 +254,9 @@ def test_the_checksum_tells_of_a_missing_file(folder: Path) -> None:
 def test_a_failed_save_leaves_the_old_index_or_none_of_the_new_generation(
     folder: Path, monkeypatch: pytest.MonkeyPatch, killed_while_writing: str
 ) -> None:
-    from embedding.index import exact, faiss_file, manifest
+    from embedding.index import exact
+    from embedding.index import exact as faiss_file
+    from embedding.index import exact as manifest
 
     write = faiss_file.atomic_write
 
@@ -273,7 +281,7 @@ def test_a_failed_save_leaves_the_old_index_or_none_of_the_new_generation(
 def test_what_fails_in_the_last_bytes_is_not_swallowed(
     folder: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    from embedding.index import faiss_file
+    from embedding.index import exact as faiss_file
 
     write = faiss_file.atomic_write
 

@@ -16,9 +16,9 @@ from transformers import PreTrainedTokenizerFast, XLMRobertaConfig
 
 import cli
 from embedding.decode import decode
-from embedding.encoder import Encoder, causal_text_tower
-from embedding.query_encoder import keep_text_tower
-from search.library import open_library
+from embedding.encoder import keep_text_tower
+from embedding.open_clip_encoder import OpenClipEncoder, causal_text_tower
+from search.answers import open_library
 
 QUERIES = {
     "Russian": "ванная с видом на море",
@@ -127,8 +127,8 @@ def aliens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     return run
 
 
-def load(folder: Path) -> Encoder:
-    return Encoder.load(f"local-dir:{folder}", device="cpu", precision="float32")
+def load(folder: Path) -> OpenClipEncoder:
+    return OpenClipEncoder.load(f"local-dir:{folder}", device="cpu", precision="float32")
 
 
 def scores(out: str) -> dict[int, float]:

@@ -14,13 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aliens.errors import LibraryError
+from base.errors import LibraryError
 from embedding.index import milvus, milvus_sync
-from embedding.index.choosing import IndexChoice
-from embedding.index.exact import FaissIndex
-from embedding.index.manifest import Manifest
-from embedding.index.milvus import MILVUS_MANIFEST, Collection, MilvusEngine, expressions, read_collection, shown
-from embedding.index.milvus_sync import Content, leave
+from embedding.index.building import IndexChoice
+from embedding.index.exact import FaissIndex, IndexManifest
+from embedding.index.milvus import MILVUS_MANIFEST, Collection, MilvusEngine, expressions, read_collection, shown_uri
+from embedding.index.milvus_sync import CollectionContent, leave
 from embedding.index.photo_index import PhotoIndex
 
 DIM = 16
@@ -42,8 +41,8 @@ def photos(ids: np.ndarray, seed: int = 0) -> PhotoIndex:
 ALL = np.arange(1, PHOTOS + 1)
 
 
-def manifest(generation: int, last_shard: int = 1, key: str = KEY) -> Manifest:
-    return Manifest(
+def manifest(generation: int, last_shard: int = 1, key: str = KEY) -> IndexManifest:
+    return IndexManifest(
         model_key=key,
         kind="exact",
         count=PHOTOS,
@@ -58,12 +57,12 @@ def manifest(generation: int, last_shard: int = 1, key: str = KEY) -> Manifest:
 def sync(
     folder: Path,
     base: PhotoIndex,
-    exact: Manifest,
+    exact: IndexManifest,
     choice: IndexChoice,
     fresh: np.ndarray | None = None,
     **options: Any,
 ) -> tuple[Collection, bool]:
-    return milvus_sync.sync(folder, Content(base=base, exact=exact, fresh=fresh), choice, **options)
+    return milvus_sync.sync(folder, CollectionContent(base=base, exact=exact, fresh=fresh), choice, **options)
 
 
 def stop(path: Path) -> None:
@@ -401,7 +400,7 @@ def test_what_cannot_be_reached_is_named_with_a_remedy_and_without_its_password(
     tmp_path: Path, uri: str, said: str
 ) -> None:
     pytest.importorskip("pymilvus", reason="pymilvus is absent: pip install -e '.[milvus-lite]'")
-    assert shown(uri) == said
+    assert shown_uri(uri) == said
     with pytest.raises(LibraryError) as caught:
         sync(tmp_path, photos(ALL[:5]), manifest(1), IndexChoice(milvus=uri))
     assert f"Milvus at {said} gives no answer" in str(caught.value)

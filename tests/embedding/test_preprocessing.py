@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-from embedding.decode import Preprocessing, decode, fitted, open_image, resized, shrunk_rgb, square
-from embedding.encoder import Encoder
+from embedding.decode import Preprocessing, decode, fitted_square, open_image, resized_image, shrunk_rgb, square
+from embedding.open_clip_encoder import OpenClipEncoder
 from tests.embedding.conftest import encoded, smooth
 
 # OpenAI's mean and standard deviation, of which no two are equal, so that a mix-up of channels shows.
@@ -96,7 +96,7 @@ def test_padded_photos_have_the_pixels_of_open_clip(interpolation: str, sample_o
 def test_padding_that_cannot_be_halved_lies_where_open_clip_puts_it() -> None:
     photo = smooth(350, 233)
     wanted = preprocessing("longest", size_px=224)
-    assert (224 - fitted(photo.size, 224)[1]) % 4 == 3
+    assert (224 - fitted_square(photo.size, 224)[1]) % 4 == 3
     assert largest_difference(square(photo, wanted), reference_pixels(photo, wanted)) <= 2
 
 
@@ -133,14 +133,14 @@ def is_decoded_smaller(path: Path, wanted: Preprocessing) -> bool:
     """Tell whether `decode` has libjpeg shrink this photo."""
     with open_image(path.read_bytes(), 10**9) as image:
         size = image.size
-        shrunk_rgb(image, resized(size, wanted))
+        shrunk_rgb(image, resized_image(size, wanted))
         return image.size != size
 
 
 # What the model makes of it
 
 
-def drift(encoder: Encoder, paths: Sequence[Path]) -> np.ndarray:
+def drift(encoder: OpenClipEncoder, paths: Sequence[Path]) -> np.ndarray:
     """Return each photo's cosine between our vector and the one by open_clip's transform, all in float32."""
     transform = image_transform_v2(PreprocessCfg(**open_clip.get_model_preprocess_cfg(encoder.model)), is_train=False)
     cosines = []
@@ -167,12 +167,12 @@ def real_photos(shared_photos: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def real_drift(starter: Encoder, real_photos: list[Path]) -> np.ndarray:
+def real_drift(starter: OpenClipEncoder, real_photos: list[Path]) -> np.ndarray:
     return drift(starter, real_photos)
 
 
 def test_the_drift_of_every_sample_photo_is_small(
-    starter: Encoder, samples: Path, listed: list[dict[str, str]]
+    starter: OpenClipEncoder, samples: Path, listed: list[dict[str, str]]
 ) -> None:
     assert len(listed) == 240
     cosines = drift(starter, [samples / row["path"] for row in listed])
@@ -182,7 +182,7 @@ def test_the_drift_of_every_sample_photo_is_small(
 
 
 def test_the_drift_of_real_photos_that_are_decoded_whole_is_nothing(
-    starter: Encoder, real_photos: list[Path], real_drift: np.ndarray
+    starter: OpenClipEncoder, real_photos: list[Path], real_drift: np.ndarray
 ) -> None:
     whole = np.array([not is_decoded_smaller(path, starter.preprocessing) for path in real_photos])
     report("real photos decoded whole", real_drift[whole])

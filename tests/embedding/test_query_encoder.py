@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from aliens.errors import ModelMismatchError
-from aliens.settings import LibraryFolder
+from base.errors import ModelMismatchError
+from base.settings import LibraryFolder
 from embedding import text_export, text_tower
 from embedding.decode import decode
-from embedding.encoder import Encoder
-from embedding.query_encoder import QueryEncoder, keep_text_tower
+from embedding.encoder import LazyEncoder, keep_text_tower
+from embedding.open_clip_encoder import OpenClipEncoder
 from embedding.text_export import export_text_tower
 from embedding.text_tower import MANIFEST_FILE, WEIGHTS_FILE, TextTower
 from indexer.add import add_photos, create_library
-from indexer.folder import source_at
-from search.library import open_library
+from indexer.sources import source_at
+from search.answers import open_library
 
 ROOT = Path(__file__).parents[2]
 SEARCH = """
@@ -40,9 +40,9 @@ class Loading:
         self.key: str | None = None
         self.count = 0
 
-    def __call__(self) -> Encoder:
+    def __call__(self) -> OpenClipEncoder:
         self.count += 1
-        return Encoder.load(self.name, device="cpu", precision="float32", key=self.key)
+        return OpenClipEncoder.load(self.name, device="cpu", precision="float32", key=self.key)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def tower(loading: Loading, tmp_path: Path) -> Path:
 
 def test_texts_need_no_model_where_the_tower_is(loading: Loading, tower: Path) -> None:
     assert loading.key is not None
-    encoder = QueryEncoder(tower, loading.key, loading)
+    encoder = LazyEncoder(tower, loading.key, loading)
     texts, prompts = ["a pool", "a sofa"], ("{}", "a photo of {}")
     vectors, prompt, scale = encoder.encode_texts(texts), encoder.encode_prompts("a bed", prompts), encoder.logit_scale
     assert loading.count == 0
@@ -74,7 +74,7 @@ def test_texts_need_no_model_where_the_tower_is(loading: Loading, tower: Path) -
 
 def test_photos_load_the_whole_model_once(loading: Loading, tower: Path, photos: Path) -> None:
     assert loading.key is not None
-    encoder = QueryEncoder(tower, loading.key, loading)
+    encoder = LazyEncoder(tower, loading.key, loading)
     pixels = decode((photos / "00.jpg").read_bytes(), encoder.preprocessing).pixels[None]
     assert encoder.encode_images(pixels) == pytest.approx(encoder.encoder.encode_images(pixels), abs=1e-6)
     assert loading.count == 1
@@ -89,11 +89,11 @@ def test_without_a_sound_tower_the_model_is_loaded_and_leaves_one(damaged: bool,
         weights.write_bytes(data[:1000] + bytes([data[1000] ^ 1]) + data[1001:])
     else:
         weights.unlink()
-    encoder = QueryEncoder(tower, loading.key, loading)
+    encoder = LazyEncoder(tower, loading.key, loading)
     vector = encoder.encode_texts(["a pool"])
     assert loading.count == 1
     assert vector == pytest.approx(encoder.encoder.encode_texts(["a pool"]), abs=1e-6)
-    again = QueryEncoder(tower, loading.key, loading)
+    again = LazyEncoder(tower, loading.key, loading)
     assert again.encode_texts(["a pool"]) == pytest.approx(vector, abs=1e-5)
     assert loading.count == 1
     assert weights.read_bytes() == data
@@ -103,7 +103,7 @@ def test_a_tower_that_has_come_to_differ_is_dropped_when_the_model_is_loaded(
     loading: Loading, tower: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert loading.key is not None
-    encoder = QueryEncoder(tower, loading.key, loading)
+    encoder = LazyEncoder(tower, loading.key, loading)
     monkeypatch.setattr(text_tower, "gelu", lambda x: x)  # as if NumPy computed otherwise now
     vector = encoder.encoder.encode_texts(["a pool"])
     assert encoder.encode_texts(["a pool"]) == pytest.approx(vector, abs=1e-6)
@@ -117,7 +117,7 @@ def test_texts_are_answered_by_the_librarys_model_after_its_files_have_changed(
     assert loading.key is not None
     before = loading().encode_texts(["a pool"])
     loading.name = f"local-dir:{save_tiny_model('other', seed=1)}"
-    encoder = QueryEncoder(tower, loading.key, loading)
+    encoder = LazyEncoder(tower, loading.key, loading)
     assert encoder.encode_texts(["a pool"]) == pytest.approx(before, abs=1e-5)
     with pytest.raises(ModelMismatchError):
         _ = encoder.preprocessing
@@ -134,7 +134,7 @@ def test_a_library_is_made_with_its_tower_and_searched_with_it(
     with open_library(folder.root, load_encoder=lambda model: encoder) as library:
         expected = [(hit.photo_id, hit.score) for hit in library.search("a pool")]
     loaded: list[str] = []
-    monkeypatch.setattr(Encoder, "load", lambda name, **options: loaded.append(name) or encoder)
+    monkeypatch.setattr(OpenClipEncoder, "load", lambda name, **options: loaded.append(name) or encoder)
     with open_library(folder.root) as library:
         found = [(hit.photo_id, hit.score) for hit in library.search("a pool")]
         assert not loaded
@@ -178,7 +178,7 @@ def test_a_forged_manifest_is_no_tower(loading: Loading, tower: Path, manifest: 
 
 
 @pytest.fixture(scope="module")
-def starter_library(starter: Encoder, samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def starter_library(starter: OpenClipEncoder, samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library of a few sample photos, by the embedded model."""
     root = tmp_path_factory.mktemp("cold")
     folder, photos = LibraryFolder(root / "library"), root / "photos"
@@ -198,7 +198,9 @@ def run(*arguments: object) -> tuple[str, list[str]]:
     return done.stdout, done.stderr.rpartition("imported: ")[2].split()
 
 
-def test_a_cold_text_search_imports_nothing_that_it_does_not_need(starter_library: Path, starter: Encoder) -> None:
+def test_a_cold_text_search_imports_nothing_that_it_does_not_need(
+    starter_library: Path, starter: OpenClipEncoder
+) -> None:
     out, heavy = run("search", "bathtub with a view", "--library", starter_library, "--json", "-k", 3)
     assert heavy == []
     hits = [json.loads(line) for line in out.splitlines()]

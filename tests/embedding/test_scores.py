@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aliens.errors import LibraryError
+from base.errors import LibraryError
 from embedding.scores import ScoreStore, ShardPart
 from embedding.store import VectorStore
 

@@ -6,10 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aliens.errors import LibraryError
-from embedding import scoring
-from embedding.scores import ScoreStore, ShardPart
-from embedding.scoring import pieces, score_shards, score_vectors
+from base.errors import LibraryError
+from embedding import scores as scoring
+from embedding.scores import ScoreStore, ShardPart, pieces, score_shards, score_vectors
 from embedding.store import VectorStore
 
 DIM, TEXTS, BACKGROUND, SCALE = 16, 5, 3, 25.0

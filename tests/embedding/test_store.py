@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aliens.errors import LibraryError
+from base.errors import LibraryError
 from embedding.store import VectorStore
 
 DIM = 8

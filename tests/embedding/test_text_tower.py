@@ -8,34 +8,34 @@ import pytest
 import torch
 from filelock import FileLock, Timeout
 
-from aliens.errors import EncoderError
+from base.errors import EncoderError
 from embedding import text_export, text_tower
-from embedding.encoder import Encoder
-from embedding.query_encoder import keep_text_tower
+from embedding.encoder import keep_text_tower
+from embedding.open_clip_encoder import OpenClipEncoder
 from embedding.text_export import CHECKED, REFUSED_FILE, export_text_tower
 from embedding.text_tower import MANIFEST_FILE, MERGES_FILE, WEIGHTS_FILE, TextTower, gelu, words_sum
 
 TEXTS = ["bathtub with a view", "", "ванная с видом на море", "two beds " * 60, "a sofa"]
 
 
-def load(folder: Path) -> Encoder:
-    return Encoder.load(f"local-dir:{folder}", device="cpu", precision="float32")
+def load(folder: Path) -> OpenClipEncoder:
+    return OpenClipEncoder.load(f"local-dir:{folder}", device="cpu", precision="float32")
 
 
 @pytest.fixture
-def tiny(save_tiny_model: Callable[..., Path]) -> Encoder:
+def tiny(save_tiny_model: Callable[..., Path]) -> OpenClipEncoder:
     return load(save_tiny_model("tiny"))
 
 
 @pytest.fixture
-def folder(tiny: Encoder, tmp_path: Path) -> Path:
+def folder(tiny: OpenClipEncoder, tmp_path: Path) -> Path:
     """The tower of a tiny model."""
     folder = tmp_path / "text" / tiny.key
     assert export_text_tower(tiny, folder) is None
     return folder
 
 
-def opened(encoder: Encoder, folder: Path) -> TextTower:
+def opened(encoder: OpenClipEncoder, folder: Path) -> TextTower:
     tower = TextTower.open(folder, encoder.key)
     assert tower is not None
     return tower
@@ -44,7 +44,7 @@ def opened(encoder: Encoder, folder: Path) -> TextTower:
 # The same vectors
 
 
-def test_the_embedded_models_vectors_are_pytorchs(starter: Encoder, tmp_path: Path) -> None:
+def test_the_embedded_models_vectors_are_pytorchs(starter: OpenClipEncoder, tmp_path: Path) -> None:
     assert export_text_tower(starter, tmp_path / "text" / "tower") is None
     tower = opened(starter, tmp_path / "text" / "tower")
     assert tower.encode_texts(TEXTS) == pytest.approx(starter.encode_texts(TEXTS), abs=2e-6)
@@ -67,13 +67,15 @@ def test_variants_of_clip_give_the_same_vectors(
     assert opened(encoder, tmp_path / "tower").encode_texts(TEXTS) == pytest.approx(theirs, abs=1e-5)
 
 
-def test_many_texts_are_encoded_in_batches(tiny: Encoder, folder: Path) -> None:
+def test_many_texts_are_encoded_in_batches(tiny: OpenClipEncoder, folder: Path) -> None:
     texts = [f"room {number}" * (number % 5 + 1) for number in range(text_tower.BATCH_TEXTS + 3)]
     assert opened(tiny, folder).encode_texts(texts) == pytest.approx(tiny.encode_texts(texts), abs=1e-5)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_threads_share_a_matrix(threads: int, tiny: Encoder, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_share_a_matrix(
+    threads: int, tiny: OpenClipEncoder, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(text_tower, "FEWEST_ROWS", 1)
     tower = opened(tiny, folder)
     tower._threads = threads
@@ -85,7 +87,7 @@ def test_the_error_function_is_close_enough() -> None:
     assert gelu(x) == pytest.approx(torch.nn.functional.gelu(torch.from_numpy(x)).numpy(), abs=2e-6)
 
 
-def test_a_vector_without_a_direction_is_refused(tiny: Encoder, folder: Path) -> None:
+def test_a_vector_without_a_direction_is_refused(tiny: OpenClipEncoder, folder: Path) -> None:
     tower = opened(tiny, folder)
     tower._weights = dict(tower._weights) | {"text_projection": np.zeros((16, 8), np.float32)}
     with pytest.raises(EncoderError, match="norm zero"):
@@ -97,7 +99,7 @@ def test_a_vector_without_a_direction_is_refused(tiny: Encoder, folder: Path) ->
 
 @pytest.mark.parametrize("name", [WEIGHTS_FILE, MERGES_FILE, MANIFEST_FILE])
 @pytest.mark.parametrize("damage", ["absent", "empty", "truncated", "longer", "one bit"])
-def test_a_damaged_tower_is_not_used(name: str, damage: str, tiny: Encoder, folder: Path) -> None:
+def test_a_damaged_tower_is_not_used(name: str, damage: str, tiny: OpenClipEncoder, folder: Path) -> None:
     path, data = folder / name, (folder / name).read_bytes()
     if damage == "absent":
         path.unlink()
@@ -113,7 +115,7 @@ def test_a_damaged_tower_is_not_used(name: str, damage: str, tiny: Encoder, fold
 
 
 def test_the_tower_of_another_model_or_program_is_not_used(
-    tiny: Encoder, folder: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: OpenClipEncoder, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert TextTower.open(folder, "other-00000000") is None
     monkeypatch.setattr(text_tower, "FORMAT", 2)
@@ -155,7 +157,7 @@ def test_other_towers_are_left_to_pytorch(
 
 
 def test_a_tower_that_differs_is_dropped_and_not_tried_again(
-    tiny: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: OpenClipEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "text" / "tower"
     with monkeypatch.context() as patch:
@@ -172,8 +174,10 @@ def test_a_tower_that_differs_is_dropped_and_not_tried_again(
         export_text_tower(tiny, folder)
 
 
-def test_a_tokenizer_that_differs_is_dropped(tiny: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("embedding.tokenizer.cleaned", lambda text: text.strip().lower())
+def test_a_tokenizer_that_differs_is_dropped(
+    tiny: OpenClipEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("embedding.text_tower.cleaned", lambda text: text.strip().lower())
     problem = export_text_tower(tiny, tmp_path / "tower", texts=CHECKED)
     assert problem is not None
     assert "differently" in problem
@@ -182,7 +186,7 @@ def test_a_tokenizer_that_differs_is_dropped(tiny: Encoder, tmp_path: Path, monk
 # Disk and processes
 
 
-def test_what_a_killed_export_left_is_removed(tiny: Encoder, tmp_path: Path) -> None:
+def test_what_a_killed_export_left_is_removed(tiny: OpenClipEncoder, tmp_path: Path) -> None:
     stray = tmp_path / "tower.partial"
     stray.mkdir()
     (stray / WEIGHTS_FILE).write_bytes(b"half")
@@ -192,7 +196,7 @@ def test_what_a_killed_export_left_is_removed(tiny: Encoder, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_a_full_disk_or_ctrl_c_leaves_nothing_half_done(
-    error: BaseException, tiny: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: BaseException, tiny: OpenClipEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*arguments: object) -> None:
         raise error
@@ -209,7 +213,7 @@ def test_a_full_disk_or_ctrl_c_leaves_nothing_half_done(
     assert not (tmp_path / "tower.partial").exists()
 
 
-def test_two_processes_do_not_write_the_same_tower(tiny: Encoder, folder: Path) -> None:
+def test_two_processes_do_not_write_the_same_tower(tiny: OpenClipEncoder, folder: Path) -> None:
     before = (folder / MANIFEST_FILE).stat().st_mtime_ns
     with FileLock(folder.with_name(f"{folder.name}.lock")):
         with pytest.raises(Timeout):
@@ -220,12 +224,12 @@ def test_two_processes_do_not_write_the_same_tower(tiny: Encoder, folder: Path) 
     assert (folder / MANIFEST_FILE).stat().st_mtime_ns == before
 
 
-def test_a_folder_that_cannot_be_written_is_no_error(tiny: Encoder, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_no_error(tiny: OpenClipEncoder, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("a file where the folder should be")
     assert keep_text_tower(tiny, tmp_path / "text" / "tower") is not None
 
 
-def test_the_manifest_names_the_model(tiny: Encoder, folder: Path) -> None:
+def test_the_manifest_names_the_model(tiny: OpenClipEncoder, folder: Path) -> None:
     content = json.loads(json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))["content"])
     assert content["model_key"] == tiny.key
     assert content["weights_bytes"] == (folder / WEIGHTS_FILE).stat().st_size

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 
-from embedding.tokenizer import ClipTokenizer
+from embedding.text_tower import ClipTokenizer
 
 THEIRS = SimpleTokenizer()
 MINE = ClipTokenizer.from_open_clip(THEIRS)

@@ -10,9 +10,9 @@ import open_clip
 import pytest
 from huggingface_hub import constants as hub
 
-from aliens.errors import EncoderError
-from embedding import weights
-from embedding.weights import absolute, hub_answers, load_model, open_clip_name
+from base.errors import EncoderError
+from embedding import open_clip_encoder as weights
+from embedding.open_clip_encoder import hub_answers, lasting_name, load_model, open_clip_name
 
 LAION = "ViT-B-32/laion2b_s34b_b79k"
 
@@ -200,11 +200,11 @@ def test_starter_names_the_folder_of_the_embedded_model() -> None:
 
 @pytest.mark.parametrize("name", ["starter", "hf-hub:org/name", "ViT-B-32/openai"])
 def test_names_that_are_no_folders_stay_as_they_are(name: str) -> None:
-    assert absolute(name) == name
+    assert lasting_name(name) == name
 
 
 def test_a_folders_name_means_the_same_from_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/guest")
-    assert absolute("local-dir:models/mine/") == f"local-dir:{tmp_path}/models/mine"
-    assert absolute("local-dir:~/mine") == "local-dir:/home/guest/mine"
+    assert lasting_name("local-dir:models/mine/") == f"local-dir:{tmp_path}/models/mine"
+    assert lasting_name("local-dir:~/mine") == "local-dir:/home/guest/mine"

@@ -14,14 +14,14 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from aliens.files import PhotoFile
-from aliens.settings import LibraryFolder
+from base.files import PhotoFile
+from base.settings import LibraryFolder
+from db.catalog import new_session, open_library
 from db.models import Photo, PhotoState
-from db.photos import all_photos, latest_scans
-from db.session import new_session, open_library
-from db.vectors import current_model, embedded_places, place_of
+from db.photo_rows import all_photos, latest_scans
+from db.vector_rows import current_model, embedded_places, place_of
 from embedding.store import VectorStore
-from indexer.source import Source
+from indexer.sources import Source
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 
 State = tuple[str, str | None]  # the photo's state and the kind of its failure
@@ -151,7 +151,7 @@ def lock_folder(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
             raise PermissionError(13, "Permission denied", path)
         return scandir(path)
 
-    monkeypatch.setattr("indexer.folder.os.scandir", refuse)
+    monkeypatch.setattr("indexer.sources.os.scandir", refuse)
 
 
 def write_tar(path: Path, members: Mapping[str, bytes], mode: str = "w") -> Path:

@@ -11,15 +11,15 @@ from filelock import FileLock
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from aliens.errors import LibraryError, SourceError
-from aliens.settings import LibraryFolder
-from db.session import open_library
-from db.vectors import current_model
-from embedding.index.manifest import read_manifest
+from base.errors import LibraryError, SourceError
+from base.settings import LibraryFolder
+from db.catalog import open_library
+from db.vector_rows import current_model
+from embedding.index.exact import read_index_manifest
 from indexer.add import AddHooks, add_photos, create_library
-from indexer.folder import source_at
-from indexer.indexing import IndexHooks
 from indexer.inventory import list_failures, take_inventory
+from indexer.sources import source_at
+from indexer.upkeep import IndexHooks
 from indexer.verify import repair, verify
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 from tests.db.statements import connections
@@ -126,7 +126,7 @@ def test_index_is_built_when_the_set_of_photos_changed_and_not_otherwise(library
     report = library.add(photos)
     exact = report.index.exact
     assert (exact.count, exact.dim, exact.model_key) == (10, 48, "fake-00000000")
-    assert read_manifest(library.folder.index("fake-00000000")) == exact
+    assert read_index_manifest(library.folder.index("fake-00000000")) == exact
     assert not library.add(photos).index.rewritten
     (photos / "09.jpg").unlink()
     report = library.add(photos)
@@ -157,7 +157,7 @@ def test_full_disk_is_named_with_its_remedy_and_a_later_run_completes(
         fsync(descriptor)
 
     with monkeypatch.context() as patch:
-        patch.setattr("aliens.files.os.fsync", full)
+        patch.setattr("base.files.os.fsync", full)
         with pytest.raises(LibraryError, match=rf"the disk that holds {library.folder.root} is full: free some space"):
             library.add(photos)
     assert list(library.folder.root.rglob("*.tmp")) == []
@@ -170,7 +170,7 @@ def test_full_disk_is_named_with_its_remedy_and_a_later_run_completes(
 def test_what_was_recorded_before_the_disk_was_full_is_kept(
     library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexer.run.COMMIT_PHOTOS", 4)
+    monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", 4)
     fsync, calls = os.fsync, iter(range(1000))
 
     def full(descriptor: int) -> None:
@@ -179,7 +179,7 @@ def test_what_was_recorded_before_the_disk_was_full_is_kept(
         fsync(descriptor)
 
     with monkeypatch.context() as patch:
-        patch.setattr("aliens.files.os.fsync", full)
+        patch.setattr("base.files.os.fsync", full)
         with pytest.raises(LibraryError, match="what was done so far is kept"):
             library.add(photos)
     assert list(states_of(library.folder).values()).count(EMBEDDED) == 4
@@ -201,7 +201,7 @@ def test_database_that_cannot_write_is_an_error_of_the_library(
         raise OperationalError("INSERT", {}, sqlite3.OperationalError(said))
 
     with monkeypatch.context() as patch:
-        patch.setattr("indexer.run.record_shard", fail)
+        patch.setattr("indexer.pipeline.record_shard", fail)
         with pytest.raises(LibraryError, match=message):
             library.add(photos)
     library.add(photos)
@@ -216,7 +216,7 @@ def test_disk_that_cannot_be_written_is_named(
     def refuse(descriptor: int) -> None:
         raise OSError(code, os.strerror(code), "/disk/file")
 
-    monkeypatch.setattr("aliens.files.os.fsync", refuse)
+    monkeypatch.setattr("base.files.os.fsync", refuse)
     with pytest.raises(LibraryError, match=rf"/disk/file cannot be written \({os.strerror(code)}\)"):
         library.add(photos)
 

@@ -5,14 +5,13 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
+import indexer.decoding
 import pytest
 
-import indexer.decoding
-from aliens.files import PhotoFile
+from base.files import PhotoFile
 from db.models import Photo
 from embedding.decode import MAX_PIXELS, DecodedPhoto
-from indexer.decoding import Content, Failure, Outcome, decode_ahead, read_photo
-from indexer.run import never
+from indexer.pipeline import Content, Failure, Outcome, decode_ahead, never, read_photo
 from tests.conftest import FakeEncoder, photo_bytes
 
 PREPROCESSING = FakeEncoder.preprocessing
@@ -42,7 +41,7 @@ def test_photo_is_read_hashed_and_decoded(photos: Path) -> None:
 
 
 def test_known_bytes_are_not_decoded(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("indexer.decoding.decode", None)
+    monkeypatch.setattr("indexer.pipeline.decode", None)
     data = (photos / "00.jpg").read_bytes()
     sha256 = hashlib.sha256(data).digest()
     outcome = read(photos / "00.jpg", is_known=lambda asked: asked == sha256)
@@ -57,7 +56,7 @@ def test_photo_is_not_decoded_before_it_may_be(photos: Path, monkeypatch: pytest
         seen.append(may_decode.is_set())
         return decode(*args)
 
-    monkeypatch.setattr("indexer.decoding.decode", watched)
+    monkeypatch.setattr("indexer.pipeline.decode", watched)
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(read, photos / "00.jpg", may_decode=may_decode)
         assert wait([future], timeout=0.2).not_done

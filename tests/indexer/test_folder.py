@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from aliens.errors import SourceError
-from indexer.folder import FileSource, FolderSource, TarSource, is_photo, source_at
+from base.errors import SourceError
 from indexer.inventory import list_failures
-from indexer.source import FoundPhoto
+from indexer.sources import FileSource, FolderSource, FoundPhoto, TarSource, has_photo_ending, source_at
 from indexer.verify import verify
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.db.statements import writes
@@ -60,12 +59,12 @@ def test_size_and_time_of_change_are_the_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.JPG", "a.Jpeg", "a.b.PNG", "a.webp", "a.TIFF", "a.avif", "a.jfif", ".jpg.jpg"])
 def test_endings_of_photos_in_any_case(name: str) -> None:
-    assert is_photo(name)
+    assert has_photo_ending(name)
 
 
 @pytest.mark.parametrize("name", ["jpg", ".jpg", "a.txt", "a.jpg.part", "a.jpg~", "a.pdf", "a.svg", "a.mp4", "a."])
 def test_endings_of_other_files(name: str) -> None:
-    assert not is_photo(name)
+    assert not has_photo_ending(name)
 
 
 def test_hidden_files_and_folders_are_left_out_and_others_counted(tmp_path: Path) -> None:

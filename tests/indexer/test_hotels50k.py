@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from aliens.errors import SourceError
-from aliens.settings import LibraryFolder
-from db.hotels import count_hotels
+from base.errors import SourceError
+from base.settings import LibraryFolder
 from db.models import Chain, Hotel
+from db.photo_rows import count_hotels
 from indexer.add import AddReport, add_photos
 from indexer.hotels50k import Hotels50kSource
 from indexer.inventory import list_failures

@@ -7,20 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aliens.errors import LibraryError
-from db.session import disposing, new_session, open_library
+from base.errors import LibraryError
+from db.catalog import disposing, new_session, open_library
 from embedding.index.approximate import APPROXIMATE_FILE, APPROXIMATE_MANIFEST, ApproximateIndex, read_approximation
-from embedding.index.choosing import IndexChoice
-from embedding.index.manifest import INDEX_FILE
-from indexer import indexing
-from indexer.indexing import IndexReport, index_choice
-from indexer.probes import probe_texts
-from indexer.reindexing import reindex
-from indexer.run import Run, RunReport
+from embedding.index.building import IndexChoice
+from embedding.index.exact import INDEX_FILE
+from indexer import upkeep as indexing
+from indexer.pipeline import Run, RunReport
+from indexer.upkeep import IndexReport, index_choice, probe_texts, reindex
 from indexer.verify import repair, verify
-from search.library import Library
-from search.saved import list_saved, save
-from search.shape import Shape
+from search.answers import Library
+from search.ranking import Shape
+from search.saved import list_saved, save_named
 from tests.conftest import LibraryFactory, photo_bytes
 
 PHOTOS = 120
@@ -204,7 +202,7 @@ def test_others_write_to_the_library_while_an_index_is_built(
     encode = library.encoder.encode_texts
 
     def saving_meanwhile(texts: object) -> np.ndarray:
-        save(library.folder, "meanwhile", "a pool", {})
+        save_named(library.folder, "meanwhile", "a pool", {})
         return encode(texts)  # type: ignore[arg-type]
 
     monkeypatch.setattr(library.encoder, "encode_texts", saving_meanwhile)

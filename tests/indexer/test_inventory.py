@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from aliens.errors import LibraryError
-from aliens.settings import LibraryFolder
+from base.errors import LibraryError
+from base.settings import LibraryFolder
 from indexer.add import AddHooks, add_photos, create_library
 from indexer.hotels50k import Hotels50kSource
-from indexer.indexing import IndexHooks
 from indexer.inventory import list_failures, take_inventory
+from indexer.upkeep import IndexHooks
 from tests.conftest import FakeEncoder, LibraryFactory
 from tests.indexer.conftest import HotelsTree, write_tar
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from aliens.errors import SourceError
-from aliens.files import PhotoFile
+from base.errors import SourceError
+from base.files import PhotoFile
 from db.models import Photo, PhotoState
-from indexer.folder import FolderSource, source_at
 from indexer.inventory import list_failures, take_inventory
+from indexer.sources import FolderSource, source_at
 from indexer.verify import repair, verify
 from tests.conftest import LibraryFactory
 from tests.indexer.conftest import check_invariants, empty_library, found_in, opened, photos_of, states_of, vectors_of

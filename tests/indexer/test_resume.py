@@ -8,12 +8,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import indexer.run
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
-import indexer.run
 from embedding.index.exact import FaissIndex
 from embedding.store import VectorStore
 from indexer.verify import verify
@@ -82,8 +82,8 @@ def check_law(template: LibraryFactory, root: Path, steps: list[dict[int, Conten
     whole, resumed = (empty_library(template, root / name) for name in ("whole", "resumed"))
     whole.encoder, resumed.encoder = GroupEncoder(), GroupEncoder()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("indexer.run.COMMIT_PHOTOS", 8)
-        patch.setattr("indexer.run.MOST_ENTRIES", 16)
+        patch.setattr("indexer.pipeline.COMMIT_PHOTOS", 8)
+        patch.setattr("indexer.pipeline.MOST_ENTRIES", 16)
         for step in filter(None, steps):
             write_photos(photos, step)
             whole.add(photos)

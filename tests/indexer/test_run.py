@@ -5,16 +5,16 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import indexer.run
 import numpy as np
 import pytest
 
-import indexer.run
-from aliens.files import PhotoFile
-from db.photos import all_photos
-from db.vectors import current_model, place_of, shard_counts
+from base.files import PhotoFile
+from db.photo_rows import all_photos
+from db.vector_rows import current_model, place_of, shard_counts
 from indexer.add import AddHooks
 from indexer.inventory import list_failures
-from indexer.run import RunReport
+from indexer.pipeline import RunReport
 from indexer.verify import verify
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 from tests.indexer.conftest import (
@@ -41,7 +41,7 @@ def other_library(template: LibraryFactory, tmp_path: Path) -> LibraryFactory:
 @pytest.fixture
 def small_commits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every group of 4 photos recorded by itself."""
-    monkeypatch.setattr("indexer.run.COMMIT_PHOTOS", 4)
+    monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", 4)
 
 
 def interrupt() -> None:
@@ -243,7 +243,7 @@ def test_photos_pending_elsewhere_are_embedded_too(library: LibraryFactory, phot
 def test_many_failures_are_recorded_while_no_photo_is(
     library: LibraryFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexer.run.COMMIT_PHOTOS", 4)
+    monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", 4)
     for number in range(11):
         (tmp_path / f"{number:02d}.jpg").write_text("no photo")
     told: list[int] = []
@@ -292,7 +292,7 @@ def test_interrupt_in_the_middle_of_a_group_leaves_it_to_the_next_run(
 
     library.encoder = GroupEncoder()
     with monkeypatch.context() as patch:
-        patch.setattr("indexer.run.facts", interrupt_at_the_sixth)
+        patch.setattr("indexer.pipeline.facts", interrupt_at_the_sixth)
         report = library.add(photos).run
     assert (report.interrupted, report.encoded, report.done) == (True, 4, 4)
     library.add(photos)
@@ -320,8 +320,8 @@ def test_interrupted_run_among_copies_and_failures_gives_the_same_bits(
 def test_interrupted_run_among_many_copies_gives_the_same_bits(
     library: LibraryFactory, other_library: LibraryFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexer.run.COMMIT_PHOTOS", 8)
-    monkeypatch.setattr("indexer.run.MOST_ENTRIES", 16)
+    monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", 8)
+    monkeypatch.setattr("indexer.pipeline.MOST_ENTRIES", 16)
     folder = tmp_path / "mixed"
     folder.mkdir()
     for number, seed in enumerate([0, 1, 2, 3, 4, *[0] * 11, 5, 6, 7, 8]):
@@ -338,7 +338,7 @@ def test_interrupted_run_among_many_copies_gives_the_same_bits(
 def test_interrupt_is_heard_though_only_failures_follow_a_group_that_is_not_full(
     library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexer.run.COMMIT_PHOTOS", 4)
+    monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", 4)
     for number in range(200):
         (photos / f"{10 + number}.jpg").write_bytes(b"")
     pressed: list[int] = []
@@ -367,7 +367,7 @@ def test_run_that_had_ended_when_it_was_interrupted_is_not_called_interrupted(
 def test_second_interrupt_stops_at_once_and_loses_only_the_batch_in_hand(
     library: LibraryFactory, other_library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexer.run.COMMIT_PHOTOS", 4)
+    monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", 4)
     other_library.encoder = GroupEncoder()
     other_library.add(photos)
 

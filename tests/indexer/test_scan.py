@@ -5,12 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aliens.errors import SourceError
-from db.photos import latest_scans
+from base.errors import SourceError
+from db.photo_rows import latest_scans
 from indexer.add import add_photos
-from indexer.folder import source_at
 from indexer.scan import CHUNK, scan
-from indexer.source import FoundPhoto, Source
+from indexer.sources import FoundPhoto, Source, source_at
 from indexer.verify import verify
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.db.statements import writes
@@ -63,15 +62,15 @@ def test_unchanged_folder_of_10_000_photos_costs_no_decoding_and_one_write(
     first.write_bytes(photo_bytes(0, size=(32, 32)))
     for number in range(1, MANY):
         os.link(first, folder / f"{number:05d}.jpg")
-    monkeypatch.setattr("indexer.run.COMMIT_PHOTOS", MANY)
-    monkeypatch.setattr("indexer.run.MOST_ENTRIES", 4 * MANY)
+    monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", MANY)
+    monkeypatch.setattr("indexer.pipeline.MOST_ENTRIES", 4 * MANY)
     report = library.add(folder)
     assert (report.scan.new, report.run.encoded, report.run.reused) == (MANY, 1, MANY - 1)
 
     def never(*args: object) -> None:
         raise AssertionError("an unchanged folder was read")
 
-    for name in ("indexer.run.read_photo", "indexer.decoding.decode", "aliens.files.PhotoFile.read"):
+    for name in ("indexer.pipeline.read_photo", "indexer.pipeline.decode", "base.files.PhotoFile.read"):
         monkeypatch.setattr(name, never)
     with writes() as statements:
         report = add_photos(library.folder, source_at(folder, library.folder.root), never)  # type: ignore[arg-type]

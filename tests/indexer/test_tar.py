@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from aliens.errors import SourceError
+from base.errors import SourceError
 from indexer.add import AddHooks
-from indexer.folder import FolderSource, source_at
+from indexer.sources import FolderSource, source_at
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.db.statements import writes
 from tests.indexer.conftest import (

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from aliens.errors import LibraryError, SourceError
+from base.errors import LibraryError, SourceError
 from db.models import PhotoState
 from embedding.store import VectorStore
 from indexer.verify import Disagreement, repair, verify
@@ -376,7 +376,7 @@ def test_repair_on_a_full_disk_says_so_and_can_be_repeated(
 
     (shards / "000001.npy").unlink()
     with monkeypatch.context() as patch:
-        patch.setattr("aliens.files.os.fsync", full)
+        patch.setattr("base.files.os.fsync", full)
         with pytest.raises(LibraryError, match="is full: free some space"):
             repair(library.folder)
     assert repair(library.folder) == 0

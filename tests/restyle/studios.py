@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from aliens.files import PhotoFile
-from aliens.settings import LibraryFolder
+from base.files import PhotoFile
+from base.settings import LibraryFolder
 from restyle.alienise import Wish
 from restyle.engines.engine import Engine, Job, Settings
-from restyle.engines.regrade import RegradeEngine
 from restyle.engines.synthetic import SyntheticEngine
 from restyle.floors import DEFAULT_FLOORS
 from restyle.judge import Judge
 from restyle.palettes import Palette, read_palette
-from restyle.results import Result
-from restyle.run import Done, Failed, Order, Studio
+from restyle.regrade import RegradeEngine
+from restyle.restyled import Result
+from restyle.studio import Done, Failed, Order, Studio
 from tests.restyled import results_of
 
 FERN = read_palette("fern")

@@ -5,17 +5,17 @@ import numpy as np
 import pytest
 from sqlalchemy import text as sql
 
-from aliens.errors import LibraryError
-from aliens.settings import LibraryFolder
+from base.errors import LibraryError
+from base.settings import LibraryFolder
+from db.catalog import writing
 from db.models import Photo, PhotoState
-from db.vectors import current_model, embedded_places, generation, shard_counts
-from db.writing import writing
+from db.vector_rows import current_model, embedded_places, generation, shard_counts
 from embedding.decode import decode
 from embedding.store import VectorStore
 from indexer.inventory import take_inventory
 from indexer.verify import repair, verify
-from restyle import adding
-from restyle.adding import add_to_library
+from restyle import restyled as adding
+from restyle.restyled import add_to_library
 from tests.conftest import FakeEncoder, LibraryFactory
 from tests.restyled import keep_results, lineage_of, results_of
 

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aliens.errors import DeviceMemoryError
+from base.errors import DeviceMemoryError
 from restyle.alienise import FAINTEST, HIGHEST, LOWEST, STEP, Attempt, Wish, alienise
 from restyle.engines.engine import Job, Settings
-from restyle.engines.regrade import RegradeEngine
 from restyle.engines.synthetic import SyntheticEngine
 from restyle.floors import DEFAULT_FLOORS, Floors
 from restyle.judge import Judge, Scores, Subject
 from restyle.palettes import read_palette
-from restyle.style import Visibility
+from restyle.protanopia import Visibility
+from restyle.regrade import RegradeEngine
 from tests.restyle.pictures import room
 
 FERN = read_palette("fern")

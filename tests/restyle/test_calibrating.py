@@ -5,12 +5,19 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from aliens.errors import LibraryError
-from aliens.files import PhotoFile
-from aliens.settings import LibraryFolder
-from restyle.calibrating import FLOORS_FILE, SAMPLE_PHOTOS, library_floors, read_floors
-from restyle.floors import DEFAULT_FLOORS, FEWEST_PHOTOS, Floors
-from restyle.pixels import Pixels
+from base.errors import LibraryError
+from base.files import PhotoFile
+from base.settings import LibraryFolder
+from restyle.colour import Pixels
+from restyle.floors import (
+    DEFAULT_FLOORS,
+    FEWEST_PHOTOS,
+    FLOORS_FILE,
+    SAMPLE_PHOTOS,
+    Floors,
+    library_floors,
+    read_floors,
+)
 from restyle.structure import Structure, structure_of
 from tests.conftest import photo_bytes
 from tests.restyle.pictures import room
@@ -30,7 +37,7 @@ def measured_once() -> Iterator[None]:
         return known[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("restyle.calibrating.structure_of", remembered)
+        patch.setattr("restyle.floors.structure_of", remembered)
         yield
 
 
@@ -170,7 +177,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("aliens.files.os.fsync", refuse)
+        patch.setattr("base.files.os.fsync", refuse)
         with pytest.raises(LibraryError, match="is full"):
             library_floors(folder, ENOUGH, Files(rooms))
     assert list(folder.restyled.iterdir()) == []

@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from aliens.errors import EngineError
-from embedding.weights import no_chatter
-from restyle.controls import CONTROLS, WITHOUT_WEIGHTS, control_map, controls_for
-from restyle.depth import depth_of
+from base.errors import EngineError
+from embedding.open_clip_encoder import no_chatter
+from restyle.colour import Pixels
+from restyle.controls import CONTROLS, WITHOUT_WEIGHTS, control_map, controls_for, depth_of
 from restyle.engines import weights
-from restyle.pixels import Pixels
 
 
 @pytest.fixture
@@ -146,7 +145,7 @@ def test_depth_needs_weights(estimator: str, room: Pixels) -> None:
 
 
 def test_metres_are_turned_into_nearness(estimator: str, room: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
-    from restyle import depth
+    from restyle import controls as depth
 
     near = depth_of(room, estimator)
     model, _ = depth.estimator(estimator)

@@ -13,10 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from aliens.errors import AliensError
-from restyle.colour import encoded, lab_of, linear_of_lab
+from base.errors import AliensError
+from restyle.colour import Pixels, encoded, lab_of, linear_of_lab, within
 from restyle.floors import DEFAULT_FLOORS, FEWEST_PHOTOS, SAME_PHOTO, STRICTEST, Floors, calibrate, null_of
-from restyle.pixels import Pixels, within
 from restyle.structure import Likeness, Structure, compare, moved_by, structure_of
 
 LONGEST_PX = 320

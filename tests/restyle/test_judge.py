@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from restyle.colour import encoder_square
 from restyle.floors import DEFAULT_FLOORS, Floors
 from restyle.judge import Judge, Scores, Subject
 from restyle.palettes import read_palette
-from restyle.pixels import encoder_square
+from restyle.protanopia import Visibility
 from restyle.regrade import regrade
-from restyle.style import Visibility
 from tests.conftest import FakeEncoder
 from tests.restyle.pictures import flat, room
 

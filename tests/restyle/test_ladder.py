@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from aliens.errors import DeviceMemoryError
+from base.errors import DeviceMemoryError
 from restyle.alienise import Wish, alienise
 from restyle.engines.engine import Settings
 from tests.restyle.test_alienise import MarkingEngine, MarkJudge, study

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aliens.errors import QueryError
-from restyle.manifest import Manifest, Pick, as_manifest, as_toml, read_manifest, value_of, write_manifest
+from base.errors import QueryError
+from restyle.picks import Pick, PickList, as_manifest, as_toml, read_picks, value_of, write_picks
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 PICKS = st.builds(
@@ -23,7 +23,7 @@ PICKS = st.builds(
     why=TEXT,
 )
 MANIFESTS = st.builds(
-    Manifest,
+    PickList,
     picks=st.lists(PICKS, max_size=4, unique_by=lambda pick: pick.photo_id).map(tuple),
     created=st.none() | st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.replace(microsecond=0)),
     library=TEXT,
@@ -34,9 +34,9 @@ MANIFESTS = st.builds(
 
 
 @given(MANIFESTS, TEXT)
-@example(Manifest(picks=(Pick(photo_id=1, path='C:\\a"b\x7f\x00\n\r\t\x1b\u2028\x85 "" 🛁 #'),)), "a\nb = 1")
-@example(Manifest(picks=(Pick(photo_id=1, path="a", strength=1e-12),)), "")
-def test_what_was_written_is_read(manifest: Manifest, name: str) -> None:
+@example(PickList(picks=(Pick(photo_id=1, path='C:\\a"b\x7f\x00\n\r\t\x1b\u2028\x85 "" 🛁 #'),)), "a\nb = 1")
+@example(PickList(picks=(Pick(photo_id=1, path="a", strength=1e-12),)), "")
+def test_what_was_written_is_read(manifest: PickList, name: str) -> None:
     assert as_manifest(tomllib.loads(as_toml(manifest, name))) == manifest
 
 
@@ -48,20 +48,20 @@ def test_any_text_is_valid_toml(text: str) -> None:
 
 
 def test_a_file_has_hints_for_people_and_is_read_again(tmp_path: Path) -> None:
-    manifest = Manifest(
+    manifest = PickList(
         picks=(Pick(photo_id=12, path="/a/b.jpg", kind="minimal", why="71 % flat"), Pick(photo_id=3, path="/c.jpg")),
         created=datetime(2030, 1, 31, 12, tzinfo=UTC),
         library="/photos/library",
         palette="fern",
     )
     path = tmp_path / "new" / "picks.toml"
-    write_manifest(manifest, path)
+    write_picks(manifest, path)
     text = path.read_text()
     for word in ("aliens restyle --manifest picks.toml", "# strength = 0.45", "# seed = 1", "# prompt ="):
         assert word in text
-    assert read_manifest(path) == manifest
+    assert read_picks(path) == manifest
     path.write_text(text.replace("# strength", "strength").replace("# seed", "seed"))  # as a person edits it
-    first = read_manifest(path).picks[0]
+    first = read_picks(path).picks[0]
     assert (first.strength, first.seed, first.prompt) == (0.45, 1, "")
 
 
@@ -103,16 +103,16 @@ PICK = '[[pick]]\nphoto = 7\npath = "a"\n'
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: list[str]) -> None:
     (tmp_path / "picks.toml").write_text(text)
     with pytest.raises(QueryError) as error:
-        read_manifest(tmp_path / "picks.toml")
+        read_picks(tmp_path / "picks.toml")
     for word in ["picks.toml", *words]:
         assert word in str(error.value)
 
 
 def test_files_that_cannot_be_read_or_written(tmp_path: Path) -> None:
     with pytest.raises(QueryError, match="cannot be read"):
-        read_manifest(tmp_path / "none.toml")
+        read_picks(tmp_path / "none.toml")
     (tmp_path / "latin.toml").write_bytes(b"library = '\xe9'\n")
     with pytest.raises(QueryError, match="not as it should be"):
-        read_manifest(tmp_path / "latin.toml")
+        read_picks(tmp_path / "latin.toml")
     with pytest.raises(QueryError, match="cannot be written"):
-        write_manifest(Manifest(picks=()), tmp_path / "latin.toml" / "picks.toml")
+        write_picks(PickList(picks=()), tmp_path / "latin.toml" / "picks.toml")

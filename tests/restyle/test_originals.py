@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aliens.errors import PhotoError
-from restyle.originals import original_of
+from base.errors import PhotoError
+from restyle.restyled import original_of
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.restyled import lineage_of, results_of
 

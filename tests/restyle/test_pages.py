@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aliens.errors import QueryError
+from base.errors import QueryError
 from restyle.pages import LONGEST_PX, PageItem, restyle_page, write_page
 from restyle.protanopia import seen
 from tests.page import Page, pictures_of, read_page

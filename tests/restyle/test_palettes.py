@@ -4,11 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aliens.errors import QueryError
-from aliens.settings import asset
-from restyle.palettes import palette_names, read_palette
-from restyle.prompts import build_prompt
-from restyle.style import protan_curve
+from base.errors import QueryError
+from base.settings import asset
+from restyle.palettes import build_prompt, palette_names, read_palette
+from restyle.protanopia import protan_curve
 
 
 @pytest.mark.parametrize("name", palette_names())
@@ -34,7 +33,7 @@ def test_the_contrast_of_a_palette_reaches_protanopes(name: str) -> None:
 
 def test_a_file_of_ones_own(tmp_path: Path) -> None:
     mine = tmp_path / "mine.toml"
-    shutil.copy(asset("palettes") / "moss.toml", mine)
+    shutil.copy(asset("restyle/palettes") / "moss.toml", mine)
     assert np.array_equal(read_palette(str(mine)).leaf.lab, read_palette("moss").leaf.lab)
 
 
@@ -53,7 +52,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, before: str, after: str, said: str) -> None:
-    text = (asset("palettes") / "moss.toml").read_text(encoding="utf-8")
+    text = (asset("restyle/palettes") / "moss.toml").read_text(encoding="utf-8")
     assert before in text
     wrong = tmp_path / "wrong.toml"
     wrong.write_text(text.replace(before, after), encoding="utf-8")

@@ -1,8 +1,16 @@
 import pytest
 
-from aliens.errors import QueryError
-from restyle.palettes import palette_names, read_palette
-from restyle.prompts import TOKENS, PromptTemplate, build_prompt, scene_of, tokens_of, with_article
+from base.errors import QueryError
+from restyle.palettes import (
+    TOKENS,
+    PromptTemplate,
+    build_prompt,
+    palette_names,
+    read_palette,
+    scene_of,
+    tokens_of,
+    with_article,
+)
 
 TEMPLATE = PromptTemplate("a {scene}{things}, overgrown with ferns", "people, text", ("red", "peach"))
 

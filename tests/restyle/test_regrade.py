@@ -5,13 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aliens.files import PhotoFile
-from restyle.colour import lab_of
+from base.files import PhotoFile
+from restyle.colour import lab_of, read_pixels
 from restyle.palettes import palette_names, read_palette
-from restyle.pixels import read_pixels
+from restyle.protanopia import colours_of, palette_distance, visibility
 from restyle.regrade import regrade
 from restyle.structure import compare, structure_of
-from restyle.style import colours_of, palette_distance, visibility
 from tests.restyle.pictures import flat, room, texture
 
 FERN = read_palette("fern")

@@ -14,12 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from aliens.errors import LibraryError, PhotoError, QueryError
-from db.restylings import all_restylings
-from db.writing import writing
+from base.errors import LibraryError, PhotoError, QueryError
+from db.catalog import writing
+from db.restyling_rows import all_restylings
 from indexer.verify import verify
-from restyle.picture_file import read_parameters, write_picture
-from restyle.results import Lineage, file_name
+from restyle.restyled import Lineage, file_name, read_parameters, write_result_picture
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.restyled import lineage_of, results_of
 
@@ -135,7 +134,7 @@ def test_a_full_disk_is_told_and_leaves_neither_file_nor_row(
 
     with results_of(filled.folder) as (session, results):
         with monkeypatch.context() as patch:
-            patch.setattr("aliens.files.os.fsync", refuse)
+            patch.setattr("base.files.os.fsync", refuse)
             with pytest.raises(LibraryError, match="is full: free some space"):
                 results.keep(PIXELS, lineage_of(1))
         assert files_of(filled) == []
@@ -169,7 +168,7 @@ def test_results_are_kept_while_photos_are_added(filled: LibraryFactory) -> None
 def test_lineage_longer_than_a_jpeg_can_say_leaves_out_its_attempts(tmp_path: Path) -> None:
     parameters = {"rung": "regrade", "attempts": [{"note": "x" * 1000} for _ in range(70)]}
     for file_format in ("png", "jpg"):
-        write_picture(tmp_path / file_format, PIXELS, parameters, "a line", file_format)  # type: ignore[arg-type]
+        write_result_picture(tmp_path / file_format, PIXELS, parameters, "a line", file_format)  # type: ignore[arg-type]
     assert read_parameters(tmp_path / "png") == parameters
     assert read_parameters(tmp_path / "jpg") == {"rung": "regrade"}
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from restyle.engines.regrade import RegradeEngine
 from restyle.engines.synthetic import SyntheticEngine
 from restyle.judge import Judge
-from restyle.run import Done, Failed
+from restyle.regrade import RegradeEngine
+from restyle.studio import Done, Failed
 from tests.conftest import LibraryFactory
 from tests.restyle.pictures import room
 from tests.restyle.studios import FERN, made, order_of, orders_of, run

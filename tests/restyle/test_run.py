@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aliens.errors import DeviceMemoryError, EngineError, LibraryError
-from aliens.files import PhotoFile
-from restyle.engines.regrade import RegradeEngine
+from base.errors import DeviceMemoryError, EngineError, LibraryError
+from base.files import PhotoFile
+from restyle.colour import read_pixels
 from restyle.engines.synthetic import SyntheticEngine
 from restyle.floors import Floors
 from restyle.palettes import Ramp, read_palette
-from restyle.pixels import read_pixels
-from restyle.run import Done, Failed
+from restyle.regrade import RegradeEngine
+from restyle.studio import Done, Failed
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.indexer.conftest import empty_library
 from tests.restyle.pictures import room
@@ -331,7 +331,7 @@ def test_a_disk_that_takes_no_more_ends_the_run_and_leaves_nothing_half_written(
         real(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr("aliens.files.os.replace", refuse)
+        patch.setattr("base.files.os.replace", refuse)
         with pytest.raises(LibraryError, match=words):
             run(filled.folder, orders_of(photos))
     assert len(kept(filled.folder)) == 2

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from restyle.palettes import read_palette
-from restyle.style import colours_of, palette_distance, visibility
+from restyle.protanopia import colours_of, palette_distance, visibility
 from tests.restyle.pictures import flat, room
 
 FERN = read_palette("fern")

@@ -7,29 +7,21 @@ import numpy as np
 import pytest
 from sqlalchemy import delete, select
 
-from aliens.errors import EncoderError, LibraryError, QueryError
-from aliens.settings import LibraryFolder
-from db.captions import captions_of, find_set, forget_captions
+from base.errors import EncoderError, LibraryError, QueryError
+from base.settings import LibraryFolder
+from db.caption_rows import captions_of, find_set, forget_captions
+from db.catalog import disposing, new_session, open_library, writing
 from db.models import Photo
-from db.session import disposing, new_session, open_library
-from db.vectors import current_model, embedded_places
-from db.writing import writing
+from db.vector_rows import current_model, embedded_places
 from embedding.decode import Preprocessing
 from embedding.store import VectorStore
 from search import captions as captioning
-from search.captions import (
-    best,
-    choose_captions,
-    find_captions,
-    generate_captions,
-    list_sets,
-    read_captions,
-)
-from search.library import Library
+from search.answers import Library
+from search.captions import best_columns, choose_captions, find_captions, generate_captions, list_sets, read_captions
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 
 if TYPE_CHECKING:
-    from embedding.encoder import Encoder
+    from embedding.open_clip_encoder import OpenClipEncoder
 
 LINES = [f"caption number {number}" for number in range(30)]
 Captions = dict[str, list[tuple[str, float | None, str]]]
@@ -218,9 +210,9 @@ def test_without_a_library_the_remedy_is_named(tmp_path: Path) -> None:
 def test_the_best_columns_come_best_first() -> None:
     scores = np.random.default_rng(0).normal(size=(20, 9)).astype(np.float32)
     for k in range(1, 12):
-        np.testing.assert_array_equal(best(scores, k), np.argsort(-scores, axis=1)[:, :k])
-    assert best(np.zeros((2, 5), np.float32), 1).tolist() == [[0], [0]]
-    assert best(scores[:0], 2).shape == (0, 2)
+        np.testing.assert_array_equal(best_columns(scores, k), np.argsort(-scores, axis=1)[:, :k])
+    assert best_columns(np.zeros((2, 5), np.float32), 1).tolist() == [[0], [0]]
+    assert best_columns(scores[:0], 2).shape == (0, 2)
 
 
 def test_every_photo_gets_a_written_caption(folder: LibraryFolder) -> None:
@@ -352,7 +344,7 @@ def test_captions_that_are_forgotten_are_chosen_anew(folder: LibraryFolder) -> N
 
 
 def test_real_captions_fit_their_photos(
-    sample_library: Library, starter: "Encoder", sample_tags: dict[int, set[str]], tmp_path: Path
+    sample_library: Library, starter: "OpenClipEncoder", sample_tags: dict[int, set[str]], tmp_path: Path
 ) -> None:
     folder = LibraryFolder(Path(shutil.copytree(sample_library.folder.root, tmp_path / "library")))
     captions = {

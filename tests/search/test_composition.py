@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from aliens.errors import QueryError
-from embedding.unit import unit
-from search.composition import compose, moved
+from base.arrays import unit
+from base.errors import QueryError
+from search.answers import compose, moved
 
 X, Y, Z = np.eye(3, dtype=np.float32)
 

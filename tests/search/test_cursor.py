@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aliens.errors import QueryError
-from search.cursor import Cursor, digest, read_cursor
+from base.errors import QueryError
+from search.results import Cursor, digest, read_cursor
 
 CURSOR = Cursor(library="lib", query="query", newest=99, score=0.25, photo_id=7, rank=10)
 

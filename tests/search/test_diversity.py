@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.diversity import diverse, scaled
+from search.ranking import diverse, scaled
 
 
 def ranked(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -10,31 +10,31 @@ import numpy as np
 import pytest
 from sqlalchemy import text as sql
 
-from aliens.errors import QueryError
-from aliens.settings import LibraryFolder
+from base.errors import QueryError
+from base.settings import LibraryFolder
+from db.catalog import disposing, new_session
+from db.catalog import open_library as open_database
 from db.models import PhotoState
-from db.session import disposing, new_session
-from db.session import open_library as open_database
-from db.vectors import embedded_places
-from embedding.index.choosing import IndexChoice
+from db.vector_rows import embedded_places
+from embedding.index.building import IndexChoice
 from indexer.inventory import take_inventory
-from indexer.reindexing import reindex
+from indexer.upkeep import reindex
 from indexer.verify import verify
+from search.answers import Library, open_library
 from search.captions import choose_captions, find_captions, list_sets
-from search.export.run import export_tags
-from search.library import Library, open_library
+from search.export.exporter import export_tags
+from search.filters import kinds_of
 from search.query import parse
-from search.query.kinds import kinds_of
-from search.shape import Shape
-from search.tags.labelling import label_photo
-from search.tags.options import TagOptions
+from search.ranking import Shape
+from search.tags.calibration import TagOptions
+from search.tags.labels import label_photo
 from search.tags.summary import summarise
 from search.tags.tagging import Tagging, tag_library
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.restyled import keep_results
 
 if TYPE_CHECKING:
-    from embedding.encoder import Encoder
+    from embedding.open_clip_encoder import OpenClipEncoder
 
 QUERIES = (
     "a bathtub",
@@ -52,7 +52,7 @@ QUERIES = (
 
 @pytest.fixture(scope="module")
 def samples_copy(
-    sample_library: Library, starter: "Encoder", tmp_path_factory: pytest.TempPathFactory
+    sample_library: Library, starter: "OpenClipEncoder", tmp_path_factory: pytest.TempPathFactory
 ) -> LibraryFolder:
     """The sample hotels with an approximate index, tagged and captioned, and a label; to be copied."""
     folder = LibraryFolder(tmp_path_factory.mktemp("kinds") / "library")
@@ -66,7 +66,7 @@ def samples_copy(
     return folder
 
 
-def everything(folder: LibraryFolder, encoder: "Encoder", out: Path) -> dict[str, Any]:
+def everything(folder: LibraryFolder, encoder: "OpenClipEncoder", out: Path) -> dict[str, Any]:
     """Return all that a library answers when it is not asked for results."""
     answers: dict[str, Any] = {}
     with open_library(folder.root, load_encoder=lambda model: encoder) as library:
@@ -93,12 +93,12 @@ def everything(folder: LibraryFolder, encoder: "Encoder", out: Path) -> dict[str
     return answers
 
 
-def refuse(*told: object) -> "Encoder":
+def refuse(*told: object) -> "OpenClipEncoder":
     raise AssertionError("a photo was left to tag")
 
 
 def test_after_results_were_added_every_answer_is_what_it_was(
-    samples_copy: LibraryFolder, starter: "Encoder", tmp_path: Path
+    samples_copy: LibraryFolder, starter: "OpenClipEncoder", tmp_path: Path
 ) -> None:
     folder = LibraryFolder(tmp_path / "library")
     shutil.copytree(samples_copy.root, folder.root)
@@ -112,7 +112,7 @@ def test_after_results_were_added_every_answer_is_what_it_was(
 
 
 def test_a_result_finds_its_photo_first_and_its_photo_finds_it(
-    samples_copy: LibraryFolder, starter: "Encoder", tmp_path: Path
+    samples_copy: LibraryFolder, starter: "OpenClipEncoder", tmp_path: Path
 ) -> None:
     folder = LibraryFolder(tmp_path / "library")
     shutil.copytree(samples_copy.root, folder.root)

@@ -3,13 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aliens.errors import LibraryError, ModelMismatchError, QueryError
-from aliens.settings import LibraryFolder
-from db.session import new_session
-from embedding.index.manifest import INDEX_FILE
+from base.errors import LibraryError, ModelMismatchError, QueryError
+from base.settings import LibraryFolder
+from db.catalog import new_session
+from embedding.index.exact import INDEX_FILE
 from indexer.add import add_photos, create_library
-from indexer.folder import source_at
-from search.library import Library, open_library
+from indexer.sources import source_at
+from search.answers import Library, open_library
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 
 
@@ -143,7 +143,7 @@ def test_an_index_of_an_older_library_is_not_used(library: LibraryFactory, photo
 
 
 def test_another_model_is_refused_with_both_names(photos: Path) -> None:
-    from embedding.encoder import Encoder
+    from embedding.open_clip_encoder import OpenClipEncoder
 
     stale = FakeEncoder("starter-00000000")
     stale.name = "starter"
@@ -152,7 +152,7 @@ def test_another_model_is_refused_with_both_names(photos: Path) -> None:
     add_photos(folder, source_at(photos, folder.root), lambda model: stale)
     with (
         open_library(
-            folder.root, load_encoder=lambda model: Encoder.load(model.name, device="cpu", key=model.key)
+            folder.root, load_encoder=lambda model: OpenClipEncoder.load(model.name, device="cpu", key=model.key)
         ) as opened,
         pytest.raises(ModelMismatchError, match=r"starter-00000000.*starter-[0-9a-f]{8}"),
     ):

@@ -9,22 +9,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from aliens.errors import LibraryError
-from aliens.settings import LibraryFolder
-from commands.index import changed, show
-from db.session import disposing, new_session, open_library
-from embedding.index.choosing import IndexChoice
+from base.errors import LibraryError
+from base.settings import LibraryFolder
+from commands.index_command import changed, show_index
+from db.catalog import disposing, new_session, open_library
+from embedding.index.building import IndexChoice
 from embedding.index.milvus import MILVUS_MANIFEST, MilvusEngine, read_collection
-from indexer.indexing import IndexReport, index_choice
-from indexer.probes import probe_texts
-from indexer.reindexing import reindex
-from search.library import Library
-from search.library import open_library as open_for_searching
-from search.shape import Shape
+from indexer.upkeep import IndexReport, index_choice, probe_texts, reindex
+from search.answers import Library
+from search.answers import open_library as open_for_searching
+from search.ranking import Shape
 from tests.conftest import LibraryFactory, photo_bytes
 
 if TYPE_CHECKING:
-    from embedding.encoder import Encoder
+    from embedding.open_clip_encoder import OpenClipEncoder
 
 pytest.importorskip("pymilvus", reason="pymilvus is absent: pip install -e '.[dev]'")
 pytest.importorskip("milvus_lite", reason="milvus-lite is absent: pip install -e '.[dev]'")
@@ -41,7 +39,7 @@ def release(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def served(
-    tmp_path_factory: pytest.TempPathFactory, sample_library: Library, starter: "Encoder"
+    tmp_path_factory: pytest.TempPathFactory, sample_library: Library, starter: "OpenClipEncoder"
 ) -> Iterator[tuple[Library, IndexReport]]:
     """A copy of the sample hotels with its vectors in a file of milvus-lite, and what putting them there reported."""
     root = tmp_path_factory.mktemp("milvus")
@@ -195,18 +193,18 @@ def test_the_command_shows_what_stands_without_the_password(
 ) -> None:
     library, report = served
     assert report.milvus is not None
-    show(report, library.folder.root, False)
+    show_index(report, library.folder.root, False)
     lines = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
     assert lines["milvus"].endswith(f"vectors.db, {report.exact.count} photos in {report.milvus.name}")
     assert lines["finds"] == "every vector is compared"
     secret = replace(report.milvus, uri="https://root:hunter2@host:19530", exact=False, recall=0.5, queries=215)
     for json in (False, True):
-        show(replace(report, milvus=secret), library.folder.root, json)
+        show_index(replace(report, milvus=secret), library.folder.root, json)
         out = capsys.readouterr().out
         assert "hunter2" not in out
         assert "https://***@host:19530" in out
     with pytest.raises(LibraryError, match="the exact index is up to date and searches by itself, but it is down"):
-        show(replace(report, problem="it is down"), library.folder.root, False)
+        show_index(replace(report, problem="it is down"), library.folder.root, False)
 
 
 def test_a_file_is_kept_by_a_path_that_holds_in_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from search.library import PLAIN, Library
+from search.answers import PLAIN, Library
 
 TAGS = (
     "a pool",

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.relevance import FEWEST, percentiles, stop_line
+from search.ranking import FEWEST, percentiles, stop_line
 
 
 def scores(others: int, shown: int, distance: float, spread: float = 0.05) -> np.ndarray:

@@ -4,8 +4,8 @@ import pytest
 
 from benchmarks import search_quality
 from benchmarks.search_quality import Photos
-from search.library import Library
-from search.query.terms import NEGATED
+from search.answers import Library
+from search.query import NEGATED
 
 SHOWN = "{:<30} " + "{:>8.3f}" * 4
 

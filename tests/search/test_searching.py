@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from sqlalchemy import text as sql
 
-from aliens.errors import QueryError
-from db.session import new_session
+from base.errors import QueryError
+from db.catalog import new_session
 from embedding.index.photo_index import PhotoIndex
-from search.cursor import Cursor
-from search.library import Feedback, Library
-from search.shape import Shape, Sort
+from search.answers import Feedback, Library
+from search.ranking import Shape, Sort
+from search.results import Cursor
 from tests.conftest import LibraryFactory, photo_bytes
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aliens.errors import QueryError
+from base.errors import QueryError
+from search.ranking import Quota, Shape, in_shown_order
 from search.results import Hit
-from search.shape import Quota, Shape, in_order
 
 
 def hit(photo_id: int, score: float, hotel: str | None = None, date: datetime | None = None) -> Hit:
@@ -61,9 +61,9 @@ def test_quotas_admit_as_many_as_allowed_and_no_more(
 
 def test_by_date_the_newest_comes_first_and_what_has_no_date_last() -> None:
     hits = [hit(1, 0.9), hit(2, 0.8, date=datetime(2014, 1, 1)), hit(3, 0.7, date=datetime(2016, 1, 1)), hit(4, 0.6)]
-    assert [h.photo_id for h in in_order(hits, "date")] == [3, 2, 1, 4]
+    assert [h.photo_id for h in in_shown_order(hits, "date")] == [3, 2, 1, 4]
 
 
 def test_by_hotel_best_first_within_each() -> None:
     hits = [hit(1, 0.9, "Zeta"), hit(2, 0.8), hit(3, 0.7, "alpha"), hit(4, 0.6, "Zeta")]
-    assert [h.photo_id for h in in_order(hits, "hotel")] == [3, 1, 4, 2]
+    assert [h.photo_id for h in in_shown_order(hits, "hotel")] == [3, 1, 4, 2]

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from aliens.errors import QueryError
-from search.library import Hit
+from base.errors import QueryError
+from embedding.sheet import Cell, Section, by_stop_line, contact_sheet, fitted, hit_lines, write_line, write_sheet
+from search.answers import Hit
 from search.results import Explanation, Results
-from search.sheet import Cell, Section, by_stop_line, caption, contact_sheet, fitted, write, write_sheet
 from tests.conftest import photo_bytes
 
 
@@ -40,11 +40,11 @@ def test_a_sheet_shows_every_photo(tmp_path: Path) -> None:
 
 
 def test_captions_name_rank_score_hotel_and_file(tmp_path: Path) -> None:
-    assert caption(3, hit(tmp_path / "a b.jpg", hotel_id=5, hotel_name="Casa Coral")) == (
+    assert hit_lines(3, hit(tmp_path / "a b.jpg", hotel_id=5, hotel_name="Casa Coral")) == (
         "3.  0.707  Casa Coral",
         "photo 7  a b.jpg",
     )
-    assert caption(1, hit(tmp_path / "x.tar", member="in/a.jpg", hotel_id=5))[0].endswith("hotel 5")
+    assert hit_lines(1, hit(tmp_path / "x.tar", member="in/a.jpg", hotel_id=5))[0].endswith("hotel 5")
 
 
 def test_a_photo_that_is_gone_or_broken_leaves_its_place_with_the_reason(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_line_is_measured_a_few_times_however_long_it_is() -> None:
     draw = Counting(Image.new("RGB", (2000, 50)))
     for text in ("wide " * 20_000, "i" * 100_000, "я" * 100_000):
         draw.measured = 0
-        write(draw, (0, 0), text, font, "white", 700)
+        write_line(draw, (0, 0), text, font, "white", 700)
         assert draw.measured < 20
     line = fitted(draw, "wide " * 50, font, 200)
     assert line.startswith("wide wide")

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from db.session import disposing, new_session, open_library
+from db.catalog import disposing, new_session, open_library
 from indexer.add import add_photos
 from indexer.hotels50k import Hotels50kSource
-from search.tags.options import TagOptions
+from search.tags.calibration import TagOptions
 from search.tags.tagging import Tagging, tag_library
 from search.tags.vocabulary import read_vocabulary
 from tests.conftest import LibraryFactory, photo_bytes

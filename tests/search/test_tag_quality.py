@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aliens.settings import LibraryFolder
-from db.session import disposing, new_session
-from db.session import open_library as open_database
-from search.library import Library
-from search.tags.evaluating import Evaluation, compare, evaluate
-from search.tags.evaluation import confusion
-from search.tags.options import TagOptions
+from base.settings import LibraryFolder
+from db.catalog import disposing, new_session
+from db.catalog import open_library as open_database
+from search.answers import Library
+from search.tags.calibration import TagOptions
+from search.tags.evaluation import Evaluation, compare_methods, confusion, evaluate
+from search.tags.labels import Truth, read_truth
 from search.tags.tagging import Tagging
-from search.tags.truth import Truth, read_truth
 from search.tags.vocabulary import Tag, Vocabulary, read_vocabulary
 
 if TYPE_CHECKING:
-    from embedding.encoder import Encoder
+    from embedding.open_clip_encoder import OpenClipEncoder
 
 TOLERANCE = 0.02
 
@@ -34,7 +33,7 @@ SAMPLE_FIGURES = {
 }
 
 
-def tagging_of(folder: LibraryFolder, session: object, encoder: "Encoder", vocabulary: Vocabulary) -> Tagging:
+def tagging_of(folder: LibraryFolder, session: object, encoder: "OpenClipEncoder", vocabulary: Vocabulary) -> Tagging:
     tagging = Tagging(session, folder, vocabulary)  # type: ignore[arg-type]
     tagging.score(encoder, lambda done: None)
     tagging.calibrate(TagOptions(), encoder.logit_scale, None)
@@ -61,7 +60,7 @@ def sample_session(sample_library: Library) -> Iterator[object]:
 
 
 @pytest.fixture(scope="module")
-def sample_tagging(sample_library: Library, sample_session: object, starter: "Encoder") -> Tagging:
+def sample_tagging(sample_library: Library, sample_session: object, starter: "OpenClipEncoder") -> Tagging:
     return tagging_of(sample_library.folder, sample_session, starter, read_vocabulary("case-study"))
 
 
@@ -73,7 +72,7 @@ def sample_truth(sample_session: object, sample_tagging: Tagging, samples: Path)
 def test_the_methods_reach_their_figures_on_the_samples(
     sample_tagging: Tagging, sample_truth: Truth, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    evaluations = list(compare(sample_tagging, sample_truth))
+    evaluations = list(compare_methods(sample_tagging, sample_truth))
     print_figures("sample hotels", evaluations, capsys)
     for evaluation in evaluations:
         assert figures(evaluation) == pytest.approx(SAMPLE_FIGURES[evaluation.method], abs=TOLERANCE)
@@ -82,7 +81,7 @@ def test_the_methods_reach_their_figures_on_the_samples(
 def test_calibration_without_labels_is_better_than_softmax_in_every_measure_on_the_samples(
     sample_tagging: Tagging, sample_truth: Truth
 ) -> None:
-    found = {e.method: e.measures for e in compare(sample_tagging, sample_truth)}
+    found = {e.method: e.measures for e in compare_methods(sample_tagging, sample_truth)}
     softmax, calibrated = found["softmax, top 1"], found["calibrated"]
     assert calibrated.mean_average_precision > softmax.mean_average_precision
     assert calibrated.micro_f1 > softmax.micro_f1
@@ -92,7 +91,7 @@ def test_calibration_without_labels_is_better_than_softmax_in_every_measure_on_t
 
 
 def test_several_prompts_a_tag_rank_better_than_the_tag_alone(
-    sample_library: Library, sample_session: object, sample_truth: Truth, starter: "Encoder"
+    sample_library: Library, sample_session: object, sample_truth: Truth, starter: "OpenClipEncoder"
 ) -> None:
     study, hotel = read_vocabulary("case-study"), {tag.name: tag for tag in read_vocabulary("hotel").tags}
     several = replace(study, tags=tuple(Tag(tag.name, hotel[tag.name].prompts) for tag in study.tags))
@@ -106,7 +105,7 @@ def test_several_prompts_a_tag_rank_better_than_the_tag_alone(
 
 
 def test_the_contrast_of_bathtub_and_shower_confuses_them_less_and_means_its_probabilities_more(
-    sample_library: Library, sample_session: object, sample_truth: Truth, starter: "Encoder"
+    sample_library: Library, sample_session: object, sample_truth: Truth, starter: "OpenClipEncoder"
 ) -> None:
     study = read_vocabulary("case-study")
     pair = study.groups[0]
@@ -122,7 +121,7 @@ def test_the_contrast_of_bathtub_and_shower_confuses_them_less_and_means_its_pro
 
 
 def test_photos_of_nothing_in_the_vocabulary_get_no_tag(
-    sample_library: Library, sample_session: object, starter: "Encoder"
+    sample_library: Library, sample_session: object, starter: "OpenClipEncoder"
 ) -> None:
     study = read_vocabulary("case-study")
     absent = replace(
@@ -134,10 +133,10 @@ def test_photos_of_nothing_in_the_vocabulary_get_no_tag(
 
 
 def test_calibrated_tags_are_better_than_softmax_on_real_photos(
-    shared_photos: Path, starter: "Encoder", tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    shared_photos: Path, starter: "OpenClipEncoder", tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from indexer.add import add_photos, create_library
-    from indexer.folder import FolderSource
+    from indexer.sources import FolderSource
 
     folder = LibraryFolder(tmp_path / "library")
     create_library(folder, starter)
@@ -156,7 +155,7 @@ def test_calibrated_tags_are_better_than_softmax_on_real_photos(
                 writer.writerow([(shared_photos / row["path"]).resolve(), tags])
     with disposing(open_database(folder)) as engine, new_session(engine) as session:
         tagging = tagging_of(folder, session, starter, read_vocabulary("case-study"))
-        evaluations = list(compare(tagging, read_truth(session, tagging.vocabulary, truth_file)))
+        evaluations = list(compare_methods(tagging, read_truth(session, tagging.vocabulary, truth_file)))
     print_figures("205 real hotel photos", evaluations, capsys)
     found = {e.method: e.measures for e in evaluations}
     assert found["calibrated"].mean_average_precision > found["softmax, top 1"].mean_average_precision + 0.02

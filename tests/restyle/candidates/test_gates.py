@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from db.photos import PhotoRecord
+from db.photo_rows import PhotoRecord
 from restyle.candidates.gates import Looked, Rejection, look, misshapen, same_shot, spoilt
 from restyle.palettes import read_palette
 from tests.restyle.pictures import flat, room

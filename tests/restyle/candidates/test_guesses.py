@@ -5,11 +5,11 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from embedding.decode import square
-from restyle.candidates.guesses import SURE, guesses
+from restyle.candidates.gates import SURE, guesses
 from tests.restyle.pictures import room
 
 if TYPE_CHECKING:
-    from embedding.encoder import Encoder
+    from embedding.open_clip_encoder import OpenClipEncoder
 
 
 def page() -> Image.Image:
@@ -27,24 +27,24 @@ def sign() -> Image.Image:
     return picture
 
 
-def vectors(starter: "Encoder", pictures: list[Image.Image]) -> np.ndarray:
+def vectors(starter: "OpenClipEncoder", pictures: list[Image.Image]) -> np.ndarray:
     return starter.encode_images(np.stack([square(picture, starter.preprocessing) for picture in pictures]))
 
 
-def test_pages_and_signs_are_taken_for_text(starter: "Encoder") -> None:
+def test_pages_and_signs_are_taken_for_text(starter: "OpenClipEncoder") -> None:
     found = guesses(vectors(starter, [page(), sign()]), starter)
     assert (found["text"] > SURE).all()
 
 
 @pytest.mark.filterwarnings("default")
-def test_a_portrait_is_taken_for_people(starter: "Encoder") -> None:
+def test_a_portrait_is_taken_for_people(starter: "OpenClipEncoder") -> None:
     import skimage.data
 
     portrait = Image.fromarray(skimage.data.astronaut())
     assert guesses(vectors(starter, [portrait]), starter)["people"][0] > SURE
 
 
-def test_rooms_are_neither(starter: "Encoder", samples: object) -> None:
+def test_rooms_are_neither(starter: "OpenClipEncoder", samples: object) -> None:
     from pathlib import Path
 
     paths = sorted(Path(str(samples)).rglob("*.jpg"))[::12]
@@ -54,7 +54,7 @@ def test_rooms_are_neither(starter: "Encoder", samples: object) -> None:
     assert (found["people"] < SURE).all()
 
 
-def test_guesses_are_shares(starter: "Encoder") -> None:
+def test_guesses_are_shares(starter: "OpenClipEncoder") -> None:
     found = guesses(vectors(starter, [Image.fromarray(room(1))]), starter)
     assert set(found) == {"text", "people"}
     for sure in found.values():

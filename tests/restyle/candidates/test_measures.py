@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from restyle.candidates.measures import Measures, entropy_bits, measure, thumbnail
-from restyle.colour import encoded, linear_of_lab
+from restyle.candidates.measures import Measures, entropy_bits, measure, small_copy
+from restyle.colour import encoded, linear_of_lab, within
 from restyle.palettes import read_palette
-from restyle.pixels import within
 from tests.restyle.pictures import flat, room, texture
 
 PALETTE = read_palette("fern")
@@ -90,8 +89,8 @@ def test_entropy_is_shannons() -> None:
 def test_thumbnails_correlate_with_the_same_shot_in_other_colours_and_sizes() -> None:
     picture = room(5)
     darker = (picture * 0.7).astype(np.uint8)
-    assert thumbnail(picture) @ thumbnail(darker) > 0.99
-    assert thumbnail(picture) @ thumbnail(picture[::2, ::2]) > 0.98
-    assert thumbnail(picture) @ thumbnail(room(6)) < 0.9
-    assert thumbnail(picture) @ thumbnail(picture) == pytest.approx(1)
-    assert not thumbnail(flat(PEACH)).any()
+    assert small_copy(picture) @ small_copy(darker) > 0.99
+    assert small_copy(picture) @ small_copy(picture[::2, ::2]) > 0.98
+    assert small_copy(picture) @ small_copy(room(6)) < 0.9
+    assert small_copy(picture) @ small_copy(picture) == pytest.approx(1)
+    assert not small_copy(flat(PEACH)).any()

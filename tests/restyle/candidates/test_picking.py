@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from db.photos import PhotoRecord
+from db.photo_rows import PhotoRecord
 from restyle.candidates.gates import Looked
 from restyle.candidates.measures import Measures
 from restyle.candidates.picking import KINDS, LEAST_WARM, Picker, in_turn, strength

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from embedding.weights import no_chatter
+from embedding.open_clip_encoder import no_chatter
+from restyle.colour import Pixels
 from restyle.engines.engine import Job
-from restyle.pixels import Pixels
 
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 CHAT = "{% for message in messages %}{{ message['content'] }}{% endfor %}"

@@ -10,14 +10,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aliens.errors import DeviceMemoryError, EngineError
-from embedding.weights import no_chatter
+from base.errors import DeviceMemoryError, EngineError
+from embedding.open_clip_encoder import no_chatter
+from restyle.colour import Pixels
 from restyle.engines.diffusion import DiffusionEngine
-from restyle.engines.engine import Job, Settings
+from restyle.engines.engine import SD15, Job, Preset, Settings
 from restyle.engines.loading import lay_preset, load_engine
 from restyle.engines.pipelines import schedule_steps
-from restyle.engines.presets import SD15, Preset
-from restyle.pixels import Pixels
 
 PATHS: dict[str, tuple[str, dict[str, Any]]] = {
     "plain": ("sd15", {}),

@@ -8,12 +8,11 @@ import pytest
 from huggingface_hub import constants as hub
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-from aliens.errors import DeviceMemoryError, EngineError
+from base.errors import DeviceMemoryError, EngineError
 from restyle.engines import loading, weights
 from restyle.engines.diffusion import DiffusionEngine
-from restyle.engines.engine import Engine, Job
+from restyle.engines.engine import KLEIN, OTHER, PRESETS, SD15, SDXL, Engine, Job, family_of
 from restyle.engines.loading import load_engine, placed, weights_of
-from restyle.engines.presets import KLEIN, OTHER, PRESETS, SD15, SDXL, family_of
 from restyle.palettes import read_palette
 
 OFFLINE = pytest.mark.usefixtures("no_network")
@@ -333,7 +332,7 @@ def test_diffusers_has_the_classes(family: Any) -> None:
 
 
 def test_the_hub_s_control_nets_are_for_models_of_their_width_only(folders: Any) -> None:
-    from restyle.engines.nets import ControlNets
+    from restyle.engines.pipelines import ControlNets
 
     known = ControlNets(SD15, 768, None, None)
     assert known.asked_for == ("softedge", "lines")
@@ -346,7 +345,7 @@ def test_the_hub_s_control_nets_are_for_models_of_their_width_only(folders: Any)
 def test_a_pipeline_saved_with_its_control_net_is_taken(folders: Any, job: Job, tmp_path: Path) -> None:
     import diffusers
 
-    from embedding.weights import no_chatter
+    from embedding.open_clip_encoder import no_chatter
 
     with no_chatter():
         base = diffusers.StableDiffusionPipeline.from_pretrained(folders.sd15, local_files_only=True)
@@ -370,7 +369,7 @@ def test_loading_is_light_until_an_engine_is_asked_for() -> None:
 
 @OFFLINE
 def test_a_control_net_that_was_fetched_in_part_is_not_offered() -> None:
-    from restyle.engines.nets import ControlNets
+    from restyle.engines.pipelines import ControlNets
 
     model = Path(hub.HF_HUB_CACHE) / "models--lllyasviel--control_v11f1e_sd15_tile"
     commit = "0" * 40

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from aliens.errors import QueryError
+from base.errors import QueryError
 from restyle.quiz.answers import outcome, read_answers
 from restyle.quiz.game import quiz_page
 from restyle.quiz.playing import count_answers, play

@@ -3,10 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aliens.errors import QueryError
+from base.errors import QueryError
 from restyle.pages import jpeg
-from restyle.quiz.game import Quiz, make_quiz, quiz_page
-from restyle.quiz.pairs import Exhibit, Pair
+from restyle.quiz.game import Exhibit, Pair, Quiz, make_quiz, quiz_page
 from tests.page import picture_of, read_page
 from tests.quizzes import data_of, right_places
 

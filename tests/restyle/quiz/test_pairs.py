@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from db.models import Photo
-from restyle.quiz.pairs import newest, read_pairs
+from restyle.quiz.game import newest, read_pairs
 from restyle.structure import hog_of
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.quizzes import restyle

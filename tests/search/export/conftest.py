@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 from sqlalchemy.orm import Session
 
-from aliens.settings import LibraryFolder
+from base.settings import LibraryFolder
+from db.catalog import disposing, new_session, open_library
 from db.models import Chain, Hotel, Photo
-from db.session import disposing, new_session, open_library
-from search.export.run import ExportManifest, Format, export_tags
-from search.library import Library
-from search.tags.labelling import label_photo
-from search.tags.options import TagOptions
+from search.answers import Library
+from search.export.exporter import ExportManifest, Format, export_tags
+from search.tags.calibration import TagOptions
+from search.tags.labels import label_photo
 from search.tags.tagging import Tagging, tag_library
-from search.tags.vocabulary import Vocabulary, parse, read_vocabulary
+from search.tags.vocabulary import Vocabulary, as_vocabulary, read_vocabulary
 from tests.conftest import LibraryFactory, photo_bytes
 
 if TYPE_CHECKING:
-    from embedding.encoder import Encoder
+    from embedding.open_clip_encoder import OpenClipEncoder
 
 EVIL_TAGS = ["=cmd|'/c calc'!A1", "+1", "@x", "-x", "'", "'=y", "＝全角", 'a "quoted", comma', "ein Becken, 浴缸"]
 EVIL_NAMES = [
@@ -69,12 +69,12 @@ def tag(folder: LibraryFolder, vocabulary: Vocabulary, encoder: Any) -> None:
 
 def evil_vocabulary() -> Vocabulary:
     """Tags that a spreadsheet would take for formulas, and others that CSV finds hard."""
-    return parse({"name": "evil", "tags": {name: [f"prompt {n}"] for n, name in enumerate(EVIL_TAGS)}}, "evil")
+    return as_vocabulary({"name": "evil", "tags": {name: [f"prompt {n}"] for n, name in enumerate(EVIL_TAGS)}}, "evil")
 
 
 @pytest.fixture(scope="session")
 def tagged_samples(
-    tmp_path_factory: pytest.TempPathFactory, sample_library: Library, starter: "Encoder"
+    tmp_path_factory: pytest.TempPathFactory, sample_library: Library, starter: "OpenClipEncoder"
 ) -> LibraryFolder:
     """A copy of the sample library, tagged with the case study's words. Read only; `samples_copy` may be changed."""
     folder = LibraryFolder(tmp_path_factory.mktemp("tagged") / "library")
@@ -120,9 +120,9 @@ def unscored(small: LibraryFactory, photos: Path) -> LibraryFactory:
 
 
 @pytest.fixture
-def hits(tagged_samples: LibraryFolder, starter: "Encoder") -> Callable[..., dict[int, float]]:
+def hits(tagged_samples: LibraryFolder, starter: "OpenClipEncoder") -> Callable[..., dict[int, float]]:
     """Search the samples: returns {photo id: score}, best first."""
-    from search.library import open_library as open_for_search
+    from search.answers import open_library as open_for_search
 
     def search(text: str, k: int) -> dict[int, float]:
         with open_for_search(tagged_samples.root, load_encoder=lambda model: starter) as library:

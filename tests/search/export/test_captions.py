@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 from sqlalchemy.orm import Session
 
-from aliens.errors import QueryError
-from db.session import disposing, new_session, open_library
-from search.captions import choose_captions
-from search.export.captions import export_captions
+from base.errors import QueryError
+from db.catalog import disposing, new_session, open_library
+from search.captions import choose_captions, export_captions
 from tests.conftest import LibraryFactory
 
 LINES = ["a room with a pool", "=1+1, a formula", "Zürich „bei Nacht“"]

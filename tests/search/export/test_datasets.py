@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from aliens.settings import LibraryFolder
-from search.export.table import Selection
+from base.settings import LibraryFolder
+from search.export.tables import Selection
 from tests.conftest import LibraryFactory
 from tests.search.export.conftest import decided_tags, export
 from tests.search.export.test_folder import interrupted
@@ -76,7 +76,7 @@ def test_an_imagefolder_loads(
 def test_several_folders_of_images_load(
     tagged_samples: LibraryFolder, tmp_path: Path, load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.export.folder.PHOTOS_A_FOLDER", 100)
+    monkeypatch.setattr("search.export.exporter.PHOTOS_A_FOLDER", 100)
     export(tagged_samples, tmp_path / "folder", "imagefolder")
     assert sorted(path.name for path in (tmp_path / "folder" / "images").iterdir()) == ["0000", "0001", "0002"]
     rows = load("imagefolder", data_dir=str(tmp_path / "folder"))

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from aliens.errors import QueryError
-from search.export.table import Selection
+from base.errors import QueryError
+from search.export.tables import Selection
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.search.export.conftest import EVIL_TAGS, decided_tags, evil_vocabulary, export, tag
 from tests.search.export.test_run import FullDisk
@@ -28,7 +28,7 @@ def interrupted(library: LibraryFactory, target: Path, **options: Any) -> Path:
     """Stop an export when its photos are copied and its metadata is written; returns the folder that is left."""
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(
-            "search.export.folder.FolderWriter.close", lambda writer: (_ for _ in ()).throw(KeyboardInterrupt)
+            "search.export.exporter.FolderWriter.close", lambda writer: (_ for _ in ()).throw(KeyboardInterrupt)
         )
         export(library.folder, target, "imagefolder", **options)
     assert not target.exists()
@@ -217,7 +217,7 @@ def test_a_photo_that_cannot_be_written_leaves_no_half(
 def test_after_a_full_disk_the_next_run_goes_on(
     small: LibraryFactory, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.export.run.HashedFile", FullDisk)
+    monkeypatch.setattr("search.export.exporter.HashedFile", FullDisk)
     monkeypatch.setattr("search.tags.tagging.MOST_SCORES", 1)
     with pytest.raises(QueryError, match="No space left"):
         export(small.folder, target, "imagefolder")

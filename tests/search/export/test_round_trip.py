@@ -9,11 +9,11 @@ from typing import get_args
 
 import pytest
 
-from aliens.settings import LibraryFolder
-from db.session import disposing, new_session, open_library
-from db.tags import Label, all_labels
-from search.export.run import ENDINGS, Format
-from search.tags.labelling import import_tags, label_photo
+from base.settings import LibraryFolder
+from db.catalog import disposing, new_session, open_library
+from db.tag_rows import Label, all_labels
+from search.export.exporter import ENDINGS, Format
+from search.tags.labels import import_tags, label_photo
 from search.tags.vocabulary import bare
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 from tests.search.export.conftest import EVIL_TAGS, decided_tags, evil_vocabulary, export, tag

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-
 import search.export.run as run
-from aliens.errors import QueryError
-from aliens.settings import LibraryFolder
-from search.export.run import ENDINGS, Format, HashedFile
-from search.export.table import DEFAULT_COLUMNS, Selection, TagTable
+
+from base.errors import QueryError
+from base.settings import LibraryFolder
+from search.export.exporter import ENDINGS, Format, HashedFile
+from search.export.tables import DEFAULT_COLUMNS, Selection, TagTable
 from search.tags.vocabulary import read_vocabulary
 from tests.conftest import LibraryFactory
 from tests.search.export.conftest import decided_tags, export, opened

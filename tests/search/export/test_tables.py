@@ -11,11 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aliens.errors import QueryError
-from aliens.settings import LibraryFolder
-from search.export.table import DEFAULT_COLUMNS
-from search.export.tables import CocoWriter, CsvWriter, JsonlWriter, ParquetWriter, guarded, guarded_text
-from search.tags.files import unguarded
+from base.errors import QueryError
+from base.settings import LibraryFolder
+from search.export.tables import (
+    DEFAULT_COLUMNS,
+    CocoWriter,
+    CsvWriter,
+    JsonlWriter,
+    ParquetWriter,
+    guarded,
+    guarded_text,
+)
+from search.tags.tag_files import unguarded
 from tests.conftest import LibraryFactory
 from tests.search.export.conftest import EVIL_NAMES, EVIL_TAGS, decided_tags, evil_vocabulary, export, tag
 

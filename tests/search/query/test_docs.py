@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from search.query import format_query, parse
-from search.query.terms import FILTER_NAMES, NEGATED, TERM_NAMES
-from search.relevance import FEWEST
+from search.query import FILTER_NAMES, NEGATED, TERM_NAMES, format_query, parse
+from search.ranking import FEWEST
 
 DOCS = (Path(__file__).parents[3] / "docs" / "query-language.md").read_text(encoding="utf-8")
 

@@ -14,26 +14,28 @@ from hypothesis import strategies as st
 from sqlalchemy import event
 from sqlalchemy import text as sql
 
-from aliens.errors import QueryError
-from aliens.settings import LibraryFolder
-from db.session import new_session
-from search.library import Library, open_library
-from search.query import filtering, parse
-from search.query.filtering import chosen
-from search.query.terms import FILTER_NAMES
-from search.tags.options import TagOptions
+from base.errors import QueryError
+from base.settings import LibraryFolder
+from db.catalog import new_session
+from search import filters as filtering
+from search.answers import Library, open_library
+from search.filters import chosen
+from search.query import FILTER_NAMES, parse
+from search.tags.calibration import TagOptions
 from search.tags.tagging import Tagging, tag_library
 from tests.conftest import LibraryFactory, photo_bytes
 
 if TYPE_CHECKING:
-    from embedding.encoder import Encoder
+    from embedding.open_clip_encoder import OpenClipEncoder
 
 Row = dict[str, Any]
 PLACE = (36.68347, -4.39199)  # of hotel 1001
 
 
 @pytest.fixture(scope="module")
-def hotels(sample_library: Library, starter: "Encoder", tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+def hotels(
+    sample_library: Library, starter: "OpenClipEncoder", tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Library]:
     """The sample hotels, tagged; some photos lack a hotel, a date or a word on their colour, some are grey."""
     folder = LibraryFolder(tmp_path_factory.mktemp("filters") / "library")
     shutil.copytree(sample_library.folder.root, folder.root)

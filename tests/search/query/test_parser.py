@@ -4,9 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aliens.errors import QuerySyntaxError
-from search.query import Filter, Query, Term, format_query, hints, parse
-from search.query.terms import FILTER_NAMES, NEGATED
+from base.errors import QuerySyntaxError
+from search.query import FILTER_NAMES, NEGATED, Filter, Query, Term, format_query, hints, parse
 
 
 def text(value: str, weight: float = 1.0) -> Term:

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from aliens.settings import LibraryFolder
-from db.session import disposing, new_session, open_library
-from search.tags.options import TagOptions
+from base.settings import LibraryFolder
+from db.catalog import disposing, new_session, open_library
+from search.tags.calibration import TagOptions
+from search.tags.labels import Truth
 from search.tags.tagging import TaggedPhotos, Tagging, TagReport, tag_library
-from search.tags.truth import Truth
-from search.tags.vocabulary import Vocabulary, parse, read_vocabulary
+from search.tags.vocabulary import Vocabulary, as_vocabulary, read_vocabulary
 from tests.conftest import FakeEncoder, LibraryFactory
 
-OWN = parse({"tags": {"a pool": ["water"], "a bathtub": [], "a tv": []}}, "own")
+OWN = as_vocabulary({"tags": {"a pool": ["water"], "a bathtub": [], "a tv": []}}, "own")
 
 
 def tag(

@@ -7,24 +7,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from aliens.errors import QueryError
-from aliens.settings import LibraryFolder
-from search.library import Library
-from search.tags.calibration import THRESHOLD
-from search.tags.checking import MARGIN, TagChecker
-from search.tags.labelling import label_photo
-from search.tags.options import TagOptions
-from search.tags.tagging import TaggedPhotos, Tagging, tag_library
+from base.errors import QueryError
+from base.settings import LibraryFolder
+from search.answers import Library
+from search.tags.calibration import THRESHOLD, TagOptions
+from search.tags.labels import label_photo
+from search.tags.tagging import MARGIN, TagChecker, TaggedPhotos, Tagging, tag_library
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.search.tags.conftest import OWN, decided, opened, tag
 
 if TYPE_CHECKING:
-    from embedding.encoder import Encoder
+    from embedding.open_clip_encoder import OpenClipEncoder
 
 
 @pytest.fixture(scope="module")
 def tagged_samples(
-    sample_library: Library, starter: "Encoder", tmp_path_factory: pytest.TempPathFactory
+    sample_library: Library, starter: "OpenClipEncoder", tmp_path_factory: pytest.TempPathFactory
 ) -> LibraryFolder:
     """The sample hotels, tagged with the default vocabulary."""
     folder = LibraryFolder(tmp_path_factory.mktemp("checking") / "library")
@@ -50,7 +48,7 @@ def own_tags(photos: TaggedPhotos, names: list[str], least: float) -> list[list[
 
 
 def test_confident_tags_are_the_decided_ones_of_a_clear_probability_and_its_own_vector_loses_none(
-    tagged_samples: LibraryFolder, sample_library: Library, starter: "Encoder"
+    tagged_samples: LibraryFolder, sample_library: Library, starter: "OpenClipEncoder"
 ) -> None:
     with opened(tagged_samples) as (session, tagging):
         checker = TagChecker.open(session, tagged_samples, starter)
@@ -65,7 +63,7 @@ def test_confident_tags_are_the_decided_ones_of_a_clear_probability_and_its_own_
 
 
 def test_a_picture_of_something_else_has_lost_the_tags(
-    tagged_samples: LibraryFolder, sample_library: Library, starter: "Encoder"
+    tagged_samples: LibraryFolder, sample_library: Library, starter: "OpenClipEncoder"
 ) -> None:
     with opened(tagged_samples) as (session, _):
         checker = TagChecker.open(session, tagged_samples, starter)

@@ -7,9 +7,18 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, precision_score, recall_score
 
 from search.tags.calibration import Calibration
-from search.tags.evaluating import compare, cross_fitted, evaluate
-from search.tags.evaluation import Measures, calibration_error, confusion, mean, measure, measure_tag
-from search.tags.truth import Truth
+from search.tags.evaluation import (
+    TagScores,
+    calibration_error,
+    compare_methods,
+    confusion,
+    cross_fitted,
+    evaluate,
+    mean,
+    measure_tag,
+    score_tags,
+)
+from search.tags.labels import Truth
 from search.tags.vocabulary import Group
 from tests.conftest import LibraryFactory
 from tests.search.tags.conftest import opened
@@ -78,7 +87,7 @@ def test_where_nothing_can_be_said_the_measures_are_nan() -> None:
 def test_means_are_over_the_tags_that_occur_and_counts_over_all() -> None:
     truth = array([1, 0, 1, 0], [0, 0, 0, 0], [NAN, 1, NAN, NAN])
     probabilities = array([0.9, 0.8, 0.3, 0.1], [0.9, 0.1, 0.1, 0.1], [0.9, 0.6, 0.9, 0.9])
-    found = measure(["a", "b", "c"], truth, probabilities, probabilities > 0.5)
+    found = score_tags(["a", "b", "c"], truth, probabilities, probabilities > 0.5)
     assert [tag.true for tag in found.tags] == [2, 0, 1]
     assert found.mean_average_precision == pytest.approx(((1 + 2 / 3) / 2 + 1) / 2)
     assert found.macro_f1 == pytest.approx((0.5 + 1) / 2)
@@ -91,7 +100,7 @@ def test_means_are_over_the_tags_that_occur_and_counts_over_all() -> None:
 
 def test_of_nothing_all_means_are_nan() -> None:
     nothing = np.full((2, 2), NAN, np.float32)
-    found = measure(["a", "b"], nothing, nothing, np.zeros((2, 2), np.bool_))
+    found = score_tags(["a", "b"], nothing, nothing, np.zeros((2, 2), np.bool_))
     assert np.isnan(astuple(found)[1:]).all()
     assert np.isnan(mean([NAN]))
     assert mean([1.0, NAN, 2.0]) == 1.5
@@ -138,7 +147,7 @@ def test_confusion_counts_photos_of_exactly_one_tag_of_the_group() -> None:
 # A library
 
 
-def same(one: Measures, other: Measures) -> bool:
+def same(one: TagScores, other: TagScores) -> bool:
     """Tell whether measures agree in every digit, NaN with NaN."""
     return repr(one) == repr(other)
 
@@ -153,9 +162,9 @@ def test_a_library_is_measured_as_it_stands(tagged: LibraryFactory) -> None:
     with opened(tagged.folder) as (_, tagging):
         (photos,) = tagging.photos()
         found = evaluate(tagging, truth)
-        methods = list(compare(tagging, truth))
+        methods = list(compare_methods(tagging, truth))
     assert found.method == "calibrated"
-    expected = measure(tagging.vocabulary.names, truth.values, photos.probabilities, photos.decided)
+    expected = score_tags(tagging.vocabulary.names, truth.values, photos.probabilities, photos.decided)
     assert same(found.measures, expected)
     assert [one.tags for one in found.confusions] == [("a bathtub", "a shower")]
     assert [one.method for one in methods] == [

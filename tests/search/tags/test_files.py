@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow.parquet import write_table
 
-from aliens.errors import QueryError
-from search.tags.files import TagRow, read_tag_file, unguarded
+from base.errors import QueryError
+from search.tags.tag_files import TagRow, read_tag_file, unguarded
 
 RECORDS: list[dict[str, Any]] = [
     {"photo_id": 1, "image_id": 500001, "path": "a/1.jpg", "member": "", "tags": ["a pool", "a tv"]},
@@ -186,7 +186,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("value", [7, 7.0, "7", np.int64(7)])
 def test_a_whole_number_may_be_written_in_several_ways(value: Any) -> None:
-    from search.tags.files import number
+    from search.tags.tag_files import number
 
     assert number({"photo_id": value}, "photo_id", "here") == 7
     assert number({"photo_id": ""}, "photo_id", "here") is None

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from aliens.errors import LibraryError, QueryError
-from db.session import disposing, new_session, open_library
-from db.tags import Label, all_labels
-from search.tags.files import MANIFEST_SUFFIX
-from search.tags.labelling import ImportReport, import_tags, label_photo
-from search.tags.options import TagOptions
+from base.errors import LibraryError, QueryError
+from db.catalog import disposing, new_session, open_library
+from db.tag_rows import Label, all_labels
+from search.tags.calibration import TagOptions
+from search.tags.labels import ImportReport, import_tags, label_photo
+from search.tags.tag_files import MANIFEST_SUFFIX
 from search.tags.vocabulary import bare
 from tests.conftest import LibraryFactory
 from tests.search.tags.conftest import OWN, decided, opened, tag
@@ -252,7 +252,7 @@ def test_small_batches_set_the_same_labels_as_one(
     own: LibraryFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = written(tmp_path / "tags.csv", [{**row, "tags": "a pool"} for row in exported(own)], own)
-    monkeypatch.setattr("search.tags.labelling.BATCH", 3)
+    monkeypatch.setattr("search.tags.labels.BATCH", 3)
     import_tags(own.folder, path)
     assert all(tags == {"a pool"} for tags in decided(own.folder).values())
 

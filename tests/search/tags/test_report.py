@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aliens.errors import QueryError
-from search.tags.evaluating import compare, evaluate
-from search.tags.report import reliability, write_evaluation, write_report
-from search.tags.truth import Truth
-from search.tags.vocabulary import parse
+from base.errors import QueryError
+from search.tags.evaluation import compare_methods, evaluate
+from search.tags.labels import Truth
+from search.tags.summary import reliability, write_evaluation, write_report
+from search.tags.vocabulary import as_vocabulary
 from tests.conftest import LibraryFactory
 from tests.search.tags.conftest import OWN, opened, tag
 
@@ -48,7 +48,7 @@ def test_a_report_with_truth_shows_more(own: LibraryFactory, tmp_path: Path) -> 
 def test_an_evaluation_is_a_picture_of_one_or_all_methods(own: LibraryFactory, tmp_path: Path, ending: str) -> None:
     sizes = []
     with opened(own.folder) as (_, tagging):
-        for name, evaluations in (("one", [evaluate(tagging, TRUTH)]), ("all", list(compare(tagging, TRUTH)))):
+        for name, evaluations in (("one", [evaluate(tagging, TRUTH)]), ("all", list(compare_methods(tagging, TRUTH)))):
             path = tmp_path / f"{name}{ending}"
             write_evaluation(evaluations, "a title", path)
             assert path.read_bytes().startswith(STARTS[ending])
@@ -57,7 +57,7 @@ def test_an_evaluation_is_a_picture_of_one_or_all_methods(own: LibraryFactory, t
 
 
 def test_a_tag_may_hold_what_means_a_formula_to_the_plot(own: LibraryFactory, tmp_path: Path) -> None:
-    tag(own, parse({"tags": {r"a $\frac{ bill$": [], "$5_": [], "a_b^c": []}}, "odd"))
+    tag(own, as_vocabulary({"tags": {r"a $\frac{ bill$": [], "$5_": [], "a_b^c": []}}, "odd"))
     with opened(own.folder) as (_, tagging):
         write_report(tagging, TRUTH, tmp_path / "report.png")
         write_evaluation([evaluate(tagging, TRUTH)], "title", tmp_path / "evaluation.png")

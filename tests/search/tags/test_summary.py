@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aliens.errors import QueryError
+from base.errors import QueryError
 from indexer.add import add_photos
 from indexer.hotels50k import Hotels50kSource
-from search.tags.labelling import label_photo
-from search.tags.options import TagOptions
+from search.tags.calibration import TagOptions
+from search.tags.labels import label_photo
 from search.tags.summary import EACH, NO_CHAIN, count_by_chain, sheet_sections, summarise
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.search.tags.conftest import OWN, decided, opened, tag

@@ -10,22 +10,20 @@ import pytest
 from filelock import FileLock
 from sqlalchemy.orm import Session
 
-from aliens.errors import LibraryError, QueryError
-from aliens.settings import LibraryFolder
-from db.tags import Label, set_labels
-from search.library import Library
+from base.errors import LibraryError, QueryError
+from base.settings import LibraryFolder
+from db.tag_rows import Label, set_labels
+from search.answers import Library
 from search.tags import tagging as module
-from search.tags.calibration import THRESHOLD
-from search.tags.labelling import label_photo
-from search.tags.options import TagOptions
+from search.tags.calibration import THRESHOLD, TagOptions
+from search.tags.labels import Truth, label_photo, label_truth
 from search.tags.tagging import Tagging, tag_library, text_vectors
-from search.tags.truth import Truth, label_truth
 from search.tags.vocabulary import Tag, Vocabulary, read_vocabulary
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 from tests.search.tags.conftest import OWN, column, decided, never, opened, tag
 
 if TYPE_CHECKING:
-    from embedding.encoder import Encoder
+    from embedding.open_clip_encoder import OpenClipEncoder
 
 TRY_TO_TAG = """
 import sys
@@ -350,7 +348,7 @@ def test_a_held_lock_does_not_keep_tags_from_being_read(tagged: LibraryFactory) 
 
 
 def test_the_sample_hotels_get_the_tags_that_they_have(
-    sample_library: Library, starter: "Encoder", sample_tags: dict[int, set[str]], tmp_path: Path
+    sample_library: Library, starter: "OpenClipEncoder", sample_tags: dict[int, set[str]], tmp_path: Path
 ) -> None:
     folder = LibraryFolder(tmp_path / "samples")
     shutil.copytree(sample_library.folder.root, folder.root)

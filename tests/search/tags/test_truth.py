@@ -3,10 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aliens.errors import QueryError
-from db.session import disposing, new_session, open_library
-from search.tags.labelling import label_photo
-from search.tags.truth import Truth, label_truth, read_truth
+from base.errors import QueryError
+from db.catalog import disposing, new_session, open_library
+from search.tags.labels import Truth, label_photo, label_truth, read_truth
 from search.tags.vocabulary import Vocabulary, read_vocabulary
 from tests.conftest import LibraryFactory
 from tests.search.tags.conftest import OWN, tag
@@ -79,7 +78,7 @@ def test_the_path_counts_before_the_photo_id(tagged: LibraryFactory, tmp_path: P
 def test_rows_beyond_the_first_batch_are_resolved(
     tagged: LibraryFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.tags.truth.BATCH", 3)
+    monkeypatch.setattr("search.tags.labels.BATCH", 3)
     truth = truth_of(tagged, csv_of(tmp_path, "photo_id,tags", *[f"{number},a pool" for number in range(1, 11)]))
     assert same(truth, {number: [1, 0, 0] for number in range(1, 11)})
 

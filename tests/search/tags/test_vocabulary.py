@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aliens.errors import QueryError
-from search.tags.vocabulary import MAX_TAGS, Group, Tag, Vocabulary, bare, parse, read_vocabulary
+from base.errors import QueryError
+from search.tags.vocabulary import MAX_TAGS, Group, Tag, Vocabulary, as_vocabulary, bare, read_vocabulary
 
 CASE_STUDY = [
     "a pool",
@@ -42,7 +42,7 @@ vocabularies = st.builds(
 
 
 def vocabulary_of(content: str) -> Vocabulary:
-    return parse(tomllib.loads(content), "mine")
+    return as_vocabulary(tomllib.loads(content), "mine")
 
 
 def written(tmp_path: Path, content: str | bytes) -> str:
@@ -211,9 +211,9 @@ def test_a_file_that_makes_no_sense_is_refused_with_its_name(
 def test_ten_thousand_tags_are_possible_and_one_more_is_not() -> None:
     tags: dict[str, list[str]] = {f"tag {number}": [] for number in range(MAX_TAGS)}
     assert MAX_TAGS == 10_000
-    assert len(parse({"tags": tags}, "many").tags) == 10_000
+    assert len(as_vocabulary({"tags": tags}, "many").tags) == 10_000
     with pytest.raises(ValueError, match="it holds 10001 tags; up to 10000 are possible"):
-        parse({"tags": tags | {"one more": []}}, "many")
+        as_vocabulary({"tags": tags | {"one more": []}}, "many")
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,93 @@
+"""The library as its users see it: opened or created here, with everything that the command can do as a method."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from aliens.owner import Owner
+from aliens.photo_methods import PhotoMethods
+from aliens.restyle_methods import RestyleMethods
+from aliens.search_methods import SearchMethods
+from aliens.tag_methods import TagMethods
+from base.settings import DEFAULT_LIBRARY, LibraryFolder, default_model
+from db.catalog import Catalog, refuse_library
+from embedding.encoder import Encoder, LazyEncoder
+
+Where = str | os.PathLike[str]
+
+
+class Library(PhotoMethods, SearchMethods, TagMethods, RestyleMethods, Owner):
+    """A library of photos, opened by `aliens.open` or `aliens.create`; close it, or use it in a `with` statement.
+
+    It sees photos that are added while it is open. Threads may share it. Methods raise `aliens.AliensError`, whose
+    message names the bad value and the remedy; a `progress` is called with a `base.progress.Step` now and then, by
+    default bars are shown in a terminal or a notebook.
+    """
+
+
+def open(
+    path: Where | None = None,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    encoder: Encoder | None = None,
+    tell: Callable[[str], None] = lambda note: None,
+) -> Library:
+    """Open a library.
+
+    Args:
+        path: its folder; by default ALIENS_LIBRARY, or aliens-library in the working folder.
+        device: what the model runs on: auto, cpu, cuda or mps.
+        precision: what it computes in: auto, float32 or bfloat16.
+        encoder: by default the library's own model, loaded at its first use.
+        tell: hears notes, such as that a model is being loaded.
+
+    Raises: LibraryError: there is no library, it cannot be opened, or a newer CV-Aliens made it.
+    """
+    folder = LibraryFolder(Path(path or os.environ.get("ALIENS_LIBRARY") or DEFAULT_LIBRARY))
+    return Library(Catalog.open(folder), encoder, device=device, precision=precision, tell=tell)
+
+
+def create(
+    path: Where,
+    model: str | None = None,
+    *,
+    database: str | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    encoder: Encoder | None = None,
+    tell: Callable[[str], None] = lambda note: None,
+) -> Library:
+    """Create an empty library for one model, and open it.
+
+    The model's text tower is kept in it, where that can be done, so that searching starts without the whole model.
+
+    Args:
+        path: its folder, which need not be there.
+        model: ARCHITECTURE/WEIGHTS of open_clip, starter, local-dir:FOLDER or hf-hub:ORG/NAME; by default
+            ALIENS_MODEL, or ViT-B-32/openai.
+        database: SQLAlchemy URL of another database than SQLite in the folder.
+        device: what the model runs on: auto, cpu, cuda or mps.
+        precision: what it computes in: auto, float32 or bfloat16.
+        encoder: the model itself, in place of its name.
+        tell: hears notes, such as that a model is being loaded.
+
+    Raises:
+        LibraryError: there is a library already, or the folder or the database cannot be used.
+        EncoderError: the model is unknown or its weights cannot be had.
+    """
+    folder = LibraryFolder(Path(path))
+    refuse_library(folder)  # before a model is loaded, which takes seconds
+    if encoder is None:
+        from embedding.open_clip_encoder import OpenClipEncoder  # imports torch, which takes seconds
+
+        name = model or default_model()
+        tell(f"loading {name} ...")
+        encoder = OpenClipEncoder.load(name, device=device, precision=precision)
+        tell(str(encoder))
+    catalog = Catalog.create(folder, key=encoder.key, name=encoder.name, dim=encoder.dim, url=database)
+    if not isinstance(encoder, LazyEncoder):
+        from embedding.encoder import keep_text_tower
+
+        keep_text_tower(encoder, folder.text_tower(encoder.key))
+    return Library(catalog, encoder, device=device, precision=precision, tell=tell)

@@ -1,0 +1,96 @@
+"""The owner of an opened library: catalog, vectors, index and encoder, each opened once and handed down."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from sqlalchemy.orm import Session
+
+from base.progress import Progress, shown
+from base.settings import LibraryFolder
+from db.catalog import Catalog
+from db.vector_rows import EmbeddedRows
+from embedding.encoder import Encoder, LazyEncoder
+from embedding.store import VectorStore
+
+if TYPE_CHECKING:
+    from embedding.index.photo_index import CurrentIndex, PhotoIndex
+
+
+class Owner:
+    """An opened library. Threads may share it: each call has a session of its own."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        encoder: Encoder | None = None,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        tell: Callable[[str], None] = lambda note: None,
+    ) -> None:
+        """`encoder`: by default the library's model, loaded at its first use. `tell` hears notes of what goes on."""
+        self.catalog = catalog
+        self.folder: LibraryFolder = catalog.folder
+        self.model = catalog.model
+        self.device = device
+        self.tell = tell
+        self._encoder = encoder
+        self._precision = precision
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"aliens.open({str(self.path)!r})"
+
+    @property
+    def path(self) -> Path:
+        """The library's folder."""
+        return self.folder.root
+
+    def close(self) -> None:
+        """Let go of the database; the library can be opened again."""
+        self.catalog.close()
+
+    @cached_property
+    def store(self) -> VectorStore:
+        """The vectors of the model in use."""
+        return VectorStore(self.folder.vectors(self.model.key), self.model.dim)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The model in use."""
+        if self._encoder is not None:
+            return self._encoder
+        return LazyEncoder(
+            self.folder.text_tower(self.model.key),
+            name=self.model.name,
+            key=self.model.key,
+            dim=self.model.dim,
+            device=self.device,
+            precision=self._precision,
+            tell=self.tell,
+        )
+
+    def index(self, session: Session) -> "PhotoIndex":
+        """Return the index of exactly the photos that can be found now.
+
+        Raises: LibraryError: a part of the vectors is absent or damaged.
+        """
+        return self._current_index.at(EmbeddedRows(session, self.model))
+
+    @cached_property
+    def _current_index(self) -> "CurrentIndex":
+        from embedding.index.photo_index import CurrentIndex  # imports FAISS, which much can do without
+
+        return CurrentIndex(self.folder.index(self.model.key), self.store, self.model.key)
+
+    def showing(self, progress: Progress | None) -> AbstractContextManager[Progress]:
+        """Return what is told of progress: the caller's own, or by default bars where somebody looks."""
+        return shown(progress)

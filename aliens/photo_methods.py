@@ -1,0 +1,7 @@
+"""What a library can do: photo."""
+
+from aliens.owner import Owner
+
+
+class PhotoMethods(Owner):
+    """."""

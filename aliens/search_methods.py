@@ -1,0 +1,7 @@
+"""What a library can do: search."""
+
+from aliens.owner import Owner
+
+
+class SearchMethods(Owner):
+    """."""

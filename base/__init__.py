@@ -1,0 +1,1 @@
+"""What every room stands on: errors, settings, files, arrays, console. Imports nothing of ours."""

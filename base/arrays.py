@@ -1,0 +1,26 @@
+"""The types of arrays, and vectors made unit: by their own length, refused where they have none."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from base.errors import EncoderError
+
+Floats = NDArray[np.float32]  # vectors (n, d) or (d,), scores, probabilities
+Halves = NDArray[np.float16]  # vectors and scores as they lie on disk
+Doubles = NDArray[np.float64]
+Longs = NDArray[np.int64]  # rows, positions, counts
+Ids = NDArray[np.int64]  # photo ids, (n,)
+Bools = NDArray[np.bool_]
+Pixels = NDArray[np.uint8]  # sRGB, (height, width, 3), or (n, s, s, 3)
+
+
+def unit(vectors: Floats) -> Floats:
+    """Return the vectors divided by their L2 norm, along the last axis.
+
+    Raises: EncoderError: a norm is zero or not finite.
+    """
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    if not (np.isfinite(norms).all() and norms.all()):
+        raise EncoderError("the model gave a vector of norm zero or not finite: its weights may be damaged")
+    normalised: Floats = vectors / norms
+    return normalised

@@ -1,0 +1,69 @@
+"""Every error that CV-Aliens raises on purpose; only cli.py turns them into exit codes.
+
+AliensError                    something the user can mend; the message names the value and the remedy
+├── LibraryError               the library folder: absent, locked, disk full, damaged
+│   └── ModelMismatchError     made by another model than the one at hand
+├── EncoderError               a model that is unknown, not fetched or not usable
+├── EngineError                a restyling engine whose weights cannot be had, or that cannot do what is asked
+│   └── DeviceMemoryError      the device has too little memory for it
+├── SourceError                a folder, tar or CSV that holds no photos or cannot be read
+├── OutputError                a file that was asked for cannot be written: a full disk, no right to
+├── PhotoError                 one photo that cannot be decoded: stored as its failure reason
+└── QueryError                 a search that asks for something impossible
+    └── QuerySyntaxError       a query that cannot be read; the message points at the character
+"""
+
+
+class AliensError(Exception):
+    """Something the user can mend; the message names the bad value and the remedy."""
+
+
+class LibraryError(AliensError):
+    """The library folder is absent, locked, full or damaged."""
+
+
+class ModelMismatchError(LibraryError):
+    """The library was made by another model than the one at hand."""
+
+
+class EncoderError(AliensError):
+    """The model is unknown, cannot be fetched or cannot be used."""
+
+
+class EngineError(AliensError):
+    """A restyling engine's weights cannot be had, or it cannot do what is asked."""
+
+
+class DeviceMemoryError(EngineError):
+    """The device has too little memory for what a restyling engine was asked."""
+
+
+class SourceError(AliensError):
+    """A folder, tar or CSV holds no photos or cannot be read."""
+
+
+class OutputError(AliensError):
+    """A file that was asked for cannot be written."""
+
+
+class PhotoError(AliensError):
+    """One photo cannot be decoded; `kind` groups failures of the same sort."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
+
+
+class QueryError(AliensError):
+    """A search asks for something impossible."""
+
+
+class QuerySyntaxError(QueryError):
+    """A query cannot be read; `place` is the offset of the character where that shows."""
+
+    def __init__(self, query: str, place: int, problem: str) -> None:
+        start = max(place - 60, 0)
+        line = query[start : place + 40].translate({code: " " for code in (0, 9, 10, 13, 0x2028, 0x2029)})
+        super().__init__(f"{problem}\n  {line}\n  {' ' * (place - start)}^")
+        self.place = place

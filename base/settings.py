@@ -1,0 +1,96 @@
+"""Settings that several parts share: the library folder's layout, the default model, the shipped assets.
+
+Precedence everywhere: flag, environment (ALIENS_*), the library's own settings, default.
+"""
+
+import os
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from urllib.parse import quote
+
+from base.errors import AliensError, LibraryError
+
+DEFAULT_LIBRARY = "aliens-library"
+DEFAULT_MODEL = "ViT-B-32/openai"
+
+
+def default_model() -> str:
+    """Return the model that a new library gets: ALIENS_MODEL, or the case study's ViT-B-32/openai."""
+    return os.environ.get("ALIENS_MODEL") or DEFAULT_MODEL
+
+
+def asset(name: str) -> Path:
+    """Return the path of a file or folder that a package of ours brings along, such as search/vocabularies.
+
+    Raises: AliensError: it is not there: the installation is not whole.
+    """
+    package, _, inside = name.partition("/")
+    path = Path(str(resources.files(package) / inside))
+    if not path.exists():
+        raise AliensError(f"{name} is not at {path}: CV-Aliens is not installed whole, so install it again")
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryFolder:
+    """Where everything of one library lies on disk."""
+
+    root: Path
+
+    @property
+    def database_file(self) -> Path:
+        """The SQLite file that holds the metadata unless another database was chosen."""
+        return self.root / "library.db"
+
+    @property
+    def config_file(self) -> Path:
+        """The file that names another database than library.db; absent for most libraries."""
+        return self.root / "library.toml"
+
+    @property
+    def lock_file(self) -> Path:
+        """Locked by the one process that may add photos."""
+        return self.root / "library.lock"
+
+    @property
+    def restyled(self) -> Path:
+        """The folder of restyled photos."""
+        return self.root / "restyled"
+
+    def vectors(self, model_key: str) -> Path:
+        """The folder of a model's vector shards."""
+        return self.root / "vectors" / model_key
+
+    def index(self, model_key: str) -> Path:
+        """The folder of a model's search index."""
+        return self.root / "index" / model_key
+
+    def text_tower(self, model_key: str) -> Path:
+        """The folder of a model's text tower, in the form that starts fast."""
+        return self.root / "text" / model_key
+
+    def scores(self, model_key: str, vocabulary_key: str) -> Path:
+        """The folder of a model's score shards for a vocabulary."""
+        return self.root / "tags" / model_key / vocabulary_key
+
+    def photo_table(self, model_key: str) -> Path:
+        """The file with the columns of all photos that have vectors of a model."""
+        return self.root / "tags" / model_key / "photos.arrow"
+
+    def database_url(self) -> str:
+        """Return the SQLAlchemy URL: ALIENS_DATABASE, library.toml's `database`, or SQLite in the folder.
+
+        Raises: LibraryError: library.toml cannot be read.
+        """
+        if url := os.environ.get("ALIENS_DATABASE"):
+            return url
+        if self.config_file.exists():
+            try:
+                return str(tomllib.loads(self.config_file.read_text(encoding="utf-8"))["database"])
+            except (OSError, ValueError, KeyError) as error:
+                raise LibraryError(
+                    f'{self.config_file} is damaged ({error}): it should hold one line, database = "URL"'
+                ) from error
+        return f"sqlite:///{quote(str(self.database_file))}"

@@ -1,0 +1,154 @@
+"""How hits are printed: a table, lines or JSON on stdout; what is known of the list as a whole on stderr."""
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from base import console
+from base.console import one_line
+
+if TYPE_CHECKING:
+    from search.results import Hit, Results
+
+PAGE = 1000  # hits of a stream that are printed at a time; a sheet shows no more
+COLUMNS = ("score", "beats", "photo", "hotel", "chain", "path")
+WIDE = 110  # columns of a terminal from which the chain is shown as well
+SHORTEST_PATH = 20
+SHORTEST_NAME = 12  # of a hotel or a chain, which are shortened before the path is
+BETWEEN = 3  # columns of a terminal that a table's column takes beside its text
+BELOW = "↓"  # marks hits below the stop line
+
+
+def show_results(
+    results: "Results", title: str, *, explain: bool, json: bool, sheet: Path | None, first_page: bool
+) -> None:
+    """Print the hits; what is known of the list as a whole goes to stderr."""
+    print_hits(results, json=json)
+    if explain:
+        console.note("\n".join(results.explanation.as_lines()))
+    elif results.explanation.note:
+        console.note(results.explanation.note)
+    if not results:
+        loosen = "no photo is left: loosen the filters, the limits or the score"
+        console.note(loosen if first_page else "the list has ended: no photo follows the page before")
+    elif results.stop_line is not None:
+        console.note(about_the_line(results))
+    if results.cursor is not None and console.on_terminal():
+        console.note(f"next page: the same with --after {results.cursor}")
+    if sheet is not None:
+        from embedding.sheet import by_stop_line, write_sheet
+
+        note = about_the_line(results) if results and results.stop_line is not None else ""
+        write_sheet(by_stop_line(results), title, sheet, note=note)
+        console.note(f"contact sheet: {sheet}")
+
+
+def about_the_line(results: "Results") -> str:
+    """Return where the list should be read to."""
+    above = sum(bool(hit.above_line) for hit in results)
+    where = f"suggested stop line: {results.stop_line:.3f}"
+    if above < len(results):
+        return f"{where}, {above} of {console.counted(len(results), 'hit')} above it"
+    more = "; there may be more" if results.more else ""
+    return f"{where}, all {console.counted(above, 'hit')} above it{more}"
+
+
+def show_all(hits: "Iterator[Hit]", title: str, *, json: bool, sheet: Path | None) -> None:
+    """Print hits as they come, and a sheet of the first thousand."""
+    first: list[Hit] = []
+    count = 0
+    while page := list(islice(hits, PAGE)):
+        print_hits(page, json=json)
+        first, count = first or page, count + len(page)
+    console.note(console.counted(count, "photo"))
+    if sheet is not None:
+        from embedding.sheet import write_sheet
+
+        write_sheet(first, title, sheet)
+        console.note(f"contact sheet: {sheet}" + (f", the first {PAGE}" if count > PAGE else ""))
+
+
+def print_hits(hits: "Iterable[Hit]", json: bool = False) -> None:
+    """Print hits as a table, as tab-separated lines or as JSON."""
+    if json:
+        for hit in hits:
+            console.print_json(hit.as_json() | {"score": round(hit.score, 6)})
+    elif console.on_terminal():
+        console.print_rows(COLUMNS, rows_of(list(hits), shutil.get_terminal_size().columns))
+    else:
+        console.print_rows(("score", "path"), [(f"{hit.score:.6f}", hit.file) for hit in hits])
+
+
+def rows_of(hits: "Sequence[Hit]", width: int) -> list[tuple[object, ...]]:
+    """Return the rows of a table, each on one line of a terminal of this width where that can be."""
+    rows = [
+        (
+            f"{hit.score:.3f}",
+            percent(hit),
+            hit.photo_id,
+            hit.hotel_name or hit.hotel_id,
+            hit.chain_name if width >= WIDE else None,
+        )
+        for hit in hits
+    ]
+    from rich.cells import cell_len
+
+    def wide(at: int) -> int:
+        """Return how wide a column is, with what stands beside it; 0 for an empty one."""
+        cells = [one_line(row[at]) for row in rows if row[at] is not None]
+        return max(map(cell_len, [*cells, COLUMNS[at]])) + BETWEEN if cells else 0
+
+    left = width - sum(map(wide, range(5))) - BETWEEN
+    names = {}
+    for at in (3, 4):  # hotel, chain
+        names[at] = max(wide(at) - BETWEEN - max(SHORTEST_PATH - left, 0), min(SHORTEST_NAME, wide(at) - BETWEEN))
+        left += wide(at) - BETWEEN - names[at] if wide(at) else 0
+    return [
+        (*row[:3], *(shortened(row[at], names[at]) for at in (3, 4)), tail(one_line(shown_file(hit)), left))
+        for row, hit in zip(rows, hits, strict=True)
+    ]
+
+
+def shortened(name: object, width: int) -> object:
+    """Return a name that takes no more columns of a terminal; numbers and None as they are."""
+    return head(one_line(name), width) if isinstance(name, str) else name
+
+
+def percent(hit: "Hit") -> str | None:
+    """Return the share of the library's photos that score lower, in percent, with a mark below the stop line."""
+    if hit.percentile is None:
+        return None
+    return f"{hit.percentile:.1f} %" + ("" if hit.above_line in (None, True) else f" {BELOW}")
+
+
+def shown_file(hit: "Hit") -> str:
+    """Return a hit's path, relative to the working folder where it lies below."""
+    return shown_path(str(hit.file))
+
+
+def shown_path(path: str) -> str:
+    """Return a path, relative to the working folder where it lies below."""
+    below = os.path.relpath(path)
+    return path if below.startswith("..") else below
+
+
+def tail(text: str, width: int) -> str:
+    """Return a text's end, behind … where it takes more columns of a terminal."""
+    from rich.cells import cell_len
+
+    if len(text) <= width and cell_len(text) <= width:
+        return text
+    text = text[1 - width :]
+    while cell_len(text) > width - 1:
+        text = text[1:]
+    return "…" + text
+
+
+def head(text: str, width: int) -> str:
+    """Return a text's beginning, before … where it takes more columns of a terminal."""
+    from rich.cells import cell_len, set_cell_size
+
+    return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"

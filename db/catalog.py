@@ -1,0 +1,307 @@
+"""A library's database, opened once and handed down: engine, sessions, migrations, the writer's lock.
+
+Holds no queries of photos.
+"""
+
+import errno
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from filelock import FileLock, Timeout
+from sqlalchemy import Engine, create_engine, event, inspect, make_url, select, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from base.errors import LibraryError
+from base.settings import LibraryFolder
+from db.models import Setting
+from db.vector_rows import current_model, use_model
+
+REVISION = "0004"  # the newest migration, known here so that opening a library need not import Alembic
+MIGRATIONS = Path(__file__).with_name("migrations")
+LOCK_TIMEOUT_S = 1.0  # long enough for `aliens verify` to have looked whether the lock is free
+
+
+class Catalog:
+    """A library's database: what photos there are, and where their vectors lie. Threads may share it.
+
+    folder: where the library lies. model: the row of the model in use, as it was when this was opened.
+    """
+
+    def __init__(self, folder: LibraryFolder, engine: Engine) -> None:
+        self.folder = folder
+        self.engine = engine
+        self._closed = False
+        with disposing_on_error(engine), new_session(engine) as session:
+            self.model = current_model(session)
+
+    @classmethod
+    def open(cls, folder: LibraryFolder) -> Self:
+        """Open an existing library's database, migrated when it is older than this program.
+
+        Raises: LibraryError: there is no library, it cannot be reached, or a newer CV-Aliens made it.
+        """
+        return cls(folder, open_database(folder))
+
+    @classmethod
+    def create(cls, folder: LibraryFolder, *, key: str, name: str, dim: int, url: str | None = None) -> Self:
+        """Create a library for vectors of a model, in SQLite or at another database's URL, and open it.
+
+        Raises: LibraryError: there is one already, or the database cannot be used.
+        """
+        refuse_library(folder)
+        with disk_errors(folder):
+            if url is None:
+                folder.root.mkdir(parents=True, exist_ok=True)
+            engine = create_database(url or folder.database_url())
+            with disposing_on_error(engine):
+                with new_session(engine) as session:
+                    use_model(session, key, name, dim)
+                    session.commit()
+                if url is not None:
+                    folder.root.mkdir(parents=True, exist_ok=True)
+                    line = f"database = {json.dumps(url, ensure_ascii=False)}\n"
+                    folder.config_file.write_text(line, encoding="utf-8")
+        return cls(folder, engine)
+
+    def session(self) -> Session:
+        """Return a new session, whose objects stay readable after a commit.
+
+        Raises: LibraryError: the library was closed.
+        """
+        if self._closed:
+            root = str(self.folder.root)
+            raise LibraryError(f"the library at {root} was closed: open it again with aliens.open({root!r})")
+        return new_session(self.engine)
+
+    @contextmanager
+    def saving(self) -> Iterator[Session]:
+        """Yield a session for a small write, beside which others may change the library; the caller commits.
+
+        Raises: LibraryError: the disk is full or cannot be written.
+        """
+        with disk_errors(self.folder), self.session() as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """Yield a session while holding the library's lock: one thread of one process at a time; the caller commits.
+
+        Raises: LibraryError: another one holds the lock; the disk is full or cannot be written.
+        """
+        with self.saving() as session, self.lock():
+            yield session
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the library's lock: one thread of one process at a time changes it.
+
+        Raises: LibraryError: another one holds it.
+        """
+        with locked(self.folder):
+            yield
+
+    def close(self) -> None:
+        """Let go of the database; what still asks for a session is refused."""
+        self._closed = True
+        self.engine.dispose()
+
+
+def is_library(folder: LibraryFolder) -> bool:
+    """Tell whether a folder holds a library that was set up to its end.
+
+    Raises: LibraryError: its database cannot be opened.
+    """
+    if not (folder.config_file.exists() or folder.database_file.exists()):
+        return False
+    engine = connect(folder.database_url())
+    try:
+        return holds_library(engine)
+    finally:
+        engine.dispose()
+
+
+def refuse_library(folder: LibraryFolder) -> None:
+    """Make sure that a folder holds no library yet.
+
+    Raises: LibraryError: it does, it is no folder, or its database cannot be opened.
+    """
+    if folder.root.exists() and not folder.root.is_dir():
+        raise LibraryError(f"{folder.root} is a file: name a new folder for the library")
+    if is_library(folder):
+        raise LibraryError(f"{folder.root} is a library already: add photos to it, or name another folder")
+
+
+def create_database(url: str) -> Engine:
+    """Create the tables in a database that holds no library yet, and return the engine.
+
+    Raises: LibraryError: the URL is wrong, the database cannot be reached, or it holds a library already.
+    """
+    engine = connect(url)
+    with disposing_on_error(engine):
+        if holds_library(engine):
+            raise LibraryError(
+                f"the database {shown_url(url)} holds a library already: open it by its own folder, "
+                "or name an empty database"
+            )
+        migrate(engine)
+    return engine
+
+
+def open_database(folder: LibraryFolder) -> Engine:
+    """Return the engine of an existing library, migrated when it is older than this program.
+
+    Raises: LibraryError: there is no library, it cannot be reached, or a newer CV-Aliens made it.
+    """
+    url = folder.database_url()
+    if is_absent_file(url):  # SQLite would make an empty one
+        if folder.root.exists() and not folder.root.is_dir():
+            raise LibraryError(f"{folder.root} is a file, not the folder of a library: name that folder")
+        raise LibraryError(
+            f"no library at {folder.root}: make one with `aliens init --library {folder.root}`, "
+            "or name yours with --library or ALIENS_LIBRARY"
+        )
+    engine = connect(url)
+    with disposing_on_error(engine):
+        revision = current_revision(engine)
+        if revision is not None and revision > REVISION:
+            raise LibraryError(
+                f"the library at {folder.root} was made by a newer CV-Aliens (its tables are of revision {revision}, "
+                f"known here is {REVISION}): update CV-Aliens"
+            )
+        if revision != REVISION:
+            with FileLock(folder.root / "migration.lock"):
+                if current_revision(engine) != REVISION:  # another process may have done it meanwhile
+                    migrate(engine)
+    return engine
+
+
+@contextmanager
+def disposing_on_error(engine: Engine) -> Iterator[None]:
+    """Close an engine's connections when it will not be handed on."""
+    try:
+        yield
+    except BaseException:
+        engine.dispose()
+        raise
+
+
+def is_absent_file(url: str) -> bool:
+    """Tell whether a URL names an SQLite file that does not exist."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return False
+    return parsed.get_backend_name() == "sqlite" and parsed.database is not None and not Path(parsed.database).exists()
+
+
+def connect(url: str) -> Engine:
+    """Return an engine that has reached its database, with SQLite in WAL mode and foreign keys enforced.
+
+    Raises: LibraryError: the URL is wrong, its driver is not installed, or nothing answers.
+    """
+    try:
+        engine = create_engine(make_url(url))
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", set_up_sqlite)
+        with engine.connect():
+            return engine
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        raise LibraryError(
+            f"{shown_url(url)} is no database URL that can be used ({error}): for example sqlite:///library.db, or "
+            "postgresql+psycopg://user@host/name with `pip install -e '.[postgres]'`"
+        ) from error
+    except DBAPIError as error:
+        raise LibraryError(f"the database {shown_url(url)} cannot be opened: {error.orig}") from error
+
+
+def shown_url(url: str) -> str:
+    """Return a database's URL as it may be shown: without the password."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return repr(url)
+
+
+def set_up_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    """Readers and one writer at once (WAL), foreign keys enforced, up to 30 s of waiting for a lock."""
+    cursor = connection.cursor()
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "busy_timeout = 30000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def current_revision(engine: Engine) -> str | None:
+    """Return the revision of the tables, or None for an empty database."""
+    if not inspect(engine).has_table("alembic_version"):
+        return None
+    with engine.connect() as connection:
+        revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        return revision
+
+
+def holds_library(engine: Engine) -> bool:
+    """Tell whether a library was ever set up to its end in this database."""
+    if not inspect(engine).has_table(Setting.__tablename__):
+        return False
+    with new_session(engine) as session:
+        return session.scalars(select(Setting.name).limit(1)).first() is not None
+
+
+def migrate(engine: Engine) -> None:
+    """Run the migrations that the database has not seen."""
+    from alembic import command  # takes 0.2 s to import, and few commands need it
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def new_session(engine: Engine) -> Session:
+    """Return a session whose objects stay readable after a commit."""
+    return Session(engine, expire_on_commit=False)
+
+
+@contextmanager
+def locked(folder: LibraryFolder) -> Iterator[None]:
+    """Hold a library's lock. Raises: LibraryError: another process or thread holds it."""
+    try:
+        with FileLock(folder.lock_file, timeout=LOCK_TIMEOUT_S):
+            yield
+    except Timeout as error:
+        raise LibraryError(
+            f"another process or thread is changing {folder.root}: wait for it to end (searching meanwhile is fine)"
+        ) from error
+
+
+@contextmanager
+def disk_errors(folder: LibraryFolder) -> Iterator[None]:
+    """Turn the system's and the database's words for a disk that is full or cannot be written into one error."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise LibraryError(full(folder.root)) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise LibraryError(f"{error.filename or folder.root} cannot be written ({error.strerror})") from error
+        raise
+    except DBAPIError as error:
+        if "disk is full" in str(error):
+            raise LibraryError(full(folder.root)) from error
+        raise LibraryError(f"the library's database failed: {error.orig}") from error
+
+
+def full(root: Path) -> str:
+    """Return the message for a full disk."""
+    return (
+        f"the disk that holds {root} is full: free some space and run the same command again; "
+        "what was done so far is kept"
+    )

@@ -1,0 +1,310 @@
+"""Queries of photos, hotels, chains, and of the scans that found them; embedded photos column by column."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, func, or_, select, tuple_, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from db.models import Chain, Embedding, Hotel, Model, Photo, PhotoState, Scan, VectorShard
+
+Place = tuple[str, str]  # path, member
+PAGE = 1000
+FETCHED = 1_024  # fetched at a time: more would lie in memory long enough to slow down Python's garbage collector
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoRecord:
+    """What search shows of a photo."""
+
+    photo_id: int
+    path: str
+    member: str
+    image_id: int | None
+    hotel_id: int | None
+    hotel_name: str | None
+    chain_id: int | None
+    chain_name: str | None
+    date: datetime | None  # when it was uploaded, or else the time of its file (UTC)
+    kind: str = "photo"  # or "restyled"
+
+
+def photos_at(session: Session, places: Sequence[Place]) -> dict[Place, Photo]:
+    """Return the photos that are known at the given places."""
+    rows = session.scalars(select(Photo).where(tuple_(Photo.path, Photo.member).in_(places)))
+    return {(photo.path, photo.member): photo for photo in rows}
+
+
+def insert_photos(session: Session, rows: list[dict[str, Any]]) -> None:
+    """Add photos, given as columns of the table; the caller commits."""
+    session.bulk_insert_mappings(Photo.__mapper__, rows)
+
+
+def update_photos(session: Session, rows: list[dict[str, Any]]) -> None:
+    """Change the given columns of photos, each row with its `id`; the caller commits."""
+    # Rows with the same columns travel as one statement.
+    by_columns: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        by_columns.setdefault(tuple(sorted(row)), []).append(row)
+    for group in by_columns.values():
+        session.execute(update(Photo), group)
+
+
+def photos_with_other_bytes(session: Session, hashes: Mapping[int, bytes]) -> list[int]:
+    """Return, of photos {id: SHA-256 of their bytes now}, those whose bytes were others before."""
+    statement = select(Photo.id, Photo.content_sha256).where(Photo.id.in_(hashes))
+    return [photo_id for photo_id, before in session.execute(statement) if before not in (None, hashes[photo_id])]
+
+
+def places_with_bytes(session: Session, sha256: bytes) -> list[Place]:
+    """Return where photos lay whose bytes have this hash when they were read, the first known first."""
+    statement = select(Photo.path, Photo.member).where(Photo.content_sha256 == sha256).order_by(Photo.id)
+    return [(path, member) for path, member in session.execute(statement)]
+
+
+def pending_photos(session: Session, after_id: int = 0, limit: int = PAGE) -> list[Photo]:
+    """Return the next pending photos, in the order of their ids."""
+    statement = select(Photo).where(Photo.state == PhotoState.PENDING, Photo.id > after_id)
+    return list(session.scalars(statement.order_by(Photo.id).limit(limit)))
+
+
+def count_photos(session: Session) -> dict[PhotoState, int]:
+    """Return how many photos are in each state; restyled ones are no photos."""
+    rows = session.execute(select(Photo.state, func.count()).where(is_photo()).group_by(Photo.state)).all()
+    return {state: 0 for state in PhotoState if state is not PhotoState.RESTYLED} | dict(rows)
+
+
+def photo_ids_under(session: Session, root: str) -> set[int]:
+    """Return the ids of photos in a folder and its subfolders, or in a tar file."""
+    prefix = root.rstrip("/") + "/"
+    inside = or_(Photo.path == root, func.substr(Photo.path, 1, len(prefix)) == prefix)
+    return set(session.scalars(select(Photo.id).where(inside, is_photo())))
+
+
+def is_photo() -> ColumnElement[bool]:
+    """Return the condition that a row is a photo, be it one that cannot be found, and not a restyled one."""
+    return Photo.state != PhotoState.RESTYLED
+
+
+def present_photos(session: Session, ids: set[int]) -> Iterator[Photo]:
+    """Yield, of the photos with these ids, those that are not already known to be missing."""
+    for page in pages(sorted(ids)):
+        known_missing = func.coalesce(Photo.failure_kind, "") == "missing"
+        yield from session.scalars(select(Photo).where(Photo.id.in_(page), ~known_missing))
+
+
+def failure_counts(session: Session) -> dict[str, int]:
+    """Return how many photos failed, by kind, most first."""
+    statement = (
+        select(Photo.failure_kind, func.count())
+        .where(Photo.state == PhotoState.FAILED)
+        .group_by(Photo.failure_kind)
+        .order_by(func.count().desc(), Photo.failure_kind)
+    )
+    return {kind or "unknown": count for kind, count in session.execute(statement)}
+
+
+def failed_photos(session: Session, kind: str | None = None) -> Iterator[Photo]:
+    """Yield the photos that failed, in the order of their ids."""
+    statement = select(Photo).where(Photo.state == PhotoState.FAILED).order_by(Photo.id)
+    if kind is not None:
+        statement = statement.where(Photo.failure_kind == kind)
+    yield from session.scalars(statement.execution_options(yield_per=PAGE))
+
+
+def all_photos(session: Session) -> Iterator[Photo]:
+    """Yield every photo, and every restyled one, in the order of their ids, without holding them all."""
+    yield from session.scalars(select(Photo).order_by(Photo.id).execution_options(yield_per=PAGE))
+
+
+def photo_records(session: Session, ids: Sequence[int]) -> dict[int, PhotoRecord]:
+    """Return what search shows of the photos with these ids that are embedded, and of restyled ones."""
+    records = {}
+    for page in pages(list(ids)):
+        statement = (
+            select(
+                Photo.id,
+                Photo.path,
+                Photo.member,
+                Photo.image_id,
+                Photo.hotel_id,
+                Hotel.name,
+                Hotel.chain_id,
+                Chain.name,
+                Photo.uploaded_at,
+                Photo.mtime_ns,
+                Photo.state,
+            )
+            .outerjoin(Hotel, Photo.hotel_id == Hotel.id)
+            .outerjoin(Chain, Hotel.chain_id == Chain.id)
+            .where(Photo.id.in_(page), Photo.state.in_((PhotoState.EMBEDDED, PhotoState.RESTYLED)))
+        )
+        for row in session.execute(statement):
+            photo_id, path, member, image_id, hotel_id, hotel, chain_id, chain, uploaded, mtime, state = row
+            kind = "restyled" if state is PhotoState.RESTYLED else "photo"
+            date = uploaded or time_of(mtime)
+            records[photo_id] = PhotoRecord(
+                photo_id, path, member, image_id, hotel_id, hotel, chain_id, chain, date=date, kind=kind
+            )
+    return records
+
+
+def time_of(mtime_ns: int | None) -> datetime | None:
+    """Return a file's time, UTC without a zone as all times here, or None where it is unknown or makes no sense."""
+    try:
+        return None if mtime_ns is None else datetime.fromtimestamp(mtime_ns / 1e9, UTC).replace(tzinfo=None)
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
+def hotels_of(session: Session, ids: Sequence[int]) -> dict[int, tuple[int | None, int | None]]:
+    """Return {photo id: (hotel id, chain id)} of photos."""
+    known: dict[int, tuple[int | None, int | None]] = {}
+    for page in pages(list(ids)):
+        statement = select(Photo.id, Photo.hotel_id, Hotel.chain_id).outerjoin(Hotel, Photo.hotel_id == Hotel.id)
+        known.update({row[0]: (row[1], row[2]) for row in session.execute(statement.where(Photo.id.in_(page)))})
+    return known
+
+
+def newest_photo_id(session: Session) -> int:
+    """Return the highest id of a photo, 0 where there is none."""
+    return session.scalar(select(func.max(Photo.id))) or 0
+
+
+def first_scan(session: Session) -> tuple[str, datetime] | None:
+    """Return where and when the library's first photos were looked for: no other library has the same."""
+    row = session.execute(select(Scan.root, Scan.started_at).order_by(Scan.id).limit(1)).first()
+    return (row[0], row[1]) if row else None
+
+
+def record_scan(session: Session, columns: Mapping[str, Any]) -> None:
+    """Add the record of one look at a folder; the caller commits."""
+    session.add(Scan(**columns))
+
+
+def latest_scans(session: Session) -> list[Scan]:
+    """Return the last scan of every root, newest first."""
+    newest = select(func.max(Scan.id)).group_by(Scan.root)
+    return list(session.scalars(select(Scan).where(Scan.id.in_(newest)).order_by(Scan.id.desc())))
+
+
+def pages(ids: list[int]) -> Iterator[list[int]]:
+    """Yield the ids in lists that fit into one statement."""
+    for start in range(0, len(ids), PAGE):
+        yield ids[start : start + PAGE]
+
+
+def fetched(session: Session, statement: Select[*tuple[Any, ...]]) -> Iterator[Sequence[Any]]:
+    """Yield rows as the database's driver gives them: half the time of SQLAlchemy's own rows.
+
+    Only for columns that need no conversion: numbers and texts.
+    """
+    connection = session.connection()
+    if connection.dialect.name != "sqlite":  # drivers that would fetch everything at once unless told otherwise
+        yield from connection.execute(statement, execution_options={"yield_per": FETCHED}).partitions()
+        return
+    result = connection.execute(statement)
+    while result.cursor is not None and (rows := result.cursor.fetchmany(FETCHED)):
+        yield rows
+
+
+def merge_chains(session: Session, names: Mapping[int, str]) -> None:
+    """Add chains {id: name}, or rename those that are known; the caller commits."""
+    known = dict(session.execute(select(Chain.id, Chain.name)).all())
+    for chain_id, name in names.items():
+        if known.get(chain_id) != name:
+            session.merge(Chain(id=chain_id, name=name))
+    session.flush()
+
+
+def merge_hotels(session: Session, hotels: Iterable[Mapping[str, Any]]) -> None:
+    """Add hotels, given as columns of the table, or change those that are known; the caller commits."""
+    known = {hotel.id: hotel for hotel in session.scalars(select(Hotel))}
+    fresh = []
+    for columns in hotels:
+        hotel = known.get(columns["id"])
+        if hotel is None:
+            fresh.append(dict(columns))
+        else:
+            for name, value in columns.items():
+                if getattr(hotel, name) != value:
+                    setattr(hotel, name, value)
+    session.bulk_insert_mappings(Hotel.__mapper__, fresh)
+    session.flush()
+
+
+def add_nameless_hotels(session: Session, hotel_ids: Sequence[int]) -> None:
+    """Add the hotels that are not known yet, by their ids alone; the caller commits."""
+    known = set(session.scalars(select(Hotel.id).where(Hotel.id.in_(hotel_ids)))) if hotel_ids else set()
+    session.add_all(Hotel(id=hotel_id) for hotel_id in hotel_ids if hotel_id not in known)
+    session.flush()
+
+
+def count_hotels(session: Session) -> tuple[int, int]:
+    """Return how many hotels and how many chains the library knows."""
+    hotels = session.scalar(select(func.count()).select_from(Hotel))
+    chains = session.scalar(select(func.count()).select_from(Chain))
+    return hotels or 0, chains or 0
+
+
+ROWS = 65_536  # handed on at a time
+COLUMNS: dict[str, InstrumentedAttribute[Any]] = {
+    "photo_id": Photo.id,
+    "shard": VectorShard.number,
+    "row": Embedding.row,
+    "path": Photo.path,
+    "member": Photo.member,
+    "image_id": Photo.image_id,
+    "hotel_id": Photo.hotel_id,
+    "image_source": Photo.image_source,
+    "width_px": Photo.width_px,
+    "height_px": Photo.height_px,
+    "format": Photo.format,
+}
+
+Columns = dict[str, Sequence[Any]]
+
+
+def embedded_columns(
+    session: Session, model: Model, names: Sequence[str], ids: Sequence[int] | None = None
+) -> Iterator[Columns]:
+    """Yield {name: values} of the photos that can be found, some thousands at a time, in the order of their ids.
+
+    `names` are keys of COLUMNS; `photo_id` is always among what comes back. With `ids` only these photos come, in
+    this order; those that cannot be found are left out.
+    """
+    names = list(dict.fromkeys(["photo_id", *names]))
+    statement: Select[Any] = (
+        select(*(COLUMNS[name] for name in names))
+        .join(Embedding, Embedding.photo_id == Photo.id)
+        .join(VectorShard, VectorShard.id == Embedding.shard_id)
+        .where(Embedding.model_id == model.id, Photo.state == PhotoState.EMBEDDED)
+    )
+    if ids is None:
+        batches = fetched(session, statement.order_by(Photo.id))
+    else:
+        batches = (rows_in_order(session, statement, page) for page in pages(list(ids)))
+    gathered: list[list[Any]] = [[] for _ in names]
+    for rows in batches:
+        for values, fresh in zip(gathered, zip(*rows, strict=True), strict=False):  # no rows give no columns
+            values.extend(fresh)
+        if len(gathered[0]) >= ROWS:
+            yield dict(zip(names, gathered, strict=True))
+            gathered = [[] for _ in names]
+    if gathered[0]:
+        yield dict(zip(names, gathered, strict=True))
+
+
+def rows_in_order(session: Session, statement: Select[Any], ids: list[int]) -> list[Any]:
+    """Return the rows of these photos, in the order of the ids."""
+    by_id = {row[0]: row for row in session.execute(statement.where(Photo.id.in_(ids)))}
+    return [by_id[photo_id] for photo_id in ids if photo_id in by_id]
+
+
+def hotels_and_chains(session: Session) -> tuple[dict[int, tuple[str | None, int | None]], dict[int, str]]:
+    """Return {hotel id: (name, chain id)} and {chain id: name}: small enough to hold, and far quicker than a join."""
+    hotels = fetched(session, select(Hotel.id, Hotel.name, Hotel.chain_id))
+    chains = session.execute(select(Chain.id, Chain.name)).all()
+    return {row[0]: (row[1], row[2]) for rows in hotels for row in rows}, dict(chains)

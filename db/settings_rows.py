@@ -1,0 +1,45 @@
+"""Queries of what the library keeps for people: its own settings, and saved searches."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.models import SavedSearch, Setting
+
+
+def read_setting(session: Session, name: str) -> str | None:
+    """Return a setting's value, or None where it was never set."""
+    setting = session.get(Setting, name)
+    return setting.value if setting else None
+
+
+def write_setting(session: Session, name: str, value: str) -> None:
+    """Set a setting; the caller commits."""
+    session.merge(Setting(name=name, value=value))
+
+
+def save_search(session: Session, name: str, query: str, options: Mapping[str, Any]) -> None:
+    """Keep a search under a name, in place of an earlier one of that name; the caller commits."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    session.merge(SavedSearch(name=name, query=query, options=dict(options), saved_at=now))
+
+
+def saved_searches(session: Session) -> list[SavedSearch]:
+    """Return all saved searches, by name."""
+    return list(session.scalars(select(SavedSearch).order_by(SavedSearch.name)))
+
+
+def find_saved_search(session: Session, name: str) -> SavedSearch | None:
+    """Return the search saved under a name, or None."""
+    return session.get(SavedSearch, name)
+
+
+def forget_search(session: Session, name: str) -> bool:
+    """Remove a saved search; the caller commits. Return whether there was one."""
+    saved = find_saved_search(session, name)
+    if saved is not None:
+        session.delete(saved)
+    return saved is not None

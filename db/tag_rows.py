@@ -1,0 +1,145 @@
+"""Queries of vocabularies, taggings and human labels."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, NamedTuple
+
+from sqlalchemy import delete, func, insert, select, tuple_
+from sqlalchemy.orm import Session
+
+from db.models import Model, Photo, TaggingRun, TagLabel, VocabularyText
+from db.photo_rows import PAGE, is_photo, pages
+from db.settings_rows import read_setting, write_setting
+
+CURRENT_VOCABULARY = "vocabulary_key"
+
+
+class Label(NamedTuple):
+    """What a person says: the photo has the tag, or has it not.
+
+    The tag is named as vocabularies compare tags, without article and case, so that all of them mean the same.
+    """
+
+    photo_id: int
+    tag: str
+    present: bool
+
+
+def keep_tagging(
+    session: Session, model: Model, key: str, definition: Mapping[str, Any], decision: Mapping[str, Any]
+) -> None:
+    """Keep a vocabulary and how its scores become tags, and make it the library's current one; the caller commits."""
+    vocabulary = session.scalar(select(VocabularyText).where(VocabularyText.key == key))
+    if vocabulary is None:
+        vocabulary = VocabularyText(key=key, definition=dict(definition))
+        session.add(vocabulary)
+        session.flush()
+    mine = (TaggingRun.model_id == model.id, TaggingRun.vocabulary_id == vocabulary.id)
+    run = session.scalar(select(TaggingRun).where(*mine))
+    if run is None:
+        run = TaggingRun(model_id=model.id, vocabulary_id=vocabulary.id)
+        session.add(run)
+    run.decision = dict(decision)
+    run.changed_at = datetime.now(UTC).replace(tzinfo=None)
+    write_setting(session, CURRENT_VOCABULARY, key)
+
+
+def find_tagging(session: Session, model: Model, key: str | None) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return (vocabulary definition, decision) of a vocabulary's key or name, by default the current one's, or None."""
+    key = key or read_setting(session, CURRENT_VOCABULARY)
+    statement = (
+        select(VocabularyText, TaggingRun)
+        .join(TaggingRun, TaggingRun.vocabulary_id == VocabularyText.id)
+        .where(TaggingRun.model_id == model.id)
+        .order_by(TaggingRun.changed_at.desc(), TaggingRun.id.desc())
+    )
+    for vocabulary, run in session.execute(statement):
+        if key in (vocabulary.key, vocabulary.definition["name"]):
+            return vocabulary.definition, run.decision
+    return None
+
+
+def vocabulary_keys(session: Session, model: Model) -> list[str]:
+    """Return the keys of the vocabularies that the library was tagged with, newest first."""
+    statement = (
+        select(VocabularyText.key)
+        .join(TaggingRun, TaggingRun.vocabulary_id == VocabularyText.id)
+        .where(TaggingRun.model_id == model.id)
+        .order_by(TaggingRun.changed_at.desc())
+    )
+    return list(session.scalars(statement))
+
+
+def set_labels(session: Session, labels: Iterable[Label]) -> int:
+    """Set labels, replacing earlier ones of the same photo and tag; the caller commits. Return how many.
+
+    Of several labels of one photo and tag the last counts.
+    """
+    stream, count = iter({(label.photo_id, label.tag): label for label in labels}.values()), 0
+    while page := list(islice(stream, PAGE)):
+        forget_labels(session, page)
+        now = datetime.now(UTC).replace(tzinfo=None)
+        session.execute(insert(TagLabel), [{**label._asdict(), "made_at": now} for label in page])
+        count += len(page)
+    return count
+
+
+def forget_labels(session: Session, labels: Sequence[Label]) -> int:
+    """Remove what was said of these photos and tags; the caller commits. Return how many labels that were."""
+    places = [(label.photo_id, label.tag) for label in labels]
+    removed = session.execute(delete(TagLabel).where(tuple_(TagLabel.photo_id, TagLabel.tag).in_(places)))
+    return int(removed.rowcount)  # type: ignore[attr-defined]
+
+
+def all_labels(session: Session) -> Iterator[Label]:
+    """Yield every label, in the order of photos and tags."""
+    statement = select(TagLabel.photo_id, TagLabel.tag, TagLabel.present).order_by(TagLabel.photo_id, TagLabel.tag)
+    for row in session.execute(statement, execution_options={"yield_per": PAGE}):
+        yield Label(*row)
+
+
+def labels_between(session: Session, first_id: int, last_id: int) -> Iterator[Label]:
+    """Yield the labels of photos with ids from `first_id` to `last_id`."""
+    statement = select(TagLabel.photo_id, TagLabel.tag, TagLabel.present)
+    for row in session.execute(statement.where(TagLabel.photo_id.between(first_id, last_id))):
+        yield Label(*row)
+
+
+def labels_of(session: Session, photo_ids: Sequence[int]) -> Iterator[Label]:
+    """Yield the labels of these photos."""
+    for page in pages(list(photo_ids)):
+        statement = select(TagLabel.photo_id, TagLabel.tag, TagLabel.present).where(TagLabel.photo_id.in_(page))
+        yield from (Label(*row) for row in session.execute(statement))
+
+
+def count_labels(session: Session) -> int:
+    """Return how many labels people have set."""
+    return session.scalar(select(func.count()).select_from(TagLabel)) or 0
+
+
+def known_photos(session: Session, ids: Sequence[int]) -> set[int]:
+    """Return those of the ids that are photos of the library."""
+    known: set[int] = set()
+    for page in pages(list(ids)):
+        known.update(session.scalars(select(Photo.id).where(Photo.id.in_(page), is_photo())))
+    return known
+
+
+def photos_by_image_id(session: Session, image_ids: Sequence[int]) -> dict[int, int]:
+    """Return {Hotels-50K's number of a photo: photo id} of those that the library knows."""
+    known: dict[int, int] = {}
+    for page in pages(list(image_ids)):
+        rows = session.execute(select(Photo.image_id, Photo.id).where(Photo.image_id.in_(page)))
+        known.update({image_id: photo_id for image_id, photo_id in rows if image_id is not None})
+    return known
+
+
+def photos_by_place(session: Session, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Return {(path, member): photo id} of those that the library knows."""
+    known: dict[tuple[str, str], int] = {}
+    for start in range(0, len(places), PAGE):
+        wanted = tuple_(Photo.path, Photo.member).in_(places[start : start + PAGE])
+        rows = session.execute(select(Photo.path, Photo.member, Photo.id).where(wanted))
+        known.update({(path, member): photo_id for path, member, photo_id in rows})
+    return known

@@ -1,0 +1,328 @@
+"""The encoder itself: photos and texts become unit vectors by any model that open_clip knows, found by its name."""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import logging
+import re
+import socket
+import threading
+import urllib.request
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import numpy as np
+import open_clip
+import torch
+from huggingface_hub import constants as hub
+
+from base.arrays import Floats, Pixels, unit
+from base.errors import EncoderError, ModelMismatchError
+from base.settings import asset
+from embedding.decode import Preprocessing
+from embedding.device import PRECISIONS, choose_device, choose_precision, keep_freed_memory
+
+
+def model_key(name: str, model: Any, preprocessing: Preprocessing, architecture: Mapping[str, Any]) -> str:
+    """Return the model's name and 8 hex digits, such as `ViT-B-32-openai-1f3a9c02`.
+
+    The digits are of the SHA-256 over every weight (name, shape, bytes), the preprocessing and the architecture's
+    settings, such as heads, pooling and activation, which no weight shows.
+    """
+    digest = hashlib.sha256()
+    for weight_name, weight in sorted(model.state_dict().items()):
+        digest.update(f"{weight_name} {tuple(weight.shape)} {weight.dtype}".encode())
+        digest.update(weight.detach().cpu().contiguous().reshape(-1).numpy())
+    settings = {"preprocessing": dataclasses.asdict(preprocessing), "architecture": architecture}
+    digest.update(json.dumps(settings, sort_keys=True).encode())
+    readable = name.removeprefix("hf-hub:")
+    if name.startswith("local-dir:"):
+        readable = name.rstrip("/").rpartition("/")[2].removeprefix("local-dir:")
+    return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', readable)}-{digest.hexdigest()[:8]}"
+
+
+HUB_TIMEOUT_S = 3.0
+
+
+def load_model(name: str) -> tuple[Any, Any, dict[str, Any]]:
+    """Build the model and its tokenizer; the third value is the architecture's settings.
+
+    open_clip only warns when the weights were trained with QuickGELU and the architecture has GELU, as for
+    ViT-B-32/openai; the vectors would then be wrong, so the weights' own setting is enforced here.
+
+    Raises: EncoderError: the model is unknown or its weights cannot be had.
+    """
+    architecture, weights = open_clip_name(name)
+    pretrained_config = open_clip.get_pretrained_cfg(architecture, weights) if weights else {}
+    quick_gelu = bool(pretrained_config.get("quick_gelu", False))
+    try:
+        with no_chatter(), no_vain_retries(asks_hub=not architecture.startswith("local-dir:")):
+            model = open_clip.create_model(
+                architecture, weights, force_quick_gelu=quick_gelu, require_pretrained=True, precision="fp32"
+            )
+            tokenizer = open_clip.get_tokenizer(architecture)
+            settings = open_clip.get_model_config(architecture)
+    # open_clip, huggingface_hub, httpx and safetensors each raise errors of their own; all mean the same here.
+    except Exception as error:
+        raise EncoderError(unavailable(name, error)) from error
+    return model, tokenizer, settings | {"quick_gelu": quick_gelu or bool(settings.get("quick_gelu"))}
+
+
+@contextmanager
+def no_chatter() -> Iterator[None]:
+    """Keep the libraries' notes for developers off the terminal; errors are raised all the same."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+@contextmanager
+def no_vain_retries(asks_hub: bool) -> Iterator[None]:
+    """Where the model hub cannot be reached, take weights that were fetched before, without a minute of retries."""
+    offline = hub.HF_HUB_OFFLINE
+    hub.HF_HUB_OFFLINE = offline or (asks_hub and not hub_answers())
+    try:
+        yield
+    finally:
+        hub.HF_HUB_OFFLINE = offline
+
+
+def hub_answers() -> bool:
+    """Tell whether the model hub can be reached; behind a proxy nobody can tell, so yes."""
+    if "https" in urllib.request.getproxies():
+        return True
+    try:
+        socket.create_connection((str(urlsplit(hub.ENDPOINT).hostname), 443), timeout=HUB_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def open_clip_name(name: str) -> tuple[str, str | None]:
+    """Return open_clip's (model name, weights tag) of a model name.
+
+    Raises: EncoderError: no such architecture, weights or folder; the message lists what is close.
+    """
+    if name == "starter":
+        return f"local-dir:{asset('embedding/starter')}", None
+    if name.startswith("hf-hub:"):
+        return name, None
+    if name.startswith("local-dir:"):
+        folder = Path(name.removeprefix("local-dir:")).expanduser()
+        if not (folder / "open_clip_config.json").is_file():
+            raise EncoderError(f"{folder} holds no open_clip_config.json: name a folder saved in open_clip's layout")
+        return f"local-dir:{folder}", None
+    architecture, _, weights = name.partition("/")
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if not tags:
+        near = difflib.get_close_matches(architecture, open_clip.list_models(), n=3)
+        raise EncoderError(
+            f"no model {name!r}: use starter, local-dir:FOLDER, hf-hub:ORG/NAME, or an architecture and weights of "
+            "open_clip, such as ViT-B-32/openai" + (f" (near it: {', '.join(near)})" if near else "")
+        )
+    if weights not in tags:
+        choices = ", ".join(f"{architecture}/{tag}" for tag in tags)
+        raise EncoderError(f"{name!r} names no weights of {architecture}: choose one of {choices}")
+    return architecture, weights
+
+
+def lasting_name(name: str) -> str:
+    """Return a model name that means the same in every working folder."""
+    folder = name.removeprefix("local-dir:")
+    return f"local-dir:{Path(folder).expanduser().absolute()}" if folder != name else name
+
+
+def unavailable(name: str, error: Exception) -> str:
+    """Return the message for weights that cannot be loaded, with the remedies."""
+    first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return (
+        f"the weights of {name!r} cannot be loaded ({first_line}).\n"
+        "Remedies: connect this machine to the model hub for one run; or copy the weights here and use "
+        "`--model local-dir:FOLDER` (open_clip_config.json and open_clip_model.safetensors); "
+        "or use `--model starter`, the small model that comes with CV-Aliens."
+    )
+
+
+TEXT_CACHE_SIZE = 4096
+BATCH_PHOTOS = {"cpu": 16, "cuda": 256, "mps": 64}
+
+
+class OpenClipEncoder:
+    """A CLIP model of open_clip, on one device, at one precision.
+
+    Photos go through the image tower at the chosen precision; texts stay float32, which costs nothing
+    noticeable for a query and keeps its vector exact.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: Any,
+        tokenizer: Any,
+        *,
+        device: str,
+        precision: str,
+        architecture: Mapping[str, Any],
+    ) -> None:
+        self.name = name
+        self.device = torch.device(device)
+        self.precision = precision
+        self.preprocessing = preprocessing_of(model)
+        self.key = model_key(name, model, self.preprocessing, architecture)
+        self.batch_photos = BATCH_PHOTOS[self.device.type]
+        self.keeps_cpu_busy = self.device.type == "cpu"
+        self.logit_scale = float(model.logit_scale.detach().exp())  # what cosines are multiplied by in training
+        self.tokenizer = tokenizer
+        self.model = model.eval().to(self.device)
+        model.visual.to(PRECISIONS[precision]).to(memory_format=torch.channels_last)
+        scale = torch.tensor(self.preprocessing.std) * 255
+        shift = torch.tensor(self.preprocessing.mean) * 255
+        self._scale = scale.view(1, 3, 1, 1).to(self.device)
+        self._shift = shift.view(1, 3, 1, 1).to(self.device)
+        self._text_vectors: OrderedDict[str, Floats] = OrderedDict()
+        self._remembering = threading.Lock()
+        self.dim = self._encode_uncached([""]).shape[1]
+
+    @classmethod
+    def load(cls, name: str, *, device: str = "auto", precision: str = "auto", key: str | None = None) -> Self:
+        """Load a model by name and choose its device and precision.
+
+        Args:
+            name: `ViT-B-32/openai`, any other `architecture/weights` of open_clip, `starter`,
+                `local-dir:/path` or `hf-hub:org/name`.
+            device: auto, cpu, cuda or mps.
+            precision: auto, float32 or bfloat16. Auto is bfloat16 on CUDA devices and on processors with
+                AVX512-BF16 or AMX, else float32.
+            key: the model key that is expected, where a library has vectors of it.
+
+        Raises:
+            EncoderError: the model is unknown or its weights cannot be had; the device is absent.
+            ModelMismatchError: the model is not the one of that key.
+        """
+        device = choose_device(device)
+        precision = choose_precision(precision, device)
+        if device == "cpu":
+            keep_freed_memory()
+        model, tokenizer, architecture = load_model(name)
+        encoder = cls(
+            lasting_name(name), model, tokenizer, device=device, precision=precision, architecture=architecture
+        )
+        if key is not None and encoder.key != key:
+            raise ModelMismatchError(
+                f"the library was made by {key}, but {name!r} is now {encoder.key}: its weights or its preprocessing "
+                "changed. Put the old ones back, or make a new library with `aliens init`"
+            )
+        return encoder
+
+    def __str__(self) -> str:
+        where = f"{self.device.type} ({torch.get_num_threads()} threads)" if self.device.type == "cpu" else self.device
+        return f"{self.key}: {self.dim} dimensions, {self.preprocessing.size_px} px, {where}, {self.precision}"
+
+    @torch.inference_mode()
+    def encode_images(self, pixels: Pixels) -> Floats:
+        """Return unit vectors, shape (n, d) float32, of squares of pixels, uint8 (n, s, s, 3).
+
+        Raises: EncoderError: the squares are not of the model's size, or a vector has zero norm.
+        """
+        s = self.preprocessing.size_px
+        if pixels.shape[1:] != (s, s, 3):
+            raise EncoderError(f"{self.key} takes photos of shape ({s}, {s}, 3), not {pixels.shape[1:]}")
+        batch = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).to(self.device)
+        batch = batch.permute(0, 3, 1, 2)  # (n, 3, s, s), channels last
+        batch = ((batch.float() - self._shift) / self._scale).to(PRECISIONS[self.precision])
+        return unit(self.model.encode_image(batch).float().cpu().numpy())
+
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        """Return unit vectors, shape (n, d) float32; the last few thousand texts are remembered.
+
+        Raises: EncoderError: a vector has zero norm.
+        """
+        with self._remembering:  # threads may share an encoder
+            return self._remembered(texts)
+
+    def _remembered(self, texts: Sequence[str]) -> Floats:
+        fresh = [text for text in dict.fromkeys(texts) if text not in self._text_vectors]
+        known = {text: self._text_vectors[text] for text in texts if text in self._text_vectors}
+        if fresh:
+            known.update(zip(fresh, unit(self._encode_uncached(fresh)), strict=True))
+        for text in known:
+            self._text_vectors[text] = known[text]
+            self._text_vectors.move_to_end(text)
+        while len(self._text_vectors) > TEXT_CACHE_SIZE:
+            self._text_vectors.popitem(last=False)
+        return np.stack([known[text] for text in texts])
+
+    def encode_prompts(self, text: str, templates: Sequence[str]) -> Floats:
+        """Return one unit vector, shape (d,) float32: the mean over `templates`, each with {} for the text.
+
+        Source: Radford et al. 2021, section 3.1.4 (prompt ensembling in embedding space).
+        """
+        return unit(self.encode_texts([template.format(text) for template in templates]).mean(axis=0))
+
+    @torch.inference_mode()
+    def _encode_uncached(self, texts: Sequence[str]) -> Floats:
+        tokens = self.tokenizer(list(texts)).to(self.device)
+        tower = causal_text_tower(self.model)
+        features = self.model.encode_text(tokens) if tower is None else encode_trimmed(tower, tokens)
+        vectors: Floats = features.float().cpu().numpy()
+        return vectors
+
+
+def causal_text_tower(model: Any) -> Any:
+    """Return the module that holds the text transformer where a text may be cut, else None.
+
+    Tokens behind the end-of-text token cannot reach it through a causal mask, so they need not be computed.
+    """
+    tower = getattr(model, "text", model)
+    pool = getattr(tower, "pool_type", getattr(tower, "text_pool_type", None))
+    plain = getattr(tower, "cls_emb", None) is None and not getattr(tower, "use_pad_mask", False)
+    causal = getattr(tower, "attn_mask", None) is not None
+    return tower if pool == "argmax" and plain and causal else None
+
+
+def encode_trimmed(tower: Any, tokens: torch.Tensor) -> torch.Tensor:
+    """Encode texts, int64 (n, context), cut behind the last end-of-text token of the batch; (n, d).
+
+    Source: open_clip.model.CLIP.encode_text, which computes the whole context of 77 tokens.
+    """
+    ends = tokens.argmax(dim=-1)  # the end-of-text token has the highest id
+    length = int(ends.max()) + 1
+    x = tower.token_embedding(tokens[:, :length]) + tower.positional_embedding[:length]  # (n, length, width)
+    x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
+    x = tower.ln_final(x)[torch.arange(len(x)), ends]  # (n, width)
+    projection = tower.text_projection
+    if projection is not None:
+        x = projection(x) if isinstance(projection, torch.nn.Module) else x @ projection
+    features: torch.Tensor = x
+    return features
+
+
+def preprocessing_of(model: Any) -> Preprocessing:
+    """Return how the model wants its photos.
+
+    Raises: EncoderError: it wants something other than squares, or an interpolation that is not known here.
+    """
+    config = open_clip.get_model_preprocess_cfg(model)
+    size = config["size"]
+    height, width = size if isinstance(size, tuple | list) else (size, size)
+    if height != width:
+        raise EncoderError(f"the model wants photos of {width} x {height} px; only square ones are supported")
+    return Preprocessing(
+        size_px=int(width),
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        interpolation="bilinear" if config.get("interpolation") == "bilinear" else "bicubic",
+        resize_mode=config.get("resize_mode") or "shortest",
+        fill_color=int(config.get("fill_color") or 0),
+    )

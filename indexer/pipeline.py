@@ -1,0 +1,396 @@
+"""Pending photos are read and decoded in threads, embedded, and recorded, batch after batch. Finds no photos itself.
+
+Ctrl-C is a wish to stop soon: work in hand is finished and kept.
+"""
+
+import hashlib
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from types import FrameType
+from typing import Any, Protocol
+
+import numpy as np
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from base.arrays import Floats, Halves, Pixels
+from base.errors import PhotoError
+from base.files import PhotoFile
+from db.caption_rows import forget_captions
+from db.catalog import new_session
+from db.models import Model, Photo, PhotoState
+from db.photo_rows import count_photos, pending_photos, photos_with_other_bytes, update_photos
+from db.vector_rows import Twin, any_vector, knows_bytes, next_shard_number, record_shard, shard_counts, twin
+from embedding.decode import MAX_PIXELS, DecodedPhoto, Facts, Preprocessing, decode
+from embedding.store import VectorStore
+from indexer.sources import MISSING
+
+
+@contextmanager
+def stop_on_interrupt() -> Iterator[threading.Event]:
+    """Yield an event that the first Ctrl-C sets; only the main thread can listen for it."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def note(signal_number: int, frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.signal(signal.SIGINT, note)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A photo's bytes, read: their SHA-256 and size; `decoded` is None where the vector is known already."""
+
+    sha256: bytes
+    size_bytes: int
+    decoded: DecodedPhoto | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a photo could not be read or decoded."""
+
+    kind: str
+    reason: str
+
+
+Outcome = Content | Failure
+
+
+def read_photo(
+    file: PhotoFile,
+    preprocessing: Preprocessing,
+    is_known: Callable[[bytes], bool],
+    may_decode: threading.Event,
+    max_pixels: int = MAX_PIXELS,
+) -> Outcome:
+    """Read and hash one photo, wait until it may be decoded, decode it; anything wrong becomes a Failure."""
+    try:
+        data = file.read()
+    except FileNotFoundError:
+        return Failure(MISSING, "the file vanished before it was read")
+    except OSError as error:
+        return Failure("unreadable", str(error.strerror or error))
+    sha256 = hashlib.sha256(data).digest()
+    if is_known(sha256):
+        return Content(sha256, len(data), None)
+    may_decode.wait()
+    try:
+        return Content(sha256, len(data), decode(data, preprocessing, max_pixels))
+    except PhotoError as error:
+        return Failure(error.kind, error.reason)
+
+
+def decode_ahead(
+    photos: Iterable[Photo],
+    read: Callable[[PhotoFile], Outcome],
+    *,
+    threads: int,
+    ahead: int,
+    in_bursts: bool = False,
+) -> Generator[tuple[Photo, Outcome]]:
+    """Yield every photo with its outcome, in the order given.
+
+    Args:
+        photos: what to read; taken one by one, in the caller's thread.
+        read: run in `threads` threads.
+        threads: how many photos are read at once.
+        ahead: how many photos may be read before they are asked for; bounds the memory.
+        in_bursts: where the next photo is not ready, wait for all those ahead; for a caller that lets the threads
+            decode only while it waits.
+    """
+    waiting: deque[tuple[Photo, Future[Outcome]]] = deque()
+
+    def next_outcome() -> tuple[Photo, Outcome]:
+        if in_bursts and not waiting[0][1].done():
+            wait([future for _, future in waiting])
+        photo, future = waiting.popleft()
+        return photo, future.result()
+
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+    try:
+        for photo in photos:
+            waiting.append((photo, pool.submit(read, PhotoFile(photo.path, photo.member))))
+            if len(waiting) > ahead:
+                yield next_outcome()
+        while waiting:
+            yield next_outcome()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+COMMIT_PHOTOS = 256  # recorded together: a kill loses at most about so many photos' work
+MOST_ENTRIES = 4 * COMMIT_PHOTOS  # a group is encoded, full or not, when so many photos have come since it began
+DECODE_THREADS = max(2, min(8, os.cpu_count() or 2))
+
+
+class ImageEncoder(Protocol):
+    """What the run needs of an encoder."""
+
+    preprocessing: Preprocessing
+    batch_photos: int
+    keeps_cpu_busy: bool
+
+    def encode_images(self, pixels: Pixels) -> Floats:
+        """Return unit vectors (n, d) of squares (n, s, s, 3)."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        """Return unit vectors (n, d) of texts: those that the index's recall is measured by."""
+        ...
+
+
+@dataclass(slots=True)
+class RunReport:
+    """What a run did, in photos; `encoded` were new to the model, `reused` had bytes that it had seen."""
+
+    total: int = 0
+    encoded: int = 0
+    reused: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    interrupted: bool = False
+    strays: int = 0
+
+    @property
+    def done(self) -> int:
+        """How many photos are no longer pending."""
+        return self.encoded + self.reused + self.failed
+
+
+@dataclass(slots=True)
+class Entry:
+    """A photo of the batch in hand; `vector` is a row of the batch's new vectors, or a vector that was known."""
+
+    columns: dict[str, Any]
+    vector: int | Halves
+
+
+@dataclass(slots=True)
+class Batch:
+    """Photos that are read but not yet recorded.
+
+    New photos are encoded in groups of exactly the encoder's batch size (a group that known photos interrupt for
+    long, and the last one, apart), cut from the pending photos in the order of their ids. A batch is recorded only
+    between groups, so a resumed run cuts the same groups and gives the same bits.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    waiting: list[Pixels] = field(default_factory=list)  # the group in hand
+    group_start: int = 0  # which entry began it
+    vectors: list[Floats] = field(default_factory=list)
+    rows: dict[bytes, int] = field(default_factory=dict)  # content hash -> row of the new vectors
+    seen: list[Facts] = field(default_factory=list)  # what each row's photo looks like
+
+
+class Run:
+    """One run over all pending photos of a library."""
+
+    def __init__(
+        self, engine: Engine, model: Model, store: VectorStore, encoder: ImageEncoder, max_pixels: int
+    ) -> None:
+        self._engine = engine
+        self._model = model
+        self._store = store
+        self._encoder = encoder
+        self._max_pixels = max_pixels
+        self._batch = Batch()
+        self._may_decode = threading.Event()
+        self._may_decode.set()
+        self._committed: set[int] = set()  # prefixes of the content hashes that this run has recorded
+        self.report = RunReport()
+
+    def embed(self, progress: Callable[[RunReport], None]) -> RunReport:
+        """Embed every pending photo; Ctrl-C ends the run and keeps all that was encoded.
+
+        Raises: OSError, sqlalchemy.exc.OperationalError: the disk is full; all that was committed is kept.
+        """
+        start = time.monotonic()
+        with new_session(self._engine) as session, stop_on_interrupt() as stop:
+            self.report.strays = self._store.remove_strays(set(shard_counts(session, self._model)))
+            self.report.total = count_photos(session)[PhotoState.PENDING]
+            outcomes = self._outcomes(session)
+            try:
+                for photo, outcome in outcomes:
+                    self._add(session, photo, outcome)
+                    self._advance(session, progress)
+                    if stop.is_set():
+                        self._drop_group()
+                        self.report.interrupted = self.report.done < self.report.total
+                        break
+                self._encode()
+                self._commit(session)
+            finally:
+                outcomes.close()
+                self.report.seconds = time.monotonic() - start
+            progress(self.report)
+        return self.report
+
+    def _outcomes(self, session: Session) -> Generator[tuple[Photo, Outcome]]:
+        read = partial(self._read, is_known=self._is_known if any_vector(session, self._model) else never)
+        ahead = max(64, 2 * self._encoder.batch_photos)
+        in_bursts = self._encoder.keeps_cpu_busy
+        return decode_ahead(all_pending(session), read, threads=DECODE_THREADS, ahead=ahead, in_bursts=in_bursts)
+
+    def _read(self, file: PhotoFile, is_known: Callable[[bytes], bool]) -> Outcome:
+        return read_photo(file, self._encoder.preprocessing, is_known, self._may_decode, self._max_pixels)
+
+    def _is_known(self, sha256: bytes) -> bool:
+        """Tell, from a decoding thread, whether the model has a vector for these bytes."""
+        with self._engine.connect() as connection:
+            return knows_bytes(connection, self._model, sha256)
+
+    def _add(self, session: Session, photo: Photo, outcome: Outcome) -> None:
+        """Sort one outcome into the batch: failed, known bytes, or new bytes."""
+        batch, report = self._batch, self.report
+        if isinstance(outcome, Content):
+            if outcome.sha256 in batch.rows:
+                report.reused += 1
+                row = batch.rows[outcome.sha256]
+                batch.entries.append(Entry(facts(photo, outcome, batch.seen[row]), row))
+                return
+            known = self._twin(session, outcome)
+            if known is not None:
+                report.reused += 1
+                ((_, vectors),) = self._store.gather([(known.shard_number, [known.row])])
+                batch.entries.append(Entry(facts(photo, outcome, known), vectors[0]))
+                return
+            if outcome.decoded is None:  # the photo with these bytes was embedded anew with others meanwhile
+                outcome = self._read(PhotoFile(photo.path, photo.member), never)
+        if isinstance(outcome, Failure):
+            report.failed += 1
+            batch.failures.append(
+                {
+                    "id": photo.id,
+                    "state": PhotoState.FAILED,
+                    "failure_kind": outcome.kind,
+                    "failure_reason": outcome.reason,
+                }
+            )
+        elif outcome.decoded is not None:
+            report.encoded += 1
+            row = batch.rows[outcome.sha256] = len(batch.rows)
+            batch.seen.append(outcome.decoded.facts)
+            if not batch.waiting:
+                batch.group_start = len(batch.entries)
+            batch.waiting.append(outcome.decoded.pixels)
+            batch.entries.append(Entry(facts(photo, outcome, outcome.decoded.facts), row))
+
+    def _twin(self, session: Session, content: Content) -> Twin | None:
+        """Return an embedded photo with the same bytes; asks the database only where there may be one."""
+        if content.decoded is not None and prefix(content.sha256) not in self._committed:
+            return None
+        return twin(session, self._model, content.sha256)
+
+    def _advance(self, session: Session, progress: Callable[[RunReport], None]) -> None:
+        """Encode a full group, record a full batch."""
+        batch = self._batch
+        since_group_began = len(batch.entries) - batch.group_start
+        if len(batch.waiting) == self._encoder.batch_photos or (batch.waiting and since_group_began >= MOST_ENTRIES):
+            self._encode()
+            progress(self.report)
+        if len(batch.entries) >= COMMIT_PHOTOS and not batch.waiting:
+            self._commit(session)
+        elif len(batch.failures) >= COMMIT_PHOTOS:
+            self._commit_failures(session)
+            progress(self.report)
+
+    def _encode(self) -> None:
+        """Encode the group in hand.
+
+        On a CPU no photo is decoded meanwhile: a decoding thread that takes one core makes the encoder's threads
+        on all the others wait for it, at every layer.
+        """
+        if not self._batch.waiting:
+            return
+        try:
+            if self._encoder.keeps_cpu_busy:
+                self._may_decode.clear()
+            self._batch.vectors.append(self._encoder.encode_images(np.stack(self._batch.waiting)))
+        finally:
+            self._may_decode.set()
+        self._batch.waiting.clear()
+
+    def _drop_group(self) -> None:
+        """Leave the group in hand, decoded but not encoded, to the next run, so that it is cut there the same."""
+        batch, fresh = self._batch, len(self._batch.waiting)
+        if fresh:
+            dropped = len(batch.entries) - batch.group_start
+            self.report.encoded -= fresh
+            self.report.reused -= dropped - fresh
+            del batch.entries[batch.group_start :]
+            batch.waiting.clear()
+
+    def _commit(self, session: Session) -> None:
+        """Write the batch as one shard, then record it and its photos in one transaction."""
+        batch = self._batch
+        if batch.entries:
+            fresh = np.concatenate(batch.vectors).astype(np.float16) if batch.vectors else np.empty((0, 0), np.float16)
+            vectors = np.stack([fresh[e.vector] if isinstance(e.vector, int) else e.vector for e in batch.entries])
+            ids = [entry.columns["id"] for entry in batch.entries]
+            number = next_shard_number(session, self._model)
+            self._store.write(number, np.array(ids, dtype=np.int64), vectors)
+            record_shard(session, self._model, number, ids)
+            hashes = {entry.columns["id"]: entry.columns["content_sha256"] for entry in batch.entries}
+            forget_captions(session, photos_with_other_bytes(session, hashes))
+            update_photos(session, [entry.columns for entry in batch.entries])
+            self._committed.update(prefix(sha256) for sha256 in batch.rows)
+        self._commit_failures(session)
+        self._batch = Batch()
+
+    def _commit_failures(self, session: Session) -> None:
+        update_photos(session, self._batch.failures)
+        session.commit()
+        self._batch.failures = []
+
+
+def never(sha256: bytes) -> bool:
+    """Know no bytes."""
+    return False
+
+
+def prefix(sha256: bytes) -> int:
+    """Return the first 8 bytes of a hash: enough to ask the database rarely in vain, at a third of the memory."""
+    return int.from_bytes(sha256[:8])
+
+
+def facts(photo: Photo, content: Content, seen: Facts | Twin) -> dict[str, Any]:
+    """Return the columns of a photo that is about to be recorded as embedded."""
+    return {
+        "id": photo.id,
+        "state": PhotoState.EMBEDDED,
+        "failure_kind": None,
+        "failure_reason": None,
+        "size_bytes": content.size_bytes,
+        "content_sha256": content.sha256,
+        "width_px": seen.width_px,
+        "height_px": seen.height_px,
+        "format": seen.format,
+        "grey": seen.grey,
+    }
+
+
+def all_pending(session: Session) -> Iterator[Photo]:
+    """Yield the pending photos in the order of their ids, page by page."""
+    last_id = 0
+    while page := pending_photos(session, last_id):
+        yield from page
+        last_id = page[-1].id
+        session.expunge_all()

@@ -1,0 +1,415 @@
+"""Results: restyled photos as files of the library with their lineage, their originals, and searches that find them."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, Protocol, get_args
+
+import numpy as np
+from PIL import ExifTags, Image
+from PIL.PngImagePlugin import PngInfo
+from sqlalchemy.orm import Session
+
+from base.arrays import Floats, Pixels
+from base.errors import PhotoError, QueryError
+from base.files import PhotoFile, atomic_write
+from base.settings import LibraryFolder
+from db.catalog import disk_errors, writing
+from db.models import Model, Photo, PhotoState, Restyling
+from db.photo_rows import hotels_of, places_with_bytes
+from db.restyling_rows import (
+    all_restylings,
+    find_restyling,
+    keep_restyling,
+    put_result_photo,
+    restylings_of,
+    result_photos,
+)
+from db.vector_rows import current_model, forget_embeddings, next_shard_number, record_shard, shard_counts
+from embedding.decode import MAX_PIXELS, Preprocessing, damage_as_photo_error, decode, open_image
+from embedding.store import VectorStore
+
+FileFormat = Literal["png", "jpg"]
+
+JPEG_QUALITY = 92
+MOST_COMMENT_BYTES = 65_533  # of one JPEG segment: its length is told in 16 bits, which count themselves
+TOLD_APART = "attempts"  # left out of a JPEG where all together is longer; the database has it
+SRGB = 1  # Exif 2.32, table 5: ColorSpace
+PERCEPTUAL = b"\0"  # PNG 1.2, 4.2.2.3: the rendering intent of the chunk sRGB
+
+
+def write_result_picture(
+    path: Path, pixels: Pixels, parameters: Mapping[str, Any], description: str, file_format: FileFormat
+) -> None:
+    """Write a picture, (h, w, 3) uint8 sRGB, whole or not at all: it is on disk when this returns.
+
+    Raises:
+        QueryError: the format is not one of those that parameters are kept in.
+        OSError: the disk is full or cannot be written.
+    """
+    if file_format not in get_args(FileFormat):
+        raise QueryError(f"results are written as png or jpg, not as {file_format!r}")
+    image = Image.fromarray(pixels)
+    with atomic_write(path) as file:
+        if file_format == "png":
+            save_png(image, file, parameters, description)
+        else:
+            save_jpeg(image, file, parameters, description)
+
+
+def save_png(image: Image.Image, file: BinaryIO, parameters: Mapping[str, Any], description: str) -> None:
+    """Write a PNG that says that it is sRGB, and how it was made."""
+    info = PngInfo()
+    info.add(b"sRGB", PERCEPTUAL)
+    info.add_itxt("parameters", lineage_json(parameters))
+    info.add_itxt("Description", description)
+    image.save(file, "PNG", pnginfo=info)
+
+
+def save_jpeg(image: Image.Image, file: BinaryIO, parameters: Mapping[str, Any], description: str) -> None:
+    """Write a JPEG that says that it is sRGB, and how it was made."""
+    comment = lineage_json(parameters).encode()
+    if len(comment) > MOST_COMMENT_BYTES:
+        comment = lineage_json({name: value for name, value in parameters.items() if name != TOLD_APART}).encode()
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = description.encode("ascii", "replace").decode()  # Exif has no other letters
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ColorSpace] = SRGB
+    image.save(file, "JPEG", quality=JPEG_QUALITY, subsampling=0, comment=comment, exif=exif)  # every pixel its colour
+
+
+def read_parameters(path: Path) -> dict[str, Any]:
+    """Return how a picture was made, as it says itself.
+
+    Raises:
+        OSError: the file is gone or cannot be read.
+        PhotoError: it is no picture, or one that says nothing of the kind.
+    """
+    data = path.read_bytes()
+    with damage_as_photo_error(), open_image(data, MAX_PIXELS) as image:
+        image.load()  # a PNG's texts may stand behind its pixels
+        said = image.info.get("parameters") or image.info.get("comment")
+    try:
+        parameters = json.loads(said or b"")
+    except ValueError:  # which bytes that are no UTF-8 raise as well
+        parameters = None
+    if not isinstance(parameters, dict):
+        raise PhotoError("no parameters", f"{path} does not say how it was made: name a restyled photo")
+    return parameters
+
+
+def lineage_json(parameters: Mapping[str, Any]) -> str:
+    """Return parameters as JSON in ASCII, which every reader of metadata takes."""
+    return json.dumps(parameters, ensure_ascii=True)
+
+
+LONGEST_NAME = 40  # characters of an engine's name in a file's
+WISH_DIGITS = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lineage:
+    """Where a result comes from, and how it was made.
+
+    source_sha256: of the photo's bytes, hexadecimal. diffusion: whether a diffusion model painted. rung: the step of
+    the ladder of rescues that gave it. attempts: what was tried, in order. seconds: that it all took.
+    wish: hexadecimal digest of all that was asked for, bytes of the photo, fingerprint of the engine, palette and
+    options: the same wish is not done twice.
+    """
+
+    source_photo_id: int
+    source_path: str
+    source_sha256: str
+    engine: str
+    fingerprint: str
+    diffusion: bool
+    palette: str
+    prompt: str
+    negative_prompt: str
+    settings: dict[str, Any]
+    scores: dict[str, Any]
+    rung: str
+    attempts: list[dict[str, Any]]
+    seconds: float
+    wish: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as plain values; numbers of NumPy become Python's."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=plainly))
+        return plain
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        how = "painted by diffusion" if self.diffusion else "regraded, not painted"
+        return f"photo {self.source_photo_id} restyled by CV-Aliens: {self.engine}, {self.palette}, {self.rung}; {how}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """A restyled photo.
+
+    id: its own number. photo_id: its number as a photo of the library, None before it was added.
+    made_at: UTC, without a zone as all times here.
+    """
+
+    id: int
+    photo_id: int | None
+    path: Path
+    made_at: datetime
+    lineage: Lineage
+
+    @property
+    def exists(self) -> bool:
+        """Whether its file is still there."""
+        return self.path.is_file()
+
+
+class RestyledPhotos:
+    """The results of one library."""
+
+    def __init__(self, folder: LibraryFolder, session: Session) -> None:
+        self._folder = folder
+        self._session = session
+
+    def find(self, wish: str) -> Result | None:
+        """Return what was made of a wish, if its file is still there."""
+        kept = find_restyling(self._session, wish)
+        result = None if kept is None else self._result(kept)
+        return result if result is not None and result.exists else None
+
+    def all(self, source_photo_id: int | None = None, engine: str | None = None) -> list[Result]:
+        """Return results in the order in which they were first made: of all photos and engines, or of one.
+
+        Those whose files have vanished are among them: see `Result.exists`.
+        """
+        return self._results(all_restylings(self._session, source_photo_id=source_photo_id, engine=engine))
+
+    def of_ids(self, ids: Sequence[int]) -> list[Result]:
+        """Return the results with these numbers, in their order; unknown numbers are passed over."""
+        found = restylings_of(self._session, [number for number in ids if abs(number) < 1 << 63])  # as databases count
+        return self._results(found[number] for number in ids if number in found)
+
+    def named(self, ids: Sequence[int]) -> list[Result]:
+        """Return the results with these numbers, in their order. Raises: QueryError: there is none of a number."""
+        found = self.of_ids(ids)
+        if unknown := set(ids) - {result.id for result in found}:
+            raise QueryError(f"there is no result {min(unknown)} in the library: `aliens restyled` lists them")
+        return found
+
+    def keep(self, pixels: Pixels, lineage: Lineage, file_format: FileFormat = "png") -> Result:
+        """Write a result's file, then its row, and commit; an earlier result of the same wish is replaced.
+
+        The library's lock is not needed: photos may be added meanwhile. A process killed between file and row leaves
+        a file that the same wish writes over.
+
+        Raises:
+            LibraryError: the disk is full or cannot be written.
+            QueryError: the format is not one of png and jpg.
+        """
+        said = lineage.as_json()
+        path = Path(self._folder.restyled.name) / file_name(lineage, file_format)
+        with disk_errors(self._folder):
+            self._folder.restyled.mkdir(parents=True, exist_ok=True)
+            write_result_picture(self._folder.root / path, pixels, said, lineage.summary, file_format)
+            before = find_restyling(self._session, lineage.wish)
+            old_path = path if before is None else Path(before.path)
+            kept = keep_restyling(self._session, self._columns(lineage, said, path))
+            if kept.result_photo_id is not None:  # the vector is that of the picture before
+                forget_embeddings(self._session, current_model(self._session), [kept.result_photo_id])
+            self._session.commit()
+            if old_path != path:  # of another format
+                (self._folder.root / old_path).unlink(missing_ok=True)
+        return self._result(kept)
+
+    def _columns(self, lineage: Lineage, said: dict[str, Any], path: Path) -> dict[str, Any]:
+        names = ("source_photo_id", "wish", "engine", "fingerprint", "palette", "rung", "seconds")
+        now = datetime.now(UTC).replace(tzinfo=None)
+        return {name: said[name] for name in names} | {"path": path.as_posix(), "lineage": said, "made_at": now}
+
+    def _results(self, kept: Iterable[Restyling]) -> list[Result]:
+        return [self._result(row) for row in kept]
+
+    def _result(self, kept: Restyling) -> Result:
+        return Result(
+            id=kept.id,
+            photo_id=kept.result_photo_id,
+            path=self._folder.root / kept.path,
+            made_at=kept.made_at,
+            lineage=Lineage(**kept.lineage),
+        )
+
+
+def file_name(lineage: Lineage, file_format: FileFormat) -> str:
+    """Return the name of a result's file, such as `42-regrade-1a2b3c4d.png`: the same wish has the same."""
+    engine = re.sub(r"[^\w.-]+", "-", Path(lineage.engine).name)[-LONGEST_NAME:].strip("-.")
+    return f"{lineage.source_photo_id}-{engine}-{lineage.wish[:WISH_DIGITS]}.{file_format}"
+
+
+def plainly(value: object) -> object:
+    """Return what JSON has for a value that it does not know: NumPy's numbers and arrays, paths.
+
+    Raises: TypeError: there is nothing.
+    """
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot be kept as JSON")
+
+
+def original_of(session: Session, result: Result) -> PhotoFile:
+    """Return where a result's original lies: at its own place, or where the library knows the same bytes.
+
+    Raises:
+        OSError: the file is gone.
+        PhotoError: the photo has left the library, or its file holds another photo by now.
+    """
+    lineage = result.lineage
+    photo = session.get(Photo, lineage.source_photo_id)
+    if photo is None:
+        lost: OSError | PhotoError = PhotoError(
+            "missing", f"its original, {lineage.source_path}, is not in the library any more"
+        )
+    else:
+        file = PhotoFile(photo.path, photo.member)
+        try:
+            if holds(file, lineage.source_sha256):
+                return file
+            lost = PhotoError(
+                "changed", f"its original, {file}, was changed since: restyle it again with `aliens restyle`"
+            )
+        except OSError as error:
+            lost = error
+    for path, member in places_with_bytes(session, bytes.fromhex(lineage.source_sha256)):
+        with suppress(OSError):
+            if holds(elsewhere := PhotoFile(path, member), lineage.source_sha256):
+                return elsewhere
+    raise lost
+
+
+def holds(file: PhotoFile, sha256: str) -> bool:
+    """Tell whether a file's bytes have this hash, in hexadecimal. Raises: OSError: the file is gone."""
+    return hashlib.sha256(file.read()).hexdigest() == sha256
+
+
+def why_lost(error: OSError | PhotoError) -> str:
+    """Return in words why a result or its original cannot be shown."""
+    return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+
+
+SHARD_RESULTS = 256  # recorded together: a kill loses at most the encoding of so many
+
+
+class ImageEncoder(Protocol):
+    """What adding results needs of the library's encoder."""
+
+    preprocessing: Preprocessing
+    batch_photos: int
+
+    def encode_images(self, pixels: Pixels) -> Floats:
+        """Return unit vectors (n, d) of squares (n, s, s, 3)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A result's file as it was read: the columns of its photo row, and the encoder's square (s, s, 3)."""
+
+    result: Result
+    columns: dict[str, Any]
+    pixels: Pixels
+
+
+def add_to_library(folder: LibraryFolder, session: Session, results: Sequence[Result], encoder: ImageEncoder) -> int:
+    """Give results a row and a vector in the library, and return how many had none yet.
+
+    Each belongs to the hotel of its photo. Those whose files have vanished are passed over. The library's lock is held
+    only while a shard is written; a kill leaves results without rows, and the next call adds them.
+
+    Raises: LibraryError: another process is changing the library, or the disk is full.
+    """
+    model = current_model(session)
+    store = VectorStore(folder.vectors(model.key), model.dim)
+    waiting, added = without_vector(session, model, results), 0
+    for start in range(0, len(waiting), SHARD_RESULTS):
+        found = [read for result in waiting[start : start + SHARD_RESULTS] if (read := read_result(result, encoder))]
+        if found:
+            vectors = encoded_results(found, encoder)
+            with disk_errors(folder), writing(folder):
+                record(session, model, store, found, vectors)
+            added += len(found)
+    return added
+
+
+def without_vector(session: Session, model: Model, results: Sequence[Result]) -> list[Result]:
+    """Return the results, each file once, that have no row with a vector, or had one when they looked otherwise."""
+    known = result_photos(session, model, [result.id for result in results])
+    by_place = {result.path: result for result in results if not is_of(known.get(result.id), result)}
+    return list(by_place.values())
+
+
+def is_of(photo: Photo | None, result: Result) -> bool:
+    """Tell whether a row is of a result's file as it is now; a vanished file leaves nothing to be done."""
+    if photo is None:
+        return False
+    try:
+        stat = os.stat(result.path)
+    except OSError:
+        return True
+    now = (os.path.realpath(result.path), stat.st_size, stat.st_mtime_ns)
+    return (os.path.realpath(photo.path), photo.size_bytes, photo.mtime_ns) == now
+
+
+def read_result(result: Result, encoder: ImageEncoder) -> Read | None:
+    """Read and decode a result's file; None where it has vanished or is no picture any more."""
+    try:
+        stat, data = os.stat(result.path), result.path.read_bytes()
+        decoded = decode(data, encoder.preprocessing)
+    except (OSError, PhotoError):
+        return None
+    seen = decoded.facts
+    columns = {
+        "path": os.path.abspath(result.path),
+        "size_bytes": len(data),
+        "mtime_ns": stat.st_mtime_ns,
+        "width_px": seen.width_px,
+        "height_px": seen.height_px,
+        "format": seen.format,
+        "grey": seen.grey,
+        "content_sha256": hashlib.sha256(data).digest(),
+        "state": PhotoState.RESTYLED,
+        "failure_kind": None,
+        "failure_reason": None,
+    }
+    return Read(result, columns, decoded.pixels)
+
+
+def encoded_results(found: Sequence[Read], encoder: ImageEncoder) -> Floats:
+    """Return the results' unit vectors, (n, d) float32."""
+    squares = np.stack([read.pixels for read in found])
+    batches = range(0, len(squares), encoder.batch_photos)
+    return np.concatenate([encoder.encode_images(squares[at : at + encoder.batch_photos]) for at in batches])
+
+
+def record(session: Session, model: Model, store: VectorStore, found: Sequence[Read], vectors: Floats) -> None:
+    """Write the vectors as one shard, then record it and the results' rows in one transaction; needs the lock."""
+    try:
+        store.remove_strays(set(shard_counts(session, model)))
+        hotels = hotels_of(session, [read.result.lineage.source_photo_id for read in found])
+        ids = []
+        for read in found:
+            hotel_id, _ = hotels.get(read.result.lineage.source_photo_id, (None, None))
+            ids.append(put_result_photo(session, read.result.id, read.columns | {"hotel_id": hotel_id}))
+        number = next_shard_number(session, model)
+        store.write(number, np.array(ids, np.int64), vectors)
+        record_shard(session, model, number, ids, restyled=True)
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise

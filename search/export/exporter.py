@@ -1,0 +1,431 @@
+"""The export, start to end: select, stream, write under a temporary name, sum up in a manifest, rename."""
+
+import hashlib
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
+
+from filelock import FileLock, Timeout
+from sqlalchemy.orm import Session
+
+from aliens import __version__
+from base.errors import QueryError
+from base.files import TEMPORARY_SUFFIX, PhotoFile, atomic_write, sync_folder
+from search.export.tables import (
+    DEFAULT_COLUMNS,
+    CocoWriter,
+    CsvWriter,
+    JsonlWriter,
+    ParquetWriter,
+    Selection,
+    Sink,
+    TableWriter,
+    TagTable,
+)
+from search.tags.tag_files import MANIFEST_FILE, MANIFEST_SUFFIX, METADATA_FILE
+from search.tags.tagging import Tagging
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+PHOTOS_A_FOLDER = 1000
+OURS = re.compile(rf"images/\d{{4,}}/\d+\.\w+({re.escape(TEMPORARY_SUFFIX)})?")
+PHOTO_ENDINGS = {"JPEG": ".jpg", "TIFF": ".tiff"}  # else the format's own name
+
+
+class FolderWriter:
+    """Copies each photo to images/NNNN/ID.ending and writes metadata.jsonl; photos that are there already stay.
+
+    Photos that cannot be read any more are left out and named in `left_out`. What an interrupted run left of photos
+    that this one has not goes away.
+    """
+
+    def __init__(self, folder: Path, file: Sink, schema: Any, tags: Sequence[str], link: bool) -> None:
+        self.left_out: list[str] = []
+        self.left_out_tags: Counter[str] = Counter()
+        self._folder = folder
+        self._link = link
+        self._metadata = JsonlWriter(file, schema, tags)
+        found = (str(path.relative_to(folder)) for path in folder.glob("images/*/*"))
+        self._strays = {name for name in found if OURS.fullmatch(name)}
+
+    def write(self, batch: Any) -> None:
+        """Copy a batch's photos and write their lines."""
+        import pyarrow as pa
+
+        columns = (batch.column(name).to_pylist() for name in ("photo_id", "path", "member", "format", "tags"))
+        names: list[str | None] = []
+        for photo_id, path, member, file_format, tags in zip(*columns, strict=True):
+            ending = (
+                PHOTO_ENDINGS.get(file_format, f".{file_format.lower()}")
+                if file_format
+                else Path(member or path).suffix
+            )
+            name = f"images/{photo_id // PHOTOS_A_FOLDER:04d}/{photo_id}{ending}"
+            try:
+                self._place(PhotoFile(path, member), self._folder / name)
+            except SourceGone as error:
+                self.left_out.append(str(error))
+                self.left_out_tags.update(tags)
+            else:
+                names.append(name)
+                self._strays.discard(os.path.normpath(name))
+                continue
+            names.append(None)
+        table = batch.add_column(0, "file_name", pa.array(names, pa.string()))
+        self._metadata.write(table.filter(table.column("file_name").is_valid()))
+
+    def close(self) -> None:
+        """Remove what is not of this export."""
+        for stray in self._strays:
+            (self._folder / stray).unlink()
+        self._metadata.close()
+
+    def _place(self, source: PhotoFile, target: Path) -> None:
+        """Copy or link a photo unless it is there; a copy that a killed run left is under another name."""
+        link = self._link and not source.member
+        if is_link(source.path, target) if link else is_copy(source, target):
+            return
+        try:
+            if link:
+                os.stat(source.path)
+            content = b"" if link else source.read()
+        except OSError as error:
+            raise SourceGone(f"{source}: {error.strerror or error}") from error
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(target.name + TEMPORARY_SUFFIX)
+        try:
+            temporary.unlink(missing_ok=True)
+            if link:
+                temporary.symlink_to(source.path)
+            else:
+                temporary.write_bytes(content)
+            os.replace(temporary, target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+class SourceGone(Exception):
+    """A photo's file cannot be read any more."""
+
+
+def is_link(path: str, target: Path) -> bool:
+    """Tell whether a link leads to a photo that is there."""
+    return target.is_symlink() and os.readlink(target) == path and target.exists()
+
+
+def is_copy(source: PhotoFile, target: Path) -> bool:
+    """Tell whether a copy is as large as its photo and younger; a photo that is gone or in a tar is like none."""
+    try:
+        photo, copy = os.stat(source.path), os.lstat(target)
+    except OSError:
+        return False
+    same = copy.st_size == photo.st_size and copy.st_mtime_ns >= photo.st_mtime_ns
+    return not source.member and same and not target.is_symlink()
+
+
+def refuse_folder(folder: Path) -> None:
+    """Refuse to write an imagefolder over something else.
+
+    Raises: QueryError: there is something.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise QueryError(f"{folder} is there already: remove it, or choose another name")
+
+
+Format = Literal["csv", "jsonl", "parquet", "coco", "imagefolder"]
+ENDINGS: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".json": "coco"}
+PARTIAL_SUFFIX = ".partial"
+MARKER_FILE = ".cv-aliens-export"  # says that a partial folder is an export's
+NEEDED: dict[Format, tuple[str, ...]] = {
+    "coco": ("photo_id", "path", "member", "tags", "width_px", "height_px"),
+    "imagefolder": ("photo_id", "path", "member", "format", "tags"),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportManifest:
+    """What an export holds and where it came from, kept beside it; `sha256` is of the file, or of metadata.jsonl."""
+
+    cv_aliens: str
+    made_at: str  # UTC
+    format: Format
+    file: str
+    sha256: str
+    size_bytes: int
+    photos: int
+    columns: list[str]
+    model: str
+    vocabulary: str
+    method: str
+    threshold: float | None  # None for softmax
+    top_k: int | None  # for softmax alone
+    tags: dict[str, int]  # photos with each tag
+    calibrated_on_labels: list[str]
+    query: str | None
+    with_tags: list[str]
+    left_out: list[str]  # photos whose files are gone
+    calibration: dict[str, Any]  # how scores became tags, for `aliens import tags`
+
+
+def export_tags(
+    session: Session,
+    tagging: Tagging,
+    path: Path,
+    file_format: Format,
+    *,
+    columns: Sequence[str] = (),
+    selection: Selection | None = None,
+    query: str | None = None,
+    link: bool = False,
+    progress: Callable[[int], None] = lambda photos: None,
+) -> ExportManifest:
+    """Write the photos of a selection with their tags to `path`, and a manifest beside it (inside an imagefolder).
+
+    A file appears under its name only when it is complete. An imagefolder is made under a name that ends in
+    `.partial` and renamed when complete; interrupted, the next run goes on there.
+
+    Raises: QueryError: no such column or tag, no photo to export, or the output cannot be written.
+    """
+    if tagging.unscored:
+        raise QueryError(f"{tagging.unscored} vectors have no scores yet: run `aliens tag` first")
+    chosen = selection or Selection()
+    names = list(dict.fromkeys([*(columns or DEFAULT_COLUMNS), *NEEDED.get(file_format, ())]))
+    table = TagTable(session, tagging, names, chosen)
+    if not path.name or (file_format != "imagefolder" and path.is_dir()):
+        raise QueryError(f"{path} is a folder: name a new {'folder' if file_format == 'imagefolder' else 'file'} in it")
+    describe = Description(tagging, table, chosen, query)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if file_format == "imagefolder":
+            return write_folder(table, path, link, describe, progress)
+        return write_file(table, path, file_format, describe, progress)
+    except OSError as error:
+        raise QueryError(
+            f"{error.filename or path} cannot be written: {error.strerror or error}. Nothing is left under {path}"
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a manifest says besides the file itself."""
+
+    tagging: Tagging
+    table: TagTable
+    selection: Selection
+    query: str | None
+
+    def manifest(
+        self, path: Path, file_format: Format, hashed: "HashedFile", left_out: Sequence[str], left_tags: Counter[str]
+    ) -> ExportManifest:
+        """Return the manifest of a file that is complete; `left_tags` counts the tags of photos left out."""
+        calibration, names = self.tagging.calibration, self.tagging.vocabulary.names
+        softmax = calibration.method == "softmax"
+        counts = zip(names, self.table.tag_counts.tolist(), strict=True)
+        return ExportManifest(
+            cv_aliens=__version__,
+            made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            format=file_format,
+            file=path.name,
+            sha256=hashed.hexdigest(),
+            size_bytes=hashed.size_bytes,
+            photos=self.table.rows - len(left_out),
+            columns=self.table.names,
+            model=self.tagging.model.key,
+            vocabulary=self.tagging.vocabulary.key,
+            method=calibration.method,
+            threshold=None if softmax else calibration.threshold,
+            top_k=calibration.top_k if softmax else None,
+            tags={name: count - left_tags[name] for name, count in counts},
+            calibrated_on_labels=[names[place] for place in sorted(calibration.links)],
+            query=self.query,
+            with_tags=list(self.selection.tags),
+            left_out=list(left_out),
+            calibration=calibration.as_json(),
+        )
+
+
+def write_file(
+    table: TagTable, path: Path, file_format: Format, describe: Description, progress: Callable[[int], None]
+) -> ExportManifest:
+    """Write one file and its manifest."""
+    writers: dict[str, Callable[[Sink, Any, list[str]], TableWriter]] = {
+        "csv": CsvWriter,
+        "jsonl": JsonlWriter,
+        "parquet": ParquetWriter,
+        "coco": CocoWriter,
+    }
+    with file_and_manifest(path) as (file, write_beside):
+        hashed = HashedFile(file)
+        writer = writers[file_format](hashed, table.schema, table.tagging.vocabulary.names)
+        stream(table, writer, progress)
+        refuse_empty(table.rows)
+        manifest = describe.manifest(path, file_format, hashed, [], Counter())
+        write_beside(manifest)
+    return manifest
+
+
+@contextmanager
+def file_and_manifest(path: Path) -> Iterator[tuple[BinaryIO, Callable[["DataclassInstance"], int]]]:
+    """Yield a file to write and what writes the manifest, which comes last; both appear under their names together.
+
+    An older pair stays whole until both are on disk, and an older manifest never stands beside the new file.
+    """
+    manifest_file = path.with_name(path.name + MANIFEST_SUFFIX)
+    with atomic_write(manifest_file) as beside, atomic_write(path) as file:
+        yield file, lambda manifest: beside.write(manifest_bytes(manifest))
+        for written in (file, beside):
+            written.flush()
+            os.fsync(written.fileno())
+        manifest_file.unlink(missing_ok=True)
+
+
+def write_folder(
+    table: TagTable, path: Path, link: bool, describe: Description, progress: Callable[[int], None]
+) -> ExportManifest:
+    """Write an imagefolder with its manifest inside."""
+    refuse_folder(path)
+    partial = path.with_name(path.name + PARTIAL_SUFFIX)
+    with partial_folder(partial):
+        with atomic_write(partial / METADATA_FILE) as file:
+            hashed = HashedFile(file)
+            writer = FolderWriter(partial, hashed, table.schema, table.tagging.vocabulary.names, link)
+            stream(table, writer, progress)
+            refuse_empty(table.rows)
+            refuse_empty(table.rows - len(writer.left_out), "no photo's file can be read any more")
+        manifest = describe.manifest(
+            partial / METADATA_FILE, "imagefolder", hashed, writer.left_out, writer.left_out_tags
+        )
+        write_export_manifest(partial / MANIFEST_FILE, manifest)
+        if path.exists():
+            path.rmdir()  # empty, as was seen above
+        os.replace(partial, path)
+        (path / MARKER_FILE).unlink()  # last: without it the folder could not be finished after a kill
+    sync_folder(path.parent)
+    return manifest
+
+
+@contextmanager
+def partial_folder(partial: Path) -> Iterator[None]:
+    """Hold the folder that an imagefolder grows in: a new one, or one that an interrupted export left.
+
+    Raises: QueryError: the folder is somebody else's, or another export is at work in it.
+    """
+    lock_file = partial.with_name(partial.name + ".lock")
+    try:
+        with FileLock(lock_file, timeout=0):
+            try:
+                if partial.is_dir() and any(partial.iterdir()) and not (partial / MARKER_FILE).exists():
+                    raise QueryError(f"{partial} is there already, not of an export: remove it, or choose another name")
+                partial.mkdir(exist_ok=True)
+                (partial / MARKER_FILE).touch()
+                yield
+            except BaseException:
+                if partial.is_dir() and [file.name for file in partial.iterdir()] == [MARKER_FILE]:
+                    (partial / MARKER_FILE).unlink()
+                    partial.rmdir()
+                raise
+            finally:
+                lock_file.unlink(missing_ok=True)
+    except Timeout as error:
+        raise QueryError(f"another export is writing {partial}: wait for it to end, or choose another name") from error
+
+
+class Batches(Protocol):
+    """What is exported, as a stream; `rows` counts those handed on."""
+
+    rows: int
+
+    def batches(self) -> Iterator[Any]:
+        """Yield pyarrow.RecordBatch after RecordBatch."""
+        ...
+
+
+def stream(table: Batches, writer: TableWriter, progress: Callable[[int], None]) -> None:
+    """Write all batches: one thread writes while this one reads the next batch from the library."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting: Future[None] | None = None
+        for batch in table.batches():
+            if waiting is not None:
+                waiting.result()
+            waiting = pool.submit(writer.write, batch)
+            progress(table.rows)
+        if waiting is not None:
+            waiting.result()
+    writer.close()
+
+
+def refuse_empty(photos: int, why: str = "no photo has all of that") -> None:
+    """Refuse to leave a file without photos: nobody wants one, and it would hide a mistyped query."""
+    if photos == 0:
+        raise QueryError(f"{why}: nothing was exported")
+
+
+def write_export_manifest(path: Path, manifest: "DataclassInstance") -> None:
+    """Write a manifest as JSON."""
+    with atomic_write(path) as file:
+        file.write(manifest_bytes(manifest))
+
+
+def manifest_bytes(manifest: "DataclassInstance") -> bytes:
+    """Return a manifest as a JSON file's content."""
+    return json.dumps(asdict(manifest), indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+class HashedFile:
+    """A file that hashes what is written to it, for writers that only write."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.size_bytes = 0
+        self.closed = False
+        self._file = file
+        self._hash = hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        """Write and hash; return the number of bytes.
+
+        After a failure the file is closed, and what Arrow's writer then adds as its file's end goes nowhere.
+        """
+        if self._file.closed:
+            return memoryview(data).nbytes
+        self._hash.update(data)
+        written = self._file.write(data)
+        self.size_bytes += written
+        return written
+
+    def flush(self) -> None:
+        """Hand over to the system."""
+        self._file.flush()
+
+    def tell(self) -> int:
+        """Return how many bytes were written."""
+        return self.size_bytes
+
+    def hexdigest(self) -> str:
+        """Return the SHA-256 of everything written."""
+        return self._hash.hexdigest()
+
+    def close(self) -> None:
+        """Leave the file open: whoever opened it closes it."""
+
+    def writable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def readable(self) -> bool:
+        """Say no."""
+        return False
+
+    def seekable(self) -> bool:
+        """Say no."""
+        return False

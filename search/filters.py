@@ -1,0 +1,290 @@
+"""Filters become ids of photos: what the database can say by SQL, tags from their scores."""
+
+import difflib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sqlalchemy import Select, or_
+from sqlalchemy.orm import Session
+
+from base.arrays import Doubles, Floats, Ids
+from base.errors import QueryError
+from base.settings import LibraryFolder
+from db import conditions as sql
+from db.models import Model, PhotoState
+from search.query import Filter, format_filter, read_choice, read_date, read_near, read_size
+
+if TYPE_CHECKING:
+    from search.tags.tagging import TaggedPhotos
+
+
+STATES = {"photo": PhotoState.EMBEDDED, "restyled": PhotoState.RESTYLED}
+KINDS = frozenset(STATES)
+
+
+def kinds_of(filters: Sequence[Filter]) -> frozenset[str]:
+    """Return the kinds that filters leave; without a filter of a kind, photos alone.
+
+    Several kinds mean any of them, those with a minus are left out of them, or of all.
+    """
+    said = [(part.negated, read_choice("kind", part.value)) for part in filters if part.name == "kind"]
+    if not said:
+        return frozenset({"photo"})
+    wanted, refused = (frozenset(kind for negated, kind in said if negated is refusing) for refusing in (False, True))
+    return (KINDS if not wanted or "any" in wanted else wanted) - refused
+
+
+EITHER = ("hotel", "chain", "source", "near", "color", "orientation")  # given twice, one of them suffices
+NAMING_HOTELS = ("hotel", "near")  # become ids of hotels, which may be many
+OPERATORS = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}
+EARTH_RADIUS_M = 6_371_008.8  # mean radius, International Union of Geodesy and Geophysics
+FEW = 50_000  # photos: of fewer the tags are read photo by photo
+
+
+def describe(filters: Sequence[Filter]) -> str:
+    """Return filters as a person would write them."""
+    return " ".join(map(format_filter, filters))
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The photos that meet all filters and can be found.
+
+    ids: ascending, (n,) int64; None where no filter but that of kinds leaves anything out. untagged: how many more meet
+    all but the filters of tags, which nothing is known for, since they came after the last tagging. restyled: how many
+    restyled photos meet all but those, which have no tags.
+    """
+
+    ids: Ids | None
+    untagged: int = 0
+    restyled: int = 0
+
+    @property
+    def note(self) -> str:
+        """What people should know of it, or nothing."""
+        said = []
+        if self.untagged:
+            came = "1 photo came" if self.untagged == 1 else f"{self.untagged} photos came"
+            meet = f"meet{'s' * (self.untagged == 1)} no tag filter"
+            said.append(f"{came} after the last tagging and {meet}: run `aliens tag`")
+        if self.restyled:
+            have = "1 restyled photo has" if self.restyled == 1 else f"{self.restyled} restyled photos have"
+            said.append(f"{have} no tags and meet{'s' * (self.restyled == 1)} no tag filter: search for what they show")
+        return "; ".join(said)
+
+
+def chosen(session: Session, folder: LibraryFolder, model: Model, filters: Sequence[Filter]) -> Chosen:
+    """Return the photos that meet all filters; of the kinds that these leave, by default photos alone.
+
+    Raises: QueryError: a chain, hotel, source or tag is unknown (the message lists what is near), or the library is
+        not tagged.
+    """
+    kinds = kinds_of(filters)
+    tags = [part for part in filters if part.name == "tag"]
+    rest = [part for part in filters if part.name not in ("tag", "kind")]
+    if not tags and not rest and kinds:
+        return Chosen(None)
+    conditions, hotels = Conditions(session).of(rest)
+
+    def meeting_rest(kinds: Iterable[str]) -> Ids:
+        return sql.chosen_photos(session, model, conditions, hotels, [STATES[kind] for kind in kinds])
+
+    if not tags:
+        return Chosen(meeting_rest(kinds))
+    ids = None if kinds == {"photo"} and not rest else meeting_rest(kinds & {"photo"})
+    return replace(tagged(session, folder, tags, ids), restyled=len(meeting_rest(kinds & {"restyled"})))
+
+
+class Conditions:
+    """Turns filters into conditions of the database."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def of(self, filters: Sequence[Filter]) -> tuple[list[sql.Condition], Sequence[int] | Select[Any] | None]:
+        """Return conditions on photos, and the hotels they are narrowed to, which lets the database use its index."""
+        conditions: list[sql.Condition] = []
+        groups: dict[str, list[Filter]] = defaultdict(list)
+        refused: list[Filter] = []
+        for place, part in enumerate(filters):
+            if part.negated:
+                refused.append(part)
+            else:
+                groups[part.name if part.name in EITHER else str(place)].append(part)
+        ids: set[int] | None = None
+        statements: list[Select[Any]] = []
+        for group in groups.values():
+            hotels = self.hotels(group)
+            if hotels is None:
+                conditions.append(or_(*map(self.condition, group)))
+            elif isinstance(hotels, Select):
+                statements.append(hotels)
+            else:
+                ids = set(hotels) if ids is None else ids.intersection(hotels)
+        for part in refused:
+            if ids is not None and part.name in NAMING_HOTELS:
+                ids.difference_update(self.hotel_ids(part))
+            else:
+                conditions.append(sql.negated(self.condition(part)))
+        if ids is None and statements:
+            return [*conditions, *map(sql.of_hotels, statements[1:])], statements[0]
+        if ids is None:
+            return conditions, None
+        for statement in statements:
+            ids &= sql.hotel_ids(self._session, statement)
+        return conditions, sorted(ids)
+
+    def hotels(self, group: Sequence[Filter]) -> Sequence[int] | Select[Any] | None:
+        """Return the hotels that filters of one name allow, or None where they are not about hotels."""
+        name = group[0].name
+        if name == "chain":
+            chains = [self.chains(part.value) for part in group]
+            if None not in chains:
+                return sql.hotels_of_chains([chain for found in chains for chain in found or ()])
+        if name in NAMING_HOTELS:
+            return sorted({hotel for part in group for hotel in self.hotel_ids(part)})
+        return None
+
+    def condition(self, part: Filter) -> sql.Condition:
+        """Return one filter's condition, as if it were not negated."""
+        makers: dict[str, Callable[[str], sql.Condition]] = {
+            "hotel": lambda value: one_of(self.hotel_ids(part)),
+            "near": lambda value: one_of(self.hotel_ids(part)),
+            "chain": self.chain,
+            "source": self.source,
+            "after": lambda value: sql.since(read_date(value)),
+            "before": lambda value: sql.until(read_date(value)),
+            "size": self.size,
+            "color": lambda value: sql.is_grey(read_choice("color", value) == "grey"),
+            "orientation": lambda value: sql.oriented(read_choice("orientation", value)),
+            "path": sql.path_contains,
+        }
+        return makers[part.name](part.value)
+
+    def size(self, value: str) -> sql.Condition:
+        """Return the condition of a size."""
+        size = read_size(value)
+        return sql.sized(size.at_least, size.width_px, size.height_px)
+
+    def source(self, value: str) -> sql.Condition:
+        """Return the condition of a source. Raises: QueryError: no photo is of it."""
+        known = sql.all_sources(self._session)
+        meant = [name for name in known if name.casefold() == value.casefold()]
+        if not meant:
+            raise unknown_name("source", value, known)
+        return sql.from_source(meant)
+
+    def chain(self, value: str) -> sql.Condition:
+        """Return the condition of a chain."""
+        chains = self.chains(value)
+        return sql.without_chain() if chains is None else sql.of_hotels(sql.hotels_of_chains(chains))
+
+    def chains(self, value: str) -> list[int] | None:
+        """Return the chains of a name or an id; None for no chain. Raises: QueryError: there is no such chain."""
+        if value.casefold() == "none":
+            return None
+        known = sql.all_chains(self._session)
+        meant = [key for key, name in known.items() if name.casefold() == value.casefold() or str(key) == value]
+        if not meant:
+            raise unknown_name("chain", value, known.values())
+        return meant
+
+    def hotel_ids(self, part: Filter) -> list[int]:
+        """Return the hotels of an id, of a part of a name, or in a circle. Raises: QueryError: no hotel is meant."""
+        if part.name == "near":
+            return self.hotels_near(part.value)
+        rows = list(sql.all_hotels(self._session))
+        if part.value.isascii() and part.value.isdigit():
+            meant = [row[0] for row in rows if row[0] == int(part.value)]
+        else:
+            meant = [row[0] for row in rows if row[1] and part.value.casefold() in row[1].casefold()]
+        if not meant:
+            raise unknown_name("hotel", part.value, (row[1] for row in rows if row[1]))
+        return meant
+
+    def hotels_near(self, value: str) -> list[int]:
+        """Return the hotels in a circle on the earth."""
+        near = read_near(value)
+        placed = [row for row in sql.all_hotels(self._session) if row[2] is not None and row[3] is not None]
+        if not placed:
+            return []
+        ids = np.array([row[0] for row in placed], np.int64)
+        latitudes, longitudes = (np.radians(np.array([row[at] for row in placed], float)) for at in (2, 3))
+        distances = great_circle_m(latitudes, longitudes, np.radians(near.latitude), np.radians(near.longitude))
+        found: list[int] = ids[distances <= near.radius_m].tolist()
+        return found
+
+
+def one_of(hotels: Sequence[int]) -> sql.Condition:
+    """Return the condition of photos of some hotels."""
+    pages = [hotels[start : start + 500] for start in range(0, len(hotels), 500)] or [[]]
+    return or_(*(sql.of_hotels(sql.hotels_named(page)) for page in pages))
+
+
+def great_circle_m(latitudes: Doubles, longitudes: Doubles, latitude: float, longitude: float) -> Doubles:
+    """Return distances in metres, (n,), from places (n,) to one place, all in radians, by the haversine formula."""
+    half = (
+        np.sin((latitudes - latitude) / 2) ** 2
+        + np.cos(latitudes) * np.cos(latitude) * np.sin((longitudes - longitude) / 2) ** 2
+    )
+    distances: Doubles = 2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(np.minimum(half, 1)))
+    return distances
+
+
+def tagged(session: Session, folder: LibraryFolder, tags: Sequence[Filter], ids: Ids | None) -> Chosen:
+    """Return those of the photos (None: of all) that meet filters of tags.
+
+    A photo without scores, which a person has not labelled either, meets neither a filter nor its opposite.
+
+    Raises: QueryError: a tag is not in the library's vocabulary, or the library is not tagged.
+    """
+    from search.tags.tagging import Tagging
+    from search.tags.vocabulary import bare
+
+    tagging = Tagging.open(session, folder)
+    places = tagging.vocabulary.places()
+    for part in tags:
+        if bare(part.value) not in places:
+            raise unknown_name(
+                "tag", part.value, tagging.vocabulary.names, of=f"of the vocabulary {tagging.vocabulary.key}"
+            )
+    few = ids is not None and len(ids) <= FEW
+    found, untold = [], []
+    for photos in tagging.photos(ids=ids.tolist() if few and ids is not None else None):
+        keep = np.ones(len(photos.photo_ids), bool)
+        known = keep.copy()
+        for part in tags:
+            place = places[bare(part.value)]
+            probabilities = known_probabilities(photos, place, tagging.vocabulary.names[place])
+            known &= ~np.isnan(probabilities)
+            meets = photos.decided[:, place] if part.number is None else OPERATORS[part.op](probabilities, part.number)
+            keep &= ~meets if part.negated else meets
+        found.append(photos.photo_ids[keep & known])
+        untold.append(photos.photo_ids[~known])
+    meeting, untagged = (
+        np.sort(np.concatenate(parts)) if parts else np.empty(0, np.int64) for parts in (found, untold)
+    )
+    if ids is not None and not few:
+        meeting, untagged = (np.intersect1d(part, ids, assume_unique=True) for part in (meeting, untagged))
+    return Chosen(meeting, len(untagged))
+
+
+def known_probabilities(photos: "TaggedPhotos", place: int, name: str) -> Floats:
+    """Return a tag's probabilities, (n,), 1 or 0 where people said so; NaN without scores, which meets nothing."""
+    probabilities = photos.probabilities[:, place].astype(np.float32)
+    said = {photo_id: tags[name] for photo_id, tags in photos.labels.items() if name in tags}
+    for row in np.flatnonzero(np.isin(photos.photo_ids, list(said))) if said else ():
+        probabilities[row] = said[int(photos.photo_ids[row])]
+    return probabilities
+
+
+def unknown_name(what: str, value: str, known: Iterable[str], of: str = "of this library") -> QueryError:
+    """Return the error for a name that does not exist, with the names near it."""
+    names = {name.casefold(): name for name in known}
+    near = [names[match] for match in difflib.get_close_matches(value.casefold(), names, n=3, cutoff=0.5)]
+    near = near or [name for folded, name in names.items() if value.casefold() in folded][:3]
+    choice = f"near it: {', '.join(near)}" if near else f"there are: {', '.join(list(names.values())[:5]) or 'none'}"
+    return QueryError(f"no {what} {value!r} {of} ({choice})")

@@ -1,0 +1,255 @@
+"""What is known of photos' tags: people's labels, files of truth, and exports read back as corrections."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from base.arrays import Floats
+from base.errors import QueryError
+from base.settings import LibraryFolder
+from db.catalog import disk_errors, disposing, new_session, open_library, writing
+from db.tag_rows import Label, all_labels, forget_labels, known_photos, photos_by_image_id, photos_by_place, set_labels
+from search.tags.calibration import Calibration
+from search.tags.tag_files import MANIFEST_FILE, MANIFEST_SUFFIX, TagRow, read_tag_file
+from search.tags.tagging import Tagging
+from search.tags.vocabulary import Vocabulary, bare
+
+BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What is known of n photos: values (n, t) float32, 1 the photo has the tag, 0 it has not, NaN unknown."""
+
+    photo_ids: Sequence[int]
+    values: Floats
+    unknown_photos: Sequence[str] = ()  # rows whose photo the library does not know
+    unknown_tags: Counter[str] = field(default_factory=Counter)  # tags that the vocabulary does not have
+
+
+def read_truth(session: Session, vocabulary: Vocabulary, path: Path) -> Truth:
+    """Return what a file says, with people's labels put over it.
+
+    A row says all of its photo: tags that it does not list are absent, except those marked unknown, as in `?a pool`.
+
+    Raises: QueryError: the file cannot be read, or none of its photos or tags is known here.
+    """
+    rows: dict[int, Floats] = {}
+    unknown_photos, unknown_tags, places = [], Counter[str](), vocabulary.places()
+    for row, photo_id in with_photo_ids(session, read_tag_file(path)):
+        if photo_id is None:
+            unknown_photos.append(row.where)
+            continue
+        values = rows.setdefault(photo_id, np.zeros(len(vocabulary.tags), np.float32))
+        for tags, value in ((row.tags, 1.0), (row.unknown, np.nan)):
+            for tag in tags:
+                place = places.get(bare(tag))
+                if place is None:
+                    unknown_tags[tag] += 1
+                else:
+                    values[place] = value
+    if not rows:
+        raise QueryError(
+            f"{path}: none of its {len(unknown_photos)} photos is in the library; a row names its photo by photo_id, "
+            "image_id or path (absolute, or relative to the file's folder)"
+        )
+    if all(not np.any(values > 0) for values in rows.values()):
+        raise QueryError(f"{path}: no row has a tag of the vocabulary {vocabulary.key}")
+    return with_labels(session, vocabulary, rows, unknown_photos, unknown_tags)
+
+
+def label_truth(session: Session, vocabulary: Vocabulary) -> Truth:
+    """Return people's labels alone; whatever they left open is unknown.
+
+    Raises: QueryError: there are none.
+    """
+    truth = with_labels(session, vocabulary, {}, [], Counter())
+    if not truth.photo_ids:
+        raise QueryError("nobody has set a label yet: `aliens tags set PHOTO_ID TAG`, or name a file of labels")
+    return truth
+
+
+def with_labels(
+    session: Session,
+    vocabulary: Vocabulary,
+    rows: dict[int, Floats],
+    unknown_photos: Sequence[str],
+    unknown_tags: Counter[str],
+) -> Truth:
+    """Return the rows with people's labels put over them."""
+    places = vocabulary.places()
+    for label in all_labels(session):
+        place = places.get(bare(label.tag))
+        if place is not None:
+            values = rows.setdefault(label.photo_id, np.full(len(vocabulary.tags), np.nan, np.float32))
+            values[place] = label.present
+    stacked = np.stack(list(rows.values())) if rows else np.empty((0, len(vocabulary.tags)), np.float32)
+    return Truth(list(rows), stacked, unknown_photos, unknown_tags)
+
+
+def with_photo_ids(session: Session, rows: Iterable[TagRow]) -> Iterator[tuple[TagRow, int | None]]:
+    """Yield every row with the id of its photo, or None where the library does not know it.
+
+    A photo is known by its path, else by Hotels-50K's number; a bare photo_id counts where a row has neither, since
+    the ids of another library mean other photos.
+    """
+    stream = iter(rows)
+    while batch := list(islice(stream, BATCH)):
+        places = photos_by_place(session, [(row.path, row.member) for row in batch if row.path])
+        images = photos_by_image_id(session, [row.image_id for row in batch if row.image_id is not None])
+        ids = known_photos(session, [row.photo_id for row in batch if row.photo_id is not None])
+        for row in batch:
+            found = places.get((row.path or "", row.member))
+            if found is None and row.image_id is not None:
+                found = images.get(row.image_id)
+            if found is None and row.path is None and row.image_id is None and row.photo_id in ids:
+                found = row.photo_id
+            yield row, found
+
+
+@dataclass(kw_only=True, slots=True)
+class ImportReport:
+    """What reading a file of tags back did."""
+
+    rows: int = 0
+    unknown_photos: int = 0  # rows whose photo the library does not know
+    without_vector: int = 0  # rows whose photo cannot be found now
+    unknown_tags: int = 0  # that the vocabulary does not have
+    set: int = 0  # labels that say yes
+    unset: int = 0  # labels that say no
+    compared: bool = False  # a manifest says what the file's tags were, so that missing ones could be unset
+
+
+def label_photo(folder: LibraryFolder, photo_id: int, tag: str, present: bool | None, vocabulary: str | None) -> str:
+    """Keep what a person says of a photo and a tag, and return the tag's full name; None forgets it.
+
+    Raises: QueryError: the library has no such photo, or its vocabulary no such tag.
+    """
+    with disk_errors(folder), disposing(open_library(folder)) as engine, new_session(engine) as session:
+        words = Tagging.open(session, folder, vocabulary).vocabulary
+        name = words.names[words.position(tag)]
+        if not known_photos(session, [photo_id]):
+            raise QueryError(f"no photo {photo_id} in {folder.root}: take an id that a search shows")
+        label = Label(photo_id, bare(name), bool(present))
+        if present is None:
+            forget_labels(session, [label])
+        else:
+            set_labels(session, [label])
+        session.commit()
+    return name
+
+
+def import_tags(
+    folder: LibraryFolder,
+    path: Path,
+    *,
+    vocabulary: str | None = None,
+    labels_only: bool = False,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> ImportReport:
+    """Read a file of tags back: where it differs from what the library decides, it becomes a label.
+
+    An export read back unchanged therefore adds nothing but the labels that it carried. That a tag is missing means no
+    only where a manifest beside the file says how the exported tags were decided: a file of another origin says yes
+    to what it lists, and no to nothing. With `labels_only` only the labels that the file carries are
+    read. All or nothing: an error in the file leaves the library as it was.
+
+    Raises:
+        QueryError: the file cannot be read, was exported with another model or a vocabulary that the library has
+            not, or the library is not tagged.
+        LibraryError: the library cannot be opened or written, or another process is changing it.
+    """
+    manifest = None if labels_only else manifest_beside(path)
+    with (
+        disk_errors(folder),
+        disposing(open_library(folder)) as engine,
+        writing(folder),
+        new_session(engine) as session,
+    ):
+        if manifest is None:
+            tagging = Tagging.open(session, folder, vocabulary)
+        else:
+            tagging = exported_tagging(session, folder, path, manifest, vocabulary)
+        report = ImportReport(compared=manifest is not None)
+        stream = with_photo_ids(session, read_tag_file(path))
+        while batch := list(islice(stream, BATCH)):
+            labels = list(differences(tagging, batch, labels_only, report))
+            set_labels(session, labels)
+            report.set += sum(label.present for label in labels)
+            report.unset += sum(not label.present for label in labels)
+            progress(report.rows)
+        session.commit()
+    return report
+
+
+def manifest_beside(path: Path) -> dict[str, Any] | None:
+    """Return the manifest of an export, or None where there is none that can be read."""
+    place = path / MANIFEST_FILE if path.is_dir() else path.with_name(path.name + MANIFEST_SUFFIX)
+    try:
+        content = json.loads(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) and "calibration" in content else None
+
+
+def exported_tagging(
+    session: Session, folder: LibraryFolder, path: Path, manifest: Mapping[str, Any], vocabulary: str | None
+) -> Tagging:
+    """Return the tagging that a file was exported from: the library's scores, decided as they were then.
+
+    Raises: QueryError: the library has no such scores.
+    """
+    tagging = Tagging.open(session, folder, vocabulary or manifest.get("vocabulary"))
+    ours = {"model": tagging.model.key, "vocabulary": tagging.vocabulary.key}
+    for name, value in ours.items():
+        if manifest.get(name) != value:
+            raise QueryError(
+                f"{path} was exported with the {name} {manifest.get(name)}, not with {value}, so that nobody can tell "
+                "what was edited: read only labels set by hand with --labels-only, or remove the manifest beside it "
+                "to say yes to all the tags it lists"
+            )
+    return Tagging(session, folder, tagging.vocabulary, Calibration.from_json(manifest["calibration"]))
+
+
+def differences(
+    tagging: Tagging, rows: Iterable[tuple[TagRow, int | None]], labels_only: bool, report: ImportReport
+) -> Iterator[Label]:
+    """Yield the labels that rows mean, and count what could not be used."""
+    names, places = tagging.vocabulary.names, tagging.vocabulary.places()
+
+    def known(tags: Iterable[str]) -> set[str]:
+        found = {bare(tag) for tag in tags}
+        report.unknown_tags += len(found - places.keys())
+        return found & places.keys()
+
+    by_photo: dict[int, TagRow] = {}
+    for row, photo_id in rows:
+        report.rows += 1
+        if photo_id is None:
+            report.unknown_photos += 1
+        else:
+            by_photo[photo_id] = row
+    report.without_vector += len(by_photo)
+    for photos in tagging.photos(ids=list(by_photo)):
+        report.without_vector -= len(photos.decided)
+        for position, photo_id in enumerate(photos.photo_ids.tolist()):
+            row = by_photo[photo_id]
+            says_yes, says_no = known(row.set_by_hand), known(row.unset_by_hand)
+            if not labels_only:
+                has = {bare(name) for place, name in enumerate(names) if photos.decided[position, place]}
+                listed, unknown = known(row.tags), known(row.unknown)
+                clear = report.compared and len(listed) == len({bare(tag) for tag in row.tags})  # no tag is misspelt
+                newer = {bare(tag) for tag in photos.labels.get(photo_id, {})} - says_yes - says_no  # than the file
+                says_yes = says_yes & listed | listed - has - newer  # whoever edits an export edits its tags
+                says_no = says_no - listed - unknown | (has - listed - unknown - newer if clear else set())
+            if both := sorted(says_yes & says_no):
+                raise QueryError(f"{row.where}: {both[0]!r} is both set and unset by hand")
+            yield from (Label(photo_id, tag, True) for tag in sorted(says_yes))
+            yield from (Label(photo_id, tag, False) for tag in sorted(says_no))

@@ -1,0 +1,188 @@
+"""Tag files: what exports, people and other programs wrote about photos. Reads rows; knows no library."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from base.errors import QueryError
+from search.tags.vocabulary import SEPARATOR, UNKNOWN
+
+FORMULA_START = "=+-@\t\r\n＝＋－＠"  # what a spreadsheet takes for the start of a formula
+GUARD = "'"
+LARGEST = 2**63 - 1  # that a database keeps
+METADATA_FILE = "metadata.jsonl"  # of a Hugging Face imagefolder
+MANIFEST_FILE = "manifest.json"  # of an imagefolder
+MANIFEST_SUFFIX = ".manifest.json"  # of a file
+
+
+@dataclass(frozen=True, slots=True)
+class TagRow:
+    """What a file says of one photo.
+
+    `where` names the row for messages. `tags` are those that the photo has; of those in `unknown` nothing is known.
+    `set_by_hand` and `unset_by_hand` are labels that an export carried along.
+    """
+
+    where: str
+    photo_id: int | None
+    image_id: int | None
+    path: str | None  # absolute
+    member: str
+    tags: tuple[str, ...]
+    unknown: tuple[str, ...]
+    set_by_hand: tuple[str, ...]
+    unset_by_hand: tuple[str, ...]
+
+
+def read_tag_file(path: Path) -> Iterator[TagRow]:
+    """Yield the rows of a CSV, JSON Lines, Parquet or COCO file, or of an imagefolder.
+
+    A row names its photo by photo_id, image_id or path (relative to the file's folder), and its tags in `tags`:
+    a list, or a text with semicolons.
+
+    Raises: QueryError: the file cannot be read, or has no such columns; the message names the place.
+    """
+    if path.is_dir():
+        path = path / METADATA_FILE
+    readers = {".csv": csv_records, ".jsonl": jsonl_records, ".parquet": parquet_records, ".json": coco_records}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise QueryError(f"tags cannot be read from {path.name!r}: give a .csv, .jsonl, .parquet or COCO .json file")
+    try:
+        yield from (tag_row(record, f"{path}:{line}", path.parent) for line, record in reader(path))
+    except OSError as error:
+        raise QueryError(f"{path} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise QueryError(f"{path}:{line_not_utf8(path)}: the file is not UTF-8 ({error}): save it as UTF-8") from error
+    except (ValueError, csv.Error) as error:  # JSONDecodeError and ArrowInvalid are ValueErrors
+        raise QueryError(f"{path} cannot be read as a {path.suffix} file of tags: {error}") from error
+
+
+def csv_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield (line, record) of a CSV file with a head; what exports put before formulas is taken away again."""
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        for record in reader:
+            yield reader.line_num, {key: unguarded(value) for key, value in record.items() if isinstance(value, str)}
+
+
+def jsonl_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield (line, record) of a file with one JSON object a line."""
+    with open(path, encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                try:
+                    yield number, json.loads(line)
+                except json.JSONDecodeError as error:
+                    raise ValueError(f"{path}:{number}: {error.msg} at character {error.pos + 1}") from error
+
+
+def parquet_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield (row, record) of a Parquet file, only the columns that matter."""
+    from pyarrow.parquet import ParquetFile
+
+    with ParquetFile(path) as file:
+        columns = [name for name in file.schema_arrow.names if name in COLUMNS]
+        rows = (row for batch in file.iter_batches(columns=columns) for row in batch.to_pylist())
+        yield from enumerate(rows, start=1)
+
+
+def coco_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield (position, record) of the images of a COCO file, with the categories of their annotations as tags."""
+    content = json.loads(path.read_text(encoding="utf-8-sig"))
+    if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= set(content):
+        raise ValueError("a COCO file holds images, annotations and categories")
+    try:
+        names = {category["id"]: category["name"] for category in content["categories"]}
+        tags: dict[Any, list[str]] = {}
+        for annotation in content["annotations"]:
+            tags.setdefault(annotation["image_id"], []).append(names[annotation["category_id"]])
+        for position, image in enumerate(content["images"], start=1):
+            known = {"photo_id": image["id"], "path": image.get("path") or image.get("file_name")}
+            yield position, {"tags": tags.get(image["id"], [])} | known | {k: image[k] for k in image if k in COLUMNS}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"an image, annotation or category is not as COCO has it ({error!r})") from error
+
+
+COLUMNS = {"photo_id", "image_id", "path", "member", "file_name", "tags", "set_by_hand", "unset_by_hand"}
+
+
+def tag_row(record: Any, where: str, folder: Path) -> TagRow:
+    """Return what a record says.
+
+    Raises: ValueError: it names no photo or holds no tags.
+    """
+    if not isinstance(record, Mapping) or "tags" not in record:
+        raise ValueError(f"{where}: there is no column 'tags'")
+    path = record.get("path") or record.get("file_name")
+    if path and any("\ud800" <= character <= "\udbff" for character in str(path)):
+        raise ValueError(f"{where}: the path {path!r} holds half a character")
+    tags = tag_list(record, "tags", where)
+    row = TagRow(
+        where=where,
+        photo_id=number(record, "photo_id", where),
+        image_id=number(record, "image_id", where),
+        path=str((folder / str(path)).absolute()) if path else None,
+        member=str(record.get("member") or ""),
+        tags=tuple(tag for tag in tags if not tag.startswith(UNKNOWN)),
+        unknown=tuple(tag[1:].strip() for tag in tags if tag.startswith(UNKNOWN)),
+        set_by_hand=tuple(tag_list(record, "set_by_hand", where)),
+        unset_by_hand=tuple(tag_list(record, "unset_by_hand", where)),
+    )
+    if row.photo_id is None and row.image_id is None and row.path is None:
+        raise ValueError(f"{where}: no photo_id, image_id or path says which photo is meant")
+    return row
+
+
+def number(record: Mapping[str, Any], name: str, where: str) -> int | None:
+    """Return a whole number of a record, or None where it is empty.
+
+    Raises: ValueError: it is something else.
+    """
+    value = record.get(name)
+    if value is None or value == "":
+        return None
+    try:
+        whole = int(value)
+    except (TypeError, ValueError, OverflowError):
+        whole = None
+    if (
+        whole is None
+        or isinstance(value, bool)
+        or abs(whole) > LARGEST
+        or (isinstance(value, float) and whole != value)
+    ):
+        raise ValueError(f"{where}: {name} is {value!r}, not a whole number")
+    return whole
+
+
+def tag_list(record: Mapping[str, Any], name: str, where: str) -> list[str]:
+    """Return tags given as a list or as one text with semicolons.
+
+    Raises: ValueError: they are given as something else.
+    """
+    value = record.get(name)
+    if value is None:
+        return []
+    parts = value.split(SEPARATOR) if isinstance(value, str) else value
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        raise ValueError(f"{where}: {name} is {value!r}, not a list or a text of tags")
+    return [part.strip() for part in parts if part.strip()]
+
+
+def line_not_utf8(path: Path) -> int:
+    """Return the number of the first line that is not UTF-8."""
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.isascii() and any("\udc80" <= character <= "\udcff" for character in line):
+                return number
+    return 1
+
+
+def unguarded(cell: str) -> str:
+    """Return a CSV cell as it was before an export guarded it against being taken for a formula."""
+    start = cell.lstrip(GUARD)[:1]
+    return cell[1:] if cell.startswith(GUARD) and start and start in FORMULA_START else cell
