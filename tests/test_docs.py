@@ -12,6 +12,7 @@ import pytest
 import typer
 from typer.models import CommandInfo, TyperInfo
 
+import aliens
 import cli
 from aliens import __version__
 
@@ -19,15 +20,31 @@ if TYPE_CHECKING:
     from embedding.open_clip_encoder import OpenClipEncoder
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README, COMMANDS, PYTHON = (
+    (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/commands.md", "docs/python.md")
+)
+# For the rooms below, not for users.
+OWNED = {
+    "catalog",
+    "close",
+    "encoder",
+    "folder",
+    "index",
+    "path",
+    "photo",
+    "searcher",
+    "showing",
+    "store",
+}
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page, flags=re.DOTALL)
 
 
 def example_commands() -> Iterator[list[str]]:
-    for line in "\n".join(blocks("bash")).splitlines():
+    for line in "\n".join([*blocks(README, "bash"), *blocks(COMMANDS, "bash")]).splitlines():
         words = shlex.split(line, comments=True)
         if words and words[0] == "aliens":
             yield words
@@ -47,7 +64,7 @@ def commands_of(app: typer.Typer, before: str = "") -> Iterator[tuple[str, Comma
 
 
 def test_every_command_is_documented_and_has_a_help_text() -> None:
-    table = re.findall(r"^\| `aliens ([\w ]+)` \| .+ \|$", README, flags=re.MULTILINE)
+    table = re.findall(r"^\| `aliens ([\w ]+)` \| .+ \|$", COMMANDS, flags=re.MULTILINE)
     commands = dict(commands_of(cli.app))
     assert sorted(table) == sorted(commands)
     for name, command in commands.items():
@@ -67,7 +84,8 @@ def test_the_examples_of_the_readme_run_one_after_the_other(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ALIENS_LIBRARY", raising=False)
     monkeypatch.setattr(OpenClipEncoder, "load", lambda name, **options: starter)
-    (tmp_path / "samples").symlink_to(samples)
+    (tmp_path / "aliens").mkdir()
+    (tmp_path / "aliens" / "samples").symlink_to(samples)
     (tmp_path / "photos").mkdir()
     for number, photo in enumerate(sorted((samples / "images").rglob("*.jpg"))[:60]):
         shutil.copy(photo, tmp_path / "photos" / f"{number}.jpg")
@@ -84,14 +102,26 @@ def test_the_examples_of_the_readme_run_one_after_the_other(
     assert (tmp_path / "found.jpg").exists()
 
     capsys.readouterr()
-    (python,) = blocks("python")
+    (python,) = blocks(README, "python")
     exec(compile(python, "README.md", "exec"), {})
     assert len(capsys.readouterr().out.splitlines()) == 10
+    names: dict[str, object] = {}
+    for python in blocks(PYTHON, "python"):
+        exec(compile(python, "docs/python.md", "exec"), names)
+    assert "scoring" in capsys.readouterr().out
 
 
-def test_files_that_the_readme_names_exist() -> None:
-    for name in re.findall(r"\]\((?!http|#)([^)]+)\)", README):
-        assert (ROOT / name.partition("#")[0]).exists(), name
+def test_every_method_of_a_library_is_documented() -> None:
+    documented = set(re.findall(r"library\.(\w+)", PYTHON))
+    public = {name for name in dir(aliens.Library) if not name.startswith("_")} - OWNED
+    assert documented - {"csv"} <= public
+    assert public <= documented
+
+
+def test_files_that_pages_name_exist() -> None:
+    for page in PAGES:
+        for name in re.findall(r"\]\((?!http|#)([^)]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / name.partition("#")[0]).exists(), name
 
 
 def test_the_changelog_knows_this_version_or_what_is_to_come() -> None:
