@@ -1,7 +1,136 @@
-"""What a library can do: photo."""
+"""What a library can do with its photos: take them in, index them, count and verify them."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aliens.owner import Owner
+from base.errors import QueryError
+from base.listing import Listing
+from base.progress import Progress
+
+if TYPE_CHECKING:
+    from indexer.add import AddReport
+    from indexer.inventory import Inventory, ListedFailure
+    from indexer.upkeep import IndexReport
+    from indexer.verify import Disagreement
+
+Where = str | os.PathLike[str]
 
 
 class PhotoMethods(Owner):
-    """."""
+    """Adding photos, and looking after them."""
+
+    def add(
+        self,
+        path: Where | None = None,
+        *,
+        hotels50k: Where | None = None,
+        retry_failed: bool = False,
+        allow_empty: bool = False,
+        max_megapixels: float = 100,
+        progress: Progress | None = None,
+    ) -> "AddReport":
+        """Find photos, embed those that are new or changed, and bring the index up to date.
+
+        May be stopped at any time; the same call goes on where it stopped. Ctrl-C, or a progress that raises, keeps
+        all that was embedded.
+
+        Args:
+            path: a folder of photos, a photo, or an uncompressed .tar.
+            hotels50k: in its place, a Hotels-50K tree: dataset/*.csv and images/train.
+            retry_failed: try photos again that failed before.
+            allow_empty: believe a folder that holds no photos any more.
+            max_megapixels: larger photos fail as "too large".
+            progress: told of scanning, embedding and indexing.
+
+        Raises:
+            SourceError: there are no photos, or the source cannot be read.
+            LibraryError: another process or thread changes the library, or the disk is full.
+        """
+        from indexer.add import add_photos
+        from indexer.hotels50k import Hotels50kSource
+        from indexer.sources import Source, source_at
+
+        if (path is None) == (hotels50k is None):
+            raise QueryError("say which photos: either a path, or the root of a Hotels-50K tree")
+        source: Source
+        if hotels50k is not None:
+            source = Hotels50kSource(Path(hotels50k))
+        else:
+            source = source_at(Path(path or ""), self.path, may_be_gone=allow_empty)
+        with self.showing(progress) as tell:
+            return add_photos(
+                self.catalog,
+                self.store,
+                self.encoder,
+                source,
+                retry_failed=retry_failed,
+                allow_empty=allow_empty,
+                max_pixels=int(max_megapixels * 1e6),
+                progress=tell,
+            )
+
+    def update_index(
+        self,
+        kind: str | None = None,
+        *,
+        factory: str | None = None,
+        least_recall: float | None = None,
+        rebuild: bool = False,
+        progress: Progress | None = None,
+    ) -> "IndexReport":
+        """Choose the search index, bring it up to date, and measure what it finds; what is left out stays as it is.
+
+        Args:
+            kind: auto (exact up to 250,000 photos, then ivf), exact, ivf, hnsw, or milvus:URI.
+            factory: FAISS's factory string, such as IVF4096,SQ8.
+            least_recall: recall@10 to reach with text queries, above 0 and up to 1.
+            rebuild: build it anew even where it need not be.
+            progress: told of training, filling and measuring.
+
+        Raises: LibraryError: a value makes no sense, FAISS cannot build it, Milvus gives no answer, another process
+            works on the library, or the disk is full.
+        """
+        from indexer.upkeep import changed_choice, reindex
+
+        with self.showing(progress) as tell:
+            return reindex(
+                self.catalog,
+                self.store,
+                self.encoder,
+                lambda choice: changed_choice(choice, kind, factory, least_recall),
+                rebuild=rebuild,
+                progress=tell,
+            )
+
+    def info(self) -> "Inventory":
+        """Return what the library holds: photos by state, model, sizes."""
+        from indexer.inventory import take_inventory
+
+        return take_inventory(self.catalog)
+
+    def failures(self, kind: str | None = None) -> "Listing[ListedFailure]":
+        """Return the photos that could not be embedded, and the rows and folders that could not be read.
+
+        `kind`: only these, such as truncated or missing.
+        """
+        from indexer.inventory import list_failures
+
+        return Listing(list_failures(self.catalog, kind))
+
+    def verify(self, *, progress: Progress | None = None) -> "Listing[Disagreement]":
+        """Return where files, database, vectors and index disagree; an empty list means that the library is sound."""
+        from indexer.verify import verify
+
+        with self.showing(progress) as tell:
+            return Listing(verify(self.catalog, self.store, tell))
+
+    def repair(self) -> int:
+        """Mend what can be mended, and return how many photos `add` will embed anew because of it.
+
+        Raises: LibraryError: another process or thread changes the library, or the disk is full.
+        """
+        from indexer.verify import repair
+
+        return repair(self.catalog, self.store)

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from base.files import PhotoFile
-from base.settings import LibraryFolder
 from db.caption_rows import caption_sets
-from db.catalog import disposing, new_session, open_library
+from db.catalog import Catalog
 from db.photo_rows import count_hotels, count_photos, failed_photos, failure_counts, latest_scans
 from db.restyling_rows import count_restylings
 from db.tag_rows import count_labels, vocabulary_keys
-from db.vector_rows import current_model, generation, shard_counts
+from db.vector_rows import generation, shard_counts
 from embedding.index.exact import read_index_manifest
 
 
@@ -44,6 +43,9 @@ class Inventory:
     def as_json(self) -> dict[str, Any]:
         """Return everything as one object."""
         return asdict(self)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name:12}{what}" for name, what in self.as_rows())
 
     def as_rows(self) -> list[tuple[str, str]]:
         """Return lines for people."""
@@ -80,13 +82,10 @@ class ListedFailure:
     photo_id: int | None
 
 
-def take_inventory(folder: LibraryFolder) -> Inventory:
-    """Count what a library holds.
-
-    Raises: LibraryError: there is no library, or it cannot be opened.
-    """
-    with disposing(open_library(folder)) as engine, new_session(engine) as session:
-        model = current_model(session)
+def take_inventory(catalog: Catalog) -> Inventory:
+    """Count what a library holds."""
+    folder, model = catalog.folder, catalog.model
+    with catalog.session() as session:
         hotels, chains = count_hotels(session)
         restyled, restyled_added = count_restylings(session, model)
         manifest = read_index_manifest(folder.index(model.key))
@@ -94,9 +93,9 @@ def take_inventory(folder: LibraryFolder) -> Inventory:
         if manifest is not None:
             age = "up to date" if manifest.generation == generation(session, model) else "out of date"
             index = f"{manifest.kind}, {manifest.count} photos, {age}"
-        inventory = Inventory(
+        return Inventory(
             library=str(folder.root.absolute()),
-            database=engine.url.render_as_string(hide_password=True),
+            database=catalog.engine.url.render_as_string(hide_password=True),
             model=model.key,
             dim=model.dim,
             photos={state.value: count for state, count in count_photos(session).items()},
@@ -116,12 +115,11 @@ def take_inventory(folder: LibraryFolder) -> Inventory:
             restyled_added=restyled_added,
             restyled_bytes=size_bytes(folder.restyled),
         )
-    return inventory
 
 
-def list_failures(folder: LibraryFolder, kind: str | None = None) -> Iterator[ListedFailure]:
+def list_failures(catalog: Catalog, kind: str | None = None) -> Iterator[ListedFailure]:
     """Yield the photos that failed, then the problems of the latest scan of every root."""
-    with disposing(open_library(folder)) as engine, new_session(engine) as session:
+    with catalog.session() as session:
         for photo in failed_photos(session, kind):
             where = str(PhotoFile(photo.path, photo.member))
             yield ListedFailure(photo.failure_kind or "unknown", where, photo.failure_reason or "unknown", photo.id)

@@ -9,27 +9,28 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from base.arrays import Floats, Halves, Pixels
 from base.errors import PhotoError
 from base.files import PhotoFile
+from base.progress import Progress, Step
 from db.caption_rows import forget_captions
-from db.catalog import new_session
-from db.models import Model, Photo, PhotoState
+from db.catalog import Catalog
+from db.models import Photo, PhotoState
 from db.photo_rows import count_photos, pending_photos, photos_with_other_bytes, update_photos
 from db.vector_rows import Twin, any_vector, knows_bytes, next_shard_number, record_shard, shard_counts, twin
 from embedding.decode import MAX_PIXELS, DecodedPhoto, Facts, Preprocessing, decode
+from embedding.encoder import Encoder
 from embedding.store import VectorStore
 from indexer.sources import MISSING
 
@@ -140,22 +141,6 @@ MOST_ENTRIES = 4 * COMMIT_PHOTOS  # a group is encoded, full or not, when so man
 DECODE_THREADS = max(2, min(8, os.cpu_count() or 2))
 
 
-class ImageEncoder(Protocol):
-    """What the run needs of an encoder."""
-
-    preprocessing: Preprocessing
-    batch_photos: int
-    keeps_cpu_busy: bool
-
-    def encode_images(self, pixels: Pixels) -> Floats:
-        """Return unit vectors (n, d) of squares (n, s, s, 3)."""
-        ...
-
-    def encode_texts(self, texts: Sequence[str]) -> Floats:
-        """Return unit vectors (n, d) of texts: those that the index's recall is measured by."""
-        ...
-
-
 @dataclass(slots=True)
 class RunReport:
     """What a run did, in photos; `encoded` were new to the model, `reused` had bytes that it had seen."""
@@ -203,27 +188,28 @@ class Batch:
 class Run:
     """One run over all pending photos of a library."""
 
-    def __init__(
-        self, engine: Engine, model: Model, store: VectorStore, encoder: ImageEncoder, max_pixels: int
-    ) -> None:
-        self._engine = engine
-        self._model = model
+    def __init__(self, catalog: Catalog, store: VectorStore, encoder: Encoder, max_pixels: int) -> None:
+        self._catalog = catalog
+        self._model = catalog.model
         self._store = store
         self._encoder = encoder
         self._max_pixels = max_pixels
         self._batch = Batch()
         self._may_decode = threading.Event()
         self._may_decode.set()
+        self._raised: BaseException | None = None  # by the caller's callback
         self._committed: set[int] = set()  # prefixes of the content hashes that this run has recorded
         self.report = RunReport()
 
-    def embed(self, progress: Callable[[RunReport], None]) -> RunReport:
+    def embed(self, progress: Progress) -> RunReport:
         """Embed every pending photo; Ctrl-C ends the run and keeps all that was encoded.
+
+        So does an error of the callback's, which is raised once all is kept.
 
         Raises: OSError, sqlalchemy.exc.OperationalError: the disk is full; all that was committed is kept.
         """
         start = time.monotonic()
-        with new_session(self._engine) as session, stop_on_interrupt() as stop:
+        with self._catalog.session() as session, stop_on_interrupt() as stop:
             self.report.strays = self._store.remove_strays(set(shard_counts(session, self._model)))
             self.report.total = count_photos(session)[PhotoState.PENDING]
             outcomes = self._outcomes(session)
@@ -231,7 +217,7 @@ class Run:
                 for photo, outcome in outcomes:
                     self._add(session, photo, outcome)
                     self._advance(session, progress)
-                    if stop.is_set():
+                    if stop.is_set() or self._raised is not None:
                         self._drop_group()
                         self.report.interrupted = self.report.done < self.report.total
                         break
@@ -240,8 +226,19 @@ class Run:
             finally:
                 outcomes.close()
                 self.report.seconds = time.monotonic() - start
-            progress(self.report)
+            self._tell(progress)
+        if self._raised is not None:
+            raise self._raised
         return self.report
+
+    def _tell(self, progress: Progress) -> None:
+        """Tell how far the run is; what that raises ends the run."""
+        report = self.report
+        note = f"{report.failed} failed" if report.failed else ""
+        try:
+            progress(Step("embedding", report.done, report.total, note=note))
+        except BaseException as error:  # an interrupt of a notebook's may arrive here as well
+            self._raised = self._raised or error
 
     def _outcomes(self, session: Session) -> Generator[tuple[Photo, Outcome]]:
         read = partial(self._read, is_known=self._is_known if any_vector(session, self._model) else never)
@@ -254,7 +251,7 @@ class Run:
 
     def _is_known(self, sha256: bytes) -> bool:
         """Tell, from a decoding thread, whether the model has a vector for these bytes."""
-        with self._engine.connect() as connection:
+        with self._catalog.engine.connect() as connection:
             return knows_bytes(connection, self._model, sha256)
 
     def _add(self, session: Session, photo: Photo, outcome: Outcome) -> None:
@@ -299,18 +296,18 @@ class Run:
             return None
         return twin(session, self._model, content.sha256)
 
-    def _advance(self, session: Session, progress: Callable[[RunReport], None]) -> None:
+    def _advance(self, session: Session, progress: Progress) -> None:
         """Encode a full group, record a full batch."""
         batch = self._batch
         since_group_began = len(batch.entries) - batch.group_start
         if len(batch.waiting) == self._encoder.batch_photos or (batch.waiting and since_group_began >= MOST_ENTRIES):
             self._encode()
-            progress(self.report)
+            self._tell(progress)
         if len(batch.entries) >= COMMIT_PHOTOS and not batch.waiting:
             self._commit(session)
         elif len(batch.failures) >= COMMIT_PHOTOS:
             self._commit_failures(session)
-            progress(self.report)
+            self._tell(progress)
 
     def _encode(self) -> None:
         """Encode the group in hand.

@@ -1,7 +1,7 @@
 """Scanning: what a source holds is compared with what the library knows. Decodes and embeds nothing."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from base.errors import SourceError
+from base.progress import Progress, Step, silent
 from db.models import Photo, PhotoState
 from db.photo_rows import (
     add_nameless_hotels,
@@ -51,7 +52,7 @@ def scan(
     *,
     retry_failed: bool = False,
     allow_empty: bool = False,
-    progress: Callable[[int], None] = lambda found: None,
+    progress: Progress = silent,
 ) -> ScanReport:
     """Add new photos as pending, make changed ones pending again, mark missing ones; record the scan.
 
@@ -63,7 +64,7 @@ def scan(
         source: where to look.
         retry_failed: make photos that failed before pending again.
         allow_empty: take a source without photos at its word; otherwise it may be a disk that is not there.
-        progress: called with the number of photos found so far.
+        progress: told how many photos have been found so far.
 
     Raises: SourceError: the source holds no photos, or cannot be read.
     """
@@ -79,7 +80,7 @@ def scan(
             hotels_known = True
         seen |= scan_chunk(session, source, chunk, report, retry_failed=retry_failed)
         session.commit()
-        progress(report.found)
+        progress(Step("scanning", report.found))
     if not report.found and not allow_empty:
         raise SourceError(
             f"no photos under {source.root} ({len(source.leftovers.problems)} problems, "

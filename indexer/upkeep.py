@@ -1,52 +1,48 @@
 """Keeping the index up to date with the vectors: the exact rows, and the approximate index that a library may have."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 from sqlalchemy.orm import Session
 
 from base.arrays import Floats, Halves, Ids
+from base.console import megabytes
 from base.errors import LibraryError
-from base.settings import LibraryFolder, asset
-from db.catalog import disk_errors, disposing, new_session, open_library, writing
+from base.progress import Progress, Step, silent
+from base.settings import asset
+from db.catalog import Catalog
 from db.models import Model
 from db.settings_rows import read_setting, write_setting
-from db.vector_rows import EmbeddedRows, current_model, generation, shard_counts
+from db.vector_rows import EmbeddedRows, generation, shard_counts
+from embedding.encoder import Encoder
 from embedding.index.approximate import ApproximateIndex, Approximation, read_approximation, remove_approximation
-from embedding.index.building import IndexChoice, Progress, built, drift, nothing, resolved, tuned
+from embedding.index.building import IndexChoice, built, drift, resolved, tuned
 from embedding.index.exact import FaissIndex, IndexManifest, read_index_manifest
-from embedding.index.milvus import Collection, absolute_uri, read_collection
+from embedding.index.milvus import Collection, absolute_uri, read_collection, shown_uri
 from embedding.index.milvus_sync import CollectionContent, leave, sync
 from embedding.index.photo_index import PhotoIndex, current_index, is_still_there
 from embedding.store import VectorStore
 
-PROBES_FILE = "probes.txt"
+MILVUS = "milvus:"
 
 
 def probe_texts() -> list[str]:
     """Return the case study's 15 tags and 200 descriptions of hotel photos.
 
-    Raises: AliensError: CV-Aliens runs outside a checkout.
+    By them the recall of an index is measured: texts' vectors lie apart from photos' vectors, so an index that finds
+    photos by photos may still lose them by texts.
     """
-    lines = (asset("indexer/probes.txt")).read_text(encoding="utf-8").splitlines()
+    lines = asset("indexer/probes.txt").read_text(encoding="utf-8").splitlines()
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
 INDEX_SETTING = "index"
 
 Texts = Callable[[], Floats]  # gives the vectors of the texts that recall is measured by: loads a model
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IndexHooks:
-    """What the caller is told meanwhile."""
-
-    starting: Callable[[], None] = lambda: None
-    progress: Progress = nothing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +62,76 @@ class IndexReport:
     milvus: Collection | None = None
     problem: str = ""
 
+    @property
+    def written(self) -> list[str]:
+        """What was written, in words."""
+        exact, about, lines = self.exact, self.approximation, []
+        if self.rewritten:
+            lines.append(f"index: {exact.count} photos, {exact.kind}, {megabytes(exact.size_bytes)}")
+        if self.approximated and about is not None:
+            lines.append(
+                f"index: {about.entries} photos, {about.factory}, {megabytes(about.size_bytes)}, "
+                f"recall@10 {about.recall:.4f}" + ("" if about.sound else ", which is too little: it is not used")
+            )
+        if self.milvus is not None and not self.problem:
+            lines.append(f"index: {self.milvus.entries} photos in Milvus")
+        return lines
+
+    @property
+    def notes(self) -> list[str]:
+        """What people should know besides."""
+        why = f"the approximate index was built anew: {self.why}" if self.why else ""
+        return [said for said in (why, self.problem) if said]
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return what stands, line by line."""
+        about, milvus = self.approximation, self.milvus
+        rows = [("exact", f"{self.exact.count} photos, {megabytes(self.exact.size_bytes)}")]
+        if about is not None:
+            found = f"recall@10 {about.recall:.4f} over {about.queries} text queries"
+            effort = (
+                f"visiting {about.effort} of {about.lists} lists"
+                if about.lists
+                else f"keeping {about.effort} nodes in mind"
+            )
+            rows += [
+                (about.kind, f"{about.factory}, {about.entries} photos, {megabytes(about.size_bytes)}"),
+                ("finds", found + ("" if about.sound else f": less than {about.least_recall:g}, so it is not used")),
+                ("by", f"{effort}, {about.candidates} candidates compared exactly"),
+            ]
+        if milvus is not None:
+            found = "every vector is compared" if milvus.exact else "recall@10 was not measured"
+            if milvus.recall is not None:
+                found = f"recall@10 {milvus.recall:.4f} over {milvus.queries} text queries"
+            rows += [
+                ("milvus", f"{shown_uri(milvus.uri)}, {milvus.entries} photos in {milvus.name}"),
+                ("finds", found + ("" if milvus.sound else f": less than {milvus.least_recall:g}, so it is not used")),
+                ("by", f"{milvus.candidates} candidates compared exactly" + unanswered(milvus.least_share)),
+            ]
+        return rows
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name:8}{what}" for name, what in self.rows())
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        about, milvus = self.approximation, self.milvus
+        there = milvus and asdict(milvus) | {"uri": shown_uri(milvus.uri)}
+        return {
+            "exact": asdict(self.exact),
+            "approximate": about and asdict(about),
+            "milvus": there,
+            "why": self.why,
+        }
+
+
+def unanswered(least_share: float) -> str:
+    """Return which filters Milvus does not answer, in words."""
+    if least_share == 0:
+        return ""
+    few = "" if least_share >= 1 else f" that leave at most {least_share:.0%} of the photos"
+    return f"; filters{few} are answered without it"
+
 
 def index_choice(session: Session) -> IndexChoice:
     """Return what index the library should have."""
@@ -79,15 +145,14 @@ def choose_index(session: Session, choice: IndexChoice) -> None:
 
 
 def update_index(
+    catalog: Catalog,
     session: Session,
-    folder: LibraryFolder,
-    model: Model,
     store: VectorStore,
     texts: Texts | None = None,
     *,
     choice: IndexChoice | None = None,
-    hooks: IndexHooks | None = None,
     rebuild: bool = False,
+    progress: Progress = silent,
 ) -> IndexReport:
     """Bring the index up to date with the vectors.
 
@@ -102,17 +167,17 @@ def update_index(
             been chosen gives no answer; where one stops answering later, the report tells the problem.
         OSError: the disk is full or cannot be written.
     """
-    hooks, where = hooks or IndexHooks(), folder.index(model.key)
+    model, where = catalog.model, catalog.folder.index(catalog.model.key)
     choice = choice or index_choice(session)
     if texts is None and (left := usable(where, model.key)) is not None:
         return left
-    rows = exact_rows(session, where, model, store, hooks)
+    rows = exact_rows(session, where, model, store, progress)
     if choice.milvus is not None:
         content = CollectionContent(base=rows.base, exact=rows.exact, fresh=came_since(session, model, store, rows))
-        report = synced(rows, content, choice, texts, hooks.progress, rebuild)
+        report = synced(rows, content, choice, texts, progress, rebuild)
         remove_approximation(where)
         return report
-    report = approximated(rows, choice, texts, hooks.progress, rebuild)
+    report = approximated(rows, choice, texts, progress, rebuild)
     leave(where)  # last: what stood before serves until the other stands
     return report
 
@@ -166,13 +231,13 @@ class Rows:
     extra: tuple[Ids, Halves] | None = None
 
 
-def exact_rows(session: Session, where: Path, model: Model, store: VectorStore, hooks: IndexHooks) -> Rows:
+def exact_rows(session: Session, where: Path, model: Model, store: VectorStore, progress: Progress) -> Rows:
     """Bring the exact index up to date and return it."""
     now, before = generation(session, model), read_index_manifest(where)
     exact = FaissIndex.open(where, now)
     if exact is not None and before is not None:
         return Rows(where=where, base=PhotoIndex(exact), exact=before, rewritten=False)
-    hooks.starting()
+    progress(Step("building the index", 0))
     older = current_index(where, store, model.key, EmbeddedRows(session, model))
     exact = older.base if older.rebuilt else FaissIndex.build(model.dim, older.parts())
     last_shard, last_stamp = newest_shard(session, model, store)
@@ -247,46 +312,49 @@ def extended(rows: Rows, texts: Texts, progress: Progress) -> tuple[ApproximateI
     return (index, "") if why is None else (None, why)
 
 
-class TextEncoder(Protocol):
-    """What measuring an index needs of an encoder."""
-
-    def encode_texts(self, texts: Sequence[str]) -> Floats:
-        """Return unit vectors (n, d) of texts."""
-        ...
-
-
 def reindex(
-    folder: LibraryFolder,
-    load_encoder: Callable[[Model], TextEncoder],
+    catalog: Catalog,
+    store: VectorStore,
+    encoder: Encoder,
     change: Callable[[IndexChoice], IndexChoice] = lambda choice: choice,
     *,
-    hooks: IndexHooks | None = None,
     rebuild: bool = False,
+    progress: Progress = silent,
 ) -> IndexReport:
     """Bring a library's index up to date, after changing what index it should have.
 
-    The choice is kept once the index stands. `load_encoder` is called only where recall has to be measured.
+    The choice is kept once the index stands. The model is loaded only where recall has to be measured.
 
     Raises: LibraryError: another process works on the library, the disk is full, or FAISS cannot build the choice.
     """
-    with (
-        disk_errors(folder),
-        disposing(open_library(folder)) as engine,
-        writing(folder),
-        new_session(engine) as session,
-    ):
-        model = current_model(session)
+    with catalog.writing() as session:
         choice = change(index_choice(session))
         report = update_index(
+            catalog,
             session,
-            folder,
-            model,
-            VectorStore(folder.vectors(model.key), model.dim),
-            lambda: load_encoder(model).encode_texts(probe_texts()),
+            store,
+            lambda: encoder.encode_texts(probe_texts()),
             choice=choice,
-            hooks=hooks,
             rebuild=rebuild,
+            progress=progress,
         )
         choose_index(session, choice)  # last: building takes minutes, and others want to write meanwhile
         session.commit()
     return report
+
+
+def changed_choice(
+    choice: IndexChoice, kind: str | None = None, factory: str | None = None, least_recall: float | None = None
+) -> IndexChoice:
+    """Return a choice of index, changed; another kind forgets the factory string.
+
+    `kind`: auto, exact, ivf, hnsw, or milvus:URI. Raises: LibraryError: a value makes no sense.
+    """
+    if kind is not None and kind.startswith(MILVUS):
+        uri = absolute_uri(kind.removeprefix(MILVUS))
+        choice = replace(choice, kind="auto", factory=factory, milvus=uri)
+    elif kind is not None:
+        choice = replace(choice, kind=kind, factory=factory, milvus=None)  # type: ignore[arg-type] # checks it
+    elif factory is not None:
+        choice = replace(choice, factory=factory)
+    return choice if least_recall is None else replace(choice, least_recall=least_recall)

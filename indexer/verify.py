@@ -1,7 +1,7 @@
 """Verification: files, rows, shards and index must tell the same story. Mends only when asked to."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,14 +10,14 @@ from sqlalchemy.orm import Session
 
 from base.errors import LibraryError
 from base.files import TEMPORARY_SUFFIX
+from base.progress import Progress, Step, silent
 from base.settings import LibraryFolder
-from db.catalog import disk_errors, disposing, new_session, open_library, writing
+from db.catalog import Catalog
 from db.models import Model, Photo, PhotoState, Restyling
 from db.photo_rows import all_photos
 from db.restyling_rows import all_restylings, forget_restylings, result_photos
 from db.vector_rows import (
     count_embedded,
-    current_model,
     database_problems,
     embedded_without_vector,
     forget_shard,
@@ -49,14 +49,13 @@ HALF = "is half written (left by a process that was killed)"
 STRAY = "belongs to no shard (left by a process that was killed)"
 
 
-def verify(folder: LibraryFolder, progress: Callable[[int], None] = lambda photos: None) -> list[Disagreement]:
+def verify(catalog: Catalog, store: VectorStore, progress: Progress = silent) -> list[Disagreement]:
     """Return everything that does not agree; an empty list means that the library is sound.
 
     Every shard is read whole, every photo's file is looked at (size and existence, not its bytes).
     """
-    with disk_errors(folder), disposing(open_library(folder)) as engine, new_session(engine) as session:
-        model = current_model(session)
-        store = VectorStore(folder.vectors(model.key), model.dim)
+    folder, model = catalog.folder, catalog.model
+    with catalog.saving() as session:
         found = [
             Disagreement("database", text, "restore library.db from a backup") for text in database_problems(session)
         ]
@@ -67,7 +66,7 @@ def verify(folder: LibraryFolder, progress: Callable[[int], None] = lambda photo
             for photo_id in embedded_without_vector(session, model)
         ]
         found += shard_disagreements(session, model, store)
-        if not is_being_written(folder):  # otherwise the newest shard and index are only not recorded yet
+        if not is_being_written(catalog):  # otherwise the newest shard and index are only not recorded yet
             strays = store.strays(set(shard_counts(session, model)))
             found += [Disagreement("shard", f"{path} {STRAY}", REPAIR) for path in strays]
             found += index_disagreements(session, folder, model)
@@ -75,20 +74,13 @@ def verify(folder: LibraryFolder, progress: Callable[[int], None] = lambda photo
     return found
 
 
-def repair(folder: LibraryFolder) -> int:
+def repair(catalog: Catalog, store: VectorStore) -> int:
     """Mend what can be mended, and return how many photos are pending because of it.
 
     Damaged shards and results whose files are gone are forgotten, strays removed, the index rebuilt.
     """
-    pending = 0
-    with (
-        disk_errors(folder),
-        disposing(open_library(folder)) as engine,
-        writing(folder),
-        new_session(engine) as session,
-    ):
-        model = current_model(session)
-        store = VectorStore(folder.vectors(model.key), model.dim)
+    folder, model, pending = catalog.folder, catalog.model, 0
+    with catalog.writing() as session:
         for number, problem in damaged_shards(session, model, store).items():
             if problem:
                 pending += forget_shard(session, model, number)
@@ -104,15 +96,15 @@ def repair(folder: LibraryFolder) -> int:
             remove_approximation(where)
         for path in half_written(where):
             path.unlink()
-        update_index(session, folder, model, store)
+        update_index(catalog, session, store)
     return pending
 
 
-def photo_disagreements(session: Session, progress: Callable[[int], None]) -> Iterator[Disagreement]:
+def photo_disagreements(session: Session, progress: Progress) -> Iterator[Disagreement]:
     """Compare every photo's row with its file."""
     for count, photo in enumerate(all_photos(session), start=1):
         if count % 1000 == 0:
-            progress(count)
+            progress(Step("verifying", count))
         if photo.state is PhotoState.FAILED and not (photo.failure_kind and photo.failure_reason):
             yield Disagreement("photo", f"photo {photo.id} failed without a reason", "aliens add --retry-failed")
         if photo.state is PhotoState.EMBEDDED:
@@ -161,10 +153,10 @@ def shard_disagreements(session: Session, model: Model, store: VectorStore) -> I
             yield Disagreement("shard", f"shard {number}: {problem}", REPAIR)
 
 
-def is_being_written(folder: LibraryFolder) -> bool:
+def is_being_written(catalog: Catalog) -> bool:
     """Tell whether another process adds photos right now."""
     try:
-        with writing(folder):
+        with catalog.lock():
             return False
     except LibraryError:
         return True

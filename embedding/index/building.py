@@ -1,7 +1,6 @@
 """Which index a library gets; building it, measuring what it finds, and making it search until it finds enough."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from base.arrays import Floats
 from base.errors import LibraryError
+from base.progress import Progress, Step, silent
 from embedding.index.approximate import (
     LEAST_RECALL,
     ApproximateIndex,
@@ -103,12 +103,6 @@ CLOSE = 1e-6  # scores nearer than this are equal: photos with the same bytes st
 # Built anew once it holds this many times the photos, is searched this many times as hard, or this share is stale:
 GROWN, HARDER, STALE = 2.0, 2.0, 0.1
 
-Progress = Callable[[str, int, int], None]  # what is done, photos done, of how many
-
-
-def nothing(what: str, done: int, total: int) -> None:
-    """Show no progress."""
-
 
 def built(
     base: PhotoIndex,
@@ -116,7 +110,7 @@ def built(
     choice: IndexChoice,
     model_key: str,
     texts: Floats,
-    progress: Progress = nothing,
+    progress: Progress = silent,
 ) -> ApproximateIndex:
     """Build an approximate index of all photos and raise its effort until it finds enough.
 
@@ -157,7 +151,7 @@ def filled(trained: Any, about: Approximation, base: PhotoIndex, progress: Progr
     for ids, vectors in base.parts():
         index.add(ids, vectors.astype(np.float32))
         done += len(ids)
-        progress("indexing", done, len(base))
+        progress(Step("indexing", done, len(base)))
     return index
 
 
@@ -176,7 +170,7 @@ def train(factory: str, base: PhotoIndex, progress: Progress) -> Any:
         index.train(base.sample(TRAINED_CODES))
         return faiss.IndexIDMap(index)
     sample = base.sample(max(ivf.nlist * TRAINED_PER_LIST, TRAINED_CODES))
-    progress("clustering", 0, len(sample))
+    progress(Step("clustering", 0, len(sample)))
     if isinstance(index, faiss.IndexPreTransform):  # turns the vectors first: FAISS trains all of it
         index.train(sample)
         return index
@@ -191,7 +185,7 @@ def train(factory: str, base: PhotoIndex, progress: Progress) -> Any:
     return index
 
 
-def tuned(index: ApproximateIndex, base: PhotoIndex, texts: Floats, progress: Progress = nothing) -> ApproximateIndex:
+def tuned(index: ApproximateIndex, base: PhotoIndex, texts: Floats, progress: Progress = silent) -> ApproximateIndex:
     """Return the index at the least effort at which it finds enough, by `recall_at_10`; `about` tells what it finds.
 
     Where no effort suffices, the manifest says so (`sound`), and the index is not used.
@@ -203,7 +197,7 @@ def tuned(index: ApproximateIndex, base: PhotoIndex, texts: Floats, progress: Pr
     effort = max(effort, trained)  # an index that has only grown is not searched less than before
     while True:
         found = recall_at_10(index.with_effort(effort, candidates), base, texts, truth)
-        progress("measuring", int(1000 * min(found / goal, 1)), 1000)
+        progress(Step("measuring", int(1000 * min(found / goal, 1)), 1000))
         if found >= goal or (effort >= most and candidates >= MOST_CANDIDATES):
             break
         if found - before < GAIN and candidates < MOST_CANDIDATES:

@@ -13,7 +13,8 @@ import numpy as np
 
 from base.arrays import Floats, Ids
 from base.errors import LibraryError
-from embedding.index.building import CLOSE, RECALL_AT, IndexChoice, Progress, best_scores, nothing, recall_at_10
+from base.progress import Progress, Step, silent
+from embedding.index.building import CLOSE, RECALL_AT, IndexChoice, best_scores, recall_at_10
 from embedding.index.exact import IndexManifest
 from embedding.index.milvus import (
     FEWEST_CANDIDATES,
@@ -60,7 +61,7 @@ def sync(
     choice: IndexChoice,
     *,
     texts: Callable[[], Floats] | None = None,
-    progress: Progress = nothing,
+    progress: Progress = silent,
     rebuild: bool = False,
 ) -> tuple[Collection, bool]:
     """Make the collection hold exactly `content`; return what stands, and whether that took writing.
@@ -125,7 +126,7 @@ def send(client: Any, about: Collection, base: PhotoIndex, fresh: Ids | None, pr
     for at in range(0, len(new), rows):
         ids = new[at : at + rows]
         upsert(client, about.name, ids, base.vectors(ids))
-        progress("sending to Milvus", at + len(ids), len(new))
+        progress(Step("sending to Milvus", at + len(ids), len(new)))
     delete(client, about.name, np.setdiff1d(here[here >= 0], wanted))
     client.flush(about.name, timeout=WRITE_S)
     mark = secrets.randbelow(1 << 62) + 1
@@ -173,7 +174,7 @@ def measured(client: Any, about: Collection, base: PhotoIndex, texts: Floats, pr
         found = recall_at_10(engine, base, texts, truth)
         if engine.problem:
             raise LibraryError(engine.problem)
-        progress("measuring", int(1000 * min(found / about.least_recall, 1)), 1000)
+        progress(Step("measuring", int(1000 * min(found / about.least_recall, 1)), 1000))
         if found >= about.least_recall or candidates >= MOST_CANDIDATES:
             break
         candidates *= 2
@@ -192,7 +193,7 @@ def await_graph(client: Any, name: str, progress: Progress) -> None:
     while time.monotonic() < deadline:
         about = client.describe_index(name, index_name="vector", timeout=SEARCH_S)
         pending, total = int(about.get("pending_index_rows", 0)), int(about.get("total_rows", 0))
-        progress("Milvus builds its index", total - pending, total)
+        progress(Step("Milvus builds its index", total - pending, total))
         if pending <= 0:
             return
         time.sleep(POLL_S)

@@ -1,0 +1,204 @@
+"""The commands of the library itself: make it, add photos, index, count, verify, and the demo."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from base import console
+from base.errors import LibraryError
+from commands.candidate_commands import candidates
+from commands.hit_tables import print_hits
+from commands.options import (
+    LIBRARY,
+    DeviceOption,
+    JsonOption,
+    LibraryOption,
+    PrecisionOption,
+    opened,
+    print_notes,
+    stopping,
+)
+from commands.quiz_command import quiz
+from commands.restyle_commands import restyle
+from commands.tag_commands import count_tags, draw_sheet, tag
+
+DEMO_QUERIES = ("bathtub with a view", "swimming pool", "kitchen with a table")
+
+
+def init(
+    library: LibraryOption = LIBRARY,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ALIENS_MODEL",
+            help="ARCHITECTURE/WEIGHTS of open_clip (default: ViT-B-32/openai), starter, local-dir:FOLDER "
+            "or hf-hub:ORG/NAME.",
+        ),
+    ] = None,
+    database: Annotated[
+        str | None, typer.Option(help="SQLAlchemy URL of another database than SQLite in the library's folder.")
+    ] = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+) -> None:
+    """Make a new, empty library for one model."""
+    import aliens
+
+    aliens.create(library, model, database=database, device=device, precision=precision, tell=console.note).close()
+    typer.echo(f"{library} is ready: add photos with `aliens add FOLDER --library {library}`")
+
+
+def add(
+    path: Annotated[Path | None, typer.Argument(help="A folder of photos, a photo, or an uncompressed .tar.")] = None,
+    hotels50k: Annotated[
+        Path | None, typer.Option("--hotels50k", help="A Hotels-50K tree: dataset/*.csv and images/train.")
+    ] = None,
+    library: LibraryOption = LIBRARY,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try photos again that failed before.")] = False,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Believe a folder that holds no photos any more.")
+    ] = False,
+    max_megapixels: Annotated[float, typer.Option(help="Larger photos fail as 'too large'.")] = 100,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+) -> None:
+    """Find photos, embed those that are new or changed, and bring the index up to date.
+
+    May be stopped at any time; the same command goes on where it stopped.
+    """
+    if (path is None) == (hotels50k is None):
+        raise typer.BadParameter("give either a PATH or --hotels50k ROOT")
+    with opened(library, device, precision, aloud=True) as photos:
+        report = photos.add(
+            path,
+            hotels50k=hotels50k,
+            retry_failed=retry_failed,
+            allow_empty=allow_empty,
+            max_megapixels=max_megapixels,
+        )
+    typer.echo(report)
+    print_notes(report.notes)
+    if report.interrupted:
+        raise typer.Exit(130)
+
+
+def info(library: LibraryOption = LIBRARY, json: JsonOption = False) -> None:
+    """Show what the library holds: photos by state, model, sizes."""
+    with opened(library) as photos:
+        inventory = photos.info()
+    if json:
+        console.print_json(inventory.as_json())
+    else:
+        console.print_rows(("", ""), inventory.as_rows())
+
+
+def failures(
+    library: LibraryOption = LIBRARY,
+    kind: Annotated[str | None, typer.Option(help="Only this kind, such as truncated or missing.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """List the photos that could not be embedded, and the rows and folders that could not be read."""
+    with opened(library) as photos:
+        found = photos.failures(kind)
+    if json:
+        for failure in found:
+            console.print_json(asdict(failure))
+    elif found:
+        console.print_rows(("kind", "where", "reason"), [(f.kind, f.where, f.reason) for f in found])
+    else:
+        console.note("no failures")
+
+
+def verify(
+    library: LibraryOption = LIBRARY,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended first.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Check that files, database, vectors and index agree; exit 1 with a list where they do not."""
+    with opened(library) as photos:
+        if repair and (pending := photos.repair()):
+            console.note(f"{console.counted(pending, 'photo')} to embed anew: run `aliens add` on any folder")
+        found = photos.verify()
+    if json:
+        for disagreement in found:
+            console.print_json(asdict(disagreement))
+    elif found:
+        console.print_rows(("part", "what", "remedy"), [(d.part, d.what, d.remedy) for d in found])
+    if found:
+        console.note(f"{console.counted(len(found), 'disagreement')}")
+        raise typer.Exit(1)
+    console.note("files, database, vectors and index agree")
+
+
+def index(
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="auto (exact up to 250,000 photos, then ivf), exact, ivf, hnsw, or milvus:URI. Kept until changed.",
+        ),
+    ] = None,
+    factory: Annotated[
+        str | None, typer.Option(metavar="STRING", help="FAISS's factory string, such as IVF4096,SQ8.")
+    ] = None,
+    least_recall: Annotated[
+        float | None, typer.Option(metavar="0..1", help="Recall@10 to reach with text queries (default: 0.99).")
+    ] = None,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build it anew even where it need not be.")] = False,
+    json: JsonOption = False,
+    library: LibraryOption = LIBRARY,
+) -> None:
+    """Choose the search index, bring it up to date, and measure what it finds.
+
+    The vectors themselves are always there to be compared exactly; an approximate index names the candidates.
+    """
+    kept = "stopped: the index is as it was; the same command begins again"
+    with stopping(kept), opened(library) as photos:
+        report = photos.update_index(kind, factory=factory, least_recall=least_recall, rebuild=rebuild)
+    if report.problem:
+        raise LibraryError(f"the exact index is up to date and searches by itself, but {report.problem}")
+    if json:
+        console.print_json(report.as_json())
+        return
+    console.print_rows(("index", ""), report.rows())
+    if report.why:
+        console.note(f"built anew: {report.why}")
+    elif not report.written:
+        console.note(f"the index of {library} was up to date")
+
+
+def demo(
+    library: Annotated[Path, typer.Option("--library", "-l", help="The demo's own library.")] = Path("aliens-demo"),
+) -> None:
+    """Run the main job on the sample hotels with the embedded model: add, search, tag, restyle, sheets and a page."""
+    import aliens
+    from base.settings import LibraryFolder, asset
+    from db.catalog import is_library
+
+    if not is_library(LibraryFolder(library)):
+        aliens.create(library, "starter", tell=console.note).close()
+    with opened(library, aloud=True) as photos:
+        report = photos.add(hotels50k=asset("aliens/samples"))
+        typer.echo(report)
+        print_notes(report.notes)
+        for query in DEMO_QUERIES:
+            sheet = library / f"{query.replace(' ', '-')}.jpg"
+            console.note(f"\n$ aliens search {query!r} -k 5 --library {library}")
+            hits = photos.search(query, k=10)
+            print_hits(hits[:5])
+            hits.write_sheet(sheet, query)
+            console.note(f"contact sheet: {sheet}")
+    console.note(f"\n$ aliens tag --library {library}")
+    tag(library=library)
+    console.note(f"\n$ aliens tags --library {library}")
+    count_tags(library)
+    draw_sheet("a bathtub", library / "tag-bathtub.jpg", library=library)
+    picks, page = library / "picks.toml", library / "restyled.html"
+    console.note(f"\n$ aliens candidates --manifest {picks} --library {library}")
+    candidates(manifest=picks, sheet=library / "candidates.jpg", library=library)
+    console.note(f"\n$ aliens restyle --manifest {picks} --engine regrade --html {page} --library {library}")
+    restyle(manifest=picks, engine="regrade", html=page, library=library)
+    console.note(f"\n$ aliens quiz --library {library}")
+    quiz(library=library)
