@@ -1,7 +1,183 @@
-"""What a library can do: search."""
+"""What a library can do for those who look for photos."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 from aliens.owner import Owner
+from base.errors import QueryError
+from base.listing import Listing
+from db.photo_rows import PhotoRecord, photo_record
+from search.answers import PLAIN, Searcher, SearchOptions
+from search.results import Hit, Results
+
+if TYPE_CHECKING:
+    from search.saved import NamedSearch
+
+Sort = Literal["score", "date", "hotel"]
+Where = str | os.PathLike[str]
 
 
 class SearchMethods(Owner):
-    """."""
+    """Searching, and searches that are kept."""
+
+    @cached_property
+    def searcher(self) -> Searcher:
+        """What answers questions."""
+        return Searcher(self.catalog, self.store, self.index, lambda: self.encoder)
+
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        k: int = 10,
+        image: Where | None = None,
+        like: int | None = None,
+        more_like: Sequence[int] = (),
+        less_like: Sequence[int] = (),
+        per_hotel: int | None = None,
+        per_chain: int | None = None,
+        diverse: float = 0.0,
+        sort: Sort = "score",
+        until_stop: bool = False,
+        min_score: float | None = None,
+        after: str | None = None,
+        exact: bool = False,
+        templates: Sequence[str] = PLAIN,
+    ) -> Results:
+        """Return the k best photos, best first.
+
+        Of a text, an image and a photo id at least one must be given; several are summed as unit vectors.
+
+        Args:
+            text: what to look for, in the query language: words, -negated, filters (docs/query-language.md).
+            k: how many photos at most.
+            image: path of a photo to look for; it need not be in the library.
+            like: id of a photo of the library to look for; it is not among the hits itself.
+            more_like: ids of photos that are what was meant: look more like them.
+            less_like: ids of photos that are not.
+            per_hotel: at most so many hits of a hotel.
+            per_chain: at most so many hits of a chain.
+            diverse: 0 orders by score alone, 1 avoids what resembles the hits before.
+            sort: the order in which the photos found are shown: score, date or hotel.
+            until_stop: end at the suggested stop line.
+            min_score: leave out hits of a lower cosine.
+            after: a cursor, `Hit.cursor` or `Results.cursor`: go on behind it.
+            exact: compare every photo, even where an approximate index stands.
+            templates: prompts that each text is averaged over, each with {} for the text.
+
+        Raises:
+            QueryError: nothing was asked for, or something impossible: the message says what.
+            ModelMismatchError: the model is no longer the one that the library was made by.
+        """
+        options = SearchOptions(
+            k=k,
+            image=None if image is None else os.fspath(image),
+            like=like,
+            more_like=tuple(more_like),
+            less_like=tuple(less_like),
+            per_hotel=per_hotel,
+            per_chain=per_chain,
+            diverse=diverse,
+            sort=sort,
+            until_stop=until_stop,
+            min_score=min_score,
+            exact=exact,
+        )
+        return self.searcher.search(options.question(text, after, templates), k)
+
+    def stream(
+        self,
+        text: str | None = None,
+        *,
+        image: Where | None = None,
+        like: int | None = None,
+        more_like: Sequence[int] = (),
+        less_like: Sequence[int] = (),
+        per_hotel: int | None = None,
+        per_chain: int | None = None,
+        diverse: float = 0.0,
+        min_score: float | None = None,
+        after: str | None = None,
+        exact: bool = False,
+        templates: Sequence[str] = PLAIN,
+        tell: Callable[[str], None] | None = None,
+    ) -> Iterator[Hit]:
+        """Yield every photo above `min_score`, or else above the suggested stop line, best first, however many.
+
+        Arguments and errors are those of `search`. `tell` hears in the end what is to be noted of the answer.
+        """
+        options = SearchOptions(
+            image=None if image is None else os.fspath(image),
+            like=like,
+            more_like=tuple(more_like),
+            less_like=tuple(less_like),
+            per_hotel=per_hotel,
+            per_chain=per_chain,
+            diverse=diverse,
+            min_score=min_score,
+            exact=exact,
+        )
+        return self.searcher.stream(options.question(text, after, templates), tell or self.tell)
+
+    def similar(
+        self,
+        photo_id: int,
+        *,
+        k: int = 10,
+        other_hotels: bool = False,
+        per_hotel: int | None = None,
+        per_chain: int | None = None,
+        diverse: float = 0.0,
+        sort: Sort = "score",
+        after: str | None = None,
+    ) -> Results:
+        """Return the k photos most like one of the library's, which is not among them.
+
+        With `other_hotels` none is of its own hotel; the other arguments are those of `search`.
+
+        Raises: QueryError: the photo is unknown or has no hotel.
+        """
+        options = SearchOptions(k=k, per_hotel=per_hotel, per_chain=per_chain, diverse=diverse, sort=sort)
+        return self.searcher.search(self.searcher.like(photo_id, options.shape(after), other_hotels=other_hotels), k)
+
+    def save_search(self, name: str, text: str | None = None, **options: Any) -> None:
+        """Keep a search under a name, in place of an earlier one; `options` are those of `search`, or every=True.
+
+        Raises:
+            QueryError: the name is empty or too long, or the text cannot be read.
+            TypeError: there is no such option.
+        """
+        from search.saved import save_named
+
+        save_named(self.catalog, name, text, SearchOptions(**options))
+
+    def saved_search(self, name: str) -> "NamedSearch":
+        """Return a saved search: `library.search(saved.text, **saved.options)` repeats it.
+
+        Raises: QueryError: none has this name; the message lists what is near.
+        """
+        from search.saved import named_search
+
+        return named_search(self.catalog, name)
+
+    def saved_searches(self) -> "Listing[NamedSearch]":
+        """Return all saved searches, by name."""
+        from search.saved import named_searches
+
+        return Listing(named_searches(self.catalog))
+
+    def forget_search(self, name: str) -> None:
+        """Remove a saved search. Raises: QueryError: none has this name."""
+        from search.saved import forget_named
+
+        forget_named(self.catalog, name)
+
+    def photo(self, photo_id: int) -> PhotoRecord:
+        """Return what is known of a photo. Raises: QueryError: there is none of this number, or it cannot be found."""
+        with self.catalog.session() as session:
+            record = photo_record(session, photo_id)
+        if record is None:
+            raise QueryError(f"no photo {photo_id} in {self.path}: take a number that a search shows")
+        return record

@@ -34,26 +34,13 @@ def show_results(
     if not results:
         loosen = "no photo is left: loosen the filters, the limits or the score"
         console.note(loosen if first_page else "the list has ended: no photo follows the page before")
-    elif results.stop_line is not None:
-        console.note(about_the_line(results))
+    elif results.about_the_line:
+        console.note(results.about_the_line)
     if results.cursor is not None and console.on_terminal():
         console.note(f"next page: the same with --after {results.cursor}")
     if sheet is not None:
-        from embedding.sheet import by_stop_line, write_sheet
-
-        note = about_the_line(results) if results and results.stop_line is not None else ""
-        write_sheet(by_stop_line(results), title, sheet, note=note)
+        results.write_sheet(sheet, title)
         console.note(f"contact sheet: {sheet}")
-
-
-def about_the_line(results: "Results") -> str:
-    """Return where the list should be read to."""
-    above = sum(bool(hit.above_line) for hit in results)
-    where = f"suggested stop line: {results.stop_line:.3f}"
-    if above < len(results):
-        return f"{where}, {above} of {console.counted(len(results), 'hit')} above it"
-    more = "; there may be more" if results.more else ""
-    return f"{where}, all {console.counted(above, 'hit')} above it{more}"
 
 
 def show_all(hits: "Iterator[Hit]", title: str, *, json: bool, sheet: Path | None) -> None:
@@ -66,8 +53,9 @@ def show_all(hits: "Iterator[Hit]", title: str, *, json: bool, sheet: Path | Non
     console.note(console.counted(count, "photo"))
     if sheet is not None:
         from embedding.sheet import write_sheet
+        from search.results import hit_cells
 
-        write_sheet(first, title, sheet)
+        write_sheet(hit_cells(first), title, sheet)
         console.note(f"contact sheet: {sheet}" + (f", the first {PAGE}" if count > PAGE else ""))
 
 

@@ -137,5 +137,7 @@ def as_typed(options: Mapping[str, Any]) -> str:
     words = []
     for name, value in options.items():
         typed = names.get(name, f"--{name.replace('_', '-')}")
+        if isinstance(value, list | tuple):
+            value = ",".join(map(str, value))
         words.append(typed if value is True else f"{typed} {shlex.quote(str(value))}")
     return " ".join(words)

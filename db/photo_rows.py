@@ -151,6 +151,11 @@ def photo_records(session: Session, ids: Sequence[int]) -> dict[int, PhotoRecord
     return records
 
 
+def photo_record(session: Session, photo_id: int) -> PhotoRecord | None:
+    """Return what search shows of one photo; None where none of this number can be found."""
+    return photo_records(session, [photo_id]).get(photo_id) if abs(photo_id) < 1 << 63 else None  # as databases count
+
+
 def time_of(mtime_ns: int | None) -> datetime | None:
     """Return a file's time, UTC without a zone as all times here, or None where it is unknown or makes no sense."""
     try:

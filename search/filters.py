@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 
 from base.arrays import Doubles, Floats, Ids
 from base.errors import QueryError
-from base.settings import LibraryFolder
 from db import conditions as sql
-from db.models import Model, PhotoState
+from db.catalog import Catalog
+from db.models import PhotoState
+from embedding.store import VectorStore
 from search.query import Filter, format_filter, read_choice, read_date, read_near, read_size
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Chosen:
         return "; ".join(said)
 
 
-def chosen(session: Session, folder: LibraryFolder, model: Model, filters: Sequence[Filter]) -> Chosen:
+def chosen(catalog: Catalog, session: Session, store: VectorStore, filters: Sequence[Filter]) -> Chosen:
     """Return the photos that meet all filters; of the kinds that these leave, by default photos alone.
 
     Raises: QueryError: a chain, hotel, source or tag is unknown (the message lists what is near), or the library is
@@ -90,12 +91,12 @@ def chosen(session: Session, folder: LibraryFolder, model: Model, filters: Seque
     conditions, hotels = Conditions(session).of(rest)
 
     def meeting_rest(kinds: Iterable[str]) -> Ids:
-        return sql.chosen_photos(session, model, conditions, hotels, [STATES[kind] for kind in kinds])
+        return sql.chosen_photos(session, catalog.model, conditions, hotels, [STATES[kind] for kind in kinds])
 
     if not tags:
         return Chosen(meeting_rest(kinds))
     ids = None if kinds == {"photo"} and not rest else meeting_rest(kinds & {"photo"})
-    return replace(tagged(session, folder, tags, ids), restyled=len(meeting_rest(kinds & {"restyled"})))
+    return replace(tagged(catalog, session, store, tags, ids), restyled=len(meeting_rest(kinds & {"restyled"})))
 
 
 class Conditions:
@@ -234,7 +235,7 @@ def great_circle_m(latitudes: Doubles, longitudes: Doubles, latitude: float, lon
     return distances
 
 
-def tagged(session: Session, folder: LibraryFolder, tags: Sequence[Filter], ids: Ids | None) -> Chosen:
+def tagged(catalog: Catalog, session: Session, store: VectorStore, tags: Sequence[Filter], ids: Ids | None) -> Chosen:
     """Return those of the photos (None: of all) that meet filters of tags.
 
     A photo without scores, which a person has not labelled either, meets neither a filter nor its opposite.
@@ -244,7 +245,7 @@ def tagged(session: Session, folder: LibraryFolder, tags: Sequence[Filter], ids:
     from search.tags.tagging import Tagging
     from search.tags.vocabulary import bare
 
-    tagging = Tagging.open(session, folder)
+    tagging = Tagging.open(catalog, session, store)
     places = tagging.vocabulary.places()
     for part in tags:
         if bare(part.value) not in places:

@@ -12,14 +12,12 @@ from sqlalchemy.orm import Session
 
 from base.arrays import Floats
 from base.errors import QueryError
-from db.catalog import disposing, new_session
-from db.catalog import open_library as open_database
 from db.photo_rows import PhotoRecord, hotels_of, photo_records
-from db.vector_rows import embedded_ids, embedded_places
-from embedding.store import VectorStore
-from search.answers import Library, read_query
+from db.vector_rows import embedded_ids
+from search.answers import PLAIN, Feedback, Question, Searcher, read_query
 from search.filters import chosen, kinds_of
-from search.query import Filter, Query, format_query
+from search.query import Filter, Query
+from search.ranking import Shape
 
 DRAWN = 4  # times as many photos are drawn as the pool takes: the hotels that it is spread over
 
@@ -34,7 +32,7 @@ class Pool:
 
 
 def read_pool(
-    library: Library, text: str | None, tags: Sequence[str] = (), *, most: int, least: int, seed: int = 0
+    searcher: Searcher, text: str | None, tags: Sequence[str] = (), *, most: int, least: int, seed: int = 0
 ) -> Pool:
     """Return the photos that a query finds above its stop line, best first, or else a sample.
 
@@ -42,7 +40,7 @@ def read_pool(
     spread over hotels.
 
     Args:
-        library: where the photos are.
+        searcher: of the library.
         text: a query (docs/query-language.md), or None.
         tags: tags that every photo must have.
         most: how many photos at most.
@@ -55,22 +53,22 @@ def read_pool(
     query = Query(query.terms, (*query.filters, *(Filter("tag", tag) for tag in tags)))
     if kinds_of(query.filters) != {"photo"}:
         raise QueryError("candidates are photos that nobody has restyled: leave kind: out of the query")
-    with disposing(open_database(library.folder)) as engine, new_session(engine) as session:
+    with searcher.catalog.session() as session:
         if query.terms:
-            ids, note = found(library, query, most, least)
+            ids, note = found(searcher, query, most, least)
         else:
-            ids, note = sampled(session, library, query.filters, most, seed)
+            ids, note = sampled(session, searcher, query.filters, most, seed)
         records = photo_records(session, ids)
-        vectors = vectors_of(session, library, ids)
+        vectors = searcher.vectors(session, ids)
     there = [photo_id for photo_id in ids if photo_id in records and photo_id in vectors]
     if not there:
         raise QueryError("no photo is left to choose from: loosen the query or the tags, or add photos")
     return Pool([records[photo_id] for photo_id in there], np.stack([vectors[photo_id] for photo_id in there]), note)
 
 
-def found(library: Library, query: Query, most: int, least: int) -> tuple[list[int], str]:
+def found(searcher: Searcher, query: Query, most: int, least: int) -> tuple[list[int], str]:
     """Return what a query finds, best first: what lies above its stop line, and at least so many; and a note."""
-    results = library.search(format_query(query), k=most)
+    results = searcher.search(Question(query, PLAIN, Feedback(), Shape()), most)
     above = [hit.photo_id for hit in results if hit.above_line is not False]
     ids = [hit.photo_id for hit in results[: max(least, len(above))]]
     note = results.explanation.note
@@ -81,11 +79,11 @@ def found(library: Library, query: Query, most: int, least: int) -> tuple[list[i
 
 
 def sampled(
-    session: Session, library: Library, filters: Sequence[Filter], most: int, seed: int
+    session: Session, searcher: Searcher, filters: Sequence[Filter], most: int, seed: int
 ) -> tuple[list[int], str]:
     """Return a sample of the photos that filters leave, ascending, spread over hotels; and a note."""
-    choice = chosen(session, library.folder, library.model, filters)
-    ids = embedded_ids(session, library.model) if choice.ids is None else choice.ids
+    choice = chosen(searcher.catalog, session, searcher.store, filters)
+    ids = embedded_ids(session, searcher.catalog.model) if choice.ids is None else choice.ids
     if len(ids) <= most:
         return ids.tolist(), choice.note
     drawn = np.random.default_rng(seed).permutation(ids)[: DRAWN * most].tolist()
@@ -103,14 +101,3 @@ def spread_over(ids: Sequence[int], hotels: Mapping[int, int | None], most: int)
         by_hotel[("photo", photo_id) if hotel is None else ("hotel", hotel)].append(photo_id)
     rounds = [(at, photo_id) for photos in by_hotel.values() for at, photo_id in enumerate(photos)]
     return [photo_id for _, photo_id in sorted(rounds, key=lambda turn: turn[0])][:most]
-
-
-def vectors_of(session: Session, library: Library, ids: Sequence[int]) -> dict[int, Floats]:
-    """Return {photo id: unit vector (d,) float32} of photos."""
-    store = VectorStore(library.folder.vectors(library.model.key), library.model.dim)
-    places = embedded_places(session, library.model, ids=list(ids))
-    return {
-        int(photo_id): vector.astype(np.float32)
-        for photo_ids, vectors in store.gather(places)
-        for photo_id, vector in zip(photo_ids, vectors, strict=True)
-    }
