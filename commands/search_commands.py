@@ -65,7 +65,7 @@ def search(
     after: AfterOption = None,
     exact: ExactOption = False,
     explain: ExplainOption = False,
-    save_named: SaveOption = None,
+    save: SaveOption = None,
     saved: SavedOption = None,
     json: JsonOption = False,
     sheet: SheetOption = None,
