@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -43,10 +44,13 @@ def root(
     """Search, tag and restyle your photos by describing them."""
 
 
-for command in (init, add, info, failures, verify, demo, search, similar):
+FIRST: tuple[Callable[..., None], ...] = (init, add, info, failures, verify, demo, search, similar)
+OTHERS: tuple[Callable[..., None], ...] = (index, tag, caption, captions, candidates, restyle, restyled, quiz, see)
+
+for command in FIRST:
     app.command()(command)
 app.add_typer(searches, name="searches")
-for command in (index, tag, caption, captions, candidates, restyle, restyled, quiz, see):
+for command in OTHERS:
     app.command()(command)
 app.add_typer(tags, name="tags")
 app.add_typer(evaluations, name="eval")

@@ -4,11 +4,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from aliens.owner import Owner
 from aliens.photo_methods import PhotoMethods
 from aliens.restyle_methods import RestyleMethods
-from aliens.search_methods import SearchMethods
-from aliens.tag_methods import TagMethods
 from base.settings import DEFAULT_LIBRARY, LibraryFolder, default_model
 from db.catalog import Catalog, refuse_library
 from embedding.encoder import Encoder, LazyEncoder
@@ -16,7 +13,7 @@ from embedding.encoder import Encoder, LazyEncoder
 Where = str | os.PathLike[str]
 
 
-class Library(PhotoMethods, SearchMethods, TagMethods, RestyleMethods, Owner):
+class Library(PhotoMethods, RestyleMethods):
     """A library of photos, opened by `aliens.open` or `aliens.create`; close it, or use it in a `with` statement.
 
     It sees photos that are added while it is open. Threads may share it. Methods raise `aliens.AliensError`, whose

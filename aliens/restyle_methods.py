@@ -1,7 +1,7 @@
 """What a library can do: restyle."""
 
-from aliens.owner import Owner
+from aliens.tag_methods import TagMethods
 
 
-class RestyleMethods(Owner):
+class RestyleMethods(TagMethods):
     """."""

@@ -1,7 +1,355 @@
-"""What a library can do: tag."""
+"""What a library can do with words for its photos: tags, labels, captions, and files of them."""
 
-from aliens.owner import Owner
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy.orm import Session
+
+from aliens.search_methods import SearchMethods
+from base.errors import QueryError
+from base.listing import Listing
+from base.progress import Progress
+
+if TYPE_CHECKING:
+    from db.caption_rows import CaptionedPhoto, SetCount
+    from embedding.captioner import Captioner
+    from search.captions import CaptionManifest, CaptionReport
+    from search.export.exporter import ExportManifest, Format
+    from search.tags.calibration import Fit, Method
+    from search.tags.evaluation import Evaluations
+    from search.tags.labels import ImportReport, Truth
+    from search.tags.summary import ChainCount, PhotoTags, TagSummary
+    from search.tags.tagging import Tagging, TagReport
+    from search.tags.vocabulary import Vocabulary
+
+Where = str | os.PathLike[str]
+LABELS, NONE = "labels", "none"
 
 
-class TagMethods(Owner):
-    """."""
+class TagMethods(SearchMethods):
+    """Tags, labels, captions, exports."""
+
+    def tag(
+        self,
+        vocabulary: str | None = None,
+        *,
+        method: "Method | None" = None,
+        threshold: float | None = None,
+        top_k: int | None = None,
+        calibrate: Where | None = None,
+        fit: "Fit | None" = None,
+        progress: Progress | None = None,
+    ) -> "TagReport":
+        """Tag all photos with a vocabulary, from their stored vectors: no photo is opened.
+
+        Call it again after adding photos: only what is new is scored, and everything is decided as before.
+
+        Args:
+            vocabulary: a .toml file, or case-study or hotel; by default the last one, or case-study.
+            method: calibrated, uncalibrated, or softmax; by default as the last time, or calibrated.
+            threshold: decide tags of at least this probability; by default as the last time, or 0.3.
+            top_k: for softmax: how many tags each photo gets.
+            calibrate: a file with true tags to learn from (people's labels count as well), "labels" for people's
+                labels alone, or "none" to forget what was learnt. Without it the library's own scores calibrate.
+            fit: with labels: platt or isotonic.
+            progress: told of scoring.
+
+        Raises:
+            QueryError: the vocabulary or the labels cannot be used, or there is no photo to tag.
+            LibraryError: another process changes the library, or the disk is full.
+        """
+        from search.tags.calibration import TagOptions
+        from search.tags.tagging import tag_library
+        from search.tags.vocabulary import read_vocabulary
+
+        learns = calibrate is not None and calibrate != NONE
+        if fit is not None and not learns:
+            raise QueryError(f"fit is {fit!r}, but there is nothing to fit: give calibrate a file, or 'labels'")
+        options = TagOptions(
+            method=method, threshold=threshold, top_k=top_k, fit=fit or "platt", forget_labels=calibrate == NONE
+        )
+        with self.showing(progress) as tell:
+            return tag_library(
+                self.catalog,
+                self.store,
+                self.encoder,
+                None if vocabulary is None else read_vocabulary(vocabulary),
+                options=options,
+                read_truth=(lambda session, words: truth_in(session, words, calibrate)) if learns else None,
+                progress=tell,
+            )
+
+    def tags(self, vocabulary: str | None = None) -> "TagSummary":
+        """Count the photos of every tag. `vocabulary`: one that the library was tagged with, by default the latest."""
+        from search.tags.summary import summarise
+
+        with self._tagging(vocabulary) as (_, tagging):
+            return summarise(tagging)
+
+    def tags_by_chain(self, vocabulary: str | None = None) -> "Listing[ChainCount]":
+        """Count the photos of every tag by chain of hotels, largest chain first."""
+        from search.tags.summary import count_by_chain
+
+        with self._tagging(vocabulary) as (session, tagging):
+            return Listing(count_by_chain(session, tagging))
+
+    def tags_of(self, photo_id: int, vocabulary: str | None = None) -> "PhotoTags":
+        """Return one photo's tags, with what people said of it. Raises: QueryError: the photo is unknown."""
+        from search.tags.summary import photo_tags
+
+        with self._tagging(vocabulary) as (_, tagging):
+            return photo_tags(tagging, photo_id)
+
+    def label(self, photo_id: int, tag: str, present: bool | None = True, *, vocabulary: str | None = None) -> str:
+        """Say that a photo has a tag, or (False) has it not, whatever the model thinks; None takes back what was said.
+
+        Return the tag's full name. Raises: QueryError: the library has no such photo, or its vocabulary no such tag.
+        """
+        from search.tags.labels import label_photo
+
+        return label_photo(self.catalog, self.store, photo_id, tag, present, vocabulary)
+
+    def tag_sheet(self, tag: str, path: Where, *, vocabulary: str | None = None) -> None:
+        """Write a contact sheet of a tag: its surest photos, the borderline ones and the least likely.
+
+        Raises:
+            QueryError: the vocabulary has no such tag, or the path's ending names no picture.
+            OutputError: the file cannot be written.
+        """
+        from embedding.sheet import write_sheet
+        from search.tags.summary import sheet_sections
+
+        with self._tagging(vocabulary) as (session, tagging):
+            sections = sheet_sections(session, tagging, tag)
+            name = tagging.vocabulary.names[tagging.vocabulary.position(tag)]
+            write_sheet(sections, f"{name}, by probability ({tagging.vocabulary.key})", Path(path))
+
+    def tag_report(self, path: Where, *, truth: Where | None = None, vocabulary: str | None = None) -> list[str]:
+        """Plot each tag's probabilities and threshold; where labels exist, its precision and recall. Return notes.
+
+        `truth`: a file with true tags, in place of people's labels. Raises: QueryError, OutputError: as `tag_sheet`.
+        """
+        from db.tag_rows import count_labels
+        from search.tags.summary import write_report
+
+        with self._tagging(vocabulary) as (session, tagging):
+            known = None
+            if truth is not None or count_labels(session):
+                known = truth_in(session, tagging.vocabulary, LABELS if truth is None else truth)
+            write_report(tagging, known, Path(path))
+            return [*tagging.notes, *(known.notes if known and truth is not None else [])]
+
+    def evaluate(
+        self,
+        truth: Where,
+        *,
+        vocabulary: str | None = None,
+        compare: bool = False,
+        plot: Where | None = None,
+    ) -> "Evaluations":
+        """Measure tags against the truth: average precision, precision, recall, F1, calibration error, confusion.
+
+        People's labels are part of the truth, not of the decisions.
+
+        Args:
+            truth: a CSV, JSON Lines or Parquet file: photo_id, image_id or path, and tags with semicolons between them.
+            vocabulary: one that the library was tagged with, by default the latest.
+            compare: every method side by side.
+            plot: also write a plot.
+
+        Raises: QueryError, OutputError: the file cannot be read, or the plot not be written.
+        """
+        from search.tags.evaluation import Evaluations, compare_methods, evaluate
+        from search.tags.summary import write_evaluation
+
+        with self._tagging(vocabulary) as (session, tagging):
+            known = truth_in(session, tagging.vocabulary, truth)
+            found = list(compare_methods(tagging, known)) if compare else [evaluate(tagging, known)]
+            title = f"{tagging.vocabulary.key}, {tagging.model.key}, {len(known.photo_ids)} photos"
+            if plot is not None:
+                write_evaluation(found, title, Path(plot))
+            fitted = len(tagging.calibration.links)
+            return Evaluations(
+                found, title=title, photos=len(known.photo_ids), fitted=fitted, notes=[*tagging.notes, *known.notes]
+            )
+
+    def export(
+        self,
+        path: Where,
+        *,
+        format: "Format | None" = None,
+        query: str | None = None,
+        k: int | None = None,
+        tags: Sequence[str] = (),
+        columns: Sequence[str] = (),
+        link: bool = False,
+        vocabulary: str | None = None,
+        progress: Progress | None = None,
+    ) -> "ExportManifest":
+        """Export tags with their probabilities, and a manifest: model, vocabulary, thresholds, counts, checksum.
+
+        Streamed; a file appears under its name only when it is complete.
+
+        Args:
+            path: the file or folder to write.
+            format: csv, jsonl, parquet, coco or imagefolder; by default by the path's ending.
+            query: only the k best photos for this text, best first.
+            k: with a query: how many photos, by default 100.
+            tags: only photos with all these tags.
+            columns: such as photo_id, path, tags, probabilities, cosines, caption.
+            link: imagefolder: link to the photos instead of copying.
+            vocabulary: one that the library was tagged with, by default the latest.
+            progress: told of the photos written.
+
+        Raises:
+            QueryError: what is asked for makes no sense, or no photo is left.
+            OutputError: the output cannot be written.
+        """
+        from search.export.exporter import export_tags, format_of
+        from search.export.tables import Selection
+
+        chosen = format_of(Path(path), format, link=link)
+        if k is not None and query is None:
+            raise QueryError("-k is for queries: add --query TEXT, or leave it out")
+        hits = None
+        if query is not None:
+            hits = {hit.photo_id: hit.score for hit in self.search(query, k=100 if k is None else k)}
+        with self._tagging(vocabulary) as (session, tagging), self.showing(progress) as tell:
+            return export_tags(
+                session,
+                tagging,
+                Path(path),
+                chosen,
+                columns=columns,
+                selection=Selection(tags=tuple(tags), hits=hits),
+                query=query,
+                link=link,
+                progress=tell,
+            )
+
+    def import_tags(
+        self,
+        path: Where,
+        *,
+        labels_only: bool = False,
+        vocabulary: str | None = None,
+        progress: Progress | None = None,
+    ) -> "ImportReport":
+        """Read tags back: what was edited in an export becomes a label, as by `label`.
+
+        `labels_only`: read only the columns set_by_hand and unset_by_hand. All or nothing: an error in the file leaves
+        the library as it was.
+
+        Raises:
+            QueryError: the file cannot be read, or is of another model or vocabulary.
+            LibraryError: another process changes the library, or the disk is full.
+        """
+        from search.tags.labels import import_tags
+
+        with self.showing(progress) as tell:
+            return import_tags(
+                self.catalog, self.store, Path(path), vocabulary=vocabulary, labels_only=labels_only, progress=tell
+            )
+
+    def caption(
+        self,
+        source: Where | Sequence[str] | None = None,
+        *,
+        k: int | None = None,
+        generate: bool = False,
+        model: str | None = None,
+        limit: int | None = None,
+        progress: Progress | None = None,
+    ) -> "CaptionReport":
+        """Give every photo that has none its captions: the best of some lines, or written by a model.
+
+        May be stopped at any time; the same call goes on where it stopped.
+
+        Args:
+            source: a file, one caption a line, or a list of captions: the library's own model chooses.
+            k: how many lines a photo gets, by default 1.
+            generate: have a model write them, in place of a source.
+            model: what writes: a CoCa of open_clip (the default), local-dir:FOLDER, hf-hub:ORG/NAME, or a BLIP.
+            limit: let it write for at most so many photos.
+            progress: told of the photos captioned.
+
+        Raises:
+            QueryError: what is asked for makes no sense, or no photo is embedded yet.
+            EncoderError: the model that writes cannot be had.
+            LibraryError: another process changes the library, or the disk is full.
+        """
+        from search.captions import choose_captions, generate_captions, read_captions
+
+        if (source is None) != generate:
+            raise QueryError("give either captions to choose from, or generate=True")
+        with self.showing(progress) as tell:
+            if source is None:
+                return generate_captions(self.catalog, lambda: self._captioner(model), limit=limit, progress=tell)
+            named = isinstance(source, str | os.PathLike)
+            texts = read_captions(Path(source)) if named else list(dict.fromkeys(source))  # type: ignore[arg-type]
+            return choose_captions(
+                self.catalog,
+                self.store,
+                self.encoder,
+                texts,
+                source=str(Path(source).absolute()) if named else "list",  # type: ignore[arg-type]
+                k=1 if k is None else k,
+                progress=tell,
+            )
+
+    def captions(self, words: str | Sequence[str], *, k: int = 20) -> "Listing[CaptionedPhoto]":
+        """Return up to k photos whose captions have all these words, best first, each with its best caption."""
+        from search.captions import find_captions
+
+        return Listing(find_captions(self.catalog, [words] if isinstance(words, str) else words, k))
+
+    def caption_sets(self) -> "Listing[SetCount]":
+        """Return the library's sets of captions with their counts, in the order in which they were made."""
+        from search.captions import list_sets
+
+        return Listing(list_sets(self.catalog))
+
+    def forget_captions(self, key: str) -> None:
+        """Remove a set of captions. Raises: QueryError: there is none of this key."""
+        from search.captions import forget_set
+
+        forget_set(self.catalog, key)
+
+    def export_captions(self, path: Where, *, progress: Progress | None = None) -> "CaptionManifest":
+        """Export all captions, one a row, to .csv, .jsonl or .parquet, and a manifest.
+
+        Raises:
+            QueryError: the ending names no format, or there are no captions.
+            OutputError: the file cannot be written.
+        """
+        from search.captions import export_captions
+
+        with self.catalog.session() as session, self.showing(progress) as tell:
+            return export_captions(session, Path(path), progress=tell)
+
+    def _captioner(self, model: str | None) -> "Captioner":
+        """Load what writes captions, and say what it runs on."""
+        from embedding.captioner import DEFAULT_CAPTIONER, Captioner
+
+        self.tell(f"loading {model or DEFAULT_CAPTIONER} ...")
+        captioner = Captioner.load(model or DEFAULT_CAPTIONER, device=self.device)
+        self.tell(str(captioner))
+        return captioner
+
+    @contextmanager
+    def _tagging(self, vocabulary: str | None) -> Iterator[tuple[Session, "Tagging"]]:
+        """Yield a session and the tagging of a vocabulary. Raises: QueryError: the library was not tagged with it."""
+        from search.tags.tagging import Tagging
+
+        with self.catalog.session() as session:
+            yield session, Tagging.open(self.catalog, session, self.store, vocabulary)
+
+
+def truth_in(session: Session, vocabulary: "Vocabulary", source: Where | None) -> "Truth":
+    """Return what a file says of photos' tags, people's labels put over it; or, of "labels", these alone."""
+    from search.tags.labels import label_truth, read_truth
+
+    return label_truth(session, vocabulary) if source == LABELS else read_truth(session, vocabulary, Path(source or ""))

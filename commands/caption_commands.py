@@ -1,5 +1,6 @@
 """`aliens caption` gives photos captions, `aliens captions` finds photos by them."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,14 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from base import console
-from base.settings import LibraryFolder
-from commands.models import load_encoder
-from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption
+from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, opened, print_notes, stopping
 
 if TYPE_CHECKING:
-    from db.caption_rows import CaptionedPhoto
-    from embedding.captioner import Captioner
-    from search.captions import CaptionReport
+    from db.caption_rows import CaptionedPhoto, SetCount
 
 
 def caption(
@@ -46,67 +43,11 @@ def caption(
         raise typer.BadParameter("-k goes with --from: a model writes one caption a photo")
     if source is not None and (model is not None or limit is not None):
         raise typer.BadParameter("--model and --limit go with --generate")
-    folder = LibraryFolder(library)
-    try:
-        if source is not None:
-            report = choose_lines(folder, source, 1 if k is None else k, device)
-        else:
-            report = write_captions(folder, model, limit, device)
-    except KeyboardInterrupt:
-        console.note("stopped: the captions so far are kept; the same command goes on from here")
-        raise typer.Exit(130) from None
-    print_report(report)
-
-
-def choose_lines(folder: LibraryFolder, source: Path, k: int, device: str) -> "CaptionReport":
-    """Give photos the best of a file's lines, with progress on stderr."""
-    from search.captions import choose_captions, read_captions
-
-    lines = read_captions(source)  # before a model is loaded, which takes seconds
-    with console.ProgressBars() as bars:
-        return choose_captions(
-            folder,
-            lines,
-            source=str(source.absolute()),
-            load_encoder=lambda model: load_encoder(model.name, device, "float32", key=model.key),
-            k=k,
-            progress=lambda done, total: bars.update("captions", done, total),
-        )
-
-
-def write_captions(folder: LibraryFolder, model: str | None, limit: int | None, device: str) -> "CaptionReport":
-    """Have a model write captions, with progress on stderr."""
-    from search.captions import generate_captions
-
-    with console.ProgressBars() as bars:
-        return generate_captions(
-            folder,
-            lambda: load_captioner(model, device),
-            limit=limit,
-            progress=lambda done, total: bars.update("captions", done, total),
-        )
-
-
-def load_captioner(model: str | None, device: str) -> "Captioner":
-    """Load a captioner and announce what it runs on."""
-    from embedding.captioner import DEFAULT_CAPTIONER, Captioner
-
-    console.note(f"loading {model or DEFAULT_CAPTIONER} ...")
-    captioner = Captioner.load(model or DEFAULT_CAPTIONER, device=device)
-    console.note(str(captioner))
-    return captioner
-
-
-def print_report(report: "CaptionReport") -> None:
-    """Say what captioning did; the counts go to stdout, reasons to stderr."""
-    typer.echo(
-        f"{report.set_key}: {console.counted(report.captioned, 'photo')} captioned, "
-        f"{report.known} had captions, {report.failed} cannot be read"
-    )
-    for photo in report.examples:
-        console.note(f"{photo.file}: {photo.reason}")
-    if report.failed > len(report.examples):
-        console.note(f"... and {console.counted(report.failed - len(report.examples), 'photo')} more")
+    kept = "stopped: the captions so far are kept; the same command goes on from here"
+    with stopping(kept), opened(library, device, aloud=True) as photos:
+        report = photos.caption(source, k=k, generate=generate, model=model, limit=limit)
+    typer.echo(report)
+    print_notes(report.notes)
 
 
 def captions(
@@ -117,30 +58,31 @@ def captions(
     library: LibraryOption = LIBRARY,
 ) -> None:
     """Find the photos whose captions have all these words; without words, list the sets of captions."""
-    from search.captions import find_captions, forget_set, list_sets
+    if remove is not None and words:
+        raise typer.BadParameter("--remove goes without words")
+    with opened(library) as photos:
+        if remove is not None:
+            photos.forget_captions(remove)
+            console.note(f"removed {remove}")
+        elif words:
+            print_found(photos.captions(words, k=k), json=json)
+        else:
+            print_sets(photos.caption_sets(), json=json)
 
-    folder = LibraryFolder(library)
-    if remove is not None:
-        if words:
-            raise typer.BadParameter("--remove goes without words")
-        forget_set(folder, remove)
-        console.note(f"removed {remove}")
-        return
-    if words:
-        print_found(find_captions(folder, words, k), json=json)
-        return
-    sets = list_sets(folder)
-    for caption_set in sets:
-        if json:
+
+def print_sets(sets: "Sequence[SetCount]", json: bool) -> None:
+    """Print the sets of captions."""
+    if json:
+        for caption_set in sets:
             console.print_json(asdict(caption_set))
-    if sets and not json:
+    elif sets:
         rows = [(s.key, s.kind, s.photos, s.captions, s.source) for s in sets]
         console.print_rows(("set", "kind", "photos", "captions", "source"), rows)
     if not sets:
         console.note("no captions yet: give the photos some with `aliens caption --from FILE`")
 
 
-def print_found(found: "list[CaptionedPhoto]", json: bool) -> None:
+def print_found(found: "Sequence[CaptionedPhoto]", json: bool) -> None:
     """Print photos with their captions as a table, as tab-separated lines or as JSON."""
     if json:
         for hit in found:

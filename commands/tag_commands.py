@@ -1,7 +1,6 @@
 """`aliens tag`, `aliens tags ...` and `aliens eval tags`: tagging, looking at tags, correcting and measuring them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,18 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from base import console
-from base.settings import LibraryFolder
-from commands.models import load_for_texts
-from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, stopping
+from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, opened, print_notes, stopping
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
     from search.tags.evaluation import Evaluation
-    from search.tags.labels import Truth
     from search.tags.summary import ChainCount
-    from search.tags.tagging import Tagging
-    from search.tags.vocabulary import Vocabulary
 
 
 tags = typer.Typer(help="Look at tags and correct them.", invoke_without_command=True)
@@ -72,74 +64,17 @@ def tag(
 
     Run it again after adding photos: only what is new is scored, and everything is decided as before.
     """
-    from search.tags.calibration import TagOptions
-    from search.tags.labels import label_truth, read_truth
-    from search.tags.tagging import tag_library
-    from search.tags.vocabulary import read_vocabulary
-
-    learns = calibrate not in (None, "none")
-    if fit is not None and not learns:
+    if fit is not None and calibrate in (None, "none"):
         raise typer.BadParameter("--fit goes with --calibrate FILE or labels")
-
-    def truth(session: "Session", words: "Vocabulary") -> "Truth":
-        if calibrate == "labels":
-            return label_truth(session, words)
-        found = read_truth(session, words, Path(str(calibrate)))
-        print_unknown(found)
-        return found
-
-    options = TagOptions(
-        method=method, threshold=threshold, top_k=top_k, fit=fit or "platt", forget_labels=calibrate == "none"
-    )
     kept = "stopped: scores that are complete are kept, decisions are as before; the same command goes on from here"
-    with stopping(kept), console.ProgressBars() as bars:
-        report = tag_library(
-            LibraryFolder(library),
-            None if vocabulary is None else read_vocabulary(vocabulary),
-            lambda model: load_for_texts(library, model, device),
-            options=options,
-            read_truth=truth if learns else None,
-            progress=lambda done, total: bars.update("scoring", done, total),
-        )
+    with stopping(kept), opened(library, device) as photos:
+        report = photos.tag(vocabulary, method=method, threshold=threshold, top_k=top_k, calibrate=calibrate, fit=fit)
+    print_notes(report.notes)
     if json:
         console.print_json(asdict(report))
         return
-    learnt = f", {console.counted(report.fitted, 'tag')} calibrated on labels" if report.fitted else ""
-    decided = f"top {report.top_k}" if report.method == "softmax" else f"threshold {report.threshold:g}"
-    typer.echo(
-        f"{report.vocabulary}: {console.counted(report.photos, 'photo')} tagged, {report.scored} newly scored, "
-        f"{report.method}, {decided}{learnt}"
-    )
-    if report.left_alone:
-        console.note(
-            f"not calibrated on labels, since they are too few or contradict the scores: {', '.join(report.left_alone)}"
-        )
+    typer.echo(report)
     console.note("`aliens tags` counts them, `aliens tags sheet TAG -o OUT.jpg` shows them")
-
-
-def print_unknown(truth: "Truth") -> None:
-    """Say which rows and tags of a file of labels could not be used."""
-    if truth.unknown_photos:
-        rows = ", ".join(truth.unknown_photos[:3]) + (", ..." if len(truth.unknown_photos) > 3 else "")
-        photos = console.counted(len(truth.unknown_photos), "photo")
-        console.note(f"left out {photos} that the library does not know: {rows}")
-    if truth.unknown_tags:
-        console.note(f"left out tags that the vocabulary does not have: {', '.join(sorted(truth.unknown_tags))}")
-
-
-@contextmanager
-def opened(library: Path, vocabulary: str | None) -> Iterator[tuple["Session", "Tagging"]]:
-    """Yield the library's session and tagging; say when photos were added since."""
-    from db.catalog import disposing, new_session, open_library
-    from search.tags.tagging import Tagging
-
-    folder = LibraryFolder(library)
-    with disposing(open_library(folder)) as engine, new_session(engine) as session:
-        tagging = Tagging.open(session, folder, vocabulary)
-        if tagging.unscored:
-            photos = console.counted(tagging.unscored, "photo")
-            console.note(f"{photos} came after the last tagging and have no tags yet: run `aliens tag`")
-        yield session, tagging
 
 
 @tags.callback()
@@ -162,20 +97,19 @@ def tag_group(
 
 def count_tags(library: Path, vocabulary: str | None = None, *, by_chain: bool = False, json: bool = False) -> None:
     """Print how many photos have each tag, in all or by chain."""
-    from search.tags.summary import count_by_chain, summarise
-
-    with opened(library, vocabulary) as (session, tagging):
+    with opened(library) as photos:
         if by_chain:
-            print_chains(count_by_chain(session, tagging), json)
+            print_chains(photos.tags_by_chain(vocabulary), json)
             return
-        summary = summarise(tagging)
+        summary = photos.tags(vocabulary)
+    print_notes(summary.notes)
     if json:
-        for counted in summary.tags:
-            console.print_json(asdict(counted))
+        for tag_count in summary:
+            console.print_json(asdict(tag_count))
         return
     rows = [
         (c.tag, c.heading or None, c.photos, f"{c.share:.1%}", c.by_hand or None)
-        for c in sorted(summary.tags, key=lambda c: -c.photos)
+        for c in sorted(summary, key=lambda c: -c.photos)
     ]
     console.print_rows(("tag", "heading", "photos", "share", "by hand"), rows)
     console.note(
@@ -184,7 +118,7 @@ def count_tags(library: Path, vocabulary: str | None = None, *, by_chain: bool =
     )
 
 
-def print_chains(chains: "list[ChainCount]", json: bool) -> None:
+def print_chains(chains: "Sequence[ChainCount]", json: bool) -> None:
     """Print the tag x chain table: shares on a terminal, a line for each chain and tag in a pipe."""
     if json:
         for chain in chains:
@@ -210,30 +144,18 @@ def show_photo_tags(
     library: LibraryOption = LIBRARY,
 ) -> None:
     """Show one photo's tags, likeliest first, with what people said of it."""
-    with opened(library, vocabulary) as (_, tagging):
-        photo = tagging.photo(photo_id, ["path", "member"])
-        labels = photo.labels.get(photo_id, {})
-        path = photo.columns["path"][0].as_py()
-    records = [
-        {
-            "tag": tag,
-            "probability": round(float(photo.probabilities[0, place]), 4),
-            "cosine": round(float(photo.scores[0, place]), 4),
-            "has": bool(photo.decided[0, place]),
-            "by_hand": labels.get(tag),
-        }
-        for place, tag in enumerate(tagging.vocabulary.names)
-    ]
-    records.sort(key=lambda record: (-bool(record["has"]), -float(str(record["probability"]))))
+    with opened(library) as photos:
+        found = photos.tags_of(photo_id, vocabulary)
+    print_notes(found.notes)
     if json:
-        console.print_json({"photo_id": photo_id, "path": path, "tags": records})
+        console.print_json({"photo_id": photo_id, "path": found.path, "tags": found.to_dicts()})
         return
     words = {None: None, True: "yes, by hand", False: "no, by hand"}
     rows = [
-        (r["tag"], f"{r['probability']:.3f}", f"{r['cosine']:.3f}", "yes" if r["has"] else None, words[labels.get(t)])
-        for r, t in ((record, str(record["tag"])) for record in records)
+        (tag.tag, f"{tag.probability:.3f}", f"{tag.cosine:.3f}", "yes" if tag.has else None, words[tag.by_hand])
+        for tag in found
     ]
-    console.note(path)
+    console.note(found.path)
     console.print_rows(("tag", "probability", "cosine", "has it", "people say"), rows)
 
 
@@ -245,13 +167,8 @@ def draw_sheet(
     library: LibraryOption = LIBRARY,
 ) -> None:
     """Write a contact sheet of a tag: its surest photos, the borderline ones and the least likely."""
-    from embedding.sheet import write_sheet
-    from search.tags.summary import sheet_sections
-
-    with opened(library, vocabulary) as (session, tagging):
-        sections = sheet_sections(session, tagging, tag)
-        name = tagging.vocabulary.names[tagging.vocabulary.position(tag)]
-        write_sheet(sections, f"{name}, by probability ({tagging.vocabulary.key})", output)
+    with opened(library) as photos:
+        photos.tag_sheet(tag, output, vocabulary=vocabulary)
     console.note(f"contact sheet: {output}")
 
 
@@ -263,25 +180,9 @@ def report(
     library: LibraryOption = LIBRARY,
 ) -> None:
     """Plot each tag's probabilities and threshold; where labels exist, its precision and recall."""
-    from search.tags.labels import label_truth, read_truth
-    from search.tags.summary import write_report
-
-    with opened(library, vocabulary) as (session, tagging):
-        known = None
-        if truth is not None:
-            known = read_truth(session, tagging.vocabulary, truth)
-            print_unknown(known)
-        elif people_labelled(session):
-            known = label_truth(session, tagging.vocabulary)
-        write_report(tagging, known, output)
+    with opened(library) as photos:
+        print_notes(photos.tag_report(output, truth=truth, vocabulary=vocabulary))
     console.note(f"report: {output}")
-
-
-def people_labelled(session: "Session") -> bool:
-    """Tell whether people have set any label."""
-    from db.tag_rows import count_labels
-
-    return count_labels(session) > 0
 
 
 @tags.command("set")
@@ -309,9 +210,8 @@ def unset_tag(
 
 def keep_label(library: Path, vocabulary: str | None, photo_id: int, tag: str, present: bool | None) -> None:
     """Keep what a person says, and print it."""
-    from search.tags.labels import label_photo
-
-    name = label_photo(LibraryFolder(library), photo_id, tag, present, vocabulary)
+    with opened(library) as photos:
+        name = photos.label(photo_id, tag, present, vocabulary=vocabulary)
     words = {True: "has", False: "does not have", None: "is left to the model for"}[present]
     typer.echo(f"photo {photo_id} {words} {name!r}")
 
@@ -343,34 +243,25 @@ def evaluate_tags(
 
     People's labels are part of the truth, not of the decisions.
     """
-    from search.tags.evaluation import compare_methods as compare_methods
-    from search.tags.evaluation import evaluate
-    from search.tags.labels import read_truth
-    from search.tags.summary import write_evaluation
-
-    with opened(library, vocabulary) as (session, tagging):
-        known = read_truth(session, tagging.vocabulary, truth)
-        print_unknown(known)
-        found = list(compare_methods(tagging, known)) if compare else [evaluate(tagging, known)]
-        fitted = len(tagging.calibration.links)
-        title = f"{tagging.vocabulary.key}, {tagging.model.key}, {len(known.photo_ids)} photos"
-    for evaluation in found:
-        if json:
+    with opened(library) as photos:
+        found = photos.evaluate(truth, vocabulary=vocabulary, compare=compare, plot=plot)
+    print_notes(found.notes)
+    if json:
+        for evaluation in found:
             measures = asdict(evaluation.measures)
-            console.print_json({"method": evaluation.method, "photos": len(known.photo_ids)} | measures)
-        elif not compare:
-            print_evaluation(evaluation)
-    if compare and not json:
-        print_comparison(found)
-    if not json:
-        console.note(title)
-        if fitted and not compare:
+            console.print_json({"method": evaluation.method, "photos": found.photos} | measures)
+    else:
+        if compare:
+            print_comparison(found)
+        else:
+            print_evaluation(found[0])
+        console.note(found.title)
+        if found.fitted and not compare:
             console.note(
-                f"{console.counted(fitted, 'tag')} calibrated on labels: against the same labels the figures flatter; "
-                "--compare judges every photo by the labels of others"
+                f"{console.counted(found.fitted, 'tag')} calibrated on labels: against the same labels the figures "
+                "flatter; --compare judges every photo by the labels of others"
             )
     if plot is not None:
-        write_evaluation(found, title, plot)
         console.note(f"plot: {plot}")
 
 
@@ -399,7 +290,7 @@ def print_evaluation(evaluation: "Evaluation") -> None:
             console.print_rows(("", *confusion.columns), counts)
 
 
-def print_comparison(evaluations: "list[Evaluation]") -> None:
+def print_comparison(evaluations: "Sequence[Evaluation]") -> None:
     """Print the means of several methods."""
     rows = [
         (

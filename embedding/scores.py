@@ -9,16 +9,18 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from base.arrays import Floats, Halves, Longs
 from base.errors import LibraryError
 from base.files import TEMPORARY_SUFFIX, atomic_write
 from embedding.store import VectorStore
+
+if TYPE_CHECKING:
+    import torch
 
 SHARDS_SUFFIX = ".shards.npy"
 BACKGROUND_COLUMNS = 1  # the last: how well a photo fits the background
@@ -148,6 +150,8 @@ def score_shards(
         LibraryError: a shard is absent or damaged.
         OSError: the disk is full or cannot be written.
     """
+    import torch  # takes a second, and reading scores can do without
+
     both = text_columns(texts, background)
     done, lock = 0, threading.Lock()
 
@@ -169,11 +173,12 @@ def score_shards(
         torch.set_num_threads(workers)
 
 
-@torch.inference_mode()
 def blocks(
-    store: VectorStore, parts: Sequence[ShardPart], both: torch.Tensor, texts: int, scale: float
+    store: VectorStore, parts: Sequence[ShardPart], both: "torch.Tensor", texts: int, scale: float
 ) -> Iterator[Halves]:
     """Yield the scores (n, texts + 1) float16 of the shards, a few thousand rows at a time."""
+    import torch
+
     rows = max(BLOCK_ROWS, max(part.rows for part in parts))
     halves = np.empty((rows, len(both)), np.float16)
     singles = torch.empty((rows, len(both)))
@@ -188,20 +193,25 @@ def blocks(
         filled = 0
 
 
-@torch.inference_mode()
 def score_vectors(vectors: NDArray[np.floating], *, texts: Floats, background: Floats, scale: float) -> Floats:
     """Return the scores, (n, t + 1) float32, of vectors (n, d), as `score_shards` would write them."""
+    import torch
+
     stored = torch.from_numpy(np.asarray(vectors, np.float16)).float()
     return scored(stored, text_columns(texts, background), len(texts), scale).astype(np.float32)
 
 
-def text_columns(texts: Floats, background: Floats) -> torch.Tensor:
+def text_columns(texts: Floats, background: Floats) -> "torch.Tensor":
     """Return the texts (t, d) and the background's (b, d) as the columns of one matrix, (d, t + b)."""
+    import torch
+
     return torch.from_numpy(np.concatenate([texts, background])).T.contiguous()
 
 
-def scored(vectors: torch.Tensor, both: torch.Tensor, texts: int, scale: float) -> Halves:
+def scored(vectors: "torch.Tensor", both: "torch.Tensor", texts: int, scale: float) -> Halves:
     """Return the scores (n, texts + 1) float16 of vectors (n, d)."""
+    import torch
+
     product = vectors @ both  # (n, t + b)
     soft = torch.logsumexp(product[:, texts:] * scale, dim=1) - np.log(both.shape[1] - texts)
     product[:, texts] = soft / scale

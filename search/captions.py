@@ -8,7 +8,6 @@ import codecs
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -23,9 +22,10 @@ from sqlalchemy.orm import Session
 
 from aliens import __version__
 from base.arrays import Floats, Ids, Pixels
-from base.errors import PhotoError, QueryError
+from base.console import counted, megabytes
+from base.errors import OutputError, PhotoError, QueryError
 from base.files import PhotoFile
-from base.settings import LibraryFolder
+from base.progress import Progress, Step, silent
 from db.caption_rows import (
     CaptionedPhoto,
     SetCount,
@@ -41,10 +41,11 @@ from db.caption_rows import (
     set_key,
     use_set,
 )
-from db.catalog import disk_errors, disposing, new_session, open_library, writing
-from db.models import CaptionSet, Model
-from db.vector_rows import count_embedded, current_model, embedded_places
+from db.catalog import Catalog
+from db.models import CaptionSet
+from db.vector_rows import count_embedded, embedded_places
 from embedding.decode import Preprocessing, decode
+from embedding.encoder import Encoder
 from embedding.store import VectorStore
 from search.export.exporter import HashedFile, file_and_manifest, stream
 from search.export.tables import CsvWriter, JsonlWriter, ParquetWriter, Sink, TableWriter
@@ -54,16 +55,6 @@ LINES_AT_ONCE = 256  # that an encoder takes
 SCORES_AT_ONCE = 4_000_000  # photos times lines: 16 MB
 DECODE_THREADS = 4
 MOST_EXAMPLES = 10  # of unreadable photos in a report
-
-Progress = Callable[[int, int], None]  # photos done, of how many
-
-
-class TextEncoder(Protocol):
-    """What choosing captions needs of an encoder."""
-
-    def encode_texts(self, texts: Sequence[str]) -> Floats:
-        """Return unit vectors (n, d)."""
-        ...
 
 
 class CaptionWriter(Protocol):
@@ -97,6 +88,19 @@ class CaptionReport:
     failed: int = 0
     examples: list[Unreadable] = field(default_factory=list)
 
+    def __str__(self) -> str:
+        return (
+            f"{self.set_key}: {counted(self.captioned, 'photo')} captioned, "
+            f"{self.known} had captions, {self.failed} cannot be read"
+        )
+
+    @property
+    def notes(self) -> list[str]:
+        """Which photos cannot be read, and why."""
+        more = self.failed - len(self.examples)
+        named = [f"{photo.file}: {photo.reason}" for photo in self.examples]
+        return [*named, *([f"... and {counted(more, 'photo')} more"] if more > 0 else [])]
+
 
 def read_captions(path: Path) -> list[str]:
     """Return the captions of a file, one a line, without blank lines, comments (#) and repetitions.
@@ -128,40 +132,31 @@ def read_captions(path: Path) -> list[str]:
     raise QueryError(f"{path} holds no caption: write one a line, such as 'a bathtub with a view'")
 
 
-@contextmanager
-def captioning(folder: LibraryFolder) -> Iterator[tuple[Session, Model, int]]:
-    """Open a library for captioning: yield a session, the library's model, and how many photos are embedded.
-
-    Raises: QueryError: none is.
-    """
-    with (
-        disk_errors(folder),
-        disposing(open_library(folder)) as engine,
-        writing(folder),
-        new_session(engine) as session,
-    ):
-        model = current_model(session)
-        if not (embedded := count_embedded(session, model)):
-            raise QueryError(f"no photo in {folder.root} is embedded yet: add some with `aliens add FOLDER`")
-        yield session, model, embedded
+def embedded_photos(catalog: Catalog, session: Session) -> int:
+    """Return how many photos can get captions. Raises: QueryError: none is embedded yet."""
+    if not (embedded := count_embedded(session, catalog.model)):
+        raise QueryError(f"no photo in {catalog.folder.root} is embedded yet: add some with `aliens add FOLDER`")
+    return embedded
 
 
 def choose_captions(
-    folder: LibraryFolder,
+    catalog: Catalog,
+    store: VectorStore,
+    encoder: Encoder,
     texts: Sequence[str],
     *,
     source: str,
-    load_encoder: Callable[[Model], TextEncoder],
     k: int = 1,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
 ) -> CaptionReport:
     """Give every embedded photo the k best of some texts, with their cosines; photos that have them are left alone.
 
     Args:
-        folder: the library.
+        catalog: the library's.
+        store: its vectors.
+        encoder: its model; not asked when there is nothing to do.
         texts: the captions to choose from, all different.
         source: where they come from, such as a file's path; its last part begins the set's key.
-        load_encoder: gives the encoder of a model's row; not called when there is nothing to do.
         k: captions a photo, fewer where there are fewer texts.
         progress: told after every batch.
 
@@ -171,19 +166,18 @@ def choose_captions(
     """
     if k < 1 or not texts:
         raise QueryError(f"{k} of {len(texts)} captions: give at least one caption, and -k of at least 1")
-    with captioning(folder) as (session, model, embedded):
+    with catalog.writing() as session:
+        model, embedded = catalog.model, embedded_photos(catalog, session)
         key = set_key(Path(source).name, json.dumps([k, list(texts)]).encode(), model.key)
         known = find_set(session, key)
         if known is not None and not count_lacking(session, known):
             return CaptionReport(key, embedded)
-        encoder = load_encoder(model)
         pages = [texts[start : start + LINES_AT_ONCE] for start in range(0, len(texts), LINES_AT_ONCE)]
         lines = np.concatenate([encoder.encode_texts(page) for page in pages])  # (m, d)
         caption_set = use_set(session, key, kind="chosen", model=model.key, source=source)
         session.commit()
         total = count_lacking(session, caption_set)
         report = CaptionReport(key, embedded - total)
-        store = VectorStore(folder.vectors(model.key), model.dim)
         step = max(1, SCORES_AT_ONCE // len(texts))
         places = list(embedded_places(session, model))  # whole: a cursor would not outlive the commits
         for ids, vectors in store.gather(places):
@@ -192,7 +186,7 @@ def choose_captions(
                 scores = vectors[part].astype(np.float32) @ lines.T  # (n, m)
                 report.captioned += keep_best(session, caption_set, ids[part], scores, texts=texts, k=k)
                 session.commit()
-                progress(report.captioned, total)
+                progress(Step("captions", report.captioned, total))
     return report
 
 
@@ -226,16 +220,16 @@ def best_columns(scores: Floats, k: int) -> NDArray[np.intp]:
 
 
 def generate_captions(
-    folder: LibraryFolder,
+    catalog: Catalog,
     load_captioner: Callable[[], CaptionWriter],
     *,
     limit: int | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
 ) -> CaptionReport:
     """Have a caption written for every embedded photo that has none by this captioner.
 
     Args:
-        folder: the library.
+        catalog: the library's.
         load_captioner: gives what writes them; not called when no photo is embedded.
         limit: how many photos at most get one.
         progress: told after every batch.
@@ -246,7 +240,8 @@ def generate_captions(
     """
     if limit is not None and limit < 1:
         raise QueryError(f"the limit is {limit}: let at least 1 photo get a caption")
-    with captioning(folder) as (session, _, embedded), ThreadPoolExecutor(DECODE_THREADS, "decode") as pool:
+    with catalog.writing() as session, ThreadPoolExecutor(DECODE_THREADS, "decode") as pool:
+        embedded = embedded_photos(catalog, session)
         captioner = load_captioner()
         key = captioner.key
         caption_set = use_set(session, key, kind="generated", model=key, source=captioner.name)
@@ -267,7 +262,7 @@ def generate_captions(
             failures = [photo for photo in read if isinstance(photo, Unreadable)]
             report.failed += len(failures)
             report.examples.extend(failures[: MOST_EXAMPLES - len(report.examples)])
-            progress(min(report.captioned + report.failed, goal), goal)
+            progress(Step("captions", min(report.captioned + report.failed, goal), goal))
     return report
 
 
@@ -283,7 +278,7 @@ def read_square(preprocessing: Preprocessing, photo: tuple[int, str, str]) -> Pi
         return Unreadable(file, error.reason)
 
 
-def find_captions(folder: LibraryFolder, words: Sequence[str], k: int = 20) -> list[CaptionedPhoto]:
+def find_captions(catalog: Catalog, words: Sequence[str], k: int = 20) -> list[CaptionedPhoto]:
     """Return up to k photos that have a caption with all these words, best first, each with its best caption.
 
     Raises:
@@ -297,32 +292,27 @@ def find_captions(folder: LibraryFolder, words: Sequence[str], k: int = 20) -> l
     asked = [word for word in text.split() if any(character.isalnum() for character in word)]
     if not asked:
         raise QueryError(f"no word in {text!r}: say which the captions should have, such as 'pool'")
-    with disposing(open_library(folder)) as engine, new_session(engine) as session:
+    with catalog.session() as session:
         return find_by_words(session, asked, k)
 
 
-def list_sets(folder: LibraryFolder) -> list[SetCount]:
+def list_sets(catalog: Catalog) -> list[SetCount]:
     """Return the library's sets of captions with their counts, in the order in which they were made.
 
     Raises: LibraryError: there is no library.
     """
-    with disposing(open_library(folder)) as engine, new_session(engine) as session:
+    with catalog.session() as session:
         return caption_sets(session)
 
 
-def forget_set(folder: LibraryFolder, key: str) -> None:
+def forget_set(catalog: Catalog, key: str) -> None:
     """Remove a set of captions.
 
     Raises:
         QueryError: there is no such set; the message lists what there is.
         LibraryError: there is no library, or another process changes it.
     """
-    with (
-        disk_errors(folder),
-        disposing(open_library(folder)) as engine,
-        writing(folder),
-        new_session(engine) as session,
-    ):
+    with catalog.writing() as session:
         if not remove_set(session, key):
             known = ", ".join(found.key for found in caption_sets(session)) or "none"
             raise QueryError(f"no set of captions {key!r} (there is: {known})")
@@ -330,6 +320,7 @@ def forget_set(folder: LibraryFolder, key: str) -> None:
 
 
 CaptionFormat = Literal["csv", "jsonl", "parquet"]
+CAPTION_ENDINGS: dict[str, CaptionFormat] = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
 ROWS = 16_384
 SCHEMA = pa.schema(
     [
@@ -358,9 +349,14 @@ class CaptionManifest:
     columns: list[str]
     sets: dict[str, str]  # {set: the model that chose or wrote its captions}
 
+    def __str__(self) -> str:
+        return f"{counted(self.captions, 'caption')}, {megabytes(self.size_bytes)}"
+
 
 class CaptionTable:
     """All captions as a stream of record batches."""
+
+    unit = "captions"
 
     def __init__(self, session: Session) -> None:
         self.rows = 0
@@ -378,9 +374,8 @@ class CaptionTable:
 def export_captions(
     session: Session,
     path: Path,
-    file_format: CaptionFormat,
     *,
-    progress: Callable[[int], None] = lambda captions: None,
+    progress: Progress = silent,
 ) -> CaptionManifest:
     """Write all captions to `path`, and a manifest beside it; the file appears only when it is complete.
 
@@ -388,6 +383,9 @@ def export_captions(
     """
     writers: dict[str, Callable[[Sink, Any, list[str]], TableWriter]]
     writers = {"csv": CsvWriter, "jsonl": JsonlWriter, "parquet": ParquetWriter}
+    file_format = CAPTION_ENDINGS.get(path.suffix.lower())
+    if file_format is None:
+        raise QueryError(f"{path.name!r} does not say in what format: end it in {', '.join(CAPTION_ENDINGS)}")
     sets = {found.key: found.model for found in caption_sets(session) if found.captions}
     if not sets:
         raise QueryError("no photo has a caption yet: give them some with `aliens caption --from FILE`")
@@ -410,5 +408,5 @@ def export_captions(
             )
             write_beside(manifest)
     except OSError as error:
-        raise QueryError(f"{error.filename or path} cannot be written: {error.strerror or error}") from error
+        raise OutputError(f"{error.filename or path} cannot be written: {error.strerror or error}") from error
     return manifest

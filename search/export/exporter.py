@@ -17,8 +17,10 @@ from filelock import FileLock, Timeout
 from sqlalchemy.orm import Session
 
 from aliens import __version__
-from base.errors import QueryError
+from base.console import counted, megabytes
+from base.errors import OutputError, QueryError
 from base.files import TEMPORARY_SUFFIX, PhotoFile, atomic_write, sync_folder
+from base.progress import Progress, Step, silent
 from search.export.tables import (
     DEFAULT_COLUMNS,
     CocoWriter,
@@ -177,6 +179,28 @@ class ExportManifest:
     left_out: list[str]  # photos whose files are gone
     calibration: dict[str, Any]  # how scores became tags, for `aliens import tags`
 
+    def __str__(self) -> str:
+        return f"{counted(self.photos, 'photo')}, {megabytes(self.size_bytes)}, {self.vocabulary}"
+
+    @property
+    def notes(self) -> list[str]:
+        """What people should know besides."""
+        gone = counted(len(self.left_out), "photo")
+        return [f"left out {gone} whose files cannot be read"] if self.left_out else []
+
+
+def format_of(path: Path, file_format: Format | None, *, link: bool = False) -> Format:
+    """Return the format that was asked for, or that a path's ending names.
+
+    Raises: QueryError: it names none, or links are asked of a format that has none.
+    """
+    chosen = file_format or ENDINGS.get(path.suffix.lower())
+    if chosen is None:
+        raise QueryError(f"{path.name!r} does not say in what format: end it in {', '.join(ENDINGS)}, or give --format")
+    if link and chosen != "imagefolder":
+        raise QueryError("--link is for imagefolders: add --format imagefolder, or leave it out")
+    return chosen
+
 
 def export_tags(
     session: Session,
@@ -188,7 +212,7 @@ def export_tags(
     selection: Selection | None = None,
     query: str | None = None,
     link: bool = False,
-    progress: Callable[[int], None] = lambda photos: None,
+    progress: Progress = silent,
 ) -> ExportManifest:
     """Write the photos of a selection with their tags to `path`, and a manifest beside it (inside an imagefolder).
 
@@ -211,7 +235,7 @@ def export_tags(
             return write_folder(table, path, link, describe, progress)
         return write_file(table, path, file_format, describe, progress)
     except OSError as error:
-        raise QueryError(
+        raise OutputError(
             f"{error.filename or path} cannot be written: {error.strerror or error}. Nothing is left under {path}"
         ) from error
 
@@ -256,7 +280,7 @@ class Description:
 
 
 def write_file(
-    table: TagTable, path: Path, file_format: Format, describe: Description, progress: Callable[[int], None]
+    table: TagTable, path: Path, file_format: Format, describe: Description, progress: Progress
 ) -> ExportManifest:
     """Write one file and its manifest."""
     writers: dict[str, Callable[[Sink, Any, list[str]], TableWriter]] = {
@@ -290,9 +314,7 @@ def file_and_manifest(path: Path) -> Iterator[tuple[BinaryIO, Callable[["Datacla
         manifest_file.unlink(missing_ok=True)
 
 
-def write_folder(
-    table: TagTable, path: Path, link: bool, describe: Description, progress: Callable[[int], None]
-) -> ExportManifest:
+def write_folder(table: TagTable, path: Path, link: bool, describe: Description, progress: Progress) -> ExportManifest:
     """Write an imagefolder with its manifest inside."""
     refuse_folder(path)
     partial = path.with_name(path.name + PARTIAL_SUFFIX)
@@ -342,16 +364,17 @@ def partial_folder(partial: Path) -> Iterator[None]:
 
 
 class Batches(Protocol):
-    """What is exported, as a stream; `rows` counts those handed on."""
+    """What is exported, as a stream; `rows` counts those handed on, of a `unit`."""
 
     rows: int
+    unit: str
 
     def batches(self) -> Iterator[Any]:
         """Yield pyarrow.RecordBatch after RecordBatch."""
         ...
 
 
-def stream(table: Batches, writer: TableWriter, progress: Callable[[int], None]) -> None:
+def stream(table: Batches, writer: TableWriter, progress: Progress) -> None:
     """Write all batches: one thread writes while this one reads the next batch from the library."""
     with ThreadPoolExecutor(1) as pool:
         waiting: Future[None] | None = None
@@ -359,7 +382,7 @@ def stream(table: Batches, writer: TableWriter, progress: Callable[[int], None])
             if waiting is not None:
                 waiting.result()
             waiting = pool.submit(writer.write, batch)
-            progress(table.rows)
+            progress(Step("exporting", table.rows, unit=table.unit))
         if waiting is not None:
             waiting.result()
     writer.close()

@@ -65,6 +65,8 @@ class Selection:
 class TagTable:
     """The photos of a selection with the chosen columns, as a stream of record batches."""
 
+    unit = "photos"
+
     def __init__(self, session: Session, tagging: Tagging, columns: Sequence[str], selection: Selection) -> None:
         self.tagging = tagging
         self.names = expanded(columns or DEFAULT_COLUMNS, selection.hits is not None, tagging.vocabulary.names)

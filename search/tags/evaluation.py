@@ -1,11 +1,13 @@
 """Tags measured against the truth: how well scores rank, decisions hit and probabilities mean what they say."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from base.arrays import Bools, Doubles, Floats, Longs
+from base.listing import Listing
 from search.tags.calibration import Calibration, Fit, fit_links
 from search.tags.labels import Truth
 from search.tags.tagging import Tagging
@@ -148,6 +150,26 @@ class Evaluation:
     truth: Floats
     probabilities: Floats
     decided: Bools
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the method and its measures."""
+        return {"method": self.method} | asdict(self.measures)
+
+
+class Evaluations(Listing[Evaluation]):
+    """One method's measures, or several side by side.
+
+    photos: how many they were taken from. fitted: tags that were calibrated on labels.
+    """
+
+    def __init__(
+        self, found: Iterable[Evaluation], *, title: str, photos: int, fitted: int, notes: Sequence[str] = ()
+    ) -> None:
+        super().__init__(found)
+        self.title = title
+        self.photos = photos
+        self.fitted = fitted
+        self.notes = list(notes)
 
 
 def evaluate(tagging: Tagging, truth: Truth) -> Evaluation:

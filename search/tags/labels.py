@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -12,10 +12,12 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from base.arrays import Floats
+from base.console import counted
 from base.errors import QueryError
-from base.settings import LibraryFolder
-from db.catalog import disk_errors, disposing, new_session, open_library, writing
+from base.progress import Progress, Step, silent
+from db.catalog import Catalog
 from db.tag_rows import Label, all_labels, forget_labels, known_photos, photos_by_image_id, photos_by_place, set_labels
+from embedding.store import VectorStore
 from search.tags.calibration import Calibration
 from search.tags.tag_files import MANIFEST_FILE, MANIFEST_SUFFIX, TagRow, read_tag_file
 from search.tags.tagging import Tagging
@@ -32,6 +34,16 @@ class Truth:
     values: Floats
     unknown_photos: Sequence[str] = ()  # rows whose photo the library does not know
     unknown_tags: Counter[str] = field(default_factory=Counter)  # tags that the vocabulary does not have
+
+    @property
+    def notes(self) -> list[str]:
+        """Which rows and tags of a file could not be used, in words."""
+        rows = ", ".join(self.unknown_photos[:3]) + (", ..." if len(self.unknown_photos) > 3 else "")
+        photos = counted(len(self.unknown_photos), "photo")
+        tags = f"left out tags that the vocabulary does not have: {', '.join(sorted(self.unknown_tags))}"
+        return [f"left out {photos} that the library does not know: {rows}"] * bool(self.unknown_photos) + [
+            tags
+        ] * bool(self.unknown_tags)
 
 
 def read_truth(session: Session, vocabulary: Vocabulary, path: Path) -> Truth:
@@ -125,18 +137,39 @@ class ImportReport:
     set: int = 0  # labels that say yes
     unset: int = 0  # labels that say no
     compared: bool = False  # a manifest says what the file's tags were, so that missing ones could be unset
+    labels_only: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.rows} rows, {self.set} tags set, {self.unset} unset"
+
+    @property
+    def notes(self) -> list[str]:
+        """What people should know besides."""
+        alone = "no manifest of an export lies beside it: tags that it does not list were not unset"
+        gone = f"left out {counted(self.without_vector, 'row')} whose photo cannot be found now"
+        strange = f"left out {counted(self.unknown_photos, 'row')} whose photo the library does not know"
+        tags = f"left out {counted(self.unknown_tags, 'tag')} that the vocabulary does not have"
+        said = (
+            (alone, not self.compared and not self.labels_only),
+            (gone, self.without_vector),
+            (strange, self.unknown_photos),
+            (tags, self.unknown_tags),
+        )
+        return [note for note, holds in said if holds]
 
 
-def label_photo(folder: LibraryFolder, photo_id: int, tag: str, present: bool | None, vocabulary: str | None) -> str:
+def label_photo(
+    catalog: Catalog, store: VectorStore, photo_id: int, tag: str, present: bool | None, vocabulary: str | None
+) -> str:
     """Keep what a person says of a photo and a tag, and return the tag's full name; None forgets it.
 
     Raises: QueryError: the library has no such photo, or its vocabulary no such tag.
     """
-    with disk_errors(folder), disposing(open_library(folder)) as engine, new_session(engine) as session:
-        words = Tagging.open(session, folder, vocabulary).vocabulary
+    with catalog.saving() as session:
+        words = Tagging.open(catalog, session, store, vocabulary).vocabulary
         name = words.names[words.position(tag)]
         if not known_photos(session, [photo_id]):
-            raise QueryError(f"no photo {photo_id} in {folder.root}: take an id that a search shows")
+            raise QueryError(f"no photo {photo_id} in {catalog.folder.root}: take an id that a search shows")
         label = Label(photo_id, bare(name), bool(present))
         if present is None:
             forget_labels(session, [label])
@@ -147,12 +180,13 @@ def label_photo(folder: LibraryFolder, photo_id: int, tag: str, present: bool | 
 
 
 def import_tags(
-    folder: LibraryFolder,
+    catalog: Catalog,
+    store: VectorStore,
     path: Path,
     *,
     vocabulary: str | None = None,
     labels_only: bool = False,
-    progress: Callable[[int], None] = lambda rows: None,
+    progress: Progress = silent,
 ) -> ImportReport:
     """Read a file of tags back: where it differs from what the library decides, it becomes a label.
 
@@ -167,24 +201,19 @@ def import_tags(
         LibraryError: the library cannot be opened or written, or another process is changing it.
     """
     manifest = None if labels_only else manifest_beside(path)
-    with (
-        disk_errors(folder),
-        disposing(open_library(folder)) as engine,
-        writing(folder),
-        new_session(engine) as session,
-    ):
+    with catalog.writing() as session:
         if manifest is None:
-            tagging = Tagging.open(session, folder, vocabulary)
+            tagging = Tagging.open(catalog, session, store, vocabulary)
         else:
-            tagging = exported_tagging(session, folder, path, manifest, vocabulary)
-        report = ImportReport(compared=manifest is not None)
+            tagging = exported_tagging(catalog, session, store, path, manifest, vocabulary)
+        report = ImportReport(compared=manifest is not None, labels_only=labels_only)
         stream = with_photo_ids(session, read_tag_file(path))
         while batch := list(islice(stream, BATCH)):
             labels = list(differences(tagging, batch, labels_only, report))
             set_labels(session, labels)
             report.set += sum(label.present for label in labels)
             report.unset += sum(not label.present for label in labels)
-            progress(report.rows)
+            progress(Step("reading", report.rows, unit="rows"))
         session.commit()
     return report
 
@@ -200,13 +229,18 @@ def manifest_beside(path: Path) -> dict[str, Any] | None:
 
 
 def exported_tagging(
-    session: Session, folder: LibraryFolder, path: Path, manifest: Mapping[str, Any], vocabulary: str | None
+    catalog: Catalog,
+    session: Session,
+    store: VectorStore,
+    path: Path,
+    manifest: Mapping[str, Any],
+    vocabulary: str | None,
 ) -> Tagging:
     """Return the tagging that a file was exported from: the library's scores, decided as they were then.
 
     Raises: QueryError: the library has no such scores.
     """
-    tagging = Tagging.open(session, folder, vocabulary or manifest.get("vocabulary"))
+    tagging = Tagging.open(catalog, session, store, vocabulary or manifest.get("vocabulary"))
     ours = {"model": tagging.model.key, "vocabulary": tagging.vocabulary.key}
     for name, value in ours.items():
         if manifest.get(name) != value:
@@ -215,7 +249,7 @@ def exported_tagging(
                 "what was edited: read only labels set by hand with --labels-only, or remove the manifest beside it "
                 "to say yes to all the tags it lists"
             )
-    return Tagging(session, folder, tagging.vocabulary, Calibration.from_json(manifest["calibration"]))
+    return Tagging(catalog, session, store, tagging.vocabulary, Calibration.from_json(manifest["calibration"]))
 
 
 def differences(

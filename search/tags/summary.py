@@ -1,7 +1,7 @@
 """Looking at tags: how many photos have each, which are sure or borderline, and plots of them. Decides nothing."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from base.arrays import Bools, Floats, Longs
-from base.errors import QueryError
+from base.errors import OutputError, QueryError
 from base.files import atomic_write
+from base.listing import Listing
 from db.photo_rows import hotels_and_chains, photo_records
 from embedding.sheet import Section
-from search.results import Hit, as_hit
+from search.results import Hit, as_hit, hit_cells
 from search.tags.evaluation import Evaluation
 from search.tags.labels import Truth
 from search.tags.tagging import Tagging
@@ -35,17 +36,53 @@ class TagCount:
     by_hand: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Summary:
-    """The tags of a whole library."""
+class TagSummary(Listing[TagCount]):
+    """The tags of a whole library.
 
-    vocabulary: str
-    method: str
-    threshold: float
-    photos: int
-    untagged: int  # photos with none of the tags
-    unscored: int  # photos added since the last tagging
-    tags: list[TagCount]
+    untagged: photos with none of the tags. unscored: photos added since the last tagging.
+    """
+
+    def __init__(
+        self,
+        tags: Iterable[TagCount],
+        *,
+        vocabulary: str,
+        method: str,
+        threshold: float,
+        photos: int,
+        untagged: int,
+        unscored: int,
+        notes: Sequence[str] = (),
+    ) -> None:
+        super().__init__(tags)
+        self.vocabulary = vocabulary
+        self.method = method
+        self.threshold = threshold
+        self.photos = photos
+        self.untagged = untagged
+        self.unscored = unscored
+        self.notes = list(notes)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TagOfPhoto:
+    """What is known of a photo and a tag; by_hand: what a person said, None where nobody did."""
+
+    tag: str
+    probability: float
+    cosine: float
+    has: bool
+    by_hand: bool | None
+
+
+class PhotoTags(Listing[TagOfPhoto]):
+    """A photo's tags: those that it has first, each kind likeliest first."""
+
+    def __init__(self, tags: Iterable[TagOfPhoto], *, photo_id: int, path: str, notes: Sequence[str] = ()) -> None:
+        super().__init__(tags)
+        self.photo_id = photo_id
+        self.path = path
+        self.notes = list(notes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +95,7 @@ class ChainCount:
     tags: dict[str, int]
 
 
-def summarise(tagging: Tagging) -> Summary:
+def summarise(tagging: Tagging) -> TagSummary:
     """Count the photos of every tag, over the whole library."""
     names = tagging.vocabulary.names
     counts, by_hand = np.zeros(len(names), np.int64), dict.fromkeys(names, 0)
@@ -71,13 +108,14 @@ def summarise(tagging: Tagging) -> Summary:
             for tag, present in labels.items():
                 if tag in by_hand:
                     by_hand[tag] += present
-    return Summary(
+    return TagSummary(
         vocabulary=tagging.vocabulary.key,
         method=tagging.calibration.method,
         threshold=tagging.calibration.threshold,
         photos=photos,
         untagged=untagged,
         unscored=tagging.unscored,
+        notes=tagging.notes,
         tags=[
             TagCount(
                 tag=tag.name,
@@ -89,6 +127,24 @@ def summarise(tagging: Tagging) -> Summary:
             for tag, count in zip(tagging.vocabulary.tags, counts, strict=True)
         ],
     )
+
+
+def photo_tags(tagging: Tagging, photo_id: int) -> PhotoTags:
+    """Return one photo's tags. Raises: QueryError: the photo is unknown or not embedded."""
+    photo = tagging.photo(photo_id, ["path", "member"])
+    said = photo.labels.get(photo_id, {})
+    tags = [
+        TagOfPhoto(
+            tag=tag,
+            probability=round(float(photo.probabilities[0, place]), 4),
+            cosine=round(float(photo.scores[0, place]), 4),
+            has=bool(photo.decided[0, place]),
+            by_hand=said.get(tag),
+        )
+        for place, tag in enumerate(tagging.vocabulary.names)
+    ]
+    tags.sort(key=lambda tag: (-tag.has, -tag.probability))
+    return PhotoTags(tags, photo_id=photo_id, path=photo.columns["path"][0].as_py(), notes=tagging.notes)
 
 
 def count_by_chain(session: Session, tagging: Tagging) -> list[ChainCount]:
@@ -140,7 +196,7 @@ def sheet_sections(session: Session, tagging: Tagging, tag: str) -> list[Section
         ("least likely", others[EACH:][::-1][:EACH]),
     )
     return [
-        Section(heading, list(hits_of(session, ids[rows], probabilities[rows])))
+        Section(heading, hit_cells(hits_of(session, ids[rows], probabilities[rows])))
         for heading, rows in sections
         if len(rows)
     ]
@@ -283,4 +339,4 @@ def save_figure(figure: Any, title: str, path: Path) -> None:
         with atomic_write(path) as file:
             file.write(picture.getvalue())
     except OSError as error:
-        raise QueryError(f"{path} cannot be written: {error.strerror}") from error
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error

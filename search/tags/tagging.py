@@ -1,21 +1,22 @@
 """Tagging a library, and reading its tags: scores, probabilities and decisions, with what people say put over them."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 from sqlalchemy.orm import Session
 
 from base.arrays import Bools, Floats, Longs
+from base.console import counted
 from base.errors import QueryError
-from base.settings import LibraryFolder
-from db.catalog import disk_errors, disposing, new_session, open_library, writing
-from db.models import Model
+from base.progress import Progress, Step, silent
+from db.catalog import Catalog
 from db.photo_rows import COLUMNS, embedded_columns
 from db.tag_rows import find_tagging, keep_tagging, labels_between, labels_of, vocabulary_keys
-from db.vector_rows import count_embedded, current_model, generation, place_of, shard_counts
+from db.vector_rows import count_embedded, generation, place_of, shard_counts
+from embedding.encoder import Encoder
 from embedding.photo_table import Columns, PhotoTable, arrays
 from embedding.scores import BACKGROUND_COLUMNS, ScoreStore
 from embedding.store import VectorStore
@@ -26,19 +27,6 @@ from search.tags.vocabulary import DEFAULT, Vocabulary, read_vocabulary
 TEXT_BATCH = 256
 EMPTY = np.empty(0, np.float32)
 MOST_SCORES = 4_000_000  # held at a time: 16 MB as float32, and several arrays of that size
-
-
-class TextEncoder(Protocol):
-    """What tagging needs of an encoder."""
-
-    @property
-    def logit_scale(self) -> float:
-        """What cosines are multiplied by in training."""
-        ...
-
-    def encode_texts(self, texts: Sequence[str]) -> Floats:
-        """Return unit vectors (n, d) of texts."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +41,15 @@ class TagReport:
     scored: int  # of them in this run
     fitted: int  # tags calibrated on labels
     left_alone: list[str]  # tags with too few labels, or labels that contradict the scores
+    notes: list[str] = field(default_factory=list)  # what people should know besides
+
+    def __str__(self) -> str:
+        learnt = f", {counted(self.fitted, 'tag')} calibrated on labels" if self.fitted else ""
+        decided = f"top {self.top_k}" if self.method == "softmax" else f"threshold {self.threshold:g}"
+        return (
+            f"{self.vocabulary}: {counted(self.photos, 'photo')} tagged, {self.scored} newly scored, "
+            f"{self.method}, {decided}{learnt}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,33 +78,37 @@ class Tagging:
     """A library's photos against one vocabulary."""
 
     def __init__(
-        self, session: Session, folder: LibraryFolder, vocabulary: Vocabulary, calibration: Calibration | None = None
+        self,
+        catalog: Catalog,
+        session: Session,
+        store: VectorStore,
+        vocabulary: Vocabulary,
+        calibration: Calibration | None = None,
     ) -> None:
         self.vocabulary = vocabulary
-        self.model = current_model(session)
-        self.folder = folder
+        self.model = catalog.model
+        self.folder = folder = catalog.folder
         self._calibration = calibration
         self._session = session
-        self._vectors = VectorStore(folder.vectors(self.model.key), self.model.dim)
+        self.vectors = store
         where = folder.scores(self.model.key, vocabulary.key)
         self.store = ScoreStore(where, len(vocabulary.tags) + BACKGROUND_COLUMNS)
-        self.missing = self.store.open(self._vectors, shard_counts(session, self.model, of_photos=True))
+        self.missing = self.store.open(self.vectors, shard_counts(session, self.model, of_photos=True))
         self._table = PhotoTable.open(folder.photo_table(self.model.key), generation(session, self.model))
 
     @classmethod
-    def open(cls, session: Session, folder: LibraryFolder, key: str | None = None) -> Self:
+    def open(cls, catalog: Catalog, session: Session, store: VectorStore, key: str | None = None) -> Self:
         """Return the tagging of a vocabulary, named by its key or name, by default of the latest.
 
         Raises: QueryError: the library was not tagged with it yet.
         """
-        model = current_model(session)
-        found = find_tagging(session, model, key)
+        found = find_tagging(session, catalog.model, key)
         if found is None:
-            known = vocabulary_keys(session, model)
+            folder, known = catalog.folder, vocabulary_keys(session, catalog.model)
             what = f" with {key!r} (known: {', '.join(known)})" if known else ""
             raise QueryError(f"{folder.root} is not tagged{what} yet: run `aliens tag --library {folder.root}`")
         definition, decision = found
-        return cls(session, folder, Vocabulary.from_definition(definition), Calibration.from_json(decision))
+        return cls(catalog, session, store, Vocabulary.from_definition(definition), Calibration.from_json(decision))
 
     @property
     def calibration(self) -> Calibration:
@@ -117,11 +118,18 @@ class Tagging:
         return self._calibration
 
     @property
+    def notes(self) -> list[str]:
+        """What people should know of the tags."""
+        came = "1 photo" if self.unscored == 1 else f"{self.unscored} photos"
+        late = f"{came} came after the last tagging and have no tags yet: run `aliens tag`"
+        return [late] if self.unscored else []
+
+    @property
     def unscored(self) -> int:
         """How many vectors have no scores yet: of photos added since the last tagging."""
         return sum(part.rows for part in self.missing)
 
-    def score(self, encoder: TextEncoder, progress: Callable[[int], None]) -> None:
+    def score(self, encoder: Encoder, progress: Callable[[int], None]) -> None:
         """Compute the scores that are missing."""
         if not self.missing:
             return
@@ -130,7 +138,7 @@ class Tagging:
         self.store.remove_strays()
         texts, background = text_vectors(encoder, self.vocabulary)
         score_shards(
-            self._vectors,
+            self.vectors,
             self.store,
             self.missing,
             texts=texts,
@@ -138,7 +146,7 @@ class Tagging:
             scale=encoder.logit_scale,
             progress=progress,
         )
-        self.missing = self.store.open(self._vectors, shard_counts(self._session, self.model, of_photos=True))
+        self.missing = self.store.open(self.vectors, shard_counts(self._session, self.model, of_photos=True))
 
     def scores(self, names: Sequence[str] = (), ids: Sequence[int] | None = None) -> Iterator[tuple[Columns, Floats]]:
         """Yield (columns, scores (n, t + 1)) of all photos by id, or of the photos with these ids in their order."""
@@ -246,7 +254,7 @@ class Tagging:
         return found
 
 
-def text_vectors(encoder: TextEncoder, vocabulary: Vocabulary) -> tuple[Floats, Floats]:
+def text_vectors(encoder: Encoder, vocabulary: Vocabulary) -> tuple[Floats, Floats]:
     """Return unit vectors of the tags, (t, d), each the mean over its prompts, and of the background, (b, d)."""
     prompts = [vocabulary.texts(tag) for tag in vocabulary.tags]
     flat = [text for texts in prompts for text in texts]
@@ -259,44 +267,40 @@ def text_vectors(encoder: TextEncoder, vocabulary: Vocabulary) -> tuple[Floats, 
 
 
 def tag_library(
-    folder: LibraryFolder,
+    catalog: Catalog,
+    store: VectorStore,
+    encoder: Encoder,
     vocabulary: Vocabulary | None,
-    load_encoder: Callable[[Model], TextEncoder],
     *,
     options: TagOptions,
     read_truth: Callable[[Session, Vocabulary], Truth] | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = silent,
 ) -> TagReport:
     """Score every photo that has no scores yet, calibrate, and make the vocabulary the library's current one.
 
     Without a vocabulary the current one is meant, or the case study's. What was learnt from labels stays until
     `options.forget_labels`. `read_truth` gives the labels to calibrate on; without it the library's own scores
-    calibrate. `progress` is called with (vectors done, of how many).
+    calibrate.
 
     Raises:
         QueryError: there is no photo to tag, or the labels cannot be used.
-        LibraryError: the library cannot be opened or written, or another process is changing it.
+        LibraryError: the library cannot be written, or another process is changing it.
     """
-    with (
-        disk_errors(folder),
-        disposing(open_library(folder)) as engine,
-        writing(folder),
-        new_session(engine) as session,
-    ):
-        model = current_model(session)
+    with catalog.writing() as session:
+        model = catalog.model
         if not shard_counts(session, model, of_photos=True):
-            raise QueryError(f"no photo in {folder.root} is embedded yet: add some with `aliens add FOLDER`")
+            root = catalog.folder.root
+            raise QueryError(f"no photo in {root} is embedded yet: add some with `aliens add FOLDER`")
         current = find_tagging(session, model, None)
         if vocabulary is None:
             vocabulary = Vocabulary.from_definition(current[0]) if current else read_vocabulary(DEFAULT)
-        tagging = Tagging(session, folder, vocabulary)
+        tagging = Tagging(catalog, session, store, vocabulary)
         truth = read_truth(session, vocabulary) if read_truth else None
         total = scored = tagging.unscored
         before = find_tagging(session, model, vocabulary.key)
         known = Calibration.from_json(before[1]) if before else None
         if total or known is None:
-            encoder = load_encoder(model)
-            tagging.score(encoder, lambda done: progress(done, total))
+            tagging.score(encoder, lambda done: progress(Step("scoring", done, total)))
             scale = encoder.logit_scale
         else:
             scale = known.scale
@@ -305,6 +309,8 @@ def tag_library(
         keep_tagging(session, model, vocabulary.key, vocabulary.definition(), calibration.as_json())
         session.commit()
         labelled = np.flatnonzero((truth.values > 0).any(axis=0)).tolist() if truth else []
+        left_alone = [vocabulary.names[place] for place in labelled if place not in calibration.links]
+        few = f"not calibrated on labels, since they are too few or contradict the scores: {', '.join(left_alone)}"
         return TagReport(
             vocabulary=vocabulary.key,
             method=calibration.method,
@@ -313,7 +319,8 @@ def tag_library(
             photos=count_embedded(session, model),
             scored=scored,
             fitted=len(calibration.links),
-            left_alone=[vocabulary.names[place] for place in labelled if place not in calibration.links],
+            left_alone=left_alone,
+            notes=[*(truth.notes if truth else []), *([few] if left_alone else [])],
         )
 
 
@@ -323,19 +330,10 @@ MARGIN = 0.2  # of probability, above the threshold: tags that hardly pass it co
 class TagChecker:
     """The tags of one vocabulary, as the library's calibration sees them in any vector."""
 
-    def __init__(self, tagging: Tagging, session: Session, encoder: TextEncoder) -> None:
+    def __init__(self, tagging: Tagging, session: Session, encoder: Encoder) -> None:
         self._tagging = tagging
         self._session = session
         self._encoder = encoder
-        self._store = VectorStore(tagging.folder.vectors(tagging.model.key), tagging.model.dim)
-
-    @classmethod
-    def open(cls, session: Session, folder: LibraryFolder, encoder: TextEncoder, key: str | None = None) -> Self:
-        """Return the checker of a vocabulary, named by its key or name, by default of the latest.
-
-        Raises: QueryError: the library was not tagged with it yet.
-        """
-        return cls(Tagging.open(session, folder, key), session, encoder)
 
     def confident(self, photo_id: int) -> list[str]:
         """Return the tags that a photo surely has, in the vocabulary's order.
@@ -348,7 +346,7 @@ class TagChecker:
         labels = self._tagging.photo(photo_id).labels.get(photo_id, {})
         place = place_of(self._session, self._tagging.model, photo_id)
         assert place is not None  # or the tagging would not have had it
-        ((_, vectors),) = self._store.gather([(place[0], [place[1]])])
+        ((_, vectors),) = self._tagging.vectors.gather([(place[0], [place[1]])])
         probabilities, kept = self._seen(vectors[0].astype(np.float32))
         decided = self._tagging.calibration.decide(probabilities[np.newaxis])[0]
         sure = decided & (probabilities >= self._tagging.calibration.threshold + MARGIN)
