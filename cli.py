@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aliens import __version__
-from base import console
+from base import __version__, console
 from base.errors import AliensError, QueryError
 from commands.candidate_commands import candidates, see
 from commands.caption_commands import caption, captions

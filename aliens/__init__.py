@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from base.errors import QuerySyntaxError as QuerySyntaxError
     from base.errors import SourceError as SourceError
 
-__version__ = "0.1.0"
-
 LIBRARY = ("Library", "create", "open")
 ERRORS = (
     "AliensError",
@@ -65,6 +63,10 @@ def refuse_hidden_packages() -> None:
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for: `import aliens` alone takes no time."""
+    if name == "__version__":
+        from base import __version__
+
+        return __version__
     if name in ERRORS:
         from base import errors
 

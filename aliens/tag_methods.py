@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from search.export.exporter import ExportManifest, Format
     from search.tags.calibration import Fit, Method
     from search.tags.evaluation import Evaluations
-    from search.tags.labels import ImportReport, Truth
+    from search.tags.labels import ImportReport
     from search.tags.summary import ChainCount, PhotoTags, TagSummary
     from search.tags.tagging import Tagging, TagReport
+    from search.tags.truth import Truth
     from search.tags.vocabulary import Vocabulary
 
 Where = str | os.PathLike[str]
@@ -350,6 +351,6 @@ class TagMethods(SearchMethods):
 
 def truth_in(session: Session, vocabulary: "Vocabulary", source: Where | None) -> "Truth":
     """Return what a file says of photos' tags, people's labels put over it; or, of "labels", these alone."""
-    from search.tags.labels import label_truth, read_truth
+    from search.tags.truth import label_truth, read_truth
 
     return label_truth(session, vocabulary) if source == LABELS else read_truth(session, vocabulary, Path(source or ""))

@@ -23,8 +23,8 @@ from indexer.hotels50k import Hotels50kSource
 from indexer.sources import FolderSource
 from search.tags.calibration import TagOptions
 from search.tags.evaluation import compare_methods, evaluate
-from search.tags.labels import read_truth
 from search.tags.tagging import Tagging
+from search.tags.truth import read_truth
 from search.tags.vocabulary import Group, Tag, Vocabulary, read_vocabulary
 
 WORK = Path(__file__).parent / "work"

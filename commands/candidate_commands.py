@@ -3,26 +3,31 @@
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from base import console
-from base.arrays import Pixels
-from base.errors import EncoderError, ModelMismatchError, PhotoError, QueryError
+from base.errors import QueryError
 from base.files import PhotoFile
-from base.settings import LibraryFolder
 from commands.hit_tables import shortened, tail
-from commands.models import library_session, load_for_texts, open_for_search
-from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, SheetOption, stopping
+from commands.options import (
+    LIBRARY,
+    DeviceOption,
+    JsonOption,
+    LibraryOption,
+    SheetOption,
+    opened,
+    print_notes,
+    stopping,
+)
 
 if TYPE_CHECKING:
     from base.files import PhotoFile
-    from db.models import Model
-    from restyle.candidates.gates import Rejection, Texts
-    from restyle.candidates.picking import Choice, Picked
+    from restyle.candidates.gates import Rejection
+    from restyle.candidates.picking import Picked
+    from restyle.protanopia import Visibility
 
 
 LEAST = 8  # photos of a query's for each pick, even where they lie below its stop line
@@ -62,74 +67,30 @@ def candidates(
 
     Photos that are small, blurred, badly exposed, panoramas, doubles, text or people are rejected, with a reason.
     """
-    from embedding.sheet import check_ending
-    from restyle.candidates.picking import choose
-    from restyle.palettes import read_palette
-    from search.pool import read_pool
-
-    alien = read_palette(palette)
     if sheet is not None:
+        from embedding.sheet import check_ending
+
         check_ending(sheet, "sheet")
-    with (
-        stopping("stopped: nothing was written"),
-        open_for_search(library, device) as opened,
-        console.ProgressBars() as bars,
-    ):
-        photos = read_pool(opened, query, tag or (), most=pool, least=LEAST * n, seed=seed)
-        choice = choose(
-            photos.records,
-            photos.vectors,
-            alien,
-            n=n,
-            strategy=strategy,
-            encoder=texts_of(library, opened.model, device),
-            progress=lambda done, total: bars.update("measuring", done, total),
-        )
+    with stopping("stopped: nothing was written"), opened(library, device) as photos:
+        found = photos.candidates(query, tags=tag or (), n=n, strategy=strategy, palette=palette, pool=pool, seed=seed)
     if rejected:
-        print_rejected(choice.rejected, json)
+        print_rejected(found.rejected, json)
     else:
-        print_picks(choice.picks, json)
-    for line in (photos.note, *remarks(choice, len(photos.records), n)):
-        if line:
-            console.note(line)
-    asked = " ".join(filter(None, [query, *(f"tag:{name}" for name in tag or ())]))
+        print_picks(found, json)
+    print_notes(found.notes)
     if sheet is not None:
-        write_sheet_of(choice.picks, f"candidates: {strategy}{f', {asked}' if asked else ''}", sheet)
+        found.write_sheet(sheet)
+        console.note(f"contact sheet: {sheet}")
     if manifest is not None:
-        origin = {"library": str(library.absolute()), "query": asked, "strategy": strategy, "palette": palette}
-        write_manifest_of(choice.picks, manifest, origin)
-
-
-def texts_of(library: Path, model: "Model", device: str) -> "Texts | None":
-    """Return what encodes texts, or None, with a note, where the model cannot be had: photos are measured without."""
-    try:
-        encoder = load_for_texts(library, model, device)
-        encoder.encode_texts(("a room",))
-    except (EncoderError, ModelMismatchError) as error:
-        console.note(f"text and people are not looked for, since the model cannot be had: {error}")
-        return None
-    return encoder
-
-
-def remarks(choice: "Choice", opened: int, n: int) -> list[str]:
-    """Return what is to be said of the choice as a whole."""
-    counts = ", ".join(f"{count} {kind}" for kind, count in choice.rejections.items())
-    lines = [
-        f"{console.counted(opened, 'photo')} looked at, {len(choice.rejected)} rejected"
-        + (f" ({counts}): --rejected lists them" if counts else "")
-    ]
-    if len(choice.picks) < n:
-        lines.append(
-            f"only {len(choice.picks)} of {n}: the others are not fit, or not of that kind; try a larger --pool"
-        )
-    return lines
+        found.write_picks(manifest)
+        console.note(f"manifest: {manifest}; `aliens restyle --manifest {manifest}` takes it")
 
 
 def print_picks(picks: "Sequence[Picked]", json: bool) -> None:
     """Print picks: a table, tab-separated lines in a pipe, or JSON."""
     if json:
         for pick in picks:
-            console.print_json(pick_record(pick))
+            console.print_json(pick.as_json())
         return
     columns = ("photo", "hotel", "kind", "why", "path")
     rows: list[tuple[object, ...]] = []
@@ -143,24 +104,6 @@ def print_picks(picks: "Sequence[Picked]", json: bool) -> None:
     console.print_rows(columns, rows)
 
 
-def pick_record(pick: "Picked") -> dict[str, Any]:
-    """Return a pick's values by their names."""
-    looked, record = pick.looked, pick.looked.record
-    return {
-        "photo_id": record.photo_id,
-        "hotel_id": record.hotel_id,
-        "hotel_name": record.hotel_name,
-        "kind": pick.kind,
-        "why": list(pick.reasons),
-        "measures": {name: round(value, 4) for name, value in asdict(looked.measures).items()},
-        "width_px": looked.width_px,
-        "height_px": looked.height_px,
-        "sha256": looked.sha256,
-        "path": record.path,
-        "member": record.member,
-    }
-
-
 def print_rejected(rejections: "Sequence[Rejection]", json: bool) -> None:
     """Print the photos that were rejected, and why."""
     if json:
@@ -169,51 +112,6 @@ def print_rejected(rejections: "Sequence[Rejection]", json: bool) -> None:
         return
     rows = [(r.photo_id, r.kind, r.reason, PhotoFile(r.path, r.member)) for r in rejections]
     console.print_rows(("photo", "rejected", "why", "path"), rows)
-
-
-def write_sheet_of(picks: "Sequence[Picked]", title: str, path: Path) -> None:
-    """Write a contact sheet, kind by kind, the reasons below each photo."""
-    from embedding.sheet import Cell, Section, write_sheet
-
-    sections = []
-    for kind in dict.fromkeys(pick.kind for pick in picks):
-        of_kind = [pick for pick in picks if pick.kind == kind]
-        cells = [Cell(file_of_pick(pick), (heading_of(pick), *pick.reasons)) for pick in of_kind]
-        sections.append(Section(kind, cells))
-    write_sheet(sections, title, path)
-    console.note(f"contact sheet: {path}")
-
-
-def file_of_pick(pick: "Picked") -> PhotoFile:
-    """Return where a pick's bytes lie."""
-    return PhotoFile(pick.looked.record.path, pick.looked.record.member)
-
-
-def heading_of(pick: "Picked") -> str:
-    """Return the first line below a pick: its number and its hotel, or else its folder."""
-    record = pick.looked.record
-    hotel = record.hotel_name or (f"hotel {record.hotel_id}" if record.hotel_id else Path(record.path).parent.name)
-    return f"photo {record.photo_id}  {hotel}"
-
-
-def write_manifest_of(picks: "Sequence[Picked]", path: Path, origin: dict[str, str]) -> None:
-    """Write a manifest of the picks."""
-    from restyle.picks import Pick, PickList, write_picks
-
-    if not picks:
-        raise QueryError(f"{path} was not written: there is nothing to restyle")
-    listed = tuple(
-        Pick(
-            photo_id=pick.looked.record.photo_id,
-            path=pick.looked.record.path,
-            member=pick.looked.record.member,
-            kind=pick.kind,
-            why=pick.why,
-        )
-        for pick in picks
-    )
-    write_picks(PickList(picks=listed, created=datetime.now(UTC).replace(microsecond=0), **origin), path)
-    console.note(f"manifest: {path}; `aliens restyle --manifest {path}` takes it")
 
 
 MOST_DIGITS = 19  # of a number that a database holds
@@ -233,20 +131,11 @@ def see(
     library: LibraryOption = LIBRARY,
 ) -> None:
     """Show a photo beside what a protanope sees of it, who has no cones for red."""
-    from embedding.sheet import check_ending, write_picture
-    from restyle.colour import resized
-    from restyle.protanopia import colours_of, side_by_side, visibility
+    from embedding.sheet import check_ending
 
     check_ending(output)
-    files = [file_named(name, library) for name in (photo, against) if name is not None]
-    if output.exists() and any(output.samefile(file.path) for file in files):
-        raise QueryError(f"{output} is the photo itself: name another file for the picture")
-    pixels, *others = (pixels_to_see(file, longest_px) for file in files)
-    changed = others[0] if others else None
-    write_picture(side_by_side(pixels, changed), output)
-    if changed is not None:
-        fitted = resized(changed, (pixels.shape[1], pixels.shape[0]))
-        found = visibility(colours_of(pixels), colours_of(fitted))
+    found = seen_of(photo, against, output, longest_px, library)
+    if found is not None:
         if json:
             console.print_json({"median_de": found.median_de, "share": found.share, "wasted": found.wasted})
         else:
@@ -257,37 +146,24 @@ def see(
     console.note(f"picture: {output}")
 
 
-def file_named(name: str, library: Path) -> "PhotoFile":
-    """Return where a photo lies, given as a file or as its number in a library. Raises: QueryError: it is gone."""
-    from base.files import PhotoFile
+def seen_of(photo: str, against: str | None, output: Path, longest_px: int, library: Path) -> "Visibility | None":
+    """Write the picture; the library is opened only where a photo is named by its number."""
+    if not any(is_number(name) for name in (photo, against) if name is not None):
+        from restyle.protanopia import write_comparison
 
-    is_number = name.isdecimal() and not os.path.exists(name)
-    file = library_file(library, name) if is_number else PhotoFile(name)
-    if not os.path.isfile(file.path):
-        raise QueryError(f"no file {file}: name a photo, or the number of a photo of the library")
-    return file
-
-
-def pixels_to_see(file: "PhotoFile", longest_px: int) -> "Pixels":
-    """Return a photo's pixels. Raises: QueryError: it cannot be read, or is none."""
-    from restyle.colour import read_pixels
-
-    try:
-        return read_pixels(file, longest_px)
-    except OSError as error:
-        raise QueryError(f"{file} cannot be read: {error.strerror or error}") from error
-    except PhotoError as error:
-        raise QueryError(f"{file} is no photo that can be shown: {error.reason}") from error
+        return write_comparison(PhotoFile(photo), PhotoFile(against) if against else None, output, longest_px)
+    with opened(library) as photos:
+        named = [photo_id(name) if is_number(name) else name for name in (photo, against) if name is not None]
+        return photos.see(named[0], output, against=named[1] if len(named) > 1 else None, longest_px=longest_px)
 
 
-def library_file(library: Path, number: str) -> "PhotoFile":
-    """Return where a photo of the library lies. Raises: QueryError: the library has none of this number."""
-    from base.files import PhotoFile
-    from commands.ordering import records_of
+def is_number(name: str) -> bool:
+    """Tell whether a photo is named by its number in the library, and not as a file."""
+    return name.isdecimal() and not os.path.exists(name)
 
-    with library_session(LibraryFolder(library)) as session:
-        photo_id = int(number) if len(number) <= MOST_DIGITS else 0
-        record = records_of(session, [photo_id]).get(photo_id)
-    if record is None:
-        raise QueryError(f"no photo {number[:40]} in {library}: take a number that a search shows, or name a file")
-    return PhotoFile(record.path, record.member)
+
+def photo_id(name: str) -> int:
+    """Return a photo's number. Raises: QueryError: no database holds such a one."""
+    if len(name) > MOST_DIGITS:
+        raise QueryError(f"no photo {name[:40]}: take a number that a search shows, or name a file")
+    return int(name)

@@ -1,5 +1,6 @@
 """`aliens quiz`: whether restyled photos are recognised, by matching and by people."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,15 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from base import console
-from base.errors import QueryError
-from base.settings import LibraryFolder
-from commands.models import library_session, load_encoder
-from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption
-from commands.restyle_commands import check_page
+from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, opened
 from commands.search_commands import ids_of
 
 if TYPE_CHECKING:
-    from restyle.quiz.playing import Played
+    from restyle.quiz.playing import CountedAnswers, Game, Played
 
 METHODS = {"embedding": "the library's embedding", "hog": "outlines (HOG)"}
 
@@ -47,63 +44,33 @@ def quiz(
 
     Top-1 is the share whose own original is the most similar of all.
     """
-    from restyle.pages import write_page
-    from restyle.quiz.game import quiz_page
-    from restyle.quiz.playing import choose_results, play
-    from restyle.restyled import RestyledPhotos
-
-    folder = LibraryFolder(library)
-    if games:
-        return list_games(folder, json)
-    if answers is not None:
-        return count_sheet(folder, answers, json)
-    from db.vector_rows import current_model
+    from restyle.pages import check_page
 
     check_page(html)
-    with library_session(folder) as session, console.ProgressBars() as bars:
-        chosen = choose_results(RestyledPhotos(folder, session), ids_of("--results", results), engine)
-        model = current_model(session)
-        encoder = load_encoder(model.name, device, key=model.key)
-        played = play(
-            session,
-            chosen,
-            encoder,
-            seed=seed,
-            choices=choices,
-            progress=lambda done, total: bars.update("comparing", done, total),
-        )
-    if json:
-        print_record(played)
-    else:
-        print_matchings(played)
-    for reason in played.left_out:
-        console.note(f"left out: {reason}")
-    if played.quiz is None:
-        few = "there is one photo to choose from: restyle more for the quiz to say anything"
+    with opened(library, device, aloud=not games and answers is None) as photos:
+        if games:
+            return print_games(photos.quiz_games(), json)
+        if answers is not None:
+            return print_counted(photos.count_quiz_answers(answers), json)
+        played = photos.quiz(ids_of("--results", results), engine=engine, seed=seed, choices=choices)
+        if json:
+            print_record(played)
+        else:
+            print_matchings(played)
+        for reason in played.left_out:
+            console.note(f"left out: {reason}")
         if html is not None:
-            raise QueryError(f"{html} was not written: {few}")
-        console.note(few)
-    elif html is not None:
-        write_page(quiz_page(played.quiz, played.pairs), html)
-        console.note(f"quiz {played.quiz.id}: {html}; count what people answer with `aliens quiz --answers FILE.json`")
+            name = photos.write_quiz(played, html)
+            console.note(f"quiz {name}: {html}; count what people answer with `aliens quiz --answers FILE.json`")
+        elif played.quiz is None:
+            console.note("there is one photo to choose from: restyle more for the quiz to say anything")
 
 
 def print_record(played: "Played") -> None:
     """Print one object: accuracy and n of the embedding first, then everything of every method."""
-    from restyle.quiz.playing import matching_record
+    from restyle.quiz.playing import record_of
 
-    first = played.matchings[0]
-    console.print_json(
-        {
-            "accuracy": first.accuracy,
-            "n": first.n,
-            "chance": 1 / first.n,
-            "methods": {matching.method: matching_record(matching) for matching in played.matchings},
-            "confusions": {m.method: [asdict(confusion) for confusion in m.confusions] for m in played.matchings},
-            "quiz": None if played.quiz is None else played.quiz.id,
-            "left_out": played.left_out,
-        }
-    )
+    console.print_json(record_of(played))
 
 
 def print_matchings(played: "Played") -> None:
@@ -131,50 +98,29 @@ def print_matchings(played: "Played") -> None:
         console.print_rows(columns, confused)
 
 
-def count_sheet(folder: LibraryFolder, path: Path, json: bool) -> None:
-    """Count and keep what a person answered."""
-    from restyle.quiz.playing import count_answers
-
-    with library_session(folder) as session:
-        sheet, counted, new = count_answers(folder, session, path)
+def print_counted(counted: "CountedAnswers", json: bool) -> None:
+    """Print how a person did."""
     if json:
-        console.print_json({"quiz": sheet.quiz_id, "player": sheet.player, "new": new} | asdict(counted))
+        console.print_json(counted.as_json())
     else:
-        typer.echo(
-            f"{sheet.player}: {counted.right} of {counted.n} recognised, accuracy {counted.accuracy:.3f} "
-            f"(95 % interval {counted.low:.3f} to {counted.high:.3f}; guessing gives {counted.chance:.3f})"
-        )
-        rows = [(m.result_id, m.source_id, m.taken_for_id) for m in counted.mistakes]
+        typer.echo(counted)
+        rows = [(m.result_id, m.source_id, m.taken_for_id) for m in counted.outcome.mistakes]
         if rows:
             console.print_rows(("result", "made of photo", "taken for photo"), rows)
-    if not new:
+    if not counted.new:
         console.note("the same answers were counted before: they are kept once")
 
 
-def list_games(folder: LibraryFolder, json: bool) -> None:
-    """List the games that people have played."""
-    from db.restyling_rows import games
-
-    with library_session(folder) as session:
-        played = games(session)
-    rows = []
-    for game in played:
-        quizzes = ", ".join(sorted({str(answer.get("quiz", "")) for answer in game.answers}))
-        share = game.right / game.n
-        if json:
-            facts = {"game": game.id, "played_at": game.played_at, "player": game.player, "method": game.method}
-            console.print_json(facts | {"right": game.right, "n": game.n, "accuracy": share, "quiz": quizzes})
-        rows.append(
-            (
-                game.id,
-                f"{game.played_at:%Y-%m-%d %H:%M}",
-                game.player,
-                f"{game.right} of {game.n}",
-                f"{share:.3f}",
-                quizzes,
-            )
-        )
-    if rows and not json:
+def print_games(played: "Sequence[Game]", json: bool) -> None:
+    """Print the games that people have played."""
+    if json:
+        for game in played:
+            console.print_json(asdict(game))
+    elif played:
+        rows = [
+            (g.game, f"{g.played_at:%Y-%m-%d %H:%M}", g.player, f"{g.right} of {g.n}", f"{g.accuracy:.3f}", g.quiz)
+            for g in played
+        ]
         console.print_rows(("game", "counted (UTC)", "player", "right", "accuracy", "quiz"), rows)
-    if not rows:
+    if not played:
         console.note("nobody has played yet: write the quiz with `aliens quiz --html quiz.html`")

@@ -1,30 +1,20 @@
 """`aliens restyle` makes alien photos that everybody recognises; `aliens restyled` lists them."""
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from base import console
 from base.errors import QueryError
-from base.settings import LibraryFolder
 from commands.hit_tables import shown_path
-from commands.judging import judge_of
-from commands.models import library_session, load_encoder
-from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, stopping
-from commands.ordering import Asked, orders_of, picks_of
+from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, opened, stopping
 from commands.search_commands import ids_of
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
-    from db.models import Model
-    from restyle.alienise import Attempt
-    from restyle.pages import PageItem
-    from restyle.restyled import Lineage, Result
-    from restyle.studio import Done, Failed, Order, Studio
+    from restyle.restyled import Result
+    from restyle.studio import Done, Failed
 
 
 COLUMNS = ("result", "photo", "engine", "rung", "strength", "HOG", "edge F1", "protan dE", "visible", "path")
@@ -44,43 +34,27 @@ def restyled(
     device: DeviceOption = "auto",
 ) -> None:
     """List restyled photos, with how each was made and what it scored."""
-    from db.vector_rows import current_model
-    from restyle.restyled import RestyledPhotos
+    from restyle.pages import check_page
 
     check_page(html)
-    folder = LibraryFolder(library)
-    with library_session(folder) as session:
-        kept = RestyledPhotos(folder, session)
-        if results is not None:
-            named = kept.named(ids_of("--results", results))
-            found = [one for one in named if is_meant(one.lineage, photo, engine)]
-        else:
-            found = kept.all(photo, engine) if abs(photo or 0) < 1 << 63 else []  # as far as databases count
+    with opened(library, device, aloud=add or html is not None) as photos:
+        found = photos.restyled(ids_of("--results", results), photo=photo, engine=engine)
         if not found:
             raise QueryError(f"no such results in {library}: `aliens restyle PHOTO_ID` makes some")
         if json:
             for result in found:
-                console.print_json(result_record(result))
+                console.print_json(result.as_json())
         else:
             print_table(found)
         if html is not None:
-            page_of(session, found, html)
+            photos.write_restyled_page(found, html)
+            console.note(f"page: {html}")
         if add:
-            add_results(session, folder, found, current_model(session), device)
+            print_added(photos.add_restyled(found))
 
 
-def is_meant(lineage: "Lineage", photo: int | None, engine: str | None) -> bool:
-    """Tell whether a result is of the photo and of the engine that were asked for."""
-    return photo in (None, lineage.source_photo_id) and engine in (None, lineage.engine)
-
-
-def add_results(
-    session: "Session", folder: LibraryFolder, results: "Sequence[Result]", model: "Model", device: str
-) -> None:
-    """Let searches find results, and say how many are new to them."""
-    from restyle.restyled import add_to_library
-
-    added = add_to_library(folder, session, results, load_encoder(model.name, device, key=model.key))
+def print_added(added: int) -> None:
+    """Say how many results are new to searches."""
     console.note(f"{console.counted(added, 'result')} added: searches with kind:restyled or kind:any find them")
 
 
@@ -92,7 +66,7 @@ def print_done(done: "Done | Failed", *, json: bool) -> None:
         console.note(f"photo {done.order.photo_id} is left out: {done.reason}")
         return
     if json:
-        console.print_json(result_record(done.result) | {"made_now": done.made_now})
+        console.print_json(done.as_json())
     elif console.on_terminal():
         typer.echo(sentence(done.result) + ("" if done.made_now else "  (made before)"))
     else:
@@ -137,77 +111,6 @@ def row_of(result: "Result") -> tuple[object, ...]:
         f"{scores['protan_share']:.0%}",
         shown_path(str(result.path)),
     )
-
-
-def result_record(result: "Result") -> dict[str, Any]:
-    """Return everything that is known of a result."""
-    here = {"result_id": result.id, "photo_id": result.photo_id, "path": str(result.path), "made_at": result.made_at}
-    return here | result.lineage.as_json()
-
-
-def check_page(path: Path | None) -> None:
-    """Raise QueryError: no page can be written there. Asked before hours go into what it would show."""
-    if path is not None and (path.is_dir() or not os.access(path.parent, os.W_OK)):
-        raise QueryError(f"the page {path} cannot be written: name a file in a folder that is there and may be changed")
-
-
-def page_of(session: "Session", results: "Sequence[Result]", path: Path) -> None:
-    """Write the page of results; what cannot be shown any more is left out, with a word about it."""
-    from restyle.pages import restyle_page, write_page
-
-    write_page(restyle_page(items_of(session, results), "Restyled photos"), path)
-    console.note(f"page: {path}")
-
-
-def items_of(session: "Session", results: "Sequence[Result]") -> "Iterator[PageItem]":
-    """Yield what the page shows of every result whose picture is there, and whose photo is what it was made of."""
-    from base.errors import PhotoError
-    from base.files import PhotoFile
-    from restyle.colour import read_pixels
-    from restyle.pages import LONGEST_PX, PageItem
-    from restyle.restyled import original_of, why_lost
-
-    for result in results:
-        try:
-            original = read_pixels(original_of(session, result), LONGEST_PX)
-            changed = read_pixels(PhotoFile(str(result.path)), LONGEST_PX)
-        except (OSError, PhotoError) as error:
-            console.note(f"result {result.id} is not on the page: {why_lost(error)}")
-            continue
-        lineage = result.lineage
-        yield PageItem(
-            original=original,
-            result=changed,
-            heading=f"Photo {lineage.source_photo_id}: {Path(lineage.source_path).name}",
-            facts=facts_of(result),
-            note="" if lineage.diffusion else "regraded: no diffusion model was used",
-            prompt=lineage.prompt,
-            negative_prompt=lineage.negative_prompt,
-        )
-
-
-def facts_of(result: "Result") -> tuple[tuple[str, str], ...]:
-    """Return a result's facts for people, with units."""
-    lineage, scores, settings = result.lineage, result.lineage.scores, result.lineage.settings
-    facts = [
-        ("engine", f"{lineage.engine} ({lineage.fingerprint})"),
-        ("palette", lineage.palette),
-        ("rung", f"{lineage.rung}, strength {settings['strength']:.2f}"),
-        ("seed", f"{settings['seed']}" if lineage.diffusion else ""),
-        ("HOG correlation", f"{scores['hog']:.2f}"),
-        ("edge F1", f"{scores['edge_f1']:.2f}"),
-        ("shift", f"{scores['shift']:.1%} of the longer side"),
-        ("nearest photo of the library", {True: "the photo itself", False: "another one", None: ""}[scores["nearest"]]),
-        ("tags lost", "" if scores["tags_lost"] is None else ", ".join(scores["tags_lost"]) or "none"),
-        (
-            "seen by a protanope",
-            f"median {scores['protan_median_de']:.1f} dE2000, over 5 dE2000 on {scores['protan_share']:.0%}",
-        ),
-        ("lost on a protanope", f"{scores['protan_wasted']:.0%} of the change"),
-        ("distance to the palette", f"{scores['palette_distance']:.1f} in protan L*b*"),
-        ("attempts", f"{len(lineage.attempts)}, {lineage.seconds:.1f} s"),
-    ]
-    return tuple((name, value) for name, value in facts if value)
 
 
 WHICH, HOW, GOOD, WHERE = "Which photos", "How they are made", "What is good enough", "What becomes of them"
@@ -319,65 +222,42 @@ def restyle(
 
     May be stopped at any time; the same command goes on where it stopped.
     """
-    from restyle.engines.loading import load_engine
-    from restyle.palettes import DEFAULT_PALETTE, read_palette
-    from restyle.picks import read_picks
-    from restyle.restyled import RestyledPhotos
-    from restyle.studio import Done, Failed, Studio
+    from restyle.pages import check_page
 
     check_page(html)
     painting = {"--preset": preset, "--control": control, "--prompt": prompt, "--negative-prompt": negative_prompt}
     if engine == "regrade" and (unused := [name for name, value in painting.items() if value]):
         console.note(f"regrade paints nothing, so {' and '.join(unused)} is left out")
-    picked = read_picks(manifest) if manifest else None
-    colours = read_palette(palette or (picked and picked.palette) or DEFAULT_PALETTE)
-    picks = picks_of(library, photo_ids or [], picked, query, n)
-    asked = Asked(
-        prompt=prompt, negative_prompt=negative_prompt, strength=strength, seed=seed, seeds=seeds, budget_s=budget
-    )
-    folder = LibraryFolder(library)
-    with stopping(KEPT), library_session(folder) as session, console.ProgressBars() as bars:
-        orders = orders_of(session, library, picks, asked, colours, paints=engine != "regrade")
-        loaded = load_engine(
-            engine,
-            device=device,
-            precision=precision,
+    with stopping(KEPT), opened(library, device, aloud=True) as photos:
+        made = photos.restyle(
+            photo_ids or (),
+            picks=manifest,
+            query=query,
+            n=n,
+            engine=engine,
+            palette=palette,
             preset=preset,
-            offload=offload,
+            controls=control or (),
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            strength=strength,
+            seed=seed,
+            seeds=seeds,
             longest_px=longest_px,
-            controls=control,
-            palette=colours,
+            offload=offload,
+            precision=precision,
+            floor=floor,
+            budget_s=budget,
+            file_format=file_format,
+            again=again,
+            on_done=lambda each: print_done(each, json=json),
         )
-        console.note(str(loaded))
-        judge, model = judge_of(session, library, colours, floor, device, bars)
-        results = RestyledPhotos(folder, session)
-        studio = Studio(engine=loaded, judge=judge, results=results, file_format=file_format, floor=floor, again=again)
-        made = []
-        for each in worked(studio, orders, bars):
-            made.append(each)
-            print_done(each, json=json)
-        done = [each.result for each in made if not isinstance(each, Failed)]
-        if before := len(done) - sum(isinstance(each, Done) and each.made_now for each in made):
-            console.note(f"{before} of them made before, by the same wish: --again makes them anew")
-        if html is not None and done:
-            page_of(session, done, html)
-        if add and done:  # last: another process may be changing the library
-            add_results(session, folder, done, model, device)
-    if len(done) < len(made):
+        if made.made_before:
+            console.note(f"{made.made_before} of them made before, by the same wish: --again makes them anew")
+        if html is not None and made.results:
+            photos.write_restyled_page(made.results, html)
+            console.note(f"page: {html}")
+        if add and made.results:
+            print_added(photos.add_restyled(made.results))
+    if made.failed:
         raise typer.Exit(1)
-
-
-def worked(studio: "Studio", orders: "list[Order]", bars: console.ProgressBars) -> "Iterator[Done | Failed]":
-    """Yield what becomes of every order, with progress on stderr."""
-
-    def tell(order: "Order", attempt: "Attempt") -> None:
-        how = "recognised" if attempt.recognisable else attempt.failures[0]
-        at = f"photo {order.photo_id}, {attempt.rung} at {attempt.settings.strength:.2f}: {how}"
-        bars.update("restyling", done, len(orders), extra=at)
-
-    done = 0
-    bars.update("restyling", done, len(orders))
-    for each in studio.restyle(orders, tell):
-        done += 1
-        bars.update("restyling", done, len(orders), extra="")
-        yield each

@@ -4,18 +4,22 @@ The null distribution is each photo of a library compared with all its others; t
 `restyle.structure`. Looks at no colours, and judges no style.
 """
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
+from sqlalchemy.orm import Session
 
 from base.arrays import Bools, Floats
 from base.errors import AliensError, PhotoError
-from base.files import PhotoFile, atomic_write
+from base.files import PhotoFile
+from base.progress import Progress, Step, silent
+from base.records import read_json, write_json
 from base.settings import LibraryFolder
-from db.catalog import disk_errors
+from db.catalog import Catalog, disk_errors
+from db.photo_rows import photo_record
+from db.vector_rows import embedded_ids
 from restyle.colour import read_pixels
 from restyle.structure import Likeness, Structure, structure_of, thick
 
@@ -64,20 +68,19 @@ class Floors:
         """Return whether a result this alike to its photo is recognised."""
         return not self.failures(likeness)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return what `from_json` takes."""
-        return asdict(self)
+    @property
+    def origin(self) -> str:
+        """Where they come from, in words."""
+        how = f"calibrated on {self.pairs} pairs of its photos" if self.pairs else "the default for few photos"
+        return f"floors: HOG correlation {self.hog:.2f}, edge F1 {self.edge_f1:.2f}, {how}"
 
-    @classmethod
-    def from_json(cls, kept: Mapping[str, Any]) -> Self:
-        """Return floors as `as_json` gave them.
 
-        Raises: KeyError, TypeError, ValueError: these are no floors; whoever kept them calibrates anew.
-        """
-        floors = cls(hog=kept["hog"], edge_f1=kept["edge_f1"], shift=kept["shift"], pairs=kept["pairs"])
-        if not all(0 <= value <= 1 for value in (floors.hog, floors.edge_f1, floors.shift)):
-            raise ValueError(f"floors lie in 0..1, these do not: {kept}")
-        return floors
+@dataclass(frozen=True, slots=True)
+class KeptFloors:
+    """What the file of a library's floors says; photos: how many it held then."""
+
+    photos: int
+    floors: Floors
 
 
 DEFAULT_FLOORS = Floors(hog=0.55, edge_f1=0.65)  # as `calibrate` finds them on photos of hotels and houses
@@ -141,61 +144,46 @@ READ_PX = 512  # the longer side that they are read at: structure is measured at
 GROWN = 1.5  # how many times larger or smaller a library becomes before its floors are calibrated anew
 
 
-def library_floors(
-    folder: LibraryFolder,
-    photo_ids: Sequence[int],
-    file_of: Callable[[int], PhotoFile | None],
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Floors:
+def library_floors(catalog: Catalog, session: Session, progress: Progress = silent) -> Floors:
     """Return a library's floors: those that it keeps, or calibrated on a sample of its photos, and kept.
 
     Floors that are calibrated on nothing, since there are few photos or few that can be read now, are not kept.
 
-    Args:
-        folder: the library.
-        photo_ids: all its photos.
-        file_of: where a photo lies; None where it is gone.
-        progress: called with photos read, and how many will be.
-
     Raises: LibraryError: the disk is full or cannot be written.
     """
+    folder, photo_ids = catalog.folder, embedded_ids(session, catalog.model).tolist()
     if len(photo_ids) < FEWEST_PHOTOS:  # what they show would not be used
         return DEFAULT_FLOORS
     kept = read_floors(folder, len(photo_ids))
     if kept is not None:
         return kept
-    floors = calibrate(sample(photo_ids, file_of, progress))
+    floors = calibrate(sample(session, photo_ids, progress))
     if floors.pairs:
         with disk_errors(folder):
             folder.restyled.mkdir(parents=True, exist_ok=True)
-            with atomic_write(folder.restyled / FLOORS_FILE) as file:
-                file.write(json.dumps({"photos": len(photo_ids), "floors": floors.as_json()}).encode())
+            write_json(folder.restyled / FLOORS_FILE, {"photos": len(photo_ids), "floors": asdict(floors)})
     return floors
 
 
 def read_floors(folder: LibraryFolder, photos: int) -> Floors | None:
     """Return the floors that a library keeps; None where there are none, or it was of another size then."""
-    try:
-        kept = json.loads((folder.restyled / FLOORS_FILE).read_text(encoding="utf-8"))
-        if not 1 / GROWN <= photos / kept["photos"] <= GROWN:
-            return None
-        return Floors.from_json(kept["floors"])
-    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):  # absent, or not ours any more
+    kept = read_json(folder.restyled / FLOORS_FILE, KeptFloors)
+    if kept is None or kept.photos < 1 or not 1 / GROWN <= photos / kept.photos <= GROWN:
         return None
+    values = (kept.floors.hog, kept.floors.edge_f1, kept.floors.shift)
+    return kept.floors if all(0 <= value <= 1 for value in values) else None  # or they are none of ours
 
 
-def sample(
-    photo_ids: Sequence[int], file_of: Callable[[int], PhotoFile | None], progress: Callable[[int, int], None]
-) -> list[Structure]:
+def sample(session: Session, photo_ids: Sequence[int], progress: Progress) -> list[Structure]:
     """Return the structures of some photos, spread over all; those that cannot be read are passed over."""
     places = np.unique(np.linspace(0, len(photo_ids) - 1, min(SAMPLE_PHOTOS, len(photo_ids))).astype(int))
     structures = []
     for done, place in enumerate(places.tolist() if len(photo_ids) else (), start=1):
-        file = file_of(int(photo_ids[place]))
+        record = photo_record(session, photo_ids[place])
         try:
-            if file is not None:
-                structures.append(structure_of(read_pixels(file, READ_PX)))
+            if record is not None:
+                structures.append(structure_of(read_pixels(PhotoFile(record.path, record.member), READ_PX)))
         except (OSError, PhotoError):
             pass
-        progress(done, len(places))
+        progress(Step("floors", done, len(places)))
     return structures

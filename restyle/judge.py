@@ -8,10 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from sqlalchemy.orm import Session
+
 from base.arrays import Floats, Longs, Pixels
-from embedding.decode import Preprocessing
+from base.progress import Progress, silent
+from db.catalog import Catalog
+from embedding.encoder import Encoder
 from restyle.colour import encoder_square
-from restyle.floors import Floors
+from restyle.floors import Floors, library_floors
 from restyle.palettes import Palette
 from restyle.protanopia import Colours, Visibility, colours_of, palette_distance, visibility
 from restyle.structure import Likeness, Structure, compare, structure_of
@@ -21,23 +25,6 @@ SAME_PICTURE = 0.996  # cosine from which on another photo of the library is a c
 NEIGHBOURS = 20  # of a photo, and of a result, that are looked at
 LEAD = 0.01  # of cosine over any other photo: saved as JPEG or seen in another precision, it stays the nearest
 CLEAR_DE, CLEAR_DISTANCE, CLEAR_MARGIN = 10.0, 10.0, 0.05  # what counts as one unit of style: see Scores.style
-
-
-class PhotoEncoder(Protocol):
-    """What judging needs of the library's model."""
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How the model wants its photos."""
-        ...
-
-    def encode_images(self, pixels: Pixels) -> Floats:
-        """Return unit vectors (n, d) of squares (n, s, s, 3)."""
-        ...
-
-    def encode_texts(self, texts: Sequence[str]) -> Floats:
-        """Return unit vectors (n, d) of texts."""
-        ...
 
 
 class Neighbours(Protocol):
@@ -132,7 +119,7 @@ class Judge:
         floors: Floors,
         palette: Palette,
         *,
-        encoder: PhotoEncoder | None = None,
+        encoder: Encoder | None = None,
         neighbours: Neighbours | None = None,
         tags: Tags | None = None,
     ) -> None:
@@ -224,3 +211,19 @@ class Judge:
         if prompt not in self._prompts:
             self._prompts[prompt] = self._encoder.encode_texts([prompt])[0]
         return float(self._prompts[prompt] @ (vector - subject.vector))
+
+
+def library_judge(
+    catalog: Catalog,
+    session: Session,
+    index: Neighbours,
+    encoder: Encoder,
+    palette: Palette,
+    *,
+    floor: float | None = None,
+    tags: Tags | None = None,
+    progress: Progress = silent,
+) -> Judge:
+    """Return the judge of a library's results, by the floor that was asked for, or by the library's own floors."""
+    floors = library_floors(catalog, session, progress) if floor is None else Floors.at(floor)
+    return Judge(floors, palette, encoder=encoder, neighbours=index, tags=tags)

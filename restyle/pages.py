@@ -5,21 +5,24 @@ Templates lie in restyle/templates; everything that is put into them is escaped.
 
 import base64
 import io
+import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
+from sqlalchemy.orm import Session
 
-from aliens import __version__
+from base import __version__
 from base.arrays import Pixels
-from base.errors import QueryError
-from base.files import atomic_write
-from restyle.colour import resized, within
+from base.errors import OutputError, PhotoError
+from base.files import PhotoFile, atomic_write
+from restyle.colour import read_pixels, resized, within
 from restyle.protanopia import seen
+from restyle.restyled import Result, original_of, why_lost
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -68,6 +71,64 @@ def restyle_page(items: Iterable[PageItem], title: str) -> str:
     return render("restyle.html", title=title, items=shown, notes=notes.most_common())
 
 
+def items_of(
+    session: Session, results: Sequence[Result], tell: Callable[[str], None] = lambda note: None
+) -> Iterator[PageItem]:
+    """Yield what the page shows of every result whose picture is there, and whose photo is what it was made of.
+
+    `tell` hears of the others.
+    """
+    for result in results:
+        try:
+            original = read_pixels(original_of(session, result), LONGEST_PX)
+            changed = read_pixels(PhotoFile(str(result.path)), LONGEST_PX)
+        except (OSError, PhotoError) as error:
+            tell(f"result {result.id} is not on the page: {why_lost(error)}")
+            continue
+        lineage = result.lineage
+        yield PageItem(
+            original=original,
+            result=changed,
+            heading=f"Photo {lineage.source_photo_id}: {Path(lineage.source_path).name}",
+            facts=facts_of(result),
+            note="" if lineage.diffusion else "regraded: no diffusion model was used",
+            prompt=lineage.prompt,
+            negative_prompt=lineage.negative_prompt,
+        )
+
+
+def facts_of(result: Result) -> tuple[tuple[str, str], ...]:
+    """Return a result's facts for people, with units."""
+    lineage, scores, settings = result.lineage, result.lineage.scores, result.lineage.settings
+    facts = [
+        ("engine", f"{lineage.engine} ({lineage.fingerprint})"),
+        ("palette", lineage.palette),
+        ("rung", f"{lineage.rung}, strength {settings['strength']:.2f}"),
+        ("seed", f"{settings['seed']}" if lineage.diffusion else ""),
+        ("HOG correlation", f"{scores['hog']:.2f}"),
+        ("edge F1", f"{scores['edge_f1']:.2f}"),
+        ("shift", f"{scores['shift']:.1%} of the longer side"),
+        ("nearest photo of the library", {True: "the photo itself", False: "another one", None: ""}[scores["nearest"]]),
+        ("tags lost", "" if scores["tags_lost"] is None else ", ".join(scores["tags_lost"]) or "none"),
+        (
+            "seen by a protanope",
+            f"median {scores['protan_median_de']:.1f} dE2000, over 5 dE2000 on {scores['protan_share']:.0%}",
+        ),
+        ("lost on a protanope", f"{scores['protan_wasted']:.0%} of the change"),
+        ("distance to the palette", f"{scores['palette_distance']:.1f} in protan L*b*"),
+        ("attempts", f"{len(lineage.attempts)}, {lineage.seconds:.1f} s"),
+    ]
+    return tuple((name, value) for name, value in facts if value)
+
+
+def check_page(path: Path | None) -> None:
+    """Raise OutputError: no page can be written there. Asked before hours go into what it would show."""
+    if path is not None and (path.is_dir() or not os.access(path.parent, os.W_OK)):
+        raise OutputError(
+            f"the page {path} cannot be written: name a file in a folder that is there and may be changed"
+        )
+
+
 def described(item: PageItem) -> dict[str, Any]:
     """Return what the template shows of an item: everything but its pixels, which are not kept."""
     texts = ("heading", "facts", "note", "prompt", "negative_prompt")
@@ -110,13 +171,13 @@ def render(template: str, **values: Any) -> str:
 def write_page(page: str, path: Path) -> None:
     """Write a page; what of a file's name is no text is shown as a question mark.
 
-    Raises: QueryError: the file cannot be written.
+    Raises: OutputError: the file cannot be written.
     """
     try:
         with atomic_write(path) as file:
             file.write(page.encode("utf-8", "replace"))
     except OSError as error:
-        raise QueryError(f"the page {path} cannot be written: {error.strerror}") from error
+        raise OutputError(f"the page {path} cannot be written: {error.strerror}") from error
 
 
 @lru_cache(maxsize=1)

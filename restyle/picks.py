@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from base.errors import QueryError
+from base.errors import OutputError, QueryError
 from base.files import atomic_write
 
 MOST_SEED = 1 << 32  # what NumPy's and PyTorch's generators both take
@@ -66,14 +66,14 @@ HEAD_KEYS = [field.name for field in fields(PickList) if field.name != "picks"]
 def write_picks(manifest: PickList, path: Path) -> None:
     """Write a manifest as TOML.
 
-    Raises: QueryError: the file cannot be written.
+    Raises: OutputError: the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:
             file.write(as_toml(manifest, path.name).encode())
     except OSError as error:
-        raise QueryError(f"the manifest {path} cannot be written: {error.strerror}") from error
+        raise OutputError(f"the manifest {path} cannot be written: {error.strerror}") from error
 
 
 def as_toml(manifest: PickList, name: str = "picks.toml") -> str:

@@ -1,9 +1,11 @@
 """What a protanope sees of a photo and of a change: simulated, measured, and shown side by side."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from os import cpu_count
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -12,7 +14,20 @@ from scipy.spatial.distance import cdist
 from skimage.color import deltaE_ciede2000
 
 from base.arrays import Floats, Pixels
-from restyle.colour import LINEAR, encoded, lab_of, lab_of_linear, linear_of, linear_of_lab, resized, within
+from base.errors import PhotoError, QueryError
+from base.files import PhotoFile
+from embedding.sheet import check_ending, write_picture
+from restyle.colour import (
+    LINEAR,
+    encoded,
+    lab_of,
+    lab_of_linear,
+    linear_of,
+    linear_of_lab,
+    read_pixels,
+    resized,
+    within,
+)
 from restyle.palettes import Ramp
 
 STRIP_PIXELS = 1 << 15  # worked on at a time: they stay in the processor's cache
@@ -207,3 +222,35 @@ def sheet(rows: list[list[tuple[str, Pixels]]]) -> Image.Image:
             enlarged = np.repeat(np.repeat(pixels, scale, axis=0), scale, axis=1)
             page.paste(Image.fromarray(enlarged), (left, top + line))
     return page
+
+
+def write_comparison(photo: PhotoFile, changed: PhotoFile | None, output: Path, longest_px: int) -> Visibility | None:
+    """Write a photo beside what a protanope sees of it; with a changed one both, and return what is seen of the change.
+
+    Raises:
+        QueryError: a file is gone or no photo, the output is one of them, or its ending names no picture.
+        OutputError: the picture cannot be written.
+    """
+    check_ending(output)
+    files = [file for file in (photo, changed) if file is not None]
+    for file in files:
+        if not os.path.isfile(file.path):
+            raise QueryError(f"no file {file}: name a photo, or the number of a photo of the library")
+    if output.exists() and any(output.samefile(file.path) for file in files):
+        raise QueryError(f"{output} is the photo itself: name another file for the picture")
+    pixels, *others = (pixels_to_see(file, longest_px) for file in files)
+    write_picture(side_by_side(pixels, others[0] if others else None), output)
+    if not others:
+        return None
+    fitted = resized(others[0], (pixels.shape[1], pixels.shape[0]))
+    return visibility(colours_of(pixels), colours_of(fitted))
+
+
+def pixels_to_see(file: PhotoFile, longest_px: int) -> Pixels:
+    """Return a photo's pixels. Raises: QueryError: it cannot be read, or is none."""
+    try:
+        return read_pixels(file, longest_px)
+    except OSError as error:
+        raise QueryError(f"{file} cannot be read: {error.strerror or error}") from error
+    except PhotoError as error:
+        raise QueryError(f"{file} is no photo that can be shown: {error.reason}") from error

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol, get_args
+from typing import Any, BinaryIO, Literal, get_args
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -19,8 +19,8 @@ from sqlalchemy.orm import Session
 from base.arrays import Floats, Pixels
 from base.errors import PhotoError, QueryError
 from base.files import PhotoFile, atomic_write
-from base.settings import LibraryFolder
-from db.catalog import disk_errors, writing
+from base.listing import Listing
+from db.catalog import Catalog, disk_errors
 from db.models import Model, Photo, PhotoState, Restyling
 from db.photo_rows import hotels_of, places_with_bytes
 from db.restyling_rows import (
@@ -31,8 +31,9 @@ from db.restyling_rows import (
     restylings_of,
     result_photos,
 )
-from db.vector_rows import current_model, forget_embeddings, next_shard_number, record_shard, shard_counts
-from embedding.decode import MAX_PIXELS, Preprocessing, damage_as_photo_error, decode, open_image
+from db.vector_rows import forget_embeddings, next_shard_number, record_shard, shard_counts
+from embedding.decode import MAX_PIXELS, damage_as_photo_error, decode, open_image
+from embedding.encoder import Encoder
 from embedding.store import VectorStore
 
 FileFormat = Literal["png", "jpg"]
@@ -164,17 +165,41 @@ class Result:
     made_at: datetime
     lineage: Lineage
 
+    def as_json(self) -> dict[str, Any]:
+        """Return everything that is known of it."""
+        here = {"result_id": self.id, "photo_id": self.photo_id, "path": str(self.path), "made_at": self.made_at}
+        return here | self.lineage.as_json()
+
     @property
     def exists(self) -> bool:
         """Whether its file is still there."""
         return self.path.is_file()
 
 
+class ResultListing(Listing[Result]):
+    """Results, in order."""
+
+    columns = ("result_id", "source_photo_id", "engine", "palette", "rung", "path")
+
+    def _repr_html_(self) -> str:
+        from embedding.sheet import Cell, gallery_html
+
+        cells = [
+            Cell(
+                PhotoFile(str(result.path)),
+                (f"result {result.id}", f"of photo {result.lineage.source_photo_id}", result.lineage.rung),
+            )
+            for result in self
+        ]
+        return gallery_html(cells)
+
+
 class RestyledPhotos:
     """The results of one library."""
 
-    def __init__(self, folder: LibraryFolder, session: Session) -> None:
-        self._folder = folder
+    def __init__(self, catalog: Catalog, session: Session) -> None:
+        self._catalog = catalog
+        self._folder = catalog.folder
         self._session = session
 
     def find(self, wish: str) -> Result | None:
@@ -221,7 +246,7 @@ class RestyledPhotos:
             old_path = path if before is None else Path(before.path)
             kept = keep_restyling(self._session, self._columns(lineage, said, path))
             if kept.result_photo_id is not None:  # the vector is that of the picture before
-                forget_embeddings(self._session, current_model(self._session), [kept.result_photo_id])
+                forget_embeddings(self._session, self._catalog.model, [kept.result_photo_id])
             self._session.commit()
             if old_path != path:  # of another format
                 (self._folder.root / old_path).unlink(missing_ok=True)
@@ -306,17 +331,6 @@ def why_lost(error: OSError | PhotoError) -> str:
 SHARD_RESULTS = 256  # recorded together: a kill loses at most the encoding of so many
 
 
-class ImageEncoder(Protocol):
-    """What adding results needs of the library's encoder."""
-
-    preprocessing: Preprocessing
-    batch_photos: int
-
-    def encode_images(self, pixels: Pixels) -> Floats:
-        """Return unit vectors (n, d) of squares (n, s, s, 3)."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Read:
     """A result's file as it was read: the columns of its photo row, and the encoder's square (s, s, 3)."""
@@ -326,7 +340,9 @@ class Read:
     pixels: Pixels
 
 
-def add_to_library(folder: LibraryFolder, session: Session, results: Sequence[Result], encoder: ImageEncoder) -> int:
+def add_to_library(
+    catalog: Catalog, session: Session, store: VectorStore, encoder: Encoder, results: Sequence[Result]
+) -> int:
     """Give results a row and a vector in the library, and return how many had none yet.
 
     Each belongs to the hotel of its photo. Those whose files have vanished are passed over. The library's lock is held
@@ -334,14 +350,13 @@ def add_to_library(folder: LibraryFolder, session: Session, results: Sequence[Re
 
     Raises: LibraryError: another process is changing the library, or the disk is full.
     """
-    model = current_model(session)
-    store = VectorStore(folder.vectors(model.key), model.dim)
+    model = catalog.model
     waiting, added = without_vector(session, model, results), 0
     for start in range(0, len(waiting), SHARD_RESULTS):
         found = [read for result in waiting[start : start + SHARD_RESULTS] if (read := read_result(result, encoder))]
         if found:
             vectors = encoded_results(found, encoder)
-            with disk_errors(folder), writing(folder):
+            with disk_errors(catalog.folder), catalog.lock():
                 record(session, model, store, found, vectors)
             added += len(found)
     return added
@@ -366,7 +381,7 @@ def is_of(photo: Photo | None, result: Result) -> bool:
     return (os.path.realpath(photo.path), photo.size_bytes, photo.mtime_ns) == now
 
 
-def read_result(result: Result, encoder: ImageEncoder) -> Read | None:
+def read_result(result: Result, encoder: Encoder) -> Read | None:
     """Read and decode a result's file; None where it has vanished or is no picture any more."""
     try:
         stat, data = os.stat(result.path), result.path.read_bytes()
@@ -390,7 +405,7 @@ def read_result(result: Result, encoder: ImageEncoder) -> Read | None:
     return Read(result, columns, decoded.pixels)
 
 
-def encoded_results(found: Sequence[Read], encoder: ImageEncoder) -> Floats:
+def encoded_results(found: Sequence[Read], encoder: Encoder) -> Floats:
     """Return the results' unit vectors, (n, d) float32."""
     squares = np.stack([read.pixels for read in found])
     batches = range(0, len(squares), encoder.batch_photos)

@@ -6,17 +6,25 @@ photo, such as weights that cannot be had, ends it.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from time import perf_counter
+from typing import Any
+
+from sqlalchemy.orm import Session
 
 from base.arrays import Pixels
-from base.errors import DeviceMemoryError, LibraryError, PhotoError
+from base.errors import DeviceMemoryError, LibraryError, PhotoError, QueryError
 from base.files import PhotoFile
+from base.listing import Listing
+from db.catalog import Catalog
+from db.photo_rows import photo_record
 from restyle.alienise import Attempt, Outcome, Wish, alienise
 from restyle.colour import read_pixels, resized
 from restyle.engines.engine import Engine
 from restyle.judge import Judge
+from restyle.palettes import Palette, build_prompt
+from restyle.picks import Pick
 from restyle.regrade import VERSION
 from restyle.restyled import FileFormat, Lineage, RestyledPhotos, Result
 
@@ -41,6 +49,10 @@ class Done:
     result: Result
     made_now: bool
 
+    def as_json(self) -> dict[str, Any]:
+        """Return everything that is known of the result."""
+        return self.result.as_json() | {"made_now": self.made_now}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failed:
@@ -48,6 +60,48 @@ class Failed:
 
     order: Order
     reason: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return which photo, and why."""
+        return {"photo_id": self.order.photo_id, "failed": self.reason}
+
+
+class Restyled(Listing[Done | Failed]):
+    """What became of several photos, in turn; added: how many results are new to searches."""
+
+    columns = ("photo_id", "result_id", "engine", "rung", "failed", "path")
+
+    def __init__(self, made: Iterable[Done | Failed], *, added: int = 0) -> None:
+        super().__init__(made)
+        self.added = added
+
+    @property
+    def results(self) -> list[Result]:
+        """The results, those among them that were made before."""
+        return [each.result for each in self if isinstance(each, Done)]
+
+    @property
+    def failed(self) -> list[Failed]:
+        """The photos that could not be restyled."""
+        return [each for each in self if isinstance(each, Failed)]
+
+    @property
+    def made_before(self) -> int:
+        """How many results an earlier run had made, by the same wish."""
+        return sum(isinstance(each, Done) and not each.made_now for each in self)
+
+    def _repr_html_(self) -> str:
+        from embedding.sheet import Cell, gallery_html
+
+        cells = []
+        for each in self:
+            if isinstance(each, Done):
+                how = f"{each.result.lineage.rung}, {each.result.lineage.engine}"
+                cells.append(Cell(each.order.file, (f"photo {each.order.photo_id}", "as it was")))
+                cells.append(Cell(PhotoFile(str(each.result.path)), (f"result {each.result.id}", how)))
+            else:
+                cells.append(Cell(each.order.file, (f"photo {each.order.photo_id}", f"left out: {each.reason}")))
+        return gallery_html(cells)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,3 +211,66 @@ def in_proportion(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     wanted = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
     squeezed = max(width / wanted[0], height / wanted[1]) > SQUEEZED
     return resized(pixels, wanted) if squeezed else pixels
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wishes:
+    """What is asked of all photos; a pick says otherwise where it does.
+
+    describe: returns a photo's tags, the surest first, and its best caption, for prompts.
+    """
+
+    palette: Palette
+    paints: bool  # whether a diffusion model will; without one, strength alone is asked for
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    strength: float | None = None
+    seed: int = 0
+    seeds: int = 3
+    budget_s: float | None = None
+    describe: Callable[[int], tuple[Sequence[str], str | None]] = lambda photo_id: ((), None)
+
+    def of(self, pick: Pick) -> Wish:
+        """Return what is asked of one photo: what the pick says, else what was said here, else what the photo tells.
+
+        Of what decides nothing where no diffusion model paints, seeds, prompts and the budget, nothing is said then:
+        the same result is not made once more for it.
+        """
+        strength = self.strength if pick.strength is None else pick.strength
+        if not self.paints:
+            return Wish(strength=strength)
+        prompt, negative = pick.prompt or self.prompt, pick.negative_prompt or self.negative_prompt
+        if prompt is None or negative is None:
+            tags, caption = self.describe(pick.photo_id)
+            built = build_prompt(self.palette.prompt, list(tags), caption)
+            prompt, negative = (built[0] if prompt is None else prompt), (built[1] if negative is None else negative)
+        return Wish(
+            prompt=prompt,
+            negative_prompt=negative,
+            strength=strength,
+            seed=self.seed if pick.seed is None else pick.seed,
+            seeds=self.seeds,
+            budget_s=self.budget_s,
+        )
+
+
+def orders_of(catalog: Catalog, session: Session, picks: Sequence[Pick], wishes: Wishes) -> list[Order]:
+    """Return the picks as orders, with their files and prompts.
+
+    Raises: QueryError: the library has no such photo, or another one under the number of a pick.
+    """
+    root, orders = catalog.folder.root, []
+    for pick in picks:
+        record = photo_record(session, pick.photo_id)
+        if record is None:
+            raise QueryError(f"no photo {pick.photo_id} in {root}: take a number that a search shows")
+        if record.kind == "restyled":
+            raise QueryError(f"photo {pick.photo_id} is a restyled one: name the photo that it was made of")
+        if pick.path and (pick.path, pick.member) != (record.path, record.member):
+            raise QueryError(
+                f"photo {pick.photo_id} is {record.path} in {root}, but {pick.path} in the manifest: it is of "
+                "another library, or the photo was moved"
+            )
+        file = PhotoFile(record.path, record.member)
+        orders.append(Order(photo_id=pick.photo_id, file=file, wish=wishes.of(pick)))
+    return orders

@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from aliens import __version__
+from base import __version__
 from base.arrays import Floats, Ids, Pixels
 from base.console import counted, megabytes
 from base.errors import OutputError, PhotoError, QueryError

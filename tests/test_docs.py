@@ -14,7 +14,7 @@ from typer.models import CommandInfo, TyperInfo
 
 import aliens
 import cli
-from aliens import __version__
+from base import __version__
 
 if TYPE_CHECKING:
     from embedding.open_clip_encoder import OpenClipEncoder

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from base.errors import PhotoError
 from base.files import PhotoFile
 from db.photo_rows import PhotoRecord
 from embedding.decode import MAX_PIXELS, decode_to_fit, open_image
+from embedding.encoder import Encoder
 from restyle.candidates.measures import LONGEST_PX, Measures, measure, small_copy
 from restyle.palettes import Palette
 
@@ -154,20 +154,7 @@ BACKGROUND = (
 SURE = 0.7  # of 1,259 photos of rooms, houses and pools none is rejected; pages, plans, signs and portraits are
 
 
-class Texts(Protocol):
-    """What encodes texts."""
-
-    @property
-    def logit_scale(self) -> float:
-        """What cosines are multiplied by in training."""
-        ...
-
-    def encode_texts(self, texts: Sequence[str]) -> Floats:
-        """Return unit vectors (n, d) of texts."""
-        ...
-
-
-def guesses(vectors: Floats, encoder: Texts) -> dict[str, Doubles]:
+def guesses(vectors: Floats, encoder: Encoder) -> dict[str, Doubles]:
     """Return, by kind, how surely each photo is that and no room, (n,), from 0 to 1.
 
     The softmax of two logits: the best cosine with the kind's texts, and the best with those of the background.

@@ -3,19 +3,29 @@
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from itertools import cycle, islice, repeat
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
 from base.arrays import Floats
+from base.console import counted
+from base.errors import QueryError
+from base.files import PhotoFile
+from base.listing import Listing
+from base.progress import Progress, Step, silent
 from db.photo_rows import PhotoRecord
-from restyle.candidates.gates import SURE, Looked, Rejection, Texts, guesses, look, rejected, same_shot, spoilt
+from embedding.encoder import Encoder
+from embedding.sheet import Cell, Section, gallery_html, write_sheet
+from restyle.candidates.gates import SURE, Looked, Rejection, guesses, look, rejected, same_shot, spoilt
 from restyle.candidates.measures import Measures
 from restyle.palettes import Palette
+from restyle.picks import Pick, PickList, write_picks
 
 Kind = Literal["detailed", "opposite-palette", "minimal"]
 Strategy = Literal["mixed", "detailed", "opposite-palette", "minimal"]
@@ -35,6 +45,30 @@ class Picked:
     kind: Kind
     reasons: tuple[str, ...]
     among: int
+
+    @property
+    def cell(self) -> Cell:
+        """The photo for a contact sheet: its number and hotel, or else its folder; then the reasons."""
+        record = self.looked.record
+        hotel = record.hotel_name or (f"hotel {record.hotel_id}" if record.hotel_id else Path(record.path).parent.name)
+        return Cell(PhotoFile(record.path, record.member), (f"photo {record.photo_id}  {hotel}", *self.reasons))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return its values by their names."""
+        looked, record = self.looked, self.looked.record
+        return {
+            "photo_id": record.photo_id,
+            "hotel_id": record.hotel_id,
+            "hotel_name": record.hotel_name,
+            "kind": self.kind,
+            "why": list(self.reasons),
+            "measures": {name: round(value, 4) for name, value in asdict(looked.measures).items()},
+            "width_px": looked.width_px,
+            "height_px": looked.height_px,
+            "sha256": looked.sha256,
+            "path": record.path,
+            "member": record.member,
+        }
 
     @property
     def why(self) -> str:
@@ -147,18 +181,99 @@ def in_turn(strategy: Strategy) -> Iterator[tuple[Kind, ...]]:
 GUESSED = {"text": "looks like text, a plan or a logo", "people": "looks like a photo of people"}
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What was picked, what was rejected and why, and how many photos passed every gate."""
+class Candidates(Listing[Picked]):
+    """Photos that were picked, with reasons; what was rejected and why, and how many passed every gate.
 
-    picks: list[Picked]
-    rejected: list[Rejection]
-    fit: int
+    opened: photos looked at. asked: query and tags, strategy: the kinds that were wanted, palette: what colours are
+    opposed to, library: its folder: where the list comes from. notes: what people should know besides.
+    """
+
+    columns = ("photo_id", "hotel_name", "kind", "why", "path")
+
+    def __init__(
+        self,
+        picks: Iterable[Picked],
+        rejected: Sequence[Rejection],
+        fit: int,
+        *,
+        opened: int,
+        strategy: str,
+        asked: str = "",
+        palette: str = "",
+        library: str = "",
+    ) -> None:
+        super().__init__(picks)
+        self.rejected = list(rejected)
+        self.fit = fit
+        self.opened = opened
+        self.strategy = strategy
+        self.asked = asked
+        self.palette = palette
+        self.library = library
+        self.notes: list[str] = []
 
     @property
     def rejections(self) -> dict[str, int]:
         """How many photos were rejected, by kind, most first."""
         return dict(Counter(rejection.kind for rejection in self.rejected).most_common())
+
+    def remarks(self, n: int) -> list[str]:
+        """Return what is to be said of the choice as a whole, where n were wanted."""
+        counts = ", ".join(f"{count} {kind}" for kind, count in self.rejections.items())
+        lines = [
+            f"{counted(self.opened, 'photo')} looked at, {len(self.rejected)} rejected"
+            + (f" ({counts}): --rejected lists them" if counts else "")
+        ]
+        if len(self) < n:
+            lines.append(f"only {len(self)} of {n}: the others are not fit, or not of that kind; try a larger --pool")
+        return lines
+
+    def sections(self) -> list[Section]:
+        """Return the picks for a contact sheet, kind by kind, the reasons below each photo."""
+        kinds = dict.fromkeys(pick.kind for pick in self)
+        return [Section(kind, [pick.cell for pick in self if pick.kind == kind]) for kind in kinds]
+
+    def write_sheet(self, path: str | Path) -> None:
+        """Write a contact sheet. Raises: QueryError, OutputError: as embedding.sheet.write_picture."""
+        asked = f", {self.asked}" if self.asked else ""
+        write_sheet(self.sections(), f"candidates: {self.strategy}{asked}", Path(path))
+
+    def as_picks(self) -> PickList:
+        """Return the picks as a list that `restyle` takes. Raises: QueryError: there are none."""
+        if not len(self):
+            raise QueryError("nothing was picked: there is nothing to restyle")
+        picks = tuple(
+            Pick(
+                photo_id=pick.looked.record.photo_id,
+                path=pick.looked.record.path,
+                member=pick.looked.record.member,
+                kind=pick.kind,
+                why=pick.why,
+            )
+            for pick in self
+        )
+        return PickList(
+            picks=picks,
+            created=datetime.now(UTC).replace(microsecond=0),
+            library=self.library,
+            query=self.asked,
+            strategy=self.strategy,
+            palette=self.palette,
+        )
+
+    def write_picks(self, path: str | Path) -> None:
+        """Write the picks as a file that `restyle` takes, and people may edit.
+
+        Raises:
+            QueryError: there are none.
+            OutputError: the file cannot be written.
+        """
+        if not len(self):
+            raise QueryError(f"{path} was not written: there is nothing to restyle")
+        write_picks(self.as_picks(), Path(path))
+
+    def _repr_html_(self) -> str:
+        return gallery_html([pick.cell for pick in self], f"candidates: {self.strategy}", "; ".join(self.notes))
 
 
 def choose(
@@ -168,9 +283,9 @@ def choose(
     *,
     n: int,
     strategy: Strategy = "mixed",
-    encoder: Texts | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Choice:
+    encoder: Encoder | None = None,
+    progress: Progress = silent,
+) -> Candidates:
     """Pick n of the photos to restyle; fewer where fewer are fit. The same pool gives the same picks.
 
     Args:
@@ -200,23 +315,21 @@ def choose(
     for kinds in islice(in_turn(strategy), min(n, len(fit))):
         if not any(picker.pick(kind) for kind in kinds):
             break
-    return Choice(picker.picked, refused + picker.rejected, len(fit))
+    return Candidates(picker.picked, refused + picker.rejected, len(fit), opened=len(records), strategy=strategy)
 
 
-def looks(
-    records: Sequence[PhotoRecord], palette: Palette, progress: Callable[[int, int], None]
-) -> Iterator[Looked | Rejection]:
+def looks(records: Sequence[PhotoRecord], palette: Palette, progress: Progress) -> Iterator[Looked | Rejection]:
     """Yield what is seen of each photo, in order; several are opened at a time."""
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         for done, seen in enumerate(pool.map(lambda record: look(record, palette), records), start=1):
-            progress(done, len(records))
+            progress(Step("measuring", done, len(records)))
             yield seen
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def guessed(records: Sequence[PhotoRecord], vectors: Floats, encoder: Texts | None) -> dict[int, Rejection]:
+def guessed(records: Sequence[PhotoRecord], vectors: Floats, encoder: Encoder | None) -> dict[int, Rejection]:
     """Return, by photo id, the photos that the model takes for text or for people."""
     found: dict[int, Rejection] = {}
     if encoder is None or not records:

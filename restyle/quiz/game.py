@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,15 +13,97 @@ from sqlalchemy.orm import Session
 from base.arrays import Floats, Pixels
 from base.errors import PhotoError, QueryError
 from base.files import PhotoFile
+from base.progress import Progress, Step, silent
+from embedding.encoder import Encoder
 from restyle.colour import encoder_square, read_pixels
-from restyle.judge import PhotoEncoder
 from restyle.pages import data_uri, jpeg, render
-from restyle.quiz.playing import cosines
 from restyle.restyled import Result, original_of, why_lost
 from restyle.structure import hog_of
 
 BATCH_PAIRS = 8  # embedded together
 LONGEST_PX = 640  # of a picture in the quiz
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mixup:
+    """A result that was taken for another original than its own; similarities are cosines, -1..1."""
+
+    result_id: int
+    source_id: int
+    taken_for_id: int
+    similarity: float  # to what it was taken for
+    own_similarity: float  # to its own original
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Matching:
+    """How one method did: `right` of `n` results were assigned to their own originals.
+
+    top1: the share of results whose own original is the most similar of all.
+    """
+
+    method: str
+    right: int
+    n: int
+    accuracy: float
+    top1: float
+    confusions: tuple[Mixup, ...]
+
+
+def cosines(results: Floats, originals: Floats) -> Floats:
+    """Return cosine similarities (n, m) of vectors (n, d) and (m, d); a vector of zeros resembles nothing: 0."""
+
+    def unit(vectors: Floats) -> Floats:
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        scaled: Floats = np.divide(vectors, norms, where=norms > 0, out=np.zeros_like(vectors))
+        return scaled
+
+    similarities: Floats = (unit(results) @ unit(originals).T).astype(np.float32)
+    return similarities
+
+
+def match(
+    method: str, similarities: Floats, result_ids: Sequence[int], source_ids: Sequence[int], seed: int = 0
+) -> Matching:
+    """Assign results to originals.
+
+    Args:
+        method: what the similarities were computed from.
+        similarities: (n, n), results by originals; row i and column i belong together.
+        result_ids: (n,).
+        source_ids: (n,), ids of the originals.
+        seed: of the order in which the originals are looked at: where several are equally similar, the first one is
+            taken, and the right one must not be favoured by its place.
+
+    Source: scipy.optimize.linear_sum_assignment (Jonker and Volgenant 1987, as modified by Crouse 2016).
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    n = len(similarities)
+    order = np.random.default_rng(seed).permutation(n)  # order[place]: which original lies there
+    laid_out = similarities[:, order]
+    taken = order[linear_sum_assignment(laid_out, maximize=True)[1]]
+    nearest = order[laid_out.argmax(axis=1)] if n else order
+    own = np.arange(n)
+    confusions = tuple(
+        Mixup(
+            result_id=result_ids[row],
+            source_id=source_ids[row],
+            taken_for_id=source_ids[int(taken[row])],
+            similarity=float(similarities[row, taken[row]]),
+            own_similarity=float(similarities[row, row]),
+        )
+        for row in np.flatnonzero(taken != own).tolist()
+    )
+    right = n - len(confusions)
+    return Matching(
+        method=method,
+        right=right,
+        n=n,
+        accuracy=right / n if n else float("nan"),
+        top1=float((nearest == own).mean()) if n else float("nan"),
+        confusions=confusions,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,8 +160,8 @@ def newest(results: Iterable[Result]) -> list[Result]:
 def read_pairs(
     session: Session,
     results: Sequence[Result],
-    encoder: PhotoEncoder,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    encoder: Encoder,
+    progress: Progress = silent,
 ) -> Reading:
     """Read results and their originals; both are embedded in the same way, from the same size."""
     reading = Reading()
@@ -92,11 +174,11 @@ def read_pairs(
             except (OSError, PhotoError) as error:
                 reading.left_out.append(f"result {result.id}: {why_lost(error)}")
         reading.pairs += embedded(read, encoder)
-        progress(min(start + BATCH_PAIRS, len(results)), len(results))
+        progress(Step("comparing", min(start + BATCH_PAIRS, len(results)), len(results)))
     return reading
 
 
-def embedded(read: Sequence[tuple[Result, Picture, Picture]], encoder: PhotoEncoder) -> Iterator[Pair]:
+def embedded(read: Sequence[tuple[Result, Picture, Picture]], encoder: Encoder) -> Iterator[Pair]:
     """Yield pairs of what was read, all embedded together."""
     if not read:
         return
@@ -117,7 +199,7 @@ def exhibit(picture: Picture, vector: Floats) -> Exhibit:
     return Exhibit(name=picture.name, jpeg=picture.jpeg, vector=vector, hog=picture.hog)
 
 
-def picture_of(file: PhotoFile, encoder: PhotoEncoder) -> Picture:
+def picture_of(file: PhotoFile, encoder: Encoder) -> Picture:
     """Return a picture as it is read.
 
     Raises: OSError, PhotoError: it cannot be read.
@@ -186,7 +268,7 @@ def make_quiz(pairs: Sequence[Pair], seed: int = 0, choices: int | None = None) 
 
 
 def quiz_page(quiz: Quiz, pairs: Sequence[Pair], title: str = "Which photo was it?") -> str:
-    """Return the page that asks a quiz. It stands alone, and hands out the answers as JSON (restyle.quiz.answers)."""
+    """Return the page that asks a quiz. It stands alone, and hands out the answers as JSON (answer_sheets.py)."""
     by_result = {pair.result_id: pair for pair in pairs}
     right = [question.choice_ids.index(by_result[question.result_id].source_id) for question in quiz.questions]
     return render(

@@ -1,104 +1,22 @@
 """Playing the quiz with a library's results: matching by embedding and outlines, and keeping what people answered."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sqlalchemy.orm import Session
 
-from base.arrays import Floats
 from base.errors import QueryError
-from base.settings import LibraryFolder
-from db.catalog import disk_errors
+from base.progress import Progress, silent
+from db.catalog import Catalog
 from db.restyling_rows import games, keep_game
-from restyle.judge import PhotoEncoder
-from restyle.quiz.answers import QuizOutcome, Sheet, as_stored, outcome, read_answers
-from restyle.quiz.game import Pair, Quiz, make_quiz, newest, read_pairs
+from embedding.encoder import Encoder
+from restyle.quiz.answer_sheets import QuizOutcome, Sheet, as_stored, outcome, read_answers
+from restyle.quiz.game import Matching, Pair, Quiz, cosines, make_quiz, match, newest, read_pairs
 from restyle.restyled import RestyledPhotos, Result
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Mistake:
-    """A result that was taken for another original than its own; similarities are cosines, -1..1."""
-
-    result_id: int
-    source_id: int
-    taken_for_id: int
-    similarity: float  # to what it was taken for
-    own_similarity: float  # to its own original
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Matching:
-    """How one method did: `right` of `n` results were assigned to their own originals.
-
-    top1: the share of results whose own original is the most similar of all.
-    """
-
-    method: str
-    right: int
-    n: int
-    accuracy: float
-    top1: float
-    confusions: tuple[Mistake, ...]
-
-
-def cosines(results: Floats, originals: Floats) -> Floats:
-    """Return cosine similarities (n, m) of vectors (n, d) and (m, d); a vector of zeros resembles nothing: 0."""
-
-    def unit(vectors: Floats) -> Floats:
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        scaled: Floats = np.divide(vectors, norms, where=norms > 0, out=np.zeros_like(vectors))
-        return scaled
-
-    similarities: Floats = (unit(results) @ unit(originals).T).astype(np.float32)
-    return similarities
-
-
-def match(
-    method: str, similarities: Floats, result_ids: Sequence[int], source_ids: Sequence[int], seed: int = 0
-) -> Matching:
-    """Assign results to originals.
-
-    Args:
-        method: what the similarities were computed from.
-        similarities: (n, n), results by originals; row i and column i belong together.
-        result_ids: (n,).
-        source_ids: (n,), ids of the originals.
-        seed: of the order in which the originals are looked at: where several are equally similar, the first one is
-            taken, and the right one must not be favoured by its place.
-
-    Source: scipy.optimize.linear_sum_assignment (Jonker and Volgenant 1987, as modified by Crouse 2016).
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    n = len(similarities)
-    order = np.random.default_rng(seed).permutation(n)  # order[place]: which original lies there
-    laid_out = similarities[:, order]
-    taken = order[linear_sum_assignment(laid_out, maximize=True)[1]]
-    nearest = order[laid_out.argmax(axis=1)] if n else order
-    own = np.arange(n)
-    confusions = tuple(
-        Mistake(
-            result_id=result_ids[row],
-            source_id=source_ids[row],
-            taken_for_id=source_ids[int(taken[row])],
-            similarity=float(similarities[row, taken[row]]),
-            own_similarity=float(similarities[row, row]),
-        )
-        for row in np.flatnonzero(taken != own).tolist()
-    )
-    right = n - len(confusions)
-    return Matching(
-        method=method,
-        right=right,
-        n=n,
-        accuracy=right / n if n else float("nan"),
-        top1=float((nearest == own).mean()) if n else float("nan"),
-        confusions=confusions,
-    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,11 +48,11 @@ def choose_results(results: RestyledPhotos, ids: Sequence[int] = (), engine: str
 def play(
     session: Session,
     results: Sequence[Result],
-    encoder: PhotoEncoder,
+    encoder: Encoder,
     *,
     seed: int = 0,
     choices: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = silent,
 ) -> Played:
     """Match results with their originals, and make the quiz that people play with them.
 
@@ -159,25 +77,87 @@ def play(
     )
 
 
-def count_answers(folder: LibraryFolder, session: Session, path: Path) -> tuple[Sheet, QuizOutcome, bool]:
-    """Count and keep what a person answered; tell whether it is new: the same answers are kept once.
+@dataclass(frozen=True, slots=True)
+class CountedAnswers:
+    """A person's answers, counted; new: whether they had not been counted before."""
+
+    sheet: Sheet
+    outcome: QuizOutcome
+    new: bool
+
+    def __str__(self) -> str:
+        counted = self.outcome
+        return (
+            f"{self.sheet.player}: {counted.right} of {counted.n} recognised, accuracy {counted.accuracy:.3f} "
+            f"(95 % interval {counted.low:.3f} to {counted.high:.3f}; guessing gives {counted.chance:.3f})"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {"quiz": self.sheet.quiz_id, "player": self.sheet.player, "new": self.new} | asdict(self.outcome)
+
+
+def count_answers(catalog: Catalog, path: Path) -> CountedAnswers:
+    """Count and keep what a person answered: the same answers are kept once.
 
     Raises:
         QueryError: the file is no sheet of answers of a quiz on this library's results.
         LibraryError: the library cannot be written.
     """
     sheet = read_answers(path)
-    results = RestyledPhotos(folder, session).of_ids([answer.result_id for answer in sheet.answers])
-    counted = outcome(sheet, {result.id: result for result in results})
-    answers = as_stored(sheet)
-    new = all((game.player, game.answers) != (sheet.player, answers) for game in games(session))
-    if new:
-        with disk_errors(folder):
+    with catalog.saving() as session:
+        results = RestyledPhotos(catalog, session).of_ids([answer.result_id for answer in sheet.answers])
+        counted = outcome(sheet, {result.id: result for result in results})
+        answers = as_stored(sheet)
+        new = all((game.player, game.answers) != (sheet.player, answers) for game in games(session))
+        if new:
             keep_game(session, player=sheet.player, method="person", right=counted.right, n=counted.n, answers=answers)
             session.commit()
-    return sheet, counted, new
+    return CountedAnswers(sheet, counted, new)
 
 
-def matching_record(matching: Matching) -> dict[str, Any]:
-    """Return what a method did as plain values, without the confusions."""
-    return {"accuracy": matching.accuracy, "right": matching.right, "n": matching.n, "top1": matching.top1}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Game:
+    """A game that somebody played; quiz: which one. played_at: UTC."""
+
+    game: int
+    played_at: datetime
+    player: str
+    method: str
+    right: int
+    n: int
+    accuracy: float
+    quiz: str
+
+
+def played_games(catalog: Catalog) -> list[Game]:
+    """Return the games that people have played, in their order."""
+    with catalog.session() as session:
+        return [
+            Game(
+                game=row.id,
+                played_at=row.played_at,
+                player=row.player,
+                method=row.method,
+                right=row.right,
+                n=row.n,
+                accuracy=row.right / row.n,
+                quiz=", ".join(sorted({str(answer.get("quiz", "")) for answer in row.answers})),
+            )
+            for row in games(session)
+        ]
+
+
+def record_of(played: Played) -> dict[str, Any]:
+    """Return accuracy and n of the embedding first, then everything of every method."""
+    first = played.matchings[0]
+    methods = {m.method: {"accuracy": m.accuracy, "right": m.right, "n": m.n, "top1": m.top1} for m in played.matchings}
+    return {
+        "accuracy": first.accuracy,
+        "n": first.n,
+        "chance": 1 / first.n,
+        "methods": methods,
+        "confusions": {m.method: [asdict(mixup) for mixup in m.confusions] for m in played.matchings},
+        "quiz": None if played.quiz is None else played.quiz.id,
+        "left_out": played.left_out,
+    }

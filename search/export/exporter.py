@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 from filelock import FileLock, Timeout
 from sqlalchemy.orm import Session
 
-from aliens import __version__
+from base import __version__
 from base.console import counted, megabytes
 from base.errors import OutputError, QueryError
 from base.files import TEMPORARY_SUFFIX, PhotoFile, atomic_write, sync_folder

@@ -9,8 +9,8 @@ import numpy as np
 from base.arrays import Bools, Doubles, Floats, Longs
 from base.listing import Listing
 from search.tags.calibration import Calibration, Fit, fit_links
-from search.tags.labels import Truth
 from search.tags.tagging import Tagging
+from search.tags.truth import Truth
 from search.tags.vocabulary import Group
 
 BINS = 10

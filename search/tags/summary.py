@@ -18,8 +18,8 @@ from db.photo_rows import hotels_and_chains, photo_records
 from embedding.sheet import Section
 from search.results import Hit, as_hit, hit_cells
 from search.tags.evaluation import Evaluation
-from search.tags.labels import Truth
 from search.tags.tagging import Tagging
+from search.tags.truth import Truth
 
 NO_CHAIN = "no chain"
 EACH = 5

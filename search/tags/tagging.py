@@ -21,7 +21,7 @@ from embedding.photo_table import Columns, PhotoTable, arrays
 from embedding.scores import BACKGROUND_COLUMNS, ScoreStore
 from embedding.store import VectorStore
 from search.tags.calibration import Calibration, Method, Statistics, TagOptions, fit_links, places_of
-from search.tags.labels import Truth
+from search.tags.truth import Truth
 from search.tags.vocabulary import DEFAULT, Vocabulary, read_vocabulary
 
 TEXT_BATCH = 256
@@ -252,6 +252,14 @@ class Tagging:
         for columns, scores in self.scores(ids=photo_ids):
             found[[position[photo_id] for photo_id in columns["photo_id"].to_pylist()]] = scores
         return found
+
+
+def surest_tags(tagging: Tagging, photo_id: int) -> list[str]:
+    """Return the tags that a photo has, the surest first. Raises: QueryError: it is unknown or not embedded."""
+    photo = tagging.photo(photo_id)
+    names, probabilities = tagging.vocabulary.names, photo.probabilities[0].tolist()
+    surest = sorted(range(len(names)), key=lambda place: -probabilities[place])
+    return [names[place] for place in surest if photo.decided[0, place]]
 
 
 def text_vectors(encoder: Encoder, vocabulary: Vocabulary) -> tuple[Floats, Floats]:

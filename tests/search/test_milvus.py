@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from commands.index_command import changed, show_index
 
 from base.errors import LibraryError
 from base.settings import LibraryFolder
-from commands.index_command import changed, show_index
 from db.catalog import disposing, new_session, open_library
 from embedding.index.building import IndexChoice
 from embedding.index.milvus import MILVUS_MANIFEST, MilvusEngine, read_collection

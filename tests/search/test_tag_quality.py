@@ -14,8 +14,8 @@ from db.catalog import open_library as open_database
 from search.answers import Library
 from search.tags.calibration import TagOptions
 from search.tags.evaluation import Evaluation, compare_methods, confusion, evaluate
-from search.tags.labels import Truth, read_truth
 from search.tags.tagging import Tagging
+from search.tags.truth import Truth, read_truth
 from search.tags.vocabulary import Tag, Vocabulary, read_vocabulary
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from base.errors import QueryError
-from restyle.quiz.answers import outcome, read_answers
+from restyle.quiz.answer_sheets import outcome, read_answers
 from restyle.quiz.game import quiz_page
 from restyle.quiz.playing import count_answers, play
 from tests.conftest import LibraryFactory

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restyle.quiz.playing import Mistake, cosines, match
+from restyle.quiz.game import Mixup, cosines, match
 
 
 def unit_vectors(rng: np.random.Generator, n: int, d: int = 64) -> np.ndarray:
@@ -61,8 +61,8 @@ def test_a_confusion_says_what_was_taken_for_what() -> None:
     similarities = np.array([[0.25, 0.75], [0.5, 0.125]], np.float32)
     matching = match("embedding", similarities, [1, 2], [10, 20])
     assert matching.confusions == (
-        Mistake(result_id=1, source_id=10, taken_for_id=20, similarity=0.75, own_similarity=0.25),
-        Mistake(result_id=2, source_id=20, taken_for_id=10, similarity=0.5, own_similarity=0.125),
+        Mixup(result_id=1, source_id=10, taken_for_id=20, similarity=0.75, own_similarity=0.25),
+        Mixup(result_id=2, source_id=20, taken_for_id=10, similarity=0.5, own_similarity=0.125),
     )
 
 

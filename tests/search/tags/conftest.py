@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from base.settings import LibraryFolder
 from db.catalog import disposing, new_session, open_library
 from search.tags.calibration import TagOptions
-from search.tags.labels import Truth
 from search.tags.tagging import TaggedPhotos, Tagging, TagReport, tag_library
+from search.tags.truth import Truth
 from search.tags.vocabulary import Vocabulary, as_vocabulary, read_vocabulary
 from tests.conftest import FakeEncoder, LibraryFactory
 

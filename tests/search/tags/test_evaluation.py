@@ -18,7 +18,7 @@ from search.tags.evaluation import (
     measure_tag,
     score_tags,
 )
-from search.tags.labels import Truth
+from search.tags.truth import Truth
 from search.tags.vocabulary import Group
 from tests.conftest import LibraryFactory
 from tests.search.tags.conftest import opened

@@ -5,8 +5,8 @@ import pytest
 
 from base.errors import QueryError
 from search.tags.evaluation import compare_methods, evaluate
-from search.tags.labels import Truth
 from search.tags.summary import reliability, write_evaluation, write_report
+from search.tags.truth import Truth
 from search.tags.vocabulary import as_vocabulary
 from tests.conftest import LibraryFactory
 from tests.search.tags.conftest import OWN, opened, tag

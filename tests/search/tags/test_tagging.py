@@ -16,8 +16,9 @@ from db.tag_rows import Label, set_labels
 from search.answers import Library
 from search.tags import tagging as module
 from search.tags.calibration import THRESHOLD, TagOptions
-from search.tags.labels import Truth, label_photo, label_truth
+from search.tags.labels import label_photo
 from search.tags.tagging import Tagging, tag_library, text_vectors
+from search.tags.truth import Truth, label_truth
 from search.tags.vocabulary import Tag, Vocabulary, read_vocabulary
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 from tests.search.tags.conftest import OWN, column, decided, never, opened, tag

@@ -5,7 +5,8 @@ import pytest
 
 from base.errors import QueryError
 from db.catalog import disposing, new_session, open_library
-from search.tags.labels import Truth, label_photo, label_truth, read_truth
+from search.tags.labels import label_photo
+from search.tags.truth import Truth, label_truth, read_truth
 from search.tags.vocabulary import Vocabulary, read_vocabulary
 from tests.conftest import LibraryFactory
 from tests.search.tags.conftest import OWN, tag
