@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 
 from base.files import PhotoFile
 from base.settings import LibraryFolder
-from db.catalog import disposing, new_session, open_library
 from db.models import Photo
 from restyle.colour import Pixels, read_pixels
 from restyle.restyled import ImageEncoder, Lineage, RestyledPhotos, Result, add_to_library
+from tests.by_folder import session_of
 
 
 def lineage_of(photo_id: int = 1, **changes: Any) -> Lineage:
@@ -40,7 +40,7 @@ def lineage_of(photo_id: int = 1, **changes: Any) -> Lineage:
 @contextmanager
 def results_of(folder: LibraryFolder) -> Iterator[tuple[Session, RestyledPhotos]]:
     """Open the results of a library."""
-    with disposing(open_library(folder)) as engine, new_session(engine) as session:
+    with session_of(folder) as session:
         yield session, RestyledPhotos(folder, session)
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from base.settings import LibraryFolder
-from db.catalog import new_session, open_library
+from db.catalog import new_session
 from db.vector_rows import current_model, embedded_places
 from embedding.store import VectorStore
-from indexer.add import add_photos, create_library, is_library
+from indexer.add import is_library
 from indexer.hotels50k import Hotels50kSource
-from indexer.verify import verify
+from tests.by_folder import add_photos, create_library, open_library
+from tests.by_folder import disagreements as verify
 
 KILLS = 20
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from aliens.library import Library
 from base.errors import DeviceMemoryError, EngineError
 from base.files import PhotoFile
 from base.settings import DEFAULT_LIBRARY, LibraryFolder
@@ -21,7 +22,6 @@ from restyle.engines.engine import Engine
 from restyle.palettes import read_palette
 from restyle.picks import Pick, PickList, write_picks
 from restyle.restyled import read_parameters
-from search.answers import Library
 from tests.commands.conftest import Aliens
 from tests.page import picture_of, read_page
 from tests.restyle.engines.conftest import Folders, one_thread  # noqa: F401

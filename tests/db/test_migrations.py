@@ -10,8 +10,9 @@ from sqlalchemy import Engine, inspect, text
 
 from base.errors import LibraryError
 from base.settings import LibraryFolder
-from db.catalog import MIGRATIONS, REVISION, connect, current_revision, migrate, open_library
+from db.catalog import MIGRATIONS, REVISION, connect, current_revision, migrate
 from db.models import Base
+from tests.by_folder import open_library
 from tests.conftest import LibraryFactory
 
 

@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 
 from base.errors import LibraryError
 from base.settings import LibraryFolder
-from db.catalog import connect, create_database, holds_library, new_session, open_library
+from db.catalog import connect, create_database, holds_library, new_session
 from db.models import Chain, Photo
 from db.settings_rows import write_setting
-from indexer.add import create_library
+from tests.by_folder import create_library, open_library
 from tests.conftest import FakeEncoder, LibraryFactory
 
 

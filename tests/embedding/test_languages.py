@@ -18,7 +18,7 @@ import cli
 from embedding.decode import decode
 from embedding.encoder import keep_text_tower
 from embedding.open_clip_encoder import OpenClipEncoder, causal_text_tower
-from search.answers import open_library
+from tests.by_folder import open_library
 
 QUERIES = {
     "Russian": "ванная с видом на море",

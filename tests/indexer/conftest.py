@@ -16,12 +16,13 @@ from sqlalchemy.orm import Session
 
 from base.files import PhotoFile
 from base.settings import LibraryFolder
-from db.catalog import new_session, open_library
+from db.catalog import new_session
 from db.models import Photo, PhotoState
 from db.photo_rows import all_photos, latest_scans
 from db.vector_rows import current_model, embedded_places, place_of
 from embedding.store import VectorStore
 from indexer.sources import Source
+from tests.by_folder import open_library
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 
 State = tuple[str, str | None]  # the photo's state and the kind of its failure

@@ -13,14 +13,13 @@ from sqlalchemy.exc import OperationalError
 
 from base.errors import LibraryError, SourceError
 from base.settings import LibraryFolder
-from db.catalog import open_library
 from db.vector_rows import current_model
 from embedding.index.exact import read_index_manifest
-from indexer.add import AddHooks, add_photos, create_library
-from indexer.inventory import list_failures, take_inventory
+from indexer.add import AddHooks
 from indexer.sources import source_at
 from indexer.upkeep import IndexHooks
-from indexer.verify import repair, verify
+from tests.by_folder import add_photos, create_library, list_failures, open_library, repair, take_inventory
+from tests.by_folder import disagreements as verify
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 from tests.db.statements import connections
 from tests.indexer.conftest import EMBEDDED, WatchedEncoder, check_invariants, opened, states_of
@@ -30,7 +29,7 @@ import sys
 from pathlib import Path
 from tests.conftest import FakeEncoder
 from aliens.settings import LibraryFolder
-from indexer.add import add_photos
+from tests.by_folder import add_photos
 from indexer.folder import source_at
 library, photos = map(Path, sys.argv[1:])
 add_photos(LibraryFolder(library), source_at(photos, library), lambda model: FakeEncoder())

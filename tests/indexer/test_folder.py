@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from base.errors import SourceError
-from indexer.inventory import list_failures
 from indexer.sources import FileSource, FolderSource, FoundPhoto, TarSource, has_photo_ending, source_at
-from indexer.verify import verify
+from tests.by_folder import disagreements as verify
+from tests.by_folder import list_failures
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.db.statements import writes
 from tests.indexer.conftest import (

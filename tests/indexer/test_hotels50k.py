@@ -8,10 +8,10 @@ from base.errors import SourceError
 from base.settings import LibraryFolder
 from db.models import Chain, Hotel
 from db.photo_rows import count_hotels
-from indexer.add import AddReport, add_photos
+from indexer.add import AddReport
 from indexer.hotels50k import Hotels50kSource
-from indexer.inventory import list_failures
-from indexer.verify import verify
+from tests.by_folder import add_photos, list_failures
+from tests.by_folder import disagreements as verify
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.db.statements import writes
 from tests.indexer.conftest import (

@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aliens.library import Library
 from base.errors import LibraryError
-from db.catalog import disposing, new_session, open_library
 from embedding.index.approximate import APPROXIMATE_FILE, APPROXIMATE_MANIFEST, ApproximateIndex, read_approximation
 from embedding.index.building import IndexChoice
 from embedding.index.exact import INDEX_FILE
 from indexer import upkeep as indexing
 from indexer.pipeline import Run, RunReport
-from indexer.upkeep import IndexReport, index_choice, probe_texts, reindex
-from indexer.verify import repair, verify
-from search.answers import Library
+from indexer.upkeep import IndexReport, index_choice, probe_texts
 from search.ranking import Shape
 from search.saved import list_saved, save_named
+from tests.by_folder import disagreements as verify
+from tests.by_folder import flat, reindex, repair, session_of
 from tests.conftest import LibraryFactory, photo_bytes
 
 PHOTOS = 120
@@ -50,7 +50,7 @@ def chosen(library: LibraryFactory, choice: IndexChoice | None = None, **options
 
 
 def ids_of(library: Library, text: str, **shape: object) -> list[int]:
-    return [hit.photo_id for hit in library.search(text, k=10, shape=Shape(**shape))]  # type: ignore[arg-type]
+    return [hit.photo_id for hit in library.search(text, k=10, **flat(Shape(**shape)))]  # type: ignore[arg-type]
 
 
 def index_folder(library: LibraryFactory) -> Path:
@@ -304,7 +304,7 @@ def test_going_back_to_exact_removes_the_files(indexed: LibraryFactory) -> None:
 def test_a_choice_that_cannot_be_built_changes_nothing(indexed: LibraryFactory) -> None:
     with pytest.raises(LibraryError, match="FAISS cannot build 'IVF16,PQ7'"):
         chosen(indexed, IndexChoice(kind="ivf", factory="IVF16,PQ7"))
-    with disposing(open_library(indexed.folder)) as engine, new_session(engine) as session:
+    with session_of(indexed.folder) as session:
         assert index_choice(session) == IVF
     assert indexed.open().search("pool", k=10).explanation.engine == "ivf"
 
@@ -322,9 +322,9 @@ def test_limits_pages_and_diversity_compare_every_photo(indexed: LibraryFactory)
     opened = indexed.open()
     first = opened.search("pool", k=10)
     for shape in (Shape(per_hotel=1), Shape(diverse=0.5), Shape(after=first.cursor), Shape(exact=True)):
-        assert opened.search("pool", k=10, shape=shape).explanation.engine == "exact"
-    whole = [hit.photo_id for hit in opened.search("pool", k=40, shape=Shape(exact=True))]
-    second = opened.search("pool", k=30, shape=Shape(after=first.cursor))
+        assert opened.search("pool", k=10, **flat(shape)).explanation.engine == "exact"
+    whole = [hit.photo_id for hit in opened.search("pool", k=40, **flat(Shape(exact=True)))]
+    second = opened.search("pool", k=30, **flat(Shape(after=first.cursor)))
     assert [hit.photo_id for hit in [*first, *second]] == whole
 
 

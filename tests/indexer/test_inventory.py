@@ -5,10 +5,10 @@ import pytest
 
 from base.errors import LibraryError
 from base.settings import LibraryFolder
-from indexer.add import AddHooks, add_photos, create_library
+from indexer.add import AddHooks
 from indexer.hotels50k import Hotels50kSource
-from indexer.inventory import list_failures, take_inventory
 from indexer.upkeep import IndexHooks
+from tests.by_folder import add_photos, create_library, list_failures, take_inventory
 from tests.conftest import FakeEncoder, LibraryFactory
 from tests.indexer.conftest import HotelsTree, write_tar
 

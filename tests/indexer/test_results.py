@@ -9,9 +9,9 @@ import pytest
 from base.errors import SourceError
 from base.files import PhotoFile
 from db.models import Photo, PhotoState
-from indexer.inventory import list_failures, take_inventory
 from indexer.sources import FolderSource, source_at
-from indexer.verify import repair, verify
+from tests.by_folder import disagreements as verify
+from tests.by_folder import list_failures, repair, take_inventory
 from tests.conftest import LibraryFactory
 from tests.indexer.conftest import check_invariants, empty_library, found_in, opened, photos_of, states_of, vectors_of
 from tests.restyled import keep_results, results_of

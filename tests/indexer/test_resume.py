@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from embedding.index.exact import FaissIndex
 from embedding.store import VectorStore
-from indexer.verify import verify
+from tests.by_folder import disagreements as verify
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.indexer.conftest import GroupEncoder, check_invariants, empty_library, states_of, vectors_of
 

@@ -13,9 +13,9 @@ from base.files import PhotoFile
 from db.photo_rows import all_photos
 from db.vector_rows import current_model, place_of, shard_counts
 from indexer.add import AddHooks
-from indexer.inventory import list_failures
 from indexer.pipeline import RunReport
-from indexer.verify import verify
+from tests.by_folder import disagreements as verify
+from tests.by_folder import list_failures
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 from tests.indexer.conftest import (
     EMBEDDED,

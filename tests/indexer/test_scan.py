@@ -7,10 +7,10 @@ import pytest
 
 from base.errors import SourceError
 from db.photo_rows import latest_scans
-from indexer.add import add_photos
 from indexer.scan import CHUNK, scan
 from indexer.sources import FoundPhoto, Source, source_at
-from indexer.verify import verify
+from tests.by_folder import add_photos
+from tests.by_folder import disagreements as verify
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.db.statements import writes
 from tests.indexer.conftest import EMBEDDED, check_invariants, opened, photos_of, states_of, vectors_of

@@ -13,7 +13,9 @@ from sqlalchemy import text
 from base.errors import LibraryError, SourceError
 from db.models import PhotoState
 from embedding.store import VectorStore
-from indexer.verify import Disagreement, repair, verify
+from indexer.verify import Disagreement
+from tests.by_folder import disagreements as verify
+from tests.by_folder import repair
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 from tests.indexer.conftest import (
     EMBEDDED,

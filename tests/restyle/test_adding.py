@@ -12,10 +12,10 @@ from db.models import Photo, PhotoState
 from db.vector_rows import current_model, embedded_places, generation, shard_counts
 from embedding.decode import decode
 from embedding.store import VectorStore
-from indexer.inventory import take_inventory
-from indexer.verify import repair, verify
 from restyle import restyled as adding
 from restyle.restyled import add_to_library
+from tests.by_folder import disagreements as verify
+from tests.by_folder import repair, take_inventory
 from tests.conftest import FakeEncoder, LibraryFactory
 from tests.restyled import keep_results, lineage_of, results_of
 

@@ -17,8 +17,8 @@ from PIL import Image
 from base.errors import LibraryError, PhotoError, QueryError
 from db.catalog import writing
 from db.restyling_rows import all_restylings
-from indexer.verify import verify
 from restyle.restyled import Lineage, file_name, read_parameters, write_result_picture
+from tests.by_folder import disagreements as verify
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.restyled import lineage_of, results_of
 

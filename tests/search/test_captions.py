@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 from sqlalchemy import delete, select
 
+from aliens.library import Library
 from base.errors import EncoderError, LibraryError, QueryError
 from base.settings import LibraryFolder
 from db.caption_rows import captions_of, find_set, forget_captions
-from db.catalog import disposing, new_session, open_library, writing
+from db.catalog import writing
 from db.models import Photo
 from db.vector_rows import current_model, embedded_places
 from embedding.decode import Preprocessing
 from embedding.store import VectorStore
 from search import captions as captioning
-from search.answers import Library
-from search.captions import best_columns, choose_captions, find_captions, generate_captions, list_sets, read_captions
+from search.captions import best_columns, read_captions
+from tests.by_folder import choose_captions, find_captions, generate_captions, list_sets, session_of
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 
 if TYPE_CHECKING:
@@ -67,13 +68,13 @@ def choose(folder: LibraryFolder, lines: Sequence[str] = LINES, **options: objec
 
 def stored(folder: LibraryFolder) -> Captions:
     """Return every photo's captions by its path."""
-    with disposing(open_library(folder)) as engine, new_session(engine) as session:
+    with session_of(folder) as session:
         paths = {photo.id: photo.path for photo in session.scalars(select(Photo))}
         return {paths[photo_id]: rows for photo_id, rows in captions_of(session, list(paths)).items()}
 
 
 def vectors_by_path(folder: LibraryFolder) -> dict[str, np.ndarray]:
-    with disposing(open_library(folder)) as engine, new_session(engine) as session:
+    with session_of(folder) as session:
         paths = {photo.id: photo.path for photo in session.scalars(select(Photo))}
         model = current_model(session)
         shards = list(VectorStore(folder.vectors(model.key), model.dim).gather(embedded_places(session, model)))
@@ -328,7 +329,7 @@ def test_words_with_signs_are_found(folder: LibraryFolder) -> None:
 
 def test_a_photo_that_leaves_the_library_loses_its_captions(folder: LibraryFolder) -> None:
     choose(folder, ["a pool"])
-    with disposing(open_library(folder)) as engine, new_session(engine) as session:
+    with session_of(folder) as session:
         session.execute(delete(Photo).where(Photo.path.endswith("03.jpg")))
         session.commit()
     assert len(find_captions(folder, ["pool"])) == 9
@@ -336,7 +337,7 @@ def test_a_photo_that_leaves_the_library_loses_its_captions(folder: LibraryFolde
 
 def test_captions_that_are_forgotten_are_chosen_anew(folder: LibraryFolder) -> None:
     key = choose(folder).set_key
-    with disposing(open_library(folder)) as engine, new_session(engine) as session:
+    with session_of(folder) as session:
         forget_captions(session, [1, 2], find_set(session, key))
         session.commit()
     report = choose(folder)
@@ -352,7 +353,7 @@ def test_real_captions_fit_their_photos(
         "a king-size bed": "a bright hotel room with a king-size bed",
     }
     choose(folder, list(captions.values()), load_encoder=lambda model: starter)
-    with disposing(open_library(folder)) as engine, new_session(engine) as session:
+    with session_of(folder) as session:
         image_ids = {photo.path: photo.image_id for photo in session.scalars(select(Photo))}
     right = wrong = 0
     for path, rows in stored(folder).items():

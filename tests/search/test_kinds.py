@@ -10,26 +10,32 @@ import numpy as np
 import pytest
 from sqlalchemy import text as sql
 
+from aliens.library import Library
 from base.errors import QueryError
 from base.settings import LibraryFolder
-from db.catalog import disposing, new_session
-from db.catalog import open_library as open_database
 from db.models import PhotoState
 from db.vector_rows import embedded_places
 from embedding.index.building import IndexChoice
-from indexer.inventory import take_inventory
-from indexer.upkeep import reindex
-from indexer.verify import verify
-from search.answers import Library, open_library
-from search.captions import choose_captions, find_captions, list_sets
 from search.export.exporter import export_tags
 from search.filters import kinds_of
 from search.query import parse
 from search.ranking import Shape
 from search.tags.calibration import TagOptions
-from search.tags.labels import label_photo
 from search.tags.summary import summarise
-from search.tags.tagging import Tagging, tag_library
+from search.tags.tagging import Tagging
+from tests.by_folder import (
+    choose_captions,
+    find_captions,
+    flat,
+    label_photo,
+    list_sets,
+    open_library,
+    reindex,
+    session_of,
+    tag_library,
+    take_inventory,
+)
+from tests.by_folder import disagreements as verify
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.restyled import keep_results
 
@@ -72,13 +78,13 @@ def everything(folder: LibraryFolder, encoder: "OpenClipEncoder", out: Path) -> 
     with open_library(folder.root, load_encoder=lambda model: encoder) as library:
         for query in QUERIES:
             for name, shape in (("", Shape()), ("exact", Shape(exact=True)), ("limited", Shape(per_hotel=1))):
-                results = library.search(query, k=30, shape=shape)
+                results = library.search(query, k=30, **flat(shape))
                 explained = asdict(results.explanation) | {"times_ms": None}
                 places = [(hit.photo_id, hit.score, hit.percentile, hit.above_line, hit.kind) for hit in results]
                 answers[f"{query} {name}"] = (places, results.stop_line, results.more, explained)
             answers[f"{query} all"] = [(hit.photo_id, hit.score) for hit in library.stream(query)]
         answers["similar"] = [(hit.photo_id, hit.score) for hit in library.similar(3, k=50)]
-    with disposing(open_database(folder)) as engine, new_session(engine) as session:
+    with session_of(folder) as session:
         tagging = Tagging.open(session, folder)
         answers["tags"] = asdict(summarise(tagging))
         out.unlink(missing_ok=True)
@@ -144,7 +150,7 @@ def mixed(library: LibraryFactory, tmp_path: Path) -> Library:
             (tmp_path / part / f"{number:02d}.jpg").write_bytes(photo_bytes(number, (96 + number, 64)))
         library.add(tmp_path / part)
         opened = library.open()
-        with new_session(opened._engine) as session:
+        with opened.catalog.session() as session:
             for hotel in range(6) if part == "a" else ():
                 session.execute(sql("INSERT INTO hotel VALUES (:id, 'Hotel ' || :id, NULL, 0, 0)"), {"id": hotel + 1})
             session.execute(sql("UPDATE photo SET hotel_id = 1 + id % 6"))
@@ -156,7 +162,7 @@ def mixed(library: LibraryFactory, tmp_path: Path) -> Library:
 def compared(library: Library, query: str, keep: Callable[[Any], bool]) -> list[tuple[int, float]]:
     """Return (photo id, score) of the pictures that are to be kept, best first, compared one by one."""
     words = library.encoder.encode_prompts(query, ("{}",))
-    with new_session(library._engine) as session:
+    with library.catalog.session() as session:
         rows = {row.id: row for row in session.execute(sql("SELECT * FROM photo"))}
         scores: dict[int, float] = {}
         for state in (PhotoState.EMBEDDED, PhotoState.RESTYLED):
@@ -198,13 +204,13 @@ def test_pictures_of_the_kinds_that_were_asked_for_come_in_the_order_of_their_sc
     assert [hit.kind for hit in found] == ["photo" if "restyled" not in hit.path else "restyled" for hit in found]
     paged: list[int] = []
     after = None
-    while page := mixed.search(f"a room {query}", k=7, shape=Shape(after=after)):
+    while page := mixed.search(f"a room {query}", k=7, **flat(Shape(after=after))):
         paged += [hit.photo_id for hit in page]
         after = page.cursor
         if after is None:
             break
     assert paged == [photo_id for photo_id, _ in wanted]
-    streamed = mixed.stream(f"a room {query}", shape=Shape(min_score=-1))
+    streamed = mixed.stream(f"a room {query}", **flat(Shape(min_score=-1)))
     assert [hit.photo_id for hit in streamed] == paged
 
 
@@ -212,16 +218,16 @@ def test_a_page_behind_a_result_goes_on_though_results_come_meanwhile(mixed: Lib
     whole = [hit.photo_id for hit in mixed.search("a room kind:any", k=1000)]
     first = mixed.search("a room kind:any", k=20)
     keep_results(library.folder, [20, 21], library.encoder)
-    rest = mixed.search("a room kind:any", k=1000, shape=Shape(after=first.cursor))
+    rest = mixed.search("a room kind:any", k=1000, **flat(Shape(after=first.cursor)))
     assert [hit.photo_id for hit in (*first, *rest)] == whole
     assert len(mixed.search("a room kind:any", k=1000)) == len(whole) + 2
     with pytest.raises(QueryError, match="another"):
-        mixed.search("a room", shape=Shape(after=first.cursor))
+        mixed.search("a room", **flat(Shape(after=first.cursor)))
 
 
 @pytest.mark.parametrize("shape", [Shape(per_hotel=1), Shape(diverse=0.5), Shape(sort="hotel")])
 def test_lists_of_both_kinds_can_be_shaped(mixed: Library, shape: Shape) -> None:
-    found = mixed.search("a room kind:any", k=71, shape=shape)
+    found = mixed.search("a room kind:any", k=71, **flat(shape))
     assert {hit.kind for hit in found} == {"photo", "restyled"} or shape.per_hotel
     assert len({hit.photo_id for hit in found}) == len(found) == (6 if shape.per_hotel else 71)
 

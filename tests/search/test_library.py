@@ -3,13 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aliens.library import Library
 from base.errors import LibraryError, ModelMismatchError, QueryError
 from base.settings import LibraryFolder
-from db.catalog import new_session
 from embedding.index.exact import INDEX_FILE
-from indexer.add import add_photos, create_library
 from indexer.sources import source_at
-from search.answers import Library, open_library
+from tests.by_folder import add_photos, create_library, open_library
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 
 
@@ -20,7 +19,7 @@ def opened(library: LibraryFactory, photos: Path) -> Library:
 
 
 def stored_vectors(library: Library, ids: list[int]) -> np.ndarray:
-    with new_session(library._engine) as session:
+    with library.catalog.session() as session:
         return np.stack([library.vector(session, photo_id) for photo_id in ids])
 
 

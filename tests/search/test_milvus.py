@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from commands.index_command import changed, show_index
 
+from aliens.library import Library
 from base.errors import LibraryError
 from base.settings import LibraryFolder
-from db.catalog import disposing, new_session, open_library
 from embedding.index.building import IndexChoice
 from embedding.index.milvus import MILVUS_MANIFEST, MilvusEngine, read_collection
-from indexer.upkeep import IndexReport, index_choice, probe_texts, reindex
-from search.answers import Library
-from search.answers import open_library as open_for_searching
+from indexer.upkeep import IndexReport, index_choice, probe_texts
 from search.ranking import Shape
+from tests.by_folder import flat, reindex, session_of
+from tests.by_folder import open_library as open_for_searching
 from tests.conftest import LibraryFactory, photo_bytes
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def chosen(library: LibraryFactory, uri: str | None, **options: bool) -> IndexRe
 
 
 def hits(library: Library, text: str, *, exact: bool = False, k: int = 10) -> list[tuple[int, float]]:
-    results = library.search(text, k=k, shape=Shape(exact=exact))
+    results = library.search(text, k=k, **flat(Shape(exact=exact)))
     assert results.explanation.engine == ("exact" if exact else "milvus")
     return [(hit.photo_id, hit.score) for hit in results]
 
@@ -88,7 +88,7 @@ def test_the_samples_give_the_same_hits_for_the_15_tags(served: tuple[Library, I
 @pytest.mark.parametrize("share", [0.5, 0.1, 0.01, 0.0])
 def test_filters_give_the_same_hits_at_every_selectivity(served: tuple[Library, IndexReport], share: float) -> None:
     library, _ = served
-    with new_session(library._engine) as session:
+    with library.catalog.session() as session:
         index, _ = library._current(session)
     assert isinstance(index.engine, MilvusEngine)
     count = max(round(share * len(index)), 1)
@@ -174,7 +174,7 @@ def test_a_milvus_that_cannot_be_reached_is_not_chosen(library: LibraryFactory, 
     with pytest.raises(LibraryError, match=r"Milvus at http://\*\*\*@127\.0\.0\.1:1 gives no answer") as caught:
         chosen(library, GONE)
     assert "hunter2" not in str(caught.value)
-    with disposing(open_library(library.folder)) as engine, new_session(engine) as session:
+    with session_of(library.folder) as session:
         assert index_choice(session).milvus == str(file)
     same_as_exact(library.open(), "pool")
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aliens.library import Library
 from base.errors import QueryError
-from search.answers import Library
 from search.pool import read_pool, spread_over
 from tests.conftest import LibraryFactory
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from search.answers import PLAIN, Library
+from aliens.library import Library
+from search.answers import PLAIN
 
 TAGS = (
     "a pool",

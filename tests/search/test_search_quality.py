@@ -2,9 +2,9 @@
 
 import pytest
 
+from aliens.library import Library
 from benchmarks import search_quality
 from benchmarks.search_quality import Photos
-from search.answers import Library
 from search.query import NEGATED
 
 SHOWN = "{:<30} " + "{:>8.3f}" * 4

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from db.catalog import disposing, new_session, open_library
-from indexer.add import add_photos
 from indexer.hotels50k import Hotels50kSource
 from search.tags.calibration import TagOptions
-from search.tags.tagging import Tagging, tag_library
+from search.tags.tagging import Tagging
 from search.tags.vocabulary import read_vocabulary
+from tests.by_folder import add_photos, session_of, tag_library
 from tests.conftest import LibraryFactory, photo_bytes
 
 
@@ -16,7 +15,7 @@ def tag(library: LibraryFactory) -> None:
 
 
 def paths(library: LibraryFactory) -> list[str]:
-    with disposing(open_library(library.folder)) as engine, new_session(engine) as session:
+    with session_of(library.folder) as session:
         tagging = Tagging.open(session, library.folder)
         return [Path(path).name for photos in tagging.photos(["path"]) for path in photos.columns["path"].to_pylist()]
 
@@ -77,7 +76,7 @@ def test_hotels_that_become_known_put_the_table_out_of_date(library: LibraryFact
         (root / "dataset" / f"{name}.csv").write_text(text)
 
     def hotels() -> list[int | None]:
-        with disposing(open_library(library.folder)) as engine, new_session(engine) as session:
+        with session_of(library.folder) as session:
             tagging = Tagging.open(session, library.folder)
             return [hotel for p in tagging.photos(["hotel_id"]) for hotel in p.columns["hotel_id"].to_pylist()]
 

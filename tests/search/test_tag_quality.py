@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aliens.library import Library
 from base.settings import LibraryFolder
-from db.catalog import disposing, new_session
-from db.catalog import open_library as open_database
-from search.answers import Library
 from search.tags.calibration import TagOptions
 from search.tags.evaluation import Evaluation, compare_methods, confusion, evaluate
 from search.tags.tagging import Tagging
 from search.tags.truth import Truth, read_truth
 from search.tags.vocabulary import Tag, Vocabulary, read_vocabulary
+from tests.by_folder import session_of
 
 if TYPE_CHECKING:
     from embedding.open_clip_encoder import OpenClipEncoder
@@ -55,7 +54,7 @@ def print_figures(title: str, evaluations: list[Evaluation], capsys: pytest.Capt
 
 @pytest.fixture(scope="module")
 def sample_session(sample_library: Library) -> Iterator[object]:
-    with disposing(open_database(sample_library.folder)) as engine, new_session(engine) as session:
+    with session_of(sample_library.folder) as session:
         yield session
 
 
@@ -135,8 +134,8 @@ def test_photos_of_nothing_in_the_vocabulary_get_no_tag(
 def test_calibrated_tags_are_better_than_softmax_on_real_photos(
     shared_photos: Path, starter: "OpenClipEncoder", tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from indexer.add import add_photos, create_library
     from indexer.sources import FolderSource
+    from tests.by_folder import add_photos, create_library
 
     folder = LibraryFolder(tmp_path / "library")
     create_library(folder, starter)
@@ -153,7 +152,7 @@ def test_calibrated_tags_are_better_than_softmax_on_real_photos(
                 # Whether an open-air hot spring is a pool or a tub is a matter of taste.
                 tags = row["tags"].replace("onsen_ambiguous", "?pool;?bathtub")
                 writer.writerow([(shared_photos / row["path"]).resolve(), tags])
-    with disposing(open_database(folder)) as engine, new_session(engine) as session:
+    with session_of(folder) as session:
         tagging = tagging_of(folder, session, starter, read_vocabulary("case-study"))
         evaluations = list(compare_methods(tagging, read_truth(session, tagging.vocabulary, truth_file)))
     print_figures("205 real hotel photos", evaluations, capsys)

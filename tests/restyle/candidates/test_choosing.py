@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from aliens.library import Library
 from db.photo_rows import PhotoRecord
 from restyle.candidates.picking import choose
 from restyle.palettes import read_palette
-from search.answers import Library
 from search.pool import read_pool
 from tests.restyle.pictures import mosaic, room, wall
 

@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 from sqlalchemy.orm import Session
 
+from aliens.library import Library
 from base.settings import LibraryFolder
-from db.catalog import disposing, new_session, open_library
 from db.models import Chain, Hotel, Photo
-from search.answers import Library
 from search.export.exporter import ExportManifest, Format, export_tags
 from search.tags.calibration import TagOptions
-from search.tags.labels import label_photo
-from search.tags.tagging import Tagging, tag_library
+from search.tags.tagging import Tagging
 from search.tags.vocabulary import Vocabulary, as_vocabulary, read_vocabulary
+from tests.by_folder import label_photo, session_of, tag_library, tagging_of
 from tests.conftest import LibraryFactory, photo_bytes
 
 if TYPE_CHECKING:
@@ -42,8 +41,8 @@ EVIL_NAMES = [
 @contextmanager
 def opened(folder: LibraryFolder) -> Iterator[tuple[Session, Tagging]]:
     """Yield a session and the library's latest tagging."""
-    with disposing(open_library(folder)) as engine, new_session(engine) as session:
-        yield session, Tagging.open(session, folder)
+    with tagging_of(folder) as both:
+        yield both
 
 
 def export(folder: LibraryFolder, path: Path, file_format: Format, **options: Any) -> ExportManifest:
@@ -97,7 +96,7 @@ def small(library: LibraryFactory, photos: Path) -> LibraryFactory:
     """
     (photos / "00.jpg").rename(photos / "näch st, „00“ 東京.jpg")
     library.add(photos)
-    with disposing(open_library(library.folder)) as engine, new_session(engine) as session:
+    with session_of(library.folder) as session:
         session.add(Chain(id=1, name='=HYPERLINK("x"),'))
         session.add_all(Hotel(id=number, name=name, chain_id=1) for number, name in enumerate(EVIL_NAMES, start=1))
         session.flush()
@@ -122,7 +121,7 @@ def unscored(small: LibraryFactory, photos: Path) -> LibraryFactory:
 @pytest.fixture
 def hits(tagged_samples: LibraryFolder, starter: "OpenClipEncoder") -> Callable[..., dict[int, float]]:
     """Search the samples: returns {photo id: score}, best first."""
-    from search.answers import open_library as open_for_search
+    from tests.by_folder import open_library as open_for_search
 
     def search(text: str, k: int) -> dict[int, float]:
         with open_for_search(tagged_samples.root, load_encoder=lambda model: starter) as library:

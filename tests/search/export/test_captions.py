@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from base.errors import QueryError
-from db.catalog import disposing, new_session, open_library
-from search.captions import choose_captions, export_captions
+from search.captions import export_captions
+from tests.by_folder import choose_captions, session_of
 from tests.conftest import LibraryFactory
 
 LINES = ["a room with a pool", "=1+1, a formula", "Zürich „bei Nacht“"]
@@ -18,7 +18,7 @@ LINES = ["a room with a pool", "=1+1, a formula", "Zürich „bei Nacht“"]
 @pytest.fixture
 def session(library: LibraryFactory, photos: Path) -> Iterator[Session]:
     library.add(photos)
-    with disposing(open_library(library.folder)) as engine, new_session(engine) as session:
+    with session_of(library.folder) as session:
         yield session
 
 

@@ -10,11 +10,10 @@ from typing import get_args
 import pytest
 
 from base.settings import LibraryFolder
-from db.catalog import disposing, new_session, open_library
 from db.tag_rows import Label, all_labels
 from search.export.exporter import ENDINGS, Format
-from search.tags.labels import import_tags, label_photo
 from search.tags.vocabulary import bare
+from tests.by_folder import import_tags, label_photo, session_of
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 from tests.search.export.conftest import EVIL_TAGS, decided_tags, evil_vocabulary, export, tag
 
@@ -25,7 +24,7 @@ every_format = pytest.mark.parametrize("file_format", get_args(Format))
 
 
 def labels_of(folder: LibraryFolder) -> list[Label]:
-    with disposing(open_library(folder)) as engine, new_session(engine) as session:
+    with session_of(folder) as session:
         return list(all_labels(session))
 
 
@@ -129,9 +128,9 @@ def test_the_ids_of_another_library_label_nothing(
 def test_tags_of_the_samples_come_to_a_moved_tree_by_image_id(
     samples_copy: LibraryFolder, samples: Path, starter: FakeEncoder, tmp_path: Path
 ) -> None:
-    from indexer.add import add_photos, create_library
     from indexer.hotels50k import Hotels50kSource
     from search.tags.vocabulary import read_vocabulary
+    from tests.by_folder import add_photos, create_library
 
     first = next(iter(decided_tags(samples_copy)))
     label_photo(samples_copy, first, "a minibar", True, None)

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from sqlalchemy import event
 from sqlalchemy import text as sql
 
+from aliens.library import Library
 from base.errors import QueryError
 from base.settings import LibraryFolder
-from db.catalog import new_session
 from search import filters as filtering
-from search.answers import Library, open_library
 from search.filters import chosen
 from search.query import FILTER_NAMES, parse
 from search.tags.calibration import TagOptions
-from search.tags.tagging import Tagging, tag_library
+from search.tags.tagging import Tagging
+from tests.by_folder import open_library, tag_library
 from tests.conftest import LibraryFactory, photo_bytes
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def hotels(
     folder = LibraryFolder(tmp_path_factory.mktemp("filters") / "library")
     shutil.copytree(sample_library.folder.root, folder.root)
     with open_library(folder.root, load_encoder=lambda model: starter) as library:
-        with new_session(library._engine) as session:
+        with library.catalog.session() as session:
             for change in (
                 "hotel_id = NULL WHERE id % 11 = 0",
                 "uploaded_at = NULL WHERE id % 13 = 0",
@@ -53,7 +53,7 @@ def hotels(
             session.execute(sql("UPDATE hotel SET latitude = NULL WHERE id = (SELECT max(id) FROM hotel)"))
             session.commit()
         tag_library(folder, None, lambda model: starter, options=TagOptions())
-        with new_session(library._engine) as session:
+        with library.catalog.session() as session:
             yes, no = (
                 session.scalar(sql("SELECT id FROM photo WHERE path LIKE :end"), {"end": f"%{name}"})
                 for name in ("500065.jpg", "500099.jpg")
@@ -67,7 +67,7 @@ def hotels(
 @pytest.fixture(scope="module")
 def rows(hotels: Library) -> list[Row]:
     """All photos with what filters can ask of them."""
-    with new_session(hotels._engine) as session:
+    with hotels.catalog.session() as session:
         found = [
             dict(row._mapping)
             for row in session.execute(
@@ -151,7 +151,7 @@ SINGLE = [query for query in RULES if query.count(":") == 1]
 
 
 def selected(library: Library, query: str) -> list[int] | None:
-    with new_session(library._engine) as session:
+    with library.catalog.session() as session:
         connection = session.connection().connection.driver_connection
         assert isinstance(connection, sqlite3.Connection)
         connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)  # SQLite's default; some builds allow more
@@ -161,7 +161,7 @@ def selected(library: Library, query: str) -> list[int] | None:
 
 @pytest.fixture(scope="module", autouse=True)
 def chain_names(hotels: Library) -> None:
-    with new_session(hotels._engine) as session:
+    with hotels.catalog.session() as session:
         CHAINS.update(dict(session.execute(sql("SELECT id, name FROM chain")).all()))  # type: ignore[arg-type]
 
 
@@ -247,7 +247,7 @@ def test_tags_of_a_library_that_is_not_tagged_are_refused_with_the_remedy(
     folder = LibraryFolder(tmp_path / "untagged")
     shutil.copytree(sample_library.folder.root, folder.root)
     with open_library(folder.root) as library:
-        with new_session(library._engine) as session:
+        with library.catalog.session() as session:
             session.execute(sql("DELETE FROM tagging"))
             session.commit()
         with pytest.raises(QueryError, match="`aliens tag"):
@@ -256,7 +256,7 @@ def test_tags_of_a_library_that_is_not_tagged_are_refused_with_the_remedy(
 
 def with_inns(library: Library) -> None:
     """Give nine of ten photos a hotel each, among 70,000 of one chain; there is one of another name."""
-    with new_session(library._engine) as session:
+    with library.catalog.session() as session:
         session.execute(sql("INSERT INTO chain VALUES (1, 'Inns')"))
         new = [{"id": number} for number in range(1, 70_001)]
         session.execute(sql("INSERT INTO hotel VALUES (:id, 'Inn ' || :id, 1, :id % 90, :id % 180)"), new)
@@ -278,7 +278,7 @@ def test_photos_that_came_after_the_last_tagging_meet_no_tag_filter_unless_a_per
         (more / f"{number}.jpg").write_bytes(photo_bytes(100 + number))
     library.add(more)
     opened = library.open()
-    with new_session(opened._engine) as session:
+    with opened.catalog.session() as session:
         said = "INSERT INTO tag_label VALUES (:id, 'bathtub', :present, '2020-01-01 00:00:00')"
         session.execute(sql(said), [{"id": 11, "present": 1}, {"id": 12, "present": 0}])
         session.commit()

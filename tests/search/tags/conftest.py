@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy.orm import Session
 
 from base.settings import LibraryFolder
-from db.catalog import disposing, new_session, open_library
 from search.tags.calibration import TagOptions
-from search.tags.tagging import TaggedPhotos, Tagging, TagReport, tag_library
+from search.tags.tagging import TaggedPhotos, Tagging, TagReport
 from search.tags.truth import Truth
 from search.tags.vocabulary import Vocabulary, as_vocabulary, read_vocabulary
+from tests.by_folder import tag_library, tagging_of
 from tests.conftest import FakeEncoder, LibraryFactory
 
 OWN = as_vocabulary({"tags": {"a pool": ["water"], "a bathtub": [], "a tv": []}}, "own")
@@ -49,8 +49,8 @@ def column(photos: TaggedPhotos, name: str) -> list[Any]:
 @contextmanager
 def opened(folder: LibraryFolder, key: str | None = None) -> Iterator[tuple[Session, Tagging]]:
     """Open a library's tags."""
-    with disposing(open_library(folder)) as engine, new_session(engine) as session:
-        yield session, Tagging.open(session, folder, key)
+    with tagging_of(folder, key) as both:
+        yield both
 
 
 def decided(folder: LibraryFolder, key: str | None = None) -> dict[str, set[str]]:

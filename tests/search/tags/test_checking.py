@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from aliens.library import Library
 from base.errors import QueryError
 from base.settings import LibraryFolder
-from search.answers import Library
 from search.tags.calibration import THRESHOLD, TagOptions
-from search.tags.labels import label_photo
-from search.tags.tagging import MARGIN, TagChecker, TaggedPhotos, Tagging, tag_library
+from search.tags.tagging import MARGIN, TagChecker, TaggedPhotos, Tagging
+from tests.by_folder import label_photo, tag_library
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.search.tags.conftest import OWN, decided, opened, tag
 

@@ -6,12 +6,12 @@ import pytest
 from filelock import FileLock
 
 from base.errors import LibraryError, QueryError
-from db.catalog import disposing, new_session, open_library
 from db.tag_rows import Label, all_labels
 from search.tags.calibration import TagOptions
-from search.tags.labels import ImportReport, import_tags, label_photo
+from search.tags.labels import ImportReport
 from search.tags.tag_files import MANIFEST_SUFFIX
 from search.tags.vocabulary import bare
+from tests.by_folder import import_tags, label_photo, session_of
 from tests.conftest import LibraryFactory
 from tests.search.tags.conftest import OWN, decided, opened, tag
 
@@ -20,7 +20,7 @@ Row = dict[str, str]
 
 
 def labels_of(library: LibraryFactory) -> list[Label]:
-    with disposing(open_library(library.folder)) as engine, new_session(engine) as session:
+    with session_of(library.folder) as session:
         return list(all_labels(session))
 
 

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from base.errors import QueryError
-from indexer.add import add_photos
 from indexer.hotels50k import Hotels50kSource
 from search.tags.calibration import TagOptions
-from search.tags.labels import label_photo
 from search.tags.summary import EACH, NO_CHAIN, count_by_chain, sheet_sections, summarise
+from tests.by_folder import add_photos, label_photo
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.search.tags.conftest import OWN, decided, opened, tag
 

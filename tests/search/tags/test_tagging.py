@@ -10,16 +10,16 @@ import pytest
 from filelock import FileLock
 from sqlalchemy.orm import Session
 
+from aliens.library import Library
 from base.errors import LibraryError, QueryError
 from base.settings import LibraryFolder
 from db.tag_rows import Label, set_labels
-from search.answers import Library
 from search.tags import tagging as module
 from search.tags.calibration import THRESHOLD, TagOptions
-from search.tags.labels import label_photo
-from search.tags.tagging import Tagging, tag_library, text_vectors
+from search.tags.tagging import Tagging, text_vectors
 from search.tags.truth import Truth, label_truth
 from search.tags.vocabulary import Tag, Vocabulary, read_vocabulary
+from tests.by_folder import label_photo, tag_library
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 from tests.search.tags.conftest import OWN, column, decided, never, opened, tag
 
@@ -32,7 +32,7 @@ from pathlib import Path
 from tests.conftest import FakeEncoder
 from aliens.settings import LibraryFolder
 from search.tags.options import TagOptions
-from search.tags.tagging import tag_library
+from tests.by_folder import tag_library
 from search.tags.vocabulary import read_vocabulary
 folder = LibraryFolder(Path(sys.argv[1]))
 tag_library(folder, read_vocabulary("case-study"), lambda model: FakeEncoder(), options=TagOptions())

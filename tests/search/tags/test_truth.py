@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from base.errors import QueryError
-from db.catalog import disposing, new_session, open_library
-from search.tags.labels import label_photo
+from db.catalog import new_session
 from search.tags.truth import Truth, label_truth, read_truth
 from search.tags.vocabulary import Vocabulary, read_vocabulary
+from tests.by_folder import label_photo, open_library, session_of
 from tests.conftest import LibraryFactory
 from tests.search.tags.conftest import OWN, tag
 
@@ -15,7 +15,7 @@ NAN = float("nan")
 
 
 def truth_of(library: LibraryFactory, path: Path | str, vocabulary: Vocabulary = OWN) -> Truth:
-    with disposing(open_library(library.folder)) as engine, new_session(engine) as session:
+    with session_of(library.folder) as session:
         return read_truth(session, vocabulary, Path(path))
 
 
@@ -97,7 +97,7 @@ def test_labels_alone_leave_the_rest_unknown(tagged: LibraryFactory) -> None:
     label_photo(tagged.folder, 4, "a pool", True, None)
     label_photo(tagged.folder, 2, "a tv", False, None)
     label_photo(tagged.folder, 2, "a sofa", True, None)  # which the other vocabulary does not have
-    with disposing(open_library(tagged.folder)) as engine, new_session(engine) as session:
+    with session_of(tagged.folder) as session:
         truth = label_truth(session, OWN)
     assert same(truth, {2: [NAN, NAN, 0], 4: [1, NAN, NAN]})
 
@@ -121,8 +121,8 @@ def test_a_file_of_other_photos_or_other_tags_is_refused(tagged: LibraryFactory,
 def test_the_samples_labels_name_their_photos_by_image_id(
     samples: Path, sample_tags: dict[int, set[str]], library: LibraryFactory
 ) -> None:
-    from indexer.add import add_photos
     from indexer.hotels50k import Hotels50kSource
+    from tests.by_folder import add_photos
 
     add_photos(library.folder, Hotels50kSource(samples), lambda model: library.encoder)
     vocabulary = read_vocabulary("case-study")

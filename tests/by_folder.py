@@ -1,0 +1,171 @@
+"""A library's functions by its folder, as tests call them: the library is opened, the function called, all closed."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+import aliens
+from aliens.library import Library
+from base.progress import Progress, silent
+from base.settings import LibraryFolder
+from db.catalog import Catalog
+from embedding.index.building import IndexChoice
+from embedding.store import VectorStore
+from indexer import add, inventory, upkeep, verify
+from indexer.sources import Source
+from search import captions
+from search.answers import Feedback
+from search.ranking import Shape
+from search.tags import labels, tagging
+from search.tags.calibration import TagOptions
+from search.tags.truth import Truth
+from search.tags.vocabulary import Vocabulary
+
+Load = Callable[[Any], Any]  # gives an encoder; called only where it is needed
+
+
+class Loaded:
+    """An encoder that is asked for only when it is used, as a library's own is."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._encoder: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self._encoder is None:
+            self._encoder = self._load(None)
+        return getattr(self._encoder, name)
+
+
+@contextmanager
+def catalog_of(folder: LibraryFolder) -> Iterator[Catalog]:
+    catalog = Catalog.open(folder)
+    try:
+        yield catalog
+    finally:
+        catalog.close()
+
+
+@contextmanager
+def session_of(folder: LibraryFolder) -> Iterator[Session]:
+    with catalog_of(folder) as catalog, catalog.session() as session:
+        yield session
+
+
+def store_of(catalog: Catalog) -> VectorStore:
+    return VectorStore(catalog.folder.vectors(catalog.model.key), catalog.model.dim)
+
+
+def create_library(folder: LibraryFolder, encoder: Any, database: str | None = None) -> None:
+    aliens.create(folder.root, encoder=encoder, database=database).close()
+
+
+def open_library(root: Path, load_encoder: Load | None = None) -> Library:
+    return aliens.open(root, encoder=None if load_encoder is None else Loaded(load_encoder))
+
+
+def add_photos(folder: LibraryFolder, source: Source, load_encoder: Load, **options: Any) -> add.AddReport:
+    with catalog_of(folder) as catalog:
+        return add.add_photos(catalog, store_of(catalog), Loaded(load_encoder), source, **options)
+
+
+def reindex(
+    folder: LibraryFolder,
+    load_encoder: Load,
+    change: Callable[[IndexChoice], IndexChoice] = lambda choice: choice,
+    **options: Any,
+) -> upkeep.IndexReport:
+    with catalog_of(folder) as catalog:
+        return upkeep.reindex(catalog, store_of(catalog), Loaded(load_encoder), change, **options)
+
+
+def take_inventory(folder: LibraryFolder) -> inventory.Inventory:
+    with catalog_of(folder) as catalog:
+        return inventory.take_inventory(catalog)
+
+
+def list_failures(folder: LibraryFolder, kind: str | None = None) -> Iterator[inventory.ListedFailure]:
+    with catalog_of(folder) as catalog:
+        yield from inventory.list_failures(catalog, kind)
+
+
+def disagreements(folder: LibraryFolder, progress: Progress = silent) -> list[verify.Disagreement]:
+    with catalog_of(folder) as catalog:
+        return verify.verify(catalog, store_of(catalog), progress)
+
+
+def repair(folder: LibraryFolder) -> int:
+    with catalog_of(folder) as catalog:
+        return verify.repair(catalog, store_of(catalog))
+
+
+@contextmanager
+def tagging_of(folder: LibraryFolder, key: str | None = None) -> Iterator[tuple[Session, tagging.Tagging]]:
+    with catalog_of(folder) as catalog, catalog.session() as session:
+        yield session, tagging.Tagging.open(catalog, session, store_of(catalog), key)
+
+
+def tag_library(
+    folder: LibraryFolder,
+    vocabulary: Vocabulary | None,
+    load_encoder: Load,
+    *,
+    options: TagOptions,
+    read_truth: Callable[[Session, Vocabulary], Truth] | None = None,
+    progress: Progress = silent,
+) -> tagging.TagReport:
+    with catalog_of(folder) as catalog:
+        return tagging.tag_library(
+            catalog,
+            store_of(catalog),
+            Loaded(load_encoder),
+            vocabulary,
+            options=options,
+            read_truth=read_truth,
+            progress=progress,
+        )
+
+
+def label_photo(folder: LibraryFolder, photo_id: int, tag: str, present: bool | None, vocabulary: str | None) -> str:
+    with catalog_of(folder) as catalog:
+        return labels.label_photo(catalog, store_of(catalog), photo_id, tag, present, vocabulary)
+
+
+def import_tags(folder: LibraryFolder, path: Path, **options: Any) -> labels.ImportReport:
+    with catalog_of(folder) as catalog:
+        return labels.import_tags(catalog, store_of(catalog), path, **options)
+
+
+def choose_captions(
+    folder: LibraryFolder, texts: Sequence[str], *, load_encoder: Load, **options: Any
+) -> captions.CaptionReport:
+    with catalog_of(folder) as catalog:
+        return captions.choose_captions(catalog, store_of(catalog), Loaded(load_encoder), texts, **options)
+
+
+def generate_captions(
+    folder: LibraryFolder, load_captioner: Callable[[], captions.CaptionWriter], **options: Any
+) -> captions.CaptionReport:
+    with catalog_of(folder) as catalog:
+        return captions.generate_captions(catalog, load_captioner, **options)
+
+
+def find_captions(folder: LibraryFolder, words: Sequence[str], k: int = 20) -> list[captions.CaptionedPhoto]:
+    with catalog_of(folder) as catalog:
+        return captions.find_captions(catalog, words, k)
+
+
+def list_sets(folder: LibraryFolder) -> list[captions.SetCount]:
+    with catalog_of(folder) as catalog:
+        return captions.list_sets(catalog)
+
+
+def flat(shape: Shape = Shape(), feedback: Feedback = Feedback()) -> dict[str, Any]:  # noqa: B008 - both frozen
+    """Return a shape, and feedback, as the keywords of a search."""
+    said = {f.name: getattr(shape, f.name) for f in fields(shape) if getattr(shape, f.name) != f.default}
+    clicks = {"more_like": feedback.more_like, "less_like": feedback.less_like}
+    return said | {name: ids for name, ids in clicks.items() if ids}
