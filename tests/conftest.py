@@ -1,12 +1,18 @@
-"""Fixtures that several test folders share."""
+"""Fixtures that several test folders share, and what makes tests independent of the machine's speed."""
 
 import csv
 import io
+import os
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):  # side by side: the cores are shared out
+    for library_name in ("OMP", "OPENBLAS", "MKL"):  # which read this once, when they are imported
+        os.environ[f"{library_name}_NUM_THREADS"] = str(max((os.cpu_count() or 1) // workers, 1))
+
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,6 +25,15 @@ from indexer.add import AddReport
 
 if TYPE_CHECKING:
     from embedding.open_clip_encoder import OpenClipEncoder
+
+# A busy machine fails no test; where CI is set, the examples are the same each time.
+hypothesis.settings.register_profile(
+    "no clock",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+)
+hypothesis.settings.load_profile("no clock")
 
 SHARED_PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
 

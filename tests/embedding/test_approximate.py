@@ -153,7 +153,7 @@ def test_filters_lose_nothing(base: PhotoIndex, indexes: dict[str, ApproximateIn
         assert recall(found, truth) >= 0.97
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_search_among_candidates_never_gives_fewer_hits_than_there_are(data: st.DataObject) -> None:
     seed = data.draw(st.integers(0, 2**32 - 1), "seed")

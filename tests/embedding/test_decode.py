@@ -277,7 +277,7 @@ def test_decode_to_fit_can_be_used_after_it_returned() -> None:
 # The law
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     file_format=st.sampled_from(["JPEG", "PNG", "GIF", "WEBP"]),
     flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6),

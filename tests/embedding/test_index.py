@@ -51,7 +51,7 @@ def folder(tmp_path: Path) -> Path:
 # Searching
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_exact_search_equals_numpy(data: st.DataObject) -> None:
     dim = data.draw(st.sampled_from([1, 3, 8, 16, 33, 384]), "dim")
@@ -305,7 +305,7 @@ def test_what_fails_in_the_last_bytes_is_not_swallowed(
     assert (folder / INDEX_FILE).read_bytes() == before
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_of_equal_scores_the_first_ids_come_first_whatever_k(data: st.DataObject) -> None:
     kinds = data.draw(st.integers(1, 6), "different vectors")

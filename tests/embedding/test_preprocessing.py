@@ -100,7 +100,7 @@ def test_padding_that_cannot_be_halved_lies_where_open_clip_puts_it() -> None:
     assert largest_difference(square(photo, wanted), reference_pixels(photo, wanted)) <= 2
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     width=st.integers(1, 150),
     height=st.integers(1, 150),

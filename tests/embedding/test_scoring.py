@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from base.errors import LibraryError
+from base.progress import Step
 from embedding import scores as scoring
 from embedding.scores import ScoreStore, ShardPart, pieces, score_shards, score_vectors
 from embedding.store import VectorStore
@@ -40,9 +41,9 @@ class Scored:
         return list(self.store.open(self.vectors, self.counts))
 
     def score(self, stop_at: int | None = None) -> None:
-        def progress(done: int) -> None:
-            self.told.append(done)
-            if stop_at is not None and done >= stop_at:
+        def progress(step: Step) -> None:
+            self.told.append(step.done)
+            if stop_at is not None and step.done >= stop_at:
                 raise KeyboardInterrupt
 
         score_shards(
@@ -75,7 +76,7 @@ def test_scores_are_numpys_product_and_the_background_its_log_mean_exp(tmp_path:
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=8), st.integers(1, 12), st.integers(1, 12))
-@settings(max_examples=25, deadline=None)  # every file is synced to disk
+@settings(max_examples=25)
 def test_neither_pieces_nor_blocks_change_a_score(
     tmp_path_factory: pytest.TempPathFactory, rows: list[int], piece: int, block: int
 ) -> None:

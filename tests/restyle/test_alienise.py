@@ -69,7 +69,7 @@ def study(photo: np.ndarray = PHOTO) -> Subject:
     return Judge(DEFAULT_FLOORS, FERN).study(photo)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.floats(0.0, 1.0))
 def test_the_highest_strength_that_is_recognised_is_found(boundary: float) -> None:
     engine = MarkingEngine(lambda asked: 0.4 if asked.strength <= boundary else 0.6)
@@ -88,7 +88,7 @@ def test_the_highest_strength_that_is_recognised_is_found(boundary: float) -> No
         assert (outcome.rung, outcome.diffused) == ("regraded", False)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32 - 1))
 def test_nothing_unrecognisable_is_ever_kept(seed: int) -> None:
     """Be the damage as it may: more strength is not always more of it."""

@@ -59,7 +59,7 @@ def test_maps_are_pictures_of_the_same_size_and_always_the_same(name: str, room:
     assert drawn.std() > 5
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     pixels=st.tuples(st.integers(1, 24), st.integers(1, 24)).flatmap(
         lambda size: arrays(np.uint8, (*size, 3), elements=st.integers(0, 255))

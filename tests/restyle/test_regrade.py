@@ -45,7 +45,7 @@ def test_grey_rooms_come_near_the_palette_and_protanopes_see_every_change(name: 
     assert visibility(before, after).median_de > 2.5
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 1000), st.floats(0.05, 0.95))
 def test_more_strength_is_more_change(seed: int, strength: float) -> None:
     photo = room(seed, (96, 64))

@@ -48,14 +48,14 @@ def rooms(samples: Path) -> list[Pixels]:
     return [read(path) for path in sorted(samples.glob("images/**/*.jpg"))[::20]]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(1, 300), st.integers(1, 300))
 def test_a_photo_of_any_size_equals_itself(seed: int, width: int, height: int) -> None:
     pixels = noise(seed, (width, height))
     assert likeness_of(pixels, pixels.copy()) == SAME
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(0, 10**6))
 def test_likeness_is_symmetric(seed: int, other: int) -> None:
     a, b = structure_of(noise(seed)), structure_of(noise(other))
@@ -66,7 +66,7 @@ def test_likeness_is_symmetric(seed: int, other: int) -> None:
     assert 0 <= there.edge_f1 <= 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 11), st.integers(-30, 30), st.integers(-30, 30))
 def test_a_shift_is_measured_as_it_was_made(rooms: list[Pixels], number: int, down_px: int, right_px: int) -> None:
     photo = rooms[number]
@@ -109,7 +109,7 @@ def recoloured(pixels: Pixels, lightness: float = 1.0, turn: float = 0.0) -> Pix
     return np.round(encoded(linear_of_lab(turned)) * 255).astype(np.uint8)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 11), st.floats(0.8, 1.25), st.floats(0, 360))
 def test_new_colours_leave_structure_as_it_was(rooms: list[Pixels], number: int, power: float, turn: float) -> None:
     likeness = likeness_of(rooms[number], recoloured(rooms[number], power, turn))

@@ -119,7 +119,7 @@ def test_nothing_is_picked_of_nothing() -> None:
 
 
 @given(st.integers(0, 30), st.integers(0, 10**6), st.sampled_from(["mixed", *KINDS]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_picks_are_different_and_the_same_each_time(count: int, seed: int, strategy: str) -> None:
     random = np.random.default_rng(seed)
     photos = [

@@ -32,7 +32,7 @@ def pairs_of(n: int, seed: int = 0) -> list[Pair]:
 
 
 @given(st.integers(2, 20), st.integers(0, 99), st.one_of(st.none(), st.integers(2, 9)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_result_is_asked_about_once_with_its_original_among_the_choices(
     n: int, seed: int, choices: int | None
 ) -> None:

@@ -12,7 +12,7 @@ def unit_vectors(rng: np.random.Generator, n: int, d: int = 64) -> np.ndarray:
 
 
 @given(st.integers(1, 25), st.integers(0, 2**32 - 1), st.integers(0, 5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_results_that_are_their_originals_with_noise_are_all_found(n: int, seed: int, order: int) -> None:
     rng = np.random.default_rng(seed)
     originals = unit_vectors(rng, n)
@@ -24,7 +24,7 @@ def test_results_that_are_their_originals_with_noise_are_all_found(n: int, seed:
 
 
 @given(st.permutations(range(8)), st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_permutation_is_recovered_and_every_exchange_is_a_confusion(permutation: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     originals = unit_vectors(rng, 8)

@@ -186,9 +186,7 @@ def test_a_filter_leaves_what_its_rule_leaves(hotels: Library, rows: list[Row], 
 
 
 @given(st.lists(st.tuples(st.sampled_from(SINGLE), st.booleans()), min_size=1, max_size=4))
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 def test_filters_of_different_names_all_hold(hotels: Library, rows: list[Row], parts: list[tuple[str, bool]]) -> None:
     either = ("hotel", "chain", "source", "near", "color", "colour", "orientation")
     groups: dict[str, list[Callable[[Row], bool]]] = {}
