@@ -377,7 +377,7 @@ class RestyleMethods(TagMethods):
         from search.tags.tagging import TagChecker, Tagging
 
         try:
-            return TagChecker(Tagging.open(self.catalog, session, self.store), session, self.encoder)
+            return TagChecker(Tagging.open(self.catalog, session, self.store), self.encoder)
         except QueryError:
             self.tell("tags are not compared, since the library has none yet: `aliens tag`")
             return None

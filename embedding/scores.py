@@ -5,9 +5,9 @@ A piece is two files, `000001.npy` (n, columns) float16, the rows of several vec
 last. Pieces are derivatives: whatever is damaged or out of date counts as absent and is computed again. Knows no tags.
 """
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from base.arrays import Floats, Halves, Longs
 from base.errors import LibraryError
 from base.files import TEMPORARY_SUFFIX, atomic_write
+from base.progress import Progress, Step, silent
 from embedding.store import VectorStore
 
 if TYPE_CHECKING:
-    import torch
+    from torch import Tensor
 
 SHARDS_SUFFIX = ".shards.npy"
 BACKGROUND_COLUMNS = 1  # the last: how well a photo fits the background
@@ -135,7 +136,7 @@ def score_shards(
     texts: Floats,
     background: Floats,
     scale: float,
-    progress: Callable[[int], None] = lambda photos: None,
+    progress: Progress = silent,
 ) -> None:
     """Write the scores of vector shards: the cosine with each text, and in the last column the background.
 
@@ -150,31 +151,34 @@ def score_shards(
         LibraryError: a shard is absent or damaged.
         OSError: the disk is full or cannot be written.
     """
-    import torch  # takes a second, and reading scores can do without
+    import torch  # takes seconds; whoever reads scores can do without
 
     both = text_columns(texts, background)
-    done, lock = 0, threading.Lock()
+    done, total = 0, sum(part.rows for part in parts)
 
-    def write(piece: Sequence[ShardPart]) -> None:
-        nonlocal done
-        scores.write(piece, blocks(store, piece, both, len(texts), scale))
-        with lock:
-            done += sum(part.rows for part in piece)
-            progress(done)
+    def write(piece: Sequence[ShardPart]) -> int:
+        with torch.inference_mode():
+            scores.write(piece, blocks(store, piece, both, len(texts), scale))
+        return sum(part.rows for part in piece)
 
     # The threads read files, multiply and write at once, each on one core: torch's own would wait for the reading.
     workers = torch.get_num_threads()
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(workers, "score", initializer=torch.set_num_threads, initargs=(1,))
+    waiting: deque[Future[int]] = deque()
     try:
-        for _ in pool.map(write, pieces(parts)):
-            pass
+        for piece in [*pieces(parts), None]:
+            if piece is not None:
+                waiting.append(pool.submit(write, piece))
+            while waiting and (piece is None or len(waiting) > 2 * workers):
+                done += waiting.popleft().result()
+                progress(Step("scoring", done, total))
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(workers)
 
 
 def blocks(
-    store: VectorStore, parts: Sequence[ShardPart], both: "torch.Tensor", texts: int, scale: float
+    store: VectorStore, parts: Sequence[ShardPart], both: "Tensor", texts: int, scale: float
 ) -> Iterator[Halves]:
     """Yield the scores (n, texts + 1) float16 of the shards, a few thousand rows at a time."""
     import torch
@@ -198,17 +202,18 @@ def score_vectors(vectors: NDArray[np.floating], *, texts: Floats, background: F
     import torch
 
     stored = torch.from_numpy(np.asarray(vectors, np.float16)).float()
-    return scored(stored, text_columns(texts, background), len(texts), scale).astype(np.float32)
+    with torch.inference_mode():
+        return scored(stored, text_columns(texts, background), len(texts), scale).astype(np.float32)
 
 
-def text_columns(texts: Floats, background: Floats) -> "torch.Tensor":
+def text_columns(texts: Floats, background: Floats) -> "Tensor":
     """Return the texts (t, d) and the background's (b, d) as the columns of one matrix, (d, t + b)."""
     import torch
 
     return torch.from_numpy(np.concatenate([texts, background])).T.contiguous()
 
 
-def scored(vectors: "torch.Tensor", both: "torch.Tensor", texts: int, scale: float) -> Halves:
+def scored(vectors: "Tensor", both: "Tensor", texts: int, scale: float) -> Halves:
     """Return the scores (n, texts + 1) float16 of vectors (n, d)."""
     import torch
 

@@ -1,14 +1,13 @@
 """The export, start to end: select, stream, write under a temporary name, sum up in a manifest, rename."""
 
 import hashlib
-import json
 import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
@@ -21,6 +20,7 @@ from base.console import counted, megabytes
 from base.errors import OutputError, QueryError
 from base.files import TEMPORARY_SUFFIX, PhotoFile, atomic_write, sync_folder
 from base.progress import Progress, Step, silent
+from base.records import json_bytes, write_json
 from search.export.tables import (
     DEFAULT_COLUMNS,
     CocoWriter,
@@ -307,7 +307,7 @@ def file_and_manifest(path: Path) -> Iterator[tuple[BinaryIO, Callable[["Datacla
     """
     manifest_file = path.with_name(path.name + MANIFEST_SUFFIX)
     with atomic_write(manifest_file) as beside, atomic_write(path) as file:
-        yield file, lambda manifest: beside.write(manifest_bytes(manifest))
+        yield file, lambda manifest: beside.write(json_bytes(manifest))
         for written in (file, beside):
             written.flush()
             os.fsync(written.fileno())
@@ -328,7 +328,7 @@ def write_folder(table: TagTable, path: Path, link: bool, describe: Description,
         manifest = describe.manifest(
             partial / METADATA_FILE, "imagefolder", hashed, writer.left_out, writer.left_out_tags
         )
-        write_export_manifest(partial / MANIFEST_FILE, manifest)
+        write_json(partial / MANIFEST_FILE, manifest)
         if path.exists():
             path.rmdir()  # empty, as was seen above
         os.replace(partial, path)
@@ -392,17 +392,6 @@ def refuse_empty(photos: int, why: str = "no photo has all of that") -> None:
     """Refuse to leave a file without photos: nobody wants one, and it would hide a mistyped query."""
     if photos == 0:
         raise QueryError(f"{why}: nothing was exported")
-
-
-def write_export_manifest(path: Path, manifest: "DataclassInstance") -> None:
-    """Write a manifest as JSON."""
-    with atomic_write(path) as file:
-        file.write(manifest_bytes(manifest))
-
-
-def manifest_bytes(manifest: "DataclassInstance") -> bytes:
-    """Return a manifest as a JSON file's content."""
-    return json.dumps(asdict(manifest), indent=1, ensure_ascii=False).encode() + b"\n"
 
 
 class HashedFile:

@@ -1,13 +1,14 @@
 """From cosines to probabilities to decided tags, with and without labels. Knows arrays and the vocabulary alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
 import numpy as np
 
 from base.arrays import Bools, Doubles, Floats
 from base.errors import QueryError
+from base.records import converted
 from search.tags.vocabulary import Group
 
 Method = Literal["calibrated", "uncalibrated", "softmax"]
@@ -105,14 +106,40 @@ class Calibration:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return the calibration that `as_json` described."""
-        links = {
-            int(place): Link(**(link | {"x": tuple(link["x"]), "y": tuple(link["y"])}))
-            for place, link in values["links"].items()
-        }
-        arrays = {name: np.array(values[name], np.float32) for name in ("mean", "std")}
-        groups = {name: tuple(tuple(group) for group in values[name]) for name in ("contrasts", "exclusions")}
-        return cls(**{**values, **arrays, **groups, "links": links})
+        """Return the calibration that `as_json` described. Raises: ValueError: it is not as that writes it."""
+        kept = converted(values, KeptCalibration)
+        plain = {field.name: getattr(kept, field.name) for field in fields(kept)}
+        return cls(**plain | {name: np.array(plain[name], np.float32) for name in ("mean", "std")})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeptCalibration:
+    """A calibration as JSON keeps it: see Calibration."""
+
+    method: Method
+    scale: float
+    threshold: float
+    top_k: int
+    mean: list[float]
+    std: list[float]
+    links: dict[int, Link]
+    contrasts: tuple[tuple[int, ...], ...]
+    exclusions: tuple[tuple[int, ...], ...]
+
+
+def read_calibration(values: Mapping[str, Any], tags: int) -> Calibration:
+    """Return a calibration from a file that people may have changed, for a number of tags.
+
+    Raises: ValueError: it does not fit.
+    """
+    calibration = Calibration.from_json(values)
+    places = [
+        *calibration.links,
+        *(place for group in calibration.contrasts + calibration.exclusions for place in group),
+    ]
+    if {len(calibration.mean), len(calibration.std)} != {tags} or not all(0 <= place < tags for place in places):
+        raise ValueError(f"its calibration is not one of {tags} tags")
+    return calibration
 
 
 class Statistics:

@@ -1,21 +1,19 @@
 """What people say of photos: single labels, and files of tags read back as corrections."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from base.console import counted
 from base.errors import QueryError
 from base.progress import Progress, Step, silent
+from base.records import read_json
 from db.catalog import Catalog
 from db.tag_rows import Label, forget_labels, known_photos, set_labels
 from embedding.store import VectorStore
-from search.tags.calibration import Calibration
+from search.tags.calibration import read_calibration
 from search.tags.tag_files import MANIFEST_FILE, MANIFEST_SUFFIX, TagRow, read_tag_file
 from search.tags.tagging import Tagging
 from search.tags.truth import with_photo_ids
@@ -98,13 +96,12 @@ def import_tags(
             not, or the library is not tagged.
         LibraryError: the library cannot be opened or written, or another process is changing it.
     """
-    manifest = None if labels_only else manifest_beside(path)
+    origin = None if labels_only else origin_of(path)
     with catalog.writing() as session:
-        if manifest is None:
-            tagging = Tagging.open(catalog, session, store, vocabulary)
-        else:
-            tagging = exported_tagging(catalog, session, store, path, manifest, vocabulary)
-        report = ImportReport(compared=manifest is not None, labels_only=labels_only)
+        tagging = Tagging.open(catalog, session, store, vocabulary or (origin.vocabulary if origin else None))
+        if origin is not None:
+            tagging = as_exported(tagging, path, origin)
+        report = ImportReport(compared=origin is not None, labels_only=labels_only)
         stream = with_photo_ids(session, read_tag_file(path))
         while batch := list(islice(stream, BATCH)):
             labels = list(differences(tagging, batch, labels_only, report))
@@ -116,38 +113,42 @@ def import_tags(
     return report
 
 
-def manifest_beside(path: Path) -> dict[str, Any] | None:
-    """Return the manifest of an export, or None where there is none that can be read."""
-    place = path / MANIFEST_FILE if path.is_dir() else path.with_name(path.name + MANIFEST_SUFFIX)
-    try:
-        content = json.loads(place.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) and "calibration" in content else None
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a manifest says of how a file's tags were decided."""
+
+    model: str
+    vocabulary: str
+    calibration: dict[str, Any]
 
 
-def exported_tagging(
-    catalog: Catalog,
-    session: Session,
-    store: VectorStore,
-    path: Path,
-    manifest: Mapping[str, Any],
-    vocabulary: str | None,
-) -> Tagging:
-    """Return the tagging that a file was exported from: the library's scores, decided as they were then.
+def origin_of(path: Path) -> Origin | None:
+    """Return what the manifest of an export says, or None where there is none that can be read."""
+    return read_json(path / MANIFEST_FILE if path.is_dir() else path.with_name(path.name + MANIFEST_SUFFIX), Origin)
 
-    Raises: QueryError: the library has no such scores.
+
+def as_exported(tagging: Tagging, path: Path, origin: Origin) -> Tagging:
+    """Return the library's scores, decided as they were when a file was exported.
+
+    Raises: QueryError: the file is of another model or vocabulary, or its manifest is damaged.
     """
-    tagging = Tagging.open(catalog, session, store, vocabulary or manifest.get("vocabulary"))
-    ours = {"model": tagging.model.key, "vocabulary": tagging.vocabulary.key}
-    for name, value in ours.items():
-        if manifest.get(name) != value:
+    remedy = (
+        "read only labels set by hand with --labels-only, or remove the manifest beside it to say yes to all the tags "
+        "it lists"
+    )
+    for name, theirs, ours in (
+        ("model", origin.model, tagging.model.key),
+        ("vocabulary", origin.vocabulary, tagging.vocabulary.key),
+    ):
+        if theirs != ours:
             raise QueryError(
-                f"{path} was exported with the {name} {manifest.get(name)}, not with {value}, so that nobody can tell "
-                "what was edited: read only labels set by hand with --labels-only, or remove the manifest beside it "
-                "to say yes to all the tags it lists"
+                f"{path} was exported with the {name} {theirs}, not with {ours}, so that nobody can tell what was "
+                f"edited: {remedy}"
             )
-    return Tagging(catalog, session, store, tagging.vocabulary, Calibration.from_json(manifest["calibration"]))
+    try:
+        return tagging.decided_by(read_calibration(origin.calibration, len(tagging.vocabulary.tags)))
+    except ValueError as error:
+        raise QueryError(f"the manifest beside {path} is damaged ({error}): {remedy}") from error
 
 
 def differences(

@@ -1,6 +1,7 @@
 """Tagging a library, and reading its tags: scores, probabilities and decisions, with what people say put over them."""
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
@@ -11,14 +12,14 @@ from sqlalchemy.orm import Session
 from base.arrays import Bools, Floats, Longs
 from base.console import counted
 from base.errors import QueryError
-from base.progress import Progress, Step, silent
+from base.progress import Progress, silent
 from db.catalog import Catalog
 from db.photo_rows import COLUMNS, embedded_columns
 from db.tag_rows import find_tagging, keep_tagging, labels_between, labels_of, vocabulary_keys
 from db.vector_rows import count_embedded, generation, place_of, shard_counts
 from embedding.encoder import Encoder
 from embedding.photo_table import Columns, PhotoTable, arrays
-from embedding.scores import BACKGROUND_COLUMNS, ScoreStore
+from embedding.scores import BACKGROUND_COLUMNS, ScoreStore, score_shards, score_vectors
 from embedding.store import VectorStore
 from search.tags.calibration import Calibration, Method, Statistics, TagOptions, fit_links, places_of
 from search.tags.truth import Truth
@@ -87,14 +88,14 @@ class Tagging:
     ) -> None:
         self.vocabulary = vocabulary
         self.model = catalog.model
-        self.folder = folder = catalog.folder
+        self.folder = catalog.folder
         self._calibration = calibration
         self._session = session
-        self.vectors = store
-        where = folder.scores(self.model.key, vocabulary.key)
-        self.store = ScoreStore(where, len(vocabulary.tags) + BACKGROUND_COLUMNS)
-        self.missing = self.store.open(self.vectors, shard_counts(session, self.model, of_photos=True))
-        self._table = PhotoTable.open(folder.photo_table(self.model.key), generation(session, self.model))
+        self._vectors = store
+        where = self.folder.scores(self.model.key, vocabulary.key)
+        self._scores = ScoreStore(where, len(vocabulary.tags) + BACKGROUND_COLUMNS)
+        self.missing = self._scores.open(self._vectors, shard_counts(session, self.model, of_photos=True))
+        self._table = PhotoTable.open(self.folder.photo_table(self.model.key), generation(session, self.model))
 
     @classmethod
     def open(cls, catalog: Catalog, session: Session, store: VectorStore, key: str | None = None) -> Self:
@@ -120,8 +121,8 @@ class Tagging:
     @property
     def notes(self) -> list[str]:
         """What people should know of the tags."""
-        came = "1 photo" if self.unscored == 1 else f"{self.unscored} photos"
-        late = f"{came} came after the last tagging and have no tags yet: run `aliens tag`"
+        photos = counted(self.unscored, "photo")
+        late = f"{photos} came after the last tagging and have no tags yet: run `aliens tag`"
         return [late] if self.unscored else []
 
     @property
@@ -129,33 +130,34 @@ class Tagging:
         """How many vectors have no scores yet: of photos added since the last tagging."""
         return sum(part.rows for part in self.missing)
 
-    def score(self, encoder: Encoder, progress: Callable[[int], None]) -> None:
+    def score(self, encoder: Encoder, progress: Progress = silent) -> None:
         """Compute the scores that are missing."""
         if not self.missing:
             return
-        from embedding.scores import score_shards
-
-        self.store.remove_strays()
+        self._scores.remove_strays()
         texts, background = text_vectors(encoder, self.vocabulary)
         score_shards(
-            self.vectors,
-            self.store,
+            self._vectors,
+            self._scores,
             self.missing,
             texts=texts,
             background=background,
             scale=encoder.logit_scale,
             progress=progress,
         )
-        self.missing = self.store.open(self.vectors, shard_counts(self._session, self.model, of_photos=True))
+        self.missing = self._scores.open(self._vectors, shard_counts(self._session, self.model, of_photos=True))
 
     def scores(self, names: Sequence[str] = (), ids: Sequence[int] | None = None) -> Iterator[tuple[Columns, Floats]]:
-        """Yield (columns, scores (n, t + 1)) of all photos by id, or of the photos with these ids in their order."""
+        """Yield (columns, scores (n, t + 1)) of all photos by id, or of the photos with these ids in their order.
+
+        `names`: of columns, see db.photo_rows.COLUMNS.
+        """
         most = max(MOST_SCORES // len(self.vocabulary.tags), 1)  # rows at a time
         for whole in self._columns(list(dict.fromkeys(["photo_id", "shard", "row", *names])), ids):
             for start in range(0, len(whole["photo_id"]), most):
                 columns = {name: values[start : start + most] for name, values in whole.items()}
                 numbers, rows = (columns[name].to_numpy() for name in ("shard", "row"))
-                yield columns, self.store.gather(numbers, rows)
+                yield columns, self._scores.gather(numbers, rows)
 
     def _columns(self, names: list[str], ids: Sequence[int] | None) -> Iterator[Columns]:
         if ids is None and self._table is not None:
@@ -171,7 +173,7 @@ class Tagging:
             self._table = PhotoTable.open(path, now)
 
     def photos(self, names: Sequence[str] = (), ids: Sequence[int] | None = None) -> Iterator[TaggedPhotos]:
-        """Yield photos with their tags, some thousands at a time; `names`, `ids`: see db.columns.embedded_columns."""
+        """Yield photos with their tags, some thousands at a time; `names`, `ids`: as of `scores`."""
         tags, places = self.vocabulary.names, self.vocabulary.places()
         for columns, scores in self.scores(names, ids):
             probabilities = self.calibration.probabilities(scores)
@@ -200,6 +202,20 @@ class Tagging:
         for photos in self.photos(names, [photo_id]):
             return photos
         raise QueryError(f"no photo {photo_id} with a vector in {self.folder.root}: take an id that a search shows")
+
+    def vector(self, photo_id: int) -> Floats:
+        """Return the unit vector (d,) of a photo that has one."""
+        place = place_of(self._session, self.model, photo_id)
+        assert place is not None  # or there would be no tags of it
+        ((_, vectors),) = self._vectors.gather([(place[0], [place[1]])])
+        vector: Floats = vectors[0].astype(np.float32)
+        return vector
+
+    def decided_by(self, calibration: Calibration) -> Self:
+        """Return the same scores, decided in another way."""
+        other = copy(self)
+        other._calibration = calibration
+        return other
 
     def calibrate(
         self, options: TagOptions, scale: float, truth: Truth | None, known: Calibration | None = None
@@ -304,11 +320,11 @@ def tag_library(
             vocabulary = Vocabulary.from_definition(current[0]) if current else read_vocabulary(DEFAULT)
         tagging = Tagging(catalog, session, store, vocabulary)
         truth = read_truth(session, vocabulary) if read_truth else None
-        total = scored = tagging.unscored
+        scored = tagging.unscored
         before = find_tagging(session, model, vocabulary.key)
         known = Calibration.from_json(before[1]) if before else None
-        if total or known is None:
-            tagging.score(encoder, lambda done: progress(Step("scoring", done, total)))
+        if scored or known is None:
+            tagging.score(encoder, progress)
             scale = encoder.logit_scale
         else:
             scale = known.scale
@@ -338,9 +354,8 @@ MARGIN = 0.2  # of probability, above the threshold: tags that hardly pass it co
 class TagChecker:
     """The tags of one vocabulary, as the library's calibration sees them in any vector."""
 
-    def __init__(self, tagging: Tagging, session: Session, encoder: Encoder) -> None:
+    def __init__(self, tagging: Tagging, encoder: Encoder) -> None:
         self._tagging = tagging
-        self._session = session
         self._encoder = encoder
 
     def confident(self, photo_id: int) -> list[str]:
@@ -352,10 +367,7 @@ class TagChecker:
         Raises: QueryError: the photo is unknown or not embedded.
         """
         labels = self._tagging.photo(photo_id).labels.get(photo_id, {})
-        place = place_of(self._session, self._tagging.model, photo_id)
-        assert place is not None  # or the tagging would not have had it
-        ((_, vectors),) = self._tagging.vectors.gather([(place[0], [place[1]])])
-        probabilities, kept = self._seen(vectors[0].astype(np.float32))
+        probabilities, kept = self._seen(self._tagging.vector(photo_id))
         decided = self._tagging.calibration.decide(probabilities[np.newaxis])[0]
         sure = decided & (probabilities >= self._tagging.calibration.threshold + MARGIN)
         return [
@@ -377,8 +389,6 @@ class TagChecker:
         """Return the tags' probabilities in a unit vector (d,), (t,), and which are there, (t,) bool."""
         if vector.shape != (self._tagging.model.dim,):
             raise QueryError(f"the library's vectors are of {self._tagging.model.dim} dimensions, not {vector.shape}")
-        from embedding.scores import score_vectors
-
         texts, background = self._texts
         scale = self._encoder.logit_scale
         scores = score_vectors(vector[np.newaxis], texts=texts, background=background, scale=scale)
