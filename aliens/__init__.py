@@ -12,6 +12,7 @@
 
 import sys
 from importlib.machinery import PathFinder
+from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,20 +46,38 @@ __all__ = [*LIBRARY, *ERRORS]
 OURS = ("base", "db", "embedding", "indexer", "restyle", "search")
 
 
-def refuse_hidden_packages() -> None:
-    """Make sure that imports find the packages that lie beside this one, and not a user's files of those names.
+def import_packages() -> None:
+    """Import the packages that lie beside this one, so that no file that a script finds later takes their place.
 
-    Raises: ImportError: a file such as search.py beside a script hides one of them; the message names it.
+    A folder without code of its own, such as one of databases that is called db, takes no place either.
+
+    Raises: ImportError: a user's file such as search.py beside a script is, or would be, imported in place of one.
     """
     home = Path(__file__).resolve().parent.parent
     for name in OURS:
         loaded = sys.modules.get(name)
-        spec = getattr(loaded, "__spec__", None) if loaded is not None else PathFinder.find_spec(name)
-        where = getattr(loaded, "__file__", None) if spec is None else spec.origin
-        if where is not None and Path(where).resolve() != home / name / "__init__.py":
+        where = whereabouts(name)
+        if where is not None and Path(where).resolve().parent != home / name:
             raise ImportError(
-                f"{where} hides a part of CV-Aliens that is also called {name!r}: give that file another name"
+                f"{where} hides a part of CV-Aliens that is also called {name!r}: give it another name, "
+                "or run where it is not found"
             )
+        if loaded is None:
+            ours = PathFinder.find_spec(name, [str(home)])
+            if ours is None or ours.loader is None:
+                raise ImportError(f"{home / name} is gone: CV-Aliens is not installed whole, so install it again")
+            sys.modules[name] = module_from_spec(ours)
+            ours.loader.exec_module(sys.modules[name])
+
+
+def whereabouts(name: str) -> str | None:
+    """Return the file that a package was, or would be, imported from; its folder, if it was and has no file."""
+    loaded = sys.modules.get(name)
+    if loaded is None:
+        spec = find_spec(name)
+        return None if spec is None else spec.origin
+    folders: list[str] = list(getattr(loaded, "__path__", ()))
+    return getattr(loaded, "__file__", None) or (folders[0] if folders else repr(loaded))
 
 
 def __getattr__(name: str) -> Any:
@@ -83,4 +102,4 @@ def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
 
 
-refuse_hidden_packages()
+import_packages()
