@@ -23,7 +23,7 @@ def converted(data: object, kind: type[T]) -> T:
     Raises: ValueError: they do not fit; the message names the place, such as `pick[1].strength`.
     """
     try:
-        return msgspec.convert(data, kind)
+        return msgspec.convert(data, kind, str_keys=True)  # JSON has no numbers for keys
     except msgspec.ValidationError as error:
         raise ValueError(str(error).replace("`$.", "`").replace(" - at `$`", "")) from None
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
+from base.progress import Progress, silent
 from base.settings import LibraryFolder
 from search.tags.calibration import TagOptions
 from search.tags.tagging import TaggedPhotos, Tagging, TagReport
@@ -24,7 +25,7 @@ def tag(
     vocabulary: Vocabulary | None = None,
     options: TagOptions | None = None,
     read_truth: Callable[[Session, Vocabulary], Truth] | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = silent,
 ) -> TagReport:
     """Tag a library with the default vocabulary, or another one."""
     return tag_library(

@@ -33,13 +33,13 @@ def tagged_samples(
 
 @contextmanager
 def checking(library: LibraryFactory) -> Iterator[tuple[TagChecker, Tagging]]:
-    with opened(library.folder) as (session, tagging):
-        yield TagChecker.open(session, library.folder, library.encoder), tagging
+    with opened(library.folder) as (_, tagging):
+        yield TagChecker(tagging, library.encoder), tagging
 
 
 def vector_of(library: LibraryFactory, photo_id: int) -> np.ndarray:
-    with library.open() as searching, opened(library.folder) as (session, _):
-        return searching.vector(session, photo_id)
+    with opened(library.folder) as (_, tagging):
+        return tagging.vector(photo_id)
 
 
 def own_tags(photos: TaggedPhotos, names: list[str], least: float) -> list[list[str]]:
@@ -48,32 +48,32 @@ def own_tags(photos: TaggedPhotos, names: list[str], least: float) -> list[list[
 
 
 def test_confident_tags_are_the_decided_ones_of_a_clear_probability_and_its_own_vector_loses_none(
-    tagged_samples: LibraryFolder, sample_library: Library, starter: "OpenClipEncoder"
+    tagged_samples: LibraryFolder, starter: "OpenClipEncoder"
 ) -> None:
-    with opened(tagged_samples) as (session, tagging):
-        checker = TagChecker.open(session, tagged_samples, starter)
+    with opened(tagged_samples) as (_, tagging):
+        checker = TagChecker(tagging, starter)
         (photos,) = tagging.photos()
         names = tagging.vocabulary.names
         clear, near = (own_tags(photos, names, THRESHOLD + MARGIN + off) for off in (1e-3, -1e-3))
         found = [checker.confident(photo_id) for photo_id in photos.photo_ids.tolist()]
         for photo_id, tags, surely, maybe in zip(photos.photo_ids.tolist(), found, clear, near, strict=True):
             assert set(surely) <= set(tags) <= set(maybe)  # the scores on disk have half precision
-            assert checker.lost(sample_library.vector(session, photo_id), tags) == []
+            assert checker.lost(tagging.vector(photo_id), tags) == []
         assert 0 < sum(map(len, found)) < photos.decided.sum()
 
 
 def test_a_picture_of_something_else_has_lost_the_tags(
-    tagged_samples: LibraryFolder, sample_library: Library, starter: "OpenClipEncoder"
+    tagged_samples: LibraryFolder, starter: "OpenClipEncoder"
 ) -> None:
-    with opened(tagged_samples) as (session, _):
-        checker = TagChecker.open(session, tagged_samples, starter)
+    with opened(tagged_samples) as (_, tagging):
+        checker = TagChecker(tagging, starter)
         sure = {photo_id: checker.confident(photo_id) for photo_id in range(1, 241)}
         with_pool, with_kitchen = ([i for i, tags in sure.items() if tag in tags] for tag in ("a pool", "a kitchen"))
         assert len(with_pool) > 5
         assert len(with_kitchen) > 5
         for pools, others, lost in ((with_pool, with_kitchen, "a pool"), (with_kitchen, with_pool, "a kitchen")):
             for photo_id in set(others) - set(pools):
-                vector = sample_library.vector(session, photo_id)
+                vector = tagging.vector(photo_id)
                 assert checker.lost(vector, [lost]) == [lost]
                 assert checker.lost(vector, [lost, *sure[photo_id], lost.removeprefix("a ")]) == [
                     lost,

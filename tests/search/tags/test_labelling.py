@@ -6,6 +6,7 @@ import pytest
 from filelock import FileLock
 
 from base.errors import LibraryError, QueryError
+from base.progress import Step
 from db.tag_rows import Label, all_labels
 from search.tags.calibration import TagOptions
 from search.tags.labels import ImportReport
@@ -236,15 +237,15 @@ def test_what_is_unknown_is_counted_and_left_out(own: LibraryFactory, tmp_path: 
 def test_an_error_in_the_middle_leaves_the_library_as_it_was(
     own: LibraryFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("labelling", "truth"):
+    for module in ("labels", "truth"):
         monkeypatch.setattr(f"search.tags.{module}.BATCH", 2)
     labels = labels_of(own)
     rows = [{**row, "tags": "a pool;a bathtub;a tv"} for row in exported(own)]
     rows[7]["photo_id"] = "eight"
-    told: list[int] = []
+    told: list[Step] = []
     with pytest.raises(QueryError, match=r"tags\.csv:9: photo_id is 'eight'"):
         import_tags(own.folder, written(tmp_path / "tags.csv", rows), progress=told.append)
-    assert told == [2, 4, 6]
+    assert [step.done for step in told] == [2, 4, 6]
     assert labels_of(own) == labels
 
 
@@ -267,7 +268,7 @@ def test_a_library_that_is_being_changed_or_not_tagged_is_refused(
     tag(library, OWN)
     with (
         FileLock(library.folder.lock_file, timeout=0),
-        pytest.raises(LibraryError, match="another process is changing"),
+        pytest.raises(LibraryError, match="another process or thread is changing"),
     ):
         import_tags(library.folder, path)
     assert import_tags(library.folder, path) == ImportReport()

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from base.errors import QueryError
+from base.errors import OutputError, QueryError
 from search.tags.evaluation import compare_methods, evaluate
 from search.tags.summary import reliability, write_evaluation, write_report
 from search.tags.truth import Truth
@@ -78,9 +78,9 @@ def test_another_ending_is_refused(own: LibraryFactory, tmp_path: Path, name: st
 def test_a_folder_that_cannot_be_written_is_named(own: LibraryFactory, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     with opened(own.folder) as (_, tagging):
-        with pytest.raises(QueryError, match=r"file/report\.png cannot be written"):
+        with pytest.raises(OutputError, match=r"file/report\.png cannot be written"):
             write_report(tagging, None, tmp_path / "file" / "report.png")
-        with pytest.raises(QueryError, match=r"file/deep/report\.png cannot be written"):
+        with pytest.raises(OutputError, match=r"file/deep/report\.png cannot be written"):
             write_evaluation([evaluate(tagging, TRUTH)], "title", tmp_path / "file" / "deep" / "report.png")
 
 

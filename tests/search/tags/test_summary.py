@@ -18,15 +18,16 @@ def test_a_summary_counts_the_decided_photos_of_every_tag(tagged: LibraryFactory
     tags = decided(tagged.folder)
     with opened(tagged.folder) as (_, tagging):
         summary = summarise(tagging)
+    assert summary.notes == ["1 photo came after the last tagging and have no tags yet: run `aliens tag`"]
     assert (summary.photos, summary.unscored, summary.method, summary.threshold) == (11, 1, "calibrated", 0.3)
     assert summary.vocabulary == tagging.vocabulary.key
     assert summary.untagged == sum(not has for has in tags.values())
-    assert [one.tag for one in summary.tags] == tagging.vocabulary.names
-    for one in summary.tags:
+    assert [one.tag for one in summary] == tagging.vocabulary.names
+    for one in summary:
         assert one.photos == sum(one.tag in has for has in tags.values())
         assert one.share == one.photos / 11
         assert one.by_hand == 0
-    assert sum(one.photos for one in summary.tags) > 0
+    assert sum(one.photos for one in summary) > 0
 
 
 def test_labels_are_counted_where_they_say_yes_of_a_photo_that_can_be_found(
@@ -38,7 +39,7 @@ def test_labels_are_counted_where_they_say_yes_of_a_photo_that_can_be_found(
     (photos / "04.jpg").unlink()  # photo 5
     tagged.add(photos)
     with opened(tagged.folder) as (_, tagging):
-        pool, *others = summarise(tagging).tags
+        pool, *others = summarise(tagging)
     assert pool.by_hand == 2
     assert {one.by_hand for one in others} == {0}
 
@@ -51,7 +52,7 @@ def test_a_library_whose_photos_are_all_gone_has_an_empty_summary(tagged: Librar
         summary = summarise(tagging)
         assert count_by_chain(session, tagging) == []
         assert sheet_sections(session, tagging, "a pool") == []
-    assert (summary.photos, summary.untagged, {one.share for one in summary.tags}) == (0, 0, {0.0})
+    assert (summary.photos, summary.untagged, {one.share for one in summary}) == (0, 0, {0.0})
 
 
 def test_photos_are_counted_by_chain_largest_first(library: LibraryFactory, samples: Path) -> None:
@@ -62,7 +63,7 @@ def test_photos_are_counted_by_chain_largest_first(library: LibraryFactory, samp
         summary = summarise(tagging)
     assert [chain.photos for chain in chains] == sorted((chain.photos for chain in chains), reverse=True)
     assert sum(chain.photos for chain in chains) == summary.photos == 240
-    for one in summary.tags:
+    for one in summary:
         assert sum(chain.tags[one.tag] for chain in chains) == one.photos
     by_id = {chain.chain_id: chain.chain for chain in chains}
     assert by_id[11] == "Azura Bay Resorts"
@@ -94,17 +95,25 @@ def test_a_sheet_shows_the_surest_the_borderline_and_the_least_likely(library: L
         f"likeliest of the {40 - count} others",
         "least likely",
     ]
-    shown = [[hit.score for hit in section.hits] for section in sections]
-    assert shown[0] == probabilities[:EACH].tolist()
-    assert shown[1] == probabilities[count - EACH : count][::-1].tolist()
-    assert shown[2] == probabilities[count : count + EACH].tolist()
-    assert shown[3] == probabilities[::-1][:EACH].tolist()
-    surest = sections[0].hits[0].photo_id
+    shown = [[float(cell.lines[0].split()[1]) for cell in section.cells] for section in sections]
+    assert shown[0] == pytest.approx(probabilities[:EACH].tolist(), abs=6e-4)
+    assert shown[1] == pytest.approx(probabilities[count - EACH : count][::-1].tolist(), abs=6e-4)
+    assert shown[2] == pytest.approx(probabilities[count : count + EACH].tolist(), abs=6e-4)
+    assert shown[3] == pytest.approx(probabilities[::-1][:EACH].tolist(), abs=6e-4)
+    order = whole.photo_ids[np.argsort(-whole.probabilities[:, place], kind="stable")].tolist()
+    photos_shown = [[int(cell.lines[1].split()[1]) for cell in section.cells] for section in sections]
+    assert photos_shown == [
+        order[:EACH],
+        order[count - EACH : count][::-1],
+        order[count : count + EACH],
+        order[::-1][:EACH],
+    ]
+    surest = photos_shown[0][0]
     label_photo(library.folder, surest, "a bathtub", False, None)
     with opened(library.folder) as (session, tagging):
         first, _, others, _ = sheet_sections(session, tagging, "bathtub")
     assert first.heading == f"surest of the {count - 1} photos that have it"
-    assert others.hits[0].photo_id == surest
+    assert others.cells[0].lines[1].startswith(f"photo {surest} ")
 
 
 def test_a_sheet_of_an_unknown_tag_is_refused(tagged: LibraryFactory) -> None:

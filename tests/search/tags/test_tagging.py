@@ -1,9 +1,11 @@
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,8 +14,10 @@ from sqlalchemy.orm import Session
 
 from aliens.library import Library
 from base.errors import LibraryError, QueryError
+from base.progress import Step
 from base.settings import LibraryFolder
 from db.tag_rows import Label, set_labels
+from embedding import scores
 from search.tags import tagging as module
 from search.tags.calibration import THRESHOLD, TagOptions
 from search.tags.tagging import Tagging, text_vectors
@@ -28,14 +32,9 @@ if TYPE_CHECKING:
 
 TRY_TO_TAG = """
 import sys
-from pathlib import Path
+import aliens
 from tests.conftest import FakeEncoder
-from aliens.settings import LibraryFolder
-from search.tags.options import TagOptions
-from tests.by_folder import tag_library
-from search.tags.vocabulary import read_vocabulary
-folder = LibraryFolder(Path(sys.argv[1]))
-tag_library(folder, read_vocabulary("case-study"), lambda model: FakeEncoder(), options=TagOptions())
+aliens.open(sys.argv[1], encoder=FakeEncoder()).tag("case-study")
 """
 
 
@@ -63,11 +62,11 @@ def test_tagging_scores_every_photo_and_again_none_without_loading_the_encoder(
     library: LibraryFactory, photos: Path
 ) -> None:
     library.add(photos)
-    told: list[tuple[int, int]] = []
+    told: list[Step] = []
     vocabulary = read_vocabulary("case-study")
-    report = tag(library, vocabulary, progress=lambda done, total: told.append((done, total)))
+    report = tag(library, vocabulary, progress=told.append)
     assert (report.vocabulary, report.photos, report.scored, report.fitted) == (vocabulary.key, 10, 10, 0)
-    assert told[-1] == (10, 10)
+    assert told[-1] == Step("scoring", 10, 10)
     before = decided(library.folder)
     again = tag_without_encoder(library, vocabulary)
     assert (again.photos, again.scored) == (10, 0)
@@ -78,10 +77,10 @@ def test_scores_are_the_cosines_with_the_mean_of_a_tags_prompts(library: Library
     library.add(photos)
     tag(library, OWN)
     texts, background = text_vectors(library.encoder, OWN)
-    with opened(library.folder) as (session, tagging), library.open() as opened_library:
+    with opened(library.folder) as (_, tagging):
         ((columns, scores),) = tagging.scores()
         ids = columns["photo_id"].to_pylist()
-        vectors = np.stack([opened_library.vector(session, photo_id) for photo_id in ids])
+        vectors = np.stack([tagging.vector(photo_id) for photo_id in ids])
     assert scores[:, :-1] == pytest.approx(vectors @ texts.T, abs=1e-3)
     soft = np.log(np.exp(25 * vectors @ background.T).mean(axis=1)) / 25
     assert scores[:, -1] == pytest.approx(soft, abs=1e-3)
@@ -129,7 +128,7 @@ def test_a_killed_run_is_completed_by_the_next(
 ) -> None:
     library.add(photos)
 
-    def interrupted(done: int, total: int) -> None:
+    def interrupted(step: Step) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -138,6 +137,82 @@ def test_a_killed_run_is_completed_by_the_next(
         pass
     tag(library)
     assert not np.isnan(probabilities_of(library.folder)).any()
+
+
+@pytest.fixture
+def many_pieces(library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch) -> LibraryFactory:
+    """A library of ten photos in five shards, each scored by itself, and one after the other."""
+    for number in range(0, 10, 2):
+        part = photos / str(number)
+        part.mkdir()
+        for name in (f"{number:02d}.jpg", f"{number + 1:02d}.jpg"):
+            (photos / name).rename(part / name)
+        library.add(part)
+    monkeypatch.setattr(scores, "PIECE_ROWS", 1)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)
+    return library
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("the callback's own")])
+def test_a_callback_that_raises_loses_nothing_and_the_next_call_goes_on(
+    many_pieces: LibraryFactory, error: BaseException
+) -> None:
+    told: list[Step] = []
+
+    def raising(step: Step) -> None:
+        told.append(step)
+        if len(told) == 2:
+            raise error
+
+    with many_pieces.open() as library:
+        with pytest.raises(type(error)):
+            library.tag("case-study", progress=raising)
+        with pytest.raises(QueryError, match="is not tagged yet"):
+            library.tags()
+        report = library.tag("case-study")
+        assert [step.done for step in told] == [2, 4]
+        assert 0 < report.scored <= 6
+        assert (report.photos, library.tags().unscored) == (10, 0)
+    assert not np.isnan(probabilities_of(many_pieces.folder)).any()
+
+
+def test_decisions_stay_as_they_were_when_a_later_tagging_is_stopped(many_pieces: LibraryFactory) -> None:
+    def stopped(step: Step) -> None:
+        raise KeyboardInterrupt
+
+    tag(many_pieces)
+    before = decided(many_pieces.folder)
+    with many_pieces.open() as library:
+        with pytest.raises(KeyboardInterrupt):
+            library.tag("hotel", threshold=0.9, progress=stopped)
+        assert library.tags().vocabulary == read_vocabulary("case-study").key
+        assert decided(many_pieces.folder) == before
+        assert library.tag("hotel").scored <= 8
+
+
+def test_ctrl_c_while_scores_are_written_loses_nothing_and_the_next_call_goes_on(
+    many_pieces: LibraryFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, written = scores.ScoreStore.write, []
+
+    def write_and_interrupt(store: scores.ScoreStore, *arguments: Any) -> None:
+        write(store, *arguments)
+        written.append(arguments)
+        if len(written) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(scores.ScoreStore, "write", write_and_interrupt)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with many_pieces.open() as library:
+            with pytest.raises(KeyboardInterrupt):
+                library.tag("case-study")
+            assert len(written) < 5
+            monkeypatch.undo()
+            assert library.tag("case-study").scored == 10 - 2 * len(written)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not np.isnan(probabilities_of(many_pieces.folder)).any()
 
 
 def test_a_damaged_score_file_is_scored_again(tagged: LibraryFactory) -> None:
@@ -325,7 +400,7 @@ def test_a_second_process_is_refused_while_the_first_tags(library: LibraryFactor
     library.add(photos)
     others: list[subprocess.CompletedProcess[str]] = []
 
-    def tag_elsewhere(done: int, total: int) -> None:
+    def tag_elsewhere(step: Step) -> None:
         command = [sys.executable, "-c", TRY_TO_TAG, str(library.folder.root)]
         root = Path(__file__).parents[3]
         others.append(subprocess.run(command, capture_output=True, text=True, check=False, cwd=root))
@@ -333,14 +408,14 @@ def test_a_second_process_is_refused_while_the_first_tags(library: LibraryFactor
     assert tag(library, progress=tag_elsewhere).scored == 10
     (other,) = others
     assert other.returncode == 1
-    assert f"LibraryError: another process is changing {library.folder.root}: wait for it" in other.stderr
+    assert f"LibraryError: another process or thread is changing {library.folder.root}: wait for it" in other.stderr
 
 
 def test_a_held_lock_does_not_keep_tags_from_being_read(tagged: LibraryFactory) -> None:
     before = decided(tagged.folder)
     with FileLock(tagged.folder.lock_file, timeout=0):
         assert decided(tagged.folder) == before
-        with pytest.raises(LibraryError, match="another process is changing"):
+        with pytest.raises(LibraryError, match="another process or thread is changing"):
             tag(tagged)
     tag(tagged)
 
@@ -364,7 +439,7 @@ def test_the_sample_hotels_get_the_tags_that_they_have(
 
 
 def test_a_tagging_without_calibration_says_so(tagged: LibraryFactory) -> None:
-    with opened(tagged.folder) as (session, tagging):
-        bare = Tagging(session, tagged.folder, tagging.vocabulary)
+    with opened(tagged.folder) as (_, tagging), tagged.open() as library, library.catalog.session() as session:
+        bare = Tagging(library.catalog, session, library.store, tagging.vocabulary)
         with pytest.raises(QueryError, match="has no calibration yet: run `aliens tag`"):
             list(bare.photos())

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from base.errors import QueryError
-from db.catalog import new_session
 from search.tags.truth import Truth, label_truth, read_truth
 from search.tags.vocabulary import Vocabulary, read_vocabulary
-from tests.by_folder import label_photo, open_library, session_of
+from tests.by_folder import label_photo, session_of
 from tests.conftest import LibraryFactory
 from tests.search.tags.conftest import OWN, tag
 
@@ -103,11 +102,7 @@ def test_labels_alone_leave_the_rest_unknown(tagged: LibraryFactory) -> None:
 
 
 def test_without_labels_there_is_no_truth(tagged: LibraryFactory) -> None:
-    with (
-        disposing(open_library(tagged.folder)) as engine,
-        new_session(engine) as session,
-        pytest.raises(QueryError, match="nobody has set a label yet"),
-    ):
+    with session_of(tagged.folder) as session, pytest.raises(QueryError, match="nobody has set a label yet"):
         label_truth(session, OWN)
 
 
