@@ -98,6 +98,7 @@ class SearchMethods(Owner):
         per_hotel: int | None = None,
         per_chain: int | None = None,
         diverse: float = 0.0,
+        until_stop: bool = False,
         min_score: float | None = None,
         after: str | None = None,
         exact: bool = False,
@@ -116,6 +117,7 @@ class SearchMethods(Owner):
             per_hotel=per_hotel,
             per_chain=per_chain,
             diverse=diverse,
+            until_stop=until_stop,
             min_score=min_score,
             exact=exact,
         )

@@ -78,8 +78,6 @@ def search(
     hotel: chain: source: tag: near: after: before: size: color: orientation: path: kind: (docs/query-language.md).
     A TEXT that begins with a minus sign stands last, behind -- and a space.
     """
-    if every and explain:
-        raise QueryError("--explain tells of a list with an end: leave --explain or --all out")
     said: dict[str, Any] = {
         "k": k,
         "image": str(image.absolute()) if image else None,
@@ -154,12 +152,21 @@ def answer(
         console.note(hint)
     options, title = dict(said), title_of(text, said)
     if options.pop("every"):
-        for name in ("k", "sort", "until_stop"):
+        refuse_beside_all(options["sort"], explain)
+        for name in ("k", "sort"):
             options.pop(name)
         show_all(photos.stream(text, **options, after=after, tell=console.note), title, json=json, sheet=sheet)
         return
     results = photos.search(text, **options, after=after)
     show_results(results, title, explain=explain, json=json, sheet=sheet, first_page=after is None)
+
+
+def refuse_beside_all(sort: str, explain: bool) -> None:
+    """Raises: QueryError: this cannot be had of a list without an end."""
+    if sort != "score":
+        raise QueryError(f"all photos come by score, not by {sort}: leave --sort or --all out")
+    if explain:
+        raise QueryError("--explain tells of a list with an end: leave --explain or --all out")
 
 
 def title_of(text: str | None, said: Mapping[str, Any]) -> str:

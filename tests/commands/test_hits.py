@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from commands.hit_tables import about_the_line, head, percent, print_hits, rows_of, tail
+from commands.hit_tables import head, percent, print_hits, rows_of, tail
 from search.results import Explanation, Hit, Results
 
 EXPLANATION = Explanation(
@@ -78,4 +78,4 @@ def test_hits_below_the_line_are_marked() -> None:
     ],
 )
 def test_what_is_said_of_the_line(above: list[bool], more: bool, words: str) -> None:
-    assert about_the_line(Results([hit("a", a) for a in above], 0.4, EXPLANATION, more)).endswith(words)
+    assert Results([hit("a", a) for a in above], 0.4, EXPLANATION, more).about_the_line.endswith(words)

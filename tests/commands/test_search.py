@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 from base.settings import LibraryFolder
-from search.saved import save_named
+from db.settings_rows import save_search
+from tests.by_folder import session_of
 from tests.commands.conftest import Aliens
+from tests.conftest import photo_bytes
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +70,19 @@ def test_all_with_what_it_cannot_do_is_refused(aliens: Aliens, option: tuple[str
     code, out, err = aliens("search", "pool", "--all", *option)
     assert (code, out) == (2, "")
     assert option[0] in err
+    aliens("search", "pool", "--all", "--save", "all")
+    code, out, err = aliens("search", "--saved", "all", *option)
+    assert (code, out) == (2, "")
+    assert option[0] in err
+
+
+def test_all_ends_at_the_stop_line_where_that_is_asked_for_beside_a_score(aliens: Aliens, photos: Path) -> None:
+    for number in range(10, 30):
+        (photos / f"{number}.jpg").write_bytes(photo_bytes(number))
+    aliens("add", photos)
+    every, above = ("search", "pool", "--all", "--json"), ("--min-score", -1)
+    assert len(found(aliens(*every, *above)[1])) == 30
+    assert found(aliens(*every, *above, "--until-stop")[1]) == found(aliens(*every)[1])
 
 
 def test_words_that_look_like_weights_get_a_hint(aliens: Aliens) -> None:
@@ -144,7 +159,7 @@ def test_saving_beside_saved_keeps_the_options_of_both(aliens: Aliens) -> None:
 def test_saved_searches_are_listed_with_the_options_as_they_are_typed(aliens: Aliens) -> None:
     aliens("search", "pool", "--save", "all", "--all", "--min-score", -1, "--more-like", "1, 2")
     out = aliens("searches")[1]
-    assert out == "all\tpool\t--more-like '1, 2' --min-score -1.0 --all\n"
+    assert out == "all\tpool\t--more-like 1,2 --min-score -1.0 --all\n"
 
 
 def test_the_empty_text_beside_a_saved_search_is_refused(aliens: Aliens) -> None:
@@ -155,9 +170,13 @@ def test_the_empty_text_beside_a_saved_search_is_refused(aliens: Aliens) -> None
 
 
 def test_options_of_another_version_are_left_out_with_a_note(aliens: Aliens) -> None:
-    save_named(LibraryFolder(Path("aliens-library")), "old", "pool", {"k": 3, "per_country": 2, "every": "?"})
+    with session_of(LibraryFolder(Path("aliens-library"))) as session:
+        kept = {"k": 3, "per_country": 2, "every": "?", "more_like": "1, 2", "until_stop": True}
+        save_search(session, "old", "pool", kept)
+        session.commit()
     code, out, err = aliens("search", "--saved", "old", "--json")
     assert (code, len(found(out))) == (0, 3)
+    assert not {1, 2} & set(found(out))  # ids that were kept as a text
     assert "--per-country 2 --all '?'" in err
 
 

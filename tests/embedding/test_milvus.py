@@ -189,7 +189,7 @@ def test_photos_that_came_changed_and_vanished(tmp_path: Path, choice: IndexChoi
     vectors[0] = unit_vectors(1, 5)[0]  # photo 51 has changed
     later = PhotoIndex(FaissIndex.build(DIM, [(now, vectors.astype(np.float16))]))
     fresh = np.append(now[-20:], now[0])  # the other new ones were absent before, and have come back
-    sync(tmp_path, later, manifest(2, 2), choice, fresh=fresh, progress=lambda what, done, total: sent.append(total))
+    sync(tmp_path, later, manifest(2, 2), choice, fresh=fresh, progress=lambda step: sent.append(step.total))
     assert sent == [31]
     same(searched(later, tmp_path), later)
     hit = searched(later, tmp_path).search(unit_vectors(1, 5), 1)[1]
@@ -214,7 +214,7 @@ class Killed(BaseException):
     [
         ("write_collection", 1),
         ("created", 1),
-        ("listed", 1),
+        ("collection_ids", 1),
         ("delete", 1),  # of the mark
         ("upsert", 1),
         ("upsert", 3),
@@ -249,7 +249,7 @@ def test_a_kill_between_any_two_steps_is_repaired(
     sync(tmp_path, base, manifest(2, 2), choice, fresh=np.empty(0, np.int64) if about.last_shard == 2 else ALL[100:])
     same(searched(base, tmp_path), base)
     with closing(milvus.connected(about.uri)) as client:
-        here = milvus_sync.listed(client, about.name)
+        here = milvus_sync.collection_ids(client, about.name)
     assert here[here > 0].tolist() == ALL[100:].tolist()
     assert (here < 0).sum() == 1
 

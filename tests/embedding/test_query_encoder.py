@@ -32,16 +32,24 @@ finally:
 
 
 class Loading:
-    """Loads a model, and counts how often."""
+    """Loads a model, and counts how often a lazy encoder says that it does."""
 
     def __init__(self, folder: Path) -> None:
         self.name = f"local-dir:{folder}"
         self.key: str | None = None
+        self.dim = 0
         self.count = 0
 
     def __call__(self) -> OpenClipEncoder:
-        self.count += 1
         return OpenClipEncoder.load(self.name, device="cpu", precision="float32", key=self.key)
+
+    def lazy(self, tower: Path) -> LazyEncoder:
+        assert self.key is not None
+        options = {"device": "cpu", "precision": "float32", "tell": self.hear}
+        return LazyEncoder(tower, name=self.name, key=self.key, dim=self.dim, **options)
+
+    def hear(self, note: str) -> None:
+        self.count += note.startswith("loading ")
 
 
 @pytest.fixture
@@ -55,13 +63,13 @@ def tower(loading: Loading, tmp_path: Path) -> Path:
     encoder = loading()
     folder = tmp_path / "library" / "text" / encoder.key
     assert export_text_tower(encoder, folder) is None
-    loading.key, loading.count = encoder.key, 0
+    loading.key, loading.dim = encoder.key, encoder.dim
     return folder
 
 
 def test_texts_need_no_model_where_the_tower_is(loading: Loading, tower: Path) -> None:
     assert loading.key is not None
-    encoder = LazyEncoder(tower, loading.key, loading)
+    encoder = loading.lazy(tower)
     texts, prompts = ["a pool", "a sofa"], ("{}", "a photo of {}")
     vectors, prompt, scale = encoder.encode_texts(texts), encoder.encode_prompts("a bed", prompts), encoder.logit_scale
     assert loading.count == 0
@@ -73,9 +81,9 @@ def test_texts_need_no_model_where_the_tower_is(loading: Loading, tower: Path) -
 
 def test_photos_load_the_whole_model_once(loading: Loading, tower: Path, photos: Path) -> None:
     assert loading.key is not None
-    encoder = LazyEncoder(tower, loading.key, loading)
+    encoder = loading.lazy(tower)
     pixels = decode((photos / "00.jpg").read_bytes(), encoder.preprocessing).pixels[None]
-    assert encoder.encode_images(pixels) == pytest.approx(encoder.encoder.encode_images(pixels), abs=1e-6)
+    assert encoder.encode_images(pixels) == pytest.approx(encoder.whole.encode_images(pixels), abs=1e-6)
     assert loading.count == 1
 
 
@@ -88,11 +96,11 @@ def test_without_a_sound_tower_the_model_is_loaded_and_leaves_one(damaged: bool,
         weights.write_bytes(data[:1000] + bytes([data[1000] ^ 1]) + data[1001:])
     else:
         weights.unlink()
-    encoder = LazyEncoder(tower, loading.key, loading)
+    encoder = loading.lazy(tower)
     vector = encoder.encode_texts(["a pool"])
     assert loading.count == 1
-    assert vector == pytest.approx(encoder.encoder.encode_texts(["a pool"]), abs=1e-6)
-    again = LazyEncoder(tower, loading.key, loading)
+    assert vector == pytest.approx(encoder.whole.encode_texts(["a pool"]), abs=1e-6)
+    again = loading.lazy(tower)
     assert again.encode_texts(["a pool"]) == pytest.approx(vector, abs=1e-5)
     assert loading.count == 1
     assert weights.read_bytes() == data
@@ -102,9 +110,9 @@ def test_a_tower_that_has_come_to_differ_is_dropped_when_the_model_is_loaded(
     loading: Loading, tower: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert loading.key is not None
-    encoder = LazyEncoder(tower, loading.key, loading)
+    encoder = loading.lazy(tower)
     monkeypatch.setattr(text_tower, "gelu", lambda x: x)  # as if NumPy computed otherwise now
-    vector = encoder.encoder.encode_texts(["a pool"])
+    vector = encoder.whole.encode_texts(["a pool"])
     assert encoder.encode_texts(["a pool"]) == pytest.approx(vector, abs=1e-6)
     assert TextTower.open(tower, loading.key) is None
 
@@ -116,7 +124,7 @@ def test_texts_are_answered_by_the_librarys_model_after_its_files_have_changed(
     assert loading.key is not None
     before = loading().encode_texts(["a pool"])
     loading.name = f"local-dir:{save_tiny_model('other', seed=1)}"
-    encoder = LazyEncoder(tower, loading.key, loading)
+    encoder = loading.lazy(tower)
     assert encoder.encode_texts(["a pool"]) == pytest.approx(before, abs=1e-5)
     with pytest.raises(ModelMismatchError):
         _ = encoder.preprocessing
@@ -149,7 +157,7 @@ def test_a_library_can_be_made_on_a_disk_without_room_for_the_tower(
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(text_export, "write", full)
+    monkeypatch.setattr(text_export, "write_tower", full)
     folder = LibraryFolder(tmp_path / "library")
     create_library(folder, loading())
     assert folder.database_file.exists()

@@ -167,7 +167,7 @@ def test_a_tower_that_differs_is_dropped_and_not_tried_again(
     assert "a cosine of" in problem
     assert TextTower.open(folder, tiny.key) is None
     assert [path.name for path in folder.iterdir()] == [REFUSED_FILE]
-    monkeypatch.setattr(text_export, "write", None)  # would be called otherwise
+    monkeypatch.setattr(text_export, "write_tower", None)  # would be called otherwise
     assert export_text_tower(tiny, folder) == problem
     monkeypatch.setattr(text_export, "FORMAT", 2)  # a newer program tries
     with pytest.raises(TypeError):

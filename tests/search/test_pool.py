@@ -14,7 +14,7 @@ from tests.conftest import LibraryFactory
 def test_a_whole_library_of_few_photos(library: LibraryFactory, photos: Path) -> None:
     library.add(photos)
     opened = library.open()
-    pool = read_pool(opened, None, most=50, least=5)
+    pool = read_pool(opened.searcher, None, most=50, least=5)
     assert [record.photo_id for record in pool.records] == list(range(1, 11))
     assert pool.vectors.shape == (10, 48)
     assert np.linalg.norm(pool.vectors, axis=1) == pytest.approx(1, abs=1e-3)
@@ -24,15 +24,17 @@ def test_a_whole_library_of_few_photos(library: LibraryFactory, photos: Path) ->
 def test_a_sample_by_its_seed(library: LibraryFactory, photos: Path) -> None:
     library.add(photos)
     opened = library.open()
-    samples = [[r.photo_id for r in read_pool(opened, None, most=4, least=1, seed=s).records] for s in (1, 1, 2)]
+    samples = [
+        [r.photo_id for r in read_pool(opened.searcher, None, most=4, least=1, seed=s).records] for s in (1, 1, 2)
+    ]
     assert samples[0] == samples[1] == sorted(samples[0])
     assert samples[0] != samples[2]
     assert len(samples[0]) == 4
-    assert "4 of 10" in read_pool(opened, None, most=4, least=1).note
+    assert "4 of 10" in read_pool(opened.searcher, None, most=4, least=1).note
 
 
 def test_photos_that_a_query_finds_best_first_with_their_own_vectors(sample_library: Library) -> None:
-    pool = read_pool(sample_library, "bathtub", most=60, least=5)
+    pool = read_pool(sample_library.searcher, "bathtub", most=60, least=5)
     hits = sample_library.search("bathtub", k=60)
     above = [hit.photo_id for hit in hits if hit.above_line is not False]
     ids = [record.photo_id for record in pool.records]
@@ -42,32 +44,32 @@ def test_photos_that_a_query_finds_best_first_with_their_own_vectors(sample_libr
 
 
 def test_few_hits_above_the_line_are_filled_up_with_a_word(sample_library: Library) -> None:
-    pool = read_pool(sample_library, "swimming pool", most=200, least=150)
+    pool = read_pool(sample_library.searcher, "swimming pool", most=200, least=150)
     assert len(pool.records) == 150
     assert "below the query's stop line" in pool.note
 
 
 def test_filters_alone_choose_what_is_sampled(sample_library: Library) -> None:
     hotel = sample_library.search("bathroom", k=1)[0].hotel_id
-    pool = read_pool(sample_library, f"hotel:{hotel}", most=100, least=5)
+    pool = read_pool(sample_library.searcher, f"hotel:{hotel}", most=100, least=5)
     assert {record.hotel_id for record in pool.records} == {hotel}
-    sample = read_pool(sample_library, "color:color", most=20, least=5)
+    sample = read_pool(sample_library.searcher, "color:color", most=20, least=5)
     assert len({record.hotel_id for record in sample.records}) > 15
 
 
 def test_what_cannot_be_asked_is_refused(library: LibraryFactory, photos: Path) -> None:
     with pytest.raises(QueryError, match="no photo is left"):
-        read_pool(library.open(), None, most=10, least=1)
+        read_pool(library.open().searcher, None, most=10, least=1)
     library.add(photos)
     opened = library.open()
     with pytest.raises(QueryError, match="kind:"):
-        read_pool(opened, "kind:restyled", most=10, least=1)
+        read_pool(opened.searcher, "kind:restyled", most=10, least=1)
     with pytest.raises(QueryError, match="aliens tag"):
-        read_pool(opened, None, ["bathtub"], most=10, least=1)
+        read_pool(opened.searcher, None, ["bathtub"], most=10, least=1)
     with pytest.raises(QueryError, match="no photo is left"):
-        read_pool(opened, "path:nowhere", most=10, least=1)
+        read_pool(opened.searcher, "path:nowhere", most=10, least=1)
     with pytest.raises(QueryError, match="empty"):
-        read_pool(opened, " ", most=10, least=1)
+        read_pool(opened.searcher, " ", most=10, least=1)
 
 
 @given(st.lists(st.none() | st.integers(1, 4), max_size=40), st.integers(0, 50))
