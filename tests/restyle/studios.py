@@ -10,9 +10,9 @@ import numpy as np
 
 from base.files import PhotoFile
 from base.settings import LibraryFolder
+from benchmarks.synthetic import SyntheticEngine
 from restyle.alienise import Wish
 from restyle.engines.engine import Engine, Job, Settings
-from restyle.engines.synthetic import SyntheticEngine
 from restyle.floors import DEFAULT_FLOORS
 from restyle.judge import Judge
 from restyle.palettes import Palette, read_palette

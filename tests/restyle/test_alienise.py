@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from base.errors import DeviceMemoryError
+from benchmarks.synthetic import SyntheticEngine
 from restyle.alienise import FAINTEST, HIGHEST, LOWEST, STEP, Attempt, Wish, alienise
 from restyle.engines.engine import Job, Settings
-from restyle.engines.synthetic import SyntheticEngine
 from restyle.floors import DEFAULT_FLOORS, Floors
 from restyle.judge import Judge, Scores, Subject
 from restyle.palettes import read_palette

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from restyle.engines.synthetic import SyntheticEngine
+from benchmarks.synthetic import SyntheticEngine
 from restyle.judge import Judge
 from restyle.regrade import RegradeEngine
 from restyle.studio import Done, Failed

@@ -3,11 +3,13 @@
 import errno
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,14 +20,14 @@ from PIL import Image
 
 from base.errors import DeviceMemoryError, EngineError, LibraryError
 from base.files import PhotoFile
+from base.settings import LibraryFolder
+from benchmarks.synthetic import SyntheticEngine
 from restyle.colour import read_pixels
-from restyle.engines.synthetic import SyntheticEngine
 from restyle.floors import Floors
 from restyle.palettes import Ramp, read_palette
 from restyle.regrade import RegradeEngine
 from restyle.studio import Done, Failed
 from tests.conftest import LibraryFactory, photo_bytes
-from tests.indexer.conftest import empty_library
 from tests.restyle.pictures import room
 from tests.restyle.studios import (
     FERN,
@@ -59,7 +61,10 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> LibraryFactory:
 @pytest.fixture
 def filled(template: LibraryFactory, tmp_path: Path) -> LibraryFactory:
     """A library that knows photos 1 to 4."""
-    return empty_library(template, tmp_path / "library")
+    filled = copy(template)
+    filled.folder = LibraryFolder(tmp_path / "library")
+    shutil.copytree(template.folder.root, filled.folder.root)
+    return filled
 
 
 # The same wish is not done twice.
@@ -353,7 +358,7 @@ def test_photos_may_be_added_while_others_are_restyled(filled: LibraryFactory, p
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from aliens.settings import LibraryFolder
+from base.settings import LibraryFolder
 from tests.restyle.studios import orders_of, run
 real, calls = os.replace, []
 def replace(source, target):
