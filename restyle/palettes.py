@@ -5,17 +5,17 @@ A name is that of a file in restyle/palettes/; anything that ends in .toml is a 
 
 import difflib
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
-from typing import Any
 
+import msgspec
 import numpy as np
 
 from base.arrays import Floats
 from base.errors import QueryError
+from base.records import converted, read_toml
 from base.settings import asset
 from restyle.colour import lab_of
 
@@ -40,8 +40,7 @@ PLACES = ("at ", "in ", "on ", "by ", "near ", "with ")  # "at night": said behi
 NOT_COUNTED = {"furniture", "luggage", "marble", "snow", "wallpaper", "wood"}
 
 
-@dataclass(frozen=True, slots=True)
-class PromptTemplate:
+class PromptTemplate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a palette tells diffusion engines.
 
     text: with {scene}, "hotel bathroom"; {things}, " with a bathtub and a mirror" or nothing; {caption}, the photo's
@@ -129,7 +128,6 @@ def tokens_of(text: str) -> int:
 DEFAULT_PALETTE = "fern"
 HEX = re.compile(r"#[0-9a-fA-F]{6}")
 FEWEST_COLOURS = 2
-SECTIONS = {"": {"name", "colours", "prompt"}, "colours": {"leaf", "sky"}, "prompt": {"text", "negative", "forbidden"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +156,21 @@ class Palette:
     prompt: PromptTemplate
 
 
+class PaletteColours(msgspec.Struct, forbid_unknown_fields=True):
+    """The section [colours] of a palette's file: each is #rrggbb, from dark to light."""
+
+    leaf: list[str]
+    sky: list[str]
+
+
+class PaletteFile(msgspec.Struct, forbid_unknown_fields=True):
+    """What the file of a palette says."""
+
+    colours: PaletteColours
+    prompt: PromptTemplate
+    name: str = ""
+
+
 def read_palette(name: str = DEFAULT_PALETTE) -> Palette:
     """Return a palette by its name, or by the path of a .toml file.
 
@@ -165,13 +178,15 @@ def read_palette(name: str = DEFAULT_PALETTE) -> Palette:
     """
     path = Path(name) if name.endswith(".toml") else asset("restyle/palettes") / f"{name}.toml"
     try:
-        return as_palette(tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise QueryError(f"no palette {name!r}: {suggestion(name)}, or the path of a .toml file") from None
-    except OSError as error:
-        raise QueryError(f"the palette {path} cannot be read: {error.strerror}") from error
-    except (ValueError, QueryError) as error:  # no UTF-8, or no TOML
-        raise QueryError(f"the palette {path} is not as it should be: {error}") from error
+        data = read_toml(path, "palette")
+    except QueryError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise QueryError(f"no palette {name!r}: {suggestion(name)}, or the path of a .toml file") from None
+        raise
+    try:
+        return as_palette(converted(data, PaletteFile))
+    except (ValueError, QueryError) as error:
+        raise QueryError(f"the palette {path} is not as it should be, see palettes/fern.toml: {error}") from error
 
 
 def palette_names() -> list[str]:
@@ -186,38 +201,18 @@ def suggestion(name: str) -> str:
     return f"did you mean {near[0]!r}? There are {', '.join(known)}" if near else f"there are {', '.join(known)}"
 
 
-def as_palette(data: dict[str, Any]) -> Palette:
-    """Return the palette that a TOML file describes. Raises: QueryError: something is missing, or not known."""
-    colours, prompt = (section(data, name) for name in ("colours", "prompt"))
-    for where, found in (("", data), ("colours", colours), ("prompt", prompt)):
-        if unknown := sorted(set(found) - SECTIONS[where]):
-            raise QueryError(f"{f'[{where}] ' if where else ''}{unknown[0]} is not known here: see palettes/fern.toml")
-    name = data.get("name")
-    if not isinstance(name, str) or not name.strip():
+def as_palette(said: PaletteFile) -> Palette:
+    """Return the palette that a file describes. Raises: QueryError: it has no name, or its colours are no ramps."""
+    if not said.name.strip():
         raise QueryError('it needs a name, such as name = "fern"')
-    return Palette(
-        name=name,
-        leaf=ramp(colours.get("leaf"), "leaf"),
-        sky=ramp(colours.get("sky"), "sky"),
-        prompt=PromptTemplate(
-            text=text_of(prompt, "text"), negative=text_of(prompt, "negative", ""), forbidden=forbidden(prompt)
-        ),
-    )
+    return Palette(said.name, ramp(said.colours.leaf, "leaf"), ramp(said.colours.sky, "sky"), said.prompt)
 
 
-def section(data: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return a section. Raises: QueryError: it is absent."""
-    found = data.get(name)
-    if not isinstance(found, dict):
-        raise QueryError(f"the section [{name}] is missing: see palettes/fern.toml")
-    return found
-
-
-def ramp(colours: object, name: str) -> Ramp:
+def ramp(colours: Sequence[str], name: str) -> Ramp:
     """Return colours as a ramp. Raises: QueryError: they are not #rrggbb, or not from dark to light."""
-    if not isinstance(colours, list) or len(colours) < FEWEST_COLOURS:
+    if len(colours) < FEWEST_COLOURS:
         raise QueryError(f"[colours] {name} needs at least {FEWEST_COLOURS} colours, from dark to light")
-    if wrong := [colour for colour in colours if not isinstance(colour, str) or not HEX.fullmatch(colour)]:
+    if wrong := [colour for colour in colours if not HEX.fullmatch(colour)]:
         raise QueryError(f"[colours] {name} has {wrong[0]!r}: write a colour as #rrggbb")
     rgb = np.array([[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in colours], np.uint8)
     lab = lab_of(rgb)
@@ -225,19 +220,3 @@ def ramp(colours: object, name: str) -> Ramp:
         place = int(np.argmax(np.diff(lab[:, 0]) <= 0)) + 1
         raise QueryError(f"[colours] {name} must go from dark to light: {colours[place]} is not lighter than before")
     return Ramp(lab)
-
-
-def text_of(prompt: dict[str, Any], name: str, default: str | None = None) -> str:
-    """Return a text of the prompt. Raises: QueryError: it is missing, or no text."""
-    text = prompt.get(name, default)
-    if not isinstance(text, str):
-        raise QueryError(f"[prompt] {name} must be a text")
-    return text
-
-
-def forbidden(prompt: dict[str, Any]) -> tuple[str, ...]:
-    """Return the colours that the negative prompt names. Raises: QueryError: they are no list of texts."""
-    words = prompt.get("forbidden", [])
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise QueryError('[prompt] forbidden must be a list of words, such as ["red", "peach"]')
-    return tuple(words)

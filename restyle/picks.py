@@ -1,7 +1,6 @@
 """Manifests: which photos to restyle and how, as TOML files that people may edit. Picks and restyles nothing."""
 
 import json
-import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from typing import Any
 
 from base.errors import OutputError, QueryError
 from base.files import atomic_write
+from base.records import read_toml
 
 MOST_SEED = 1 << 32  # what NumPy's and PyTorch's generators both take
 DELETE = "\x7f"  # the one control character that JSON leaves as it is and TOML does not
@@ -111,11 +111,10 @@ def read_picks(path: Path) -> PickList:
 
     Raises: QueryError: it cannot be read, picks nothing, or is not as it should be; the message says where.
     """
+    data = read_toml(path, "manifest")
     try:
-        manifest = as_manifest(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise QueryError(f"the manifest {path} cannot be read: {error.strerror}") from error
-    except (ValueError, QueryError) as error:  # no UTF-8, or no TOML: that message has line and column
+        manifest = as_manifest(data)
+    except QueryError as error:
         raise QueryError(f"the manifest {path} is not as it should be: {error}") from error
     if not manifest.picks:
         raise QueryError(f"the manifest {path} picks nothing: add a line [[pick]], and below it one such as photo = 12")
