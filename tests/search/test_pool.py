@@ -23,14 +23,12 @@ def test_a_whole_library_of_few_photos(library: LibraryFactory, photos: Path) ->
 
 def test_a_sample_by_its_seed(library: LibraryFactory, photos: Path) -> None:
     library.add(photos)
-    opened = library.open()
-    samples = [
-        [r.photo_id for r in read_pool(opened.searcher, None, most=4, least=1, seed=s).records] for s in (1, 1, 2)
-    ]
+    searcher = library.open().searcher
+    samples = [[r.photo_id for r in read_pool(searcher, None, most=4, least=1, seed=s).records] for s in (1, 1, 2)]
     assert samples[0] == samples[1] == sorted(samples[0])
     assert samples[0] != samples[2]
     assert len(samples[0]) == 4
-    assert "4 of 10" in read_pool(opened.searcher, None, most=4, least=1).note
+    assert "4 of 10" in read_pool(searcher, None, most=4, least=1).note
 
 
 def test_photos_that_a_query_finds_best_first_with_their_own_vectors(sample_library: Library) -> None:

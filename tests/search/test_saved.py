@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from aliens.library import Library
@@ -59,7 +61,7 @@ def test_options_as_earlier_versions_kept_them_are_understood(opened: Library) -
 
 
 def test_a_saved_search_is_repeated_by_its_text_and_options(sample_library: Library) -> None:
-    asked = {"k": 5, "per_hotel": 1, "more_like": [3], "diverse": 0.2}
+    asked: dict[str, Any] = {"k": 5, "per_hotel": 1, "more_like": [3], "diverse": 0.2}
     sample_library.save_search("tubs", "a bathtub", **asked)
     saved = sample_library.saved_search("tubs")
     again = sample_library.search(saved.text, **saved.options)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -5,10 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from base.errors import QueryError
-from embedding.sheet import Cell, Section, by_stop_line, contact_sheet, fitted, hit_lines, write_line, write_sheet
-from search.answers import Hit
-from search.results import Explanation, Results
+from base.errors import OutputError, QueryError
+from embedding.sheet import Cell, Section, contact_sheet, fitted, gallery_html, write_line, write_sheet
+from search.results import Explanation, Hit, Results, hit_cells
 from tests.conftest import photo_bytes
 
 
@@ -34,28 +34,31 @@ def test_a_sheet_shows_every_photo(tmp_path: Path) -> None:
         path = tmp_path / f"{number}.png"
         Image.new("RGB", (30, 20), colour).resize((300, 200)).save(path)
         hits.append(hit(path, number))
-    sheet = np.asarray(contact_sheet(hits, "colours"))
+    sheet = np.asarray(contact_sheet(hit_cells(hits), "colours"))
     for colour in colours:
         assert (np.abs(sheet.astype(int) - colour).max(axis=2) < 12).sum() > 300 * 190
 
 
 def test_captions_name_rank_score_hotel_and_file(tmp_path: Path) -> None:
-    assert hit_lines(3, hit(tmp_path / "a b.jpg", hotel_id=5, hotel_name="Casa Coral")) == (
-        "3.  0.707  Casa Coral",
-        "photo 7  a b.jpg",
-    )
-    assert hit_lines(1, hit(tmp_path / "x.tar", member="in/a.jpg", hotel_id=5))[0].endswith("hotel 5")
+    shown = [hit(tmp_path / "a b.jpg", hotel_id=5, hotel_name="Casa Coral"), hit(tmp_path / "x.tar", member="in/a.jpg")]
+    named, alone = hit_cells([*shown[:1], replace(shown[1], hotel_id=5)], first_rank=3)
+    assert named.lines == ("3.  0.707  Casa Coral", "photo 7  a b.jpg")
+    assert alone.lines == ("4.  0.707  hotel 5", "photo 7  a.jpg")
+    (of_no_hotel,) = hit_cells(shown[1:])
+    assert of_no_hotel.lines[0] == f"1.  0.707  {tmp_path.name}"
 
 
 def test_a_photo_that_is_gone_or_broken_leaves_its_place_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no photo")
-    sheet = contact_sheet([hit(tmp_path / "gone.jpg"), hit(tmp_path / "text.jpg")], "broken")
+    sheet = contact_sheet(hit_cells([hit(tmp_path / "gone.jpg"), hit(tmp_path / "text.jpg")]), "broken")
     assert sheet.width > 600
 
 
 def test_long_and_foreign_titles_fit(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(photo_bytes(1))
-    sheet = contact_sheet([hit(tmp_path / "a.jpg", hotel_name="Отель «Приморский» " * 9)], "海の見える風呂 " * 40)
+    sheet = contact_sheet(
+        hit_cells([hit(tmp_path / "a.jpg", hotel_name="Отель «Приморский» " * 9)]), "海の見える風呂 " * 40
+    )
     right_edge = np.asarray(sheet)[:50, -10:]
     assert (right_edge == right_edge[0, 0]).all()
 
@@ -63,7 +66,9 @@ def test_long_and_foreign_titles_fit(tmp_path: Path) -> None:
 def test_titles_of_several_lines_stand_on_one(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(photo_bytes(1))
     hits = [hit(tmp_path / "a.jpg", hotel_name="Casa\nCoral")]
-    one, several = (np.asarray(contact_sheet(hits, title, title)) for title in ("a pool view", "a\n pool\u2028view\t"))
+    one, several = (
+        np.asarray(contact_sheet(hit_cells(hits), title, title)) for title in ("a pool view", "a\n pool\u2028view\t")
+    )
     assert (one == several).all()
 
 
@@ -92,7 +97,7 @@ def test_a_line_is_measured_a_few_times_however_long_it_is() -> None:
 @pytest.mark.parametrize("name", ["sheet.jpg", "new folder/sheet.png", "sheet.webp"])
 def test_written_in_the_format_of_its_name(tmp_path: Path, name: str) -> None:
     (tmp_path / "a.jpg").write_bytes(photo_bytes(1))
-    write_sheet([hit(tmp_path / "a.jpg")], "one", tmp_path / name)
+    write_sheet(hit_cells([hit(tmp_path / "a.jpg")]), "one", tmp_path / name)
     with Image.open(tmp_path / name) as sheet:
         assert sheet.width >= 640
 
@@ -106,7 +111,7 @@ def test_a_name_that_is_no_picture_is_refused(tmp_path: Path, name: str) -> None
 
 def test_a_sheet_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(QueryError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         write_sheet([], "none", tmp_path / "file" / "sheet.jpg")
 
 
@@ -118,15 +123,30 @@ def test_a_line_parts_what_is_below_the_stop_line_and_a_note_stands_below_the_ti
         query="", filters="", selected=None, photos=3, engine="", reason="", rows=3, read_bytes=0, recall=None,
         note="", times_ms={},
     )  # fmt: skip
-    above, below = by_stop_line(Results(hits, 0.75, explanation))
-    assert isinstance(above, Section)
-    assert isinstance(below, Section)
-    assert ([h.photo_id for h in above.hits], [h.photo_id for h in below.hits]) == ([0, 1], [2])
-    assert (below.first_rank, "0.750" in below.heading) == (3, True)
-    assert by_stop_line(Results(hits[:2], 0.75, explanation)) == hits[:2]
-    assert by_stop_line(Results(hits[::-1], 0.75, explanation)) == hits[::-1]  # in another order than by score
-    plain, noted = contact_sheet(hits, "t"), contact_sheet([above, below], "t", "note")
-    assert noted.height > plain.height
+    results = Results(hits, 0.75, explanation)
+    above, below = results.sections()
+    assert [cell.lines[1] for cell in above.cells] == ["photo 0  0.jpg", "photo 1  1.jpg"]
+    assert [cell.lines[0][:2] for cell in below.cells] == ["3."]
+    assert (above.heading, "0.750" in below.heading) == ("", True)
+    for plain in (hits[:2], hits[::-1]):  # nothing below the line; another order than by score
+        assert Results(plain, 0.75, explanation).sections() == [Section("", hit_cells(plain))]
+    (alone,) = Results(hits[2:], 0.75, explanation).sections()
+    assert "0.750" in alone.heading
+    whole, noted = contact_sheet(hit_cells(hits), "t"), contact_sheet([above, below], "t", "note")
+    assert noted.height > whole.height
+    results.write_sheet(tmp_path / "sheet.png", "t")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == noted.size
+
+
+def test_hits_show_in_a_notebook_as_pictures_with_their_lines_escaped(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(photo_bytes(1))
+    html = gallery_html(hit_cells([hit(tmp_path / "a.jpg", hotel_name="<Fish & Chips>")] * 70), "<pool>", "a note")
+    assert html.count('src="data:image/jpeg;base64,') == 60
+    assert "... and 10 more" in html
+    assert "&lt;Fish &amp; Chips&gt;" in html
+    assert "&lt;pool&gt;" in html
+    assert "<Fish" not in html
 
 
 def test_no_hits_give_an_empty_sheet(tmp_path: Path) -> None:
@@ -141,5 +161,7 @@ def test_cells_have_lines_of_their_own_and_every_line_takes_room(tmp_path: Path)
     assert sheets[1].height > sheets[0].height
     below = np.asarray(sheets[1])[sheets[0].height - 20 :]
     assert (below < 200).any()  # what the third line says
-    mixed = contact_sheet([Section("hits", [hit(tmp_path / "a.jpg")]), Section("cells", [Cell(file, ("x",))])], "t")
+    mixed = contact_sheet(
+        [Section("hits", hit_cells([hit(tmp_path / "a.jpg")])), Section("cells", [Cell(file, ("x",))])], "t"
+    )
     assert mixed.height > 2 * 220
