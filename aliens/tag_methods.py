@@ -68,7 +68,7 @@ class TagMethods(SearchMethods):
 
         learns = calibrate is not None and calibrate != NONE
         if fit is not None and not learns:
-            raise QueryError(f"fit is {fit!r}, but there is nothing to fit: give calibrate a file, or 'labels'")
+            raise QueryError(f"fit is {fit!r}: --fit goes with --calibrate FILE or labels")
         options = TagOptions(
             method=method, threshold=threshold, top_k=top_k, fit=fit or "platt", forget_labels=calibrate == NONE
         )
@@ -282,24 +282,23 @@ class TagMethods(SearchMethods):
             EncoderError: the model that writes cannot be had.
             LibraryError: another process changes the library, or the disk is full.
         """
-        from search.captions import choose_captions, generate_captions, read_captions
+        from search.captions import captions_in, choose_captions, generate_captions, read_captions
 
         if (source is None) != generate:
-            raise QueryError("give either captions to choose from, or generate=True")
+            raise QueryError("give either captions to choose from (--from FILE), or generate=True (--generate)")
+        if generate and k is not None:
+            raise QueryError(f"k is {k}, which goes with captions to choose from: a model writes one caption a photo")
+        if not generate and (model is not None or limit is not None):
+            raise QueryError("model and limit go with generate=True (--generate): leave them out")
         with self.showing(progress) as tell:
             if source is None:
                 return generate_captions(self.catalog, lambda: self._captioner(model), limit=limit, progress=tell)
-            named = isinstance(source, str | os.PathLike)
-            texts = read_captions(Path(source)) if named else list(dict.fromkeys(source))  # type: ignore[arg-type]
-            return choose_captions(
-                self.catalog,
-                self.store,
-                self.encoder,
-                texts,
-                source=str(Path(source).absolute()) if named else "list",  # type: ignore[arg-type]
-                k=1 if k is None else k,
-                progress=tell,
-            )
+            if isinstance(source, str | os.PathLike):
+                texts, origin = read_captions(Path(source)), str(Path(source).absolute())
+            else:
+                texts, origin = captions_in((f"caption {n}", text) for n, text in enumerate(source, start=1)), "list"
+            k = 1 if k is None else k
+            return choose_captions(self.catalog, self.store, self.encoder, texts, source=origin, k=k, progress=tell)
 
     def captions(self, words: str | Sequence[str], *, k: int = 20) -> "Listing[CaptionedPhoto]":
         """Return up to k photos whose captions have all these words, best first, each with its best caption."""

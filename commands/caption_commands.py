@@ -37,12 +37,6 @@ def caption(
 
     May be stopped at any time; the same command goes on where it stopped.
     """
-    if (source is None) != generate:
-        raise typer.BadParameter("give either --from FILE or --generate")
-    if generate and k is not None:
-        raise typer.BadParameter("-k goes with --from: a model writes one caption a photo")
-    if source is not None and (model is not None or limit is not None):
-        raise typer.BadParameter("--model and --limit go with --generate")
     kept = "stopped: the captions so far are kept; the same command goes on from here"
     with stopping(kept), opened(library, device, aloud=True) as photos:
         report = photos.caption(source, k=k, generate=generate, model=model, limit=limit)

@@ -64,14 +64,12 @@ def tag(
 
     Run it again after adding photos: only what is new is scored, and everything is decided as before.
     """
-    if fit is not None and calibrate in (None, "none"):
-        raise typer.BadParameter("--fit goes with --calibrate FILE or labels")
     kept = "stopped: scores that are complete are kept, decisions are as before; the same command goes on from here"
     with stopping(kept), opened(library, device) as photos:
         report = photos.tag(vocabulary, method=method, threshold=threshold, top_k=top_k, calibrate=calibrate, fit=fit)
     print_notes(report.notes)
     if json:
-        console.print_json(asdict(report))
+        console.print_json(report.as_json())
         return
     typer.echo(report)
     console.note("`aliens tags` counts them, `aliens tags sheet TAG -o OUT.jpg` shows them")
@@ -136,7 +134,7 @@ def print_chains(chains: "Sequence[ChainCount]", json: bool) -> None:
     console.print_rows(("chain", "photos", *shown), shares)
 
 
-@tags.command()
+@tags.command("show")
 def show_photo_tags(
     photo_id: PhotoArgument,
     vocabulary: VocabularyOption = None,

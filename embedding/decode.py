@@ -1,8 +1,9 @@
-"""A photo's bytes become the square of pixels that an encoder takes. Reads no files and normalises nothing."""
+"""A photo's bytes become the square of pixels that an encoder takes; many are read at once. Normalises nothing."""
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,11 +12,13 @@ from PIL import Image, UnidentifiedImageError
 
 from base.arrays import Pixels
 from base.errors import PhotoError
+from base.files import PhotoFile
 
 # Our own cap replaces Pillow's, which warns on stderr from one size on and raises from twice that size on.
 Image.MAX_IMAGE_PIXELS = None
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # notes on odd EXIF blocks and palettes
 MAX_PIXELS = 100_000_000
+DECODE_THREADS = 4
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")  # no PostScript
 DRAFT_MARGIN = 3.0  # a JPEG may be decoded smaller while it stays this many times larger than what is wanted
@@ -65,6 +68,14 @@ class DecodedPhoto:
     facts: Facts
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A photo that has no square now, and why."""
+
+    file: PhotoFile
+    reason: str
+
+
 def decode(data: bytes, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS) -> DecodedPhoto:
     """Decode any image that Pillow reads for an encoder: first frame, upright, RGB, resized and cropped.
 
@@ -84,6 +95,21 @@ def decode(data: bytes, preprocessing: Preprocessing, max_pixels: int = MAX_PIXE
             grey=is_grey(pixels),
         )
     return DecodedPhoto(pixels=pixels, facts=facts)
+
+
+def read_squares(files: Sequence[PhotoFile], preprocessing: Preprocessing) -> list[Pixels | Unreadable]:
+    """Read and decode photos in threads: each one's square, uint8 (s, s, 3), or why there is none."""
+
+    def read(file: PhotoFile) -> Pixels | Unreadable:
+        try:
+            return decode(file.read(), preprocessing).pixels
+        except OSError as error:
+            return Unreadable(file, str(error.strerror or error))
+        except PhotoError as error:
+            return Unreadable(file, error.reason)
+
+    with ThreadPoolExecutor(DECODE_THREADS, "decode") as pool:
+        return list(pool.map(read, files))
 
 
 def decode_to_fit(data: bytes, box: Size, max_pixels: int = MAX_PIXELS) -> Image.Image:

@@ -6,11 +6,9 @@ Prints nothing and loads no model: models are handed in.
 
 import codecs
 import json
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -23,7 +21,7 @@ from sqlalchemy.orm import Session
 from base import __version__
 from base.arrays import Floats, Ids, Pixels
 from base.console import counted, megabytes
-from base.errors import OutputError, PhotoError, QueryError
+from base.errors import OutputError, QueryError
 from base.files import PhotoFile
 from base.progress import Progress, Step, silent
 from db.caption_rows import (
@@ -44,7 +42,7 @@ from db.caption_rows import (
 from db.catalog import Catalog
 from db.models import CaptionSet
 from db.vector_rows import count_embedded, embedded_places
-from embedding.decode import Preprocessing, decode
+from embedding.decode import Preprocessing, Unreadable, read_squares
 from embedding.encoder import Encoder
 from embedding.store import VectorStore
 from search.export.exporter import HashedFile, file_and_manifest, stream
@@ -53,7 +51,6 @@ from search.export.tables import CsvWriter, JsonlWriter, ParquetWriter, Sink, Ta
 MOST_CHARACTERS = 1000  # of a caption; models look at the first 20 to 70 words
 LINES_AT_ONCE = 256  # that an encoder takes
 SCORES_AT_ONCE = 4_000_000  # photos times lines: 16 MB
-DECODE_THREADS = 4
 MOST_EXAMPLES = 10  # of unreadable photos in a report
 
 
@@ -68,14 +65,6 @@ class CaptionWriter(Protocol):
     def generate(self, pixels: Pixels) -> list[str]:
         """Return a caption for each square of pixels, uint8 (n, s, s, 3)."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A photo that got no caption, and why."""
-
-    file: PhotoFile
-    reason: str
 
 
 @dataclass(slots=True)
@@ -115,21 +104,29 @@ def read_captions(path: Path) -> list[str]:
     except UnicodeDecodeError as error:
         damaged = data[: error.start].count(b"\n") + 1
         raise QueryError(f"line {damaged} of {path} is not UTF-8: save the file as UTF-8 text") from error
+    lines = ((f"line {number} of {path}", line) for number, line in enumerate(text.split("\n"), start=1))
+    if captions := captions_in((where, line) for where, line in lines if not line.lstrip().startswith("#")):
+        return captions
+    raise QueryError(f"{path} holds no caption: write one a line, such as 'a bathtub with a view'")
+
+
+def captions_in(lines: Iterable[tuple[str, str]]) -> list[str]:
+    """Return captions without blank ones and repetitions, of (where it stands, caption).
+
+    Raises: QueryError: one is no text, or too long.
+    """
     captions: dict[str, None] = {}
-    for number, line in enumerate(text.split("\n"), start=1):
+    for where, line in lines:
         caption = " ".join(line.split())
-        if "\0" in caption:
-            raise QueryError(f"line {number} of {path} is no text (it holds a NUL): save the file as UTF-8 text")
+        if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in caption):
+            raise QueryError(f"{where} is no text (it holds a NUL or half a character): write it as UTF-8 text")
         if len(caption) > MOST_CHARACTERS:
             raise QueryError(
-                f"line {number} of {path} has {len(caption)} characters, more than {MOST_CHARACTERS}: "
-                "write one short caption a line"
+                f"{where} has {len(caption)} characters, more than {MOST_CHARACTERS}: write one short caption a line"
             )
-        if caption and not caption.startswith("#"):
+        if caption:
             captions[caption] = None
-    if captions:
-        return list(captions)
-    raise QueryError(f"{path} holds no caption: write one a line, such as 'a bathtub with a view'")
+    return list(captions)
 
 
 def embedded_photos(catalog: Catalog, session: Session) -> int:
@@ -155,7 +152,7 @@ def choose_captions(
         catalog: the library's.
         store: its vectors.
         encoder: its model; not asked when there is nothing to do.
-        texts: the captions to choose from, all different.
+        texts: the captions to choose from, all different: see captions_in.
         source: where they come from, such as a file's path; its last part begins the set's key.
         k: captions a photo, fewer where there are fewer texts.
         progress: told after every batch.
@@ -166,6 +163,7 @@ def choose_captions(
     """
     if k < 1 or not texts:
         raise QueryError(f"{k} of {len(texts)} captions: give at least one caption, and -k of at least 1")
+    source = source.encode("utf-8", "replace").decode()  # a path may be no UTF-8, which no database keeps
     with catalog.writing() as session:
         model, embedded = catalog.model, embedded_photos(catalog, session)
         key = set_key(Path(source).name, json.dumps([k, list(texts)]).encode(), model.key)
@@ -240,7 +238,7 @@ def generate_captions(
     """
     if limit is not None and limit < 1:
         raise QueryError(f"the limit is {limit}: let at least 1 photo get a caption")
-    with catalog.writing() as session, ThreadPoolExecutor(DECODE_THREADS, "decode") as pool:
+    with catalog.writing() as session:
         embedded = embedded_photos(catalog, session)
         captioner = load_captioner()
         key = captioner.key
@@ -251,7 +249,7 @@ def generate_captions(
         goal = lacking if limit is None else min(limit, lacking)
         photos = photos_lacking(session, caption_set)
         while batch := list(islice(photos, min(captioner.batch_photos, goal - report.captioned))):
-            read = list(pool.map(partial(read_square, captioner.preprocessing), batch))
+            read = read_squares([PhotoFile(path, member) for _, path, member in batch], captioner.preprocessing)
             readable = {photo[0]: p for photo, p in zip(batch, read, strict=True) if not isinstance(p, Unreadable)}
             if readable:
                 written = captioner.generate(np.stack(list(readable.values())))
@@ -264,18 +262,6 @@ def generate_captions(
             report.examples.extend(failures[: MOST_EXAMPLES - len(report.examples)])
             progress(Step("captions", min(report.captioned + report.failed, goal), goal))
     return report
-
-
-def read_square(preprocessing: Preprocessing, photo: tuple[int, str, str]) -> Pixels | Unreadable:
-    """Return a photo's square of pixels, uint8 (s, s, 3), or why there is none."""
-    _, path, member = photo
-    file = PhotoFile(path, member)
-    try:
-        return decode(file.read(), preprocessing).pixels
-    except OSError as error:
-        return Unreadable(file, str(error.strerror or error))
-    except PhotoError as error:
-        return Unreadable(file, error.reason)
 
 
 def find_captions(catalog: Catalog, words: Sequence[str], k: int = 20) -> list[CaptionedPhoto]:
@@ -313,9 +299,10 @@ def forget_set(catalog: Catalog, key: str) -> None:
         LibraryError: there is no library, or another process changes it.
     """
     with catalog.writing() as session:
-        if not remove_set(session, key):
-            known = ", ".join(found.key for found in caption_sets(session)) or "none"
-            raise QueryError(f"no set of captions {key!r} (there is: {known})")
+        known = [found.key for found in caption_sets(session)]
+        if key not in known:
+            raise QueryError(f"no set of captions {key!r} (there is: {', '.join(known) or 'none'})")
+        remove_set(session, key)
         session.commit()
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from base.arrays import Bools, Doubles, Floats, Longs
 from base.listing import Listing
@@ -114,9 +115,18 @@ def calibration_error(has: Bools, probabilities: Doubles) -> float:
     """
     if not len(has):
         return float("nan")
-    bins = np.minimum((probabilities * BINS).astype(int), BINS - 1)
-    gaps = [abs(has[bins == b].mean() - probabilities[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)]
-    return float(sum(gaps))
+    mean_probability, share, photos = reliability(has, probabilities)
+    return float(np.average(abs(share - mean_probability), weights=photos))
+
+
+def reliability(has: NDArray[Any], probabilities: NDArray[Any]) -> tuple[Doubles, Doubles, Longs]:
+    """Return mean probability, share that has the tag, and number of photos of ten equal bins, without empty ones."""
+    photos, has_sum, probability_sum = (
+        np.histogram(probabilities, BINS, (0, 1), weights=weights)[0]
+        for weights in (None, has.astype(np.float64), probabilities.astype(np.float64))
+    )
+    filled = photos > 0
+    return probability_sum[filled] / photos[filled], has_sum[filled] / photos[filled], photos[filled]
 
 
 def confusion(group: Group, names: Sequence[str], truth: Floats, decided: Bools) -> Confusion:

@@ -17,7 +17,7 @@ from base.listing import Listing
 from db.photo_rows import hotels_and_chains, photo_records
 from embedding.sheet import Section
 from search.results import Hit, as_hit, hit_cells
-from search.tags.evaluation import Evaluation
+from search.tags.evaluation import Evaluation, reliability
 from search.tags.tagging import Tagging
 from search.tags.truth import Truth
 
@@ -273,7 +273,7 @@ def write_evaluation(evaluations: Sequence[Evaluation], title: str, path: Path) 
         for axis, values in ((upper, [t.average_precision for t in tags]), (lower, [t.f1 for t in tags])):
             axis.bar(at, np.nan_to_num(values), width, color=colour, label=evaluation.method)
         known = ~np.isnan(evaluation.truth)
-        mean, share = reliability(evaluation.truth[known], evaluation.probabilities[known])
+        mean, share, _ = reliability(evaluation.truth[known], evaluation.probabilities[known])
         error = evaluation.measures.calibration_error
         right.plot(mean, share, "o-", color=colour, label=f"{evaluation.method}: error {error:.3f}")
     for axis, what in ((upper, "average precision"), (lower, "F1 of the decisions")):
@@ -285,16 +285,6 @@ def write_evaluation(evaluations: Sequence[Evaluation], title: str, path: Path) 
     right.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability", ylabel="share that has the tag", title="reliability")
     right.legend(fontsize=8)
     save_figure(figure, title, path)
-
-
-def reliability(truth: NDArray[Any], probabilities: NDArray[Any]) -> tuple[list[float], list[float]]:
-    """Return (mean probability, share that has the tag) in ten equal bins; empty bins are left out."""
-    bins = np.minimum((probabilities * 10).astype(int), 9)
-    present = np.unique(bins)
-    return (
-        [float(probabilities[bins == b].mean()) for b in present],
-        [float(truth[bins == b].mean()) for b in present],
-    )
 
 
 def draw_precision_recall(axis: Any, has: Bools, probabilities: NDArray[Any]) -> None:

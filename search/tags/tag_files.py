@@ -86,8 +86,26 @@ def parquet_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
     with ParquetFile(path) as file:
         columns = [name for name in file.schema_arrow.names if name in COLUMNS]
-        rows = (row for batch in file.iter_batches(columns=columns) for row in batch.to_pylist())
-        yield from enumerate(rows, start=1)
+        start = 1
+        for batch in file.iter_batches(columns=columns):
+            try:
+                rows = batch.to_pylist()
+            except UnicodeDecodeError as error:
+                row, name = place_not_utf8(batch)
+                raise ValueError(f"{path}:{start + row}: {name} is not UTF-8 ({error}): write it as UTF-8") from error
+            yield from enumerate(rows, start=start)
+            start += len(rows)
+
+
+def place_not_utf8(batch: Any) -> tuple[int, str]:
+    """Return the row and the column of the first cell of a pyarrow.RecordBatch that is not UTF-8."""
+    for row in range(batch.num_rows):
+        for name in batch.schema.names:
+            try:
+                batch.column(name)[row].as_py()
+            except UnicodeDecodeError:
+                return row, name
+    raise AssertionError("every cell is UTF-8")
 
 
 def coco_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -117,16 +135,14 @@ def tag_row(record: Any, where: str, folder: Path) -> TagRow:
     """
     if not isinstance(record, Mapping) or "tags" not in record:
         raise ValueError(f"{where}: there is no column 'tags'")
-    path = record.get("path") or record.get("file_name")
-    if path and any("\ud800" <= character <= "\udbff" for character in str(path)):
-        raise ValueError(f"{where}: the path {path!r} holds half a character")
+    path = text(record, "path", where) or text(record, "file_name", where)
     tags = tag_list(record, "tags", where)
     row = TagRow(
         where=where,
         photo_id=number(record, "photo_id", where),
         image_id=number(record, "image_id", where),
-        path=str((folder / str(path)).absolute()) if path else None,
-        member=str(record.get("member") or ""),
+        path=place(folder, path, where) if path else None,
+        member=text(record, "member", where),
         tags=tuple(tag for tag in tags if not tag.startswith(UNKNOWN)),
         unknown=tuple(tag[1:].strip() for tag in tags if tag.startswith(UNKNOWN)),
         set_by_hand=tuple(tag_list(record, "set_by_hand", where)),
@@ -135,6 +151,43 @@ def tag_row(record: Any, where: str, folder: Path) -> TagRow:
     if row.photo_id is None and row.image_id is None and row.path is None:
         raise ValueError(f"{where}: no photo_id, image_id or path says which photo is meant")
     return row
+
+
+def text(record: Mapping[str, Any], name: str, where: str) -> str:
+    """Return a text of a record, empty where it has none.
+
+    Raises: ValueError: it is something else.
+    """
+    value = record.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise ValueError(f"{where}: {name} is {value!r}, not a text")
+    return unicode_text(value, name, where)
+
+
+def unicode_text(value: str, name: str, where: str) -> str:
+    """Return a text as it is.
+
+    Raises: ValueError: it holds half a character, which JSON can write and no database takes.
+    """
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError(f"{where}: {name} is {value!r}, which holds half a character: write whole ones, in UTF-8")
+    return value
+
+
+def place(folder: Path, path: str, where: str) -> str:
+    """Return a photo's absolute path, from one that may be relative to the file's folder.
+
+    Raises: ValueError: the folder's name is no UTF-8, so no photo in it can be in a library.
+    """
+    found = str((folder / path).absolute())
+    if any("\ud800" <= character <= "\udfff" for character in found):
+        raise ValueError(
+            f"{where}: path is {path!r}, relative to a folder whose name is no UTF-8 ({found!r}): rename that folder, "
+            "or write absolute paths"
+        )
+    return found
 
 
 def number(record: Mapping[str, Any], name: str, where: str) -> int | None:
@@ -170,7 +223,7 @@ def tag_list(record: Mapping[str, Any], name: str, where: str) -> list[str]:
     parts = value.split(SEPARATOR) if isinstance(value, str) else value
     if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
         raise ValueError(f"{where}: {name} is {value!r}, not a list or a text of tags")
-    return [part.strip() for part in parts if part.strip()]
+    return [unicode_text(part.strip(), name, where) for part in parts if part.strip()]
 
 
 def line_not_utf8(path: Path) -> int:

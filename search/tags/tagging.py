@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -51,6 +51,10 @@ class TagReport:
             f"{self.vocabulary}: {counted(self.photos, 'photo')} tagged, {self.scored} newly scored, "
             f"{self.method}, {decided}{learnt}"
         )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures by their names, without the notes."""
+        return {name: value for name, value in asdict(self).items() if name != "notes"}
 
 
 @dataclass(frozen=True, slots=True)

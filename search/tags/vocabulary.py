@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from base.errors import QueryError
+from base.records import read_toml
 from base.settings import asset
 
 DEFAULT = "case-study"
@@ -116,13 +116,7 @@ def read_vocabulary(name: str) -> Vocabulary:
         if name not in shipped:
             raise QueryError(f"no vocabulary {name!r}: name a .toml file, or one of {', '.join(shipped)}")
         path = shipped[name]
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise QueryError(f"the vocabulary {path} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        doubled = " (is a tag there twice?)" if "overwrite" in str(error) else ""
-        raise QueryError(f"the vocabulary {path} is no TOML file: {error}{doubled}") from error
+    content = read_toml(path, "vocabulary")
     try:
         return as_vocabulary(content, path.stem)
     except ValueError as error:

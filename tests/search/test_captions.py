@@ -9,16 +9,16 @@ from sqlalchemy import delete, select
 
 from aliens.library import Library
 from base.errors import EncoderError, LibraryError, QueryError
+from base.progress import Step
 from base.settings import LibraryFolder
 from db.caption_rows import captions_of, find_set, forget_captions
-from db.catalog import writing
 from db.models import Photo
 from db.vector_rows import current_model, embedded_places
 from embedding.decode import Preprocessing
 from embedding.store import VectorStore
 from search import captions as captioning
 from search.captions import best_columns, read_captions
-from tests.by_folder import choose_captions, find_captions, generate_captions, list_sets, session_of
+from tests.by_folder import catalog_of, choose_captions, find_captions, generate_captions, list_sets, session_of
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 
 if TYPE_CHECKING:
@@ -134,10 +134,10 @@ def test_only_photos_without_captions_are_looked_at_again(
     assert (again.set_key, again.captioned, again.known) == (first.set_key, 0, 10)
     (photos / "new.jpg").write_bytes(photo_bytes(77))
     library.add(photos)
-    told: list[tuple[int, int]] = []
-    third = choose(folder, progress=lambda done, total: told.append((done, total)))
+    told: list[Step] = []
+    third = choose(folder, progress=told.append)
     assert (third.captioned, third.known) == (1, 10)
-    assert told[-1] == (1, 1)
+    assert told[-1] == Step("captions", 1, 1)
     assert len(stored(folder)) == 11
 
 
@@ -159,8 +159,8 @@ def test_choosing_that_was_interrupted_goes_on_to_the_same_captions(
     whole = LibraryFolder(Path(shutil.copytree(folder.root, tmp_path / "copy")))
     choose(whole, k=4)
 
-    def stop(done: int, total: int) -> None:
-        if done >= 5:
+    def stop(step: Step) -> None:
+        if step.done >= 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -194,10 +194,10 @@ def test_a_library_without_photos_is_refused(library: LibraryFactory) -> None:
 
 
 def test_one_process_at_a_time_makes_captions(folder: LibraryFolder) -> None:
-    with writing(folder):
-        with pytest.raises(LibraryError, match="another process"):
+    with catalog_of(folder) as catalog, catalog.lock():
+        with pytest.raises(LibraryError, match="another process or thread"):
             choose(folder)
-        with pytest.raises(LibraryError, match="another process"):
+        with pytest.raises(LibraryError, match="another process or thread"):
             generate_captions(folder, FakeCaptioner)
 
 
@@ -218,11 +218,11 @@ def test_the_best_columns_come_best_first() -> None:
 
 def test_every_photo_gets_a_written_caption(folder: LibraryFolder) -> None:
     captioner = FakeCaptioner()
-    told: list[tuple[int, int]] = []
-    report = generate_captions(folder, lambda: captioner, progress=lambda done, total: told.append((done, total)))
+    told: list[Step] = []
+    report = generate_captions(folder, lambda: captioner, progress=told.append)
     assert (report.set_key, report.captioned, report.known, report.failed) == (captioner.key, 10, 0, 0)
     assert captioner.batches == [4, 4, 2]
-    assert told == [(4, 10), (8, 10), (10, 10)]
+    assert [(step.done, step.total) for step in told] == [(4, 10), (8, 10), (10, 10)]
     captions = stored(folder)
     assert len(captions) == 10
     assert all(len(rows) == 1 and rows[0][1:] == (None, captioner.key) for rows in captions.values())

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from sqlalchemy.orm import Session
 
-from base.errors import QueryError
+from base.errors import OutputError, QueryError
+from base.progress import Step
 from search.captions import export_captions
 from tests.by_folder import choose_captions, session_of
 from tests.conftest import LibraryFactory
@@ -30,7 +31,7 @@ def captioned(library: LibraryFactory, session: Session) -> Session:
 
 def test_csv_parquet_and_json_lines_hold_every_caption_with_its_rank(captioned: Session, tmp_path: Path) -> None:
     for file_format in ("csv", "parquet", "jsonl"):
-        export_captions(captioned, tmp_path / f"out.{file_format}", file_format)  # type: ignore[arg-type]
+        export_captions(captioned, tmp_path / f"out.{file_format}")
     found = {
         "csv": pd.read_csv(tmp_path / "out.csv"),
         "parquet": pd.read_parquet(tmp_path / "out.parquet"),
@@ -49,7 +50,7 @@ def test_csv_parquet_and_json_lines_hold_every_caption_with_its_rank(captioned: 
 
 def test_the_manifest_names_the_sets_and_the_checksum(captioned: Session, tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
-    manifest = export_captions(captioned, path, "csv")
+    manifest = export_captions(captioned, path)
     beside = json.loads((tmp_path / "out.csv.manifest.json").read_text(encoding="utf-8"))
     assert beside["sha256"] == manifest.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert beside["captions"] == 20
@@ -58,7 +59,7 @@ def test_the_manifest_names_the_sets_and_the_checksum(captioned: Session, tmp_pa
 
 def test_without_captions_nothing_is_written(session: Session, tmp_path: Path) -> None:
     with pytest.raises(QueryError, match="aliens caption --from FILE"):
-        export_captions(session, tmp_path / "out.csv", "csv")
+        export_captions(session, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
 
 
@@ -66,14 +67,14 @@ def test_a_failure_in_the_middle_leaves_the_older_export(
     captioned: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "out.csv"
-    export_captions(captioned, path, "csv")
+    export_captions(captioned, path)
     before = path.read_bytes(), (tmp_path / "out.csv.manifest.json").read_bytes()
 
-    def fail(_: int) -> None:
+    def fail(_: Step) -> None:
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(QueryError, match=r"cannot be written: No space left on device"):
-        export_captions(captioned, path, "csv", progress=fail)
+    with pytest.raises(OutputError, match=r"cannot be written: No space left on device"):
+        export_captions(captioned, path, progress=fail)
     assert (path.read_bytes(), (tmp_path / "out.csv.manifest.json").read_bytes()) == before
     assert {file.name for file in tmp_path.glob("out*")} == {"out.csv", "out.csv.manifest.json"}
 
@@ -86,6 +87,6 @@ def test_a_photo_whose_bytes_change_loses_its_captions(
     library.add(photos)
     captioned.expire_all()
     captioned.rollback()
-    manifest = export_captions(captioned, photos / "out.csv", "csv")
+    manifest = export_captions(captioned, photos / "out.csv")
     assert manifest.captions == 18
     assert 4 not in pd.read_csv(photos / "out.csv")["photo_id"].tolist()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from base.errors import QueryError
+from base.errors import OutputError, QueryError
 from search.export.tables import Selection
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.search.export.conftest import EVIL_TAGS, decided_tags, evil_vocabulary, export, tag
@@ -208,7 +208,7 @@ def test_a_photo_that_cannot_be_written_leaves_no_half(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(QueryError, match="cannot be written: No space left on device"):
+    with pytest.raises(OutputError, match="cannot be written: No space left on device"):
         export(small.folder, target, "imagefolder")
     assert [path for path in target.parent.rglob("*.tmp") if "library" not in path.parts] == []
     assert not target.exists()
@@ -219,7 +219,7 @@ def test_after_a_full_disk_the_next_run_goes_on(
 ) -> None:
     monkeypatch.setattr("search.export.exporter.HashedFile", FullDisk)
     monkeypatch.setattr("search.tags.tagging.MOST_SCORES", 1)
-    with pytest.raises(QueryError, match="No space left"):
+    with pytest.raises(OutputError, match="No space left"):
         export(small.folder, target, "imagefolder")
     partial = target.with_name("folder.partial")
     before = {name: path.stat().st_ino for name, path in photos_in(partial).items()}

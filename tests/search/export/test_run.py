@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-import search.export.run as run
 
-from base.errors import QueryError
+from base.errors import OutputError, QueryError
 from base.settings import LibraryFolder
+from search.export import exporter
 from search.export.exporter import ENDINGS, Format, HashedFile
 from search.export.tables import DEFAULT_COLUMNS, Selection, TagTable
 from search.tags.vocabulary import read_vocabulary
@@ -120,10 +120,10 @@ def test_an_interruption_leaves_the_older_pair(
         case "close":
             monkeypatch.setattr(HashedFile, "hexdigest", fail)
         case "manifest":
-            monkeypatch.setattr(run, "as_json", fail)
+            monkeypatch.setattr(exporter, "json_bytes", fail)
         case "fsync":
             monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(KeyboardInterrupt if moment == "batch" else QueryError):
+    with pytest.raises(KeyboardInterrupt if moment == "batch" else OutputError):
         export(small.folder, out / name, file_format)
     assert content_of(out) == before
 
@@ -141,21 +141,15 @@ def test_a_new_export_replaces_the_older_pair(small: LibraryFactory, out: Path, 
 
 KILLED = """
 import os, signal, sys
-from pathlib import Path
-from aliens.settings import LibraryFolder
-from db.session import new_session, open_library
-from search.export.run import export_tags
-from search.tags.tagging import Tagging
+import aliens
 import search.tags.tagging
 
-def kill(photos):
-    if photos >= 100:
+def kill(step):
+    if step.done >= 100:
         os.kill(os.getpid(), signal.SIGKILL)
 
 search.tags.tagging.MOST_SCORES = 20 * 15
-folder = LibraryFolder(Path(sys.argv[1]))
-with new_session(open_library(folder)) as session:
-    export_tags(session, Tagging.open(session, folder), Path(sys.argv[2]), sys.argv[3], progress=kill)
+aliens.open(sys.argv[1]).export(sys.argv[2], format=sys.argv[3], progress=kill)
 """
 
 
@@ -189,9 +183,9 @@ class FullDisk(HashedFile):
 def test_a_full_disk_is_said_and_leaves_nothing(
     tagged_samples: LibraryFolder, out: Path, monkeypatch: pytest.MonkeyPatch, file_format: Format
 ) -> None:
-    monkeypatch.setattr(run, "HashedFile", FullDisk)
+    monkeypatch.setattr(exporter, "HashedFile", FullDisk)
     target = out / FORMATS.get(file_format, "folder")
-    with pytest.raises(QueryError, match=f"{target.name}.* cannot be written: No space left on device"):
+    with pytest.raises(OutputError, match=f"{target.name}.* cannot be written: No space left on device"):
         export(tagged_samples, target, file_format)
     left = {path.name for path in out.rglob("*") if path.is_file() and path.parent.parent.name != "images"}
     assert left <= {".cv-aliens-export"}  # in the folder that the next export goes on in
@@ -206,8 +200,8 @@ def test_the_systems_own_limit_is_said_and_leaves_nothing(
     with opened(tagged_samples) as (session, tagging):  # before the limit, which is the database's too
         resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, hard))
         try:
-            with pytest.raises(QueryError, match="cannot be written: File too large"):
-                run.export_tags(session, tagging, out / name, file_format)
+            with pytest.raises(OutputError, match="cannot be written: File too large"):
+                exporter.export_tags(session, tagging, out / name, file_format)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(out.iterdir()) == []
@@ -216,7 +210,7 @@ def test_the_systems_own_limit_is_said_and_leaves_nothing(
 @pytest.mark.parametrize("file_format", get_args(Format))
 def test_a_folder_that_cannot_be_made_is_said(small: LibraryFactory, out: Path, file_format: Format) -> None:
     (out / "file").write_text("no folder")
-    with pytest.raises(QueryError, match=r"file.* cannot be written: (Not a directory|File exists)"):
+    with pytest.raises(OutputError, match=r"file.* cannot be written: (Not a directory|File exists)"):
         export(small.folder, out / "file" / "below" / "tags", file_format)
     assert content_of(out) == {"file": b"no folder"}
 
@@ -225,7 +219,7 @@ def test_a_folder_that_cannot_be_made_is_said(small: LibraryFactory, out: Path, 
 @pytest.mark.parametrize("file_format", get_args(Format))
 def test_an_unwritable_folder_is_said(small: LibraryFactory, out: Path, file_format: Format) -> None:
     out.chmod(0o500)
-    with pytest.raises(QueryError, match="cannot be written: Permission denied"):
+    with pytest.raises(OutputError, match="cannot be written: Permission denied"):
         export(small.folder, out / "tags", file_format)
     out.chmod(0o700)
     assert list(out.iterdir()) == []

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from base.errors import QueryError
-from base.settings import LibraryFolder
+from base.settings import LibraryFolder, asset
 from search.export.tables import (
     DEFAULT_COLUMNS,
     CocoWriter,
@@ -177,7 +177,7 @@ def test_parquet_groups_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_coco_is_consistent(tagged_samples: LibraryFolder, tmp_path: Path) -> None:
     export(tagged_samples, tmp_path / "out.json", "coco")
     content: dict[str, Any] = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
-    with open("vocabularies/case-study.toml", encoding="utf-8") as file:
+    with open(asset("search/vocabularies") / "case-study.toml", encoding="utf-8") as file:
         names = [line.split('"')[1] for line in file if line.startswith('"') and line.rstrip().endswith("= []")]
     assert [category["name"] for category in content["categories"]] == names
     assert [category["id"] for category in content["categories"]] == list(range(1, 16))

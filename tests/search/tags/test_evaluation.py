@@ -16,6 +16,7 @@ from search.tags.evaluation import (
     evaluate,
     mean,
     measure_tag,
+    reliability,
     score_tags,
 )
 from search.tags.truth import Truth
@@ -120,6 +121,14 @@ def test_the_error_is_the_gap_weighted_by_the_photos_of_a_bin() -> None:
     has = np.array([True, False, True])
     assert calibration_error(has, probabilities) == pytest.approx(2 / 3 * (0.925 - 0.5) + 1 / 3 * 0.8)
     assert calibration_error(~has[:0], probabilities[:0]) != calibration_error(~has[:0], probabilities[:0])  # NaN
+
+
+def test_reliability_is_the_share_in_ten_bins_without_the_empty_ones() -> None:
+    probabilities = np.array([0.05, 0.02, 0.55, 1.0, 0.95])
+    mean, share, photos = reliability(np.array([0.0, 1, 1, 1, 0]), probabilities)
+    assert mean == pytest.approx([0.035, 0.55, 0.975])
+    assert share == pytest.approx([0.5, 1, 0.5])
+    assert photos.tolist() == [2, 1, 2]
 
 
 # Confusion

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,78 @@ def test_a_file_that_makes_no_sense_is_refused_with_its_line(
     path = written(tmp_path / name, content)
     with pytest.raises(QueryError, match=message):
         list(read_tag_file(path))
+
+
+BROKEN = ["\udc80", "\ud800", "a\udfffb"]
+LISTS = ["tags", "set_by_hand", "unset_by_hand"]
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.parametrize("column", ["path", "file_name", "member", *LISTS])
+@pytest.mark.parametrize("in_list", [False, True])
+def test_half_a_character_in_json_lines_is_refused_with_line_and_column(
+    tmp_path: Path, broken: str, column: str, in_list: bool
+) -> None:
+    cell = ["a tv", broken] if column in LISTS and in_list else broken
+    record = {"photo_id": 2, "tags": []} | {column: cell}
+    path = written(tmp_path / "t.jsonl", '{"photo_id": 1, "tags": []}\n' + json.dumps(record))
+    with pytest.raises(QueryError, match=rf"t\.jsonl:2: {column} is .*which holds half a character"):
+        list(read_tag_file(path))
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.parametrize("column", ["path", "file_name", "member", "tags"])
+def test_half_a_character_in_a_coco_file_is_refused_with_image_and_column(
+    tmp_path: Path, broken: str, column: str
+) -> None:
+    images: list[dict[str, Any]] = [{"id": 7, "file_name": "a.jpg"}, {"id": 8, "file_name": "b.jpg"}]
+    name = broken if column == "tags" else "a pool"
+    if column != "tags":
+        images[1][column] = broken
+    content = {"images": images, "categories": [{"id": 1, "name": name}]}
+    path = written(tmp_path / "t.json", json.dumps(content | {"annotations": [{"image_id": 8, "category_id": 1}]}))
+    shown = "path" if column == "file_name" else column  # a COCO image's path is its file_name
+    with pytest.raises(QueryError, match=rf"t\.json:2: {shown} is .*which holds half a character"):
+        list(read_tag_file(path))
+
+
+@pytest.mark.parametrize("column", ["path", "member", "tags", "set_by_hand"])
+def test_a_parquet_cell_that_is_not_utf_8_is_refused_with_row_and_column(tmp_path: Path, column: str) -> None:
+    columns: dict[str, Any] = {"photo_id": pa.array([1, 2]), "path": pa.array(["a", "b"])}
+    columns |= {"tags": pa.array([["a tv"], ["a tv"]]), "member": pa.array(["", ""])}
+    raw = pa.array([b"fine", b"caf\xe9"]).cast(pa.binary()).view(pa.string())
+    columns[column] = pa.ListArray.from_arrays([0, 1, 2], raw) if column in ("tags", "set_by_hand") else raw
+    write_table(pa.table(columns), tmp_path / "t.parquet")
+    with pytest.raises(QueryError, match=rf"t\.parquet:2: {column} is not UTF-8 .*: write it as UTF-8"):
+        list(read_tag_file(tmp_path / "t.parquet"))
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
+def test_bytes_of_half_a_character_are_not_utf_8(tmp_path: Path, name: str) -> None:
+    content = {"t.csv": b"photo_id,tags\n1,\xed\xb2\x80\n", "t.jsonl": b'\n{"photo_id": 1, "tags": "\xed\xa0\x80"}\n'}
+    path = written(tmp_path / name, content[name])
+    with pytest.raises(QueryError, match=rf"{name}:2: the file is not UTF-8 .*: save it as UTF-8"):
+        list(read_tag_file(path))
+
+
+@pytest.mark.parametrize("value", ["7", '["a.jpg"]', "{}", "true"])
+def test_a_path_that_is_no_text_is_refused(tmp_path: Path, value: str) -> None:
+    path = written(tmp_path / "t.jsonl", f'{{"path": {value}, "tags": []}}')
+    with pytest.raises(QueryError, match=r"t\.jsonl:1: path is .*, not a text"):
+        list(read_tag_file(path))
+
+
+def test_in_a_folder_that_is_no_utf_8_only_absolute_paths_name_photos(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system knows UTF-8 alone")
+    (folder / "t.csv").write_text("path,tags\n/a.jpg,a tv\nb.jpg,a tv\n", encoding="utf-8")
+    rows = read_tag_file(folder / "t.csv")
+    assert next(rows).path == "/a.jpg"
+    with pytest.raises(QueryError, match=r"relative to a folder whose name is no UTF-8.*rename that folder"):
+        next(rows)
 
 
 def test_rows_before_the_error_are_read(tmp_path: Path) -> None:

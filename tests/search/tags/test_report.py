@@ -5,7 +5,7 @@ import pytest
 
 from base.errors import OutputError, QueryError
 from search.tags.evaluation import compare_methods, evaluate
-from search.tags.summary import reliability, write_evaluation, write_report
+from search.tags.summary import write_evaluation, write_report
 from search.tags.truth import Truth
 from search.tags.vocabulary import as_vocabulary
 from tests.conftest import LibraryFactory
@@ -82,10 +82,3 @@ def test_a_folder_that_cannot_be_written_is_named(own: LibraryFactory, tmp_path:
             write_report(tagging, None, tmp_path / "file" / "report.png")
         with pytest.raises(OutputError, match=r"file/deep/report\.png cannot be written"):
             write_evaluation([evaluate(tagging, TRUTH)], "title", tmp_path / "file" / "deep" / "report.png")
-
-
-def test_reliability_is_the_share_in_ten_bins_without_the_empty_ones() -> None:
-    probabilities = np.array([0.05, 0.02, 0.55, 1.0, 0.95])
-    mean, share = reliability(np.array([0.0, 1, 1, 1, 0]), probabilities)
-    assert mean == pytest.approx([0.035, 0.55, 0.975])
-    assert share == pytest.approx([0.5, 1, 0.5])

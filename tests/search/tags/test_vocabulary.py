@@ -164,7 +164,7 @@ def test_a_tag_may_be_called_almost_anything(tmp_path: Path, name: str) -> None:
     [
         ("name = ", "is no TOML file"),
         (b"[tags]\n'caf\xe9' = []", "is no TOML file"),
-        ("[tags]\n'a pool' = []\n'a pool' = []", r"is no TOML file.*\(is a tag there twice\?\)"),
+        ("[tags]\n'a pool' = []\n'a pool' = []", r"is no TOML file.*\(is a name there twice\?\)"),
         ("[tags]\n'a pool' = []\n'A pool' = []", r"the tag 'A pool' is there twice \(as 'a pool'\)"),
         ("[tags]\n'a pool' = []\n'pool' = []", r"the tag 'pool' is there twice \(as 'a pool'\)"),
         ("[tags.one]\n'a pool' = []\n[tags.two]\n'a pool' = []", "the tag 'a pool' is there twice"),
