@@ -1,7 +1,8 @@
 # CV-Aliens. `make demo` runs the main job on the sample hotels, `make test` passes the tests; both set up what they need.
 
 PYTHON ?= python3
-FAISS ?= cpu# or gpu: see README, "Installing"
+FAISS ?= $(if $(shell nvidia-smi -L 2>/dev/null),gpu,cpu)# the build for NVIDIA's GPUs where one answers
+WORKERS ?= auto# tests side by side: a number, or one for each core
 COMMA := ,
 LITE := $(if $(filter cpu,$(FAISS)),$(COMMA)milvus-lite)# milvus-lite brings faiss-cpu, which must not lie beside faiss-gpu
 VENV := .venv
@@ -16,8 +17,8 @@ help: ## Show what can be made
 demo: $(VENV)/.demo-installed ## Add the sample hotels with the embedded model and search them
 	$(BIN)/aliens demo
 
-test: $(VENV)/.dev-installed ## Run the tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev-installed ## Run the tests, side by side
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 install: $(VENV)/.dev-installed ## Set up .venv with everything that developing needs
 

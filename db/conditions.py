@@ -122,7 +122,7 @@ def oriented(orientation: str) -> Condition:
     return Photo.width_px == Photo.height_px
 
 
-def is_grey(wanted: bool) -> Condition:
+def colourless(wanted: bool) -> Condition:
     """Photos without any colour, or with some."""
     return Photo.grey.is_(wanted)
 

@@ -159,7 +159,7 @@ class Conditions:
             "after": lambda value: sql.since(read_date(value)),
             "before": lambda value: sql.until(read_date(value)),
             "size": self.size,
-            "color": lambda value: sql.is_grey(read_choice("color", value) == "grey"),
+            "color": lambda value: sql.colourless(read_choice("color", value) == "grey"),
             "orientation": lambda value: sql.oriented(read_choice("orientation", value)),
             "path": sql.path_contains,
         }

@@ -90,7 +90,7 @@ def test_installed_elsewhere_every_main_command_works(wheel: Path, tmp_path: Pat
         capture_output=True,
         text=True,
         cwd=elsewhere,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
