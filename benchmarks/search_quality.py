@@ -17,18 +17,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+import aliens
+from aliens.library import Library
 from base.arrays import unit
 from base.settings import LibraryFolder, asset
-from db.catalog import new_session
+from db.catalog import is_library
 from embedding.open_clip_encoder import OpenClipEncoder
-from indexer.add import add_photos, create_library, is_library
-from indexer.hotels50k import Hotels50kSource
-from indexer.sources import FolderSource, Source
 from search import ranking as relevance
-from search.answers import Library, open_library
 from search.query import NEGATED
-from search.tags.calibration import TagOptions
-from search.tags.tagging import tag_library
 from search.tags.vocabulary import read_vocabulary
 
 WORK = Path(__file__).parent / "work"
@@ -284,7 +280,7 @@ def real_photos(folder: Path, encoder: OpenClipEncoder) -> Photos:
         if new and (folder / path).exists() and not (unseen / path).exists():
             (unseen / path).parent.mkdir(parents=True, exist_ok=True)
             (unseen / path).symlink_to(folder / path)
-    library = library_of("unseen", FolderSource(unseen, WORK), encoder)
+    library = library_of("unseen", encoder, path=unseen)
     return labelled("real photos", library, lambda path: real_labels(rows["/".join(path.parts[-3:])]))
 
 
@@ -301,14 +297,14 @@ def real_labels(row: dict[str, str]) -> dict[str, float]:
     return dict.fromkeys(ROOMS, np.nan) | found
 
 
-def library_of(name: str, source: Source, encoder: OpenClipEncoder) -> Library:
-    """Return the library of a source, embedded and tagged."""
-    folder = LibraryFolder(WORK / f"search-{name}")
-    if not is_library(folder):
-        create_library(folder, encoder)
-    add_photos(folder, source, lambda model: encoder)
-    tag_library(folder, None, lambda model: encoder, options=TagOptions())
-    return open_library(folder.root, load_encoder=lambda model: encoder)
+def library_of(name: str, encoder: OpenClipEncoder, **photos: Path) -> Library:
+    """Return the library of some photos, as `add` takes them, embedded and tagged."""
+    root = WORK / f"search-{name}"
+    there = is_library(LibraryFolder(root))
+    library = aliens.open(root, encoder=encoder) if there else aliens.create(root, encoder=encoder)
+    library.add(**photos)
+    library.tag()
+    return library
 
 
 def labelled(name: str, library: Library, of: Callable[[Path], dict[str, float]]) -> Photos:
@@ -316,9 +312,10 @@ def labelled(name: str, library: Library, of: Callable[[Path], dict[str, float]]
     hits = library.search("a photo", k=1_000_000)
     found = [of(Path(hit.path)) for hit in hits]
     labels = {label: np.array([row[label] for row in found]) for label in found[0]}
-    with new_session(library._engine) as session:
-        vectors = np.stack([library.vector(session, hit.photo_id) for hit in hits])
-    return Photos(name, library, vectors, np.array([hit.photo_id for hit in hits]), labels, {})
+    ids = [hit.photo_id for hit in hits]
+    with library.catalog.session() as session:
+        by_id = library.searcher.vectors(session, ids)
+    return Photos(name, library, np.stack([by_id[photo_id] for photo_id in ids]), np.array(ids), labels, {})
 
 
 def main() -> None:
@@ -328,7 +325,7 @@ def main() -> None:
     folder = parser.parse_args().photos.resolve()
     WORK.mkdir(exist_ok=True)
     encoder = OpenClipEncoder.load("starter")
-    samples = library_of("samples", Hotels50kSource(asset("aliens/samples")), encoder)
+    samples = library_of("samples", encoder, hotels50k=asset("aliens/samples"))
     sets = [sample_photos(samples)] + ([real_photos(folder, encoder)] if folder.is_dir() else [])
     asked = [questions(photos) for photos in sets]
     for photos, parts, other in zip(sets, asked, asked[::-1], strict=True):

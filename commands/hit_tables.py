@@ -67,7 +67,8 @@ def print_hits(hits: "Iterable[Hit]", json: bool = False) -> None:
     elif console.on_terminal():
         console.print_rows(COLUMNS, rows_of(list(hits), shutil.get_terminal_size().columns))
     else:
-        console.print_rows(("score", "path"), [(f"{hit.score:.6f}", hit.file) for hit in hits])
+        shown = [(f"{hit.score:.6f}", hit.file) for hit in hits]
+        console.print_rows(("score", "path"), [(score, str(file)) for score, file in shown])
 
 
 def rows_of(hits: "Sequence[Hit]", width: int) -> list[tuple[object, ...]]:

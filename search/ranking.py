@@ -1,7 +1,7 @@
 """One query answered: the ranked photos are walked from the top, and shaped into the list that was asked for."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cached_property
 from itertools import islice
@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 
 from base.arrays import Floats, Ids, Longs
 from base.errors import QueryError
-from db.photo_rows import PAGE, hotels_of, newest_photo_id, photo_records
+from db.photo_rows import PAGE, PhotoRecord, hotels_of, newest_photo_id, photo_records
 from embedding.index.photo_index import PhotoIndex
-from search.results import Cursor, Hit, as_hit
+from search.results import Cursor, Hit
 
 Sort = Literal["score", "date", "hotel"]
 SORTS = ("score", "date", "hotel")
@@ -169,6 +169,7 @@ ONE_SCAN = 10_000  # beyond this many, all scores are computed and sorted at onc
 POOL = 500  # photos that diversity chooses from
 NOISE = 1e-6  # scores nearer than this are one score, computed in two ways
 CLEARLY = 1e-5  # scores further apart than this are two
+RECORDED = tuple(field.name for field in fields(PhotoRecord))  # which a hit has as well
 
 Ranked = tuple[int, float]  # photo id, score
 
@@ -346,8 +347,9 @@ class Answer:
         beaten = percentiles(self._background, np.array([s for _, s in there], np.float32))
         shown = self._cursor.rank if self._cursor else 0
         return [
-            replace(
-                as_hit(record, score),
+            Hit(
+                **{name: getattr(record, name) for name in RECORDED},
+                score=score,
                 percentile=None if np.isnan(percentile) else float(percentile),
                 above_line=None if self.stop_line is None else score >= self.stop_line,
                 place=self._cursor_at(record.photo_id, score, shown + first_rank + place),
