@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,9 @@ from commands.options import (
 from commands.quiz_command import quiz
 from commands.restyle_commands import restyle
 from commands.tag_commands import count_tags, draw_sheet, tag
+
+if TYPE_CHECKING:
+    from indexer.upkeep import IndexReport
 
 DEMO_QUERIES = ("bathtub with a view", "swimming pool", "kitchen with a table")
 
@@ -157,6 +160,11 @@ def index(
     kept = "stopped: the index is as it was; the same command begins again"
     with stopping(kept), opened(library) as photos:
         report = photos.update_index(kind, factory=factory, least_recall=least_recall, rebuild=rebuild)
+    show_index(report, library, json)
+
+
+def show_index(report: "IndexReport", library: Path, json: bool) -> None:
+    """Print what stands. Raises: LibraryError: Milvus could not be brought up to date."""
     if report.problem:
         raise LibraryError(f"the exact index is up to date and searches by itself, but {report.problem}")
     if json:

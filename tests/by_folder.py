@@ -31,13 +31,14 @@ Load = Callable[[Any], Any]  # gives an encoder; called only where it is needed
 class Loaded:
     """An encoder that is asked for only when it is used, as a library's own is."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, model: Any) -> None:
         self._load = load
+        self._model = model
         self._encoder: Any = None
 
     def __getattr__(self, name: str) -> Any:
         if self._encoder is None:
-            self._encoder = self._load(None)
+            self._encoder = self._load(self._model)
         return getattr(self._encoder, name)
 
 
@@ -64,13 +65,16 @@ def create_library(folder: LibraryFolder, encoder: Any, database: str | None = N
     aliens.create(folder.root, encoder=encoder, database=database).close()
 
 
-def open_library(root: Path, load_encoder: Load | None = None) -> Library:
-    return aliens.open(root, encoder=None if load_encoder is None else Loaded(load_encoder))
+def open_library(root: Path | None = None, load_encoder: Load | None = None) -> Library:
+    library = aliens.open(root)
+    if load_encoder is not None:
+        library._encoder = Loaded(load_encoder, library.model)
+    return library
 
 
 def add_photos(folder: LibraryFolder, source: Source, load_encoder: Load, **options: Any) -> add.AddReport:
     with catalog_of(folder) as catalog:
-        return add.add_photos(catalog, store_of(catalog), Loaded(load_encoder), source, **options)
+        return add.add_photos(catalog, store_of(catalog), Loaded(load_encoder, catalog.model), source, **options)
 
 
 def reindex(
@@ -80,7 +84,7 @@ def reindex(
     **options: Any,
 ) -> upkeep.IndexReport:
     with catalog_of(folder) as catalog:
-        return upkeep.reindex(catalog, store_of(catalog), Loaded(load_encoder), change, **options)
+        return upkeep.reindex(catalog, store_of(catalog), Loaded(load_encoder, catalog.model), change, **options)
 
 
 def take_inventory(folder: LibraryFolder) -> inventory.Inventory:
@@ -122,7 +126,7 @@ def tag_library(
         return tagging.tag_library(
             catalog,
             store_of(catalog),
-            Loaded(load_encoder),
+            Loaded(load_encoder, catalog.model),
             vocabulary,
             options=options,
             read_truth=read_truth,
@@ -144,7 +148,7 @@ def choose_captions(
     folder: LibraryFolder, texts: Sequence[str], *, load_encoder: Load, **options: Any
 ) -> captions.CaptionReport:
     with catalog_of(folder) as catalog:
-        return captions.choose_captions(catalog, store_of(catalog), Loaded(load_encoder), texts, **options)
+        return captions.choose_captions(catalog, store_of(catalog), Loaded(load_encoder, catalog.model), texts, **options)
 
 
 def generate_captions(

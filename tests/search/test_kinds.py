@@ -22,7 +22,6 @@ from search.query import parse
 from search.ranking import Shape
 from search.tags.calibration import TagOptions
 from search.tags.summary import summarise
-from search.tags.tagging import Tagging
 from tests.by_folder import (
     choose_captions,
     find_captions,
@@ -31,8 +30,8 @@ from tests.by_folder import (
     list_sets,
     open_library,
     reindex,
-    session_of,
     tag_library,
+    tagging_of,
     take_inventory,
 )
 from tests.by_folder import disagreements as verify
@@ -84,9 +83,8 @@ def everything(folder: LibraryFolder, encoder: "OpenClipEncoder", out: Path) -> 
                 answers[f"{query} {name}"] = (places, results.stop_line, results.more, explained)
             answers[f"{query} all"] = [(hit.photo_id, hit.score) for hit in library.stream(query)]
         answers["similar"] = [(hit.photo_id, hit.score) for hit in library.similar(3, k=50)]
-    with session_of(folder) as session:
-        tagging = Tagging.open(session, folder)
-        answers["tags"] = asdict(summarise(tagging))
+    with tagging_of(folder) as (session, tagging):
+        answers["tags"] = summarise(tagging).to_dicts()
         out.unlink(missing_ok=True)
         answers["export"] = export_tags(session, tagging, out, "csv").sha256
     answers["captions"] = [asdict(one) for one in (*find_captions(folder, ["pool"], 500), *list_sets(folder))]
@@ -166,7 +164,7 @@ def compared(library: Library, query: str, keep: Callable[[Any], bool]) -> list[
         rows = {row.id: row for row in session.execute(sql("SELECT * FROM photo"))}
         scores: dict[int, float] = {}
         for state in (PhotoState.EMBEDDED, PhotoState.RESTYLED):
-            for ids, vectors in library._store.gather(embedded_places(session, library.model, state=state)):
+            for ids, vectors in library.store.gather(embedded_places(session, library.model, state=state)):
                 products = np.asarray(vectors).astype(np.float32) @ words
                 scores.update(zip(ids.tolist(), products.tolist(), strict=True))
     chosen = [(photo_id, score) for photo_id, score in scores.items() if keep(rows[photo_id])]

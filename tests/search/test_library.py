@@ -20,7 +20,7 @@ def opened(library: LibraryFactory, photos: Path) -> Library:
 
 def stored_vectors(library: Library, ids: list[int]) -> np.ndarray:
     with library.catalog.session() as session:
-        return np.stack([library.vector(session, photo_id) for photo_id in ids])
+        return np.stack([library.searcher.vector(session, photo_id) for photo_id in ids])
 
 
 def test_a_text_query_is_exact(opened: Library) -> None:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from commands.index_command import changed, show_index
 
 from aliens.library import Library
 from base.errors import LibraryError
 from base.settings import LibraryFolder
+from commands.library_commands import show_index
 from embedding.index.building import IndexChoice
 from embedding.index.milvus import MILVUS_MANIFEST, MilvusEngine, read_collection
 from indexer.upkeep import IndexReport, index_choice, probe_texts
+from indexer.upkeep import changed_choice as changed
 from search.ranking import Shape
 from tests.by_folder import flat, reindex, session_of
 from tests.by_folder import open_library as open_for_searching
@@ -89,7 +90,7 @@ def test_the_samples_give_the_same_hits_for_the_15_tags(served: tuple[Library, I
 def test_filters_give_the_same_hits_at_every_selectivity(served: tuple[Library, IndexReport], share: float) -> None:
     library, _ = served
     with library.catalog.session() as session:
-        index, _ = library._current(session)
+        index = library.index(session)
     assert isinstance(index.engine, MilvusEngine)
     count = max(round(share * len(index)), 1)
     scattered = np.sort(np.random.default_rng(0).choice(index.ids, count, replace=False))

@@ -272,7 +272,7 @@ def test_feedback_moves_the_query_towards_what_was_meant(
 def test_diverse_hits_resemble_each_other_less(sample_library: Library) -> None:
     def resemblance(hits: object) -> float:
         with sample_library.catalog.session() as session:
-            vectors = np.stack([sample_library.vector(session, photo_id) for photo_id in ids(hits)])
+            vectors = np.stack([sample_library.searcher.vector(session, photo_id) for photo_id in ids(hits)])
         return float((vectors @ vectors.T)[~np.eye(len(vectors), dtype=bool)].mean())
 
     plain, spread = (sample_library.search("a bedroom", k=12, **flat(Shape(diverse=d))) for d in (0, 0.6))
@@ -345,8 +345,8 @@ def test_why_every_photo_is_compared_is_told_truly(opened: Library, shape: Shape
         kind, recall, most_hits, least_share = "few", None, 10, 0.0
 
     first = opened.search("pool", k=2)
-    assert opened._index is not None
-    opened._index.engine = Engine()  # type: ignore[assignment]
+    with opened.catalog.session() as session:
+        opened.index(session).engine = Engine()  # type: ignore[assignment]
     if shape.after is not None:
         shape = replace(shape, after=first.cursor)
     assert opened.search("pool", k=100, **flat(shape)).explanation.reason.startswith(words)

@@ -4,9 +4,8 @@ from pathlib import Path
 
 from indexer.hotels50k import Hotels50kSource
 from search.tags.calibration import TagOptions
-from search.tags.tagging import Tagging
 from search.tags.vocabulary import read_vocabulary
-from tests.by_folder import add_photos, session_of, tag_library
+from tests.by_folder import add_photos, tag_library, tagging_of
 from tests.conftest import LibraryFactory, photo_bytes
 
 
@@ -15,8 +14,7 @@ def tag(library: LibraryFactory) -> None:
 
 
 def paths(library: LibraryFactory) -> list[str]:
-    with session_of(library.folder) as session:
-        tagging = Tagging.open(session, library.folder)
+    with tagging_of(library.folder) as (_, tagging):
         return [Path(path).name for photos in tagging.photos(["path"]) for path in photos.columns["path"].to_pylist()]
 
 
@@ -76,8 +74,7 @@ def test_hotels_that_become_known_put_the_table_out_of_date(library: LibraryFact
         (root / "dataset" / f"{name}.csv").write_text(text)
 
     def hotels() -> list[int | None]:
-        with session_of(library.folder) as session:
-            tagging = Tagging.open(session, library.folder)
+        with tagging_of(library.folder) as (_, tagging):
             return [hotel for p in tagging.photos(["hotel_id"]) for hotel in p.columns["hotel_id"].to_pylist()]
 
     library.add(root)  # as a plain folder

@@ -77,7 +77,7 @@ def rows(hotels: Library) -> list[Row]:
                 )
             )
         ]
-        tagging = Tagging.open(session, hotels.folder)
+        tagging = Tagging.open(hotels.catalog, session, hotels.store)
         place = tagging.vocabulary.places()["bathtub"]
         by_id = {row["id"]: row for row in found}
         for photos in tagging.photos():
@@ -155,7 +155,7 @@ def selected(library: Library, query: str) -> list[int] | None:
         connection = session.connection().connection.driver_connection
         assert isinstance(connection, sqlite3.Connection)
         connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)  # SQLite's default; some builds allow more
-        found = chosen(session, library.folder, library.model, parse(query).filters).ids
+        found = chosen(library.catalog, session, library.store, parse(query).filters).ids
     return None if found is None else found.tolist()
 
 
@@ -317,7 +317,7 @@ def test_filters_that_mean_many_hotels_twice_ask_the_database_for_those_that_mee
     opened = library.open()
     with_inns(opened)
     statements: list[str] = []
-    event.listen(opened._engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
+    event.listen(opened.catalog.engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
     assert selected(opened, query) == list(wanted)
     assert max(statement.count("FROM hotel") for statement in statements) <= 3
     if "chain:Inns" in query:
