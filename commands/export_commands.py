@@ -73,7 +73,7 @@ def export(
         console.print_json(asdict(manifest))
         return
     print_notes(manifest.notes)
-    typer.echo(f"{output}: {manifest}")
+    typer.echo(f"{output}: {manifest}".encode(errors="replace").decode())  # a folder's name may be no UTF-8
 
 
 @exports.command("captions")
@@ -88,7 +88,7 @@ def export_captions_command(
     if json:
         console.print_json(asdict(manifest))
         return
-    typer.echo(f"{output}: {manifest}")
+    typer.echo(f"{output}: {manifest}".encode(errors="replace").decode())  # a folder's name may be no UTF-8
 
 
 @imports.command("tags")

@@ -45,7 +45,7 @@ from db.vector_rows import count_embedded, embedded_places
 from embedding.decode import Preprocessing, Unreadable, read_squares
 from embedding.encoder import Encoder
 from embedding.store import VectorStore
-from search.export.exporter import HashedFile, file_and_manifest, stream
+from search.export.exporter import HashedFile, file_and_manifest, refuse_name, stream
 from search.export.tables import CsvWriter, JsonlWriter, ParquetWriter, Sink, TableWriter
 
 MOST_CHARACTERS = 1000  # of a caption; models look at the first 20 to 70 words
@@ -117,6 +117,8 @@ def captions_in(lines: Iterable[tuple[str, str]]) -> list[str]:
     """
     captions: dict[str, None] = {}
     for where, line in lines:
+        if not isinstance(line, str):
+            raise QueryError(f"{where} is {line!r}, no text")
         caption = " ".join(line.split())
         if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in caption):
             raise QueryError(f"{where} is no text (it holds a NUL or half a character): write it as UTF-8 text")
@@ -376,6 +378,7 @@ def export_captions(
     sets = {found.key: found.model for found in caption_sets(session) if found.captions}
     if not sets:
         raise QueryError("no photo has a caption yet: give them some with `aliens caption --from FILE`")
+    refuse_name(path)
     table = CaptionTable(session)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

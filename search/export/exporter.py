@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, get_args
 
 from filelock import FileLock, Timeout
 from sqlalchemy.orm import Session
@@ -145,6 +145,12 @@ def refuse_folder(folder: Path) -> None:
         raise QueryError(f"{folder} is there already: remove it, or choose another name")
 
 
+def refuse_name(path: Path) -> None:
+    """Refuse a name that the manifest could not hold. Raises: QueryError: it is one."""
+    if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in path.name):
+        raise QueryError(f"the name {path.name!r} is no UTF-8 text: choose another")
+
+
 Format = Literal["csv", "jsonl", "parquet", "coco", "imagefolder"]
 ENDINGS: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".json": "coco"}
 PARTIAL_SUFFIX = ".partial"
@@ -194,6 +200,8 @@ def format_of(path: Path, file_format: Format | None, *, link: bool = False) -> 
 
     Raises: QueryError: it names none, or links are asked of a format that has none.
     """
+    if file_format not in (None, *get_args(Format)):
+        raise QueryError(f"no format {file_format!r}: choose of {', '.join(get_args(Format))}")
     chosen = file_format or ENDINGS.get(path.suffix.lower())
     if chosen is None:
         raise QueryError(f"{path.name!r} does not say in what format: end it in {', '.join(ENDINGS)}, or give --format")
@@ -228,6 +236,7 @@ def export_tags(
     table = TagTable(session, tagging, names, chosen)
     if not path.name or (file_format != "imagefolder" and path.is_dir()):
         raise QueryError(f"{path} is a folder: name a new {'folder' if file_format == 'imagefolder' else 'file'} in it")
+    refuse_name(path)
     describe = Description(tagging, table, chosen, query)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 
@@ -259,6 +259,10 @@ class TagOptions:
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
+        if self.method is not None and self.method not in get_args(Method):
+            raise QueryError(f"no method {self.method!r}: choose of {', '.join(get_args(Method))}")
+        if self.fit not in get_args(Fit):
+            raise QueryError(f"no fit {self.fit!r}: choose of {', '.join(get_args(Fit))}")
         if self.threshold is not None and not 0 < self.threshold < 1:
             raise QueryError(f"the threshold is {self.threshold}: choose a probability between 0 and 1")
         if self.top_k is not None and self.top_k < 1:

@@ -13,6 +13,7 @@ from base.records import read_json
 from db.catalog import Catalog
 from db.tag_rows import Label, forget_labels, known_photos, set_labels
 from embedding.store import VectorStore
+from search.results import HIGHEST
 from search.tags.calibration import read_calibration
 from search.tags.tag_files import MANIFEST_FILE, MANIFEST_SUFFIX, TagRow, read_tag_file
 from search.tags.tagging import Tagging
@@ -64,7 +65,7 @@ def label_photo(
     with catalog.saving() as session:
         words = Tagging.open(catalog, session, store, vocabulary).vocabulary
         name = words.names[words.position(tag)]
-        if not known_photos(session, [photo_id]):
+        if not 0 < photo_id <= HIGHEST or not known_photos(session, [photo_id]):
             raise QueryError(f"no photo {photo_id} in {catalog.folder.root}: take an id that a search shows")
         label = Label(photo_id, bare(name), bool(present))
         if present is None:

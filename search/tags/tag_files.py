@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from base.errors import QueryError
+from search.results import HIGHEST
 from search.tags.vocabulary import SEPARATOR, UNKNOWN
 
 FORMULA_START = "=+-@\t\r\n＝＋－＠"  # what a spreadsheet takes for the start of a formula
 GUARD = "'"
-LARGEST = 2**63 - 1  # that a database keeps
 METADATA_FILE = "metadata.jsonl"  # of a Hugging Face imagefolder
 MANIFEST_FILE = "manifest.json"  # of an imagefolder
 MANIFEST_SUFFIX = ".manifest.json"  # of a file
@@ -205,7 +205,7 @@ def number(record: Mapping[str, Any], name: str, where: str) -> int | None:
     if (
         whole is None
         or isinstance(value, bool)
-        or abs(whole) > LARGEST
+        or abs(whole) > HIGHEST
         or (isinstance(value, float) and whole != value)
     ):
         raise ValueError(f"{where}: {name} is {value!r}, not a whole number")

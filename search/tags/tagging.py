@@ -21,6 +21,7 @@ from embedding.encoder import Encoder
 from embedding.photo_table import Columns, PhotoTable, arrays
 from embedding.scores import BACKGROUND_COLUMNS, ScoreStore, score_shards, score_vectors
 from embedding.store import VectorStore
+from search.results import HIGHEST
 from search.tags.calibration import Calibration, Method, Statistics, TagOptions, fit_links, places_of
 from search.tags.truth import Truth
 from search.tags.vocabulary import DEFAULT, Vocabulary, read_vocabulary
@@ -203,7 +204,7 @@ class Tagging:
 
         Raises: QueryError: the photo is unknown or not embedded.
         """
-        for photos in self.photos(names, [photo_id]):
+        for photos in self.photos(names, [photo_id] if 0 < photo_id <= HIGHEST else []):
             return photos
         raise QueryError(f"no photo {photo_id} with a vector in {self.folder.root}: take an id that a search shows")
 
