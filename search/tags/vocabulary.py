@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -40,7 +41,7 @@ class Group:
     tags: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Vocabulary:
     """Tags in a fixed order, with the prompts of a background that stands for "none of these"."""
 
@@ -50,12 +51,12 @@ class Vocabulary:
     background: tuple[str, ...]
     groups: tuple[Group, ...]
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """The tags' names, in order."""
         return [tag.name for tag in self.tags]
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The readable name and 8 hex digits of the hash over everything that the vocabulary says."""
         digest = hashlib.sha256(json.dumps(self.definition(), ensure_ascii=False).encode()).hexdigest()

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy.orm import Session
 
+import aliens
 from aliens.library import Library
-from base.settings import LibraryFolder
 from search.tags.calibration import TagOptions
 from search.tags.evaluation import Evaluation, compare_methods, confusion, evaluate
 from search.tags.tagging import Tagging
 from search.tags.truth import Truth, read_truth
 from search.tags.vocabulary import Tag, Vocabulary, read_vocabulary
-from tests.by_folder import session_of
 
 if TYPE_CHECKING:
     from embedding.open_clip_encoder import OpenClipEncoder
@@ -32,10 +32,10 @@ SAMPLE_FIGURES = {
 }
 
 
-def tagging_of(folder: LibraryFolder, session: object, encoder: "OpenClipEncoder", vocabulary: Vocabulary) -> Tagging:
-    tagging = Tagging(session, folder, vocabulary)  # type: ignore[arg-type]
-    tagging.score(encoder, lambda done: None)
-    tagging.calibrate(TagOptions(), encoder.logit_scale, None)
+def tagging_of(library: Library, session: Session, vocabulary: Vocabulary) -> Tagging:
+    tagging = Tagging(library.catalog, session, library.store, vocabulary)
+    tagging.score(library.encoder)
+    tagging.calibrate(TagOptions(), library.encoder.logit_scale, None)
     return tagging
 
 
@@ -53,19 +53,19 @@ def print_figures(title: str, evaluations: list[Evaluation], capsys: pytest.Capt
 
 
 @pytest.fixture(scope="module")
-def sample_session(sample_library: Library) -> Iterator[object]:
-    with session_of(sample_library.folder) as session:
+def sample_session(sample_library: Library) -> Iterator[Session]:
+    with sample_library.catalog.session() as session:
         yield session
 
 
 @pytest.fixture(scope="module")
-def sample_tagging(sample_library: Library, sample_session: object, starter: "OpenClipEncoder") -> Tagging:
-    return tagging_of(sample_library.folder, sample_session, starter, read_vocabulary("case-study"))
+def sample_tagging(sample_library: Library, sample_session: Session) -> Tagging:
+    return tagging_of(sample_library, sample_session, read_vocabulary("case-study"))
 
 
 @pytest.fixture(scope="module")
-def sample_truth(sample_session: object, sample_tagging: Tagging, samples: Path) -> Truth:
-    return read_truth(sample_session, sample_tagging.vocabulary, samples / "labels.csv")  # type: ignore[arg-type]
+def sample_truth(sample_session: Session, sample_tagging: Tagging, samples: Path) -> Truth:
+    return read_truth(sample_session, sample_tagging.vocabulary, samples / "labels.csv")
 
 
 def test_the_methods_reach_their_figures_on_the_samples(
@@ -90,13 +90,13 @@ def test_calibration_without_labels_is_better_than_softmax_in_every_measure_on_t
 
 
 def test_several_prompts_a_tag_rank_better_than_the_tag_alone(
-    sample_library: Library, sample_session: object, sample_truth: Truth, starter: "OpenClipEncoder"
+    sample_library: Library, sample_session: Session, sample_truth: Truth
 ) -> None:
     study, hotel = read_vocabulary("case-study"), {tag.name: tag for tag in read_vocabulary("hotel").tags}
     several = replace(study, tags=tuple(Tag(tag.name, hotel[tag.name].prompts) for tag in study.tags))
     precision = {
         name: evaluate(
-            tagging_of(sample_library.folder, sample_session, starter, vocabulary), sample_truth
+            tagging_of(sample_library, sample_session, vocabulary), sample_truth
         ).measures.mean_average_precision
         for name, vocabulary in {"alone": study, "several": several}.items()
     }
@@ -104,13 +104,13 @@ def test_several_prompts_a_tag_rank_better_than_the_tag_alone(
 
 
 def test_the_contrast_of_bathtub_and_shower_confuses_them_less_and_means_its_probabilities_more(
-    sample_library: Library, sample_session: object, sample_truth: Truth, starter: "OpenClipEncoder"
+    sample_library: Library, sample_session: Session, sample_truth: Truth
 ) -> None:
     study = read_vocabulary("case-study")
     pair = study.groups[0]
     right, error = {}, {}
     for name, vocabulary in (("with", study), ("without", replace(study, groups=()))):
-        found = evaluate(tagging_of(sample_library.folder, sample_session, starter, vocabulary), sample_truth)
+        found = evaluate(tagging_of(sample_library, sample_session, vocabulary), sample_truth)
         confused = confusion(pair, vocabulary.names, found.truth, found.decided)
         right[name] = confused.counts[0, 0] + confused.counts[1, 1]
         error[name] = [tag.calibration_error for tag in found.measures.tags if tag.tag in pair.tags]
@@ -119,14 +119,12 @@ def test_the_contrast_of_bathtub_and_shower_confuses_them_less_and_means_its_pro
     assert error["with"] < error["without"]
 
 
-def test_photos_of_nothing_in_the_vocabulary_get_no_tag(
-    sample_library: Library, sample_session: object, starter: "OpenClipEncoder"
-) -> None:
+def test_photos_of_nothing_in_the_vocabulary_get_no_tag(sample_library: Library, sample_session: Session) -> None:
     study = read_vocabulary("case-study")
     absent = replace(
         study, groups=(), tags=tuple(Tag(name, (name,)) for name in ("a giraffe", "a submarine", "a volcano"))
     )
-    tagging = tagging_of(sample_library.folder, sample_session, starter, absent)
+    tagging = tagging_of(sample_library, sample_session, absent)
     tagged = sum(int(photos.decided.any(axis=1).sum()) for photos in tagging.photos())
     assert tagged <= 0.15 * 240
 
@@ -134,12 +132,6 @@ def test_photos_of_nothing_in_the_vocabulary_get_no_tag(
 def test_calibrated_tags_are_better_than_softmax_on_real_photos(
     shared_photos: Path, starter: "OpenClipEncoder", tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from indexer.sources import FolderSource
-    from tests.by_folder import add_photos, create_library
-
-    folder = LibraryFolder(tmp_path / "library")
-    create_library(folder, starter)
-    add_photos(folder, FolderSource(shared_photos / "hotels", folder.root), lambda model: starter)
     truth_file = tmp_path / "truth.csv"
     with (
         open(shared_photos / "labels.csv", encoding="utf-8", newline="") as labels,
@@ -152,8 +144,9 @@ def test_calibrated_tags_are_better_than_softmax_on_real_photos(
                 # Whether an open-air hot spring is a pool or a tub is a matter of taste.
                 tags = row["tags"].replace("onsen_ambiguous", "?pool;?bathtub")
                 writer.writerow([(shared_photos / row["path"]).resolve(), tags])
-    with session_of(folder) as session:
-        tagging = tagging_of(folder, session, starter, read_vocabulary("case-study"))
+    with aliens.create(tmp_path / "library", encoder=starter) as library, library.catalog.session() as session:
+        library.add(shared_photos / "hotels")
+        tagging = tagging_of(library, session, read_vocabulary("case-study"))
         evaluations = list(compare_methods(tagging, read_truth(session, tagging.vocabulary, truth_file)))
     print_figures("205 real hotel photos", evaluations, capsys)
     found = {e.method: e.measures for e in evaluations}
