@@ -143,7 +143,7 @@ def test_calibrated_tags_are_better_than_softmax_on_real_photos(
             if row["source"] == "hotels":
                 # Whether an open-air hot spring is a pool or a tub is a matter of taste.
                 tags = row["tags"].replace("onsen_ambiguous", "?pool;?bathtub")
-                writer.writerow([(shared_photos / row["path"]).resolve(), tags])
+                writer.writerow([(shared_photos / row["path"]).absolute(), tags])  # as it was added, through links
     with aliens.create(tmp_path / "library", encoder=starter) as library, library.catalog.session() as session:
         library.add(shared_photos / "hotels")
         tagging = tagging_of(library, session, read_vocabulary("case-study"))
