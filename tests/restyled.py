@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from sqlalchemy.orm import Session
 
+from base.arrays import Pixels
 from base.files import PhotoFile
 from base.settings import LibraryFolder
 from db.models import Photo
-from restyle.colour import Pixels, read_pixels
-from restyle.restyled import ImageEncoder, Lineage, RestyledPhotos, Result, add_to_library
-from tests.by_folder import session_of
+from embedding.encoder import Encoder
+from restyle.colour import read_pixels
+from restyle.restyled import Lineage, RestyledPhotos, Result, add_to_library
+from tests.by_folder import catalog_of, store_of
 
 
 def lineage_of(photo_id: int = 1, **changes: Any) -> Lineage:
@@ -40,8 +42,8 @@ def lineage_of(photo_id: int = 1, **changes: Any) -> Lineage:
 @contextmanager
 def results_of(folder: LibraryFolder) -> Iterator[tuple[Session, RestyledPhotos]]:
     """Open the results of a library."""
-    with session_of(folder) as session:
-        yield session, RestyledPhotos(folder, session)
+    with catalog_of(folder) as catalog, catalog.session() as session:
+        yield session, RestyledPhotos(catalog, session)
 
 
 def darker(pixels: Pixels) -> Pixels:
@@ -49,7 +51,7 @@ def darker(pixels: Pixels) -> Pixels:
     return (pixels * 0.8 + 5).astype(np.uint8)
 
 
-def keep_results(folder: LibraryFolder, photo_ids: Sequence[int], encoder: ImageEncoder | None = None) -> list[Result]:
+def keep_results(folder: LibraryFolder, photo_ids: Sequence[int], encoder: Encoder | None = None) -> list[Result]:
     """Keep a result of each photo, and add them where there is an encoder."""
     with results_of(folder) as (session, results):
         kept = []
@@ -58,7 +60,15 @@ def keep_results(folder: LibraryFolder, photo_ids: Sequence[int], encoder: Image
             assert photo is not None
             pixels = darker(read_pixels(PhotoFile(photo.path, photo.member)))
             kept.append(results.keep(pixels, lineage_of(photo_id, source_path=photo.path)))
-        if encoder is None:
-            return kept
-        assert add_to_library(folder, session, kept, encoder) == len(kept)
+    if encoder is None:
+        return kept
+    assert add_results(folder, encoder, kept) == len(kept)
+    with results_of(folder) as (_, results):
         return results.of_ids([result.id for result in kept])
+
+
+def add_results(folder: LibraryFolder, encoder: Encoder, kept: Sequence[Result] | None = None) -> int:
+    """Add results, by default all, to what searches find; return how many are new."""
+    with catalog_of(folder) as catalog, catalog.session() as session:
+        chosen = RestyledPhotos(catalog, session).all() if kept is None else kept
+        return add_to_library(catalog, session, store_of(catalog), encoder, chosen)

@@ -96,7 +96,6 @@ def test_results_by_their_numbers_and_by_engine(aliens: Aliens, results: list[Re
         (("--choices", "1"), "--choices 2 to 9"),
         (("--seed", "-1"), "--seed"),
         (("--seed", str(1 << 60)), "--seed"),  # more than JavaScript counts, so that no answers would fit the quiz
-        (("--html", "nowhere/quiz.html"), "nowhere/quiz.html cannot be written"),
         (("--answers", "nowhere.json"), "nowhere.json"),
     ],
 )
@@ -106,6 +105,12 @@ def test_what_cannot_be_is_refused_with_its_name(
     code, _, err = aliens("quiz", *options)
     assert code == 2
     assert named in err
+
+
+def test_a_page_that_cannot_be_written_is_named(aliens: Aliens, results: list[Result]) -> None:
+    code, out, err = aliens("quiz", "--html", "nowhere/quiz.html")
+    assert (code, out) == (1, "")
+    assert "nowhere/quiz.html cannot be written" in err
 
 
 def test_a_library_without_results_names_the_command_that_makes_them(aliens: Aliens, filled: Path) -> None:

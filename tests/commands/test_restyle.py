@@ -112,8 +112,6 @@ def test_what_candidates_picked(aliens: Aliens, tmp_path: Path, monkeypatch: pyt
         ([3, "--seed", -1], "--seed"),
         ([3, "--budget", "nan"], "--budget"),
         ([3, "--format", "webp"], "--format"),
-        ([3, "--html", "nowhere/page.html"], "nowhere/page.html cannot be written"),
-        ([3, "--html", "."], "cannot be written"),
     ],
     ids=str,
 )
@@ -125,6 +123,14 @@ def test_what_makes_no_sense_exits_with_2_and_makes_nothing(
     code, out, err = aliens("restyle", *REGRADE, *arguments)
     assert (code, out) == (2, ""), err
     assert words in err
+    assert not FOLDER.restyled.exists()
+
+
+@pytest.mark.parametrize("page", ["nowhere/page.html", "."])
+def test_a_page_that_cannot_be_written_is_told_before_anything_is_made(aliens: Aliens, filled: Path, page: str) -> None:
+    code, out, err = aliens("restyle", *REGRADE, 3, "--html", page)
+    assert (code, out) == (1, "")
+    assert f"the page {page} cannot be written" in err
     assert not FOLDER.restyled.exists()
 
 
@@ -370,8 +376,8 @@ RUN = """
 import sys
 import time
 import cli
-import commands.judging
 import restyle.alienise
+from embedding.open_clip_encoder import OpenClipEncoder
 from tests.conftest import FakeEncoder
 photos, real = [], restyle.alienise.regrade
 def regrade(photo, *arguments):
@@ -380,7 +386,7 @@ def regrade(photo, *arguments):
         time.sleep(60 * (len(photos) == 2))
     return real(photo, *arguments)
 restyle.alienise.regrade = regrade
-commands.judging.load_for_texts = lambda library, model, device: FakeEncoder()
+OpenClipEncoder.load = lambda name, **options: FakeEncoder()
 sys.argv = ["aliens", *sys.argv[1:]]
 cli.main()
 """

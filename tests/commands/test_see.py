@@ -120,7 +120,6 @@ def test_the_photo_itself_is_never_overwritten(aliens: Aliens, filled: Path, pho
         (["text.jpg", "-o", "x.png"], "text.jpg is no photo that can be shown: no image format"),
         (["room.png", "-o", "x.txt"], "end its name in .jpg, .png or .webp"),
         (["room.png", "-o", "x"], "end its name"),
-        (["room.png", "-o", "room.png/x.png"], "cannot be written"),
         (["room.png", "--against", "gone.jpg", "-o", "x.png"], "no file gone.jpg"),
         (["room.png", "-o", "x.png", "--longest-px", "0"], "--longest-px"),
         (["room.png"], "--output"),
@@ -139,6 +138,13 @@ def test_what_cannot_be_shown_is_named(
     assert words in err
     assert len(err) < 1000
     assert not Path("x.png").exists()
+
+
+def test_a_place_that_cannot_be_written_is_named(aliens: Aliens, photo: Path) -> None:
+    code, out, err = aliens("see", "room.png", "-o", "room.png/x.png")
+    assert (code, out) == (1, "")
+    assert "cannot be written" in err
+    assert len(err) < 1000
 
 
 def test_a_file_that_may_not_be_read_is_named(aliens: Aliens, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

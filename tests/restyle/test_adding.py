@@ -7,17 +7,15 @@ from sqlalchemy import text as sql
 
 from base.errors import LibraryError
 from base.settings import LibraryFolder
-from db.catalog import writing
 from db.models import Photo, PhotoState
 from db.vector_rows import current_model, embedded_places, generation, shard_counts
 from embedding.decode import decode
 from embedding.store import VectorStore
 from restyle import restyled as adding
-from restyle.restyled import add_to_library
+from tests.by_folder import catalog_of, repair, take_inventory
 from tests.by_folder import disagreements as verify
-from tests.by_folder import repair, take_inventory
 from tests.conftest import FakeEncoder, LibraryFactory
-from tests.restyled import keep_results, lineage_of, results_of
+from tests.restyled import add_results, keep_results, lineage_of, results_of
 
 
 @pytest.fixture
@@ -33,8 +31,7 @@ def filled(library: LibraryFactory, photos: Path) -> LibraryFactory:
 
 def add(library: LibraryFactory, folder: LibraryFolder | None = None) -> int:
     """Add all results."""
-    with results_of(folder or library.folder) as (session, results):
-        return add_to_library(folder or library.folder, session, results.all(), library.encoder)
+    return add_results(folder or library.folder, library.encoder)
 
 
 def vectors_of_results(folder: LibraryFolder) -> dict[int, np.ndarray]:
@@ -125,7 +122,7 @@ def test_while_another_process_changes_the_library_nothing_is_added_and_the_next
     filled: LibraryFactory,
 ) -> None:
     keep_results(filled.folder, [1])
-    with writing(filled.folder), pytest.raises(LibraryError, match="another process"):
+    with catalog_of(filled.folder) as catalog, catalog.lock(), pytest.raises(LibraryError, match="another process"):
         add(filled)
     assert vectors_of_results(filled.folder) == {}
     assert add(filled) == 1

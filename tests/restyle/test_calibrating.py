@@ -1,14 +1,19 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from base.arrays import Pixels
 from base.errors import LibraryError
 from base.files import PhotoFile
+from base.progress import Progress, Step, silent
 from base.settings import LibraryFolder
-from restyle.colour import Pixels
+from db.photo_rows import PhotoRecord
 from restyle.floors import (
     DEFAULT_FLOORS,
     FEWEST_PHOTOS,
@@ -62,10 +67,21 @@ class Files:
         self._rooms = rooms
         self._instead = instead or {}
 
-    def __call__(self, photo_id: int) -> PhotoFile | None:
+    def __call__(self, session: object, photo_id: int) -> PhotoRecord | None:
         self.asked.append(photo_id)
         first = (photo_id - 1) % len(ENOUGH) + 1
-        return self._instead.get(photo_id, PhotoFile(str(self._rooms / f"{first}.png")))
+        file = self._instead.get(photo_id, PhotoFile(str(self._rooms / f"{first}.png")))
+        return None if file is None else PhotoRecord(photo_id, file.path, file.member, *[None] * 6)
+
+
+def floors_of(folder: LibraryFolder, ids: Sequence[int], files: Files, progress: Progress = silent) -> Floors:
+    """Return the floors of a library that holds these photos."""
+    catalog: Any = SimpleNamespace(folder=folder, model=None)
+    session: Any = None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("restyle.floors.embedded_ids", lambda session, model: np.array(ids, np.int64))
+        patch.setattr("restyle.floors.photo_record", files)
+        return library_floors(catalog, session, progress)
 
 
 def kept(folder: LibraryFolder) -> Path:
@@ -73,26 +89,27 @@ def kept(folder: LibraryFolder) -> Path:
 
 
 def calibrated(folder: LibraryFolder, ids: Sequence[int], files: Files) -> Floors:
-    floors = library_floors(folder, ids, files)
+    floors = floors_of(folder, ids, files)
     assert len(files.asked) == (len(ids) if len(ids) >= FEWEST_PHOTOS else 0)  # of few none is read
     files.asked.clear()
     return floors
 
 
 def test_floors_are_calibrated_once_and_read_back(folder: LibraryFolder, rooms: Path) -> None:
-    files, seen = Files(rooms), []
-    floors = library_floors(folder, ENOUGH, files, lambda done, total: seen.append((done, total)))
+    files = Files(rooms)
+    seen: list[Step] = []
+    floors = floors_of(folder, ENOUGH, files, seen.append)
     assert floors.pairs == len(ENOUGH) * (len(ENOUGH) - 1) // 2
-    assert seen == [(done, len(ENOUGH)) for done in ENOUGH]
+    assert seen == [Step("floors", done, len(ENOUGH)) for done in ENOUGH]
     files.asked.clear()
-    assert library_floors(folder, ENOUGH, files) == floors == read_floors(folder, len(ENOUGH))
+    assert floors_of(folder, ENOUGH, files) == floors == read_floors(folder, len(ENOUGH))
     assert files.asked == []
 
 
 def test_a_library_that_grew_or_shrank_by_half_is_calibrated_anew(folder: LibraryFolder, rooms: Path) -> None:
     files = Files(rooms)
     calibrated(folder, ENOUGH, files)
-    library_floors(folder, range(1, 91), files)  # 1.5 times as many
+    floors_of(folder, range(1, 91), files)  # 1.5 times as many
     assert files.asked == []
     calibrated(folder, range(1, 92), files)
     assert json.loads(kept(folder).read_text())["photos"] == 91
@@ -163,7 +180,7 @@ def test_floors_for_photos_that_are_all_away_for_now_do_not_stay(folder: Library
 
 def test_of_a_large_library_a_sample_is_read_that_is_spread_over_it(folder: LibraryFolder, rooms: Path) -> None:
     files = Files(rooms)
-    library_floors(folder, range(1, 10_001), files)
+    floors_of(folder, range(1, 10_001), files)
     assert len(files.asked) == len(set(files.asked)) == SAMPLE_PHOTOS
     assert (min(files.asked), max(files.asked)) == (1, 10_000)
     gaps = {later - sooner for sooner, later in zip(files.asked, files.asked[1:], strict=False)}
@@ -179,5 +196,5 @@ def test_a_full_disk_is_told_and_leaves_nothing(
     with monkeypatch.context() as patch:
         patch.setattr("base.files.os.fsync", refuse)
         with pytest.raises(LibraryError, match="is full"):
-            library_floors(folder, ENOUGH, Files(rooms))
+            floors_of(folder, ENOUGH, Files(rooms))
     assert list(folder.restyled.iterdir()) == []

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from base.errors import QueryError
+from base.errors import OutputError
 from restyle.pages import LONGEST_PX, PageItem, restyle_page, write_page
 from restyle.protanopia import seen
 from tests.page import Page, pictures_of, read_page
@@ -99,7 +99,7 @@ def test_a_page_is_written_whole_and_a_folder_that_is_not_there_is_named(tmp_pat
     write_page(restyle_page([item(1)], "\udcff.jpg"), tmp_path / "page.html")  # a name that is no UTF-8
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert text.startswith("<!doctype html>") and text.rstrip().endswith("</html>")
-    with pytest.raises(QueryError, match="nowhere"):
+    with pytest.raises(OutputError, match="nowhere"):
         write_page("x", tmp_path / "nowhere" / "page.html")
 
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from base.errors import LibraryError, PhotoError, QueryError
-from db.catalog import writing
 from db.restyling_rows import all_restylings
 from restyle.restyled import Lineage, file_name, read_parameters, write_result_picture
+from tests.by_folder import catalog_of
 from tests.by_folder import disagreements as verify
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.restyled import lineage_of, results_of
@@ -28,8 +28,8 @@ KEEP = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from aliens.settings import LibraryFolder
-import restyle.results as module
+from base.settings import LibraryFolder
+import restyle.restyled as module
 from tests.restyled import lineage_of, results_of
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -161,7 +161,7 @@ def test_kill_9_between_file_and_row_leaves_a_file_that_the_same_wish_writes_ove
 
 
 def test_results_are_kept_while_photos_are_added(filled: LibraryFactory) -> None:
-    with writing(filled.folder), results_of(filled.folder) as (_, results):
+    with catalog_of(filled.folder) as catalog, catalog.lock(), results_of(filled.folder) as (_, results):
         assert results.keep(PIXELS, lineage_of(1)).exists
 
 

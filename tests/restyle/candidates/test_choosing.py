@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from aliens.library import Library
+from base.progress import Step
 from db.photo_rows import PhotoRecord
 from restyle.candidates.picking import choose
 from restyle.palettes import read_palette
@@ -58,22 +59,22 @@ class NoWords:
 
 
 def test_the_three_kinds_are_found_and_every_other_photo_has_a_reason(folder: Path) -> None:
-    done: list[tuple[int, int]] = []
+    done: list[Step] = []
     photos = records(folder)
-    choice = choose(photos, vectors(10), PALETTE, n=3, progress=lambda now, total: done.append((now, total)))
-    picked = {pick.kind: Path(pick.looked.record.path).stem for pick in choice.picks}
+    choice = choose(photos, vectors(10), PALETTE, n=3, progress=done.append)
+    picked = {pick.kind: Path(pick.looked.record.path).stem for pick in choice}
     assert picked == {"detailed": "1 detailed", "opposite-palette": "2 peach", "minimal": "3 minimal"}
     assert choice.rejections == {"unreadable": 2, "too small": 1, "panorama": 1, "too dark": 1}
     assert all(rejection.reason for rejection in choice.rejected)
     assert choice.fit + len(choice.rejected) == len(photos)
-    assert done == [(n, 10) for n in range(1, 11)]
+    assert done == [Step("measuring", n, 10) for n in range(1, 11)]
 
 
 def test_fewer_come_back_where_fewer_are_fit(folder: Path) -> None:
-    assert len(choose(records(folder), vectors(10), PALETTE, n=1 << 70).picks) == 5
+    assert len(choose(records(folder), vectors(10), PALETTE, n=1 << 70)) == 5
     opposed = choose(records(folder), vectors(10), PALETTE, n=50, strategy="opposite-palette")
-    assert {pick.kind for pick in opposed.picks} == {"opposite-palette"}
-    assert len(opposed.picks) < 5
+    assert {pick.kind for pick in opposed} == {"opposite-palette"}
+    assert len(opposed) < 5
 
 
 def test_what_the_model_takes_for_people_is_rejected_as_its_guess(folder: Path) -> None:
@@ -81,19 +82,19 @@ def test_what_the_model_takes_for_people_is_rejected_as_its_guess(folder: Path) 
     choice = choose(photos, embedded, PALETTE, n=6, encoder=NoWords(embedded, people=3))
     assert [(r.photo_id, r.kind) for r in choice.rejected if r.kind == "people"] == [(4, "people")]
     assert "a guess" in next(r.reason for r in choice.rejected if r.kind == "people")
-    assert all(pick.looked.record.photo_id != 4 for pick in choice.picks)
+    assert all(pick.looked.record.photo_id != 4 for pick in choice)
 
 
 def test_nothing_to_choose_from(tmp_path: Path) -> None:
     gone = records(tmp_path)  # of an empty folder
     choice = choose(gone, vectors(1), PALETTE, n=3, encoder=NoWords(vectors(1), people=0))
-    assert (choice.picks, choice.fit, choice.rejections) == ([], 0, {"unreadable": 1})
+    assert (list(choice), choice.fit, choice.rejections) == ([], 0, {"unreadable": 1})
 
 
 def test_stopping_leaves_no_thread_at_work(folder: Path) -> None:
     before = threading.active_count()
 
-    def stop(done: int, total: int) -> None:
+    def stop(step: Step) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -105,13 +106,13 @@ def test_stopping_leaves_no_thread_at_work(folder: Path) -> None:
 
 
 def test_sample_hotels_give_three_kinds_of_different_hotels(sample_library: Library) -> None:
-    pool = read_pool(sample_library, None, most=120, least=10)
-    choice = choose(pool.records, pool.vectors, PALETTE, n=6, encoder=sample_library.encoder)  # type: ignore[arg-type]
-    assert [pick.kind for pick in choice.picks] == ["detailed", "opposite-palette", "minimal"] * 2
-    hotels = [pick.looked.record.hotel_id for pick in choice.picks]
+    pool = read_pool(sample_library.searcher, None, most=120, least=10)
+    choice = choose(pool.records, pool.vectors, PALETTE, n=6, encoder=sample_library.encoder)
+    assert [pick.kind for pick in choice] == ["detailed", "opposite-palette", "minimal"] * 2
+    hotels = [pick.looked.record.hotel_id for pick in choice]
     assert len(set(hotels)) == 6
-    by_kind = {pick.kind: pick.looked.measures for pick in choice.picks}
+    by_kind = {pick.kind: pick.looked.measures for pick in choice}
     assert by_kind["detailed"].edge_density > 2 * by_kind["minimal"].edge_density
     assert by_kind["opposite-palette"].warm > 0.5
-    again = choose(pool.records, pool.vectors, PALETTE, n=6, encoder=sample_library.encoder)  # type: ignore[arg-type]
-    assert [p.looked.record for p in again.picks] == [p.looked.record for p in choice.picks]
+    again = choose(pool.records, pool.vectors, PALETTE, n=6, encoder=sample_library.encoder)
+    assert [p.looked.record for p in again] == [p.looked.record for p in choice]

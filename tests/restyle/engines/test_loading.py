@@ -121,9 +121,9 @@ def test_gated_and_unknown_models_are_told_apart() -> None:
     response = MagicMock()
     wrapped = OSError("org/name cannot be loaded")  # as diffusers raises it
     wrapped.__cause__ = GatedRepoError("403", response=response)
-    gated = weights.unavailable("org/name", wrapped, "--engine ")
+    gated = weights.engine_unavailable("org/name", wrapped, "--engine ")
     assert "accept a licence first: https://huggingface.co/org/name" in gated and "hf auth login" in gated
-    unknown = weights.unavailable("org/name", RepositoryNotFoundError("404", response=response), "--engine ")
+    unknown = weights.engine_unavailable("org/name", RepositoryNotFoundError("404", response=response), "--engine ")
     assert "knows no such model" in unknown
 
 

@@ -7,11 +7,18 @@ import pytest
 from base.errors import QueryError
 from restyle.quiz.answer_sheets import outcome, read_answers
 from restyle.quiz.game import quiz_page
-from restyle.quiz.playing import count_answers, play
+from restyle.quiz.playing import CountedAnswers, play
+from restyle.quiz.playing import count_answers as count_of
+from tests.by_folder import catalog_of
 from tests.conftest import LibraryFactory
 from tests.page import read_page
 from tests.quizzes import answered, data_of, restyle
 from tests.restyled import results_of
+
+
+def count_answers(library: LibraryFactory, path: Path) -> CountedAnswers:
+    with catalog_of(library.folder) as catalog:
+        return count_of(catalog, path)
 
 
 def data_for(library: LibraryFactory, seed: int = 5, choices: int | None = None) -> dict[str, Any]:
@@ -39,17 +46,16 @@ def test_answers_to_the_page_come_back_counted_and_are_kept(
 ) -> None:
     data = data_for(restyled)
     path = written(tmp_path / "answers.json", answered(data, wrong, player="  Ann\ud800\x1b \n Комната "))
-    with results_of(restyled.folder) as (session, _):
-        sheet, counted, new = count_answers(restyled.folder, session, path)
-    assert (sheet.player, sheet.quiz_id, new) == ("Ann Комната", data["quiz"], True)
+    answers = count_answers(restyled, path)
+    sheet, counted = answers.sheet, answers.outcome
+    assert (sheet.player, sheet.quiz_id, answers.new) == ("Ann Комната", data["quiz"], True)
     assert (counted.right, counted.n, counted.accuracy) == (10 - wrong, 10, 1 - wrong / 10)
     assert counted.chance == pytest.approx(1 / 6)
     assert len(counted.mistakes) == wrong
     for mistake, answer in zip(counted.mistakes, sheet.answers, strict=False):
         assert (mistake.result_id, mistake.taken_for_id) == (answer.result_id, answer.chosen_id)
         assert mistake.source_id == mistake.result_id  # the first result is of the first photo, and so on
-    with results_of(restyled.folder) as (session, _):
-        assert not count_answers(restyled.folder, session, path)[2]  # the same file again is no second game
+    assert not count_answers(restyled, path).new  # the same file again is no second game
 
 
 def test_the_interval_is_wilsons(lasting: LibraryFactory, data: dict[str, Any], tmp_path: Path) -> None:
@@ -69,11 +75,11 @@ def test_answers_of_another_library_or_of_results_made_anew_are_refused(
     path = written(tmp_path / "answers.json", answered(data_for(restyled)))
     other = LibraryFactory(tmp_path / "other")
     other.add(photos)
-    with results_of(other.folder) as (session, _), pytest.raises(QueryError, match="which this library has not"):
-        count_answers(other.folder, session, path)
+    with pytest.raises(QueryError, match="which this library has not"):
+        count_answers(other, path)
     restyle(other.folder, range(1, 11), palette="moss")  # the same numbers, other results
-    with results_of(other.folder) as (session, _), pytest.raises(QueryError, match="made anew, it is another library"):
-        count_answers(other.folder, session, path)
+    with pytest.raises(QueryError, match="made anew, it is another library"):
+        count_answers(other, path)
 
 
 @pytest.mark.parametrize(
@@ -92,8 +98,8 @@ def test_a_sheet_that_was_changed_is_refused(
     lasting: LibraryFactory, data: dict[str, Any], tmp_path: Path, change: dict[str, Any], reason: str
 ) -> None:
     path = written(tmp_path / "answers.json", answered(data) | change)
-    with results_of(lasting.folder) as (session, _), pytest.raises(QueryError, match=reason):
-        count_answers(lasting.folder, session, path)
+    with pytest.raises(QueryError, match=reason):
+        count_answers(lasting, path)
 
 
 @pytest.mark.parametrize(
@@ -114,8 +120,8 @@ def test_an_answer_that_was_changed_is_refused(
     sheet = answered(data)
     sheet["answers"][0] |= change
     path = written(tmp_path / "answers.json", sheet)
-    with results_of(lasting.folder) as (session, _), pytest.raises(QueryError, match=reason):
-        count_answers(lasting.folder, session, path)
+    with pytest.raises(QueryError, match=reason):
+        count_answers(lasting, path)
 
 
 @pytest.mark.parametrize(

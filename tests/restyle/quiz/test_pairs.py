@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from base.progress import Step
 from db.models import Photo
 from restyle.quiz.game import newest, read_pairs
 from restyle.structure import hog_of
@@ -13,11 +14,11 @@ from tests.restyled import results_of
 
 
 def test_pairs_hold_both_pictures_and_comparable_vectors(restyled: LibraryFactory) -> None:
-    done = []
+    done: list[Step] = []
     with results_of(restyled.folder) as (session, results):
-        reading = read_pairs(session, results.all(), restyled.encoder, lambda *count: done.append(count))
+        reading = read_pairs(session, results.all(), restyled.encoder, done.append)
     assert reading.left_out == []
-    assert done == [(8, 10), (10, 10)]
+    assert done == [Step("comparing", 8, 10), Step("comparing", 10, 10)]
     assert [pair.source_id for pair in reading.pairs] == list(range(1, 11))
     for pair in reading.pairs:
         assert pair.result.jpeg[:2] == pair.original.jpeg[:2] == b"\xff\xd8"
