@@ -1,11 +1,12 @@
 """How alien photos become, whether they are recognised still, and how long that takes.
 
-python benchmarks/restyle.py [--photos ../shared/photos] [-n 20] [--seeds 3]
+python benchmarks/restyle_quality.py [--photos ../shared/photos] [-n 20] [--seeds 3] [--tiny]
 
 Of a library of the sample hotels and, where they are at hand, real photos, n detailed photos, n in colours opposed to
 the palette and n nearly empty ones are picked as `aliens candidates` does, half of them real. They are restyled by
-`regrade` and by an engine whose damage is known (restyle.engines.synthetic), which stands in for diffusion: it shows
+`regrade` and by an engine whose damage is known (benchmarks.synthetic), which stands in for diffusion: it shows
 what the loop does with damage, not what diffusion paints. Judged by the starter model. Then the speeds, on one photo.
+--tiny does it all with a few of the samples, in seconds: whether it works, not how well.
 
 above: share of results that pass every floor. dE, >5: median of the change that a protanope sees, in dE2000, and share
 of the picture where it is over 5. nearer: to the palette, in units of protan L*b*. strength: mean. quiz, HOG: share of
@@ -14,6 +15,7 @@ results whose own original is the most alike of all, by the library's model and 
 
 # ruff: noqa: E402
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,72 +23,69 @@ from statistics import mean, median
 from time import perf_counter
 
 import numpy as np
+from sqlalchemy.orm import Session
 
 ROOT = Path(__file__).parents[1]
-sys.path[0] = str(ROOT)  # this file has the name of a package, which must be found instead of it
+sys.path[0] = str(ROOT)  # where benchmarks.synthetic is found
 
+import aliens
+from aliens.library import Library
+from base.arrays import Pixels
 from base.files import PhotoFile
 from base.settings import LibraryFolder, asset
-from db.catalog import disposing, new_session, open_library
+from benchmarks.synthetic import SyntheticEngine
 from db.photo_rows import PhotoRecord, photo_records
-from db.vector_rows import EmbeddedRows, current_model
-from embedding.index.photo_index import current_index
-from embedding.open_clip_encoder import OpenClipEncoder
-from embedding.store import VectorStore
-from indexer.add import add_photos, create_library, is_library
-from indexer.hotels50k import Hotels50kSource
-from indexer.sources import FolderSource
 from restyle.alienise import Wish
 from restyle.candidates.picking import KINDS, choose
-from restyle.colour import Pixels, read_pixels, resized
+from restyle.colour import read_pixels, resized
 from restyle.engines.engine import Engine
-from restyle.engines.synthetic import SyntheticEngine
-from restyle.floors import library_floors
-from restyle.judge import Judge
+from restyle.judge import Judge, library_judge
 from restyle.palettes import Palette, read_palette
 from restyle.protanopia import colours_of, palette_distance, seen
 from restyle.quiz.playing import play
 from restyle.regrade import RegradeEngine, regrade
 from restyle.restyled import RestyledPhotos, Result
 from restyle.studio import Done, Failed, Order, Studio
-from search.tags.calibration import TagOptions
-from search.tags.tagging import TagChecker, tag_library
+from search.tags.tagging import TagChecker, Tagging
 
-LIBRARY = LibraryFolder(Path(__file__).parent / "work" / "restyle" / "library")
+WORK = Path(__file__).parent / "work"
 COLUMNS = ("engine", "photos", "above", "dE", ">5", "nearer", "strength", "quiz", "HOG", "attempts", "s/photo")
 POOL = 400  # photos of a source that candidates are picked from
 REPEATS = 15  # of a timing: the median counts
+TINY = 24  # photos of a smoke run
 
 
-def make_library(photos: Path, encoder: OpenClipEncoder) -> None:
-    """Make and tag the library, where it is not there yet."""
-    if not is_library(LIBRARY):
-        create_library(LIBRARY, encoder)
-    sources = [
-        Hotels50kSource(asset("aliens/samples")),
-        *([FolderSource(photos, LIBRARY.root)] if photos.is_dir() else []),
-    ]
-    for source in sources:
-        add_photos(LIBRARY, source, lambda model: encoder)
-    tag_library(LIBRARY, None, lambda model: encoder, options=TagOptions())
+def open_library(photos: Path, *, tiny: bool) -> Library:
+    """Open the library, made, filled and tagged where it is not so yet."""
+    root = WORK / ("restyle-tiny" if tiny else "restyle") / "library"
+    made = LibraryFolder(root).database_file.exists()
+    library = aliens.open(root) if made else aliens.create(root, "starter")
+    if tiny:
+        few = root.parent / "photos"
+        few.mkdir(exist_ok=True)
+        found = sorted(asset("aliens/samples").rglob("*.jpg"))
+        for path in found[:: len(found) // TINY]:
+            shutil.copy(path, few)
+        library.add(few)
+    else:
+        library.add(hotels50k=asset("aliens/samples"))
+        if photos.is_dir():
+            library.add(photos)
+    library.tag()
+    return library
 
 
 class Workshop:
     """The library opened, with all that judges its results."""
 
-    def __init__(self, session: object, encoder: OpenClipEncoder, palette: Palette) -> None:
-        self.session, self.encoder, self.palette = session, encoder, palette
-        self.model = current_model(session)
-        self.store = VectorStore(LIBRARY.vectors(self.model.key), self.model.dim)
-        rows = EmbeddedRows(session, self.model)
-        self.ids = rows.ids()
-        index = current_index(LIBRARY.index(self.model.key), self.store, self.model.key, rows)
-        self.vectors = dict(zip(index.ids.tolist(), index.base.vectors, strict=True))
-        self.records = photo_records(session, self.ids.tolist())
-        floors = library_floors(LIBRARY, self.ids.tolist(), lambda photo_id: file_of(self.records[photo_id]))
-        tags = TagChecker.open(session, LIBRARY, encoder)
-        self.judge = Judge(floors, palette, encoder=encoder, neighbours=index, tags=tags)
-        self.results = RestyledPhotos(LIBRARY, session)
+    def __init__(self, library: Library, session: Session, palette: Palette) -> None:
+        self.session, self.encoder, self.palette = session, library.encoder, palette
+        index = library.index(session)
+        self.vectors = library.searcher.vectors(session, index.ids.tolist())
+        self.records = photo_records(session, list(self.vectors))
+        self.tags = TagChecker(Tagging.open(library.catalog, session, library.store), self.encoder)
+        self.judge = library_judge(library.catalog, session, index, self.encoder, palette, tags=self.tags)
+        self.results = RestyledPhotos(library.catalog, session)
 
     def picks(self, n: int) -> dict[int, str]:
         """Return {photo: kind} of n photos of each kind, half of them of the samples."""
@@ -94,7 +93,7 @@ class Workshop:
         kinds: dict[int, str] = {}
         for kind in KINDS:
             for samples in (True, False):
-                pool = [photo_id for photo_id in self.ids.tolist() if is_sample[photo_id] is samples]
+                pool = [photo_id for photo_id in self.vectors if is_sample[photo_id] is samples]
                 pool = (
                     [pool[place] for place in np.unique(np.linspace(0, len(pool) - 1, POOL).astype(int))]
                     if pool
@@ -106,7 +105,7 @@ class Workshop:
                     records = [self.records[photo_id] for photo_id in pool]
                     vectors = np.stack([self.vectors[photo_id] for photo_id in pool]).astype(np.float32)
                     choice = choose(records, vectors, self.palette, n=wanted, strategy=kind, encoder=self.encoder)
-                    kinds |= {pick.looked.record.photo_id: kind for pick in choice.picks}
+                    kinds |= {pick.looked.record.photo_id: kind for pick in choice}
         return kinds
 
     def restyle(self, engine: Engine, photo_ids: Sequence[int], wish: Wish) -> list[Result]:
@@ -167,12 +166,11 @@ def report(engine: Engine, kinds: dict[int, str], workshop: Workshop, wish: Wish
 
 def report_bathrooms(results: Sequence[Result], kinds: dict[int, str], workshop: Workshop) -> None:
     """Print the photos of opposed palettes that are bathrooms, by their tags or their folder, one by one."""
-    checker = TagChecker.open(workshop.session, LIBRARY, workshop.encoder)
     print("\npeach and red bathrooms\nphoto\tengine\trung\tstrength\tHOG\tedge F1\tdE\t>5\tlost\tphoto's file")
     for result in results:
         lineage, scores = result.lineage, result.lineage.scores
         photo_id = lineage.source_photo_id
-        wet = {"a bathtub", "a shower"} & set(checker.confident(photo_id)) or "bathroom" in lineage.source_path
+        wet = {"a bathtub", "a shower"} & set(workshop.tags.confident(photo_id)) or "bathroom" in lineage.source_path
         if kinds[photo_id] == "opposite-palette" and wet:
             print(
                 f"{photo_id}\t{lineage.engine}\t{lineage.rung}\t{lineage.settings['strength']:.2f}\t{scores['hog']:.2f}\t"
@@ -181,7 +179,7 @@ def report_bathrooms(results: Sequence[Result], kinds: dict[int, str], workshop:
             )
 
 
-def report_speeds(photo: Pixels, photo_id: int, workshop: Workshop) -> None:
+def report_speeds(photo: Pixels, photo_id: int, workshop: Workshop, repeats: int) -> None:
     """Print what single steps take with a photo of the library, the median of several."""
     palette, judge = workshop.palette, workshop.judge
     plain = Judge(judge.floors, palette)
@@ -197,7 +195,7 @@ def report_speeds(photo: Pixels, photo_id: int, workshop: Workshop) -> None:
     for name, step in steps.items():
         step()
         times = []
-        for _ in range(REPEATS):
+        for _ in range(repeats):
             began = perf_counter()
             step()
             times.append(perf_counter() - began)
@@ -208,24 +206,27 @@ def main() -> None:
     """Restyle, play, time, and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--photos", type=Path, default=ROOT.parent / "shared" / "photos")
-    parser.add_argument("-n", type=int, default=20, help="photos of each kind")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("-n", type=int, help="photos of each kind; default: 20, with --tiny 2")
+    parser.add_argument("--seeds", type=int, help="default: 3, with --tiny 0")
+    parser.add_argument("--tiny", action="store_true", help="a few samples: whether it works")
     options = parser.parse_args()
-    encoder, palette = OpenClipEncoder.load("starter"), read_palette()
-    make_library(options.photos, encoder)
-    with disposing(open_library(LIBRARY)) as database, new_session(database) as session:
-        workshop = Workshop(session, encoder, palette)
-        kinds = workshop.picks(options.n)
+    n = options.n or (2 if options.tiny else 20)
+    seeds = (0 if options.tiny else 3) if options.seeds is None else options.seeds
+    palette = read_palette()
+    with open_library(options.photos, tiny=options.tiny) as library, library.catalog.session() as session:
+        workshop = Workshop(library, session, palette)
+        kinds = workshop.picks(n)
         floors = workshop.judge.floors
-        print(f"{len(workshop.ids)} photos; floors: HOG {floors.hog:.2f}, edge F1 {floors.edge_f1:.2f}")
+        print(f"{len(workshop.vectors)} photos; floors: HOG {floors.hog:.2f}, edge F1 {floors.edge_f1:.2f}")
         print("\t".join(COLUMNS), flush=True)
         results: list[Result] = []
-        for engine in (RegradeEngine(palette), SyntheticEngine()):
-            results += report(engine, kinds, workshop, Wish(seeds=options.seeds))
+        smaller = {"longest_px": 160} if options.tiny else {}
+        for engine in (RegradeEngine(palette, **smaller), SyntheticEngine(**smaller)):
+            results += report(engine, kinds, workshop, Wish(seeds=seeds))
         report_bathrooms(results, kinds, workshop)
         first = next(iter(kinds))
         photo = resized(read_pixels(file_of(workshop.records[first])), (1024, 728))
-        report_speeds(photo, first, workshop)
+        report_speeds(photo, first, workshop, 1 if options.tiny else REPEATS)
 
 
 if __name__ == "__main__":
