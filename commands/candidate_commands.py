@@ -24,13 +24,9 @@ from commands.options import (
 )
 
 if TYPE_CHECKING:
-    from base.files import PhotoFile
     from restyle.candidates.gates import Rejection
     from restyle.candidates.picking import Picked
     from restyle.protanopia import Visibility
-
-
-LEAST = 8  # photos of a query's for each pick, even where they lie below its stop line
 
 
 def candidates(
