@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import shutil
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -70,11 +71,15 @@ class FakeEncoder:
 class LibraryFactory:
     """Makes libraries in a test's folder and adds photos to them with a fake encoder."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, template: Path | None = None) -> None:
+        """`template`: an empty library to be copied, which is quicker than making one."""
         self.folder = LibraryFolder(root)
         self.encoder = FakeEncoder()
         self._opened: list[Library] = []
-        aliens.create(root, encoder=self.encoder).close()
+        if template is not None:
+            shutil.copytree(template, root)
+        else:
+            aliens.create(root, encoder=self.encoder).close()
 
     def add(self, path: Path, **options: object) -> AddReport:
         with aliens.open(self.folder.root, encoder=self.encoder) as library:

@@ -10,12 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from base.settings import LibraryFolder
-from db.catalog import new_session
-from db.vector_rows import current_model, embedded_places
-from embedding.store import VectorStore
-from indexer.add import is_library
+from db.catalog import is_library
+from db.vector_rows import embedded_places
 from indexer.hotels50k import Hotels50kSource
-from tests.by_folder import add_photos, create_library, open_library
+from tests.by_folder import add_photos, catalog_of, create_library, store_of
 from tests.by_folder import disagreements as verify
 
 KILLS = 20
@@ -23,11 +21,10 @@ KILLS = 20
 
 def add_samples(root: Path, samples: Path, commit_photos: int) -> None:
     """Run in a process of its own: make the library if there is none, and add the samples."""
-    import indexer.run
-
+    import indexer.pipeline
     from embedding.open_clip_encoder import OpenClipEncoder
 
-    indexer.run.COMMIT_PHOTOS = commit_photos
+    indexer.pipeline.COMMIT_PHOTOS = commit_photos
     folder = LibraryFolder(root)
     encoder = OpenClipEncoder.load("starter", device="cpu", precision="float32")
     if not is_library(folder):
@@ -36,17 +33,12 @@ def add_samples(root: Path, samples: Path, commit_photos: int) -> None:
 
 
 def vectors_by_photo(root: Path) -> dict[int, bytes]:
-    folder = LibraryFolder(root)
-    engine = open_library(folder)
-    with new_session(engine) as session:
-        model = current_model(session)
-        store = VectorStore(folder.vectors(model.key), model.dim)
+    with catalog_of(LibraryFolder(root)) as catalog, catalog.session() as session:
         found: dict[int, bytes] = {}
-        for ids, vectors in store.gather(embedded_places(session, model)):
+        for ids, vectors in store_of(catalog).gather(embedded_places(session, catalog.model)):
             for photo_id, vector in zip(ids.tolist(), np.asarray(vectors), strict=True):
                 assert photo_id not in found
                 found[photo_id] = vector.tobytes()
-    engine.dispose()
     return found
 
 

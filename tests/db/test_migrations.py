@@ -10,9 +10,8 @@ from sqlalchemy import Engine, inspect, text
 
 from base.errors import LibraryError
 from base.settings import LibraryFolder
-from db.catalog import MIGRATIONS, REVISION, connect, current_revision, migrate
+from db.catalog import MIGRATIONS, REVISION, connect, current_revision, migrate, open_database
 from db.models import Base
-from tests.by_folder import open_library
 from tests.conftest import LibraryFactory
 
 
@@ -75,7 +74,7 @@ def test_downgrade_to_base_leaves_no_table_and_upgrade_brings_all_back(engine: E
 
 
 def test_a_library_of_revision_3_keeps_what_it_has_and_gets_room_for_results(library: LibraryFactory) -> None:
-    old = open_library(library.folder)
+    old = open_database(library.folder)
     downgrade(old, "0003")
     with old.begin() as connection:
         for statement in (
@@ -86,7 +85,7 @@ def test_a_library_of_revision_3_keeps_what_it_has_and_gets_room_for_results(lib
             connection.execute(text(statement))
     assert "restyling" not in inspect(old).get_table_names()
     old.dispose()
-    engine = open_library(library.folder)
+    engine = open_database(library.folder)
     assert differences(engine) == []
     assert rows_of(engine, "SELECT id, path, state FROM photo") == [(7, "/a.jpg", "embedded")]
     assert rows_of(engine, "SELECT id, model_id, number, count, restyled FROM vector_shard") == [(3, 1, 1, 1, 0)]
@@ -120,18 +119,18 @@ def test_migrating_twice_changes_nothing(engine: Engine) -> None:
 
 
 def test_database_of_a_newer_revision_is_refused(library: LibraryFactory) -> None:
-    engine = open_library(library.folder)
+    engine = open_database(library.folder)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     engine.dispose()
     with pytest.raises(LibraryError, match=rf"newer CV-Aliens .* revision 9999, known here is {REVISION}.*: update"):
-        open_library(library.folder)
+        open_database(library.folder)
 
 
 def test_database_without_tables_is_migrated_when_opened(tmp_path: Path) -> None:
     folder = LibraryFolder(tmp_path)
     folder.database_file.touch()
-    engine = open_library(folder)
+    engine = open_database(folder)
     assert current_revision(engine) == REVISION
     assert differences(engine) == []
     engine.dispose()

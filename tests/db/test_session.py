@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 
 from base.errors import LibraryError
 from base.settings import LibraryFolder
-from db.catalog import connect, create_database, holds_library, new_session
+from db.catalog import connect, create_database, holds_library, new_session, open_database
 from db.models import Chain, Photo
 from db.settings_rows import write_setting
-from tests.by_folder import create_library, open_library
+from tests.by_folder import create_library
 from tests.conftest import FakeEncoder, LibraryFactory
 
 
@@ -82,7 +82,7 @@ def test_wrong_url_in_library_toml_is_refused(tmp_path: Path, url: str) -> None:
     folder = LibraryFolder(tmp_path)
     folder.config_file.write_text(f'database = "{url}"')
     with pytest.raises(LibraryError, match=rf"{url}.* is no database URL that can be used"):
-        open_library(folder)
+        open_database(folder)
 
 
 def test_database_that_holds_a_library_is_told_from_an_empty_one(engine: Engine, session: Session) -> None:
@@ -102,7 +102,7 @@ def test_database_that_was_removed_is_not_made_anew_unasked(tmp_path: Path) -> N
     create_library(folder, FakeEncoder(), f"sqlite:///{other}")
     other.unlink()
     with pytest.raises(LibraryError, match="no library at"):
-        open_library(folder)
+        open_database(folder)
     assert not other.exists()
 
 
@@ -115,20 +115,20 @@ def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     folder = LibraryFolder(tmp_path)
     folder.database_file.write_bytes(b"photo" * 1000)
     with pytest.raises(LibraryError, match="cannot be opened: file is not a database"):
-        open_library(folder)
+        open_database(folder)
 
 
 def test_without_a_library_the_command_that_makes_one_is_named(tmp_path: Path) -> None:
     folder = LibraryFolder(tmp_path / "none")
     with pytest.raises(LibraryError, match=rf"no library at {folder.root}: .*`aliens init --library {folder.root}`"):
-        open_library(folder)
+        open_database(folder)
     assert not folder.root.exists()
 
 
 def test_database_of_library_toml_is_used(tmp_path: Path) -> None:
     folder, other = LibraryFolder(tmp_path / "library"), tmp_path / "other.db"
     create_library(folder, FakeEncoder(), f"sqlite:///{other}")
-    engine = open_library(folder)
+    engine = open_database(folder)
     assert file_of(engine) == other
     assert not folder.database_file.exists()
     engine.dispose()
@@ -147,7 +147,7 @@ def test_database_of_library_toml_is_used(tmp_path: Path) -> None:
 def test_database_of_library_toml_may_have_any_name(tmp_path: Path, name: str) -> None:
     folder = LibraryFolder(tmp_path / "library")
     create_library(folder, FakeEncoder(), f"sqlite:///{tmp_path / name}")
-    engine = open_library(folder)
+    engine = open_database(folder)
     assert file_of(engine) == tmp_path / name
     engine.dispose()
 
@@ -157,7 +157,7 @@ def test_database_of_the_environment_comes_before_library_toml(tmp_path: Path, m
     create_library(folder, FakeEncoder(), f"sqlite:///{tmp_path / 'toml.db'}")
     create_database(f"sqlite:///{other}").dispose()
     monkeypatch.setenv("ALIENS_DATABASE", f"sqlite:///{other}")
-    engine = open_library(folder)
+    engine = open_database(folder)
     assert file_of(engine) == other
     engine.dispose()
 
@@ -169,7 +169,7 @@ def test_library_made_with_the_environments_database_can_be_opened(
     monkeypatch.setenv("ALIENS_DATABASE", f"sqlite:///{other}")
     create_library(folder, FakeEncoder())
     assert other.exists()
-    engine = open_library(folder)
+    engine = open_database(folder)
     assert file_of(engine) == other
     engine.dispose()
 

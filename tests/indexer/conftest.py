@@ -2,27 +2,24 @@
 
 import io
 import os
-import shutil
 import signal
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from base.files import PhotoFile
+from base.progress import Progress, Step
 from base.settings import LibraryFolder
-from db.catalog import new_session
 from db.models import Photo, PhotoState
 from db.photo_rows import all_photos, latest_scans
 from db.vector_rows import current_model, embedded_places, place_of
 from embedding.store import VectorStore
 from indexer.sources import Source
-from tests.by_folder import open_library
+from tests.by_folder import session_of
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 
 State = tuple[str, str | None]  # the photo's state and the kind of its failure
@@ -56,13 +53,7 @@ class WatchedEncoder(GroupEncoder):
 
 def empty_library(template: LibraryFactory, root: Path) -> LibraryFactory:
     """Copy an empty library, which is quicker than making one."""
-
-    def copy(folder: LibraryFolder, encoder: FakeEncoder) -> None:
-        shutil.copytree(template.folder.root, folder.root)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tests.conftest.create_library", copy)
-        return LibraryFactory(root)
+    return LibraryFactory(root, template.folder.root)
 
 
 @pytest.fixture(scope="session")
@@ -79,20 +70,9 @@ def library(template: LibraryFactory, tmp_path: Path) -> Iterator[LibraryFactory
     library.close()
 
 
-@contextmanager
-def opened(folder: LibraryFolder) -> Iterator[Session]:
-    """Open a library's database."""
-    engine = open_library(folder)
-    try:
-        with new_session(engine) as session:
-            yield session
-    finally:
-        engine.dispose()
-
-
 def photos_of(folder: LibraryFolder) -> dict[str, Photo]:
     """Return {path, or tar!member: photo} of all photos."""
-    with opened(folder) as session:
+    with session_of(folder) as session:
         return {str(PhotoFile(photo.path, photo.member)): photo for photo in all_photos(session)}
 
 
@@ -103,13 +83,13 @@ def states_of(folder: LibraryFolder) -> dict[str, State]:
 
 def problems_of(folder: LibraryFolder) -> list[dict[str, str]]:
     """Return the problems of the latest scan of every root."""
-    with opened(folder) as session:
+    with session_of(folder) as session:
         return [problem for scan in latest_scans(session) for problem in scan.problems]
 
 
 def vectors_of(folder: LibraryFolder) -> dict[str, bytes]:
     """Return {path, or tar!member: bytes of the vector} of every photo that can be found."""
-    with opened(folder) as session:
+    with session_of(folder) as session:
         model = current_model(session)
         store = VectorStore(folder.vectors(model.key), model.dim)
         places = {photo.id: str(PhotoFile(photo.path, photo.member)) for photo in all_photos(session)}
@@ -122,7 +102,7 @@ def vectors_of(folder: LibraryFolder) -> dict[str, bytes]:
 
 def check_invariants(folder: LibraryFolder) -> None:
     """Every photo is exactly one of embedded with a vector, failed with kind and reason, or pending."""
-    with opened(folder) as session:
+    with session_of(folder) as session:
         model = current_model(session)
         store = VectorStore(folder.vectors(model.key), model.dim)
         for photo in session.scalars(select(Photo)):
@@ -153,6 +133,16 @@ def lock_folder(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         return scandir(path)
 
     monkeypatch.setattr("indexer.sources.os.scandir", refuse)
+
+
+def at_step(what: str, act: Callable[[], object]) -> Progress:
+    """Return a progress that acts at every step of this kind."""
+
+    def tell(step: Step) -> None:
+        if step.what == what:
+            act()
+
+    return tell
 
 
 def write_tar(path: Path, members: Mapping[str, bytes], mode: str = "w") -> Path:

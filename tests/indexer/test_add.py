@@ -12,25 +12,24 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from base.errors import LibraryError, SourceError
+from base.progress import Step
 from base.settings import LibraryFolder
 from db.vector_rows import current_model
 from embedding.index.exact import read_index_manifest
-from indexer.add import AddHooks
 from indexer.sources import source_at
-from indexer.upkeep import IndexHooks
-from tests.by_folder import add_photos, create_library, list_failures, open_library, repair, take_inventory
+from tests.by_folder import add_photos, create_library, list_failures, open_library, repair, session_of, take_inventory
 from tests.by_folder import disagreements as verify
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 from tests.db.statements import connections
-from tests.indexer.conftest import EMBEDDED, WatchedEncoder, check_invariants, opened, states_of
+from tests.indexer.conftest import EMBEDDED, WatchedEncoder, at_step, check_invariants, states_of
 
 TRY_TO_ADD = """
 import sys
 from pathlib import Path
 from tests.conftest import FakeEncoder
-from aliens.settings import LibraryFolder
+from base.settings import LibraryFolder
 from tests.by_folder import add_photos
-from indexer.folder import source_at
+from indexer.sources import source_at
 library, photos = map(Path, sys.argv[1:])
 add_photos(LibraryFolder(library), source_at(photos, library), lambda model: FakeEncoder())
 """
@@ -43,7 +42,7 @@ def never(*args: object) -> FakeEncoder:
 def test_new_library_knows_its_model_and_is_empty(tmp_path: Path) -> None:
     folder = LibraryFolder(tmp_path / "deep" / "library")
     create_library(folder, FakeEncoder("fake-12345678"))
-    with opened(folder) as session:
+    with session_of(folder) as session:
         model = current_model(session)
     assert (model.key, model.name, model.dim, model.generation) == ("fake-12345678", "fake", 48, 0)
     assert states_of(folder) == {}
@@ -85,7 +84,7 @@ def test_library_that_was_not_made_to_its_end_can_be_made_again(
 ) -> None:
     folder = LibraryFolder(tmp_path / "library")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("indexer.add.use_model", interrupted)
+        patch.setattr("db.catalog.use_model", interrupted)
         create_library(folder, FakeEncoder())
     create_library(folder, FakeEncoder())
 
@@ -108,17 +107,18 @@ def test_encoder_is_loaded_only_when_a_photo_is_pending(library: LibraryFactory,
 
 
 def test_caller_is_told_what_happens(library: LibraryFactory, photos: Path) -> None:
-    told: list[str] = []
-    hooks = AddHooks(
-        scanning=lambda found: told.append(f"found {found}"),
-        embedding=lambda report: told.append(f"embedded {report.done}"),
-        index=IndexHooks(starting=lambda: told.append("indexing")),
-    )
-    library.add(photos, hooks=hooks)
-    assert told == ["found 10", "embedded 4", "embedded 8", "embedded 10", "indexing"]
+    told: list[Step] = []
+    library.add(photos, progress=told.append)
+    assert told == [
+        Step("scanning", 10),
+        Step("embedding", 4, 10),
+        Step("embedding", 8, 10),
+        Step("embedding", 10, 10),
+        Step("building the index", 0),
+    ]
     told.clear()
-    library.add(photos, hooks=hooks)
-    assert told == ["found 10"]
+    library.add(photos, progress=told.append)
+    assert told == [Step("scanning", 10)]
 
 
 def test_index_is_built_when_the_set_of_photos_changed_and_not_otherwise(library: LibraryFactory, photos: Path) -> None:
@@ -137,7 +137,7 @@ def test_index_of_a_library_that_failed_before_it_was_built_is_built_by_the_next
     library: LibraryFactory, photos: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        library.add(photos, hooks=AddHooks(index=IndexHooks(starting=interrupted)))
+        library.add(photos, progress=at_step("building the index", interrupted))
     assert set(states_of(library.folder).values()) == {EMBEDDED}
     report = library.add(photos)
     assert (report.run.total, report.index.rewritten) == (0, True)
@@ -244,7 +244,7 @@ def test_second_process_is_refused_while_the_first_adds(library: LibraryFactory,
     assert library.add(photos).run.encoded == 10
     ((other),) = others
     assert other.returncode == 1
-    assert f"LibraryError: another process is changing {library.folder.root}: wait for it" in other.stderr
+    assert f"LibraryError: another process or thread is changing {library.folder.root}: wait for it" in other.stderr
     assert verify(library.folder) == []
 
 
@@ -291,14 +291,14 @@ def test_no_connection_is_left_open_after_an_error(
     (photos.parent / "empty").mkdir()
     steps: dict[str, Callable[[], object]] = {
         "add": lambda: library.add(photos.parent / "empty"),
-        "interrupted add": lambda: library.add(photos, hooks=AddHooks(scanning=interrupted)),
+        "interrupted add": lambda: library.add(photos, progress=at_step("scanning", interrupted)),
         "verify": lambda: verify(library.folder),
         "repair": lambda: repair(library.folder),
         "inventory": lambda: take_inventory(library.folder),
         "create": lambda: create_library(library.folder, FakeEncoder()),
-        "open": lambda: open_library(library.folder),
+        "open": lambda: open_library(library.folder.root),
     }
-    with opened(library.folder) as session:
+    with session_of(library.folder) as session:
         if what in ("verify", "repair", "inventory"):
             session.execute(text("DELETE FROM setting"))
         if what == "open":
@@ -312,7 +312,7 @@ def test_no_connection_is_left_open_after_an_error(
 def test_held_lock_refuses_before_anything_is_scanned(library: LibraryFactory, photos: Path) -> None:
     with (
         FileLock(library.folder.lock_file, timeout=0),
-        pytest.raises(LibraryError, match=r"another process is changing.*searching meanwhile is fine"),
+        pytest.raises(LibraryError, match=r"another process or thread is changing.*searching meanwhile is fine"),
     ):
         library.add(photos)
     assert states_of(library.folder) == {}

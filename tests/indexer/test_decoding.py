@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-import indexer.decoding
 import pytest
 
+import indexer.pipeline
 from base.files import PhotoFile
 from db.models import Photo
 from embedding.decode import MAX_PIXELS, DecodedPhoto
@@ -50,7 +50,7 @@ def test_known_bytes_are_not_decoded(photos: Path, monkeypatch: pytest.MonkeyPat
 
 def test_photo_is_not_decoded_before_it_may_be(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     may_decode, seen = threading.Event(), []
-    decode = indexer.decoding.decode
+    decode = indexer.pipeline.decode
 
     def watched(*args: Any) -> DecodedPhoto:
         seen.append(may_decode.is_set())

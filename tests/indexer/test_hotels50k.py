@@ -10,7 +10,7 @@ from db.models import Chain, Hotel
 from db.photo_rows import count_hotels
 from indexer.add import AddReport
 from indexer.hotels50k import Hotels50kSource
-from tests.by_folder import add_photos, list_failures
+from tests.by_folder import add_photos, list_failures, session_of
 from tests.by_folder import disagreements as verify
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.db.statements import writes
@@ -19,7 +19,6 @@ from tests.indexer.conftest import (
     PHOTOS,
     HotelsTree,
     check_invariants,
-    opened,
     photos_of,
     problems_of,
     states_of,
@@ -36,7 +35,7 @@ def add(library: LibraryFactory, tree: HotelsTree | Path) -> AddReport:
 
 
 def hotels_of(folder: LibraryFolder) -> dict[int, tuple[str | None, int | None, float | None, float | None]]:
-    with opened(folder) as session:
+    with session_of(folder) as session:
         return {h.id: (h.name, h.chain_id, h.latitude, h.longitude) for h in session.query(Hotel)}
 
 
@@ -50,7 +49,7 @@ def test_samples_load(library: LibraryFactory, samples: Path) -> None:
     report = add(library, samples)
     assert (report.scan.found, report.scan.new, report.scan.missing, report.scan.problems) == (240, 240, 0, 0)
     assert (report.run.encoded + report.run.reused, report.run.failed) == (240, 0)
-    with opened(library.folder) as session:
+    with session_of(library.folder) as session:
         assert count_hotels(session) == (30, 6)
         assert session.get(Chain, -1) is None
     with open(samples / "dataset" / "hotel_info.csv", encoding="utf-8", newline="") as file:
@@ -272,7 +271,7 @@ def test_row_of_a_chain_that_cannot_be_used_is_a_problem_and_nothing_else_is_los
     tree.add_rows("chain_info.csv", "8", "nine,Nine Hotels", "10,Ten Hotels")
     add(library, tree)
     assert [problem["where"] for problem in problems_of(library.folder)] == ["chain_info.csv:4", "chain_info.csv:5"]
-    with opened(library.folder) as session:
+    with session_of(library.folder) as session:
         assert {chain.id: chain.name for chain in session.query(Chain)} == {7: "Azura Bay", 10: "Ten Hotels"}
 
 
@@ -291,7 +290,7 @@ def test_csv_files_may_start_with_a_byte_order_mark(library: LibraryFactory, tre
         path.write_text("".join(lines[not header :]), encoding="utf-8-sig")
     assert add(library, tree).scan.problems == 0
     assert states_of(library.folder) == ALL_EMBEDDED
-    with opened(library.folder) as session:
+    with session_of(library.folder) as session:
         assert count_hotels(session) == (2, 1)
 
 

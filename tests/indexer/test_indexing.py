@@ -12,11 +12,10 @@ from base.errors import LibraryError
 from embedding.index.approximate import APPROXIMATE_FILE, APPROXIMATE_MANIFEST, ApproximateIndex, read_approximation
 from embedding.index.building import IndexChoice
 from embedding.index.exact import INDEX_FILE
-from indexer import upkeep as indexing
+from indexer import upkeep
 from indexer.pipeline import Run, RunReport
 from indexer.upkeep import IndexReport, index_choice, probe_texts
 from search.ranking import Shape
-from search.saved import list_saved, save_named
 from tests.by_folder import disagreements as verify
 from tests.by_folder import flat, reindex, repair, session_of
 from tests.conftest import LibraryFactory, photo_bytes
@@ -146,7 +145,7 @@ def test_a_kill_between_the_exact_and_the_approximate_file_leaves_exact_answers(
 
     more_photos(many, 5)
     with monkeypatch.context() as patch:
-        patch.setattr(indexing, "extended", killed)
+        patch.setattr(upkeep, "extended", killed)
         with pytest.raises(KeyboardInterrupt):
             indexed.add(many)
     results = indexed.open().search("pool", k=10)
@@ -199,15 +198,15 @@ def test_others_write_to_the_library_while_an_index_is_built(
     library: LibraryFactory, many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library.add(many)
-    encode = library.encoder.encode_texts
+    encode, beside = library.encoder.encode_texts, library.open()
 
     def saving_meanwhile(texts: object) -> np.ndarray:
-        save_named(library.folder, "meanwhile", "a pool", {})
+        beside.save_search("meanwhile", "a pool")
         return encode(texts)  # type: ignore[arg-type]
 
     monkeypatch.setattr(library.encoder, "encode_texts", saving_meanwhile)
     assert chosen(library, IVF).approximated
-    assert [search.name for search in list_saved(library.folder)] == ["meanwhile"]
+    assert [search.name for search in beside.saved_searches()] == ["meanwhile"]
 
 
 def test_another_factory_is_built_and_taking_it_back_builds_the_usual_one(indexed: LibraryFactory) -> None:

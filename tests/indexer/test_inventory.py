@@ -5,12 +5,10 @@ import pytest
 
 from base.errors import LibraryError
 from base.settings import LibraryFolder
-from indexer.add import AddHooks
 from indexer.hotels50k import Hotels50kSource
-from indexer.upkeep import IndexHooks
 from tests.by_folder import add_photos, create_library, list_failures, take_inventory
 from tests.conftest import FakeEncoder, LibraryFactory
-from tests.indexer.conftest import HotelsTree, write_tar
+from tests.indexer.conftest import HotelsTree, at_step, write_tar
 
 KEY = "fake-00000000"
 
@@ -54,7 +52,7 @@ def test_index_that_is_out_of_date_is_called_so(library: LibraryFactory, photos:
     library.add(photos)
     (photos / "09.jpg").unlink()
     with pytest.raises(Interrupted):
-        library.add(photos, hooks=AddHooks(index=IndexHooks(starting=interrupt)))
+        library.add(photos, progress=at_step("building the index", interrupt))
     assert take_inventory(library.folder).index == "exact, 10 photos, out of date"
 
 

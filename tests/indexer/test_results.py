@@ -11,9 +11,9 @@ from base.files import PhotoFile
 from db.models import Photo, PhotoState
 from indexer.sources import FolderSource, source_at
 from tests.by_folder import disagreements as verify
-from tests.by_folder import list_failures, repair, take_inventory
+from tests.by_folder import list_failures, repair, session_of, take_inventory
 from tests.conftest import LibraryFactory
-from tests.indexer.conftest import check_invariants, empty_library, found_in, opened, photos_of, states_of, vectors_of
+from tests.indexer.conftest import check_invariants, empty_library, found_in, photos_of, states_of, vectors_of
 from tests.restyled import keep_results, results_of
 
 
@@ -125,7 +125,7 @@ def test_a_photo_whose_file_vanished_keeps_its_result(inside: LibraryFactory, ph
 def test_repair_of_photos_leaves_results_alone(inside: LibraryFactory) -> None:
     (inside.folder.vectors(inside.encoder.key) / "000001.npy").unlink()
     assert repair(inside.folder) == 10
-    with opened(inside.folder) as session:
+    with session_of(inside.folder) as session:
         (row,) = (photo for photo in photos_of(inside.folder).values() if photo.state is PhotoState.RESTYLED)
         assert session.get(Photo, row.id) is not None
     inside.add(inside.folder.root.parent)

@@ -8,12 +8,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import indexer.run
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
+import indexer.pipeline
 from embedding.index.exact import FaissIndex
 from embedding.store import VectorStore
 from tests.by_folder import disagreements as verify
@@ -24,8 +24,8 @@ BROKEN = {"empty": b"", "text": b"a photo, says its name", "truncated": photo_by
 CRASH_PLACES: dict[str, tuple[Any, str]] = {
     "encode": (GroupEncoder, "encode_images"),
     "write a shard": (VectorStore, "write"),
-    "record a shard": (indexer.run, "record_shard"),
-    "update photos": (indexer.run, "update_photos"),
+    "record a shard": (indexer.pipeline, "record_shard"),
+    "update photos": (indexer.pipeline, "update_photos"),
     "commit": (Session, "commit"),
     "sync a file": (os, "fsync"),
     "rename a file": (os, "replace"),

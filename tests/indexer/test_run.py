@@ -5,25 +5,24 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import indexer.run
 import numpy as np
 import pytest
 
+import indexer.pipeline
 from base.files import PhotoFile
+from base.progress import Step
 from db.photo_rows import all_photos
 from db.vector_rows import current_model, place_of, shard_counts
-from indexer.add import AddHooks
-from indexer.pipeline import RunReport
 from tests.by_folder import disagreements as verify
-from tests.by_folder import list_failures
+from tests.by_folder import list_failures, session_of
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 from tests.indexer.conftest import (
     EMBEDDED,
     GroupEncoder,
     WatchedEncoder,
+    at_step,
     check_invariants,
     empty_library,
-    opened,
     photos_of,
     states_of,
     vectors_of,
@@ -55,7 +54,7 @@ def interrupt_at(last_group: int) -> WatchedEncoder:
 
 
 def shards_of(library: LibraryFactory) -> dict[int, int]:
-    with opened(library.folder) as session:
+    with session_of(library.folder) as session:
         return shard_counts(session, current_model(session))
 
 
@@ -93,13 +92,9 @@ def test_new_photos_are_encoded_in_groups_and_the_rest_at_the_end(library: Libra
 
 
 def test_progress_tells_of_every_group_and_of_the_end(library: LibraryFactory, photos: Path) -> None:
-    told: list[tuple[int, int]] = []
-
-    def note(report: RunReport) -> None:
-        told.append((report.done, report.total))
-
-    library.add(photos, hooks=AddHooks(embedding=note))
-    assert told == [(4, 10), (8, 10), (10, 10)]
+    told: list[Step] = []
+    library.add(photos, progress=told.append)
+    assert [step for step in told if step.what == "embedding"] == [Step("embedding", done, 10) for done in (4, 8, 10)]
 
 
 def test_same_bytes_are_encoded_once_within_a_batch(library: LibraryFactory, photos: Path) -> None:
@@ -182,7 +177,7 @@ def test_unusable_photos_fail_with_kind_and_reason_and_stop_nothing(library: Lib
 
 
 def test_photo_that_vanishes_during_the_run_is_missing(library: LibraryFactory, photos: Path) -> None:
-    report = library.add(photos, hooks=AddHooks(scanning=lambda found: (photos / "03.jpg").unlink()))
+    report = library.add(photos, progress=at_step("scanning", (photos / "03.jpg").unlink))
     assert (report.run.encoded, report.run.failed) == (9, 1)
     assert states_of(library.folder)["03.jpg"] == ("failed", "missing")
     check_invariants(library.folder)
@@ -214,11 +209,11 @@ def test_photo_that_may_not_be_read_fails_until_it_may(
 def test_photo_that_changes_between_scan_and_run_is_embedded_as_it_is_now(
     library: LibraryFactory, photos: Path
 ) -> None:
-    def change(found: int) -> None:
+    def change() -> None:
         (photos / "03.jpg").write_bytes(photo_bytes(99, size=(50, 50)))
         os.utime(photos / "03.jpg", (1, 1))
 
-    library.add(photos, hooks=AddHooks(scanning=change))
+    library.add(photos, progress=at_step("scanning", change))
     photo = photos_of(library.folder)[str(photos / "03.jpg")]
     assert (photo.width_px, photo.size_bytes) == (50, (photos / "03.jpg").stat().st_size)
     report = library.add(photos)
@@ -246,9 +241,10 @@ def test_many_failures_are_recorded_while_no_photo_is(
     monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", 4)
     for number in range(11):
         (tmp_path / f"{number:02d}.jpg").write_text("no photo")
-    told: list[int] = []
-    report = library.add(tmp_path, hooks=AddHooks(embedding=lambda report: told.append(report.failed)))
-    assert (report.run.failed, told) == (11, [4, 8, 11])
+    told: list[Step] = []
+    report = library.add(tmp_path, progress=told.append)
+    noted = [(step.done, step.note) for step in told if step.what == "embedding"]
+    assert (report.run.failed, noted) == (11, [(4, "4 failed"), (8, "8 failed"), (11, "11 failed")])
     assert set(states_of(library.folder).values()) == {("failed", "not an image")}
     assert shards_of(library) == {}
 
@@ -283,7 +279,7 @@ def test_interrupt_in_the_middle_of_a_group_leaves_it_to_the_next_run(
 ) -> None:
     other_library.encoder = GroupEncoder()
     other_library.add(photos)
-    facts, calls = indexer.run.facts, iter(range(100))
+    facts, calls = indexer.pipeline.facts, iter(range(100))
 
     def interrupt_at_the_sixth(*args: Any) -> Any:
         if next(calls) == 5:
@@ -343,12 +339,13 @@ def test_interrupt_is_heard_though_only_failures_follow_a_group_that_is_not_full
         (photos / f"{10 + number}.jpg").write_bytes(b"")
     pressed: list[int] = []
 
-    def press_once(run: indexer.run.RunReport) -> None:
-        if run.failed == 4 and not pressed:
-            pressed.append(run.failed)
+    def press_once(step: Step) -> None:
+        if step.note == "4 failed" and not pressed:
+            pressed.append(step.done)
             interrupt()
 
-    report = library.add(photos, hooks=AddHooks(embedding=press_once))
+    report = library.add(photos, progress=press_once)
+    assert pressed
     assert report.run.interrupted
     assert report.run.done < 100
     check_invariants(library.folder)
@@ -403,7 +400,7 @@ def test_photo_embedded_anew_leaves_its_old_row_unused(library: LibraryFactory, 
     os.utime(photos / "03.jpg", (1, 1))
     library.add(photos)
     assert shards_of(library) == {1: 10, 2: 1}
-    with opened(library.folder) as session:
+    with session_of(library.folder) as session:
         model = current_model(session)
         places = {Path(photo.path).name: place_of(session, model, photo.id) for photo in all_photos(session)}
     assert places.pop("03.jpg") == (2, 0)

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from base.errors import SourceError
+from base.progress import Step
 from db.photo_rows import latest_scans
 from indexer.scan import CHUNK, scan
 from indexer.sources import FoundPhoto, Source, source_at
-from tests.by_folder import add_photos
+from tests.by_folder import add_photos, session_of
 from tests.by_folder import disagreements as verify
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.db.statements import writes
-from tests.indexer.conftest import EMBEDDED, check_invariants, opened, photos_of, states_of, vectors_of
+from tests.indexer.conftest import EMBEDDED, check_invariants, photos_of, states_of, vectors_of
 
 MANY = 10_000
 
@@ -46,7 +47,7 @@ def found_by_search(library: LibraryFactory) -> set[str]:
 
 
 def test_first_scan_finds_every_photo_new_and_pending(library: LibraryFactory, photos: Path) -> None:
-    with opened(library.folder) as session:
+    with session_of(library.folder) as session:
         report = scan(session, source_at(photos, library.folder.root))
     assert (report.found, report.new, report.changed, report.unchanged, report.vanished) == (10, 10, 0, 0, 0)
     assert set(states_of(library.folder).values()) == {("pending", None)}
@@ -88,7 +89,7 @@ def test_every_scan_is_recorded_with_its_counts(library: LibraryFactory, photos:
     library.add(photos)
     (photos / "10.jpg").write_bytes(photo_bytes(10))
     library.add(photos)
-    with opened(library.folder) as session:
+    with session_of(library.folder) as session:
         (latest,) = latest_scans(session)
     assert (latest.root, latest.kind, latest.problems) == (str(photos), "folder", [])
     assert latest.counts == {
@@ -204,7 +205,7 @@ def test_failed_photo_is_tried_again_only_when_asked_to(library: LibraryFactory,
     (photos / "large.jpg").write_bytes(photo_bytes(50, size=(200, 200)))
     (photos / "text.jpg").write_text("no photo")
     (photos / "link.jpg").symlink_to(photos / "gone.jpg")
-    library.add(photos, max_pixels=10_000)
+    library.add(photos, max_megapixels=0.01)
     assert states_of(library.folder)["large.jpg"] == ("failed", "too large")
 
     report = library.add(photos)
@@ -221,20 +222,20 @@ def test_failed_photo_is_tried_again_only_when_asked_to(library: LibraryFactory,
 
 
 def test_photos_are_committed_and_told_a_thousand_at_a_time(library: LibraryFactory, tmp_path: Path) -> None:
-    told: list[int] = []
-    with opened(library.folder) as session:
+    told: list[Step] = []
+    with session_of(library.folder) as session:
         scan(session, ListSource(tmp_path / "list", 2 * CHUNK + 5), progress=told.append)
-    assert told == [CHUNK, 2 * CHUNK, 2 * CHUNK + 5]
+    assert told == [Step("scanning", found) for found in (CHUNK, 2 * CHUNK, 2 * CHUNK + 5)]
     assert len(photos_of(library.folder)) == 2 * CHUNK + 5
 
 
 def test_source_that_breaks_half_way_keeps_what_it_gave_and_loses_nothing(
     library: LibraryFactory, tmp_path: Path
 ) -> None:
-    with opened(library.folder) as session, pytest.raises(SourceError, match="the rest cannot be read"):
+    with session_of(library.folder) as session, pytest.raises(SourceError, match="the rest cannot be read"):
         scan(session, ListSource(tmp_path / "list", CHUNK + 5, breaks=True))
     assert len(photos_of(library.folder)) == CHUNK
-    with opened(library.folder) as session:
+    with session_of(library.folder) as session:
         assert latest_scans(session) == []
         report = scan(session, ListSource(tmp_path / "list", CHUNK + 5))
     assert (report.new, report.unchanged) == (5, CHUNK)

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from base.errors import SourceError
-from indexer.add import AddHooks
 from indexer.sources import FolderSource, source_at
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.db.statements import writes
 from tests.indexer.conftest import (
     EMBEDDED,
+    at_step,
     check_invariants,
     found_in,
     photos_of,
@@ -137,10 +137,10 @@ def test_photos_in_a_tar_that_was_damaged_since_are_not_said_to_be_gone(library:
 def test_tar_damaged_between_scan_and_run_fails_its_photos_alone(library: LibraryFactory, photos: Path) -> None:
     tar = write_tar(photos / "05a.tar", {"1.jpg": photo_bytes(21), "2.jpg": photo_bytes(22)})
 
-    def damage(found: int) -> None:
+    def damage() -> None:
         tar.write_bytes(b"no tar any more" * 100)
 
-    report = library.add(photos, hooks=AddHooks(scanning=damage))
+    report = library.add(photos, progress=at_step("scanning", damage))
     assert (report.run.encoded, report.run.failed) == (10, 2)
     check_invariants(library.folder)
 
@@ -148,11 +148,11 @@ def test_tar_damaged_between_scan_and_run_fails_its_photos_alone(library: Librar
 def test_member_gone_between_scan_and_run_is_missing(library: LibraryFactory, photos: Path) -> None:
     tar = write_tar(photos / "05a.tar", {"1.jpg": photo_bytes(21), "2.jpg": photo_bytes(22)})
 
-    def remove_one(found: int) -> None:
+    def remove_one() -> None:
         write_tar(tar, {"2.jpg": photo_bytes(22)})
         os.utime(tar, (1, 1))
 
-    report = library.add(photos, hooks=AddHooks(scanning=remove_one))
+    report = library.add(photos, progress=at_step("scanning", remove_one))
     assert (report.run.encoded, report.run.failed) == (11, 1)
     assert states_of(library.folder)["05a.tar!1.jpg"] == ("failed", "missing")
     check_invariants(library.folder)
