@@ -40,11 +40,11 @@ bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run, and w
 	$(BIN)/python benchmarks/embed.py
 	$(BIN)/python -W ignore benchmarks/tagging.py
 	$(BIN)/python benchmarks/tag_quality.py
-	$(BIN)/python -W ignore benchmarks/search.py
+	$(BIN)/python -W ignore benchmarks/search_speed.py
 	$(BIN)/python -W ignore benchmarks/text_query.py
 	$(BIN)/python -W ignore benchmarks/cold_search.py
 	$(BIN)/python benchmarks/search_quality.py
-	$(BIN)/python -W ignore benchmarks/restyle.py
+	$(BIN)/python -W ignore benchmarks/restyle_quality.py
 
 all: format lint typecheck test ## Everything that is checked before a commit
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from base.settings import asset
+
 PHOTOS, DIM = 1_124_215, 512  # of Hotels-50K, of ViT-B/32
 SCENES, HOTELS = 4_096, 50_000
 CONE = 0.75  # length of the photos' mean, so that two photos have a cosine of about 0.56
@@ -107,7 +109,7 @@ def of_starter(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 def main() -> None:
     """Print the figures of made-up vectors beside those of the starter model."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--photos", type=Path, default=Path(__file__).parents[1] / "samples" / "images")
+    parser.add_argument("--photos", type=Path, default=asset("aliens/samples") / "images")
     photos, texts = of_starter(parser.parse_args().photos)
     world = ClipLike()
     everything = next(world.photos(PHOTOS))

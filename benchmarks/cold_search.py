@@ -1,9 +1,10 @@
 """A cold `aliens search TEXT` against `python -c "import open_clip"`, in turns, and where its time goes.
 
-python benchmarks/cold_search.py [--photos 1124215] [--runs 7]
+python benchmarks/cold_search.py [--photos 1124215] [--runs 7] [--tiny]
 
 "Cold": a new process each time; files are in the system's page cache. Photos and their vectors are made up
-(benchmarks/million.py); the text tower has ViT-B-32's shape and random weights.
+(benchmarks/million.py); the text tower has ViT-B-32's shape and random weights. --tiny: a thin tower and a few
+photos: whether it works.
 """
 
 import argparse
@@ -18,11 +19,8 @@ from pathlib import Path
 from embed import random_vit_b_32
 from million import PHOTOS, million_library, put_text_tower
 
+import aliens
 from base.settings import LibraryFolder
-from db.catalog import disposing, new_session, open_library
-from db.vector_rows import current_model
-from embedding.store import VectorStore
-from indexer.upkeep import update_index
 
 ROOT = Path(__file__).parents[1]
 WORK = Path(__file__).parent / "work"
@@ -52,20 +50,19 @@ import numpy; step("import numpy")
 import sqlalchemy, sqlalchemy.orm, sqlalchemy.dialects.sqlite; step("import sqlalchemy")
 import db.models; step("map the tables")
 import faiss; step("import faiss")
-import search.library, search.answering, embedding.index.photo_index
-import embedding.text_tower, embedding.query_encoder; step("import the rest of ours")
-import commands.search
-timed(search.library, "open_database", "open the database")
+import aliens.library, embedding.index.photo_index, embedding.text_tower; step("import the rest of ours")
+import commands.search_commands, db.catalog, search.ranking
+timed(db.catalog, "open_database", "open the database")
 timed(embedding.text_tower.TextTower, "open", "open the text tower")
-timed(search.answering, "photo_records", "rows")
-timed(search.library, "current_index", "open the index")
+timed(search.ranking, "photo_records", "rows")
+timed(embedding.index.photo_index.CurrentIndex, "at", "open the index")
 timed(embedding.index.photo_index.PhotoIndex, "sample", "background sample")
-inner_show = commands.search.show
+inner_show = commands.search_commands.show_results
 def show(results, *arguments, **options):
     taken["steps"] = dict(results.explanation.times_ms)
     inner_show(results, *arguments, **options)
-commands.search.show = show
-timed(commands.search, "show", "print")
+commands.search_commands.show_results = show
+timed(commands.search_commands, "show_results", "print")
 sys.argv = ["aliens", *sys.argv[2:]]
 last = time.perf_counter()
 cli.main.__globals__["app"](standalone_mode=False)
@@ -76,13 +73,12 @@ sys.stderr.write("\\nTAKEN " + json.dumps(taken))
 """
 
 
-def made_library(photos: int) -> LibraryFolder:
+def made_library(photos: int, *, tiny: bool) -> LibraryFolder:
     """Return a library with a text tower and an index on disk."""
     folder = million_library(WORK / f"cold-{photos}", photos)
-    put_text_tower(folder, random_vit_b_32())
-    with disposing(open_library(folder)) as engine, new_session(engine) as session:
-        model = current_model(session)
-        update_index(session, folder, model, VectorStore(folder.vectors(model.key), model.dim))
+    put_text_tower(folder, random_vit_b_32(tiny=tiny))
+    with aliens.open(folder.root) as library:
+        library.update_index("exact")
     return folder
 
 
@@ -125,8 +121,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=PHOTOS)
     parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--tiny", action="store_true", help="a thin tower, 1,000 photos, one run: whether it works")
     chosen = parser.parse_args()
-    folder = made_library(chosen.photos)
+    if chosen.tiny:
+        chosen.photos, chosen.runs = 1_000, 1
+    folder = made_library(chosen.photos, tiny=chosen.tiny)
     arguments = ["search", QUERY, "--library", str(folder.root)]
     search = [str(Path(sys.executable).with_name("aliens")), *arguments]
     run_s(search)  # files come into the page cache

@@ -17,15 +17,20 @@ import open_clip
 from PIL import Image, ImageEnhance
 from safetensors.torch import save_file
 
-from base.settings import LibraryFolder, asset
+import aliens
+from aliens.library import Library
+from base.settings import asset
 from embedding.decode import decode
 from embedding.open_clip_encoder import OpenClipEncoder
-from indexer.add import add_photos, create_library
-from indexer.sources import FolderSource
 
 WORK = Path(__file__).parent / "work"
 SIZE_PX = (350, 233)
 GROUPS = 5
+TINY = {
+    "embed_dim": 512,
+    "vision_cfg": {"image_size": 224, "layers": 1, "width": 64, "patch_size": 32},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 1},
+}
 
 
 def make_photos(count: int) -> list[Path]:
@@ -46,15 +51,19 @@ def make_photos(count: int) -> list[Path]:
     return folders
 
 
-def random_vit_b_32() -> str:
-    """Return the name of ViT-B-32 with random weights, saved to a folder: right for speed, without meaning."""
-    folder = WORK / "vit-b-32-random"
+def random_vit_b_32(*, tiny: bool = False) -> str:
+    """Return the name of ViT-B-32 with random weights, saved to a folder: right for speed, without meaning.
+
+    `tiny`: of one thin layer each for photos and texts.
+    """
+    folder = WORK / ("tiny-random" if tiny else "vit-b-32-random")
     if not (folder / "open_clip_config.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        model = open_clip.create_model("ViT-B-32")
+        shape = TINY if tiny else open_clip.get_model_config("ViT-B-32")
+        model = open_clip.CLIP(**shape) if tiny else open_clip.create_model("ViT-B-32")
         weights = {name: weight.contiguous() for name, weight in model.state_dict().items()}
         save_file(weights, folder / "open_clip_model.safetensors")
-        config = {"model_cfg": open_clip.get_model_config("ViT-B-32"), "preprocess_cfg": {"size": 224}}
+        config = {"model_cfg": shape, "preprocess_cfg": {"size": 224}}
         (folder / "open_clip_config.json").write_text(json.dumps(config))
     return f"local-dir:{folder}"
 
@@ -70,10 +79,10 @@ def ceiling_s(encoder: OpenClipEncoder, folder: Path) -> float:
     return time.perf_counter() - start
 
 
-def add_s(encoder: OpenClipEncoder, library: LibraryFolder, folder: Path) -> float:
+def add_s(library: Library, folder: Path) -> float:
     """Return the seconds that adding a folder takes: scan, decode, embed, record, index; the model is loaded."""
     start = time.perf_counter()
-    report = add_photos(library, FolderSource(folder, library.root), lambda model: encoder)
+    report = library.add(folder)
     seconds = time.perf_counter() - start
     assert report.run.encoded == report.scan.found, report
     return seconds
@@ -85,8 +94,7 @@ def measure(name: str, folders: list[Path]) -> None:
     print(f"\n{encoder}")
     root = WORK / "library"
     shutil.rmtree(root, ignore_errors=True)
-    library = LibraryFolder(root)
-    create_library(library, encoder)
+    library = aliens.create(root, encoder=encoder)
     first = decode(next(folders[0].iterdir()).read_bytes(), encoder.preprocessing).pixels
     encoder.encode_images(np.stack([first] * encoder.batch_photos))  # warm up
     ceilings, adds, counts = [], [], []
@@ -94,7 +102,7 @@ def measure(name: str, folders: list[Path]) -> None:
         counts.append(len(list(folder.iterdir())))
         if group % 2:
             ceilings.append(ceiling_s(encoder, folder))
-        adds.append(add_s(encoder, library, folder))
+        adds.append(add_s(library, folder))
         if not group % 2:
             ceilings.append(ceiling_s(encoder, folder))
         ratio = ceilings[-1] / adds[-1]
@@ -109,6 +117,7 @@ def measure(name: str, folders: list[Path]) -> None:
         f"aliens add {sum(counts) / sum(adds):.1f} photos/s, ratio {sum(ceilings) / sum(adds):.2f} "
         f"(median of {GROUPS} groups {statistics.median(ratios):.2f}; goal: at least 0.90)"
     )
+    library.close()
     shutil.rmtree(root)
 
 

@@ -10,9 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from base.settings import LibraryFolder
-from db.catalog import create_database, disposing, new_session
-from db.settings_rows import write_setting
-from db.vector_rows import CURRENT_MODEL
+from db.catalog import Catalog
 from embedding.store import VectorStore
 
 PHOTOS, HOTELS, CHAINS, CHAINLESS_HOTELS = 1_124_215, 50_000, 92, 27_519
@@ -26,9 +24,7 @@ def million_library(root: Path, photos: int = PHOTOS) -> LibraryFolder:
     if (root / "done").exists():
         return folder
     root.mkdir(parents=True, exist_ok=True)
-    with disposing(create_database(folder.database_url())) as engine, new_session(engine) as session:
-        write_setting(session, CURRENT_MODEL, KEY)
-        session.commit()
+    Catalog.create(folder, key=KEY, name="random", dim=DIM).close()
     draw = np.random.default_rng(0)
     write_rows(folder, photos, draw)
     write_vectors(folder, photos, draw)
@@ -54,7 +50,7 @@ def write_rows(folder: LibraryFolder, photos: int, draw: np.random.Generator) ->
     database = sqlite3.connect(folder.database_file)
     database.executemany("INSERT INTO chain VALUES (?, ?)", [(i, f"Chain {i}") for i in range(1, CHAINS + 1)])
     database.executemany(
-        "INSERT INTO hotel VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO hotel (id, name, chain_id, latitude, longitude) VALUES (?, ?, ?, ?, ?)",
         [
             (i, f"Grand Hotel No. {i}, Quay", None if i <= CHAINLESS_HOTELS else 1 + i % CHAINS, 48.85, 2.35)
             for i in range(1, HOTELS + 1)
@@ -69,7 +65,7 @@ def write_rows(folder: LibraryFolder, photos: int, draw: np.random.Generator) ->
             for i, hotel in enumerate(hotels, start=1)
         ),
     )
-    database.execute("INSERT INTO model VALUES (1, ?, 'random', ?, 1)", (KEY, DIM))
+    database.execute("UPDATE model SET generation = 1")
     counts = [min(SHARD_ROWS, photos - start) for start in range(0, photos, SHARD_ROWS)]
     database.executemany("INSERT INTO vector_shard VALUES (?, 1, ?, ?)", [(i, i, n) for i, n in enumerate(counts, 1)])
     database.executemany(

@@ -12,10 +12,8 @@ from pathlib import Path
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from base.settings import LibraryFolder, asset
-from embedding.open_clip_encoder import OpenClipEncoder
-from indexer.add import add_photos, create_library
-from indexer.sources import FolderSource
+import aliens
+from base.settings import asset
 
 WORK = Path(__file__).parent / "work"
 
@@ -41,9 +39,7 @@ def main() -> None:
     shutil.copy(photo, folder / "000000.jpg")
     for number in range(1, count):
         os.link(folder / "000000.jpg", folder / f"{number:06d}.jpg")
-    library = LibraryFolder(WORK / "rescan" / "library")
-    encoder = OpenClipEncoder.load("starter")
-    create_library(library, encoder)
+    library = aliens.create(WORK / "rescan" / "library", "starter")
 
     writes: list[str] = []
 
@@ -55,7 +51,7 @@ def main() -> None:
     def add_s() -> float:
         writes.clear()
         start = time.perf_counter()
-        add_photos(library, FolderSource(folder, library.root), lambda model: encoder)
+        library.add(folder)
         return time.perf_counter() - start
 
     first_s, second_s, walk_s = add_s(), add_s(), bare_walk_s(folder)
@@ -63,6 +59,7 @@ def main() -> None:
     print(f"first add {first_s:.2f} s, second add {second_s:.2f} s: {second_s / count * 1e6:.0f} µs a photo")
     print(f"the second add takes {second_s / walk_s:.1f} times a bare walk with os.stat ({walk_s:.3f} s)")
     print(f"it wrote {len(writes)} statement(s): {', '.join(writes)}")
+    library.close()
     shutil.rmtree(WORK / "rescan")
 
 

@@ -1,8 +1,9 @@
 """How long commands take to answer, against starting Python and importing open_clip; the best of several runs.
 
-python benchmarks/startup.py
+python benchmarks/startup.py [--runs 5]
 """
 
+import argparse
 import subprocess
 import sys
 import time
@@ -15,13 +16,15 @@ COMMANDS = {
     "aliens search --help": [str(ALIENS), "search", "--help"],
     "python -c 'import open_clip'": [sys.executable, "-c", "import open_clip"],
 }
-RUNS = 5
 
 
 def main() -> None:
     """Time every command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5)
+    runs = parser.parse_args().runs
     best = dict.fromkeys(COMMANDS, float("inf"))
-    for _ in range(RUNS):
+    for _ in range(runs):
         for name, command in COMMANDS.items():
             start = time.perf_counter()
             subprocess.run(command, check=True, capture_output=True)

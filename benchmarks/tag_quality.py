@@ -15,12 +15,11 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sqlalchemy.orm import Session
 
+import aliens
+from aliens.library import Library
 from base.settings import LibraryFolder, asset
-from db.catalog import disposing, new_session, open_library
+from db.catalog import is_library
 from embedding.open_clip_encoder import OpenClipEncoder
-from indexer.add import add_photos, create_library, is_library
-from indexer.hotels50k import Hotels50kSource
-from indexer.sources import FolderSource
 from search.tags.calibration import TagOptions
 from search.tags.evaluation import compare_methods, evaluate
 from search.tags.tagging import Tagging
@@ -64,9 +63,9 @@ def variants() -> dict[str, Vocabulary]:
     }
 
 
-def show(session: Session, folder: LibraryFolder, encoder: OpenClipEncoder, truth_file: Path) -> np.ndarray:
+def show(library: Library, session: Session, truth_file: Path) -> np.ndarray:
     """Print the tables of one library; return the logistic regression's constants over all its tags."""
-    tagging = tagged(session, folder, encoder, read_vocabulary("case-study"))
+    tagging = tagged(library, session, read_vocabulary("case-study"))
     truth = read_truth(session, tagging.vocabulary, truth_file)
     print(
         f"\n{'method':<34} {'mAP':>6} {'precision':>9} {'recall':>6} {'F1':>6} {'mean F1':>7} {'ECE':>6} {'Brier':>6}"
@@ -79,7 +78,7 @@ def show(session: Session, folder: LibraryFolder, encoder: OpenClipEncoder, trut
     grouped = ("a bathtub", "a shower", "two beds", "a king-size bed")
     print(f"\n{'calibrated, vocabulary':<36} {'mAP':>6} {'mean F1':>7}   AP and precision of {', '.join(grouped)}")
     for name, vocabulary in variants().items():
-        changed = tagged(session, folder, encoder, vocabulary)
+        changed = tagged(library, session, vocabulary)
         m = evaluate(changed, truth).measures
         tags = {tag.tag: tag for tag in m.tags}
         four = "  ".join(f"{tags[tag].average_precision:.3f} {tags[tag].precision:.2f}" for tag in grouped)
@@ -92,11 +91,11 @@ def show(session: Session, folder: LibraryFolder, encoder: OpenClipEncoder, trut
     return np.array([*model.coef_[0], model.intercept_[0]])
 
 
-def tagged(session: Session, folder: LibraryFolder, encoder: OpenClipEncoder, vocabulary: Vocabulary) -> Tagging:
+def tagged(library: Library, session: Session, vocabulary: Vocabulary) -> Tagging:
     """Return the library tagged with a vocabulary."""
-    tagging = Tagging(session, folder, vocabulary)
-    tagging.score(encoder, lambda done: None)
-    tagging.calibrate(TagOptions(), encoder.logit_scale, None)
+    tagging = Tagging(library.catalog, session, library.store, vocabulary)
+    tagging.score(library.encoder, lambda done: None)
+    tagging.calibrate(TagOptions(), library.encoder.logit_scale, None)
     return tagging
 
 
@@ -107,17 +106,17 @@ def main() -> None:
     photos = parser.parse_args().photos.resolve()
     WORK.mkdir(exist_ok=True)
     encoder = OpenClipEncoder.load("starter")
-    sets = [("sample hotels", Hotels50kSource(asset("aliens/samples")), asset("aliens/samples") / "labels.csv")]
+    samples = asset("aliens/samples")
+    sets = [("sample hotels", {"hotels50k": samples}, samples / "labels.csv")]
     if photos.is_dir():
-        sets.append(("real hotels", FolderSource(photos, WORK), real_truth(photos)))
+        sets.append(("real hotels", {"path": photos}, real_truth(photos)))
     for name, source, truth_file in sets:
-        folder = LibraryFolder(WORK / f"tags-{name.replace(' ', '-')}")
-        if not is_library(folder):
-            create_library(folder, encoder)
-        add_photos(folder, source, lambda model: encoder)
-        with disposing(open_library(folder)) as engine, new_session(engine) as session:
+        root = WORK / f"tags-{name.replace(' ', '-')}"
+        open_or_create = aliens.open if is_library(LibraryFolder(root)) else aliens.create
+        with open_or_create(root, encoder=encoder) as library, library.catalog.session() as session:
+            library.add(**source)
             print(f"\n=== {name}")
-            slope, background, intercept = show(session, folder, encoder, truth_file)
+            slope, background, intercept = show(library, session, truth_file)
         print(f"\nlogistic regression over all tags: {slope:.2f} z + {background:.2f} b {intercept:+.2f}")
 
 

@@ -23,12 +23,11 @@ import pyarrow.parquet
 import torch
 from million import DIM, KEY, PHOTOS, million_library
 
-from base.settings import LibraryFolder
-from db.catalog import disposing, new_session, open_library
+import aliens
+from aliens.library import Library
 from db.tag_rows import keep_tagging
 from db.vector_rows import shard_counts
 from embedding.scores import ScoreStore, score_shards
-from embedding.store import VectorStore
 from search.export.exporter import Format, export_tags
 from search.export.tables import Selection, TagTable
 from search.tags.calibration import TagOptions
@@ -50,12 +49,12 @@ def seconds(work: Callable[[], object]) -> float:
     return statistics.median(taken)
 
 
-def one_matrix(library: LibraryFolder, photos: int) -> Path:
+def one_matrix(library: Library, photos: int) -> Path:
     """Return the file that holds all vectors as one matrix, (n, d) float16."""
-    path = library.root / "one.npy"
+    path = library.path / "one.npy"
     if not path.exists():
         whole = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(photos, DIM))
-        store, start = VectorStore(library.vectors(KEY), DIM), 0
+        store, start = library.store, 0
         for number in range(1, len(list(store.folder.glob("*.ids.npy"))) + 1):
             _, vectors = store.read(number)
             whole[start : start + len(vectors)] = vectors
@@ -88,16 +87,16 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
-def tagging_ratios(library: LibraryFolder, photos: int) -> None:
+def tagging_ratios(library: Library, photos: int) -> None:
     """Print how long scoring takes against the bare products."""
     texts = np.random.default_rng(1).normal(size=(130, DIM)).astype(np.float32)
     texts /= np.linalg.norm(texts, axis=1, keepdims=True)
-    with disposing(open_library(library)) as engine, new_session(engine) as session:
-        model_counts = shard_counts(session, Tagging(session, library, read_vocabulary("case-study")).model)
-    vectors = VectorStore(library.vectors(KEY), DIM)
+    with library.catalog.session() as session:
+        model_counts = shard_counts(session, library.model)
+    vectors = library.store
 
     def score(tags: int) -> None:
-        folder = library.root / "scores" / str(time.perf_counter_ns())
+        folder = library.path / "scores" / str(time.perf_counter_ns())
         scores = ScoreStore(folder, tags + 1)
         missing = scores.open(vectors, model_counts)
         score_shards(vectors, scores, missing, texts=texts[:tags], background=texts[120:], scale=100.0)
@@ -106,7 +105,7 @@ def tagging_ratios(library: LibraryFolder, photos: int) -> None:
     memory_before = peak_mb()
     taken = {tags: seconds(lambda tags=tags: score(tags)) for tags in (15, 120)}
     print(f"memory held by scoring: {memory_before:.0f} MB after 15 tags, {peak_mb():.0f} MB after 120 tags")
-    shutil.rmtree(library.root / "scores")
+    shutil.rmtree(library.path / "scores")
     path = one_matrix(library, photos)
     for tags, score_s in taken.items():
         torch_s = seconds(lambda tags=tags: bare_torch(path, texts[:tags]))
@@ -130,13 +129,13 @@ class RandomTexts:
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def tag(library: LibraryFolder, vocabulary: Vocabulary) -> None:
+def tag(library: Library, vocabulary: Vocabulary) -> None:
     """Tag the library for the export."""
-    with disposing(open_library(library)) as engine, new_session(engine) as session:
-        tagging = Tagging(session, library, vocabulary)
+    with library.catalog.session() as session:
+        tagging = Tagging(library.catalog, session, library.store, vocabulary)
         tagging.score(RandomTexts(), lambda done: None)
-        library.photo_table(KEY).unlink(missing_ok=True)
-        tagging = Tagging(session, library, vocabulary)
+        library.folder.photo_table(KEY).unlink(missing_ok=True)
+        tagging = Tagging(library.catalog, session, library.store, vocabulary)
         start = time.perf_counter()
         tagging.write_table()
         print(f"the table of {PHOTOS} photos: written in {time.perf_counter() - start:.2f} s")
@@ -147,12 +146,12 @@ def tag(library: LibraryFolder, vocabulary: Vocabulary) -> None:
         session.commit()
 
 
-def export_ratios(library: LibraryFolder) -> None:
+def export_ratios(library: Library) -> None:
     """Print how long exports take against pyarrow writing the same columns from memory."""
-    out = library.root / "out"
+    out = library.path / "out"
     out.mkdir(exist_ok=True)
-    with disposing(open_library(library)) as engine, new_session(engine) as session:
-        tagging = Tagging.open(session, library)
+    with library.catalog.session() as session:
+        tagging = Tagging.open(library.catalog, session, library.store)
 
         def export(file_format: Format) -> None:
             export_tags(session, tagging, out / f"export.{file_format}", file_format)
@@ -180,10 +179,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=PHOTOS)
     photos = parser.parse_args().photos
-    library = million_library(WORK / f"million-{photos}", photos)
-    tagging_ratios(library, photos)
-    tag(library, read_vocabulary("case-study"))
-    export_ratios(library)
+    with aliens.open(million_library(WORK / f"million-{photos}", photos).root) as library:
+        tagging_ratios(library, photos)
+        tag(library, read_vocabulary("case-study"))
+        export_ratios(library)
 
 
 if __name__ == "__main__":

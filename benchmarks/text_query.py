@@ -1,6 +1,6 @@
 """A text query of 6 tokens to its vector: open_clip's encode_text at 77 tokens, ours in PyTorch, in NumPy; in turns.
 
-python benchmarks/text_query.py [--runs 30] [--model vit-b-32]
+python benchmarks/text_query.py [--runs 30] [--model vit-b-32] # or tiny: whether it works
 
 ViT-B-32 with random weights by default: its shape decides the time. The weights' reading once is the least that any of
 them could take: a sum over all matrices of the layers, from memory.
@@ -58,9 +58,10 @@ def main() -> None:
     """Parse the arguments, export the tower, measure in turns."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=30)
-    parser.add_argument("--model", default="vit-b-32", help="vit-b-32 (random weights) or a model's name")
+    parser.add_argument("--model", default="vit-b-32", help="vit-b-32 or tiny (random weights), or a model's name")
     chosen = parser.parse_args()
-    name = random_vit_b_32() if chosen.model == "vit-b-32" else chosen.model
+    made_up = chosen.model in ("vit-b-32", "tiny")
+    name = random_vit_b_32(tiny=chosen.model == "tiny") if made_up else chosen.model
     encoder = OpenClipEncoder.load(name, device="cpu", precision="float32")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "tower"

@@ -148,7 +148,9 @@ def choose_captions(
     folder: LibraryFolder, texts: Sequence[str], *, load_encoder: Load, **options: Any
 ) -> captions.CaptionReport:
     with catalog_of(folder) as catalog:
-        return captions.choose_captions(catalog, store_of(catalog), Loaded(load_encoder, catalog.model), texts, **options)
+        return captions.choose_captions(
+            catalog, store_of(catalog), Loaded(load_encoder, catalog.model), texts, **options
+        )
 
 
 def generate_captions(

@@ -1,6 +1,6 @@
 """Searching 1,124,215 vectors: exactly, filtered, approximately; ratios within this run.
 
-python benchmarks/search.py [--photos 1124215] [--kind ivf] [--factory IVF4096,SQ8]
+python benchmarks/search_speed.py [--photos 1124215] [--kind ivf] [--factory IVF4096,SQ8]
 
 The vectors are made up with the structure of CLIP's (benchmarks/clip_like.py, which prints how alike they are). Recall
 is measured with text-like queries away from the photos' cone: the effort is raised on 215 of them, and checked on 500

@@ -1,0 +1,134 @@
+"""Every benchmark runs, on next to nothing: whether it works and prints its figures, not what they are."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aliens.library import Library
+
+ROOT = Path(__file__).parents[1]
+OF_OTHERS = {"million", "synthetic"}  # run by those that import them
+NUMBER = r"[\d.,]+"
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the benchmarks: they work in a folder beside themselves."""
+    return Path(
+        shutil.copytree(
+            ROOT / "benchmarks",
+            tmp_path_factory.mktemp("copy") / "benchmarks",
+            ignore=shutil.ignore_patterns("work", "__pycache__"),
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory, samples: Path) -> Path:
+    """A folder of 24 sample photos."""
+    folder = tmp_path_factory.mktemp("few")
+    for path in sorted(samples.rglob("*.jpg"))[::10]:
+        shutil.copy(path, folder)
+    return folder
+
+
+def figures(bench: Path, name: str, *arguments: object) -> str:
+    """Run a benchmark and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", bench / f"{name}.py", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=bench.parent,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def shows(out: str, *patterns: str) -> bool:
+    """Tell whether each pattern is there, # standing for a number."""
+    absent = [pattern for pattern in patterns if not re.search(pattern.replace("#", NUMBER), out)]
+    assert not absent, f"{absent} not in\n{out}"
+    return True
+
+
+def test_every_benchmark_is_run_here() -> None:
+    here = Path(__file__).read_text(encoding="utf-8")
+    for path in (ROOT / "benchmarks").glob("*.py"):
+        assert path.stem in OF_OTHERS or f'figures(bench, "{path.stem}"' in here, path
+
+
+def test_clip_like(bench: Path, few: Path) -> None:
+    out = figures(bench, "clip_like", "--photos", few)
+    assert shows(out, r"starter\s+made up\s+\(24 photos, # texts\)", r"cosine of two photos, mean\s+#\s+#")
+
+
+def test_cold_search(bench: Path) -> None:
+    out = figures(bench, "cold_search", "--tiny")
+    assert shows(
+        out, r"^1000 photos, 1 runs", r"aliens search TEXT\s+# s: # times", r"encode the text\s+#", r"scan\s+#"
+    )
+
+
+def test_embed(bench: Path) -> None:
+    out = figures(bench, "embed", "--photos", 10, "--model", "starter")
+    assert shows(out, r"all 10: in memory # photos/s, aliens add # photos/s, ratio #")
+
+
+def test_peers(bench: Path) -> None:
+    (bench / "work").mkdir(exist_ok=True)
+    for only in ("CV-Aliens, exact", "FAISS by hand, Flat"):
+        assert shows(figures(bench, "peers", "--photos", 2000, "--only", only), r'"recall": #, "qps": #')
+
+
+def test_rescan(bench: Path) -> None:
+    assert shows(figures(bench, "rescan", "--photos", 20), r"first add # s, second add # s", r"it wrote 1 statement")
+
+
+def test_restyle_quality(bench: Path) -> None:
+    assert shows(figures(bench, "restyle_quality", "--tiny"), r"photos; floors: HOG #, edge F1 #", "regrade\t")
+
+
+def test_restyle_gpu(bench: Path, few: Path) -> None:
+    arguments = ("--photos", few, "--engines", "regrade", "-n", 1, "--seeds", 0, "--longest-px", 256)
+    assert shows(figures(bench, "restyle_gpu", *arguments), r"\nregrade\t3\t#%\t#%\t#")
+
+
+def test_search_speed(bench: Path) -> None:
+    out = figures(bench, "search_speed", "--photos", 3000)
+    assert shows(out, r"exact, 3,000 x 512 float16", r"one query\s+# ms", r"recall@10 over 500 other texts\s+#")
+
+
+@pytest.mark.parametrize(
+    ("name", "library"), [("search_quality", "search-samples"), ("tag_quality", "tags-sample-hotels")]
+)
+def test_what_searches_and_tags_are_worth(bench: Path, sample_library: Library, name: str, library: str) -> None:
+    shutil.copytree(sample_library.path, bench / "work" / library, dirs_exist_ok=True)  # photos are embedded once
+    nowhere = bench / "nowhere"
+    if name == "search_quality":
+        out = figures(bench, "search_quality", "--photos", nowhere)
+        assert shows(out, r"=== samples: 240 photos", r"without negation\s+#\s+#\s+#", r"suggested stop line\s+#")
+    else:
+        out = figures(bench, "tag_quality", "--photos", nowhere)
+        assert shows(
+            out, r"=== sample hotels", r"several prompts a tag\s+#\s+#", r"logistic regression over all tags: #"
+        )
+
+
+def test_startup(bench: Path) -> None:
+    assert shows(figures(bench, "startup", "--runs", 1), r"aliens --help\s+# s\s+# times bare Python")
+
+
+def test_tagging(bench: Path) -> None:
+    out = figures(bench, "tagging", "--photos", 3000)
+    assert shows(out, r"3000 photos x 15 tags: tagging # s", r"csv: 3000 rows x # columns", r"parquet: 3000 rows")
+
+
+def test_text_query(bench: Path) -> None:
+    out = figures(bench, "text_query", "--model", "tiny", "--runs", 1)
+    assert shows(out, r"ours in NumPy, 6 tokens\s+# ms", r"cosine of NumPy's and PyTorch's vectors: 1\.|0\.99")
