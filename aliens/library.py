@@ -39,7 +39,9 @@ def open(
         encoder: by default the library's own model, loaded at its first use.
         tell: hears notes, such as that a model is being loaded.
 
-    Raises: LibraryError: there is no library, it cannot be opened, or a newer CV-Aliens made it.
+    Raises:
+        LibraryError: there is no library, it cannot be opened, or a newer CV-Aliens made it.
+        ModelMismatchError: the encoder is another model than the library's.
     """
     folder = LibraryFolder(Path(path or os.environ.get("ALIENS_LIBRARY") or DEFAULT_LIBRARY))
     return Library(Catalog.open(folder), encoder, device=device, precision=precision, tell=tell)

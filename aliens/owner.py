@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from sqlalchemy.orm import Session
 
+from base.errors import ModelMismatchError
 from base.progress import Progress, shown
 from base.settings import LibraryFolder
 from db.catalog import Catalog
@@ -31,7 +32,16 @@ class Owner:
         precision: str = "auto",
         tell: Callable[[str], None] = lambda note: None,
     ) -> None:
-        """`encoder`: by default the library's model, loaded at its first use. `tell` hears notes of what goes on."""
+        """`encoder`: by default the library's model, loaded at its first use. `tell` hears notes of what goes on.
+
+        Raises: ModelMismatchError: the encoder is another model than the one that made the library's vectors.
+        """
+        if encoder is not None and encoder.key != catalog.model.key:
+            catalog.close()
+            raise ModelMismatchError(
+                f"the library at {catalog.folder.root} was made by {catalog.model.key}, and the encoder is "
+                f"{encoder.key}: open it without an encoder, or make a new library for this one"
+            )
         self.catalog = catalog
         self.folder: LibraryFolder = catalog.folder
         self.model = catalog.model

@@ -67,7 +67,10 @@ def write_rows(folder: LibraryFolder, photos: int, draw: np.random.Generator) ->
     )
     database.execute("UPDATE model SET generation = 1")
     counts = [min(SHARD_ROWS, photos - start) for start in range(0, photos, SHARD_ROWS)]
-    database.executemany("INSERT INTO vector_shard VALUES (?, 1, ?, ?)", [(i, i, n) for i, n in enumerate(counts, 1)])
+    database.executemany(
+        "INSERT INTO vector_shard (id, model_id, number, count) VALUES (?, 1, ?, ?)",
+        [(i, i, n) for i, n in enumerate(counts, 1)],
+    )
     database.executemany(
         "INSERT INTO embedding (model_id, photo_id, shard_id, row) VALUES (1, ?, ?, ?)",
         ((i + 1, i // SHARD_ROWS + 1, i % SHARD_ROWS) for i in range(photos)),

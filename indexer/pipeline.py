@@ -193,6 +193,9 @@ class Run:
         self._model = catalog.model
         self._store = store
         self._encoder = encoder
+        self._preprocessing = encoder.preprocessing  # loads the model, before Ctrl-C is listened for
+        self._group_photos = encoder.batch_photos
+        self._in_bursts = encoder.keeps_cpu_busy
         self._max_pixels = max_pixels
         self._batch = Batch()
         self._may_decode = threading.Event()
@@ -242,12 +245,11 @@ class Run:
 
     def _outcomes(self, session: Session) -> Generator[tuple[Photo, Outcome]]:
         read = partial(self._read, is_known=self._is_known if any_vector(session, self._model) else never)
-        ahead = max(64, 2 * self._encoder.batch_photos)
-        in_bursts = self._encoder.keeps_cpu_busy
-        return decode_ahead(all_pending(session), read, threads=DECODE_THREADS, ahead=ahead, in_bursts=in_bursts)
+        ahead = max(64, 2 * self._group_photos)
+        return decode_ahead(all_pending(session), read, threads=DECODE_THREADS, ahead=ahead, in_bursts=self._in_bursts)
 
     def _read(self, file: PhotoFile, is_known: Callable[[bytes], bool]) -> Outcome:
-        return read_photo(file, self._encoder.preprocessing, is_known, self._may_decode, self._max_pixels)
+        return read_photo(file, self._preprocessing, is_known, self._may_decode, self._max_pixels)
 
     def _is_known(self, sha256: bytes) -> bool:
         """Tell, from a decoding thread, whether the model has a vector for these bytes."""
@@ -300,7 +302,7 @@ class Run:
         """Encode a full group, record a full batch."""
         batch = self._batch
         since_group_began = len(batch.entries) - batch.group_start
-        if len(batch.waiting) == self._encoder.batch_photos or (batch.waiting and since_group_began >= MOST_ENTRIES):
+        if len(batch.waiting) == self._group_photos or (batch.waiting and since_group_began >= MOST_ENTRIES):
             self._encode()
             self._tell(progress)
         if len(batch.entries) >= COMMIT_PHOTOS and not batch.waiting:
@@ -318,7 +320,7 @@ class Run:
         if not self._batch.waiting:
             return
         try:
-            if self._encoder.keeps_cpu_busy:
+            if self._in_bursts:
                 self._may_decode.clear()
             self._batch.vectors.append(self._encoder.encode_images(np.stack(self._batch.waiting)))
         finally:
