@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from base.console import ProgressBars, counted, megabytes, note, one_line, print_json, print_rows
+from base.console import counted, megabytes, note, one_line, print_json, print_rows
 
 ROWS = [(0.25, "photos/a.jpg", None), (0.125, "tab\tand\nbreak\r\n.jpg", "отель [bold]")]
 
@@ -102,51 +102,12 @@ def test_json_is_one_object_a_line_in_plain_unicode(capsys: pytest.CaptureFixtur
     assert json.loads(lines[1]) == {"path": "a.jpg", "tags": ["a sofa"]}
 
 
-# Notes and progress
+# Notes and numbers
 
 
 def test_notes_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     note("a note")
     assert capsys.readouterr() == ("", "a note\n")
-
-
-def test_in_a_pipe_progress_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with ProgressBars() as bars:
-        bars.update("embedding", 1, 10, "extra")
-        bars.update("embedding", 10)
-    assert capsys.readouterr() == ("", "")
-
-
-def test_on_a_terminal_progress_is_drawn_on_standard_error_alone() -> None:
-    with on_terminal() as (output, errors), ProgressBars() as bars:
-        bars.update("scanning", 12)
-        bars.update("embedding", 2, 10)
-        bars.update("embedding", 3, 10, "1 failed")
-    assert output.getvalue() == ""
-    last = errors.getvalue().rpartition("scanning")[2]
-    for part in ("12/?", "embedding", "3/10", "1 failed"):
-        assert part in last
-
-
-def test_what_is_printed_beside_progress_goes_where_it_belongs() -> None:
-    with redirect_stdout(io.StringIO()) as piped, redirect_stderr(Terminal()) as errors, ProgressBars() as bars:
-        bars.update("restyling", 1, 10)
-        print_json({"photo_id": 1})
-        note("a note")
-    assert piped.getvalue() == '{"photo_id": 1}\n'
-    assert "a note" in errors.getvalue()
-    assert "photo_id" not in errors.getvalue()
-
-
-def test_progress_lets_an_error_through_and_leaves_the_terminal_as_it_was() -> None:
-    with on_terminal() as (_, errors):
-        with pytest.raises(KeyboardInterrupt), ProgressBars() as bars:
-            bars.update("embedding", 1, 10)
-            raise KeyboardInterrupt
-        note("interrupted")
-    after = errors.getvalue().rpartition("embedding")[2]
-    assert "\x1b[?25h" in after  # the cursor is shown again
-    assert after.endswith("\x1b[2Kinterrupted\n")  # the bar is wiped
 
 
 @pytest.mark.parametrize(

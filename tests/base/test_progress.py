@@ -1,0 +1,135 @@
+import io
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from base.console import note, print_json
+from base.progress import NotebookBars, Step, TerminalBars, shown, silent
+from tests.base.test_console import Terminal, on_terminal
+
+
+@pytest.fixture(autouse=True)
+def hundred_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "xterm")
+
+
+# On a terminal
+
+
+def test_in_a_pipe_progress_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with shown(None) as tell:
+        assert tell is silent
+        tell(Step("embedding", 1, 10, note="extra"))
+        tell(Step("embedding", 10))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_bars_of_nothing_print_nothing() -> None:
+    with on_terminal() as (output, errors), shown(None) as tell:
+        assert isinstance(tell, TerminalBars)
+    assert (output.getvalue(), errors.getvalue()) == ("", "")
+
+
+def test_on_a_terminal_progress_is_drawn_on_standard_error_alone() -> None:
+    with on_terminal() as (output, errors), shown(None) as tell:
+        tell(Step("scanning", 12))
+        tell(Step("embedding", 2, 10))
+        tell(Step("embedding", 3, 10, note="1 failed"))
+    assert output.getvalue() == ""
+    last = errors.getvalue().rpartition("scanning")[2]
+    for part in ("12/?", "embedding", "3/10", "1 failed"):
+        assert part in last
+
+
+def test_what_is_printed_beside_progress_goes_where_it_belongs() -> None:
+    with redirect_stdout(io.StringIO()) as piped, redirect_stderr(Terminal()) as errors, TerminalBars() as bars:
+        bars(Step("restyling", 1, 10))
+        print_json({"photo_id": 1})
+        note("a note")
+    assert piped.getvalue() == '{"photo_id": 1}\n'
+    assert "a note" in errors.getvalue()
+    assert "photo_id" not in errors.getvalue()
+
+
+def test_progress_lets_an_error_through_and_leaves_the_terminal_as_it_was() -> None:
+    with on_terminal() as (_, errors):
+        with pytest.raises(KeyboardInterrupt), shown(None) as tell:
+            tell(Step("embedding", 1, 10))
+            raise KeyboardInterrupt
+        note("interrupted")
+    after = errors.getvalue().rpartition("embedding")[2]
+    assert "\x1b[?25h" in after  # the cursor is shown again
+    assert after.endswith("\x1b[2Kinterrupted\n")  # the bar is wiped
+
+
+def test_the_callers_own_progress_is_told_even_on_a_terminal() -> None:
+    told: list[Step] = []
+    with on_terminal() as (_, errors), shown(told.append) as tell:
+        tell(Step("embedding", 1, 10))
+    assert told == [Step("embedding", 1, 10)]
+    assert errors.getvalue() == ""
+
+
+# In a notebook
+
+
+class Display:
+    """What a notebook shows: every page of every place, in order."""
+
+    def __init__(self) -> None:
+        self.places: list[list[str]] = []
+
+    def __call__(self, page: SimpleNamespace, display_id: bool) -> SimpleNamespace:
+        assert display_id
+        pages = [page.data]
+        self.places.append(pages)
+        return SimpleNamespace(update=lambda later: pages.append(later.data))
+
+
+class ZMQInteractiveShell:
+    """A notebook's shell, by its name."""
+
+
+@pytest.fixture
+def display(monkeypatch: pytest.MonkeyPatch) -> Iterator[Display]:
+    """A notebook in place of IPython."""
+    ipython, pages, display = ModuleType("IPython"), ModuleType("IPython.display"), Display()
+    ipython.get_ipython = ZMQInteractiveShell  # type: ignore[attr-defined]
+    pages.HTML = lambda data: SimpleNamespace(data=data)  # type: ignore[attr-defined]
+    pages.display = display  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", pages)
+    return display
+
+
+def test_in_a_notebook_every_kind_of_step_has_a_bar_of_its_own(display: Display) -> None:
+    with shown(None) as tell:
+        assert isinstance(tell, NotebookBars)
+        tell(Step("scanning", 12))
+        tell(Step("embedding", 2, 10))
+        tell(Step("embedding", 3, 10, note="1 <failed>"))
+    (scanning,), (first, second) = display.places
+    assert scanning.startswith("<progress></progress>")
+    assert "scanning: 12 photos" in scanning
+    assert re.match(r"<progress value=2 max=10></progress> embedding: 2 of 10 photos", first)
+    assert "<progress value=3 max=10>" in second
+    assert "1 &lt;failed&gt;" in second
+
+
+def test_in_a_notebook_a_bar_of_nothing_is_valid(display: Display) -> None:
+    with shown(None) as tell:
+        tell(Step("embedding", 0, 0))
+    assert "value=0 max=1" in display.places[0][0]
+
+
+def test_another_shell_of_ipython_is_no_notebook(display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
+    for shell in (None, object()):
+        monkeypatch.setattr(sys.modules["IPython"], "get_ipython", lambda shell=shell: shell)
+        with shown(None) as tell:
+            assert tell is silent
+    assert display.places == []
