@@ -87,7 +87,7 @@ def test_a_toml_file_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"name = ", r"is no TOML file: .*line 1, column 8"),
+        (b"name = ", r"is no TOML file: .*(line 1, column|end of document)"),
         (b"a = 1\na = 2", r"is no TOML file: .*\(is a name there twice\?\)"),
         (b'name = "\xff"', "is no TOML file: .*utf-8"),
     ],
@@ -99,7 +99,7 @@ def test_what_is_no_toml_is_named_with_its_place(tmp_path: Path, content: bytes,
 
 
 def test_a_toml_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(QueryError, match="the picks .* cannot be read: No such file"):
+    with pytest.raises(QueryError, match=r"the picks .* cannot be read: No such file"):
         read_toml(tmp_path / "none.toml", "picks")
     with pytest.raises(QueryError, match="cannot be read: Is a directory"):
         read_toml(tmp_path, "picks")
