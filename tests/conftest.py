@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import shutil
+import signal
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -120,6 +121,14 @@ def photos(tmp_path: Path) -> Path:
     for number in range(10):
         (folder / f"{number:02d}.jpg").write_bytes(photo_bytes(number))
     return folder
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Have Ctrl-C raise KeyboardInterrupt, which processes in the background are started without."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import io
 import os
-import signal
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -153,14 +152,6 @@ def write_tar(path: Path, members: Mapping[str, bytes], mode: str = "w") -> Path
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
     return path
-
-
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Have Ctrl-C raise KeyboardInterrupt, which processes in the background are started without."""
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, previous)
 
 
 CHAINS = "chain_id,chain_name\n-1,unknown\n7,Azura Bay\n"
