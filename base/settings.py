@@ -27,7 +27,10 @@ def asset(name: str) -> Path:
     Raises: AliensError: it is not there: the installation is not whole.
     """
     package, _, inside = name.partition("/")
-    path = Path(str(resources.files(package) / inside))
+    try:
+        path = Path(str(resources.files(package) / inside))
+    except ModuleNotFoundError:
+        path = Path(package) / inside
     if not path.exists():
         raise AliensError(f"{name} is not at {path}: CV-Aliens is not installed whole, so install it again")
     return path

@@ -93,8 +93,8 @@ def test_the_shipped_folders_are_found() -> None:
     assert (asset("aliens/samples") / "labels.csv").is_file()
 
 
-@pytest.mark.parametrize("name", ["base/absent", "search/vocabularies/absent"])
+@pytest.mark.parametrize("name", ["base/absent", "search/vocabularies/absent", "models/absent"])
 def test_an_absent_folder_is_named_with_the_remedy(name: str) -> None:
     with pytest.raises(AliensError, match="install it again") as caught:
         asset(name)
-    assert str(caught.value).startswith(f"{name} is not at /")
+    assert str(caught.value).startswith(f"{name} is not at ")
