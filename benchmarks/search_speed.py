@@ -124,7 +124,7 @@ def filtered(base: PhotoIndex, texts: np.ndarray, one: float) -> None:
     )
     draw = np.random.default_rng(5)
     for share in (0.9, 0.5, 0.1, 0.01, 0.0001):
-        ids = np.sort(draw.choice(base.ids, round(len(base) * share), replace=False))
+        ids = np.sort(draw.choice(base.ids, max(1, round(len(base) * share)), replace=False))
         found = total = 0
         _, truth = PhotoIndex(base.base).search(texts, 10, among=ids)
         for text, best in zip(texts, truth, strict=True):

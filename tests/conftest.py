@@ -37,6 +37,14 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("no clock")
 
+SLOWEST = ("test_crash.py", "test_wheel.py", "test_benchmarks.py", "test_docs.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that workers side by side end together."""
+    items.sort(key=lambda item: item.path.name not in SLOWEST)
+
+
 SHARED_PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
 
 

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.by_folder import add_photos, catalog_of, create_library, store_of
 from tests.by_folder import disagreements as verify
 
 KILLS = 20
+PHOTOS, COMMIT_PHOTOS = 80, 12  # of the samples: a run has seven commits
 
 
 def add_samples(root: Path, samples: Path, commit_photos: int) -> None:
@@ -42,12 +44,23 @@ def vectors_by_photo(root: Path) -> dict[int, bytes]:
     return found
 
 
+def some_samples(root: Path, samples: Path) -> Path:
+    """Return a tree of every third sample photo."""
+    shutil.copytree(samples / "dataset", root / "dataset")
+    (root / "images").symlink_to(samples / "images")
+    listed = root / "dataset" / "train_set.csv"
+    head, *rows = listed.read_text(encoding="utf-8").splitlines(keepends=True)
+    listed.write_text(head + "".join(rows[::3]), encoding="utf-8")
+    return root
+
+
 def test_kill_9_loses_nothing(tmp_path: Path, samples: Path) -> None:
+    tree = some_samples(tmp_path / "samples", samples)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["embedding.open_clip_encoder"])
 
     def start(root: Path, commit_photos: int) -> multiprocessing.process.BaseProcess:
-        process = context.Process(target=add_samples, args=(root, samples, commit_photos))
+        process = context.Process(target=add_samples, args=(root, tree, commit_photos))
         process.start()
         return process
 
@@ -57,7 +70,7 @@ def test_kill_9_loses_nothing(tmp_path: Path, samples: Path) -> None:
     assert reference.exitcode == 0
     longest_s = time.monotonic() - begin
     expected = vectors_by_photo(tmp_path / "uninterrupted")
-    assert len(expected) == 240
+    assert len(expected) == PHOTOS
 
     seed = 20260101
     moments = random.Random(seed)
@@ -67,7 +80,7 @@ def test_kill_9_loses_nothing(tmp_path: Path, samples: Path) -> None:
         root = tmp_path / f"killed-{rounds}"
         finished = False
         while not finished:
-            process = start(root, 32)
+            process = start(root, COMMIT_PHOTOS)
             if kills < KILLS:
                 process.join(moments.uniform(0.2, 0.6 * longest_s))
                 if process.is_alive() and process.pid is not None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from aliens.library import Library
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("aliens", "base", "commands", "db", "embedding", "indexer", "restyle", "search")
 LEFT_ALONE = {".git", ".venv", ".mypy_cache", ".ruff_cache", ".hypothesis", "build", "dist", "work"}
@@ -74,12 +76,14 @@ def test_it_holds_every_file_of_the_packages_and_nothing_else(wheel: Path) -> No
     assert not [name for name in held if name.startswith(("tests/", "benchmarks/")) or name.endswith(".pyc")]
 
 
-def test_installed_elsewhere_every_main_command_works(wheel: Path, tmp_path: Path, samples: Path) -> None:
+def test_installed_elsewhere_every_main_command_works(
+    wheel: Path, tmp_path: Path, samples: Path, sample_library: Library
+) -> None:
     installed, elsewhere, photos = tmp_path / "installed", tmp_path / "elsewhere", tmp_path / "photos"
     subprocess.run(
         [*PIP, "install", "--no-deps", "--no-index", "--no-compile", "--target", installed, wheel], check=True
     )
-    elsewhere.mkdir()
+    shutil.copytree(sample_library.path, elsewhere / "aliens-demo")  # the demo knows the samples by their bytes
     photos.mkdir()
     for path in sorted(samples.rglob("*.jpg"))[:6]:
         shutil.copy(path, photos)
@@ -101,4 +105,6 @@ def test_installed_elsewhere_every_main_command_works(wheel: Path, tmp_path: Pat
     assert len(out["search"].splitlines()) == 6
     assert len(out["candidates"].splitlines()) >= 1
     assert len(list((elsewhere / "aliens-library" / "restyled").glob("*.png"))) >= 1
+    assert "240 new" in out["demo"]
+    assert "240 more had known bytes" in out["demo"]
     assert "traffickcam" in out["demo"] or "travel_website" in out["demo"]
