@@ -23,17 +23,20 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
+import aliens
+from aliens.restyle_methods import Strategy
+
 ROOT = Path(__file__).parents[1]
 WORK = Path(__file__).parent / "work" / "restyle-gpu"
 LIBRARY = WORK / "library"
-STRATEGIES = ("detailed", "opposite-palette", "minimal")
+STRATEGIES: tuple[Strategy, ...] = ("detailed", "opposite-palette", "minimal")
 COLUMNS = ["engine", "photos", "recognised", "painted", "dE", ">5", "style", "quiz", "HOG", "attempts", "s/photo"]
 
 
-def aliens(*arguments: object) -> list[dict[str, Any]]:
+def command(*arguments: object) -> list[dict[str, Any]]:
     """Run a command on the library, its notes on stderr, and return its lines of JSON; none where it failed."""
-    command = [Path(sys.executable).with_name("aliens"), *map(str, arguments), "--library", LIBRARY]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    asked = [Path(sys.executable).with_name("aliens"), *map(str, arguments), "--library", LIBRARY]
+    done = subprocess.run(asked, stdout=subprocess.PIPE, text=True)
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     return [json.loads(line) for line in lines]
 
@@ -41,22 +44,22 @@ def aliens(*arguments: object) -> list[dict[str, Any]]:
 def picked(photos: Path, model: str, n: int) -> dict[int, str]:
     """Return the kind of every photo that is picked, by its number; make the library, or go on making it."""
     WORK.mkdir(parents=True, exist_ok=True)
-    if not (LIBRARY / "library.db").is_file():
-        aliens("init", "--model", model)
-    aliens("add", photos)
-    aliens("tag")
-    kinds: dict[int, str] = {}
-    for strategy in STRATEGIES:
-        found = aliens("candidates", "--strategy", strategy, "-n", 2 * n, "--pool", 2_000, "--json")
-        new = [pick["photo_id"] for pick in found if pick["photo_id"] not in kinds]
-        kinds |= dict.fromkeys(new[:n], strategy)
-    return kinds
+    there = (LIBRARY / "library.db").is_file()
+    with aliens.open(LIBRARY) if there else aliens.create(LIBRARY, model) as library:
+        library.add(photos)
+        library.tag()
+        kinds: dict[int, str] = {}
+        for strategy in STRATEGIES:
+            found = library.candidates(strategy=strategy, n=2 * n, pool=2_000)
+            new = [pick.looked.record.photo_id for pick in found]
+            kinds |= dict.fromkeys([photo_id for photo_id in new if photo_id not in kinds][:n], strategy)
+        return kinds
 
 
 def measured(engine: str, kinds: dict[int, str], options: list[str]) -> list[dict[str, Any]]:
     """Return the results of an engine for the photos, each with its photo's kind."""
     page = WORK / f"{re.sub(r'[^A-Za-z0-9.-]+', '-', engine).strip('-')}.html"
-    results = aliens("restyle", *kinds, "--engine", engine, "--html", page, "--json", *options)
+    results = command("restyle", *kinds, "--engine", engine, "--html", page, "--json", *options)
     return [result | {"kind": kinds[result["source_photo_id"]]} for result in results]
 
 
@@ -95,7 +98,7 @@ def main() -> None:
             print(f"{engine}\tleft out: see above", flush=True)
             continue
         ids = ",".join(str(result["result_id"]) for result in results)
-        played = aliens("quiz", "--results", ids, "--json")
+        played = command("quiz", "--results", ids, "--json")
         quiz = {method: told["accuracy"] for method, told in played[0]["methods"].items()} if played else {}
         print("\t".join(row(engine, results, quiz)), flush=True)
         for strategy in STRATEGIES:
