@@ -8,10 +8,10 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from filelock import FileLock, Timeout
-from sqlalchemy import Engine, create_engine, event, inspect, make_url, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, select, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
@@ -254,15 +254,36 @@ def holds_library(engine: Engine) -> bool:
 
 
 def migrate(engine: Engine) -> None:
-    """Run the migrations that the database has not seen."""
+    """Run the migrations that the database has not seen, all or none: a kill in their midst leaves it as it was."""
     from alembic import command  # takes 0.2 s to import, and few commands need it
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    with engine.begin() as connection:
+    with one_transaction(engine) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+@contextmanager
+def one_transaction(engine: Engine) -> Iterator[Connection]:
+    """Yield a connection in a transaction that holds changes of tables as well.
+
+    Python's driver of SQLite begins none before such changes, so each of them would be kept at once.
+    """
+    if engine.dialect.name != "sqlite":
+        with engine.begin() as connection:
+            yield connection
+        return
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        before, driver.isolation_level = driver.isolation_level, None  # the driver begins nothing by itself
+        try:
+            with connection.begin():
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                yield connection
+        finally:
+            driver.isolation_level = before
 
 
 def new_session(engine: Engine) -> Session:

@@ -1,6 +1,7 @@
 """A library as Python users have it: opened, shared, stopped half way, closed, and asked for what makes no sense."""
 
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -398,3 +399,35 @@ def test_a_misspelt_keyword_is_named(opened: Library, call: Callable[[Library], 
 def test_one_source_is_to_be_named(opened: Library, sources: dict[str, str]) -> None:
     with pytest.raises(QueryError, match="either a path, or the root of a Hotels-50K tree"):
         opened.add(**sources)  # type: ignore[arg-type]
+
+
+KILLED_WHILE_TABLES_ARE_MADE = """
+import os, signal, sys
+from pathlib import Path
+from sqlalchemy import Engine, event
+import aliens
+from tests.conftest import FakeEncoder
+
+left = int(sys.argv[2])
+
+@event.listens_for(Engine, "before_cursor_execute")
+def count(connection, cursor, statement, *others):
+    global left
+    left -= "CREATE" in statement or "ALTER" in statement
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+aliens.create(sys.argv[1], encoder=FakeEncoder())
+"""
+
+
+@pytest.mark.parametrize("changes", [0, 1, 5, 12, 20])
+def test_a_kill_while_tables_are_made_leaves_a_folder_that_a_library_can_be_made_in(
+    tmp_path: Path, changes: int
+) -> None:
+    root = tmp_path / "library"
+    command = [sys.executable, "-c", KILLED_WHILE_TABLES_ARE_MADE, str(root), str(changes)]
+    killed = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    with aliens.create(root, encoder=FakeEncoder()) as library:
+        assert library.info().photos["embedded"] == 0
