@@ -4,10 +4,11 @@ What the values mean is for those to check who own the record.
 """
 
 import json
+import os
 import tomllib
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
@@ -28,17 +29,27 @@ def converted(data: object, kind: type[T]) -> T:
         raise ValueError(str(error).replace("`$.", "`").replace(" - at `$`", "")) from None
 
 
-def read_json(path: Path, kind: type[T]) -> T | None:
-    """Return what a JSON file says, or None where there is none that can be read: whoever wrote it makes it anew."""
+def read_json(path: Path, kind: type[T], *, whole: bool = False) -> T | None:
+    """Return what a JSON file says, or None where there is none that can be read: whoever wrote it makes it anew.
+
+    `whole`: one with fields that the type lacks, of a later version, cannot be read either.
+    """
     try:
-        return converted(json.loads(path.read_text(encoding="utf-8")), kind)
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        record = converted(plain, kind)
     except (OSError, ValueError):
         return None
+    return None if whole and plain.keys() - get_type_hints(kind).keys() else record
 
 
-def write_json(path: Path, record: object) -> None:
-    """Write a dataclass, or plain values, as JSON. Raises: OSError: the disk is full or cannot be written."""
+def write_json(path: Path, record: object, *, private: bool = False) -> None:
+    """Write a dataclass, or plain values, as JSON; where it is `private`, for the owner's eyes alone.
+
+    Raises: OSError: the disk is full or cannot be written.
+    """
     with atomic_write(path) as file:
+        if private and hasattr(os, "fchmod"):  # not on Windows
+            os.fchmod(file.fileno(), 0o600)
         file.write(json_bytes(record))
 
 

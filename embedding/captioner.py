@@ -5,8 +5,7 @@ version of transformers. open_clip's default, a search with 6 beams, takes BeamS
 transformers 5 no longer has.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -19,12 +18,11 @@ from base.arrays import Pixels
 from base.errors import EncoderError
 from embedding.decode import Preprocessing
 from embedding.device import choose_device, keep_freed_memory
+from embedding.hub import no_chatter, no_vain_retries, quiet, weights_unavailable
 from embedding.open_clip_encoder import (
     lasting_name,
     load_model,
     model_key,
-    no_chatter,
-    no_vain_retries,
     preprocessing_of,
 )
 
@@ -148,7 +146,7 @@ class CocaWriter:
         except EncoderError as error:
             if error.__cause__ is None:  # the name is wrong: the message says how, of all models
                 raise EncoderError(f"{error}. Captions are written by {WRITERS}") from error
-            raise EncoderError(captioner_unavailable(name, error.__cause__)) from error
+            raise EncoderError(weights_unavailable(name, error.__cause__, REMEDIES)) from error
         if not hasattr(model, "generate"):
             raise EncoderError(no_writer(name))
         if not isinstance(tokenizer, open_clip.SimpleTokenizer):
@@ -191,14 +189,14 @@ class BlipWriter:
         source = name.removeprefix(BLIP)
         local = is_folder(source)
         try:
-            with no_chatter(), no_bars() if local else nullcontext(), no_vain_retries(asks_hub=not local):
+            with quiet("transformers") if local else no_chatter(), no_vain_retries(asks_hub=not local):
                 loaded: Any = BlipForConditionalGeneration.from_pretrained(
                     source, output_loading_info=True, local_files_only=local
                 )
                 processor = BlipProcessor.from_pretrained(source, local_files_only=local)
         # transformers, huggingface_hub, httpx and safetensors each raise errors of their own; all mean the same here.
         except Exception as error:
-            raise EncoderError(captioner_unavailable(name, error)) from error
+            raise EncoderError(weights_unavailable(name, error, REMEDIES)) from error
         model, loading = loaded
         if loading["missing_keys"]:
             raise EncoderError(
@@ -235,21 +233,6 @@ def lend_transformers() -> None:
         setattr(coca_model, name, getattr(transformers, name))
     coca_model.GENERATION_TYPES["top_k"] = transformers.TopKLogitsWarper
     coca_model._has_transformers = True
-
-
-@contextmanager
-def no_bars() -> Iterator[None]:
-    """Keep the progress bars of transformers, which it draws even where nobody sees them, off stderr."""
-    from transformers.utils import logging
-
-    bars: Any = logging  # its functions have no types
-    shown = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            bars.enable_progress_bar()
 
 
 def caption_tokens(row: torch.Tensor, pad: int) -> torch.Tensor:
@@ -301,9 +284,3 @@ def no_writer(name: str) -> str:
         f"{name!r} writes no captions, it only embeds: use {WRITERS}; "
         "or choose captions from a file: `aliens caption --from FILE`"
     )
-
-
-def captioner_unavailable(name: str, error: BaseException) -> str:
-    """Return the message for weights that cannot be loaded, with the remedies."""
-    first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return f"the weights of {name!r} cannot be loaded ({first_line}).\n{REMEDIES}"

@@ -4,29 +4,23 @@ import dataclasses
 import difflib
 import hashlib
 import json
-import logging
 import re
-import socket
 import threading
-import urllib.request
-import warnings
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import numpy as np
 import open_clip
 import torch
-from huggingface_hub import constants as hub
 
 from base.arrays import Floats, Pixels, unit
 from base.errors import EncoderError, ModelMismatchError
 from base.settings import asset
 from embedding.decode import Preprocessing
 from embedding.device import PRECISIONS, choose_device, choose_precision, keep_freed_memory
+from embedding.hub import no_chatter, no_vain_retries, weights_unavailable
 
 
 def model_key(name: str, model: Any, preprocessing: Preprocessing, architecture: Mapping[str, Any]) -> str:
@@ -47,7 +41,11 @@ def model_key(name: str, model: Any, preprocessing: Preprocessing, architecture:
     return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', readable)}-{digest.hexdigest()[:8]}"
 
 
-HUB_TIMEOUT_S = 3.0
+REMEDIES = (
+    "Remedies: connect this machine to the model hub for one run; or copy the weights here and use "
+    "`--model local-dir:FOLDER` (open_clip_config.json and open_clip_model.safetensors); "
+    "or use `--model starter`, the small model that comes with CV-Aliens."
+)
 
 
 def load_model(name: str) -> tuple[Any, Any, dict[str, Any]]:
@@ -70,43 +68,8 @@ def load_model(name: str) -> tuple[Any, Any, dict[str, Any]]:
             settings = open_clip.get_model_config(architecture)
     # open_clip, huggingface_hub, httpx and safetensors each raise errors of their own; all mean the same here.
     except Exception as error:
-        raise EncoderError(unavailable(name, error)) from error
+        raise EncoderError(weights_unavailable(name, error, REMEDIES)) from error
     return model, tokenizer, settings | {"quick_gelu": quick_gelu or bool(settings.get("quick_gelu"))}
-
-
-@contextmanager
-def no_chatter() -> Iterator[None]:
-    """Keep the libraries' notes for developers off the terminal; errors are raised all the same."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
-
-
-@contextmanager
-def no_vain_retries(asks_hub: bool) -> Iterator[None]:
-    """Where the model hub cannot be reached, take weights that were fetched before, without a minute of retries."""
-    offline = hub.HF_HUB_OFFLINE
-    hub.HF_HUB_OFFLINE = offline or (asks_hub and not hub_answers())
-    try:
-        yield
-    finally:
-        hub.HF_HUB_OFFLINE = offline
-
-
-def hub_answers() -> bool:
-    """Tell whether the model hub can be reached; behind a proxy nobody can tell, so yes."""
-    if "https" in urllib.request.getproxies():
-        return True
-    try:
-        socket.create_connection((str(urlsplit(hub.ENDPOINT).hostname), 443), timeout=HUB_TIMEOUT_S).close()
-    except OSError:
-        return False
-    return True
 
 
 def open_clip_name(name: str) -> tuple[str, str | None]:
@@ -141,17 +104,6 @@ def lasting_name(name: str) -> str:
     """Return a model name that means the same in every working folder."""
     folder = name.removeprefix("local-dir:")
     return f"local-dir:{Path(folder).expanduser().absolute()}" if folder != name else name
-
-
-def unavailable(name: str, error: Exception) -> str:
-    """Return the message for weights that cannot be loaded, with the remedies."""
-    first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return (
-        f"the weights of {name!r} cannot be loaded ({first_line}).\n"
-        "Remedies: connect this machine to the model hub for one run; or copy the weights here and use "
-        "`--model local-dir:FOLDER` (open_clip_config.json and open_clip_model.safetensors); "
-        "or use `--model starter`, the small model that comes with CV-Aliens."
-    )
 
 
 TEXT_CACHE_SIZE = 4096

@@ -37,9 +37,14 @@ from indexer.sources import MISSING
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[threading.Event]:
-    """Yield an event that the first Ctrl-C sets; only the main thread can listen for it."""
+    """Yield an event that the first Ctrl-C sets; only the main thread can listen for it.
+
+    Where Ctrl-C is ignored, as in what a script starts in the background, or is for a handler that Python did not
+    install, it is left so.
+    """
     stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
+    listens = threading.current_thread() is threading.main_thread()
+    if not listens or signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
         yield stop
         return
 

@@ -176,3 +176,13 @@ def shared_photos() -> Path:
     if not SHARED_PHOTOS.is_dir():
         pytest.skip(f"no real photos at {SHARED_PHOTOS}: they may not be redistributed")
     return SHARED_PHOTOS
+
+
+@pytest.fixture(scope="module")
+def patient_with_milvus() -> Iterator[None]:
+    """Milvus is waited for as long as a busy machine takes; one that refuses says so at once all the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("CONNECT_S", "SEARCH_S", "LOAD_S", "RETRY_S"):
+            patch.setattr(f"embedding.index.milvus.{name}", 600.0)
+        patch.setattr("embedding.index.milvus_sync.SEARCH_S", 600.0)
+        yield

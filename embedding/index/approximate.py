@@ -3,10 +3,9 @@
 Scores nothing. Its file lies beside the exact vectors and belongs to one generation of them: another one is not used.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -15,7 +14,7 @@ import faiss
 import numpy as np
 
 from base.arrays import Floats, Ids
-from base.files import atomic_write
+from base.records import read_json, write_json
 from embedding.index.exact import read_faiss, write_faiss
 
 
@@ -116,10 +115,7 @@ class Approximation:
 
 def read_approximation(folder: Path) -> Approximation | None:
     """Return the manifest in a folder, or None where there is none that can be read."""
-    try:
-        return Approximation(**json.loads((folder / APPROXIMATE_MANIFEST).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
+    return read_json(folder / APPROXIMATE_MANIFEST, Approximation, whole=True)
 
 
 def remove_approximation(folder: Path) -> None:
@@ -158,8 +154,7 @@ class ApproximateIndex:
         (folder / APPROXIMATE_MANIFEST).unlink(missing_ok=True)  # between the two writes there is none
         size_bytes, sha256 = write_faiss(self._index, folder / APPROXIMATE_FILE)
         about = replace(self.about, generation=generation, size_bytes=size_bytes, sha256=sha256)
-        with atomic_write(folder / APPROXIMATE_MANIFEST) as file:
-            file.write(json.dumps(asdict(about), indent=1).encode())
+        write_json(folder / APPROXIMATE_MANIFEST, about)
         self.about = about
 
     def with_effort(self, effort: int, candidates: int) -> Self:

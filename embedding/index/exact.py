@@ -4,10 +4,9 @@ One memory-mapped FAISS file, written whole or not at all, and a manifest that s
 """
 
 import hashlib
-import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from base.arrays import Bools, Floats, Halves, Ids, Longs
 from base.errors import LibraryError
 from base.files import atomic_write
+from base.records import read_json, write_json
 from embedding.index.product import best_of_product, is_worth_it
 
 WRITTEN_BYTES = 1 << 24  # at a time
@@ -101,16 +101,7 @@ class IndexManifest:
 
 def read_index_manifest(folder: Path) -> IndexManifest | None:
     """Return the manifest in a folder, or None where there is none that can be read."""
-    try:
-        return IndexManifest(**json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def write_index_manifest(folder: Path, manifest: IndexManifest) -> None:
-    """Write a manifest. Raises: OSError: the disk is full or cannot be written."""
-    with atomic_write(folder / MANIFEST_FILE) as file:
-        file.write(json.dumps(asdict(manifest), indent=1).encode())
+    return read_json(folder / MANIFEST_FILE, IndexManifest, whole=True)
 
 
 def checksum_problem(path: Path, sha256: str) -> str | None:
@@ -163,7 +154,7 @@ class FaissIndex:
     ) -> IndexManifest:
         """Write the index and its manifest; readers keep the old file until the new one is complete.
 
-        `last_shard`, `last_stamp`: see Manifest. Raises: OSError: the disk is full or cannot be written.
+        `last_shard`, `last_stamp`: see IndexManifest. Raises: OSError: the disk is full or cannot be written.
         """
         folder.mkdir(parents=True, exist_ok=True)
         # A kill between the files leaves the old manifest beside the new file: one of another size is not opened,
@@ -183,7 +174,7 @@ class FaissIndex:
             last_shard=last_shard,
             last_stamp=last_stamp,
         )
-        write_index_manifest(folder, manifest)
+        write_json(folder / MANIFEST_FILE, manifest)
         return manifest
 
     def __len__(self) -> int:

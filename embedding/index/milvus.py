@@ -5,15 +5,13 @@ all photos are. Starts no server. A URI that ends in .db is a file of milvus-lit
 one is a server. A URI may hold a password: say it only as `shown` gives it.
 """
 
-import json
 import logging
-import os
 import re
 import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ import numpy as np
 
 from base.arrays import Floats, Ids
 from base.errors import LibraryError
-from base.files import atomic_write
+from base.records import read_json, write_json
 from embedding.index.approximate import LEAST_RECALL, Cost
 
 MILVUS_MANIFEST = "milvus.json"
@@ -75,18 +73,12 @@ class Collection:
 
 def read_collection(folder: Path) -> Collection | None:
     """Return what is said of a collection in a folder, or None where there is nothing that can be read."""
-    try:
-        return Collection(**json.loads((folder / MILVUS_MANIFEST).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
+    return read_json(folder / MILVUS_MANIFEST, Collection, whole=True)
 
 
 def write_collection(folder: Path, about: Collection) -> None:
     """Write it, for the owner's eyes: the URI may hold a password. Raises: OSError: the disk cannot be written."""
-    with atomic_write(folder / MILVUS_MANIFEST) as file:
-        if hasattr(os, "fchmod"):  # not on Windows
-            os.fchmod(file.fileno(), 0o600)
-        file.write(json.dumps(asdict(about), indent=1).encode())
+    write_json(folder / MILVUS_MANIFEST, about, private=True)
 
 
 def is_file(uri: str) -> bool:

@@ -11,10 +11,11 @@ from typing import Any
 
 from base.arrays import Pixels
 from base.errors import DeviceMemoryError, EngineError
+from embedding.hub import quiet
 from restyle.controls import control_map
 from restyle.engines.engine import Job, Settings
 from restyle.engines.pipelines import ControlNets, Pipelines, pixels_of
-from restyle.engines.weights import quiet, ran_out_of_memory
+from restyle.engines.weights import ran_out_of_memory
 
 SHORTEST_PX = 64  # klein takes no shorter side, and no longer one than 8 times it
 LONGEST_ASPECT = 8
@@ -124,7 +125,7 @@ class DiffusionEngine:
     def _painted(self, job: Job, settings: Settings, maps: dict[str, Pixels]) -> Any:
         """Return the one picture. Raises: EngineError: the pipeline refuses the settings."""
         try:
-            with quiet():
+            with quiet("diffusers", "transformers"):
                 return self._pipelines.paint(job, settings, maps)[0]
         except (ValueError, TypeError) as error:  # such as more steps than the scheduler has
             raise EngineError(f"{self.name} cannot paint with {settings}: {str(error).splitlines()[0]}") from error

@@ -195,10 +195,11 @@ def make_ready(pipelines: Any, nets: "ControlNets", name: str) -> None:
         EngineError: weights cannot be had.
         DeviceMemoryError: they do not fit the device.
     """
-    from restyle.engines.weights import quiet, ran_out_of_memory
+    from embedding.hub import quiet
+    from restyle.engines.weights import ran_out_of_memory
 
     try:
-        with quiet():
+        with quiet("diffusers", "transformers"):
             pipelines.for_controls(nets.asked_for)
     except (MemoryError, RuntimeError) as error:
         if not ran_out_of_memory(error):

@@ -6,17 +6,15 @@ Knows no pipeline. Whatever can be had here is taken from here, and a hub that d
 import hashlib
 import re
 import shlex
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from huggingface_hub import constants as hub
 from huggingface_hub import try_to_load_from_cache
-from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from base.errors import DeviceMemoryError, EngineError
-from embedding.open_clip_encoder import hub_answers, no_chatter
+from embedding.hub import hub_answers, no_chatter, offline, quiet, reason, weights_unavailable
 
 Loaded = TypeVar("Loaded")
 
@@ -26,7 +24,6 @@ NEEDLESS = ("*.ckpt", "*.msgpack", "*.onnx*", "*non_ema*", "*fp16*")  # what hub
 DECIDING = {".json", ".safetensors", ".bin", ".txt", ".model"}  # suffixes of what a model is loaded from
 WEIGHTS = ("*.safetensors", "*.bin")  # of one network: pipelines have theirs in folders
 DAMAGED = re.compile(r"deserializ|header|unpickl|corrupt|truncat|unable to load weights|out of input|incomplete", re.I)
-REASON_CHARACTERS = 160
 OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.I)
 
 
@@ -50,7 +47,7 @@ def load_weights(name: str, load: Callable[[bool], Loaded], option: str, needles
     """
     # diffusers, transformers, huggingface_hub, httpx, safetensors and pickle each raise errors of their own.
     try:
-        with quiet(), offline():
+        with quiet("diffusers", "transformers"), offline():
             return load(True)
     except Exception as error:
         failure = error
@@ -88,37 +85,20 @@ def engine_unavailable(
     name: str, error: BaseException, option: str, *, no_hub: str = "", needless: Sequence[str] = ()
 ) -> str:
     """Return the message for a hub's weights that cannot be loaded: why, and the command that fetches them."""
-    state = "cannot be loaded" if snapshot(name) else "are not on this machine"
-    why = no_hub if no_hub and not snapshot(name) else "; ".join(part for part in (no_hub, reason(name, error)) if part)
-    causes = list(chain_of(error))
-    if any(isinstance(cause, GatedRepoError) for cause in causes):
-        why += f"; its owners ask you to accept a licence first: https://huggingface.co/{name}, then `hf auth login`"
-    elif any(isinstance(cause, RepositoryNotFoundError) for cause in causes):
-        why += "; the hub knows no such model, or it is private: `hf auth login`"
     command = f"hf download {name}{''.join(f' --exclude {shlex.quote(part)}' for part in needless)}{again(error)}"
-    return (
-        f"the weights of {name} {state} ({why}).\n"
+    remedies = (
         f"Fetch them once where there is a network: `{command}`; or add `--local-dir FOLDER` to that, copy the folder "
         f"here and use `{option}FOLDER`; {without(option)}"
     )
-
-
-def reason(name: str, error: BaseException) -> str:
-    """Return in one line why weights could not be loaded."""
-    said = str(error).replace(f"{name}/", "") or type(error).__name__
-    return " ".join(said.split())[:REASON_CHARACTERS].rstrip(". ")
+    if snapshot(name):
+        why = "; ".join(filter(None, [no_hub, reason(name, error)]))
+        return weights_unavailable(name, error, remedies, why=why)
+    return weights_unavailable(name, error, remedies, state="are not on this machine", why=no_hub)
 
 
 def again(error: BaseException) -> str:
     """Return the option that fetches what is here but damaged, or nothing."""
     return " --force-download" if DAMAGED.search(f"{type(error).__name__} {error}") else ""
-
-
-def chain_of(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what it was raised from: diffusers wraps the hub's."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def without(option: str) -> str:
@@ -163,31 +143,3 @@ def digest_of(name: str) -> str:
             with open(path, "rb") as file:
                 digest.update(f"{inside.as_posix()} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return digest.hexdigest()
-
-
-@contextmanager
-def offline() -> Iterator[None]:
-    """Keep off the network: transformers asks the hub, again and again, where it is told to take local files only."""
-    before = hub.HF_HUB_OFFLINE
-    hub.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        hub.HF_HUB_OFFLINE = before
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep notes and progress bars of diffusers and transformers off the terminal."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    bars: list[Any] = [bar for bar in (diffusers_logging, transformers_logging) if bar.is_progress_bar_enabled()]
-    for bar in bars:
-        bar.disable_progress_bar()
-    try:
-        with no_chatter():
-            yield
-    finally:
-        for bar in bars:
-            bar.enable_progress_bar()

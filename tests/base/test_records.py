@@ -40,6 +40,20 @@ def test_what_is_no_such_record_counts_as_absent(tmp_path: Path, content: bytes)
     assert read_json(tmp_path / "nest.json", Nest) is None
 
 
+def test_fields_of_a_later_version_are_passed_over_or_make_it_unreadable(tmp_path: Path) -> None:
+    (tmp_path / "nest.json").write_bytes(b'{"place": "oak", "height_m": 3}')
+    assert read_json(tmp_path / "nest.json", Nest) == Nest("oak")
+    assert read_json(tmp_path / "nest.json", Nest, whole=True) is None
+    write_json(tmp_path / "nest.json", Nest("oak"))
+    assert read_json(tmp_path / "nest.json", Nest, whole=True) == Nest("oak")
+
+
+@pytest.mark.skipif(not hasattr(os, "fchmod"), reason="this system has no modes of files")
+def test_a_private_record_is_for_its_owner_alone(tmp_path: Path) -> None:
+    write_json(tmp_path / "nest.json", Nest("oak"), private=True)
+    assert (tmp_path / "nest.json").stat().st_mode & 0o777 == 0o600
+
+
 def test_what_is_not_there_or_is_a_folder_counts_as_absent(tmp_path: Path) -> None:
     assert read_json(tmp_path / "none.json", Nest) is None
     assert read_json(tmp_path, Nest) is None

@@ -89,7 +89,7 @@ def test_without_weights_the_remedies_are_named(aliens, filled: Path, monkeypatc
         raise ConnectionError("no route to the model hub")
 
     monkeypatch.setattr("open_clip.factory.download_pretrained", fail)
-    monkeypatch.setattr("embedding.open_clip_encoder.hub_answers", lambda: False)
+    monkeypatch.setattr("embedding.hub.hub_answers", lambda: False)
     code, out, err = aliens("caption", "--generate")
     assert (code, out) == (1, "")
     for remedy in (

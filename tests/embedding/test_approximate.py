@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from base import records
 from base.errors import LibraryError
-from embedding.index import approximate
+from embedding.index import approximate, exact
 from embedding.index.approximate import (
     APPROXIMATE_FILE,
     APPROXIMATE_MANIFEST,
@@ -312,16 +313,14 @@ def test_a_manifest_that_tells_of_other_vectors_is_none(folder: Path) -> None:
 def test_a_full_disk_leaves_no_index_that_could_be_opened(
     folder: Path, indexes: dict[str, ApproximateIndex], monkeypatch: pytest.MonkeyPatch, full_at: str
 ) -> None:
-    from embedding.index import exact as faiss_file
-
-    write = faiss_file.atomic_write
+    write = exact.atomic_write
 
     def failing(path: Path) -> object:
         if path.name == full_at:
             raise OSError(28, "No space left on device")
         return write(path)
 
-    for module in (faiss_file, approximate):
+    for module in (exact, records):
         monkeypatch.setattr(module, "atomic_write", failing)
     with pytest.raises(OSError, match="No space left"):
         replaced(indexes["hnsw"]).save(folder, 8)

@@ -122,7 +122,7 @@ def unreachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("download_pretrained", "download_pretrained_from_hf"):
         monkeypatch.setattr(f"open_clip.factory.{name}", fail)
-    monkeypatch.setattr("embedding.open_clip_encoder.hub_answers", lambda: False)
+    monkeypatch.setattr("embedding.hub.hub_answers", lambda: False)
 
 
 def refusal(name: str) -> str:

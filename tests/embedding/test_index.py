@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from base import records
 from base.errors import LibraryError
+from embedding.index import exact
 from embedding.index.exact import (
     INDEX_FILE,
     MANIFEST_FILE,
@@ -254,18 +256,14 @@ def test_the_checksum_tells_of_a_missing_file(folder: Path) -> None:
 def test_a_failed_save_leaves_the_old_index_or_none_of_the_new_generation(
     folder: Path, monkeypatch: pytest.MonkeyPatch, killed_while_writing: str
 ) -> None:
-    from embedding.index import exact
-    from embedding.index import exact as faiss_file
-    from embedding.index import exact as manifest
-
-    write = faiss_file.atomic_write
+    write = exact.atomic_write
 
     def failing(path: Path) -> object:
         if path.name == killed_while_writing:
             raise OSError(28, "No space left on device")
         return write(path)
 
-    for module in (exact, faiss_file, manifest):
+    for module in (exact, records):
         monkeypatch.setattr(module, "atomic_write", failing)
     with pytest.raises(OSError, match="No space left"):
         some_index(seed=1, rows=60).save(folder, model_key="model-00000000", generation=GENERATION + 1)
@@ -281,9 +279,7 @@ def test_a_failed_save_leaves_the_old_index_or_none_of_the_new_generation(
 def test_what_fails_in_the_last_bytes_is_not_swallowed(
     folder: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    from embedding.index import exact as faiss_file
-
-    write = faiss_file.atomic_write
+    write = exact.atomic_write
 
     @contextmanager
     def full(path: Path) -> Iterator[object]:
@@ -298,7 +294,7 @@ def test_what_fails_in_the_last_bytes_is_not_swallowed(
 
             yield Full()
 
-    monkeypatch.setattr(faiss_file, "atomic_write", full)
+    monkeypatch.setattr(exact, "atomic_write", full)
     before = (folder / INDEX_FILE).read_bytes()
     with pytest.raises(type(error)):  # FAISS writes so small a file when it closes it, and tells nobody what fails then
         some_index(seed=1).save(folder, model_key="model-00000000", generation=GENERATION + 1)

@@ -23,6 +23,8 @@ from embedding.index.milvus_sync import CollectionContent, leave
 from embedding.index.photo_index import PhotoIndex
 
 DIM = 16
+pytestmark = pytest.mark.usefixtures("patient_with_milvus")
+
 PHOTOS = 400
 KEY = "ViT-B-32-openai-1f3a9c02"
 SECRET = "pass,word"
@@ -87,7 +89,7 @@ def answers(port: int) -> bool:
 
     with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
         try:
-            grpc.channel_ready_future(channel).result(timeout=10)
+            grpc.channel_ready_future(channel).result(timeout=60)
         except grpc.FutureTimeoutError:
             return False
     return True

@@ -12,7 +12,8 @@ from huggingface_hub import constants as hub
 
 from base.errors import EncoderError
 from embedding import open_clip_encoder as weights
-from embedding.open_clip_encoder import hub_answers, lasting_name, load_model, open_clip_name
+from embedding.hub import hub_answers
+from embedding.open_clip_encoder import lasting_name, load_model, open_clip_name
 
 LAION = "ViT-B-32/laion2b_s34b_b79k"
 

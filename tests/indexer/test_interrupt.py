@@ -28,6 +28,24 @@ def test_handler_is_put_back_when_nothing_was_interrupted() -> None:
     assert not stop.is_set()
 
 
+@pytest.mark.parametrize("others", [signal.SIG_IGN, None])
+def test_an_interrupt_that_is_ignored_or_not_for_python_is_left_so(
+    others: signal.Handlers | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if others is None:  # as of a handler installed from C, which none could put back
+        monkeypatch.setattr(signal, "getsignal", lambda number: None)
+    else:
+        signal.signal(signal.SIGINT, others)  # the fixture puts back what was
+    before = signal.getsignal(signal.SIGINT)
+    installed: list[object] = []
+    monkeypatch.setattr(signal, "signal", lambda *arguments: installed.append(arguments))
+    with stop_on_interrupt() as stop:
+        assert not stop.is_set()
+    monkeypatch.undo()
+    assert installed == []
+    assert others is None or signal.getsignal(signal.SIGINT) is before
+
+
 def test_another_thread_does_not_listen_for_interrupts() -> None:
     handlers = []
 

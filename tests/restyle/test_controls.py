@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from base.errors import EngineError
-from embedding.open_clip_encoder import no_chatter
+from embedding.hub import no_chatter
 from restyle.colour import Pixels
 from restyle.controls import CONTROLS, WITHOUT_WEIGHTS, control_map, controls_for, depth_of
 from restyle.engines import weights

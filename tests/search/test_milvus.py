@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 pytest.importorskip("pymilvus", reason="pymilvus is absent: pip install -e '.[dev]'")
 pytest.importorskip("milvus_lite", reason="milvus-lite is absent: pip install -e '.[dev]'")
 
+pytestmark = pytest.mark.usefixtures("patient_with_milvus")
+
 TAGS = probe_texts()[:15]
 GONE = "http://root:hunter2@127.0.0.1:1"  # nothing listens there
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from embedding.open_clip_encoder import no_chatter
+from embedding.hub import no_chatter
 from restyle.colour import Pixels
 from restyle.engines.engine import Job
 

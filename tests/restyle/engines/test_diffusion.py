@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from base.errors import DeviceMemoryError, EngineError
-from embedding.open_clip_encoder import no_chatter
+from embedding.hub import no_chatter
 from restyle.colour import Pixels
 from restyle.engines.diffusion import DiffusionEngine
 from restyle.engines.engine import SD15, Job, Preset, Settings

@@ -345,7 +345,7 @@ def test_the_hub_s_control_nets_are_for_models_of_their_width_only(folders: Any)
 def test_a_pipeline_saved_with_its_control_net_is_taken(folders: Any, job: Job, tmp_path: Path) -> None:
     import diffusers
 
-    from embedding.open_clip_encoder import no_chatter
+    from embedding.hub import no_chatter
 
     with no_chatter():
         base = diffusers.StableDiffusionPipeline.from_pretrained(folders.sd15, local_files_only=True)
