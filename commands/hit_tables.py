@@ -34,8 +34,8 @@ def show_results(
     if not results:
         loosen = "no photo is left: loosen the filters, the limits or the score"
         console.note(loosen if first_page else "the list has ended: no photo follows the page before")
-    elif results.about_the_line:
-        console.note(results.about_the_line)
+    elif line := results.about_the_line:
+        console.note(line)
     if results.cursor is not None and console.on_terminal():
         console.note(f"next page: the same with --after {results.cursor}")
     if sheet is not None:

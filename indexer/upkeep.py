@@ -233,16 +233,17 @@ class Rows:
 
 def exact_rows(session: Session, where: Path, model: Model, store: VectorStore, progress: Progress) -> Rows:
     """Bring the exact index up to date and return it."""
-    now, before = generation(session, model), read_index_manifest(where)
+    now = generation(session, model)
     exact = FaissIndex.open(where, now)
-    if exact is not None and before is not None:
-        return Rows(where=where, base=PhotoIndex(exact), exact=before, rewritten=False)
+    if exact is not None and exact.manifest is not None:
+        return Rows(where=where, base=PhotoIndex(exact), exact=exact.manifest, rewritten=False)
     progress(Step("building the index", 0))
     older = current_index(where, store, model.key, EmbeddedRows(session, model))
+    before = older.base.manifest
     exact = older.base if older.rebuilt else FaissIndex.build(model.dim, older.parts())
     last_shard, last_stamp = newest_shard(session, model, store)
     written = exact.save(where, model_key=model.key, generation=now, last_shard=last_shard, last_stamp=last_stamp)
-    if older.rebuilt or before is None:
+    if before is None:  # built anew from the shards
         return Rows(where=where, base=PhotoIndex(exact), exact=written, rewritten=True)
     return Rows(
         where=where,

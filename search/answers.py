@@ -178,15 +178,12 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.times_ms: dict[str, float] = {}
+        self._last = perf_counter()
 
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Take the time of one step."""
-        start = perf_counter()
-        try:
-            yield
-        finally:
-            self.times_ms[name] = self.times_ms.get(name, 0) + (perf_counter() - start) * 1000
+    def lap(self, name: str) -> None:
+        """Note the time since the step before as this one's."""
+        now = perf_counter()
+        self.times_ms[name], self._last = (now - self._last) * 1000, now
 
 
 class Searcher:
@@ -218,8 +215,8 @@ class Searcher:
             raise QueryError(f"k is {k}: ask for at least 1 photo")
         watch = Stopwatch()
         with self._answering(question, watch) as (answer, explain):
-            with watch.step("search"):
-                hits, more = answer.hits(k)
+            hits, more = answer.hits(k)
+            watch.lap("search")
             last = hits[-1].place if hits else None
             return Results(in_shown_order(hits, question.shape.sort), answer.stop_line, explain(k), more, last)
 
@@ -258,14 +255,14 @@ class Searcher:
         with self.catalog.session() as session:
             if not any_vector(session, self._model):
                 raise QueryError(f"no photo in {self._root} is embedded yet: add some with `aliens add FOLDER`")
-            with watch.step("index"):
-                current = self._current(session)
-                index = self._of_kinds(session, current, kinds_of(query.filters))
-            with watch.step("filter"):
-                choice = chosen(self.catalog, session, self.store, query.filters)
-                among = choice.ids
-            with watch.step("encode"):
-                vector = self._vector(session, question)
+            current = self._current(session)
+            index = self._of_kinds(session, current, kinds_of(query.filters))
+            watch.lap("index")
+            choice = chosen(self.catalog, session, self.store, query.filters)
+            among = choice.ids
+            watch.lap("filter")
+            vector = self._vector(session, question)
+            watch.lap("encode")
             asked = ReadyQuery(
                 vector=vector,
                 among=among,

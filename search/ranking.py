@@ -203,6 +203,7 @@ class Answer:
     ) -> None:
         self._session = session
         self._index = index
+        self._photos = len(index)
         self._sample = sample
         self._asked = asked
         self._shape = shape
@@ -255,7 +256,7 @@ class Answer:
 
         Limits and diversity look further down, and the cursor's photo stands there too.
         """
-        needed = min(k, len(self._index)) + 1 + (self._cursor.rank if self._cursor else 0)
+        needed = min(k, self._photos) + 1 + (self._cursor.rank if self._cursor else 0)
         if self._shape.diverse:
             needed = max(needed, POOL)
         if Quota(self._shape).limits_anything:
@@ -264,7 +265,7 @@ class Answer:
 
     def hits(self, k: int) -> tuple[list[Hit], bool]:
         """Return at most k hits, best first, and whether more follow."""
-        k = min(k, len(self._index))
+        k = min(k, self._photos)
         found: list[Hit] = []
         stream = self._shaped(k)
         while len(found) <= k and (batch := list(islice(stream, k + 1 - len(found)))):
@@ -280,7 +281,7 @@ class Answer:
             raise QueryError(f"all photos come by score, not by {self._shape.sort}: leave --sort or --all out")
         if self._shape.diverse:
             raise QueryError("all photos cannot be had in a diverse order: leave --diverse or --all out")
-        rank, stream = 1, self._shaped(len(self._index), whole=True)
+        rank, stream = 1, self._shaped(self._photos, whole=True)
         while batch := list(islice(stream, PAGE)):
             hits = self._as_hits(batch, first_rank=rank)
             yield from hits
@@ -288,7 +289,7 @@ class Answer:
 
     def _shaped(self, k: int, whole: bool = False) -> Iterator[Ranked]:
         """Yield photos and scores as the list shows them, behind the cursor."""
-        admitted = self._admitted(self._walk(len(self._index) if whole else self.depth(k)))
+        admitted = self._admitted(self._walk(self._photos if whole else self.depth(k)))
         if self._shape.diverse:
             ranked = list(self._diverse(list(islice(admitted, POOL))))
             yield from ranked if self._cursor is None else behind_in(self._cursor, ranked)

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from base.console import counted
 from base.errors import QueryError
 from base.files import PhotoFile
 from base.listing import Listing
@@ -186,10 +187,10 @@ class Results(Listing[Hit]):
         """Where the list should be read to, in words; empty where that cannot be told."""
         if self.stop_line is None or not len(self):
             return ""
-        above = sum(bool(hit.above_line) for hit in self)
-        hits = "1 hit" if len(self) == 1 else f"{len(self)} hits"
+        marks = [bool(hit.above_line) for hit in self]
+        above, hits = sum(marks), counted(len(marks), "hit")
         where = f"suggested stop line: {self.stop_line:.3f}"
-        if above < len(self):
+        if above < len(marks):
             return f"{where}, {above} of {hits} above it"
         return f"{where}, all {hits} above it" + ("; there may be more" if self.more else "")
 

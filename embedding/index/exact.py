@@ -122,9 +122,10 @@ RANGE_ROWS = 32_768  # a thread gets at least so many rows; fewer are not worth 
 class FaissIndex:
     """Exact inner-product search over float16 vectors, computed in float32; scores are cosines."""
 
-    def __init__(self, index: Any, sample: Halves | None = None) -> None:
-        """`sample`: some of its vectors, spread evenly, (s, d), as they lie beside the file."""
+    def __init__(self, index: Any, sample: Halves | None = None, manifest: IndexManifest | None = None) -> None:
+        """`sample`: some of its vectors, spread evenly, (s, d), as they lie beside the file; `manifest`: the file's."""
         self.sample = sample
+        self.manifest = manifest
         self._index = index  # IDMap: row -> photo id
         self._flat = faiss.downcast_index(index.index)  # the rows themselves
 
@@ -144,7 +145,8 @@ class FaissIndex:
         if manifest is None or generation not in (None, manifest.generation):
             return None
         try:
-            index = cls(read_faiss(folder / INDEX_FILE, manifest.size_bytes), read_sample(folder, manifest.dim))
+            file = read_faiss(folder / INDEX_FILE, manifest.size_bytes)
+            index = cls(file, read_sample(folder, manifest.dim), manifest)
         except AttributeError:  # there is none, or one of another kind
             return None
         return index if (len(index), index.dim) == (manifest.count, manifest.dim) else None

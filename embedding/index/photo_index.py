@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from base.arrays import Bools, Floats, Halves, Ids, Longs
 from base.errors import LibraryError
 from embedding.index.approximate import APPROXIMATE_MANIFEST, ApproximateIndex, CandidateEngine, read_approximation
-from embedding.index.exact import MANIFEST_FILE, SAMPLE_ROWS, FaissIndex, IndexManifest, best, read_index_manifest
+from embedding.index.exact import MANIFEST_FILE, SAMPLE_ROWS, FaissIndex, IndexManifest, best
 from embedding.index.milvus import MILVUS_MANIFEST, MilvusEngine, read_collection
 from embedding.store import VectorStore
 
@@ -331,20 +331,21 @@ def current_index(folder: Path, store: VectorStore, model_key: str, rows: Findab
 
     Raises: LibraryError: a shard that is needed is absent or damaged.
     """
-    manifest, base = read_index_manifest(folder), FaissIndex.open(folder)
-    if base is None or manifest is None or manifest.model_key != model_key or base.dim != store.dim:
+    base, generation = FaissIndex.open(folder), rows.generation
+    manifest = None if base is None else base.manifest
+    if base is None or manifest is None or (manifest.model_key, manifest.dim) != (model_key, store.dim):
         return in_memory(store, rows)
-    if manifest.generation != rows.generation and not is_still_there(store, manifest):
+    if manifest.generation != generation and not is_still_there(store, manifest):
         return in_memory(store, rows)
     engine, problem = named_by_milvus(folder, manifest) or approximation(folder, manifest)
-    if manifest.generation == rows.generation:
+    if manifest.generation == generation:
         return noting(PhotoIndex(base, engine=engine, note=problem))
     return noting(topped_up(store, rows, base, manifest).with_engine(engine, note=problem))
 
 
 def named_by_milvus(folder: Path, manifest: IndexManifest) -> tuple[CandidateEngine | None, str] | None:
     """Return the same as `approximation` of a collection in Milvus, without a connection; None where there is none."""
-    about = read_collection(folder)
+    about = read_collection(folder) if (folder / MILVUS_MANIFEST).exists() else None
     if about is None:
         return None
     if (about.model_key, about.generation) != (manifest.model_key, manifest.generation):
@@ -370,7 +371,7 @@ def noting(index: PhotoIndex) -> PhotoIndex:
 
 def approximation(folder: Path, manifest: IndexManifest) -> tuple[CandidateEngine | None, str]:
     """Return the engine that names candidates for an index, if there is one, and what to say where it is of no use."""
-    about = read_approximation(folder)
+    about = read_approximation(folder) if (folder / APPROXIMATE_MANIFEST).exists() else None
     if about is None:
         return None, ""
     if (about.model_key, about.generation) != (manifest.model_key, manifest.generation):
