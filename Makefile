@@ -34,7 +34,7 @@ lint: $(VENV)/.dev-installed ## Check style and the direction of imports
 typecheck: $(VENV)/.dev-installed ## Check the types
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run, and what tags, searches and restyled photos are worth (about 45 minutes)
+bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run, and what tags, searches and restyled photos are worth (about an hour, 12 GB of disk)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/rescan.py
 	$(BIN)/python benchmarks/embed.py
@@ -43,6 +43,7 @@ bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run, and w
 	$(BIN)/python -W ignore benchmarks/search_speed.py
 	$(BIN)/python -W ignore benchmarks/text_query.py
 	$(BIN)/python -W ignore benchmarks/cold_search.py
+	$(BIN)/python -W ignore benchmarks/growing.py
 	$(BIN)/python benchmarks/search_quality.py
 	$(BIN)/python -W ignore benchmarks/restyle_quality.py
 

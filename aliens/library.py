@@ -44,7 +44,14 @@ def open(
         ModelMismatchError: the encoder is another model than the library's.
     """
     folder = LibraryFolder(Path(path or os.environ.get("ALIENS_LIBRARY") or DEFAULT_LIBRARY))
-    return Library(Catalog.open(folder), encoder, device=device, precision=precision, tell=tell)
+    return Library(Catalog.open(folder, upgraded), encoder, device=device, precision=precision, tell=tell)
+
+
+def upgraded(catalog: Catalog) -> None:
+    """Bring a library of an earlier version up to date."""
+    from indexer.upgrade import upgrade
+
+    upgrade(catalog)
 
 
 def create(

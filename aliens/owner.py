@@ -14,10 +14,10 @@ from base.settings import LibraryFolder
 from db.catalog import Catalog
 from db.vector_rows import EmbeddedRows
 from embedding.encoder import Encoder, LazyEncoder
-from embedding.store import VectorStore
 
 if TYPE_CHECKING:
     from embedding.index.photo_index import CurrentIndex, PhotoIndex
+    from embedding.segments import SegmentStore
 
 
 class Owner:
@@ -69,9 +69,11 @@ class Owner:
         self.catalog.close()
 
     @cached_property
-    def store(self) -> VectorStore:
+    def store(self) -> "SegmentStore":
         """The vectors of the model in use."""
-        return VectorStore(self.folder.vectors(self.model.key), self.model.dim)
+        from embedding.segments import SegmentStore  # imports FAISS, which much can do without
+
+        return SegmentStore(self.folder.vectors(self.model.key), self.model.dim)
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -97,7 +99,7 @@ class Owner:
 
     @cached_property
     def _current_index(self) -> "CurrentIndex":
-        from embedding.index.photo_index import CurrentIndex  # imports FAISS, which much can do without
+        from embedding.index.photo_index import CurrentIndex
 
         return CurrentIndex(self.folder.index(self.model.key), self.store, self.model.key)
 

@@ -31,7 +31,7 @@ class PhotoMethods(Owner):
         max_megapixels: float = 100,
         progress: Progress | None = None,
     ) -> "AddReport":
-        """Find photos, embed those that are new or changed, and bring the index up to date.
+        """Find photos, and embed those that are new or changed; they can be found from then on.
 
         May be stopped at any time; the same call goes on where it stopped. Ctrl-C, or a progress that raises, keeps
         all that was embedded.
@@ -42,7 +42,7 @@ class PhotoMethods(Owner):
             retry_failed: try photos again that failed before.
             allow_empty: believe a folder that holds no photos any more.
             max_megapixels: larger photos fail as "too large".
-            progress: told of scanning, embedding and indexing.
+            progress: told of scanning and embedding.
 
         Raises:
             SourceError: there are no photos, or the source cannot be read.
@@ -119,12 +119,17 @@ class PhotoMethods(Owner):
 
         return Listing(list_failures(self.catalog, kind))
 
-    def verify(self, *, progress: Progress | None = None) -> "Listing[Disagreement]":
-        """Return where files, database, vectors and index disagree; an empty list means that the library is sound."""
+    def verify(self, *, quick: bool = False, progress: Progress | None = None) -> "Listing[Disagreement]":
+        """Return where files and database disagree; an empty list means that the library is sound.
+
+        Args:
+            quick: compare names, sizes and counts alone; by default every byte that the library has written is read.
+            progress: told of photos and of MB.
+        """
         from indexer.verify import verify
 
         with self.showing(progress) as tell:
-            return Listing(verify(self.catalog, self.store, tell))
+            return Listing(verify(self.catalog, self.store, tell, quick=quick))
 
     def repair(self) -> int:
         """Mend what can be mended, and return how many photos `add` will embed anew because of it.

@@ -1,8 +1,12 @@
 """Files: where a photo's bytes lie, and writing that leaves no half file behind. Knows no image formats."""
 
+import fcntl
+import hashlib
 import os
+import re
+import secrets
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,6 +14,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 TEMPORARY_SUFFIX = ".tmp"
+RANDOM_BYTES = 8  # of a temporary name
+NAME_KEPT = 56  # characters, of up to 4 bytes, that a temporary name begins with: a file system takes 255 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,30 +76,169 @@ def tar_index(path: str, mtime_ns: int) -> TarIndex:
         return TarIndex(members, damaged=any(file.read(tarfile.BLOCKSIZE)))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SegmentFile:
+    """A segment of vectors, as the database knows it: the name, size and SHA-256 of its file, and its rows.
+
+    alive: rows whose photos can be found. The others' photos have vanished, or have another vector in another segment.
+    """
+
+    name: str
+    rows: int
+    alive: int
+    size_bytes: int
+    sha256: str
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path`; on success it is synced to disk and renamed to `path`.
 
-    After an exception nothing is left; after a kill only `path` + ".tmp" may be.
+    Its name is new each time, so that of several who write to one path the last to end wins, and no file of anybody's
+    is touched. After an exception nothing is left; after a kill only what `half_written` finds may be.
     """
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    temporary, descriptor = temporary_beside(path)
     try:
-        with open(temporary, "wb") as file:
+        with open(descriptor, "wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+            rename_written(file, temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def rename_written(file: BinaryIO, temporary: Path, path: Path) -> None:
+    """Sync a file written under a temporary name, and rename it: a power failure leaves all of it or none."""
+    file.flush()
+    os.fsync(file.fileno())
+    os.replace(temporary, path)
     sync_folder(path.parent)
 
 
+def temporary_beside(path: Path) -> tuple[Path, int]:
+    """Make a new, empty file in the same folder, and return its path and descriptor.
+
+    It is locked as long as the descriptor is open: by that it is told from what a killed process has left, which is
+    removed where it was meant for the same path.
+    """
+    for left in half_written(path.parent, path.name):
+        remove_left(left)
+    while True:
+        temporary = temporary_name(path)
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        if is_locked(descriptor) is not False and temporary.exists():
+            return temporary, descriptor
+        os.close(descriptor)  # another process took it for left, in the moment before it was locked
+        temporary.unlink(missing_ok=True)
+
+
+def temporary_name(path: Path) -> Path:
+    """Return a name in the same folder that nobody has."""
+    return path.with_name(f".{path.name[:NAME_KEPT]}.{secrets.token_hex(RANDOM_BYTES)}{TEMPORARY_SUFFIX}")
+
+
+def half_written(folder: Path, name: str = "") -> list[Path]:
+    """Return the files that killed processes have left under temporary names in a folder: of one file, or of all."""
+    kept = re.escape(name[:NAME_KEPT]) if name else ".+"
+    pattern = re.compile(rf"\.{kept}\.[0-9a-f]{{{2 * RANDOM_BYTES}}}{re.escape(TEMPORARY_SUFFIX)}")
+    try:
+        names = sorted(entry.name for entry in os.scandir(folder) if pattern.fullmatch(entry.name))
+    except OSError:
+        return []
+    return [folder / name for name in names if at_left(folder / name, lambda path: None)]
+
+
+def remove_left(path: Path) -> None:
+    """Remove a temporary file, unless somebody has it open."""
+    at_left(path, lambda path: path.unlink(missing_ok=True))
+
+
+def at_left(path: Path, do: Callable[[Path], None]) -> bool:
+    """Do something to a temporary file that nobody has open, and keep it so meanwhile; tell whether it is one."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        if not is_locked(descriptor):
+            return False
+        do(path)
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def is_locked(descriptor: int) -> bool | None:
+    """Lock a file for as long as it is open; False where another has it, None where the file system knows no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Let one process or thread at a time rename files in a folder that belong together; waits, and leaves no file."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """Return a file's SHA-256 in hexadecimal, reading it whole. Raises: OSError: it cannot be read."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_unchanged(path: Path, check: Callable[[Path], bool]) -> bool:
+    """Tell whether a file is what was written, by a check that reads it whole: once, until it is written anew.
+
+    False where it cannot be read.
+    """
+    try:
+        stat = path.stat()
+        return check_of(path, stat.st_ino, stat.st_mtime_ns, stat.st_size, check)
+    except OSError:
+        return False
+
+
+@lru_cache(maxsize=4_096)
+def check_of(path: Path, inode: int, mtime_ns: int, size_bytes: int, check: Callable[[Path], bool]) -> bool:
+    """Return what a check says; all but the last tell one state of a file from another."""
+    return check(path)
+
+
+def size_problem(path: Path, size_bytes: int) -> str | None:
+    """Return how a file differs from what was written, by its size alone, or None."""
+    try:
+        found = path.stat().st_size
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    return None if found == size_bytes else f"{path} has {found} bytes, {size_bytes} bytes were written"
+
+
+def checksum_problem(path: Path, sha256: str) -> str | None:
+    """Return how a file differs from what was written, by its SHA-256, or None; it is read whole."""
+    try:
+        same = sha256_of(path) == sha256
+    except FileNotFoundError:
+        return f"{path} is gone"
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}"
+    return None if same else f"{path} is not what was written: its checksum is another one"
+
+
 def sync_folder(folder: Path) -> None:
-    """Make renames inside `folder` survive a power failure (a no-op where folders cannot be opened)."""
+    """Make renames inside `folder` survive a power failure (a no-op where it cannot be opened)."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # Windows cannot open folders
+    except OSError:
         return
     try:
         os.fsync(descriptor)

@@ -3,6 +3,7 @@
 What the values mean is for those to check who own the record.
 """
 
+import hashlib
 import json
 import os
 import tomllib
@@ -29,34 +30,74 @@ def converted(data: object, kind: type[T]) -> T:
         raise ValueError(str(error).replace("`$.", "`").replace(" - at `$`", "")) from None
 
 
-def read_json(path: Path, kind: type[T], *, whole: bool = False) -> T | None:
-    """Return what a JSON file says, or None where there is none that can be read: whoever wrote it makes it anew.
+def read_record(path: Path, kind: type[T]) -> T | None:
+    """Return a record that `write_record` wrote, or None where there is no sound one: whoever wrote it makes it anew.
 
-    `whole`: one with fields that the type lacks, of a later version, cannot be read either.
+    One with other fields than the type has, of another version, is none; nor is one in which a bit has flipped.
     """
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
+        checksum = plain.pop(CHECKSUM)
         record = converted(plain, kind)
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
         return None
-    return None if whole and plain.keys() - get_type_hints(kind).keys() else record
+    return record if checksum == checksum_of(plain) and not plain.keys() - get_type_hints(kind).keys() else None
 
 
-def write_json(path: Path, record: object, *, private: bool = False) -> None:
-    """Write a dataclass, or plain values, as JSON; where it is `private`, for the owner's eyes alone.
+def write_record(path: Path, record: object, *, private: bool = False) -> None:
+    """Write a dataclass as JSON with a checksum of its own; where it is `private`, for the owner's eyes alone.
 
     Raises: OSError: the disk is full or cannot be written.
     """
+    plain = json.loads(json.dumps(plain_values(record)))  # as it will be read: keys that are numbers become texts
     with atomic_write(path) as file:
-        if private and hasattr(os, "fchmod"):  # not on Windows
+        if private:
             os.fchmod(file.fileno(), 0o600)
+        file.write(json_bytes(plain | {CHECKSUM: checksum_of(plain)}))
+
+
+def record_problem(path: Path) -> str | None:
+    """Return what is wrong with a record's file, or None; None where there is none."""
+    if not path.exists():
+        return None
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        whole = plain.pop(CHECKSUM) == checksum_of(plain)
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+        whole = False
+    return None if whole else f"{path} is damaged"
+
+
+CHECKSUM = "checksum"
+
+
+def checksum_of(plain: dict[str, Any]) -> str:
+    """Return the SHA-256 of plain values, however their JSON is laid out."""
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def read_json(path: Path, kind: type[T]) -> T | None:
+    """Return what a JSON file says, or None where there is none that can be read."""
+    try:
+        return converted(json.loads(path.read_text(encoding="utf-8")), kind)
+    except (OSError, ValueError):
+        return None
+
+
+def write_json(path: Path, record: object) -> None:
+    """Write a dataclass, or plain values, as JSON. Raises: OSError: the disk is full or cannot be written."""
+    with atomic_write(path) as file:
         file.write(json_bytes(record))
 
 
 def json_bytes(record: object) -> bytes:
     """Return a dataclass, or plain values, as the content of a JSON file."""
-    plain = asdict(record) if is_dataclass(record) and not isinstance(record, type) else record
-    return json.dumps(plain, indent=1, ensure_ascii=False).encode() + b"\n"
+    return json.dumps(plain_values(record), indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def plain_values(record: object) -> Any:
+    """Return a dataclass as a dict, and plain values as they are."""
+    return asdict(record) if is_dataclass(record) and not isinstance(record, type) else record
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:

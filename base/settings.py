@@ -62,12 +62,17 @@ class LibraryFolder:
         """The folder of restyled photos."""
         return self.root / "restyled"
 
+    @property
+    def floors_file(self) -> Path:
+        """How alike a result must be to its photo: see restyle.floors."""
+        return self.restyled / "floors.json"
+
     def vectors(self, model_key: str) -> Path:
-        """The folder of a model's vector shards."""
+        """The folder of a model's segments of vectors."""
         return self.root / "vectors" / model_key
 
     def index(self, model_key: str) -> Path:
-        """The folder of a model's search index."""
+        """The folder of a model's approximate index, where there is one."""
         return self.root / "index" / model_key
 
     def text_tower(self, model_key: str) -> Path:
@@ -75,12 +80,12 @@ class LibraryFolder:
         return self.root / "text" / model_key
 
     def scores(self, model_key: str, vocabulary_key: str) -> Path:
-        """The folder of a model's score shards for a vocabulary."""
+        """The folder of a model's scores for a vocabulary."""
         return self.root / "tags" / model_key / vocabulary_key
 
     def photo_table(self, model_key: str) -> Path:
-        """The file with the columns of all photos that have vectors of a model."""
-        return self.root / "tags" / model_key / "photos.arrow"
+        """The folder of the table with the columns of all photos that have vectors of a model."""
+        return self.root / "tags" / model_key
 
     def database_url(self) -> str:
         """Return the SQLAlchemy URL: ALIENS_DATABASE, library.toml's `database`, or SQLite in the folder.

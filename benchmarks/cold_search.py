@@ -25,7 +25,7 @@ from base.settings import LibraryFolder
 ROOT = Path(__file__).parents[1]
 WORK = Path(__file__).parent / "work"
 QUERY = "bathtub with a view over sea"
-GOAL = 0.3
+GOAL = 0.2
 OPEN_CLIP = [sys.executable, "-c", "import open_clip"]
 STAGES = """
 import sys, time

@@ -36,26 +36,21 @@ Search = Callable[[np.ndarray, int], np.ndarray]  # a query (d,), an effort: row
 def cv_aliens(vectors: np.ndarray, kind: str) -> Search:
     """CV-Aliens: float16 rows in a file, an approximate index that names candidates, exact scores."""
     import faiss
+    from segmented import stored
 
     from embedding.index.approximate import ApproximateIndex
     from embedding.index.building import IndexChoice, built
-    from embedding.index.exact import FaissIndex
     from embedding.index.photo_index import PhotoIndex
 
     folder = Path(tempfile.mkdtemp(dir=WORK))
-    FaissIndex.build(DIM, [(np.arange(len(vectors)), vectors.astype(np.float16))]).save(
-        folder, model_key="x", generation=1
-    )
-    exact = FaissIndex.open(folder)
-    assert exact is not None
-    base = PhotoIndex(exact)
+    base = PhotoIndex(stored(folder, DIM, [len(vectors)], lambda: [vectors]))
     if kind != "exact":
-        built(base, kind, IndexChoice(kind=kind), "x", ClipLike().texts(200)).save(folder, 1)
-        base = base.with_engine(ApproximateIndex.open(folder, "x", 1))
+        built(base, kind, IndexChoice(kind=kind), "x", ClipLike().texts(200)).save(folder)
+        base = base.with_engine(ApproximateIndex.open(folder, "x"))
 
     def search(query: np.ndarray, effort: int) -> np.ndarray:
         faiss.omp_set_num_threads(1)
-        return base.search(query[np.newaxis], K)[1][0]
+        return base.search(query[np.newaxis], K)[1][0] - 1  # photo ids count from 1
 
     return search
 

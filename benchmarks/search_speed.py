@@ -4,7 +4,8 @@ python benchmarks/search_speed.py [--photos 1124215] [--kind ivf] [--factory IVF
 
 The vectors are made up with the structure of CLIP's (benchmarks/clip_like.py, which prints how alike they are). Recall
 is measured with text-like queries away from the photos' cone: the effort is raised on 215 of them, and checked on 500
-others. Everything lies in the page cache. Reading: the matrix summed as 64-bit numbers on all cores.
+others. They lie in segments as merging leaves them, in the page cache. Reading: their bytes summed as 64-bit numbers on
+all cores.
 """
 
 import argparse
@@ -13,104 +14,71 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import faiss
 import numpy as np
 import torch
 from clip_like import DIM, PHOTOS, ClipLike
+from measuring import median_ms, medians_ms, reader
+from segmented import as_merged, stored
 
-from embedding.index.approximate import APPROXIMATE_FILE, ApproximateIndex, remove_approximation
+from embedding.index.approximate import APPROXIMATE_FILE, ApproximateIndex
 from embedding.index.building import IndexChoice, best_scores, built, recall_at_10
-from embedding.index.exact import INDEX_FILE, FaissIndex
+from embedding.index.exact import exact_search
 from embedding.index.photo_index import PhotoIndex
+from embedding.segments import Vectors
 
 WORK = Path(__file__).parent / "work"
-KEY, GENERATION = "made-up-00000000", 1
+KEY = "made-up-00000000"
 PROBES, OTHERS = 215, 500
-REPEATS = 9
 
 MEMORY = """
-import json, resource, sys, time
+import json, sys, time
 from pathlib import Path
-import numpy as np, faiss
 sys.path[:0] = [sys.argv[3], sys.argv[4]]
 from clip_like import ClipLike
 from embedding.index.approximate import ApproximateIndex
-from embedding.index.exact import FaissIndex
 from embedding.index.photo_index import PhotoIndex
-
-def resident(kind):
-    lines = dict(line.split(":", 1) for line in open("/proc/self/status"))
-    return int(lines[kind].split()[0]) / 1e3
+from measuring import memory_mb
+from segmented import opened as opened_segments
 
 texts = ClipLike().texts(1000)
-before = {kind: resident(kind) for kind in ("RssAnon", "RssFile")}
+before = {kind: memory_mb(kind) for kind in ("RssAnon", "RssFile")}
 start = time.perf_counter()
 folder = Path(sys.argv[1])
-base = PhotoIndex(FaissIndex.open(folder), engine=ApproximateIndex.open(folder, sys.argv[2], 1))
+base = PhotoIndex(opened_segments(folder), engine=ApproximateIndex.open(folder, sys.argv[2]))
 opened = time.perf_counter() - start
 for text in texts:
     base.search(text[None], 10)
-print(json.dumps({"opened_s": opened, **{kind: resident(kind) - before[kind] for kind in before}}))
+print(json.dumps({"opened_s": opened, **{kind: memory_mb(kind) - before[kind] for kind in before}}))
 """
 
 
-def median_ms(work: Callable[[], object], repeats: int = REPEATS) -> float:
-    """Return the median time of a call, in ms, after one that warms up."""
-    work()
-    taken = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken) * 1000
-
-
-def exact_index(folder: Path, photos: int) -> FaissIndex:
-    """Return the exact index of made-up photos, built at the first call."""
-    index = FaissIndex.open(folder, GENERATION)
-    if index is None or len(index) != photos:
-        remove_approximation(folder)
-        start, parts = 1, []
-        for vectors in ClipLike().photos(photos):
-            parts.append((np.arange(start, start + len(vectors)), vectors.astype(np.float16)))
-            start += len(vectors)
-        FaissIndex.build(DIM, parts).save(folder, model_key=KEY, generation=GENERATION)
-        index = FaissIndex.open(folder, GENERATION)
-        assert index is not None
-    return index
-
-
-def reading_ms(vectors: np.ndarray, cores: int) -> float:
-    """Return the time to read a matrix once on all cores: summed as 64-bit numbers from the first aligned one on."""
-    flat = vectors.reshape(-1).view(np.uint8)
-    begin = -flat.ctypes.data % 8
-    words = flat[begin : begin + (len(flat) - begin) // 8 * 8].view(np.uint64)
-    cuts = np.linspace(0, len(words), cores + 1).astype(int).tolist()
-    with ThreadPoolExecutor(cores) as pool:
-        return median_ms(lambda: list(pool.map(lambda a, b: int(words[a:b].sum()), cuts, cuts[1:])))
-
-
-def exact_speeds(index: FaissIndex, texts: np.ndarray) -> float:
+def exact_speeds(vectors: Vectors, texts: np.ndarray) -> float:
     """Print what exact search takes, and return the time of one query in ms."""
-    cores = torch.get_num_threads()
-    read, read_copy = reading_ms(index.vectors, cores), reading_ms(np.array(index.vectors), cores)
-    one = median_ms(lambda: index.search(texts[:1], 10))
-    fifteen = median_ms(lambda: index.search(texts[:15], 10), 5)
-    again = median_ms(lambda: index.search(texts[:1], 10))
-    one = min(one, again)
-    print(f"\nexact, {len(index):,} x {index.dim} float16, {index.vectors.nbytes / 1e6:.0f} MB, {cores} threads")
-    print(f"  reading it once, where it lies (a mapped file)   {read:8.1f} ms; a copy in memory {read_copy:.1f} ms")
+    cores, parts = torch.get_num_threads(), [segment.vectors for segment in vectors.segments]
+    taken = medians_ms(
+        {
+            "read": reader(parts, cores),
+            "copy": reader([np.array(part) for part in parts], cores),
+            "one": lambda: exact_search(vectors, texts[:1], 10),
+        }
+    )
+    one, read = taken["one"], taken["read"]
+    fifteen = median_ms(lambda: exact_search(vectors, texts[:15], 10), 5)
+    size_mb = sum(part.nbytes for part in parts) / 1e6
+    print(
+        f"\nexact, {len(vectors):,} x {vectors.dim} float16 in {len(parts)} segments, {size_mb:.0f} MB, {cores} threads"
+    )
+    print(f"  reading it once, where it lies (mapped files)    {read:8.1f} ms; a copy in memory {taken['copy']:.1f} ms")
     print(f"  one query                                        {one:8.1f} ms; {one / read:.2f} of reading")
     print(f"  15 queries in one pass                           {fifteen:8.1f} ms; {fifteen / one:.2f} of one query")
-    faiss_15 = median_ms(lambda: index._flat.search(texts[:15], 10), 3)
+    faiss_15 = median_ms(lambda: [segment.flat.search(texts[:15], 10) for segment in vectors.segments], 3)
     print(f"  15 queries by FAISS's own scan                   {faiss_15:8.1f} ms; {faiss_15 / one:.2f}")
-    tensor = torch.from_numpy(np.array(index.vectors[: 1 << 17])).bfloat16()
+    tensor = torch.from_numpy(np.array(parts[0][: 1 << 17])).bfloat16()
     turned = torch.from_numpy(texts[:15]).T.contiguous().bfloat16()
-    scale = len(index) / len(tensor)
+    scale = len(vectors) / len(tensor)
     product = median_ms(lambda: tensor @ turned, 5) * scale
     print(f"  torch's product of 15 in bfloat16, nothing else  {product:8.1f} ms; {product / one:.2f}")
     return one
@@ -137,12 +105,13 @@ def filtered(base: PhotoIndex, texts: np.ndarray, one: float) -> None:
 
 def approximate(base: PhotoIndex, folder: Path, kind: str, factory: str | None, probes: np.ndarray) -> ApproximateIndex:
     """Return the approximate index, built at the first call."""
-    index = ApproximateIndex.open(folder, KEY, GENERATION)
-    if index is None or index.about.kind != kind or factory not in (None, index.about.factory):
+    index = ApproximateIndex.open(folder, KEY)
+    covers_all = index is not None and set(index.covers) == set(base.base.names)
+    if index is None or not covers_all or index.about.kind != kind or factory not in (None, index.about.factory):
         start = time.perf_counter()
         choice = IndexChoice(kind=kind, factory=factory)
         index = built(base, kind, choice, KEY, probes)
-        index.save(folder, GENERATION)
+        index.save(folder)
         print(f"\nbuilt in {time.perf_counter() - start:.0f} s")
     return index
 
@@ -173,12 +142,12 @@ def approximate_speeds(base: PhotoIndex, index: ApproximateIndex, others: np.nda
     )
     memory = json.loads(told.stdout)
     file_mb = (folder / APPROXIMATE_FILE).stat().st_size / 1e6
-    both_mb = file_mb + (folder / INDEX_FILE).stat().st_size / 1e6
+    all_mb = file_mb + sum(path.stat().st_size for path in (folder / "segments").iterdir()) / 1e6
     print(f"  opened in {memory['opened_s']:.2f} s; after 1,000 queries it holds {memory['RssAnon']:.0f} MB,")
     print(
         f"  {memory['RssAnon'] / file_mb:.2f} of the index file's {file_mb:.0f} MB; besides, {memory['RssFile']:.0f} MB"
     )
-    print(f"  of mapped pages of files, which the system takes back at will (both files: {both_mb:.0f} MB)")
+    print(f"  of mapped pages of files, which the system takes back at will (all files: {all_mb:.0f} MB)")
 
 
 def main() -> None:
@@ -189,10 +158,10 @@ def main() -> None:
     parser.add_argument("--factory")
     options = parser.parse_args()
     folder = WORK / f"search-{options.photos}"
-    exact = exact_index(folder, options.photos)
-    base = PhotoIndex(exact)
+    vectors = stored(folder, DIM, as_merged(options.photos), lambda: ClipLike().photos(options.photos))
+    base = PhotoIndex(vectors)
     texts = ClipLike().texts(PROBES + OTHERS)
-    one = exact_speeds(exact, texts)
+    one = exact_speeds(vectors, texts)
     filtered(base, texts[:100], one)
     index = approximate(base, folder, options.kind, options.factory, texts[:PROBES])
     approximate_speeds(base, index, texts[PROBES:], folder)

@@ -67,7 +67,7 @@ def add(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
-    """Find photos, embed those that are new or changed, and bring the index up to date.
+    """Find photos, and embed those that are new or changed; they can be found from then on.
 
     May be stopped at any time; the same command goes on where it stopped.
     """
@@ -117,13 +117,16 @@ def failures(
 def verify(
     library: LibraryOption = LIBRARY,
     repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended first.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Compare names, sizes and counts alone, without reading every byte.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Check that files, database, vectors and index agree; exit 1 with a list where they do not."""
+    """Check that all files are what was written, and agree with the database; exit 1 with a list where they do not."""
     with opened(library) as photos:
         if repair and (pending := photos.repair()):
             console.note(f"{console.counted(pending, 'photo')} to embed anew: run `aliens add` on any folder")
-        found = photos.verify()
+        found = photos.verify(quick=quick)
     if json:
         for disagreement in found:
             console.print_json(asdict(disagreement))
@@ -132,7 +135,7 @@ def verify(
     if found:
         console.note(f"{console.counted(len(found), 'disagreement')}")
         raise typer.Exit(1)
-    console.note("files, database, vectors and index agree")
+    console.note("all files are what was written, and agree with the database")
 
 
 def index(

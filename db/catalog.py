@@ -5,7 +5,7 @@ Holds no queries of photos.
 
 import errno
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -18,11 +18,12 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from base.errors import LibraryError
+from base.files import atomic_write
 from base.settings import LibraryFolder
 from db.models import Setting
 from db.vector_rows import current_model, use_model
 
-REVISION = "0004"  # the newest migration, known here so that opening a library need not import Alembic
+REVISION = "0005"  # the newest migration, known here so that opening a library need not import Alembic
 MIGRATIONS = Path(__file__).with_name("migrations")
 LOCK_TIMEOUT_S = 1.0  # long enough for `aliens verify` to have looked whether the lock is free
 
@@ -33,20 +34,25 @@ class Catalog:
     folder: where the library lies. model: the row of the model in use, as it was when this was opened.
     """
 
-    def __init__(self, folder: LibraryFolder, engine: Engine) -> None:
+    def __init__(self, folder: LibraryFolder, engine: Engine, upgrade: "Upgrade | None" = None) -> None:
+        """`upgrade`: brings a library of an earlier version up to date, while the lock is held."""
         self.folder = folder
         self.engine = engine
         self._closed = False
-        with disposing_on_error(engine), new_session(engine) as session:
-            self.model = current_model(session)
+        self._upgrade = upgrade
+        with disposing_on_error(engine):
+            self._outdated = current_revision(engine) != REVISION
+            with new_session(engine) as session:
+                self.model = current_model(session)
 
     @classmethod
-    def open(cls, folder: LibraryFolder) -> Self:
-        """Open an existing library's database, migrated when it is older than this program.
+    def open(cls, folder: LibraryFolder, upgrade: "Upgrade | None" = None) -> Self:
+        """Open an existing library's database. One of an earlier version is brought up to date by who first writes.
 
         Raises: LibraryError: there is no library, it cannot be reached, or a newer CV-Aliens made it.
         """
-        return cls(folder, open_database(folder))
+        with disk_errors(folder):
+            return cls(folder, open_database(folder), upgrade)
 
     @classmethod
     def create(cls, folder: LibraryFolder, *, key: str, name: str, dim: int, url: str | None = None) -> Self:
@@ -66,17 +72,23 @@ class Catalog:
                 if url is not None:
                     folder.root.mkdir(parents=True, exist_ok=True)
                     line = f"database = {json.dumps(url, ensure_ascii=False)}\n"
-                    folder.config_file.write_text(line, encoding="utf-8")
+                    with atomic_write(folder.config_file) as file:
+                        file.write(line.encode())
         return cls(folder, engine)
 
     def session(self) -> Session:
         """Return a new session, whose objects stay readable after a commit.
 
-        Raises: LibraryError: the library was closed.
+        Raises: LibraryError: the library was closed, or is of an earlier version.
         """
+        root = str(self.folder.root)
         if self._closed:
-            root = str(self.folder.root)
             raise LibraryError(f"the library at {root} was closed: open it again with aliens.open({root!r})")
+        if self._is_outdated():
+            raise LibraryError(
+                f"the library at {root} was made by an earlier CV-Aliens: `aliens index --library {root}` brings it up "
+                "to date, as does every command that writes to it; nothing is embedded anew"
+            )
         return new_session(self.engine)
 
     @contextmanager
@@ -85,8 +97,12 @@ class Catalog:
 
         Raises: LibraryError: the disk is full or cannot be written.
         """
-        with disk_errors(self.folder), self.session() as session:
-            yield session
+        with disk_errors(self.folder):
+            if self._is_outdated():
+                with self.lock():
+                    self._bring_up_to_date()
+            with self.session() as session:
+                yield session
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
@@ -94,8 +110,10 @@ class Catalog:
 
         Raises: LibraryError: another one holds the lock; the disk is full or cannot be written.
         """
-        with self.saving() as session, self.lock():
-            yield session
+        with disk_errors(self.folder), self.lock():
+            self._bring_up_to_date()
+            with self.session() as session:
+                yield session
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -106,10 +124,22 @@ class Catalog:
         with locked(self.folder):
             yield
 
+    def _is_outdated(self) -> bool:
+        """Tell whether the library is of an earlier version; another process may have changed that since."""
+        self._outdated = self._outdated and current_revision(self.engine) != REVISION
+        return self._outdated
+
+    def _bring_up_to_date(self) -> None:
+        if self._upgrade is not None and not self._closed and self._is_outdated():
+            self._upgrade(self)
+
     def close(self) -> None:
         """Let go of the database; what still asks for a session is refused."""
         self._closed = True
         self.engine.dispose()
+
+
+Upgrade = Callable[[Catalog], None]
 
 
 def is_library(folder: LibraryFolder) -> bool:
@@ -154,7 +184,7 @@ def create_database(url: str) -> Engine:
 
 
 def open_database(folder: LibraryFolder) -> Engine:
-    """Return the engine of an existing library, migrated when it is older than this program.
+    """Return the engine of an existing library.
 
     Raises: LibraryError: there is no library, it cannot be reached, or a newer CV-Aliens made it.
     """
@@ -174,10 +204,8 @@ def open_database(folder: LibraryFolder) -> Engine:
                 f"the library at {folder.root} was made by a newer CV-Aliens (its tables are of revision {revision}, "
                 f"known here is {REVISION}): update CV-Aliens"
             )
-        if revision != REVISION:
-            with FileLock(folder.root / "migration.lock"):
-                if current_revision(engine) != REVISION:  # another process may have done it meanwhile
-                    migrate(engine)
+        if revision is None:  # nothing is in it
+            migrate(engine)
     return engine
 
 
@@ -217,7 +245,23 @@ def connect(url: str) -> Engine:
             "postgresql+psycopg://user@host/name with `pip install -e '.[postgres]'`"
         ) from error
     except DBAPIError as error:
-        raise LibraryError(f"the database {shown_url(url)} cannot be opened: {error.orig}") from error
+        remedy = f": {restoring(url)}" if is_damage(error) else ""
+        raise LibraryError(f"the database {shown_url(url)} cannot be opened: {error.orig}{remedy}") from error
+
+
+def is_damage(error: DBAPIError) -> bool:
+    """Tell whether SQLite says that its file is damaged."""
+    return "malformed" in str(error.orig)
+
+
+def restoring(url: str) -> str:
+    """Return what to do with an SQLite file that is damaged."""
+    file = make_url(url).database
+    return (
+        f"restore {file} from a backup, or save what is whole: "
+        f"`sqlite3 {file} .dump | sed 's/^ROLLBACK.*/COMMIT;/' | sqlite3 saved.db`, "
+        "put saved.db in its place, and run `aliens verify --repair`"
+    )
 
 
 def shown_url(url: str) -> str:
@@ -231,7 +275,7 @@ def shown_url(url: str) -> str:
 def set_up_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     """Readers and one writer at once (WAL), foreign keys enforced, up to 30 s of waiting for a lock."""
     cursor = connection.cursor()
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "busy_timeout = 30000"):
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 30000"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
@@ -253,8 +297,11 @@ def holds_library(engine: Engine) -> bool:
         return session.scalars(select(Setting.name).limit(1)).first() is not None
 
 
-def migrate(engine: Engine) -> None:
-    """Run the migrations that the database has not seen, all or none: a kill in their midst leaves it as it was."""
+def migrate(engine: Engine, revision: str = "head", segments: Sequence[Mapping[str, Any]] = ()) -> None:
+    """Run the migrations that the database has not seen, all or none: a kill in their midst leaves it as it was.
+
+    revision: the last one to run. segments: what the shards of an earlier version have become, see revision 0005.
+    """
     from alembic import command  # takes 0.2 s to import, and few commands need it
     from alembic.config import Config
 
@@ -262,7 +309,8 @@ def migrate(engine: Engine) -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     with one_transaction(engine) as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        config.attributes["segments"] = segments
+        command.upgrade(config, revision)
 
 
 @contextmanager
@@ -317,7 +365,8 @@ def disk_errors(folder: LibraryFolder) -> Iterator[None]:
     except DBAPIError as error:
         if "disk is full" in str(error):
             raise LibraryError(full(folder.root)) from error
-        raise LibraryError(f"the library's database failed: {error.orig}") from error
+        remedy = f": {restoring(folder.database_url())}" if is_damage(error) else ""
+        raise LibraryError(f"the library's database failed: {error.orig}{remedy}") from error
 
 
 def full(root: Path) -> str:

@@ -15,7 +15,6 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     String,
     Text,
-    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -98,31 +97,42 @@ class Model(Base):
     key: Mapped[str] = mapped_column(String(255), unique=True)  # readable name + 8 hex digits of its hash
     name: Mapped[str] = mapped_column(Text)  # what `Encoder.load` takes
     dim: Mapped[int]
-    generation: Mapped[int] = mapped_column(default=0)  # counts the changes to its set of vectors
 
 
-class VectorShard(Base):
-    """A shard file of a model's vectors; `number` is its file name."""
+class VectorSegment(Base):
+    """A segment of a model's vectors: a file that is never changed. See base.files.SegmentFile."""
 
-    __tablename__ = "vector_shard"
-    __table_args__ = (Index("ix_vector_shard_number", "model_id", "number", unique=True),)
+    __tablename__ = "vector_segment"
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    model_id: Mapped[int] = mapped_column(ForeignKey("model.id"))
-    number: Mapped[int]
-    count: Mapped[int]  # rows in the file
-    restyled: Mapped[bool] = mapped_column(default=False, server_default=false())  # whether of results, not of photos
+    model_id: Mapped[int] = mapped_column(ForeignKey("model.id"), index=True)
+    name: Mapped[str] = mapped_column(String(32), unique=True)  # random, and that of its file
+    rows: Mapped[int]
+    alive: Mapped[int]  # rows whose photos can be found: all but its dead vectors
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    restyled: Mapped[bool] = mapped_column(default=False)  # whether of results, not of photos
+
+
+class DeadVector(Base):
+    """A row of a segment that is nobody's vector any more, or of a photo that cannot be found."""
+
+    __tablename__ = "dead_vector"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy's way
+
+    segment_id: Mapped[int] = mapped_column(ForeignKey("vector_segment.id", ondelete="CASCADE"), primary_key=True)
+    photo_id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=False)  # a photo that may be gone
 
 
 class Embedding(Base):
-    """Where a photo's vector lies: row `row` of a shard."""
+    """In which segment a photo's vector lies; the segment knows in which row."""
 
     __tablename__ = "embedding"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy's way
 
-    model_id: Mapped[int] = mapped_column(ForeignKey("model.id"), primary_key=True)
     photo_id: Mapped[int] = mapped_column(ForeignKey("photo.id", ondelete="CASCADE"), primary_key=True)
-    shard_id: Mapped[int] = mapped_column(ForeignKey("vector_shard.id"), index=True)
-    row: Mapped[int]
+    model_id: Mapped[int] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    segment_id: Mapped[int] = mapped_column(ForeignKey("vector_segment.id"), index=True)
 
 
 class Scan(Base):
@@ -247,6 +257,7 @@ class Restyling(Base):
     palette: Mapped[str] = mapped_column(Text)
     rung: Mapped[str] = mapped_column(String(64))
     lineage: Mapped[dict[str, Any]] = mapped_column(JSON)  # whole: restyle.results.Lineage
+    sha256: Mapped[str | None] = mapped_column(String(64))  # of the file; absent where an earlier version made it
     seconds: Mapped[float]
     made_at: Mapped[datetime]  # UTC
 

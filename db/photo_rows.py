@@ -1,15 +1,19 @@
 """Queries of photos, hotels, chains, and of the scans that found them; embedded photos column by column."""
 
+import secrets
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from db.models import Chain, Embedding, Hotel, Model, Photo, PhotoState, Scan, VectorShard
+from db.models import Chain, Embedding, Hotel, Model, Photo, PhotoState, Scan
+from db.settings_rows import read_setting, write_setting
 
+T = TypeVar("T")
 Place = tuple[str, str]  # path, member
 PAGE = 1000
 FETCHED = 1_024  # fetched at a time: more would lie in memory long enough to slow down Python's garbage collector
@@ -33,7 +37,18 @@ class PhotoRecord:
 
 def photos_at(session: Session, places: Sequence[Place]) -> dict[Place, Photo]:
     """Return the photos that are known at the given places."""
-    rows = session.scalars(select(Photo).where(tuple_(Photo.path, Photo.member).in_(places)))
+    members: dict[str, list[str]] = defaultdict(list)
+    for path, member in places:
+        members[path].append(member)
+    files = [path for path, names in members.items() if names == [""]]  # pairs in one list would use no index
+    conditions = [and_(Photo.path.in_(page), Photo.member == "") for page in pages(files)]
+    conditions += [
+        and_(Photo.path == path, Photo.member.in_(page))
+        for path, names in members.items()
+        if names != [""]
+        for page in pages(names)
+    ]
+    rows = (photo for condition in conditions for photo in session.scalars(select(Photo).where(condition)))
     return {(photo.path, photo.member): photo for photo in rows}
 
 
@@ -76,11 +91,31 @@ def count_photos(session: Session) -> dict[PhotoState, int]:
     return {state: 0 for state in PhotoState if state is not PhotoState.RESTYLED} | dict(rows)
 
 
-def photo_ids_under(session: Session, root: str) -> set[int]:
-    """Return the ids of photos in a folder and its subfolders, or in a tar file."""
+def photo_ids_under(session: Session, root: str) -> Iterator[int]:
+    """Yield the ids of photos in a folder and its subfolders, or in a tar file."""
+    for rows in fetched(session, select(Photo.id).where(is_under(session, root), is_photo())):
+        yield from (row[0] for row in rows)
+
+
+def is_under(session: Session, root: str) -> ColumnElement[bool]:
+    """Return the condition that a photo lies in a folder or its subfolders, or in a tar file."""
     prefix = root.rstrip("/") + "/"
-    inside = or_(Photo.path == root, func.substr(Photo.path, 1, len(prefix)) == prefix)
-    return set(session.scalars(select(Photo.id).where(inside, is_photo())))
+    if session.get_bind().dialect.name == "sqlite":  # which compares texts by their bytes, so an index can answer it
+        inside = and_(Photo.path >= prefix, Photo.path < prefix[:-1] + chr(ord("/") + 1))
+    else:
+        inside = func.substr(Photo.path, 1, len(prefix)) == prefix
+    return or_(Photo.path == root, inside)
+
+
+def count_under(session: Session, root: str) -> int:
+    """Return how many photos are known in a folder and its subfolders, or in a tar file."""
+    counted = select(func.count()).select_from(Photo).where(is_under(session, root), is_photo())
+    return session.scalar(counted) or 0
+
+
+def count_pending(session: Session) -> int:
+    """Return how many photos wait to be embedded."""
+    return session.scalar(select(func.count()).where(Photo.state == PhotoState.PENDING)) or 0
 
 
 def is_photo() -> ColumnElement[bool]:
@@ -88,9 +123,9 @@ def is_photo() -> ColumnElement[bool]:
     return Photo.state != PhotoState.RESTYLED
 
 
-def present_photos(session: Session, ids: set[int]) -> Iterator[Photo]:
+def present_photos(session: Session, ids: Sequence[int]) -> Iterator[Photo]:
     """Yield, of the photos with these ids, those that are not already known to be missing."""
-    for page in pages(sorted(ids)):
+    for page in pages(list(ids)):
         known_missing = func.coalesce(Photo.failure_kind, "") == "missing"
         yield from session.scalars(select(Photo).where(Photo.id.in_(page), ~known_missing))
 
@@ -195,8 +230,8 @@ def latest_scans(session: Session) -> list[Scan]:
     return list(session.scalars(select(Scan).where(Scan.id.in_(newest)).order_by(Scan.id.desc())))
 
 
-def pages(ids: list[int]) -> Iterator[list[int]]:
-    """Yield the ids in lists that fit into one statement."""
+def pages(ids: list[T]) -> Iterator[list[T]]:
+    """Yield the ids, or the like, in lists that fit into one statement."""
     for start in range(0, len(ids), PAGE):
         yield ids[start : start + PAGE]
 
@@ -254,11 +289,22 @@ def count_hotels(session: Session) -> tuple[int, int]:
     return hotels or 0, chains or 0
 
 
+COLUMNS_STAMP = "photo_columns"
+
+
+def mark_columns_changed(session: Session) -> None:
+    """Say that a photo that can be found has another hotel, or the like, than before; the caller commits."""
+    write_setting(session, COLUMNS_STAMP, secrets.token_hex(8))
+
+
+def columns_stamp(session: Session) -> str:
+    """Return what changes whenever a photo's columns change while its vector stays: random, so never twice the same."""
+    return read_setting(session, COLUMNS_STAMP) or ""
+
+
 ROWS = 65_536  # handed on at a time
 COLUMNS: dict[str, InstrumentedAttribute[Any]] = {
     "photo_id": Photo.id,
-    "shard": VectorShard.number,
-    "row": Embedding.row,
     "path": Photo.path,
     "member": Photo.member,
     "image_id": Photo.image_id,
@@ -284,7 +330,6 @@ def embedded_columns(
     statement: Select[Any] = (
         select(*(COLUMNS[name] for name in names))
         .join(Embedding, Embedding.photo_id == Photo.id)
-        .join(VectorShard, VectorShard.id == Embedding.shard_id)
         .where(Embedding.model_id == model.id, Photo.state == PhotoState.EMBEDDED)
     )
     if ids is None:

@@ -7,8 +7,11 @@ from typing import Any
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
+from base.files import checksum_problem
+from base.settings import LibraryFolder
 from db.models import Embedding, Model, Photo, PhotoState, QuizGame, Restyling
 from db.photo_rows import pages
+from db.vector_rows import lose
 
 
 def keep_restyling(session: Session, columns: dict[str, Any]) -> Restyling:
@@ -58,6 +61,14 @@ def count_restylings(session: Session, model: Model) -> tuple[int, int]:
     ) or 0
 
 
+def file_problem(folder: LibraryFolder, kept: Restyling) -> str | None:
+    """Return what is wrong with a result's file, reading it whole, or None."""
+    path = folder.root / kept.path
+    if kept.sha256 is None:  # an earlier version kept no checksum
+        return None if path.is_file() else f"{path} is gone"
+    return checksum_problem(path, kept.sha256)
+
+
 def result_photos(session: Session, model: Model, ids: Sequence[int]) -> dict[int, Photo]:
     """Return {result's id: its row among the photos} of the results with these ids that have a vector of the model."""
     statement = (
@@ -97,6 +108,7 @@ def forget_restylings(session: Session, ids: Sequence[int]) -> None:
         rows = session.scalars(select(Restyling.result_photo_id).where(Restyling.id.in_(page))).all()
         session.execute(delete(Restyling).where(Restyling.id.in_(page)))
         photo_ids = [photo_id for photo_id in rows if photo_id is not None]
+        lose(session, photo_ids)
         session.execute(delete(Photo).where(Photo.id.in_(photo_ids), Photo.state == PhotoState.RESTYLED))
 
 

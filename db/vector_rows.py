@@ -1,17 +1,17 @@
-"""Queries of models, vector shards and embeddings: which row of which shard is whose vector, and whether all agree."""
+"""Queries of models, segments and embeddings: in which segment whose vector lies, and whether all agree."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
 
 import numpy as np
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, text, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, text, update
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from base.arrays import Longs
 from base.errors import LibraryError
-from db.models import Embedding, Model, Photo, PhotoState, VectorShard
+from base.files import SegmentFile
+from db.models import DeadVector, Embedding, Model, Photo, PhotoState, VectorSegment
 from db.photo_rows import fetched, pages
 from db.settings_rows import read_setting, write_setting
 
@@ -22,8 +22,8 @@ CURRENT_MODEL = "model_key"
 class Twin:
     """An embedded photo with the same bytes as another one: where its vector lies and what it looks like."""
 
-    shard_number: int
-    row: int
+    photo_id: int
+    segment: SegmentFile
     width_px: int | None
     height_px: int | None
     format: str | None
@@ -34,7 +34,7 @@ def use_model(session: Session, key: str, name: str, dim: int) -> Model:
     """Make a model the library's current one, adding it when it is new; the caller commits."""
     model = session.scalar(select(Model).where(Model.key == key))
     if model is None:
-        model = Model(key=key, name=name, dim=dim, generation=0)
+        model = Model(key=key, name=name, dim=dim)
         session.add(model)
         session.flush()
     write_setting(session, CURRENT_MODEL, key)
@@ -53,79 +53,149 @@ def current_model(session: Session) -> Model:
     return model
 
 
-def next_shard_number(session: Session, model: Model) -> int:
-    """Return a number that no recorded shard of the model has."""
-    last = session.scalar(select(func.max(VectorShard.number)).where(VectorShard.model_id == model.id))
-    return (last or 0) + 1
+FINDABLE = (PhotoState.EMBEDDED, PhotoState.RESTYLED)
+SEGMENT = (
+    VectorSegment.name,
+    VectorSegment.rows,
+    VectorSegment.alive,
+    VectorSegment.size_bytes,
+    VectorSegment.sha256,
+)
 
 
-def shard_counts(session: Session, model: Model, *, of_photos: bool = False) -> dict[int, int]:
-    """Return {number: rows} of the model's shards: all of them, or those of photos, not of restyled ones."""
-    statement = select(VectorShard.number, VectorShard.count).where(VectorShard.model_id == model.id)
-    if of_photos:
-        statement = statement.where(~VectorShard.restyled)
-    return dict(session.execute(statement.order_by(VectorShard.number)).all())
+def segment_file(name: str, rows: int, alive: int, size_bytes: int, sha256: str) -> SegmentFile:
+    """Return the columns of SEGMENT as what they say."""
+    return SegmentFile(name=name, rows=rows, alive=alive, size_bytes=size_bytes, sha256=sha256)
 
 
-def record_shard(
-    session: Session, model: Model, number: int, photo_ids: Sequence[int], *, restyled: bool = False
+def segments_of(session: Session, model: Model, *, restyled: bool | None = None) -> list[SegmentFile]:
+    """Return the model's segments, the oldest first: those of photos, or of restyled ones; None for all."""
+    statement = select(*SEGMENT).where(VectorSegment.model_id == model.id).order_by(VectorSegment.id)
+    if restyled is not None:
+        statement = statement.where(VectorSegment.restyled == restyled)
+    return [segment_file(*row) for row in session.execute(statement)]
+
+
+def record_segment(
+    session: Session, model: Model, file: SegmentFile, photo_ids: Sequence[int], *, restyled: bool = False
 ) -> None:
-    """Record a shard whose rows are the vectors of these photos, in this order; the caller commits.
+    """Record a new segment that holds the vectors of these photos; the caller commits.
 
-    A shard of restyled photos changes nothing that the index and the tags are made of.
+    The photos are those that can be found, or will be at the end of the caller's transaction.
     """
-    shard = VectorShard(model_id=model.id, number=number, count=len(photo_ids), restyled=restyled)
-    session.add(shard)
-    session.flush()
     forget_embeddings(session, model, photo_ids)
-    rows = [
-        {"model_id": model.id, "photo_id": photo_id, "shard_id": shard.id, "row": row}
-        for row, photo_id in enumerate(photo_ids)
-    ]
+    segment_id = add_segment(session, model, file, restyled=restyled)
+    rows = [{"model_id": model.id, "photo_id": photo_id, "segment_id": segment_id} for photo_id in photo_ids]
     session.execute(insert(Embedding), rows)
-    if not restyled:
-        mark_changed(session, model)
+
+
+def add_segment(session: Session, model: Model, file: SegmentFile, *, restyled: bool) -> int:
+    """Add a segment's row and return its id; the caller commits."""
+    columns = {name: getattr(file, name) for name in ("name", "rows", "alive", "size_bytes", "sha256")}
+    done = session.execute(insert(VectorSegment).values(model_id=model.id, restyled=restyled, **columns))
+    return int(done.inserted_primary_key[0])  # type: ignore[attr-defined] # a CursorResult, as of every INSERT
+
+
+def merge_segments(session: Session, model: Model, names: Sequence[str], file: SegmentFile | None, ids: Longs) -> None:
+    """Record that a new segment stands in the place of others, all of photos or all of results; the caller commits.
+
+    ids: of the photos whose vectors lie in it. Without a file nobody's vector lies in the others.
+    """
+    older = select(VectorSegment.id, VectorSegment.restyled).where(
+        VectorSegment.model_id == model.id, VectorSegment.name.in_(names)
+    )
+    found = session.execute(older).all()
+    older_ids = [row[0] for row in found]
+    if file is not None:
+        segment_id = add_segment(session, model, file, restyled=found[0][1])
+        moved = update(Embedding).where(Embedding.segment_id.in_(older_ids)).values(segment_id=segment_id)
+        session.execute(moved, execution_options={"synchronize_session": False})
+        set_dead(
+            session, model, file.name, np.setdiff1d(ids, recorded_ids(session, model, file.name, alive=True)).tolist()
+        )
+    session.execute(delete(DeadVector).where(DeadVector.segment_id.in_(older_ids)))
+    session.execute(delete(VectorSegment).where(VectorSegment.id.in_(older_ids)))
+
+
+def count_alive(session: Session, segment_ids: Sequence[int]) -> None:
+    """Keep how many rows of segments are not dead; the caller commits."""
+    dead = select(func.count()).where(DeadVector.segment_id == VectorSegment.id).scalar_subquery()
+    statement = update(VectorSegment).where(VectorSegment.id.in_(segment_ids)).values(alive=VectorSegment.rows - dead)
+    session.execute(statement, execution_options={"synchronize_session": False})
+
+
+def set_dead(session: Session, model: Model, name: str, photo_ids: Sequence[int]) -> None:
+    """Say which rows of a segment are dead, whatever was said before; the caller commits."""
+    named = select(VectorSegment.id).where(VectorSegment.model_id == model.id, VectorSegment.name == name)
+    segment_id = session.scalars(named).one()
+    session.execute(delete(DeadVector).where(DeadVector.segment_id == segment_id))
+    if photo_ids:
+        session.execute(insert(DeadVector), [{"segment_id": segment_id, "photo_id": i} for i in photo_ids])
+    count_alive(session, [segment_id])
+
+
+def lose(session: Session, photo_ids: Sequence[int], model: Model | None = None) -> None:
+    """Take the vectors of these photos for dead, of one model or of all; the caller commits.
+
+    To be called before a photo's state says that it cannot be found, or before its vector lies elsewhere. A row that is
+    dead stays so: a photo that is back gets a row in another segment.
+    """
+    is_dead = and_(DeadVector.segment_id == Embedding.segment_id, DeadVector.photo_id == Embedding.photo_id)
+    for page in pages(list(photo_ids)):
+        dying = (
+            select(Embedding.segment_id, Embedding.photo_id)
+            .outerjoin(DeadVector, is_dead)
+            .where(Embedding.photo_id.in_(page), DeadVector.photo_id.is_(None))
+        )
+        here = select(Embedding.segment_id).where(Embedding.photo_id.in_(page))
+        if model is not None:
+            here, dying = here.where(Embedding.model_id == model.id), dying.where(Embedding.model_id == model.id)
+        done = session.execute(insert(DeadVector).from_select(["segment_id", "photo_id"], dying))
+        if done.rowcount:  # type: ignore[attr-defined] # a CursorResult, as of every INSERT
+            count_alive(session, list(session.scalars(here.distinct())))
 
 
 def forget_embeddings(session: Session, model: Model, photo_ids: Sequence[int]) -> None:
     """Remove the records of these photos' vectors; the caller commits."""
     for page in pages(list(photo_ids)):
+        lose(session, page, model)
         session.execute(delete(Embedding).where(Embedding.model_id == model.id, Embedding.photo_id.in_(page)))
 
 
-def forget_shard(session: Session, model: Model, number: int) -> int:
-    """Remove the records of a shard that is lost and make its photos pending; return how many photos."""
-    shard = session.scalar(select(VectorShard).where(VectorShard.model_id == model.id, VectorShard.number == number))
-    if shard is None:
+def forget_segment(session: Session, model: Model, name: str) -> int:
+    """Remove the records of a segment that is lost and make its photos pending; return how many photos."""
+    named = select(VectorSegment.id).where(VectorSegment.model_id == model.id, VectorSegment.name == name)
+    segment_id = session.scalar(named)
+    if segment_id is None:
         return 0
-    owners = select(Photo.id).join(Embedding, Embedding.photo_id == Photo.id)
-    embedded = owners.where(Embedding.shard_id == shard.id, Photo.state == PhotoState.EMBEDDED)
-    count = make_pending(session, model, session.scalars(embedded).all())
-    session.execute(delete(Embedding).where(Embedding.shard_id == shard.id))
-    session.delete(shard)
-    mark_changed(session, model)
-    return count
+    owners = select(Embedding.photo_id).where(Embedding.segment_id == segment_id)
+    statement = update(Photo).where(Photo.id.in_(owners), Photo.state == PhotoState.EMBEDDED)
+    done = session.execute(statement.values(state=PhotoState.PENDING), execution_options={"synchronize_session": False})
+    session.execute(delete(Embedding).where(Embedding.segment_id == segment_id))
+    session.execute(delete(DeadVector).where(DeadVector.segment_id == segment_id))
+    session.execute(delete(VectorSegment).where(VectorSegment.id == segment_id))
+    return int(done.rowcount)  # type: ignore[attr-defined] # a CursorResult, as of every UPDATE
 
 
-def make_pending(session: Session, model: Model, photo_ids: Sequence[int]) -> int:
-    """Have photos embedded anew; the caller commits. Return how many."""
-    for page in pages(list(photo_ids)):
-        statement = update(Photo).where(Photo.id.in_(page)).values(state=PhotoState.PENDING)
-        session.execute(statement, execution_options={"synchronize_session": False})
-    if photo_ids:
-        mark_changed(session, model)
-    return len(photo_ids)
+def pend_without_vector(session: Session, model: Model) -> int:
+    """Have photos embedded anew that are marked embedded and have no vector; the caller commits. Return how many."""
+    recorded = select(Embedding.photo_id).where(Embedding.model_id == model.id)
+    statement = update(Photo).where(Photo.state == PhotoState.EMBEDDED, Photo.id.not_in(recorded))
+    done = session.execute(statement.values(state=PhotoState.PENDING), execution_options={"synchronize_session": False})
+    return int(done.rowcount)  # type: ignore[attr-defined] # a CursorResult, as of every UPDATE
 
 
-def mark_changed(session: Session, model: Model) -> None:
-    """Count a change to the set of vectors that can be found, so that older indexes are known as such."""
-    statement = update(Model).where(Model.id == model.id).values(generation=Model.generation + 1)
-    session.execute(statement, execution_options={"synchronize_session": False})
-
-
-def generation(session: Session, model: Model) -> int:
-    """Return how many changes the model's set of vectors has seen."""
-    return session.scalars(select(Model.generation).where(Model.id == model.id)).one()
+def recorded_ids(session: Session, model: Model, name: str, *, alive: bool = False) -> Longs:
+    """Return the ids, ascending, of the photos whose vectors lie in a segment; `alive`: of those that can be found."""
+    statement = (
+        select(Embedding.photo_id)
+        .join(VectorSegment, VectorSegment.id == Embedding.segment_id)
+        .where(VectorSegment.model_id == model.id, VectorSegment.name == name)
+    )
+    if alive:
+        statement = statement.join(Photo, Photo.id == Embedding.photo_id).where(Photo.state.in_(FINDABLE))
+    ids = (row[0] for rows in fetched(session, statement) for row in rows)
+    return np.sort(np.fromiter(ids, np.int64))
 
 
 def count_embedded(session: Session, model: Model) -> int:
@@ -141,9 +211,8 @@ def count_embedded(session: Session, model: Model) -> int:
 
 def any_vector(session: Session, model: Model) -> bool:
     """Tell whether the model has any vector, be it of a photo that cannot be found now."""
-    return (
-        session.scalars(select(Embedding.photo_id).where(Embedding.model_id == model.id).limit(1)).first() is not None
-    )
+    statement = select(VectorSegment.id).where(VectorSegment.model_id == model.id).limit(1)
+    return session.scalars(statement).first() is not None
 
 
 def embedded_ids(session: Session, model: Model) -> Longs:
@@ -158,85 +227,59 @@ def embedded_ids(session: Session, model: Model) -> Longs:
     return np.fromiter(ids, np.int64)
 
 
-def embedded_places(
-    session: Session,
-    model: Model,
-    *,
-    after: int = 0,
-    ids: Sequence[int] | None = None,
-    state: PhotoState = PhotoState.EMBEDDED,
-) -> Iterator[tuple[int, list[int]]]:
-    """Yield (shard number, rows) of every photo that can be found, shard after shard.
-
-    Of shards with numbers beyond `after`; with `ids`, of these photos alone; with another state, of restyled ones.
-    """
-    statement = (
-        select(VectorShard.number, Embedding.row)
-        .join(VectorShard, VectorShard.id == Embedding.shard_id)
-        .join(Photo, Photo.id == Embedding.photo_id)
-        .where(Embedding.model_id == model.id, Photo.state == state)
-        .order_by(VectorShard.number, Embedding.row)
-    )
-    if after:
-        statement = statement.where(VectorShard.number > after)
-    wanted = [statement] if ids is None else [statement.where(Photo.id.in_(page)) for page in pages(list(ids))]
-    for part in wanted:
-        rows = (row for batch in fetched(session, part) for row in batch)
-        for number, group in groupby(rows, key=itemgetter(0)):
-            yield number, [row for _, row in group]
-
-
 class EmbeddedRows:
-    """What an index asks of the database: which photos can be found, and where their vectors lie."""
+    """What is asked of the database to open the segments: which there are, and which of their rows are dead."""
 
-    def __init__(self, session: Session, model: Model) -> None:
+    def __init__(self, session: Session, model: Model, *, restyled: bool = False) -> None:
         self._session = session
         self._model = model
+        self._restyled = restyled
 
-    @property
-    def generation(self) -> int:
-        """How many changes the model's set of vectors has seen."""
-        return generation(self._session, self._model)
+    def segments(self) -> list[SegmentFile]:
+        """Return the segments of photos, or of restyled ones."""
+        return segments_of(self._session, self._model, restyled=self._restyled)
 
-    def ids(self) -> Longs:
-        """Return the ids of all photos that can be found, ascending, (n,) int64."""
-        return embedded_ids(self._session, self._model)
-
-    def places(self, *, after: int = 0, ids: Sequence[int] | None = None) -> Iterator[tuple[int, list[int]]]:
-        """Yield (shard number, rows): see `embedded_places`."""
-        return embedded_places(self._session, self._model, after=after, ids=ids)
+    def dead(self, name: str) -> Longs:
+        """Return the ids, ascending, of a segment's rows that are dead."""
+        return dead_ids(self._session, self._model, name)
 
 
-def place_of(session: Session, model: Model, photo_id: int) -> tuple[int, int] | None:
-    """Return (shard number, row) of a photo's vector, or None where it has none."""
+def dead_ids(session: Session, model: Model, name: str) -> Longs:
+    """Return the ids, ascending, of a segment's rows that are dead."""
     statement = (
-        select(VectorShard.number, Embedding.row)
-        .join(VectorShard, VectorShard.id == Embedding.shard_id)
+        select(DeadVector.photo_id)
+        .join(VectorSegment, VectorSegment.id == DeadVector.segment_id)
+        .where(VectorSegment.model_id == model.id, VectorSegment.name == name)
+    )
+    ids = (row[0] for rows in fetched(session, statement) for row in rows)
+    return np.sort(np.fromiter(ids, np.int64))
+
+
+def segment_with(session: Session, model: Model, photo_id: int) -> SegmentFile | None:
+    """Return the segment that a photo's vector lies in, or None where it has none."""
+    statement = (
+        select(*SEGMENT)
+        .join(Embedding, Embedding.segment_id == VectorSegment.id)
         .where(Embedding.model_id == model.id, Embedding.photo_id == photo_id)
     )
     row = session.execute(statement).first()
-    return (row[0], row[1]) if row else None
+    return segment_file(*row) if row else None
 
 
 def twin(session: Session, model: Model, sha256: bytes) -> Twin | None:
-    """Return the first embedded photo whose bytes have this hash, or None."""
+    """Return the first photo with a vector whose bytes have this hash, or None."""
     statement = (
-        select(
-            VectorShard.number,
-            Embedding.row,
-            Photo.width_px,
-            Photo.height_px,
-            Photo.format,
-            Photo.grey,
-        )
+        select(Photo.id, *SEGMENT, Photo.width_px, Photo.height_px, Photo.format, Photo.grey)
         .join(Embedding, Embedding.photo_id == Photo.id)
-        .join(VectorShard, VectorShard.id == Embedding.shard_id)
+        .join(VectorSegment, VectorSegment.id == Embedding.segment_id)
         .where(Photo.content_sha256 == sha256, Embedding.model_id == model.id)
         .order_by(Photo.id)
         .limit(1)
     )
     row = session.execute(statement).first()
-    return Twin(*row) if row else None
+    if row is None:
+        return None
+    return Twin(row[0], segment_file(*row[1:6]), width_px=row[6], height_px=row[7], format=row[8], grey=row[9])
 
 
 # Built once: it is asked for every photo, from several threads.
@@ -254,28 +297,51 @@ def knows_bytes(connection: Connection, model: Model, sha256: bytes) -> bool:
 
 
 def database_problems(session: Session) -> list[str]:
-    """Return what SQLite finds wrong in its own file; other databases check themselves."""
+    """Return what SQLite finds wrong in its own file, by table; other databases check themselves.
+
+    Raises: sqlalchemy.exc.DatabaseError: it cannot even be looked through.
+    """
     if session.get_bind().dialect.name != "sqlite":
         return []
-    found = [row[0] for row in session.execute(text("PRAGMA integrity_check")) if row[0] != "ok"]
+    if found := integrity_problems(session):  # asked table by table, SQLite tells where, though it gave up before
+        tables = session.scalars(text("SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage > 0")).all()
+        lines = [(name, line) for name in tables for line in integrity_problems(session, name)]
+        named = {line for _, line in lines}
+        return [f"table {name}: {line}" for name, line in lines] + [line for line in found if line not in named]
     broken_keys = session.execute(text("PRAGMA foreign_key_check")).all()
-    return found + [
-        f"row {row[1]} of table {row[0]} points to a row of {row[2]} that is not there" for row in broken_keys
-    ]
+    return [f"row {row[1]} of table {row[0]} points to a row of {row[2]} that is not there" for row in broken_keys]
 
 
-def embedded_without_vector(session: Session, model: Model) -> list[int]:
-    """Return the ids of photos marked embedded for which no vector is recorded."""
+def integrity_problems(session: Session, table: str = "") -> list[str]:
+    """Return what SQLite finds wrong in a table and its indexes, or in all of them, line by line."""
+    try:
+        said = [row[0] for row in session.execute(text("PRAGMA integrity_check" + (f"('{table}')" if table else "")))]
+    except DatabaseError as error:  # it gives up at a page that makes no sense
+        said = [str(error.orig)]
+    return [line for problem in said for line in problem.splitlines() if line != "ok" and not line.startswith("***")]
+
+
+def embedded_without_vector(session: Session, model: Model) -> Iterator[int]:
+    """Yield the ids of photos marked embedded for which no vector is recorded."""
     recorded = select(Embedding.photo_id).where(Embedding.model_id == model.id)
     statement = select(Photo.id).where(Photo.state == PhotoState.EMBEDDED, Photo.id.not_in(recorded))
-    return list(session.scalars(statement.order_by(Photo.id)))
+    for rows in fetched(session, statement.order_by(Photo.id)):
+        yield from (row[0] for row in rows)
 
 
-def vectors_of_shard(session: Session, model: Model, number: int) -> Iterator[tuple[int, int]]:
-    """Yield (row, photo id) of the vectors that are recorded in a shard."""
-    statement = (
-        select(Embedding.row, Embedding.photo_id)
-        .join(VectorShard, VectorShard.id == Embedding.shard_id)
-        .where(VectorShard.model_id == model.id, VectorShard.number == number)
+def miscounted(session: Session, model: Model) -> list[tuple[str, int, int]]:
+    """Return (name, alive as kept, alive as counted) of the segments whose count of living rows is wrong."""
+    counted = (
+        select(Embedding.segment_id, func.count().label("alive"))
+        .join(Photo, Photo.id == Embedding.photo_id)
+        .where(Photo.state.in_(FINDABLE))
+        .group_by(Embedding.segment_id)
+        .subquery()
     )
-    yield from session.execute(statement)
+    alive = func.coalesce(counted.c.alive, 0)
+    statement = (
+        select(VectorSegment.name, VectorSegment.alive, alive)
+        .outerjoin(counted, counted.c.segment_id == VectorSegment.id)
+        .where(VectorSegment.model_id == model.id, VectorSegment.alive != alive)
+    )
+    return [(row[0], row[1], row[2]) for row in session.execute(statement)]

@@ -313,6 +313,13 @@ def words_sum(numbers: Floats) -> int:
     return int(np.add.reduce(numbers.view("<u8"), dtype=np.uint64))
 
 
+def tower_problem(folder: Path, model_key: str) -> str | None:
+    """Return what is wrong with a model's tower in a folder, reading it whole, or None; None where there is none."""
+    if not (folder / MANIFEST_FILE).exists() or TextTower.open(folder, model_key) is not None:
+        return None
+    return f"{folder} is not what was written: its checksums are others, or it is of another version"
+
+
 def read_tower_manifest(folder: Path) -> TowerManifest:
     """Read a tower's manifest.
 

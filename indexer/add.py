@@ -1,19 +1,20 @@
-"""Adding photos, start to end: scan a source, embed what is pending, bring the index up to date."""
+"""Adding photos, start to end: scan a source, embed what is pending, merge small segments."""
 
 from dataclasses import dataclass
 
 from base.console import counted
 from base.progress import Progress, silent
 from db.catalog import Catalog
-from db.models import PhotoState
-from db.photo_rows import count_photos
+from db.photo_rows import count_pending
+from db.vector_rows import segments_of
 from embedding.decode import MAX_PIXELS
 from embedding.encoder import Encoder
-from embedding.store import VectorStore
+from embedding.segments import SegmentStore
+from indexer.merging import merge_due
 from indexer.pipeline import Run, RunReport
 from indexer.scan import ScanReport, scan
 from indexer.sources import Source
-from indexer.upkeep import IndexReport, probe_texts, update_index
+from indexer.upkeep import IndexReport, index_report
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class AddReport:
                 f"embedded {counted(run.encoded, 'photo')} in {run.seconds:.1f} s{rate}, "
                 f"{run.reused} more had known bytes, {run.failed} failed"
             )
-        return "\n".join([*lines, *self.index.written])
+        return "\n".join(lines)
 
     @property
     def notes(self) -> list[str]:
@@ -60,7 +61,7 @@ class AddReport:
 
 def add_photos(
     catalog: Catalog,
-    store: VectorStore,
+    store: SegmentStore,
     encoder: Encoder,
     source: Source,
     *,
@@ -69,18 +70,19 @@ def add_photos(
     max_pixels: int = MAX_PIXELS,
     progress: Progress = silent,
 ) -> AddReport:
-    """Scan a source, embed every pending photo of the library, and bring the index up to date.
+    """Scan a source, and embed every pending photo of the library; it can be found from then on.
 
-    The model is loaded only when there is a photo to embed. Whatever stops this, the same call goes on where it
-    stopped.
+    An approximate index is left as it is: what came is compared beside it. The model is loaded only when there is a
+    photo to embed. Whatever stops this, the same call goes on where it stopped.
 
     Raises: LibraryError: another process or thread changes this library, or the disk is full.
     """
     with catalog.writing() as session:
         scanned = scan(session, source, retry_failed=retry_failed, allow_empty=allow_empty, progress=progress)
-        run = RunReport()
-        if count_photos(session)[PhotoState.PENDING]:
+        if count_pending(session):
             run = Run(catalog, store, encoder, max_pixels).embed(progress)
-        texts = None if run.interrupted else lambda: encoder.encode_texts(probe_texts())
-        report = update_index(catalog, session, store, texts, progress=progress)
+        else:
+            run = RunReport(strays=store.remove_strays([file.name for file in segments_of(session, catalog.model)]))
+        merge_due(catalog, session, store)
+        report = index_report(catalog, session, store)
     return AddReport(scanned, run, report)

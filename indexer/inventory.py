@@ -5,14 +5,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from base.console import counted
 from base.files import PhotoFile
 from db.caption_rows import caption_sets
 from db.catalog import Catalog
 from db.photo_rows import count_hotels, count_photos, failed_photos, failure_counts, latest_scans
 from db.restyling_rows import count_restylings
 from db.tag_rows import count_labels, vocabulary_keys
-from db.vector_rows import generation, shard_counts
-from embedding.index.exact import read_index_manifest
+from db.vector_rows import segments_of
+from embedding.index.approximate import read_approximation
+from embedding.index.milvus import read_collection
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +29,7 @@ class Inventory:
     failures: dict[str, int]
     hotels: int
     chains: int
-    shards: int
+    segments: int
     index: str
     database_bytes: int
     vectors_bytes: int
@@ -60,7 +62,7 @@ class Inventory:
         return [
             *rows,
             ("hotels", f"{self.hotels} hotels, {self.chains} chains"),
-            ("vectors", f"{self.shards} shards, {self.vectors_bytes / 1e6:.1f} MB"),
+            ("vectors", f"{counted(self.segments, 'segment')}, {self.vectors_bytes / 1e6:.1f} MB"),
             ("index", f"{self.index}, {self.index_bytes / 1e6:.1f} MB"),
             ("tags", f"{', '.join(self.vocabularies) or 'none'}, {self.tags_bytes / 1e6:.1f} MB"),
             ("labels", f"{self.labels} labels set by hand"),
@@ -88,11 +90,13 @@ def take_inventory(catalog: Catalog) -> Inventory:
     with catalog.session() as session:
         hotels, chains = count_hotels(session)
         restyled, restyled_added = count_restylings(session, model)
-        manifest = read_index_manifest(folder.index(model.key))
-        index = "none"
-        if manifest is not None:
-            age = "up to date" if manifest.generation == generation(session, model) else "out of date"
-            index = f"{manifest.kind}, {manifest.count} photos, {age}"
+        files, where = segments_of(session, model), folder.index(model.key)
+        about, collection = read_approximation(where), read_collection(where)
+        index = "exact: every photo is compared"
+        if collection is not None:
+            index = f"Milvus, {counted(collection.entries, 'photo')}"
+        elif about is not None:
+            index = f"{about.kind}, {counted(about.entries, 'photo')}" + ("" if about.sound else ", not used")
         return Inventory(
             library=str(folder.root.absolute()),
             database=catalog.engine.url.render_as_string(hide_password=True),
@@ -102,7 +106,7 @@ def take_inventory(catalog: Catalog) -> Inventory:
             failures=failure_counts(session),
             hotels=hotels,
             chains=chains,
-            shards=len(shard_counts(session, model)),
+            segments=len(files),
             index=index,
             database_bytes=sum(path.stat().st_size for path in folder.root.glob("library.db*")),
             vectors_bytes=size_bytes(folder.vectors(model.key)),

@@ -27,11 +27,12 @@ from base.progress import Progress, Step
 from db.caption_rows import forget_captions
 from db.catalog import Catalog
 from db.models import Photo, PhotoState
-from db.photo_rows import count_photos, pending_photos, photos_with_other_bytes, update_photos
-from db.vector_rows import Twin, any_vector, knows_bytes, next_shard_number, record_shard, shard_counts, twin
+from db.photo_rows import count_pending, pending_photos, photos_with_other_bytes, update_photos
+from db.vector_rows import Twin, any_vector, knows_bytes, record_segment, segments_of, twin
 from embedding.decode import MAX_PIXELS, DecodedPhoto, Facts, Preprocessing, decode
 from embedding.encoder import Encoder
-from embedding.store import VectorStore
+from embedding.segments import SegmentStore
+from indexer.merging import merge_due
 from indexer.sources import MISSING
 
 
@@ -193,7 +194,7 @@ class Batch:
 class Run:
     """One run over all pending photos of a library."""
 
-    def __init__(self, catalog: Catalog, store: VectorStore, encoder: Encoder, max_pixels: int) -> None:
+    def __init__(self, catalog: Catalog, store: SegmentStore, encoder: Encoder, max_pixels: int) -> None:
         self._catalog = catalog
         self._model = catalog.model
         self._store = store
@@ -206,7 +207,10 @@ class Run:
         self._may_decode = threading.Event()
         self._may_decode.set()
         self._raised: BaseException | None = None  # by the caller's callback
-        self._committed: set[int] = set()  # prefixes of the content hashes that this run has recorded
+        # Prefixes of the content hashes of the last batches: a photo that was read ahead may have the bytes of one that
+        # was recorded since. What was recorded earlier was known when the photo was read.
+        self._ahead = max(64, 2 * self._group_photos)
+        self._committed: deque[set[int]] = deque(maxlen=2 + self._ahead // COMMIT_PHOTOS)
         self.report = RunReport()
 
     def embed(self, progress: Progress) -> RunReport:
@@ -218,8 +222,8 @@ class Run:
         """
         start = time.monotonic()
         with self._catalog.session() as session, stop_on_interrupt() as stop:
-            self.report.strays = self._store.remove_strays(set(shard_counts(session, self._model)))
-            self.report.total = count_photos(session)[PhotoState.PENDING]
+            self.report.strays = self._store.remove_strays([file.name for file in segments_of(session, self._model)])
+            self.report.total = count_pending(session)
             outcomes = self._outcomes(session)
             try:
                 for photo, outcome in outcomes:
@@ -250,8 +254,8 @@ class Run:
 
     def _outcomes(self, session: Session) -> Generator[tuple[Photo, Outcome]]:
         read = partial(self._read, is_known=self._is_known if any_vector(session, self._model) else never)
-        ahead = max(64, 2 * self._group_photos)
-        return decode_ahead(all_pending(session), read, threads=DECODE_THREADS, ahead=ahead, in_bursts=self._in_bursts)
+        photos = all_pending(session)
+        return decode_ahead(photos, read, threads=DECODE_THREADS, ahead=self._ahead, in_bursts=self._in_bursts)
 
     def _read(self, file: PhotoFile, is_known: Callable[[bytes], bool]) -> Outcome:
         return read_photo(file, self._preprocessing, is_known, self._may_decode, self._max_pixels)
@@ -273,8 +277,8 @@ class Run:
             known = self._twin(session, outcome)
             if known is not None:
                 report.reused += 1
-                ((_, vectors),) = self._store.gather([(known.shard_number, [known.row])])
-                batch.entries.append(Entry(facts(photo, outcome, known), vectors[0]))
+                vector = self._store.open(known.segment).vector(known.photo_id)
+                batch.entries.append(Entry(facts(photo, outcome, known), vector))
                 return
             if outcome.decoded is None:  # the photo with these bytes was embedded anew with others meanwhile
                 outcome = self._read(PhotoFile(photo.path, photo.member), never)
@@ -299,7 +303,7 @@ class Run:
 
     def _twin(self, session: Session, content: Content) -> Twin | None:
         """Return an embedded photo with the same bytes; asks the database only where there may be one."""
-        if content.decoded is not None and prefix(content.sha256) not in self._committed:
+        if content.decoded is not None and not any(prefix(content.sha256) in batch for batch in self._committed):
             return None
         return twin(session, self._model, content.sha256)
 
@@ -343,20 +347,20 @@ class Run:
             batch.waiting.clear()
 
     def _commit(self, session: Session) -> None:
-        """Write the batch as one shard, then record it and its photos in one transaction."""
+        """Write the batch as one segment, then record it and its photos in one transaction; merge small segments."""
         batch = self._batch
         if batch.entries:
             fresh = np.concatenate(batch.vectors).astype(np.float16) if batch.vectors else np.empty((0, 0), np.float16)
             vectors = np.stack([fresh[e.vector] if isinstance(e.vector, int) else e.vector for e in batch.entries])
             ids = [entry.columns["id"] for entry in batch.entries]
-            number = next_shard_number(session, self._model)
-            self._store.write(number, np.array(ids, dtype=np.int64), vectors)
-            record_shard(session, self._model, number, ids)
+            record_segment(session, self._model, self._store.write(np.array(ids, dtype=np.int64), vectors), ids)
             hashes = {entry.columns["id"]: entry.columns["content_sha256"] for entry in batch.entries}
             forget_captions(session, photos_with_other_bytes(session, hashes))
             update_photos(session, [entry.columns for entry in batch.entries])
-            self._committed.update(prefix(sha256) for sha256 in batch.rows)
+            self._committed.append({prefix(sha256) for sha256 in batch.rows})
         self._commit_failures(session)
+        if batch.entries:
+            merge_due(self._catalog, session, self._store)
         self._batch = Batch()
 
     def _commit_failures(self, session: Session) -> None:

@@ -1,29 +1,34 @@
 """Scanning: what a source holds is compared with what the library knows. Decodes and embeds nothing."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+import numpy as np
 from sqlalchemy.orm import Session
 
+from base.console import counted
 from base.errors import SourceError
 from base.progress import Progress, Step, silent
 from db.models import Photo, PhotoState
 from db.photo_rows import (
     add_nameless_hotels,
+    count_under,
     insert_photos,
+    mark_columns_changed,
     merge_chains,
     merge_hotels,
+    newest_photo_id,
     photo_ids_under,
     photos_at,
     present_photos,
     record_scan,
     update_photos,
 )
-from db.vector_rows import current_model, mark_changed
+from db.vector_rows import lose
 from indexer.sources import MISSING, FoundPhoto, Problem, Source
 
 CHUNK = 1000
@@ -70,30 +75,35 @@ def scan(
     """
     started_at, start = datetime.now(UTC).replace(tzinfo=None), time.monotonic()
     report = ScanReport()
-    known_before = photo_ids_under(session, source.root) if source.whole else set()
-    seen: set[int] = set()
+    newest = newest_photo_id(session) if source.whole else 0
+    seen = np.zeros(newest + 1, bool)  # by photo id, of those known before
     hotels_known = False
     for chunk in chunks(source.photos(), CHUNK):
         if not hotels_known:  # only once there is a photo: a source without photos changes nothing
-            merge_chains(session, source.chains)
-            merge_hotels(session, source.hotels.values())
+            if source.chains or source.hotels:  # most sources name none: those that are known need not be read
+                merge_chains(session, source.chains)
+                merge_hotels(session, source.hotels.values())
             hotels_known = True
-        seen |= scan_chunk(session, source, chunk, report, retry_failed=retry_failed)
+        known = np.fromiter(scan_chunk(session, source, chunk, report, retry_failed=retry_failed), np.int64)
+        seen[known[known <= newest]] = True
         session.commit()
         progress(Step("scanning", report.found))
     if not report.found and not allow_empty:
+        known_before = count_under(session, source.root) if source.whole else 0
         raise SourceError(
             f"no photos under {source.root} ({len(source.leftovers.problems)} problems, "
             f"{source.leftovers.other_files} other files): nothing was changed"
             + (
-                f". If it lost its {len(known_before)} photos for good, add it with --allow-empty"
+                f". If it lost its {counted(known_before, 'photo')} for good, add it with --allow-empty"
                 if known_before
                 else ""
             )
         )
-    for unread in source.leftovers.unread:
-        known_before -= photo_ids_under(session, unread)
-    mark_vanished(session, source, known_before - seen, report)
+    if source.whole:
+        for unread in source.leftovers.unread:
+            seen[[photo_id for photo_id in photo_ids_under(session, unread) if photo_id <= newest]] = True
+        here = (photo_id for photo_id in photo_ids_under(session, source.root) if photo_id <= newest)
+        mark_vanished(session, source, [photo_id for photo_id in here if not seen[photo_id]], report)
     report.other_files = source.leftovers.other_files
     report.problems = len(source.leftovers.problems)
     record_scan(
@@ -117,8 +127,10 @@ def scan_chunk(
     """Compare one chunk with the library; return the ids of the photos that were known."""
     add_unlisted_hotels(session, source, chunk)
     known = photos_at(session, [(found.path, found.member) for found in chunk])
-    inserts, updates, altered = [], [], False
+    inserts: list[dict[str, Any]] = []
+    updates: list[dict[str, Any]] = []
     places: set[tuple[str, str]] = set()
+    columns_changed = False
     for found in chunk:
         if (found.path, found.member) in places:
             source.leftovers.problems.append(Problem(found.path, "two files would be kept under this name"))
@@ -135,12 +147,13 @@ def scan_chunk(
         report.changed += "state" in changes
         report.unchanged += "state" not in changes
         if changes:
-            altered |= photo.state is PhotoState.EMBEDDED
             updates.append({"id": photo.id} | changes)
+            columns_changed |= "state" not in changes and photo.state is PhotoState.EMBEDDED
     insert_photos(session, inserts)
+    lose(session, [row["id"] for row in updates if "state" in row])
     update_photos(session, updates)
-    if altered:
-        mark_changed(session, current_model(session))
+    if columns_changed:
+        mark_columns_changed(session)
     return {photo.id for photo in known.values()}
 
 
@@ -177,7 +190,7 @@ def add_unlisted_hotels(session: Session, source: Source, chunk: list[FoundPhoto
     add_nameless_hotels(session, sorted(named - source.hotels.keys()))
 
 
-def mark_vanished(session: Session, source: Source, gone: set[int], report: ScanReport) -> None:
+def mark_vanished(session: Session, source: Source, gone: Sequence[int], report: ScanReport) -> None:
     """Mark photos that the library knows under the root but that were not found there again."""
     reason = "the file is no longer there"
     updates = [
@@ -185,8 +198,8 @@ def mark_vanished(session: Session, source: Source, gone: set[int], report: Scan
         for photo in present_photos(session, gone)
     ]
     if updates:
+        lose(session, gone)
         update_photos(session, updates)
-        mark_changed(session, current_model(session))
         report.vanished = len(updates)
         source.leftovers.problems.append(Problem(source.root, f"{len(updates)} photos are no longer there"))
 

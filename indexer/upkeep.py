@@ -1,6 +1,10 @@
-"""Keeping the index up to date with the vectors: the exact rows, and the approximate index that a library may have."""
+"""The index of a library: what stands, the approximate one that is built when asked for, and when that is worth it.
+
+The vectors themselves are the exact index, so nothing has to be done for photos to be found.
+"""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,23 +13,37 @@ from typing import Any
 import numpy as np
 from sqlalchemy.orm import Session
 
-from base.arrays import Floats, Halves, Ids
-from base.console import megabytes
+from base.arrays import Floats
+from base.console import counted, megabytes
 from base.errors import LibraryError
 from base.progress import Progress, Step, silent
 from base.settings import asset
 from db.catalog import Catalog
-from db.models import Model
 from db.settings_rows import read_setting, write_setting
-from db.vector_rows import EmbeddedRows, generation, shard_counts
+from db.vector_rows import EmbeddedRows, segments_of
 from embedding.encoder import Encoder
-from embedding.index.approximate import ApproximateIndex, Approximation, read_approximation, remove_approximation
-from embedding.index.building import IndexChoice, built, drift, resolved, tuned
-from embedding.index.exact import FaissIndex, IndexManifest, read_index_manifest
+from embedding.index.approximate import (
+    ApproximateIndex,
+    Approximation,
+    approximation_problem,
+    read_approximation,
+    remove_approximation,
+)
+from embedding.index.building import (
+    EXACT_SUFFICES,
+    GROWN,
+    IndexChoice,
+    building_flops,
+    built,
+    drift,
+    resolved,
+    tuned,
+)
 from embedding.index.milvus import Collection, absolute_uri, read_collection, shown_uri
-from embedding.index.milvus_sync import CollectionContent, leave, sync
-from embedding.index.photo_index import PhotoIndex, current_index, is_still_there
-from embedding.store import VectorStore
+from embedding.index.milvus_sync import leave, sync
+from embedding.index.photo_index import PhotoIndex
+from embedding.segments import SegmentStore
+from indexer.merging import merge_due
 
 MILVUS = "milvus:"
 
@@ -47,46 +65,37 @@ Texts = Callable[[], Floats]  # gives the vectors of the texts that recall is me
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IndexReport:
-    """What bringing the index up to date did.
+    """What index a library has, and what bringing it up to date did.
 
-    exact, approximation: what stands now, None for no approximate index. rewritten, approximated: which of the two
-    were written. why: what made the approximate one be built anew. milvus: the collection in Milvus, None for none;
-    problem: why Milvus could not be brought up to date, so that searching compares every photo.
+    photos, segments, size_bytes: of the vectors, which are the exact index. approximation: the approximate one, None
+    for none; beside: how many photos it, or the collection in Milvus, does not cover. written: whether that was built,
+    extended or sent just now. why: what made the approximate one be built anew. milvus: the collection in Milvus, None
+    for none; problem: why Milvus could not be brought up to date, so that searching compares every photo. advice: when
+    building it would be worth the time.
     """
 
-    exact: IndexManifest
-    rewritten: bool
+    photos: int
+    segments: int
+    size_bytes: int
     approximation: Approximation | None = None
-    approximated: bool = False
-    why: str = ""
     milvus: Collection | None = None
+    beside: int = 0
+    written: bool = False
+    why: str = ""
     problem: str = ""
-
-    @property
-    def written(self) -> list[str]:
-        """What was written, in words."""
-        exact, about, lines = self.exact, self.approximation, []
-        if self.rewritten:
-            lines.append(f"index: {exact.count} photos, {exact.kind}, {megabytes(exact.size_bytes)}")
-        if self.approximated and about is not None:
-            lines.append(
-                f"index: {about.entries} photos, {about.factory}, {megabytes(about.size_bytes)}, "
-                f"recall@10 {about.recall:.4f}" + ("" if about.sound else ", which is too little: it is not used")
-            )
-        if self.milvus is not None and not self.problem:
-            lines.append(f"index: {self.milvus.entries} photos in Milvus")
-        return lines
+    advice: str = ""
 
     @property
     def notes(self) -> list[str]:
         """What people should know besides."""
         why = f"the approximate index was built anew: {self.why}" if self.why else ""
-        return [said for said in (why, self.problem) if said]
+        return [said for said in (why, self.problem, self.advice) if said]
 
     def rows(self) -> list[tuple[str, str]]:
         """Return what stands, line by line."""
         about, milvus = self.approximation, self.milvus
-        rows = [("exact", f"{self.exact.count} photos, {megabytes(self.exact.size_bytes)}")]
+        segments = counted(self.segments, "segment")
+        rows = [("exact", f"{counted(self.photos, 'photo')} in {segments}, {megabytes(self.size_bytes)}")]
         if about is not None:
             found = f"recall@10 {about.recall:.4f} over {about.queries} text queries"
             effort = (
@@ -95,7 +104,7 @@ class IndexReport:
                 else f"keeping {about.effort} nodes in mind"
             )
             rows += [
-                (about.kind, f"{about.factory}, {about.entries} photos, {megabytes(about.size_bytes)}"),
+                (about.kind, f"{about.factory}, {counted(about.entries, 'photo')}, {megabytes(about.size_bytes)}"),
                 ("finds", found + ("" if about.sound else f": less than {about.least_recall:g}, so it is not used")),
                 ("by", f"{effort}, {about.candidates} candidates compared exactly"),
             ]
@@ -104,10 +113,12 @@ class IndexReport:
             if milvus.recall is not None:
                 found = f"recall@10 {milvus.recall:.4f} over {milvus.queries} text queries"
             rows += [
-                ("milvus", f"{shown_uri(milvus.uri)}, {milvus.entries} photos in {milvus.name}"),
+                ("milvus", f"{shown_uri(milvus.uri)}, {counted(milvus.entries, 'photo')} in {milvus.name}"),
                 ("finds", found + ("" if milvus.sound else f": less than {milvus.least_recall:g}, so it is not used")),
                 ("by", f"{milvus.candidates} candidates compared exactly" + unanswered(milvus.least_share)),
             ]
+        if self.beside:
+            rows.append(("beside", f"{counted(self.beside, 'photo')} came later and are compared exactly"))
         return rows
 
     def __str__(self) -> str:
@@ -118,9 +129,10 @@ class IndexReport:
         about, milvus = self.approximation, self.milvus
         there = milvus and asdict(milvus) | {"uri": shown_uri(milvus.uri)}
         return {
-            "exact": asdict(self.exact),
+            "exact": {"photos": self.photos, "segments": self.segments, "size_bytes": self.size_bytes},
             "approximate": about and asdict(about),
             "milvus": there,
+            "beside": self.beside,
             "why": self.why,
         }
 
@@ -144,150 +156,93 @@ def choose_index(session: Session, choice: IndexChoice) -> None:
     write_setting(session, INDEX_SETTING, json.dumps(asdict(choice)))
 
 
-def update_index(
-    catalog: Catalog,
-    session: Session,
-    store: VectorStore,
-    texts: Texts | None = None,
-    *,
-    choice: IndexChoice | None = None,
-    rebuild: bool = False,
-    progress: Progress = silent,
-) -> IndexReport:
-    """Bring the index up to date with the vectors.
+WORTH_SHARE = 0.25  # of the photos, beside an approximate index: then building it anew is worth the time
 
-    What an older file holds is taken from it; only vectors that came since are read from their shards. `texts` is
-    called only when recall has to be measured. Without it an approximate index cannot grow; it stays as it is, with
-    the exact one that it belongs to, and searching compares beside it what came since. `choice`: what the library
-    should have, by default what was chosen before. With `rebuild` the approximate index is built anew even where it
-    need not be.
 
-    Raises:
-        LibraryError: a shard is absent or damaged, FAISS cannot build what was chosen, or a Milvus that has just
-            been chosen gives no answer; where one stops answering later, the report tells the problem.
-        OSError: the disk is full or cannot be written.
-    """
+def index_report(catalog: Catalog, session: Session, store: SegmentStore) -> IndexReport:
+    """Return what index stands, and when it is worth building. Reads manifests alone."""
     model, where = catalog.model, catalog.folder.index(catalog.model.key)
-    choice = choice or index_choice(session)
-    if texts is None and (left := usable(where, model.key)) is not None:
-        return left
-    rows = exact_rows(session, where, model, store, progress)
+    files, choice = segments_of(session, model, restyled=False), index_choice(session)
+    photos, milvus, about = sum(file.alive for file in files), read_collection(where), read_approximation(where)
+    covers = milvus.covers if milvus is not None else about.covers if about is not None else ()
+    beside = sum(file.alive for file in files if file.name not in covers)
+    report = IndexReport(
+        photos=photos,
+        segments=len(files),
+        size_bytes=sum(file.size_bytes for file in files),
+        approximation=about,
+        milvus=milvus,
+        beside=0 if milvus is None and about is None else beside,
+    )
+    return replace(report, advice=advice(report, choice, model.dim))
+
+
+def advice(report: IndexReport, choice: IndexChoice, dim: int) -> str:
+    """Return whether, and for how many minutes, building the index that was chosen would be worth it; else nothing.
+
+    One that did not find enough is not advised again until the library is twice as large.
+    """
+    about, photos = report.approximation, report.photos
     if choice.milvus is not None:
-        content = CollectionContent(base=rows.base, exact=rows.exact, fresh=came_since(session, model, store, rows))
-        report = synced(rows, content, choice, texts, progress, rebuild)
-        remove_approximation(where)
-        return report
-    report = approximated(rows, choice, texts, progress, rebuild)
-    leave(where)  # last: what stood before serves until the other stands
-    return report
+        said = (
+            f"{counted(report.beside, 'photo')} are not in Milvus yet and are compared here: `aliens index` sends them"
+        )
+        return said if report.beside else ""
+    kind = resolved(choice, photos)
+    if kind == "exact":
+        return ""
+    cost = f"`aliens index` builds one of all photos in {minutes(build_s(about, photos, dim))}"
+    if about is None:
+        return f"every photo is compared, for want of an approximate index: {cost}"
+    if not about.sound:
+        return (
+            f"the library has grown, so another try may find enough: {cost}" if photos > GROWN * about.entries else ""
+        )
+    if report.beside > max(WORTH_SHARE * photos, EXACT_SUFFICES / GROWN):
+        return f"{counted(report.beside, 'photo')} came after the {kind} index and are compared beside it: {cost}"
+    return ""
+
+
+def build_s(about: Approximation | None, photos: int, dim: int) -> float:
+    """Return about how long building an approximate index takes, in seconds: by the last time, or by the arithmetic."""
+    if about is not None and about.seconds and about.trained_entries:
+        return about.seconds * photos / about.trained_entries
+    square = np.ones((1024, 1024), np.float32)
+    start = time.perf_counter()
+    square @ square
+    return building_flops(photos, dim) / (2 * 1024**3 / (time.perf_counter() - start))
+
+
+def minutes(seconds: float) -> str:
+    """Return a span of time in words."""
+    return "less than a minute" if seconds < 60 else f"about {counted(round(seconds / 60), 'minute')}"
 
 
 def approximated(
-    rows: "Rows", choice: IndexChoice, texts: Texts | None, progress: Progress, rebuild: bool
-) -> IndexReport:
-    """Bring the approximate index up to date; see `update_index`."""
-    kind, about = resolved(choice, len(rows.base)), read_approximation(rows.where)
+    base: PhotoIndex, where: Path, choice: IndexChoice, model_key: str, texts: Texts, progress: Progress, rebuild: bool
+) -> tuple[bool, str]:
+    """Bring the approximate index up to date; return whether it was written, and why it was built anew."""
+    kind, about = resolved(choice, len(base)), read_approximation(where)
     if kind == "exact":
-        remove_approximation(rows.where)
-        about = None
-    if kind == "exact" or texts is None:
-        return IndexReport(exact=rows.exact, rewritten=rows.rewritten, approximation=about)
-    model_key = rows.exact.model_key
+        remove_approximation(where)
+        return False, ""
     wanted = about is not None and suits(about, choice, kind, model_key) and not rebuild
-    if wanted and ApproximateIndex.open(rows.where, model_key, rows.exact.generation) is not None:
-        return IndexReport(exact=rows.exact, rewritten=rows.rewritten, approximation=about)
-    index, why = extended(rows, texts, progress) if wanted else (None, "")
+    if wanted and about is not None and is_as_it_should_be(about, base, where, model_key):
+        return False, ""
+    index, why = extended(base, where, model_key, texts, progress) if wanted else (None, "")
     if index is None:
-        index = built(rows.base, kind, choice, model_key, texts(), progress)
-    index.save(rows.where, rows.exact.generation)
-    return IndexReport(
-        exact=rows.exact, rewritten=rows.rewritten, approximation=index.about, approximated=True, why=why
-    )
+        index = built(base, kind, choice, model_key, texts(), progress)
+    index.save(where)
+    return True, why
 
 
-def usable(where: Path, model_key: str) -> IndexReport | None:
-    """Return an exact and an approximate index that belong together, be they older than the vectors; else None."""
-    manifest, about = read_index_manifest(where), read_approximation(where)
-    if manifest is None or about is None or FaissIndex.open(where, manifest.generation) is None:
-        return None
-    if ApproximateIndex.open(where, model_key, manifest.generation) is None:
-        return None
-    return IndexReport(exact=manifest, rewritten=False, approximation=about)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rows:
-    """The exact index as it is now.
-
-    extra: what has come to it, ids (m,) and vectors (m, d), since it was of the generation `before`; None where that
-    is not known, since it was built anew.
-    """
-
-    where: Path
-    base: PhotoIndex
-    exact: IndexManifest
-    rewritten: bool
-    before: int = -1
-    extra: tuple[Ids, Halves] | None = None
-
-
-def exact_rows(session: Session, where: Path, model: Model, store: VectorStore, progress: Progress) -> Rows:
-    """Bring the exact index up to date and return it."""
-    now = generation(session, model)
-    exact = FaissIndex.open(where, now)
-    if exact is not None and exact.manifest is not None:
-        return Rows(where=where, base=PhotoIndex(exact), exact=exact.manifest, rewritten=False)
-    progress(Step("building the index", 0))
-    older = current_index(where, store, model.key, EmbeddedRows(session, model))
-    before = older.base.manifest
-    exact = older.base if older.rebuilt else FaissIndex.build(model.dim, older.parts())
-    last_shard, last_stamp = newest_shard(session, model, store)
-    written = exact.save(where, model_key=model.key, generation=now, last_shard=last_shard, last_stamp=last_stamp)
-    if before is None:  # built anew from the shards
-        return Rows(where=where, base=PhotoIndex(exact), exact=written, rewritten=True)
-    return Rows(
-        where=where,
-        base=PhotoIndex(exact),
-        exact=written,
-        rewritten=True,
-        before=before.generation,
-        extra=older.extra,
-    )
-
-
-def newest_shard(session: Session, model: Model, store: VectorStore) -> tuple[int, int]:
-    """Return the number and the stamp of the newest shard; 0 and 0 where there is none, or none that can be read."""
-    last_shard = max(shard_counts(session, model), default=0)
-    try:
-        return (last_shard, store.stamp(last_shard)) if last_shard else (0, 0)
-    except OSError:
-        return 0, 0
-
-
-def came_since(session: Session, model: Model, store: VectorStore, rows: Rows) -> Ids | None:
-    """Return the photos whose vectors are newer than the collection in Milvus, (m,), None where that is unknown."""
-    about = read_collection(rows.where)
-    if about is None:
-        return None
-    last = replace(rows.exact, last_shard=about.last_shard, last_stamp=about.last_stamp)
-    if not is_still_there(store, last):
-        return None
-    places = EmbeddedRows(session, model).places(after=about.last_shard)
-    return np.concatenate([np.empty(0, np.int64), *(ids for ids, _ in store.gather(places))])
-
-
-def synced(
-    rows: Rows, content: CollectionContent, choice: IndexChoice, texts: Texts | None, progress: Progress, rebuild: bool
-) -> IndexReport:
-    """Bring the collection in Milvus up to date; see `update_index`."""
-    about = read_collection(rows.where)
-    try:
-        now, written = sync(rows.where, content, choice, texts=texts, progress=progress, rebuild=rebuild)
-    except LibraryError as error:
-        if about is None or about.uri != absolute_uri(choice.milvus or ""):
-            raise
-        return IndexReport(exact=rows.exact, rewritten=rows.rewritten, milvus=about, problem=str(error))
-    return IndexReport(exact=rows.exact, rewritten=rows.rewritten, approximated=written, milvus=now)
+def is_as_it_should_be(about: Approximation, base: PhotoIndex, where: Path, model_key: str) -> bool:
+    """Tell whether there is nothing to build: all is covered, or it did not find enough and little has changed."""
+    if approximation_problem(where) is not None or ApproximateIndex.open(where, model_key) is None:
+        return False
+    if not about.sound:
+        return len(base) <= GROWN * about.entries
+    return not len(base.base.without(about.covers)) and drift(about, len(base)) is None
 
 
 def suits(about: Approximation, choice: IndexChoice, kind: str, model_key: str) -> bool:
@@ -296,26 +251,32 @@ def suits(about: Approximation, choice: IndexChoice, kind: str, model_key: str) 
     return is_of == (kind, choice.factory, model_key, choice.least_recall)
 
 
-def extended(rows: Rows, texts: Texts, progress: Progress) -> tuple[ApproximateIndex | None, str]:
+def extended(
+    base: PhotoIndex, where: Path, model_key: str, texts: Texts, progress: Progress
+) -> tuple[ApproximateIndex | None, str]:
     """Return the approximate index with the photos that came since, or None and why it has to be built anew."""
-    if rows.extra is None:
-        return None, "it was damaged, or older than the exact one"
-    index = ApproximateIndex.open(rows.where, rows.exact.model_key, rows.before, writable=True)
-    if index is None:
-        return None, "it was damaged, or older than the exact one"
-    ids, vectors = rows.extra
-    if len(ids):
+    index = ApproximateIndex.open(where, model_key, writable=True)
+    if index is None or approximation_problem(where) is not None:
+        return None, "it was damaged"
+    if not index.about.sound:
+        return None, f"the library has grown since it found only {index.about.recall:.1%}"
+    later = base.base.without(index.about.covers)
+    why, done = drift(replace(index.about, entries=index.about.entries + len(later)), len(base)), 0
+    if why is not None:
+        return None, why
+    for ids, vectors in later.parts():
         index.add(ids, vectors.astype(np.float32))
-    why = drift(index.about, len(rows.base))
-    if why is None:
-        index = tuned(index, rows.base, texts(), progress)
-        why = drift(index.about, len(rows.base))
+        done += len(ids)
+        progress(Step("indexing", done, len(later)))
+    index.about = replace(index.about, covers=base.base.names)
+    index = tuned(index, base, texts(), progress)
+    why = drift(index.about, len(base))
     return (index, "") if why is None else (None, why)
 
 
 def reindex(
     catalog: Catalog,
-    store: VectorStore,
+    store: SegmentStore,
     encoder: Encoder,
     change: Callable[[IndexChoice], IndexChoice] = lambda choice: choice,
     *,
@@ -328,20 +289,42 @@ def reindex(
 
     Raises: LibraryError: another process works on the library, the disk is full, or FAISS cannot build the choice.
     """
+    model, where = catalog.model, catalog.folder.index(catalog.model.key)
+
+    def texts() -> Floats:
+        return encoder.encode_texts(probe_texts())
+
     with catalog.writing() as session:
         choice = change(index_choice(session))
-        report = update_index(
-            catalog,
-            session,
-            store,
-            lambda: encoder.encode_texts(probe_texts()),
-            choice=choice,
-            rebuild=rebuild,
-            progress=progress,
-        )
+        merge_due(catalog, session, store)
+        base, why, problem = PhotoIndex(store.current(EmbeddedRows(session, model))), "", ""
+        if choice.milvus is not None:
+            written, problem = synced(base, where, choice, model.key, texts, progress, rebuild)
+            remove_approximation(where)
+        else:
+            written, why = approximated(base, where, choice, model.key, texts, progress, rebuild)
+            leave(where)  # last: what stood before serves until the other stands
         choose_index(session, choice)  # last: building takes minutes, and others want to write meanwhile
         session.commit()
-    return report
+        report = index_report(catalog, session, store)
+    return replace(report, written=written, why=why, problem=problem)
+
+
+def synced(
+    base: PhotoIndex, where: Path, choice: IndexChoice, model_key: str, texts: Texts, progress: Progress, rebuild: bool
+) -> tuple[bool, str]:
+    """Bring the collection in Milvus up to date; return whether that took writing, and what went wrong.
+
+    Raises: LibraryError: a Milvus that has just been chosen gives no answer.
+    """
+    about = read_collection(where)
+    try:
+        _, written = sync(where, base, model_key, choice, texts=texts, progress=progress, rebuild=rebuild)
+    except LibraryError as error:
+        if about is None or about.uri != absolute_uri(choice.milvus or ""):
+            raise
+        return False, str(error)
+    return written, ""
 
 
 def changed_choice(

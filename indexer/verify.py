@@ -1,103 +1,141 @@
-"""Verification: files, rows, shards and index must tell the same story. Mends only when asked to."""
+"""Verification: files, rows, segments and what is derived from them must tell the same story. Mends when asked to."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
+from base.arrays import Ids
 from base.errors import LibraryError
-from base.files import TEMPORARY_SUFFIX
+from base.files import SegmentFile, half_written, remove_left
 from base.progress import Progress, Step, silent
+from base.records import record_problem
 from base.settings import LibraryFolder
-from db.catalog import Catalog
-from db.models import Model, Photo, PhotoState, Restyling
+from db.catalog import Catalog, disk_errors, restoring
+from db.models import Model, Photo, PhotoState
 from db.photo_rows import all_photos
-from db.restyling_rows import all_restylings, forget_restylings, result_photos
+from db.restyling_rows import all_restylings, file_problem, forget_restylings, result_photos
 from db.vector_rows import (
-    count_embedded,
     database_problems,
+    dead_ids,
     embedded_without_vector,
-    forget_shard,
-    generation,
-    make_pending,
-    shard_counts,
-    vectors_of_shard,
+    forget_segment,
+    miscounted,
+    pend_without_vector,
+    recorded_ids,
+    segments_of,
+    set_dead,
 )
-from embedding.index.approximate import APPROXIMATE_FILE, read_approximation, remove_approximation
-from embedding.index.building import resolved
-from embedding.index.exact import INDEX_FILE, MANIFEST_FILE, checksum_problem, read_index_manifest
-from embedding.store import VectorStore
-from indexer.upkeep import index_choice, update_index
+from embedding.index.approximate import approximation_problem, remove_approximation
+from embedding.index.milvus import MILVUS_MANIFEST
+from embedding.photo_table import TABLE_FILE, TABLE_MANIFEST, remove_table, table_problem
+from embedding.scores import is_sound, stray_scores
+from embedding.segments import SegmentStore
+from embedding.text_tower import tower_problem
+from indexer.merging import merge_due, vocabularies
+from indexer.upgrade import strays_of_index
 
 NORM_TOLERANCE = 2e-3  # float16 keeps 11 bits, so the norm of a stored unit vector is off by less than 0.1%
+BLOCK_ROWS = 8_192
 
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """Two parts of the library that disagree, and what to do."""
+    """Two parts of the library that disagree, and what to do.
 
-    part: str  # database, shard, index, photo or result
+    part: database, segment, approximate index, Milvus, tags, table, text tower, floors, photo, result or stray file.
+    """
+
+    part: str
     what: str
     remedy: str
 
 
 REPAIR = "aliens verify --repair"
-HALF = "is half written (left by a process that was killed)"
-STRAY = "belongs to no shard (left by a process that was killed)"
+STRAY = "belongs to nothing (left by a process that was killed)"
 
 
-def verify(catalog: Catalog, store: VectorStore, progress: Progress = silent) -> list[Disagreement]:
+def verify(
+    catalog: Catalog, store: SegmentStore, progress: Progress = silent, *, quick: bool = False
+) -> list[Disagreement]:
     """Return everything that does not agree; an empty list means that the library is sound.
 
-    Every shard is read whole, every photo's file is looked at (size and existence, not its bytes).
+    Every byte that the library has written is read and compared with its checksum; every photo's file is looked at
+    (size and existence, not its bytes). `quick`: names, sizes and counts alone.
     """
     folder, model = catalog.folder, catalog.model
-    with catalog.saving() as session:
-        found = [
-            Disagreement("database", text, "restore library.db from a backup") for text in database_problems(session)
-        ]
-        found += photo_disagreements(session, progress)
-        found += result_disagreements(session, folder, model)
+    with disk_errors(folder), catalog.session() as session:
+        try:
+            broken = database_problems(session)
+        except DatabaseError as error:
+            broken = [str(error.orig)]
+        if broken:  # what else it says is not to be relied on
+            return [Disagreement("database", problem, restoring(folder.database_url())) for problem in broken]
+        found = list(photo_disagreements(session, progress))
+        found += result_disagreements(session, folder, model, quick=quick)
         found += [
             Disagreement("photo", f"photo {photo_id} is marked embedded but has no vector", REPAIR)
             for photo_id in embedded_without_vector(session, model)
         ]
-        found += shard_disagreements(session, model, store)
-        if not is_being_written(catalog):  # otherwise the newest shard and index are only not recorded yet
-            strays = store.strays(set(shard_counts(session, model)))
-            found += [Disagreement("shard", f"{path} {STRAY}", REPAIR) for path in strays]
-            found += index_disagreements(session, folder, model)
-            found += [Disagreement("index", f"{path} {HALF}", REPAIR) for path in half_written(folder.index(model.key))]
+        found += segment_disagreements(session, model, store, progress, quick=quick)
+        found += derived_disagreements(folder, model, quick=quick)
+        if not is_being_written(catalog):  # otherwise the newest files are only not recorded yet
+            left = strays(session, folder, model, store)
+            found += [Disagreement("stray file", f"{path} {STRAY}", REPAIR) for path in left]
     return found
 
 
-def repair(catalog: Catalog, store: VectorStore) -> int:
+def repair(catalog: Catalog, store: SegmentStore) -> int:
     """Mend what can be mended, and return how many photos are pending because of it.
 
-    Damaged shards and results whose files are gone are forgotten, strays removed, the index rebuilt.
+    Damaged segments are forgotten, so that their photos are embedded anew; so are results whose files are gone or
+    damaged. Damaged derivatives and what killed processes have left are removed: they are made again when needed.
     """
     folder, model, pending = catalog.folder, catalog.model, 0
     with catalog.writing() as session:
-        for number, problem in damaged_shards(session, model, store).items():
-            if problem:
-                pending += forget_shard(session, model, number)
-        pending += make_pending(session, model, embedded_without_vector(session, model))
-        forget_restylings(session, [result.id for result in vanished_results(session, folder)])
+        for file in segments_of(session, model):
+            if segment_problem(session, model, store, file, quick=False):
+                pending += forget_segment(session, model, file.name)
+        pending += pend_without_vector(session, model)
+        for file in segments_of(session, model):
+            set_dead(session, model, file.name, truly_dead(session, model, store, file).tolist())
+        lost = [kept for kept in all_restylings(session) if file_problem(folder, kept)]
+        forget_restylings(session, [kept.id for kept in lost])
         session.commit()
-        store.remove_strays(set(shard_counts(session, model)))
-        where = folder.index(model.key)
-        parts = {disagreement.part for disagreement in index_disagreements(session, folder, model)}
-        if "index" in parts:
-            (where / MANIFEST_FILE).unlink(missing_ok=True)
-        if "approximate index" in parts:
-            remove_approximation(where)
-        for path in half_written(where):
-            path.unlink()
-        update_index(catalog, session, store)
+        for kept in lost:
+            (folder.root / kept.path).unlink(missing_ok=True)
+        remove_damaged(folder, model)
+        for path in strays(session, folder, model, store):
+            if path.parent == folder.restyled:  # where others may write now, without the library's lock
+                remove_left(path)
+            else:
+                path.unlink(missing_ok=True)
+        merge_due(catalog, session, store)
     return pending
+
+
+def remove_damaged(folder: LibraryFolder, model: Model) -> None:
+    """Remove derivatives that are damaged or half written."""
+    index, tags, tower = folder.index(model.key), folder.photo_table(model.key), folder.text_tower(model.key)
+    if approximation_problem(index):
+        remove_approximation(index)
+    if record_problem(index / MILVUS_MANIFEST):
+        (index / MILVUS_MANIFEST).unlink()
+    if table_problem(tags):
+        remove_table(tags)
+    for vocabulary in vocabularies(folder, model):
+        for path in folder.scores(model.key, vocabulary).glob("*.npy"):
+            if not is_sound(path):
+                path.unlink()
+    if tower_problem(tower, model.key):
+        shutil.rmtree(tower)
+    if record_problem(folder.floors_file):
+        folder.floors_file.unlink()
 
 
 def photo_disagreements(session: Session, progress: Progress) -> Iterator[Disagreement]:
@@ -120,16 +158,20 @@ def photo_disagreements(session: Session, progress: Progress) -> Iterator[Disagr
                 yield Disagreement("photo", what, f"aliens add {folder}")
 
 
-def result_disagreements(session: Session, folder: LibraryFolder, model: Model) -> Iterator[Disagreement]:
+def result_disagreements(
+    session: Session, folder: LibraryFolder, model: Model, *, quick: bool
+) -> Iterator[Disagreement]:
     """Compare the results of restyling with their files, and with the rows they were given in the library."""
     results = all_restylings(session)
     photos = result_photos(session, model, [result.id for result in results])
     for result in results:
         file, photo = folder.root / result.path, photos.get(result.id)
+        again = "" if result.source_photo_id is None else f"aliens restyle {result.source_photo_id} makes it anew, "
         if not file.is_file():
             what = f"result {result.id} of photo {result.source_photo_id} is gone: {file}"
-            again = "" if result.source_photo_id is None else f"aliens restyle {result.source_photo_id} makes it anew, "
             yield Disagreement("result", what, f"{again}{REPAIR} forgets it")
+        elif not quick and (problem := file_problem(folder, result)):
+            yield Disagreement("result", f"result {result.id}: {problem}", f"{again}{REPAIR} forgets it")
         elif photo is not None and not is_at(photo, file):
             what = f"{file} is not what was added to the library: {photo.path}, {photo.size_bytes} bytes"
             yield Disagreement("result", what, "aliens restyled --add")
@@ -141,16 +183,89 @@ def is_at(photo: Photo, file: Path) -> bool:
     return (os.path.realpath(photo.path), photo.size_bytes) == here
 
 
-def vanished_results(session: Session, folder: LibraryFolder) -> list[Restyling]:
-    """Return the results whose files are gone."""
-    return [result for result in all_restylings(session) if not (folder.root / result.path).is_file()]
+def segment_disagreements(
+    session: Session, model: Model, store: SegmentStore, progress: Progress, *, quick: bool
+) -> Iterator[Disagreement]:
+    """Compare every segment with its checksum and with its rows in the database."""
+    files = segments_of(session, model)
+    done, total = 0, sum(file.size_bytes for file in files) >> 20
+    for file in files:
+        part, problem = "segment", segment_problem(session, model, store, file, quick=quick)
+        if problem is None and not quick:
+            part, problem = "database", dead_problem(session, model, store, file)
+        if problem and file in segments_of(session, model):  # it has not been merged, or lost a photo, meanwhile
+            yield Disagreement(part, f"segment {file.name} of {file.alive} photos: {problem}", REPAIR)
+        done += file.size_bytes
+        progress(Step("verifying vectors", done >> 20, total, unit="MB"))
+    for name, kept, counted in miscounted(session, model) if quick else ():
+        what = f"segment {name}: {kept} of its photos are said to be found, {counted} can be"
+        yield Disagreement("database", what, REPAIR)
 
 
-def shard_disagreements(session: Session, model: Model, store: VectorStore) -> Iterator[Disagreement]:
-    """Compare every shard with its rows in the database."""
-    for number, problem in damaged_shards(session, model, store).items():
-        if problem:
-            yield Disagreement("shard", f"shard {number}: {problem}", REPAIR)
+def dead_problem(session: Session, model: Model, store: SegmentStore, file: SegmentFile) -> str | None:
+    """Return what is wrong with what is said to be dead of a sound segment, or None."""
+    dead, said = truly_dead(session, model, store, file), dead_ids(session, model, file.name)
+    if np.array_equal(dead, said) and file.alive == file.rows - len(dead):
+        return None
+    return f"{file.rows - len(dead)} of its photos can be found, and others are said to be"
+
+
+def truly_dead(session: Session, model: Model, store: SegmentStore, file: SegmentFile) -> Ids:
+    """Return the ids of a sound segment's rows that are nobody's vector, or of photos that cannot be found."""
+    return np.setdiff1d(store.open(file).ids, recorded_ids(session, model, file.name, alive=True))
+
+
+def segment_problem(
+    session: Session, model: Model, store: SegmentStore, file: SegmentFile, *, quick: bool
+) -> str | None:
+    """Return what is wrong with one segment, or None."""
+    if problem := store.problem(file, quick=quick):
+        return problem
+    try:
+        segment = store.open(file)
+    except LibraryError as error:
+        return str(error)
+    if quick:
+        return None
+    ids = recorded_ids(session, model, file.name)
+    if len(absent := ids[~segment.rows_of(ids)[1]]):
+        return f"it has no vector of photo {absent[0]}, as recorded"
+    wrong = 0
+    for start in range(0, len(segment), BLOCK_ROWS):
+        norms = np.linalg.norm(segment.vectors[start : start + BLOCK_ROWS].astype(np.float32), axis=1)
+        wrong += int((~(np.abs(norms - 1) < NORM_TOLERANCE)).sum())
+    return f"{wrong} of its vectors are not of unit length" if wrong else None
+
+
+def derived_disagreements(folder: LibraryFolder, model: Model, *, quick: bool) -> Iterator[Disagreement]:
+    """Compare what is derived from the vectors with its checksums; what is absent is no disagreement."""
+    index, tags = folder.index(model.key), folder.photo_table(model.key)
+    if problem := record_problem(index / MILVUS_MANIFEST):
+        yield Disagreement("Milvus", problem, f"{REPAIR}, then aliens index")
+    if problem := record_problem(folder.floors_file):
+        yield Disagreement("floors", problem, REPAIR)
+    if problem := approximation_problem(index, quick=quick):
+        yield Disagreement("approximate index", problem, f"{REPAIR}, then aliens index")
+    if problem := table_problem(tags, quick=quick):
+        yield Disagreement("table", problem, REPAIR)
+    if quick:
+        return
+    for vocabulary in vocabularies(folder, model):
+        for path in sorted(folder.scores(model.key, vocabulary).glob("*.npy")):
+            if not is_sound(path):
+                yield Disagreement("tags", f"{path} is not what was written: its checksum is another one", "aliens tag")
+    if problem := tower_problem(folder.text_tower(model.key), model.key):
+        yield Disagreement("text tower", problem, REPAIR)
+
+
+def strays(session: Session, folder: LibraryFolder, model: Model, store: SegmentStore) -> list[Path]:
+    """Return files that killed processes have left."""
+    known, tags = {file.name for file in segments_of(session, model)}, folder.photo_table(model.key)
+    found = [*store.strays(known), *strays_of_index(folder.index(model.key)), *half_written(folder.restyled)]
+    for vocabulary in vocabularies(folder, model):
+        found += stray_scores(folder.scores(model.key, vocabulary), known)
+    mine = {TABLE_FILE, TABLE_MANIFEST} if (tags / TABLE_MANIFEST).exists() else set()
+    return found + [path for path in sorted(tags.glob("*")) if path.is_file() and path.name not in mine]
 
 
 def is_being_written(catalog: Catalog) -> bool:
@@ -160,54 +275,3 @@ def is_being_written(catalog: Catalog) -> bool:
             return False
     except LibraryError:
         return True
-
-
-def damaged_shards(session: Session, model: Model, store: VectorStore) -> dict[int, str | None]:
-    """Return, for every recorded shard, what is wrong with it, or None."""
-    return {
-        number: shard_problem(session, model, store, number, count)
-        for number, count in shard_counts(session, model).items()
-    }
-
-
-def shard_problem(session: Session, model: Model, store: VectorStore, number: int, count: int) -> str | None:
-    """Return what is wrong with one shard, or None."""
-    try:
-        ids, vectors = store.read(number)
-    except LibraryError as error:
-        return str(error)
-    if len(ids) != count:
-        return f"holds {len(ids)} vectors, {count} are recorded"
-    for row, photo_id in vectors_of_shard(session, model, number):
-        if row >= count or ids[row] != photo_id:
-            return f"row {row} is not the vector of photo {photo_id}, as recorded"
-    norms = np.linalg.norm(vectors.astype(np.float32), axis=1)
-    wrong = int((~(np.abs(norms - 1) < NORM_TOLERANCE)).sum())
-    return f"{wrong} of its vectors are not of unit length" if wrong else None
-
-
-def index_disagreements(session: Session, folder: LibraryFolder, model: Model) -> list[Disagreement]:
-    """Compare the index with the database and with its own checksum."""
-    where = folder.index(model.key)
-    manifest, embedded = read_index_manifest(where), count_embedded(session, model)
-    if manifest is None:
-        return [Disagreement("index", f"there is none for {embedded} embedded photos", REPAIR)] if embedded else []
-    if manifest.generation != generation(session, model) or manifest.count != embedded:
-        what = f"holds {manifest.count} photos and is out of date: {embedded} are embedded"
-        return [Disagreement("index", what, REPAIR)]
-    if problem := checksum_problem(where / INDEX_FILE, manifest.sha256):
-        return [Disagreement("index", problem, REPAIR)]
-    about, choice = read_approximation(where), index_choice(session)
-    if about is None:
-        kind = resolved(choice, embedded)
-        what = f"there is none of the kind {kind}, so every photo is compared"
-        return [] if kind == "exact" else [Disagreement("approximate index", what, "aliens index")]
-    problem = checksum_problem(where / APPROXIMATE_FILE, about.sha256)
-    if about.generation != manifest.generation:
-        problem = "is older than the photos, and is not used"
-    return [Disagreement("approximate index", problem, "aliens index --rebuild")] if problem else []
-
-
-def half_written(where: Path) -> list[Path]:
-    """Return files of an index that a killed process left under temporary names."""
-    return sorted(where.glob(f"*{TEMPORARY_SUFFIX}"))

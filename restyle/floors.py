@@ -5,17 +5,17 @@ The null distribution is each photo of a library compared with all its others; t
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from sqlalchemy.orm import Session
 
-from base.arrays import Bools, Floats
+from base.arrays import Bools, Floats, Ids
 from base.errors import AliensError, PhotoError
 from base.files import PhotoFile
 from base.progress import Progress, Step, silent
-from base.records import read_json, write_json
+from base.records import read_record, write_record
 from base.settings import LibraryFolder
 from db.catalog import Catalog, disk_errors
 from db.photo_rows import photo_record
@@ -138,7 +138,6 @@ def edge_f1s_of(edges: Bools, near: Bools) -> Floats:
     return f1s
 
 
-FLOORS_FILE = "floors.json"
 SAMPLE_PHOTOS = 150  # whose pairs with all the others are the null distribution
 READ_PX = 512  # the longer side that they are read at: structure is measured at less
 GROWN = 1.5  # how many times larger or smaller a library becomes before its floors are calibrated anew
@@ -151,7 +150,7 @@ def library_floors(catalog: Catalog, session: Session, progress: Progress = sile
 
     Raises: LibraryError: the disk is full or cannot be written.
     """
-    folder, photo_ids = catalog.folder, embedded_ids(session, catalog.model).tolist()
+    folder, photo_ids = catalog.folder, embedded_ids(session, catalog.model)
     if len(photo_ids) < FEWEST_PHOTOS:  # what they show would not be used
         return DEFAULT_FLOORS
     kept = read_floors(folder, len(photo_ids))
@@ -161,25 +160,25 @@ def library_floors(catalog: Catalog, session: Session, progress: Progress = sile
     if floors.pairs:
         with disk_errors(folder):
             folder.restyled.mkdir(parents=True, exist_ok=True)
-            write_json(folder.restyled / FLOORS_FILE, {"photos": len(photo_ids), "floors": asdict(floors)})
+            write_record(folder.floors_file, KeptFloors(len(photo_ids), floors))
     return floors
 
 
 def read_floors(folder: LibraryFolder, photos: int) -> Floors | None:
     """Return the floors that a library keeps; None where there are none, or it was of another size then."""
-    kept = read_json(folder.restyled / FLOORS_FILE, KeptFloors)
+    kept = read_record(folder.floors_file, KeptFloors)
     if kept is None or kept.photos < 1 or not 1 / GROWN <= photos / kept.photos <= GROWN:
         return None
     values = (kept.floors.hog, kept.floors.edge_f1, kept.floors.shift)
     return kept.floors if all(0 <= value <= 1 for value in values) else None  # or they are none of ours
 
 
-def sample(session: Session, photo_ids: Sequence[int], progress: Progress) -> list[Structure]:
+def sample(session: Session, photo_ids: Ids, progress: Progress) -> list[Structure]:
     """Return the structures of some photos, spread over all; those that cannot be read are passed over."""
     places = np.unique(np.linspace(0, len(photo_ids) - 1, min(SAMPLE_PHOTOS, len(photo_ids))).astype(int))
     structures = []
     for done, place in enumerate(places.tolist() if len(photo_ids) else (), start=1):
-        record = photo_record(session, photo_ids[place])
+        record = photo_record(session, int(photo_ids[place]))
         try:
             if record is not None:
                 structures.append(structure_of(read_pixels(PhotoFile(record.path, record.member), READ_PX)))

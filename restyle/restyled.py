@@ -18,23 +18,24 @@ from sqlalchemy.orm import Session
 
 from base.arrays import Floats, Pixels
 from base.errors import PhotoError, QueryError
-from base.files import PhotoFile, atomic_write
+from base.files import PhotoFile, atomic_write, sha256_of
 from base.listing import Listing
 from db.catalog import Catalog, disk_errors
 from db.models import Model, Photo, PhotoState, Restyling
 from db.photo_rows import hotels_of, places_with_bytes
 from db.restyling_rows import (
     all_restylings,
+    file_problem,
     find_restyling,
     keep_restyling,
     put_result_photo,
     restylings_of,
     result_photos,
 )
-from db.vector_rows import forget_embeddings, next_shard_number, record_shard, shard_counts
+from db.vector_rows import forget_embeddings, record_segment, segments_of
 from embedding.decode import MAX_PIXELS, damage_as_photo_error, decode, open_image
 from embedding.encoder import Encoder
-from embedding.store import VectorStore
+from embedding.segments import SegmentStore
 
 FileFormat = Literal["png", "jpg"]
 
@@ -203,10 +204,9 @@ class RestyledPhotos:
         self._session = session
 
     def find(self, wish: str) -> Result | None:
-        """Return what was made of a wish, if its file is still there."""
+        """Return what was made of a wish, if its file is still there and whole."""
         kept = find_restyling(self._session, wish)
-        result = None if kept is None else self._result(kept)
-        return result if result is not None and result.exists else None
+        return None if kept is None or file_problem(self._folder, kept) else self._result(kept)
 
     def all(self, source_photo_id: int | None = None, engine: str | None = None) -> list[Result]:
         """Return results in the order in which they were first made: of all photos and engines, or of one.
@@ -255,7 +255,9 @@ class RestyledPhotos:
     def _columns(self, lineage: Lineage, said: dict[str, Any], path: Path) -> dict[str, Any]:
         names = ("source_photo_id", "wish", "engine", "fingerprint", "palette", "rung", "seconds")
         now = datetime.now(UTC).replace(tzinfo=None)
-        return {name: said[name] for name in names} | {"path": path.as_posix(), "lineage": said, "made_at": now}
+        sha256 = sha256_of(self._folder.root / path)
+        made = {"path": path.as_posix(), "lineage": said, "made_at": now, "sha256": sha256}
+        return {name: said[name] for name in names} | made
 
     def _results(self, kept: Iterable[Restyling]) -> list[Result]:
         return [self._result(row) for row in kept]
@@ -328,7 +330,7 @@ def why_lost(error: OSError | PhotoError) -> str:
     return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
 
 
-SHARD_RESULTS = 256  # recorded together: a kill loses at most the encoding of so many
+SEGMENT_RESULTS = 256  # recorded together: a kill loses at most the encoding of so many
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,19 +343,19 @@ class Read:
 
 
 def add_to_library(
-    catalog: Catalog, session: Session, store: VectorStore, encoder: Encoder, results: Sequence[Result]
+    catalog: Catalog, session: Session, store: SegmentStore, encoder: Encoder, results: Sequence[Result]
 ) -> int:
     """Give results a row and a vector in the library, and return how many had none yet.
 
     Each belongs to the hotel of its photo. Those whose files have vanished are passed over. The library's lock is held
-    only while a shard is written; a kill leaves results without rows, and the next call adds them.
+    only while a segment is written; a kill leaves results without rows, and the next call adds them.
 
     Raises: LibraryError: another process is changing the library, or the disk is full.
     """
     model = catalog.model
     waiting, added = without_vector(session, model, results), 0
-    for start in range(0, len(waiting), SHARD_RESULTS):
-        found = [read for result in waiting[start : start + SHARD_RESULTS] if (read := read_result(result, encoder))]
+    for start in range(0, len(waiting), SEGMENT_RESULTS):
+        found = [read for result in waiting[start : start + SEGMENT_RESULTS] if (read := read_result(result, encoder))]
         if found:
             vectors = encoded_results(found, encoder)
             with disk_errors(catalog.folder), catalog.lock():
@@ -412,18 +414,16 @@ def encoded_results(found: Sequence[Read], encoder: Encoder) -> Floats:
     return np.concatenate([encoder.encode_images(squares[at : at + encoder.batch_photos]) for at in batches])
 
 
-def record(session: Session, model: Model, store: VectorStore, found: Sequence[Read], vectors: Floats) -> None:
-    """Write the vectors as one shard, then record it and the results' rows in one transaction; needs the lock."""
+def record(session: Session, model: Model, store: SegmentStore, found: Sequence[Read], vectors: Floats) -> None:
+    """Write the vectors as one segment, then record it and the results' rows in one transaction; needs the lock."""
     try:
-        store.remove_strays(set(shard_counts(session, model)))
+        store.remove_strays([file.name for file in segments_of(session, model)])
         hotels = hotels_of(session, [read.result.lineage.source_photo_id for read in found])
         ids = []
         for read in found:
             hotel_id, _ = hotels.get(read.result.lineage.source_photo_id, (None, None))
             ids.append(put_result_photo(session, read.result.id, read.columns | {"hotel_id": hotel_id}))
-        number = next_shard_number(session, model)
-        store.write(number, np.array(ids, np.int64), vectors)
-        record_shard(session, model, number, ids, restyled=True)
+        record_segment(session, model, store.write(np.array(ids, np.int64), vectors), ids, restyled=True)
         session.commit()
     except BaseException:
         session.rollback()

@@ -14,12 +14,11 @@ from sqlalchemy.orm import Session
 from base.arrays import Floats, unit
 from base.errors import PhotoError, QueryError
 from db.catalog import Catalog
-from db.models import PhotoState
 from db.photo_rows import first_scan, hotels_of
-from db.vector_rows import any_vector, embedded_places, place_of
+from db.vector_rows import EmbeddedRows, any_vector, segment_with
 from embedding.encoder import Encoder
-from embedding.index.photo_index import PhotoIndex, results_alone
-from embedding.store import VectorStore
+from embedding.index.photo_index import PhotoIndex
+from embedding.segments import SegmentStore
 from search.filters import chosen, describe, kinds_of
 from search.query import Filter, Query, Term, format_query, parse
 from search.ranking import Answer, ReadyQuery, Shape, Sort, in_shown_order
@@ -192,7 +191,7 @@ class Searcher:
     def __init__(
         self,
         catalog: Catalog,
-        store: VectorStore,
+        store: SegmentStore,
         index: Callable[[Session], PhotoIndex],
         encoder: Callable[[], Encoder],
     ) -> None:
@@ -317,21 +316,19 @@ class Searcher:
 
         Raises: QueryError: the photo is unknown or has no vector.
         """
-        place = place_of(session, self._model, photo_id) if abs(photo_id) < 2**63 else None  # as far as databases count
-        if place is None:
+        known = abs(photo_id) < 2**63  # as far as databases count
+        stored = self.store.vector(lambda: segment_with(session, self._model, photo_id), photo_id) if known else None
+        if stored is None:
             raise QueryError(f"no photo {photo_id} with a vector in {self._root}: take an id that a search shows")
-        ((_, vectors),) = self.store.gather([(place[0], [place[1]])])
-        vector: Floats = vectors[0].astype(np.float32)
+        vector: Floats = stored.astype(np.float32)
         return vector
 
     def vectors(self, session: Session, ids: Sequence[int]) -> dict[int, Floats]:
         """Return {photo id: unit vector (d,) float32} of those of the photos that can be found."""
-        places = embedded_places(session, self._model, ids=list(ids))
-        return {
-            int(photo_id): vector.astype(np.float32)
-            for photo_ids, vectors in self.store.gather(places)
-            for photo_id, vector in zip(photo_ids, vectors, strict=True)
-        }
+        wanted = np.array(ids, np.int64)
+        current = self.store.current(EmbeddedRows(session, self._model))
+        known = wanted[current.locate(wanted)[0] >= 0]
+        return dict(zip(known.tolist(), current.gather(known), strict=True))
 
     def _current(self, session: Session) -> PhotoIndex:
         """Return the index of all photos that can be found now. Raises: QueryError: there are none."""
@@ -344,12 +341,12 @@ class Searcher:
         """Return the index of photos, of restyled photos, or of both; scores are judged by the photos' alone."""
         if "restyled" not in kinds:
             return photos
-        results = results_alone(self.store, embedded_places(session, self._model, state=PhotoState.RESTYLED))
+        results = self.store.current(EmbeddedRows(session, self._model, restyled=True))
         if "photo" in kinds:
-            return photos.beside(*results.extra)
+            return photos.beside(results)
         if not len(results):
             raise QueryError(f"no restyled photo is in {self._root}: `aliens restyled --add` adds them")
-        return results
+        return PhotoIndex(results)
 
 
 def read_query(text: str | None, image: str | None, like: int | None) -> Query:

@@ -41,10 +41,10 @@ from db.caption_rows import (
 )
 from db.catalog import Catalog
 from db.models import CaptionSet
-from db.vector_rows import count_embedded, embedded_places
+from db.vector_rows import EmbeddedRows, count_embedded
 from embedding.decode import Preprocessing, Unreadable, read_squares
 from embedding.encoder import Encoder
-from embedding.store import VectorStore
+from embedding.segments import SegmentStore
 from search.export.exporter import HashedFile, file_and_manifest, refuse_name, stream
 from search.export.tables import CsvWriter, JsonlWriter, ParquetWriter, Sink, TableWriter
 
@@ -140,7 +140,7 @@ def embedded_photos(catalog: Catalog, session: Session) -> int:
 
 def choose_captions(
     catalog: Catalog,
-    store: VectorStore,
+    store: SegmentStore,
     encoder: Encoder,
     texts: Sequence[str],
     *,
@@ -179,8 +179,7 @@ def choose_captions(
         total = count_lacking(session, caption_set)
         report = CaptionReport(key, embedded - total)
         step = max(1, SCORES_AT_ONCE // len(texts))
-        places = list(embedded_places(session, model))  # whole: a cursor would not outlive the commits
-        for ids, vectors in store.gather(places):
+        for ids, vectors in store.current(EmbeddedRows(session, model)).parts():
             for part in (slice(start, start + step) for start in range(0, len(ids), step)):
                 # Also of photos that need none: a run that goes on multiplies the same matrices, to the last bit.
                 scores = vectors[part].astype(np.float32) @ lines.T  # (n, m)

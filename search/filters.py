@@ -15,7 +15,7 @@ from base.errors import QueryError
 from db import conditions as sql
 from db.catalog import Catalog
 from db.models import PhotoState
-from embedding.store import VectorStore
+from embedding.segments import SegmentStore
 from search.query import Filter, format_filter, read_choice, read_date, read_near, read_size
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Chosen:
         return "; ".join(said)
 
 
-def chosen(catalog: Catalog, session: Session, store: VectorStore, filters: Sequence[Filter]) -> Chosen:
+def chosen(catalog: Catalog, session: Session, store: SegmentStore, filters: Sequence[Filter]) -> Chosen:
     """Return the photos that meet all filters; of the kinds that these leave, by default photos alone.
 
     Raises: QueryError: a chain, hotel, source or tag is unknown (the message lists what is near), or the library is
@@ -235,7 +235,7 @@ def great_circle_m(latitudes: Doubles, longitudes: Doubles, latitude: float, lon
     return distances
 
 
-def tagged(catalog: Catalog, session: Session, store: VectorStore, tags: Sequence[Filter], ids: Ids | None) -> Chosen:
+def tagged(catalog: Catalog, session: Session, store: SegmentStore, tags: Sequence[Filter], ids: Ids | None) -> Chosen:
     """Return those of the photos (None: of all) that meet filters of tags.
 
     A photo without scores, which a person has not labelled either, meets neither a filter nor its opposite.

@@ -6,16 +6,20 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sqlalchemy.orm import Session
 
 import aliens
 from aliens.library import Library
+from base.arrays import Halves
+from base.files import SegmentFile
 from base.progress import Progress, silent
 from base.settings import LibraryFolder
 from db.catalog import Catalog
+from db.vector_rows import EmbeddedRows, segments_of
 from embedding.index.building import IndexChoice
-from embedding.store import VectorStore
-from indexer import add, inventory, upkeep, verify
+from embedding.segments import SegmentStore
+from indexer import add, inventory, merging, upkeep, verify
 from indexer.sources import Source
 from search import captions
 from search.answers import Feedback
@@ -57,8 +61,30 @@ def session_of(folder: LibraryFolder) -> Iterator[Session]:
         yield session
 
 
-def store_of(catalog: Catalog) -> VectorStore:
-    return VectorStore(catalog.folder.vectors(catalog.model.key), catalog.model.dim)
+def store_of(catalog: Catalog) -> SegmentStore:
+    return SegmentStore(catalog.folder.vectors(catalog.model.key), catalog.model.dim)
+
+
+def photo_segments(folder: LibraryFolder) -> list[SegmentFile]:
+    """Return the segments of photos, the oldest first."""
+    with catalog_of(folder) as catalog, catalog.session() as session:
+        return segments_of(session, catalog.model, restyled=False)
+
+
+def found_vectors(folder: LibraryFolder, *, restyled: bool = False) -> dict[int, Halves]:
+    """Return {photo id: vector} of the photos, or of the restyled ones, that can be found."""
+    with catalog_of(folder) as catalog, catalog.session() as session:
+        parts = store_of(catalog).current(EmbeddedRows(session, catalog.model, restyled=restyled)).parts()
+        return {
+            photo_id: np.array(vector)
+            for ids, vectors in parts
+            for photo_id, vector in zip(ids.tolist(), vectors, strict=True)
+        }
+
+
+def merge_due(folder: LibraryFolder) -> int:
+    with catalog_of(folder) as catalog, catalog.writing() as session:
+        return merging.merge_due(catalog, session, store_of(catalog))
 
 
 def create_library(folder: LibraryFolder, encoder: Any, database: str | None = None) -> None:
@@ -97,9 +123,11 @@ def list_failures(folder: LibraryFolder, kind: str | None = None) -> Iterator[in
         yield from inventory.list_failures(catalog, kind)
 
 
-def disagreements(folder: LibraryFolder, progress: Progress = silent) -> list[verify.Disagreement]:
+def disagreements(
+    folder: LibraryFolder, progress: Progress = silent, *, quick: bool = False
+) -> list[verify.Disagreement]:
     with catalog_of(folder) as catalog:
-        return verify.verify(catalog, store_of(catalog), progress)
+        return verify.verify(catalog, store_of(catalog), progress, quick=quick)
 
 
 def repair(folder: LibraryFolder) -> int:

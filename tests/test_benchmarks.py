@@ -14,7 +14,7 @@ import pytest
 from aliens.library import Library
 
 ROOT = Path(__file__).parents[1]
-OF_OTHERS = {"million", "synthetic"}  # run by those that import them
+OF_OTHERS = {"measuring", "million", "segmented", "synthetic"}  # run by those that import them
 NUMBER = r"[\d.,]+"
 
 
@@ -96,6 +96,26 @@ def test_embed(bench: Path) -> None:
     assert shows(out, r"all 10: in memory # photos/s, aliens add # photos/s, ratio #")
 
 
+def test_growing(bench: Path) -> None:
+    out = figures(bench, "growing", "--photos", 2000, "--rows", 1000, "--batches", 20, "--runs", 1)
+    assert shows(
+        out,
+        r"adding one photo, medians of 1 runs in turns\s+240\s+2,000 photos",
+        r"more: written \(wchar\)\s+#\s+# kB\s+#",
+        r"peak memory of the process\s+#\s+# MB\s+#",
+        r"opening library and vectors\s+#\s+# ms\s+#",
+        r"one query, times reading\s+#\s+#",
+        r"bytes of segments on disk, of 2 d n\s+1\.\d+\s+1\.\d+",
+        r"one exact query over 2,000 photos",
+        r"as many as may be\s+3 segments\s+# ms, # times reading, # times a single segment",
+        r"1,000 vectors in 20 batches",
+        r"written as segments, merges included\s+#",
+        r"merges\s+2\n",
+        r"segments at the end\s+2; at most 10\n",
+    )
+    assert not (bench / "work" / "growing").exists()
+
+
 def test_peers(bench: Path) -> None:
     (bench / "work").mkdir(exist_ok=True)
     for only in ("CV-Aliens, exact", "FAISS by hand, Flat"):
@@ -117,7 +137,9 @@ def test_restyle_gpu(bench: Path, few: Path) -> None:
 
 def test_search_speed(bench: Path) -> None:
     out = figures(bench, "search_speed", "--photos", 3000)
-    assert shows(out, r"exact, 3,000 x 512 float16", r"one query\s+# ms", r"recall@10 over 500 other texts\s+#")
+    assert shows(
+        out, r"exact, 3,000 x 512 float16 in 3 segments", r"one query\s+# ms", r"recall@10 over 500 other texts\s+#"
+    )
 
 
 @pytest.mark.parametrize(
@@ -142,7 +164,12 @@ def test_startup(bench: Path) -> None:
 
 def test_tagging(bench: Path) -> None:
     out = figures(bench, "tagging", "--photos", 3000)
-    assert shows(out, r"3000 photos x 15 tags: tagging # s", r"csv: 3000 rows x # columns", r"parquet: 3000 rows")
+    assert shows(
+        out,
+        r"3000 photos x 15 tags: tagging # s; bare product by torch # s, ratio #",
+        r"csv: 3000 rows x # columns",
+        r"parquet: 3000 rows",
+    )
 
 
 def test_text_query(bench: Path) -> None:

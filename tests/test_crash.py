@@ -8,11 +8,9 @@ import signal
 import time
 from pathlib import Path
 
-import numpy as np
-
 from base.settings import LibraryFolder
 from db.catalog import is_library
-from db.vector_rows import embedded_places
+from db.vector_rows import EmbeddedRows
 from indexer.hotels50k import Hotels50kSource
 from tests.by_folder import add_photos, catalog_of, create_library, store_of
 from tests.by_folder import disagreements as verify
@@ -37,8 +35,8 @@ def add_samples(root: Path, samples: Path, commit_photos: int) -> None:
 def vectors_by_photo(root: Path) -> dict[int, bytes]:
     with catalog_of(LibraryFolder(root)) as catalog, catalog.session() as session:
         found: dict[int, bytes] = {}
-        for ids, vectors in store_of(catalog).gather(embedded_places(session, catalog.model)):
-            for photo_id, vector in zip(ids.tolist(), np.asarray(vectors), strict=True):
+        for ids, vectors in store_of(catalog).current(EmbeddedRows(session, catalog.model)).parts():
+            for photo_id, vector in zip(ids.tolist(), vectors, strict=True):
                 assert photo_id not in found
                 found[photo_id] = vector.tobytes()
     return found

@@ -1,9 +1,9 @@
 """What stands before the exact comparison: an engine that names candidates, and FAISS's inverted lists or graph as one.
 
-Scores nothing. Its file lies beside the exact vectors and belongs to one generation of them: another one is not used.
+Scores nothing. Its manifest names the segments that it was made of; what lies in others is compared beside it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -14,8 +14,9 @@ import faiss
 import numpy as np
 
 from base.arrays import Floats, Ids
-from base.records import read_json, write_json
-from embedding.index.exact import read_faiss, write_faiss
+from base.files import checksum_problem, size_problem
+from base.records import read_record, write_record
+from embedding.faiss_files import read_faiss, write_faiss
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +34,11 @@ class CandidateEngine(Protocol):
     @property
     def kind(self) -> str:
         """Its name, such as ivf."""
+        ...
+
+    @property
+    def covers(self) -> Collection[str]:
+        """The names of the segments that it was made of; the database may not know some of them any more."""
         ...
 
     @property
@@ -68,7 +74,7 @@ class CandidateEngine(Protocol):
 
 
 APPROXIMATE_FILE = "approximate.faiss"
-APPROXIMATE_MANIFEST = "approximate.json"
+APPROXIMATE_MANIFEST = "approximation.json"
 LEAST_RECALL = 0.99
 MOST_HITS = 100  # recall is measured at 10; a list longer than this is compared whole
 CANDIDATES_PER_HIT = 4
@@ -82,11 +88,12 @@ FILTERED_SHARE = 0.6  # where a filter leaves less, comparing all that it leaves
 class Approximation:
     """What an approximate index is and what was measured of it, stored beside it.
 
-    chosen: the factory string that was asked for, None where it follows from the photos. entries: vectors in it,
-    those of vanished photos included. effort: lists visited (ivf: nprobe) or nodes kept in mind (hnsw: efSearch) for
-    a query; candidates: named for each, to be compared exactly. recall: recall@10 against the exact scan over
-    `queries` text queries, at that effort; least_recall: what was asked for. trained_entries, trained_effort: the two
-    at the last building from nothing, by which drift is told.
+    covers: the names of the segments in it. chosen: the factory string that was asked for, None where it follows from
+    the photos. entries: vectors in it, those of vanished photos included. effort: lists visited (ivf: nprobe) or nodes
+    kept in mind (hnsw: efSearch) for a query; candidates: named for each, to be compared exactly. recall: recall@10
+    against the exact scan over `queries` text queries, at that effort; least_recall: what was asked for.
+    trained_entries, trained_effort: the two at the last building from nothing, by which drift is told; seconds: what
+    that took.
     """
 
     model_key: str
@@ -94,8 +101,8 @@ class Approximation:
     factory: str
     chosen: str | None = None
     dim: int
+    covers: tuple[str, ...] = ()
     lists: int = 0
-    generation: int = -1
     entries: int = 0
     effort: int = 1
     candidates: int = 256
@@ -104,6 +111,7 @@ class Approximation:
     queries: int = 0
     trained_entries: int = 0
     trained_effort: int = 0
+    seconds: float = 0.0
     size_bytes: int = 0
     sha256: str = ""
 
@@ -115,7 +123,7 @@ class Approximation:
 
 def read_approximation(folder: Path) -> Approximation | None:
     """Return the manifest in a folder, or None where there is none that can be read."""
-    return read_json(folder / APPROXIMATE_MANIFEST, Approximation, whole=True)
+    return read_record(folder / APPROXIMATE_MANIFEST, Approximation)
 
 
 def remove_approximation(folder: Path) -> None:
@@ -124,8 +132,22 @@ def remove_approximation(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
+def approximation_problem(folder: Path, *, quick: bool = False) -> str | None:
+    """Return what is wrong with an approximate index's files, reading them whole, or None; None where there is none.
+
+    quick: compare sizes alone.
+    """
+    if not (folder / APPROXIMATE_MANIFEST).exists():
+        return None
+    about = read_approximation(folder)
+    if about is None:
+        return f"{folder / APPROXIMATE_MANIFEST} is damaged"
+    path = folder / APPROXIMATE_FILE
+    return size_problem(path, about.size_bytes) if quick else checksum_problem(path, about.sha256)
+
+
 class ApproximateIndex:
-    """Inverted lists or a graph over photo ids; see embedding.index.engine.CandidateEngine."""
+    """Inverted lists or a graph over photo ids; see CandidateEngine."""
 
     most_hits = MOST_HITS
 
@@ -136,26 +158,29 @@ class ApproximateIndex:
         self._index = index
 
     @classmethod
-    def open(cls, folder: Path, model_key: str, generation: int, *, writable: bool = False) -> Self | None:
-        """Return the index of a generation of a model's vectors, or None where there is no sound one.
+    def open(cls, folder: Path, model_key: str, *, writable: bool = False) -> Self | None:
+        """Return the index of a model's vectors in a folder, or None where there is no sound one.
 
         To one that is `writable` photos can be added; it is read into memory whole.
         """
         about = read_approximation(folder)
-        if about is None or (about.model_key, about.generation) != (model_key, generation):
+        if about is None or about.model_key != model_key:
             return None
         index = read_faiss(folder / APPROXIMATE_FILE, about.size_bytes, writable=writable)
         if index is None or (index.ntotal, index.d) != (about.entries, about.dim):
             return None
         return cls(index, about, writable=writable)
 
-    def save(self, folder: Path, generation: int) -> None:
-        """Write the index and its manifest. Raises: OSError: the disk is full or cannot be written."""
+    def save(self, folder: Path) -> None:
+        """Write the index, and the manifest that names the segments in it.
+
+        Raises: OSError: the disk is full or cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / APPROXIMATE_MANIFEST).unlink(missing_ok=True)  # between the two writes there is none
         size_bytes, sha256 = write_faiss(self._index, folder / APPROXIMATE_FILE)
-        about = replace(self.about, generation=generation, size_bytes=size_bytes, sha256=sha256)
-        write_json(folder / APPROXIMATE_MANIFEST, about)
-        self.about = about
+        self.about = replace(self.about, size_bytes=size_bytes, sha256=sha256)
+        write_record(folder / APPROXIMATE_MANIFEST, self.about)
 
     def with_effort(self, effort: int, candidates: int) -> Self:
         """Return the same index, searched harder or less hard."""
@@ -167,6 +192,11 @@ class ApproximateIndex:
     def kind(self) -> str:
         """The kind: ivf or hnsw."""
         return self.about.kind
+
+    @property
+    def covers(self) -> Collection[str]:
+        """The names of the segments in it."""
+        return self.about.covers
 
     @property
     def recall(self) -> float:
@@ -223,6 +253,8 @@ class ApproximateIndex:
 
     def add(self, ids: Ids, vectors: Floats) -> None:
         """Add photos, (m,) and (m, d) float32, to the lists that they are nearest to, or to the graph.
+
+        Which segments are covered then, `about` has to be told.
 
         Raises: ValueError: the index was not opened as writable.
         """

@@ -20,10 +20,10 @@ import numpy as np
 
 from base.arrays import Floats, Ids
 from base.errors import LibraryError
-from base.records import read_json, write_json
+from base.records import read_record, write_record
 from embedding.index.approximate import LEAST_RECALL, Cost
 
-MILVUS_MANIFEST = "milvus.json"
+MILVUS_MANIFEST = "collection.json"
 MOST_HITS = 1_000
 FEWEST_CANDIDATES = 64
 MOST_LIMIT = 16_384  # hits of one search, says Milvus
@@ -42,7 +42,7 @@ FILE_REMEDY = f"see that its folder exists, that milvus-lite wrote it, and that 
 class Collection:
     """What a collection in Milvus holds and what was measured of it, stored in the index's folder.
 
-    generation, last_shard, last_stamp: of the vectors in it, as in Manifest; -1 while it is being written. mark: a
+    covers: the names of the segments in it; none while it is being written. mark: a
     row with the id -mark stands in the collection as long as it holds what this says: another library, or a copy of
     this one, that writes to it leaves another mark. exact: Milvus itself compares every vector. candidates: named for
     each query. recall: recall@10 against the exact scan over `queries` text queries; None: never measured, or exact.
@@ -54,9 +54,7 @@ class Collection:
     name: str
     dim: int
     exact: bool
-    generation: int = -1
-    last_shard: int = 0
-    last_stamp: int = 0
+    covers: tuple[str, ...] = ()
     mark: int = 0
     entries: int = 0
     candidates: int = FEWEST_CANDIDATES
@@ -73,12 +71,13 @@ class Collection:
 
 def read_collection(folder: Path) -> Collection | None:
     """Return what is said of a collection in a folder, or None where there is nothing that can be read."""
-    return read_json(folder / MILVUS_MANIFEST, Collection, whole=True)
+    return read_record(folder / MILVUS_MANIFEST, Collection)
 
 
 def write_collection(folder: Path, about: Collection) -> None:
     """Write it, for the owner's eyes: the URI may hold a password. Raises: OSError: the disk cannot be written."""
-    write_json(folder / MILVUS_MANIFEST, about, private=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_record(folder / MILVUS_MANIFEST, about, private=True)
 
 
 def is_file(uri: str) -> bool:
@@ -148,7 +147,7 @@ def connected(uri: str) -> Any:
 
 
 class MilvusEngine:
-    """A collection in Milvus; see embedding.index.engine.CandidateEngine. Connects at the first search."""
+    """A collection in Milvus; see embedding.index.approximate.CandidateEngine. Connects at the first search."""
 
     kind = "milvus"
     most_hits = MOST_HITS
@@ -160,6 +159,11 @@ class MilvusEngine:
         self.tell: Callable[[str], None] = lambda problem: None  # called when it stops answering, and with "" after
         self._client = client
         self._failed_at = -np.inf
+
+    @property
+    def covers(self) -> tuple[str, ...]:
+        """The names of the segments in it."""
+        return self.about.covers
 
     @property
     def recall(self) -> float | None:

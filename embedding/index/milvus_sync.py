@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from base.arrays import Floats, Ids
 from base.errors import LibraryError
 from base.progress import Progress, Step, silent
 from embedding.index.building import CLOSE, RECALL_AT, IndexChoice, best_scores, recall_at_10
-from embedding.index.exact import IndexManifest
 from embedding.index.milvus import (
     FEWEST_CANDIDATES,
     IDS_AT_ONCE,
@@ -43,34 +42,26 @@ POLL_S = 0.5
 RESERVE = 2
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CollectionContent:
-    """What a collection is to hold: all photos, as the exact index has them, and the exact index's manifest.
-
-    fresh: photos whose vectors came or changed since the `last_shard` of what stands; None: every one is sent.
-    """
-
-    base: PhotoIndex
-    exact: IndexManifest
-    fresh: Ids | None = None
-
-
 def sync(
     folder: Path,
-    content: CollectionContent,
+    base: PhotoIndex,
+    model_key: str,
     choice: IndexChoice,
     *,
     texts: Callable[[], Floats] | None = None,
     progress: Progress = silent,
     rebuild: bool = False,
 ) -> tuple[Collection, bool]:
-    """Make the collection hold exactly `content`; return what stands, and whether that took writing.
+    """Make the collection hold exactly the photos of `base`; return what stands, and whether that took writing.
+
+    Only what lies in segments that it does not cover is sent.
 
     A kill at any moment leaves a collection that is not used, and that the next call repairs.
 
     Args:
         folder: the index's folder.
-        content: the photos.
+        base: the photos.
+        model_key: of the model that made their vectors.
         choice: `milvus` is the URI.
         texts: gives vectors of text queries, (q, d), to measure recall by; None: what was measured before stays.
         progress: is told how many photos have been sent.
@@ -80,31 +71,28 @@ def sync(
         LibraryError: pymilvus is absent, nothing answers, or the collection is of another kind.
         OSError: the disk is full or cannot be written.
     """
-    base, exact = content.base, content.exact
     uri = absolute_uri(choice.milvus or "")
     about = read_collection(folder)
-    target = (uri, exact.model_key, base.dim)
+    target = (uri, model_key, base.dim)
     with closing(connected(uri)) as client, milvus_errors(uri):
         if about is not None and (rebuild or (about.uri, about.model_key, about.dim) != target):
             leave(folder)
             about = None
         whole = about is not None and is_marked(client, about)
-        if about is not None and whole and about.generation == exact.generation:
+        if about is not None and whole and set(base.base.names) <= set(about.covers) and about.entries == len(base):
             if about.least_recall == choice.least_recall and (about.sound or texts is None):
                 return about, False
         else:
             if about is None:
-                about = new_collection(exact.model_key, uri, base.dim)
-            about = replace(about, generation=-1)
-            write_collection(folder, about)
-            mark = send(client, about, base, content.fresh if whole else None, progress)
-            about = replace(about, mark=mark, entries=len(base))
-            about = replace(about, last_shard=exact.last_shard, last_stamp=exact.last_stamp)
+                about = new_collection(model_key, uri, base.dim)
+            fresh = base.base.without(about.covers).ids if whole else None
+            write_collection(folder, replace(about, covers=()))  # meanwhile it is not used
+            mark = send(client, about, base, fresh, progress)
+            about = replace(about, mark=mark, entries=len(base), covers=base.base.names, recall=None)
             write_collection(folder, about)  # where measuring fails, it need not be sent again
         about = replace(about, least_recall=choice.least_recall)
         if texts is not None and not about.exact:
             about = measured(client, about, base, texts(), progress)
-        about = replace(about, generation=exact.generation)
         write_collection(folder, about)
     return about, True
 
@@ -119,7 +107,7 @@ def send(client: Any, about: Collection, base: PhotoIndex, fresh: Ids | None, pr
     """Make the collection's rows those of `base` and return the new mark, which is written last."""
     created(client, about)
     here = collection_ids(client, about.name)
-    wanted = np.sort(base.ids)
+    wanted = base.ids
     new = wanted if fresh is None else np.union1d(np.setdiff1d(wanted, here), np.intersect1d(fresh, wanted))
     delete(client, about.name, here[here < 0])  # the mark: from here on the collection is not whole
     rows = max(1, BATCH_BYTES // (4 * about.dim))
@@ -204,7 +192,7 @@ def filtered_recall(engine: MilvusEngine, base: PhotoIndex, texts: Floats, share
 
     Raises: LibraryError: Milvus stopped answering.
     """
-    ids = np.sort(base.ids)
+    ids = base.ids
     among = ids[np.random.default_rng(0).random(len(ids)) < share]
     searched = base.with_engine(engine)
     found, of = 0, 0

@@ -18,7 +18,15 @@ from sqlalchemy.orm import Session
 from base import __version__
 from base.console import counted, megabytes
 from base.errors import OutputError, QueryError
-from base.files import TEMPORARY_SUFFIX, PhotoFile, atomic_write, sync_folder
+from base.files import (
+    TEMPORARY_SUFFIX,
+    PhotoFile,
+    atomic_write,
+    folder_lock,
+    sync_folder,
+    temporary_beside,
+    temporary_name,
+)
 from base.progress import Progress, Step, silent
 from base.records import json_bytes, write_json
 from search.export.tables import (
@@ -40,7 +48,7 @@ if TYPE_CHECKING:
 
 
 PHOTOS_A_FOLDER = 1000
-OURS = re.compile(rf"images/\d{{4,}}/\d+\.\w+({re.escape(TEMPORARY_SUFFIX)})?")
+OURS = re.compile(rf"images/\d{{4,}}/(\d+\.\w+|\.\d+\.\w+\.[0-9a-f]+{re.escape(TEMPORARY_SUFFIX)})")
 PHOTO_ENDINGS = {"JPEG": ".jpg", "TIFF": ".tiff"}  # else the format's own name
 
 
@@ -104,9 +112,8 @@ class FolderWriter:
         except OSError as error:
             raise SourceGone(f"{source}: {error.strerror or error}") from error
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(target.name + TEMPORARY_SUFFIX)
+        temporary = temporary_name(target)
         try:
-            temporary.unlink(missing_ok=True)
             if link:
                 temporary.symlink_to(source.path)
             else:
@@ -230,7 +237,7 @@ def export_tags(
     Raises: QueryError: no such column or tag, no photo to export, or the output cannot be written.
     """
     if tagging.unscored:
-        raise QueryError(f"{tagging.unscored} vectors have no scores yet: run `aliens tag` first")
+        raise QueryError(f"{counted(tagging.unscored, 'photo')} came after the last tagging: run `aliens tag` first")
     chosen = selection or Selection()
     names = list(dict.fromkeys([*(columns or DEFAULT_COLUMNS), *NEEDED.get(file_format, ())]))
     table = TagTable(session, tagging, names, chosen)
@@ -315,12 +322,22 @@ def file_and_manifest(path: Path) -> Iterator[tuple[BinaryIO, Callable[["Datacla
     An older pair stays whole until both are on disk, and an older manifest never stands beside the new file.
     """
     manifest_file = path.with_name(path.name + MANIFEST_SUFFIX)
-    with atomic_write(manifest_file) as beside, atomic_write(path) as file:
-        yield file, lambda manifest: beside.write(json_bytes(manifest))
-        for written in (file, beside):
-            written.flush()
-            os.fsync(written.fileno())
-        manifest_file.unlink(missing_ok=True)
+    (temporary, descriptor), (temporary_manifest, manifest_descriptor) = map(temporary_beside, (path, manifest_file))
+    try:
+        with open(descriptor, "wb") as file, open(manifest_descriptor, "wb") as beside:
+            yield file, lambda manifest: beside.write(json_bytes(manifest))
+            for written in (file, beside):
+                written.flush()
+                os.fsync(written.fileno())
+            with folder_lock(path.parent):  # of several exports to one path the last to end leaves both
+                manifest_file.unlink(missing_ok=True)
+                os.replace(temporary, path)
+                os.replace(temporary_manifest, manifest_file)
+        sync_folder(path.parent)
+    except BaseException:
+        for left in (temporary, temporary_manifest):
+            left.unlink(missing_ok=True)
+        raise
 
 
 def write_folder(table: TagTable, path: Path, link: bool, describe: Description, progress: Progress) -> ExportManifest:

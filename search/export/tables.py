@@ -25,7 +25,6 @@ from search.tags.vocabulary import SEPARATOR
 
 PROBABILITY, COSINE = "p", "cos"  # p(a bathtub), cos(a bathtub)
 MANY = {"probabilities": PROBABILITY, "cosines": COSINE}  # stand for a column for each tag
-STORED = {name: kind for name, kind in KINDS.items() if name not in ("shard", "row")}
 TAG_LIST = pa.list_(pa.string())
 DERIVED = {
     "hotel_name": pa.string(),
@@ -70,7 +69,7 @@ class TagTable:
     def __init__(self, session: Session, tagging: Tagging, columns: Sequence[str], selection: Selection) -> None:
         self.tagging = tagging
         self.names = expanded(columns or DEFAULT_COLUMNS, selection.hits is not None, tagging.vocabulary.names)
-        kinds = STORED | DERIVED
+        kinds = KINDS | DERIVED
         self.schema = pa.schema([(name, kinds.get(name, pa.float32())) for name in self.names])
         self.tag_counts = np.zeros(len(tagging.vocabulary.tags), np.int64)
         self.rows = 0
@@ -91,7 +90,7 @@ class TagTable:
     def batches(self) -> Iterator[Any]:
         """Yield pyarrow.RecordBatch after RecordBatch, and count rows and tags on the way."""
         hits = self._selection.hits
-        stored = {"hotel_id", *self.names} & STORED.keys()
+        stored = {"hotel_id", *self.names} & KINDS.keys()
         ids = None if hits is None else list(hits)
         for photos in self.tagging.photos(sorted(stored), ids):
             keep = photos.decided[:, self._wanted].all(axis=1)
@@ -109,7 +108,7 @@ class TagTable:
 
     def _column(self, name: str, photos: TaggedPhotos) -> Any:
         """Return one column of some photos as a pyarrow.Array."""
-        if name in STORED:
+        if name in KINDS:
             return photos.columns[name]
         match name:
             case "tags":
@@ -153,10 +152,10 @@ def expanded(columns: Sequence[str], with_score: bool, tags: Sequence[str]) -> l
     for column in columns:
         if column in MANY:
             names += [f"{MANY[column]}({tag})" for tag in tags]
-        elif column in STORED or column in DERIVED:
+        elif column in KINDS or column in DERIVED:
             names.append(column)
         else:
-            known = ", ".join([*STORED, *DERIVED, *MANY])
+            known = ", ".join([*KINDS, *DERIVED, *MANY])
             raise QueryError(f"no column {column!r} to export: choose of {known}")
     if with_score and "score" not in names:
         names.insert(0, "score")

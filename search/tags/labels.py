@@ -12,7 +12,7 @@ from base.progress import Progress, Step, silent
 from base.records import read_json
 from db.catalog import Catalog
 from db.tag_rows import Label, forget_labels, known_photos, set_labels
-from embedding.store import VectorStore
+from embedding.segments import SegmentStore
 from search.results import HIGHEST
 from search.tags.calibration import read_calibration
 from search.tags.tag_files import MANIFEST_FILE, MANIFEST_SUFFIX, TagRow, read_tag_file
@@ -56,7 +56,7 @@ class ImportReport:
 
 
 def label_photo(
-    catalog: Catalog, store: VectorStore, photo_id: int, tag: str, present: bool | None, vocabulary: str | None
+    catalog: Catalog, store: SegmentStore, photo_id: int, tag: str, present: bool | None, vocabulary: str | None
 ) -> str:
     """Keep what a person says of a photo and a tag, and return the tag's full name; None forgets it.
 
@@ -78,7 +78,7 @@ def label_photo(
 
 def import_tags(
     catalog: Catalog,
-    store: VectorStore,
+    store: SegmentStore,
     path: Path,
     *,
     vocabulary: str | None = None,

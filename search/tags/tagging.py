@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Self
 
 import numpy as np
@@ -14,13 +14,13 @@ from base.console import counted
 from base.errors import QueryError
 from base.progress import Progress, silent
 from db.catalog import Catalog
-from db.photo_rows import COLUMNS, embedded_columns
+from db.photo_rows import COLUMNS, columns_stamp, embedded_columns
 from db.tag_rows import find_tagging, keep_tagging, labels_between, labels_of, vocabulary_keys
-from db.vector_rows import count_embedded, generation, place_of, shard_counts
+from db.vector_rows import EmbeddedRows, any_vector, count_embedded, segments_of
 from embedding.encoder import Encoder
-from embedding.photo_table import Columns, PhotoTable, arrays
-from embedding.scores import BACKGROUND_COLUMNS, ScoreStore, score_shards, score_vectors
-from embedding.store import VectorStore
+from embedding.photo_table import Columns, PhotoTable, arrays, put_together
+from embedding.scores import BACKGROUND_COLUMNS, ScoreStore, remove_scores, score_segments, score_vectors
+from embedding.segments import SegmentStore
 from search.results import HIGHEST
 from search.tags.calibration import Calibration, Method, Statistics, TagOptions, fit_links, places_of
 from search.tags.truth import Truth
@@ -28,6 +28,7 @@ from search.tags.vocabulary import DEFAULT, Vocabulary, read_vocabulary
 
 TEXT_BATCH = 256
 EMPTY = np.empty(0, np.float32)
+MOST_BESIDE = 0.05  # of the photos, read from the database beside the table of the others
 MOST_SCORES = 4_000_000  # held at a time: 16 MB as float32, and several arrays of that size
 
 
@@ -87,7 +88,7 @@ class Tagging:
         self,
         catalog: Catalog,
         session: Session,
-        store: VectorStore,
+        store: SegmentStore,
         vocabulary: Vocabulary,
         calibration: Calibration | None = None,
     ) -> None:
@@ -96,14 +97,17 @@ class Tagging:
         self.folder = catalog.folder
         self._calibration = calibration
         self._session = session
-        self._vectors = store
+        rows = EmbeddedRows(session, self.model)
+        self._vectors = store.current(rows)
         where = self.folder.scores(self.model.key, vocabulary.key)
         self._scores = ScoreStore(where, len(vocabulary.tags) + BACKGROUND_COLUMNS)
-        self.missing = self._scores.open(self._vectors, shard_counts(session, self.model, of_photos=True))
-        self._table = PhotoTable.open(self.folder.photo_table(self.model.key), generation(session, self.model))
+        self._missing = self._scores.open(self._vectors)
+        while self._missing and (now := store.current(rows)) is not self._vectors:  # merged away since, perhaps
+            self._vectors, self._missing = now, self._scores.open(now)
+        self._stamp = columns_stamp(session)
 
     @classmethod
-    def open(cls, catalog: Catalog, session: Session, store: VectorStore, key: str | None = None) -> Self:
+    def open(cls, catalog: Catalog, session: Session, store: SegmentStore, key: str | None = None) -> Self:
         """Return the tagging of a vocabulary, named by its key or name, by default of the latest.
 
         Raises: QueryError: the library was not tagged with it yet.
@@ -115,6 +119,10 @@ class Tagging:
             raise QueryError(f"{folder.root} is not tagged{what} yet: run `aliens tag --library {folder.root}`")
         definition, decision = found
         return cls(catalog, session, store, Vocabulary.from_definition(definition), Calibration.from_json(decision))
+
+    @cached_property
+    def _table(self) -> PhotoTable | None:
+        return PhotoTable.open(self.folder.photo_table(self.model.key), self._stamp)
 
     @property
     def calibration(self) -> Calibration:
@@ -132,25 +140,23 @@ class Tagging:
 
     @property
     def unscored(self) -> int:
-        """How many vectors have no scores yet: of photos added since the last tagging."""
-        return sum(part.rows for part in self.missing)
+        """How many photos have no scores yet: those added since the last tagging."""
+        return len(self._vectors.only([segment.name for segment in self._missing]))
 
     def score(self, encoder: Encoder, progress: Progress = silent) -> None:
         """Compute the scores that are missing."""
-        if not self.missing:
+        if not self._missing:
             return
-        self._scores.remove_strays()
         texts, background = text_vectors(encoder, self.vocabulary)
-        score_shards(
-            self._vectors,
+        score_segments(
             self._scores,
-            self.missing,
+            self._missing,
             texts=texts,
             background=background,
             scale=encoder.logit_scale,
             progress=progress,
         )
-        self.missing = self._scores.open(self._vectors, shard_counts(self._session, self.model, of_photos=True))
+        self._missing = self._scores.open(self._vectors)
 
     def scores(self, names: Sequence[str] = (), ids: Sequence[int] | None = None) -> Iterator[tuple[Columns, Floats]]:
         """Yield (columns, scores (n, t + 1)) of all photos by id, or of the photos with these ids in their order.
@@ -158,24 +164,29 @@ class Tagging:
         `names`: of columns, see db.photo_rows.COLUMNS.
         """
         most = max(MOST_SCORES // len(self.vocabulary.tags), 1)  # rows at a time
-        for whole in self._columns(list(dict.fromkeys(["photo_id", "shard", "row", *names])), ids):
+        for whole in self._columns(list(dict.fromkeys(["photo_id", *names])), ids):
             for start in range(0, len(whole["photo_id"]), most):
                 columns = {name: values[start : start + most] for name, values in whole.items()}
-                numbers, rows = (columns[name].to_numpy() for name in ("shard", "row"))
-                yield columns, self._scores.gather(numbers, rows)
+                yield columns, self._scores.of(columns["photo_id"].to_numpy())
 
     def _columns(self, names: list[str], ids: Sequence[int] | None) -> Iterator[Columns]:
-        if ids is None and self._table is not None:
-            yield from self._table.columns(names)
-        else:
-            yield from map(arrays, embedded_columns(self._session, self.model, names, ids))
+        if ids is not None or self._table is None:
+            return map(arrays, embedded_columns(self._session, self.model, names, ids))
+        covers = self._table.about.covers
+        covered, later = self._vectors.only(covers), self._vectors.without(covers).ids
+        return put_together(self._table.columns(names), covered, later, partial(self._later_columns, names))
+
+    def _later_columns(self, names: list[str], ids: Longs) -> Iterator[Columns]:
+        return map(arrays, embedded_columns(self._session, self.model, names, ids.tolist()))
 
     def write_table(self) -> None:
-        """Write the columns of all photos to disk, unless they are there and up to date."""
-        if self._table is None:
-            path, now = self.folder.photo_table(self.model.key), generation(self._session, self.model)
-            PhotoTable.write(path, now, embedded_columns(self._session, self.model, list(COLUMNS)))
-            self._table = PhotoTable.open(path, now)
+        """Write the columns of all photos to disk, unless most are there."""
+        covers = () if self._table is None else self._table.about.covers
+        if len(self._vectors.without(covers)) > MOST_BESIDE * len(self._vectors):
+            folder = self.folder.photo_table(self.model.key)
+            parts = embedded_columns(self._session, self.model, list(COLUMNS))
+            PhotoTable.write(folder, self._stamp, self._vectors.names, parts)
+            self._table = PhotoTable.open(folder, self._stamp)
 
     def photos(self, names: Sequence[str] = (), ids: Sequence[int] | None = None) -> Iterator[TaggedPhotos]:
         """Yield photos with their tags, some thousands at a time; `names`, `ids`: as of `scores`."""
@@ -210,10 +221,7 @@ class Tagging:
 
     def vector(self, photo_id: int) -> Floats:
         """Return the unit vector (d,) of a photo that has one."""
-        place = place_of(self._session, self.model, photo_id)
-        assert place is not None  # or there would be no tags of it
-        ((_, vectors),) = self._vectors.gather([(place[0], [place[1]])])
-        vector: Floats = vectors[0].astype(np.float32)
+        vector: Floats = self._vectors.gather(np.array([photo_id]))[0]
         return vector
 
     def decided_by(self, calibration: Calibration) -> Self:
@@ -297,7 +305,7 @@ def text_vectors(encoder: Encoder, vocabulary: Vocabulary) -> tuple[Floats, Floa
 
 def tag_library(
     catalog: Catalog,
-    store: VectorStore,
+    store: SegmentStore,
     encoder: Encoder,
     vocabulary: Vocabulary | None,
     *,
@@ -317,13 +325,14 @@ def tag_library(
     """
     with catalog.writing() as session:
         model = catalog.model
-        if not shard_counts(session, model, of_photos=True):
+        if not any_vector(session, model):
             root = catalog.folder.root
             raise QueryError(f"no photo in {root} is embedded yet: add some with `aliens add FOLDER`")
         current = find_tagging(session, model, None)
         if vocabulary is None:
             vocabulary = Vocabulary.from_definition(current[0]) if current else read_vocabulary(DEFAULT)
         tagging = Tagging(catalog, session, store, vocabulary)
+        remove_scores(catalog.folder.scores(model.key, vocabulary.key), [s.name for s in segments_of(session, model)])
         truth = read_truth(session, vocabulary) if read_truth else None
         scored = tagging.unscored
         before = find_tagging(session, model, vocabulary.key)

@@ -106,15 +106,17 @@ def test_a_progress_that_raises_keeps_what_was_encoded_and_the_next_add_goes_on(
     assert opened.verify() == []
 
 
+@pytest.mark.usefixtures("recorded")
 def test_a_progress_that_raises_at_the_very_end_loses_nothing(
     library: LibraryFactory, photos: Path, undisturbed: dict[str, bytes]
 ) -> None:
     opened = library.open()
-    for what, done in (("embedding", 10), ("building the index", 0)):
-        with pytest.raises(Stopped):
-            opened.add(photos, progress=acting_at(what, done, stop))
+    with pytest.raises(Stopped):
+        opened.add(photos, progress=acting_at("embedding", 10, stop))
+    assert vectors_of(library.folder) == undisturbed
+    assert len(opened.search("a room", k=100)) == 10
     report = opened.add(photos)
-    assert (report.run.total, report.index.rewritten) == (0, True)
+    assert (report.run.total, report.index.photos) == (0, 10)
     assert vectors_of(library.folder) == undisturbed
     assert opened.verify() == []
 
@@ -140,7 +142,7 @@ def test_ctrl_c_gives_a_report_and_the_next_add_goes_on(
     report = opened.add(photos, progress=acting_at("embedding", done, press_ctrl_c))
     assert signal.getsignal(signal.SIGINT) is before
     assert report.interrupted
-    assert (report.run.encoded, report.run.total, report.index.exact.count) == (done, 10, done)
+    assert (report.run.encoded, report.run.total, report.index.photos) == (done, 10, done)
     assert f"stopped: {10 - done} photos to go" in "\n".join(report.notes)
     assert list(states_of(library.folder).values()).count(EMBEDDED) == done
     assert opened.verify() == []
@@ -243,6 +245,56 @@ def test_threads_that_search_one_library_get_the_answers_of_one(library: Library
 
     with ThreadPoolExecutor(len(texts)) as pool:
         assert list(pool.map(at_once, range(len(texts)))) == [expected] * len(texts)
+
+
+@pytest.mark.parametrize("fan_out", [2, 3])
+def test_answers_of_a_library_that_is_open_stay_while_its_segments_are_merged(
+    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch, fan_out: int
+) -> None:
+    """As many are merged at once."""
+    monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", 4)
+    library.add(photos)
+    opened, beside = library.open(), library.open()
+    hits, tagged = opened.search("a room", k=100), opened.tag("case-study")
+    found = {hit.photo_id: hit.score for hit in hits}
+    tags = list(opened.tags())
+    assert (len(list(opened.store.folder.iterdir())), tagged.scored) == (3, 10)
+    monkeypatch.setattr("indexer.merging.FAN_OUT", fan_out)
+    beside.add(photos)
+    assert len(list(opened.store.folder.iterdir())) == 1
+    for each in (opened, beside):
+        again = {hit.photo_id: hit.score for hit in each.search("a room", k=100)}
+        assert list(again) == list(found)
+        assert again == pytest.approx(found, abs=1e-6)
+        assert list(each.tags()) == tags
+    assert opened.tag("case-study").scored == 0
+    assert opened.verify() == []
+
+
+# Sound to the last byte
+
+
+def flip_a_bit(file: Path) -> None:
+    """Change one of the vectors in a segment's file, which is as long as before."""
+    whole = bytearray(file.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    file.write_bytes(whole)
+
+
+def test_a_flipped_bit_is_seen_by_verify_alone_and_repair_has_the_photos_embedded_anew(
+    opened: Library, photos: Path
+) -> None:
+    before = vectors_of(opened.folder)
+    (file,) = opened.store.folder.iterdir()
+    flip_a_bit(file)
+    assert opened.verify(quick=True) == []
+    (told,) = opened.verify()
+    assert (told.part, told.remedy) == ("segment", "aliens verify --repair")
+    assert f"{file} is not what was written" in told.what
+    assert opened.repair() == 10
+    assert opened.verify() == []
+    assert opened.add(photos).run.encoded == 10
+    assert vectors_of(opened.folder) == before
 
 
 # Opening and creating

@@ -1,13 +1,31 @@
 import errno
+import fcntl
+import hashlib
 import io
 import os
 import tarfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from base import files
-from base.files import PhotoFile, atomic_write, sync_folder, tar_index
+from base.files import (
+    PhotoFile,
+    atomic_write,
+    checksum_problem,
+    folder_lock,
+    half_written,
+    remove_left,
+    sha256_of,
+    sync_folder,
+    tar_index,
+    temporary_beside,
+)
 
 
 def make_tar(path: Path, members: dict[str, bytes], mode: str = "w") -> None:
@@ -167,13 +185,153 @@ def test_a_full_disk_keeps_the_old_file(tmp_path: Path, function: str, monkeypat
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_a_killed_process_left_is_overwritten(tmp_path: Path) -> None:
+def left_by_a_kill(path: Path) -> Path:
+    """Return the temporary file of a writer of a path that did not live to its end."""
+    temporary, descriptor = temporary_beside(path)
+    os.write(descriptor, b"half")
+    os.close(descriptor)
+    return temporary
+
+
+def test_of_two_who_write_to_one_path_the_later_to_end_wins_whole(tmp_path: Path) -> None:
     path = tmp_path / "file.bin"
-    (tmp_path / "file.bin.tmp").write_bytes(b"left by a process that was killed")
+    with atomic_write(path) as first:
+        first.write(b"first, ")
+        with atomic_write(path) as second:
+            second.write(b"second")
+        assert path.read_bytes() == b"second"
+        first.write(b"and longer")
+    assert path.read_bytes() == b"first, and longer"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_writer_that_fails_takes_nothing_from_another(tmp_path: Path) -> None:
+    path = tmp_path / "file.bin"
+    with atomic_write(path) as first:
+        first.write(b"first")
+        with suppress(ValueError), atomic_write(path) as second:
+            second.write(b"second")
+            raise ValueError
+    assert path.read_bytes() == b"first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_many_threads_that_write_to_one_path_leave_what_one_of_them_wrote(tmp_path: Path) -> None:
+    path, contents = tmp_path / "file.bin", [bytes([number]) * 5000 for number in range(8)]
+
+    def write(content: bytes) -> None:
+        for _ in range(10):
+            with atomic_write(path) as file:
+                file.write(content[:2500])
+                file.write(content[2500:])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, contents))
+    assert path.read_bytes() in contents
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["file.bin.tmp", ".file.bin.tmp", ".file.bin.mine.tmp", ".file.bin.0123456789abcdef"])
+def test_a_users_own_file_of_a_like_name_is_not_touched(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "file.bin"
+    (tmp_path / name).write_bytes(b"a user's own")
     with atomic_write(path) as file:
         file.write(b"new")
-    assert path.read_bytes() == b"new"
+    with suppress(ValueError), atomic_write(path):
+        raise ValueError
+    assert (path.read_bytes(), (tmp_path / name).read_bytes()) == (b"new", b"a user's own")
+    assert half_written(tmp_path) == []
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_who_writes_to_the_path(tmp_path: Path) -> None:
+    path, other = tmp_path / "file.bin", tmp_path / "other.bin"
+    left, left_of_other = left_by_a_kill(path), left_by_a_kill(other)
+    assert half_written(tmp_path) == sorted([left, left_of_other])
+    assert half_written(tmp_path, path.name) == [left]
+    with atomic_write(path) as file:
+        file.write(b"new")
+    assert sorted(tmp_path.iterdir()) == [left_of_other, path]
+    remove_left(left_of_other)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_somebody_is_writing_is_not_taken_for_left(tmp_path: Path) -> None:
+    path = tmp_path / "file.bin"
+    with atomic_write(path) as file:
+        (temporary,) = tmp_path.iterdir()
+        assert half_written(tmp_path) == []
+        remove_left(temporary)
+        assert temporary.exists()
+        file.write(b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_where_the_file_system_knows_no_locks_nothing_is_taken_for_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*args: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    path = tmp_path / "file.bin"
+    left = left_by_a_kill(path)
+    monkeypatch.setattr("base.files.fcntl.flock", no_locks)
+    assert half_written(tmp_path) == []
+    with atomic_write(path) as file:
+        file.write(b"new")
+    assert sorted(tmp_path.iterdir()) == [left, path]
+    assert path.read_bytes() == b"new"
+
+
+def test_in_a_folder_that_is_absent_nothing_is_left(tmp_path: Path) -> None:
+    assert half_written(tmp_path / "absent") == []
+    remove_left(tmp_path / "absent" / "file.bin")
+
+
+@pytest.fixture(params=[0o022, 0o077, 0o002])
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    """What the process takes from the modes of new files."""
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def test_the_mode_is_that_of_any_new_file(tmp_path: Path, umask: int) -> None:
+    with atomic_write(tmp_path / "file.bin") as file:
+        file.write(b"new")
+    (tmp_path / "plain.bin").write_bytes(b"new")
+    assert (tmp_path / "file.bin").stat().st_mode & 0o777 == 0o666 & ~umask
+    assert (tmp_path / "file.bin").stat().st_mode == (tmp_path / "plain.bin").stat().st_mode
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "é" * 127, "全" * 85, "🛏" * 63], ids=["1", "2", "3", "4"])
+def test_a_name_as_long_as_file_systems_allow_can_be_written(tmp_path: Path, name: str) -> None:
+    """Of characters that take so many bytes each."""
+    path = tmp_path / name
+    left_by_a_kill(path)
+    with atomic_write(path) as file:
+        file.write(b"new")
+    assert [(found.name, found.read_bytes()) for found in tmp_path.iterdir()] == [(name, b"new")]
+
+
+def test_of_two_long_names_that_begin_alike_neither_disturbs_the_other(tmp_path: Path) -> None:
+    one, other = tmp_path / ("x" * 200 + "1"), tmp_path / ("x" * 200 + "2")
+    with atomic_write(one) as first, atomic_write(other) as second:
+        first.write(b"1")
+        second.write(b"2")
+    assert (one.read_bytes(), other.read_bytes()) == (b"1", b"2")
+
+
+def test_a_folders_lock_is_held_by_one_at_a_time_and_leaves_no_file(tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with suppress(ValueError), folder_lock(tmp_path):
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            raise ValueError
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(descriptor)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_bytes_and_then_the_rename_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,3 +354,28 @@ def test_a_file_in_a_folder_that_is_absent_is_an_os_error(tmp_path: Path) -> Non
 def test_a_folder_that_cannot_be_opened_is_not_synced(tmp_path: Path) -> None:
     sync_folder(tmp_path / "absent")
     assert list(tmp_path.iterdir()) == []
+
+
+# Whether a file is what was written
+
+
+@given(st.binary(min_size=1, max_size=3000), st.data())
+def test_a_flipped_bit_or_a_lost_end_is_another_checksum(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "checked.bin"
+    path.write_bytes(content)
+    written = hashlib.sha256(content).hexdigest()
+    assert sha256_of(path) == written
+    assert checksum_problem(path, written) is None
+    place, bit = data.draw(st.integers(0, len(content) - 1)), data.draw(st.integers(0, 7))
+    flipped = bytearray(content)
+    flipped[place] ^= 1 << bit
+    for spoilt in (bytes(flipped), content[:place], content + b"\0"):
+        path.write_bytes(spoilt)
+        assert checksum_problem(path, written) == f"{path} is not what was written: its checksum is another one"
+
+
+def test_a_file_that_is_gone_or_cannot_be_read_is_said_to_be(tmp_path: Path) -> None:
+    assert checksum_problem(tmp_path / "gone.bin", "0" * 64) == f"{tmp_path / 'gone.bin'} is gone"
+    assert checksum_problem(tmp_path, "0" * 64) == f"{tmp_path} cannot be read: Is a directory"

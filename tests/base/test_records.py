@@ -1,14 +1,27 @@
 import errno
+import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from base.errors import QueryError
-from base.records import converted, json_bytes, read_json, read_toml, write_json
+from base.records import (
+    converted,
+    json_bytes,
+    read_json,
+    read_record,
+    read_toml,
+    record_problem,
+    write_json,
+    write_record,
+)
 
 
 @dataclass
@@ -21,7 +34,10 @@ class Walk(msgspec.Struct, forbid_unknown_fields=True):
     pick: list[Nest]
 
 
-def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
+# Plain JSON
+
+
+def test_what_is_written_as_json_comes_back(tmp_path: Path) -> None:
     nest = Nest("отель/ü\n", {1: 0.1, 2: 1e300})
     write_json(tmp_path / "nest.json", nest)
     assert read_json(tmp_path / "nest.json", Nest) == nest
@@ -34,41 +50,143 @@ def test_plain_values_are_written_as_they_are(tmp_path: Path) -> None:
     assert json_bytes([]) == b"[]\n"
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"eggs": {}}', b'{"place": 3}', b"\xff", b"null"])
-def test_what_is_no_such_record_counts_as_absent(tmp_path: Path, content: bytes) -> None:
+NO_NESTS = [b"", b"{", b"[]", b'{"eggs": {}}', b'{"place": 3}', b"\xff", b"null", b"3", b'"oak"']
+
+
+@pytest.mark.parametrize("content", NO_NESTS)
+def test_what_is_no_such_json_counts_as_absent(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "nest.json").write_bytes(content)
     assert read_json(tmp_path / "nest.json", Nest) is None
 
 
-def test_fields_of_a_later_version_are_passed_over_or_make_it_unreadable(tmp_path: Path) -> None:
+def test_fields_of_a_later_version_are_passed_over_in_json(tmp_path: Path) -> None:
     (tmp_path / "nest.json").write_bytes(b'{"place": "oak", "height_m": 3}')
     assert read_json(tmp_path / "nest.json", Nest) == Nest("oak")
-    assert read_json(tmp_path / "nest.json", Nest, whole=True) is None
-    write_json(tmp_path / "nest.json", Nest("oak"))
-    assert read_json(tmp_path / "nest.json", Nest, whole=True) == Nest("oak")
 
 
-@pytest.mark.skipif(not hasattr(os, "fchmod"), reason="this system has no modes of files")
+# Records
+
+
+@given(st.text(), st.dictionaries(st.integers(), st.floats(allow_nan=False)))
+def test_a_record_comes_back_as_it_was_written(
+    tmp_path_factory: pytest.TempPathFactory, place: str, eggs: dict[int, float]
+) -> None:
+    path, nest = tmp_path_factory.getbasetemp() / "nest.json", Nest(place, eggs)
+    write_record(path, nest)
+    assert read_record(path, Nest) == nest
+    assert record_problem(path) is None
+
+
+def test_a_record_is_for_people_to_read_and_may_be_laid_out_anew(tmp_path: Path) -> None:
+    path = tmp_path / "nest.json"
+    write_record(path, Nest("отель/ü", {1: 0.5}))
+    assert "отель/ü" in path.read_text(encoding="utf-8")
+    plain = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(dict(reversed(plain.items()))), encoding="utf-8")
+    assert read_record(path, Nest) == Nest("отель/ü", {1: 0.5})
+    assert record_problem(path) is None
+
+
+def test_a_record_in_which_any_bit_has_flipped_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "nest.json"
+    write_record(path, Nest("oak", {1: 0.5}))
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        for bit in range(8):
+            flipped = bytearray(whole)
+            flipped[place] ^= 1 << bit
+            path.write_bytes(flipped)
+            assert read_record(path, Nest) is None
+            assert record_problem(path) == f"{path} is damaged"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda plain: plain | {"place": "elm"},
+        lambda plain: plain | {"height_m": 3},
+        lambda plain: {"checksum": plain["checksum"], "place": plain["place"]},
+        lambda plain: plain | {"checksum": "0" * 64},
+        lambda plain: plain | {"checksum": None},
+        lambda plain: {name: value for name, value in plain.items() if name != "checksum"},
+    ],
+    ids=["another value", "a field more", "a field less", "another checksum", "no text", "no checksum"],
+)
+def test_a_record_that_was_changed_is_none_and_said_to_be_damaged(
+    tmp_path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    path = tmp_path / "nest.json"
+    write_record(path, Nest("oak", {1: 0.5}))
+    path.write_text(json.dumps(change(json.loads(path.read_text(encoding="utf-8")))), encoding="utf-8")
+    assert read_record(path, Nest) is None
+    assert record_problem(path) == f"{path} is damaged"
+
+
+@dataclass
+class HighNest:
+    """A nest of a later version."""
+
+    place: str
+    eggs: dict[int, float] = field(default_factory=dict)
+    height_m: float = 0.0
+
+
+@dataclass
+class BareNest:
+    """A nest of an earlier version."""
+
+    place: str
+
+
+def test_a_record_of_another_version_is_none_where_it_says_more_and_is_not_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "nest.json"
+    write_record(path, HighNest("oak", {}, 3.0))
+    assert read_record(path, Nest) is None
+    assert record_problem(path) is None
+    write_record(path, BareNest("oak"))
+    assert read_record(path, Nest) == Nest("oak")  # what it does not say is as by default
+    write_record(path, {"place": 3})
+    assert read_record(path, Nest) is None
+
+
+@pytest.mark.parametrize("content", NO_NESTS)
+def test_what_is_no_record_counts_as_absent_and_is_damaged(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "nest.json"
+    path.write_bytes(content)
+    assert read_record(path, Nest) is None
+    assert record_problem(path) == f"{path} is damaged"
+
+
 def test_a_private_record_is_for_its_owner_alone(tmp_path: Path) -> None:
-    write_json(tmp_path / "nest.json", Nest("oak"), private=True)
+    write_record(tmp_path / "nest.json", Nest("oak"), private=True)
     assert (tmp_path / "nest.json").stat().st_mode & 0o777 == 0o600
+    assert read_record(tmp_path / "nest.json", Nest) == Nest("oak")
+
+
+# Either
 
 
 def test_what_is_not_there_or_is_a_folder_counts_as_absent(tmp_path: Path) -> None:
-    assert read_json(tmp_path / "none.json", Nest) is None
-    assert read_json(tmp_path, Nest) is None
+    for read in (read_json, read_record):
+        assert read(tmp_path / "none.json", Nest) is None
+        assert read(tmp_path, Nest) is None
+    assert record_problem(tmp_path / "none.json") is None
+    assert record_problem(tmp_path) == f"{tmp_path} is damaged"
 
 
-def test_a_full_disk_leaves_the_record_that_stood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("write", "read"), [(write_json, read_json), (write_record, read_record)])
+def test_a_full_disk_leaves_the_record_that_stood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[..., None], read: Callable[..., Nest | None]
+) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     path = tmp_path / "nest.json"
-    write_json(path, Nest("oak"))
+    write(path, Nest("oak"))
     monkeypatch.setattr("base.files.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        write_json(path, Nest("elm"))
-    assert read_json(path, Nest) == Nest("oak")
+        write(path, Nest("elm"))
+    assert read(path, Nest) == Nest("oak")
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -111,7 +111,7 @@ def test_photos_without_tags_yet_are_an_error_and_photos_that_are_gone_a_note(al
     aliens("add", tagged)
     code, _, err = aliens("export", "tags", "-o", "tags.csv")
     assert code == 2
-    assert "1 vectors have no scores yet: run `aliens tag` first" in err
+    assert "1 photo came after the last tagging: run `aliens tag` first" in err
     aliens("tag")
     (tagged / "04.jpg").unlink()
     code, out, err = aliens("export", "tags", "-o", "folder", "--format", "imagefolder")

@@ -35,8 +35,29 @@ def test_a_kind_is_built_and_kept(aliens: Aliens, large: Path) -> None:
     assert "of 4 lists" in lines["by"]
     _, out, _ = aliens("index", "--json")
     about = json.loads(out)
-    assert (about["approximate"]["factory"], about["exact"]["count"]) == ("IVF4,SQ8", 100)
+    assert (about["approximate"]["factory"], about["exact"]["photos"], about["beside"]) == ("IVF4,SQ8", 100, 0)
     assert about["approximate"]["recall"] >= 0.99
+
+
+def test_photos_that_came_after_it_are_found_beside_it_and_add_says_what_builds_it(
+    aliens: Aliens, large: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aliens("index", "--kind", "ivf")
+    monkeypatch.setattr("indexer.upkeep.EXACT_SUFFICES", 20)
+    for number in range(100, 140):
+        (large / f"{number}.jpg").write_bytes(photo_bytes(number, size=(32, 32)))
+        if number == 101:
+            assert "aliens index" not in aliens("add", large)[2]  # two are soon compared
+    _, _, err = aliens("add", large)
+    assert "40 photos came after the ivf index and are compared beside it: `aliens index` builds one of all" in err
+    _, _, err = aliens("search", "pool", "--explain")
+    assert "its candidates compared exactly, and 40 photos beside them" in err
+    _, out, _ = aliens("search", "--image", large / "139.jpg", "-k", 1)
+    assert out.strip().endswith("139.jpg")
+    _, out, err = aliens("index")
+    assert dict(line.split("\t") for line in out.splitlines())["ivf"].split(", ")[1] == "140 photos"
+    assert "was up to date" not in err
+    assert "aliens index" not in aliens("add", large)[2]
 
 
 def test_explain_tells_engine_cost_and_recall(aliens: Aliens, large: Path) -> None:

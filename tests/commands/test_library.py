@@ -137,6 +137,24 @@ def test_verify_exits_with_1_and_a_list(aliens: Aliens, filled: Path) -> None:
     assert "1 disagreement" in err
 
 
+def test_verify_reads_every_byte_unless_it_is_to_be_quick(aliens: Aliens, filled: Path) -> None:
+    (segment,) = Path("aliens-library/vectors/fake-00000000").iterdir()
+    whole = bytearray(segment.read_bytes())
+    whole[-1] ^= 1
+    segment.write_bytes(whole)
+    assert aliens("verify", "--quick")[0] == 0
+    code, out, _ = aliens("verify", "--json")
+    assert (code, json.loads(out)["part"], json.loads(out)["remedy"]) == (1, "segment", "aliens verify --repair")
+    code, out, err = aliens("verify", "--repair")
+    assert (code, out) == (0, "")
+    assert "10 photos to embed anew: run `aliens add` on any folder" in err
+    assert "embedded 10 photos" in aliens("add", filled)[1]
+    assert aliens("verify")[0] == 0
+    segment = next(Path("aliens-library/vectors/fake-00000000").iterdir())
+    segment.write_bytes(segment.read_bytes()[:-1])
+    assert aliens("verify", "--quick")[0] == 1
+
+
 def test_demo_adds_the_samples_and_searches_them_twice(aliens: Aliens) -> None:
     code, out, _ = aliens("demo")
     assert code == 0

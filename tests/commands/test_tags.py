@@ -43,6 +43,19 @@ def test_tag_again_scores_only_what_is_new(aliens: Aliens, tagged: Path) -> None
     assert "1 photo came" not in aliens("tags")[2]
 
 
+def test_tag_scores_again_what_is_damaged_and_verify_names_it_before(aliens: Aliens, tagged: Path) -> None:
+    before = aliens("tags", "--json")[1]
+    (scores,) = Path("aliens-library/tags").glob("*/*/*.npy")
+    whole = bytearray(scores.read_bytes())
+    whole[-1] ^= 1
+    scores.write_bytes(whole)
+    code, out, _ = aliens("verify")
+    assert (code, out.split("\t")[0], out.rstrip().split("\t")[2]) == (1, "tags", "aliens tag")
+    assert "10 photos tagged, 10 newly scored" in aliens("tag")[1]
+    assert aliens("verify")[0] == 0
+    assert aliens("tags", "--json")[1] == before
+
+
 def test_tags_before_tagging_says_what_to_do(aliens: Aliens, filled: Path) -> None:
     code, out, err = aliens("tags")
     assert (code, out) == (2, "")

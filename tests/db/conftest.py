@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
+from base.files import SegmentFile
 from db.catalog import connect, create_database, new_session
 from db.models import Model, Photo, PhotoState
 from db.photo_rows import insert_photos, update_photos
-from db.vector_rows import record_shard, use_model
+from db.vector_rows import record_segment, use_model
 
 
 @pytest.fixture(scope="session")
@@ -52,9 +53,14 @@ def put_photos(session: Session, paths: Sequence[str], **columns: Any) -> list[i
     return list(session.scalars(select(Photo.id).order_by(Photo.id).offset(first)))
 
 
-def put_embedded(session: Session, model: Model, number: int, paths: Sequence[str], **columns: Any) -> list[int]:
-    """Insert photos and record a shard of their vectors; return their ids."""
+def segment_file(name: str, rows: int) -> SegmentFile:
+    """Return a segment that is nowhere on disk."""
+    return SegmentFile(name=name, rows=rows, alive=rows, size_bytes=100 * rows, sha256="0" * 64)
+
+
+def put_embedded(session: Session, model: Model, name: str, paths: Sequence[str], **columns: Any) -> list[int]:
+    """Insert photos and record a segment of their vectors; return their ids."""
     ids = put_photos(session, paths, **columns)
-    record_shard(session, model, number, ids)
+    record_segment(session, model, segment_file(name, len(ids)), ids)
     update_photos(session, [{"id": photo_id, "state": PhotoState.EMBEDDED} for photo_id in ids])
     return ids

@@ -8,8 +8,8 @@ from db import photo_rows as module
 from db.catalog import create_database, new_session
 from db.models import Chain, Hotel, Model, PhotoState
 from db.photo_rows import COLUMNS, embedded_columns, hotels_and_chains, update_photos
-from db.vector_rows import current_model, use_model
-from tests.db.conftest import put_embedded, put_photos
+from db.vector_rows import current_model, record_segment, use_model
+from tests.db.conftest import put_embedded, put_photos, segment_file
 
 
 def rows_of(session: Session, model: Model, names: list[str], ids: list[int] | None = None) -> list[tuple[object, ...]]:
@@ -33,25 +33,22 @@ def test_every_column_of_a_photo_is_read(session: Session, model: Model) -> None
         "height_px": 480,
         "format": "JPEG",
     }
-    (photo,) = put_embedded(session, model, 7, ["/a.tar"], **values)
+    (photo,) = put_embedded(session, model, "g", ["/a.tar"], **values)
     (columns,) = embedded_columns(session, model, list(COLUMNS))
-    expected = values | {"photo_id": photo, "path": "/a.tar", "shard": 7, "row": 0}
+    expected = values | {"photo_id": photo, "path": "/a.tar"}
     assert {name: list(column) for name, column in columns.items()} == {name: [v] for name, v in expected.items()}
 
 
-def test_photos_come_by_id_with_their_places(session: Session, model: Model) -> None:
-    first = put_embedded(session, model, 1, ["/a", "/b"])
-    second = put_embedded(session, model, 2, ["/c", "/d"])
-    assert rows_of(session, model, ["shard", "row", "path"]) == [
-        (first[0], 1, 0, "/a"),
-        (first[1], 1, 1, "/b"),
-        (second[0], 2, 0, "/c"),
-        (second[1], 2, 1, "/d"),
+def test_photos_come_by_id_whatever_segment_their_vectors_lie_in(session: Session, model: Model) -> None:
+    ids = put_embedded(session, model, "a", ["/a", "/b"]) + put_embedded(session, model, "b", ["/c", "/d"])
+    record_segment(session, model, segment_file("c", 2), [ids[3], ids[0]])
+    assert rows_of(session, model, ["path", "member"]) == [
+        (photo_id, path, "") for photo_id, path in zip(ids, ("/a", "/b", "/c", "/d"), strict=True)
     ]
 
 
 def test_photos_that_cannot_be_found_do_not_come(session: Session, model: Model) -> None:
-    ids = put_embedded(session, model, 1, ["/a", "/b", "/c"])
+    ids = put_embedded(session, model, "a", ["/a", "/b", "/c"])
     put_photos(session, ["/pending"])
     update_photos(session, [{"id": ids[1], "state": PhotoState.PENDING}])
     assert rows_of(session, model, []) == [(ids[0],), (ids[2],)]
@@ -61,14 +58,14 @@ def test_photos_that_cannot_be_found_do_not_come(session: Session, model: Model)
 
 
 def test_a_name_may_be_asked_twice(session: Session, model: Model) -> None:
-    (photo,) = put_embedded(session, model, 1, ["/a"])
+    (photo,) = put_embedded(session, model, "a", ["/a"])
     (columns,) = embedded_columns(session, model, ["path", "photo_id", "path"])
     assert {name: list(values) for name, values in columns.items()} == {"photo_id": [photo], "path": ["/a"]}
 
 
 def test_an_empty_library_or_no_ids_give_nothing(session: Session, model: Model) -> None:
     assert list(embedded_columns(session, model, ["path"])) == []
-    put_embedded(session, model, 1, ["/a"])
+    put_embedded(session, model, "a", ["/a"])
     assert list(embedded_columns(session, model, ["path"], [])) == []
     assert list(embedded_columns(session, model, ["path"], [99])) == []
 
@@ -76,16 +73,16 @@ def test_an_empty_library_or_no_ids_give_nothing(session: Session, model: Model)
 def test_a_large_library_comes_in_parts_and_whole(
     session: Session, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids = put_embedded(session, model, 1, [f"/{number}" for number in range(23)])
+    ids = put_embedded(session, model, "a", [f"/{number}" for number in range(23)])
     monkeypatch.setattr(module, "ROWS", 6)
     monkeypatch.setattr("db.photo_rows.FETCHED", 4)
-    parts = [list(columns["photo_id"]) for columns in embedded_columns(session, model, ["row"])]
+    parts = [list(columns["photo_id"]) for columns in embedded_columns(session, model, ["path"])]
     assert [len(part) for part in parts] == [8, 8, 7]
     assert [photo_id for part in parts for photo_id in part] == ids
 
 
 def test_more_ids_than_a_statement_takes_come_in_their_order(session: Session, model: Model) -> None:
-    ids = put_embedded(session, model, 1, [f"/{number}" for number in range(2500)])
+    ids = put_embedded(session, model, "a", [f"/{number}" for number in range(2500)])
     wanted = [*ids[::-2], 99_999, *ids[::2]]
     assert rows_of(session, model, ["path"], wanted) == [
         (photo_id, f"/{photo_id - ids[0]}") for photo_id in wanted if photo_id != 99_999
@@ -94,12 +91,12 @@ def test_more_ids_than_a_statement_takes_come_in_their_order(session: Session, m
 
 @pytest.fixture(scope="module")
 def eleven(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    """A database of eleven embedded photos in three shards."""
+    """A database of eleven embedded photos in three segments."""
     engine = create_database(f"sqlite:///{tmp_path_factory.mktemp('columns') / 'test.db'}")
     with new_session(engine) as session:
         model = use_model(session, "fake-00000000", "fake", 48)
-        for number, rows in ((1, 5), (2, 1), (3, 5)):
-            put_embedded(session, model, number, [f"/{number}/{row}" for row in range(rows)])
+        for name, rows in (("a", 5), ("b", 1), ("c", 5)):
+            put_embedded(session, model, name, [f"/{name}/{row}" for row in range(rows)])
         session.commit()
     return engine
 
@@ -108,7 +105,7 @@ def eleven(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 def test_the_size_of_the_parts_changes_nothing(eleven: Engine, ids: list[int], rows: int, fetched: int) -> None:
     with new_session(eleven) as session, pytest.MonkeyPatch.context() as patch:
         model = current_model(session)
-        names = ["shard", "row", "path"]
+        names = ["path", "member"]
         whole = {row[0]: row for row in rows_of(session, model, names)}
         patch.setattr(module, "ROWS", rows)
         patch.setattr("db.photo_rows.FETCHED", fetched)

@@ -1,16 +1,22 @@
-from sqlalchemy import text
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
+from db.catalog import new_session
 from db.models import Model, PhotoState
-from db.vector_rows import database_problems, embedded_without_vector, use_model, vectors_of_shard
+from db.vector_rows import database_problems, embedded_without_vector, integrity_problems, use_model
 from tests.db.conftest import put_embedded, put_photos
 
 
 def test_sound_database_has_no_problems(session: Session, model: Model) -> None:
-    put_embedded(session, model, 1, ["/1.jpg", "/2.jpg"])
+    put_embedded(session, model, "a", ["/1.jpg", "/2.jpg"])
     session.commit()
     assert database_problems(session) == []
-    assert embedded_without_vector(session, model) == []
+    assert list(embedded_without_vector(session, model)) == []
 
 
 def test_row_that_points_nowhere_is_named(session: Session) -> None:
@@ -20,15 +26,123 @@ def test_row_that_points_nowhere_is_named(session: Session) -> None:
 
 
 def test_embedded_photos_without_a_vector_of_the_model_are_found(session: Session, model: Model) -> None:
-    put_embedded(session, model, 1, ["/1.jpg"])
+    put_embedded(session, model, "a", ["/1.jpg"])
     put_photos(session, ["/pending.jpg"])
     without = put_photos(session, ["/2.jpg"], state=PhotoState.EMBEDDED)
-    without += put_embedded(session, use_model(session, "other-00000000", "other", 16), 1, ["/3.jpg"])
-    assert embedded_without_vector(session, model) == without
+    without += put_embedded(session, use_model(session, "other-00000000", "other", 16), "b", ["/3.jpg"])
+    assert list(embedded_without_vector(session, model)) == without
 
 
-def test_vectors_of_a_shard_are_those_of_its_model(session: Session, model: Model) -> None:
-    ids = put_embedded(session, model, 1, ["/1.jpg", "/2.jpg"])
-    put_embedded(session, use_model(session, "other-00000000", "other", 16), 1, ["/3.jpg"])
-    assert sorted(vectors_of_shard(session, model, 1)) == [(0, ids[0]), (1, ids[1])]
-    assert list(vectors_of_shard(session, model, 2)) == []
+# Damaged pages
+
+
+@pytest.fixture
+def full(engine: Engine, session: Session, model: Model) -> Engine:
+    """A database with photos of several pages."""
+    put_embedded(session, model, "a", [f"/{number:04d}.jpg" for number in range(300)], content_sha256=bytes(32))
+    session.commit()
+    return engine
+
+
+def damage(engine: Engine, name: str, change: Callable[[bytearray], object]) -> None:
+    """Change the root page of a table, or of an index."""
+    with engine.connect() as connection:
+        connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+        page_bytes = connection.execute(text("PRAGMA page_size")).scalar_one()
+        root = connection.execute(text("SELECT rootpage FROM sqlite_master WHERE name = :name"), {"name": name})
+        start = (root.scalar_one() - 1) * page_bytes
+    engine.dispose()
+    path = Path(engine.url.database or "")
+    data = bytearray(path.read_bytes())
+    page = data[start : start + page_bytes]
+    change(page)
+    data[start : start + page_bytes] = page
+    path.write_bytes(data)
+
+
+def zero(page: bytearray) -> None:
+    page[:] = bytes(len(page))
+
+
+def overwrite(page: bytearray) -> None:
+    page[:] = b"\xa5" * len(page)
+
+
+def swap_entries(page: bytearray) -> None:
+    page[8:10], page[10:12] = page[10:12], page[8:10]  # the first two cells' places, of a leaf
+
+
+@pytest.mark.parametrize("change", [overwrite, zero])
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("photo", "photo"),
+        ("embedding", "embedding"),
+        ("vector_segment", "vector_segment"),
+        ("caption_words_data", "caption_words_data"),
+        ("ix_photo_place", "photo"),
+        ("sqlite_autoindex_setting_1", "setting"),
+    ],
+)
+def test_a_page_that_makes_no_sense_is_named_by_its_table_and_by_it_alone(
+    full: Engine, name: str, table: str, change: Callable[[bytearray], object]
+) -> None:
+    damage(full, name, change)
+    with new_session(full) as session:
+        found = database_problems(session)
+    assert found
+    assert {problem.partition(": ")[0] for problem in found} == {f"table {table}"}
+
+
+def test_a_row_in_the_wrong_place_is_named_with_its_table(full: Engine) -> None:
+    with new_session(full) as session:
+        use_model(session, "other-00000000", "other", 16)
+        session.commit()
+    damage(full, "model", swap_entries)
+    with new_session(full) as session:
+        found = database_problems(session)
+    assert [problem for problem in found if problem.startswith("table model: ") and "out of order" in problem], found
+
+
+def test_every_damaged_table_is_named_and_every_line_is_a_problem_of_its_own(full: Engine) -> None:
+    with new_session(full) as session:
+        use_model(session, "other-00000000", "other", 16)
+        session.commit()
+    damage(full, "photo", overwrite)
+    damage(full, "embedding", overwrite)
+    damage(full, "model", swap_entries)
+    with new_session(full) as session:
+        found = database_problems(session)
+    assert {problem.partition(":")[0] for problem in found} == {"table photo", "table embedding", "table model"}
+    assert len(set(found)) == len(found)
+    assert not [problem for problem in found if "\n" in problem or "***" in problem]
+
+
+def test_a_sound_table_beside_damaged_ones_is_still_read(full: Engine) -> None:
+    damage(full, "photo", overwrite)
+    with new_session(full) as session:
+        assert integrity_problems(session, "photo") != []
+        assert integrity_problems(session, "vector_segment") == []
+
+
+def test_a_page_that_belongs_to_no_table_is_named_without_one(full: Engine) -> None:
+    with full.begin() as connection:
+        connection.execute(text("PRAGMA writable_schema = ON"))
+        connection.execute(text("DELETE FROM sqlite_master WHERE name = 'ix_photo_hotel_id'"))
+        connection.execute(text("PRAGMA writable_schema = OFF"))
+    full.dispose()
+    with new_session(full) as session:
+        found = database_problems(session)
+    assert found
+    assert all("never used" in problem and not problem.startswith("table ") for problem in found)
+
+
+def test_a_database_that_cannot_be_looked_through_is_an_error(full: Engine) -> None:
+    with full.connect() as connection:
+        connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+    full.dispose()
+    path = Path(full.url.database or "")
+    data = path.read_bytes()
+    path.write_bytes(data[:100] + b"\xa5" * 3996 + data[4096:])  # where the tables are listed
+    with new_session(full) as session, pytest.raises(DatabaseError, match="malformed"):
+        database_problems(session)

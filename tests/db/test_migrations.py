@@ -6,7 +6,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, event, inspect, text
 
 from base.errors import LibraryError
 from base.settings import LibraryFolder
@@ -73,49 +73,94 @@ def test_downgrade_to_base_leaves_no_table_and_upgrade_brings_all_back(engine: E
     assert differences(engine) == []
 
 
-def test_a_library_of_revision_3_keeps_what_it_has_and_gets_room_for_results(library: LibraryFactory) -> None:
-    old = open_database(library.folder)
-    downgrade(old, "0003")
-    with old.begin() as connection:
-        for statement in (
-            "INSERT INTO photo (id, path, member, state) VALUES (7, '/a.jpg', '', 'embedded')",
-            "INSERT INTO vector_shard (id, model_id, number, count) VALUES (3, 1, 1, 1)",
-            "INSERT INTO embedding VALUES (1, 7, 3, 0)",
-        ):
-            connection.execute(text(statement))
-    assert "restyling" not in inspect(old).get_table_names()
-    old.dispose()
-    engine = open_database(library.folder)
-    assert differences(engine) == []
-    assert rows_of(engine, "SELECT id, path, state FROM photo") == [(7, "/a.jpg", "embedded")]
-    assert rows_of(engine, "SELECT id, model_id, number, count, restyled FROM vector_shard") == [(3, 1, 1, 1, 0)]
-    assert rows_of(engine, "SELECT * FROM embedding") == [(1, 7, 3, 0)]
-    assert rows_of(engine, "SELECT * FROM restyling") == rows_of(engine, "SELECT * FROM quiz_game") == []
-    engine.dispose()
-
-
-def test_downgrade_to_revision_3_takes_results_away_and_no_photo(engine: Engine) -> None:
+def execute(engine: Engine, *statements: str) -> None:
     with engine.begin() as connection:
-        for statement in (
-            "INSERT INTO model VALUES (1, 'key', 'name', 2, 0)",
-            "INSERT INTO photo (id, path, member, state) VALUES (7, '/a.jpg', '', 'embedded')",
-            "INSERT INTO photo (id, path, member, state) VALUES (8, '/library/b.png', '', 'restyled')",
-            "INSERT INTO vector_shard (id, model_id, number, count) VALUES (3, 1, 1, 1), (4, 1, 2, 1)",
-            "UPDATE vector_shard SET restyled = 1 WHERE id = 4",
-            "INSERT INTO embedding VALUES (1, 7, 3, 0), (1, 8, 4, 0)",
-        ):
+        for statement in statements:
             connection.execute(text(statement))
+
+
+def test_a_database_of_revision_3_keeps_what_it_has_and_gets_room_for_results_and_segments(engine: Engine) -> None:
     downgrade(engine, "0003")
-    assert rows_of(engine, "SELECT id FROM photo") == rows_of(engine, "SELECT photo_id FROM embedding") == [(7,)]
-    assert rows_of(engine, "SELECT id FROM vector_shard") == [(3,), (4,)]
+    assert "restyling" not in inspect(engine).get_table_names()
+    execute(
+        engine,
+        "INSERT INTO model VALUES (1, 'key', 'name', 2, 0)",
+        "INSERT INTO photo (id, path, member, state) VALUES (7, '/a.jpg', '', 'embedded'), (8, '/b.jpg', '', 'failed')",
+        "INSERT INTO photo (id, path, member, state) VALUES (9, '/c.jpg', '', 'embedded')",
+        "INSERT INTO vector_shard (id, model_id, number, count) VALUES (3, 1, 1, 2), (4, 1, 2, 1)",
+        "INSERT INTO embedding VALUES (1, 7, 3, 0), (1, 8, 3, 1), (1, 9, 4, 0)",
+    )
+    segment = {"id": 5, "model_id": 1, "name": "ab", "rows": 2, "size_bytes": 99, "sha256": "cd", "restyled": False}
+    migrate(engine, segments=[segment | {"shards": [3]}])
+    assert differences(engine) == []
+    assert rows_of(engine, "SELECT id, key, name, dim FROM model") == [(1, "key", "name", 2)]
+    assert rows_of(
+        engine, "SELECT id, model_id, name, rows, alive, size_bytes, sha256, restyled FROM vector_segment"
+    ) == [(5, 1, "ab", 2, 1, 99, "cd", 0)]
+    assert rows_of(engine, "SELECT model_id, photo_id, segment_id FROM embedding") == [(1, 7, 5), (1, 8, 5)]
+    assert rows_of(engine, "SELECT id, path, state FROM photo") == [
+        (7, "/a.jpg", "embedded"),
+        (8, "/b.jpg", "failed"),
+        (9, "/c.jpg", "pending"),  # its shard is in no segment
+    ]
+    assert rows_of(engine, "SELECT * FROM restyling") == rows_of(engine, "SELECT * FROM quiz_game") == []
+
+
+def test_downgrade_to_revision_3_takes_results_and_vectors_away_and_no_photo(engine: Engine) -> None:
+    execute(
+        engine,
+        "INSERT INTO model VALUES (1, 'key', 'name', 2)",
+        "INSERT INTO photo (id, path, member, state) VALUES (7, '/a.jpg', '', 'embedded')",
+        "INSERT INTO photo (id, path, member, state) VALUES (8, '/library/b.png', '', 'restyled')",
+        "INSERT INTO vector_segment VALUES (3, 1, 'ab', 1, 1, 9, '', 0), (4, 1, 'cd', 1, 1, 9, '', 1)",
+        "INSERT INTO embedding (model_id, photo_id, segment_id) VALUES (1, 7, 3), (1, 8, 4)",
+    )
+    downgrade(engine, "0003")
+    assert rows_of(engine, "SELECT id FROM photo") == [(7,)]
+    assert rows_of(engine, "SELECT * FROM embedding") == rows_of(engine, "SELECT * FROM vector_shard") == []
+    assert rows_of(engine, "SELECT id, key, name, dim, generation FROM model") == [(1, "key", "name", 2, 0)]
+
+
+@pytest.mark.parametrize("revision", ["0004", "0003", "0002", "0001"])
+def test_tables_are_those_of_the_models_after_going_back_and_forth(engine: Engine, revision: str) -> None:
+    execute(engine, "INSERT INTO setting VALUES ('name', 'value')")
+    downgrade(engine, revision)
+    assert current_revision(engine) == revision
+    migrate(engine)
+    assert differences(engine) == []
+    assert rows_of(engine, "SELECT value FROM setting") == [("value",)]
+
+
+@pytest.mark.parametrize(
+    "statement", ["DROP TABLE embedding", "UPDATE vector_segment", "ALTER TABLE restyling ADD COLUMN"]
+)
+def test_a_migration_that_breaks_off_in_its_midst_leaves_the_tables_as_they_were(
+    engine: Engine, statement: str
+) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(connection: object, cursor: object, executed: str, *others: object) -> None:
+        if " ".join(executed.split()).startswith(statement):
+            raise Killed
+
+    downgrade(engine, "0004")
+    execute(engine, "INSERT INTO model VALUES (1, 'key', 'name', 2, 5)")
+    before = rows_of(engine, "SELECT type, name, sql FROM sqlite_master ORDER BY name")
+    event.listen(engine, "before_cursor_execute", kill)
+    with pytest.raises(Killed):
+        migrate(engine)
+    event.remove(engine, "before_cursor_execute", kill)
+    assert rows_of(engine, "SELECT type, name, sql FROM sqlite_master ORDER BY name") == before
+    assert rows_of(engine, "SELECT generation FROM model") == [(5,)]
+    migrate(engine)
+    assert differences(engine) == []
 
 
 def test_migrating_twice_changes_nothing(engine: Engine) -> None:
-    with engine.begin() as connection:
-        connection.execute(text("INSERT INTO setting VALUES ('name', 'value')"))
+    execute(engine, "INSERT INTO setting VALUES ('name', 'value')")
     migrate(engine)
-    with engine.connect() as connection:
-        assert connection.execute(text("SELECT value FROM setting")).scalar() == "value"
+    assert rows_of(engine, "SELECT value FROM setting") == [("value",)]
 
 
 def test_database_of_a_newer_revision_is_refused(library: LibraryFactory) -> None:

@@ -1,19 +1,28 @@
+from collections.abc import Callable
 from datetime import datetime
 from itertools import chain
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session
 
+from db.catalog import create_database, new_session
 from db.models import Model, Photo, PhotoState
 from db.photo_rows import (
     PhotoRecord,
     all_photos,
+    columns_stamp,
+    count_pending,
     count_photos,
+    count_under,
     failed_photos,
     failure_counts,
     hotels_of,
     latest_scans,
+    mark_columns_changed,
     merge_chains,
     merge_hotels,
     newest_photo_id,
@@ -35,7 +44,7 @@ def numbered(count: int) -> list[str]:
 
 
 def paths_under(session: Session, root: str) -> set[str]:
-    return {photo.path for photo in present_photos(session, photo_ids_under(session, root))}
+    return {photo.path for photo in present_photos(session, list(photo_ids_under(session, root)))}
 
 
 def scan_of(root: str, found: int) -> dict[str, Any]:
@@ -81,7 +90,7 @@ def test_updating_nothing_is_no_error(session: Session) -> None:
 
 def test_pending_photos_come_page_by_page_in_the_order_of_their_ids(session: Session, model: Model) -> None:
     pending = put_photos(session, numbered(1200))
-    put_embedded(session, model, 1, ["/embedded.jpg"])
+    put_embedded(session, model, "a", ["/embedded.jpg"])
     pending += put_photos(session, ["/late.jpg"])
     pages_of_ids, last = [], 0
     while page := [photo.id for photo in pending_photos(session, last)]:
@@ -95,17 +104,79 @@ def test_pending_photos_come_page_by_page_in_the_order_of_their_ids(session: Ses
 def test_every_state_is_counted_even_when_no_photo_has_it(session: Session, model: Model) -> None:
     assert count_photos(session) == {PhotoState.PENDING: 0, PhotoState.EMBEDDED: 0, PhotoState.FAILED: 0}
     put_photos(session, ["/a.jpg", "/b.jpg"])
-    put_embedded(session, model, 1, ["/c.jpg"])
+    put_embedded(session, model, "a", ["/c.jpg"])
     assert count_photos(session) == {PhotoState.PENDING: 2, PhotoState.EMBEDDED: 1, PhotoState.FAILED: 0}
 
 
-@pytest.mark.parametrize("root", ["/photos", "/ph%tos", "/ph_tos", "/комнаты", "/a\nb", "/a'b\"c", "/x\U0001f6c1"])
+ROOTS = ["/photos", "/ph%tos", "/ph_tos", "/a/b0", "/комнаты", "/a\nb", "/a'b\"c", "/x\U0001f6c1", "/ö", "/z\uffff"]
+
+
+@pytest.mark.parametrize("root", ROOTS)
 def test_photos_under_a_folder_are_not_those_of_folders_with_similar_names(session: Session, root: str) -> None:
-    inside = [f"{root}/1.jpg", f"{root}/deep/er/2.jpg"]
-    similar = [f"{root}2/1.jpg", f"{root}.jpg", f"/other{root}/1.jpg", root.upper() + "/1.jpg", "/photos9/1.jpg"]
+    inside = [f"{root}/{name}" for name in ("1.jpg", "deep/er/2.jpg", "\x01.jpg", "ÿ.jpg", "\U0010ffff/\U0010ffff.jpg")]
+    similar = [f"{root}{end}" for end in ("2/1.jpg", ".jpg", "0", "0/1.jpg", "!/1.jpg", "\U0010ffff")]
+    similar += [f"/other{root}/1.jpg", root.upper() + "/1.jpg", root[:-1] + "/1.jpg", "/photos9/1.jpg"]
     put_photos(session, inside + similar + ["/phot0s/1.jpg", "/phXtos/1.jpg"])
     assert paths_under(session, root) == set(inside)
     assert paths_under(session, root + "/") == set(inside)
+    assert count_under(session, root) == len(inside)
+
+
+names = st.text(st.sampled_from("ab%_0./-ö\uffff\U0001f6c1"), min_size=1, max_size=3)
+
+
+@given(paths=st.lists(st.lists(names, min_size=1, max_size=4).map("/".join), max_size=12, unique=True), root=names)
+def test_photos_under_a_folder_are_those_whose_paths_begin_with_it(
+    migrated_engine: Engine, paths: list[str], root: str
+) -> None:
+    with new_session(migrated_engine) as session:  # never committed
+        put_photos(session, paths)
+        inside = {path for path in paths if path == root or path.startswith(root.rstrip("/") + "/")}
+        assert paths_under(session, root) == inside
+        assert count_under(session, root) == len(inside)
+
+
+@pytest.fixture(scope="module")
+def migrated_engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    return create_database(f"sqlite:///{tmp_path_factory.mktemp('photos') / 'test.db'}")
+
+
+@pytest.mark.parametrize("ask", [lambda *args: list(photo_ids_under(*args)), count_under], ids=["ids", "count"])
+def test_photos_under_a_folder_are_found_by_an_index_and_not_by_looking_at_all(
+    engine: Engine, session: Session, ask: Callable[..., object]
+) -> None:
+    asked: list[tuple[str, Any]] = []
+    session.connection()
+    event.listen(engine, "before_cursor_execute", lambda *args: asked.append(args[2:4]))
+    ask(session, "/photos")
+    ((statement, parameters),) = asked
+    with engine.connect() as connection:
+        steps = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+    assert not [step for step in steps if step.startswith("SCAN")]
+    assert all("ix_photo_place" in step for step in steps if step.startswith("SEARCH"))
+
+
+def test_results_are_no_photos_under_a_folder(session: Session) -> None:
+    put_photos(session, ["/library/1.jpg"])
+    put_photos(session, ["/library/2.png"], state=PhotoState.RESTYLED)
+    assert paths_under(session, "/library") == {"/library/1.jpg"}
+    assert count_under(session, "/library") == 1
+
+
+def test_pending_photos_are_counted(session: Session, model: Model) -> None:
+    assert count_pending(session) == 0
+    put_photos(session, numbered(2))
+    put_embedded(session, model, "a", ["/embedded.jpg"])
+    assert count_pending(session) == 2
+
+
+def test_the_stamp_of_the_columns_is_never_twice_the_same(session: Session) -> None:
+    stamps = [columns_stamp(session)]
+    for _ in range(3):
+        mark_columns_changed(session)
+        stamps.append(columns_stamp(session))
+        assert columns_stamp(session) == stamps[-1]
+    assert len(set(stamps)) == 4
 
 
 def test_photos_in_a_tar_are_under_it_and_all_photos_are_under_the_root_folder(session: Session) -> None:
@@ -120,8 +191,8 @@ def test_photos_known_to_be_missing_are_not_present(session: Session) -> None:
     failed = {"state": PhotoState.FAILED, "failure_reason": "why"}
     update_photos(session, [{"id": ids[0], "failure_kind": "missing"} | failed])
     update_photos(session, [{"id": ids[1], "failure_kind": "empty"} | failed])
-    assert [photo.id for photo in present_photos(session, set(ids))] == ids[1:]
-    assert [photo.id for photo in present_photos(session, set(ids[:5]))] == ids[1:5]
+    assert [photo.id for photo in present_photos(session, ids)] == ids[1:]
+    assert [photo.id for photo in present_photos(session, ids[:5])] == ids[1:5]
 
 
 def test_failures_are_counted_by_kind_most_first(session: Session) -> None:
@@ -152,9 +223,9 @@ def test_records_of_embedded_photos_name_hotel_and_chain(session: Session, model
         session,
         [{"id": 1, "name": "One", "chain_id": 7} | place, {"id": 2, "name": None, "chain_id": None} | place],
     )
-    (one,) = put_embedded(session, model, 1, ["/1.jpg"], image_id=11, hotel_id=1)
-    (two,) = put_embedded(session, model, 2, ["/2.jpg"], image_id=12, hotel_id=2)
-    (plain,) = put_embedded(session, model, 3, ["/3.tar"], member="3.jpg")
+    (one,) = put_embedded(session, model, "a", ["/1.jpg"], image_id=11, hotel_id=1)
+    (two,) = put_embedded(session, model, "b", ["/2.jpg"], image_id=12, hotel_id=2)
+    (plain,) = put_embedded(session, model, "c", ["/3.tar"], member="3.jpg")
     (pending,) = put_photos(session, ["/4.jpg"])
     uploaded = datetime(2015, 3, 2, 10, 30)
     update_photos(session, [{"id": one, "uploaded_at": uploaded, "mtime_ns": 5}])
@@ -181,7 +252,7 @@ def test_hotels_and_chains_of_photos(session: Session, model: Model) -> None:
 
 
 def test_records_of_more_photos_than_fit_into_one_statement(session: Session, model: Model) -> None:
-    ids = put_embedded(session, model, 1, numbered(2100))
+    ids = put_embedded(session, model, "a", numbered(2100))
     assert sorted(photo_records(session, ids)) == ids
 
 

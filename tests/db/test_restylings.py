@@ -20,8 +20,8 @@ from db.restyling_rows import (
     result_photos,
 )
 from db.tag_rows import known_photos
-from db.vector_rows import count_embedded, embedded_ids, embedded_places, generation, record_shard, shard_counts
-from tests.db.conftest import put_embedded, put_photos
+from db.vector_rows import EmbeddedRows, count_embedded, embedded_ids, miscounted, record_segment, recorded_ids
+from tests.db.conftest import put_embedded, put_photos, segment_file
 
 
 def columns(wish: str, photo_id: int | None = None, **changes: Any) -> dict[str, Any]:
@@ -30,12 +30,17 @@ def columns(wish: str, photo_id: int | None = None, **changes: Any) -> dict[str,
     return said | {"lineage": {"wish": wish}, "seconds": 1.5, "made_at": datetime(2026, 1, 2)} | changes
 
 
-def put_result(session: Session, model: Model, number: int, photo_id: int, wish: str = "w") -> tuple[int, int]:
-    """Keep a result and add it in a shard of its own; return its id and its photo's."""
+def put_result(session: Session, model: Model, name: str, photo_id: int, wish: str = "w") -> tuple[int, int]:
+    """Keep a result and add it in a segment of its own; return its id and its photo's."""
     result = keep_restyling(session, columns(wish, photo_id))
     row = put_result_photo(session, result.id, {"path": f"/library/{wish}.png", "state": PhotoState.RESTYLED})
-    record_shard(session, model, number, [row], restyled=True)
+    record_segment(session, model, segment_file(name, 1), [row], restyled=True)
     return result.id, row
+
+
+def alive_in(session: Session, model: Model, *, restyled: bool) -> dict[str, list[int]]:
+    rows = EmbeddedRows(session, model, restyled=restyled)
+    return {file.name: recorded_ids(session, model, file.name, alive=True).tolist() for file in rows.segments()}
 
 
 def test_a_result_is_found_by_its_wish_and_replaced_by_the_next_of_that_wish(session: Session) -> None:
@@ -67,8 +72,8 @@ def test_results_are_listed_by_photo_and_by_engine(session: Session) -> None:
 
 
 def test_a_result_survives_the_rows_of_its_photos(session: Session, model: Model) -> None:
-    (photo_id,) = put_embedded(session, model, 1, ["/1"])
-    number, row = put_result(session, model, 2, photo_id)
+    (photo_id,) = put_embedded(session, model, "a", ["/1"])
+    number, row = put_result(session, model, "b", photo_id)
     session.execute(delete(Photo).where(Photo.id.in_([photo_id, row])))
     session.commit()
     session.expire_all()
@@ -77,20 +82,16 @@ def test_a_result_survives_the_rows_of_its_photos(session: Session, model: Model
 
 
 def test_an_added_result_is_counted_apart_and_is_no_photo(session: Session, model: Model) -> None:
-    (photo_id,) = put_embedded(session, model, 1, ["/photos/1"])
-    before = generation(session, model)
-    number, row = put_result(session, model, 2, photo_id)
+    (photo_id,) = put_embedded(session, model, "a", ["/photos/1"])
+    number, row = put_result(session, model, "b", photo_id)
     keep_restyling(session, columns("not added", photo_id))
     assert count_restylings(session, model) == (2, 1)
-    assert generation(session, model) == before
     assert count_embedded(session, model) == 1
     assert embedded_ids(session, model).tolist() == [photo_id]
-    assert list(embedded_places(session, model)) == [(1, [0])]
-    assert list(embedded_places(session, model, state=PhotoState.RESTYLED)) == [(2, [0])]
-    assert shard_counts(session, model) == {1: 1, 2: 1}
-    assert shard_counts(session, model, of_photos=True) == {1: 1}
+    assert alive_in(session, model, restyled=False) == {"a": [photo_id]}
+    assert alive_in(session, model, restyled=True) == {"b": [row]}
     assert count_photos(session)[PhotoState.EMBEDDED] == sum(count_photos(session).values()) == 1
-    assert photo_ids_under(session, "/") == {photo_id}
+    assert list(photo_ids_under(session, "/")) == [photo_id]
     assert known_photos(session, [photo_id, row]) == {photo_id}
     records = photo_records(session, [photo_id, row])
     assert {found: record.kind for found, record in records.items()} == {photo_id: "photo", row: "restyled"}
@@ -100,8 +101,8 @@ def test_an_added_result_is_counted_apart_and_is_no_photo(session: Session, mode
 
 
 def test_a_result_added_again_keeps_its_row(session: Session, model: Model) -> None:
-    (photo_id,) = put_embedded(session, model, 1, ["/1"])
-    number, row = put_result(session, model, 2, photo_id)
+    (photo_id,) = put_embedded(session, model, "a", ["/1"])
+    number, row = put_result(session, model, "b", photo_id)
     changed = {"path": "/library/w.png", "state": PhotoState.RESTYLED, "size_bytes": 7}
     assert put_result_photo(session, number, changed) == row
     session.expire_all()
@@ -111,9 +112,9 @@ def test_a_result_added_again_keeps_its_row(session: Session, model: Model) -> N
 
 
 def test_forgetting_results_takes_their_rows_and_vectors_along_and_no_photo(session: Session, model: Model) -> None:
-    one, two = put_embedded(session, model, 1, ["/1", "/2"])
-    number, row = put_result(session, model, 2, one)
-    kept, kept_row = put_result(session, model, 3, two, wish="v")
+    one, two = put_embedded(session, model, "a", ["/1", "/2"])
+    number, row = put_result(session, model, "b", one)
+    kept, kept_row = put_result(session, model, "c", two, wish="v")
     forget_restylings(session, [number, 99])
     session.commit()
     session.expire_all()
@@ -121,7 +122,8 @@ def test_forgetting_results_takes_their_rows_and_vectors_along_and_no_photo(sess
     assert session.get(Photo, row) is None
     assert session.get(Photo, kept_row) is not None
     assert embedded_ids(session, model).tolist() == [one, two]
-    assert list(embedded_places(session, model, state=PhotoState.RESTYLED)) == [(3, [0])]
+    assert alive_in(session, model, restyled=True) == {"b": [], "c": [kept_row]}
+    assert miscounted(session, model) == []
 
 
 @pytest.mark.parametrize("method", ["person", "embedding"])

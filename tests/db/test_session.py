@@ -26,6 +26,13 @@ def test_sqlite_is_in_wal_mode_and_waits_for_locks(engine: Engine) -> None:
         assert connection.execute(text("PRAGMA busy_timeout")).scalar() == 30_000
 
 
+def test_sqlite_has_every_commit_on_disk_when_it_returns(engine: Engine) -> None:
+    full = 2  # says SQLite's documentation; in WAL mode it would otherwise sync at checkpoints alone
+    with engine.connect() as one, engine.connect() as another:
+        for connection in (one, another):
+            assert connection.execute(text("PRAGMA synchronous")).scalar() == full
+
+
 def test_reader_is_not_held_up_by_a_writer(engine: Engine) -> None:
     with new_session(engine) as writer, new_session(engine) as reader:
         writer.add(Chain(id=1, name="Azura"))

@@ -1,12 +1,14 @@
-"""Pictures and models that several tests of embedding make."""
+"""Pictures, models and segments that several tests of embedding make."""
 
 import io
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,9 @@ from open_clip.model import CLIP, CustomTextCLIP
 from PIL import Image
 from safetensors.torch import save_file
 
+from base.files import SegmentFile
 from embedding.decode import Preprocessing
+from embedding.segments import Segment, Vectors
 
 SQUARE_32 = Preprocessing(size_px=32, mean=(0.5,) * 3, std=(0.5,) * 3)
 TINY_VISION = {"layers": 1, "width": 16, "head_width": 8, "patch_size": 16, "image_size": 32}
@@ -33,6 +37,63 @@ def smooth(width: int, height: int, seed: int = 0) -> Image.Image:
     """Return a colourful picture without edges, which JPEG keeps within a few levels."""
     noise = np.random.default_rng(seed).integers(0, 256, (4, 6, 3), dtype=np.uint8)
     return Image.fromarray(noise).resize((width, height), Image.Resampling.BILINEAR)
+
+
+def unit_vectors(rows: int, dim: int, seed: int = 0) -> np.ndarray:
+    """Return unit vectors, (rows, dim) float32."""
+    vectors = np.random.default_rng(seed).normal(size=(rows, dim)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def segment_of(ids: np.ndarray, vectors: np.ndarray, name: str = "segment") -> Segment:
+    """Return a segment that lies in no file; the ids ascend."""
+    flat = faiss.IndexScalarQuantizer(vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+    index = faiss.IndexIDMap(flat)
+    index.add_with_ids(np.ascontiguousarray(vectors, np.float32), ids)
+    return Segment(name, index)
+
+
+def in_segments(ids: np.ndarray, vectors: np.ndarray, where: np.ndarray, live: np.ndarray | None = None) -> Vectors:
+    """Return photos, in whatever order, in the segments "0", "1", ... that `where` (n,) puts each in.
+
+    live: (n,), which can be found; None for all.
+    """
+    order = np.argsort(ids, kind="stable")
+    segments, masks = [], []
+    for number in range(int(where.max(initial=-1)) + 1):
+        rows = order[where[order] == number]
+        segments.append(segment_of(ids[rows], vectors[rows], str(number)))
+        masks.append(None if live is None or live[rows].all() else live[rows])
+    return Vectors(vectors.shape[1], segments, masks)
+
+
+class Rows:
+    """What a database says: at each look the next of some lists of segments, the last one from then on."""
+
+    def __init__(self, *looks: Sequence[SegmentFile], dead: Mapping[str, np.ndarray] | None = None) -> None:
+        self._looks = [list(look) for look in looks]
+        self._dead = dict(dead or {})
+        self.asked: list[str] = []
+
+    def segments(self) -> list[SegmentFile]:
+        return self._looks.pop(0) if len(self._looks) > 1 else self._looks[0]
+
+    def dead(self, name: str) -> np.ndarray:
+        self.asked.append(name)
+        return self._dead[name]
+
+
+def overwrite(path: Path, data: bytes) -> None:
+    """Write bytes over a file's, later than whatever stands there: a test is quicker than a file system's clock."""
+    later_ns = path.stat().st_mtime_ns + 1_000_000_000
+    path.write_bytes(data)
+    os.utime(path, ns=(later_ns, later_ns))
+
+
+def flipped(data: bytes, place: int, bits: int = 1) -> bytes:
+    """Return bytes of which one has other bits."""
+    place %= len(data)
+    return data[:place] + bytes([data[place] ^ bits]) + data[place + 1 :]
 
 
 @pytest.fixture

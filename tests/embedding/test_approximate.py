@@ -1,7 +1,7 @@
 """Approximate indexes over vectors with the structure of CLIP's: what they find, keep, refuse and let go of."""
 
-import json
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import faiss
@@ -12,12 +12,16 @@ from hypothesis import strategies as st
 
 from base import records
 from base.errors import LibraryError
-from embedding.index import approximate, exact
+from base.records import write_record
+from embedding import faiss_files
+from embedding.index import approximate
 from embedding.index.approximate import (
     APPROXIMATE_FILE,
     APPROXIMATE_MANIFEST,
     ApproximateIndex,
     Approximation,
+    Cost,
+    approximation_problem,
     read_approximation,
     remove_approximation,
 )
@@ -31,11 +35,14 @@ from embedding.index.building import (
     resolved,
     tuned,
 )
-from embedding.index.exact import FaissIndex
-from embedding.index.photo_index import PhotoIndex
+from embedding.index.exact import exact_search
+from embedding.index.photo_index import CurrentIndex, PhotoIndex, current_index
+from embedding.segments import SegmentStore, Vectors
+from tests.embedding.conftest import Rows, flipped, in_segments, overwrite, segment_of
 
 DIM, PHOTOS, KEY = 32, 6000, "model-00000000"
 FIRST = 10**6  # ids are no row positions
+SEGMENTS = ("0", "1", "2")
 KINDS = ("ivf", "hnsw")
 
 
@@ -62,9 +69,13 @@ def rows_of(rows: int, seed: int = 0, first: int = FIRST) -> tuple[np.ndarray, n
     return first + 3 * np.arange(rows), clustered(rows, seed).astype(np.float16)
 
 
+def photos_in_segments(rows: int, seed: int = 0, live: np.ndarray | None = None) -> Vectors:
+    return in_segments(*rows_of(rows, seed), np.arange(rows) % len(SEGMENTS), live)
+
+
 @pytest.fixture(scope="module")
 def base() -> PhotoIndex:
-    return PhotoIndex(FaissIndex.build(DIM, [rows_of(PHOTOS)]))
+    return PhotoIndex(photos_in_segments(PHOTOS))
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +98,7 @@ def test_it_finds_what_it_was_asked_to_find_also_for_other_texts(
     assert about.recall >= 0.99
     assert about.sound
     assert (about.kind, about.entries, about.queries, about.dim) == (kind, PHOTOS, 100, DIM)
+    assert about.covers == indexes[kind].covers == SEGMENTS
     others = texts(200, 2)
     _, truth = base.search(others, 10, exact=True)
     _, found = base.with_engine(indexes[kind]).search(others, 10)
@@ -141,7 +153,7 @@ def test_coarse_codes_are_met_with_more_candidates(base: PhotoIndex) -> None:
 def test_filters_lose_nothing(base: PhotoIndex, indexes: dict[str, ApproximateIndex], kind: str, share: float) -> None:
     searched, queries = base.with_engine(indexes[kind]), texts(40, 4)
     among = np.sort(np.random.default_rng(0).choice(base.ids, round(PHOTOS * share), replace=False))
-    every = queries @ np.stack([base.vectors(among)])[0].T
+    every = queries @ base.vectors(among).T
     _, found = searched.search(queries, 10, among=among)
     assert set(found.ravel().tolist()) <= set(among.tolist())
     truth = among[np.argsort(-every, axis=1, kind="stable")[:, : found.shape[1]]]
@@ -159,14 +171,14 @@ def test_filters_lose_nothing(base: PhotoIndex, indexes: dict[str, ApproximateIn
 def test_a_search_among_candidates_never_gives_fewer_hits_than_there_are(data: st.DataObject) -> None:
     seed = data.draw(st.integers(0, 2**32 - 1), "seed")
     photos = data.draw(st.integers(50, 400), "photos")
-    ids, vectors = rows_of(photos, seed)
-    index = built(PhotoIndex(FaissIndex.build(DIM, [(ids, vectors)])), "ivf", IndexChoice(kind="ivf"), KEY, texts(5, 1))
+    whole = PhotoIndex(photos_in_segments(photos, seed))
+    index = built(whole, "ivf", IndexChoice(kind="ivf"), KEY, texts(5, 1))
     live = np.random.default_rng(seed).random(photos) < data.draw(st.floats(0.01, 1), "live")
-    base = PhotoIndex(FaissIndex.build(DIM, [(ids, vectors)]), live=live, engine=index)
+    base = PhotoIndex(photos_in_segments(photos, seed, live), engine=index)
     k = data.draw(st.integers(1, 100), "k")
     _, found = base.search(texts(2, seed), k)
     assert found.shape == (2, min(k, int(live.sum())))
-    assert set(found.ravel().tolist()) <= set(ids[live].tolist())
+    assert set(found.ravel().tolist()) <= set(whole.ids[live].tolist())
     assert all(len(set(row)) == len(row) for row in found.tolist())
 
 
@@ -184,21 +196,97 @@ def test_the_plan_says_what_is_compared_and_why(base: PhotoIndex, indexes: dict[
     assert base.plan(10).engine == "exact"
 
 
-def test_photos_that_vanished_or_came_later_are_masked_and_compared_beside(
+# What it covers, and what lies beside it
+
+
+def later_photo(vector: np.ndarray, photo_id: int = 7) -> Vectors:
+    return Vectors(DIM, [segment_of(np.array([photo_id]), vector, "later")], [None])
+
+
+def test_photos_that_died_are_not_found_and_later_ones_are_compared_beside(
     base: PhotoIndex, indexes: dict[str, ApproximateIndex]
 ) -> None:
     query = texts(1, 6)
     _, before = base.search(query, 10)
-    live = ~np.isin(base.base.ids, before[0][:5])
-    later = PhotoIndex(
-        base.base,
-        live=live,
-        extra_ids=np.array([7]),
-        extra_vectors=query.astype(np.float16),
-        engine=indexes["ivf"],
-    )
-    _, after = later.search(query, 6)
+    dying = photos_in_segments(PHOTOS, live=~np.isin(base.ids, before[0][:5]))
+    now = PhotoIndex(dying.beside(later_photo(query)), engine=indexes["ivf"])
+    assert (now.covered.names, now.uncovered.names) == (SEGMENTS, ("later",))
+    _, after = now.search(query, 6)
     assert after[0].tolist() == [7, *before[0][5:].tolist()]
+
+
+def test_a_photo_that_was_embedded_anew_is_found_by_its_new_vector_alone(
+    base: PhotoIndex, indexes: dict[str, ApproximateIndex]
+) -> None:
+    query = texts(1, 6)
+    scores, before = base.search(query, 10)
+    changed, other = before[0][0], -query
+    dying = photos_in_segments(PHOTOS, live=base.ids != changed)
+    now = PhotoIndex(dying.beside(later_photo(other, changed)), engine=indexes["ivf"])
+    after_scores, after = now.search(query, 9)
+    assert after[0].tolist() == before[0][1:].tolist()
+    assert after_scores[0] == pytest.approx(scores[0][1:], abs=1e-6)
+    assert now.search(other, 1)[1].tolist() == [[changed]]
+
+
+def test_the_plan_counts_what_is_compared_beside(base: PhotoIndex, indexes: dict[str, ApproximateIndex]) -> None:
+    alone = base.with_engine(indexes["ivf"]).plan(10)
+    later = Vectors(DIM, [segment_of(np.arange(3000), clustered(3000, 5), "later")], [None])
+    plan = base.with_engine(indexes["ivf"]).beside(later).plan(10)
+    assert plan.engine == "ivf"
+    assert plan.rows == alone.rows + 3000
+    assert plan.bytes_read == alone.bytes_read + 3000 * DIM * 2
+    assert plan.reason.endswith(", and 3000 photos beside them")
+    assert "beside" not in alone.reason
+
+
+@dataclass
+class Oracle:
+    """Names every photo of some segments, dead ones, too, and each twice; or none to every second query."""
+
+    covers: Collection[str]
+    named: np.ndarray
+    is_forgetful: bool
+    kind = "oracle"
+    recall = None
+    most_hits = 100
+
+    def answers(self, among: np.ndarray, photos: int) -> bool:
+        return True
+
+    def candidates(self, queries: np.ndarray, k: int, among: np.ndarray | None, share: float) -> np.ndarray:
+        left = self.named if among is None else self.named[np.isin(self.named, among)]
+        rows = np.tile(np.concatenate([[-1], left, left, [-1]]), (len(queries), 1))
+        if self.is_forgetful:
+            rows[::2] = -1
+        return rows
+
+    def cost(self, k: int, share: float) -> Cost:
+        return Cost(rows=0, bytes_read=0, how="by asking")
+
+
+@settings(max_examples=150)
+@given(data=st.data())
+def test_candidates_and_what_lies_beside_them_equal_the_exact_search(data: st.DataObject) -> None:
+    ids = np.array(data.draw(st.lists(st.integers(1, 500), min_size=1, max_size=60, unique=True), "ids"))
+    draw = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), "seed"))
+    where = draw.integers(0, data.draw(st.integers(1, 5), "segments"), len(ids))
+    live = draw.random(len(ids)) < data.draw(st.sampled_from([0.0, 0.5, 1.0]), "live")
+    stored = draw.integers(-2, 3, (len(ids), 8)).astype(np.float16)  # whole numbers: no product is rounded
+    queries = draw.integers(-2, 3, (data.draw(st.integers(0, 4), "queries"), 8)).astype(np.float32)
+    vectors, k = in_segments(ids, stored, where, live), data.draw(st.integers(1, 70), "k")
+    among = data.draw(st.none() | st.sets(st.integers(1, 500) | st.sampled_from(ids.tolist())), "among")
+    chosen = None if among is None else np.array(sorted(among), np.int64)
+    covers = data.draw(st.sets(st.sampled_from(["0", "1", "2", "3", "4", "merged away"])), "covers")
+    named = np.concatenate([[501, 502], ids[np.isin(where.astype(str), list(covers))]])  # some that nobody knows
+
+    index = PhotoIndex(vectors, engine=Oracle(covers, named, data.draw(st.booleans(), "is forgetful")))
+    assert index.plan(k, among=chosen).engine == "oracle"
+    scores, found = index.search(queries, k, among=chosen)
+    expected_scores, expected = exact_search(vectors, queries, k, chosen)
+    assert found.tolist() == expected.tolist()
+    assert scores.tolist() == expected_scores.tolist()
+    assert (scores.shape, scores.dtype, found.dtype) == (expected.shape, np.float32, np.int64)
 
 
 # Growing
@@ -210,7 +298,10 @@ def test_added_photos_are_found_without_building_anew(base: PhotoIndex, kind: st
     ids, vectors = rows_of(500, seed=9, first=5)
     index.add(ids, vectors.astype(np.float32))
     assert index.about.entries == PHOTOS + 500
-    grown = PhotoIndex(FaissIndex.build(DIM, [rows_of(PHOTOS), (ids, vectors)]))
+    assert index.covers == SEGMENTS  # until it is told of more
+    index.about = replace(index.about, covers=(*SEGMENTS, "later"))
+    grown = base.beside(Vectors(DIM, [segment_of(ids, vectors, "later")], [None]))
+    assert len(grown.with_engine(index).uncovered) == 0
     queries = texts(100, 8)
     _, truth = grown.search(queries, 10, exact=True)
     _, found = grown.with_engine(index).search(queries, 10)
@@ -256,78 +347,176 @@ def test_adding_leaves_no_centroids_behind(base: PhotoIndex) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, base: PhotoIndex, indexes: dict[str, ApproximateIndex]) -> Path:
-    replaced(indexes["ivf"]).save(tmp_path, 7)
-    return tmp_path
+def folder(tmp_path: Path, indexes: dict[str, ApproximateIndex]) -> Path:
+    replaced(indexes["ivf"]).save(tmp_path / "index")
+    return tmp_path / "index"
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_saved_index_names_the_same_candidates(
     tmp_path: Path, indexes: dict[str, ApproximateIndex], kind: str
 ) -> None:
-    replaced(indexes[kind]).save(tmp_path, 7)
-    opened = ApproximateIndex.open(tmp_path, KEY, 7)
+    saved = replaced(indexes[kind])
+    saved.save(tmp_path)
+    opened = ApproximateIndex.open(tmp_path, KEY)
     assert opened is not None
+    assert opened.about == saved.about
+    assert opened.covers == SEGMENTS
     queries = texts(5, 11)
     assert (opened.candidates(queries, 10, None, 1.0) == indexes[kind].candidates(queries, 10, None, 1.0)).all()
 
 
 def test_photos_are_added_to_an_index_that_was_opened_for_it_and_to_no_other(folder: Path) -> None:
-    opened = ApproximateIndex.open(folder, KEY, 7, writable=True)
+    opened = ApproximateIndex.open(folder, KEY, writable=True)
     assert opened is not None
     opened.add(np.array([3]), unit(np.ones((1, DIM))))
     assert opened.about.entries == PHOTOS + 1
-    mapped = ApproximateIndex.open(folder, KEY, 7)
+    mapped = ApproximateIndex.open(folder, KEY)
     assert mapped is not None
     with pytest.raises(ValueError, match="writable=True"):  # FAISS itself would end the process
         mapped.add(np.array([3]), unit(np.ones((1, DIM))))
 
 
-def test_only_the_index_of_the_same_vectors_is_opened(folder: Path) -> None:
-    assert ApproximateIndex.open(folder, KEY, 7) is not None
-    assert ApproximateIndex.open(folder, KEY, 8) is None
-    assert ApproximateIndex.open(folder, "other-00000000", 7) is None
+def test_only_the_index_of_the_same_model_is_opened(folder: Path) -> None:
+    assert ApproximateIndex.open(folder, KEY) is not None
+    assert ApproximateIndex.open(folder, "other-00000000") is None
 
 
 @pytest.mark.parametrize("left", [0, 1, 100, -1])
 def test_a_truncated_file_is_none(folder: Path, left: int) -> None:
     path = folder / APPROXIMATE_FILE
     path.write_bytes(path.read_bytes()[:left])
-    assert ApproximateIndex.open(folder, KEY, 7) is None
+    assert ApproximateIndex.open(folder, KEY) is None
+    assert approximation_problem(folder) is not None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"kind": 1}', "\xff"])
 def test_a_garbage_manifest_is_none(folder: Path, text: str) -> None:
     (folder / APPROXIMATE_MANIFEST).write_bytes(text.encode("latin-1"))
     assert read_approximation(folder) is None
-    assert ApproximateIndex.open(folder, KEY, 7) is None
+    assert ApproximateIndex.open(folder, KEY) is None
+    assert approximation_problem(folder) == f"{folder / APPROXIMATE_MANIFEST} is damaged"
 
 
-def test_a_manifest_that_tells_of_other_vectors_is_none(folder: Path) -> None:
-    path = folder / APPROXIMATE_MANIFEST
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"entries": 5}))
-    assert ApproximateIndex.open(folder, KEY, 7) is None
+def test_any_flipped_byte_of_a_manifest_is_noticed(folder: Path) -> None:
+    path, about = folder / APPROXIMATE_MANIFEST, read_approximation(folder)
+    assert about is not None
+    data = path.read_bytes()
+    for place in range(len(data)):
+        path.write_bytes(flipped(data, place, 1 << place % 8))
+        assert read_approximation(folder) in (None, about), place  # white space says nothing
+    path.write_bytes(data)
+    assert read_approximation(folder) == about
+
+
+@pytest.mark.parametrize("values", [{"entries": 5}, {"dim": DIM + 1}, {"size_bytes": 5}])
+def test_a_manifest_that_tells_of_other_vectors_is_none(folder: Path, values: dict[str, int]) -> None:
+    about = read_approximation(folder)
+    assert about is not None
+    write_record(folder / APPROXIMATE_MANIFEST, replace(about, **values))
+    assert ApproximateIndex.open(folder, KEY) is None
+
+
+def test_the_checksum_finds_a_flipped_byte(folder: Path) -> None:
+    assert approximation_problem(folder) is None
+    path, data = folder / APPROXIMATE_FILE, (folder / APPROXIMATE_FILE).read_bytes()
+    for place in (0, 100, len(data) // 2, -1):
+        path.write_bytes(flipped(data, place))
+        assert approximation_problem(folder) == f"{path} is not what was written: its checksum is another one"
+    path.unlink()
+    assert approximation_problem(folder) == f"{path} is gone"
+
+
+def test_where_nothing_was_saved_there_is_none_and_no_problem(tmp_path: Path) -> None:
+    assert ApproximateIndex.open(tmp_path / "nothing", KEY) is None
+    assert approximation_problem(tmp_path / "nothing") is None
+    remove_approximation(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize("full_at", [APPROXIMATE_FILE, APPROXIMATE_MANIFEST])
 def test_a_full_disk_leaves_no_index_that_could_be_opened(
     folder: Path, indexes: dict[str, ApproximateIndex], monkeypatch: pytest.MonkeyPatch, full_at: str
 ) -> None:
-    write = exact.atomic_write
+    write = records.atomic_write
 
     def failing(path: Path) -> object:
         if path.name == full_at:
             raise OSError(28, "No space left on device")
         return write(path)
 
-    for module in (exact, records):
+    for module in (faiss_files, records):
         monkeypatch.setattr(module, "atomic_write", failing)
     with pytest.raises(OSError, match="No space left"):
-        replaced(indexes["hnsw"]).save(folder, 8)
-    assert ApproximateIndex.open(folder, KEY, 7) is None
-    assert ApproximateIndex.open(folder, KEY, 8) is None
+        replaced(indexes["hnsw"]).save(folder)
+    assert ApproximateIndex.open(folder, KEY) is None
     remove_approximation(folder)
     assert list(folder.iterdir()) == []
+
+
+# What a library opens
+
+
+def test_the_engine_that_stands_in_a_folder_is_used(folder: Path, base: PhotoIndex) -> None:
+    index = current_index(folder, KEY, base.base)
+    assert index.engine is not None
+    assert (index.engine.kind, index.note) == ("ivf", "")
+    assert index.plan(10).engine == "ivf"
+
+
+def test_without_an_engine_every_photo_is_compared_and_nothing_is_said(tmp_path: Path, base: PhotoIndex) -> None:
+    index = current_index(tmp_path / "nothing", KEY, base.base)
+    assert (index.engine, index.note) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("file", "the ivf index is damaged, so every photo is compared: `aliens index` mends it"),
+        ("manifest", "the approximate index is damaged, so every photo is compared: `aliens index` mends it"),
+        ("model", "the approximate index is damaged, so every photo is compared: `aliens index` mends it"),
+        ("recall", "the ivf index finds only 50.0% of what it should, so every photo is compared"),
+    ],
+)
+def test_an_engine_that_is_of_no_use_is_told_of_and_every_photo_is_compared(
+    folder: Path, base: PhotoIndex, damage: str, said: str
+) -> None:
+    about = read_approximation(folder)
+    assert about is not None
+    if damage == "file":
+        overwrite(folder / APPROXIMATE_FILE, b"")
+    elif damage == "manifest":
+        (folder / APPROXIMATE_MANIFEST).write_text("{")
+    elif damage == "recall":
+        write_record(folder / APPROXIMATE_MANIFEST, replace(about, recall=0.5))
+    index = current_index(folder, "other-00000000" if damage == "model" else KEY, base.base)
+    assert index.engine is None
+    assert index.note.startswith(said)
+    query = texts(1, 3)
+    assert (index.search(query, 10)[1] == base.search(query, 10)[1]).all()
+
+
+def test_an_index_is_kept_as_long_as_neither_photos_nor_files_change(
+    tmp_path: Path, indexes: dict[str, ApproximateIndex]
+) -> None:
+    folder, store = tmp_path / "index", SegmentStore(tmp_path / "vectors", DIM)
+    ids, vectors = rows_of(20)
+    first, second = store.write(ids[:15], vectors[:15]), store.write(ids[15:], vectors[15:])
+    current = CurrentIndex(folder, store, KEY)
+    index = current.at(Rows([first]))
+    assert len(index) == 15
+    assert current.at(Rows([first])) is index
+    more = current.at(Rows([first, second]))
+    assert (more is index, len(more), len(index)) == (False, 20, 15)
+    fewer = current.at(Rows([first, replace(second, alive=1)], dead={second.name: np.delete(ids[15:], 1)}))
+    assert fewer.ids.tolist() == [*ids[:15].tolist(), int(ids[16])]
+
+    replaced(indexes["ivf"]).save(folder)
+    with_engine = current.at(Rows([first, second]))
+    assert with_engine.engine is not None
+    assert with_engine.base is more.base
+    assert current.at(Rows([first, second])) is with_engine
+    remove_approximation(folder)
+    assert current.at(Rows([first, second])).engine is None
 
 
 # Choosing

@@ -1,315 +1,303 @@
-import json
-from collections.abc import Callable, Iterator
+"""The exact search over segments, and what searching asks of all photos that can be found."""
+
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from pathlib import Path
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from base import records
 from base.errors import LibraryError
-from embedding.index import exact
-from embedding.index.exact import (
-    INDEX_FILE,
-    MANIFEST_FILE,
-    SAMPLE_FILE,
-    FaissIndex,
-    checksum_problem,
-    read_index_manifest,
-)
+from embedding.index import exact, product
+from embedding.index.exact import Piece, exact_search
+from embedding.index.photo_index import SAMPLE_ROWS, PhotoIndex
+from embedding.index.product import is_worth_it
+from embedding.segments import Vectors
+from tests.embedding.conftest import in_segments, segment_of, unit_vectors
 
 DIM = 8
-GENERATION = 7
+WAYS = ("FAISS", "FAISS in threads", "one product")
 
 
-def unit_vectors(rows: int, dim: int, seed: int) -> np.ndarray:
-    vectors = np.random.default_rng(seed).normal(size=(rows, dim)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+@contextmanager
+def compared_by(way: str) -> Iterator[None]:
+    """Have photos compared in one of the ways that are otherwise chosen by their number, in pieces of a few rows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact, "RANGE_ROWS", 5)
+        patch.setattr(exact.faiss, "omp_get_max_threads", lambda: 3 if way == "FAISS in threads" else 1)
+        patch.setattr(exact, "is_worth_it", lambda queries, rows: way == "one product")
+        patch.setattr(product, "CHUNK_ROWS", 32)
+        patch.setattr(product, "BLOCK_ROWS", 16)
+        yield
 
 
-def problem_of(folder: Path) -> str | None:
-    """Return what the checksum of a folder's index file says."""
-    manifest = read_index_manifest(folder)
-    assert manifest is not None
-    return checksum_problem(folder / INDEX_FILE, manifest.sha256)
+@st.composite
+def photos_of(draw: st.DrawFn) -> dict[str, np.ndarray]:
+    """Photos in random segments, some of them dead: their ids, `where` they lie, and which are `live`."""
+    ids = np.array(draw(st.lists(st.integers(1, 2**40), min_size=1, max_size=70, unique=True)), np.int64)
+    segments = draw(st.integers(1, 6))
+    some = st.lists(st.integers(0, segments - 1), min_size=len(ids), max_size=len(ids))
+    dead = draw(st.sets(st.integers(0, len(ids) - 1), max_size=len(ids) - 1))
+    return {
+        "ids": ids,
+        "where": np.array(draw(some), np.int64),
+        "live": ~np.isin(np.arange(len(ids)), list(dead)),
+    }
 
 
-def some_index(seed: int = 0, rows: int = 50) -> FaissIndex:
-    ids = 2**40 + 3 * np.arange(rows)
-    return FaissIndex.build(DIM, [(ids, unit_vectors(rows, DIM, seed).astype(np.float16))])
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder that holds a saved index of generation 7."""
-    folder = tmp_path / "index" / "model"
-    some_index().save(folder, model_key="model-00000000", generation=GENERATION)
-    return folder
+def drawn_filter(data: st.DataObject, ids: np.ndarray) -> np.ndarray | None:
+    """Return some of the ids and some unknown ones, ascending, or None."""
+    chosen = data.draw(st.none() | st.sets(st.sampled_from(ids.tolist())), "among")
+    unknown = data.draw(st.sets(st.integers(0, 2**41), max_size=5), "unknown")
+    return None if chosen is None else np.array(sorted(chosen | unknown), np.int64)
 
 
 # Searching
 
 
 @settings(max_examples=150)
-@given(data=st.data())
-def test_exact_search_equals_numpy(data: st.DataObject) -> None:
-    dim = data.draw(st.sampled_from([1, 3, 8, 16, 33, 384]), "dim")
-    ids = np.array(data.draw(st.lists(st.integers(1, 2**40), min_size=1, max_size=80, unique=True), "ids"))
-    k = data.draw(st.integers(1, 100), "k")
-    seed = data.draw(st.integers(0, 2**32 - 1), "seed")
-    twins = data.draw(st.integers(0, len(ids) - 1), "twins")  # so many photos have the vector of the photo before
-    stored = unit_vectors(len(ids), dim, seed).astype(np.float16)
-    for row in range(1, twins + 1):
-        stored[row] = stored[row - 1]
-    queries = unit_vectors(data.draw(st.integers(1, 3), "queries"), dim, seed + 1)
+@given(data=st.data(), photos=photos_of(), way=st.sampled_from(WAYS))
+def test_exact_search_equals_numpy_to_the_last_of_equal_scores(
+    data: st.DataObject, photos: dict[str, np.ndarray], way: str
+) -> None:
+    ids, live = photos["ids"], photos["live"]
+    draw = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), "seed"))
+    stored = draw.integers(-2, 3, (len(ids), DIM)).astype(np.float16)  # whole numbers: no product is rounded
+    queries = draw.integers(-2, 3, (data.draw(st.integers(1, 7), "queries"), DIM)).astype(np.float32)
+    k, among = data.draw(st.integers(1, 100), "k"), drawn_filter(data, ids)
 
-    half = len(ids) // 2
-    index = FaissIndex.build(dim, [(ids[:half], stored[:half]), (ids[half:], stored[half:])])
-    scores, found = index.search(queries, k)
+    with compared_by(way):
+        scores, found = exact_search(in_segments(ids, stored, photos["where"], live), queries, k, among)
 
-    assert len(index) == len(ids)
-    assert scores.shape == found.shape == (len(queries), min(k, len(ids)))
+    eligible = live if among is None else live & np.isin(ids, among)
+    every, left = queries @ stored[eligible].astype(np.float32).T, ids[eligible]
+    order = np.lexsort((np.broadcast_to(left, every.shape), -every), axis=1)[:, :k]
+    assert found.tolist() == left[order].tolist()
+    assert scores.tolist() == np.take_along_axis(every, order, axis=1).tolist()
     assert (scores.dtype, found.dtype) == (np.float32, np.int64)
-    every = queries @ stored.astype(np.float32).T
+    assert scores.shape == found.shape == (len(queries), min(k, len(left)))
+
+
+@settings(max_examples=150)
+@given(data=st.data(), photos=photos_of(), way=st.sampled_from(WAYS))
+def test_cosines_are_numpys_and_segments_change_no_bit_of_them(
+    data: st.DataObject, photos: dict[str, np.ndarray], way: str
+) -> None:
+    ids, live = photos["ids"], photos["live"]
+    dim = data.draw(st.sampled_from([1, 3, 8, 16, 33, 384]), "dim")
+    seed = data.draw(st.integers(0, 2**32 - 1), "seed")
+    stored, queries = unit_vectors(len(ids), dim, seed).astype(np.float16), unit_vectors(5, dim, seed + 1)
+    for row in range(1, data.draw(st.integers(0, len(ids) - 1), "twins") + 1):
+        stored[row] = stored[row - 1]  # equal scores
+    queries = queries[: data.draw(st.integers(1, 5), "queries")]
+    k, among = data.draw(st.integers(1, 100), "k"), drawn_filter(data, ids)
+
+    with compared_by(way):
+        scores, found = exact_search(in_segments(ids, stored, photos["where"], live), queries, k, among)
+        eligible = live if among is None else live & np.isin(ids, among)
+        alone = in_segments(ids[eligible], stored[eligible], np.zeros(int(eligible.sum()), np.int64))
+        one_segment = exact_search(alone, queries, k)
+
+    assert (scores == one_segment[0]).all()
+    assert (found == one_segment[1]).all()
+    every = queries @ stored[eligible].astype(np.float32).T
     for query_scores, query_ids, truth in zip(scores, found, every, strict=True):
-        score_of = dict(zip(ids.tolist(), truth.tolist(), strict=True))
-        best = np.sort(truth)[::-1][: len(query_scores)]
-        assert query_scores == pytest.approx(best, abs=1e-5)
+        score_of = dict(zip(ids[eligible].tolist(), truth.tolist(), strict=True))
+        assert query_scores == pytest.approx(np.sort(truth)[::-1][:k], abs=1e-5)
         assert query_scores == pytest.approx([score_of[photo_id] for photo_id in query_ids.tolist()], abs=1e-5)
         assert len(set(query_ids.tolist())) == len(query_ids)
         ranked = list(zip(-query_scores, query_ids, strict=True))
         assert ranked == sorted(ranked)  # best first, and by id where scores are equal
 
 
+@settings(max_examples=60)
+@given(photos=photos_of(), kinds=st.integers(1, 6), way=st.sampled_from(WAYS))
+def test_the_first_of_many_hits_are_the_hits_of_a_shorter_list(
+    photos: dict[str, np.ndarray], kinds: int, way: str
+) -> None:
+    ids = photos["ids"]
+    stored = unit_vectors(kinds, DIM, 3).astype(np.float16)[np.arange(len(ids)) % kinds]
+    vectors, query = in_segments(ids, stored, photos["where"], photos["live"]), unit_vectors(1, DIM, 4)
+    with compared_by(way):
+        whole = exact_search(vectors, query, len(ids))[1][0].tolist()
+        assert sorted(whole) == vectors.ids.tolist()
+        for k in range(1, len(whole) + 1):
+            assert exact_search(vectors, query, k)[1][0].tolist() == whole[:k]
+
+
+def some_photos(rows: int = 50, segments: int = 3) -> Vectors:
+    return in_segments(2**40 + 3 * np.arange(rows), unit_vectors(rows, DIM), np.arange(rows) % segments)
+
+
 def test_distinct_scores_give_the_ids_of_numpy() -> None:
-    index, query = some_index(rows=200), unit_vectors(1, DIM, 99)
-    scores = query @ unit_vectors(200, DIM, 0).astype(np.float16).astype(np.float32).T
+    query = unit_vectors(1, DIM, 99)
+    scores = query @ unit_vectors(200, DIM).astype(np.float16).astype(np.float32).T
     assert np.diff(np.sort(scores[0])).min() > 1e-6
     order = np.argsort(-scores[0])
-    assert index.search(query, 20)[1][0].tolist() == (2**40 + 3 * order[:20]).tolist()
+    assert exact_search(some_photos(200), query, 20)[1][0].tolist() == (2**40 + 3 * order[:20]).tolist()
 
 
-def test_equal_scores_come_in_the_order_of_their_ids() -> None:
-    vectors = np.repeat(unit_vectors(1, DIM, 0), 5, axis=0).astype(np.float16)
-    index = FaissIndex.build(DIM, [(np.array([50, 2**40, 3, 40, 20]), vectors)])
-    assert index.search(unit_vectors(1, DIM, 1), 5)[1].tolist() == [[3, 20, 40, 50, 2**40]]
-
-
-def test_of_equal_scores_the_first_ids_are_taken_where_photos_were_added_in_order() -> None:
-    vectors = np.repeat(unit_vectors(1, DIM, 0), 100, axis=0).astype(np.float16)
-    index = FaissIndex.build(DIM, [(np.arange(100), vectors)])
-    for k in (1, 7, 50, 99):
-        assert index.search(unit_vectors(1, DIM, 1), k)[1].tolist() == [list(range(k))]
+def test_equal_scores_come_in_the_order_of_their_ids_whatever_segment_they_lie_in() -> None:
+    ids, where = np.array([50, 2**40, 3, 40, 20]), np.array([0, 1, 1, 0, 2])
+    vectors = in_segments(ids, np.repeat(unit_vectors(1, DIM), 5, axis=0), where)
+    for k in range(1, 6):
+        assert exact_search(vectors, unit_vectors(1, DIM, 1), k)[1].tolist() == [[3, 20, 40, 50, 2**40][:k]]
 
 
 @pytest.mark.parametrize("shape", [(1, DIM + 1), (1, DIM - 1), (DIM,), (1, 1, DIM)])
 def test_queries_of_other_dimensions_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(LibraryError, match="holds vectors of 8 dimensions") as caught:
-        some_index().search(np.ones(shape, dtype=np.float32), 3)
-    assert str(shape) in str(caught.value)
+    index = PhotoIndex(some_photos())
+    for search in (lambda queries: exact_search(some_photos(), queries, 3), lambda queries: index.search(queries, 3)):
+        with pytest.raises(LibraryError, match="holds vectors of 8 dimensions") as caught:
+            search(np.ones(shape, dtype=np.float32))
+        assert str(shape) in str(caught.value)
 
 
 def test_queries_need_not_be_contiguous_float32() -> None:
     queries = unit_vectors(4, DIM, 3)
-    scores, ids = some_index().search(np.asfortranarray(queries.astype(np.float64)), 5)
-    expected_scores, expected_ids = some_index().search(queries, 5)
+    scores, ids = exact_search(some_photos(), np.asfortranarray(queries.astype(np.float64)), 5)
+    expected_scores, expected_ids = exact_search(some_photos(), queries, 5)
     assert (ids == expected_ids).all()
-    assert scores == pytest.approx(expected_scores, abs=1e-6)
-
-
-def test_an_empty_index_answers_with_no_columns() -> None:
-    index = FaissIndex.build(DIM, [])
-    assert len(index) == 0
-    scores, ids = index.search(unit_vectors(2, DIM, 0), 3)
-    assert scores.shape == ids.shape == (2, 0)
-
-
-# On disk
-
-
-def test_a_saved_index_answers_as_before(folder: Path) -> None:
-    opened = FaissIndex.open(folder, GENERATION)
-    assert opened is not None
-    assert (len(opened), opened.dim) == (50, DIM)
-    queries = unit_vectors(3, DIM, 5)
-    for ours, before in zip(opened.search(queries, 10), some_index().search(queries, 10), strict=True):
-        assert (ours == before).all()
-
-
-def test_the_manifest_tells_what_the_file_holds(folder: Path) -> None:
-    manifest = read_index_manifest(folder)
-    assert manifest is not None
-    assert asdict(manifest) | {"sha256": ""} == {
-        "model_key": "model-00000000",
-        "kind": "exact",
-        "count": 50,
-        "dim": DIM,
-        "generation": GENERATION,
-        "size_bytes": (folder / INDEX_FILE).stat().st_size,
-        "sha256": "",
-        "last_shard": 0,
-        "last_stamp": 0,
-    }
-    assert problem_of(folder) is None
-
-
-def test_an_opened_index_answers_on_while_a_new_one_takes_its_place(folder: Path) -> None:
-    opened = FaissIndex.open(folder, GENERATION)
-    assert opened is not None
-    some_index(seed=1, rows=80).save(folder, model_key="model-00000000", generation=GENERATION + 1)
-    query = unit_vectors(1, DIM, 5)
-    assert (opened.search(query, 10)[1] == some_index().search(query, 10)[1]).all()
-    assert FaissIndex.open(folder, GENERATION) is None
-    newer = FaissIndex.open(folder, GENERATION + 1)
-    assert newer is not None
-    assert len(newer) == 80
-    assert sorted(path.name for path in folder.iterdir()) == [MANIFEST_FILE, INDEX_FILE, SAMPLE_FILE]
-
-
-@pytest.mark.parametrize("generation", [GENERATION - 1, GENERATION + 1, -1])
-def test_an_index_of_another_generation_is_none(folder: Path, generation: int) -> None:
-    assert FaissIndex.open(folder, generation) is None
-
-
-def test_where_nothing_was_saved_there_is_none(tmp_path: Path) -> None:
-    assert FaissIndex.open(tmp_path / "nothing", 0) is None
-
-
-@pytest.mark.parametrize("name", [INDEX_FILE, MANIFEST_FILE])
-def test_a_missing_file_is_none(folder: Path, name: str) -> None:
-    (folder / name).unlink()
-    assert FaissIndex.open(folder, GENERATION) is None
+    assert (scores == expected_scores).all()
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("vectors", "among"),
     [
-        lambda data: data[:-1],
-        lambda data: data[: len(data) // 2],
-        lambda data: b"",
-        lambda data: data + b"\0",
-        lambda data: b"\0" * len(data),
-        lambda data: b"no index of FAISS".ljust(len(data)),
+        (Vectors(DIM, [], []), None),
+        (in_segments(np.empty(0, np.int64), unit_vectors(0, DIM), np.array([], np.int64)), None),
+        (Vectors(DIM, [segment_of(np.empty(0, np.int64), unit_vectors(0, DIM))], [None]), None),
+        (Vectors(DIM, [segment_of(np.arange(3), unit_vectors(3, DIM))], [np.zeros(3, bool)]), None),
+        (some_photos(), np.array([1, 2])),
+        (some_photos(), np.empty(0, np.int64)),
     ],
+    ids=["no segments", "no photos", "an empty segment", "all dead", "unknown photos", "an empty filter"],
 )
-def test_a_damaged_file_is_none(folder: Path, damage: Callable[[bytes], bytes]) -> None:
-    path = folder / INDEX_FILE
-    path.write_bytes(damage(path.read_bytes()))
-    assert FaissIndex.open(folder, GENERATION) is None
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "{", "[]", "null", "7", '{"generation": 7}', '{"generation": 7, "colour": "green"}', "\xff\xfe"],
-)
-def test_a_garbage_manifest_is_none(folder: Path, text: str) -> None:
-    (folder / MANIFEST_FILE).write_bytes(text.encode("latin-1"))
-    assert read_index_manifest(folder) is None
-    assert FaissIndex.open(folder, GENERATION) is None
-
-
-def test_a_manifest_with_a_field_too_many_is_none(folder: Path) -> None:
-    manifest = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
-    (folder / MANIFEST_FILE).write_text(json.dumps(manifest | {"more": 1}), encoding="utf-8")
-    assert FaissIndex.open(folder, GENERATION) is None
-
-
-def flip(path: Path, place: int, byte: int) -> None:
-    data = bytearray(path.read_bytes())
-    assert data[place] != byte
-    data[place] = byte
-    path.write_bytes(data)
-
-
-def test_a_file_that_announces_more_than_the_memory_holds_is_none(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("way", WAYS)
+def test_where_nothing_may_be_found_answers_have_no_columns(
+    vectors: Vectors, among: np.ndarray | None, way: str
 ) -> None:
-    def read_index(*args: object) -> None:
-        raise MemoryError("std::bad_alloc")  # FAISS's answer to one flipped byte in the count of the ids, on 8 GB
-
-    monkeypatch.setattr("embedding.index.exact.faiss.read_index", read_index)
-    assert FaissIndex.open(folder, GENERATION) is None
-
-
-def test_a_file_of_other_dimensions_than_its_manifest_is_none(folder: Path) -> None:
-    flip(folder / INDEX_FILE, 4, DIM + 1)  # behind the 4 letters of the type
-    assert FaissIndex.open(folder, GENERATION) is None
+    with compared_by(way):
+        for scores, ids in (
+            exact_search(vectors, unit_vectors(2, DIM), 3, among),
+            PhotoIndex(vectors).search(unit_vectors(2, DIM), 3, among=among),
+        ):
+            assert scores.shape == ids.shape == (2, 0)
+            assert (scores.dtype, ids.dtype) == (np.float32, np.int64)
 
 
-@pytest.mark.parametrize("place", [0, 100, -1])
-def test_the_checksum_finds_a_flipped_byte(folder: Path, place: int) -> None:
-    flip(folder / INDEX_FILE, place, (folder / INDEX_FILE).read_bytes()[place] ^ 1)
-    assert problem_of(folder) == "the file's checksum is not the manifest's"
+# Shared out
 
 
-def test_the_checksum_tells_of_a_missing_file(folder: Path) -> None:
-    (folder / INDEX_FILE).unlink()
-    problem = problem_of(folder)
-    assert problem is not None
-    assert INDEX_FILE in problem
+@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=8), threads=st.integers(1, 6))
+def test_threads_get_every_row_once_and_about_as_many(sizes: list[int], threads: int) -> None:
+    pieces = [
+        Piece(segment_of(100 * number + np.arange(rows), unit_vectors(rows, DIM)), None, 0, rows)
+        for number, rows in enumerate(sizes)
+    ]
+    shared = exact.share_out(pieces, sum(sizes), threads)
+    rows = [photo for share in shared for piece in share for photo in piece.segment.ids[piece.begin : piece.end]]
+    assert rows == [photo for piece in pieces for photo in piece.segment.ids]
+    loads = [sum(piece.end - piece.begin for piece in share) for share in shared]
+    assert len(loads) == threads
+    assert max(loads) - min(loads) <= 1
 
 
-@pytest.mark.parametrize("killed_while_writing", [INDEX_FILE, SAMPLE_FILE, MANIFEST_FILE])
-def test_a_failed_save_leaves_the_old_index_or_none_of_the_new_generation(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, killed_while_writing: str
+@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=8), threads=st.integers(1, 6))
+def test_a_product_is_cut_into_chunks_that_hold_every_row_once(sizes: list[int], threads: int) -> None:
+    ends = np.cumsum([0, *sizes])
+    vectors, ids = unit_vectors(ends[-1], DIM).astype(np.float16), np.arange(ends[-1])
+    mask = ids % 3 == 0
+    blocks = [(vectors[low:high], ids[low:high], mask[low:high]) for low, high in pairwise(ends)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(product, "CHUNK_ROWS", 16)
+        shared = product.dealt_out([*blocks, (vectors, ids, None)], threads)
+    chunks = [chunk for share in shared for chunk in share]
+    assert len(shared) == threads
+    assert np.concatenate([chunk[1] for chunk in chunks]).tolist() == 2 * ids.tolist()
+    for halves, chunk_ids, chosen in chunks:
+        assert len(chunk_ids) <= 16
+        assert (halves == vectors[chunk_ids]).all()
+        assert chosen is None or (chosen == mask[chunk_ids]).all()
+
+
+def test_one_product_is_worth_it_for_many_queries_and_rows_where_pytorch_is_loaded_already(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    write = exact.atomic_write
-
-    def failing(path: Path) -> object:
-        if path.name == killed_while_writing:
-            raise OSError(28, "No space left on device")
-        return write(path)
-
-    for module in (exact, records):
-        monkeypatch.setattr(module, "atomic_write", failing)
-    with pytest.raises(OSError, match="No space left"):
-        some_index(seed=1, rows=60).save(folder, model_key="model-00000000", generation=GENERATION + 1)
-    assert FaissIndex.open(folder, GENERATION + 1) is None
-    old = FaissIndex.open(folder, GENERATION)
-    assert (old is not None) == (killed_while_writing == INDEX_FILE)  # readers keep it while the new one is written
-    if old is not None:
-        query = unit_vectors(1, DIM, 5)
-        assert (old.search(query, 10)[1] == some_index().search(query, 10)[1]).all()
+    monkeypatch.setitem(sys.modules, "torch", sys)
+    assert is_worth_it(4, 16_384)
+    assert not is_worth_it(3, 10**6)
+    assert not is_worth_it(100, 16_383)
+    monkeypatch.delitem(sys.modules, "torch")
+    assert not is_worth_it(100, 10**6)
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_what_fails_in_the_last_bytes_is_not_swallowed(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
-) -> None:
-    write = exact.atomic_write
-
-    @contextmanager
-    def full(path: Path) -> Iterator[object]:
-        with write(path) as file:
-
-            class Full:
-                def write(self, data: bytes) -> None:
-                    raise error
-
-                def __getattr__(self, name: str) -> object:
-                    return getattr(file, name)
-
-            yield Full()
-
-    monkeypatch.setattr(exact, "atomic_write", full)
-    before = (folder / INDEX_FILE).read_bytes()
-    with pytest.raises(type(error)):  # FAISS writes so small a file when it closes it, and tells nobody what fails then
-        some_index(seed=1).save(folder, model_key="model-00000000", generation=GENERATION + 1)
-    assert (folder / INDEX_FILE).read_bytes() == before
+# All photos that can be found
 
 
-@settings(max_examples=60)
-@given(data=st.data())
-def test_of_equal_scores_the_first_ids_come_first_whatever_k(data: st.DataObject) -> None:
-    kinds = data.draw(st.integers(1, 6), "different vectors")
-    rows = data.draw(st.integers(1, 60), "rows")
-    which = np.array(data.draw(st.lists(st.integers(0, kinds - 1), min_size=rows, max_size=rows), "which"))
-    ids = np.random.default_rng(rows).permutation(1000)[:rows]
-    index = FaissIndex.build(DIM, [(ids, unit_vectors(kinds, DIM, 3).astype(np.float16)[which])])
-    query = unit_vectors(1, DIM, 4)
-    whole = index.search(query, rows)[1][0].tolist()
-    for k in range(1, rows + 1):
-        assert index.search(query, k)[1][0].tolist() == whole[:k]
+@given(data=st.data(), photos=photos_of(), block=st.integers(1, 9))
+def test_the_score_of_every_photo_is_numpys(data: st.DataObject, photos: dict[str, np.ndarray], block: int) -> None:
+    ids, live, query = photos["ids"], photos["live"], unit_vectors(1, DIM, 5)[0]
+    stored, among = unit_vectors(len(ids), DIM).astype(np.float16), drawn_filter(data, ids)
+    index = PhotoIndex(in_segments(ids, stored, photos["where"], live))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("embedding.index.photo_index.BLOCK_ROWS", block)
+        scores, found = index.scores(query, among=among)
+    assert (scores.dtype, found.dtype) == (np.float32, np.int64)
+    eligible = live if among is None else live & np.isin(ids, among)
+    order, expected = np.argsort(found), np.argsort(ids[eligible])
+    assert found[order].tolist() == ids[eligible][expected].tolist()
+    truth = stored[eligible].astype(np.float32) @ query
+    assert scores[order] == pytest.approx(truth[expected], abs=1e-6)
+
+
+def test_an_index_tells_of_its_photos() -> None:
+    vectors = some_photos()
+    index = PhotoIndex(vectors)
+    assert (len(index), index.dim, index.ids.tolist()) == (50, DIM, vectors.ids.tolist())
+    chosen = index.ids[[40, 3, 3]]
+    assert (index.vectors(chosen) == vectors.gather(chosen)).all()
+    assert (index.sample(7) == vectors.sample(7)).all()
+    assert index.background.shape == (50, DIM)
+    assert SAMPLE_ROWS > 50
+    with pytest.raises(LibraryError, match="no photo 5 in the index"):
+        index.vectors(np.array([5]))
+
+
+def test_photos_beside_others_are_found_with_them() -> None:
+    later = in_segments(np.array([7, 9]), unit_vectors(2, DIM, 9), np.array([0, 1]))
+    index, query = PhotoIndex(some_photos(), note="so"), unit_vectors(2, DIM, 9).astype(np.float16).astype(np.float32)
+    both = index.beside(later)
+    assert (len(both), both.ids[:2].tolist(), both.note) == (52, [7, 9], "so")
+    assert both.search(query, 1)[1].tolist() == [[7], [9]]
+    assert 7 not in index.search(query, 50)[1]
+
+
+def test_the_plan_without_an_engine_tells_what_is_read() -> None:
+    index = PhotoIndex(some_photos())
+    plan = index.plan(10)
+    assert (plan.engine, plan.rows, plan.bytes_read, plan.recall) == ("exact", 50, 50 * DIM * 2, None)
+    assert plan.reason == "every photo is compared"
+    few = index.plan(10, among=index.ids[:7])
+    assert (few.rows, few.reason) == (7, "the photos that the filter leaves are compared")
+
+
+@pytest.mark.parametrize("rough", [False, True])
+def test_a_product_in_bfloat16_first_finds_the_same(monkeypatch: pytest.MonkeyPatch, rough: bool) -> None:
+    """Scores lie so close together that bfloat16 cannot tell most of the best from others."""
+    monkeypatch.setattr("embedding.device.cpu_has_bfloat16", lambda: rough)
+    draw = np.random.default_rng(5)
+    centre = unit_vectors(1, 64, 1)
+    near = centre + 0.02 * draw.standard_normal((3_000, 64)).astype(np.float32)
+    stored = (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float16)
+    queries = unit_vectors(5, 64, 2) * 0.3 + centre
+    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    ids = np.arange(10, 3_010)
+    scores, found = product.best_of_product([(stored, ids, None)], queries, 10)
+    truth = queries.astype(np.float64) @ stored.astype(np.float64).T
+    best = np.argsort(-truth, axis=1)[:, :10]
+    assert [sorted(row) for row in (found - 10).tolist()] == [sorted(row) for row in best.tolist()]
+    np.testing.assert_allclose(np.sort(scores)[:, ::-1], np.take_along_axis(truth, best, axis=1), atol=1e-6)

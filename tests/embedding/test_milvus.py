@@ -5,7 +5,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from base.errors import LibraryError
 from embedding.index import milvus, milvus_sync
 from embedding.index.building import IndexChoice
-from embedding.index.exact import FaissIndex, IndexManifest
 from embedding.index.milvus import MILVUS_MANIFEST, Collection, MilvusEngine, expressions, read_collection, shown_uri
-from embedding.index.milvus_sync import CollectionContent, leave
-from embedding.index.photo_index import PhotoIndex
+from embedding.index.milvus_sync import leave
+from embedding.index.photo_index import PhotoIndex, current_index
+from embedding.segments import Segment, SegmentStore, Vectors
 
 DIM = 16
 pytestmark = pytest.mark.usefixtures("patient_with_milvus")
@@ -35,36 +35,24 @@ def unit_vectors(rows: int, seed: int, dim: int = DIM) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def photos(ids: np.ndarray, seed: int = 0) -> PhotoIndex:
-    vectors = unit_vectors(int(ids.max(initial=0)) + 1, seed)[ids]
-    return PhotoIndex(FaissIndex.build(DIM, [(ids, vectors.astype(np.float16))]))
+def segment(folder: Path, ids: np.ndarray, seed: int = 0, dim: int = DIM) -> Segment:
+    """Write a segment in which a photo has the same vector each time, and open it."""
+    store = SegmentStore(folder / "vectors", dim)
+    return store.open(store.write(ids, unit_vectors(int(ids.max(initial=0)) + 1, seed, dim)[ids]))
+
+
+def photos(folder: Path, ids: np.ndarray, seed: int = 0, dim: int = DIM) -> PhotoIndex:
+    """Return photos whose vectors lie in a new segment."""
+    return PhotoIndex(Vectors(dim, [segment(folder, ids, seed, dim)], [None]))
 
 
 ALL = np.arange(1, PHOTOS + 1)
 
 
-def manifest(generation: int, last_shard: int = 1, key: str = KEY) -> IndexManifest:
-    return IndexManifest(
-        model_key=key,
-        kind="exact",
-        count=PHOTOS,
-        dim=DIM,
-        generation=generation,
-        size_bytes=0,
-        sha256="",
-        last_shard=last_shard,
-    )
-
-
 def sync(
-    folder: Path,
-    base: PhotoIndex,
-    exact: IndexManifest,
-    choice: IndexChoice,
-    fresh: np.ndarray | None = None,
-    **options: Any,
+    folder: Path, base: PhotoIndex, choice: IndexChoice, key: str = KEY, **options: Any
 ) -> tuple[Collection, bool]:
-    return milvus_sync.sync(folder, CollectionContent(base=base, exact=exact, fresh=fresh), choice, **options)
+    return milvus_sync.sync(folder, base, key, choice, **options)
 
 
 def stop(path: Path) -> None:
@@ -147,8 +135,8 @@ def test_expressions_let_exactly_the_ids_through_each_once(ids: set[int], limit:
 
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.1, 0.01, 1 / PHOTOS])
 def test_filters_lose_nothing(tmp_path: Path, choice: IndexChoice, share: float) -> None:
-    base = photos(ALL)
-    sync(tmp_path, base, manifest(1), choice)
+    base = photos(tmp_path, ALL)
+    sync(tmp_path, base, choice)
     index = searched(base, tmp_path)
     same(index, base)
     scattered = np.sort(np.random.default_rng(1).choice(ALL, max(round(share * PHOTOS), 1), replace=False))
@@ -163,15 +151,15 @@ def test_a_filter_too_long_for_one_expression_is_put_together_from_several(
 ) -> None:
     monkeypatch.setattr(milvus, "IDS_AT_ONCE", 7)
     monkeypatch.setattr(milvus, "RANGES_AT_ONCE", 3)
-    base = photos(ALL)
-    sync(tmp_path, base, manifest(1), choice)
+    base = photos(tmp_path, ALL)
+    sync(tmp_path, base, choice)
     same(searched(base, tmp_path), base, np.setdiff1d(ALL, np.arange(0, PHOTOS, 5)))
     same(searched(base, tmp_path), base, ALL[::2], k=60)
 
 
 def test_nothing_left_by_a_filter_gives_no_hit(tmp_path: Path, choice: IndexChoice) -> None:
-    base = photos(ALL)
-    sync(tmp_path, base, manifest(1), choice)
+    base = photos(tmp_path, ALL)
+    sync(tmp_path, base, choice)
     _, ids = searched(base, tmp_path).search(unit_vectors(2, 1), 5, among=np.empty(0, np.int64))
     assert ids.shape == (2, 0)
 
@@ -179,32 +167,73 @@ def test_nothing_left_by_a_filter_gives_no_hit(tmp_path: Path, choice: IndexChoi
 # Keeping up
 
 
+def changed(tmp_path: Path, first: PhotoIndex) -> PhotoIndex:
+    """Return photos of which 1 to 50 have vanished, 51 has changed, 52 is back, and 30 are new: 32 in new segments."""
+    (old,) = first.base.segments
+    new = segment(tmp_path, np.append(52, PHOTOS + 1 + np.arange(30)))
+    another = segment(tmp_path, np.array([51]), seed=5)
+    return PhotoIndex(Vectors(DIM, [old, new, another], [old.ids > 52, None, None]))
+
+
 def test_photos_that_came_changed_and_vanished(tmp_path: Path, choice: IndexChoice) -> None:
-    base = photos(ALL)
-    first, written = sync(tmp_path, base, manifest(1), choice)
-    assert (written, first.entries, first.sound) == (True, PHOTOS, True)
-    assert sync(tmp_path, base, manifest(1), choice) == (first, False)
+    base = photos(tmp_path, ALL)
+    first, written = sync(tmp_path, base, choice)
+    assert (written, first.entries, first.sound, first.covers) == (True, PHOTOS, True, base.base.names)
+    assert sync(tmp_path, base, choice) == (first, False)
 
     sent = []
-    now = np.concatenate([ALL[50:], ALL[-1] + 1 + np.arange(30)])
-    vectors = unit_vectors(1000, 0)[now]
-    vectors[0] = unit_vectors(1, 5)[0]  # photo 51 has changed
-    later = PhotoIndex(FaissIndex.build(DIM, [(now, vectors.astype(np.float16))]))
-    fresh = np.append(now[-20:], now[0])  # the other new ones were absent before, and have come back
-    sync(tmp_path, later, manifest(2, 2), choice, fresh=fresh, progress=lambda step: sent.append(step.total))
-    assert sent == [31]
+    later = changed(tmp_path, base)
+    now, written = sync(tmp_path, later, choice, progress=lambda step: sent.append(step.total))
+    assert (written, now.entries, now.covers, now.name) == (True, PHOTOS - 20, later.base.names, first.name)
+    assert sent == [32]
     same(searched(later, tmp_path), later)
-    hit = searched(later, tmp_path).search(unit_vectors(1, 5), 1)[1]
-    assert hit.tolist() == [[51]]
+    vector = later.vectors(np.array([51]))
+    assert searched(later, tmp_path).search(vector, 1)[1].tolist() == [[51]]
+    with closing(milvus.connected(now.uri)) as client:
+        here = milvus_sync.collection_ids(client, now.name)
+    assert here[here > 0].tolist() == later.ids.tolist()
+
+
+def test_what_came_since_is_compared_beside_the_collection(tmp_path: Path, choice: IndexChoice) -> None:
+    base = photos(tmp_path, ALL)
+    about, _ = sync(tmp_path, base, choice)
+    later = changed(tmp_path, base)
+    index = searched(later, tmp_path)
+    assert (len(index.covered), len(index.uncovered)) == (PHOTOS - 52, 32)
+    queries = np.concatenate([unit_vectors(5, 77), later.vectors(np.array([51, 52, PHOTOS + 7]))])
+    for among in (None, later.ids[::2], np.array([51]), np.arange(1, 53)):
+        scores, ids = index.search(queries, 10, among=among)
+        exact_scores, exact_ids = later.search(queries, 10, among=among)
+        assert ids.tolist() == exact_ids.tolist()
+        assert scores == pytest.approx(exact_scores, abs=1e-6)
+    assert index.search(queries[5:], 1)[1].tolist() == [[51], [52], [PHOTOS + 7]]
+    plan = index.plan(10)
+    assert plan.engine == "milvus"
+    assert plan.reason.endswith("its candidates compared exactly, and 32 photos beside them")
+    assert plan.rows == about.candidates + 32
+
+
+def test_photos_that_vanished_alone_are_removed(tmp_path: Path, choice: IndexChoice) -> None:
+    base = photos(tmp_path, ALL)
+    sync(tmp_path, base, choice)
+    (only,) = base.base.segments
+    fewer, sent = PhotoIndex(Vectors(DIM, [only], [only.ids > 50])), []
+    same(searched(fewer, tmp_path), fewer)  # those that are gone are named in vain
+    now, written = sync(tmp_path, fewer, choice, progress=lambda step: sent.append(step.total))
+    assert (written, now.entries, sent) == (True, PHOTOS - 50, [])
+    same(searched(fewer, tmp_path), fewer, fewer.ids[::3])
 
 
 def test_an_empty_library(tmp_path: Path, choice: IndexChoice) -> None:
-    none = photos(ALL[:0])
-    sync(tmp_path, none, manifest(1), choice)
+    none = PhotoIndex(Vectors(DIM, [], []))
+    sync(tmp_path, none, choice)
     assert searched(none, tmp_path).search(unit_vectors(1, 1), 5)[1].shape == (1, 0)
-    base = photos(ALL)
-    sync(tmp_path, base, manifest(2), choice, fresh=ALL)
+    base = photos(tmp_path, ALL)
+    sync(tmp_path, base, choice)
     same(searched(base, tmp_path), base)
+
+
+MENDS = "`aliens index` mends it"
 
 
 class Killed(BaseException):
@@ -222,15 +251,15 @@ class Killed(BaseException):
         ("upsert", 3),
         ("delete", 2),  # of what vanished
         ("upsert", 7),  # of the mark: 300 photos come in 6 parts
-        ("write_collection", 2),
+        ("write_collection", 2),  # now it is whole
     ],
 )
 def test_a_kill_between_any_two_steps_is_repaired(
     tmp_path: Path, choice: IndexChoice, monkeypatch: pytest.MonkeyPatch, step: str, calls: int
 ) -> None:
-    before = photos(ALL[:200])
-    sync(tmp_path, before, manifest(1), choice)
-    base = photos(ALL[100:], seed=1)  # every vector is another one
+    before = photos(tmp_path, ALL[:200])
+    sync(tmp_path, before, choice)
+    base = photos(tmp_path, ALL[100:], seed=1)  # every vector is another one
     real, left = getattr(milvus_sync, step), [calls]
 
     def killed(*arguments: Any, **options: Any) -> Any:
@@ -243,12 +272,19 @@ def test_a_kill_between_any_two_steps_is_repaired(
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(milvus_sync, "BATCH_BYTES", 50 * 4 * DIM)
         patch.setattr(milvus_sync, step, killed)
-        sync(tmp_path, base, manifest(2, 2), choice, fresh=ALL[100:])
+        sync(tmp_path, base, choice)
     about = read_collection(tmp_path)
     assert about is not None
-    assert about.generation == -1  # so it is not used
+    whole = (step, calls) == ("write_collection", 2)
+    assert about.covers == (base.base.names if whole else ())
+    index = current_index(tmp_path, KEY, base.base)
+    assert (index.engine is not None) == whole
+    assert index.note == (
+        "" if whole else "the collection in Milvus is not whole, so every photo is compared: " + MENDS
+    )
+    assert index.search(unit_vectors(5, 3), 5)[1].tolist() == base.search(unit_vectors(5, 3), 5)[1].tolist()
 
-    sync(tmp_path, base, manifest(2, 2), choice, fresh=np.empty(0, np.int64) if about.last_shard == 2 else ALL[100:])
+    assert sync(tmp_path, base, choice)[1] != whole
     same(searched(base, tmp_path), base)
     with closing(milvus.connected(about.uri)) as client:
         here = milvus_sync.collection_ids(client, about.name)
@@ -257,36 +293,36 @@ def test_a_kill_between_any_two_steps_is_repaired(
 
 
 def test_without_its_manifest_another_collection_is_made(tmp_path: Path, choice: IndexChoice) -> None:
-    base = photos(ALL)
-    first, _ = sync(tmp_path, base, manifest(1), choice)
+    base = photos(tmp_path, ALL)
+    first, _ = sync(tmp_path, base, choice)
     (tmp_path / MILVUS_MANIFEST).write_text("{", encoding="utf-8")
     assert read_collection(tmp_path) is None
-    second, written = sync(tmp_path, base, manifest(1), choice)
+    second, written = sync(tmp_path, base, choice)
     assert written
     assert second.name != first.name
     same(searched(base, tmp_path), base)
 
 
 def test_a_copy_of_the_library_that_goes_its_own_way_is_noticed(tmp_path: Path, choice: IndexChoice) -> None:
-    base, copy = photos(ALL), tmp_path / "copy"
+    base, copy = photos(tmp_path, ALL), tmp_path / "copy"
     copy.mkdir()
-    first, _ = sync(tmp_path, base, manifest(1), choice)
+    first, _ = sync(tmp_path, base, choice)
     (copy / MILVUS_MANIFEST).write_text((tmp_path / MILVUS_MANIFEST).read_text(encoding="utf-8"), encoding="utf-8")
-    sync(copy, photos(ALL, seed=1), manifest(2), choice)
+    sync(copy, photos(tmp_path, ALL, seed=1), choice)
     index, told = searched(base, tmp_path), []
     index.engine.tell = told.append  # type: ignore[union-attr]
     assert index.search(unit_vectors(5, 3), 5)[1].tolist() == base.search(unit_vectors(5, 3), 5)[1].tolist()
     assert len(told) == 1
     assert f"the collection {first.name}" in told[0]
     assert "`aliens index` brings it up to date" in told[0]
-    sync(tmp_path, base, manifest(1), choice, fresh=ALL[:0])  # all the same, every vector is sent again
+    sync(tmp_path, base, choice)  # every vector is sent again, though it covers their segment
     same(searched(base, tmp_path), base)
 
 
 def test_another_model_gets_another_collection_and_the_old_one_is_dropped(tmp_path: Path, choice: IndexChoice) -> None:
-    base = photos(ALL)
-    first, _ = sync(tmp_path, base, manifest(1), choice)
-    second, _ = sync(tmp_path, base, manifest(1, key="hf-hub:org/name-00000000"), choice)
+    base = photos(tmp_path, ALL)
+    first, _ = sync(tmp_path, base, choice)
+    second, _ = sync(tmp_path, base, choice, "hf-hub:org/name-00000000")
     assert second.name.startswith("aliens_hf_hub_org_name_00000000_")
     with closing(milvus.connected(first.uri)) as client:
         assert client.list_collections() == [second.name]
@@ -299,13 +335,13 @@ def test_another_model_gets_another_collection_and_the_old_one_is_dropped(tmp_pa
 def test_a_collection_of_another_dimension_is_refused_and_rebuilt_when_asked(
     tmp_path: Path, choice: IndexChoice
 ) -> None:
-    base = photos(ALL)
-    about, _ = sync(tmp_path, base, manifest(1), choice)
-    wider = PhotoIndex(FaissIndex.build(24, [(ALL, unit_vectors(PHOTOS, 2, 24).astype(np.float16))]))
+    base = photos(tmp_path, ALL)
+    about, _ = sync(tmp_path, base, choice)
+    wider = photos(tmp_path, ALL, 2, 24)
     milvus.write_collection(tmp_path, replace(about, dim=24))
     with pytest.raises(LibraryError, match=r"does not hold vectors of 24 dimensions.*--rebuild"):
-        sync(tmp_path, wider, manifest(2), choice)
-    now, _ = sync(tmp_path, wider, manifest(2), choice, rebuild=True)
+        sync(tmp_path, wider, choice)
+    now, _ = sync(tmp_path, wider, choice, rebuild=True)
     assert (now.dim, now.entries) == (24, PHOTOS)
 
 
@@ -316,10 +352,10 @@ def test_a_server_is_measured_and_the_password_stays_out_of_sight(
     tmp_path: Path, server: tuple[str, Callable[[], None]]
 ) -> None:
     uri, stop_server = server
-    base, texts = photos(ALL), unit_vectors(20, 9)
-    unmeasured, _ = sync(tmp_path, base, manifest(1), IndexChoice(milvus=uri))
+    base, texts = photos(tmp_path, ALL), unit_vectors(20, 9)
+    unmeasured, _ = sync(tmp_path, base, IndexChoice(milvus=uri))
     assert (unmeasured.recall, unmeasured.sound) == (None, False)
-    about, _ = sync(tmp_path, base, manifest(1), IndexChoice(milvus=uri), texts=lambda: texts)
+    about, _ = sync(tmp_path, base, IndexChoice(milvus=uri), texts=lambda: texts)
     assert about.recall is not None
     assert about.sound
     assert (about.queries, about.exact) == (20, False)
@@ -341,7 +377,7 @@ def test_a_server_is_measured_and_the_password_stays_out_of_sight(
     assert SECRET not in told[0]
     assert "no answer from Milvus" in index.plan(10).reason
     with pytest.raises(LibraryError, match="gives no answer") as caught:
-        sync(tmp_path, base, manifest(2), IndexChoice(milvus=uri))
+        sync(tmp_path, base, IndexChoice(milvus=uri))
     assert SECRET not in str(caught.value)
     leave(tmp_path)  # where nothing answers, nothing is dropped, and nothing fails
     assert not (tmp_path / MILVUS_MANIFEST).exists()
@@ -352,15 +388,15 @@ def test_more_candidates_are_asked_for_until_enough_is_found(
 ) -> None:
     found = iter([0.5, 0.9, 0.995])
     monkeypatch.setattr(milvus_sync, "recall_at_10", lambda *arguments: next(found))
-    base = photos(ALL[:50])
-    about, _ = sync(tmp_path, base, manifest(1), IndexChoice(milvus=server[0]), texts=lambda: unit_vectors(2, 9))
+    base = photos(tmp_path, ALL[:50])
+    about, _ = sync(tmp_path, base, IndexChoice(milvus=server[0]), texts=lambda: unit_vectors(2, 9))
     assert (about.candidates, about.recall, about.sound) == (512, 0.995, True)
 
 
 def test_filters_by_which_a_graph_loses_hits_are_answered_without_it(
     tmp_path: Path, server: tuple[str, Callable[[], None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base, texts = photos(ALL), unit_vectors(20, 9)
+    base, texts = photos(tmp_path, ALL), unit_vectors(20, 9)
     measured = iter([0.995, 0.995, 0.9])
     real = milvus_sync.filtered_recall
     shares = []
@@ -370,7 +406,7 @@ def test_filters_by_which_a_graph_loses_hits_are_answered_without_it(
         return next(measured)
 
     monkeypatch.setattr(milvus_sync, "filtered_recall", filtered_recall)
-    about, _ = sync(tmp_path, base, manifest(1), IndexChoice(milvus=server[0]), texts=lambda: texts)
+    about, _ = sync(tmp_path, base, IndexChoice(milvus=server[0]), texts=lambda: texts)
     assert about.least_share == 0.1
     assert [share for share, _ in shares] == [0.5, 0.1, 0.01]
     assert all(0 <= recall <= 1 for _, recall in shares)
@@ -378,10 +414,11 @@ def test_filters_by_which_a_graph_loses_hits_are_answered_without_it(
     assert index.plan(10, among=ALL[:41]).engine == "milvus"
     assert index.plan(10, among=ALL[:40]).engine == "exact"
     measured = iter([0.9])
-    about, _ = sync(tmp_path, base, manifest(2), IndexChoice(milvus=server[0]), fresh=ALL[:0], texts=lambda: texts)
+    more = PhotoIndex(base.base.beside(photos(tmp_path, ALL[-1:] + 1).base))
+    about, _ = sync(tmp_path, more, IndexChoice(milvus=server[0]), texts=lambda: texts)
     assert about.least_share == 1.0
-    assert searched(base, tmp_path).plan(10, among=ALL).engine == "exact"
-    assert searched(base, tmp_path).plan(10).engine == "milvus"
+    assert searched(more, tmp_path).plan(10, among=ALL).engine == "exact"
+    assert searched(more, tmp_path).plan(10).engine == "milvus"
 
 
 # Bad input
@@ -404,7 +441,7 @@ def test_what_cannot_be_reached_is_named_with_a_remedy_and_without_its_password(
     pytest.importorskip("pymilvus", reason="pymilvus is absent: pip install -e '.[milvus-lite]'")
     assert shown_uri(uri) == said
     with pytest.raises(LibraryError) as caught:
-        sync(tmp_path, photos(ALL[:5]), manifest(1), IndexChoice(milvus=uri))
+        sync(tmp_path, photos(tmp_path, ALL[:5]), IndexChoice(milvus=uri))
     assert f"Milvus at {said} gives no answer" in str(caught.value)
     assert "`aliens index --kind auto`" in str(caught.value)
     assert "hunter2" not in str(caught.value)
@@ -433,10 +470,26 @@ def test_without_pymilvus_the_remedy_is_named(tmp_path: Path, monkeypatch: pytes
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "pymilvus", None)
     with pytest.raises(LibraryError, match=r"pip install -e '\.\[milvus\]'"):
-        sync(tmp_path, photos(ALL[:5]), manifest(1), IndexChoice(milvus="http://127.0.0.1:1"))
+        sync(tmp_path, photos(tmp_path, ALL[:5]), IndexChoice(milvus="http://127.0.0.1:1"))
 
 
-@pytest.mark.parametrize("damaged", ["", "[]", json.dumps({"name": "x"})])
+ABOUT = Collection(model_key=KEY, uri="/vectors.db", name="aliens_x", dim=DIM, exact=True, covers=("a", "b"), mark=1)
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", json.dumps({"name": "x"}), json.dumps(asdict(ABOUT))])
 def test_a_damaged_manifest_is_none(tmp_path: Path, damaged: str) -> None:
     (tmp_path / MILVUS_MANIFEST).write_text(damaged, encoding="utf-8")
+    assert read_collection(tmp_path) is None
+
+
+def test_the_folder_of_the_manifest_is_made(tmp_path: Path) -> None:
+    milvus.write_collection(tmp_path / "index" / KEY, ABOUT)
+    assert read_collection(tmp_path / "index" / KEY) == ABOUT
+
+
+def test_a_manifest_in_which_a_letter_has_changed_is_none(tmp_path: Path) -> None:
+    milvus.write_collection(tmp_path, ABOUT)
+    assert read_collection(tmp_path) == ABOUT
+    written = (tmp_path / MILVUS_MANIFEST).read_text(encoding="utf-8")
+    (tmp_path / MILVUS_MANIFEST).write_text(written.replace("aliens_x", "aliens_y"), encoding="utf-8")
     assert read_collection(tmp_path) is None

@@ -6,39 +6,33 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from base.errors import LibraryError
 from base.progress import Step
 from embedding import scores as scoring
-from embedding.scores import ScoreStore, ShardPart, pieces, score_shards, score_vectors
-from embedding.store import VectorStore
+from embedding.scores import ScoreStore, score_segments, score_vectors
+from embedding.segments import Segment, Vectors
+from tests.embedding.conftest import segment_of, unit_vectors
 
 DIM, TEXTS, BACKGROUND, SCALE = 16, 5, 3, 25.0
 
 
-def unit(seed: int, rows: int) -> np.ndarray:
-    vectors = np.random.default_rng(seed).normal(size=(rows, DIM)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
 class Scored:
-    """Vector shards with these numbers of rows, and what scoring makes of them."""
+    """Segments with these numbers of rows, and what scoring makes of them."""
 
     def __init__(self, root: Path, rows: list[int]) -> None:
-        self.vectors = VectorStore(root / "vectors", DIM)
         self.store = ScoreStore(root / "scores", TEXTS + 1)
-        self.texts, self.background = unit(1000, TEXTS), unit(1001, BACKGROUND)
-        self.counts: dict[int, int] = {}
+        self.texts, self.background = unit_vectors(TEXTS, DIM, 1000), unit_vectors(BACKGROUND, DIM, 1001)
+        self.segments: list[Segment] = []
         self.told: list[int] = []
         for count in rows:
             self.add(count)
 
     def add(self, rows: int) -> None:
-        number = len(self.counts) + 1
-        self.vectors.write(number, np.arange(rows), unit(number, rows))
-        self.counts[number] = rows
+        number = len(self.segments)
+        ids = 100_000 * number + 3 * np.arange(rows)
+        self.segments.append(segment_of(ids, unit_vectors(rows, DIM, number), f"{number:04x}"))
 
-    def missing(self) -> list[ShardPart]:
-        return list(self.store.open(self.vectors, self.counts))
+    def missing(self) -> list[Segment]:
+        return self.store.open(Vectors(DIM, self.segments, [None] * len(self.segments)))
 
     def score(self, stop_at: int | None = None) -> None:
         def progress(step: Step) -> None:
@@ -46,8 +40,7 @@ class Scored:
             if stop_at is not None and step.done >= stop_at:
                 raise KeyboardInterrupt
 
-        score_shards(
-            self.vectors,
+        score_segments(
             self.store,
             self.missing(),
             texts=self.texts,
@@ -56,23 +49,25 @@ class Scored:
             progress=progress,
         )
 
+    def files(self) -> list[str]:
+        return sorted(path.name for path in self.store.folder.iterdir())
+
     def check(self) -> None:
         """Every photo has NumPy's cosines, to half precision, and the background's soft maximum."""
         assert self.missing() == []
-        for number, rows in self.counts.items():
-            photos = unit(number, rows).astype(np.float16).astype(np.float64)
-            found = self.store.gather(np.full(rows, number), np.arange(rows))
+        for segment in self.segments:
+            photos, found = segment.vectors.astype(np.float64), self.store.of(segment.ids)
             assert found[:, :TEXTS] == pytest.approx(photos @ self.texts.T, abs=1e-3)
             soft = np.log(np.exp(SCALE * photos @ self.background.T).mean(axis=1)) / SCALE
             assert found[:, TEXTS] == pytest.approx(soft, abs=1e-3)
 
 
-@pytest.mark.parametrize("rows", [[1], [7, 1, 13], [2048, 1], [3000, 2047, 5000, 17], [4, 0, 3], [0]])
+@pytest.mark.parametrize("rows", [[1], [7, 1, 13], [2048, 1], [3000, 2047, 17_000, 17], [4, 0, 3], [0], []])
 def test_scores_are_numpys_product_and_the_background_its_log_mean_exp(tmp_path: Path, rows: list[int]) -> None:
     scored = Scored(tmp_path, rows)
     scored.score()
     scored.check()
-    assert scored.told == [sum(rows)]
+    assert scored.told[-1:] == [sum(rows)] * (sum(rows) > 0)
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=8), st.integers(1, 12), st.integers(1, 12))
@@ -83,11 +78,11 @@ def test_neither_pieces_nor_blocks_change_a_score(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scoring, "PIECE_ROWS", piece)
         patch.setattr(scoring, "BLOCK_ROWS", block)
-        scored = Scored(tmp_path_factory.mktemp("shards"), rows)
+        scored = Scored(tmp_path_factory.mktemp("segments"), rows)
         scored.score()
         scored.check()
-        assert sorted(scored.told) == scored.told
-        assert scored.told[-1] == sum(rows)
+        pieces = [min(piece, count - start) for count in rows for start in range(0, count, piece)]
+        assert scored.told == np.cumsum(pieces).tolist()
 
 
 def test_only_what_is_missing_is_written(tmp_path: Path) -> None:
@@ -100,41 +95,32 @@ def test_only_what_is_missing_is_written(tmp_path: Path) -> None:
     scored.check()
     assert scored.told == [9]
     after = {path.name: path.stat().st_mtime_ns for path in scored.store.folder.iterdir()}
-    assert set(after) - set(before) == {"000003.npy", "000003.shards.npy"}
+    (written,) = set(after) - set(before)
+    assert written.startswith("0002-")
     assert {name: after[name] for name in before} == before
 
 
-def test_a_killed_run_leaves_whole_pieces_and_the_next_one_completes_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(scoring, "PIECE_ROWS", 10)
-    scored = Scored(tmp_path, [10] * 30)
-    with pytest.raises(KeyboardInterrupt):
-        scored.score(stop_at=50)
-    missing = sum(part.rows for part in scored.missing())
-    assert 0 < missing <= 250
-    assert list(scored.store.folder.glob("*.tmp")) == []
-    scored.told.clear()
-    scored.score()
-    assert scored.told[-1] == missing
+def test_dead_rows_are_scored_as_well_so_that_a_file_fits_its_segment(tmp_path: Path) -> None:
+    scored = Scored(tmp_path, [5])
+    (segment,) = scored.segments
+    dying = Vectors(DIM, [segment], [np.array([True, False, True, True, False])])
+    score_segments(
+        scored.store, scored.store.open(dying), texts=scored.texts, background=scored.background, scale=SCALE
+    )
+    assert scored.store.open(dying) == []
     scored.check()
 
 
-@pytest.mark.parametrize("damage", ["gone", "cut", "longer", "header", "other rows"])
-def test_a_damaged_vector_shard_is_named_and_leaves_no_piece(tmp_path: Path, damage: str) -> None:
-    scored = Scored(tmp_path, [5, 6, 7])
-    parts = scored.missing()
-    path = scored.vectors.folder / "000002.npy"
-    data = path.read_bytes()
-    if damage == "gone":
-        path.unlink()
-    elif damage == "other rows":
-        np.save(path, unit(2, 9).astype(np.float16))
-    else:
-        path.write_bytes({"cut": data[:-1], "longer": data + b"0", "header": b"," + data[1:]}[damage])
-    with pytest.raises(LibraryError, match=r"000002\.npy .*`aliens verify --repair`"):
-        score_shards(scored.vectors, scored.store, parts, texts=scored.texts, background=scored.background, scale=SCALE)
-    assert not (scored.store.folder / "000001.npy").exists()
+def test_a_killed_run_leaves_whole_segments_and_the_next_one_completes_them(tmp_path: Path) -> None:
+    scored = Scored(tmp_path, [10] * 30)
+    with pytest.raises(KeyboardInterrupt):
+        scored.score(stop_at=50)
+    assert [segment.name for segment in scored.missing()] == [f"{number:04x}" for number in range(4, 30)]
+    assert len(scored.files()) == 4  # the fifth was in hand
+    scored.told.clear()
+    scored.score()
+    assert scored.told == list(range(10, 270, 10))
+    scored.check()
 
 
 def test_torch_keeps_its_number_of_threads(tmp_path: Path) -> None:
@@ -145,24 +131,13 @@ def test_torch_keeps_its_number_of_threads(tmp_path: Path) -> None:
     assert torch.get_num_threads() == threads
 
 
-@given(st.lists(st.integers(0, 200_000)))
-def test_pieces_hold_every_shard_once_and_in_order(rows: list[int]) -> None:
-    parts = [ShardPart(number, count, 0) for number, count in enumerate(rows)]
-    made = list(pieces(parts))
-    assert [part for piece in made for part in piece] == parts
-    for piece in made:
-        assert sum(part.rows for part in piece[:-1]) < scoring.PIECE_ROWS
-    for piece in made[:-1]:
-        assert sum(part.rows for part in piece) >= scoring.PIECE_ROWS
-
-
-def test_vectors_outside_of_shards_are_scored_as_those_in_them(tmp_path: Path) -> None:
+def test_vectors_outside_of_segments_are_scored_as_those_in_them(tmp_path: Path) -> None:
     scored = Scored(tmp_path, [7])
     scored.score()
     scored.missing()
-    stored = scored.store.gather(np.full(7, 1), np.arange(7))
+    stored = scored.store.of(scored.segments[0].ids)
     one_by_one = [
         score_vectors(vector[np.newaxis], texts=scored.texts, background=scored.background, scale=SCALE)
-        for vector in unit(1, 7)
+        for vector in unit_vectors(7, DIM)
     ]
     assert np.concatenate(one_by_one) == pytest.approx(stored, abs=1e-3)

@@ -13,7 +13,8 @@ from embedding import text_export, text_tower
 from embedding.encoder import keep_text_tower
 from embedding.open_clip_encoder import OpenClipEncoder
 from embedding.text_export import CHECKED, REFUSED_FILE, export_text_tower
-from embedding.text_tower import MANIFEST_FILE, MERGES_FILE, WEIGHTS_FILE, TextTower, gelu, words_sum
+from embedding.text_tower import MANIFEST_FILE, MERGES_FILE, WEIGHTS_FILE, TextTower, gelu, tower_problem, words_sum
+from tests.embedding.conftest import flipped
 
 TEXTS = ["bathtub with a view", "", "ванная с видом на море", "two beds " * 60, "a sofa"]
 
@@ -112,6 +113,29 @@ def test_a_damaged_tower_is_not_used(name: str, damage: str, tiny: OpenClipEncod
     assert TextTower.open(folder, tiny.key) is None
     assert keep_text_tower(tiny, folder) is None  # written anew
     assert opened(tiny, folder).encode_texts(TEXTS) == pytest.approx(tiny.encode_texts(TEXTS), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS_FILE, MERGES_FILE, MANIFEST_FILE])
+@pytest.mark.parametrize("damage", ["empty", "truncated", "one bit"])
+def test_what_is_wrong_with_a_tower_is_told(name: str, damage: str, tiny: OpenClipEncoder, folder: Path) -> None:
+    assert tower_problem(folder, tiny.key) is None
+    path, data = folder / name, (folder / name).read_bytes()
+    kinds = {"empty": b"", "truncated": data[:-64], "one bit": flipped(data, len(data) // 2, 16)}
+    path.write_bytes(kinds[damage])
+    problem = tower_problem(folder, tiny.key)
+    assert problem is not None
+    assert problem.startswith(f"{folder} is not what was written")
+    path.write_bytes(data)
+    assert tower_problem(folder, tiny.key) is None
+
+
+def test_a_tower_of_another_model_is_a_problem_and_none_at_all_is_not(tiny: OpenClipEncoder, folder: Path) -> None:
+    assert tower_problem(folder, "other-00000000") is not None
+    (folder / WEIGHTS_FILE).unlink()
+    assert tower_problem(folder, tiny.key) is not None
+    (folder / MANIFEST_FILE).unlink()  # without it there is no tower
+    assert tower_problem(folder, tiny.key) is None
+    assert tower_problem(folder / "nothing", tiny.key) is None
 
 
 def test_the_tower_of_another_model_or_program_is_not_used(

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from base.files import PhotoFile
+from base.files import PhotoFile, SegmentFile
 from base.progress import Progress, Step
 from base.settings import LibraryFolder
 from db.models import Photo, PhotoState
 from db.photo_rows import all_photos, latest_scans
-from db.vector_rows import current_model, embedded_places, place_of
-from embedding.store import VectorStore
+from db.vector_rows import EmbeddedRows, current_model, embedded_ids, miscounted, segment_with, segments_of
+from embedding.segments import SegmentStore
 from indexer.sources import Source
 from tests.by_folder import session_of
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
@@ -90,20 +90,36 @@ def vectors_of(folder: LibraryFolder) -> dict[str, bytes]:
     """Return {path, or tar!member: bytes of the vector} of every photo that can be found."""
     with session_of(folder) as session:
         model = current_model(session)
-        store = VectorStore(folder.vectors(model.key), model.dim)
+        store = SegmentStore(folder.vectors(model.key), model.dim)
         places = {photo.id: str(PhotoFile(photo.path, photo.member)) for photo in all_photos(session)}
         return {
             places[photo_id]: vector.tobytes()
-            for ids, vectors in store.gather(embedded_places(session, model))
-            for photo_id, vector in zip(ids.tolist(), np.asarray(vectors), strict=True)
+            for ids, vectors in store.current(EmbeddedRows(session, model)).parts()
+            for photo_id, vector in zip(ids.tolist(), vectors, strict=True)
         }
 
 
-def check_invariants(folder: LibraryFolder) -> None:
-    """Every photo is exactly one of embedded with a vector, failed with kind and reason, or pending."""
+def segments_in(folder: LibraryFolder) -> list[SegmentFile]:
+    """Return a library's segments, the oldest first."""
+    with session_of(folder) as session:
+        return segments_of(session, current_model(session))
+
+
+def segments_by_photo(folder: LibraryFolder) -> dict[str, str]:
+    """Return {file name: name of the segment that its photo's vector lies in}."""
     with session_of(folder) as session:
         model = current_model(session)
-        store = VectorStore(folder.vectors(model.key), model.dim)
+        found = {Path(photo.path).name: segment_with(session, model, photo.id) for photo in all_photos(session)}
+    return {name: file.name for name, file in found.items() if file is not None}
+
+
+def check_invariants(folder: LibraryFolder) -> None:
+    """Every photo is exactly one of embedded with a vector, failed with kind and reason, or pending; counts agree."""
+    with session_of(folder) as session:
+        model = current_model(session)
+        store = SegmentStore(folder.vectors(model.key), model.dim)
+        assert miscounted(session, model) == []
+        assert store.current(EmbeddedRows(session, model)).ids.tolist() == embedded_ids(session, model).tolist()
         for photo in session.scalars(select(Photo)):
             failure = (photo.failure_kind, photo.failure_reason)
             if photo.state is PhotoState.FAILED:
@@ -111,9 +127,9 @@ def check_invariants(folder: LibraryFolder) -> None:
                 continue
             assert failure == (None, None), f"{photo.path} is {photo.state} and has a failure"
             if photo.state is PhotoState.EMBEDDED:
-                place = place_of(session, model, photo.id)
-                assert place is not None, f"{photo.path} has no vector"
-                assert store.read(place[0])[0][place[1]] == photo.id
+                file = segment_with(session, model, photo.id)
+                assert file is not None, f"{photo.path} has no vector"
+                assert store.open(file).rows_of(np.array([photo.id]))[1].all()
                 assert photo.content_sha256 is not None
 
 

@@ -15,13 +15,12 @@ from base.errors import LibraryError, SourceError
 from base.progress import Step
 from base.settings import LibraryFolder
 from db.vector_rows import current_model
-from embedding.index.exact import read_index_manifest
 from indexer.sources import source_at
 from tests.by_folder import add_photos, create_library, list_failures, open_library, repair, session_of, take_inventory
 from tests.by_folder import disagreements as verify
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 from tests.db.statements import connections
-from tests.indexer.conftest import EMBEDDED, WatchedEncoder, at_step, check_invariants, states_of
+from tests.indexer.conftest import EMBEDDED, WatchedEncoder, at_step, check_invariants, segments_in, states_of
 
 TRY_TO_ADD = """
 import sys
@@ -44,7 +43,7 @@ def test_new_library_knows_its_model_and_is_empty(tmp_path: Path) -> None:
     create_library(folder, FakeEncoder("fake-12345678"))
     with session_of(folder) as session:
         model = current_model(session)
-    assert (model.key, model.name, model.dim, model.generation) == ("fake-12345678", "fake", 48, 0)
+    assert (model.key, model.name, model.dim) == ("fake-12345678", "fake", 48)
     assert states_of(folder) == {}
     assert verify(folder) == []
 
@@ -114,36 +113,43 @@ def test_caller_is_told_what_happens(library: LibraryFactory, photos: Path) -> N
         Step("embedding", 4, 10),
         Step("embedding", 8, 10),
         Step("embedding", 10, 10),
-        Step("building the index", 0),
     ]
     told.clear()
     library.add(photos, progress=told.append)
     assert told == [Step("scanning", 10)]
 
 
-def test_index_is_built_when_the_set_of_photos_changed_and_not_otherwise(library: LibraryFactory, photos: Path) -> None:
+def test_report_tells_what_can_be_found_and_where_it_lies(library: LibraryFactory, photos: Path) -> None:
     report = library.add(photos)
-    exact = report.index.exact
-    assert (exact.count, exact.dim, exact.model_key) == (10, 48, "fake-00000000")
-    assert read_index_manifest(library.folder.index("fake-00000000")) == exact
-    assert not library.add(photos).index.rewritten
+    (file,) = segments_in(library.folder)
+    assert (report.index.photos, report.index.segments, report.index.size_bytes) == (10, 1, file.size_bytes)
+    assert library.add(photos).index == report.index
     (photos / "09.jpg").unlink()
     report = library.add(photos)
-    assert report.index.rewritten
-    assert report.index.exact.count == 9
-
-
-def test_index_of_a_library_that_failed_before_it_was_built_is_built_by_the_next_run(
-    library: LibraryFactory, photos: Path
-) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        library.add(photos, progress=at_step("building the index", interrupted))
-    assert set(states_of(library.folder).values()) == {EMBEDDED}
+    assert (report.index.photos, report.index.segments) == (9, 1)
+    (photos / "10.jpg").write_bytes(photo_bytes(10))
     report = library.add(photos)
-    assert (report.run.total, report.index.rewritten) == (0, True)
-    assert verify(library.folder) == []
+    assert (report.index.photos, report.index.segments) == (10, 2)
+    assert report.index.size_bytes == sum(file.size_bytes for file in segments_in(library.folder))
 
 
+def test_an_unchanged_folder_leaves_every_file_of_the_vectors_as_it_is(library: LibraryFactory, photos: Path) -> None:
+    library.add(photos)
+    folder = library.folder.vectors("fake-00000000")
+    before = [(path.name, path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.iterdir()]
+    library.add(photos)
+    assert [(path.name, path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.iterdir()] == before
+
+
+@pytest.fixture
+def merging_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every 4 photos recorded by themselves, and every two such segments merged."""
+    monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", 4)
+    monkeypatch.setattr("indexer.merging.FAN_OUT", 2)
+    monkeypatch.setattr("indexer.merging.SMALLEST_ROWS", 8)
+
+
+@pytest.mark.usefixtures("merging_early")
 @pytest.mark.parametrize(("call", "code"), [*((call, errno.ENOSPC) for call in range(8)), (0, errno.EDQUOT)])
 def test_full_disk_is_named_with_its_remedy_and_a_later_run_completes(
     library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch, call: int, code: int
@@ -173,7 +179,7 @@ def test_what_was_recorded_before_the_disk_was_full_is_kept(
     fsync, calls = os.fsync, iter(range(1000))
 
     def full(descriptor: int) -> None:
-        if next(calls) >= 5:
+        if next(calls) >= 2:
             raise OSError(errno.ENOSPC, "No space left on device")
         fsync(descriptor)
 
@@ -200,7 +206,7 @@ def test_database_that_cannot_write_is_an_error_of_the_library(
         raise OperationalError("INSERT", {}, sqlite3.OperationalError(said))
 
     with monkeypatch.context() as patch:
-        patch.setattr("indexer.pipeline.record_shard", fail)
+        patch.setattr("indexer.pipeline.record_segment", fail)
         with pytest.raises(LibraryError, match=message):
             library.add(photos)
     library.add(photos)

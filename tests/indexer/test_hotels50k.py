@@ -7,7 +7,7 @@ import pytest
 from base.errors import SourceError
 from base.settings import LibraryFolder
 from db.models import Chain, Hotel
-from db.photo_rows import count_hotels
+from db.photo_rows import columns_stamp, count_hotels
 from indexer.add import AddReport
 from indexer.hotels50k import Hotels50kSource
 from tests.by_folder import add_photos, list_failures, session_of
@@ -16,6 +16,8 @@ from tests.conftest import LibraryFactory, photo_bytes
 from tests.db.statements import writes
 from tests.indexer.conftest import (
     EMBEDDED,
+    HOTELS,
+    IMAGES,
     PHOTOS,
     HotelsTree,
     check_invariants,
@@ -394,6 +396,42 @@ def test_photos_added_as_a_folder_learn_their_hotels_without_encoding(
     report = add(library, tree)
     assert (report.scan.unchanged, report.run.total) == (3, 0)
     assert {photo.hotel_id for photo in photos_of(library.folder).values()} == {100, 200}
+
+
+def stamp_of(library: LibraryFactory) -> str:
+    with session_of(library.folder) as session:
+        return columns_stamp(session)
+
+
+def test_the_stamp_of_the_columns_changes_when_those_of_a_photo_that_can_be_found_change(
+    library: LibraryFactory, tree: HotelsTree
+) -> None:
+    library.add(tree.root)
+    stamps = [stamp_of(library)]
+    add(library, tree)  # every photo gets its hotel
+    stamps.append(stamp_of(library))
+    tree.csv("train_set.csv", PHOTOS.replace("2018-06-16", "2019-06-16"))
+    add(library, tree)
+    stamps.append(stamp_of(library))
+    assert len(set(stamps)) == 3
+
+
+def test_the_stamp_of_the_columns_stays_when_nobodys_columns_change_or_only_those_of_photos_that_are_not_found(
+    library: LibraryFactory, tree: HotelsTree
+) -> None:
+    add(library, tree)
+    before = stamp_of(library)
+    add(library, tree)
+    (tree.root / "images" / "train" / IMAGES[0]).unlink()
+    add(library, tree)  # one is missing
+    tree.csv("train_set.csv", PHOTOS.replace("2018-06-16", "2019-06-16"))
+    add(library, tree)  # and has another date
+    tree.csv("hotel_info.csv", HOTELS.replace("Lone", "Lonely"))  # whose name is no column
+    add(library, tree)
+    tree.image(IMAGES[0], 0)
+    tree.image(IMAGES[1], 77)
+    assert add(library, tree).scan.changed == 2  # these get another vector, in another segment
+    assert stamp_of(library) == before
 
 
 def test_plain_folder_takes_no_hotel_away(library: LibraryFactory, tree: HotelsTree) -> None:

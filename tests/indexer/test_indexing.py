@@ -9,16 +9,23 @@ import pytest
 
 from aliens.library import Library
 from base.errors import LibraryError
-from embedding.index.approximate import APPROXIMATE_FILE, APPROXIMATE_MANIFEST, ApproximateIndex, read_approximation
-from embedding.index.building import IndexChoice
-from embedding.index.exact import INDEX_FILE
-from indexer import upkeep
-from indexer.pipeline import Run, RunReport
-from indexer.upkeep import IndexReport, index_choice, probe_texts
+from embedding.index.approximate import (
+    APPROXIMATE_FILE,
+    APPROXIMATE_MANIFEST,
+    ApproximateIndex,
+    Approximation,
+    read_approximation,
+)
+from embedding.index.building import EXACT_SUFFICES, IndexChoice
+from embedding.index.exact import exact_search
+from embedding.index.milvus import Collection
+from embedding.segments import SegmentStore, Vectors
+from indexer.upkeep import IndexReport, advice, index_choice, probe_texts
 from search.ranking import Shape
 from tests.by_folder import disagreements as verify
 from tests.by_folder import flat, reindex, repair, session_of
 from tests.conftest import LibraryFactory, photo_bytes
+from tests.indexer.conftest import segments_in
 
 PHOTOS = 120
 KEY = "fake-00000000"
@@ -40,7 +47,7 @@ def indexed(library: LibraryFactory, many: Path) -> LibraryFactory:
     """A library with an approximate index."""
     library.add(many)
     report = chosen(library, IVF)
-    assert report.approximated
+    assert report.written
     return library
 
 
@@ -84,31 +91,65 @@ def test_an_index_up_to_date_is_not_built_again_and_no_model_is_loaded(indexed: 
         raise AssertionError("a model was loaded")
 
     report = reindex(indexed.folder, load)  # type: ignore[arg-type]
-    assert (report.rewritten, report.approximated) == (False, False)
+    assert not report.written
     assert report.approximation == read_approximation(index_folder(indexed))
 
 
-def test_adding_photos_extends_the_index(indexed: LibraryFactory, many: Path) -> None:
+def test_adding_photos_leaves_the_index_and_compares_what_came_beside_it(indexed: LibraryFactory, many: Path) -> None:
+    before = read_approximation(index_folder(indexed))
     more_photos(many, 20)
     (many / "000.jpg").unlink()
-    report = indexed.add(many)
-    about = report.index.approximation
-    assert about is not None
-    assert report.index.approximated
-    assert (report.index.why, about.entries, about.trained_entries) == ("", PHOTOS + 20, PHOTOS)
+    report = indexed.add(many).index
+    assert (report.written, report.approximation, report.beside) == (False, before, 20)
+    assert report.rows()[-1] == ("beside", "20 photos came later and are compared exactly")
     opened = indexed.open()
-    assert opened.search("pool", k=5).explanation.engine == "ivf"
+    results = opened.search("pool", k=5)
+    assert results.explanation.engine == "ivf"
+    assert results.explanation.reason.endswith("and 20 photos beside them")
+    assert results.explanation.note == ""
     for text in ("pool", "bed", "sea"):
         assert ids_of(opened, text) == ids_of(opened, text, exact=True)
     assert 1 not in ids_of(opened, "pool", exact=True)
+    for number in range(1000, 1020):
+        assert opened.search(image=many / f"{number}.jpg", k=1)[0].path.endswith(f"{number}.jpg")
+    assert verify(indexed.folder) == []
+
+
+def test_asked_for_the_index_is_extended_by_what_came(indexed: LibraryFactory, many: Path) -> None:
+    more_photos(many, 20)
+    (many / "000.jpg").unlink()
+    indexed.add(many)
+    report = chosen(indexed)
+    about = report.approximation
+    assert about is not None
+    assert (report.written, report.why, report.beside) == (True, "", 0)
+    assert (about.entries, about.trained_entries) == (PHOTOS + 20, PHOTOS)
+    assert set(about.covers) == {file.name for file in segments_in(indexed.folder)}
+    opened = indexed.open()
+    assert "beside" not in opened.search("pool", k=5).explanation.reason
+    for text in ("pool", "bed", "sea"):
+        assert ids_of(opened, text) == ids_of(opened, text, exact=True)
+    assert not chosen(indexed).written
 
 
 def test_an_index_that_has_doubled_is_built_anew(indexed: LibraryFactory, many: Path) -> None:
     more_photos(many, PHOTOS + 1)
-    report = indexed.add(many)
-    assert "was trained on 120" in report.index.why
-    assert report.index.approximation is not None
-    assert report.index.approximation.trained_entries == 2 * PHOTOS + 1
+    indexed.add(many)
+    report = chosen(indexed)
+    assert "was trained on 120" in report.why
+    assert report.notes == [f"the approximate index was built anew: {report.why}"]
+    assert report.approximation is not None
+    assert report.approximation.trained_entries == 2 * PHOTOS + 1
+
+
+def test_an_index_of_photos_that_have_vanished_is_built_anew(indexed: LibraryFactory, many: Path) -> None:
+    for number in range(20):
+        (many / f"{number:03d}.jpg").unlink()
+    indexed.add(many)
+    report = chosen(indexed)
+    assert report.why == "20 of its 120 photos have vanished or changed"
+    assert report.approximation is not None
+    assert report.approximation.entries == PHOTOS - 20
 
 
 def test_a_photo_that_changed_is_found_as_it_is_now(indexed: LibraryFactory, many: Path) -> None:
@@ -119,79 +160,85 @@ def test_a_photo_that_changed_is_found_as_it_is_now(indexed: LibraryFactory, man
     assert (hit.photo_id, round(hit.score, 2)) == (6, 1.0)
 
 
-def test_an_older_index_is_not_used_and_nothing_is_lost(
-    indexed: LibraryFactory, many: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_photo_that_changed_is_found_as_it_is_now_whether_the_index_knows_it_or_not(
+    indexed: LibraryFactory, many: Path
 ) -> None:
-    def killed(*arguments: object, **options: object) -> IndexReport:
-        raise KeyboardInterrupt
-
-    more_photos(many, 5)
-    monkeypatch.setattr("indexer.add.update_index", killed)
-    with pytest.raises(KeyboardInterrupt):
-        indexed.add(many)
-    opened = indexed.open()
-    results = opened.search("pool", k=PHOTOS + 5)
-    assert len(results) == PHOTOS + 5
-    for number in range(1000, 1005):  # by the file's photos together with the ones that came since
-        assert opened.search(image=many / f"{number}.jpg", k=1)[0].score > 0.99
-    assert "older than 5 of the photos" in results.explanation.note
+    (many / "005.jpg").write_bytes(photo_bytes(99_999, size=(48, 48)))
+    indexed.add(many)
+    beside = [(hit.photo_id, hit.score) for hit in indexed.open().search(image=many / "005.jpg", k=10)]
+    assert chosen(indexed).written
+    results = indexed.open().search(image=many / "005.jpg", k=10)
+    assert results.explanation.engine == "ivf"
+    assert [(hit.photo_id, hit.score) for hit in results] == beside
 
 
-def test_a_kill_between_the_exact_and_the_approximate_file_leaves_exact_answers(
-    indexed: LibraryFactory, many: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", ["train", "tuned", "save"])
+def test_a_kill_while_the_index_is_built_leaves_answers_and_the_next_call_builds_it(
+    library: LibraryFactory, many: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    def killed(*arguments: object, **options: object) -> None:
-        raise KeyboardInterrupt
-
-    more_photos(many, 5)
+    library.add(many)
     with monkeypatch.context() as patch:
-        patch.setattr(upkeep, "extended", killed)
+        kill_at(patch, step)
         with pytest.raises(KeyboardInterrupt):
-            indexed.add(many)
+            chosen(library, IVF)
+    results = library.open().search("pool", k=10)
+    assert (results.explanation.engine, results.explanation.note, len(results)) == ("exact", "", 10)
+    assert verify(library.folder) == []
+    assert chosen(library, IVF).written
+    assert library.open().search("pool", k=10).explanation.engine == "ivf"
+
+
+@pytest.mark.parametrize("step", ["add", "tuned", "save"])
+def test_a_kill_while_the_index_is_extended_leaves_the_one_that_stood(
+    indexed: LibraryFactory, many: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    more_photos(many, 5)
+    indexed.add(many)
+    before = read_approximation(index_folder(indexed))
+    with monkeypatch.context() as patch:
+        kill_at(patch, step)
+        with pytest.raises(KeyboardInterrupt):
+            chosen(indexed)
+    assert read_approximation(index_folder(indexed)) == before
+    opened = indexed.open()
+    assert opened.search("pool", k=10).explanation.engine == "ivf"
+    assert ids_of(opened, "pool") == ids_of(opened, "pool", exact=True)
+    assert verify(indexed.folder) == []
+    assert chosen(indexed).why == ""  # the same command goes on
+    assert verify(indexed.folder) == []
+
+
+def test_a_kill_between_the_index_and_its_manifest_leaves_exact_answers(
+    indexed: LibraryFactory, many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more_photos(many, 5)
+    indexed.add(many)
+    with monkeypatch.context() as patch:
+        patch.setattr("embedding.index.approximate.write_record", killed)
+        with pytest.raises(KeyboardInterrupt):
+            chosen(indexed)
     results = indexed.open().search("pool", k=10)
-    assert results.explanation.engine == "exact"
-    assert "ivf index is older" in results.explanation.note
-    assert [d.part for d in verify(indexed.folder)] == ["approximate index"]
-    report = indexed.add(many)  # the same command goes on
-    assert "older than the exact one" in report.index.why
+    assert (results.explanation.engine, len(results)) == ("exact", 10)
+    (told,) = verify(indexed.folder)
+    assert (told.part, told.remedy) == ("stray file", "aliens verify --repair")
+    assert told.what.startswith(str(index_folder(indexed) / APPROXIMATE_FILE))
+    assert chosen(indexed).written  # the same command builds it
     assert indexed.open().search("pool", k=10).explanation.engine == "ivf"
     assert verify(indexed.folder) == []
 
 
-def test_photos_that_came_while_the_exact_index_was_damaged_are_in_the_approximate_one(
-    indexed: LibraryFactory, many: Path
-) -> None:
-    (index_folder(indexed) / INDEX_FILE).write_bytes(b"truncated")
-    more_photos(many, 3)
-    report = indexed.add(many)
-    assert report.index.why
-    assert report.index.approximation is not None
-    assert report.index.approximation.entries == PHOTOS + 3
-    (hit,) = indexed.open().search(image=many / "1001.jpg", k=1)
-    assert hit.path.endswith("1001.jpg")
+def killed(*arguments: object, **options: object) -> None:
+    raise KeyboardInterrupt
 
 
-def test_an_interrupted_add_leaves_the_index_to_be_extended(
-    indexed: LibraryFactory, many: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    more_photos(many, 5)
-    with monkeypatch.context() as patch:
-        patch.setattr("indexer.add.Run", Interrupted)
-        stopped = indexed.add(many)
-    assert stopped.run.interrupted
-    assert not stopped.index.rewritten
-    results = indexed.open().search("pool", k=10)
-    assert (results.explanation.engine, "older than 5" in results.explanation.note) == ("ivf", True)
-    report = indexed.add(many)
-    assert (report.index.why, report.index.approximated) == ("", True)
-    assert indexed.open().search("pool", k=10).explanation.note == ""
-
-
-class Interrupted(Run):
-    """A run that embeds all, and says that it was stopped by Ctrl-C."""
-
-    def embed(self, progress: object) -> RunReport:
-        return replace(super().embed(progress), interrupted=True)  # type: ignore[arg-type]
+def kill_at(patch: pytest.MonkeyPatch, step: str) -> None:
+    """Have building, or extending, an index end at a step."""
+    owners = {"train": "embedding.index.building.train"}
+    if step == "tuned":
+        patch.setattr("embedding.index.building.tuned", killed)
+        patch.setattr("indexer.upkeep.tuned", killed)
+    else:
+        patch.setattr(owners.get(step, f"embedding.index.approximate.ApproximateIndex.{step}"), killed)
 
 
 def test_others_write_to_the_library_while_an_index_is_built(
@@ -205,7 +252,7 @@ def test_others_write_to_the_library_while_an_index_is_built(
         return encode(texts)  # type: ignore[arg-type]
 
     monkeypatch.setattr(library.encoder, "encode_texts", saving_meanwhile)
-    assert chosen(library, IVF).approximated
+    assert chosen(library, IVF).written
     assert [search.name for search in beside.saved_searches()] == ["meanwhile"]
 
 
@@ -227,18 +274,22 @@ def test_a_milvus_that_gives_no_answer_leaves_the_index_that_stood(indexed: Libr
     assert indexed.open().search("pool", k=10).explanation.engine == "ivf"
 
 
-def test_verify_notices_an_index_that_is_gone_and_repair_mends_only_what_is_broken(indexed: LibraryFactory) -> None:
+def test_repair_removes_an_index_that_is_damaged_and_leaves_one_that_is_not(indexed: LibraryFactory) -> None:
     where = index_folder(indexed)
-    (where / f"{INDEX_FILE}.tmp").write_bytes(b"half")
+    (where / f".{APPROXIMATE_FILE}.0123456789abcdef.tmp").write_bytes(b"half")
+    assert [d.part for d in verify(indexed.folder)] == ["stray file"]
+    repair(indexed.folder)
+    assert verify(indexed.folder) == []
+    assert indexed.open().search("pool", k=10).explanation.engine == "ivf"
     approximate = where / APPROXIMATE_FILE
     approximate.write_bytes(approximate.read_bytes()[:-1] + b"?")
-    assert {d.part for d in verify(indexed.folder)} == {"index", "approximate index"}
-    before = (where / INDEX_FILE).stat().st_ino
+    (told,) = verify(indexed.folder)
+    assert (told.part, told.remedy) == ("approximate index", "aliens verify --repair, then aliens index")
     repair(indexed.folder)
-    assert (where / INDEX_FILE).stat().st_ino == before
-    (disagreement,) = verify(indexed.folder)
-    assert (disagreement.part, disagreement.remedy) == ("approximate index", "aliens index")
+    assert list(where.iterdir()) == verify(indexed.folder) == []
+    assert indexed.open().search("pool", k=10).explanation.engine == "exact"
     chosen(indexed)
+    assert indexed.open().search("pool", k=10).explanation.engine == "ivf"
     assert verify(indexed.folder) == []
 
 
@@ -250,7 +301,7 @@ def test_a_truncated_file_is_not_used_and_is_built_anew(indexed: LibraryFactory,
     assert (results.explanation.engine, len(results)) == ("exact", 10)
     assert "damaged" in results.explanation.note
     assert "aliens index" in results.explanation.note
-    assert chosen(indexed).approximated
+    assert chosen(indexed).written
     assert indexed.open().search("pool", k=10).explanation.engine == "ivf"
 
 
@@ -260,25 +311,28 @@ def test_a_flipped_byte_is_found_by_verify(indexed: LibraryFactory) -> None:
     data[len(data) // 2] ^= 1
     path.write_bytes(bytes(data))
     (disagreement,) = verify(indexed.folder)
-    assert (disagreement.part, disagreement.remedy) == ("approximate index", "aliens index --rebuild")
+    assert (disagreement.part, disagreement.remedy) == (
+        "approximate index",
+        "aliens verify --repair, then aliens index",
+    )
     chosen(indexed, rebuild=True)
     assert verify(indexed.folder) == []
 
 
-def test_an_index_that_finds_too_little_is_not_used_and_says_so(indexed: LibraryFactory) -> None:
-    index = ApproximateIndex.open(index_folder(indexed), KEY, generation_of(indexed))
+def test_an_index_that_finds_too_little_is_not_used_and_says_so(indexed: LibraryFactory, many: Path) -> None:
+    index = ApproximateIndex.open(index_folder(indexed), KEY)
     assert index is not None
     index.about = replace(index.about, recall=0.5)
-    index.save(index_folder(indexed), index.about.generation)
+    index.save(index_folder(indexed))
     results = indexed.open().search("pool", k=10)
     assert results.explanation.engine == "exact"
     assert "finds only 50.0%" in results.explanation.note
-
-
-def generation_of(library: LibraryFactory) -> int:
-    about = read_approximation(index_folder(library))
-    assert about is not None
-    return about.generation
+    more_photos(many, PHOTOS)
+    indexed.add(many)
+    assert not chosen(indexed).written  # it would find no more
+    more_photos(many, 1, first=5000)
+    indexed.add(many)
+    assert "the library has grown since it found only 50.0%" in chosen(indexed).why
 
 
 def test_an_open_library_takes_the_new_index_and_answers_meanwhile(indexed: LibraryFactory) -> None:
@@ -308,13 +362,20 @@ def test_a_choice_that_cannot_be_built_changes_nothing(indexed: LibraryFactory) 
     assert indexed.open().search("pool", k=10).explanation.engine == "ivf"
 
 
-def test_repair_without_a_model_keeps_answers_exact(indexed: LibraryFactory) -> None:
-    shard = next(iter(sorted(indexed.folder.vectors(KEY).glob("*[0-9].npy"))))
-    shard.write_bytes(b"")
-    assert repair(indexed.folder) > 0
+def test_repair_without_a_model_keeps_what_is_found_right(indexed: LibraryFactory, many: Path) -> None:
+    more_photos(many, 5)
+    indexed.add(many)
+    lost, _ = segments_in(indexed.folder)
+    indexed.folder.vectors(KEY).joinpath(f"{lost.name}.faiss").write_bytes(b"")
+    assert repair(indexed.folder) == PHOTOS
     opened = indexed.open()
-    with pytest.raises(Exception, match=r"embedded yet|can be found now"):
-        opened.search("pool", k=10)
+    assert len(opened.search("pool", k=10)) == 5
+    indexed.add(many)  # the index names photos that lie in another segment now
+    assert ids_of(opened, "pool") == ids_of(opened, "pool", exact=True)
+    assert len(opened.search("pool", k=1000)) == PHOTOS + 5
+    chosen(indexed)
+    assert ids_of(opened, "pool") == ids_of(opened, "pool", exact=True)
+    assert verify(indexed.folder) == []
 
 
 def test_limits_pages_and_diversity_compare_every_photo(indexed: LibraryFactory) -> None:
@@ -327,9 +388,8 @@ def test_limits_pages_and_diversity_compare_every_photo(indexed: LibraryFactory)
     assert [hit.photo_id for hit in [*first, *second]] == whole
 
 
-def test_many_queries_at_once_are_one_product(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_queries_at_once_are_one_product(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from embedding.index import product
-    from embedding.index.exact import FaissIndex
 
     monkeypatch.setattr(product, "CHUNK_ROWS", 64)
     monkeypatch.setattr(product, "BLOCK_ROWS", 16)
@@ -337,16 +397,109 @@ def test_many_queries_at_once_are_one_product(monkeypatch: pytest.MonkeyPatch) -
     vectors = draw.normal(size=(1000, 24)).astype(np.float16)
     vectors[100:120] = vectors[7]  # equal scores
     ids, queries = 5 + 2 * np.arange(1000), draw.normal(size=(70, 24)).astype(np.float32)
-    mask = draw.random(1000) < 0.3
+    store = SegmentStore(tmp_path, 24)
+    segments = [store.open(store.write(ids[part], vectors[part])) for part in (slice(0, 700), slice(700, None))]
+    among = ids[draw.random(1000) < 0.3]
     for k in (1, 10, 200):
-        for chosen_rows in (None, mask):
-            many = FaissIndex.build(24, [(ids, vectors)]).search(queries, k, chosen_rows)
+        for chosen_ids in (None, among):
+            photos = Vectors(24, segments, [None, None])
+            many = exact_search(photos, queries, k, chosen_ids)
             with monkeypatch.context() as patch:
                 patch.setattr("embedding.index.exact.is_worth_it", lambda queries, rows: False)
-                single = FaissIndex.build(24, [(ids, vectors)]).search(queries, k, chosen_rows)
+                single = exact_search(photos, queries, k, chosen_ids)
             assert many[0] == pytest.approx(single[0], abs=1e-4)
             every = queries @ vectors.astype(np.float32).T
             score_of = [dict(zip(ids.tolist(), row.tolist(), strict=True)) for row in every]
             for row, (scores, found) in enumerate(zip(*many, strict=True)):
                 assert scores == pytest.approx([score_of[row][i] for i in found.tolist()], abs=1e-4)
                 assert len(set(found.tolist())) == len(found)
+
+
+# Advice
+
+
+def approximation_of(entries: int, recall: float = 1.0, seconds: float = 0.0) -> Approximation:
+    return Approximation(
+        model_key=KEY,
+        kind="ivf",
+        factory="IVF1,SQ8",
+        dim=48,
+        entries=entries,
+        trained_entries=entries,
+        recall=recall,
+        seconds=seconds,
+    )
+
+
+def report_of(photos: int, about: Approximation | None = None, beside: int = 0) -> IndexReport:
+    return IndexReport(photos=photos, segments=1, size_bytes=photos * 96, approximation=about, beside=beside)
+
+
+LARGE = 2 * EXACT_SUFFICES
+
+
+@pytest.mark.parametrize(
+    ("report", "choice", "said"),
+    [
+        (report_of(EXACT_SUFFICES), IndexChoice(), ""),
+        (report_of(EXACT_SUFFICES + 1), IndexChoice(), "every photo is compared, for want of an approximate index"),
+        (report_of(LARGE), IndexChoice(kind="exact"), ""),
+        (report_of(LARGE, approximation_of(LARGE)), IndexChoice(), ""),
+        (report_of(LARGE, approximation_of(LARGE - 125_000), beside=125_000), IndexChoice(), ""),
+        (
+            report_of(LARGE, approximation_of(LARGE - 125_001), beside=125_001),
+            IndexChoice(),
+            "125001 photos came after the ivf index and are compared beside it",
+        ),
+        (report_of(1_000, approximation_of(100), beside=900), IVF, ""),  # so few are compared in no time
+        (report_of(LARGE, approximation_of(EXACT_SUFFICES, recall=0.5), beside=EXACT_SUFFICES), IndexChoice(), ""),
+        (
+            report_of(LARGE + 1, approximation_of(EXACT_SUFFICES, recall=0.5), beside=EXACT_SUFFICES + 1),
+            IndexChoice(),
+            "the library has grown, so another try may find enough",
+        ),
+        (report_of(10), IndexChoice(milvus="http://127.0.0.1:9"), ""),
+        (
+            report_of(10, beside=3),
+            IndexChoice(milvus="http://127.0.0.1:9"),
+            "3 photos are not in Milvus yet and are compared here: `aliens index` sends them",
+        ),
+    ],
+)
+def test_building_is_advised_only_when_it_is_worth_the_time(
+    report: IndexReport, choice: IndexChoice, said: str
+) -> None:
+    told = advice(report, choice, dim=48)
+    assert told.startswith(said)
+    assert bool(told) == bool(said)
+    assert replace(report, advice=told).notes == ([told] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(14.0, "less than a minute"), (30.0, "about 1 minute"), (600.0, "about 20 minutes")]
+)
+def test_the_time_that_building_takes_is_told_by_the_last_time(seconds: float, said: str) -> None:
+    about = approximation_of(EXACT_SUFFICES, recall=0.5, seconds=seconds)
+    assert f"in {said}" in advice(report_of(2 * EXACT_SUFFICES + 1, about), IndexChoice(), dim=48)
+
+
+def test_adding_advises_building_and_does_not_build(
+    library: LibraryFactory, many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("embedding.index.building.EXACT_SUFFICES", PHOTOS - 1)
+    report = library.add(many)
+    assert any(note.startswith("every photo is compared, for want of an approximate index") for note in report.notes)
+    assert report.index.approximation is None
+    assert not index_folder(library).exists()
+    assert chosen(library).written
+    assert library.add(many).notes == []
+
+
+def test_a_collection_in_milvus_is_told_without_its_password() -> None:
+    uri = "http://user:secret@127.0.0.1:9"
+    about = Collection(model_key=KEY, uri=uri, name="aliens", dim=48, exact=False, entries=10, recall=0.995)
+    report = replace(report_of(12, beside=2), milvus=about)
+    assert "secret" not in str(report)
+    assert "secret" not in str(report.as_json())
+    assert report.as_json()["exact"] == {"photos": 12, "segments": 1, "size_bytes": 1152}
+    assert ("beside", "2 photos came later and are compared exactly") in report.rows()

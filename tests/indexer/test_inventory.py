@@ -4,11 +4,14 @@ from pathlib import Path
 import pytest
 
 from base.errors import LibraryError
+from base.records import write_record
 from base.settings import LibraryFolder
+from embedding.index.approximate import APPROXIMATE_FILE, APPROXIMATE_MANIFEST, Approximation
+from embedding.index.milvus import Collection, write_collection
 from indexer.hotels50k import Hotels50kSource
 from tests.by_folder import add_photos, create_library, list_failures, take_inventory
 from tests.conftest import FakeEncoder, LibraryFactory
-from tests.indexer.conftest import HotelsTree, at_step, write_tar
+from tests.indexer.conftest import HotelsTree, write_tar
 
 KEY = "fake-00000000"
 
@@ -16,9 +19,9 @@ KEY = "fake-00000000"
 def test_empty_library_is_counted(library: LibraryFactory) -> None:
     inventory = take_inventory(library.folder)
     assert inventory.photos == {"pending": 0, "embedded": 0, "failed": 0}
-    assert (inventory.failures, inventory.hotels, inventory.chains, inventory.shards) == ({}, 0, 0, 0)
+    assert (inventory.failures, inventory.hotels, inventory.chains, inventory.segments) == ({}, 0, 0, 0)
     assert (inventory.model, inventory.dim) == (KEY, 48)
-    assert (inventory.index, inventory.index_bytes, inventory.vectors_bytes) == ("none", 0, 0)
+    assert (inventory.index, inventory.index_bytes, inventory.vectors_bytes) == ("exact: every photo is compared", 0, 0)
     assert inventory.database_bytes > 0
 
 
@@ -33,27 +36,37 @@ def test_photos_failures_hotels_and_sizes_are_counted(library: LibraryFactory, p
     assert inventory.photos == {"pending": 0, "embedded": 13, "failed": 6}
     assert list(inventory.failures.items()) == [("missing", 3), ("not an image", 2), ("empty", 1)]
     assert (inventory.hotels, inventory.chains) == (2, 1)
-    assert inventory.index == "exact, 13 photos, up to date"
-    shards = library.folder.vectors(KEY)
-    assert inventory.shards == len(list(shards.glob("*.ids.npy")))
-    assert inventory.vectors_bytes == sum(path.stat().st_size for path in shards.iterdir())
-    assert inventory.index_bytes == sum(path.stat().st_size for path in library.folder.index(KEY).iterdir())
+    assert inventory.index == "exact: every photo is compared"
+    segments = library.folder.vectors(KEY)
+    assert inventory.segments == len(list(segments.iterdir())) == 2
+    assert inventory.vectors_bytes == sum(path.stat().st_size for path in segments.iterdir())
+    assert inventory.index_bytes == 0
     root = library.folder.root
     assert (inventory.library, inventory.database) == (str(root), f"sqlite:///{root / 'library.db'}")
 
 
-def test_index_that_is_out_of_date_is_called_so(library: LibraryFactory, photos: Path) -> None:
-    class Interrupted(Exception):
-        pass
-
-    def interrupt() -> None:
-        raise Interrupted
-
+@pytest.mark.parametrize(("recall", "said"), [(0.995, "ivf, 10 photos"), (0.5, "ivf, 10 photos, not used")])
+def test_an_approximate_index_is_named_with_what_it_holds(
+    library: LibraryFactory, photos: Path, recall: float, said: str
+) -> None:
     library.add(photos)
-    (photos / "09.jpg").unlink()
-    with pytest.raises(Interrupted):
-        library.add(photos, progress=at_step("building the index", interrupt))
-    assert take_inventory(library.folder).index == "exact, 10 photos, out of date"
+    about = Approximation(model_key=KEY, kind="ivf", factory="IVF1,SQ8", dim=48, entries=10, recall=recall)
+    where = library.folder.index(KEY)
+    where.mkdir(parents=True)
+    write_record(where / APPROXIMATE_MANIFEST, about)
+    (where / APPROXIMATE_FILE).write_bytes(bytes(1000))
+    inventory = take_inventory(library.folder)
+    assert inventory.index == said
+    assert inventory.index_bytes == 1000 + (where / APPROXIMATE_MANIFEST).stat().st_size
+
+
+def test_a_collection_in_milvus_is_named_without_asking_milvus(library: LibraryFactory, photos: Path) -> None:
+    library.add(photos)
+    where = library.folder.index(KEY)
+    where.mkdir(parents=True)
+    about = Collection(model_key=KEY, uri="http://127.0.0.1:9", name="aliens", dim=48, exact=False, entries=10)
+    write_collection(where, about)
+    assert take_inventory(library.folder).index == "Milvus, 10 photos"
 
 
 def test_inventory_is_written_for_people_and_machines(library: LibraryFactory, photos: Path) -> None:

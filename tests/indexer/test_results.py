@@ -5,16 +5,26 @@ import shutil
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from base.errors import SourceError
 from base.files import PhotoFile
+from base.settings import LibraryFolder
 from db.models import Photo, PhotoState
 from indexer.sources import FolderSource, source_at
 from tests.by_folder import disagreements as verify
 from tests.by_folder import list_failures, repair, session_of, take_inventory
 from tests.conftest import LibraryFactory
-from tests.indexer.conftest import check_invariants, empty_library, found_in, photos_of, states_of, vectors_of
-from tests.restyled import keep_results, results_of
+from tests.indexer.conftest import (
+    check_invariants,
+    empty_library,
+    found_in,
+    photos_of,
+    segments_in,
+    states_of,
+    vectors_of,
+)
+from tests.restyled import add_results, keep_results, results_of
 
 
 @pytest.fixture
@@ -101,13 +111,45 @@ def test_a_result_whose_file_is_gone_is_told_and_forgotten_by_repair(inside: Lib
     assert len(photos_of(inside.folder)) == 10
 
 
-def test_a_result_that_was_changed_since_it_was_added_is_told(inside: LibraryFactory) -> None:
+def test_a_result_that_is_not_what_was_written_is_told_and_forgotten_by_repair(inside: LibraryFactory) -> None:
+    added, waiting = sorted(inside.folder.restyled.iterdir())
+    for path in (added, waiting):
+        with open(path, "ab") as file:
+            file.write(b"more")
+    found = verify(inside.folder)
+    assert [disagreement.part for disagreement in found] == ["result", "result"]
+    assert found[0].what == f"result 1: {added} is not what was written: its checksum is another one"
+    assert found[0].remedy == "aliens restyle 1 makes it anew, aliens verify --repair forgets it"
+    assert repair(inside.folder) == 0
+    assert verify(inside.folder) == []
+    assert list(inside.folder.restyled.iterdir()) == []
+    inventory = take_inventory(inside.folder)
+    assert (inventory.restyled, inventory.restyled_added, inventory.photos["embedded"]) == (0, 0, 10)
+
+
+def test_a_result_of_an_earlier_version_that_was_changed_since_it_was_added_is_told(inside: LibraryFactory) -> None:
+    with session_of(inside.folder) as session:
+        session.execute(text("UPDATE restyling SET sha256 = NULL"))  # which kept no checksum
+        session.commit()
+    assert verify(inside.folder) == []
     added = min(inside.folder.restyled.iterdir())
     with open(added, "ab") as file:
         file.write(b"more")
     (told,) = verify(inside.folder)
     assert (told.part, told.remedy) == ("result", "aliens restyled --add")
     assert f"{added} is not what was added" in told.what
+    assert add_results(inside.folder, inside.encoder) == 2
+    assert verify(inside.folder) == []
+
+
+def test_a_result_of_a_library_that_was_moved_is_told_and_mended_by_adding_it(
+    inside: LibraryFactory, tmp_path: Path
+) -> None:
+    moved = LibraryFolder(inside.folder.root.rename(tmp_path / "moved"))
+    (told,) = verify(moved)
+    assert (told.part, told.remedy) == ("result", "aliens restyled --add")
+    assert add_results(moved, inside.encoder) == 2
+    assert verify(moved) == []
 
 
 def test_a_photo_whose_file_vanished_keeps_its_result(inside: LibraryFactory, photos: Path) -> None:
@@ -123,11 +165,31 @@ def test_a_photo_whose_file_vanished_keeps_its_result(inside: LibraryFactory, ph
 
 
 def test_repair_of_photos_leaves_results_alone(inside: LibraryFactory) -> None:
-    (inside.folder.vectors(inside.encoder.key) / "000001.npy").unlink()
+    lost, kept = segments_in(inside.folder)
+    (inside.folder.vectors(inside.encoder.key) / f"{lost.name}.faiss").unlink()
     assert repair(inside.folder) == 10
+    assert [file.name for file in segments_in(inside.folder)] == [kept.name]
     with session_of(inside.folder) as session:
         (row,) = (photo for photo in photos_of(inside.folder).values() if photo.state is PhotoState.RESTYLED)
         assert session.get(Photo, row.id) is not None
     inside.add(inside.folder.root.parent)
     assert verify(inside.folder) == []
     assert take_inventory(inside.folder).restyled_added == 1
+
+
+def test_a_damaged_segment_of_results_makes_no_photo_pending_and_they_can_be_added_again(
+    inside: LibraryFactory,
+) -> None:
+    before = vectors_of(inside.folder)
+    _, lost = segments_in(inside.folder)
+    path = inside.folder.vectors(inside.encoder.key) / f"{lost.name}.faiss"
+    path.write_bytes(path.read_bytes()[:-1])
+    (told,) = verify(inside.folder)
+    assert told.part == "segment"
+    assert told.what.startswith(f"segment {lost.name} of 1 photos: ")
+    assert repair(inside.folder) == 0
+    assert verify(inside.folder) == []
+    assert take_inventory(inside.folder).restyled_added == 0
+    assert add_results(inside.folder, inside.encoder) == 2
+    assert vectors_of(inside.folder) == before
+    assert verify(inside.folder) == []

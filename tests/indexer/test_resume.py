@@ -13,9 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
+import indexer.merging
 import indexer.pipeline
-from embedding.index.exact import FaissIndex
-from embedding.store import VectorStore
+from embedding.segments import SegmentStore
 from tests.by_folder import disagreements as verify
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.indexer.conftest import GroupEncoder, check_invariants, empty_library, states_of, vectors_of
@@ -23,13 +23,16 @@ from tests.indexer.conftest import GroupEncoder, check_invariants, empty_library
 BROKEN = {"empty": b"", "text": b"a photo, says its name", "truncated": photo_bytes(0)[:300]}
 CRASH_PLACES: dict[str, tuple[Any, str]] = {
     "encode": (GroupEncoder, "encode_images"),
-    "write a shard": (VectorStore, "write"),
-    "record a shard": (indexer.pipeline, "record_shard"),
+    "write a segment": (SegmentStore, "write"),
+    "record a segment": (indexer.pipeline, "record_segment"),
     "update photos": (indexer.pipeline, "update_photos"),
     "commit": (Session, "commit"),
     "sync a file": (os, "fsync"),
     "rename a file": (os, "replace"),
-    "save the index": (FaissIndex, "save"),
+    "merge": (indexer.merging, "merge"),
+    "write a merged segment": (indexer.merging, "merged_parts"),
+    "record a merged segment": (indexer.merging, "merge_segments"),
+    "remove a file": (Path, "unlink"),
 }
 
 TIMES_NS = count(1_700_000_000_000_000_000, 1_000_000_000)  # a clock that never shows a time twice
@@ -76,6 +79,13 @@ def write_photos(folder: Path, contents: dict[int, Content]) -> None:
         os.utime(path, ns=(next(TIMES_NS), next(TIMES_NS)))
 
 
+def merge_early(patch: pytest.MonkeyPatch) -> None:
+    """Have every two segments of fewer than 8 rows merged, and of fewer than 16, and so on."""
+    patch.setattr("indexer.merging.FAN_OUT", 2)
+    patch.setattr("indexer.merging.SMALLEST_ROWS", 8)
+    patch.setattr("indexer.merging.MOST_ROWS", 30)
+
+
 def check_law(template: LibraryFactory, root: Path, steps: list[dict[int, Content]], crashes: list[Crash]) -> None:
     """Add photos step by step to one library, and to another that crashes in the last step; compare the two."""
     photos = root / "photos"
@@ -84,6 +94,7 @@ def check_law(template: LibraryFactory, root: Path, steps: list[dict[int, Conten
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("indexer.pipeline.COMMIT_PHOTOS", 8)
         patch.setattr("indexer.pipeline.MOST_ENTRIES", 16)
+        merge_early(patch)
         for step in filter(None, steps):
             write_photos(photos, step)
             whole.add(photos)
@@ -118,7 +129,8 @@ def test_resumed_run_equals_an_uninterrupted_one(
 
 @settings(max_examples=15, derandomize=True, database=None)
 @given(before=contents, after=contents, crashes=crashes)
-@example(before=list(range(20)), after=[*range(1, 20), 0], crashes=[("write a shard", 1, False)])
+@example(before=list(range(20)), after=[*range(1, 20), 0], crashes=[("write a segment", 1, False)])
+@example(before=list(range(20)), after=list(range(5, 25)), crashes=[("record a merged segment", 0, True)])
 def test_resumed_run_over_changed_photos_equals_an_uninterrupted_one(
     template: LibraryFactory,
     tmp_path_factory: pytest.TempPathFactory,
@@ -133,8 +145,10 @@ def test_resumed_run_over_changed_photos_equals_an_uninterrupted_one(
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("place", sorted(CRASH_PLACES))
 def test_crash_at_every_place_leaves_a_library_that_the_next_run_completes(
-    library: LibraryFactory, photos: Path, place: str, after: bool
+    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch, place: str, after: bool
 ) -> None:
+    monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", 4)
+    merge_early(monkeypatch)
     reached = []
     with crash_at(place, 0, after):
         library.encoder = GroupEncoder()

@@ -11,10 +11,8 @@ import pytest
 import indexer.pipeline
 from base.files import PhotoFile
 from base.progress import Step
-from db.photo_rows import all_photos
-from db.vector_rows import current_model, place_of, shard_counts
 from tests.by_folder import disagreements as verify
-from tests.by_folder import list_failures, session_of
+from tests.by_folder import list_failures
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 from tests.indexer.conftest import (
     EMBEDDED,
@@ -24,6 +22,8 @@ from tests.indexer.conftest import (
     check_invariants,
     empty_library,
     photos_of,
+    segments_by_photo,
+    segments_in,
     states_of,
     vectors_of,
 )
@@ -51,11 +51,6 @@ def interrupt() -> None:
 def interrupt_at(last_group: int) -> WatchedEncoder:
     """Return an encoder that presses Ctrl-C before it encodes a group."""
     return WatchedEncoder(lambda group: interrupt() if group == last_group else None)
-
-
-def shards_of(library: LibraryFactory) -> dict[int, int]:
-    with session_of(library.folder) as session:
-        return shard_counts(session, current_model(session))
 
 
 def add_new(folder: Path, first: int, last: int) -> None:
@@ -117,7 +112,7 @@ def test_same_bytes_are_encoded_once_across_batches(library: LibraryFactory, pho
         (photos / f"copy-{number}.jpg").write_bytes(photo_bytes(number))
     report = library.add(photos).run
     assert (report.encoded, report.reused, library.encoder.encoded_photos) == (10, 10, 10)
-    assert len(shards_of(library)) > 2
+    assert len(segments_in(library.folder)) > 2
     vectors = vectors_of(library.folder)
     for number in range(10):
         assert vectors[str(photos / f"{number:02d}.jpg")] == vectors[str(photos / f"copy-{number}.jpg")]
@@ -246,7 +241,7 @@ def test_many_failures_are_recorded_while_no_photo_is(
     noted = [(step.done, step.note) for step in told if step.what == "embedding"]
     assert (report.run.failed, noted) == (11, [(4, "4 failed"), (8, "8 failed"), (11, "11 failed")])
     assert set(states_of(library.folder).values()) == {("failed", "not an image")}
-    assert shards_of(library) == {}
+    assert segments_in(library.folder) == []
 
 
 @pytest.mark.parametrize("group", [1, 2, 3])
@@ -262,7 +257,7 @@ def test_interrupted_run_keeps_what_it_encoded_and_the_next_gives_the_same_bits(
     assert report.run.interrupted
     assert (report.run.encoded, report.run.total) == (4 * group, 21)
     assert list(states_of(library.folder).values()).count(EMBEDDED) == 4 * group
-    assert report.index.exact.count == 4 * group
+    assert report.index.photos == 4 * group
     check_invariants(library.folder)
     assert verify(library.folder) == []
 
@@ -399,10 +394,48 @@ def test_photo_embedded_anew_leaves_its_old_row_unused(library: LibraryFactory, 
     (photos / "03.jpg").write_bytes(photo_bytes(99))
     os.utime(photos / "03.jpg", (1, 1))
     library.add(photos)
-    assert shards_of(library) == {1: 10, 2: 1}
-    with session_of(library.folder) as session:
-        model = current_model(session)
-        places = {Path(photo.path).name: place_of(session, model, photo.id) for photo in all_photos(session)}
-    assert places.pop("03.jpg") == (2, 0)
-    assert {number for number, _ in filter(None, places.values())} == {1}
+    first, second = segments_in(library.folder)
+    assert [(file.rows, file.alive) for file in (first, second)] == [(10, 9), (1, 1)]
+    where = segments_by_photo(library.folder)
+    assert where.pop("03.jpg") == second.name
+    assert set(where.values()) == {first.name}
+    assert verify(library.folder) == []
+
+
+def test_files_that_a_killed_run_has_left_are_removed_and_told_though_no_photo_is_new(
+    library: LibraryFactory, photos: Path
+) -> None:
+    library.add(photos)
+    folder = library.folder.vectors(library.encoder.key)
+    for pending in (False, True):
+        if pending:
+            add_new(photos, 10, 11)
+        for name in ("0123456789abcdef.faiss", ".0123456789abcdef.faiss.fedcba9876543210.tmp"):
+            (folder / name).write_bytes(b"left behind")
+        report = library.add(photos)
+        assert report.run.strays == 2
+        assert "removed 2 files that a killed run had left half done" in report.notes
+        assert {path.stem for path in folder.iterdir()} == {file.name for file in segments_in(library.folder)}
+    assert library.add(photos).run.strays == 0
+
+
+@pytest.mark.usefixtures("small_commits")
+def test_a_long_run_merges_what_it_records(
+    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.merging.FAN_OUT", 2)
+    monkeypatch.setattr("indexer.merging.SMALLEST_ROWS", 8)
+    add_new(photos, 10, 23)
+    written: list[int] = []
+
+    class Counting(FakeEncoder):
+        def encode_images(self, pixels: np.ndarray) -> np.ndarray:
+            written.append(len(segments_in(library.folder)))
+            return super().encode_images(pixels)
+
+    library.encoder = Counting()
+    library.add(photos)
+    assert max(written) <= 2 < len(written)
+    assert [(file.rows, file.alive) for file in segments_in(library.folder)] == [(16, 16), (8, 8)]
+    check_invariants(library.folder)
     assert verify(library.folder) == []

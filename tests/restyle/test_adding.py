@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -6,13 +7,13 @@ import pytest
 from sqlalchemy import text as sql
 
 from base.errors import LibraryError
+from base.files import SegmentFile
 from base.settings import LibraryFolder
-from db.models import Photo, PhotoState
-from db.vector_rows import current_model, embedded_places, generation, shard_counts
+from db.models import Photo
+from db.vector_rows import segments_of
 from embedding.decode import decode
-from embedding.store import VectorStore
 from restyle import restyled as adding
-from tests.by_folder import catalog_of, repair, take_inventory
+from tests.by_folder import catalog_of, found_vectors, merge_due, photo_segments, repair, take_inventory
 from tests.by_folder import disagreements as verify
 from tests.conftest import FakeEncoder, LibraryFactory
 from tests.restyled import add_results, keep_results, lineage_of, results_of
@@ -36,11 +37,13 @@ def add(library: LibraryFactory, folder: LibraryFolder | None = None) -> int:
 
 def vectors_of_results(folder: LibraryFolder) -> dict[int, np.ndarray]:
     """Return {photo id: vector} of the results that searching can find."""
-    with results_of(folder) as (session, _):
-        model = current_model(session)
-        places = embedded_places(session, model, state=PhotoState.RESTYLED)
-        parts = list(VectorStore(folder.vectors(model.key), model.dim).gather(places))
-    return {int(one): vector for ids, vectors in parts for one, vector in zip(ids, np.array(vectors), strict=True)}
+    return found_vectors(folder, restyled=True)
+
+
+def segments_of_results(folder: LibraryFolder) -> list[SegmentFile]:
+    """Return the segments of results, the oldest first."""
+    with catalog_of(folder) as catalog, catalog.session() as session:
+        return segments_of(session, catalog.model, restyled=True)
 
 
 def test_a_result_gets_a_row_with_its_photos_hotel_and_its_own_vector(filled: LibraryFactory) -> None:
@@ -60,9 +63,7 @@ def test_a_result_gets_a_row_with_its_photos_hotel_and_its_own_vector(filled: Li
 
 
 def test_adding_changes_nothing_that_is_known_of_photos(filled: LibraryFactory) -> None:
-    before = take_inventory(filled.folder)
-    with results_of(filled.folder) as (session, _):
-        generation_before = generation(session, current_model(session))
+    before, segments_before = take_inventory(filled.folder), photo_segments(filled.folder)
     keep_results(filled.folder, [1, 2, 3], filled.encoder)
     after = take_inventory(filled.folder)
     assert verify(filled.folder) == []
@@ -70,8 +71,7 @@ def test_adding_changes_nothing_that_is_known_of_photos(filled: LibraryFactory) 
     assert (after.restyled, after.restyled_added, before.restyled) == (3, 3, 0)
     assert after.restyled_bytes == sum(path.stat().st_size for path in filled.folder.restyled.iterdir())
     assert ("restyled", f"3 results, 3 of them added, {after.restyled_bytes / 1e6:.1f} MB") in after.as_rows()
-    with results_of(filled.folder) as (session, _):
-        assert generation(session, current_model(session)) == generation_before
+    assert photo_segments(filled.folder) == segments_before
 
 
 def test_what_was_added_is_not_added_again(filled: LibraryFactory) -> None:
@@ -84,13 +84,31 @@ def test_what_was_added_is_not_added_again(filled: LibraryFactory) -> None:
     assert sorted(vectors_of_results(filled.folder)) == [11, 12, 13]
 
 
-def test_many_results_are_recorded_in_several_shards(filled: LibraryFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adding, "SHARD_RESULTS", 4)
+def test_many_results_are_recorded_in_several_segments(filled: LibraryFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adding, "SEGMENT_RESULTS", 4)
     keep_results(filled.folder, range(1, 10), filled.encoder)
     assert sorted(vectors_of_results(filled.folder)) == list(range(11, 20))
-    with results_of(filled.folder) as (session, _):
-        assert list(shard_counts(session, current_model(session)).values()) == [10, 4, 4, 1]
+    assert [file.rows for file in photo_segments(filled.folder)] == [10]
+    assert [file.rows for file in segments_of_results(filled.folder)] == [4, 4, 1]
     assert verify(filled.folder) == []
+
+
+def test_segments_of_results_are_merged_and_never_with_those_of_photos(
+    filled: LibraryFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adding, "SEGMENT_RESULTS", 4)
+    keep_results(filled.folder, range(1, 10), filled.encoder)
+    before, photos_before = vectors_of_results(filled.folder), photo_segments(filled.folder)
+    monkeypatch.setattr("indexer.merging.FAN_OUT", 2)
+    assert merge_due(filled.folder) == 1
+    assert [file.rows for file in segments_of_results(filled.folder)] == [9]
+    assert photo_segments(filled.folder) == photos_before
+    after = vectors_of_results(filled.folder)
+    assert {photo_id: vector.tolist() for photo_id, vector in after.items()} == {
+        photo_id: vector.tolist() for photo_id, vector in before.items()
+    }
+    assert verify(filled.folder) == []
+    assert add(filled) == 0
 
 
 def test_a_result_made_anew_loses_its_vector_until_it_is_added_again(filled: LibraryFactory) -> None:
@@ -100,9 +118,11 @@ def test_a_result_made_anew_loses_its_vector_until_it_is_added_again(filled: Lib
         again = results.keep(np.tile(np.arange(96, dtype=np.uint8), (64, 1))[..., None].repeat(3, 2), lineage_of(1))
     assert (again.id, again.photo_id) == (first.id, first.photo_id)
     assert vectors_of_results(filled.folder) == {}
+    assert [(file.rows, file.alive) for file in segments_of_results(filled.folder)] == [(1, 0)]
     assert take_inventory(filled.folder).restyled_added == 0
     assert verify(filled.folder) == []
     assert add(filled) == 1
+    assert [(file.rows, file.alive) for file in segments_of_results(filled.folder)] == [(1, 0), (1, 1)]
     ((photo_id, after),) = vectors_of_results(filled.folder).items()
     assert photo_id == first.photo_id
     assert float(before @ after) < 0.9
@@ -128,7 +148,7 @@ def test_while_another_process_changes_the_library_nothing_is_added_and_the_next
     assert add(filled) == 1
 
 
-def test_a_failure_between_shard_and_rows_leaves_results_that_the_next_call_adds(
+def test_a_failure_between_segment_and_rows_leaves_results_that_the_next_call_adds(
     filled: LibraryFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args: object, **options: object) -> None:
@@ -136,20 +156,24 @@ def test_a_failure_between_shard_and_rows_leaves_results_that_the_next_call_adds
 
     keep_results(filled.folder, [1, 2])
     with monkeypatch.context() as patch:
-        patch.setattr(adding, "record_shard", fail)
+        patch.setattr(adding, "record_segment", fail)
         with pytest.raises(KeyboardInterrupt):
             add(filled)
-    assert {found.part for found in verify(filled.folder)} == {"shard"}  # as every killed run leaves it
+    assert [found.part for found in verify(filled.folder)] == ["stray file"]  # as every killed run leaves it
     assert take_inventory(filled.folder).restyled_added == 0
     assert add(filled) == 2
     assert sorted(vectors_of_results(filled.folder)) == [11, 12]
     assert verify(filled.folder) == []
 
 
-def test_a_lost_shard_of_results_makes_no_photo_pending(filled: LibraryFactory) -> None:
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])])
+def test_a_lost_segment_of_results_makes_no_photo_pending(
+    filled: LibraryFactory, spoil: Callable[[Path], object]
+) -> None:
     keep_results(filled.folder, [1, 2], filled.encoder)
-    (filled.folder.vectors(filled.encoder.key) / "000002.npy").unlink()
-    assert "shard" in {found.part for found in verify(filled.folder)}
+    (segment,) = segments_of_results(filled.folder)
+    spoil(filled.folder.vectors(filled.encoder.key) / f"{segment.name}.faiss")
+    assert [found.part for found in verify(filled.folder)] == ["segment"]
     assert repair(filled.folder) == 0
     assert verify(filled.folder) == []
     assert take_inventory(filled.folder).photos == {"pending": 0, "embedded": 10, "failed": 0}

@@ -1,5 +1,4 @@
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,14 +11,15 @@ from base.arrays import Pixels
 from base.errors import LibraryError
 from base.files import PhotoFile
 from base.progress import Progress, Step, silent
+from base.records import read_record, write_json, write_record
 from base.settings import LibraryFolder
 from db.photo_rows import PhotoRecord
 from restyle.floors import (
     DEFAULT_FLOORS,
     FEWEST_PHOTOS,
-    FLOORS_FILE,
     SAMPLE_PHOTOS,
     Floors,
+    KeptFloors,
     library_floors,
     read_floors,
 )
@@ -84,8 +84,11 @@ def floors_of(folder: LibraryFolder, ids: Sequence[int], files: Files, progress:
         return library_floors(catalog, session, progress)
 
 
-def kept(folder: LibraryFolder) -> Path:
-    return folder.restyled / FLOORS_FILE
+def kept_photos(folder: LibraryFolder) -> int:
+    """Return how many photos the floors that are kept are of."""
+    kept = read_record(folder.floors_file, KeptFloors)
+    assert kept is not None
+    return kept.photos
 
 
 def calibrated(folder: LibraryFolder, ids: Sequence[int], files: Files) -> Floors:
@@ -112,39 +115,49 @@ def test_a_library_that_grew_or_shrank_by_half_is_calibrated_anew(folder: Librar
     floors_of(folder, range(1, 91), files)  # 1.5 times as many
     assert files.asked == []
     calibrated(folder, range(1, 92), files)
-    assert json.loads(kept(folder).read_text())["photos"] == 91
+    assert kept_photos(folder) == 91
     calibrated(folder, ENOUGH, files)  # 91 / 60 > 1.5
-    assert json.loads(kept(folder).read_text())["photos"] == len(ENOUGH)
+    assert kept_photos(folder) == len(ENOUGH)
 
 
-@pytest.mark.parametrize(
-    "spoilt",
-    [
-        b"",
-        b"{",
-        b"\xff\xfe",
-        b"[]",
-        b"null",
-        b'{"photos": 60}',
-        b'{"photos": "60", "floors": {}}',
-        b'{"photos": 0, "floors": {"hog": 0.5, "edge_f1": 0.5, "shift": 0.02, "pairs": 3}}',
-        b'{"photos": 60, "floors": [0.5, 0.5]}',
-        b'{"photos": 60, "floors": {"hog": 7, "edge_f1": 0.5, "shift": 0.02, "pairs": 3}}',
-        b'{"photos": 60, "floors": {"hog": NaN, "edge_f1": 0.5, "shift": 0.02, "pairs": 3}}',
-        b'{"photos": 60, "floors": {"hog": "0.5", "edge_f1": 0.5, "shift": 0.02, "pairs": 3}}',
-    ],
-)
-def test_a_spoilt_file_is_as_good_as_none(folder: LibraryFolder, rooms: Path, spoilt: bytes) -> None:
+SPOILT: list[dict[str, Any]] = [
+    {},
+    {"photos": 60},
+    {"photos": "60", "floors": {}},
+    {"photos": 0, "floors": {"hog": 0.5, "edge_f1": 0.5, "shift": 0.02, "pairs": 3}},
+    {"photos": 60, "floors": [0.5, 0.5]},
+    {"photos": 60, "floors": {"hog": 7, "edge_f1": 0.5, "shift": 0.02, "pairs": 3}},
+    {"photos": 60, "floors": {"hog": float("nan"), "edge_f1": 0.5, "shift": 0.02, "pairs": 3}},
+    {"photos": 60, "floors": {"hog": "0.5", "edge_f1": 0.5, "shift": 0.02, "pairs": 3}},
+]
+
+
+@pytest.mark.parametrize("spoilt", SPOILT)
+@pytest.mark.parametrize("write", [write_json, write_record])
+def test_a_file_that_says_something_else_is_as_good_as_none(
+    folder: LibraryFolder, spoilt: dict[str, Any], write: Callable[[Path, object], None]
+) -> None:
     folder.restyled.mkdir(parents=True)
-    kept(folder).write_bytes(spoilt)
+    write(folder.floors_file, spoilt)
     assert read_floors(folder, len(ENOUGH)) is None
 
 
-def test_a_spoilt_file_is_replaced(folder: LibraryFolder, rooms: Path) -> None:
+@pytest.mark.parametrize("spoilt", [b"", b"{", b"\xff\xfe", b"[]", b"null"])
+def test_a_spoilt_file_is_replaced(folder: LibraryFolder, rooms: Path, spoilt: bytes) -> None:
     folder.restyled.mkdir(parents=True)
-    kept(folder).write_bytes(b"{")
+    folder.floors_file.write_bytes(spoilt)
+    assert read_floors(folder, len(ENOUGH)) is None
     floors = calibrated(folder, ENOUGH, Files(rooms))
     assert read_floors(folder, len(ENOUGH)) == floors
+
+
+def test_floors_in_which_a_digit_has_changed_are_calibrated_anew(folder: LibraryFolder, rooms: Path) -> None:
+    floors = calibrated(folder, ENOUGH, Files(rooms))
+    told = folder.floors_file.read_text()
+    folder.floors_file.write_text(told.replace(f'"hog": {floors.hog}', '"hog": 0.99'))
+    assert folder.floors_file.read_text() != told
+    assert read_floors(folder, len(ENOUGH)) is None
+    assert calibrated(folder, ENOUGH, Files(rooms)) == floors == read_floors(folder, len(ENOUGH))
 
 
 def test_photos_that_cannot_be_read_are_passed_over(folder: LibraryFolder, rooms: Path, tmp_path: Path) -> None:

@@ -16,13 +16,12 @@ from PIL import Image, ImageOps
 
 from base.arrays import Pixels
 from base.errors import AliensError
-from base.records import write_json
+from base.records import write_record
 from base.settings import LibraryFolder
 from restyle.colour import encoded, lab_of, linear_of_lab, within
 from restyle.floors import (
     DEFAULT_FLOORS,
     FEWEST_PHOTOS,
-    FLOORS_FILE,
     SAME_PHOTO,
     STRICTEST,
     Floors,
@@ -185,7 +184,7 @@ def kept_and_read(floors: object) -> Floors | None:
     with TemporaryDirectory() as root:
         folder = LibraryFolder(Path(root))
         folder.restyled.mkdir()
-        write_json(folder.restyled / FLOORS_FILE, {"photos": 60, "floors": floors})
+        write_record(folder.floors_file, {"photos": 60, "floors": floors})
         return read_floors(folder, 60)
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from sqlalchemy import update
 
 from base.errors import LibraryError, PhotoError, QueryError
+from db.models import Restyling
 from db.restyling_rows import all_restylings
 from restyle.restyled import Lineage, file_name, read_parameters, write_result_picture
 from tests.by_folder import catalog_of
@@ -85,6 +88,56 @@ def test_what_was_asked_for_is_done_again_where_its_file_is_gone(filled: Library
         again = results.keep(PIXELS, lineage_of(1, rung="boundary"))
         assert (again.id, again.path, again.lineage.rung) == (first.id, first.path, "boundary")
         assert results.find(first.lineage.wish) == again
+
+
+def half_overwritten(whole: bytes) -> bytes:
+    return whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2)
+
+
+def with_a_flipped_bit(whole: bytes) -> bytes:
+    """Return a picture that reads as before: in its metadata a letter is another one."""
+    place = whole.index(b"by CV-Aliens")
+    return whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+
+
+@pytest.mark.parametrize("spoil", [half_overwritten, with_a_flipped_bit, lambda whole: whole[:-1], lambda whole: b""])
+@pytest.mark.parametrize("file_format", ["png", "jpg"])
+def test_a_result_that_is_not_what_was_written_is_told_and_counts_as_none_until_it_is_made_again(
+    filled: LibraryFactory, spoil: Callable[[bytes], bytes], file_format: Any
+) -> None:
+    with results_of(filled.folder) as (_, results):
+        first = results.keep(PIXELS, lineage_of(1), file_format)
+        results.keep(PIXELS, lineage_of(2), file_format)
+    whole = first.path.read_bytes()
+    first.path.write_bytes(spoil(whole))
+    (told,) = verify(filled.folder)
+    assert (told.part, told.what) == (
+        "result",
+        f"result {first.id}: {first.path} is not what was written: its checksum is another one",
+    )
+    assert verify(filled.folder, quick=True) == []
+    with results_of(filled.folder) as (_, results):
+        assert results.find(first.lineage.wish) is None
+        assert results.find(lineage_of(2).wish) is not None
+        again = results.keep(PIXELS, lineage_of(1), file_format)
+        assert (again.id, results.find(first.lineage.wish)) == (first.id, again)
+    assert again.path.read_bytes() == whole
+    assert verify(filled.folder) == []
+
+
+def test_a_result_of_an_earlier_version_without_a_checksum_is_found_while_its_file_is_there(
+    filled: LibraryFactory,
+) -> None:
+    with results_of(filled.folder) as (session, results):
+        first = results.keep(PIXELS, lineage_of(1))
+        session.execute(update(Restyling).values(sha256=None))
+        session.commit()
+    with results_of(filled.folder) as (_, results):
+        assert results.find(first.lineage.wish) == first
+    assert verify(filled.folder) == []
+    first.path.unlink()
+    with results_of(filled.folder) as (_, results):
+        assert results.find(first.lineage.wish) is None
 
 
 def test_the_same_wish_in_another_format_replaces_the_file(filled: LibraryFactory) -> None:

@@ -27,6 +27,7 @@ from restyle.floors import Floors
 from restyle.palettes import Ramp, read_palette
 from restyle.regrade import RegradeEngine
 from restyle.studio import Done, Failed
+from tests.by_folder import disagreements as verify
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.restyle.pictures import room
 from tests.restyle.studios import (
@@ -97,6 +98,29 @@ def test_a_result_whose_file_is_gone_is_made_anew(filled: LibraryFactory, photos
     kept(filled.folder)[0].path.unlink()
     assert made(run(filled.folder, orders_of(photos, [1, 2]))) == [True, False]
     assert agree(filled.folder)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda whole: whole[: len(whole) // 2] + bytes(len(whole) // 2),
+        lambda whole: whole[:-1],
+        lambda whole: whole[:-20] + bytes([whole[-20] ^ 1]) + whole[-19:],
+    ],
+    ids=["half overwritten", "cut off", "a flipped bit"],
+)
+def test_a_result_whose_file_is_damaged_is_made_anew_as_it_was(
+    filled: LibraryFactory, photos: Path, spoil: Callable[[bytes], bytes]
+) -> None:
+    run(filled.folder, orders_of(photos, [1, 2]))
+    damaged = kept(filled.folder)[0]
+    pixels = read_pixels(PhotoFile(str(damaged.path)))
+    damaged.path.write_bytes(spoil(damaged.path.read_bytes()))
+    assert [found.part for found in verify(filled.folder)] == ["result"]
+    assert made(run(filled.folder, orders_of(photos, [1, 2]))) == [True, False]
+    assert np.array_equal(read_pixels(PhotoFile(str(damaged.path))), pixels)
+    assert agree(filled.folder)
+    assert verify(filled.folder) == []
 
 
 def bluer() -> Any:

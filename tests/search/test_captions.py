@@ -13,12 +13,18 @@ from base.progress import Step
 from base.settings import LibraryFolder
 from db.caption_rows import captions_of, find_set, forget_captions
 from db.models import Photo
-from db.vector_rows import current_model, embedded_places
 from embedding.decode import Preprocessing
-from embedding.store import VectorStore
 from search import captions as captioning
 from search.captions import best_columns, read_captions
-from tests.by_folder import catalog_of, choose_captions, find_captions, generate_captions, list_sets, session_of
+from tests.by_folder import (
+    catalog_of,
+    choose_captions,
+    find_captions,
+    found_vectors,
+    generate_captions,
+    list_sets,
+    session_of,
+)
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 
 if TYPE_CHECKING:
@@ -76,13 +82,7 @@ def stored(folder: LibraryFolder) -> Captions:
 def vectors_by_path(folder: LibraryFolder) -> dict[str, np.ndarray]:
     with session_of(folder) as session:
         paths = {photo.id: photo.path for photo in session.scalars(select(Photo))}
-        model = current_model(session)
-        shards = list(VectorStore(folder.vectors(model.key), model.dim).gather(embedded_places(session, model)))
-    return {
-        paths[photo_id]: vector
-        for ids, vectors in shards
-        for photo_id, vector in zip(ids.tolist(), vectors, strict=True)
-    }
+    return {paths[photo_id]: vector for photo_id, vector in found_vectors(folder).items()}
 
 
 @pytest.fixture

@@ -13,8 +13,6 @@ from sqlalchemy import text as sql
 from aliens.library import Library
 from base.errors import QueryError
 from base.settings import LibraryFolder
-from db.models import PhotoState
-from db.vector_rows import embedded_places
 from embedding.index.building import IndexChoice
 from search.export.exporter import export_tags
 from search.filters import kinds_of
@@ -26,8 +24,10 @@ from tests.by_folder import (
     choose_captions,
     find_captions,
     flat,
+    found_vectors,
     label_photo,
     list_sets,
+    merge_due,
     open_library,
     reindex,
     tag_library,
@@ -141,7 +141,7 @@ def test_a_result_finds_its_photo_first_and_its_photo_finds_it(
 
 @pytest.fixture
 def mixed(library: LibraryFactory, tmp_path: Path) -> Library:
-    """Sixty photos in two shards, half of them in an index file, six hotels, and eleven results."""
+    """Sixty photos in two segments, six hotels, and eleven results in two more."""
     for part, numbers in (("a", range(30)), ("b", range(30, 60))):
         (tmp_path / part).mkdir()
         for number in numbers:
@@ -162,11 +162,8 @@ def compared(library: Library, query: str, keep: Callable[[Any], bool]) -> list[
     words = library.encoder.encode_prompts(query, ("{}",))
     with library.catalog.session() as session:
         rows = {row.id: row for row in session.execute(sql("SELECT * FROM photo"))}
-        scores: dict[int, float] = {}
-        for state in (PhotoState.EMBEDDED, PhotoState.RESTYLED):
-            for ids, vectors in library.store.gather(embedded_places(session, library.model, state=state)):
-                products = np.asarray(vectors).astype(np.float32) @ words
-                scores.update(zip(ids.tolist(), products.tolist(), strict=True))
+    vectors = found_vectors(library.folder) | found_vectors(library.folder, restyled=True)
+    scores = {photo_id: float(vector.astype(np.float32) @ words) for photo_id, vector in vectors.items()}
     chosen = [(photo_id, score) for photo_id, score in scores.items() if keep(rows[photo_id])]
     return sorted(chosen, key=lambda pair: (-pair[1], pair[0]))
 
@@ -210,6 +207,39 @@ def test_pictures_of_the_kinds_that_were_asked_for_come_in_the_order_of_their_sc
     assert paged == [photo_id for photo_id, _ in wanted]
     streamed = mixed.stream(f"a room {query}", **flat(Shape(min_score=-1)))
     assert [hit.photo_id for hit in streamed] == paged
+
+
+@pytest.mark.parametrize("kind", ["hnsw", "ivf"])
+def test_results_are_compared_beside_the_candidates_of_an_approximate_index(
+    mixed: Library, library: LibraryFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
+    """Also while some photos lie beside it, results are made anew, and their segments are merged."""
+    reindex(library.folder, lambda model: library.encoder, lambda now: IndexChoice(kind=kind, least_recall=1.0))
+
+    def check(beside: int) -> None:
+        for query in ("kind:any", "kind:photo kind:restyled", "kind:any -path:00.jpg"):
+            found = mixed.search(f"a room {query}", k=100)
+            wanted = compared(mixed, "a room", RULES.get(query, lambda r: not r.path.endswith("00.jpg")))
+            assert [hit.photo_id for hit in found] == [photo_id for photo_id, _ in wanted]
+            assert [hit.score for hit in found] == pytest.approx([score for _, score in wanted], abs=1e-6)
+            assert found.explanation.engine == kind
+            assert found.explanation.reason.endswith(f"and {beside} photos beside them")
+
+    check(11)
+    (tmp_path / "c").mkdir()
+    for number in (60, 61):
+        (tmp_path / "c" / f"{number}.jpg").write_bytes(photo_bytes(number))
+    library.add(tmp_path / "c")
+    check(13)
+    keep_results(library.folder, [5, 6])  # they lose their vectors
+    check(11)
+    keep_results(library.folder, [7], library.encoder)
+    check(11)
+    monkeypatch.setattr("indexer.merging.FAN_OUT", 2)
+    assert merge_due(library.folder) > 0
+    check(11)
+    results = mixed.search("a room kind:restyled", k=100)
+    assert (len(results), results.explanation.engine) == (9, "exact")
 
 
 def test_a_page_behind_a_result_goes_on_though_results_come_meanwhile(mixed: Library, library: LibraryFactory) -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -6,9 +7,10 @@ import pytest
 from aliens.library import Library
 from base.errors import LibraryError, ModelMismatchError, QueryError
 from base.settings import LibraryFolder
-from embedding.index.exact import INDEX_FILE
+from embedding.index.approximate import APPROXIMATE_FILE
+from embedding.index.building import IndexChoice
 from indexer.sources import source_at
-from tests.by_folder import add_photos, create_library, open_library
+from tests.by_folder import add_photos, create_library, open_library, photo_segments, reindex, repair
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 
 
@@ -117,28 +119,81 @@ def test_photos_added_while_it_is_open_are_found(library: LibraryFactory, photos
     assert Path(opened.search(image=more / "new.jpg", k=1)[0].path).name == "new.jpg"
 
 
-def test_without_a_sound_index_file_the_answer_is_the_same(library: LibraryFactory, photos: Path) -> None:
+@pytest.mark.parametrize("spoil", [lambda file: file.write_bytes(file.read_bytes()[:100]), Path.unlink])
+def test_a_segment_that_is_damaged_or_absent_is_named_with_the_remedy(
+    library: LibraryFactory, photos: Path, spoil: Callable[[Path], object]
+) -> None:
     library.add(photos)
+    before = [hit.photo_id for hit in library.open().search("pool")]
+    (file,) = library.folder.vectors(library.encoder.key).iterdir()
+    spoil(file)
+    with pytest.raises(LibraryError, match=rf"segment {file} is (damaged|absent).*`aliens verify --repair`"):
+        library.open().search("pool")
+    assert repair(library.folder) == 10
+    library.add(photos)
+    assert [hit.photo_id for hit in library.open().search("pool")] == before
+
+
+def graph(library: LibraryFactory, photos: Path) -> Path:
+    """Add forty photos, build a graph as their approximate index, and return its folder."""
+    for number in range(10, 40):
+        (photos / f"{number}.jpg").write_bytes(photo_bytes(number))
+    library.add(photos)
+    choice = IndexChoice(kind="hnsw", least_recall=0.1)
+    assert reindex(library.folder, lambda model: library.encoder, lambda now: choice).written
+    return library.folder.index(library.encoder.key)
+
+
+def test_without_a_sound_approximate_index_the_answer_is_the_same_and_a_note_says_so(
+    library: LibraryFactory, photos: Path
+) -> None:
+    index = graph(library, photos) / APPROXIMATE_FILE
     expected = library.open().search("pool")
-    index = library.folder.index(library.encoder.key) / INDEX_FILE
+    assert (expected.explanation.engine, expected.explanation.note) == ("hnsw", "")
     index.write_bytes(index.read_bytes()[:100])
-    assert library.open().search("pool") == expected
-    index.unlink()
-    assert library.open().search("pool") == expected
+    for _ in range(2):
+        found = library.open().search("pool")
+        assert [hit.photo_id for hit in found] == [hit.photo_id for hit in expected]
+        assert [hit.score for hit in found] == pytest.approx([hit.score for hit in expected], abs=1e-6)
+        assert found.explanation.engine == "exact"
+        assert (
+            "the hnsw index is damaged, so every photo is compared: `aliens index` mends it" in found.explanation.note
+        )
+        index.unlink(missing_ok=True)
 
 
-def test_an_index_of_an_older_library_is_not_used(library: LibraryFactory, photos: Path, tmp_path: Path) -> None:
-    library.add(photos)
-    index = library.folder.index(library.encoder.key)
+def test_what_an_index_of_an_older_library_does_not_cover_is_compared_beside_it(
+    library: LibraryFactory, photos: Path
+) -> None:
+    index = graph(library, photos)
     old = {path.name: path.read_bytes() for path in index.iterdir()}
     (photos / "00.jpg").unlink()
     (photos / "new.jpg").write_bytes(photo_bytes(78))
     library.add(photos)
+    reindex(library.folder, lambda model: library.encoder, rebuild=True)
     for name, data in old.items():
         (index / name).write_bytes(data)
-    names = {Path(hit.path).name for hit in library.open().search("pool", k=20)}
-    assert "new.jpg" in names
-    assert "00.jpg" not in names
+    found = library.open().search("pool", k=50)
+    assert found.explanation.engine == "hnsw"
+    assert {Path(hit.path).name for hit in found} == {*(f"{number:02d}.jpg" for number in range(1, 40)), "new.jpg"}
+    assert [hit.photo_id for hit in found] == [hit.photo_id for hit in library.open().search("pool", k=50, exact=True)]
+
+
+def test_a_library_that_is_open_finds_everything_while_its_segments_are_merged_away(
+    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", 4)
+    library.add(photos)
+    assert len(photo_segments(library.folder)) == 3
+    used, unused = library.open(), library.open()
+    before = [hit.photo_id for hit in used.search("pool")]
+    monkeypatch.setattr("indexer.merging.FAN_OUT", 2)
+    library.add(photos)
+    (only,) = photo_segments(library.folder)
+    assert [path.stem for path in library.folder.vectors(library.encoder.key).iterdir()] == [only.name]
+    for opened in (used, unused):
+        assert [hit.photo_id for hit in opened.search("pool")] == before
+        assert len(opened.search(like=before[0], k=10)) == 9
 
 
 def test_another_model_is_refused_with_both_names(photos: Path) -> None:

@@ -1,10 +1,11 @@
 """Searching a library whose candidates Milvus names: the same hits as the exact scan, whatever becomes of Milvus."""
 
 import shutil
+import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,11 +15,11 @@ from base.errors import LibraryError
 from base.settings import LibraryFolder
 from commands.library_commands import show_index
 from embedding.index.building import IndexChoice
-from embedding.index.milvus import MILVUS_MANIFEST, MilvusEngine, read_collection
+from embedding.index.milvus import MILVUS_MANIFEST, MilvusEngine, read_collection, write_collection
 from indexer.upkeep import IndexReport, index_choice, probe_texts
 from indexer.upkeep import changed_choice as changed
 from search.ranking import Shape
-from tests.by_folder import flat, reindex, session_of
+from tests.by_folder import flat, merge_due, reindex, session_of
 from tests.by_folder import open_library as open_for_searching
 from tests.conftest import LibraryFactory, photo_bytes
 
@@ -62,7 +63,7 @@ def file(tmp_path: Path) -> Iterator[Path]:
     release(tmp_path / "vectors.db")
 
 
-def chosen(library: LibraryFactory, uri: str | None, **options: bool) -> IndexReport:
+def chosen(library: LibraryFactory, uri: str | None, **options: Any) -> IndexReport:
     return reindex(library.folder, lambda model: library.encoder, lambda now: IndexChoice(milvus=uri), **options)
 
 
@@ -81,8 +82,8 @@ def same_as_exact(library: Library, text: str, k: int = 10) -> None:
 def test_the_samples_give_the_same_hits_for_the_15_tags(served: tuple[Library, IndexReport]) -> None:
     library, report = served
     assert report.milvus is not None
-    assert (report.approximated, report.milvus.exact, report.problem) == (True, True, "")
-    assert report.milvus.entries == report.exact.count
+    assert (report.written, report.milvus.exact, report.problem, report.beside) == (True, True, "", 0)
+    assert report.milvus.entries == report.photos
     for tag in TAGS:
         same_as_exact(library, f'"{tag}"')
         same_as_exact(library, f'"{tag}" -"a wall"', k=100)
@@ -116,41 +117,120 @@ def test_filters_of_the_query_language_are_pushed_down(served: tuple[Library, In
     same_as_exact(library, "a bed orientation:landscape")
 
 
-def test_adding_photos_brings_the_collection_along(library: LibraryFactory, photos: Path, file: Path) -> None:
-    library.add(photos)
-    first = chosen(library, str(file)).milvus
-    again = chosen(library, str(file))
-    assert first is not None
-    assert (again.milvus, again.approximated) == (first, False)
+def change(photos: Path) -> None:
+    """Add four photos, replace one, and remove one."""
     for number in range(10, 14):
         (photos / f"{number}.jpg").write_bytes(photo_bytes(number))
     (photos / "00.jpg").unlink()
     (photos / "05.jpg").write_bytes(photo_bytes(99))
+
+
+def test_new_photos_are_compared_beside_the_collection_until_the_next_index_and_add_says_so(
+    library: LibraryFactory, photos: Path, file: Path
+) -> None:
+    library.add(photos)
+    first = chosen(library, str(file))
+    again = chosen(library, str(file))
+    assert first.milvus is not None
+    assert (first.written, first.beside, first.advice) == (True, 0, "")
+    assert (again.milvus, again.written) == (first.milvus, False)
+    change(photos)
     opened = library.open()
     hits(opened, "pool")
-    report = library.add(photos).index
-    assert report.milvus is not None
-    assert (report.approximated, report.milvus.name, report.milvus.entries) == (True, first.name, 13)
+    report = library.add(photos)
+    assert (report.index.milvus, report.index.written, report.index.beside) == (first.milvus, False, 5)
+    advice = "5 photos are not in Milvus yet and are compared here: `aliens index` sends them"
+    assert advice in report.notes
+    assert advice in library.add(photos).notes  # as long as it is so
     for text in ("pool", "bed", "sea"):
         same_as_exact(opened, text, k=13)
+        same_as_exact(opened, f"{text} path:0", k=5)
+    explained = opened.search("pool", k=3).explanation
+    assert explained.reason.endswith("its candidates compared exactly, and 5 photos beside them")
     assert opened.search(image=photos / "05.jpg", k=1)[0].score == pytest.approx(1, abs=1e-3)
+    assert not [hit.path for hit in opened.search("pool", k=13) if hit.path.endswith("00.jpg")]
+
+    sent: list[int | None] = []
+    now = chosen(library, str(file), progress=lambda step: sent.append(step.total))
+    assert now.milvus is not None
+    assert (now.written, now.milvus.name, now.milvus.entries, now.beside) == (True, first.milvus.name, 13, 0)
+    assert sent == [5]
+    assert library.add(photos).notes == []
+    for text in ("pool", "bed", "sea"):
+        same_as_exact(opened, text, k=13)
+    assert "beside" not in opened.search("pool", k=3).explanation.reason
 
 
-def test_a_collection_older_than_the_photos_is_not_used(library: LibraryFactory, photos: Path, file: Path) -> None:
+def test_a_photo_that_vanished_is_not_found_and_not_missed_in_the_collection(
+    library: LibraryFactory, photos: Path, file: Path
+) -> None:
+    library.add(photos)
+    chosen(library, str(file))
+    (photos / "00.jpg").unlink()
+    report = library.add(photos).index
+    assert (report.beside, report.advice) == (0, "")
+    same_as_exact(library.open(), "pool", k=9)
+    (photos / "00.jpg").write_bytes(photo_bytes(0))
+    assert library.add(photos).index.beside == 1  # its vector lies in another segment now
+    same_as_exact(library.open(), "pool", k=10)
+
+
+def test_a_merge_leaves_the_collection_in_use_and_nothing_is_sent_again(
+    scattered: LibraryFactory, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = chosen(scattered, str(file)).milvus
+    manifest = scattered.folder.index(scattered.encoder.key) / MILVUS_MANIFEST
+    opened = scattered.open()
+    before = hits(opened, "pool")
+    monkeypatch.setattr("indexer.merging.FAN_OUT", 2)
+    assert merge_due(scattered.folder) > 0
+    assert stat.S_IMODE(manifest.stat().st_mode) == 0o600
+    after = hits(opened, "pool")
+    assert [photo_id for photo_id, _ in after] == [photo_id for photo_id, _ in before]
+    assert [score for _, score in after] == pytest.approx([score for _, score in before], abs=1e-6)
+    assert "beside" not in opened.search("pool", k=3).explanation.reason
+    same_as_exact(scattered.open(), "bed")
+    sent: list[object] = []
+    report = chosen(scattered, str(file), progress=sent.append)
+    assert report.milvus is not None
+    assert first is not None
+    assert (report.written, report.beside, report.milvus.mark, sent) == (False, 0, first.mark, [])
+
+
+def test_what_an_older_manifest_says_is_not_believed(library: LibraryFactory, photos: Path, file: Path) -> None:
     library.add(photos)
     chosen(library, str(file))
     where = library.folder.index(library.encoder.key) / MILVUS_MANIFEST
     older = where.read_text(encoding="utf-8")
-    (photos / "20.jpg").write_bytes(photo_bytes(20))
+    change(photos)
     library.add(photos)
-    where.write_text(older, encoding="utf-8")  # as after a kill before it was sent
-    results = library.open().search("pool", k=11)
-    assert (results.explanation.engine, len(results)) == ("exact", 11)
-    assert "the collection in Milvus is older than the photos, so every photo is compared" in results.explanation.note
+    chosen(library, str(file))
+    where.write_text(older, encoding="utf-8")  # of a backup: Milvus holds other photos by now
+    results = library.open().search("pool", k=13)
+    assert len(results) == 13
+    assert "is gone, or holds other vectors than this library: `aliens index` brings it up to date" in (
+        results.explanation.note
+    )
+    expected = library.open().search("pool", k=13, exact=True)
+    assert [hit.photo_id for hit in results] == [hit.photo_id for hit in expected]
     report = chosen(library, str(file))
     assert report.milvus is not None
-    assert report.milvus.entries == 11
-    same_as_exact(library.open(), "pool", k=11)
+    assert (report.written, report.milvus.entries) == (True, 13)
+    same_as_exact(library.open(), "pool", k=13)
+
+
+def test_while_it_is_being_written_the_collection_is_not_used(
+    library: LibraryFactory, photos: Path, file: Path
+) -> None:
+    library.add(photos)
+    about = chosen(library, str(file)).milvus
+    assert about is not None
+    write_collection(library.folder.index(library.encoder.key), replace(about, covers=()))
+    results = library.open().search("pool", k=10)
+    assert (results.explanation.engine, len(results)) == ("exact", 10)
+    assert "the collection in Milvus is not whole, so every photo is compared" in results.explanation.note
+    assert chosen(library, str(file)).written
+    same_as_exact(library.open(), "pool", k=10)
 
 
 def test_where_nothing_answers_every_photo_is_compared_and_a_note_says_so(
@@ -167,8 +247,12 @@ def test_where_nothing_answers_every_photo_is_compared_and_a_note_says_so(
     assert f"every photo is compared: Milvus at {file} gives no answer" in results.explanation.note
     assert "`aliens index --kind auto`" in results.explanation.note
     (photos / "20.jpg").write_bytes(photo_bytes(20))
-    assert "gives no answer" in library.add(photos).index.problem  # the photos are in all the same
-    assert "older than the photos" in library.open().search("pool", k=11).explanation.note
+    report = library.add(photos).index  # which asks nothing of Milvus
+    assert (report.problem, report.beside) == ("", 1)
+    assert "gives no answer" in chosen(library, str(file)).problem
+    results = library.open().search("pool", k=11)
+    assert len(results) == 11
+    assert "gives no answer" in results.explanation.note
 
 
 def test_a_milvus_that_cannot_be_reached_is_not_chosen(library: LibraryFactory, photos: Path, file: Path) -> None:
@@ -198,7 +282,7 @@ def test_the_command_shows_what_stands_without_the_password(
     assert report.milvus is not None
     show_index(report, library.folder.root, False)
     lines = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
-    assert lines["milvus"].endswith(f"vectors.db, {report.exact.count} photos in {report.milvus.name}")
+    assert lines["milvus"].endswith(f"vectors.db, {report.photos} photos in {report.milvus.name}")
     assert lines["finds"] == "every vector is compared"
     secret = replace(report.milvus, uri="https://root:hunter2@host:19530", exact=False, recall=0.5, queries=215)
     for json in (False, True):

@@ -1,11 +1,15 @@
 """Tags read their photos' columns from a file, and never from one that is out of date."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from embedding.photo_table import TABLE_FILE, TABLE_MANIFEST
 from indexer.hotels50k import Hotels50kSource
 from search.tags.calibration import TagOptions
 from search.tags.vocabulary import read_vocabulary
-from tests.by_folder import add_photos, tag_library, tagging_of
+from tests.by_folder import add_photos, disagreements, merge_due, tag_library, tagging_of
 from tests.conftest import LibraryFactory, photo_bytes
 
 
@@ -19,41 +23,96 @@ def paths(library: LibraryFactory) -> list[str]:
 
 
 def table_file(library: LibraryFactory) -> Path:
-    return library.folder.photo_table(library.encoder.key)
+    return library.folder.photo_table(library.encoder.key) / TABLE_FILE
 
 
-def test_photos_added_or_gone_since_the_last_tagging_are_seen(library: LibraryFactory, photos: Path) -> None:
+def written_by(library: LibraryFactory) -> int:
+    """Tag a library, and return which writing its table is from."""
+    tag(library)
+    return table_file(library).stat().st_ino
+
+
+def test_photos_added_replaced_or_gone_since_the_last_tagging_are_seen(library: LibraryFactory, photos: Path) -> None:
     library.add(photos)
     tag(library)
     before = paths(library)
     assert before == [f"{number:02d}.jpg" for number in range(10)]
     (photos / "10.jpg").write_bytes(photo_bytes(10))
+    (photos / "05.jpg").write_bytes(photo_bytes(55))
     (photos / "00.jpg").unlink()
     library.add(photos)
     assert paths(library) == [f"{number:02d}.jpg" for number in range(1, 11)]
 
 
-def test_the_table_is_used_and_written_anew_when_it_is_out_of_date(library: LibraryFactory, photos: Path) -> None:
+def test_the_table_is_used_and_written_anew_when_much_lies_beside_it(library: LibraryFactory, photos: Path) -> None:
     library.add(photos)
-    tag(library)
-    first = table_file(library).stat()
-    tag(library)
-    assert table_file(library).stat().st_mtime_ns == first.st_mtime_ns
+    first = written_by(library)
+    assert written_by(library) == first
     (photos / "10.jpg").write_bytes(photo_bytes(10))
     library.add(photos)
-    tag(library)
-    assert table_file(library).stat().st_mtime_ns != first.st_mtime_ns
+    assert written_by(library) != first
     assert len(paths(library)) == 11
 
 
-def test_a_damaged_table_is_not_used(library: LibraryFactory, photos: Path) -> None:
+def test_a_few_photos_are_read_beside_the_table(
+    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.tags.tagging.MOST_BESIDE", 0.2)
+    library.add(photos)
+    first = written_by(library)
+    for number, name in enumerate(["00a.jpg", "99.jpg"]):
+        (photos / name).write_bytes(photo_bytes(70 + number))
+    library.add(photos)
+    assert written_by(library) == first
+    assert paths(library) == [*(f"{number:02d}.jpg" for number in range(10)), "00a.jpg", "99.jpg"]
+    (photos / "05.jpg").write_bytes(photo_bytes(55))  # its row in the table may not be taken any more
+    library.add(photos)
+    assert paths(library) == [*(f"{number:02d}.jpg" for number in range(10)), "00a.jpg", "99.jpg"]
+    assert written_by(library) != first
+
+
+def test_a_merge_leaves_the_table_in_use(scattered: LibraryFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, before = written_by(scattered), paths(scattered)
+    monkeypatch.setattr("indexer.merging.FAN_OUT", 2)
+    assert merge_due(scattered.folder) > 0
+    monkeypatch.setattr("search.tags.tagging.embedded_columns", lambda *args: pytest.fail("read from the database"))
+    assert paths(scattered) == before
+    assert written_by(scattered) == first
+
+
+def with_another_name(whole: bytes) -> bytes:
+    place = whole.index(b"05.jpg")
+    return whole[:place] + b"0X" + whole[place + 2 :]
+
+
+@pytest.mark.parametrize("spoil", [lambda whole: b"damaged", lambda whole: whole[:-1], with_another_name])
+def test_a_damaged_table_is_told_by_verify_and_written_anew_by_tagging(
+    library: LibraryFactory, photos: Path, spoil: Callable[[bytes], bytes]
+) -> None:
+    library.add(photos)
+    tag(library)
+    before, whole = paths(library), table_file(library).read_bytes()
+    table_file(library).write_bytes(spoil(whole))
+    assert [found.part for found in disagreements(library.folder)] == ["table"]
+    if spoil is not with_another_name:  # which only reading every byte tells
+        assert paths(library) == before
+    tag(library)
+    assert table_file(library).read_bytes() == whole
+    assert paths(library) == before
+    assert disagreements(library.folder) == []
+
+
+@pytest.mark.parametrize(("name", "part"), [(TABLE_FILE, "table"), (TABLE_MANIFEST, "stray file")])
+def test_half_a_table_is_not_used_and_is_completed(library: LibraryFactory, photos: Path, name: str, part: str) -> None:
     library.add(photos)
     tag(library)
     before = paths(library)
-    table_file(library).write_bytes(b"damaged")
+    table_file(library).with_name(name).unlink()
+    assert [found.part for found in disagreements(library.folder)] == [part]
     assert paths(library) == before
     tag(library)
-    assert table_file(library).stat().st_size > 100
+    assert disagreements(library.folder) == []
+    assert paths(library) == before
 
 
 def test_hotels_that_become_known_put_the_table_out_of_date(library: LibraryFactory, tmp_path: Path) -> None:

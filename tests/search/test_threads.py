@@ -69,7 +69,12 @@ def test_streams_of_several_threads_do_not_mix(sample_library: Library) -> None:
     assert at_once(THREADS, read) == expected * 2
 
 
-def test_photos_that_are_added_meanwhile_come_into_every_threads_answers(library: LibraryFactory, photos: Path) -> None:
+@pytest.mark.parametrize("fan_out", [10, 2], ids=["beside each other", "merged each time"])
+def test_photos_that_are_added_meanwhile_come_into_every_threads_answers(
+    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch, fan_out: int
+) -> None:
+    """Their vectors lie in segments that are merged when there are so many."""
+    monkeypatch.setattr("indexer.merging.FAN_OUT", fan_out)
     library.add(photos)
     opened, added = library.open(), threading.Event()
 
@@ -77,6 +82,7 @@ def test_photos_that_are_added_meanwhile_come_into_every_threads_answers(library
         seen = []
         while not added.is_set() or len(seen) < 3:
             seen.append([hit.photo_id for hit in opened.search(f"pool {number % 3}", k=100)])
+            assert len(opened.search(like=number, k=100)) + 1 >= len(seen[-1])
         return seen
 
     def add(number: int) -> list[list[int]]:

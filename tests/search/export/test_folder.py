@@ -111,7 +111,7 @@ def test_a_photo_that_changed_since_is_copied_again(small: LibraryFactory, photo
 
 def test_nothing_of_an_interrupted_run_stays_that_is_not_asked_for(small: LibraryFactory, target: Path) -> None:
     partial = interrupted(small, target)
-    (partial / "images" / "0000" / "7.jpg.tmp").write_bytes(b"half")
+    (partial / "images" / "0000" / ".7.jpg.0123456789abcdef.tmp").write_bytes(b"half")
     export(small.folder, target, "imagefolder", selection=Selection(tags=(EVIL_TAGS[0],)))
     assert 0 < len(metadata(target)) < 10
     assert set(photos_in(target)) == {row["file_name"] for row in metadata(target)}

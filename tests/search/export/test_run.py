@@ -139,6 +139,39 @@ def test_a_new_export_replaces_the_older_pair(small: LibraryFactory, out: Path, 
     assert 0 < manifest.photos < 10
 
 
+@every_file
+def test_of_two_exports_to_one_path_the_later_to_end_leaves_its_pair(
+    small: LibraryFactory, out: Path, monkeypatch: pytest.MonkeyPatch, file_format: Format, name: str
+) -> None:
+    batches, within = TagTable.batches, []
+
+    def exporting_meanwhile(table: TagTable) -> Iterator[Any]:
+        monkeypatch.setattr(TagTable, "batches", batches)
+        within.append(export(small.folder, out / name, file_format, selection=Selection(tags=("+1",))))
+        assert hashlib.sha256((out / name).read_bytes()).hexdigest() == within[0].sha256
+        yield from batches(table)
+
+    monkeypatch.setattr(TagTable, "batches", exporting_meanwhile)
+    last = export(small.folder, out / name, file_format)
+    assert 0 < within[0].photos < last.photos == 10
+    assert sorted(path.name for path in out.iterdir()) == [name, f"{name}.manifest.json"]
+    assert hashlib.sha256((out / name).read_bytes()).hexdigest() == last.sha256
+    assert json.loads((out / f"{name}.manifest.json").read_text(encoding="utf-8")) == asdict(last)
+
+
+@every_file
+def test_a_users_own_files_of_like_names_are_not_touched(
+    small: LibraryFactory, out: Path, file_format: Format, name: str
+) -> None:
+    mine = {f"{name}.tmp": b"mine", f"{name}.manifest.json.tmp": b"mine", f".{name}.tmp": b"mine"}
+    for other, content in mine.items():
+        (out / other).write_bytes(content)
+    export(small.folder, out / name, file_format)
+    written = content_of(out)
+    assert written.keys() == {name, f"{name}.manifest.json", *mine}
+    assert {other: written[other] for other in mine} == mine
+
+
 KILLED = """
 import os, signal, sys
 import aliens

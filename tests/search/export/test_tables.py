@@ -146,7 +146,7 @@ def test_json_lines_are_objects_without_nan(unscored: LibraryFactory, tmp_path: 
 
 
 def test_parquet_holds_lists_and_nulls(unscored: LibraryFactory, tmp_path: Path) -> None:
-    with pytest.raises(QueryError, match="1 vectors have no scores yet: run `aliens tag` first"):
+    with pytest.raises(QueryError, match="1 photo came after the last tagging: run `aliens tag` first"):
         export(unscored.folder, tmp_path / "out.parquet", "parquet")
     tag(unscored.folder, evil_vocabulary(), unscored.encoder)
     export(unscored.folder, tmp_path / "out.parquet", "parquet")

@@ -3,6 +3,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from search.tags.calibration import THRESHOLD, TagOptions
 from search.tags.tagging import Tagging, text_vectors
 from search.tags.truth import Truth, label_truth
 from search.tags.vocabulary import Tag, Vocabulary, read_vocabulary
-from tests.by_folder import label_photo, tag_library
+from tests.by_folder import disagreements, found_vectors, label_photo, merge_due, photo_segments, tag_library
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 from tests.search.tags.conftest import OWN, column, decided, never, opened, tag
 
@@ -101,11 +102,11 @@ def test_a_tags_vector_is_the_unit_mean_over_its_prompts(monkeypatch: pytest.Mon
 def test_after_photos_were_added_only_the_new_ones_are_scored(tagged: LibraryFactory, photos: Path) -> None:
     (photos / "new.jpg").write_bytes(photo_bytes(77))
     tagged.add(photos)
+    assert np.isnan(probabilities_of(tagged.folder)).all(axis=1).tolist() == [False] * 10 + [True]
     with opened(tagged.folder) as (_, tagging):
         assert tagging.unscored == 1
-        (found,) = tagging.photos()
-        assert np.isnan(found.probabilities).all(axis=1).tolist() == [False] * 10 + [True]
-        assert not found.decided[10].any()
+        (late,) = tagging.photos(ids=[11])
+        assert not late.decided.any()
     report = tag(tagged)
     assert (report.photos, report.scored) == (11, 1)
     assert not np.isnan(probabilities_of(tagged.folder)).any()
@@ -141,14 +142,14 @@ def test_a_killed_run_is_completed_by_the_next(
 
 @pytest.fixture
 def many_pieces(library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch) -> LibraryFactory:
-    """A library of ten photos in five shards, each scored by itself, and one after the other."""
+    """A library of ten photos in five segments, each scored by itself, and one after the other."""
     for number in range(0, 10, 2):
         part = photos / str(number)
         part.mkdir()
         for name in (f"{number:02d}.jpg", f"{number + 1:02d}.jpg"):
             (photos / name).rename(part / name)
         library.add(part)
-    monkeypatch.setattr(scores, "PIECE_ROWS", 1)
+    monkeypatch.setattr(scores, "PIECE_ROWS", 2)
     monkeypatch.setattr("torch.get_num_threads", lambda: 1)
     return library
 
@@ -171,14 +172,15 @@ def test_a_callback_that_raises_loses_nothing_and_the_next_call_goes_on(
             library.tags()
         report = library.tag("case-study")
         assert [step.done for step in told] == [2, 4]
-        assert 0 < report.scored <= 6
+        assert report.scored == 8  # the segment in hand was lost
         assert (report.photos, library.tags().unscored) == (10, 0)
     assert not np.isnan(probabilities_of(many_pieces.folder)).any()
 
 
 def test_decisions_stay_as_they_were_when_a_later_tagging_is_stopped(many_pieces: LibraryFactory) -> None:
     def stopped(step: Step) -> None:
-        raise KeyboardInterrupt
+        if step.done == 4:
+            raise KeyboardInterrupt
 
     tag(many_pieces)
     before = decided(many_pieces.folder)
@@ -187,7 +189,7 @@ def test_decisions_stay_as_they_were_when_a_later_tagging_is_stopped(many_pieces
             library.tag("hotel", threshold=0.9, progress=stopped)
         assert library.tags().vocabulary == read_vocabulary("case-study").key
         assert decided(many_pieces.folder) == before
-        assert library.tag("hotel").scored <= 8
+        assert library.tag("hotel").scored == 8
 
 
 def test_ctrl_c_while_scores_are_written_loses_nothing_and_the_next_call_goes_on(
@@ -215,13 +217,108 @@ def test_ctrl_c_while_scores_are_written_loses_nothing_and_the_next_call_goes_on
     assert not np.isnan(probabilities_of(many_pieces.folder)).any()
 
 
-def test_a_damaged_score_file_is_scored_again(tagged: LibraryFactory) -> None:
-    before = probabilities_of(tagged.folder)
-    (file,) = tagged.folder.root.glob("tags/*/*/000001.npy")
+def flipped(file: Path) -> None:
+    """Change one of the scores in a file, which is as long as before and named as before."""
+    whole = bytearray(file.read_bytes())
+    whole[-1] ^= 1
+    file.write_bytes(whole)
+
+
+def cut_off(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1])
-    assert np.isnan(probabilities_of(tagged.folder)).all()
-    assert tag(tagged).scored == 10
-    assert (probabilities_of(tagged.folder) == before).all()
+
+
+def without_rows(file: Path) -> None:
+    np.save(file, np.load(file)[:0])
+
+
+def of_another(file: Path) -> None:
+    """Put the scores of another vocabulary in its place."""
+    np.save(file, -np.load(file))
+
+
+@pytest.mark.parametrize("spoil", [flipped, cut_off, without_rows, of_another, Path.unlink])
+def test_damaged_scores_of_one_segment_count_as_not_tagged_yet_and_tagging_again_mends_them(
+    scattered: LibraryFactory, spoil: Callable[[Path], object]
+) -> None:
+    tag(scattered)
+    before, calibrated = probabilities_of(scattered.folder), decided(scattered.folder)
+    segment = photo_segments(scattered.folder)[1]
+    (file,) = scattered.folder.root.glob(f"tags/*/*/{segment.name}-*.npy")
+    spoil(file)
+    assert tag(scattered).scored == segment.rows == 4
+    assert (probabilities_of(scattered.folder) == before).all()
+    assert decided(scattered.folder) == calibrated
+    assert disagreements(scattered.folder) == []
+    assert tag(scattered).scored == 0
+
+
+@pytest.mark.parametrize("spoil", [cut_off, without_rows, Path.unlink])
+def test_photos_whose_scores_can_be_seen_to_be_damaged_have_no_tags_meanwhile(
+    scattered: LibraryFactory, spoil: Callable[[Path], object]
+) -> None:
+    tag(scattered)
+    segment = photo_segments(scattered.folder)[1]
+    ids = found_vectors(scattered.folder).keys()
+    (file,) = scattered.folder.root.glob(f"tags/*/*/{segment.name}-*.npy")
+    spoil(file)
+    with opened(scattered.folder) as (_, tagging):
+        assert tagging.unscored == 4
+        (photos,) = tagging.photos()
+    without = photos.photo_ids[np.isnan(photos.probabilities).all(axis=1)].tolist()
+    assert without == [5, 6, 7, 8]
+    assert not photos.decided[np.isin(photos.photo_ids, without)].any()
+    assert photos.photo_ids.tolist() == sorted(ids)
+
+
+def test_damaged_scores_of_dead_rows_alone_are_nobodys_and_are_mended_all_the_same(
+    scattered: LibraryFactory, photos: Path
+) -> None:
+    tag(scattered)
+    for name in ("02.jpg", "03.jpg"):  # all that is alive in the first segment
+        (photos / name).unlink()
+    scattered.add(photos)
+    first = photo_segments(scattered.folder)[0]
+    assert first.alive == 0
+    (file,) = scattered.folder.root.glob(f"tags/*/*/{first.name}-*.npy")
+    file.unlink()
+    with opened(scattered.folder) as (_, tagging):
+        assert tagging.unscored == 0
+    report = tag(scattered)
+    assert (report.photos, report.scored) == (8, 0)
+    assert not np.isnan(probabilities_of(scattered.folder)).any()
+
+
+def test_tags_that_are_opened_while_their_segments_are_merged_away_are_those_of_the_new_ones(
+    scattered: LibraryFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tag(scattered)
+    before, listed = probabilities_of(scattered.folder), scores.score_files
+
+    def list_after_a_merge(folder: Path) -> dict[str, Path]:
+        monkeypatch.setattr(scores, "score_files", listed)
+        monkeypatch.setattr("indexer.merging.FAN_OUT", 2)
+        assert merge_due(scattered.folder) > 0
+        return listed(folder)
+
+    monkeypatch.setattr(scores, "score_files", list_after_a_merge)
+    with opened(scattered.folder) as (_, tagging):
+        assert tagging.unscored == 0
+        found = np.concatenate([photos.probabilities for photos in tagging.photos()])
+    assert (found == before).all()
+
+
+def test_what_killed_runs_left_and_scores_of_segments_that_are_gone_are_removed(scattered: LibraryFactory) -> None:
+    tag(scattered)
+    (where,) = scattered.folder.root.glob("tags/*/*/")
+    mine = sorted(where.iterdir())
+    assert len(mine) == 4
+    scores.ScoreStore(where, 3).write("0123456789abcdef", 2, [np.zeros((2, 3), np.float16)])
+    (where / f".{mine[0].name}.0123456789abcdef.tmp").write_bytes(b"half")
+    assert [found.part for found in disagreements(scattered.folder)] == ["stray file"] * 2
+    assert tag(scattered).scored == 0
+    assert sorted(where.iterdir()) == mine
+    assert disagreements(scattered.folder) == []
 
 
 def test_a_photo_that_is_gone_or_changed_has_no_old_tags(tagged: LibraryFactory, photos: Path) -> None:
@@ -230,11 +327,14 @@ def test_a_photo_that_is_gone_or_changed_has_no_old_tags(tagged: LibraryFactory,
     (photos / "01.jpg").write_bytes(photo_bytes(99, size=(90, 60)))
     tagged.add(photos)
     with opened(tagged.folder) as (_, tagging):
-        (found,) = tagging.photos(["path"])
-    names = [Path(path).name for path in column(found, "path")]
-    assert sorted(names) == [f"{number:02d}.jpg" for number in range(1, 10)]
-    assert np.isnan(found.probabilities[names.index("01.jpg")]).all()
-    assert sum(np.isnan(row).all() for row in found.probabilities) == 1
+        found = {
+            Path(path).name: row
+            for photos in tagging.photos(["path"])
+            for path, row in zip(column(photos, "path"), photos.probabilities, strict=True)
+        }
+    assert sorted(found) == [f"{number:02d}.jpg" for number in range(1, 10)]
+    assert [name for name, row in found.items() if np.isnan(row).any()] == ["01.jpg"]
+    assert np.isnan(found["01.jpg"]).all()
     assert before["00.jpg"] is not None
     assert tag(tagged).photos == 9
     assert not np.isnan(probabilities_of(tagged.folder)).any()

@@ -1,0 +1,355 @@
+"""Vectors on disk: immutable segments, each one FAISS file that is searched where it lies. Knows no SQL.
+
+A segment holds photo ids, ascending, over unit vectors in float16. It is renamed into place whole; whoever writes one
+records it in the database after that, and what was never recorded is removed by `remove_strays`.
+"""
+
+import secrets
+import threading
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from base.arrays import Bools, Floats, Halves, Ids, Longs
+from base.errors import LibraryError
+from base.files import TEMPORARY_SUFFIX, SegmentFile, checksum_problem, size_problem
+from embedding.faiss_files import read_faiss, write_faiss
+
+SUFFIX = ".faiss"
+OURS = (SUFFIX, ".npy", TEMPORARY_SUFFIX)  # of earlier versions: .npy
+BLOCK_ROWS = 8_192  # float32 at a time
+REMEDY = "run `aliens verify` for the whole picture, and `aliens verify --repair` to embed its photos anew"
+OPENINGS = 5  # as often segments are looked up anew that were merged away while they were opened
+
+
+class Segment:
+    """An opened segment; its arrays lie in the file, and stay readable when that is removed."""
+
+    def __init__(self, name: str, index: Any) -> None:
+        """`index`: FAISS's, of ids over float16 codes."""
+        self.name = name
+        self._index = index
+        self.flat = faiss.downcast_index(index.index)  # the codes alone: searched by rows
+        ids: Ids = faiss.vector_to_array(index.id_map)
+        self.ids = ids
+        self.vectors: Halves = np.asarray(Codes(index)) if len(ids) else np.empty((0, int(index.d)), np.float16)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def is_searchable(self) -> bool:
+        """Whether FAISS would compare by inner products; a flipped bit of its header could have it do otherwise."""
+        return bool(self.flat.is_trained) and self.flat.metric_type == faiss.METRIC_INNER_PRODUCT
+
+    def rows_of(self, ids: Ids) -> tuple[Longs, Bools]:
+        """Return the row of each photo id, (m,), and whether it has one; without one the row means nothing."""
+        rows = np.minimum(np.searchsorted(self.ids, ids), max(len(self) - 1, 0))
+        return rows, self.ids[rows] == ids if len(self) else np.zeros(len(ids), bool)
+
+    def mask_of(self, ids: Ids) -> Bools:
+        """Return which rows are of these photos, ids (m,) ascending: (rows,)."""
+        if not len(self):
+            return np.zeros(0, bool)
+        ids = ids[slice(*np.searchsorted(ids, [self.ids[0], self.ids[-1] + 1]))]
+        mask = np.zeros(len(self), bool)
+        if len(ids) < len(self):
+            rows, here = self.rows_of(ids)
+            mask[rows[here]] = True
+        elif len(ids):
+            mask = ids[np.minimum(np.searchsorted(ids, self.ids), len(ids) - 1)] == self.ids
+        return mask
+
+    def vector(self, photo_id: int) -> Halves:
+        """Return a photo's vector, (d,). Raises: LibraryError: it is not here."""
+        (row,), (here,) = self.rows_of(np.array([photo_id]))
+        if not here:
+            raise LibraryError(f"segment {self.name} has no vector of photo {photo_id}: {REMEDY}")
+        vector: Halves = self.vectors[row]
+        return vector
+
+    def decoded(self, rows: Longs) -> Floats:
+        """Return vectors by their rows, (m, d) float32; FAISS converts a few hundred quicker than NumPy."""
+        vectors: Floats = self.flat.sa_decode(self.vectors[rows].view(np.uint8))
+        return vectors
+
+
+class Codes:
+    """The codes of an index as NumPy takes them, (rows, d) float16: whoever has an array of them keeps the index."""
+
+    def __init__(self, index: Any) -> None:
+        self._index = index
+        self.__array_interface__ = {
+            "version": 3,
+            "typestr": "<f2",
+            "shape": (int(index.ntotal), int(index.d)),
+            "data": (int(faiss.downcast_index(index.index).codes.data()), False),
+        }
+
+
+class FindableRows(Protocol):
+    """What the database says of the photos that can be found: see db.vector_rows.EmbeddedRows."""
+
+    def segments(self) -> list[SegmentFile]:
+        """Return the segments that their vectors lie in."""
+        ...
+
+    def dead(self, name: str) -> Ids:
+        """Return the ids, ascending, of a segment's rows that are dead."""
+        ...
+
+
+class Vectors:
+    """The photos that can be found, as they lie in segments at one moment."""
+
+    def __init__(self, dim: int, segments: Sequence[Segment], live: Sequence[Bools | None]) -> None:
+        """`live`: of each segment which rows can be found, (rows,); None for all."""
+        self.dim = dim
+        self.segments = list(segments)
+        self.live = list(live)
+        self.counts = [len(s) if mask is None else int(mask.sum()) for s, mask in zip(segments, live, strict=True)]
+
+    def __len__(self) -> int:
+        return sum(self.counts)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the segments."""
+        return tuple(segment.name for segment in self.segments)
+
+    def only(self, names: Collection[str]) -> Self:
+        """Return those of the segments that have these names."""
+        return self._some([segment.name in names for segment in self.segments])
+
+    def without(self, names: Collection[str]) -> Self:
+        """Return those of the segments that have other names."""
+        return self._some([segment.name not in names for segment in self.segments])
+
+    def _some(self, keep: Sequence[bool]) -> Self:
+        places = [place for place, kept in enumerate(keep) if kept]
+        return type(self)(self.dim, [self.segments[p] for p in places], [self.live[p] for p in places])
+
+    def beside(self, others: "Vectors") -> Self:
+        """Return these photos and others."""
+        return type(self)(self.dim, self.segments + others.segments, self.live + others.live)
+
+    def ids_of(self, place: int) -> Ids:
+        """Return the ids, ascending, of the photos of one segment, by its place among them."""
+        ids, live = self.segments[place].ids, self.live[place]
+        return ids if live is None else ids[live]
+
+    @property
+    def ids(self) -> Ids:
+        """The ids of all photos, ascending, (n,) int64."""
+        parts = [self.ids_of(place) for place in range(len(self.segments))]
+        parts = sorted((part for part in parts if len(part)), key=lambda part: int(part[0]))
+        ids = np.concatenate([np.empty(0, np.int64), *parts])
+        return ids if bool((np.diff(ids) > 0).all()) else np.sort(ids, kind="stable")
+
+    def masks(self, among: Ids | None) -> list[Bools | None]:
+        """Return of each segment which rows may be found, (rows,); None for all. `among`: ascending; None for all."""
+        if among is None:
+            return self.live
+        masks = [segment.mask_of(among) for segment in self.segments]
+        return [mask if live is None else mask & live for mask, live in zip(masks, self.live, strict=True)]
+
+    def locate(self, ids: Ids) -> tuple[Longs, Longs]:
+        """Return the place of each photo's segment, (m,), -1 for photos that are not here, and its row in it."""
+        places, rows = np.full(len(ids), -1, np.int64), np.zeros(len(ids), np.int64)
+        if not len(ids):
+            return places, rows
+        low, high = int(ids.min()), int(ids.max())
+        for place, (segment, live) in enumerate(zip(self.segments, self.live, strict=True)):
+            if not len(segment) or segment.ids[0] > high or segment.ids[-1] < low:
+                continue
+            at, here = segment.rows_of(ids)
+            if live is not None:
+                here &= live[at]
+            places[here], rows[here] = place, at[here]
+        return places, rows
+
+    def gather(self, ids: Ids) -> Floats:
+        """Return the vectors of photos, (m, d) float32, in the order of the ids.
+
+        Raises: LibraryError: one of them is not here.
+        """
+        places, rows = self.locate(ids)
+        if len(absent := ids[places < 0]):
+            raise LibraryError(f"no photo {absent[0]} in the index: take an id that a search shows")
+        vectors = np.empty((len(ids), self.dim), np.float32)
+        for place in np.unique(places):
+            mine = places == place
+            vectors[mine] = self.segments[place].vectors[rows[mine]]
+        return vectors
+
+    def parts(self) -> Iterable[tuple[Ids, Halves]]:
+        """Yield all photos' ids (n,) and vectors (n, d), some thousands at a time."""
+        for segment, live in zip(self.segments, self.live, strict=True):
+            for start in range(0, len(segment), BLOCK_ROWS):
+                block = slice(start, start + BLOCK_ROWS)
+                keep = slice(None) if live is None else live[block]
+                yield segment.ids[block][keep], segment.vectors[block][keep]
+
+    def sample(self, count: int) -> Floats:
+        """Return vectors (at most count, d) float32, spread evenly over the photos by their ids: the same each time."""
+        ids = self.ids
+        ranks = np.unique(np.linspace(0, max(len(ids) - 1, 0), min(count, len(ids))).astype(np.int64))
+        return self.gather(ids[ranks])
+
+
+class SegmentStore:
+    """The segments of one model in one folder; threads may share it."""
+
+    def __init__(self, folder: Path, dim: int) -> None:
+        self.folder = folder
+        self.dim = dim
+        self._opened: dict[str, Segment] = {}
+        self._current: dict[tuple[tuple[str, int], ...], Vectors] = {}
+        self._opening = threading.Lock()
+
+    def path(self, name: str) -> Path:
+        """Return where a segment lies."""
+        return self.folder / f"{name}{SUFFIX}"
+
+    def write(self, ids: Ids, vectors: NDArray[np.floating]) -> SegmentFile:
+        """Write a new segment, float16; it is on disk when this returns.
+
+        Raises:
+            LibraryError: ids (n,) and vectors (n, dim) do not fit, or an id comes twice.
+            OSError: the disk is full or cannot be written.
+        """
+        if vectors.shape != (len(ids), self.dim):
+            raise LibraryError(
+                f"a segment of {len(ids)} ids takes vectors ({len(ids)}, {self.dim}), not {vectors.shape}"
+            )
+        order = np.argsort(ids, kind="stable")
+        starts = range(0, len(ids), BLOCK_ROWS)
+        return self.write_parts((ids[p], vectors[p]) for p in (order[start : start + BLOCK_ROWS] for start in starts))
+
+    def write_parts(self, parts: Iterable[tuple[Ids, NDArray[np.floating]]]) -> SegmentFile:
+        """Write a new segment of (ids (n,), vectors (n, dim)) parts; the ids ascend from part to part. See `write`."""
+        flat = faiss.IndexScalarQuantizer(self.dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+        index, last = faiss.IndexIDMap(flat), -1
+        for ids, vectors in parts:
+            if len(ids) and (ids[0] <= last or not bool((np.diff(ids) > 0).all())):
+                raise LibraryError("the ids of a segment do not ascend, or one comes twice")
+            last = int(ids[-1]) if len(ids) else last
+            index.add_with_ids(np.ascontiguousarray(vectors, dtype=np.float32), ids.astype(np.int64))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        name, rows = secrets.token_hex(8), int(index.ntotal)
+        written = write_faiss(index, self.path(name))
+        return SegmentFile(name=name, rows=rows, alive=rows, size_bytes=written.size_bytes, sha256=written.sha256)
+
+    def open(self, file: SegmentFile) -> Segment:
+        """Return an opened segment, memory-mapped. Raises: LibraryError: it is absent or damaged."""
+        segment = self._opened.get(file.name)
+        if segment is None:
+            segment = self._opened[file.name] = self._open(file)
+        return segment
+
+    def let_go(self, name: str) -> None:
+        """Close a segment unless somebody holds it: a removed file that is open takes its space on the disk still."""
+        self._opened.pop(name, None)
+
+    def _open(self, file: SegmentFile) -> Segment:
+        path = self.path(file.name)
+        try:
+            index = read_faiss(path, file.size_bytes)
+            segment = None if index is None else Segment(file.name, index)
+        except AttributeError:  # FAISS's words for an index of another kind
+            segment = None
+        if segment is None and not path.exists():
+            raise SegmentGone(f"segment {path} is absent: {REMEDY}")
+        if segment is None or segment.vectors.shape != (file.rows, self.dim) or not segment.is_searchable:
+            size_bytes = path.stat().st_size if path.exists() else 0
+            raise LibraryError(
+                f"segment {path} is damaged ({size_bytes} bytes, not {file.rows} vectors of {self.dim} dimensions in "
+                f"{file.size_bytes} bytes): {REMEDY}"
+            )
+        return segment
+
+    def vector(self, find: Callable[[], SegmentFile | None], photo_id: int) -> Halves | None:
+        """Return a photo's vector, (d,), be it one that cannot be found now; `find` says in which segment it lies.
+
+        None where it lies in none. Raises: LibraryError: the segment is absent or damaged.
+        """
+        for opening in range(OPENINGS):
+            file = find()
+            try:
+                return None if file is None else self.open(file).vector(photo_id)
+            except SegmentGone:  # merged away since, perhaps
+                if opening == OPENINGS - 1 or file == find():
+                    raise
+        raise AssertionError("unreachable")
+
+    def current(self, rows: FindableRows) -> Vectors:
+        """Return the photos that can be found now; the same object as long as they are the same.
+
+        A row that has died stays dead, so the names of the segments and their counts of living rows say all.
+
+        Raises: LibraryError: a segment is absent or damaged.
+        """
+        with self._opening:
+            for opening in range(OPENINGS):
+                files = rows.segments()
+                now = tuple((file.name, file.alive) for file in files)
+                try:
+                    known = self._current.get(now)
+                    return self._opened_now(now, files, rows) if known is None else known
+                except SegmentGone:  # merged away since, perhaps
+                    if opening == OPENINGS - 1 or files == rows.segments():
+                        raise
+            raise AssertionError("unreachable")
+
+    def _opened_now(self, now: tuple[tuple[str, int], ...], files: list[SegmentFile], rows: FindableRows) -> Vectors:
+        segments = [self.open(file) for file in files]
+        live = [living(file, segment, rows) for file, segment in zip(files, segments, strict=True)]
+        vectors = Vectors(self.dim, segments, live)
+        while len(self._current) >= KEPT_MOMENTS:
+            self._current.pop(next(iter(self._current)))
+        self._current[now] = vectors
+        kept = {name for moment in self._current for name, _ in moment}
+        self._opened = {name: segment for name, segment in list(self._opened.items()) if name in kept}
+        return vectors
+
+    def problem(self, file: SegmentFile, *, quick: bool = False) -> str | None:
+        """Return what is wrong with a segment's file, reading it whole, or None; `quick`: by its size alone."""
+        path = self.path(file.name)
+        return size_problem(path, file.size_bytes) or (None if quick else checksum_problem(path, file.sha256))
+
+    def strays(self, recorded: Collection[str]) -> list[Path]:
+        """Return files that belong to no recorded segment: left by a process that was killed."""
+        mine = {self.path(name) for name in recorded}
+        ours = (path for path in sorted(self.folder.glob("*")) if path.suffix in OURS and path.is_file())
+        return [path for path in ours if path not in mine]
+
+    def remove_strays(self, recorded: Collection[str]) -> int:
+        """Remove what `strays` finds and return how many files that were."""
+        strays = self.strays(recorded)
+        for path in strays:
+            path.unlink(missing_ok=True)
+        return len(strays)
+
+
+def living(file: SegmentFile, segment: Segment, rows: FindableRows) -> Bools | None:
+    """Return which rows of a segment can be found, None for all.
+
+    Raises: LibraryError: the database has changed since `file` was read, or contradicts itself.
+    """
+    if file.alive == file.rows:
+        return None
+    mask = ~segment.mask_of(rows.dead(file.name))
+    if int(mask.sum()) != file.alive:
+        raise SegmentGone(f"segment {file.name} has {mask.sum()} living rows, and {file.alive} are counted: {REMEDY}")
+    return mask
+
+
+KEPT_MOMENTS = 4  # of photos and of restyled ones, now and just before
+
+
+class SegmentGone(LibraryError):
+    """A segment is not what the database says: it was merged away or lost a photo a moment ago, or is lost itself."""

@@ -1,0 +1,238 @@
+"""A library that version 0004 made, with 256-row shards replaced by 8-row ones, is brought up to date by who writes."""
+
+import json
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine, text
+
+import aliens
+from aliens.library import Library
+from base.errors import LibraryError
+from base.settings import LibraryFolder
+from db.catalog import MIGRATIONS, REVISION, current_revision
+from db.vector_rows import EmbeddedRows, segments_of
+from indexer import upgrade
+from tests.conftest import FakeEncoder, photo_bytes
+
+OLD = Path(__file__).parents[1] / "data" / "library-0004.tar.xz"
+FOUND, MISSING = 59, 12  # photos that can be found; the id of the one whose file was gone
+REVISIONS = ("0004", "0003", "0002", "0001")
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A library of 61 photos: one was replaced, one vanished, one is no picture; tagged, with a graph."""
+    with tarfile.open(OLD) as tar:
+        tar.extractall(tmp_path, filter="data")
+    return tmp_path / "library-0004"
+
+
+@pytest.fixture
+def expected(old: Path) -> dict[int, bytes]:
+    """{photo id: its vector} as the shards have them."""
+    return old_vectors(old)
+
+
+def old_vectors(root: Path) -> dict[int, bytes]:
+    engine = create_engine(f"sqlite:///{root / 'library.db'}")
+    with engine.connect() as connection:
+        statement = "SELECT photo_id, number, row FROM embedding JOIN vector_shard s ON s.id = shard_id"
+        places = [tuple(row) for row in connection.execute(text(statement))]
+    engine.dispose()
+    folder = root / "vectors" / "fake-00000000"
+    return {photo_id: np.load(folder / f"{number:06d}.npy")[row].tobytes() for photo_id, number, row in places}
+
+
+def vectors(library: Library) -> dict[int, bytes]:
+    """{photo id: its vector}, of missing photos as well."""
+    with library.catalog.session() as session:
+        stored = {}
+        for file in segments_of(session, library.model):
+            segment = library.store.open(file)
+            stored |= {
+                int(photo_id): vector.tobytes() for photo_id, vector in zip(segment.ids, segment.vectors, strict=True)
+            }
+        return stored
+
+
+def downgraded(root: Path, revision: str) -> None:
+    """Take the tables back to an earlier revision, whose program kept the same files."""
+    engine = create_engine(f"sqlite:///{root / 'library.db'}")
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+    engine.dispose()
+
+
+def opened(root: Path) -> Library:
+    return aliens.open(root, encoder=FakeEncoder())
+
+
+def files(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_a_library_of_every_earlier_revision_is_brought_up_to_date(
+    old: Path, expected: dict[int, bytes], revision: str
+) -> None:
+    if revision != "0004":
+        downgraded(old, revision)
+    with opened(old) as library:
+        library.update_index("hnsw", least_recall=0.5)
+        assert current_revision(library.catalog.engine) == REVISION
+        assert vectors(library) == expected
+        with library.catalog.session() as session:
+            current = library.store.current(EmbeddedRows(session, library.model))
+            assert len(current) == FOUND
+            assert MISSING not in current.ids
+        assert library.encoder.encoded_photos == 0  # type: ignore[attr-defined] # of the fake one
+        assert [d for d in library.verify() if d.part != "photo"] == []
+    assert not [name for name in files(old) if name.endswith(".npy") and name.startswith(("vectors", "index"))]
+
+
+def test_searches_answer_as_before(old: Path, expected: dict[int, bytes]) -> None:
+    query = FakeEncoder().encode_prompts("a sofa", ())
+    scores = {i: float(np.frombuffer(v, np.float16).astype(np.float32) @ query) for i, v in expected.items()}
+    best = sorted((i for i in scores if i != MISSING), key=lambda i: -scores[i])[:10]
+    with opened(old) as library:
+        library.update_index("exact")
+        hits = library.search("a sofa", k=10)
+        assert [hit.photo_id for hit in hits] == best
+        assert [hit.score for hit in hits] == pytest.approx([scores[i] for i in best], abs=1e-6)
+
+
+def test_tags_stay_without_being_scored_anew(old: Path) -> None:
+    with opened(old) as library:
+        library.save_search("sofas", "tag:sofa")  # a small write
+        assert library.encoder.encoded_photos == 0  # type: ignore[attr-defined]
+        report = library.tag()
+        assert (report.scored, report.photos) == (0, FOUND)
+
+
+def test_an_approximate_index_that_held_all_goes_on(old: Path) -> None:
+    with opened(old) as library:
+        library.save_search("sofas", "a sofa")
+        explained = library.search("a sofa", k=5).explanation
+        assert explained.engine == "hnsw"
+        assert "beside" not in explained.reason
+
+
+def test_an_approximate_index_that_was_older_is_not_used(old: Path) -> None:
+    manifest = old / "index" / "fake-00000000" / "approximate.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"generation": 1}))
+    with opened(old) as library:
+        library.save_search("sofas", "a sofa")
+        assert library.search("a sofa", k=5).explanation.engine == "exact"
+
+
+READERS: dict[str, Callable[[Library], object]] = {
+    "search": lambda library: library.search("a sofa"),
+    "similar": lambda library: library.similar(3),
+    "info": lambda library: library.info(),
+    "failures": lambda library: library.failures(),
+    "verify": lambda library: library.verify(),
+    "tags": lambda library: library.tags_of(3),
+    "saved": lambda library: library.saved_searches(),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_who_only_reads_an_old_library_is_told_what_to_run(old: Path, name: str) -> None:
+    before = files(old)
+    with opened(old) as library, pytest.raises(LibraryError, match="earlier CV-Aliens: `aliens index --library"):
+        READERS[name](library)
+    assert files(old) - {"library.db-wal", "library.db-shm"} == before
+
+
+def test_one_who_opened_it_before_reads_on_after_another_has_upgraded_it(old: Path) -> None:
+    with opened(old) as early, opened(old) as late:
+        late.update_index("exact")
+        assert len(early.search("a sofa", k=3)) == 3
+
+
+class Killed(BaseException):
+    """Stands for a process that ends here."""
+
+
+STEPS = ("SegmentStore.write_parts", "ScoreStore.write", "keep_covering", "migrate", "remove_old")
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_kill_at_any_step_leaves_what_the_next_writer_brings_up_to_date(
+    old: Path, expected: dict[int, bytes], monkeypatch: pytest.MonkeyPatch, step: str, when: str
+) -> None:
+    name, _, method = step.partition(".")
+    owner, attribute = (getattr(upgrade, name), method) if method else (upgrade, name)
+    real = getattr(owner, attribute)
+    calls = 0
+
+    def killed(*arguments: object, **options: object) -> object:
+        nonlocal calls
+        calls += 1
+        last = calls == (2 if name == "migrate" else 1)  # the first only adds tables
+        if last and when == "before":
+            raise Killed
+        done = real(*arguments, **options)
+        if last:
+            raise Killed
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, attribute, killed)
+        with opened(old) as library, pytest.raises(Killed):
+            library.save_search("sofas", "a sofa")
+    with opened(old) as library:
+        library.save_search("sofas", "a sofa")
+        assert vectors(library) == expected
+        assert library.tag().scored == 0
+        assert library.search("a sofa", k=5).explanation.engine == "hnsw"
+        library.repair()
+        assert [d for d in library.verify() if d.part != "photo"] == []
+
+
+@pytest.mark.parametrize("damage", ["absent", "truncated", "ids of other photos"])
+def test_photos_of_a_damaged_shard_are_embedded_anew_and_the_others_are_not(
+    old: Path, expected: dict[int, bytes], damage: str
+) -> None:
+    shard = old / "vectors" / "fake-00000000" / "000003.npy"
+    ids = np.load(shard.with_name("000003.ids.npy")).tolist()
+    if damage == "absent":
+        shard.unlink()
+    elif damage == "truncated":
+        shard.write_bytes(shard.read_bytes()[:-20])
+    else:
+        shutil.copy(shard.with_name("000004.ids.npy"), shard.with_name("000003.ids.npy"))
+    with opened(old) as library:
+        library.save_search("sofas", "a sofa")
+        assert vectors(library) == {i: vector for i, vector in expected.items() if i not in ids}
+        assert library.info().photos["pending"] == len(ids)
+
+
+def test_an_upgraded_library_takes_photos_as_any_other(old: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "more"
+    photos.mkdir()
+    (photos / "again.jpg").write_bytes(photo_bytes(0))  # bytes that it knows
+    (photos / "new.jpg").write_bytes(photo_bytes(200))
+    with opened(old) as library:
+        report = library.add(photos)
+        assert (report.run.encoded, report.run.reused) == (1, 1)
+        assert len(library.search("a sofa", k=100)) == FOUND + 2
+
+
+def test_two_writers_at_once_upgrade_it_once(old: Path) -> None:
+    folder = LibraryFolder(old)
+    refused = pytest.raises(LibraryError, match="another process or thread is changing")
+    with opened(old) as one, one.catalog.lock(), opened(old) as other, refused:
+        other.save_search("sofas", "a sofa")
+    assert not list(folder.vectors("fake-00000000").glob("*.faiss"))
