@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from base.arrays import Floats, Halves, Ids
 from base.files import is_unchanged, rename_written, temporary_beside
 from base.progress import Progress, Step, silent
+from embedding.index.product import tensor_of
 from embedding.segments import Segment, Vectors
 
 if TYPE_CHECKING:
@@ -181,14 +182,15 @@ def score_segments(
     done, total = 0, sum(map(len, segments))
 
     def piece(segment: Segment, start: int) -> Halves:
+        halves = tensor_of(segment.vectors[start : start + PIECE_ROWS])
+        single = torch.empty((BLOCK_ROWS, len(both)))
         with torch.inference_mode():
-            rows = segment.vectors[start : start + PIECE_ROWS]
-            return np.concatenate(
-                [
-                    scored(torch.from_numpy(rows[at : at + BLOCK_ROWS].astype(np.float32)), both, len(texts), scale)
-                    for at in range(0, len(rows), BLOCK_ROWS)
-                ]
-            )
+            found = []
+            for at in range(0, len(halves), BLOCK_ROWS):
+                block = halves[at : at + BLOCK_ROWS]
+                single[: len(block)] = block
+                found.append(scored(single[: len(block)], both, len(texts), scale))
+            return np.concatenate(found)
 
     # The threads read files and multiply, each on one core: torch's own would wait for the reading.
     workers = torch.get_num_threads()
