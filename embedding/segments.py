@@ -6,7 +6,7 @@ records it in the database after that, and what was never recorded is removed by
 
 import secrets
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from base.arrays import Bools, Floats, Halves, Ids, Longs
 from base.errors import LibraryError
 from base.files import TEMPORARY_SUFFIX, SegmentFile, checksum_problem, size_problem
-from embedding.faiss_files import read_faiss, write_faiss
+from embedding.faiss_files import read_faiss, write_segment
 
 SUFFIX = ".faiss"
 OURS = (SUFFIX, ".npy", TEMPORARY_SUFFIX)  # of earlier versions: .npy
@@ -232,16 +232,9 @@ class SegmentStore:
 
     def write_parts(self, parts: Iterable[tuple[Ids, NDArray[np.floating]]]) -> SegmentFile:
         """Write a new segment of (ids (n,), vectors (n, dim)) parts; the ids ascend from part to part. See `write`."""
-        flat = faiss.IndexScalarQuantizer(self.dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
-        index, last = faiss.IndexIDMap(flat), -1
-        for ids, vectors in parts:
-            if len(ids) and (ids[0] <= last or not bool((np.diff(ids) > 0).all())):
-                raise LibraryError("the ids of a segment do not ascend, or one comes twice")
-            last = int(ids[-1]) if len(ids) else last
-            index.add_with_ids(np.ascontiguousarray(vectors, dtype=np.float32), ids.astype(np.int64))
         self.folder.mkdir(parents=True, exist_ok=True)
-        name, rows = secrets.token_hex(8), int(index.ntotal)
-        written = write_faiss(index, self.path(name))
+        name = secrets.token_hex(8)
+        written, rows = write_segment(self.path(name), self.dim, ascending(parts))
         return SegmentFile(name=name, rows=rows, alive=rows, size_bytes=written.size_bytes, sha256=written.sha256)
 
     def open(self, file: SegmentFile) -> Segment:
@@ -333,6 +326,16 @@ class SegmentStore:
         for path in strays:
             path.unlink(missing_ok=True)
         return len(strays)
+
+
+def ascending(parts: Iterable[tuple[Ids, NDArray[np.floating]]]) -> Iterator[tuple[Ids, NDArray[np.floating]]]:
+    """Yield what is to be written. Raises: LibraryError: the ids do not ascend, or one comes twice."""
+    last = -1
+    for ids, vectors in parts:
+        if len(ids) and (ids[0] <= last or not bool((np.diff(ids) > 0).all())):
+            raise LibraryError("the ids of a segment do not ascend, or one comes twice")
+        last = int(ids[-1]) if len(ids) else last
+        yield ids, vectors
 
 
 def living(file: SegmentFile, segment: Segment, rows: FindableRows) -> Bools | None:

@@ -156,6 +156,7 @@ def choose_index(session: Session, choice: IndexChoice) -> None:
     write_setting(session, INDEX_SETTING, json.dumps(asdict(choice)))
 
 
+SIDE = 512  # of the matrices by whose product the machine's speed is known
 WORTH_SHARE = 0.25  # of the photos, beside an approximate index: then building it anew is worth the time
 
 
@@ -207,10 +208,10 @@ def build_s(about: Approximation | None, photos: int, dim: int) -> float:
     """Return about how long building an approximate index takes, in seconds: by the last time, or by the arithmetic."""
     if about is not None and about.seconds and about.trained_entries:
         return about.seconds * photos / about.trained_entries
-    square = np.ones((1024, 1024), np.float32)
+    square = np.ones((SIDE, SIDE), np.float32)
     start = time.perf_counter()
     square @ square
-    return building_flops(photos, dim) / (2 * 1024**3 / (time.perf_counter() - start))
+    return building_flops(photos, dim) / (2 * SIDE**3 / (time.perf_counter() - start))
 
 
 def minutes(seconds: float) -> str:

@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import faiss
+import numpy as np
 import pytest
 
 from embedding import faiss_files
@@ -140,3 +141,21 @@ def test_what_faiss_cannot_write_is_an_error_of_the_disk(path: Path) -> None:
     with pytest.raises(OSError, match="could not write the index"):
         write_faiss(unwritable, path)
     assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("dim", [1, 3, 48, 512])
+@pytest.mark.parametrize("rows", [0, 1, 300])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_segment_is_written_part_by_part_as_faiss_writes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dim: int, rows: int, known: bool
+) -> None:
+    if not known:  # a version of FAISS that lays it out otherwise
+        monkeypatch.setattr(faiss_files, "segment_head", lambda dim: None)
+    vectors, ids = unit_vectors(rows, dim, seed=dim).astype(np.float16), np.arange(7, 7 + 2 * rows, 2)
+    parts = [(ids[low:high], vectors[low:high]) for low, high in ((0, 100), (100, 101), (101, rows))]
+    index = faiss_files.empty_segment(dim)
+    if rows:
+        index.add_with_ids(vectors.astype(np.float32), ids)
+    theirs = write_faiss(index, tmp_path / "theirs.faiss")
+    assert faiss_files.write_segment(tmp_path / "ours.faiss", dim, parts) == (theirs, rows)
+    assert (tmp_path / "ours.faiss").read_bytes() == (tmp_path / "theirs.faiss").read_bytes()
