@@ -231,10 +231,15 @@ class RestyleMethods(TagMethods):
 
         Raises: LibraryError: another process or thread changes the library, or the disk is full.
         """
+        from indexer.merging import merge_due
         from restyle.restyled import add_to_library
 
         with self.catalog.session() as session:
-            return add_to_library(self.catalog, session, self.store, self.encoder, results)
+            added = add_to_library(self.catalog, session, self.store, self.encoder, results)
+        if added:
+            with self.catalog.writing() as session:
+                merge_due(self.catalog, session, self.store)
+        return added
 
     def write_restyled_page(self, results: "Sequence[Result]", path: Where) -> None:
         """Write a page of results beside their photos; the library's `tell` hears of what cannot be shown any more.

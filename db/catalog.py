@@ -87,7 +87,7 @@ class Catalog:
         if self._is_outdated():
             raise LibraryError(
                 f"the library at {root} was made by an earlier CV-Aliens: `aliens index --library {root}` brings it up "
-                "to date, as does every command that writes to it; nothing is embedded anew"
+                "to date, as do `aliens add` and `aliens tag`; what it holds is kept"
             )
         return new_session(self.engine)
 

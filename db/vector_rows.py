@@ -150,9 +150,11 @@ def lose(session: Session, photo_ids: Sequence[int], model: Model | None = None)
         here = select(Embedding.segment_id).where(Embedding.photo_id.in_(page))
         if model is not None:
             here, dying = here.where(Embedding.model_id == model.id), dying.where(Embedding.model_id == model.id)
-        done = session.execute(insert(DeadVector).from_select(["segment_id", "photo_id"], dying))
-        if done.rowcount:  # type: ignore[attr-defined] # a CursorResult, as of every INSERT
-            count_alive(session, list(session.scalars(here.distinct())))
+        segment_ids = list(session.scalars(here.distinct()))
+        if segment_ids:  # locked, where the database has several writers, so that no count of theirs is lost
+            session.execute(select(VectorSegment.id).where(VectorSegment.id.in_(segment_ids)).with_for_update())
+            session.execute(insert(DeadVector).from_select(["segment_id", "photo_id"], dying))
+            count_alive(session, segment_ids)
 
 
 def forget_embeddings(session: Session, model: Model, photo_ids: Sequence[int]) -> None:

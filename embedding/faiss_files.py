@@ -88,10 +88,10 @@ def write_segment(path: Path, dim: int, parts: Iterable[tuple[Ids, NDArray[np.fl
         file.seek(len(head))
         file.write(COUNT.pack(2 * dim * rows))
         file.flush()
-        return Written(size_bytes, digest_of(file.fileno())), rows
+        return Written(size_bytes, sha256_of_open(file.fileno())), rows
 
 
-def digest_of(descriptor: int) -> str:
+def sha256_of_open(descriptor: int) -> str:
     """Return the SHA-256 of an open file in hexadecimal."""
     digest, at = hashlib.sha256(), 0
     while data := os.pread(descriptor, WRITTEN_BYTES, at):

@@ -103,15 +103,12 @@ def score_files(folder: Path) -> dict[str, Path]:
 
 
 def is_sound(path: Path) -> bool:
-    """Tell whether a file of scores is what was written, reading it whole."""
+    """Tell whether a file of scores is what was written, reading it whole. Raises: OSError: it cannot be read."""
     match = FILE_NAME.fullmatch(path.name)
     if match is None:
         return False
-    try:
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, lambda: seeded(path.parent, match[1]))
-    except OSError:
-        return False
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, lambda: seeded(path.parent, match[1]))
     return digest.hexdigest().startswith(match[2])
 
 
@@ -128,16 +125,24 @@ def merge_scores(folder: Path, parts: Sequence[tuple[Segment, Ids]], new: Segmen
     Raises: OSError: the disk is full or cannot be written.
     """
     files = score_files(folder)
-    if any(old.name not in files or not is_sound(files[old.name]) for old, _ in parts):
+    if not all(old.name in files and is_unchanged(files[old.name], is_sound) for old, _ in parts):
         return
     scores = [np.load(files[old.name], mmap_mode="r") for old, _ in parts]
     columns = {part.shape[1] for part in scores}
     if len(columns) != 1 or any(len(part) != len(old) for part, (old, _) in zip(scores, parts, strict=True)):
         return
-    merged = np.empty((len(new), columns.pop()), np.float16)
-    for part, (old, ids) in zip(scores, parts, strict=True):
-        merged[new.rows_of(ids)[0]] = part[old.rows_of(ids)[0]]
-    ScoreStore(folder, merged.shape[1]).write(new.name, len(new), [merged])
+    width = columns.pop()
+
+    def blocks() -> Iterator[Halves]:
+        for start in range(0, len(new), PIECE_ROWS):
+            wanted = new.ids[start : start + PIECE_ROWS]
+            block = np.empty((len(wanted), width), np.float16)
+            for part, (old, ids) in zip(scores, parts, strict=True):
+                mine = ids[slice(*np.searchsorted(ids, [wanted[0], wanted[-1] + 1]))]
+                block[np.searchsorted(wanted, mine)] = part[old.rows_of(mine)[0]]
+            yield block
+
+    ScoreStore(folder, width).write(new.name, len(new), blocks())
 
 
 def stray_scores(folder: Path, known: Collection[str]) -> list[Path]:

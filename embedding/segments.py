@@ -87,7 +87,7 @@ class Codes:
             "version": 3,
             "typestr": "<f2",
             "shape": (int(index.ntotal), int(index.d)),
-            "data": (int(faiss.downcast_index(index.index).codes.data()), False),
+            "data": (int(faiss.downcast_index(index.index).codes.data()), True),  # mapped to be read alone
         }
 
 
@@ -207,6 +207,7 @@ class SegmentStore:
     def __init__(self, folder: Path, dim: int) -> None:
         self.folder = folder
         self.dim = dim
+        self.damaged: set[str] = set()  # names of segments that were seen to be: merging leaves them alone
         self._opened: dict[str, Segment] = {}
         self._current: dict[tuple[tuple[str, int], ...], Vectors] = {}
         self._opening = threading.Lock()

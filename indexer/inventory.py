@@ -108,7 +108,7 @@ def take_inventory(catalog: Catalog) -> Inventory:
             chains=chains,
             segments=len(files),
             index=index,
-            database_bytes=sum(path.stat().st_size for path in folder.root.glob("library.db*")),
+            database_bytes=sum(map(file_bytes, folder.root.glob("library.db*"))),
             vectors_bytes=size_bytes(folder.vectors(model.key)),
             index_bytes=size_bytes(folder.index(model.key)),
             vocabularies=vocabulary_keys(session, model),
@@ -135,4 +135,12 @@ def list_failures(catalog: Catalog, kind: str | None = None) -> Iterator[ListedF
 
 def size_bytes(folder: Path) -> int:
     """Return what the files of a folder take."""
-    return sum(path.stat().st_size for path in folder.glob("*")) if folder.exists() else 0
+    return sum(map(file_bytes, folder.glob("*")))
+
+
+def file_bytes(path: Path) -> int:
+    """Return what a file takes, nothing where it has just gone: others write while this counts."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -13,7 +13,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from base.arrays import Halves, Ids
-from base.files import SegmentFile
+from base.files import SegmentFile, is_unchanged
 from base.records import read_record, write_record
 from base.settings import LibraryFolder
 from db.catalog import Catalog
@@ -22,6 +22,7 @@ from db.vector_rows import merge_segments, recorded_ids, segments_of
 from embedding.index.approximate import APPROXIMATE_MANIFEST, Approximation
 from embedding.index.milvus import MILVUS_MANIFEST, Collection
 from embedding.photo_table import TABLE_MANIFEST, TableManifest
+from embedding.scores import is_sound as scores_are_sound
 from embedding.scores import merge_scores, remove_scores, score_files
 from embedding.segments import BLOCK_ROWS, Segment, SegmentStore
 
@@ -31,21 +32,22 @@ MOST_ROWS = 1_000_000  # segments of so many are left as they are
 WASTE = 0.5  # a segment with more rows that are nobody's is written anew
 
 
-def merge_due(catalog: Catalog, session: Session, store: SegmentStore) -> int:
+def merge_due(catalog: Catalog, session: Session, store: SegmentStore, *, thorough: bool = True) -> int:
     """Merge while there is something to merge; return how many segments were written. Needs the library's lock.
 
-    Damaged segments are left alone: `aliens verify` names them.
+    Damaged segments are left alone: `aliens verify` names them. `thorough`: write large segments anew as well that are
+    mostly waste, which takes asking for all their photos.
 
     Raises: OSError, sqlalchemy.exc.OperationalError: the disk is full; nothing is lost.
     """
-    model, damaged, merged = catalog.model, set[str](), 0
+    model, merged = catalog.model, 0
     while True:
-        due = next(groups_due(catalog, session, model, damaged), None)
+        due = next(groups_due(catalog, session, store, thorough=thorough), None)
         if due is None:
             return merged
         parts = {file.name: recorded_ids(session, model, file.name) for file in due}
         if broken := {file.name for file in due if not can_be_merged(store, file, parts[file.name])}:
-            damaged |= broken
+            store.damaged |= broken
             continue
         merge(catalog, session, store, [(store.open(file), parts[file.name]) for file in due])
         merged += 1
@@ -56,21 +58,31 @@ def can_be_merged(store: SegmentStore, file: SegmentFile, ids: Ids) -> bool:
     return store.problem(file) is None and bool(store.open(file).rows_of(ids)[1].all())
 
 
-def groups_due(catalog: Catalog, session: Session, model: Model, damaged: set[str]) -> Iterator[list[SegmentFile]]:
+def groups_due(
+    catalog: Catalog, session: Session, store: SegmentStore, *, thorough: bool
+) -> Iterator[list[SegmentFile]]:
     """Yield segments that are to become one; those that the same derivatives cover, of the same kind and tier."""
+    model = catalog.model
     for restyled in (False, True):
-        files = [file for file in segments_of(session, model, restyled=restyled) if file.name not in damaged]
+        files = [file for file in segments_of(session, model, restyled=restyled) if file.name not in store.damaged]
         many = len(files) >= FAN_OUT or sum(file.rows for file in files) >= MOST_ROWS
         covered = coverage(catalog.folder, model) if many and len(files) > 1 else {}
         tiers: dict[tuple[int, frozenset[str]], list[SegmentFile]] = defaultdict(list)
         for file in files:
             if file.rows < MOST_ROWS:
                 tiers[tier(file.rows), covered.get(file.name, frozenset())].append(file)
-            elif file.alive < file.rows * (1 - WASTE) and is_wasteful(session, model, file):
+            elif thorough and file.alive < file.rows * (1 - WASTE) and is_wasteful(session, model, file):
                 yield [file]
         for _, group in sorted(tiers.items(), key=lambda item: item[0][0]):
-            if len(group) >= FAN_OUT or (len(group) > 1 and sum(file.rows for file in group) >= MOST_ROWS):
-                yield group
+            due = enough(group)
+            if len(due) >= FAN_OUT or (len(due) > 1 and sum(file.rows for file in due) >= MOST_ROWS):
+                yield due
+
+
+def enough(group: Sequence[SegmentFile]) -> list[SegmentFile]:
+    """Return the first segments of a group, up to so many as make one that is left as it is."""
+    rows = np.cumsum([file.rows for file in group])
+    return list(group[: int(np.searchsorted(rows, MOST_ROWS)) + 1])
 
 
 def is_wasteful(session: Session, model: Model, file: SegmentFile) -> bool:
@@ -93,8 +105,9 @@ def coverage(folder: LibraryFolder, model: Model) -> dict[str, frozenset[str]]:
         for name in about.covers:
             covered[name].add(path.name)
     for vocabulary in vocabularies(folder, model):
-        for name in score_files(folder.scores(model.key, vocabulary)):
-            covered[name].add(vocabulary)
+        for name, path in score_files(folder.scores(model.key, vocabulary)).items():
+            if is_unchanged(path, scores_are_sound):  # damaged ones are none, and would leave the others' out
+                covered[name].add(vocabulary)
     return {name: frozenset(by) for name, by in covered.items()}
 
 

@@ -360,7 +360,7 @@ class Run:
             self._committed.append({prefix(sha256) for sha256 in batch.rows})
         self._commit_failures(session)
         if batch.entries:
-            merge_due(self._catalog, session, self._store)
+            merge_due(self._catalog, session, self._store, thorough=False)
         self._batch = Batch()
 
     def _commit_failures(self, session: Session) -> None:

@@ -5,6 +5,7 @@ kill at any moment leaves a library of the one version or of the other.
 """
 
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from sqlalchemy import Connection, text
 
 from base.arrays import Halves, Ids, Longs
+from base.errors import LibraryError
 from base.progress import Progress, Step, shown
 from base.records import converted, write_record
 from base.settings import LibraryFolder
@@ -24,6 +26,7 @@ from embedding.scores import ScoreStore, remove_scores
 from embedding.segments import BLOCK_ROWS, SegmentStore
 
 BEFORE_SEGMENTS = "0004"
+ALL_IDS, STAMP_BYTES = 1 << 24, 4096  # bytes of a shard's two files that it was told by
 PACK_ROWS = 250_000  # of shards that become a segment
 OLD_APPROXIMATION, OLD_COLLECTION = "approximate.json", "milvus.json"
 
@@ -85,11 +88,16 @@ def segments_made(
     for path in store.strays(()):  # of an upgrade that was killed
         if path.suffix != ".npy":
             path.unlink()
-    scores = {where: old_scores(where) for where in folder.photo_table(model.key).glob("*/")}
     statement = text(
         "SELECT restyled, id, number, count FROM vector_shard WHERE model_id = :model ORDER BY restyled, number"
     )
     shards = [(bool(row[0]), Shard(*row[1:])) for row in connection.execute(statement, {"model": model.id})]
+    stamps = {shard.number: stamp(store, shard) for _, shard in shards}
+    refuse_lost(store, stamps)
+    scores = {
+        where: old_scores(where, {shard.number: (shard.rows, stamps[shard.number]) for _, shard in shards})
+        for where in folder.photo_table(model.key).glob("*/")
+    }
     done, total = 0, sum(shard.rows for _, shard in shards)
     for restyled, pack in packs(shards, scores):
         parts = [(shard, *part) for shard in pack if (part := read_shard(connection, store, shard)) is not None]
@@ -119,6 +127,39 @@ def segments_made(
         progress(Step("bringing the library up to date", done, total))
 
 
+def stamp(store: SegmentStore, shard: Shard) -> int | None:
+    """Return what told a shard from another of the same number; None where there is no such shard.
+
+    Raises: LibraryError: it is there and cannot be read now.
+    """
+    found = []
+    for path, size_bytes in ((f"{shard.number:06d}.ids.npy", ALL_IDS), (f"{shard.number:06d}.npy", STAMP_BYTES)):
+        try:
+            with open(store.folder / path, "rb") as file:
+                found.append(zlib.crc32(file.read(size_bytes)))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise LibraryError(
+                f"{store.folder / path} cannot be read ({error.strerror}), so the library was not brought up to date: "
+                "nothing was changed"
+            ) from error
+    return found[0] << 31 ^ found[1]
+
+
+def refuse_lost(store: SegmentStore, stamps: Mapping[int, int | None]) -> None:
+    """Refuse to bring a library up to date most of whose vectors are absent: a disk may not be there.
+
+    Raises: LibraryError: more than half of the shards are.
+    """
+    absent = sum(told is None for told in stamps.values())
+    if 2 * absent > len(stamps):
+        raise LibraryError(
+            f"{absent} of the {len(stamps)} files of vectors in {store.folder} are absent, so the library was not "
+            "brought up to date: bring the folder back, from a backup if need be, and run the same command again"
+        )
+
+
 def packs(
     shards: Sequence[tuple[bool, Shard]], scores: Mapping[Path, OldScores | None]
 ) -> Iterator[tuple[bool, list[Shard]]]:
@@ -142,6 +183,8 @@ def read_shard(connection: Connection, store: SegmentStore, shard: Shard) -> tup
     try:
         ids = np.load(store.folder / f"{shard.number:06d}.ids.npy")
         vectors = np.load(store.folder / f"{shard.number:06d}.npy")
+    except (PermissionError, MemoryError):
+        raise
     except Exception:  # NumPy evaluates a header, so a damaged one may raise anything
         return None
     if ids.dtype != np.int64 or vectors.dtype != np.float16 or vectors.shape != (shard.rows, store.dim):
@@ -155,8 +198,11 @@ def read_shard(connection: Connection, store: SegmentStore, shard: Shard) -> tup
     return recorded[:, 0], vectors[rows], rows
 
 
-def old_scores(where: Path) -> OldScores | None:
-    """Return the scores that an earlier version has left in a vocabulary's folder, or None where there are none."""
+def old_scores(where: Path, shards: Mapping[int, tuple[int, int | None]]) -> OldScores | None:
+    """Return the scores that an earlier version has left in a vocabulary's folder, or None where there are none.
+
+    shards: {number: (rows, stamp)}; the scores of others, which once had such a number, are left out.
+    """
     of_shard: dict[int, Halves] = {}
     columns = set()
     for path in sorted(where.glob("*.shards.npy")):
@@ -164,12 +210,13 @@ def old_scores(where: Path) -> OldScores | None:
             parts, scores = np.load(path), np.load(path.with_name(path.name.replace(".shards", "")), mmap_mode="r")
         except Exception:  # NumPy evaluates a header, so a damaged one may raise anything
             continue
-        if scores.dtype != np.float16 or parts.ndim != 2 or len(scores) != parts[:, 1].sum():
+        if scores.dtype != np.float16 or parts.ndim != 2 or parts.shape[1] != 3 or len(scores) != parts[:, 1].sum():
             continue
         columns.add(scores.shape[1])
         start = 0
-        for number, rows, *_ in parts.tolist():
-            of_shard[number] = scores[start : start + rows]
+        for number, rows, told in parts.tolist():
+            if shards.get(number) == (rows, told):
+                of_shard[number] = scores[start : start + rows]
             start += rows
     return OldScores(columns.pop(), of_shard) if len(columns) == 1 else None
 

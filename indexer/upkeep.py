@@ -167,6 +167,7 @@ def index_report(catalog: Catalog, session: Session, store: SegmentStore) -> Ind
     photos, milvus, about = sum(file.alive for file in files), read_collection(where), read_approximation(where)
     covers = milvus.covers if milvus is not None else about.covers if about is not None else ()
     beside = sum(file.alive for file in files if file.name not in covers)
+    stale = "" if about is None or not about.sound else drift(about, photos - beside) or ""
     report = IndexReport(
         photos=photos,
         segments=len(files),
@@ -175,13 +176,14 @@ def index_report(catalog: Catalog, session: Session, store: SegmentStore) -> Ind
         milvus=milvus,
         beside=0 if milvus is None and about is None else beside,
     )
-    return replace(report, advice=advice(report, choice, model.dim))
+    return replace(report, advice=advice(report, choice, model.dim, stale))
 
 
-def advice(report: IndexReport, choice: IndexChoice, dim: int) -> str:
+def advice(report: IndexReport, choice: IndexChoice, dim: int, stale: str = "") -> str:
     """Return whether, and for how many minutes, building the index that was chosen would be worth it; else nothing.
 
-    One that did not find enough is not advised again until the library is twice as large.
+    stale: why the approximate index may find less than was measured, if it may. One that did not find enough is not
+    advised again until the library is twice as large.
     """
     about, photos = report.approximation, report.photos
     if choice.milvus is not None:
@@ -199,6 +201,8 @@ def advice(report: IndexReport, choice: IndexChoice, dim: int) -> str:
         return (
             f"the library has grown, so another try may find enough: {cost}" if photos > GROWN * about.entries else ""
         )
+    if stale:
+        return f"the {kind} index may find less than was measured, since {stale}: {cost}"
     if report.beside > max(WORTH_SHARE * photos, EXACT_SUFFICES / GROWN):
         return f"{counted(report.beside, 'photo')} came after the {kind} index and are compared beside it: {cost}"
     return ""

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from base.arrays import Ids
 from base.errors import LibraryError
-from base.files import SegmentFile, half_written, remove_left
+from base.files import SegmentFile, half_written, is_unchanged, remove_left
 from base.progress import Progress, Step, silent
 from base.records import record_problem
 from base.settings import LibraryFolder
@@ -130,8 +130,8 @@ def remove_damaged(folder: LibraryFolder, model: Model) -> None:
         remove_table(tags)
     for vocabulary in vocabularies(folder, model):
         for path in folder.scores(model.key, vocabulary).glob("*.npy"):
-            if not is_sound(path):
-                path.unlink()
+            if not is_unchanged(path, is_sound):
+                path.unlink(missing_ok=True)
     if tower_problem(tower, model.key):
         shutil.rmtree(tower)
     if record_problem(folder.floors_file):
@@ -244,15 +244,16 @@ def derived_disagreements(folder: LibraryFolder, model: Model, *, quick: bool) -
         yield Disagreement("Milvus", problem, f"{REPAIR}, then aliens index")
     if problem := record_problem(folder.floors_file):
         yield Disagreement("floors", problem, REPAIR)
-    if problem := approximation_problem(index, quick=quick):
+    # Looked at twice: `aliens index` or `aliens tag` may have written one anew in the midst of the first look.
+    if approximation_problem(index, quick=quick) and (problem := approximation_problem(index, quick=quick)):
         yield Disagreement("approximate index", problem, f"{REPAIR}, then aliens index")
-    if problem := table_problem(tags, quick=quick):
+    if table_problem(tags, quick=quick) and (problem := table_problem(tags, quick=quick)):
         yield Disagreement("table", problem, REPAIR)
     if quick:
         return
     for vocabulary in vocabularies(folder, model):
         for path in sorted(folder.scores(model.key, vocabulary).glob("*.npy")):
-            if not is_sound(path):
+            if not is_unchanged(path, is_sound) and path.exists():  # it has not been merged away meanwhile
                 yield Disagreement("tags", f"{path} is not what was written: its checksum is another one", "aliens tag")
     if problem := tower_problem(folder.text_tower(model.key), model.key):
         yield Disagreement("text tower", problem, REPAIR)

@@ -1,1 +1,1 @@
-"""The search index: a derivative of the vector shards, rebuilt at any time. Knows no SQL."""
+"""Searching segments of vectors: exactly, or by an approximate index or Milvus that names candidates. Knows no SQL."""

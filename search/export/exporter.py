@@ -322,21 +322,27 @@ def file_and_manifest(path: Path) -> Iterator[tuple[BinaryIO, Callable[["Datacla
     An older pair stays whole until both are on disk, and an older manifest never stands beside the new file.
     """
     manifest_file = path.with_name(path.name + MANIFEST_SUFFIX)
-    (temporary, descriptor), (temporary_manifest, manifest_descriptor) = map(temporary_beside, (path, manifest_file))
+    temporaries: list[Path] = []
+
+    def opened(target: Path) -> BinaryIO:
+        temporary, descriptor = temporary_beside(target)
+        temporaries.append(temporary)
+        return open(descriptor, "wb")
+
     try:
-        with open(descriptor, "wb") as file, open(manifest_descriptor, "wb") as beside:
+        with opened(path) as file, opened(manifest_file) as beside:
             yield file, lambda manifest: beside.write(json_bytes(manifest))
             for written in (file, beside):
                 written.flush()
                 os.fsync(written.fileno())
             with folder_lock(path.parent):  # of several exports to one path the last to end leaves both
                 manifest_file.unlink(missing_ok=True)
-                os.replace(temporary, path)
-                os.replace(temporary_manifest, manifest_file)
+                for temporary, target in zip(temporaries, (path, manifest_file), strict=True):
+                    os.replace(temporary, target)
         sync_folder(path.parent)
     except BaseException:
-        for left in (temporary, temporary_manifest):
-            left.unlink(missing_ok=True)
+        for temporary in temporaries:
+            temporary.unlink(missing_ok=True)
         raise
 
 

@@ -219,6 +219,41 @@ def test_photos_of_a_damaged_shard_are_embedded_anew_and_the_others_are_not(
         assert library.info().photos["pending"] == len(ids)
 
 
+def test_a_library_whose_vectors_are_not_there_now_is_left_as_it_is(old: Path, expected: dict[int, bytes]) -> None:
+    (old / "vectors").rename(old / "elsewhere")
+    with opened(old) as library, pytest.raises(LibraryError, match="9 of the 9 files of vectors in "):
+        library.save_search("sofas", "a sofa")
+    (old / "elsewhere").rename(old / "vectors")
+    with opened(old) as library:
+        library.save_search("sofas", "a sofa")
+        assert vectors(library) == expected
+
+
+def test_a_shard_that_cannot_be_read_now_is_not_taken_for_lost(
+    old: Path, expected: dict[int, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(store: object, shard: object) -> int:
+        raise LibraryError("000001.npy cannot be read (Input/output error)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(upgrade, "stamp", broken)
+        with opened(old) as library, pytest.raises(LibraryError, match="Input/output error"):
+            library.save_search("sofas", "a sofa")
+    with opened(old) as library:
+        library.save_search("sofas", "a sofa")
+        assert vectors(library) == expected
+
+
+def test_scores_of_a_shard_of_another_day_are_left_out(old: Path) -> None:
+    (piece,) = (old / "tags" / "fake-00000000" / "case-study-928dcd08").glob("*.shards.npy")
+    parts = np.load(piece)
+    parts[2, 2] += 1  # another stamp
+    np.save(piece, parts)
+    with opened(old) as library:
+        library.save_search("sofas", "a sofa")
+        assert library.tag().scored == parts[2, 1]
+
+
 def test_an_upgraded_library_takes_photos_as_any_other(old: Path, tmp_path: Path) -> None:
     photos = tmp_path / "more"
     photos.mkdir()

@@ -79,6 +79,10 @@ def move(connection: sa.Connection, segments: list[dict[str, object]]) -> None:
         shards = list(segment["shards"])  # type: ignore[call-overload] # a list of ids
         for start in range(0, len(shards), 500):
             connection.execute(statement, {"id": segment["id"], "shards": shards[start : start + 500]})
+    if segments and connection.dialect.name == "postgresql":  # which numbers rows by a sequence of its own
+        connection.execute(
+            sa.text("SELECT setval(pg_get_serial_sequence('vector_segment', 'id'), max(id)) FROM vector_segment")
+        )
     connection.execute(
         sa.text(
             "INSERT INTO dead_vector (segment_id, photo_id) SELECT segment_id, photo_id FROM embedding_by_segment"
