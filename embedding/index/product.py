@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LEAST_QUERIES = 4
 GROUP_QUERIES = 64
 LANES = 16  # float32 in a register of AVX-512: products of another width take twice as long
-BLOCK_ROWS = 1_024  # of 512 dimensions in float32: 2 MB
+BLOCK_ROWS = 2_048  # of 512 dimensions in float32: 4 MB
 CHUNK_ROWS = 16_384  # whose scores are looked through at once
 # bfloat16 has 8 significant bits: rounding both factors, and the sum, moves the product of unit vectors by at most
 # 3 x 2^-8. Twice that may lie between a row and the k-th best; the bound is rounded as well, and float32 adds a little.
@@ -62,13 +62,14 @@ def best_of_product(blocks: Sequence[Block], queries: Floats, k: int) -> tuple[F
 
 
 def dealt_out(blocks: Sequence[Block], threads: int) -> list[list[Block]]:
-    """Return chunks of the blocks, dealt out to threads."""
+    """Return chunks of the blocks, dealt out to threads, to each about as many rows."""
     chunks = [
         (vectors[at : at + CHUNK_ROWS], ids[at : at + CHUNK_ROWS], None if mask is None else mask[at : at + CHUNK_ROWS])
         for vectors, ids, mask in blocks
         for at in range(0, len(vectors), CHUNK_ROWS)
     ]
-    cuts = np.linspace(0, len(chunks), threads + 1).astype(int).tolist()
+    ends = np.cumsum([len(vectors) for vectors, _, _ in chunks])
+    cuts = np.searchsorted(ends, np.linspace(0, ends[-1], threads + 1), side="right").tolist()
     return [chunks[low:high] for low, high in pairwise(cuts)]
 
 
