@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy.orm import Session
 
 from aliens.tag_methods import TagMethods
-from base.errors import EncoderError, ModelMismatchError, QueryError
+from base.errors import EncoderError, LibraryError, ModelMismatchError, QueryError
 from base.files import PhotoFile
 from base.listing import Listing
 from base.progress import Progress, Step
@@ -237,7 +238,7 @@ class RestyleMethods(TagMethods):
         with self.catalog.session() as session:
             added = add_to_library(self.catalog, session, self.store, self.encoder, results)
         if added:
-            with self.catalog.writing() as session:
+            with suppress(LibraryError), self.catalog.writing() as session:  # or by the next one that may write
                 merge_due(self.catalog, session, self.store)
         return added
 

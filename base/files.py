@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 TEMPORARY_SUFFIX = ".tmp"
+OURS = {".faiss", ".npy", ".arrow", ".json", TEMPORARY_SUFFIX}  # what the folders of vectors, tags and indexes hold
 RANDOM_BYTES = 8  # of a temporary name
 NAME_KEPT = 56  # characters, of up to 4 bytes, that a temporary name begins with: a file system takes 255 bytes
 
@@ -122,7 +123,7 @@ def temporary_beside(path: Path) -> tuple[Path, int]:
     removed where it was meant for the same path.
     """
     for left in half_written(path.parent, path.name):
-        remove_left(left)
+        is_left(left, remove=True)
     while True:
         temporary = temporary_name(path)
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
@@ -137,6 +138,11 @@ def temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name[:NAME_KEPT]}.{secrets.token_hex(RANDOM_BYTES)}{TEMPORARY_SUFFIX}")
 
 
+def files_of_ours(folder: Path) -> list[Path]:
+    """Return the files in a folder of a library's that may be its own, by their endings: people's are left alone."""
+    return [path for path in sorted(folder.glob("*")) if path.suffix in OURS and path.is_file()]
+
+
 def half_written(folder: Path, name: str = "") -> list[Path]:
     """Return the files that killed processes have left under temporary names in a folder: of one file, or of all."""
     kept = re.escape(name[:NAME_KEPT]) if name else ".+"
@@ -145,25 +151,20 @@ def half_written(folder: Path, name: str = "") -> list[Path]:
         names = sorted(entry.name for entry in os.scandir(folder) if pattern.fullmatch(entry.name))
     except OSError:
         return []
-    return [folder / name for name in names if at_left(folder / name, lambda path: None)]
+    return [folder / name for name in names if is_left(folder / name)]
 
 
-def remove_left(path: Path) -> None:
-    """Remove a temporary file, unless somebody has it open."""
-    at_left(path, lambda path: path.unlink(missing_ok=True))
-
-
-def at_left(path: Path, do: Callable[[Path], None]) -> bool:
-    """Do something to a temporary file that nobody has open, and keep it so meanwhile; tell whether it is one."""
+def is_left(path: Path, *, remove: bool = False) -> bool:
+    """Tell whether a temporary file is one that nobody has open, and remove it if so, before anybody else opens it."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:
         return False
     try:
-        if not is_locked(descriptor):
-            return False
-        do(path)
-        return True
+        left = bool(is_locked(descriptor))
+        if left and remove:
+            path.unlink(missing_ok=True)
+        return left
     finally:
         os.close(descriptor)
 

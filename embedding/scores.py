@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from base.arrays import Floats, Halves, Ids
-from base.files import is_unchanged, rename_written, temporary_beside
+from base.files import files_of_ours, is_unchanged, rename_written, temporary_beside
 from base.progress import Progress, Step, silent
 from embedding.index.product import tensor_of
 from embedding.segments import Segment, Vectors
@@ -46,7 +46,7 @@ class ScoreStore:
         return [s for s, scores in zip(vectors.segments, self._scores, strict=True) if scores is None and len(s)]
 
     def _read(self, path: Path | None, segment: Segment) -> Halves | None:
-        if path is None or not is_unchanged(path, is_sound):
+        if path is None or not is_unchanged(path, scores_are_sound):
             return None
         try:
             scores: Halves = np.load(path, mmap_mode="r")
@@ -102,7 +102,7 @@ def score_files(folder: Path) -> dict[str, Path]:
     return {match[1]: path for match, path in named if match is not None}
 
 
-def is_sound(path: Path) -> bool:
+def scores_are_sound(path: Path) -> bool:
     """Tell whether a file of scores is what was written, reading it whole. Raises: OSError: it cannot be read."""
     match = FILE_NAME.fullmatch(path.name)
     if match is None:
@@ -125,7 +125,7 @@ def merge_scores(folder: Path, parts: Sequence[tuple[Segment, Ids]], new: Segmen
     Raises: OSError: the disk is full or cannot be written.
     """
     files = score_files(folder)
-    if not all(old.name in files and is_unchanged(files[old.name], is_sound) for old, _ in parts):
+    if not all(old.name in files and is_unchanged(files[old.name], scores_are_sound) for old, _ in parts):
         return
     scores = [np.load(files[old.name], mmap_mode="r") for old, _ in parts]
     columns = {part.shape[1] for part in scores}
@@ -148,7 +148,7 @@ def merge_scores(folder: Path, parts: Sequence[tuple[Segment, Ids]], new: Segmen
 def stray_scores(folder: Path, known: Collection[str]) -> list[Path]:
     """Return what belongs to no segment that is known, and what killed runs left half written."""
     mine = {path for name, path in score_files(folder).items() if name in known}
-    return [path for path in sorted(folder.glob("*")) if path not in mine and path.is_file()]
+    return [path for path in files_of_ours(folder) if path not in mine]
 
 
 def remove_scores(folder: Path, known: Collection[str]) -> None:

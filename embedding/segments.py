@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 
 from base.arrays import Bools, Floats, Halves, Ids, Longs
 from base.errors import LibraryError
-from base.files import TEMPORARY_SUFFIX, SegmentFile, checksum_problem, size_problem
+from base.files import SegmentFile, checksum_problem, files_of_ours, size_problem
 from embedding.faiss_files import read_faiss, write_segment
 
 SUFFIX = ".faiss"
-OURS = (SUFFIX, ".npy", TEMPORARY_SUFFIX)  # of earlier versions: .npy
 BLOCK_ROWS = 8_192  # float32 at a time
 REMEDY = "run `aliens verify` for the whole picture, and `aliens verify --repair` to embed its photos anew"
 OPENINGS = 5  # as often segments are looked up anew that were merged away while they were opened
@@ -318,8 +317,7 @@ class SegmentStore:
     def strays(self, recorded: Collection[str]) -> list[Path]:
         """Return files that belong to no recorded segment: left by a process that was killed."""
         mine = {self.path(name) for name in recorded}
-        ours = (path for path in sorted(self.folder.glob("*")) if path.suffix in OURS and path.is_file())
-        return [path for path in ours if path not in mine]
+        return [path for path in files_of_ours(self.folder) if path not in mine]
 
     def remove_strays(self, recorded: Collection[str]) -> int:
         """Remove what `strays` finds and return how many files that were."""

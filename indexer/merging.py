@@ -22,8 +22,7 @@ from db.vector_rows import merge_segments, recorded_ids, segments_of
 from embedding.index.approximate import APPROXIMATE_MANIFEST, Approximation
 from embedding.index.milvus import MILVUS_MANIFEST, Collection
 from embedding.photo_table import TABLE_MANIFEST, TableManifest
-from embedding.scores import is_sound as scores_are_sound
-from embedding.scores import merge_scores, remove_scores, score_files
+from embedding.scores import merge_scores, remove_scores, score_files, scores_are_sound
 from embedding.segments import BLOCK_ROWS, Segment, SegmentStore
 
 FAN_OUT = 10  # segments of a tier become one of the next

@@ -7,6 +7,7 @@ kill at any moment leaves a library of the one version or of the other.
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from sqlalchemy import Connection, text
 
 from base.arrays import Halves, Ids, Longs
 from base.errors import LibraryError
+from base.files import files_of_ours
 from base.progress import Progress, Step, shown
 from base.records import converted, write_record
 from base.settings import LibraryFolder
 from db.catalog import Catalog, migrate
-from embedding.index.approximate import APPROXIMATE_FILE, APPROXIMATE_MANIFEST, Approximation
+from embedding.index.approximate import APPROXIMATE_MANIFEST, Approximation
 from embedding.index.milvus import MILVUS_MANIFEST, Collection, write_collection
+from embedding.index.photo_index import strays_of_index
 from embedding.scores import ScoreStore, remove_scores
 from embedding.segments import BLOCK_ROWS, SegmentStore
 
@@ -98,10 +101,11 @@ def segments_made(
         where: old_scores(where, {shard.number: (shard.rows, stamps[shard.number]) for _, shard in shards})
         for where in folder.photo_table(model.key).glob("*/")
     }
-    done, total = 0, sum(shard.rows for _, shard in shards)
+    done, lost, total = 0, 0, sum(shard.rows for _, shard in shards)
     for restyled, pack in packs(shards, scores):
         parts = [(shard, *part) for shard in pack if (part := read_shard(connection, store, shard)) is not None]
         done += sum(shard.rows for shard in pack)
+        lost += sum(shard.rows for shard in pack) - sum(shard.rows for shard, *_ in parts)
         ids = np.concatenate([np.empty(0, np.int64), *(part[1] for part in parts)])
         if len(ids):
             order = np.argsort(ids, kind="stable")
@@ -124,7 +128,8 @@ def segments_made(
                 "shards": [shard.id for shard, *_ in parts],
             }
             first_id += 1
-        progress(Step("bringing the library up to date", done, total))
+        note = f"{lost} in damaged shards, to be embedded anew by `aliens add`" if lost else ""
+        progress(Step("bringing the library up to date", done, total, note=note))
 
 
 def stamp(store: SegmentStore, shard: Shard) -> int | None:
@@ -132,19 +137,32 @@ def stamp(store: SegmentStore, shard: Shard) -> int | None:
 
     Raises: LibraryError: it is there and cannot be read now.
     """
-    found = []
-    for path, size_bytes in ((f"{shard.number:06d}.ids.npy", ALL_IDS), (f"{shard.number:06d}.npy", STAMP_BYTES)):
-        try:
-            with open(store.folder / path, "rb") as file:
-                found.append(zlib.crc32(file.read(size_bytes)))
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise LibraryError(
-                f"{store.folder / path} cannot be read ({error.strerror}), so the library was not brought up to date: "
-                "nothing was changed"
-            ) from error
-    return found[0] << 31 ^ found[1]
+    try:
+        with reading(shard):
+            ids_file, vectors_file = shard_files(store, shard)
+            with open(ids_file, "rb") as ids, open(vectors_file, "rb") as vectors:
+                return zlib.crc32(ids.read(ALL_IDS)) << 31 ^ zlib.crc32(vectors.read(STAMP_BYTES))
+    except FileNotFoundError:
+        return None
+
+
+def shard_files(store: SegmentStore, shard: Shard) -> tuple[Path, Path]:
+    """Return where the ids of a shard, and its vectors, lie."""
+    return store.folder / f"{shard.number:06d}.ids.npy", store.folder / f"{shard.number:06d}.npy"
+
+
+@contextmanager
+def reading(shard: Shard) -> Iterator[None]:
+    """Refuse to take a shard for lost that is there and cannot be read now: a disk may be failing, or be somebody's."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise LibraryError(
+            f"shard {shard.number} of the vectors cannot be read ({error.strerror}), so the library was not brought up "
+            "to date: nothing was changed"
+        ) from error
 
 
 def refuse_lost(store: SegmentStore, stamps: Mapping[int, int | None]) -> None:
@@ -179,13 +197,16 @@ def packs(
 
 
 def read_shard(connection: Connection, store: SegmentStore, shard: Shard) -> tuple[Ids, Halves, Longs] | None:
-    """Return ids (n,), vectors (n, d) and rows (n,) of the photos recorded in a shard; None where it is damaged."""
+    """Return ids (n,), vectors (n, d) and rows (n,) of the photos recorded in a shard; None where it is damaged.
+
+    Raises: LibraryError: it is there and cannot be read now.
+    """
     try:
-        ids = np.load(store.folder / f"{shard.number:06d}.ids.npy")
-        vectors = np.load(store.folder / f"{shard.number:06d}.npy")
-    except (PermissionError, MemoryError):
+        with reading(shard):
+            ids, vectors = map(np.load, shard_files(store, shard))
+    except (LibraryError, MemoryError):
         raise
-    except Exception:  # NumPy evaluates a header, so a damaged one may raise anything
+    except Exception:  # it is absent, or damaged: NumPy evaluates a header, so that may raise anything
         return None
     if ids.dtype != np.int64 or vectors.dtype != np.float16 or vectors.shape != (shard.rows, store.dim):
         return None
@@ -247,16 +268,8 @@ def remove_old(folder: LibraryFolder, key: str, segments: Sequence[str]) -> None
     for path in strays_of_index(folder.index(key)):
         path.unlink(missing_ok=True)
     tags = folder.photo_table(key)
-    for path in [path for path in tags.glob("*") if path.is_file()]:
-        path.unlink()  # the table of photos: it is written anew
+    for path in files_of_ours(tags):  # the table of photos: it is written anew
+        path.unlink()
     for where in tags.glob("*/"):
         remove_scores(where, segments)
     folder.floors_file.unlink(missing_ok=True)  # which are calibrated anew
-
-
-def strays_of_index(where: Path) -> list[Path]:
-    """Return the files in the folder of an approximate index that are none of its own."""
-    mine = {MILVUS_MANIFEST}
-    if (where / APPROXIMATE_MANIFEST).exists():
-        mine |= {APPROXIMATE_FILE, APPROXIMATE_MANIFEST}
-    return [path for path in sorted(where.glob("*")) if path.name not in mine]

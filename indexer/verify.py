@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from base.arrays import Ids
 from base.errors import LibraryError
-from base.files import SegmentFile, half_written, is_unchanged, remove_left
+from base.files import SegmentFile, files_of_ours, half_written, is_left, is_unchanged
 from base.progress import Progress, Step, silent
 from base.records import record_problem
 from base.settings import LibraryFolder
@@ -33,12 +33,12 @@ from db.vector_rows import (
 )
 from embedding.index.approximate import approximation_problem, remove_approximation
 from embedding.index.milvus import MILVUS_MANIFEST
+from embedding.index.photo_index import strays_of_index
 from embedding.photo_table import TABLE_FILE, TABLE_MANIFEST, remove_table, table_problem
-from embedding.scores import is_sound, stray_scores
+from embedding.scores import scores_are_sound, stray_scores
 from embedding.segments import SegmentStore
 from embedding.text_tower import tower_problem
 from indexer.merging import merge_due, vocabularies
-from indexer.upgrade import strays_of_index
 
 NORM_TOLERANCE = 2e-3  # float16 keeps 11 bits, so the norm of a stored unit vector is off by less than 0.1%
 BLOCK_ROWS = 8_192
@@ -112,7 +112,7 @@ def repair(catalog: Catalog, store: SegmentStore) -> int:
         remove_damaged(folder, model)
         for path in strays(session, folder, model, store):
             if path.parent == folder.restyled:  # where others may write now, without the library's lock
-                remove_left(path)
+                is_left(path, remove=True)
             else:
                 path.unlink(missing_ok=True)
         merge_due(catalog, session, store)
@@ -130,7 +130,7 @@ def remove_damaged(folder: LibraryFolder, model: Model) -> None:
         remove_table(tags)
     for vocabulary in vocabularies(folder, model):
         for path in folder.scores(model.key, vocabulary).glob("*.npy"):
-            if not is_unchanged(path, is_sound):
+            if not is_unchanged(path, scores_are_sound):
                 path.unlink(missing_ok=True)
     if tower_problem(tower, model.key):
         shutil.rmtree(tower)
@@ -253,7 +253,7 @@ def derived_disagreements(folder: LibraryFolder, model: Model, *, quick: bool) -
         return
     for vocabulary in vocabularies(folder, model):
         for path in sorted(folder.scores(model.key, vocabulary).glob("*.npy")):
-            if not is_unchanged(path, is_sound) and path.exists():  # it has not been merged away meanwhile
+            if not is_unchanged(path, scores_are_sound) and path.exists():  # it has not been merged away meanwhile
                 yield Disagreement("tags", f"{path} is not what was written: its checksum is another one", "aliens tag")
     if problem := tower_problem(folder.text_tower(model.key), model.key):
         yield Disagreement("text tower", problem, REPAIR)
@@ -266,7 +266,7 @@ def strays(session: Session, folder: LibraryFolder, model: Model, store: Segment
     for vocabulary in vocabularies(folder, model):
         found += stray_scores(folder.scores(model.key, vocabulary), known)
     mine = {TABLE_FILE, TABLE_MANIFEST} if (tags / TABLE_MANIFEST).exists() else set()
-    return found + [path for path in sorted(tags.glob("*")) if path.is_file() and path.name not in mine]
+    return found + [path for path in files_of_ours(tags) if path.name not in mine]
 
 
 def is_being_written(catalog: Catalog) -> bool:

@@ -1,11 +1,10 @@
 """kill -9 at random moments of `aliens add`, with the embedded model: nothing is lost, doubled or changed."""
 
 import multiprocessing
-import os
 import random
 import shutil
-import signal
 import time
+from functools import partial
 from pathlib import Path
 
 from base.settings import LibraryFolder
@@ -14,6 +13,7 @@ from db.vector_rows import EmbeddedRows
 from indexer.hotels50k import Hotels50kSource
 from tests.by_folder import add_photos, catalog_of, create_library, store_of
 from tests.by_folder import disagreements as verify
+from tests.killed import killed_until_done
 
 KILLS = 20
 PHOTOS, COMMIT_PHOTOS = 80, 12  # of the samples: a run has seven commits
@@ -76,17 +76,7 @@ def test_kill_9_loses_nothing(tmp_path: Path, samples: Path) -> None:
     while kills < KILLS:
         rounds += 1
         root = tmp_path / f"killed-{rounds}"
-        finished = False
-        while not finished:
-            process = start(root, COMMIT_PHOTOS)
-            if kills < KILLS:
-                process.join(moments.uniform(0.2, 0.6 * longest_s))
-                if process.is_alive() and process.pid is not None:
-                    os.kill(process.pid, signal.SIGKILL)
-                    kills += 1
-            process.join()
-            finished = process.exitcode == 0
-            assert finished or process.exitcode == -signal.SIGKILL
+        kills += killed_until_done(partial(start, root, COMMIT_PHOTOS), moments, (0.2, 0.6 * longest_s), KILLS - kills)
         assert vectors_by_photo(root) == expected, f"round {rounds} with seed {seed}"
         assert verify(LibraryFolder(root)) == []
     print(f"{kills} kills in {rounds} rounds")

@@ -1,19 +1,19 @@
 """kill -9 at random moments of adding, merging, tagging, indexing, upgrading: nothing is lost, doubled or changed."""
 
 import multiprocessing
-import os
 import random
 import shutil
-import signal
 import tarfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import aliens
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+from tests.killed import killed_until_done
 
 KILLS = 15  # of each of the four
 PHOTOS = 120
@@ -124,17 +124,7 @@ def test_kill_9_loses_nothing_whatever_is_done(begun: Path, name: str, photos: P
         rounds += 1
         root = tmp_path / f"killed-{rounds}"
         shutil.copytree(begun, root)
-        finished = False
-        while not finished:
-            process = start(root)
-            if kills < KILLS:
-                process.join(moments.uniform(0.02, longest_s))
-                if process.is_alive() and process.pid is not None:
-                    os.kill(process.pid, signal.SIGKILL)
-                    kills += 1
-            process.join()
-            finished = process.exitcode == 0
-            assert finished or process.exitcode == -signal.SIGKILL
+        kills += killed_until_done(partial(start, root), moments, (0.02, longest_s), KILLS - kills)
         assert answers(root) == expected, f"round {rounds} with seed {SEED}"
         with aliens.open(root, encoder=FakeEncoder()) as library:
             library.repair()  # removes what killed processes left

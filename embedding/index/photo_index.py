@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from base.arrays import Floats, Ids
 from base.console import counted
+from base.files import files_of_ours
 from embedding.index.approximate import (
+    APPROXIMATE_FILE,
     APPROXIMATE_MANIFEST,
     ApproximateIndex,
     CandidateEngine,
@@ -132,15 +134,15 @@ class PhotoIndex:
         for query, ids in zip(queries, named, strict=True):
             ids = np.unique(ids[ids >= 0])
             places, rows = covered.locate(ids)
-            here = places >= 0
-            if int(here.sum()) < wanted:  # the engine named too few: nothing may be lost
+            if int((places >= 0).sum()) < wanted:  # the engine named too few: nothing may be lost
                 parts.append(exact_search(covered, query[np.newaxis], k, among))
                 continue
-            scores, ids, places, rows = np.empty(len(ids), np.float32)[here], ids[here], places[here], rows[here]
-            for place in np.unique(places):
+            scores = np.full(len(ids), -np.inf, np.float32)
+            for place in np.unique(places[places >= 0]):
                 mine = places == place
                 scores[mine] = covered.segments[place].decoded(rows[mine]) @ query
-            parts.append(best(scores[np.newaxis], ids[np.newaxis], k))
+            found = scores > -np.inf
+            parts.append(best(scores[np.newaxis, found], ids[np.newaxis, found], k))
         if not parts:
             return exact_search(covered, queries, k, among)
         width = min(part[0].shape[1] for part in parts)
@@ -260,3 +262,11 @@ def files_stamp(folder: Path) -> tuple[int, ...]:
         except OSError:
             stats.append(0)
     return tuple(stats)
+
+
+def strays_of_index(folder: Path) -> list[Path]:
+    """Return the files in an engine's folder that belong to none: left by a process that was killed."""
+    mine = {MILVUS_MANIFEST}
+    if (folder / APPROXIMATE_MANIFEST).exists():
+        mine |= {APPROXIMATE_FILE, APPROXIMATE_MANIFEST}
+    return [path for path in files_of_ours(folder) if path.name not in mine]

@@ -167,11 +167,19 @@ def padded(queries: Floats) -> "torch.Tensor":
 
 
 def tensor_of(vectors: Halves) -> "torch.Tensor":
-    """Return vectors as a tensor over the same memory, which PyTorch would rather were writable."""
-    import warnings
-
+    """Return vectors as a tensor over the same memory, to be read alone; it keeps the vectors."""
     import torch
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return torch.from_numpy(vectors)
+    return torch.from_numpy(np.asarray(Unguarded(vectors)))
+
+
+class Unguarded:
+    """An array that does not say that it is to be read alone: PyTorch warns of those that do, whatever it is for.
+
+    Switching warnings off would do so for all threads.
+    """
+
+    def __init__(self, array: Halves) -> None:
+        self._array = array
+        interface = array.__array_interface__
+        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}

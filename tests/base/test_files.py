@@ -20,7 +20,7 @@ from base.files import (
     checksum_problem,
     folder_lock,
     half_written,
-    remove_left,
+    is_left,
     sha256_of,
     sync_folder,
     tar_index,
@@ -251,7 +251,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next_who_writes_to_the_pat
     with atomic_write(path) as file:
         file.write(b"new")
     assert sorted(tmp_path.iterdir()) == [left_of_other, path]
-    remove_left(left_of_other)
+    is_left(left_of_other, remove=True)
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -260,7 +260,7 @@ def test_what_somebody_is_writing_is_not_taken_for_left(tmp_path: Path) -> None:
     with atomic_write(path) as file:
         (temporary,) = tmp_path.iterdir()
         assert half_written(tmp_path) == []
-        remove_left(temporary)
+        is_left(temporary, remove=True)
         assert temporary.exists()
         file.write(b"new")
     assert path.read_bytes() == b"new"
@@ -284,7 +284,7 @@ def test_where_the_file_system_knows_no_locks_nothing_is_taken_for_left(
 
 def test_in_a_folder_that_is_absent_nothing_is_left(tmp_path: Path) -> None:
     assert half_written(tmp_path / "absent") == []
-    remove_left(tmp_path / "absent" / "file.bin")
+    is_left(tmp_path / "absent" / "file.bin", remove=True)
 
 
 @pytest.fixture(params=[0o022, 0o077, 0o002])

@@ -301,3 +301,15 @@ def test_a_product_in_bfloat16_first_finds_the_same(monkeypatch: pytest.MonkeyPa
     best = np.argsort(-truth, axis=1)[:, :10]
     assert [sorted(row) for row in (found - 10).tolist()] == [sorted(row) for row in best.tolist()]
     np.testing.assert_allclose(np.sort(scores)[:, ::-1], np.take_along_axis(truth, best, axis=1), atol=1e-6)
+
+
+def test_a_tensor_over_vectors_lies_where_they_lie_and_is_made_without_a_warning(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    vectors = unit_vectors(4, DIM, 1).astype(np.float16)
+    vectors.flags.writeable = False  # as those of a mapped file
+    tensor = product.tensor_of(vectors[1:])
+    assert tensor.data_ptr() == vectors[1:].__array_interface__["data"][0]
+    assert tensor.tolist() == vectors[1:].tolist()
+    assert not vectors.flags.writeable
+    assert len(recwarn) == 0

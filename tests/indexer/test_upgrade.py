@@ -1,5 +1,6 @@
 """A library that version 0004 made, with 256-row shards replaced by 8-row ones, is brought up to date by who writes."""
 
+import errno
 import json
 import shutil
 import tarfile
@@ -232,12 +233,19 @@ def test_a_library_whose_vectors_are_not_there_now_is_left_as_it_is(old: Path, e
 def test_a_shard_that_cannot_be_read_now_is_not_taken_for_lost(
     old: Path, expected: dict[int, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(store: object, shard: object) -> int:
-        raise LibraryError("000001.npy cannot be read (Input/output error)")
+    load = np.load
+
+    def broken(path: Path, **options: object) -> object:
+        if Path(path).name == "000002.npy":
+            raise OSError(errno.EIO, "Input/output error")
+        return load(path, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(upgrade, "stamp", broken)
-        with opened(old) as library, pytest.raises(LibraryError, match="Input/output error"):
+        patch.setattr(np, "load", broken)
+        with (
+            opened(old) as library,
+            pytest.raises(LibraryError, match="shard 2 of the vectors cannot be read"),
+        ):
             library.save_search("sofas", "a sofa")
     with opened(old) as library:
         library.save_search("sofas", "a sofa")
