@@ -124,7 +124,7 @@ class PhotoMethods(Owner):
 
         Args:
             quick: compare names, sizes and counts alone; by default every byte that the library has written is read.
-            progress: told of photos and of MB.
+            progress: told of photos.
         """
         from indexer.verify import verify
 

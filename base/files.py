@@ -121,12 +121,18 @@ def temporary_beside(path: Path) -> tuple[Path, int]:
 
     It is locked as long as the descriptor is open: by that it is told from what a killed process has left, which is
     removed where it was meant for the same path.
+
+    Raises: OSError: the folder is absent or cannot be written; it names `path`.
     """
     for left in half_written(path.parent, path.name):
         is_left(left, remove=True)
     while True:
         temporary = temporary_name(path)
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        except OSError as error:
+            error.filename = str(path)  # which people know
+            raise
         if is_locked(descriptor) is not False and temporary.exists():
             return temporary, descriptor
         os.close(descriptor)  # another process took it for left, in the moment before it was locked

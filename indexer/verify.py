@@ -188,15 +188,15 @@ def segment_disagreements(
 ) -> Iterator[Disagreement]:
     """Compare every segment with its checksum and with its rows in the database."""
     files = segments_of(session, model)
-    done, total = 0, sum(file.size_bytes for file in files) >> 20
+    done, total = 0, sum(file.rows for file in files)
     for file in files:
         part, problem = "segment", segment_problem(session, model, store, file, quick=quick)
         if problem is None and not quick:
             part, problem = "database", dead_problem(session, model, store, file)
         if problem and file in segments_of(session, model):  # it has not been merged, or lost a photo, meanwhile
             yield Disagreement(part, f"segment {file.name} of {file.alive} photos: {problem}", REPAIR)
-        done += file.size_bytes
-        progress(Step("verifying vectors", done >> 20, total, unit="MB"))
+        done += file.rows
+        progress(Step("verifying vectors", done, total))
     for name, kept, counted in miscounted(session, model) if quick else ():
         what = f"segment {name}: {kept} of its photos are said to be found, {counted} can be"
         yield Disagreement("database", what, REPAIR)

@@ -379,3 +379,10 @@ def test_a_flipped_bit_or_a_lost_end_is_another_checksum(
 def test_a_file_that_is_gone_or_cannot_be_read_is_said_to_be(tmp_path: Path) -> None:
     assert checksum_problem(tmp_path / "gone.bin", "0" * 64) == f"{tmp_path / 'gone.bin'} is gone"
     assert checksum_problem(tmp_path, "0" * 64) == f"{tmp_path} cannot be read: Is a directory"
+
+
+def test_an_error_names_the_file_that_was_asked_for_and_no_temporary_one(tmp_path: Path) -> None:
+    path = tmp_path / "absent" / "tags.csv"
+    with pytest.raises(FileNotFoundError) as caught, atomic_write(path):
+        pass
+    assert caught.value.filename == str(path)
