@@ -219,13 +219,11 @@ class RestyleMethods(TagMethods):
 
         with self.catalog.session() as session:
             kept = RestyledPhotos(self.catalog, session)
+            meant = kept.all(photo, engine) if abs(photo or 0) < 1 << 63 else []
             if not results:
-                return ResultListing(kept.all(photo, engine) if abs(photo or 0) < 1 << 63 else [])
-            return ResultListing(
-                result
-                for result in kept.named(results)
-                if photo in (None, result.lineage.source_photo_id) and engine in (None, result.lineage.engine)
-            )
+                return ResultListing(meant)
+            ids = {result.id for result in meant}
+            return ResultListing(result for result in kept.named(results) if result.id in ids)
 
     def add_restyled(self, results: "Sequence[Result]") -> int:
         """Let searches find results that ask for kind:restyled or kind:any; return how many are new to them.

@@ -123,6 +123,26 @@ def forget_captions(session: Session, photo_ids: Sequence[int], caption_set: Cap
         session.execute(statement, execution_options={"synchronize_session": False})
 
 
+def hand_captions(session: Session, changed: Sequence[int], twins: Mapping[int, int]) -> None:
+    """Remove the captions of photos that look otherwise now, and give photos those of their twins; the caller commits.
+
+    Args:
+        session: of the library's database.
+        changed: ids of photos with other bytes than before.
+        twins: {photo id: id of one that had, before this, the bytes that it has now}.
+    """
+    columns = (Caption.set_id, Caption.photo_id, Caption.rank, Caption.text_id, Caption.score)
+    found: dict[int, list[Any]] = {}
+    for page in pages(sorted(set(twins.values()))):
+        for row in session.execute(select(*columns).where(Caption.photo_id.in_(page))):
+            found.setdefault(row.photo_id, []).append(row)
+    given = [photo_id for photo_id, twin_id in twins.items() if twin_id in found]
+    forget_captions(session, [*changed, *given])
+    rows = [row._asdict() | {"photo_id": photo_id} for photo_id in given for row in found[twins[photo_id]]]
+    if rows:
+        session.execute(insert(Caption), rows)
+
+
 def lacking(set_id: int) -> ColumnElement[bool]:
     """Return the condition that a photo is embedded and has no caption of a set."""
     captioned = exists().where(Caption.set_id == set_id, Caption.photo_id == Photo.id)

@@ -23,7 +23,7 @@ from base.settings import LibraryFolder
 from db.models import Setting
 from db.vector_rows import current_model, use_model
 
-REVISION = "0005"  # the newest migration, known here so that opening a library need not import Alembic
+REVISION = "0006"  # the newest migration, known here so that opening a library need not import Alembic
 MIGRATIONS = Path(__file__).with_name("migrations")
 LOCK_TIMEOUT_S = 1.0  # long enough for `aliens verify` to have looked whether the lock is free
 

@@ -182,12 +182,15 @@ class TaggingRun(Base):
 
 
 class TagLabel(Base):
-    """What a person says of a photo: it has a tag, or it has not. Kept apart from every model's scores."""
+    """What a person says of a photo: it has a tag, or it has not. Kept apart from every model's scores.
+
+    It belongs to the photo's bytes: to all of its copies, wherever they move, and to no other picture of its name.
+    """
 
     __tablename__ = "tag_label"
-    __table_args__ = (PrimaryKeyConstraint("photo_id", "tag"),)
+    __table_args__ = (PrimaryKeyConstraint("content_sha256", "tag"), {"sqlite_with_rowid": False})
 
-    photo_id: Mapped[int] = mapped_column(ForeignKey("photo.id", ondelete="CASCADE"))
+    content_sha256: Mapped[bytes] = mapped_column(LargeBinary(32))
     tag: Mapped[str] = mapped_column(String(255), index=True)
     present: Mapped[bool]
     made_at: Mapped[datetime]  # UTC
@@ -243,6 +246,7 @@ class Restyling(Base):
     """A photo restyled: the picture lies at `path`; `wish` is a digest of all that was asked for.
 
     result_photo_id: its row among the photos, of the state "restyled", once it was added to the library.
+    source_sha256: of the bytes that it was made of, which say whose result it is, wherever the photo lies by now.
     """
 
     __tablename__ = "restyling"
@@ -250,6 +254,7 @@ class Restyling(Base):
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     source_photo_id: Mapped[int | None] = mapped_column(ForeignKey("photo.id", ondelete="SET NULL"), index=True)
     result_photo_id: Mapped[int | None] = mapped_column(ForeignKey("photo.id", ondelete="SET NULL"), index=True)
+    source_sha256: Mapped[bytes | None] = mapped_column(LargeBinary(32), index=True)
     wish: Mapped[str] = mapped_column(String(64), index=True)
     path: Mapped[str] = mapped_column(Text)  # relative to the library's folder
     engine: Mapped[str] = mapped_column(Text)

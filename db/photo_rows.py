@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.models import Chain, Embedding, Hotel, Model, Photo, PhotoState, Scan
@@ -67,16 +67,24 @@ def update_photos(session: Session, rows: list[dict[str, Any]]) -> None:
         session.execute(update(Photo), group)
 
 
-def photos_with_other_bytes(session: Session, hashes: Mapping[int, bytes]) -> list[int]:
-    """Return, of photos {id: SHA-256 of their bytes now}, those whose bytes were others before."""
-    statement = select(Photo.id, Photo.content_sha256).where(Photo.id.in_(hashes))
-    return [photo_id for photo_id, before in session.execute(statement) if before not in (None, hashes[photo_id])]
+def drop_photos(session: Session, ids: Sequence[int]) -> None:
+    """Remove the rows of photos that have no vectors; the caller commits."""
+    for page in pages(list(ids)):
+        session.execute(delete(Photo).where(Photo.id.in_(page)), execution_options={"synchronize_session": False})
 
 
-def places_with_bytes(session: Session, sha256: bytes) -> list[Place]:
-    """Return where photos lay whose bytes have this hash when they were read, the first known first."""
-    statement = select(Photo.path, Photo.member).where(Photo.content_sha256 == sha256).order_by(Photo.id)
-    return [(path, member) for path, member in session.execute(statement)]
+def hashes_of(session: Session, ids: Sequence[int]) -> dict[int, bytes]:
+    """Return {photo id: SHA-256 of the bytes that it had when it was read} of the photos that were ever read."""
+    found: dict[int, bytes] = {}
+    for page in pages(list(ids)):
+        statement = select(Photo.id, Photo.content_sha256).where(Photo.id.in_(page))
+        found.update((photo_id, sha256) for photo_id, sha256 in session.execute(statement) if sha256 is not None)
+    return found
+
+
+def photos_with_bytes(session: Session, sha256: bytes) -> Iterator[Photo]:
+    """Yield the photos, not the restyled ones, whose bytes had this hash when they were read, the first known first."""
+    yield from session.scalars(select(Photo).where(Photo.content_sha256 == sha256, is_photo()).order_by(Photo.id))
 
 
 def pending_photos(session: Session, after_id: int = 0, limit: int = PAGE) -> list[Photo]:
@@ -123,11 +131,11 @@ def is_photo() -> ColumnElement[bool]:
     return Photo.state != PhotoState.RESTYLED
 
 
-def present_photos(session: Session, ids: Sequence[int]) -> Iterator[Photo]:
-    """Yield, of the photos with these ids, those that are not already known to be missing."""
-    for page in pages(list(ids)):
-        known_missing = func.coalesce(Photo.failure_kind, "") == "missing"
-        yield from session.scalars(select(Photo).where(Photo.id.in_(page), ~known_missing))
+def photos_by_id(session: Session, ids: Sequence[int]) -> Iterator[Photo]:
+    """Yield the photos with these ids, in the order of their ids, as they are now: another session may change them."""
+    for page in pages(sorted(ids)):
+        statement = select(Photo).where(Photo.id.in_(page)).order_by(Photo.id)
+        yield from session.scalars(statement, execution_options={"populate_existing": True})
 
 
 def failure_counts(session: Session) -> dict[str, int]:

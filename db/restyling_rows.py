@@ -34,10 +34,14 @@ def find_restyling(session: Session, wish: str) -> Restyling | None:
 def all_restylings(
     session: Session, *, source_photo_id: int | None = None, engine: str | None = None
 ) -> list[Restyling]:
-    """Return results, in the order in which they were first made: of all photos and engines, or of one."""
+    """Return results, in the order in which they were first made: of all photos and engines, or of one.
+
+    A photo's results are those of the bytes that it has.
+    """
     statement = select(Restyling).order_by(Restyling.id)
     if source_photo_id is not None:
-        statement = statement.where(Restyling.source_photo_id == source_photo_id)
+        sha256 = select(Photo.content_sha256).where(Photo.id == source_photo_id).scalar_subquery()
+        statement = statement.where(Restyling.source_sha256 == sha256)
     if engine is not None:
         statement = statement.where(Restyling.engine == engine)
     return list(session.scalars(statement))

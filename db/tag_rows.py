@@ -1,6 +1,6 @@
 """Queries of vocabularies, taggings and human labels."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, NamedTuple
@@ -9,14 +9,14 @@ from sqlalchemy import delete, func, insert, select, tuple_
 from sqlalchemy.orm import Session
 
 from db.models import Model, Photo, TaggingRun, TagLabel, VocabularyText
-from db.photo_rows import PAGE, is_photo, pages
+from db.photo_rows import PAGE, hashes_of, is_photo, pages
 from db.settings_rows import read_setting, write_setting
 
 CURRENT_VOCABULARY = "vocabulary_key"
 
 
 class Label(NamedTuple):
-    """What a person says: the photo has the tag, or has it not.
+    """What a person says: the photo has the tag, or has it not. Kept with the photo's bytes, not with its place.
 
     The tag is named as vocabularies compare tags, without article and case, so that all of them mean the same.
     """
@@ -72,44 +72,79 @@ def vocabulary_keys(session: Session, model: Model) -> list[str]:
 
 
 def set_labels(session: Session, labels: Iterable[Label]) -> int:
-    """Set labels, replacing earlier ones of the same photo and tag; the caller commits. Return how many.
+    """Set labels, replacing earlier ones of the same bytes and tag; the caller commits. Return how many.
 
-    Of several labels of one photo and tag the last counts.
+    Of several labels of one photo and tag the last counts; so does the last of several photos with the same bytes.
+
+    Raises: KeyError: a photo has never been read.
     """
     stream, count = iter({(label.photo_id, label.tag): label for label in labels}.values()), 0
     while page := list(islice(stream, PAGE)):
-        forget_labels(session, page)
-        now = datetime.now(UTC).replace(tzinfo=None)
-        session.execute(insert(TagLabel), [{**label._asdict(), "made_at": now} for label in page])
+        now, hashes = datetime.now(UTC).replace(tzinfo=None), hashes_of(session, [label.photo_id for label in page])
+        rows = {(hashes[label.photo_id], label.tag): label.present for label in page}
+        remove_labels(session, rows)
+        session.execute(
+            insert(TagLabel),
+            [
+                {"content_sha256": sha256, "tag": tag, "present": present, "made_at": now}
+                for (sha256, tag), present in rows.items()
+            ],
+        )
         count += len(page)
     return count
 
 
 def forget_labels(session: Session, labels: Sequence[Label]) -> int:
-    """Remove what was said of these photos and tags; the caller commits. Return how many labels that were."""
-    places = [(label.photo_id, label.tag) for label in labels]
-    removed = session.execute(delete(TagLabel).where(tuple_(TagLabel.photo_id, TagLabel.tag).in_(places)))
-    return int(removed.rowcount)  # type: ignore[attr-defined]
+    """Remove what was said of the bytes of these photos and of tags; the caller commits. Return how many labels."""
+    hashes = hashes_of(session, [label.photo_id for label in labels])
+    said = {(hashes[label.photo_id], label.tag) for label in labels if label.photo_id in hashes}
+    return remove_labels(session, said)
+
+
+def remove_labels(session: Session, said: Iterable[tuple[bytes, str]]) -> int:
+    """Remove labels by bytes and tag; the caller commits. Return how many there were."""
+    places = tuple_(TagLabel.content_sha256, TagLabel.tag)
+    removed = session.execute(delete(TagLabel).where(places.in_(list(said))))
+    return int(removed.rowcount)  # type: ignore[attr-defined] # a CursorResult, as of every DELETE
 
 
 def all_labels(session: Session) -> Iterator[Label]:
-    """Yield every label, in the order of photos and tags."""
-    statement = select(TagLabel.photo_id, TagLabel.tag, TagLabel.present).order_by(TagLabel.photo_id, TagLabel.tag)
+    """Yield every label of every photo that has its bytes, in the order of photos and tags."""
+    statement = (  # an outer join, so that a database begins with the labels, which are fewer than photos
+        select(Photo.id, TagLabel.tag, TagLabel.present)
+        .select_from(TagLabel)
+        .outerjoin(Photo, Photo.content_sha256 == TagLabel.content_sha256)
+        .order_by(Photo.id, TagLabel.tag)
+    )
     for row in session.execute(statement, execution_options={"yield_per": PAGE}):
-        yield Label(*row)
+        if row[0] is not None:  # bytes that no photo has any more, or not again yet
+            yield Label(*row)
 
 
-def labels_between(session: Session, first_id: int, last_id: int) -> Iterator[Label]:
-    """Yield the labels of photos with ids from `first_id` to `last_id`."""
-    statement = select(TagLabel.photo_id, TagLabel.tag, TagLabel.present)
-    for row in session.execute(statement.where(TagLabel.photo_id.between(first_id, last_id))):
-        yield Label(*row)
+def labels_in_turn(session: Session) -> Callable[[int], list[Label]]:
+    """Return what, asked with ascending ids, gives the labels of photos up to each that it has not given before."""
+    stream, ahead = all_labels(session), list[Label]()
+
+    def up_to(last_id: int) -> list[Label]:
+        found = []
+        while (label := ahead.pop() if ahead else next(stream, None)) is not None:
+            if label.photo_id > last_id:
+                ahead.append(label)
+                break
+            found.append(label)
+        return found
+
+    return up_to
 
 
 def labels_of(session: Session, photo_ids: Sequence[int]) -> Iterator[Label]:
     """Yield the labels of these photos."""
     for page in pages(list(photo_ids)):
-        statement = select(TagLabel.photo_id, TagLabel.tag, TagLabel.present).where(TagLabel.photo_id.in_(page))
+        statement = (
+            select(Photo.id, TagLabel.tag, TagLabel.present)
+            .join(TagLabel, TagLabel.content_sha256 == Photo.content_sha256)
+            .where(Photo.id.in_(page))
+        )
         yield from (Label(*row) for row in session.execute(statement))
 
 

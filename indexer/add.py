@@ -12,7 +12,7 @@ from embedding.encoder import Encoder
 from embedding.segments import SegmentStore
 from indexer.merging import merge_due
 from indexer.pipeline import Run, RunReport
-from indexer.scan import ScanReport, scan
+from indexer.scan import ScanReport, scanning
 from indexer.sources import Source
 from indexer.upkeep import IndexReport, index_report
 
@@ -43,6 +43,10 @@ class AddReport:
                 f"embedded {counted(run.encoded, 'photo')} in {run.seconds:.1f} s{rate}, "
                 f"{run.reused} more had known bytes, {run.failed} failed"
             )
+        if run.moved:
+            lines.append(
+                f"{counted(run.moved, 'photo')} of these had moved: labels, captions and restyled photos came along"
+            )
         return "\n".join(lines)
 
     @property
@@ -54,7 +58,7 @@ class AddReport:
         if run.interrupted:
             said.append(f"stopped: {counted(run.total - run.done, 'photo')} to go; the same command goes on from here")
         said += self.index.notes
-        if run.failed or self.scan.missing or self.scan.problems:
+        if run.failed or self.scan.missing or self.scan.vanished or self.scan.problems:
             said.append("`aliens failures` lists what could not be used, with reasons")
         return said
 
@@ -78,11 +82,13 @@ def add_photos(
     Raises: LibraryError: another process or thread changes this library, or the disk is full.
     """
     with catalog.writing() as session:
-        scanned = scan(session, source, retry_failed=retry_failed, allow_empty=allow_empty, progress=progress)
-        if count_pending(session):
-            run = Run(catalog, store, encoder, max_pixels).embed(progress)
-        else:
-            run = RunReport(strays=store.remove_strays([file.name for file in segments_of(session, catalog.model)]))
+        with scanning(
+            session, source, retry_failed=retry_failed, allow_empty=allow_empty, progress=progress
+        ) as scanned:
+            if count_pending(session):
+                run = Run(catalog, store, encoder, max_pixels).embed(progress)
+            else:
+                run = RunReport(strays=store.remove_strays([file.name for file in segments_of(session, catalog.model)]))
         merge_due(catalog, session, store)
         report = index_report(catalog, session, store)
     return AddReport(scanned, run, report)

@@ -1,6 +1,6 @@
 """What a library holds, in numbers, and what it could not use. Changes nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from base.console import counted
 from base.files import PhotoFile
 from db.caption_rows import caption_sets
 from db.catalog import Catalog
+from db.models import Scan
 from db.photo_rows import count_hotels, count_photos, failed_photos, failure_counts, latest_scans
 from db.restyling_rows import count_restylings
 from db.tag_rows import count_labels, vocabulary_keys
@@ -127,10 +128,24 @@ def list_failures(catalog: Catalog, kind: str | None = None) -> Iterator[ListedF
         for photo in failed_photos(session, kind):
             where = str(PhotoFile(photo.path, photo.member))
             yield ListedFailure(photo.failure_kind or "unknown", where, photo.failure_reason or "unknown", photo.id)
-        for scan in latest_scans(session):
-            if kind in (None, "source"):
-                for problem in scan.problems:
-                    yield ListedFailure("source", problem["where"], problem["reason"], None)
+        if kind in (None, "source"):
+            for where, reason in current_problems(latest_scans(session)):
+                yield ListedFailure("source", where, reason, None)
+
+
+def current_problems(scans: Sequence[Scan]) -> Iterator[tuple[str, str]]:
+    """Yield where and why something could not be used, of scans, the newest first, unless one looked there since."""
+    looked_at: list[str] = []
+    for scan in scans:
+        for problem in scan.problems:
+            if not any(is_below(problem["where"], root) for root in looked_at):
+                yield problem["where"], problem["reason"]
+        looked_at.append(scan.root)
+
+
+def is_below(place: str, root: str) -> bool:
+    """Tell whether a file, or a line of one, is in a folder or a file, or is that itself."""
+    return place == root or place.startswith((root.rstrip("/") + "/", f"{root}:"))
 
 
 def size_bytes(folder: Path) -> int:

@@ -24,15 +24,23 @@ from base.arrays import Floats, Halves, Pixels
 from base.errors import PhotoError
 from base.files import PhotoFile
 from base.progress import Progress, Step
-from db.caption_rows import forget_captions
+from db.caption_rows import hand_captions
 from db.catalog import Catalog
 from db.models import Photo, PhotoState
-from db.photo_rows import count_pending, pending_photos, photos_with_other_bytes, update_photos
+from db.photo_rows import (
+    count_pending,
+    drop_photos,
+    hashes_of,
+    mark_columns_changed,
+    pending_photos,
+    update_photos,
+)
 from db.vector_rows import Twin, any_vector, knows_bytes, record_segment, segments_of, twin
 from embedding.decode import MAX_PIXELS, DecodedPhoto, Facts, Preprocessing, decode
 from embedding.encoder import Encoder
 from embedding.segments import SegmentStore
 from indexer.merging import merge_due
+from indexer.moves import MovedPhotos, place_columns
 from indexer.sources import MISSING
 
 
@@ -149,11 +157,15 @@ DECODE_THREADS = max(2, min(8, os.cpu_count() or 2))
 
 @dataclass(slots=True)
 class RunReport:
-    """What a run did, in photos; `encoded` were new to the model, `reused` had bytes that it had seen."""
+    """What a run did, in photos; `encoded` were new to the model, `reused` had bytes that it had seen.
+
+    moved: of the reused ones, those that the library knew at places where they are no longer.
+    """
 
     total: int = 0
     encoded: int = 0
     reused: int = 0
+    moved: int = 0
     failed: int = 0
     seconds: float = 0.0
     interrupted: bool = False
@@ -167,10 +179,15 @@ class RunReport:
 
 @dataclass(slots=True)
 class Entry:
-    """A photo of the batch in hand; `vector` is a row of the batch's new vectors, or a vector that was known."""
+    """A photo of the batch in hand; `vector` is a row of the batch's new vectors, or a vector that was known.
+
+    twin_id: of a photo that had its bytes. replaces: the row of the new place of a photo that has moved.
+    """
 
     columns: dict[str, Any]
     vector: int | Halves
+    twin_id: int | None = None
+    replaces: int | None = None
 
 
 @dataclass(slots=True)
@@ -189,6 +206,7 @@ class Batch:
     vectors: list[Floats] = field(default_factory=list)
     rows: dict[bytes, int] = field(default_factory=dict)  # content hash -> row of the new vectors
     seen: list[Facts] = field(default_factory=list)  # what each row's photo looks like
+    moves: dict[int, dict[str, Any]] = field(default_factory=dict)  # {row of the new place: columns}, the vector stays
 
 
 class Run:
@@ -207,6 +225,7 @@ class Run:
         self._may_decode = threading.Event()
         self._may_decode.set()
         self._raised: BaseException | None = None  # by the caller's callback
+        self._moved = MovedPhotos()
         # Prefixes of the content hashes of the last batches: a photo that was read ahead may have the bytes of one that
         # was recorded since. What was recorded earlier was known when the photo was read.
         self._ahead = max(64, 2 * self._group_photos)
@@ -277,8 +296,7 @@ class Run:
             known = self._twin(session, outcome)
             if known is not None:
                 report.reused += 1
-                vector = self._store.open(known.segment).vector(known.photo_id)
-                batch.entries.append(Entry(facts(photo, outcome, known), vector))
+                self._add_known(session, photo, facts(photo, outcome, known), known)
                 return
             if outcome.decoded is None:  # the photo with these bytes was embedded anew with others meanwhile
                 outcome = self._read(PhotoFile(photo.path, photo.member), never)
@@ -301,6 +319,21 @@ class Run:
             batch.waiting.append(outcome.decoded.pixels)
             batch.entries.append(Entry(facts(photo, outcome, outcome.decoded.facts), row))
 
+    def _add_known(self, session: Session, photo: Photo, columns: dict[str, Any], known: Twin) -> None:
+        """Take up a photo with known bytes: as the one that it was at another place, or as a twin."""
+        batch = self._batch
+        old = self._moved.take(session, photo, columns["content_sha256"])
+        if old is None:
+            vector = self._store.open(known.segment).vector(known.photo_id)
+            batch.entries.append(Entry(columns, vector, twin_id=known.photo_id))
+            return
+        columns |= {"id": old.id} | place_columns(photo)
+        if old.state is PhotoState.EMBEDDED:
+            batch.moves[photo.id] = columns
+        else:  # it was known to be missing, and its vector is dead
+            vector = self._store.open(known.segment).vector(known.photo_id)
+            batch.entries.append(Entry(columns, vector, twin_id=old.id, replaces=photo.id))
+
     def _twin(self, session: Session, content: Content) -> Twin | None:
         """Return an embedded photo with the same bytes; asks the database only where there may be one."""
         if content.decoded is not None and not any(prefix(content.sha256) in batch for batch in self._committed):
@@ -316,8 +349,8 @@ class Run:
             self._tell(progress)
         if len(batch.entries) >= COMMIT_PHOTOS and not batch.waiting:
             self._commit(session)
-        elif len(batch.failures) >= COMMIT_PHOTOS:
-            self._commit_failures(session)
+        elif len(batch.failures) + len(batch.moves) >= COMMIT_PHOTOS:
+            self._commit_others(session)
             self._tell(progress)
 
     def _encode(self) -> None:
@@ -354,19 +387,36 @@ class Run:
             vectors = np.stack([fresh[e.vector] if isinstance(e.vector, int) else e.vector for e in batch.entries])
             ids = [entry.columns["id"] for entry in batch.entries]
             record_segment(session, self._model, self._store.write(np.array(ids, dtype=np.int64), vectors), ids)
-            hashes = {entry.columns["id"]: entry.columns["content_sha256"] for entry in batch.entries}
-            forget_captions(session, photos_with_other_bytes(session, hashes))
-            update_photos(session, [entry.columns for entry in batch.entries])
+            self._change_photos(session)
             self._committed.append({prefix(sha256) for sha256 in batch.rows})
-        self._commit_failures(session)
+        self._commit_others(session)
         if batch.entries:
             merge_due(self._catalog, session, self._store, thorough=False)
         self._batch = Batch()
 
-    def _commit_failures(self, session: Session) -> None:
-        update_photos(session, self._batch.failures)
+    def _change_photos(self, session: Session) -> None:
+        """Record what was learnt of the photos that get a vector; captions follow the bytes that they are of."""
+        entries = self._batch.entries
+        before = hashes_of(session, [entry.columns["id"] for entry in entries])
+        now = {entry.columns["id"]: entry.columns["content_sha256"] for entry in entries}
+        twins = {entry.columns["id"]: entry.twin_id for entry in entries if entry.twin_id is not None}
+        hand_captions(session, [photo_id for photo_id, sha256 in before.items() if sha256 != now[photo_id]], twins)
+        replaced = [entry.replaces for entry in entries if entry.replaces is not None]
+        drop_photos(session, replaced)
+        update_photos(session, [entry.columns for entry in entries])
+        self.report.moved += len(replaced)
+
+    def _commit_others(self, session: Session) -> None:
+        """Record, and commit, failures and photos that moved with their vectors."""
+        batch = self._batch
+        if batch.moves:
+            drop_photos(session, list(batch.moves))
+            update_photos(session, list(batch.moves.values()))
+            mark_columns_changed(session)
+            self.report.moved += len(batch.moves)
+        update_photos(session, batch.failures)
         session.commit()
-        self._batch.failures = []
+        batch.failures, batch.moves = [], {}
 
 
 def never(sha256: bytes) -> bool:

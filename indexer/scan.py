@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -22,14 +23,15 @@ from db.photo_rows import (
     merge_chains,
     merge_hotels,
     newest_photo_id,
+    pages,
     photo_ids_under,
     photos_at,
-    present_photos,
+    photos_by_id,
     record_scan,
     update_photos,
 )
 from db.vector_rows import lose
-from indexer.sources import MISSING, FoundPhoto, Problem, Source
+from indexer.sources import MISSING, FoundPhoto, Problem, Source, found_at
 
 CHUNK = 1000
 STORED_PROBLEMS = 1000  # of one scan; their full number is in its counts
@@ -51,18 +53,20 @@ class ScanReport:
     problems: int = 0
 
 
-def scan(
+@contextmanager
+def scanning(
     session: Session,
     source: Source,
     *,
     retry_failed: bool = False,
     allow_empty: bool = False,
     progress: Progress = silent,
-) -> ScanReport:
-    """Add new photos as pending, make changed ones pending again, mark missing ones; record the scan.
+) -> Iterator[ScanReport]:
+    """Add new photos as pending, make changed ones pending again; at the end mark vanished ones and record the scan.
 
-    A photo counts as changed when its size or its time of change differs. An unchanged source costs no write but
-    the record of the scan. What vanished from a folder keeps its vector, and is not embedded again when it is back.
+    Between the two the caller embeds what is pending, which may find that a photo has not vanished but moved. A photo
+    counts as changed when its size or its time of change differs. An unchanged source costs no write but the record of
+    the scan. What vanished from a folder keeps its vector, and is not embedded again when it is back.
 
     Args:
         session: committed after every 1,000 photos.
@@ -75,6 +79,33 @@ def scan(
     """
     started_at, start = datetime.now(UTC).replace(tzinfo=None), time.monotonic()
     report = ScanReport()
+    not_found = look(session, source, report, retry_failed=retry_failed, progress=progress)
+    if not report.found and not allow_empty:
+        raise nothing_found(session, source)
+    gone = settle(session, source, not_found, retry_failed=retry_failed)
+    seconds = time.monotonic() - start
+    try:
+        yield report
+    finally:
+        mark_vanished(session, gone, report)
+        report.other_files = source.leftovers.other_files
+        report.problems = len(source.leftovers.problems)
+        record_scan(
+            session,
+            {
+                "root": source.root,
+                "kind": source.kind,
+                "started_at": started_at,
+                "seconds": round(seconds, 3),
+                "counts": asdict(report),
+                "problems": [asdict(problem) for problem in source.leftovers.problems[:STORED_PROBLEMS]],
+            },
+        )
+        session.commit()
+
+
+def look(session: Session, source: Source, report: ScanReport, *, retry_failed: bool, progress: Progress) -> list[int]:
+    """Compare a source with the library; return the ids of the photos known below its root that it did not name."""
     newest = newest_photo_id(session) if source.whole else 0
     seen = np.zeros(newest + 1, bool)  # by photo id, of those known before
     hotels_known = False
@@ -88,37 +119,22 @@ def scan(
         seen[known[known <= newest]] = True
         session.commit()
         progress(Step("scanning", report.found))
-    if not report.found and not allow_empty:
-        known_before = count_under(session, source.root) if source.whole else 0
-        raise SourceError(
-            f"no photos under {source.root} ({len(source.leftovers.problems)} problems, "
-            f"{source.leftovers.other_files} other files): nothing was changed"
-            + (
-                f". If it lost its {counted(known_before, 'photo')} for good, add it with --allow-empty"
-                if known_before
-                else ""
-            )
-        )
-    if source.whole:
-        for unread in source.leftovers.unread:
-            seen[[photo_id for photo_id in photo_ids_under(session, unread) if photo_id <= newest]] = True
-        here = (photo_id for photo_id in photo_ids_under(session, source.root) if photo_id <= newest)
-        mark_vanished(session, source, [photo_id for photo_id in here if not seen[photo_id]], report)
-    report.other_files = source.leftovers.other_files
-    report.problems = len(source.leftovers.problems)
-    record_scan(
-        session,
-        {
-            "root": source.root,
-            "kind": source.kind,
-            "started_at": started_at,
-            "seconds": round(time.monotonic() - start, 3),
-            "counts": asdict(report),
-            "problems": [asdict(problem) for problem in source.leftovers.problems[:STORED_PROBLEMS]],
-        },
+    if not source.whole:
+        return []
+    for unread in source.leftovers.unread:
+        seen[[photo_id for photo_id in photo_ids_under(session, unread) if photo_id <= newest]] = True
+    here = (photo_id for photo_id in photo_ids_under(session, source.root) if photo_id <= newest)
+    return [photo_id for photo_id in here if not seen[photo_id]]
+
+
+def nothing_found(session: Session, source: Source) -> SourceError:
+    """Return the error for a source without photos."""
+    known = count_under(session, source.root) if source.whole else 0
+    return SourceError(
+        f"no photos under {source.root} ({len(source.leftovers.problems)} problems, "
+        f"{source.leftovers.other_files} other files): nothing was changed"
+        + (f". If it lost its {counted(known, 'photo')} for good, add it with --allow-empty" if known else "")
     )
-    session.commit()
-    return report
 
 
 def scan_chunk(
@@ -128,9 +144,8 @@ def scan_chunk(
     add_unlisted_hotels(session, source, chunk)
     known = photos_at(session, [(found.path, found.member) for found in chunk])
     inserts: list[dict[str, Any]] = []
-    updates: list[dict[str, Any]] = []
+    changes: list[tuple[Photo, dict[str, Any]]] = []
     places: set[tuple[str, str]] = set()
-    columns_changed = False
     for found in chunk:
         if (found.path, found.member) in places:
             source.leftovers.problems.append(Problem(found.path, "two files would be kept under this name"))
@@ -143,18 +158,22 @@ def scan_chunk(
             report.new += 1
             inserts.append(columns_of(found, FACTS + HOTEL_FACTS) | state_of(found))
             continue
-        changes = changed_columns(photo, found, retry_failed=retry_failed)
-        report.changed += "state" in changes
-        report.unchanged += "state" not in changes
-        if changes:
-            updates.append({"id": photo.id} | changes)
-            columns_changed |= "state" not in changes and photo.state is PhotoState.EMBEDDED
+        columns = changed_columns(photo, found, retry_failed=retry_failed)
+        report.changed += "state" in columns
+        report.unchanged += "state" not in columns
+        changes.append((photo, columns))
     insert_photos(session, inserts)
-    lose(session, [row["id"] for row in updates if "state" in row])
-    update_photos(session, updates)
-    if columns_changed:
-        mark_columns_changed(session)
+    change_photos(session, changes)
     return {photo.id for photo in known.values()}
+
+
+def change_photos(session: Session, changes: Sequence[tuple[Photo, dict[str, Any]]]) -> None:
+    """Change columns of photos, none of many; the caller commits."""
+    updates = [(photo, columns) for photo, columns in changes if columns]
+    lose(session, [photo.id for photo, columns in updates if "state" in columns])
+    update_photos(session, [{"id": photo.id} | columns for photo, columns in updates])
+    if any("state" not in columns and photo.state is PhotoState.EMBEDDED for photo, columns in updates):
+        mark_columns_changed(session)
 
 
 def changed_columns(photo: Photo, found: FoundPhoto, *, retry_failed: bool) -> dict[str, Any]:
@@ -190,18 +209,36 @@ def add_unlisted_hotels(session: Session, source: Source, chunk: list[FoundPhoto
     add_nameless_hotels(session, sorted(named - source.hotels.keys()))
 
 
-def mark_vanished(session: Session, source: Source, gone: Sequence[int], report: ScanReport) -> None:
-    """Mark photos that the library knows under the root but that were not found there again."""
-    reason = "the file is no longer there"
-    updates = [
-        {"id": photo.id, "state": PhotoState.FAILED, "failure_kind": MISSING, "failure_reason": reason}
-        for photo in present_photos(session, gone)
-    ]
-    if updates:
-        lose(session, gone)
-        update_photos(session, updates)
-        report.vanished = len(updates)
-        source.leftovers.problems.append(Problem(source.root, f"{len(updates)} photos are no longer there"))
+def settle(session: Session, source: Source, not_found: Sequence[int], *, retry_failed: bool) -> list[int]:
+    """Look at the places of photos that a source did not name; return the ids of those that are gone.
+
+    A file may be there that no listing names, such as one without a photo's ending that was added by its own name.
+    """
+    gone = []
+    for page in pages(list(not_found)):
+        changes = []
+        for photo in photos_by_id(session, page):
+            found = found_at(photo.path, photo.member)
+            if found.failure_kind == MISSING:
+                gone.append(photo.id)
+            else:
+                changes.append((photo, changed_columns(photo, found, retry_failed=retry_failed)))
+        change_photos(session, changes)
+        session.commit()
+    return gone
+
+
+def mark_vanished(session: Session, gone: Sequence[int], report: ScanReport) -> None:
+    """Mark those of the photos that are gone as missing which have not moved meanwhile."""
+    columns = {"state": PhotoState.FAILED, "failure_kind": MISSING, "failure_reason": "the file is no longer there"}
+    for page in pages(list(gone)):
+        vanished = [
+            photo
+            for photo in photos_by_id(session, page)
+            if photo.failure_kind != MISSING and found_at(photo.path, photo.member).failure_kind == MISSING
+        ]
+        change_photos(session, [(photo, columns) for photo in vanished])
+        report.vanished += len(vanished)
 
 
 def chunks(photos: Iterator[FoundPhoto], size: int) -> Iterator[list[FoundPhoto]]:

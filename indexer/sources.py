@@ -4,7 +4,7 @@ import os
 import tarfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from stat import S_ISREG
@@ -61,7 +61,7 @@ class Source(ABC):
     whole = True  # whether it names every photo below its root, so that others there have vanished
 
     def __init__(self, root: Path) -> None:
-        self.path = os.path.abspath(root)
+        self.path = real_place(root)
         self.root = storable(self.path)  # as the database keeps it
         self.leftovers = Leftovers()
         self.chains: dict[int, str] = {}
@@ -91,6 +91,26 @@ def found_file(path: str, **columns: Any) -> FoundPhoto:
     return FoundPhoto(path, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns, **columns)
 
 
+def found_at(path: str, member: str = "") -> FoundPhoto:
+    """Return what is at a photo's place now: the photo itself, or why it cannot be read, `missing` where it is gone."""
+    found = found_file(path)
+    if not member or found.failure_kind is not None:
+        return replace(found, member=member)
+    try:
+        size_bytes = tar_index(path, found.mtime_ns or 0).members[member][1]
+    except KeyError:
+        return FoundPhoto(path, member, failure_kind=MISSING, failure_reason="the tar file has no such member any more")
+    except (OSError, tarfile.TarError) as error:
+        return FoundPhoto(path, member, failure_kind="unreadable", failure_reason=str(error))
+    return replace(found, member=member, size_bytes=size_bytes)
+
+
+def real_place(path: Path) -> str:
+    """Return a path by which a file is known, whatever links lead to its folder; the file itself may be a link."""
+    folder, name = os.path.split(os.path.abspath(path))
+    return os.path.join(os.path.realpath(folder), name)
+
+
 def storable(name: str) -> str:
     """Return the name itself where it is valid text, else with its bytes escaped, so that it can be stored."""
     return os.fsencode(name).decode("utf-8", errors="backslashreplace")
@@ -105,13 +125,14 @@ PHOTO_SUFFIXES = frozenset((*JPEG_SUFFIXES, *NETPBM_SUFFIXES, *OTHER_SUFFIXES))
 class FolderSource(Source):
     """Every photo under a folder, sorted by path; hidden files, the library itself and results are left out.
 
-    Links to files are followed, links to folders are not, so that no loop can be walked.
+    Links to files are followed, unless they lead to what is found anyway; links to folders are not, so that no loop can
+    be walked.
     """
 
     kind = "folder"
 
     def __init__(self, root: Path, library: Path, *, may_be_gone: bool = False) -> None:
-        super().__init__(root)
+        super().__init__(Path(os.path.realpath(root)))  # one folder, by whatever name it is reached
         self._passed_over = {os.path.realpath(library), os.path.realpath(LibraryFolder(library).restyled)}
         self._is_gone = may_be_gone and not os.path.exists(self.path)
         if not os.path.isdir(self.path) and not self._is_gone:
@@ -135,12 +156,22 @@ class FolderSource(Source):
             if entry.is_dir(follow_symlinks=False):
                 if os.path.realpath(entry.path) not in self._passed_over and not holds_results(Path(entry.path)):
                     yield from self._walk(entry.path)
+            elif entry.is_symlink() and self._finds(os.path.realpath(entry.path)):
+                self.leftovers.other_files += 1
             elif has_photo_ending(entry.name):
                 yield found_file(entry.path)
             elif entry.name.lower().endswith(".tar"):
                 yield from self._tar(entry.path)
             else:
                 self.leftovers.other_files += 1
+
+    def _finds(self, path: str) -> bool:
+        """Tell whether a file, named by its real path, is one that the walk comes to by itself."""
+        below = os.path.relpath(path, self.path)
+        hidden = any(part.startswith(".") for part in below.split(os.sep))  # or not below at all: ".."
+        passed_over = any(Path(path).is_relative_to(folder) for folder in self._passed_over)
+        is_taken = has_photo_ending(path) or path.lower().endswith(".tar")
+        return is_taken and not hidden and not passed_over and os.path.isfile(path)
 
     def _tar(self, path: str) -> Iterator[FoundPhoto]:
         tar = TarSource(Path(path))

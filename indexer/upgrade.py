@@ -21,7 +21,7 @@ from base.files import files_of_ours
 from base.progress import Progress, Step, shown
 from base.records import converted, write_record
 from base.settings import LibraryFolder
-from db.catalog import Catalog, migrate
+from db.catalog import Catalog, current_revision, migrate
 from embedding.index.approximate import APPROXIMATE_MANIFEST, Approximation
 from embedding.index.milvus import MILVUS_MANIFEST, Collection, write_collection
 from embedding.index.photo_index import strays_of_index
@@ -68,6 +68,9 @@ def upgrade(catalog: Catalog) -> None:
 
     Raises: OSError, sqlalchemy.exc.OperationalError: the disk is full; the library is of the earlier version still.
     """
+    if (current_revision(catalog.engine) or "") > BEFORE_SEGMENTS:  # it has segments
+        migrate(catalog.engine)
+        return
     folder = catalog.folder
     with shown(None) as progress:
         migrate(catalog.engine, BEFORE_SEGMENTS)

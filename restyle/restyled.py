@@ -22,7 +22,7 @@ from base.files import PhotoFile, atomic_write, sha256_of
 from base.listing import Listing
 from db.catalog import Catalog, disk_errors
 from db.models import Model, Photo, PhotoState, Restyling
-from db.photo_rows import hotels_of, places_with_bytes
+from db.photo_rows import hotels_of, photos_with_bytes
 from db.restyling_rows import (
     all_restylings,
     file_problem,
@@ -257,6 +257,7 @@ class RestyledPhotos:
         now = datetime.now(UTC).replace(tzinfo=None)
         sha256 = sha256_of(self._folder.root / path)
         made = {"path": path.as_posix(), "lineage": said, "made_at": now, "sha256": sha256}
+        made["source_sha256"] = bytes.fromhex(lineage.source_sha256)
         return {name: said[name] for name in names} | made
 
     def _results(self, kept: Iterable[Restyling]) -> list[Result]:
@@ -313,9 +314,9 @@ def original_of(session: Session, result: Result) -> PhotoFile:
             )
         except OSError as error:
             lost = error
-    for path, member in places_with_bytes(session, bytes.fromhex(lineage.source_sha256)):
+    for other in photos_with_bytes(session, bytes.fromhex(lineage.source_sha256)):
         with suppress(OSError):
-            if holds(elsewhere := PhotoFile(path, member), lineage.source_sha256):
+            if holds(elsewhere := PhotoFile(other.path, other.member), lineage.source_sha256):
                 return elsewhere
     raise lost
 

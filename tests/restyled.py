@@ -59,7 +59,9 @@ def keep_results(folder: LibraryFolder, photo_ids: Sequence[int], encoder: Encod
             photo = session.get(Photo, photo_id)
             assert photo is not None
             pixels = darker(read_pixels(PhotoFile(photo.path, photo.member)))
-            kept.append(results.keep(pixels, lineage_of(photo_id, source_path=photo.path)))
+            assert photo.content_sha256 is not None
+            lineage = lineage_of(photo_id, source_path=photo.path, source_sha256=photo.content_sha256.hex())
+            kept.append(results.keep(pixels, lineage))
     if encoder is None:
         return kept
     assert add_results(folder, encoder, kept) == len(kept)

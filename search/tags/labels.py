@@ -11,6 +11,7 @@ from base.errors import QueryError
 from base.progress import Progress, Step, silent
 from base.records import read_json
 from db.catalog import Catalog
+from db.photo_rows import hashes_of
 from db.tag_rows import Label, forget_labels, known_photos, set_labels
 from embedding.segments import SegmentStore
 from search.results import HIGHEST
@@ -67,6 +68,11 @@ def label_photo(
         name = words.names[words.position(tag)]
         if not 0 < photo_id <= HIGHEST or not known_photos(session, [photo_id]):
             raise QueryError(f"no photo {photo_id} in {catalog.folder.root}: take an id that a search shows")
+        if photo_id not in hashes_of(session, [photo_id]):
+            raise QueryError(
+                f"photo {photo_id} has not been read yet, and a label belongs to its bytes: run `aliens add` first; "
+                "`aliens failures` says what is wrong with photos that cannot be read"
+            )
         label = Label(photo_id, bare(name), bool(present))
         if present is None:
             forget_labels(session, [label])

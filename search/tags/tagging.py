@@ -15,7 +15,7 @@ from base.errors import QueryError
 from base.progress import Progress, silent
 from db.catalog import Catalog
 from db.photo_rows import COLUMNS, columns_stamp, embedded_columns
-from db.tag_rows import find_tagging, keep_tagging, labels_between, labels_of, vocabulary_keys
+from db.tag_rows import find_tagging, keep_tagging, labels_in_turn, labels_of, vocabulary_keys
 from db.vector_rows import EmbeddedRows, any_vector, count_embedded, segments_of
 from embedding.encoder import Encoder
 from embedding.photo_table import Columns, PhotoTable, arrays, put_together
@@ -191,12 +191,13 @@ class Tagging:
     def photos(self, names: Sequence[str] = (), ids: Sequence[int] | None = None) -> Iterator[TaggedPhotos]:
         """Yield photos with their tags, some thousands at a time; `names`, `ids`: as of `scores`."""
         tags, places = self.vocabulary.names, self.vocabulary.places()
+        labels_up_to = labels_in_turn(self._session)
         for columns, scores in self.scores(names, ids):
             probabilities = self.calibration.probabilities(scores)
             decided = self.calibration.decide(probabilities)
             photo_ids = columns["photo_id"].to_numpy()
             if ids is None:
-                said = list(labels_between(self._session, int(photo_ids[0]), int(photo_ids[-1])))
+                said = labels_up_to(int(photo_ids[-1]))
             else:
                 said = list(labels_of(self._session, photo_ids.tolist()))
             position = {photo_id: at for at, photo_id in enumerate(photo_ids.tolist())} if said else {}

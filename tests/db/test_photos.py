@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from datetime import datetime
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -18,8 +18,10 @@ from db.photo_rows import (
     count_pending,
     count_photos,
     count_under,
+    drop_photos,
     failed_photos,
     failure_counts,
+    hashes_of,
     hotels_of,
     latest_scans,
     mark_columns_changed,
@@ -31,7 +33,8 @@ from db.photo_rows import (
     photo_ids_under,
     photo_records,
     photos_at,
-    present_photos,
+    photos_by_id,
+    photos_with_bytes,
     record_scan,
     time_of,
     update_photos,
@@ -44,7 +47,7 @@ def numbered(count: int) -> list[str]:
 
 
 def paths_under(session: Session, root: str) -> set[str]:
-    return {photo.path for photo in present_photos(session, list(photo_ids_under(session, root)))}
+    return {photo.path for photo in photos_by_id(session, list(photo_ids_under(session, root)))}
 
 
 def scan_of(root: str, found: int) -> dict[str, Any]:
@@ -186,13 +189,24 @@ def test_photos_in_a_tar_are_under_it_and_all_photos_are_under_the_root_folder(s
     assert paths_under(session, "/") == {"/photos/a.tar", "/photos/a.tar2"}
 
 
-def test_photos_known_to_be_missing_are_not_present(session: Session) -> None:
+def test_photos_come_by_id_as_they_are_now(session: Session) -> None:
     ids = put_photos(session, numbered(2500))
-    failed = {"state": PhotoState.FAILED, "failure_reason": "why"}
-    update_photos(session, [{"id": ids[0], "failure_kind": "missing"} | failed])
-    update_photos(session, [{"id": ids[1], "failure_kind": "empty"} | failed])
-    assert [photo.id for photo in present_photos(session, ids)] == ids[1:]
-    assert [photo.id for photo in present_photos(session, ids[:5])] == ids[1:5]
+    held = list(photos_by_id(session, ids))
+    assert [photo.id for photo in held] == ids
+    session.commit()
+    with new_session(cast(Engine, session.get_bind())) as other:
+        update_photos(other, [{"id": ids[7], "path": "/elsewhere"}])
+        other.commit()
+    assert [photo.path for photo in photos_by_id(session, [ids[8], ids[7], 99_999])] == ["/elsewhere", held[8].path]
+
+
+def test_bytes_are_known_of_photos_that_were_read(session: Session) -> None:
+    ids = put_photos(session, numbered(1500), content_sha256=b"1" * 32)
+    unread = put_photos(session, ["/unread"])
+    assert hashes_of(session, [*ids, *unread]) == dict.fromkeys(ids, b"1" * 32)
+    assert [photo.id for photo in photos_with_bytes(session, b"1" * 32)] == ids
+    drop_photos(session, ids)
+    assert hashes_of(session, ids) == {}
 
 
 def test_failures_are_counted_by_kind_most_first(session: Session) -> None:

@@ -6,7 +6,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from db.models import Model, Photo, PhotoState
-from db.photo_rows import count_photos, photo_ids_under, photo_records
+from db.photo_rows import count_photos, photo_ids_under, photo_records, update_photos
 from db.restyling_rows import (
     all_restylings,
     count_restylings,
@@ -58,12 +58,15 @@ def test_a_result_is_found_by_its_wish_and_replaced_by_the_next_of_that_wish(ses
 
 
 def test_results_are_listed_by_photo_and_by_engine(session: Session) -> None:
-    one, two = put_photos(session, ["/1", "/2"])
+    one, two, copy = put_photos(session, ["/1", "/2", "/copy of 2"])
+    of_bytes = {one: b"1" * 32, two: b"2" * 32, copy: b"2" * 32}
+    update_photos(session, [{"id": photo, "content_sha256": sha256} for photo, sha256 in of_bytes.items()])
     ids = [
-        keep_restyling(session, columns(f"{photo}{engine}", photo, engine=engine)).id
+        keep_restyling(session, columns(f"{photo}{engine}", photo, engine=engine, source_sha256=of_bytes[photo])).id
         for photo in (one, two)
         for engine in ("regrade", "sd15")
     ]
+    assert [row.id for row in all_restylings(session, source_photo_id=copy)] == ids[2:]
     assert [row.id for row in all_restylings(session, source_photo_id=two)] == ids[2:]
     assert [row.id for row in all_restylings(session, engine="sd15")] == ids[1::2]
     assert [row.id for row in all_restylings(session, source_photo_id=one, engine="sd15")] == [ids[1]]

@@ -1,3 +1,6 @@
+import hashlib
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +10,7 @@ from sqlalchemy.orm import Session
 from db import tag_rows as module
 from db.catalog import new_session
 from db.models import Model, TagLabel
+from db.photo_rows import update_photos
 from db.tag_rows import (
     Label,
     all_labels,
@@ -15,7 +19,8 @@ from db.tag_rows import (
     forget_labels,
     keep_tagging,
     known_photos,
-    labels_between,
+    labels_in_turn,
+    labels_of,
     photos_by_image_id,
     photos_by_place,
     set_labels,
@@ -72,19 +77,30 @@ def test_every_model_has_taggings_of_its_own(session: Session, model: Model) -> 
 # Labels
 
 
+def put_read_photos(session: Session, paths: Sequence[str]) -> list[int]:
+    """Insert photos that were read, each with bytes of its own, and return their ids."""
+    ids = put_photos(session, paths)
+    update_photos(session, [{"id": photo_id, "content_sha256": digest(photo_id)} for photo_id in ids])
+    return ids
+
+
+def digest(content: object) -> bytes:
+    return hashlib.sha256(str(content).encode()).digest()
+
+
 def test_labels_are_set_replaced_counted_and_forgotten(session: Session) -> None:
-    first, second, third = put_photos(session, ["/a", "/b", "/c"])
+    first, second, third = put_read_photos(session, ["/a", "/b", "/c"])
     labels = [Label(third, "a pool", True), Label(first, "a tv", False), Label(first, "a pool", True)]
     assert set_labels(session, labels) == 3
     assert list(all_labels(session)) == [labels[2], labels[1], labels[0]]
     assert set_labels(session, [Label(first, "a tv", True), Label(second, "a tv", True)]) == 2
     assert count_labels(session) == 4
-    assert list(labels_between(session, first, second)) == [
+    assert sorted(labels_of(session, [second, first, 99])) == [
         Label(first, "a pool", True),
         Label(first, "a tv", True),
         Label(second, "a tv", True),
     ]
-    assert list(labels_between(session, third + 1, third + 9)) == []
+    assert list(labels_of(session, [])) == []
     assert forget_labels(session, [Label(first, "a tv", False), Label(second, "a pool", True)]) == 1
     assert forget_labels(session, []) == 0
     assert set_labels(session, []) == 0
@@ -92,7 +108,7 @@ def test_labels_are_set_replaced_counted_and_forgotten(session: Session) -> None
 
 
 def test_of_contradicting_labels_the_last_counts(session: Session) -> None:
-    (photo,) = put_photos(session, ["/a"])
+    (photo,) = put_read_photos(session, ["/a"])
     assert (
         set_labels(session, [Label(photo, "a tv", True), Label(photo, "a tv", True), Label(photo, "a tv", False)]) == 1
     )
@@ -101,7 +117,7 @@ def test_of_contradicting_labels_the_last_counts(session: Session) -> None:
 
 def test_labels_beyond_a_page_are_all_set(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PAGE", 3)
-    ids = put_photos(session, [f"/{number}" for number in range(10)])
+    ids = put_read_photos(session, [f"/{number}" for number in range(10)])
     labels = [Label(photo_id, "a tv", bool(photo_id % 2)) for photo_id in ids]
     assert set_labels(session, labels) == 10
     assert set_labels(session, labels) == 10
@@ -109,17 +125,46 @@ def test_labels_beyond_a_page_are_all_set(session: Session, monkeypatch: pytest.
 
 
 def test_the_time_of_a_label_is_kept(session: Session) -> None:
-    (photo,) = put_photos(session, ["/a"])
+    (photo,) = put_read_photos(session, ["/a"])
     set_labels(session, [Label(photo, "a tv", True)])
-    label = session.get(TagLabel, (photo, "a tv"))
+    label = session.get(TagLabel, (digest(photo), "a tv"))
     assert label is not None
     assert label.made_at.year >= 2024
+
+
+def test_labels_belong_to_bytes(session: Session) -> None:
+    one, copy, other, unread = *put_read_photos(session, ["/a", "/copy", "/b"]), *put_photos(session, ["/unread"])
+    update_photos(session, [{"id": copy, "content_sha256": digest(one)}])
+    set_labels(session, [Label(one, "a tv", False), Label(copy, "a tv", True), Label(other, "a pool", True)])
+    said = [Label(one, "a tv", True), Label(copy, "a tv", True), Label(other, "a pool", True)]  # the last one counts
+    assert list(all_labels(session)) == said
+    assert count_labels(session) == 2
+    update_photos(session, [{"id": other, "content_sha256": digest(one)}])  # the file was overwritten with a copy
+    assert list(labels_of(session, [other])) == [Label(other, "a tv", True)]
+    update_photos(session, [{"id": other, "content_sha256": digest(other)}])  # and is what it was again
+    assert list(all_labels(session)) == said
+    assert forget_labels(session, [Label(copy, "a tv", True), Label(unread, "a tv", True)]) == 1
+    assert list(all_labels(session)) == said[2:]
+    with pytest.raises(KeyError):
+        set_labels(session, [Label(unread, "a tv", True)])
+
+
+def test_labels_in_turn_give_each_label_once(session: Session) -> None:
+    ids = put_read_photos(session, [f"/{number}" for number in range(9)])
+    labels = [Label(ids[at], tag, True) for at in (0, 1, 4, 8) for tag in ("a pool", "a tv")]
+    set_labels(session, labels)
+    up_to = labels_in_turn(session)
+    assert up_to(ids[0]) == labels[:2]
+    assert up_to(ids[3]) == labels[2:4]
+    assert up_to(ids[3]) == up_to(ids[3]) == []
+    assert up_to(ids[8] + 100) == labels[4:]
+    assert up_to(ids[8] + 200) == []
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", "=1", "ä"]), st.sampled_from([True, False, None])), max_size=15))
 def test_labels_are_like_a_dictionary(migrated_engine: Engine, steps: list[tuple[str, bool | None]]) -> None:
     with new_session(migrated_engine) as session:  # never committed
-        (photo,) = put_photos(session, ["/a"])
+        (photo,) = put_read_photos(session, ["/a"])
         expected: dict[str, bool] = {}
         for tag, present in steps:
             if present is None:

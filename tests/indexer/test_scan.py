@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy.orm import Session
 
 from base.errors import SourceError
-from base.progress import Step
+from base.progress import Progress, Step, silent
 from db.photo_rows import latest_scans
-from indexer.scan import CHUNK, scan
+from indexer.scan import CHUNK, ScanReport, scanning
 from indexer.sources import FoundPhoto, Source, source_at
 from tests.by_folder import add_photos, session_of
 from tests.by_folder import disagreements as verify
@@ -39,6 +40,12 @@ class ListSource(Source):
 def touch(path: Path) -> None:
     stat = path.stat()
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+
+
+def scan(session: Session, source: Source, progress: Progress = silent) -> ScanReport:
+    """Scan a source, and embed nothing."""
+    with scanning(session, source, progress=progress) as report:
+        return report
 
 
 def found_by_search(library: LibraryFactory) -> set[str]:
@@ -180,7 +187,8 @@ def test_photos_outside_the_scanned_folder_do_not_vanish(library: LibraryFactory
     sibling.mkdir()
     (sibling / "00.jpg").write_bytes(photo_bytes(50))
     library.add(sibling)
-    (sibling / "00.jpg").rename(sibling / "01.jpg")
+    (sibling / "01.jpg").write_bytes(photo_bytes(51))
+    (sibling / "00.jpg").unlink()
     assert library.add(photos).scan.vanished == 0
     assert library.add(sibling).scan.vanished == 1
     assert states_of(library.folder)["00.jpg"] == ("failed", "missing")
@@ -192,7 +200,7 @@ def test_photo_that_moved_costs_no_encoding(library: LibraryFactory, photos: Pat
     (photos / "sub").mkdir()
     (photos / "03.jpg").rename(photos / "sub" / "moved.jpg")
     report = library.add(photos)
-    assert (report.scan.new, report.scan.vanished, report.run.reused, report.run.encoded) == (1, 1, 1, 0)
+    assert (report.scan.new, report.scan.vanished, report.run.moved, report.run.encoded) == (1, 0, 1, 0)
     assert found_by_search(library) == {f"{n:02d}.jpg" for n in range(10)} - {"03.jpg"} | {"moved.jpg"}
 
 

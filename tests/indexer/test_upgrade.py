@@ -265,11 +265,12 @@ def test_scores_of_a_shard_of_another_day_are_left_out(old: Path) -> None:
 def test_an_upgraded_library_takes_photos_as_any_other(old: Path, tmp_path: Path) -> None:
     photos = tmp_path / "more"
     photos.mkdir()
-    (photos / "again.jpg").write_bytes(photo_bytes(0))  # bytes that it knows
+    (photos / "again.jpg").write_bytes(photo_bytes(0))  # bytes that it knows, of a file that is gone
+    (photos / "again2.jpg").write_bytes(photo_bytes(0))
     (photos / "new.jpg").write_bytes(photo_bytes(200))
     with opened(old) as library:
         report = library.add(photos)
-        assert (report.run.encoded, report.run.reused) == (1, 1)
+        assert (report.run.encoded, report.run.reused, report.run.moved) == (1, 2, 1)
         assert len(library.search("a sofa", k=100)) == FOUND + 2
 
 

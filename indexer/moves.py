@@ -1,0 +1,87 @@
+"""Photos that moved: a new file whose bytes the library knows of a photo that is no longer at its place.
+
+The photo keeps its number, so that all that was said and made of it stays its own. Decides by bytes and by what lies on
+disk, never by names or times alone.
+"""
+
+import os
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from db.models import Photo, PhotoState
+from db.photo_rows import photos_with_bytes
+from indexer.scan import FACTS, HOTEL_FACTS
+from indexer.sources import MISSING, found_at
+
+PLACE = ("path", "member", *FACTS)
+REMEMBERED = 4_096  # hashes whose photos are remembered: thousands of copies of one picture are looked for once
+
+
+class MovedPhotos:
+    """Tells, during a run, which photo a new file is that was at another place before."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[list[Photo], list[Photo]]] = {}
+
+    def take(self, session: Session, new: Photo, sha256: bytes) -> Photo | None:
+        """Return the photo that a file is which was never read before, or None where it is a new one, or a copy.
+
+        No photo is returned twice. Of several that are gone it is the one whose place ends most like the new one.
+
+        Args:
+            session: of the library's database.
+            new: the row of the file.
+            sha256: of its bytes.
+        """
+        if new.content_sha256 is not None:  # a known photo whose file has other bytes now
+            return None
+        gone, here = self._with_bytes(session, sha256)
+        moved = [*gone, *(old for old in here if old.id != new.id and is_same_file(old, new))]
+        taken = max(moved, key=lambda old: (common_ending(old, new), -old.id), default=None)
+        for photos in (gone, here):
+            if taken in photos:
+                photos.remove(taken)
+        return taken
+
+    def _with_bytes(self, session: Session, sha256: bytes) -> tuple[list[Photo], list[Photo]]:
+        """Return the photos with these bytes that are gone, and those that are at their places."""
+        if sha256 not in self._known:
+            if len(self._known) == REMEMBERED:
+                del self._known[next(iter(self._known))]
+            photos = [old for old in photos_with_bytes(session, sha256) if old.state is not PhotoState.PENDING]
+            gone = [has_left(old) for old in photos]
+            self._known[sha256] = (
+                [old for old, left in zip(photos, gone, strict=True) if left],
+                [old for old, left in zip(photos, gone, strict=True) if not left],
+            )
+        return self._known[sha256]
+
+
+def has_left(photo: Photo) -> bool:
+    """Tell whether nothing lies at a photo's place; a place that cannot be looked at may hold it still."""
+    return found_at(photo.path, photo.member).failure_kind == MISSING
+
+
+def is_same_file(one: Photo, other: Photo) -> bool:
+    """Tell whether two places are one: the same name in one folder, which links or mounts give two names."""
+    (folder, name), (other_folder, other_name) = os.path.split(one.path), os.path.split(other.path)
+    if (name, one.member) != (other_name, other.member):
+        return False
+    try:
+        return os.path.samefile(folder, other_folder)
+    except OSError:
+        return False
+
+
+def common_ending(one: Photo, other: Photo) -> int:
+    """Return how many of the last parts of two places are the same."""
+    parts = [f"{photo.path}/{photo.member}".rstrip("/").split("/")[::-1] for photo in (one, other)]
+    same = [left == right for left, right in zip(*parts, strict=False)]
+    return [*same, False].index(False)
+
+
+def place_columns(photo: Photo) -> dict[str, Any]:
+    """Return a photo's place and what its source says of its hotel as columns; who says nothing takes nothing away."""
+    names = PLACE if photo.hotel_id is None else PLACE + HOTEL_FACTS
+    return {name: getattr(photo, name) for name in names}

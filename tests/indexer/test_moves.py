@@ -1,0 +1,353 @@
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aliens.library import Library
+from base.files import PhotoFile
+from base.settings import LibraryFolder
+from db.models import Photo
+from indexer.moves import common_ending
+from indexer.sources import FolderSource
+from tests.by_folder import disagreements as verify
+from tests.conftest import LibraryFactory, photo_bytes
+from tests.indexer.conftest import check_invariants, found_in, photos_of, states_of, write_tar
+from tests.restyled import keep_results
+
+LABELLED = 4  # the photo of which something is said
+
+
+@pytest.fixture
+def known(library: LibraryFactory, photos: Path) -> Library:
+    """A library of ten photos, the fourth with a label, captions and a restyled result."""
+    library.add(photos)
+    opened = library.open()
+    opened.tag()
+    opened.label(LABELLED, "a pool")
+    lines = photos.parent / "captions.txt"
+    lines.write_text("a room with a pool\na hall with a lamp\n", encoding="utf-8")
+    opened.caption(lines)
+    keep_results(library.folder, [LABELLED])
+    return opened
+
+
+def check_followed(library: Library, path: Path, member: str = "") -> None:
+    """All that was said and made of the photo is found at its new place, and all photos once."""
+    place = PhotoFile(str(path), member)
+    assert [hit.file for hit in library.search("a room tag:pool", k=100) if hit.photo_id == LABELLED] == [place]
+    assert [photo.file for photo in library.captions("a", k=100) if photo.photo_id == LABELLED] == [place]
+    assert [result.lineage.source_photo_id for result in library.restyled(photo=LABELLED)] == [LABELLED]
+    hits = library.search("a room", k=100)
+    assert len({hit.file for hit in hits}) == len(hits) == len([hit for hit in hits if os.path.exists(hit.path)])
+    check_sound(library.folder)
+
+
+def check_sound(folder: LibraryFolder) -> None:
+    check_invariants(folder)
+    assert verify(folder) == []
+
+
+def says_pool(library: Library) -> set[str]:
+    """Return the names of the photos that people say have a pool."""
+    names = set()
+    for photo in photos_of(library.folder).values():
+        if states_of(library.folder)[Path(photo.path).name] == ("embedded", None):
+            tags = library.tags_of(photo.id)
+            names |= {Path(photo.path).name for row in tags if row.tag == "a pool" and row.by_hand is True}
+    return names
+
+
+# A file, a folder, a tree moves
+
+
+def file_into_a_folder(photos: Path) -> Path:
+    (photos / "sorted").mkdir()
+    return (photos / "03.jpg").rename(photos / "sorted" / "03.jpg")
+
+
+def file_renamed(photos: Path) -> Path:
+    return (photos / "03.jpg").rename(photos / "the pool.jpg")
+
+
+def folder_renamed(photos: Path) -> Path:
+    (photos / "deep").mkdir()
+    for path in sorted(photos.glob("*.jpg")):
+        path.rename(photos / "deep" / path.name)
+    return photos / "deep" / "03.jpg"
+
+
+def file_into_a_tar(photos: Path) -> Path:
+    (photos / "03.jpg").unlink()
+    return write_tar(photos / "shard.tar", {"hotel/03.jpg": photo_bytes(3)})
+
+
+@pytest.mark.parametrize("move", [file_into_a_folder, file_renamed, folder_renamed, file_into_a_tar])
+def test_what_was_said_of_a_photo_follows_its_file(known: Library, photos: Path, move: Callable[[Path], Path]) -> None:
+    path = move(photos)
+    report = known.add(photos)
+    assert (report.run.encoded, report.scan.vanished) == (0, 0)
+    assert report.run.moved == (10 if path.parent.name == "deep" else 1)
+    assert "moved: labels, captions and restyled photos came along" in str(report)
+    check_followed(known, path, "hotel/03.jpg" if path.suffix == ".tar" else "")
+    assert known.add(photos).scan.new == 0
+    assert list(known.failures()) == []
+
+
+def test_photos_of_a_tar_follow_into_another(library: LibraryFactory, tmp_path: Path) -> None:
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    write_tar(folder / "a.tar", {f"{seed}.jpg": photo_bytes(seed) for seed in range(4)})
+    library.add(folder)
+    with library.open() as opened:
+        opened.tag()
+        opened.label(LABELLED, "a pool")
+        write_tar(folder / "b.tar", {f"{seed}.jpg": photo_bytes(seed) for seed in range(1, 4)})
+        write_tar(folder / "a.tar", {"0.jpg": photo_bytes(0)})
+        assert opened.add(folder).run.moved == 3
+        (hit,) = opened.search("a room tag:pool", k=9)
+    assert (hit.photo_id, hit.file) == (LABELLED, PhotoFile(str(folder / "b.tar"), "3.jpg"))
+    check_sound(library.folder)
+
+
+def test_a_drive_under_another_name_is_the_same_photos(known: Library, photos: Path) -> None:
+    mounted = photos.rename(photos.with_name("disk1"))
+    report = known.add(mounted)
+    assert (report.run.moved, report.run.encoded, len(known.search("a room", k=100))) == (10, 0, 10)
+    check_followed(known, mounted / "03.jpg")
+    assert [path.name for path in known.folder.vectors(known.model.key).iterdir()] != []
+    mounted.rename(photos)  # and back
+    assert known.add(photos).run.moved == 10
+    check_followed(known, photos / "03.jpg")
+
+
+def test_what_moves_keeps_its_vector_and_its_scores(known: Library, photos: Path) -> None:
+    before = {path.name for path in known.folder.vectors(known.model.key).iterdir()}
+    known.add(photos.rename(photos.with_name("disk1")))
+    assert {path.name for path in known.folder.vectors(known.model.key).iterdir()} == before
+    assert known.tags().notes == []
+
+
+def test_a_photo_that_was_missing_for_a_while_is_known_again_elsewhere(known: Library, photos: Path) -> None:
+    (photos / "03.jpg").rename(photos.parent / "03.jpg")
+    assert known.add(photos).scan.vanished == 1
+    assert LABELLED not in {hit.photo_id for hit in known.search("a room tag:pool", k=9)}
+    assert known.add(photos.parent / "03.jpg").run.moved == 1
+    check_followed(known, photos.parent / "03.jpg")
+    assert list(known.failures()) == []
+
+
+def test_a_kill_between_scan_and_embedding_loses_nothing(
+    known: Library, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = file_into_a_folder(photos)
+
+    def killed(*args: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr("indexer.pipeline.Run.embed", killed)
+        known.add(photos)
+    assert known.add(photos).run.moved == 1
+    check_followed(known, path)
+
+
+def test_copies_that_move_go_each_its_own_way(library: LibraryFactory, photos: Path) -> None:
+    for folder in ("a", "b"):
+        (photos / folder).mkdir()
+        (photos / folder / "03.jpg").write_bytes(photo_bytes(3))
+        (photos / folder / "other.jpg").write_bytes(photo_bytes(3))
+    library.add(photos)
+    before = {photo.id: photo.path for photo in all_rows(library.folder)}
+    moved = photos.rename(photos.with_name("disk1"))
+    assert library.add(moved).run.moved == 14
+    after = {photo.id: photo.path for photo in all_rows(library.folder)}
+    assert after == {photo_id: path.replace(str(photos), str(moved)) for photo_id, path in before.items()}
+    check_sound(library.folder)
+
+
+def all_rows(folder: LibraryFolder) -> list[Photo]:
+    from db.photo_rows import all_photos
+    from tests.by_folder import session_of
+
+    with session_of(folder) as session:
+        return list(all_photos(session))
+
+
+def test_places_end_alike_from_their_ends() -> None:
+    def alike(one: str, other: str, member: str = "") -> int:
+        return common_ending(Photo(path=one, member=member), Photo(path=other, member=member))
+
+    assert alike("/a/b/c.jpg", "/x/b/c.jpg") == 2
+    assert alike("/a/b/c.jpg", "/a/b/d.jpg") == 0
+    assert alike("/c.jpg", "/b/c.jpg") == 1
+    assert alike("/a/x.tar", "/b/x.tar", "m/1.jpg") == 3
+
+
+# What is no move
+
+
+def test_a_copy_is_a_photo_of_its_own_of_which_the_same_is_said(known: Library, photos: Path) -> None:
+    shutil.copy(photos / "03.jpg", photos / "copy.jpg")
+    report = known.add(photos)
+    assert (report.scan.new, report.run.reused, report.run.moved) == (1, 1, 0)
+    known.tag()
+    assert says_pool(known) == {"03.jpg", "copy.jpg"}
+    assert {Path(photo.path).name for photo in known.captions("a", k=100)} >= {"03.jpg", "copy.jpg"}
+    (copy,) = [photo.id for photo in photos_of(known.folder).values() if photo.path.endswith("copy.jpg")]
+    assert [result.lineage.source_photo_id for result in known.restyled(photo=copy)] == [LABELLED]
+    check_sound(known.folder)
+
+
+def test_a_place_that_cannot_be_looked_at_may_hold_its_photo_still(
+    known: Library, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(photos / "03.jpg", photos.parent / "03.jpg")
+    stat = os.stat
+
+    def refuse(path: str, **options: object) -> os.stat_result:
+        if str(path).startswith(str(photos)):
+            raise PermissionError(13, "Permission denied", path)
+        return stat(path, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("indexer.sources.os.stat", refuse)
+    assert known.add(photos.parent / "03.jpg").run.moved == 0
+
+
+# Overwritten files
+
+
+def test_a_label_does_not_stay_with_a_name_whose_picture_is_another(known: Library, photos: Path) -> None:
+    old = (photos / "03.jpg").read_bytes()
+    (photos / "03.jpg").write_bytes(photo_bytes(77))
+    assert known.add(photos).run.encoded == 1
+    known.tag()
+    assert says_pool(known) == set()
+    assert known.info().labels == 1  # it waits for its bytes
+    assert list(known.restyled(photo=LABELLED)) == []
+    (photos / "03.jpg").write_bytes(old)
+    os.utime(photos / "03.jpg", ns=(1, 1))
+    known.add(photos)
+    known.tag()
+    assert says_pool(known) == {"03.jpg"}
+    assert len(known.restyled(photo=LABELLED)) == 1
+
+
+def test_a_photo_moves_and_another_takes_its_name(known: Library, photos: Path) -> None:
+    (photos / "03.jpg").rename(photos / "pool.jpg")
+    (photos / "03.jpg").write_bytes(photo_bytes(77))
+    known.add(photos)
+    known.tag()
+    assert says_pool(known) == {"pool.jpg"}
+    assert len(known.search("a room", k=100)) == 11
+    (new,) = [photo.id for photo in photos_of(known.folder).values() if photo.path.endswith("pool.jpg")]
+    assert len(known.restyled(photo=new)) == 1
+    assert {photo.photo_id for photo in known.captions("a", k=100)} >= {new}
+    check_sound(known.folder)
+
+
+def test_two_photos_that_swap_their_names_swap_what_is_said(known: Library, photos: Path) -> None:
+    (photos / "03.jpg").rename(photos / "x")
+    (photos / "05.jpg").rename(photos / "03.jpg")
+    (photos / "x").rename(photos / "05.jpg")
+    before = {photo.photo_id: photo.text for photo in known.captions("a", k=100)}
+    assert known.add(photos).run.encoded == 0
+    known.tag()
+    assert says_pool(known) == {"05.jpg"}
+    after = {photo.photo_id: photo.text for photo in known.captions("a", k=100)}
+    assert (after[4], after[6]) == (before[6], before[4])
+    check_sound(known.folder)
+
+
+# One folder by several names
+
+
+def test_a_folder_reached_by_a_link_gives_its_photos_once(known: Library, photos: Path) -> None:
+    link = photos.with_name("link")
+    link.symlink_to(photos)
+    report = known.add(link)
+    assert (report.scan.unchanged, report.scan.new) == (10, 0)
+    assert known.add(link / "03.jpg").scan.unchanged == 1
+    assert known.add(link / ".." / "photos").scan.unchanged == 10
+    assert len(known.search("a room", k=100)) == 10
+
+
+def test_photos_that_an_earlier_version_knows_by_a_link_are_known_by_their_folder(known: Library, photos: Path) -> None:
+    from sqlalchemy import text
+
+    link = photos.with_name("link")
+    link.symlink_to(photos)
+    with known.catalog.engine.begin() as connection:
+        connection.execute(text("UPDATE photo SET path = replace(path, '/photos/', '/link/')"))
+    assert known.add(photos).run.moved == 10
+    check_followed(known, photos / "03.jpg")
+
+
+def test_links_to_what_is_found_anyway_give_no_photo_twice(library: LibraryFactory, photos: Path) -> None:
+    outside = photos.parent / "outside.jpg"
+    outside.write_bytes(photo_bytes(50))
+    (photos / "best").mkdir()
+    (photos / ".annex").mkdir()
+    (photos / ".annex" / "object.jpg").write_bytes(photo_bytes(51))
+    write_tar(photos / "shard.tar", {"x.jpg": photo_bytes(52)})
+    for name, target in (
+        ("a.jpg", photos / "00.jpg"),
+        ("b.tar", photos / "shard.tar"),
+        ("outside.jpg", outside),
+        ("annex.jpg", photos / ".annex" / "object.jpg"),
+        ("raw.jpg", photos / "raw"),
+        ("broken.jpg", photos / "nothing.jpg"),
+    ):
+        (photos / "best" / name).symlink_to(target)
+    (photos / "raw").write_bytes(photo_bytes(53))  # which is found by the link alone
+    source = FolderSource(photos, library.folder.root)
+    names = {Path(found).name for found in found_in(source)}
+    assert names == {f"{n:02d}.jpg" for n in range(10)} | {
+        "shard.tar!x.jpg",
+        "outside.jpg",
+        "annex.jpg",
+        "raw.jpg",
+        "broken.jpg",
+    }
+    assert source.leftovers.other_files == 3  # two links, and raw
+
+
+# Reasons
+
+
+def test_a_file_that_is_there_and_is_no_photo_is_not_called_gone(library: LibraryFactory, photos: Path) -> None:
+    (photos / "notes.txt").write_text("no photo")
+    library.add(photos / "notes.txt")
+    library.add(photos)
+    assert states_of(library.folder)["notes.txt"] == ("failed", "not an image")
+    (photos / "notes.txt").unlink()
+    library.add(photos)
+    assert states_of(library.folder)["notes.txt"] == ("failed", "missing")
+    (photos / "notes.txt").write_text("still no photo")
+    library.add(photos)
+    assert states_of(library.folder)["notes.txt"] == ("failed", "not an image")
+
+
+def test_a_photo_without_an_ending_that_was_added_by_its_name_stays(library: LibraryFactory, photos: Path) -> None:
+    (photos / "00.jpg").rename(photos / "IMG_0001")
+    library.add(photos / "IMG_0001")
+    assert library.add(photos).scan.vanished == 0
+    assert states_of(library.folder)["IMG_0001"] == ("embedded", None)
+    (photos / "IMG_0001").write_bytes(photo_bytes(90))
+    assert library.add(photos).run.encoded == 1
+    check_sound(library.folder)
+
+
+def test_a_problem_is_told_until_a_later_look_at_its_place(library: LibraryFactory, photos: Path) -> None:
+    (photos / "a.tar").write_text("no tar")
+    library.add(photos)
+    assert [failure.where for failure in library.open().failures()] == [str(photos / "a.tar")]
+    write_tar(photos / "a.tar", {"x.jpg": photo_bytes(60)})
+    library.add(photos / "a.tar")
+    assert list(library.open().failures()) == []
+    (photos / "00.jpg").unlink()
+    library.add(photos)
+    assert [failure.kind for failure in library.open().failures()] == ["missing", "source"]
+    library.add(photos.parent, allow_empty=True)
+    assert [failure.kind for failure in library.open().failures()] == ["missing"]
