@@ -12,7 +12,7 @@ from base.errors import AliensError, QueryError
 from commands.candidate_commands import candidates, see
 from commands.caption_commands import caption, captions
 from commands.export_commands import exports, imports
-from commands.library_commands import add, demo, failures, index, info, init, verify
+from commands.library_commands import add, demo, failures, forget, index, info, init, verify
 from commands.quiz_command import quiz
 from commands.restyle_commands import restyle, restyled
 from commands.search_commands import search, searches, similar
@@ -43,7 +43,7 @@ def root(
     """Search, tag and restyle your photos by describing them."""
 
 
-FIRST: tuple[Callable[..., None], ...] = (init, add, info, failures, verify, demo, search, similar)
+FIRST: tuple[Callable[..., None], ...] = (init, add, info, failures, forget, verify, demo, search, similar)
 OTHERS: tuple[Callable[..., None], ...] = (index, tag, caption, captions, candidates, restyle, restyled, quiz, see)
 
 for command in FIRST:

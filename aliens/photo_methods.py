@@ -1,6 +1,7 @@
 """What a library can do with its photos: take them in, index them, count and verify them."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from base.progress import Progress
 
 if TYPE_CHECKING:
     from indexer.add import AddReport
+    from indexer.forget import ForgetReport
     from indexer.inventory import Inventory, ListedFailure
     from indexer.upkeep import IndexReport
     from indexer.verify import Disagreement
@@ -118,6 +120,29 @@ class PhotoMethods(Owner):
         from indexer.inventory import list_failures
 
         return Listing(list_failures(self.catalog, kind))
+
+    def forget(
+        self, *paths: Where, hotels: Sequence[str | int] = (), gone: bool = False, dry_run: bool = False
+    ) -> "ForgetReport":
+        """Let photos leave the library, with all that is known of them; their files stay where they are.
+
+        All or nothing. Restyled photos are named by their files, which go as well: they are the library's own.
+
+        Args:
+            paths: photos, folders, tar files or restyled photos, whether or not they are still there.
+            hotels: full names or numbers; all of their photos.
+            gone: photos that `add` found missing, and that are missing still.
+            dry_run: change nothing, and return what would be forgotten.
+
+        Raises:
+            QueryError: nothing was named, the library knows nothing there, or no such hotel.
+            LibraryError: another process or thread changes the library, or the disk is full.
+        """
+        from indexer.forget import forget
+
+        where = [Path(path) for path in paths]
+        names = [str(hotel) for hotel in hotels]
+        return forget(self.catalog, self.store, where, hotels=names, gone=gone, dry_run=dry_run)
 
     def verify(self, *, quick: bool = False, progress: Progress | None = None) -> "Listing[Disagreement]":
         """Return where files and database disagree; an empty list means that the library is sound.

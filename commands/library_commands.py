@@ -1,5 +1,6 @@
 """The commands of the library itself: make it, add photos, index, count, verify, and the demo."""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from base import console
-from base.errors import LibraryError
+from base.errors import LibraryError, QueryError
 from commands.candidate_commands import candidates
 from commands.hit_tables import print_hits
 from commands.options import (
@@ -112,6 +113,45 @@ def failures(
         console.print_rows(("kind", "where", "reason"), [(f.kind, f.where, f.reason) for f in found])
     else:
         console.note("no failures")
+
+
+def forget(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="PATH", help="Photos, folders, .tar files or restyled photos, there or not."),
+    ] = None,
+    hotel: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="All photos of a hotel, by its whole name or number; may be repeated."),
+    ] = None,
+    gone: Annotated[bool, typer.Option("--gone", help="Photos that `aliens add` found missing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be forgotten.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: JsonOption = False,
+    library: LibraryOption = LIBRARY,
+) -> None:
+    """Let photos leave the library, with their tags, labels and captions; the photo files stay where they are.
+
+    Adding their folder takes them up again. Restyled photos are named by their files, which are removed.
+    """
+    with opened(library) as photos:
+        report = photos.forget(*paths or (), hotels=hotel or (), gone=gone, dry_run=True)
+        if not dry_run and (report.photos or report.restyled):
+            if not yes:
+                confirm(f"forget {report}? The files of photos stay.")
+            report = photos.forget(*paths or (), hotels=hotel or (), gone=gone)
+    if json:
+        console.print_json(report.as_json() | {"dry_run": dry_run})
+        return
+    typer.echo(f"{'would forget' if dry_run else 'forgot'} {report}")
+    print_notes(report.notes)
+
+
+def confirm(question: str) -> None:
+    """Go on only where somebody says yes. Raises: QueryError: nobody can be asked; typer.Abort: they say no."""
+    if not sys.stdin.isatty():
+        raise QueryError(f"{question} Nobody can be asked here: say --yes")
+    typer.confirm(question, abort=True, err=True)
 
 
 def verify(

@@ -283,6 +283,11 @@ def remove_set(session: Session, key: str) -> bool:
     session.execute(delete(Caption).where(Caption.set_id == caption_set.id), execution_options=unsynchronised)
     session.delete(caption_set)
     session.flush()
-    unused = ~exists().where(Caption.text_id == CaptionText.id)
-    session.execute(delete(CaptionText).where(unused), execution_options=unsynchronised)
+    drop_unused_texts(session)
     return True
+
+
+def drop_unused_texts(session: Session) -> None:
+    """Remove the texts that no photo has any more; the caller commits."""
+    unused = ~exists().where(Caption.text_id == CaptionText.id)
+    session.execute(delete(CaptionText).where(unused), execution_options={"synchronize_session": False})

@@ -54,7 +54,28 @@ def photos_at(session: Session, places: Sequence[Place]) -> dict[Place, Photo]:
 
 def insert_photos(session: Session, rows: list[dict[str, Any]]) -> None:
     """Add photos, given as columns of the table; the caller commits."""
+    if rows and (first := next_photo_id(session)) is not None:
+        rows = [{"id": photo_id} | row for photo_id, row in enumerate(rows, start=first)]
     session.bulk_insert_mappings(Photo.__mapper__, rows)
+
+
+LAST_ID = "last_photo_id"
+
+
+def next_photo_id(session: Session) -> int | None:
+    """Return the id of the next photo, None where the database numbers it: an id that was forgotten is not used again.
+
+    SQLite gives the highest id again once its row is gone; others count on.
+    """
+    last = read_setting(session, LAST_ID)
+    return None if last is None else max(int(last), newest_photo_id(session)) + 1
+
+
+def retire_ids(session: Session, ids: Sequence[int]) -> None:
+    """Remember that these ids were given, before their rows are removed; the caller commits."""
+    highest = newest_photo_id(session)
+    if ids and max(ids) == highest and session.get_bind().dialect.name == "sqlite":
+        write_setting(session, LAST_ID, str(max(highest, int(read_setting(session, LAST_ID) or 0))))
 
 
 def update_photos(session: Session, rows: list[dict[str, Any]]) -> None:
@@ -236,6 +257,27 @@ def latest_scans(session: Session) -> list[Scan]:
     """Return the last scan of every root, newest first."""
     newest = select(func.max(Scan.id)).group_by(Scan.root)
     return list(session.scalars(select(Scan).where(Scan.id.in_(newest)).order_by(Scan.id.desc())))
+
+
+def forget_scans(session: Session, root: str) -> None:
+    """Remove the records of looks at a folder or a file, and at what lies below it; the caller commits."""
+    below = Scan.root.startswith(root.rstrip("/") + "/", autoescape=True)
+    statement = delete(Scan).where(or_(Scan.root == root, below))
+    session.execute(statement, execution_options={"synchronize_session": False})
+
+
+def ids_of_hotels(session: Session, hotel_ids: Sequence[int]) -> Iterator[int]:
+    """Yield the ids of the photos of hotels."""
+    for page in pages(list(hotel_ids)):
+        for rows in fetched(session, select(Photo.id).where(Photo.hotel_id.in_(page), is_photo())):
+            yield from (row[0] for row in rows)
+
+
+def drop_hotels(session: Session, hotel_ids: Sequence[int]) -> None:
+    """Remove those of the hotels that have no photos; the caller commits."""
+    used = select(Photo.hotel_id).where(Photo.hotel_id.in_(hotel_ids))
+    statement = delete(Hotel).where(Hotel.id.in_(hotel_ids), Hotel.id.not_in(used))
+    session.execute(statement, execution_options={"synchronize_session": False})
 
 
 def pages(ids: list[T]) -> Iterator[list[T]]:

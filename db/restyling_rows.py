@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from base.files import checksum_problem
 from base.settings import LibraryFolder
-from db.models import Embedding, Model, Photo, PhotoState, QuizGame, Restyling
-from db.photo_rows import pages
-from db.vector_rows import lose
+from db.models import Embedding, Model, Photo, QuizGame, Restyling
+from db.photo_rows import next_photo_id, pages
+from db.vector_rows import remove_photos
 
 
 def keep_restyling(session: Session, columns: dict[str, Any]) -> Restyling:
@@ -53,6 +53,22 @@ def restylings_of(session: Session, ids: Sequence[int]) -> dict[int, Restyling]:
     for page in pages(list(ids)):
         found.update((row.id, row) for row in session.scalars(select(Restyling).where(Restyling.id.in_(page))))
     return found
+
+
+def restylings_at(session: Session, paths: Sequence[str]) -> list[int]:
+    """Return the ids of the results whose files lie at these paths, relative to the library's folder."""
+    found: list[int] = []
+    for page in pages(list(paths)):
+        found += session.scalars(select(Restyling.id).where(Restyling.path.in_(page)))
+    return found
+
+
+def count_made_of(session: Session, photo_ids: Sequence[int]) -> int:
+    """Return how many results were made of these photos."""
+    return sum(
+        session.scalar(select(func.count()).where(Restyling.source_photo_id.in_(page))) or 0
+        for page in pages(list(photo_ids))
+    )
 
 
 def count_restylings(session: Session, model: Model) -> tuple[int, int]:
@@ -97,7 +113,7 @@ def put_result_photo(session: Session, restyling_id: int, columns: dict[str, Any
         had = select(Photo).join(Restyling, Restyling.result_photo_id == Photo.id).where(Restyling.id == restyling_id)
         photo = session.scalar(had)
     if photo is None:
-        photo = Photo(member="")
+        photo = Photo(id=next_photo_id(session), member="")
         session.add(photo)
     for name, value in columns.items():
         setattr(photo, name, value)
@@ -111,9 +127,7 @@ def forget_restylings(session: Session, ids: Sequence[int]) -> None:
     for page in pages(list(ids)):
         rows = session.scalars(select(Restyling.result_photo_id).where(Restyling.id.in_(page))).all()
         session.execute(delete(Restyling).where(Restyling.id.in_(page)))
-        photo_ids = [photo_id for photo_id in rows if photo_id is not None]
-        lose(session, photo_ids)
-        session.execute(delete(Photo).where(Photo.id.in_(photo_ids), Photo.state == PhotoState.RESTYLED))
+        remove_photos(session, [photo_id for photo_id in rows if photo_id is not None])
 
 
 def keep_game(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, NamedTuple
 
-from sqlalchemy import delete, func, insert, select, tuple_
+from sqlalchemy import delete, exists, func, insert, select, tuple_
 from sqlalchemy.orm import Session
 
 from db.models import Model, Photo, TaggingRun, TagLabel, VocabularyText
@@ -106,6 +106,17 @@ def remove_labels(session: Session, said: Iterable[tuple[bytes, str]]) -> int:
     places = tuple_(TagLabel.content_sha256, TagLabel.tag)
     removed = session.execute(delete(TagLabel).where(places.in_(list(said))))
     return int(removed.rowcount)  # type: ignore[attr-defined] # a CursorResult, as of every DELETE
+
+
+def drop_labels_of_nothing(session: Session, hashes: Sequence[bytes]) -> int:
+    """Remove what was said of bytes that no photo has any more; the caller commits. Return how many labels."""
+    removed = 0
+    for page in pages(list(hashes)):
+        had = exists().where(Photo.content_sha256 == TagLabel.content_sha256, is_photo())
+        statement = delete(TagLabel).where(TagLabel.content_sha256.in_(page), ~had)
+        done = session.execute(statement, execution_options={"synchronize_session": False})
+        removed += int(done.rowcount)  # type: ignore[attr-defined] # a CursorResult, as of every DELETE
+    return removed
 
 
 def all_labels(session: Session) -> Iterator[Label]:

@@ -12,7 +12,7 @@ from base.arrays import Longs
 from base.errors import LibraryError
 from base.files import SegmentFile
 from db.models import DeadVector, Embedding, Model, Photo, PhotoState, VectorSegment
-from db.photo_rows import fetched, pages
+from db.photo_rows import drop_photos, fetched, pages, retire_ids
 from db.settings_rows import read_setting, write_setting
 
 CURRENT_MODEL = "model_key"
@@ -162,6 +162,17 @@ def forget_embeddings(session: Session, model: Model, photo_ids: Sequence[int]) 
     for page in pages(list(photo_ids)):
         lose(session, page, model)
         session.execute(delete(Embedding).where(Embedding.model_id == model.id, Embedding.photo_id.in_(page)))
+
+
+def remove_photos(session: Session, ids: Sequence[int]) -> None:
+    """Remove photos, or restyled ones, for good; the caller commits.
+
+    Their vectors are dead, their ids are given to no other. Captions go with them, labels stay with the bytes.
+    """
+    retire_ids(session, ids)
+    for page in pages(list(ids)):
+        lose(session, page)
+        drop_photos(session, page)
 
 
 def forget_segment(session: Session, model: Model, name: str) -> int:

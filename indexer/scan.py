@@ -79,7 +79,7 @@ def scanning(
     """
     started_at, start = datetime.now(UTC).replace(tzinfo=None), time.monotonic()
     report = ScanReport()
-    not_found = look(session, source, report, retry_failed=retry_failed, progress=progress)
+    not_found = compare_source(session, source, report, retry_failed=retry_failed, progress=progress)
     if not report.found and not allow_empty:
         raise nothing_found(session, source)
     gone = settle(session, source, not_found, retry_failed=retry_failed)
@@ -104,7 +104,9 @@ def scanning(
         session.commit()
 
 
-def look(session: Session, source: Source, report: ScanReport, *, retry_failed: bool, progress: Progress) -> list[int]:
+def compare_source(
+    session: Session, source: Source, report: ScanReport, *, retry_failed: bool, progress: Progress
+) -> list[int]:
     """Compare a source with the library; return the ids of the photos known below its root that it did not name."""
     newest = newest_photo_id(session) if source.whole else 0
     seen = np.zeros(newest + 1, bool)  # by photo id, of those known before

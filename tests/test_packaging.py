@@ -14,7 +14,7 @@ HEAVY |= {"skimage", "diffusers", "daltonlens", "jinja2"}
 
 FILES = sorted(path for package in OURS - {"cli"} for path in (ROOT / package).rglob("*.py"))
 # Typer calls a command as its function: the command and what it calls in the end are one thing.
-COMMANDS = {"verify"}
+COMMANDS = {"forget", "verify"}
 
 
 def imported_modules(path: Path) -> set[str]:

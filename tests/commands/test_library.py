@@ -1,3 +1,4 @@
+import io
 import json
 import subprocess
 import sys
@@ -124,6 +125,29 @@ def test_failures_are_listed_with_their_reason(aliens: Aliens, filled: Path) -> 
     assert out.split("\t")[:2] == ["empty", str(filled / "empty.jpg")]
     _, out, _ = aliens("failures", "--json", "--kind", "empty")
     assert json.loads(out)["reason"] == "the file is empty (0 bytes)"
+
+
+def test_forget_says_what_left_and_that_files_stay(aliens: Aliens, filled: Path) -> None:
+    assert aliens("forget", filled / "00.jpg", "--dry-run") == (0, "would forget 1 photo\n", "")
+    assert aliens("forget", filled / "00.jpg", filled / "01.jpg", "--yes") == (0, "forgot 2 photos\n", "")
+    assert (filled / "00.jpg").exists()
+    code, out, _ = aliens("forget", filled, "--yes", "--json")
+    said = {"photos": 8, "labels": 0, "hotels": [], "restyled": 0, "restyled_left": 0, "back": 0, "dry_run": False}
+    assert (code, json.loads(out)) == (0, said)
+    code, _, error = aliens("forget", filled)
+    assert (code, error.count("the library knows no photo at")) == (2, 1)
+
+
+@pytest.mark.parametrize(("answer", "left"), [("y\n", 9), ("\n", 10), ("n\n", 10)])
+def test_forget_asks_before_it_forgets(
+    aliens: Aliens, filled: Path, monkeypatch: pytest.MonkeyPatch, answer: str, left: int
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
+    code, _, error = aliens("forget", filled / "00.jpg")
+    assert (code, "forget 1 photo? The files of photos stay. Nobody can be asked here: say --yes" in error) == (2, True)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    assert aliens("forget", filled / "00.jpg")[0] == int(left == 10)
+    assert json.loads(aliens("info", "--json")[1])["photos"]["embedded"] == left
 
 
 def test_verify_exits_with_1_and_a_list(aliens: Aliens, filled: Path) -> None:

@@ -185,3 +185,33 @@ def test_current_revision_of_an_empty_database_is_none(tmp_path: Path) -> None:
     engine = connect(f"sqlite:///{tmp_path / 'empty.db'}")
     assert current_revision(engine) is None
     engine.dispose()
+
+
+def test_labels_of_revision_5_go_over_to_the_bytes_of_their_photos(engine: Engine) -> None:
+    downgrade(engine, "0005")
+    one, two = "11" * 32, "22" * 32
+    execute(
+        engine,
+        "INSERT INTO photo (id, path, member, state, content_sha256) VALUES"
+        f" (1, '/a', '', 'embedded', x'{one}'), (2, '/copy', '', 'embedded', x'{one}'),"
+        f" (3, '/b', '', 'embedded', x'{two}'), (4, '/unread', '', 'pending', NULL)",
+        "INSERT INTO tag_label VALUES (1, 'pool', 1, '2026-01-01'), (2, 'pool', 0, '2026-01-02'),"
+        " (2, 'tv', 1, '2026-01-01'), (3, 'tv', 0, '2026-01-01'), (4, 'tv', 1, '2026-01-01')",
+        "INSERT INTO restyling"
+        " (id, source_photo_id, wish, path, engine, fingerprint, palette, rung, lineage, seconds, made_at)"
+        f""" VALUES (1, 3, 'w', 'p', 'e', 'f', 'p', 'r', '{{"source_sha256": "{two}"}}', 1, '2026-01-01')""",
+    )
+    migrate(engine)
+    assert differences(engine) == []
+    labels = "SELECT hex(content_sha256), tag, present FROM tag_label ORDER BY 1, 2"
+    said = [(one, "pool", 0), (one, "tv", 1), (two, "tv", 0)]  # the newest of two words on the same bytes
+    assert rows_of(engine, labels) == said
+    assert rows_of(engine, "SELECT id, hex(source_sha256) FROM restyling") == [(1, two)]
+    downgrade(engine, "0005")
+    assert rows_of(engine, "SELECT photo_id, tag, present FROM tag_label ORDER BY 1, 2") == [
+        (1, "pool", 0),
+        (1, "tv", 1),
+        (2, "pool", 0),
+        (2, "tv", 1),
+        (3, "tv", 0),
+    ]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from aliens.library import Library
 from base.files import PhotoFile, SegmentFile
 from base.progress import Progress, Step
 from base.settings import LibraryFolder
@@ -20,6 +21,7 @@ from embedding.segments import SegmentStore
 from indexer.sources import Source
 from tests.by_folder import session_of
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+from tests.restyled import keep_results
 
 State = tuple[str, str | None]  # the photo's state and the kind of its failure
 
@@ -67,6 +69,23 @@ def library(template: LibraryFactory, tmp_path: Path) -> Iterator[LibraryFactory
     library = empty_library(template, tmp_path / "library")
     yield library
     library.close()
+
+
+LABELLED = 4  # the photo of which something is said
+
+
+@pytest.fixture
+def known(library: LibraryFactory, photos: Path) -> Library:
+    """A library of ten photos, the fourth with a label, captions and a restyled result."""
+    library.add(photos)
+    opened = library.open()
+    opened.tag()
+    opened.label(LABELLED, "a pool")
+    lines = photos.parent / "captions.txt"
+    lines.write_text("a room with a pool\na hall with a lamp\n", encoding="utf-8")
+    opened.caption(lines)
+    keep_results(library.folder, [LABELLED])
+    return opened
 
 
 def photos_of(folder: LibraryFolder) -> dict[str, Photo]:

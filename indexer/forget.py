@@ -1,0 +1,175 @@
+"""Forgetting: photos, and all that is known of them, leave the library; their files stay where they are."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from base.console import counted
+from base.errors import QueryError
+from base.settings import LibraryFolder
+from db.caption_rows import drop_unused_texts
+from db.catalog import Catalog
+from db.conditions import all_hotels
+from db.photo_rows import (
+    drop_hotels,
+    failed_photos,
+    forget_scans,
+    hashes_of,
+    ids_of_hotels,
+    pages,
+    photo_ids_under,
+)
+from db.restyling_rows import count_made_of, forget_restylings, restylings_at, restylings_of
+from db.tag_rows import drop_labels_of_nothing
+from db.vector_rows import remove_photos
+from embedding.segments import SegmentStore
+from indexer.merging import merge_due
+from indexer.moves import has_left
+from indexer.sources import MISSING, real_place, storable
+
+FEW = 3  # names that a message shows
+
+
+@dataclass(kw_only=True, slots=True)
+class ForgetReport:
+    """What was forgotten, or would be."""
+
+    photos: int = 0
+    labels: int = 0  # that people had set; those of bytes that other photos have stay
+    hotels: list[str] = field(default_factory=list)
+    restyled: int = 0  # results, with their files
+    restyled_left: int = 0  # results made of these photos, which stay
+    back: int = 0  # photos known to be missing whose files are there again, which stay
+
+    def __str__(self) -> str:
+        parts = [counted(self.photos, "photo")] if self.photos or not self.restyled else []
+        parts += [counted(self.restyled, "restyled photo")] * bool(self.restyled)
+        said = " and ".join(parts)
+        if self.hotels:
+            said += f" of {', '.join(self.hotels[:FEW])}" + (", ..." if len(self.hotels) > FEW else "")
+        return said + (f", {counted(self.labels, 'label')} set by hand" if self.labels else "")
+
+    @property
+    def notes(self) -> list[str]:
+        """What people should know besides."""
+        left = f"{counted(self.restyled_left, 'restyled photo')} made of them stay: name their files to forget them too"
+        back = f"{counted(self.back, 'photo')} left alone whose files are there again: `aliens add` takes them up"
+        return [left] * bool(self.restyled_left) + [back] * bool(self.back)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as one object."""
+        return asdict(self)
+
+
+@dataclass(slots=True)
+class Meant:
+    """What is to be forgotten: ids of photos, of hotels and of results, and the places that were named."""
+
+    photos: set[int] = field(default_factory=set)
+    hotels: dict[int, str] = field(default_factory=dict)
+    results: list[int] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
+
+
+def forget(
+    catalog: Catalog,
+    store: SegmentStore,
+    paths: Sequence[Path] = (),
+    *,
+    hotels: Sequence[str] = (),
+    gone: bool = False,
+    dry_run: bool = False,
+) -> ForgetReport:
+    """Let photos leave a library, with vectors, captions and labels; all or nothing.
+
+    Args:
+        catalog: of the library.
+        store: its vectors.
+        paths: photos, folders, tar files, or restyled photos, whether or not they are still there.
+        hotels: full names or numbers; all of their photos.
+        gone: photos that `aliens add` found missing, and that are missing still.
+        dry_run: change nothing, and return what would be forgotten.
+
+    Raises:
+        QueryError: nothing was named, the library knows nothing there, or no such hotel.
+        LibraryError: another process changes the library, or the disk is full.
+    """
+    if not paths and not hotels and not gone:
+        raise QueryError("say what to forget: paths, --hotel NAME or --gone")
+    report = ForgetReport()
+    with catalog.writing() as session:
+        meant = what_is_meant(session, catalog.folder, paths, hotels)
+        if gone:
+            missing = {photo.id: has_left(photo) for photo in failed_photos(session, MISSING)}
+            meant.photos.update(photo_id for photo_id, left in missing.items() if left)
+            report.back = len(missing) - sum(missing.values())
+        files = remove_meant(session, catalog.folder, meant, report)
+        if dry_run:
+            session.rollback()
+            return report
+        session.commit()
+        for file in files:
+            file.unlink(missing_ok=True)
+        merge_due(catalog, session, store)
+    return report
+
+
+def remove_meant(session: Session, folder: LibraryFolder, meant: Meant, report: ForgetReport) -> list[Path]:
+    """Remove rows, and return the files of results that are to go once this is committed; the caller commits."""
+    ids = sorted(meant.photos)
+    report.photos, report.hotels = len(ids), list(meant.hotels.values())
+    report.restyled = len(meant.results)
+    files = [folder.root / row.path for row in restylings_of(session, meant.results).values()]
+    forget_restylings(session, meant.results)
+    report.restyled_left = count_made_of(session, ids)
+    for page in pages(ids):
+        hashes = list(set(hashes_of(session, page).values()))
+        remove_photos(session, page)
+        report.labels += drop_labels_of_nothing(session, hashes)
+    drop_unused_texts(session)
+    drop_hotels(session, list(meant.hotels))
+    for place in meant.places:
+        forget_scans(session, place)
+    return files
+
+
+def what_is_meant(session: Session, folder: LibraryFolder, paths: Iterable[Path], hotels: Iterable[str]) -> Meant:
+    """Return the photos, hotels and results that are named.
+
+    Raises: QueryError: the library knows nothing at a path, or no such hotel.
+    """
+    meant = Meant()
+    for path in paths:
+        # As it was typed first: an earlier version may know photos by a link to their folder.
+        places = dict.fromkeys(map(storable, (os.path.abspath(path), real_place(path), os.path.realpath(path))))
+        found = next(((place, ids) for place in places if (ids := list(photo_ids_under(session, place)))), None)
+        below = os.path.relpath(os.path.realpath(path), os.path.realpath(folder.root))
+        if found is not None:
+            meant.places.append(found[0])
+            meant.photos.update(found[1])
+        elif results := restylings_at(session, [Path(below).as_posix()]):
+            meant.results += results
+        else:
+            raise QueryError(
+                f"the library knows no photo at {path}: name a photo, folder or tar file as searches show it"
+            )
+    for name in hotels:
+        meant.hotels |= hotels_meant(session, name)
+    meant.photos.update(ids_of_hotels(session, list(meant.hotels)))
+    return meant
+
+
+def hotels_meant(session: Session, name: str) -> dict[int, str]:
+    """Return {id: name} of the hotels of a full name or a number. Raises: QueryError: there is none."""
+    rows = [(row[0], row[1] or str(row[0])) for row in all_hotels(session)]
+    folded = name.casefold()
+    meant = {hotel_id: known for hotel_id, known in rows if folded in (known.casefold(), str(hotel_id))}
+    if not meant:
+        near = [known for _, known in rows if folded in known.casefold()]
+        choice = f"near it: {', '.join(near[:FEW])}" if near else "`aliens search` shows the hotels of photos"
+        raise QueryError(f"no hotel {name!r} in this library ({choice}): give its whole name or its number")
+    return meant
