@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.models import Chain, Embedding, Hotel, Model, Photo, PhotoState, Scan
@@ -105,7 +105,7 @@ def hashes_of(session: Session, ids: Sequence[int]) -> dict[int, bytes]:
 
 def photos_with_bytes(session: Session, sha256: bytes) -> Iterator[Photo]:
     """Yield the photos, not the restyled ones, whose bytes had this hash when they were read, the first known first."""
-    yield from session.scalars(select(Photo).where(Photo.content_sha256 == sha256, is_photo()).order_by(Photo.id))
+    yield from session.scalars(WITH_BYTES, {"sha256": sha256})
 
 
 def pending_photos(session: Session, after_id: int = 0, limit: int = PAGE) -> list[Photo]:
@@ -118,6 +118,15 @@ def count_photos(session: Session) -> dict[PhotoState, int]:
     """Return how many photos are in each state; restyled ones are no photos."""
     rows = session.execute(select(Photo.state, func.count()).where(is_photo()).group_by(Photo.state)).all()
     return {state: 0 for state in PhotoState if state is not PhotoState.RESTYLED} | dict(rows)
+
+
+def is_photo() -> ColumnElement[bool]:
+    """Return the condition that a row is a photo, be it one that cannot be found, and not a restyled one."""
+    return Photo.state != PhotoState.RESTYLED
+
+
+# Built once: it is asked for every photo whose bytes are known.
+WITH_BYTES = select(Photo).where(Photo.content_sha256 == bindparam("sha256"), is_photo()).order_by(Photo.id)
 
 
 def photo_ids_under(session: Session, root: str) -> Iterator[int]:
@@ -145,11 +154,6 @@ def count_under(session: Session, root: str) -> int:
 def count_pending(session: Session) -> int:
     """Return how many photos wait to be embedded."""
     return session.scalar(select(func.count()).where(Photo.state == PhotoState.PENDING)) or 0
-
-
-def is_photo() -> ColumnElement[bool]:
-    """Return the condition that a row is a photo, be it one that cannot be found, and not a restyled one."""
-    return Photo.state != PhotoState.RESTYLED
 
 
 def photos_by_id(session: Session, ids: Sequence[int]) -> Iterator[Photo]:

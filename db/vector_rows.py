@@ -279,17 +279,19 @@ def segment_with(session: Session, model: Model, photo_id: int) -> SegmentFile |
     return segment_file(*row) if row else None
 
 
+TWIN = (
+    select(Photo.id, *SEGMENT, Photo.width_px, Photo.height_px, Photo.format, Photo.grey)
+    .join(Embedding, Embedding.photo_id == Photo.id)
+    .join(VectorSegment, VectorSegment.id == Embedding.segment_id)
+    .where(Photo.content_sha256 == bindparam("sha256"), Embedding.model_id == bindparam("model_id"))
+    .order_by(Photo.id)
+    .limit(1)
+)
+
+
 def twin(session: Session, model: Model, sha256: bytes) -> Twin | None:
     """Return the first photo with a vector whose bytes have this hash, or None."""
-    statement = (
-        select(Photo.id, *SEGMENT, Photo.width_px, Photo.height_px, Photo.format, Photo.grey)
-        .join(Embedding, Embedding.photo_id == Photo.id)
-        .join(VectorSegment, VectorSegment.id == Embedding.segment_id)
-        .where(Photo.content_sha256 == sha256, Embedding.model_id == model.id)
-        .order_by(Photo.id)
-        .limit(1)
-    )
-    row = session.execute(statement).first()
+    row = session.execute(TWIN, {"sha256": sha256, "model_id": model.id}).first()
     if row is None:
         return None
     return Twin(row[0], segment_file(*row[1:6]), width_px=row[6], height_px=row[7], format=row[8], grey=row[9])
