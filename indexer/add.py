@@ -45,7 +45,7 @@ class AddReport:
             )
         if run.moved:
             lines.append(
-                f"{counted(run.moved, 'photo')} of these had moved: labels, captions and restyled photos came along"
+                f"of these, {counted(run.moved, 'photo')} had moved: labels, captions and restyled photos came along"
             )
         return "\n".join(lines)
 

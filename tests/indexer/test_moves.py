@@ -72,7 +72,7 @@ def test_what_was_said_of_a_photo_follows_its_file(known: Library, photos: Path,
     report = known.add(photos)
     assert (report.run.encoded, report.scan.vanished) == (0, 0)
     assert report.run.moved == (10 if path.parent.name == "deep" else 1)
-    assert "moved: labels, captions and restyled photos came along" in str(report)
+    assert "had moved: labels, captions and restyled photos came along" in str(report)
     check_followed(known, path, "hotel/03.jpg" if path.suffix == ".tar" else "")
     assert known.add(photos).scan.new == 0
     assert list(known.failures()) == []
