@@ -20,7 +20,7 @@ from base.settings import LibraryFolder
 from db.catalog import MIGRATIONS, REVISION, current_revision
 from db.vector_rows import EmbeddedRows, segments_of
 from indexer import upgrade
-from tests.conftest import FakeEncoder, photo_bytes
+from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 
 OLD = Path(__file__).parents[1] / "data" / "library-0004.tar.xz"
 FOUND, MISSING = 59, 12  # photos that can be found; the id of the one whose file was gone
@@ -280,3 +280,21 @@ def test_two_writers_at_once_upgrade_it_once(old: Path) -> None:
     with opened(old) as one, one.catalog.lock(), opened(old) as other, refused:
         other.save_search("sofas", "a sofa")
     assert not list(folder.vectors("fake-00000000").glob("*.faiss"))
+
+
+def test_a_library_that_has_segments_keeps_them_and_what_people_said(library: LibraryFactory, photos: Path) -> None:
+    library.add(photos)
+    with library.open() as current:
+        current.tag()
+        current.label(4, "a pool")
+        before, files = vectors(current), sorted(path.name for path in library.folder.root.rglob("*.*"))
+    downgraded(library.folder.root, "0005")
+    with opened(library.folder.root) as older:
+        with pytest.raises(LibraryError, match="was made by an earlier CV-Aliens: `aliens index"):
+            older.search("a room")
+        older.update_index()
+        assert current_revision(older.catalog.engine) == REVISION
+        assert vectors(older) == before
+        assert sorted(path.name for path in library.folder.root.rglob("*.*")) == files
+        assert [(row.tag, row.by_hand) for row in older.tags_of(4) if row.by_hand is not None] == [("a pool", True)]
+        assert older.verify() == []
