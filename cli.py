@@ -3,12 +3,12 @@
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from base import __version__, console
-from base.errors import AliensError, QueryError
+from base.errors import AliensError, QueryError, QuerySyntaxError
 from commands.candidate_commands import candidates, see
 from commands.caption_commands import caption, captions
 from commands.export_commands import exports, imports
@@ -30,7 +30,7 @@ app = typer.Typer(
 def version(asked: bool) -> None:
     """Print the version and stop."""
     if asked:
-        typer.echo(f"aliens {__version__}")
+        console.say(f"aliens {__version__}")
         raise typer.Exit
 
 
@@ -57,10 +57,24 @@ app.add_typer(exports, name="export")
 app.add_typer(imports, name="import")
 
 
+UsageError: Any = typer.BadParameter.__mro__[1]  # of every command line that is not as it should be
+
+
 def main() -> None:
     """Run the command; errors that the user can mend become one line and exit code 1, or 2 for a bad query."""
+    console.prepare_streams()
+    read_names_as_utf8()
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except UsageError as error:
+        from typer.rich_utils import rich_format_error
+
+        error.message = console.one_line(error.message)
+        rich_format_error(error)
+        sys.exit(2)
+    except QuerySyntaxError as error:
+        console.note(f"aliens: {error.lines[0]}", *error.lines[1:])
+        sys.exit(2)
     except AliensError as error:
         console.note(f"aliens: {error}")
         sys.exit(2 if isinstance(error, QueryError) else 1)
@@ -69,6 +83,14 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:  # the reader of a pipe, such as head, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def read_names_as_utf8() -> None:
+    """Begin anew in Python's UTF-8 mode where names of files are read otherwise, since libraries keep them as UTF-8."""
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+        os.environ.setdefault("PYTHONIOENCODING", sys.stdout.encoding)  # the terminal's stays
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ AliensError                    something the user can mend; the message names th
     └── QuerySyntaxError       a query that cannot be read; the message points at the character
 """
 
+from base.console import one_line
+
 
 class AliensError(Exception):
     """Something the user can mend; the message names the bad value and the remedy."""
@@ -60,10 +62,12 @@ class QueryError(AliensError):
 
 
 class QuerySyntaxError(QueryError):
-    """A query cannot be read; `place` is the offset of the character where that shows."""
+    """A query cannot be read; `place` is the offset of the character where that shows, and `lines` the message's."""
 
     def __init__(self, query: str, place: int, problem: str) -> None:
-        start = max(place - 60, 0)
-        line = query[start : place + 40].translate({code: " " for code in (0, 9, 10, 13, 0x2028, 0x2029)})
-        super().__init__(f"{problem}\n  {line}\n  {' ' * (place - start)}^")
+        from rich.cells import cell_len
+
+        before, after = one_line(query[max(place - 60, 0) : place]), one_line(query[place : place + 40])
+        self.lines = one_line(problem), f"  {before}{after}", f"  {' ' * cell_len(before)}^"
+        super().__init__("\n".join(self.lines))
         self.place = place

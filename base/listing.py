@@ -5,6 +5,8 @@ from dataclasses import asdict, is_dataclass
 from html import escape
 from typing import Any, Generic, TypeVar, overload
 
+from base.console import one_line
+
 T = TypeVar("T")
 MOST_PRINTED = 20  # records; more are counted
 WIDEST = 48  # characters of a cell that is printed
@@ -91,7 +93,5 @@ def as_dict(record: Any) -> dict[str, Any]:
 
 def cell(value: object) -> str:
     """Return a value as it is printed in a table."""
-    if value is None:
-        return ""
-    text = f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
+    text = f"{value:.4g}" if isinstance(value, float) else one_line(value)
     return text if len(text) <= WIDEST else "…" + text[1 - WIDEST :]

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from base.console import one_line
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -74,7 +76,7 @@ class TerminalBars:
         task = self._tasks[step.what]
         speed = bars.tasks[list(self._tasks).index(step.what)].speed
         rate = f"{speed:.1f} {step.unit}/s" if speed else ""
-        bars.update(task, completed=step.done, total=step.total, rate=rate, note=step.note)
+        bars.update(task, completed=step.done, total=step.total, rate=rate, note=one_line(step.note))
 
     def _bars(self) -> Any:
         if self._progress is None:
@@ -82,13 +84,13 @@ class TerminalBars:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
             self._progress = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
+                TextColumn("{task.fields[rate]}", markup=False),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
-                console=Console(stderr=True),
+                TextColumn("{task.fields[note]}", markup=False),
+                console=Console(stderr=True, soft_wrap=True),  # what is printed meanwhile is not broken into lines
                 transient=True,
                 redirect_stdout=sys.stdout.isatty(),  # or what is printed meanwhile would miss its pipe or file
             )
@@ -110,7 +112,8 @@ class NotebookBars:
 
         of = "" if step.total is None else f" of {step.total}"
         value = "" if step.total is None else f" value={step.done} max={max(step.total, 1)}"
-        page = HTML(f"<progress{value}></progress> {escape(f'{step.what}: {step.done}{of} {step.unit} {step.note}')}")
+        said = one_line(f"{step.what}: {step.done}{of} {step.unit} {step.note}")
+        page = HTML(f"<progress{value}></progress> {escape(said)}")
         if step.what in self._shown:
             self._shown[step.what].update(page)
         else:

@@ -90,7 +90,7 @@ class LibraryFolder:
     def database_url(self) -> str:
         """Return the SQLAlchemy URL: ALIENS_DATABASE, library.toml's `database`, or SQLite in the folder.
 
-        Raises: LibraryError: library.toml cannot be read.
+        Raises: LibraryError: library.toml cannot be read, or the folder's name is no text.
         """
         if url := os.environ.get("ALIENS_DATABASE"):
             return url
@@ -101,4 +101,7 @@ class LibraryFolder:
                 raise LibraryError(
                     f'{self.config_file} is damaged ({error}): it should hold one line, database = "URL"'
                 ) from error
-        return f"sqlite:///{quote(str(self.database_file))}"
+        try:
+            return f"sqlite:///{quote(str(self.database_file))}"
+        except UnicodeEncodeError:
+            raise LibraryError(f"{self.root} is not valid UTF-8: name another folder for the library") from None

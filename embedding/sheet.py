@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from base.console import one_line
 from base.errors import OutputError, PhotoError, QueryError
 from base.files import PhotoFile, atomic_write
 from embedding.decode import decode_to_fit
@@ -146,7 +147,7 @@ def fitted(
     draw: ImageDraw.ImageDraw, text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width_px: int
 ) -> str:
     """Return a text on one line, shortened with … where it is wider."""
-    line = " ".join(text.encode(errors="replace").decode().split())[:MOST_CHARACTERS]
+    line = one_line(" ".join(text.split()))[:MOST_CHARACTERS]
     if draw.textlength(line, font) <= width_px:
         return line
     shortest, longest = 0, len(line)  # of what stands before the …: it fits, it does not
@@ -166,7 +167,7 @@ def gallery_html(cells: Sequence[Cell], heading: str = "", note: str = "") -> st
         data = io.BytesIO()
         thumbnail(cell.file).save(data, "JPEG", quality=QUALITY)
         picture = base64.b64encode(data.getvalue()).decode()
-        first, *others = (escape(line) for line in cell.lines)
+        first, *others = (escape(one_line(line)) for line in cell.lines)
         lines = f"<b>{first}</b>" + "".join(f"<br>{line}" for line in others)
         shown.append(
             f'<figure style="margin:0;width:{CELL_PX[0] // 2}px;font-size:11px;overflow-wrap:anywhere">'
@@ -174,5 +175,6 @@ def gallery_html(cells: Sequence[Cell], heading: str = "", note: str = "") -> st
             f"<figcaption>{lines}</figcaption></figure>"
         )
     more = f"<p>... and {len(cells) - MOST_IN_GALLERY} more</p>" if len(cells) > MOST_IN_GALLERY else ""
-    head = (f"<p><b>{escape(heading)}</b></p>" if heading else "") + (f"<p>{escape(note)}</p>" if note else "")
+    heading, note = escape(one_line(heading)), escape(one_line(note))
+    head = (f"<p><b>{heading}</b></p>" if heading else "") + (f"<p>{note}</p>" if note else "")
     return f'{head}<div style="display:flex;flex-wrap:wrap;gap:10px">{"".join(shown)}</div>{more}'

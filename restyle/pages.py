@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from base import __version__
 from base.arrays import Pixels
+from base.console import one_line
 from base.errors import OutputError, PhotoError
 from base.files import PhotoFile, atomic_write
 from restyle.colour import read_pixels, resized, within
@@ -182,13 +183,14 @@ def write_page(page: str, path: Path) -> None:
 
 @lru_cache(maxsize=1)
 def templates() -> "Environment":
-    """Return the templates, with everything escaped and no name left undefined."""
+    """Return the templates, with everything escaped, shown on one line, and no name left undefined."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=lambda value: one_line(value) if type(value) is str else value,  # what is markup already stays
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -1,13 +1,28 @@
 import io
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from base.console import counted, megabytes, note, one_line, print_json, print_rows
+from base.console import (
+    HIDDEN,
+    counted,
+    megabytes,
+    note,
+    one_line,
+    prepare_streams,
+    print_json,
+    print_rows,
+    say,
+    shell_word,
+)
 
 ROWS = [(0.25, "photos/a.jpg", None), (0.125, "tab\tand\nbreak\r\n.jpg", "отель [bold]")]
 
@@ -40,7 +55,7 @@ def hundred_columns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_in_a_pipe_rows_are_tab_separated_and_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     print_rows(("score", "path", "hotel"), ROWS)
-    assert capsys.readouterr().out == "0.25\tphotos/a.jpg\t\n0.125\ttab and break  .jpg\tотель [bold]\n"
+    assert capsys.readouterr().out == "0.25\tphotos/a.jpg\t\n0.125\ttab\\tand\\nbreak\\r\\n.jpg\tотель [bold]\n"
 
 
 def test_in_a_pipe_no_rows_print_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,7 +74,7 @@ def test_on_a_terminal_rows_are_a_table_under_their_columns() -> None:
     head, rule, *rows = [line.split() for line in output.lines()]
     assert head == ["score", "path", "hotel"]
     assert set("".join(rule)) == {"─"}
-    assert rows == [["0.25", "photos/a.jpg"], ["0.125", "tab", "and", "break", ".jpg", "отель", "[bold]"]]
+    assert rows == [["0.25", "photos/a.jpg"], ["0.125", r"tab\tand\nbreak\r\n.jpg", "отель", "[bold]"]]
 
 
 def test_on_a_terminal_empty_columns_are_left_out() -> None:
@@ -79,11 +94,134 @@ def test_on_a_terminal_long_paths_are_folded_and_not_cut() -> None:
     assert path in "".join(line.strip() for line in lines)
 
 
+def test_on_a_terminal_names_are_no_markup_and_no_emoji() -> None:
+    with on_terminal() as (output, _):
+        print_rows(("[red]pool[/x]", ":smile:"), [("[/nothing]", "[link=file:///x]a[/link] :smile:")])
+    head, _, row = [line.strip() for line in output.lines()]
+    assert head.split() == ["[red]pool[/x]", ":smile:"]
+    assert row.split(maxsplit=1) == ["[/nothing]", "[link=file:///x]a[/link] :smile:"]
+
+
+# Names from anywhere
+
+
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, ""), (0, "0"), ("a\tb", "a b"), ("a\r\nb", "a  b"), (Path("a/b"), "a/b"), ("ü", "ü")]
+    ("value", "text"),
+    [
+        (None, ""),
+        (0, "0"),
+        (Path("a/b"), "a/b"),
+        ("a\tb\r\nc", r"a\tb\r\nc"),
+        ("\x1b[31mred\x07\0\x7f", r"\x1b[31mred\x07\x00\x7f"),
+        ("\x9b31m\x85", r"\u009b31m\u0085"),
+        ("a\u2028b\u2029", r"a\u2028b\u2029"),
+        ("photo\u202egpj.exe\u202a\u2066\u2069", r"photo\u202egpj.exe\u202a\u2066\u2069"),
+        ("caf\udce9\ud800", r"caf\xe9\ud800"),
+    ],
 )
-def test_a_value_is_one_line(value: object, text: str) -> None:
+def test_what_a_terminal_would_obey_is_shown_as_an_escape(value: object, text: str) -> None:
     assert one_line(value) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ü отель ホテル 호텔",
+        "فندق مرحبا \u200fABC\u200e",
+        "מלון שָׁלוֹם",
+        "होटल क्\u200dष می\u200cخواهم",
+        "e\u0301 n\u0303",
+        "👨\u200d👩\u200d👧 🏳️\u200d🌈 🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+        r"C:\new [red] :smile: `a` <b>",
+    ],
+)
+def test_text_of_every_script_stays_as_it_is(text: str) -> None:
+    assert one_line(text) == text
+
+
+@given(st.text(st.characters()))
+def test_whatever_a_name_holds_it_is_one_line_that_can_be_written(name: str) -> None:
+    shown = one_line(name)
+    assert not HIDDEN.search(shown)
+    assert len(shown.encode().decode().splitlines()) <= 1
+    assert one_line(shown) == shown
+
+
+def test_a_name_forges_no_row(capsys: pytest.CaptureFixture[str]) -> None:
+    print_rows(("score", "path"), [("0.5", "a.jpg\n0.9\tforged.jpg")])
+    say("done: a\nb")
+    note("aliens: a\naliens: forged", "second")
+    out, err = capsys.readouterr()
+    assert out.splitlines() == ["0.5\t" + r"a.jpg\n0.9\tforged.jpg", r"done: a\nb"]
+    assert err.splitlines() == [r"aliens: a\naliens: forged", "second"]
+
+
+def test_a_word_for_the_shell_is_read_as_the_same_word() -> None:
+    words = [
+        "plain",
+        "",
+        "it's mine",
+        'a "b" $HOME `c`',
+        "new\nline\ttab\x1b[31m'\\n",
+        "отель",
+        "rtl\u202egpj",
+        "c1\x9b",
+    ]
+    typed = " ".join(map(shell_word, words))
+    assert not HIDDEN.search(typed)
+    bash = ["bash", "-c", f"printf '%s\\0' {typed}"]
+    said = subprocess.run(bash, capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"}).stdout
+    assert said.decode().split("\0")[:-1] == words
+
+
+# Streams that are not UTF-8
+
+
+class Piped:
+    """Stdout and stderr as pipes of an encoding."""
+
+    def __init__(self, encoding: str) -> None:
+        self.streams = [io.TextIOWrapper(io.BytesIO(), encoding, newline="\n") for _ in range(2)]
+
+    def read(self) -> list[bytes]:
+        for stream in self.streams:
+            stream.flush()
+        return [stream.buffer.getvalue() for stream in self.streams]  # type: ignore[attr-defined]
+
+
+def piped(monkeypatch: pytest.MonkeyPatch, encoding: str) -> Piped:
+    pipes = Piped(encoding)
+    for name, stream in zip(("stdout", "stderr"), pipes.streams, strict=True):
+        monkeypatch.setattr(sys, name, stream)
+    prepare_streams()
+    return pipes
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "cp437", "utf-8"])
+def test_what_an_encoding_lacks_is_written_as_an_escape(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    pipes = piped(monkeypatch, encoding)
+    print_rows(("score", "path"), [("0.5", "отель/ü.jpg")])
+    say("ü → отель")
+    note("aliens: no folder отель…")
+    print_json({"path": "отель/ü\u202e\x9b\udce9.jpg"})
+    out, err = pipes.read()
+    row, line, record = out.decode(encoding).splitlines()
+    escaped = ["0.5\tотель/ü.jpg", "ü → отель", "aliens: no folder отель…\n"]
+    expected = [text.encode(encoding, "backslashreplace").decode(encoding) for text in escaped]
+    assert [row, line, err.decode(encoding)] == expected
+    assert json.loads(record) == {"path": "отель/ü\u202e\x9b\udce9.jpg"}
+    assert not HIDDEN.search(record)
+    assert ("отель" in record) == (encoding == "utf-8")
+
+
+def test_streams_that_were_closed_take_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    prepare_streams()
+    say("to nobody")
+    note("to nobody")
+    for stream in (sys.stdout, sys.stderr):
+        stream.close()
 
 
 # JSON

@@ -7,9 +7,10 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from base.console import note, print_json
+from base.console import note, print_json, print_rows, say
 from base.progress import NotebookBars, Step, TerminalBars, shown, silent
 from tests.base.test_console import Terminal, on_terminal
+from tests.screen import pseudo_terminal
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +76,30 @@ def test_the_callers_own_progress_is_told_even_on_a_terminal() -> None:
     assert errors.getvalue() == ""
 
 
+def test_what_is_printed_beside_bars_stands_on_lines_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS")
+    long = "a/path/that/is/wider/than/the/terminal/" * 4 + "end"
+    with pseudo_terminal(columns=80) as screen, shown(None) as tell:
+        tell(Step("embedding", 1, 3, note="wider than the terminal " * 10))
+        say("first result", f"  {long}")
+        tell(Step("restyling", 2, 3))
+        print_rows(("score", "path"), [("0.5", "a.jpg")])
+        note("a note")
+        tell(Step("restyling", 3, 3))
+        print_json({"photo_id": 1})
+    path = [f"  {long}"[start : start + 80] for start in range(0, len(long) + 2, 80)]
+    assert [line for line in screen.lines() if line.strip(" ─")] == [
+        "first result", *path, " score   path", " 0.5     a.jpg", "a note", '{"photo_id": 1}',
+    ]  # fmt: skip
+    assert "embedding" in screen.text
+
+
+def test_a_note_beside_a_bar_is_no_markup_and_moves_no_cursor() -> None:
+    with on_terminal() as (_, errors), shown(None) as tell:
+        tell(Step("embedding", 1, 3, note="[red]a[/x] :smile:\n\x1b[5A\u202eb"))
+    assert r"[red]a[/x] :smile:\n\x1b[5A\u202eb" in errors.getvalue()
+
+
 # In a notebook
 
 
@@ -112,13 +137,13 @@ def test_in_a_notebook_every_kind_of_step_has_a_bar_of_its_own(display: Display)
         assert isinstance(tell, NotebookBars)
         tell(Step("scanning", 12))
         tell(Step("embedding", 2, 10))
-        tell(Step("embedding", 3, 10, note="1 <failed>"))
+        tell(Step("embedding", 3, 10, note="1 <failed>\u202e"))
     (scanning,), (first, second) = display.places
     assert scanning.startswith("<progress></progress>")
     assert "scanning: 12 photos" in scanning
     assert re.match(r"<progress value=2 max=10></progress> embedding: 2 of 10 photos", first)
     assert "<progress value=3 max=10>" in second
-    assert "1 &lt;failed&gt;" in second
+    assert r"1 &lt;failed&gt;\u202e" in second
 
 
 def test_in_a_notebook_a_bar_of_nothing_is_valid(display: Display) -> None:

@@ -98,3 +98,8 @@ def test_an_absent_folder_is_named_with_the_remedy(name: str) -> None:
     with pytest.raises(AliensError, match="install it again") as caught:
         asset(name)
     assert str(caught.value).startswith(f"{name} is not at ")
+
+
+def test_a_folder_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LibraryError, match="not valid UTF-8: name another folder"):
+        LibraryFolder(tmp_path / "caf\udce9").database_url()

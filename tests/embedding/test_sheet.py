@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from base.console import HIDDEN
 from base.errors import OutputError, QueryError
 from embedding.sheet import Cell, Section, contact_sheet, fitted, gallery_html, write_line, write_sheet
 from search.results import Explanation, Hit, Results, hit_cells
@@ -91,7 +92,7 @@ def test_a_line_is_measured_a_few_times_however_long_it_is() -> None:
     assert line.startswith("wide wide")
     assert line.endswith("…")
     assert font.getlength(line) <= 200 < font.getlength(f"{line[:-1]}wide")
-    assert [fitted(draw, text, font, 200) for text in ("short", "", "a\udc80")] == ["short", "", "a?"]
+    assert [fitted(draw, text, font, 200) for text in ("short", "", "a\udc80")] == ["short", "", r"a\x80"]
 
 
 @pytest.mark.parametrize("name", ["sheet.jpg", "new folder/sheet.png", "sheet.webp"])
@@ -141,12 +142,16 @@ def test_a_line_parts_what_is_below_the_stop_line_and_a_note_stands_below_the_ti
 
 def test_hits_show_in_a_notebook_as_pictures_with_their_lines_escaped(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(photo_bytes(1))
-    html = gallery_html(hit_cells([hit(tmp_path / "a.jpg", hotel_name="<Fish & Chips>")] * 70), "<pool>", "a note")
+    html = gallery_html(
+        hit_cells([hit(tmp_path / "a.jpg", hotel_name="<Fish & Chips>\u202e")] * 70), "<pool>\x1b", "\u202e"
+    )
     assert html.count('src="data:image/jpeg;base64,') == 60
     assert "... and 10 more" in html
     assert "&lt;Fish &amp; Chips&gt;" in html
     assert "&lt;pool&gt;" in html
     assert "<Fish" not in html
+    assert not HIDDEN.search(html)
+    assert html.count(r"\u202e") == 2 * 60 + 1
 
 
 def test_no_hits_give_an_empty_sheet(tmp_path: Path) -> None:

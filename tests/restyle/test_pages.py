@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from base.console import HIDDEN
 from base.errors import OutputError
 from restyle.pages import LONGEST_PX, PageItem, restyle_page, write_page
 from restyle.protanopia import seen
@@ -81,6 +82,14 @@ def test_names_and_prompts_are_escaped() -> None:
     assert page.tags.count("script") == 1  # the page's own
     assert "<script>alert" not in page.source
     assert page.text.count(EVIL) >= 6  # people read what it was
+
+
+def test_names_turn_no_text_around_them() -> None:
+    name = "photo\u202egpj\x1b\u2028"
+    item = PageItem(original=pixels(1), result=pixels(2), heading=name, facts=((name, name),), note=name, prompt=name)
+    page = restyle_page([item], name)
+    assert not HIDDEN.search(page.replace("\n", ""))
+    assert page.count(r"photo\u202egpj\x1b\u2028") >= 6
 
 
 def test_a_result_of_another_size_is_shown_as_large_as_its_original() -> None:
