@@ -43,6 +43,7 @@ class RestyleMethods(TagMethods):
         palette: Where = "fern",
         pool: int = 400,
         seed: int = 0,
+        engine: str | None = None,
         progress: Progress | None = None,
     ) -> "Candidates":
         """Pick photos worth restyling, spread over hotels and over what they show, and say why.
@@ -57,15 +58,19 @@ class RestyleMethods(TagMethods):
             palette: the alien palette: a name, or a .toml file.
             pool: open and measure at most so many photos.
             seed: of the sample, where the library holds more photos.
+            engine: what they are to be restyled by; by default sd15 where its weights are at hand, else regrade.
             progress: told of the photos measured.
 
-        Raises: QueryError: what is asked for makes no sense, or no photo is left to choose from.
+        Raises:
+            QueryError: what is asked for makes no sense, or no photo is left to choose from.
+            EngineError: there is no such engine.
         """
         from restyle.candidates.picking import choose
+        from restyle.engines.loading import engine_at_hand
         from restyle.palettes import read_palette
         from search.pool import read_pool
 
-        alien = read_palette(os.fspath(palette))
+        alien, engine = read_palette(os.fspath(palette)), engine_at_hand(engine)
         photos = read_pool(self.searcher, query, tags, most=pool, least=LEAST * n, seed=seed)
         encoder, absent = self._text_encoder()
         with self.showing(progress) as tell:
@@ -73,7 +78,7 @@ class RestyleMethods(TagMethods):
                 photos.records, photos.vectors, alien, n=n, strategy=strategy, encoder=encoder, progress=tell
             )
         found.asked = " ".join(filter(None, [query, *(f"tag:{name}" for name in tags)]))
-        found.palette, found.library = os.fspath(palette), str(self.path.absolute())
+        found.palette, found.library, found.engine = os.fspath(palette), str(self.path.absolute()), engine
         found.notes = [note for note in (absent, photos.note, *found.remarks(n)) if note]
         return found
 
@@ -84,7 +89,7 @@ class RestyleMethods(TagMethods):
         picks: "Where | Candidates | None" = None,
         query: str | None = None,
         n: int = 6,
-        engine: str = "sd15",
+        engine: str | None = None,
         palette: Where | None = None,
         preset: Literal["lcm", "turbo"] | None = None,
         controls: Sequence[str] = (),
@@ -114,7 +119,8 @@ class RestyleMethods(TagMethods):
             picks: in their place, what `candidates` picked, or the file that it wrote.
             query: in their place, the best hits of a search.
             n: how many hits, with a query.
-            engine: sd15, sdxl, klein, a model's name on the hub or its folder: diffusion. regrade: colours alone.
+            engine: sd15, sdxl, klein, a model's name on the hub or its folder: diffusion. regrade: colours alone. By
+                default the picks', or sd15.
             palette: fern, lagoon, moss or a .toml file; by default the picks', or fern.
             preset: few steps, for CPUs: lcm or turbo.
             controls: control maps to begin with, such as softedge or depth=0.5.
@@ -139,7 +145,7 @@ class RestyleMethods(TagMethods):
             EngineError: the engine's weights cannot be had.
             LibraryError: the disk is full or cannot be written; what was made so far is kept.
         """
-        from restyle.engines.loading import load_engine
+        from restyle.engines.loading import REGRADE, USUAL, load_engine
         from restyle.judge import library_judge
         from restyle.palettes import DEFAULT_PALETTE, read_palette
         from restyle.picks import read_picks
@@ -150,9 +156,13 @@ class RestyleMethods(TagMethods):
         if picks is not None:
             listed = read_picks(Path(picks)) if isinstance(picks, str | os.PathLike) else picks.as_picks()
         colours = read_palette(os.fspath(palette or (listed and listed.palette) or DEFAULT_PALETTE))
+        engine = engine or (listed and listed.engine) or USUAL
+        painting = {"preset": preset, "control": controls, "prompt": prompt, "negative-prompt": negative_prompt}
+        if engine == REGRADE and (unused := [name for name, value in painting.items() if value]):
+            self.tell(f"regrade paints nothing, so --{' and --'.join(unused)} is left out")
         wishes = Wishes(
             palette=colours,
-            paints=engine != "regrade",
+            paints=engine != REGRADE,
             prompt=prompt,
             negative_prompt=negative_prompt,
             strength=strength,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from base.console import shell_word
 from base.errors import OutputError, QueryError
 from base.files import atomic_write
 from base.records import read_toml
@@ -39,7 +40,8 @@ class Pick:
 class PickList:
     """Photos to restyle, in order, and where the list comes from.
 
-    created: UTC. library: its folder. query: what the pool was searched by, empty for the whole library.
+    created: UTC. library: its folder. query: what the pool was searched by, empty for the whole library. engine: what
+    they are to be restyled by.
     """
 
     picks: tuple[Pick, ...]
@@ -48,10 +50,11 @@ class PickList:
     query: str = ""
     strategy: str = ""
     palette: str = ""
+    engine: str = ""
 
 
 HEAD = """\
-# Photos to restyle: `aliens restyle --manifest {name}`. Edit it as you like: drop picks, add some, change their order.
+# Photos to restyle: `{command}`. Edit it as you like: drop picks, add some, change their order.
 """
 HOW = """\
 # prompt = "…"           # what a diffusion engine is told; without it, it is built from the photo's tags
@@ -78,7 +81,8 @@ def write_picks(manifest: PickList, path: Path) -> None:
 
 def as_toml(manifest: PickList, name: str = "picks.toml") -> str:
     """Return a manifest as TOML, with comments for people; `read` of it gives the same manifest."""
-    lines = [HEAD.format(name=comment_line(name))]
+    library = f" --library {shell_word(manifest.library)}" if manifest.library else ""
+    lines = [HEAD.format(command=f"aliens restyle --manifest {shell_word(name)}{library}")]
     lines += [f"{key} = {value_of(getattr(manifest, key))}\n" for key in HEAD_KEYS if getattr(manifest, key)]
     for place, pick in enumerate(manifest.picks):
         lines.append("\n[[pick]]\n")
@@ -99,11 +103,6 @@ def value_of(value: object) -> str:
         whole = value.encode(errors="replace").decode()
         return json.dumps(whole, ensure_ascii=False).replace(DELETE, "\\u007f")
     return repr(value)
-
-
-def comment_line(text: str) -> str:
-    """Return a text that may stand in a comment: control characters end or forbid one."""
-    return "".join(c if c.isprintable() else " " for c in text.encode(errors="replace").decode())
 
 
 def read_picks(path: Path) -> PickList:

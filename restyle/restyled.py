@@ -310,7 +310,7 @@ def original_of(session: Session, result: Result) -> PhotoFile:
             if holds(file, lineage.source_sha256):
                 return file
             lost = PhotoError(
-                "changed", f"its original, {file}, was changed since: restyle it again with `aliens restyle`"
+                "changed", f"its original, {file}, was changed since: restyle it again with `aliens restyle {photo.id}`"
             )
         except OSError as error:
             lost = error

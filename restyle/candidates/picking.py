@@ -185,7 +185,8 @@ class Candidates(Listing[Picked]):
     """Photos that were picked, with reasons; what was rejected and why, and how many passed every gate.
 
     opened: photos looked at. asked: query and tags, strategy: the kinds that were wanted, palette: what colours are
-    opposed to, library: its folder: where the list comes from. notes: what people should know besides.
+    opposed to, library: its folder: where the list comes from. engine: what they are to be restyled by. notes: what
+    people should know besides.
     """
 
     columns = ("photo_id", "hotel_name", "kind", "why", "path")
@@ -201,6 +202,7 @@ class Candidates(Listing[Picked]):
         asked: str = "",
         palette: str = "",
         library: str = "",
+        engine: str = "",
     ) -> None:
         super().__init__(picks)
         self.rejected = list(rejected)
@@ -210,6 +212,7 @@ class Candidates(Listing[Picked]):
         self.asked = asked
         self.palette = palette
         self.library = library
+        self.engine = engine
         self.notes: list[str] = []
 
     @property
@@ -259,6 +262,7 @@ class Candidates(Listing[Picked]):
             query=self.asked,
             strategy=self.strategy,
             palette=self.palette,
+            engine=self.engine,
         )
 
     def write_picks(self, path: str | Path) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from base.errors import DeviceMemoryError, EncoderError, EngineError
-from restyle.engines.engine import MODELS, PRESETS, SINGLE_FILES, Engine, Family, Preset, family_of
+from restyle.engines.engine import MODELS, PRESETS, SD15, SINGLE_FILES, Engine, Family, Preset, family_of
 from restyle.palettes import Palette, read_palette
 
 if TYPE_CHECKING:
     from restyle.engines.pipelines import ControlNets
 
 REGRADE = "regrade"
+USUAL = "sd15"
 FEWEST_WORDS = 16  # of a tokenizer's vocabulary: one that is made up has a few special ones
 
 
@@ -116,6 +117,23 @@ def weights_of(name: str, preset: Preset | None) -> str:
         f"no engine {name!r}{f', did you mean {near[0]}' if near else ''}: there are {', '.join(choices)}, "
         "any model of a hub (ORG/NAME) and any folder that diffusers saved"
     )
+
+
+def engine_at_hand(name: str | None) -> str:
+    """Return an engine's name, or without one sd15 where all that it needs is on this machine, else regrade.
+
+    Raises: EngineError: as weights_of.
+    """
+    if name is not None:
+        if name != REGRADE:
+            weights_of(name, None)
+        return name
+    if find_spec("diffusers") is None or find_spec("transformers") is None:
+        return REGRADE
+    from restyle.engines.weights import are_here
+
+    needed = (MODELS[USUAL], *(SD15.nets[control] for control in SD15.controls))
+    return USUAL if all(map(are_here, needed)) else REGRADE
 
 
 def placed(device: str, precision: str) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from typing import TypeVar
 from huggingface_hub import constants as hub
 from huggingface_hub import try_to_load_from_cache
 
+from base.console import shell_word
 from base.errors import DeviceMemoryError, EngineError
 from embedding.hub import hub_answers, no_chatter, offline, quiet, reason, weights_unavailable
 
@@ -22,7 +23,7 @@ NO_DIFFUSERS = "diffusion needs more packages: `pip install -e '.[cpu,restyle]'`
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 NEEDLESS = ("*.ckpt", "*.msgpack", "*.onnx*", "*non_ema*", "*fp16*")  # what hubs hold besides and no engine loads
 DECIDING = {".json", ".safetensors", ".bin", ".txt", ".model"}  # suffixes of what a model is loaded from
-WEIGHTS = ("*.safetensors", "*.bin")  # of one network: pipelines have theirs in folders
+WEIGHTS = ("*.safetensors", "*.bin")  # of networks; a pipeline has a folder for each
 DAMAGED = re.compile(r"deserializ|header|unpickl|corrupt|truncat|unable to load weights|out of input|incomplete", re.I)
 OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.I)
 
@@ -74,9 +75,9 @@ def why_no_hub() -> str:
 
 def broken_folder(folder: str, error: BaseException, option: str) -> str:
     """Return the message for a folder whose weights cannot be loaded: why, and the command that fetches them anew."""
-    command = f"hf download ORG/NAME --local-dir {shlex.quote(folder)}{again(error)}"
+    command = f"hf download ORG/NAME --local-dir {shell_word(folder)}{again(error)}"
     return (
-        f"the folder {folder} holds no whole model ({reason(folder, error)}).\n"
+        f"the folder {folder} holds no whole model ({reason(folder, error)}). "
         f"Fetch it anew from where it came: `{command}`; {without(option)}"
     )
 
@@ -118,7 +119,7 @@ def ran_out_of_memory(error: BaseException) -> bool:
 def are_here(name: str) -> bool:
     """Tell whether weights lie on this machine, in a folder or the hub's cache, where a half fetched model has none."""
     folder = Path(name).expanduser() if is_local(name) else snapshot(name)
-    return folder is not None and any(path.is_file() for kind in WEIGHTS for path in folder.glob(kind))
+    return folder is not None and any(path.is_file() for kind in WEIGHTS for path in folder.rglob(kind))
 
 
 def snapshot(name: str) -> Path | None:

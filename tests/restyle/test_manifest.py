@@ -30,6 +30,7 @@ MANIFESTS = st.builds(
     query=TEXT,
     strategy=TEXT,
     palette=TEXT,
+    engine=TEXT,
 )
 
 
@@ -57,7 +58,12 @@ def test_a_file_has_hints_for_people_and_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "new" / "picks.toml"
     write_picks(manifest, path)
     text = path.read_text()
-    for word in ("aliens restyle --manifest picks.toml", "# strength = 0.45", "# seed = 1", "# prompt ="):
+    for word in (
+        "`aliens restyle --manifest picks.toml --library /photos/library`",
+        "# strength = 0.45",
+        "# seed = 1",
+        "# prompt =",
+    ):
         assert word in text
     assert read_picks(path) == manifest
     path.write_text(text.replace("# strength", "strength").replace("# seed", "seed"))  # as a person edits it

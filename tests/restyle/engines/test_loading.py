@@ -11,8 +11,9 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from base.errors import DeviceMemoryError, EngineError
 from restyle.engines import loading, weights
 from restyle.engines.diffusion import DiffusionEngine
-from restyle.engines.engine import KLEIN, OTHER, PRESETS, SD15, SDXL, Engine, Job, family_of
-from restyle.engines.loading import load_engine, placed, weights_of
+from restyle.engines.engine import KLEIN, MODELS, OTHER, PRESETS, SD15, SDXL, Engine, Job, family_of
+from restyle.engines.loading import engine_at_hand, load_engine, placed, weights_of
+from restyle.engines.weights import are_here
 from restyle.palettes import read_palette
 
 OFFLINE = pytest.mark.usefixtures("no_network")
@@ -136,7 +137,7 @@ MORE = ["unet/config.json", "scheduler/scheduler_config.json", "tokenizer/tokeni
 def test_a_missing_file_is_told_with_the_command(model: Path, part: str) -> None:
     (model / part).unlink()
     command = r"hf download ORG/NAME --local-dir '.*my model'"
-    with pytest.raises(EngineError, match=rf"my model holds no whole model.*\n.*{command}.*--engine regrade"):
+    with pytest.raises(EngineError, match=rf"my model holds no whole model.*{command}.*--engine regrade"):
         load(model)
 
 
@@ -146,7 +147,7 @@ def test_a_missing_file_is_told_with_the_command(model: Path, part: str) -> None
 def test_a_file_that_was_fetched_in_part_is_told_with_the_command(model: Path, part: str, kept: float) -> None:
     data = (model / part).read_bytes()
     (model / part).write_bytes(data[: int(len(data) * kept)])
-    with pytest.raises(EngineError, match=r"no whole model.*\n.*hf download ORG/NAME --local-dir .* --force-download"):
+    with pytest.raises(EngineError, match=r"no whole model.*hf download ORG/NAME --local-dir .* --force-download"):
         load(model)
 
 
@@ -365,6 +366,30 @@ def test_loading_is_light_until_an_engine_is_asked_for() -> None:
     root = Path(loading.__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@OFFLINE
+def test_the_engine_at_hand_is_diffusion_only_where_all_that_it_needs_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = {MODELS["sd15"], *(SD15.nets[control] for control in SD15.controls)}
+    here = set(needed)
+    monkeypatch.setattr("restyle.engines.weights.are_here", lambda name: name in here)
+    assert engine_at_hand(None) == "sd15"
+    for name in needed:
+        here.remove(name)
+        assert engine_at_hand(None) == "regrade"
+        here.add(name)
+    monkeypatch.setattr("restyle.engines.loading.find_spec", lambda package: None)
+    assert engine_at_hand(None) == "regrade"
+    assert [engine_at_hand(name) for name in ("regrade", "klein", "org/name")] == ["regrade", "klein", "org/name"]
+    with pytest.raises(EngineError, match="did you mean regrade"):
+        engine_at_hand("regrad")
+
+
+def test_a_pipeline_is_here_with_the_weights_in_its_folders(model: Path) -> None:
+    assert are_here(str(model))
+    for file in [*model.rglob("*.safetensors"), *model.rglob("*.bin")]:
+        file.unlink()
+    assert not are_here(str(model))
 
 
 @OFFLINE
