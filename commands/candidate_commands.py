@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from base import console
+from base.console import shell_word
 from base.errors import QueryError
 from base.files import PhotoFile
 from commands.hit_tables import shortened, tail
@@ -46,14 +47,24 @@ def candidates(
         str, typer.Option(metavar="NAME|FILE", help="The alien palette: a name, or a .toml file.")
     ] = "fern",
     pool: Annotated[int, typer.Option(metavar="N", min=1, help="Open and measure at most N photos.")] = 400,
-    seed: Annotated[int, typer.Option(min=0, help="Of the sample, where the library holds more photos.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Of the sample, where the library holds more photos.")
+    ] = 0,
     rejected: Annotated[
         bool, typer.Option("--rejected", help="List the photos that were rejected, with reasons, instead.")
     ] = False,
     sheet: SheetOption = None,
     manifest: Annotated[
         Path | None,
-        typer.Option(metavar="picks.toml", help="Also write them as a file for `aliens restyle --manifest`."),
+        typer.Option(metavar="picks.toml", help="Also write them as a file, for `aliens restyle --manifest FILE`."),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ALIENS_ENGINE",
+            help="What the manifest has them restyled by (default: sd15 where its weights are on this machine, else "
+            "regrade).",
+        ),
     ] = None,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
@@ -68,18 +79,21 @@ def candidates(
 
         check_ending(sheet, "sheet")
     with stopping("stopped: nothing was written"), opened(library, device) as photos:
-        found = photos.candidates(query, tags=tag or (), n=n, strategy=strategy, palette=palette, pool=pool, seed=seed)
+        found = photos.candidates(
+            query, tags=tag or (), n=n, strategy=strategy, palette=palette, pool=pool, seed=seed, engine=engine
+        )
     if rejected:
         print_rejected(found.rejected, json)
     else:
         print_picks(found, json)
-    print_notes(found.notes)
+    print_notes(found.notes, library)
     if sheet is not None:
         found.write_sheet(sheet)
         console.note(f"contact sheet: {sheet}")
     if manifest is not None:
         found.write_picks(manifest)
-        console.note(f"manifest: {manifest}; `aliens restyle --manifest {manifest}` takes it")
+        taking = f"`aliens restyle --manifest {shell_word(manifest)}` takes it"
+        print_notes([f"manifest: {manifest}, engine {found.engine}; {taking}"], library)
 
 
 def print_picks(picks: "Sequence[Picked]", json: bool) -> None:
@@ -112,7 +126,9 @@ def print_rejected(rejections: "Sequence[Rejection]", json: bool) -> None:
 
 MOST_DIGITS = 19  # of a number that a database holds
 
-LongestOption = Annotated[int, typer.Option("--longest-px", min=1, help="The longer side of a picture, at most.")]
+LongestOption = Annotated[
+    int, typer.Option("--longest-px", metavar="N", min=1, help="The longer side of a picture, at most.")
+]
 
 
 def see(
@@ -135,7 +151,7 @@ def see(
         if json:
             console.print_json({"median_de": found.median_de, "share": found.share, "wasted": found.wasted})
         else:
-            typer.echo(
+            console.say(
                 f"a protanope sees a median change of {found.median_de:.1f} dE2000, more than 5 dE2000 on "
                 f"{found.share:.0%} of the picture; {found.wasted:.0%} of the change is lost on a protanope"
             )

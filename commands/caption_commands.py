@@ -24,9 +24,8 @@ def caption(
     model: Annotated[
         str | None,
         typer.Option(
-            help="With --generate: ARCHITECTURE/WEIGHTS of a CoCa of open_clip (default: "
-            "coca_ViT-B-32/mscoco_finetuned_laion2b_s13b_b90k), local-dir:FOLDER, hf-hub:ORG/NAME, "
-            "or blip:ORG/NAME or blip:FOLDER.",
+            help="With --generate: ARCHITECTURE/WEIGHTS of a CoCa of open_clip (default: coca_ViT-B-32, taught on "
+            "MSCOCO), local-dir:FOLDER, hf-hub:ORG/NAME, or blip:ORG/NAME or blip:FOLDER.",
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="With --generate: at most so many photos.")] = None,
@@ -40,12 +39,14 @@ def caption(
     kept = "stopped: the captions so far are kept; the same command goes on from here"
     with stopping(kept), opened(library, device, aloud=True) as photos:
         report = photos.caption(source, k=k, generate=generate, model=model, limit=limit)
-    typer.echo(report)
-    print_notes(report.notes)
+    console.say(report)
+    print_notes(report.notes, library)
 
 
 def captions(
-    words: Annotated[list[str] | None, typer.Argument(help="What the captions say; none: list the sets.")] = None,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="WORD", help="What the captions say; none: list the sets.")
+    ] = None,
     k: Annotated[int, typer.Option("-k", help="How many photos.")] = 20,
     remove: Annotated[str | None, typer.Option(metavar="SET", help="Remove a set of captions, by its key.")] = None,
     json: JsonOption = False,
@@ -61,10 +62,10 @@ def captions(
         elif words:
             print_found(photos.captions(words, k=k), json=json)
         else:
-            print_sets(photos.caption_sets(), json=json)
+            print_sets(photos.caption_sets(), json, library)
 
 
-def print_sets(sets: "Sequence[SetCount]", json: bool) -> None:
+def print_sets(sets: "Sequence[SetCount]", json: bool, library: Path) -> None:
     """Print the sets of captions."""
     if json:
         for caption_set in sets:
@@ -73,7 +74,7 @@ def print_sets(sets: "Sequence[SetCount]", json: bool) -> None:
         rows = [(s.key, s.kind, s.photos, s.captions, s.source) for s in sets]
         console.print_rows(("set", "kind", "photos", "captions", "source"), rows)
     if not sets:
-        console.note("no captions yet: give the photos some with `aliens caption --from FILE`")
+        print_notes(["no captions yet: give the photos some with `aliens caption --from FILE`"], library)
 
 
 def print_found(found: "Sequence[CaptionedPhoto]", json: bool) -> None:

@@ -72,8 +72,8 @@ def export(
     if json:
         console.print_json(asdict(manifest))
         return
-    print_notes(manifest.notes)
-    typer.echo(f"{output}: {manifest}".encode(errors="replace").decode())  # a folder's name may be no UTF-8
+    print_notes(manifest.notes, library)
+    console.say(f"{output}: {manifest}")
 
 
 @exports.command("captions")
@@ -88,7 +88,7 @@ def export_captions_command(
     if json:
         console.print_json(asdict(manifest))
         return
-    typer.echo(f"{output}: {manifest}".encode(errors="replace").decode())  # a folder's name may be no UTF-8
+    console.say(f"{output}: {manifest}")
 
 
 @imports.command("tags")
@@ -107,5 +107,5 @@ def import_file(
     if json:
         console.print_json(asdict(report))
         return
-    typer.echo(f"{path}: {report}")
-    print_notes(report.notes)
+    console.say(f"{path}: {report}")
+    print_notes(report.notes, library)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from base import console
 from base.console import one_line
+from commands.options import print_notes
 
 if TYPE_CHECKING:
     from search.results import Hit, Results
@@ -23,14 +24,14 @@ BELOW = "↓"  # marks hits below the stop line
 
 
 def show_results(
-    results: "Results", title: str, *, explain: bool, json: bool, sheet: Path | None, first_page: bool
+    results: "Results", title: str, library: Path, *, explain: bool, json: bool, sheet: Path | None, first_page: bool
 ) -> None:
     """Print the hits; what is known of the list as a whole goes to stderr."""
     print_hits(results, json=json)
     if explain:
-        console.note("\n".join(results.explanation.as_lines()))
+        print_notes(results.explanation.as_lines(), library)
     elif results.explanation.note:
-        console.note(results.explanation.note)
+        print_notes([results.explanation.note], library)
     if not results:
         loosen = "no photo is left: loosen the filters, the limits or the score"
         console.note(loosen if first_page else "the list has ended: no photo follows the page before")
@@ -96,14 +97,14 @@ def rows_of(hits: "Sequence[Hit]", width: int) -> list[tuple[object, ...]]:
         names[at] = max(wide(at) - BETWEEN - max(SHORTEST_PATH - left, 0), min(SHORTEST_NAME, wide(at) - BETWEEN))
         left += wide(at) - BETWEEN - names[at] if wide(at) else 0
     return [
-        (*row[:3], *(shortened(row[at], names[at]) for at in (3, 4)), tail(one_line(shown_file(hit)), left))
+        (*row[:3], *(shortened(row[at], names[at]) for at in (3, 4)), tail(shown_file(hit), left))
         for row, hit in zip(rows, hits, strict=True)
     ]
 
 
 def shortened(name: object, width: int) -> object:
     """Return a name that takes no more columns of a terminal; numbers and None as they are."""
-    return head(one_line(name), width) if isinstance(name, str) else name
+    return head(name, width) if isinstance(name, str) else name
 
 
 def percent(hit: "Hit") -> str | None:
@@ -128,6 +129,7 @@ def tail(text: str, width: int) -> str:
     """Return a text's end, behind … where it takes more columns of a terminal."""
     from rich.cells import cell_len
 
+    text = one_line(text)
     if len(text) <= width and cell_len(text) <= width:
         return text
     text = text[1 - width :]
@@ -140,4 +142,5 @@ def head(text: str, width: int) -> str:
     """Return a text's beginning, before … where it takes more columns of a terminal."""
     from rich.cells import cell_len, set_cell_size
 
+    text = one_line(text)
     return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from base import console
+from base.console import shell_word
 from base.errors import LibraryError, QueryError
 from commands.candidate_commands import candidates
 from commands.hit_tables import print_hits
@@ -19,6 +20,7 @@ from commands.options import (
     PrecisionOption,
     opened,
     print_notes,
+    runnable,
     stopping,
 )
 from commands.quiz_command import quiz
@@ -51,11 +53,13 @@ def init(
     import aliens
 
     aliens.create(library, model, database=database, device=device, precision=precision, tell=console.note).close()
-    typer.echo(f"{library} is ready: add photos with `aliens add FOLDER --library {library}`")
+    console.say(runnable(f"{library} is ready: add photos with `aliens add FOLDER`", library))
 
 
 def add(
-    path: Annotated[Path | None, typer.Argument(help="A folder of photos, a photo, or an uncompressed .tar.")] = None,
+    path: Annotated[
+        Path | None, typer.Argument(metavar="PATH", help="A folder of photos, a photo, or an uncompressed .tar.")
+    ] = None,
     hotels50k: Annotated[
         Path | None, typer.Option("--hotels50k", help="A Hotels-50K tree: dataset/*.csv and images/train.")
     ] = None,
@@ -82,8 +86,8 @@ def add(
             allow_empty=allow_empty,
             max_megapixels=max_megapixels,
         )
-    typer.echo(report)
-    print_notes(report.notes)
+    console.say(*str(report).splitlines())
+    print_notes(report.notes, library)
     if report.interrupted:
         raise typer.Exit(130)
 
@@ -165,13 +169,15 @@ def verify(
     """Check that all files are what was written, and agree with the database; exit 1 with a list where they do not."""
     with opened(library) as photos:
         if repair and (pending := photos.repair()):
-            console.note(f"{console.counted(pending, 'photo')} to embed anew: run `aliens add` on any folder")
+            anew = f"{console.counted(pending, 'photo')} to embed anew: run `aliens add FOLDER` on any folder"
+            print_notes([anew], library)
         found = photos.verify(quick=quick)
+    told = [{name: runnable(words, library) for name, words in asdict(each).items()} for each in found]
     if json:
-        for disagreement in found:
-            console.print_json(asdict(disagreement))
-    elif found:
-        console.print_rows(("part", "what", "remedy"), [(d.part, d.what, d.remedy) for d in found])
+        for disagreement in told:
+            console.print_json(disagreement)
+    elif told:
+        console.print_rows(("part", "what", "remedy"), [tuple(disagreement.values()) for disagreement in told])
     if found:
         console.note(f"{console.counted(len(found), 'disagreement')}")
         raise typer.Exit(1)
@@ -232,24 +238,30 @@ def demo(
         aliens.create(library, "starter", tell=console.note).close()
     with opened(library, aloud=True) as photos:
         report = photos.add(hotels50k=asset("aliens/samples"))
-        typer.echo(report)
-        print_notes(report.notes)
+        console.say(*str(report).splitlines())
+        print_notes(report.notes, library)
         for query in DEMO_QUERIES:
             sheet = library / f"{query.replace(' ', '-')}.jpg"
-            console.note(f"\n$ aliens search {query!r} -k 5 --library {library}")
-            hits = photos.search(query, k=10)
-            print_hits(hits[:5])
+            show_command(library, "search", query, "--sheet", sheet)
+            hits = photos.search(query)
+            print_hits(hits)
             hits.write_sheet(sheet, query)
             console.note(f"contact sheet: {sheet}")
-    console.note(f"\n$ aliens tag --library {library}")
+    show_command(library, "tag")
     tag(library=library)
-    console.note(f"\n$ aliens tags --library {library}")
+    show_command(library, "tags")
     count_tags(library)
+    show_command(library, "tags", "sheet", "a bathtub", "-o", library / "tag-bathtub.jpg")
     draw_sheet("a bathtub", library / "tag-bathtub.jpg", library=library)
-    picks, page = library / "picks.toml", library / "restyled.html"
-    console.note(f"\n$ aliens candidates --manifest {picks} --library {library}")
-    candidates(manifest=picks, sheet=library / "candidates.jpg", library=library)
-    console.note(f"\n$ aliens restyle --manifest {picks} --engine regrade --html {page} --library {library}")
-    restyle(manifest=picks, engine="regrade", html=page, library=library)
-    console.note(f"\n$ aliens quiz --library {library}")
+    picks, sheet, page = library / "picks.toml", library / "candidates.jpg", library / "restyled.html"
+    show_command(library, "candidates", "--manifest", picks, "--sheet", sheet, "--engine", "regrade")
+    candidates(manifest=picks, sheet=sheet, engine="regrade", library=library)
+    show_command(library, "restyle", "--manifest", picks, "--html", page)
+    restyle(manifest=picks, html=page, library=library)
+    show_command(library, "quiz")
     quiz(library=library)
+
+
+def show_command(library: Path, *words: object) -> None:
+    """Print the command that does what comes next, as it is typed."""
+    console.note("", f"$ aliens {' '.join(map(shell_word, words))} --library {shell_word(library)}")

@@ -2,7 +2,8 @@
 
 import atexit
 import gc
-import shlex
+import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from base import console
+from base.console import shell_word
+from base.errors import AliensError
 from base.settings import DEFAULT_LIBRARY
 
 if TYPE_CHECKING:
@@ -31,22 +34,38 @@ PrecisionOption = Annotated[
 LIBRARY = Path(DEFAULT_LIBRARY)
 
 
-def opened(library: Path, device: str = "auto", precision: str = "auto", *, aloud: bool = False) -> "Library":
+@contextmanager
+def opened(library: Path, device: str = "auto", precision: str = "auto", *, aloud: bool = False) -> "Iterator[Library]":
     """Open a library for a command; `aloud`: say on stderr what model is loaded."""
     import aliens
 
+    def tell(note: str) -> None:
+        if aloud:
+            print_notes([note], library)
+
     atexit.register(gc.freeze)  # looking for cycles among what ends with the process takes Python 0.2 s
-    return aliens.open(library, device=device, precision=precision, tell=console.note if aloud else silent_note)
+    try:
+        with aliens.open(library, device=device, precision=precision, tell=tell) as photos:
+            yield photos
+    except AliensError as error:
+        error.args = (runnable(str(error), library), *error.args[1:])
+        raise
 
 
-def silent_note(note: str) -> None:
-    """Say nothing."""
-
-
-def print_notes(notes: Iterable[str]) -> None:
+def print_notes(notes: Iterable[str], library: Path) -> None:
     """Say on stderr what a report notes."""
-    for note in notes:
-        console.note(note)
+    console.note(*(runnable(note, library) for note in notes))
+
+
+COMMAND = re.compile(r"`(aliens [^`]+)`")
+
+
+def runnable(text: str, library: Path) -> str:
+    """Return a text whose commands, in backticks, name the library where it is not the one that they take anyway."""
+    if library == Path(os.environ.get("ALIENS_LIBRARY") or DEFAULT_LIBRARY):
+        return text
+    option = f" --library {shell_word(library)}"
+    return COMMAND.sub(lambda found: f"`{found[1]}{'' if '--library' in found[1] else option}`", text)
 
 
 @contextmanager
@@ -139,5 +158,5 @@ def as_typed(options: Mapping[str, Any]) -> str:
         typed = names.get(name, f"--{name.replace('_', '-')}")
         if isinstance(value, list | tuple):
             value = ",".join(map(str, value))
-        words.append(typed if value is True else f"{typed} {shlex.quote(str(value))}")
+        words.append(typed if value is True else f"{typed} {shell_word(value)}")
     return " ".join(words)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from base import console
-from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, opened
+from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, opened, print_notes
 from commands.search_commands import ids_of
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ def quiz(
         int | None,
         typer.Option(help="Photos to choose from in the page, 2 to 9. Default: all of up to 8, else the 6 most alike."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=(1 << 32) - 1, help="Of the order of questions and choices.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, max=(1 << 32) - 1, help="Of the order of questions and choices.")
+    ] = 0,
     answers: Annotated[
         Path | None, typer.Option(metavar="ANSWERS.json", help="Count and keep what a person answered in the page.")
     ] = None,
@@ -49,7 +51,7 @@ def quiz(
     check_page(html)
     with opened(library, device, aloud=not games and answers is None) as photos:
         if games:
-            return print_games(photos.quiz_games(), json)
+            return print_games(photos.quiz_games(), json, library)
         if answers is not None:
             return print_counted(photos.count_quiz_answers(answers), json)
         played = photos.quiz(ids_of("--results", results), engine=engine, seed=seed, choices=choices)
@@ -61,7 +63,8 @@ def quiz(
             console.note(f"left out: {reason}")
         if html is not None:
             name = photos.write_quiz(played, html)
-            console.note(f"quiz {name}: {html}; count what people answer with `aliens quiz --answers FILE.json`")
+            counting = "count what people answer with `aliens quiz --answers FILE.json`"
+            print_notes([f"quiz {name}: {html}; {counting}"], library)
         elif played.quiz is None:
             console.note("there is one photo to choose from: restyle more for the quiz to say anything")
 
@@ -103,7 +106,7 @@ def print_counted(counted: "CountedAnswers", json: bool) -> None:
     if json:
         console.print_json(counted.as_json())
     else:
-        typer.echo(counted)
+        console.say(counted)
         rows = [(m.result_id, m.source_id, m.taken_for_id) for m in counted.outcome.mistakes]
         if rows:
             console.print_rows(("result", "made of photo", "taken for photo"), rows)
@@ -111,7 +114,7 @@ def print_counted(counted: "CountedAnswers", json: bool) -> None:
         console.note("the same answers were counted before: they are kept once")
 
 
-def print_games(played: "Sequence[Game]", json: bool) -> None:
+def print_games(played: "Sequence[Game]", json: bool, library: Path) -> None:
     """Print the games that people have played."""
     if json:
         for game in played:
@@ -123,4 +126,4 @@ def print_games(played: "Sequence[Game]", json: bool) -> None:
         ]
         console.print_rows(("game", "counted (UTC)", "player", "right", "accuracy", "quiz"), rows)
     if not played:
-        console.note("nobody has played yet: write the quiz with `aliens quiz --html quiz.html`")
+        print_notes(["nobody has played yet: write the quiz with `aliens quiz --html quiz.html`"], library)

@@ -68,7 +68,7 @@ def print_done(done: "Done | Failed", *, json: bool) -> None:
     if json:
         console.print_json(done.as_json())
     elif console.on_terminal():
-        typer.echo(sentence(done.result) + ("" if done.made_now else "  (made before)"))
+        console.say(*sentences(done.result, "" if done.made_now else " (made before)"))
     else:
         console.print_rows(COLUMNS, [row_of(done.result)])
 
@@ -83,17 +83,18 @@ def print_table(results: "Sequence[Result]") -> None:
         console.print_rows(COLUMNS, rows)
 
 
-def sentence(result: "Result") -> str:
-    """Return a result in words, with what counts of its scores."""
+def sentences(result: "Result", mark: str) -> tuple[str, ...]:
+    """Return a result in words, with what counts of its scores, on lines that most terminals hold; first the mark."""
     lineage, scores = result.lineage, result.lineage.scores
-    said = [
-        f"photo {lineage.source_photo_id}: {lineage.rung} at {lineage.settings['strength']:.2f} of {lineage.engine}",
-        "" if lineage.diffusion else ", no diffusion model was used",
-        f"; HOG {scores['hog']:.2f}, edge F1 {scores['edge_f1']:.2f}",
-        f"; a protanope sees {scores['protan_median_de']:.1f} dE2000, more than 5 on {scores['protan_share']:.0%}",
-        f"; {console.counted(len(lineage.attempts), 'attempt')} in {lineage.seconds:.1f} s",
-    ]
-    return "".join(said) + f"\n  {shown_path(str(result.path))}"
+    how = f"{lineage.rung} at {lineage.settings['strength']:.2f} of {lineage.engine}"
+    paints = "" if lineage.diffusion else ", no diffusion model was used"
+    return (
+        f"photo {lineage.source_photo_id}{mark}: {how}{paints}",
+        f"  HOG {scores['hog']:.2f}, edge F1 {scores['edge_f1']:.2f}; a protanope sees "
+        f"{scores['protan_median_de']:.1f} dE2000, more than 5 on {scores['protan_share']:.0%}",
+        f"  {console.counted(len(lineage.attempts), 'attempt')} in {lineage.seconds:.1f} s: "
+        f"{shown_path(str(result.path))}",
+    )
 
 
 def row_of(result: "Result") -> tuple[object, ...]:
@@ -128,16 +129,18 @@ def restyle(
     query: Annotated[
         str | None, typer.Option(metavar="TEXT", help="The best hits of a search.", rich_help_panel=WHICH)
     ] = None,
-    n: Annotated[int, typer.Option("-n", min=1, help="How many hits, with --query.", rich_help_panel=WHICH)] = 6,
+    n: Annotated[
+        int, typer.Option("-n", metavar="N", min=1, help="How many hits, with --query.", rich_help_panel=WHICH)
+    ] = 6,
     engine: Annotated[
-        str,
+        str | None,
         typer.Option(
             envvar="ALIENS_ENGINE",
             help="sd15, sdxl, klein, a model's name on the hub or its folder: diffusion. regrade: no weights, colours "
-            "alone.",
+            "alone. Default: the manifest's, or sd15.",
             rich_help_panel=HOW,
         ),
-    ] = "sd15",
+    ] = None,
     palette: Annotated[
         str | None,
         typer.Option(
@@ -164,18 +167,23 @@ def restyle(
     ] = None,
     strength: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="The highest that is tried (default: 0.75; regrade 1).", rich_help_panel=HOW),
+        typer.Option(
+            metavar="N", min=0, max=1, help="The highest that is tried (default: 0.75; regrade 1).", rich_help_panel=HOW
+        ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, max=(1 << 32) - 1, help="Of the first attempts.", rich_help_panel=HOW)
+        int, typer.Option(metavar="N", min=0, max=(1 << 32) - 1, help="Of the first attempts.", rich_help_panel=HOW)
     ] = 0,
     seeds: Annotated[
-        int, typer.Option(min=0, help="How many others are tried at the boundary.", rich_help_panel=HOW)
+        int, typer.Option(metavar="N", min=0, help="How many others are tried at the boundary.", rich_help_panel=HOW)
     ] = 3,
     longest_px: Annotated[
         int | None,
         typer.Option(
-            min=64, help="The longer side (default: 768 sd15, 1024 others, regrade 2048).", rich_help_panel=HOW
+            metavar="N",
+            min=64,
+            help="The longer side (default: 768 sd15, 1024 others, regrade 2048).",
+            rich_help_panel=HOW,
         ),
     ] = None,
     offload: Annotated[
@@ -189,6 +197,7 @@ def restyle(
     floor: Annotated[
         float | None,
         typer.Option(
+            metavar="N",
             min=0,
             max=1,
             help="Least HOG correlation and edge F1 (default: calibrated on the library).",
@@ -225,9 +234,6 @@ def restyle(
     from restyle.pages import check_page
 
     check_page(html)
-    painting = {"--preset": preset, "--control": control, "--prompt": prompt, "--negative-prompt": negative_prompt}
-    if engine == "regrade" and (unused := [name for name, value in painting.items() if value]):
-        console.note(f"regrade paints nothing, so {' and '.join(unused)} is left out")
     with stopping(KEPT), opened(library, device, aloud=True) as photos:
         made = photos.restyle(
             photo_ids or (),

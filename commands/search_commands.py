@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from base import console
+from base.console import shell_word
 from base.errors import QueryError
 from commands.hit_tables import show_all, show_results
 from commands.options import (
@@ -35,6 +36,7 @@ from commands.options import (
     UntilStopOption,
     as_typed,
     opened,
+    print_notes,
 )
 
 if TYPE_CHECKING:
@@ -102,11 +104,11 @@ def search(
         answer(photos, text, said, after=after, explain=explain, json=json, sheet=sheet)
         if save is not None:  # now that it has an answer
             photos.save_search(save, text, **said)
-            console.note(f"saved as {save!r}: `aliens search --saved {save!r}` searches so again")
+            print_notes([f"saved as {save!r}: `aliens search --saved {shell_word(save)}` searches so again"], library)
 
 
 def similar(
-    photo_id: Annotated[int, typer.Argument(help="A photo of the library.")],
+    photo_id: Annotated[int, typer.Argument(metavar="PHOTO_ID", help="A photo of the library.")],
     k: KOption = 10,
     other_hotels: Annotated[bool, typer.Option("--other-hotels", help="None of the photo's own hotel.")] = False,
     per_hotel: PerHotelOption = None,
@@ -132,7 +134,7 @@ def similar(
             after=after,
         )
     title = f"like photo {photo_id}"
-    show_results(results, title, explain=explain, json=json, sheet=sheet, first_page=after is None)
+    show_results(results, title, library, explain=explain, json=json, sheet=sheet, first_page=after is None)
 
 
 def answer(
@@ -155,10 +157,11 @@ def answer(
         refuse_beside_all(options["sort"], explain)
         for name in ("k", "sort"):
             options.pop(name)
-        show_all(photos.stream(text, **options, after=after, tell=console.note), title, json=json, sheet=sheet)
+        hits = photos.stream(text, **options, after=after, tell=lambda note: print_notes([note], photos.path))
+        show_all(hits, title, json=json, sheet=sheet)
         return
     results = photos.search(text, **options, after=after)
-    show_results(results, title, explain=explain, json=json, sheet=sheet, first_page=after is None)
+    show_results(results, title, photos.path, explain=explain, json=json, sheet=sheet, first_page=after is None)
 
 
 def refuse_beside_all(sort: str, explain: bool) -> None:
@@ -240,7 +243,9 @@ def options_of(saved: "NamedSearch") -> dict[str, Any]:
 
 
 @searches.command()
-def remove(name: Annotated[str, typer.Argument(help="Its name.")], library: LibraryOption = LIBRARY) -> None:
+def remove(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name.")], library: LibraryOption = LIBRARY
+) -> None:
     """Remove a saved search."""
     with opened(library) as photos:
         photos.forget_search(name)

@@ -67,12 +67,12 @@ def tag(
     kept = "stopped: scores that are complete are kept, decisions are as before; the same command goes on from here"
     with stopping(kept), opened(library, device) as photos:
         report = photos.tag(vocabulary, method=method, threshold=threshold, top_k=top_k, calibrate=calibrate, fit=fit)
-    print_notes(report.notes)
+    print_notes(report.notes, library)
     if json:
         console.print_json(report.as_json())
         return
-    typer.echo(report)
-    console.note("`aliens tags` counts them, `aliens tags sheet TAG -o OUT.jpg` shows them")
+    console.say(report)
+    print_notes(["`aliens tags` counts them, `aliens tags sheet TAG -o OUT.jpg` shows them"], library)
 
 
 @tags.callback()
@@ -100,7 +100,7 @@ def count_tags(library: Path, vocabulary: str | None = None, *, by_chain: bool =
             print_chains(photos.tags_by_chain(vocabulary), json)
             return
         summary = photos.tags(vocabulary)
-    print_notes(summary.notes)
+    print_notes(summary.notes, library)
     if json:
         for tag_count in summary:
             console.print_json(asdict(tag_count))
@@ -144,7 +144,7 @@ def show_photo_tags(
     """Show one photo's tags, likeliest first, with what people said of it."""
     with opened(library) as photos:
         found = photos.tags_of(photo_id, vocabulary)
-    print_notes(found.notes)
+    print_notes(found.notes, library)
     if json:
         console.print_json({"photo_id": photo_id, "path": found.path, "tags": found.to_dicts()})
         return
@@ -179,7 +179,7 @@ def report(
 ) -> None:
     """Plot each tag's probabilities and threshold; where labels exist, its precision and recall."""
     with opened(library) as photos:
-        print_notes(photos.tag_report(output, truth=truth, vocabulary=vocabulary))
+        print_notes(photos.tag_report(output, truth=truth, vocabulary=vocabulary), library)
     console.note(f"report: {output}")
 
 
@@ -211,7 +211,7 @@ def keep_label(library: Path, vocabulary: str | None, photo_id: int, tag: str, p
     with opened(library) as photos:
         name = photos.label(photo_id, tag, present, vocabulary=vocabulary)
     words = {True: "has", False: "does not have", None: "is left to the model for"}[present]
-    typer.echo(f"photo {photo_id} {words} {name!r}")
+    console.say(f"photo {photo_id} {words} {name!r}")
 
 
 evaluations = typer.Typer(help="Measure against the truth.", no_args_is_help=True)
@@ -243,7 +243,7 @@ def evaluate_tags(
     """
     with opened(library) as photos:
         found = photos.evaluate(truth, vocabulary=vocabulary, compare=compare, plot=plot)
-    print_notes(found.notes)
+    print_notes(found.notes, library)
     if json:
         for evaluation in found:
             measures = asdict(evaluation.measures)

@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from base.console import shell_word
 from base.errors import LibraryError
 from base.files import atomic_write
 from base.settings import LibraryFolder
@@ -86,8 +87,8 @@ class Catalog:
             raise LibraryError(f"the library at {root} was closed: open it again with aliens.open({root!r})")
         if self._is_outdated():
             raise LibraryError(
-                f"the library at {root} was made by an earlier CV-Aliens: `aliens index --library {root}` brings it up "
-                "to date, as do `aliens add` and `aliens tag`; what it holds is kept"
+                f"the library at {root} was made by an earlier CV-Aliens: `aliens index` brings it up to date, "
+                "as adding and tagging do; what it holds is kept"
             )
         return new_session(self.engine)
 
@@ -193,8 +194,7 @@ def open_database(folder: LibraryFolder) -> Engine:
         if folder.root.exists() and not folder.root.is_dir():
             raise LibraryError(f"{folder.root} is a file, not the folder of a library: name that folder")
         raise LibraryError(
-            f"no library at {folder.root}: make one with `aliens init --library {folder.root}`, "
-            "or name yours with --library or ALIENS_LIBRARY"
+            f"no library at {folder.root}: make one with `aliens init`, or name yours with --library or ALIENS_LIBRARY"
         )
     engine = connect(url)
     with disposing_on_error(engine):
@@ -259,7 +259,7 @@ def restoring(url: str) -> str:
     file = make_url(url).database
     return (
         f"restore {file} from a backup, or save what is whole: "
-        f"`sqlite3 {file} .dump | sed 's/^ROLLBACK.*/COMMIT;/' | sqlite3 saved.db`, "
+        f"`sqlite3 {shell_word(file)} .dump | sed 's/^ROLLBACK.*/COMMIT;/' | sqlite3 saved.db`, "
         "put saved.db in its place, and run `aliens verify --repair`"
     )
 

@@ -98,7 +98,7 @@ def weights_unavailable(
         reasons.append(f"its owners ask you to accept a licence first: {page}, then `hf auth login`")
     elif any(isinstance(cause, RepositoryNotFoundError) for cause in causes):
         reasons.append("the hub knows no such model, or it is private: `hf auth login`")
-    return f"the weights of {name!r} {state} ({'; '.join(reasons)}).\n{remedies}"
+    return f"the weights of {name!r} {state} ({'; '.join(reasons)}). {remedies}"
 
 
 def reason(name: str, error: BaseException) -> str:

@@ -173,7 +173,7 @@ class OpenClipEncoder:
         if key is not None and encoder.key != key:
             raise ModelMismatchError(
                 f"the library was made by {key}, but {name!r} is now {encoder.key}: its weights or its preprocessing "
-                "changed. Put the old ones back, or make a new library with `aliens init`"
+                "changed. Put the old ones back, or make a new library with `aliens init --library FOLDER`"
             )
         return encoder
 

@@ -131,7 +131,7 @@ def segments_made(
                 "shards": [shard.id for shard, *_ in parts],
             }
             first_id += 1
-        note = f"{lost} in damaged shards, to be embedded anew by `aliens add`" if lost else ""
+        note = f"{lost} in damaged shards, to be embedded anew by `aliens add FOLDER`" if lost else ""
         progress(Step("bringing the library up to date", done, total, note=note))
 
 

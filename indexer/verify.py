@@ -11,6 +11,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from base.arrays import Ids
+from base.console import shell_word
 from base.errors import LibraryError
 from base.files import SegmentFile, files_of_ours, half_written, is_left, is_unchanged
 from base.progress import Progress, Step, silent
@@ -56,7 +57,7 @@ class Disagreement:
     remedy: str
 
 
-REPAIR = "aliens verify --repair"
+REPAIR = "`aliens verify --repair`"
 STRAY = "belongs to nothing (left by a process that was killed)"
 
 
@@ -144,18 +145,23 @@ def photo_disagreements(session: Session, progress: Progress) -> Iterator[Disagr
         if count % 1000 == 0:
             progress(Step("verifying", count))
         if photo.state is PhotoState.FAILED and not (photo.failure_kind and photo.failure_reason):
-            yield Disagreement("photo", f"photo {photo.id} failed without a reason", "aliens add --retry-failed")
+            what = f"photo {photo.id} failed without a reason"
+            yield Disagreement("photo", what, added_again(photo, "--retry-failed"))
         if photo.state is PhotoState.EMBEDDED:
-            folder = os.path.dirname(photo.path)
             try:
                 size_bytes = os.stat(photo.path).st_size
             except OSError as error:
-                remedy = f"aliens add {folder}" + ("" if os.path.isdir(folder) else " --allow-empty")
+                remedy = added_again(photo, "" if os.path.isdir(os.path.dirname(photo.path)) else "--allow-empty")
                 yield Disagreement("photo", f"{photo.path}: {error.strerror}", remedy)
                 continue
             if not photo.member and size_bytes != photo.size_bytes:
                 what = f"{photo.path} has {size_bytes} bytes now, {photo.size_bytes} bytes when it was embedded"
-                yield Disagreement("photo", what, f"aliens add {folder}")
+                yield Disagreement("photo", what, added_again(photo))
+
+
+def added_again(photo: Photo, option: str = "") -> str:
+    """Return the command that looks at a photo's folder again."""
+    return f"`{f'aliens add {shell_word(os.path.dirname(photo.path))} {option}'.rstrip()}`"
 
 
 def result_disagreements(
@@ -166,7 +172,7 @@ def result_disagreements(
     photos = result_photos(session, model, [result.id for result in results])
     for result in results:
         file, photo = folder.root / result.path, photos.get(result.id)
-        again = "" if result.source_photo_id is None else f"aliens restyle {result.source_photo_id} makes it anew, "
+        again = "" if result.source_photo_id is None else f"`aliens restyle {result.source_photo_id}` makes it anew, "
         if not file.is_file():
             what = f"result {result.id} of photo {result.source_photo_id} is gone: {file}"
             yield Disagreement("result", what, f"{again}{REPAIR} forgets it")
@@ -174,7 +180,7 @@ def result_disagreements(
             yield Disagreement("result", f"result {result.id}: {problem}", f"{again}{REPAIR} forgets it")
         elif photo is not None and not is_at(photo, file):
             what = f"{file} is not what was added to the library: {photo.path}, {photo.size_bytes} bytes"
-            yield Disagreement("result", what, "aliens restyled --add")
+            yield Disagreement("result", what, "`aliens restyled --add`")
 
 
 def is_at(photo: Photo, file: Path) -> bool:
@@ -241,12 +247,12 @@ def derived_disagreements(folder: LibraryFolder, model: Model, *, quick: bool) -
     """Compare what is derived from the vectors with its checksums; what is absent is no disagreement."""
     index, tags = folder.index(model.key), folder.photo_table(model.key)
     if problem := record_problem(index / MILVUS_MANIFEST):
-        yield Disagreement("Milvus", problem, f"{REPAIR}, then aliens index")
+        yield Disagreement("Milvus", problem, f"{REPAIR}, then `aliens index`")
     if problem := record_problem(folder.floors_file):
         yield Disagreement("floors", problem, REPAIR)
     # Looked at twice: `aliens index` or `aliens tag` may have written one anew in the midst of the first look.
     if approximation_problem(index, quick=quick) and (problem := approximation_problem(index, quick=quick)):
-        yield Disagreement("approximate index", problem, f"{REPAIR}, then aliens index")
+        yield Disagreement("approximate index", problem, f"{REPAIR}, then `aliens index`")
     if table_problem(tags, quick=quick) and (problem := table_problem(tags, quick=quick)):
         yield Disagreement("table", problem, REPAIR)
     if quick:
@@ -254,7 +260,8 @@ def derived_disagreements(folder: LibraryFolder, model: Model, *, quick: bool) -
     for vocabulary in vocabularies(folder, model):
         for path in sorted(folder.scores(model.key, vocabulary).glob("*.npy")):
             if not is_unchanged(path, scores_are_sound) and path.exists():  # it has not been merged away meanwhile
-                yield Disagreement("tags", f"{path} is not what was written: its checksum is another one", "aliens tag")
+                what = f"{path} is not what was written: its checksum is another one"
+                yield Disagreement("tags", what, "`aliens tag`")
     if problem := tower_problem(folder.text_tower(model.key), model.key):
         yield Disagreement("text tower", problem, REPAIR)
 

@@ -1,12 +1,13 @@
 """The README holds: every command is in it, and every example of `aliens` and of Python in it runs."""
 
+import ast
 import re
 import shlex
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
@@ -36,6 +37,7 @@ OWNED = {
     "showing",
     "store",
 }
+OURS = ("aliens", "base", "commands", "db", "embedding", "indexer", "restyle", "search")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -61,6 +63,51 @@ def commands_of(app: typer.Typer, before: str = "") -> Iterator[tuple[str, Comma
             assert group.typer_instance.registered_callback is not None
             yield name, group.typer_instance.registered_callback
         yield from commands_of(group.typer_instance, name + " ")
+
+
+def commands_in_messages() -> Iterator[tuple[Path, str]]:
+    """Yield every command between backticks in our messages and pages; what is put into a message is 7."""
+    for path in sorted(path for room in OURS for path in (ROOT / room).rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        texts = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+        apart = {id(part) for text in texts for part in text.values}
+        apart |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
+        said = [
+            "".join(str(part.value) if isinstance(part, ast.Constant) else "7" for part in parts)
+            for parts in (text.values for text in texts)
+        ]
+        said += [
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in apart
+        ]
+        yield from ((path, command) for text in said for command in re.findall(r"`aliens (.+?)`", text, re.DOTALL))
+    for page in PAGES:
+        yield from ((page, command) for command in re.findall(r"`aliens ([^`\n]+)`", page.read_text(encoding="utf-8")))
+
+
+def test_every_command_that_a_message_or_a_page_names_can_be_typed() -> None:
+    """Typed with 7 for a photo's number; nothing is run."""
+
+    def mute(command: Any) -> None:
+        command.callback = lambda **_: None
+        for below in getattr(command, "commands", {}).values():
+            mute(below)
+
+    root = typer.main.get_command(cli.app)
+    mute(root)
+    found = [(where, command) for where, command in commands_in_messages() if "..." not in command.split()]
+    assert len(found) > 60
+    wrong = []
+    for where, command in found:
+        words = ["7" if word.startswith("PHOTO_ID") else word for word in shlex.split(command)]
+        try:
+            root(words, standalone_mode=False)
+        except cli.UsageError as error:
+            told = error.format_message()
+            if not told.startswith("Missing"):  # where a command is spoken of, as what made something
+                wrong.append(f"{where.relative_to(ROOT)}: `aliens {command}`: {told}")
+    assert wrong == []
 
 
 def test_every_command_is_documented_and_has_a_help_text() -> None:

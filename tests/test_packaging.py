@@ -1,4 +1,5 @@
 import ast
+import re
 import subprocess
 import sys
 from importlib.metadata import distributions
@@ -67,6 +68,13 @@ def test_heavy_imports_stay_with_their_owners() -> None:
     for module, files in owners.items():
         importing = {str(path.relative_to(ROOT)) for path in FILES if module in imported_modules(path)}
         assert importing == files
+
+
+def test_all_that_is_printed_goes_through_the_console() -> None:
+    """Which shows what names hide: nothing else writes to stdout or stderr."""
+    for path in [ROOT / "cli.py", *FILES]:
+        written = re.search(r"typer\.s?echo|sys\.std(out|err)\.write", path.read_text(encoding="utf-8"))
+        assert written is None or path == ROOT / "base" / "console.py", path
 
 
 def test_no_other_distribution_owns_our_names() -> None:

@@ -116,7 +116,7 @@ class Tagging:
         if found is None:
             folder, known = catalog.folder, vocabulary_keys(session, catalog.model)
             what = f" with {key!r} (known: {', '.join(known)})" if known else ""
-            raise QueryError(f"{folder.root} is not tagged{what} yet: run `aliens tag --library {folder.root}`")
+            raise QueryError(f"{folder.root} is not tagged{what} yet: run `aliens tag`")
         definition, decision = found
         return cls(catalog, session, store, Vocabulary.from_definition(definition), Calibration.from_json(decision))
 

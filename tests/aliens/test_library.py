@@ -289,7 +289,7 @@ def test_a_flipped_bit_is_seen_by_verify_alone_and_repair_has_the_photos_embedde
     flip_a_bit(file)
     assert opened.verify(quick=True) == []
     (told,) = opened.verify()
-    assert (told.part, told.remedy) == ("segment", "aliens verify --repair")
+    assert (told.part, told.remedy) == ("segment", "`aliens verify --repair`")
     assert f"{file} is not what was written" in told.what
     assert opened.repair() == 10
     assert opened.verify() == []

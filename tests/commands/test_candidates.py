@@ -1,6 +1,8 @@
 """`aliens candidates`, as the shell runs it."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +75,38 @@ def test_sheet_and_manifest_are_written(aliens: Aliens, tmp_path: Path) -> None:
     assert (manifest.query, manifest.strategy, manifest.palette) == ("path:photos", "mixed", "fern")
     assert all(Path(pick.path).is_file() and pick.why for pick in manifest.picks)
     assert "aliens restyle --manifest to/picks.toml" in err
+
+
+def test_the_command_that_takes_the_manifest_runs_as_it_is_printed(
+    aliens: Aliens, filled_library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library, manifest = "it's mine", tmp_path / "two picks.toml"
+    aliens("init", "--library", library)
+    aliens("add", filled_library, "--library", library)
+    err = aliens("candidates", "-n", 2, "--manifest", manifest, "--library", library)[2]
+    ((command,),) = (re.findall(r"`aliens (.*)`", line) for line in err.splitlines() if line.startswith("manifest: "))
+    assert "engine regrade" in err
+    assert read_picks(manifest).engine == "regrade"
+    code, out, err = aliens(*shlex.split(command))
+    assert (code, len(out.splitlines())) == (0, 2), err
+    (head,) = re.findall(r"`aliens (.*)`", manifest.read_text(encoding="utf-8").splitlines()[0])
+    monkeypatch.chdir(manifest.parent)
+    assert aliens(*shlex.split(head))[0] == 0
+
+
+def test_the_manifest_keeps_the_engine_that_was_asked_for(
+    aliens: Aliens, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert "engine klein" in aliens("candidates", "-n", 2, "--engine", "klein", "--manifest", "picks.toml")[2]
+    assert read_picks(tmp_path / "picks.toml").engine == "klein"
+    code, _, err = aliens("restyle", "--manifest", "picks.toml")
+    assert (code, "FLUX.2-klein-4B" in err) == (1, True)
+    assert aliens("restyle", "--manifest", "picks.toml", "--engine", "regrade")[0] == 0
+    monkeypatch.setenv("ALIENS_ENGINE", "regrade")
+    assert aliens("restyle", "--manifest", "picks.toml")[0] == 0
+    code, _, err = aliens("candidates", "--engine", "regrad", "--manifest", "other.toml")
+    assert (code, "did you mean regrade" in err) == (1, True)
+    assert not Path("other.toml").exists()
 
 
 def test_the_same_command_gives_the_same_picks(aliens: Aliens) -> None:

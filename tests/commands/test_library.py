@@ -1,5 +1,6 @@
 import io
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -168,10 +169,10 @@ def test_verify_reads_every_byte_unless_it_is_to_be_quick(aliens: Aliens, filled
     segment.write_bytes(whole)
     assert aliens("verify", "--quick")[0] == 0
     code, out, _ = aliens("verify", "--json")
-    assert (code, json.loads(out)["part"], json.loads(out)["remedy"]) == (1, "segment", "aliens verify --repair")
+    assert (code, json.loads(out)["part"], json.loads(out)["remedy"]) == (1, "segment", "`aliens verify --repair`")
     code, out, err = aliens("verify", "--repair")
     assert (code, out) == (0, "")
-    assert "10 photos to embed anew: run `aliens add` on any folder" in err
+    assert "10 photos to embed anew: run `aliens add FOLDER` on any folder" in err
     assert "embedded 10 photos" in aliens("add", filled)[1]
     assert aliens("verify")[0] == 0
     segment = next(Path("aliens-library/vectors/fake-00000000").iterdir())
@@ -180,13 +181,19 @@ def test_verify_reads_every_byte_unless_it_is_to_be_quick(aliens: Aliens, filled
 
 
 def test_demo_adds_the_samples_and_searches_them_twice(aliens: Aliens) -> None:
-    code, out, _ = aliens("demo")
+    code, out, err = aliens("demo", "--library", "my demo")
     assert code == 0
     assert "240 new" in out
-    assert Path("aliens-demo/bathtub-with-a-view.jpg").stat().st_size > 10_000
-    code, out, _ = aliens("demo")
+    assert Path("my demo/bathtub-with-a-view.jpg").stat().st_size > 10_000
+    code, out, _ = aliens("demo", "--library", "my demo")
     assert code == 0
     assert "240 unchanged" in out
+    shown = [shlex.split(line[2:]) for line in err.splitlines() if line.startswith("$ ")]
+    commands = ["search"] * 3 + ["tag", "tags", "tags", "candidates", "restyle", "quiz"]
+    assert [words[1] for words in shown] == commands
+    assert all(words[-2:] == ["--library", "my demo"] for words in shown)
+    for words in (shown[0], shown[4], shown[7]):
+        assert aliens(*words[1:])[0] == 0
 
 
 def test_the_library_is_chosen_by_flag_then_environment(aliens, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,7 +161,7 @@ def test_regrading_is_never_passed_off_as_diffusion(aliens: Aliens, filled: Path
 def test_on_a_terminal_results_are_sentences(aliens: Aliens, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("base.console.on_terminal", lambda: True)
     words = aliens("restyle", 3, *REGRADE)[1]
-    assert "photo 3: regraded at 1.00 of regrade, no diffusion model was used; HOG " in words
+    assert "photo 3: regraded at 1.00 of regrade, no diffusion model was used\n  HOG " in words
     assert "dE2000" in words
     assert "aliens-library/restyled/3-regrade-" in words
     assert "(made before)" in aliens("restyle", 3, *REGRADE)[1]

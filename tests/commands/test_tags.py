@@ -50,7 +50,7 @@ def test_tag_scores_again_what_is_damaged_and_verify_names_it_before(aliens: Ali
     whole[-1] ^= 1
     scores.write_bytes(whole)
     code, out, _ = aliens("verify")
-    assert (code, out.split("\t")[0], out.rstrip().split("\t")[2]) == (1, "tags", "aliens tag")
+    assert (code, out.split("\t")[0], out.rstrip().split("\t")[2]) == (1, "tags", "`aliens tag`")
     assert "10 photos tagged, 10 newly scored" in aliens("tag")[1]
     assert aliens("verify")[0] == 0
     assert aliens("tags", "--json")[1] == before

@@ -127,7 +127,7 @@ def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 def test_without_a_library_the_command_that_makes_one_is_named(tmp_path: Path) -> None:
     folder = LibraryFolder(tmp_path / "none")
-    with pytest.raises(LibraryError, match=rf"no library at {folder.root}: .*`aliens init --library {folder.root}`"):
+    with pytest.raises(LibraryError, match=rf"no library at {folder.root}: .*`aliens init`"):
         open_database(folder)
     assert not folder.root.exists()
 

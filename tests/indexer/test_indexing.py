@@ -221,7 +221,7 @@ def test_a_kill_between_the_index_and_its_manifest_leaves_exact_answers(
     results = indexed.open().search("pool", k=10)
     assert (results.explanation.engine, len(results)) == ("exact", 10)
     (told,) = verify(indexed.folder)
-    assert (told.part, told.remedy) == ("stray file", "aliens verify --repair")
+    assert (told.part, told.remedy) == ("stray file", "`aliens verify --repair`")
     assert told.what.startswith(str(index_folder(indexed) / APPROXIMATE_FILE))
     assert chosen(indexed).written  # the same command builds it
     assert indexed.open().search("pool", k=10).explanation.engine == "ivf"
@@ -285,7 +285,7 @@ def test_repair_removes_an_index_that_is_damaged_and_leaves_one_that_is_not(inde
     approximate = where / APPROXIMATE_FILE
     approximate.write_bytes(approximate.read_bytes()[:-1] + b"?")
     (told,) = verify(indexed.folder)
-    assert (told.part, told.remedy) == ("approximate index", "aliens verify --repair, then aliens index")
+    assert (told.part, told.remedy) == ("approximate index", "`aliens verify --repair`, then `aliens index`")
     repair(indexed.folder)
     assert list(where.iterdir()) == verify(indexed.folder) == []
     assert indexed.open().search("pool", k=10).explanation.engine == "exact"
@@ -314,7 +314,7 @@ def test_a_flipped_byte_is_found_by_verify(indexed: LibraryFactory) -> None:
     (disagreement,) = verify(indexed.folder)
     assert (disagreement.part, disagreement.remedy) == (
         "approximate index",
-        "aliens verify --repair, then aliens index",
+        "`aliens verify --repair`, then `aliens index`",
     )
     chosen(indexed, rebuild=True)
     assert verify(indexed.folder) == []

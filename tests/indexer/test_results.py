@@ -101,7 +101,7 @@ def test_a_result_whose_file_is_gone_is_told_and_forgotten_by_repair(inside: Lib
     found = verify(inside.folder)
     assert [disagreement.part for disagreement in found] == ["result", "result"]
     assert found[0].what == f"result 1 of photo 1 is gone: {added}"
-    assert found[0].remedy == "aliens restyle 1 makes it anew, aliens verify --repair forgets it"
+    assert found[0].remedy == "`aliens restyle 1` makes it anew, `aliens verify --repair` forgets it"
     before = vectors_of(inside.folder)
     assert repair(inside.folder) == 0
     assert verify(inside.folder) == []
@@ -119,7 +119,7 @@ def test_a_result_that_is_not_what_was_written_is_told_and_forgotten_by_repair(i
     found = verify(inside.folder)
     assert [disagreement.part for disagreement in found] == ["result", "result"]
     assert found[0].what == f"result 1: {added} is not what was written: its checksum is another one"
-    assert found[0].remedy == "aliens restyle 1 makes it anew, aliens verify --repair forgets it"
+    assert found[0].remedy == "`aliens restyle 1` makes it anew, `aliens verify --repair` forgets it"
     assert repair(inside.folder) == 0
     assert verify(inside.folder) == []
     assert list(inside.folder.restyled.iterdir()) == []
@@ -136,7 +136,7 @@ def test_a_result_of_an_earlier_version_that_was_changed_since_it_was_added_is_t
     with open(added, "ab") as file:
         file.write(b"more")
     (told,) = verify(inside.folder)
-    assert (told.part, told.remedy) == ("result", "aliens restyled --add")
+    assert (told.part, told.remedy) == ("result", "`aliens restyled --add`")
     assert f"{added} is not what was added" in told.what
     assert add_results(inside.folder, inside.encoder) == 2
     assert verify(inside.folder) == []
@@ -147,7 +147,7 @@ def test_a_result_of_a_library_that_was_moved_is_told_and_mended_by_adding_it(
 ) -> None:
     moved = LibraryFolder(inside.folder.root.rename(tmp_path / "moved"))
     (told,) = verify(moved)
-    assert (told.part, told.remedy) == ("result", "aliens restyled --add")
+    assert (told.part, told.remedy) == ("result", "`aliens restyled --add`")
     assert add_results(moved, inside.encoder) == 2
     assert verify(moved) == []
 

@@ -150,7 +150,7 @@ READERS: dict[str, Callable[[Library], object]] = {
 @pytest.mark.parametrize("name", READERS)
 def test_who_only_reads_an_old_library_is_told_what_to_run(old: Path, name: str) -> None:
     before = files(old)
-    with opened(old) as library, pytest.raises(LibraryError, match="earlier CV-Aliens: `aliens index --library"):
+    with opened(old) as library, pytest.raises(LibraryError, match="earlier CV-Aliens: `aliens index` brings"):
         READERS[name](library)
     assert files(old) - {"library.db-wal", "library.db-shm"} == before
 

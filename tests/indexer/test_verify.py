@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import shlex
 import shutil
 import zlib
 from collections.abc import Callable, Iterator
@@ -49,7 +50,7 @@ from tests.indexer.conftest import (
 from tests.restyled import keep_results
 
 KEY = "fake-00000000"
-REPAIR = "aliens verify --repair"
+REPAIR = "`aliens verify --repair`"
 
 
 @pytest.fixture
@@ -236,11 +237,11 @@ def collection(library: LibraryFactory) -> Path:
     return path
 
 
-THEN_INDEX = f"{REPAIR}, then aliens index"
-FORGET = f"aliens restyle 1 makes it anew, {REPAIR} forgets it"
+THEN_INDEX = f"{REPAIR}, then `aliens index`"
+FORGET = f"`aliens restyle 1` makes it anew, {REPAIR} forgets it"
 ARTEFACTS = {
     "segment": Artefact(lambda library: file_of(library, 0), "segment", REPAIR, "segment", sized=True),
-    "tag scores": Artefact(scores, "tags", "aliens tag", None),
+    "tag scores": Artefact(scores, "tags", "`aliens tag`", None),
     "photos.arrow": Artefact(in_tags("photos.arrow"), "table", REPAIR, "table", sized=True),
     "photos.json": Artefact(in_tags("photos.json"), "table", REPAIR, "stray file", sized=True),
     "approximate.faiss": Artefact(
@@ -627,7 +628,7 @@ def test_removed_photo_is_named_and_mended_by_adding_its_folder(
     library: LibraryFactory, segments: Path, photos: Path
 ) -> None:
     (photos / "03.jpg").unlink()
-    assert found_by(library) == [("photo", f"{photos / '03.jpg'}: No such file or directory", f"aliens add {photos}")]
+    assert found_by(library) == [("photo", f"{photos / '03.jpg'}: No such file or directory", f"`aliens add {photos}`")]
     library.add(photos)
     assert verify(library.folder) == []
 
@@ -639,7 +640,7 @@ def test_remedy_for_the_only_photo_of_a_folder_leads_on(library: LibraryFactory,
     library.add(folder)
     (folder / "1.jpg").unlink()
     ((_, _, remedy),) = found_by(library)
-    assert remedy == f"aliens add {folder}"
+    assert remedy == f"`aliens add {folder}`"
     with pytest.raises(SourceError, match="--allow-empty"):
         library.add(folder)
     library.add(folder, allow_empty=True)
@@ -649,7 +650,7 @@ def test_remedy_for_the_only_photo_of_a_folder_leads_on(library: LibraryFactory,
 def test_remedy_for_a_folder_that_is_gone_leads_on(library: LibraryFactory, photos: Path) -> None:
     library.add(photos)
     shutil.rmtree(photos)
-    folder = Path(found_by(library)[0][2].removeprefix("aliens add ").partition(" --")[0])
+    folder = Path(found_by(library)[0][2].removeprefix("`aliens add ").partition(" --")[0])
     library.add(folder, allow_empty=True)
     assert verify(library.folder) == []
 
@@ -661,7 +662,7 @@ def test_photo_of_another_size_is_named_and_mended_by_adding_its_folder(
     (photos / "03.jpg").write_bytes(photo_bytes(3, size=(300, 300)))
     after = (photos / "03.jpg").stat().st_size
     what = f"{photos / '03.jpg'} has {after} bytes now, {before} bytes when it was embedded"
-    assert found_by(library) == [("photo", what, f"aliens add {photos}")]
+    assert found_by(library) == [("photo", what, f"`aliens add {photos}`")]
     library.add(photos)
     assert verify(library.folder) == []
 
@@ -706,7 +707,7 @@ def test_failure_without_a_reason_is_named_and_mended_by_trying_again(
     library: LibraryFactory, segments: Path, photos: Path
 ) -> None:
     execute(library, "UPDATE photo SET state = 'failed' WHERE id = 4")
-    assert ("photo", "photo 4 failed without a reason", "aliens add --retry-failed") in found_by(library)
+    assert ("photo", "photo 4 failed without a reason", f"`aliens add {photos} --retry-failed`") in found_by(library)
     library.add(photos, retry_failed=True)
     assert verify(library.folder) == []
 
@@ -743,8 +744,8 @@ def restoring(file: Path) -> str:
     """Return the remedy for a database that is damaged."""
     return (
         f"restore {file} from a backup, or save what is whole: "
-        f"`sqlite3 {file} .dump | sed 's/^ROLLBACK.*/COMMIT;/' | sqlite3 saved.db`, "
-        f"put saved.db in its place, and run `{REPAIR}`"
+        f"`sqlite3 {shlex.quote(str(file))} .dump | sed 's/^ROLLBACK.*/COMMIT;/' | sqlite3 saved.db`, "
+        f"put saved.db in its place, and run {REPAIR}"
     )
 
 
@@ -824,9 +825,9 @@ def test_a_database_that_cannot_be_looked_through_is_named(library: LibraryFacto
 
 def test_the_way_to_save_a_database_that_lies_elsewhere_names_it(tmp_path: Path) -> None:
     folder = LibraryFolder(tmp_path / "library")
-    create_library(folder, FakeEncoder(), f"sqlite:///{tmp_path / 'other.db'}")
+    create_library(folder, FakeEncoder(), f"sqlite:///{tmp_path / 'other place.db'}")
     file = damage_database(folder, "photo", overwrite)
-    assert file == tmp_path / "other.db"
+    assert file == tmp_path / "other place.db"
     assert {told.remedy for told in verify(folder)} == {restoring(file)}
 
 
