@@ -78,9 +78,9 @@ def main() -> None:
     except AliensError as error:
         console.note(f"aliens: {error}")
         sys.exit(2 if isinstance(error, QueryError) else 1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort) as stop:  # typer makes the other of the one, and of a no
         console.note("aliens: stopped")
-        sys.exit(130)
+        sys.exit(1 if isinstance(stop, typer.Abort) and stop.__cause__ is None else 130)
     except BrokenPipeError:  # the reader of a pipe, such as head, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -142,13 +142,13 @@ def forget(
         report = photos.forget(*paths or (), hotels=hotel or (), gone=gone, dry_run=True)
         if not dry_run and (report.photos or report.restyled):
             if not yes:
-                confirm(f"forget {report}? The files of photos stay.")
+                confirm(console.one_line(f"forget {report}? The files of photos stay."))
             report = photos.forget(*paths or (), hotels=hotel or (), gone=gone)
     if json:
         console.print_json(report.as_json() | {"dry_run": dry_run})
         return
-    typer.echo(f"{'would forget' if dry_run else 'forgot'} {report}")
-    print_notes(report.notes)
+    console.say(f"{'would forget' if dry_run else 'forgot'} {report}")
+    print_notes(report.notes, library)
 
 
 def confirm(question: str) -> None:
