@@ -13,9 +13,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from base.errors import PhotoError
+from base.memory import MemoryBudget
+
 TEMPORARY_SUFFIX = ".tmp"
 OURS = {".faiss", ".npy", ".arrow", ".json", TEMPORARY_SUFFIX}  # what the folders of vectors, tags and indexes hold
 RANDOM_BYTES = 8  # of a temporary name
+MAX_PHOTO_BYTES = 1_000_000_000  # 100 megapixels of four 16-bit samples take 800 MB
+BYTES_AT_ONCE = MemoryBudget(MAX_PHOTO_BYTES)  # of all photos that threads have read and not yet decoded
 NAME_KEPT = 56  # characters, of up to 4 bytes, that a temporary name begins with: a file system takes 255 bytes
 
 
@@ -29,21 +34,45 @@ class PhotoFile:
     def read(self) -> bytes:
         """Return the photo's bytes.
 
-        Raises: OSError: the file or the tar member is gone or cannot be read.
+        Raises:
+            OSError: the file or the tar member is gone or cannot be read.
+            PhotoError: it has more bytes than a photo can have, or than fit into memory.
         """
-        if not self.member:
-            with open(self.path, "rb") as file:
-                return file.read()
-        stat = os.stat(self.path)
+        offset, size_bytes = self._place()
+        if size_bytes > MAX_PHOTO_BYTES:
+            raise PhotoError(
+                "too large",
+                f"{size_bytes / 1e6:,.0f} MB are over the cap of {MAX_PHOTO_BYTES / 1e6:,.0f} MB a photo: "
+                "save it smaller, for instance as JPEG",
+            )
         try:
-            offset, size_bytes = tar_index(self.path, stat.st_mtime_ns).members[self.member]
+            with open(self.path, "rb") as file:
+                file.seek(offset)
+                return file.read(size_bytes)
+        except MemoryError as error:
+            raise PhotoError("too large", f"its {size_bytes / 1e6:,.0f} MB do not fit into memory") from error
+
+    @contextmanager
+    def lent(self) -> Iterator[bytes]:
+        """Lend the photo's bytes to one of several threads, which waits while together they have much in hand.
+
+        Raises: OSError, PhotoError: as `read`.
+        """
+        _, size_bytes = self._place()
+        with BYTES_AT_ONCE.holding(size_bytes):
+            yield self.read()
+
+    def _place(self) -> tuple[int, int]:
+        """Return where in its file the photo's bytes begin, and how many there are. Raises: OSError: as `read`."""
+        stat = os.stat(self.path)
+        if not self.member:
+            return 0, stat.st_size
+        try:
+            return tar_index(self.path, stat.st_mtime_ns).members[self.member]
         except KeyError:
             raise FileNotFoundError(f"{self.path} holds no member {self.member}") from None
         except tarfile.TarError as error:
             raise OSError(f"{self.path} cannot be read as an uncompressed tar file: {error}") from error
-        with open(self.path, "rb") as file:
-            file.seek(offset)
-            return file.read(size_bytes)
 
     def __str__(self) -> str:
         return f"{self.path}!{self.member}" if self.member else self.path
@@ -64,14 +93,19 @@ def tar_index(path: str, mtime_ns: int) -> TarIndex:
 
     Raises: OSError, tarfile.TarError: it cannot be read, is no tar, or is compressed.
     """
-    with tarfile.open(path, "r:") as tar:
-        members: dict[str, tuple[int, int]] = {}
-        for member in tar:
-            if member.isreg():
-                members[member.name] = (member.offset_data, member.size)
-            elif member.islnk() and member.linkname in members:  # a hard link to an earlier member
-                members[member.name] = members[member.linkname]
-        end = tar.offset
+    members: dict[str, tuple[int, int]] = {}
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                if member.size < 0:  # tarfile would go back, and round and round
+                    raise tarfile.ReadError(f"{member.name} is said to have {member.size} bytes")
+                if member.isreg():
+                    members[member.name] = (member.offset_data, member.size)
+                elif member.islnk() and member.linkname in members:  # a hard link to an earlier member
+                    members[member.name] = members[member.linkname]
+            end = tar.offset
+    except (MemoryError, OverflowError, RecursionError, ValueError) as error:  # of sizes and of headers without end
+        raise tarfile.ReadError(f"a header makes no sense: {str(error) or type(error).__name__}") from error
     with open(path, "rb") as file:  # tarfile takes a damaged header for the end; the real one is empty blocks
         file.seek(end)
         return TarIndex(members, damaged=any(file.read(tarfile.BLOCKSIZE)))

@@ -97,17 +97,16 @@ def read_photo(
 ) -> Outcome:
     """Read and hash one photo, wait until it may be decoded, decode it; anything wrong becomes a Failure."""
     try:
-        data = file.read()
+        with file.lent() as data:
+            sha256 = hashlib.sha256(data).digest()
+            if is_known(sha256):
+                return Content(sha256, len(data), None)
+            may_decode.wait()
+            return Content(sha256, len(data), decode(data, preprocessing, max_pixels))
     except FileNotFoundError:
         return Failure(MISSING, "the file vanished before it was read")
     except OSError as error:
         return Failure("unreadable", str(error.strerror or error))
-    sha256 = hashlib.sha256(data).digest()
-    if is_known(sha256):
-        return Content(sha256, len(data), None)
-    may_decode.wait()
-    try:
-        return Content(sha256, len(data), decode(data, preprocessing, max_pixels))
     except PhotoError as error:
         return Failure(error.kind, error.reason)
 

@@ -92,7 +92,7 @@ def read_parameters(path: Path) -> dict[str, Any]:
         OSError: the file is gone or cannot be read.
         PhotoError: it is no picture, or one that says nothing of the kind.
     """
-    data = path.read_bytes()
+    data = PhotoFile(str(path)).read()
     with damage_as_photo_error(), open_image(data, MAX_PIXELS) as image:
         image.load()  # a PNG's texts may stand behind its pixels
         said = image.info.get("parameters") or image.info.get("comment")
@@ -312,17 +312,22 @@ def original_of(session: Session, result: Result) -> PhotoFile:
             lost = PhotoError(
                 "changed", f"its original, {file}, was changed since: restyle it again with `aliens restyle {photo.id}`"
             )
-        except OSError as error:
+        except (OSError, PhotoError) as error:
             lost = error
     for other in photos_with_bytes(session, bytes.fromhex(lineage.source_sha256)):
-        with suppress(OSError):
+        with suppress(OSError, PhotoError):
             if holds(elsewhere := PhotoFile(other.path, other.member), lineage.source_sha256):
                 return elsewhere
     raise lost
 
 
 def holds(file: PhotoFile, sha256: str) -> bool:
-    """Tell whether a file's bytes have this hash, in hexadecimal. Raises: OSError: the file is gone."""
+    """Tell whether a file's bytes have this hash, in hexadecimal.
+
+    Raises:
+        OSError: the file is gone.
+        PhotoError: it is too large to be a photo.
+    """
     return hashlib.sha256(file.read()).hexdigest() == sha256
 
 
@@ -387,7 +392,7 @@ def is_of(photo: Photo | None, result: Result) -> bool:
 def read_result(result: Result, encoder: Encoder) -> Read | None:
     """Read and decode a result's file; None where it has vanished or is no picture any more."""
     try:
-        stat, data = os.stat(result.path), result.path.read_bytes()
+        stat, data = os.stat(result.path), PhotoFile(str(result.path)).read()
         decoded = decode(data, encoder.preprocessing)
     except (OSError, PhotoError):
         return None

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from base.arrays import Floats, unit
 from base.errors import PhotoError, QueryError
+from base.files import PhotoFile
 from db.catalog import Catalog
 from db.photo_rows import first_scan, hotels_of
 from db.vector_rows import EmbeddedRows, any_vector, segment_with
@@ -94,7 +95,7 @@ def image_vector(path: Path, encoder: Encoder) -> Floats:
     from embedding.decode import decode
 
     try:
-        decoded = decode(path.read_bytes(), encoder.preprocessing)
+        decoded = decode(PhotoFile(str(path)).read(), encoder.preprocessing)
     except OSError as error:
         raise QueryError(f"the query photo {path} cannot be read: {error.strerror}") from error
     except PhotoError as error:

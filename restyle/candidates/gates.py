@@ -51,17 +51,18 @@ class Looked:
 def look(record: PhotoRecord, palette: Palette, max_pixels: int = MAX_PIXELS) -> Looked | Rejection:
     """Open a photo and measure it; a photo that cannot be opened is rejected with the reason."""
     try:
-        data = PhotoFile(record.path, record.member).read()
-        with open_image(data, max_pixels) as image:
-            width, height = image.size
-        if reason := misshapen(width, height):
-            return rejected(record, *reason)
-        pixels = np.asarray(decode_to_fit(data, (LONGEST_PX, LONGEST_PX), max_pixels))
+        with PhotoFile(record.path, record.member).lent() as data:
+            with open_image(data, max_pixels) as image:
+                width, height = image.size
+            if reason := misshapen(width, height):
+                return rejected(record, *reason)
+            sha256 = hashlib.sha256(data).hexdigest()
+            pixels = np.asarray(decode_to_fit(data, (LONGEST_PX, LONGEST_PX), max_pixels))
     except PhotoError as error:
         return rejected(record, "unreadable", f"{error.kind}: {error.reason}")
     except OSError as error:
         return rejected(record, "unreadable", error.strerror or str(error))
-    return Looked(record, width, height, hashlib.sha256(data).hexdigest(), measure(pixels, palette), small_copy(pixels))
+    return Looked(record, width, height, sha256, measure(pixels, palette), small_copy(pixels))
 
 
 def rejected(record: PhotoRecord, kind: str, reason: str) -> Rejection:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from base import __version__
 from base.console import counted, megabytes
-from base.errors import OutputError, QueryError
+from base.errors import OutputError, PhotoError, QueryError
 from base.files import (
     TEMPORARY_SUFFIX,
     PhotoFile,
@@ -109,8 +109,8 @@ class FolderWriter:
             if link:
                 os.stat(source.path)
             content = b"" if link else source.read()
-        except OSError as error:
-            raise SourceGone(f"{source}: {error.strerror or error}") from error
+        except (OSError, PhotoError) as error:
+            raise SourceGone(f"{source}: {getattr(error, 'strerror', None) or error}") from error
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = temporary_name(target)
         try:

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import tarfile
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from base import files
+from base.errors import PhotoError
 from base.files import (
     PhotoFile,
     atomic_write,
@@ -26,6 +28,7 @@ from base.files import (
     tar_index,
     temporary_beside,
 )
+from base.memory import MemoryBudget
 
 
 def make_tar(path: Path, members: dict[str, bytes], mode: str = "w") -> None:
@@ -137,6 +140,113 @@ def test_a_tar_that_became_something_else_is_an_os_error(tmp_path: Path, content
     tar.write_bytes(content)
     with pytest.raises(OSError):
         PhotoFile(str(tar), "1.jpg").read()
+
+
+# More bytes than a photo can have
+
+
+def sparse(path: Path, size_bytes: int) -> PhotoFile:
+    """Make a file that says it has so many bytes, and takes none of the disk."""
+    path.touch()
+    try:
+        os.truncate(path, size_bytes)
+    except OSError as error:
+        pytest.skip(f"no file of {size_bytes} bytes here: {error.strerror}")
+    return PhotoFile(str(path))
+
+
+def test_a_file_larger_than_any_photo_is_not_read(tmp_path: Path) -> None:
+    with pytest.raises(PhotoError) as caught:
+        sparse(tmp_path / "film.jpg", 200_000_000_000).read()
+    assert caught.value.kind == "too large"
+    assert caught.value.reason.startswith("200,000 MB are over the cap of 1,000 MB a photo: save it smaller")
+
+
+def test_a_member_larger_than_any_photo_is_not_read(tmp_path: Path) -> None:
+    tar = tmp_path / "photos.tar"
+    film = tarfile.TarInfo("film.jpg")
+    film.size = 200_000_000_000
+    tar.write_bytes(film.tobuf(tarfile.GNU_FORMAT))
+    assert sparse(tar, film.size + 100_000).path == str(tar)
+    with pytest.raises(PhotoError, match="200,000 MB are over the cap"):
+        PhotoFile(str(tar), "film.jpg").read()
+
+
+def test_the_cap_is_inclusive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MAX_PHOTO_BYTES", 5)
+    (tmp_path / "photo.jpg").write_bytes(b"12345")
+    assert PhotoFile(str(tmp_path / "photo.jpg")).read() == b"12345"
+    (tmp_path / "photo.jpg").write_bytes(b"123456")
+    with pytest.raises(PhotoError):
+        PhotoFile(str(tmp_path / "photo.jpg")).read()
+
+
+def test_bytes_that_do_not_fit_into_memory_are_one_photos_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise MemoryError
+
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"pixels")
+    monkeypatch.setattr("builtins.open", lambda *how, **options: Full())
+    with pytest.raises(PhotoError, match="do not fit into memory"):
+        PhotoFile(str(path)).read()
+
+
+def test_photos_are_lent_as_long_as_all_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "BYTES_AT_ONCE", MemoryBudget(10))
+    for name, size_bytes in (("a", 6), ("b", 6), ("c", 4)):
+        (tmp_path / name).write_bytes(bytes(size_bytes))
+    given_back = threading.Event()
+
+    def borrow() -> bool:
+        with PhotoFile(str(tmp_path / "b")).lent() as data:
+            assert data == bytes(6)
+            return given_back.is_set()
+
+    with ThreadPoolExecutor(1) as pool:
+        with PhotoFile(str(tmp_path / "a")).lent(), PhotoFile(str(tmp_path / "c")).lent():
+            waiting = pool.submit(borrow)
+            assert not waiting.done()
+            given_back.set()
+        assert waiting.result()
+
+
+def lying_tar(path: Path, kind: bytes, size_bytes: int) -> Path:
+    """Write a tar whose second member says that it has another size; kind: of that member, as tar has it."""
+    make_tar(path, {"1.jpg": b"one"})
+    liar = tarfile.TarInfo("2.jpg")
+    liar.type = kind
+    header = bytearray(liar.tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = (size_bytes % (1 << 96) | (size_bytes >= 0) << 95).to_bytes(12)
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    with path.open("r+b") as file:
+        file.seek(3 * tarfile.BLOCKSIZE)
+        file.write(header + b"two".ljust(tarfile.BLOCKSIZE, b"\0"))
+    return path
+
+
+@pytest.mark.parametrize("size_bytes", [-1, -512, -(2**70), 2**40, 2**63, 2**80])
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, b"Z"])
+def test_sizes_that_make_no_sense_are_a_tars_fault(tmp_path: Path, kind: bytes, size_bytes: int) -> None:
+    tar = lying_tar(tmp_path / "photos.tar", kind, size_bytes)
+    if kind == tarfile.DIRTYPE and size_bytes > 0:  # a folder has no bytes, whatever it says
+        assert "1.jpg" in tar_index(str(tar), 0).members
+    else:
+        with pytest.raises((OSError, tarfile.TarError)):
+            tar_index(str(tar), 0)
+
+
+def test_headers_without_end_are_a_tars_fault(tmp_path: Path) -> None:
+    name = tarfile.TarInfo("././@LongLink")
+    name.type, name.size = tarfile.GNUTYPE_LONGNAME, 4
+    tar = tmp_path / "photos.tar"
+    tar.write_bytes((name.tobuf(tarfile.GNU_FORMAT) + b"abc".ljust(tarfile.BLOCKSIZE, b"\0")) * 5_000)
+    with pytest.raises(tarfile.ReadError, match="a header makes no sense"):
+        tar_index(str(tar), 0)
 
 
 # Writing that leaves no half file

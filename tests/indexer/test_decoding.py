@@ -1,5 +1,8 @@
 import hashlib
+import os
+import struct
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
@@ -12,7 +15,7 @@ from base.files import PhotoFile
 from db.models import Photo
 from embedding.decode import MAX_PIXELS, DecodedPhoto
 from indexer.pipeline import Content, Failure, Outcome, decode_ahead, never, read_photo
-from tests.conftest import FakeEncoder, photo_bytes
+from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 
 PREPROCESSING = FakeEncoder.preprocessing
 
@@ -102,7 +105,51 @@ def test_photo_that_cannot_be_read_is_a_failure_with_its_kind(
         raise error
 
     monkeypatch.setattr(PhotoFile, "read", refuse)
+    (tmp_path / "a.jpg").write_bytes(photo_bytes(0))
     assert read(tmp_path / "a.jpg") == failure
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RecursionError("too deep"),
+        SystemError("error return without exception set"),
+        struct.error("unpack requires a buffer"),
+        zlib.error("invalid block"),
+        ZeroDivisionError(),
+        AssertionError(),
+    ],
+)
+def test_whatever_pillow_raises_is_one_photos_failure(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise error
+
+    for what in ("PIL.Image.open", "PIL.ImageFile.ImageFile.load"):
+        with monkeypatch.context() as patch:
+            patch.setattr(what, fail)
+            outcome = read(photos / "00.jpg")
+        assert isinstance(outcome, Failure)
+        assert outcome.kind in ("damaged", "too large")
+        assert type(error).__name__ in outcome.reason or "does not fit into memory" in outcome.reason
+
+
+def test_a_file_larger_than_any_photo_stops_no_other(library: LibraryFactory, photos: Path) -> None:
+    film = photos / "05a.jpg"
+    film.touch()
+    try:
+        os.truncate(film, 200_000_000_000)
+    except OSError as error:
+        pytest.skip(f"no file of 200 GB here: {error.strerror}")
+    for _ in range(2):
+        report = library.add(photos)
+        assert (report.run.done, report.scan.problems) == (report.run.encoded + report.run.failed, 0)
+    [failure] = library.open().failures()
+    assert (failure.where, failure.kind) == (str(film), "too large")
+    assert failure.reason.startswith("200,000 MB are over the cap of 1,000 MB a photo: save it smaller")
+    assert len(library.open().search(image=photos / "00.jpg", k=100)) == 10
 
 
 def numbered(count: int, taken: list[int]) -> Iterator[Photo]:

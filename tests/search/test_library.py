@@ -89,6 +89,16 @@ def test_a_query_photo_that_cannot_be_used_is_named(opened: Library, tmp_path: P
         opened.search(image=tmp_path / "text.jpg")
 
 
+def test_a_query_photo_larger_than_any_photo_is_named(
+    opened: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("base.files.MAX_PHOTO_BYTES", 49_999)
+    (tmp_path / "film.jpg").write_bytes(bytes(50_000))
+    for ask in ({"image": tmp_path / "film.jpg"}, {"text": f"image:{tmp_path / 'film.jpg'}"}):
+        with pytest.raises(QueryError, match=r"film\.jpg cannot be decoded: .* over the cap"):
+            opened.search(**ask)
+
+
 def test_an_empty_library_says_what_to_do(library: LibraryFactory) -> None:
     with pytest.raises(QueryError, match="aliens add"):
         library.open().search("pool")

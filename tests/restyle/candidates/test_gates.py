@@ -54,6 +54,20 @@ def test_a_greyscale_photo_opposes_no_palette(tmp_path: Path) -> None:
     assert looked(saved(tmp_path, room(1), "a.jpg", "L")).measures.warm == 0
 
 
+def test_photos_that_cannot_be_opened_are_rejected_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path, room(1))
+    for error in (MemoryError(), RecursionError("too deep"), ValueError("text too large")):
+
+        def fail(*arguments: object, error: Exception = error, **options: object) -> None:
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr("PIL.Image.open", fail)
+            assert refused(path).kind == "unreadable"
+    monkeypatch.setattr("base.files.MAX_PHOTO_BYTES", 100)
+    assert "too large: 0 MB are over the cap" in refused(path).reason
+
+
 def test_files_that_are_no_photos_are_rejected_with_a_reason(tmp_path: Path) -> None:
     whole = io.BytesIO()
     Image.fromarray(room(1)).save(whole, "JPEG")

@@ -145,6 +145,17 @@ def test_photos_whose_files_are_gone_are_left_out(
     assert manifest.tags == {name: sum(name in row["tags"] for row in rows) for name in EVIL_TAGS}
 
 
+def test_a_photo_that_has_grown_over_the_cap_is_left_out(
+    small: LibraryFactory, photos: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (photos / "03.jpg").write_bytes(bytes(50_000))
+    monkeypatch.setattr("base.files.MAX_PHOTO_BYTES", 49_999)
+    manifest = export(small.folder, target, "imagefolder")
+    assert manifest.photos == 9
+    [left_out] = manifest.left_out
+    assert left_out.startswith(f"{photos / '03.jpg'}: 0 MB are over the cap")
+
+
 def test_no_folder_is_made_of_photos_that_are_all_gone(small: LibraryFactory, photos: Path, target: Path) -> None:
     for path in photos.iterdir():
         path.unlink()
