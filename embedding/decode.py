@@ -2,23 +2,31 @@
 
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from base.arrays import Pixels
 from base.errors import PhotoError
 from base.files import PhotoFile
+from base.memory import MemoryBudget
+from embedding.mending import PNG_START, lacks_end, mend, readable_png
+from embedding.rgb import in_srgb, to_rgb
 
 # Our own cap replaces Pillow's, which warns on stderr from one size on and raises from twice that size on.
 Image.MAX_IMAGE_PIXELS = None
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # notes on odd EXIF blocks and palettes
 MAX_PIXELS = 100_000_000
 DECODE_THREADS = 4
+PIXEL_BYTES = 24  # that a pixel takes while it is decoded and made RGB: measured 4 to 21, the most for WebP
+SCAN_BYTES = 6  # that a pixel of a JPEG takes even where it is decoded smaller: a progressive one is kept whole
+PIXELS_AT_ONCE = MemoryBudget(MAX_PIXELS * PIXEL_BYTES)  # of all threads: the largest photos are decoded alone
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")  # no PostScript
 DRAFT_MARGIN = 3.0  # a JPEG may be decoded smaller while it stays this many times larger than what is wanted
@@ -69,6 +77,21 @@ class DecodedPhoto:
 
 
 @dataclass(frozen=True, slots=True)
+class WholePhoto:
+    """An image's pixels, maybe drafted: RGB with the colours of its profile; the rest is said of the file's.
+
+    extent: width and height in pixels, whole or not, that the photo fills of `rgb`. size: as stored, not upright.
+    orientation: of EXIF.
+    """
+
+    rgb: Image.Image
+    extent: tuple[float, float]
+    size: Size
+    format: str
+    orientation: int
+
+
+@dataclass(frozen=True, slots=True)
 class Unreadable:
     """A photo that has no square now, and why."""
 
@@ -81,19 +104,18 @@ def decode(data: bytes, preprocessing: Preprocessing, max_pixels: int = MAX_PIXE
 
     Raises: PhotoError: the bytes are empty, no image, truncated, or hold more than `max_pixels` pixels.
     """
-    with damage_as_photo_error(), open_image(data, max_pixels) as image:
-        width, height = image.size
-        rgb, extent = shrunk_rgb(image, resized_image(image.size, preprocessing))
-        pixels = square(rgb, preprocessing, extent)
-        orientation = orientation_of(image)
-        if orientation in UPRIGHT:
-            pixels = np.asarray(Image.fromarray(pixels).transpose(UPRIGHT[orientation]))
-        facts = Facts(
-            width_px=height if orientation >= 5 else width,
-            height_px=width if orientation >= 5 else height,
-            format=str(image.format),
-            grey=is_grey(pixels),
-        )
+    wanted = partial(resized_image, preprocessing=preprocessing)
+    with lent_rgb(data, wanted, max_pixels) as photo:
+        pixels = square(photo.rgb, preprocessing, photo.extent)
+    width, height = photo.size
+    if photo.orientation in UPRIGHT:
+        pixels = np.asarray(Image.fromarray(pixels).transpose(UPRIGHT[photo.orientation]))
+    facts = Facts(
+        width_px=height if photo.orientation >= 5 else width,
+        height_px=width if photo.orientation >= 5 else height,
+        format=photo.format,
+        grey=is_grey(pixels),
+    )
     return DecodedPhoto(pixels=pixels, facts=facts)
 
 
@@ -102,7 +124,8 @@ def read_squares(files: Sequence[PhotoFile], preprocessing: Preprocessing) -> li
 
     def read(file: PhotoFile) -> Pixels | Unreadable:
         try:
-            return decode(file.read(), preprocessing).pixels
+            with file.lent() as data:
+                return decode(data, preprocessing).pixels
         except OSError as error:
             return Unreadable(file, str(error.strerror or error))
         except PhotoError as error:
@@ -117,31 +140,12 @@ def decode_to_fit(data: bytes, box: Size, max_pixels: int = MAX_PIXELS) -> Image
 
     Raises: PhotoError: as `decode`.
     """
-    with damage_as_photo_error(), open_image(data, max_pixels) as image:
-        rgb, _ = shrunk_rgb(image, fitted_square(image.size, max(box)))
-        orientation = orientation_of(image)
-        rgb.thumbnail(box[::-1] if orientation >= 5 else box, Image.Resampling.LANCZOS)
+    with lent_rgb(data, lambda size: fitted_square(size, max(box)), max_pixels) as photo:
+        orientation = photo.orientation
+        photo.rgb.thumbnail(box[::-1] if orientation >= 5 else box, Image.Resampling.LANCZOS)
+        rgb = in_srgb(photo.rgb)
+        rgb.info = {}  # what the file said of itself, its profile above all, holds no longer
         return rgb.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else rgb
-
-
-def open_image(data: bytes, max_pixels: int) -> Image.Image:
-    """Open an image without decoding its pixels.
-
-    Raises: PhotoError: the bytes are empty, no image, or hold more than `max_pixels` pixels.
-    """
-    if not data:
-        raise PhotoError("empty", "the file is empty (0 bytes)")
-    try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except UnidentifiedImageError as error:
-        raise PhotoError("not an image", f"no image format that is read here (starts with {data[:8]!r})") from error
-    if image.width * image.height > max_pixels:
-        raise PhotoError(
-            "too large",
-            f"{image.width} x {image.height} px is over the cap of {max_pixels / 1e6:g} megapixels: "
-            "raise it with --max-megapixels",
-        )
-    return image
 
 
 @contextmanager
@@ -159,17 +163,51 @@ def damage_as_photo_error() -> Iterator[None]:
         raise PhotoError(kind, f"{type(error).__name__}: {error}") from error
 
 
-def shrunk_rgb(image: Image.Image, wanted: Size) -> tuple[Image.Image, tuple[float, float]]:
-    """Decode the pixels to RGB; also return the width and height in pixels, whole or not, that the photo fills.
+@damage_as_photo_error()
+def open_image(data: bytes, max_pixels: int) -> ImageFile:
+    """Open an image without decoding its pixels.
+
+    Raises: PhotoError: the bytes are empty, no image, damaged, or hold more than `max_pixels` pixels.
+    """
+    if not data:
+        raise PhotoError("empty", "the file is empty (0 bytes)")
+    if data.startswith(PNG_START):
+        data = readable_png(data)
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise PhotoError("not an image", f"no image format that is read here (starts with {data[:8]!r})") from error
+    if image.width * image.height > max_pixels:
+        raise PhotoError(
+            "too large",
+            f"{image.width} x {image.height} px is over the cap of {max_pixels / 1e6:g} megapixels: "
+            "raise it with --max-megapixels",
+        )
+    return image
+
+
+@contextmanager
+def lent_rgb(data: bytes, wanted: Callable[[Size], Size], max_pixels: int) -> Iterator[WholePhoto]:
+    """Lend the pixels of an image, whole, with what it says of them; its memory is held for no longer.
 
     A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size while that is well over what is wanted of it, which
     costs a fraction (libjpeg's scaling). Its last column and row are then filled in part only: 683 rows become 341.5.
+
+    Raises: PhotoError: the bytes are empty, no image, damaged, or hold more than `max_pixels` pixels.
     """
-    drafted = None
-    if image.format == "JPEG":
-        drafted = image.draft(image.mode, (round(wanted[0] * DRAFT_MARGIN), round(wanted[1] * DRAFT_MARGIN)))
-    rgb = to_rgb(image)
-    return rgb, rgb.size if drafted is None else (drafted[1][2], drafted[1][3])
+    with damage_as_photo_error(), open_image(data, max_pixels) as image:
+        size = width, height = image.size
+        needed_bytes, drafted = width * height * PIXEL_BYTES, None
+        if image.format == "JPEG":
+            least_width, least_height = wanted(size)
+            drafted = image.draft(image.mode, (round(least_width * DRAFT_MARGIN), round(least_height * DRAFT_MARGIN)))
+            if not lacks_end(data):
+                needed_bytes = width * height * SCAN_BYTES + image.width * image.height * PIXEL_BYTES
+        with PIXELS_AT_ONCE.holding(needed_bytes):
+            mend(image, data)
+            rgb = to_rgb(image)
+            extent = rgb.size if drafted is None else (drafted[1][2], drafted[1][3])
+            yield WholePhoto(rgb, extent, size, str(image.format), orientation_of(image))
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -182,21 +220,6 @@ def orientation_of(image: Image.Image) -> int:
     except Exception:  # Pillow raises nearly every built-in exception on a damaged block
         return 1
     return orientation if orientation in UPRIGHT else 1
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Return the image as 8-bit RGB: 16-bit and float are scaled, transparency is laid on white."""
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):
-        values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0, neginf=0)
-        low, high = values.min(), values.max()
-        eight_bit = (values - low) * (255 / max(high - low, 1e-12))
-        return Image.fromarray(eight_bit.astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")  # a copy even of RGB: `image` will be closed
 
 
 def square(image: Image.Image, preprocessing: Preprocessing, extent: tuple[float, float] | None = None) -> Pixels:
@@ -217,12 +240,12 @@ def square(image: Image.Image, preprocessing: Preprocessing, extent: tuple[float
     if preprocessing.resize_mode == "longest":
         canvas = Image.new("RGB", (s, s), (preprocessing.fill_color,) * 3)
         whole = image.resize((full_width, full_height), resample, box=(0, 0, width, height))
-        canvas.paste(whole, ((s - full_width) // 2, (s - full_height) // 2))
+        canvas.paste(in_srgb(whole), ((s - full_width) // 2, (s - full_height) // 2))
         return np.asarray(canvas)
     left, top = round((full_width - s) / 2), round((full_height - s) / 2)
     x_scale, y_scale = width / full_width, height / full_height
     box = (left * x_scale, top * y_scale, (left + s) * x_scale, (top + s) * y_scale)
-    return np.asarray(image.resize((s, s), resample, box=box))
+    return np.asarray(in_srgb(image.resize((s, s), resample, box=box)))
 
 
 def resized_image(size: tuple[float, float], preprocessing: Preprocessing) -> Size:

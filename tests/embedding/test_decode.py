@@ -1,6 +1,9 @@
 import io
 import struct
 import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -9,7 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from base.errors import PhotoError
-from embedding.decode import decode, decode_to_fit
+from base.memory import MemoryBudget
+from embedding.decode import PIXEL_BYTES, decode, decode_to_fit
+from embedding.rgb import to_rgb
 from tests.conftest import photo_bytes
 from tests.embedding.conftest import SQUARE_32, encoded, smooth
 
@@ -272,6 +277,69 @@ def test_decode_to_fit_does_not_enlarge() -> None:
 def test_decode_to_fit_can_be_used_after_it_returned() -> None:
     image = decode_to_fit(encoded(Image.new("RGB", (500, 500), "red"), "PNG"), (10, 10))
     assert image.getpixel((5, 5)) == (255, 0, 0)
+
+
+# Memory
+
+
+class Watched(MemoryBudget):
+    """A budget that keeps what was asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__(1 << 40)
+        self.asked: list[int] = []
+        self.held = 0
+
+    @contextmanager
+    def holding(self, size_bytes: int) -> Iterator[None]:
+        self.asked.append(size_bytes)
+        self.held += 1
+        try:
+            yield
+        finally:
+            self.held -= 1
+
+
+@pytest.fixture
+def budget(monkeypatch: pytest.MonkeyPatch) -> Watched:
+    watched = Watched()
+    monkeypatch.setattr("embedding.decode.PIXELS_AT_ONCE", watched)
+    return watched
+
+
+@pytest.mark.parametrize("reader", [lambda data: decode(data, SQUARE_32), lambda data: decode_to_fit(data, (32, 32))])
+def test_a_photos_memory_is_held_while_it_is_decoded(budget: Watched, reader: Callable) -> None:
+    with pytest.raises(PhotoError):
+        reader(photo_bytes(1)[:-40])
+    for file_format in ("PNG", "JPEG", "TIFF"):
+        reader(photo_bytes(1, size=(900, 600), file_format=file_format))
+    assert budget.held == 0
+    cut, png, jpeg, tiff = budget.asked
+    assert cut == 96 * 64 * PIXEL_BYTES  # whether its end alone is missing can be told of the whole photo only
+    assert png == tiff == 900 * 600 * PIXEL_BYTES
+    assert jpeg < png / 2  # decoded smaller
+
+
+def test_the_largest_photos_are_decoded_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = [photo_bytes(number, size=(400, 300), file_format="PNG") for number in range(8)]
+    alone = [decode(data, SQUARE_32).pixels for data in photos]
+    at_once: list[int] = []
+    running = [0]
+
+    def watched(image: Image.Image) -> Image.Image:
+        running[0] += 1
+        at_once.append(running[0])
+        try:
+            return to_rgb(image)
+        finally:
+            running[0] -= 1
+
+    monkeypatch.setattr("embedding.decode.PIXELS_AT_ONCE", MemoryBudget(1))
+    monkeypatch.setattr("embedding.decode.to_rgb", watched)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda data: decode(data, SQUARE_32).pixels, photos))
+    assert at_once == [1] * 8
+    assert all(np.array_equal(one, other) for one, other in zip(alone, together, strict=True))
 
 
 # The law

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-from embedding.decode import Preprocessing, decode, fitted_square, open_image, resized_image, shrunk_rgb, square
+from embedding.decode import Preprocessing, decode, fitted_square, lent_rgb, resized_image, square
 from embedding.open_clip_encoder import OpenClipEncoder
 from tests.embedding.conftest import encoded, smooth
 
@@ -131,10 +132,8 @@ def test_jpegs_that_are_decoded_smaller_stay_close(resize_mode: str, sample_of_e
 
 def is_decoded_smaller(path: Path, wanted: Preprocessing) -> bool:
     """Tell whether `decode` has libjpeg shrink this photo."""
-    with open_image(path.read_bytes(), 10**9) as image:
-        size = image.size
-        shrunk_rgb(image, resized_image(size, wanted))
-        return image.size != size
+    with lent_rgb(path.read_bytes(), partial(resized_image, preprocessing=wanted), 10**9) as photo:
+        return photo.rgb.size != photo.size
 
 
 # What the model makes of it

@@ -8,9 +8,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from base.console import HIDDEN
 from base.errors import OutputError, QueryError
-from embedding.sheet import Cell, Section, contact_sheet, fitted, gallery_html, write_line, write_sheet
+from base.files import PhotoFile
+from embedding.sheet import Cell, Section, contact_sheet, fitted, gallery_html, thumbnail, write_line, write_sheet
 from search.results import Explanation, Hit, Results, hit_cells
 from tests.conftest import photo_bytes
+from tests.embedding.conftest import smooth
+from tests.icc import in_space, rgb_profile
 
 
 def hit(path: Path, photo_id: int = 7, **changes: object) -> Hit:
@@ -53,6 +56,19 @@ def test_a_photo_that_is_gone_or_broken_leaves_its_place_with_the_reason(tmp_pat
     (tmp_path / "text.jpg").write_text("no photo")
     sheet = contact_sheet(hit_cells([hit(tmp_path / "gone.jpg"), hit(tmp_path / "text.jpg")]), "broken")
     assert sheet.width > 600
+
+
+def test_a_photo_with_a_wide_profile_is_shown_in_its_colours(tmp_path: Path) -> None:
+    truth = smooth(300, 220)
+    for name, picture, options in (
+        ("plain.png", truth, {}),
+        ("wide.png", in_space(truth, "prophoto"), {"icc_profile": rgb_profile("prophoto")}),
+    ):
+        picture.save(tmp_path / name, **options)
+    plain, wide = (
+        np.asarray(thumbnail(PhotoFile(str(tmp_path / name)))).astype(int) for name in ("plain.png", "wide.png")
+    )
+    assert np.abs(plain - wide).mean() < 1
 
 
 def test_long_and_foreign_titles_fit(tmp_path: Path) -> None:

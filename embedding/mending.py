@@ -1,0 +1,143 @@
+"""Files with sound pixels that Pillow would refuse or read wrongly are set right. Pixels that are lost stay lost."""
+
+import hashlib
+import io
+import random
+import re
+import struct
+import zlib
+from typing import Any
+
+from PIL import Image, TiffImagePlugin
+from PIL.ImageFile import ImageFile
+from PIL.PngImagePlugin import PngStream
+
+from base.errors import PhotoError
+
+PNG_START = b"\x89PNG\r\n\x1a\n"
+PICTURE_CHUNKS = (b"tRNS", b"acTL", b"fcTL", b"fdAT")  # are no critical ones by their names, yet decide what is seen
+JPEG_END, JPEG_SCAN = b"\xff\xd9", b"\xff\xda"  # which stand nowhere among pixels: ITU-T T.81, B.1.1.5
+JPEG_RESTART, JPEG_MARKER = re.compile(rb"\xff([\xd0-\xd7])"), re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # any other
+FIRST_RESTART = 0xD0
+ANY_BITS = random.Random(0).randbytes(1 << 12).replace(b"\xff", b"\0")  # more than ten blocks of pixels can take
+APART = 2  # TIFF 6.0, PlanarConfiguration: the planes of red, green and blue lie one behind the other
+MIXED_UP = ("LA", "La", "PA", "LAB")  # of such planes Pillow takes the second for another one
+NATIVE = {"I;16BS": "I;16NS", "I;32BS": "I;32NS", "F;32BF": "F;32NF"}  # what libtiff gives for what Pillow expects
+
+
+def readable_png(data: bytes) -> bytes:
+    """Return a PNG without the metadata that keep Pillow from its pixels: damaged ones, and texts that grow huge."""
+    file = io.BytesIO(data)
+    stream, kept, start = PngStream(file), [], 0
+    file.seek(len(PNG_START))
+    while True:
+        try:
+            kind, place, size_bytes = stream.read()
+        except (struct.error, SyntaxError):  # the end of the file, or no chunk
+            break
+        if kind == b"IEND":
+            break
+        end = place + size_bytes + 4  # with its checksum
+        if kind[:1].islower() and kind not in PICTURE_CHUNKS and not is_sound(stream, kind, place, data[place:end]):
+            kept.append(data[start : place - 8])
+            start = end
+        file.seek(end)
+    return b"".join([*kept, data[start:]]) if kept else data
+
+
+def is_sound(stream: PngStream, kind: bytes, place: int, chunk: bytes) -> bool:
+    """Tell whether Pillow will take a chunk, given with its checksum: by that, and by what Pillow's own reader says."""
+    if zlib.crc32(kind + chunk[:-4]) != int.from_bytes(chunk[-4:]):
+        return False
+    try:
+        stream.call(kind, place, len(chunk) - 4)
+    except AttributeError:  # it knows no such chunk, and passes it over
+        return True
+    except Exception:  # as many built-in exceptions as there are ways to be damaged
+        return False
+    return True
+
+
+def mend(image: ImageFile, data: bytes) -> None:
+    """Set an image right that is opened and not yet decoded; `data` is its file's.
+
+    Raises: PhotoError: Pillow would read its pixels wrongly, and cannot be helped.
+    """
+    if image.format == "JPEG" and (whole := ended_jpeg(data)) is not data:
+        image.fp = io.BytesIO(whole)
+    elif isinstance(image, TiffImagePlugin.TiffImageFile):
+        mend_tiff(image)
+
+
+def lacks_end(data: bytes) -> bool:
+    """Tell whether a JPEG breaks off among its last pixels: behind them stands no marker, which would be its end."""
+    if data.endswith(JPEG_END):
+        return False
+    pixels = last_pixels(data)
+    if pixels >= len(data) or data[pixels - 1] & 0x0F:  # a progressive one's later scans would make this one precise
+        return False
+    return data.rfind(JPEG_END, pixels) < 0 and JPEG_MARKER.search(data, pixels) is None
+
+
+def last_pixels(data: bytes) -> int:
+    """Return where in a JPEG the pixels of its last scan begin."""
+    scan = data.rfind(JPEG_SCAN)
+    return scan + 2 + int.from_bytes(data[scan + 2 : scan + 4])
+
+
+def ended_jpeg(data: bytes) -> bytes:
+    """Return a JPEG that lacks its end marker and nothing else with one; any other as it is.
+
+    libjpeg makes up for lost pixels from whatever follows. Where all pixels are there, what follows changes nothing.
+    """
+    if not lacks_end(data):
+        return data
+    start = data.removesuffix(JPEG_END[:1])
+    restarts = JPEG_RESTART.findall(start, last_pixels(start))
+    restart = FIRST_RESTART + (restarts[-1][0] - FIRST_RESTART + 1) % 8 if restarts else FIRST_RESTART
+    others = ANY_BITS + bytes([0xFF, restart]) + ANY_BITS  # lost pixels may begin at once, or where it says so
+    try:
+        whole = start + JPEG_END
+        return whole if pixels_digest(whole) == pixels_digest(start + others + JPEG_END) else data
+    except (OSError, SyntaxError):
+        return data
+
+
+def pixels_digest(data: bytes) -> bytes:
+    """Return a hash of a JPEG's pixels. Raises: OSError, SyntaxError: it is damaged."""
+    with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+        return hashlib.sha256(image.tobytes()).digest()
+
+
+def mend_tiff(image: TiffImagePlugin.TiffImageFile) -> None:
+    """Have the samples of a TIFF read as they lie: by their whole width, and in the right order of bytes.
+
+    Raises: PhotoError: it has planes that Pillow mixes up.
+    """
+    tags, tile, bands = image.tag_v2, image.tile[0], len(image.getbands())
+    args: Any = tile.args
+    apart = tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == APART
+    bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))[0]
+    if apart and image.mode in MIXED_UP:
+        raise PhotoError("unsupported", f"a TIFF with {image.mode} in planes of their own: save it as PNG")
+    if tile.codec_name == "libtiff":
+        image.tile = [tile._replace(args=(NATIVE.get(args[0], args[0]), *args[1:]))]
+    elif apart and bands == 1:  # Pillow names the first plane by the first letter of its mode, and goes on to others
+        planes = tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)
+        grey = (grey_mode(image, bits), *args[1:])
+        image.tile = [strip._replace(args=grey) for strip in image.tile[: len(image.tile) // planes]]
+    elif apart:  # Pillow's own reader takes all planes for such of 8 bits
+        premultiplied = 1 in tags.get(TiffImagePlugin.EXTRASAMPLES, ())
+        mode = ("RGBa" if premultiplied else image.mode) + (";16N" if bits == 16 else "")
+        size = tags[TiffImagePlugin.IMAGEWIDTH], tags[TiffImagePlugin.IMAGELENGTH]
+        whole = tile._replace(extents=(0, 0, *size), offset=0)
+        image.tile = [whole._replace(codec_name="libtiff", args=(mode, False, tags.offset))]
+        image.use_load_libtiff = True
+
+
+def grey_mode(image: TiffImagePlugin.TiffImageFile, bits: int) -> str:
+    """Return how Pillow calls the samples of a TIFF of one plane."""
+    tags = image.tag_v2
+    photometric = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 0)
+    sample, order = tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))[:1], tags.get(TiffImagePlugin.FILLORDER, 1)
+    return TiffImagePlugin.OPEN_INFO[tags.prefix, photometric, sample, order, (bits,), ()][1]
