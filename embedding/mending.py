@@ -6,7 +6,7 @@ import random
 import re
 import struct
 import zlib
-from typing import Any
+from typing import Any, cast
 
 from PIL import Image, TiffImagePlugin
 from PIL.ImageFile import ImageFile
@@ -21,7 +21,9 @@ JPEG_RESTART, JPEG_MARKER = re.compile(rb"\xff([\xd0-\xd7])"), re.compile(rb"\xf
 FIRST_RESTART = 0xD0
 ANY_BITS = random.Random(0).randbytes(1 << 12).replace(b"\xff", b"\0")  # more than ten blocks of pixels can take
 APART = 2  # TIFF 6.0, PlanarConfiguration: the planes of red, green and blue lie one behind the other
-MIXED_UP = ("LA", "La", "PA", "LAB")  # of such planes Pillow takes the second for another one
+DEFLATE = 8  # TIFF Technical Note 2, Compression
+# Of such planes Pillow takes the second for another one.
+MIXED_UP = dict.fromkeys(("LA", "La", "PA"), "transparency") | {"LAB": "a* and b*"}
 NATIVE = {"I;16BS": "I;16NS", "I;32BS": "I;32NS", "F;32BF": "F;32NF"}  # what libtiff gives for what Pillow expects
 
 
@@ -114,30 +116,14 @@ def mend_tiff(image: TiffImagePlugin.TiffImageFile) -> None:
 
     Raises: PhotoError: it has planes that Pillow mixes up.
     """
-    tags, tile, bands = image.tag_v2, image.tile[0], len(image.getbands())
-    args: Any = tile.args
-    apart = tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == APART
-    bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))[0]
-    if apart and image.mode in MIXED_UP:
-        raise PhotoError("unsupported", f"a TIFF with {image.mode} in planes of their own: save it as PNG")
-    if tile.codec_name == "libtiff":
+    if image.tag_v2.get(TiffImagePlugin.PLANAR_CONFIGURATION) == APART:
+        if image.mode in MIXED_UP:
+            reason = f"a TIFF with {MIXED_UP[image.mode]} in planes of their own: save it as PNG"
+            raise PhotoError("unsupported", reason)
+        # Of what is compressed libtiff puts the planes together; Pillow, of the rest, takes all for such of 8 bits.
+        # libtiff asks the file how it is compressed, and not Pillow.
+        image.tag_v2[TiffImagePlugin.COMPRESSION] = DEFLATE
+        image._setup()
+    if image.use_load_libtiff:
+        tile, args = image.tile[0], cast(tuple[Any, ...], image.tile[0].args)
         image.tile = [tile._replace(args=(NATIVE.get(args[0], args[0]), *args[1:]))]
-    elif apart and bands == 1:  # Pillow names the first plane by the first letter of its mode, and goes on to others
-        planes = tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)
-        grey = (grey_mode(image, bits), *args[1:])
-        image.tile = [strip._replace(args=grey) for strip in image.tile[: len(image.tile) // planes]]
-    elif apart:  # Pillow's own reader takes all planes for such of 8 bits
-        premultiplied = 1 in tags.get(TiffImagePlugin.EXTRASAMPLES, ())
-        mode = ("RGBa" if premultiplied else image.mode) + (";16N" if bits == 16 else "")
-        size = tags[TiffImagePlugin.IMAGEWIDTH], tags[TiffImagePlugin.IMAGELENGTH]
-        whole = tile._replace(extents=(0, 0, *size), offset=0)
-        image.tile = [whole._replace(codec_name="libtiff", args=(mode, False, tags.offset))]
-        image.use_load_libtiff = True
-
-
-def grey_mode(image: TiffImagePlugin.TiffImageFile, bits: int) -> str:
-    """Return how Pillow calls the samples of a TIFF of one plane."""
-    tags = image.tag_v2
-    photometric = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 0)
-    sample, order = tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))[:1], tags.get(TiffImagePlugin.FILLORDER, 1)
-    return TiffImagePlugin.OPEN_INFO[tags.prefix, photometric, sample, order, (bits,), ()][1]
