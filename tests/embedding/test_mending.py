@@ -3,7 +3,6 @@
 import io
 import struct
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,7 +140,7 @@ def test_a_jpeg_cut_between_two_restarts_is_refused(place: float) -> None:
     assert refusal(data[: marks[int(place * len(marks))]]).kind == "truncated"
 
 
-def test_a_jpeg_with_something_behind_its_end_is_read(tmp_path: Path) -> None:
+def test_a_jpeg_with_something_behind_its_end_is_read() -> None:
     data = photo_bytes(1)
     assert np.array_equal(shown(data + b"\0" * 100), shown(data))
 
