@@ -24,9 +24,10 @@ def test_a_folder_that_was_renamed_and_added_anew_holds_the_originals_still(
         with pytest.raises(FileNotFoundError):
             original_of(session, result)
         library.add(renamed)
+    with results_of(library.folder) as (session, _):
         assert original_of(session, result).path == str(renamed / "00.jpg")
         (renamed / "00.jpg").write_bytes(photo_bytes(99))
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(PhotoError, match="was changed since"):
             original_of(session, result)
 
 
