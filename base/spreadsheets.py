@@ -1,0 +1,263 @@
+"""Tables that people edit: CSV, with whatever separator and encoding a spreadsheet gave it, and Excel workbooks.
+
+The one reader of both, by what a file holds and not by its name, and the one writer of workbooks. Cells are texts.
+Knows nothing of what columns mean.
+"""
+
+import codecs
+import csv
+import re
+import warnings
+import weakref
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import Any, TextIO
+from xml.etree.ElementTree import ParseError
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
+from zlib import error as ZlibError
+
+from base.errors import QueryError
+
+SEPARATORS = ",;\t"
+ZIP_START, OLE_START = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"  # of a workbook; of an older one, or one with a password
+NOT_UTF8 = re.compile("[\udc80-\udcff]+")  # bytes that are no UTF-8, as surrogateescape keeps them
+NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+# Excel's specifications and limits.
+MOST_ROWS, MOST_COLUMNS, LONGEST_CELL = 1_048_576, 16_384, 32_767
+RETURN = "_x000D_"  # how a workbook writes a carriage return, which XML would lose
+FORMULA_START = "=+-@\t\r\n＝＋－＠"  # what a spreadsheet takes for the start of a formula
+TAKEN_FOR_OTHERS = {*FORMULA_START, "#"}  # than texts
+
+warnings.filterwarnings("ignore", category=UserWarning, module="openpyxl")  # on what of a workbook it leaves out
+
+Row = tuple[int, list[str]]  # its number, from 1 (of a CSV file the number of its last line), and its cells
+
+
+def table_records(
+    path: Path, known: Collection[str], remarks: list[str] | None = None
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield (row number, {column: cell}) of a table with a head, of the columns in `known` that it has.
+
+    Whatever their order and case; rows without a text are passed over, cells that a row lacks at its end are empty.
+
+    Args:
+        path: the file.
+        known: names of columns, in small letters; also how the separator of a CSV file is told.
+        remarks: is added to where people should know how the file was read.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no such table, or a row has more cells than the head; the message names the row.
+        csv.Error: a cell is too long.
+    """
+    rows = (row for row in table_rows(path, known, remarks) if any(map(str.strip, row[1])))
+    first, head = next(rows, (1, []))
+    names = [name.strip().casefold() for name in head]
+    places = {name: place for place, name in enumerate(names) if name in known}
+    for name in places:
+        if names.count(name) > 1:
+            raise ValueError(f"{path}:{first}: there are two columns {name!r}: remove one")
+    if head and not places:
+        raise ValueError(f"{path}:{first}: it has no column {' or '.join(known)}, but {', '.join(head)[:200]}")
+    for number, cells in rows:
+        if any(cells[len(names) :]):
+            raise ValueError(
+                f"{path}:{number}: there are {len(cells)} cells, but {len(names)} columns: put quotes around texts "
+                "that hold the separator"
+            )
+        yield number, {name: cells[place] if place < len(cells) else "" for name, place in places.items()}
+
+
+def has_column(path: Path, name: str) -> bool:
+    """Tell whether a file is a table whose head has a column. Raises: as `table_records`."""
+    rows = table_rows(path, [name])
+    return name in (cell.strip().casefold() for cell in next(rows, (1, []))[1])
+
+
+def table_rows(path: Path, known: Collection[str], remarks: list[str] | None = None) -> Iterator[Row]:
+    """Return the rows of a table as they stand. Raises: as `table_records`."""
+    return workbook_rows(path, known) if is_workbook(path) else text_rows(path, known, remarks)
+
+
+def is_workbook(path: Path) -> bool:
+    """Tell whether a file is an Excel workbook, by how it begins.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is a workbook that only Excel reads.
+    """
+    with open(path, "rb") as file:
+        start = file.read(4)
+    if start == OLE_START:
+        raise ValueError("it is an older Excel file, or one with a password: save it as .xlsx without one, or as .csv")
+    return start == ZIP_START
+
+
+def text_rows(path: Path, known: Collection[str], remarks: list[str] | None = None) -> Iterator[Row]:
+    """Yield the rows of a CSV file."""
+    with open_text(path) as file:
+        head = next(filter(str.strip, file), "")
+        if "\0" in head:
+            raise ValueError("it is no text, or UTF-16 without its mark: save it as .xlsx or as CSV UTF-8")
+        file.seek(0)
+        reader = csv.reader(file, delimiter=separator_of(head, known))
+        told = False
+        for cells in reader:
+            joined = "".join(cells)
+            if not joined.isascii() and NOT_UTF8.search(joined):
+                cells = [western(cell) for cell in cells]
+                if not told and remarks is not None:
+                    remarks.append(
+                        f"{path.name} is not UTF-8, but read as Excel's plain CSV of western Europe (cp1252); if "
+                        "letters are wrong, save it as .xlsx or as CSV UTF-8"
+                    )
+                told = True
+            yield reader.line_num, cells
+
+
+def open_text(path: Path) -> TextIO:
+    """Open a text that people wrote: UTF-16 where its mark says so, else UTF-8.
+
+    Bytes that are no UTF-8 come as half characters, which `western` reads. Raises: OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        marked = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    if marked:
+        return open(path, encoding="utf-16", errors="replace", newline="")
+    return open(path, encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def western(text: str) -> str:
+    """Return a text with the bytes that are no UTF-8 read as Windows' western letters.
+
+    They may stand beside UTF-8: Excel takes an unmarked file for cp1252, and writes what it did not understand as it
+    was, beside what people typed.
+    """
+    return NOT_UTF8.sub(lambda found: found[0].encode(errors="surrogateescape").decode("cp1252", "replace"), text)
+
+
+def separator_of(head: str, known: Collection[str]) -> str:
+    """Return what separates the names in a head: that by which most of them are known, or which parts it most."""
+
+    def found(separator: str) -> tuple[int, int]:
+        names = next(csv.reader([head], delimiter=separator), [])
+        return sum(name.strip().casefold() in known for name in names), len(names)
+
+    return max(SEPARATORS, key=found)
+
+
+def workbook_rows(path: Path, known: Collection[str]) -> Iterator[Row]:
+    """Yield the rows of the sheet of a workbook whose first row has most of the known columns."""
+    from openpyxl import load_workbook
+
+    def names_known(sheet: Any) -> int:
+        head = next(sheet.iter_rows(values_only=True), ())
+        return sum(cell_text(cell).strip().casefold() in known for cell in head)
+
+    try:
+        with open(path, "rb") as file:
+            book = load_workbook(file, read_only=True, data_only=True)
+            for sheet in book.worksheets:
+                sheet.reset_dimensions()  # which some programs write wrongly
+            sheet = max(book.worksheets, key=names_known)
+            for number, cells in enumerate(sheet.iter_rows(values_only=True), start=1):
+                yield number, [cell_text(cell) for cell in cells]
+    except NOT_SOUND as error:
+        raise ValueError(f"it is no sound Excel workbook ({error}): save it anew as .xlsx, or as .csv") from error
+
+
+# What openpyxl comes upon in files that are no workbooks, or damaged ones; its own errors and others are ValueErrors.
+NOT_SOUND = (BadZipFile, ParseError, ZlibError, EOFError, LookupError, TypeError, AttributeError, RuntimeError)
+
+
+def cell_text(value: object) -> str:
+    """Return a workbook's cell as a spreadsheet would write it into a CSV file."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, datetime) and value.time() == time():
+        return value.date().isoformat()
+    return value.isoformat() if isinstance(value, date | time) else str(value).replace(RETURN, "\r")
+
+
+class WorkbookWriter:
+    """An Excel workbook with one sheet, written row by row: a head that stays in sight, texts as texts."""
+
+    def __init__(self, head: Sequence[str], hidden: Collection[str] = ()) -> None:
+        """`hidden`: columns that people need not see.
+
+        Raises: QueryError: no sheet holds so many columns.
+        """
+        from openpyxl import Workbook
+        from openpyxl.utils import get_column_letter
+
+        if len(head) > MOST_COLUMNS:
+            raise QueryError(f"{len(head)} columns are more than a workbook holds ({MOST_COLUMNS}): {REMEDY}")
+        self._book = Workbook(write_only=True)
+        self._sheet = self._book.create_sheet()
+        weakref.finalize(self, discard, self._sheet)
+        self._sheet.freeze_panes = "A2"
+        for place, name in enumerate(head, start=1):
+            column = self._sheet.column_dimensions[get_column_letter(place)]
+            column.width = max(len(name) + 2, 12)
+            column.hidden = name in hidden
+        self._rows = 0
+        self.append(head)
+
+    def append(self, cells: Sequence[str | float | None]) -> None:
+        """Write a row.
+
+        Raises: QueryError: a workbook cannot hold it; the message names the row.
+        """
+        self._rows += 1
+        refuse_rows(self._rows - 1)
+        self._sheet.append([self._as_text(cell) if isinstance(cell, str) else cell for cell in cells])
+
+    def save(self, file: Any) -> None:
+        """Write the whole workbook to a binary file. Raises: OSError: the disk is full or cannot be written."""
+        from openpyxl.writer.excel import ExcelWriter
+
+        with ZipFile(file, "w", ZIP_DEFLATED) as archive:  # as openpyxl does, but closed also where the disk is full
+            ExcelWriter(self._book, archive).save()
+
+    def _as_text(self, text: str) -> Any:
+        """Return a cell that no spreadsheet takes for a formula or an error."""
+        if len(text) * 2 > LONGEST_CELL and len(text.encode("utf-16-le")) // 2 > LONGEST_CELL:
+            raise QueryError(self._problem(text, f"is longer than a cell can be ({LONGEST_CELL} characters)"))
+        if NOT_IN_XML.search(text):
+            raise QueryError(self._problem(text, "has a control character, which a workbook cannot hold"))
+        kept = text.replace("\r", RETURN)
+        if text[:1] not in TAKEN_FOR_OTHERS:
+            return kept
+        from openpyxl.cell import WriteOnlyCell
+
+        cell = WriteOnlyCell(self._sheet, kept)
+        cell.data_type = "s"
+        cell.quotePrefix = True  # so that it stays a text when somebody has been in it
+        return cell
+
+    def _problem(self, text: str, what: str) -> str:
+        return f"row {self._rows}: {text[:60]!r} {what}: {REMEDY}"
+
+
+REMEDY = "end the file's name in .csv"
+
+
+def discard(sheet: Any) -> None:
+    """Remove the temporary file of a sheet that was not saved, as after an error."""
+    if not sheet.closed:
+        with suppress(OSError, ValueError, StopIteration):  # the disk may still be full
+            sheet.close()
+        with suppress(OSError):
+            sheet._writer.cleanup()
+
+
+def refuse_rows(rows: int) -> None:
+    """Refuse a workbook of so many rows below its head. Raises: QueryError: no sheet holds them."""
+    if rows >= MOST_ROWS:
+        raise QueryError(f"{rows} rows are more than a workbook holds ({MOST_ROWS - 1}): {REMEDY}")
