@@ -106,7 +106,7 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     Raises: QueryError: it cannot be read or is no TOML; the message has line and column.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise QueryError(f"the {what} {path} cannot be read: {error.strerror}") from error
     except ValueError as error:  # no UTF-8, or no TOML

@@ -96,7 +96,7 @@ class LibraryFolder:
             return url
         if self.config_file.exists():
             try:
-                return str(tomllib.loads(self.config_file.read_text(encoding="utf-8"))["database"])
+                return str(tomllib.loads(self.config_file.read_text(encoding="utf-8-sig"))["database"])
             except (OSError, ValueError, KeyError) as error:
                 raise LibraryError(
                     f'{self.config_file} is damaged ({error}): it should hold one line, database = "URL"'

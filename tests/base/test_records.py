@@ -214,6 +214,8 @@ def test_values_that_do_not_fit_are_named_with_their_place(data: object, message
 def test_a_toml_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text('name = "ü"', encoding="utf-8")
     assert read_toml(tmp_path / "a.toml", "palette") == {"name": "ü"}
+    (tmp_path / "a.toml").write_text('name = "ü"', encoding="utf-8-sig")  # as Windows' editors mark it
+    assert read_toml(tmp_path / "a.toml", "palette") == {"name": "ü"}
 
 
 @pytest.mark.parametrize(
