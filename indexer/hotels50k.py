@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from base.errors import SourceError
+from base.spreadsheets import open_text, separator_of, western
 from indexer.sources import FoundPhoto, Problem, Source, found_file, storable
 
 NO_CHAIN = -1
@@ -101,15 +102,18 @@ class Hotels50kSource(Source):
         """Yield (file:line, fields) of a CSV's sound rows; a header line is passed over."""
         path = os.path.join(self._csv_folder, name)
         try:
-            with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
+            with open_text(Path(path)) as file:
+                separator = separator_of(file.readline(), columns)
+                file.seek(0)
                 for number, line in enumerate(file, start=1):
-                    row = self._fields(f"{name}:{number}", line, columns)
+                    where = f"{name}:{number}"
+                    row = self._fields(where, line if line.isascii() else western(line), columns, separator)
                     if row is not None:
-                        yield f"{name}:{number}", row
+                        yield where, row
         except OSError as error:
             raise SourceError(f"{storable(path)} cannot be read: {error.strerror}") from error
 
-    def _fields(self, where: str, line: str, columns: tuple[str, ...]) -> list[str] | None:
+    def _fields(self, where: str, line: str, columns: tuple[str, ...], separator: str) -> list[str] | None:
         """Return the fields of one line, or None for a header, an empty line or a broken row.
 
         A row is one line: a quote that is never closed costs its own row and not all that follow.
@@ -118,7 +122,7 @@ class Hotels50kSource(Source):
             self._problem(where, "holds a NUL byte")
             return None
         try:
-            row = next(csv.reader([line], strict=True), [])
+            row = next(csv.reader([line], delimiter=separator, strict=True), [])
         except csv.Error as error:
             self._problem(where, f"is no row of a CSV file: {error}")
             return None

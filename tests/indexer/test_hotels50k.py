@@ -306,6 +306,18 @@ def test_csv_files_may_have_any_line_ends_and_blank_lines(
     assert states_of(library.folder) == ALL_EMBEDDED
 
 
+@pytest.mark.parametrize(("separator", "encoding"), [(";", "utf-8-sig"), ("\t", "utf-16"), (";", "cp1252")])
+def test_csv_files_may_have_been_saved_by_a_spreadsheet(
+    library: LibraryFactory, tree: HotelsTree, separator: str, encoding: str
+) -> None:
+    tree.add_rows("hotel_info.csv", "300,Hôtel Café,7,1,2")
+    for path in (tree.root / "dataset").iterdir():
+        path.write_bytes(path.read_text(encoding="utf-8").replace(",", separator).encode(encoding))
+    assert add(library, tree).scan.problems == 0
+    assert states_of(library.folder) == ALL_EMBEDDED
+    assert hotels_of(library.folder)[300][0] == "Hôtel Café"
+
+
 def test_names_may_hold_quotes_commas_and_any_letters(library: LibraryFactory, tree: HotelsTree) -> None:
     tree.add_rows("hotel_info.csv", '300,"The ""Grand"", Riga",7,1,2', "301,Отель Ванна,7,1,2")
     add(library, tree)
@@ -313,11 +325,11 @@ def test_names_may_hold_quotes_commas_and_any_letters(library: LibraryFactory, t
     assert (hotels[300][0], hotels[301][0]) == ('The "Grand", Riga', "Отель Ванна")
 
 
-def test_name_in_latin_1_loses_its_accents_alone(library: LibraryFactory, tree: HotelsTree) -> None:
+def test_name_in_windows_letters_keeps_its_accents(library: LibraryFactory, tree: HotelsTree) -> None:
     tree.add_rows("hotel_info.csv", "300,Hôtel Café,7,1,2".encode("latin-1"), "301,Next Inn,7,1,2")
     assert add(library, tree).scan.problems == 0
     hotels = hotels_of(library.folder)
-    assert (hotels[300][0], hotels[301][0]) == ("H\ufffdtel Caf\ufffd", "Next Inn")
+    assert (hotels[300][0], hotels[301][0]) == ("Hôtel Café", "Next Inn")
 
 
 def test_hotel_may_lack_its_coordinates(library: LibraryFactory, tree: HotelsTree) -> None:
