@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from base.console import one_line
 from base.errors import OutputError, PhotoError, QueryError
 from base.files import PhotoFile, atomic_write
 from embedding.decode import decode_to_fit
+from embedding.lettering import about_missing, write_line
 
 QUALITY = 90  # of JPEG and WebP
+
+
+LONGEST_SIDE_PX = {"AVIF": 65_536, "GIF": 65_535, "JPEG": 65_500, "PDF": 65_500, "TGA": 65_535, "WEBP": 16_383}
 
 
 def check_ending(path: Path, what: str = "picture") -> str:
@@ -29,17 +33,23 @@ def write_picture(picture: Image.Image, path: Path, what: str = "picture") -> No
     """Write a picture whole or not at all; its format follows the path's ending.
 
     Raises:
-        QueryError: the ending names no format.
+        QueryError: the ending names no format, or one that holds no picture so large.
         OutputError: the file cannot be written.
     """
     data = io.BytesIO()
     file_format = check_ending(path, what)
+    longest_px = LONGEST_SIDE_PX.get(file_format)
+    if longest_px is not None and max(picture.size) > longest_px:
+        raise QueryError(
+            f"the {what} {path} is {picture.width} x {picture.height} px, more than a {path.suffix} can be "
+            f"({longest_px} px): end its name in .png, or make it smaller"
+        )
     try:
         picture.save(data, file_format, quality=QUALITY)
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:
             file.write(data.getvalue())
-    except OSError as error:  # no room, no right, or more pixels than the format can hold
+    except OSError as error:  # no room, or no right
         raise OutputError(f"the {what} {path} cannot be written: {error.strerror or error}") from error
 
 
@@ -48,10 +58,11 @@ MOST_IN_GALLERY = 60  # photos: more would make a notebook slow
 CELL_PX = (300, 220)  # the picture's place
 LINE_PX = 19  # of a caption
 GAP_PX = 14
+MOST_PIXELS = 200_000_000  # of a sheet: 600 MB of memory
 TITLE_PX = 58
 NOTE_PX = 22
 HEADING_PX = 36
-MOST_CHARACTERS = 1_000  # of a line: more stand on none
+LARGE_PX, MIDDLE_PX, SMALL_PX = 22, 17, 14  # letters
 BACKGROUND, INK, FAINT, EMPTY = "#fbfaf7", "#22262b", "#6d747c", "#e4e2dc"
 
 
@@ -77,43 +88,82 @@ Photos = Sequence[Cell] | Sequence[Section]
 def write_sheet(photos: Photos, title: str, path: Path, *, note: str = "") -> None:
     """Write a contact sheet; the picture's format follows the file's ending. `note` stands small below the title.
 
-    Raises: QueryError, OutputError: as write_picture.
+    Raises:
+        QueryError: the ending names no format, or the sheet is too large for it; no photo was opened.
+        OutputError: the file cannot be written.
     """
-    write_picture(contact_sheet(photos, title, note), path, "sheet")
+    plan = SheetPlan(photos, title, note)
+    highest_px = plan.highest_px(check_ending(path, "sheet"))
+    if plan.height_px > highest_px:
+        other = ", or end its name in .png" if plan.height_px <= plan.highest_px("PNG") else ""
+        raise QueryError(
+            f"the sheet {path} would be {plan.height_px} px high, but a {path.suffix} of that width at most "
+            f"{highest_px} px: ask for at most {plan.photos_within(highest_px)} photos{other}"
+        )
+    write_picture(plan.draw(), path, "sheet")
 
 
 def contact_sheet(photos: Photos, title: str, note: str = "") -> Image.Image:
     """Return the photos in rows of five, with their lines below them."""
-    sections = [photo if isinstance(photo, Section) else Section("", [photo]) for photo in photos]
-    if all(not section.heading for section in sections):
-        sections = [Section("", [cell for section in sections for cell in section.cells])]
-    columns = min(COLUMNS, max(1, *(len(section.cells) for section in sections)))
-    most_lines = max((len(cell.lines) for section in sections for cell in section.cells), default=0)
-    cell_width, cell_height = CELL_PX[0] + GAP_PX, CELL_PX[1] + 8 + most_lines * LINE_PX + GAP_PX
-    width = max(columns * cell_width + GAP_PX, 640)
-    heights = [
-        bool(section.heading) * HEADING_PX + -(-len(section.cells) // columns) * cell_height for section in sections
-    ]
-    sheet = Image.new("RGB", (width, TITLE_PX + bool(note) * NOTE_PX + sum(heights) + GAP_PX), BACKGROUND)
-    draw = ImageDraw.Draw(sheet)
-    large, middle, small = (ImageFont.load_default(size) for size in (24, 18, 15))
-    write_line(draw, (GAP_PX, 16), title, large, INK, width - 2 * GAP_PX)
-    write_line(draw, (GAP_PX, TITLE_PX - 10), note, small, FAINT, width - 2 * GAP_PX)
-    top = TITLE_PX + bool(note) * NOTE_PX
-    for section, height in zip(sections, heights, strict=True):
-        below = top
-        if section.heading:
-            draw.line((GAP_PX, top, width - GAP_PX, top), FAINT)
-            write_line(draw, (GAP_PX, top + 7), section.heading, middle, INK, width - 2 * GAP_PX)
-            below += HEADING_PX
-        for position, cell in enumerate(section.cells):
-            left, row = GAP_PX + position % columns * cell_width, below + position // columns * cell_height
-            sheet.paste(thumbnail(cell.file), (left, row))
-            for place, line in enumerate(cell.lines):
-                corner = left, row + CELL_PX[1] + 5 + place * LINE_PX
-                write_line(draw, corner, line, small, FAINT if place else INK, CELL_PX[0])
-        top += height
-    return sheet
+    return SheetPlan(photos, title, note).draw()
+
+
+class SheetPlan:
+    """What stands where on a contact sheet; photos are opened only when it is drawn."""
+
+    def __init__(self, photos: Photos, title: str, note: str) -> None:
+        sections = [photo if isinstance(photo, Section) else Section("", [photo]) for photo in photos]
+        if all(not section.heading for section in sections):
+            sections = [Section("", [cell for section in sections for cell in section.cells])]
+        self._sections, self._title, self._note = sections, title, note
+        cells = [cell for section in sections for cell in section.cells]
+        self._columns = min(COLUMNS, max(1, *(len(section.cells) for section in sections)))
+        most_lines = max((len(cell.lines) for cell in cells), default=0)
+        self._cell_px = CELL_PX[0] + GAP_PX, CELL_PX[1] + 8 + most_lines * LINE_PX + GAP_PX
+        self._rows = [-(-len(section.cells) // self._columns) for section in sections]
+        self._missing = about_missing(
+            [title, note, *(section.heading for section in sections), *(line for cell in cells for line in cell.lines)]
+        )
+        headings_px = sum(bool(section.heading) for section in sections) * HEADING_PX
+        notes_px = (bool(note) + bool(self._missing)) * NOTE_PX
+        self.width_px = max(self._columns * self._cell_px[0] + GAP_PX, 640)
+        self.height_px = TITLE_PX + notes_px + headings_px + sum(self._rows) * self._cell_px[1] + GAP_PX
+
+    def highest_px(self, file_format: str) -> int:
+        """Return how high a sheet of this width can be in a format."""
+        return min(LONGEST_SIDE_PX.get(file_format, MOST_PIXELS), MOST_PIXELS // self.width_px)
+
+    def photos_within(self, height_px: int) -> int:
+        """Return about how many photos fit on a sheet that is no higher."""
+        rows_px = sum(self._rows) * self._cell_px[1] - (self.height_px - height_px)
+        return max(rows_px // self._cell_px[1], 0) * self._columns
+
+    def draw(self) -> Image.Image:
+        """Return the sheet."""
+        sheet = Image.new("RGB", (self.width_px, self.height_px), BACKGROUND)
+        width_px, top = self.width_px - 2 * GAP_PX, TITLE_PX
+        write_line(sheet, (GAP_PX, 16), self._title, LARGE_PX, INK, width_px)
+        for note in filter(None, (self._note, self._missing)):
+            write_line(sheet, (GAP_PX, top - 10), note, SMALL_PX, FAINT, width_px)
+            top += NOTE_PX
+        for section, rows in zip(self._sections, self._rows, strict=True):
+            if section.heading:
+                ImageDraw.Draw(sheet).line((GAP_PX, top, self.width_px - GAP_PX, top), FAINT)
+                write_line(sheet, (GAP_PX, top + 7), section.heading, MIDDLE_PX, INK, width_px)
+                top += HEADING_PX
+            for position, cell in enumerate(section.cells):
+                row, column = divmod(position, self._columns)
+                draw_cell(sheet, (GAP_PX + column * self._cell_px[0], top + row * self._cell_px[1]), cell)
+            top += rows * self._cell_px[1]
+        return sheet
+
+
+def draw_cell(sheet: Image.Image, corner: tuple[int, int], cell: Cell) -> None:
+    """Draw a photo with its lines below it."""
+    sheet.paste(thumbnail(cell.file), corner)
+    for place, line in enumerate(cell.lines):
+        below = corner[0], corner[1] + CELL_PX[1] + 5 + place * LINE_PX
+        write_line(sheet, below, line, SMALL_PX, FAINT if place else INK, CELL_PX[0])
 
 
 def thumbnail(file: PhotoFile) -> Image.Image:
@@ -122,42 +172,10 @@ def thumbnail(file: PhotoFile) -> Image.Image:
     try:
         photo = decode_to_fit(file.read(), CELL_PX)
     except (OSError, PhotoError) as error:
-        draw = ImageDraw.Draw(place)
-        write_line(
-            draw, (10, CELL_PX[1] // 2 - 8), f"not shown: {error}", ImageFont.load_default(15), FAINT, CELL_PX[0] - 20
-        )
+        write_line(place, (10, CELL_PX[1] // 2 - 8), f"not shown: {error}", SMALL_PX, FAINT, CELL_PX[0] - 20)
         return place
     place.paste(photo, ((CELL_PX[0] - photo.width) // 2, (CELL_PX[1] - photo.height) // 2))
     return place
-
-
-def write_line(
-    draw: ImageDraw.ImageDraw,
-    corner: tuple[int, int],
-    text: str,
-    font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
-    colour: str,
-    width_px: int,
-) -> None:
-    """Write one line, shortened with … where it is too wide."""
-    draw.text(corner, fitted(draw, text, font, width_px), colour, font)
-
-
-def fitted(
-    draw: ImageDraw.ImageDraw, text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width_px: int
-) -> str:
-    """Return a text on one line, shortened with … where it is wider."""
-    line = one_line(" ".join(text.split()))[:MOST_CHARACTERS]
-    if draw.textlength(line, font) <= width_px:
-        return line
-    shortest, longest = 0, len(line)  # of what stands before the …: it fits, it does not
-    while longest - shortest > 1:
-        middle = (shortest + longest) // 2
-        if draw.textlength(line[:middle] + "…", font) <= width_px:
-            shortest = middle
-        else:
-            longest = middle
-    return line[:shortest] + "…"
 
 
 def gallery_html(cells: Sequence[Cell], heading: str = "", note: str = "") -> str:

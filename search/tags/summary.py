@@ -15,6 +15,7 @@ from base.errors import OutputError, QueryError
 from base.files import atomic_write
 from base.listing import Listing
 from db.photo_rows import hotels_and_chains, photo_records
+from embedding.lettering import outlined
 from embedding.sheet import Section
 from search.results import Hit, as_hit, hit_cells
 from search.tags.evaluation import Evaluation, reliability
@@ -277,7 +278,14 @@ def write_evaluation(evaluations: Sequence[Evaluation], title: str, path: Path) 
         error = evaluation.measures.calibration_error
         right.plot(mean, share, "o-", color=colour, label=f"{evaluation.method}: error {error:.3f}")
     for axis, what in ((upper, "average precision"), (lower, "F1 of the decisions")):
-        axis.set_xticks(np.arange(len(names)), names, rotation=40, ha="right", fontsize=8, parse_math=False)
+        axis.set_xticks(
+            np.arange(len(names)),
+            [outlined(name)[0] for name in names],
+            rotation=40,
+            ha="right",
+            fontsize=8,
+            parse_math=False,
+        )
         axis.set(ylim=(0, 1), ylabel=what)
         axis.spines[["top", "right"]].set_visible(False)
     upper.legend(fontsize=8, ncols=len(evaluations), loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
@@ -320,8 +328,19 @@ def refuse_ending(path: Path) -> None:
 
 
 def save_figure(figure: Any, title: str, path: Path) -> None:
-    """Write a figure under a title, as a picture by the path's ending."""
-    figure.suptitle(title, fontsize=10)
+    """Write a figure under a title, as a picture by the path's ending; its letters are of fonts that have them."""
+    from matplotlib.font_manager import FontProperties, fontManager
+    from matplotlib.text import Text
+
+    figure.suptitle(title, fontsize=10, parse_math=False)
+    texts = figure.findobj(Text)
+    families = [*FontProperties().get_family()]
+    for path_of_font in dict.fromkeys(font for text in texts for font in outlined(text.get_text())[1]):
+        fontManager.addfont(path_of_font)
+        families.append(FontProperties(fname=path_of_font).get_name())
+    for text in texts:
+        text.set_fontfamily(families)
+        text.set_text(outlined(text.get_text())[0])
     picture = io.BytesIO()
     figure.savefig(picture, format=path.suffix.lower()[1:], dpi=110)
     try:

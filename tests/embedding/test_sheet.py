@@ -1,15 +1,15 @@
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from base.console import HIDDEN
 from base.errors import OutputError, QueryError
 from base.files import PhotoFile
-from embedding.sheet import Cell, Section, contact_sheet, fitted, gallery_html, thumbnail, write_line, write_sheet
+from embedding.lettering import about_missing, font_of
+from embedding.sheet import Cell, Section, contact_sheet, gallery_html, thumbnail, write_picture, write_sheet
 from search.results import Explanation, Hit, Results, hit_cells
 from tests.conftest import photo_bytes
 from tests.embedding.conftest import smooth
@@ -89,26 +89,63 @@ def test_titles_of_several_lines_stand_on_one(tmp_path: Path) -> None:
     assert (one == several).all()
 
 
-def test_a_line_is_measured_a_few_times_however_long_it_is() -> None:
-    class Counting(ImageDraw.ImageDraw):
-        measured = 0
+def test_letters_that_no_font_has_are_told_of_below_the_title(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.jpg").write_bytes(photo_bytes(1))
+    monkeypatch.setattr("embedding.lettering.system_fonts", lambda: ())
+    font_of.cache_clear()
+    cells = [hit_cells([hit(tmp_path / "a.jpg", hotel_name=name)]) for name in ("Café", "Hôtel Žižkov", "東京")]
+    plain, accents, unknown = (contact_sheet(of, "t") for of in cells)
+    assert plain.height == accents.height < unknown.height
+    said = contact_sheet(cells[0], "t", about_missing(["東京"]))
+    assert (np.asarray(said)[:88] == np.asarray(unknown)[:88]).all()
+    font_of.cache_clear()
 
-        def textlength(self, text: str, *arguments: Any, **options: Any) -> float:
-            self.measured += 1
-            assert len(text) < 3000
-            return super().textlength(text, *arguments, **options)
 
-    font = ImageFont.load_default(24)
-    draw = Counting(Image.new("RGB", (2000, 50)))
-    for text in ("wide " * 20_000, "i" * 100_000, "я" * 100_000):
-        draw.measured = 0
-        write_line(draw, (0, 0), text, font, "white", 700)
-        assert draw.measured < 20
-    line = fitted(draw, "wide " * 50, font, 200)
-    assert line.startswith("wide wide")
-    assert line.endswith("…")
-    assert font.getlength(line) <= 200 < font.getlength(f"{line[:-1]}wide")
-    assert [fitted(draw, text, font, 200) for text in ("short", "", "a\udc80")] == ["short", "", r"a\x80"]
+def never_opened(*arguments: object) -> None:
+    raise AssertionError("a photo was opened")
+
+
+@pytest.mark.parametrize(
+    ("count", "name", "message"),
+    [
+        (
+            1_200,
+            "s.jpg",
+            r"would be 67\d\d\d px high, but a \.jpg .* at most 65500 px: ask for at most 1165 photos, or end",
+        ),
+        (300, "s.webp", r"at most 16383 px: ask for at most 290 photos, or end its name in \.png"),
+        (5_000, "s.png", r"would be 2\d\d\d\d\d px high, .* ask for at most 2\d\d\d photos$"),
+        (5_000, "s.jpg", r"ask for at most 1165 photos$"),
+    ],
+)
+def test_a_sheet_that_its_format_cannot_hold_is_refused_before_a_photo_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, name: str, message: str
+) -> None:
+    monkeypatch.setattr("embedding.sheet.thumbnail", never_opened)
+    cells = hit_cells(hit(tmp_path / f"{number}.jpg", number) for number in range(count))
+    with pytest.raises(QueryError, match=message):
+        write_sheet(cells, "many", tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_as_many_photos_as_are_named_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("embedding.sheet.MOST_PIXELS", 2_000_000)
+    cells = hit_cells(hit(tmp_path / f"{number}.jpg", number) for number in range(40))
+    with pytest.raises(QueryError, match="ask for at most ") as refused:
+        write_sheet(cells, "many", tmp_path / "s.jpg", note="a note")
+    fit = int(str(refused.value).partition("at most ")[2].partition("at most ")[2].split()[0])
+    assert 0 < fit < 40
+    write_sheet(cells[:fit], "many", tmp_path / "s.jpg", note="a note")
+    with pytest.raises(QueryError, match=f"ask for at most {fit} photos"):
+        write_sheet(cells[: fit + 1], "many", tmp_path / "s.jpg", note="a note")
+
+
+def test_a_picture_that_its_format_cannot_hold_is_an_error_that_names_the_remedy(tmp_path: Path) -> None:
+    picture = Image.new("L", (3, 70_000))
+    for name in ("a.jpg", "a.webp", "a.gif"):
+        with pytest.raises(QueryError, match=r"is 3 x 70000 px, more than a \.\w+ can be .*: end its name in \.png"):
+            write_picture(picture, tmp_path / name)
+    write_picture(picture, tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("name", ["sheet.jpg", "new folder/sheet.png", "sheet.webp"])

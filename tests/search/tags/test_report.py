@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from base.errors import OutputError, QueryError
+from embedding import lettering
 from search.tags.evaluation import compare_methods, evaluate
 from search.tags.summary import write_evaluation, write_report
 from search.tags.truth import Truth
@@ -54,6 +55,20 @@ def test_an_evaluation_is_a_picture_of_one_or_all_methods(own: LibraryFactory, t
             assert path.read_bytes().startswith(STARTS[ending])
             sizes.append(path.stat().st_size)
     assert sizes[1] > sizes[0] > 2_000
+
+
+def test_a_tag_may_be_of_any_script_whether_there_is_a_font_for_it_or_not(
+    own: LibraryFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tag(own, as_vocabulary({"tags": {"浴缸": [], "ที่พัก": [], "🏨": [], "un café": [], "ванна": []}}, "scripts"))
+    for fonts in (lettering.system_fonts(), ()):
+        monkeypatch.setattr(lettering, "system_fonts", lambda fonts=fonts: fonts)
+        lettering.font_of.cache_clear()
+        with opened(own.folder) as (_, tagging):
+            write_report(tagging, None, tmp_path / "report.png")  # warnings, such as of missing glyphs, are errors here
+            found = evaluate(tagging, Truth([1], np.ones((1, 5), np.float32)))
+            write_evaluation([found], "標題 of 🏨", tmp_path / "evaluation.pdf")
+    lettering.font_of.cache_clear()
 
 
 def test_a_tag_may_hold_what_means_a_formula_to_the_plot(own: LibraryFactory, tmp_path: Path) -> None:
