@@ -74,10 +74,6 @@ def candidates(
 
     Photos that are small, blurred, badly exposed, panoramas, doubles, text or people are rejected, with a reason.
     """
-    if sheet is not None:
-        from embedding.sheet import check_ending
-
-        check_ending(sheet, "sheet")
     with stopping("stopped: nothing was written"), opened(library, device) as photos:
         found = photos.candidates(
             query, tags=tag or (), n=n, strategy=strategy, palette=palette, pool=pool, seed=seed, engine=engine

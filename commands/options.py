@@ -147,7 +147,20 @@ ExactOption = Annotated[
     bool, typer.Option("--exact/--no-exact", help="Compare every photo, even with an approximate index.")
 ]
 ExplainOption = Annotated[bool, typer.Option("--explain", help="Say on stderr how the search was answered.")]
-SheetOption = Annotated[Path | None, typer.Option(metavar="OUT.jpg", help="Also write a contact sheet.")]
+
+
+def checked_sheet(sheet: Path | None) -> Path | None:
+    """Refuse a contact sheet's name before the work is done. Raises: QueryError: it ends in no format of pictures."""
+    if sheet is not None:
+        from embedding.sheet import check_ending
+
+        check_ending(sheet, "sheet")
+    return sheet
+
+
+SheetOption = Annotated[
+    Path | None, typer.Option(metavar="OUT.jpg", help="Also write a contact sheet.", callback=checked_sheet)
+]
 
 
 def as_typed(options: Mapping[str, Any]) -> str:

@@ -59,6 +59,13 @@ def test_all_prints_every_photo_above_a_score(aliens: Aliens) -> None:
         assert sheet.width > 1000
 
 
+@pytest.mark.parametrize("command", [("search", "pool"), ("search", "pool", "--all"), ("similar", 1)])
+def test_a_sheets_name_is_checked_before_the_search(aliens: Aliens, command: tuple[object, ...]) -> None:
+    code, out, err = aliens(*command, "--sheet", "found.docx")
+    assert (code, out) == (2, "")
+    assert "a sheet cannot be written as 'found.docx'" in err
+
+
 def test_all_in_a_diverse_order_is_refused(aliens: Aliens) -> None:
     code, _, err = aliens("search", "pool", "--all", "--diverse", 0.5)
     assert code == 2
