@@ -120,9 +120,10 @@ class TagMethods(SearchMethods):
             QueryError: the vocabulary has no such tag, or the path's ending names no picture.
             OutputError: the file cannot be written.
         """
-        from embedding.sheet import write_sheet
+        from embedding.sheet import check_ending, write_sheet
         from search.tags.summary import sheet_sections
 
+        check_ending(Path(path), "sheet")
         with self._tagging(vocabulary) as (session, tagging):
             sections = sheet_sections(session, tagging, tag)
             name = tagging.vocabulary.names[tagging.vocabulary.position(tag)]
@@ -156,7 +157,8 @@ class TagMethods(SearchMethods):
         People's labels are part of the truth, not of the decisions.
 
         Args:
-            truth: a CSV, JSON Lines or Parquet file: photo_id, image_id or path, and tags with semicolons between them.
+            truth: a CSV, Excel, JSON Lines or Parquet file: photo_id, image_id or path, and tags with semicolons
+                between them.
             vocabulary: one that the library was tagged with, by default the latest.
             compare: every method side by side.
             plot: also write a plot.
@@ -196,7 +198,7 @@ class TagMethods(SearchMethods):
 
         Args:
             path: the file or folder to write.
-            format: csv, jsonl, parquet, coco or imagefolder; by default by the path's ending.
+            format: csv, tsv, xlsx, jsonl, parquet, coco or imagefolder; by default by the path's ending.
             query: only the k best photos for this text, best first.
             k: with a query: how many photos, by default 100.
             tags: only photos with all these tags.
@@ -246,6 +248,7 @@ class TagMethods(SearchMethods):
 
         Raises:
             QueryError: the file cannot be read, or is of another model or vocabulary.
+            SourceError: nothing in the file is known here: no photo, or no tag.
             LibraryError: another process changes the library, or the disk is full.
         """
         from search.tags.labels import import_tags
@@ -319,7 +322,7 @@ class TagMethods(SearchMethods):
         forget_set(self.catalog, key)
 
     def export_captions(self, path: Where, *, progress: Progress | None = None) -> "CaptionManifest":
-        """Export all captions, one a row, to .csv, .jsonl or .parquet, and a manifest.
+        """Export all captions, one a row, to .csv, .tsv, .xlsx, .jsonl or .parquet, and a manifest.
 
         Raises:
             QueryError: the ending names no format, or there are no captions.

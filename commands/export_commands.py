@@ -32,8 +32,8 @@ def import_group() -> None:
 def export(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The file or folder to write.")],
     file_format: Annotated[
-        Literal["csv", "jsonl", "parquet", "coco", "imagefolder"] | None,
-        typer.Option("--format", help="By default by OUT's ending: .csv, .jsonl, .parquet, .json (COCO)."),
+        Literal["csv", "tsv", "xlsx", "jsonl", "parquet", "coco", "imagefolder"] | None,
+        typer.Option("--format", help="By default by OUT's ending: .csv, .tsv, .xlsx, .jsonl, .parquet, .json (COCO)."),
     ] = None,
     query: Annotated[str | None, typer.Option(help="Only the -k best photos for this text, best first.")] = None,
     k: Annotated[int | None, typer.Option("-k", help="With --query: how many photos. Default: 100.")] = None,
@@ -78,7 +78,9 @@ def export(
 
 @exports.command("captions")
 def export_captions_command(
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help=".csv, .jsonl or .parquet.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="OUT", help=".csv, .tsv, .xlsx, .jsonl or .parquet.")
+    ],
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:

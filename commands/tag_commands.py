@@ -227,8 +227,8 @@ def evaluate_tags(
     truth: Annotated[
         Path,
         typer.Option(
-            help="A CSV, JSON Lines or Parquet file: photo_id, image_id or path, and tags with semicolons between "
-            "them. Tags that a row does not list count as absent, those marked ?so as unknown."
+            help="A CSV, Excel, JSON Lines or Parquet file: photo_id, image_id or path, and tags with semicolons "
+            "between them. Tags that a row does not list count as absent, those marked ?so as unknown."
         ),
     ],
     compare: Annotated[bool, typer.Option("--compare", help="Every method side by side.")] = False,

@@ -9,7 +9,7 @@ from sqlalchemy import delete, exists, func, insert, select, tuple_
 from sqlalchemy.orm import Session
 
 from db.models import Model, Photo, TaggingRun, TagLabel, VocabularyText
-from db.photo_rows import PAGE, hashes_of, is_photo, pages
+from db.photo_rows import PAGE, Place, hashes_of, is_photo, pages
 from db.settings_rows import read_setting, write_setting
 
 CURRENT_VOCABULARY = "vocabulary_key"
@@ -164,11 +164,12 @@ def count_labels(session: Session) -> int:
     return session.scalar(select(func.count()).select_from(TagLabel)) or 0
 
 
-def known_photos(session: Session, ids: Sequence[int]) -> set[int]:
-    """Return those of the ids that are photos of the library."""
-    known: set[int] = set()
+def known_photos(session: Session, ids: Sequence[int]) -> dict[int, Place]:
+    """Return {id: (path, member)} of those of the ids that are photos of the library."""
+    known: dict[int, Place] = {}
     for page in pages(list(ids)):
-        known.update(session.scalars(select(Photo.id).where(Photo.id.in_(page), is_photo())))
+        rows = session.execute(select(Photo.id, Photo.path, Photo.member).where(Photo.id.in_(page), is_photo()))
+        known.update({photo_id: (path, member) for photo_id, path, member in rows})
     return known
 
 

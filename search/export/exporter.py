@@ -29,12 +29,13 @@ from base.files import (
 )
 from base.progress import Progress, Step, silent
 from base.records import json_bytes, write_json
+from base.spreadsheets import refuse_rows
+from db.vector_rows import count_embedded
 from search.export.tables import (
     DEFAULT_COLUMNS,
+    TABLE_WRITERS,
     CocoWriter,
-    CsvWriter,
     JsonlWriter,
-    ParquetWriter,
     Selection,
     Sink,
     TableWriter,
@@ -158,8 +159,15 @@ def refuse_name(path: Path) -> None:
         raise QueryError(f"the name {path.name!r} is no UTF-8 text: choose another")
 
 
-Format = Literal["csv", "jsonl", "parquet", "coco", "imagefolder"]
-ENDINGS: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".json": "coco"}
+Format = Literal["csv", "tsv", "xlsx", "jsonl", "parquet", "coco", "imagefolder"]
+ENDINGS: dict[str, Format] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".xlsx": "xlsx",
+    ".jsonl": "jsonl",
+    ".parquet": "parquet",
+    ".json": "coco",
+}
 PARTIAL_SUFFIX = ".partial"
 MARKER_FILE = ".cv-aliens-export"  # says that a partial folder is an export's
 NEEDED: dict[Format, tuple[str, ...]] = {
@@ -244,6 +252,8 @@ def export_tags(
     if not path.name or (file_format != "imagefolder" and path.is_dir()):
         raise QueryError(f"{path} is a folder: name a new {'folder' if file_format == 'imagefolder' else 'file'} in it")
     refuse_name(path)
+    if file_format == "xlsx" and not chosen.tags:  # of which nobody knows beforehand how many photos have them
+        refuse_rows(count_embedded(session, tagging.model) if chosen.hits is None else len(chosen.hits))
     describe = Description(tagging, table, chosen, query)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -299,15 +309,11 @@ def write_file(
     table: TagTable, path: Path, file_format: Format, describe: Description, progress: Progress
 ) -> ExportManifest:
     """Write one file and its manifest."""
-    writers: dict[str, Callable[[Sink, Any, list[str]], TableWriter]] = {
-        "csv": CsvWriter,
-        "jsonl": JsonlWriter,
-        "parquet": ParquetWriter,
-        "coco": CocoWriter,
-    }
     with file_and_manifest(path) as (file, write_beside):
         hashed = HashedFile(file)
-        writer = writers[file_format](hashed, table.schema, table.tagging.vocabulary.names)
+        writer = (TABLE_WRITERS | {"coco": CocoWriter})[file_format](
+            hashed, table.schema, table.tagging.vocabulary.names
+        )
         stream(table, writer, progress)
         refuse_empty(table.rows)
         manifest = describe.manifest(path, file_format, hashed, [], Counter())

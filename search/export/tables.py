@@ -5,7 +5,7 @@ import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,10 +16,11 @@ from sqlalchemy.orm import Session
 
 from base.arrays import Bools, Longs
 from base.errors import QueryError
+from base.spreadsheets import FORMULA_START, WorkbookWriter
 from db.caption_rows import captions_of
 from db.photo_rows import hotels_and_chains
 from embedding.photo_table import KINDS
-from search.tags.tag_files import FORMULA_START, GUARD
+from search.tags.tag_files import EXPORTED, GUARD, exported_cells
 from search.tags.tagging import TaggedPhotos, Tagging
 from search.tags.vocabulary import SEPARATOR
 
@@ -33,6 +34,7 @@ DERIVED = {
     "tags": TAG_LIST,
     "set_by_hand": TAG_LIST,
     "unset_by_hand": TAG_LIST,
+    EXPORTED: pa.string(),
     "caption": pa.string(),
     "score": pa.float32(),
 }
@@ -48,9 +50,11 @@ DEFAULT_COLUMNS = (
     "tags",
     "set_by_hand",
     "unset_by_hand",
+    EXPORTED,
     "probabilities",
 )
-DIGITS = 4
+DIGITS = 4  # of probabilities and cosines
+FLOAT_DIGITS = 6  # of float32 where it is written as a decimal number by Python
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +94,7 @@ class TagTable:
     def batches(self) -> Iterator[Any]:
         """Yield pyarrow.RecordBatch after RecordBatch, and count rows and tags on the way."""
         hits = self._selection.hits
-        stored = {"hotel_id", *self.names} & KINDS.keys()
+        stored = {"hotel_id", *(("path", "member") if EXPORTED in self.names else ()), *self.names} & KINDS.keys()
         ids = None if hits is None else list(hits)
         for photos in self.tagging.photos(sorted(stored), ids):
             keep = photos.decided[:, self._wanted].all(axis=1)
@@ -115,6 +119,10 @@ class TagTable:
                 return chosen_names(photos.decided, self._tag_names)
             case "set_by_hand" | "unset_by_hand":
                 return said(photos, present=name == "set_by_hand")
+            case "exported":
+                columns = (photos.columns[place].to_pylist() for place in ("path", "member"))
+                places = list(zip(*columns, strict=True))
+                return pa.array(exported_cells(self.tagging.vocabulary.key, photos.decided, places), pa.string())
             case "caption":
                 ids = photos.photo_ids.tolist()
                 found = captions_of(self._session, ids)
@@ -203,14 +211,20 @@ class TableWriter(Protocol):
 
 
 class CsvWriter:
-    """UTF-8 with a head; lists as texts with semicolons; cells that a spreadsheet would compute begin with '."""
+    """UTF-8 with a head; lists as texts with semicolons; cells that a spreadsheet would compute begin with '.
+
+    No mark says that it is UTF-8: many programs would take one for a part of the first name. For Excel there are
+    workbooks.
+    """
+
+    separator = ","
 
     def __init__(self, file: Sink, schema: Any, tags: Sequence[str]) -> None:
-        from pyarrow.csv import CSVWriter
+        from pyarrow.csv import CSVWriter, WriteOptions
 
         fields = [(guarded_text(field.name), pa.string() if is_list(field) else field.type) for field in schema]
         self._schema = pa.schema(fields)
-        self._writer = CSVWriter(file, self._schema)
+        self._writer = CSVWriter(file, self._schema, write_options=WriteOptions(delimiter=self.separator))
 
     def write(self, batch: Any) -> None:
         """Write a batch."""
@@ -226,6 +240,38 @@ class CsvWriter:
         if pa.types.is_list(column.type):
             column = pc.binary_join(column, SEPARATOR)
         return guarded(column) if pa.types.is_string(column.type) else column
+
+
+class TsvWriter(CsvWriter):
+    """The same with tabs between the cells."""
+
+    separator = "\t"
+
+
+class XlsxWriter:
+    """An Excel workbook: lists as texts with semicolons, texts as texts, numbers as numbers; written at the end."""
+
+    def __init__(self, file: Sink, schema: Any, tags: Sequence[str]) -> None:
+        self._file = file
+        self._book = WorkbookWriter(schema.names, hidden=(EXPORTED,))
+
+    def write(self, batch: Any) -> None:
+        """Write a batch's rows to a file of the system's temporary folder."""
+        for row in zip(*map(self._cells, batch.columns), strict=True):
+            self._book.append(row)
+
+    def close(self) -> None:
+        """Write the workbook."""
+        self._book.save(self._file)
+
+    @staticmethod
+    def _cells(column: Any) -> list[Any]:
+        if pa.types.is_list(column.type):
+            column = pc.binary_join(column, SEPARATOR)
+        if pa.types.is_floating(column.type):
+            column = pc.round(column.cast(pa.float64()), FLOAT_DIGITS)
+        cells: list[Any] = column.to_pylist()
+        return cells
 
 
 class ParquetWriter:
@@ -318,11 +364,20 @@ class CocoWriter:
         self._file.write(b"]}\n")
 
 
+TABLE_WRITERS: dict[str, Callable[[Sink, Any, list[str]], TableWriter]] = {
+    "csv": CsvWriter,
+    "tsv": TsvWriter,
+    "xlsx": XlsxWriter,
+    "jsonl": JsonlWriter,
+    "parquet": ParquetWriter,
+}
+
+
 def json_line(record: dict[str, Any], floats: Sequence[str]) -> str:
     """Return a record as one line; float32 values in the few digits that they were rounded to."""
     for name in floats:
         if record.get(name) is not None:
-            record[name] = round(record[name], 6)
+            record[name] = round(record[name], FLOAT_DIGITS)
     return json.dumps(record, ensure_ascii=False) + "\n"
 
 

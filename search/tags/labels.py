@@ -1,13 +1,13 @@
 """What people say of photos: single labels, and files of tags read back as corrections."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from base.console import counted
-from base.errors import QueryError
+from base.errors import QueryError, SourceError
 from base.progress import Progress, Step, silent
 from base.records import read_json
 from db.catalog import Catalog
@@ -16,10 +16,10 @@ from db.tag_rows import Label, forget_labels, known_photos, set_labels
 from embedding.segments import SegmentStore
 from search.results import HIGHEST
 from search.tags.calibration import read_calibration
-from search.tags.tag_files import MANIFEST_FILE, MANIFEST_SUFFIX, TagRow, read_tag_file
+from search.tags.tag_files import EXPORTED, MANIFEST_FILE, MANIFEST_SUFFIX, TagRow, known_tag, read_tag_file
 from search.tags.tagging import Tagging
-from search.tags.truth import with_photo_ids
-from search.tags.vocabulary import bare
+from search.tags.truth import doubts, first_few, with_photo_ids
+from search.tags.vocabulary import MOST_NAMED, bare, unknown_in_words
 
 BATCH = 1000
 
@@ -30,12 +30,15 @@ class ImportReport:
 
     rows: int = 0
     unknown_photos: int = 0  # rows whose photo the library does not know
+    photos_left_out: list[str] = field(default_factory=list)  # the first few of them
     without_vector: int = 0  # rows whose photo cannot be found now
     unknown_tags: int = 0  # that the vocabulary does not have
-    set: int = 0  # labels that say yes
-    unset: int = 0  # labels that say no
-    compared: bool = False  # a manifest says what the file's tags were, so that missing ones could be unset
+    tags_left_out: dict[str, list[str]] = field(default_factory=dict)  # the first few, and what they may have meant
+    set: int = 0  # labels that say yes, other than before
+    unset: int = 0  # labels that say no, other than before
+    compared: bool = True  # it is known of every row what was exported, so that missing tags could be unset
     labels_only: bool = False
+    remarks: list[str] = field(default_factory=list)  # on how the file was read
 
     def __str__(self) -> str:
         return f"{self.rows} rows, {self.set} tags set, {self.unset} unset"
@@ -43,17 +46,26 @@ class ImportReport:
     @property
     def notes(self) -> list[str]:
         """What people should know besides."""
-        alone = "no manifest of an export lies beside it: tags that it does not list were not unset"
+        alone = (
+            f"neither a column {EXPORTED!r} in it nor a manifest beside it says what was exported: tags that it does "
+            "not list were not unset"
+        )
         gone = f"left out {counted(self.without_vector, 'row')} whose photo cannot be found now"
-        strange = f"left out {counted(self.unknown_photos, 'row')} whose photo the library does not know"
-        tags = f"left out {counted(self.unknown_tags, 'tag')} that the vocabulary does not have"
+        strange = (
+            f"left out {counted(self.unknown_photos, 'row')} whose photo the library does not know: "
+            f"{first_few(self.photos_left_out)}"
+        )
+        tags = (
+            f"left out {counted(self.unknown_tags, 'tag')} that the vocabulary does not have: "
+            f"{unknown_in_words(self.tags_left_out)}"
+        )
         said = (
             (alone, not self.compared and not self.labels_only),
             (gone, self.without_vector),
             (strange, self.unknown_photos),
             (tags, self.unknown_tags),
         )
-        return [note for note, holds in said if holds]
+        return [*self.remarks, *(note for note, holds in said if holds)]
 
 
 def label_photo(
@@ -94,29 +106,38 @@ def import_tags(
     """Read a file of tags back: where it differs from what the library decides, it becomes a label.
 
     An export read back unchanged therefore adds nothing but the labels that it carried. That a tag is missing means no
-    only where a manifest beside the file says how the exported tags were decided: a file of another origin says yes
-    to what it lists, and no to nothing. With `labels_only` only the labels that the file carries are
-    read. All or nothing: an error in the file leaves the library as it was.
+    only where the row's column `exported`, or else a manifest beside the file, says what was exported: a file of
+    another origin says yes to what it lists, and no to nothing. With `labels_only` only the labels that the file
+    carries are read. All or nothing: an error in the file leaves the library as it was.
 
     Raises:
         QueryError: the file cannot be read, was exported with another model or a vocabulary that the library has
             not, or the library is not tagged.
+        SourceError: the file has no row of a photo that can be found here, or no tag of the vocabulary.
         LibraryError: the library cannot be opened or written, or another process is changing it.
     """
-    origin = None if labels_only else origin_of(path)
+    report = ImportReport(labels_only=labels_only, compared=not labels_only)
+    rows = read_tag_file(path, report.remarks)
+    first = next(rows, None)
+    if first is None:
+        raise SourceError(f"{path} has no rows: nothing was changed")
+    origin = None if labels_only else first.exported or origin_of(path)
+    doubtful: list[str] = []
     with catalog.writing() as session:
         tagging = Tagging.open(catalog, session, store, vocabulary or (origin.vocabulary if origin else None))
-        if origin is not None:
+        if isinstance(origin, Origin):
             tagging = as_exported(tagging, path, origin)
-        report = ImportReport(compared=origin is not None, labels_only=labels_only)
-        stream = with_photo_ids(session, read_tag_file(path))
+        edits = Edits(tagging, labels_only, isinstance(origin, Origin), report)
+        stream = with_photo_ids(session, chain([first], rows), doubtful)
         while batch := list(islice(stream, BATCH)):
-            labels = list(differences(tagging, batch, labels_only, report))
+            labels = list(edits.differences(batch))
             set_labels(session, labels)
             report.set += sum(label.present for label in labels)
             report.unset += sum(not label.present for label in labels)
             progress(Step("reading", report.rows, unit="rows"))
+        edits.refuse_nothing(path)
         session.commit()
+    report.remarks += doubts(doubtful)
     return report
 
 
@@ -130,7 +151,10 @@ class Origin:
 
 
 def origin_of(path: Path) -> Origin | None:
-    """Return what the manifest of an export says, or None where there is none that can be read."""
+    """Return what the manifest of an export says, or None where there is none that can be read.
+
+    For files that an earlier version exported, or without the column `exported`.
+    """
     return read_json(path / MANIFEST_FILE if path.is_dir() else path.with_name(path.name + MANIFEST_SUFFIX), Origin)
 
 
@@ -158,38 +182,97 @@ def as_exported(tagging: Tagging, path: Path, origin: Origin) -> Tagging:
         raise QueryError(f"the manifest beside {path} is damaged ({error}): {remedy}") from error
 
 
-def differences(
-    tagging: Tagging, rows: Iterable[tuple[TagRow, int | None]], labels_only: bool, report: ImportReport
-) -> Iterator[Label]:
-    """Yield the labels that rows mean, and count what could not be used."""
-    names, places = tagging.vocabulary.names, tagging.vocabulary.places()
+class Edits:
+    """What the rows of one file mean, against the library's tags as they are or as they were exported."""
 
-    def known(tags: Iterable[str]) -> set[str]:
-        found = {bare(tag) for tag in tags}
-        report.unknown_tags += len(found - places.keys())
-        return found & places.keys()
+    def __init__(self, tagging: Tagging, labels_only: bool, as_exported: bool, report: ImportReport) -> None:
+        """`as_exported`: the tagging decides as when the file was exported."""
+        self._tagging = tagging
+        self._names = tagging.vocabulary.places()
+        self._labels_only = labels_only
+        self._as_exported = as_exported
+        self._report = report
+        self._tags_known = 0
 
-    by_photo: dict[int, TagRow] = {}
-    for row, photo_id in rows:
-        report.rows += 1
-        if photo_id is None:
-            report.unknown_photos += 1
-        else:
-            by_photo[photo_id] = row
-    report.without_vector += len(by_photo)
-    for photos in tagging.photos(ids=list(by_photo)):
-        report.without_vector -= len(photos.decided)
-        for position, photo_id in enumerate(photos.photo_ids.tolist()):
-            row = by_photo[photo_id]
-            says_yes, says_no = known(row.set_by_hand), known(row.unset_by_hand)
-            if not labels_only:
-                has = {bare(name) for place, name in enumerate(names) if photos.decided[position, place]}
-                listed, unknown = known(row.tags), known(row.unknown)
-                clear = report.compared and len(listed) == len({bare(tag) for tag in row.tags})  # no tag is misspelt
-                newer = {bare(tag) for tag in photos.labels.get(photo_id, {})} - says_yes - says_no  # than the file
-                says_yes = says_yes & listed | listed - has - newer  # whoever edits an export edits its tags
-                says_no = says_no - listed - unknown | (has - listed - unknown - newer if clear else set())
-            if both := sorted(says_yes & says_no):
-                raise QueryError(f"{row.where}: {both[0]!r} is both set and unset by hand")
-            yield from (Label(photo_id, tag, True) for tag in sorted(says_yes))
-            yield from (Label(photo_id, tag, False) for tag in sorted(says_no))
+    def differences(self, rows: Iterable[tuple[TagRow, int | None]]) -> Iterator[Label]:
+        """Yield the labels that rows mean and the library does not have, and count what could not be used."""
+        by_photo: dict[int, list[TagRow]] = {}
+        for row, photo_id in rows:
+            self._report.rows += 1
+            if photo_id is None:
+                self._report.unknown_photos += 1
+                if len(self._report.photos_left_out) < MOST_NAMED:
+                    self._report.photos_left_out.append(str(row))
+            else:
+                by_photo.setdefault(photo_id, []).append(row)
+        for photos in self._tagging.photos(ids=list(by_photo)):
+            for decided, photo_id in zip(photos.decided.tolist(), photos.photo_ids.tolist(), strict=True):
+                now = {bare(tag): present for tag, present in photos.labels.get(photo_id, {}).items()}
+                for row in by_photo.pop(photo_id):
+                    has = {name for name, is_decided in zip(self._names, decided, strict=True) if is_decided}
+                    said = self._said(row, has, now)
+                    yield from (Label(photo_id, tag, said[tag]) for tag in sorted(said) if now.get(tag) != said[tag])
+        self._report.without_vector += sum(map(len, by_photo.values()))
+
+    def _said(self, row: TagRow, has: set[str], now: dict[str, bool]) -> dict[str, bool]:
+        """Return {tag: whether the photo has it} of what a row says.
+
+        has: the tags that the library decides. now: the labels that it has.
+        """
+        says_yes, says_no = self._known(row.set_by_hand, now), self._known(row.unset_by_hand, now)
+        if not self._labels_only:
+            exported = self._tags_exported(row)
+            has = has if exported is None else exported
+            compared = exported is not None or self._as_exported
+            self._report.compared &= compared
+            listed, unknown = self._known(row.tags, {}), self._known(row.unknown, {})
+            clear = compared and len(listed) == len({bare(tag) for tag in row.tags})  # no tag is misspelt
+            newer = {tag for tag in now if tag not in (says_yes if now[tag] else says_no)}  # than the file
+            says_yes = (says_yes - newer) & listed | listed - has - newer  # whoever edits an export edits its tags
+            says_no = says_no - newer - listed - unknown | (has - listed - unknown - newer if clear else set())
+        if both := sorted(says_yes & says_no):
+            raise QueryError(f"{row.where}: {both[0]!r} is both set and unset by hand")
+        return dict.fromkeys(says_yes, True) | dict.fromkeys(says_no, False)
+
+    def _tags_exported(self, row: TagRow) -> set[str] | None:
+        """Return the tags that a photo had when its row was exported, or None where the row does not say."""
+        if row.exported is None:
+            return None
+        ours = self._tagging.vocabulary.key
+        if row.exported.vocabulary != ours:
+            raise QueryError(
+                f"{row.where} was exported with the vocabulary {row.exported.vocabulary}, not with {ours}: read only "
+                f"labels set by hand with --labels-only, or empty the column {EXPORTED!r} to say yes to all the tags "
+                "that rows list"
+            )
+        return row.exported.tags(list(self._names))
+
+    def _known(self, tags: Iterable[str], labels: Mapping[str, bool]) -> set[str]:
+        """Return those of some tags that the vocabulary has, by their bare names; count the others.
+
+        But not those in `labels`, which the library has with other vocabularies.
+        """
+        known: set[str] = set()
+        for tag in tags:
+            name = known_tag(tag, self._names)
+            if name is not None:
+                known.add(name)
+                self._tags_known += 1
+            elif bare(tag) not in labels:
+                self._report.unknown_tags += 1
+                if len(self._report.tags_left_out) < MOST_NAMED:
+                    self._report.tags_left_out[tag] = self._tagging.vocabulary.near(tag)
+        return known
+
+    def refuse_nothing(self, path: Path) -> None:
+        """Refuse a file that has nothing to do with the library. Raises: SourceError: it is such a file."""
+        report, vocabulary = self._report, self._tagging.vocabulary
+        if report.rows == report.unknown_photos + report.without_vector:
+            named = "".join(f", as {names}" for names in [first_few(report.photos_left_out)] if names)
+            raise SourceError(
+                f"{path}: no photo of its {counted(report.rows, 'row')} can be found in the library{named}; a row "
+                "names it by path (absolute, or relative to the file's folder), by image_id, or by photo_id alone"
+            )
+        if report.unknown_tags and not self._tags_known:
+            words = unknown_in_words(report.tags_left_out)
+            raise SourceError(f"{path}: none of its tags is in the vocabulary {vocabulary.key}: {words}")

@@ -2,20 +2,76 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+import os
+import re
+import zlib
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from base.errors import QueryError
-from search.results import HIGHEST
-from search.tags.vocabulary import SEPARATOR, UNKNOWN
+import numpy as np
 
-FORMULA_START = "=+-@\t\r\n＝＋－＠"  # what a spreadsheet takes for the start of a formula
+from base.arrays import Bools
+from base.errors import QueryError
+from base.spreadsheets import FORMULA_START, table_records
+from search.results import HIGHEST
+from search.tags.vocabulary import SEPARATOR, UNKNOWN, bare
+
 GUARD = "'"
 METADATA_FILE = "metadata.jsonl"  # of a Hugging Face imagefolder
 MANIFEST_FILE = "manifest.json"  # of an imagefolder
 MANIFEST_SUFFIX = ".manifest.json"  # of a file
+EXPORTED = "exported"  # the column of an export that says what it was exported with: see Exported
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export wrote of a photo into a column of its own, `exported`, so that it goes wherever the file goes.
+
+    By it an edit is told from what was there, and a photo by its number, also where the file was renamed, sorted, or
+    saved as another kind of table. As a text: `case-study-1f3a9c02/8040/9f8e7d6c`.
+
+    vocabulary: its key. decided: the tags that the photo had, as hexadecimal digits, a bit for each tag of the
+    vocabulary. place: checks that photo_id means the same photo here: see place_check.
+    """
+
+    vocabulary: str
+    decided: str
+    place: str
+
+    @classmethod
+    def of(cls, text: str, where: str) -> "Exported | None":
+        """Return what a cell says, None for an empty one. Raises: ValueError: no export wrote it."""
+        if not text:
+            return None
+        found = WRITTEN.fullmatch(text)
+        if found is None:
+            raise ValueError(f"{where}: {EXPORTED} is {text!r}, which no export wrote: leave that column as it was")
+        return cls(*found.groups())
+
+    def tags(self, names: list[str]) -> set[str]:
+        """Return the tags that the photo had, of those of its vocabulary."""
+        bits = np.unpackbits(np.frombuffer(bytes.fromhex(self.decided), np.uint8))
+        return {name for name, bit in zip(names, bits.tolist(), strict=False) if bit}
+
+
+WRITTEN = re.compile(r"(.+)/((?:[0-9a-f]{2})*)/([0-9a-f]{8})")
+
+
+def exported_cells(vocabulary: str, decided: Bools, places: list[tuple[str, str]]) -> list[str]:
+    """Return the cells of the column `exported`, of photos with decided tags (n, t) and their paths and members."""
+    bits = np.packbits(decided, axis=1)  # (n, ceil(t / 8)) uint8
+    digits, width = bits.tobytes().hex(), 2 * bits.shape[1]
+    return [
+        f"{vocabulary}/{digits[row * width : (row + 1) * width]}/{place_check(path, member)}"
+        for row, (path, member) in enumerate(places)
+    ]
+
+
+def place_check(path: str, member: str) -> str:
+    """Return 8 hexadecimal digits that tell whether a number means the photo that it meant where it was exported."""
+    return f"{zlib.crc32(f'{path}!{member}'.encode()):08x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +79,7 @@ class TagRow:
     """What a file says of one photo.
 
     `where` names the row for messages. `tags` are those that the photo has; of those in `unknown` nothing is known.
-    `set_by_hand` and `unset_by_hand` are labels that an export carried along.
+    `set_by_hand` and `unset_by_hand` are labels that an export carried along, `exported` is how it was exported.
     """
 
     where: str
@@ -35,24 +91,34 @@ class TagRow:
     unknown: tuple[str, ...]
     set_by_hand: tuple[str, ...]
     unset_by_hand: tuple[str, ...]
+    exported: Exported | None = None
+
+    def __str__(self) -> str:
+        named = {"photo_id": self.photo_id, "image_id": self.image_id, "path": self.path, "member": self.member}
+        shown = ", ".join(f"{name} {value}" for name, value in named.items() if value)
+        return f"{os.path.basename(self.where)} ({shown})"
 
 
-def read_tag_file(path: Path) -> Iterator[TagRow]:
-    """Yield the rows of a CSV, JSON Lines, Parquet or COCO file, or of an imagefolder.
+def read_tag_file(path: Path, remarks: list[str] | None = None) -> Iterator[TagRow]:
+    """Yield the rows of a table (CSV, or an Excel workbook), a JSON Lines, Parquet or COCO file, or an imagefolder.
 
     A row names its photo by photo_id, image_id or path (relative to the file's folder), and its tags in `tags`:
-    a list, or a text with semicolons.
+    a list, or a text with semicolons. `remarks` is added to where people should know how the file was read.
 
     Raises: QueryError: the file cannot be read, or has no such columns; the message names the place.
     """
     if path.is_dir():
         path = path / METADATA_FILE
-    readers = {".csv": csv_records, ".jsonl": jsonl_records, ".parquet": parquet_records, ".json": coco_records}
+    readers = {".jsonl": jsonl_records, ".parquet": parquet_records, ".json": coco_records}
     reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise QueryError(f"tags cannot be read from {path.name!r}: give a .csv, .jsonl, .parquet or COCO .json file")
+    if reader is None and path.suffix.lower() not in TABLE_ENDINGS:
+        raise QueryError(
+            f"tags cannot be read from {path.name!r}: give a {', '.join(TABLE_ENDINGS)}, .jsonl, .parquet or COCO "
+            ".json file"
+        )
     try:
-        yield from (tag_row(record, f"{path}:{line}", path.parent) for line, record in reader(path))
+        found = sheet_records(path, remarks) if reader is None else reader(path)
+        yield from (tag_row(record, f"{path}:{line}", path.parent) for line, record in found)
     except OSError as error:
         raise QueryError(f"{path} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -61,12 +127,13 @@ def read_tag_file(path: Path) -> Iterator[TagRow]:
         raise QueryError(f"{path} cannot be read as a {path.suffix} file of tags: {error}") from error
 
 
-def csv_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Yield (line, record) of a CSV file with a head; what exports put before formulas is taken away again."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        for record in reader:
-            yield reader.line_num, {key: unguarded(value) for key, value in record.items() if isinstance(value, str)}
+def sheet_records(path: Path, remarks: list[str] | None) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield (row, record) of a table with a head; what exports put before formulas in CSV files is taken away again.
+
+    But not from tags, which `known_tag` knows with it and without: workbooks are made of CSV files, and these of them.
+    """
+    for line, record in table_records(path, COLUMNS, remarks):
+        yield line, {name: unguarded(cell) if name in TEXT_COLUMNS else cell for name, cell in record.items()}
 
 
 def jsonl_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -125,7 +192,9 @@ def coco_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         raise ValueError(f"an image, annotation or category is not as COCO has it ({error!r})") from error
 
 
-COLUMNS = {"photo_id", "image_id", "path", "member", "file_name", "tags", "set_by_hand", "unset_by_hand"}
+TEXT_COLUMNS = ("path", "member", "file_name", EXPORTED)
+COLUMNS = ("photo_id", "image_id", *TEXT_COLUMNS, "tags", "set_by_hand", "unset_by_hand")
+TABLE_ENDINGS = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm")  # of what base.spreadsheets reads
 
 
 def tag_row(record: Any, where: str, folder: Path) -> TagRow:
@@ -147,6 +216,7 @@ def tag_row(record: Any, where: str, folder: Path) -> TagRow:
         unknown=tuple(tag[1:].strip() for tag in tags if tag.startswith(UNKNOWN)),
         set_by_hand=tuple(tag_list(record, "set_by_hand", where)),
         unset_by_hand=tuple(tag_list(record, "unset_by_hand", where)),
+        exported=Exported.of(text(record, EXPORTED, where), where),
     )
     if row.photo_id is None and row.image_id is None and row.path is None:
         raise ValueError(f"{where}: no photo_id, image_id or path says which photo is meant")
@@ -199,7 +269,7 @@ def number(record: Mapping[str, Any], name: str, where: str) -> int | None:
     if value is None or value == "":
         return None
     try:
-        whole = int(value)
+        whole = int(WHOLE.sub(r"\1", value) if isinstance(value, str) else value)
     except (TypeError, ValueError, OverflowError):
         whole = None
     if (
@@ -210,6 +280,9 @@ def number(record: Mapping[str, Any], name: str, where: str) -> int | None:
     ):
         raise ValueError(f"{where}: {name} is {value!r}, not a whole number")
     return whole
+
+
+WHOLE = re.compile(r"(\d)[.,]0*$")  # 7.0 or 7,00, as programs write that take whole numbers for others
 
 
 def tag_list(record: Mapping[str, Any], name: str, where: str) -> list[str]:
@@ -239,3 +312,8 @@ def unguarded(cell: str) -> str:
     """Return a CSV cell as it was before an export guarded it against being taken for a formula."""
     start = cell.lstrip(GUARD)[:1]
     return cell[1:] if cell.startswith(GUARD) and start and start in FORMULA_START else cell
+
+
+def known_tag(tag: str, names: Collection[str]) -> str | None:
+    """Return which of some bare names a tag of a file means, or None; it may be guarded as its cell was."""
+    return next((name for name in (bare(tag), bare(unguarded(tag))) if name in names), None)

@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -12,11 +13,14 @@ from sqlalchemy.orm import Session
 from base.arrays import Floats
 from base.console import counted
 from base.errors import QueryError
+from base.files import PhotoFile
+from db.photo_rows import Place
 from db.tag_rows import all_labels, known_photos, photos_by_image_id, photos_by_place
-from search.tags.tag_files import TagRow, read_tag_file
-from search.tags.vocabulary import Vocabulary, bare
+from search.tags.tag_files import TagRow, known_tag, place_check, read_tag_file
+from search.tags.vocabulary import MOST_NAMED, Vocabulary, bare, unknown_in_words
 
 BATCH = 1000
+FEW = 3  # names in a note
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +31,24 @@ class Truth:
     values: Floats
     unknown_photos: Sequence[str] = ()  # rows whose photo the library does not know
     unknown_tags: Counter[str] = field(default_factory=Counter)  # tags that the vocabulary does not have
+    remarks: Sequence[str] = ()  # on how the file was read, and its tags
 
     @property
     def notes(self) -> list[str]:
-        """Which rows and tags of a file could not be used, in words."""
-        rows = ", ".join(self.unknown_photos[:3]) + (", ..." if len(self.unknown_photos) > 3 else "")
+        """How the file was read, and which of its tags and rows could not be used, in words."""
         photos = counted(len(self.unknown_photos), "photo")
-        tags = f"left out tags that the vocabulary does not have: {', '.join(sorted(self.unknown_tags))}"
-        return [f"left out {photos} that the library does not know: {rows}"] * bool(self.unknown_photos) + [
-            tags
-        ] * bool(self.unknown_tags)
+        left_out = f"left out {photos} that the library does not know: {first_few(self.unknown_photos)}"
+        return [*self.remarks, *[left_out] * bool(self.unknown_photos)]
+
+
+def first_few(names: Sequence[str]) -> str:
+    """Return the first of some names, and ... where there are more."""
+    return ", ".join(names[:FEW]) + (", ..." if len(names) > FEW else "")
+
+
+def doubts(doubtful: Sequence[str]) -> list[str]:
+    """Return what is to be said of rows whose photo_id and path are two photos."""
+    return [f"{counted(len(doubtful), 'row')} taken by path: {first_few(doubtful)}"] * bool(doubtful)
 
 
 def read_truth(session: Session, vocabulary: Vocabulary, path: Path) -> Truth:
@@ -48,18 +60,20 @@ def read_truth(session: Session, vocabulary: Vocabulary, path: Path) -> Truth:
     """
     rows: dict[int, Floats] = {}
     unknown_photos, unknown_tags, places = [], Counter[str](), vocabulary.places()
-    for row, photo_id in with_photo_ids(session, read_tag_file(path)):
+    remarks: list[str] = []
+    doubtful: list[str] = []
+    for row, photo_id in with_photo_ids(session, read_tag_file(path, remarks), doubtful):
         if photo_id is None:
             unknown_photos.append(row.where)
             continue
         values = rows.setdefault(photo_id, np.zeros(len(vocabulary.tags), np.float32))
         for tags, value in ((row.tags, 1.0), (row.unknown, np.nan)):
             for tag in tags:
-                place = places.get(bare(tag))
-                if place is None:
+                name = known_tag(tag, places)
+                if name is None:
                     unknown_tags[tag] += 1
                 else:
-                    values[place] = value
+                    values[places[name]] = value
     if not rows:
         raise QueryError(
             f"{path}: none of its {len(unknown_photos)} photos is in the library; a row names its photo by photo_id, "
@@ -67,7 +81,11 @@ def read_truth(session: Session, vocabulary: Vocabulary, path: Path) -> Truth:
         )
     if all(not np.any(values > 0) for values in rows.values()):
         raise QueryError(f"{path}: no row has a tag of the vocabulary {vocabulary.key}")
-    return with_labels(session, vocabulary, rows, unknown_photos, unknown_tags)
+    if unknown_tags:
+        near = {tag: vocabulary.near(tag) for tag in sorted(unknown_tags)[:MOST_NAMED]}
+        remarks.append(f"left out tags that the vocabulary does not have: {unknown_in_words(near)}")
+    truth = with_labels(session, vocabulary, rows, unknown_photos, unknown_tags)
+    return replace(truth, remarks=[*remarks, *doubts(doubtful)])
 
 
 def label_truth(session: Session, vocabulary: Vocabulary) -> Truth:
@@ -99,21 +117,56 @@ def with_labels(
     return Truth(list(rows), stacked, unknown_photos, unknown_tags)
 
 
-def with_photo_ids(session: Session, rows: Iterable[TagRow]) -> Iterator[tuple[TagRow, int | None]]:
+def with_photo_ids(
+    session: Session, rows: Iterable[TagRow], doubtful: list[str] | None = None
+) -> Iterator[tuple[TagRow, int | None]]:
     """Yield every row with the id of its photo, or None where the library does not know it.
 
-    A photo is known by its path, else by Hotels-50K's number; a bare photo_id counts where a row has neither, since
-    the ids of another library mean other photos.
+    A row that this library exported is known by its photo_id, whatever became of its path. Any other by its path, else
+    by Hotels-50K's number; a bare photo_id counts where it has neither, since the ids of another library mean other
+    photos. `doubtful` is added to where such a photo_id and the path are two photos: the path counts.
+
+    Raises: QueryError: photo_id and path of a row that this library exported are two photos.
     """
     stream = iter(rows)
     while batch := list(islice(stream, BATCH)):
-        places = photos_by_place(session, [(row.path, row.member) for row in batch if row.path])
+        known = known_photos(session, [row.photo_id for row in batch if row.photo_id is not None])
+        asked = [row for row in batch if row.path and known.get(row.photo_id or 0) != (row.path, row.member)]
+        places = photos_by_place(session, [place for row in asked for place in spellings(row)])
         images = photos_by_image_id(session, [row.image_id for row in batch if row.image_id is not None])
-        ids = known_photos(session, [row.photo_id for row in batch if row.photo_id is not None])
         for row in batch:
-            found = places.get((row.path or "", row.member))
-            if found is None and row.image_id is not None:
-                found = images.get(row.image_id)
-            if found is None and row.path is None and row.image_id is None and row.photo_id in ids:
-                found = row.photo_id
-            yield row, found
+            place = known.get(row.photo_id or 0)
+            by_path = next((places[spelling] for spelling in spellings(row) if spelling in places), None)
+            if place == (row.path, row.member):
+                by_path = row.photo_id
+            by_image = None if row.image_id is None else images.get(row.image_id)
+            yield row, photo_of(row, place, by_path, by_image, doubtful)
+
+
+def photo_of(
+    row: TagRow, place: Place | None, by_path: int | None, by_image: int | None, doubtful: list[str] | None
+) -> int | None:
+    """Return the photo that a row means, or None: see with_photo_ids.
+
+    place: where the photo lies that has the row's photo_id here. by_path, by_image: the photos that its path and its
+    number name.
+    """
+    is_own = place is not None and row.exported is not None and row.exported.place == place_check(*place)
+    if place is not None and by_path not in (None, row.photo_id):
+        problem = f"{row.where}: photo_id {row.photo_id} is {PhotoFile(*place)}, but {row.path} is photo {by_path}"
+        if is_own:
+            raise QueryError(f"{problem}: write both as they were, or leave one of them empty")
+        if row.exported is None and doubtful is not None:
+            doubtful.append(problem)
+    if is_own or by_path is not None or by_image is not None:
+        return row.photo_id if is_own else by_image if by_path is None else by_path
+    return row.photo_id if place is not None and row.path is None and row.image_id is None else None
+
+
+def spellings(row: TagRow) -> list[tuple[str, str]]:
+    """Return a row's path and member, also with accents put together as other systems do."""
+    path = row.path or ""
+    if path.isascii() and row.member.isascii():
+        return [(path, row.member)]
+    composed = [(normalize(form, path), normalize(form, row.member)) for form in ("NFC", "NFD")]
+    return [(path, row.member), *composed]

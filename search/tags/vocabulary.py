@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from base.settings import asset
 
 DEFAULT = "case-study"
 MAX_TAGS = 10_000
+MOST_NAMED = 10  # unknown tags in a note
 RULES = ("contrast", "exclude")
 SEPARATOR = ";"  # between tags in a CSV cell, so no tag may hold it
 UNKNOWN = "?"  # before a tag in a file: whether the photo has it is not known
@@ -73,12 +75,17 @@ class Vocabulary:
         """
         found = self.places().get(bare(name))
         if found is None:
-            import difflib
-
-            near = difflib.get_close_matches(name, self.names, n=3, cutoff=0.4)
+            near = self.near(name)
             hint = f": did you mean {' or '.join(map(repr, near))}?" if near else ": `aliens tags` lists them"
             raise QueryError(f"no tag {name!r} in the vocabulary {self.key}{hint}")
         return found
+
+    def near(self, name: str) -> list[str]:
+        """Return up to three tags that a name may have been meant for."""
+        import difflib
+
+        places = self.places()
+        return [self.names[places[match]] for match in difflib.get_close_matches(bare(name), places, n=3)]
 
     def places(self) -> dict[str, int]:
         """Return {bare name: place} of the tags."""
@@ -204,9 +211,15 @@ def texts(value: Any, what: str) -> tuple[str, ...]:
     return tuple(value)
 
 
+def unknown_in_words(near: Mapping[str, Sequence[str]]) -> str:
+    """Return unknown tags as people read them, of {tag: those that it may have been meant for}."""
+    named = [f"{tag!r} (did you mean {' or '.join(map(repr, of))}?)" if of else repr(tag) for tag, of in near.items()]
+    return ", ".join(named) + (", ..." if len(near) == MOST_NAMED else "")
+
+
 def bare(name: str) -> str:
-    """Return a tag's name as it is compared: without article and case."""
-    words = name.casefold().split()
+    """Return a tag's name as it is compared: without article and case, however its accents are put together."""
+    words = unicodedata.normalize("NFC", name.casefold()).split()
     return " ".join(words[1:] if len(words) > 1 and words[0] in ("a", "an", "the") else words)
 
 

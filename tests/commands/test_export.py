@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 
+import openpyxl
 import pytest
 from filelock import FileLock
 
@@ -22,6 +23,8 @@ def tagged(aliens: Aliens, tagged: Path) -> Path:
     ("arguments", "file_format"),
     [
         (["-o", "tags.csv"], "csv"),
+        (["-o", "tags.tsv"], "tsv"),
+        (["-o", "tags.xlsx"], "xlsx"),
         (["-o", "tags.jsonl"], "jsonl"),
         (["-o", "tags.PARQUET"], "parquet"),
         (["-o", "tags.json"], "coco"),
@@ -50,10 +53,10 @@ def test_json_prints_the_manifest(aliens: Aliens, tagged: Path) -> None:
 
 
 def test_an_ending_that_says_nothing_is_refused(aliens: Aliens, tagged: Path) -> None:
-    code, out, err = aliens("export", "tags", "-o", "tags.xlsx")
+    code, out, err = aliens("export", "tags", "-o", "tags.ods")
     assert (code, out) == (2, "")
-    assert "'tags.xlsx' does not say in what format: end it in .csv, .jsonl, .parquet, .json" in err
-    assert not Path("tags.xlsx").exists()
+    assert "'tags.ods' does not say in what format: end it in .csv, .tsv, .xlsx, .jsonl, .parquet, .json" in err
+    assert not Path("tags.ods").exists()
 
 
 @pytest.mark.parametrize(
@@ -163,7 +166,7 @@ def test_what_was_exported_is_read_back(aliens: Aliens, tagged: Path) -> None:
     code, out, err = aliens("import", "tags", "tags.csv", "--json")
     assert (code, err) == (0, "")
     report = json.loads(out)
-    assert (report["rows"], report["unset"], report["unknown_photos"]) == (10, 0, 0)
+    assert (report["rows"], report["set"], report["unset"], report["unknown_photos"]) == (10, 0, 0, 0)
     code, out, err = aliens("import", "tags", "tags.csv", "--labels-only")
     assert (code, err) == (0, "")
     assert out.startswith("tags.csv: 10 rows, ")
@@ -174,12 +177,43 @@ def test_rows_that_cannot_be_used_are_notes(aliens: Aliens, tagged: Path) -> Non
     code, out, err = aliens("import", "tags", "tags.csv")
     assert code == 0
     assert out.startswith("tags.csv: 2 rows, ")
-    assert "left out 1 row whose photo the library does not know" in err
-    assert "left out 1 tag that the vocabulary does not have" in err
+    assert "left out 1 row whose photo the library does not know: tags.csv:3 (photo_id 999)" in err
+    assert "left out 1 tag that the vocabulary does not have: 'a unicorn'" in err
+    _, out, _ = aliens("import", "tags", "tags.csv", "--json")
+    report = json.loads(out)
+    assert report["photos_left_out"] == ["tags.csv:3 (photo_id 999)"]
+    assert list(report["tags_left_out"]) == ["a unicorn"]
+
+
+@pytest.mark.parametrize("content", ["photo_id,tags\n999,a pool\n", "photo_id,tags\n1,a unicorn\n", "photo_id,tags\n"])
+def test_a_file_that_has_nothing_to_do_with_the_library_exits_with_1(
+    aliens: Aliens, tagged: Path, content: str
+) -> None:
+    Path("tags.csv").write_text(content, encoding="utf-8")
+    code, out, err = aliens("import", "tags", "tags.csv")
+    assert (code, out) == (1, "")
+    assert err.startswith("aliens: tags.csv")
+
+
+def test_a_workbook_that_was_edited_and_renamed_is_read_back(aliens: Aliens, tagged: Path) -> None:
+    aliens("export", "tags", "-o", "tags.xlsx")
+    book = openpyxl.load_workbook("tags.xlsx")
+    head, first, *_ = book.active.iter_rows()
+    places = {cell.value: cell.column - 1 for cell in head}
+    first[places["tags"]].value = "a kitchen;a shower"
+    first[places["path"]].value = "moved/elsewhere.jpg"
+    Path("deep").mkdir()
+    book.save("deep/Kopie von tags.xlsx")
+    code, out, err = aliens("import", "tags", "deep/Kopie von tags.xlsx", "--json")
+    report = json.loads(out)
+    assert (code, err, report["compared"], report["unknown_photos"]) == (0, "", True, 0)
+    assert report["set"] + report["unset"] > 0
+    _, out, _ = aliens("tags", "show", 1, "--json")
+    assert {tag["tag"] for tag in json.loads(out)["tags"] if tag["has"]} == {"a kitchen", "a shower"}
 
 
 def test_a_file_that_cannot_be_read_exits_with_2(aliens: Aliens, tagged: Path) -> None:
-    for name, message in (("absent.csv", "cannot be read"), ("tags.xlsx", "give a .csv, .jsonl, .parquet or COCO")):
+    for name, message in (("absent.csv", "cannot be read"), ("tags.ods", "give a .csv, .tsv, .txt, .xlsx, .xlsm,")):
         code, out, err = aliens("import", "tags", name)
         assert (code, out) == (2, "")
         assert message in err

@@ -187,7 +187,7 @@ def test_calibration_on_labels_names_what_it_could_not_use_and_stays(aliens: Ali
     assert "not calibrated on labels, since they are too few or contradict the scores: " in err
     assert "a minibar" in err
     assert "left out 1 photo that the library does not know: labels.csv:12" in err
-    assert "left out tags that the vocabulary does not have: a comet" in err
+    assert "left out tags that the vocabulary does not have: 'a comet'\n" in err
     assert json.loads(aliens("tag", "--json")[1])["fitted"] >= 1
     assert json.loads(aliens("tag", "--json", "--calibrate", "none")[1])["fitted"] == 0
 

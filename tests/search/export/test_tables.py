@@ -19,6 +19,7 @@ from search.export.tables import (
     CsvWriter,
     JsonlWriter,
     ParquetWriter,
+    TsvWriter,
     guarded,
     guarded_text,
 )
@@ -205,7 +206,7 @@ def test_coco_with_no_tag_at_all_is_valid_json() -> None:
     assert (len(content["images"]), content["annotations"]) == (1, [])
 
 
-@pytest.mark.parametrize("writer", [CsvWriter, JsonlWriter, CocoWriter])
+@pytest.mark.parametrize("writer", [CsvWriter, TsvWriter, JsonlWriter, CocoWriter])
 def test_text_is_utf_8_without_a_mark(writer: Any) -> None:
     sink = io.BytesIO()
     opened = writer(sink, SCHEMA, ["浴缸"])

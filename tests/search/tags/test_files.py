@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pyarrow.parquet import write_table
 
 from base.errors import QueryError
-from search.tags.tag_files import TagRow, read_tag_file, unguarded
+from search.tags.tag_files import TagRow, known_tag, read_tag_file, unguarded
+from search.tags.vocabulary import bare
 
 RECORDS: list[dict[str, Any]] = [
     {"photo_id": 1, "image_id": 500001, "path": "a/1.jpg", "member": "", "tags": ["a pool", "a tv"]},
@@ -123,8 +124,10 @@ def test_a_guarded_formula_is_read_back(rest: str) -> None:
 
 
 def test_a_formula_is_an_ordinary_tag(tmp_path: Path) -> None:
-    path = written(tmp_path / "t.csv", "photo_id,tags\n1,'=cmd|'/c calc'!A1;a tv\n")
-    assert rows_of(path)[0][4] == ("=cmd|'/c calc'!A1", "a tv")
+    path = written(tmp_path / "t.csv", "photo_id,tags\n1,'=cmd|'/c calc'!A1;a tv;'tis\n")
+    names = {bare("=cmd|'/c calc'!A1"), "tv", "'tis"}
+    assert [known_tag(tag, names) for tag in rows_of(path)[0][4]] == ["=cmd|'/c calc'!a1", "tv", "'tis"]
+    assert known_tag("'=other", names) is None
 
 
 # What cannot be read
@@ -133,10 +136,13 @@ def test_a_formula_is_an_ordinary_tag(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("t.csv", "photo_id,tags\n1,a tv\n2,caf\xe9\n".encode("latin-1"), r"t\.csv:3: .*utf-8"),
         ("t.jsonl", '{"photo_id": 1, "tags": []}\n{"photo_id": 2, "tags": ["\xe9"]}'.encode("latin-1"), r":2: .*utf-8"),
-        ("t.csv", "photo_id;tags\n1;a tv\n", r"t\.csv:2: there is no column 'tags'"),
-        ("t.csv", "photo_id,tags\n1,a tv\n2\n", r"t\.csv:3: there is no column 'tags'"),
+        ("t.csv", "photo_id,tag\n1,a tv\n", r"t\.csv:2: there is no column 'tags'"),
+        ("t.csv", "photo,tag\n1,a tv\n", r"t\.csv:1: it has no column photo_id or .*, but photo, tag"),
+        ("t.csv", "photo_id,tags,Tags\n1,a tv,\n", r"t\.csv:1: there are two columns 'tags'"),
+        ("t.csv", "photo_id,path,tags\n1,a, b.jpg,a tv\n", r"t\.csv:2: there are 4 cells, but 3 columns: put quotes"),
+        ("t.csv", "photo_id,tags,exported\n1,a tv,x\n", r"t\.csv:2: exported is 'x', which no export wrote"),
+        ("t.csv", "photo_id,tags\n1.2E+05,a tv\n", r"t\.csv:2: photo_id is '1.2E\+05', not a whole number"),
         ("t.csv", "tags\na tv\n", r"t\.csv:2: no photo_id, image_id or path"),
         ("t.csv", "photo_id,tags\n1,a tv\nseven,a tv\n", r"t\.csv:3: photo_id is 'seven', not a whole number"),
         ("t.csv", f"photo_id,tags\n1,{'x' * 200_000}\n", "field larger than field limit"),
@@ -159,7 +165,7 @@ def test_a_formula_is_an_ordinary_tag(tmp_path: Path) -> None:
         ("t.json", '{"images": [{}], "annotations": [], "categories": []}', "cannot be read as a .json file"),
         ("t.json", '{"images": 5, "annotations": [], "categories": []}', "cannot be read as a .json file"),
         ("t.json", '{"images": [], "annotations": [{"image_id": 1, "category_id": 9}], "categories": []}', "cannot be"),
-        ("t.txt", "", "tags cannot be read from 't.txt': give a .csv"),
+        ("t.ods", "", "tags cannot be read from 't.ods': give a .csv, .tsv, .txt, .xlsx"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_refused_with_its_line(
@@ -214,11 +220,9 @@ def test_a_parquet_cell_that_is_not_utf_8_is_refused_with_row_and_column(tmp_pat
         list(read_tag_file(tmp_path / "t.parquet"))
 
 
-@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
-def test_bytes_of_half_a_character_are_not_utf_8(tmp_path: Path, name: str) -> None:
-    content = {"t.csv": b"photo_id,tags\n1,\xed\xb2\x80\n", "t.jsonl": b'\n{"photo_id": 1, "tags": "\xed\xa0\x80"}\n'}
-    path = written(tmp_path / name, content[name])
-    with pytest.raises(QueryError, match=rf"{name}:2: the file is not UTF-8 .*: save it as UTF-8"):
+def test_bytes_of_half_a_character_are_not_utf_8(tmp_path: Path) -> None:
+    path = written(tmp_path / "t.jsonl", b'\n{"photo_id": 1, "tags": "\xed\xa0\x80"}\n')
+    with pytest.raises(QueryError, match=r"t\.jsonl:2: the file is not UTF-8 .*: save it as UTF-8"):
         list(read_tag_file(path))
 
 
@@ -257,7 +261,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
         list(read_tag_file(tmp_path / name))
 
 
-@pytest.mark.parametrize("value", [7, 7.0, "7", np.int64(7)])
+@pytest.mark.parametrize("value", [7, 7.0, "7", "7.0", "7,00", np.int64(7)])
 def test_a_whole_number_may_be_written_in_several_ways(value: Any) -> None:
     from search.tags.tag_files import number
 

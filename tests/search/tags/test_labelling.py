@@ -5,11 +5,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from base.errors import LibraryError, QueryError
+from base.errors import LibraryError, QueryError, SourceError
 from base.progress import Step
 from db.tag_rows import Label, all_labels
 from search.tags.calibration import TagOptions
-from search.tags.labels import ImportReport
 from search.tags.tag_files import MANIFEST_SUFFIX
 from search.tags.vocabulary import bare
 from tests.by_folder import import_tags, label_photo, session_of
@@ -234,6 +233,102 @@ def test_what_is_unknown_is_counted_and_left_out(own: LibraryFactory, tmp_path: 
     assert labels_of(own) == labels
 
 
+def test_what_is_left_out_is_named(own: LibraryFactory, tmp_path: Path) -> None:
+    rows = exported(own)
+    rows[0]["tags"] += ";a bathtubb;a spa"
+    rows += [{"photo_id": str(number), "tags": "", "set_by_hand": "", "unset_by_hand": ""} for number in range(91, 110)]
+    report = import_tags(own.folder, written(tmp_path / "tags.csv", rows))
+    assert report.tags_left_out == {"a bathtubb": ["a bathtub"], "a spa": []}
+    assert report.photos_left_out == [f"tags.csv:{line} (photo_id {line + 79})" for line in range(12, 22)]
+    words = " ".join(report.notes)
+    assert "left out 19 rows whose photo the library does not know: tags.csv:12 (photo_id 91), tags.csv:13 " in words
+    assert (
+        "left out 2 tags that the vocabulary does not have: 'a bathtubb' (did you mean 'a bathtub'?), 'a spa'" in words
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"photo_id": "99"}, r"no photo of its 10 rows can be found in the library, as tags\.csv:2 \(photo_id 99\), "),
+        (
+            {"tags": "a batthub;a spa"},
+            r"none of its tags is in the vocabulary own-\w+: 'a batthub' \(did you mean 'a bath",
+        ),
+    ],
+)
+@pytest.mark.parametrize("labels_only", [False, True])
+def test_a_file_of_which_nothing_is_known_changes_nothing(
+    own: LibraryFactory, tmp_path: Path, change: Row, message: str, labels_only: bool
+) -> None:
+    labels = labels_of(own)
+    if labels_only and "tags" in change:
+        change = {"set_by_hand": change["tags"]}
+    rows = [row | {"set_by_hand": "", "unset_by_hand": ""} | change for row in exported(own)]
+    path = written(tmp_path / "tags.csv", rows)
+    with pytest.raises(SourceError, match=message):
+        import_tags(own.folder, path, labels_only=labels_only)
+    assert labels_of(own) == labels
+
+
+def test_labels_of_another_vocabulary_are_no_unknown_tags(own: LibraryFactory, tmp_path: Path) -> None:
+    label_photo(own.folder, 3, "a minibar", True, "case-study")
+    rows = exported(own)
+    assert "minibar" in rows[2]["set_by_hand"]
+    report = import_tags(own.folder, written(tmp_path / "tags.csv", rows, own))
+    assert (report.set, report.unset, report.notes) == (0, 0, [])
+
+
+def test_of_a_photo_in_two_rows_both_are_read(tagged: LibraryFactory, tmp_path: Path) -> None:
+    rows = exported(tagged)
+    added = "a minibar" if "a minibar" not in rows[0]["tags"] else "a mirror"
+    edited = rows[0] | {"tags": f"{rows[0]['tags']};{added}"}
+    report = import_tags(tagged.folder, written(tmp_path / "tags.csv", [edited, *rows], tagged))
+    assert (report.rows, report.set, report.unset) == (11, 1, 0)
+
+
+def test_rows_of_no_export_whose_number_and_path_are_two_photos_are_told_of(
+    tagged: LibraryFactory, photos: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("photo_id,path,tags\n1,photos/04.jpg,a minibar\n2,photos/01.jpg,\n", encoding="utf-8")
+    report = import_tags(tagged.folder, path)
+    assert "a minibar" in decided(tagged.folder)["04.jpg"]
+    (note,) = (note for note in report.notes if "path" in note)
+    assert note == f"1 row taken by path: {path}:2: photo_id 1 is {photos}/00.jpg, but {photos}/04.jpg is photo 5"
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (
+            "1,a pool,other-00000000/00/00000000",
+            r"t\.csv:3 was exported with the vocabulary other-00000000, not with case-",
+        ),
+        ("1,a pool,mine", r"t\.csv:3: exported is 'mine', which no export wrote"),
+    ],
+)
+def test_what_was_exported_otherwise_is_refused(tagged: LibraryFactory, tmp_path: Path, row: str, message: str) -> None:
+    with opened(tagged.folder) as (_, tagging):
+        key = tagging.vocabulary.key
+    path = tmp_path / "t.csv"
+    path.write_text(f"photo_id,tags,exported\n2,a pool,{key}/0000/00000000\n{row}\n", encoding="utf-8")
+    with pytest.raises(QueryError, match=message):
+        import_tags(tagged.folder, path)
+    assert labels_of(tagged) == []
+
+
+def test_a_row_that_was_added_to_an_export_says_yes_alone(tagged: LibraryFactory, tmp_path: Path) -> None:
+    with opened(tagged.folder) as (_, tagging):
+        key = tagging.vocabulary.key
+    path = tmp_path / "t.csv"
+    path.write_text(f"photo_id,tags,exported\n2,,{key}/8000/00000000\n3,a minibar,\n", encoding="utf-8")
+    report = import_tags(tagged.folder, path)
+    assert labels_of(tagged) == [Label(2, "pool", False), Label(3, "minibar", True)]
+    assert not report.compared
+    assert "tags that it does not list were not unset" in " ".join(report.notes)
+
+
 def test_an_error_in_the_middle_leaves_the_library_as_it_was(
     own: LibraryFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,7 +357,7 @@ def test_a_library_that_is_being_changed_or_not_tagged_is_refused(
     library: LibraryFactory, photos: Path, tmp_path: Path
 ) -> None:
     library.add(photos)
-    path = written(tmp_path / "tags.csv", [])
+    path = written(tmp_path / "tags.csv", [dict(zip(HEAD, ("1", "a pool", "", ""), strict=True))])
     with pytest.raises(QueryError, match="is not tagged yet"):
         import_tags(library.folder, path)
     tag(library, OWN)
@@ -271,4 +366,5 @@ def test_a_library_that_is_being_changed_or_not_tagged_is_refused(
         pytest.raises(LibraryError, match="another process or thread is changing"),
     ):
         import_tags(library.folder, path)
-    assert import_tags(library.folder, path) == ImportReport()
+    with pytest.raises(SourceError, match=r"tags\.csv has no rows: nothing was changed"):
+        import_tags(library.folder, written(path, []))

@@ -1,6 +1,8 @@
+import unicodedata
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pytest
 
 from base.errors import QueryError
@@ -73,6 +75,43 @@ def test_the_photo_id_of_another_library_is_not_used(tagged: LibraryFactory, tmp
 def test_the_path_counts_before_the_photo_id(tagged: LibraryFactory, tmp_path: Path) -> None:
     truth = truth_of(tagged, csv_of(tmp_path, "photo_id,path,tags", "1,photos/04.jpg,a pool"))
     assert same(truth, {5: [1, 0, 0]})
+
+
+def test_a_photo_is_known_by_its_path_however_its_accents_are_put_together(
+    library: LibraryFactory, photos: Path, tmp_path: Path
+) -> None:
+    names = [unicodedata.normalize(form, f"née {form} ü.jpg") for form in ("NFC", "NFD")]
+    for number, name in enumerate(names):
+        (photos / f"{number:02d}.jpg").rename(photos / name)
+    library.add(photos)
+    paths = {name: str(photos / name) for name in names}
+    for form in ("NFC", "NFD"):
+        lines = [f"{unicodedata.normalize(form, path)},a pool" for path in paths.values()]
+        assert len(truth_of(library, csv_of(tmp_path, "path,tags", *lines)).photo_ids) == 2
+
+
+def test_a_table_may_be_a_workbook_or_any_csv_of_a_spreadsheet(tagged: LibraryFactory, tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    for row in (["tags", "photo_id"], ["a pool;a tv", 3], [None, 1.0]):
+        book.active.append(row)
+    book.save(tmp_path / "labels.xlsx")
+    (tmp_path / "labels.txt").write_bytes("photo_id\ttags\r\n3\ta pool;a tv\r\n1\t\r\n".encode("utf-16"))
+    for name in ("labels.xlsx", "labels.txt"):
+        assert same(truth_of(tagged, tmp_path / name), {3: [1, 0, 1], 1: [0, 0, 0]})
+
+
+def test_what_should_be_known_of_a_file_is_noted(tagged: LibraryFactory, photos: Path, tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_bytes("photo_id;path;tags\n1;photos/04.jpg;a pool;\n2;;a pol\xe9\n99;;a tv\n".encode("latin-1"))
+    notes = truth_of(tagged, path).notes
+    assert len(notes) == 4
+    assert "labels.csv is not UTF-8" in notes[0]
+    assert notes[1] == "left out tags that the vocabulary does not have: 'a polé' (did you mean 'a pool'?)"
+    assert (
+        notes[2]
+        == f"1 row taken by path: {path}:2: photo_id 1 is {photos / '00.jpg'}, but {photos / '04.jpg'} is photo 5"
+    )
+    assert notes[3] == f"left out 1 photo that the library does not know: {path}:4"
 
 
 def test_rows_beyond_the_first_batch_are_resolved(

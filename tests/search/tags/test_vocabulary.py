@@ -1,5 +1,6 @@
 import json
 import tomllib
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -247,8 +248,15 @@ def test_what_is_compared_has_neither_article_nor_case(name: str, expected: str)
     assert bare(name) == expected
 
 
+def test_accents_that_are_put_together_otherwise_make_no_other_tag() -> None:
+    composed, apart = (unicodedata.normalize(form, "ein Café, übel") for form in ("NFC", "NFD"))
+    assert composed != apart
+    assert bare(composed) == bare(apart)
+    assert as_vocabulary({"tags": {apart: []}}, "x").position(composed) == 0
+
+
 @given(st.text())
 def test_an_article_makes_no_difference(name: str) -> None:
-    plain = " ".join(name.casefold().split())
+    plain = " ".join(unicodedata.normalize("NFC", name.casefold()).split())
     if plain:
         assert bare(f"the {plain}") == plain.casefold() == " ".join(plain.casefold().split())
