@@ -4,14 +4,14 @@ Everything is kept in the database after every batch: whatever stops it, the sam
 Prints nothing and loads no model: models are handed in.
 """
 
-import codecs
+import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,7 @@ from base.console import counted, megabytes
 from base.errors import OutputError, QueryError
 from base.files import PhotoFile
 from base.progress import Progress, Step, silent
+from base.spreadsheets import NOT_UTF8, has_column, is_workbook, open_text, refuse_rows, table_records
 from db.caption_rows import (
     CaptionedPhoto,
     SetCount,
@@ -46,7 +47,7 @@ from embedding.decode import Preprocessing, Unreadable, read_squares
 from embedding.encoder import Encoder
 from embedding.segments import SegmentStore
 from search.export.exporter import HashedFile, file_and_manifest, refuse_name, stream
-from search.export.tables import CsvWriter, JsonlWriter, ParquetWriter, Sink, TableWriter
+from search.export.tables import TABLE_WRITERS
 
 MOST_CHARACTERS = 1000  # of a caption; models look at the first 20 to 70 words
 LINES_AT_ONCE = 256  # that an encoder takes
@@ -92,22 +93,41 @@ class CaptionReport:
 
 
 def read_captions(path: Path) -> list[str]:
-    """Return the captions of a file, one a line, without blank lines, comments (#) and repetitions.
+    """Return the captions of a file without blank ones and repetitions.
+
+    Of a table (CSV, or an Excel workbook) its column `caption`; of another text its lines, without comments (#).
 
     Raises: QueryError: it cannot be read, is not UTF-8, holds no caption, or one that is too long.
     """
     try:
-        data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
-        text = data.decode("utf-8")
+        is_table = is_workbook(path) or has_column(path, "caption")
+        captions = captions_in(caption_rows(path) if is_table else caption_lines(path))
     except OSError as error:
         raise QueryError(f"{path} cannot be read ({error.strerror}): name a text file, one caption a line") from error
-    except UnicodeDecodeError as error:
-        damaged = data[: error.start].count(b"\n") + 1
-        raise QueryError(f"line {damaged} of {path} is not UTF-8: save the file as UTF-8 text") from error
-    lines = ((f"line {number} of {path}", line) for number, line in enumerate(text.split("\n"), start=1))
-    if captions := captions_in((where, line) for where, line in lines if not line.lstrip().startswith("#")):
+    except (ValueError, csv.Error) as error:
+        raise QueryError(f"{path} cannot be read: {error}") from error
+    if captions:
         return captions
     raise QueryError(f"{path} holds no caption: write one a line, such as 'a bathtub with a view'")
+
+
+def caption_rows(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield (where it stands, caption) of a table. Raises: as `read_captions`."""
+    remarks: list[str] = []
+    for number, row in table_records(path, ["caption"], remarks):
+        if remarks:  # guessed letters are good enough to find what is known, not to be kept
+            raise QueryError(f"row {number} of {path} is not UTF-8: save the file as .xlsx, or as UTF-8 text")
+        yield f"row {number} of {path}", row["caption"]
+
+
+def caption_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield (where it stands, caption) of a text. Raises: as `read_captions`."""
+    with open_text(path) as file:
+        for number, line in enumerate(file, start=1):
+            if NOT_UTF8.search(line):
+                raise QueryError(f"line {number} of {path} is not UTF-8: save the file as UTF-8 text")
+            if not line.lstrip().startswith("#"):
+                yield f"line {number} of {path}", line
 
 
 def captions_in(lines: Iterable[tuple[str, str]]) -> list[str]:
@@ -307,8 +327,8 @@ def forget_set(catalog: Catalog, key: str) -> None:
         session.commit()
 
 
-CaptionFormat = Literal["csv", "jsonl", "parquet"]
-CAPTION_ENDINGS: dict[str, CaptionFormat] = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
+CaptionFormat = Literal["csv", "tsv", "xlsx", "jsonl", "parquet"]
+CAPTION_ENDINGS: dict[str, CaptionFormat] = {f".{name}": name for name in get_args(CaptionFormat)}
 ROWS = 16_384
 SCHEMA = pa.schema(
     [
@@ -369,21 +389,22 @@ def export_captions(
 
     Raises: QueryError: there are no captions, or the file cannot be written.
     """
-    writers: dict[str, Callable[[Sink, Any, list[str]], TableWriter]]
-    writers = {"csv": CsvWriter, "jsonl": JsonlWriter, "parquet": ParquetWriter}
     file_format = CAPTION_ENDINGS.get(path.suffix.lower())
     if file_format is None:
         raise QueryError(f"{path.name!r} does not say in what format: end it in {', '.join(CAPTION_ENDINGS)}")
-    sets = {found.key: found.model for found in caption_sets(session) if found.captions}
+    counts = caption_sets(session)
+    sets = {found.key: found.model for found in counts if found.captions}
     if not sets:
         raise QueryError("no photo has a caption yet: give them some with `aliens caption --from FILE`")
     refuse_name(path)
+    if file_format == "xlsx":
+        refuse_rows(sum(found.captions for found in counts))
     table = CaptionTable(session)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with file_and_manifest(path) as (file, write_beside):
             hashed = HashedFile(file)
-            stream(table, writers[file_format](hashed, SCHEMA, []), progress)
+            stream(table, TABLE_WRITERS[file_format](hashed, SCHEMA, []), progress)
             manifest = CaptionManifest(
                 cv_aliens=__version__,
                 made_at=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,9 +1,11 @@
+import csv
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import openpyxl
 import pytest
 from sqlalchemy import delete, select
 
@@ -15,7 +17,7 @@ from db.caption_rows import captions_of, find_set, forget_captions
 from db.models import Photo
 from embedding.decode import Preprocessing
 from search import captions as captioning
-from search.captions import best_columns, read_captions
+from search.captions import best_columns, export_captions, read_captions
 from tests.by_folder import (
     catalog_of,
     choose_captions,
@@ -371,13 +373,51 @@ def test_a_captions_file_is_read(tmp_path: Path) -> None:
     assert read_captions(file) == ["a bed", "a pool", "une salle à manger"]
 
 
+@pytest.mark.parametrize("name", ["captions.csv", "captions.tsv", "captions.txt", "captions.xlsx"])
+def test_captions_may_be_a_column_of_a_table(tmp_path: Path, name: str) -> None:
+    rows = [["n", "Caption"], [1, "a bed; une salle à manger"], [2, ""], [3, "a pool, outside"], [4, "a pool, outside"]]
+    if name.endswith("xlsx"):
+        book = openpyxl.Workbook()
+        for row in rows:
+            book.active.append(row)
+        book.save(tmp_path / name)
+    else:
+        with open(tmp_path / name, "w", encoding="utf-16" if name.endswith("txt") else "utf-8", newline="") as file:
+            csv.writer(file, delimiter="," if name.endswith("csv") else "\t").writerows(rows)
+    assert read_captions(tmp_path / name) == ["a bed; une salle à manger", "a pool, outside"]
+
+
+def test_captions_that_were_exported_are_chosen_from(library: LibraryFactory, photos: Path, tmp_path: Path) -> None:
+    library.add(photos)
+    choose_captions(
+        library.folder, ["a pool", "ein Bad – außen"], load_encoder=lambda model: library.encoder, source="list"
+    )
+    for name in ("captions.xlsx", "captions.csv"):
+        with session_of(library.folder) as session:
+            export_captions(session, tmp_path / name)
+        assert set(read_captions(tmp_path / name)) <= {"a pool", "ein Bad – außen"}
+
+
+def test_captions_of_a_table_that_is_not_utf_8_are_not_guessed(tmp_path: Path) -> None:
+    (tmp_path / "captions.csv").write_bytes("caption;n\nun café;1\n".encode("cp1252"))
+    with pytest.raises(QueryError, match=r"row 2 of .*captions\.csv is not UTF-8: save the file as \.xlsx"):
+        read_captions(tmp_path / "captions.csv")
+
+
+def test_a_workbook_without_captions_is_refused_with_its_columns(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["photo_id", "words"])
+    book.save(tmp_path / "captions.xlsx")
+    with pytest.raises(QueryError, match="it has no column caption, but photo_id, words"):
+        read_captions(tmp_path / "captions.xlsx")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "holds no caption"),
         (b"# only\n\n  \n", "holds no caption"),
         (b"a pool\ncaf\xe9\n", r"line 2 of .* is not UTF-8"),
-        ("a pool".encode("utf-16"), r"line 1 of .* is not UTF-8"),
         ("a pool".encode("utf-16-le"), r"line 1 of .* NUL"),
         (b"a pool\n\n" + b"x" * 1001, r"line 3 of .* has 1001 characters, more than 1000"),
     ],
