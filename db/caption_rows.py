@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, column, delete, exists, func, insert, literal_column, select, table
+from sqlalchemy import ColumnElement, Select, column, delete, exists, func, insert, literal_column, or_, select, table
 from sqlalchemy.orm import Session
 
 from base.files import PhotoFile
+from base.names import spellings
 from db.models import Caption, CaptionSet, CaptionText, Photo, PhotoState
 from db.photo_rows import PAGE, pages
 
@@ -239,7 +240,11 @@ def matching_words(words: Sequence[str]) -> Found:
 
     Every word is quoted, so that nothing in it is read as FTS5's own syntax; a NUL would end the query.
     """
-    query = " ".join('"' + word.replace('"', '""').replace("\0", " ") + '"' for word in words)
+
+    def quoted(word: str) -> str:
+        return '"' + word.replace('"', '""').replace("\0", " ") + '"'
+
+    query = " AND ".join(f"({' OR '.join(map(quoted, spellings(word)))})" for word in words)
     index = table("caption_words", column("rowid"))
     # bm25() must stand beside MATCH, which a materialised subquery guarantees.
     matched = (
@@ -254,7 +259,8 @@ def matching_words(words: Sequence[str]) -> Found:
 
 def containing_words(words: Sequence[str]) -> Found:
     """Return the statement of the captions that contain all these words, best first, by any database's LIKE."""
-    conditions = [func.lower(CaptionText.text).contains(word.lower(), autoescape=True) for word in words]
+    text = func.lower(CaptionText.text)
+    conditions = [or_(*(text.contains(form.lower(), autoescape=True) for form in spellings(word))) for word in words]
     by_score = func.coalesce(Caption.score, -1).desc()  # generated captions have none
     return captioned_photos().where(*conditions).order_by(by_score, Photo.id, Caption.set_id, Caption.rank)
 

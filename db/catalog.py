@@ -20,6 +20,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from base.console import shell_word
 from base.errors import LibraryError
 from base.files import atomic_write
+from base.names import folded
 from base.settings import LibraryFolder
 from db.models import Setting
 from db.vector_rows import current_model, use_model
@@ -273,7 +274,8 @@ def shown_url(url: str) -> str:
 
 
 def set_up_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    """Readers and one writer at once (WAL), foreign keys enforced, up to 30 s of waiting for a lock."""
+    """Readers and one writer at once (WAL), foreign keys enforced, 30 s of waiting for a lock; `folded` in SQL."""
+    connection.create_function("folded", 1, folded, deterministic=True)
     cursor = connection.cursor()
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 30000"):
         cursor.execute(f"PRAGMA {pragma}")

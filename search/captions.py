@@ -23,6 +23,7 @@ from base.arrays import Floats, Ids, Pixels
 from base.console import counted, megabytes
 from base.errors import OutputError, QueryError
 from base.files import PhotoFile
+from base.names import comparable, spellings
 from base.progress import Progress, Step, silent
 from base.spreadsheets import NOT_UTF8, has_column, is_workbook, open_text, refuse_rows, table_records
 from db.caption_rows import (
@@ -135,7 +136,7 @@ def captions_in(lines: Iterable[tuple[str, str]]) -> list[str]:
 
     Raises: QueryError: one is no text, or too long.
     """
-    captions: dict[str, None] = {}
+    captions: dict[str, str] = {}  # by what they are, however their letters are written
     for where, line in lines:
         if not isinstance(line, str):
             raise QueryError(f"{where} is {line!r}, no text")
@@ -147,8 +148,8 @@ def captions_in(lines: Iterable[tuple[str, str]]) -> list[str]:
                 f"{where} has {len(caption)} characters, more than {MOST_CHARACTERS}: write one short caption a line"
             )
         if caption:
-            captions[caption] = None
-    return list(captions)
+            captions.setdefault(spellings(caption)[0], caption)
+    return list(captions.values())
 
 
 def embedded_photos(catalog: Catalog, session: Session) -> int:
@@ -321,9 +322,12 @@ def forget_set(catalog: Catalog, key: str) -> None:
     """
     with catalog.writing() as session:
         known = [found.key for found in caption_sets(session)]
-        if key not in known:
+        meant = [each for each in known if each == key] or [
+            each for each in known if comparable(each) == comparable(key)
+        ]
+        if not meant:
             raise QueryError(f"no set of captions {key!r} (there is: {', '.join(known) or 'none'})")
-        remove_set(session, key)
+        remove_set(session, meant[0])
         session.commit()
 
 

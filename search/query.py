@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from base.errors import QuerySyntaxError
+from base.names import folded
 
 Kind = Literal["text", "photo", "image"]
 NEGATED = 0.3  # the weight of -words: of those tried, 1 throws away what was asked for (benchmarks/search_quality.py)
@@ -161,7 +162,7 @@ def check_value(name: str, value: str, negated: bool = False) -> None:
 
 
 NAMES = (*FILTER_NAMES, *ALIASES, *TERM_NAMES)
-NAME = re.compile(r"([^\W\d_]+):(?=\S)")
+NAME = re.compile(r"((?:[^\W\d_]|[\u0300-\u036f])+):(?=\S)")  # a letter's accent may be a character of its own
 NUMBER = r"(?:[0-9]++(?:\.[0-9]++)?|\.[0-9]++)"  # possessive: thousands of digits are read once
 WEIGHT = re.compile(rf":({NUMBER}\.?)(?=\s|$)")
 LIKE_A_WEIGHT = re.compile(r":[-+]?[0-9.,]+", re.ASCII)
@@ -245,7 +246,7 @@ class Parser:
         match = NAME.match(self.text, self.place)
         if match is None:
             return None
-        word = match.group(1).lower()
+        word = folded(match.group(1))
         number = WEIGHT.match(self.text, match.end() - 1)
         if number and (word not in NAMES or (sign == "+" and word not in TERM_NAMES)):
             return None
@@ -409,7 +410,7 @@ def format_term(term: Term, first: bool) -> str:
         return f"{'-' if sign == '-' else ''}image:{quoted(str(term.value))}{weight}"
     if first and term.weight == 1:
         return free(str(term.value))
-    return f"{sign}{quoted(words := str(term.value), always=not words.isalpha() or words.lower() in NAMES)}{weight}"
+    return f"{sign}{quoted(words := str(term.value), always=not words.isalpha() or folded(words) in NAMES)}{weight}"
 
 
 def format_filter(part: Filter) -> str:
@@ -463,9 +464,9 @@ def remedy(word: str) -> str | None:
     if match := DASHED.fullmatch(word):
         return f"words to keep away from have the minus of the keyboard: {cut_short('-' + match['words'])}"
     match = BEFORE.fullmatch(word) or BEHIND.fullmatch(word)
-    if match is None or match["word"].lower() in NAMES:
+    if match is None or folded(match["word"]) in NAMES:
         return None
-    near = difflib.get_close_matches(match["word"].lower(), NAMES, n=1, cutoff=LIKENESS)
+    near = difflib.get_close_matches(folded(match["word"]), NAMES, n=1, cutoff=LIKENESS)
     meant = f", a filter {near[0]}:{cut_short(match['number'])}" if near else ""
     return f"a weight is written +{cut_short(match['word'])}:{cut_short(match['number'])}{meant}"
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from base.arrays import Floats, Ids, Longs
 from base.errors import QueryError
+from base.names import comparable
 from db.photo_rows import PAGE, PhotoRecord, hotels_of, newest_photo_id, photo_records
 from embedding.index.photo_index import PhotoIndex
 from search.results import Cursor, Hit
@@ -96,7 +97,7 @@ def in_shown_order(hits: Sequence[Hit], sort: Sort) -> list[Hit]:
 
 def hotel_first(hit: Hit) -> tuple[bool, str, int]:
     """Return what hits are sorted by to come hotel after hotel; those without one come last."""
-    return hit.hotel_id is None, (hit.hotel_name or "").casefold(), hit.hotel_id or 0
+    return hit.hotel_id is None, comparable(hit.hotel_name or ""), hit.hotel_id or 0
 
 
 def diverse(vectors: Floats, scores: Floats, k: int, diversity: float) -> Longs:
