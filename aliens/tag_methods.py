@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from search.tags.calibration import Fit, Method
     from search.tags.evaluation import Evaluations
     from search.tags.labels import ImportReport
-    from search.tags.summary import ChainCount, PhotoTags, TagSummary
+    from search.tags.summary import ChainCounts, PhotoTags, TagSummary
     from search.tags.tagging import Tagging, TagReport
     from search.tags.truth import Truth
     from search.tags.vocabulary import Vocabulary
@@ -49,7 +50,8 @@ class TagMethods(SearchMethods):
         Call it again after adding photos: only what is new is scored, and everything is decided as before.
 
         Args:
-            vocabulary: a .toml file, or case-study or hotel; by default the last one, or case-study.
+            vocabulary: a .toml file, case-study or hotel, or one that the library was tagged with, by its name or key;
+                by default the last one, or case-study.
             method: calibrated, uncalibrated, or softmax; by default as the last time, or calibrated.
             threshold: decide tags of at least this probability; by default as the last time, or 0.3.
             top_k: for softmax: how many tags each photo gets.
@@ -62,8 +64,9 @@ class TagMethods(SearchMethods):
             QueryError: the vocabulary or the labels cannot be used, or there is no photo to tag.
             LibraryError: another process changes the library, or the disk is full.
         """
+        from search.saved import keep_meanings
         from search.tags.calibration import TagOptions
-        from search.tags.tagging import tag_library
+        from search.tags.tagging import known_vocabularies, tag_library
         from search.tags.vocabulary import read_vocabulary
 
         learns = calibrate is not None and calibrate != NONE
@@ -72,12 +75,17 @@ class TagMethods(SearchMethods):
         options = TagOptions(
             method=method, threshold=threshold, top_k=top_k, fit=fit or "platt", forget_labels=calibrate == NONE
         )
+        words = None
+        if vocabulary is not None:
+            with self.catalog.saving() as session:
+                words = read_vocabulary(vocabulary, known_vocabularies(session, self.model))
+            keep_meanings(self.catalog)
         with self.showing(progress) as tell:
             return tag_library(
                 self.catalog,
                 self.store,
                 self.encoder,
-                None if vocabulary is None else read_vocabulary(vocabulary),
+                words,
                 options=options,
                 read_truth=(lambda session, words: truth_in(session, words, calibrate)) if learns else None,
                 progress=tell,
@@ -90,12 +98,12 @@ class TagMethods(SearchMethods):
         with self._tagging(vocabulary) as (_, tagging):
             return summarise(tagging)
 
-    def tags_by_chain(self, vocabulary: str | None = None) -> "Listing[ChainCount]":
+    def tags_by_chain(self, vocabulary: str | None = None) -> "ChainCounts":
         """Count the photos of every tag by chain of hotels, largest chain first."""
         from search.tags.summary import count_by_chain
 
         with self._tagging(vocabulary) as (session, tagging):
-            return Listing(count_by_chain(session, tagging))
+            return count_by_chain(session, tagging)
 
     def tags_of(self, photo_id: int, vocabulary: str | None = None) -> "PhotoTags":
         """Return one photo's tags, with what people said of it. Raises: QueryError: the photo is unknown."""
@@ -107,27 +115,35 @@ class TagMethods(SearchMethods):
     def label(self, photo_id: int, tag: str, present: bool | None = True, *, vocabulary: str | None = None) -> str:
         """Say that a photo has a tag, or (False) has it not, whatever the model thinks; None takes back what was said.
 
-        Return the tag's full name. Raises: QueryError: the library has no such photo, or its vocabulary no such tag.
+        The tag may be of any vocabulary; the label counts in all that have it. Return the tag's full name.
+
+        Raises: QueryError: the library has no such photo, or its vocabularies no such tag.
         """
         from search.tags.labels import label_photo
 
-        return label_photo(self.catalog, self.store, photo_id, tag, present, vocabulary)
+        return label_photo(self.catalog, photo_id, tag, present, vocabulary)
 
-    def tag_sheet(self, tag: str, path: Where, *, vocabulary: str | None = None) -> None:
-        """Write a contact sheet of a tag: its surest photos, the borderline ones and the least likely.
+    def tag_sheet(self, tag: str, path: Where, *, vocabulary: str | None = None) -> list[str]:
+        """Write a contact sheet of a tag: its surest photos, the borderline ones and the least likely. Return notes.
+
+        `tag`: as in a query, of any vocabulary that the library was tagged with: bathtub, or hotel/bathtub.
 
         Raises:
-            QueryError: the vocabulary has no such tag, or the path's ending names no picture.
+            QueryError: no vocabulary has such a tag, or several have, or the path's ending names no picture.
             OutputError: the file cannot be written.
         """
         from embedding.sheet import check_ending, write_sheet
         from search.tags.summary import sheet_sections
+        from search.tags.tagging import Tagging, vocabularies_of
 
         check_ending(Path(path), "sheet")
-        with self._tagging(vocabulary) as (session, tagging):
-            sections = sheet_sections(session, tagging, tag)
-            name = tagging.vocabulary.names[tagging.vocabulary.position(tag)]
+        with self.catalog.session() as session:
+            words = vocabularies_of(self.catalog, session, vocabulary)
+            ((tagging, place),) = Tagging.of_tags(self.catalog, session, self.store, words, [tag])
+            name = tagging.vocabulary.names[place]
+            sections = sheet_sections(session, tagging, name)
             write_sheet(sections, f"{name}, by probability ({tagging.vocabulary.key})", Path(path))
+            return tagging.notes
 
     def tag_report(self, path: Where, *, truth: Where | None = None, vocabulary: str | None = None) -> list[str]:
         """Plot each tag's probabilities and threshold; where labels exist, its precision and recall. Return notes.
@@ -201,7 +217,8 @@ class TagMethods(SearchMethods):
             format: csv, tsv, xlsx, jsonl, parquet, coco or imagefolder; by default by the path's ending.
             query: only the k best photos for this text, best first.
             k: with a query: how many photos, by default 100.
-            tags: only photos with all these tags.
+            tags: only photos with all these tags, named as in a query, of any vocabulary; where several have a tag, the
+                one of `vocabulary` is meant.
             columns: such as photo_id, path, tags, probabilities, cosines, caption.
             link: imagefolder: link to the photos instead of copying.
             vocabulary: one that the library was tagged with, by default the latest.
@@ -212,7 +229,7 @@ class TagMethods(SearchMethods):
             OutputError: the output cannot be written.
         """
         from search.export.exporter import export_tags, format_of
-        from search.export.tables import Selection
+        from search.export.tables import selected
 
         chosen = format_of(Path(path), format, link=link)
         if k is not None and query is None:
@@ -220,14 +237,16 @@ class TagMethods(SearchMethods):
         hits = None
         if query is not None:
             hits = {hit.photo_id: hit.score for hit in self.search(query, k=100 if k is None else k)}
+        names = [tags] if isinstance(tags, str) else tags
         with self._tagging(vocabulary) as (session, tagging), self.showing(progress) as tell:
+            selection = selected(self.catalog, session, self.store, tagging, names, named=vocabulary is not None)
             return export_tags(
                 session,
                 tagging,
                 Path(path),
                 chosen,
                 columns=[columns] if isinstance(columns, str) else columns,
-                selection=Selection(tags=(tags,) if isinstance(tags, str) else tuple(tags), hits=hits),
+                selection=replace(selection, hits=hits),
                 query=query,
                 link=link,
                 progress=tell,

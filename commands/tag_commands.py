@@ -29,7 +29,8 @@ def tag(
         typer.Option(
             "--vocabulary",
             "-v",
-            help="A .toml file, or case-study (15 tags) or hotel (126 tags). Default: the last one, or case-study.",
+            help="A .toml file, case-study (15 tags) or hotel (126 tags), or one that the library was tagged with. "
+            "Default: the last one, or case-study.",
         ),
     ] = None,
     method: Annotated[
@@ -97,7 +98,9 @@ def count_tags(library: Path, vocabulary: str | None = None, *, by_chain: bool =
     """Print how many photos have each tag, in all or by chain."""
     with opened(library) as photos:
         if by_chain:
-            print_chains(photos.tags_by_chain(vocabulary), json)
+            chains = photos.tags_by_chain(vocabulary)
+            print_notes(chains.notes)
+            print_chains(chains, json)
             return
         summary = photos.tags(vocabulary)
     print_notes(summary.notes, library)
@@ -159,14 +162,14 @@ def show_photo_tags(
 
 @tags.command("sheet")
 def draw_sheet(
-    tag: Annotated[str, typer.Argument(metavar="TAG", help='Such as "a bathtub", or bathtub.')],
+    tag: Annotated[str, typer.Argument(metavar="TAG", help='Such as "a bathtub", bathtub, or hotel/bathtub.')],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.jpg", help="The picture to write.")],
     vocabulary: VocabularyOption = None,
     library: LibraryOption = LIBRARY,
 ) -> None:
     """Write a contact sheet of a tag: its surest photos, the borderline ones and the least likely."""
     with opened(library) as photos:
-        photos.tag_sheet(tag, output, vocabulary=vocabulary)
+        print_notes(photos.tag_sheet(tag, output, vocabulary=vocabulary))
     console.note(f"contact sheet: {output}")
 
 

@@ -1,14 +1,28 @@
 """Queries that choose photos by conditions on their rows and on their hotels. Knows no query language."""
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, func, not_, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    LargeBinary,
+    Select,
+    and_,
+    bindparam,
+    cast,
+    func,
+    not_,
+    or_,
+    select,
+)
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from base.arrays import Ids
+from base.names import folded, spellings
 from db.models import Chain, Embedding, Hotel, Model, Photo, PhotoState
 from db.photo_rows import fetched, pages
 
@@ -127,9 +141,28 @@ def colourless(wanted: bool) -> Condition:
     return Photo.grey.is_(wanted)
 
 
-def path_contains(part: str) -> Condition:
-    """Photos whose path, or name inside a tar, contains these characters (SQLite: ASCII letters in any case)."""
-    return or_(Photo.path.contains(part, autoescape=True), Photo.member.contains(part, autoescape=True))
+def path_contains(session: Session, part: str) -> Condition:
+    """Photos whose path, or name inside a tar, contains these letters, in either case and however they are written.
+
+    In SQLite, ASCII is compared by LIKE; other letters by Python, in the paths that have all that is ASCII in `part`,
+    which is slower: see `db.catalog.set_up_sqlite`. Other databases find a path that is composed throughout, or
+    decomposed throughout, as nearly all are.
+    """
+    columns = (Photo.path, Photo.member)
+    forms, wanted = spellings(part), folded(part)
+    if session.get_bind().dialect.name != "sqlite":
+        lower = [(func.lower(column), form.lower()) for column in columns for form in forms]
+        return or_(*(column.contains(form, autoescape=True) for column, form in lower))
+
+    def holds(column: InstrumentedAttribute[str]) -> Condition:
+        pieces = [column.contains(piece, autoescape=True) for piece in re.findall(r"[\x00-\x7f]+", forms[0])]
+        plain = func.length(column) == func.length(cast(column, LargeBinary))  # the column holds nothing but ASCII
+        letters = func.instr(func.folded(column), wanted) > 0
+        if part.isascii():
+            return and_(*pieces, or_(plain, letters))
+        return and_(*pieces, letters if wanted.isascii() else and_(not_(plain), letters))  # ß is ss
+
+    return or_(*map(holds, columns))
 
 
 def all_hotels(session: Session) -> Iterator[tuple[int, str | None, float | None, float | None]]:

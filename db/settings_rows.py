@@ -35,11 +35,3 @@ def saved_searches(session: Session) -> list[SavedSearch]:
 def find_saved_search(session: Session, name: str) -> SavedSearch | None:
     """Return the search saved under a name, or None."""
     return session.get(SavedSearch, name)
-
-
-def forget_search(session: Session, name: str) -> bool:
-    """Remove a saved search; the caller commits. Return whether there was one."""
-    saved = find_saved_search(session, name)
-    if saved is not None:
-        session.delete(saved)
-    return saved is not None

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import delete, exists, func, insert, select, tuple_
 from sqlalchemy.orm import Session
 
+from base.names import comparable, spellings
 from db.models import Model, Photo, TaggingRun, TagLabel, VocabularyText
 from db.photo_rows import PAGE, Place, hashes_of, is_photo, pages
 from db.settings_rows import read_setting, write_setting
@@ -45,18 +46,28 @@ def keep_tagging(
     write_setting(session, CURRENT_VOCABULARY, key)
 
 
-def find_tagging(session: Session, model: Model, key: str | None) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Return (vocabulary definition, decision) of a vocabulary's key or name, by default the current one's, or None."""
-    key = key or read_setting(session, CURRENT_VOCABULARY)
+def current_vocabulary(session: Session) -> str | None:
+    """Return the key of the vocabulary that the library was last tagged with, or None."""
+    return read_setting(session, CURRENT_VOCABULARY)
+
+
+def taggings(session: Session, model: Model) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Return (key, definition, decision) of every vocabulary that the library was tagged with, newest first."""
     statement = (
-        select(VocabularyText, TaggingRun)
+        select(VocabularyText.key, VocabularyText.definition, TaggingRun.decision)
         .join(TaggingRun, TaggingRun.vocabulary_id == VocabularyText.id)
         .where(TaggingRun.model_id == model.id)
         .order_by(TaggingRun.changed_at.desc(), TaggingRun.id.desc())
     )
-    for vocabulary, run in session.execute(statement):
-        if key in (vocabulary.key, vocabulary.definition["name"]):
-            return vocabulary.definition, run.decision
+    return [tuple(row) for row in session.execute(statement)]
+
+
+def find_tagging(session: Session, model: Model, key: str | None) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return (vocabulary definition, decision) of a vocabulary's key or name, by default the current one's, or None."""
+    wanted = comparable(key or current_vocabulary(session) or "")
+    for known, definition, decision in taggings(session, model):
+        if wanted in (comparable(known), comparable(definition["name"])):
+            return definition, decision
     return None
 
 
@@ -97,14 +108,15 @@ def set_labels(session: Session, labels: Iterable[Label]) -> int:
 def forget_labels(session: Session, labels: Sequence[Label]) -> int:
     """Remove what was said of the bytes of these photos and of tags; the caller commits. Return how many labels."""
     hashes = hashes_of(session, [label.photo_id for label in labels])
-    said = {(hashes[label.photo_id], label.tag) for label in labels if label.photo_id in hashes}
-    return remove_labels(session, said)
+    return remove_labels(
+        session, {(hashes[label.photo_id], label.tag) for label in labels if label.photo_id in hashes}
+    )
 
 
 def remove_labels(session: Session, said: Iterable[tuple[bytes, str]]) -> int:
     """Remove labels by bytes and tag; the caller commits. Return how many there were."""
-    places = tuple_(TagLabel.content_sha256, TagLabel.tag)
-    removed = session.execute(delete(TagLabel).where(places.in_(list(said))))
+    kept = [(sha256, tag) for sha256, name in said for tag in spellings(name)]  # earlier versions kept any
+    removed = session.execute(delete(TagLabel).where(tuple_(TagLabel.content_sha256, TagLabel.tag).in_(kept)))
     return int(removed.rowcount)  # type: ignore[attr-defined] # a CursorResult, as of every DELETE
 
 

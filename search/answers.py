@@ -278,7 +278,7 @@ class Searcher:
                 plan = index.plan(answer.depth(k), among=among, exact=answer.compares_all)
                 return Explanation(
                     query=format_query(Query(query.terms, ())),
-                    filters=describe(query.filters),
+                    filters=describe(choice.filters),
                     selected=None if among is None else len(among),
                     photos=len(index),
                     engine=plan.engine,

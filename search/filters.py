@@ -1,9 +1,9 @@
 """Filters become ids of photos: what the database can say by SQL, tags from their scores."""
 
-import difflib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,9 @@ from sqlalchemy import Select, or_
 from sqlalchemy.orm import Session
 
 from base.arrays import Doubles, Floats, Ids
+from base.console import counted
 from base.errors import QueryError
+from base.names import comparable, nearest
 from db import conditions as sql
 from db.catalog import Catalog
 from db.models import PhotoState
@@ -19,7 +21,7 @@ from embedding.segments import SegmentStore
 from search.query import Filter, format_filter, read_choice, read_date, read_near, read_size
 
 if TYPE_CHECKING:
-    from search.tags.tagging import TaggedPhotos
+    from search.tags.tagging import TaggedPhotos, Tagging
 
 
 STATES = {"photo": PhotoState.EMBEDDED, "restyled": PhotoState.RESTYLED}
@@ -55,22 +57,23 @@ class Chosen:
     """The photos that meet all filters and can be found.
 
     ids: ascending, (n,) int64; None where no filter but that of kinds leaves anything out. untagged: how many more meet
-    all but the filters of tags, which nothing is known for, since they came after the last tagging. restyled: how many
-    restyled photos meet all but those, which have no tags.
+    all but the filters of a vocabulary's tags, which nothing is known for, since they came after the last tagging with
+    it; by the command that tags them. restyled: how many restyled photos meet all but those, which have no tags.
+    filters: as they were understood: where there are several vocabularies, tags are named with theirs.
     """
 
     ids: Ids | None
-    untagged: int = 0
+    untagged: Mapping[str, int] = field(default_factory=dict)
     restyled: int = 0
+    filters: Sequence[Filter] = ()
 
     @property
     def note(self) -> str:
         """What people should know of it, or nothing."""
         said = []
-        if self.untagged:
-            came = "1 photo came" if self.untagged == 1 else f"{self.untagged} photos came"
-            meet = f"meet{'s' * (self.untagged == 1)} no tag filter"
-            said.append(f"{came} after the last tagging and {meet}: run `aliens tag`")
+        for command, photos in self.untagged.items():
+            meet = f"meet{'s' * (photos == 1)} no tag filter"
+            said.append(f"{counted(photos, 'photo')} came after the last tagging and {meet}: run `{command}`")
         if self.restyled:
             have = "1 restyled photo has" if self.restyled == 1 else f"{self.restyled} restyled photos have"
             said.append(f"{have} no tags and meet{'s' * (self.restyled == 1)} no tag filter: search for what they show")
@@ -87,16 +90,22 @@ def chosen(catalog: Catalog, session: Session, store: SegmentStore, filters: Seq
     tags = [part for part in filters if part.name == "tag"]
     rest = [part for part in filters if part.name not in ("tag", "kind")]
     if not tags and not rest and kinds:
-        return Chosen(None)
+        return Chosen(None, filters=filters)
     conditions, hotels = Conditions(session).of(rest)
 
     def meeting_rest(kinds: Iterable[str]) -> Ids:
         return sql.chosen_photos(session, catalog.model, conditions, hotels, [STATES[kind] for kind in kinds])
 
     if not tags:
-        return Chosen(meeting_rest(kinds))
+        return Chosen(meeting_rest(kinds), filters=filters)
     ids = None if kinds == {"photo"} and not rest else meeting_rest(kinds & {"photo"})
-    return replace(tagged(catalog, session, store, tags, ids), restyled=len(meeting_rest(kinds & {"restyled"})))
+    choice = tagged(catalog, session, store, tags, ids)
+    named = iter(choice.filters)
+    return replace(
+        choice,
+        restyled=len(meeting_rest(kinds & {"restyled"})),
+        filters=[next(named) if part.name == "tag" else part for part in filters],
+    )
 
 
 class Conditions:
@@ -161,7 +170,7 @@ class Conditions:
             "size": self.size,
             "color": lambda value: sql.colourless(read_choice("color", value) == "grey"),
             "orientation": lambda value: sql.oriented(read_choice("orientation", value)),
-            "path": sql.path_contains,
+            "path": lambda value: sql.path_contains(self._session, value),
         }
         return makers[part.name](part.value)
 
@@ -173,7 +182,7 @@ class Conditions:
     def source(self, value: str) -> sql.Condition:
         """Return the condition of a source. Raises: QueryError: no photo is of it."""
         known = sql.all_sources(self._session)
-        meant = [name for name in known if name.casefold() == value.casefold()]
+        meant = [name for name in known if comparable(name) == comparable(value)]
         if not meant:
             raise unknown_name("source", value, known)
         return sql.from_source(meant)
@@ -185,10 +194,10 @@ class Conditions:
 
     def chains(self, value: str) -> list[int] | None:
         """Return the chains of a name or an id; None for no chain. Raises: QueryError: there is no such chain."""
-        if value.casefold() == "none":
+        if comparable(value) == "none":
             return None
         known = sql.all_chains(self._session)
-        meant = [key for key, name in known.items() if name.casefold() == value.casefold() or str(key) == value]
+        meant = [key for key, name in known.items() if comparable(name) == comparable(value) or str(key) == value]
         if not meant:
             raise unknown_name("chain", value, known.values())
         return meant
@@ -201,7 +210,8 @@ class Conditions:
         if part.value.isascii() and part.value.isdigit():
             meant = [row[0] for row in rows if row[0] == int(part.value)]
         else:
-            meant = [row[0] for row in rows if row[1] and part.value.casefold() in row[1].casefold()]
+            asked = comparable(part.value)
+            meant = [row[0] for row in rows if row[1] and asked in comparable(row[1])]
         if not meant:
             raise unknown_name("hotel", part.value, (row[1] for row in rows if row[1]))
         return meant
@@ -236,41 +246,51 @@ def great_circle_m(latitudes: Doubles, longitudes: Doubles, latitude: float, lon
 
 
 def tagged(catalog: Catalog, session: Session, store: SegmentStore, tags: Sequence[Filter], ids: Ids | None) -> Chosen:
-    """Return those of the photos (None: of all) that meet filters of tags.
+    """Return those of the photos (None: of all) that meet filters of tags, each of its own vocabulary.
 
     A photo without scores, which a person has not labelled either, meets neither a filter nor its opposite.
 
-    Raises: QueryError: a tag is not in the library's vocabulary, or the library is not tagged.
+    Raises: QueryError: a tag is in none of the library's vocabularies, or in several, or the library is not tagged.
     """
-    from search.tags.tagging import Tagging
-    from search.tags.vocabulary import bare
+    from search.tags.tagging import Tagging, vocabularies_of
 
-    tagging = Tagging.open(catalog, session, store)
-    places = tagging.vocabulary.places()
-    for part in tags:
-        if bare(part.value) not in places:
-            raise unknown_name(
-                "tag", part.value, tagging.vocabulary.names, of=f"of the vocabulary {tagging.vocabulary.key}"
-            )
+    words = vocabularies_of(catalog, session)
+    places = Tagging.of_tags(catalog, session, store, words, [part.value for part in tags])
+    by_vocabulary: dict[Tagging, list[tuple[Filter, int]]] = defaultdict(list)
+    for part, (tagging, place) in zip(tags, places, strict=True):
+        by_vocabulary[tagging].append((part, place))
+    found, untagged = [], {}
+    for tagging, wanted in by_vocabulary.items():
+        meeting, untold = told_apart(tagging, wanted, ids)
+        found.append(meeting)
+        if len(untold):
+            untagged[tagging.command] = len(untold)
+    if len(words.newest) > 1:
+        tags = [replace(part, value=words.in_full(part.value)) for part in tags]
+    return Chosen(reduce(np.intersect1d, found), untagged, filters=tags)
+
+
+def told_apart(tagging: "Tagging", tags: Sequence[tuple[Filter, int]], ids: Ids | None) -> tuple[Ids, Ids]:
+    """Return the photos that meet filters of tags, and those that nothing is known of: their ids, ascending.
+
+    tags: each with the place of its tag in the vocabulary. ids: of the photos to choose from; None for all.
+    """
     few = ids is not None and len(ids) <= FEW
     found, untold = [], []
     for photos in tagging.photos(ids=ids.tolist() if few and ids is not None else None):
         keep = np.ones(len(photos.photo_ids), bool)
         known = keep.copy()
-        for part in tags:
-            place = places[bare(part.value)]
+        for part, place in tags:
             probabilities = known_probabilities(photos, place, tagging.vocabulary.names[place])
             known &= ~np.isnan(probabilities)
             meets = photos.decided[:, place] if part.number is None else OPERATORS[part.op](probabilities, part.number)
             keep &= ~meets if part.negated else meets
         found.append(photos.photo_ids[keep & known])
         untold.append(photos.photo_ids[~known])
-    meeting, untagged = (
-        np.sort(np.concatenate(parts)) if parts else np.empty(0, np.int64) for parts in (found, untold)
-    )
+    meeting, unknown = (np.sort(np.concatenate(parts)) if parts else np.empty(0, np.int64) for parts in (found, untold))
     if ids is not None and not few:
-        meeting, untagged = (np.intersect1d(part, ids, assume_unique=True) for part in (meeting, untagged))
-    return Chosen(meeting, len(untagged))
+        meeting, unknown = (np.intersect1d(part, ids, assume_unique=True) for part in (meeting, unknown))
+    return meeting, unknown
 
 
 def known_probabilities(photos: "TaggedPhotos", place: int, name: str) -> Floats:
@@ -282,10 +302,9 @@ def known_probabilities(photos: "TaggedPhotos", place: int, name: str) -> Floats
     return probabilities
 
 
-def unknown_name(what: str, value: str, known: Iterable[str], of: str = "of this library") -> QueryError:
+def unknown_name(what: str, value: str, known: Iterable[str]) -> QueryError:
     """Return the error for a name that does not exist, with the names near it."""
-    names = {name.casefold(): name for name in known}
-    near = [names[match] for match in difflib.get_close_matches(value.casefold(), names, n=3, cutoff=0.5)]
-    near = near or [name for folded, name in names.items() if value.casefold() in folded][:3]
-    choice = f"near it: {', '.join(near)}" if near else f"there are: {', '.join(list(names.values())[:5]) or 'none'}"
-    return QueryError(f"no {what} {value!r} {of} ({choice})")
+    names = list(dict.fromkeys(known))
+    near = nearest(value, names)
+    choice = f"near it: {', '.join(near)}" if near else f"there are: {', '.join(names[:5]) or 'none'}"
+    return QueryError(f"no {what} {value!r} of this library ({choice})")

@@ -1,17 +1,21 @@
 """Saved searches: a query and its options under a name, kept in the library's database."""
 
-import difflib
-from dataclasses import dataclass, field, fields
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import msgspec
+from sqlalchemy.orm import Session
 
 from base.errors import QueryError
+from base.names import comparable, nearest
 from db.catalog import Catalog
 from db.models import SavedSearch
-from db.settings_rows import find_saved_search, forget_search, save_search, saved_searches
+from db.settings_rows import find_saved_search, save_search, saved_searches
+from db.tag_rows import current_vocabulary
 from search.answers import SearchOptions
-from search.query import parse, with_whole_paths
+from search.query import format_query, parse, with_whole_paths
+from search.tags.tagging import known_vocabularies
 
 LONGEST_NAME = 255
 
@@ -32,13 +36,18 @@ class NamedSearch:
 
 
 def save_named(catalog: Catalog, name: str, text: str | None, options: SearchOptions) -> None:
-    """Keep a search under a name, in place of an earlier one of that name; paths of photo files are kept in full.
+    """Keep a search under a name, in place of an earlier one of that name.
 
-    Raises: QueryError: the name is empty or too long, or the text cannot be read.
+    Paths of photo files are kept in full, and tags with their vocabularies, so that it goes on meaning what it means.
+
+    Raises: QueryError: the name is empty or too long, the text cannot be read, or a tag is in several vocabularies.
     """
     name, text = checked(name), with_whole_paths(text or "")
-    parse(text)
     with catalog.saving() as session:
+        text = with_vocabularies(catalog, session, text)
+        before = search_called(session, name)
+        if before is not None and before.name != name:
+            session.delete(before)
         save_search(session, name, text, options.said)
         session.commit()
 
@@ -50,10 +59,11 @@ def named_search(catalog: Catalog, name: str) -> NamedSearch:
     """
     name = checked(name)
     with catalog.session() as session:
-        saved = find_saved_search(session, name)
-        if saved is not None:
-            return understood(saved)
-        raise unknown_search(name, [search.name for search in saved_searches(session)])
+        saved = search_called(session, name)
+        if saved is None:
+            raise unknown_search(name, [search.name for search in saved_searches(session)])
+        found = understood(saved)
+        return replace(found, text=found.text and as_meant(catalog, session, found.text))
 
 
 def named_searches(catalog: Catalog) -> list[NamedSearch]:
@@ -69,9 +79,55 @@ def forget_named(catalog: Catalog, name: str) -> None:
     """
     name = checked(name)
     with catalog.saving() as session:
-        if not forget_search(session, name):
+        saved = search_called(session, name)
+        if saved is None:
             raise unknown_search(name, [search.name for search in saved_searches(session)])
+        session.delete(saved)
         session.commit()
+
+
+def keep_meanings(catalog: Catalog) -> None:
+    """Have the searches that earlier versions saved name their tags' vocabularies, before another becomes current."""
+    with catalog.saving() as session:
+        for saved in saved_searches(session):
+            saved.query = as_meant(catalog, session, saved.query)
+        session.commit()
+
+
+def search_called(session: Session, name: str) -> SavedSearch | None:
+    """Return the search of a name: the one that is spelt so, or else the one whose name compares equal; or None."""
+    asked = comparable(name)
+    exact = find_saved_search(session, name)
+    return exact or next((each for each in saved_searches(session) if comparable(each.name) == asked), None)
+
+
+def as_meant(catalog: Catalog, session: Session, text: str) -> str:
+    """Return what an earlier version saved, with the vocabularies that it meant: the current one where it has the tag.
+
+    What no longer makes sense stays as it is: whoever searches so is told.
+    """
+    with suppress(QueryError):
+        return with_vocabularies(catalog, session, text, current_vocabulary(session))
+    return text
+
+
+def with_vocabularies(catalog: Catalog, session: Session, text: str, first: str | None = None) -> str:
+    """Return a query whose tags are named with their vocabularies; as it stands where they are, or where it has none.
+
+    `first`: the key of a vocabulary that is meant where several have a tag.
+
+    Raises: QueryError: it cannot be read, or several vocabularies have a tag.
+    """
+    query = parse(text)
+    if all(part.name != "tag" for part in query.filters):
+        return text
+    words = known_vocabularies(session, catalog.model)
+    preferred = words.called(first) if first else None
+    filters = tuple(
+        replace(part, value=words.in_full(part.value, preferred)) if part.name == "tag" else part
+        for part in query.filters
+    )
+    return text if filters == query.filters else format_query(replace(query, filters=filters))
 
 
 def understood(saved: SavedSearch) -> NamedSearch:
@@ -109,7 +165,7 @@ def checked(name: str) -> str:
 
 def unknown_search(name: str, known: list[str]) -> QueryError:
     """Return the error for a name that no search has."""
-    near = difflib.get_close_matches(name, known, n=3) or known[:3]
+    near = nearest(name, known) or known[:3]
     return QueryError(
         f"no search is saved as {name!r}"
         + (f" (there are: {', '.join(near)})" if near else ": keep one with `aliens search TEXT --save NAME`")

@@ -299,7 +299,7 @@ class Description:
             tags={name: count - left_tags[name] for name, count in counts},
             calibrated_on_labels=[names[place] for place in sorted(calibration.links)],
             query=self.query,
-            with_tags=list(self.selection.tags),
+            with_tags=[*self.selection.tags, *self.selection.others],
             left_out=list(left_out),
             calibration=calibration.as_json(),
         )

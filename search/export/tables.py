@@ -14,14 +14,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy.orm import Session
 
-from base.arrays import Bools, Longs
+from base.arrays import Bools, Ids, Longs
 from base.errors import QueryError
 from base.spreadsheets import FORMULA_START, WorkbookWriter
 from db.caption_rows import captions_of
+from db.catalog import Catalog
 from db.photo_rows import hotels_and_chains
 from embedding.photo_table import KINDS
+from embedding.segments import SegmentStore
+from search.filters import chosen
+from search.query import Filter
 from search.tags.tag_files import EXPORTED, GUARD, exported_cells
-from search.tags.tagging import TaggedPhotos, Tagging
+from search.tags.tagging import TaggedPhotos, Tagging, vocabularies_of
 from search.tags.vocabulary import SEPARATOR
 
 PROBABILITY, COSINE = "p", "cos"  # p(a bathtub), cos(a bathtub)
@@ -59,10 +63,40 @@ FLOAT_DIGITS = 6  # of float32 where it is written as a decimal number by Python
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
-    """Which photos are exported: those with all the tags named, of the whole library or of a query's hits."""
+    """Which photos are exported: those with all the tags named, of the whole library or of a query's hits.
+
+    tags: of the vocabulary that is exported. others: of other vocabularies; `among` are the photos that have them.
+    """
 
     tags: tuple[str, ...] = ()
     hits: Mapping[int, float] | None = None  # {photo id: score}, best first
+    others: tuple[str, ...] = ()
+    among: Ids | None = None  # ascending
+
+
+def selected(
+    catalog: Catalog, session: Session, store: SegmentStore, tagging: Tagging, tags: Sequence[str], *, named: bool
+) -> Selection:
+    """Return the selection of the photos that have all these tags, of whichever vocabularies.
+
+    `named`: the vocabulary that is exported was asked for, so its tags go before those of others.
+
+    Raises: QueryError: no vocabulary has such a tag, several have, or photos came after the last tagging with one.
+    """
+    words = vocabularies_of(catalog, session)
+    own, others = [], []
+    for name in tags:
+        vocabulary, place = words.find(name, tagging.vocabulary if named else None)
+        if vocabulary.key == tagging.vocabulary.key:
+            own.append(vocabulary.names[place])
+        else:
+            others.append(name)
+    if not others:
+        return Selection(tags=tuple(own))
+    choice = chosen(catalog, session, store, [Filter("tag", name) for name in others])
+    if choice.untagged:
+        raise QueryError(choice.note)
+    return Selection(tags=tuple(own), others=tuple(others), among=choice.ids)
 
 
 class TagTable:
@@ -93,12 +127,14 @@ class TagTable:
 
     def batches(self) -> Iterator[Any]:
         """Yield pyarrow.RecordBatch after RecordBatch, and count rows and tags on the way."""
-        hits = self._selection.hits
+        hits, among = self._selection.hits, self._selection.among
         stored = {"hotel_id", *(("path", "member") if EXPORTED in self.names else ()), *self.names} & KINDS.keys()
         ids = None if hits is None else list(hits)
         for photos in self.tagging.photos(sorted(stored), ids):
             keep = photos.decided[:, self._wanted].all(axis=1)
-            rows = np.flatnonzero(keep) if self._wanted else None
+            if among is not None:
+                keep &= np.isin(photos.photo_ids, among)
+            rows = None if keep.all() else np.flatnonzero(keep)
             count = len(photos.decided) if rows is None else len(rows)
             if count:
                 yield self._batch(photos, rows)

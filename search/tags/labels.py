@@ -17,7 +17,7 @@ from embedding.segments import SegmentStore
 from search.results import HIGHEST
 from search.tags.calibration import read_calibration
 from search.tags.tag_files import EXPORTED, MANIFEST_FILE, MANIFEST_SUFFIX, TagRow, known_tag, read_tag_file
-from search.tags.tagging import Tagging
+from search.tags.tagging import Tagging, vocabularies_of
 from search.tags.truth import doubts, first_few, with_photo_ids
 from search.tags.vocabulary import MOST_NAMED, bare, unknown_in_words
 
@@ -68,16 +68,17 @@ class ImportReport:
         return [*self.remarks, *(note for note, holds in said if holds)]
 
 
-def label_photo(
-    catalog: Catalog, store: SegmentStore, photo_id: int, tag: str, present: bool | None, vocabulary: str | None
-) -> str:
+def label_photo(catalog: Catalog, photo_id: int, tag: str, present: bool | None, vocabulary: str | None) -> str:
     """Keep what a person says of a photo and a tag, and return the tag's full name; None forgets it.
 
-    Raises: QueryError: the library has no such photo, or its vocabulary no such tag.
+    A tag may be of any vocabulary, or of the one named: a label counts in all that have the tag.
+
+    Raises: QueryError: the library has no such photo, or its vocabularies no such tag.
     """
     with catalog.saving() as session:
-        words = Tagging.open(catalog, session, store, vocabulary).vocabulary
-        name = words.names[words.position(tag)]
+        words = vocabularies_of(catalog, session, vocabulary)
+        found, place = (words.with_tag(tag) or [words.find(tag)])[0]
+        name = found.names[place]
         if not 0 < photo_id <= HIGHEST or not known_photos(session, [photo_id]):
             raise QueryError(f"no photo {photo_id} in {catalog.folder.root}: take an id that a search shows")
         if photo_id not in hashes_of(session, [photo_id]):

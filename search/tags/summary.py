@@ -148,7 +148,15 @@ def photo_tags(tagging: Tagging, photo_id: int) -> PhotoTags:
     return PhotoTags(tags, photo_id=photo_id, path=photo.columns["path"][0].as_py(), notes=tagging.notes)
 
 
-def count_by_chain(session: Session, tagging: Tagging) -> list[ChainCount]:
+class ChainCounts(Listing[ChainCount]):
+    """The chains, the largest first."""
+
+    def __init__(self, chains: Iterable[ChainCount], *, notes: Sequence[str] = ()) -> None:
+        super().__init__(chains)
+        self.notes = list(notes)
+
+
+def count_by_chain(session: Session, tagging: Tagging) -> ChainCounts:
     """Count the photos of every tag by chain, largest chain first."""
     hotels, chains = hotels_and_chains(session)
     places = {None: 0} | {chain_id: place for place, chain_id in enumerate(chains, start=1)}
@@ -170,7 +178,7 @@ def count_by_chain(session: Session, tagging: Tagging) -> list[ChainCount]:
         for chain_id, place in places.items()
         if photos[place]
     ]
-    return sorted(found, key=lambda chain: -chain.photos)
+    return ChainCounts(sorted(found, key=lambda chain: -chain.photos), notes=tagging.notes)
 
 
 def sheet_sections(session: Session, tagging: Tagging, tag: str) -> list[Section]:

@@ -14,8 +14,17 @@ from base.console import counted
 from base.errors import QueryError
 from base.progress import Progress, silent
 from db.catalog import Catalog
+from db.models import Model
 from db.photo_rows import COLUMNS, columns_stamp, embedded_columns
-from db.tag_rows import find_tagging, keep_tagging, labels_in_turn, labels_of, vocabulary_keys
+from db.tag_rows import (
+    current_vocabulary,
+    find_tagging,
+    keep_tagging,
+    labels_in_turn,
+    labels_of,
+    taggings,
+    vocabulary_keys,
+)
 from db.vector_rows import EmbeddedRows, any_vector, count_embedded, segments_of
 from embedding.encoder import Encoder
 from embedding.photo_table import Columns, PhotoTable, arrays, put_together
@@ -24,7 +33,7 @@ from embedding.segments import SegmentStore
 from search.results import HIGHEST
 from search.tags.calibration import Calibration, Method, Statistics, TagOptions, fit_links, places_of
 from search.tags.truth import Truth
-from search.tags.vocabulary import DEFAULT, Vocabulary, read_vocabulary
+from search.tags.vocabulary import DEFAULT, Vocabularies, Vocabulary, bare, read_vocabulary
 
 TEXT_BATCH = 256
 EMPTY = np.empty(0, np.float32)
@@ -114,11 +123,28 @@ class Tagging:
         """
         found = find_tagging(session, catalog.model, key)
         if found is None:
-            folder, known = catalog.folder, vocabulary_keys(session, catalog.model)
-            what = f" with {key!r} (known: {', '.join(known)})" if known else ""
-            raise QueryError(f"{folder.root} is not tagged{what} yet: run `aliens tag`")
+            raise not_tagged(catalog, session, key)
         definition, decision = found
         return cls(catalog, session, store, Vocabulary.from_definition(definition), Calibration.from_json(decision))
+
+    @classmethod
+    def of_tags(
+        cls, catalog: Catalog, session: Session, store: SegmentStore, words: Vocabularies, names: Sequence[str]
+    ) -> list[tuple[Self, int]]:
+        """Return, for each name of a tag, the tagging of its vocabulary, and its place there.
+
+        Tags of one vocabulary have the same tagging.
+
+        Raises: QueryError: no vocabulary has such a tag, or several have.
+        """
+        opened: dict[str, Self] = {}
+        found = []
+        for vocabulary, place in map(words.find, names):
+            if vocabulary.key not in opened:
+                calibration = Calibration.from_json(words.decisions[vocabulary.key])
+                opened[vocabulary.key] = cls(catalog, session, store, vocabulary, calibration)
+            found.append((opened[vocabulary.key], place))
+        return found
 
     @cached_property
     def _table(self) -> PhotoTable | None:
@@ -135,8 +161,14 @@ class Tagging:
     def notes(self) -> list[str]:
         """What people should know of the tags."""
         photos = counted(self.unscored, "photo")
-        late = f"{photos} came after the last tagging and have no tags yet: run `aliens tag`"
+        late = f"{photos} came after the last tagging and have no tags yet: run `{self.command}`"
         return [late] if self.unscored else []
+
+    @property
+    def command(self) -> str:
+        """What gives tags of this vocabulary to the photos that have none."""
+        key = self.vocabulary.key
+        return "aliens tag" if key == current_vocabulary(self._session) else f"aliens tag --vocabulary {key}"
 
     @property
     def unscored(self) -> int:
@@ -205,7 +237,7 @@ class Tagging:
             for label in said:
                 if label.photo_id not in position:
                     continue  # of a photo that cannot be found now
-                place = places.get(label.tag)
+                place = places.get(bare(label.tag))
                 labels.setdefault(label.photo_id, {})[label.tag if place is None else tags[place]] = label.present
                 if place is not None:
                     decided[position[label.photo_id], place] = label.present
@@ -282,6 +314,31 @@ class Tagging:
         for columns, scores in self.scores(ids=photo_ids):
             found[[position[photo_id] for photo_id in columns["photo_id"].to_pylist()]] = scores
         return found
+
+
+def known_vocabularies(session: Session, model: Model) -> Vocabularies:
+    """Return the vocabularies that the library was tagged with; there may be none."""
+    rows = taggings(session, model)
+    return Vocabularies([(Vocabulary.from_definition(definition), decision) for _, definition, decision in rows])
+
+
+def vocabularies_of(catalog: Catalog, session: Session, key: str | None = None) -> Vocabularies:
+    """Return the vocabularies that the library was tagged with, or the one of a key or name.
+
+    Raises: QueryError: it was not tagged (with this one) yet.
+    """
+    known = known_vocabularies(session, catalog.model)
+    words = known.only(key) if key else known
+    if not words.all:
+        raise not_tagged(catalog, session, key)
+    return words
+
+
+def not_tagged(catalog: Catalog, session: Session, key: str | None) -> QueryError:
+    """Return the error for a library that was not tagged yet, or not with the vocabulary of a key or name."""
+    root, known = catalog.folder.root, vocabulary_keys(session, catalog.model)
+    what = f" with {key!r} (known: {', '.join(known)})" if known else ""
+    return QueryError(f"{root} is not tagged{what} yet: run `aliens tag`")
 
 
 def surest_tags(tagging: Tagging, photo_id: int) -> list[str]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,8 +9,10 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from base.errors import QueryError
+from base.names import comparable, nearest
 from base.records import read_toml
 from base.settings import asset
+from search.query import Filter, format_filter
 
 DEFAULT = "case-study"
 MAX_TAGS = 10_000
@@ -75,20 +76,20 @@ class Vocabulary:
         """
         found = self.places().get(bare(name))
         if found is None:
-            near = self.near(name)
-            hint = f": did you mean {' or '.join(map(repr, near))}?" if near else ": `aliens tags` lists them"
-            raise QueryError(f"no tag {name!r} in the vocabulary {self.key}{hint}")
+            raise unknown_tag(name, [self])
         return found
 
     def near(self, name: str) -> list[str]:
         """Return up to three tags that a name may have been meant for."""
-        import difflib
-
         places = self.places()
-        return [self.names[places[match]] for match in difflib.get_close_matches(bare(name), places, n=3)]
+        return [self.names[places[tag]] for tag in nearest(bare(name), places)]
 
     def places(self) -> dict[str, int]:
         """Return {bare name: place} of the tags."""
+        return self._places
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
         return {bare(tag.name): place for place, tag in enumerate(self.tags)}
 
     def definition(self) -> dict[str, Any]:
@@ -113,17 +114,101 @@ class Vocabulary:
         )
 
 
-def read_vocabulary(name: str) -> Vocabulary:
-    """Return the vocabulary of a TOML file, or one that comes along: case-study or hotel.
+class Vocabularies:
+    """The vocabularies that a library was tagged with.
+
+    A tag is named by its name alone, or as VOCABULARY/TAG, by the vocabulary's name or key. Of several vocabularies of
+    one name the newest counts, unless a key names another.
+    """
+
+    def __init__(self, newest_first: Sequence[tuple[Vocabulary, Mapping[str, Any]]]) -> None:
+        """`newest_first`: each with what was decided: how its scores become tags."""
+        self.all = [vocabulary for vocabulary, _ in newest_first]
+        self.decisions = {vocabulary.key: decision for vocabulary, decision in newest_first}
+        self.newest = [each for each in self.all if self.called(each.name) is each]
+
+    def called(self, name: str) -> Vocabulary | None:
+        """Return the vocabulary of a key or a name, or None."""
+        wanted = comparable(name)
+        return next((each for each in self.all if wanted in (comparable(each.key), comparable(each.name))), None)
+
+    def only(self, name: str) -> Self:
+        """Return the vocabulary of a key or a name alone, or none."""
+        found = self.called(name)
+        return type(self)([(found, self.decisions[found.key])] if found else [])
+
+    def with_tag(self, name: str) -> list[tuple[Vocabulary, int]]:
+        """Return every vocabulary that has a tag, with the tag's place there; several may, and decide differently."""
+        vocabularies, tag = self._meant(name)
+        return [(each, each.places()[bare(tag)]) for each in vocabularies if bare(tag) in each.places()]
+
+    def find(self, name: str, first: Vocabulary | None = None) -> tuple[Vocabulary, int]:
+        """Return the one vocabulary that has a tag, and the tag's place there; `first` goes before all others.
+
+        Raises: QueryError: none has it (the message lists what is near), or several have.
+        """
+        if first is not None and bare(name) in first.places():
+            return first, first.position(name)
+        found = self.with_tag(name)
+        if not found:
+            vocabularies, tag = self._meant(name)
+            raise unknown_tag(tag, vocabularies)
+        if len(found) > 1:
+            choices = [f"{vocabulary.name}/{name}" for vocabulary, _ in found]
+            raise QueryError(
+                f"{len(found)} vocabularies have a tag {name!r}: say which is meant, {' or '.join(map(repr, choices))} "
+                f"(in a query {format_filter(Filter('tag', choices[0]))})"
+            )
+        return found[0]
+
+    def in_full(self, name: str, first: Vocabulary | None = None) -> str:
+        """Return a tag's name with its vocabulary's before it; as it is where that is said, or none has the tag.
+
+        Raises: QueryError: several vocabularies have it, and `first` has not.
+        """
+        if self._meant(name)[1] != name or not self.with_tag(name):
+            return name
+        return f"{self.find(name, first)[0].name}/{name}"
+
+    def _meant(self, name: str) -> tuple[list[Vocabulary], str]:
+        """Return where a tag is looked for, and under which name, which may hold a slash of its own."""
+        of, _, tag = name.partition("/")
+        vocabulary = self.called(of) if tag.strip() else None
+        as_it_stands = any(bare(name) in each.places() for each in self.newest)
+        if vocabulary is None or (as_it_stands and bare(tag) not in vocabulary.places()):
+            return self.newest, name
+        return [vocabulary], tag
+
+
+def unknown_tag(name: str, vocabularies: Sequence[Vocabulary]) -> QueryError:
+    """Return the error for a tag that no vocabulary has, with the tags near it."""
+    near = nearest(bare(name), (tag for each in vocabularies for tag in each.places()))
+    several = len(vocabularies) > 1
+    shown = [
+        repr(f"{each.name}/{each.names[each.places()[tag]]}" if several else each.names[each.places()[tag]])
+        for tag in near
+        for each in vocabularies
+        if tag in each.places()
+    ]
+    of = f"vocabular{'ies' if several else 'y'} {', '.join(each.key for each in vocabularies)}"
+    hint = f"did you mean {' or '.join(shown)}?" if shown else "`aliens tags` lists them"
+    return QueryError(f"no tag {name!r} in the {of}: {hint}")
+
+
+def read_vocabulary(name: str, kept: Vocabularies | None = None) -> Vocabulary:
+    """Return the vocabulary of a TOML file, one that comes along (case-study or hotel), or one that a library has kept.
 
     Raises: QueryError: there is no such file, or what it says makes no sense; the message names the place.
     """
     path = Path(name)
     if path.suffix != ".toml":
         shipped = {file.stem: file for file in sorted(asset("search/vocabularies").glob("*.toml"))}
-        if name not in shipped:
-            raise QueryError(f"no vocabulary {name!r}: name a .toml file, or one of {', '.join(shipped)}")
-        path = shipped[name]
+        if comparable(name) not in shipped:
+            if kept is not None and (mine := kept.called(name)) is not None:
+                return mine
+            known = dict.fromkeys([*shipped, *(each.name for each in (kept.newest if kept else ()))])
+            raise QueryError(f"no vocabulary {name!r}: name a .toml file, or one of {', '.join(known)}")
+        path = shipped[comparable(name)]
     content = read_toml(path, "vocabulary")
     try:
         return as_vocabulary(content, path.stem)
@@ -160,7 +245,7 @@ def as_vocabulary(content: Mapping[str, Any], default_name: str) -> Vocabulary:
         tags=tags,
         templates=templates,
         background=texts(content.get("background", DEFAULT_BACKGROUND), "background"),
-        groups=tuple(groups_of(content.get("groups", []), {tag.name for tag in tags})),
+        groups=tuple(groups_of(content.get("groups", []), {bare(tag.name): tag.name for tag in tags})),
     )
 
 
@@ -183,20 +268,21 @@ def tags_in(table: Any, heading: str) -> Iterator[Tag]:
         yield Tag(name, texts(value, f"the prompts of {name!r}") if value != [] else (name,), heading)
 
 
-def groups_of(groups: Any, names: set[str]) -> Iterator[Group]:
-    """Yield the groups, checked against the tags' names."""
+def groups_of(groups: Any, names: Mapping[str, str]) -> Iterator[Group]:
+    """Yield the groups, checked against the tags' names, {bare name: name}."""
     if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
         raise ValueError("groups should be written as [[groups]] with a rule and tags")
     for group in groups:
         rule, tags = group.get("rule"), texts(group.get("tags"), "the tags of a group")
         if rule not in RULES:
             raise ValueError(f"the rule {rule!r} of a group should be contrast or exclude")
-        if len(set(tags)) < 2 or len(set(tags)) < len(tags):
+        different = {bare(tag) for tag in tags}
+        if len(different) < 2 or len(different) < len(tags):
             raise ValueError(f"a group needs two or more different tags, not {', '.join(tags)}")
         for tag in tags:
-            if tag not in names:
+            if bare(tag) not in names:
                 raise ValueError(f"a group names {tag!r}, which is no tag of this vocabulary")
-        yield Group(rule, tags)
+        yield Group(rule, tuple(names[bare(tag)] for tag in tags))
 
 
 def texts(value: Any, what: str) -> tuple[str, ...]:
@@ -218,8 +304,8 @@ def unknown_in_words(near: Mapping[str, Sequence[str]]) -> str:
 
 
 def bare(name: str) -> str:
-    """Return a tag's name as it is compared: without article and case, however its accents are put together."""
-    words = unicodedata.normalize("NFC", name.casefold()).split()
+    """Return a tag's name as it is compared: without article and case, however its letters are written."""
+    words = comparable(name).split()
     return " ".join(words[1:] if len(words) > 1 and words[0] in ("a", "an", "the") else words)
 
 
