@@ -234,9 +234,10 @@ class TagMethods(SearchMethods):
         chosen = format_of(Path(path), format, link=link)
         if k is not None and query is None:
             raise QueryError("-k is for queries: add --query TEXT, or leave it out")
-        hits = None
+        hits, note = None, ""
         if query is not None:
-            hits = {hit.photo_id: hit.score for hit in self.search(query, k=100 if k is None else k)}
+            results = self.search(query, k=100 if k is None else k)
+            hits, note = {hit.photo_id: hit.score for hit in results}, results.explanation.note
         names = [tags] if isinstance(tags, str) else tags
         with self._tagging(vocabulary) as (session, tagging), self.showing(progress) as tell:
             selection = selected(self.catalog, session, self.store, tagging, names, named=vocabulary is not None)
@@ -246,7 +247,7 @@ class TagMethods(SearchMethods):
                 Path(path),
                 chosen,
                 columns=[columns] if isinstance(columns, str) else columns,
-                selection=replace(selection, hits=hits),
+                selection=replace(selection, hits=hits, note=note),
                 query=query,
                 link=link,
                 progress=tell,

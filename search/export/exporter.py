@@ -196,6 +196,7 @@ class ExportManifest:
     tags: dict[str, int]  # photos with each tag
     calibrated_on_labels: list[str]
     query: str | None
+    query_note: str  # what people should know of its answer, or nothing
     with_tags: list[str]
     left_out: list[str]  # photos whose files are gone
     calibration: dict[str, Any]  # how scores became tags, for `aliens import tags`
@@ -207,7 +208,8 @@ class ExportManifest:
     def notes(self) -> list[str]:
         """What people should know besides."""
         gone = counted(len(self.left_out), "photo")
-        return [f"left out {gone} whose files cannot be read"] if self.left_out else []
+        said = (self.query_note, f"left out {gone} whose files cannot be read" if self.left_out else "")
+        return list(filter(None, said))
 
 
 def format_of(path: Path, file_format: Format | None, *, link: bool = False) -> Format:
@@ -299,6 +301,7 @@ class Description:
             tags={name: count - left_tags[name] for name, count in counts},
             calibrated_on_labels=[names[place] for place in sorted(calibration.links)],
             query=self.query,
+            query_note=self.selection.note,
             with_tags=[*self.selection.tags, *self.selection.others],
             left_out=list(left_out),
             calibration=calibration.as_json(),

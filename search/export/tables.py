@@ -66,12 +66,14 @@ class Selection:
     """Which photos are exported: those with all the tags named, of the whole library or of a query's hits.
 
     tags: of the vocabulary that is exported. others: of other vocabularies; `among` are the photos that have them.
+    note: what people should know of the query's answer, or nothing.
     """
 
     tags: tuple[str, ...] = ()
     hits: Mapping[int, float] | None = None  # {photo id: score}, best first
     others: tuple[str, ...] = ()
     among: Ids | None = None  # ascending
+    note: str = ""
 
 
 def selected(

@@ -161,7 +161,8 @@ class Tagging:
     def notes(self) -> list[str]:
         """What people should know of the tags."""
         photos = counted(self.unscored, "photo")
-        late = f"{photos} came after the last tagging and have no tags yet: run `{self.command}`"
+        have = "has" if self.unscored == 1 else "have"
+        late = f"{photos} came after the last tagging and {have} no tags yet: run `{self.command}`"
         return [late] if self.unscored else []
 
     @property

@@ -248,6 +248,23 @@ def test_labels_mean_the_same_in_every_vocabulary(aliens: Aliens, tagged: Path) 
     assert next(tag for tag in shown if tag["tag"] == "a pool")["by_hand"] is True
 
 
+def test_late_photos_are_told_of_by_sheets_and_counts_with_what_tags_them(aliens: Aliens, tagged: Path) -> None:
+    Path("mine.toml").write_text('name = "mine"\n[tags]\nlagoon = []\n', encoding="utf-8")
+    aliens("tag", "-v", "mine.toml")
+    Path("mine.toml").unlink()
+    (tagged / "new.jpg").write_bytes(photo_bytes(99))
+    aliens("add", tagged)
+    aliens("tag")
+    late = "1 photo came after the last tagging and has no tags yet: run `aliens tag --vocabulary case-study-"
+    for command in (("sheet", "pool", "-o", "x.jpg"), ("--by-chain", "-v", "case-study"), ("-v", "case-study")):
+        assert late in aliens("tags", *command)[2]
+    assert "came after" not in aliens("tags", "sheet", "lagoon", "-o", "x.jpg")[2]
+    command = aliens("tags", "-v", "case-study")[2].split("`aliens ")[1].split("`")[0]
+    assert "11 photos tagged, 1 newly scored" in aliens(*command.split())[1]
+    assert "came after" not in aliens("tags", "sheet", "pool", "-o", "x.jpg")[2]
+    assert "11 photos tagged, 0 newly scored" in aliens("tag", "-v", "MINE")[1]
+
+
 def test_a_copied_library_has_its_tags(aliens: Aliens, tagged: Path) -> None:
     before = aliens("tags")
     shutil.copytree("aliens-library", "copy", copy_function=shutil.copyfile)  # with new times of change

@@ -1,5 +1,6 @@
 import hashlib
 from collections.abc import Sequence
+from datetime import datetime
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from db.tag_rows import (
     Label,
     all_labels,
     count_labels,
+    current_vocabulary,
     find_tagging,
     forget_labels,
     keep_tagging,
@@ -24,6 +26,7 @@ from db.tag_rows import (
     photos_by_image_id,
     photos_by_place,
     set_labels,
+    taggings,
     vocabulary_keys,
 )
 from db.vector_rows import use_model
@@ -72,6 +75,17 @@ def test_every_model_has_taggings_of_its_own(session: Session, model: Model) -> 
     assert find_tagging(session, model, None) == (DEFINITION, {"model": "first"})
     assert find_tagging(session, other, None) == (DEFINITION, {"model": "second"})
     assert vocabulary_keys(session, other) == ["own-1"]
+    assert taggings(session, model) == [("own-1", DEFINITION, {"model": "first"})]
+    assert taggings(session, other) == [("own-1", DEFINITION, {"model": "second"})]
+
+
+def test_taggings_come_newest_first_and_are_found_in_any_case(session: Session, model: Model) -> None:
+    for key, name in (("Own-1", "Own"), ("other-1", "other"), ("own-2", "own")):
+        keep_tagging(session, model, key, {"name": name}, {})
+    assert [key for key, _, _ in taggings(session, model)] == ["own-2", "other-1", "Own-1"]
+    assert find_tagging(session, model, "OTHER") == ({"name": "other"}, {})
+    assert find_tagging(session, model, "own-1") == ({"name": "Own"}, {})
+    assert current_vocabulary(session) == "own-2"
 
 
 # Labels
@@ -113,6 +127,18 @@ def test_of_contradicting_labels_the_last_counts(session: Session) -> None:
         set_labels(session, [Label(photo, "a tv", True), Label(photo, "a tv", True), Label(photo, "a tv", False)]) == 1
     )
     assert list(all_labels(session)) == [Label(photo, "a tv", False)]
+
+
+def test_a_label_takes_the_place_of_one_that_is_written_otherwise(session: Session) -> None:
+    first, second = put_read_photos(session, ["/a", "/b"])
+    composed, apart = "m\u00e9ridienne", "me\u0301ridienne"
+    session.add_all(
+        TagLabel(content_sha256=digest(photo), tag=apart, present=True, made_at=datetime(2020, 1, 1))
+        for photo in (first, second)
+    )
+    assert set_labels(session, [Label(first, composed, False)]) == 1
+    assert list(all_labels(session)) == [Label(first, composed, False), Label(second, apart, True)]
+    assert forget_labels(session, [Label(second, composed, True)]) == 1
 
 
 def test_labels_beyond_a_page_are_all_set(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,3 +1,4 @@
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,13 @@ def padded(texts: list[str]) -> list[list[int]]:
 @given(st.lists(PARTS, max_size=6).map("".join))
 def test_the_ids_are_those_of_open_clip_for_any_text(text: str) -> None:
     assert padded([text]) == THEIRS([text]).tolist()
+
+
+@pytest.mark.parametrize("text", ["café", "Málaga à l'été", "phố cổ", "한국 바다", "ガラス", "\u212b"])
+def test_letters_in_one_character_or_in_two_are_the_same_tokens(text: str) -> None:
+    composed, apart = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
+    assert composed != apart
+    assert padded([composed]) == padded([apart]) == THEIRS([apart]).tolist()
 
 
 def test_every_letter_and_sign_is_read_alike() -> None:

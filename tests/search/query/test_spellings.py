@@ -146,6 +146,12 @@ def test_a_filters_name_is_mistyped_in_either_way_of_writing() -> None:
     assert parse(apart("path:é")).filters == (Filter("path", apart("é")),)  # a value stays as it was written
 
 
+def test_a_text_is_the_same_query_however_it_is_written(sample_library: Library) -> None:
+    text = "a café à l'été"
+    one, other = ([hit.score for hit in sample_library.search(form(text))] for form in (composed, apart))
+    assert one == other
+
+
 # Tags
 
 

@@ -18,7 +18,7 @@ def test_a_summary_counts_the_decided_photos_of_every_tag(tagged: LibraryFactory
     tags = decided(tagged.folder)
     with opened(tagged.folder) as (_, tagging):
         summary = summarise(tagging)
-    assert summary.notes == ["1 photo came after the last tagging and have no tags yet: run `aliens tag`"]
+    assert summary.notes == ["1 photo came after the last tagging and has no tags yet: run `aliens tag`"]
     assert (summary.photos, summary.unscored, summary.method, summary.threshold) == (11, 1, "calibrated", 0.3)
     assert summary.vocabulary == tagging.vocabulary.key
     assert summary.untagged == sum(not has for has in tags.values())

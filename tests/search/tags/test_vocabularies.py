@@ -314,3 +314,19 @@ def test_a_sheet_and_the_counts_by_chain_tell_of_photos_that_came_late(
     both.tag()
     assert both.tag_sheet("bed", "x.jpg") == both.tags_by_chain().notes == []
     assert len(both.tag_sheet("sofa", "x.jpg")) == 1
+
+
+def test_an_export_and_a_restyling_of_a_query_pass_on_its_note(
+    both: Library, library: LibraryFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more_photos(library, tmp_path, 2)
+    both.tag()  # with mine alone
+    told: list[str] = []
+    monkeypatch.setattr(both, "tell", told.append)
+    manifest = both.export("out.csv", query="anything tag:sofa>=0", k=3)
+    assert manifest.photos == 3
+    assert manifest.notes == [both.search("anything tag:sofa>=0").explanation.note]
+    assert manifest.notes[0].startswith("2 photos came after the last tagging")
+    assert both.export("out.csv", query="anything tag:mine/pool>=0").notes == []
+    assert len(both._picks((), None, "anything tag:sofa>=0", 2)) == 2
+    assert told == manifest.notes
