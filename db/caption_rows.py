@@ -238,13 +238,11 @@ def captioned_photos() -> Found:
 def matching_words(words: Sequence[str]) -> Found:
     """Return the statement of the captions with all these words, best first, by SQLite's FTS5.
 
-    Every word is quoted, so that nothing in it is read as FTS5's own syntax; a NUL would end the query.
+    Every word is quoted, so that nothing in it is read as FTS5's own syntax; a NUL would end the query. A caption may
+    have its letters composed or decomposed, which FTS5 takes for the same in Latin script alone.
     """
-
-    def quoted(word: str) -> str:
-        return '"' + word.replace('"', '""').replace("\0", " ") + '"'
-
-    query = " AND ".join(f"({' OR '.join(map(quoted, spellings(word)))})" for word in words)
+    query = " ".join('"' + word.replace('"', '""').replace("\0", " ") + '"' for word in words)
+    query = " OR ".join(spellings(query))
     index = table("caption_words", column("rowid"))
     # bm25() must stand beside MATCH, which a materialised subquery guarantees.
     matched = (

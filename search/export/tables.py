@@ -85,6 +85,8 @@ def selected(
 
     Raises: QueryError: no vocabulary has such a tag, several have, or photos came after the last tagging with one.
     """
+    if not tags:
+        return Selection()
     words = vocabularies_of(catalog, session)
     own, others = [], []
     for name in tags:

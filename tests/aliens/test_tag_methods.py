@@ -31,7 +31,7 @@ def test_reports_print_as_the_command_does_and_know_what_people_should_know(tagg
     tagged.add(photos)
     summary = tagged.tags()
     assert (summary.photos, summary.unscored) == (11, 1)
-    assert summary.notes == ["1 photo came after the last tagging and have no tags yet: run `aliens tag`"]
+    assert summary.notes == ["1 photo came after the last tagging and has no tags yet: run `aliens tag`"]
     assert summary.notes == tagged.tags_of(1).notes == tagged.tag_report("report.png")
     report = tagged.tag()
     assert str(report) == f"{summary.vocabulary}: 11 photos tagged, 1 newly scored, calibrated, threshold 0.3"
