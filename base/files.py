@@ -78,6 +78,12 @@ class PhotoFile:
         return f"{self.path}!{self.member}" if self.member else self.path
 
 
+def real_place(path: str | Path) -> str:
+    """Return a path by which a file is known, whatever links lead to its folder; the file itself may be a link."""
+    folder, name = os.path.split(os.path.abspath(path))
+    return os.path.join(os.path.realpath(folder), name)
+
+
 class TarIndex(NamedTuple):
     """A tar's regular files: {name: (offset of its bytes, size in bytes)}, and whether it goes on unreadably."""
 

@@ -99,7 +99,7 @@ def count_tags(library: Path, vocabulary: str | None = None, *, by_chain: bool =
     with opened(library) as photos:
         if by_chain:
             chains = photos.tags_by_chain(vocabulary)
-            print_notes(chains.notes)
+            print_notes(chains.notes, library)
             print_chains(chains, json)
             return
         summary = photos.tags(vocabulary)
@@ -169,7 +169,7 @@ def draw_sheet(
 ) -> None:
     """Write a contact sheet of a tag: its surest photos, the borderline ones and the least likely."""
     with opened(library) as photos:
-        print_notes(photos.tag_sheet(tag, output, vocabulary=vocabulary))
+        print_notes(photos.tag_sheet(tag, output, vocabulary=vocabulary), library)
     console.note(f"contact sheet: {output}")
 
 

@@ -108,9 +108,7 @@ def set_labels(session: Session, labels: Iterable[Label]) -> int:
 def forget_labels(session: Session, labels: Sequence[Label]) -> int:
     """Remove what was said of the bytes of these photos and of tags; the caller commits. Return how many labels."""
     hashes = hashes_of(session, [label.photo_id for label in labels])
-    return remove_labels(
-        session, {(hashes[label.photo_id], label.tag) for label in labels if label.photo_id in hashes}
-    )
+    return remove_labels(session, {(hashes[label.photo_id], label.tag) for label in labels if label.photo_id in hashes})
 
 
 def remove_labels(session: Session, said: Iterable[tuple[bytes, str]]) -> int:

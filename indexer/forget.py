@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 
 from base.console import counted
 from base.errors import QueryError
+from base.files import real_place
+from base.names import comparable, nearest
 from base.settings import LibraryFolder
 from db.caption_rows import drop_unused_texts
 from db.catalog import Catalog
@@ -29,7 +31,7 @@ from db.vector_rows import remove_photos
 from embedding.segments import SegmentStore
 from indexer.merging import merge_due
 from indexer.moves import has_left
-from indexer.sources import MISSING, real_place, storable
+from indexer.sources import MISSING, storable
 
 FEW = 3  # names that a message shows
 
@@ -166,10 +168,10 @@ def what_is_meant(session: Session, folder: LibraryFolder, paths: Iterable[Path]
 def hotels_meant(session: Session, name: str) -> dict[int, str]:
     """Return {id: name} of the hotels of a full name or a number. Raises: QueryError: there is none."""
     rows = [(row[0], row[1] or str(row[0])) for row in all_hotels(session)]
-    folded = name.casefold()
-    meant = {hotel_id: known for hotel_id, known in rows if folded in (known.casefold(), str(hotel_id))}
+    asked = comparable(name)
+    meant = {hotel_id: known for hotel_id, known in rows if asked in (comparable(known), str(hotel_id))}
     if not meant:
-        near = [known for _, known in rows if folded in known.casefold()]
-        choice = f"near it: {', '.join(near[:FEW])}" if near else "`aliens search` shows the hotels of photos"
+        near = nearest(name, (known for _, known in rows))
+        choice = f"near it: {', '.join(near)}" if near else "`aliens search` shows the hotels of photos"
         raise QueryError(f"no hotel {name!r} in this library ({choice}): give its whole name or its number")
     return meant

@@ -11,7 +11,7 @@ from stat import S_ISREG
 from typing import Any
 
 from base.errors import SourceError
-from base.files import tar_index
+from base.files import real_place, tar_index
 from base.settings import LibraryFolder
 
 MISSING = "missing"
@@ -103,12 +103,6 @@ def found_at(path: str, member: str = "") -> FoundPhoto:
     except (OSError, tarfile.TarError) as error:
         return FoundPhoto(path, member, failure_kind="unreadable", failure_reason=str(error))
     return replace(found, member=member, size_bytes=size_bytes)
-
-
-def real_place(path: Path) -> str:
-    """Return a path by which a file is known, whatever links lead to its folder; the file itself may be a link."""
-    folder, name = os.path.split(os.path.abspath(path))
-    return os.path.join(os.path.realpath(folder), name)
 
 
 def storable(name: str) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from unicodedata import normalize
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -13,7 +12,8 @@ from sqlalchemy.orm import Session
 from base.arrays import Floats
 from base.console import counted
 from base.errors import QueryError
-from base.files import PhotoFile
+from base.files import PhotoFile, real_place
+from base.names import spellings
 from db.photo_rows import Place
 from db.tag_rows import all_labels, known_photos, photos_by_image_id, photos_by_place
 from search.tags.tag_files import TagRow, known_tag, place_check, read_tag_file
@@ -132,11 +132,11 @@ def with_photo_ids(
     while batch := list(islice(stream, BATCH)):
         known = known_photos(session, [row.photo_id for row in batch if row.photo_id is not None])
         asked = [row for row in batch if row.path and known.get(row.photo_id or 0) != (row.path, row.member)]
-        places = photos_by_place(session, [place for row in asked for place in spellings(row)])
+        places = photos_by_place(session, [place for row in asked for place in likely_places(row)])
         images = photos_by_image_id(session, [row.image_id for row in batch if row.image_id is not None])
         for row in batch:
             place = known.get(row.photo_id or 0)
-            by_path = next((places[spelling] for spelling in spellings(row) if spelling in places), None)
+            by_path = next((places[spelling] for spelling in likely_places(row) if spelling in places), None)
             if place == (row.path, row.member):
                 by_path = row.photo_id
             by_image = None if row.image_id is None else images.get(row.image_id)
@@ -163,10 +163,10 @@ def photo_of(
     return row.photo_id if place is not None and row.path is None and row.image_id is None else None
 
 
-def spellings(row: TagRow) -> list[tuple[str, str]]:
-    """Return a row's path and member, also with accents put together as other systems do."""
-    path = row.path or ""
-    if path.isascii() and row.member.isascii():
-        return [(path, row.member)]
-    composed = [(normalize(form, path), normalize(form, row.member)) for form in ("NFC", "NFD")]
-    return [(path, row.member), *composed]
+def likely_places(row: TagRow) -> list[Place]:
+    """Return where a row's photo may be known: as it says, by its folder's real name, as other systems put accents."""
+    if not row.path:
+        return []
+    paths = [spelling for path in (row.path, real_place(row.path)) for spelling in (path, *spellings(path))]
+    members = dict.fromkeys((row.member, *spellings(row.member)))
+    return [(path, member) for path in dict.fromkeys(paths) for member in members]

@@ -58,7 +58,8 @@ def hotels(
                 session.scalar(sql("SELECT id FROM photo WHERE path LIKE :end"), {"end": f"%{name}"})
                 for name in ("500065.jpg", "500099.jpg")
             )
-            said = "INSERT INTO tag_label VALUES (:id, 'a bathtub', :present, '2020-01-01 00:00:00')"
+            said = "INSERT INTO tag_label SELECT content_sha256, 'a bathtub', :present, '2020-01-01' FROM photo"
+            said += " WHERE id = :id"
             session.execute(sql(said), [{"id": yes, "present": 1}, {"id": no, "present": 0}])
             session.commit()
         yield library
@@ -277,7 +278,8 @@ def test_photos_that_came_after_the_last_tagging_meet_no_tag_filter_unless_a_per
     library.add(more)
     opened = library.open()
     with opened.catalog.session() as session:
-        said = "INSERT INTO tag_label VALUES (:id, 'bathtub', :present, '2020-01-01 00:00:00')"
+        said = "INSERT INTO tag_label SELECT content_sha256, 'bathtub', :present, '2020-01-01' FROM photo"
+        said += " WHERE id = :id"
         session.execute(sql(said), [{"id": 11, "present": 1}, {"id": 12, "present": 0}])
         session.commit()
     for query in ("tag:bathtub", "tag:bathtub>0.5", "tag:bathtub<0.5", "tag:bathtub>=0"):

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from base.console import one_line
 from base.errors import QuerySyntaxError
 from search.query import FILTER_NAMES, NEGATED, Filter, Query, Term, format_query, hints, parse
 
@@ -169,7 +170,7 @@ def test_errors_point_at_the_character(query: str, pointed_at: str, words: str) 
         parse(query)
     assert query[error.value.place :].startswith(pointed_at)
     _, line, mark = str(error.value).splitlines()
-    assert line[len(mark) - 1 :].startswith(pointed_at)
+    assert line[len(mark) - 1 :].startswith(one_line(pointed_at))
 
 
 @pytest.mark.parametrize("nothing", ["", " ", "\n\t "])

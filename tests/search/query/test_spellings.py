@@ -179,7 +179,7 @@ def test_a_label_that_an_earlier_version_kept_counts_and_is_replaced(named: Libr
     (tmp_path / "mots.toml").write_text(f'[tags]\n"{apart("méridienne")}" = []\n', encoding="utf-8")
     named.tag(str(tmp_path / "mots.toml"))
     with named.catalog.session() as session:
-        said = "INSERT INTO tag_label VALUES (2, :tag, 1, '2020-01-01 00:00:00')"
+        said = "INSERT INTO tag_label SELECT content_sha256, :tag, 1, '2020-01-01' FROM photo WHERE id = 2"
         session.execute(sql(said), {"tag": apart("méridienne")})
         session.commit()
     assert {hit.photo_id for hit in named.search("anything tag:méridienne>=1", k=100)} == {2}
