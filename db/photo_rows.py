@@ -99,7 +99,8 @@ def hashes_of(session: Session, ids: Sequence[int]) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     for page in pages(list(ids)):
         statement = select(Photo.id, Photo.content_sha256).where(Photo.id.in_(page))
-        found.update((photo_id, sha256) for photo_id, sha256 in session.execute(statement) if sha256 is not None)
+        rows = (row for rows in fetched(session, statement) for row in rows)
+        found.update((photo_id, bytes(sha256)) for photo_id, sha256 in rows if sha256 is not None)
     return found
 
 

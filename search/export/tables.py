@@ -19,7 +19,7 @@ from base.errors import QueryError
 from base.spreadsheets import FORMULA_START, WorkbookWriter
 from db.caption_rows import captions_of
 from db.catalog import Catalog
-from db.photo_rows import hotels_and_chains
+from db.photo_rows import hashes_of, hotels_and_chains
 from embedding.photo_table import KINDS
 from embedding.segments import SegmentStore
 from search.filters import chosen
@@ -132,7 +132,7 @@ class TagTable:
     def batches(self) -> Iterator[Any]:
         """Yield pyarrow.RecordBatch after RecordBatch, and count rows and tags on the way."""
         hits, among = self._selection.hits, self._selection.among
-        stored = {"hotel_id", *(("path", "member") if EXPORTED in self.names else ()), *self.names} & KINDS.keys()
+        stored = {"hotel_id", *self.names} & KINDS.keys()
         ids = None if hits is None else list(hits)
         for photos in self.tagging.photos(sorted(stored), ids):
             keep = photos.decided[:, self._wanted].all(axis=1)
@@ -160,9 +160,9 @@ class TagTable:
             case "set_by_hand" | "unset_by_hand":
                 return said(photos, present=name == "set_by_hand")
             case "exported":
-                columns = (photos.columns[place].to_pylist() for place in ("path", "member"))
-                places = list(zip(*columns, strict=True))
-                return pa.array(exported_cells(self.tagging.vocabulary.key, photos.decided, places), pa.string())
+                known = hashes_of(self._session, photos.photo_ids.tolist())
+                hashes = [known.get(photo_id, b"") for photo_id in photos.photo_ids.tolist()]
+                return pa.array(exported_cells(self.tagging.vocabulary.key, photos.decided, hashes), pa.string())
             case "caption":
                 ids = photos.photo_ids.tolist()
                 found = captions_of(self._session, ids)

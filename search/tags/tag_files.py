@@ -4,8 +4,7 @@ import csv
 import json
 import os
 import re
-import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,12 +32,12 @@ class Exported:
     saved as another kind of table. As a text: `case-study-1f3a9c02/8040/9f8e7d6c`.
 
     vocabulary: its key. decided: the tags that the photo had, as hexadecimal digits, a bit for each tag of the
-    vocabulary. place: checks that photo_id means the same photo here: see place_check.
+    vocabulary. photo: the first digits of the SHA-256 of its bytes, by which the same picture is known.
     """
 
     vocabulary: str
     decided: str
-    place: str
+    photo: str
 
     @classmethod
     def of(cls, text: str, where: str) -> "Exported | None":
@@ -59,19 +58,19 @@ class Exported:
 WRITTEN = re.compile(r"(.+)/((?:[0-9a-f]{2})*)/([0-9a-f]{8})")
 
 
-def exported_cells(vocabulary: str, decided: Bools, places: list[tuple[str, str]]) -> list[str]:
-    """Return the cells of the column `exported`, of photos with decided tags (n, t) and their paths and members."""
+def exported_cells(vocabulary: str, decided: Bools, hashes: Sequence[bytes]) -> list[str]:
+    """Return the cells of the column `exported`, of photos with decided tags (n, t) and the SHA-256 of their bytes."""
     bits = np.packbits(decided, axis=1)  # (n, ceil(t / 8)) uint8
     digits, width = bits.tobytes().hex(), 2 * bits.shape[1]
     return [
-        f"{vocabulary}/{digits[row * width : (row + 1) * width]}/{place_check(path, member)}"
-        for row, (path, member) in enumerate(places)
+        f"{vocabulary}/{digits[row * width : (row + 1) * width]}/{bytes_check(sha256)}"
+        for row, sha256 in enumerate(hashes)
     ]
 
 
-def place_check(path: str, member: str) -> str:
-    """Return 8 hexadecimal digits that tell whether a number means the photo that it meant where it was exported."""
-    return f"{zlib.crc32(f'{path}!{member}'.encode()):08x}"
+def bytes_check(sha256: bytes) -> str:
+    """Return the 8 hexadecimal digits by which an exported row knows a photo's bytes again."""
+    return sha256[:4].hex()
 
 
 @dataclass(frozen=True, slots=True)

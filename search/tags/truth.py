@@ -1,7 +1,7 @@
 """Truth: what is known of photos' tags, from a file and from people's labels, as one array."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -14,9 +14,9 @@ from base.console import counted
 from base.errors import QueryError
 from base.files import PhotoFile, real_place
 from base.names import spellings
-from db.photo_rows import Place
+from db.photo_rows import Place, hashes_of
 from db.tag_rows import all_labels, known_photos, photos_by_image_id, photos_by_place
-from search.tags.tag_files import TagRow, known_tag, place_check, read_tag_file
+from search.tags.tag_files import TagRow, bytes_check, known_tag, read_tag_file
 from search.tags.vocabulary import MOST_NAMED, Vocabulary, bare, unknown_in_words
 
 BATCH = 1000
@@ -122,9 +122,10 @@ def with_photo_ids(
 ) -> Iterator[tuple[TagRow, int | None]]:
     """Yield every row with the id of its photo, or None where the library does not know it.
 
-    A row that this library exported is known by its photo_id, whatever became of its path. Any other by its path, else
-    by Hotels-50K's number; a bare photo_id counts where it has neither, since the ids of another library mean other
-    photos. `doubtful` is added to where such a photo_id and the path are two photos: the path counts.
+    A row that was exported is of a photo with the bytes of then: the one with its photo_id, whatever became of its
+    path, else the one at its path. Any other row is known by its path, else by Hotels-50K's number; a bare photo_id
+    counts where it has neither, since the ids of another library mean other photos. `doubtful` is added to where such a
+    photo_id and the path are two photos: the path counts.
 
     Raises: QueryError: photo_id and path of a row that this library exported are two photos.
     """
@@ -134,33 +135,47 @@ def with_photo_ids(
         asked = [row for row in batch if row.path and known.get(row.photo_id or 0) != (row.path, row.member)]
         places = photos_by_place(session, [place for row in asked for place in likely_places(row)])
         images = photos_by_image_id(session, [row.image_id for row in batch if row.image_id is not None])
+        hashes = hashes_of(session, [*{*known, *places.values(), *images.values()}])
         for row in batch:
-            place = known.get(row.photo_id or 0)
-            by_path = next((places[spelling] for spelling in likely_places(row) if spelling in places), None)
-            if place == (row.path, row.member):
+            by_path = next((places[place] for place in likely_places(row) if place in places), None)
+            if row.photo_id is not None and known.get(row.photo_id) == (row.path, row.member):
                 by_path = row.photo_id
             by_image = None if row.image_id is None else images.get(row.image_id)
-            yield row, photo_of(row, place, by_path, by_image, doubtful)
+            place = known.get(row.photo_id or 0)
+            if row.exported is None:
+                yield row, photo_meant(row, place, by_path, by_image, doubtful)
+            else:
+                same = [i for i in (row.photo_id, by_path, by_image) if i is not None and is_of_bytes(row, hashes, i)]
+                if same and place is not None and same[0] == row.photo_id and by_path not in (None, row.photo_id):
+                    raise QueryError(
+                        f"{two_photos(row, place, by_path)}: write both as they were, or empty one of them"
+                    )
+                yield row, same[0] if same else None
 
 
-def photo_of(
+def is_of_bytes(row: TagRow, hashes: Mapping[int, bytes], photo_id: int) -> bool:
+    """Tell whether a photo has the bytes that a row's had when it was exported."""
+    return row.exported is not None and photo_id in hashes and bytes_check(hashes[photo_id]) == row.exported.photo
+
+
+def photo_meant(
     row: TagRow, place: Place | None, by_path: int | None, by_image: int | None, doubtful: list[str] | None
 ) -> int | None:
-    """Return the photo that a row means, or None: see with_photo_ids.
+    """Return the photo that a row means which no export wrote, or None: see with_photo_ids.
 
     place: where the photo lies that has the row's photo_id here. by_path, by_image: the photos that its path and its
     number name.
     """
-    is_own = place is not None and row.exported is not None and row.exported.place == place_check(*place)
-    if place is not None and by_path not in (None, row.photo_id):
-        problem = f"{row.where}: photo_id {row.photo_id} is {PhotoFile(*place)}, but {row.path} is photo {by_path}"
-        if is_own:
-            raise QueryError(f"{problem}: write both as they were, or leave one of them empty")
-        if row.exported is None and doubtful is not None:
-            doubtful.append(problem)
-    if is_own or by_path is not None or by_image is not None:
-        return row.photo_id if is_own else by_image if by_path is None else by_path
+    if place is not None and by_path not in (None, row.photo_id) and doubtful is not None:
+        doubtful.append(two_photos(row, place, by_path))
+    if by_path is not None or by_image is not None:
+        return by_image if by_path is None else by_path
     return row.photo_id if place is not None and row.path is None and row.image_id is None else None
+
+
+def two_photos(row: TagRow, place: Place, by_path: int | None) -> str:
+    """Return in words that a row's photo_id and its path are two photos."""
+    return f"{row.where}: photo_id {row.photo_id} is {PhotoFile(*place)}, but {row.path} is photo {by_path}"
 
 
 def likely_places(row: TagRow) -> list[Place]:

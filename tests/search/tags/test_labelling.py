@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import json
 from pathlib import Path
 
@@ -9,10 +10,10 @@ from base.errors import LibraryError, QueryError, SourceError
 from base.progress import Step
 from db.tag_rows import Label, all_labels
 from search.tags.calibration import TagOptions
-from search.tags.tag_files import MANIFEST_SUFFIX
+from search.tags.tag_files import MANIFEST_SUFFIX, bytes_check
 from search.tags.vocabulary import bare
 from tests.by_folder import import_tags, label_photo, session_of
-from tests.conftest import LibraryFactory
+from tests.conftest import LibraryFactory, photo_bytes
 from tests.search.tags.conftest import OWN, decided, opened, tag
 
 HEAD = ("photo_id", "tags", "set_by_hand", "unset_by_hand")
@@ -298,11 +299,29 @@ def test_rows_of_no_export_whose_number_and_path_are_two_photos_are_told_of(
     assert note == f"1 row taken by path: {path}:2: photo_id 1 is {photos}/00.jpg, but {photos}/04.jpg is photo 5"
 
 
+def cells_of(path: Path) -> list[Row]:
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def saved(path: Path, rows: list[Row]) -> Path:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def check(number: int) -> str:
+    """Return by what an exported row knows the photo that was made by a seed."""
+    return bytes_check(hashlib.sha256(photo_bytes(number)).digest())
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
         (
-            "1,a pool,other-00000000/00/00000000",
+            "1,a pool,other-00000000/00/CHECK",
             r"t\.csv:3 was exported with the vocabulary other-00000000, not with case-",
         ),
         ("1,a pool,mine", r"t\.csv:3: exported is 'mine', which no export wrote"),
@@ -312,17 +331,47 @@ def test_what_was_exported_otherwise_is_refused(tagged: LibraryFactory, tmp_path
     with opened(tagged.folder) as (_, tagging):
         key = tagging.vocabulary.key
     path = tmp_path / "t.csv"
-    path.write_text(f"photo_id,tags,exported\n2,a pool,{key}/0000/00000000\n{row}\n", encoding="utf-8")
+    rows = f"2,a pool,{key}/0000/{check(1)}\n{row.replace('CHECK', check(0))}\n"
+    path.write_text(f"photo_id,tags,exported\n{rows}", encoding="utf-8")
     with pytest.raises(QueryError, match=message):
         import_tags(tagged.folder, path)
     assert labels_of(tagged) == []
+
+
+def test_edits_find_photos_that_moved_since_the_export(tagged: LibraryFactory, photos: Path, tmp_path: Path) -> None:
+    with tagged.open() as library:
+        library.export(tmp_path / "tags.csv")
+        rows = cells_of(tmp_path / "tags.csv")
+        moved = photos.rename(photos.with_name("moved"))
+        library.add(moved)
+        added = "a minibar"
+        assert added not in rows[3]["tags"].split(";")
+        rows[3]["tags"] += f";{added}"
+        report = library.import_tags(saved(tmp_path / "edited.csv", rows))
+        assert (report.set, report.unset, report.unknown_photos) == (1, 0, 0)
+        assert labels_of(tagged) == [Label(4, "minibar", True)]
+
+
+def test_edits_are_of_the_picture_that_was_exported(tagged: LibraryFactory, photos: Path, tmp_path: Path) -> None:
+    with tagged.open() as library:
+        library.export(tmp_path / "tags.csv")
+        rows = cells_of(tmp_path / "tags.csv")
+        (photos / "03.jpg").write_bytes(photo_bytes(99))
+        library.add(photos)
+        library.tag()
+        for row in rows[3:5]:
+            row["tags"] += ";a minibar"
+        report = library.import_tags(saved(tmp_path / "edited.csv", rows))
+        assert (report.set, report.unset, report.unknown_photos) == (1, 0, 1)
+        assert "left out 1 row whose photo the library does not know: edited.csv:5" in " ".join(report.notes)
+        assert labels_of(tagged) == [Label(5, "minibar", True)]
 
 
 def test_a_row_that_was_added_to_an_export_says_yes_alone(tagged: LibraryFactory, tmp_path: Path) -> None:
     with opened(tagged.folder) as (_, tagging):
         key = tagging.vocabulary.key
     path = tmp_path / "t.csv"
-    path.write_text(f"photo_id,tags,exported\n2,,{key}/8000/00000000\n3,a minibar,\n", encoding="utf-8")
+    path.write_text(f"photo_id,tags,exported\n2,,{key}/8000/{check(1)}\n3,a minibar,\n", encoding="utf-8")
     report = import_tags(tagged.folder, path)
     assert labels_of(tagged) == [Label(2, "pool", False), Label(3, "minibar", True)]
     assert not report.compared
