@@ -1,16 +1,21 @@
 """Files: where a photo's bytes lie, and writing that leaves no half file behind. Knows no image formats."""
 
+import errno
 import fcntl
 import hashlib
 import os
 import re
 import secrets
+import shutil
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BufferedReader
 from pathlib import Path
+from stat import S_ISDIR, S_ISFIFO, S_ISREG
 from typing import BinaryIO, NamedTuple
 
 from base.errors import PhotoError
@@ -31,26 +36,28 @@ class PhotoFile:
     path: str
     member: str = ""
 
-    def read(self) -> bytes:
-        """Return the photo's bytes.
+    def read(self, *, pipe: bool = False) -> bytes:
+        """Return the photo's bytes. `pipe`: see open_regular.
 
         Raises:
-            OSError: the file or the tar member is gone or cannot be read.
+            OSError: the file or the tar member is gone, is no regular file, or cannot be read.
             PhotoError: it has more bytes than a photo can have, or than fit into memory.
         """
-        offset, size_bytes = self._place()
-        if size_bytes > MAX_PHOTO_BYTES:
-            raise PhotoError(
-                "too large",
-                f"{size_bytes / 1e6:,.0f} MB are over the cap of {MAX_PHOTO_BYTES / 1e6:,.0f} MB a photo: "
-                "save it smaller, for instance as JPEG",
-            )
-        try:
-            with open(self.path, "rb") as file:
-                file.seek(offset)
-                return file.read(size_bytes)
-        except MemoryError as error:
-            raise PhotoError("too large", f"its {size_bytes / 1e6:,.0f} MB do not fit into memory") from error
+        with open_regular(self.path, pipe=pipe) as file:
+            stat = os.fstat(file.fileno())
+            offset, size_bytes = self._place(stat)
+            if size_bytes > MAX_PHOTO_BYTES:
+                raise too_large(size_bytes)
+            try:
+                if self.member:
+                    file.seek(offset)
+                    return file.read(size_bytes)
+                data = file.read(MAX_PHOTO_BYTES + 1 if S_ISFIFO(stat.st_mode) or not size_bytes else size_bytes) or b""
+            except MemoryError as error:
+                raise PhotoError("too large", f"its {size_bytes / 1e6:,.0f} MB do not fit into memory") from error
+        if len(data) > MAX_PHOTO_BYTES:  # a pipe, or a file in /proc, has no size before it is read
+            raise too_large(len(data))
+        return data
 
     @contextmanager
     def lent(self) -> Iterator[bytes]:
@@ -58,13 +65,12 @@ class PhotoFile:
 
         Raises: OSError, PhotoError: as `read`.
         """
-        _, size_bytes = self._place()
+        _, size_bytes = self._place(os.stat(self.path))
         with BYTES_AT_ONCE.holding(size_bytes):
             yield self.read()
 
-    def _place(self) -> tuple[int, int]:
+    def _place(self, stat: os.stat_result) -> tuple[int, int]:
         """Return where in its file the photo's bytes begin, and how many there are. Raises: OSError: as `read`."""
-        stat = os.stat(self.path)
         if not self.member:
             return 0, stat.st_size
         try:
@@ -78,16 +84,76 @@ class PhotoFile:
         return f"{self.path}!{self.member}" if self.member else self.path
 
 
+def too_large(size_bytes: int) -> PhotoError:
+    """Return the error of a photo with more bytes than are read."""
+    return PhotoError(
+        "too large",
+        f"{size_bytes / 1e6:,.0f} MB are over the cap of {MAX_PHOTO_BYTES / 1e6:,.0f} MB a photo: "
+        "save it smaller, for instance as JPEG",
+    )
+
+
 def real_place(path: str | Path) -> str:
     """Return a path by which a file is known, whatever links lead to its folder; the file itself may be a link."""
     folder, name = os.path.split(os.path.abspath(path))
     return os.path.join(os.path.realpath(folder), name)
 
 
+def open_regular(path: str | Path, *, pipe: bool = False) -> BufferedReader:
+    """Open what somebody found or named as a file, to be read; nothing waits for a pipe that nobody writes to.
+
+    It is looked at once it is open: what a name leads to may change between two looks.
+
+    Args:
+        path: where it is.
+        pipe: take a pipe as well, such as one that a shell hands over as /dev/stdin.
+
+    Raises: OSError: it is no regular file, or cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    mode = os.fstat(descriptor).st_mode
+    if not (S_ISREG(mode) or (pipe and S_ISFIFO(mode))):
+        os.close(descriptor)
+        if S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    if S_ISFIFO(mode):
+        os.set_blocking(descriptor, True)
+    return open(descriptor, "rb")
+
+
+def read_regular(path: str | Path, *, pipe: bool = False) -> bytes:
+    """Return the bytes of a regular file. Raises: OSError: as `open_regular`."""
+    with open_regular(path, pipe=pipe) as file:
+        return file.read() or b""  # None of a file in /proc that has nothing to say yet
+
+
+@contextmanager
+def rereadable(path: Path, *, pipe: bool = True) -> Iterator[Path]:
+    """Yield where a file can be read several times: at its own path, or in a copy of what a pipe gives once.
+
+    Raises: OSError: as `open_regular`.
+    """
+    with open_regular(path, pipe=pipe) as file:
+        if S_ISREG(os.fstat(file.fileno()).st_mode):
+            yield path
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / path.name
+            with open(copy, "wb") as written:
+                shutil.copyfileobj(file, written)
+            yield copy
+
+
 class TarIndex(NamedTuple):
-    """A tar's regular files: {name: (offset of its bytes, size in bytes)}, and whether it goes on unreadably."""
+    """What a tar holds.
+
+    members: of its regular files, {name: (offset of its bytes, size in bytes)}. others: of its links, devices and the
+    like, {name: what it is}. damaged: whether it goes on unreadably.
+    """
 
     members: dict[str, tuple[int, int]]
+    others: dict[str, str]
     damaged: bool
 
 
@@ -100,21 +166,34 @@ def tar_index(path: str, mtime_ns: int) -> TarIndex:
     Raises: OSError, tarfile.TarError: it cannot be read, is no tar, or is compressed.
     """
     members: dict[str, tuple[int, int]] = {}
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                if member.size < 0:  # tarfile would go back, and round and round
-                    raise tarfile.ReadError(f"{member.name} is said to have {member.size} bytes")
-                if member.isreg():
-                    members[member.name] = (member.offset_data, member.size)
-                elif member.islnk() and member.linkname in members:  # a hard link to an earlier member
-                    members[member.name] = members[member.linkname]
-            end = tar.offset
-    except (MemoryError, OverflowError, RecursionError, ValueError) as error:  # of sizes and of headers without end
-        raise tarfile.ReadError(f"a header makes no sense: {str(error) or type(error).__name__}") from error
-    with open(path, "rb") as file:  # tarfile takes a damaged header for the end; the real one is empty blocks
-        file.seek(end)
-        return TarIndex(members, damaged=any(file.read(tarfile.BLOCKSIZE)))
+    others: dict[str, str] = {}
+    with open_regular(path) as file:
+        try:
+            with tarfile.open(path, "r:", file) as tar:
+                for member in tar:
+                    if member.size < 0:  # tarfile would go back, and round and round
+                        raise tarfile.ReadError(f"{member.name} is said to have {member.size} bytes")
+                    if member.isdir():
+                        continue
+                    members.pop(member.name, None), others.pop(member.name, None)  # of one name the last counts
+                    if member.isreg() and not member.issparse():
+                        members[member.name] = (member.offset_data, member.size)
+                    elif member.islnk() and member.linkname in members:  # a hard link to an earlier member
+                        members[member.name] = members[member.linkname]
+                    else:
+                        others[member.name] = kind_of(member)
+                end = tar.offset
+        except (MemoryError, OverflowError, RecursionError, ValueError) as error:  # of sizes, of headers without end
+            raise tarfile.ReadError(f"a header makes no sense: {str(error) or type(error).__name__}") from error
+        file.seek(end)  # tarfile takes a damaged header for the end; the real one is empty blocks
+        return TarIndex(members, others, damaged=any(file.read(tarfile.BLOCKSIZE)))
+
+
+def kind_of(member: tarfile.TarInfo) -> str:
+    """Return what a member of a tar is that holds no photo's bytes as they are."""
+    if member.islnk() or member.issym():
+        return f"a link to {member.linkname!r}, and links in a tar are not followed"
+    return "a sparse file: pack it without --sparse" if member.isreg() else "a device or a pipe"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -203,16 +282,14 @@ def half_written(folder: Path, name: str = "") -> list[Path]:
 def is_left(path: Path, *, remove: bool = False) -> bool:
     """Tell whether a temporary file is one that nobody has open, and remove it if so, before anybody else opens it."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        file = open_regular(path)
     except OSError:
         return False
-    try:
-        left = bool(is_locked(descriptor))
+    with file:
+        left = bool(is_locked(file.fileno()))
         if left and remove:
             path.unlink(missing_ok=True)
         return left
-    finally:
-        os.close(descriptor)
 
 
 def is_locked(descriptor: int) -> bool | None:
@@ -239,7 +316,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
 def sha256_of(path: Path) -> str:
     """Return a file's SHA-256 in hexadecimal, reading it whole. Raises: OSError: it cannot be read."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_type_hints
 import msgspec
 
 from base.errors import QueryError
-from base.files import atomic_write
+from base.files import atomic_write, read_regular
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ def read_record(path: Path, kind: type[T]) -> T | None:
     One with other fields than the type has, of another version, is none; nor is one in which a bit has flipped.
     """
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = json.loads(read_regular(path))
         checksum = plain.pop(CHECKSUM)
         record = converted(plain, kind)
     except (OSError, ValueError, AttributeError, KeyError, TypeError):
@@ -61,7 +61,7 @@ def record_problem(path: Path) -> str | None:
     if not path.exists():
         return None
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = json.loads(read_regular(path))
         whole = plain.pop(CHECKSUM) == checksum_of(plain)
     except (OSError, ValueError, AttributeError, KeyError, TypeError):
         whole = False
@@ -79,7 +79,7 @@ def checksum_of(plain: dict[str, Any]) -> str:
 def read_json(path: Path, kind: type[T]) -> T | None:
     """Return what a JSON file says, or None where there is none that can be read."""
     try:
-        return converted(json.loads(path.read_text(encoding="utf-8")), kind)
+        return converted(json.loads(read_regular(path)), kind)
     except (OSError, ValueError):
         return None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from base.errors import AliensError, LibraryError
+from base.files import read_regular
 
 DEFAULT_LIBRARY = "aliens-library"
 DEFAULT_MODEL = "ViT-B-32/openai"
@@ -40,7 +41,10 @@ def asset(name: str) -> Path:
 class LibraryFolder:
     """Where everything of one library lies on disk."""
 
-    root: Path
+    root: Path  # absolute, so that it stays the same folder when the working folder changes
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", self.root.absolute())
 
     @property
     def database_file(self) -> Path:
@@ -96,11 +100,15 @@ class LibraryFolder:
             return url
         if self.config_file.exists():
             try:
-                return str(tomllib.loads(self.config_file.read_text(encoding="utf-8-sig"))["database"])
+                return str(tomllib.loads(read_regular(self.config_file).decode("utf-8-sig"))["database"])
             except (OSError, ValueError, KeyError) as error:
                 raise LibraryError(
                     f'{self.config_file} is damaged ({error}): it should hold one line, database = "URL"'
                 ) from error
+        return self.own_database_url()
+
+    def own_database_url(self) -> str:
+        """Return the SQLAlchemy URL of SQLite in the folder. Raises: LibraryError: its name is no UTF-8."""
         try:
             return f"sqlite:///{quote(str(self.database_file))}"
         except UnicodeEncodeError:

@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import date, datetime, time
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 from xml.etree.ElementTree import ParseError
@@ -19,6 +20,7 @@ from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 from zlib import error as ZlibError
 
 from base.errors import QueryError
+from base.files import open_regular
 
 SEPARATORS = ",;\t"
 ZIP_START, OLE_START = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"  # of a workbook; of an older one, or one with a password
@@ -88,7 +90,7 @@ def is_workbook(path: Path) -> bool:
         OSError: it cannot be read.
         ValueError: it is a workbook that only Excel reads.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         start = file.read(4)
     if start == OLE_START:
         raise ValueError("it is an older Excel file, or one with a password: save it as .xlsx without one, or as .csv")
@@ -122,11 +124,11 @@ def open_text(path: Path) -> TextIO:
 
     Bytes that are no UTF-8 come as half characters, which `western` reads. Raises: OSError: it cannot be read.
     """
-    with open(path, "rb") as file:
-        marked = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    if marked:
-        return open(path, encoding="utf-16", errors="replace", newline="")
-    return open(path, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    file = open_regular(path)
+    marked = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    file.seek(0)
+    encoding, errors = ("utf-16", "replace") if marked else ("utf-8-sig", "surrogateescape")
+    return TextIOWrapper(file, encoding=encoding, errors=errors, newline="")
 
 
 def western(text: str) -> str:
@@ -157,7 +159,7 @@ def workbook_rows(path: Path, known: Collection[str]) -> Iterator[Row]:
         return sum(cell_text(cell).strip().casefold() in known for cell in head)
 
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             book = load_workbook(file, read_only=True, data_only=True)
             for sheet in book.worksheets:
                 sheet.reset_dimensions()  # which some programs write wrongly

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from base.arrays import Floats, Halves, Ids
-from base.files import files_of_ours, is_unchanged, rename_written, temporary_beside
+from base.files import files_of_ours, is_unchanged, open_regular, rename_written, temporary_beside
 from base.progress import Progress, Step, silent
 from embedding.index.product import tensor_of
 from embedding.segments import Segment, Vectors
@@ -107,7 +107,7 @@ def scores_are_sound(path: Path) -> bool:
     match = FILE_NAME.fullmatch(path.name)
     if match is None:
         return False
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         digest = hashlib.file_digest(file, lambda: seeded(path.parent, match[1]))
     return digest.hexdigest().startswith(match[2])
 

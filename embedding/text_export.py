@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
+from base.files import read_regular
 from embedding.open_clip_encoder import OpenClipEncoder, causal_text_tower
 from embedding.text_tower import (
     ALIGNED_BYTES,
@@ -80,7 +81,7 @@ def export_text_tower(encoder: object, folder: Path, texts: tuple[str, ...] = CH
 def refused_before(folder: Path) -> str | None:
     """Return why an earlier export was refused, or None where none was."""
     try:
-        made_by, problem = json.loads((folder / REFUSED_FILE).read_text(encoding="utf-8"))
+        made_by, problem = json.loads(read_regular(folder / REFUSED_FILE))
     except (OSError, ValueError, TypeError):
         return None
     return str(problem) if made_by == FORMAT else None

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from threading import Lock
 from typing import Any, Self
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from base.arrays import Floats, Longs, unit
+from base.files import open_regular, read_regular
+from base.forks import fork_lock
 
 # Radford et al. 2021, as in open_clip 3: what begins and ends a text, English endings, letters, digits, other signs.
 WORDS = r"<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
@@ -58,7 +59,7 @@ class ClipTokenizer:
     @classmethod
     def read(cls, path: Path, context: int) -> Self:
         """Read what `write` wrote. Raises: OSError, ValueError: it is absent or no text."""
-        return cls(path.read_bytes().decode("utf-8").split("\n"), context)
+        return cls(read_regular(path).decode("utf-8").split("\n"), context)
 
     def write(self, path: Path) -> None:
         """Write the merges to a file, one a line. Raises: OSError: the disk is full or cannot be written."""
@@ -172,7 +173,8 @@ class TextTower:
         self._tokenizer = tokenizer
         self._manifest = manifest
         self._threads = max(min(os.cpu_count() or 1, MOST_THREADS), 1)
-        self._one_text_at_a_time = Lock()
+        self._one_text_at_a_time = fork_lock()
+        self._pool: ThreadPoolExecutor  # of the texts in hand: one that was kept would be without threads after a fork
 
     @classmethod
     def open(cls, folder: Path, model_key: str) -> Self | None:
@@ -184,10 +186,11 @@ class TextTower:
             manifest = read_tower_manifest(folder)
             if (manifest.format, manifest.model_key) != (FORMAT, model_key):
                 return None
-            flat = np.asarray(np.memmap(folder / WEIGHTS_FILE, "<f4", mode="r"))
+            with open_regular(folder / WEIGHTS_FILE) as file:
+                flat = np.asarray(np.memmap(file, "<f4", mode="r"))
             if flat.nbytes != manifest.weights_bytes or words_sum(flat) != manifest.weights_sum:
                 return None
-            if zlib.crc32((folder / MERGES_FILE).read_bytes()) != manifest.merges_crc32:
+            if zlib.crc32(read_regular(folder / MERGES_FILE)) != manifest.merges_crc32:
                 return None
             tokenizer = ClipTokenizer.read(folder / MERGES_FILE, manifest.context)
         except (OSError, ValueError, KeyError, TypeError):  # absent, no JSON, of another shape
@@ -205,7 +208,12 @@ class TextTower:
         """
         # One thread of the BLAS each: its own threads wait for each other by spinning, and where other programs keep
         # the cores busy a text then takes ten times as long. The limit is the process's, hence the lock.
-        with self._one_text_at_a_time, self._blas.limit(limits=1), np.errstate(over="ignore"):
+        with (
+            self._one_text_at_a_time,
+            self._blas.limit(limits=1),
+            np.errstate(over="ignore"),
+            ThreadPoolExecutor(self._threads) as self._pool,  # begins no thread before it is given work
+        ):
             parts = [self._encode(texts[start : start + BATCH_TEXTS]) for start in range(0, len(texts), BATCH_TEXTS)]
         return unit(np.concatenate(parts))
 
@@ -216,10 +224,6 @@ class TextTower:
     @cached_property
     def _blas(self) -> Any:
         return ThreadpoolController().select(user_api="blas")
-
-    @cached_property
-    def _pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self._threads)
 
     def _encode(self, texts: Sequence[str]) -> Floats:
         tokens: Longs = self._tokenizer(texts)  # (n, length)
@@ -325,7 +329,7 @@ def read_tower_manifest(folder: Path) -> TowerManifest:
 
     Raises: OSError, ValueError, KeyError, TypeError: it is absent, damaged or of another shape.
     """
-    sealed = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+    sealed = json.loads(read_regular(folder / MANIFEST_FILE))
     content = sealed["content"]
     if not isinstance(content, str) or zlib.crc32(content.encode()) != sealed["crc32"]:
         raise ValueError("the manifest is damaged")

@@ -198,7 +198,8 @@ class TarSource(Source):
             mtime_ns = os.stat(self.path).st_mtime_ns
             index = tar_index(self.path, mtime_ns)
         except (OSError, tarfile.TarError) as error:
-            raise SourceError(f"{self.root} cannot be read as an uncompressed tar file ({error})") from error
+            why = getattr(error, "strerror", None) or error
+            raise SourceError(f"{self.root} cannot be read as an uncompressed tar file ({why})") from error
         if index.damaged:
             self.leftovers.problems.append(Problem(self.root, "is damaged: what lies behind the damage is not read"))
             self.leftovers.unread.append(self.root)
@@ -209,6 +210,9 @@ class TarSource(Source):
                 yield FoundPhoto(self.root, storable(member), failure_kind="name", failure_reason=BAD_NAME)
             else:
                 yield FoundPhoto(self.root, member, size_bytes, mtime_ns)
+        for member, kind in index.others.items():
+            if has_photo_ending(member) and not Path(member).name.startswith("."):
+                yield FoundPhoto(self.root, storable(member), failure_kind="unreadable", failure_reason=kind)
 
 
 class FileSource(Source):

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, text
 
 from base.arrays import Halves, Ids, Longs
 from base.errors import LibraryError
-from base.files import files_of_ours
+from base.files import files_of_ours, open_regular, read_regular
 from base.progress import Progress, Step, shown
 from base.records import converted, write_record
 from base.settings import LibraryFolder
@@ -143,7 +143,7 @@ def stamp(store: SegmentStore, shard: Shard) -> int | None:
     try:
         with reading(shard):
             ids_file, vectors_file = shard_files(store, shard)
-            with open(ids_file, "rb") as ids, open(vectors_file, "rb") as vectors:
+            with open_regular(ids_file) as ids, open_regular(vectors_file) as vectors:
                 return zlib.crc32(ids.read(ALL_IDS)) << 31 ^ zlib.crc32(vectors.read(STAMP_BYTES))
     except FileNotFoundError:
         return None
@@ -253,7 +253,7 @@ def keep_covering(folder: LibraryFolder, model: OldModel, covers: Sequence[str])
         (OLD_COLLECTION, MILVUS_MANIFEST, Collection),
     ):
         try:
-            plain = json.loads((where / name).read_text(encoding="utf-8"))
+            plain = json.loads(read_regular(where / name))
             current = plain["generation"] == model.generation
             known = {field.name for field in fields(kind)}
             about = converted({key: plain[key] for key in plain if key in known} | {"covers": list(covers)}, kind)

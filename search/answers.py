@@ -21,7 +21,7 @@ from embedding.encoder import Encoder
 from embedding.index.photo_index import PhotoIndex
 from embedding.segments import SegmentStore
 from search.filters import chosen, describe, kinds_of
-from search.query import Filter, Query, Term, format_query, parse
+from search.query import Filter, Query, Term, format_query, parse, whole_paths
 from search.ranking import Answer, ReadyQuery, Shape, Sort, in_shown_order
 from search.results import Explanation, Hit, Results, digest, read_cursor
 
@@ -95,7 +95,7 @@ def image_vector(path: Path, encoder: Encoder) -> Floats:
     from embedding.decode import decode
 
     try:
-        decoded = decode(PhotoFile(str(path)).read(), encoder.preprocessing)
+        decoded = decode(PhotoFile(str(path)).read(pipe=True), encoder.preprocessing)
     except OSError as error:
         raise QueryError(f"the query photo {path} cannot be read: {error.strerror}") from error
     except PhotoError as error:
@@ -146,6 +146,10 @@ class SearchOptions:
     min_score: float | None = None
     every: bool = False
     exact: bool = False
+
+    def __post_init__(self) -> None:
+        if self.image is not None:  # it may be read later, in another working folder
+            object.__setattr__(self, "image", str(Path(self.image).absolute()))
 
     @property
     def said(self) -> dict[str, Any]:
@@ -357,7 +361,7 @@ def read_query(text: str | None, image: str | None, like: int | None) -> Query:
     """
     if text is not None and not text.strip():
         raise QueryError("the text is empty: say what to look for, such as 'bathtub with a view'")
-    query = parse(text) if text is not None else Query((), ())
+    query = whole_paths(parse(text)) if text is not None else Query((), ())
     terms = list(query.terms)
     if image is not None:
         terms.append(Term("image", image, 1.0))

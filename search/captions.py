@@ -22,7 +22,7 @@ from base import __version__
 from base.arrays import Floats, Ids, Pixels
 from base.console import counted, megabytes
 from base.errors import OutputError, QueryError
-from base.files import PhotoFile
+from base.files import PhotoFile, rereadable
 from base.names import comparable, spellings
 from base.progress import Progress, Step, silent
 from base.spreadsheets import NOT_UTF8, has_column, is_workbook, open_text, refuse_rows, table_records
@@ -101,8 +101,9 @@ def read_captions(path: Path) -> list[str]:
     Raises: QueryError: it cannot be read, is not UTF-8, holds no caption, or one that is too long.
     """
     try:
-        is_table = is_workbook(path) or has_column(path, "caption")
-        captions = captions_in(caption_rows(path) if is_table else caption_lines(path))
+        with rereadable(path) as source:
+            is_table = is_workbook(source) or has_column(source, "caption")
+            captions = captions_in(caption_rows(source) if is_table else caption_lines(source))
     except OSError as error:
         raise QueryError(f"{path} cannot be read ({error.strerror}): name a text file, one caption a line") from error
     except (ValueError, csv.Error) as error:

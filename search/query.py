@@ -391,13 +391,19 @@ def with_whole_paths(text: str) -> str:
     Raises: QuerySyntaxError: it cannot be read.
     """
     query = parse(text)
+    whole = whole_paths(query)
+    return text if whole == query else format_query(whole)
+
+
+def whole_paths(query: Query) -> Query:
+    """Return a query with the paths of its photo files in full, so that it means the same in every working folder."""
     terms = tuple(
         replace(term, value=str(Path(term.value).absolute()))
         if isinstance(term.value, str) and term.kind == "image"
         else term
         for term in query.terms
     )
-    return text if terms == query.terms else format_query(replace(query, terms=terms))
+    return replace(query, terms=terms)
 
 
 def format_term(term: Term, first: bool) -> str:

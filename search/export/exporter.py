@@ -23,6 +23,7 @@ from base.files import (
     PhotoFile,
     atomic_write,
     folder_lock,
+    open_regular,
     sync_folder,
     temporary_beside,
     temporary_name,
@@ -108,7 +109,7 @@ class FolderWriter:
             return
         try:
             if link:
-                os.stat(source.path)
+                open_regular(source.path).close()
             content = b"" if link else source.read()
         except (OSError, PhotoError) as error:
             raise SourceGone(f"{source}: {getattr(error, 'strerror', None) or error}") from error

@@ -5,7 +5,9 @@ import json
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 
 from base.arrays import Bools
 from base.errors import QueryError
+from base.files import open_regular, rereadable
 from base.spreadsheets import FORMULA_START, table_records
 from search.results import HIGHEST
 from search.tags.vocabulary import SEPARATOR, UNKNOWN, bare
@@ -106,7 +109,8 @@ def read_tag_file(path: Path, remarks: list[str] | None = None) -> Iterator[TagR
 
     Raises: QueryError: the file cannot be read, or has no such columns; the message names the place.
     """
-    if path.is_dir():
+    is_folder = path.is_dir()
+    if is_folder:
         path = path / METADATA_FILE
     readers = {".jsonl": jsonl_records, ".parquet": parquet_records, ".json": coco_records}
     reader = readers.get(path.suffix.lower())
@@ -116,8 +120,9 @@ def read_tag_file(path: Path, remarks: list[str] | None = None) -> Iterator[TagR
             ".json file"
         )
     try:
-        found = sheet_records(path, remarks) if reader is None else reader(path)
-        yield from (tag_row(record, f"{path}:{line}", path.parent) for line, record in found)
+        with rereadable(path, pipe=not is_folder) as source:
+            found = sheet_records(source, remarks) if reader is None else reader(source)
+            yield from (tag_row(record, f"{path}:{line}", path.parent) for line, record in found)
     except OSError as error:
         raise QueryError(f"{path} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -299,8 +304,8 @@ def tag_list(record: Mapping[str, Any], name: str, where: str) -> list[str]:
 
 
 def line_not_utf8(path: Path) -> int:
-    """Return the number of the first line that is not UTF-8."""
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+    """Return the number of the first line that is not UTF-8; 1 of a pipe, which gives everything once."""
+    with suppress(OSError), TextIOWrapper(open_regular(path), "utf-8", errors="surrogateescape") as file:
         for number, line in enumerate(file, start=1):
             if not line.isascii() and any("\udc80" <= character <= "\udcff" for character in line):
                 return number
