@@ -5,28 +5,29 @@ Holds no queries of photos.
 
 import errno
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
+from weakref import WeakSet
 
 from filelock import FileLock, Timeout
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, select, text
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy import Connection, Engine, create_engine, inspect, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from base.console import shell_word
 from base.errors import LibraryError
 from base.files import atomic_write
-from base.names import folded
 from base.settings import LibraryFolder
 from db.models import Setting
+from db.sqlite_files import use_sqlite_files
 from db.vector_rows import current_model, use_model
 
 REVISION = "0006"  # the newest migration, known here so that opening a library need not import Alembic
 MIGRATIONS = Path(__file__).with_name("migrations")
+SQLITE_BYTES = 1 << 16  # that it needs to begin
 LOCK_TIMEOUT_S = 1.0  # long enough for `aliens verify` to have looked whether the lock is free
 
 
@@ -36,14 +37,17 @@ class Catalog:
     folder: where the library lies. model: the row of the model in use, as it was when this was opened.
     """
 
-    def __init__(self, folder: LibraryFolder, engine: Engine, upgrade: "Upgrade | None" = None) -> None:
-        """`upgrade`: brings a library of an earlier version up to date, while the lock is held."""
+    def __init__(
+        self, folder: LibraryFolder, engine: Engine, upgrade: "Upgrade | None" = None, *, revision: str = REVISION
+    ) -> None:
+        """`upgrade`: brings a library of an earlier `revision` up to date, while the lock is held."""
         self.folder = folder
         self.engine = engine
+        OPENED.add(self)
         self._closed = False
         self._upgrade = upgrade
         with disposing_on_error(engine):
-            self._outdated = current_revision(engine) != REVISION
+            self._outdated = revision != REVISION
             with new_session(engine) as session:
                 self.model = current_model(session)
 
@@ -54,7 +58,8 @@ class Catalog:
         Raises: LibraryError: there is no library, it cannot be reached, or a newer CV-Aliens made it.
         """
         with disk_errors(folder):
-            return cls(folder, open_database(folder), upgrade)
+            engine, revision = open_database(folder)
+            return cls(folder, engine, upgrade, revision=revision)
 
     @classmethod
     def create(cls, folder: LibraryFolder, *, key: str, name: str, dim: int, url: str | None = None) -> Self:
@@ -66,7 +71,8 @@ class Catalog:
         with disk_errors(folder):
             if url is None:
                 folder.root.mkdir(parents=True, exist_ok=True)
-            engine = create_database(url or folder.database_url())
+            url = None if url is None else lasting_url(url)
+            engine = create_database(url or database_of(folder))
             with disposing_on_error(engine):
                 with new_session(engine) as session:
                     use_model(session, key, name, dim)
@@ -87,9 +93,14 @@ class Catalog:
         if self._closed:
             raise LibraryError(f"the library at {root} was closed: open it again with aliens.open({root!r})")
         if self._is_outdated():
+            made = f"the library at {root} was made by an earlier CV-Aliens"
+            if not os.access(root, os.W_OK):
+                raise LibraryError(
+                    f"{made} and has to be brought up to date, but cannot be written: copy it to where you may write, "
+                    "and use the copy; what it holds is kept"
+                )
             raise LibraryError(
-                f"the library at {root} was made by an earlier CV-Aliens: `aliens index` brings it up to date, "
-                "as adding and tagging do; what it holds is kept"
+                f"{made}: `aliens index` brings it up to date, as adding and tagging do; what it holds is kept"
             )
         return new_session(self.engine)
 
@@ -117,6 +128,11 @@ class Catalog:
             with self.session() as session:
                 yield session
 
+    def refuse_unwritable(self) -> None:
+        """Refuse what would be in vain, before it takes long. Raises: LibraryError: nothing can be written here."""
+        if not os.access(self.folder.root, os.W_OK):
+            raise LibraryError(unwritable(self.folder.root, "a disk that is read-only, or no right to"))
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the library's lock: one thread of one process at a time changes it.
@@ -142,6 +158,22 @@ class Catalog:
 
 
 Upgrade = Callable[[Catalog], None]
+OPENED: WeakSet[Catalog] = WeakSet()
+
+
+def leave_connections() -> None:
+    """Close the connections that nobody uses: SQLite allows no process to touch those of another, not to close them."""
+    for catalog in list(OPENED):
+        catalog.engine.dispose()
+
+
+def make_connections_anew() -> None:
+    """Have a forked child leave the connections to its parent that were in use."""
+    for catalog in list(OPENED):
+        catalog.engine.dispose(close=False)
+
+
+os.register_at_fork(before=leave_connections, after_in_child=make_connections_anew)
 
 
 def is_library(folder: LibraryFolder) -> bool:
@@ -151,7 +183,7 @@ def is_library(folder: LibraryFolder) -> bool:
     """
     if not (folder.config_file.exists() or folder.database_file.exists()):
         return False
-    engine = connect(folder.database_url())
+    engine = connect(database_of(folder))
     try:
         return holds_library(engine)
     finally:
@@ -185,15 +217,20 @@ def create_database(url: str) -> Engine:
     return engine
 
 
-def open_database(folder: LibraryFolder) -> Engine:
-    """Return the engine of an existing library.
+def open_database(folder: LibraryFolder) -> tuple[Engine, str]:
+    """Return the engine of an existing library, and the revision of its tables.
 
     Raises: LibraryError: there is no library, it cannot be reached, or a newer CV-Aliens made it.
     """
-    url = folder.database_url()
+    url = database_of(folder)
     if is_absent_file(url):  # SQLite would make an empty one
         if folder.root.exists() and not folder.root.is_dir():
             raise LibraryError(f"{folder.root} is a file, not the folder of a library: name that folder")
+        if url != folder.own_database_url():
+            raise LibraryError(
+                f"no library at {folder.root}: its database {shown_url(url)} is not there, so bring it back, or say "
+                f"where it is in {folder.config_file}"
+            )
         raise LibraryError(
             f"no library at {folder.root}: make one with `aliens init`, or name yours with --library or ALIENS_LIBRARY"
         )
@@ -207,7 +244,29 @@ def open_database(folder: LibraryFolder) -> Engine:
             )
         if revision is None:  # nothing is in it
             migrate(engine)
-    return engine
+    return engine, revision or REVISION
+
+
+def database_of(folder: LibraryFolder) -> str:
+    """Return the URL of a library's database; a relative one of library.toml's means a file beside it, if there is one.
+
+    Raises: LibraryError: library.toml cannot be read.
+    """
+    url = folder.database_url()
+    beside = lasting_url(url, folder.root)
+    return lasting_url(url) if is_absent_file(beside) else beside
+
+
+def lasting_url(url: str, folder: Path = Path()) -> str:
+    """Return a database's URL that means the same in every working folder: SQLite's file by its whole path."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return url
+    file = parsed.database or ""
+    if parsed.get_backend_name() != "sqlite" or file.startswith((":", "file:", "/")) or not file:
+        return url
+    return parsed.set(database=str(folder.absolute() / file)).render_as_string(hide_password=False)
 
 
 @contextmanager
@@ -237,7 +296,7 @@ def connect(url: str) -> Engine:
     try:
         engine = create_engine(make_url(url))
         if engine.dialect.name == "sqlite":
-            event.listen(engine, "connect", set_up_sqlite)
+            use_sqlite_files(engine)
         with engine.connect():
             return engine
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
@@ -271,15 +330,6 @@ def shown_url(url: str) -> str:
         return make_url(url).render_as_string(hide_password=True)
     except ArgumentError:
         return repr(url)
-
-
-def set_up_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    """Readers and one writer at once (WAL), foreign keys enforced, 30 s of waiting for a lock; `folded` in SQL."""
-    connection.create_function("folded", 1, folded, deterministic=True)
-    cursor = connection.cursor()
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 30000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
 
 
 def current_revision(engine: Engine) -> str | None:
@@ -362,13 +412,26 @@ def disk_errors(folder: LibraryFolder) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise LibraryError(full(folder.root)) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise LibraryError(f"{error.filename or folder.root} cannot be written ({error.strerror})") from error
+            raise LibraryError(unwritable(error.filename or folder.root, str(error.strerror))) from error
         raise
     except DBAPIError as error:
         if "disk is full" in str(error):
             raise LibraryError(full(folder.root)) from error
-        remedy = f": {restoring(folder.database_url())}" if is_damage(error) else ""
+        if "readonly database" in str(error):
+            space = os.statvfs(folder.root)
+            if space.f_bavail * space.f_frsize < SQLITE_BYTES:  # so SQLite could not even open it to be written
+                raise LibraryError(full(folder.root)) from error
+            raise LibraryError(unwritable(folder.root, "its database is read-only here")) from error
+        remedy = f": {restoring(database_of(folder))}" if is_damage(error) else ""
         raise LibraryError(f"the library's database failed: {error.orig}{remedy}") from error
+
+
+def unwritable(where: object, why: str) -> str:
+    """Return the message for what cannot be written, though there may be room."""
+    return (
+        f"{where} cannot be written ({why}): a library can be searched there; to change it, copy it to where you may "
+        "write"
+    )
 
 
 def full(root: Path) -> str:

@@ -17,7 +17,7 @@ from base.files import SegmentFile, files_of_ours, half_written, is_left, is_unc
 from base.progress import Progress, Step, silent
 from base.records import record_problem
 from base.settings import LibraryFolder
-from db.catalog import Catalog, disk_errors, restoring
+from db.catalog import Catalog, database_of, disk_errors, restoring
 from db.models import Model, Photo, PhotoState
 from db.photo_rows import all_photos
 from db.restyling_rows import all_restylings, file_problem, forget_restylings, result_photos
@@ -76,7 +76,7 @@ def verify(
         except DatabaseError as error:
             broken = [str(error.orig)]
         if broken:  # what else it says is not to be relied on
-            return [Disagreement("database", problem, restoring(folder.database_url())) for problem in broken]
+            return [Disagreement("database", problem, restoring(database_of(folder))) for problem in broken]
         found = list(photo_disagreements(session, progress))
         found += result_disagreements(session, folder, model, quick=quick)
         found += [
@@ -283,3 +283,6 @@ def is_being_written(catalog: Catalog) -> bool:
             return False
     except LibraryError:
         return True
+    except OSError:  # on a disk that cannot be written by us; by others perhaps
+        lock = catalog.folder.lock_file
+        return lock.exists() and not is_left(lock)

@@ -164,7 +164,7 @@ def test_migrating_twice_changes_nothing(engine: Engine) -> None:
 
 
 def test_database_of_a_newer_revision_is_refused(library: LibraryFactory) -> None:
-    engine = open_database(library.folder)
+    engine, _ = open_database(library.folder)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     engine.dispose()
@@ -175,7 +175,7 @@ def test_database_of_a_newer_revision_is_refused(library: LibraryFactory) -> Non
 def test_database_without_tables_is_migrated_when_opened(tmp_path: Path) -> None:
     folder = LibraryFolder(tmp_path)
     folder.database_file.touch()
-    engine = open_database(folder)
+    engine, _ = open_database(folder)
     assert current_revision(engine) == REVISION
     assert differences(engine) == []
     engine.dispose()

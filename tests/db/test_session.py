@@ -3,13 +3,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from base.errors import LibraryError
 from base.settings import LibraryFolder
-from db.catalog import connect, create_database, holds_library, new_session, open_database
+from db.catalog import Catalog, connect, create_database, holds_library, new_session, open_database
 from db.models import Chain, Photo
 from db.settings_rows import write_setting
 from tests.by_folder import create_library
@@ -135,7 +135,7 @@ def test_without_a_library_the_command_that_makes_one_is_named(tmp_path: Path) -
 def test_database_of_library_toml_is_used(tmp_path: Path) -> None:
     folder, other = LibraryFolder(tmp_path / "library"), tmp_path / "other.db"
     create_library(folder, FakeEncoder(), f"sqlite:///{other}")
-    engine = open_database(folder)
+    engine, _ = open_database(folder)
     assert file_of(engine) == other
     assert not folder.database_file.exists()
     engine.dispose()
@@ -154,7 +154,7 @@ def test_database_of_library_toml_is_used(tmp_path: Path) -> None:
 def test_database_of_library_toml_may_have_any_name(tmp_path: Path, name: str) -> None:
     folder = LibraryFolder(tmp_path / "library")
     create_library(folder, FakeEncoder(), f"sqlite:///{tmp_path / name}")
-    engine = open_database(folder)
+    engine, _ = open_database(folder)
     assert file_of(engine) == tmp_path / name
     engine.dispose()
 
@@ -164,7 +164,7 @@ def test_database_of_the_environment_comes_before_library_toml(tmp_path: Path, m
     create_library(folder, FakeEncoder(), f"sqlite:///{tmp_path / 'toml.db'}")
     create_database(f"sqlite:///{other}").dispose()
     monkeypatch.setenv("ALIENS_DATABASE", f"sqlite:///{other}")
-    engine = open_database(folder)
+    engine, _ = open_database(folder)
     assert file_of(engine) == other
     engine.dispose()
 
@@ -176,7 +176,7 @@ def test_library_made_with_the_environments_database_can_be_opened(
     monkeypatch.setenv("ALIENS_DATABASE", f"sqlite:///{other}")
     create_library(folder, FakeEncoder())
     assert other.exists()
-    engine = open_database(folder)
+    engine, _ = open_database(folder)
     assert file_of(engine) == other
     engine.dispose()
 
@@ -197,3 +197,17 @@ def test_database_lies_in_the_library_whatever_its_folder_is_called(tmp_path: Pa
     folder = LibraryFactory(tmp_path / name / "library").folder
     assert folder.database_file.exists()
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_the_revision_is_asked_for_once(library: LibraryFactory) -> None:
+    asked: list[str] = []
+
+    def note(connection: object, cursor: object, statement: str, *others: object) -> None:
+        asked.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        Catalog.open(library.folder).close()
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert sum("SELECT version_num" in statement for statement in asked) == 1

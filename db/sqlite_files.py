@@ -1,0 +1,222 @@
+"""SQLite's files: opened to be written, and where that cannot be, read as they lie. Knows no tables.
+
+In WAL mode even a reader writes: SQLite makes a file of shared memory beside the database. Where there is no right to,
+or no room, a database that was closed well is read as it lies, and one with commits beside it, left by a process that
+was killed, from a copy.
+"""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from base.errors import LibraryError
+from base.forks import UncutByForks
+from base.names import folded
+
+UNWRITABLE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN}
+SET_UP = (  # readers and one writer at once, and up to 30 s of waiting for a lock
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    "busy_timeout = 30000",
+)
+PRIMARY = 0xFF  # of an error's code: the rest says where it happened
+BESIDE = ("-wal", "-journal")  # commits that the database does not hold yet, or changes that are to be taken back
+LIES = "lies"  # of a connection that SQLite keeps no locks for: its file, and what that was when it was opened
+
+Stamp = tuple[tuple[int, int, int] | None, ...]
+
+_uncut = UncutByForks()
+
+
+class UncutCursor(sqlite3.Cursor):
+    """A cursor that no fork finds in SQLite's hands, which has locks for the whole process."""
+
+    def execute(self, *arguments: Any) -> Self:
+        """Execute a statement."""
+        with _uncut:
+            return super().execute(*arguments)
+
+    def executemany(self, *arguments: Any) -> Self:
+        """Execute a statement with each of several parameters."""
+        with _uncut:
+            return super().executemany(*arguments)
+
+    def fetchone(self) -> Any:
+        """Return the next row."""
+        with _uncut:
+            return super().fetchone()
+
+    def fetchmany(self, size: int | None = 1) -> list[Any]:
+        """Return the next rows."""
+        with _uncut:
+            return super().fetchmany(size)
+
+    def fetchall(self) -> list[Any]:
+        """Return all rows that are left."""
+        with _uncut:
+            return super().fetchall()
+
+    def close(self) -> None:
+        """Let go of the statement."""
+        with _uncut:
+            super().close()
+
+
+class UncutConnection(sqlite3.Connection):
+    """A connection with such cursors."""
+
+    def cursor(self, *factory: Any) -> Any:
+        """Return a new cursor."""
+        return super().cursor(UncutCursor)
+
+    def commit(self) -> None:
+        """Keep what was changed."""
+        with _uncut:
+            super().commit()
+
+    def rollback(self) -> None:
+        """Take back what was changed."""
+        with _uncut:
+            super().rollback()
+
+    def close(self) -> None:
+        """Close the files."""
+        with _uncut:
+            super().close()
+
+
+def sqlite_connection(*arguments: Any, **options: Any) -> sqlite3.Connection:
+    """Return a connection, as sqlite3.connect does."""
+    with _uncut:
+        return sqlite3.connect(*arguments, **options, factory=UncutConnection)
+
+
+def use_sqlite_files(engine: Engine) -> None:
+    """Have an engine of SQLite's open its file as it is done here."""
+    event.listen(engine, "do_connect", opened_file)
+    event.listen(engine, "checkout", refuse_stale)
+    event.listen(engine, "rollback", refuse_changed)
+
+
+def opened_file(
+    dialect: Dialect, record: ConnectionPoolEntry, arguments: Sequence[Any], options: Mapping[str, Any]
+) -> sqlite3.Connection:
+    """Open a database to be written; where it cannot be written, so that it can be read.
+
+    Raises: sqlite3.Error: it can be neither. LibraryError: what lies beside it can be read nowhere.
+    """
+    file = Path(arguments[0])
+    if file.is_file() and not os.access(file, os.W_OK) and not Path(f"{file}-shm").exists():
+        return opened_to_read(record, file, options)  # what SQLite would make beside it could not be written either
+    try:
+        return ready(sqlite_connection(*arguments, **options), SET_UP)
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode & PRIMARY not in UNWRITABLE or not file.is_file():
+            raise
+        with suppress(sqlite3.Error):  # the first error tells more
+            return opened_to_read(record, file, options)
+        raise
+
+
+def opened_to_read(record: ConnectionPoolEntry, file: Path, options: Mapping[str, Any]) -> sqlite3.Connection:
+    """Open a database without SQLite's locks, and remember what it was then.
+
+    Raises: sqlite3.Error: it is none, or damaged. LibraryError: what lies beside it can be read nowhere.
+    """
+    record.info[LIES] = file, stamp_of(file)
+    return from_copy(file, options) if any(stamp_of(file)[1:]) else as_it_lies(file, options)
+
+
+def ready(connection: sqlite3.Connection, pragmas: Sequence[str]) -> sqlite3.Connection:
+    """Return a connection that knows `folded`, once some pragmas were run; where one fails, it is closed."""
+    try:
+        connection.create_function("folded", 1, folded, deterministic=True)
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}").close()
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def as_it_lies(file: Path, options: Mapping[str, Any]) -> sqlite3.Connection:
+    """Open a database to be read without SQLite's locks."""
+    connection = sqlite_connection(f"file:{quote(str(file))}?mode=ro&immutable=1", **dict(options, uri=True))
+    return ready(connection, ["schema_version"])  # reads, which opening alone does not
+
+
+def from_copy(file: Path, options: Mapping[str, Any]) -> sqlite3.Connection:
+    """Open a copy of a database with what lies beside it; its files go when the connection is closed.
+
+    Raises: LibraryError: it cannot be copied, or is being changed.
+    """
+    before = stamp_of(file)
+    try:
+        with TemporaryDirectory(prefix="aliens-") as folder:
+            copy = Path(folder) / file.name
+            for suffix in ("", *BESIDE):
+                with suppress(FileNotFoundError):
+                    shutil.copyfile(f"{file}{suffix}", f"{copy}{suffix}")
+            # The commits come into the copy, so that nothing beside it is needed any more.
+            connection = ready(sqlite_connection(copy, **options), ["journal_mode = DELETE", "query_only = ON"])
+    except (OSError, sqlite3.OperationalError) as error:
+        raise LibraryError(
+            f"the newest commits of {file} lie beside it, and where nothing can be written they can be read from a "
+            f"copy alone, which could not be made ({getattr(error, 'strerror', None) or error}): name a folder with "
+            "room by TMPDIR"
+        ) from error
+    if stamp_of(file) != before:
+        connection.close()
+        raise LibraryError(changed_meanwhile(file))
+    return connection
+
+
+def stamp_of(file: Path) -> Stamp:
+    """Return what tells one state of a database's file, and of each that may lie beside it, from another.
+
+    None for one that is absent or empty.
+    """
+    stamps = []
+    for suffix in ("", *BESIDE):
+        try:
+            stat = os.stat(f"{file}{suffix}")
+        except FileNotFoundError:
+            stat = None
+        stamps.append((stat.st_ino, stat.st_mtime_ns, stat.st_size) if stat is not None and stat.st_size else None)
+    return tuple(stamps)
+
+
+def changed_meanwhile(file: Path) -> str:
+    """Return what to say of a database that changed under a reader without SQLite's locks."""
+    return f"{file} was changed while it was read, by somebody who may write it: do the same again"
+
+
+def refuse_stale(connection: Any, record: ConnectionPoolEntry, proxy: Any) -> None:
+    """Have a file opened anew that was changed since it was opened without SQLite's locks."""
+    if LIES in record.info:
+        file, before = record.info[LIES]
+        if stamp_of(file) != before:
+            raise DisconnectionError
+
+
+def refuse_changed(connection: Connection) -> None:
+    """Have nobody rely on what was read of a file as it lies while somebody wrote to it.
+
+    Raises: LibraryError: that happened.
+    """
+    if LIES in connection.info:
+        file, before = connection.info[LIES]
+        if not any(before[1:]) and stamp_of(file)[0] != before[0]:
+            raise LibraryError(changed_meanwhile(file))

@@ -1,0 +1,220 @@
+"""A library on a disk that is read-only, or full: what only reads answers as ever, what writes says so in a line."""
+
+import json
+import re
+import shlex
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from filelock import FileLock
+
+import aliens
+from tests.conftest import LibraryFactory
+from tests.unwritable import unwritable, without_rights
+
+if TYPE_CHECKING:
+    from embedding.open_clip_encoder import OpenClipEncoder
+
+OLD_LIBRARY = Path(__file__).parents[1] / "data" / "library-0004.tar.xz"
+RUN = """
+import contextlib, io, json, os, resource, sys, tempfile, traceback
+import cli
+
+words, root, full = json.load(sys.stdin), *sys.argv[1:]
+os.chdir(os.path.dirname(root))
+tempfile.gettempdir()  # which is looked for by writing
+if full:  # no file may grow, as where there is no room
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+said = []
+for command in words:
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    sys.argv = ["aliens", *command, "--library", root]
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        except BaseException:
+            code = traceback.format_exc()
+    said.append([code, out.getvalue(), err.getvalue()])
+print(json.dumps(said))
+"""
+READING = [
+    'search "a room" -k 3 --explain',
+    "search --saved tubs",
+    'search "tag:bathtub room" -k 3',
+    'search "kind:any room" -k 3',
+    "search --image photos/00.jpg -k 3",
+    'search "a room" --all',
+    "similar 3 -k 3",
+    "searches",
+    "info",
+    "failures",
+    "verify",
+    "verify --quick",
+    "tags",
+    "tags --by-chain",
+    "tags show 3",
+    "eval tags --truth truth.csv",
+    "captions",
+    "captions bed",
+    "restyled",
+    "quiz",
+    "quiz --games",
+    "candidates -n 2",
+]
+WRITING_ELSEWHERE = [
+    'search "a room" -k 3 --sheet out/found.jpg',
+    "tags sheet bathtub -o out/tag.jpg",
+    "tags report -o out/report.png",
+    "export tags -o out/tags.csv",
+    "export tags -o out/tags.parquet",
+    "export tags -o out/coco.json",
+    "export tags -o out/folder --format imagefolder",
+    "export captions -o out/captions.jsonl",
+    "candidates -n 2 --manifest out/picks.toml --sheet out/picks.jpg",
+    "restyled --html out/restyled.html",
+    "quiz --html out/quiz.html",
+    "see 3 -o out/seen.jpg",
+]
+WRITING = [
+    "add photos",
+    "index",
+    "tag",
+    "tags set 3 bathtub",
+    "import tags truth.csv",
+    "caption --from captions.txt",
+    "captions --remove captions.txt-f00df00d",
+    "search room --save rooms",
+    "searches remove tubs",
+    "restyle 3 --engine regrade --again",
+    "restyled --add",
+    "verify --repair",
+]
+MEASURED = re.compile(r"\d+\.\d{4,}|\d+\.\d MB")  # scores, of texts by one tower or the other, and sizes of files
+Said = dict[str, tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory, starter: "OpenClipEncoder", samples: Path) -> Path:
+    """A library of a few photos with all that a library can hold, but without the text tower."""
+    folder = tmp_path_factory.mktemp("unwritable")
+    (folder / "photos").mkdir()
+    for number, photo in enumerate(sorted(samples.rglob("*.jpg"))[::20]):
+        shutil.copy(photo, folder / "photos" / f"{number:02d}.jpg")
+    (folder / "truth.csv").write_text("path,tags\nphotos/00.jpg,a bathtub\nphotos/01.jpg,a bed\n", encoding="utf-8")
+    (folder / "captions.txt").write_text("a bed\na bathtub\n", encoding="utf-8")
+    with aliens.create(folder / "library", encoder=starter) as library:
+        library.add(folder / "photos")
+        library.tag()
+        library.caption(folder / "captions.txt")
+        library.restyle([1, 2], engine="regrade")
+        library.save_search("tubs", "a bathtub", k=4)
+    shutil.rmtree(folder / "library" / "text")
+    return folder / "library"
+
+
+def run(root: Path, commands: list[str], *, full: bool = False) -> Said:
+    """Run commands one after the other, in one process that has no rights beyond those of files."""
+    given = json.dumps([shlex.split(command) for command in commands])
+    said = json.loads(without_rights(RUN, root, "full" if full else "", given=given))
+    said = [(code, MEASURED.sub("...", out), err) for code, out, err in said]
+    return dict(zip(commands, said, strict=True))
+
+
+def output(root: Path) -> Iterator[Path]:
+    """Yield the files that were written elsewhere, and remove them."""
+    yield from sorted(path.relative_to(root.parent) for path in (root.parent / "out").rglob("*") if path.is_file())
+    shutil.rmtree(root.parent / "out")
+
+
+@pytest.fixture(scope="module")
+def writable(root: Path) -> tuple[Said, list[Path]]:
+    """What commands say where the library can be written, and the files that they make."""
+    said = run(root, READING + WRITING_ELSEWHERE)
+    shutil.rmtree(root / "text")
+    return said, list(output(root))
+
+
+@pytest.fixture(scope="module")
+def read_only(root: Path, writable: object) -> tuple[Said, list[Path]]:
+    """The same where it cannot; what writes to it as well."""
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    with unwritable(root):
+        said = run(root, READING + WRITING_ELSEWHERE + WRITING)
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+    return said, list(output(root))
+
+
+@pytest.fixture(scope="module")
+def full(root: Path, read_only: object) -> Said:
+    """What commands say where the library's files cannot grow."""
+    return run(root, READING, full=True)
+
+
+def test_the_commands_run_where_the_library_can_be_written(writable: tuple[Said, list[Path]]) -> None:
+    said, files = writable
+    assert {command: code for command, (code, _, _) in said.items() if code} == {}
+    assert len(files) >= len(WRITING_ELSEWHERE)
+
+
+@pytest.mark.parametrize("command", READING + WRITING_ELSEWHERE)
+def test_what_reads_answers_as_ever_on_a_read_only_disk(
+    command: str, writable: tuple[Said, list[Path]], read_only: tuple[Said, list[Path]]
+) -> None:
+    code, out, err = read_only[0][command]
+    assert (code, out) == (0, writable[0][command][1]), err
+
+
+def test_files_are_written_elsewhere_from_a_read_only_disk(
+    writable: tuple[Said, list[Path]], read_only: tuple[Said, list[Path]]
+) -> None:
+    assert read_only[1] == writable[1]
+
+
+@pytest.mark.parametrize("command", WRITING)
+def test_what_writes_to_a_read_only_disk_says_so_in_a_line(command: str, read_only: tuple[Said, list[Path]]) -> None:
+    code, _, err = read_only[0][command]
+    assert code == 1
+    assert "cannot be written" in err.splitlines()[-1]
+    assert err.splitlines()[-1].startswith("aliens: ")
+
+
+@pytest.mark.parametrize("command", READING)
+def test_what_reads_answers_as_ever_on_a_full_disk(command: str, writable: tuple[Said, list[Path]], full: Said) -> None:
+    code, out, err = full[command]
+    assert (code, out) == (0, writable[0][command][1]), err
+
+
+def test_a_library_of_an_earlier_version_names_no_remedy_that_would_be_refused(tmp_path: Path) -> None:
+    with tarfile.open(OLD_LIBRARY) as tar:
+        tar.extractall(tmp_path, filter="data")
+    root = tmp_path / "library-0004"
+    with unwritable(root):
+        said = run(root, ["info", "index"])
+    for command, remedy in (
+        ("info", "copy it to where you may write, and run `aliens index` on"),
+        ("index", "copy it"),
+    ):
+        code, _, err = said[command]
+        assert code == 1
+        assert remedy in err
+        assert f"--library {root}" not in err
+
+
+def test_verify_knows_that_others_are_writing_where_it_may_not(tmp_path: Path, library: LibraryFactory) -> None:
+    """The newest files of theirs are not recorded yet."""
+    vectors = library.folder.vectors(library.encoder.key)
+    vectors.mkdir(parents=True)
+    (vectors / f"{'0' * 16}.faiss").touch()
+    library.folder.lock_file.touch()
+    with unwritable(library.folder.root):
+        quiet = run(library.folder.root, ["verify"])
+        with FileLock(library.folder.lock_file):
+            busy = run(library.folder.root, ["verify"])
+    assert (quiet["verify"][0], busy["verify"][0]) == (1, 0)
+    assert "belongs to nothing" in quiet["verify"][1]

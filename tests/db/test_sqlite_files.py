@@ -1,0 +1,177 @@
+"""SQLite's files where they cannot be written: what was committed is read, or refused loudly, never something older."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from sqlalchemy import text
+
+from base.errors import LibraryError
+from db.catalog import connect
+from tests.unwritable import unwritable, without_rights
+
+KILLED = """
+import os, signal, sqlite3, sys
+
+database = sqlite3.connect(sys.argv[1])
+database.execute("PRAGMA journal_mode = WAL")
+database.execute("INSERT INTO t VALUES ('newest')")
+database.commit()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+READ = """
+import json, sys
+from urllib.parse import quote
+from sqlalchemy import text
+from db.catalog import connect
+
+found = []
+for path in sys.argv[1:]:
+    engine = connect(f"sqlite:///{quote(path)}")
+    with engine.connect() as connection:
+        found.append(list(connection.execute(text("SELECT name FROM t")).scalars()))
+    engine.dispose()
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """A database in WAL mode that was closed well."""
+    file = tmp_path / "closed" / "a database?.db"
+    file.parent.mkdir()
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE t (name)")
+        connection.execute("INSERT INTO t VALUES ('old')")
+    return file
+
+
+@pytest.fixture
+def left(database: Path, tmp_path: Path) -> Path:
+    """The same, with a commit beside it of a process that was killed."""
+    shutil.copytree(database.parent, tmp_path / "left")
+    file = tmp_path / "left" / database.name
+    done = subprocess.run([sys.executable, "-c", KILLED, str(file)])
+    assert done.returncode == -signal.SIGKILL
+    assert Path(f"{file}-wal").stat().st_size
+    return file
+
+
+@pytest.fixture
+def no_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process thinks that it may not write, whoever it is."""
+    monkeypatch.setattr("db.sqlite_files.os.access", lambda path, mode: False)
+
+
+def names(file: Path) -> list[str]:
+    with closing(sqlite3.connect(file)) as connection:
+        return [row[0] for row in connection.execute("SELECT name FROM t")]
+
+
+def test_where_nothing_can_be_written_a_database_is_read_as_it_lies(database: Path) -> None:
+    with unwritable(database.parent):
+        assert json.loads(without_rights(READ, database)) == [["old"]]
+    assert list(database.parent.iterdir()) == [database]
+
+
+def test_of_a_file_that_cannot_be_written_nothing_is_left_beside_it(database: Path) -> None:
+    """What SQLite makes has the rights of the database: who may write it again could not write that."""
+    with unwritable(database):
+        assert json.loads(without_rights(READ, database)) == [["old"]]
+    assert list(database.parent.iterdir()) == [database]
+
+
+@pytest.mark.parametrize("beside", ["as it was", "no -shm", "an empty -shm", "an -shm of noise"])
+def test_commits_that_a_killed_process_left_are_read_where_nothing_can_be_written(left: Path, beside: str) -> None:
+    memory = Path(f"{left}-shm")
+    if beside == "no -shm":
+        memory.unlink()
+    elif beside != "as it was":
+        memory.write_bytes(b"" if "empty" in beside else os.urandom(32_768))
+    before = {path: path.read_bytes() for path in left.parent.iterdir()}
+    with unwritable(left.parent):
+        assert json.loads(without_rights(READ, left)) == [["old", "newest"]]
+    assert {path: path.read_bytes() for path in left.parent.iterdir()} == before
+
+
+def test_an_empty_wal_says_nothing(database: Path) -> None:
+    Path(f"{database}-wal").touch()
+    with unwritable(database.parent):
+        assert json.loads(without_rights(READ, database)) == [["old"]]
+
+
+def test_changes_that_are_to_be_taken_back_are_not_read(database: Path, tmp_path: Path) -> None:
+    """A process was killed in a transaction of a database without WAL: half of it stands in the file."""
+    plain = tmp_path / "plain" / "plain.db"
+    plain.parent.mkdir()
+    script = (
+        "import os, sqlite3, sys\n"
+        "database = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "for statement in ('CREATE TABLE t (name)', \"INSERT INTO t VALUES ('old')\", 'PRAGMA cache_size = 1',\n"
+        "    'BEGIN', \"UPDATE t SET name = 'half'\",\n"
+        "    'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9999) '\n"
+        "    \"INSERT INTO t SELECT 'half' FROM n\"):\n"
+        "    database.execute(statement)\n"
+        "os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(plain)], check=True)
+    assert Path(f"{plain}-journal").stat().st_size
+    with unwritable(plain.parent):
+        assert json.loads(without_rights(READ, plain)) == [["old"]]
+
+
+@pytest.mark.usefixtures("no_right")
+def test_without_room_for_a_copy_nothing_older_is_read(
+    left: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(f"{left}-shm").unlink()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(LibraryError, match=r"the newest commits of .* copy alone.*No such file.*by TMPDIR"):
+        connect(f"sqlite:///{quote(str(left))}")
+
+
+@pytest.fixture
+def changing(database: Path, no_right: None) -> Iterator[sqlite3.Connection]:
+    """Somebody else, who may write the database."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        yield connection
+    assert names(database)[-1] == "newest"
+
+
+def test_what_others_commit_is_seen_by_the_next_to_ask(database: Path, changing: sqlite3.Connection) -> None:
+    engine = connect(f"sqlite:///{quote(str(database))}")
+    seen = []
+    for statement in ("SELECT 1", "INSERT INTO t VALUES ('newest')", "PRAGMA wal_checkpoint(TRUNCATE)"):
+        changing.execute(statement).fetchall()
+        with engine.connect() as connection:
+            seen.append(list(connection.execute(text("SELECT name FROM t")).scalars()))
+    engine.dispose()
+    assert seen == [["old"], ["old", "newest"], ["old", "newest"]]
+
+
+def test_a_file_that_is_written_while_it_is_read_is_refused(database: Path, changing: sqlite3.Connection) -> None:
+    engine = connect(f"sqlite:///{quote(str(database))}")
+    with pytest.raises(LibraryError, match="was changed while it was read"), engine.connect() as connection:
+        connection.execute(text("SELECT name FROM t")).all()
+        changing.execute("INSERT INTO t VALUES ('newest')")
+        changing.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    engine.dispose()
+
+
+def test_commits_beside_a_file_that_is_read_change_nothing_of_it(database: Path, changing: sqlite3.Connection) -> None:
+    engine = connect(f"sqlite:///{quote(str(database))}")
+    with engine.connect() as connection:
+        changing.execute("INSERT INTO t VALUES ('newest')")
+        assert list(connection.execute(text("SELECT name FROM t")).scalars()) == ["old"]
+    engine.dispose()
