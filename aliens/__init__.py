@@ -11,6 +11,7 @@
 """
 
 import sys
+from importlib import import_module
 from importlib.machinery import PathFinder
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
@@ -103,3 +104,4 @@ def __dir__() -> list[str]:
 
 
 import_packages()
+import_module("base.forks")  # before anything is computed that a forked child would wait for

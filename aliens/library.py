@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from aliens.photo_methods import PhotoMethods
 from aliens.restyle_methods import RestyleMethods
+from base.errors import LibraryError
 from base.settings import DEFAULT_LIBRARY, LibraryFolder, default_model
 from db.catalog import Catalog, refuse_library
 from embedding.encoder import Encoder, LazyEncoder
@@ -18,8 +20,16 @@ class Library(PhotoMethods, RestyleMethods):
 
     It sees photos that are added while it is open. Threads may share it. Methods raise `aliens.AliensError`, whose
     message names the bad value and the remedy; a `progress` is called with a `base.progress.Step` now and then, by
-    default bars are shown in a terminal or a notebook.
+    default bars are shown in a terminal or a notebook. A forked process may go on using it; one that is started anew,
+    to which it is sent by pickle, opens it for itself.
     """
+
+    def __reduce__(self) -> tuple[Callable[[Where], "Library"], tuple[Path]]:
+        if self._encoder is not None and type(self._encoder).__module__.partition(".")[0] != "embedding":
+            raise LibraryError(
+                f"{self!r} has an encoder of yours, which is not sent along: open it in the other process"
+            )
+        return partial(open, device=self.device, precision=self._precision), (self.path,)
 
 
 def open(

@@ -67,7 +67,7 @@ class RestyleMethods(TagMethods):
         """
         from restyle.candidates.picking import choose
         from restyle.engines.loading import engine_at_hand
-        from restyle.palettes import read_palette
+        from restyle.palettes import lasting_palette, read_palette
         from search.pool import read_pool
 
         alien, engine = read_palette(os.fspath(palette)), engine_at_hand(engine)
@@ -78,7 +78,8 @@ class RestyleMethods(TagMethods):
                 photos.records, photos.vectors, alien, n=n, strategy=strategy, encoder=encoder, progress=tell
             )
         found.asked = " ".join(filter(None, [query, *(f"tag:{name}" for name in tags)]))
-        found.palette, found.library, found.engine = os.fspath(palette), str(self.path.absolute()), engine
+        found.palette, found.library = lasting_palette(os.fspath(palette)), str(self.path)
+        found.engine = engine
         found.notes = [note for note in (absent, photos.note, *found.remarks(n)) if note]
         return found
 
@@ -171,6 +172,7 @@ class RestyleMethods(TagMethods):
             budget_s=budget_s,
         )
         meant = self._picks(photo_ids, None if listed is None else listed.picks, query, n)
+        self.catalog.refuse_unwritable()
         with self.catalog.session() as session, self.showing(progress) as tell:
             orders = orders_of(self.catalog, session, meant, self._describing(session, wishes))
             loaded = load_engine(

@@ -15,18 +15,34 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 def choose_device(device: str) -> str:
     """Return cpu, cuda or mps; auto takes the fastest one that torch sees.
 
-    Raises: EncoderError: the named device is unknown or absent.
+    Raises: EncoderError: the named device is unknown or absent, or was lost by a fork.
     """
     present = ["cpu"]
     if torch.backends.mps.is_available():
         present.insert(0, "mps")
-    if torch.cuda.is_available():
+    if device == "cuda":
+        refuse_forked_cuda()
+    if torch.cuda.is_available() and not lost_by_fork():
         present.insert(0, "cuda")
     if device == "auto":
         return present[0]
     if device not in present:
         raise EncoderError(f"no device {device!r} here: torch {torch.__version__} sees {', '.join(present)}")
     return device
+
+
+def lost_by_fork() -> bool:
+    """Tell whether this process was forked from one that used CUDA, which works in one of both alone."""
+    return bool(torch.cuda._is_in_bad_fork())
+
+
+def refuse_forked_cuda() -> None:
+    """Raise EncoderError where CUDA was lost by a fork."""
+    if lost_by_fork():
+        raise EncoderError(
+            "this process was forked from one that used CUDA, which works in one of both alone: start workers by "
+            "spawn, or let nothing compute before they are forked, or use --device cpu"
+        )
 
 
 def choose_precision(precision: str, device: str) -> str:

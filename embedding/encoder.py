@@ -3,13 +3,13 @@
 Imports no PyTorch before a photo, or a text without a tower, has to be encoded.
 """
 
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from base.arrays import Floats, Pixels
 from base.errors import EncoderError
+from base.forks import fork_lock
 from embedding.text_tower import TextTower
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class LazyEncoder:
         self._precision = precision
         self._tell = tell
         self._whole: OpenClipEncoder | None = None
-        self._loading = threading.Lock()
+        self._loading = fork_lock()
         self._tower = TextTower.open(folder, key)
 
     @property

@@ -5,7 +5,6 @@ import difflib
 import hashlib
 import json
 import re
-import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,9 +16,10 @@ import torch
 
 from base.arrays import Floats, Pixels, unit
 from base.errors import EncoderError, ModelMismatchError
+from base.forks import fork_lock
 from base.settings import asset
 from embedding.decode import Preprocessing
-from embedding.device import PRECISIONS, choose_device, choose_precision, keep_freed_memory
+from embedding.device import PRECISIONS, choose_device, choose_precision, keep_freed_memory, refuse_forked_cuda
 from embedding.hub import no_chatter, no_vain_retries, weights_unavailable
 
 
@@ -143,7 +143,7 @@ class OpenClipEncoder:
         self._scale = scale.view(1, 3, 1, 1).to(self.device)
         self._shift = shift.view(1, 3, 1, 1).to(self.device)
         self._text_vectors: OrderedDict[str, Floats] = OrderedDict()
-        self._remembering = threading.Lock()
+        self._remembering = fork_lock()
         self.dim = self._encode_uncached([""]).shape[1]
 
     @classmethod
@@ -190,10 +190,15 @@ class OpenClipEncoder:
         s = self.preprocessing.size_px
         if pixels.shape[1:] != (s, s, 3):
             raise EncoderError(f"{self.key} takes photos of shape ({s}, {s}, 3), not {pixels.shape[1:]}")
+        self._refuse_fork()
         batch = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).to(self.device)
         batch = batch.permute(0, 3, 1, 2)  # (n, 3, s, s), channels last
         batch = ((batch.float() - self._shift) / self._scale).to(PRECISIONS[self.precision])
         return unit(self.model.encode_image(batch).float().cpu().numpy())
+
+    def _refuse_fork(self) -> None:
+        if self.device.type == "cuda":
+            refuse_forked_cuda()
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
         """Return unit vectors, shape (n, d) float32; the last few thousand texts are remembered.
@@ -224,6 +229,7 @@ class OpenClipEncoder:
 
     @torch.inference_mode()
     def _encode_uncached(self, texts: Sequence[str]) -> Floats:
+        self._refuse_fork()
         tokens = self.tokenizer(list(texts)).to(self.device)
         tower = causal_text_tower(self.model)
         features = self.model.encode_text(tokens) if tower is None else encode_trimmed(tower, tokens)

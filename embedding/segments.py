@@ -5,7 +5,6 @@ records it in the database after that, and what was never recorded is removed by
 """
 
 import secrets
-import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from base.arrays import Bools, Floats, Halves, Ids, Longs
 from base.errors import LibraryError
 from base.files import SegmentFile, checksum_problem, files_of_ours, size_problem
+from base.forks import fork_lock
 from embedding.faiss_files import read_faiss, write_segment
 
 SUFFIX = ".faiss"
@@ -209,7 +209,7 @@ class SegmentStore:
         self.damaged: set[str] = set()  # names of segments that were seen to be: merging leaves them alone
         self._opened: dict[str, Segment] = {}
         self._current: dict[tuple[tuple[str, int], ...], Vectors] = {}
-        self._opening = threading.Lock()
+        self._opening = fork_lock()
 
     def path(self, name: str) -> Path:
         """Return where a segment lies."""

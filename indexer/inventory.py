@@ -99,7 +99,7 @@ def take_inventory(catalog: Catalog) -> Inventory:
         elif about is not None:
             index = f"{about.kind}, {counted(about.entries, 'photo')}" + ("" if about.sound else ", not used")
         return Inventory(
-            library=str(folder.root.absolute()),
+            library=str(folder.root),
             database=catalog.engine.url.render_as_string(hide_password=True),
             model=model.key,
             dim=model.dim,

@@ -189,6 +189,11 @@ def read_palette(name: str = DEFAULT_PALETTE) -> Palette:
         raise QueryError(f"the palette {path} is not as it should be, see palettes/fern.toml: {error}") from error
 
 
+def lasting_palette(name: str) -> str:
+    """Return a palette's name, or its file's path in full, which means the same in every working folder."""
+    return str(Path(name).absolute()) if name.endswith(".toml") else name
+
+
 def palette_names() -> list[str]:
     """Return the names of the palettes that are shipped."""
     return sorted(path.stem for path in asset("restyle/palettes").glob("*.toml"))

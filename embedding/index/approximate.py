@@ -15,6 +15,7 @@ import numpy as np
 
 from base.arrays import Floats, Ids
 from base.files import checksum_problem, size_problem
+from base.forks import is_forked
 from base.records import read_record, write_record
 from embedding.faiss_files import read_faiss, write_faiss
 
@@ -203,9 +204,13 @@ class ApproximateIndex:
         """Recall@10 as measured with text queries."""
         return self.about.recall
 
-    @cached_property
+    @property
     def _searched(self) -> Any:
-        return on_gpu(self._index) if self.about.lists else self._index
+        return self._gpu_copy if self.about.lists and gpus() else self._index
+
+    @cached_property
+    def _gpu_copy(self) -> Any:
+        return on_gpu(self._index)
 
     def answers(self, among: Ids, photos: int) -> bool:
         """Tell whether it names candidates among so few of all photos; FAISS filters nothing on GPUs."""
@@ -263,7 +268,7 @@ class ApproximateIndex:
         with by_distance(inverted_lists(self._index) if self.about.lists else None):
             self._index.add_with_ids(np.ascontiguousarray(vectors, np.float32), ids)
         self.about = replace(self.about, entries=int(self._index.ntotal))
-        self.__dict__.pop("_searched", None)
+        self.__dict__.pop("_gpu_copy", None)
 
 
 def id_selector(ids: Ids) -> tuple[Any, Any]:
@@ -304,8 +309,8 @@ def by_distance(ivf: Any) -> Iterator[None]:
 
 
 def gpus() -> int:
-    """Return how many GPUs FAISS sees; its CPU build sees none."""
-    return int(faiss.get_num_gpus()) if hasattr(faiss, "StandardGpuResources") else 0
+    """Return how many GPUs FAISS sees; its CPU build sees none, and a forked child cannot use its parent's."""
+    return int(faiss.get_num_gpus()) if hasattr(faiss, "StandardGpuResources") and not is_forked() else 0
 
 
 def on_gpu(index: Any) -> Any:

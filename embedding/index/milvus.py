@@ -6,6 +6,7 @@ one is a server. A URI may hold a password: say it only as `shown` gives it.
 """
 
 import logging
+import os
 import re
 import time
 import weakref
@@ -158,6 +159,7 @@ class MilvusEngine:
         self.problem = ""
         self.tell: Callable[[str], None] = lambda problem: None  # called when it stops answering, and with "" after
         self._client = client
+        self._process = os.getpid()
         self._failed_at = -np.inf
 
     @property
@@ -232,8 +234,11 @@ class MilvusEngine:
         return np.concatenate(parts, axis=1)
 
     def _opened(self) -> Any:
-        """Return the client; at first it is seen that the collection holds what it should."""
-        if self._client is None:
+        """Return the client; at first it is seen that the collection holds what it should.
+
+        A forked child connects for itself.
+        """
+        if self._client is None or self._process != os.getpid():
             client = connected(self.about.uri)
             try:
                 if not is_marked(client, self.about):
@@ -245,7 +250,7 @@ class MilvusEngine:
                 client.close()
                 raise
             weakref.finalize(self, client.close)
-            self._client = client
+            self._client, self._process = client, os.getpid()
         return self._client
 
 

@@ -3,7 +3,6 @@
 Plans whether all of them are compared, or the candidates that an approximate engine names and what it does not cover.
 """
 
-import threading
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from base.arrays import Floats, Ids
 from base.console import counted
 from base.files import files_of_ours
+from base.forks import fork_lock
 from embedding.index.approximate import (
     APPROXIMATE_FILE,
     APPROXIMATE_MANIFEST,
@@ -187,7 +187,7 @@ class CurrentIndex:
         self._model_key = model_key
         self._index: PhotoIndex | None = None
         self._as_of: tuple[int, ...] = ()  # of the engine's files
-        self._opening = threading.Lock()
+        self._opening = fork_lock()
 
     def at(self, rows: FindableRows) -> PhotoIndex:
         """Return the index of exactly the photos that can be found now.

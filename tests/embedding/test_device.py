@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -62,3 +63,26 @@ def test_auto_takes_bfloat16_where_the_processor_has_it(
 def test_a_torch_that_cannot_tell_gets_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     assert cpu_has_bfloat16() is False
+
+
+# Of a forked process
+
+
+def test_a_process_forked_from_one_that_used_cuda_computes_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device("auto") == "cuda"
+    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: True)
+    assert choose_device("auto") == choose_device("cpu") == "cpu"
+    with pytest.raises(EncoderError, match=r"forked from one that used CUDA.*spawn.*--device cpu"):
+        choose_device("cuda")
+
+
+def test_a_model_that_was_loaded_on_cuda_before_a_fork_says_so(
+    starter: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: True)
+    monkeypatch.setattr(starter, "device", torch.device("cuda"))
+    squares = np.zeros((1, starter.preprocessing.size_px, starter.preprocessing.size_px, 3), np.uint8)
+    for encode in (lambda: starter.encode_images(squares), lambda: starter.encode_texts(["never asked before"])):
+        with pytest.raises(EncoderError, match="forked from one that used CUDA"):
+            encode()
