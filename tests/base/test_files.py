@@ -184,13 +184,13 @@ def test_the_cap_is_inclusive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_bytes_that_do_not_fit_into_memory_are_one_photos_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Full(io.BytesIO):
+    class Full(io.FileIO):
         def read(self, size: int | None = -1) -> bytes:
             raise MemoryError
 
     path = tmp_path / "photo.jpg"
     path.write_bytes(b"pixels")
-    monkeypatch.setattr("builtins.open", lambda *how, **options: Full())
+    monkeypatch.setattr("base.files.open_regular", lambda path, **options: Full(path))
     with pytest.raises(PhotoError, match="do not fit into memory"):
         PhotoFile(str(path)).read()
 

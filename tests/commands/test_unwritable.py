@@ -197,7 +197,7 @@ def test_a_library_of_an_earlier_version_names_no_remedy_that_would_be_refused(t
     with unwritable(root):
         said = run(root, ["info", "index"])
     for command, remedy in (
-        ("info", "copy it to where you may write, and run `aliens index` on"),
+        ("info", "copy it to where you may write, and use the copy"),
         ("index", "copy it"),
     ):
         code, _, err = said[command]

@@ -57,7 +57,7 @@ def files_of(library: LibraryFactory) -> list[str]:
 def test_a_result_is_kept_with_its_lineage_in_the_database_and_in_its_file(
     filled: LibraryFactory, file_format: Any
 ) -> None:
-    lineage = lineage_of(3)
+    lineage = lineage_of(3, source_sha256=hashlib.sha256(photo_bytes(2)).hexdigest())
     with results_of(filled.folder) as (_, results):
         kept = results.keep(PIXELS, lineage, file_format)
     with results_of(filled.folder) as (_, results):
