@@ -41,10 +41,11 @@ def asset(name: str) -> Path:
 class LibraryFolder:
     """Where everything of one library lies on disk."""
 
-    root: Path  # absolute, so that it stays the same folder when the working folder changes
+    root: Path
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "root", self.root.absolute())
+    def absolute(self) -> "LibraryFolder":
+        """Return the same folder by a path that stays its own when the working folder changes."""
+        return LibraryFolder(self.root.absolute())
 
     @property
     def database_file(self) -> Path:

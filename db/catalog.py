@@ -41,7 +41,7 @@ class Catalog:
         self, folder: LibraryFolder, engine: Engine, upgrade: "Upgrade | None" = None, *, revision: str = REVISION
     ) -> None:
         """`upgrade`: brings a library of an earlier `revision` up to date, while the lock is held."""
-        self.folder = folder
+        self.folder = folder.absolute()
         self.engine = engine
         OPENED.add(self)
         self._closed = False
@@ -226,7 +226,7 @@ def open_database(folder: LibraryFolder) -> tuple[Engine, str]:
     if is_absent_file(url):  # SQLite would make an empty one
         if folder.root.exists() and not folder.root.is_dir():
             raise LibraryError(f"{folder.root} is a file, not the folder of a library: name that folder")
-        if url != folder.own_database_url():
+        if url != lasting_url(folder.own_database_url()):
             raise LibraryError(
                 f"no library at {folder.root}: its database {shown_url(url)} is not there, so bring it back, or say "
                 f"where it is in {folder.config_file}"

@@ -268,3 +268,14 @@ def test_a_relative_database_of_library_toml_lies_beside_it_or_else_in_the_worki
         LibraryError, match=rf"no library at {config.parent}: its database sqlite.* say where .*{config}"
     ):
         aliens.open(config.parent)
+
+
+@pytest.mark.parametrize("name", ["plain", "rooms #5", "rooms?", "100%25", "комнаты", "a b"])
+def test_a_relative_library_may_have_any_name(elsewhere: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    with pytest.raises(LibraryError, match=r"no library at .*make one with"):
+        aliens.open(name)
+    aliens.create(name, encoder=FakeEncoder()).close()
+    with aliens.open(name, encoder=FakeEncoder()) as library:
+        monkeypatch.chdir(elsewhere)
+        assert list(library.saved_searches()) == []
+        assert library.folder.database_file.exists()

@@ -98,7 +98,7 @@ def test_what_candidates_picked(aliens: Aliens, tmp_path: Path, monkeypatch: pyt
         ([], "one of the three"),
         ([3, "--query", "pool"], "one of the three"),
         (["--manifest", "picks.toml", "--query", "pool"], "one of the three"),
-        ([99], "no photo 99 in aliens-library"),
+        ([99], "aliens-library: take a number"),
         (["9" * 20], "no photo 999"),
         ([3, 99], "no photo 99"),
         (["three"], "PHOTO_ID"),

@@ -123,7 +123,7 @@ def test_the_photo_itself_is_never_overwritten(aliens: Aliens, filled: Path, pho
         (["room.png", "--against", "gone.jpg", "-o", "x.png"], "no file gone.jpg"),
         (["room.png", "-o", "x.png", "--longest-px", "0"], "--longest-px"),
         (["room.png"], "--output"),
-        (["99", "-o", "x.png"], "no photo 99 in aliens-library"),
+        (["99", "-o", "x.png"], "aliens-library: take a number"),
         (["9" * 20, "-o", "x.png"], "no photo 999"),
         (["9" * 5000, "-o", "x.png"], "no photo 999"),
     ],
