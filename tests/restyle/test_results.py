@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import io
 import json
 import os
