@@ -132,10 +132,13 @@ def read_regular(path: str | Path, *, pipe: bool = False) -> bytes:
 def rereadable(path: Path, *, pipe: bool = True) -> Iterator[Path]:
     """Yield where a file can be read several times: at its own path, or in a copy of what a pipe gives once.
 
-    Raises: OSError: as `open_regular`.
+    A pipe that somebody named is waited for, until somebody writes to it: it is meant.
+
+    Raises: OSError: it is neither, or cannot be read.
     """
-    with open_regular(path, pipe=pipe) as file:
-        if S_ISREG(os.fstat(file.fileno()).st_mode):
+    is_pipe = pipe and S_ISFIFO(os.stat(path).st_mode)
+    with open(path, "rb") if is_pipe else open_regular(path) as file:
+        if not is_pipe:
             yield path
             return
         with tempfile.TemporaryDirectory() as folder:
