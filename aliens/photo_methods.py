@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 Where = str | os.PathLike[str]
 
 
+def named(path: Where) -> Path:
+    """Return a path that somebody named. Raises: QueryError: it is empty, which would mean the working folder."""
+    if not os.fspath(path):
+        raise QueryError("the path is empty: name a folder of photos, a photo or a .tar file; . is the working folder")
+    return Path(path)
+
+
 class PhotoMethods(Owner):
     """Adding photos, and looking after them."""
 
@@ -60,7 +67,7 @@ class PhotoMethods(Owner):
         if hotels50k is not None:
             source = Hotels50kSource(Path(hotels50k))
         else:
-            source = source_at(Path(path or ""), self.path, may_be_gone=allow_empty)
+            source = source_at(named(path or ""), self.path, may_be_gone=allow_empty)
         with self.showing(progress) as tell:
             return add_photos(
                 self.catalog,
@@ -122,7 +129,7 @@ class PhotoMethods(Owner):
         return Listing(list_failures(self.catalog, kind))
 
     def forget(
-        self, *paths: Where, hotels: Sequence[str | int] = (), gone: bool = False, dry_run: bool = False
+        self, *paths: Where, hotels: str | Sequence[str | int] = (), gone: bool = False, dry_run: bool = False
     ) -> "ForgetReport":
         """Let photos leave the library, with all that is known of them; their files stay where they are.
 
@@ -130,7 +137,7 @@ class PhotoMethods(Owner):
 
         Args:
             paths: photos, folders, tar files or restyled photos, whether or not they are still there.
-            hotels: full names or numbers; all of their photos.
+            hotels: full names or numbers, one or several; all of their photos.
             gone: photos that `add` found missing, and that are missing still.
             dry_run: change nothing, and return what would be forgotten.
 
@@ -140,8 +147,8 @@ class PhotoMethods(Owner):
         """
         from indexer.forget import forget
 
-        where = [Path(path) for path in paths]
-        names = [str(hotel) for hotel in hotels]
+        where = [named(path) for path in paths]
+        names = [hotels] if isinstance(hotels, str) else [str(hotel) for hotel in hotels]
         return forget(self.catalog, self.store, where, hotels=names, gone=gone, dry_run=dry_run)
 
     def verify(self, *, quick: bool = False, progress: Progress | None = None) -> "Listing[Disagreement]":

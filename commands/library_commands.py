@@ -58,7 +58,7 @@ def init(
 
 def add(
     path: Annotated[
-        Path | None, typer.Argument(metavar="PATH", help="A folder of photos, a photo, or an uncompressed .tar.")
+        str | None, typer.Argument(metavar="PATH", help="A folder of photos, a photo, or an uncompressed .tar.")
     ] = None,
     hotels50k: Annotated[
         Path | None, typer.Option("--hotels50k", help="A Hotels-50K tree: dataset/*.csv and images/train.")
@@ -121,7 +121,7 @@ def failures(
 
 def forget(
     paths: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(metavar="PATH", help="Photos, folders, .tar files or restyled photos, there or not."),
     ] = None,
     hotel: Annotated[
@@ -140,7 +140,7 @@ def forget(
     """
     with opened(library) as photos:
         report = photos.forget(*paths or (), hotels=hotel or (), gone=gone, dry_run=True)
-        if not dry_run and (report.photos or report.restyled):
+        if not dry_run and (report.photos or report.restyled or report.hotels):
             if not yes:
                 confirm(console.one_line(f"forget {report}? The files of photos stay."))
             report = photos.forget(*paths or (), hotels=hotel or (), gone=gone)

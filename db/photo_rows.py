@@ -130,6 +130,12 @@ def is_photo() -> ColumnElement[bool]:
     return Photo.state != PhotoState.RESTYLED
 
 
+def photos_beginning(session: Session, digits: bytes) -> Iterator[int]:
+    """Yield the ids of photos whose bytes have a SHA-256 that begins so: those that can be found first."""
+    statement = select(Photo.id).where(Photo.content_sha256.between(digits, digits.ljust(32, b"\xff")), is_photo())
+    yield from session.scalars(statement.order_by(Photo.state != PhotoState.EMBEDDED, Photo.id))
+
+
 # Built once: it is asked for every photo whose bytes are known.
 WITH_BYTES = select(Photo).where(Photo.content_sha256 == bindparam("sha256"), is_photo()).order_by(Photo.id)
 
@@ -270,9 +276,10 @@ def latest_scans(session: Session) -> list[Scan]:
 
 def forget_scans(session: Session, root: str) -> None:
     """Remove the records of looks at a folder or a file, and at what lies below it; the caller commits."""
-    below = Scan.root.startswith(root.rstrip("/") + "/", autoescape=True)
-    statement = delete(Scan).where(or_(Scan.root == root, below))
-    session.execute(statement, execution_options={"synchronize_session": False})
+    for scan in session.scalars(select(Scan)):  # few, and LIKE would not tell capitals from small letters
+        if scan.root == root or scan.root.startswith(root.rstrip("/") + "/"):
+            session.delete(scan)
+    session.flush()
 
 
 def ids_of_hotels(session: Session, hotel_ids: Sequence[int]) -> Iterator[int]:

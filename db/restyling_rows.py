@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from base.files import checksum_problem
 from base.settings import LibraryFolder
 from db.models import Embedding, Model, Photo, QuizGame, Restyling
-from db.photo_rows import next_photo_id, pages
+from db.photo_rows import hashes_of, next_photo_id, pages
 from db.vector_rows import remove_photos
 
 
@@ -64,10 +64,11 @@ def restylings_at(session: Session, paths: Sequence[str]) -> list[int]:
 
 
 def count_made_of(session: Session, photo_ids: Sequence[int]) -> int:
-    """Return how many results were made of these photos."""
+    """Return how many results were made of the bytes of these photos."""
+    hashes = set(hashes_of(session, photo_ids).values())
     return sum(
-        session.scalar(select(func.count()).where(Restyling.source_photo_id.in_(page))) or 0
-        for page in pages(list(photo_ids))
+        session.scalar(select(func.count()).where(Restyling.source_sha256.in_(page))) or 0
+        for page in pages(list(hashes))
     )
 
 

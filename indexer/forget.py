@@ -1,7 +1,7 @@
 """Forgetting: photos, and all that is known of them, leave the library; their files stay where they are."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from base.console import counted
 from base.errors import QueryError
 from base.files import real_place
-from base.names import comparable, nearest
+from base.names import comparable, nearest, spellings
 from base.settings import LibraryFolder
 from db.caption_rows import drop_unused_texts
 from db.catalog import Catalog
@@ -24,6 +24,7 @@ from db.photo_rows import (
     ids_of_hotels,
     pages,
     photo_ids_under,
+    photos_at,
 )
 from db.restyling_rows import count_made_of, forget_restylings, restylings_at, restylings_of
 from db.tag_rows import drop_labels_of_nothing
@@ -73,7 +74,7 @@ class Meant:
 
     photos: set[int] = field(default_factory=set)
     hotels: dict[int, str] = field(default_factory=dict)
-    results: list[int] = field(default_factory=list)
+    results: set[int] = field(default_factory=set)
     places: list[str] = field(default_factory=list)
 
 
@@ -125,8 +126,9 @@ def remove_meant(session: Session, folder: LibraryFolder, meant: Meant, report: 
     ids = sorted(meant.photos)
     report.photos, report.hotels = len(ids), list(meant.hotels.values())
     report.restyled = len(meant.results)
-    files = [folder.root / row.path for row in restylings_of(session, meant.results).values()]
-    forget_restylings(session, meant.results)
+    results = sorted(meant.results)
+    files = [folder.root / row.path for row in restylings_of(session, results).values()]
+    forget_restylings(session, results)
     report.restyled_left = count_made_of(session, ids)
     for page in pages(ids):
         hashes = list(set(hashes_of(session, page).values()))
@@ -146,23 +148,33 @@ def what_is_meant(session: Session, folder: LibraryFolder, paths: Iterable[Path]
     """
     meant = Meant()
     for path in paths:
-        # As it was typed first: an earlier version may know photos by a link to their folder.
-        places = dict.fromkeys(map(storable, (os.path.abspath(path), real_place(path), os.path.realpath(path))))
-        found = next(((place, ids) for place in places if (ids := list(photo_ids_under(session, place)))), None)
+        found = next(((place, ids) for place in places_meant(path) if (ids := list(ids_at(session, place)))), None)
         below = os.path.relpath(os.path.realpath(path), os.path.realpath(folder.root))
         if found is not None:
             meant.places.append(found[0])
             meant.photos.update(found[1])
         elif results := restylings_at(session, [Path(below).as_posix()]):
-            meant.results += results
+            meant.results.update(results)
         else:
-            raise QueryError(
-                f"the library knows no photo at {path}: name a photo, folder or tar file as searches show it"
-            )
+            raise QueryError(f"the library knows no photo at {path}: name a photo, folder or tar as searches show it")
     for name in hotels:
         meant.hotels |= hotels_meant(session, name)
     meant.photos.update(ids_of_hotels(session, list(meant.hotels)))
     return meant
+
+
+def places_meant(path: Path) -> list[str]:
+    """Return the places that a path may name: as typed first, since an earlier version may know photos by a link."""
+    names = (os.path.abspath(path), real_place(path), os.path.realpath(path))
+    return list(dict.fromkeys(storable(each) for name in names for each in (name, *spellings(name))))
+
+
+def ids_at(session: Session, place: str) -> Iterator[int]:
+    """Yield the ids of the photos at or below a place; a photo inside a tar is named as searches show it."""
+    yield from photo_ids_under(session, place)
+    for at, character in enumerate(place):
+        if character == "!":
+            yield from (photo.id for photo in photos_at(session, [(place[:at], place[at + 1 :])]).values())
 
 
 def hotels_meant(session: Session, name: str) -> dict[int, str]:

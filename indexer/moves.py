@@ -5,6 +5,7 @@ disk, never by names or times alone.
 """
 
 import os
+from itertools import islice
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -22,7 +23,7 @@ class MovedPhotos:
     """Tells, during a run, which photo a new file is that was at another place before."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, tuple[list[Photo], list[Photo]]] = {}
+        self._known: dict[bytes, tuple[NamedPhotos, NamedPhotos]] = {}
 
     def take(self, session: Session, new: Photo, sha256: bytes) -> Photo | None:
         """Return the photo that a file is which was never read before, or None where it is a new one, or a copy.
@@ -37,25 +38,63 @@ class MovedPhotos:
         if new.content_sha256 is not None:  # a known photo whose file has other bytes now
             return None
         gone, here = self._with_bytes(session, sha256)
-        moved = [*gone, *(old for old in here if old.id != new.id and is_same_file(old, new))]
+        there = [*here.named_like(new), *here.links.values()]
+        again = next((old for old in there if old.id != new.id and is_same_file(old, new)), None)
+        if again is not None:
+            here.remove(again)
+            return again
+        moved = gone.named_like(new) or gone.first()
         taken = max(moved, key=lambda old: (common_ending(old, new), -old.id), default=None)
-        for photos in (gone, here):
-            if taken in photos:
-                photos.remove(taken)
+        if taken is not None:
+            gone.remove(taken)
         return taken
 
-    def _with_bytes(self, session: Session, sha256: bytes) -> tuple[list[Photo], list[Photo]]:
+    def _with_bytes(self, session: Session, sha256: bytes) -> "tuple[NamedPhotos, NamedPhotos]":
         """Return the photos with these bytes that are gone, and those that are at their places."""
         if sha256 not in self._known:
             if len(self._known) == REMEMBERED:
                 del self._known[next(iter(self._known))]
-            photos = [old for old in photos_with_bytes(session, sha256) if old.state is not PhotoState.PENDING]
-            gone = [has_left(old) for old in photos]
-            self._known[sha256] = (
-                [old for old, left in zip(photos, gone, strict=True) if left],
-                [old for old, left in zip(photos, gone, strict=True) if not left],
-            )
+            gone, here = NamedPhotos(), NamedPhotos()
+            for old in photos_with_bytes(session, sha256):
+                if old.state is not PhotoState.PENDING:
+                    (gone if has_left(old) else here).add(old)
+                    if os.path.islink(old.path):
+                        here.links[old.id] = old
+            self._known[sha256] = gone, here
         return self._known[sha256]
+
+
+class NamedPhotos:
+    """Photos by their names: of thousands of copies of one picture those of a name are found at once."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[int, Photo] = {}
+        self._by_name: dict[str, dict[int, Photo]] = {}
+        self.links: dict[int, Photo] = {}  # those that are links to other files
+
+    def add(self, photo: Photo) -> None:
+        """Take up a photo."""
+        self._by_id[photo.id] = photo
+        self._by_name.setdefault(last_part(photo), {})[photo.id] = photo
+
+    def remove(self, photo: Photo) -> None:
+        """Take a photo away."""
+        del self._by_id[photo.id]
+        del self._by_name[last_part(photo)][photo.id]
+        self.links.pop(photo.id, None)
+
+    def named_like(self, photo: Photo) -> list[Photo]:
+        """Return those of the same name."""
+        return list(self._by_name.get(last_part(photo), {}).values())
+
+    def first(self) -> list[Photo]:
+        """Return the one that was taken up first, if there is any."""
+        return list(islice(self._by_id.values(), 1))
+
+
+def last_part(photo: Photo) -> str:
+    """Return the last part of a photo's place."""
+    return os.path.basename(photo.member or photo.path)
 
 
 def has_left(photo: Photo) -> bool:
@@ -64,12 +103,13 @@ def has_left(photo: Photo) -> bool:
 
 
 def is_same_file(one: Photo, other: Photo) -> bool:
-    """Tell whether two places are one: the same name in one folder, which links or mounts give two names."""
+    """Tell whether two places are one: a link and its file, or one name in a folder that links or mounts name twice."""
     (folder, name), (other_folder, other_name) = os.path.split(one.path), os.path.split(other.path)
-    if (name, one.member) != (other_name, other.member):
-        return False
     try:
-        return os.path.samefile(folder, other_folder)
+        if os.path.islink(one.path) and not os.path.islink(other.path):
+            return one.member == other.member and os.path.samefile(one.path, other.path)
+        same_name = (name, one.member) == (other_name, other.member)
+        return same_name and os.path.samefile(folder, other_folder)
     except OSError:
         return False
 

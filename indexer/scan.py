@@ -145,6 +145,7 @@ def scan_chunk(
     """Compare one chunk with the library; return the ids of the photos that were known."""
     add_unlisted_hotels(session, source, chunk)
     known = photos_at(session, [(found.path, found.member) for found in chunk])
+    targets = photos_at(session, [(found.target, "") for found in chunk if found.target])
     inserts: list[dict[str, Any]] = []
     changes: list[tuple[Photo, dict[str, Any]]] = []
     places: set[tuple[str, str]] = set()
@@ -155,7 +156,11 @@ def scan_chunk(
         places.add((found.path, found.member))
         report.found += 1
         report.missing += found.failure_kind == MISSING
-        photo = known.get((found.path, found.member))
+        photo, real = known.get((found.path, found.member)), targets.get((found.target, ""))
+        if photo is None and real is not None and real.failure_kind != MISSING:  # a link to a photo that is known
+            report.found -= 1
+            source.leftovers.other_files += 1
+            continue
         if photo is None:
             report.new += 1
             inserts.append(columns_of(found, FACTS + HOTEL_FACTS) | state_of(found))

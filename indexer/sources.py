@@ -11,7 +11,7 @@ from stat import S_ISREG
 from typing import Any
 
 from base.errors import SourceError
-from base.files import real_place, tar_index
+from base.files import tar_index
 from base.settings import LibraryFolder
 
 MISSING = "missing"
@@ -20,7 +20,10 @@ BAD_NAME = "its name is not valid UTF-8: rename it"
 
 @dataclass(frozen=True, slots=True)
 class FoundPhoto:
-    """A photo that a source names; `size_bytes` is None where there is no such file."""
+    """A photo that a source names; `size_bytes` is None where there is no such file.
+
+    target: the file that the photo is a link to.
+    """
 
     path: str
     member: str = ""
@@ -32,6 +35,7 @@ class FoundPhoto:
     uploaded_at: datetime | None = None
     failure_kind: str | None = None
     failure_reason: str | None = None
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class Source(ABC):
     whole = True  # whether it names every photo below its root, so that others there have vanished
 
     def __init__(self, root: Path) -> None:
-        self.path = real_place(root)
+        self.path = os.path.realpath(root)  # one place, by whatever links it is reached
         self.root = storable(self.path)  # as the database keeps it
         self.leftovers = Leftovers()
         self.chains: dict[int, str] = {}
@@ -119,14 +123,15 @@ PHOTO_SUFFIXES = frozenset((*JPEG_SUFFIXES, *NETPBM_SUFFIXES, *OTHER_SUFFIXES))
 class FolderSource(Source):
     """Every photo under a folder, sorted by path; hidden files, the library itself and results are left out.
 
-    Links to files are followed, unless they lead to what is found anyway; links to folders are not, so that no loop can
-    be walked.
+    Links to files are followed, unless they lead to what is found anyway, or by another link; links to folders are not,
+    so that no loop can be walked.
     """
 
     kind = "folder"
 
     def __init__(self, root: Path, library: Path, *, may_be_gone: bool = False) -> None:
-        super().__init__(Path(os.path.realpath(root)))  # one folder, by whatever name it is reached
+        super().__init__(root)
+        self._targets: set[str] = set()  # of links that were followed
         self._passed_over = {os.path.realpath(library), os.path.realpath(LibraryFolder(library).restyled)}
         self._is_gone = may_be_gone and not os.path.exists(self.path)
         if not os.path.isdir(self.path) and not self._is_gone:
@@ -134,6 +139,7 @@ class FolderSource(Source):
 
     def photos(self) -> Iterator[FoundPhoto]:
         """Yield the photos in the order of their paths."""
+        self._targets.clear()
         if not self._is_gone:
             yield from self._walk(self.path)
 
@@ -150,17 +156,21 @@ class FolderSource(Source):
             if entry.is_dir(follow_symlinks=False):
                 if os.path.realpath(entry.path) not in self._passed_over and not holds_results(Path(entry.path)):
                     yield from self._walk(entry.path)
-            elif entry.is_symlink() and self._finds(os.path.realpath(entry.path)):
+            elif (target := os.path.realpath(entry.path) if entry.is_symlink() else "") and self._finds(target):
                 self.leftovers.other_files += 1
             elif has_photo_ending(entry.name):
-                yield found_file(entry.path)
+                self._targets.add(target)
+                yield found_file(entry.path, target=target)
             elif entry.name.lower().endswith(".tar"):
+                self._targets.add(target)
                 yield from self._tar(entry.path)
             else:
                 self.leftovers.other_files += 1
 
     def _finds(self, path: str) -> bool:
-        """Tell whether a file, named by its real path, is one that the walk comes to by itself."""
+        """Tell whether a file, named by its real path, is one that the walk comes to by itself, or came to."""
+        if path in self._targets:
+            return True
         below = os.path.relpath(path, self.path)
         hidden = any(part.startswith(".") for part in below.split(os.sep))  # or not below at all: ".."
         passed_over = any(Path(path).is_relative_to(folder) for folder in self._passed_over)

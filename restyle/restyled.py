@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, get_args
@@ -22,7 +22,7 @@ from base.files import PhotoFile, atomic_write, sha256_of
 from base.listing import Listing
 from db.catalog import Catalog, disk_errors
 from db.models import Model, Photo, PhotoState, Restyling
-from db.photo_rows import hotels_of, photos_with_bytes
+from db.photo_rows import hashes_of, hotels_of, photos_with_bytes
 from db.restyling_rows import (
     all_restylings,
     file_problem,
@@ -261,15 +261,25 @@ class RestyledPhotos:
         return {name: said[name] for name in names} | made
 
     def _results(self, kept: Iterable[Restyling]) -> list[Result]:
-        return [self._result(row) for row in kept]
+        rows = list(kept)
+        hashes = hashes_of(self._session, [row.lineage["source_photo_id"] for row in rows])
+        return [self._result(row, hashes) for row in rows]
 
-    def _result(self, kept: Restyling) -> Result:
+    def _result(self, kept: Restyling, hashes: Mapping[int, bytes] | None = None) -> Result:
+        lineage = Lineage(**kept.lineage)
+        known = hashes_of(self._session, [lineage.source_photo_id]) if hashes is None else hashes
+        if kept.source_sha256 and known.get(lineage.source_photo_id) != kept.source_sha256:
+            for photo in photos_with_bytes(self._session, kept.source_sha256):  # which have another number by now
+                lineage = replace(
+                    lineage, source_photo_id=photo.id, source_path=str(PhotoFile(photo.path, photo.member))
+                )
+                break
         return Result(
             id=kept.id,
             photo_id=kept.result_photo_id,
             path=self._folder.root / kept.path,
             made_at=kept.made_at,
-            lineage=Lineage(**kept.lineage),
+            lineage=lineage,
         )
 
 

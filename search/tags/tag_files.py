@@ -32,7 +32,7 @@ class Exported:
     """What an export wrote of a photo into a column of its own, `exported`, so that it goes wherever the file goes.
 
     By it an edit is told from what was there, and a photo by its number, also where the file was renamed, sorted, or
-    saved as another kind of table. As a text: `case-study-1f3a9c02/8040/9f8e7d6c`.
+    saved as another kind of table. As a text: `case-study-1f3a9c02/8040/9f8e7d6c5b4a3928`.
 
     vocabulary: its key. decided: the tags that the photo had, as hexadecimal digits, a bit for each tag of the
     vocabulary. photo: the first digits of the SHA-256 of its bytes, by which the same picture is known.
@@ -58,7 +58,8 @@ class Exported:
         return {name for name, bit in zip(names, bits.tolist(), strict=False) if bit}
 
 
-WRITTEN = re.compile(r"(.+)/((?:[0-9a-f]{2})*)/([0-9a-f]{8})")
+CHECK_BYTES = 8  # of a SHA-256: no two photos of any library share them by chance
+WRITTEN = re.compile(r"(.+)/((?:[0-9a-f]{2})*)/([0-9a-f]{16})")
 
 
 def exported_cells(vocabulary: str, decided: Bools, hashes: Sequence[bytes]) -> list[str]:
@@ -72,8 +73,8 @@ def exported_cells(vocabulary: str, decided: Bools, hashes: Sequence[bytes]) -> 
 
 
 def bytes_check(sha256: bytes) -> str:
-    """Return the 8 hexadecimal digits by which an exported row knows a photo's bytes again."""
-    return sha256[:4].hex()
+    """Return the hexadecimal digits by which an exported row knows a photo's bytes again."""
+    return sha256[:CHECK_BYTES].hex()
 
 
 @dataclass(frozen=True, slots=True)

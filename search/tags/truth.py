@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from base.console import counted
 from base.errors import QueryError
 from base.files import PhotoFile, real_place
 from base.names import spellings
-from db.photo_rows import Place, hashes_of
+from db.photo_rows import Place, hashes_of, photos_beginning
 from db.tag_rows import all_labels, known_photos, photos_by_image_id, photos_by_place
 from search.tags.tag_files import TagRow, bytes_check, known_tag, read_tag_file
 from search.tags.vocabulary import MOST_NAMED, Vocabulary, bare, unknown_in_words
@@ -123,11 +123,11 @@ def with_photo_ids(
     """Yield every row with the id of its photo, or None where the library does not know it.
 
     A row that was exported is of a photo with the bytes of then: the one with its photo_id, whatever became of its
-    path, else the one at its path. Any other row is known by its path, else by Hotels-50K's number; a bare photo_id
-    counts where it has neither, since the ids of another library mean other photos. `doubtful` is added to where such a
-    photo_id and the path are two photos: the path counts.
+    path, else the one at its path, else wherever these bytes lie now. Any other row is known by its path, else by
+    Hotels-50K's number; a bare photo_id counts where it has neither, since the ids of another library mean other
+    photos. `doubtful` is added to where such a photo_id and the path are two photos: the path counts.
 
-    Raises: QueryError: photo_id and path of a row that this library exported are two photos.
+    Raises: QueryError: photo_id and path of a row are two photos that were both exported: columns were mixed up.
     """
     stream = iter(rows)
     while batch := list(islice(stream, BATCH)):
@@ -136,6 +136,7 @@ def with_photo_ids(
         places = photos_by_place(session, [place for row in asked for place in likely_places(row)])
         images = photos_by_image_id(session, [row.image_id for row in batch if row.image_id is not None])
         hashes = hashes_of(session, [*{*known, *places.values(), *images.values()}])
+        as_exported = {row.photo_id for row in batch if row.photo_id and is_of_bytes(row, hashes, row.photo_id)}
         for row in batch:
             by_path = next((places[place] for place in likely_places(row) if place in places), None)
             if row.photo_id is not None and known.get(row.photo_id) == (row.path, row.member):
@@ -145,12 +146,14 @@ def with_photo_ids(
             if row.exported is None:
                 yield row, photo_meant(row, place, by_path, by_image, doubtful)
             else:
-                same = [i for i in (row.photo_id, by_path, by_image) if i is not None and is_of_bytes(row, hashes, i)]
-                if same and place is not None and same[0] == row.photo_id and by_path not in (None, row.photo_id):
-                    raise QueryError(
-                        f"{two_photos(row, place, by_path)}: write both as they were, or empty one of them"
-                    )
-                yield row, same[0] if same else None
+                if (
+                    place and by_path != row.photo_id and {by_path, row.photo_id} <= as_exported
+                ):  # columns were mixed up
+                    problem = two_photos(row, place, by_path)
+                    raise QueryError(f"{problem}: write both as they were, or leave one of them empty")
+                same = (i for i in (row.photo_id, by_path, by_image) if i is not None and is_of_bytes(row, hashes, i))
+                anywhere = photos_beginning(session, bytes.fromhex(row.exported.photo))
+                yield row, next(chain(same, anywhere), None)
 
 
 def is_of_bytes(row: TagRow, hashes: Mapping[int, bytes], photo_id: int) -> bool:

@@ -184,3 +184,49 @@ def test_forgotten_vectors_are_found_by_no_index_and_merged_away(library: Librar
             opened.add(photos)
         assert len(names_found(opened)) == 21
         check_sound(opened)
+
+
+def test_a_photo_inside_a_tar_is_forgotten_as_searches_show_it(library: LibraryFactory, tmp_path: Path) -> None:
+    tar = write_tar(tmp_path / "wow!.tar", {f"{n}!.jpg": photo_bytes(n) for n in range(3)})
+    library.add(tar)
+    with library.open() as opened:
+        assert opened.forget(f"{tar}!1!.jpg").photos == 1
+        assert names_found(opened) == {"0!.jpg", "2!.jpg"}
+        check_sound(opened)
+
+
+def test_an_empty_path_names_nothing(known: Library, monkeypatch: pytest.MonkeyPatch, photos: Path) -> None:
+    monkeypatch.chdir(photos)
+    for act in (known.forget, known.add):
+        with pytest.raises(QueryError, match="the path is empty"):
+            act("")
+    assert known.forget(".", dry_run=True).photos == 10
+
+
+def test_folders_that_differ_by_case_keep_each_its_failures(library: LibraryFactory, tmp_path: Path) -> None:
+    for name in ("Qa", "qA"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.jpg").write_bytes(photo_bytes(len(name) + ord(name[0])))
+        (tmp_path / name / "bad.tar").write_text("no tar")
+        library.add(tmp_path / name)
+    with library.open() as opened:
+        opened.forget(tmp_path / "Qa")
+        assert [failure.where for failure in opened.failures()] == [str(tmp_path / "qA" / "bad.tar")]
+
+
+def test_a_hotel_without_photos_is_forgotten(library: LibraryFactory, tree: HotelsTree) -> None:
+    with library.open() as opened:
+        opened.add(hotels50k=tree.root)
+        opened.forget(tree.root)
+        assert opened.info().hotels == 2
+        assert opened.forget(hotels="100").hotels == ["Azura One"]
+        assert opened.info().hotels == 1
+
+
+def test_names_are_forgotten_in_any_spelling(library: LibraryFactory, tmp_path: Path) -> None:
+    composed, apart = "\u00c9t\u00e9", "E\u0301te\u0301"
+    (tmp_path / composed).mkdir()
+    (tmp_path / composed / "x.jpg").write_bytes(photo_bytes(1))
+    library.add(tmp_path / composed)
+    with library.open() as opened:
+        assert opened.forget(tmp_path / apart).photos == 1

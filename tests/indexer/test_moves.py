@@ -334,3 +334,55 @@ def test_a_problem_is_told_until_a_later_look_at_its_place(library: LibraryFacto
     write_tar(photos / "a.tar", {"x.jpg": photo_bytes(60)})
     library.add(photos.parent)
     assert list(library.open().failures()) == []
+
+
+def test_links_to_photos_that_are_known_are_those_photos(library: LibraryFactory, photos: Path) -> None:
+    out, favourites = photos.parent / "out", photos.parent / "favourites"
+    out.mkdir()
+    favourites.mkdir()
+    (out / "o.jpg").write_bytes(photo_bytes(80))
+    library.add(photos)
+    for name, target in (("1.jpg", photos / "00.jpg"), ("2.jpg", photos / "00.jpg"), ("3.jpg", out / "o.jpg")):
+        (favourites / name).symlink_to(target)
+    (favourites / "4.jpg").symlink_to(out / "o.jpg")
+    report = library.add(favourites)
+    assert (report.scan.found, report.scan.new, report.scan.other_files) == (1, 1, 3)
+    assert library.add(out).run.moved == 1  # what was known by a link is known by its file
+    assert library.add(favourites, allow_empty=True).scan.new == 0
+    assert sorted(photo.path for photo in all_rows(library.folder)) == [
+        str(out / "o.jpg"),
+        *(str(photos / f"{number:02d}.jpg") for number in range(10)),
+    ]
+    check_sound(library.folder)
+
+
+def test_a_tar_and_a_link_to_it_are_one(library: LibraryFactory, tmp_path: Path) -> None:
+    tar = write_tar(tmp_path / "s.tar", {"x.jpg": photo_bytes(1)})
+    (tmp_path / "s2.tar").symlink_to(tar)
+    library.add(tar)
+    assert library.add(tmp_path / "s2.tar").scan.unchanged == 1
+
+
+def test_results_are_of_the_photo_that_has_their_bytes_now(known: Library, photos: Path) -> None:
+    (photos / "03.jpg").rename(photos / "x")
+    (photos / "05.jpg").rename(photos / "03.jpg")
+    (photos / "x").rename(photos / "05.jpg")
+    known.add(photos)
+    (result,) = known.restyled(photo=6)
+    assert (result.lineage.source_photo_id, result.lineage.source_path) == (6, str(photos / "05.jpg"))
+    assert known.forget(photos / "03.jpg").restyled_left == 0
+    assert known.forget(photos / "05.jpg").restyled_left == 1
+
+
+def test_many_copies_that_move_are_each_taken_once(library: LibraryFactory, tmp_path: Path) -> None:
+    for number in range(40):
+        folder = tmp_path / "a" / str(number // 10)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}.jpg").write_bytes(photo_bytes(1))
+    library.add(tmp_path / "a")
+    before = {photo.id: Path(photo.path).name for photo in all_rows(library.folder)}
+    (tmp_path / "a").rename(tmp_path / "b")
+    (tmp_path / "b" / "0" / "0.jpg").rename(tmp_path / "b" / "0" / "renamed.jpg")
+    assert library.add(tmp_path / "b").run.moved == 40
+    after = {photo.id: Path(photo.path).name for photo in all_rows(library.folder)}
+    assert after == before | {1: "renamed.jpg"}

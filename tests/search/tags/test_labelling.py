@@ -352,6 +352,26 @@ def test_edits_find_photos_that_moved_since_the_export(tagged: LibraryFactory, p
         assert labels_of(tagged) == [Label(4, "minibar", True)]
 
 
+def test_edits_find_photos_whose_names_others_have_now(tagged: LibraryFactory, photos: Path, tmp_path: Path) -> None:
+    with tagged.open() as library:
+        library.export(tmp_path / "tags.csv")
+        rows = cells_of(tmp_path / "tags.csv")
+        (photos / "old").mkdir()
+        (photos / "03.jpg").rename(photos / "old" / "03.jpg")
+        library.add(photos)
+        (photos / "03.jpg").write_bytes(photo_bytes(99))  # another photo of that name
+        (photos / "05.jpg").rename(photos / "x")
+        (photos / "06.jpg").rename(photos / "05.jpg")
+        (photos / "x").rename(photos / "06.jpg")
+        library.add(photos)
+        assert (library.import_tags(saved(tmp_path / "same.csv", rows)).set, labels_of(tagged)) == (0, [])
+        for row in rows[3], rows[5]:
+            row["tags"] += ";a minibar"
+        report = library.import_tags(saved(tmp_path / "edited.csv", rows))
+        assert (report.set, report.unknown_photos) == (2, 0)
+        assert labels_of(tagged) == [Label(4, "minibar", True), Label(7, "minibar", True)]
+
+
 def test_edits_are_of_the_picture_that_was_exported(tagged: LibraryFactory, photos: Path, tmp_path: Path) -> None:
     with tagged.open() as library:
         library.export(tmp_path / "tags.csv")
