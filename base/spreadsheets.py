@@ -25,6 +25,8 @@ from base.files import open_regular
 SEPARATORS = ",;\t"
 ZIP_START, OLE_START = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"  # of a workbook; of an older one, or one with a password
 NOT_UTF8 = re.compile("[\udc80-\udcff]+")  # bytes that are no UTF-8, as surrogateescape keeps them
+FORMULA = re.compile(rb"<(?:\w+:)?f[\s/>]")  # in the XML of a sheet
+SCANNED_BYTES, LONGEST_TAG = 1 << 20, 64  # of a sheet's XML, looked through at once; of a tag and its prefix
 NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 # Excel's specifications and limits.
 MOST_ROWS, MOST_COLUMNS, LONGEST_CELL = 1_048_576, 16_384, 32_767
@@ -164,10 +166,47 @@ def workbook_rows(path: Path, known: Collection[str]) -> Iterator[Row]:
             for sheet in book.worksheets:
                 sheet.reset_dimensions()  # which some programs write wrongly
             sheet = max(book.worksheets, key=names_known)
+            refuse_uncomputed(sheet)
             for number, cells in enumerate(sheet.iter_rows(values_only=True), start=1):
                 yield number, [cell_text(cell) for cell in cells]
     except NOT_SOUND as error:
         raise ValueError(f"it is no sound Excel workbook ({error}): save it anew as .xlsx, or as .csv") from error
+
+
+def refuse_uncomputed(sheet: Any) -> None:
+    """Refuse a sheet with formulas that no spreadsheet has computed, as programs write them: they would read as empty.
+
+    Raises: ValueError: there is one; the message names the row.
+    """
+    from openpyxl.xml.constants import SHEET_MAIN_NS
+    from openpyxl.xml.functions import iterparse
+
+    if not has_formulas(sheet):
+        return
+    row_tag, formula, value = (f"{{{SHEET_MAIN_NS}}}{name}" for name in ("row", "f", "v"))
+    number = 0
+    with sheet._get_source() as source:
+        for _, row in iterparse(source):
+            if row.tag != row_tag:
+                continue
+            number = int(float(row.get("r", number + 1)))
+            for cell in row:  # one of type str was computed to a text, which may be empty
+                if cell.find(formula) is not None and cell.get("t") != "str" and not cell.findtext(value):
+                    raise ValueError(
+                        f"row {number}: a formula without a value: open the file in a spreadsheet and save it"
+                    )
+            row.clear()
+
+
+def has_formulas(sheet: Any) -> bool:
+    """Tell whether a sheet may hold formulas, by its XML as it stands: much faster than to parse it."""
+    before = b""
+    with sheet._get_source() as source:
+        while block := source.read(SCANNED_BYTES):
+            if FORMULA.search(before + block):
+                return True
+            before = (before + block)[-LONGEST_TAG:]
+    return False
 
 
 # What openpyxl comes upon in files that are no workbooks, or damaged ones; its own errors and others are ValueErrors.

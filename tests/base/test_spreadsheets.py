@@ -6,6 +6,7 @@ import io
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import openpyxl
 import pytest
@@ -185,9 +186,55 @@ def test_a_workbooks_cell_is_the_text_that_a_spreadsheet_shows(value: object, te
     assert cell_text(value) == text
 
 
-def test_a_formula_counts_as_what_it_was_computed_to(tmp_path: Path) -> None:
-    path = workbook(tmp_path / "t.xlsx", [["photo_id", "tags"], [1, '=CONCATENATE("a ", "tv")']])
-    assert records(path) == [{"photo_id": "1", "tags": ""}]  # which only a spreadsheet computes
+def with_cells(path: Path, old: str, new: str) -> Path:
+    """Write a workbook anew with other XML in its sheet."""
+    with ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    sheet = "xl/worksheets/sheet1.xml"
+    assert old.encode() in parts[sheet]
+    parts[sheet] = parts[sheet].replace(old.encode(), new.encode())
+    with ZipFile(path, "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+    return path
+
+
+UNCOMPUTED = '<c r="B3"><f>LOWER("A")</f><v /></c>'
+
+
+def with_formula(folder: Path) -> Path:
+    return workbook(folder / "t.xlsx", [["photo_id", "tags"], [1, "a tv"], [2, '=LOWER("A")']])
+
+
+@pytest.mark.parametrize("cell", [UNCOMPUTED, '<c r="B3"><f>LOWER("A")</f></c>'])
+def test_a_formula_that_was_not_computed_is_refused_with_the_remedy(tmp_path: Path, cell: str) -> None:
+    path = with_cells(with_formula(tmp_path), UNCOMPUTED, cell)
+    with pytest.raises(ValueError, match="row 3: a formula without a value: open the file in a spreadsheet and save"):
+        records(path)
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        ('<c r="B3" t="str"><f>LOWER("A")</f><v>a</v></c>', "a"),
+        ('<c r="B3" t="str"><f>LOWER("")</f><v></v></c>', ""),
+        ('<c r="B3"><f>1-1</f><v>0</v></c>', "0"),
+        ('<c r="B3" t="e"><f>1/0</f><v>#DIV/0!</v></c>', "#DIV/0!"),
+    ],
+)
+def test_a_formula_counts_as_what_it_was_computed_to(tmp_path: Path, cell: str, text: str) -> None:
+    path = with_cells(with_formula(tmp_path), UNCOMPUTED, cell)
+    assert [record["tags"] for record in records(path)] == ["a tv", text]
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 1 << 20])
+def test_formulas_are_found_wherever_a_sheet_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(spreadsheets, "SCANNED_BYTES", at_once)
+    with pytest.raises(ValueError, match="row 3: a formula without a value"):
+        records(with_formula(tmp_path))
+    assert records(workbook(tmp_path / "plain.xlsx", ROWS)) == EXPECTED
 
 
 @pytest.mark.parametrize(
