@@ -23,6 +23,7 @@ from base.errors import QueryError
 from base.files import open_regular
 
 SEPARATORS = ",;\t"
+SEPARATOR_LINE = re.compile('("?)sep=([^"\r\n])\\1[\r\n]*', re.IGNORECASE)  # by which a file tells Excel its separator
 ZIP_START, OLE_START = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"  # of a workbook; of an older one, or one with a password
 NOT_UTF8 = re.compile("[\udc80-\udcff]+")  # bytes that are no UTF-8, as surrogateescape keeps them
 FORMULA = re.compile(rb"<(?:\w+:)?f[\s/>]")  # in the XML of a sheet
@@ -100,13 +101,17 @@ def is_workbook(path: Path) -> bool:
 
 
 def text_rows(path: Path, known: Collection[str], remarks: list[str] | None = None) -> Iterator[Row]:
-    """Yield the rows of a CSV file."""
+    """Yield the rows of a CSV file; a first line that names its separator is none of them."""
     with open_text(path) as file:
+        said = SEPARATOR_LINE.fullmatch(file.readline())
+        file.seek(0)
         head = next(filter(str.strip, file), "")
         if "\0" in head:
             raise ValueError("it is no text, or UTF-16 without its mark: save it as .xlsx or as CSV UTF-8")
         file.seek(0)
-        reader = csv.reader(file, delimiter=separator_of(head, known))
+        reader = csv.reader(file, delimiter=said[2] if said else separator_of(head, known))
+        if said:
+            next(reader)
         told = False
         for cells in reader:
             joined = "".join(cells)

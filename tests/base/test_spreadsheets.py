@@ -128,6 +128,23 @@ def test_the_separator_is_that_by_which_columns_are_known(head: str, separator: 
     assert separator_of(head, KNOWN) == separator
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("line", ["sep={}\r\n", "SEP={}\n", '"sep={}"\r'])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_first_line_that_names_the_separator_is_no_row(
+    tmp_path: Path, separator: str, line: str, encoding: str
+) -> None:
+    text = line.format(separator) + csv_text(separator=separator, ends="\n")
+    path = csv_file(tmp_path, text.encode(encoding))
+    assert list(table_records(path, KNOWN)) == [(3, EXPECTED[0]), (4, EXPECTED[1])]
+    assert has_column(path, "path")
+
+
+def test_a_separator_that_is_named_goes_before_what_the_head_looks_like(tmp_path: Path) -> None:
+    assert records(csv_file(tmp_path, "sep=;\nx,y,z;tags\na,b,c;a tv\n")) == [{"tags": "a tv"}]
+    assert records(csv_file(tmp_path, "sep=;\n")) == []
+
+
 def test_columns_may_stand_in_any_order_beside_others_and_rows_may_be_empty_or_short(tmp_path: Path) -> None:
     text = ",,,\nTAGS, Path ,note,PHOTO_ID,,\na tv,/a,x,1,,\n,,,,,\n\n,/b\n, , ,,,\n"
     found = list(table_records(csv_file(tmp_path, text), KNOWN))
