@@ -11,6 +11,7 @@ from PIL import Image, ImageCms, TiffImagePlugin
 from base.arrays import Doubles
 
 PROFILE = "icc_profile"  # under which Pillow keeps what a picture says of its colours
+CLEAR = "transparency"  # under which it keeps which value is transparent
 SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}  # Pillow's modes, and their names in ICC.1:2010, table 19
 MOST_PROFILE_BYTES = 1 << 23  # a printing press's has up to 3 MB
 PROFILES_KEPT = 16  # the photos of a camera or a phone all carry the same
@@ -27,34 +28,46 @@ def to_rgb(image: Image.Image) -> Image.Image:
     little once the picture is small.
     """
     image.load()
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        picture = eight_bit(image)
-    elif image.has_transparency_data:
-        picture = on_white(image)
-    else:
-        picture = image.convert("L") if image.mode == "1" else image
+    deep = image.mode in ("I", "F") or image.mode.startswith("I;16")
+    picture = eight_bit(image) if deep else image
+    if picture.has_transparency_data:
+        picture = on_white(picture)
+    elif picture.mode == "1":
+        picture = picture.convert("L")
     if is_negative(image):
         picture = picture.point(range(255, -1, -1))
     return picture if picture.mode == "RGB" else in_srgb(picture)
 
 
 def eight_bit(image: Image.Image) -> Image.Image:
-    """Return a 16-bit, 32-bit or float image as 8-bit grey.
+    """Return a 16-bit, 32-bit or float image as 8-bit grey, with an alpha channel where one of its values is clear.
 
     12 and 16 bits keep their brightness; of others, which have no white of their own, the darkest value becomes black
-    and the brightest white.
+    and the brightest white. Infinity is the brightest, what is no number the darkest.
     """
     if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM"):
-        low, scale = 0.0, 2.0 ** (-4 if tiff_tag(image, TiffImagePlugin.BITSPERSAMPLE) == (12,) else -8)
+        low, high = 0.0, 65_535.0
+        scale = 2.0 ** (-4 if tiff_tag(image, TiffImagePlugin.BITSPERSAMPLE) == (12,) else -8)
     else:
-        ranges = [(values.min(), values.max()) for _, values in strips(image)]
+        ranges = [extremes(values) for _, values in strips(image)]
         low, high = min(lowest for lowest, _ in ranges), max(highest for _, highest in ranges)
+        low, high = (low, high) if low <= high else (0.0, 0.0)  # nothing but infinities
         scale = 255 / max(high - low, 1e-12)
-    grey = Image.new("L", image.size)
+    clear = image.info.get(CLEAR)
+    grey = Image.new("L" if clear is None else "LA", image.size)
     for top, values in strips(image):
-        grey.paste(Image.fromarray(((values - low) * scale).astype(np.uint8)), (0, top))
-    grey.info = image.info
+        alpha = [] if clear is None else [np.where(values == clear, 0, 255).astype(np.uint8)]
+        np.nan_to_num(values, copy=False, nan=low, posinf=high, neginf=low)
+        levels = ((values - low) * scale).astype(np.uint8)
+        grey.paste(Image.fromarray(np.dstack([levels, *alpha]) if alpha else levels), (0, top))
+    grey.info = {name: said for name, said in image.info.items() if name != CLEAR}
     return grey
+
+
+def extremes(values: Doubles) -> tuple[float, float]:
+    """Return the lowest and the highest number; infinity and its negative where there is none."""
+    numbers = np.isfinite(values)
+    return float(values.min(where=numbers, initial=np.inf)), float(values.max(where=numbers, initial=-np.inf))
 
 
 def strips(image: Image.Image) -> Iterator[tuple[int, Doubles]]:
@@ -63,7 +76,7 @@ def strips(image: Image.Image) -> Iterator[tuple[int, Doubles]]:
     rows = max(1, STRIP_PIXELS // image.width)
     for top in range(0, image.height, rows):
         strip = image.crop((0, top, image.width, min(top + rows, image.height)))
-        values = np.nan_to_num(np.asarray(strip).astype(np.float64), copy=False, posinf=0, neginf=0)
+        values = np.asarray(strip).astype(np.float64)
         yield top, values % 2**32 if unsigned else values  # Pillow takes 32 unsigned bits for signed ones
 
 

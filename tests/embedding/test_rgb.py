@@ -249,6 +249,26 @@ def test_32_bits_without_a_sign_are_no_negative_numbers() -> None:
     assert (np.diff(shown(tiff(ramp, photometric="minisblack", byteorder="<"))[0, :, 0]) >= 0).all()
 
 
+@pytest.mark.parametrize("rows_at_once", [1, 64])
+def test_burnt_out_floats_are_white_and_what_is_no_number_black(
+    monkeypatch: pytest.MonkeyPatch, rows_at_once: int
+) -> None:
+    monkeypatch.setattr(rgb, "STRIP_PIXELS", 96 * rows_at_once)
+    ramp = np.tile(np.linspace(10, 20, 96, dtype=np.float32), (64, 1))
+    burnt = ramp.copy()
+    burnt[5, :], burnt[6, 50], burnt[7, 50] = np.inf, np.nan, -np.inf
+    plain, read = (shown(tiff(values, photometric="minisblack"))[:, :, 0] for values in (ramp, burnt))
+    assert (read[5] >= 254).all()
+    assert (read[6, 50], read[7, 50]) == (0, 0)
+    untouched = np.isfinite(burnt)
+    assert np.array_equal(read[untouched], plain[untouched])
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_a_float_picture_without_a_number_fails_nothing(value: float) -> None:
+    assert np.ptp(shown(tiff(np.full((64, 96), value, np.float32), photometric="minisblack"))) == 0
+
+
 def test_deep_pictures_are_brought_down_in_strips(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).normal(size=(500, 500)).astype(np.float32)
     low, high = values.min(), values.max()
@@ -299,3 +319,22 @@ def test_a_photo_that_is_solid_is_read_as_without_its_alpha_channel() -> None:
     assert np.array_equal(
         shown(photo_bytes(1, file_format="PNG")), shown(photo_bytes(1, file_format="PNG", mode="RGBA"))
     )
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 64])
+@pytest.mark.parametrize("options", [{}, {"icc_profile": grey_profile(2.2)}])
+def test_the_clear_value_of_a_deep_grey_png_is_laid_on_white(
+    monkeypatch: pytest.MonkeyPatch, rows_at_once: int, options: dict
+) -> None:
+    monkeypatch.setattr(rgb, "STRIP_PIXELS", 96 * rows_at_once)
+    deep = np.full((64, 96), 30_000, np.uint16)
+    deep[20:40], deep[40:] = 1_000, 1_001  # of which 8 bits are the same
+    read = shown(encoded(Image.fromarray(deep), "PNG", transparency=1_000, **options))
+    assert (read[20:40] == 255).all()
+    solid = shown(encoded(Image.fromarray(deep), "PNG", **options))
+    assert np.array_equal(np.delete(read, np.s_[20:40], 0), np.delete(solid, np.s_[20:40], 0))
+
+
+def test_a_deep_grey_png_of_nothing_but_its_clear_value_is_solid() -> None:
+    deep = Image.fromarray(np.full((64, 96), 25_700, np.uint16))
+    assert (shown(encoded(deep, "PNG", transparency=25_700)) == 100).all()
