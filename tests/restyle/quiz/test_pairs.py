@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from base.progress import Step
 from db.models import Photo
@@ -64,3 +65,36 @@ def test_a_photo_and_its_copy_are_one_question(library: LibraryFactory, photos: 
     with results_of(library.folder) as (_, results):
         assert len(results.all()) == 11
         assert len(newest(results.all())) == 10
+
+
+def swapped(restyled: LibraryFactory, photos: Path) -> int:
+    """Let other bytes lie where the first photo lay, restyled under its number as well; return that result's id."""
+    shutil.move(photos / "00.jpg", photos / "moved.jpg")
+    (photos / "00.jpg").write_bytes(photo_bytes(77))
+    restyled.add(photos)
+    with results_of(restyled.folder) as (session, _):
+        number = session.scalars(select(Photo.id).where(Photo.path.endswith("/00.jpg"))).one()
+    (again,) = restyle(restyled.folder, [number], source_photo_id=1)
+    return again.id
+
+
+def test_results_of_other_bytes_under_the_same_number_are_not_one_original(
+    restyled: LibraryFactory, photos: Path
+) -> None:
+    again = swapped(restyled, photos)
+    with results_of(restyled.folder) as (_, results):
+        assert [result.id for result in newest(results.all())] == [*range(1, 11), again]
+
+
+def test_of_results_under_the_same_number_the_newest_is_asked_about_and_the_others_told_of(
+    restyled: LibraryFactory, photos: Path
+) -> None:
+    again = swapped(restyled, photos)
+    with results_of(restyled.folder) as (session, results):
+        kept = newest(results.all())
+        reading = read_pairs(session, kept, restyled.encoder)
+        assert [pair.result_id for pair in reading.pairs] == [*range(2, 11), again]
+        (reason,) = reading.left_out
+        assert reason.startswith(f"result 1: photo 1 is asked about by result {again}, which is newer")
+        kept[-1].path.unlink()
+        assert [pair.result_id for pair in read_pairs(session, kept, restyled.encoder).pairs] == list(range(1, 11))
