@@ -6,7 +6,6 @@ import json
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -151,13 +150,9 @@ def newest(results: Iterable[Result]) -> list[Result]:
 
     Originals are told apart by their bytes: a photo's number may have stood for others before.
     """
-    kept = {result.lineage.source_sha256: result for result in sorted(results, key=age)}
+    oldest_first = sorted(results, key=lambda result: (result.made_at, result.id))
+    kept = {result.lineage.source_sha256: result for result in oldest_first}
     return sorted(kept.values(), key=lambda result: result.id)
-
-
-def age(result: Result) -> tuple[datetime, int]:
-    """Return what orders results from the oldest to the newest."""
-    return result.made_at, result.id
 
 
 def read_pairs(
@@ -166,34 +161,18 @@ def read_pairs(
     encoder: Encoder,
     progress: Progress = silent,
 ) -> Reading:
-    """Read results and their originals, in the order of their ids; both are embedded in the same way and size.
-
-    Answers name originals by number: of several results of a number, the newest that can be read is taken.
-    """
+    """Read results and their originals; both are embedded in the same way, from the same size."""
     reading = Reading()
-    left_out: dict[int, str] = {}
-    taken: dict[int, int] = {}
-    latest = sorted(results, key=age, reverse=True)
-    for start in range(0, len(latest), BATCH_PAIRS):
+    for start in range(0, len(results), BATCH_PAIRS):
         read: list[tuple[Result, Picture, Picture]] = []
-        for result in latest[start : start + BATCH_PAIRS]:
-            number = result.lineage.source_photo_id
-            if number in taken:
-                left_out[result.id] = (
-                    f"photo {number} is asked about by result {taken[number]}, which is newer; ask about this one "
-                    "with `aliens quiz --results`, without that one"
-                )
-                continue
+        for result in results[start : start + BATCH_PAIRS]:
             try:
                 original = picture_of(original_of(session, result), encoder)
                 read.append((result, picture_of(PhotoFile(str(result.path)), encoder), original))
-                taken[number] = result.id
             except (OSError, PhotoError) as error:
-                left_out[result.id] = why_lost(error)
+                reading.left_out.append(f"result {result.id}: {why_lost(error)}")
         reading.pairs += embedded(read, encoder)
         progress(Step("comparing", min(start + BATCH_PAIRS, len(results)), len(results)))
-    reading.pairs.sort(key=lambda pair: pair.result_id)
-    reading.left_out = [f"result {number}: {reason}" for number, reason in sorted(left_out.items())]
     return reading
 
 
