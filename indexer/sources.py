@@ -159,8 +159,10 @@ class FolderSource(Source):
             elif (target := os.path.realpath(entry.path) if entry.is_symlink() else "") and self._finds(target):
                 self.leftovers.other_files += 1
             elif has_photo_ending(entry.name):
-                self._targets.add(target)
-                yield found_file(entry.path, target=target)
+                found = found_file(entry.path, target=target)
+                if found.failure_kind is None:  # links that lead nowhere are told of one by one
+                    self._targets.add(target)
+                yield found
             elif entry.name.lower().endswith(".tar"):
                 self._targets.add(target)
                 yield from self._tar(entry.path)
