@@ -124,22 +124,25 @@ def forget_captions(session: Session, photo_ids: Sequence[int], caption_set: Cap
         session.execute(statement, execution_options={"synchronize_session": False})
 
 
-def hand_captions(session: Session, changed: Sequence[int], twins: Mapping[int, int]) -> None:
-    """Remove the captions of photos that look otherwise now, and give photos those of their twins; the caller commits.
+CaptionColumns = list[dict[str, Any]]  # of a photo's captions, without the photo
 
-    Args:
-        session: of the library's database.
-        changed: ids of photos with other bytes than before.
-        twins: {photo id: id of one that had, before this, the bytes that it has now}.
-    """
-    columns = (Caption.set_id, Caption.photo_id, Caption.rank, Caption.text_id, Caption.score)
-    found: dict[int, list[Any]] = {}
-    for page in pages(sorted(set(twins.values()))):
-        for row in session.execute(select(*columns).where(Caption.photo_id.in_(page))):
-            found.setdefault(row.photo_id, []).append(row)
-    given = [photo_id for photo_id, twin_id in twins.items() if twin_id in found]
-    forget_captions(session, [*changed, *given])
-    rows = [row._asdict() | {"photo_id": photo_id} for photo_id in given for row in found[twins[photo_id]]]
+
+def caption_columns(session: Session, photo_ids: Sequence[int]) -> dict[int, CaptionColumns]:
+    """Return {photo id: its captions of all sets} of those photos that have any."""
+    columns = (Caption.photo_id, Caption.set_id, Caption.rank, Caption.text_id, Caption.score)
+    found: dict[int, CaptionColumns] = {}
+    for page in pages(list(photo_ids)):
+        for photo_id, *values in session.execute(select(*columns).where(Caption.photo_id.in_(page))):
+            found.setdefault(photo_id, []).append(
+                dict(zip(("set_id", "rank", "text_id", "score"), values, strict=True))
+            )
+    return found
+
+
+def give_captions(session: Session, given: Mapping[int, CaptionColumns]) -> None:
+    """Give photos, {photo id: captions}, these in place of all that they have; the caller commits."""
+    forget_captions(session, list(given))
+    rows = [columns | {"photo_id": photo_id} for photo_id, captions in given.items() for columns in captions]
     if rows:
         session.execute(insert(Caption), rows)
 

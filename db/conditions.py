@@ -145,7 +145,7 @@ def path_contains(session: Session, part: str) -> Condition:
     """Photos whose path, or name inside a tar, contains these letters, in either case and however they are written.
 
     In SQLite, ASCII is compared by LIKE; other letters by Python, in the paths that have all that is ASCII in `part`,
-    which is slower: see `db.catalog.set_up_sqlite`. Other databases find a path that is composed throughout, or
+    which is slower: see `db.sqlite_files`. Other databases find a path that is composed throughout, or
     decomposed throughout, as nearly all are.
     """
     columns = (Photo.path, Photo.member)

@@ -94,7 +94,7 @@ class Hotels50kSource(Source):
             if os.path.isfile(os.path.join(folder, "train_set.csv")):
                 return folder
         raise SourceError(
-            f"{self.root} is no Hotels-50K tree: it should hold dataset/chain_info.csv, dataset/hotel_info.csv, "
+            f"{self.named} is no Hotels-50K tree: it should hold dataset/chain_info.csv, dataset/hotel_info.csv, "
             "dataset/train_set.csv and images/train/"
         )
 

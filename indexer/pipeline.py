@@ -24,7 +24,7 @@ from base.arrays import Floats, Halves, Pixels
 from base.errors import PhotoError
 from base.files import PhotoFile
 from base.progress import Progress, Step
-from db.caption_rows import hand_captions
+from db.caption_rows import CaptionColumns, caption_columns, forget_captions, give_captions
 from db.catalog import Catalog
 from db.models import Photo, PhotoState
 from db.photo_rows import (
@@ -150,6 +150,7 @@ def decode_ahead(
 
 
 COMMIT_PHOTOS = 256  # recorded together: a kill loses at most about so many photos' work
+MOST_CAPTIONED = 10_000  # overwritten photos whose captions are remembered
 MOST_ENTRIES = 4 * COMMIT_PHOTOS  # a group is encoded, full or not, when so many photos have come since it began
 DECODE_THREADS = max(2, min(8, os.cpu_count() or 2))
 
@@ -225,6 +226,7 @@ class Run:
         self._may_decode.set()
         self._raised: BaseException | None = None  # by the caller's callback
         self._moved = MovedPhotos()
+        self._captions: dict[bytes, CaptionColumns] = {}  # of bytes that were overwritten
         # Prefixes of the content hashes of the last batches: a photo that was read ahead may have the bytes of one that
         # was recorded since. What was recorded earlier was known when the photo was read.
         self._ahead = max(64, 2 * self._group_photos)
@@ -397,13 +399,30 @@ class Run:
         """Record what was learnt of the photos that get a vector; captions follow the bytes that they are of."""
         entries = self._batch.entries
         before = hashes_of(session, [entry.columns["id"] for entry in entries])
-        now = {entry.columns["id"]: entry.columns["content_sha256"] for entry in entries}
-        twins = {entry.columns["id"]: entry.twin_id for entry in entries if entry.twin_id is not None}
-        hand_captions(session, [photo_id for photo_id, sha256 in before.items() if sha256 != now[photo_id]], twins)
+        self._hand_on_captions(session, before)
         replaced = [entry.replaces for entry in entries if entry.replaces is not None]
         drop_photos(session, replaced)
         update_photos(session, [entry.columns for entry in entries])
         self.report.moved += len(replaced)
+
+    def _hand_on_captions(self, session: Session, before: dict[int, bytes]) -> None:
+        """Take captions from photos that look otherwise now, and give them to those that have these bytes now.
+
+        A later batch may have them: a series that is renamed by one gives every name to another photo.
+        """
+        now = {entry.columns["id"]: entry.columns["content_sha256"] for entry in self._batch.entries}
+        twins = {entry.columns["id"]: entry.twin_id for entry in self._batch.entries if entry.twin_id is not None}
+        changed = [photo_id for photo_id, sha256 in before.items() if sha256 != now[photo_id]]
+        known = caption_columns(session, [*changed, *twins.values()])
+        self._captions |= {before[photo_id]: known[photo_id] for photo_id in changed if photo_id in known}
+        forget_captions(session, changed)
+        given = {photo_id: known[twin_id] for photo_id, twin_id in twins.items() if twin_id in known}
+        for photo_id in now.keys() - given.keys():
+            if now[photo_id] in self._captions and now[photo_id] != before.get(photo_id):
+                given[photo_id] = self._captions[now[photo_id]]
+        give_captions(session, given)
+        for sha256 in list(self._captions)[:-MOST_CAPTIONED]:
+            del self._captions[sha256]
 
     def _commit_others(self, session: Session) -> None:
         """Record, and commit, failures and photos that moved with their vectors."""

@@ -133,7 +133,7 @@ def nothing_found(session: Session, source: Source) -> SourceError:
     """Return the error for a source without photos."""
     known = count_under(session, source.root) if source.whole else 0
     return SourceError(
-        f"no photos under {source.root} ({len(source.leftovers.problems)} problems, "
+        f"no photos under {source.named} ({len(source.leftovers.problems)} problems, "
         f"{source.leftovers.other_files} other files): nothing was changed"
         + (f". If it lost its {counted(known, 'photo')} for good, add it with --allow-empty" if known else "")
     )

@@ -67,6 +67,8 @@ class Source(ABC):
     def __init__(self, root: Path) -> None:
         self.path = os.path.realpath(root)  # one place, by whatever links it is reached
         self.root = storable(self.path)  # as the database keeps it
+        typed = storable(os.path.abspath(root))
+        self.named = self.root if typed == self.root else f"{typed} (which is {self.root})"  # for messages
         self.leftovers = Leftovers()
         self.chains: dict[int, str] = {}
         self.hotels: dict[int, dict[str, Any]] = {}
@@ -135,7 +137,7 @@ class FolderSource(Source):
         self._passed_over = {os.path.realpath(library), os.path.realpath(LibraryFolder(library).restyled)}
         self._is_gone = may_be_gone and not os.path.exists(self.path)
         if not os.path.isdir(self.path) and not self._is_gone:
-            raise SourceError(f"no folder {self.root}: name a folder of photos, a photo or a .tar file")
+            raise SourceError(f"no folder {self.named}: name a folder of photos, a photo or a .tar file")
 
     def photos(self) -> Iterator[FoundPhoto]:
         """Yield the photos in the order of their paths."""
@@ -205,13 +207,13 @@ class TarSource(Source):
         Raises: SourceError: the file is no tar, is compressed, or has a name that cannot be stored.
         """
         if self.path != self.root:
-            raise SourceError(f"{self.root} cannot be used: {BAD_NAME}")
+            raise SourceError(f"{self.named} cannot be used: {BAD_NAME}")
         try:
             mtime_ns = os.stat(self.path).st_mtime_ns
             index = tar_index(self.path, mtime_ns)
         except (OSError, tarfile.TarError) as error:
             why = getattr(error, "strerror", None) or error
-            raise SourceError(f"{self.root} cannot be read as an uncompressed tar file ({why})") from error
+            raise SourceError(f"{self.named} cannot be read as an uncompressed tar file ({why})") from error
         if index.damaged:
             self.leftovers.problems.append(Problem(self.root, "is damaged: what lies behind the damage is not read"))
             self.leftovers.unread.append(self.root)

@@ -108,7 +108,7 @@ def test_what_is_no_tar_file_is_a_problem_of_its_source(library: LibraryFactory,
     put(photos / "x.tar")
     assert library.add(photos).run.encoded == 10
     assert str(photos / "x.tar") in [problem["where"] for problem in problems_of(library.folder)]
-    with pytest.raises(SourceError, match=r"cannot be read as an uncompressed tar|no photos under|nothing is at"):
+    with pytest.raises(SourceError, match=r"x\.tar"):
         library.add(photos / "x.tar")
 
 

@@ -99,7 +99,6 @@ def test_a_drive_under_another_name_is_the_same_photos(known: Library, photos: P
     report = known.add(mounted)
     assert (report.run.moved, report.run.encoded, len(known.search("a room", k=100))) == (10, 0, 10)
     check_followed(known, mounted / "03.jpg")
-    assert [path.name for path in known.folder.vectors(known.model.key).iterdir()] != []
     mounted.rename(photos)  # and back
     assert known.add(photos).run.moved == 10
     check_followed(known, photos / "03.jpg")
@@ -386,3 +385,26 @@ def test_many_copies_that_move_are_each_taken_once(library: LibraryFactory, tmp_
     assert library.add(tmp_path / "b").run.moved == 40
     after = {photo.id: Path(photo.path).name for photo in all_rows(library.folder)}
     assert after == before | {1: "renamed.jpg"}
+
+
+def test_captions_follow_a_series_that_is_renamed_by_one(
+    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", 3)
+    library.add(photos)
+    with library.open() as opened:
+        lines = photos.parent / "captions.txt"
+        lines.write_text("a room with a pool\na hall with a lamp\n", encoding="utf-8")
+        opened.caption(lines)
+
+        def by_picture() -> dict[bytes, str]:
+            return {photo.file.read(): photo.text for photo in opened.captions("a", k=100)}
+
+        before = by_picture()
+        for number in range(9, -1, -1):
+            (photos / f"{number:02d}.jpg").rename(photos / f"{number + 1:02d}.jpg")
+        opened.add(photos)
+        assert by_picture() == before
+        assert len(before) == 10
+        assert opened.caption(lines).captioned == 0
+    check_sound(library.folder)
