@@ -152,10 +152,12 @@ def forget(
 
 
 def confirm(question: str) -> None:
-    """Go on only where somebody says yes. Raises: QueryError: nobody can be asked; typer.Abort: they say no."""
+    """Go on only where somebody says yes. Raises: QueryError: nobody can be asked; typer.Exit: they say no."""
     if not sys.stdin.isatty():
         raise QueryError(f"{question} Nobody can be asked here: say --yes")
-    typer.confirm(question, abort=True, err=True)
+    if not typer.confirm(question, err=True):
+        console.note("nothing was forgotten")
+        raise typer.Exit(1)
 
 
 def verify(
