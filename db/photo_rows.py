@@ -99,12 +99,11 @@ def hashes_of(session: Session, ids: Sequence[int]) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     for page in pages(list(ids)):
         first, last = min(page), max(page)
-        near = last - first < 2 * len(page)  # then a range is quicker than a list of ids
-        condition = Photo.id.between(first, last) if near else Photo.id.in_(page)
-        statement = select(Photo.id, Photo.content_sha256).where(condition)
-        rows = (row for rows in fetched(session, statement) for row in rows)
-        known = {photo_id: bytes(sha256) for photo_id, sha256 in rows if sha256 is not None}
-        found.update((photo_id, known[photo_id]) for photo_id in page if photo_id in known)
+        in_a_row = last - first + 1 == len(set(page))  # then a range is quicker than a list of ids
+        condition = Photo.id.between(first, last) if in_a_row else Photo.id.in_(page)
+        statement = select(Photo.id, Photo.content_sha256).where(condition, Photo.content_sha256.is_not(None))
+        for rows in fetched(session, statement):
+            found.update((row[0], row[1]) for row in rows)
     return found
 
 
