@@ -10,20 +10,43 @@ import typer
 from base import __version__, console
 from base.errors import AliensError, QueryError, QuerySyntaxError
 from commands.candidate_commands import candidates, see
-from commands.caption_commands import caption, captions
+from commands.caption_commands import caption_group, captions
 from commands.export_commands import exports, imports
 from commands.library_commands import add, demo, failures, forget, index, info, init, verify
 from commands.quiz_command import quiz
-from commands.restyle_commands import restyle, restyled
+from commands.restyle_commands import restyle_group, restyled
 from commands.search_commands import search, searches, similar
-from commands.tag_commands import evaluations, tag, tags
+from commands.tag_commands import evaluations, old_tags, tags
+from commands.verbs import Plain, Verb
+
+Command = Callable[..., None] | typer.Typer
+# As `aliens --help` lists them, heading by heading.
+COMMANDS: dict[str, dict[str, Command]] = {
+    "Library": {"init": init, "add": add, "info": info, "demo": demo},
+    "Search": {"search": search, "similar": similar, "saved": searches},
+    "Tags": {"tag": tags, "export": exports, "import": imports, "eval": evaluations},
+    "Captions": {"caption": caption_group},
+    "Restyle": {"candidates": candidates, "restyle": restyle_group, "quiz": quiz, "see": see},
+    "Care": {"verify": verify, "failures": failures, "forget": forget, "index": index},
+}
+# What commands were called before: understood, and not listed.
+OLD: dict[str, Command] = {"tags": old_tags, "captions": captions, "restyled": restyled, "searches": searches}
+
+
+class Aliens(Verb):
+    """All commands."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the commands' names in the order of their headings."""
+        return [name for listed in COMMANDS.values() for name in listed]
+
 
 app = typer.Typer(
+    cls=Aliens,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Search, tag and restyle your photos by describing them.",
 )
 
 
@@ -40,21 +63,27 @@ def root(
         bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    """Search, tag and restyle your photos by describing them."""
+    """Search, tag and restyle your photos by describing them.
+
+    `aliens COMMAND --help` explains a command and has examples.
+    """
 
 
-FIRST: tuple[Callable[..., None], ...] = (init, add, info, failures, forget, verify, demo, search, similar)
-OTHERS: tuple[Callable[..., None], ...] = (index, tag, caption, captions, candidates, restyle, restyled, quiz, see)
+def put(name: str, command: Command, heading: str | None = None) -> None:
+    """Give a command or a group of them its name and its heading; without one it is not listed."""
+    if not isinstance(command, typer.Typer):
+        app.command(name, cls=Plain, rich_help_panel=heading, hidden=heading is None)(command)
+        return
+    for below in command.registered_commands:
+        below.cls = Plain
+    app.add_typer(command, name=name, cls=Verb, rich_help_panel=heading, hidden=heading is None)
 
-for command in FIRST:
-    app.command()(command)
-app.add_typer(searches, name="searches")
-for command in OTHERS:
-    app.command()(command)
-app.add_typer(tags, name="tags")
-app.add_typer(evaluations, name="eval")
-app.add_typer(exports, name="export")
-app.add_typer(imports, name="import")
+
+for heading, listed in COMMANDS.items():
+    for name, command in listed.items():
+        put(name, command, heading)
+for name, command in OLD.items():
+    put(name, command)
 
 
 UsageError: Any = typer.BadParameter.__mro__[1]  # of every command line that is not as it should be
@@ -67,6 +96,9 @@ def main() -> None:
     try:
         sys.exit(app(standalone_mode=False))
     except UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # the help of a word that needs another one
+            console.say(*error.format_message().splitlines())
+            sys.exit(2)
         from typer.rich_utils import rich_format_error
 
         error.message = console.one_line(error.message)

@@ -48,7 +48,7 @@ def candidates(
     ] = "fern",
     pool: Annotated[int, typer.Option(metavar="N", min=1, help="Open and measure at most N photos.")] = 400,
     seed: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Of the sample, where the library holds more photos.")
+        int, typer.Option(metavar="N", min=0, help="The number that chance begins with: it chooses what is looked at where there are more.")
     ] = 0,
     rejected: Annotated[
         bool, typer.Option("--rejected", help="List the photos that were rejected, with reasons, instead.")
@@ -73,6 +73,11 @@ def candidates(
     """Pick photos worth restyling, spread over hotels and over what they show, and say why.
 
     Photos that are small, blurred, badly exposed, panoramas, doubles, text or people are rejected, with a reason.
+
+    Examples:
+        aliens candidates
+        aliens candidates --query bathroom --sheet sheet.jpg
+        aliens candidates --manifest picks.toml
     """
     with stopping("stopped: nothing was written"), opened(library, device) as photos:
         found = photos.candidates(
@@ -138,7 +143,12 @@ def see(
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Show a photo beside what a protanope sees of it, who has no cones for red."""
+    """Show a photo beside what the visitors see of it, whose eyes have no red.
+
+    Examples:
+        aliens see photos/room.jpg -o seen.jpg
+        aliens see 7 --against changed.png -o seen.jpg
+    """
     from embedding.sheet import check_ending
 
     check_ending(output)

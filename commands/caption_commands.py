@@ -1,4 +1,4 @@
-"""`aliens caption` gives photos captions, `aliens captions` finds photos by them."""
+"""`aliens caption` gives photos captions, `aliens caption find` finds photos by them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -8,24 +8,29 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from base import console
-from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, opened, print_notes, stopping
+from commands.options import LIBRARY, DeviceOption, JsonOption, KOption, LibraryOption, opened, print_notes, stopping
 
 if TYPE_CHECKING:
     from db.caption_rows import CaptionedPhoto, SetCount
 
+caption_group = typer.Typer(invoke_without_command=True)
 
+
+@caption_group.callback()
 def caption(
     source: Annotated[
         Path | None,
         typer.Option("--from", metavar="FILE", help="Choose from this file's lines, by the library's own model."),
     ] = None,
     generate: Annotated[bool, typer.Option("--generate", help="Have a model write the captions.")] = False,
-    k: Annotated[int | None, typer.Option("-k", help="How many lines a photo gets, with --from (default: 1).")] = None,
+    k: Annotated[
+        int | None, typer.Option("-k", metavar="N", help="How many lines a photo gets, with --from (default: 1).")
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="With --generate: ARCHITECTURE/WEIGHTS of a CoCa of open_clip (default: coca_ViT-B-32, taught on "
-            "MSCOCO), local-dir:FOLDER, hf-hub:ORG/NAME, or blip:ORG/NAME or blip:FOLDER.",
+            help="With --generate: what writes. A CoCa of open_clip (default: coca_ViT-B-32), local-dir:FOLDER, "
+            "hf-hub:ORG/NAME, or blip:ORG/NAME or blip:FOLDER.",
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="With --generate: at most so many photos.")] = None,
@@ -35,6 +40,11 @@ def caption(
     """Give every photo that has none its captions: the best of a file's lines, or written by a model.
 
     May be stopped at any time; the same command goes on where it stopped.
+
+    Examples:
+        aliens caption --from aliens/samples/captions.txt
+        aliens caption find bathtub
+        aliens caption --generate --limit 100
     """
     kept = "stopped: the captions so far are kept; the same command goes on from here"
     with stopping(kept), opened(library, device, aloud=True) as photos:
@@ -43,26 +53,65 @@ def caption(
     print_notes(report.notes, library)
 
 
-def captions(
-    words: Annotated[
-        list[str] | None, typer.Argument(metavar="WORD", help="What the captions say; none: list the sets.")
-    ] = None,
-    k: Annotated[int, typer.Option("-k", help="How many photos.")] = 20,
-    remove: Annotated[str | None, typer.Option(metavar="SET", help="Remove a set of captions, by its key.")] = None,
+@caption_group.command("find")
+def captions_with(
+    words: Annotated[list[str], typer.Argument(metavar="WORD", help="What the captions say.")],
+    k: KOption = 20,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Find the photos whose captions have all these words; without words, list the sets of captions."""
+    """Find the photos whose captions have all these words.
+
+    Examples:
+        aliens caption find bathtub
+        aliens caption find white bed -k 50
+    """
+    with opened(library) as photos:
+        print_found(photos.captions(words, k=k), json=json)
+
+
+@caption_group.command("list")
+def list_captions(json: JsonOption = False, library: LibraryOption = LIBRARY) -> None:
+    """List the sets of captions: where they come from, and how many photos they are of.
+
+    Examples:
+        aliens caption list
+    """
+    with opened(library) as photos:
+        print_sets(photos.caption_sets(), json, library)
+
+
+@caption_group.command("remove")
+def remove_captions(
+    captions: Annotated[str, typer.Argument(metavar="SET", help="The set, as `aliens caption list` names it.")],
+    library: LibraryOption = LIBRARY,
+) -> None:
+    """Remove a set of captions.
+
+    Examples:
+        aliens caption remove SET
+    """
+    with opened(library) as photos:
+        photos.forget_captions(captions)
+    console.note(f"removed {captions}")
+
+
+def captions(
+    words: Annotated[list[str] | None, typer.Argument(metavar="WORD")] = None,
+    k: KOption = 20,
+    remove: Annotated[str | None, typer.Option(metavar="SET")] = None,
+    json: JsonOption = False,
+    library: LibraryOption = LIBRARY,
+) -> None:
+    """Do what `aliens caption find`, `list` and `remove` do, by the name that was theirs."""
     if remove is not None and words:
         raise typer.BadParameter("--remove goes without words")
-    with opened(library) as photos:
-        if remove is not None:
-            photos.forget_captions(remove)
-            console.note(f"removed {remove}")
-        elif words:
-            print_found(photos.captions(words, k=k), json=json)
-        else:
-            print_sets(photos.caption_sets(), json, library)
+    if remove is not None:
+        remove_captions(remove, library)
+    elif words:
+        captions_with(words, k, json, library)
+    else:
+        list_captions(json, library)
 
 
 def print_sets(sets: "Sequence[SetCount]", json: bool, library: Path) -> None:

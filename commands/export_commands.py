@@ -14,18 +14,27 @@ from commands.tag_commands import VocabularyOption
 if TYPE_CHECKING:
     pass
 
-exports = typer.Typer(help="Write tags or captions to files.", no_args_is_help=True)
-imports = typer.Typer(help="Read tags back.", no_args_is_help=True)
+exports = typer.Typer(no_args_is_help=True)
+imports = typer.Typer(no_args_is_help=True)
 
 
 @exports.callback()
 def export_group() -> None:
-    """Write tags or captions to files."""
+    """Write tags or captions to files, for spreadsheets and programs.
+
+    Examples:
+        aliens export tags -o tags.xlsx
+        aliens export captions -o captions.csv
+    """
 
 
 @imports.callback()
 def import_group() -> None:
-    """Read tags back."""
+    """Read tags back that were edited in an exported file.
+
+    Examples:
+        aliens import tags tags.xlsx
+    """
 
 
 @exports.command("tags")
@@ -50,9 +59,14 @@ def export(
     library: LibraryOption = LIBRARY,
     device: DeviceOption = "auto",
 ) -> None:
-    """Export tags with their probabilities, and a manifest: model, vocabulary, thresholds, counts, checksum.
+    """Write tags and how sure they are, and beside them a manifest: how and of what they were made.
 
-    Streamed; a file appears under its name only when it is complete.
+    A file appears under its name only when it is complete.
+
+    Examples:
+        aliens export tags -o tags.xlsx
+        aliens export tags -o pools.csv --tag pool
+        aliens export tags -o views.csv --query "a view" -k 50
     """
     names = [name for name in map(str.strip, (columns or "").split(",")) if name]
     if columns is not None and not names:
@@ -84,7 +98,11 @@ def export_captions_command(
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Export all captions, one a row: photo, set, rank, score, words."""
+    """Write all captions, one a row: photo, set, rank, score, words.
+
+    Examples:
+        aliens export captions -o captions.csv
+    """
     with stopping(f"stopped: nothing is under {output} that was not there"), opened(library) as photos:
         manifest = photos.export_captions(output)
     if json:
@@ -103,7 +121,12 @@ def import_file(
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Read tags back: what was edited in an export becomes a label, as by `aliens tags set` and `unset`."""
+    """Read tags back: what was edited in an export counts as if set by `aliens tag set` and `unset`.
+
+    Examples:
+        aliens import tags tags.xlsx
+        aliens import tags tags.csv --labels-only
+    """
     with stopping("stopped: no label was changed"), opened(library) as photos:
         report = photos.import_tags(path, labels_only=labels_only, vocabulary=vocabulary)
     if json:

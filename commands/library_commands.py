@@ -39,17 +39,26 @@ def init(
         str | None,
         typer.Option(
             envvar="ALIENS_MODEL",
-            help="ARCHITECTURE/WEIGHTS of open_clip (default: ViT-B-32/openai), starter, local-dir:FOLDER "
-            "or hf-hub:ORG/NAME.",
+            help="What compares photos with words: ViT-B-32/openai (the default) or another of open_clip, starter "
+            "(small, comes along), local-dir:FOLDER or hf-hub:ORG/NAME.",
         ),
     ] = None,
     database: Annotated[
-        str | None, typer.Option(help="SQLAlchemy URL of another database than SQLite in the library's folder.")
+        str | None,
+        typer.Option(
+            metavar="URL", help="Another database than a file in the library's folder, by its SQLAlchemy URL."
+        ),
     ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
-    """Make a new, empty library for one model."""
+    """Make a new, empty library: a folder that keeps what is known of your photos.
+
+    Examples:
+        aliens init
+        aliens init --model starter
+        aliens init --library hotels --model starter
+    """
     import aliens
 
     aliens.create(library, model, database=database, device=device, precision=precision, tell=console.note).close()
@@ -68,13 +77,18 @@ def add(
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="Believe a folder that holds no photos any more.")
     ] = False,
-    max_megapixels: Annotated[float, typer.Option(help="Larger photos fail as 'too large'.")] = 100,
+    max_megapixels: Annotated[float, typer.Option(metavar="N", help="Leave out larger photos, as too large.")] = 100,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
-    """Find photos, and embed those that are new or changed; they can be found from then on.
+    """Find photos, and look at those that are new or changed: searches find them from then on.
 
     May be stopped at any time; the same command goes on where it stopped.
+
+    Examples:
+        aliens add photos
+        aliens add photos/room.jpg
+        aliens add --hotels50k aliens/samples
     """
     if (path is None) == (hotels50k is None):
         raise typer.BadParameter("give either a PATH or --hotels50k ROOT")
@@ -93,7 +107,12 @@ def add(
 
 
 def info(library: LibraryOption = LIBRARY, json: JsonOption = False) -> None:
-    """Show what the library holds: photos by state, model, sizes."""
+    """Show what the library holds: how many photos, by which model, how large.
+
+    Examples:
+        aliens info
+        aliens info --json
+    """
     with opened(library) as photos:
         inventory = photos.info()
     if json:
@@ -107,7 +126,12 @@ def failures(
     kind: Annotated[str | None, typer.Option(help="Only this kind, such as truncated or missing.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """List the photos that could not be embedded, and the rows and folders that could not be read."""
+    """List the photos that could not be used, and the rows and folders that could not be read.
+
+    Examples:
+        aliens failures
+        aliens failures --kind truncated
+    """
     with opened(library) as photos:
         found = photos.failures(kind)
     if json:
@@ -137,6 +161,10 @@ def forget(
     """Let photos leave the library, with their tags, labels and captions; the photo files stay where they are.
 
     Adding their folder takes them up again. Restyled photos are named by their files, which are removed.
+
+    Examples:
+        aliens forget photos --dry-run
+        aliens forget --gone --yes
     """
     with opened(library) as photos:
         report = photos.forget(*paths or (), hotels=hotel or (), gone=gone, dry_run=True)
@@ -168,7 +196,13 @@ def verify(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Check that all files are what was written, and agree with the database; exit 1 with a list where they do not."""
+    """Check that the library is whole; list what is not, with its remedy, and exit with 1.
+
+    Examples:
+        aliens verify
+        aliens verify --quick
+        aliens verify --repair
+    """
     with opened(library) as photos:
         if repair and (pending := photos.repair()):
             anew = f"{console.counted(pending, 'photo')} to embed anew: run `aliens add FOLDER` on any folder"
@@ -198,15 +232,21 @@ def index(
         str | None, typer.Option(metavar="STRING", help="FAISS's factory string, such as IVF4096,SQ8.")
     ] = None,
     least_recall: Annotated[
-        float | None, typer.Option(metavar="0..1", help="Recall@10 to reach with text queries (default: 0.99).")
+        float | None,
+        typer.Option(metavar="0..1", help="Share of the ten best photos that it must find (default: 0.99)."),
     ] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Build it anew even where it need not be.")] = False,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Choose the search index, bring it up to date, and measure what it finds.
+    """Choose how searches go: by comparing every photo, or quicker by an index, whose finds are measured.
 
-    The vectors themselves are always there to be compared exactly; an approximate index names the candidates.
+    An index only names candidates: they are compared exactly.
+
+    Examples:
+        aliens index
+        aliens index --kind auto
+        aliens index --rebuild
     """
     kept = "stopped: the index is as it was; the same command begins again"
     with stopping(kept), opened(library) as photos:
@@ -231,7 +271,12 @@ def show_index(report: "IndexReport", library: Path, json: bool) -> None:
 def demo(
     library: Annotated[Path, typer.Option("--library", "-l", help="The demo's own library.")] = Path("aliens-demo"),
 ) -> None:
-    """Run the main job on the sample hotels with the embedded model: add, search, tag, restyle, sheets and a page."""
+    """Try it all on the sample hotels: add, search, tag, restyle, sheets and a page.
+
+    Examples:
+        aliens demo
+        aliens demo --library try-it
+    """
     import aliens
     from base.settings import LibraryFolder, asset
     from db.catalog import is_library
@@ -251,9 +296,9 @@ def demo(
             console.note(f"contact sheet: {sheet}")
     show_command(library, "tag")
     tag(library=library)
-    show_command(library, "tags")
-    count_tags(library)
-    show_command(library, "tags", "sheet", "a bathtub", "-o", library / "tag-bathtub.jpg")
+    show_command(library, "tag", "list")
+    count_tags(library=library)
+    show_command(library, "tag", "sheet", "a bathtub", "-o", library / "tag-bathtub.jpg")
     draw_sheet("a bathtub", library / "tag-bathtub.jpg", library=library)
     picks, sheet, page = library / "picks.toml", library / "candidates.jpg", library / "restyled.html"
     show_command(library, "candidates", "--manifest", picks, "--sheet", sheet, "--engine", "regrade")

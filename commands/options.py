@@ -20,16 +20,20 @@ if TYPE_CHECKING:
     from aliens.library import Library
 
 LibraryOption = Annotated[
-    Path, typer.Option("--library", "-l", envvar="ALIENS_LIBRARY", help="The library's folder.", show_default=True)
+    Path, typer.Option("--library", "-l", metavar="DIR", envvar="ALIENS_LIBRARY", help="The library's folder.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one object a line.")]
 DeviceOption = Annotated[
     Literal["auto", "cpu", "cuda", "mps"],
-    typer.Option("--device", envvar="ALIENS_DEVICE", help="What the model runs on.", show_default=True),
+    typer.Option(
+        "--device", envvar="ALIENS_DEVICE", help="What computes: processor (cpu) or graphics card (cuda, mps)."
+    ),
 ]
 PrecisionOption = Annotated[
     Literal["auto", "float32", "bfloat16"],
-    typer.Option("--precision", envvar="ALIENS_PRECISION", help="What it computes in.", show_default=True),
+    typer.Option(
+        "--precision", envvar="ALIENS_PRECISION", help="How exactly it computes: bfloat16 is quicker, and enough."
+    ),
 ]
 LIBRARY = Path(DEFAULT_LIBRARY)
 

@@ -30,7 +30,7 @@ def quiz(
         typer.Option(help="Photos to choose from in the page, 2 to 9. Default: all of up to 8, else the 6 most alike."),
     ] = None,
     seed: Annotated[
-        int, typer.Option(metavar="N", min=0, max=(1 << 32) - 1, help="Of the order of questions and choices.")
+        int, typer.Option(metavar="N", min=0, max=(1 << 32) - 1, help="The number that chance begins with: it orders questions and choices.")
     ] = 0,
     answers: Annotated[
         Path | None, typer.Option(metavar="ANSWERS.json", help="Count and keep what a person answered in the page.")
@@ -40,11 +40,14 @@ def quiz(
     library: LibraryOption = LIBRARY,
     device: DeviceOption = "auto",
 ) -> None:
-    """Play the recognition quiz: match restyled photos with their originals, or let people do it.
+    """Ask whether restyled photos are recognised: match them with their originals, or let people do it.
 
-    The newest result of each photo counts. Accuracy is the share that the best assignment gives to its own original.
+    The newest result of each photo counts.
 
-    Top-1 is the share whose own original is the most similar of all.
+    Examples:
+        aliens quiz
+        aliens quiz --html quiz.html
+        aliens quiz --answers answers.json
     """
     from restyle.pages import check_page
 

@@ -1,4 +1,4 @@
-"""`aliens restyle` makes alien photos that everybody recognises; `aliens restyled` lists them."""
+"""`aliens restyle` makes alien photos that everybody recognises, `aliens restyle list` lists them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 COLUMNS = ("result", "photo", "engine", "rung", "strength", "HOG", "edge F1", "protan dE", "visible", "path")
 NARROW = ("result", "rung", "HOG", "edges", "dE2000", "visible", "file")
 
+restyle_group = typer.Typer(invoke_without_command=True)
 
+
+@restyle_group.command("list")
 def restyled(
     results: Annotated[str | None, typer.Option(metavar="ID,ID", help="Only these (default: all).")] = None,
     photo: Annotated[int | None, typer.Option(metavar="PHOTO_ID", help="Only results of this photo.")] = None,
@@ -33,7 +36,13 @@ def restyled(
     library: LibraryOption = LIBRARY,
     device: DeviceOption = "auto",
 ) -> None:
-    """List restyled photos, with how each was made and what it scored."""
+    """List restyled photos: how each was made, what stayed of it and what the visitors see.
+
+    Examples:
+        aliens restyle list
+        aliens restyle list --explain
+        aliens restyle list --html restyled.html
+    """
     from restyle.pages import check_page
 
     check_page(html)
@@ -118,6 +127,7 @@ WHICH, HOW, GOOD, WHERE = "Which photos", "How they are made", "What is good eno
 KEPT = "stopped: the results so far are kept; the same command goes on from here"
 
 
+@restyle_group.callback()
 def restyle(
     photo_ids: Annotated[
         list[int] | None, typer.Argument(metavar="PHOTO_ID", help="Photos of the library, as searches show them.")
@@ -154,28 +164,50 @@ def restyle(
         list[str] | None,
         typer.Option(
             metavar="NAME[=WEIGHTS]",
-            help="A control map to begin with: softedge, edges, lines, depth, tile; may be repeated.",
+            help="What holds the picture to its photo: softedge, edges, lines, depth, tile; may be repeated.",
             rich_help_panel=HOW,
         ),
     ] = None,
     prompt: Annotated[
         str | None,
-        typer.Option(help="What diffusion is told; by default of the photo's tags and caption.", rich_help_panel=HOW),
+        typer.Option(
+            metavar="TEXT",
+            help="What is to be painted; by default of the photo's tags and caption.",
+            rich_help_panel=HOW,
+        ),
     ] = None,
     negative_prompt: Annotated[
-        str | None, typer.Option(help="What must not be seen; by default the palette's.", rich_help_panel=HOW)
+        str | None,
+        typer.Option(metavar="TEXT", help="What must not be seen; by default the palette's.", rich_help_panel=HOW),
     ] = None,
     strength: Annotated[
         float | None,
         typer.Option(
-            metavar="N", min=0, max=1, help="The highest that is tried (default: 0.75; regrade 1).", rich_help_panel=HOW
+            metavar="N",
+            min=0,
+            max=1,
+            help="The strongest change that is tried, 0 to 1 (default: 0.75; regrade 1).",
+            rich_help_panel=HOW,
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(metavar="N", min=0, max=(1 << 32) - 1, help="Of the first attempts.", rich_help_panel=HOW)
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            max=(1 << 32) - 1,
+            help="The number that chance begins with: the same gives the same.",
+            rich_help_panel=HOW,
+        ),
     ] = 0,
     seeds: Annotated[
-        int, typer.Option(metavar="N", min=0, help="How many others are tried at the boundary.", rich_help_panel=HOW)
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="How many other beginnings are tried where it is nearly too much.",
+            rich_help_panel=HOW,
+        ),
     ] = 3,
     longest_px: Annotated[
         int | None,
@@ -192,7 +224,7 @@ def restyle(
     device: DeviceOption = "auto",
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"],
-        typer.Option(envvar="ALIENS_PRECISION", help="What the engine computes in.", rich_help_panel=HOW),
+        typer.Option(envvar="ALIENS_PRECISION", help="How exactly the engine computes.", rich_help_panel=HOW),
     ] = "auto",
     floor: Annotated[
         float | None,
@@ -200,7 +232,7 @@ def restyle(
             metavar="N",
             min=0,
             max=1,
-            help="Least HOG correlation and edge F1 (default: calibrated on the library).",
+            help="How much of the outlines must stay, 0 to 1 (default: measured on the library's own photos).",
             rich_help_panel=GOOD,
         ),
     ] = None,
@@ -227,9 +259,14 @@ def restyle(
 ) -> None:
     """Restyle photos so that they are alien, and recognised still.
 
-    Of every photo the strongest result is kept that passes the floors; how it was found is kept with it.
+    Of every photo the strongest result is kept that is recognised; how it was found is kept with it.
 
     May be stopped at any time; the same command goes on where it stopped.
+
+    Examples:
+        aliens restyle 7 42 --engine regrade
+        aliens restyle --manifest picks.toml --html restyled.html
+        aliens restyle --query "a bathroom" -n 3
     """
     from restyle.pages import check_page
 

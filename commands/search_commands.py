@@ -1,4 +1,4 @@
-"""`aliens search`, `similar` and `searches`: parse, call one function, print hits."""
+"""`aliens search`, `similar` and `saved`: parse, call one function, print hits."""
 
 import re
 from collections.abc import Mapping
@@ -79,6 +79,11 @@ def search(
     TEXT may also hold words to keep away from (-word), weights (+word:0.5), like:PHOTO_ID, image:FILE, and filters:
     hotel: chain: source: tag: near: after: before: size: color: orientation: path: kind: (docs/query-language.md).
     A TEXT that begins with a minus sign stands last, behind -- and a space.
+
+    Examples:
+        aliens search "bathtub with a view"
+        aliens search "a pool" --per-hotel 1 --sheet pools.jpg
+        aliens search "a bathroom -bathtub" -k 20 --json
     """
     said: dict[str, Any] = {
         "k": k,
@@ -121,7 +126,12 @@ def similar(
     sheet: SheetOption = None,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Find the photos most like one of the library's: similar, not the same."""
+    """Find the photos most like one of the library's.
+
+    Examples:
+        aliens similar 7
+        aliens similar 7 --other-hotels -k 20
+    """
     with opened(library) as photos:
         results = photos.similar(
             photo_id,
@@ -217,14 +227,17 @@ def ids_of(option: str, text: str | None) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
 
 
-searches = typer.Typer(help="List the saved searches, or remove one.", invoke_without_command=True)
+searches = typer.Typer(invoke_without_command=True)
 
 
 @searches.callback()
-def search_group(context: typer.Context, json: JsonOption = False, library: LibraryOption = LIBRARY) -> None:
-    """List the saved searches; `aliens search --saved NAME` runs one, `--save NAME` keeps one."""
-    if context.invoked_subcommand is not None:
-        return
+def list_searches(json: JsonOption = False, library: LibraryOption = LIBRARY) -> None:
+    """List the saved searches: `aliens search --save NAME` keeps one, `--saved NAME` searches so again.
+
+    Examples:
+        aliens saved
+        aliens saved remove pools
+    """
     with opened(library) as photos:
         found = photos.saved_searches()
     if json:
@@ -246,7 +259,11 @@ def options_of(saved: "NamedSearch") -> dict[str, Any]:
 def remove(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its name.")], library: LibraryOption = LIBRARY
 ) -> None:
-    """Remove a saved search."""
+    """Remove a saved search.
+
+    Examples:
+        aliens saved remove pools
+    """
     with opened(library) as photos:
         photos.forget_search(name)
     console.note(f"removed {name!r}")

@@ -1,4 +1,4 @@
-"""`aliens tag`, `aliens tags ...` and `aliens eval tags`: tagging, looking at tags, correcting and measuring them."""
+"""`aliens tag ...` and `aliens eval tags`: tagging, looking at tags, correcting and measuring them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from search.tags.summary import ChainCount
 
 
-tags = typer.Typer(help="Look at tags and correct them.", invoke_without_command=True)
+tags = typer.Typer(invoke_without_command=True)
 VocabularyOption = Annotated[
     str | None, typer.Option("--vocabulary", "-v", help="One that the library was tagged with (default: the latest).")
 ]
@@ -23,6 +23,7 @@ PhotoArgument = Annotated[int, typer.Argument(metavar="PHOTO_ID", help="The phot
 MAX_COLUMNS = 15
 
 
+@tags.callback()
 def tag(
     vocabulary: Annotated[
         str | None,
@@ -36,34 +37,39 @@ def tag(
     method: Annotated[
         Literal["calibrated", "uncalibrated", "softmax"] | None,
         typer.Option(
-            help="softmax: shares among the tags, of which the --top-k largest are decided, as the case study did. "
-            "Default: as the last time, or calibrated.",
+            help="How it is decided: each tag by itself (calibrated, uncalibrated), or the --top-k best of all tags "
+            "(softmax, as the case study did). Default: as the last time, or calibrated.",
         ),
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(help="Decide tags of at least this probability. Default: as the last time, or 0.3."),
+        typer.Option(metavar="0..1", help="How likely a tag must be. Default: as the last time, or 0.3."),
     ] = None,
     top_k: Annotated[int | None, typer.Option(help="For softmax: how many tags each photo gets. Default: 1.")] = None,
     calibrate: Annotated[
         str | None,
         typer.Option(
             metavar="FILE|labels|none",
-            help="Learn from a file with true tags (people's labels count as well), from people's labels alone, or "
-            "forget what was learnt. Without it the library's own scores calibrate.",
+            help="Learn from a file with true tags (what people said counts as well), from what people said alone, "
+            "or forget what was learnt.",
         ),
     ] = None,
     fit: Annotated[
         Literal["platt", "isotonic"] | None,
-        typer.Option(help="With --calibrate: what is fitted to the labels. Default: platt."),
+        typer.Option(help="With --calibrate: the curve that is learnt. Default: platt."),
     ] = None,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
     device: DeviceOption = "auto",
 ) -> None:
-    """Tag all photos with a vocabulary, from their stored vectors: no photo is opened.
+    """Tag all photos with the tags of a list, its vocabulary: no photo is opened.
 
-    Run it again after adding photos: only what is new is scored, and everything is decided as before.
+    Run it again after adding photos: only what is new is looked at, and everything is decided as before.
+
+    Examples:
+        aliens tag
+        aliens tag --vocabulary hotel
+        aliens tag set 7 pool
     """
     kept = "stopped: scores that are complete are kept, decisions are as before; the same command goes on from here"
     with stopping(kept), opened(library, device) as photos:
@@ -73,29 +79,22 @@ def tag(
         console.print_json(report.as_json())
         return
     console.say(report)
-    print_notes(["`aliens tags` counts them, `aliens tags sheet TAG -o OUT.jpg` shows them"], library)
+    print_notes(["`aliens tag list` counts them, `aliens tag sheet TAG -o OUT.jpg` shows them"], library)
 
 
-@tags.callback()
-def tag_group(
-    context: typer.Context,
+@tags.command("list")
+def count_tags(
     by_chain: Annotated[bool, typer.Option("--by-chain", help="Count by chain of hotels.")] = False,
     vocabulary: VocabularyOption = None,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Count the photos of every tag, in all or by chain."""
-    if context.invoked_subcommand is None:
-        count_tags(library, vocabulary, by_chain=by_chain, json=json)
-        return
-    for name in context.params:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            raise typer.BadParameter(f"--{name.replace('_', '-')}: put it after `{context.invoked_subcommand}`")
+    """Count the photos of every tag, in all or by chain.
 
-
-def count_tags(library: Path, vocabulary: str | None = None, *, by_chain: bool = False, json: bool = False) -> None:
-    """Print how many photos have each tag, in all or by chain."""
+    Examples:
+        aliens tag list
+        aliens tag list --by-chain
+    """
     with opened(library) as photos:
         if by_chain:
             chains = photos.tags_by_chain(vocabulary)
@@ -144,7 +143,12 @@ def show_photo_tags(
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Show one photo's tags, likeliest first, with what people said of it."""
+    """Show one photo's tags, likeliest first, with what people said of it.
+
+    Examples:
+        aliens tag show 7
+        aliens tag show 7 --json
+    """
     with opened(library) as photos:
         found = photos.tags_of(photo_id, vocabulary)
     print_notes(found.notes, library)
@@ -167,7 +171,12 @@ def draw_sheet(
     vocabulary: VocabularyOption = None,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Write a contact sheet of a tag: its surest photos, the borderline ones and the least likely."""
+    """Make a picture of a tag: its surest photos, the doubtful ones and the least likely.
+
+    Examples:
+        aliens tag sheet bathtub -o bathtub.jpg
+        aliens tag sheet case-study/pool -o pool.jpg
+    """
     with opened(library) as photos:
         print_notes(photos.tag_sheet(tag, output, vocabulary=vocabulary), library)
     console.note(f"contact sheet: {output}")
@@ -176,11 +185,18 @@ def draw_sheet(
 @tags.command()
 def report(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.png", help="The .png, .svg or .pdf to write.")],
-    truth: Annotated[Path | None, typer.Option(help="A file with true tags: adds precision-recall curves.")] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="A file with true tags: adds how often the tags are right.")
+    ] = None,
     vocabulary: VocabularyOption = None,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Plot each tag's probabilities and threshold; where labels exist, its precision and recall."""
+    """Plot how sure the tags are; where people said what is true, how often they are right.
+
+    Examples:
+        aliens tag report -o report.png
+        aliens tag report -v hotel -o report.pdf
+    """
     with opened(library) as photos:
         print_notes(photos.tag_report(output, truth=truth, vocabulary=vocabulary), library)
     console.note(f"report: {output}")
@@ -193,7 +209,12 @@ def set_tag(
     vocabulary: VocabularyOption = None,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Say that a photo has a tag, whatever the model thinks."""
+    """Say that a photo has a tag, whatever the model thinks.
+
+    Examples:
+        aliens tag set 7 pool
+        aliens tag set 7 "a swimming pool" -v hotel
+    """
     keep_label(library, vocabulary, photo_id, tag, present=True)
 
 
@@ -205,7 +226,12 @@ def unset_tag(
     vocabulary: VocabularyOption = None,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Say that a photo does not have a tag, or (--forget) take back what was said."""
+    """Say that a photo does not have a tag, or take back what was said of it.
+
+    Examples:
+        aliens tag unset 7 pool
+        aliens tag unset 7 pool --forget
+    """
     keep_label(library, vocabulary, photo_id, tag, present=None if forget else False)
 
 
@@ -217,12 +243,21 @@ def keep_label(library: Path, vocabulary: str | None, photo_id: int, tag: str, p
     console.say(f"photo {photo_id} {words} {name!r}")
 
 
-evaluations = typer.Typer(help="Measure against the truth.", no_args_is_help=True)
+old_tags = typer.Typer(invoke_without_command=True)  # `aliens tags`, which counts
+old_tags.callback()(count_tags)
+old_tags.registered_commands = tags.registered_commands
+
+
+evaluations = typer.Typer(no_args_is_help=True)
 
 
 @evaluations.callback()
 def evaluation_group() -> None:
-    """Measure against the truth."""
+    """Measure how often the tags are right.
+
+    Examples:
+        aliens eval tags --truth aliens/samples/labels.csv
+    """
 
 
 @evaluations.command("tags")
@@ -240,9 +275,13 @@ def evaluate_tags(
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Measure tags against the truth: average precision, precision, recall, F1, calibration error, confusion.
+    """Measure how often the tags are right, by a file that says what is true.
 
-    People's labels are part of the truth, not of the decisions.
+    Average precision, precision, recall, F1, calibration error, confusion. What people set counts as true.
+
+    Examples:
+        aliens eval tags --truth aliens/samples/labels.csv
+        aliens eval tags --truth aliens/samples/labels.csv --compare
     """
     with opened(library) as photos:
         found = photos.evaluate(truth, vocabulary=vocabulary, compare=compare, plot=plot)

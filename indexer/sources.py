@@ -259,7 +259,7 @@ def source_at(path: Path, library: Path, *, may_be_gone: bool = False) -> Folder
     if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(LibraryFolder(library).restyled)):
         raise SourceError(
             f"{path} lies among the library's restyled photos, which are no photos of hotels: "
-            "`aliens restyled --add` adds them as what they are"
+            "`aliens restyle list --add` adds them as what they are"
         )
     if path.is_dir() or (may_be_gone and not path.exists()):
         return FolderSource(path, library, may_be_gone=may_be_gone)

@@ -180,7 +180,7 @@ def result_disagreements(
             yield Disagreement("result", f"result {result.id}: {problem}", f"{again}{REPAIR} forgets it")
         elif photo is not None and not is_at(photo, file):
             what = f"{file} is not what was added to the library: {photo.path}, {photo.size_bytes} bytes"
-            yield Disagreement("result", what, "`aliens restyled --add`")
+            yield Disagreement("result", what, "`aliens restyle list --add`")
 
 
 def is_at(photo: Photo, file: Path) -> bool:

@@ -224,7 +224,7 @@ class RestyledPhotos:
         """Return the results with these numbers, in their order. Raises: QueryError: there is none of a number."""
         found = self.of_ids(ids)
         if unknown := set(ids) - {result.id for result in found}:
-            raise QueryError(f"there is no result {min(unknown)} in the library: `aliens restyled` lists them")
+            raise QueryError(f"there is no result {min(unknown)} in the library: `aliens restyle list` lists them")
         return found
 
     def keep(self, pixels: Pixels, lineage: Lineage, file_format: FileFormat = "png") -> Result:

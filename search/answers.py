@@ -350,7 +350,7 @@ class Searcher:
         if "photo" in kinds:
             return photos.beside(results)
         if not len(results):
-            raise QueryError(f"no restyled photo is in {self._root}: `aliens restyled --add` adds them")
+            raise QueryError(f"no restyled photo is in {self._root}: `aliens restyle list --add` adds them")
         return PhotoIndex(results)
 
 

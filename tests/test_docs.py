@@ -55,9 +55,13 @@ def example_commands() -> Iterator[list[str]]:
 def commands_of(app: typer.Typer, before: str = "") -> Iterator[tuple[str, CommandInfo | TyperInfo]]:
     """Yield every command with its full name; a group counts where it does something by itself."""
     for command in app.registered_commands:
+        if command.hidden:  # an older name
+            continue
         yield before + (command.name or getattr(command.callback, "__name__", "")), command
     for group in app.registered_groups:
         assert group.typer_instance is not None
+        if group.hidden is True:
+            continue
         name = f"{before}{group.name}"
         if group.typer_instance.info.invoke_without_command is True:
             assert group.typer_instance.registered_callback is not None

@@ -191,7 +191,7 @@ def unknown_tag(name: str, vocabularies: Sequence[Vocabulary]) -> QueryError:
         if tag in each.places()
     ]
     of = f"vocabular{'ies' if several else 'y'} {', '.join(each.key for each in vocabularies)}"
-    hint = f"did you mean {' or '.join(shown)}?" if shown else "`aliens tags` lists them"
+    hint = f"did you mean {' or '.join(shown)}?" if shown else "`aliens tag list` lists them"
     return QueryError(f"no tag {name!r} in the {of}: {hint}")
 
 

@@ -22,7 +22,7 @@ def test_tag_says_how_many_photos_it_tagged_and_scored_and_what_is_next(aliens: 
     assert code == 0
     assert out.startswith("case-study-")
     assert "10 photos tagged, 10 newly scored" in out
-    assert "aliens tags" in err
+    assert "aliens tag list" in err
 
 
 def test_tag_again_scores_only_what_is_new(aliens: Aliens, tagged: Path) -> None:

@@ -76,7 +76,7 @@ def test_results_cannot_be_added_as_photos(inside: LibraryFactory, tmp_path: Pat
         root = tmp_path / "link"
     (result, *_) = sorted((root / "restyled").iterdir())
     for path in (result, root / "restyled"):
-        with pytest.raises(SourceError, match="which are no photos of hotels: `aliens restyled --add`"):
+        with pytest.raises(SourceError, match="which are no photos of hotels: `aliens restyle list --add`"):
             inside.add(path)
     assert len(photos_of(inside.folder)) == 11
     assert source_at(root, root).kind == "folder"
@@ -136,7 +136,7 @@ def test_a_result_of_an_earlier_version_that_was_changed_since_it_was_added_is_t
     with open(added, "ab") as file:
         file.write(b"more")
     (told,) = verify(inside.folder)
-    assert (told.part, told.remedy) == ("result", "`aliens restyled --add`")
+    assert (told.part, told.remedy) == ("result", "`aliens restyle list --add`")
     assert f"{added} is not what was added" in told.what
     assert add_results(inside.folder, inside.encoder) == 2
     assert verify(inside.folder) == []
@@ -147,7 +147,7 @@ def test_a_result_of_a_library_that_was_moved_is_told_and_mended_by_adding_it(
 ) -> None:
     moved = LibraryFolder(inside.folder.root.rename(tmp_path / "moved"))
     (told,) = verify(moved)
-    assert (told.part, told.remedy) == ("result", "`aliens restyled --add`")
+    assert (told.part, told.remedy) == ("result", "`aliens restyle list --add`")
     assert add_results(moved, inside.encoder) == 2
     assert verify(moved) == []
 

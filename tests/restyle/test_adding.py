@@ -186,7 +186,7 @@ def test_in_a_library_that_was_moved_results_are_added_at_their_new_place(filled
     moved = LibraryFolder(filled.folder.root.with_name("moved"))
     shutil.move(filled.folder.root, moved.root)
     (told,) = verify(moved)
-    assert (told.part, told.remedy) == ("result", "`aliens restyled --add`")
+    assert (told.part, told.remedy) == ("result", "`aliens restyle list --add`")
     assert add(filled, moved) == 1
     assert verify(moved) == []
     with results_of(moved) as (session, results):

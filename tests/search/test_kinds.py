@@ -292,7 +292,7 @@ def test_without_results_their_kind_is_refused_with_the_remedy(library: LibraryF
     library.add(photos)
     opened = library.open()
     keep_results(library.folder, [1])  # not added
-    with pytest.raises(QueryError, match=r"no restyled photo is in .*: `aliens restyled --add` adds them"):
+    with pytest.raises(QueryError, match=r"no restyled photo is in .*: `aliens restyle list --add` adds them"):
         opened.search("a room kind:restyled")
     assert len(opened.search("a room kind:any", k=100)) == 10
 

@@ -240,7 +240,7 @@ def test_near_names_are_suggested_for_an_unknown_tag() -> None:
     vocabulary = read_vocabulary("case-study")
     with pytest.raises(QueryError, match=rf"no tag 'batub' in the vocabulary {vocabulary.key}: did you mean 'a batht"):
         vocabulary.position("batub")
-    with pytest.raises(QueryError, match=r"no tag 'zzzzzz'.*`aliens tags` lists them"):
+    with pytest.raises(QueryError, match=r"no tag 'zzzzzz'.*`aliens tag list` lists them"):
         vocabulary.position("zzzzzz")
 
 
