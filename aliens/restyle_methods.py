@@ -133,7 +133,8 @@ class RestyleMethods(TagMethods):
             longest_px: the longer side; by default 768 with sd15, 2048 with regrade, else 1024.
             offload: less memory on the device, and slower.
             precision: what the engine computes in: auto, float32, bfloat16 or float16.
-            floor: least HOG correlation and edge F1, from 0 to 1; by default calibrated on the library.
+            floor: how much of outlines and shapes must be kept (edge F1 and HOG correlation), from 0 to 1; by default
+                calibrated on the library.
             budget_s: at most so many seconds a photo.
             file_format: of the files: png or jpg.
             add: let searches find them that ask for kind:restyled or kind:any.
@@ -197,7 +198,7 @@ class RestyleMethods(TagMethods):
                 progress=tell,
             )
             if floor is None:
-                self.tell(judge.floors.origin)
+                self.tell(judge.floors.words)
             studio = Studio(
                 engine=loaded,
                 judge=judge,
@@ -210,7 +211,7 @@ class RestyleMethods(TagMethods):
             for each in worked(studio, orders, tell):
                 made.append(each)
                 on_done(each)
-        restyled = Restyled(made)
+        restyled = Restyled(made, floors=judge.floors.origin)
         if add and restyled.results:  # last: another process may be changing the library
             restyled.added = self.add_restyled(restyled.results)
         return restyled
@@ -411,10 +412,12 @@ class RestyleMethods(TagMethods):
 
 def worked(studio: "Studio", orders: "Sequence[Order]", progress: Progress) -> "Iterator[Done | Failed]":
     """Yield what becomes of every order, and tell of the attempts meanwhile."""
+    from restyle.restyled import MADE
 
     def tell(order: "Order", attempt: "Attempt") -> None:
         how = "recognised" if attempt.recognisable else attempt.failures[0]
-        note = f"photo {order.photo_id}, {attempt.rung} at {attempt.settings.strength:.2f}: {how}"
+        words = MADE.get(attempt.rung, attempt.rung)
+        note = f"photo {order.photo_id}, {words}, strength {attempt.settings.strength:.2f}: {how}"
         progress(Step("restyling", done, len(orders), note=note))
 
     done = 0

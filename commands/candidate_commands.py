@@ -16,6 +16,7 @@ from commands.hit_tables import shortened, tail
 from commands.options import (
     LIBRARY,
     DeviceOption,
+    FiguresOption,
     JsonOption,
     LibraryOption,
     SheetOption,
@@ -48,7 +49,12 @@ def candidates(
     ] = "fern",
     pool: Annotated[int, typer.Option(metavar="N", min=1, help="Open and measure at most N photos.")] = 400,
     seed: Annotated[
-        int, typer.Option(metavar="N", min=0, help="The number that chance begins with: it chooses what is looked at where there are more.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="The number that chance begins with: it chooses what is looked at where there are more.",
+        ),
     ] = 0,
     rejected: Annotated[
         bool, typer.Option("--rejected", help="List the photos that were rejected, with reasons, instead.")
@@ -66,6 +72,7 @@ def candidates(
             "regrade).",
         ),
     ] = None,
+    explain: FiguresOption = False,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
     device: DeviceOption = "auto",
@@ -86,7 +93,7 @@ def candidates(
     if rejected:
         print_rejected(found.rejected, json)
     else:
-        print_picks(found, json)
+        print_picks(found, json, explain)
     print_notes(found.notes, library)
     if sheet is not None:
         found.write_sheet(sheet)
@@ -97,7 +104,7 @@ def candidates(
         print_notes([f"manifest: {manifest}, engine {found.engine}; {taking}"], library)
 
 
-def print_picks(picks: "Sequence[Picked]", json: bool) -> None:
+def print_picks(picks: "Sequence[Picked]", json: bool, explain: bool) -> None:
     """Print picks: a table, tab-separated lines in a pipe, or JSON."""
     if json:
         for pick in picks:
@@ -111,7 +118,7 @@ def print_picks(picks: "Sequence[Picked]", json: bool) -> None:
         hotel: object = record.hotel_name or record.hotel_id
         if console.on_terminal():
             hotel, where = shortened(hotel, 20), tail(where, 28)
-        rows.append((record.photo_id, hotel, pick.kind, pick.why, where))
+        rows.append((record.photo_id, hotel, pick.kind, f"{pick.why} ({pick.figures})" if explain else pick.why, where))
     console.print_rows(columns, rows)
 
 
@@ -140,6 +147,7 @@ def see(
         typer.Option(metavar="CHANGED", help="The same photo, changed: shows both, and measures what is seen of it."),
     ] = None,
     longest_px: LongestOption = 1024,
+    explain: FiguresOption = False,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
@@ -158,9 +166,14 @@ def see(
             console.print_json({"median_de": found.median_de, "share": found.share, "wasted": found.wasted})
         else:
             console.say(
-                f"a protanope sees a median change of {found.median_de:.1f} dE2000, more than 5 dE2000 on "
-                f"{found.share:.0%} of the picture; {found.wasted:.0%} of the change is lost on a protanope"
+                f"visitors notice the change on {100 * found.share:.0f} % of the picture; "
+                f"{100 * found.wasted:.0f} % of it is lost on their eyes"
             )
+            if explain:
+                console.say(
+                    f"a protanope sees a median change of {found.median_de:.1f} dE2000, more than 5 dE2000 on "
+                    f"{found.share:.0%} of the picture"
+                )
     console.note(f"picture: {output}")
 
 

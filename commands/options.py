@@ -35,6 +35,7 @@ PrecisionOption = Annotated[
         "--precision", envvar="ALIENS_PRECISION", help="How exactly it computes: bfloat16 is quicker, and enough."
     ),
 ]
+FiguresOption = Annotated[bool, typer.Option("--explain", help="Say in figures, too, what was measured.")]
 LIBRARY = Path(DEFAULT_LIBRARY)
 
 

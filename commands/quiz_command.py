@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from base import console
-from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, opened, print_notes
+from commands.options import LIBRARY, DeviceOption, FiguresOption, JsonOption, LibraryOption, opened, print_notes
 from commands.search_commands import ids_of
 
 if TYPE_CHECKING:
     from restyle.quiz.playing import CountedAnswers, Game, Played
 
-METHODS = {"embedding": "the library's embedding", "hog": "outlines (HOG)"}
+METHODS = {"embedding": "what they show", "hog": "outlines"}
 
 
 def quiz(
@@ -30,12 +30,19 @@ def quiz(
         typer.Option(help="Photos to choose from in the page, 2 to 9. Default: all of up to 8, else the 6 most alike."),
     ] = None,
     seed: Annotated[
-        int, typer.Option(metavar="N", min=0, max=(1 << 32) - 1, help="The number that chance begins with: it orders questions and choices.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            max=(1 << 32) - 1,
+            help="The number that chance begins with: it orders questions and choices.",
+        ),
     ] = 0,
     answers: Annotated[
         Path | None, typer.Option(metavar="ANSWERS.json", help="Count and keep what a person answered in the page.")
     ] = None,
     games: Annotated[bool, typer.Option("--games", help="List the games that people have played.")] = False,
+    explain: FiguresOption = False,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
     device: DeviceOption = "auto",
@@ -61,7 +68,7 @@ def quiz(
         if json:
             print_record(played)
         else:
-            print_matchings(played)
+            print_matchings(played, explain or not console.on_terminal())
         for reason in played.left_out:
             console.note(f"left out: {reason}")
         if html is not None:
@@ -79,14 +86,15 @@ def print_record(played: "Played") -> None:
     console.print_json(record_of(played))
 
 
-def print_matchings(played: "Played") -> None:
-    """Print how every method did, then what it confused."""
+def print_matchings(played: "Played", figures: bool) -> None:
+    """Print how every method did, then what it confused; with figures: how sure it was."""
     names = {pair.source_id: Path(pair.original.name).name for pair in played.pairs}
     rows = [
         (METHODS[m.method], f"{m.right} of {m.n}", f"{m.accuracy:.3f}", f"{m.top1:.3f}", f"{1 / m.n:.3f}")
         for m in played.matchings
     ]
-    console.print_rows(("matched by", "right", "accuracy", "top-1", "chance"), rows)
+    heads = ("matched by", "recognised", "accuracy", "top-1", "chance")
+    console.print_rows(heads if figures else heads[:2], rows if figures else [row[:2] for row in rows])
     confused = [
         (
             METHODS[matching.method],
@@ -101,7 +109,9 @@ def print_matchings(played: "Played") -> None:
     ]
     if confused:
         columns = ("matched by", "result", "made of photo", "taken for photo", "cosine", "cosine with its own")
-        console.print_rows(columns, confused)
+        console.print_rows(columns if figures else columns[:4], confused if figures else [row[:4] for row in confused])
+    if not figures and played.matchings:
+        console.note(f"guessing would recognise 1 of {played.matchings[0].n}")
 
 
 def print_counted(counted: "CountedAnswers", json: bool) -> None:

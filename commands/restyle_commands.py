@@ -9,7 +9,7 @@ import typer
 from base import console
 from base.errors import QueryError
 from commands.hit_tables import shown_path
-from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, opened, stopping
+from commands.options import LIBRARY, DeviceOption, FiguresOption, JsonOption, LibraryOption, opened, stopping
 from commands.search_commands import ids_of
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("result", "photo", "engine", "rung", "strength", "HOG", "edge F1", "protan dE", "visible", "path")
 NARROW = ("result", "rung", "HOG", "edges", "dE2000", "visible", "file")
+PLAIN = ("result", "made", "outlines kept", "noticed", "file")
 
 restyle_group = typer.Typer(invoke_without_command=True)
 
@@ -32,6 +33,7 @@ def restyled(
     add: Annotated[
         bool, typer.Option("--add", help="Let searches find them that ask for kind:restyled or kind:any.")
     ] = False,
+    explain: FiguresOption = False,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
     device: DeviceOption = "auto",
@@ -54,7 +56,7 @@ def restyled(
             for result in found:
                 console.print_json(result.as_json())
         else:
-            print_table(found)
+            print_table(found, explain)
         if html is not None:
             photos.write_restyled_page(found, html)
             console.note(f"page: {html}")
@@ -67,7 +69,7 @@ def print_added(added: int) -> None:
     console.note(f"{console.counted(added, 'result')} added: searches with kind:restyled or kind:any find them")
 
 
-def print_done(done: "Done | Failed", *, json: bool) -> None:
+def print_done(done: "Done | Failed", *, json: bool, explain: bool) -> None:
     """Print what became of one photo, as soon as it is known."""
     from restyle.studio import Failed
 
@@ -77,30 +79,42 @@ def print_done(done: "Done | Failed", *, json: bool) -> None:
     if json:
         console.print_json(done.as_json())
     elif console.on_terminal():
-        console.say(*sentences(done.result, "" if done.made_now else " (made before)"))
+        console.say(*sentences(done.result, "" if done.made_now else " (made before)", explain))
     else:
         console.print_rows(COLUMNS, [row_of(done.result)])
 
 
-def print_table(results: "Sequence[Result]") -> None:
+def print_table(results: "Sequence[Result]", explain: bool) -> None:
     """Print results: on a terminal what fits into 80 columns, since photo and engine are in the files' names."""
+    from restyle.restyled import MADE
+
     rows = [row_of(result) for result in results]
-    if console.on_terminal():
-        names = [result.path.name for result in results]
-        console.print_rows(NARROW, [(row[0], row[3], *row[5:9], name) for row, name in zip(rows, names, strict=True)])
-    else:
+    if not console.on_terminal():
         console.print_rows(COLUMNS, rows)
+        return
+    names = [result.path.name for result in results]
+    if explain:
+        console.print_rows(NARROW, [(row[0], row[3], *row[5:9], name) for row, name in zip(rows, names, strict=True)])
+        return
+    told = [(result.id, result.lineage, result.path.name) for result in results]
+    console.print_rows(
+        PLAIN, [(number, MADE.get(how.rung, how.rung), how.kept, how.noticed, name) for number, how, name in told]
+    )
 
 
-def sentences(result: "Result", mark: str) -> tuple[str, ...]:
-    """Return a result in words, with what counts of its scores, on lines that most terminals hold; first the mark."""
+def sentences(result: "Result", mark: str, explain: bool) -> tuple[str, ...]:
+    """Return a result in words, on lines that most terminals hold; first the mark, and figures where asked for."""
     lineage, scores = result.lineage, result.lineage.scores
-    how = f"{lineage.rung} at {lineage.settings['strength']:.2f} of {lineage.engine}"
-    paints = "" if lineage.diffusion else ", no diffusion model was used"
+    figures = (
+        f"  {lineage.rung} at {lineage.settings['strength']:.2f} of {lineage.engine}: HOG {scores['hog']:.2f}, "
+        f"edge F1 {scores['edge_f1']:.2f}",
+        f"  a protanope sees {scores['protan_median_de']:.1f} dE2000, more than 5 on {scores['protan_share']:.0%}; "
+        f"{scores['palette_distance']:.1f} from the palette",
+    )
     return (
-        f"photo {lineage.source_photo_id}{mark}: {how}{paints}",
-        f"  HOG {scores['hog']:.2f}, edge F1 {scores['edge_f1']:.2f}; a protanope sees "
-        f"{scores['protan_median_de']:.1f} dE2000, more than 5 on {scores['protan_share']:.0%}",
+        f"photo {lineage.source_photo_id}{mark}: {lineage.made}",
+        f"  outlines kept {lineage.kept}, visitors notice it on {lineage.noticed} of the picture",
+        *(figures if explain else ()),
         f"  {console.counted(len(lineage.attempts), 'attempt')} in {lineage.seconds:.1f} s: "
         f"{shown_path(str(result.path))}",
     )
@@ -254,6 +268,7 @@ def restyle(
     again: Annotated[
         bool, typer.Option("--again", help="Make anew what was made before.", rich_help_panel=WHERE)
     ] = False,
+    explain: FiguresOption = False,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
@@ -293,8 +308,10 @@ def restyle(
             budget_s=budget,
             file_format=file_format,
             again=again,
-            on_done=lambda each: print_done(each, json=json),
+            on_done=lambda each: print_done(each, json=json, explain=explain),
         )
+        if explain:
+            console.note(made.floors)
         if made.made_before:
             console.note(f"{made.made_before} of them made before, by the same wish: --again makes them anew")
         if html is not None and made.results:

@@ -58,9 +58,9 @@ class Floors:
     def failures(self, likeness: Likeness) -> list[str]:
         """Return in words what a result this alike to its photo does not reach; empty where it is recognised."""
         said = [
-            f"HOG correlation {likeness.hog:.3f} below {self.hog:.3f}" if likeness.hog < self.hog else "",
-            f"edge F1 {likeness.edge_f1:.3f} below {self.edge_f1:.3f}" if likeness.edge_f1 < self.edge_f1 else "",
-            f"shifted by {likeness.shift:.1%} of its side" if likeness.shift > self.shift else "",
+            needed("shapes", likeness.hog, self.hog),
+            needed("outlines", likeness.edge_f1, self.edge_f1),
+            f"moved by {100 * likeness.shift:.1f} % of its longer side" if likeness.shift > self.shift else "",
         ]
         return [reason for reason in said if reason]
 
@@ -69,10 +69,24 @@ class Floors:
         return not self.failures(likeness)
 
     @property
+    def words(self) -> str:
+        """What they ask for, in everyday words."""
+        how = f"as {self.pairs} pairs of its photos suggest" if self.pairs else "as usual for few photos"
+        return (
+            f"a result is recognised where {100 * self.edge_f1:.0f} % of the outlines and {100 * self.hog:.0f} % of "
+            f"the shapes are kept, {how}"
+        )
+
+    @property
     def origin(self) -> str:
-        """Where they come from, in words."""
+        """What they are and where they come from, in figures."""
         how = f"calibrated on {self.pairs} pairs of its photos" if self.pairs else "the default for few photos"
         return f"floors: HOG correlation {self.hog:.2f}, edge F1 {self.edge_f1:.2f}, {how}"
+
+
+def needed(what: str, kept: float, floor: float) -> str:
+    """Return in words how much less is kept than must be; empty where it is enough."""
+    return f"{what} kept {100 * max(kept, 0.0):.1f} %, {100 * floor:.1f} % are needed" if kept < floor else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,5 +198,5 @@ def sample(session: Session, photo_ids: Ids, progress: Progress) -> list[Structu
                 structures.append(structure_of(read_pixels(PhotoFile(record.path, record.member), READ_PX)))
         except (OSError, PhotoError):
             pass
-        progress(Step("floors", done, len(places)))
+        progress(Step("comparing photos", done, len(places)))
     return structures

@@ -99,8 +99,8 @@ class Scores:
         """Return in words why the photo is not recognisable; empty where it is."""
         said = [
             *floors.failures(Likeness(hog=self.hog, edge_f1=self.edge_f1, shift=self.shift)),
-            "another photo of the library is as near" if self.nearest is False else "",
-            f"tags lost: {', '.join(self.tags_lost)}" if self.tags_lost else "",
+            "another photo of the library looks as much like it" if self.nearest is False else "",
+            f"no longer seen in it: {', '.join(self.tags_lost)}" if self.tags_lost else "",
         ]
         return [reason for reason in said if reason]
 

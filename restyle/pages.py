@@ -37,14 +37,16 @@ QUALITY = 82  # of its JPEG: about 70 kB a picture, so that a page of 60 photos 
 class PageItem:
     """One restyled photo of the page.
 
-    original, result: (h, w, 3) sRGB uint8. heading: its name. facts: names and values, with units, in the order in
-    which they are shown. note: what must not be missed, such as that no diffusion model was used.
+    original, result: (h, w, 3) sRGB uint8. heading: its name. facts: names and values in everyday words, in the order
+    in which they are shown. figures: the same with units, for those who ask for them. note: what must not be missed,
+    such as that no diffusion model was used.
     """
 
     original: Pixels
     result: Pixels
     heading: str
     facts: tuple[tuple[str, str], ...] = ()
+    figures: tuple[tuple[str, str], ...] = ()
     note: str = ""
     prompt: str = ""
     negative_prompt: str = ""
@@ -92,14 +94,29 @@ def items_of(
             result=changed,
             heading=f"Photo {lineage.source_photo_id}: {Path(lineage.source_path).name}",
             facts=facts_of(result),
-            note="" if lineage.diffusion else "regraded: no diffusion model was used",
+            figures=figures_of(result),
+            note="" if lineage.diffusion else "recoloured: no diffusion model was used",
             prompt=lineage.prompt,
             negative_prompt=lineage.negative_prompt,
         )
 
 
 def facts_of(result: Result) -> tuple[tuple[str, str], ...]:
-    """Return a result's facts for people, with units."""
+    """Return a result's facts in everyday words."""
+    lineage, scores = result.lineage, result.lineage.scores
+    lost = scores["tags_lost"]
+    facts = [
+        ("made", lineage.made),
+        ("outlines kept", lineage.kept),
+        ("visitors notice it", f"on {lineage.noticed} of the picture"),
+        ("looks most like", {True: "its own photo", False: "another photo", None: ""}[scores["nearest"]]),
+        ("no longer seen in it", ", ".join(lost) if lost else ""),
+    ]
+    return tuple((name, value) for name, value in facts if value)
+
+
+def figures_of(result: Result) -> tuple[tuple[str, str], ...]:
+    """Return how a result was made and what it scored, in figures with units."""
     lineage, scores, settings = result.lineage, result.lineage.scores, result.lineage.settings
     facts = [
         ("engine", f"{lineage.engine} ({lineage.fingerprint})"),
@@ -132,7 +149,7 @@ def check_page(path: Path | None) -> None:
 
 def described(item: PageItem) -> dict[str, Any]:
     """Return what the template shows of an item: everything but its pixels, which are not kept."""
-    texts = ("heading", "facts", "note", "prompt", "negative_prompt")
+    texts = ("heading", "facts", "figures", "note", "prompt", "negative_prompt")
     return {name: getattr(item, name) for name in texts} | {"views": views_of(item)}
 
 

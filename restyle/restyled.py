@@ -110,6 +110,16 @@ def lineage_json(parameters: Mapping[str, Any]) -> str:
     return json.dumps(parameters, ensure_ascii=True)
 
 
+# The steps of the ladder (`restyle.alienise`), in everyday words.
+MADE = {
+    "unchanged": "left as it was",
+    "regraded": "recoloured",
+    "diffused": "painted",
+    "firmer control": "painted, held closer to the photo",
+    "second control": "painted, held to the photo in two ways",
+    "less guidance": "painted, its words heeded less",
+    "less strength": "painted more gently",
+}
 LONGEST_NAME = 40  # characters of an engine's name in a file's
 WISH_DIGITS = 8
 
@@ -144,6 +154,22 @@ class Lineage:
         """Return everything as plain values; numbers of NumPy become Python's."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=plainly))
         return plain
+
+    @property
+    def made(self) -> str:
+        """How it was made, in everyday words."""
+        words = f"{MADE.get(self.rung, self.rung)} in the colours of {self.palette}"
+        return f"{words} by {self.engine}" if self.diffusion else f"{words}, no diffusion model was used"
+
+    @property
+    def kept(self) -> str:
+        """How much of the photo's outlines stayed, such as 97 %."""
+        return f"{100 * self.scores['edge_f1']:.0f} %"
+
+    @property
+    def noticed(self) -> str:
+        """On how much of the picture visitors notice the change, such as 72 %."""
+        return f"{100 * self.scores['protan_share']:.0f} %"
 
     @property
     def summary(self) -> str:
@@ -188,7 +214,7 @@ class ResultListing(Listing[Result]):
         cells = [
             Cell(
                 PhotoFile(str(result.path)),
-                (f"result {result.id}", f"of photo {result.lineage.source_photo_id}", result.lineage.rung),
+                (f"result {result.id}", f"of photo {result.lineage.source_photo_id}", result.lineage.made),
             )
             for result in self
         ]

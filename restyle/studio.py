@@ -67,13 +67,17 @@ class Failed:
 
 
 class Restyled(Listing[Done | Failed]):
-    """What became of several photos, in turn; added: how many results are new to searches."""
+    """What became of several photos, in turn.
+
+    added: how many results are new to searches. floors: what they were judged by, and where that comes from; figures.
+    """
 
     columns = ("photo_id", "result_id", "engine", "rung", "failed", "path")
 
-    def __init__(self, made: Iterable[Done | Failed], *, added: int = 0) -> None:
+    def __init__(self, made: Iterable[Done | Failed], *, added: int = 0, floors: str = "") -> None:
         super().__init__(made)
         self.added = added
+        self.floors = floors
 
     @property
     def results(self) -> list[Result]:
@@ -96,9 +100,10 @@ class Restyled(Listing[Done | Failed]):
         cells = []
         for each in self:
             if isinstance(each, Done):
-                how = f"{each.result.lineage.rung}, {each.result.lineage.engine}"
                 cells.append(Cell(each.order.file, (f"photo {each.order.photo_id}", "as it was")))
-                cells.append(Cell(PhotoFile(str(each.result.path)), (f"result {each.result.id}", how)))
+                cells.append(
+                    Cell(PhotoFile(str(each.result.path)), (f"result {each.result.id}", each.result.lineage.made))
+                )
             else:
                 cells.append(Cell(each.order.file, (f"photo {each.order.photo_id}", f"left out: {each.reason}")))
         return gallery_html(cells)

@@ -85,13 +85,13 @@ def spoilt(measures: Measures) -> tuple[str, str] | None:
     """Return the kind and the reason by which a photo's exposure or sharpness rejects it, or None."""
     m = measures
     if m.dark > MOST_DARK or m.lightness < DARKEST:
-        return "too dark", f"{m.dark:.0%} of it is black, its mean lightness {m.lightness:.0f} of 100"
+        return "too dark", f"{100 * m.dark:.0f} % of it is black, its mean lightness {m.lightness:.0f} of 100"
     if m.white > MOST_WHITE or m.lightness > BRIGHTEST:
-        return "too bright", f"{m.white:.0%} of it is white, its mean lightness {m.lightness:.0f} of 100"
+        return "too bright", f"{100 * m.white:.0f} % of it is white, its mean lightness {m.lightness:.0f} of 100"
     if m.contrast < LEAST_CONTRAST:
-        return "no contrast", f"its lightnesses span {m.contrast:.0f} of 100"
+        return "no contrast", f"its darkest and its brightest parts differ by {m.contrast:.0f} of 100"
     if m.sharpness < LEAST_SHARPNESS:
-        return "blurred", f"sharpness {m.sharpness:.2f}, less than {LEAST_SHARPNESS:g}"
+        return "blurred", f"nothing in it is sharp (sharpness {m.sharpness:.2f}, {LEAST_SHARPNESS:g} is needed)"
     return None
 
 
@@ -105,7 +105,7 @@ def same_shot(one: Looked, other: Looked, cosine: float) -> str | None:
         return f"the same bytes as photo {other.record.photo_id}"
     correlation = float(one.thumbnail @ other.thumbnail)
     if cosine >= SAME_COSINE and correlation >= SAME_THUMBNAIL:
-        return f"nearly photo {other.record.photo_id}: cosine {cosine:.2f}, the same lightnesses by {correlation:.2f}"
+        return f"nearly photo {other.record.photo_id} (cosine {cosine:.2f}, lightnesses correlate by {correlation:.2f})"
     return None
 
 

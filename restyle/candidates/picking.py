@@ -72,8 +72,18 @@ class Picked:
 
     @property
     def why(self) -> str:
-        """The reasons as one text: "edge density 0.21, denser than 96%, of 240 photos"."""
-        return f"{'; '.join(self.reasons)}, of {self.among} photo{'' if self.among == 1 else 's'}"
+        """The reasons as one text: "more outlines than 96 % of 240 photos"."""
+        return f"{'; '.join(self.reasons)} of {counted(self.among, 'photo')}"
+
+    @property
+    def figures(self) -> str:
+        """What was measured of what counts for its kind."""
+        m = self.looked.measures
+        return {
+            "detailed": f"edge density {m.edge_density:.2f}, entropy of lightness {m.entropy_bits:.1f} bits",
+            "opposite-palette": f"warm {m.warm:.2f}, distance to the palette {m.palette_distance:.1f} in protan L*b*",
+            "minimal": f"flat {m.flat:.2f}, edge density {m.edge_density:.2f}, {m.colours:.0f} colours",
+        }[self.kind]
 
 
 class Picker:
@@ -135,24 +145,24 @@ class Picker:
         return None
 
     def _reasons(self, kind: Kind, m: Measures) -> tuple[str, ...]:
-        """Return in words, with numbers, why a photo is of a kind: what tells it from most, or else the first thing."""
+        """Return in everyday words why a photo is of a kind: what tells it from most, or else the first thing."""
         said = {
             "detailed": [
-                (f"edge density {m.edge_density:.2f}, denser than", self._beaten("edge_density", m)),
-                (f"lightness {m.entropy_bits:.1f} bits, more than", self._beaten("entropy_bits", m)),
+                ("more outlines than", self._beaten("edge_density", m)),
+                ("more shades of light than", self._beaten("entropy_bits", m)),
             ],
             "opposite-palette": [
-                (f"{m.warm:.0%} peach, pink or red, more than", self._beaten("warm", m)),
-                (f"{m.palette_distance:.0f} from the palette, farther than", self._beaten("palette_distance", m)),
+                (f"{100 * m.warm:.0f} % of it peach, pink or red, more than", self._beaten("warm", m)),
+                ("farther from the palette's colours than", self._beaten("palette_distance", m)),
             ],
             "minimal": [
-                (f"{m.flat:.0%} flat, more than", self._beaten("flat", m)),
-                (f"edge density {m.edge_density:.2f}, less than", self._beaten("edge_density", m, below=True)),
-                (f"{m.colours:.0f} colours, fewer than", self._beaten("colours", m, below=True)),
+                (f"{100 * m.flat:.0f} % of it bare, more than", self._beaten("flat", m)),
+                ("fewer outlines than", self._beaten("edge_density", m, below=True)),
+                (f"about {m.colours:.0f} colours, fewer than", self._beaten("colours", m, below=True)),
             ],
         }[kind]
         telling = [(words, share) for words, share in said if share > MOST] or said[:1]
-        return tuple(f"{words} {math.floor(100 * share)}%" for words, share in telling)
+        return tuple(f"{words} {math.floor(100 * share)} %" for words, share in telling)
 
     def _beaten(self, name: str, measures: Measures, below: bool = False) -> float:
         """Return the share of the photos with lower, or higher, values."""
@@ -341,6 +351,6 @@ def guessed(records: Sequence[PhotoRecord], vectors: Floats, encoder: Encoder | 
     for kind, sure in guesses(vectors, encoder).items():
         for record, how_sure in zip(records, sure.tolist(), strict=True):
             if how_sure >= SURE and record.photo_id not in found:
-                reason = f"{GUESSED[kind]}: a guess of the library's model, {how_sure:.2f} sure"
+                reason = f"{GUESSED[kind]}: a guess of the library's model, {100 * how_sure:.0f} % sure"
                 found[record.photo_id] = rejected(record, kind, reason)
     return found

@@ -88,8 +88,9 @@ class CountedAnswers:
     def __str__(self) -> str:
         counted = self.outcome
         return (
-            f"{self.sheet.player}: {counted.right} of {counted.n} recognised, accuracy {counted.accuracy:.3f} "
-            f"(95 % interval {counted.low:.3f} to {counted.high:.3f}; guessing gives {counted.chance:.3f})"
+            f"{self.sheet.player}: {counted.right} of {counted.n} recognised, {100 * counted.accuracy:.0f} % "
+            f"(with so few, {100 * counted.low:.0f} to {100 * counted.high:.0f} %; guessing gives "
+            f"{100 * counted.chance:.0f} %)"
         )
 
     def as_json(self) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def test_a_pipe_gets_tabs(aliens: Aliens) -> None:
     rows = [line.split("\t") for line in out.splitlines()]
     assert code == 0
     assert {row[0] for row in rows} == {"1", "2"}
-    assert all(row[2] == "detailed" and "edge density" in row[3] and row[4].endswith(".png") for row in rows)
+    assert all(row[2] == "detailed" and "more outlines than" in row[3] and row[4].endswith(".png") for row in rows)
 
 
 def test_a_terminal_gets_a_table(aliens: Aliens, monkeypatch: pytest.MonkeyPatch) -> None:

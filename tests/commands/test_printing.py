@@ -157,8 +157,8 @@ def test_results_beside_bars_stand_on_lines_of_their_own(
     assert "restyling" in screen.text
     assert "restyling" not in "\n".join(lines)
     for photo in (3, 4):
-        at = lines.index(f"photo {photo}: regraded at 1.00 of regrade, no diffusion model was used")
-        assert lines[at + 1].startswith("  HOG ")
+        at = lines.index(f"photo {photo}: recoloured in the colours of fern, no diffusion model was used")
+        assert lines[at + 1].startswith("  outlines kept ")
         assert lines[at + 2].startswith("  1 attempt in ")
 
 

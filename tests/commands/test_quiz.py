@@ -43,8 +43,8 @@ def test_lines_for_people_name_what_was_taken_for_what(aliens: Aliens, results: 
     code, out, _ = aliens("quiz")
     rows = [line.split("\t") for line in out.splitlines()]
     assert code == 0
-    assert rows[0] == ["the library's embedding", "8 of 10", "0.800", "0.800", "0.100"]
-    assert rows[1][:3] == ["outlines (HOG)", "8 of 10", "0.800"]
+    assert rows[0] == ["what they show", "8 of 10", "0.800", "0.800", "0.100"]
+    assert rows[1][:3] == ["outlines", "8 of 10", "0.800"]
     assert [row[1:4] for row in rows[2:]] == [["1", "1 00.jpg", "2 01.jpg"], ["2", "2 01.jpg", "1 00.jpg"]] * 2
     assert json.loads(aliens("quiz", "--json")[1])["confusions"]["embedding"][0]["taken_for_id"] == 2
 
@@ -58,7 +58,7 @@ def test_played_in_the_page_and_counted(aliens: Aliens, results: list[Result]) -
     Path("answers.json").write_text(json.dumps(answered(data, wrong=1)), encoding="utf-8")
     code, out, err = aliens("quiz", "--answers", "answers.json")
     assert code == 0, err
-    assert "Ann: 9 of 10 recognised, accuracy 0.900 (95 % interval 0.596 to 0.982; guessing gives 0.250)" in out
+    assert "Ann: 9 of 10 recognised, 90 % (with so few, 60 to 98 %; guessing gives 25 %)" in out
     assert len(out.splitlines()) == 2  # and what was taken for what
     again = json.loads(aliens("quiz", "--answers", "answers.json", "--json")[1])
     assert (again["accuracy"], again["n"], again["new"]) == (0.9, 10, False)

@@ -59,8 +59,11 @@ def test_a_terminal_of_80_columns_has_a_line_for_each_result(
     monkeypatch.setenv("COLUMNS", "80")
     _, out, _ = aliens("restyled")
     names = sorted(path.name for path in FOLDER.restyled.iterdir())
-    assert [line.split()[-1] for line in out.splitlines() if "regraded" in line] == names
-    assert "dE2000" in out
+    assert [line.split()[-1] for line in out.splitlines() if "recoloured" in line] == names
+    assert "outlines kept" in out and "dE2000" not in out
+    explained = aliens("restyle", "list", "--explain")[1]
+    assert [line.split()[-1] for line in explained.splitlines() if "regraded" in line] == names
+    assert "dE2000" in explained
 
 
 def test_a_photo_that_was_changed_since_is_not_shown_as_the_original(aliens: Aliens, filled: Path) -> None:

@@ -103,7 +103,7 @@ def test_floors_are_calibrated_once_and_read_back(folder: LibraryFolder, rooms: 
     seen: list[Step] = []
     floors = floors_of(folder, ENOUGH, files, seen.append)
     assert floors.pairs == len(ENOUGH) * (len(ENOUGH) - 1) // 2
-    assert seen == [Step("floors", done, len(ENOUGH)) for done in ENOUGH]
+    assert seen == [Step("comparing photos", done, len(ENOUGH)) for done in ENOUGH]
     files.asked.clear()
     assert floors_of(folder, ENOUGH, files) == floors == read_floors(folder, len(ENOUGH))
     assert files.asked == []

@@ -25,7 +25,10 @@ def item(seed: int, size: tuple[int, int] = (40, 60), **texts: object) -> PageIt
 
 @pytest.fixture(scope="module")
 def page() -> Page:
-    items = [item(seed, size, facts=(("edges kept", "0.95"),), prompt="ferns") for seed, size in enumerate(SIZES)]
+    items = [
+        item(seed, size, facts=(("outlines kept", "95 %"),), figures=(("edge F1", "0.95"),), prompt="ferns")
+        for seed, size in enumerate(SIZES)
+    ]
     return read_page(restyle_page(iter(items), "Rooms"))
 
 
@@ -35,6 +38,12 @@ def test_the_page_is_well_formed_and_asks_nothing_of_the_network(page: Page) -> 
     assert all(address.startswith("data:") for address in page.addresses)
     assert "://" not in page.source
     assert "@import" not in page.source and "url(" not in page.source
+
+
+def test_everyday_words_come_first_and_figures_are_folded_away(page: Page) -> None:
+    before, _, folded = page.source.partition("<details>")
+    assert "outlines kept" in before and "edge F1" not in before
+    assert "edge F1" in folded.partition("</details>")[0]
 
 
 def test_every_photo_is_shown_four_times_with_a_text_for_each(page: Page) -> None:

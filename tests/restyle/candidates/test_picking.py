@@ -61,12 +61,12 @@ def test_reasons_have_numbers_and_the_share_of_photos_beaten() -> None:
     picker = Picker(photos, apart(25))
     pick = picker.pick("detailed")
     assert pick is not None
-    assert pick.reasons[0] == "edge density 0.25, denser than 96%"
+    assert pick.reasons[0] == "more outlines than 96 %"
     assert pick.why.endswith("of 25 photos")
     assert len(pick.reasons) == 1  # its entropy is all others', which is no reason
     minimal = picker.pick("minimal")
     assert minimal is not None
-    assert minimal.why.startswith("edge density 0.0")  # as flat as all others, which is no reason either
+    assert minimal.why.startswith("fewer outlines than ")  # as flat as all others, which is no reason either
 
 
 def test_one_photo_of_a_hotel_while_there_are_others() -> None:
