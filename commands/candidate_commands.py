@@ -14,12 +14,14 @@ from base.errors import QueryError
 from base.files import PhotoFile
 from commands.hit_tables import shortened, tail
 from commands.options import (
+    ENGINES,
     LIBRARY,
     DeviceOption,
     FiguresOption,
     JsonOption,
     LibraryOption,
     SheetOption,
+    completing,
     opened,
     print_notes,
     stopping,
@@ -37,7 +39,13 @@ def candidates(
         typer.Option("--query", "-q", metavar="TEXT", help="Choose among the photos that a search finds."),
     ] = None,
     tag: Annotated[
-        list[str] | None, typer.Option("--tag", metavar="NAME", help="Only photos with this tag; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--tag",
+            metavar="NAME",
+            autocompletion=completing("tags"),
+            help="Only photos with this tag; may be repeated.",
+        ),
     ] = None,
     n: Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many.")] = 6,
     strategy: Annotated[
@@ -45,7 +53,12 @@ def candidates(
         typer.Option(help="Full of details, in colours opposed to the palette, nearly empty, or all three in turn."),
     ] = "mixed",
     palette: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="The alien palette: a name, or a .toml file.")
+        str,
+        typer.Option(
+            metavar="NAME|FILE",
+            autocompletion=completing(folder="restyle/palettes"),
+            help="The alien palette: a name, or a .toml file.",
+        ),
     ] = "fern",
     pool: Annotated[int, typer.Option(metavar="N", min=1, help="Open and measure at most N photos.")] = 400,
     seed: Annotated[
@@ -68,6 +81,7 @@ def candidates(
         str | None,
         typer.Option(
             envvar="ALIENS_ENGINE",
+            autocompletion=completing(known=ENGINES),
             help="What the manifest has them restyled by (default: sd15 where its weights are on this machine, else "
             "regrade).",
         ),

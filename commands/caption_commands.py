@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from base import console
-from commands.options import LIBRARY, DeviceOption, JsonOption, KOption, LibraryOption, opened, print_notes, stopping
+from commands.options import (
+    LIBRARY,
+    DeviceOption,
+    JsonOption,
+    KOption,
+    LibraryOption,
+    completing,
+    opened,
+    print_notes,
+    stopping,
+)
 
 if TYPE_CHECKING:
     from db.caption_rows import CaptionedPhoto, SetCount
@@ -83,7 +93,12 @@ def list_captions(json: JsonOption = False, library: LibraryOption = LIBRARY) ->
 
 @caption_group.command("remove")
 def remove_captions(
-    captions: Annotated[str, typer.Argument(metavar="SET", help="The set, as `aliens caption list` names it.")],
+    captions: Annotated[
+        str,
+        typer.Argument(
+            metavar="SET", autocompletion=completing("captions"), help="The set, as `aliens caption list` names it."
+        ),
+    ],
     library: LibraryOption = LIBRARY,
 ) -> None:
     """Remove a set of captions.

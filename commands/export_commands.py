@@ -8,7 +8,7 @@ import typer
 
 from base import console
 from base.errors import QueryError
-from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, opened, print_notes, stopping
+from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, completing, opened, print_notes, stopping
 from commands.tag_commands import VocabularyOption
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def export(
     query: Annotated[str | None, typer.Option(help="Only the -k best photos for this text, best first.")] = None,
     k: Annotated[int | None, typer.Option("-k", help="With --query: how many photos. Default: 100.")] = None,
     tag: Annotated[
-        list[str] | None, typer.Option(help="Only photos with this tag; may be given several times.")
+        list[str] | None,
+        typer.Option(autocompletion=completing("tags"), help="Only photos with this tag; may be repeated."),
     ] = None,
     columns: Annotated[
         str | None,

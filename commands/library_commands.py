@@ -18,6 +18,7 @@ from commands.options import (
     JsonOption,
     LibraryOption,
     PrecisionOption,
+    completing,
     opened,
     print_notes,
     runnable,
@@ -39,6 +40,7 @@ def init(
         str | None,
         typer.Option(
             envvar="ALIENS_MODEL",
+            autocompletion=completing(known=("starter", "ViT-B-32/openai")),
             help="What compares photos with words: ViT-B-32/openai (the default) or another of open_clip, starter "
             "(small, comes along), local-dir:FOLDER or hf-hub:ORG/NAME.",
         ),
@@ -225,6 +227,7 @@ def index(
         str | None,
         typer.Option(
             metavar="KIND",
+            autocompletion=completing(known=("auto", "exact", "ivf", "hnsw")),
             help="auto (exact up to 250,000 photos, then ivf), exact, ivf, hnsw, or milvus:URI. Kept until changed.",
         ),
     ] = None,

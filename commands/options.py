@@ -4,7 +4,7 @@ import atexit
 import gc
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -18,6 +18,7 @@ from base.settings import DEFAULT_LIBRARY
 
 if TYPE_CHECKING:
     from aliens.library import Library
+    from db.completions import Completed
 
 LibraryOption = Annotated[
     Path, typer.Option("--library", "-l", metavar="DIR", envvar="ALIENS_LIBRARY", help="The library's folder.")
@@ -35,6 +36,36 @@ PrecisionOption = Annotated[
         "--precision", envvar="ALIENS_PRECISION", help="How exactly it computes: bfloat16 is quicker, and enough."
     ),
 ]
+ENGINES = ("regrade", "sd15", "sdxl", "klein")
+PLAIN_NAME = re.compile(r"[\w.,/@%+=][\w .,/@%+=-]*")  # which no shell takes for anything else than a name
+
+
+def completing(
+    kept: "Completed | None" = None, known: Iterable[str] = (), folder: str = ""
+) -> Callable[[typer.Context], list[str]]:
+    """Return what completes a value as it is typed, by names in which a shell sees nothing but a name.
+
+    Args:
+        kept: which names of the library's.
+        known: names that are always there.
+        folder: of a package of ours, whose .toml files have such names.
+    """
+
+    def names(context: typer.Context) -> list[str]:
+        from base.settings import LibraryFolder, asset
+        from db.completions import names_to_complete
+
+        found = [*known, *sorted(path.stem for path in (asset(folder).glob("*.toml") if folder else ()))]
+        if kept is not None:
+            found += names_to_complete(LibraryFolder(Path(context.params.get("library") or LIBRARY)), kept)
+        plain = [name for name in dict.fromkeys(found) if PLAIN_NAME.fullmatch(name)]
+        if os.environ.get("_ALIENS_COMPLETE") == "complete_bash":  # which does not quote what it is told
+            return [name.replace(" ", "\\ ") for name in plain]
+        return plain
+
+    return names
+
+
 FiguresOption = Annotated[bool, typer.Option("--explain", help="Say in figures, too, what was measured.")]
 LIBRARY = Path(DEFAULT_LIBRARY)
 
@@ -144,6 +175,7 @@ SavedOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
+        autocompletion=completing("saved"),
         help="Search as saved; options given beside it go first. A limit that was saved is lifted by a large number.",
         rich_help_panel=KEPT,
     ),

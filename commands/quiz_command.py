@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from base import console
-from commands.options import LIBRARY, DeviceOption, FiguresOption, JsonOption, LibraryOption, opened, print_notes
+from commands.options import (
+    ENGINES,
+    LIBRARY,
+    DeviceOption,
+    FiguresOption,
+    JsonOption,
+    LibraryOption,
+    completing,
+    opened,
+    print_notes,
+)
 from commands.search_commands import ids_of
 
 if TYPE_CHECKING:
@@ -21,7 +31,10 @@ def quiz(
     results: Annotated[
         str | None, typer.Option("--results", metavar="ID,ID", help="Only these results (default: all).")
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="Only results of this engine, such as regrade.")] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(autocompletion=completing(known=ENGINES), help="Only results of this engine, such as regrade."),
+    ] = None,
     html: Annotated[
         Path | None, typer.Option(metavar="QUIZ.html", help="Write the quiz as a page that people play.")
     ] = None,

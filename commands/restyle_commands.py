@@ -9,7 +9,17 @@ import typer
 from base import console
 from base.errors import QueryError
 from commands.hit_tables import shown_path
-from commands.options import LIBRARY, DeviceOption, FiguresOption, JsonOption, LibraryOption, opened, stopping
+from commands.options import (
+    ENGINES,
+    LIBRARY,
+    DeviceOption,
+    FiguresOption,
+    JsonOption,
+    LibraryOption,
+    completing,
+    opened,
+    stopping,
+)
 from commands.search_commands import ids_of
 
 if TYPE_CHECKING:
@@ -28,7 +38,9 @@ restyle_group = typer.Typer(invoke_without_command=True)
 def restyled(
     results: Annotated[str | None, typer.Option(metavar="ID,ID", help="Only these (default: all).")] = None,
     photo: Annotated[int | None, typer.Option(metavar="PHOTO_ID", help="Only results of this photo.")] = None,
-    engine: Annotated[str | None, typer.Option(help="Only results of this engine.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(autocompletion=completing(known=ENGINES), help="Only results of this engine.")
+    ] = None,
     html: Annotated[Path | None, typer.Option(metavar="PAGE.html", help="Write a page to look at.")] = None,
     add: Annotated[
         bool, typer.Option("--add", help="Let searches find them that ask for kind:restyled or kind:any.")
@@ -115,7 +127,7 @@ def sentences(result: "Result", mark: str, explain: bool) -> tuple[str, ...]:
         f"photo {lineage.source_photo_id}{mark}: {lineage.made}",
         f"  outlines kept {lineage.kept}, visitors notice it on {lineage.noticed} of the picture",
         *(figures if explain else ()),
-        f"  {console.counted(len(lineage.attempts), 'attempt')} in {lineage.seconds:.1f} s: "
+        f"  {console.counted(len(lineage.attempts), 'attempt')} in {lineage.seconds:.1f} s, {result.size}: "
         f"{shown_path(str(result.path))}",
     )
 
@@ -160,6 +172,7 @@ def restyle(
         str | None,
         typer.Option(
             envvar="ALIENS_ENGINE",
+            autocompletion=completing(known=ENGINES),
             help="sd15, sdxl, klein, a model's name on the hub or its folder: diffusion. regrade: no weights, colours "
             "alone. Default: the manifest's, or sd15.",
             rich_help_panel=HOW,
@@ -168,7 +181,9 @@ def restyle(
     palette: Annotated[
         str | None,
         typer.Option(
-            help="fern, lagoon, moss or your own .toml file (default: the manifest's, or fern).", rich_help_panel=HOW
+            autocompletion=completing(folder="restyle/palettes"),
+            help="fern, lagoon, moss or your own .toml file (default: the manifest's, or fern).",
+            rich_help_panel=HOW,
         ),
     ] = None,
     preset: Annotated[

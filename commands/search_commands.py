@@ -35,6 +35,7 @@ from commands.options import (
     SortOption,
     UntilStopOption,
     as_typed,
+    completing,
     opened,
     print_notes,
 )
@@ -257,7 +258,8 @@ def options_of(saved: "NamedSearch") -> dict[str, Any]:
 
 @searches.command()
 def remove(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name.")], library: LibraryOption = LIBRARY
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name.", autocompletion=completing("saved"))],
+    library: LibraryOption = LIBRARY,
 ) -> None:
     """Remove a saved search.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from base import console
-from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, opened, print_notes, stopping
+from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, completing, opened, print_notes, stopping
 
 if TYPE_CHECKING:
     from search.tags.evaluation import Evaluation
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 tags = typer.Typer(invoke_without_command=True)
 VocabularyOption = Annotated[
-    str | None, typer.Option("--vocabulary", "-v", help="One that the library was tagged with (default: the latest).")
+    str | None,
+    typer.Option(
+        "--vocabulary",
+        "-v",
+        autocompletion=completing("vocabularies"),
+        help="One that the library was tagged with (default: the latest).",
+    ),
 ]
 PhotoArgument = Annotated[int, typer.Argument(metavar="PHOTO_ID", help="The photo's number, as searches show it.")]
 MAX_COLUMNS = 15
@@ -30,6 +36,7 @@ def tag(
         typer.Option(
             "--vocabulary",
             "-v",
+            autocompletion=completing("vocabularies", folder="search/vocabularies"),
             help="A .toml file, case-study (15 tags) or hotel (126 tags), or one that the library was tagged with. "
             "Default: the last one, or case-study.",
         ),
@@ -166,7 +173,12 @@ def show_photo_tags(
 
 @tags.command("sheet")
 def draw_sheet(
-    tag: Annotated[str, typer.Argument(metavar="TAG", help='Such as "a bathtub", bathtub, or hotel/bathtub.')],
+    tag: Annotated[
+        str,
+        typer.Argument(
+            metavar="TAG", autocompletion=completing("tags"), help='Such as "a bathtub", bathtub, or hotel/bathtub.'
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.jpg", help="The picture to write.")],
     vocabulary: VocabularyOption = None,
     library: LibraryOption = LIBRARY,
@@ -205,7 +217,7 @@ def report(
 @tags.command("set")
 def set_tag(
     photo_id: PhotoArgument,
-    tag: Annotated[str, typer.Argument(metavar="TAG")],
+    tag: Annotated[str, typer.Argument(metavar="TAG", autocompletion=completing("tags"))],
     vocabulary: VocabularyOption = None,
     library: LibraryOption = LIBRARY,
 ) -> None:
@@ -221,7 +233,7 @@ def set_tag(
 @tags.command("unset")
 def unset_tag(
     photo_id: PhotoArgument,
-    tag: Annotated[str, typer.Argument(metavar="TAG")],
+    tag: Annotated[str, typer.Argument(metavar="TAG", autocompletion=completing("tags"))],
     forget: Annotated[bool, typer.Option("--forget", help="Say nothing any more: leave it to the model.")] = False,
     vocabulary: VocabularyOption = None,
     library: LibraryOption = LIBRARY,

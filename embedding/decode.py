@@ -186,6 +186,12 @@ def open_image(data: bytes, max_pixels: int) -> ImageFile:
     return image
 
 
+def upright_size(image: ImageFile) -> Size:
+    """Return width and height, upright, of an image whose pixels were not asked for: of a TIFF they are so already."""
+    turned = image.format != "TIFF" and orientation_of(image) >= 5
+    return (image.height, image.width) if turned else (image.width, image.height)
+
+
 @contextmanager
 def lent_rgb(data: bytes, wanted: Callable[[Size], Size], max_pixels: int) -> Iterator[WholePhoto]:
     """Lend the pixels of an image, whole, with what it says of them; its memory is held for no longer.

@@ -111,6 +111,7 @@ def facts_of(result: Result) -> tuple[tuple[str, str], ...]:
         ("visitors notice it", f"on {lineage.noticed} of the picture"),
         ("looks most like", {True: "its own photo", False: "another photo", None: ""}[scores["nearest"]]),
         ("no longer seen in it", ", ".join(lost) if lost else ""),
+        ("size", result.size),
     ]
     return tuple((name, value) for name, value in facts if value)
 

@@ -17,6 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 from sqlalchemy.orm import Session
 
 from base.arrays import Floats, Pixels
+from base.console import megabytes
 from base.errors import PhotoError, QueryError
 from base.files import PhotoFile, atomic_write, sha256_of
 from base.listing import Listing
@@ -195,7 +196,25 @@ class Result:
     def as_json(self) -> dict[str, Any]:
         """Return everything that is known of it."""
         here = {"result_id": self.id, "photo_id": self.photo_id, "path": str(self.path), "made_at": self.made_at}
-        return here | self.lineage.as_json()
+        width_px, height_px, size_bytes = self.measured or (None, None, None)
+        size = {"width_px": width_px, "height_px": height_px, "size_bytes": size_bytes}
+        return here | size | self.lineage.as_json()
+
+    @property
+    def measured(self) -> tuple[int, int, int] | None:
+        """Width and height in pixels and the bytes of its file, as it lies there; None where it is no picture."""
+        picture, kinds = self.path, ("PNG", "JPEG")
+        with suppress(PhotoError), damage_as_photo_error(), Image.open(picture, formats=kinds) as image:
+            return image.width, image.height, picture.stat().st_size
+        return None
+
+    @property
+    def size(self) -> str:
+        """The same in words, such as 1024 x 728 px, 1.2 MB; empty where it is no picture."""
+        if self.measured is None:
+            return ""
+        width_px, height_px, size_bytes = self.measured
+        return f"{width_px} x {height_px} px, {megabytes(size_bytes)}"
 
     @property
     def exists(self) -> bool:

@@ -10,7 +10,7 @@ from base.arrays import Doubles, Floats
 from base.errors import PhotoError
 from base.files import PhotoFile
 from db.photo_rows import PhotoRecord
-from embedding.decode import MAX_PIXELS, decode_to_fit, open_image
+from embedding.decode import MAX_PIXELS, decode_to_fit, open_image, upright_size
 from embedding.encoder import Encoder
 from restyle.candidates.measures import LONGEST_PX, Measures, measure, small_copy
 from restyle.palettes import Palette
@@ -38,7 +38,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """A photo that was opened: its record, its size upright or not, its bytes' SHA-256, its measures and thumbnail."""
+    """A photo that was opened: its record, its size, upright, its bytes' SHA-256, its measures and thumbnail."""
 
     record: PhotoRecord
     width_px: int
@@ -53,7 +53,7 @@ def look(record: PhotoRecord, palette: Palette, max_pixels: int = MAX_PIXELS) ->
     try:
         with PhotoFile(record.path, record.member).lent() as data:
             with open_image(data, max_pixels) as image:
-                width, height = image.size
+                width, height = upright_size(image)
             if reason := misshapen(width, height):
                 return rejected(record, *reason)
             sha256 = hashlib.sha256(data).hexdigest()

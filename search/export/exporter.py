@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, get_args
@@ -64,6 +64,7 @@ class FolderWriter:
     def __init__(self, folder: Path, file: Sink, schema: Any, tags: Sequence[str], link: bool) -> None:
         self.left_out: list[str] = []
         self.left_out_tags: Counter[str] = Counter()
+        self.copied_bytes = 0
         self._folder = folder
         self._link = link
         self._metadata = JsonlWriter(file, schema, tags)
@@ -90,6 +91,7 @@ class FolderWriter:
                 self.left_out_tags.update(tags)
             else:
                 names.append(name)
+                self.copied_bytes += 0 if (copy := self._folder / name).is_symlink() else copy.stat().st_size
                 self._strays.discard(os.path.normpath(name))
                 continue
             names.append(None)
@@ -179,7 +181,10 @@ NEEDED: dict[Format, tuple[str, ...]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExportManifest:
-    """What an export holds and where it came from, kept beside it; `sha256` is of the file, or of metadata.jsonl."""
+    """What an export holds and where it came from, kept beside it.
+
+    sha256: of the file, or of metadata.jsonl. size_bytes: of the file, or of metadata.jsonl and all photos copied.
+    """
 
     cv_aliens: str
     made_at: str  # UTC
@@ -370,6 +375,7 @@ def write_folder(table: TagTable, path: Path, link: bool, describe: Description,
         manifest = describe.manifest(
             partial / METADATA_FILE, "imagefolder", hashed, writer.left_out, writer.left_out_tags
         )
+        manifest = replace(manifest, size_bytes=hashed.size_bytes + writer.copied_bytes)
         write_json(partial / MANIFEST_FILE, manifest)
         if path.exists():
             path.rmdir()  # empty, as was seen above
