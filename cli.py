@@ -97,7 +97,7 @@ def main() -> None:
         sys.exit(app(standalone_mode=False))
     except UsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # the help of a word that needs another one
-            console.say(*error.format_message().splitlines())
+            error.show()
             sys.exit(2)
         from typer.rich_utils import rich_format_error
 

@@ -91,7 +91,9 @@ def candidates(
     library: LibraryOption = LIBRARY,
     device: DeviceOption = "auto",
 ) -> None:
-    """Pick photos worth restyling, spread over hotels and over what they show, and say why.
+    """Pick photos worth restyling, and say why.
+
+    They are spread over hotels and over what they show.
 
     Photos that are small, blurred, badly exposed, panoramas, doubles, text or people are rejected, with a reason.
 
@@ -165,7 +167,7 @@ def see(
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Show a photo beside what the visitors see of it, whose eyes have no red.
+    """Show a photo as the visitors see it, whose eyes have no red.
 
     Examples:
         aliens see photos/room.jpg -o seen.jpg

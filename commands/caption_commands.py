@@ -47,7 +47,9 @@ def caption(
     library: LibraryOption = LIBRARY,
     device: DeviceOption = "auto",
 ) -> None:
-    """Give every photo that has none its captions: the best of a file's lines, or written by a model.
+    """Give photos captions; find photos by them.
+
+    By itself it gives every photo that has none the best of a file's lines, or has a model write them.
 
     May be stopped at any time; the same command goes on where it stopped.
 

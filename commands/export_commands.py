@@ -44,7 +44,10 @@ def export(
         Literal["csv", "tsv", "xlsx", "jsonl", "parquet", "coco", "imagefolder"] | None,
         typer.Option("--format", help="By default by OUT's ending: .csv, .tsv, .xlsx, .jsonl, .parquet, .json (COCO)."),
     ] = None,
-    query: Annotated[str | None, typer.Option(help="Only the -k best photos for this text, best first.")] = None,
+    query: Annotated[
+        str | None,
+        typer.Option("--query", "-q", metavar="TEXT", help="Only the -k best photos for this text, best first."),
+    ] = None,
     k: Annotated[int | None, typer.Option("-k", help="With --query: how many photos. Default: 100.")] = None,
     tag: Annotated[
         list[str] | None,

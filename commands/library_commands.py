@@ -54,7 +54,7 @@ def init(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
-    """Make a new, empty library: a folder that keeps what is known of your photos.
+    """Make a new library, which keeps what is known of photos.
 
     Examples:
         aliens init
@@ -83,7 +83,7 @@ def add(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
-    """Find photos, and look at those that are new or changed: searches find them from then on.
+    """Take in photos that are new or changed: searches find them then.
 
     May be stopped at any time; the same command goes on where it stopped.
 
@@ -109,7 +109,7 @@ def add(
 
 
 def info(library: LibraryOption = LIBRARY, json: JsonOption = False) -> None:
-    """Show what the library holds: how many photos, by which model, how large.
+    """Show what the library holds, and how large it is.
 
     Examples:
         aliens info
@@ -128,7 +128,9 @@ def failures(
     kind: Annotated[str | None, typer.Option(help="Only this kind, such as truncated or missing.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """List the photos that could not be used, and the rows and folders that could not be read.
+    """List what could not be used, and why.
+
+    Photos, and rows and folders that could not be read.
 
     Examples:
         aliens failures
@@ -160,9 +162,11 @@ def forget(
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Let photos leave the library, with their tags, labels and captions; the photo files stay where they are.
+    """Let photos leave the library; their files stay where they are.
 
-    Adding their folder takes them up again. Restyled photos are named by their files, which are removed.
+    Their tags, labels and captions go with them. Adding their folder takes them up again.
+
+    Restyled photos are named by their files, which are removed.
 
     Examples:
         aliens forget photos --dry-run
@@ -198,7 +202,9 @@ def verify(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Check that the library is whole; list what is not, with its remedy, and exit with 1.
+    """Check that the library is whole; say what mends it.
+
+    Exits with 1 where something is not.
 
     Examples:
         aliens verify
@@ -242,9 +248,10 @@ def index(
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Choose how searches go: by comparing every photo, or quicker by an index, whose finds are measured.
+    """Make searches of large libraries quicker.
 
-    An index only names candidates: they are compared exactly.
+    Without an index every photo is compared. An index, whose finds are measured, names candidates: they are
+    compared exactly.
 
     Examples:
         aliens index
@@ -274,7 +281,9 @@ def show_index(report: "IndexReport", library: Path, json: bool) -> None:
 def demo(
     library: Annotated[Path, typer.Option("--library", "-l", help="The demo's own library.")] = Path("aliens-demo"),
 ) -> None:
-    """Try it all on the sample hotels: add, search, tag, restyle, sheets and a page.
+    """Try it all on the sample hotels that come along.
+
+    Adds, searches, tags and restyles them, with contact sheets and a page.
 
     Examples:
         aliens demo

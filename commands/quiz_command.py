@@ -60,9 +60,9 @@ def quiz(
     library: LibraryOption = LIBRARY,
     device: DeviceOption = "auto",
 ) -> None:
-    """Ask whether restyled photos are recognised: match them with their originals, or let people do it.
+    """Ask whether restyled photos are recognised.
 
-    The newest result of each photo counts.
+    They are matched with their originals, or people do it. The newest result of each photo counts.
 
     Examples:
         aliens quiz

@@ -156,14 +156,20 @@ KEPT = "stopped: the results so far are kept; the same command goes on from here
 @restyle_group.callback()
 def restyle(
     photo_ids: Annotated[
-        list[int] | None, typer.Argument(metavar="PHOTO_ID", help="Photos of the library, as searches show them.")
+        list[int] | None,
+        typer.Argument(
+            metavar="PHOTO_ID",
+            autocompletion=completing(known=("list",)),  # the command below, which stands in the same place
+            help="Photos of the library, as searches show them.",
+        ),
     ] = None,
     manifest: Annotated[
         Path | None,
         typer.Option(metavar="PICKS.toml", help="What `aliens candidates` picked.", rich_help_panel=WHICH),
     ] = None,
     query: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="The best hits of a search.", rich_help_panel=WHICH)
+        str | None,
+        typer.Option("--query", "-q", metavar="TEXT", help="The best hits of a search.", rich_help_panel=WHICH),
     ] = None,
     n: Annotated[
         int, typer.Option("-n", metavar="N", min=1, help="How many hits, with --query.", rich_help_panel=WHICH)

@@ -233,11 +233,13 @@ searches = typer.Typer(invoke_without_command=True)
 
 @searches.callback()
 def list_searches(json: JsonOption = False, library: LibraryOption = LIBRARY) -> None:
-    """List the saved searches: `aliens search --save NAME` keeps one, `--saved NAME` searches so again.
+    """List the saved searches.
+
+    `aliens search TEXT --save NAME` keeps one, `aliens search --saved NAME` searches so again.
 
     Examples:
         aliens saved
-        aliens saved remove pools
+        aliens saved --json
     """
     with opened(library) as photos:
         found = photos.saved_searches()

@@ -69,7 +69,9 @@ def tag(
     library: LibraryOption = LIBRARY,
     device: DeviceOption = "auto",
 ) -> None:
-    """Tag all photos with the tags of a list, its vocabulary: no photo is opened.
+    """Tag all photos; list, show, set and correct tags.
+
+    By itself it gives every photo the tags of a list (a vocabulary) that fit it; no photo is opened.
 
     Run it again after adding photos: only what is new is looked at, and everything is decided as before.
 
@@ -268,7 +270,7 @@ def evaluation_group() -> None:
     """Measure how often the tags are right.
 
     Examples:
-        aliens eval tags --truth aliens/samples/labels.csv
+        aliens eval tags --truth labels.csv
     """
 
 
@@ -292,8 +294,8 @@ def evaluate_tags(
     Average precision, precision, recall, F1, calibration error, confusion. What people set counts as true.
 
     Examples:
-        aliens eval tags --truth aliens/samples/labels.csv
-        aliens eval tags --truth aliens/samples/labels.csv --compare
+        aliens eval tags --truth labels.csv
+        aliens eval tags --truth labels.csv --compare
     """
     with opened(library) as photos:
         found = photos.evaluate(truth, vocabulary=vocabulary, compare=compare, plot=plot)

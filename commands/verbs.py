@@ -130,12 +130,12 @@ def sections(command: TyperCommand | TyperGroup, ctx: Any) -> dict[str, list[tup
         if not isinstance(param, TyperOption):
             found.setdefault("Arguments", []).append((param.metavar or param.name.upper(), explained(param)))
     if isinstance(command, TyperGroup):
-        for name in command.list_commands(ctx):
-            below = command.commands[name]
-            if not below.hidden:
-                first = inspect.cleandoc(below.help or "").partition("\n\n")[0]
-                heading = getattr(below, "rich_help_panel", None) or "Commands"
-                found.setdefault(heading, []).append((name, first))
+        listed = {name: command.commands[name] for name in command.list_commands(ctx)}
+        shown = {name: below for name, below in listed.items() if not below.hidden}
+        for name, below in shown.items():
+            first = inspect.cleandoc(below.help or "").partition("\n\n")[0]
+            heading = getattr(below, "rich_help_panel", None) or "Commands"
+            found.setdefault(heading, []).append((name.ljust(max(map(len, shown))), first))
     options = [param for param in params if isinstance(param, TyperOption)]
     for param in sorted(options, key=lambda param: param.rich_help_panel is None):  # which keeps their order
         found.setdefault(param.rich_help_panel or "Options", []).append((spelt(param), explained(param)))

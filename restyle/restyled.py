@@ -175,8 +175,7 @@ class Lineage:
     @property
     def summary(self) -> str:
         """One line for people."""
-        how = "painted by diffusion" if self.diffusion else "regraded, not painted"
-        return f"photo {self.source_photo_id} restyled by CV-Aliens: {self.engine}, {self.palette}, {self.rung}; {how}"
+        return f"photo {self.source_photo_id} restyled by CV-Aliens: {self.made}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -180,6 +180,19 @@ def test_a_pipe_gets_tabs(aliens: Aliens, filled: Path) -> None:
     assert aliens("restyled")[1] == out
 
 
+def test_sizes_that_are_told_are_those_of_the_files(aliens: Aliens, filled: Path) -> None:
+    Image.new("RGB", (2100, 60), "peachpuff").save(filled / "00.jpg")  # longer than regrading works at
+    for photo, *options in ((1,), (3, "--format", "jpg"), (3, "--longest-px", 64)):
+        (said,) = restyled(aliens, photo, *options)
+        with Image.open(said["path"]) as picture:
+            assert (said["width_px"], said["height_px"]) == picture.size
+        assert said["size_bytes"] == Path(said["path"]).stat().st_size
+    assert picture.size == (64, 43)
+    Path(said["path"]).unlink()
+    (gone,) = (each for each in lines(aliens("restyled", "--json")[1]) if each["path"] == said["path"])
+    assert (gone["width_px"], gone["height_px"], gone["size_bytes"]) == (None, None, None)
+
+
 def test_json_tells_everything(aliens: Aliens, filled: Path) -> None:
     (said,) = restyled(aliens, 3)
     assert (said["result_id"], said["photo_id"], said["made_now"]) == (1, None, True)

@@ -77,7 +77,7 @@ def test_a_result_is_kept_with_its_lineage_in_the_database_and_in_its_file(
         told = picture.info.get("Description") or exif[0x010E]
     assert off.mean() < (1 if file_format == "png" else 3)
     assert file_format == "jpg" or off.max() == 0
-    assert told == "photo 3 restyled by CV-Aliens: regrade, fern, regrade; regraded, not painted"
+    assert told == "photo 3 restyled by CV-Aliens: regrade in the colours of fern, no diffusion model was used"
 
 
 def test_what_was_asked_for_is_done_again_where_its_file_is_gone(filled: LibraryFactory) -> None:

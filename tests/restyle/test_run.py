@@ -192,7 +192,7 @@ def test_regraded_photos_are_never_called_diffused(filled: LibraryFactory, photo
         lineage = each.result.lineage
         assert lineage.rung in ("regraded", "unchanged")
         assert (lineage.diffusion, lineage.prompt) == (False, "")
-        assert "regraded, not painted" in lineage.summary
+        assert "no diffusion model was used" in lineage.summary
 
 
 # Photos of all kinds.

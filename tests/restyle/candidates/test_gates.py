@@ -54,6 +54,18 @@ def test_a_greyscale_photo_opposes_no_palette(tmp_path: Path) -> None:
     assert looked(saved(tmp_path, room(1), "a.jpg", "L")).measures.warm == 0
 
 
+@pytest.mark.parametrize("ending", ["jpg", "png", "tiff", "webp"])
+def test_a_turned_photo_is_told_by_its_upright_size(tmp_path: Path, ending: str) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6  # by a quarter
+    picture = Image.fromarray(room(1)).resize((400, 300))
+    picture.save(tmp_path / f"a.{ending}", exif=turned)
+    told = looked(tmp_path / f"a.{ending}")
+    assert (told.width_px, told.height_px) == (300, 400)
+    picture.resize((1000, 300)).save(tmp_path / f"b.{ending}", exif=turned)
+    assert refused(tmp_path / f"b.{ending}").kind == "very tall"
+
+
 def test_photos_that_cannot_be_opened_are_rejected_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path, room(1))
     for error in (MemoryError(), RecursionError("too deep"), ValueError("text too large")):
