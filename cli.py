@@ -17,7 +17,7 @@ from commands.quiz_command import quiz
 from commands.restyle_commands import restyle_group, restyled
 from commands.search_commands import search, searches, similar
 from commands.tag_commands import evaluations, old_tags, tags
-from commands.verbs import Plain, Verb
+from commands.verbs import Plain, Verb, worded
 
 Command = Callable[..., None] | typer.Typer
 # As `aliens --help` lists them, heading by heading.
@@ -101,7 +101,7 @@ def main() -> None:
             sys.exit(2)
         from typer.rich_utils import rich_format_error
 
-        error.message = console.one_line(error.message)
+        error.message = console.one_line(worded(error))
         rich_format_error(error)
         sys.exit(2)
     except QuerySyntaxError as error:

@@ -97,6 +97,26 @@ class Verb(TyperGroup):
         write_help(self, ctx, formatter)
 
 
+# What pydantic, which reads values for typer, finds wrong with them; the rest it says well enough.
+WRONG = {
+    "int_parsing": "give a whole number",
+    "int_from_float": "give a whole number",
+    "int_parsing_size": "give a smaller whole number",
+    "float_parsing": "give a number",
+}
+
+
+def worded(error: Any) -> str:
+    """Return what is wrong with a command line, and with which value."""
+    details = getattr(error.__cause__, "errors", None)
+    if details is None:
+        return str(error.message)
+    first = details()[0]
+    said = WRONG.get(first["type"]) or first["msg"].replace("Input should be", "it should be")
+    said = said.removeprefix("Value error, ")
+    return said if repr(first["input"]) in said else f"{first['input']!r}: {said}"
+
+
 def arguments_of(command: TyperCommand | TyperGroup) -> list[str]:
     """Return a command's arguments as its usage shows them: PHOTO, [TEXT], [WORD ...]."""
     shown = []
