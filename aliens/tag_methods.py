@@ -1,7 +1,7 @@
 """What a library can do with words for its photos: tags, labels, captions, and files of them."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +13,11 @@ from aliens.search_methods import SearchMethods
 from base.errors import QueryError
 from base.listing import Listing
 from base.progress import Progress
+from db.photo_names import Named
+from search.results import CaptionHits
 
 if TYPE_CHECKING:
-    from db.caption_rows import CaptionedPhoto, SetCount
+    from db.caption_rows import SetCount
     from embedding.captioner import Captioner
     from search.captions import CaptionManifest, CaptionReport
     from search.export.exporter import ExportManifest, Format
@@ -105,23 +107,40 @@ class TagMethods(SearchMethods):
         with self._tagging(vocabulary) as (session, tagging):
             return count_by_chain(session, tagging)
 
-    def tags_of(self, photo_id: int, vocabulary: str | None = None) -> "PhotoTags":
-        """Return one photo's tags, with what people said of it. Raises: QueryError: the photo is unknown."""
+    def tags_of(self, photo: Named, vocabulary: str | None = None) -> "PhotoTags":
+        """Return the tags of one photo, given by its id or path, with what people said of it.
+
+        Raises: QueryError: the photo is unknown.
+        """
         from search.tags.summary import photo_tags
 
+        (photo_id,) = self.photo_ids(photo)
         with self._tagging(vocabulary) as (_, tagging):
             return photo_tags(tagging, photo_id)
 
-    def label(self, photo_id: int, tag: str, present: bool | None = True, *, vocabulary: str | None = None) -> str:
-        """Say that a photo has a tag, or (False) has it not, whatever the model thinks; None takes back what was said.
+    def label(
+        self,
+        photos: Named | Iterable[Named],
+        tag: str,
+        present: bool | None = True,
+        *,
+        vocabulary: str | None = None,
+    ) -> str:
+        """Say that photos have a tag, or (False) have it not, whatever the model thinks; None takes back what was said.
 
-        The tag may be of any vocabulary; the label counts in all that have it. Return the tag's full name.
+        All or nothing. The tag may be of any vocabulary; a label counts in all that have it. Return its full name.
 
-        Raises: QueryError: the library has no such photo, or its vocabularies no such tag.
+        Args:
+            photos: one photo or several, by id or path.
+            tag: as in a query, such as bathtub or hotel/bathtub.
+            present: what is said.
+            vocabulary: the one whose tag is meant, where several have it.
+
+        Raises: QueryError: no photo is given, the library lacks one of them, or its vocabularies the tag.
         """
-        from search.tags.labels import label_photo
+        from search.tags.labels import label_photos
 
-        return label_photo(self.catalog, photo_id, tag, present, vocabulary)
+        return label_photos(self.catalog, self.photo_ids(photos), tag, present, vocabulary)
 
     def tag_sheet(self, tag: str, path: Where, *, vocabulary: str | None = None) -> list[str]:
         """Write a contact sheet of a tag: its surest photos, the borderline ones and the least likely. Return notes.
@@ -323,11 +342,11 @@ class TagMethods(SearchMethods):
             k = 1 if k is None else k
             return choose_captions(self.catalog, self.store, self.encoder, texts, source=origin, k=k, progress=tell)
 
-    def captions(self, words: str | Sequence[str], *, k: int = 20) -> "Listing[CaptionedPhoto]":
+    def captions(self, words: str | Sequence[str], *, k: int = 20) -> CaptionHits:
         """Return up to k photos whose captions have all these words, best first, each with its best caption."""
         from search.captions import find_captions
 
-        return Listing(find_captions(self.catalog, [words] if isinstance(words, str) else words, k))
+        return CaptionHits(find_captions(self.catalog, [words] if isinstance(words, str) else words, k))
 
     def caption_sets(self) -> "Listing[SetCount]":
         """Return the library's sets of captions with their counts, in the order in which they were made."""

@@ -99,6 +99,11 @@ def real_place(path: str | Path) -> str:
     return os.path.join(os.path.realpath(folder), name)
 
 
+def storable(name: str) -> str:
+    """Return the name itself where it is valid text, else with its bytes escaped, so that it can be stored."""
+    return os.fsencode(name).decode("utf-8", errors="backslashreplace")
+
+
 def open_regular(path: str | Path, *, pipe: bool = False) -> BufferedReader:
     """Open what somebody found or named as a file, to be read; nothing waits for a pipe that nobody writes to.
 

@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from base import console
-from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, opened, print_notes, stopping
+from base.console import FilePath
+from commands.hit_tables import HitFiles
+from commands.options import (
+    LIBRARY,
+    DeviceOption,
+    JsonOption,
+    LibraryOption,
+    LinkOption,
+    OpenOption,
+    ToOption,
+    copying,
+    opened,
+    print_notes,
+    stopping,
+)
 
 if TYPE_CHECKING:
     from db.caption_rows import CaptionedPhoto, SetCount
@@ -49,18 +63,24 @@ def captions(
     ] = None,
     k: Annotated[int, typer.Option("-k", help="How many photos.")] = 20,
     remove: Annotated[str | None, typer.Option(metavar="SET", help="Remove a set of captions, by its key.")] = None,
+    to: ToOption = None,
+    link: LinkOption = False,
+    open_them: OpenOption = False,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
     """Find the photos whose captions have all these words; without words, list the sets of captions."""
     if remove is not None and words:
         raise typer.BadParameter("--remove goes without words")
-    with opened(library) as photos:
+    files = HitFiles(to=to, link=link, open=open_them)
+    with copying(to), opened(library) as photos:
         if remove is not None:
             photos.forget_captions(remove)
             console.note(f"removed {remove}")
         elif words:
-            print_found(photos.captions(words, k=k), json=json)
+            found = photos.captions(words, k=k)
+            print_found(found, json=json)
+            files.take(found)
         else:
             print_sets(photos.caption_sets(), json, library)
 
@@ -84,7 +104,10 @@ def print_found(found: "Sequence[CaptionedPhoto]", json: bool) -> None:
             console.print_json(asdict(hit))
     elif console.on_terminal():
         scores = [None if hit.score is None else f"{hit.score:.3f}" for hit in found]
-        rows = [(hit.photo_id, score, hit.text, hit.file) for hit, score in zip(found, scores, strict=True)]
+        rows = [
+            (hit.photo_id, score, hit.text, FilePath(str(hit.file), hit.path))
+            for hit, score in zip(found, scores, strict=True)
+        ]
         console.print_rows(("photo", "score", "caption", "path"), rows)
     else:
         console.print_rows(("photo", "path", "caption"), [(hit.photo_id, hit.file, hit.text) for hit in found])

@@ -1,6 +1,7 @@
 """The commands of the library itself: make it, add photos, index, count, verify, and the demo."""
 
-import sys
+import os
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ import typer
 
 from base import console
 from base.console import shell_word
-from base.errors import LibraryError, QueryError
+from base.errors import LibraryError
 from commands.candidate_commands import candidates
 from commands.hit_tables import print_hits
 from commands.options import (
@@ -18,6 +19,7 @@ from commands.options import (
     JsonOption,
     LibraryOption,
     PrecisionOption,
+    confirm,
     opened,
     print_notes,
     runnable,
@@ -114,9 +116,16 @@ def failures(
         for failure in found:
             console.print_json(asdict(failure))
     elif found:
-        console.print_rows(("kind", "where", "reason"), [(f.kind, f.where, f.reason) for f in found])
+        rows = [(f.kind, console.FilePath(f.where, file_in(f.where)), f.reason) for f in found]
+        console.print_rows(("kind", "where", "reason"), rows)
     else:
         console.note("no failures")
+
+
+def file_in(where: str) -> str:
+    """Return the file that a place is in: of a line in a table, or of a member of a tar."""
+    ends = (found.start() for found in re.finditer("[!:]", where))
+    return next((where[:end] for end in (len(where), *ends) if os.path.isfile(where[:end])), where)
 
 
 def forget(
@@ -142,22 +151,13 @@ def forget(
         report = photos.forget(*paths or (), hotels=hotel or (), gone=gone, dry_run=True)
         if not dry_run and (report.photos or report.restyled or report.hotels):
             if not yes:
-                confirm(console.one_line(f"forget {report}? The files of photos stay."))
+                confirm(console.one_line(f"forget {report}? The files of photos stay."), "nothing was forgotten")
             report = photos.forget(*paths or (), hotels=hotel or (), gone=gone)
     if json:
         console.print_json(report.as_json() | {"dry_run": dry_run})
         return
     console.say(f"{'would forget' if dry_run else 'forgot'} {report}")
     print_notes(report.notes, library)
-
-
-def confirm(question: str) -> None:
-    """Go on only where somebody says yes. Raises: QueryError: nobody can be asked; typer.Exit: they say no."""
-    if not sys.stdin.isatty():
-        raise QueryError(f"{question} Nobody can be asked here: say --yes")
-    if not typer.confirm(question, err=True):
-        console.note("nothing was forgotten")
-        raise typer.Exit(1)
 
 
 def verify(
@@ -248,7 +248,7 @@ def demo(
             hits = photos.search(query)
             print_hits(hits)
             hits.write_sheet(sheet, query)
-            console.note(f"contact sheet: {sheet}")
+            console.note(("contact sheet: ", console.FilePath(str(sheet))))
     show_command(library, "tag")
     tag(library=library)
     show_command(library, "tags")

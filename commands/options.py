@@ -2,10 +2,13 @@
 
 import atexit
 import gc
+import json
 import os
 import re
+import shutil
+import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,7 +16,8 @@ import typer
 
 from base import console
 from base.console import shell_word
-from base.errors import AliensError
+from base.errors import AliensError, OutputError, QueryError
+from base.files import read_regular
 from base.settings import DEFAULT_LIBRARY
 
 if TYPE_CHECKING:
@@ -32,6 +36,8 @@ PrecisionOption = Annotated[
     typer.Option("--precision", envvar="ALIENS_PRECISION", help="What it computes in.", show_default=True),
 ]
 LIBRARY = Path(DEFAULT_LIBRARY)
+PHOTO_HELP = "A photo of the library: its number, as searches show it, or its path."
+PhotoArgument = Annotated[str, typer.Argument(metavar="PHOTO", help=PHOTO_HELP)]
 
 
 @contextmanager
@@ -52,9 +58,23 @@ def opened(library: Path, device: str = "auto", precision: str = "auto", *, alou
         raise
 
 
-def print_notes(notes: Iterable[str], library: Path) -> None:
-    """Say on stderr what a report notes."""
-    console.note(*(runnable(note, library) for note in notes))
+def print_notes(notes: Iterable[object], library: Path) -> None:
+    """Say on stderr what a report notes; a note of several parts is a tuple."""
+    for note in notes:
+        parts = note if isinstance(note, tuple) else (note,)
+        console.note(tuple(runnable(part, library) if isinstance(part, str) else part for part in parts))
+
+
+def confirm(question: str, otherwise: str) -> None:
+    """Go on only where somebody says yes; `otherwise` is said where they say no.
+
+    Raises: QueryError: nobody can be asked; typer.Exit: they say no.
+    """
+    if not sys.stdin.isatty():
+        raise QueryError(f"{question} Nobody can be asked here: say --yes")
+    if not typer.confirm(question, err=True):
+        console.note(otherwise)
+        raise typer.Exit(1)
 
 
 COMMAND = re.compile(r"`(aliens [^`]+)`")
@@ -68,6 +88,38 @@ def runnable(text: str, library: Path) -> str:
     return COMMAND.sub(lambda found: f"`{found[1]}{'' if '--library' in found[1] else option}`", text)
 
 
+def names_in(file: str) -> list[str]:
+    """Return the photos that a file, or stdin as -, lists: numbers or paths, one a line, or what a command has printed.
+
+    Of a search that is `score<TAB>path`, of captions `photo<TAB>path<TAB>caption`, with --json what has a photo_id.
+
+    Raises: QueryError: it cannot be read, lists nothing, or has a line that is none of these.
+    """
+    try:
+        data = sys.stdin.buffer.read() if file == "-" else read_regular(file, pipe=True)
+    except OSError as error:
+        raise QueryError(f"{file} cannot be read: {error.strerror or error}") from error
+    lines = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape").split("\n")
+    names = [photo_in_line(line.removesuffix("\r"), n) for n, line in enumerate(lines, start=1) if line.strip()]
+    if not names:
+        raise QueryError(f"{'stdin' if file == '-' else file} lists no photo: give numbers or paths, one a line")
+    return names
+
+
+def photo_in_line(line: str, number: int) -> str:
+    """Return the photo that a line names, by number or path. Raises: QueryError: it names none."""
+    with suppress(ValueError, KeyError):
+        if line.startswith("{"):
+            return str(int(json.loads(line)["photo_id"] or ""))
+    fields = line.split("\t")
+    if len(fields) > MOST_FIELDS:
+        raise QueryError(f"line {number} is no list of photos: {line[:80]!r}; give numbers or paths, one a line")
+    return fields[0] if len(fields) == 1 or fields[0].isdecimal() else fields[1]
+
+
+MOST_FIELDS = 3  # of a line that names a photo: more have `aliens candidates` and others, by whose numbers other things
+
+
 @contextmanager
 def stopping(what_is_kept: str) -> Iterator[None]:
     """Turn Ctrl-C into a word about what is kept, and exit code 130."""
@@ -78,6 +130,11 @@ def stopping(what_is_kept: str) -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
+def copying(folder: Path | None) -> AbstractContextManager[None]:
+    """Turn Ctrl-C into a word about what was copied, where something is."""
+    return stopping(f"stopped: what was copied to {folder} is whole") if folder else nullcontext()
+
+
 Sort = Literal["score", "date", "hotel"]
 LOOKED_FOR, LISTED, KEPT = "What to look for", "Which photos are listed", "Searches to keep"
 
@@ -85,18 +142,37 @@ ImageOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Look for photos like this file.", rich_help_panel=LOOKED_FOR)
 ]
 LikeOption = Annotated[
-    int | None, typer.Option(metavar="PHOTO_ID", help="Look for photos like this one.", rich_help_panel=LOOKED_FOR)
+    str | None, typer.Option(metavar="PHOTO", help="Look for photos like this one.", rich_help_panel=LOOKED_FOR)
 ]
 MoreLikeOption = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
-        metavar="ID,ID", help="Photos that are what was meant: look more like them.", rich_help_panel=LOOKED_FOR
+        metavar="PHOTO,PHOTO",
+        help="Photos that are what was meant: look more like them. May be repeated.",
+        rich_help_panel=LOOKED_FOR,
     ),
 ]
 LessLikeOption = Annotated[
-    str | None,
-    typer.Option(metavar="ID,ID", help="Photos that are not: look less like them.", rich_help_panel=LOOKED_FOR),
+    list[str] | None,
+    typer.Option(
+        metavar="PHOTO,PHOTO",
+        help="Photos that are not: look less like them. May be repeated.",
+        rich_help_panel=LOOKED_FOR,
+    ),
 ]
+
+
+def photos_named(option: str, values: Iterable[str] | None) -> tuple[str, ...]:
+    """Return the photos, by number or path, that an option names; a file may have commas in its name.
+
+    Raises: QueryError: it names none.
+    """
+    named = [part for value in values or () for part in ([value] if os.path.exists(value) else value.split(","))]
+    if not all(map(str.strip, named)):
+        raise QueryError(f"{option} names no photo: give numbers or paths with commas between them, such as 12,40")
+    return tuple(part.strip() if not os.path.exists(part) else part for part in named)
+
+
 KOption = Annotated[int, typer.Option("-k", metavar="N", help="How many photos.", rich_help_panel=LISTED)]
 PerHotelOption = Annotated[
     int | None, typer.Option(metavar="N", help="At most N photos of a hotel.", rich_help_panel=LISTED)
@@ -160,6 +236,28 @@ def checked_sheet(sheet: Path | None) -> Path | None:
 
 SheetOption = Annotated[
     Path | None, typer.Option(metavar="OUT.jpg", help="Also write a contact sheet.", callback=checked_sheet)
+]
+
+
+def checked_desktop(asked: bool) -> bool:
+    """Refuse to open anything before the work is done. Raises: OutputError: there is no desktop."""
+    desktop = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if asked and sys.platform != "darwin" and not (desktop and shutil.which("xdg-open")):
+        raise OutputError("--open needs a desktop with xdg-open, and there is none here: look at what --sheet writes")
+    return asked
+
+
+ToOption = Annotated[
+    Path | None, typer.Option("--to", metavar="FOLDER", help="Also copy the photos into a new folder, by rank.")
+]
+LinkOption = Annotated[bool, typer.Option("--link", help="With --to: link to the photos instead of copying.")]
+OpenOption = Annotated[
+    bool,
+    typer.Option(
+        "--open",
+        help="Open the photos by the desktop's viewer; the folder of --to, or the --sheet, where there is one.",
+        callback=checked_desktop,
+    ),
 ]
 
 

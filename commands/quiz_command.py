@@ -64,7 +64,7 @@ def quiz(
         if html is not None:
             name = photos.write_quiz(played, html)
             counting = "count what people answer with `aliens quiz --answers FILE.json`"
-            print_notes([f"quiz {name}: {html}; {counting}"], library)
+            print_notes([(f"quiz {name}: ", console.FilePath(str(html)), f"; {counting}")], library)
         elif played.quiz is None:
             console.note("there is one photo to choose from: restyle more for the quiz to say anything")
 

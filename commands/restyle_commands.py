@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from base import console
+from base.console import FilePath
 from base.errors import QueryError
-from commands.hit_tables import shown_path
 from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, opened, stopping
 from commands.search_commands import ids_of
 
@@ -17,15 +17,22 @@ if TYPE_CHECKING:
     from restyle.studio import Done, Failed
 
 
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FOLDER", help="Also copy results there, named by photo, palette and engine."
+    ),
+]
 COLUMNS = ("result", "photo", "engine", "rung", "strength", "HOG", "edge F1", "protan dE", "visible", "path")
 NARROW = ("result", "rung", "HOG", "edges", "dE2000", "visible", "file")
 
 
 def restyled(
     results: Annotated[str | None, typer.Option(metavar="ID,ID", help="Only these (default: all).")] = None,
-    photo: Annotated[int | None, typer.Option(metavar="PHOTO_ID", help="Only results of this photo.")] = None,
+    photo: Annotated[str | None, typer.Option(metavar="PHOTO", help="Only results of this photo.")] = None,
     engine: Annotated[str | None, typer.Option(help="Only results of this engine.")] = None,
     html: Annotated[Path | None, typer.Option(metavar="PAGE.html", help="Write a page to look at.")] = None,
+    output: OutputOption = None,
     add: Annotated[
         bool, typer.Option("--add", help="Let searches find them that ask for kind:restyled or kind:any.")
     ] = False,
@@ -48,9 +55,18 @@ def restyled(
             print_table(found)
         if html is not None:
             photos.write_restyled_page(found, html)
-            console.note(f"page: {html}")
+            console.note(("page: ", FilePath(str(html))))
+        if output is not None:
+            report = found.copy_to(output)
+            print_copied(output, len(report.files))
+            console.note(*report.notes)
         if add:
             print_added(photos.add_restyled(found))
+
+
+def print_copied(output: Path, copied: int) -> None:
+    """Say where copies of the results are."""
+    console.note((f"{console.counted(copied, 'result')} in ", FilePath(str(output)), " too, beside the library's own"))
 
 
 def print_added(added: int) -> None:
@@ -77,13 +93,13 @@ def print_table(results: "Sequence[Result]") -> None:
     """Print results: on a terminal what fits into 80 columns, since photo and engine are in the files' names."""
     rows = [row_of(result) for result in results]
     if console.on_terminal():
-        names = [result.path.name for result in results]
+        names = [FilePath(result.path.name, str(result.path)) for result in results]
         console.print_rows(NARROW, [(row[0], row[3], *row[5:9], name) for row, name in zip(rows, names, strict=True)])
     else:
         console.print_rows(COLUMNS, rows)
 
 
-def sentences(result: "Result", mark: str) -> tuple[str, ...]:
+def sentences(result: "Result", mark: str) -> tuple[object, ...]:
     """Return a result in words, with what counts of its scores, on lines that most terminals hold; first the mark."""
     lineage, scores = result.lineage, result.lineage.scores
     how = f"{lineage.rung} at {lineage.settings['strength']:.2f} of {lineage.engine}"
@@ -92,8 +108,10 @@ def sentences(result: "Result", mark: str) -> tuple[str, ...]:
         f"photo {lineage.source_photo_id}{mark}: {how}{paints}",
         f"  HOG {scores['hog']:.2f}, edge F1 {scores['edge_f1']:.2f}; a protanope sees "
         f"{scores['protan_median_de']:.1f} dE2000, more than 5 on {scores['protan_share']:.0%}",
-        f"  {console.counted(len(lineage.attempts), 'attempt')} in {lineage.seconds:.1f} s: "
-        f"{shown_path(str(result.path))}",
+        (
+            f"  {console.counted(len(lineage.attempts), 'attempt')} in {lineage.seconds:.1f} s: ",
+            FilePath(FilePath(str(result.path)).near, str(result.path)),
+        ),
     )
 
 
@@ -110,7 +128,7 @@ def row_of(result: "Result") -> tuple[object, ...]:
         f"{scores['edge_f1']:.2f}",
         f"{scores['protan_median_de']:.1f}",
         f"{scores['protan_share']:.0%}",
-        shown_path(str(result.path)),
+        FilePath(str(result.path)).near,
     )
 
 
@@ -119,8 +137,9 @@ KEPT = "stopped: the results so far are kept; the same command goes on from here
 
 
 def restyle(
-    photo_ids: Annotated[
-        list[int] | None, typer.Argument(metavar="PHOTO_ID", help="Photos of the library, as searches show them.")
+    photo: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PHOTO", help="Photos of the library, by number, as searches show it, or path."),
     ] = None,
     manifest: Annotated[
         Path | None,
@@ -210,6 +229,16 @@ def restyle(
     file_format: Annotated[
         Literal["png", "jpg"], typer.Option("--format", help="Of the files.", rich_help_panel=WHERE)
     ] = "png",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Also copy results there, named by photo, palette and engine.",
+            rich_help_panel=WHERE,
+        ),
+    ] = None,
     add: Annotated[
         bool,
         typer.Option(
@@ -236,7 +265,7 @@ def restyle(
     check_page(html)
     with stopping(KEPT), opened(library, device, aloud=True) as photos:
         made = photos.restyle(
-            photo_ids or (),
+            photo or (),
             picks=manifest,
             query=query,
             n=n,
@@ -256,13 +285,16 @@ def restyle(
             budget_s=budget,
             file_format=file_format,
             again=again,
+            output=output,
             on_done=lambda each: print_done(each, json=json),
         )
         if made.made_before:
             console.note(f"{made.made_before} of them made before, by the same wish: --again makes them anew")
+        if output is not None and made.results:
+            print_copied(output, len(made.results))
         if html is not None and made.results:
             photos.write_restyled_page(made.results, html)
-            console.note(f"page: {html}")
+            console.note(("page: ", FilePath(str(html))))
         if add and made.results:
             print_added(photos.add_restyled(made.results))
     if made.failed:

@@ -1,5 +1,6 @@
 """`aliens search`, `similar` and `searches`: parse, call one function, print hits."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ import typer
 from base import console
 from base.console import shell_word
 from base.errors import QueryError
-from commands.hit_tables import show_all, show_results
+from commands.hit_tables import HitFiles, show_all, show_results
 from commands.options import (
     LIBRARY,
     AfterOption,
@@ -25,17 +26,23 @@ from commands.options import (
     LessLikeOption,
     LibraryOption,
     LikeOption,
+    LinkOption,
     MinScoreOption,
     MoreLikeOption,
+    OpenOption,
     PerChainOption,
     PerHotelOption,
+    PhotoArgument,
     SavedOption,
     SaveOption,
     SheetOption,
     SortOption,
+    ToOption,
     UntilStopOption,
     as_typed,
+    copying,
     opened,
+    photos_named,
     print_notes,
 )
 
@@ -71,12 +78,15 @@ def search(
     saved: SavedOption = None,
     json: JsonOption = False,
     sheet: SheetOption = None,
+    to: ToOption = None,
+    link: LinkOption = False,
+    open_them: OpenOption = False,
     library: LibraryOption = LIBRARY,
     device: DeviceOption = "auto",
 ) -> None:
     """Find the photos nearest to a text, a photo, or both, best first.
 
-    TEXT may also hold words to keep away from (-word), weights (+word:0.5), like:PHOTO_ID, image:FILE, and filters:
+    TEXT may also hold words to keep away from (-word), weights (+word:0.5), like:PHOTO, image:FILE, and filters:
     hotel: chain: source: tag: near: after: before: size: color: orientation: path: kind: (docs/query-language.md).
     A TEXT that begins with a minus sign stands last, behind -- and a space.
     """
@@ -84,8 +94,8 @@ def search(
         "k": k,
         "image": str(image.absolute()) if image else None,
         "like": like,
-        "more_like": ids_of("--more-like", more_like),
-        "less_like": ids_of("--less-like", less_like),
+        "more_like": photos_named("--more-like", more_like),
+        "less_like": photos_named("--less-like", less_like),
         "per_hotel": per_hotel,
         "per_chain": per_chain,
         "diverse": diverse,
@@ -98,17 +108,18 @@ def search(
     given = {name for name in context.params if was_given(context, name)}
     if every and "k" in given:
         raise QueryError("--all lists every photo, however many: leave -k or --all out")
-    with opened(library, device) as photos:
+    files = HitFiles(sheet=sheet, to=to, link=link, open=open_them)
+    with copying(to), opened(library, device) as photos:
         if saved is not None:
             text, said = recalled(photos.saved_search(saved), text, said, given)
-        answer(photos, text, said, after=after, explain=explain, json=json, sheet=sheet)
+        answer(photos, text, said, after=after, explain=explain, json=json, files=files)
         if save is not None:  # now that it has an answer
             photos.save_search(save, text, **said)
             print_notes([f"saved as {save!r}: `aliens search --saved {shell_word(save)}` searches so again"], library)
 
 
 def similar(
-    photo_id: Annotated[int, typer.Argument(metavar="PHOTO_ID", help="A photo of the library.")],
+    photo: PhotoArgument,
     k: KOption = 10,
     other_hotels: Annotated[bool, typer.Option("--other-hotels", help="None of the photo's own hotel.")] = False,
     per_hotel: PerHotelOption = None,
@@ -119,12 +130,19 @@ def similar(
     explain: ExplainOption = False,
     json: JsonOption = False,
     sheet: SheetOption = None,
+    to: ToOption = None,
+    link: LinkOption = False,
+    open_them: OpenOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Find the photos most like one of the library's: similar, not the same."""
-    with opened(library) as photos:
+    """Find the photos most like one of the library's: similar, not the same.
+
+    A file that is not in the library is compared as it lies there.
+    """
+    files = HitFiles(sheet=sheet, to=to, link=link, open=open_them)
+    with copying(to), opened(library) as photos:
         results = photos.similar(
-            photo_id,
+            photo,
             k=k,
             other_hotels=other_hotels,
             per_hotel=per_hotel,
@@ -133,8 +151,8 @@ def similar(
             sort=sort,
             after=after,
         )
-    title = f"like photo {photo_id}"
-    show_results(results, title, library, explain=explain, json=json, sheet=sheet, first_page=after is None)
+        title = f"like photo {os.path.basename(photo)}"
+        show_results(results, title, library, explain=explain, json=json, files=files, first_page=after is None)
 
 
 def answer(
@@ -145,7 +163,7 @@ def answer(
     after: str | None,
     explain: bool,
     json: bool,
-    sheet: Path | None,
+    files: HitFiles,
 ) -> None:
     """Search, and print what was found."""
     from search.query import hints
@@ -158,10 +176,10 @@ def answer(
         for name in ("k", "sort"):
             options.pop(name)
         hits = photos.stream(text, **options, after=after, tell=lambda note: print_notes([note], photos.path))
-        show_all(hits, title, json=json, sheet=sheet)
+        show_all(hits, title, json=json, files=files)
         return
     results = photos.search(text, **options, after=after)
-    show_results(results, title, photos.path, explain=explain, json=json, sheet=sheet, first_page=after is None)
+    show_results(results, title, photos.path, explain=explain, json=json, files=files, first_page=after is None)
 
 
 def refuse_beside_all(sort: str, explain: bool) -> None:
@@ -175,7 +193,7 @@ def refuse_beside_all(sort: str, explain: bool) -> None:
 def title_of(text: str | None, said: Mapping[str, Any]) -> str:
     """Return what was asked for, for the head of a contact sheet."""
     image, like = said["image"], said["like"]
-    asked = [text, image and f"like {Path(image).name}", like and f"like photo {like}"]
+    asked = [text, image and f"like {Path(image).name}", like and f"like photo {os.path.basename(str(like))}"]
     limits = [
         f"at most {said['per_hotel']} of a hotel" if said["per_hotel"] else "",
         f"at most {said['per_chain']} of a chain" if said["per_chain"] else "",

@@ -8,9 +8,24 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from base import console
-from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, opened, print_notes, stopping
+from base.console import FilePath
+from base.errors import QueryError
+from base.files import PhotoFile
+from commands.options import (
+    LIBRARY,
+    DeviceOption,
+    JsonOption,
+    LibraryOption,
+    PhotoArgument,
+    confirm,
+    names_in,
+    opened,
+    print_notes,
+    stopping,
+)
 
 if TYPE_CHECKING:
+    from aliens.library import Library
     from search.tags.evaluation import Evaluation
     from search.tags.summary import ChainCount
 
@@ -19,7 +34,6 @@ tags = typer.Typer(help="Look at tags and correct them.", invoke_without_command
 VocabularyOption = Annotated[
     str | None, typer.Option("--vocabulary", "-v", help="One that the library was tagged with (default: the latest).")
 ]
-PhotoArgument = Annotated[int, typer.Argument(metavar="PHOTO_ID", help="The photo's number, as searches show it.")]
 MAX_COLUMNS = 15
 
 
@@ -139,24 +153,25 @@ def print_chains(chains: "Sequence[ChainCount]", json: bool) -> None:
 
 @tags.command("show")
 def show_photo_tags(
-    photo_id: PhotoArgument,
+    photo: PhotoArgument,
     vocabulary: VocabularyOption = None,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
     """Show one photo's tags, likeliest first, with what people said of it."""
     with opened(library) as photos:
-        found = photos.tags_of(photo_id, vocabulary)
+        found = photos.tags_of(photo, vocabulary)
     print_notes(found.notes, library)
     if json:
-        console.print_json({"photo_id": photo_id, "path": found.path, "tags": found.to_dicts()})
+        where = {"photo_id": found.photo_id, "path": found.path, "member": found.member}
+        console.print_json(where | {"tags": found.to_dicts()})
         return
     words = {None: None, True: "yes, by hand", False: "no, by hand"}
     rows = [
         (tag.tag, f"{tag.probability:.3f}", f"{tag.cosine:.3f}", "yes" if tag.has else None, words[tag.by_hand])
         for tag in found
     ]
-    console.note(found.path)
+    console.note((f"photo {found.photo_id}: ", FilePath(str(PhotoFile(found.path, found.member)), found.path)))
     console.print_rows(("tag", "probability", "cosine", "has it", "people say"), rows)
 
 
@@ -170,7 +185,7 @@ def draw_sheet(
     """Write a contact sheet of a tag: its surest photos, the borderline ones and the least likely."""
     with opened(library) as photos:
         print_notes(photos.tag_sheet(tag, output, vocabulary=vocabulary), library)
-    console.note(f"contact sheet: {output}")
+    console.note(("contact sheet: ", FilePath(str(output))))
 
 
 @tags.command()
@@ -183,38 +198,104 @@ def report(
     """Plot each tag's probabilities and threshold; where labels exist, its precision and recall."""
     with opened(library) as photos:
         print_notes(photos.tag_report(output, truth=truth, vocabulary=vocabulary), library)
-    console.note(f"report: {output}")
+    console.note(("report: ", FilePath(str(output))))
+
+
+PhotosAndTag = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="[PHOTO]... TAG",
+        help="Photos, by number or path, then the tag; the tag alone beside --from or --query.",
+        show_default=False,
+    ),
+]
+FromOption = Annotated[
+    str | None,
+    typer.Option(
+        "--from", metavar="FILE|-", help="Photos that a file lists, one a line, or what a search prints; - is stdin."
+    ),
+]
+QueryOption = Annotated[str | None, typer.Option(metavar="TEXT", help="The best photos of a search.")]
+CountOption = Annotated[int, typer.Option("-n", "-k", metavar="N", min=1, help="How many photos, with --query.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="With --query: do not ask.")]
 
 
 @tags.command("set")
 def set_tag(
-    photo_id: PhotoArgument,
-    tag: Annotated[str, typer.Argument(metavar="TAG")],
+    photos_and_tag: PhotosAndTag,
+    listed: FromOption = None,
+    query: QueryOption = None,
+    n: CountOption = 10,
+    yes: YesOption = False,
     vocabulary: VocabularyOption = None,
+    json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Say that a photo has a tag, whatever the model thinks."""
-    keep_label(library, vocabulary, photo_id, tag, present=True)
+    """Say that photos have a tag, whatever the model thinks: all of them, or none where one is unknown."""
+    meant = MeantPhotos(photos_and_tag, listed, query, n, yes)
+    keep_labels(library, vocabulary, meant, present=True, json=json)
 
 
 @tags.command("unset")
 def unset_tag(
-    photo_id: PhotoArgument,
-    tag: Annotated[str, typer.Argument(metavar="TAG")],
+    photos_and_tag: PhotosAndTag,
     forget: Annotated[bool, typer.Option("--forget", help="Say nothing any more: leave it to the model.")] = False,
+    listed: FromOption = None,
+    query: QueryOption = None,
+    n: CountOption = 10,
+    yes: YesOption = False,
     vocabulary: VocabularyOption = None,
+    json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Say that a photo does not have a tag, or (--forget) take back what was said."""
-    keep_label(library, vocabulary, photo_id, tag, present=None if forget else False)
+    """Say that photos do not have a tag, or (--forget) take back what was said."""
+    meant = MeantPhotos(photos_and_tag, listed, query, n, yes)
+    keep_labels(library, vocabulary, meant, present=None if forget else False, json=json)
 
 
-def keep_label(library: Path, vocabulary: str | None, photo_id: int, tag: str, present: bool | None) -> None:
-    """Keep what a person says, and print it."""
+class MeantPhotos:
+    """The photos that a label is set for, in one of three ways, and the tag."""
+
+    def __init__(self, words: Sequence[str], listed: str | None, query: str | None, n: int, yes: bool) -> None:
+        """Raises: QueryError: none of the ways is given, or several are."""
+        *self.named, self.tag = words
+        self.listed, self.query, self.n, self.yes = listed, query, n, yes
+        if sum((bool(self.named), listed is not None, query is not None)) != 1:
+            raise QueryError(
+                f"say which photos {self.tag!r} is about: PHOTO ... before it, --from FILE or --query TEXT, one of them"
+            )
+
+    def ids(self, photos: "Library") -> list[int]:
+        """Return the photos' numbers. Raises: QueryError: one is unknown, or there is none."""
+        if self.query is None:
+            return photos.photo_ids(self.named if self.listed is None else names_in(self.listed))
+        hits = photos.search(self.query, k=self.n)
+        if not hits:
+            raise QueryError(f"no photo is left for {self.query!r}: loosen its filters")
+        return [hit.photo_id for hit in hits]
+
+
+def keep_labels(library: Path, vocabulary: str | None, meant: MeantPhotos, *, present: bool | None, json: bool) -> None:
+    """Keep what a person says of photos, and print it; of those that a search found, ask first."""
     with opened(library) as photos:
-        name = photos.label(photo_id, tag, present, vocabulary=vocabulary)
-    words = {True: "has", False: "does not have", None: "is left to the model for"}[present]
-    console.say(f"photo {photo_id} {words} {name!r}")
+        ids = meant.ids(photos)
+        if meant.query is not None and not meant.yes:
+            said = said_of(ids, meant.tag, present)
+            confirm(console.one_line(f"{said}: the best of {meant.query!r}. Keep that?"), "nothing was changed")
+        name = photos.label(ids, meant.tag, present, vocabulary=vocabulary)
+    if json:
+        console.print_json({"tag": name, "present": present, "photo_ids": ids})
+    else:
+        console.say(said_of(ids, name, present))
+
+
+def said_of(ids: Sequence[int], tag: str, present: bool | None) -> str:
+    """Return what is said of photos in words: photo 3 has 'a pool'; 12 photos have 'a pool'."""
+    if len(ids) == 1:
+        words = {True: "has", False: "does not have", None: "is left to the model for"}
+        return f"photo {ids[0]} {words[present]} {tag!r}"
+    words = {True: "have", False: "do not have", None: "are left to the model for"}
+    return f"{len(ids)} photos {words[present]} {tag!r}"
 
 
 evaluations = typer.Typer(help="Measure against the truth.", no_args_is_help=True)
@@ -263,7 +344,7 @@ def evaluate_tags(
                 "flatter; --compare judges every photo by the labels of others"
             )
     if plot is not None:
-        console.note(f"plot: {plot}")
+        console.note(("plot: ", FilePath(str(plot))))
 
 
 def print_evaluation(evaluation: "Evaluation") -> None:

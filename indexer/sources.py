@@ -11,7 +11,7 @@ from stat import S_ISREG
 from typing import Any
 
 from base.errors import SourceError
-from base.files import tar_index
+from base.files import storable, tar_index
 from base.settings import LibraryFolder
 
 MISSING = "missing"
@@ -109,11 +109,6 @@ def found_at(path: str, member: str = "") -> FoundPhoto:
     except (OSError, tarfile.TarError) as error:
         return FoundPhoto(path, member, failure_kind="unreadable", failure_reason=str(error))
     return replace(found, member=member, size_bytes=size_bytes)
-
-
-def storable(name: str) -> str:
-    """Return the name itself where it is valid text, else with its bytes escaped, so that it can be stored."""
-    return os.fsencode(name).decode("utf-8", errors="backslashreplace")
 
 
 JPEG_SUFFIXES = (".jfif", ".jpe", ".jpeg", ".jpg", ".mpo")

@@ -17,9 +17,11 @@ from PIL.PngImagePlugin import PngInfo
 from sqlalchemy.orm import Session
 
 from base.arrays import Floats, Pixels
+from base.copies import CopyFolder, CopyReport
 from base.errors import PhotoError, QueryError
 from base.files import PhotoFile, atomic_write, sha256_of
 from base.listing import Listing
+from base.progress import Progress, Step, shown
 from db.catalog import Catalog, disk_errors
 from db.models import Model, Photo, PhotoState, Restyling
 from db.photo_rows import hashes_of, hotels_of, photos_with_bytes
@@ -172,6 +174,12 @@ class Result:
         return here | self.lineage.as_json()
 
     @property
+    def readable_name(self) -> str:
+        """A file's name for people, such as `pool_fern_regrade.png`: of photo, palette and engine."""
+        photo = Path(self.lineage.source_path.rpartition(".tar!")[2]).stem
+        return f"{photo}_{self.lineage.palette}_{short_engine(self.lineage)}{self.path.suffix}"
+
+    @property
     def exists(self) -> bool:
         """Whether its file is still there."""
         return self.path.is_file()
@@ -181,6 +189,18 @@ class ResultListing(Listing[Result]):
     """Results, in order."""
 
     columns = ("result_id", "source_photo_id", "engine", "palette", "rung", "path")
+
+    def copy_to(self, folder: str | os.PathLike[str], *, progress: Progress | None = None) -> CopyReport:
+        """Copy the results into a folder, named by photo, palette and engine: pool_fern_regrade.png.
+
+        What lies there stays as it is. Raises: QueryError, OutputError: it is no folder, or cannot be written.
+        """
+        copies = CopyFolder(folder)
+        with shown(progress) as tell:
+            for done, result in enumerate(self, start=1):
+                copies.add(result.readable_name, PhotoFile(str(result.path)))
+                tell(Step("copying", done, len(self), unit="results"))
+        return copies.report
 
     def _repr_html_(self) -> str:
         from embedding.sheet import Cell, gallery_html
@@ -285,8 +305,12 @@ class RestyledPhotos:
 
 def file_name(lineage: Lineage, file_format: FileFormat) -> str:
     """Return the name of a result's file, such as `42-regrade-1a2b3c4d.png`: the same wish has the same."""
-    engine = re.sub(r"[^\w.-]+", "-", Path(lineage.engine).name)[-LONGEST_NAME:].strip("-.")
-    return f"{lineage.source_photo_id}-{engine}-{lineage.wish[:WISH_DIGITS]}.{file_format}"
+    return f"{lineage.source_photo_id}-{short_engine(lineage)}-{lineage.wish[:WISH_DIGITS]}.{file_format}"
+
+
+def short_engine(lineage: Lineage) -> str:
+    """Return an engine's name as a part of a file's."""
+    return re.sub(r"[^\w.-]+", "-", Path(lineage.engine).name)[-LONGEST_NAME:].strip("-.")
 
 
 def plainly(value: object) -> object:

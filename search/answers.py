@@ -1,5 +1,6 @@
 """Queries become one unit vector, the index gives hits. Writes nothing."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -15,6 +16,7 @@ from base.arrays import Floats, unit
 from base.errors import PhotoError, QueryError
 from base.files import PhotoFile
 from db.catalog import Catalog
+from db.photo_names import Named, number_or_path, photo_ids, photos_called, unknown_photo
 from db.photo_rows import first_scan, hotels_of
 from db.vector_rows import EmbeddedRows, any_vector, segment_with
 from embedding.encoder import Encoder
@@ -111,8 +113,8 @@ PLAIN = ("{}",)  # the text as it stands: on the sample and on real hotels, prom
 class Feedback:
     """Photos that are what was meant, and photos that are not: the query moves towards the ones, from the others."""
 
-    more_like: Sequence[int] = ()
-    less_like: Sequence[int] = ()
+    more_like: Sequence[int | str] = ()
+    less_like: Sequence[int | str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +131,16 @@ class Question:
 class SearchOptions:
     """What is asked for besides a text; the fields' values are those of a search without options.
 
-    image: path of a photo to look for. like: id of one. more_like, less_like: ids of photos that are, or are not, what
-    was meant. every: all photos above `min_score`, or else above the stop line, not the k best. The others: see Shape.
+    image: path of a photo to look for. like: id or path of one. more_like, less_like: ids or paths of photos that are,
+    or are not, what was meant. every: all photos above `min_score`, or else above the stop line, not the k best. The
+    others: see Shape.
     """
 
     k: int = 10
     image: str | None = None
-    like: int | None = None
-    more_like: tuple[int, ...] = ()
-    less_like: tuple[int, ...] = ()
+    like: int | str | None = None
+    more_like: tuple[int | str, ...] = ()
+    less_like: tuple[int | str, ...] = ()
     per_hotel: int | None = None
     per_chain: int | None = None
     diverse: float = 0.0
@@ -150,6 +153,10 @@ class SearchOptions:
     def __post_init__(self) -> None:
         if self.image is not None:  # it may be read later, in another working folder
             object.__setattr__(self, "image", str(Path(self.image).absolute()))
+        if self.like is not None:
+            object.__setattr__(self, "like", number_or_path(self.like))
+        for name in ("more_like", "less_like"):
+            object.__setattr__(self, name, tuple(map(number_or_path, getattr(self, name))))
 
     @property
     def said(self) -> dict[str, Any]:
@@ -237,26 +244,30 @@ class Searcher:
             if note := explain(1).note:
                 tell(note)
 
-    def like(self, photo_id: int, shape: Shape, *, other_hotels: bool = False) -> Question:
-        """Return the question for the photos most like one of the library's; with `other_hotels` none of its own.
+    def like(self, photo: Named, shape: Shape, *, other_hotels: bool = False) -> Question:
+        """Return the question for the photos most like one; with `other_hotels` none of its own, which is known then.
 
         Raises: QueryError: the photo is unknown or has no hotel.
         """
         filters: tuple[Filter, ...] = ()
         if other_hotels:
             with self.catalog.session() as session:
+                (photo_id,) = photo_ids(session, self._root, [photo])
                 self.vector(session, photo_id)
                 hotel_id, _ = hotels_of(session, [photo_id]).get(photo_id, (None, None))
             if hotel_id is None:
                 raise QueryError(f"photo {photo_id} belongs to no hotel: leave --other-hotels out")
             filters = (Filter("hotel", str(hotel_id), negated=True),)
-        return Question(Query((Term("photo", photo_id, 1.0),), filters), PLAIN, Feedback(), shape)
+        return Question(Query((Term("photo", number_or_path(photo), 1.0),), filters), PLAIN, Feedback(), shape)
 
     @contextmanager
     def _answering(self, question: Question, watch: Stopwatch) -> Iterator[tuple[Answer, Callable[[int], Explanation]]]:
         """Yield what answers a question, and what explains how."""
-        query, shape, clicks = question.query, question.shape, question.feedback
         with self.catalog.session() as session:
+            query, strangers = by_number(session, self._root, question.query)
+            named = (question.feedback.more_like, question.feedback.less_like)
+            clicks = Feedback(*(tuple(photo_ids(session, self._root, names)) for names in named))
+            question, shape = replace(question, query=query, feedback=clicks), question.shape
             if not any_vector(session, self._model):
                 raise QueryError(f"no photo in {self._root} is embedded yet: add some with `aliens add FOLDER`")
             current = self._current(session)
@@ -270,13 +281,15 @@ class Searcher:
             asked = ReadyQuery(
                 vector=vector,
                 among=among,
-                without=frozenset([*photos_in(query), *clicks.more_like, *clicks.less_like]),
+                without=frozenset([*photos_in(query), *map(int, clicks.more_like), *map(int, clicks.less_like)]),
                 library=digest(self._model.key, first_scan(session)),
                 query=digest(format_query(query), question.templates, clicks, shape.identity),
             )
             cursor = None if shape.after is None else read_cursor(shape.after, asked.library, asked.query)
 
             answer = Answer(session, index, current.background, asked, shape, cursor)
+
+            there = [f"{path} is not in the library: it is compared as it lies there" for path in strangers]
 
             def explain(k: int) -> Explanation:
                 plan = index.plan(answer.depth(k), among=among, exact=answer.compares_all)
@@ -290,7 +303,7 @@ class Searcher:
                     rows=plan.rows,
                     read_bytes=plan.bytes_read,
                     recall=plan.recall,
-                    note="; ".join(filter(None, [current.note, choice.note])),  # an engine may have failed meanwhile
+                    note="; ".join(filter(None, [*there, current.note, choice.note])),  # an engine may fail
                     times_ms=watch.times_ms,
                 )
 
@@ -313,8 +326,9 @@ class Searcher:
             vector = moved(vector, more, less)
         return vector
 
-    def _vectors(self, session: Session, ids: Sequence[int]) -> Floats:
-        return np.stack([self.vector(session, i) for i in ids]) if ids else np.empty((0, self._model.dim), np.float32)
+    def _vectors(self, session: Session, ids: Sequence[int | str]) -> Floats:
+        vectors = [self.vector(session, int(photo_id)) for photo_id in ids]
+        return np.stack(vectors) if vectors else np.empty((0, self._model.dim), np.float32)
 
     def vector(self, session: Session, photo_id: int) -> Floats:
         """Return the stored unit vector (d,) float32 of a photo.
@@ -354,7 +368,7 @@ class Searcher:
         return PhotoIndex(results)
 
 
-def read_query(text: str | None, image: str | None, like: int | None) -> Query:
+def read_query(text: str | None, image: str | None, like: int | str | None) -> Query:
     """Return a query's parts together.
 
     Raises: QueryError: the text is empty or cannot be read.
@@ -368,6 +382,28 @@ def read_query(text: str | None, image: str | None, like: int | None) -> Query:
     if like is not None:
         terms.append(Term("photo", like, 1.0))
     return Query(tuple(terms), query.filters)
+
+
+def by_number(session: Session, root: Path, query: Query) -> tuple[Query, list[str]]:
+    """Return a query that names photos by their numbers, and the paths of files that are no photos of the library.
+
+    Such a file is looked at as it lies there.
+
+    Raises: QueryError: the library knows no photo at a path, and there is no such file.
+    """
+    paths = [term.value for term in query.terms if term.kind == "photo" and isinstance(term.value, str)]
+    if not paths:
+        return query, []
+    known = photos_called(session, list(dict.fromkeys(paths)))
+    strangers = [path for path in dict.fromkeys(paths) if path not in known]
+    if nowhere := [path for path in strangers if not os.path.isfile(path)]:
+        raise unknown_photo(session, root, nowhere)
+    terms = []
+    for term in query.terms:
+        if term.kind == "photo" and isinstance(term.value, str):
+            term = replace(term, value=known[term.value]) if term.value in known else replace(term, kind="image")
+        terms.append(term)
+    return replace(query, terms=tuple(terms)), strangers
 
 
 def photos_in(query: Query) -> list[int]:

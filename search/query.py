@@ -38,7 +38,7 @@ ALIASES = {"colour": "color"}
 class Term:
     """What photos should look like, or should not where the weight is negative.
 
-    value: words, the id of a photo of the library, or the path of a photo file.
+    value: words, the id or the path of a photo of the library, or the path of a photo file.
     """
 
     kind: Kind
@@ -292,11 +292,13 @@ class Parser:
         start = self.place
         kind: Kind = "photo" if name == "like" else "image"
         value = self.quoted() if self.text[self.place] == '"' else self.bare_before_weight()
-        if kind == "photo" and not (value.isascii() and value.isdigit() and len(value) < 19):
-            raise self.error("expected the id of a photo, such as like:42", start)
         if not value.strip():
-            raise self.error("expected the path of a photo, such as image:room.jpg", start)
-        return Term(kind, int(value) if kind == "photo" else value, self.weight(sign))
+            raise self.error(f"expected a photo, such as {name}:{'42' if kind == 'photo' else 'room.jpg'}", start)
+        if kind == "photo" and value.isascii() and value.isdigit():
+            if len(value) >= 19:
+                raise self.error("no photo has such a long number: take one that a search shows", start)
+            return Term(kind, int(value), self.weight(sign))
+        return Term(kind, value, self.weight(sign))
 
     def unsigned_text(self) -> str:
         """Read a word, or words in quotes, that mean just themselves."""
@@ -399,7 +401,7 @@ def whole_paths(query: Query) -> Query:
     """Return a query with the paths of its photo files in full, so that it means the same in every working folder."""
     terms = tuple(
         replace(term, value=str(Path(term.value).absolute()))
-        if isinstance(term.value, str) and term.kind == "image"
+        if isinstance(term.value, str) and term.kind != "text"
         else term
         for term in query.terms
     )
@@ -410,10 +412,9 @@ def format_term(term: Term, first: bool) -> str:
     """Return a term; the first words need no sign."""
     weight = "" if term.weight in (1, -NEGATED) else f":{format_number(abs(term.weight))}"
     sign = "-" if term.weight < 0 else "+"
-    if term.kind == "photo":
-        return f"{'-' if sign == '-' else ''}like:{term.value}{weight}"
-    if term.kind == "image":
-        return f"{'-' if sign == '-' else ''}image:{quoted(str(term.value))}{weight}"
+    if term.kind != "text":
+        named = str(term.value) if isinstance(term.value, int) else quoted(term.value)
+        return f"{'-' if sign == '-' else ''}{NAMES_OF_KINDS[term.kind]}:{named}{weight}"
     if first and term.weight == 1:
         return free(str(term.value))
     return f"{sign}{quoted(words := str(term.value), always=not words.isalpha() or folded(words) in NAMES)}{weight}"

@@ -8,6 +8,7 @@ import binascii
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
@@ -15,9 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from base.console import counted
+from base.copies import CopyReport, copy_ranked
 from base.errors import QueryError
 from base.files import PhotoFile
 from base.listing import Listing
+from base.progress import Progress, shown
+from db.caption_rows import CaptionedPhoto
 from db.photo_rows import PhotoRecord
 
 if TYPE_CHECKING:
@@ -212,11 +216,46 @@ class Results(Listing[Hit]):
 
         write_sheet(self.sections(), title or self.explanation.query, Path(path), note=self.about_the_line)
 
+    def copy_to(
+        self, folder: str | os.PathLike[str], *, link: bool = False, progress: Progress | None = None
+    ) -> CopyReport:
+        """Copy the photos into a new or empty folder, named by rank: 01_pool.jpg; or link to them.
+
+        Raises: QueryError, OutputError: as base.copies.copy_ranked.
+        """
+        return copy_hits(self, folder, total=len(self), link=link, progress=progress)
+
     def _repr_html_(self) -> str:
         from embedding.sheet import gallery_html
 
         heading = " ".join(filter(None, [self.explanation.query, self.explanation.filters]))
         return gallery_html(hit_cells(self), heading, self.about_the_line)
+
+
+class CaptionHits(Listing[CaptionedPhoto]):
+    """Photos whose captions have the words asked for, best first."""
+
+    def copy_to(
+        self, folder: str | os.PathLike[str], *, link: bool = False, progress: Progress | None = None
+    ) -> CopyReport:
+        """Copy the photos, or link to them, as those of a search: see `Results.copy_to`."""
+        return copy_hits(self, folder, total=len(self), link=link, progress=progress)
+
+
+def copy_hits(
+    hits: Iterable[Hit | CaptionedPhoto],
+    folder: str | os.PathLike[str],
+    *,
+    total: int | None = None,
+    link: bool = False,
+    progress: Progress | None = None,
+) -> CopyReport:
+    """Copy the photos of hits, of a list or a stream, into a new or empty folder, named by rank; or link to them.
+
+    Raises: QueryError, OutputError: as base.copies.copy_ranked.
+    """
+    with shown(progress) as tell:
+        return copy_ranked((hit.file for hit in hits), folder, total=total, link=link, progress=tell)
 
 
 def hit_cells(hits: Iterable[Hit], first_rank: int = 1) -> "list[Cell]":

@@ -164,7 +164,7 @@ def tag_library(
 
 def label_photo(folder: LibraryFolder, photo_id: int, tag: str, present: bool | None, vocabulary: str | None) -> str:
     with catalog_of(folder) as catalog:
-        return labels.label_photo(catalog, photo_id, tag, present, vocabulary)
+        return labels.label_photos(catalog, [photo_id], tag, present, vocabulary)
 
 
 def import_tags(folder: LibraryFolder, path: Path, **options: Any) -> labels.ImportReport:

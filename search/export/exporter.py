@@ -17,16 +17,15 @@ from sqlalchemy.orm import Session
 
 from base import __version__
 from base.console import counted, megabytes
-from base.errors import OutputError, PhotoError, QueryError
+from base.copies import SourceGone, place_photo
+from base.errors import OutputError, QueryError
 from base.files import (
     TEMPORARY_SUFFIX,
     PhotoFile,
     atomic_write,
     folder_lock,
-    open_regular,
     sync_folder,
     temporary_beside,
-    temporary_name,
 )
 from base.progress import Progress, Step, silent
 from base.records import json_bytes, write_json
@@ -107,27 +106,7 @@ class FolderWriter:
         link = self._link and not source.member
         if is_link(source.path, target) if link else is_copy(source, target):
             return
-        try:
-            if link:
-                open_regular(source.path).close()
-            content = b"" if link else source.read()
-        except (OSError, PhotoError) as error:
-            raise SourceGone(f"{source}: {getattr(error, 'strerror', None) or error}") from error
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = temporary_name(target)
-        try:
-            if link:
-                temporary.symlink_to(source.path)
-            else:
-                temporary.write_bytes(content)
-            os.replace(temporary, target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
-
-class SourceGone(Exception):
-    """A photo's file cannot be read any more."""
+        place_photo(source, target, link=link)
 
 
 def is_link(path: str, target: Path) -> bool:

@@ -79,10 +79,13 @@ class TagOfPhoto:
 class PhotoTags(Listing[TagOfPhoto]):
     """A photo's tags: those that it has first, each kind likeliest first."""
 
-    def __init__(self, tags: Iterable[TagOfPhoto], *, photo_id: int, path: str, notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, tags: Iterable[TagOfPhoto], *, photo_id: int, path: str, member: str = "", notes: Sequence[str] = ()
+    ) -> None:
         super().__init__(tags)
         self.photo_id = photo_id
         self.path = path
+        self.member = member
         self.notes = list(notes)
 
 
@@ -145,7 +148,8 @@ def photo_tags(tagging: Tagging, photo_id: int) -> PhotoTags:
         for place, tag in enumerate(tagging.vocabulary.names)
     ]
     tags.sort(key=lambda tag: (-tag.has, -tag.probability))
-    return PhotoTags(tags, photo_id=photo_id, path=photo.columns["path"][0].as_py(), notes=tagging.notes)
+    path, member = (photo.columns[name][0].as_py() for name in ("path", "member"))
+    return PhotoTags(tags, photo_id=photo_id, path=path, member=member, notes=tagging.notes)
 
 
 class ChainCounts(Listing[ChainCount]):
