@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -164,20 +165,21 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    width, height = shutil.get_terminal_size()
+    console = Console(width=width, height=height)  # of a dumb terminal rich would not ask
     filled = [column for column in range(len(columns)) if any(row[column] is not None for row in rows)]
     cells = [[row[column] for column in filled] for row in rows]
-    widths = path_widths([columns[column] for column in filled], cells, console.width)
+    widths = path_widths([columns[column] for column in filled], cells, width)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column, width in zip(filled, widths, strict=True):
-        table.add_column(Text(one_line(columns[column])), overflow="fold", width=width)
+    for column, wide in zip(filled, widths, strict=True):
+        table.add_column(Text(one_line(columns[column])), overflow="fold", width=wide)
     for row in cells:
         table.add_row(
             *(
-                Text("\n".join(value.folded(width)), style=Style(link=value.uri))
-                if isinstance(value, FilePath) and width
+                Text("\n".join(value.folded(wide)), style=Style(link=value.uri))
+                if isinstance(value, FilePath) and wide
                 else Text(one_line(value))
-                for value, width in zip(row, widths, strict=True)
+                for value, wide in zip(row, widths, strict=True)
             )
         )
     with console.capture() as drawn:

@@ -158,7 +158,7 @@ def portable(name: str) -> str:
     if len(ending.encode()) > LONGEST_NAME_BYTES // 4:  # a long name that happens to have a dot
         stem, ending = plain, ""
     kept = stem.encode()[: LONGEST_NAME_BYTES - len(ending.encode())].decode(errors="ignore")
-    return kept.rstrip(" .") + ending.rstrip(" .")
+    return kept.rstrip(" .") + ending.rstrip(" .") or "_"
 
 
 def copy_ranked(

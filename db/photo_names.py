@@ -9,9 +9,9 @@ from typing import SupportsIndex
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from base.console import shell_word
+from base.console import FilePath, shell_word
 from base.errors import QueryError
-from base.files import real_place, storable
+from base.files import PhotoFile, real_place, storable
 from base.names import nearest, spellings
 from db.models import Photo
 from db.photo_rows import Place, is_photo, is_under, pages, photos_at
@@ -144,7 +144,7 @@ def places_of(names: Sequence[str]) -> list[str]:
 
 def unknown_photo(session: Session, root: str | os.PathLike[str], names: Sequence[str]) -> QueryError:
     """Return the error for paths where the library knows no photo: it tells of the first."""
-    name = names[0][:LONGEST_SHOWN]
+    name = FilePath(names[0]).near[:LONGEST_SHOWN]
     others = f" (nor at {len(names) - 1} other of the paths)" if len(names) > 1 else ""
     said = f"no photo {name} in {root}{others}"
     if os.path.isdir(names[0]):
@@ -152,8 +152,20 @@ def unknown_photo(session: Session, root: str | os.PathLike[str], names: Sequenc
     if os.path.isfile(names[0]):
         return QueryError(f"{said}: take it up with `aliens add {shell_word(name)}`")
     if near := near_photos(session, names[0]):
-        return QueryError(f"{said}; near it: {', '.join(near)}")
+        return QueryError(f"{said}; near it: {', '.join(FilePath(path).near for path in near)}")
     return QueryError(f"{said}: name a photo by its number or its path, as searches show them")
+
+
+def no_vector(session: Session, root: str | os.PathLike[str], photo_id: int) -> QueryError:
+    """Return the error for a photo that has no vector, with the reason where the library knows the photo."""
+    photo = session.get(Photo, photo_id) if abs(photo_id) < 1 << 63 else None  # as databases count
+    said = f"no photo {photo_id} with a vector in {root}"
+    if photo is None:
+        return QueryError(f"{said}: take an id that a search shows")
+    place = PhotoFile(photo.path, photo.member)
+    if photo.failure_kind is None:
+        return QueryError(f"{said}: {place} waits for `aliens add`, which embeds it")
+    return QueryError(f"{said}: {place} cannot be used ({photo.failure_reason or photo.failure_kind})")
 
 
 def near_photos(session: Session, path: str) -> list[str]:

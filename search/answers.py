@@ -16,7 +16,7 @@ from base.arrays import Floats, unit
 from base.errors import PhotoError, QueryError
 from base.files import PhotoFile
 from db.catalog import Catalog
-from db.photo_names import Named, number_or_path, photo_ids, photos_called, unknown_photo
+from db.photo_names import Named, no_vector, number_or_path, photo_ids, photos_called, unknown_photo
 from db.photo_rows import first_scan, hotels_of
 from db.vector_rows import EmbeddedRows, any_vector, segment_with
 from embedding.encoder import Encoder
@@ -338,7 +338,7 @@ class Searcher:
         known = abs(photo_id) < 2**63  # as far as databases count
         stored = self.store.vector(lambda: segment_with(session, self._model, photo_id), photo_id) if known else None
         if stored is None:
-            raise QueryError(f"no photo {photo_id} with a vector in {self._root}: take an id that a search shows")
+            raise no_vector(session, self._root, photo_id)
         vector: Floats = stored.astype(np.float32)
         return vector
 

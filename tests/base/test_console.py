@@ -33,7 +33,7 @@ class Terminal(io.StringIO):
 
     def lines(self) -> list[str]:
         """Return the lines that are not blank, without bold and colours."""
-        plain = re.sub(r"\x1b\[[0-9;]*m", "", self.getvalue())
+        plain = re.sub(r"\x1b\[[0-9;]*m|\x1b\]8;[^\x1b]*\x1b\\\\", "", self.getvalue())
         return [line for line in plain.splitlines() if line.strip()]
 
 

@@ -40,7 +40,9 @@ def test_results_by_their_numbers_their_photo_and_their_engine(aliens: Aliens, r
         (("--results", "9" * 19), "no result 9999999999999999999"),
         (("--results", ""), "--results is ''"),
         (("--results", "1", "--photo", "2"), "no such results"),
-        (("--photo", "9" * 30), "no such results"),
+        (("--photo", "9" * 30), "no photo 999"),
+        (("--photo", "9" * 20), "no such results"),
+        (("--photo", "gone.jpg"), "no photo gone.jpg"),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_name(
