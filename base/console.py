@@ -61,11 +61,13 @@ def shell_word(value: object) -> str:
 class FilePath:
     """A path to print: on a terminal a link that opens the file, and folded between its folders where it is long.
 
-    text: as it is known, such as x.tar!a.jpg. file: what the link opens, where that is another path.
+    text: as it is known, such as x.tar!a.jpg. file: what the link opens, where that is another path. most_lines: of a
+    table that it takes, where something else says which file is meant; 0: it stands whole.
     """
 
     text: str
     file: str = ""
+    most_lines: int = 0
 
     def __str__(self) -> str:
         return self.text
@@ -87,20 +89,31 @@ class FilePath:
 
         return f"file://{quote(gethostname())}{quote(os.fsencode(os.path.abspath(self.file or self.text)))}"
 
-    def folded(self, width: int) -> Iterator[str]:
-        """Yield the path in lines of a terminal of this width; a name is broken only where it is wider alone."""
-        from rich.cells import cell_len, chop_cells
-
-        line = ""
-        for part in PARTS.findall(one_line(self.near)):
-            if line and cell_len(line + part) > width:
-                yield line
-                line = ""
-            *whole, line = chop_cells(line + part, width) if cell_len(line + part) > width else [line + part]
-            yield from whole
-        yield line
+    def folded(self, width: int) -> list[str]:
+        """Return the path in lines of a terminal of this width, behind …/ where it would take too many of them."""
+        parts = PARTS.findall(one_line(self.near))
+        for first in range(max(len(parts), 1)):
+            lines = list(filled([ABOVE, *parts[first:]] if first else parts, width))
+            if not self.most_lines or len(lines) <= self.most_lines:
+                break
+        return lines
 
 
+def filled(parts: Sequence[str], width: int) -> Iterator[str]:
+    """Yield lines of a terminal of this width with parts of a path; one is broken only where it is wider alone."""
+    from rich.cells import cell_len, chop_cells
+
+    line = ""
+    for part in parts:
+        if line and cell_len(line + part) > width:
+            yield line
+            line = ""
+        *whole, line = chop_cells(part, width) if cell_len(part) > width else [line + part]
+        yield from whole
+    yield line
+
+
+ABOVE = "…/"  # stands for the folders that a path begins with
 PARTS = re.compile(r"[^/]*/|[^/]+")  # of a path
 
 
@@ -190,7 +203,7 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
 def path_widths(heads: Sequence[str], rows: Sequence[Sequence[object]], width: int) -> list[int | None]:
     """Return how wide the columns of paths are in a table for a terminal of this width; None for other columns.
 
-    A path gets what the others leave, and at least the room for its last name: then the others are folded.
+    A path gets what the others leave, and at least some room, and that for its last name: then the others are folded.
     """
     from rich.cells import cell_len
 
@@ -207,11 +220,12 @@ def path_widths(heads: Sequence[str], rows: Sequence[Sequence[object]], width: i
         names = max(cell_len(os.path.basename(one_line(path.near))) for path in paths)
         most = width - len(heads) * BETWEEN - sum(min(other, NARROWEST) for other in others)
         left = width - len(heads) * BETWEEN - sum(others)
-        widths[at] = max(min(widest(at), max(left, names), most), len(heads[at]), 1)
+        widths[at] = max(min(widest(at), max(left, names, SHORTEST_PATH), most), len(heads[at]), 1)
     return widths
 
 
 BETWEEN = 3  # columns of a terminal that a table's column takes beside its text
+SHORTEST_PATH = 28  # columns that a path has where it is longer
 NARROWEST = 8  # to which other columns are folded before the name of a file is
 
 

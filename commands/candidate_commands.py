@@ -11,7 +11,7 @@ import typer
 from base import console
 from base.console import FilePath, shell_word
 from base.files import PhotoFile
-from commands.hit_tables import shortened
+from commands.hit_tables import PATH_LINES, shortened
 from commands.options import (
     LIBRARY,
     DeviceOption,
@@ -115,7 +115,10 @@ def print_rejected(rejections: "Sequence[Rejection]", json: bool) -> None:
         for rejection in rejections:
             console.print_json(asdict(rejection))
         return
-    rows = [(r.photo_id, r.kind, r.reason, FilePath(str(PhotoFile(r.path, r.member)), r.path)) for r in rejections]
+    rows = [
+        (r.photo_id, r.kind, r.reason, FilePath(str(PhotoFile(r.path, r.member)), r.path, PATH_LINES))
+        for r in rejections
+    ]
     console.print_rows(("photo", "rejected", "why", "path"), rows)
 
 

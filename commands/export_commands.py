@@ -73,7 +73,7 @@ def export(
         console.print_json(asdict(manifest))
         return
     print_notes(manifest.notes, library)
-    console.say(f"{output}: {manifest}")
+    console.say((console.FilePath(str(output)), f": {manifest}"))
 
 
 @exports.command("captions")
@@ -90,7 +90,7 @@ def export_captions_command(
     if json:
         console.print_json(asdict(manifest))
         return
-    console.say(f"{output}: {manifest}")
+    console.say((console.FilePath(str(output)), f": {manifest}"))
 
 
 @imports.command("tags")
@@ -109,5 +109,5 @@ def import_file(
     if json:
         console.print_json(asdict(report))
         return
-    console.say(f"{path}: {report}")
+    console.say((console.FilePath(str(path)), f": {report}"))
     print_notes(report.notes, library)

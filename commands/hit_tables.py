@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PAGE = 1000  # hits of a stream that are printed at a time; a sheet shows no more
 COLUMNS = ("score", "beats", "photo", "hotel", "chain", "path")
 WIDE = 110  # columns of a terminal from which the chain is shown as well
-SHORTEST_PATH = 20
+PATH_LINES = 2  # that a path takes, whose photo has its number beside it
 SHORTEST_NAME = 12  # of a hotel or a chain, which are shortened so that the path has room
 BELOW = "↓"  # marks hits below the stop line
 
@@ -156,7 +156,7 @@ def rows_of(hits: "Sequence[Hit]", width: int) -> list[tuple[object, ...]]:
             hit.photo_id,
             hit.hotel_name or hit.hotel_id,
             hit.chain_name if width >= WIDE else None,
-            FilePath(str(hit.file), hit.path),
+            FilePath(str(hit.file), hit.path, PATH_LINES),
         ]
         for hit in hits
     ]
@@ -168,7 +168,8 @@ def rows_of(hits: "Sequence[Hit]", width: int) -> list[tuple[object, ...]]:
         return max(map(cell_len, [*cells, COLUMNS[at]])) + BETWEEN if cells else 0
 
     names = [cell_len(one_line(os.path.basename(hit.member or hit.path))) for hit in hits]
-    needed = max([SHORTEST_PATH, *names])
+    paths = [cell_len(one_line(row[5].near)) for row in rows if isinstance(row[5], FilePath)]
+    needed = max([0, *names, *(each // PATH_LINES + SHORTEST_NAME for each in paths)])  # a line ends with a folder
     left = width - sum(map(wide, range(5))) - BETWEEN
     for at in (3, 4):  # hotel, chain
         if left < needed and wide(at):

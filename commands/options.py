@@ -117,7 +117,7 @@ def photo_in_line(line: str, number: int) -> str:
     return fields[0] if len(fields) == 1 or fields[0].isdecimal() else fields[1]
 
 
-MOST_FIELDS = 3  # of a line that names a photo: more have `aliens candidates` and others, by whose numbers other things
+MOST_FIELDS = 3  # of a line that names a photo: longer ones, as of `aliens restyled`, begin with other things' numbers
 
 
 @contextmanager
