@@ -21,7 +21,7 @@ from tests.screen import pseudo_terminal
 ROOT = Path(__file__).parents[2]
 EVIL = "[red]\x1b[31m\x9b5A\u202egpj\n0.999\tforged[x] :smile:"
 SHOWN = one_line(EVIL)
-COLOURS = re.compile(r"\x1b\[[0-9;]*m|\x1b\]8;(id=\d+)?;(file://[\x21-\x7e]*)?\x1b\\\\")  # and links that are whole
+COLOURS = re.compile(r"\x1b\[[0-9;]*m|\x1b\]8;(id=\d+)?;(file://[\x21-\x7e]*)?\x1b\\")  # and links that are whole
 
 
 @pytest.fixture
