@@ -215,9 +215,9 @@ class RestyleMethods(TagMethods):
             made = []
             for each in worked(studio, orders, tell):
                 made.append(each)
-                on_done(each)
                 if copies is not None and isinstance(each, Done):
                     copies.add(each.result.readable_name, PhotoFile(str(each.result.path)))
+                on_done(each)
         restyled = Restyled(made)
         if add and restyled.results:  # last: another process may be changing the library
             restyled.added = self.add_restyled(restyled.results)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from aliens.library import Library
@@ -66,6 +67,25 @@ def test_a_label_counts_until_it_is_taken_back(tagged: Library) -> None:
     assert (found.has, found.by_hand) == (True, True)
     tagged.label(3, tag, None)
     assert tagged.tags_of(3) == before
+
+
+def test_photos_are_named_by_number_or_path_one_or_several(tagged: Library, photos: Path, tmp_path: Path) -> None:
+    names = [Path("photos/00.jpg"), np.int64(2), 3, str(photos / "01.jpg")]
+    assert tagged.photo_ids(names) == tagged.photo_ids(np.arange(1, 4)) == [1, 2, 3]
+    assert tagged.photo_ids(names[0]) == [1]
+    tagged.label(names, "pool")
+    for name in names:
+        tags = tagged.tags_of(name)
+        assert {tag.tag for tag in tags if tag.by_hand} == {"a pool"}
+    with pytest.raises(QueryError, match="no photo is named"):
+        tagged.label([], "pool")
+    hits = tagged.similar(photos / "02.jpg", k=2)
+    assert list(hits) == list(tagged.search(like=photos / "02.jpg", k=2)) == list(tagged.similar(3, k=2))
+    assert hits[-1].cursor == tagged.similar(3, k=2)[-1].cursor  # pages go on, however the photo is named
+    steps: list[Step] = []
+    report = hits.copy_to(tmp_path / "out", progress=steps.append)
+    assert [path.name for path in report.files] == [f"0{n}_{Path(hit.path).name}" for n, hit in enumerate(hits, 1)]
+    assert (str(report), len(steps)) == (f"2 photos in {tmp_path / 'out'}", 2)
 
 
 def test_an_evaluation_is_a_listing_of_methods(tagged: Library) -> None:
