@@ -93,13 +93,13 @@ class FilePath:
         """Return the path in lines of a terminal of this width, behind …/ where it would take too many of them."""
         parts = PARTS.findall(one_line(self.near))
         for first in range(max(len(parts), 1)):
-            lines = list(filled([ABOVE, *parts[first:]] if first else parts, width))
+            lines = list(folded_parts([ABOVE, *parts[first:]] if first else parts, width))
             if not self.most_lines or len(lines) <= self.most_lines:
                 break
         return lines
 
 
-def filled(parts: Sequence[str], width: int) -> Iterator[str]:
+def folded_parts(parts: Sequence[str], width: int) -> Iterator[str]:
     """Yield lines of a terminal of this width with parts of a path; one is broken only where it is wider alone."""
     from rich.cells import cell_len, chop_cells
 

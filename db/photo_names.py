@@ -77,7 +77,7 @@ def photo_ids(session: Session, root: str | os.PathLike[str], names: Iterable[Na
 def photos_called(session: Session, paths: Sequence[str]) -> dict[str, int]:
     """Return {path: photo id} of those paths that the library knows, however links and letters name them."""
     found: dict[str, int] = {}
-    for ways in (as_typed, places_meant):  # looking for links takes calls of the system, so it comes second
+    for ways in (without_links, places_meant):  # looking for links takes calls of the system, so it comes second
         places = {path: ways(path) for path in paths if path not in found}
         ids = ids_of_files(session, [place for names in places.values() for place in names])
         found |= {path: ids[place] for path, names in places.items() for place in names[::-1] if place in ids}
@@ -120,17 +120,17 @@ def parts_of(path: str) -> Iterator[tuple[str, str]]:
             yield tar, member
 
 
-def as_typed(path: str) -> list[str]:
+def without_links(path: str) -> list[str]:
     """Return the places that a path names if no link is in it: its letters may be composed or not."""
-    return places_of([os.path.abspath(path)])
+    return spelt_places([os.path.abspath(path)])
 
 
 def places_meant(path: str | Path) -> list[str]:
     """Return the places that a path may name: as typed first, since an earlier version may know photos by a link."""
-    return places_of([os.path.abspath(path), real_place(path), os.path.realpath(path)])
+    return spelt_places([os.path.abspath(path), real_place(path), os.path.realpath(path)])
 
 
-def places_of(names: Sequence[str]) -> list[str]:
+def spelt_places(names: Sequence[str]) -> list[str]:
     """Return paths as the database may have them: folder and name may be written by different programs."""
     ways = ((folder, name) for path in names for folder, name in [os.path.split(path)])
     spelt = (
