@@ -204,7 +204,7 @@ def report(
 PhotosAndTag = Annotated[
     list[str],
     typer.Argument(
-        metavar="[PHOTO]... TAG",
+        metavar="PHOTO ... TAG",
         help="Photos, by number or path, then the tag; the tag alone beside --from or --query.",
         show_default=False,
     ),
