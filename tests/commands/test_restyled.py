@@ -59,6 +59,7 @@ def test_a_terminal_of_80_columns_has_a_line_for_each_result(
     assert aliens("restyle", 1, 2, "--engine", "regrade")[0] == 0
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
     _, out, _ = aliens("restyled")
     names = sorted(path.name for path in FOLDER.restyled.iterdir())
     assert [line.split()[-1] for line in out.splitlines() if "regraded" in line] == names
