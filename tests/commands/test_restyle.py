@@ -101,7 +101,7 @@ def test_what_candidates_picked(aliens: Aliens, tmp_path: Path, monkeypatch: pyt
         ([99], "aliens-library: take a number"),
         (["9" * 20], "no photo 999"),
         ([3, 99], "no photo 99"),
-        (["three"], "no photo three in aliens-library"),
+        (["three"], "no photo three in "),
         (["--manifest", "gone.toml"], "gone.toml cannot be read"),
         (["--manifest", "elsewhere.toml"], "in the manifest: it is of another library"),
         (["--query", "pool", "-n", 0], "-n"),
