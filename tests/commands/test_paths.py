@@ -12,8 +12,10 @@ import pytest
 
 import cli
 from base.console import HIDDEN
-from base.settings import DEFAULT_LIBRARY
+from base.settings import DEFAULT_LIBRARY, LibraryFolder
+from db.tag_rows import all_labels
 from tests.base.test_console import on_terminal
+from tests.by_folder import session_of
 from tests.commands.conftest import Aliens
 from tests.conftest import photo_bytes
 from tests.indexer.conftest import write_tar
@@ -233,13 +235,10 @@ def lines_into(monkeypatch: pytest.MonkeyPatch, text: str | bytes) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
 
 
-def labelled(aliens: Aliens, tag: str) -> dict[int, bool]:
+def labelled(tag: str) -> dict[int, bool]:
     """Return what people have said of a tag, by photo."""
-    said = {}
-    for photo_id in range(1, 11):
-        tags = json.loads(aliens("tags", "show", photo_id, "--json")[1])["tags"]
-        said[photo_id] = next(each["by_hand"] for each in tags if each["tag"] == tag)
-    return {photo_id: present for photo_id, present in said.items() if present is not None}
+    with session_of(LibraryFolder(Path(DEFAULT_LIBRARY))) as session:
+        return {label.photo_id: label.present for label in all_labels(session) if label.tag == tag}
 
 
 def test_tags_of_many_photos_are_set_at_once(aliens: Aliens, tagged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,19 +249,19 @@ def test_tags_of_many_photos_are_set_at_once(aliens: Aliens, tagged: Path, monke
     assert code == 0, err
     ids = [json.loads(line)["photo_id"] for line in aliens("search", "a", "-k", 3, "--json")[1].splitlines()]
     assert json.loads(out) == {"tag": "a pool", "present": False, "photo_ids": ids}
-    assert labelled(aliens, "a pool") == {1: True, 2: True} | dict.fromkeys(ids, False)
+    assert labelled("pool") == {1: True, 2: True} | dict.fromkeys(ids, False)
     Path("ids.txt").write_bytes(b"\xef\xbb\xbf1\r\n\r\nphotos/01.jpg\r\n" + b'{"photo_id": 9}\n')
     assert aliens("tags", "unset", "--forget", "--from", "ids.txt", "pool")[1].startswith("3 photos are left to the")
     code, out, err = aliens("tags", "set", "--query", "a", "-n", 4, "a tv")
     assert (code, out) == (2, "")
     assert "4 photos have 'a tv': the best of 'a'. Keep that? Nobody can be asked here: say --yes" in err
-    assert labelled(aliens, "a tv") == {}
+    assert labelled("tv") == {}
     assert aliens("tags", "set", "--query", "a", "-n", 4, "a tv", "--yes")[1] == "4 photos have 'a tv'\n"
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("typer.confirm", lambda question, err: False)
     code, out, err = aliens("tags", "unset", "--query", "a", "a tv")
     assert (code, out, err) == (1, "", "nothing was changed\n")
-    assert set(labelled(aliens, "a tv").values()) == {True}
+    assert set(labelled("tv").values()) == {True}
 
 
 def test_nothing_is_set_where_a_photo_is_unknown(aliens: Aliens, tagged: Path) -> None:
@@ -287,4 +286,4 @@ def test_nothing_is_set_where_a_photo_is_unknown(aliens: Aliens, tagged: Path) -
         assert (code, out) == (2, ""), arguments
         assert words in err
         assert not HIDDEN.search(err.rstrip("\n"))
-    assert labelled(aliens, "a pool") == {}
+    assert labelled("pool") == {}
