@@ -189,7 +189,7 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     for row in cells:
         table.add_row(
             *(
-                Text("\n".join(value.folded(wide)), style=Style(link=value.uri))
+                Text.assemble(("\n".join(value.folded(wide)), Style(link=value.uri)))  # the padding is no link
                 if isinstance(value, FilePath) and wide
                 else Text(one_line(value))
                 for value, wide in zip(row, widths, strict=True)
