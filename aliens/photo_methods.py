@@ -60,6 +60,7 @@ class PhotoMethods(Owner):
         from indexer.add import add_photos
         from indexer.hotels50k import Hotels50kSource
         from indexer.sources import Source, source_at
+        from search.answers import keep_nonsense
 
         if (path is None) == (hotels50k is None):
             raise QueryError("say which photos: either a path, or the root of a Hotels-50K tree")
@@ -69,7 +70,7 @@ class PhotoMethods(Owner):
         else:
             source = source_at(named(path or ""), self.path, may_be_gone=allow_empty)
         with self.showing(progress) as tell:
-            return add_photos(
+            report = add_photos(
                 self.catalog,
                 self.store,
                 self.encoder,
@@ -79,6 +80,8 @@ class PhotoMethods(Owner):
                 max_pixels=int(max_megapixels * 1e6),
                 progress=tell,
             )
+        keep_nonsense(self.catalog, self.encoder)
+        return report
 
     def update_index(
         self,

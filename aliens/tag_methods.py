@@ -215,7 +215,7 @@ class TagMethods(SearchMethods):
         Args:
             path: the file or folder to write.
             format: csv, tsv, xlsx, jsonl, parquet, coco or imagefolder; by default by the path's ending.
-            query: only the k best photos for this text, best first.
+            query: only the k best photos for this text, best first, each copy as a photo of its own.
             k: with a query: how many photos, by default 100.
             tags: only photos with all these tags, named as in a query, of any vocabulary; where several have a tag, the
                 one of `vocabulary` is meant.
@@ -233,10 +233,10 @@ class TagMethods(SearchMethods):
 
         chosen = format_of(Path(path), format, link=link)
         if k is not None and query is None:
-            raise QueryError("-k is for queries: add --query TEXT, or leave it out")
+            raise QueryError("-n (or -k) is for queries: add --query TEXT, or leave it out")
         hits, note = None, ""
         if query is not None:
-            results = self.search(query, k=100 if k is None else k)
+            results = self.search(query, k=100 if k is None else k, copies=True)
             hits, note = {hit.photo_id: hit.score for hit in results}, results.explanation.note
         names = [tags] if isinstance(tags, str) else tags
         with self._tagging(vocabulary) as (session, tagging), self.showing(progress) as tell:

@@ -120,7 +120,7 @@ def by_filter(photos: Photos) -> tuple[str, float, float, float]:
     place = {photo_id: at for at, photo_id in enumerate(photos.ids.tolist())}
     for asked, refused in PAIRS[photos.name]:
         known = set(known_pair(photos, asked, refused).tolist())
-        hits = photos.library.search(f'{asked} -tag:"{refused}"', k=len(photos.ids))
+        hits = photos.library.search(f'{asked} -tag:"{refused}"', k=len(photos.ids), copies=True)
         top = [place[hit.photo_id] for hit in hits if place[hit.photo_id] in known][:TOP]
         counts.append(measure_pair(photos, asked, refused, np.array(top)))
     return "filter -tag:n", *np.mean(counts, axis=0)
@@ -309,7 +309,7 @@ def library_of(name: str, encoder: OpenClipEncoder, **photos: Path) -> Library:
 
 def labelled(name: str, library: Library, of: Callable[[Path], dict[str, float]]) -> Photos:
     """Return a library's photos with their labels."""
-    hits = library.search("a photo", k=1_000_000)
+    hits = library.search("a photo", k=1_000_000, copies=True)
     found = [of(Path(hit.path)) for hit in hits]
     labels = {label: np.array([row[label] for row in found]) for label in found[0]}
     ids = [hit.photo_id for hit in hits]

@@ -2,13 +2,14 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from base import console
-from base.console import one_line
+from base.console import one_line, shell_word
 from commands.options import print_notes
 
 if TYPE_CHECKING:
@@ -20,13 +21,14 @@ WIDE = 110  # columns of a terminal from which the chain is shown as well
 SHORTEST_PATH = 20
 SHORTEST_NAME = 12  # of a hotel or a chain, which are shortened before the path is
 BETWEEN = 3  # columns of a terminal that a table's column takes beside its text
+ONCE = ("--page", "--after", "--save")  # options that the command for the next page has not, or has anew
 BELOW = "↓"  # marks hits below the stop line
 
 
 def show_results(
-    results: "Results", title: str, library: Path, *, explain: bool, json: bool, sheet: Path | None, first_page: bool
+    results: "Results", title: str, library: Path, *, explain: bool, json: bool, sheet: Path | None, after: str | None
 ) -> None:
-    """Print the hits; what is known of the list as a whole goes to stderr."""
+    """Print the hits, those behind a cursor where one is given; what is known of the list goes to stderr."""
     print_hits(results, json=json)
     if explain:
         print_notes(results.explanation.as_lines(), library)
@@ -34,14 +36,30 @@ def show_results(
         print_notes([results.explanation.note], library)
     if not results:
         loosen = "no photo is left: loosen the filters, the limits or the score"
-        console.note(loosen if first_page else "the list has ended: no photo follows the page before")
-    elif line := results.about_the_line:
+        console.note(
+            loosen if after is None and results.page == 1 else "the list has ended: no photo follows the page before"
+        )
+    elif results.stands_out is not False and (line := results.about_the_line):
         console.note(line)
     if results.cursor is not None and console.on_terminal():
-        console.note(f"next page: the same with --after {results.cursor}")
+        place = ("--page", str(results.page + 1)) if after is None else ("--after", results.cursor)
+        console.note(f"next page: {typed_anew(sys.argv[1:], place)}")
     if sheet is not None:
         results.write_sheet(sheet, title)
         console.note(f"contact sheet: {sheet}")
+
+
+def typed_anew(words: Sequence[str], place: tuple[str, str]) -> str:
+    """Return a command as it was typed, but for the place where its list goes on; it can be pasted into a shell."""
+    kept: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word in ONCE:
+            next(rest, None)
+        elif word.partition("=")[0] not in ONCE:
+            kept.append(word)
+    at = kept.index("--") if "--" in kept else len(kept)
+    return " ".join(map(shell_word, ["aliens", *kept[:at], *place, *kept[at:]]))
 
 
 def show_all(hits: "Iterator[Hit]", title: str, *, json: bool, sheet: Path | None) -> None:
@@ -97,9 +115,15 @@ def rows_of(hits: "Sequence[Hit]", width: int) -> list[tuple[object, ...]]:
         names[at] = max(wide(at) - BETWEEN - max(SHORTEST_PATH - left, 0), min(SHORTEST_NAME, wide(at) - BETWEEN))
         left += wide(at) - BETWEEN - names[at] if wide(at) else 0
     return [
-        (*row[:3], *(shortened(row[at], names[at]) for at in (3, 4)), tail(shown_file(hit), left))
+        (*row[:3], *(shortened(row[at], names[at]) for at in (3, 4)), file_cell(hit, left))
         for row, hit in zip(rows, hits, strict=True)
     ]
+
+
+def file_cell(hit: "Hit", width: int) -> str:
+    """Return a hit's path and how many copies it has, on no more columns of a terminal."""
+    mark = f" {hit.copies_mark}" if hit.copies else ""
+    return tail(shown_file(hit), width - len(mark)) + mark
 
 
 def shortened(name: object, width: int) -> object:

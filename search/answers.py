@@ -1,7 +1,8 @@
 """Queries become one unit vector, the index gives hits. Writes nothing."""
 
+import base64
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from time import perf_counter
@@ -12,10 +13,12 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from base.arrays import Floats, unit
-from base.errors import PhotoError, QueryError
+from base.errors import LibraryError, PhotoError, QueryError
 from base.files import PhotoFile
 from db.catalog import Catalog
+from db.models import Model
 from db.photo_rows import first_scan, hotels_of
+from db.settings_rows import read_setting, write_setting
 from db.vector_rows import EmbeddedRows, any_vector, segment_with
 from embedding.encoder import Encoder
 from embedding.index.photo_index import PhotoIndex
@@ -104,6 +107,45 @@ def image_vector(path: Path, encoder: Encoder) -> Floats:
     return vector
 
 
+NONSENSE = (  # which no photo shows; other words, and half or twice as many, tell nearly the same
+    *("a flurb", "a dax", "a wug", "a blicket", "a toma", "a zorp", "a gleeb", "a fendle"),
+    *("a mib", "a snorf", "a quim", "a tarkle", "a plonch", "a vebber", "a drim", "a lozzit"),
+)
+
+
+def keep_nonsense(catalog: Catalog, encoder: Encoder) -> None:
+    """Keep the nonsense's vectors with the library, unless they are, so that no search has to compute them."""
+    name = f"nonsense-{digest(catalog.model.key, NONSENSE)}"
+    with catalog.session() as session:
+        if read_setting(session, name) is not None:
+            return
+    vectors = encoder.encode_texts(NONSENSE).astype("<f2")
+    with suppress(LibraryError), catalog.saving() as session:  # another process is at work: next time, then
+        write_setting(session, name, base64.b64encode(vectors.tobytes()).decode())
+        session.commit()
+
+
+def kept_nonsense(session: Session, model: Model) -> Floats | None:
+    """Return the nonsense's unit vectors, (m, d) float32, or None where they are not kept."""
+    value = read_setting(session, f"nonsense-{digest(model.key, NONSENSE)}")
+    if value is None:
+        return None
+    vectors: Floats = np.frombuffer(base64.b64decode(value), "<f2").reshape(-1, model.dim).astype(np.float32)
+    return vectors
+
+
+def nonsense_in_place(nonsense: Floats, vectors: Floats, weights: NDArray[np.floating]) -> Floats:
+    """Return queries (m, d) that have nonsense (m, d) in place of what is looked for, and keep away as the query does.
+
+    vectors, weights: of the query's terms, (t, d) and (t,).
+    """
+    exact = (weights / np.abs(weights).max()).astype(np.float32)
+    wanted = exact > 0
+    length = np.linalg.norm(exact[wanted] @ vectors[wanted])
+    rows: Floats = length * nonsense + exact[~wanted] @ vectors[~wanted]
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), SHORTEST)
+
+
 PLAIN = ("{}",)  # the text as it stands: on the sample and on real hotels, prompts around it find less
 
 
@@ -145,6 +187,7 @@ class SearchOptions:
     until_stop: bool = False
     min_score: float | None = None
     every: bool = False
+    copies: bool = False
     exact: bool = False
 
     def __post_init__(self) -> None:
@@ -166,15 +209,17 @@ class SearchOptions:
         ]
         return ", ".join(filter(None, said))
 
-    def shape(self, after: str | None = None) -> Shape:
-        """Return the shape of the list, behind a cursor. Raises: QueryError: a value makes no sense."""
+    def shape(self, after: str | None = None, page: int = 1) -> Shape:
+        """Return the shape of the list, behind a cursor or pages. Raises: QueryError: a value makes no sense."""
         names = {field.name for field in fields(Shape)} & {field.name for field in fields(self)}
-        return Shape(**{name: getattr(self, name) for name in names}, after=after)
+        return Shape(**{name: getattr(self, name) for name in names}, after=after, page=page)
 
-    def question(self, text: str | None, after: str | None = None, templates: Sequence[str] = PLAIN) -> Question:
+    def question(
+        self, text: str | None, after: str | None = None, page: int = 1, templates: Sequence[str] = PLAIN
+    ) -> Question:
         """Return the question that a text and these options ask. Raises: QueryError: it makes no sense."""
         query = read_query(text, self.image, self.like)
-        return Question(query, tuple(templates), Feedback(self.more_like, self.less_like), self.shape(after))
+        return Question(query, tuple(templates), Feedback(self.more_like, self.less_like), self.shape(after, page))
 
 
 class Stopwatch:
@@ -207,6 +252,7 @@ class Searcher:
         self._root = catalog.folder.root
         self._index = index
         self._encoder = encoder
+        self._nonsense: Floats | None = None
 
     def search(self, question: Question, k: int) -> Results:
         """Return the k best photos, best first, in the order that the question's shape asks for.
@@ -222,7 +268,10 @@ class Searcher:
             hits, more = answer.hits(k)
             watch.lap("search")
             last = hits[-1].place if hits else None
-            return Results(in_shown_order(hits, question.shape.sort), answer.stop_line, explain(k), more, last)
+            shown = in_shown_order(hits, question.shape.sort)
+            return Results(
+                shown, answer.stop_line, explain(k), more, last, page=question.shape.page, stands_out=answer.stands_out
+            )
 
     def stream(self, question: Question, tell: Callable[[str], None] = lambda note: None) -> Iterator[Hit]:
         """Yield every photo above the shape's `min_score`, or else above the suggested stop line, best first.
@@ -265,12 +314,15 @@ class Searcher:
             choice = chosen(self.catalog, session, self.store, query.filters)
             among = choice.ids
             watch.lap("filter")
-            vector = self._vector(session, question)
+            vector, nonsense = self._vector(session, question)
             watch.lap("encode")
+            without = sorted({*photos_in(query), *clicks.more_like, *clicks.less_like})
             asked = ReadyQuery(
                 vector=vector,
                 among=among,
-                without=frozenset([*photos_in(query), *clicks.more_like, *clicks.less_like]),
+                without=frozenset(without),
+                named=self._vectors(session, without),
+                nonsense=nonsense,
                 library=digest(self._model.key, first_scan(session)),
                 query=digest(format_query(query), question.templates, clicks, shape.identity),
             )
@@ -290,14 +342,15 @@ class Searcher:
                     rows=plan.rows,
                     read_bytes=plan.bytes_read,
                     recall=plan.recall,
-                    note="; ".join(filter(None, [current.note, choice.note])),  # an engine may have failed meanwhile
+                    # an engine may have failed meanwhile
+                    note="; ".join(filter(None, [current.note, choice.note, answer.note])),
                     times_ms=watch.times_ms,
                 )
 
             yield answer, explain
 
-    def _vector(self, session: Session, question: Question) -> Floats:
-        """Return the query's unit vector (d,)."""
+    def _vector(self, session: Session, question: Question) -> tuple[Floats, Floats | None]:
+        """Return the query's unit vector (d,), and those of nonsense in its place (m, d); None for photos."""
         query, clicks = question.query, question.feedback
         if not any(term.weight > 0 for term in query.terms):
             raise QueryError(
@@ -307,11 +360,17 @@ class Searcher:
                 else "nothing to look for: give a text, an image or a photo id"
             )
         vectors = term_vectors(query.terms, self._encoder, lambda i: self.vector(session, i), question.templates)
-        vector = compose(vectors, np.array([term.weight for term in query.terms]))
+        weights = np.array([term.weight for term in query.terms])
+        vector = compose(vectors, weights)
         if clicks.more_like or clicks.less_like:
             more, less = (self._vectors(session, ids) for ids in (clicks.more_like, clicks.less_like))
-            vector = moved(vector, more, less)
-        return vector
+            return moved(vector, more, less), None
+        if any(term.kind != "text" for term in query.terms):
+            return vector, None
+        if self._nonsense is None:
+            kept = kept_nonsense(session, self._model)
+            self._nonsense = self._encoder().encode_texts(NONSENSE) if kept is None else kept
+        return vector, nonsense_in_place(self._nonsense, vectors, weights)
 
     def _vectors(self, session: Session, ids: Sequence[int]) -> Floats:
         return np.stack([self.vector(session, i) for i in ids]) if ids else np.empty((0, self._model.dim), np.float32)
