@@ -13,6 +13,7 @@ from commands.candidate_commands import candidates, see
 from commands.caption_commands import caption, captions
 from commands.export_commands import exports, imports
 from commands.library_commands import add, demo, failures, forget, index, info, init, verify
+from commands.options import WordsCommand
 from commands.quiz_command import quiz
 from commands.restyle_commands import restyle, restyled
 from commands.search_commands import search, searches, similar
@@ -47,7 +48,7 @@ FIRST: tuple[Callable[..., None], ...] = (init, add, info, failures, forget, ver
 OTHERS: tuple[Callable[..., None], ...] = (index, tag, caption, captions, candidates, restyle, restyled, quiz, see)
 
 for command in FIRST:
-    app.command()(command)
+    app.command(cls=WordsCommand if command is search else None)(command)
 app.add_typer(searches, name="searches")
 for command in OTHERS:
     app.command()(command)

@@ -35,8 +35,12 @@ def export(
         Literal["csv", "tsv", "xlsx", "jsonl", "parquet", "coco", "imagefolder"] | None,
         typer.Option("--format", help="By default by OUT's ending: .csv, .tsv, .xlsx, .jsonl, .parquet, .json (COCO)."),
     ] = None,
-    query: Annotated[str | None, typer.Option(help="Only the -k best photos for this text, best first.")] = None,
-    k: Annotated[int | None, typer.Option("-k", help="With --query: how many photos. Default: 100.")] = None,
+    query: Annotated[
+        str | None, typer.Option(help="Only the -n best photos for this text, best first, copies as well.")
+    ] = None,
+    k: Annotated[
+        int | None, typer.Option("-n", "-k", metavar="N", help="With --query: how many photos. Default: 100.")
+    ] = None,
     tag: Annotated[
         list[str] | None, typer.Option(help="Only photos with this tag; may be given several times.")
     ] = None,

@@ -130,7 +130,7 @@ def restyle(
         str | None, typer.Option(metavar="TEXT", help="The best hits of a search.", rich_help_panel=WHICH)
     ] = None,
     n: Annotated[
-        int, typer.Option("-n", metavar="N", min=1, help="How many hits, with --query.", rich_help_panel=WHICH)
+        int, typer.Option("-n", "-k", metavar="N", min=1, help="How many hits, with --query.", rich_help_panel=WHICH)
     ] = 6,
     engine: Annotated[
         str | None,

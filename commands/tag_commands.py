@@ -162,14 +162,14 @@ def show_photo_tags(
 
 @tags.command("sheet")
 def draw_sheet(
-    tag: Annotated[str, typer.Argument(metavar="TAG", help='Such as "a bathtub", bathtub, or hotel/bathtub.')],
+    words: Annotated[list[str], typer.Argument(metavar="TAG", help="Such as a bathtub, bathtub, or hotel/bathtub.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.jpg", help="The picture to write.")],
     vocabulary: VocabularyOption = None,
     library: LibraryOption = LIBRARY,
 ) -> None:
     """Write a contact sheet of a tag: its surest photos, the borderline ones and the least likely."""
     with opened(library) as photos:
-        print_notes(photos.tag_sheet(tag, output, vocabulary=vocabulary), library)
+        print_notes(photos.tag_sheet(" ".join(words), output, vocabulary=vocabulary), library)
     console.note(f"contact sheet: {output}")
 
 
