@@ -254,7 +254,7 @@ def demo(
     show_command(library, "tags")
     count_tags(library)
     show_command(library, "tags", "sheet", "a bathtub", "-o", library / "tag-bathtub.jpg")
-    draw_sheet("a bathtub", library / "tag-bathtub.jpg", library=library)
+    draw_sheet(["a bathtub"], library / "tag-bathtub.jpg", library=library)
     picks, sheet, page = library / "picks.toml", library / "candidates.jpg", library / "restyled.html"
     show_command(library, "candidates", "--manifest", picks, "--sheet", sheet, "--engine", "regrade")
     candidates(manifest=picks, sheet=sheet, engine="regrade", library=library)

@@ -143,7 +143,7 @@ def nonsense_in_place(nonsense: Floats, vectors: Floats, weights: NDArray[np.flo
     wanted = exact > 0
     length = np.linalg.norm(exact[wanted] @ vectors[wanted])
     rows: Floats = length * nonsense + exact[~wanted] @ vectors[~wanted]
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), SHORTEST)
+    return unit(rows)
 
 
 PLAIN = ("{}",)  # the text as it stands: on the sample and on real hotels, prompts around it find less
