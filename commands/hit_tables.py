@@ -72,9 +72,10 @@ def show_all(hits: "Iterator[Hit]", title: str, *, json: bool, sheet: Path | Non
     console.note(console.counted(count, "photo"))
     if sheet is not None:
         from embedding.sheet import write_sheet
-        from search.results import hit_cells
+        from search.results import NOTHING, hit_cells
 
-        write_sheet(hit_cells(first), title, sheet)
+        nothing = any(hit.stands_out is False for hit in first[:1])
+        write_sheet(hit_cells(first), title, sheet, note=NOTHING if nothing else "")
         console.note(f"contact sheet: {sheet}" + (f", the first {PAGE}" if count > PAGE else ""))
 
 

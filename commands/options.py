@@ -92,9 +92,10 @@ class WordsCommand(TyperCommand):
             if word == "--":
                 words.extend(rest)
             elif is_option(word, taking):
-                options.append(word)
-                if taking.get(word):
-                    options.extend(islice(rest, 1))
+                value = list(islice(rest, 1)) if taking.get(word) else []
+                options.extend([word, *value])
+                if taking.get(word) and not value:
+                    return super().parse_args(ctx, options)  # which says that the option lacks it
             else:
                 words.append(word)
                 if f"-{word}" in taking:

@@ -130,7 +130,7 @@ def test_an_export_whose_callback_raises_leaves_nothing_and_an_import_changes_no
         (lambda lib: lib.export("\udc80", format="imagefolder"), "is no UTF-8 text: choose another"),
         (lambda lib: lib.export("x\0.csv"), "is no UTF-8 text: choose another"),
         (lambda lib: lib.export("x.csv", format="xml"), "no format 'xml': choose of csv, tsv, xlsx, jsonl"),
-        (lambda lib: lib.export("x.csv", k=3), "-k is for queries"),
+        (lambda lib: lib.export("x.csv", k=3), "-n .or -k. is for queries"),
         (lambda lib: lib.export("x.csv", link=True), "--link is for imagefolders"),
         (lambda lib: lib.import_tags("\udc80.csv"), "cannot be read: No such file"),
         (lambda lib: lib.import_tags("x\0.csv"), "embedded null byte"),
