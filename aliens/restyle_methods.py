@@ -367,8 +367,8 @@ class RestyleMethods(TagMethods):
         if query is None:
             return [Pick(photo_id=photo_id, path="") for photo_id in dict.fromkeys(photo_ids)]
         hits = self.search(query, k=n)
-        if hits.explanation.note:
-            self.tell(hits.explanation.note)
+        if hits.note:
+            self.tell(hits.note)
         if not hits:
             raise QueryError(f"no photo is left for {query!r}: loosen its filters")
         return [Pick(photo_id=hit.photo_id, path=hit.path, member=hit.member) for hit in hits]

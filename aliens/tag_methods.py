@@ -237,7 +237,7 @@ class TagMethods(SearchMethods):
         hits, note = None, ""
         if query is not None:
             results = self.search(query, k=100 if k is None else k, copies=True)
-            hits, note = {hit.photo_id: hit.score for hit in results}, results.explanation.note
+            hits, note = {hit.photo_id: hit.score for hit in results}, results.note
         names = [tags] if isinstance(tags, str) else tags
         with self._tagging(vocabulary) as (session, tagging), self.showing(progress) as tell:
             selection = selected(self.catalog, session, self.store, tagging, names, named=vocabulary is not None)

@@ -32,8 +32,8 @@ def show_results(
     print_hits(results, json=json)
     if explain:
         print_notes(results.explanation.as_lines(), library)
-    elif results.explanation.note:
-        print_notes([results.explanation.note], library)
+    elif results.note:
+        print_notes([results.note], library)
     if not results:
         loosen = "no photo is left: loosen the filters, the limits or the score"
         console.note(

@@ -276,14 +276,14 @@ class Searcher:
     def stream(self, question: Question, tell: Callable[[str], None] = lambda note: None) -> Iterator[Hit]:
         """Yield every photo above the shape's `min_score`, or else above the suggested stop line, best first.
 
-        The errors are those of `search`. `tell` is called at the end with the note that `Explanation.note` has, where
-        there is one.
+        The errors are those of `search`. `tell` is called at the end with the notes that `Explanation.notes` has, where
+        there are any.
         """
         if question.shape.min_score is None:
             question = replace(question, shape=replace(question.shape, until_stop=True))
         with self._answering(question, Stopwatch()) as (answer, explain):
             yield from answer.stream()
-            if note := explain(1).note:
+            if note := explain(1).notes:
                 tell(note)
 
     def like(self, photo_id: int, shape: Shape, *, other_hotels: bool = False) -> Question:
@@ -342,8 +342,8 @@ class Searcher:
                     rows=plan.rows,
                     read_bytes=plan.bytes_read,
                     recall=plan.recall,
-                    # an engine may have failed meanwhile
-                    note="; ".join(filter(None, [current.note, choice.note, answer.note])),
+                    note="; ".join(filter(None, [current.note, choice.note])),  # an engine may have failed meanwhile
+                    list_note=answer.note,
                     times_ms=watch.times_ms,
                 )
 

@@ -146,8 +146,14 @@ class Explanation:
     rows: int
     read_bytes: int
     recall: float | None  # recall@10 of an approximate engine, as measured when it was built; None: exact
-    note: str  # about the index, where there is something to say
+    note: str  # about the index and the filters, where there is something to say
     times_ms: dict[str, float]
+    list_note: str = ""  # about the list: that nothing stands out, or copies were passed over
+
+    @property
+    def notes(self) -> str:
+        """Both notes together."""
+        return "; ".join(filter(None, [self.note, self.list_note]))
 
     def as_lines(self) -> list[str]:
         """Return it for people."""
@@ -161,7 +167,7 @@ class Explanation:
             f"reads:   {self.rows} vectors, {self.read_bytes / 1e6:.1f} MB",
             f"times:   {times}",
         ]
-        return [*lines, f"note:    {self.note}"] if self.note else lines
+        return [*lines, f"note:    {self.notes}"] if self.notes else lines
 
 
 class Results(Listing[Hit]):
@@ -198,7 +204,7 @@ class Results(Listing[Hit]):
     @property
     def note(self) -> str:
         """What people should know of the list, or nothing."""
-        return self.explanation.note
+        return self.explanation.notes
 
     @property
     def cursor(self) -> str | None:
