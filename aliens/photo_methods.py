@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from indexer.add import AddReport
     from indexer.forget import ForgetReport
     from indexer.inventory import Inventory, ListedFailure
+    from indexer.metadata import HotelFrom
     from indexer.upkeep import IndexReport
     from indexer.verify import Disagreement
 
@@ -35,6 +36,8 @@ class PhotoMethods(Owner):
         path: Where | None = None,
         *,
         hotels50k: Where | None = None,
+        hotel_from: "HotelFrom | None" = None,
+        metadata: Where | None = None,
         retry_failed: bool = False,
         allow_empty: bool = False,
         max_megapixels: float = 100,
@@ -48,17 +51,23 @@ class PhotoMethods(Owner):
         Args:
             path: a folder of photos, a photo, or an uncompressed .tar.
             hotels50k: in its place, a Hotels-50K tree: dataset/*.csv and images/train.
+            hotel_from: how folders name hotels: "folder", the first folder below the path does; "path", the path itself
+                is a hotel; "none". It is remembered for the path.
+            metadata: a table of what is known of photos, folders or hotels: CSV, TSV, Excel or Parquet with a column
+                path, folder or hotel, and any of hotel, chain, latitude, longitude and date.
             retry_failed: try photos again that failed before.
             allow_empty: believe a folder that holds no photos any more.
             max_megapixels: larger photos fail as "too large".
             progress: told of scanning and embedding.
 
         Raises:
-            SourceError: there are no photos, or the source cannot be read.
+            QueryError: nothing was named, or something impossible.
+            SourceError: there are no photos, the source or the table cannot be read, or the table makes no sense.
             LibraryError: another process or thread changes the library, or the disk is full.
         """
         from indexer.add import add_photos
         from indexer.hotels50k import Hotels50kSource
+        from indexer.metadata import table_for
         from indexer.sources import Source, source_at
 
         if (path is None) == (hotels50k is None):
@@ -68,12 +77,15 @@ class PhotoMethods(Owner):
             source = Hotels50kSource(Path(hotels50k))
         else:
             source = source_at(named(path or ""), self.path, may_be_gone=allow_empty)
+        table = None if metadata is None else table_for(Path(metadata), [source])
         with self.showing(progress) as tell:
             return add_photos(
                 self.catalog,
                 self.store,
                 self.encoder,
                 source,
+                hotel_from=hotel_from,
+                table=table,
                 retry_failed=retry_failed,
                 allow_empty=allow_empty,
                 max_pixels=int(max_megapixels * 1e6),

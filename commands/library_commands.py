@@ -3,7 +3,7 @@
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -63,6 +63,21 @@ def add(
     hotels50k: Annotated[
         Path | None, typer.Option("--hotels50k", help="A Hotels-50K tree: dataset/*.csv and images/train.")
     ] = None,
+    hotel_from: Annotated[
+        Literal["folder", "path", "none"] | None,
+        typer.Option(
+            "--hotel-from",
+            help="What names the hotels: the first folder below PATH, or PATH itself. Remembered for PATH.",
+        ),
+    ] = None,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TABLE",
+            help="A table with a column path, folder or hotel, and any of hotel, chain, latitude, longitude and date: "
+            "CSV, TSV, Excel or Parquet.",
+        ),
+    ] = None,
     library: LibraryOption = LIBRARY,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try photos again that failed before.")] = False,
     allow_empty: Annotated[
@@ -82,6 +97,8 @@ def add(
         report = photos.add(
             path,
             hotels50k=hotels50k,
+            hotel_from=hotel_from,
+            metadata=metadata,
             retry_failed=retry_failed,
             allow_empty=allow_empty,
             max_megapixels=max_megapixels,

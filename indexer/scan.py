@@ -1,8 +1,9 @@
-"""Scanning: what a source holds is compared with what the library knows. Decodes and embeds nothing."""
+"""Scanning: what a source holds is compared with what the library knows. Decodes no pixels, embeds nothing."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -12,16 +13,15 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from base.console import counted
-from base.errors import SourceError
+from base.errors import PhotoError, SourceError
+from base.files import PhotoFile
 from base.progress import Progress, Step, silent
+from db.hotel_rows import add_nameless_hotels, merge_chains, merge_hotels
 from db.models import Photo, PhotoState
 from db.photo_rows import (
-    add_nameless_hotels,
     count_under,
     insert_photos,
     mark_columns_changed,
-    merge_chains,
-    merge_hotels,
     newest_photo_id,
     pages,
     photo_ids_under,
@@ -31,12 +31,17 @@ from db.photo_rows import (
     update_photos,
 )
 from db.vector_rows import lose
+from embedding.decode import DECODE_THREADS, camera_at
+from embedding.exif import SILENT, Camera
+from indexer.metadata import FOLDER, TABLE, OwnWords
 from indexer.sources import MISSING, FoundPhoto, Problem, Source, found_at
 
 CHUNK = 1000
 STORED_PROBLEMS = 1000  # of one scan; their full number is in its counts
 FACTS = ("size_bytes", "mtime_ns")
-HOTEL_FACTS = ("image_id", "hotel_id", "image_source", "uploaded_at")
+IMAGE_FACTS = ("image_id", "image_source", "uploaded_at")  # which Hotels-50K alone has
+SAID = (*IMAGE_FACTS, "hotel_id", "hotel_from", "dated_at", "date_from", "latitude", "longitude", "place_from")
+CAMERA = "camera"  # who says something of a photo, beside a table and a folder
 
 
 @dataclass(slots=True)
@@ -51,12 +56,14 @@ class ScanReport:
     vanished: int = 0
     other_files: int = 0
     problems: int = 0
+    rehoused: int = 0  # known photos that have another hotel now
 
 
 @contextmanager
 def scanning(
     session: Session,
     source: Source,
+    words: OwnWords,
     *,
     retry_failed: bool = False,
     allow_empty: bool = False,
@@ -71,6 +78,7 @@ def scanning(
     Args:
         session: committed after every 1,000 photos.
         source: where to look.
+        words: what people say of the photos there.
         retry_failed: make photos that failed before pending again.
         allow_empty: take a source without photos at its word; otherwise it may be a disk that is not there.
         progress: told how many photos have been found so far.
@@ -78,11 +86,13 @@ def scanning(
     Raises: SourceError: the source holds no photos, or cannot be read.
     """
     started_at, start = datetime.now(UTC).replace(tzinfo=None), time.monotonic()
-    report = ScanReport()
-    not_found = compare_source(session, source, report, retry_failed=retry_failed, progress=progress)
+    report, unasked = ScanReport(), list[int]()
+    words.begin(source)
+    not_found = compare_source(session, source, words, report, unasked, retry_failed=retry_failed, progress=progress)
     if not report.found and not allow_empty:
         raise nothing_found(session, source)
     gone = settle(session, source, not_found, retry_failed=retry_failed)
+    ask_cameras(session, unasked, progress)
     seconds = time.monotonic() - start
     try:
         yield report
@@ -105,9 +115,19 @@ def scanning(
 
 
 def compare_source(
-    session: Session, source: Source, report: ScanReport, *, retry_failed: bool, progress: Progress
+    session: Session,
+    source: Source,
+    words: OwnWords,
+    report: ScanReport,
+    unasked: list[int],
+    *,
+    retry_failed: bool,
+    progress: Progress,
 ) -> list[int]:
-    """Compare a source with the library; return the ids of the photos known below its root that it did not name."""
+    """Compare a source with the library; return the ids of the photos known below its root that it did not name.
+
+    unasked: is added the photos to that an earlier version embedded, without asking their cameras.
+    """
     newest = newest_photo_id(session) if source.whole else 0
     seen = np.zeros(newest + 1, bool)  # by photo id, of those known before
     hotels_known = False
@@ -117,7 +137,9 @@ def compare_source(
                 merge_chains(session, source.chains)
                 merge_hotels(session, source.hotels.values())
             hotels_known = True
-        known = np.fromiter(scan_chunk(session, source, chunk, report, retry_failed=retry_failed), np.int64)
+        photos = scan_chunk(session, source, words.told(chunk), report, retry_failed=retry_failed)
+        unasked += [photo.id for photo in photos if is_unasked(photo)]
+        known = np.array([photo.id for photo in photos], np.int64)
         seen[known[known <= newest]] = True
         session.commit()
         progress(Step("scanning", report.found))
@@ -141,8 +163,8 @@ def nothing_found(session: Session, source: Source) -> SourceError:
 
 def scan_chunk(
     session: Session, source: Source, chunk: list[FoundPhoto], report: ScanReport, *, retry_failed: bool
-) -> set[int]:
-    """Compare one chunk with the library; return the ids of the photos that were known."""
+) -> list[Photo]:
+    """Compare one chunk with the library; return the photos that were known."""
     add_unlisted_hotels(session, source, chunk)
     known = photos_at(session, [(found.path, found.member) for found in chunk])
     targets = photos_at(session, [(found.target, "") for found in chunk if found.target])
@@ -163,15 +185,16 @@ def scan_chunk(
             continue
         if photo is None:
             report.new += 1
-            inserts.append(columns_of(found, FACTS + HOTEL_FACTS) | state_of(found))
+            inserts.append(columns_of(found, FACTS + SAID) | state_of(found))
             continue
         columns = changed_columns(photo, found, retry_failed=retry_failed)
         report.changed += "state" in columns
         report.unchanged += "state" not in columns
+        report.rehoused += "hotel_id" in columns
         changes.append((photo, columns))
     insert_photos(session, inserts)
     change_photos(session, changes)
-    return {photo.id for photo in known.values()}
+    return list(known.values())
 
 
 def change_photos(session: Session, changes: Sequence[tuple[Photo, dict[str, Any]]]) -> None:
@@ -185,9 +208,7 @@ def change_photos(session: Session, changes: Sequence[tuple[Photo, dict[str, Any
 
 def changed_columns(photo: Photo, found: FoundPhoto, *, retry_failed: bool) -> dict[str, Any]:
     """Return the columns in which a known photo differs from what was found."""
-    changes = {}
-    if found.hotel_id is not None:  # a plain folder says nothing of hotels, so it takes nothing away
-        changes = {name: getattr(found, name) for name in HOTEL_FACTS if getattr(found, name) != getattr(photo, name)}
+    changes = said_columns(photo, found)
     if found.failure_kind is not None:
         if (photo.failure_kind, photo.failure_reason) == (found.failure_kind, found.failure_reason):
             return changes
@@ -197,6 +218,38 @@ def changed_columns(photo: Photo, found: FoundPhoto, *, retry_failed: bool) -> d
     if facts_differ or is_back or (retry_failed and photo.state is PhotoState.FAILED):
         return changes | {name: getattr(found, name) for name in FACTS} | state_of(found)
     return changes
+
+
+def said_columns(known: Photo, said: FoundPhoto | Photo, *, moved: bool = False) -> dict[str, Any]:
+    """Return the columns of a known photo in which what its source says of it differs, and counts.
+
+    A table's word goes before Hotels-50K's, that before a folder's; who says nothing takes nothing away. A hotel
+    belongs to the place: a photo that has `moved` is of the one there.
+    """
+    names: list[str] = []
+    if said.image_id is not None:
+        names += IMAGE_FACTS
+    by_folder = said.hotel_from == FOLDER
+    says_hotel = said.hotel_from is not None or said.hotel_id is not None
+    goes_before = known.hotel_from == TABLE or (by_folder and known.hotel_from is None and known.hotel_id is not None)
+    if says_hotel and (moved or said.hotel_from == TABLE or not goes_before):
+        names += ("hotel_id", "hotel_from")
+    if said.date_from == TABLE:
+        names += ("dated_at", "date_from")
+    if said.place_from == TABLE:
+        names += ("latitude", "longitude", "place_from")
+    return {name: getattr(said, name) for name in names if getattr(said, name) != getattr(known, name)}
+
+
+def camera_columns(photo: Photo, camera: Camera) -> dict[str, Any]:
+    """Return what the camera says of a photo's bytes as columns, all that no table has said."""
+    columns: dict[str, Any] = {"exif_read": True}
+    if photo.date_from != TABLE:
+        columns |= {"dated_at": camera.taken_at, "date_from": CAMERA if camera.taken_at else None}
+    if photo.place_from != TABLE:
+        columns |= {"latitude": camera.latitude, "longitude": camera.longitude}
+        columns["place_from"] = None if camera.latitude is None else CAMERA
+    return columns
 
 
 def columns_of(found: FoundPhoto, names: Iterable[str]) -> dict[str, Any]:
@@ -233,6 +286,35 @@ def settle(session: Session, source: Source, not_found: Sequence[int], *, retry_
         change_photos(session, changes)
         session.commit()
     return gone
+
+
+def is_unasked(photo: Photo) -> bool:
+    """Tell whether a photo was embedded by an earlier version, which did not ask its camera; Hotels-50K's have none."""
+    return photo.exif_read is None and photo.state is PhotoState.EMBEDDED and photo.image_id is None
+
+
+def ask_cameras(session: Session, photo_ids: Sequence[int], progress: Progress) -> None:
+    """Ask the cameras of photos that an earlier version embedded, once; a file that cannot be read is asked again."""
+
+    def asked(photo: Photo) -> Camera | None:
+        with suppress(OSError, PhotoError):
+            return camera_at(PhotoFile(photo.path, photo.member))
+        return None
+
+    done = 0
+    with ThreadPoolExecutor(DECODE_THREADS, "headers") as pool:
+        for page in pages(list(photo_ids)):
+            photos = [photo for photo in photos_by_id(session, page) if is_unasked(photo)]
+            cameras = list(zip(photos, pool.map(asked, photos), strict=True))
+            columns = [
+                {"id": photo.id} | camera_columns(photo, camera) for photo, camera in cameras if camera is not None
+            ]
+            update_photos(session, columns)
+            if any(camera not in (None, SILENT) for _, camera in cameras):
+                mark_columns_changed(session)
+            session.commit()
+            done += len(page)
+            progress(Step("reading dates and places", done, len(photo_ids)))
 
 
 def mark_vanished(session: Session, gone: Sequence[int], report: ScanReport) -> None:

@@ -31,8 +31,14 @@ class FoundPhoto:
     mtime_ns: int | None = None
     image_id: int | None = None
     hotel_id: int | None = None
+    hotel_from: str | None = None  # this and what follows: see db.models.Photo
     image_source: str | None = None
     uploaded_at: datetime | None = None
+    dated_at: datetime | None = None
+    date_from: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    place_from: str | None = None
     failure_kind: str | None = None
     failure_reason: str | None = None
     target: str = ""
@@ -68,6 +74,8 @@ class Source(ABC):
         self.path = os.path.realpath(root)  # one place, by whatever links it is reached
         self.root = storable(self.path)  # as the database keeps it
         typed = storable(os.path.abspath(root))
+        stem, ending = os.path.splitext(os.path.basename(typed))
+        self.typed_name = stem if ending.lower() == ".tar" and not os.path.isdir(root) else stem + ending  # a hotel's
         self.named = self.root if typed == self.root else f"{typed} (which is {self.root})"  # for messages
         self.leftovers = Leftovers()
         self.chains: dict[int, str] = {}

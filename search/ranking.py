@@ -202,7 +202,7 @@ class Answer:
         shape: Shape,
         cursor: Cursor | None = None,
     ) -> None:
-        self._session = session
+        self.session = session
         self._index = index
         self._photos = len(index)
         self._sample = sample
@@ -224,7 +224,7 @@ class Answer:
     @cached_property
     def newest(self) -> int:
         """The highest photo id that this list, all its pages, may hold."""
-        return self._cursor.newest if self._cursor else newest_photo_id(self._session)
+        return self._cursor.newest if self._cursor else newest_photo_id(self.session)
 
     @property
     def lowest_score(self) -> float:
@@ -307,7 +307,7 @@ class Answer:
         """Yield what may be in the list: down to its lowest score, and within the limits by hotel and chain."""
         quota, lowest = Quota(self._shape), self.lowest_score
         while batch := list(islice(ranked, PAGE if quota.limits_anything else 1)):
-            hotels = hotels_of(self._session, [photo_id for photo_id, _ in batch]) if quota.limits_anything else {}
+            hotels = hotels_of(self.session, [photo_id for photo_id, _ in batch]) if quota.limits_anything else {}
             for photo_id, score in batch:
                 if score < lowest:
                     return
@@ -344,7 +344,7 @@ class Answer:
         return scores[order], ids[order]
 
     def _as_hits(self, ranked: Sequence[Ranked], first_rank: int) -> list[Hit]:
-        records = photo_records(self._session, [photo_id for photo_id, _ in ranked])
+        records = photo_records(self.session, [photo_id for photo_id, _ in ranked])
         there = [(records[photo_id], score) for photo_id, score in ranked if photo_id in records]
         beaten = percentiles(self._background, np.array([s for _, s in there], np.float32))
         shown = self._cursor.rank if self._cursor else 0

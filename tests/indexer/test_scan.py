@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from base.errors import SourceError
 from base.progress import Progress, Step, silent
 from db.photo_rows import latest_scans
+from indexer.metadata import OwnWords
 from indexer.scan import CHUNK, ScanReport, scanning
 from indexer.sources import FoundPhoto, Source, source_at
 from tests.by_folder import add_photos, session_of
@@ -44,7 +45,7 @@ def touch(path: Path) -> None:
 
 def scan(session: Session, source: Source, progress: Progress = silent) -> ScanReport:
     """Scan a source, and embed nothing."""
-    with scanning(session, source, progress=progress) as report:
+    with scanning(session, source, OwnWords(session), progress=progress) as report:
         return report
 
 
