@@ -120,13 +120,13 @@ class MetadataTable:
 
     def refuse_if_nowhere(self) -> None:
         """Refuse a table none of whose rows names anything that is there. Raises: SourceError."""
-        if self.hotels or any(os.path.lexists(outside_tar(place)) for place in self._by_place):
+        # A name on disk may have its letters decomposed: such are told by the photos that are found.
+        if self.hotels or any(not place.isascii() or os.path.lexists(outside_tar(place)) for place in self._by_place):
             return
-        first = self.rows[0]
-        where = " or ".join(dict.fromkeys(self._bases[:FEW]))
+        others = f", nor at any other place of its {len(self.rows)} rows" if len(self.rows) > 1 else ""
         raise SourceError(
-            f"{self.path}:{first.number}: nothing is at {first.place!r}, nor where any other of its "
-            f"{counted(len(self.rows), 'row')} says (paths are absolute, or relative to {where}): nothing was changed"
+            f"{self.path}:{self.rows[0].number}: nothing is at {self.rows[0].place!r}{others}: paths are absolute, or "
+            f"relative to {' or '.join(dict.fromkeys(self._bases[:FEW]))}; nothing was changed"
         )
 
     def of(self, found: FoundPhoto) -> list[tuple[Row, bool]]:
@@ -343,6 +343,7 @@ class OwnWords:
         self._hotel_from = hotel_from
         self._table = table
         self._hotels = own_hotels(session)
+        self._added = False
         self._chains: dict[str, int] | None = None
         self._photos = Counter[str]()  # by the name of their hotel, as names are compared
         self._facts: dict[int, dict[str, Any]] = {}  # {hotel id: columns}
@@ -409,7 +410,7 @@ class OwnWords:
         """Return the id of a hotel of this name, adding it where it is new, and count a photo of it."""
         key = comparable(name)
         if key not in self._hotels:
-            self._hotels[key] = add_named(self._session, Hotel, name), name
+            self._hotels[key], self._added = (add_named(self._session, Hotel, name), name), True
         self._photos[key] += 1
         return self._hotels[key][0]
 
@@ -461,8 +462,8 @@ class OwnWords:
                 self._facts[self._hotels[key][0]] = self._facts.get(self._hotels[key][0], {}) | columns
                 table.used.add(row.number)
         changed = [change_hotel(self._session, hotel_id, columns) for hotel_id, columns in self._facts.items()]
-        if rehoused or any(changed):
-            drop_empty_hotels(self._session)
+        if rehoused or any(changed) or self._added or table is not None:
+            drop_empty_hotels(self._session)  # also those of photos whose hotels Hotels-50K knows
             results_follow(self._session)
         if table is not None:
             self._report_table(table)
@@ -473,8 +474,7 @@ class OwnWords:
         few = ", ".join(f"{row.place or row.hotel!r} (row {row.number})" for row in left[:FEW])
         if left and not report.used:
             raise SourceError(
-                f"{table.path}: none of its {counted(len(left), 'row')} is of a photo found here, or of a hotel of "
-                f"yours: {few}; paths may be absolute, or relative to the table's folder or to the folder added"
+                f"{table.path}: no row is of a photo found here, or of a hotel of yours: {few}; paths may be absolute, or relative to the table's folder or to the folder added"
             )
         report.remarks += table.remarks
         if table.unused:

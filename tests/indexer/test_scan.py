@@ -104,6 +104,7 @@ def test_every_scan_is_recorded_with_its_counts(library: LibraryFactory, photos:
         "vanished": 0,
         "other_files": 1,
         "problems": 0,
+        "rehoused": 0,
     }
 
 
