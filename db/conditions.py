@@ -122,7 +122,7 @@ def nanoseconds(moment: datetime) -> int:
     return max(-FARTHEST_NS, min(int(moment.replace(tzinfo=UTC).timestamp()) * 10**9, FARTHEST_NS))
 
 
-def within(
+def in_circle(
     session: Session, table: type[Photo] | type[Hotel], centre: tuple[float, float], radius_m: float
 ) -> Condition:
     """Photos that have places of their own, or hotels, in a circle on the earth: degrees, metres."""
@@ -139,12 +139,12 @@ def within(
 
 def hotels_within(session: Session, centre: tuple[float, float], radius_m: float) -> list[int]:
     """Return the ids of the hotels in a circle on the earth: degrees, metres."""
-    return list(session.scalars(select(Hotel.id).where(within(session, Hotel, centre, radius_m)).order_by(Hotel.id)))
+    return list(session.scalars(select(Hotel.id).where(in_circle(session, Hotel, centre, radius_m)).order_by(Hotel.id)))
 
 
 def at_own_place(session: Session, centre: tuple[float, float], radius_m: float, hotels: Condition) -> Condition:
     """Photos in a circle by their own places; those without one by the condition that their hotels are."""
-    return or_(within(session, Photo, centre, radius_m), and_(Photo.latitude.is_(None), hotels))
+    return or_(in_circle(session, Photo, centre, radius_m), and_(Photo.latitude.is_(None), hotels))
 
 
 HAVING = {  # what a library may lack altogether

@@ -10,7 +10,8 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -55,6 +56,7 @@ DATE = re.compile(
     r"(\d{4})[-:/](\d{1,2})[-:/](\d{1,2})(?:[ T]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?(?:Z| ?[+-]\d{2}:?\d{2})?)?",
     re.ASCII,
 )  # a zone is passed over: dates are those of the clock where a photo was taken
+ROW_SAYS = ("hotel", "chain", "latitude", "longitude", "date")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,17 @@ class Row:
 
     def differs(self, other: "Row") -> str | None:
         """Return the name of what two rows say differently, or None."""
-        for name in ("hotel", "chain", "latitude", "longitude", "date"):
+        for name in ROW_SAYS:
             one, two = getattr(self, name), getattr(other, name)
             same = comparable(one) == comparable(two) if isinstance(one, str) and isinstance(two, str) else one == two
             if one is not None and two is not None and not same:
                 return name
         return None
+
+    def completed(self, other: "Row") -> "Row":
+        """Return the row with what another one of the same place or hotel says besides."""
+        said = {name: value for name in ROW_SAYS if (value := getattr(other, name)) is not None}
+        return replace(self, **said)
 
 
 class MetadataTable:
@@ -111,12 +118,12 @@ class MetadataTable:
         """Take paths as relative to a folder as well. Raises: SourceError: two rows are of one place, and differ."""
         self._bases.append(folder)
         for row in self.rows:
-            for place in places_of(row.place, folder) if row.place is not None else ():
+            for place in table_places(row.place, folder) if row.place is not None else ():
                 other = self._by_place.setdefault(place, row)
                 if other is not row and (name := row.differs(other)):
                     raise self._contradiction(row, other, name)
                 if other is not row:  # they complete each other
-                    self._by_place[place] = replace(other, **{n: v for n, v in filled(row).items() if v is not None})
+                    self._by_place[place] = other.completed(row)
 
     def refuse_if_nowhere(self) -> None:
         """Refuse a table none of whose rows names anything that is there. Raises: SourceError."""
@@ -148,11 +155,11 @@ class MetadataTable:
         """Return the number of the row that stands for this one, where several are of one place or hotel."""
         if row.place is None:
             return self.hotels[comparable(row.hotel or "")].number
-        places = (place for base in self._bases for place in places_of(row.place or "", base))
+        places = (place for base in self._bases for place in table_places(row.place or "", base))
         return next((self._by_place[place].number for place in places if place in self._by_place), row.number)
 
     def _read(self) -> Iterator[Row]:
-        rows = parquet_rows(self.path) if is_parquet(self.path) else table_rows(self.path, KNOWN, self.remarks)
+        rows = parquet_rows(self.path) if is_parquet(self.path) else table_rows(self.path, MEANINGS, self.remarks)
         for number, said in named_records(rows, MEANINGS, self.unused):
             row = self._row(number, said)
             if row is not None:
@@ -188,7 +195,7 @@ class MetadataTable:
             other = self.hotels.setdefault(name, row)
             if differing := row.differs(other):
                 raise self._contradiction(row, other, differing)
-            self.hotels[name] = replace(other, **{n: v for n, v in filled(row).items() if v is not None})
+            self.hotels[name] = other.completed(row)
         if row.chain is not None:
             other = self._chains.setdefault(name, row)
             if comparable(other.chain or "") != comparable(row.chain):
@@ -212,11 +219,9 @@ class MetadataTable:
         if text is None:
             return None
         match = DATE.fullmatch(text)
-        try:
+        with suppress(ValueError):
             if match is not None:
                 return datetime(*(int(part or 0) for part in match.groups()))  # type: ignore[arg-type]
-        except ValueError:
-            pass
         raise self._bad(number, "date", text, "it is no date such as 2015-01-31 or 2015-01-31 17:40")
 
     def _bad(self, number: int, column: str, text: str, why: str) -> SourceError:
@@ -231,15 +236,7 @@ class MetadataTable:
         )
 
 
-KNOWN = [spelling for spellings in COLUMN_NAMES.values() for spelling in spellings]
-NEEDED = (
-    "a table needs a head with a column path, folder or hotel, and any of hotel, chain, latitude, longitude and date"
-)
-
-
-def filled(row: Row) -> dict[str, Any]:
-    """Return what a row says, without its number and place."""
-    return {each.name: getattr(row, each.name) for each in fields(row) if each.name not in ("number", "place")}
+NEEDED = "a table needs a head with a column path, folder or hotel, and any of hotel, chain, latitude, longitude, date"
 
 
 def composed(path: str) -> str:
@@ -247,7 +244,7 @@ def composed(path: str) -> str:
     return path if path.isascii() else unicodedata.normalize("NFC", path)
 
 
-def places_of(written: str, folder: str) -> Iterator[str]:
+def table_places(written: str, folder: str) -> Iterator[str]:
     """Yield the places that a path in a table may mean, beside a folder; a photo in a tar as searches show it too."""
     unix = written if "/" in written else written.replace("\\", "/")
     path = os.path.normpath(os.path.join(folder, unix))
@@ -286,8 +283,8 @@ def table_for(path: Path, sources: Sequence[Source]) -> MetadataTable:
 class MetadataReport:
     """What was said of the photos that an `add` found.
 
-    hotels: {name: photos} of the hotels that folders or the table name. without_hotel: photos that no folder named one
-    for. chosen: how folders were told to name hotels, where this `add` was told. used, rows: of the table.
+    hotels: {name: photos} of those that folders or the table name. without_hotel: photos that no folder named one for.
+    chosen: how folders were told to name hotels, if they were told now. used, rows: of the table.
     """
 
     hotels: dict[str, int]
@@ -330,7 +327,7 @@ class MetadataReport:
 class OwnWords:
     """What people say of the photos of one `add`, by folders and by a table: put to what its sources find.
 
-    A folder names a hotel as names are compared: JP01 and jp01 are one hotel, wherever they lie.
+    Names are compared by their letters: JP01 and jp01 are one hotel, wherever they lie.
     """
 
     def __init__(
@@ -363,10 +360,9 @@ class OwnWords:
         choices = hotel_choices(session, source.root)
         if self._hotel_from is not None and source.kind != "file":  # a photo is no folder of a hotel
             name = source.typed_name if self._hotel_from == "path" else None
+            here = [each for each in choices if len(each.root) >= len(source.root)]  # and below
             said = (source.root, self._hotel_from, name)
-            if said not in [(each.root, each.hotel_from, each.name) for each in choices] or any(
-                len(each.root) > len(source.root) for each in choices
-            ):
+            if [(each.root, each.hotel_from, each.name) for each in here] != [said]:
                 keep_choice(session, *said)
                 choices = hotel_choices(session, source.root)
         self._choices = {choice.root: choice for choice in choices}
@@ -426,10 +422,11 @@ class OwnWords:
 
     def _tell(self, hotel_id: int | None, columns: dict[str, Any], row: Row) -> None:
         """Note what is said of a hotel; what was said first counts, and what cannot be is told as a problem."""
-        facts = self._facts.setdefault(hotel_id, {}) if hotel_id is not None else None
-        if facts is None:
+        if hotel_id is None:
             self._problem(row, f"the chain {row.chain!r} belongs to a hotel: add a column hotel, or say --hotel-from")
-        elif any(facts.get(name, value) != value for name, value in columns.items()):
+            return
+        facts = self._facts.setdefault(hotel_id, {})
+        if any(facts.get(name, value) != value for name, value in columns.items()):
             self._problem(row, f"another row says otherwise of the same hotel's {' and '.join(columns)}: it counts")
         else:
             facts |= columns
@@ -448,8 +445,7 @@ class OwnWords:
     def end(self, rehoused: int) -> None:
         """Record what was said of hotels, once all sources were looked through; the caller commits.
 
-        Args:
-            rehoused: photos known before that have another hotel now.
+        `rehoused`: photos known before that have another hotel now.
 
         Raises: SourceError: no row of the table was of any photo or hotel.
         """
@@ -474,7 +470,8 @@ class OwnWords:
         few = ", ".join(f"{row.place or row.hotel!r} (row {row.number})" for row in left[:FEW])
         if left and not report.used:
             raise SourceError(
-                f"{table.path}: no row is of a photo found here, or of a hotel of yours: {few}; paths may be absolute, or relative to the table's folder or to the folder added"
+                f"{table.path}: no row is of a photo found here, or of a hotel of yours: {few}; paths are absolute, or "
+                "relative to the table's folder or to the folder added"
             )
         report.remarks += table.remarks
         if table.unused:

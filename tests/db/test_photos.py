@@ -245,7 +245,9 @@ def test_records_of_embedded_photos_name_hotel_and_chain(session: Session, model
     update_photos(session, [{"id": two, "mtime_ns": 1_500_000_000}])
     assert photo_records(session, [plain, pending, one, two, 999]) == {
         one: PhotoRecord(one, "/1.jpg", "", 11, 1, "One", 7, "Azura", uploaded, date_from="upload"),
-        two: PhotoRecord(two, "/2.jpg", "", 12, 2, None, None, None, datetime(1970, 1, 1, 0, 0, 1, 500_000)),
+        two: PhotoRecord(
+            two, "/2.jpg", "", 12, 2, *[None] * 3, datetime(1970, 1, 1, 0, 0, 1, 500_000), date_from="file"
+        ),
         plain: PhotoRecord(plain, "/3.tar", "3.jpg", None, None, None, None, None, None),
     }
 
