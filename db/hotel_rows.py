@@ -104,10 +104,13 @@ def change_hotel(session: Session, hotel_id: int, columns: Mapping[str, Any]) ->
 
 
 def drop_empty_hotels(session: Session) -> None:
-    """Remove the hotels that people have named and that no photo is of any more; the caller commits."""
-    of_photos = exists().where(Photo.hotel_id == Hotel.id)
-    statement = delete(Hotel).where(Hotel.id >= FIRST_OWN_ID, ~of_photos)
-    session.execute(statement, execution_options={"synchronize_session": False})
+    """Remove the hotels, and their chains, that people have named and no photo is of any more; the caller commits."""
+    of_photos, of_hotels = exists().where(Photo.hotel_id == Hotel.id), exists().where(Hotel.chain_id == Chain.id)
+    for statement in (
+        delete(Hotel).where(Hotel.id >= FIRST_OWN_ID, ~of_photos),
+        delete(Chain).where(Chain.id >= FIRST_OWN_ID, ~of_hotels),
+    ):
+        session.execute(statement, execution_options={"synchronize_session": False})
 
 
 def hotel_choices(session: Session, root: str) -> list[HotelChoice]:

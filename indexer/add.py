@@ -46,7 +46,7 @@ class AddReport:
                 f"{run.reused} more had known bytes, {run.failed} failed"
             )
         if self.scan.rehoused:
-            lines.append(f"{counted(self.scan.rehoused, 'photo')} known before have another hotel now")
+            lines.append(f"{counted(self.scan.rehoused, 'photo')} known before have another hotel now, or none")
         lines += str(self.metadata).splitlines()
         if run.moved:
             lines.append(

@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 
 from sqlalchemy.orm import Session
 
-from base.console import counted, shell_word
+from base.console import counted, one_line, shell_word
 from base.errors import QueryError, SourceError
 from base.names import comparable
 from base.spreadsheets import is_parquet, named_records, parquet_rows, table_rows
@@ -299,11 +299,11 @@ class MetadataReport:
     def __str__(self) -> str:
         lines = []
         if self.hotels or self.chosen in (FOLDER, "path"):
-            few = [f"{name} ({counted(photos, 'photo')})" for name, photos in list(self.hotels.items())[:FEW_HOTELS]]
-            named = ": " + ", ".join(few) + (", ..." if len(self.hotels) > FEW_HOTELS else "") if few else ""
+            few = [f"{one_line(name)} ({counted(n, 'photo')})" for name, n in list(self.hotels.items())[:FEW_HOTELS]]
+            named = f": {', '.join(few)}{', ...' if len(self.hotels) > FEW_HOTELS else ''}" if few else ""
             lines.append(f"these are of {counted(len(self.hotels), 'hotel')}{named}")
         if self.table is not None:
-            lines.append(f"{self.table}: {self.used} of {counted(self.rows, 'row')} used")
+            lines.append(f"{one_line(self.table)}: {self.used} of {counted(self.rows, 'row')} used")
         return "\n".join(lines)
 
     @property

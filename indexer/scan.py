@@ -91,7 +91,7 @@ def scanning(
     not_found = compare_source(session, source, words, report, unasked, retry_failed=retry_failed, progress=progress)
     if not report.found and not allow_empty:
         raise nothing_found(session, source)
-    gone = settle(session, source, not_found, retry_failed=retry_failed)
+    gone = settle(session, words, not_found, report, retry_failed=retry_failed)
     ask_cameras(session, unasked, progress)
     seconds = time.monotonic() - start
     try:
@@ -269,7 +269,9 @@ def add_unlisted_hotels(session: Session, source: Source, chunk: list[FoundPhoto
     add_nameless_hotels(session, sorted(named - source.hotels.keys()))
 
 
-def settle(session: Session, source: Source, not_found: Sequence[int], *, retry_failed: bool) -> list[int]:
+def settle(
+    session: Session, words: OwnWords, not_found: Sequence[int], report: ScanReport, *, retry_failed: bool
+) -> list[int]:
     """Look at the places of photos that a source did not name; return the ids of those that are gone.
 
     A file may be there that no listing names, such as one without a photo's ending that was added by its own name.
@@ -282,7 +284,9 @@ def settle(session: Session, source: Source, not_found: Sequence[int], *, retry_
             if found.failure_kind == MISSING:
                 gone.append(photo.id)
             else:
-                changes.append((photo, changed_columns(photo, found, retry_failed=retry_failed)))
+                (told,) = words.told([found])
+                changes.append((photo, changed_columns(photo, told, retry_failed=retry_failed)))
+        report.rehoused += sum("hotel_id" in columns for _, columns in changes)
         change_photos(session, changes)
         session.commit()
     return gone

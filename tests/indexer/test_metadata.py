@@ -214,6 +214,8 @@ def test_a_row_by_hotel_alone_is_of_that_hotel(library: LibraryFactory, hotels: 
     said = table(hotels / "facts.csv", "hotel,chain", "jp01,none")
     library.add(hotels, metadata=said)
     assert facts(library)["b.jpg"] == ("jp01", None, None, "file", 48.85)
+    library.add(hotels, hotel_from="none")
+    assert (library.open().info().hotels, library.open().info().chains) == (0, 0)
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])

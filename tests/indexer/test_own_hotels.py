@@ -12,7 +12,7 @@ from db.hotel_rows import FIRST_OWN_ID
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.db.statements import writes
 from tests.indexer.conftest import HotelsTree, check_invariants, photos_of, write_tar
-from tests.restyled import keep_results
+from tests.restyled import add_results, keep_results
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_another_choice_moves_the_photos_that_are_known_and_none_takes_it_back(
     library.add(hotels, hotel_from="folder")
     report = library.add(hotels, hotel_from="path")
     assert report.run.encoded == 0
-    assert "5 photos known before have another hotel now" in str(report)
+    assert "5 photos known before have another hotel now, or none" in str(report)
     assert set(hotel_names(library).values()) == {"hotels"}
     assert library.open().info().hotels == 1
     library.add(hotels / "jp01", hotel_from="none")
@@ -108,6 +108,13 @@ def test_each_path_may_be_a_hotel(library: LibraryFactory, hotels: Path) -> None
     library.add(hotels)  # a folder around them, of which nothing was said
     assert hotel_names(library)["loose.jpg"] is None
     assert hotel_names(library)["a.jpg"] == "jp01"
+
+
+def test_a_photo_that_no_listing_names_moves_to_the_new_hotel_too(library: LibraryFactory, hotels: Path) -> None:
+    odd = put(hotels / "jp01" / "IMG_0001", 20)
+    library.add(odd)
+    library.add(hotels, hotel_from="folder")
+    assert hotel_names(library) == BY_FOLDER | {"IMG_0001": "jp01"}
 
 
 def test_photos_in_no_folder_are_told_the_other_choice(library: LibraryFactory, photos: Path) -> None:
@@ -155,12 +162,13 @@ def test_names_are_one_hotel_however_their_letters_are_written(library: LibraryF
 
 
 def test_hostile_names_of_folders_are_names(library: LibraryFactory, tmp_path: Path) -> None:
-    names = ["\x1b[31mred", "a,b;c", "=1+1", "100", "東京ホテル", "x" * 200]
+    names = ["\x1b[31m\nred", "a,b;c", "=1+1", "100", "東京ホテル", "x" * 200]
     for number, name in enumerate([*names, "  "]):
         put(tmp_path / "evil" / name / f"{number}.jpg", number)
     report = library.add(tmp_path / "evil", hotel_from="folder")
     assert set(hotel_names(library).values()) == {*names, None}
     assert report.metadata.without_hotel == 1
+    assert r"\x1b[31m\nred (1 photo)" in str(report)
     with library.open() as opened:
         assert [hit.hotel_name for hit in opened.search("a room hotel:100")] == ["100"]
         assert [hit.hotel_name for hit in opened.search("a room hotel:東京")] == ["東京ホテル"]
@@ -201,6 +209,7 @@ def test_restyled_photos_are_of_their_photos_hotel(library: LibraryFactory, hote
     (result,) = keep_results(library.folder, [1], library.encoder)
     library.add(hotels, hotel_from="path")
     with library.open() as opened:
+        assert add_results(library.folder, library.encoder) == 0
         (hit,) = opened.search("a room kind:restyled hotel:hotels")
         assert hit.hotel_name == "hotels"
         assert result.lineage.source_photo_id == 1
