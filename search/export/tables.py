@@ -202,7 +202,7 @@ class TagTable:
         if name == "date_from":
             return pc.coalesce(known, pc.if_else(pc.is_valid(files), "file", pa.scalar(None, pa.string())))
         seconds = pc.cast(pc.divide(files, NANOSECONDS), pa.timestamp("s"))
-        return pc.coalesce(known, pc.strftime(seconds, "%Y-%m-%d %H:%M:%S"))
+        return pc.coalesce(known, pc.cast(seconds, pa.string()))  # a tenth of the time of strftime
 
     def _of_hotel(self, name: str, hotel_ids: Any) -> Any:
         """Return what is known of the photos' hotels; looked up in order, since hashing 50,000 ids takes longer."""
