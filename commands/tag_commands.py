@@ -34,7 +34,7 @@ def tag(
         ),
     ] = None,
     method: Annotated[
-        Literal["calibrated", "uncalibrated", "softmax"] | None,
+        Literal["signal", "calibrated", "uncalibrated", "softmax"] | None,
         typer.Option(
             help="softmax: shares among the tags, of which the --top-k largest are decided, as the case study did. "
             "Default: as the last time, or calibrated.",

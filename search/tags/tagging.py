@@ -31,7 +31,19 @@ from embedding.photo_table import Columns, PhotoTable, arrays, put_together
 from embedding.scores import BACKGROUND_COLUMNS, ScoreStore, remove_scores, score_segments, score_vectors
 from embedding.segments import SegmentStore
 from search.results import HIGHEST
-from search.tags.calibration import Calibration, Method, Statistics, TagOptions, fit_links, places_of
+from search.tags.calibration import (
+    DEFAULT_METHOD,
+    LONG,
+    MOST,
+    SURE,
+    Calibration,
+    Method,
+    Statistics,
+    TagOptions,
+    fit_links,
+    places_of,
+)
+from search.tags.trust import noise_of, trust_in_words
 from search.tags.truth import Truth
 from search.tags.vocabulary import DEFAULT, Vocabularies, Vocabulary, bare, read_vocabulary
 
@@ -73,14 +85,15 @@ class TaggedPhotos:
     """Some photos with their tags; t is the number of tags.
 
     columns: what was asked for, {name: pyarrow.Array}. scores: (n, t + 1), the last is the background. probabilities:
-    (n, t), NaN without scores. decided: (n, t), labels put over them. labels: {photo id: {tag: present}}, whatever
-    the vocabulary.
+    (n, t), NaN without scores. decided: (n, t), labels put over them. sure: (n, t), which of the decided ones are sure,
+    the others are likely; what a person says is sure. labels: {photo id: {tag: present}}, whatever the vocabulary.
     """
 
     columns: Columns
     scores: Floats
     probabilities: Floats
     decided: Bools
+    sure: Bools
     labels: dict[int, dict[str, bool]]
 
     @property
@@ -114,6 +127,7 @@ class Tagging:
         while self._missing and (now := store.current(rows)) is not self._vectors:  # merged away since, perhaps
             self._vectors, self._missing = now, self._scores.open(now)
         self._stamp = columns_stamp(session)
+        self._grown = False  # scores were computed here
 
     @classmethod
     def open(cls, catalog: Catalog, session: Session, store: SegmentStore, key: str | None = None) -> Self:
@@ -166,6 +180,11 @@ class Tagging:
         return [late] if self.unscored else []
 
     @property
+    def trust(self) -> str:
+        """How far to trust the tags, in words; nothing where people's labels taught them."""
+        return trust_in_words(self.calibration)
+
+    @property
     def command(self) -> str:
         """What gives tags of this vocabulary to the photos that have none."""
         key = self.vocabulary.key
@@ -190,6 +209,7 @@ class Tagging:
             progress=progress,
         )
         self._missing = self._scores.open(self._vectors)
+        self._grown = True
 
     def scores(self, names: Sequence[str] = (), ids: Sequence[int] | None = None) -> Iterator[tuple[Columns, Floats]]:
         """Yield (columns, scores (n, t + 1)) of all photos by id, or of the photos with these ids in their order.
@@ -228,6 +248,7 @@ class Tagging:
         for columns, scores in self.scores(names, ids):
             probabilities = self.calibration.probabilities(scores)
             decided = self.calibration.decide(probabilities)
+            sure = decided & (probabilities >= SURE)
             photo_ids = columns["photo_id"].to_numpy()
             if ids is None:
                 said = labels_up_to(int(photo_ids[-1]))
@@ -241,8 +262,8 @@ class Tagging:
                 place = places.get(bare(label.tag))
                 labels.setdefault(label.photo_id, {})[label.tag if place is None else tags[place]] = label.present
                 if place is not None:
-                    decided[position[label.photo_id], place] = label.present
-            yield TaggedPhotos(columns, scores, probabilities, decided, labels)
+                    decided[position[label.photo_id], place] = sure[position[label.photo_id], place] = label.present
+            yield TaggedPhotos(columns, scores, probabilities, decided, sure, labels)
 
     def photo(self, photo_id: int, names: Sequence[str] = ()) -> TaggedPhotos:
         """Return one photo with its tags.
@@ -265,44 +286,42 @@ class Tagging:
         return other
 
     def calibrate(
-        self, options: TagOptions, scale: float, truth: Truth | None, known: Calibration | None = None
+        self, options: TagOptions, encoder: Encoder, truth: Truth | None, known: Calibration | None = None
     ) -> Calibration:
         """Fit the calibration to the library's scores, and to labels where there are any.
 
         What `known` learnt from labels stays, and with it the mean and spread that it was learnt with; newer labels
-        of a tag replace the older ones' fit.
+        of a tag replace the older ones' fit, and a fit of another method all of them.
         """
-        learnt = known is not None and bool(known.links) and not options.forget_labels
-        if known is not None and learnt:
-            calibration = options.put_over(known)
-        else:
-            before = known or Calibration(method="calibrated", scale=scale, mean=EMPTY, std=EMPTY)
-            calibration = options.put_over(self._standardised(before, scale))
+        before = known or Calibration(method=DEFAULT_METHOD, scale=encoder.logit_scale, mean=EMPTY, std=EMPTY)
+        method = options.method_after(before.method, learning=truth is not None)
+        stays = bool(before.links) and not options.forget_labels and (truth is None or method == before.learnt_on)
+        calibration = options.put_over(before if stays else self._standardised(before), method)
+        others = not stays and (self._grown or calibration.photos != before.photos)  # than the noise was measured on
+        if method == "signal" and (others or not calibration.noise):
+            calibration = replace(calibration, noise=noise_of(self._vectors, encoder))
+        long = MOST if method == "signal" and len(self.vocabulary.tags) >= LONG else 0
+        calibration = replace(calibration, most=self.vocabulary.most or long)
         if truth is not None:
-            if calibration.method != "calibrated":
-                if options.method is not None:
-                    raise QueryError(
-                        f"--method {options.method} has nothing to learn from labels: leave one of both out"
-                    )
-                calibration = replace(calibration, method="calibrated")
             logits = calibration.logits(self.scores_of(truth.photo_ids))
             links = {**calibration.links, **fit_links(logits, truth.values, options.fit)}
-            calibration = replace(calibration, links=links)
+            calibration = replace(calibration, links=links, learnt_on=method)
         self._calibration = calibration
         return calibration
 
-    def _standardised(self, before: Calibration, scale: float) -> Calibration:
+    def _standardised(self, before: Calibration) -> Calibration:
         """Return a calibration without labels, from the scores of the whole library."""
         statistics = Statistics(len(self.vocabulary.tags))
         for _, scores in self.scores():
             statistics.add(scores)
-        mean, std = statistics.mean_and_std(scale)
+        mean, std = statistics.mean_and_std(before.scale)
         names, groups = self.vocabulary.names, self.vocabulary.groups
         return replace(
             before,
-            scale=scale,
             mean=mean,
             std=std,
+            spread=statistics.spread,
+            photos=statistics.count,
             links={},
             contrasts=places_of(groups, names, "contrast"),
             exclusions=places_of(groups, names, "exclude"),
@@ -398,11 +417,8 @@ def tag_library(
         known = Calibration.from_json(before[1]) if before else None
         if scored or known is None:
             tagging.score(encoder, progress)
-            scale = encoder.logit_scale
-        else:
-            scale = known.scale
         tagging.write_table()
-        calibration = tagging.calibrate(options, scale, truth, known)
+        calibration = tagging.calibrate(options, encoder, truth, known)
         keep_tagging(session, model, vocabulary.key, vocabulary.definition(), calibration.as_json())
         session.commit()
         labelled = np.flatnonzero((truth.values > 0).any(axis=0)).tolist() if truth else []

@@ -17,6 +17,7 @@ from search.query import Filter, format_filter
 DEFAULT = "case-study"
 MAX_TAGS = 10_000
 MOST_NAMED = 10  # unknown tags in a note
+ENTRIES = ("name", "templates", "background", "most", "tags", "groups")
 RULES = ("contrast", "exclude")
 SEPARATOR = ";"  # between tags in a CSV cell, so no tag may hold it
 UNKNOWN = "?"  # before a tag in a file: whether the photo has it is not known
@@ -53,6 +54,7 @@ class Vocabulary:
     templates: tuple[str, ...]
     background: tuple[str, ...]
     groups: tuple[Group, ...]
+    most: int = 0  # tags a photo; 0: see calibration.MOST
 
     @cached_property
     def names(self) -> list[str]:
@@ -100,7 +102,7 @@ class Vocabulary:
             "background": list(self.background),
             "tags": [[tag.name, list(tag.prompts), tag.heading] for tag in self.tags],
             "groups": [[group.rule, list(group.tags)] for group in self.groups],
-        }
+        } | ({"most": self.most} if self.most else {})  # the key of a vocabulary without it stays as it was
 
     @classmethod
     def from_definition(cls, definition: Mapping[str, Any]) -> Self:
@@ -111,6 +113,7 @@ class Vocabulary:
             background=tuple(definition["background"]),
             tags=tuple(Tag(name, tuple(prompts), heading) for name, prompts, heading in definition["tags"]),
             groups=tuple(Group(rule, tuple(tags)) for rule, tags in definition["groups"]),
+            most=definition.get("most", 0),
         )
 
 
@@ -221,8 +224,8 @@ def as_vocabulary(content: Mapping[str, Any], default_name: str) -> Vocabulary:
 
     Raises: ValueError: it makes no sense.
     """
-    if unknown := set(content) - {"name", "templates", "background", "tags", "groups"}:
-        raise ValueError(f"unknown entry {sorted(unknown)[0]!r}: known are name, templates, background, tags, groups")
+    if unknown := set(content) - set(ENTRIES):
+        raise ValueError(f"unknown entry {sorted(unknown)[0]!r}: known are {', '.join(ENTRIES)}")
     name = content.get("name", default_name)
     if not isinstance(name, str) or not name or len(name) > 64 or not set(name) <= NAME_CHARACTERS:
         raise ValueError(f"the name {name!r} should be 1 to 64 letters, digits, hyphens or underscores")
@@ -246,6 +249,7 @@ def as_vocabulary(content: Mapping[str, Any], default_name: str) -> Vocabulary:
         templates=templates,
         background=texts(content.get("background", DEFAULT_BACKGROUND), "background"),
         groups=tuple(groups_of(content.get("groups", []), {bare(tag.name): tag.name for tag in tags})),
+        most=most_of(content.get("most", 0)),
     )
 
 
@@ -283,6 +287,13 @@ def groups_of(groups: Any, names: Mapping[str, str]) -> Iterator[Group]:
             if bare(tag) not in names:
                 raise ValueError(f"a group names {tag!r}, which is no tag of this vocabulary")
         yield Group(rule, tuple(names[bare(tag)] for tag in tags))
+
+
+def most_of(value: Any) -> int:
+    """Return how many tags a photo may have. Raises: ValueError: it is no such number."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_TAGS:
+        raise ValueError(f"most, the tags a photo may have, is {value!r}: write a whole number up to {MAX_TAGS}")
+    return value
 
 
 def texts(value: Any, what: str) -> tuple[str, ...]:
