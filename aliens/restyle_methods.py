@@ -392,7 +392,8 @@ class RestyleMethods(TagMethods):
 
     def _tag_checker(self, session: Session) -> "Tags | None":
         """Return what tells which tags a result has lost; None, with a word, where the library is not tagged."""
-        from search.tags.tagging import TagChecker, Tagging
+        from search.tags.checking import TagChecker
+        from search.tags.tagging import Tagging
 
         try:
             return TagChecker(Tagging.open(self.catalog, session, self.store), self.encoder)

@@ -95,7 +95,7 @@ def tagged(library: Library, session: Session, vocabulary: Vocabulary) -> Taggin
     """Return the library tagged with a vocabulary."""
     tagging = Tagging(library.catalog, session, library.store, vocabulary)
     tagging.score(library.encoder, lambda done: None)
-    tagging.calibrate(TagOptions(), library.encoder.logit_scale, None)
+    tagging.calibrate(TagOptions(), library.encoder, None)
     return tagging
 
 

@@ -71,8 +71,9 @@ class Calibration:
 
     mean, std: of each tag's cosine over the library, (t,), where photos are few drawn to those of all tags. spread: std
     without that, (t,); empty: as std. noise: the spread of words that mean nothing. photos: how many these were taken
-    from. links: {tag's place: what labels taught of it}, for the method `learnt_on` alone. most: how many tags a photo
-    may have, the likeliest; 0 for any number.
+    from. alike: what nearly all of them look like, such as "a bathroom"; mostly nothing. links: {tag's place: what
+    labels taught of it}, for the method `learnt_on` alone. most: how many tags a photo may have, the likeliest; 0 for
+    any number.
     method: signal; or calibrated (as before there was signal), or uncalibrated (each tag against the background), or
     softmax over the tags, where the `top_k` likeliest are decided, as the case study did.
     """
@@ -86,6 +87,7 @@ class Calibration:
     spread: Floats = field(default_factory=lambda: np.empty(0, np.float32))
     noise: float = 0.0
     photos: int = 0
+    alike: str = ""
     most: int = 0
     links: Mapping[int, Link] = field(default_factory=dict)
     learnt_on: Method = "calibrated"
@@ -155,7 +157,7 @@ class Calibration:
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values; `from_json` reads it back."""
-        names = ("method", "scale", "threshold", "top_k", "noise", "photos", "most", "learnt_on")
+        names = ("method", "scale", "threshold", "top_k", "noise", "photos", "alike", "most", "learnt_on")
         plain = {name: getattr(self, name) for name in names}
         arrays = {name: getattr(self, name).tolist() for name in ARRAYS}
         groups = {"contrasts": [list(g) for g in self.contrasts], "exclusions": [list(g) for g in self.exclusions]}
@@ -188,6 +190,7 @@ class KeptCalibration:
     spread: list[float] = field(default_factory=list)
     noise: float = 0.0
     photos: int = 0
+    alike: str = ""
     most: int = 0
     learnt_on: Method = "calibrated"
 

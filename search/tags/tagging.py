@@ -28,11 +28,12 @@ from db.tag_rows import (
 from db.vector_rows import EmbeddedRows, any_vector, count_embedded, segments_of
 from embedding.encoder import Encoder
 from embedding.photo_table import Columns, PhotoTable, arrays, put_together
-from embedding.scores import BACKGROUND_COLUMNS, ScoreStore, remove_scores, score_segments, score_vectors
+from embedding.scores import BACKGROUND_COLUMNS, ScoreStore, remove_scores, score_segments
 from embedding.segments import SegmentStore
 from search.results import HIGHEST
 from search.tags.calibration import (
     DEFAULT_METHOD,
+    LEARNING,
     LONG,
     MOST,
     SURE,
@@ -43,7 +44,7 @@ from search.tags.calibration import (
     fit_links,
     places_of,
 )
-from search.tags.trust import noise_of, trust_in_words
+from search.tags.trust import measured, muted_in_words, trust_in_words
 from search.tags.truth import Truth
 from search.tags.vocabulary import DEFAULT, Vocabularies, Vocabulary, bare, read_vocabulary
 
@@ -65,6 +66,7 @@ class TagReport:
     scored: int  # of them in this run
     fitted: int  # tags calibrated on labels
     left_alone: list[str]  # tags with too few labels, or labels that contradict the scores
+    muted: list[str]  # tags that the model cannot tell in this library
     notes: list[str] = field(default_factory=list)  # what people should know besides
 
     def __str__(self) -> str:
@@ -182,7 +184,17 @@ class Tagging:
     @property
     def trust(self) -> str:
         """How far to trust the tags, in words; nothing where people's labels taught them."""
-        return trust_in_words(self.calibration)
+        return trust_in_words(self.calibration, len(self.vocabulary.tags), self.model.name)
+
+    @property
+    def cautions(self) -> list[str]:
+        """What people should know of all tags: which the model cannot tell here, and how far to trust the others."""
+        return list(filter(None, [muted_in_words(self.muted), self.trust]))
+
+    @property
+    def muted(self) -> list[str]:
+        """The tags that the model cannot tell in this library."""
+        return [name for name, mute in zip(self.vocabulary.names, self.calibration.muted, strict=True) if mute]
 
     @property
     def command(self) -> str:
@@ -297,9 +309,10 @@ class Tagging:
         method = options.method_after(before.method, learning=truth is not None)
         stays = bool(before.links) and not options.forget_labels and (truth is None or method == before.learnt_on)
         calibration = options.put_over(before if stays else self._standardised(before), method)
-        others = not stays and (self._grown or calibration.photos != before.photos)  # than the noise was measured on
-        if method == "signal" and (others or not calibration.noise):
-            calibration = replace(calibration, noise=noise_of(self._vectors, encoder))
+        others = not stays and (self._grown or calibration.photos != before.photos)  # than were measured before
+        if method in LEARNING and (others or not calibration.noise):
+            noise, alike = measured(self._vectors, encoder)
+            calibration = replace(calibration, noise=noise, alike=alike)
         long = MOST if method == "signal" and len(self.vocabulary.tags) >= LONG else 0
         calibration = replace(calibration, most=self.vocabulary.most or long)
         if truth is not None:
@@ -433,59 +446,6 @@ def tag_library(
             scored=scored,
             fitted=len(calibration.links),
             left_alone=left_alone,
-            notes=[*(truth.notes if truth else []), *([few] if left_alone else [])],
+            muted=tagging.muted,
+            notes=[*(truth.notes if truth else []), *([few] if left_alone else []), *tagging.cautions],
         )
-
-
-MARGIN = 0.2  # of probability, above the threshold: tags that hardly pass it come and go by themselves
-
-
-class TagChecker:
-    """The tags of one vocabulary, as the library's calibration sees them in any vector."""
-
-    def __init__(self, tagging: Tagging, encoder: Encoder) -> None:
-        self._tagging = tagging
-        self._encoder = encoder
-
-    def confident(self, photo_id: int) -> list[str]:
-        """Return the tags that a photo surely has, in the vocabulary's order.
-
-        They are decided and clearly above the threshold; what a person says need only be above it, since what the
-        model does not see in the photo itself cannot be missed in a picture made of it.
-
-        Raises: QueryError: the photo is unknown or not embedded.
-        """
-        labels = self._tagging.photo(photo_id).labels.get(photo_id, {})
-        probabilities, kept = self._seen(self._tagging.vector(photo_id))
-        decided = self._tagging.calibration.decide(probabilities[np.newaxis])[0]
-        sure = decided & (probabilities >= self._tagging.calibration.threshold + MARGIN)
-        return [
-            name
-            for name, is_sure, is_kept in zip(self._tagging.vocabulary.names, sure, kept, strict=True)
-            if labels.get(name, bool(is_sure)) and is_kept
-        ]
-
-    def lost(self, vector: Floats, tags: Sequence[str]) -> list[str]:
-        """Return those of a photo's tags that a unit vector (d,) no longer has: not decided, and below the threshold.
-
-        Raises: QueryError: the vocabulary has no such tag, or the vector has another number of dimensions.
-        """
-        places = [self._tagging.vocabulary.position(tag) for tag in tags]
-        _, kept = self._seen(vector)
-        return [tag for tag, place in zip(tags, places, strict=True) if not kept[place]]
-
-    def _seen(self, vector: Floats) -> tuple[Floats, Floats]:
-        """Return the tags' probabilities in a unit vector (d,), (t,), and which are there, (t,) bool."""
-        if vector.shape != (self._tagging.model.dim,):
-            raise QueryError(f"the library's vectors are of {self._tagging.model.dim} dimensions, not {vector.shape}")
-        texts, background = self._texts
-        scale = self._encoder.logit_scale
-        scores = score_vectors(vector[np.newaxis], texts=texts, background=background, scale=scale)
-        calibration = self._tagging.calibration
-        probabilities = calibration.probabilities(scores)
-        return probabilities[0], calibration.decide(probabilities)[0] | (probabilities[0] >= calibration.threshold)
-
-    @cached_property
-    def _texts(self) -> tuple[Floats, Floats]:
-        """The unit vectors of the tags, (t, d), and of the background, (b, d)."""
-        return text_vectors(self._encoder, self._tagging.vocabulary)

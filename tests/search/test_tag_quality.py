@@ -35,7 +35,7 @@ SAMPLE_FIGURES = {
 def tagging_of(library: Library, session: Session, vocabulary: Vocabulary) -> Tagging:
     tagging = Tagging(library.catalog, session, library.store, vocabulary)
     tagging.score(library.encoder)
-    tagging.calibrate(TagOptions(), library.encoder.logit_scale, None)
+    tagging.calibrate(TagOptions(), library.encoder, None)
     return tagging
 
 

@@ -10,8 +10,9 @@ import pytest
 from aliens.library import Library
 from base.errors import QueryError
 from base.settings import LibraryFolder
-from search.tags.calibration import THRESHOLD, TagOptions
-from search.tags.tagging import MARGIN, TagChecker, TaggedPhotos, Tagging
+from search.tags.calibration import THRESHOLDS, TagOptions
+from search.tags.checking import MARGIN, TagChecker
+from search.tags.tagging import TaggedPhotos, Tagging
 from tests.by_folder import label_photo, tag_library
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.search.tags.conftest import OWN, decided, opened, tag
@@ -54,7 +55,7 @@ def test_confident_tags_are_the_decided_ones_of_a_clear_probability_and_its_own_
         checker = TagChecker(tagging, starter)
         (photos,) = tagging.photos()
         names = tagging.vocabulary.names
-        clear, near = (own_tags(photos, names, THRESHOLD + MARGIN + off) for off in (1e-3, -1e-3))
+        clear, near = (own_tags(photos, names, THRESHOLDS["signal"] + MARGIN + off) for off in (1e-3, -1e-3))
         found = [checker.confident(photo_id) for photo_id in photos.photo_ids.tolist()]
         for photo_id, tags, surely, maybe in zip(photos.photo_ids.tolist(), found, clear, near, strict=True):
             assert set(surely) <= set(tags) <= set(maybe)  # the scores on disk have half precision
@@ -85,9 +86,12 @@ def test_what_people_say_of_a_photo_counts_as_far_as_the_model_sees_it(tagged: L
     with checking(tagged) as (_, tagging):
         (photos,) = tagging.photos()
         names, probabilities = tagging.vocabulary.names, photos.probabilities
-        between = np.argwhere((probabilities > THRESHOLD + 0.01) & (probabilities < THRESHOLD + MARGIN - 0.01))
-        below = np.argwhere(probabilities < THRESHOLD - 0.01)
-        clear = np.argwhere(probabilities > THRESHOLD + MARGIN + 0.01)
+        between = np.argwhere(
+            (probabilities > THRESHOLDS["calibrated"] + 0.01)
+            & (probabilities < THRESHOLDS["calibrated"] + MARGIN - 0.01)
+        )
+        below = np.argwhere(probabilities < THRESHOLDS["calibrated"] - 0.01)
+        clear = np.argwhere(probabilities > THRESHOLDS["calibrated"] + MARGIN + 0.01)
         ids = photos.photo_ids.tolist()
     said = {}
     for (row, place), present in ((between[0], True), (below[0], True), (clear[0], False)):
@@ -109,7 +113,9 @@ def test_by_softmax_the_decided_tags_of_a_clear_share_are_confident(library: Lib
         for photo_id, row, shares in zip(found.photo_ids.tolist(), found.decided, found.probabilities, strict=True):
             sure = [name for name, has, share in zip(OWN.names, row, shares, strict=True) if has and share >= 0.5]
             assert checker.confident(photo_id) == sure
-            others = [name for name, share in zip(OWN.names, shares, strict=True) if share < THRESHOLD - 0.01]
+            others = [
+                name for name, share in zip(OWN.names, shares, strict=True) if share < THRESHOLDS["calibrated"] - 0.01
+            ]
             assert checker.lost(vector_of(library, photo_id), OWN.names) == [
                 name for name in others if name not in decided_of(found, photo_id)
             ]

@@ -20,7 +20,7 @@ from base.settings import LibraryFolder
 from db.tag_rows import Label, set_labels
 from embedding import scores
 from search.tags import tagging as module
-from search.tags.calibration import THRESHOLD, TagOptions
+from search.tags.calibration import TagOptions
 from search.tags.tagging import Tagging, text_vectors
 from search.tags.truth import Truth, label_truth
 from search.tags.vocabulary import Tag, Vocabulary, read_vocabulary
@@ -462,7 +462,7 @@ def test_threshold_and_method_change_the_decisions_without_scoring(tagged: Libra
     assert {len(tags) for tags in decided(tagged.folder).values()} == {2}
     tag_without_encoder(tagged, vocabulary)
     assert {len(tags) for tags in decided(tagged.folder).values()} == {2}
-    tag_without_encoder(tagged, vocabulary, method="calibrated", threshold=THRESHOLD)
+    tag_without_encoder(tagged, vocabulary, method="calibrated")
     assert decided(tagged.folder) == before
 
 
@@ -483,7 +483,8 @@ def test_labels_teach_nothing_to_other_methods(tagged: LibraryFactory) -> None:
     with pytest.raises(QueryError, match="--method softmax has nothing to learn from labels"):
         tag(tagged, options=TagOptions(method="softmax"), read_truth=some_truth)
     tag(tagged, options=TagOptions(method="softmax"))
-    assert tag(tagged, read_truth=some_truth).method == "calibrated"
+    report = tag(tagged, options=TagOptions(), read_truth=some_truth)
+    assert (report.method, report.threshold) == ("signal", 0.5)
 
 
 def test_labels_that_cannot_be_used_leave_the_tagging_as_it_was(tagged: LibraryFactory) -> None:
