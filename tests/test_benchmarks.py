@@ -154,7 +154,12 @@ def test_what_searches_and_tags_are_worth(bench: Path, sample_library: Library, 
     else:
         out = figures(bench, "tag_quality", "--photos", nowhere)
         assert shows(
-            out, r"=== sample hotels", r"several prompts a tag\s+#\s+#", r"logistic regression over all tags: #"
+            out,
+            r"=== sample hotels",
+            r"several prompts a tag\s+#\s+#",
+            r"logistic regression over all tags: #",
+            r"hotel, signal\s+126\s+#\s+#\s+#\s+#\s+#\s+#\s+#",
+            r"signal, p >= 0.4 of 2 photos\s+#\s+#",
         )
 
 

@@ -297,7 +297,7 @@ def write_evaluation(evaluations: Sequence[Evaluation], title: str, path: Path) 
     axes = figure.subplot_mosaic([["precision", "precision", "reliability"], ["f1", "f1", "reliability"]])
     upper, lower, right = axes["precision"], axes["f1"], axes["reliability"]
     names = [tag.tag for tag in evaluations[0].measures.tags if tag.true]
-    colours = ["#b9b4a8", "#d19a4a", "#6d9a86", "#8a3f6b", "#3f5f8a"]
+    colours = ["#b9b4a8", "#d19a4a", "#6d9a86", "#8a3f6b", "#3f5f8a", "#22262b"]
     width = 0.8 / len(evaluations)
     for number, evaluation in enumerate(evaluations):
         tags = [tag for tag in evaluation.measures.tags if tag.true]

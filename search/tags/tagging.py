@@ -33,7 +33,6 @@ from embedding.segments import SegmentStore
 from search.results import HIGHEST
 from search.tags.calibration import (
     DEFAULT_METHOD,
-    LEARNING,
     LONG,
     MOST,
     SURE,
@@ -310,7 +309,7 @@ class Tagging:
         stays = bool(before.links) and not options.forget_labels and (truth is None or method == before.learnt_on)
         calibration = options.put_over(before if stays else self._standardised(before), method)
         others = not stays and (self._grown or calibration.photos != before.photos)  # than were measured before
-        if method in LEARNING and (others or not calibration.noise):
+        if others or not calibration.noise:
             noise, alike = measured(self._vectors, encoder)
             calibration = replace(calibration, noise=noise, alike=alike)
         long = MOST if method == "signal" and len(self.vocabulary.tags) >= LONG else 0

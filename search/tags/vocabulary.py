@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -373,6 +374,8 @@ def new_vocabulary(path: Path | None, *, plain: bool) -> str:
         raise QueryError(f"a vocabulary cannot be written as {path.name!r}: end its name in {' or '.join(FILES)}")
     if path is not None and plain and path.suffix.lower() != ".txt":
         raise QueryError(f"plain text goes into a .txt file, not {path.name!r}: rename it, or leave out --plain")
+    if path is not None and os.path.lexists(path):
+        raise QueryError(f"{path} is there already: choose another name")
     plain = plain or (path is not None and path.suffix.lower() == ".txt")
     content = (asset("search/vocabularies/new") / f"vocabulary{FILES[plain]}").read_text(encoding="utf-8")
     if path is not None:
@@ -380,8 +383,6 @@ def new_vocabulary(path: Path | None, *, plain: bool) -> str:
             path.parent.mkdir(parents=True, exist_ok=True)
             with open(path, "x", encoding="utf-8") as file:
                 file.write(content)
-        except FileExistsError as error:
-            raise QueryError(f"{path} is there already: choose another name") from error
         except OSError as error:
             raise OutputError(f"{path} cannot be written: {error.strerror}") from error
     return content
