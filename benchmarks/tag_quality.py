@@ -34,9 +34,9 @@ ABSENT = (  # tags of hotels that no sample photo can have
     "a gym", "a spa", "a sauna", "a parking lot", "a staircase", "an office", "a conference room", "a children's room",
     "a reception desk", "a bunk bed", "a crib", "a canopy bed", "a futon", "a sofa bed", "a single bed", "a bidet",
     "a shower curtain", "a whirlpool", "an open-air bath", "a hair dryer", "a safe", "a dishwasher",
-    "a washing machine", "an iron", "a wheelchair ramp", "a telephone", "a radiator", "a fireplace", "an air conditioner", "a ceiling fan",
-    "a meal", "breakfast", "snow", "a floor plan", "a logo", "under construction", "damaged", "messy", "a beach",
-    "japanese",
+    "a washing machine", "an iron", "a wheelchair ramp", "a telephone", "a radiator", "a fireplace",
+    "an air conditioner", "a ceiling fan", "a meal", "breakfast", "snow", "a floor plan", "a logo",
+    "under construction", "damaged", "messy", "a beach", "japanese",
 )  # fmt: skip
 MODEL_CARD_TEMPLATES = ("{}", "a photo of {}", "a hotel room with {}", "a hotel photo of {}")
 
