@@ -11,7 +11,9 @@ from embedding.encoder import Encoder
 from embedding.scores import score_vectors
 from search.tags.tagging import Tagging, text_vectors
 
-MARGIN = 0.2  # of probability, above the threshold: tags that hardly pass it come and go by themselves
+# From this probability on, or a higher threshold, a decided tag is one that a photo has; it is lost only well below.
+CONFIDENT = 0.5
+MARGIN = 0.2  # of probability: tags that hardly pass a bar come and go by themselves
 
 
 class TagChecker:
@@ -24,15 +26,15 @@ class TagChecker:
     def confident(self, photo_id: int) -> list[str]:
         """Return the tags that a photo surely has, in the vocabulary's order.
 
-        They are decided and clearly above the threshold; what a person says need only be above it, since what the
-        model does not see in the photo itself cannot be missed in a picture made of it.
+        They are decided with some confidence; what a person says need only not count as lost, since what the model
+        does not see in the photo itself cannot be missed in a picture made of it.
 
         Raises: QueryError: the photo is unknown or not embedded.
         """
         labels = self._tagging.photo(photo_id).labels.get(photo_id, {})
         probabilities, kept = self._seen(self._tagging.vector(photo_id))
         decided = self._tagging.calibration.decide(probabilities[np.newaxis])[0]
-        sure = decided & (probabilities >= self._tagging.calibration.threshold + MARGIN)
+        sure = decided & (probabilities >= self._bar)
         return [
             name
             for name, is_sure, is_kept in zip(self._tagging.vocabulary.names, sure, kept, strict=True)
@@ -40,7 +42,7 @@ class TagChecker:
         ]
 
     def lost(self, vector: Floats, tags: Sequence[str]) -> list[str]:
-        """Return those of a photo's tags that a unit vector (d,) no longer has: not decided, and below the threshold.
+        """Return those of a photo's tags that a unit vector (d,) no longer has: not decided, and improbable.
 
         Raises: QueryError: the vocabulary has no such tag, or the vector has another number of dimensions.
         """
@@ -57,7 +59,12 @@ class TagChecker:
         scores = score_vectors(vector[np.newaxis], texts=texts, background=background, scale=scale)
         calibration = self._tagging.calibration
         probabilities = calibration.probabilities(scores)
-        return probabilities[0], calibration.decide(probabilities)[0] | (probabilities[0] >= calibration.threshold)
+        return probabilities[0], calibration.decide(probabilities)[0] | (probabilities[0] >= self._bar - MARGIN)
+
+    @property
+    def _bar(self) -> float:
+        """The probability from which a decided tag is one that a photo has."""
+        return max(self._tagging.calibration.threshold, CONFIDENT)
 
     @cached_property
     def _texts(self) -> tuple[Floats, Floats]:
