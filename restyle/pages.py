@@ -21,7 +21,7 @@ from base.arrays import Pixels
 from base.console import one_line
 from base.errors import OutputError, PhotoError
 from base.files import PhotoFile, atomic_write
-from restyle.colour import read_pixels, resized, within
+from embedding.colour import read_pixels, resized, within
 from restyle.protanopia import seen
 from restyle.restyled import Result, original_of, why_lost
 

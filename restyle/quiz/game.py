@@ -14,8 +14,8 @@ from base.arrays import Floats, Pixels
 from base.errors import PhotoError, QueryError
 from base.files import PhotoFile
 from base.progress import Progress, Step, silent
+from embedding.colour import encoder_square, read_pixels
 from embedding.encoder import Encoder
-from restyle.colour import encoder_square, read_pixels
 from restyle.pages import data_uri, jpeg, render
 from restyle.restyled import Result, original_of, why_lost
 from restyle.structure import hog_of
