@@ -183,7 +183,7 @@ class GalleryMaker:
         """`n`: photos in a gallery, fewer where there are fewer. Raises: QueryError: n makes no sense."""
         if not 1 <= n <= MOST_PHOTOS:
             raise QueryError(f"n is {n}: ask for 1 to {MOST_PHOTOS} photos of a hotel")
-        self._searcher, self._session, self._encoder, self._n = searcher, session, encoder, n
+        self._searcher, self._session, self._encoder, self.n = searcher, session, encoder, n
         self._rooms = Rooms(encoder, searcher.background(session))
 
     def gallery(self, hotel_id: int, name: str, progress: Progress = silent) -> Gallery:
@@ -200,7 +200,7 @@ class GalleryMaker:
                 unfit[seen.kind] += 1
             else:
                 looked.append(seen)
-        chosen, copies = chosen_of(looked, self._n)
+        chosen, copies = chosen_of(looked, self.n)
         gallery = Gallery(
             list(with_reasons(chosen, looked)),
             hotel_id=hotel_id,
@@ -208,8 +208,13 @@ class GalleryMaker:
             photos=len(there),
             opened=len(pool.photos),
         )
-        gallery.notes = list(remarks(gallery, pool, unfit, copies, self._n))
+        gallery.notes = list(remarks(gallery, pool, unfit, copies, self.n))
         return gallery
+
+    def files(self, ids: Sequence[int]) -> dict[int, PhotoFile]:
+        """Return {photo id: where its bytes lie} of those of the photos that can be found, in this order."""
+        records = photo_records(self._session, ids)
+        return {i: PhotoFile(records[i].path, records[i].member) for i in ids if i in records}
 
     def _pool(self, records: Sequence[PhotoRecord], vectors: Floats) -> "Pooled":
         """Return the photos worth opening: those that surely show a room, of every room in turn."""
@@ -222,7 +227,7 @@ class GalleryMaker:
             mine = np.flatnonzero(rooms == room)
             rank_in_room[mine[np.argsort(-shares[mine, room], kind="stable")]] = np.arange(len(mine))
         order = np.lexsort((rooms, rank_in_room))
-        order = order[wanted[order]][: max(MOST_OPENED, OPENED_EACH * self._n)]
+        order = order[wanted[order]][: max(MOST_OPENED, OPENED_EACH * self.n)]
         photos = [
             (records[at], names[rooms[at]], float(shares[at, rooms[at]]), vectors[at]) for at in sorted(order.tolist())
         ]
@@ -303,7 +308,7 @@ def with_reasons(chosen: Sequence[Contender], photos: Sequence[Contender]) -> It
             rank=rank,
             photo_id=photo.record.photo_id,
             room=photo.room,
-            why=reason(photo, [other for other in photos if other.room == photo.room], taken[photo.room]),
+            why=why_chosen(photo, [other for other in photos if other.room == photo.room], taken[photo.room]),
             path=photo.record.path,
             member=photo.record.member,
             width_px=photo.opened.width_px,
@@ -322,7 +327,7 @@ MEASURED: tuple[tuple[str, Callable[[Contender], float]], ...] = (
 PLURAL = {"outside": "photos from outside", "view": "views", "lobby": "lobbies"}
 
 
-def reason(photo: Contender, others: Sequence[Contender], turn: int) -> str:
+def why_chosen(photo: Contender, others: Sequence[Contender], turn: int) -> str:
     """Return in words why a photo was chosen, the `turn`th of its room among `others`, itself included."""
     if len(others) == 1:
         return "the only photo from outside" if photo.room == "outside" else f"the only {photo.room}"

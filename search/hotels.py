@@ -150,7 +150,7 @@ class HotelTable(Listing[TaggedHotel]):
     def __init__(self, joined: Joined, hotels: "Hotels", tagging: Tagging, rows: Longs, notes: Iterable[str]) -> None:
         super().__init__()
         self.joined, self.hotels, self.rows = joined, hotels, rows
-        self.names, self.untold = tagging.vocabulary.names, tagging.calibration.muted & ~joined.likely.any(axis=0)
+        self.names, self.untold = tagging.vocabulary.names, tagging.calibration.muted
         self.paths = BestPaths(tagging, np.unique(joined.best_ids[joined.likely]))
         self.model, self.vocabulary = tagging.model.key, tagging.vocabulary.key
         self.method = tagging.calibration.method
@@ -309,14 +309,13 @@ def hotel_table(
     rooms: Rooms,
     vectors: Vectors,
     *,
-    name: str | None = None,
+    chosen: Sequence[int] | None = None,
     progress: Progress = silent,
 ) -> HotelTable:
-    """Return the hotels that have photos with their tags, by their names; `name`: those that `hotel_ids_named` finds.
+    """Return the hotels that have photos with their tags, by their names; `chosen`: only those of these ids.
 
-    Raises: QueryError: no photo belongs to a hotel, or no hotel is called so.
+    Raises: QueryError: no photo belongs to a hotel, or to one of these.
     """
-    chosen = None if name is None else hotel_ids_named(session, name)
     hotels = Hotels(session, chosen)
     only = None if chosen is None else sorted(ids_of_hotels(session, chosen))
     joined, nowhere = Joined(len(hotels), len(tagging.vocabulary.tags)), list[int]()
@@ -332,8 +331,8 @@ def hotel_table(
         progress(Step("joining", done, len(vectors) if only is None else len(only)))
     if not joined.photos.any():
         raise QueryError(
-            f"no photo of {name} can be found: `aliens failures` says what became of them"
-            if name is not None
+            "no photo of this hotel can be found: `aliens failures` says what became of them"
+            if chosen is not None
             else "no photo of this library belongs to a hotel: `aliens add --help` says how photos get one"
         )
     count_rooms(joined, members, rooms, vectors)
