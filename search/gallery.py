@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from sqlalchemy.orm import Session
 
-from base.arrays import Floats
+from base.arrays import Floats, Longs
 from base.console import counted
 from base.errors import OutputError, PhotoError, QueryError
 from base.files import PhotoFile, atomic_write
@@ -42,7 +42,7 @@ from search.answers import Searcher
 
 # In the order in which a gallery shows them: booking sites lead with the house itself, then the room that is sold.
 ROOMS: dict[str, tuple[str, ...]] = {
-    "outside": ("the outside of a hotel building", "a hotel facade", "a building seen from the street"),
+    "facade": ("the outside of a hotel building", "a hotel facade", "a building seen from the street"),
     "bedroom": ("a bedroom", "a hotel bedroom with a bed"),
     "bathroom": ("a bathroom", "a hotel bathroom"),
     "pool": ("a swimming pool", "an outdoor swimming pool"),
@@ -52,11 +52,11 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "restaurant": ("a restaurant", "a restaurant dining room", "a breakfast buffet"),
     "kitchen": ("a kitchen", "a kitchenette"),
 }
-EXPECTED = ("outside", "bedroom", "bathroom")  # what guests look for first, and booking sites ask for
+EXPECTED = ("facade", "bedroom", "bathroom")  # what guests look for first, and booking sites ask for
 MOST_PHOTOS = 200  # in a gallery
 MOST_OPENED = 60  # photos of a hotel that are looked at, or so many
 OPENED_EACH = 3  # for each place in the gallery
-DOUBTED = 0.5  # how surely a photo shows its room, below which it comes after all that surely show theirs
+DOUBTED = 0.4  # how surely a photo shows its room, below which it comes last, and no room counts as shown
 SHARP, BRIGHT, LARGE_PX = 3.0, (40.0, 80.0), 1024  # what is as good as better: 1/px, mean L*, longer side
 WORST_TILT = 8.0  # degrees
 LEAST_FACTOR = 0.4  # what the worst of one measure leaves of a photo's worth
@@ -71,6 +71,11 @@ class Rooms:
         self._texts = (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
         self._usual = (sample @ self._texts.T).mean(axis=0)
         self._scale = float(encoder.logit_scale)
+
+    def shown(self, vectors: Floats) -> Longs:
+        """Return the place of the room that each photo surely shows, (n,); -1 where none is sure."""
+        shares = self.shares(vectors)
+        return np.where(shares.max(axis=1) >= DOUBTED, shares.argmax(axis=1), -1)
 
     def shares(self, vectors: Floats) -> Floats:
         """Return how surely each photo shows each room, (n, r), each row 1 together.
@@ -128,7 +133,8 @@ class GalleryPhoto:
 class Gallery(Listing[GalleryPhoto]):
     """The photos that show a hotel best, in the order in which they are to be shown.
 
-    photos: of the hotel. opened: of them. notes: what was passed over, and what is missing.
+    photos: of the hotel. opened: of them. lacking: rooms that guests look for, which no photo shows. notes: what was
+    passed over, and why there are no more.
     """
 
     columns = ("rank", "photo_id", "room", "why", "path")
@@ -142,6 +148,11 @@ class Gallery(Listing[GalleryPhoto]):
         self.photos = photos
         self.opened = opened
         self.notes: list[str] = []
+
+    @property
+    def lacking(self) -> list[str]:
+        """The rooms that guests look for and none of the photos shows."""
+        return [room for room in EXPECTED if room not in {photo.room for photo in self}]
 
     @property
     def cells(self) -> list[Cell]:
@@ -324,25 +335,24 @@ MEASURED: tuple[tuple[str, Callable[[Contender], float]], ...] = (
     ("brightest", lambda photo: photo.quality.lightness),
     ("straightest", lambda photo: -abs(photo.tilt)),
 )
-PLURAL = {"outside": "photos from outside", "view": "views", "lobby": "lobbies"}
+PLURAL = {"lobby": "lobbies"}
 
 
 def why_chosen(photo: Contender, others: Sequence[Contender], turn: int) -> str:
     """Return in words why a photo was chosen, the `turn`th of its room among `others`, itself included."""
+    if photo.certain < DOUBTED:
+        return f"perhaps a {photo.room}: {photo.certain:.0%} sure"
     if len(others) == 1:
-        return "the only photo from outside" if photo.room == "outside" else f"the only {photo.room}"
+        return f"the only {photo.room}"
     best = [name for name, of in MEASURED if all(of(photo) > of(other) for other in others if other is not photo)]
     among = f"of {len(others)} {PLURAL.get(photo.room, photo.room + 's')}"
     if best:
         return f"the {' and '.join(best[:2])} {among}"
-    return f"the best all in all {among}" if turn == 1 else f"unlike the others, {among}"
+    return f"{'the best' if turn == 1 else 'another'} {among}, all in all"
 
 
 def remarks(gallery: Gallery, pool: Pooled, unfit: Counter[str], copies: int, n: int) -> Iterator[str]:
     """Yield what is to be said of a gallery as a whole."""
-    lacking = [room for room in EXPECTED if room not in {photo.room for photo in gallery}]
-    if lacking:
-        yield f"no photo shows: {', '.join(lacking)}"
     left_out = [f"{number} {kind}" for kind, number in [*pool.unwanted.items(), *unfit.most_common()]]
     left_out += [counted(copies, "near copy").replace("copys", "copies")] if copies else []
     if left_out:

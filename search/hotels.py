@@ -364,14 +364,12 @@ def about_nowhere(ids: Sequence[int], photos: int) -> str:
 def count_rooms(joined: Joined, members: Sequence[tuple[Longs, Longs]], rooms: Rooms, vectors: Vectors) -> None:
     """Count each hotel's photos by the rooms that they show; `members`: photo ids and places of hotels."""
     ids, places = (np.concatenate(parts) for parts in zip(*members, strict=True))
-    if len(ids) < ROWS:
-        np.add.at(joined.rooms, (places, rooms.shares(vectors.gather(ids)).argmax(axis=1)), 1)
-        return
-    for part, halves in vectors.parts():
+    parts = [(ids, vectors.gather(ids))] if len(ids) < ROWS else vectors.parts()
+    for part, halves in parts:
         at = np.minimum(np.searchsorted(ids, part), len(ids) - 1)
-        mine = ids[at] == part
-        shown = rooms.shares(halves[mine].astype(np.float32)).argmax(axis=1)
-        np.add.at(joined.rooms, (places[at[mine]], shown), 1)
+        shown = rooms.shown(halves.astype(np.float32))
+        mine = (ids[at] == part) & (shown >= 0)
+        np.add.at(joined.rooms, (places[at[mine]], shown[mine]), 1)
 
 
 class BestPaths:
