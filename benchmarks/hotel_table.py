@@ -1,4 +1,4 @@
-"""How good and how quick tables of hotels are: joining photos, ranking hotels, suggested galleries; and a million photos.
+"""How good and how quick tables of hotels are: joining photos, ranking hotels, galleries, and a million photos.
 
 python benchmarks/hotel_table.py [--photos ../shared/photos] [--million 1124215]
 
@@ -71,7 +71,7 @@ def hotels_from_folders(library: Library, photos: Path) -> None:
 
 
 def joining_rules(e: Evidence, p: Evidence, decided: np.ndarray) -> dict[str, np.ndarray]:
-    """Return which tags a hotel has, (t,), by each way of joining its photos' e, probabilities and tags, each (n, t)."""
+    """Return a hotel's tags, (t,), by each way of joining its photos' e, probabilities and tags, each (n, t)."""
     two = np.sort(e, axis=0)[-2:]
     return {
         "any decided": decided.any(axis=0),
@@ -157,7 +157,7 @@ def show_ranking(library: Library, session: Session, tagging: Tagging, truth_fil
         print(f"{name:<36} {np.mean(found):.3f}")
 
 
-def show_galleries(library: Library, session: Session, tagging: Tagging, labels: Path) -> None:
+def show_galleries(library: Library, session: Session, tagging: Tagging, labels: Path, most: int) -> None:
     """Print what share of the true rooms of a chain galleries show, against other ways of choosing; and copies."""
     with open(labels, encoding="utf-8", newline="") as file:
         scenes = {int(row["image_id"]): row["scene"] for row in csv.DictReader(file)}
@@ -165,7 +165,7 @@ def show_galleries(library: Library, session: Session, tagging: Tagging, labels:
     drawn = random.Random(1)
     shares: dict[str, list[float]] = {"suggested": [], "the best photos of tags": [], "at random": []}
     copies = surely = right = 0
-    for hotel in as_one_hotel(session):
+    for hotel in as_one_hotel(session)[:most]:
         ids = sorted(ids_of_hotels(session, [hotel]))
         records = photo_records(session, ids)
         room = {i: room_of(scenes[records[i].image_id or 0]) for i in ids}
@@ -263,6 +263,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, default=Path("../shared/photos"))
     parser.add_argument("--million", type=int, default=0, help="also measure speed, on so many made-up photos")
+    parser.add_argument("--chains", type=int, default=100, help="chains whose galleries are measured, at most")
     arguments = parser.parse_args()
     photos = arguments.photos.resolve()
     WORK.mkdir(exist_ok=True)
@@ -285,7 +286,7 @@ def main() -> None:
                 show_joining(session, tagging, truth_file)
                 show_ranking(library, session, tagging, truth_file)
                 if name == "sample":
-                    show_galleries(library, session, tagging, truth_file)
+                    show_galleries(library, session, tagging, truth_file, arguments.chains)
     if arguments.million:
         print("\n=== speed")
         show_speed(arguments.million)
