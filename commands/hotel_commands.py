@@ -69,11 +69,11 @@ def print_hotels(table: "HotelTable") -> None:
     columns = ("number", "hotel", "chain", "photos", "sure", "likely", "no photo shows")
     listing = iter(table)
     while page := list(islice(listing, PAGE_ROWS)):
-        console.print_rows(columns, [row_of(hotel) for hotel in page])
+        console.print_rows(columns, [hotel_row(hotel) for hotel in page])
     console.note(console.counted(len(table), "hotel"))
 
 
-def row_of(hotel: "TaggedHotel") -> tuple[object, ...]:
+def hotel_row(hotel: "TaggedHotel") -> tuple[object, ...]:
     """Return a hotel's row; on a terminal what is missing is shortened."""
     lacking = [f"({room})" for room in hotel.no_photo_of] + hotel.missing
     if console.on_terminal() and len(lacking) > MOST_TAGS:
