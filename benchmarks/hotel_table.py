@@ -4,7 +4,7 @@ python benchmarks/hotel_table.py [--photos ../shared/photos] [--million 1124215]
 
 On the sample hotels (30 of 8 photos) and, where they are at hand, on 28 real hotels (205 photos) that the starter model
 has never seen, in a library with 815 other photos; the truth of a hotel is that of all its photos together. Galleries
-are chosen of whole chains of sample hotels, up to 40 photos, as if each were one hotel. The library of --million photos
+are chosen of whole chains of sample hotels, up to 48 photos, as if each were one hotel. The library of --million photos
 is made up (benchmarks/million.py).
 """
 

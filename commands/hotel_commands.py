@@ -199,6 +199,10 @@ def answer_by_hotel(
     for name in sorted(given - TOGETHER - {"library", "device"}):
         option = "all" if name == "every" else name.replace("_", "-")
         raise QueryError(f"--{option} is for photos: leave it or --by hotel out")
+    from search.query import hints
+
+    for hint in hints(text or ""):
+        console.note(hint)
     options = {name: said[name] for name in ("k", "image", "like", "until_stop", "min_score")}
     found = photos.search_hotels(text, **options, after=after)
     if json:

@@ -331,7 +331,7 @@ def hotel_table(
         progress(Step("joining", done, len(vectors) if only is None else len(only)))
     if not joined.photos.any():
         raise QueryError(
-            "no photo of this hotel can be found: `aliens failures` says what became of them"
+            "no photo of what was named can be found: `aliens failures` says what became of them"
             if chosen is not None
             else "no photo of this library belongs to a hotel: `aliens add --help` says how photos get one"
         )
@@ -364,7 +364,8 @@ def about_nowhere(ids: Sequence[int], photos: int) -> str:
 def count_rooms(joined: Joined, members: Sequence[tuple[Longs, Longs]], rooms: Rooms, vectors: Vectors) -> None:
     """Count each hotel's photos by the rooms that they show; `members`: photo ids and places of hotels."""
     ids, places = (np.concatenate(parts) for parts in zip(*members, strict=True))
-    parts = [(ids, vectors.gather(ids))] if len(ids) < ROWS else vectors.parts()
+    few = ids[vectors.locate(ids)[0] >= 0] if len(ids) < ROWS else ids  # without those that have vanished meanwhile
+    parts = [(few, vectors.gather(few))] if len(ids) < ROWS else vectors.parts()
     for part, halves in parts:
         at = np.minimum(np.searchsorted(ids, part), len(ids) - 1)
         shown = rooms.shown(halves.astype(np.float32))

@@ -156,7 +156,7 @@ def test_hotels_are_chosen_by_name_and_by_tags(tagged: Library) -> None:
     ("ask", "said"),
     [
         (lambda library: library.hotels("nowhere"), "no hotel 'nowhere'"),
-        (lambda library: library.hotels("Empty Inn"), "no photo of this hotel can be found"),
+        (lambda library: library.hotels("Empty Inn"), "no photo of what was named can be found"),
         (lambda library: library.hotels(tags=["pool"], missing=["pool"]), "none of 4 hotels is so"),
         (lambda library: library.hotels(tags=["poool"]), "no tag 'poool'"),
         (lambda library: library.hotels(sort="size"), "sort is 'size': choose one of name, chain"),
