@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from search.hotels import HotelTable, TaggedHotel
 
 PAGE_ROWS = 1000  # hotels of a table that are printed at a time
-MOST_TAGS = 6  # missing tags of a row on a terminal; more are counted
+MOST_TAGS = 8  # in a list on a terminal; more are counted
 TOGETHER = {"text", "image", "like", "k", "until_stop", "min_score", "after", "by", "exact", "explain", "json", "sheet"}
 
 HotelArgument = Annotated[
@@ -74,12 +74,16 @@ def print_hotels(table: "HotelTable") -> None:
 
 
 def hotel_row(hotel: "TaggedHotel") -> tuple[object, ...]:
-    """Return a hotel's row; on a terminal what is missing is shortened."""
-    lacking = [f"({room})" for room in hotel.no_photo_of] + hotel.missing
-    if console.on_terminal() and len(lacking) > MOST_TAGS:
-        lacking = [*lacking[:MOST_TAGS], f"and {len(lacking) - MOST_TAGS} more"]
-    lists = (", ".join(names) or None for names in (hotel.sure, hotel.likely, lacking))
-    return (hotel.hotel_id, hotel.hotel_name, hotel.chain_name, hotel.photos, *lists)
+    """Return a hotel's row; on a terminal long lists are shortened."""
+    lists = (hotel.sure, hotel.likely, [f"({room})" for room in hotel.no_photo_of] + hotel.missing)
+    return (hotel.hotel_id, hotel.hotel_name, hotel.chain_name, hotel.photos, *map(in_short, lists))
+
+
+def in_short(names: list[str]) -> str | None:
+    """Return names as one text, on a terminal the first of many; None for none."""
+    if console.on_terminal() and len(names) > MOST_TAGS:
+        names = [*names[:MOST_TAGS], f"and {len(names) - MOST_TAGS} more"]
+    return ", ".join(names) or None
 
 
 def print_hotel(hotel: "TaggedHotel") -> None:
