@@ -43,7 +43,7 @@ from search.tags.calibration import (
     fit_links,
     places_of,
 )
-from search.tags.trust import measured, muted_in_words, trust_in_words
+from search.tags.trust import muted_in_words, noise_and_kind, trust_in_words
 from search.tags.truth import Truth
 from search.tags.vocabulary import DEFAULT, Vocabularies, Vocabulary, bare, read_vocabulary
 
@@ -310,7 +310,7 @@ class Tagging:
         calibration = options.put_over(before if stays else self._standardised(before), method)
         others = not stays and (self._grown or calibration.photos != before.photos)  # than were measured before
         if others or not calibration.noise:
-            noise, alike = measured(self._vectors, encoder)
+            noise, alike = noise_and_kind(self._vectors, encoder)
             calibration = replace(calibration, noise=noise, alike=alike)
         long = MOST if method == "signal" and len(self.vocabulary.tags) >= LONG else 0
         calibration = replace(calibration, most=self.vocabulary.most or long)

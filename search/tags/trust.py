@@ -43,7 +43,7 @@ FEW = 40  # photos from which tags are right about as often as with many (benchm
 NAMED = 8  # tags in a note
 
 
-def measured(vectors: Vectors, encoder: Encoder) -> tuple[float, str]:
+def noise_and_kind(vectors: Vectors, encoder: Encoder) -> tuple[float, str]:
     """Return by how much the cosines with words that mean nothing spread over a library, the median of the words.
 
     And what nearly all of its photos look like, where that is one thing; nothing of a library that is mixed, or small.

@@ -8,7 +8,7 @@ from aliens.library import Library
 from db.vector_rows import EmbeddedRows
 from embedding.segments import Vectors
 from search.tags.calibration import LEARNING, Calibration, Link, Method
-from search.tags.trust import FEW, KINDS, NONSENSE, measured, muted_in_words, trust_in_words
+from search.tags.trust import FEW, KINDS, NONSENSE, muted_in_words, noise_and_kind, trust_in_words
 
 MIXED = Calibration(method="signal", scale=25.0, mean=np.zeros(2, np.float32), std=np.ones(2, np.float32), photos=240)
 
@@ -42,14 +42,14 @@ def test_a_library_of_one_kind_of_room_is_seen_to_be_one(
 ) -> None:
     ids = ids_with(sample_library, sample_tags, tags)
     assert len(ids) > 50
-    assert measured(only(vectors, ids), sample_library.encoder)[1] == alike
+    assert noise_and_kind(only(vectors, ids), sample_library.encoder)[1] == alike
 
 
 @pytest.mark.parametrize("every", [1, 2, 7, 11])
 def test_mixed_libraries_are_not_accused_and_their_noise_is_alike(
     sample_library: Library, vectors: Vectors, every: int
 ) -> None:
-    noise, alike = measured(only(vectors, vectors.ids[::every].tolist()), sample_library.encoder)
+    noise, alike = noise_and_kind(only(vectors, vectors.ids[::every].tolist()), sample_library.encoder)
     assert alike == ""
     assert noise == pytest.approx(0.030, abs=0.006)
 
@@ -58,7 +58,7 @@ def test_of_few_photos_nobody_can_say_that_they_are_alike(
     sample_library: Library, vectors: Vectors, sample_tags: dict[int, set[str]]
 ) -> None:
     ids = ids_with(sample_library, sample_tags, {"a bathtub"})[:19]
-    assert measured(only(vectors, ids), sample_library.encoder)[1] == ""
+    assert noise_and_kind(only(vectors, ids), sample_library.encoder)[1] == ""
 
 
 def test_how_far_to_trust_tags_is_said_by_method_model_and_length() -> None:
