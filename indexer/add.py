@@ -1,8 +1,11 @@
-"""Adding photos, start to end: scan a source, embed what is pending, merge small segments."""
+"""Adding photos, start to end: scan sources, embed what is pending, merge small segments."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
 
-from base.console import counted
+from base.console import counted, one_line, shell_word
 from base.progress import Progress, silent
 from db.catalog import Catalog
 from db.photo_rows import count_pending
@@ -16,27 +19,45 @@ from indexer.scan import ScanReport, scanning
 from indexer.sources import Source
 from indexer.upkeep import IndexReport, index_report
 
+MOST_LINES = 10  # of sources, in a report
+
 
 @dataclass(frozen=True, slots=True)
 class AddReport:
-    """What adding photos did; `interrupted`: somebody stopped it, and the same call goes on from there."""
+    """What adding photos did; `interrupted`: somebody stopped it, and the same call goes on from there.
+
+    scan: of all sources together. sources: {root: its part} in the order in which they were named.
+    """
 
     scan: ScanReport
     run: RunReport
     index: IndexReport
+    sources: dict[str, ScanReport]
 
     @property
     def interrupted(self) -> bool:
         """Whether photos are left to be embedded, since somebody stopped it."""
         return self.run.interrupted
 
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as one object."""
+        return {
+            "scan": self.scan.as_json(),
+            "run": asdict(self.run),
+            "index": self.index.as_json(),
+            "sources": [{"root": root} | report.as_json() for root, report in self.sources.items()],
+        }
+
     def __str__(self) -> str:
         scan, run = self.scan, self.run
+        of = f" of {len(self.sources)} sources" if len(self.sources) > 1 else ""
         lines = [
-            f"found {counted(scan.found, 'photo')}: {scan.new} new, {scan.changed} changed, "
-            f"{scan.unchanged} unchanged, {scan.missing + scan.vanished} missing; "
-            f"{counted(scan.other_files, 'other file')} passed over"
+            f"found {counted(scan.found, 'photo')}{of}: {scan.new} new, {scan.changed} changed, "
+            f"{scan.unchanged} unchanged, {scan.missing + scan.vanished} missing"
         ]
+        lines += self._lines_of_sources()
+        if scan.passed_over.counts:
+            lines.append(f"passed over: {scan.passed_over}")
         if run.total:
             rate = f" ({run.encoded / run.seconds:.1f} photos/s)" if run.encoded else ""
             lines.append(
@@ -49,16 +70,37 @@ class AddReport:
             )
         return "\n".join(lines)
 
+    def _lines_of_sources(self) -> list[str]:
+        """Return a line for each of several sources, as many as are read at a glance."""
+        if len(self.sources) == 1:
+            return []
+        lines = [
+            one_line(f"  {root}: {counted(report.found, 'photo')}, {report.new} new")
+            for root, report in islice(self.sources.items(), MOST_LINES)
+        ]
+        return lines + [f"  and {len(self.sources) - MOST_LINES} more sources"] * (len(self.sources) > MOST_LINES)
+
     @property
     def notes(self) -> list[str]:
         """What people should know besides."""
-        run, said = self.run, []
+        run, scan, said = self.run, self.scan, []
         if run.strays:
             said.append(f"removed {counted(run.strays, 'file')} that a killed run had left half done")
         if run.interrupted:
             said.append(f"stopped: {counted(run.total - run.done, 'photo')} to go; the same command goes on from here")
+        if scan.kept:
+            said.append(
+                f"no photos under {', '.join(scan.kept_at)}: {counted(scan.kept, 'photo')} known there stay, since a "
+                "disk may not be there; if they are gone for good, say --allow-empty"
+            )
+        if scan.left_out:
+            places = " ".join(shell_word(place) for place in scan.left_out_at)
+            said.append(
+                f"{counted(scan.left_out, 'photo')} known to the library lie where photos are left out now, and stay: "
+                f"`aliens forget {places}` lets them go"
+            )
         said += self.index.notes
-        if run.failed or self.scan.missing or self.scan.vanished or self.scan.problems:
+        if run.failed or scan.missing or scan.vanished or scan.problems:
             said.append("`aliens failures` lists what could not be used, with reasons")
         return said
 
@@ -67,14 +109,14 @@ def add_photos(
     catalog: Catalog,
     store: SegmentStore,
     encoder: Encoder,
-    source: Source,
+    sources: Sequence[Source],
     *,
     retry_failed: bool = False,
     allow_empty: bool = False,
     max_pixels: int = MAX_PIXELS,
     progress: Progress = silent,
 ) -> AddReport:
-    """Scan a source, and embed every pending photo of the library; it can be found from then on.
+    """Scan sources, and embed every pending photo of the library; it can be found from then on.
 
     An approximate index is left as it is: what came is compared beside it. The model is loaded only when there is a
     photo to embed. Whatever stops this, the same call goes on where it stopped.
@@ -82,13 +124,14 @@ def add_photos(
     Raises: LibraryError: another process or thread changes this library, or the disk is full.
     """
     with catalog.writing() as session:
-        with scanning(
-            session, source, retry_failed=retry_failed, allow_empty=allow_empty, progress=progress
-        ) as scanned:
+        with scanning(session, sources, retry_failed=retry_failed, allow_empty=allow_empty, progress=progress) as scans:
             if count_pending(session):
                 run = Run(catalog, store, encoder, max_pixels).embed(progress)
             else:
                 run = RunReport(strays=store.remove_strays([file.name for file in segments_of(session, catalog.model)]))
         merge_due(catalog, session, store)
         report = index_report(catalog, session, store)
-    return AddReport(scanned, run, report)
+    whole = ScanReport()
+    for scan in scans:
+        whole.update(scan.report)
+    return AddReport(whole, run, report, {scan.source.root: scan.report for scan in scans})

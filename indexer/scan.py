@@ -1,9 +1,10 @@
-"""Scanning: what a source holds is compared with what the library knows. Decodes and embeds nothing."""
+"""Scanning: what sources hold is compared with what the library knows. Decodes and embeds nothing."""
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy.orm import Session
 
+from base.arrays import Bools, Ids
 from base.console import counted
 from base.errors import SourceError
 from base.progress import Progress, Step, silent
@@ -30,10 +32,12 @@ from db.photo_rows import (
     record_scan,
     update_photos,
 )
-from db.vector_rows import lose
-from indexer.sources import MISSING, FoundPhoto, Problem, Source, found_at
+from db.vector_rows import lose, remove_photos
+from indexer.passed_over import PassedOver, Problem
+from indexer.sources import MISSING, FoundPhoto, Source, found_at
 
 CHUNK = 1000
+EXAMPLES = 3  # places that a report names
 STORED_PROBLEMS = 1000  # of one scan; their full number is in its counts
 FACTS = ("size_bytes", "mtime_ns")
 HOTEL_FACTS = ("image_id", "hotel_id", "image_source", "uploaded_at")
@@ -41,7 +45,12 @@ HOTEL_FACTS = ("image_id", "hotel_id", "image_source", "uploaded_at")
 
 @dataclass(slots=True)
 class ScanReport:
-    """What a scan found, in photos; `problems` counts rows and folders that could not be used."""
+    """What a scan found, in photos; `problems` counts rows and folders that could not be used.
+
+    other_files: of them all, how many are passed over by what they are. left_out: photos that the library knows in
+    places that are now left out; they stay. kept: those that it knows in a source that holds none any more, which may
+    be a disk that is not there. left_out_at, kept_at: some of these places and sources.
+    """
 
     found: int = 0
     new: int = 0
@@ -49,67 +58,151 @@ class ScanReport:
     unchanged: int = 0
     missing: int = 0
     vanished: int = 0
+    left_out: int = 0
+    kept: int = 0
     other_files: int = 0
     problems: int = 0
+    passed_over: PassedOver = field(default_factory=PassedOver)
+    left_out_at: list[str] = field(default_factory=list)
+    kept_at: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as one object."""
+        counts = {each.name: getattr(self, each.name) for each in fields(self)}
+        return counts | {"passed_over": self.passed_over.as_json()}
+
+    def update(self, other: "ScanReport") -> None:
+        """Count what another scan found."""
+        for each in fields(self):
+            mine, its = getattr(self, each.name), getattr(other, each.name)
+            if isinstance(mine, PassedOver):
+                mine.update(its)
+            else:
+                setattr(self, each.name, mine + its if isinstance(mine, int) else [*mine, *its][:EXAMPLES])
+
+
+@dataclass(slots=True)
+class SourceScan:
+    """One source's part of a scan; `gone`: ids of photos that are not at their places below it."""
+
+    source: Source
+    report: ScanReport = field(default_factory=ScanReport)
+    seconds: float = 0.0
+    gone: list[int] = field(default_factory=list)
 
 
 @contextmanager
 def scanning(
     session: Session,
-    source: Source,
+    sources: Sequence[Source],
     *,
     retry_failed: bool = False,
     allow_empty: bool = False,
     progress: Progress = silent,
-) -> Iterator[ScanReport]:
-    """Add new photos as pending, make changed ones pending again; at the end mark vanished ones and record the scan.
+) -> Iterator[list[SourceScan]]:
+    """Add new photos as pending, make changed ones pending again; at the end mark vanished ones and record the scans.
 
-    Between the two the caller embeds what is pending, which may find that a photo has not vanished but moved. A photo
-    counts as changed when its size or its time of change differs. An unchanged source costs no write but the record of
-    the scan. What vanished from a folder keeps its vector, and is not embedded again when it is back.
+    Between the two the caller embeds what is pending, which may find that a photo has not vanished but moved, also from
+    one source to another. A photo counts as changed when its size or its time of change differs. An unchanged source
+    costs no write but the record of its scan. What vanished from a folder keeps its vector, and is not embedded again
+    when it is back.
 
     Args:
         session: committed after every 1,000 photos.
-        source: where to look.
+        sources: where to look. Each photo is one source's, also where they overlap.
         retry_failed: make photos that failed before pending again.
-        allow_empty: take a source without photos at its word; otherwise it may be a disk that is not there.
+        allow_empty: take sources without photos at their word; otherwise they may be disks that are not there.
         progress: told how many photos have been found so far.
 
-    Raises: SourceError: the source holds no photos, or cannot be read.
+    Raises: SourceError: no source holds photos, or the only one cannot be read.
     """
-    started_at, start = datetime.now(UTC).replace(tzinfo=None), time.monotonic()
-    report = ScanReport()
-    not_found = compare_source(session, source, report, retry_failed=retry_failed, progress=progress)
-    if not report.found and not allow_empty:
-        raise nothing_found(session, source)
-    gone = settle(session, source, not_found, retry_failed=retry_failed)
-    seconds = time.monotonic() - start
+    started_at = datetime.now(UTC).replace(tzinfo=None)
+    scans = [SourceScan(source) for source in sources]
+    not_found = compare_sources(session, scans, allow_empty=allow_empty, retry_failed=retry_failed, progress=progress)
+    if not any(scan.report.found for scan in scans) and not allow_empty:
+        raise nothing_found(session, sources)
+    for scan, ids in not_found:
+        scan.gone = settle(session, scan, ids, retry_failed=retry_failed)
     try:
-        yield report
+        yield scans
     finally:
-        mark_vanished(session, gone, report)
-        report.other_files = source.leftovers.other_files
-        report.problems = len(source.leftovers.problems)
-        record_scan(
-            session,
-            {
-                "root": source.root,
-                "kind": source.kind,
-                "started_at": started_at,
-                "seconds": round(seconds, 3),
-                "counts": asdict(report),
-                "problems": [asdict(problem) for problem in source.leftovers.problems[:STORED_PROBLEMS]],
-            },
-        )
+        for scan in scans:
+            mark_vanished(session, scan.gone, scan.report)
+            record(session, scan, started_at, is_believed=allow_empty)
         session.commit()
 
 
-def compare_source(
-    session: Session, source: Source, report: ScanReport, *, retry_failed: bool, progress: Progress
-) -> list[int]:
-    """Compare a source with the library; return the ids of the photos known below its root that it did not name."""
-    newest = newest_photo_id(session) if source.whole else 0
+def record(session: Session, scan: SourceScan, started_at: datetime, *, is_believed: bool) -> None:
+    """Complete the report of a scan, and record it; the caller commits."""
+    source, report = scan.source, scan.report
+    report.passed_over = source.leftovers.passed_over
+    report.other_files = report.passed_over.files
+    report.problems = len(source.leftovers.problems)
+    if source.whole and not report.found and not is_believed:
+        report.kept = count_under(session, source.root)
+        report.kept_at = [source.root] * bool(report.kept)
+    record_scan(
+        session,
+        {
+            "root": source.root,
+            "kind": source.kind,
+            "started_at": started_at,
+            "seconds": round(scan.seconds, 3),
+            "counts": report.as_json(),
+            "problems": [asdict(problem) for problem in source.leftovers.problems[:STORED_PROBLEMS]],
+        },
+    )
+
+
+def compare_sources(
+    session: Session, scans: Sequence[SourceScan], *, allow_empty: bool, retry_failed: bool, progress: Progress
+) -> list[tuple[SourceScan, list[int]]]:
+    """Compare sources with the library; return the ids of the photos known below their roots that none of them named.
+
+    A photo is told of the outermost source that it lies below.
+    """
+    newest = newest_photo_id(session) if any(scan.source.whole for scan in scans) else 0
     seen = np.zeros(newest + 1, bool)  # by photo id, of those known before
+    found = 0
+    for scan in scans:
+        start = time.monotonic()
+        try:
+            for known in compare_source(session, scan, retry_failed=retry_failed):
+                seen[known[known <= newest]] = True
+                progress(Step("scanning", found + scan.report.found, note=scan.source.root if len(scans) > 1 else ""))
+        except SourceError as error:
+            if len(scans) == 1:
+                raise
+            scan.source.leftovers.problems.append(Problem(scan.source.root, str(error)))
+            scan.source.leftovers.unread.append(scan.source.root)
+        scan.seconds = time.monotonic() - start
+        found += scan.report.found
+        leftovers = scan.source.leftovers
+        if scan.source.whole and not scan.report.found and not allow_empty:
+            leftovers.unread.append(scan.source.root)
+        for unread in leftovers.unread:
+            seen[[photo_id for photo_id in photo_ids_under(session, unread) if photo_id <= newest]] = True
+    roots = {scan.source.root for scan in scans if scan.source.whole}
+    outermost = [scan for scan in scans if scan.source.whole and roots.isdisjoint(folders_above(scan.source.root))]
+    return [(scan, unseen) for scan in outermost if (unseen := unseen_under(session, scan.source.root, seen))]
+
+
+def unseen_under(session: Session, root: str, seen: Bools) -> list[int]:
+    """Return the ids of photos below a root that were not seen; those beyond the end of `seen`, by id, are new."""
+    here = (photo_id for photo_id in photo_ids_under(session, root) if photo_id < len(seen))
+    return [photo_id for photo_id in here if not seen[photo_id]]
+
+
+def folders_above(root: str) -> Iterator[str]:
+    """Yield the folders that a place lies in, the innermost first."""
+    while (parent := os.path.dirname(root)) != root:
+        yield parent
+        root = parent
+
+
+def compare_source(session: Session, scan: SourceScan, *, retry_failed: bool) -> Iterator[Ids]:
+    """Compare a source with the library; yield the ids of the photos that were known, a chunk at a time."""
+    source = scan.source
     hotels_known = False
     for chunk in chunks(source.photos(), CHUNK):
         if not hotels_known:  # only once there is a photo: a source without photos changes nothing
@@ -117,25 +210,31 @@ def compare_source(
                 merge_chains(session, source.chains)
                 merge_hotels(session, source.hotels.values())
             hotels_known = True
-        known = np.fromiter(scan_chunk(session, source, chunk, report, retry_failed=retry_failed), np.int64)
-        seen[known[known <= newest]] = True
+        known = np.fromiter(scan_chunk(session, source, chunk, scan.report, retry_failed=retry_failed), np.int64)
         session.commit()
-        progress(Step("scanning", report.found))
-    if not source.whole:
-        return []
-    for unread in source.leftovers.unread:
-        seen[[photo_id for photo_id in photo_ids_under(session, unread) if photo_id <= newest]] = True
-    here = (photo_id for photo_id in photo_ids_under(session, source.root) if photo_id <= newest)
-    return [photo_id for photo_id in here if not seen[photo_id]]
+        yield known
 
 
-def nothing_found(session: Session, source: Source) -> SourceError:
-    """Return the error for a source without photos."""
-    known = count_under(session, source.root) if source.whole else 0
+def nothing_found(session: Session, sources: Sequence[Source]) -> SourceError:
+    """Return the error for sources without photos."""
+    known = sum(count_under(session, source.root) for source in sources if source.whole)
+    passed_over = PassedOver()
+    for source in sources:
+        passed_over.update(source.leftovers.passed_over)
+    problems = [problem for source in sources for problem in source.leftovers.problems]
+    where = ", ".join(source.named for source in sources[:EXAMPLES])
+    more = f" and {len(sources) - EXAMPLES} more" if len(sources) > EXAMPLES else ""
+    met = [f"{problem.where}: {problem.reason}" for problem in problems[:EXAMPLES]]
+    met += [f"{len(problems) - EXAMPLES} more problems"] * (len(problems) > EXAMPLES)
+    met += [f"passed over: {passed_over}"] * bool(passed_over.counts)
+    why = f" ({'; '.join(met)})" if met else ""
     return SourceError(
-        f"no photos under {source.named} ({len(source.leftovers.problems)} problems, "
-        f"{source.leftovers.other_files} other files): nothing was changed"
-        + (f". If it lost its {counted(known, 'photo')} for good, add it with --allow-empty" if known else "")
+        f"no photos under {where}{more}{why}: nothing was changed"
+        + (
+            f". If {'they' if len(sources) > 1 else 'it'} lost {counted(known, 'photo')} for good, say --allow-empty"
+            if known
+            else ""
+        )
     )
 
 
@@ -159,7 +258,7 @@ def scan_chunk(
         photo, real = known.get((found.path, found.member)), targets.get((found.target, ""))
         if photo is None and real is not None and real.failure_kind != MISSING:  # a link to a photo that is known
             report.found -= 1
-            source.leftovers.other_files += 1
+            source.leftovers.passed_over.note("link")
             continue
         if photo is None:
             report.new += 1
@@ -216,23 +315,41 @@ def add_unlisted_hotels(session: Session, source: Source, chunk: list[FoundPhoto
     add_nameless_hotels(session, sorted(named - source.hotels.keys()))
 
 
-def settle(session: Session, source: Source, not_found: Sequence[int], *, retry_failed: bool) -> list[int]:
-    """Look at the places of photos that a source did not name; return the ids of those that are gone.
+def settle(session: Session, scan: SourceScan, not_found: Sequence[int], *, retry_failed: bool) -> list[int]:
+    """Look at the places of photos that no source named; return the ids of those that are gone.
 
-    A file may be there that no listing names, such as one without a photo's ending that was added by its own name.
+    A file may be there that no listing names, such as one without a photo's ending that was added by its own name, or
+    one that is left out now. What is left out and was never read yet is let go.
     """
-    gone = []
+    gone: list[int] = []
     for page in pages(list(not_found)):
-        changes = []
+        changes, unread = [], []
         for photo in photos_by_id(session, page):
             found = found_at(photo.path, photo.member)
             if found.failure_kind == MISSING:
                 gone.append(photo.id)
-            else:
+            elif (place := place_left_out(scan.source, photo)) is None:
                 changes.append((photo, changed_columns(photo, found, retry_failed=retry_failed)))
+            elif photo.state is PhotoState.PENDING and photo.content_sha256 is None:
+                unread.append(photo.id)
+            else:
+                scan.report.left_out += 1
+                if place not in scan.report.left_out_at and len(scan.report.left_out_at) < EXAMPLES:
+                    scan.report.left_out_at.append(place)
         change_photos(session, changes)
+        remove_photos(session, unread)
         session.commit()
     return gone
+
+
+def place_left_out(source: Source, photo: Photo) -> str | None:
+    """Return the folder or file by which a photo is left out, by a system's name or by patterns; None where it is not.
+
+    The innermost source that it lies below says so.
+    """
+    place = next((folder for folder in folders_above(photo.path) if folder in source.beside), source.path)
+    found = source.beside[place].left_out(photo.path, photo.member)
+    return None if found is None or found[0] in ("hidden", "ours") else found[1]
 
 
 def mark_vanished(session: Session, gone: Sequence[int], report: ScanReport) -> None:

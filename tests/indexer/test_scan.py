@@ -44,8 +44,8 @@ def touch(path: Path) -> None:
 
 def scan(session: Session, source: Source, progress: Progress = silent) -> ScanReport:
     """Scan a source, and embed nothing."""
-    with scanning(session, source, progress=progress) as report:
-        return report
+    with scanning(session, [source], progress=progress) as (scanned,):
+        return scanned.report
 
 
 def found_by_search(library: LibraryFactory) -> set[str]:
