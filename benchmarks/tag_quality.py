@@ -181,12 +181,12 @@ def main() -> None:
     sets = [("sample hotels", {"hotels50k": samples}, samples / "labels.csv", lambda path: Path(path).parts[-3])]
     if photos.is_dir():
         groups = groups_of(photos)
-        sets.append(("real hotels", {"path": photos}, real_truth(photos), groups.__getitem__))
+        sets.append(("real hotels", photos, real_truth(photos), groups.__getitem__))
     for name, source, truth_file, hotels in sets:
         root = WORK / f"tags-{name.replace(' ', '-')}"
         open_or_create = aliens.open if is_library(LibraryFolder(root)) else aliens.create
         with open_or_create(root, encoder=encoder) as library, library.catalog.session() as session:
-            library.add(**source)
+            library.add(**source) if isinstance(source, dict) else library.add(source)
             print(f"\n=== {name}")
             slope, background, intercept = show(library, session, truth_file)
             show_default(library, session, truth_file)

@@ -1,5 +1,6 @@
 """Adding photos, start to end: scan sources, embed what is pending, merge small segments."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -13,6 +14,7 @@ from db.vector_rows import segments_of
 from embedding.decode import MAX_PIXELS
 from embedding.encoder import Encoder
 from embedding.segments import SegmentStore
+from indexer.ignoring import is_system_folder
 from indexer.merging import merge_due
 from indexer.pipeline import Run, RunReport
 from indexer.scan import ScanReport, scanning
@@ -56,8 +58,7 @@ class AddReport:
             f"{scan.unchanged} unchanged, {scan.missing + scan.vanished} missing"
         ]
         lines += self._lines_of_sources()
-        if scan.passed_over.counts:
-            lines.append(f"passed over: {scan.passed_over}")
+        lines += [f"passed over: {said}" for said in scan.passed_over.lines()]
         if run.total:
             rate = f" ({run.encoded / run.seconds:.1f} photos/s)" if run.encoded else ""
             lines.append(
@@ -99,6 +100,12 @@ class AddReport:
                 f"{counted(scan.left_out, 'photo')} known to the library lie where photos are left out now, and stay: "
                 f"`aliens forget {places}` lets them go"
             )
+        said += [
+            f"{root} is a folder that a system makes for itself, and was added since it was named: "
+            f"`aliens forget {shell_word(root)}` lets its photos go"
+            for root, report in islice(self.sources.items(), MOST_LINES)
+            if report.new and is_system_folder(*os.path.split(root))
+        ]
         said += self.index.notes
         if run.failed or scan.missing or scan.vanished or scan.problems:
             said.append("`aliens failures` lists what could not be used, with reasons")

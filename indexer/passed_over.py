@@ -46,7 +46,6 @@ class Kind:
     says: bool = True
 
 
-PICTURES = "pictures by their bytes, whose endings are not read"
 KINDS = {
     "heic": Kind(
         one="HEIC",
@@ -83,7 +82,11 @@ KINDS = {
         remedy="unpack, or pack again as .tar",
         endings=".tar.bz2 .tar.gz .tar.lz4 .tar.lzma .tar.xz .tar.z .tar.zst .tbz .tbz2 .tgz .tlz .txz .tzst",
     ),
-    "picture": Kind(one=PICTURES, many=PICTURES, remedy="rename, or name one by one"),
+    "picture": Kind(
+        one="picture by its bytes, whose ending is not read",
+        many="pictures by their bytes, whose endings are not read",
+        remedy="rename, or name one by one",
+    ),
     "unfinished": Kind(
         one="unfinished download",
         many="unfinished downloads",
@@ -176,7 +179,13 @@ class PassedOver:
         }
 
     def __str__(self) -> str:
-        return ", ".join(self._said(kind) for kind in KINDS if self.counts[kind])
+        return ", ".join(self.lines())
+
+    def lines(self) -> list[str]:
+        """Return what may hold photos, with how to have them, and what else there was: a line each, or none."""
+        met = [kind for kind in KINDS if self.counts[kind]]
+        parts = ([kind for kind in met if bool(KINDS[kind].remedy) is wanted] for wanted in (True, False))
+        return [", ".join(map(self._said, kinds)) for kinds in parts if kinds]
 
     def _said(self, kind: str) -> str:
         about, count, named = KINDS[kind], self.counts[kind], self.names[kind]

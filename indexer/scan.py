@@ -1,6 +1,5 @@
 """Scanning: what sources hold is compared with what the library knows. Decodes and embeds nothing."""
 
-import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,12 +28,12 @@ from db.photo_rows import (
     photo_ids_under,
     photos_at,
     photos_by_id,
-    record_scan,
+    record_scans,
     update_photos,
 )
 from db.vector_rows import lose, remove_photos
 from indexer.passed_over import PassedOver, Problem
-from indexer.sources import MISSING, FoundPhoto, Source, found_at
+from indexer.sources import MISSING, FoundPhoto, Source, folders_above, found_at
 
 CHUNK = 1000
 EXAMPLES = 3  # places that a report names
@@ -128,12 +127,13 @@ def scanning(
     finally:
         for scan in scans:
             mark_vanished(session, scan.gone, scan.report)
-            record(session, scan, started_at, is_believed=allow_empty)
+            complete(session, scan, is_believed=allow_empty)
+        record_scans(session, [columns_of_scan(scan, started_at) for scan in scans])
         session.commit()
 
 
-def record(session: Session, scan: SourceScan, started_at: datetime, *, is_believed: bool) -> None:
-    """Complete the report of a scan, and record it; the caller commits."""
+def complete(session: Session, scan: SourceScan, *, is_believed: bool) -> None:
+    """Complete the report of a scan once its photos are embedded. `is_believed`: a source without photos is."""
     source, report = scan.source, scan.report
     report.passed_over = source.leftovers.passed_over
     report.other_files = report.passed_over.files
@@ -141,17 +141,18 @@ def record(session: Session, scan: SourceScan, started_at: datetime, *, is_belie
     if source.whole and not report.found and not is_believed:
         report.kept = count_under(session, source.root)
         report.kept_at = [source.root] * bool(report.kept)
-    record_scan(
-        session,
-        {
-            "root": source.root,
-            "kind": source.kind,
-            "started_at": started_at,
-            "seconds": round(scan.seconds, 3),
-            "counts": report.as_json(),
-            "problems": [asdict(problem) for problem in source.leftovers.problems[:STORED_PROBLEMS]],
-        },
-    )
+
+
+def columns_of_scan(scan: SourceScan, started_at: datetime) -> dict[str, Any]:
+    """Return the columns of a scan's record."""
+    return {
+        "root": scan.source.root,
+        "kind": scan.source.kind,
+        "started_at": started_at,
+        "seconds": round(scan.seconds, 3),
+        "counts": scan.report.as_json(),
+        "problems": [asdict(problem) for problem in scan.source.leftovers.problems[:STORED_PROBLEMS]],
+    }
 
 
 def compare_sources(
@@ -159,7 +160,7 @@ def compare_sources(
 ) -> list[tuple[SourceScan, list[int]]]:
     """Compare sources with the library; return the ids of the photos known below their roots that none of them named.
 
-    A photo is told of the outermost source that it lies below.
+    Of roots below each other they are told of the outermost.
     """
     newest = newest_photo_id(session) if any(scan.source.whole for scan in scans) else 0
     seen = np.zeros(newest + 1, bool)  # by photo id, of those known before
@@ -193,13 +194,6 @@ def unseen_under(session: Session, root: str, seen: Bools) -> list[int]:
     return [photo_id for photo_id in here if not seen[photo_id]]
 
 
-def folders_above(root: str) -> Iterator[str]:
-    """Yield the folders that a place lies in, the innermost first."""
-    while (parent := os.path.dirname(root)) != root:
-        yield parent
-        root = parent
-
-
 def compare_source(session: Session, scan: SourceScan, *, retry_failed: bool) -> Iterator[Ids]:
     """Compare a source with the library; yield the ids of the photos that were known, a chunk at a time."""
     source = scan.source
@@ -228,13 +222,10 @@ def nothing_found(session: Session, sources: Sequence[Source]) -> SourceError:
     met += [f"{len(problems) - EXAMPLES} more problems"] * (len(problems) > EXAMPLES)
     met += [f"passed over: {passed_over}"] * bool(passed_over.counts)
     why = f" ({'; '.join(met)})" if met else ""
+    it, its, them = ("it", "its", "it") if len(sources) == 1 else ("they", "their", "them")
     return SourceError(
         f"no photos under {where}{more}{why}: nothing was changed"
-        + (
-            f". If {'they' if len(sources) > 1 else 'it'} lost {counted(known, 'photo')} for good, say --allow-empty"
-            if known
-            else ""
-        )
+        + (f". If {it} lost {its} {counted(known, 'photo')} for good, add {them} with --allow-empty" if known else "")
     )
 
 

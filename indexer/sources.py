@@ -228,10 +228,8 @@ class FolderSource(Source):
 
     def _leads_on(self, path: str, target: str) -> bool:
         """Tell whether a link leads to a folder, or to what is found anyway, and count it."""
-        place = target
-        while place not in self.beside and os.path.dirname(place) != place:
-            place = os.path.dirname(place)
-        if target in self._targets or (place in self.beside and self.beside[place].finds(target)):
+        source = next((self.beside[place] for place in (target, *folders_above(target)) if place in self.beside), None)
+        if target in self._targets or (source is not None and source.finds(target)):
             self.leftovers.passed_over.note("link")
         elif not os.path.isdir(target):
             return False
@@ -352,6 +350,13 @@ def is_tar(name: str) -> bool:
     return name.lower().endswith(".tar")
 
 
+def folders_above(place: str) -> Iterator[str]:
+    """Yield the folders that a place lies in, the innermost first."""
+    while (parent := os.path.dirname(place)) != place:
+        yield parent
+        place = parent
+
+
 def source_at(path: Path, library: Path, *, may_be_gone: bool = False) -> Source:
     """Return the source for a path: see `sources_at`."""
     (source,) = sources_at([path], library, may_be_gone=may_be_gone)
@@ -362,6 +367,8 @@ def sources_at(
     paths: Sequence[Path], library: Path, *, exclude: Sequence[str] = (), may_be_gone: bool = False
 ) -> list[Source]:
     """Return the sources for paths: folders, .tar files and photos, each place once, and photos together as one.
+
+    What lies in a named folder is left to that, unless it leaves it out.
 
     Args:
         paths: where to look. One at which nothing is may be a pattern, such as photos/*/rooms or photos/**/*.tar.
@@ -387,7 +394,9 @@ def sources_at(
             sources[place] = TarSource(path, rules_at(place, spec))
         else:
             photos.append(path)
-    if photos:
+    named = dict(sources)
+    sources = {place: source for place, source in named.items() if not is_found_above(place, named)}
+    if photos := [path for path in photos if not is_found_above(os.path.realpath(path), named)]:
         one_by_one = FileSource(*photos, exclude=spec)
         sources |= dict.fromkeys(one_by_one.paths, one_by_one)
     for source in sources.values():
@@ -395,6 +404,11 @@ def sources_at(
     all_of_them = list(dict.fromkeys(sources.values()))
     all_of_them[0].leftovers.passed_over.update(passed_over)
     return all_of_them
+
+
+def is_found_above(place: str, sources: Mapping[str, Source]) -> bool:
+    """Tell whether one of the sources, by their real paths, comes by itself to a place below it."""
+    return any(above in sources and sources[above].finds(place) for above in folders_above(place))
 
 
 def places_named(
@@ -440,8 +454,8 @@ def places_matching(pattern: Path, library: Path, exclude: GitIgnoreSpec | None,
     found = []
     try:
         matching = sorted(base.glob(str(Path(*pattern.parts[at:]))))
-    except (ValueError, re.error) as error:
-        raise SourceError(f"nothing is at {pattern}, which is no pattern either ({error})") from error
+    except (ValueError, re.error):  # it is no pattern either
+        return []
     for path in matching:
         if not folders.isdisjoint(path.parents):
             continue

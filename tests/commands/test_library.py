@@ -42,7 +42,7 @@ def test_add_says_what_it_did(aliens: Aliens, photos: Path) -> None:
     code, out, err = aliens("add", photos)
     assert code == 0
     assert "found 11 photos: 11 new" in out
-    assert "1 other file passed over" in out
+    assert "passed over: 1 other file (.txt)" in out
     assert "embedded 10 photos" in out
     assert "photos/s" in out
     assert "1 failed" in out

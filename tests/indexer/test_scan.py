@@ -101,8 +101,13 @@ def test_every_scan_is_recorded_with_its_counts(library: LibraryFactory, photos:
         "unchanged": 10,
         "missing": 0,
         "vanished": 0,
+        "left_out": 0,
+        "kept": 0,
         "other_files": 1,
         "problems": 0,
+        "passed_over": {"other": {"count": 1, "names": {".txt": 1}}},
+        "left_out_at": [],
+        "kept_at": [],
     }
 
 
