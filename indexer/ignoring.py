@@ -1,7 +1,10 @@
 """What a walk leaves out: folders that systems make for themselves, and what patterns exclude. Reads no photos.
 
-Patterns are those of .gitignore (see its manual), in files called .aliensignore or given for one call. The later of two
-that match counts, a file's before those of the folders above it, and a call's own before all.
+Patterns are those of .gitignore, in files called .aliensignore or given for one call. Of two that match the later
+counts, a file's before those of the folders above it, and a call's before all. They are read here, since pathspec
+answers otherwise than git where folders are taken back, as in `*`, `!*/`, `!*.jpg`.
+
+Source: the manual of gitignore(5), and git's wildmatch.c.
 """
 
 import os
@@ -11,8 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
-
-from pathspec import GitIgnoreSpec
 
 from base.errors import QueryError
 from base.files import open_regular
@@ -54,17 +55,27 @@ def is_system_folder(parent: str, name: str) -> bool:
     return (os.path.basename(parent), name) in SYSTEM_PLACES
 
 
+class Pattern(NamedTuple):
+    """One pattern: what paths it matches, from the folder that it is written for, and whether they are left out."""
+
+    regex: re.Pattern[str]
+    leaves_out: bool
+    folders_only: bool
+
+
 class Patterns(NamedTuple):
-    """Patterns, and the folder that they are written for."""
+    """Patterns, the last first, and the folder that they are written for."""
 
     folder: str
-    spec: GitIgnoreSpec
+    lines: tuple[Pattern, ...]
 
     def say(self, path: str, *, is_folder: bool) -> bool | None:
         """Tell whether a file or folder below is left out, or taken for all that; None where nothing is said of it."""
-        below = path[len(self.folder.rstrip("/")) + 1 :] + "/" * is_folder
-        said: bool | None = self.spec.check_file(composed(below)).include
-        return said
+        below = composed(path[len(self.folder.rstrip("/")) + 1 :])
+        for pattern in self.lines:
+            if (is_folder or not pattern.folders_only) and pattern.regex.fullmatch(below):
+                return pattern.leaves_out
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,22 +107,22 @@ class Rules:
         return None
 
 
-def call_patterns(exclude: Sequence[str]) -> GitIgnoreSpec | None:
-    """Return the patterns of a call. Raises: QueryError: one of them is none, or excludes nothing."""
-    if not exclude:
-        return None
-    lines = [rf"\{line}" if line.startswith("#") else line for line in exclude]  # a call has no comments: #recycle
-    for line, given in zip(lines, exclude, strict=True):
-        spec, wrong = parsed(line)
-        if wrong or "\n" in given or all(pattern.include is None for pattern in spec.patterns):
+def call_patterns(exclude: Sequence[str]) -> tuple[Pattern, ...]:
+    """Return the patterns of a call, the last first. Raises: QueryError: one of them is none."""
+    lines: list[Pattern] = []
+    for given in exclude:
+        line = rf"\{given}" if given.startswith("#") else given  # a call has no comments: #recycle
+        found, wrong = parsed(line)
+        if wrong or len(found) != 1 or "\n" in given:
             raise QueryError(
                 f"--exclude {given!r} is no pattern that excludes anything: write it as in a .gitignore file, such as "
                 "raw/, *_thumb.jpg or /old/**"
             )
-    return parsed("\n".join(lines))[0]
+        lines += found
+    return tuple(reversed(lines))
 
 
-def rules_at(root: str, spec: GitIgnoreSpec | None) -> Rules:
+def rules_at(root: str, exclude: tuple[Pattern, ...]) -> Rules:
     """Return what holds at a place that somebody named: a call's patterns, and those of the folders above it.
 
     Patterns that leave out the place itself say nothing of it: it was named.
@@ -122,7 +133,7 @@ def rules_at(root: str, spec: GitIgnoreSpec | None) -> Rules:
         if own is not None and not any(own.say(place, is_folder=True) for place in places):
             folders.append(own)
         places.append(parent)
-    return Rules(None if spec is None else Patterns(root, spec), tuple(folders))
+    return Rules(Patterns(root, exclude) if exclude else None, tuple(folders))
 
 
 def read_patterns(folder: str) -> tuple[Patterns | None, list[tuple[str, str]]]:
@@ -137,23 +148,62 @@ def read_patterns(folder: str) -> tuple[Patterns | None, list[tuple[str, str]]]:
         return None, [(path, f"{error.strerror or error}: its patterns exclude nothing")]
     if len(data) > MOST_BYTES:
         return None, [(path, f"has more than {MOST_BYTES / 1e6:g} MB: its patterns exclude nothing")]
-    spec, wrong = parsed(os.fsdecode(data.removeprefix(b"\xef\xbb\xbf")))
-    return Patterns(folder, spec), [(f"{path}:{number}", f"{line!r} is no pattern") for number, line in wrong]
+    lines, wrong = parsed(os.fsdecode(data.removeprefix(b"\xef\xbb\xbf")))
+    return Patterns(folder, lines), [(f"{path}:{number}", f"{line!r} is no pattern") for number, line in wrong]
 
 
 @lru_cache(maxsize=64)
-def parsed(text: str) -> tuple[GitIgnoreSpec, tuple[tuple[int, str], ...]]:
-    """Return the patterns of a text, a line each, and the lines that are none, with their numbers from 1."""
+def parsed(text: str) -> tuple[tuple[Pattern, ...], tuple[tuple[int, str], ...]]:
+    """Return the patterns of a text, a line each, the last first; and the lines that are none, numbered from 1."""
     sound, wrong = [], []
     for number, line in enumerate(text.split("\n"), start=1):
-        line = composed(line.removesuffix("\r"))
+        line = re.sub(r"(?<!\\) +$", "", composed(line.removesuffix("\r")))
+        if not line or line.startswith("#"):
+            continue
         try:
-            GitIgnoreSpec.from_lines([line])
+            sound.append(compiled(line))
         except (ValueError, re.error):
             wrong.append((number, line))
+    return tuple(reversed(sound)), tuple(wrong)
+
+
+def compiled(line: str) -> Pattern:
+    """Return the pattern of a line. Raises: ValueError, re.error: it is none."""
+    pattern = line.removeprefix("!")
+    body = pattern.removesuffix("/")
+    parts = body.removeprefix("/").split("/")
+    if not any(parts):
+        raise ValueError("names nothing")
+    if "/" not in body:  # at any depth
+        regex = "(?:.+/)?" + part_regex(body)
+    else:
+        inner = ["(?:.+/)?" if part == "**" else part_regex(part) + "/" for part in parts[:-1]]
+        regex = "".join(inner) + (".+" if parts[-1] == "**" else part_regex(parts[-1]))
+    return Pattern(re.compile(regex, re.DOTALL), leaves_out=pattern == line, folders_only=body != pattern)
+
+
+TOKEN = re.compile(
+    r"\\(?P<escaped>.)|(?P<stars>\*+)|(?P<any>\?)|\[(?P<but>[!^]?)(?P<set>\]?(?:\\.|[^\]\\])*)\]|(?P<plain>[^\\[])",
+    re.DOTALL,
+)
+
+
+def part_regex(part: str) -> str:
+    """Return the regular expression of a part of a pattern between slashes. Raises: ValueError: it is none."""
+    said, end = "", 0
+    while end < len(part):
+        found = TOKEN.match(part, end)
+        if found is None or "[:" in (found["set"] or ""):  # [ or a backslash without its other half; [[:alpha:]]
+            raise ValueError(f"{part[end:]} makes no sense")
+        end = found.end()
+        if found["stars"] or found["any"]:
+            said += "[^/]*" if found["stars"] else "[^/]"
+        elif found["set"]:
+            inside = re.sub(r"\\(.)|([\[\]&|~^])", lambda each: re.escape(each[1] or each[2]), found["set"])
+            said += f"(?!/)[{'^' if found['but'] else ''}{inside}]"
         else:
-            sound.append(line)
-    return GitIgnoreSpec.from_lines(sound), tuple(wrong)
+            said += re.escape(found["escaped"] or found["plain"])
+    return said
 
 
 def composed(text: str) -> str:

@@ -13,12 +13,10 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Any
 
-from pathspec import GitIgnoreSpec
-
 from base.errors import SourceError
 from base.files import tar_index
 from base.settings import LibraryFolder
-from indexer.ignoring import IGNORE_FILE, Patterns, Rules, call_patterns, read_patterns, rules_at
+from indexer.ignoring import IGNORE_FILE, Pattern, Patterns, Rules, call_patterns, read_patterns, rules_at
 from indexer.passed_over import Leftovers, PassedOver, Problem, ending_of, kind_by_bytes, start_of
 
 NAME_ONE = "name a folder of photos, a photo or a .tar file"
@@ -311,7 +309,7 @@ class FileSource(Source):
     kind = "file"
     whole = False
 
-    def __init__(self, *paths: Path, exclude: GitIgnoreSpec | None = None) -> None:
+    def __init__(self, *paths: Path, exclude: tuple[Pattern, ...] = ()) -> None:
         super().__init__(paths[0])
         self.paths = dict.fromkeys(map(os.path.realpath, paths))
         self.named = storable(os.path.abspath(paths[0])) + f" and {len(paths) - 1} more" * (len(paths) > 1)
@@ -322,7 +320,7 @@ class FileSource(Source):
         for path in self.paths:
             folder, name = os.path.split(path)
             found = found_file(path)
-            if self._exclude is not None and Patterns(folder, self._exclude).say(path, is_folder=False):
+            if Patterns(folder, self._exclude).say(path, is_folder=False):
                 self.leftovers.passed_over.note("excluded", ending_of(name))
             elif found.failure_kind is not None or has_photo_ending(name) or kind_by_bytes(start_of(path)) == "picture":
                 yield found
@@ -380,24 +378,24 @@ def sources_at(
         SourceError: nothing is at some of the paths, or restyled photos are.
         QueryError: a pattern to exclude is none.
     """
-    spec = call_patterns(exclude)
+    patterns = call_patterns(exclude)
     sources: dict[str, Source] = {}
     photos: list[Path] = []
-    found, passed_over = places_named(paths, library, spec, may_be_gone=may_be_gone)
+    found, passed_over = places_named(paths, library, patterns, may_be_gone=may_be_gone)
     for path in found:
         place = os.path.realpath(path)
         if place in sources:
             continue
         if os.path.isdir(path) or not os.path.exists(path):
-            sources[place] = FolderSource(path, library, rules_at(place, spec), may_be_gone=may_be_gone)
+            sources[place] = FolderSource(path, library, rules_at(place, patterns), may_be_gone=may_be_gone)
         elif is_tar(path.name):
-            sources[place] = TarSource(path, rules_at(place, spec))
+            sources[place] = TarSource(path, rules_at(place, patterns))
         else:
             photos.append(path)
     named = dict(sources)
     sources = {place: source for place, source in named.items() if not is_found_above(place, named)}
     if photos := [path for path in photos if not is_found_above(os.path.realpath(path), named)]:
-        one_by_one = FileSource(*photos, exclude=spec)
+        one_by_one = FileSource(*photos, exclude=patterns)
         sources |= dict.fromkeys(one_by_one.paths, one_by_one)
     for source in sources.values():
         source.beside = sources
@@ -412,7 +410,7 @@ def is_found_above(place: str, sources: Mapping[str, Source]) -> bool:
 
 
 def places_named(
-    paths: Sequence[Path], library: Path, exclude: GitIgnoreSpec | None, *, may_be_gone: bool
+    paths: Sequence[Path], library: Path, exclude: tuple[Pattern, ...], *, may_be_gone: bool
 ) -> tuple[list[Path], PassedOver]:
     """Return the places that paths and patterns name, and what patterns passed over. Raises: SourceError: as above."""
     found: list[Path] = []
@@ -439,7 +437,7 @@ def places_named(
     return found, passed_over
 
 
-def places_matching(pattern: Path, library: Path, exclude: GitIgnoreSpec | None, passed_over: PassedOver) -> list[Path]:
+def places_matching(pattern: Path, library: Path, exclude: tuple[Pattern, ...], passed_over: PassedOver) -> list[Path]:
     """Return what a pattern matches, in order, but for what a walk would leave out, and what lies below another match.
 
     `**` stands for any folders, but for links to them.
