@@ -153,7 +153,8 @@ class PassedOver:
 
         Only so many are looked into: it costs an open file each, and most endings hold pictures always or never.
         """
-        kind, ending = kind_of(name), ending_of(name)
+        ending = ending_of(name)
+        kind = kind_by_name(name, ending)
         if kind == "other" and self.looks < LOOKS and self._misses[ending] < MISSES:
             self.looks += 1
             kind = kind_by_bytes(read_start()) or kind
@@ -215,9 +216,9 @@ def ending_of(name: str) -> str:
     return ending if len(ending) <= LONGEST_ENDING else ""
 
 
-def kind_of(name: str) -> str:
-    """Return the kind of a file that is not read, by its name."""
-    return "system_file" if name.lower() in SYSTEM_FILES else BY_ENDING.get(ending_of(name), "other")
+def kind_by_name(name: str, ending: str) -> str:
+    """Return the kind of a file that is not read, by its name and ending."""
+    return "system_file" if name.lower() in SYSTEM_FILES else BY_ENDING.get(ending, "other")
 
 
 def kind_by_bytes(start: bytes) -> str | None:

@@ -145,7 +145,7 @@ def found_at(path: str, member: str = "") -> FoundPhoto:
 
 def storable(name: str) -> str:
     """Return the name itself where it is valid text, else with its bytes escaped, so that it can be stored."""
-    return os.fsencode(name).decode("utf-8", errors="backslashreplace")
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", errors="backslashreplace")
 
 
 JPEG_SUFFIXES = (".jfif", ".jpe", ".jpeg", ".jpg", ".mpo")

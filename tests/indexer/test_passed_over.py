@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from indexer.passed_over import KINDS, LOOKS, MISSES, MOST_NAMES, PassedOver, kind_by_bytes, kind_of
+from indexer.passed_over import KINDS, LOOKS, MISSES, MOST_NAMES, PassedOver, ending_of, kind_by_bytes, kind_by_name
 from indexer.sources import PHOTO_SUFFIXES, FolderSource
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.indexer.conftest import found_in, write_tar
@@ -43,7 +43,7 @@ def passed_over(folder: Path) -> PassedOver:
     ],
 )
 def test_kinds_are_told_by_endings(name: str, kind: str) -> None:
-    assert kind_of(name) == kind
+    assert kind_by_name(name, ending_of(name)) == kind
 
 
 def test_no_ending_that_is_read_is_passed_over_and_none_is_of_two_kinds() -> None:
