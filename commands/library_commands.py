@@ -87,8 +87,9 @@ def add(
 ) -> None:
     """Find photos, and embed those that are new or changed; they can be found from then on.
 
-    Hidden files, and folders that NAS systems and the like make for themselves, are left out. May be stopped at any
-    time; the same command goes on where it stopped.
+    Hidden files, and folders that systems make for themselves, are left out.
+
+    May be stopped at any time; the same command goes on where it stopped.
     """
     if bool(paths) == (hotels50k is not None):
         raise typer.BadParameter("give either PATHs or --hotels50k ROOT, one after the other")

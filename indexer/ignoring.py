@@ -94,7 +94,7 @@ class Rules:
 
     def kind_left_out(self, folder: str, name: str, *, is_folder: bool = False) -> str | None:
         """Return why a file or folder is left out, as a kind of what is passed over; None where it is not."""
-        if name.startswith("."):
+        if name.startswith(".") and name != "..":  # which members of tars may have
             return "hidden"
         if is_folder and is_system_folder(folder, name):
             return "system_folder"

@@ -211,7 +211,6 @@ def compare_source(session: Session, scan: SourceScan, *, retry_failed: bool) ->
 
 def nothing_found(session: Session, sources: Sequence[Source]) -> SourceError:
     """Return the error for sources without photos."""
-    known = sum(count_under(session, source.root) for source in sources if source.whole)
     passed_over = PassedOver()
     for source in sources:
         passed_over.update(source.leftovers.passed_over)
@@ -222,10 +221,12 @@ def nothing_found(session: Session, sources: Sequence[Source]) -> SourceError:
     met += [f"{len(problems) - EXAMPLES} more problems"] * (len(problems) > EXAMPLES)
     met += [f"passed over: {passed_over}"] * bool(passed_over.counts)
     why = f" ({'; '.join(met)})" if met else ""
+    known = sum(count_under(session, source.root) for source in sources if source.whole)
+    is_lost = known and not passed_over.counts["excluded"] + passed_over.counts["excluded_folder"]
     it, its, them = ("it", "its", "it") if len(sources) == 1 else ("they", "their", "them")
     return SourceError(
         f"no photos under {where}{more}{why}: nothing was changed"
-        + (f". If {it} lost {its} {counted(known, 'photo')} for good, add {them} with --allow-empty" if known else "")
+        + (f". If {it} lost {its} {counted(known, 'photo')} for good, add {them} with --allow-empty" if is_lost else "")
     )
 
 

@@ -226,6 +226,8 @@ class FolderSource(Source):
 
     def _leads_on(self, path: str, target: str) -> bool:
         """Tell whether a link leads to a folder, or to what is found anyway, and count it."""
+        if (has_photo_ending(path) or is_tar(path)) and os.path.isdir(target):
+            return False  # a photo or a tar by its name, which cannot be read
         source = next((self.beside[place] for place in (target, *folders_above(target)) if place in self.beside), None)
         if target in self._targets or (source is not None and source.finds(target)):
             self.leftovers.passed_over.note("link")
