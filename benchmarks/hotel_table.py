@@ -271,12 +271,12 @@ def main() -> None:
     samples = asset("aliens/samples")
     sets = [("sample", {"hotels50k": samples}, samples / "labels.csv")]
     if photos.is_dir():
-        sets.append(("real", {"path": photos}, real_truth_of(photos)))
+        sets.append(("real", photos, real_truth_of(photos)))
     for name, source, truth_file in sets:
         root = WORK / f"hotels-{name}"
         open_or_create = aliens.open if is_library(LibraryFolder(root)) else aliens.create
         with open_or_create(root, encoder=encoder) as library:
-            library.add(**source)
+            library.add(**source) if isinstance(source, dict) else library.add(source)
             if name == "real":
                 hotels_from_folders(library, photos)
             library.tag("case-study")
