@@ -163,7 +163,7 @@ class Scan(Base):
     kind: Mapped[str] = mapped_column(String(16))
     started_at: Mapped[datetime]  # UTC
     seconds: Mapped[float]
-    counts: Mapped[dict[str, int]] = mapped_column(JSON)  # found, new, changed, missing, ...
+    counts: Mapped[dict[str, Any]] = mapped_column(JSON)  # found, new, changed, missing, ...
     problems: Mapped[list[dict[str, Any]]] = mapped_column(JSON)  # rows of a CSV that could not be used
 
 

@@ -2,12 +2,26 @@
 
 import secrets
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, case, cast, delete, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    case,
+    cast,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.models import Chain, Embedding, Hotel, Model, Photo, PhotoState, Scan
@@ -288,9 +302,9 @@ def first_scan(session: Session) -> tuple[str, datetime] | None:
     return (row[0], row[1]) if row else None
 
 
-def record_scan(session: Session, columns: Mapping[str, Any]) -> None:
-    """Add the record of one look at a folder; the caller commits."""
-    session.add(Scan(**columns))
+def record_scans(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Add the records of looks at folders and the like, given as columns of the table; the caller commits."""
+    session.execute(insert(Scan), rows)
 
 
 def latest_scans(session: Session) -> list[Scan]:

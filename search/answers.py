@@ -349,6 +349,13 @@ class Searcher:
         known = wanted[current.locate(wanted)[0] >= 0]
         return dict(zip(known.tolist(), current.gather(known), strict=True))
 
+    def background(self, session: Session) -> Floats:
+        """Return a sample of the photos' unit vectors, (s, d) float32, which says what is usual in the library.
+
+        Raises: QueryError: there are no photos.
+        """
+        return self._current(session).background
+
     def _current(self, session: Session) -> PhotoIndex:
         """Return the index of all photos that can be found now. Raises: QueryError: there are none."""
         index = self._index(session)

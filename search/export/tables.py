@@ -37,6 +37,7 @@ DERIVED = {
     "chain_id": pa.int64(),
     "chain_name": pa.string(),
     "tags": TAG_LIST,
+    "sure_tags": TAG_LIST,
     "set_by_hand": TAG_LIST,
     "unset_by_hand": TAG_LIST,
     EXPORTED: pa.string(),
@@ -57,6 +58,7 @@ DEFAULT_COLUMNS = (
     "latitude",
     "longitude",
     "tags",
+    "sure_tags",
     "set_by_hand",
     "unset_by_hand",
     EXPORTED,
@@ -173,6 +175,8 @@ class TagTable:
         match name:
             case "tags":
                 return chosen_names(photos.decided, self._tag_names)
+            case "sure_tags":
+                return chosen_names(photos.sure, self._tag_names)
             case "set_by_hand" | "unset_by_hand":
                 return said(photos, present=name == "set_by_hand")
             case "exported":

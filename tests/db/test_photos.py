@@ -34,7 +34,7 @@ from db.photo_rows import (
     photos_at,
     photos_by_id,
     photos_with_bytes,
-    record_scan,
+    record_scans,
     time_of,
     update_photos,
 )
@@ -273,7 +273,7 @@ def test_records_of_more_photos_than_fit_into_one_statement(session: Session, mo
 
 def test_latest_scan_of_every_root_newest_first(session: Session) -> None:
     for root, found in (("/a", 1), ("/b", 2), ("/a", 3), ("/c", 4), ("/b", 5)):
-        record_scan(session, scan_of(root, found))
+        record_scans(session, [scan_of(root, found)])
         session.flush()
     assert [(scan.root, scan.counts["found"]) for scan in latest_scans(session)] == [("/b", 5), ("/c", 4), ("/a", 3)]
 
