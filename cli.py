@@ -12,6 +12,7 @@ from base.errors import AliensError, QueryError, QuerySyntaxError
 from commands.candidate_commands import candidates, see
 from commands.caption_commands import caption, captions
 from commands.export_commands import exports, imports
+from commands.hotel_commands import gallery, hotels
 from commands.library_commands import add, demo, failures, forget, index, info, init, verify
 from commands.options import WordsCommand
 from commands.quiz_command import quiz
@@ -45,7 +46,9 @@ def root(
 
 
 FIRST: tuple[Callable[..., None], ...] = (init, add, info, failures, forget, verify, demo, search, similar)
-OTHERS: tuple[Callable[..., None], ...] = (index, tag, caption, captions, candidates, restyle, restyled, quiz, see)
+OTHERS: tuple[Callable[..., None], ...] = (
+    *(index, tag, hotels, gallery, caption, captions, candidates, restyle, restyled, quiz, see),
+)
 
 for command in FIRST:
     app.command(cls=WordsCommand if command is search else None)(command)

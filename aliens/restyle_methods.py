@@ -257,7 +257,8 @@ class RestyleMethods(TagMethods):
 
         Raises: OutputError: the file cannot be written.
         """
-        from restyle.pages import check_page, items_of, restyle_page, write_page
+        from embedding.html_pages import check_page, write_page
+        from restyle.pages import items_of, restyle_page
 
         check_page(Path(path))
         with self.catalog.session() as session:
@@ -297,7 +298,7 @@ class RestyleMethods(TagMethods):
             QueryError: there is one photo to choose from.
             OutputError: the file cannot be written.
         """
-        from restyle.pages import check_page, write_page
+        from embedding.html_pages import check_page, write_page
         from restyle.quiz.game import quiz_page
 
         check_page(Path(path))
@@ -392,7 +393,8 @@ class RestyleMethods(TagMethods):
 
     def _tag_checker(self, session: Session) -> "Tags | None":
         """Return what tells which tags a result has lost; None, with a word, where the library is not tagged."""
-        from search.tags.tagging import TagChecker, Tagging
+        from search.tags.checking import TagChecker
+        from search.tags.tagging import Tagging
 
         try:
             return TagChecker(Tagging.open(self.catalog, session, self.store), self.encoder)

@@ -59,6 +59,13 @@ class PhotoFile:
             raise too_large(len(data))
         return data
 
+    def start(self, most_bytes: int) -> bytes:
+        """Return how the photo begins. Raises: OSError: as `read`."""
+        with open_regular(self.path) as file:
+            offset, size_bytes = self._place(os.fstat(file.fileno()))
+            file.seek(offset)
+            return file.read(min(most_bytes, size_bytes) if self.member else most_bytes) or b""
+
     @contextmanager
     def lent(self) -> Iterator[bytes]:
         """Lend the photo's bytes to one of several threads, which waits while together they have much in hand.

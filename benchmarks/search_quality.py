@@ -331,7 +331,7 @@ def real_photos(folder: Path, encoder: OpenClipEncoder) -> Photos:
         if new and (folder / path).exists() and not (unseen / path).exists():
             (unseen / path).parent.mkdir(parents=True, exist_ok=True)
             (unseen / path).symlink_to(folder / path)
-    library = library_of("unseen", encoder, path=unseen)
+    library = library_of("unseen", encoder, unseen)
     return labelled("real photos", library, lambda path: real_labels(rows["/".join(path.parts[-3:])]))
 
 
@@ -348,12 +348,12 @@ def real_labels(row: dict[str, str]) -> dict[str, float]:
     return dict.fromkeys(ROOMS, np.nan) | found
 
 
-def library_of(name: str, encoder: OpenClipEncoder, **photos: Path) -> Library:
+def library_of(name: str, encoder: OpenClipEncoder, *photos: Path, **tree: Path) -> Library:
     """Return the library of some photos, as `add` takes them, embedded and tagged."""
     root = WORK / f"search-{name}"
     there = is_library(LibraryFolder(root))
     library = aliens.open(root, encoder=encoder) if there else aliens.create(root, encoder=encoder)
-    library.add(**photos)
+    library.add(*photos, **tree)
     library.tag()
     return library
 

@@ -14,13 +14,13 @@ from commands.tag_commands import VocabularyOption
 if TYPE_CHECKING:
     pass
 
-exports = typer.Typer(help="Write tags or captions to files.", no_args_is_help=True)
+exports = typer.Typer(help="Write tags, captions or hotels to files.", no_args_is_help=True)
 imports = typer.Typer(help="Read tags back.", no_args_is_help=True)
 
 
 @exports.callback()
 def export_group() -> None:
-    """Write tags or captions to files."""
+    """Write tags, captions or hotels to files."""
 
 
 @imports.callback()

@@ -159,6 +159,10 @@ DiverseOption = Annotated[
 SortOption = Annotated[
     Sort, typer.Option(help="The order in which the photos found are shown.", rich_help_panel=LISTED)
 ]
+ByOption = Annotated[
+    Literal["photo", "hotel"],
+    typer.Option("--by", help="What is ranked: photos, or hotels by their best photos.", rich_help_panel=LISTED),
+]
 UntilStopOption = Annotated[
     bool, typer.Option("--until-stop/--no-until-stop", help="End at the suggested stop line.", rich_help_panel=LISTED)
 ]

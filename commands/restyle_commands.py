@@ -34,7 +34,7 @@ def restyled(
     device: DeviceOption = "auto",
 ) -> None:
     """List restyled photos, with how each was made and what it scored."""
-    from restyle.pages import check_page
+    from embedding.html_pages import check_page
 
     check_page(html)
     with opened(library, device, aloud=add or html is not None) as photos:
@@ -231,7 +231,7 @@ def restyle(
 
     May be stopped at any time; the same command goes on where it stopped.
     """
-    from restyle.pages import check_page
+    from embedding.html_pages import check_page
 
     check_page(html)
     with stopping(KEPT), opened(library, device, aloud=True) as photos:

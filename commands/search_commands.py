@@ -11,10 +11,12 @@ from base import console
 from base.console import shell_word
 from base.errors import QueryError
 from commands.hit_tables import show_all, show_results
+from commands.hotel_commands import answer_by_hotel
 from commands.options import (
     LIBRARY,
     AfterOption,
     AllOption,
+    ByOption,
     CopiesOption,
     DeviceOption,
     DiverseOption,
@@ -63,6 +65,7 @@ def search(
     per_chain: PerChainOption = None,
     diverse: DiverseOption = 0.0,
     sort: SortOption = "score",
+    by: ByOption = "photo",
     until_stop: UntilStopOption = False,
     min_score: MinScoreOption = None,
     every: AllOption = False,
@@ -109,6 +112,9 @@ def search(
     if every and "page" in given:
         raise QueryError("--all lists every photo, on one page: leave --page or --all out")
     with opened(library, device) as photos:
+        if by == "hotel":
+            answer_by_hotel(photos, text, said, given, after=after, explain=explain, json=json, sheet=sheet)
+            return
         if saved is not None:
             text, said = recalled(photos.saved_search(saved), text, said, given)
         answer(photos, text, said, {"page": page, "after": after}, explain=explain, json=json, sheet=sheet)

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from base.arrays import Floats, unit
+from base.console import counted
 from base.errors import LibraryError, PhotoError, QueryError
 from base.files import PhotoFile
 from db.catalog import Catalog
+from db.conditions import any_with
 from db.models import Model
 from db.photo_rows import first_scan, hotels_of
 from db.settings_rows import read_setting, write_setting
@@ -23,7 +25,7 @@ from db.vector_rows import EmbeddedRows, any_vector, segment_with
 from embedding.encoder import Encoder
 from embedding.index.photo_index import PhotoIndex
 from embedding.segments import SegmentStore
-from search.filters import chosen, describe, kinds_of
+from search.filters import OWN_WORDS, REMEDIES, chosen, describe, kinds_of
 from search.query import Filter, Query, Term, format_query, parse, whole_paths
 from search.ranking import Answer, ReadyQuery, Shape, Sort, in_shown_order
 from search.results import Explanation, Hit, Results, digest, read_cursor
@@ -268,9 +270,11 @@ class Searcher:
             hits, more = answer.hits(k)
             watch.lap("search")
             last = hits[-1].place if hits else None
-            shown = in_shown_order(hits, question.shape.sort)
+            shown, explained = in_shown_order(hits, question.shape.sort), explain(k)
+            about = dates_note(answer.session, question, len(hits), sum(hit.date_from == "file" for hit in hits))
+            explained = replace(explained, list_note="; ".join(filter(None, [explained.list_note, about])))
             return Results(
-                shown, answer.stop_line, explain(k), more, last, page=question.shape.page, stands_out=answer.stands_out
+                shown, answer.stop_line, explained, more, last, page=question.shape.page, stands_out=answer.stands_out
             )
 
     def stream(self, question: Question, tell: Callable[[str], None] = lambda note: None) -> Iterator[Hit]:
@@ -282,8 +286,12 @@ class Searcher:
         if question.shape.min_score is None:
             question = replace(question, shape=replace(question.shape, until_stop=True))
         with self._answering(question, Stopwatch()) as (answer, explain):
-            yield from answer.stream()
-            if note := explain(1).notes:
+            hits = by_file = 0
+            for hit in answer.stream():
+                hits, by_file = hits + 1, by_file + (hit.date_from == "file")
+                yield hit
+            about = dates_note(answer.session, question, hits, by_file)
+            if note := "; ".join(filter(None, [explain(1).notes, about])):
                 tell(note)
 
     def like(self, photo_id: int, shape: Shape, *, other_hotels: bool = False) -> Question:
@@ -297,7 +305,9 @@ class Searcher:
                 self.vector(session, photo_id)
                 hotel_id, _ = hotels_of(session, [photo_id]).get(photo_id, (None, None))
             if hotel_id is None:
-                raise QueryError(f"photo {photo_id} belongs to no hotel: leave --other-hotels out")
+                raise QueryError(
+                    f"photo {photo_id} belongs to no hotel: leave --other-hotels out, or name it: {OWN_WORDS}"
+                )
             filters = (Filter("hotel", str(hotel_id), negated=True),)
         return Question(Query((Term("photo", photo_id, 1.0),), filters), PLAIN, Feedback(), shape)
 
@@ -329,6 +339,7 @@ class Searcher:
             cursor = None if shape.after is None else read_cursor(shape.after, asked.library, asked.query)
 
             answer = Answer(session, index, current.background, asked, shape, cursor)
+            lacking = lacking_note(session, shape)
 
             def explain(k: int) -> Explanation:
                 plan = index.plan(answer.depth(k), among=among, exact=answer.compares_all)
@@ -342,7 +353,7 @@ class Searcher:
                     rows=plan.rows,
                     read_bytes=plan.bytes_read,
                     recall=plan.recall,
-                    note="; ".join(filter(None, [current.note, choice.note])),  # an engine may have failed meanwhile
+                    note="; ".join(filter(None, [current.note, choice.note, lacking])),  # an engine may have failed
                     list_note=answer.note,
                     times_ms=watch.times_ms,
                 )
@@ -394,6 +405,13 @@ class Searcher:
         known = wanted[current.locate(wanted)[0] >= 0]
         return dict(zip(known.tolist(), current.gather(known), strict=True))
 
+    def background(self, session: Session) -> Floats:
+        """Return a sample of the photos' unit vectors, (s, d) float32, which says what is usual in the library.
+
+        Raises: QueryError: there are no photos.
+        """
+        return self._current(session).background
+
     def _current(self, session: Session) -> PhotoIndex:
         """Return the index of all photos that can be found now. Raises: QueryError: there are none."""
         index = self._index(session)
@@ -411,6 +429,28 @@ class Searcher:
         if not len(results):
             raise QueryError(f"no restyled photo is in {self._root}: `aliens restyled --add` adds them")
         return PhotoIndex(results)
+
+
+def lacking_note(session: Session, shape: Shape) -> str:
+    """Return a word on limits and orders that cannot mean anything in this library, with the remedy; or nothing."""
+    asked = {
+        "--per-hotel": ("hotel", shape.per_hotel is not None),
+        "--sort hotel": ("hotel", shape.sort == "hotel"),
+        "--per-chain": ("chain", shape.per_chain is not None),
+    }
+    vain = [(option, what) for option, (what, used) in asked.items() if used and not any_with(session, what)]
+    return "; ".join(f"{option} changes nothing: {REMEDIES[what]}" for option, what in vain)
+
+
+def dates_note(session: Session, question: Question, hits: int, by_file: int) -> str:
+    """Return a word on hits whose dates are only the times of their files, where dates were asked for; or nothing."""
+    asked = any(part.name in ("after", "before") for part in question.query.filters)
+    if not asked and question.shape.sort != "date":
+        return ""
+    if not hits:
+        return "" if any_with(session, "date") else REMEDIES["date"]
+    have = f"{by_file} of {counted(hits, 'hit')} {'has' if by_file == 1 else 'have'}"
+    return f"{have} no date of a camera, a table or an upload: the time of the file counts" if by_file else ""
 
 
 def read_query(text: str | None, image: str | None, like: int | None) -> Query:

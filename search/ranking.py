@@ -227,7 +227,7 @@ class Answer:
         shape: Shape,
         cursor: Cursor | None = None,
     ) -> None:
-        self._session = session
+        self.session = session
         self._index = index
         self._photos = len(index)
         self._sample = sample
@@ -273,7 +273,7 @@ class Answer:
     @cached_property
     def newest(self) -> int:
         """The highest photo id that this list, all its pages, may hold."""
-        return self._cursor.newest if self._cursor else newest_photo_id(self._session)
+        return self._cursor.newest if self._cursor else newest_photo_id(self.session)
 
     @property
     def lowest_score(self) -> float:
@@ -363,7 +363,7 @@ class Answer:
         def parts() -> Iterator[list[Ranked]]:
             for part in in_parts(self._findable(ranked)):
                 if quota.limits_anything:
-                    hotels.update(hotels_of(self._session, [photo_id for photo_id, _ in part]))
+                    hotels.update(hotels_of(self.session, [photo_id for photo_id, _ in part]))
                 yield part
 
         each = (Distinct([photo_id], score) for part in parts() for photo_id, score in part)
@@ -413,7 +413,7 @@ class Answer:
         return scores[order], ids[order]
 
     def _as_hits(self, found: Sequence[Distinct], first_rank: int) -> list[Hit]:
-        records = photo_records(self._session, [photo_id for photo in found for photo_id in photo.photo_ids])
+        records = photo_records(self.session, [photo_id for photo in found for photo_id in photo.photo_ids])
         there = [([records[i] for i in photo.photo_ids if i in records], photo.score) for photo in found]
         there = [(copies, score) for copies, score in there if copies]
         beaten = percentiles(self._background, np.array([s for _, s in there], np.float32))

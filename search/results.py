@@ -98,7 +98,10 @@ class Hit:
     chain_id: int | None
     chain_name: str | None
     score: float
-    date: datetime | None = None  # when it was uploaded, or the time of the file where that is not known
+    date: datetime | None = None
+    date_from: str | None = None  # who says so: table, camera, upload, or file, its file's own time
+    latitude: float | None = None  # its own, or else its hotel's, in degrees
+    longitude: float | None = None
     kind: str = "photo"  # or "restyled"
     percentile: float | None = None
     above_line: bool | None = None
