@@ -12,7 +12,9 @@ from base.errors import AliensError, QueryError, QuerySyntaxError
 from commands.candidate_commands import candidates, see
 from commands.caption_commands import caption, captions
 from commands.export_commands import exports, imports
+from commands.hotel_commands import gallery, hotels
 from commands.library_commands import add, demo, failures, forget, index, info, init, verify
+from commands.options import WordsCommand
 from commands.quiz_command import quiz
 from commands.restyle_commands import restyle, restyled
 from commands.search_commands import search, searches, similar
@@ -44,10 +46,12 @@ def root(
 
 
 FIRST: tuple[Callable[..., None], ...] = (init, add, info, failures, forget, verify, demo, search, similar)
-OTHERS: tuple[Callable[..., None], ...] = (index, tag, caption, captions, candidates, restyle, restyled, quiz, see)
+OTHERS: tuple[Callable[..., None], ...] = (
+    *(index, tag, hotels, gallery, caption, captions, candidates, restyle, restyled, quiz, see),
+)
 
 for command in FIRST:
-    app.command()(command)
+    app.command(cls=WordsCommand if command is search else None)(command)
 app.add_typer(searches, name="searches")
 for command in OTHERS:
     app.command()(command)

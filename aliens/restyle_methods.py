@@ -266,7 +266,8 @@ class RestyleMethods(TagMethods):
 
         Raises: OutputError: the file cannot be written.
         """
-        from restyle.pages import check_page, items_of, restyle_page, write_page
+        from embedding.html_pages import check_page, write_page
+        from restyle.pages import items_of, restyle_page
 
         check_page(Path(path))
         with self.catalog.session() as session:
@@ -306,7 +307,7 @@ class RestyleMethods(TagMethods):
             QueryError: there is one photo to choose from.
             OutputError: the file cannot be written.
         """
-        from restyle.pages import check_page, write_page
+        from embedding.html_pages import check_page, write_page
         from restyle.quiz.game import quiz_page
 
         check_page(Path(path))
@@ -381,8 +382,8 @@ class RestyleMethods(TagMethods):
         if query is None:
             return [Pick(photo_id=photo_id, path="") for photo_id in dict.fromkeys(photo_ids)]
         hits = self.search(query, k=n)
-        if hits.explanation.note:
-            self.tell(hits.explanation.note)
+        if hits.note:
+            self.tell(hits.note)
         if not hits:
             raise QueryError(f"no photo is left for {query!r}: loosen its filters")
         return [Pick(photo_id=hit.photo_id, path=hit.path, member=hit.member) for hit in hits]
@@ -406,7 +407,8 @@ class RestyleMethods(TagMethods):
 
     def _tag_checker(self, session: Session) -> "Tags | None":
         """Return what tells which tags a result has lost; None, with a word, where the library is not tagged."""
-        from search.tags.tagging import TagChecker, Tagging
+        from search.tags.checking import TagChecker
+        from search.tags.tagging import Tagging
 
         try:
             return TagChecker(Tagging.open(self.catalog, session, self.store), self.encoder)

@@ -11,6 +11,7 @@ from base.listing import Listing
 from db.photo_names import Named, number_or_path, photo_ids
 from db.photo_rows import PhotoRecord, photo_record
 from search.answers import PLAIN, Searcher, SearchOptions
+from search.ranking import Shape
 from search.results import Hit, Results
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ class SearchMethods(Owner):
         sort: Sort = "score",
         until_stop: bool = False,
         min_score: float | None = None,
+        page: int = 1,
         after: str | None = None,
+        copies: bool = False,
         exact: bool = False,
         templates: Sequence[str] = PLAIN,
     ) -> Results:
@@ -64,7 +67,9 @@ class SearchMethods(Owner):
             sort: the order in which the photos found are shown: score, date or hotel.
             until_stop: end at the suggested stop line.
             min_score: leave out hits of a lower cosine.
-            after: a cursor, `Hit.cursor` or `Results.cursor`: go on behind it.
+            page: which page of k photos, counted anew each time.
+            after: a cursor, `Hit.cursor` or `Results.cursor`: go on behind it, whatever was added meanwhile.
+            copies: list copies of a photo as well; by default they come as one, with `Hit.copies`.
             exact: compare every photo, even where an approximate index stands.
             templates: prompts that each text is averaged over, each with {} for the text.
 
@@ -84,9 +89,10 @@ class SearchMethods(Owner):
             sort=sort,
             until_stop=until_stop,
             min_score=min_score,
+            copies=copies,
             exact=exact,
         )
-        return self.searcher.search(options.question(text, after, templates), k)
+        return self.searcher.search(options.question(text, after, page, templates), k)
 
     def stream(
         self,
@@ -102,6 +108,7 @@ class SearchMethods(Owner):
         until_stop: bool = False,
         min_score: float | None = None,
         after: str | None = None,
+        copies: bool = False,
         exact: bool = False,
         templates: Sequence[str] = PLAIN,
         tell: Callable[[str], None] | None = None,
@@ -120,9 +127,11 @@ class SearchMethods(Owner):
             diverse=diverse,
             until_stop=until_stop,
             min_score=min_score,
+            copies=copies,
             exact=exact,
         )
-        return self.searcher.stream(options.question(text, after, templates), tell or self.tell)
+        question = options.question(text, after, templates=templates)
+        return self.searcher.stream(question, tell or self.tell)
 
     def similar(
         self,
@@ -134,17 +143,27 @@ class SearchMethods(Owner):
         per_chain: int | None = None,
         diverse: float = 0.0,
         sort: Sort = "score",
+        page: int = 1,
         after: str | None = None,
+        copies: bool = False,
     ) -> Results:
-        """Return the k photos most like one of the library's, which is not among them.
+        """Return the k photos most like one of the library's; it and its copies are not among them.
 
-        `photo`: its id or its path; a file that is not in the library is compared as it lies there. With
-        `other_hotels` no hit is of its own hotel; the other arguments are those of `search`.
+        `photo`: its id or its path; a file that is not in the library is compared as it lies there. With `copies` its
+        copies are among them; with `other_hotels` no hit is of its own hotel. The others are those of `search`.
 
         Raises: QueryError: the photo is unknown or has no hotel.
         """
-        options = SearchOptions(k=k, per_hotel=per_hotel, per_chain=per_chain, diverse=diverse, sort=sort)
-        return self.searcher.search(self.searcher.like(photo, options.shape(after), other_hotels=other_hotels), k)
+        shape = Shape(
+            per_hotel=per_hotel,
+            per_chain=per_chain,
+            diverse=diverse,
+            sort=sort,
+            page=page,
+            after=after,
+            copies=copies,
+        )
+        return self.searcher.search(self.searcher.like(photo, shape, other_hotels=other_hotels), k)
 
     def save_search(self, name: str, text: str | None = None, **options: Any) -> None:
         """Keep a search under a name, in place of an earlier one; `options` are those of `search`, or every=True.

@@ -184,10 +184,24 @@ def copy_ranked(
         QueryError: the folder holds something already.
         OutputError: it cannot be written, or no photo can be read any more.
     """
+    named = ((photo, os.path.splitext(os.path.basename(photo.member or photo.path))[0]) for photo in photos)
+    return copy_named(named, folder, total=total, link=link, progress=progress)
+
+
+def copy_named(
+    photos: Iterable[tuple[PhotoFile, str]],
+    folder: str | os.PathLike[str],
+    *,
+    total: int | None = None,
+    link: bool = False,
+    progress: Progress = silent,
+) -> CopyReport:
+    """Copy photos as `copy_ranked` does, each under its rank and the name beside it, which has no ending."""
     copies = CopyFolder(folder, link=link, only_ours=True)
     digits = MANY_DIGITS if total is None else max(2, len(str(total)))
-    for rank, photo in enumerate(photos, start=1):
-        copies.add(f"{rank:0{digits}d}_{os.path.basename(photo.member or photo.path)}", photo)
+    for rank, (photo, name) in enumerate(photos, start=1):
+        ending = os.path.splitext(photo.member or photo.path)[1]
+        copies.add(f"{rank:0{digits}d}_{name}{ending}", photo)
         progress(Step("copying", rank, total))
     if copies.report.left_out and not copies.report.files:
         raise OutputError(f"nothing was copied to {folder}: {copies.report.notes[0]}")

@@ -37,7 +37,7 @@ def candidates(
     tag: Annotated[
         list[str] | None, typer.Option("--tag", metavar="NAME", help="Only photos with this tag; may be repeated.")
     ] = None,
-    n: Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many.")] = 6,
+    n: Annotated[int, typer.Option("-n", "-k", metavar="N", min=1, help="How many.")] = 6,
     strategy: Annotated[
         Literal["mixed", "detailed", "opposite-palette", "minimal"],
         typer.Option(help="Full of details, in colours opposed to the palette, nearly empty, or all three in turn."),

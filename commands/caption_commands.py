@@ -61,7 +61,7 @@ def captions(
     words: Annotated[
         list[str] | None, typer.Argument(metavar="WORD", help="What the captions say; none: list the sets.")
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="How many photos.")] = 20,
+    k: Annotated[int, typer.Option("-n", "-k", metavar="N", help="How many photos.")] = 20,
     remove: Annotated[str | None, typer.Option(metavar="SET", help="Remove a set of captions, by its key.")] = None,
     to: ToOption = None,
     link: LinkOption = False,

@@ -14,13 +14,13 @@ from commands.tag_commands import VocabularyOption
 if TYPE_CHECKING:
     pass
 
-exports = typer.Typer(help="Write tags or captions to files.", no_args_is_help=True)
+exports = typer.Typer(help="Write tags, captions or hotels to files.", no_args_is_help=True)
 imports = typer.Typer(help="Read tags back.", no_args_is_help=True)
 
 
 @exports.callback()
 def export_group() -> None:
-    """Write tags or captions to files."""
+    """Write tags, captions or hotels to files."""
 
 
 @imports.callback()
@@ -35,8 +35,12 @@ def export(
         Literal["csv", "tsv", "xlsx", "jsonl", "parquet", "coco", "imagefolder"] | None,
         typer.Option("--format", help="By default by OUT's ending: .csv, .tsv, .xlsx, .jsonl, .parquet, .json (COCO)."),
     ] = None,
-    query: Annotated[str | None, typer.Option(help="Only the -k best photos for this text, best first.")] = None,
-    k: Annotated[int | None, typer.Option("-k", help="With --query: how many photos. Default: 100.")] = None,
+    query: Annotated[
+        str | None, typer.Option(help="Only the -n best photos for this text, best first, copies as well.")
+    ] = None,
+    k: Annotated[
+        int | None, typer.Option("-n", "-k", metavar="N", help="With --query: how many photos. Default: 100.")
+    ] = None,
     tag: Annotated[
         list[str] | None, typer.Option(help="Only photos with this tag; may be given several times.")
     ] = None,

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,20 +13,22 @@ from typing import TYPE_CHECKING
 import typer
 
 from base import console
-from base.console import BETWEEN, FilePath, one_line
+from base.console import BETWEEN, FilePath, one_line, shell_word
 from base.errors import QueryError
 from commands.options import print_notes
 
 if TYPE_CHECKING:
     from base.copies import CopyReport
     from db.caption_rows import CaptionedPhoto
+    from search.gallery import Gallery, GalleryPhoto
     from search.results import CaptionHits, Hit, Results
 
 PAGE = 1000  # hits of a stream that are printed at a time; a sheet shows no more
-COLUMNS = ("score", "beats", "photo", "hotel", "chain", "path")
+COLUMNS = ("score", "beats", "photo", "copies", "hotel", "chain", "path")
 WIDE = 110  # columns of a terminal from which the chain is shown as well
 PATH_LINES = 2  # that a path takes, whose photo has its number beside it
 SHORTEST_NAME = 12  # of a hotel or a chain, which are shortened so that the path has room
+ONCE = ("--page", "--after", "--save")  # options that the command for the next page has not, or has anew
 BELOW = "↓"  # marks hits below the stop line
 
 
@@ -42,7 +45,7 @@ class HitFiles:
         if self.link and self.to is None:
             raise QueryError("--link says how --to FOLDER is filled: add that, or leave --link out")
 
-    def take(self, hits: "Results | CaptionHits") -> None:
+    def take(self, hits: "Results | CaptionHits | Gallery") -> None:
         """Copy the photos of a list, and open what was asked for."""
         if self.to is not None and hits:
             self.tell_copied(hits.copy_to(self.to, link=self.link))
@@ -54,7 +57,7 @@ class HitFiles:
         console.note((f"{how} {console.counted(len(report.files), 'photo')} to ", FilePath(str(self.to))))
         console.note(*report.notes)
 
-    def show(self, hits: "Sequence[Hit | CaptionedPhoto]", count: int) -> None:
+    def show(self, hits: "Sequence[Hit | CaptionedPhoto | GalleryPhoto]", count: int) -> None:
         """Open the folder, the sheet or the photos themselves, where that was asked for; of a long list it has some."""
         if not self.open or not count:
             return
@@ -64,7 +67,7 @@ class HitFiles:
         if count > MOST_OPENED:
             raise QueryError(
                 f"{count} photos are too many to open one by one: add --sheet OUT.jpg or --to FOLDER, which is opened "
-                f"in their place, or take {MOST_OPENED} with -k {MOST_OPENED}"
+                f"in their place, or take {MOST_OPENED} with -n {MOST_OPENED}"
             )
         open_files([Path(hit.path) for hit in hits if not hit.member])
         if inside := [hit for hit in hits if hit.member]:
@@ -81,30 +84,46 @@ def open_files(paths: Sequence[Path]) -> None:
 
 
 def show_results(
-    results: "Results", title: str, library: Path, *, explain: bool, json: bool, files: HitFiles, first_page: bool
+    results: "Results", title: str, library: Path, *, explain: bool, json: bool, files: HitFiles, after: str | None
 ) -> None:
-    """Print the hits; what is known of the list as a whole goes to stderr."""
+    """Print the hits, those behind a cursor where one is given; what is known of the list goes to stderr."""
     print_hits(results, json=json)
     if explain:
         print_notes(results.explanation.as_lines(), library)
-    elif results.explanation.note:
-        print_notes([results.explanation.note], library)
+    elif results.note:
+        print_notes([results.note], library)
     if not results:
         loosen = "no photo is left: loosen the filters, the limits or the score"
-        console.note(loosen if first_page else "the list has ended: no photo follows the page before")
-    elif line := results.about_the_line:
+        console.note(
+            loosen if after is None and results.page == 1 else "the list has ended: no photo follows the page before"
+        )
+    elif results.stands_out is not False and (line := results.about_the_line):
         console.note(line)
     if results.cursor is not None and console.on_terminal():
-        console.note(f"next page: the same with --after {results.cursor}")
+        place = ("--page", str(results.page + 1)) if after is None else ("--after", results.cursor)
+        console.note(f"next page: {typed_anew(sys.argv[1:], place)}")
     if files.sheet is not None:
         results.write_sheet(files.sheet, title)
         console.note(("contact sheet: ", FilePath(str(files.sheet))))
     files.take(results)
 
 
+def typed_anew(words: Sequence[str], place: tuple[str, str]) -> str:
+    """Return a command as it was typed, but for the place where its list goes on; it can be pasted into a shell."""
+    kept: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word in ONCE:
+            next(rest, None)
+        elif word.partition("=")[0] not in ONCE:
+            kept.append(word)
+    at = kept.index("--") if "--" in kept else len(kept)
+    return " ".join(map(shell_word, ["aliens", *kept[:at], *place, *kept[at:]]))
+
+
 def show_all(hits: "Iterator[Hit]", title: str, *, json: bool, files: HitFiles) -> None:
     """Print hits, and copy them, as they come; and make a sheet of the first thousand."""
-    from search.results import copy_hits, hit_cells
+    from search.results import NOTHING, copy_hits, hit_cells
 
     first: list[Hit] = []
     count = 0
@@ -125,7 +144,8 @@ def show_all(hits: "Iterator[Hit]", title: str, *, json: bool, files: HitFiles) 
     if files.sheet is not None:
         from embedding.sheet import write_sheet
 
-        write_sheet(hit_cells(first), title, files.sheet)
+        nothing = any(hit.stands_out is False for hit in first[:1])
+        write_sheet(hit_cells(first), title, files.sheet, note=NOTHING if nothing else "")
         console.note(("contact sheet: ", FilePath(str(files.sheet)), f", the first {PAGE}" if count > PAGE else ""))
     if report is not None:
         files.tell_copied(report)
@@ -154,6 +174,7 @@ def rows_of(hits: "Sequence[Hit]", width: int) -> list[tuple[object, ...]]:
             f"{hit.score:.3f}",
             percent(hit),
             hit.photo_id,
+            f"+{len(hit.copies)}" if hit.copies else None,
             hit.hotel_name or hit.hotel_id,
             hit.chain_name if width >= WIDE else None,
             FilePath(str(hit.file), hit.path, PATH_LINES),
@@ -168,17 +189,17 @@ def rows_of(hits: "Sequence[Hit]", width: int) -> list[tuple[object, ...]]:
         return max(map(cell_len, [*cells, COLUMNS[at]])) + BETWEEN if cells else 0
 
     names = [cell_len(one_line(os.path.basename(hit.member or hit.path))) for hit in hits]
-    paths = [cell_len(one_line(row[5].near)) for row in rows if isinstance(row[5], FilePath)]
+    paths = [cell_len(one_line(row[6].near)) for row in rows if isinstance(row[6], FilePath)]
     needed = max([0, *names, *(each // PATH_LINES + SHORTEST_NAME for each in paths)])  # a line ends with a folder
-    left = width - sum(map(wide, range(5))) - BETWEEN
-    for at in (3, 4):  # hotel, chain
+    left = width - sum(map(wide, range(6))) - BETWEEN
+    for at in (4, 5):  # hotel, chain
         if left < needed and wide(at):
             before = wide(at)
             most = max(before - BETWEEN - (needed - left), SHORTEST_NAME)
             for row in rows:
                 row[at] = shortened(row[at], most)
             left += before - wide(at)
-    for at in (3, 1):
+    for at in (4, 1):
         if left < max(names, default=0):
             left += wide(at)
             for row in rows:

@@ -4,7 +4,7 @@ import os
 import re
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -59,11 +59,38 @@ def init(
 
 
 def add(
-    path: Annotated[
-        str | None, typer.Argument(metavar="PATH", help="A folder of photos, a photo, or an uncompressed .tar.")
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PATH", help="Folders of photos, photos, .tar files, or quoted patterns such as 'photos/*/rooms'."
+        ),
     ] = None,
     hotels50k: Annotated[
         Path | None, typer.Option("--hotels50k", help="A Hotels-50K tree: dataset/*.csv and images/train.")
+    ] = None,
+    hotel_from: Annotated[
+        Literal["folder", "path", "none"] | None,
+        typer.Option(
+            "--hotel-from",
+            help="What names the hotels: the first folder below PATH, or PATH itself. Remembered for PATH.",
+        ),
+    ] = None,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TABLE",
+            help="A table with a column path, folder or hotel, and any of hotel, chain, latitude, longitude and date: "
+            "CSV, TSV, Excel or Parquet.",
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exclude",
+            metavar="PATTERN",
+            help="Leave out what it matches, as in .gitignore, this time; may be repeated. A file .aliensignore in a "
+            "folder leaves out what its patterns match each time.",
+        ),
     ] = None,
     library: LibraryOption = LIBRARY,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try photos again that failed before.")] = False,
@@ -71,24 +98,33 @@ def add(
         bool, typer.Option("--allow-empty", help="Believe a folder that holds no photos any more.")
     ] = False,
     max_megapixels: Annotated[float, typer.Option(help="Larger photos fail as 'too large'.")] = 100,
+    json: JsonOption = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
     """Find photos, and embed those that are new or changed; they can be found from then on.
 
+    Hidden files, and folders that systems make for themselves, are left out.
+
     May be stopped at any time; the same command goes on where it stopped.
     """
-    if (path is None) == (hotels50k is None):
-        raise typer.BadParameter("give either a PATH or --hotels50k ROOT")
+    if bool(paths) == (hotels50k is not None):
+        raise typer.BadParameter("give either PATHs or --hotels50k ROOT, one after the other")
     with opened(library, device, precision, aloud=True) as photos:
         report = photos.add(
-            path,
+            *paths or (),
             hotels50k=hotels50k,
+            hotel_from=hotel_from,
+            metadata=metadata,
+            exclude=exclude or (),
             retry_failed=retry_failed,
             allow_empty=allow_empty,
             max_megapixels=max_megapixels,
         )
-    console.say(*str(report).splitlines())
+    if json:
+        console.print_json(report.as_json())
+    else:
+        console.say(*str(report).splitlines())
     print_notes(report.notes, library)
     if report.interrupted:
         raise typer.Exit(130)
@@ -254,7 +290,7 @@ def demo(
     show_command(library, "tags")
     count_tags(library)
     show_command(library, "tags", "sheet", "a bathtub", "-o", library / "tag-bathtub.jpg")
-    draw_sheet("a bathtub", library / "tag-bathtub.jpg", library=library)
+    draw_sheet(["a bathtub"], library / "tag-bathtub.jpg", library=library)
     picks, sheet, page = library / "picks.toml", library / "candidates.jpg", library / "restyled.html"
     show_command(library, "candidates", "--manifest", picks, "--sheet", sheet, "--engine", "regrade")
     candidates(manifest=picks, sheet=sheet, engine="regrade", library=library)

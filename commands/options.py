@@ -7,12 +7,14 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
 from base import console
 from base.console import shell_word
@@ -135,6 +137,37 @@ def copying(folder: Path | None) -> AbstractContextManager[None]:
     return stopping(f"stopped: what was copied to {folder} is whole") if folder else nullcontext()
 
 
+class WordsCommand(TyperCommand):
+    """A command whose words need no quotes, those to keep away from included: `aliens search a bathroom -bathtub`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Tell words that begin with a minus from options, and have the words stand last, behind --."""
+        known: list[Any] = [each for each in self.get_params(ctx) if each.param_type_name == "option"]
+        taking = {name: not option.is_flag for option in known for name in option.opts}
+        options, words, rest = list[str](), list[str](), iter(args)
+        for word in rest:
+            if word == "--":
+                words.extend(rest)
+            elif is_option(word, taking):
+                value = list(islice(rest, 1)) if taking.get(word) else []
+                options.extend([word, *value])
+                if taking.get(word) and not value:
+                    return super().parse_args(ctx, options)  # which says that the option lacks it
+            else:
+                words.append(word)
+                if f"-{word}" in taking:
+                    console.note(f"{word} means less of {word[1:]}; the option is -{word}")
+        return super().parse_args(ctx, [*options, "--", *words] if words else options)
+
+
+def is_option(word: str, known: Collection[str]) -> bool:
+    """Tell whether a word is meant as an option: --name, -k, -k5, -lFOLDER where there is one; -lamp is a lamp."""
+    if word in known or word.startswith("--"):
+        return True
+    attached = word[2:]
+    return word[:2] in known and (not attached[0].isalpha() or os.path.isdir(attached))
+
+
 Sort = Literal["score", "date", "hotel"]
 LOOKED_FOR, LISTED, KEPT = "What to look for", "Which photos are listed", "Searches to keep"
 
@@ -173,7 +206,18 @@ def photos_named(option: str, values: Iterable[str] | None) -> tuple[str, ...]:
     return tuple(part.strip() if not os.path.exists(part) else part for part in named)
 
 
-KOption = Annotated[int, typer.Option("-k", metavar="N", help="How many photos.", rich_help_panel=LISTED)]
+KOption = Annotated[int, typer.Option("-n", "-k", metavar="N", help="How many photos.", rich_help_panel=LISTED)]
+PageOption = Annotated[
+    int, typer.Option(metavar="N", min=1, help="Which page of as many photos.", rich_help_panel=LISTED)
+]
+CopiesOption = Annotated[
+    bool,
+    typer.Option(
+        "--copies/--no-copies",
+        help="List copies of a photo as well: the same file, or the same picture in another.",
+        rich_help_panel=LISTED,
+    ),
+]
 PerHotelOption = Annotated[
     int | None, typer.Option(metavar="N", help="At most N photos of a hotel.", rich_help_panel=LISTED)
 ]
@@ -191,6 +235,10 @@ DiverseOption = Annotated[
 SortOption = Annotated[
     Sort, typer.Option(help="The order in which the photos found are shown.", rich_help_panel=LISTED)
 ]
+ByOption = Annotated[
+    Literal["photo", "hotel"],
+    typer.Option("--by", help="What is ranked: photos, or hotels by their best photos.", rich_help_panel=LISTED),
+]
 UntilStopOption = Annotated[
     bool, typer.Option("--until-stop/--no-until-stop", help="End at the suggested stop line.", rich_help_panel=LISTED)
 ]
@@ -206,7 +254,12 @@ AllOption = Annotated[
     ),
 ]
 AfterOption = Annotated[
-    str | None, typer.Option(metavar="CURSOR", help="Go on behind an earlier page.", rich_help_panel=LISTED)
+    str | None,
+    typer.Option(
+        metavar="CURSOR",
+        help="Go on behind a hit, by its cursor in --json, whatever was added meanwhile.",
+        rich_help_panel=LISTED,
+    ),
 ]
 SaveOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="Keep this search under a name.", rich_help_panel=KEPT)
@@ -263,7 +316,7 @@ OpenOption = Annotated[
 
 def as_typed(options: Mapping[str, Any]) -> str:
     """Return the options of a saved search as they are typed."""
-    names = {"k": "-k", "every": "--all"}
+    names = {"k": "-n", "every": "--all"}
     words = []
     for name, value in options.items():
         typed = names.get(name, f"--{name.replace('_', '-')}")

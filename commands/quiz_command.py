@@ -46,7 +46,7 @@ def quiz(
 
     Top-1 is the share whose own original is the most similar of all.
     """
-    from restyle.pages import check_page
+    from embedding.html_pages import check_page
 
     check_page(html)
     with opened(library, device, aloud=not games and answers is None) as photos:

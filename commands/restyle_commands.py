@@ -41,7 +41,7 @@ def restyled(
     device: DeviceOption = "auto",
 ) -> None:
     """List restyled photos, with how each was made and what it scored."""
-    from restyle.pages import check_page
+    from embedding.html_pages import check_page
 
     check_page(html)
     with opened(library, device, aloud=add or html is not None) as photos:
@@ -149,7 +149,7 @@ def restyle(
         str | None, typer.Option(metavar="TEXT", help="The best hits of a search.", rich_help_panel=WHICH)
     ] = None,
     n: Annotated[
-        int, typer.Option("-n", metavar="N", min=1, help="How many hits, with --query.", rich_help_panel=WHICH)
+        int, typer.Option("-n", "-k", metavar="N", min=1, help="How many hits, with --query.", rich_help_panel=WHICH)
     ] = 6,
     engine: Annotated[
         str | None,
@@ -260,7 +260,7 @@ def restyle(
 
     May be stopped at any time; the same command goes on where it stopped.
     """
-    from restyle.pages import check_page
+    from embedding.html_pages import check_page
 
     check_page(html)
     with stopping(KEPT), opened(library, device, aloud=True) as photos:

@@ -12,10 +12,13 @@ from base import console
 from base.console import shell_word
 from base.errors import QueryError
 from commands.hit_tables import HitFiles, show_all, show_results
+from commands.hotel_commands import answer_by_hotel
 from commands.options import (
     LIBRARY,
     AfterOption,
     AllOption,
+    ByOption,
+    CopiesOption,
     DeviceOption,
     DiverseOption,
     ExactOption,
@@ -30,6 +33,7 @@ from commands.options import (
     MinScoreOption,
     MoreLikeOption,
     OpenOption,
+    PageOption,
     PerChainOption,
     PerHotelOption,
     PhotoArgument,
@@ -56,8 +60,8 @@ IDS = re.compile(r"[0-9]{1,19}(\s*,\s*[0-9]{1,19})*")  # a database's numbers ha
 
 def search(
     context: typer.Context,
-    text: Annotated[
-        str | None, typer.Argument(metavar="TEXT", help="What to look for, such as 'bathtub with a view'.")
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="TEXT", help="What to look for, such as bathtub with a view.")
     ] = None,
     image: ImageOption = None,
     like: LikeOption = None,
@@ -68,9 +72,12 @@ def search(
     per_chain: PerChainOption = None,
     diverse: DiverseOption = 0.0,
     sort: SortOption = "score",
+    by: ByOption = "photo",
     until_stop: UntilStopOption = False,
     min_score: MinScoreOption = None,
     every: AllOption = False,
+    copies: CopiesOption = False,
+    page: PageOption = 1,
     after: AfterOption = None,
     exact: ExactOption = False,
     explain: ExplainOption = False,
@@ -88,8 +95,11 @@ def search(
 
     TEXT may also hold words to keep away from (-word), weights (+word:0.5), like:PHOTO, image:FILE, and filters:
     hotel: chain: source: tag: near: after: before: size: color: orientation: path: kind: (docs/query-language.md).
-    A TEXT that begins with a minus sign stands last, behind -- and a space.
+    Quotes are for what your shell would take for something else, such as ? and *, and for words that belong together.
     """
+    from search.query import query_of
+
+    text = query_of(words) if words else None
     said: dict[str, Any] = {
         "k": k,
         "image": str(image.absolute()) if image else None,
@@ -103,16 +113,22 @@ def search(
         "until_stop": until_stop,
         "min_score": min_score,
         "every": every,
+        "copies": copies,
         "exact": exact,
     }
     given = {name for name in context.params if was_given(context, name)}
     if every and "k" in given:
-        raise QueryError("--all lists every photo, however many: leave -k or --all out")
+        raise QueryError("--all lists every photo, however many: leave -n (or -k) or --all out")
+    if every and "page" in given:
+        raise QueryError("--all lists every photo, on one page: leave --page or --all out")
     files = HitFiles(sheet=sheet, to=to, link=link, open=open_them)
     with copying(to), opened(library, device) as photos:
+        if by == "hotel":
+            answer_by_hotel(photos, text, said, given, after=after, explain=explain, json=json, sheet=sheet)
+            return
         if saved is not None:
             text, said = recalled(photos.saved_search(saved), text, said, given)
-        answer(photos, text, said, after=after, explain=explain, json=json, files=files)
+        answer(photos, text, said, {"page": page, "after": after}, explain=explain, json=json, files=files)
         if save is not None:  # now that it has an answer
             photos.save_search(save, text, **said)
             print_notes([f"saved as {save!r}: `aliens search --saved {shell_word(save)}` searches so again"], library)
@@ -126,6 +142,8 @@ def similar(
     per_chain: PerChainOption = None,
     diverse: DiverseOption = 0.0,
     sort: SortOption = "score",
+    copies: CopiesOption = False,
+    page: PageOption = 1,
     after: AfterOption = None,
     explain: ExplainOption = False,
     json: JsonOption = False,
@@ -135,7 +153,7 @@ def similar(
     open_them: OpenOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Find the photos most like one of the library's: similar, not the same.
+    """Find the photos most like one of the library's: similar, not the same, so its copies are passed over.
 
     A file that is not in the library is compared as it lies there.
     """
@@ -149,23 +167,25 @@ def similar(
             per_chain=per_chain,
             diverse=diverse,
             sort=sort,
+            copies=copies,
+            page=page,
             after=after,
         )
         title = f"like photo {os.path.basename(photo)}"
-        show_results(results, title, library, explain=explain, json=json, files=files, first_page=after is None)
+        show_results(results, title, library, explain=explain, json=json, files=files, after=after)
 
 
 def answer(
     photos: "Library",
     text: str | None,
     said: Mapping[str, Any],
+    place: Mapping[str, Any],
     *,
-    after: str | None,
     explain: bool,
     json: bool,
     files: HitFiles,
 ) -> None:
-    """Search, and print what was found."""
+    """Search, and print what was found. `place`: where the list goes on, by page or cursor."""
     from search.query import hints
 
     for hint in hints(text or ""):
@@ -175,11 +195,11 @@ def answer(
         refuse_beside_all(options["sort"], explain)
         for name in ("k", "sort"):
             options.pop(name)
-        hits = photos.stream(text, **options, after=after, tell=lambda note: print_notes([note], photos.path))
+        hits = photos.stream(text, **options, after=place["after"], tell=lambda note: print_notes([note], photos.path))
         show_all(hits, title, json=json, files=files)
         return
-    results = photos.search(text, **options, after=after)
-    show_results(results, title, photos.path, explain=explain, json=json, files=files, first_page=after is None)
+    results = photos.search(text, **options, **place)
+    show_results(results, title, photos.path, explain=explain, json=json, files=files, after=place["after"])
 
 
 def refuse_beside_all(sort: str, explain: bool) -> None:
@@ -262,9 +282,10 @@ def options_of(saved: "NamedSearch") -> dict[str, Any]:
 
 @searches.command()
 def remove(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name.")], library: LibraryOption = LIBRARY
+    words: Annotated[list[str], typer.Argument(metavar="NAME", help="Its name.")], library: LibraryOption = LIBRARY
 ) -> None:
     """Remove a saved search."""
+    name = " ".join(words)
     with opened(library) as photos:
         photos.forget_search(name)
     console.note(f"removed {name!r}")

@@ -27,7 +27,7 @@ from commands.options import (
 if TYPE_CHECKING:
     from aliens.library import Library
     from search.tags.evaluation import Evaluation
-    from search.tags.summary import ChainCount
+    from search.tags.summary import ChainCount, TagOfPhoto
 
 
 tags = typer.Typer(help="Look at tags and correct them.", invoke_without_command=True)
@@ -35,6 +35,7 @@ VocabularyOption = Annotated[
     str | None, typer.Option("--vocabulary", "-v", help="One that the library was tagged with (default: the latest).")
 ]
 MAX_COLUMNS = 15
+CANNOT_TELL = "the model cannot tell this here"
 
 
 def tag(
@@ -43,20 +44,23 @@ def tag(
         typer.Option(
             "--vocabulary",
             "-v",
-            help="A .toml file, case-study (15 tags) or hotel (126 tags), or one that the library was tagged with. "
-            "Default: the last one, or case-study.",
+            help="A .toml file, a .txt file with a tag a line, case-study (15 tags) or hotel (126 tags), or one that "
+            "the library was tagged with. Default: the last one, or case-study.",
         ),
     ] = None,
     method: Annotated[
-        Literal["calibrated", "uncalibrated", "softmax"] | None,
+        Literal["signal", "calibrated", "uncalibrated", "softmax"] | None,
         typer.Option(
             help="softmax: shares among the tags, of which the --top-k largest are decided, as the case study did. "
-            "Default: as the last time, or calibrated.",
+            "Default: as the last time, or signal.",
         ),
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(help="Decide tags of at least this probability. Default: as the last time, or 0.3."),
+        typer.Option(
+            help="Decide tags of at least this probability. Default: as the last time with the method, or its own: 0.5 "
+            "for signal, else 0.3."
+        ),
     ] = None,
     top_k: Annotated[int | None, typer.Option(help="For softmax: how many tags each photo gets. Default: 1.")] = None,
     calibrate: Annotated[
@@ -123,10 +127,18 @@ def count_tags(library: Path, vocabulary: str | None = None, *, by_chain: bool =
             console.print_json(asdict(tag_count))
         return
     rows = [
-        (c.tag, c.heading or None, c.photos, f"{c.share:.1%}", c.by_hand or None)
+        (
+            c.tag,
+            c.heading or None,
+            c.photos,
+            f"{c.share:.1%}",
+            c.by_hand or None,
+            c.sure,
+            CANNOT_TELL if c.muted else None,
+        )
         for c in sorted(summary, key=lambda c: -c.photos)
     ]
-    console.print_rows(("tag", "heading", "photos", "share", "by hand"), rows)
+    console.print_rows(("tag", "heading", "photos", "share", "by hand", "sure", "remark"), rows)
     console.note(
         f"{summary.photos} photos, {summary.untagged} of them with none of the tags; {summary.vocabulary}, "
         f"{summary.method}" + (f", threshold {summary.threshold:g}" if summary.method != "softmax" else "")
@@ -140,8 +152,8 @@ def print_chains(chains: "Sequence[ChainCount]", json: bool) -> None:
             console.print_json(asdict(chain))
         return
     if not console.on_terminal():
-        rows = [(c.chain, tag, n, f"{n / c.photos:.4f}") for c in chains for tag, n in c.tags.items()]
-        console.print_rows(("chain", "tag", "photos", "share"), rows)
+        rows = [(c.chain, tag, n, f"{n / c.photos:.4f}", c.sure[tag]) for c in chains for tag, n in c.tags.items()]
+        console.print_rows(("chain", "tag", "photos", "share", "sure"), rows)
         return
     names = sorted(chains[0].tags, key=lambda tag: -sum(c.tags[tag] for c in chains)) if chains else []
     if len(names) > MAX_COLUMNS:
@@ -168,23 +180,27 @@ def show_photo_tags(
         return
     words = {None: None, True: "yes, by hand", False: "no, by hand"}
     rows = [
-        (tag.tag, f"{tag.probability:.3f}", f"{tag.cosine:.3f}", "yes" if tag.has else None, words[tag.by_hand])
-        for tag in found
+        (tag.tag, f"{tag.probability:.3f}", f"{tag.cosine:.3f}", grade_of(tag), words[tag.by_hand]) for tag in found
     ]
     console.note((f"photo {found.photo_id}: ", FilePath(str(PhotoFile(found.path, found.member)), found.path)))
     console.print_rows(("tag", "probability", "cosine", "has it", "people say"), rows)
 
 
+def grade_of(tag: "TagOfPhoto") -> str | None:
+    """Return how sure it is that a photo has a tag, or None where it has not."""
+    return ("sure" if tag.sure else "likely") if tag.has else None
+
+
 @tags.command("sheet")
 def draw_sheet(
-    tag: Annotated[str, typer.Argument(metavar="TAG", help='Such as "a bathtub", bathtub, or hotel/bathtub.')],
+    words: Annotated[list[str], typer.Argument(metavar="TAG", help="Such as a bathtub, bathtub, or hotel/bathtub.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.jpg", help="The picture to write.")],
     vocabulary: VocabularyOption = None,
     library: LibraryOption = LIBRARY,
 ) -> None:
     """Write a contact sheet of a tag: its surest photos, the borderline ones and the least likely."""
     with opened(library) as photos:
-        print_notes(photos.tag_sheet(tag, output, vocabulary=vocabulary), library)
+        print_notes(photos.tag_sheet(" ".join(words), output, vocabulary=vocabulary), library)
     console.note(("contact sheet: ", FilePath(str(output))))
 
 
@@ -251,6 +267,24 @@ def unset_tag(
     """Say that photos do not have a tag, or (--forget) take back what was said."""
     meant = MeantPhotos(photos_and_tag, listed, query, n, yes)
     keep_labels(library, vocabulary, meant, present=None if forget else False, json=json)
+
+
+@tags.command("new")
+def write_vocabulary(
+    path: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="A new .toml or .txt file. Default: print it.")
+    ] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="A text with a tag a line, in place of TOML.")] = False,
+) -> None:
+    """Begin a vocabulary of your own: a small one that works, with every part explained."""
+    from aliens.library import Library
+
+    content = Library.new_vocabulary(path, plain=plain)
+    if path is None:
+        console.say(*content.splitlines())
+    else:
+        tag_with_it = f"aliens tag --vocabulary {console.shell_word(path)}"
+        console.say(f"{path}: a vocabulary to begin with; change it, then run `{tag_with_it}`")
 
 
 class MeantPhotos:

@@ -15,13 +15,12 @@ from base.settings import LibraryFolder
 from db.caption_rows import drop_unused_texts
 from db.catalog import Catalog
 from db.conditions import all_hotels
+from db.hotel_rows import drop_empty_hotels, drop_hotels, forget_choices, ids_of_hotels
 from db.photo_names import photos_called, places_meant
 from db.photo_rows import (
-    drop_hotels,
     failed_photos,
     forget_scans,
     hashes_of,
-    ids_of_hotels,
     pages,
     photo_ids_under,
 )
@@ -137,6 +136,8 @@ def remove_meant(session: Session, folder: LibraryFolder, meant: Meant, report: 
     drop_hotels(session, list(meant.hotels))
     for place in meant.places:
         forget_scans(session, place)
+        forget_choices(session, place)
+    drop_empty_hotels(session)
     return files
 
 
@@ -171,6 +172,8 @@ def hotels_meant(session: Session, name: str) -> dict[int, str]:
     asked = comparable(name)
     meant = {hotel_id: known for hotel_id, known in rows if asked in (comparable(known), str(hotel_id))}
     if not meant:
+        if not rows:
+            raise QueryError(f"no hotel {name!r}: no photo of this library has a hotel")
         near = nearest(name, (known for _, known in rows))
         choice = f"near it: {', '.join(near)}" if near else "`aliens search` shows the hotels of photos"
         raise QueryError(f"no hotel {name!r} in this library ({choice}): give its whole name or its number")

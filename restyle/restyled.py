@@ -33,6 +33,7 @@ from db.restyling_rows import (
     put_result_photo,
     restylings_of,
     result_photos,
+    results_follow,
 )
 from db.vector_rows import forget_embeddings, record_segment, segments_of
 from embedding.decode import MAX_PIXELS, damage_as_photo_error, decode, open_image
@@ -463,6 +464,7 @@ def record(session: Session, model: Model, store: SegmentStore, found: Sequence[
         for read in found:
             hotel_id, _ = hotels.get(read.result.lineage.source_photo_id, (None, None))
             ids.append(put_result_photo(session, read.result.id, read.columns | {"hotel_id": hotel_id}))
+        results_follow(session)
         record_segment(session, model, store.write(np.array(ids, np.int64), vectors), ids, restyled=True)
         session.commit()
     except BaseException:

@@ -6,6 +6,7 @@ Plain text means just that text; only the operators at the beginning of a word m
 import difflib
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,18 +19,8 @@ Kind = Literal["text", "photo", "image"]
 NEGATED = 0.3  # the weight of -words: of those tried, 1 throws away what was asked for (benchmarks/search_quality.py)
 TERM_NAMES = {"like": "photo", "image": "image"}  # how a query writes terms that are no text
 FILTER_NAMES = (
-    "hotel",
-    "chain",
-    "source",
-    "tag",
-    "near",
-    "after",
-    "before",
-    "size",
-    "color",
-    "orientation",
-    "path",
-    "kind",
+    *("hotel", "chain", "source", "tag", "near", "after", "before"),
+    *("size", "color", "orientation", "path", "kind"),
 )
 ALIASES = {"colour": "color"}
 
@@ -180,6 +171,31 @@ def parse(text: str) -> Query:
     Raises: QuerySyntaxError: it cannot be read; the message points at the character and says what was expected.
     """
     return Parser(text).query()
+
+
+SHELL_WORD = re.compile(
+    rf'(?P<head>[-+]?(?:{"|".join(NAMES)}):|[-+])(?P<value>[^"\s]+\s[^"]*?)(?P<weight>:{NUMBER})?', re.IGNORECASE
+)
+
+
+def query_of(words: Sequence[str]) -> str:
+    """Return the query that words of a shell mean together; a single one is the whole query.
+
+    What a shell read as one word behind a name or a sign belongs together, as in chain:"Best Western": it took the
+    quotes away.
+    """
+    return words[0] if len(words) == 1 else " ".join(map(quoted_again, words))
+
+
+def quoted_again(word: str) -> str:
+    """Return a word of a shell with quotes round what stands behind a name or a sign, where it has spaces."""
+    match = SHELL_WORD.fullmatch(word)
+    if match is None:
+        return word
+    weight = match["weight"] or ""
+    is_term = match["head"].strip("+-:").lower() in ("", *TERM_NAMES)
+    value, weight = (match["value"], weight) if is_term else (match["value"] + weight, "")
+    return f"{match['head']}{quoted(value, always=True)}{weight}"
 
 
 @dataclass(slots=True)

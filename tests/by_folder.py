@@ -100,7 +100,7 @@ def open_library(root: Path | None = None, load_encoder: Load | None = None) -> 
 
 def add_photos(folder: LibraryFolder, source: Source, load_encoder: Load, **options: Any) -> add.AddReport:
     with catalog_of(folder) as catalog:
-        return add.add_photos(catalog, store_of(catalog), Loaded(load_encoder, catalog.model), source, **options)
+        return add.add_photos(catalog, store_of(catalog), Loaded(load_encoder, catalog.model), [source], **options)
 
 
 def reindex(

@@ -43,6 +43,7 @@ from search.export.tables import (
 )
 from search.tags.tag_files import MANIFEST_FILE, MANIFEST_SUFFIX, METADATA_FILE
 from search.tags.tagging import Tagging
+from search.tags.trust import muted_in_words
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -175,6 +176,8 @@ class ExportManifest:
     top_k: int | None  # for softmax alone
     tags: dict[str, int]  # photos with each tag
     calibrated_on_labels: list[str]
+    muted: list[str]  # tags that the model cannot tell in this library, so that no photo has them
+    trust: str  # how far to trust the tags, in words
     query: str | None
     query_note: str  # what people should know of its answer, or nothing
     with_tags: list[str]
@@ -188,7 +191,8 @@ class ExportManifest:
     def notes(self) -> list[str]:
         """What people should know besides."""
         gone = counted(len(self.left_out), "photo")
-        said = (self.query_note, f"left out {gone} whose files cannot be read" if self.left_out else "")
+        left = f"left out {gone} whose files cannot be read" if self.left_out else ""
+        said = (self.query_note, left, muted_in_words(self.muted), self.trust)
         return list(filter(None, said))
 
 
@@ -280,6 +284,8 @@ class Description:
             top_k=calibration.top_k if softmax else None,
             tags={name: count - left_tags[name] for name, count in counts},
             calibrated_on_labels=[names[place] for place in sorted(calibration.links)],
+            muted=self.tagging.muted,
+            trust=self.tagging.trust,
             query=self.query,
             query_note=self.selection.note,
             with_tags=[*self.selection.tags, *self.selection.others],

@@ -75,7 +75,9 @@ COMMANDS: list[tuple[tuple[object, ...], int]] = [
     (("add", f"no{EVIL}"), 1),
     (("info", "--library", f"no{EVIL}"), 1),
     (("verify",), 0),
-    (("search", "pool", f"extra{EVIL}"), 2),
+    (("search", "pool", f"extra{EVIL}"), 0),
+    (("search", "pool", f"-extra{EVIL}"), 0),
+    (("similar", 1, f"extra{EVIL}"), 2),
     (("search", f"--no{EVIL}"), 2),
     ((f"no{EVIL}",), 2),
 ]

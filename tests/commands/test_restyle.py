@@ -17,7 +17,7 @@ from aliens.library import Library
 from base.errors import DeviceMemoryError, EngineError
 from base.files import PhotoFile
 from base.settings import DEFAULT_LIBRARY, LibraryFolder
-from restyle.colour import read_pixels
+from embedding.colour import read_pixels
 from restyle.engines.engine import Engine
 from restyle.palettes import read_palette
 from restyle.picks import Pick, PickList, write_picks

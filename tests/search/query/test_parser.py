@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from base.console import one_line
 from base.errors import QuerySyntaxError
-from search.query import FILTER_NAMES, NEGATED, Filter, Query, Term, format_query, hints, parse
+from search.query import FILTER_NAMES, NEGATED, Filter, Query, Term, format_query, hints, parse, query_of
 
 
 def text(value: str, weight: float = 1.0) -> Term:
@@ -260,3 +260,30 @@ def test_any_text_is_read_or_refused_with_a_place(anything: str) -> None:
         assert 0 <= error.place <= len(anything)
     else:
         assert parse(format_query(query)) == query
+
+
+@pytest.mark.parametrize(
+    ("words", "query"),
+    [
+        (["a pool -sauna"], "a pool -sauna"),
+        (['chain:"Best Western" a pool'], 'chain:"Best Western" a pool'),
+        (["a", "pool", "chain:Best Western"], 'a pool chain:"Best Western"'),
+        (["a", "pool", "-chain:Best Western"], 'a pool -chain:"Best Western"'),
+        (["a", "bathroom", "-shower curtain"], 'a bathroom -"shower curtain"'),
+        (["a", "bathroom", "-shower curtain:0.5"], 'a bathroom -"shower curtain":0.5'),
+        (["at", "night", "image:my photos/room.jpg:2"], 'at night image:"my photos/room.jpg":2'),
+        (["a", "pool", "hotel:Inn 5:30"], 'a pool hotel:"Inn 5:30"'),
+        (["a", "pool", 'tag:"two beds">0.6'], 'a pool tag:"two beds">0.6'),
+        (["a pool", "at night"], "a pool at night"),
+        (["a", "path:back\\slash dir"], 'a path:"back\\\\slash dir"'),
+        (["a", "- b", "note:this and that"], "a - b note:this and that"),
+        ([""], ""),
+    ],
+)
+def test_words_of_a_shell_mean_what_it_read_as_one(words: list[str], query: str) -> None:
+    assert query_of(words) == query
+
+
+@given(st.lists(st.text(alphabet=st.characters(exclude_categories=["C", "Z"], exclude_characters='"')), min_size=2))
+def test_words_without_spaces_are_joined_as_they_are(words: list[str]) -> None:
+    assert query_of(words) == " ".join(words)
