@@ -12,7 +12,9 @@ from base.errors import AliensError, QueryError, QuerySyntaxError
 from commands.candidate_commands import candidates, see
 from commands.caption_commands import caption_group, captions
 from commands.export_commands import exports, imports
+from commands.hotel_commands import gallery, hotels
 from commands.library_commands import add, demo, failures, forget, index, info, init, verify
+from commands.options import WordsCommand
 from commands.quiz_command import quiz
 from commands.restyle_commands import restyle_group, restyled
 from commands.search_commands import search, searches, similar
@@ -24,6 +26,7 @@ Command = Callable[..., None] | typer.Typer
 COMMANDS: dict[str, dict[str, Command]] = {
     "Library": {"init": init, "add": add, "info": info, "demo": demo},
     "Search": {"search": search, "similar": similar, "saved": searches},
+    "Hotels": {"hotels": hotels, "gallery": gallery},
     "Tags": {"tag": tags, "export": exports, "import": imports, "eval": evaluations},
     "Captions": {"caption": caption_group},
     "Restyle": {"candidates": candidates, "restyle": restyle_group, "quiz": quiz, "see": see},
@@ -72,7 +75,8 @@ def root(
 def put(name: str, command: Command, heading: str | None = None) -> None:
     """Give a command or a group of them its name and its heading; without one it is not listed."""
     if not isinstance(command, typer.Typer):
-        app.command(name, cls=Plain, rich_help_panel=heading, hidden=heading is None)(command)
+        kind = WordsCommand if command is search else Plain
+        app.command(name, cls=kind, rich_help_panel=heading, hidden=heading is None)(command)
         return
     for below in command.registered_commands:
         below.cls = Plain

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from aliens.hotel_methods import HotelMethods
 from aliens.photo_methods import PhotoMethods
 from aliens.restyle_methods import RestyleMethods
 from base.errors import LibraryError
@@ -15,7 +16,7 @@ from embedding.encoder import Encoder, LazyEncoder
 Where = str | os.PathLike[str]
 
 
-class Library(PhotoMethods, RestyleMethods):
+class Library(PhotoMethods, HotelMethods, RestyleMethods):
     """A library of photos, opened by `aliens.open` or `aliens.create`; close it, or use it in a `with` statement.
 
     It sees photos that are added while it is open. Threads may share it. Methods raise `aliens.AliensError`, whose

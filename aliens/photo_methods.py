@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from indexer.add import AddReport
     from indexer.forget import ForgetReport
     from indexer.inventory import Inventory, ListedFailure
+    from indexer.own_words import HotelFrom
     from indexer.upkeep import IndexReport
     from indexer.verify import Disagreement
 
@@ -32,9 +33,11 @@ class PhotoMethods(Owner):
 
     def add(
         self,
-        path: Where | None = None,
-        *,
+        *paths: Where,
         hotels50k: Where | None = None,
+        hotel_from: "HotelFrom | None" = None,
+        metadata: Where | None = None,
+        exclude: str | Sequence[str] = (),
         retry_failed: bool = False,
         allow_empty: bool = False,
         max_megapixels: float = 100,
@@ -46,39 +49,61 @@ class PhotoMethods(Owner):
         all that was embedded.
 
         Args:
-            path: a folder of photos, a photo, or an uncompressed .tar.
-            hotels50k: in its place, a Hotels-50K tree: dataset/*.csv and images/train.
+            paths: folders of photos, photos, uncompressed .tar files; or patterns of them, such as photos/*/rooms,
+                where nothing has that name. Each photo counts once, also where they overlap.
+            hotels50k: in their place, a Hotels-50K tree: dataset/*.csv and images/train.
+            hotel_from: how folders name hotels: "folder", the first folder below the path does; "path", the path itself
+                is a hotel; "none". It is remembered for the path.
+            metadata: a table of what is known of photos, folders or hotels: CSV, TSV, Excel or Parquet with a column
+                path, folder or hotel, and any of hotel, chain, latitude, longitude and date.
+            exclude: patterns, as in .gitignore files, of what is left out this time; files called .aliensignore in
+                folders leave out what they say each time. What is known and left out stays as it is.
             retry_failed: try photos again that failed before.
             allow_empty: believe a folder that holds no photos any more.
             max_megapixels: larger photos fail as "too large".
             progress: told of scanning and embedding.
 
         Raises:
-            SourceError: there are no photos, or the source cannot be read.
+            SourceError: there are no photos, nothing is at a path, or the only source or the table cannot be used.
+            QueryError: there is neither a path nor a tree, or both; a pattern is none, or beside a tree.
             LibraryError: another process or thread changes the library, or the disk is full.
         """
         from indexer.add import add_photos
         from indexer.hotels50k import Hotels50kSource
-        from indexer.sources import Source, source_at
+        from indexer.metadata import table_for
+        from indexer.sources import Source, sources_at
+        from search.query_vectors import keep_nonsense
 
-        if (path is None) == (hotels50k is None):
-            raise QueryError("say which photos: either a path, or the root of a Hotels-50K tree")
-        source: Source
-        if hotels50k is not None:
-            source = Hotels50kSource(Path(hotels50k))
+        patterns = [exclude] if isinstance(exclude, str) else list(exclude)
+        if bool(paths) == (hotels50k is not None):
+            raise QueryError("say which photos: either a path, or the root of a Hotels-50K tree, one after the other")
+        sources: Sequence[Source]
+        if hotels50k is None:
+            where = [named(path) for path in paths]
+            sources = sources_at(where, self.path, exclude=patterns, may_be_gone=allow_empty)
+        elif patterns:
+            raise QueryError(
+                f"--exclude {patterns[0]!r} does not go with a Hotels-50K tree, whose photos are those that its "
+                "train_set.csv lists: take them out there"
+            )
         else:
-            source = source_at(named(path or ""), self.path, may_be_gone=allow_empty)
+            sources = [Hotels50kSource(Path(hotels50k))]
+        table = None if metadata is None else table_for(Path(metadata), sources)
         with self.showing(progress) as tell:
-            return add_photos(
+            report = add_photos(
                 self.catalog,
                 self.store,
                 self.encoder,
-                source,
+                sources,
+                hotel_from=hotel_from,
+                table=table,
                 retry_failed=retry_failed,
                 allow_empty=allow_empty,
                 max_pixels=int(max_megapixels * 1e6),
                 progress=tell,
             )
+        keep_nonsense(self.catalog, self.encoder)
+        return report
 
     def update_index(
         self,

@@ -1,7 +1,7 @@
 """What a library can do to make photos alien: pick, restyle and show them, and ask whether they are recognised."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,6 +13,7 @@ from base.errors import EncoderError, LibraryError, ModelMismatchError, QueryErr
 from base.files import PhotoFile
 from base.listing import Listing
 from base.progress import Progress, Step
+from db.photo_names import Named, number_or_path, photos_called
 
 if TYPE_CHECKING:
     from embedding.encoder import Encoder
@@ -85,7 +86,7 @@ class RestyleMethods(TagMethods):
 
     def restyle(
         self,
-        photo_ids: Sequence[int] = (),
+        photos: Named | Iterable[Named] = (),
         *,
         picks: "Where | Candidates | None" = None,
         query: str | None = None,
@@ -107,6 +108,7 @@ class RestyleMethods(TagMethods):
         file_format: Literal["png", "jpg"] = "png",
         add: bool = False,
         again: bool = False,
+        output: Where | None = None,
         progress: Progress | None = None,
         on_done: "Callable[[Done | Failed], None]" = lambda each: None,
     ) -> "Restyled":
@@ -116,7 +118,7 @@ class RestyleMethods(TagMethods):
         stopped at any time; the same call goes on where it stopped.
 
         Args:
-            photo_ids: photos of the library.
+            photos: one photo of the library or several, by id or path.
             picks: in their place, what `candidates` picked, or the file that it wrote.
             query: in their place, the best hits of a search.
             n: how many hits, with a query.
@@ -139,6 +141,7 @@ class RestyleMethods(TagMethods):
             file_format: of the files: png or jpg.
             add: let searches find them that ask for kind:restyled or kind:any.
             again: make anew what was made before.
+            output: a folder that results are copied to as well, named by photo, palette and engine.
             progress: told of photos and attempts.
             on_done: called with what became of each photo, as soon as it is known.
 
@@ -146,13 +149,15 @@ class RestyleMethods(TagMethods):
             QueryError: what is asked for makes no sense.
             EngineError: the engine's weights cannot be had.
             LibraryError: the disk is full or cannot be written; what was made so far is kept.
+            OutputError: the folder cannot be written.
         """
+        from base.copies import CopyFolder
         from restyle.engines.loading import REGRADE, USUAL, load_engine
         from restyle.judge import library_judge
         from restyle.palettes import DEFAULT_PALETTE, read_palette
         from restyle.picks import read_picks
         from restyle.restyled import RestyledPhotos
-        from restyle.studio import Restyled, Studio, Wishes, orders_of
+        from restyle.studio import Done, Restyled, Studio, Wishes, orders_of
 
         listed = None
         if picks is not None:
@@ -172,8 +177,9 @@ class RestyleMethods(TagMethods):
             seeds=seeds,
             budget_s=budget_s,
         )
-        meant = self._picks(photo_ids, None if listed is None else listed.picks, query, n)
+        meant = self._picks(self.photo_ids(photos), None if listed is None else listed.picks, query, n)
         self.catalog.refuse_unwritable()
+        copies = None if output is None else CopyFolder(output)  # before the work is done
         with self.catalog.session() as session, self.showing(progress) as tell:
             orders = orders_of(self.catalog, session, meant, self._describing(session, wishes))
             loaded = load_engine(
@@ -210,6 +216,8 @@ class RestyleMethods(TagMethods):
             made = []
             for each in worked(studio, orders, tell):
                 made.append(each)
+                if copies is not None and isinstance(each, Done):
+                    copies.add(each.result.readable_name, PhotoFile(str(each.result.path)))
                 on_done(each)
         restyled = Restyled(made, floors=judge.floors.origin)
         if add and restyled.results:  # last: another process may be changing the library
@@ -217,22 +225,23 @@ class RestyleMethods(TagMethods):
         return restyled
 
     def restyled(
-        self, results: Sequence[int] = (), *, photo: int | None = None, engine: str | None = None
+        self, results: Sequence[int] = (), *, photo: Named | None = None, engine: str | None = None
     ) -> "ResultListing":
         """Return restyled photos, with how each was made and what it scored: all, or those that are meant.
 
         Args:
             results: only these, by their numbers.
-            photo: only results of this photo.
+            photo: only results of this photo, given by its id or path.
             engine: only results of this engine.
 
         Raises: QueryError: there is no result of a number.
         """
         from restyle.restyled import RestyledPhotos, ResultListing
 
+        photo_id = None if photo is None else self.photo_ids(photo)[0]
         with self.catalog.session() as session:
             kept = RestyledPhotos(self.catalog, session)
-            meant = kept.all(photo, engine) if abs(photo or 0) < 1 << 63 else []
+            meant = kept.all(photo_id, engine) if abs(photo_id or 0) < 1 << 63 else []
             if not results:
                 return ResultListing(meant)
             ids = {result.id for result in meant}
@@ -258,7 +267,8 @@ class RestyleMethods(TagMethods):
 
         Raises: OutputError: the file cannot be written.
         """
-        from restyle.pages import check_page, items_of, restyle_page, write_page
+        from embedding.html_pages import check_page, write_page
+        from restyle.pages import items_of, restyle_page
 
         check_page(Path(path))
         with self.catalog.session() as session:
@@ -298,7 +308,7 @@ class RestyleMethods(TagMethods):
             QueryError: there is one photo to choose from.
             OutputError: the file cannot be written.
         """
-        from restyle.pages import check_page, write_page
+        from embedding.html_pages import check_page, write_page
         from restyle.quiz.game import quiz_page
 
         check_page(Path(path))
@@ -326,12 +336,12 @@ class RestyleMethods(TagMethods):
         return Listing(played_games(self.catalog))
 
     def see(
-        self, photo: int | Where, output: Where, *, against: int | Where | None = None, longest_px: int = 1024
+        self, photo: Named, output: Where, *, against: Named | None = None, longest_px: int = 1024
     ) -> "Visibility | None":
         """Write a picture of a photo beside what a protanope sees of it, who has no cones for red.
 
         Args:
-            photo: a photo of the library by its number, or a file.
+            photo: a photo of the library by its number or path, or any file.
             output: the picture to write.
             against: the same photo, changed: shows both, and measures what is seen of the change, which is returned.
             longest_px: the longer side of a picture, at most.
@@ -345,11 +355,16 @@ class RestyleMethods(TagMethods):
         files = [self._file(name) for name in (photo, against) if name is not None]
         return write_comparison(files[0], files[1] if len(files) > 1 else None, Path(output), longest_px)
 
-    def _file(self, photo: int | Where) -> PhotoFile:
-        """Return where a photo lies, given by its number or as a file."""
-        if not isinstance(photo, int):
-            return PhotoFile(os.fspath(photo))
-        record = self.photo(photo)
+    def _file(self, photo: Named) -> PhotoFile:
+        """Return where a photo lies, given by its number, by a path that the library knows, or as any file."""
+        meant = number_or_path(photo)
+        if isinstance(meant, str):
+            with self.catalog.session() as session:
+                known = {} if os.path.isfile(meant) else photos_called(session, [meant])
+            if meant not in known:
+                return PhotoFile(str(photo))
+            meant = known[meant]
+        record = self.photo(meant)
         return PhotoFile(record.path, record.member)
 
     def _picks(
@@ -362,14 +377,14 @@ class RestyleMethods(TagMethods):
         from restyle.picks import Pick
 
         if sum((bool(photo_ids), listed is not None, query is not None)) != 1:
-            raise QueryError("say which photos: PHOTO_ID ..., --manifest FILE or --query TEXT, one of the three")
+            raise QueryError("say which photos: PHOTO ..., --manifest FILE or --query TEXT, one of the three")
         if listed is not None:
             return list(listed)
         if query is None:
             return [Pick(photo_id=photo_id, path="") for photo_id in dict.fromkeys(photo_ids)]
         hits = self.search(query, k=n)
-        if hits.explanation.note:
-            self.tell(hits.explanation.note)
+        if hits.note:
+            self.tell(hits.note)
         if not hits:
             raise QueryError(f"no photo is left for {query!r}: loosen its filters")
         return [Pick(photo_id=hit.photo_id, path=hit.path, member=hit.member) for hit in hits]
@@ -393,7 +408,8 @@ class RestyleMethods(TagMethods):
 
     def _tag_checker(self, session: Session) -> "Tags | None":
         """Return what tells which tags a result has lost; None, with a word, where the library is not tagged."""
-        from search.tags.tagging import TagChecker, Tagging
+        from search.tags.checking import TagChecker
+        from search.tags.tagging import Tagging
 
         try:
             return TagChecker(Tagging.open(self.catalog, session, self.store), self.encoder)

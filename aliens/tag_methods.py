@@ -1,7 +1,7 @@
 """What a library can do with words for its photos: tags, labels, captions, and files of them."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +13,11 @@ from aliens.search_methods import SearchMethods
 from base.errors import QueryError
 from base.listing import Listing
 from base.progress import Progress
+from db.photo_names import Named
+from search.results import CaptionHits
 
 if TYPE_CHECKING:
-    from db.caption_rows import CaptionedPhoto, SetCount
+    from db.caption_rows import SetCount
     from embedding.captioner import Captioner
     from search.captions import CaptionManifest, CaptionReport
     from search.export.exporter import ExportManifest, Format
@@ -50,10 +52,11 @@ class TagMethods(SearchMethods):
         Call it again after adding photos: only what is new is scored, and everything is decided as before.
 
         Args:
-            vocabulary: a .toml file, case-study or hotel, or one that the library was tagged with, by its name or key;
-                by default the last one, or case-study.
-            method: calibrated, uncalibrated, or softmax; by default as the last time, or calibrated.
-            threshold: decide tags of at least this probability; by default as the last time, or 0.3.
+            vocabulary: a .toml file, a .txt file with a tag a line, case-study or hotel, or one that the library was
+                tagged with, by its name or key; by default the last one, or case-study.
+            method: signal, calibrated, uncalibrated, or softmax; by default as the last time, or signal.
+            threshold: decide tags of at least this probability; by default as the last time with the same method, or
+                0.5, with calibrated and uncalibrated 0.3.
             top_k: for softmax: how many tags each photo gets.
             calibrate: a file with true tags to learn from (people's labels count as well), "labels" for people's
                 labels alone, or "none" to forget what was learnt. Without it the library's own scores calibrate.
@@ -91,6 +94,20 @@ class TagMethods(SearchMethods):
                 progress=tell,
             )
 
+    @staticmethod
+    def new_vocabulary(path: Where | None = None, *, plain: bool = False) -> str:
+        """Return a vocabulary to begin with, explained, and write it to a new .toml or .txt file where one is named.
+
+        `plain`: as a text with a tag a line, in place of TOML.
+
+        Raises:
+            QueryError: the file is there already, or its name ends otherwise.
+            OutputError: it cannot be written.
+        """
+        from search.tags.vocabulary import new_vocabulary
+
+        return new_vocabulary(None if path is None else Path(path), plain=plain)
+
     def tags(self, vocabulary: str | None = None) -> "TagSummary":
         """Count the photos of every tag. `vocabulary`: one that the library was tagged with, by default the latest."""
         from search.tags.summary import summarise
@@ -105,23 +122,40 @@ class TagMethods(SearchMethods):
         with self._tagging(vocabulary) as (session, tagging):
             return count_by_chain(session, tagging)
 
-    def tags_of(self, photo_id: int, vocabulary: str | None = None) -> "PhotoTags":
-        """Return one photo's tags, with what people said of it. Raises: QueryError: the photo is unknown."""
+    def tags_of(self, photo: Named, vocabulary: str | None = None) -> "PhotoTags":
+        """Return the tags of one photo, given by its id or path, with what people said of it.
+
+        Raises: QueryError: the photo is unknown.
+        """
         from search.tags.summary import photo_tags
 
+        (photo_id,) = self.photo_ids(photo)
         with self._tagging(vocabulary) as (_, tagging):
             return photo_tags(tagging, photo_id)
 
-    def label(self, photo_id: int, tag: str, present: bool | None = True, *, vocabulary: str | None = None) -> str:
-        """Say that a photo has a tag, or (False) has it not, whatever the model thinks; None takes back what was said.
+    def label(
+        self,
+        photos: Named | Iterable[Named],
+        tag: str,
+        present: bool | None = True,
+        *,
+        vocabulary: str | None = None,
+    ) -> str:
+        """Say that photos have a tag, or (False) have it not, whatever the model thinks; None takes back what was said.
 
-        The tag may be of any vocabulary; the label counts in all that have it. Return the tag's full name.
+        All or nothing. The tag may be of any vocabulary; a label counts in all that have it. Return its full name.
 
-        Raises: QueryError: the library has no such photo, or its vocabularies no such tag.
+        Args:
+            photos: one photo or several, by id or path.
+            tag: as in a query, such as bathtub or hotel/bathtub.
+            present: what is said.
+            vocabulary: the one whose tag is meant, where several have it.
+
+        Raises: QueryError: no photo is given, the library lacks one of them, or its vocabularies the tag.
         """
-        from search.tags.labels import label_photo
+        from search.tags.labels import label_photos
 
-        return label_photo(self.catalog, photo_id, tag, present, vocabulary)
+        return label_photos(self.catalog, self.photo_ids(photos), tag, present, vocabulary)
 
     def tag_sheet(self, tag: str, path: Where, *, vocabulary: str | None = None) -> list[str]:
         """Write a contact sheet of a tag: its surest photos, the borderline ones and the least likely. Return notes.
@@ -133,7 +167,7 @@ class TagMethods(SearchMethods):
             OutputError: the file cannot be written.
         """
         from embedding.sheet import check_ending, write_sheet
-        from search.tags.summary import sheet_sections
+        from search.tags.summary import sheet_sections, trusted
         from search.tags.tagging import Tagging, vocabularies_of
 
         check_ending(Path(path), "sheet")
@@ -143,7 +177,7 @@ class TagMethods(SearchMethods):
             name = tagging.vocabulary.names[place]
             sections = sheet_sections(session, tagging, name)
             write_sheet(sections, f"{name}, by probability ({tagging.vocabulary.key})", Path(path))
-            return tagging.notes
+            return trusted(tagging)
 
     def tag_report(self, path: Where, *, truth: Where | None = None, vocabulary: str | None = None) -> list[str]:
         """Plot each tag's probabilities and threshold; where labels exist, its precision and recall. Return notes.
@@ -151,14 +185,14 @@ class TagMethods(SearchMethods):
         `truth`: a file with true tags, in place of people's labels. Raises: QueryError, OutputError: as `tag_sheet`.
         """
         from db.tag_rows import count_labels
-        from search.tags.summary import write_report
+        from search.tags.summary import trusted, write_report
 
         with self._tagging(vocabulary) as (session, tagging):
             known = None
             if truth is not None or count_labels(session):
                 known = truth_in(session, tagging.vocabulary, LABELS if truth is None else truth)
             write_report(tagging, known, Path(path))
-            return [*tagging.notes, *(known.notes if known and truth is not None else [])]
+            return [*trusted(tagging), *(known.notes if known and truth is not None else [])]
 
     def evaluate(
         self,
@@ -215,7 +249,7 @@ class TagMethods(SearchMethods):
         Args:
             path: the file or folder to write.
             format: csv, tsv, xlsx, jsonl, parquet, coco or imagefolder; by default by the path's ending.
-            query: only the k best photos for this text, best first.
+            query: only the k best photos for this text, best first, each copy as a photo of its own.
             k: with a query: how many photos, by default 100.
             tags: only photos with all these tags, named as in a query, of any vocabulary; where several have a tag, the
                 one of `vocabulary` is meant.
@@ -233,11 +267,11 @@ class TagMethods(SearchMethods):
 
         chosen = format_of(Path(path), format, link=link)
         if k is not None and query is None:
-            raise QueryError("-k is for queries: add --query TEXT, or leave it out")
+            raise QueryError("-n (or -k) is for queries: add --query TEXT, or leave it out")
         hits, note = None, ""
         if query is not None:
-            results = self.search(query, k=100 if k is None else k)
-            hits, note = {hit.photo_id: hit.score for hit in results}, results.explanation.note
+            results = self.search(query, k=100 if k is None else k, copies=True)
+            hits, note = {hit.photo_id: hit.score for hit in results}, results.note
         names = [tags] if isinstance(tags, str) else tags
         with self._tagging(vocabulary) as (session, tagging), self.showing(progress) as tell:
             selection = selected(self.catalog, session, self.store, tagging, names, named=vocabulary is not None)
@@ -323,11 +357,11 @@ class TagMethods(SearchMethods):
             k = 1 if k is None else k
             return choose_captions(self.catalog, self.store, self.encoder, texts, source=origin, k=k, progress=tell)
 
-    def captions(self, words: str | Sequence[str], *, k: int = 20) -> "Listing[CaptionedPhoto]":
+    def captions(self, words: str | Sequence[str], *, k: int = 20) -> CaptionHits:
         """Return up to k photos whose captions have all these words, best first, each with its best caption."""
         from search.captions import find_captions
 
-        return Listing(find_captions(self.catalog, [words] if isinstance(words, str) else words, k))
+        return CaptionHits(find_captions(self.catalog, [words] if isinstance(words, str) else words, k))
 
     def caption_sets(self) -> "Listing[SetCount]":
         """Return the library's sets of captions with their counts, in the order in which they were made."""

@@ -10,9 +10,12 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TextIO
 
 # What a terminal or a page obeys and nobody sees: controls, ends of lines, directions that reach beyond a word; and
 # what stands for bytes that are no UTF-8. Marks and joiners that scripts and emoji need (U+200C to U+200F) are text.
@@ -54,14 +57,88 @@ def shell_word(value: object) -> str:
     return f"$'{one_line(quoted)}'"  # in which shells read the same escapes
 
 
+@dataclass(frozen=True)
+class FilePath:
+    """A path to print: on a terminal a link that opens the file, and folded between its folders where it is long.
+
+    text: as it is known, such as x.tar!a.jpg. file: what the link opens, where that is another path. most_lines: of a
+    table that it takes, where something else says which file is meant; 0: it stands whole.
+    """
+
+    text: str
+    file: str = ""
+    most_lines: int = 0
+
+    def __str__(self) -> str:
+        return self.text
+
+    @cached_property
+    def near(self) -> str:
+        """The path, relative to the working folder where that is shorter."""
+        try:
+            relative = os.path.relpath(self.text)
+        except (OSError, ValueError):  # the working folder is gone, or the path is none
+            return self.text
+        return relative if self.text and len(relative) < len(self.text) else self.text
+
+    @property
+    def uri(self) -> str:
+        """Where a link leads, in ASCII without anything that would end it: the machine is named, as terminals ask."""
+        from socket import gethostname
+        from urllib.parse import quote
+
+        return f"file://{quote(gethostname())}{quote(os.fsencode(os.path.abspath(self.file or self.text)))}"
+
+    def folded(self, width: int) -> list[str]:
+        """Return the path in lines of a terminal of this width, behind …/ where it would take too many of them."""
+        parts = PARTS.findall(one_line(self.near))
+        for first in range(max(len(parts), 1)):
+            lines = list(folded_parts([ABOVE, *parts[first:]] if first else parts, width))
+            if not self.most_lines or len(lines) <= self.most_lines:
+                break
+        return lines
+
+
+def folded_parts(parts: Sequence[str], width: int) -> Iterator[str]:
+    """Yield lines of a terminal of this width with parts of a path; one is broken only where it is wider alone."""
+    from rich.cells import cell_len, chop_cells
+
+    line = ""
+    for part in parts:
+        if line and cell_len(line + part) > width:
+            yield line
+            line = ""
+        *whole, line = chop_cells(part, width) if cell_len(part) > width else [line + part]
+        yield from whole
+    yield line
+
+
+ABOVE = "…/"  # stands for the folders that a path begins with
+PARTS = re.compile(r"[^/]*/|[^/]+")  # of a path
+
+
+def takes_links(stream: TextIO) -> bool:
+    """Tell whether a stream is a terminal that knows links: one that does not passes over them, but a dumb one."""
+    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def line_for(stream: TextIO, value: object) -> str:
+    """Return a value, or a tuple of several, as one line for a stream; paths are links where it takes them."""
+    if isinstance(value, tuple):
+        return "".join(line_for(stream, part) for part in value)
+    if isinstance(value, FilePath) and takes_links(stream):
+        return f"\x1b]8;;{value.uri}\x1b\\{one_line(value)}\x1b]8;;\x1b\\"  # OSC 8
+    return one_line(value)
+
+
 def say(*lines: object) -> None:
-    """Print lines on stdout."""
-    sys.stdout.writelines(one_line(line) + "\n" for line in lines)
+    """Print lines on stdout; a tuple is a line of several parts."""
+    sys.stdout.writelines(line_for(sys.stdout, line) + "\n" for line in lines)
 
 
 def note(*lines: object) -> None:
-    """Print lines on stderr."""
-    sys.stderr.writelines(one_line(line) + "\n" for line in lines)
+    """Print lines on stderr; a tuple is a line of several parts."""
+    sys.stderr.writelines(line_for(sys.stderr, line) + "\n" for line in lines)
     sys.stderr.flush()
 
 
@@ -97,19 +174,59 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
         return
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.style import Style
     from rich.table import Table
     from rich.text import Text
 
+    width, height = shutil.get_terminal_size()
+    console = Console(width=width, height=height)  # of a dumb terminal rich would not ask
     filled = [column for column in range(len(columns)) if any(row[column] is not None for row in rows)]
+    cells = [[row[column] for column in filled] for row in rows]
+    widths = path_widths([columns[column] for column in filled], cells, width)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in filled:
-        table.add_column(Text(one_line(columns[column])), overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(one_line(row[column])) for column in filled))
-    console = Console()
+    for column, wide in zip(filled, widths, strict=True):
+        table.add_column(Text(one_line(columns[column])), overflow="fold", width=wide)
+    for row in cells:
+        table.add_row(
+            *(
+                Text.assemble(("\n".join(value.folded(wide)), Style(link=value.uri)))  # the padding is no link
+                if isinstance(value, FilePath) and wide
+                else Text(one_line(value))
+                for value, wide in zip(row, widths, strict=True)
+            )
+        )
     with console.capture() as drawn:
         console.print(table)
     sys.stdout.write(drawn.get())  # above the bars, where there are any
+
+
+def path_widths(heads: Sequence[str], rows: Sequence[Sequence[object]], width: int) -> list[int | None]:
+    """Return how wide the columns of paths are in a table for a terminal of this width; None for other columns.
+
+    A path gets what the others leave, and at least some room, and that for its last name: then the others are folded.
+    """
+    from rich.cells import cell_len
+
+    def widest(at: int) -> int:
+        values = (value.near if isinstance(value := row[at], FilePath) else value for row in rows)
+        return max(map(cell_len, [heads[at], *map(one_line, values)]))
+
+    widths: list[int | None] = [None] * len(heads)
+    for at in range(len(heads)):
+        paths = [path for row in rows if isinstance(path := row[at], FilePath)]
+        if not paths:
+            continue
+        others = [widest(other) for other in range(len(heads)) if other != at]
+        names = max(cell_len(os.path.basename(one_line(path.near))) for path in paths)
+        most = width - len(heads) * BETWEEN - sum(min(other, NARROWEST) for other in others)
+        left = width - len(heads) * BETWEEN - sum(others)
+        widths[at] = max(min(widest(at), max(left, names, SHORTEST_PATH), most), len(heads[at]), 1)
+    return widths
+
+
+BETWEEN = 3  # columns of a terminal that a table's column takes beside its text
+SHORTEST_PATH = 28  # columns that a path has where it is longer
+NARROWEST = 8  # to which other columns are folded before the name of a file is
 
 
 def counted(number: int, noun: str) -> str:

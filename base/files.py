@@ -59,6 +59,13 @@ class PhotoFile:
             raise too_large(len(data))
         return data
 
+    def start(self, most_bytes: int) -> bytes:
+        """Return how the photo begins. Raises: OSError: as `read`."""
+        with open_regular(self.path) as file:
+            offset, size_bytes = self._place(os.fstat(file.fileno()))
+            file.seek(offset)
+            return file.read(min(most_bytes, size_bytes) if self.member else most_bytes) or b""
+
     @contextmanager
     def lent(self) -> Iterator[bytes]:
         """Lend the photo's bytes to one of several threads, which waits while together they have much in hand.
@@ -97,6 +104,11 @@ def real_place(path: str | Path) -> str:
     """Return a path by which a file is known, whatever links lead to its folder; the file itself may be a link."""
     folder, name = os.path.split(os.path.abspath(path))
     return os.path.join(os.path.realpath(folder), name)
+
+
+def storable(name: str) -> str:
+    """Return the name itself where it is valid text, else with its bytes escaped, so that it can be stored."""
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", errors="backslashreplace")
 
 
 def open_regular(path: str | Path, *, pipe: bool = False) -> BufferedReader:

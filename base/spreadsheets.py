@@ -9,7 +9,7 @@ import csv
 import re
 import warnings
 import weakref
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime, time
 from io import TextIOWrapper
@@ -24,8 +24,10 @@ from base.files import open_regular
 
 SEPARATORS = ",;\t"
 SEPARATOR_LINE = re.compile('("?)sep=([^"\r\n])\\1[\r\n]*', re.IGNORECASE)  # by which a file tells Excel its separator
+PARQUET_START = b"PAR1"
 ZIP_START, OLE_START = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"  # of a workbook; of an older one, or one with a password
 NOT_UTF8 = re.compile("[\udc80-\udcff]+")  # bytes that are no UTF-8, as surrogateescape keeps them
+BETWEEN_WORDS = re.compile(r"[\s_.-]+")  # in the name of a column
 FORMULA = re.compile(rb"<(?:\w+:)?f[\s/>]")  # in the XML of a sheet
 SCANNED_BYTES, LONGEST_TAG = 1 << 20, 64  # of a sheet's XML, looked through at once; of a tag and its prefix
 NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
@@ -75,6 +77,34 @@ def table_records(
         yield number, {name: cells[place] if place < len(cells) else "" for name, place in places.items()}
 
 
+def named_records(
+    rows: Iterable[Row], meanings: Mapping[str, str], unused: list[str]
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield (row number, {meaning: cell}) of rows, the first of which is their head, without cells that are empty.
+
+    Args:
+        rows: of a table.
+        meanings: {name of a column, in small letters and without what stands between words: what it means}.
+        unused: is added the columns to that mean nothing here.
+
+    Raises: ValueError: two columns mean one thing, or a row has more cells than the head.
+    """
+    filled = (row for row in rows if any(map(str.strip, row[1])))
+    first, head = next(filled, (1, []))
+    names = [meanings.get(BETWEEN_WORDS.sub("", cell.casefold())) for cell in head]
+    unused += [cell.strip() for cell, name in zip(head, names, strict=True) if name is None and cell.strip()]
+    if doubled := next((name for name in names if name is not None and names.count(name) > 1), None):
+        both = " and ".join(repr(cell.strip()) for cell, name in zip(head, names, strict=True) if name == doubled)
+        raise ValueError(f"row {first}: the columns {both} both mean {doubled}: remove one")
+    for number, cells in filled:
+        if any(map(str.strip, cells[len(head) :])):
+            raise ValueError(
+                f"row {number}: there are {len(cells)} cells, but {len(head)} columns: put quotes around texts that "
+                "hold the separator"
+            )
+        yield number, {name: cell.strip() for name, cell in zip(names, cells, strict=False) if name and cell.strip()}
+
+
 def has_column(path: Path, name: str) -> bool:
     """Tell whether a file is a table whose head has a column. Raises: as `table_records`."""
     rows = table_rows(path, [name])
@@ -93,11 +123,43 @@ def is_workbook(path: Path) -> bool:
         OSError: it cannot be read.
         ValueError: it is a workbook that only Excel reads.
     """
-    with open_regular(path) as file:
-        start = file.read(4)
+    start = first_bytes(path)
     if start == OLE_START:
         raise ValueError("it is an older Excel file, or one with a password: save it as .xlsx without one, or as .csv")
     return start == ZIP_START
+
+
+def is_parquet(path: Path) -> bool:
+    """Tell whether a file is one of Parquet, by how it begins. Raises: OSError: it cannot be read."""
+    return first_bytes(path) == PARQUET_START
+
+
+def first_bytes(path: Path) -> bytes:
+    """Return the first four bytes of a file. Raises: OSError: it cannot be read."""
+    with open_regular(path) as file:
+        return file.read(4) or b""
+
+
+def parquet_rows(path: Path) -> Iterator[Row]:
+    """Yield the names of a Parquet file's columns, then its rows, with numbers and times as spreadsheets write them.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no sound Parquet file.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with open_regular(path) as file:
+            table, number = pq.ParquetFile(file), 1
+            yield number, list(table.schema_arrow.names)
+            for batch in table.iter_batches():
+                for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    number += 1
+                    yield number, [cell_text(value) for value in values]
+    except pa.ArrowException as error:
+        raise ValueError(f"it is no sound Parquet file: {error}") from error
 
 
 def text_rows(path: Path, known: Collection[str], remarks: list[str] | None = None) -> Iterator[Row]:

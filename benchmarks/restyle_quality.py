@@ -35,9 +35,9 @@ from base.files import PhotoFile
 from base.settings import LibraryFolder, asset
 from benchmarks.synthetic import SyntheticEngine
 from db.photo_rows import PhotoRecord, photo_records
+from embedding.colour import read_pixels, resized
 from restyle.alienise import Wish
 from restyle.candidates.picking import KINDS, choose
-from restyle.colour import read_pixels, resized
 from restyle.engines.engine import Engine
 from restyle.judge import Judge, library_judge
 from restyle.palettes import Palette, read_palette

@@ -1,4 +1,4 @@
-"""What negation, weights and the stop line do for a search, on photos whose tags are known.
+"""What negation, weights, the stop line and the word that nothing stands out do for a search, on photos of known tags.
 
 python benchmarks/search_quality.py [--photos ../shared/photos]
 
@@ -9,7 +9,7 @@ way; `onsen_ambiguous` is not known to be a pool or a bathtub, and houses that n
 
 import argparse
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -120,7 +120,7 @@ def by_filter(photos: Photos) -> tuple[str, float, float, float]:
     place = {photo_id: at for at, photo_id in enumerate(photos.ids.tolist())}
     for asked, refused in PAIRS[photos.name]:
         known = set(known_pair(photos, asked, refused).tolist())
-        hits = photos.library.search(f'{asked} -tag:"{refused}"', k=len(photos.ids))
+        hits = photos.library.search(f'{asked} -tag:"{refused}"', k=len(photos.ids), copies=True)
         top = [place[hit.photo_id] for hit in hits if place[hit.photo_id] in known][:TOP]
         counts.append(measure_pair(photos, asked, refused, np.array(top)))
     return "filter -tag:n", *np.mean(counts, axis=0)
@@ -253,6 +253,57 @@ def best_line(judged: Judged) -> float:
     return max(judged.f1(line) for line in judged.scores[judged.shows == 1])
 
 
+# --- whether anything stands out
+
+UNANSWERABLE = (
+    *("a giraffe", "an elephant", "a penguin", "a shark", "a snake", "a spider", "a tiger", "a goat", "a dinosaur"),
+    *("a spreadsheet", "a page of sheet music", "a passport", "a bank statement", "a map of Europe", "a bar chart"),
+    *("a newspaper front page", "an x-ray of a hand", "a bacterium", "a skeleton", "a cartoon character"),
+    *("a football match", "a boxing match", "a racing car", "a bicycle race", "a skateboard", "a horse jumping"),
+    *("a rocket launch", "an astronaut", "a submarine", "a helicopter", "a steam locomotive", "a tank", "a motorcycle"),
+    *("a tractor in a field", "a volcano erupting", "a desert with camels", "a waterfall", "a lighthouse in a storm"),
+    *("a windmill", "a wedding cake", "a hamburger", "a pizza", "a bowl of ramen", "a surgeon operating", "a dentist"),
+    *("a microscope", "a circuit board", "a chess board", "a saxophone", "a violin", "a pair of scissors"),
+    *("a soldier", "a parade", "a rock concert", "a court trial", "quarterly revenue", "the theory of relativity"),
+    *("happiness", "democracy", "prime numbers", "asdfgh qwerty", "xylqua mernip", "dskjfh sdkjfh wek"),
+)
+BESTS: dict[str, Callable[[Floats], float]] = {
+    "best score": lambda s: float(s.max()),
+    "best score above the median": lambda s: float(s.max() - np.median(s)),
+    "best score in deviations": lambda s: float((s.max() - s.mean()) / s.std()),
+}
+FALSE = 0.05  # share of answerable queries that a fitted line may tell of
+
+
+def answerable(photos: Photos) -> dict[str, list[str]]:
+    """Return queries that photos of the library show: one thing, two at once, one without another."""
+    alone = [name for name, shows in photos.labels.items() if np.nansum(shows) >= 1]
+    both = [
+        f"{a} and {b}" for a, b in combinations(alone, 2) if np.nansum(photos.labels[a] * photos.labels[b]) >= ENOUGH
+    ]
+    return {"one": alone, "two": both, "without": [f'{a} -"{bare(b)}"' for a, b in PAIRS[photos.name]]}
+
+
+def nothing(photos: Photos, queries: Sequence[str]) -> float:
+    """Return the share of queries that are told that nothing stands out."""
+    return float(np.mean([photos.library.search(query, k=1).stands_out is False for query in queries]))
+
+
+def by_line(photos: Photos, other: Photos, best: Callable[[Floats], float]) -> list[float]:
+    """Return the same of unanswerable queries, of one thing and of two, by a line fitted on another set."""
+    fitted = [best(other.scores(query)) for kind in ("one", "two") for query in answerable(other)[kind]]
+    line = np.quantile(fitted, FALSE)
+    kinds = [UNANSWERABLE, *(answerable(photos)[kind] for kind in ("one", "two"))]
+    return [float(np.mean([best(photos.scores(query)) < line for query in queries])) for queries in kinds]
+
+
+def standing_out(photos: Photos, other: Photos | None) -> Iterator[tuple[str, list[float]]]:
+    """Yield each rule with the shares that it tells: unanswerable queries, and kinds of answerable ones."""
+    yield "against nonsense's best", [nothing(photos, part) for part in (UNANSWERABLE, *answerable(photos).values())]
+    for name, best in BESTS.items() if other is not None else ():
+        yield f"{name}, fitted there", by_line(photos, other or photos, best)
+
+
 # --- the photos
 
 
@@ -280,7 +331,7 @@ def real_photos(folder: Path, encoder: OpenClipEncoder) -> Photos:
         if new and (folder / path).exists() and not (unseen / path).exists():
             (unseen / path).parent.mkdir(parents=True, exist_ok=True)
             (unseen / path).symlink_to(folder / path)
-    library = library_of("unseen", encoder, path=unseen)
+    library = library_of("unseen", encoder, unseen)
     return labelled("real photos", library, lambda path: real_labels(rows["/".join(path.parts[-3:])]))
 
 
@@ -297,19 +348,19 @@ def real_labels(row: dict[str, str]) -> dict[str, float]:
     return dict.fromkeys(ROOMS, np.nan) | found
 
 
-def library_of(name: str, encoder: OpenClipEncoder, **photos: Path) -> Library:
+def library_of(name: str, encoder: OpenClipEncoder, *photos: Path, **tree: Path) -> Library:
     """Return the library of some photos, as `add` takes them, embedded and tagged."""
     root = WORK / f"search-{name}"
     there = is_library(LibraryFolder(root))
     library = aliens.open(root, encoder=encoder) if there else aliens.create(root, encoder=encoder)
-    library.add(**photos)
+    library.add(*photos, **tree)
     library.tag()
     return library
 
 
 def labelled(name: str, library: Library, of: Callable[[Path], dict[str, float]]) -> Photos:
     """Return a library's photos with their labels."""
-    hits = library.search("a photo", k=1_000_000)
+    hits = library.search("a photo", k=1_000_000, copies=True)
     found = [of(Path(hit.path)) for hit in hits]
     labels = {label: np.array([row[label] for row in found]) for label in found[0]}
     ids = [hit.photo_id for hit in hits]
@@ -340,6 +391,13 @@ def main() -> None:
         print(f"\n{'mean F1 of what lies above':<32} " + " ".join(f"{head:>11}" for head in heads))
         for name, means in lines(parts, other if len(sets) > 1 else None):
             print(f"{name:<32} " + " ".join(f"{mean:11.3f}" for mean in means))
+        kinds = [f"{kind} ({len(part)})" for kind, part in answerable(photos).items()]
+        print(
+            f"\n{'told that nothing stands out':<42} " + " ".join(f"{head:>14}" for head in ["none shows it", *kinds])
+        )
+        for name, shares in standing_out(photos, next((each for each in sets if each is not photos), None)):
+            print(f"{name:<42} " + " ".join(f"{share:14.3f}" for share in shares))
+    for photos in sets:
         photos.library.close()
 
 

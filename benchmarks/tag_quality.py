@@ -1,5 +1,7 @@
 """How good the tags are, and what each part of tagging does for them: methods, prompts, templates, groups, constants.
 
+What is decided by default, with 15 tags and with 126, and which tags hotels have; before there was `signal`, and by it.
+
 python benchmarks/tag_quality.py [--photos ../shared/photos]
 
 On the sample hotels (240 rendered photos) and, where they are at hand, on 205 real hotel photos that the starter model
@@ -8,6 +10,7 @@ has never seen, in a library with 815 other photos. `onsen_ambiguous` photos are
 
 import argparse
 import csv
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,14 +23,25 @@ from aliens.library import Library
 from base.settings import LibraryFolder, asset
 from db.catalog import is_library
 from embedding.open_clip_encoder import OpenClipEncoder
-from search.tags.calibration import TagOptions
+from search.tags.calibration import HOTEL, THRESHOLDS, TagOptions
 from search.tags.evaluation import compare_methods, evaluate
 from search.tags.tagging import Tagging
 from search.tags.truth import read_truth
 from search.tags.vocabulary import Group, Tag, Vocabulary, read_vocabulary
 
 WORK = Path(__file__).parent / "work"
+ABSENT = (  # tags of hotels that no sample photo can have
+    "a gym", "a spa", "a sauna", "a parking lot", "a staircase", "an office", "a conference room", "a children's room",
+    "a reception desk", "a bunk bed", "a crib", "a canopy bed", "a futon", "a sofa bed", "a single bed", "a bidet",
+    "a shower curtain", "a whirlpool", "an open-air bath", "a hair dryer", "a safe", "a dishwasher",
+    "a washing machine", "an iron", "a wheelchair ramp", "a telephone", "a radiator", "a fireplace",
+    "an air conditioner", "a ceiling fan", "a meal", "breakfast", "snow", "a floor plan", "a logo",
+    "under construction", "damaged", "messy", "a beach", "japanese",
+)  # fmt: skip
 MODEL_CARD_TEMPLATES = ("{}", "a photo of {}", "a hotel room with {}", "a hotel photo of {}")
+
+
+CALIBRATED = TagOptions(method="calibrated")  # whose constants, and whose groups, the first tables are about
 
 
 def real_truth(photos: Path) -> Path:
@@ -41,6 +55,12 @@ def real_truth(photos: Path) -> Path:
             if row["source"] == "hotels" and (photos / row["path"]).exists():
                 writer.writerow([(photos / row["path"]).absolute(), tags])
     return path
+
+
+def groups_of(photos: Path) -> dict[str, str]:
+    """Return {path: the hotel that it is of}."""
+    with open(photos / "labels.csv", encoding="utf-8", newline="") as file:
+        return {str((photos / row["path"]).absolute()): row["group"] for row in csv.DictReader(file)}
 
 
 def variants() -> dict[str, Vocabulary]:
@@ -91,11 +111,61 @@ def show(library: Library, session: Session, truth_file: Path) -> np.ndarray:
     return np.array([*model.coef_[0], model.intercept_[0]])
 
 
-def tagged(library: Library, session: Session, vocabulary: Vocabulary) -> Tagging:
+def show_default(library: Library, session: Session, truth_file: Path) -> None:
+    """Print precision and recall of what is decided, sure and likely, with 15 tags and with 126, before and after."""
+    print(
+        f"\n{'decided':<26} {'tags':>4} {'precision':>9} {'recall':>6} {'sure: p':>7} {'r':>6} {'a photo':>7}", end=""
+    )
+    print(f" {'absent':>6} {'floor plans':>11}")
+    for vocabulary in (read_vocabulary("case-study"), read_vocabulary("hotel")):
+        study = [vocabulary.position(tag) for tag in read_vocabulary("case-study").names]
+        for method in ("calibrated", "signal"):
+            signal = method == "signal"  # before it, no tag excluded another, and a photo had any number
+            contrasts = tuple(group for group in vocabulary.groups if group.rule == "contrast")
+            words = vocabulary if signal else replace(vocabulary, groups=contrasts, most=0)
+            tagging = tagged(library, session, words, TagOptions(method=method))
+            truth = read_truth(session, vocabulary, truth_file)
+            (photos,) = tagging.photos()
+            rows = np.searchsorted(photos.photo_ids, truth.photo_ids)
+            known = truth.values[:, study]  # of the other tags nothing is known
+            figures = [share for grade in (photos.decided, photos.sure) for share in hits(grade[rows][:, study], known)]
+            names = vocabulary.names
+            places = [names.index(tag) for tag in ABSENT if tag in names]
+            plans = photos.decided[:, names.index("a floor plan")].sum() if "a floor plan" in names else 0
+            print(f"{vocabulary.name + ', ' + method:<26} {len(names):>4} {figures[0]:9.3f} {figures[1]:6.3f}", end="")
+            print(f" {figures[2]:7.3f} {figures[3]:6.3f} {photos.decided.sum(axis=1).mean():7.2f}", end="")
+            print(f" {photos.decided[:, places].sum(axis=1).mean():6.2f} {plans:>11}")
+
+
+def show_hotels(library: Library, session: Session, truth_file: Path, hotel_of: Callable[[str], str]) -> None:
+    """Print precision and recall of hotel x tag: that any of a hotel's photos counts, or that two do."""
+    several = variants()["several prompts a tag"]
+    print(f"\n{'hotel x tag, several prompts':<40} {'precision':>9} {'recall':>6}   share of pairs that are true")
+    for method, least in (("calibrated", THRESHOLDS["calibrated"]), ("signal", HOTEL)):
+        tagging = tagged(library, session, several, TagOptions(method=method))
+        truth = read_truth(session, several, truth_file)
+        (photos,) = tagging.photos(["path"], truth.photo_ids)
+        hotels = np.array([hotel_of(path) for path in photos.columns["path"].to_pylist()])
+        counts = photos.probabilities >= least
+        true = np.stack([np.nanmax(np.nan_to_num(truth.values[hotels == h]), axis=0) for h in np.unique(hotels)])
+        for photos_least in (1, 2):
+            said = np.stack([counts[hotels == h].sum(axis=0) >= photos_least for h in np.unique(hotels)])
+            what = f"{method}, p >= {least:g} of {photos_least} photo{'s' * (photos_least > 1)}"
+            precision, recall = hits(said, true)
+            print(f"{what:<40} {precision:9.3f} {recall:6.3f}   {true.mean():.2f}")
+
+
+def hits(decided: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Return precision and recall over all decisions; where the truth is NaN nothing is counted."""
+    right = (decided & (truth == 1)).sum()
+    return float(right / max((decided & ~np.isnan(truth)).sum(), 1)), float(right / (truth == 1).sum())
+
+
+def tagged(library: Library, session: Session, vocabulary: Vocabulary, options: TagOptions = CALIBRATED) -> Tagging:
     """Return the library tagged with a vocabulary."""
     tagging = Tagging(library.catalog, session, library.store, vocabulary)
     tagging.score(library.encoder, lambda done: None)
-    tagging.calibrate(TagOptions(), library.encoder.logit_scale, None)
+    tagging.calibrate(options, library.encoder, None)
     return tagging
 
 
@@ -107,16 +177,20 @@ def main() -> None:
     WORK.mkdir(exist_ok=True)
     encoder = OpenClipEncoder.load("starter")
     samples = asset("aliens/samples")
-    sets = [("sample hotels", {"hotels50k": samples}, samples / "labels.csv")]
+    # The third part of a sample's path from its end is its hotel.
+    sets = [("sample hotels", {"hotels50k": samples}, samples / "labels.csv", lambda path: Path(path).parts[-3])]
     if photos.is_dir():
-        sets.append(("real hotels", {"path": photos}, real_truth(photos)))
-    for name, source, truth_file in sets:
+        groups = groups_of(photos)
+        sets.append(("real hotels", photos, real_truth(photos), groups.__getitem__))
+    for name, source, truth_file, hotels in sets:
         root = WORK / f"tags-{name.replace(' ', '-')}"
         open_or_create = aliens.open if is_library(LibraryFolder(root)) else aliens.create
         with open_or_create(root, encoder=encoder) as library, library.catalog.session() as session:
-            library.add(**source)
+            library.add(**source) if isinstance(source, dict) else library.add(source)
             print(f"\n=== {name}")
             slope, background, intercept = show(library, session, truth_file)
+            show_default(library, session, truth_file)
+            show_hotels(library, session, truth_file, hotels)
         print(f"\nlogistic regression over all tags: {slope:.2f} z + {background:.2f} b {intercept:+.2f}")
 
 

@@ -145,8 +145,10 @@ def tag(library: Library, vocabulary: Vocabulary, photos: int) -> None:
         tagging.write_table()
         print(f"the table of {photos} photos: written in {time.perf_counter() - start:.2f} s")
         start = time.perf_counter()
-        calibration = tagging.calibrate(TagOptions(), 100.0, None)
+        tagging.calibrate(TagOptions(), RandomTexts(), None)
         print(f"calibrating on {photos} photos without labels: {time.perf_counter() - start:.2f} s")
+        # Among random texts none stands out against nonsense: exports are measured with tags.
+        calibration = tagging.calibrate(TagOptions(method="calibrated"), RandomTexts(), None)
         keep_tagging(session, tagging.model, vocabulary.key, vocabulary.definition(), calibration.as_json())
         session.commit()
 

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from base import console
-from base.console import shell_word
-from base.errors import QueryError
+from base.console import FilePath, shell_word
 from base.files import PhotoFile
-from commands.hit_tables import shortened, tail
+from commands.hit_tables import PATH_LINES, shortened
 from commands.options import (
     ENGINES,
     LIBRARY,
@@ -47,7 +46,7 @@ def candidates(
             help="Only photos with this tag; may be repeated.",
         ),
     ] = None,
-    n: Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many.")] = 6,
+    n: Annotated[int, typer.Option("-n", "-k", metavar="N", min=1, help="How many.")] = 6,
     strategy: Annotated[
         Literal["mixed", "detailed", "opposite-palette", "minimal"],
         typer.Option(help="Full of details, in colours opposed to the palette, nearly empty, or all three in turn."),
@@ -113,11 +112,11 @@ def candidates(
     print_notes(found.notes, library)
     if sheet is not None:
         found.write_sheet(sheet)
-        console.note(f"contact sheet: {sheet}")
+        console.note(("contact sheet: ", FilePath(str(sheet))))
     if manifest is not None:
         found.write_picks(manifest)
         taking = f"`aliens restyle --manifest {shell_word(manifest)}` takes it"
-        print_notes([f"manifest: {manifest}, engine {found.engine}; {taking}"], library)
+        print_notes([("manifest: ", FilePath(str(manifest)), f", engine {found.engine}; {taking}")], library)
 
 
 def print_picks(picks: "Sequence[Picked]", json: bool, explain: bool) -> None:
@@ -130,11 +129,12 @@ def print_picks(picks: "Sequence[Picked]", json: bool, explain: bool) -> None:
     rows: list[tuple[object, ...]] = []
     for pick in picks:
         record = pick.looked.record
-        where = str(PhotoFile(record.path, record.member))
         hotel: object = record.hotel_name or record.hotel_id
         if console.on_terminal():
-            hotel, where = shortened(hotel, 20), tail(where, 28)
-        rows.append((record.photo_id, hotel, pick.kind, f"{pick.why} ({pick.figures})" if explain else pick.why, where))
+            hotel = shortened(hotel, 20)
+        path = FilePath(str(PhotoFile(record.path, record.member)), record.path)
+        why = f"{pick.why} ({pick.figures})" if explain else pick.why
+        rows.append((record.photo_id, hotel, pick.kind, why, path))
     console.print_rows(columns, rows)
 
 
@@ -144,11 +144,12 @@ def print_rejected(rejections: "Sequence[Rejection]", json: bool) -> None:
         for rejection in rejections:
             console.print_json(asdict(rejection))
         return
-    rows = [(r.photo_id, r.kind, r.reason, PhotoFile(r.path, r.member)) for r in rejections]
+    rows = [
+        (r.photo_id, r.kind, r.reason, FilePath(str(PhotoFile(r.path, r.member)), r.path, PATH_LINES))
+        for r in rejections
+    ]
     console.print_rows(("photo", "rejected", "why", "path"), rows)
 
-
-MOST_DIGITS = 19  # of a number that a database holds
 
 LongestOption = Annotated[
     int, typer.Option("--longest-px", metavar="N", min=1, help="The longer side of a picture, at most.")
@@ -156,7 +157,9 @@ LongestOption = Annotated[
 
 
 def see(
-    photo: Annotated[str, typer.Argument(metavar="PHOTO", help="A file, or the number of a photo of the library.")],
+    photo: Annotated[
+        str, typer.Argument(metavar="PHOTO", help="A photo of the library, by number or path, or a file.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.jpg", help="The picture to write.")],
     against: Annotated[
         str | None,
@@ -190,27 +193,18 @@ def see(
                     f"a protanope sees a median change of {found.median_de:.1f} dE2000, more than 5 dE2000 on "
                     f"{found.share:.0%} of the picture"
                 )
-    console.note(f"picture: {output}")
+    console.note(("picture: ", FilePath(str(output))))
 
 
 def seen_of(photo: str, against: str | None, output: Path, longest_px: int, library: Path) -> "Visibility | None":
-    """Write the picture; the library is opened only where a photo is named by its number."""
-    if not any(is_number(name) for name in (photo, against) if name is not None):
+    """Write the picture; the library is opened only where it may know a photo that is no file."""
+    from db.photo_names import number_or_path
+
+    named = [number_or_path(name) for name in (photo, against) if name is not None]
+    asked = any(isinstance(name, int) for name in named)
+    if not asked and (all(map(os.path.exists, named)) or not library.exists()):
         from restyle.protanopia import write_comparison
 
         return write_comparison(PhotoFile(photo), PhotoFile(against) if against else None, output, longest_px)
     with opened(library) as photos:
-        named = [photo_id(name) if is_number(name) else name for name in (photo, against) if name is not None]
-        return photos.see(named[0], output, against=named[1] if len(named) > 1 else None, longest_px=longest_px)
-
-
-def is_number(name: str) -> bool:
-    """Tell whether a photo is named by its number in the library, and not as a file."""
-    return name.isdecimal() and not os.path.exists(name)
-
-
-def photo_id(name: str) -> int:
-    """Return a photo's number. Raises: QueryError: no database holds such a one."""
-    if len(name) > MOST_DIGITS:
-        raise QueryError(f"no photo {name[:40]}: take a number that a search shows, or name a file")
-    return int(name)
+        return photos.see(photo, output, against=against, longest_px=longest_px)

@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from base import console
+from base.console import FilePath
+from commands.hit_tables import HitFiles
 from commands.options import (
     LIBRARY,
     DeviceOption,
     JsonOption,
     KOption,
     LibraryOption,
+    LinkOption,
+    OpenOption,
+    ToOption,
     completing,
+    copying,
     opened,
     print_notes,
     stopping,
@@ -69,6 +75,9 @@ def caption(
 def captions_with(
     words: Annotated[list[str], typer.Argument(metavar="WORD", help="What the captions say.")],
     k: KOption = 20,
+    to: ToOption = None,
+    link: LinkOption = False,
+    open_them: OpenOption = False,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
@@ -78,8 +87,11 @@ def captions_with(
         aliens caption find bathtub
         aliens caption find white bed -k 50
     """
-    with opened(library) as photos:
-        print_found(photos.captions(words, k=k), json=json)
+    files = HitFiles(to=to, link=link, open=open_them)
+    with copying(to), opened(library) as photos:
+        found = photos.captions(words, k=k)
+        print_found(found, json=json)
+        files.take(found)
 
 
 @caption_group.command("list")
@@ -117,6 +129,9 @@ def captions(
     words: Annotated[list[str] | None, typer.Argument(metavar="WORD")] = None,
     k: KOption = 20,
     remove: Annotated[str | None, typer.Option(metavar="SET")] = None,
+    to: ToOption = None,
+    link: LinkOption = False,
+    open_them: OpenOption = False,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
@@ -126,7 +141,7 @@ def captions(
     if remove is not None:
         remove_captions(remove, library)
     elif words:
-        captions_with(words, k, json, library)
+        captions_with(words, k, to, link, open_them, json, library)
     else:
         list_captions(json, library)
 
@@ -150,7 +165,10 @@ def print_found(found: "Sequence[CaptionedPhoto]", json: bool) -> None:
             console.print_json(asdict(hit))
     elif console.on_terminal():
         scores = [None if hit.score is None else f"{hit.score:.3f}" for hit in found]
-        rows = [(hit.photo_id, score, hit.text, hit.file) for hit, score in zip(found, scores, strict=True)]
+        rows = [
+            (hit.photo_id, score, hit.text, FilePath(str(hit.file), hit.path))
+            for hit, score in zip(found, scores, strict=True)
+        ]
         console.print_rows(("photo", "score", "caption", "path"), rows)
     else:
         console.print_rows(("photo", "path", "caption"), [(hit.photo_id, hit.file, hit.text) for hit in found])

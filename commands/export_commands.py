@@ -20,11 +20,12 @@ imports = typer.Typer(no_args_is_help=True)
 
 @exports.callback()
 def export_group() -> None:
-    """Write tags or captions to files, for spreadsheets and programs.
+    """Write tags, captions or hotels to files, for spreadsheets and programs.
 
     Examples:
         aliens export tags -o tags.xlsx
         aliens export captions -o captions.csv
+        aliens export hotels -o hotels.xlsx
     """
 
 
@@ -46,9 +47,13 @@ def export(
     ] = None,
     query: Annotated[
         str | None,
-        typer.Option("--query", "-q", metavar="TEXT", help="Only the -k best photos for this text, best first."),
+        typer.Option(
+            "--query", "-q", metavar="TEXT", help="Only the -n best photos for this text, best first, copies as well."
+        ),
     ] = None,
-    k: Annotated[int | None, typer.Option("-k", help="With --query: how many photos. Default: 100.")] = None,
+    k: Annotated[
+        int | None, typer.Option("-n", "-k", metavar="N", help="With --query: how many photos. Default: 100.")
+    ] = None,
     tag: Annotated[
         list[str] | None,
         typer.Option(autocompletion=completing("tags"), help="Only photos with this tag; may be repeated."),
@@ -91,7 +96,7 @@ def export(
         console.print_json(asdict(manifest))
         return
     print_notes(manifest.notes, library)
-    console.say(f"{output}: {manifest}")
+    console.say((console.FilePath(str(output)), f": {manifest}"))
 
 
 @exports.command("captions")
@@ -112,7 +117,7 @@ def export_captions_command(
     if json:
         console.print_json(asdict(manifest))
         return
-    console.say(f"{output}: {manifest}")
+    console.say((console.FilePath(str(output)), f": {manifest}"))
 
 
 @imports.command("tags")
@@ -136,5 +141,5 @@ def import_file(
     if json:
         console.print_json(asdict(report))
         return
-    console.say(f"{path}: {report}")
+    console.say((console.FilePath(str(path)), f": {report}"))
     print_notes(report.notes, library)

@@ -2,62 +2,154 @@
 
 import os
 import shutil
+import sys
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from base import console
-from base.console import one_line
+from base.console import BETWEEN, FilePath, one_line, shell_word
+from base.errors import QueryError
 from commands.options import print_notes
 
 if TYPE_CHECKING:
-    from search.results import Hit, Results
+    from base.copies import CopyReport
+    from db.caption_rows import CaptionedPhoto
+    from search.gallery import Gallery, GalleryPhoto
+    from search.results import CaptionHits, Hit, Results
 
 PAGE = 1000  # hits of a stream that are printed at a time; a sheet shows no more
-COLUMNS = ("score", "beats", "photo", "hotel", "chain", "path")
+COLUMNS = ("score", "beats", "photo", "copies", "hotel", "chain", "path")
 WIDE = 110  # columns of a terminal from which the chain is shown as well
-SHORTEST_PATH = 20
-SHORTEST_NAME = 12  # of a hotel or a chain, which are shortened before the path is
-BETWEEN = 3  # columns of a terminal that a table's column takes beside its text
+PATH_LINES = 2  # that a path takes, whose photo has its number beside it
+SHORTEST_NAME = 12  # of a hotel or a chain, which are shortened so that the path has room
+ONCE = ("--page", "--after", "--save")  # options that the command for the next page has not, or has anew
 BELOW = "↓"  # marks hits below the stop line
 
 
+@dataclass(frozen=True, kw_only=True)
+class HitFiles:
+    """What becomes of hits besides a list: a contact sheet, copies (or links) in a folder, and whether it is opened."""
+
+    sheet: Path | None = None
+    to: Path | None = None
+    link: bool = False
+    open: bool = False
+
+    def __post_init__(self) -> None:
+        if self.link and self.to is None:
+            raise QueryError("--link says how --to FOLDER is filled: add that, or leave --link out")
+
+    def take(self, hits: "Results | CaptionHits | Gallery") -> None:
+        """Copy the photos of a list, and open what was asked for."""
+        if self.to is not None and hits:
+            self.tell_copied(hits.copy_to(self.to, link=self.link))
+        self.show(hits, len(hits))
+
+    def tell_copied(self, report: "CopyReport") -> None:
+        """Say what was put into the folder."""
+        how = "linked" if self.link else "copied"
+        console.note((f"{how} {console.counted(len(report.files), 'photo')} to ", FilePath(str(self.to))))
+        console.note(*report.notes)
+
+    def show(self, hits: "Sequence[Hit | CaptionedPhoto | GalleryPhoto]", count: int) -> None:
+        """Open the folder, the sheet or the photos themselves, where that was asked for; of a long list it has some."""
+        if not self.open or not count:
+            return
+        if whole := self.to or self.sheet:
+            open_files([whole])
+            return
+        if count > MOST_OPENED:
+            raise QueryError(
+                f"{count} photos are too many to open one by one: add --sheet OUT.jpg or --to FOLDER, which is opened "
+                f"in their place, or take {MOST_OPENED} with -n {MOST_OPENED}"
+            )
+        open_files([Path(hit.path) for hit in hits if not hit.member])
+        if inside := [hit for hit in hits if hit.member]:
+            console.note(f"{inside[0].file} lies inside a tar file: --to FOLDER takes it out, and --open opens that")
+
+
+MOST_OPENED = 10  # windows
+
+
+def open_files(paths: Sequence[Path]) -> None:
+    """Have the desktop open files and folders by the programs that are set there."""
+    for path in paths:
+        typer.launch(str(path.absolute()))
+
+
 def show_results(
-    results: "Results", title: str, library: Path, *, explain: bool, json: bool, sheet: Path | None, first_page: bool
+    results: "Results", title: str, library: Path, *, explain: bool, json: bool, files: HitFiles, after: str | None
 ) -> None:
-    """Print the hits; what is known of the list as a whole goes to stderr."""
+    """Print the hits, those behind a cursor where one is given; what is known of the list goes to stderr."""
     print_hits(results, json=json)
     if explain:
         print_notes(results.explanation.as_lines(), library)
-    elif results.explanation.note:
-        print_notes([results.explanation.note], library)
+    elif results.note:
+        print_notes([results.note], library)
     if not results:
         loosen = "no photo is left: loosen the filters, the limits or the score"
-        console.note(loosen if first_page else "the list has ended: no photo follows the page before")
-    elif line := results.about_the_line:
+        console.note(
+            loosen if after is None and results.page == 1 else "the list has ended: no photo follows the page before"
+        )
+    elif results.stands_out is not False and (line := results.about_the_line):
         console.note(line)
     if results.cursor is not None and console.on_terminal():
-        console.note(f"next page: the same with --after {results.cursor}")
-    if sheet is not None:
-        results.write_sheet(sheet, title)
-        console.note(f"contact sheet: {sheet}")
+        place = ("--page", str(results.page + 1)) if after is None else ("--after", results.cursor)
+        console.note(f"next page: {typed_anew(sys.argv[1:], place)}")
+    if files.sheet is not None:
+        results.write_sheet(files.sheet, title)
+        console.note(("contact sheet: ", FilePath(str(files.sheet))))
+    files.take(results)
 
 
-def show_all(hits: "Iterator[Hit]", title: str, *, json: bool, sheet: Path | None) -> None:
-    """Print hits as they come, and a sheet of the first thousand."""
+def typed_anew(words: Sequence[str], place: tuple[str, str]) -> str:
+    """Return a command as it was typed, but for the place where its list goes on; it can be pasted into a shell."""
+    kept: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word in ONCE:
+            next(rest, None)
+        elif word.partition("=")[0] not in ONCE:
+            kept.append(word)
+    at = kept.index("--") if "--" in kept else len(kept)
+    return " ".join(map(shell_word, ["aliens", *kept[:at], *place, *kept[at:]]))
+
+
+def show_all(hits: "Iterator[Hit]", title: str, *, json: bool, files: HitFiles) -> None:
+    """Print hits, and copy them, as they come; and make a sheet of the first thousand."""
+    from search.results import NOTHING, copy_hits, hit_cells
+
     first: list[Hit] = []
     count = 0
-    while page := list(islice(hits, PAGE)):
-        print_hits(page, json=json)
-        first, count = first or page, count + len(page)
-    console.note(console.counted(count, "photo"))
-    if sheet is not None:
-        from embedding.sheet import write_sheet
-        from search.results import hit_cells
 
-        write_sheet(hit_cells(first), title, sheet)
-        console.note(f"contact sheet: {sheet}" + (f", the first {PAGE}" if count > PAGE else ""))
+    def printed() -> "Iterator[Hit]":
+        nonlocal first, count
+        while page := list(islice(hits, PAGE)):
+            print_hits(page, json=json)
+            first, count = first or page, count + len(page)
+            yield from page
+
+    report = None
+    if files.to is not None:
+        report = copy_hits(printed(), files.to, link=files.link)
+    else:
+        deque(printed(), maxlen=0)
+    console.note(console.counted(count, "photo"))
+    if files.sheet is not None:
+        from embedding.sheet import write_sheet
+
+        nothing = any(hit.stands_out is False for hit in first[:1])
+        write_sheet(hit_cells(first), title, files.sheet, note=NOTHING if nothing else "")
+        console.note(("contact sheet: ", FilePath(str(files.sheet)), f", the first {PAGE}" if count > PAGE else ""))
+    if report is not None:
+        files.tell_copied(report)
+    files.show(first, count)
 
 
 def print_hits(hits: "Iterable[Hit]", json: bool = False) -> None:
@@ -73,15 +165,20 @@ def print_hits(hits: "Iterable[Hit]", json: bool = False) -> None:
 
 
 def rows_of(hits: "Sequence[Hit]", width: int) -> list[tuple[object, ...]]:
-    """Return the rows of a table, each on one line of a terminal of this width where that can be."""
-    rows = [
-        (
+    """Return the rows of a table for a terminal of this width, in which the names of files stand whole where they can.
+
+    Hotel and chain are shortened for that, then the hotel is left out, then the share that a photo beats.
+    """
+    rows: list[list[object]] = [
+        [
             f"{hit.score:.3f}",
             percent(hit),
             hit.photo_id,
+            f"+{len(hit.copies)}" if hit.copies else None,
             hit.hotel_name or hit.hotel_id,
             hit.chain_name if width >= WIDE else None,
-        )
+            FilePath(str(hit.file), hit.path, PATH_LINES),
+        ]
         for hit in hits
     ]
     from rich.cells import cell_len
@@ -91,15 +188,23 @@ def rows_of(hits: "Sequence[Hit]", width: int) -> list[tuple[object, ...]]:
         cells = [one_line(row[at]) for row in rows if row[at] is not None]
         return max(map(cell_len, [*cells, COLUMNS[at]])) + BETWEEN if cells else 0
 
-    left = width - sum(map(wide, range(5))) - BETWEEN
-    names = {}
-    for at in (3, 4):  # hotel, chain
-        names[at] = max(wide(at) - BETWEEN - max(SHORTEST_PATH - left, 0), min(SHORTEST_NAME, wide(at) - BETWEEN))
-        left += wide(at) - BETWEEN - names[at] if wide(at) else 0
-    return [
-        (*row[:3], *(shortened(row[at], names[at]) for at in (3, 4)), tail(shown_file(hit), left))
-        for row, hit in zip(rows, hits, strict=True)
-    ]
+    names = [cell_len(one_line(os.path.basename(hit.member or hit.path))) for hit in hits]
+    paths = [cell_len(one_line(row[6].near)) for row in rows if isinstance(row[6], FilePath)]
+    needed = max([0, *names, *(each // PATH_LINES + SHORTEST_NAME for each in paths)])  # a line ends with a folder
+    left = width - sum(map(wide, range(6))) - BETWEEN
+    for at in (4, 5):  # hotel, chain
+        if left < needed and wide(at):
+            before = wide(at)
+            most = max(before - BETWEEN - (needed - left), SHORTEST_NAME)
+            for row in rows:
+                row[at] = shortened(row[at], most)
+            left += before - wide(at)
+    for at in (4, 1):
+        if left < max(names, default=0):
+            left += wide(at)
+            for row in rows:
+                row[at] = None
+    return [tuple(row) for row in rows]
 
 
 def shortened(name: object, width: int) -> object:
@@ -112,30 +217,6 @@ def percent(hit: "Hit") -> str | None:
     if hit.percentile is None:
         return None
     return f"{hit.percentile:.1f} %" + ("" if hit.above_line in (None, True) else f" {BELOW}")
-
-
-def shown_file(hit: "Hit") -> str:
-    """Return a hit's path, relative to the working folder where it lies below."""
-    return shown_path(str(hit.file))
-
-
-def shown_path(path: str) -> str:
-    """Return a path, relative to the working folder where it lies below."""
-    below = os.path.relpath(path)
-    return path if below.startswith("..") else below
-
-
-def tail(text: str, width: int) -> str:
-    """Return a text's end, behind … where it takes more columns of a terminal."""
-    from rich.cells import cell_len
-
-    text = one_line(text)
-    if len(text) <= width and cell_len(text) <= width:
-        return text
-    text = text[1 - width :]
-    while cell_len(text) > width - 1:
-        text = text[1:]
-    return "…" + text
 
 
 def head(text: str, width: int) -> str:

@@ -1,15 +1,16 @@
 """The commands of the library itself: make it, add photos, index, count, verify, and the demo."""
 
-import sys
+import os
+import re
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from base import console
 from base.console import shell_word
-from base.errors import LibraryError, QueryError
+from base.errors import LibraryError
 from commands.candidate_commands import candidates
 from commands.hit_tables import print_hits
 from commands.options import (
@@ -19,6 +20,7 @@ from commands.options import (
     LibraryOption,
     PrecisionOption,
     completing,
+    confirm,
     opened,
     print_notes,
     runnable,
@@ -68,11 +70,38 @@ def init(
 
 
 def add(
-    path: Annotated[
-        str | None, typer.Argument(metavar="PATH", help="A folder of photos, a photo, or an uncompressed .tar.")
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PATH", help="Folders of photos, photos, .tar files, or quoted patterns such as 'photos/*/rooms'."
+        ),
     ] = None,
     hotels50k: Annotated[
         Path | None, typer.Option("--hotels50k", help="A Hotels-50K tree: dataset/*.csv and images/train.")
+    ] = None,
+    hotel_from: Annotated[
+        Literal["folder", "path", "none"] | None,
+        typer.Option(
+            "--hotel-from",
+            help="What names the hotels: the first folder below PATH, or PATH itself. Remembered for PATH.",
+        ),
+    ] = None,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TABLE",
+            help="A table with a column path, folder or hotel, and any of hotel, chain, latitude, longitude and date: "
+            "CSV, TSV, Excel or Parquet.",
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exclude",
+            metavar="PATTERN",
+            help="Leave out what it matches, as in .gitignore, this time; may be repeated. A file .aliensignore in a "
+            "folder leaves out what its patterns match each time.",
+        ),
     ] = None,
     library: LibraryOption = LIBRARY,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try photos again that failed before.")] = False,
@@ -80,29 +109,38 @@ def add(
         bool, typer.Option("--allow-empty", help="Believe a folder that holds no photos any more.")
     ] = False,
     max_megapixels: Annotated[float, typer.Option(metavar="N", help="Leave out larger photos, as too large.")] = 100,
+    json: JsonOption = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
     """Take in photos that are new or changed: searches find them then.
 
+    Hidden files, and folders that systems make for themselves, are left out.
+
     May be stopped at any time; the same command goes on where it stopped.
 
     Examples:
-        aliens add photos
-        aliens add photos/room.jpg
+        aliens add photos --hotel-from folder
+        aliens add photos 'more/*/rooms' --exclude raw/
         aliens add --hotels50k aliens/samples
     """
-    if (path is None) == (hotels50k is None):
-        raise typer.BadParameter("give either a PATH or --hotels50k ROOT")
+    if bool(paths) == (hotels50k is not None):
+        raise typer.BadParameter("give either PATHs or --hotels50k ROOT, one after the other")
     with opened(library, device, precision, aloud=True) as photos:
         report = photos.add(
-            path,
+            *paths or (),
             hotels50k=hotels50k,
+            hotel_from=hotel_from,
+            metadata=metadata,
+            exclude=exclude or (),
             retry_failed=retry_failed,
             allow_empty=allow_empty,
             max_megapixels=max_megapixels,
         )
-    console.say(*str(report).splitlines())
+    if json:
+        console.print_json(report.as_json())
+    else:
+        console.say(*str(report).splitlines())
     print_notes(report.notes, library)
     if report.interrupted:
         raise typer.Exit(130)
@@ -142,9 +180,16 @@ def failures(
         for failure in found:
             console.print_json(asdict(failure))
     elif found:
-        console.print_rows(("kind", "where", "reason"), [(f.kind, f.where, f.reason) for f in found])
+        rows = [(f.kind, console.FilePath(f.where, file_in(f.where)), f.reason) for f in found]
+        console.print_rows(("kind", "where", "reason"), rows)
     else:
         console.note("no failures")
+
+
+def file_in(where: str) -> str:
+    """Return the file that a place is in: of a line in a table, or of a member of a tar."""
+    ends = (found.start() for found in re.finditer("[!:]", where))
+    return next((where[:end] for end in (len(where), *ends) if os.path.isfile(where[:end])), where)
 
 
 def forget(
@@ -176,22 +221,13 @@ def forget(
         report = photos.forget(*paths or (), hotels=hotel or (), gone=gone, dry_run=True)
         if not dry_run and (report.photos or report.restyled or report.hotels):
             if not yes:
-                confirm(console.one_line(f"forget {report}? The files of photos stay."))
+                confirm(console.one_line(f"forget {report}? The files of photos stay."), "nothing was forgotten")
             report = photos.forget(*paths or (), hotels=hotel or (), gone=gone)
     if json:
         console.print_json(report.as_json() | {"dry_run": dry_run})
         return
     console.say(f"{'would forget' if dry_run else 'forgot'} {report}")
     print_notes(report.notes, library)
-
-
-def confirm(question: str) -> None:
-    """Go on only where somebody says yes. Raises: QueryError: nobody can be asked; typer.Exit: they say no."""
-    if not sys.stdin.isatty():
-        raise QueryError(f"{question} Nobody can be asked here: say --yes")
-    if not typer.confirm(question, err=True):
-        console.note("nothing was forgotten")
-        raise typer.Exit(1)
 
 
 def verify(
@@ -305,13 +341,13 @@ def demo(
             hits = photos.search(query)
             print_hits(hits)
             hits.write_sheet(sheet, query)
-            console.note(f"contact sheet: {sheet}")
+            console.note(("contact sheet: ", console.FilePath(str(sheet))))
     show_command(library, "tag")
     tag(library=library)
     show_command(library, "tag", "list")
     count_tags(library=library)
     show_command(library, "tag", "sheet", "a bathtub", "-o", library / "tag-bathtub.jpg")
-    draw_sheet("a bathtub", library / "tag-bathtub.jpg", library=library)
+    draw_sheet(["a bathtub"], library / "tag-bathtub.jpg", library=library)
     picks, sheet, page = library / "picks.toml", library / "candidates.jpg", library / "restyled.html"
     show_command(library, "candidates", "--manifest", picks, "--sheet", sheet, "--engine", "regrade")
     candidates(manifest=picks, sheet=sheet, engine="regrade", library=library)

@@ -2,10 +2,14 @@
 
 import atexit
 import gc
+import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import shutil
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,8 +17,10 @@ import typer
 
 from base import console
 from base.console import shell_word
-from base.errors import AliensError
+from base.errors import AliensError, OutputError, QueryError
+from base.files import read_regular
 from base.settings import DEFAULT_LIBRARY
+from commands.verbs import Plain
 
 if TYPE_CHECKING:
     from aliens.library import Library
@@ -68,6 +74,8 @@ def completing(
 
 FiguresOption = Annotated[bool, typer.Option("--explain", help="Say in figures, too, what was measured.")]
 LIBRARY = Path(DEFAULT_LIBRARY)
+PHOTO_HELP = "A photo of the library: its number, as searches show it, or its path."
+PhotoArgument = Annotated[str, typer.Argument(metavar="PHOTO", help=PHOTO_HELP)]
 
 
 @contextmanager
@@ -88,9 +96,23 @@ def opened(library: Path, device: str = "auto", precision: str = "auto", *, alou
         raise
 
 
-def print_notes(notes: Iterable[str], library: Path) -> None:
-    """Say on stderr what a report notes."""
-    console.note(*(runnable(note, library) for note in notes))
+def print_notes(notes: Iterable[object], library: Path) -> None:
+    """Say on stderr what a report notes; a note of several parts is a tuple."""
+    for note in notes:
+        parts = note if isinstance(note, tuple) else (note,)
+        console.note(tuple(runnable(part, library) if isinstance(part, str) else part for part in parts))
+
+
+def confirm(question: str, otherwise: str) -> None:
+    """Go on only where somebody says yes; `otherwise` is said where they say no.
+
+    Raises: QueryError: nobody can be asked; typer.Exit: they say no.
+    """
+    if not sys.stdin.isatty():
+        raise QueryError(f"{question} Nobody can be asked here: say --yes")
+    if not typer.confirm(question, err=True):
+        console.note(otherwise)
+        raise typer.Exit(1)
 
 
 COMMAND = re.compile(r"`(aliens [^`]+)`")
@@ -104,6 +126,40 @@ def runnable(text: str, library: Path) -> str:
     return COMMAND.sub(lambda found: f"`{found[1]}{'' if '--library' in found[1] else option}`", text)
 
 
+def names_in(file: str) -> list[str]:
+    """Return the photos that a file, or stdin as -, lists: numbers or paths, one a line, or what a command has printed.
+
+    Of a search that is `score<TAB>path`, of captions `photo<TAB>path<TAB>caption`, with --json what has a photo_id.
+
+    Raises: QueryError: it cannot be read, lists nothing, or has a line that is none of these.
+    """
+    try:
+        data = sys.stdin.buffer.read() if file == "-" else read_regular(file, pipe=True)
+    except OSError as error:
+        raise QueryError(f"{file} cannot be read: {error.strerror or error}") from error
+    lines = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape").split("\n")
+    names = [photo_in_line(line.removesuffix("\r"), n) for n, line in enumerate(lines, start=1) if line.strip()]
+    if not names:
+        raise QueryError(f"{'stdin' if file == '-' else file} lists no photo: give numbers or paths, one a line")
+    return names
+
+
+def photo_in_line(line: str, number: int) -> str:
+    """Return the photo that a line names, by number or path. Raises: QueryError: it names none."""
+    with suppress(ValueError, KeyError):
+        if line.startswith("{"):
+            return str(int(json.loads(line)["photo_id"] or ""))
+    fields = line.split("\t")
+    if len(fields) > MOST_FIELDS:
+        raise QueryError(f"line {number} is no list of photos: {line[:80]!r}; give numbers or paths, one a line")
+    return fields[0] if len(fields) == 1 or fields[0].isdecimal() else fields[1]
+
+
+MOST_FIELDS = (
+    3  # of a line that names a photo: longer ones, as of `aliens restyle list`, begin with other things' numbers
+)
+
+
 @contextmanager
 def stopping(what_is_kept: str) -> Iterator[None]:
     """Turn Ctrl-C into a word about what is kept, and exit code 130."""
@@ -114,6 +170,42 @@ def stopping(what_is_kept: str) -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
+def copying(folder: Path | None) -> AbstractContextManager[None]:
+    """Turn Ctrl-C into a word about what was copied, where something is."""
+    return stopping(f"stopped: what was copied to {folder} is whole") if folder else nullcontext()
+
+
+class WordsCommand(Plain):
+    """A command whose words need no quotes, those to keep away from included: `aliens search a bathroom -bathtub`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Tell words that begin with a minus from options, and have the words stand last, behind --."""
+        known: list[Any] = [each for each in self.get_params(ctx) if each.param_type_name == "option"]
+        taking = {name: not option.is_flag for option in known for name in option.opts}
+        options, words, rest = list[str](), list[str](), iter(args)
+        for word in rest:
+            if word == "--":
+                words.extend(rest)
+            elif is_option(word, taking):
+                value = list(islice(rest, 1)) if taking.get(word) else []
+                options.extend([word, *value])
+                if taking.get(word) and not value:
+                    return super().parse_args(ctx, options)  # which says that the option lacks it
+            else:
+                words.append(word)
+                if f"-{word}" in taking:
+                    console.note(f"{word} means less of {word[1:]}; the option is -{word}")
+        return super().parse_args(ctx, [*options, "--", *words] if words else options)
+
+
+def is_option(word: str, known: Collection[str]) -> bool:
+    """Tell whether a word is meant as an option: --name, -k, -k5, -lFOLDER where there is one; -lamp is a lamp."""
+    if word in known or word.startswith("--"):
+        return True
+    attached = word[2:]
+    return word[:2] in known and (not attached[0].isalpha() or os.path.isdir(attached))
+
+
 Sort = Literal["score", "date", "hotel"]
 LOOKED_FOR, LISTED, KEPT = "What to look for", "Which photos are listed", "Searches to keep"
 
@@ -121,19 +213,49 @@ ImageOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Look for photos like this file.", rich_help_panel=LOOKED_FOR)
 ]
 LikeOption = Annotated[
-    int | None, typer.Option(metavar="PHOTO_ID", help="Look for photos like this one.", rich_help_panel=LOOKED_FOR)
+    str | None, typer.Option(metavar="PHOTO", help="Look for photos like this one.", rich_help_panel=LOOKED_FOR)
 ]
 MoreLikeOption = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
-        metavar="ID,ID", help="Photos that are what was meant: look more like them.", rich_help_panel=LOOKED_FOR
+        metavar="PHOTO,PHOTO",
+        help="Photos that are what was meant: look more like them. May be repeated.",
+        rich_help_panel=LOOKED_FOR,
     ),
 ]
 LessLikeOption = Annotated[
-    str | None,
-    typer.Option(metavar="ID,ID", help="Photos that are not: look less like them.", rich_help_panel=LOOKED_FOR),
+    list[str] | None,
+    typer.Option(
+        metavar="PHOTO,PHOTO",
+        help="Photos that are not: look less like them. May be repeated.",
+        rich_help_panel=LOOKED_FOR,
+    ),
 ]
-KOption = Annotated[int, typer.Option("-k", metavar="N", help="How many photos.", rich_help_panel=LISTED)]
+
+
+def photos_named(option: str, values: Iterable[str] | None) -> tuple[str, ...]:
+    """Return the photos, by number or path, that an option names; a file may have commas in its name.
+
+    Raises: QueryError: it names none.
+    """
+    named = [part for value in values or () for part in ([value] if os.path.exists(value) else value.split(","))]
+    if not all(map(str.strip, named)):
+        raise QueryError(f"{option} names no photo: give numbers or paths with commas between them, such as 12,40")
+    return tuple(part.strip() if not os.path.exists(part) else part for part in named)
+
+
+KOption = Annotated[int, typer.Option("-n", "-k", metavar="N", help="How many photos.", rich_help_panel=LISTED)]
+PageOption = Annotated[
+    int, typer.Option(metavar="N", min=1, help="Which page of as many photos.", rich_help_panel=LISTED)
+]
+CopiesOption = Annotated[
+    bool,
+    typer.Option(
+        "--copies/--no-copies",
+        help="List copies of a photo as well: the same file, or the same picture in another.",
+        rich_help_panel=LISTED,
+    ),
+]
 PerHotelOption = Annotated[
     int | None, typer.Option(metavar="N", help="At most N photos of a hotel.", rich_help_panel=LISTED)
 ]
@@ -151,6 +273,10 @@ DiverseOption = Annotated[
 SortOption = Annotated[
     Sort, typer.Option(help="The order in which the photos found are shown.", rich_help_panel=LISTED)
 ]
+ByOption = Annotated[
+    Literal["photo", "hotel"],
+    typer.Option("--by", help="What is ranked: photos, or hotels by their best photos.", rich_help_panel=LISTED),
+]
 UntilStopOption = Annotated[
     bool, typer.Option("--until-stop/--no-until-stop", help="End at the suggested stop line.", rich_help_panel=LISTED)
 ]
@@ -166,7 +292,12 @@ AllOption = Annotated[
     ),
 ]
 AfterOption = Annotated[
-    str | None, typer.Option(metavar="CURSOR", help="Go on behind an earlier page.", rich_help_panel=LISTED)
+    str | None,
+    typer.Option(
+        metavar="CURSOR",
+        help="Go on behind a hit, by its cursor in --json, whatever was added meanwhile.",
+        rich_help_panel=LISTED,
+    ),
 ]
 SaveOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="Keep this search under a name.", rich_help_panel=KEPT)
@@ -200,9 +331,31 @@ SheetOption = Annotated[
 ]
 
 
+def checked_desktop(asked: bool) -> bool:
+    """Refuse to open anything before the work is done. Raises: OutputError: there is no desktop."""
+    desktop = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if asked and sys.platform != "darwin" and not (desktop and shutil.which("xdg-open")):
+        raise OutputError("--open needs a desktop with xdg-open, and there is none here: look at what --sheet writes")
+    return asked
+
+
+ToOption = Annotated[
+    Path | None, typer.Option("--to", metavar="FOLDER", help="Also copy the photos into a new folder, by rank.")
+]
+LinkOption = Annotated[bool, typer.Option("--link", help="With --to: link to the photos instead of copying.")]
+OpenOption = Annotated[
+    bool,
+    typer.Option(
+        "--open",
+        help="Open the photos by the desktop's viewer; the folder of --to, or the --sheet, where there is one.",
+        callback=checked_desktop,
+    ),
+]
+
+
 def as_typed(options: Mapping[str, Any]) -> str:
     """Return the options of a saved search as they are typed."""
-    names = {"k": "-k", "every": "--all"}
+    names = {"k": "-n", "every": "--all"}
     words = []
     for name, value in options.items():
         typed = names.get(name, f"--{name.replace('_', '-')}")

@@ -69,7 +69,7 @@ def quiz(
         aliens quiz --html quiz.html
         aliens quiz --answers answers.json
     """
-    from restyle.pages import check_page
+    from embedding.html_pages import check_page
 
     check_page(html)
     with opened(library, device, aloud=not games and answers is None) as photos:
@@ -87,7 +87,7 @@ def quiz(
         if html is not None:
             name = photos.write_quiz(played, html)
             counting = "count what people answer with `aliens quiz --answers FILE.json`"
-            print_notes([f"quiz {name}: {html}; {counting}"], library)
+            print_notes([(f"quiz {name}: ", console.FilePath(str(html)), f"; {counting}")], library)
         elif played.quiz is None:
             console.note("there is one photo to choose from: restyle more for the quiz to say anything")
 

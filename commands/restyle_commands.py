@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from base import console
+from base.console import FilePath
 from base.errors import QueryError
-from commands.hit_tables import shown_path
 from commands.options import (
     ENGINES,
     LIBRARY,
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from restyle.studio import Done, Failed
 
 
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FOLDER", help="Also copy results there, named by photo, palette and engine."
+    ),
+]
 COLUMNS = ("result", "photo", "engine", "rung", "strength", "HOG", "edge F1", "protan dE", "visible", "path")
 NARROW = ("result", "rung", "HOG", "edges", "dE2000", "visible", "file")
 PLAIN = ("result", "made", "outlines kept", "noticed", "file")
@@ -37,11 +43,12 @@ restyle_group = typer.Typer(invoke_without_command=True)
 @restyle_group.command("list")
 def restyled(
     results: Annotated[str | None, typer.Option(metavar="ID,ID", help="Only these (default: all).")] = None,
-    photo: Annotated[int | None, typer.Option(metavar="PHOTO_ID", help="Only results of this photo.")] = None,
+    photo: Annotated[str | None, typer.Option(metavar="PHOTO", help="Only results of this photo.")] = None,
     engine: Annotated[
         str | None, typer.Option(autocompletion=completing(known=ENGINES), help="Only results of this engine.")
     ] = None,
     html: Annotated[Path | None, typer.Option(metavar="PAGE.html", help="Write a page to look at.")] = None,
+    output: OutputOption = None,
     add: Annotated[
         bool, typer.Option("--add", help="Let searches find them that ask for kind:restyled or kind:any.")
     ] = False,
@@ -57,7 +64,7 @@ def restyled(
         aliens restyle list --explain
         aliens restyle list --html restyled.html
     """
-    from restyle.pages import check_page
+    from embedding.html_pages import check_page
 
     check_page(html)
     with opened(library, device, aloud=add or html is not None) as photos:
@@ -71,9 +78,18 @@ def restyled(
             print_table(found, explain)
         if html is not None:
             photos.write_restyled_page(found, html)
-            console.note(f"page: {html}")
+            console.note(("page: ", FilePath(str(html))))
+        if output is not None:
+            report = found.copy_to(output)
+            print_copied(output, len(report.files))
+            console.note(*report.notes)
         if add:
             print_added(photos.add_restyled(found))
+
+
+def print_copied(output: Path, copied: int) -> None:
+    """Say where copies of the results are."""
+    console.note((f"{console.counted(copied, 'result')} in ", FilePath(str(output)), " too, beside the library's own"))
 
 
 def print_added(added: int) -> None:
@@ -104,17 +120,21 @@ def print_table(results: "Sequence[Result]", explain: bool) -> None:
     if not console.on_terminal():
         console.print_rows(COLUMNS, rows)
         return
-    names = [result.path.name for result in results]
+    names = [FilePath(result.path.name, str(result.path)) for result in results]
     if explain:
         console.print_rows(NARROW, [(row[0], row[3], *row[5:9], name) for row, name in zip(rows, names, strict=True)])
         return
-    told = [(result.id, result.lineage, result.path.name) for result in results]
+    told = [(result.id, result.lineage) for result in results]
     console.print_rows(
-        PLAIN, [(number, MADE.get(how.rung, how.rung), how.kept, how.noticed, name) for number, how, name in told]
+        PLAIN,
+        [
+            (number, MADE.get(how.rung, how.rung), how.kept, how.noticed, name)
+            for (number, how), name in zip(told, names, strict=True)
+        ],
     )
 
 
-def sentences(result: "Result", mark: str, explain: bool) -> tuple[str, ...]:
+def sentences(result: "Result", mark: str, explain: bool) -> tuple[object, ...]:
     """Return a result in words, on lines that most terminals hold; first the mark, and figures where asked for."""
     lineage, scores = result.lineage, result.lineage.scores
     figures = (
@@ -127,8 +147,10 @@ def sentences(result: "Result", mark: str, explain: bool) -> tuple[str, ...]:
         f"photo {lineage.source_photo_id}{mark}: {lineage.made}",
         f"  outlines kept {lineage.kept}, visitors notice it on {lineage.noticed} of the picture",
         *(figures if explain else ()),
-        f"  {console.counted(len(lineage.attempts), 'attempt')} in {lineage.seconds:.1f} s, {result.size}: "
-        f"{shown_path(str(result.path))}",
+        (
+            f"  {console.counted(len(lineage.attempts), 'attempt')} in {lineage.seconds:.1f} s, {result.size}: ",
+            FilePath(FilePath(str(result.path)).near, str(result.path)),
+        ),
     )
 
 
@@ -145,7 +167,7 @@ def row_of(result: "Result") -> tuple[object, ...]:
         f"{scores['edge_f1']:.2f}",
         f"{scores['protan_median_de']:.1f}",
         f"{scores['protan_share']:.0%}",
-        shown_path(str(result.path)),
+        FilePath(str(result.path)).near,
     )
 
 
@@ -155,12 +177,12 @@ KEPT = "stopped: the results so far are kept; the same command goes on from here
 
 @restyle_group.callback()
 def restyle(
-    photo_ids: Annotated[
-        list[int] | None,
+    photo: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="PHOTO_ID",
+            metavar="PHOTO",
             autocompletion=completing(known=("list",)),  # the command below, which stands in the same place
-            help="Photos of the library, as searches show them.",
+            help="Photos of the library, by number, as searches show them, or path.",
         ),
     ] = None,
     manifest: Annotated[
@@ -172,7 +194,7 @@ def restyle(
         typer.Option("--query", "-q", metavar="TEXT", help="The best hits of a search.", rich_help_panel=WHICH),
     ] = None,
     n: Annotated[
-        int, typer.Option("-n", metavar="N", min=1, help="How many hits, with --query.", rich_help_panel=WHICH)
+        int, typer.Option("-n", "-k", metavar="N", min=1, help="How many hits, with --query.", rich_help_panel=WHICH)
     ] = 6,
     engine: Annotated[
         str | None,
@@ -277,6 +299,16 @@ def restyle(
     file_format: Annotated[
         Literal["png", "jpg"], typer.Option("--format", help="Of the files.", rich_help_panel=WHERE)
     ] = "png",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Also copy results there, named by photo, palette and engine.",
+            rich_help_panel=WHERE,
+        ),
+    ] = None,
     add: Annotated[
         bool,
         typer.Option(
@@ -304,12 +336,12 @@ def restyle(
         aliens restyle --manifest picks.toml --html restyled.html
         aliens restyle --query "a bathroom" -n 3
     """
-    from restyle.pages import check_page
+    from embedding.html_pages import check_page
 
     check_page(html)
     with stopping(KEPT), opened(library, device, aloud=True) as photos:
         made = photos.restyle(
-            photo_ids or (),
+            photo or (),
             picks=manifest,
             query=query,
             n=n,
@@ -329,15 +361,18 @@ def restyle(
             budget_s=budget,
             file_format=file_format,
             again=again,
+            output=output,
             on_done=lambda each: print_done(each, json=json, explain=explain),
         )
         if explain:
             console.note(made.floors)
         if made.made_before:
             console.note(f"{made.made_before} of them made before, by the same wish: --again makes them anew")
+        if output is not None and made.results:
+            print_copied(output, len(made.results))
         if html is not None and made.results:
             photos.write_restyled_page(made.results, html)
-            console.note(f"page: {html}")
+            console.note(("page: ", FilePath(str(html))))
         if add and made.results:
             print_added(photos.add_restyled(made.results))
     if made.failed:

@@ -1,5 +1,6 @@
 """`aliens search`, `similar` and `saved`: parse, call one function, print hits."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,11 +11,14 @@ import typer
 from base import console
 from base.console import shell_word
 from base.errors import QueryError
-from commands.hit_tables import show_all, show_results
+from commands.hit_tables import HitFiles, show_all, show_results
+from commands.hotel_commands import answer_by_hotel
 from commands.options import (
     LIBRARY,
     AfterOption,
     AllOption,
+    ByOption,
+    CopiesOption,
     DeviceOption,
     DiverseOption,
     ExactOption,
@@ -25,18 +29,25 @@ from commands.options import (
     LessLikeOption,
     LibraryOption,
     LikeOption,
+    LinkOption,
     MinScoreOption,
     MoreLikeOption,
+    OpenOption,
+    PageOption,
     PerChainOption,
     PerHotelOption,
+    PhotoArgument,
     SavedOption,
     SaveOption,
     SheetOption,
     SortOption,
+    ToOption,
     UntilStopOption,
     as_typed,
     completing,
+    copying,
     opened,
+    photos_named,
     print_notes,
 )
 
@@ -50,8 +61,8 @@ IDS = re.compile(r"[0-9]{1,19}(\s*,\s*[0-9]{1,19})*")  # a database's numbers ha
 
 def search(
     context: typer.Context,
-    text: Annotated[
-        str | None, typer.Argument(metavar="TEXT", help="What to look for, such as 'bathtub with a view'.")
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="TEXT", help="What to look for, such as bathtub with a view.")
     ] = None,
     image: ImageOption = None,
     like: LikeOption = None,
@@ -62,9 +73,12 @@ def search(
     per_chain: PerChainOption = None,
     diverse: DiverseOption = 0.0,
     sort: SortOption = "score",
+    by: ByOption = "photo",
     until_stop: UntilStopOption = False,
     min_score: MinScoreOption = None,
     every: AllOption = False,
+    copies: CopiesOption = False,
+    page: PageOption = 1,
     after: AfterOption = None,
     exact: ExactOption = False,
     explain: ExplainOption = False,
@@ -72,26 +86,32 @@ def search(
     saved: SavedOption = None,
     json: JsonOption = False,
     sheet: SheetOption = None,
+    to: ToOption = None,
+    link: LinkOption = False,
+    open_them: OpenOption = False,
     library: LibraryOption = LIBRARY,
     device: DeviceOption = "auto",
 ) -> None:
     """Find the photos nearest to a text, a photo, or both, best first.
 
-    TEXT may also hold words to keep away from (-word), weights (+word:0.5), like:PHOTO_ID, image:FILE, and filters:
+    TEXT may also hold words to keep away from (-word), weights (+word:0.5), like:PHOTO, image:FILE, and filters:
     hotel: chain: source: tag: near: after: before: size: color: orientation: path: kind: (docs/query-language.md).
-    A TEXT that begins with a minus sign stands last, behind -- and a space.
+    Quotes are for what your shell would take for something else, such as ? and *, and for words that belong together.
 
     Examples:
-        aliens search "bathtub with a view"
+        aliens search bathtub with a view
         aliens search "a pool" --per-hotel 1 --sheet pools.jpg
-        aliens search "a bathroom -bathtub" -k 20 --json
+        aliens search a bathroom -bathtub -n 20 --json
     """
+    from search.query import query_of
+
+    text = query_of(words) if words else None
     said: dict[str, Any] = {
         "k": k,
         "image": str(image.absolute()) if image else None,
         "like": like,
-        "more_like": ids_of("--more-like", more_like),
-        "less_like": ids_of("--less-like", less_like),
+        "more_like": photos_named("--more-like", more_like),
+        "less_like": photos_named("--less-like", less_like),
         "per_hotel": per_hotel,
         "per_chain": per_chain,
         "diverse": diverse,
@@ -99,66 +119,83 @@ def search(
         "until_stop": until_stop,
         "min_score": min_score,
         "every": every,
+        "copies": copies,
         "exact": exact,
     }
     given = {name for name in context.params if was_given(context, name)}
     if every and "k" in given:
-        raise QueryError("--all lists every photo, however many: leave -k or --all out")
-    with opened(library, device) as photos:
+        raise QueryError("--all lists every photo, however many: leave -n (or -k) or --all out")
+    if every and "page" in given:
+        raise QueryError("--all lists every photo, on one page: leave --page or --all out")
+    files = HitFiles(sheet=sheet, to=to, link=link, open=open_them)
+    with copying(to), opened(library, device) as photos:
+        if by == "hotel":
+            answer_by_hotel(photos, text, said, given, after=after, explain=explain, json=json, sheet=sheet)
+            return
         if saved is not None:
             text, said = recalled(photos.saved_search(saved), text, said, given)
-        answer(photos, text, said, after=after, explain=explain, json=json, sheet=sheet)
+        answer(photos, text, said, {"page": page, "after": after}, explain=explain, json=json, files=files)
         if save is not None:  # now that it has an answer
             photos.save_search(save, text, **said)
             print_notes([f"saved as {save!r}: `aliens search --saved {shell_word(save)}` searches so again"], library)
 
 
 def similar(
-    photo_id: Annotated[int, typer.Argument(metavar="PHOTO_ID", help="A photo of the library.")],
+    photo: PhotoArgument,
     k: KOption = 10,
     other_hotels: Annotated[bool, typer.Option("--other-hotels", help="None of the photo's own hotel.")] = False,
     per_hotel: PerHotelOption = None,
     per_chain: PerChainOption = None,
     diverse: DiverseOption = 0.0,
     sort: SortOption = "score",
+    copies: CopiesOption = False,
+    page: PageOption = 1,
     after: AfterOption = None,
     explain: ExplainOption = False,
     json: JsonOption = False,
     sheet: SheetOption = None,
+    to: ToOption = None,
+    link: LinkOption = False,
+    open_them: OpenOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Find the photos most like one of the library's.
+    """Find the photos most like one, but for its copies.
+
+    A file that is not in the library is compared as it lies there.
 
     Examples:
         aliens similar 7
-        aliens similar 7 --other-hotels -k 20
+        aliens similar photos/room.jpg --other-hotels -n 20
     """
-    with opened(library) as photos:
+    files = HitFiles(sheet=sheet, to=to, link=link, open=open_them)
+    with copying(to), opened(library) as photos:
         results = photos.similar(
-            photo_id,
+            photo,
             k=k,
             other_hotels=other_hotels,
             per_hotel=per_hotel,
             per_chain=per_chain,
             diverse=diverse,
             sort=sort,
+            copies=copies,
+            page=page,
             after=after,
         )
-    title = f"like photo {photo_id}"
-    show_results(results, title, library, explain=explain, json=json, sheet=sheet, first_page=after is None)
+        title = f"like photo {os.path.basename(photo)}"
+        show_results(results, title, library, explain=explain, json=json, files=files, after=after)
 
 
 def answer(
     photos: "Library",
     text: str | None,
     said: Mapping[str, Any],
+    place: Mapping[str, Any],
     *,
-    after: str | None,
     explain: bool,
     json: bool,
-    sheet: Path | None,
+    files: HitFiles,
 ) -> None:
-    """Search, and print what was found."""
+    """Search, and print what was found. `place`: where the list goes on, by page or cursor."""
     from search.query import hints
 
     for hint in hints(text or ""):
@@ -168,11 +205,11 @@ def answer(
         refuse_beside_all(options["sort"], explain)
         for name in ("k", "sort"):
             options.pop(name)
-        hits = photos.stream(text, **options, after=after, tell=lambda note: print_notes([note], photos.path))
-        show_all(hits, title, json=json, sheet=sheet)
+        hits = photos.stream(text, **options, after=place["after"], tell=lambda note: print_notes([note], photos.path))
+        show_all(hits, title, json=json, files=files)
         return
-    results = photos.search(text, **options, after=after)
-    show_results(results, title, photos.path, explain=explain, json=json, sheet=sheet, first_page=after is None)
+    results = photos.search(text, **options, **place)
+    show_results(results, title, photos.path, explain=explain, json=json, files=files, after=place["after"])
 
 
 def refuse_beside_all(sort: str, explain: bool) -> None:
@@ -186,7 +223,7 @@ def refuse_beside_all(sort: str, explain: bool) -> None:
 def title_of(text: str | None, said: Mapping[str, Any]) -> str:
     """Return what was asked for, for the head of a contact sheet."""
     image, like = said["image"], said["like"]
-    asked = [text, image and f"like {Path(image).name}", like and f"like photo {like}"]
+    asked = [text, image and f"like {Path(image).name}", like and f"like photo {os.path.basename(str(like))}"]
     limits = [
         f"at most {said['per_hotel']} of a hotel" if said["per_hotel"] else "",
         f"at most {said['per_chain']} of a chain" if said["per_chain"] else "",
@@ -260,7 +297,7 @@ def options_of(saved: "NamedSearch") -> dict[str, Any]:
 
 @searches.command()
 def remove(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name.", autocompletion=completing("saved"))],
+    words: Annotated[list[str], typer.Argument(metavar="NAME", help="Its name.", autocompletion=completing("saved"))],
     library: LibraryOption = LIBRARY,
 ) -> None:
     """Remove a saved search.
@@ -268,6 +305,7 @@ def remove(
     Examples:
         aliens saved remove pools
     """
+    name = " ".join(words)
     with opened(library) as photos:
         photos.forget_search(name)
     console.note(f"removed {name!r}")

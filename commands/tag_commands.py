@@ -8,11 +8,27 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from base import console
-from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, completing, opened, print_notes, stopping
+from base.console import FilePath
+from base.errors import QueryError
+from base.files import PhotoFile
+from commands.options import (
+    LIBRARY,
+    DeviceOption,
+    JsonOption,
+    LibraryOption,
+    PhotoArgument,
+    completing,
+    confirm,
+    names_in,
+    opened,
+    print_notes,
+    stopping,
+)
 
 if TYPE_CHECKING:
+    from aliens.library import Library
     from search.tags.evaluation import Evaluation
-    from search.tags.summary import ChainCount
+    from search.tags.summary import ChainCount, TagOfPhoto
 
 
 tags = typer.Typer(invoke_without_command=True)
@@ -25,8 +41,8 @@ VocabularyOption = Annotated[
         help="One that the library was tagged with (default: the latest).",
     ),
 ]
-PhotoArgument = Annotated[int, typer.Argument(metavar="PHOTO_ID", help="The photo's number, as searches show it.")]
 MAX_COLUMNS = 15
+CANNOT_TELL = "the model cannot tell this here"
 
 
 @tags.callback()
@@ -37,20 +53,24 @@ def tag(
             "--vocabulary",
             "-v",
             autocompletion=completing("vocabularies", folder="search/vocabularies"),
-            help="A .toml file, case-study (15 tags) or hotel (126 tags), or one that the library was tagged with. "
-            "Default: the last one, or case-study.",
+            help="A .toml file, a .txt file with a tag a line, case-study (15 tags) or hotel (126 tags), or one that "
+            "the library was tagged with. Default: the last one, or case-study.",
         ),
     ] = None,
     method: Annotated[
-        Literal["calibrated", "uncalibrated", "softmax"] | None,
+        Literal["signal", "calibrated", "uncalibrated", "softmax"] | None,
         typer.Option(
-            help="How it is decided: each tag by itself (calibrated, uncalibrated), or the --top-k best of all tags "
-            "(softmax, as the case study did). Default: as the last time, or calibrated.",
+            help="How it is decided: each tag by itself (signal, calibrated, uncalibrated), or the --top-k best of all "
+            "tags (softmax, as the case study did). Default: as the last time, or signal.",
         ),
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(metavar="0..1", help="How likely a tag must be. Default: as the last time, or 0.3."),
+        typer.Option(
+            metavar="0..1",
+            help="How likely a tag must be. Default: as the last time with the method, or its own: 0.5 for signal, "
+            "else 0.3.",
+        ),
     ] = None,
     top_k: Annotated[int | None, typer.Option(help="For softmax: how many tags each photo gets. Default: 1.")] = None,
     calibrate: Annotated[
@@ -117,10 +137,18 @@ def count_tags(
             console.print_json(asdict(tag_count))
         return
     rows = [
-        (c.tag, c.heading or None, c.photos, f"{c.share:.1%}", c.by_hand or None)
+        (
+            c.tag,
+            c.heading or None,
+            c.photos,
+            f"{c.share:.1%}",
+            c.by_hand or None,
+            c.sure,
+            CANNOT_TELL if c.muted else None,
+        )
         for c in sorted(summary, key=lambda c: -c.photos)
     ]
-    console.print_rows(("tag", "heading", "photos", "share", "by hand"), rows)
+    console.print_rows(("tag", "heading", "photos", "share", "by hand", "sure", "remark"), rows)
     console.note(
         f"{summary.photos} photos, {summary.untagged} of them with none of the tags; {summary.vocabulary}, "
         f"{summary.method}" + (f", threshold {summary.threshold:g}" if summary.method != "softmax" else "")
@@ -134,8 +162,8 @@ def print_chains(chains: "Sequence[ChainCount]", json: bool) -> None:
             console.print_json(asdict(chain))
         return
     if not console.on_terminal():
-        rows = [(c.chain, tag, n, f"{n / c.photos:.4f}") for c in chains for tag, n in c.tags.items()]
-        console.print_rows(("chain", "tag", "photos", "share"), rows)
+        rows = [(c.chain, tag, n, f"{n / c.photos:.4f}", c.sure[tag]) for c in chains for tag, n in c.tags.items()]
+        console.print_rows(("chain", "tag", "photos", "share", "sure"), rows)
         return
     names = sorted(chains[0].tags, key=lambda tag: -sum(c.tags[tag] for c in chains)) if chains else []
     if len(names) > MAX_COLUMNS:
@@ -147,7 +175,7 @@ def print_chains(chains: "Sequence[ChainCount]", json: bool) -> None:
 
 @tags.command("show")
 def show_photo_tags(
-    photo_id: PhotoArgument,
+    photo: PhotoArgument,
     vocabulary: VocabularyOption = None,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
@@ -159,26 +187,31 @@ def show_photo_tags(
         aliens tag show 7 --json
     """
     with opened(library) as photos:
-        found = photos.tags_of(photo_id, vocabulary)
+        found = photos.tags_of(photo, vocabulary)
     print_notes(found.notes, library)
     if json:
-        console.print_json({"photo_id": photo_id, "path": found.path, "tags": found.to_dicts()})
+        where = {"photo_id": found.photo_id, "path": found.path, "member": found.member}
+        console.print_json(where | {"tags": found.to_dicts()})
         return
     words = {None: None, True: "yes, by hand", False: "no, by hand"}
     rows = [
-        (tag.tag, f"{tag.probability:.3f}", f"{tag.cosine:.3f}", "yes" if tag.has else None, words[tag.by_hand])
-        for tag in found
+        (tag.tag, f"{tag.probability:.3f}", f"{tag.cosine:.3f}", grade_of(tag), words[tag.by_hand]) for tag in found
     ]
-    console.note(found.path)
+    console.note((f"photo {found.photo_id}: ", FilePath(str(PhotoFile(found.path, found.member)), found.path)))
     console.print_rows(("tag", "probability", "cosine", "has it", "people say"), rows)
+
+
+def grade_of(tag: "TagOfPhoto") -> str | None:
+    """Return how sure it is that a photo has a tag, or None where it has not."""
+    return ("sure" if tag.sure else "likely") if tag.has else None
 
 
 @tags.command("sheet")
 def draw_sheet(
-    tag: Annotated[
-        str,
+    words: Annotated[
+        list[str],
         typer.Argument(
-            metavar="TAG", autocompletion=completing("tags"), help='Such as "a bathtub", bathtub, or hotel/bathtub.'
+            metavar="TAG", autocompletion=completing("tags"), help="Such as a bathtub, bathtub, or hotel/bathtub."
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.jpg", help="The picture to write.")],
@@ -192,8 +225,8 @@ def draw_sheet(
         aliens tag sheet case-study/pool -o pool.jpg
     """
     with opened(library) as photos:
-        print_notes(photos.tag_sheet(tag, output, vocabulary=vocabulary), library)
-    console.note(f"contact sheet: {output}")
+        print_notes(photos.tag_sheet(" ".join(words), output, vocabulary=vocabulary), library)
+    console.note(("contact sheet: ", FilePath(str(output))))
 
 
 @tags.command()
@@ -213,48 +246,138 @@ def report(
     """
     with opened(library) as photos:
         print_notes(photos.tag_report(output, truth=truth, vocabulary=vocabulary), library)
-    console.note(f"report: {output}")
+    console.note(("report: ", FilePath(str(output))))
+
+
+PhotosAndTag = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PHOTO ... TAG",
+        help="Photos, by number or path, then the tag; the tag alone beside --from or --query.",
+        show_default=False,
+    ),
+]
+FromOption = Annotated[
+    str | None,
+    typer.Option(
+        "--from", metavar="FILE|-", help="Photos that a file lists, one a line, or what a search prints; - is stdin."
+    ),
+]
+QueryOption = Annotated[str | None, typer.Option("--query", "-q", metavar="TEXT", help="The best photos of a search.")]
+CountOption = Annotated[int, typer.Option("-n", "-k", metavar="N", min=1, help="How many photos, with --query.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="With --query: do not ask.")]
 
 
 @tags.command("set")
 def set_tag(
-    photo_id: PhotoArgument,
-    tag: Annotated[str, typer.Argument(metavar="TAG", autocompletion=completing("tags"))],
+    photos_and_tag: PhotosAndTag,
+    listed: FromOption = None,
+    query: QueryOption = None,
+    n: CountOption = 10,
+    yes: YesOption = False,
     vocabulary: VocabularyOption = None,
+    json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Say that a photo has a tag, whatever the model thinks.
+    """Say that photos have a tag, whatever the model thinks: all of them, or none where one is unknown.
 
     Examples:
         aliens tag set 7 pool
-        aliens tag set 7 "a swimming pool" -v hotel
+        aliens tag set 7 9 photos/room.jpg "a table"
+        aliens tag set --query "a pool" -n 5 "a pool" --yes
     """
-    keep_label(library, vocabulary, photo_id, tag, present=True)
+    meant = MeantPhotos(photos_and_tag, listed, query, n, yes)
+    keep_labels(library, vocabulary, meant, present=True, json=json)
 
 
 @tags.command("unset")
 def unset_tag(
-    photo_id: PhotoArgument,
-    tag: Annotated[str, typer.Argument(metavar="TAG", autocompletion=completing("tags"))],
+    photos_and_tag: PhotosAndTag,
     forget: Annotated[bool, typer.Option("--forget", help="Say nothing any more: leave it to the model.")] = False,
+    listed: FromOption = None,
+    query: QueryOption = None,
+    n: CountOption = 10,
+    yes: YesOption = False,
     vocabulary: VocabularyOption = None,
+    json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Say that a photo does not have a tag, or take back what was said of it.
+    """Say that photos do not have a tag, or take back what was said of it.
 
     Examples:
         aliens tag unset 7 pool
         aliens tag unset 7 pool --forget
     """
-    keep_label(library, vocabulary, photo_id, tag, present=None if forget else False)
+    meant = MeantPhotos(photos_and_tag, listed, query, n, yes)
+    keep_labels(library, vocabulary, meant, present=None if forget else False, json=json)
 
 
-def keep_label(library: Path, vocabulary: str | None, photo_id: int, tag: str, present: bool | None) -> None:
-    """Keep what a person says, and print it."""
+@tags.command("new")
+def write_vocabulary(
+    path: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="A new .toml or .txt file. Default: print it.")
+    ] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="A text with a tag a line, in place of TOML.")] = False,
+) -> None:
+    """Begin a vocabulary of your own: a small one that works, with every part explained.
+
+    Examples:
+        aliens tag new
+        aliens tag new words.toml
+    """
+    from aliens.library import Library
+
+    content = Library.new_vocabulary(path, plain=plain)
+    if path is None:
+        console.say(*content.splitlines())
+    else:
+        tag_with_it = f"aliens tag --vocabulary {console.shell_word(path)}"
+        console.say(f"{path}: a vocabulary to begin with; change it, then run `{tag_with_it}`")
+
+
+class MeantPhotos:
+    """The photos that a label is set for, in one of three ways, and the tag."""
+
+    def __init__(self, words: Sequence[str], listed: str | None, query: str | None, n: int, yes: bool) -> None:
+        """Raises: QueryError: none of the ways is given, or several are."""
+        *self.named, self.tag = words
+        self.listed, self.query, self.n, self.yes = listed, query, n, yes
+        if sum((bool(self.named), listed is not None, query is not None)) != 1:
+            raise QueryError(
+                f"say which photos {self.tag!r} is about: PHOTO ... before it, --from FILE or --query TEXT, one of them"
+            )
+
+    def ids(self, photos: "Library") -> list[int]:
+        """Return the photos' numbers. Raises: QueryError: one is unknown, or there is none."""
+        if self.query is None:
+            return photos.photo_ids(self.named if self.listed is None else names_in(self.listed))
+        hits = photos.search(self.query, k=self.n)
+        if not hits:
+            raise QueryError(f"no photo is left for {self.query!r}: loosen its filters")
+        return [hit.photo_id for hit in hits]
+
+
+def keep_labels(library: Path, vocabulary: str | None, meant: MeantPhotos, *, present: bool | None, json: bool) -> None:
+    """Keep what a person says of photos, and print it; of those that a search found, ask first."""
     with opened(library) as photos:
-        name = photos.label(photo_id, tag, present, vocabulary=vocabulary)
-    words = {True: "has", False: "does not have", None: "is left to the model for"}[present]
-    console.say(f"photo {photo_id} {words} {name!r}")
+        ids = meant.ids(photos)
+        if meant.query is not None and not meant.yes:
+            said = said_of(ids, meant.tag, present)
+            confirm(console.one_line(f"{said}: the best of {meant.query!r}. Keep that?"), "nothing was changed")
+        name = photos.label(ids, meant.tag, present, vocabulary=vocabulary)
+    if json:
+        console.print_json({"tag": name, "present": present, "photo_ids": ids})
+    else:
+        console.say(said_of(ids, name, present))
+
+
+def said_of(ids: Sequence[int], tag: str, present: bool | None) -> str:
+    """Return what is said of photos in words: photo 3 has 'a pool'; 12 photos have 'a pool'."""
+    if len(ids) == 1:
+        words = {True: "has", False: "does not have", None: "is left to the model for"}
+        return f"photo {ids[0]} {words[present]} {tag!r}"
+    words = {True: "have", False: "do not have", None: "are left to the model for"}
+    return f"{len(ids)} photos {words[present]} {tag!r}"
 
 
 old_tags = typer.Typer(invoke_without_command=True)  # `aliens tags`, which counts
@@ -316,7 +439,7 @@ def evaluate_tags(
                 "flatter; --compare judges every photo by the labels of others"
             )
     if plot is not None:
-        console.note(f"plot: {plot}")
+        console.note(("plot: ", FilePath(str(plot))))
 
 
 def print_evaluation(evaluation: "Evaluation") -> None:

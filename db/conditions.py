@@ -1,5 +1,6 @@
 """Queries that choose photos by conditions on their rows and on their hotels. Knows no query language."""
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -24,7 +25,8 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from base.arrays import Ids
 from base.names import folded, spellings
 from db.models import Chain, Embedding, Hotel, Model, Photo, PhotoState
-from db.photo_rows import fetched, pages
+from db.photo_rows import SAID_AT, fetched, pages
+from db.sqlite_files import EARTH_RADIUS_M
 
 Condition = ColumnElement[bool]
 
@@ -106,18 +108,57 @@ def from_source(names: Sequence[str]) -> Condition:
 
 
 def since(moment: datetime) -> Condition:
-    """Photos uploaded then or later; where that is unknown, files of that time."""
-    return or_(Photo.uploaded_at >= moment, and_(Photo.uploaded_at.is_(None), Photo.mtime_ns >= nanoseconds(moment)))
+    """Photos taken, or else uploaded, then or later; where both are unknown, files of that time."""
+    return or_(moment <= SAID_AT, and_(SAID_AT.is_(None), Photo.mtime_ns >= nanoseconds(moment)))
 
 
 def until(moment: datetime) -> Condition:
-    """Photos uploaded earlier; where that is unknown, files of an earlier time."""
-    return or_(Photo.uploaded_at < moment, and_(Photo.uploaded_at.is_(None), Photo.mtime_ns < nanoseconds(moment)))
+    """Photos taken, or else uploaded, earlier; where both are unknown, files of an earlier time."""
+    return or_(moment > SAID_AT, and_(SAID_AT.is_(None), Photo.mtime_ns < nanoseconds(moment)))
 
 
 def nanoseconds(moment: datetime) -> int:
     """Return a time of UTC as files have it, in nanoseconds since 1970; far times as the farthest that one may have."""
     return max(-FARTHEST_NS, min(int(moment.replace(tzinfo=UTC).timestamp()) * 10**9, FARTHEST_NS))
+
+
+def in_circle(
+    session: Session, table: type[Photo] | type[Hotel], centre: tuple[float, float], radius_m: float
+) -> Condition:
+    """Photos that have places of their own, or hotels, in a circle on the earth: degrees, metres."""
+    latitude, longitude = centre
+    reach = math.degrees(radius_m / EARTH_RADIUS_M) + 1e-9  # north and south; by that the index narrows them
+    band = table.latitude.between(latitude - reach, latitude + reach)
+    if session.get_bind().dialect.name == "sqlite":
+        return and_(band, func.distance_m(table.latitude, table.longitude, latitude, longitude) <= radius_m)
+    north, east = func.radians(table.latitude - latitude) / 2, func.radians(table.longitude - longitude) / 2
+    cosines = func.cos(func.radians(table.latitude)) * math.cos(math.radians(latitude))
+    half = func.power(func.sin(north), 2) + cosines * func.power(func.sin(east), 2)
+    return and_(band, 2 * EARTH_RADIUS_M * func.asin(func.sqrt(func.least(half, 1))) <= radius_m)
+
+
+def hotels_within(session: Session, centre: tuple[float, float], radius_m: float) -> list[int]:
+    """Return the ids of the hotels in a circle on the earth: degrees, metres."""
+    return list(session.scalars(select(Hotel.id).where(in_circle(session, Hotel, centre, radius_m)).order_by(Hotel.id)))
+
+
+def at_own_place(session: Session, centre: tuple[float, float], radius_m: float, hotels: Condition) -> Condition:
+    """Photos in a circle by their own places; those without one by the condition that their hotels are."""
+    return or_(in_circle(session, Photo, centre, radius_m), and_(Photo.latitude.is_(None), hotels))
+
+
+HAVING = {  # what a library may lack altogether
+    "hotel": select(Photo.id).where(Photo.hotel_id.is_not(None)),
+    "chain": select(Photo.id).join(Hotel, Hotel.id == Photo.hotel_id).where(Hotel.chain_id.is_not(None)),
+    "own place": select(Photo.id).where(Photo.latitude.is_not(None)),
+    "hotel's place": select(Hotel.id).where(Hotel.latitude.is_not(None), Hotel.longitude.is_not(None)),
+    "date": select(Photo.id).where(SAID_AT.is_not(None)),
+}
+
+
+def any_with(session: Session, what: str) -> bool:
+    """Tell whether any photo has a hotel, a chain, an own place or a date, or any hotel a place."""
+    return session.scalars(HAVING[what].limit(1)).first() is not None
 
 
 def sized(at_least: bool, width_px: int, height_px: int) -> Condition:
@@ -165,9 +206,9 @@ def path_contains(session: Session, part: str) -> Condition:
     return or_(*map(holds, columns))
 
 
-def all_hotels(session: Session) -> Iterator[tuple[int, str | None, float | None, float | None]]:
-    """Yield every hotel's id, name, latitude and longitude in degrees."""
-    for rows in fetched(session, select(Hotel.id, Hotel.name, Hotel.latitude, Hotel.longitude)):
+def all_hotels(session: Session) -> Iterator[tuple[int, str | None]]:
+    """Yield every hotel's id and name."""
+    for rows in fetched(session, select(Hotel.id, Hotel.name)):
         yield from rows
 
 

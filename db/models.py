@@ -15,6 +15,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     String,
     Text,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -56,11 +57,21 @@ class Hotel(Base):
     longitude: Mapped[float | None]
 
 
+HAS_PLACE = text("latitude IS NOT NULL")
+
+
 class Photo(Base):
-    """A photo file, or a member of a tar file."""
+    """A photo file, or a member of a tar file.
+
+    hotel_from: `table` or `folder`, which may say that it has no hotel; None: Hotels-50K, or nobody, says so.
+    date_from, place_from: `table` or `camera`; None: nobody says so.
+    """
 
     __tablename__ = "photo"
-    __table_args__ = (Index("ix_photo_place", "path", "member", unique=True),)
+    __table_args__ = (
+        Index("ix_photo_place", "path", "member", unique=True),
+        Index("ix_photo_latitude", "latitude", sqlite_where=HAS_PLACE, postgresql_where=HAS_PLACE),
+    )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     path: Mapped[str] = mapped_column(Text)  # absolute
@@ -70,8 +81,15 @@ class Photo(Base):
 
     image_id: Mapped[int | None] = mapped_column(BigInteger, index=True)  # Hotels-50K's number
     hotel_id: Mapped[int | None] = mapped_column(ForeignKey("hotel.id"), index=True)
+    hotel_from: Mapped[str | None] = mapped_column(String(8))
     image_source: Mapped[str | None] = mapped_column(String(64))  # traffickcam or travel_website
     uploaded_at: Mapped[datetime | None]  # Hotels-50K's upload_timestamp, which has no time zone
+    dated_at: Mapped[datetime | None]  # when it was taken, by the clock there; goes before uploaded_at
+    date_from: Mapped[str | None] = mapped_column(String(8))
+    latitude: Mapped[float | None]  # its own, in degrees; goes before its hotel's
+    longitude: Mapped[float | None]
+    place_from: Mapped[str | None] = mapped_column(String(8))
+    exif_read: Mapped[bool | None]  # absent where an earlier version embedded it, which did not ask its camera
 
     width_px: Mapped[int | None]  # upright, as its EXIF orientation says
     height_px: Mapped[int | None]
@@ -145,8 +163,18 @@ class Scan(Base):
     kind: Mapped[str] = mapped_column(String(16))
     started_at: Mapped[datetime]  # UTC
     seconds: Mapped[float]
-    counts: Mapped[dict[str, int]] = mapped_column(JSON)  # found, new, changed, missing, ...
+    counts: Mapped[dict[str, Any]] = mapped_column(JSON)  # found, new, changed, missing, ...
     problems: Mapped[list[dict[str, Any]]] = mapped_column(JSON)  # rows of a CSV that could not be used
+
+
+class HotelChoice(Base):
+    """How the photos at or below a place get their hotels; of several such places the deepest counts."""
+
+    __tablename__ = "hotel_choice"
+
+    root: Mapped[str] = mapped_column(Text, primary_key=True)  # absolute
+    hotel_from: Mapped[str] = mapped_column(String(8))  # folder, path or none
+    name: Mapped[str | None] = mapped_column(Text)  # of the hotel that a path is
 
 
 class Setting(Base):

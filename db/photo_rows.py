@@ -1,13 +1,27 @@
-"""Queries of photos, hotels, chains, and of the scans that found them; embedded photos column by column."""
+"""Queries of photos, and of the scans that found them; embedded photos column by column."""
 
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    case,
+    cast,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.models import Chain, Embedding, Hotel, Model, Photo, PhotoState, Scan
@@ -31,8 +45,11 @@ class PhotoRecord:
     hotel_name: str | None
     chain_id: int | None
     chain_name: str | None
-    date: datetime | None  # when it was uploaded, or else the time of its file (UTC)
+    date: datetime | None  # see `dated`
     kind: str = "photo"  # or "restyled"
+    date_from: str | None = None
+    latitude: float | None = None  # its own, or else its hotel's, in degrees
+    longitude: float | None = None
 
 
 def photos_at(session: Session, places: Sequence[Place]) -> dict[Place, Photo]:
@@ -197,6 +214,26 @@ def all_photos(session: Session) -> Iterator[Photo]:
     yield from session.scalars(select(Photo).order_by(Photo.id).execution_options(yield_per=PAGE))
 
 
+SAID_AT = func.coalesce(Photo.dated_at, Photo.uploaded_at)
+DATED = (Photo.dated_at, Photo.date_from, Photo.uploaded_at, Photo.mtime_ns)
+PLACED = (func.coalesce(Photo.latitude, Hotel.latitude), func.coalesce(Photo.longitude, Hotel.longitude))
+
+
+def dated(
+    dated_at: datetime | None, date_from: str | None, uploaded_at: datetime | None, mtime_ns: int | None
+) -> tuple[datetime | None, str | None]:
+    """Return a photo's date, of the columns of DATED, and who says so: table, camera, upload, or its file's own time.
+
+    Dates are those of the clock where the photo was taken, without a zone; times of files are UTC.
+    """
+    if dated_at is not None:
+        return dated_at, date_from
+    if uploaded_at is not None:
+        return uploaded_at, "upload"
+    date = time_of(mtime_ns)
+    return date, None if date is None else "file"
+
+
 def photo_records(session: Session, ids: Sequence[int]) -> dict[int, PhotoRecord]:
     """Return what search shows of the photos with these ids that are embedded, and of restyled ones."""
     records = {}
@@ -211,8 +248,8 @@ def photo_records(session: Session, ids: Sequence[int]) -> dict[int, PhotoRecord
                 Hotel.name,
                 Hotel.chain_id,
                 Chain.name,
-                Photo.uploaded_at,
-                Photo.mtime_ns,
+                *DATED,
+                *PLACED,
                 Photo.state,
             )
             .outerjoin(Hotel, Photo.hotel_id == Hotel.id)
@@ -220,11 +257,14 @@ def photo_records(session: Session, ids: Sequence[int]) -> dict[int, PhotoRecord
             .where(Photo.id.in_(page), Photo.state.in_((PhotoState.EMBEDDED, PhotoState.RESTYLED)))
         )
         for row in session.execute(statement):
-            photo_id, path, member, image_id, hotel_id, hotel, chain_id, chain, uploaded, mtime, state = row
-            kind = "restyled" if state is PhotoState.RESTYLED else "photo"
-            date = uploaded or time_of(mtime)
-            records[photo_id] = PhotoRecord(
-                photo_id, path, member, image_id, hotel_id, hotel, chain_id, chain, date=date, kind=kind
+            date, date_from = dated(row[8], row[9], row[10], row[11])
+            records[row[0]] = PhotoRecord(
+                *row[:8],
+                date=date,
+                kind="restyled" if row[-1] is PhotoState.RESTYLED else "photo",
+                date_from=date_from,
+                latitude=row[12],
+                longitude=row[13],
             )
     return records
 
@@ -262,9 +302,9 @@ def first_scan(session: Session) -> tuple[str, datetime] | None:
     return (row[0], row[1]) if row else None
 
 
-def record_scan(session: Session, columns: Mapping[str, Any]) -> None:
-    """Add the record of one look at a folder; the caller commits."""
-    session.add(Scan(**columns))
+def record_scans(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Add the records of looks at folders and the like, given as columns of the table; the caller commits."""
+    session.execute(insert(Scan), rows)
 
 
 def latest_scans(session: Session) -> list[Scan]:
@@ -279,20 +319,6 @@ def forget_scans(session: Session, root: str) -> None:
         if scan.root == root or scan.root.startswith(root.rstrip("/") + "/"):
             session.delete(scan)
     session.flush()
-
-
-def ids_of_hotels(session: Session, hotel_ids: Sequence[int]) -> Iterator[int]:
-    """Yield the ids of the photos of hotels."""
-    for page in pages(list(hotel_ids)):
-        for rows in fetched(session, select(Photo.id).where(Photo.hotel_id.in_(page), is_photo())):
-            yield from (row[0] for row in rows)
-
-
-def drop_hotels(session: Session, hotel_ids: Sequence[int]) -> None:
-    """Remove those of the hotels that have no photos; the caller commits."""
-    used = select(Photo.hotel_id).where(Photo.hotel_id.in_(hotel_ids))
-    statement = delete(Hotel).where(Hotel.id.in_(hotel_ids), Hotel.id.not_in(used))
-    session.execute(statement, execution_options={"synchronize_session": False})
 
 
 def pages(ids: list[T]) -> Iterator[list[T]]:
@@ -315,45 +341,6 @@ def fetched(session: Session, statement: Select[*tuple[Any, ...]]) -> Iterator[S
         yield rows
 
 
-def merge_chains(session: Session, names: Mapping[int, str]) -> None:
-    """Add chains {id: name}, or rename those that are known; the caller commits."""
-    known = dict(session.execute(select(Chain.id, Chain.name)).all())
-    for chain_id, name in names.items():
-        if known.get(chain_id) != name:
-            session.merge(Chain(id=chain_id, name=name))
-    session.flush()
-
-
-def merge_hotels(session: Session, hotels: Iterable[Mapping[str, Any]]) -> None:
-    """Add hotels, given as columns of the table, or change those that are known; the caller commits."""
-    known = {hotel.id: hotel for hotel in session.scalars(select(Hotel))}
-    fresh = []
-    for columns in hotels:
-        hotel = known.get(columns["id"])
-        if hotel is None:
-            fresh.append(dict(columns))
-        else:
-            for name, value in columns.items():
-                if getattr(hotel, name) != value:
-                    setattr(hotel, name, value)
-    session.bulk_insert_mappings(Hotel.__mapper__, fresh)
-    session.flush()
-
-
-def add_nameless_hotels(session: Session, hotel_ids: Sequence[int]) -> None:
-    """Add the hotels that are not known yet, by their ids alone; the caller commits."""
-    known = set(session.scalars(select(Hotel.id).where(Hotel.id.in_(hotel_ids)))) if hotel_ids else set()
-    session.add_all(Hotel(id=hotel_id) for hotel_id in hotel_ids if hotel_id not in known)
-    session.flush()
-
-
-def count_hotels(session: Session) -> tuple[int, int]:
-    """Return how many hotels and how many chains the library knows."""
-    hotels = session.scalar(select(func.count()).select_from(Hotel))
-    chains = session.scalar(select(func.count()).select_from(Chain))
-    return hotels or 0, chains or 0
-
-
 COLUMNS_STAMP = "photo_columns"
 
 
@@ -368,7 +355,7 @@ def columns_stamp(session: Session) -> str:
 
 
 ROWS = 65_536  # handed on at a time
-COLUMNS: dict[str, InstrumentedAttribute[Any]] = {
+COLUMNS: dict[str, ColumnElement[Any] | InstrumentedAttribute[Any]] = {
     "photo_id": Photo.id,
     "path": Photo.path,
     "member": Photo.member,
@@ -378,6 +365,11 @@ COLUMNS: dict[str, InstrumentedAttribute[Any]] = {
     "width_px": Photo.width_px,
     "height_px": Photo.height_px,
     "format": Photo.format,
+    "date": func.substr(cast(SAID_AT, Text), 1, len("2015-01-31 17:40:00")),
+    "date_from": case((Photo.dated_at.is_not(None), Photo.date_from), (Photo.uploaded_at.is_not(None), "upload")),
+    "mtime_ns": Photo.mtime_ns,
+    "latitude": Photo.latitude,
+    "longitude": Photo.longitude,
 }
 
 Columns = dict[str, Sequence[Any]]

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ScalarSelect, delete, exists, func, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from base.files import checksum_problem
 from base.settings import LibraryFolder
-from db.models import Embedding, Model, Photo, QuizGame, Restyling
+from db.models import Embedding, Model, Photo, PhotoState, QuizGame, Restyling
 from db.photo_rows import hashes_of, next_photo_id, pages
 from db.vector_rows import remove_photos
 
@@ -121,6 +121,20 @@ def put_result_photo(session: Session, restyling_id: int, columns: dict[str, Any
     session.flush()
     session.execute(update(Restyling).where(Restyling.id == restyling_id).values(result_photo_id=photo.id))
     return photo.id
+
+
+def results_follow(session: Session) -> None:
+    """Have restyled photos be of their photos' hotels, and at their places; the caller commits."""
+    source = aliased(Photo)
+
+    def of_source(column: InstrumentedAttribute[Any]) -> ScalarSelect[Any]:
+        sources = select(getattr(source, column.key)).join(Restyling, Restyling.source_photo_id == source.id)
+        return sources.where(Restyling.result_photo_id == Photo.id).limit(1).correlate(Photo).scalar_subquery()
+
+    followed = {column: of_source(column) for column in (Photo.hotel_id, Photo.latitude, Photo.longitude)}
+    known = exists().where(Restyling.result_photo_id == Photo.id, Restyling.source_photo_id.is_not(None))
+    statement = update(Photo).where(Photo.state == PhotoState.RESTYLED, known).values(followed)
+    session.execute(statement, execution_options={"synchronize_session": False})
 
 
 def forget_restylings(session: Session, ids: Sequence[int]) -> None:

@@ -5,6 +5,7 @@ or no room, a database that was closed well is read as it lies, and one with com
 was killed, from a copy.
 """
 
+import math
 import os
 import shutil
 import sqlite3
@@ -31,6 +32,7 @@ SET_UP = (  # readers and one writer at once, and up to 30 s of waiting for a lo
     "foreign_keys = ON",
     "busy_timeout = 30000",
 )
+EARTH_RADIUS_M = 6_371_008.8  # mean radius, International Union of Geodesy and Geophysics
 PRIMARY = 0xFF  # of an error's code: the rest says where it happened
 BESIDE = ("-wal", "-journal")  # commits that the database does not hold yet, or changes that are to be taken back
 LIES = "lies"  # of a connection that SQLite keeps no locks for: its file, and what that was when it was opened
@@ -139,10 +141,23 @@ def opened_to_read(record: ConnectionPoolEntry, file: Path, options: Mapping[str
     return from_copy(file, options) if any(stamp_of(file)[1:]) else as_it_lies(file, options)
 
 
+def distance_m(
+    latitude: float | None, longitude: float | None, to_latitude: float, to_longitude: float
+) -> float | None:
+    """Return the way along the earth between two places, in metres, of degrees, by the haversine formula."""
+    if latitude is None or longitude is None:
+        return None
+    here, there = math.radians(latitude), math.radians(to_latitude)
+    east = math.sin(math.radians(longitude - to_longitude) / 2) ** 2
+    half = math.sin((here - there) / 2) ** 2 + math.cos(here) * math.cos(there) * east
+    return 2 * EARTH_RADIUS_M * math.asin(math.sqrt(min(half, 1)))
+
+
 def ready(connection: sqlite3.Connection, pragmas: Sequence[str]) -> sqlite3.Connection:
-    """Return a connection that knows `folded`, once some pragmas were run; where one fails, it is closed."""
+    """Return a connection that knows `folded` and `distance_m`, once pragmas were run; closed where one fails."""
     try:
         connection.create_function("folded", 1, folded, deterministic=True)
+        connection.create_function("distance_m", 4, distance_m, deterministic=True)
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}").close()
     except sqlite3.Error:

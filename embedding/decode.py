@@ -16,6 +16,7 @@ from base.arrays import Pixels
 from base.errors import PhotoError
 from base.files import PhotoFile
 from base.memory import MemoryBudget
+from embedding.exif import SILENT, Camera, camera_of, says_nothing
 from embedding.mending import PNG_START, lacks_end, mend, readable_png
 from embedding.rgb import in_srgb, to_rgb
 
@@ -28,6 +29,7 @@ PIXEL_BYTES = 24  # that a pixel takes while it is decoded and made RGB: measure
 SCAN_BYTES = 6  # that a pixel of a JPEG takes even where it is decoded smaller: a progressive one is kept whole
 PIXELS_AT_ONCE = MemoryBudget(MAX_PIXELS * PIXEL_BYTES)  # of all threads: the largest photos are decoded alone
 
+JPEG_START, JPEG_HEAD_BYTES = b"\xff\xd8\xff", 1 << 18  # a segment of a JPEG, such as EXIF's, has at most 64 KiB
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")  # no PostScript
 DRAFT_MARGIN = 3.0  # a JPEG may be decoded smaller while it stays this many times larger than what is wanted
 GREY_SPREAD = 10  # R, G and B of a grey photo differ by no more than JPEG's rounding, out of 255
@@ -70,10 +72,11 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecodedPhoto:
-    """A square of pixels for the encoder, uint8 (s, s, 3), and the photo's facts."""
+    """A square of pixels for the encoder, uint8 (s, s, 3), the photo's facts, and what its camera says of it."""
 
     pixels: Pixels
     facts: Facts
+    camera: Camera
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class WholePhoto:
     """An image's pixels, maybe drafted: RGB with the colours of its profile; the rest is said of the file's.
 
     extent: width and height in pixels, whole or not, that the photo fills of `rgb`. size: as stored, not upright.
-    orientation: of EXIF.
+    orientation: of EXIF. camera: what it says besides.
     """
 
     rgb: Image.Image
@@ -89,6 +92,7 @@ class WholePhoto:
     size: Size
     format: str
     orientation: int
+    camera: Camera
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,7 @@ def decode(data: bytes, preprocessing: Preprocessing, max_pixels: int = MAX_PIXE
         format=photo.format,
         grey=is_grey(pixels),
     )
-    return DecodedPhoto(pixels=pixels, facts=facts)
+    return DecodedPhoto(pixels=pixels, facts=facts, camera=photo.camera)
 
 
 def read_squares(files: Sequence[PhotoFile], preprocessing: Preprocessing) -> list[Pixels | Unreadable]:
@@ -209,11 +213,37 @@ def lent_rgb(data: bytes, wanted: Callable[[Size], Size], max_pixels: int) -> It
             drafted = image.draft(image.mode, (round(least_width * DRAFT_MARGIN), round(least_height * DRAFT_MARGIN)))
             if not lacks_end(data):
                 needed_bytes = width * height * SCAN_BYTES + image.width * image.height * PIXEL_BYTES
+        camera = None if image.format == "PNG" else camera_of(image)  # of a TIFF the file may be closed afterwards
         with PIXELS_AT_ONCE.holding(needed_bytes):
             mend(image, data)
             rgb = to_rgb(image)
             extent = rgb.size if drafted is None else (drafted[1][2], drafted[1][3])
-            yield WholePhoto(rgb, extent, size, str(image.format), orientation_of(image))
+            yield WholePhoto(rgb, extent, size, str(image.format), orientation_of(image), camera or camera_of(image))
+
+
+def read_camera(data: bytes) -> Camera:
+    """Return what the camera says of a photo, without decoding its pixels where its format lets that be."""
+    try:
+        with damage_as_photo_error(), open_image(data, MAX_PIXELS) as image:
+            if says_nothing(image.format, data):
+                return SILENT
+            needed_bytes = image.width * image.height * PIXEL_BYTES if image.format == "PNG" else 0
+            with PIXELS_AT_ONCE.holding(needed_bytes):
+                return camera_of(image)
+    except PhotoError:
+        return SILENT
+
+
+def camera_at(file: PhotoFile) -> Camera:
+    """Return what the camera says of a photo, reading no more of its file than that takes.
+
+    Raises: OSError, PhotoError: as `PhotoFile.read`.
+    """
+    start = file.start(JPEG_HEAD_BYTES)
+    if start.startswith(JPEG_START):  # whose EXIF block comes first
+        return read_camera(start)
+    with file.lent() as data:
+        return read_camera(data)
 
 
 def orientation_of(image: Image.Image) -> int:

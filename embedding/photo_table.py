@@ -27,6 +27,11 @@ KINDS = {
     "width_px": pa.int64(),
     "height_px": pa.int64(),
     "format": pa.string(),
+    "date": pa.string(),  # as people say it, 2015-01-31 17:40:00; absent where only the file's time is known
+    "date_from": pa.string(),
+    "mtime_ns": pa.int64(),
+    "latitude": pa.float64(),
+    "longitude": pa.float64(),
 }
 READ_ROWS = 65_536  # beside a table, at a time
 TABLE_FILE, TABLE_MANIFEST = "photos.arrow", "photos.json"

@@ -1,8 +1,12 @@
-"""Adding photos, start to end: scan a source, embed what is pending, merge small segments."""
+"""Adding photos, start to end: scan sources, embed what is pending, merge small segments."""
 
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
 
-from base.console import counted
+from base.console import counted, one_line, shell_word
 from base.progress import Progress, silent
 from db.catalog import Catalog
 from db.photo_rows import count_pending
@@ -10,55 +14,107 @@ from db.vector_rows import segments_of
 from embedding.decode import MAX_PIXELS
 from embedding.encoder import Encoder
 from embedding.segments import SegmentStore
+from indexer.ignoring import is_system_folder
 from indexer.merging import merge_due
+from indexer.metadata import MetadataTable
+from indexer.own_words import HotelFrom, MetadataReport, OwnWords
 from indexer.pipeline import Run, RunReport
 from indexer.scan import ScanReport, scanning
 from indexer.sources import Source
 from indexer.upkeep import IndexReport, index_report
 
+MOST_LINES = 10  # of sources, in a report
+
 
 @dataclass(frozen=True, slots=True)
 class AddReport:
-    """What adding photos did; `interrupted`: somebody stopped it, and the same call goes on from there."""
+    """What adding photos did; `interrupted`: somebody stopped it, and the same call goes on from there.
+
+    scan: of all sources together. sources: {root: its part} in the order in which they were named.
+    """
 
     scan: ScanReport
     run: RunReport
     index: IndexReport
+    metadata: MetadataReport
+    sources: dict[str, ScanReport]
 
     @property
     def interrupted(self) -> bool:
         """Whether photos are left to be embedded, since somebody stopped it."""
         return self.run.interrupted
 
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as one object."""
+        return {
+            "scan": self.scan.as_json(),
+            "run": asdict(self.run),
+            "index": self.index.as_json(),
+            "metadata": asdict(self.metadata),
+            "sources": [{"root": root} | report.as_json() for root, report in self.sources.items()],
+        }
+
     def __str__(self) -> str:
         scan, run = self.scan, self.run
+        of = f" of {len(self.sources)} sources" if len(self.sources) > 1 else ""
         lines = [
-            f"found {counted(scan.found, 'photo')}: {scan.new} new, {scan.changed} changed, "
-            f"{scan.unchanged} unchanged, {scan.missing + scan.vanished} missing; "
-            f"{counted(scan.other_files, 'other file')} passed over"
+            f"found {counted(scan.found, 'photo')}{of}: {scan.new} new, {scan.changed} changed, "
+            f"{scan.unchanged} unchanged, {scan.missing + scan.vanished} missing"
         ]
+        lines += self._lines_of_sources()
+        lines += [f"passed over: {said}" for said in scan.passed_over.lines()]
         if run.total:
             rate = f" ({run.encoded / run.seconds:.1f} photos/s)" if run.encoded else ""
             lines.append(
                 f"embedded {counted(run.encoded, 'photo')} in {run.seconds:.1f} s{rate}, "
                 f"{run.reused} more had known bytes, {run.failed} failed"
             )
+        if self.scan.rehoused:
+            lines.append(f"{counted(self.scan.rehoused, 'photo')} known before have another hotel now, or none")
+        lines += str(self.metadata).splitlines()
         if run.moved:
             lines.append(
                 f"of these, {counted(run.moved, 'photo')} had moved: labels, captions and restyled photos came along"
             )
         return "\n".join(lines)
 
+    def _lines_of_sources(self) -> list[str]:
+        """Return a line for each of several sources, as many as are read at a glance."""
+        if len(self.sources) == 1:
+            return []
+        lines = [
+            one_line(f"  {root}: {counted(report.found, 'photo')}, {report.new} new")
+            for root, report in islice(self.sources.items(), MOST_LINES)
+        ]
+        return lines + [f"  and {len(self.sources) - MOST_LINES} more sources"] * (len(self.sources) > MOST_LINES)
+
     @property
     def notes(self) -> list[str]:
         """What people should know besides."""
-        run, said = self.run, []
+        run, scan, said = self.run, self.scan, []
         if run.strays:
             said.append(f"removed {counted(run.strays, 'file')} that a killed run had left half done")
         if run.interrupted:
             said.append(f"stopped: {counted(run.total - run.done, 'photo')} to go; the same command goes on from here")
-        said += self.index.notes
-        if run.failed or self.scan.missing or self.scan.vanished or self.scan.problems:
+        if scan.kept:
+            said.append(
+                f"no photos under {', '.join(scan.kept_at)}: {counted(scan.kept, 'photo')} known there stay, since a "
+                "disk may not be there; if they are gone for good, say --allow-empty"
+            )
+        if scan.left_out:
+            places = " ".join(shell_word(place) for place in scan.left_out_at)
+            said.append(
+                f"{counted(scan.left_out, 'photo')} known to the library lie where photos are left out now, and stay: "
+                f"`aliens forget {places}` lets them go"
+            )
+        said += [
+            f"{root} is a folder that a system makes for itself, and was added since it was named: "
+            f"`aliens forget {shell_word(root)}` lets its photos go"
+            for root, report in islice(self.sources.items(), MOST_LINES)
+            if report.new and is_system_folder(*os.path.split(root))
+        ]
+        said += self.metadata.notes + self.index.notes
+        if run.failed or scan.missing or scan.vanished or scan.problems:
             said.append("`aliens failures` lists what could not be used, with reasons")
         return said
 
@@ -67,28 +123,50 @@ def add_photos(
     catalog: Catalog,
     store: SegmentStore,
     encoder: Encoder,
-    source: Source,
+    sources: Sequence[Source],
     *,
+    hotel_from: HotelFrom | None = None,
+    table: MetadataTable | None = None,
     retry_failed: bool = False,
     allow_empty: bool = False,
     max_pixels: int = MAX_PIXELS,
     progress: Progress = silent,
 ) -> AddReport:
-    """Scan a source, and embed every pending photo of the library; it can be found from then on.
+    """Scan sources, and embed every pending photo of the library; it can be found from then on.
 
     An approximate index is left as it is: what came is compared beside it. The model is loaded only when there is a
     photo to embed. Whatever stops this, the same call goes on where it stopped.
 
-    Raises: LibraryError: another process or thread changes this library, or the disk is full.
+    Args:
+        catalog: of the library.
+        store: its vectors.
+        encoder: its model.
+        sources: where to look.
+        hotel_from: how folders name hotels there, from now on; None: as was said before.
+        table: of what is known of photos, folders and hotels.
+        retry_failed: make photos that failed before pending again.
+        allow_empty: take sources without photos at their word.
+        max_pixels: of a photo; larger ones fail.
+        progress: told of scanning and embedding.
+
+    Raises:
+        SourceError: there are no photos, or no row of the table is of any.
+        LibraryError: another process or thread changes this library, or the disk is full.
     """
     with catalog.writing() as session:
+        words = OwnWords(session, hotel_from, table)
         with scanning(
-            session, source, retry_failed=retry_failed, allow_empty=allow_empty, progress=progress
-        ) as scanned:
+            session, sources, words, retry_failed=retry_failed, allow_empty=allow_empty, progress=progress
+        ) as scans:
+            words.end(sum(scan.report.rehoused for scan in scans))
+            session.commit()
             if count_pending(session):
                 run = Run(catalog, store, encoder, max_pixels).embed(progress)
             else:
                 run = RunReport(strays=store.remove_strays([file.name for file in segments_of(session, catalog.model)]))
         merge_due(catalog, session, store)
         report = index_report(catalog, session, store)
-    return AddReport(scanned, run, report)
+    whole = ScanReport()
+    for scan in scans:
+        whole.update(scan.report)
+    return AddReport(whole, run, report, words.report, {scan.source.root: scan.report for scan in scans})

@@ -1,7 +1,7 @@
 """Forgetting: photos, and all that is known of them, leave the library; their files stay where they are."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,21 +10,19 @@ from sqlalchemy.orm import Session
 
 from base.console import counted
 from base.errors import QueryError
-from base.files import real_place
-from base.names import comparable, nearest, spellings
+from base.names import comparable, nearest
 from base.settings import LibraryFolder
 from db.caption_rows import drop_unused_texts
 from db.catalog import Catalog
 from db.conditions import all_hotels
+from db.hotel_rows import drop_empty_hotels, drop_hotels, forget_choices, ids_of_hotels
+from db.photo_names import photos_called, places_meant
 from db.photo_rows import (
-    drop_hotels,
     failed_photos,
     forget_scans,
     hashes_of,
-    ids_of_hotels,
     pages,
     photo_ids_under,
-    photos_at,
 )
 from db.restyling_rows import count_made_of, forget_restylings, restylings_at, restylings_of
 from db.tag_rows import drop_labels_of_nothing
@@ -32,7 +30,7 @@ from db.vector_rows import remove_photos
 from embedding.segments import SegmentStore
 from indexer.merging import merge_due
 from indexer.moves import has_left
-from indexer.sources import MISSING, storable
+from indexer.sources import MISSING
 
 FEW = 3  # names that a message shows
 
@@ -138,6 +136,8 @@ def remove_meant(session: Session, folder: LibraryFolder, meant: Meant, report: 
     drop_hotels(session, list(meant.hotels))
     for place in meant.places:
         forget_scans(session, place)
+        forget_choices(session, place)
+    drop_empty_hotels(session)
     return files
 
 
@@ -148,13 +148,16 @@ def what_is_meant(session: Session, folder: LibraryFolder, paths: Iterable[Path]
     """
     meant = Meant()
     for path in paths:
-        found = next(((place, ids) for place in places_meant(path) if (ids := list(ids_at(session, place)))), None)
+        known = ((place, list(photo_ids_under(session, place))) for place in places_meant(path))
+        found = next((each for each in known if each[1]), None)
         below = os.path.relpath(os.path.realpath(path), os.path.realpath(folder.root))
         if found is not None:
             meant.places.append(found[0])
             meant.photos.update(found[1])
         elif results := restylings_at(session, [Path(below).as_posix()]):
             meant.results.update(results)
+        elif members := photos_called(session, [str(path)]):
+            meant.photos.update(members.values())
         else:
             raise QueryError(f"the library knows no photo at {path}: name a photo, folder or tar as searches show it")
     for name in hotels:
@@ -163,26 +166,14 @@ def what_is_meant(session: Session, folder: LibraryFolder, paths: Iterable[Path]
     return meant
 
 
-def places_meant(path: Path) -> list[str]:
-    """Return the places that a path may name: as typed first, since an earlier version may know photos by a link."""
-    names = (os.path.abspath(path), real_place(path), os.path.realpath(path))
-    return list(dict.fromkeys(storable(each) for name in names for each in (name, *spellings(name))))
-
-
-def ids_at(session: Session, place: str) -> Iterator[int]:
-    """Yield the ids of the photos at or below a place; a photo inside a tar is named as searches show it."""
-    yield from photo_ids_under(session, place)
-    for at, character in enumerate(place):
-        if character == "!":
-            yield from (photo.id for photo in photos_at(session, [(place[:at], place[at + 1 :])]).values())
-
-
 def hotels_meant(session: Session, name: str) -> dict[int, str]:
     """Return {id: name} of the hotels of a full name or a number. Raises: QueryError: there is none."""
     rows = [(row[0], row[1] or str(row[0])) for row in all_hotels(session)]
     asked = comparable(name)
     meant = {hotel_id: known for hotel_id, known in rows if asked in (comparable(known), str(hotel_id))}
     if not meant:
+        if not rows:
+            raise QueryError(f"no hotel {name!r}: no photo of this library has a hotel")
         near = nearest(name, (known for _, known in rows))
         choice = f"near it: {', '.join(near)}" if near else "`aliens search` shows the hotels of photos"
         raise QueryError(f"no hotel {name!r} in this library ({choice}): give its whole name or its number")

@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from base.errors import SourceError
+from base.files import storable
 from base.spreadsheets import open_text, separator_of, western
-from indexer.sources import FoundPhoto, Problem, Source, found_file, storable
+from indexer.passed_over import Problem
+from indexer.sources import FoundPhoto, Source, found_file
 
 NO_CHAIN = -1
 CSV_FOLDERS = ("dataset", "input/dataset", ".")

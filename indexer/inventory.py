@@ -9,8 +9,9 @@ from base.console import counted
 from base.files import PhotoFile
 from db.caption_rows import caption_sets
 from db.catalog import Catalog
+from db.hotel_rows import count_hotels
 from db.models import Scan
-from db.photo_rows import count_hotels, count_photos, failed_photos, failure_counts, latest_scans
+from db.photo_rows import count_photos, failed_photos, failure_counts, latest_scans
 from db.restyling_rows import count_restylings
 from db.tag_rows import count_labels, vocabulary_keys
 from db.vector_rows import segments_of

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from db.models import Photo, PhotoState
 from db.photo_rows import photos_with_bytes
-from indexer.scan import FACTS, HOTEL_FACTS
+from indexer.scan import FACTS, said_columns
 from indexer.sources import MISSING, found_at
 
 PLACE = ("path", "member", *FACTS)
@@ -121,7 +121,6 @@ def common_ending(one: Photo, other: Photo) -> int:
     return [*same, False].index(False)
 
 
-def place_columns(photo: Photo) -> dict[str, Any]:
-    """Return a photo's place and what its source says of its hotel as columns; who says nothing takes nothing away."""
-    names = PLACE if photo.hotel_id is None else PLACE + HOTEL_FACTS
-    return {name: getattr(photo, name) for name in names}
+def place_columns(old: Photo, new: Photo) -> dict[str, Any]:
+    """Return a moved photo's new place, and what is said of photos there, as columns of the photo that it was."""
+    return {name: getattr(new, name) for name in PLACE} | said_columns(old, new, moved=True)

@@ -36,11 +36,13 @@ from db.photo_rows import (
     update_photos,
 )
 from db.vector_rows import Twin, any_vector, knows_bytes, record_segment, segments_of, twin
-from embedding.decode import MAX_PIXELS, DecodedPhoto, Facts, Preprocessing, decode
+from embedding.decode import MAX_PIXELS, DecodedPhoto, Facts, Preprocessing, decode, read_camera
 from embedding.encoder import Encoder
+from embedding.exif import SILENT, Camera
 from embedding.segments import SegmentStore
 from indexer.merging import merge_due
 from indexer.moves import MovedPhotos, place_columns
+from indexer.scan import camera_columns
 from indexer.sources import MISSING
 
 
@@ -70,11 +72,15 @@ def stop_on_interrupt() -> Iterator[threading.Event]:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A photo's bytes, read: their SHA-256 and size; `decoded` is None where the vector is known already."""
+    """A photo's bytes, read: their SHA-256 and size, and what the camera says of them.
+
+    `decoded` is None where the vector is known already.
+    """
 
     sha256: bytes
     size_bytes: int
     decoded: DecodedPhoto | None
+    camera: Camera = SILENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +106,10 @@ def read_photo(
         with file.lent() as data:
             sha256 = hashlib.sha256(data).digest()
             if is_known(sha256):
-                return Content(sha256, len(data), None)
+                return Content(sha256, len(data), None, read_camera(data))
             may_decode.wait()
-            return Content(sha256, len(data), decode(data, preprocessing, max_pixels))
+            decoded = decode(data, preprocessing, max_pixels)
+            return Content(sha256, len(data), decoded, decoded.camera)
     except FileNotFoundError:
         return Failure(MISSING, "the file vanished before it was read")
     except OSError as error:
@@ -297,7 +304,7 @@ class Run:
             known = self._twin(session, outcome)
             if known is not None:
                 report.reused += 1
-                self._add_known(session, photo, facts(photo, outcome, known), known)
+                self._add_known(session, photo, outcome, known)
                 return
             if outcome.decoded is None:  # the photo with these bytes was embedded anew with others meanwhile
                 outcome = self._read(PhotoFile(photo.path, photo.member), never)
@@ -320,15 +327,15 @@ class Run:
             batch.waiting.append(outcome.decoded.pixels)
             batch.entries.append(Entry(facts(photo, outcome, outcome.decoded.facts), row))
 
-    def _add_known(self, session: Session, photo: Photo, columns: dict[str, Any], known: Twin) -> None:
+    def _add_known(self, session: Session, photo: Photo, content: Content, known: Twin) -> None:
         """Take up a photo with known bytes: as the one that it was at another place, or as a twin."""
         batch = self._batch
-        old = self._moved.take(session, photo, columns["content_sha256"])
+        old = self._moved.take(session, photo, content.sha256)
         if old is None:
             vector = self._store.open(known.segment).vector(known.photo_id)
-            batch.entries.append(Entry(columns, vector, twin_id=known.photo_id))
+            batch.entries.append(Entry(facts(photo, content, known), vector, twin_id=known.photo_id))
             return
-        columns |= {"id": old.id} | place_columns(photo)
+        columns = facts(old, content, known) | place_columns(old, photo)
         if old.state is PhotoState.EMBEDDED:
             batch.moves[photo.id] = columns
         else:  # it was known to be missing, and its vector is dead
@@ -449,7 +456,7 @@ def prefix(sha256: bytes) -> int:
 
 def facts(photo: Photo, content: Content, seen: Facts | Twin) -> dict[str, Any]:
     """Return the columns of a photo that is about to be recorded as embedded."""
-    return {
+    return camera_columns(photo, content.camera) | {
         "id": photo.id,
         "state": PhotoState.EMBEDDED,
         "failure_kind": None,

@@ -1,9 +1,10 @@
-"""Scanning: what a source holds is compared with what the library knows. Decodes and embeds nothing."""
+"""Scanning: what sources hold is compared with what the library knows. Decodes no pixels, embeds nothing."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -11,37 +12,49 @@ from typing import Any
 import numpy as np
 from sqlalchemy.orm import Session
 
+from base.arrays import Bools, Ids
 from base.console import counted
-from base.errors import SourceError
+from base.errors import PhotoError, SourceError
+from base.files import PhotoFile
 from base.progress import Progress, Step, silent
+from db.hotel_rows import add_nameless_hotels, merge_chains, merge_hotels
 from db.models import Photo, PhotoState
 from db.photo_rows import (
-    add_nameless_hotels,
     count_under,
     insert_photos,
     mark_columns_changed,
-    merge_chains,
-    merge_hotels,
     newest_photo_id,
     pages,
     photo_ids_under,
     photos_at,
     photos_by_id,
-    record_scan,
+    record_scans,
     update_photos,
 )
-from db.vector_rows import lose
-from indexer.sources import MISSING, FoundPhoto, Problem, Source, found_at
+from db.vector_rows import lose, remove_photos
+from embedding.decode import DECODE_THREADS, camera_at
+from embedding.exif import SILENT, Camera
+from indexer.own_words import FOLDER, TABLE, OwnWords
+from indexer.passed_over import PassedOver, Problem
+from indexer.sources import MISSING, FoundPhoto, Source, folders_above, found_at
 
 CHUNK = 1000
+EXAMPLES = 3  # places that a report names
 STORED_PROBLEMS = 1000  # of one scan; their full number is in its counts
 FACTS = ("size_bytes", "mtime_ns")
-HOTEL_FACTS = ("image_id", "hotel_id", "image_source", "uploaded_at")
+IMAGE_FACTS = ("image_id", "image_source", "uploaded_at")  # which Hotels-50K alone has
+SAID = (*IMAGE_FACTS, "hotel_id", "hotel_from", "dated_at", "date_from", "latitude", "longitude", "place_from")
+CAMERA = "camera"  # who says something of a photo, beside a table and a folder
 
 
 @dataclass(slots=True)
 class ScanReport:
-    """What a scan found, in photos; `problems` counts rows and folders that could not be used."""
+    """What a scan found, in photos; `problems` counts rows and folders that could not be used.
+
+    other_files: of them all, how many are passed over by what they are. left_out: photos that the library knows in
+    places that are now left out; they stay. kept: those that it knows in a source that holds none any more, which may
+    be a disk that is not there. left_out_at, kept_at: some of these places and sources.
+    """
 
     found: int = 0
     new: int = 0
@@ -49,67 +62,164 @@ class ScanReport:
     unchanged: int = 0
     missing: int = 0
     vanished: int = 0
+    left_out: int = 0
+    kept: int = 0
     other_files: int = 0
     problems: int = 0
+    rehoused: int = 0  # known photos that have another hotel now
+    passed_over: PassedOver = field(default_factory=PassedOver)
+    left_out_at: list[str] = field(default_factory=list)
+    kept_at: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as one object."""
+        counts = {each.name: getattr(self, each.name) for each in fields(self)}
+        return counts | {"passed_over": self.passed_over.as_json()}
+
+    def update(self, other: "ScanReport") -> None:
+        """Count what another scan found."""
+        for each in fields(self):
+            mine, its = getattr(self, each.name), getattr(other, each.name)
+            if isinstance(mine, PassedOver):
+                mine.update(its)
+            else:
+                setattr(self, each.name, mine + its if isinstance(mine, int) else [*mine, *its][:EXAMPLES])
+
+
+@dataclass(slots=True)
+class SourceScan:
+    """One source's part of a scan.
+
+    gone: ids of photos that are not at their places below it. unasked: those of photos whose cameras an earlier version
+    did not ask.
+    """
+
+    source: Source
+    report: ScanReport = field(default_factory=ScanReport)
+    seconds: float = 0.0
+    gone: list[int] = field(default_factory=list)
+    unasked: list[int] = field(default_factory=list)
 
 
 @contextmanager
 def scanning(
     session: Session,
-    source: Source,
+    sources: Sequence[Source],
+    words: OwnWords,
     *,
     retry_failed: bool = False,
     allow_empty: bool = False,
     progress: Progress = silent,
-) -> Iterator[ScanReport]:
-    """Add new photos as pending, make changed ones pending again; at the end mark vanished ones and record the scan.
+) -> Iterator[list[SourceScan]]:
+    """Add new photos as pending, make changed ones pending again; at the end mark vanished ones and record the scans.
 
-    Between the two the caller embeds what is pending, which may find that a photo has not vanished but moved. A photo
-    counts as changed when its size or its time of change differs. An unchanged source costs no write but the record of
-    the scan. What vanished from a folder keeps its vector, and is not embedded again when it is back.
+    Between the two the caller embeds what is pending, which may find that a photo has not vanished but moved, also from
+    one source to another. A photo counts as changed when its size or its time of change differs. An unchanged source
+    costs no write but the record of its scan. What vanished from a folder keeps its vector, and is not embedded again
+    when it is back.
 
     Args:
         session: committed after every 1,000 photos.
-        source: where to look.
+        sources: where to look. Each photo is one source's, also where they overlap.
+        words: what people say of the photos there.
         retry_failed: make photos that failed before pending again.
-        allow_empty: take a source without photos at its word; otherwise it may be a disk that is not there.
+        allow_empty: take sources without photos at their word; otherwise they may be disks that are not there.
         progress: told how many photos have been found so far.
 
-    Raises: SourceError: the source holds no photos, or cannot be read.
+    Raises: SourceError: no source holds photos, or the only one cannot be read.
     """
-    started_at, start = datetime.now(UTC).replace(tzinfo=None), time.monotonic()
-    report = ScanReport()
-    not_found = compare_source(session, source, report, retry_failed=retry_failed, progress=progress)
-    if not report.found and not allow_empty:
-        raise nothing_found(session, source)
-    gone = settle(session, source, not_found, retry_failed=retry_failed)
-    seconds = time.monotonic() - start
+    started_at = datetime.now(UTC).replace(tzinfo=None)
+    scans = [SourceScan(source) for source in sources]
+    not_found = compare_sources(
+        session, scans, words, allow_empty=allow_empty, retry_failed=retry_failed, progress=progress
+    )
+    if not any(scan.report.found for scan in scans) and not allow_empty:
+        raise nothing_found(session, sources)
+    for scan, ids in not_found:
+        scan.gone = settle(session, scan, words, ids, retry_failed=retry_failed)
+    ask_cameras(session, [photo_id for scan in scans for photo_id in scan.unasked], progress)
     try:
-        yield report
+        yield scans
     finally:
-        mark_vanished(session, gone, report)
-        report.other_files = source.leftovers.other_files
-        report.problems = len(source.leftovers.problems)
-        record_scan(
-            session,
-            {
-                "root": source.root,
-                "kind": source.kind,
-                "started_at": started_at,
-                "seconds": round(seconds, 3),
-                "counts": asdict(report),
-                "problems": [asdict(problem) for problem in source.leftovers.problems[:STORED_PROBLEMS]],
-            },
-        )
+        for scan in scans:
+            mark_vanished(session, scan.gone, scan.report)
+            complete(session, scan, is_believed=allow_empty)
+        record_scans(session, [columns_of_scan(scan, started_at) for scan in scans])
         session.commit()
 
 
-def compare_source(
-    session: Session, source: Source, report: ScanReport, *, retry_failed: bool, progress: Progress
-) -> list[int]:
-    """Compare a source with the library; return the ids of the photos known below its root that it did not name."""
-    newest = newest_photo_id(session) if source.whole else 0
+def complete(session: Session, scan: SourceScan, *, is_believed: bool) -> None:
+    """Complete the report of a scan once its photos are embedded. `is_believed`: a source without photos is."""
+    source, report = scan.source, scan.report
+    report.passed_over = source.leftovers.passed_over
+    report.other_files = report.passed_over.files
+    report.problems = len(source.leftovers.problems)
+    if source.whole and not report.found and not is_believed:
+        report.kept = count_under(session, source.root)
+        report.kept_at = [source.root] * bool(report.kept)
+
+
+def columns_of_scan(scan: SourceScan, started_at: datetime) -> dict[str, Any]:
+    """Return the columns of a scan's record."""
+    return {
+        "root": scan.source.root,
+        "kind": scan.source.kind,
+        "started_at": started_at,
+        "seconds": round(scan.seconds, 3),
+        "counts": scan.report.as_json(),
+        "problems": [asdict(problem) for problem in scan.source.leftovers.problems[:STORED_PROBLEMS]],
+    }
+
+
+def compare_sources(
+    session: Session,
+    scans: Sequence[SourceScan],
+    words: OwnWords,
+    *,
+    allow_empty: bool,
+    retry_failed: bool,
+    progress: Progress,
+) -> list[tuple[SourceScan, list[int]]]:
+    """Compare sources with the library; return the ids of the photos known below their roots that none of them named.
+
+    Of roots below each other they are told of the outermost.
+    """
+    newest = newest_photo_id(session) if any(scan.source.whole for scan in scans) else 0
     seen = np.zeros(newest + 1, bool)  # by photo id, of those known before
+    found = 0
+    for scan in scans:
+        start = time.monotonic()
+        try:
+            for known in compare_source(session, scan, words, retry_failed=retry_failed):
+                seen[known[known <= newest]] = True
+                progress(Step("scanning", found + scan.report.found, note=scan.source.root if len(scans) > 1 else ""))
+        except SourceError as error:
+            if len(scans) == 1:
+                raise
+            scan.source.leftovers.problems.append(Problem(scan.source.root, str(error)))
+            scan.source.leftovers.unread.append(scan.source.root)
+        scan.seconds = time.monotonic() - start
+        found += scan.report.found
+        leftovers = scan.source.leftovers
+        if scan.source.whole and not scan.report.found and not allow_empty:
+            leftovers.unread.append(scan.source.root)
+        for unread in leftovers.unread:
+            seen[[photo_id for photo_id in photo_ids_under(session, unread) if photo_id <= newest]] = True
+    roots = {scan.source.root for scan in scans if scan.source.whole}
+    outermost = [scan for scan in scans if scan.source.whole and roots.isdisjoint(folders_above(scan.source.root))]
+    return [(scan, unseen) for scan in outermost if (unseen := unseen_under(session, scan.source.root, seen))]
+
+
+def unseen_under(session: Session, root: str, seen: Bools) -> list[int]:
+    """Return the ids of photos below a root that were not seen; those beyond the end of `seen`, by id, are new."""
+    here = (photo_id for photo_id in photo_ids_under(session, root) if photo_id < len(seen))
+    return [photo_id for photo_id in here if not seen[photo_id]]
+
+
+def compare_source(session: Session, scan: SourceScan, words: OwnWords, *, retry_failed: bool) -> Iterator[Ids]:
+    """Compare a source with the library; yield the ids of the photos that were known, a chunk at a time."""
+    source = scan.source
+    words.begin(source)
     hotels_known = False
     for chunk in chunks(source.photos(), CHUNK):
         if not hotels_known:  # only once there is a photo: a source without photos changes nothing
@@ -117,32 +227,37 @@ def compare_source(
                 merge_chains(session, source.chains)
                 merge_hotels(session, source.hotels.values())
             hotels_known = True
-        known = np.fromiter(scan_chunk(session, source, chunk, report, retry_failed=retry_failed), np.int64)
-        seen[known[known <= newest]] = True
+        photos = scan_chunk(session, source, words.told(chunk), scan.report, retry_failed=retry_failed)
+        scan.unasked += [photo.id for photo in photos if is_unasked(photo)]
         session.commit()
-        progress(Step("scanning", report.found))
-    if not source.whole:
-        return []
-    for unread in source.leftovers.unread:
-        seen[[photo_id for photo_id in photo_ids_under(session, unread) if photo_id <= newest]] = True
-    here = (photo_id for photo_id in photo_ids_under(session, source.root) if photo_id <= newest)
-    return [photo_id for photo_id in here if not seen[photo_id]]
+        yield np.array([photo.id for photo in photos], np.int64)
 
 
-def nothing_found(session: Session, source: Source) -> SourceError:
-    """Return the error for a source without photos."""
-    known = count_under(session, source.root) if source.whole else 0
+def nothing_found(session: Session, sources: Sequence[Source]) -> SourceError:
+    """Return the error for sources without photos."""
+    passed_over = PassedOver()
+    for source in sources:
+        passed_over.update(source.leftovers.passed_over)
+    problems = [problem for source in sources for problem in source.leftovers.problems]
+    where = ", ".join(source.named for source in sources[:EXAMPLES])
+    more = f" and {len(sources) - EXAMPLES} more" if len(sources) > EXAMPLES else ""
+    met = [f"{problem.where}: {problem.reason}" for problem in problems[:EXAMPLES]]
+    met += [f"{len(problems) - EXAMPLES} more problems"] * (len(problems) > EXAMPLES)
+    met += [f"passed over: {passed_over}"] * bool(passed_over.counts)
+    why = f" ({'; '.join(met)})" if met else ""
+    known = sum(count_under(session, source.root) for source in sources if source.whole)
+    is_lost = known and not passed_over.counts["excluded"] + passed_over.counts["excluded_folder"]
+    it, its, them = ("it", "its", "it") if len(sources) == 1 else ("they", "their", "them")
     return SourceError(
-        f"no photos under {source.named} ({len(source.leftovers.problems)} problems, "
-        f"{source.leftovers.other_files} other files): nothing was changed"
-        + (f". If it lost its {counted(known, 'photo')} for good, add it with --allow-empty" if known else "")
+        f"no photos under {where}{more}{why}: nothing was changed"
+        + (f". If {it} lost {its} {counted(known, 'photo')} for good, add {them} with --allow-empty" if is_lost else "")
     )
 
 
 def scan_chunk(
     session: Session, source: Source, chunk: list[FoundPhoto], report: ScanReport, *, retry_failed: bool
-) -> set[int]:
-    """Compare one chunk with the library; return the ids of the photos that were known."""
+) -> list[Photo]:
+    """Compare one chunk with the library; return the photos that were known."""
     add_unlisted_hotels(session, source, chunk)
     known = photos_at(session, [(found.path, found.member) for found in chunk])
     targets = photos_at(session, [(found.target, "") for found in chunk if found.target])
@@ -159,19 +274,20 @@ def scan_chunk(
         photo, real = known.get((found.path, found.member)), targets.get((found.target, ""))
         if photo is None and real is not None and real.failure_kind != MISSING:  # a link to a photo that is known
             report.found -= 1
-            source.leftovers.other_files += 1
+            source.leftovers.passed_over.note("link")
             continue
         if photo is None:
             report.new += 1
-            inserts.append(columns_of(found, FACTS + HOTEL_FACTS) | state_of(found))
+            inserts.append(columns_of(found, FACTS + SAID) | state_of(found))
             continue
         columns = changed_columns(photo, found, retry_failed=retry_failed)
         report.changed += "state" in columns
         report.unchanged += "state" not in columns
+        report.rehoused += "hotel_id" in columns
         changes.append((photo, columns))
     insert_photos(session, inserts)
     change_photos(session, changes)
-    return {photo.id for photo in known.values()}
+    return list(known.values())
 
 
 def change_photos(session: Session, changes: Sequence[tuple[Photo, dict[str, Any]]]) -> None:
@@ -185,9 +301,7 @@ def change_photos(session: Session, changes: Sequence[tuple[Photo, dict[str, Any
 
 def changed_columns(photo: Photo, found: FoundPhoto, *, retry_failed: bool) -> dict[str, Any]:
     """Return the columns in which a known photo differs from what was found."""
-    changes = {}
-    if found.hotel_id is not None:  # a plain folder says nothing of hotels, so it takes nothing away
-        changes = {name: getattr(found, name) for name in HOTEL_FACTS if getattr(found, name) != getattr(photo, name)}
+    changes = said_columns(photo, found)
     if found.failure_kind is not None:
         if (photo.failure_kind, photo.failure_reason) == (found.failure_kind, found.failure_reason):
             return changes
@@ -197,6 +311,38 @@ def changed_columns(photo: Photo, found: FoundPhoto, *, retry_failed: bool) -> d
     if facts_differ or is_back or (retry_failed and photo.state is PhotoState.FAILED):
         return changes | {name: getattr(found, name) for name in FACTS} | state_of(found)
     return changes
+
+
+def said_columns(known: Photo, said: FoundPhoto | Photo, *, moved: bool = False) -> dict[str, Any]:
+    """Return the columns of a known photo in which what its source says of it differs, and counts.
+
+    A table's word goes before Hotels-50K's, that before a folder's; who says nothing takes nothing away. A hotel
+    belongs to the place: a photo that has `moved` is of the one there.
+    """
+    names: list[str] = []
+    if said.image_id is not None:
+        names += IMAGE_FACTS
+    by_folder = said.hotel_from == FOLDER
+    says_hotel = said.hotel_from is not None or said.hotel_id is not None
+    goes_before = known.hotel_from == TABLE or (by_folder and known.hotel_from is None and known.hotel_id is not None)
+    if says_hotel and (moved or said.hotel_from == TABLE or not goes_before):
+        names += ("hotel_id", "hotel_from")
+    if said.date_from == TABLE:
+        names += ("dated_at", "date_from")
+    if said.place_from == TABLE:
+        names += ("latitude", "longitude", "place_from")
+    return {name: getattr(said, name) for name in names if getattr(said, name) != getattr(known, name)}
+
+
+def camera_columns(photo: Photo, camera: Camera) -> dict[str, Any]:
+    """Return what the camera says of a photo's bytes as columns, all that no table has said."""
+    columns: dict[str, Any] = {"exif_read": True}
+    if photo.date_from != TABLE:
+        columns |= {"dated_at": camera.taken_at, "date_from": CAMERA if camera.taken_at else None}
+    if photo.place_from != TABLE:
+        columns |= {"latitude": camera.latitude, "longitude": camera.longitude}
+        columns["place_from"] = None if camera.latitude is None else CAMERA
+    return columns
 
 
 def columns_of(found: FoundPhoto, names: Iterable[str]) -> dict[str, Any]:
@@ -216,23 +362,75 @@ def add_unlisted_hotels(session: Session, source: Source, chunk: list[FoundPhoto
     add_nameless_hotels(session, sorted(named - source.hotels.keys()))
 
 
-def settle(session: Session, source: Source, not_found: Sequence[int], *, retry_failed: bool) -> list[int]:
-    """Look at the places of photos that a source did not name; return the ids of those that are gone.
+def settle(
+    session: Session, scan: SourceScan, words: OwnWords, not_found: Sequence[int], *, retry_failed: bool
+) -> list[int]:
+    """Look at the places of photos that no source named; return the ids of those that are gone.
 
-    A file may be there that no listing names, such as one without a photo's ending that was added by its own name.
+    A file may be there that no listing names, such as one without a photo's ending that was added by its own name, or
+    one that is left out now. What is left out and was never read yet is let go.
     """
-    gone = []
+    words.begin(scan.source)
+    gone: list[int] = []
     for page in pages(list(not_found)):
-        changes = []
+        changes, unread = [], []
         for photo in photos_by_id(session, page):
             found = found_at(photo.path, photo.member)
             if found.failure_kind == MISSING:
                 gone.append(photo.id)
+            elif (place := place_left_out(scan.source, photo)) is None:
+                (told,) = words.told([found])
+                changes.append((photo, changed_columns(photo, told, retry_failed=retry_failed)))
+            elif photo.state is PhotoState.PENDING and photo.content_sha256 is None:
+                unread.append(photo.id)
             else:
-                changes.append((photo, changed_columns(photo, found, retry_failed=retry_failed)))
+                scan.report.left_out += 1
+                if place not in scan.report.left_out_at and len(scan.report.left_out_at) < EXAMPLES:
+                    scan.report.left_out_at.append(place)
+        scan.report.rehoused += sum("hotel_id" in columns for _, columns in changes)
         change_photos(session, changes)
+        remove_photos(session, unread)
         session.commit()
     return gone
+
+
+def place_left_out(source: Source, photo: Photo) -> str | None:
+    """Return the folder or file by which a photo is left out, by a system's name or by patterns; None where it is not.
+
+    The innermost source that it lies below says so.
+    """
+    place = next((folder for folder in folders_above(photo.path) if folder in source.beside), source.path)
+    found = source.beside[place].left_out(photo.path, photo.member)
+    return None if found is None or found[0] in ("hidden", "ours") else found[1]
+
+
+def is_unasked(photo: Photo) -> bool:
+    """Tell whether a photo was embedded by an earlier version, which did not ask its camera; Hotels-50K's have none."""
+    return photo.exif_read is None and photo.state is PhotoState.EMBEDDED and photo.image_id is None
+
+
+def ask_cameras(session: Session, photo_ids: Sequence[int], progress: Progress) -> None:
+    """Ask the cameras of photos that an earlier version embedded, once; a file that cannot be read is asked again."""
+
+    def asked(photo: Photo) -> Camera | None:
+        with suppress(OSError, PhotoError):
+            return camera_at(PhotoFile(photo.path, photo.member))
+        return None
+
+    done = 0
+    with ThreadPoolExecutor(DECODE_THREADS, "headers") as pool:
+        for page in pages(list(photo_ids)):
+            photos = [photo for photo in photos_by_id(session, page) if is_unasked(photo)]
+            cameras = list(zip(photos, pool.map(asked, photos), strict=True))
+            columns = [
+                {"id": photo.id} | camera_columns(photo, camera) for photo, camera in cameras if camera is not None
+            ]
+            update_photos(session, columns)
+            if any(camera not in (None, SILENT) for _, camera in cameras):
+                mark_columns_changed(session)
+            session.commit()
+            done += len(page)
+            progress(Step("reading dates and places", done, len(photo_ids)))
 
 
 def mark_vanished(session: Session, gone: Sequence[int], report: ScanReport) -> None:

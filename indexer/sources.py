@@ -1,19 +1,27 @@
-"""Where photos come from: a folder, a tar file or one photo, and what every source gives. Decodes nothing."""
+"""Where photos come from: folders, tar files and photos, and what every source gives. Decodes nothing."""
 
 import os
+import re
 import tarfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
+from glob import has_magic
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any
 
 from base.errors import SourceError
-from base.files import tar_index
+from base.files import storable, tar_index
 from base.settings import LibraryFolder
+from indexer.ignoring import IGNORE_FILE, Pattern, Patterns, Rules, call_patterns, read_patterns, rules_at
+from indexer.passed_over import Leftovers, PassedOver, Problem, ending_of, kind_by_bytes, start_of
 
+NAME_ONE = "name a folder of photos, a photo or a .tar file"
+MOST_NAMED = 20  # paths in a message
+RULES_KEPT = 1_000  # of folders that were looked into last
 MISSING = "missing"
 BAD_NAME = "its name is not valid UTF-8: rename it"
 
@@ -31,47 +39,42 @@ class FoundPhoto:
     mtime_ns: int | None = None
     image_id: int | None = None
     hotel_id: int | None = None
+    hotel_from: str | None = None  # this and what follows: see db.models.Photo
     image_source: str | None = None
     uploaded_at: datetime | None = None
+    dated_at: datetime | None = None
+    date_from: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    place_from: str | None = None
     failure_kind: str | None = None
     failure_reason: str | None = None
     target: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something in a source that could not be used; `where` is a file, or a file and its line."""
-
-    where: str
-    reason: str
-
-
-@dataclass(slots=True)
-class Leftovers:
-    """What a source met besides photos; complete once its photos have been read."""
-
-    problems: list[Problem] = field(default_factory=list)
-    other_files: int = 0
-    unread: list[str] = field(default_factory=list)  # folders and tars whose photos nobody can tell
-
-
 class Source(ABC):
-    """A folder, a tar file, a photo or a Hotels-50K tree.
+    """A folder, a tar file, photos named one by one, or a Hotels-50K tree.
 
-    `chains` is {id: name} and `hotels` {id: columns of the hotel table}: empty for most sources.
+    `chains` is {id: name} and `hotels` {id: columns of the hotel table}: empty for most sources. `beside` is
+    {real path: source} of all that are read in one go, this one as well: each reads what lies below it.
     """
 
     kind: str
     whole = True  # whether it names every photo below its root, so that others there have vanished
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, rules: Rules = Rules()) -> None:  # noqa: B008 - frozen
         self.path = os.path.realpath(root)  # one place, by whatever links it is reached
         self.root = storable(self.path)  # as the database keeps it
         typed = storable(os.path.abspath(root))
+        stem, ending = os.path.splitext(os.path.basename(typed))
+        self.typed_name = stem if ending.lower() == ".tar" and not os.path.isdir(root) else stem + ending  # a hotel's
         self.named = self.root if typed == self.root else f"{typed} (which is {self.root})"  # for messages
         self.leftovers = Leftovers()
         self.chains: dict[int, str] = {}
         self.hotels: dict[int, dict[str, Any]] = {}
+        self.beside: Mapping[str, Source] = {self.path: self}
+        self._rules = rules
+        self._rules_in: dict[str, Rules] = {}
 
     @abstractmethod
     def photos(self) -> Iterator[FoundPhoto]:
@@ -79,6 +82,43 @@ class Source(ABC):
 
         Raises: SourceError: the source cannot be read at all.
         """
+
+    def left_out(self, path: str, member: str = "", *, is_folder: bool = False) -> tuple[str, str] | None:
+        """Return why a photo or folder below the root is not looked at, as a kind of what is passed over, and where.
+
+        That is the outermost folder that is left out, or the file itself; None where it is looked at.
+        """
+        below = path[len(self.path.rstrip("/")) + 1 :].split("/")
+        outside, inside = ([part for part in parts if part not in ("", ".")] for parts in (below, member.split("/")))
+        folder, rules = self.path, self._rules
+        for at, name in enumerate((*outside, *inside), start=1):
+            is_last = at == len(outside) + len(inside)
+            inner = is_folder if is_last else at != len(outside)  # a member's tar is a file
+            rules = self._rules_of(folder) if at <= len(outside) else rules
+            kind = rules.kind_left_out(folder, name, is_folder=inner)
+            folder = os.path.join(folder, name)
+            if kind is None and inner and self.is_ours(folder):
+                kind = "ours"
+            if kind is not None:
+                return kind, folder
+        return None
+
+    def is_ours(self, folder: str) -> bool:
+        """Tell whether a folder is the library, or holds restyled photos."""
+        return False
+
+    def finds(self, path: str) -> bool:
+        """Tell whether a file or folder, named by its real path, is one that the source comes to by itself."""
+        return path == self.path
+
+    def _rules_of(self, folder: str) -> Rules:
+        """Return what is left out in a folder at or below the root."""
+        if folder not in self._rules_in:
+            outer = self._rules if folder == self.path else self._rules_of(os.path.dirname(folder))
+            if len(self._rules_in) >= RULES_KEPT:
+                self._rules_in.clear()
+            self._rules_in[folder] = outer.within(read_patterns(folder)[0])
+        return self._rules_in[folder]
 
 
 def found_file(path: str, **columns: Any) -> FoundPhoto:
@@ -111,11 +151,6 @@ def found_at(path: str, member: str = "") -> FoundPhoto:
     return replace(found, member=member, size_bytes=size_bytes)
 
 
-def storable(name: str) -> str:
-    """Return the name itself where it is valid text, else with its bytes escaped, so that it can be stored."""
-    return os.fsencode(name).decode("utf-8", errors="backslashreplace")
-
-
 JPEG_SUFFIXES = (".jfif", ".jpe", ".jpeg", ".jpg", ".mpo")
 NETPBM_SUFFIXES = (".pbm", ".pgm", ".pnm", ".ppm")
 OTHER_SUFFIXES = (".avif", ".bmp", ".gif", ".jp2", ".png", ".tga", ".tif", ".tiff", ".webp")
@@ -123,73 +158,101 @@ PHOTO_SUFFIXES = frozenset((*JPEG_SUFFIXES, *NETPBM_SUFFIXES, *OTHER_SUFFIXES))
 
 
 class FolderSource(Source):
-    """Every photo under a folder, sorted by path; hidden files, the library itself and results are left out.
+    """Every photo under a folder, sorted by path.
 
-    Links to files are followed, unless they lead to what is found anyway, or by another link; links to folders are not,
-    so that no loop can be walked.
+    Hidden files, the library itself, results, folders of systems and what patterns exclude are left out; so is what
+    another source names that is read in the same go. Links to files are followed, unless they lead to what is found
+    anyway, or by another link; links to folders are not, so that no loop can be walked.
     """
 
     kind = "folder"
 
-    def __init__(self, root: Path, library: Path, *, may_be_gone: bool = False) -> None:
-        super().__init__(root)
+    def __init__(
+        self,
+        root: Path,
+        library: Path,
+        rules: Rules = Rules(),  # noqa: B008 - frozen
+        *,
+        may_be_gone: bool = False,
+    ) -> None:
+        super().__init__(root, rules)
         self._targets: set[str] = set()  # of links that were followed
         self._passed_over = {os.path.realpath(library), os.path.realpath(LibraryFolder(library).restyled)}
         self._is_gone = may_be_gone and not os.path.exists(self.path)
         if not os.path.isdir(self.path) and not self._is_gone:
-            raise SourceError(f"no folder {self.named}: name a folder of photos, a photo or a .tar file")
+            raise SourceError(f"no folder {self.named}: {NAME_ONE}")
 
     def photos(self) -> Iterator[FoundPhoto]:
         """Yield the photos in the order of their paths."""
         self._targets.clear()
         if not self._is_gone:
-            yield from self._walk(self.path)
+            yield from self._walk(self.path, self._rules)
 
-    def _walk(self, folder: str) -> Iterator[FoundPhoto]:
+    def _walk(self, folder: str, rules: Rules) -> Iterator[FoundPhoto]:
         try:
             with os.scandir(folder) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
             self._cannot_read(folder, str(error.strerror or error))
             return
+        if any(entry.name == IGNORE_FILE for entry in entries):
+            rules = rules.within(self._own_patterns(folder))
         for entry in entries:
-            if entry.name.startswith("."):
+            path, name, is_folder = entry.path, entry.name, entry.is_dir(follow_symlinks=False)
+            if path in self.beside or name == IGNORE_FILE or (is_folder and self.is_ours(path)):
                 continue
-            if entry.is_dir(follow_symlinks=False):
-                if os.path.realpath(entry.path) not in self._passed_over and not holds_results(Path(entry.path)):
-                    yield from self._walk(entry.path)
-            elif (target := os.path.realpath(entry.path) if entry.is_symlink() else "") and self._finds(target):
-                self.leftovers.other_files += 1
-            elif has_photo_ending(entry.name):
-                found = found_file(entry.path, target=target)
+            if (kind := rules.kind_left_out(folder, name, is_folder=is_folder)) is not None:
+                self.leftovers.passed_over.note(kind, name if is_folder else ending_of(name))
+            elif is_folder:
+                yield from self._walk(path, rules)
+            elif (target := os.path.realpath(path) if entry.is_symlink() else "") and self._leads_on(path, target):
+                continue
+            elif has_photo_ending(name):
+                found = found_file(path, target=target)
                 if found.failure_kind is None:  # links that lead nowhere are told of one by one
                     self._targets.add(target)
                 yield found
-            elif entry.name.lower().endswith(".tar"):
+            elif is_tar(name):
                 self._targets.add(target)
-                yield from self._tar(entry.path)
+                yield from self._tar(path, rules)
             else:
-                self.leftovers.other_files += 1
+                self.leftovers.passed_over.note_file(name, partial(start_of, path))
 
-    def _finds(self, path: str) -> bool:
-        """Tell whether a file, named by its real path, is one that the walk comes to by itself, or came to."""
-        if path in self._targets:
-            return True
-        below = os.path.relpath(path, self.path)
-        hidden = any(part.startswith(".") for part in below.split(os.sep))  # or not below at all: ".."
-        passed_over = any(Path(path).is_relative_to(folder) for folder in self._passed_over)
-        is_taken = has_photo_ending(path) or path.lower().endswith(".tar")
-        return is_taken and not hidden and not passed_over and os.path.isfile(path)
+    def _own_patterns(self, folder: str) -> Patterns | None:
+        own, wrong = read_patterns(folder)
+        self.leftovers.problems += [Problem(storable(where), reason) for where, reason in wrong]
+        return own
 
-    def _tar(self, path: str) -> Iterator[FoundPhoto]:
-        tar = TarSource(Path(path))
+    def is_ours(self, folder: str) -> bool:
+        """Tell whether a folder is the library, or holds restyled photos of it or of another."""
+        return folder in self._passed_over or holds_results(Path(folder))
+
+    def _leads_on(self, path: str, target: str) -> bool:
+        """Tell whether a link leads to a folder, or to what is found anyway, and count it."""
+        if (has_photo_ending(path) or is_tar(path)) and os.path.isdir(target):
+            return False  # a photo or a tar by its name, which cannot be read
+        source = next((self.beside[place] for place in (target, *folders_above(target)) if place in self.beside), None)
+        if target in self._targets or (source is not None and source.finds(target)):
+            self.leftovers.passed_over.note("link")
+        elif not os.path.isdir(target):
+            return False
+        elif not self.is_ours(target):
+            self.leftovers.passed_over.note("linked_folder", storable(path))
+        return True
+
+    def finds(self, path: str) -> bool:
+        """Tell whether the walk comes to a file or folder below the root by itself."""
+        is_folder = os.path.isdir(path)
+        is_taken = is_folder or ((has_photo_ending(path) or is_tar(path)) and os.path.isfile(path))
+        return is_taken and self.left_out(path, is_folder=is_folder) is None
+
+    def _tar(self, path: str, rules: Rules) -> Iterator[FoundPhoto]:
+        tar = TarSource(Path(path), rules)
+        tar.leftovers = self.leftovers
         try:
             yield from tar.photos()
         except SourceError as error:
             self._cannot_read(path, str(error))
-        self.leftovers.problems += tar.leftovers.problems
-        self.leftovers.unread += tar.leftovers.unread
-        self.leftovers.other_files += tar.leftovers.other_files
 
     def _cannot_read(self, path: str, reason: str) -> None:
         self.leftovers.problems.append(Problem(storable(path), reason))
@@ -217,27 +280,61 @@ class TarSource(Source):
         if index.damaged:
             self.leftovers.problems.append(Problem(self.root, "is damaged: what lies behind the damage is not read"))
             self.leftovers.unread.append(self.root)
-        for member, (_, size_bytes) in index.members.items():
-            if not has_photo_ending(member) or Path(member).name.startswith("."):
-                self.leftovers.other_files += 1
+        left_out: set[str] = set()  # folders that were counted
+        for member, (offset, size_bytes) in index.members.items():
+            if self._is_left_out(member, left_out):
+                continue
+            if not has_photo_ending(member):
+                read_start = partial(start_of, self.path, offset, size_bytes)
+                self.leftovers.passed_over.note_file(os.path.basename(member), read_start)
             elif storable(member) != member:
                 yield FoundPhoto(self.root, storable(member), failure_kind="name", failure_reason=BAD_NAME)
             else:
                 yield FoundPhoto(self.root, member, size_bytes, mtime_ns)
         for member, kind in index.others.items():
-            if has_photo_ending(member) and not Path(member).name.startswith("."):
+            if has_photo_ending(member) and not self._is_left_out(member, left_out):
                 yield FoundPhoto(self.root, storable(member), failure_kind="unreadable", failure_reason=kind)
+
+    def _is_left_out(self, member: str, counted: set[str]) -> bool:
+        """Tell whether a member is not looked at, and count it, or its folder once."""
+        found = self.left_out(self.path, member)
+        if found is None:
+            return False
+        kind, place = found
+        is_folder = kind.endswith("_folder")
+        if place not in counted:
+            self.leftovers.passed_over.note(kind, os.path.basename(place) if is_folder else ending_of(place))
+        counted.update([place] * is_folder)
+        return True
 
 
 class FileSource(Source):
-    """One photo, named by its path."""
+    """Photos that are named one by one, by their paths: also where their endings are not those of photos."""
 
     kind = "file"
     whole = False
 
+    def __init__(self, *paths: Path, exclude: tuple[Pattern, ...] = ()) -> None:
+        super().__init__(paths[0])
+        self.paths = dict.fromkeys(map(os.path.realpath, paths))
+        self.named = storable(os.path.abspath(paths[0])) + f" and {len(paths) - 1} more" * (len(paths) > 1)
+        self._exclude = exclude
+
     def photos(self) -> Iterator[FoundPhoto]:
-        """Yield the photo, whatever its name ends in."""
-        yield found_file(self.path)
+        """Yield the photos."""
+        for path in self.paths:
+            folder, name = os.path.split(path)
+            found = found_file(path)
+            if Patterns(folder, self._exclude).say(path, is_folder=False):
+                self.leftovers.passed_over.note("excluded", ending_of(name))
+            elif found.failure_kind is not None or has_photo_ending(name) or kind_by_bytes(start_of(path)) == "picture":
+                yield found
+            else:
+                self.leftovers.passed_over.note_file(name, partial(start_of, path))
+
+    def finds(self, path: str) -> bool:
+        """Tell whether it is one of them."""
+        return path in self.paths
 
 
 def holds_results(folder: Path) -> bool:
@@ -251,18 +348,127 @@ def has_photo_ending(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES
 
 
-def source_at(path: Path, library: Path, *, may_be_gone: bool = False) -> FolderSource | TarSource | FileSource:
-    """Return the source for a path: a folder, a .tar file or a photo.
+def is_tar(name: str) -> bool:
+    """Tell by its ending whether a file is an uncompressed tar file."""
+    return name.lower().endswith(".tar")
 
-    Raises: SourceError: there is nothing at the path, and it may not be gone; or a restyled photo is, or all of them.
+
+def folders_above(place: str) -> Iterator[str]:
+    """Yield the folders that a place lies in, the innermost first."""
+    while (parent := os.path.dirname(place)) != place:
+        yield parent
+        place = parent
+
+
+def source_at(path: Path, library: Path, *, may_be_gone: bool = False) -> Source:
+    """Return the source for a path: see `sources_at`."""
+    (source,) = sources_at([path], library, may_be_gone=may_be_gone)
+    return source
+
+
+def sources_at(
+    paths: Sequence[Path], library: Path, *, exclude: Sequence[str] = (), may_be_gone: bool = False
+) -> list[Source]:
+    """Return the sources for paths: folders, .tar files and photos, each place once, and photos together as one.
+
+    What lies in a named folder is left to that, unless it leaves it out.
+
+    Args:
+        paths: where to look. One at which nothing is may be a pattern, such as photos/*/rooms or photos/**/*.tar.
+        library: the library's folder, which is no source of photos.
+        exclude: patterns, as in .gitignore files, of what is left out below each path.
+        may_be_gone: take a path at which nothing is for a folder that is no longer there.
+
+    Raises:
+        SourceError: nothing is at some of the paths, or restyled photos are.
+        QueryError: a pattern to exclude is none.
     """
-    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(LibraryFolder(library).restyled)):
-        raise SourceError(
-            f"{path} lies among the library's restyled photos, which are no photos of hotels: "
-            "`aliens restyle list --add` adds them as what they are"
-        )
-    if path.is_dir() or (may_be_gone and not path.exists()):
-        return FolderSource(path, library, may_be_gone=may_be_gone)
-    if not path.exists():
-        raise SourceError(f"nothing is at {path}: name a folder of photos, a photo or a .tar file")
-    return TarSource(path) if path.suffix.lower() == ".tar" else FileSource(path)
+    patterns = call_patterns(exclude)
+    sources: dict[str, Source] = {}
+    photos: list[Path] = []
+    found, passed_over = places_named(paths, library, patterns, may_be_gone=may_be_gone)
+    for path in found:
+        place = os.path.realpath(path)
+        if place in sources:
+            continue
+        if os.path.isdir(path) or not os.path.exists(path):
+            sources[place] = FolderSource(path, library, rules_at(place, patterns), may_be_gone=may_be_gone)
+        elif is_tar(path.name):
+            sources[place] = TarSource(path, rules_at(place, patterns))
+        else:
+            photos.append(path)
+    named = dict(sources)
+    sources = {place: source for place, source in named.items() if not is_found_above(place, named)}
+    if photos := [path for path in photos if not is_found_above(os.path.realpath(path), named)]:
+        one_by_one = FileSource(*photos, exclude=patterns)
+        sources |= dict.fromkeys(one_by_one.paths, one_by_one)
+    for source in sources.values():
+        source.beside = sources
+    all_of_them = list(dict.fromkeys(sources.values()))
+    all_of_them[0].leftovers.passed_over.update(passed_over)
+    return all_of_them
+
+
+def is_found_above(place: str, sources: Mapping[str, Source]) -> bool:
+    """Tell whether one of the sources, by their real paths, comes by itself to a place below it."""
+    return any(above in sources and sources[above].finds(place) for above in folders_above(place))
+
+
+def places_named(
+    paths: Sequence[Path], library: Path, exclude: tuple[Pattern, ...], *, may_be_gone: bool
+) -> tuple[list[Path], PassedOver]:
+    """Return the places that paths and patterns name, and what patterns passed over. Raises: SourceError: as above."""
+    found: list[Path] = []
+    wrong: list[str] = []
+    passed_over = PassedOver()
+    for path in paths:
+        if os.path.exists(path) or (may_be_gone and not has_magic(str(path))):
+            found.append(path)
+            continue
+        matching = places_matching(path, library, exclude, passed_over) if has_magic(str(path)) else []
+        found += matching
+        wrong += [str(path)] * (not matching)
+    if wrong:
+        more = f" and {len(wrong) - MOST_NAMED} more" * (len(wrong) > MOST_NAMED)
+        what = "name folders of photos, photos or .tar files" if len(wrong) > 1 else NAME_ONE
+        raise SourceError(f"nothing is at {', '.join(wrong[:MOST_NAMED])}{more}: {what}")
+    restyled = os.path.realpath(LibraryFolder(library).restyled)
+    for path in found:
+        if Path(os.path.realpath(path)).is_relative_to(restyled):
+            raise SourceError(
+                f"{path} lies among the library's restyled photos, which are no photos of hotels: "
+                "`aliens restyle list --add` adds them as what they are"
+            )
+    return found, passed_over
+
+
+def places_matching(pattern: Path, library: Path, exclude: tuple[Pattern, ...], passed_over: PassedOver) -> list[Path]:
+    """Return what a pattern matches, in order, but for what a walk would leave out, and what lies below another match.
+
+    `**` stands for any folders, but for links to them.
+    """
+    at = next(number for number, part in enumerate(pattern.parts) if has_magic(part))
+    base = Path(*pattern.parts[:at])
+    if not os.path.isdir(base):
+        return []
+    walk = FolderSource(base, library, rules_at(os.path.realpath(base), exclude))
+    says_hidden = any(part.startswith(".") for part in pattern.parts[at:])
+    folders: set[Path] = set()
+    found = []
+    try:
+        matching = sorted(base.glob(str(Path(*pattern.parts[at:]))))
+    except (ValueError, re.error):  # it is no pattern either
+        return []
+    for path in matching:
+        if not folders.isdisjoint(path.parents):
+            continue
+        is_folder = path.is_dir()
+        below = os.path.join(walk.path, path.relative_to(base))
+        left_out = walk.left_out(below, is_folder=is_folder)
+        if left_out is not None and not (says_hidden and left_out[0] == "hidden"):
+            if left_out[0] not in ("ours", "hidden"):  # a pattern means nothing hidden
+                passed_over.note(left_out[0], os.path.basename(left_out[1]))
+            continue
+        found.append(path)
+        folders.update([path] * is_folder)
+    return found

@@ -14,7 +14,7 @@ from typing import Any
 
 from base.arrays import Pixels
 from base.errors import DeviceMemoryError
-from restyle.candidates.measures import density_of_edges
+from embedding.quality import density_of_edges
 from restyle.controls import controls_for
 from restyle.engines.engine import Engine, Job, Settings
 from restyle.judge import Judge, Scores, Subject

@@ -20,7 +20,7 @@ from base.settings import LibraryFolder
 from db.catalog import Catalog, disk_errors
 from db.photo_rows import photo_record
 from db.vector_rows import embedded_ids
-from restyle.colour import read_pixels
+from embedding.colour import read_pixels
 from restyle.structure import Likeness, Structure, structure_of, thick
 
 FEWEST_PHOTOS = 50  # 1,225 pairs, one above the quantile; of 20 photos it is about half of what it is of 240

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from base.arrays import Floats, Longs, Pixels
 from base.progress import Progress, silent
 from db.catalog import Catalog
+from embedding.colour import encoder_square
 from embedding.encoder import Encoder
-from restyle.colour import encoder_square
 from restyle.floors import Floors, library_floors
 from restyle.palettes import Palette
 from restyle.protanopia import Colours, Visibility, colours_of, palette_distance, visibility

@@ -1,36 +1,26 @@
-"""HTML pages that stand alone: one file, pictures inside it, nothing fetched. The page of restyled photos is here.
+"""The page of restyled photos beside what they were made of."""
 
-Templates lie in restyle/templates; everything that is put into them is escaped.
-"""
-
-import base64
-import io
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
 from sqlalchemy.orm import Session
 
-from base import __version__
 from base.arrays import Pixels
-from base.console import one_line
-from base.errors import OutputError, PhotoError
-from base.files import PhotoFile, atomic_write
-from restyle.colour import read_pixels, resized, within
+from base.errors import PhotoError
+from base.files import PhotoFile
+from embedding.colour import read_pixels, resized, within
+from embedding.html_pages import data_uri, render
 from restyle.protanopia import seen
 from restyle.restyled import Result, original_of, why_lost
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    pass
 
 TEMPLATES = Path(__file__).with_name("templates")
 LONGEST_PX = 720  # of a picture in the page
-QUALITY = 82  # of its JPEG: about 70 kB a picture, so that a page of 60 photos stays near 25 MB
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +61,7 @@ def restyle_page(items: Iterable[PageItem], title: str) -> str:
     """
     shown = list(map(described, items))
     notes = Counter(item["note"] for item in shown if item["note"])
-    return render("restyle.html", title=title, items=shown, notes=notes.most_common())
+    return render(TEMPLATES / "restyle.html", title=title, items=shown, notes=notes.most_common())
 
 
 def items_of(
@@ -140,14 +130,6 @@ def figures_of(result: Result) -> tuple[tuple[str, str], ...]:
     return tuple((name, value) for name, value in facts if value)
 
 
-def check_page(path: Path | None) -> None:
-    """Raise OutputError: no page can be written there. Asked before hours go into what it would show."""
-    if path is not None and (path.is_dir() or not os.access(path.parent, os.W_OK)):
-        raise OutputError(
-            f"the page {path} cannot be written: name a file in a folder that is there and may be changed"
-        )
-
-
 def described(item: PageItem) -> dict[str, Any]:
     """Return what the template shows of an item: everything but its pixels, which are not kept."""
     texts = ("heading", "facts", "figures", "note", "prompt", "negative_prompt")
@@ -166,49 +148,4 @@ def views_of(item: PageItem) -> Views:
         result_seen=data_uri(seen(result)),
         width_px=width,
         height_px=height,
-    )
-
-
-def jpeg(pixels: Pixels, quality: int = QUALITY) -> bytes:
-    """Return the pixels as a JPEG without any metadata."""
-    data = io.BytesIO()
-    Image.fromarray(pixels).save(data, "JPEG", quality=quality, optimize=True)
-    return data.getvalue()
-
-
-def data_uri(picture: Pixels | bytes) -> str:
-    """Return pixels, or a JPEG's bytes, as a URI that holds them."""
-    data = picture if isinstance(picture, bytes) else jpeg(picture)
-    return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
-
-
-def render(template: str, **values: Any) -> str:
-    """Return a page made of a template of restyle/templates."""
-    return templates().get_template(template).render(version=__version__, **values)
-
-
-def write_page(page: str, path: Path) -> None:
-    """Write a page; what of a file's name is no text is shown as a question mark.
-
-    Raises: OutputError: the file cannot be written.
-    """
-    try:
-        with atomic_write(path) as file:
-            file.write(page.encode("utf-8", "replace"))
-    except OSError as error:
-        raise OutputError(f"the page {path} cannot be written: {error.strerror}") from error
-
-
-@lru_cache(maxsize=1)
-def templates() -> "Environment":
-    """Return the templates, with everything escaped, shown on one line, and no name left undefined."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    return Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=lambda value: one_line(value) if type(value) is str else value,  # what is markup already stays
-        trim_blocks=True,
-        lstrip_blocks=True,
     )

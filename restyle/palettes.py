@@ -17,7 +17,7 @@ from base.arrays import Floats
 from base.errors import QueryError
 from base.records import converted, read_toml
 from base.settings import asset
-from restyle.colour import lab_of
+from embedding.colour import lab_of
 
 PLACEHOLDERS = ("scene", "things", "caption")
 TOKENS = 75  # CLIP's 77, less the ones that begin and end a text

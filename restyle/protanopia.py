@@ -16,8 +16,7 @@ from skimage.color import deltaE_ciede2000
 from base.arrays import Floats, Pixels
 from base.errors import PhotoError, QueryError
 from base.files import PhotoFile
-from embedding.sheet import check_ending, write_picture
-from restyle.colour import (
+from embedding.colour import (
     LINEAR,
     encoded,
     lab_of,
@@ -28,6 +27,7 @@ from restyle.colour import (
     resized,
     within,
 )
+from embedding.sheet import check_ending, write_picture
 from restyle.palettes import Ramp
 
 STRIP_PIXELS = 1 << 15  # worked on at a time: they stay in the processor's cache

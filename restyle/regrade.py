@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from base.arrays import Bools, Floats, Pixels
-from restyle.colour import encoded, lab_of, linear_of_lab, within
+from embedding.colour import encoded, lab_of, linear_of_lab, within
 from restyle.engines.engine import Job, Settings
 from restyle.palettes import Palette
 from restyle.protanopia import seen_lab

@@ -18,9 +18,11 @@ from sqlalchemy.orm import Session
 
 from base.arrays import Floats, Pixels
 from base.console import megabytes
+from base.copies import CopyFolder, CopyReport
 from base.errors import PhotoError, QueryError
 from base.files import PhotoFile, atomic_write, sha256_of
 from base.listing import Listing
+from base.progress import Progress, Step, shown
 from db.catalog import Catalog, disk_errors
 from db.models import Model, Photo, PhotoState, Restyling
 from db.photo_rows import hashes_of, hotels_of, photos_with_bytes
@@ -32,6 +34,7 @@ from db.restyling_rows import (
     put_result_photo,
     restylings_of,
     result_photos,
+    results_follow,
 )
 from db.vector_rows import forget_embeddings, record_segment, segments_of
 from embedding.decode import MAX_PIXELS, damage_as_photo_error, decode, open_image
@@ -216,6 +219,12 @@ class Result:
         return f"{width_px} x {height_px} px, {megabytes(size_bytes)}"
 
     @property
+    def readable_name(self) -> str:
+        """A file's name for people, such as `pool_fern_regrade.png`: of photo, palette and engine."""
+        photo = Path(self.lineage.source_path.rpartition(".tar!")[2]).stem
+        return f"{photo}_{self.lineage.palette}_{short_engine(self.lineage)}{self.path.suffix}"
+
+    @property
     def exists(self) -> bool:
         """Whether its file is still there."""
         return self.path.is_file()
@@ -225,6 +234,18 @@ class ResultListing(Listing[Result]):
     """Results, in order."""
 
     columns = ("result_id", "source_photo_id", "engine", "palette", "rung", "path")
+
+    def copy_to(self, folder: str | os.PathLike[str], *, progress: Progress | None = None) -> CopyReport:
+        """Copy the results into a folder, named by photo, palette and engine: pool_fern_regrade.png.
+
+        What lies there stays as it is. Raises: QueryError, OutputError: it is no folder, or cannot be written.
+        """
+        copies = CopyFolder(folder)
+        with shown(progress) as tell:
+            for done, result in enumerate(self, start=1):
+                copies.add(result.readable_name, PhotoFile(str(result.path)))
+                tell(Step("copying", done, len(self), unit="results"))
+        return copies.report
 
     def _repr_html_(self) -> str:
         from embedding.sheet import Cell, gallery_html
@@ -329,8 +350,12 @@ class RestyledPhotos:
 
 def file_name(lineage: Lineage, file_format: FileFormat) -> str:
     """Return the name of a result's file, such as `42-regrade-1a2b3c4d.png`: the same wish has the same."""
-    engine = re.sub(r"[^\w.-]+", "-", Path(lineage.engine).name)[-LONGEST_NAME:].strip("-.")
-    return f"{lineage.source_photo_id}-{engine}-{lineage.wish[:WISH_DIGITS]}.{file_format}"
+    return f"{lineage.source_photo_id}-{short_engine(lineage)}-{lineage.wish[:WISH_DIGITS]}.{file_format}"
+
+
+def short_engine(lineage: Lineage) -> str:
+    """Return an engine's name as a part of a file's."""
+    return re.sub(r"[^\w.-]+", "-", Path(lineage.engine).name)[-LONGEST_NAME:].strip("-.")
 
 
 def plainly(value: object) -> object:
@@ -483,6 +508,7 @@ def record(session: Session, model: Model, store: SegmentStore, found: Sequence[
         for read in found:
             hotel_id, _ = hotels.get(read.result.lineage.source_photo_id, (None, None))
             ids.append(put_result_photo(session, read.result.id, read.columns | {"hotel_id": hotel_id}))
+        results_follow(session)
         record_segment(session, model, store.write(np.array(ids, np.int64), vectors), ids, restyled=True)
         session.commit()
     except BaseException:

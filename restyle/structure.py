@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from base.arrays import Bools, Floats, Pixels
-from restyle.colour import EPSILON, KAPPA, LINEAR, XYZ_FROM_RGB, resized
+from embedding.colour import EPSILON, KAPPA, LINEAR, XYZ_FROM_RGB, resized
 
 SIDE_PX = 256  # of the square in which edges and shifts are measured
 HOG_SIDE_PX = 128  # of the square that is cut into cells of 8 x 8 px with 9 orientations each

@@ -19,8 +19,8 @@ from base.files import PhotoFile
 from base.listing import Listing
 from db.catalog import Catalog
 from db.photo_rows import photo_record
+from embedding.colour import read_pixels, resized
 from restyle.alienise import Attempt, Outcome, Wish, alienise
-from restyle.colour import read_pixels, resized
 from restyle.engines.engine import Engine
 from restyle.judge import Judge
 from restyle.palettes import Palette, build_prompt

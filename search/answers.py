@@ -1,5 +1,6 @@
 """Queries become one unit vector, the index gives hits. Writes nothing."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -8,101 +9,24 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from base.arrays import Floats, unit
-from base.errors import PhotoError, QueryError
-from base.files import PhotoFile
+from base.arrays import Floats
+from base.console import counted
+from base.errors import QueryError
 from db.catalog import Catalog
+from db.conditions import any_with
+from db.photo_names import Named, no_vector, number_or_path, photo_ids, photos_called, unknown_photo
 from db.photo_rows import first_scan, hotels_of
 from db.vector_rows import EmbeddedRows, any_vector, segment_with
 from embedding.encoder import Encoder
 from embedding.index.photo_index import PhotoIndex
 from embedding.segments import SegmentStore
-from search.filters import chosen, describe, kinds_of
+from search.filters import OWN_WORDS, REMEDIES, chosen, describe, kinds_of
 from search.query import Filter, Query, Term, format_query, parse, whole_paths
+from search.query_vectors import NONSENSE, compose, kept_nonsense, moved, nonsense_in_place, term_vectors
 from search.ranking import Answer, ReadyQuery, Shape, Sort, in_shown_order
 from search.results import Explanation, Hit, Results, digest, read_cursor
-
-SHORTEST = 1e-4  # a sum of unit vectors, the heaviest of weight 1, that is shorter has no direction worth the name
-ROCCHIO = (1.0, 0.75, 0.15)  # Rocchio 1971, in the values that textbooks give: query, more like, less like
-
-
-def compose(vectors: Floats, weights: NDArray[np.floating]) -> Floats:
-    """Return the query's unit vector (d,) float32 of terms' unit vectors (t, d) and weights (t,).
-
-    Only the ratio of the weights matters, so they may be as small or large as float64 allows.
-
-    Raises: QueryError: the terms cancel each other out, or a weight is not finite.
-    """
-    exact = np.asarray(weights, np.float64)
-    largest = np.abs(exact).max(initial=0)
-    if not 0 < largest < np.inf:
-        raise QueryError("the weights of the query cannot be used: give numbers above 0, such as 0.5")
-    return direction((exact / largest).astype(np.float32) @ vectors)
-
-
-def moved(query: Floats, more: Floats, less: Floats) -> Floats:
-    """Return a query (d,) moved towards photos (m, d) that are what was meant, away from photos (l, d) that are not.
-
-    Source: Rocchio 1971, "Relevance feedback in information retrieval".
-    """
-    keep, towards, away = ROCCHIO
-    vector = keep * query
-    if len(more):
-        vector = vector + towards * more.mean(axis=0)
-    if len(less):
-        vector = vector - away * less.mean(axis=0)
-    return direction(vector)
-
-
-def direction(vector: Floats) -> Floats:
-    """Return a vector (d,) made length 1. Raises: QueryError: it is too short to have a direction."""
-    if not float(np.linalg.norm(vector)) > SHORTEST:
-        raise QueryError("the parts of the query cancel each other out: leave one of them out")
-    return unit(vector)
-
-
-def term_vectors(
-    terms: Sequence[Term],
-    encoder: Callable[[], Encoder],
-    stored: Callable[[int], Floats],
-    templates: Sequence[str],
-) -> Floats:
-    """Return the unit vectors of terms, (t, d) float32.
-
-    `encoder` gives the model, which is asked for only by texts and files; `stored` the vector of a photo's id.
-
-    Raises: QueryError: a photo is unknown, or a file cannot be read or decoded.
-    """
-    vectors = []
-    for term in terms:
-        if term.kind == "photo":
-            vectors.append(stored(int(term.value)))
-        elif term.kind == "image":
-            vectors.append(image_vector(Path(str(term.value)), encoder()))
-        else:
-            vectors.append(encoder().encode_prompts(str(term.value), templates))
-    return np.stack(vectors)
-
-
-def image_vector(path: Path, encoder: Encoder) -> Floats:
-    """Return the unit vector (d,) of a photo file.
-
-    Raises: QueryError: the file cannot be read or decoded.
-    """
-    from embedding.decode import decode
-
-    try:
-        decoded = decode(PhotoFile(str(path)).read(pipe=True), encoder.preprocessing)
-    except OSError as error:
-        raise QueryError(f"the query photo {path} cannot be read: {error.strerror}") from error
-    except PhotoError as error:
-        raise QueryError(f"the query photo {path} cannot be decoded: {error.reason}") from error
-    vector: Floats = encoder.encode_images(decoded.pixels[np.newaxis])[0]
-    return vector
-
 
 PLAIN = ("{}",)  # the text as it stands: on the sample and on real hotels, prompts around it find less
 
@@ -111,8 +35,8 @@ PLAIN = ("{}",)  # the text as it stands: on the sample and on real hotels, prom
 class Feedback:
     """Photos that are what was meant, and photos that are not: the query moves towards the ones, from the others."""
 
-    more_like: Sequence[int] = ()
-    less_like: Sequence[int] = ()
+    more_like: Sequence[int | str] = ()
+    less_like: Sequence[int | str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +53,16 @@ class Question:
 class SearchOptions:
     """What is asked for besides a text; the fields' values are those of a search without options.
 
-    image: path of a photo to look for. like: id of one. more_like, less_like: ids of photos that are, or are not, what
-    was meant. every: all photos above `min_score`, or else above the stop line, not the k best. The others: see Shape.
+    image: path of a photo to look for. like: id or path of one. more_like, less_like: ids or paths of photos that are,
+    or are not, what was meant. every: all photos above `min_score`, or else above the stop line, not the k best. The
+    others: see Shape.
     """
 
     k: int = 10
     image: str | None = None
-    like: int | None = None
-    more_like: tuple[int, ...] = ()
-    less_like: tuple[int, ...] = ()
+    like: int | str | None = None
+    more_like: tuple[int | str, ...] = ()
+    less_like: tuple[int | str, ...] = ()
     per_hotel: int | None = None
     per_chain: int | None = None
     diverse: float = 0.0
@@ -145,11 +70,16 @@ class SearchOptions:
     until_stop: bool = False
     min_score: float | None = None
     every: bool = False
+    copies: bool = False
     exact: bool = False
 
     def __post_init__(self) -> None:
         if self.image is not None:  # it may be read later, in another working folder
             object.__setattr__(self, "image", str(Path(self.image).absolute()))
+        if self.like is not None:
+            object.__setattr__(self, "like", number_or_path(self.like))
+        for name in ("more_like", "less_like"):
+            object.__setattr__(self, name, tuple(map(number_or_path, getattr(self, name))))
 
     @property
     def said(self) -> dict[str, Any]:
@@ -166,15 +96,17 @@ class SearchOptions:
         ]
         return ", ".join(filter(None, said))
 
-    def shape(self, after: str | None = None) -> Shape:
-        """Return the shape of the list, behind a cursor. Raises: QueryError: a value makes no sense."""
+    def shape(self, after: str | None = None, page: int = 1) -> Shape:
+        """Return the shape of the list, behind a cursor or pages. Raises: QueryError: a value makes no sense."""
         names = {field.name for field in fields(Shape)} & {field.name for field in fields(self)}
-        return Shape(**{name: getattr(self, name) for name in names}, after=after)
+        return Shape(**{name: getattr(self, name) for name in names}, after=after, page=page)
 
-    def question(self, text: str | None, after: str | None = None, templates: Sequence[str] = PLAIN) -> Question:
+    def question(
+        self, text: str | None, after: str | None = None, page: int = 1, templates: Sequence[str] = PLAIN
+    ) -> Question:
         """Return the question that a text and these options ask. Raises: QueryError: it makes no sense."""
         query = read_query(text, self.image, self.like)
-        return Question(query, tuple(templates), Feedback(self.more_like, self.less_like), self.shape(after))
+        return Question(query, tuple(templates), Feedback(self.more_like, self.less_like), self.shape(after, page))
 
 
 class Stopwatch:
@@ -207,6 +139,7 @@ class Searcher:
         self._root = catalog.folder.root
         self._index = index
         self._encoder = encoder
+        self._nonsense: Floats | None = None
 
     def search(self, question: Question, k: int) -> Results:
         """Return the k best photos, best first, in the order that the question's shape asks for.
@@ -222,41 +155,56 @@ class Searcher:
             hits, more = answer.hits(k)
             watch.lap("search")
             last = hits[-1].place if hits else None
-            return Results(in_shown_order(hits, question.shape.sort), answer.stop_line, explain(k), more, last)
+            shown, explained = in_shown_order(hits, question.shape.sort), explain(k)
+            about = dates_note(answer.session, question, len(hits), sum(hit.date_from == "file" for hit in hits))
+            explained = replace(explained, list_note="; ".join(filter(None, [explained.list_note, about])))
+            return Results(
+                shown, answer.stop_line, explained, more, last, page=question.shape.page, stands_out=answer.stands_out
+            )
 
     def stream(self, question: Question, tell: Callable[[str], None] = lambda note: None) -> Iterator[Hit]:
         """Yield every photo above the shape's `min_score`, or else above the suggested stop line, best first.
 
-        The errors are those of `search`. `tell` is called at the end with the note that `Explanation.note` has, where
-        there is one.
+        The errors are those of `search`. `tell` is called at the end with the notes that `Explanation.notes` has, where
+        there are any.
         """
         if question.shape.min_score is None:
             question = replace(question, shape=replace(question.shape, until_stop=True))
         with self._answering(question, Stopwatch()) as (answer, explain):
-            yield from answer.stream()
-            if note := explain(1).note:
+            hits = by_file = 0
+            for hit in answer.stream():
+                hits, by_file = hits + 1, by_file + (hit.date_from == "file")
+                yield hit
+            about = dates_note(answer.session, question, hits, by_file)
+            if note := "; ".join(filter(None, [explain(1).notes, about])):
                 tell(note)
 
-    def like(self, photo_id: int, shape: Shape, *, other_hotels: bool = False) -> Question:
-        """Return the question for the photos most like one of the library's; with `other_hotels` none of its own.
+    def like(self, photo: Named, shape: Shape, *, other_hotels: bool = False) -> Question:
+        """Return the question for the photos most like one; with `other_hotels` none of its own, which is known then.
 
         Raises: QueryError: the photo is unknown or has no hotel.
         """
         filters: tuple[Filter, ...] = ()
         if other_hotels:
             with self.catalog.session() as session:
+                (photo_id,) = photo_ids(session, self._root, [photo])
                 self.vector(session, photo_id)
                 hotel_id, _ = hotels_of(session, [photo_id]).get(photo_id, (None, None))
             if hotel_id is None:
-                raise QueryError(f"photo {photo_id} belongs to no hotel: leave --other-hotels out")
+                raise QueryError(
+                    f"photo {photo_id} belongs to no hotel: leave --other-hotels out, or name it: {OWN_WORDS}"
+                )
             filters = (Filter("hotel", str(hotel_id), negated=True),)
-        return Question(Query((Term("photo", photo_id, 1.0),), filters), PLAIN, Feedback(), shape)
+        return Question(Query((Term("photo", number_or_path(photo), 1.0),), filters), PLAIN, Feedback(), shape)
 
     @contextmanager
     def _answering(self, question: Question, watch: Stopwatch) -> Iterator[tuple[Answer, Callable[[int], Explanation]]]:
         """Yield what answers a question, and what explains how."""
-        query, shape, clicks = question.query, question.shape, question.feedback
         with self.catalog.session() as session:
+            query, strangers = by_number(session, self._root, question.query)
+            named = (question.feedback.more_like, question.feedback.less_like)
+            clicks = Feedback(*(tuple(photo_ids(session, self._root, names)) for names in named))
+            question, shape = replace(question, query=query, feedback=clicks), question.shape
             if not any_vector(session, self._model):
                 raise QueryError(f"no photo in {self._root} is embedded yet: add some with `aliens add FOLDER`")
             current = self._current(session)
@@ -265,18 +213,24 @@ class Searcher:
             choice = chosen(self.catalog, session, self.store, query.filters)
             among = choice.ids
             watch.lap("filter")
-            vector = self._vector(session, question)
+            vector, nonsense = self._vector(session, question)
             watch.lap("encode")
+            without = sorted({*photos_in(query), *map(int, clicks.more_like), *map(int, clicks.less_like)})
             asked = ReadyQuery(
                 vector=vector,
                 among=among,
-                without=frozenset([*photos_in(query), *clicks.more_like, *clicks.less_like]),
+                without=frozenset(without),
+                named=self._vectors(session, without),
+                nonsense=nonsense,
                 library=digest(self._model.key, first_scan(session)),
                 query=digest(format_query(query), question.templates, clicks, shape.identity),
             )
             cursor = None if shape.after is None else read_cursor(shape.after, asked.library, asked.query)
 
             answer = Answer(session, index, current.background, asked, shape, cursor)
+            lacking = lacking_note(session, shape)
+
+            there = [f"{path} is not in the library: it is compared as it lies there" for path in strangers]
 
             def explain(k: int) -> Explanation:
                 plan = index.plan(answer.depth(k), among=among, exact=answer.compares_all)
@@ -290,14 +244,15 @@ class Searcher:
                     rows=plan.rows,
                     read_bytes=plan.bytes_read,
                     recall=plan.recall,
-                    note="; ".join(filter(None, [current.note, choice.note])),  # an engine may have failed meanwhile
+                    note="; ".join(filter(None, [*there, current.note, choice.note, lacking])),  # an engine may fail
+                    list_note=answer.note,
                     times_ms=watch.times_ms,
                 )
 
             yield answer, explain
 
-    def _vector(self, session: Session, question: Question) -> Floats:
-        """Return the query's unit vector (d,)."""
+    def _vector(self, session: Session, question: Question) -> tuple[Floats, Floats | None]:
+        """Return the query's unit vector (d,), and those of nonsense in its place (m, d); None for photos."""
         query, clicks = question.query, question.feedback
         if not any(term.weight > 0 for term in query.terms):
             raise QueryError(
@@ -307,14 +262,21 @@ class Searcher:
                 else "nothing to look for: give a text, an image or a photo id"
             )
         vectors = term_vectors(query.terms, self._encoder, lambda i: self.vector(session, i), question.templates)
-        vector = compose(vectors, np.array([term.weight for term in query.terms]))
+        weights = np.array([term.weight for term in query.terms])
+        vector = compose(vectors, weights)
         if clicks.more_like or clicks.less_like:
             more, less = (self._vectors(session, ids) for ids in (clicks.more_like, clicks.less_like))
-            vector = moved(vector, more, less)
-        return vector
+            return moved(vector, more, less), None
+        if any(term.kind != "text" for term in query.terms):
+            return vector, None
+        if self._nonsense is None:
+            kept = kept_nonsense(session, self._model)
+            self._nonsense = self._encoder().encode_texts(NONSENSE) if kept is None else kept
+        return vector, nonsense_in_place(self._nonsense, vectors, weights)
 
-    def _vectors(self, session: Session, ids: Sequence[int]) -> Floats:
-        return np.stack([self.vector(session, i) for i in ids]) if ids else np.empty((0, self._model.dim), np.float32)
+    def _vectors(self, session: Session, ids: Sequence[int | str]) -> Floats:
+        vectors = [self.vector(session, int(photo_id)) for photo_id in ids]
+        return np.stack(vectors) if vectors else np.empty((0, self._model.dim), np.float32)
 
     def vector(self, session: Session, photo_id: int) -> Floats:
         """Return the stored unit vector (d,) float32 of a photo.
@@ -324,7 +286,7 @@ class Searcher:
         known = abs(photo_id) < 2**63  # as far as databases count
         stored = self.store.vector(lambda: segment_with(session, self._model, photo_id), photo_id) if known else None
         if stored is None:
-            raise QueryError(f"no photo {photo_id} with a vector in {self._root}: take an id that a search shows")
+            raise no_vector(session, self._root, photo_id)
         vector: Floats = stored.astype(np.float32)
         return vector
 
@@ -334,6 +296,13 @@ class Searcher:
         current = self.store.current(EmbeddedRows(session, self._model))
         known = wanted[current.locate(wanted)[0] >= 0]
         return dict(zip(known.tolist(), current.gather(known), strict=True))
+
+    def background(self, session: Session) -> Floats:
+        """Return a sample of the photos' unit vectors, (s, d) float32, which says what is usual in the library.
+
+        Raises: QueryError: there are no photos.
+        """
+        return self._current(session).background
 
     def _current(self, session: Session) -> PhotoIndex:
         """Return the index of all photos that can be found now. Raises: QueryError: there are none."""
@@ -354,7 +323,29 @@ class Searcher:
         return PhotoIndex(results)
 
 
-def read_query(text: str | None, image: str | None, like: int | None) -> Query:
+def lacking_note(session: Session, shape: Shape) -> str:
+    """Return a word on limits and orders that cannot mean anything in this library, with the remedy; or nothing."""
+    asked = {
+        "--per-hotel": ("hotel", shape.per_hotel is not None),
+        "--sort hotel": ("hotel", shape.sort == "hotel"),
+        "--per-chain": ("chain", shape.per_chain is not None),
+    }
+    vain = [(option, what) for option, (what, used) in asked.items() if used and not any_with(session, what)]
+    return "; ".join(f"{option} changes nothing: {REMEDIES[what]}" for option, what in vain)
+
+
+def dates_note(session: Session, question: Question, hits: int, by_file: int) -> str:
+    """Return a word on hits whose dates are only the times of their files, where dates were asked for; or nothing."""
+    asked = any(part.name in ("after", "before") for part in question.query.filters)
+    if not asked and question.shape.sort != "date":
+        return ""
+    if not hits:
+        return "" if any_with(session, "date") else REMEDIES["date"]
+    have = f"{by_file} of {counted(hits, 'hit')} {'has' if by_file == 1 else 'have'}"
+    return f"{have} no date of a camera, a table or an upload: the time of the file counts" if by_file else ""
+
+
+def read_query(text: str | None, image: str | None, like: int | str | None) -> Query:
     """Return a query's parts together.
 
     Raises: QueryError: the text is empty or cannot be read.
@@ -368,6 +359,28 @@ def read_query(text: str | None, image: str | None, like: int | None) -> Query:
     if like is not None:
         terms.append(Term("photo", like, 1.0))
     return Query(tuple(terms), query.filters)
+
+
+def by_number(session: Session, root: Path, query: Query) -> tuple[Query, list[str]]:
+    """Return a query that names photos by their numbers, and the paths of files that are no photos of the library.
+
+    Such a file is looked at as it lies there.
+
+    Raises: QueryError: the library knows no photo at a path, and there is no such file.
+    """
+    paths = [term.value for term in query.terms if term.kind == "photo" and isinstance(term.value, str)]
+    if not paths:
+        return query, []
+    known = photos_called(session, list(dict.fromkeys(paths)))
+    strangers = [path for path in dict.fromkeys(paths) if path not in known]
+    if nowhere := [path for path in strangers if not os.path.isfile(path)]:
+        raise unknown_photo(session, root, nowhere)
+    terms = []
+    for term in query.terms:
+        if term.kind == "photo" and isinstance(term.value, str):
+            term = replace(term, value=known[term.value]) if term.value in known else replace(term, kind="image")
+        terms.append(term)
+    return replace(query, terms=tuple(terms)), strangers
 
 
 def photos_in(query: Query) -> list[int]:

@@ -3,19 +3,20 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sqlalchemy import Select, or_
 from sqlalchemy.orm import Session
 
-from base.arrays import Doubles, Floats, Ids
+from base.arrays import Floats, Ids
 from base.console import counted
 from base.errors import QueryError
 from base.names import comparable, nearest
 from db import conditions as sql
 from db.catalog import Catalog
+from db.hotel_rows import FIRST_OWN_ID
 from db.models import PhotoState
 from embedding.segments import SegmentStore
 from search.query import Filter, format_filter, read_choice, read_date, read_near, read_size
@@ -40,10 +41,21 @@ def kinds_of(filters: Sequence[Filter]) -> frozenset[str]:
     return (KINDS if not wanted or "any" in wanted else wanted) - refused
 
 
+OWN_WORDS = (
+    "`aliens add FOLDER --hotel-from folder` names hotels by folders, `--metadata TABLE` takes them from a table"
+)
+REMEDIES = {  # for what a library lacks altogether
+    "hotel": f"no photo of this library has a hotel: {OWN_WORDS}",
+    "chain": "no photo of this library has a hotel of a chain: `aliens add FOLDER --metadata TABLE` reads hotels and "
+    "chains from a table",
+    "place": "no photo of this library has a place: `aliens add FOLDER` reads those of cameras, "
+    "`aliens add FOLDER --metadata TABLE` those of a table",
+    "date": "no photo of this library has a date of a camera, a table or an upload: files' own times were compared; "
+    "`aliens add FOLDER --metadata TABLE` reads dates from a table",
+}
 EITHER = ("hotel", "chain", "source", "near", "color", "orientation")  # given twice, one of them suffices
 NAMING_HOTELS = ("hotel", "near")  # become ids of hotels, which may be many
 OPERATORS = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}
-EARTH_RADIUS_M = 6_371_008.8  # mean radius, International Union of Geodesy and Geophysics
 FEW = 50_000  # photos: of fewer the tags are read photo by photo
 
 
@@ -114,6 +126,11 @@ class Conditions:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    @cached_property
+    def _own_places(self) -> bool:
+        """Whether photos have places of their own, beside those of their hotels."""
+        return sql.any_with(self._session, "own place")
+
     def of(self, filters: Sequence[Filter]) -> tuple[list[sql.Condition], Sequence[int] | Select[Any] | None]:
         """Return conditions on photos, and the hotels they are narrowed to, which lets the database use its index."""
         conditions: list[sql.Condition] = []
@@ -135,7 +152,7 @@ class Conditions:
             else:
                 ids = set(hotels) if ids is None else ids.intersection(hotels)
         for part in refused:
-            if ids is not None and part.name in NAMING_HOTELS:
+            if ids is not None and part.name in NAMING_HOTELS and not (part.name == "near" and self._own_places):
                 ids.difference_update(self.hotel_ids(part))
             else:
                 conditions.append(sql.negated(self.condition(part)))
@@ -154,7 +171,7 @@ class Conditions:
             chains = [self.chains(part.value) for part in group]
             if None not in chains:
                 return sql.hotels_of_chains([chain for found in chains for chain in found or ()])
-        if name in NAMING_HOTELS:
+        if name in NAMING_HOTELS and not (name == "near" and self._own_places):
             return sorted({hotel for part in group for hotel in self.hotel_ids(part)})
         return None
 
@@ -162,7 +179,7 @@ class Conditions:
         """Return one filter's condition, as if it were not negated."""
         makers: dict[str, Callable[[str], sql.Condition]] = {
             "hotel": lambda value: one_of(self.hotel_ids(part)),
-            "near": lambda value: one_of(self.hotel_ids(part)),
+            "near": self.near,
             "chain": self.chain,
             "source": self.source,
             "after": lambda value: sql.since(read_date(value)),
@@ -197,6 +214,8 @@ class Conditions:
         if comparable(value) == "none":
             return None
         known = sql.all_chains(self._session)
+        if not known:
+            raise QueryError(f"no chain {value!r}: {REMEDIES['chain']}")
         meant = [key for key, name in known.items() if comparable(name) == comparable(value) or str(key) == value]
         if not meant:
             raise unknown_name("chain", value, known.values())
@@ -207,42 +226,38 @@ class Conditions:
         if part.name == "near":
             return self.hotels_near(part.value)
         rows = list(sql.all_hotels(self._session))
-        if part.value.isascii() and part.value.isdigit():
-            meant = [row[0] for row in rows if row[0] == int(part.value)]
-        else:
-            asked = comparable(part.value)
-            meant = [row[0] for row in rows if row[1] and asked in comparable(row[1])]
+        asked = comparable(part.value)
+        number = int(asked) if asked.isascii() and asked.isdigit() else None
+        own = [row[0] for row in rows if row[0] >= FIRST_OWN_ID and row[1] and asked == comparable(row[1])]
+        if number is not None:
+            meant = [*own, *(row[0] for row in rows if row[0] == number)]
+        else:  # jp1 is not jp10, where people have named their hotels so
+            meant = own or [row[0] for row in rows if row[1] and asked in comparable(row[1])]
+        if not rows:
+            raise QueryError(f"no hotel {part.value!r}: {REMEDIES['hotel']}")
         if not meant:
             raise unknown_name("hotel", part.value, (row[1] for row in rows if row[1]))
         return meant
 
     def hotels_near(self, value: str) -> list[int]:
-        """Return the hotels in a circle on the earth."""
+        """Return the hotels in a circle on the earth. Raises: QueryError: nothing in the library has a place."""
         near = read_near(value)
-        placed = [row for row in sql.all_hotels(self._session) if row[2] is not None and row[3] is not None]
-        if not placed:
-            return []
-        ids = np.array([row[0] for row in placed], np.int64)
-        latitudes, longitudes = (np.radians(np.array([row[at] for row in placed], float)) for at in (2, 3))
-        distances = great_circle_m(latitudes, longitudes, np.radians(near.latitude), np.radians(near.longitude))
-        found: list[int] = ids[distances <= near.radius_m].tolist()
-        return found
+        if not (self._own_places or sql.any_with(self._session, "hotel's place")):
+            raise QueryError(f"near:{value} finds nothing: {REMEDIES['place']}")
+        return sql.hotels_within(self._session, (near.latitude, near.longitude), near.radius_m)
+
+    def near(self, value: str) -> sql.Condition:
+        """Return the condition of a circle on the earth: by a photo's own place, else by its hotel's."""
+        near, hotels = read_near(value), one_of(self.hotels_near(value))
+        if not self._own_places:
+            return hotels
+        return sql.at_own_place(self._session, (near.latitude, near.longitude), near.radius_m, hotels)
 
 
 def one_of(hotels: Sequence[int]) -> sql.Condition:
     """Return the condition of photos of some hotels."""
     pages = [hotels[start : start + 500] for start in range(0, len(hotels), 500)] or [[]]
     return or_(*(sql.of_hotels(sql.hotels_named(page)) for page in pages))
-
-
-def great_circle_m(latitudes: Doubles, longitudes: Doubles, latitude: float, longitude: float) -> Doubles:
-    """Return distances in metres, (n,), from places (n,) to one place, all in radians, by the haversine formula."""
-    half = (
-        np.sin((latitudes - latitude) / 2) ** 2
-        + np.cos(latitudes) * np.cos(latitude) * np.sin((longitudes - longitude) / 2) ** 2
-    )
-    distances: Doubles = 2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(np.minimum(half, 1)))
-    return distances
 
 
 def tagged(catalog: Catalog, session: Session, store: SegmentStore, tags: Sequence[Filter], ids: Ids | None) -> Chosen:

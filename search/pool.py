@@ -71,7 +71,7 @@ def found(searcher: Searcher, query: Query, most: int, least: int) -> tuple[list
     results = searcher.search(Question(query, PLAIN, Feedback(), Shape()), most)
     above = [hit.photo_id for hit in results if hit.above_line is not False]
     ids = [hit.photo_id for hit in results[: max(least, len(above))]]
-    note = results.explanation.note
+    note = results.note
     if len(above) < len(ids):
         below = f"{len(ids) - len(above)} of the {len(ids)} photos lie below the query's stop line"
         note = "; ".join(filter(None, [note, f"{below}: they may show something else"]))

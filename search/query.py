@@ -6,6 +6,7 @@ Plain text means just that text; only the operators at the beginning of a word m
 import difflib
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,18 +19,8 @@ Kind = Literal["text", "photo", "image"]
 NEGATED = 0.3  # the weight of -words: of those tried, 1 throws away what was asked for (benchmarks/search_quality.py)
 TERM_NAMES = {"like": "photo", "image": "image"}  # how a query writes terms that are no text
 FILTER_NAMES = (
-    "hotel",
-    "chain",
-    "source",
-    "tag",
-    "near",
-    "after",
-    "before",
-    "size",
-    "color",
-    "orientation",
-    "path",
-    "kind",
+    *("hotel", "chain", "source", "tag", "near", "after", "before"),
+    *("size", "color", "orientation", "path", "kind"),
 )
 ALIASES = {"colour": "color"}
 
@@ -38,7 +29,7 @@ ALIASES = {"colour": "color"}
 class Term:
     """What photos should look like, or should not where the weight is negative.
 
-    value: words, the id of a photo of the library, or the path of a photo file.
+    value: words, the id or the path of a photo of the library, or the path of a photo file.
     """
 
     kind: Kind
@@ -182,6 +173,31 @@ def parse(text: str) -> Query:
     return Parser(text).query()
 
 
+SHELL_WORD = re.compile(
+    rf'(?P<head>[-+]?(?:{"|".join(NAMES)}):|[-+])(?P<value>[^"\s]+\s[^"]*?)(?P<weight>:{NUMBER})?', re.IGNORECASE
+)
+
+
+def query_of(words: Sequence[str]) -> str:
+    """Return the query that words of a shell mean together; a single one is the whole query.
+
+    What a shell read as one word behind a name or a sign belongs together, as in chain:"Best Western": it took the
+    quotes away.
+    """
+    return words[0] if len(words) == 1 else " ".join(map(quoted_again, words))
+
+
+def quoted_again(word: str) -> str:
+    """Return a word of a shell with quotes round what stands behind a name or a sign, where it has spaces."""
+    match = SHELL_WORD.fullmatch(word)
+    if match is None:
+        return word
+    weight = match["weight"] or ""
+    is_term = match["head"].strip("+-:").lower() in ("", *TERM_NAMES)
+    value, weight = (match["value"], weight) if is_term else (match["value"] + weight, "")
+    return f"{match['head']}{quoted(value, always=True)}{weight}"
+
+
 @dataclass(slots=True)
 class Parser:
     """Reads a query from left to right; `place` is the offset of the next character."""
@@ -292,11 +308,13 @@ class Parser:
         start = self.place
         kind: Kind = "photo" if name == "like" else "image"
         value = self.quoted() if self.text[self.place] == '"' else self.bare_before_weight()
-        if kind == "photo" and not (value.isascii() and value.isdigit() and len(value) < 19):
-            raise self.error("expected the id of a photo, such as like:42", start)
         if not value.strip():
-            raise self.error("expected the path of a photo, such as image:room.jpg", start)
-        return Term(kind, int(value) if kind == "photo" else value, self.weight(sign))
+            raise self.error(f"expected a photo, such as {name}:{'42' if kind == 'photo' else 'room.jpg'}", start)
+        if kind == "photo" and value.isascii() and value.isdigit():
+            if len(value) >= 19:
+                raise self.error("no photo has such a long number: take one that a search shows", start)
+            return Term(kind, int(value), self.weight(sign))
+        return Term(kind, value, self.weight(sign))
 
     def unsigned_text(self) -> str:
         """Read a word, or words in quotes, that mean just themselves."""
@@ -399,7 +417,7 @@ def whole_paths(query: Query) -> Query:
     """Return a query with the paths of its photo files in full, so that it means the same in every working folder."""
     terms = tuple(
         replace(term, value=str(Path(term.value).absolute()))
-        if isinstance(term.value, str) and term.kind == "image"
+        if isinstance(term.value, str) and term.kind != "text"
         else term
         for term in query.terms
     )
@@ -410,10 +428,9 @@ def format_term(term: Term, first: bool) -> str:
     """Return a term; the first words need no sign."""
     weight = "" if term.weight in (1, -NEGATED) else f":{format_number(abs(term.weight))}"
     sign = "-" if term.weight < 0 else "+"
-    if term.kind == "photo":
-        return f"{'-' if sign == '-' else ''}like:{term.value}{weight}"
-    if term.kind == "image":
-        return f"{'-' if sign == '-' else ''}image:{quoted(str(term.value))}{weight}"
+    if term.kind != "text":
+        named = str(term.value) if isinstance(term.value, int) else quoted(term.value)
+        return f"{'-' if sign == '-' else ''}{NAMES_OF_KINDS[term.kind]}:{named}{weight}"
     if first and term.weight == 1:
         return free(str(term.value))
     return f"{sign}{quoted(words := str(term.value), always=not words.isalpha() or folded(words) in NAMES)}{weight}"

@@ -15,7 +15,8 @@ from base.errors import QueryError
 from base.names import comparable
 from db.photo_rows import PAGE, PhotoRecord, hotels_of, newest_photo_id, photo_records
 from embedding.index.photo_index import PhotoIndex
-from search.results import Cursor, Hit
+from search.copies import CLEARLY, Copies, Distinct, Ranked, copies_counted
+from search.results import NOTHING, Cursor, Hit
 
 Sort = Literal["score", "date", "hotel"]
 SORTS = ("score", "date", "hotel")
@@ -29,7 +30,8 @@ class Shape:
     diverse: 0 orders by score alone, 1 avoids what resembles the hits before (maximal marginal relevance).
     until_stop: end at the suggested stop line. min_score: leave out hits of a lower cosine.
     sort: the order of the hits that were found: by score, by date (newest first), or by the hotel's name.
-    after: the cursor of the hit that the list goes on behind.
+    after: the cursor of the hit that the list goes on behind. page: which page of as many hits, the first is 1.
+    copies: list the copies of a photo as well, which otherwise come as one with it.
     exact: compare every photo, even where an approximate index stands.
 
     Raises: QueryError: a value makes no sense.
@@ -42,9 +44,15 @@ class Shape:
     min_score: float | None = None
     sort: Sort = "score"
     after: str | None = None
+    page: int = 1
+    copies: bool = False
     exact: bool = False
 
     def __post_init__(self) -> None:
+        if self.page < 1:
+            raise QueryError(f"page is {self.page}: the first page is 1")
+        if self.page > 1 and self.after is not None:
+            raise QueryError("a page and a cursor both say where to go on: leave one of them out")
         for name in ("per_hotel", "per_chain"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -58,8 +66,9 @@ class Shape:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What decides the list that a cursor points into: all but the cursor itself and the order shown."""
-        return tuple(getattr(self, field.name) for field in fields(self) if field.name not in ("after", "sort"))
+        """What decides the list that a cursor points into: all but the place in it and the order shown."""
+        passing = ("after", "page", "sort")
+        return tuple(getattr(self, field.name) for field in fields(self) if field.name not in passing)
 
 
 class Quota:
@@ -165,27 +174,43 @@ def stop_line(background: Floats) -> float | None:
     return float(median + WAY * (best - median))
 
 
+def nonsense_line(scores: Floats, photos: int) -> float:
+    """Return how high the best of some photos scores for words without meaning, on average.
+
+    A query whose best hit lies below it says nothing about these photos: what lies nearest is there by chance. Nothing
+    is fitted; evaluated by benchmarks/search_quality.py.
+
+    Args:
+        scores: of a sample of the library's photos (s,) for some such words (m,): (s, m).
+        photos: of how many the best hit is; where they are not as many as the sample, the best of normal scores is
+            taken to lie sqrt(2 ln n) deviations above their mean. Source: Leadbetter, Lindgren and Rootzén 1983.
+    """
+    further = np.sqrt(2 * np.log(max(photos, 1))) - np.sqrt(2 * np.log(len(scores)))
+    return float(scores.max(axis=0).mean() + further * scores.std(axis=0).mean())
+
+
 FIRST_FETCH = 64  # photos asked of the index at first; four times as many whenever they do not suffice
+FIRST_PART = 16  # photos looked at together at first
 ONE_SCAN = 10_000  # beyond this many, all scores are computed and sorted at once
 POOL = 500  # photos that diversity chooses from
 NOISE = 1e-6  # scores nearer than this are one score, computed in two ways
-CLEARLY = 1e-5  # scores further apart than this are two
 RECORDED = tuple(field.name for field in fields(PhotoRecord))  # which a hit has as well
-
-Ranked = tuple[int, float]  # photo id, score
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadyQuery:
     """A query made ready: its unit vector (d,), the photos that it may find, those that it must not.
 
-    among: ascending photo ids, or None for all. without: ids that are never hits, such as the query photo's own.
-    library, query: digests for cursors.
+    among: ascending photo ids, or None for all. without: ids of photos that are never hits, such as the query photo's
+    own; named: their vectors (w, d). nonsense: unit vectors (m, d) of the query with nonsense in place of what it looks
+    for; None where it looks for photos. library, query: digests for cursors.
     """
 
     vector: Floats
     among: Ids | None
     without: frozenset[int]
+    named: Floats
+    nonsense: Floats | None
     library: str
     query: str
 
@@ -202,13 +227,37 @@ class Answer:
         shape: Shape,
         cursor: Cursor | None = None,
     ) -> None:
-        self._session = session
+        self.session = session
         self._index = index
         self._photos = len(index)
         self._sample = sample
         self._asked = asked
         self._shape = shape
         self._cursor = cursor
+        self._copies = Copies(session, index, asked.without, asked.named)
+
+        self._best: float | None = None
+
+    @cached_property
+    def stands_out(self) -> bool | None:
+        """Whether the best photo of all pages scores higher than one does for nonsense.
+
+        None where that cannot be told: photos are looked for, or there is none.
+        """
+        if self._asked.nonsense is None or self._best is None:
+            return None
+        photos = self._photos if self._asked.among is None else len(self._asked.among)
+        return self._best >= nonsense_line(self._sample @ self._asked.nonsense.T, photos)
+
+    @property
+    def note(self) -> str:
+        """What people should know of the list so far, or nothing."""
+        return "; ".join(filter(None, [NOTHING if self.stands_out is False else "", self._passed_over]))
+
+    @property
+    def _passed_over(self) -> str:
+        passed = self._copies.passed_over
+        return f"passed over: {copies_counted(passed)} of what was asked for (--copies lists them)" if passed else ""
 
     @cached_property
     def _background(self) -> Floats:
@@ -224,7 +273,7 @@ class Answer:
     @cached_property
     def newest(self) -> int:
         """The highest photo id that this list, all its pages, may hold."""
-        return self._cursor.newest if self._cursor else newest_photo_id(self._session)
+        return self._cursor.newest if self._cursor else newest_photo_id(self.session)
 
     @property
     def lowest_score(self) -> float:
@@ -245,7 +294,8 @@ class Answer:
             return "since limits by hotel or chain look far down the list"
         if self._shape.diverse:
             return f"since a diverse list is chosen from the {POOL} best"
-        return None if self._cursor is None else "since a page goes on exactly where the one before ended"
+        first = self._cursor is None and self._shape.page == 1
+        return None if first else "since a page goes on exactly where the one before ended"
 
     @property
     def exact(self) -> bool:
@@ -255,9 +305,10 @@ class Answer:
     def depth(self, k: int) -> int:
         """Return how many photos are asked of the index for k hits: one more tells whether a next page exists.
 
-        Limits and diversity look further down, and the cursor's photo stands there too.
+        One more tells that those before it have no further copies. Limits and diversity look further down, and the
+        pages before and the cursor's photo stand there too.
         """
-        needed = min(k, self._photos) + 1 + (self._cursor.rank if self._cursor else 0)
+        needed = min(k * self._shape.page, self._photos) + 2 + (self._cursor.rank if self._cursor else 0)
         if self._shape.diverse:
             needed = max(needed, POOL)
         if Quota(self._shape).limits_anything:
@@ -266,11 +317,13 @@ class Answer:
 
     def hits(self, k: int) -> tuple[list[Hit], bool]:
         """Return at most k hits, best first, and whether more follow."""
+        before = min(k * (self._shape.page - 1), self._photos)
         k = min(k, self._photos)
         found: list[Hit] = []
-        stream = self._shaped(k)
+        stream = islice(self._shaped(k), before, None)
         while len(found) <= k and (batch := list(islice(stream, k + 1 - len(found)))):
-            found.extend(self._as_hits(batch, first_rank=len(found) + 1))  # photos that vanished meanwhile are absent
+            # photos that vanished meanwhile are absent
+            found.extend(self._as_hits(batch, first_rank=before + len(found) + 1))
         return found[:k], len(found) > k
 
     def stream(self) -> Iterator[Hit]:
@@ -288,8 +341,8 @@ class Answer:
             yield from hits
             rank += len(hits)
 
-    def _shaped(self, k: int, whole: bool = False) -> Iterator[Ranked]:
-        """Yield photos and scores as the list shows them, behind the cursor."""
+    def _shaped(self, k: int, whole: bool = False) -> Iterator[Distinct]:
+        """Yield photos as the list shows them, behind the cursor."""
         admitted = self._admitted(self._walk(self._photos if whole else self.depth(k)))
         if self._shape.diverse:
             ranked = list(self._diverse(list(islice(admitted, POOL))))
@@ -297,23 +350,39 @@ class Answer:
         else:
             yield from admitted if self._cursor is None else behind(self._cursor, admitted)
 
-    def _diverse(self, pool: list[Ranked]) -> Iterator[Ranked]:
+    def _diverse(self, pool: list[Distinct]) -> Iterator[Distinct]:
         if pool:
-            ids, scores = [photo_id for photo_id, _ in pool], np.array([score for _, score in pool], np.float32)
+            ids, scores = [each.photo_ids[0] for each in pool], np.array([each.score for each in pool], np.float32)
             for place in diverse(self._index.vectors(np.array(ids)), scores, len(pool), self._shape.diverse):
                 yield pool[int(place)]
 
-    def _admitted(self, ranked: Iterator[Ranked]) -> Iterator[Ranked]:
+    def _admitted(self, ranked: Iterator[Ranked]) -> Iterator[Distinct]:
         """Yield what may be in the list: down to its lowest score, and within the limits by hotel and chain."""
-        quota, lowest = Quota(self._shape), self.lowest_score
-        while batch := list(islice(ranked, PAGE if quota.limits_anything else 1)):
-            hotels = hotels_of(self._session, [photo_id for photo_id, _ in batch]) if quota.limits_anything else {}
-            for photo_id, score in batch:
-                if score < lowest:
-                    return
-                allowed = photo_id not in self._asked.without and photo_id <= self.newest
-                if allowed and quota.admits(*hotels.get(photo_id, (None, None))):
-                    yield photo_id, score
+        quota, hotels = Quota(self._shape), dict[int, tuple[int | None, int | None]]()
+
+        def parts() -> Iterator[list[Ranked]]:
+            for part in in_parts(self._findable(ranked)):
+                if quota.limits_anything:
+                    hotels.update(hotels_of(self.session, [photo_id for photo_id, _ in part]))
+                yield part
+
+        each = (Distinct([photo_id], score) for part in parts() for photo_id, score in part)
+        for photo in each if self._shape.copies else self._copies.distinct(parts()):
+            copies = sorted(photo.photo_ids)  # the first that its hotel allows stands for all
+            shown = next((i for i in copies if quota.admits(*hotels.pop(i, (None, None)))), None)
+            if shown is not None:
+                copies.remove(shown)
+                yield Distinct([shown, *copies], photo.score)
+
+    def _findable(self, ranked: Iterator[Ranked]) -> Iterator[Ranked]:
+        lowest = self.lowest_score
+        for photo_id, score in ranked:
+            if photo_id in self._asked.without or photo_id > self.newest:
+                continue
+            self._best = score if self._best is None else self._best
+            if score < lowest:
+                return
+            yield photo_id, score
 
     def _walk(self, first: int) -> Iterator[Ranked]:
         """Yield all photos, best first, fetching some at a time."""
@@ -343,9 +412,10 @@ class Answer:
         order = np.lexsort((ids, -scores))
         return scores[order], ids[order]
 
-    def _as_hits(self, ranked: Sequence[Ranked], first_rank: int) -> list[Hit]:
-        records = photo_records(self._session, [photo_id for photo_id, _ in ranked])
-        there = [(records[photo_id], score) for photo_id, score in ranked if photo_id in records]
+    def _as_hits(self, found: Sequence[Distinct], first_rank: int) -> list[Hit]:
+        records = photo_records(self.session, [photo_id for photo in found for photo_id in photo.photo_ids])
+        there = [([records[i] for i in photo.photo_ids if i in records], photo.score) for photo in found]
+        there = [(copies, score) for copies, score in there if copies]
         beaten = percentiles(self._background, np.array([s for _, s in there], np.float32))
         shown = self._cursor.rank if self._cursor else 0
         return [
@@ -355,8 +425,10 @@ class Answer:
                 percentile=None if np.isnan(percentile) else float(percentile),
                 above_line=None if self.stop_line is None else score >= self.stop_line,
                 place=self._cursor_at(record.photo_id, score, shown + first_rank + place),
+                copies=tuple(copies),
+                stands_out=self.stands_out,
             )
-            for place, ((record, score), percentile) in enumerate(zip(there, beaten, strict=True))
+            for place, (([record, *copies], score), percentile) in enumerate(zip(there, beaten, strict=True))
         ]
 
     def _cursor_at(self, photo_id: int, score: float, rank: int) -> Cursor:
@@ -366,19 +438,27 @@ class Answer:
         )
 
 
-def behind(cursor: Cursor, ranked: Iterator[Ranked]) -> Iterator[Ranked]:
+def in_parts(ranked: Iterator[Ranked]) -> Iterator[list[Ranked]]:
+    """Yield photos some at a time: few at first, since a page needs no more."""
+    size = FIRST_PART
+    while part := list(islice(ranked, size)):
+        yield part
+        size = min(4 * size, PAGE)
+
+
+def behind(cursor: Cursor, ranked: Iterator[Distinct]) -> Iterator[Distinct]:
     """Yield, of photos by falling scores, what follows the cursor's photo, or its place where it has left the list.
 
     It may have vanished, or may not meet the filters and limits any more.
     """
-    near: list[Ranked] = []  # which follow its place, if the photo itself does not come
-    for photo_id, score in ranked:
-        if photo_id == cursor.photo_id:
+    near: list[Distinct] = []  # which follow its place, if the photo itself does not come
+    for photo in ranked:
+        if cursor.photo_id in photo.photo_ids:
             yield from ranked
             return
-        if follows(cursor, photo_id, score):
-            near.append((photo_id, score))
-        if score < cursor.score - CLEARLY:
+        if follows(cursor, photo.photo_ids[0], photo.score):
+            near.append(photo)
+        if photo.score < cursor.score - CLEARLY:
             break
     yield from near
     yield from ranked
@@ -389,7 +469,7 @@ def follows(cursor: Cursor, photo_id: int, score: float) -> bool:
     return score < cursor.score if abs(score - cursor.score) > NOISE else photo_id > cursor.photo_id
 
 
-def behind_in(cursor: Cursor, ranked: Sequence[Ranked]) -> Sequence[Ranked]:
+def behind_in(cursor: Cursor, ranked: Sequence[Distinct]) -> Sequence[Distinct]:
     """Return, of photos in any order, what follows the cursor's photo; without it, what stands where it stood."""
-    places = [place for place, (photo_id, _) in enumerate(ranked) if photo_id == cursor.photo_id]
+    places = [place for place, photo in enumerate(ranked) if cursor.photo_id in photo.photo_ids]
     return ranked[places[0] + 1 :] if places else ranked[max(cursor.rank - 1, 0) :]

@@ -8,6 +8,7 @@ import binascii
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
@@ -15,14 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from base.console import counted
+from base.copies import CopyReport, copy_ranked
 from base.errors import QueryError
 from base.files import PhotoFile
 from base.listing import Listing
+from base.progress import Progress, shown
+from db.caption_rows import CaptionedPhoto
 from db.photo_rows import PhotoRecord
+from search.copies import copies_counted
 
 if TYPE_CHECKING:
     from embedding.sheet import Cell, Section
 
+NOTHING = "nothing here stands out: these are only the nearest photos, and likely not what was asked for"
 HIGHEST = 2**63 - 1  # of the numbers that a database holds
 
 
@@ -83,6 +89,8 @@ class Hit:
     percentile: the share of a sample of the library's photos that score lower for this query, in percent.
     above_line: whether it lies above the list's suggested stop line.
     place: where this hit stands in its list.
+    stands_out: whether the list's best hit scores higher than one does for words without meaning; None: not known.
+    copies: the photo's copies, which the list leaves out: the same bytes, or the same picture in another file.
     """
 
     photo_id: int
@@ -94,11 +102,21 @@ class Hit:
     chain_id: int | None
     chain_name: str | None
     score: float
-    date: datetime | None = None  # when it was uploaded, or the time of the file where that is not known
+    date: datetime | None = None
+    date_from: str | None = None  # who says so: table, camera, upload, or file, its file's own time
+    latitude: float | None = None  # its own, or else its hotel's, in degrees
+    longitude: float | None = None
     kind: str = "photo"  # or "restyled"
     percentile: float | None = None
     above_line: bool | None = None
     place: Cursor | None = None
+    copies: tuple[PhotoRecord, ...] = ()
+    stands_out: bool | None = None
+
+    @property
+    def copies_mark(self) -> str:
+        """How many copies there are, as stands beside its name; empty without any."""
+        return f"(+{copies_counted(len(self.copies))})" if self.copies else ""
 
     @property
     def cursor(self) -> str | None:
@@ -113,7 +131,8 @@ class Hit:
     def as_json(self) -> dict[str, Any]:
         """Return its values by their names, with the cursor as text."""
         said = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "place"}
-        return said | {"cursor": self.cursor}
+        copies = [{"photo_id": each.photo_id, "path": each.path, "member": each.member} for each in self.copies]
+        return said | {"copies": copies, "cursor": self.cursor}
 
 
 def as_hit(record: PhotoRecord, score: float) -> Hit:
@@ -134,8 +153,14 @@ class Explanation:
     rows: int
     read_bytes: int
     recall: float | None  # recall@10 of an approximate engine, as measured when it was built; None: exact
-    note: str  # about the index, where there is something to say
+    note: str  # about the index and the filters, where there is something to say
     times_ms: dict[str, float]
+    list_note: str = ""  # about the list: that nothing stands out, or copies were passed over
+
+    @property
+    def notes(self) -> str:
+        """Both notes together."""
+        return "; ".join(filter(None, [self.note, self.list_note]))
 
     def as_lines(self) -> list[str]:
         """Return it for people."""
@@ -149,7 +174,7 @@ class Explanation:
             f"reads:   {self.rows} vectors, {self.read_bytes / 1e6:.1f} MB",
             f"times:   {times}",
         ]
-        return [*lines, f"note:    {self.note}"] if self.note else lines
+        return [*lines, f"note:    {self.notes}"] if self.notes else lines
 
 
 class Results(Listing[Hit]):
@@ -159,6 +184,7 @@ class Results(Listing[Hit]):
     library of a few photos.
     more: whether a next page exists, as far as is known.
     last: the place of the lowest hit, behind which that page begins, in whatever order the hits are shown.
+    page: which page this is. stands_out: as `Hit.stands_out`.
     """
 
     columns = ("photo_id", "score", "percentile", "hotel_name", "chain_name", "path")
@@ -170,12 +196,22 @@ class Results(Listing[Hit]):
         explanation: Explanation,
         more: bool = False,
         last: Cursor | None = None,
+        *,
+        page: int = 1,
+        stands_out: bool | None = None,
     ) -> None:
         super().__init__(hits)
         self.stop_line = stop_line
         self.explanation = explanation
         self.more = more
         self.last = last
+        self.page = page
+        self.stands_out = stands_out
+
+    @property
+    def note(self) -> str:
+        """What people should know of the list, or nothing."""
+        return self.explanation.notes
 
     @property
     def cursor(self) -> str | None:
@@ -185,6 +221,8 @@ class Results(Listing[Hit]):
     @property
     def about_the_line(self) -> str:
         """Where the list should be read to, in words; empty where that cannot be told."""
+        if self.stands_out is False:
+            return NOTHING
         if self.stop_line is None or not len(self):
             return ""
         marks = [bool(hit.above_line) for hit in self]
@@ -198,7 +236,7 @@ class Results(Listing[Hit]):
         """Return the hits for a contact sheet, those below the suggested stop line under a heading of their own."""
         from embedding.sheet import Section  # imports Pillow, which searching can do without
 
-        cells = hit_cells(self)
+        cells = hit_cells(self, min((hit.place.rank for hit in self if hit.place), default=1))
         above = sum(bool(hit.above_line) for hit in self)
         in_order = all(hit.above_line for hit in self[:above])
         if self.stop_line is None or above == len(self) or not in_order:
@@ -212,11 +250,46 @@ class Results(Listing[Hit]):
 
         write_sheet(self.sections(), title or self.explanation.query, Path(path), note=self.about_the_line)
 
+    def copy_to(
+        self, folder: str | os.PathLike[str], *, link: bool = False, progress: Progress | None = None
+    ) -> CopyReport:
+        """Copy the photos into a new or empty folder, named by rank: 01_pool.jpg; or link to them.
+
+        Raises: QueryError, OutputError: as base.copies.copy_ranked.
+        """
+        return copy_hits(self, folder, total=len(self), link=link, progress=progress)
+
     def _repr_html_(self) -> str:
         from embedding.sheet import gallery_html
 
         heading = " ".join(filter(None, [self.explanation.query, self.explanation.filters]))
         return gallery_html(hit_cells(self), heading, self.about_the_line)
+
+
+class CaptionHits(Listing[CaptionedPhoto]):
+    """Photos whose captions have the words asked for, best first."""
+
+    def copy_to(
+        self, folder: str | os.PathLike[str], *, link: bool = False, progress: Progress | None = None
+    ) -> CopyReport:
+        """Copy the photos, or link to them, as those of a search: see `Results.copy_to`."""
+        return copy_hits(self, folder, total=len(self), link=link, progress=progress)
+
+
+def copy_hits(
+    hits: Iterable[Hit | CaptionedPhoto],
+    folder: str | os.PathLike[str],
+    *,
+    total: int | None = None,
+    link: bool = False,
+    progress: Progress | None = None,
+) -> CopyReport:
+    """Copy the photos of hits, of a list or a stream, into a new or empty folder, named by rank; or link to them.
+
+    Raises: QueryError, OutputError: as base.copies.copy_ranked.
+    """
+    with shown(progress) as tell:
+        return copy_ranked((hit.file for hit in hits), folder, total=total, link=link, progress=tell)
 
 
 def hit_cells(hits: Iterable[Hit], first_rank: int = 1) -> "list[Cell]":
@@ -227,5 +300,6 @@ def hit_cells(hits: Iterable[Hit], first_rank: int = 1) -> "list[Cell]":
     for rank, hit in enumerate(hits, start=first_rank):
         name = Path(hit.member or hit.path).name
         place = hit.hotel_name or (f"hotel {hit.hotel_id}" if hit.hotel_id else Path(hit.path).parent.name)
-        cells.append(Cell(hit.file, (f"{rank}.  {hit.score:.3f}  {place}", f"photo {hit.photo_id}  {name}")))
+        about = "  ".join(filter(None, [f"photo {hit.photo_id}", hit.copies_mark, name]))
+        cells.append(Cell(hit.file, (f"{rank}.  {hit.score:.3f}  {place}", about)))
     return cells

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,9 +12,10 @@ from base.errors import QueryError
 from base.names import comparable, nearest
 from db.catalog import Catalog
 from db.models import SavedSearch
+from db.photo_names import photo_ids, photos_called
 from db.settings_rows import find_saved_search, save_search, saved_searches
 from db.tag_rows import current_vocabulary
-from search.answers import SearchOptions
+from search.answers import SearchOptions, by_number
 from search.query import format_query, parse, with_whole_paths
 from search.tags.tagging import known_vocabularies
 
@@ -38,18 +40,34 @@ class NamedSearch:
 def save_named(catalog: Catalog, name: str, text: str | None, options: SearchOptions) -> None:
     """Keep a search under a name, in place of an earlier one of that name.
 
-    Paths of photo files are kept in full, and tags with their vocabularies, so that it goes on meaning what it means.
+    Photos of the library are kept by their numbers, which moves leave as they are, paths of other files in full, and
+    tags with their vocabularies, so that it goes on meaning what it means.
 
     Raises: QueryError: the name is empty or too long, the text cannot be read, or a tag is in several vocabularies.
     """
     name, text = checked(name), with_whole_paths(text or "")
     with catalog.saving() as session:
+        text, options = with_numbers(session, catalog.folder.root, text, options)
         text = with_vocabularies(catalog, session, text)
         before = search_called(session, name)
         if before is not None and before.name != name:
             session.delete(before)
         save_search(session, name, text, options.said)
         session.commit()
+
+
+def with_numbers(session: Session, root: Path, text: str, options: SearchOptions) -> tuple[str, SearchOptions]:
+    """Return a query and options that name photos of the library by their numbers; as they stand where they do.
+
+    Raises: QueryError: the library knows no photo at a path, and there is no such file.
+    """
+    query, like = parse(text), options.like
+    numbered, _ = by_number(session, root, query)
+    if isinstance(like, str):
+        like = photos_called(session, [like]).get(like, like)
+    more, less = (tuple(photo_ids(session, root, names)) for names in (options.more_like, options.less_like))
+    options = replace(options, like=like, more_like=more, less_like=less)
+    return text if numbered == query else format_query(numbered), options
 
 
 def named_search(catalog: Catalog, name: str) -> NamedSearch:

@@ -100,7 +100,7 @@ def open_library(root: Path | None = None, load_encoder: Load | None = None) -> 
 
 def add_photos(folder: LibraryFolder, source: Source, load_encoder: Load, **options: Any) -> add.AddReport:
     with catalog_of(folder) as catalog:
-        return add.add_photos(catalog, store_of(catalog), Loaded(load_encoder, catalog.model), source, **options)
+        return add.add_photos(catalog, store_of(catalog), Loaded(load_encoder, catalog.model), [source], **options)
 
 
 def reindex(
@@ -164,7 +164,7 @@ def tag_library(
 
 def label_photo(folder: LibraryFolder, photo_id: int, tag: str, present: bool | None, vocabulary: str | None) -> str:
     with catalog_of(folder) as catalog:
-        return labels.label_photo(catalog, photo_id, tag, present, vocabulary)
+        return labels.label_photos(catalog, [photo_id], tag, present, vocabulary)
 
 
 def import_tags(folder: LibraryFolder, path: Path, **options: Any) -> labels.ImportReport:

@@ -9,7 +9,7 @@ from typing import Any
 from base.files import PhotoFile
 from base.settings import LibraryFolder
 from db.models import Photo
-from restyle.colour import read_pixels
+from embedding.colour import read_pixels
 from restyle.restyled import Result
 from tests.page import Page
 from tests.restyled import darker, lineage_of, results_of

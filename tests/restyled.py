@@ -11,8 +11,8 @@ from base.arrays import Pixels
 from base.files import PhotoFile
 from base.settings import LibraryFolder
 from db.models import Photo
+from embedding.colour import read_pixels
 from embedding.encoder import Encoder
-from restyle.colour import read_pixels
 from restyle.restyled import Lineage, RestyledPhotos, Result, add_to_library
 from tests.by_folder import catalog_of, store_of
 

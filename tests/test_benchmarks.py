@@ -143,18 +143,35 @@ def test_search_speed(bench: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "library"), [("search_quality", "search-samples"), ("tag_quality", "tags-sample-hotels")]
+    ("name", "library"),
+    [("search_quality", "search-samples"), ("tag_quality", "tags-sample-hotels"), ("hotel_table", "hotels-sample")],
 )
 def test_what_searches_and_tags_are_worth(bench: Path, sample_library: Library, name: str, library: str) -> None:
     shutil.copytree(sample_library.path, bench / "work" / library, dirs_exist_ok=True)  # photos are embedded once
     nowhere = bench / "nowhere"
     if name == "search_quality":
         out = figures(bench, "search_quality", "--photos", nowhere)
-        assert shows(out, r"=== samples: 240 photos", r"without negation\s+#\s+#\s+#", r"suggested stop line\s+#")
+        lines = (r"without negation\s+#\s+#\s+#", r"suggested stop line\s+#", r"against nonsense's best\s+#")
+        assert shows(out, r"=== samples: 240 photos", *lines)
+    elif name == "hotel_table":
+        out = figures(bench, "hotel_table", "--photos", nowhere, "--chains", 1, "--million", 2000)
+        assert shows(
+            out,
+            r"30 hotels x 15 tags, #% of the pairs true",
+            r"any e >= 1 \(likely\)\s+#\s+#",
+            r"the best photo\s+#",
+            r"suggested\s+#",
+            r"2000 photos of # hotels x 126 tags: # s",
+        )
     else:
         out = figures(bench, "tag_quality", "--photos", nowhere)
         assert shows(
-            out, r"=== sample hotels", r"several prompts a tag\s+#\s+#", r"logistic regression over all tags: #"
+            out,
+            r"=== sample hotels",
+            r"several prompts a tag\s+#\s+#",
+            r"logistic regression over all tags: #",
+            r"hotel, signal\s+126\s+#\s+#\s+#\s+#\s+#\s+#\s+#",
+            r"signal, p >= 0.4 of 2 photos\s+#\s+#",
         )
 
 

@@ -143,6 +143,9 @@ def test_the_examples_of_the_readme_run_one_after_the_other(
     for number, photo in enumerate(sorted((samples / "images").rglob("*.jpg"))[:60]):
         shutil.copy(photo, tmp_path / "photos" / f"{number}.jpg")
     shutil.copy(tmp_path / "photos" / "7.jpg", tmp_path / "photos" / "room.jpg")
+    (tmp_path / "photos" / "jp01").mkdir()
+    shutil.copy(tmp_path / "photos" / "8.jpg", tmp_path / "photos" / "jp01")
+    (tmp_path / "hotels.csv").write_text("hotel,chain\njp01,Azura\n", encoding="utf-8")
 
     examples = list(example_commands())
     assert len(examples) >= 10

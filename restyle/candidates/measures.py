@@ -1,48 +1,35 @@
-"""What can be measured of a photo that may be restyled: detail, colours opposed to a palette, emptiness, sharpness.
+"""What can be measured of a photo that may be restyled beside its quality: detail, opposed colours, emptiness.
 
-All of them at one size, so that photos of any size compare. Judges nothing: gates.py and picking.py do.
+All of them at one size, so that photos of any size compare. Judges nothing: picking.py does.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
-from PIL import Image
-from scipy import ndimage
-from skimage.feature import canny
 
 from base.arrays import Bools, Floats, Longs, Pixels
-from restyle.colour import lab_of, within
+from embedding.colour import lab_of, within
+from embedding.quality import FLAT_SLOPE, LONGEST_PX, Quality, canny_edges, quality_of, share, slope_of
 from restyle.palettes import Palette
 from restyle.protanopia import Colours, palette_distance, seen_lab
 
-LONGEST_PX = 320  # the size that all is measured at; Hotels-50K's photos are hardly larger
-EDGE_SIGMA_PX = 1.4
-EDGE_LOW, EDGE_HIGH = 4.0, 10.0  # L* a pixel: Canny's thresholds of hysteresis
 LIGHTNESS_BINS = 64
 COLOUR_CELL = 10.0  # units of L*, a* and b*
-FLAT_SLOPE = 1.0  # L* a pixel: what lies below looks even
 WARM_HUES = (-20.0, 65.0)  # degrees in the a*b* plane: pink, red, terracotta, peach (63); wheat (86) is beyond
 WARM_CHROMA, WARM_LIGHTNESS = 12.0, 35.0  # less is grey, darker is brown
 OPPOSED_HUE = 10.0  # what it counts, in units of the distance, which is about 5 to 24
-DARK, WHITE = 12.0, 97.0  # L*
-STEEPEST = 99.8  # percentile: even a bare wall has so many pixels on edges
-DARKEST, LIGHTEST = 1, 99  # percentiles of L*
 MOST_EDGES, MOST_COLOUR_BITS = 0.3, 8.0  # beyond what photos show
-THUMBNAIL = (16, 16)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Measures:
-    """Numbers of one photo.
+class Measures(Quality):
+    """Numbers of one photo, beside its quality.
 
     edge_density: share of pixels on Canny edges of L*. entropy_bits: of the histogram of L* in 64 bins, 0 to 6.
     flat: share of pixels where L* changes by less than 1 a pixel. colours: how many colours it seems made of, 2 to the
     entropy in bits of its histogram in L*a*b* cells of 10 units.
     warm: share of pixels that are peach, pink, red or orange: hue -20 to 65 degrees, chroma above 12, L* above 35.
     palette_distance: how far its colours lie from the palette's for a protanope, in L* and b* (restyle.style).
-    sharpness: 99.8th percentile of the Laplacian of L* over that of its slope, 1/px: 1.4 to 7.4 for photos in
-    focus, 0.5 to 1.2 once they are blurred by a Gaussian of 0.4 % of the longer side, below 0.95 by one of 0.5 %.
-    lightness, contrast: mean of L*, and its 99th less its 1st percentile. dark, white: shares below 12, above 97.
     """
 
     edge_density: float
@@ -51,11 +38,6 @@ class Measures:
     colours: float
     warm: float
     palette_distance: float
-    sharpness: float
-    lightness: float
-    contrast: float
-    dark: float
-    white: float
 
     @property
     def detail(self) -> float:
@@ -83,36 +65,16 @@ def measure(pixels: Pixels, palette: Palette) -> Measures:
     small = within(pixels, LONGEST_PX)
     lab = lab_of(small)
     lightness, few = lab[..., 0], lab[::2, ::2]
-    slope = ndimage.gaussian_gradient_magnitude(lightness, 1.0)
-    low, high = np.percentile(lightness, (DARKEST, LIGHTEST))
+    slope = slope_of(lightness)
     return Measures(
-        edge_density=edge_density(lightness),
+        **asdict(quality_of(lightness, slope)),
+        edge_density=share(canny_edges(lightness)),
         entropy_bits=entropy_bits(np.histogram(lightness, LIGHTNESS_BINS, (0, 100))[0]),
         flat=share(slope < FLAT_SLOPE),
         colours=2.0 ** entropy_bits(cell_counts(lab)),
         warm=share(is_warm(lab)),
         palette_distance=palette_distance(Colours(few, seen_lab(small[::2, ::2])), palette.leaf, palette.sky),
-        sharpness=sharpness(lightness, slope),
-        lightness=float(lightness.mean()),
-        contrast=float(high - low),
-        dark=share(lightness < DARK),
-        white=share(lightness > WHITE),
     )
-
-
-def share(mask: Bools) -> float:
-    """Return the share of pixels that are so."""
-    return float(mask.mean())
-
-
-def density_of_edges(pixels: Pixels) -> float:
-    """Return a photo's share of pixels on edges, 0..1; pixels (h, w, 3) of any size."""
-    return edge_density(lab_of(within(pixels, LONGEST_PX))[..., 0])
-
-
-def edge_density(lightness: Floats) -> float:
-    """Return the share of pixels on edges. Source: Canny 1986, in scikit-image; 0 for a photo of a few pixels."""
-    return share(canny(lightness, EDGE_SIGMA_PX, low_threshold=EDGE_LOW, high_threshold=EDGE_HIGH))
 
 
 def entropy_bits(counts: Longs) -> float:
@@ -133,23 +95,3 @@ def is_warm(lab: Floats) -> Bools:
     chroma = np.hypot(lab[..., 1], lab[..., 2])
     warm: Bools = (hue > WARM_HUES[0]) & (hue < WARM_HUES[1]) & (chroma > WARM_CHROMA) & (lab[..., 0] > WARM_LIGHTNESS)
     return warm
-
-
-def sharpness(lightness: Floats, slope: Floats) -> float:
-    """Return how steeply slopes change where they are steepest, 1/px; 0 for a photo without any slope."""
-    steepest = np.percentile(slope, STEEPEST)
-    if steepest < FLAT_SLOPE:
-        return 0.0
-    return float(np.percentile(np.abs(ndimage.laplace(lightness)), STEEPEST) / steepest)
-
-
-def small_copy(pixels: Pixels) -> Floats:
-    """Return 16 x 16 lightnesses, less their mean, as a unit vector (256,); zeros for a photo of one colour.
-
-    Its product with another photo's is their correlation.
-    """
-    small = np.asarray(Image.fromarray(pixels).convert("L").resize(THUMBNAIL, Image.Resampling.BOX), np.float32).ravel()
-    centred = small - small.mean()
-    norm = float(np.linalg.norm(centred))
-    unit: Floats = (centred / norm if norm > 1 else np.zeros_like(centred)).astype(np.float32)
-    return unit

@@ -21,8 +21,9 @@ from base.listing import Listing
 from base.progress import Progress, Step, silent
 from db.photo_rows import PhotoRecord
 from embedding.encoder import Encoder
+from embedding.quality import SURE, guesses, same_shot, spoilt
 from embedding.sheet import Cell, Section, gallery_html, write_sheet
-from restyle.candidates.gates import SURE, Looked, Rejection, guesses, look, rejected, same_shot, spoilt
+from restyle.candidates.gates import Looked, Rejection, look, rejected
 from restyle.candidates.measures import Measures
 from restyle.palettes import Palette
 from restyle.picks import Pick, PickList, write_picks
@@ -140,7 +141,8 @@ class Picker:
     def _repeats(self, place: int) -> str | None:
         for other in self._places:
             cosine = float(self._vectors[place] @ self._vectors[other])
-            if reason := same_shot(self._photos[place], self._photos[other], cosine):
+            other_id = self._photos[other].record.photo_id
+            if reason := same_shot(self._photos[place], self._photos[other], cosine, f"photo {other_id}"):
                 return reason
         return None
 

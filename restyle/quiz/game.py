@@ -14,9 +14,10 @@ from base.arrays import Floats, Pixels
 from base.errors import PhotoError, QueryError
 from base.files import PhotoFile
 from base.progress import Progress, Step, silent
+from embedding.colour import encoder_square, read_pixels
 from embedding.encoder import Encoder
-from restyle.colour import encoder_square, read_pixels
-from restyle.pages import data_uri, jpeg, render
+from embedding.html_pages import data_uri, jpeg, render
+from restyle.pages import TEMPLATES
 from restyle.restyled import Result, original_of, why_lost
 from restyle.structure import hog_of
 
@@ -270,7 +271,7 @@ def quiz_page(quiz: Quiz, pairs: Sequence[Pair], title: str = "Which photo was i
     by_result = {pair.result_id: pair for pair in pairs}
     right = [question.choice_ids.index(by_result[question.result_id].source_id) for question in quiz.questions]
     return render(
-        "quiz.html",
+        TEMPLATES / "quiz.html",
         title=title,
         questions=len(quiz.questions),
         data={

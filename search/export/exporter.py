@@ -17,16 +17,15 @@ from sqlalchemy.orm import Session
 
 from base import __version__
 from base.console import counted, megabytes
-from base.errors import OutputError, PhotoError, QueryError
+from base.copies import SourceGone, place_photo
+from base.errors import OutputError, QueryError
 from base.files import (
     TEMPORARY_SUFFIX,
     PhotoFile,
     atomic_write,
     folder_lock,
-    open_regular,
     sync_folder,
     temporary_beside,
-    temporary_name,
 )
 from base.progress import Progress, Step, silent
 from base.records import json_bytes, write_json
@@ -44,6 +43,7 @@ from search.export.tables import (
 )
 from search.tags.tag_files import MANIFEST_FILE, MANIFEST_SUFFIX, METADATA_FILE
 from search.tags.tagging import Tagging
+from search.tags.trust import muted_in_words
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -109,27 +109,7 @@ class FolderWriter:
         link = self._link and not source.member
         if is_link(source.path, target) if link else is_copy(source, target):
             return
-        try:
-            if link:
-                open_regular(source.path).close()
-            content = b"" if link else source.read()
-        except (OSError, PhotoError) as error:
-            raise SourceGone(f"{source}: {getattr(error, 'strerror', None) or error}") from error
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = temporary_name(target)
-        try:
-            if link:
-                temporary.symlink_to(source.path)
-            else:
-                temporary.write_bytes(content)
-            os.replace(temporary, target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
-
-class SourceGone(Exception):
-    """A photo's file cannot be read any more."""
+        place_photo(source, target, link=link)
 
 
 def is_link(path: str, target: Path) -> bool:
@@ -201,6 +181,8 @@ class ExportManifest:
     top_k: int | None  # for softmax alone
     tags: dict[str, int]  # photos with each tag
     calibrated_on_labels: list[str]
+    muted: list[str]  # tags that the model cannot tell in this library, so that no photo has them
+    trust: str  # how far to trust the tags, in words
     query: str | None
     query_note: str  # what people should know of its answer, or nothing
     with_tags: list[str]
@@ -214,7 +196,8 @@ class ExportManifest:
     def notes(self) -> list[str]:
         """What people should know besides."""
         gone = counted(len(self.left_out), "photo")
-        said = (self.query_note, f"left out {gone} whose files cannot be read" if self.left_out else "")
+        left = f"left out {gone} whose files cannot be read" if self.left_out else ""
+        said = (self.query_note, left, muted_in_words(self.muted), self.trust)
         return list(filter(None, said))
 
 
@@ -306,6 +289,8 @@ class Description:
             top_k=calibration.top_k if softmax else None,
             tags={name: count - left_tags[name] for name, count in counts},
             calibrated_on_labels=[names[place] for place in sorted(calibration.links)],
+            muted=self.tagging.muted,
+            trust=self.tagging.trust,
             query=self.query,
             query_note=self.selection.note,
             with_tags=[*self.selection.tags, *self.selection.others],

@@ -19,6 +19,7 @@ from base.errors import QueryError
 from base.spreadsheets import FORMULA_START, WorkbookWriter
 from db.caption_rows import captions_of
 from db.catalog import Catalog
+from db.hotel_rows import hotel_places
 from db.photo_rows import hashes_of, hotels_and_chains
 from embedding.photo_table import KINDS
 from embedding.segments import SegmentStore
@@ -36,6 +37,7 @@ DERIVED = {
     "chain_id": pa.int64(),
     "chain_name": pa.string(),
     "tags": TAG_LIST,
+    "sure_tags": TAG_LIST,
     "set_by_hand": TAG_LIST,
     "unset_by_hand": TAG_LIST,
     EXPORTED: pa.string(),
@@ -51,12 +53,19 @@ DEFAULT_COLUMNS = (
     "hotel_name",
     "chain_id",
     "chain_name",
+    "date",
+    "date_from",
+    "latitude",
+    "longitude",
     "tags",
+    "sure_tags",
     "set_by_hand",
     "unset_by_hand",
     EXPORTED,
     "probabilities",
 )
+HOTEL_PLACE = ("latitude", "longitude")  # of a photo, or else of its hotel
+NANOSECONDS = 1_000_000_000  # of a second
 DIGITS = 4  # of probabilities and cosines
 FLOAT_DIGITS = 6  # of float32 where it is written as a decimal number by Python
 
@@ -128,11 +137,18 @@ class TagTable:
             "chain_id": pa.array([chain_id for _, chain_id in facts], pa.int64()),
             "chain_name": pa.array([None if chain is None else chains.get(chain) for _, chain in facts], pa.string()),
         }
+        places = hotel_places(session) if set(HOTEL_PLACE) & set(self.names) else {}
+        self._of_hotels |= {
+            name: pa.array(
+                [places.get(hotel_id, (None, None))[at] for hotel_id in self._hotel_ids.tolist()], pa.float64()
+            )
+            for at, name in enumerate(HOTEL_PLACE)
+        }
 
     def batches(self) -> Iterator[Any]:
         """Yield pyarrow.RecordBatch after RecordBatch, and count rows and tags on the way."""
         hits, among = self._selection.hits, self._selection.among
-        stored = {"hotel_id", *self.names} & KINDS.keys()
+        stored = {"hotel_id", "mtime_ns", *self.names} & KINDS.keys()
         ids = None if hits is None else list(hits)
         for photos in self.tagging.photos(sorted(stored), ids):
             keep = photos.decided[:, self._wanted].all(axis=1)
@@ -152,11 +168,15 @@ class TagTable:
 
     def _column(self, name: str, photos: TaggedPhotos) -> Any:
         """Return one column of some photos as a pyarrow.Array."""
+        if name in ("date", "date_from", *HOTEL_PLACE):
+            return self._date_or_place(name, photos)
         if name in KINDS:
             return photos.columns[name]
         match name:
             case "tags":
                 return chosen_names(photos.decided, self._tag_names)
+            case "sure_tags":
+                return chosen_names(photos.sure, self._tag_names)
             case "set_by_hand" | "unset_by_hand":
                 return said(photos, present=name == "set_by_hand")
             case "exported":
@@ -177,10 +197,21 @@ class TagTable:
         column = np.round(values[:, self._places[tag]], DIGITS)
         return pa.array(column, pa.float32(), from_pandas=True)  # NaN, not scored yet, becomes null
 
+    def _date_or_place(self, name: str, photos: TaggedPhotos) -> Any:
+        """Return dates, with those of files where no other is known, or places, with hotels' where none is its own."""
+        known = photos.columns[name]
+        if name in HOTEL_PLACE:
+            return pc.coalesce(known, self._of_hotel(name, photos.columns["hotel_id"]))
+        files = photos.columns["mtime_ns"]
+        if name == "date_from":
+            return pc.coalesce(known, pc.if_else(pc.is_valid(files), "file", pa.scalar(None, pa.string())))
+        seconds = pc.cast(pc.divide(files, NANOSECONDS), pa.timestamp("s"))
+        return pc.coalesce(known, pc.cast(seconds, pa.string()))  # a tenth of the time of strftime
+
     def _of_hotel(self, name: str, hotel_ids: Any) -> Any:
         """Return what is known of the photos' hotels; looked up in order, since hashing 50,000 ids takes longer."""
         if not len(self._hotel_ids):
-            return pa.nulls(len(hotel_ids), DERIVED[name])
+            return pa.nulls(len(hotel_ids), (DERIVED | KINDS)[name])
         at = np.searchsorted(self._hotel_ids, hotel_ids.fill_null(int(self._hotel_ids[0])).to_numpy())
         return self._of_hotels[name].take(pa.array(at, mask=hotel_ids.is_null().to_numpy(zero_copy_only=False)))
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from base.arrays import Bools, Doubles, Floats, Longs
 from base.listing import Listing
-from search.tags.calibration import Calibration, Fit, fit_links
+from search.tags.calibration import LEARNING, Calibration, Fit, Method, TagOptions, fit_links
 from search.tags.tagging import Tagging
 from search.tags.truth import Truth
 from search.tags.vocabulary import Group
@@ -191,24 +191,33 @@ def evaluate(tagging: Tagging, truth: Truth) -> Evaluation:
 
 
 def compare_methods(tagging: Tagging, truth: Truth) -> Iterator[Evaluation]:
-    """Measure every method: softmax as in the case study, uncalibrated, calibrated without labels, and with them.
+    """Measure every method: softmax as in the case study, uncalibrated, calibrated and signal without labels, and with.
 
-    With labels: in each of five folds on the truth of the other four, so that no photo is judged by its own labels.
+    Each with its own threshold, the library's method with the library's. With labels: in each of five folds on the
+    truth of the other four, so that no photo is judged by its own labels. A library that was last tagged before there
+    was signal is measured without it.
     """
     scores = tagging.scores_of(truth.photo_ids)
     plain = replace(tagging.calibration, links={})
+    methods: list[Method] = ["uncalibrated", "calibrated"]
+    if plain.noise:
+        methods.append("signal")
     for name, calibration in (
-        ("softmax, top 1", replace(plain, method="softmax", top_k=1)),
-        ("uncalibrated", replace(plain, method="uncalibrated")),
-        ("calibrated", replace(plain, method="calibrated")),
+        ("softmax, top 1", replace(by_method(plain, "softmax"), top_k=1)),
+        *((method, by_method(plain, method)) for method in methods),
     ):
         probabilities = calibration.probabilities(scores)
         yield evaluation(tagging, name, truth.values, probabilities, calibration.decide(probabilities))
-    calibrated = replace(plain, method="calibrated")
+    learning = by_method(plain, plain.method if plain.method in LEARNING else methods[-1])
     for fit in ("platt", "isotonic"):
-        probabilities = cross_fitted(calibrated, scores, truth.values, fit)
-        name = f"calibrated on labels, {fit}"
-        yield evaluation(tagging, name, truth.values, probabilities, calibrated.decide(probabilities))
+        probabilities = cross_fitted(learning, scores, truth.values, fit)
+        name = f"{learning.method} with labels, {fit}"
+        yield evaluation(tagging, name, truth.values, probabilities, learning.decide(probabilities))
+
+
+def by_method(calibration: Calibration, method: Method) -> Calibration:
+    """Return a calibration by a method, with the threshold that it was given, or the method's own."""
+    return TagOptions().put_over(calibration, method)
 
 
 def cross_fitted(calibration: Calibration, scores: Floats, truth: Floats, fit: Fit) -> Floats:
@@ -218,7 +227,8 @@ def cross_fitted(calibration: Calibration, scores: Floats, truth: Floats, fit: F
     probabilities = np.empty(logits.shape, np.float32)
     for number in range(FOLDS):
         links = fit_links(logits[fold != number], truth[fold != number], fit)
-        probabilities[fold == number] = replace(calibration, links=links).probabilities(scores[fold == number])
+        taught = replace(calibration, links=links, learnt_on=calibration.method)
+        probabilities[fold == number] = taught.probabilities(scores[fold == number])
     return probabilities
 
 

@@ -1,6 +1,6 @@
 """What people say of photos: single labels, and files of tags read back as corrections."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -68,29 +68,36 @@ class ImportReport:
         return [*self.remarks, *(note for note, holds in said if holds)]
 
 
-def label_photo(catalog: Catalog, photo_id: int, tag: str, present: bool | None, vocabulary: str | None) -> str:
-    """Keep what a person says of a photo and a tag, and return the tag's full name; None forgets it.
+def label_photos(
+    catalog: Catalog, photo_ids: Sequence[int], tag: str, present: bool | None, vocabulary: str | None
+) -> str:
+    """Keep what a person says of photos and a tag, and return the tag's full name; None forgets it. All or nothing.
 
     A tag may be of any vocabulary, or of the one named: a label counts in all that have the tag.
 
-    Raises: QueryError: the library has no such photo, or its vocabularies no such tag.
+    Raises: QueryError: there is no photo, the library lacks one of them, or its vocabularies the tag.
     """
+    if not photo_ids:
+        raise QueryError(f"no photo is named that {tag!r} is said of: name some by number or path")
     with catalog.saving() as session:
         words = vocabularies_of(catalog, session, vocabulary)
         found, place = (words.with_tag(tag) or [words.find(tag)])[0]
         name = found.names[place]
-        if not 0 < photo_id <= HIGHEST or not known_photos(session, [photo_id]):
-            raise QueryError(f"no photo {photo_id} in {catalog.folder.root}: take an id that a search shows")
-        if photo_id not in hashes_of(session, [photo_id]):
+        known = known_photos(session, [photo_id for photo_id in photo_ids if 0 < photo_id <= HIGHEST])
+        if strange := [photo_id for photo_id in photo_ids if photo_id not in known]:
+            raise QueryError(f"no photo {first_few(strange)} in {catalog.folder.root}: take an id that a search shows")
+        read = hashes_of(session, photo_ids)
+        if unread := [photo_id for photo_id in photo_ids if photo_id not in read]:
+            have = "has" if len(unread) == 1 else "have"
             raise QueryError(
-                f"photo {photo_id} has not been read yet, and a label belongs to its bytes: run `aliens add` first; "
-                "`aliens failures` says what is wrong with photos that cannot be read"
+                f"photo {first_few(unread)} {have} not been read yet, and a label belongs to its bytes: run "
+                "`aliens add` first; `aliens failures` says what is wrong with photos that cannot be read"
             )
-        label = Label(photo_id, bare(name), bool(present))
+        labels = [Label(photo_id, bare(name), bool(present)) for photo_id in photo_ids]
         if present is None:
-            forget_labels(session, [label])
+            forget_labels(session, labels)
         else:
-            set_labels(session, [label])
+            set_labels(session, labels)
         session.commit()
     return name
 

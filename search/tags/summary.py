@@ -18,6 +18,7 @@ from db.photo_rows import hotels_and_chains, photo_records
 from embedding.lettering import outlined
 from embedding.sheet import Section
 from search.results import Hit, as_hit, hit_cells
+from search.tags.calibration import SURE
 from search.tags.evaluation import Evaluation, reliability
 from search.tags.tagging import Tagging
 from search.tags.truth import Truth
@@ -28,13 +29,18 @@ EACH = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TagCount:
-    """How many photos have a tag; `by_hand` of them because a person said so."""
+    """How many photos have a tag; `by_hand` of them because a person said so.
+
+    sure: how many of them surely have it; the others likely. muted: whether the model cannot tell it in this library.
+    """
 
     tag: str
     heading: str
     photos: int
     share: float  # of all tagged photos
     by_hand: int
+    sure: int
+    muted: bool
 
 
 class TagSummary(Listing[TagCount]):
@@ -73,36 +79,42 @@ class TagOfPhoto:
     probability: float
     cosine: float
     has: bool
+    sure: bool  # that it has it; else likely
     by_hand: bool | None
 
 
 class PhotoTags(Listing[TagOfPhoto]):
     """A photo's tags: those that it has first, each kind likeliest first."""
 
-    def __init__(self, tags: Iterable[TagOfPhoto], *, photo_id: int, path: str, notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, tags: Iterable[TagOfPhoto], *, photo_id: int, path: str, member: str = "", notes: Sequence[str] = ()
+    ) -> None:
         super().__init__(tags)
         self.photo_id = photo_id
         self.path = path
+        self.member = member
         self.notes = list(notes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChainCount:
-    """How many photos of a chain's hotels have each tag."""
+    """How many photos of a chain's hotels have each tag; `sure`: how many surely."""
 
     chain_id: int | None
     chain: str
     photos: int
     tags: dict[str, int]
+    sure: dict[str, int]
 
 
 def summarise(tagging: Tagging) -> TagSummary:
     """Count the photos of every tag, over the whole library."""
     names = tagging.vocabulary.names
-    counts, by_hand = np.zeros(len(names), np.int64), dict.fromkeys(names, 0)
+    counts, sure, by_hand = np.zeros(len(names), np.int64), np.zeros(len(names), np.int64), dict.fromkeys(names, 0)
     photos = untagged = 0
     for batch in tagging.photos():
         counts += batch.decided.sum(axis=0)
+        sure += batch.sure.sum(axis=0)
         photos += len(batch.decided)
         untagged += int((~batch.decided.any(axis=1)).sum())
         for labels in batch.labels.values():
@@ -116,7 +128,7 @@ def summarise(tagging: Tagging) -> TagSummary:
         photos=photos,
         untagged=untagged,
         unscored=tagging.unscored,
-        notes=tagging.notes,
+        notes=[*tagging.notes, *tagging.cautions],
         tags=[
             TagCount(
                 tag=tag.name,
@@ -124,8 +136,12 @@ def summarise(tagging: Tagging) -> TagSummary:
                 photos=int(count),
                 share=float(count / photos) if photos else 0.0,
                 by_hand=by_hand[tag.name],
+                sure=int(surely),
+                muted=bool(mute),
             )
-            for tag, count in zip(tagging.vocabulary.tags, counts, strict=True)
+            for tag, count, surely, mute in zip(
+                tagging.vocabulary.tags, counts, sure, tagging.calibration.muted, strict=True
+            )
         ],
     )
 
@@ -140,12 +156,19 @@ def photo_tags(tagging: Tagging, photo_id: int) -> PhotoTags:
             probability=round(float(photo.probabilities[0, place]), 4),
             cosine=round(float(photo.scores[0, place]), 4),
             has=bool(photo.decided[0, place]),
+            sure=bool(photo.sure[0, place]),
             by_hand=said.get(tag),
         )
         for place, tag in enumerate(tagging.vocabulary.names)
     ]
     tags.sort(key=lambda tag: (-tag.has, -tag.probability))
-    return PhotoTags(tags, photo_id=photo_id, path=photo.columns["path"][0].as_py(), notes=tagging.notes)
+    path, member = (photo.columns[name][0].as_py() for name in ("path", "member"))
+    return PhotoTags(tags, photo_id=photo_id, path=path, member=member, notes=trusted(tagging))
+
+
+def trusted(tagging: Tagging) -> list[str]:
+    """Return what people should know where they see some of the tags."""
+    return [*tagging.notes, *filter(None, [tagging.trust])]
 
 
 class ChainCounts(Listing[ChainCount]):
@@ -161,12 +184,13 @@ def count_by_chain(session: Session, tagging: Tagging) -> ChainCounts:
     hotels, chains = hotels_and_chains(session)
     places = {None: 0} | {chain_id: place for place, chain_id in enumerate(chains, start=1)}
     names = tagging.vocabulary.names
-    counts = np.zeros((len(places), len(names)), np.int64)
+    counts, sure = np.zeros((2, len(places), len(names)), np.int64)
     photos = np.zeros(len(places), np.int64)
     place_of_hotel = {hotel_id: places.get(chain_id, 0) for hotel_id, (_, chain_id) in hotels.items()}
     for batch in tagging.photos(["hotel_id"]):
         rows = np.array([place_of_hotel.get(hotel_id, 0) for hotel_id in batch.columns["hotel_id"].to_pylist()])
         np.add.at(counts, rows, batch.decided)
+        np.add.at(sure, rows, batch.sure)
         photos += np.bincount(rows, minlength=len(places))
     found = [
         ChainCount(
@@ -174,11 +198,12 @@ def count_by_chain(session: Session, tagging: Tagging) -> ChainCounts:
             chain=NO_CHAIN if chain_id is None else chains[chain_id],
             photos=int(photos[place]),
             tags=dict(zip(names, counts[place].tolist(), strict=True)),
+            sure=dict(zip(names, sure[place].tolist(), strict=True)),
         )
         for chain_id, place in places.items()
         if photos[place]
     ]
-    return ChainCounts(sorted(found, key=lambda chain: -chain.photos), notes=tagging.notes)
+    return ChainCounts(sorted(found, key=lambda chain: -chain.photos), notes=trusted(tagging))
 
 
 def sheet_sections(session: Session, tagging: Tagging, tag: str) -> list[Section]:
@@ -190,16 +215,17 @@ def sheet_sections(session: Session, tagging: Tagging, tag: str) -> list[Section
     """
     place = tagging.vocabulary.position(tag)
     parts = [
-        (photos.photo_ids, photos.probabilities[:, place], photos.decided[:, place]) for photos in tagging.photos()
+        (photos.photo_ids, photos.probabilities[:, place], photos.decided[:, place], photos.sure[:, place])
+        for photos in tagging.photos()
     ]
     if not parts:
         return []
-    ids, probabilities, decided = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    ids, probabilities, decided, sure = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     order = np.argsort(-probabilities, kind="stable")
     order = order[~np.isnan(probabilities[order])]
     has, others = order[decided[order]], order[~decided[order]]
     sections = (
-        (f"surest of the {len(has)} photos that have it", has[:EACH]),
+        (f"surest of the {len(has)} photos that have it, {int(sure.sum())} of them surely", has[:EACH]),
         ("least sure of them", has[EACH:][::-1][:EACH]),
         (f"likeliest of the {len(others)} others", others[:EACH]),
         ("least likely", others[EACH:][::-1][:EACH]),
@@ -242,12 +268,14 @@ def write_report(tagging: Tagging, truth: Truth | None, path: Path) -> None:
         for place, values in enumerate(batch.probabilities.T):
             counts[place] += np.histogram(values[~np.isnan(values)], bins)[0]
     probabilities = tagging.calibration.probabilities(tagging.scores_of(truth.photo_ids)) if truth else None
+    muted = set(tagging.muted)
     figure, axes = grid(len(counts))
     for place, (axis, name) in enumerate(zip(axes, tagging.vocabulary.names, strict=False)):
         axis.stairs(counts[place] / max(counts[place].max(), 1), bins, fill=True, color=BARS)
         if tagging.calibration.method != "softmax":
             axis.axvline(tagging.calibration.threshold, color=LINE, linewidth=1, linestyle="--")
-        title = name
+            axis.axvline(SURE, color=LINE, linewidth=1, linestyle=":")
+        title = f"{name} (cannot be told here)" if name in muted else name
         if truth is not None and probabilities is not None:
             known = ~np.isnan(truth.values[:, place]) & ~np.isnan(probabilities[:, place])
             has = truth.values[known, place] == 1
@@ -257,7 +285,7 @@ def write_report(tagging: Tagging, truth: Truth | None, path: Path) -> None:
         axis.set_title(title, fontsize=9, parse_math=False)  # a tag may hold dollar signs
         axis.set(xlim=(0, 1), ylim=(0, 1.05))
     note = f"{tagging.vocabulary.key}, {tagging.calibration.method}, {photos} photos. Green: photos by probability "
-    note += "(tallest bar 1); dashed: threshold" + ("; purple: precision over recall" if truth else "")
+    note += "(tallest bar 1); dashed: threshold; dotted: sure" + ("; purple: precision over recall" if truth else "")
     save_figure(figure, note, path)
 
 
@@ -273,7 +301,7 @@ def write_evaluation(evaluations: Sequence[Evaluation], title: str, path: Path) 
     axes = figure.subplot_mosaic([["precision", "precision", "reliability"], ["f1", "f1", "reliability"]])
     upper, lower, right = axes["precision"], axes["f1"], axes["reliability"]
     names = [tag.tag for tag in evaluations[0].measures.tags if tag.true]
-    colours = ["#b9b4a8", "#d19a4a", "#6d9a86", "#8a3f6b", "#3f5f8a"]
+    colours = ["#b9b4a8", "#d19a4a", "#6d9a86", "#8a3f6b", "#3f5f8a", "#22262b"]
     width = 0.8 / len(evaluations)
     for number, evaluation in enumerate(evaluations):
         tags = [tag for tag in evaluation.measures.tags if tag.true]

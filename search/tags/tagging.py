@@ -28,10 +28,22 @@ from db.tag_rows import (
 from db.vector_rows import EmbeddedRows, any_vector, count_embedded, segments_of
 from embedding.encoder import Encoder
 from embedding.photo_table import Columns, PhotoTable, arrays, put_together
-from embedding.scores import BACKGROUND_COLUMNS, ScoreStore, remove_scores, score_segments, score_vectors
+from embedding.scores import BACKGROUND_COLUMNS, ScoreStore, remove_scores, score_segments
 from embedding.segments import SegmentStore
 from search.results import HIGHEST
-from search.tags.calibration import Calibration, Method, Statistics, TagOptions, fit_links, places_of
+from search.tags.calibration import (
+    DEFAULT_METHOD,
+    LONG,
+    MOST,
+    SURE,
+    Calibration,
+    Method,
+    Statistics,
+    TagOptions,
+    fit_links,
+    places_of,
+)
+from search.tags.trust import muted_in_words, noise_and_kind, trust_in_words
 from search.tags.truth import Truth
 from search.tags.vocabulary import DEFAULT, Vocabularies, Vocabulary, bare, read_vocabulary
 
@@ -53,6 +65,7 @@ class TagReport:
     scored: int  # of them in this run
     fitted: int  # tags calibrated on labels
     left_alone: list[str]  # tags with too few labels, or labels that contradict the scores
+    muted: list[str]  # tags that the model cannot tell in this library
     notes: list[str] = field(default_factory=list)  # what people should know besides
 
     def __str__(self) -> str:
@@ -73,14 +86,15 @@ class TaggedPhotos:
     """Some photos with their tags; t is the number of tags.
 
     columns: what was asked for, {name: pyarrow.Array}. scores: (n, t + 1), the last is the background. probabilities:
-    (n, t), NaN without scores. decided: (n, t), labels put over them. labels: {photo id: {tag: present}}, whatever
-    the vocabulary.
+    (n, t), NaN without scores. decided: (n, t), labels put over them. sure: (n, t), which of the decided ones are sure,
+    the others are likely; what a person says is sure. labels: {photo id: {tag: present}}, whatever the vocabulary.
     """
 
     columns: Columns
     scores: Floats
     probabilities: Floats
     decided: Bools
+    sure: Bools
     labels: dict[int, dict[str, bool]]
 
     @property
@@ -114,6 +128,7 @@ class Tagging:
         while self._missing and (now := store.current(rows)) is not self._vectors:  # merged away since, perhaps
             self._vectors, self._missing = now, self._scores.open(now)
         self._stamp = columns_stamp(session)
+        self._grown = False  # scores were computed here
 
     @classmethod
     def open(cls, catalog: Catalog, session: Session, store: SegmentStore, key: str | None = None) -> Self:
@@ -166,6 +181,21 @@ class Tagging:
         return [late] if self.unscored else []
 
     @property
+    def trust(self) -> str:
+        """How far to trust the tags, in words; nothing where people's labels taught them."""
+        return trust_in_words(self.calibration, len(self.vocabulary.tags), self.model.name)
+
+    @property
+    def cautions(self) -> list[str]:
+        """What people should know of all tags: which the model cannot tell here, and how far to trust the others."""
+        return list(filter(None, [muted_in_words(self.muted), self.trust]))
+
+    @property
+    def muted(self) -> list[str]:
+        """The tags that the model cannot tell in this library."""
+        return [name for name, mute in zip(self.vocabulary.names, self.calibration.muted, strict=True) if mute]
+
+    @property
     def command(self) -> str:
         """What gives tags of this vocabulary to the photos that have none."""
         key = self.vocabulary.key
@@ -190,6 +220,7 @@ class Tagging:
             progress=progress,
         )
         self._missing = self._scores.open(self._vectors)
+        self._grown = True
 
     def scores(self, names: Sequence[str] = (), ids: Sequence[int] | None = None) -> Iterator[tuple[Columns, Floats]]:
         """Yield (columns, scores (n, t + 1)) of all photos by id, or of the photos with these ids in their order.
@@ -228,6 +259,7 @@ class Tagging:
         for columns, scores in self.scores(names, ids):
             probabilities = self.calibration.probabilities(scores)
             decided = self.calibration.decide(probabilities)
+            sure = decided & (probabilities >= SURE)
             photo_ids = columns["photo_id"].to_numpy()
             if ids is None:
                 said = labels_up_to(int(photo_ids[-1]))
@@ -241,8 +273,8 @@ class Tagging:
                 place = places.get(bare(label.tag))
                 labels.setdefault(label.photo_id, {})[label.tag if place is None else tags[place]] = label.present
                 if place is not None:
-                    decided[position[label.photo_id], place] = label.present
-            yield TaggedPhotos(columns, scores, probabilities, decided, labels)
+                    decided[position[label.photo_id], place] = sure[position[label.photo_id], place] = label.present
+            yield TaggedPhotos(columns, scores, probabilities, decided, sure, labels)
 
     def photo(self, photo_id: int, names: Sequence[str] = ()) -> TaggedPhotos:
         """Return one photo with its tags.
@@ -265,44 +297,43 @@ class Tagging:
         return other
 
     def calibrate(
-        self, options: TagOptions, scale: float, truth: Truth | None, known: Calibration | None = None
+        self, options: TagOptions, encoder: Encoder, truth: Truth | None, known: Calibration | None = None
     ) -> Calibration:
         """Fit the calibration to the library's scores, and to labels where there are any.
 
         What `known` learnt from labels stays, and with it the mean and spread that it was learnt with; newer labels
-        of a tag replace the older ones' fit.
+        of a tag replace the older ones' fit, and a fit of another method all of them.
         """
-        learnt = known is not None and bool(known.links) and not options.forget_labels
-        if known is not None and learnt:
-            calibration = options.put_over(known)
-        else:
-            before = known or Calibration(method="calibrated", scale=scale, mean=EMPTY, std=EMPTY)
-            calibration = options.put_over(self._standardised(before, scale))
+        before = known or Calibration(method=DEFAULT_METHOD, scale=encoder.logit_scale, mean=EMPTY, std=EMPTY)
+        method = options.method_after(before.method, learning=truth is not None)
+        stays = bool(before.links) and not options.forget_labels and (truth is None or method == before.learnt_on)
+        calibration = options.put_over(before if stays else self._standardised(before), method)
+        others = not stays and (self._grown or calibration.photos != before.photos)  # than were measured before
+        if others or not calibration.noise:
+            noise, alike = noise_and_kind(self._vectors, encoder)
+            calibration = replace(calibration, noise=noise, alike=alike)
+        long = MOST if method == "signal" and len(self.vocabulary.tags) >= LONG else 0
+        calibration = replace(calibration, most=self.vocabulary.most or long)
         if truth is not None:
-            if calibration.method != "calibrated":
-                if options.method is not None:
-                    raise QueryError(
-                        f"--method {options.method} has nothing to learn from labels: leave one of both out"
-                    )
-                calibration = replace(calibration, method="calibrated")
             logits = calibration.logits(self.scores_of(truth.photo_ids))
             links = {**calibration.links, **fit_links(logits, truth.values, options.fit)}
-            calibration = replace(calibration, links=links)
+            calibration = replace(calibration, links=links, learnt_on=method)
         self._calibration = calibration
         return calibration
 
-    def _standardised(self, before: Calibration, scale: float) -> Calibration:
+    def _standardised(self, before: Calibration) -> Calibration:
         """Return a calibration without labels, from the scores of the whole library."""
         statistics = Statistics(len(self.vocabulary.tags))
         for _, scores in self.scores():
             statistics.add(scores)
-        mean, std = statistics.mean_and_std(scale)
+        mean, std = statistics.mean_and_std(before.scale)
         names, groups = self.vocabulary.names, self.vocabulary.groups
         return replace(
             before,
-            scale=scale,
             mean=mean,
             std=std,
+            spread=statistics.spread,
+            photos=statistics.count,
             links={},
             contrasts=places_of(groups, names, "contrast"),
             exclusions=places_of(groups, names, "exclude"),
@@ -398,11 +429,8 @@ def tag_library(
         known = Calibration.from_json(before[1]) if before else None
         if scored or known is None:
             tagging.score(encoder, progress)
-            scale = encoder.logit_scale
-        else:
-            scale = known.scale
         tagging.write_table()
-        calibration = tagging.calibrate(options, scale, truth, known)
+        calibration = tagging.calibrate(options, encoder, truth, known)
         keep_tagging(session, model, vocabulary.key, vocabulary.definition(), calibration.as_json())
         session.commit()
         labelled = np.flatnonzero((truth.values > 0).any(axis=0)).tolist() if truth else []
@@ -417,59 +445,6 @@ def tag_library(
             scored=scored,
             fitted=len(calibration.links),
             left_alone=left_alone,
-            notes=[*(truth.notes if truth else []), *([few] if left_alone else [])],
+            muted=tagging.muted,
+            notes=[*(truth.notes if truth else []), *([few] if left_alone else []), *tagging.cautions],
         )
-
-
-MARGIN = 0.2  # of probability, above the threshold: tags that hardly pass it come and go by themselves
-
-
-class TagChecker:
-    """The tags of one vocabulary, as the library's calibration sees them in any vector."""
-
-    def __init__(self, tagging: Tagging, encoder: Encoder) -> None:
-        self._tagging = tagging
-        self._encoder = encoder
-
-    def confident(self, photo_id: int) -> list[str]:
-        """Return the tags that a photo surely has, in the vocabulary's order.
-
-        They are decided and clearly above the threshold; what a person says need only be above it, since what the
-        model does not see in the photo itself cannot be missed in a picture made of it.
-
-        Raises: QueryError: the photo is unknown or not embedded.
-        """
-        labels = self._tagging.photo(photo_id).labels.get(photo_id, {})
-        probabilities, kept = self._seen(self._tagging.vector(photo_id))
-        decided = self._tagging.calibration.decide(probabilities[np.newaxis])[0]
-        sure = decided & (probabilities >= self._tagging.calibration.threshold + MARGIN)
-        return [
-            name
-            for name, is_sure, is_kept in zip(self._tagging.vocabulary.names, sure, kept, strict=True)
-            if labels.get(name, bool(is_sure)) and is_kept
-        ]
-
-    def lost(self, vector: Floats, tags: Sequence[str]) -> list[str]:
-        """Return those of a photo's tags that a unit vector (d,) no longer has: not decided, and below the threshold.
-
-        Raises: QueryError: the vocabulary has no such tag, or the vector has another number of dimensions.
-        """
-        places = [self._tagging.vocabulary.position(tag) for tag in tags]
-        _, kept = self._seen(vector)
-        return [tag for tag, place in zip(tags, places, strict=True) if not kept[place]]
-
-    def _seen(self, vector: Floats) -> tuple[Floats, Floats]:
-        """Return the tags' probabilities in a unit vector (d,), (t,), and which are there, (t,) bool."""
-        if vector.shape != (self._tagging.model.dim,):
-            raise QueryError(f"the library's vectors are of {self._tagging.model.dim} dimensions, not {vector.shape}")
-        texts, background = self._texts
-        scale = self._encoder.logit_scale
-        scores = score_vectors(vector[np.newaxis], texts=texts, background=background, scale=scale)
-        calibration = self._tagging.calibration
-        probabilities = calibration.probabilities(scores)
-        return probabilities[0], calibration.decide(probabilities)[0] | (probabilities[0] >= calibration.threshold)
-
-    @cached_property
-    def _texts(self) -> tuple[Floats, Floats]:
-        """The unit vectors of the tags, (t, d), and of the background, (b, d)."""
-        return text_vectors(self._encoder, self._tagging.vocabulary)

@@ -41,9 +41,9 @@ class Truth:
         return [*self.remarks, *[left_out] * bool(self.unknown_photos)]
 
 
-def first_few(names: Sequence[str]) -> str:
+def first_few(names: Sequence[object]) -> str:
     """Return the first of some names, and ... where there are more."""
-    return ", ".join(names[:FEW]) + (", ..." if len(names) > FEW else "")
+    return ", ".join(map(str, names[:FEW])) + (", ..." if len(names) > FEW else "")
 
 
 def doubts(doubtful: Sequence[str]) -> list[str]:

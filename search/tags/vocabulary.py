@@ -1,22 +1,28 @@
-"""Vocabularies: tags, their prompts, what excludes what. Reads and checks TOML; encodes nothing."""
+"""Vocabularies: tags, their prompts, what excludes what. Reads and checks TOML and text; encodes nothing."""
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from base.errors import QueryError
+from base.errors import OutputError, QueryError
+from base.files import rereadable
 from base.names import comparable, nearest
 from base.records import read_toml
 from base.settings import asset
+from base.spreadsheets import NOT_UTF8, open_text
 from search.query import Filter, format_filter
 
 DEFAULT = "case-study"
+FILES = (".toml", ".txt")
 MAX_TAGS = 10_000
 MOST_NAMED = 10  # unknown tags in a note
+ENTRIES = ("name", "templates", "background", "most", "tags", "groups")
 RULES = ("contrast", "exclude")
 SEPARATOR = ";"  # between tags in a CSV cell, so no tag may hold it
 UNKNOWN = "?"  # before a tag in a file: whether the photo has it is not known
@@ -53,6 +59,7 @@ class Vocabulary:
     templates: tuple[str, ...]
     background: tuple[str, ...]
     groups: tuple[Group, ...]
+    most: int = 0  # tags a photo; 0: see calibration.MOST
 
     @cached_property
     def names(self) -> list[str]:
@@ -100,7 +107,7 @@ class Vocabulary:
             "background": list(self.background),
             "tags": [[tag.name, list(tag.prompts), tag.heading] for tag in self.tags],
             "groups": [[group.rule, list(group.tags)] for group in self.groups],
-        }
+        } | ({"most": self.most} if self.most else {})  # the key of a vocabulary without it stays as it was
 
     @classmethod
     def from_definition(cls, definition: Mapping[str, Any]) -> Self:
@@ -111,6 +118,7 @@ class Vocabulary:
             background=tuple(definition["background"]),
             tags=tuple(Tag(name, tuple(prompts), heading) for name, prompts, heading in definition["tags"]),
             groups=tuple(Group(rule, tuple(tags)) for rule, tags in definition["groups"]),
+            most=definition.get("most", 0),
         )
 
 
@@ -196,24 +204,71 @@ def unknown_tag(name: str, vocabularies: Sequence[Vocabulary]) -> QueryError:
 
 
 def read_vocabulary(name: str, kept: Vocabularies | None = None) -> Vocabulary:
-    """Return the vocabulary of a TOML file, one that comes along (case-study or hotel), or one that a library has kept.
+    """Return the vocabulary of a file, one that comes along (case-study or hotel), or one that a library has kept.
+
+    A .toml file says all, a .txt file has a tag a line: see `as_content`.
 
     Raises: QueryError: there is no such file, or what it says makes no sense; the message names the place.
     """
     path = Path(name)
-    if path.suffix != ".toml":
+    if path.suffix.lower() not in FILES:
         shipped = {file.stem: file for file in sorted(asset("search/vocabularies").glob("*.toml"))}
         if comparable(name) not in shipped:
             if kept is not None and (mine := kept.called(name)) is not None:
                 return mine
             known = dict.fromkeys([*shipped, *(each.name for each in (kept.newest if kept else ()))])
-            raise QueryError(f"no vocabulary {name!r}: name a .toml file, or one of {', '.join(known)}")
+            raise QueryError(f"no vocabulary {name!r}: name a .toml or .txt file, or one of {', '.join(known)}")
         path = shipped[comparable(name)]
-    content = read_toml(path, "vocabulary")
     try:
-        return as_vocabulary(content, path.stem)
+        content = read_toml(path, "vocabulary") if path.suffix.lower() == ".toml" else as_content(text_lines(path))
+        return as_vocabulary(content, named_after(path))
     except ValueError as error:
         raise QueryError(f"the vocabulary {path}: {error}") from error
+
+
+def text_lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a text file. Raises: QueryError: it cannot be read. ValueError: a line is not UTF-8."""
+    try:
+        with rereadable(path) as source, open_text(source) as file:
+            for number, line in enumerate(file, start=1):
+                if NOT_UTF8.search(line):
+                    raise ValueError(f"line {number} is not UTF-8: save the file as UTF-8 text")
+                yield line
+    except OSError as error:
+        raise QueryError(f"the vocabulary {path} cannot be read: {error.strerror}") from error
+
+
+def as_content(lines: Iterable[str]) -> dict[str, Any]:
+    """Return what a text says, as `as_vocabulary` takes it: a tag a line, as in `a pool`, blank lines and comments (#).
+
+    Behind a colon stand the prompts, as in `a pool: swimming pool, outdoor pool`; without them the tag is its own.
+
+    Raises: ValueError: a tag comes twice, or is none; the message names the line.
+    """
+    tags: dict[str, list[str]] = {}
+    seen: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        name, *prompts = re.split(r"\s*:\s+|\s*:$", line.strip(), maxsplit=1)
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        try:
+            check_tag(name)
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from None
+        if (before := seen.setdefault(bare(name), number)) != number:
+            raise ValueError(f"line {number}: the tag {name!r} is there already, in line {before}")
+        tags[name] = [prompt for prompt in map(str.strip, ",".join(prompts).split(",")) if prompt]
+        if len(tags) > MAX_TAGS:
+            raise ValueError(f"line {number}: up to {MAX_TAGS} tags are possible")
+    if not tags:
+        raise ValueError("it holds no tags: write one a line, such as a pool")
+    return {"tags": tags}
+
+
+def named_after(path: Path) -> str:
+    """Return the name of a vocabulary that says none: its file's, with hyphens for what names cannot hold."""
+    name = "".join(character if character in NAME_CHARACTERS else "-" for character in path.stem)
+    return name.strip("-")[:64] or "vocabulary"
 
 
 def as_vocabulary(content: Mapping[str, Any], default_name: str) -> Vocabulary:
@@ -221,8 +276,8 @@ def as_vocabulary(content: Mapping[str, Any], default_name: str) -> Vocabulary:
 
     Raises: ValueError: it makes no sense.
     """
-    if unknown := set(content) - {"name", "templates", "background", "tags", "groups"}:
-        raise ValueError(f"unknown entry {sorted(unknown)[0]!r}: known are name, templates, background, tags, groups")
+    if unknown := set(content) - set(ENTRIES):
+        raise ValueError(f"unknown entry {sorted(unknown)[0]!r}: known are {', '.join(ENTRIES)}")
     name = content.get("name", default_name)
     if not isinstance(name, str) or not name or len(name) > 64 or not set(name) <= NAME_CHARACTERS:
         raise ValueError(f"the name {name!r} should be 1 to 64 letters, digits, hyphens or underscores")
@@ -246,6 +301,7 @@ def as_vocabulary(content: Mapping[str, Any], default_name: str) -> Vocabulary:
         templates=templates,
         background=texts(content.get("background", DEFAULT_BACKGROUND), "background"),
         groups=tuple(groups_of(content.get("groups", []), {bare(tag.name): tag.name for tag in tags})),
+        most=most_of(content.get("most", 0)),
     )
 
 
@@ -257,15 +313,20 @@ def tags_in(table: Any, heading: str) -> Iterator[Tag]:
         if isinstance(value, dict) and not heading:
             yield from tags_in(value, name)
             continue
-        if not name.strip() or name != name.strip() or len(name) > 200:
-            raise ValueError(f"the tag {name!r} should be 1 to 200 characters without space around them")
-        if SEPARATOR in name or not name.isprintable():
-            raise ValueError(
-                f"the tag {name!r} holds {SEPARATOR!r} or an unprintable character, which exports could not keep"
-            )
-        if name.startswith(UNKNOWN):
-            raise ValueError(f"the tag {name!r} begins with {UNKNOWN!r}, which files of tags read as not known")
+        check_tag(name)
         yield Tag(name, texts(value, f"the prompts of {name!r}") if value != [] else (name,), heading)
+
+
+def check_tag(name: str) -> None:
+    """Refuse a name that no tag can have. Raises: ValueError: it is one."""
+    if not name.strip() or name != name.strip() or len(name) > 200:
+        raise ValueError(f"the tag {name[:200]!r} should be 1 to 200 characters without space around them")
+    if SEPARATOR in name or not name.isprintable():
+        raise ValueError(
+            f"the tag {name!r} holds {SEPARATOR!r} or an unprintable character, which exports could not keep"
+        )
+    if name.startswith(UNKNOWN):
+        raise ValueError(f"the tag {name!r} begins with {UNKNOWN!r}, which files of tags read as not known")
 
 
 def groups_of(groups: Any, names: Mapping[str, str]) -> Iterator[Group]:
@@ -285,6 +346,13 @@ def groups_of(groups: Any, names: Mapping[str, str]) -> Iterator[Group]:
         yield Group(rule, tuple(names[bare(tag)] for tag in tags))
 
 
+def most_of(value: Any) -> int:
+    """Return how many tags a photo may have. Raises: ValueError: it is no such number."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_TAGS:
+        raise ValueError(f"most, the tags a photo may have, is {value!r}: write a whole number up to {MAX_TAGS}")
+    return value
+
+
 def texts(value: Any, what: str) -> tuple[str, ...]:
     """Return a list of texts as a tuple.
 
@@ -295,6 +363,29 @@ def texts(value: Any, what: str) -> tuple[str, ...]:
     if not all(text.strip() for text in value):
         raise ValueError(f"{what}: a text is empty")
     return tuple(value)
+
+
+def new_vocabulary(path: Path | None, *, plain: bool) -> str:
+    """Return a vocabulary to begin with, in TOML, or as `plain` text; and write it, unless the path is None.
+
+    Raises: QueryError: the path ends in something else, or is there already. OutputError: it cannot be written.
+    """
+    if path is not None and path.suffix.lower() not in FILES:
+        raise QueryError(f"a vocabulary cannot be written as {path.name!r}: end its name in {' or '.join(FILES)}")
+    if path is not None and plain and path.suffix.lower() != ".txt":
+        raise QueryError(f"plain text goes into a .txt file, not {path.name!r}: rename it, or leave out --plain")
+    if path is not None and os.path.lexists(path):
+        raise QueryError(f"{path} is there already: choose another name")
+    plain = plain or (path is not None and path.suffix.lower() == ".txt")
+    content = (asset("search/vocabularies/new") / f"vocabulary{FILES[plain]}").read_text(encoding="utf-8")
+    if path is not None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(path, "x", encoding="utf-8") as file:
+                file.write(content)
+        except OSError as error:
+            raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+    return content
 
 
 def unknown_in_words(near: Mapping[str, Sequence[str]]) -> str:

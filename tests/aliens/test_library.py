@@ -447,10 +447,15 @@ def test_a_misspelt_keyword_is_named(opened: Library, call: Callable[[Library], 
     assert opened.saved_searches() == []
 
 
-@pytest.mark.parametrize("sources", [{}, {"path": "a", "hotels50k": "b"}], ids=["none", "both"])
-def test_one_source_is_to_be_named(opened: Library, sources: dict[str, str]) -> None:
+@pytest.mark.parametrize(("paths", "tree"), [((), None), (("a",), "b"), (("a", "c"), "b")])
+def test_paths_or_a_tree_are_to_be_named(opened: Library, paths: tuple[str, ...], tree: str | None) -> None:
     with pytest.raises(QueryError, match="either a path, or the root of a Hotels-50K tree"):
-        opened.add(**sources)  # type: ignore[arg-type]
+        opened.add(*paths, hotels50k=tree)
+
+
+def test_patterns_do_not_go_with_a_tree(opened: Library) -> None:
+    with pytest.raises(QueryError, match=r"--exclude '\*\.png' does not go with a Hotels-50K tree.* train_set\.csv"):
+        opened.add(hotels50k="tree", exclude="*.png")
 
 
 KILLED_WHILE_TABLES_ARE_MADE = """

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from aliens.library import Library
+from base.errors import OutputError
 from base.progress import Step
 from restyle.studio import Done, Failed
 from tests.conftest import LibraryFactory
@@ -44,6 +45,22 @@ def stop_at_a_result(each: Done | Failed) -> None:
     """Press Ctrl-C when the second photo is handed over."""
     if each.order.photo_id == 2:
         raise KeyboardInterrupt
+
+
+def test_results_are_copied_under_readable_names_as_they_are_made(rooms: Library, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        rooms.restyle([1, 2, 3], engine=REGRADE, output=tmp_path / "out", progress=stop_at_a_step)
+    assert (tmp_path / "out" / "1_fern_regrade.png").read_bytes() == rooms.restyled()[0].path.read_bytes()
+    made = rooms.restyle([tmp_path / "rooms/3.png", 1], engine=REGRADE, palette="moss", output=tmp_path / "out")
+    assert [each.order.photo_id for each in made] == [3, 1]
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert {"1_moss_regrade.png", "3_moss_regrade.png"} < set(names)
+    rooms.restyle(1, engine=REGRADE, palette="moss", output=tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="it is no folder"):
+        rooms.restyle(4, engine=REGRADE, output=tmp_path / "file")
+    assert rooms.restyled(photo=rooms.photo_ids(tmp_path / "rooms/4.png")[0]) == []
 
 
 @pytest.mark.parametrize(

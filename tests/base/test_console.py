@@ -1,11 +1,14 @@
 import io
 import json
+import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 
 from base.console import (
     HIDDEN,
+    FilePath,
     counted,
     megabytes,
     note,
@@ -33,7 +37,7 @@ class Terminal(io.StringIO):
 
     def lines(self) -> list[str]:
         """Return the lines that are not blank, without bold and colours."""
-        plain = re.sub(r"\x1b\[[0-9;]*m", "", self.getvalue())
+        plain = re.sub(r"\x1b\[[0-9;]*m|\x1b\]8;[^\x1b]*\x1b\\", "", self.getvalue())
         return [line for line in plain.splitlines() if line.strip()]
 
 
@@ -100,6 +104,74 @@ def test_on_a_terminal_names_are_no_markup_and_no_emoji() -> None:
     head, _, row = [line.strip() for line in output.lines()]
     assert head.split() == ["[red]pool[/x]", ":smile:"]
     assert row.split(maxsplit=1) == ["[/nothing]", "[link=file:///x]a[/link] :smile:"]
+
+
+# Paths
+
+LINK = re.compile(r"\x1b\]8;(?:id=\d+)?;(file://[\x21-\x7e]*)\x1b\\([^\x1b]*)\x1b\]8;;\x1b\\")
+HOSTILE = "a\x1b\\b\x1b]8;;http:evil\x07c\x9c d\u202e;#?%отель.jpg"
+
+
+def links_in(text: str) -> list[tuple[str, str]]:
+    """Return (URI, text) of the links; nothing else that a terminal obeys stands in the text."""
+    assert not HIDDEN.search(re.sub(r"\x1b\[[0-9;]*m|\n", "", LINK.sub("", text)))
+    return LINK.findall(text)
+
+
+def test_on_a_terminal_paths_are_links_that_no_name_can_end() -> None:
+    path = FilePath(f"photos/{HOSTILE}")
+    with on_terminal() as (output, errors):
+        say(("made: ", path, ", the first"))
+        note(path)
+        print_rows(("score", "path"), [(0.25, path)])
+    found = links_in(output.getvalue()) + links_in(errors.getvalue())
+    assert len(found) == 3
+    assert {text for _, text in found} == {one_line(path)}
+    for uri, _ in found:
+        host, _, place = uri.removeprefix("file://").partition("/")
+        assert unquote(host) == socket.gethostname()
+        assert unquote(f"/{place}") == os.path.abspath(path.text)
+
+
+@pytest.mark.parametrize("term", ["dumb", None])
+def test_a_dumb_terminal_gets_no_links(monkeypatch: pytest.MonkeyPatch, term: str | None) -> None:
+    monkeypatch.setenv("TERM", "dumb") if term else monkeypatch.delenv("TERM")
+    with on_terminal() as (output, errors):
+        note(FilePath("a.jpg"))
+    assert (output.getvalue(), errors.getvalue()) == ("", "a.jpg\n")
+
+
+def test_in_a_pipe_paths_stand_whole_and_are_no_links(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole = str(tmp_path / HOSTILE)
+    print_rows(("path",), [(FilePath(whole, most_lines=1),)])
+    say(("to ", FilePath(whole)))
+    assert capsys.readouterr().out.splitlines() == [one_line(whole), f"to {one_line(whole)}"]
+
+
+@pytest.mark.parametrize("columns", [50, 60, 80])
+def test_on_a_narrow_terminal_other_columns_make_room_for_the_names_of_files(
+    monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    path, name = "/photos/of the summer/2019-07-14 Lisbon/", "IMG_1234 (copy).jpg"
+    with on_terminal() as (output, _):
+        print_rows(("kind", "where", "reason"), [("truncated", FilePath(path + name), "the file ends too early " * 3)])
+    lines = output.lines()
+    assert max(map(len, lines)) <= columns
+    assert any(name in line for line in lines)
+
+
+def test_a_path_is_broken_between_folders_alone_unless_a_name_is_too_wide() -> None:
+    path = FilePath("/a/bcd/efgh/ij kl.jpg")
+    assert path.folded(30) == ["/a/bcd/efgh/ij kl.jpg"]
+    assert path.folded(12) == ["/a/bcd/efgh/", "ij kl.jpg"]
+    assert path.folded(5) == ["/a/", "bcd/", "efgh/", "ij kl", ".jpg"]
+    assert FilePath(path.text, most_lines=2).folded(9) == ["…/efgh/", "ij kl.jpg"]
+    assert FilePath(path.text, most_lines=1).folded(9) == ["…/", "ij kl.jpg"]
+    assert FilePath("").folded(9) == [""]
 
 
 # Names from anywhere

@@ -50,6 +50,6 @@ def filled(aliens: Aliens, photos: Path) -> Path:
 
 @pytest.fixture
 def tagged(aliens: Aliens, filled: Path) -> Path:
-    """The same, tagged with the case study's vocabulary."""
-    assert aliens("tag")[0] == 0
+    """The same, tagged with the case study's vocabulary, by a method that decides tags of a fake encoder's vectors."""
+    assert aliens("tag", "--method", "calibrated")[0] == 0
     return filled

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -55,12 +56,15 @@ def test_a_pipe_gets_tabs(aliens: Aliens) -> None:
 
 
 def test_a_terminal_gets_a_table(aliens: Aliens, monkeypatch: pytest.MonkeyPatch) -> None:
-    from base import console
-
-    monkeypatch.setattr(console, "on_terminal", lambda: True)
+    (found,) = picks(aliens("candidates", "-n", 1, "--json")[1])
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
     code, out, _ = aliens("candidates", "-n", 1)
     assert code == 0
-    assert "…" in out  # of a path that was shortened to one line of the table
+    assert out.split()[0] == "photo"
+    assert Path(str(found["path"])).name in out  # not broken
+    assert all(len(line) <= 80 for line in out.splitlines())
 
 
 def test_sheet_and_manifest_are_written(aliens: Aliens, tmp_path: Path) -> None:

@@ -125,7 +125,8 @@ def test_photos_without_tags_yet_are_an_error_and_photos_that_are_gone_a_note(al
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [(["-k", 5], "-k is for queries"), (["--columns", " , "], "--columns names no column")]
+    ("options", "message"),
+    [(["-k", 5], "-n (or -k) is for queries"), (["--columns", " , "], "--columns names no column")],
 )
 def test_options_that_would_do_nothing_are_refused(
     aliens: Aliens, tagged: Path, options: list[object], message: str

@@ -1,12 +1,14 @@
-import sys
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 
-from commands.hit_tables import head, percent, print_hits, rows_of, tail
+from base.console import FilePath
+from commands.hit_tables import head, percent, print_hits, rows_of
 from search.results import Explanation, Hit, Results
+from tests.base.test_console import on_terminal
 
 EXPLANATION = Explanation(
     query="", filters="", selected=None, photos=0, engine="", reason="", rows=0, read_bytes=0, recall=None, note="",
@@ -18,49 +20,72 @@ def hit(name: str, above: bool | None = True, hotel: str | None = "Casa Coral La
     return Hit(7, None, name, "", 5, hotel, 16, "Casa Coral", 0.5, percentile=99.61, above_line=above)
 
 
-@pytest.mark.parametrize("width", [60, 80, 120, 200])
-def test_a_row_fits_on_one_line_of_the_terminal(width: int) -> None:
-    (row,) = rows_of([hit("/photos/" + "folder/" * 20 + "last.jpg")], width)
-    cells = [str(cell) for cell in row if cell is not None]
-    assert sum(map(len, cells)) + 3 * len(cells) <= max(width, 72)
-    assert cells[-1].startswith("…")
-    assert cells[-1].endswith("last.jpg")
-    assert ("Casa Coral" in cells) == (width >= 110)
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+NAME = "IMG_20190304_123456-edited.jpg"
 
 
-@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def drawn(hits: list[Hit], width: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the rows of a table of hits as a terminal of this width shows them."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "dumb")
+    with on_terminal() as (output, _):
+        print_hits(hits)
+    return [line.rstrip() for line in COLOURS.sub("", output.getvalue()).splitlines() if line.strip()][2:]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
 @pytest.mark.parametrize(
     "hotel", ["The Grand Hotel of the Two Sicilies and Palermo " * 2, "グランドホテル東京ベイ舞浜リゾート " * 3]
 )
 @pytest.mark.parametrize("folder", ["folder/", "写真/"])
-def test_a_row_with_long_or_wide_names_fits_on_one_line(width: int, hotel: str, folder: str) -> None:
-    shown = hit("/photos/" + folder * 40 + "last.jpg", False, hotel)
-    (row,) = rows_of([replace(shown, photo_id=4_000_000, chain_name=hotel)], width)
-    cells = [str(cell) for cell in row if cell is not None]
-    assert sum(map(cell_len, cells)) + 3 * len(cells) <= width
-    assert cells[3][:4] == hotel[:4]
-    assert cells[3].endswith("…") or cells[3] == hotel.strip()
-    assert cells[-1].endswith("last.jpg")
+def test_a_path_is_folded_between_folders_and_the_names_of_files_stand_whole(
+    monkeypatch: pytest.MonkeyPatch, width: int, hotel: str, folder: str
+) -> None:
+    path = "/photos/" + folder * 20 + NAME
+    shown = replace(hit(path, False, hotel), photo_id=4_000_000, chain_name=hotel)
+    lines = drawn([shown], width, monkeypatch)
+    assert all(cell_len(line) <= width for line in lines)
+    ends = [line.split()[-1] for line in lines]
+    assert path.endswith("".join(ends).removeprefix("…"))
+    assert ends[-1].endswith(NAME)
+    assert len(ends) <= 2
+    assert all(end.endswith("/") for end in ends[:-1])
+    assert FilePath(path, most_lines=2).folded(width=400) == [path]
+    assert "".join(FilePath(path).folded(width)) == path  # where nothing else says which file is meant
+    assert ("グ" in lines[0] or "The Grand" in lines[0]) == (width > 60)  # the hotel gives way to the name
 
 
-def test_a_row_fits_where_rich_draws_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("TERM", "dumb")
-    print_hits([hit("/photos/" + "folder/" * 20 + "last.jpg", False, "The Grand Hotel of the Two Sicilies")] * 2)
-    out = capsys.readouterr().out
-    assert len(out.strip().splitlines()) == 4  # a head, a line, two rows
-    assert all(cell_len(line.rstrip()) <= 80 for line in out.splitlines())
+def test_a_row_with_a_short_path_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = drawn([hit(str(Path.cwd() / "photos" / "a.jpg"), False)] * 2, 60, monkeypatch)
+    assert [row.split()[-1] for row in rows] == ["photos/a.jpg"] * 2
+    assert "Casa Coral" in rows[0]
+    assert "↓" in rows[0]
 
 
-def test_a_short_path_stands_whole_and_relative_to_the_working_folder(tmp_path: Path) -> None:
-    (row,) = rows_of([hit(str(Path.cwd() / "a.jpg"), hotel=None)], 80)
-    assert row == ("0.500", "99.6 %", 7, 5, None, "a.jpg")
-    assert tail("abc", 3) == "abc"
-    assert tail("abcd", 3) == "…cd"
-    assert tail("写真写真", 5) == "…写真"
-    assert tail("写真写真", 4) == "…真"
+def test_a_name_that_is_wider_than_the_terminal_is_folded_and_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "0123456789" * 12
+    lines = drawn([hit(f"/photos/{name}")], 60, monkeypatch)
+    assert all(cell_len(line) <= 60 for line in lines)
+    assert "".join(line.split()[-1] for line in lines) == f"…/{name}"
+
+
+def test_a_path_is_relative_to_the_working_folder_where_that_is_shorter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert FilePath(str(tmp_path / "a.jpg")).near == "a.jpg"
+    assert FilePath(str(tmp_path.parent / "a.jpg")).near == "../a.jpg"
+    assert FilePath("/a.jpg").near == "/a.jpg"
     assert [head(text, 3) for text in ("abc", "abcd", "写真", "a b c")] == ["abc", "ab…", "写…", "a…"]
+
+
+def test_tables_of_hits_give_columns_up_for_the_names_of_files() -> None:
+    (row,) = rows_of([hit("/photos/a.jpg")], 80)
+    assert row[:5] == ("0.500", "99.6 %", 7, "Casa Coral Las Palmas", None)
+    (row,) = rows_of([hit(f"/photos/{'n' * 45}.jpg")], 80)
+    assert row[1:5] == ("99.6 %", 7, None, None)
+    (row,) = rows_of([hit(f"/photos/{'n' * 55}.jpg")], 80)
+    assert row[1:5] == (None, 7, None, None)
 
 
 def test_hits_below_the_line_are_marked() -> None:

@@ -35,6 +35,51 @@ def test_add_without_a_library_says_what_to_do(aliens: Aliens, photos: Path) -> 
     assert not Path("aliens-library").exists()
 
 
+def test_add_takes_several_paths_patterns_and_what_to_leave_out(aliens: Aliens, photos: Path) -> None:
+    aliens("init")
+    (photos / "raw").mkdir()
+    (photos / "raw" / "x.jpg").write_bytes(photo_bytes(50))
+    (photos.parent / "one.jpg").write_bytes(photo_bytes(51))
+    code, out, err = aliens("add", photos / "0[0-4].jpg", photos, "one.jpg", "--exclude", "raw/", "--exclude", "*9.jpg")
+    assert (code, out.splitlines()[:3]) == (
+        0,
+        [
+            "found 10 photos of 2 sources: 10 new, 0 changed, 0 unchanged, 0 missing",
+            f"  {photos}: 9 photos, 9 new",
+            f"  {photos.parent / 'one.jpg'}: 1 photo, 1 new",
+        ],
+    )
+    assert "1 excluded file (.jpg), 1 excluded folder (raw)" in out
+    code, out, err = aliens("add", photos, "gone", "*/nothing")
+    assert (code, out) == (1, "")
+    assert "nothing is at gone, */nothing: name folders of photos, photos or .tar files" in err
+    assert aliens("add", photos, "--hotels50k", ".")[0] == 2
+    assert aliens("add", photos, "--exclude", "!")[0] == 2
+    assert aliens("add", "--hotels50k", ".", "--exclude", "raw/")[0] == 2
+
+
+def test_add_for_machines(aliens: Aliens, photos: Path) -> None:
+    aliens("init")
+    (photos / "a.heic").write_bytes(b"x")
+    code, out, _ = aliens("add", photos, "--json")
+    told = json.loads(out)
+    assert (code, told["scan"]["found"], told["run"]["encoded"], told["index"]["exact"]["photos"]) == (0, 10, 10, 10)
+    assert told["scan"]["passed_over"] == {"heic": {"count": 1, "names": {".heic": 1}}}
+    assert [source["root"] for source in told["sources"]] == [str(photos)]
+
+
+def test_names_of_sources_cannot_deceive(aliens: Aliens, photos: Path) -> None:
+    aliens("init")
+    hostile = photos.parent / "a\x1b[2J\nfound 99 photos"
+    photos.rename(hostile)
+    (hostile.parent / "one.jpg").write_bytes(photo_bytes(51))
+    _, out, _ = aliens("add", hostile, "one.jpg")
+    assert "\x1b" not in out
+    assert rf"  {hostile.parent}/a\x1b[2J\nfound 99 photos: 10 photos, 10 new" in out.splitlines()
+    _, _, err = aliens("add", "gone\x1b[2J")
+    assert "\x1b" not in err
+
+
 def test_add_says_what_it_did(aliens: Aliens, photos: Path) -> None:
     aliens("init")
     (photos / "broken.jpg").write_bytes(photo_bytes(50)[:300])
@@ -42,7 +87,7 @@ def test_add_says_what_it_did(aliens: Aliens, photos: Path) -> None:
     code, out, err = aliens("add", photos)
     assert code == 0
     assert "found 11 photos: 11 new" in out
-    assert "1 other file passed over" in out
+    assert "passed over: 1 other file (.txt)" in out
     assert "embedded 10 photos" in out
     assert "photos/s" in out
     assert "1 failed" in out

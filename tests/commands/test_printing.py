@@ -21,7 +21,7 @@ from tests.screen import pseudo_terminal
 ROOT = Path(__file__).parents[2]
 EVIL = "[red]\x1b[31m\x9b5A\u202egpj\n0.999\tforged[x] :smile:"
 SHOWN = one_line(EVIL)
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+COLOURS = re.compile(r"\x1b\[[0-9;]*m|\x1b\]8;(id=\d+)?;(file://[\x21-\x7e]*)?\x1b\\")  # and links that are whole
 
 
 @pytest.fixture
@@ -75,7 +75,9 @@ COMMANDS: list[tuple[tuple[object, ...], int]] = [
     (("add", f"no{EVIL}"), 1),
     (("info", "--library", f"no{EVIL}"), 1),
     (("verify",), 0),
-    (("search", "pool", f"extra{EVIL}"), 2),
+    (("search", "pool", f"extra{EVIL}"), 0),
+    (("search", "pool", f"-extra{EVIL}"), 0),
+    (("similar", 1, f"extra{EVIL}"), 2),
     (("search", f"--no{EVIL}"), 2),
     ((f"no{EVIL}",), 2),
 ]

@@ -18,7 +18,7 @@ from aliens.library import Library
 from base.errors import DeviceMemoryError, EngineError
 from base.files import PhotoFile
 from base.settings import DEFAULT_LIBRARY, LibraryFolder
-from restyle.colour import read_pixels
+from embedding.colour import read_pixels
 from restyle.engines.engine import Engine
 from restyle.palettes import read_palette
 from restyle.picks import Pick, PickList, write_picks
@@ -103,7 +103,7 @@ def test_what_candidates_picked(aliens: Aliens, tmp_path: Path, monkeypatch: pyt
         ([99], "aliens-library: take a number"),
         (["9" * 20], "no photo 999"),
         ([3, 99], "no photo 99"),
-        (["three"], "PHOTO_ID"),
+        (["three"], "no photo three in "),
         (["--manifest", "gone.toml"], "gone.toml cannot be read"),
         (["--manifest", "elsewhere.toml"], "in the manifest: it is of another library"),
         (["--query", "pool", "-n", 0], "-n"),

@@ -40,7 +40,9 @@ def test_results_by_their_numbers_their_photo_and_their_engine(aliens: Aliens, r
         (("--results", "9" * 19), "no result 9999999999999999999"),
         (("--results", ""), "--results is ''"),
         (("--results", "1", "--photo", "2"), "no such results"),
-        (("--photo", "9" * 30), "no such results"),
+        (("--photo", "9" * 30), "no photo 999"),
+        (("--photo", "9" * 20), "no such results"),
+        (("--photo", "gone.jpg"), "no photo gone.jpg"),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_name(
@@ -57,6 +59,7 @@ def test_a_terminal_of_80_columns_has_a_line_for_each_result(
     assert aliens("restyle", 1, 2, "--engine", "regrade")[0] == 0
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
     _, out, _ = aliens("restyled")
     names = sorted(path.name for path in FOLDER.restyled.iterdir())
     assert [line.split()[-1] for line in out.splitlines() if "recoloured" in line] == names

@@ -52,11 +52,13 @@ def test_a_photo_of_the_library_by_its_number(aliens: Aliens, filled: Path) -> N
     assert Path("by-number.png").read_bytes() == Path("by-name.png").read_bytes()
 
 
-def test_a_file_whose_name_is_a_number_goes_first(aliens: Aliens, filled: Path, photo: Path) -> None:
+def test_a_number_is_a_photo_of_the_library_and_a_file_of_that_name_has_a_folder(
+    aliens: Aliens, filled: Path, photo: Path
+) -> None:
     photo.rename("3")
-    aliens("see", "3", "-o", "seen.png")
-    with Image.open("seen.png") as picture:
-        assert picture.width > 600  # the room is 320 px wide, the library's photos are 96
+    aliens("see", "3", "-o", "number.png")
+    aliens("see", "./3", "-o", "file.png")
+    assert size_of("number.png")[0] < 600 < size_of("file.png")[0]  # the room is 320 px wide, the photos are 96
 
 
 def test_what_a_protanope_sees_of_a_change(aliens: Aliens, photo: Path) -> None:

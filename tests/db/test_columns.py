@@ -1,3 +1,6 @@
+from datetime import datetime
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +27,7 @@ def rows_of(session: Session, model: Model, names: list[str], ids: list[int] | N
 def test_every_column_of_a_photo_is_read(session: Session, model: Model) -> None:
     session.add(Hotel(id=100, name="Azura One"))
     session.flush()
-    values = {
+    values: dict[str, Any] = {
         "member": "x.jpg",
         "image_id": 500001,
         "hotel_id": 100,
@@ -32,8 +35,12 @@ def test_every_column_of_a_photo_is_read(session: Session, model: Model) -> None
         "width_px": 640,
         "height_px": 480,
         "format": "JPEG",
+        "mtime_ns": 5,
+        "latitude": 48.5,
+        "longitude": 2.5,
     }
-    (photo,) = put_embedded(session, model, "g", ["/a.tar"], **values)
+    (photo,) = put_embedded(session, model, "g", ["/a.tar"], **values, uploaded_at=datetime(2015, 1, 31, 17, 40))
+    values |= {"date": "2015-01-31 17:40:00", "date_from": "upload"}
     (columns,) = embedded_columns(session, model, list(COLUMNS))
     expected = values | {"photo_id": photo, "path": "/a.tar"}
     assert {name: list(column) for name, column in columns.items()} == {name: [v] for name, v in expected.items()}

@@ -2,8 +2,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from db.hotel_rows import add_nameless_hotels, count_hotels, merge_chains, merge_hotels
 from db.models import Chain, Hotel
-from db.photo_rows import add_nameless_hotels, count_hotels, merge_chains, merge_hotels
 from tests.db.statements import writes
 
 

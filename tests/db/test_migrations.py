@@ -121,7 +121,7 @@ def test_downgrade_to_revision_3_takes_results_and_vectors_away_and_no_photo(eng
     assert rows_of(engine, "SELECT id, key, name, dim, generation FROM model") == [(1, "key", "name", 2, 0)]
 
 
-@pytest.mark.parametrize("revision", ["0004", "0003", "0002", "0001"])
+@pytest.mark.parametrize("revision", ["0006", "0004", "0003", "0002", "0001"])
 def test_tables_are_those_of_the_models_after_going_back_and_forth(engine: Engine, revision: str) -> None:
     execute(engine, "INSERT INTO setting VALUES ('name', 'value')")
     downgrade(engine, revision)
@@ -215,3 +215,27 @@ def test_labels_of_revision_5_go_over_to_the_bytes_of_their_photos(engine: Engin
         (2, "tv", 1),
         (3, "tv", 0),
     ]
+
+
+def test_photos_of_revision_6_keep_what_they_have_and_are_not_written(engine: Engine) -> None:
+    downgrade(engine, "0006")
+    execute(
+        engine,
+        "INSERT INTO hotel (id, name, latitude, longitude) VALUES (7, 'Inn', 1, 2)",
+        "INSERT INTO photo (id, path, member, state, hotel_id, uploaded_at) VALUES"
+        " (1, '/a', '', 'embedded', 7, '2015-01-31 10:00:00.000000')",
+    )
+    written: list[list[str]] = []
+    event.listen(engine, "before_cursor_execute", lambda *told: written.append(told[2].split(None, 2)[:2]))
+    migrate(engine)
+    assert ["UPDATE", "photo"] not in written
+    assert ["CREATE", "TABLE"] in written
+    assert differences(engine) == []
+    kept = "SELECT id, hotel_id, uploaded_at FROM photo"
+    assert rows_of(engine, kept) == [(1, 7, "2015-01-31 10:00:00.000000")]
+    news = "SELECT hotel_from, dated_at, date_from, latitude, longitude, place_from, exif_read FROM photo"
+    assert rows_of(engine, news) == [(None,) * 7]
+    execute(engine, "INSERT INTO hotel_choice VALUES ('/a', 'folder', NULL)", "UPDATE photo SET latitude = 1")
+    downgrade(engine, "0006")
+    assert rows_of(engine, kept) == [(1, 7, "2015-01-31 10:00:00.000000")]
+    assert not inspect(engine).has_table("hotel_choice")

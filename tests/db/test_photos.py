@@ -10,6 +10,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session
 
 from db.catalog import create_database, new_session
+from db.hotel_rows import merge_chains, merge_hotels
 from db.models import Model, Photo, PhotoState
 from db.photo_rows import (
     PhotoRecord,
@@ -25,8 +26,6 @@ from db.photo_rows import (
     hotels_of,
     latest_scans,
     mark_columns_changed,
-    merge_chains,
-    merge_hotels,
     newest_photo_id,
     pages,
     pending_photos,
@@ -35,7 +34,7 @@ from db.photo_rows import (
     photos_at,
     photos_by_id,
     photos_with_bytes,
-    record_scan,
+    record_scans,
     time_of,
     update_photos,
 )
@@ -245,8 +244,10 @@ def test_records_of_embedded_photos_name_hotel_and_chain(session: Session, model
     update_photos(session, [{"id": one, "uploaded_at": uploaded, "mtime_ns": 5}])
     update_photos(session, [{"id": two, "mtime_ns": 1_500_000_000}])
     assert photo_records(session, [plain, pending, one, two, 999]) == {
-        one: PhotoRecord(one, "/1.jpg", "", 11, 1, "One", 7, "Azura", uploaded),
-        two: PhotoRecord(two, "/2.jpg", "", 12, 2, None, None, None, datetime(1970, 1, 1, 0, 0, 1, 500_000)),
+        one: PhotoRecord(one, "/1.jpg", "", 11, 1, "One", 7, "Azura", uploaded, date_from="upload"),
+        two: PhotoRecord(
+            two, "/2.jpg", "", 12, 2, *[None] * 3, datetime(1970, 1, 1, 0, 0, 1, 500_000), date_from="file"
+        ),
         plain: PhotoRecord(plain, "/3.tar", "3.jpg", None, None, None, None, None, None),
     }
 
@@ -272,7 +273,7 @@ def test_records_of_more_photos_than_fit_into_one_statement(session: Session, mo
 
 def test_latest_scan_of_every_root_newest_first(session: Session) -> None:
     for root, found in (("/a", 1), ("/b", 2), ("/a", 3), ("/c", 4), ("/b", 5)):
-        record_scan(session, scan_of(root, found))
+        record_scans(session, [scan_of(root, found)])
         session.flush()
     assert [(scan.root, scan.counts["found"]) for scan in latest_scans(session)] == [("/b", 5), ("/c", 4), ("/a", 3)]
 

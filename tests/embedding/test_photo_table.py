@@ -38,6 +38,11 @@ PART = {
     "width_px": [10, 20],
     "height_px": [30, None],
     "format": ["JPEG", "PNG"],
+    "date": [None, "2015-01-31 17:40:00"],
+    "date_from": [None, "upload"],
+    "mtime_ns": [10**18, None],
+    "latitude": [48.5, None],
+    "longitude": [2.5, None],
 }
 
 

@@ -71,7 +71,7 @@ def test_hidden_files_and_folders_are_left_out_and_others_counted(tmp_path: Path
     put(tmp_path, "1.jpg", "2.JPG", ".3.jpg", "._1.jpg", ".git/4.jpg", "notes.txt", "sub/Thumbs.db", "sub/5.jpeg")
     source = FolderSource(tmp_path, NOWHERE)
     assert found_in(source) == ["1.jpg", "2.JPG", "sub/5.jpeg"]
-    assert source.leftovers.other_files == 2
+    assert source.leftovers.passed_over.files == 2
     assert source.leftovers.problems == []
 
 
@@ -193,7 +193,10 @@ def test_folder_without_photos_is_refused_and_changes_nothing(
     empty = tmp_path / "empty"
     put(empty, "notes.txt", ".hidden.jpg", "sub/more.txt")
     (empty / "broken.tar").write_bytes(b"x" * 2000)
-    with writes() as statements, pytest.raises(SourceError, match=rf"no photos under {empty} \(1 problems, 2 other"):
+    with (
+        writes() as statements,
+        pytest.raises(SourceError, match=rf"no photos under {empty} \({empty}/broken.*: 2 other"),
+    ):
         library.add(empty)
     assert statements == []
     assert states_of(library.folder) == known

@@ -6,8 +6,9 @@ import pytest
 
 from base.errors import SourceError
 from base.settings import LibraryFolder
+from db.hotel_rows import count_hotels
 from db.models import Chain, Hotel
-from db.photo_rows import columns_stamp, count_hotels
+from db.photo_rows import columns_stamp
 from indexer.add import AddReport
 from indexer.hotels50k import Hotels50kSource
 from tests.by_folder import add_photos, list_failures, session_of

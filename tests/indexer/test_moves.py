@@ -292,15 +292,16 @@ def test_links_to_what_is_found_anyway_give_no_photo_twice(library: LibraryFacto
         "raw.jpg",
         "broken.jpg",
     }
-    assert source.leftovers.other_files == 3  # two links, and raw
+    assert source.leftovers.passed_over.files == 3  # two links, and raw
 
 
 # Reasons
 
 
 def test_a_file_that_is_there_and_is_no_photo_is_not_called_gone(library: LibraryFactory, photos: Path) -> None:
-    (photos / "notes.txt").write_text("no photo")
+    (photos / "notes.txt").write_bytes(photo_bytes(90))
     library.add(photos / "notes.txt")
+    (photos / "notes.txt").write_text("no photo")
     library.add(photos)
     assert states_of(library.folder)["notes.txt"] == ("failed", "not an image")
     (photos / "notes.txt").unlink()

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from base.errors import SourceError
 from base.progress import Progress, Step, silent
 from db.photo_rows import latest_scans
+from indexer.own_words import OwnWords
 from indexer.scan import CHUNK, ScanReport, scanning
 from indexer.sources import FoundPhoto, Source, source_at
 from tests.by_folder import add_photos, session_of
@@ -44,8 +45,8 @@ def touch(path: Path) -> None:
 
 def scan(session: Session, source: Source, progress: Progress = silent) -> ScanReport:
     """Scan a source, and embed nothing."""
-    with scanning(session, source, progress=progress) as report:
-        return report
+    with scanning(session, [source], OwnWords(session), progress=progress) as (scanned,):
+        return scanned.report
 
 
 def found_by_search(library: LibraryFactory) -> set[str]:
@@ -101,8 +102,14 @@ def test_every_scan_is_recorded_with_its_counts(library: LibraryFactory, photos:
         "unchanged": 10,
         "missing": 0,
         "vanished": 0,
+        "left_out": 0,
+        "kept": 0,
         "other_files": 1,
         "problems": 0,
+        "passed_over": {"other": {"count": 1, "names": {".txt": 1}}},
+        "left_out_at": [],
+        "kept_at": [],
+        "rehoused": 0,
     }
 
 

@@ -34,7 +34,7 @@ def test_members_of_a_tar_are_photos(library: LibraryFactory, tmp_path: Path) ->
     others = {"room/1.txt": b"a room", "room/.3.jpg": b"hidden", "bad.jpg": b"no photo", "ванна.jpg": photo_bytes(4)}
     tar = write_tar(tmp_path / "photos.tar", members | others)
     report = library.add(tar)
-    assert (report.scan.found, report.scan.other_files, report.run.encoded, report.run.failed) == (4, 2, 3, 1)
+    assert (report.scan.found, report.scan.other_files, report.run.encoded, report.run.failed) == (4, 1, 3, 1)
     assert {where.partition("!")[2]: photo.state.value for where, photo in photos_of(library.folder).items()} == {
         "room/2.jpg": "embedded",
         "room/1.PNG": "embedded",
@@ -56,7 +56,7 @@ def test_other_files_in_a_tar_in_a_folder_are_counted(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", {"1.jpg": photo_bytes(1), "1.txt": b"a room"})
     source = FolderSource(tmp_path, NOWHERE)
     assert found_in(source) == ["a.tar!1.jpg"]
-    assert source.leftovers.other_files == 1
+    assert source.leftovers.passed_over.files == 1
 
 
 def test_photo_removed_from_a_tar_is_missing_and_the_rest_costs_no_encoding(
@@ -188,4 +188,4 @@ def test_compressed_tar_by_its_ending_is_another_file(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"x")
     source = FolderSource(tmp_path, NOWHERE)
     assert found_in(source) == []
-    assert source.leftovers.other_files == 3
+    assert source.leftovers.passed_over.files == 3

@@ -298,3 +298,17 @@ def test_a_library_that_has_segments_keeps_them_and_what_people_said(library: Li
         assert sorted(path.name for path in library.folder.root.rglob("*.*")) == files
         assert [(row.tag, row.by_hand) for row in older.tags_of(4) if row.by_hand is not None] == [("a pool", True)]
         assert older.verify() == []
+
+
+def test_a_library_of_an_earlier_version_takes_hotels_dates_and_places(old: Path, tmp_path: Path) -> None:
+    (tmp_path / "more" / "jp01").mkdir(parents=True)
+    (tmp_path / "more" / "jp01" / "again.jpg").write_bytes(
+        photo_bytes(0)
+    )  # bytes that it knows, of a file that is gone
+    facts = tmp_path / "facts.csv"
+    facts.write_text("folder,chain,latitude,longitude,date\nmore/jp01,Azura,1.5,2.5,2015-01-31\n", encoding="utf-8")
+    with opened(old) as library:
+        library.add(tmp_path / "more", hotel_from="folder", metadata=facts)
+        (hit,) = library.search("a sofa hotel:jp01 chain:azura near:1.5,2.5,1km after:2015-01-31 before:2015-02")
+        assert (hit.hotel_name, hit.date_from, hit.latitude) == ("jp01", "table", 1.5)
+        assert library.info().hotels == 1

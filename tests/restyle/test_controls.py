@@ -9,8 +9,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from base.errors import EngineError
+from embedding.colour import Pixels
 from embedding.hub import no_chatter
-from restyle.colour import Pixels
 from restyle.controls import CONTROLS, WITHOUT_WEIGHTS, control_map, controls_for, depth_of
 from restyle.engines import weights
 

@@ -18,7 +18,7 @@ from base.arrays import Pixels
 from base.errors import AliensError
 from base.records import write_record
 from base.settings import LibraryFolder
-from restyle.colour import encoded, lab_of, linear_of_lab, within
+from embedding.colour import encoded, lab_of, linear_of_lab, within
 from restyle.floors import (
     DEFAULT_FLOORS,
     FEWEST_PHOTOS,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from restyle.colour import encoder_square
+from embedding.colour import encoder_square
 from restyle.floors import DEFAULT_FLOORS, Floors
 from restyle.judge import Judge, Scores, Subject
 from restyle.palettes import read_palette

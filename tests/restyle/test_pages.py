@@ -6,7 +6,8 @@ from PIL import Image
 
 from base.console import HIDDEN
 from base.errors import OutputError
-from restyle.pages import LONGEST_PX, PageItem, restyle_page, write_page
+from embedding.html_pages import write_page
+from restyle.pages import LONGEST_PX, PageItem, restyle_page
 from restyle.protanopia import seen
 from tests.page import Page, pictures_of, read_page
 

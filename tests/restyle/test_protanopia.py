@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from restyle.colour import encoded, linear_of
+from embedding.colour import encoded, linear_of
 from restyle.protanopia import seen, seen_lab, seen_linear
 
 # What protanopes see, of the design's table: leaf as ochre, peach as khaki, red as dark olive.

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from base.files import PhotoFile
-from restyle.colour import lab_of, read_pixels
+from embedding.colour import lab_of, read_pixels
 from restyle.palettes import palette_names, read_palette
 from restyle.protanopia import colours_of, palette_distance, visibility
 from restyle.regrade import regrade

@@ -22,7 +22,7 @@ from base.errors import DeviceMemoryError, EngineError, LibraryError
 from base.files import PhotoFile
 from base.settings import LibraryFolder
 from benchmarks.synthetic import SyntheticEngine
-from restyle.colour import read_pixels
+from embedding.colour import read_pixels
 from restyle.floors import Floors
 from restyle.palettes import Ramp, read_palette
 from restyle.regrade import RegradeEngine

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from skimage.color import rgb2lab
 
-from restyle.colour import Pixels, encoded, lab_of, linear_of_lab
+from embedding.colour import Pixels, encoded, lab_of, linear_of_lab
 from restyle.structure import (
     Likeness,
     compare,

@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as arrays
 
 from base.arrays import unit
 from base.errors import QueryError
-from search.answers import compose, moved
+from search.query_vectors import compose, moved
 
 X, Y, Z = np.eye(3, dtype=np.float32)
 

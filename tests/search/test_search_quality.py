@@ -15,6 +15,17 @@ def photos(sample_library: Library) -> Photos:
     return search_quality.sample_photos(sample_library)
 
 
+def test_what_no_photo_shows_is_told_apart_from_what_photos_show(
+    photos: Photos, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ((rule, shares),) = search_quality.standing_out(photos, None)
+    with capsys.disabled():
+        print("\n\ntold that nothing stands out: no photo shows it, one thing asked for, two, one without another")
+        print(SHOWN.format(rule, *shares))
+    assert shares[0] > 0.75
+    assert max(shares[1:]) <= 0.05
+
+
 def test_negation_keeps_away_from_the_negated_and_keeps_what_was_asked_for(photos: Photos) -> None:
     table = {name: counts for name, *counts in search_quality.negation(photos)}
     (negated, asked, _), (fewer, kept, _) = table["without negation"], table[f"q - {NEGATED} n"]

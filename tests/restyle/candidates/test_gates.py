@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from db.photo_rows import PhotoRecord
-from restyle.candidates.gates import Looked, Rejection, look, misshapen, same_shot, spoilt
+from embedding.quality import misshapen, same_shot, spoilt
+from restyle.candidates.gates import Looked, Rejection, look
 from restyle.palettes import read_palette
 from tests.restyle.pictures import flat, room
 
@@ -145,10 +146,10 @@ def test_the_same_shot_is_told_by_bytes_or_by_vector_and_lightness(tmp_path: Pat
     copy = looked(saved(tmp_path, picture, "copy.png"))
     smaller = looked(saved(tmp_path, picture, "smaller.jpg", quality=60))
     other = looked(saved(tmp_path, room(4), "other.png"))
-    assert "bytes" in str(same_shot(copy, one, cosine=0.0))
-    assert "photo 1" in str(same_shot(smaller, one, cosine=0.97))
-    assert same_shot(smaller, one, cosine=0.5) is None
-    assert same_shot(other, one, cosine=0.99) is None  # as any two rooms may be
+    assert "bytes" in str(same_shot(copy, one, cosine=0.0, name="photo 1"))
+    assert "photo 1" in str(same_shot(smaller, one, cosine=0.97, name="photo 1"))
+    assert same_shot(smaller, one, cosine=0.5, name="photo 1") is None
+    assert same_shot(other, one, cosine=0.99, name="photo 1") is None  # as any two rooms may be
 
 
 def test_real_photos_pass_and_their_copies_are_found(shared_photos: Path, tmp_path: Path) -> None:
@@ -161,6 +162,6 @@ def test_real_photos_pass_and_their_copies_are_found(shared_photos: Path, tmp_pa
             with Image.open(path) as original:
                 smaller = original.convert("RGB").resize((round(original.width * 0.9), round(original.height * 0.9)))
             smaller.save(tmp_path / "smaller.jpg", quality=70)
-            assert same_shot(looked(tmp_path / "smaller.jpg"), photo, cosine=0.98)
-    different = [(a, b) for i, a in enumerate(fit) for b in fit[:i] if same_shot(a, b, cosine=0.98)]
+            assert same_shot(looked(tmp_path / "smaller.jpg"), photo, cosine=0.98, name="photo 1")
+    different = [(a, b) for i, a in enumerate(fit) for b in fit[:i] if same_shot(a, b, cosine=0.98, name="photo 1")]
     assert different == []

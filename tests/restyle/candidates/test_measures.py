@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from restyle.candidates.measures import Measures, entropy_bits, measure, small_copy
-from restyle.colour import encoded, linear_of_lab, within
+from embedding.colour import encoded, linear_of_lab, within
+from embedding.quality import small_copy
+from restyle.candidates.measures import Measures, entropy_bits, measure
 from restyle.palettes import read_palette
 from tests.restyle.pictures import flat, room, texture
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from embedding.colour import Pixels
 from embedding.hub import no_chatter
-from restyle.colour import Pixels
 from restyle.engines.engine import Job
 
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"

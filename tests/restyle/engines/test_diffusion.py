@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from base.errors import DeviceMemoryError, EngineError
+from embedding.colour import Pixels
 from embedding.hub import no_chatter
-from restyle.colour import Pixels
 from restyle.engines.diffusion import DiffusionEngine
 from restyle.engines.engine import SD15, Job, Preset, Settings
 from restyle.engines.loading import lay_preset, load_engine

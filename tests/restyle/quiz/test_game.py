@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from base.errors import QueryError
-from restyle.pages import jpeg
+from embedding.html_pages import jpeg
 from restyle.quiz.game import Exhibit, Pair, Quiz, make_quiz, quiz_page
 from tests.page import picture_of, read_page
 from tests.quizzes import data_of, right_places

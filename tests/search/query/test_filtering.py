@@ -73,7 +73,8 @@ def rows(hotels: Library) -> list[Row]:
             dict(row._mapping)
             for row in session.execute(
                 sql(
-                    "SELECT photo.*, hotel.name AS hotel, hotel.latitude, hotel.longitude, chain.name AS chain FROM"
+                    "SELECT photo.id, path, member, mtime_ns, hotel_id, image_source, uploaded_at, width_px, height_px,"
+                    " grey, hotel.name AS hotel, hotel.latitude, hotel.longitude, chain.name AS chain FROM"
                     " photo LEFT JOIN hotel ON hotel.id = photo.hotel_id LEFT JOIN chain ON chain.id = hotel.chain_id"
                 )
             )

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from base.console import one_line
 from base.errors import QuerySyntaxError
-from search.query import FILTER_NAMES, NEGATED, Filter, Query, Term, format_query, hints, parse
+from search.query import FILTER_NAMES, NEGATED, Filter, Query, Term, format_query, hints, parse, query_of
 
 
 def text(value: str, weight: float = 1.0) -> Term:
@@ -75,6 +75,8 @@ def test_spaces_do_not_matter_and_quotes_keep_what_is_between_them() -> None:
         ("+chair:0.5 +tag:0.5", [text("chair", 0.5), text("tag", 0.5)]),
         ("+C-3PO:2", [text("C-3PO", 2)]),
         ("like:42", [Term("photo", 42, 1)]),
+        ("like:photos/a.jpg:0.5", [Term("photo", "photos/a.jpg", 0.5)]),
+        ('-like:"my photos/a.jpg" like:./42', [Term("photo", "my photos/a.jpg", -NEGATED), Term("photo", "./42", 1)]),
         ("like:42:0.5 -like:7", [Term("photo", 42, 0.5), Term("photo", 7, -NEGATED)]),
         ("image:room.jpg", [Term("image", "room.jpg", 1)]),
         ('-image:"my room.jpg":2', [Term("image", "my room.jpg", -2)]),
@@ -136,9 +138,8 @@ def test_filters(query: str, wanted: Filter) -> None:
         ("+sea:-1", "-1", "above 0"),
         ("+sea:0,5", "0,5", "above 0"),
         ('+"sea view":x', "x", "above 0"),
-        ("like:x", "x", "id of a photo"),
-        ("like:²", "²", "id of a photo"),
-        ("like:99999999999999999999", "9", "id of a photo"),
+        ('like:" "', '" "', "nothing between the quotes"),
+        ("like:99999999999999999999", "9", "no photo has such a long number"),
         ("a +chain:Azura", "+chain", "no plus sign"),
         ("a chian:Azura", "chian", "is chain: meant"),
         ("hotle:coral", "hotle", "is hotel: meant"),
@@ -218,6 +219,7 @@ weights = st.floats(min_value=0, exclude_min=True, allow_infinity=False, allow_n
 terms = st.one_of(
     st.builds(Term, st.just("text"), values, st.one_of(st.sampled_from([1.0, -1.0, -NEGATED, 0.5]), weights)),
     st.builds(Term, st.just("photo"), st.integers(0, 2**59), weights),
+    st.builds(Term, st.just("photo"), values.filter(lambda name: not name.isdigit()), weights),
     st.builds(Term, st.just("image"), values, weights),
 )
 free_text = st.one_of(st.none(), values.map(text), st.sampled_from(["tag", "a -b", "like:3"]).map(text))
@@ -258,3 +260,30 @@ def test_any_text_is_read_or_refused_with_a_place(anything: str) -> None:
         assert 0 <= error.place <= len(anything)
     else:
         assert parse(format_query(query)) == query
+
+
+@pytest.mark.parametrize(
+    ("words", "query"),
+    [
+        (["a pool -sauna"], "a pool -sauna"),
+        (['chain:"Best Western" a pool'], 'chain:"Best Western" a pool'),
+        (["a", "pool", "chain:Best Western"], 'a pool chain:"Best Western"'),
+        (["a", "pool", "-chain:Best Western"], 'a pool -chain:"Best Western"'),
+        (["a", "bathroom", "-shower curtain"], 'a bathroom -"shower curtain"'),
+        (["a", "bathroom", "-shower curtain:0.5"], 'a bathroom -"shower curtain":0.5'),
+        (["at", "night", "image:my photos/room.jpg:2"], 'at night image:"my photos/room.jpg":2'),
+        (["a", "pool", "hotel:Inn 5:30"], 'a pool hotel:"Inn 5:30"'),
+        (["a", "pool", 'tag:"two beds">0.6'], 'a pool tag:"two beds">0.6'),
+        (["a pool", "at night"], "a pool at night"),
+        (["a", "path:back\\slash dir"], 'a path:"back\\\\slash dir"'),
+        (["a", "- b", "note:this and that"], "a - b note:this and that"),
+        ([""], ""),
+    ],
+)
+def test_words_of_a_shell_mean_what_it_read_as_one(words: list[str], query: str) -> None:
+    assert query_of(words) == query
+
+
+@given(st.lists(st.text(alphabet=st.characters(exclude_categories=["C", "Z"], exclude_characters='"')), min_size=2))
+def test_words_without_spaces_are_joined_as_they_are(words: list[str]) -> None:
+    assert query_of(words) == " ".join(words)

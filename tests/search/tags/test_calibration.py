@@ -7,12 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from search.tags.calibration import Calibration, Link, Method, Statistics, contrasted, places_of, sigmoid
+from search.tags.calibration import (
+    HOTEL,
+    SURE,
+    THRESHOLDS,
+    Calibration,
+    Link,
+    Method,
+    Statistics,
+    contrasted,
+    places_of,
+    sigmoid,
+)
 from search.tags.vocabulary import Group
 
 TAGS = 4
-METHODS: list[Method] = ["calibrated", "uncalibrated", "softmax"]
+METHODS: list[Method] = ["signal", "calibrated", "uncalibrated", "softmax"]
 PLATT = Link("platt", slope=0.5, intercept=-0.25)
+NO_ARRAYS = {"mean": 0, "std": 0, "spread": 0}
 STEPS = Link("isotonic", x=(-2.0, 0.0, 2.0), y=(0.1, 0.4, 0.9))
 
 cosines = arrays(np.float32, (5, TAGS + 1), elements=st.floats(-1, 1, width=16))
@@ -36,10 +48,10 @@ def test_a_calibration_is_read_back_from_json(method: Method) -> None:
         method, threshold=0.4, top_k=3, links={0: PLATT, 3: STEPS}, contrasts=((0, 1),), exclusions=((1, 2, 3),)
     )
     read_back = Calibration.from_json(json.loads(json.dumps(calibration.as_json())))
-    assert asdict(replace(read_back, mean=0, std=0)) == asdict(replace(calibration, mean=0, std=0))  # type: ignore[arg-type]
-    assert (read_back.mean == calibration.mean).all()
-    assert (read_back.std == calibration.std).all()
-    assert (read_back.mean.dtype, read_back.std.dtype) == (np.float32, np.float32)
+    assert asdict(replace(read_back, **NO_ARRAYS)) == asdict(replace(calibration, **NO_ARRAYS))  # type: ignore[arg-type]
+    for name in NO_ARRAYS:
+        assert (getattr(read_back, name) == getattr(calibration, name)).all()
+        assert getattr(read_back, name).dtype == np.float32
     probabilities = calibration.probabilities(scores_of())
     assert (read_back.probabilities(scores_of()) == probabilities).all()
     assert (read_back.decide(probabilities) == calibration.decide(probabilities)).all()
@@ -93,6 +105,65 @@ def test_calibrated_is_the_rule_that_its_comment_gives() -> None:
     assert calibration_of().logits(scores) == pytest.approx(expected, abs=1e-4)
 
 
+def test_evidence_is_z_by_the_share_of_variance_that_nonsense_does_not_explain() -> None:
+    spread = np.array([0.04, 0.05, 0.025, 0.02], np.float32)
+    calibration = calibration_of("signal", spread=spread, noise=0.02, photos=240)
+    cosine = np.array([[0.2, 0.3, 0.3, 0.4, 0.0]], np.float32)
+    z = (cosine[:, :-1] - np.linspace(0.1, 0.3, TAGS)) / 0.05
+    share = [0.75, 0.84, 0.36, 0.0]
+    assert calibration.signal == pytest.approx(share, abs=1e-6)
+    assert calibration.evidence(cosine) == pytest.approx(z * share, abs=1e-5)
+    assert calibration.logits(cosine) == pytest.approx(1.6 * z * share - 2, abs=1e-5)
+    assert calibration.muted.tolist() == [False, False, False, True]
+    taught = replace(calibration, links={3: PLATT}, learnt_on="signal")
+    assert not taught.muted.any()
+    for other in (replace(calibration, method="calibrated"), replace(calibration, photos=19)):  # too few to say
+        assert not other.muted.any()
+
+
+@pytest.mark.parametrize(("evidence", "probability"), [(1.0, HOTEL), (1.25, THRESHOLDS["signal"]), (1.5, SURE)])
+def test_grades_are_probabilities_of_evidence(evidence: float, probability: float) -> None:
+    calibration = calibration_of("signal", mean=np.zeros(TAGS, np.float32), std=np.ones(TAGS, np.float32))
+    found = calibration.probabilities(np.full((1, TAGS + 1), evidence, np.float32))
+    assert found == pytest.approx(np.full((1, TAGS), probability), abs=0.002)
+
+
+def test_a_muted_tag_is_decided_of_no_photo_and_stands_in_no_others_way() -> None:
+    calibration = calibration_of(
+        "signal", noise=0.045, spread=np.array([0.045, 0.5, 0.5, 0.5], np.float32), photos=100, exclusions=((0, 1),)
+    )
+    assert calibration.decide(np.array([[0.9, 0.6, 0.1, 0.7]], np.float32)).tolist() == [[False, True, False, True]]
+
+
+def test_a_library_of_one_photo_has_no_spread_and_no_nonsense_and_is_not_divided_by_zero() -> None:
+    statistics = Statistics(TAGS)
+    statistics.add(scores_of(rows=1))
+    mean, std = statistics.mean_and_std(25.0)
+    calibration = calibration_of("signal", mean=mean, std=std, spread=statistics.spread, photos=1)
+    assert np.isfinite(calibration.probabilities(scores_of(rows=1))).all()
+    assert calibration.signal.tolist() == [1.0] * TAGS
+
+
+@given(arrays(np.float32, (6, TAGS), elements=st.floats(0, 1, width=16)), st.integers(1, TAGS + 1))
+def test_at_most_so_many_tags_are_the_likeliest_of_those_decided(probabilities: np.ndarray, most: int) -> None:
+    plain = calibration_of("signal").decide(probabilities)
+    decided = calibration_of("signal", most=most).decide(probabilities)
+    assert (decided.sum(axis=1) == np.minimum(plain.sum(axis=1), most)).all()
+    assert (decided <= plain).all()
+    for row, kept, could in zip(probabilities, decided, plain, strict=True):
+        assert not (could & ~kept).any() or row[could & ~kept].max() <= row[kept].min()
+
+
+def test_a_calibration_of_a_library_tagged_before_there_was_signal_decides_as_it_did() -> None:
+    before = calibration_of("calibrated", threshold=0.3, links={1: PLATT}, learnt_on="calibrated")
+    since = ("spread", "noise", "photos", "alike", "most", "learnt_on")
+    kept = Calibration.from_json({name: value for name, value in before.as_json().items() if name not in since})
+    probabilities = before.probabilities(scores_of())
+    assert kept.method == "calibrated"
+    assert (kept.probabilities(scores_of()) == probabilities).all()
+    assert (kept.decide(probabilities) == before.decide(probabilities)).all()
+
+
 @pytest.mark.parametrize("method", ["calibrated", "uncalibrated"])
 def test_a_photo_far_from_every_tag_gets_none(method: Method) -> None:
     calibration = calibration_of(method)
@@ -113,13 +184,14 @@ def test_without_scores_there_are_no_probabilities_and_no_tags(method: Method) -
     assert not calibration.decide(probabilities)[1].any()
 
 
-def test_links_count_for_the_calibrated_method_alone() -> None:
+@pytest.mark.parametrize("learnt_on", ["signal", "calibrated"])
+def test_links_count_for_the_method_that_they_were_learnt_with_alone(learnt_on: Method) -> None:
     links = {1: Link("platt", slope=0.0, intercept=0.0), 2: Link("isotonic", x=(0.0, 1.0), y=(0.25, 0.25))}
     for method in METHODS:
         plain = calibration_of(method).probabilities(scores_of())
-        linked = calibration_of(method, links=links).probabilities(scores_of())
+        linked = calibration_of(method, links=links, learnt_on=learnt_on).probabilities(scores_of())
         assert (linked[:, [0, 3]] == plain[:, [0, 3]]).all()
-        if method == "calibrated":
+        if method == learnt_on:
             assert (linked[:, 1] == 0.5).all()
             assert (linked[:, 2] == 0.25).all()
         else:

@@ -1,6 +1,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,9 @@ import pytest
 from aliens.library import Library
 from base.errors import QueryError
 from base.settings import LibraryFolder
-from search.tags.calibration import THRESHOLD, TagOptions
-from search.tags.tagging import MARGIN, TagChecker, TaggedPhotos, Tagging
+from search.tags.calibration import Method, TagOptions
+from search.tags.checking import CONFIDENT, MARGIN, TagChecker
+from search.tags.tagging import TaggedPhotos, Tagging
 from tests.by_folder import label_photo, tag_library
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.search.tags.conftest import OWN, decided, opened, tag
@@ -47,19 +49,23 @@ def own_tags(photos: TaggedPhotos, names: list[str], least: float) -> list[list[
     return [[name for name, has in zip(names, row, strict=True) if has] for row in sure]
 
 
+@pytest.mark.parametrize(
+    ("method", "threshold", "bar"), [("signal", 0.5, 0.5), ("calibrated", 0.3, 0.5), ("calibrated", 0.85, 0.85)]
+)
 def test_confident_tags_are_the_decided_ones_of_a_clear_probability_and_its_own_vector_loses_none(
-    tagged_samples: LibraryFolder, starter: "OpenClipEncoder"
+    tagged_samples: LibraryFolder, starter: "OpenClipEncoder", method: Method, threshold: float, bar: float
 ) -> None:
     with opened(tagged_samples) as (_, tagging):
+        tagging = tagging.decided_by(replace(tagging.calibration, method=method, threshold=threshold))
         checker = TagChecker(tagging, starter)
         (photos,) = tagging.photos()
         names = tagging.vocabulary.names
-        clear, near = (own_tags(photos, names, THRESHOLD + MARGIN + off) for off in (1e-3, -1e-3))
+        clear, near = (own_tags(photos, names, bar + off) for off in (1e-3, -1e-3))
         found = [checker.confident(photo_id) for photo_id in photos.photo_ids.tolist()]
         for photo_id, tags, surely, maybe in zip(photos.photo_ids.tolist(), found, clear, near, strict=True):
             assert set(surely) <= set(tags) <= set(maybe)  # the scores on disk have half precision
             assert checker.lost(tagging.vector(photo_id), tags) == []
-        assert 0 < sum(map(len, found)) < photos.decided.sum()
+        assert 0 < sum(map(len, found)) <= photos.decided.sum()
 
 
 def test_a_picture_of_something_else_has_lost_the_tags(
@@ -85,9 +91,9 @@ def test_what_people_say_of_a_photo_counts_as_far_as_the_model_sees_it(tagged: L
     with checking(tagged) as (_, tagging):
         (photos,) = tagging.photos()
         names, probabilities = tagging.vocabulary.names, photos.probabilities
-        between = np.argwhere((probabilities > THRESHOLD + 0.01) & (probabilities < THRESHOLD + MARGIN - 0.01))
-        below = np.argwhere(probabilities < THRESHOLD - 0.01)
-        clear = np.argwhere(probabilities > THRESHOLD + MARGIN + 0.01)
+        between = np.argwhere((probabilities > CONFIDENT - MARGIN + 0.01) & (probabilities < CONFIDENT - 0.01))
+        below = np.argwhere(probabilities < CONFIDENT - MARGIN - 0.01)
+        clear = np.argwhere(probabilities > CONFIDENT + 0.01)
         ids = photos.photo_ids.tolist()
     said = {}
     for (row, place), present in ((between[0], True), (below[0], True), (clear[0], False)):
@@ -109,7 +115,7 @@ def test_by_softmax_the_decided_tags_of_a_clear_share_are_confident(library: Lib
         for photo_id, row, shares in zip(found.photo_ids.tolist(), found.decided, found.probabilities, strict=True):
             sure = [name for name, has, share in zip(OWN.names, row, shares, strict=True) if has and share >= 0.5]
             assert checker.confident(photo_id) == sure
-            others = [name for name, share in zip(OWN.names, shares, strict=True) if share < THRESHOLD - 0.01]
+            others = [name for name, share in zip(OWN.names, shares, strict=True) if share < CONFIDENT - MARGIN - 0.01]
             assert checker.lost(vector_of(library, photo_id), OWN.names) == [
                 name for name in others if name not in decided_of(found, photo_id)
             ]

@@ -180,8 +180,9 @@ def test_a_library_is_measured_as_it_stands(tagged: LibraryFactory) -> None:
         "softmax, top 1",
         "uncalibrated",
         "calibrated",
-        "calibrated on labels, platt",
-        "calibrated on labels, isotonic",
+        "signal",
+        "calibrated with labels, platt",
+        "calibrated with labels, isotonic",
     ]
     assert same(methods[2].measures, found.measures)
     assert (methods[0].decided.sum(axis=1) == 1).all()

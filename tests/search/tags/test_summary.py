@@ -5,7 +5,7 @@ import pytest
 
 from base.errors import QueryError
 from indexer.hotels50k import Hotels50kSource
-from search.tags.calibration import TagOptions
+from search.tags.calibration import SURE, TagOptions
 from search.tags.summary import EACH, NO_CHAIN, count_by_chain, sheet_sections, summarise
 from tests.by_folder import add_photos, label_photo
 from tests.conftest import LibraryFactory, photo_bytes
@@ -18,7 +18,7 @@ def test_a_summary_counts_the_decided_photos_of_every_tag(tagged: LibraryFactory
     tags = decided(tagged.folder)
     with opened(tagged.folder) as (_, tagging):
         summary = summarise(tagging)
-    assert summary.notes == ["1 photo came after the last tagging and has no tags yet: run `aliens tag`"]
+    assert summary.notes[0] == "1 photo came after the last tagging and has no tags yet: run `aliens tag`"
     assert (summary.photos, summary.unscored, summary.method, summary.threshold) == (11, 1, "calibrated", 0.3)
     assert summary.vocabulary == tagging.vocabulary.key
     assert summary.untagged == sum(not has for has in tags.values())
@@ -27,6 +27,8 @@ def test_a_summary_counts_the_decided_photos_of_every_tag(tagged: LibraryFactory
         assert one.photos == sum(one.tag in has for has in tags.values())
         assert one.share == one.photos / 11
         assert one.by_hand == 0
+        assert 0 <= one.sure <= one.photos
+        assert not one.muted
     assert sum(one.photos for one in summary) > 0
 
 
@@ -90,7 +92,7 @@ def test_a_sheet_shows_the_surest_the_borderline_and_the_least_likely(library: L
     with opened(library.folder) as (session, tagging):
         sections = sheet_sections(session, tagging, "bathtub")
     assert [section.heading for section in sections] == [
-        f"surest of the {count} photos that have it",
+        f"surest of the {count} photos that have it, {int((probabilities[:count] >= SURE).sum())} of them surely",
         "least sure of them",
         f"likeliest of the {40 - count} others",
         "least likely",
@@ -112,7 +114,7 @@ def test_a_sheet_shows_the_surest_the_borderline_and_the_least_likely(library: L
     label_photo(library.folder, surest, "a bathtub", False, None)
     with opened(library.folder) as (session, tagging):
         first, _, others, _ = sheet_sections(session, tagging, "bathtub")
-    assert first.heading == f"surest of the {count - 1} photos that have it"
+    assert first.heading.startswith(f"surest of the {count - 1} photos that have it, ")
     assert others.cells[0].lines[1].startswith(f"photo {surest} ")
 
 

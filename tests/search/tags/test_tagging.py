@@ -20,7 +20,7 @@ from base.settings import LibraryFolder
 from db.tag_rows import Label, set_labels
 from embedding import scores
 from search.tags import tagging as module
-from search.tags.calibration import THRESHOLD, TagOptions
+from search.tags.calibration import Method, TagOptions
 from search.tags.tagging import Tagging, text_vectors
 from search.tags.truth import Truth, label_truth
 from search.tags.vocabulary import Tag, Vocabulary, read_vocabulary
@@ -462,7 +462,7 @@ def test_threshold_and_method_change_the_decisions_without_scoring(tagged: Libra
     assert {len(tags) for tags in decided(tagged.folder).values()} == {2}
     tag_without_encoder(tagged, vocabulary)
     assert {len(tags) for tags in decided(tagged.folder).values()} == {2}
-    tag_without_encoder(tagged, vocabulary, method="calibrated", threshold=THRESHOLD)
+    tag_without_encoder(tagged, vocabulary, method="calibrated")
     assert decided(tagged.folder) == before
 
 
@@ -483,7 +483,95 @@ def test_labels_teach_nothing_to_other_methods(tagged: LibraryFactory) -> None:
     with pytest.raises(QueryError, match="--method softmax has nothing to learn from labels"):
         tag(tagged, options=TagOptions(method="softmax"), read_truth=some_truth)
     tag(tagged, options=TagOptions(method="softmax"))
-    assert tag(tagged, read_truth=some_truth).method == "calibrated"
+    report = tag(tagged, options=TagOptions(), read_truth=some_truth)
+    assert (report.method, report.threshold) == ("signal", 0.5)
+
+
+def test_what_was_learnt_stays_with_its_method(tagged: LibraryFactory) -> None:
+    vocabulary = read_vocabulary("case-study")
+    tag(tagged, vocabulary, read_truth=some_truth)
+    learnt = probabilities_of(tagged.folder)
+    tag(tagged, options=TagOptions(method="signal"))
+    with opened(tagged.folder) as (_, tagging):
+        assert tagging.calibration.active_links == {}
+        assert tagging.calibration.threshold == 0.5
+    tag_without_encoder(tagged, vocabulary, method="calibrated")
+    assert (probabilities_of(tagged.folder) == learnt).all()
+
+
+def test_a_threshold_is_of_the_method_it_was_set_with(tagged: LibraryFactory) -> None:
+    vocabulary = read_vocabulary("case-study")
+    assert tag_without_encoder(tagged, vocabulary, threshold=0.7).threshold == 0.7
+    assert tag_without_encoder(tagged, vocabulary).threshold == 0.7
+    assert tag_without_encoder(tagged, vocabulary, method="signal").threshold == 0.5
+    assert tag_without_encoder(tagged, vocabulary, method="uncalibrated").threshold == 0.3
+
+
+@pytest.mark.parametrize(
+    ("before", "options", "message"),
+    [
+        ("signal", {"top_k": 2}, "top k is 2, which goes with --method softmax: signal takes a --threshold"),
+        ("calibrated", {"method": "uncalibrated", "top_k": 2}, "softmax: uncalibrated takes a --threshold"),
+        ("softmax", {"threshold": 0.4}, "the threshold is 0.4, and softmax has none: it decides the --top-k likeliest"),
+        ("signal", {"method": "softmax", "threshold": 0.4}, "the threshold is 0.4, and softmax has none"),
+    ],
+)
+def test_what_a_method_has_no_use_for_is_refused_also_where_it_is_the_last_times(
+    tagged: LibraryFactory, before: Method, options: dict[str, Any], message: str
+) -> None:
+    vocabulary = read_vocabulary("case-study")
+    tag_without_encoder(tagged, vocabulary, method=before)
+    kept = decided(tagged.folder)
+    with pytest.raises(QueryError, match=message):
+        tag_without_encoder(tagged, vocabulary, **options)
+    assert decided(tagged.folder) == kept
+
+
+def test_what_nonsense_scores_is_measured_anew_with_the_photos(
+    tagged: LibraryFactory, photos: Path, tmp_path: Path
+) -> None:
+    def noise(library: LibraryFactory) -> float:
+        with opened(library.folder) as (_, tagging):
+            return tagging.calibration.noise
+
+    signal = TagOptions(method="signal")
+    tag(tagged, options=signal)
+    before = noise(tagged)
+    (photos / "00.jpg").unlink()
+    (photos / "01.jpg").unlink()
+    tagged.add(photos)
+    tag(tagged, options=signal)
+    other = LibraryFactory(tmp_path / "other")
+    other.add(photos)
+    tag(other, options=signal)
+    assert noise(tagged) == pytest.approx(noise(other), rel=1e-3)
+    assert noise(tagged) != before
+    assert decided(tagged.folder) == decided(other.folder)
+
+
+def test_what_people_say_is_sure_and_a_long_vocabulary_gives_few_tags(tagged: LibraryFactory) -> None:
+    label_photo(tagged.folder, 4, "a pool", True, None)
+    with opened(tagged.folder) as (_, tagging):
+        (photos,) = tagging.photos()
+    assert photos.sure[3, 0]
+    assert (photos.sure <= photos.decided).all()
+    words = Vocabulary(
+        name="long",
+        tags=tuple(Tag(f"word {number}", (f"word {number}",)) for number in range(30)),
+        templates=("{}",),
+        background=("nothing",),
+        groups=(),
+    )
+    for vocabulary, method, most in (
+        (words, "signal", 5),
+        (words, "calibrated", 0),  # as ever
+        (replace(words, most=2), "signal", 2),
+        (replace(words, most=2), "calibrated", 2),
+        (replace(words, tags=words.tags[:29]), "signal", 0),
+    ):
+        tag(tagged, vocabulary, TagOptions(method=method))  # type: ignore[arg-type]
+        with opened(tagged.folder) as (_, tagging):
+            assert tagging.calibration.most == most
 
 
 def test_labels_that_cannot_be_used_leave_the_tagging_as_it_was(tagged: LibraryFactory) -> None:

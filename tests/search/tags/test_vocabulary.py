@@ -8,9 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from base.errors import QueryError
+from base.errors import OutputError, QueryError
 from base.names import comparable
-from search.tags.vocabulary import MAX_TAGS, Group, Tag, Vocabulary, as_vocabulary, bare, read_vocabulary
+from base.settings import asset
+from search.tags.vocabulary import (
+    MAX_TAGS,
+    Group,
+    Tag,
+    Vocabulary,
+    as_content,
+    as_vocabulary,
+    bare,
+    new_vocabulary,
+    read_vocabulary,
+)
 
 CASE_STUDY = [
     "a pool",
@@ -261,3 +272,118 @@ def test_an_article_makes_no_difference(name: str) -> None:
     plain = comparable(name)
     if plain:
         assert bare(f"the {plain}") == plain
+
+
+# Texts with a tag a line
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a pool\na tv\nan amazing view\n",
+        b"\xef\xbb\xbfa pool\r\n\r\n  a tv  \r\n# what people like\r\nan amazing view",
+        b"a pool\ra tv\r\r  # old Mac\ran amazing view\r",
+        "a pool\na tv\nan amazing view\n".encode("utf-16"),
+    ],
+)
+def test_a_text_has_a_tag_a_line_however_it_was_saved(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "my words.TXT"
+    path.write_bytes(content)
+    vocabulary = read_vocabulary(str(path))
+    assert vocabulary.name == "my-words"
+    assert vocabulary.names == ["a pool", "a tv", "an amazing view"]
+    assert [vocabulary.texts(tag) for tag in vocabulary.tags] == [["a pool"], ["a tv"], ["an amazing view"]]
+
+
+def test_behind_a_colon_stand_prompts() -> None:
+    found = as_content(["pool: a swimming pool , an outdoor pool,", "16:9", "海: the sea", "bar:"])
+    assert found == {"tags": {"pool": ["a swimming pool", "an outdoor pool"], "16:9": [], "海": ["the sea"], "bar": []}}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "it holds no tags: write one a line"),
+        (b"# nothing\n\n", "it holds no tags: write one a line"),
+        (b"a pool\n\na tv\nPool\n", "line 4: the tag 'Pool' is there already, in line 1"),
+        (b"a pool\nbl\xe4ue\n", "line 2 is not UTF-8: save the file as UTF-8 text"),
+        (b"a pool\na tv;a bed\n", "line 2: the tag 'a tv;a bed' holds ';'"),
+        (b"a \x1b[31mpool\n", r"line 1: the tag 'a \\x1b\[31mpool' holds ';' or an unprintable character"),
+        (b"?a pool\n", r"line 1: the tag '\?a pool' begins with '\?'"),
+        (b"x" * 100_000, "line 1: the tag 'x{200}' should be 1 to 200 characters"),
+        (b": water\n", "line 1: the tag '' should be 1 to 200 characters"),
+        ("a pool\n".encode("utf-16-le"), "line 1: the tag 'a"),
+    ],
+)
+def test_a_text_that_makes_no_sense_is_refused_with_its_line(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "words.txt"
+    path.write_bytes(content)
+    with pytest.raises(QueryError, match=f"words.txt: {message}"):
+        read_vocabulary(str(path))
+
+
+def test_a_text_of_too_many_tags_or_none_that_can_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"line {MAX_TAGS + 1}: up to {MAX_TAGS} tags are possible"):
+        as_content(str(number) for number in range(10**9))
+    with pytest.raises(QueryError, match=r"absent\.txt cannot be read: No such file"):
+        read_vocabulary(str(tmp_path / "absent.txt"))
+    (tmp_path / "folder.txt").mkdir()
+    with pytest.raises(QueryError, match=r"folder\.txt cannot be read: "):
+        read_vocabulary(str(tmp_path / "folder.txt"))
+
+
+@pytest.mark.parametrize(("stem", "name"), [("客房", "vocabulary"), ("my words", "my-words"), ("x" * 90, "x" * 64)])
+def test_a_vocabulary_is_called_as_its_file_as_far_as_names_can(tmp_path: Path, stem: str, name: str) -> None:
+    for path, content in ((tmp_path / f"{stem}.txt", "pool"), (tmp_path / f"{stem}.toml", '[tags]\n"pool" = []')):
+        path.write_text(content, encoding="utf-8")
+        assert read_vocabulary(str(path)).name == name
+
+
+# Beginning one
+
+
+@pytest.mark.parametrize("name", ["words.toml", "deeper/words.txt"])
+def test_a_new_vocabulary_works_as_it_stands_and_overwrites_nothing(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    content = new_vocabulary(path, plain=False)
+    assert path.read_text(encoding="utf-8") == content == new_vocabulary(None, plain=name.endswith("txt"))
+    vocabulary = read_vocabulary(str(path))
+    assert (vocabulary.name, len(vocabulary.tags)) == ("words", 7)
+    assert vocabulary.position("pool") == 0
+    path.write_text("mine", encoding="utf-8")
+    with pytest.raises(QueryError, match=r"words\.\w+ is there already: choose another name"):
+        new_vocabulary(path, plain=False)
+    assert path.read_text(encoding="utf-8") == "mine"
+
+
+def test_a_new_vocabulary_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    for path, plain in ((tmp_path / "words.csv", False), (tmp_path / "words.toml", True)):
+        with pytest.raises(QueryError, match=r"words\.(csv|toml)"):
+            new_vocabulary(path, plain=plain)
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written"):
+        new_vocabulary(tmp_path / "file" / "words.toml", plain=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("most", [-1, True, 2.5, "3", MAX_TAGS + 1])
+def test_how_many_tags_a_photo_may_have_is_a_number(most: object) -> None:
+    with pytest.raises(ValueError, match="most, the tags a photo may have, is"):
+        as_vocabulary({"tags": {"a pool": []}, "most": most}, "own")
+
+
+def test_a_vocabulary_that_does_not_say_how_many_has_the_key_that_it_always_had() -> None:
+    plain, most = (as_vocabulary({"tags": {"a pool": []}, **said}, "own") for said in ({}, {"most": 3}))
+    assert "most" not in plain.definition()
+    assert read_vocabulary("case-study").key == "case-study-928dcd08"
+    assert plain.key != most.key
+    assert Vocabulary.from_definition(json.loads(json.dumps(most.definition()))) == most
+
+
+def test_a_photo_of_a_hotel_shows_one_room_one_kind_of_bed_and_one_colour() -> None:
+    hotel = read_vocabulary("hotel")
+    headings = {tag.name: tag.heading for tag in hotel.tags}
+    groups = [{headings[tag] for tag in group.tags} for group in hotel.groups if group.rule == "exclude"]
+    assert groups == [{"room"}, {"bed"}, {"palette"}]
+    assert hotel.most == 5
+    assert asset("search/vocabularies/new").is_dir()

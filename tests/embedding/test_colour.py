@@ -1,7 +1,7 @@
 import numpy as np
 from skimage.color import rgb2lab
 
-from restyle.colour import encoded, lab_of, linear_of, linear_of_lab
+from embedding.colour import encoded, lab_of, linear_of, linear_of_lab
 
 
 def test_lab_is_that_of_scikit_image() -> None:

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from embedding.decode import square
-from restyle.candidates.gates import SURE, guesses
+from embedding.quality import SURE, guesses
 from tests.restyle.pictures import room
 
 if TYPE_CHECKING:

@@ -1,0 +1,106 @@
+"""When and where a camera says that a photo was taken: its EXIF block, which may hold anything. Decodes no pixels.
+
+Source: CIPA DC-008, "Exchangeable image file format for digital still cameras: Exif Version 2.32", 4.6.5 and 4.6.6.
+"""
+
+import math
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from PIL import Image
+
+EXIF_IFD, GPS_IFD = 0x8769, 0x8825
+DATE_TAKEN, DATE_DIGITIZED, DATE_CHANGED = (
+    0x9003,
+    0x9004,
+    0x0132,
+)  # the last is of the first block, the others of EXIF's
+LATITUDE_REF, LATITUDE, LONGITUDE_REF, LONGITUDE, STATUS = 1, 2, 3, 4, 9
+NO_FIX = "V"  # the status of a receiver that did not know where it was
+WRITTEN = re.compile(r"(\d{4})[:/.-](\d{1,2})[:/.-](\d{1,2})[ T]+(\d{1,2}):(\d{1,2})(?::(\d{1,2}))?", re.ASCII)
+EARLIEST = 1826  # the year of the oldest photo that there is: clocks that were never set, and fields of zeros, say less
+EXIF_CHUNK = b"eXIf"  # of a PNG
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """What a camera says of a photo; None where it says nothing, or nothing that can be.
+
+    taken_at: the wall clock where it was taken, whatever the zone. latitude, longitude: degrees, both or none.
+    """
+
+    taken_at: datetime | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+
+
+SILENT = Camera()
+
+
+def camera_of(image: Image.Image) -> Camera:
+    """Return what the camera says of an opened image. Of a PNG only once its pixels are decoded, as Pillow wants it."""
+    try:
+        exif = image.getexif()
+        if not exif:
+            return SILENT
+        place = place_of(dict(exif.get_ifd(GPS_IFD))) or (None, None)
+        own = exif.get_ifd(EXIF_IFD)
+        dates = (own.get(DATE_TAKEN), own.get(DATE_DIGITIZED), exif.get(DATE_CHANGED))
+        return Camera(next(filter(None, map(wall_time, dates)), None), *place)
+    except (
+        Exception
+    ):  # Pillow raises nearly every built-in exception on a damaged block, which is no fault of the photo
+        return SILENT
+
+
+def says_nothing(image_format: str | None, data: bytes) -> bool:
+    """Tell whether a file holds no EXIF block that is worth decoding its pixels for."""
+    return image_format == "PNG" and EXIF_CHUNK not in data
+
+
+def wall_time(written: Any) -> datetime | None:
+    """Return a date as EXIF writes it, `2019:05:17 18:03:59`, or None for one that cannot be.
+
+    Its time zone, where EXIF has one, is left out: photos of May are those of May where they were taken.
+    """
+    match = WRITTEN.match(text_of(written))
+    if match is None or int(match[1]) < EARLIEST:
+        return None
+    with suppress(ValueError):
+        return datetime(*(int(part or 0) for part in match.groups()))  # type: ignore[arg-type]
+    return None
+
+
+def place_of(gps: dict[int, Any]) -> tuple[float, float] | None:
+    """Return latitude and longitude in degrees, or None where the receiver knew none, or one that cannot be.
+
+    The point 0, 0 lies in the sea, and is what receivers without a fix write.
+    """
+    if text_of(gps.get(STATUS)).upper() == NO_FIX:
+        return None
+    latitude = degrees(gps.get(LATITUDE), gps.get(LATITUDE_REF), "NS", 90)
+    longitude = degrees(gps.get(LONGITUDE), gps.get(LONGITUDE_REF), "EW", 180)
+    if latitude is None or longitude is None or latitude == longitude == 0:
+        return None
+    return latitude, longitude
+
+
+def degrees(written: Any, half: Any, halves: str, most: int) -> float | None:
+    """Return degrees, minutes and seconds as degrees, below 0 in the second of two halves of the earth; or None."""
+    side = text_of(half).upper()[:1]
+    if not isinstance(written, tuple | list) or not 1 <= len(written) <= 3 or not side or side not in halves:
+        return None
+    parts: list[float] = [float(part) for part in written]
+    whole = sum(part / 60**place for place, part in enumerate(parts))
+    if not (math.isfinite(whole) and all(part >= 0 for part in parts) and whole <= most):
+        return None
+    return float(-whole if side == halves[1] else whole)
+
+
+def text_of(written: Any) -> str:
+    """Return what a field holds as text, without the zeros and spaces that fill it up."""
+    text = written.decode("ascii", "replace") if isinstance(written, bytes) else str(written or "")
+    return text.strip("\0 \t\r\n")
