@@ -18,7 +18,7 @@ from search.tags.calibration import TagOptions
 from search.tags.tagging import Tagging
 from search.tags.vocabulary import Vocabulary, as_vocabulary, read_vocabulary
 from tests.by_folder import label_photo, session_of, tag_library, tagging_of
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 
 if TYPE_CHECKING:
     from embedding.open_clip_encoder import OpenClipEncoder
@@ -63,7 +63,9 @@ def decided_tags(folder: LibraryFolder) -> dict[int, list[str]]:
 
 
 def tag(folder: LibraryFolder, vocabulary: Vocabulary, encoder: Any) -> None:
-    tag_library(folder, vocabulary, lambda model: encoder, options=TagOptions())
+    """Tag a library; of a fake encoder's vectors by a method that decides some."""
+    options = TagOptions(method="calibrated" if isinstance(encoder, FakeEncoder) else None)
+    tag_library(folder, vocabulary, lambda model: encoder, options=options)
 
 
 def evil_vocabulary() -> Vocabulary:

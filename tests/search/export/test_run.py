@@ -71,7 +71,9 @@ def test_the_manifest_describes_the_file(
     assert manifest.photos == len(decided) == 240
     words = read_vocabulary("case-study")
     assert manifest.tags == {name: sum(name in tags for tags in decided.values()) for name in words.names}
-    assert (manifest.vocabulary, manifest.threshold, manifest.method) == (words.key, 0.3, "calibrated")
+    assert (manifest.vocabulary, manifest.threshold, manifest.method) == (words.key, 0.5, "signal")
+    assert manifest.trust.startswith("on our sample hotels about 6 in 10 tags were right")
+    assert manifest.muted == ["a minibar", "a mirror"]
     with opened(tagged_samples) as (_, tagging):
         assert manifest.model == tagging.model.key
     assert (manifest.query, manifest.with_tags, manifest.left_out) == (None, [], [])
