@@ -1,5 +1,6 @@
 """`aliens hotels`, `aliens gallery`, `aliens export hotels` and `aliens search --by hotel`: parse, call once, print."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
@@ -12,7 +13,7 @@ from base import console
 from base.console import FilePath
 from base.errors import QueryError
 from commands.export_commands import exports
-from commands.hit_tables import HitFiles
+from commands.hit_tables import HitFiles, typed_anew
 from commands.options import (
     LIBRARY,
     JsonOption,
@@ -107,7 +108,8 @@ def print_hotels(table: "HotelTable") -> None:
 def hotel_row(hotel: "TaggedHotel") -> tuple[object, ...]:
     """Return a hotel's row; on a terminal long lists are shortened."""
     lists = (hotel.sure, hotel.likely, [f"({room})" for room in hotel.no_photo_of] + hotel.missing)
-    return (hotel.hotel_id, hotel.hotel_name, hotel.chain_name, hotel.photos, *map(in_short, lists))
+    number = hotel.number if console.on_terminal() else hotel.hotel_id
+    return (number, hotel.hotel_name, hotel.chain_name, hotel.photos, *map(in_short, lists))
 
 
 def in_short(names: list[str]) -> str | None:
@@ -120,7 +122,8 @@ def in_short(names: list[str]) -> str | None:
 def print_hotel(hotel: "TaggedHotel") -> None:
     """Print every tag of a hotel, those that it has first."""
     chain = f", {hotel.chain_name}" if hotel.chain_name else ""
-    console.note(f"{hotel.title}{chain}: {console.counted(hotel.photos, 'photo')} (number {hotel.hotel_id})")
+    number = "" if hotel.number is None else f" (number {hotel.number})"
+    console.note(f"{hotel.title}{chain}: {console.counted(hotel.photos, 'photo')}{number}")
     order = {"sure": 0, "likely": 1, None: 2}
     rows = [
         (
@@ -262,7 +265,7 @@ def answer_by_hotel(
     if found.stop_line is not None:
         console.note(f"shown: how many of a hotel's photos lie above the stop line, {found.stop_line:.3f}")
     if found.cursor is not None and console.on_terminal():
-        console.note(f"next page: the same with --after {found.cursor}")
+        console.note(f"next page: {typed_anew(sys.argv[1:], ('--after', found.cursor))}")
     if sheet is not None:
         found.write_sheet(sheet, text or "")
         console.note(("contact sheet: ", FilePath(str(sheet))))
@@ -274,7 +277,7 @@ def hit_row(hit: Any) -> Sequence[object]:
     best = hit.best[0]
     return (
         f"{hit.score:.3f}",
-        hit.hotel_id,
+        hit.number if console.on_terminal() else hit.hotel_id,
         hit.hotel_name,
         hit.chain_name,
         shown,

@@ -13,6 +13,11 @@ from db.photo_rows import fetched, is_photo, pages
 FIRST_OWN_ID = 1_000_000_000  # of hotels and chains that people name; those of Hotels-50K stay below 10,000,000
 
 
+def known_number(hotel_id: int) -> int | None:
+    """Return a hotel's number where it is Hotels-50K's, which people know; None for a hotel that somebody named."""
+    return hotel_id if hotel_id < FIRST_OWN_ID else None
+
+
 def merge_chains(session: Session, names: Mapping[int, str]) -> None:
     """Add chains {id: name}, or rename those that are known; the caller commits."""
     known = dict(session.execute(select(Chain.id, Chain.name)).all())

@@ -7,6 +7,7 @@ from typing import Any
 
 from base.errors import QueryError
 from base.listing import Listing
+from db.hotel_rows import known_number
 from search.answers import Question, Searcher
 from search.query import Filter
 from search.results import Hit, Results, hit_cells
@@ -30,6 +31,11 @@ class HotelHit:
     shown: int | None
     photos: int
     best: list[Hit]
+
+    @property
+    def number(self) -> int | None:
+        """Its number for people: see db.hotel_rows.known_number."""
+        return known_number(self.hotel_id)
 
     @property
     def title(self) -> str:

@@ -255,7 +255,7 @@ def described_hotel(hotel: TaggedHotel, maker: GalleryMaker) -> dict[str, Any]:
         caption = f"{photo.rank}. {photo.room}: {photo.why}" if photo else ""
         picture = {"photo_id": photo_id, "caption": caption, "tags": best.get(photo_id, []), "in_gallery": bool(photo)}
         pictures.append(picture | thumbnail_of(file))
-    names = ("hotel_id", "title", "chain_name", "photos", "sure", "likely", "missing", "no_photo_of")
+    names = ("hotel_id", "number", "title", "chain_name", "photos", "sure", "likely", "missing", "no_photo_of")
     return {name: getattr(hotel, name) for name in names} | {"pictures": pictures, "notes": gallery.notes}
 
 

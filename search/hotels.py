@@ -20,7 +20,7 @@ from base.files import PhotoFile
 from base.listing import Listing
 from base.names import comparable
 from base.progress import Progress, Step, silent
-from db.hotel_rows import ids_of_hotels
+from db.hotel_rows import ids_of_hotels, known_number
 from db.photo_rows import hotels_and_chains
 from embedding.photo_table import Columns
 from embedding.segments import Vectors
@@ -124,6 +124,11 @@ class TaggedHotel:
     no_photo_of: list[str]
     rooms: dict[str, int]
     tags: list[TagOfHotel]
+
+    @property
+    def number(self) -> int | None:
+        """Its number for people: see db.hotel_rows.known_number."""
+        return known_number(self.hotel_id)
 
     @property
     def title(self) -> str:
