@@ -164,9 +164,10 @@ def export_ratios(library: Library) -> None:
             export_tags(session, tagging, out / f"export.{file_format}", file_format)
 
         table = pa.Table.from_batches(list(TagTable(session, tagging, (), Selection()).batches()))
-        flat = table.set_column(
-            table.column_names.index("tags"), "tags", pa.compute.binary_join(table.column("tags"), ";")
-        ).drop_columns(["set_by_hand", "unset_by_hand"])
+        flat = table.drop_columns(["set_by_hand", "unset_by_hand"])
+        for name in ("tags", "sure_tags"):
+            texts = pa.compute.binary_join(flat.column(name), ";")
+            flat = flat.set_column(flat.column_names.index(name), name, texts)
         flat = flat.append_column("set_by_hand", pa.array([""] * len(table)))
         flat = flat.append_column("unset_by_hand", pa.array([""] * len(table)))
         bare = {

@@ -271,7 +271,7 @@ def test_percentiles_and_the_stop_line_are_told_by_the_photos_alone(mixed: Libra
 
 
 def test_results_have_no_tags_and_a_note_says_so(mixed: Library, library: LibraryFactory) -> None:
-    tag_library(library.folder, None, lambda model: library.encoder, options=TagOptions())
+    tag_library(library.folder, None, lambda model: library.encoder, options=TagOptions(method="calibrated"))
     note = "11 restyled photos have no tags and meet no tag filter: search for what they show"
     photos = mixed.search("a room tag:bathtub", k=1000)
     assert photos.explanation.note == ""
