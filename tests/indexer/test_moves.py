@@ -108,7 +108,7 @@ def test_what_moves_keeps_its_vector_and_its_scores(known: Library, photos: Path
     before = {path.name for path in known.folder.vectors(known.model.key).iterdir()}
     known.add(photos.rename(photos.with_name("disk1")))
     assert {path.name for path in known.folder.vectors(known.model.key).iterdir()} == before
-    assert known.tags().notes == []
+    assert known.tags().unscored == 0
 
 
 def test_a_photo_that_was_missing_for_a_while_is_known_again_elsewhere(known: Library, photos: Path) -> None:
