@@ -20,7 +20,7 @@ imports = typer.Typer(no_args_is_help=True)
 
 @exports.callback()
 def export_group() -> None:
-    """Write tags, captions or hotels to files, for spreadsheets and programs.
+    """Write tags, captions or hotels to files, such as for Excel.
 
     Examples:
         aliens export tags -o tags.xlsx
