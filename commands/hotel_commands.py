@@ -192,8 +192,12 @@ def export_hotels_command(
         typer.Option("--format", help="By default by OUT's ending."),
     ] = None,
     hotel: Annotated[str | None, typer.Option(metavar="NAME", help="Only hotels with this in their names.")] = None,
-    query: Annotated[str | None, typer.Option(help="Only the -k best hotels for this text.")] = None,
-    k: Annotated[int | None, typer.Option("-k", help="With --query: how many hotels. Default: 100.")] = None,
+    query: Annotated[
+        str | None, typer.Option("--query", "-q", metavar="TEXT", help="Only the -n best hotels for this text.")
+    ] = None,
+    k: Annotated[
+        int | None, typer.Option("-n", "-k", metavar="N", help="With --query: how many hotels. Default: 100.")
+    ] = None,
     tag: TagOption = None,
     missing: MissingOption = None,
     sort: SortHotelsOption = "name",

@@ -122,7 +122,8 @@ def arguments_of(command: TyperCommand | TyperGroup) -> list[str]:
     shown = []
     for param in command.params:
         if not isinstance(param, TyperOption):
-            name = f"{param.metavar or param.name.upper()}{'' if param.nargs == 1 or '...' in str(param.metavar) else ' ...'}"
+            name = param.metavar or param.name.upper()
+            name += "" if param.nargs == 1 or "..." in name else " ..."
             shown.append(name if param.required else f"[{name}]")
     return shown
 
