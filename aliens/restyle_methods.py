@@ -151,7 +151,7 @@ class RestyleMethods(TagMethods):
             LibraryError: the disk is full or cannot be written; what was made so far is kept.
             OutputError: the folder cannot be written.
         """
-        from base.copies import CopyFolder
+        from base.copy_folder import CopyFolder
         from restyle.engines.loading import REGRADE, USUAL, load_engine
         from restyle.judge import library_judge
         from restyle.palettes import DEFAULT_PALETTE, read_palette

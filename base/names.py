@@ -20,6 +20,11 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
+def composed(text: str) -> str:
+    """Return a text in which a letter with its accent is one character, as macOS does not write names of files."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 def comparable(name: str) -> str:
     """Return a name as names are compared: `folded`, and without more space than one between words."""
     return " ".join(folded(name).split())

@@ -18,7 +18,7 @@ from base.errors import QueryError
 from commands.options import print_notes
 
 if TYPE_CHECKING:
-    from base.copies import CopyReport
+    from base.copy_folder import CopyReport
     from db.caption_rows import CaptionedPhoto
     from search.gallery import Gallery, GalleryPhoto
     from search.results import CaptionHits, Hit, Results

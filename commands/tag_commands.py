@@ -253,6 +253,7 @@ PhotosAndTag = Annotated[
     list[str],
     typer.Argument(
         metavar="PHOTO ... TAG",
+        autocompletion=completing("tags"),
         help="Photos, by number or path, then the tag; the tag alone beside --from or --query.",
         show_default=False,
     ),

@@ -118,11 +118,9 @@ def drop_empty_hotels(session: Session) -> None:
         session.execute(statement, execution_options={"synchronize_session": False})
 
 
-def hotel_choices(session: Session, root: str) -> list[HotelChoice]:
-    """Return how photos get their hotels at a place, below it, and around it."""
-    parts = root.split("/")
-    around = ["/".join(parts[:count]) or "/" for count in range(1, len(parts) + 1)]
-    return list(session.scalars(select(HotelChoice).where(or_(HotelChoice.root.in_(around), below_place(root)))))
+def hotel_choices(session: Session) -> list[HotelChoice]:
+    """Return how photos get their hotels, at every place that anything was said of."""
+    return list(session.scalars(select(HotelChoice)))
 
 
 def below_place(root: str) -> ColumnElement[bool]:
@@ -131,11 +129,13 @@ def below_place(root: str) -> ColumnElement[bool]:
     return func.substr(HotelChoice.root, 1, len(prefix)) == prefix
 
 
-def keep_choice(session: Session, root: str, hotel_from: str, name: str | None) -> None:
-    """Remember how the photos at a place, and at all below it, get their hotels; the caller commits."""
+def keep_choice(session: Session, root: str, hotel_from: str, name: str | None) -> HotelChoice:
+    """Remember how the photos at a place, and at all below it, get their hotels, and return it; the caller commits."""
     forget_choices(session, root)
-    session.add(HotelChoice(root=root, hotel_from=hotel_from, name=name))
+    choice = HotelChoice(root=root, hotel_from=hotel_from, name=name)
+    session.add(choice)
     session.flush()
+    return choice
 
 
 def forget_choices(session: Session, root: str) -> None:

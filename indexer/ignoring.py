@@ -9,7 +9,6 @@ Source: the manual of gitignore(5), and git's wildmatch.c.
 
 import os
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +16,7 @@ from typing import NamedTuple
 
 from base.errors import QueryError
 from base.files import open_regular
+from base.names import composed
 
 IGNORE_FILE = ".aliensignore"
 MOST_BYTES = 1_000_000  # of such a file
@@ -204,8 +204,3 @@ def part_regex(part: str) -> str:
         else:
             said += re.escape(found["escaped"] or found["plain"])
     return said
-
-
-def composed(text: str) -> str:
-    """Return a text in which a letter with its accent is one character, as macOS does not write names."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)

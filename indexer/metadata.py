@@ -4,7 +4,6 @@ import csv
 import math
 import os
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from base.errors import SourceError
 from base.files import storable
-from base.names import comparable
+from base.names import comparable, composed
 from base.spreadsheets import is_parquet, named_records, parquet_rows, table_rows
 from indexer.sources import FoundPhoto, Source
 
@@ -216,11 +215,6 @@ class MetadataTable:
 
 
 NEEDED = "a table needs a head with a column path, folder or hotel, and any of hotel, chain, latitude, longitude, date"
-
-
-def composed(path: str) -> str:
-    """Return a path with its letters composed, however a system or a table writes them."""
-    return path if path.isascii() else unicodedata.normalize("NFC", path)
 
 
 def table_places(written: str, folder: str) -> Iterator[str]:

@@ -105,7 +105,7 @@ class OwnWords:
         self._photos = Counter[str]()  # by the name of their hotel, as names are compared
         self._facts: dict[int, dict[str, Any]] = {}  # {hotel id: columns}
         self._told: set[int] = set()  # rows that a problem was told of
-        self._choices: dict[str, HotelChoice] = {}
+        self._choices = {choice.root: choice for choice in hotel_choices(session)}
         self._source: Source | None = None
         self.report = MetadataReport(hotels={}, chosen=hotel_from)
 
@@ -116,18 +116,17 @@ class OwnWords:
         """
         if source.hotels and self._hotel_from is not None:
             raise QueryError("the tables of Hotels-50K name its hotels: leave --hotel-from out")
-        session, self._source = self._session, source
+        self._source = source
         if source.root not in self.report.roots:
             self.report.roots.append(source.root)
-        choices = hotel_choices(session, source.root)
         if self._hotel_from is not None and source.kind != "file":  # a photo is no folder of a hotel
-            name = source.typed_name if self._hotel_from == "path" else None
-            here = [each for each in choices if len(each.root) >= len(source.root)]  # and below
-            said = (source.root, self._hotel_from, name)
+            root, below = source.root, source.root.rstrip("/") + "/"
+            said = (root, self._hotel_from, source.typed_name if self._hotel_from == "path" else None)
+            here = [each for each in self._choices.values() if each.root == root or each.root.startswith(below)]
             if [(each.root, each.hotel_from, each.name) for each in here] != [said]:
-                keep_choice(session, *said)
-                choices = hotel_choices(session, source.root)
-        self._choices = {choice.root: choice for choice in choices}
+                for each in here:
+                    del self._choices[each.root]
+                self._choices[root] = keep_choice(self._session, *said)
 
     def told(self, chunk: Sequence[FoundPhoto]) -> list[FoundPhoto]:
         """Return photos that a source has found with what people say of them."""

@@ -26,7 +26,8 @@ from restyle.judge import Judge
 from restyle.palettes import Palette, build_prompt
 from restyle.picks import Pick
 from restyle.regrade import VERSION
-from restyle.restyled import FileFormat, Lineage, RestyledPhotos, Result
+from restyle.restyled import Lineage, RestyledPhotos, Result
+from restyle.result_pictures import FileFormat
 
 SQUEEZED = 1.2  # times too long a side; less is what rounding to the sizes that models paint makes of it
 TOO_LITTLE_MEMORY = "there is too little memory to judge it: take a smaller --longest-px, or --device cpu"

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from base.arrays import Floats, Longs
 from base.console import counted
-from base.copies import CopyReport, copy_named
+from base.copy_folder import CopyReport, copy_named
 from base.errors import QueryError
 from base.files import PhotoFile
 from base.listing import Listing
@@ -170,7 +170,7 @@ class Gallery(Listing[GalleryPhoto]):
     ) -> CopyReport:
         """Copy the photos into a new or empty folder, named by rank and room: 01_bedroom_42.jpg; or link to them.
 
-        Raises: QueryError, OutputError: as base.copies.copy_ranked.
+        Raises: QueryError, OutputError: as base.copy_folder.copy_ranked.
         """
         photos = ((photo.file, f"{photo.room}_{photo.photo_id}") for photo in self)
         with shown(progress) as tell:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from base.console import counted
-from base.copies import CopyReport, copy_ranked
+from base.copy_folder import CopyReport, copy_ranked
 from base.errors import QueryError
 from base.files import PhotoFile
 from base.listing import Listing
@@ -255,7 +255,7 @@ class Results(Listing[Hit]):
     ) -> CopyReport:
         """Copy the photos into a new or empty folder, named by rank: 01_pool.jpg; or link to them.
 
-        Raises: QueryError, OutputError: as base.copies.copy_ranked.
+        Raises: QueryError, OutputError: as base.copy_folder.copy_ranked.
         """
         return copy_hits(self, folder, total=len(self), link=link, progress=progress)
 
@@ -286,7 +286,7 @@ def copy_hits(
 ) -> CopyReport:
     """Copy the photos of hits, of a list or a stream, into a new or empty folder, named by rank; or link to them.
 
-    Raises: QueryError, OutputError: as base.copies.copy_ranked.
+    Raises: QueryError, OutputError: as base.copy_folder.copy_ranked.
     """
     with shown(progress) as tell:
         return copy_ranked((hit.file for hit in hits), folder, total=total, link=link, progress=tell)

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from base import __version__
 from base.console import counted, megabytes
-from base.copies import SourceGone, place_photo
+from base.copy_folder import SourceGone, place_photo
 from base.errors import OutputError, QueryError
 from base.files import (
     TEMPORARY_SUFFIX,

@@ -81,11 +81,11 @@ def test_a_path_is_relative_to_the_working_folder_where_that_is_shorter(
 
 def test_tables_of_hits_give_columns_up_for_the_names_of_files() -> None:
     (row,) = rows_of([hit("/photos/a.jpg")], 80)
-    assert row[:5] == ("0.500", "99.6 %", 7, "Casa Coral Las Palmas", None)
+    assert row[:6] == ("0.500", "99.6 %", 7, None, "Casa Coral Las Palmas", None)
     (row,) = rows_of([hit(f"/photos/{'n' * 45}.jpg")], 80)
-    assert row[1:5] == ("99.6 %", 7, None, None)
+    assert row[1:6] == ("99.6 %", 7, None, None, None)
     (row,) = rows_of([hit(f"/photos/{'n' * 55}.jpg")], 80)
-    assert row[1:5] == (None, 7, None, None)
+    assert row[1:6] == (None, 7, None, None, None)
 
 
 def test_hits_below_the_line_are_marked() -> None:

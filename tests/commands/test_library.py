@@ -235,7 +235,7 @@ def test_demo_adds_the_samples_and_searches_them_twice(aliens: Aliens) -> None:
     assert code == 0
     assert "240 unchanged" in out
     shown = [shlex.split(line[2:]) for line in err.splitlines() if line.startswith("$ ")]
-    commands = ["search"] * 3 + ["tag", "tags", "tags", "candidates", "restyle", "quiz"]
+    commands = ["search"] * 3 + ["tag"] * 3 + ["candidates", "restyle", "quiz"]
     assert [words[1] for words in shown] == commands
     assert all(words[-2:] == ["--library", "my demo"] for words in shown)
     for words in (shown[0], shown[4], shown[7]):

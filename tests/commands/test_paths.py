@@ -145,7 +145,7 @@ def test_ctrl_c_says_what_was_copied(aliens: Aliens, filled: Path, monkeypatch: 
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("base.copies.place_photo", stop)
+    monkeypatch.setattr("base.copy_folder.place_photo", stop)
     code, _, err = aliens("search", "a", "--to", "out")
     assert (code, os.listdir("out")) == (130, [])
     assert "stopped: what was copied to out is whole" in err

@@ -188,7 +188,8 @@ def test_what_is_printed_as_the_next_step_runs_as_it_stands(aliens: Aliens, phot
     (photos / "03.jpg").unlink()
     printed.append(aliens("verify", *library)[1])  # add its folder again
     commands = [command for text in printed for command in re.findall(r"`(aliens [^`]+)`", text)]
-    commands = [command for command in commands if not command.startswith("aliens init") and "OUT.jpg" not in command]
+    left_open = ("aliens init", "OUT.jpg", "PHOTO", "--calibrate")  # what people fill in, and what needs labels
+    commands = [command for command in commands if not any(word in command for word in left_open)]
     assert len(commands) == 4
     for command in commands:
         words = subprocess.run(

@@ -22,7 +22,7 @@ from embedding.colour import read_pixels
 from restyle.engines.engine import Engine
 from restyle.palettes import read_palette
 from restyle.picks import Pick, PickList, write_picks
-from restyle.restyled import read_parameters
+from restyle.result_pictures import read_parameters
 from tests.commands.conftest import Aliens
 from tests.page import picture_of, read_page
 from tests.restyle.engines.conftest import Folders, one_thread  # noqa: F401

@@ -95,11 +95,11 @@ def test_a_camera_s_date_and_place_are_found_by(library: LibraryFactory, hotels:
         assert names(opened.search(f"{ROOM} before:2019-06")) == {"a.jpg"}
         assert names(opened.search(f"{ROOM} after:2019-05-18")) == {"b.jpg", "c.jpg"}
         found = opened.search(f"{ROOM} after:2019-05 ")
-        assert found.explanation.note.startswith("2 of 3 hits have no date of a camera, a table or an upload")
+        assert found.explanation.notes.startswith("2 of 3 hits have no date of a camera, a table or an upload")
         notes: list[str] = []
         assert len(list(opened.stream(f"{ROOM} after:2019-05", min_score=-1.0, tell=notes.append))) == 3
-        assert notes == [found.explanation.note]
-        assert opened.search(f"{ROOM} before:2019-06").explanation.note == ""
+        assert notes == [found.explanation.notes]
+        assert opened.search(f"{ROOM} before:2019-06").explanation.notes == ""
         (hit,) = opened.search(f"{ROOM} before:2019-06")
         said = hit.as_json()
         assert (said["date"], said["date_from"]) == (TAKEN, "camera")
@@ -210,7 +210,7 @@ def test_a_row_by_hotel_alone_is_of_that_hotel(library: LibraryFactory, hotels: 
     with library.open() as opened:
         assert names(opened.search(f"{ROOM} near:48.85,2.35,1km")) == {"b.jpg"}
         assert len(opened.search(ROOM, per_chain=1)) == 2
-        assert opened.search(ROOM, per_chain=1).explanation.note == ""
+        assert opened.search(ROOM, per_chain=1).explanation.notes == ""
     said = table(hotels / "facts.csv", "hotel,chain", "jp01,none")
     library.add(hotels, metadata=said)
     assert facts(library)["b.jpg"] == ("jp01", None, None, "file", 48.85)

@@ -264,7 +264,7 @@ def test_what_means_nothing_here_is_said_with_the_remedy(
     library: LibraryFactory, photos: Path, query: str, options: dict[str, Any], words: str
 ) -> None:
     library.add(photos)
-    assert words in library.open().search(query, **options).explanation.note
+    assert words in library.open().search(query, **options).explanation.notes
 
 
 @pytest.mark.parametrize(

@@ -227,6 +227,6 @@ def test_engines_that_move_the_picture_are_registered_before_they_are_judged() -
     moved = alienise(subject, SyntheticEngine(**little), judge, Wish(seeds=0))
     registered = alienise(subject, SyntheticEngine(**little, moves_picture=True), judge, Wish(seeds=0))
     assert not moved.diffused
-    assert any("shifted" in failure for attempt in moved.attempts for failure in attempt.failures)
+    assert any("moved by" in failure for attempt in moved.attempts for failure in attempt.failures)
     assert registered.diffused
     assert registered.attempt.scores.shift <= DEFAULT_FLOORS.shift

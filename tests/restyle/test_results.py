@@ -20,7 +20,8 @@ from sqlalchemy import update
 from base.errors import LibraryError, PhotoError, QueryError
 from db.models import Restyling
 from db.restyling_rows import all_restylings
-from restyle.restyled import Lineage, file_name, read_parameters, write_result_picture
+from restyle.restyled import Lineage, file_name
+from restyle.result_pictures import read_parameters, write_result_picture
 from tests.by_folder import catalog_of
 from tests.by_folder import disagreements as verify
 from tests.conftest import LibraryFactory, photo_bytes

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from base.copies import LONGEST_NAME_BYTES, CopyFolder, copy_ranked, portable
+from base.copy_folder import LONGEST_NAME_BYTES, CopyFolder, copy_ranked, portable
 from base.errors import OutputError, QueryError
 from base.files import PhotoFile
 from tests.indexer.conftest import write_tar
