@@ -102,7 +102,8 @@ class PhotoMethods(Owner):
                 max_pixels=int(max_megapixels * 1e6),
                 progress=tell,
             )
-        keep_nonsense(self.catalog, self.encoder)
+        if report.run.encoded:  # so the model is at hand
+            keep_nonsense(self.catalog, self.encoder)
         return report
 
     def update_index(

@@ -224,7 +224,7 @@ class TagMethods(SearchMethods):
             title = f"{tagging.vocabulary.key}, {tagging.model.key}, {len(known.photo_ids)} photos"
             if plot is not None:
                 write_evaluation(found, title, Path(plot))
-            fitted = len(tagging.calibration.links)
+            fitted = len(tagging.calibration.active_links)
             return Evaluations(
                 found, title=title, photos=len(known.photo_ids), fitted=fitted, notes=[*tagging.notes, *known.notes]
             )

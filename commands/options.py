@@ -146,7 +146,7 @@ def names_in(file: str) -> list[str]:
 
 def photo_in_line(line: str, number: int) -> str:
     """Return the photo that a line names, by number or path. Raises: QueryError: it names none."""
-    with suppress(ValueError, KeyError):
+    with suppress(ValueError, KeyError, TypeError, OverflowError):
         if line.startswith("{"):
             return str(int(json.loads(line)["photo_id"] or ""))
     fields = line.split("\t")
@@ -155,9 +155,7 @@ def photo_in_line(line: str, number: int) -> str:
     return fields[0] if len(fields) == 1 or fields[0].isdecimal() else fields[1]
 
 
-MOST_FIELDS = (
-    3  # of a line that names a photo: longer ones, as of `aliens restyle list`, begin with other things' numbers
-)
+MOST_FIELDS = 3  # of a line that names a photo: longer ones, as of results, begin with other things' numbers
 
 
 @contextmanager

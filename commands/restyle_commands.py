@@ -70,7 +70,7 @@ def restyled(
     with opened(library, device, aloud=add or html is not None) as photos:
         found = photos.restyled(ids_of("--results", results), photo=photo, engine=engine)
         if not found:
-            raise QueryError(f"no such results in {library}: `aliens restyle PHOTO_ID` makes some")
+            raise QueryError(f"no such results in {library}: `aliens restyle PHOTO` makes some")
         if json:
             for result in found:
                 console.print_json(result.as_json())

@@ -98,24 +98,24 @@ def add_named(session: Session, table: type[Hotel] | type[Chain], name: str) -> 
     return number
 
 
-def change_hotel(session: Session, hotel_id: int, columns: Mapping[str, Any]) -> bool:
-    """Change columns of a hotel where they differ; the caller commits. Return whether any did."""
+def change_hotel(session: Session, hotel_id: int, columns: Mapping[str, Any]) -> None:
+    """Change columns of a hotel where they differ; the caller commits."""
     hotel = session.get_one(Hotel, hotel_id)
-    changes = {name: value for name, value in columns.items() if getattr(hotel, name) != value}
-    for name, value in changes.items():
-        setattr(hotel, name, value)
+    for name, value in columns.items():
+        if getattr(hotel, name) != value:
+            setattr(hotel, name, value)
     session.flush()
-    return bool(changes)
 
 
 def drop_empty_hotels(session: Session) -> None:
     """Remove the hotels, and their chains, that people have named and no photo is of any more; the caller commits."""
     of_photos, of_hotels = exists().where(Photo.hotel_id == Hotel.id), exists().where(Hotel.chain_id == Chain.id)
-    for statement in (
-        delete(Hotel).where(Hotel.id >= FIRST_OWN_ID, ~of_photos),
-        delete(Chain).where(Chain.id >= FIRST_OWN_ID, ~of_hotels),
-    ):
-        session.execute(statement, execution_options={"synchronize_session": False})
+    for table, empty in ((Hotel, ~of_photos), (Chain, ~of_hotels)):
+        meant = (table.id >= FIRST_OWN_ID, empty)
+        if (
+            session.scalar(select(table.id).where(*meant).limit(1)) is not None
+        ):  # most often none is: nothing is written
+            session.execute(delete(table).where(*meant), execution_options={"synchronize_session": False})
 
 
 def hotel_choices(session: Session) -> list[HotelChoice]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ScalarSelect, delete, exists, func, select, update
+from sqlalchemy import ScalarSelect, delete, exists, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from base.files import checksum_problem
@@ -133,8 +133,11 @@ def results_follow(session: Session) -> None:
 
     followed = {column: of_source(column) for column in (Photo.hotel_id, Photo.latitude, Photo.longitude)}
     known = exists().where(Restyling.result_photo_id == Photo.id, Restyling.source_photo_id.is_not(None))
-    statement = update(Photo).where(Photo.state == PhotoState.RESTYLED, known).values(followed)
-    session.execute(statement, execution_options={"synchronize_session": False})
+    differ = or_(*(column.is_distinct_from(source_s) for column, source_s in followed.items()))
+    meant = (Photo.state == PhotoState.RESTYLED, known, differ)
+    if session.scalar(select(Photo.id).where(*meant).limit(1)) is not None:  # most often none is: nothing is written
+        statement = update(Photo).where(*meant).values(followed)
+        session.execute(statement, execution_options={"synchronize_session": False})
 
 
 def forget_restylings(session: Session, ids: Sequence[int]) -> None:

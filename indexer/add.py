@@ -9,7 +9,9 @@ from typing import Any
 from base.console import counted, one_line, shell_word
 from base.progress import Progress, silent
 from db.catalog import Catalog
+from db.hotel_rows import drop_empty_hotels
 from db.photo_rows import count_pending
+from db.restyling_rows import results_follow
 from db.vector_rows import segments_of
 from embedding.decode import MAX_PIXELS
 from embedding.encoder import Encoder
@@ -50,7 +52,7 @@ class AddReport:
             "scan": self.scan.as_json(),
             "run": asdict(self.run),
             "index": self.index.as_json(),
-            "metadata": asdict(self.metadata),
+            "metadata": asdict(self.metadata) | {"roots": list(self.metadata.roots)},
             "sources": [{"root": root} | report.as_json() for root, report in self.sources.items()],
         }
 
@@ -158,12 +160,15 @@ def add_photos(
         with scanning(
             session, sources, words, retry_failed=retry_failed, allow_empty=allow_empty, progress=progress
         ) as scans:
-            words.end(sum(scan.report.rehoused for scan in scans))
+            words.end()
             session.commit()
             if count_pending(session):
                 run = Run(catalog, store, encoder, max_pixels).embed(progress)
             else:
                 run = RunReport(strays=store.remove_strays([file.name for file in segments_of(session, catalog.model)]))
+            results_follow(session)  # only now is it known which photos moved from one hotel to another
+            drop_empty_hotels(session)
+            session.commit()
         merge_due(catalog, session, store)
         report = index_report(catalog, session, store)
     whole = ScanReport()

@@ -4,11 +4,12 @@ import csv
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from base.errors import SourceError
@@ -80,6 +81,8 @@ class MetadataTable:
         self.hotels: dict[str, Row] = {}  # rows of a hotel alone, by its name
         self.used: set[int] = set()  # numbers of the rows that were of any photo, or of any hotel
         self._by_place: dict[str, Row] = {}
+        self._places: dict[int, list[str]] = defaultdict(list)  # by the row's number
+        self._real: dict[str, str] = {}  # folders by their one names, whatever links lead to them
         self._chains: dict[str, Row] = {}  # by the hotel's name
         try:
             self.rows = list(self._read())
@@ -89,19 +92,48 @@ class MetadataTable:
             raise SourceError(f"the table {path} cannot be read: {error}") from error
         if not self.rows:
             raise SourceError(f"the table {path} says nothing of any photo, folder or hotel: {NEEDED}")
-        self._bases: list[str] = []
-        self.look_from(os.path.realpath(path.parent))
+        own = os.path.realpath(path.parent)
+        self._bases = {own: None}
+        placed = [row for row in self.rows if row.place is not None]
+        self._put(placed, own)
+        self._by_start: dict[str, list[Row]] = defaultdict(list)  # those of relative paths, by the first part
+        for row in placed:
+            if start := start_of_path(row.place or ""):
+                self._by_start[start].append(row)
 
     def look_from(self, folder: str) -> None:
         """Take paths as relative to a folder as well. Raises: SourceError: two rows are of one place, and differ."""
-        self._bases.append(folder)
-        for row in self.rows:
-            for place in table_places(row.place, folder) if row.place is not None else ():
+        if folder in self._bases:
+            return
+        self._bases[folder] = None
+        here: Iterable[str] = self._by_start  # of a tar, and of what cannot be read
+        with suppress(OSError):  # of thousands of rows only those that may be of something in this folder
+            here = [".", "..", *{composed(storable(name)) for name in os.listdir(folder)}]
+        for start in list(here):
+            if start in self._by_start:
+                self._put(self._by_start[start], folder)
+
+    def _put(self, rows: Iterable[Row], folder: str) -> None:
+        for row in rows:
+            for place in self._places_of(row.place or "", folder):
+                self._places[row.number].append(place)
                 other = self._by_place.setdefault(place, row)
                 if other is not row and (name := row.differs(other)):
                     raise self._contradiction(row, other, name)
                 if other is not row:  # they complete each other
                     self._by_place[place] = other.completed(row)
+
+    def _places_of(self, written: str, folder: str) -> Iterator[str]:
+        """Yield the places that a path may mean, beside a folder; a photo in a tar as searches show it too."""
+        path = os.path.normpath(os.path.join(folder, with_slashes(written)))
+        above, name = os.path.split(path)
+        if above not in self._real:
+            self._real[above] = os.path.realpath(above)
+        real = os.path.join(self._real[above], name)
+        yield composed(storable(real))
+        if ".tar!" in real.lower():
+            at = real.lower().index(".tar!") + len(".tar")
+            yield composed(storable(f"{real[:at]}/{os.path.normpath(real[at + 1 :])}"))
 
     def refuse_if_nowhere(self) -> None:
         """Refuse a table none of whose rows names anything that is there. Raises: SourceError."""
@@ -111,7 +143,7 @@ class MetadataTable:
         others = f", nor at any other place of its {len(self.rows)} rows" if len(self.rows) > 1 else ""
         raise SourceError(
             f"{self.path}:{self.rows[0].number}: nothing is at {self.rows[0].place!r}{others}: paths are absolute, or "
-            f"relative to {' or '.join(dict.fromkeys(self._bases[:FEW]))}; nothing was changed"
+            f"relative to {' or '.join(islice(self._bases, FEW))}; nothing was changed"
         )
 
     def of(self, found: FoundPhoto) -> list[tuple[Row, bool]]:
@@ -133,8 +165,7 @@ class MetadataTable:
         """Return the number of the row that stands for this one, where several are of one place or hotel."""
         if row.place is None:
             return self.hotels[comparable(row.hotel or "")].number
-        places = (place for base in self._bases for place in table_places(row.place or "", base))
-        return next((self._by_place[place].number for place in places if place in self._by_place), row.number)
+        return next((self._by_place[place].number for place in self._places[row.number]), row.number)
 
     def _read(self) -> Iterator[Row]:
         rows = parquet_rows(self.path) if is_parquet(self.path) else table_rows(self.path, MEANINGS, self.remarks)
@@ -145,6 +176,8 @@ class MetadataTable:
 
     def _row(self, number: int, said: dict[str, str]) -> Row | None:
         """Return what a row says, None where it says nothing. Raises: SourceError: a cell makes no sense."""
+        if nothing := next((name for name, value in said.items() if "\0" in value), None):
+            raise self._bad(number, nothing, said[nothing], "it holds a character of code 0, which no name has")
         hotel, place = said.get("hotel"), said.get("path") or said.get("folder")
         if not said.keys() - {"path", "folder"}:
             return None
@@ -217,27 +250,22 @@ class MetadataTable:
 NEEDED = "a table needs a head with a column path, folder or hotel, and any of hotel, chain, latitude, longitude, date"
 
 
-def table_places(written: str, folder: str) -> Iterator[str]:
-    """Yield the places that a path in a table may mean, beside a folder; a photo in a tar as searches show it too."""
-    unix = written if "/" in written else written.replace("\\", "/")
-    path = os.path.normpath(os.path.join(folder, unix))
-    real = os.path.join(real_folder(os.path.dirname(path)), os.path.basename(path))
-    yield composed(storable(real))
-    if ".tar!" in real.lower():
-        at = real.lower().index(".tar!") + len(".tar")
-        yield composed(storable(f"{real[:at]}/{os.path.normpath(real[at + 1 :])}"))
+def with_slashes(written: str) -> str:
+    """Return a path as Unix writes it, also one that Windows wrote."""
+    return written if "/" in written else written.replace("\\", "/")
+
+
+def start_of_path(written: str) -> str:
+    """Return the first part of a path, empty for an absolute one: a name as listings of folders have it."""
+    start = os.path.normpath(with_slashes(written)).partition("/")[0]
+    at = start.lower().find(".tar!")
+    return composed(start if at < 0 else start[: at + len(".tar")])
 
 
 def outside_tar(place: str) -> str:
     """Return a place, or the tar that it lies in."""
     at = place.lower().find(".tar/")
     return place if at < 0 else place[: at + len(".tar")]
-
-
-@lru_cache(maxsize=100_000)
-def real_folder(folder: str) -> str:
-    """Return a folder by its one name, whatever links lead to it."""
-    return os.path.realpath(folder)
 
 
 def table_for(path: Path, sources: Sequence[Source]) -> MetadataTable:
@@ -247,6 +275,7 @@ def table_for(path: Path, sources: Sequence[Source]) -> MetadataTable:
     """
     table = MetadataTable(path)
     for source in sources:
-        table.look_from(os.path.dirname(source.path) if source.kind == "file" else source.path)
+        for folder in source.folders:
+            table.look_from(folder)
     table.refuse_if_nowhere()
     return table

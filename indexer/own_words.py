@@ -18,13 +18,11 @@ from db.hotel_rows import (
     add_named,
     chains_by_name,
     change_hotel,
-    drop_empty_hotels,
     hotel_choices,
     keep_choice,
     own_hotels,
 )
 from db.models import Chain, Hotel, HotelChoice
-from db.restyling_rows import results_follow
 from indexer.metadata import FEW, MetadataTable, Row
 from indexer.passed_over import Problem
 from indexer.sources import FoundPhoto, Source
@@ -46,7 +44,7 @@ class MetadataReport:
     hotels: dict[str, int]
     without_hotel: int = 0
     chosen: str | None = None
-    roots: list[str] = field(default_factory=list)
+    roots: dict[str, None] = field(default_factory=dict)
     table: str | None = None
     used: int = 0
     rows: int = 0
@@ -100,7 +98,6 @@ class OwnWords:
         self._hotel_from = hotel_from
         self._table = table
         self._hotels = own_hotels(session)
-        self._added = False
         self._chains: dict[str, int] | None = None
         self._photos = Counter[str]()  # by the name of their hotel, as names are compared
         self._facts: dict[int, dict[str, Any]] = {}  # {hotel id: columns}
@@ -117,16 +114,20 @@ class OwnWords:
         if source.hotels and self._hotel_from is not None:
             raise QueryError("the tables of Hotels-50K name its hotels: leave --hotel-from out")
         self._source = source
-        if source.root not in self.report.roots:
-            self.report.roots.append(source.root)
+        self.report.roots[source.root] = None
         if self._hotel_from is not None and source.kind != "file":  # a photo is no folder of a hotel
             root, below = source.root, source.root.rstrip("/") + "/"
-            said = (root, self._hotel_from, source.typed_name if self._hotel_from == "path" else None)
-            here = [each for each in self._choices.values() if each.root == root or each.root.startswith(below)]
-            if [(each.root, each.hotel_from, each.name) for each in here] != [said]:
-                for each in here:
-                    del self._choices[each.root]
-                self._choices[root] = keep_choice(self._session, *said)
+            said: dict[str, str | None] = {root: None}
+            if self._hotel_from == "path":
+                said |= {root: source.typed_name, **source.within}
+            here = {r: each for r, each in self._choices.items() if r == root or r.startswith(below)}
+            if {r: (each.hotel_from, each.name) for r, each in here.items()} != {
+                r: (self._hotel_from, name) for r, name in said.items()
+            }:
+                for r in here:
+                    del self._choices[r]
+                for r, name in sorted(said.items()):  # the outer ones first, which have the inner ones forgotten
+                    self._choices[r] = keep_choice(self._session, r, self._hotel_from, name)
 
     def told(self, chunk: Sequence[FoundPhoto]) -> list[FoundPhoto]:
         """Return photos that a source has found with what people say of them."""
@@ -167,7 +168,7 @@ class OwnWords:
         """Return the id of a hotel of this name, adding it where it is new, and count a photo of it."""
         key = comparable(name)
         if key not in self._hotels:
-            self._hotels[key], self._added = (add_named(self._session, Hotel, name), name), True
+            self._hotels[key] = (add_named(self._session, Hotel, name), name)
         self._photos[key] += 1
         return self._hotels[key][0]
 
@@ -203,10 +204,8 @@ class OwnWords:
             path = above
         return self._choices.get(path)
 
-    def end(self, rehoused: int) -> None:
+    def end(self) -> None:
         """Record what was said of hotels, once all sources were looked through; the caller commits.
-
-        `rehoused`: photos known before that have another hotel now.
 
         Raises: SourceError: no row of the table was of any photo or hotel.
         """
@@ -218,10 +217,8 @@ class OwnWords:
                 columns |= {} if row.chain is None else {"chain_id": self._chain(row.chain)}
                 self._facts[self._hotels[key][0]] = self._facts.get(self._hotels[key][0], {}) | columns
                 table.used.add(row.number)
-        changed = [change_hotel(self._session, hotel_id, columns) for hotel_id, columns in self._facts.items()]
-        if rehoused or any(changed) or self._added or table is not None:
-            drop_empty_hotels(self._session)  # also those of photos whose hotels Hotels-50K knows
-            results_follow(self._session)
+        for hotel_id, columns in self._facts.items():
+            change_hotel(self._session, hotel_id, columns)
         if table is not None:
             self._report_table(table)
 

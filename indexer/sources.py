@@ -4,7 +4,7 @@ import os
 import re
 import tarfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -68,6 +68,7 @@ class Source(ABC):
         typed = storable(os.path.abspath(root))
         stem, ending = os.path.splitext(os.path.basename(typed))
         self.typed_name = stem if ending.lower() == ".tar" and not os.path.isdir(root) else stem + ending  # a hotel's
+        self.within: dict[str, str] = {}  # places below that were named as well, and their typed names
         self.named = self.root if typed == self.root else f"{typed} (which is {self.root})"  # for messages
         self.leftovers = Leftovers()
         self.chains: dict[int, str] = {}
@@ -75,6 +76,11 @@ class Source(ABC):
         self.beside: Mapping[str, Source] = {self.path: self}
         self._rules = rules
         self._rules_in: dict[str, Rules] = {}
+
+    @property
+    def folders(self) -> Iterable[str]:
+        """The folders that what it finds lies in, or below, by their real paths."""
+        return [self.path]
 
     @abstractmethod
     def photos(self) -> Iterator[FoundPhoto]:
@@ -332,6 +338,11 @@ class FileSource(Source):
             else:
                 self.leftovers.passed_over.note_file(name, partial(start_of, path))
 
+    @property
+    def folders(self) -> Iterable[str]:
+        """The folders of the photos."""
+        return dict.fromkeys(map(os.path.dirname, self.paths))
+
     def finds(self, path: str) -> bool:
         """Tell whether it is one of them."""
         return path in self.paths
@@ -399,6 +410,9 @@ def sources_at(
             photos.append(path)
     named = dict(sources)
     sources = {place: source for place, source in named.items() if not is_found_above(place, named)}
+    for place in named.keys() - sources.keys():
+        outermost = next(above for above in reversed([*folders_above(place)]) if above in sources)
+        sources[outermost].within[named[place].root] = named[place].typed_name
     if photos := [path for path in photos if not is_found_above(os.path.realpath(path), named)]:
         one_by_one = FileSource(*photos, exclude=patterns)
         sources |= dict.fromkeys(one_by_one.paths, one_by_one)

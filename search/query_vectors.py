@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from base.arrays import Floats, unit
@@ -111,7 +112,7 @@ def keep_nonsense(catalog: Catalog, encoder: Encoder) -> None:
         if read_setting(session, name) is not None:
             return
     vectors = encoder.encode_texts(NONSENSE).astype("<f2")
-    with suppress(LibraryError), catalog.saving() as session:  # another process is at work: next time, then
+    with suppress(LibraryError, IntegrityError), catalog.saving() as session:  # another process is at work, or kept it
         write_setting(session, name, base64.b64encode(vectors.tobytes()).decode())
         session.commit()
 

@@ -250,7 +250,7 @@ def make_quiz(pairs: Sequence[Pair], seed: int = 0, choices: int | None = None) 
     if choices is not None and not 2 <= choices <= MOST_CHOICES:
         raise QueryError(f"{choices} choices cannot be shown with a question: give --choices 2 to {MOST_CHOICES}")
     if n < 2:
-        raise QueryError(f"a quiz needs at least 2 restyled photos, not {n}: make more with `aliens restyle PHOTO_ID`")
+        raise QueryError(f"a quiz needs at least 2 restyled photos, not {n}: make more with `aliens restyle PHOTO`")
     shown = min(n, choices or (n if n <= ALL_UP_TO else CHOICES))
     originals = np.stack([pair.original.vector for pair in pairs])
     likeness = cosines(originals, originals)

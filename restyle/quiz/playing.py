@@ -41,7 +41,7 @@ def choose_results(results: RestyledPhotos, ids: Sequence[int] = (), engine: str
         made = sorted({result.lineage.engine for result in results.all()})
         if made:
             raise QueryError(f"no photo was restyled by {engine!r}: there are results of {', '.join(made)}")
-        raise QueryError("the library has no restyled photos yet: make some with `aliens restyle PHOTO_ID...`")
+        raise QueryError("the library has no restyled photos yet: make some with `aliens restyle PHOTO ...`")
     return newest(chosen)
 
 

@@ -288,7 +288,7 @@ class Description:
             threshold=None if softmax else calibration.threshold,
             top_k=calibration.top_k if softmax else None,
             tags={name: count - left_tags[name] for name, count in counts},
-            calibrated_on_labels=[names[place] for place in sorted(calibration.links)],
+            calibrated_on_labels=[names[place] for place in sorted(calibration.active_links)],
             muted=self.tagging.muted,
             trust=self.tagging.trust,
             query=self.query,

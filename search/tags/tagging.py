@@ -443,7 +443,7 @@ def tag_library(
             top_k=calibration.top_k,
             photos=count_embedded(session, model),
             scored=scored,
-            fitted=len(calibration.links),
+            fitted=len(calibration.active_links),
             left_alone=left_alone,
             muted=tagging.muted,
             notes=[*(truth.notes if truth else []), *([few] if left_alone else []), *tagging.cautions],

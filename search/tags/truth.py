@@ -95,7 +95,7 @@ def label_truth(session: Session, vocabulary: Vocabulary) -> Truth:
     """
     truth = with_labels(session, vocabulary, {}, [], Counter())
     if not truth.photo_ids:
-        raise QueryError("nobody has set a label yet: `aliens tag set PHOTO_ID TAG`, or name a file of labels")
+        raise QueryError("nobody has set a label yet: `aliens tag set PHOTO TAG`, or name a file of labels")
     return truth
 
 

@@ -308,6 +308,30 @@ def test_files_that_are_no_tables_are_refused(hotels: Path, content: bytes) -> N
         MetadataTable(hotels)
 
 
+def test_paths_are_relative_to_each_photo_s_folder_where_photos_are_named(
+    library: LibraryFactory, hotels: Path, tmp_path: Path
+) -> None:
+    said = table(tmp_path / "said.csv", "path,hotel", "c.jpg,Lone Inn", "b.jpg,Grand Hotel")
+    library.open().add(hotels / "jp01" / "b.jpg", hotels / "jp02" / "c.jpg", metadata=said)
+    assert {name: fact[0] for name, fact in facts(library).items()} == {"b.jpg": "Grand Hotel", "c.jpg": "Lone Inn"}
+
+
+def test_rows_are_looked_for_only_where_something_of_their_name_lies(tmp_path: Path) -> None:
+    folders = [tmp_path / f"source {number}" for number in range(20)]
+    for number, folder in enumerate(folders):
+        (folder / f"jp{number}").mkdir(parents=True)
+    lines = [f"jp{number}/{photo}.jpg,Hotel {number}" for number in range(20) for photo in range(50)]
+    said = MetadataTable(table(tmp_path / "said.csv", "path,hotel", *lines))
+    for folder in folders:
+        said.look_from(str(folder))
+    assert len(said._by_place) == 1000 + 1000  # beside the table, and in the one source where each may lie
+
+
+def test_a_name_with_a_zero_byte_is_refused_with_its_row(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r":2: path 'x.*code 0"):
+        MetadataTable(table(tmp_path / "bad.csv", "path,hotel", "x\0y/z.jpg,Lone Inn"))
+
+
 def test_rows_of_nothing_are_counted_and_all_of_them_are_an_error(library: LibraryFactory, hotels: Path) -> None:
     rows = [f"jp0{number}/x.jpg,X" for number in range(3, 9)]
     with pytest.raises(SourceError, match=r"t.csv:2: nothing is at 'jp03/x.jpg', nor at any other place of its 6 rows"):

@@ -215,6 +215,35 @@ def test_restyled_photos_are_of_their_photos_hotel(library: LibraryFactory, hote
         assert result.lineage.source_photo_id == 1
 
 
+def test_a_hotel_whose_photos_moved_away_goes_and_results_follow_in_the_same_add(
+    library: LibraryFactory, hotels: Path
+) -> None:
+    library.add(hotels, hotel_from="folder")
+    with library.open() as opened:
+        ids = opened.photo_ids([hotels / "jp02" / "c.jpg"])
+    keep_results(library.folder, ids, library.encoder)
+    add_results(library.folder, library.encoder)
+    (hotels / "jp02").rename(hotels / "jp03")
+    library.add(hotels)
+    with library.open() as again:
+        assert again.info().hotels == 2
+        with pytest.raises(QueryError, match="no hotel 'jp02'"):
+            again.search("a room hotel:jp02")
+        assert len(again.search("a room hotel:jp03 kind:any")) == 3
+
+
+def test_photos_named_one_by_one_are_of_their_own_folders_hotels(library: LibraryFactory, hotels: Path) -> None:
+    library.add(hotels, hotel_from="folder")
+    loose, late = put(hotels.parent / "z" / "40.jpg", 40), put(hotels / "jp01" / "late.jpg", 41)
+    library.open().add(loose, late)
+    assert hotel_names(library) == BY_FOLDER | {"40.jpg": None, "late.jpg": "jp01"}
+
+
+def test_a_path_within_another_is_a_hotel_of_its_own(library: LibraryFactory, hotels: Path) -> None:
+    library.open().add(hotels, hotels / "jp01", hotels / "jp02", hotel_from="path")
+    assert hotel_names(library) == BY_FOLDER | {"loose.jpg": "hotels"}
+
+
 def test_hotels_50k_keeps_its_hotels(library: LibraryFactory, tree: HotelsTree) -> None:
     with library.open() as opened:
         with pytest.raises(QueryError, match="the tables of Hotels-50K name its hotels"):
