@@ -22,7 +22,9 @@ Where = str | os.PathLike[str]
 
 
 def named(path: Where) -> Path:
-    """Return a path that somebody named. Raises: QueryError: it is empty, which would mean the working folder."""
+    """Return a path that somebody named. Raises: QueryError: it is none, or empty, which is the working folder."""
+    if not isinstance(path, str | os.PathLike):
+        raise QueryError(f"{path!r} is no path: name several one by one, as in add('photos', 'more')")
     if not os.fspath(path):
         raise QueryError("the path is empty: name a folder of photos, a photo or a .tar file; . is the working folder")
     return Path(path)
@@ -75,6 +77,8 @@ class PhotoMethods(Owner):
         from search.query_vectors import keep_nonsense
 
         patterns = [exclude] if isinstance(exclude, str) else list(exclude)
+        if metadata is not None and not paths and hotels50k is None:
+            raise QueryError(f"name the photos or folders that the table {metadata} is about as well, by their paths")
         if bool(paths) == (hotels50k is not None):
             raise QueryError("say which photos: either a path, or the root of a Hotels-50K tree, one after the other")
         sources: Sequence[Source]

@@ -79,6 +79,18 @@ class CopyReport:
         return asdict(self)
 
 
+def refuse_filled(folder: str | os.PathLike[str]) -> None:
+    """Refuse a folder that holds something. Raises: QueryError: it does; OutputError: it cannot be looked into."""
+    try:
+        there = min(os.listdir(folder), default=None)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror or error}") from error
+    if there is not None:
+        raise QueryError(f"{folder} holds {there} already: name a new folder for the photos, or empty this one")
+
+
 class CopyFolder:
     """A folder that copies of photos are put into, one by one; it is made where it is not there."""
 
@@ -98,8 +110,8 @@ class CopyFolder:
             there = sorted(os.listdir(path))
         except OSError as error:
             raise self._unwritable(error) from error
-        if only_ours and there:
-            raise QueryError(f"{path} holds {there[0]} already: name a new folder for the photos, or empty this one")
+        if only_ours:
+            refuse_filled(path)
         self._taken = set(map(str.casefold, there))
 
     def add(self, name: str, source: PhotoFile) -> None:
@@ -165,6 +177,7 @@ def copy_ranked(
     photos: Iterable[PhotoFile],
     folder: str | os.PathLike[str],
     *,
+    first: int = 1,
     total: int | None = None,
     link: bool = False,
     progress: Progress = silent,
@@ -176,6 +189,7 @@ def copy_ranked(
     Args:
         photos: in order; may be a stream.
         folder: it is made where it is not there.
+        first: the rank of the first photo.
         total: how many photos there are, where that is known.
         link: link to the photos' files instead; members of tars are copied all the same.
         progress: told of the photos.
@@ -185,24 +199,25 @@ def copy_ranked(
         OutputError: it cannot be written, or no photo can be read any more.
     """
     named = ((photo, os.path.splitext(os.path.basename(photo.member or photo.path))[0]) for photo in photos)
-    return copy_named(named, folder, total=total, link=link, progress=progress)
+    return copy_named(named, folder, first=first, total=total, link=link, progress=progress)
 
 
 def copy_named(
     photos: Iterable[tuple[PhotoFile, str]],
     folder: str | os.PathLike[str],
     *,
+    first: int = 1,
     total: int | None = None,
     link: bool = False,
     progress: Progress = silent,
 ) -> CopyReport:
     """Copy photos as `copy_ranked` does, each under its rank and the name beside it, which has no ending."""
     copies = CopyFolder(folder, link=link, only_ours=True)
-    digits = MANY_DIGITS if total is None else max(2, len(str(total)))
-    for rank, (photo, name) in enumerate(photos, start=1):
+    digits = MANY_DIGITS if total is None else max(2, len(str(first + total - 1)))
+    for rank, (photo, name) in enumerate(photos, start=first):
         ending = os.path.splitext(photo.member or photo.path)[1]
         copies.add(f"{rank:0{digits}d}_{name}{ending}", photo)
-        progress(Step("copying", rank, total))
+        progress(Step("copying", rank - first + 1, total))
     if copies.report.left_out and not copies.report.files:
         raise OutputError(f"nothing was copied to {folder}: {copies.report.notes[0]}")
     return copies.report

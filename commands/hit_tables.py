@@ -14,6 +14,7 @@ import typer
 
 from base import console
 from base.console import BETWEEN, FilePath, one_line, shell_word
+from base.copy_folder import refuse_filled
 from base.errors import QueryError
 from commands.options import print_notes
 
@@ -28,7 +29,8 @@ COLUMNS = ("score", "beats", "photo", "copies", "hotel", "chain", "path")
 WIDE = 110  # columns of a terminal from which the chain is shown as well
 PATH_LINES = 2  # that a path takes, whose photo has its number beside it
 SHORTEST_NAME = 12  # of a hotel or a chain, which are shortened so that the path has room
-ONCE = ("--page", "--after", "--save")  # options that the command for the next page has not, or has anew
+# Options that the command for the next page has not, or has anew: with a value, and alone.
+ONCE, ALONE = ("--page", "--after", "--save", "--sheet", "--to"), ("--link", "--open")
 BELOW = "↓"  # marks hits below the stop line
 
 
@@ -44,6 +46,8 @@ class HitFiles:
     def __post_init__(self) -> None:
         if self.link and self.to is None:
             raise QueryError("--link says how --to FOLDER is filled: add that, or leave --link out")
+        if self.to is not None:
+            refuse_filled(self.to)
 
     def take(self, hits: "Results | CaptionHits | Gallery") -> None:
         """Copy the photos of a list, and open what was asked for."""
@@ -115,7 +119,7 @@ def typed_anew(words: Sequence[str], place: tuple[str, str]) -> str:
     for word in rest:
         if word in ONCE:
             next(rest, None)
-        elif word.partition("=")[0] not in ONCE:
+        elif word.partition("=")[0] not in ONCE + ALONE:
             kept.append(word)
     at = kept.index("--") if "--" in kept else len(kept)
     return " ".join(map(shell_word, ["aliens", *kept[:at], *place, *kept[at:]]))

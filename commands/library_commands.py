@@ -77,7 +77,8 @@ def add(
         ),
     ] = None,
     hotels50k: Annotated[
-        Path | None, typer.Option("--hotels50k", help="A Hotels-50K tree: dataset/*.csv and images/train.")
+        Path | None,
+        typer.Option("--hotels50k", metavar="ROOT", help="A Hotels-50K tree: dataset/*.csv and images/train."),
     ] = None,
     hotel_from: Annotated[
         Literal["folder", "path", "none"] | None,
@@ -124,7 +125,7 @@ def add(
         aliens add photos 'more/*/rooms' --exclude raw/
         aliens add --hotels50k aliens/samples
     """
-    if bool(paths) == (hotels50k is not None):
+    if bool(paths) == (hotels50k is not None) and (paths or metadata is None):
         raise typer.BadParameter("give either PATHs or --hotels50k ROOT, one after the other")
     with opened(library, device, precision, aloud=True) as photos:
         report = photos.add(
@@ -315,7 +316,9 @@ def show_index(report: "IndexReport", library: Path, json: bool) -> None:
 
 
 def demo(
-    library: Annotated[Path, typer.Option("--library", "-l", help="The demo's own library.")] = Path("aliens-demo"),
+    library: Annotated[Path, typer.Option("--library", "-l", metavar="DIR", help="The demo's own library.")] = Path(
+        "aliens-demo"
+    ),
 ) -> None:
     """Try it all on the sample hotels that come along.
 

@@ -18,6 +18,7 @@ from commands.options import (
     LibraryOption,
     completing,
     opened,
+    runnable,
     stopping,
 )
 from commands.search_commands import ids_of
@@ -69,6 +70,9 @@ def restyled(
     check_page(html)
     with opened(library, device, aloud=add or html is not None) as photos:
         found = photos.restyled(ids_of("--results", results), photo=photo, engine=engine)
+        if not found and not (results or photo or engine or html or output or add):
+            console.note(runnable("no restyled photos yet: `aliens restyle PHOTO` makes some", library))
+            return
         if not found:
             raise QueryError(f"no such results in {library}: `aliens restyle PHOTO` makes some")
         if json:

@@ -194,9 +194,7 @@ def show_photo_tags(
         console.print_json(where | {"tags": found.to_dicts()})
         return
     words = {None: None, True: "yes, by hand", False: "no, by hand"}
-    rows = [
-        (tag.tag, f"{tag.probability:.3f}", f"{tag.cosine:.3f}", grade_of(tag), words[tag.by_hand]) for tag in found
-    ]
+    rows = [(tag.tag, figure(tag.probability), figure(tag.cosine), grade_of(tag), words[tag.by_hand]) for tag in found]
     console.note((f"photo {found.photo_id}: ", FilePath(str(PhotoFile(found.path, found.member)), found.path)))
     console.print_rows(("tag", "probability", "cosine", "has it", "people say"), rows)
 
@@ -355,6 +353,7 @@ class MeantPhotos:
         hits = photos.search(self.query, k=self.n)
         if not hits:
             raise QueryError(f"no photo is left for {self.query!r}: loosen its filters")
+        print_notes(filter(None, [hits.note]), photos.path)
         return [hit.photo_id for hit in hits]
 
 

@@ -64,6 +64,15 @@ def ids_of_hotels(session: Session, hotel_ids: Sequence[int]) -> Iterator[int]:
             yield from (row[0] for row in rows)
 
 
+def photos_by_hotel(session: Session, hotel_ids: Sequence[int]) -> dict[int, int]:
+    """Return {hotel id: photos} of those of the hotels that photos are of."""
+    counts: dict[int, int] = {}
+    for page in pages(list(hotel_ids)):
+        statement = select(Photo.hotel_id, func.count()).where(Photo.hotel_id.in_(page), is_photo())
+        counts.update((row[0] or 0, row[1]) for row in session.execute(statement.group_by(Photo.hotel_id)))
+    return counts
+
+
 def drop_hotels(session: Session, hotel_ids: Sequence[int]) -> None:
     """Remove those of the hotels that have no photos; the caller commits."""
     used = select(Photo.hotel_id).where(Photo.hotel_id.in_(hotel_ids))
@@ -138,6 +147,9 @@ def keep_choice(session: Session, root: str, hotel_from: str, name: str | None) 
     return choice
 
 
-def forget_choices(session: Session, root: str) -> None:
-    """Forget how the photos at a place and below it get their hotels; the caller commits."""
-    session.execute(delete(HotelChoice).where(or_(HotelChoice.root == root, below_place(root))))
+def forget_choices(session: Session, root: str) -> list[str]:
+    """Forget how the photos at a place and below it get their hotels; the caller commits. Return where it was said."""
+    meant = or_(HotelChoice.root == root, below_place(root))
+    places = list(session.scalars(select(HotelChoice.root).where(meant)))
+    session.execute(delete(HotelChoice).where(meant))
+    return places

@@ -168,6 +168,7 @@ def add_photos(
                 run = RunReport(strays=store.remove_strays([file.name for file in segments_of(session, catalog.model)]))
             results_follow(session)  # only now is it known which photos moved from one hotel to another
             drop_empty_hotels(session)
+            words.count()
             session.commit()
         merge_due(catalog, session, store)
         report = index_report(catalog, session, store)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from base.console import counted
+from base.console import counted, shell_word
 from base.errors import QueryError
 from base.names import comparable, nearest
 from base.settings import LibraryFolder
@@ -44,6 +44,7 @@ class ForgetReport:
     hotels: list[str] = field(default_factory=list)
     restyled: int = 0  # results, with their files
     restyled_left: int = 0  # results made of these photos, which stay
+    choices: list[str] = field(default_factory=list)  # places whose folders name no hotels any more
     back: int = 0  # photos known to be missing whose files are there again, which stay
 
     def __str__(self) -> str:
@@ -59,7 +60,13 @@ class ForgetReport:
         """What people should know besides."""
         left = f"{counted(self.restyled_left, 'restyled photo')} made of them stay: name their files to forget them too"
         back = f"{counted(self.back, 'photo')} left alone whose files are there again: `aliens add` takes them up"
-        return [left] * bool(self.restyled_left) + [back] * bool(self.back)
+        said = [left] * bool(self.restyled_left) + [back] * bool(self.back)
+        if self.choices:
+            where = shell_word(self.choices[0])
+            said.append(
+                f"that folders there name hotels goes as well: `aliens add {where} --hotel-from folder` says it again"
+            )
+        return said
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as one object."""
@@ -136,7 +143,7 @@ def remove_meant(session: Session, folder: LibraryFolder, meant: Meant, report: 
     drop_hotels(session, list(meant.hotels))
     for place in meant.places:
         forget_scans(session, place)
-        forget_choices(session, place)
+        report.choices += forget_choices(session, place)
     drop_empty_hotels(session)
     return files
 

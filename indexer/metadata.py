@@ -91,7 +91,9 @@ class MetadataTable:
         except (ValueError, csv.Error) as error:
             raise SourceError(f"the table {path} cannot be read: {error}") from error
         if not self.rows:
-            raise SourceError(f"the table {path} says nothing of any photo, folder or hotel: {NEEDED}")
+            raise SourceError(
+                f"the table {path} says nothing of any photo, folder or hotel: it has no such row; {NEEDED}"
+            )
         own = os.path.realpath(path.parent)
         self._bases = {own: None}
         placed = [row for row in self.rows if row.place is not None]

@@ -21,6 +21,7 @@ from db.hotel_rows import (
     hotel_choices,
     keep_choice,
     own_hotels,
+    photos_by_hotel,
 )
 from db.models import Chain, Hotel, HotelChoice
 from indexer.metadata import FEW, MetadataTable, Row
@@ -115,7 +116,9 @@ class OwnWords:
             raise QueryError("the tables of Hotels-50K name its hotels: leave --hotel-from out")
         self._source = source
         self.report.roots[source.root] = None
-        if self._hotel_from is not None and source.kind != "file":  # a photo is no folder of a hotel
+        if self._hotel_from is not None and source.kind == "file":
+            self.report.remarks.append("--hotel-from is for folders and tars: photos named by themselves are of those")
+        if self._hotel_from is not None and source.kind != "file":
             root, below = source.root, source.root.rstrip("/") + "/"
             said: dict[str, str | None] = {root: None}
             if self._hotel_from == "path":
@@ -210,7 +213,6 @@ class OwnWords:
         Raises: SourceError: no row of the table was of any photo or hotel.
         """
         table = self._table
-        self.report.hotels = {self._hotels[key][1]: photos for key, photos in self._photos.items()}
         for key, row in table.hotels.items() if table is not None else ():
             if table is not None and key in self._hotels:
                 columns = {} if row.latitude is None else {"latitude": row.latitude, "longitude": row.longitude}
@@ -221,6 +223,14 @@ class OwnWords:
             change_hotel(self._session, hotel_id, columns)
         if table is not None:
             self._report_table(table)
+
+    def count(self) -> None:
+        """Report the hotels that were named, once all photos are where they belong: others' words may go first."""
+        named = {self._hotels[key][0]: self._hotels[key][1] for key in self._photos}
+        counts = photos_by_hotel(self._session, list(named))
+        self.report.hotels = {name: counts[hotel_id] for hotel_id, name in named.items() if hotel_id in counts}
+        if self._hotel_from is not None and sum(counts.values()) < self._photos.total():
+            self.report.remarks.append("what a table or Hotels-50K says of a photo's hotel goes before its folder")
 
     def _report_table(self, table: MetadataTable) -> None:
         left, report = table.unmatched(), self.report

@@ -259,7 +259,7 @@ class Searcher:
                 "the query says only what to leave out, or which photos to choose from: say what to look for as well, "
                 "as in 'bathroom -shower'"
                 if query.terms or query.filters
-                else "nothing to look for: give a text, an image or a photo id"
+                else "nothing to look for: give a text, an image (--image FILE) or a photo (--like PHOTO)"
             )
         vectors = term_vectors(query.terms, self._encoder, lambda i: self.vector(session, i), question.templates)
         weights = np.array([term.weight for term in query.terms])

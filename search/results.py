@@ -236,7 +236,7 @@ class Results(Listing[Hit]):
         """Return the hits for a contact sheet, those below the suggested stop line under a heading of their own."""
         from embedding.sheet import Section  # imports Pillow, which searching can do without
 
-        cells = hit_cells(self, min((hit.place.rank for hit in self if hit.place), default=1))
+        cells = hit_cells(self, self.first_rank)
         above = sum(bool(hit.above_line) for hit in self)
         in_order = all(hit.above_line for hit in self[:above])
         if self.stop_line is None or above == len(self) or not in_order:
@@ -257,7 +257,12 @@ class Results(Listing[Hit]):
 
         Raises: QueryError, OutputError: as base.copy_folder.copy_ranked.
         """
-        return copy_hits(self, folder, total=len(self), link=link, progress=progress)
+        return copy_hits(self, folder, first=self.first_rank, total=len(self), link=link, progress=progress)
+
+    @property
+    def first_rank(self) -> int:
+        """The rank of the first of them: 1, or more on a later page."""
+        return min((hit.place.rank for hit in self if hit.place), default=1)
 
     def _repr_html_(self) -> str:
         from embedding.sheet import gallery_html
@@ -280,6 +285,7 @@ def copy_hits(
     hits: Iterable[Hit | CaptionedPhoto],
     folder: str | os.PathLike[str],
     *,
+    first: int = 1,
     total: int | None = None,
     link: bool = False,
     progress: Progress | None = None,
@@ -289,7 +295,7 @@ def copy_hits(
     Raises: QueryError, OutputError: as base.copy_folder.copy_ranked.
     """
     with shown(progress) as tell:
-        return copy_ranked((hit.file for hit in hits), folder, total=total, link=link, progress=tell)
+        return copy_ranked((hit.file for hit in hits), folder, first=first, total=total, link=link, progress=tell)
 
 
 def hit_cells(hits: Iterable[Hit], first_rank: int = 1) -> "list[Cell]":

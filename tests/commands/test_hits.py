@@ -6,7 +6,7 @@ import pytest
 from rich.cells import cell_len
 
 from base.console import FilePath
-from commands.hit_tables import head, percent, print_hits, rows_of
+from commands.hit_tables import head, percent, print_hits, rows_of, typed_anew
 from search.results import Explanation, Hit, Results
 from tests.base.test_console import on_terminal
 
@@ -104,3 +104,23 @@ def test_hits_below_the_line_are_marked() -> None:
 )
 def test_what_is_said_of_the_line(above: list[bool], more: bool, words: str) -> None:
     assert Results([hit("a", a) for a in above], 0.4, EXPLANATION, more).about_the_line.endswith(words)
+
+
+def test_the_command_for_the_next_page_has_what_is_of_one_page_alone_left_out() -> None:
+    words = [
+        "search",
+        "a",
+        "pool",
+        "--to",
+        "hits",
+        "--link",
+        "--open",
+        "--sheet=out.jpg",
+        "-n",
+        "3",
+        "--save",
+        "x",
+        "--page",
+        "1",
+    ]
+    assert typed_anew(words, ("--page", "2")) == "aliens search a pool -n 3 --page 2"

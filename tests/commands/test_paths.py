@@ -123,8 +123,11 @@ def test_hits_are_copied_by_rank(aliens: Aliens, stored: Path) -> None:
     assert sorted(os.listdir("out/hits")) == [f"{rank:02d}_{name}" for rank, name in enumerate(names, start=1)]
     (stored / "04.jpg").unlink()
     (Path("out/hits") / "mine.txt").touch()
-    code, _, err = aliens("search", "a", "--to", "out/hits")
+    code, out, err = aliens("search", "a", "--to", "out/hits")
     assert (code, "out/hits holds 01_" in err) == (2, True)
+    assert out == "", "refused before the search"
+    assert aliens("search", "a", "-n", 3, "--page", 2, "--to", "second")[0] == 0
+    assert sorted(path.name[:3] for path in Path("second").iterdir()) == ["04_", "05_", "06_"]
     code, _, err = aliens("search", "a", "--all", "--min-score", -1, "--to", "all", "--link")
     assert (code, len(os.listdir("all"))) == (0, 11)
     assert "linked 11 photos to all" in err

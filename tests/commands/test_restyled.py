@@ -99,5 +99,5 @@ def test_results_that_are_not_there_are_told_in_a_line(aliens: Aliens, filled: P
 
 def test_no_results_yet(aliens: Aliens, filled: Path) -> None:
     code, out, err = aliens("restyled")
-    assert (code, out) == (2, "")
+    assert (code, out) == (0, "")
     assert "`aliens restyle PHOTO` makes some" in err

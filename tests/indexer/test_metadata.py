@@ -283,7 +283,10 @@ BAD = [
     (["path,hotel,chain", ",,One"], ":2: path '': it names no photo, folder or hotel"),
     (["lat,latitude,path", "1,1,a"], "the columns 'lat' and 'latitude' both mean latitude: remove one"),
     (["photo_id,stars", "1,2"], "it names no photo, folder or hotel|says nothing of any photo, folder or hotel"),
-    (["path,hotel"], "says nothing of any photo, folder or hotel: a table needs a head with a column path"),
+    (
+        ["path,hotel"],
+        "says nothing of any photo, folder or hotel: it has no such row; a table needs a head with a column path",
+    ),
     ([], "says nothing of any photo"),
 ]
 

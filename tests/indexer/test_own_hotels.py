@@ -239,6 +239,29 @@ def test_photos_named_one_by_one_are_of_their_own_folders_hotels(library: Librar
     assert hotel_names(library) == BY_FOLDER | {"40.jpg": None, "late.jpg": "jp01"}
 
 
+def test_the_report_counts_photos_by_the_hotels_that_they_have(library: LibraryFactory, hotels: Path) -> None:
+    table = hotels.parent / "said.csv"
+    table.write_text("path,hotel\nhotels/jp01/a.jpg,Casa\n", encoding="utf-8")
+    library.open().add(hotels, hotel_from="folder", metadata=table)
+    report = library.open().add(hotels, hotel_from="folder")
+    assert report.metadata.hotels == {"jp01": 1, "jp02": 2}
+    assert any("goes before its folder" in note for note in report.notes)
+    assert not any("goes before" in note for note in library.open().add(hotels).notes)
+    report = library.open().add(hotels / "jp01" / "a.jpg", hotel_from="folder")
+    assert any("--hotel-from is for folders" in note for note in report.notes)
+
+
+def test_forgetting_a_folder_says_that_its_hotels_names_go(library: LibraryFactory, hotels: Path) -> None:
+    library.add(hotels, hotel_from="folder")
+    report = library.open().forget(hotels)
+    assert report.choices == [str(hotels)]
+    assert any(f"`aliens add {hotels} --hotel-from folder` says it again" in note for note in report.notes)
+    with pytest.raises(QueryError, match="is no path: name several one by one"):
+        library.open().add([hotels])  # type: ignore[arg-type]
+    with pytest.raises(QueryError, match=r"the table said\.csv is about"):
+        library.open().add(metadata="said.csv")
+
+
 def test_a_path_within_another_is_a_hotel_of_its_own(library: LibraryFactory, hotels: Path) -> None:
     library.open().add(hotels, hotels / "jp01", hotels / "jp02", hotel_from="path")
     assert hotel_names(library) == BY_FOLDER | {"loose.jpg": "hotels"}
