@@ -24,7 +24,7 @@ from embedding.index.photo_index import PhotoIndex
 from embedding.segments import SegmentStore
 from search.filters import OWN_WORDS, REMEDIES, chosen, describe, kinds_of
 from search.query import Filter, Query, Term, format_query, parse, whole_paths
-from search.query_vectors import NONSENSE, compose, kept_nonsense, moved, nonsense_in_place, term_vectors
+from search.query_vectors import QUERIES_OF_NOTHING, compose, kept_nonsense, moved, nonsense_in_place, term_vectors
 from search.ranking import Answer, ReadyQuery, Shape, Sort, in_shown_order
 from search.results import Explanation, Hit, Results, digest, read_cursor
 
@@ -271,7 +271,7 @@ class Searcher:
             return vector, None
         if self._nonsense is None:
             kept = kept_nonsense(session, self._model)
-            self._nonsense = self._encoder().encode_texts(NONSENSE) if kept is None else kept
+            self._nonsense = self._encoder().encode_texts(QUERIES_OF_NOTHING) if kept is None else kept
         return vector, nonsense_in_place(self._nonsense, vectors, weights)
 
     def _vectors(self, session: Session, ids: Sequence[int | str]) -> Floats:

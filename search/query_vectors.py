@@ -17,6 +17,7 @@ from db.catalog import Catalog
 from db.models import Model
 from db.settings_rows import read_setting, write_setting
 from embedding.encoder import Encoder
+from search.nonsense import NONSENSE
 from search.query import Term
 from search.results import digest
 
@@ -99,19 +100,16 @@ def image_vector(path: Path, encoder: Encoder) -> Floats:
     return vector
 
 
-NONSENSE = (  # which no photo shows; other words, and half or twice as many, tell nearly the same
-    *("a flurb", "a dax", "a wug", "a blicket", "a toma", "a zorp", "a gleeb", "a fendle"),
-    *("a mib", "a snorf", "a quim", "a tarkle", "a plonch", "a vebber", "a drim", "a lozzit"),
-)
+QUERIES_OF_NOTHING = NONSENSE[:16]  # others of them, and half or twice as many, tell nearly the same
 
 
 def keep_nonsense(catalog: Catalog, encoder: Encoder) -> None:
     """Keep the nonsense's vectors with the library, unless they are, so that no search has to compute them."""
-    name = f"nonsense-{digest(catalog.model.key, NONSENSE)}"
+    name = f"nonsense-{digest(catalog.model.key, QUERIES_OF_NOTHING)}"
     with catalog.session() as session:
         if read_setting(session, name) is not None:
             return
-    vectors = encoder.encode_texts(NONSENSE).astype("<f2")
+    vectors = encoder.encode_texts(QUERIES_OF_NOTHING).astype("<f2")
     with suppress(LibraryError, IntegrityError), catalog.saving() as session:  # another process is at work, or kept it
         write_setting(session, name, base64.b64encode(vectors.tobytes()).decode())
         session.commit()
@@ -119,7 +117,7 @@ def keep_nonsense(catalog: Catalog, encoder: Encoder) -> None:
 
 def kept_nonsense(session: Session, model: Model) -> Floats | None:
     """Return the nonsense's unit vectors, (m, d) float32, or None where they are not kept."""
-    value = read_setting(session, f"nonsense-{digest(model.key, NONSENSE)}")
+    value = read_setting(session, f"nonsense-{digest(model.key, QUERIES_OF_NOTHING)}")
     if value is None:
         return None
     vectors: Floats = np.frombuffer(base64.b64decode(value), "<f2").reshape(-1, model.dim).astype(np.float32)

@@ -7,21 +7,10 @@ import numpy as np
 from base.console import counted
 from embedding.encoder import Encoder
 from embedding.segments import Vectors
+from search.nonsense import NONSENSE
 from search.tags.calibration import LEARNING, LONG, PSEUDO_PHOTOS, Calibration, Method
 
 SAMPLE_PHOTOS = 50_000  # a spread over so many, evenly taken, errs by 0.3 %
-NONSENSE = [
-    f"a {word}"
-    for line in (
-        "flurb dax wug blicket toma zorp gleeb fendle mib snorf quim tarkle plonch vebber drim lozzit kwil bansop yurm",
-        "crell stibe huffle jorvin pelk ganto smick trobe vunt zibbet wosh floam grint skerf murn bleth corvo yast",
-        "frain perrim lurg zeft obble rindo sploot tivver umbrick vasp wendle xano yibble zundle clirp drovel eftin",
-        "bropp nacket plim quorf shreeb tunkle",
-    )
-    for word in line.split()
-]
-
-
 KINDS = (  # of which a library should show several: what tags are compared with is its other photos
     "a bedroom",
     "a bathroom",

@@ -14,7 +14,7 @@ import aliens
 from aliens.library import Library
 from db.settings_rows import read_setting
 from search.pool import read_pool
-from search.query_vectors import NONSENSE, keep_nonsense, kept_nonsense
+from search.query_vectors import QUERIES_OF_NOTHING, keep_nonsense, kept_nonsense
 from search.ranking import nonsense_line
 from search.results import NOTHING
 from tests.conftest import LibraryFactory
@@ -123,7 +123,7 @@ def test_nonsense_is_computed_once_and_kept(library: LibraryFactory, photos: Pat
         kept = kept_nonsense(session, opened.model)
         settings = session.execute(sql("SELECT name FROM setting WHERE name LIKE 'nonsense%'")).all()
     assert kept is not None
-    np.testing.assert_allclose(kept, opened.encoder.encode_texts(NONSENSE), atol=1e-3)
+    np.testing.assert_allclose(kept, opened.encoder.encode_texts(QUERIES_OF_NOTHING), atol=1e-3)
     asked: list[object] = []
     encode = opened.encoder.encode_texts
     opened.encoder.encode_texts = lambda texts: asked.append(texts) or encode(texts)  # type: ignore[method-assign]
