@@ -167,7 +167,7 @@ class HotelMethods(TagMethods):
             [tagging.vocabulary.position(tag) for tag in ([names] if isinstance(names, str) else names)]
             for names in (tags, missing)
         )
-        chosen = hotel_ids_named(session, str(which)) if isinstance(which, str | int) else which
+        chosen = hotel_ids_named(session, which) if isinstance(which, str | int) else which
         rooms = Rooms(self.encoder, self.searcher.background(session))
         vectors = self.store.current(EmbeddedRows(session, self.model))
         table = hotel_table(session, tagging, rooms, vectors, chosen=chosen, progress=tell)

@@ -78,6 +78,11 @@ def of_hotels(hotels: Select[Any]) -> Condition:
     return Photo.hotel_id.in_(hotels)
 
 
+def of_any_hotel() -> Condition:
+    """Photos that belong to a hotel."""
+    return Photo.hotel_id.is_not(None)
+
+
 def without_chain() -> Condition:
     """Photos of no hotel, or of a hotel that belongs to no chain."""
     return or_(Photo.hotel_id.is_(None), Photo.hotel_id.in_(select(Hotel.id).where(Hotel.chain_id.is_(None))))

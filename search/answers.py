@@ -22,8 +22,8 @@ from db.vector_rows import EmbeddedRows, any_vector, segment_with
 from embedding.encoder import Encoder
 from embedding.index.photo_index import PhotoIndex
 from embedding.segments import SegmentStore
-from search.filters import OWN_WORDS, REMEDIES, chosen, describe, kinds_of
-from search.query import Filter, Query, Term, format_query, parse, whole_paths
+from search.filters import OWN_WORDS, REMEDIES, OfHotels, chosen, describe, kinds_of
+from search.query import Query, Term, format_query, parse, whole_paths
 from search.query_vectors import QUERIES_OF_NOTHING, compose, kept_nonsense, moved, nonsense_in_place, term_vectors
 from search.ranking import Answer, ReadyQuery, Shape, Sort, in_shown_order
 from search.results import Explanation, Hit, Results, digest, read_cursor
@@ -41,12 +41,21 @@ class Feedback:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """All that decides an answer but the number of hits."""
+    """All that decides an answer but the number of hits. of_hotels: by their ids, beside the query's filters."""
 
     query: Query
     templates: tuple[str, ...]
     feedback: Feedback
     shape: Shape
+    of_hotels: OfHotels | None = None
+
+    def digest(self, query: Query, clicks: Feedback) -> str:
+        """Return what tells cursors of this question, its photos given by number, from those of another one.
+
+        Where only photos of no hotel are left out, it is the same one.
+        """
+        named = () if self.of_hotels is None or self.of_hotels.ids is None else (self.of_hotels,)
+        return digest(format_query(query), self.templates, clicks, self.shape.identity, *named)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -184,7 +193,7 @@ class Searcher:
 
         Raises: QueryError: the photo is unknown or has no hotel.
         """
-        filters: tuple[Filter, ...] = ()
+        others: OfHotels | None = None
         if other_hotels:
             with self.catalog.session() as session:
                 (photo_id,) = photo_ids(session, self._root, [photo])
@@ -194,8 +203,8 @@ class Searcher:
                 raise QueryError(
                     f"photo {photo_id} belongs to no hotel: leave --other-hotels out, or name it: {OWN_WORDS}"
                 )
-            filters = (Filter("hotel", str(hotel_id), negated=True),)
-        return Question(Query((Term("photo", number_or_path(photo), 1.0),), filters), PLAIN, Feedback(), shape)
+            others = OfHotels((hotel_id,), negated=True)
+        return Question(Query((Term("photo", number_or_path(photo), 1.0),), ()), PLAIN, Feedback(), shape, others)
 
     @contextmanager
     def _answering(self, question: Question, watch: Stopwatch) -> Iterator[tuple[Answer, Callable[[int], Explanation]]]:
@@ -210,7 +219,7 @@ class Searcher:
             current = self._current(session)
             index = self._of_kinds(session, current, kinds_of(query.filters))
             watch.lap("index")
-            choice = chosen(self.catalog, session, self.store, query.filters)
+            choice = chosen(self.catalog, session, self.store, query.filters, question.of_hotels)
             among = choice.ids
             watch.lap("filter")
             vector, nonsense = self._vector(session, question)
@@ -223,7 +232,7 @@ class Searcher:
                 named=self._vectors(session, without),
                 nonsense=nonsense,
                 library=digest(self._model.key, first_scan(session)),
-                query=digest(format_query(query), question.templates, clicks, shape.identity),
+                query=question.digest(query, clicks),
             )
             cursor = None if shape.after is None else read_cursor(shape.after, asked.library, asked.query)
 
@@ -236,7 +245,7 @@ class Searcher:
                 plan = index.plan(answer.depth(k), among=among, exact=answer.compares_all)
                 return Explanation(
                     query=format_query(Query(query.terms, ())),
-                    filters=describe(choice.filters),
+                    filters=" ".join(filter(None, [describe(choice.filters), str(question.of_hotels or "")])),
                     selected=None if among is None else len(among),
                     photos=len(index),
                     engine=plan.engine,

@@ -92,7 +92,34 @@ class Chosen:
         return "; ".join(said)
 
 
-def chosen(catalog: Catalog, session: Session, store: SegmentStore, filters: Sequence[Filter]) -> Chosen:
+@dataclass(frozen=True, slots=True)
+class OfHotels:
+    """Only photos of hotels that are meant by their ids, which no hotel's name can be taken for.
+
+    ids: None for any hotel. negated: all photos but theirs.
+    """
+
+    ids: tuple[int, ...] | None = None
+    negated: bool = False
+
+    @property
+    def condition(self) -> sql.Condition:
+        """It as a condition of the database."""
+        condition = sql.of_any_hotel() if self.ids is None else one_of(self.ids)
+        return sql.negated(condition) if self.negated else condition
+
+    def __str__(self) -> str:
+        sign = "-" if self.negated else ""
+        return " ".join(f"{sign}hotel:{hotel_id}" for hotel_id in self.ids or ())
+
+
+def chosen(
+    catalog: Catalog,
+    session: Session,
+    store: SegmentStore,
+    filters: Sequence[Filter],
+    of_hotels: OfHotels | None = None,
+) -> Chosen:
     """Return the photos that meet all filters; of the kinds that these leave, by default photos alone.
 
     Raises: QueryError: a chain, hotel, source or tag is unknown (the message lists what is near), or the library is
@@ -101,16 +128,21 @@ def chosen(catalog: Catalog, session: Session, store: SegmentStore, filters: Seq
     kinds = kinds_of(filters)
     tags = [part for part in filters if part.name == "tag"]
     rest = [part for part in filters if part.name not in ("tag", "kind")]
-    if not tags and not rest and kinds:
+    if not tags and not rest and kinds and of_hotels is None:
         return Chosen(None, filters=filters)
     conditions, hotels = Conditions(session).of(rest)
+    if of_hotels is not None and hotels is None and of_hotels.ids is not None and not of_hotels.negated:
+        hotels = of_hotels.ids  # the database uses its index for them
+    elif of_hotels is not None:
+        conditions.append(of_hotels.condition)
 
     def meeting_rest(kinds: Iterable[str]) -> Ids:
         return sql.chosen_photos(session, catalog.model, conditions, hotels, [STATES[kind] for kind in kinds])
 
     if not tags:
         return Chosen(meeting_rest(kinds), filters=filters)
-    ids = None if kinds == {"photo"} and not rest else meeting_rest(kinds & {"photo"})
+    every = kinds == {"photo"} and not rest and of_hotels is None
+    ids = None if every else meeting_rest(kinds & {"photo"})
     choice = tagged(catalog, session, store, tags, ids)
     named = iter(choice.filters)
     return replace(

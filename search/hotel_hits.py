@@ -9,7 +9,7 @@ from base.errors import QueryError
 from base.listing import Listing
 from db.hotel_rows import known_number
 from search.answers import Question, Searcher
-from search.query import Filter
+from search.filters import OfHotels
 from search.results import Hit, Results, hit_cells
 
 A_HOTEL = 5  # photos of a hotel that a list of hotels keeps
@@ -56,11 +56,11 @@ class HotelHits(Listing[HotelHit]):
 
     columns = ("hotel_id", "hotel_name", "chain_name", "score", "shown", "photos")
 
-    def __init__(self, hits: Iterable[HotelHit], found: Results, cursor: str | None) -> None:
+    def __init__(self, hits: Iterable[HotelHit], found: Results) -> None:
         super().__init__(hits)
         self.stop_line = found.stop_line
         self.explanation = found.explanation
-        self.cursor = cursor
+        self.cursor = found.cursor
 
     def write_sheet(self, path: str | Path, title: str = "") -> None:
         """Write a row of photos for each hotel. Raises: QueryError, OutputError: as embedding.sheet.write_picture."""
@@ -74,25 +74,21 @@ def ranked_hotels(searcher: Searcher, question: Question, k: int) -> HotelHits:
     """Return the k hotels whose best photos are nearest to what was asked for, best first.
 
     By the best photo, since that ranked hotels best by every tag of the samples and of real hotels; means of the best
-    two or three, or of all photos, are worse (benchmarks/hotel_table.py). Photos of no hotel are passed over.
+    two or three, or of all photos, are worse (benchmarks/hotel_table.py). Photos of no hotel are passed over. Copies
+    count for each hotel that shows them.
 
     Raises: QueryError: as `Searcher.search`; or no photo that is left belongs to a hotel.
     """
     if k < 1:
         raise QueryError(f"k is {k}: ask for at least 1 hotel")
+    question = replace(question, shape=replace(question.shape, copies=True))
     by_hotel = replace(question, shape=replace(question.shape, per_hotel=1))
-    asked, leaders = k, list[Hit]()
-    while True:
-        found = searcher.search(by_hotel, asked)
-        leaders = [hit for hit in found if hit.hotel_id is not None]
-        if len(leaders) >= k or not found.more:
-            break
-        asked *= 4  # photos of no hotel stand between them
-    if not leaders and question.shape.after is None:
+    found = searcher.search(by_hotel, k)
+    if any(hit.hotel_id is None for hit in found):
+        found = searcher.search(replace(by_hotel, of_hotels=OfHotels()), k)
+    if not found and question.shape.after is None:
         raise QueryError("no photo that is left belongs to a hotel: `aliens add --help` says how photos get one")
-    more = found.more or len(leaders) > k
-    leaders = leaders[:k]
-    photos = photos_of(searcher, question, [hit.hotel_id for hit in leaders if hit.hotel_id is not None])
+    photos = photos_of(searcher, question, [hit.hotel_id for hit in found if hit.hotel_id is not None])
     hits = [
         HotelHit(
             hotel_id=leader.hotel_id or 0,
@@ -103,19 +99,17 @@ def ranked_hotels(searcher: Searcher, question: Question, k: int) -> HotelHits:
             photos=len(photos[leader.hotel_id]),
             best=photos[leader.hotel_id][:A_HOTEL],
         )
-        for leader in leaders
+        for leader in found
     ]
-    return HotelHits(hits, found, leaders[-1].cursor if leaders and more else None)
+    return HotelHits(hits, found)
 
 
 def photos_of(searcher: Searcher, question: Question, hotels: Sequence[int]) -> dict[int | None, list[Hit]]:
     """Return the photos of these hotels that answer a question, best first."""
     photos: dict[int | None, list[Hit]] = {hotel_id: [] for hotel_id in hotels}
     if hotels:
-        kept = [part for part in question.query.filters if part.name != "hotel" or part.negated]
-        named = (Filter("hotel", str(hotel_id)) for hotel_id in hotels)
-        query = replace(question.query, filters=(*kept, *named))
         everything = replace(question.shape, per_hotel=None, after=None, until_stop=False, min_score=None)
-        for hit in searcher.search(replace(question, query=query, shape=everything), EVERY):
+        theirs = replace(question, shape=everything, of_hotels=OfHotels(tuple(hotels)))
+        for hit in searcher.search(theirs, EVERY):
             photos[hit.hotel_id].append(hit)
     return photos

@@ -24,7 +24,7 @@ from db.hotel_rows import ids_of_hotels, known_number
 from db.photo_rows import hotels_and_chains
 from embedding.photo_table import Columns
 from embedding.segments import Vectors
-from search.filters import Conditions
+from search.filters import Conditions, unknown_name
 from search.gallery import EXPECTED, ROOMS, Rooms
 from search.query import Filter
 from search.tags.calibration import HOTEL, INTERCEPT_EVIDENCE, SLOPE_EVIDENCE
@@ -262,20 +262,26 @@ class Hotels:
         return places, (self.ids[places] == wanted) & ~hotel_ids.is_null().to_numpy(zero_copy_only=False)
 
 
-def hotel_ids_named(session: Session, name: str) -> list[int]:
+def hotel_ids_named(session: Session, name: str | int) -> list[int]:
     """Return the hotels of a number, or with a part of a name; one of just that name goes before all others.
+
+    A number that is no text means that hotel alone, whatever others are called.
 
     Raises: QueryError: there is none; the message lists what is near.
     """
-    ids = Conditions(session).hotel_ids(Filter("hotel", name))
     names, _ = hotels_and_chains(session)
+    if not isinstance(name, str):
+        if name not in names:
+            raise unknown_name("hotel", str(name), (known for known, _ in names.values() if known))
+        return [int(name)]
+    ids = Conditions(session).hotel_ids(Filter("hotel", name))
     just = [hotel_id for hotel_id in ids if comparable(names[hotel_id][0] or "") == comparable(name)]
     return just or ids
 
 
 def one_hotel(session: Session, hotel: str | int) -> tuple[int, str]:
     """Return the id and the title of the hotel that is meant. Raises: QueryError: there is none, or several are."""
-    ids = hotel_ids_named(session, str(hotel))
+    ids = hotel_ids_named(session, hotel)
     names, _ = hotels_and_chains(session)
     if len(ids) > 1:
         some = ", ".join(f"{i} ({names[i][0]})" for i in ids[:MOST_NAMED]) + (", ..." if len(ids) > MOST_NAMED else "")

@@ -221,6 +221,58 @@ def test_pages_of_hotels_are_the_whole_list(tagged: Library, tmp_path: Path) -> 
     assert (tmp_path / "sheet.jpg").stat().st_size > 1000
 
 
+@pytest.mark.parametrize("options", [{"text": "a pool"}, {"like": 2}])
+def test_hotels_that_share_a_photo_each_have_it(library: LibraryFactory, photos: Path, options: dict[str, Any]) -> None:
+    (photos / "10.jpg").write_bytes((photos / "00.jpg").read_bytes())  # photo 11, the only one of hotel 2
+    (photos / "11.jpg").write_bytes((photos / "01.jpg").read_bytes())  # photo 12, of hotel 3
+    library.add(photos)
+    with library.open() as opened:
+        put_into_hotels(opened, {1: "A", 2: "B", 3: "C"}, dict.fromkeys(range(1, 11), 1) | {11: 2, 12: 3})
+        found = opened.search_hotels(**options)
+        kept = {hit.hotel_id: hit for hit in found}
+        assert set(kept) == {1, 2, 3}
+        assert [kept[2].photos, [photo.photo_id for photo in kept[2].best]] == [1, [11]]
+        assert [kept[3].photos, [photo.photo_id for photo in kept[3].best]] == [1, [12]]
+        assert [hit.score for hit in found] == [pytest.approx(hit.best[0].score) for hit in found]
+
+
+def test_a_hotel_called_as_anothers_number_is_another(library: LibraryFactory, photos: Path) -> None:
+    library.add(photos)
+    own = 1_000_000_007
+    with library.open() as opened:
+        put_into_hotels(opened, {3: "Three", own: "3"}, {1: 3, 2: 3, 3: own})
+        everyone = {hit.hotel_id: hit.photos for hit in opened.search_hotels("a pool")}
+        assert everyone == {3: 2, own: 1}
+        for k in (1, 2):
+            assert all(hit.photos == everyone[hit.hotel_id] for hit in opened.search_hotels("a pool", k=k))
+        opened.tag()
+        assert [hotel.hotel_id for hotel in opened.hotels(3)] == [3]
+        assert opened.gallery(3).hotel_id == 3
+        with pytest.raises(QueryError, match="no hotel '4'"):
+            opened.hotels(4)
+        others = opened.similar(1, k=20, other_hotels=True)
+        assert {hit.photo_id for hit in others} == set(range(3, 11))
+        assert others.explanation.filters == "-hotel:3"
+
+
+def test_photos_of_no_hotel_are_left_out_before_they_are_read(
+    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.add(photos)
+    with library.open() as opened:
+        worst = [hit.photo_id for hit in opened.stream("a pool", min_score=-1)][-2:]
+        put_into_hotels(opened, {1: "A", 2: "B"}, dict(zip(worst, (1, 2), strict=True)))
+        asked = list[int]()
+        search = opened.searcher.search
+        monkeypatch.setattr(opened.searcher, "search", lambda question, k: asked.append(k) or search(question, k))
+        assert [hit.hotel_id for hit in opened.search_hotels("a pool", k=1)] == [1]
+        assert asked[:2] == [1, 1] and len(asked) == 3
+        after = opened.search_hotels("a pool", k=1)[0].best[0]
+        page = opened.search_hotels("a pool", k=1)
+        assert [hit.hotel_id for hit in opened.search_hotels("a pool", k=1, after=page.cursor)] == [2]
+        assert after.photo_id == worst[0]
+
+
 def test_sample_hotels_have_what_they_have(
     sample_library: Library, sample_tags: dict[int, set[str]], tmp_path: Path
 ) -> None:
