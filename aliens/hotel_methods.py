@@ -13,7 +13,7 @@ from base.progress import Progress
 from search.answers import SearchOptions
 
 if TYPE_CHECKING:
-    from search.gallery import Gallery
+    from search.gallery import Gallery, Rooms
     from search.hotel_hits import HotelHits
     from search.hotel_pages import HotelFormat, HotelManifest
     from search.hotels import HotelSort, HotelTable
@@ -48,7 +48,7 @@ class HotelMethods(TagMethods):
         Raises: QueryError: the library was not tagged, no photo belongs to a hotel, or no hotel is so.
         """
         with self._tagging(vocabulary) as (session, tagging), self.showing(progress) as tell:
-            return self._hotels(session, tagging, name, tags, missing, sort, tell)
+            return self._hotels(session, tagging, name, tags, missing, sort, self._rooms(session), tell)
 
     def search_hotels(
         self,
@@ -133,7 +133,7 @@ class HotelMethods(TagMethods):
 
         chosen = hotel_format(Path(path), format)
         if k is not None and query is None:
-            raise QueryError("-k is for queries: add --query TEXT, or leave it out")
+            raise QueryError("-n (or -k) is for queries: add --query TEXT, or leave it out")
         if query is not None and name is not None:
             raise QueryError(
                 "a name and a query both say which hotels: leave one out, or write hotel:NAME in the query"
@@ -143,10 +143,17 @@ class HotelMethods(TagMethods):
             which = [hit.hotel_id for hit in self.search_hotels(query, k=100 if k is None else k)]
         n = 8 if gallery is None and chosen == "html" else gallery
         with self._tagging(vocabulary) as (session, tagging), self.showing(progress) as tell:
-            table = self._hotels(session, tagging, which, tags, missing, sort, tell)
+            rooms = self._rooms(session)
+            table = self._hotels(session, tagging, which, tags, missing, sort, rooms, tell)
             hotel_format(Path(path), format, len(table))
-            maker = None if n is None else GalleryMaker(self.searcher, session, self.encoder, n)
+            maker = None if n is None else GalleryMaker(self.searcher, session, self.encoder, n, rooms)
             return write_hotels(table, Path(path), chosen, maker, tell)
+
+    def _rooms(self, session: Session) -> "Rooms":
+        """Return what tells the rooms that photos show."""
+        from search.gallery import Rooms
+
+        return Rooms(self.encoder, self.searcher.background(session))
 
     def _hotels(
         self,
@@ -156,19 +163,20 @@ class HotelMethods(TagMethods):
         tags: str | Sequence[str],
         missing: str | Sequence[str],
         sort: "HotelSort",
+        rooms: "Rooms",
         tell: Progress,
     ) -> "HotelTable":
         """Return the table of hotels that are meant by a name, a number, or their ids; None for all."""
         from db.vector_rows import EmbeddedRows
-        from search.gallery import Rooms
-        from search.hotels import hotel_ids_named, hotel_table
+        from search.hotels import hotel_ids_named, hotel_table, tag_places
+        from search.tags.tagging import known_vocabularies
 
+        words = known_vocabularies(session, self.model)
         wanted, absent = (
-            [tagging.vocabulary.position(tag) for tag in ([names] if isinstance(names, str) else names)]
+            tag_places(words, tagging.vocabulary, [names] if isinstance(names, str) else names)
             for names in (tags, missing)
         )
         chosen = hotel_ids_named(session, which) if isinstance(which, str | int) else which
-        rooms = Rooms(self.encoder, self.searcher.background(session))
         vectors = self.store.current(EmbeddedRows(session, self.model))
         table = hotel_table(session, tagging, rooms, vectors, chosen=chosen, progress=tell)
         table.narrowed(wanted, absent, sort)

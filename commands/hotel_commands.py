@@ -16,12 +16,14 @@ from commands.export_commands import exports
 from commands.hit_tables import HitFiles, typed_anew
 from commands.options import (
     LIBRARY,
+    DeviceOption,
     JsonOption,
     LibraryOption,
     LinkOption,
     OpenOption,
     SheetOption,
     ToOption,
+    completing,
     copying,
     opened,
     print_notes,
@@ -54,11 +56,16 @@ HotelArgument = Annotated[
     str | None, typer.Argument(metavar="NAME", help="Only hotels of this number, or with this in their names.")
 ]
 TagOption = Annotated[
-    list[str] | None, typer.Option(help="Only hotels that have this tag; may be given several times.")
+    list[str] | None,
+    typer.Option(autocompletion=completing("tags"), help="Only hotels that have this tag; may be given several times."),
 ]
 MissingOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="TAG", help="Only hotels of which no photo shows this; may be given several times."),
+    typer.Option(
+        metavar="TAG",
+        autocompletion=completing("tags"),
+        help="Only hotels of which no photo shows this; may be given several times.",
+    ),
 ]
 SortHotelsOption = Annotated[
     Literal["name", "chain", "photos", "tags", "missing"],
@@ -74,6 +81,7 @@ def hotels(
     vocabulary: VocabularyOption = None,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
+    device: DeviceOption = "auto",
 ) -> None:
     """Show what each hotel has by its photos' tags, and what it lacks.
 
@@ -84,7 +92,7 @@ def hotels(
         aliens hotels "Lone Inn"
         aliens hotels --missing bathtub --json
     """
-    with opened(library) as photos:
+    with opened(library, device) as photos:
         table = photos.hotels(name, tags=tag or (), missing=missing or (), sort=sort, vocabulary=vocabulary)
     print_notes(table.notes, library)
     if json:
@@ -152,6 +160,7 @@ def gallery(
     open_them: OpenOption = False,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
+    device: DeviceOption = "auto",
 ) -> None:
     """Suggest the photos that show a hotel best, in order.
 
@@ -163,7 +172,7 @@ def gallery(
         aliens gallery 3 -n 8 --sheet gallery.jpg
     """
     files = HitFiles(sheet=sheet, to=to, link=link, open=open_them)
-    with copying(to), opened(library) as photos:
+    with copying(to), opened(library, device) as photos:
         chosen = photos.gallery(hotel, n=n)
         if json:
             for photo in chosen:
@@ -208,6 +217,7 @@ def export_hotels_command(
     vocabulary: VocabularyOption = None,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
+    device: DeviceOption = "auto",
 ) -> None:
     """Export hotels with their tags, a row each (yes, maybe, unknown or nothing), or a page with their pictures.
 
@@ -217,7 +227,7 @@ def export_hotels_command(
         aliens export hotels -o hotels.xlsx
         aliens export hotels -o hotels.html --gallery 8
     """
-    with stopping(f"stopped: nothing is under {output} that was not there"), opened(library) as photos:
+    with stopping(f"stopped: nothing is under {output} that was not there"), opened(library, device) as photos:
         manifest = photos.export_hotels(
             output,
             format=file_format,
@@ -234,7 +244,7 @@ def export_hotels_command(
         console.print_json(asdict(manifest))
         return
     print_notes(manifest.notes, library)
-    console.say(f"{output}: {manifest}")
+    console.say((FilePath(str(output)), f": {manifest}"))
 
 
 def answer_by_hotel(
@@ -266,7 +276,11 @@ def answer_by_hotel(
         console.print_rows(columns, [hit_row(hit) for hit in found])
     if explain:
         print_notes(found.explanation.as_lines(), photos.path)
-    if found.stop_line is not None:
+    elif found.explanation.notes:
+        print_notes([found.explanation.notes], photos.path)
+    if not found:
+        console.note("the list has ended: no hotel follows the page before")
+    elif found.stop_line is not None:
         console.note(f"shown: how many of a hotel's photos lie above the stop line, {found.stop_line:.3f}")
     if found.cursor is not None and console.on_terminal():
         console.note(f"next page: {typed_anew(sys.argv[1:], ('--after', found.cursor))}")

@@ -1,6 +1,7 @@
 """Queries of hotels and chains: those of Hotels-50K, people's own, and how folders name these. No photos' facts."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, exists, func, or_, select
@@ -16,6 +17,25 @@ FIRST_OWN_ID = 1_000_000_000  # of hotels and chains that people name; those of 
 def known_number(hotel_id: int) -> int | None:
     """Return a hotel's number where it is Hotels-50K's, which people know; None for a hotel that somebody named."""
     return hotel_id if hotel_id < FIRST_OWN_ID else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HotelRecord:
+    """A hotel's names."""
+
+    hotel_id: int
+    hotel_name: str | None
+    chain_name: str | None
+
+    @property
+    def number(self) -> int | None:
+        """Its number for people: see known_number."""
+        return known_number(self.hotel_id)
+
+    @property
+    def title(self) -> str:
+        """Its name, or else its number."""
+        return self.hotel_name or f"hotel {self.hotel_id}"
 
 
 def merge_chains(session: Session, names: Mapping[int, str]) -> None:

@@ -4,7 +4,6 @@ All is measured at one size, so that photos of any size compare. Chooses nothing
 """
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -265,24 +264,34 @@ BACKGROUND = (
 SURE = 0.7  # of 1,259 photos of rooms, houses and pools none is rejected; pages, plans, signs and portraits are
 
 
+class Guesser:
+    """Which photos a model takes for something else than a room; the texts are encoded once."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        """`encoder`: the model that made the photos' vectors."""
+        self._background = encoder.encode_texts(BACKGROUND)
+        self._unwanted = {kind: encoder.encode_texts(texts) for kind, texts in UNWANTED.items()}
+        self._scale = float(encoder.logit_scale)
+
+    def guesses(self, vectors: Floats) -> dict[str, Doubles]:
+        """Return, by kind, how surely each photo is that and no room, (n,), from 0 to 1.
+
+        The softmax of two logits: the best cosine with the kind's texts, and the best with those of the background.
+        `vectors`: unit vectors of photos, (n, d).
+        """
+
+        def best(texts: Floats) -> Floats:
+            """Return the best cosine of each photo, (n,)."""
+            nearest: Floats = (vectors @ texts.T).max(axis=1)
+            return nearest
+
+        background = best(self._background)
+        return {
+            kind: 1 / (1 + np.exp(self._scale * (background - best(texts)).astype(np.float64)))
+            for kind, texts in self._unwanted.items()
+        }
+
+
 def guesses(vectors: Floats, encoder: Encoder) -> dict[str, Doubles]:
-    """Return, by kind, how surely each photo is that and no room, (n,), from 0 to 1.
-
-    The softmax of two logits: the best cosine with the kind's texts, and the best with those of the background.
-
-    Args:
-        vectors: unit vectors of photos, (n, d).
-        encoder: the model that made them.
-    """
-
-    def best(texts: Sequence[str]) -> Floats:
-        """Return the best cosine of each photo, (n,)."""
-        nearest: Floats = (vectors @ encoder.encode_texts(texts).T).max(axis=1)
-        return nearest
-
-    background = best(BACKGROUND)
-    scale = float(encoder.logit_scale)
-    return {
-        kind: 1 / (1 + np.exp(scale * (background - best(texts)).astype(np.float64)))
-        for kind, texts in UNWANTED.items()
-    }
+    """Return what a guesser of this model guesses of photos."""
+    return Guesser(encoder).guesses(vectors)

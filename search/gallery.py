@@ -5,7 +5,7 @@ Rooms are told by the stored vectors; photos are opened only to see how well the
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
@@ -28,10 +28,10 @@ from embedding.colour import lab_of
 from embedding.encoder import Encoder
 from embedding.quality import (
     SURE,
+    Guesser,
     OpenedPhoto,
     Quality,
     Unfit,
-    guesses,
     opened_photo,
     quality_of,
     same_shot,
@@ -89,6 +89,11 @@ class Rooms:
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         shares: Floats = powers / powers.sum(axis=1, keepdims=True)
         return shares
+
+
+def unseen(rooms: Collection[str]) -> list[str]:
+    """Return what guests look for and is not among the rooms that photos show."""
+    return [room for room in EXPECTED if room not in rooms]
 
 
 class Contender(NamedTuple):
@@ -154,7 +159,7 @@ class Gallery(Listing[GalleryPhoto]):
     @property
     def lacking(self) -> list[str]:
         """The rooms that guests look for and none of the photos shows."""
-        return [room for room in EXPECTED if room not in {photo.room for photo in self}]
+        return unseen({photo.room for photo in self})
 
     @property
     def cells(self) -> list[Cell]:
@@ -183,12 +188,18 @@ class Gallery(Listing[GalleryPhoto]):
 class GalleryMaker:
     """Suggests galleries of a library's hotels."""
 
-    def __init__(self, searcher: Searcher, session: Session, encoder: Encoder, n: int) -> None:
-        """`n`: photos in a gallery, fewer where there are fewer. Raises: QueryError: n makes no sense."""
+    def __init__(
+        self, searcher: Searcher, session: Session, encoder: Encoder, n: int, rooms: Rooms | None = None
+    ) -> None:
+        """`n`: photos in a gallery, fewer where there are fewer. `rooms`: as they are told elsewhere already.
+
+        Raises: QueryError: n makes no sense.
+        """
         if not 1 <= n <= MOST_PHOTOS:
             raise QueryError(f"n is {n}: ask for 1 to {MOST_PHOTOS} photos of a hotel")
-        self._searcher, self._session, self._encoder, self.n = searcher, session, encoder, n
-        self._rooms = Rooms(encoder, searcher.background(session))
+        self._searcher, self._session, self.n = searcher, session, n
+        self._rooms = rooms or Rooms(encoder, searcher.background(session))
+        self._guesser = Guesser(encoder)
 
     def gallery(self, hotel_id: int, name: str, progress: Progress = silent) -> Gallery:
         """Return a hotel's gallery. Raises: QueryError: none of its photos can be found."""
@@ -224,7 +235,7 @@ class GalleryMaker:
         """Return the photos worth opening: those that surely show a room, of every room in turn."""
         shares = self._rooms.shares(vectors)
         rooms, names = shares.argmax(axis=1), list(ROOMS)
-        unwanted = {kind: sure >= SURE for kind, sure in guesses(vectors, self._encoder).items()}
+        unwanted = {kind: sure >= SURE for kind, sure in self._guesser.guesses(vectors).items()}
         wanted = ~np.any(list(unwanted.values()), axis=0)
         rank_in_room = np.empty(len(records), np.int64)
         for room in np.unique(rooms):

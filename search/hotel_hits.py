@@ -7,7 +7,7 @@ from typing import Any
 
 from base.errors import QueryError
 from base.listing import Listing
-from db.hotel_rows import known_number
+from db.hotel_rows import HotelRecord
 from search.answers import Question, Searcher
 from search.filters import OfHotels
 from search.results import Hit, Results, hit_cells
@@ -17,35 +17,24 @@ EVERY = 1 << 40  # more hits than there are photos
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class HotelHit:
+class HotelHit(HotelRecord):
     """A hotel that was found.
 
     score: its best photo's cosine. shown: how many of its photos lie above the suggested stop line; None where that
     cannot be told. photos: how many were compared, with filters those that meet them. best: the five best, best first.
     """
 
-    hotel_id: int
-    hotel_name: str | None
-    chain_name: str | None
     score: float
     shown: int | None
     photos: int
     best: list[Hit]
-
-    @property
-    def number(self) -> int | None:
-        """Its number for people: see db.hotel_rows.known_number."""
-        return known_number(self.hotel_id)
-
-    @property
-    def title(self) -> str:
-        """Its name, or else its number."""
-        return self.hotel_name or f"hotel {self.hotel_id}"
+    cursor: str | None  # where it stands; a list of hotels goes on behind it
 
     def as_json(self) -> dict[str, Any]:
         """Return its values by their names, its photos as a search's hits."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
-        return plain | {"best": [hit.as_json() for hit in self.best]}
+        best = [{name: value for name, value in hit.as_json().items() if name != "cursor"} for hit in self.best]
+        return plain | {"best": best}
 
 
 class HotelHits(Listing[HotelHit]):
@@ -98,6 +87,7 @@ def ranked_hotels(searcher: Searcher, question: Question, k: int) -> HotelHits:
             shown=None if found.stop_line is None else sum(bool(hit.above_line) for hit in photos[leader.hotel_id]),
             photos=len(photos[leader.hotel_id]),
             best=photos[leader.hotel_id][:A_HOTEL],
+            cursor=leader.cursor,
         )
         for leader in found
     ]

@@ -20,7 +20,7 @@ from embedding.colour import read_pixels
 from embedding.html_pages import data_uri, jpeg, render
 from search.export.exporter import HashedFile, file_and_manifest, refuse_name, stream
 from search.export.tables import TABLE_WRITERS, Sink, json_line
-from search.gallery import EXPECTED, ROOMS, GalleryMaker
+from search.gallery import GalleryMaker, unseen
 from search.hotels import HotelTable, TaggedHotel
 
 HotelFormat = Literal["csv", "tsv", "xlsx", "jsonl", "json", "parquet", "html"]
@@ -48,6 +48,7 @@ class HotelManifest:
     model: str
     vocabulary: str
     method: str
+    bar: float  # probability from which a photo counts for its hotel's tags
     grades: dict[str, str]  # what stands in a tag's column, and what it means
     tags: dict[str, dict[str, int]]  # how many hotels have each tag, by grade
     gallery: int | None  # photos of a hotel's gallery; None without
@@ -60,7 +61,7 @@ class HotelManifest:
 MEANING = {
     "yes": "the two photos that show it best show it in the mean, or a person said so",
     "maybe": "one photo shows it",
-    "unknown": "the model cannot tell it in this library",
+    "unknown": "the model cannot tell it in this library, or no photo of the hotel is tagged yet",
     "": "no photo shows it",
 }
 
@@ -98,15 +99,14 @@ class HotelBatches:
             yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
     def _of_hotels(self, rows: Longs) -> Iterator[Any]:
-        table, expected = self._table, np.array(EXPECTED)
+        table = self._table
         facts = [table.hotels.facts(row) for row in rows.tolist()]
         ids = table.hotels.ids[rows]
         yield pa.array(ids)
         yield pa.array([name for name, _ in facts], pa.string())
         yield pa.array([chain for _, chain in facts], pa.string())
         yield pa.array(table.joined.photos[rows])
-        lacking = table.joined.rooms[rows][:, [list(ROOMS).index(room) for room in EXPECTED]] == 0
-        yield pa.array([expected[lacks].tolist() for lacks in lacking], pa.list_(pa.string()))
+        yield pa.array([unseen(table.rooms(row)) for row in rows.tolist()], pa.list_(pa.string()))
         if self._maker:
             found = [
                 self._maker.gallery(hotel_id, name or f"hotel {hotel_id}")
@@ -117,13 +117,13 @@ class HotelBatches:
     def _of_tags(self, rows: Longs) -> Iterator[Any]:
         table, joined = self._table, self._table.joined
         yes, maybe, unknown = GRADES
+        unknowns, shares = table.unknown(rows), table.shares(rows)
         for place in range(len(table.names)):
             sure, likely = joined.sure[rows, place], joined.likely[rows, place]
-            untold = np.full(len(rows), table.untold[place])
-            grades = np.select([sure, likely, untold], [yes, maybe, unknown], "")
+            grades = np.select([sure, likely, unknowns[:, place]], [yes, maybe, unknown], "")
             yield pa.array(grades, pa.string(), mask=grades == "")
         for place in range(len(table.names)):
-            yield pa.array(np.round(joined.shown[rows, place] / joined.photos[rows], 4), pa.float32())
+            yield pa.array(shares[:, place], pa.float32())
             yield table.paths.of(joined.best_ids[rows, place], joined.likely[rows, place])
 
 
@@ -225,6 +225,7 @@ def manifest_of(
         model=table.model,
         vocabulary=table.vocabulary,
         method=table.method,
+        bar=table.bar,
         grades=MEANING,
         tags={name: {"yes": yes, "maybe": maybe} for name, yes, maybe in counts},
         gallery=gallery,

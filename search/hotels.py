@@ -4,7 +4,7 @@ One pass over the tags of all photos; memory grows with the hotels, not with the
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -20,15 +20,16 @@ from base.files import PhotoFile
 from base.listing import Listing
 from base.names import comparable
 from base.progress import Progress, Step, silent
-from db.hotel_rows import ids_of_hotels, known_number
+from db.hotel_rows import HotelRecord, ids_of_hotels, known_number
 from db.photo_rows import hotels_and_chains
 from embedding.photo_table import Columns
 from embedding.segments import Vectors
 from search.filters import Conditions, unknown_name
-from search.gallery import EXPECTED, ROOMS, Rooms
+from search.gallery import ROOMS, Rooms, unseen
 from search.query import Filter
-from search.tags.calibration import HOTEL, INTERCEPT_EVIDENCE, SLOPE_EVIDENCE
+from search.tags.calibration import HOTEL, INTERCEPT_EVIDENCE, SLOPE_EVIDENCE, THRESHOLDS, Calibration
 from search.tags.tagging import TaggedPhotos, Tagging
+from search.tags.vocabulary import Vocabularies, Vocabulary
 
 Grade = Literal["sure", "likely"]
 HotelSort = Literal["name", "chain", "photos", "tags", "missing"]
@@ -43,8 +44,8 @@ class TagOfHotel:
     """What is known of a hotel and a tag.
 
     grade: sure: two of its photos show it, or a person said so of one; likely: one photo shows it; None: no photo does.
-    photos: how many show it, and their share of the hotel's. best_photo: the one that shows it most surely, and its
-    path; None where none shows it.
+    photos: how many show it, and their share of the hotel's that have scores. best_photo: the one that shows it most
+    surely, and its path; None where none shows it.
     """
 
     tag: str
@@ -59,8 +60,8 @@ class Joined:
     """What photos show, joined by hotel: h hotels, t tags. Photos come part by part, in the order of their ids.
 
     best, second: the evidence of the two photos that show each tag most surely, (h, t); -inf where there is none.
-    best_ids: the first one's id. shown: how many photos show it. photos: of each hotel, (h,). rooms: how many show each
-    room, (h, r).
+    best_ids: the first one's id. shown: how many photos show it. photos: of each hotel, (h,). scored: how many of them
+    have scores, so that what they do not show is known. rooms: how many show each room, (h, r).
     """
 
     def __init__(self, hotels: int, tags: int) -> None:
@@ -69,6 +70,7 @@ class Joined:
         self.best_ids = np.zeros((hotels, tags), np.int64)
         self.shown = np.zeros((hotels, tags), np.int32)
         self.photos = np.zeros(hotels, np.int64)
+        self.scored = self.photos.copy()
         self.rooms = np.zeros((hotels, len(ROOMS)), np.int32)
 
     def add(self, places: Longs, ids: Longs, evidence: Floats) -> None:
@@ -106,17 +108,14 @@ class Joined:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TaggedHotel:
+class TaggedHotel(HotelRecord):
     """A hotel and what its photos show.
 
     photos: that can be found. sure, likely: tags, those of most photos first. missing: tags that no photo shows, but
-    those that the model cannot tell in this library. no_photo_of: kinds of rooms that guests look for and no photo
-    shows. rooms: photos by what they show.
+    those that the model cannot tell in this library; none where no photo has scores yet. no_photo_of: kinds of rooms
+    that guests look for and no photo shows. rooms: photos by what they show.
     """
 
-    hotel_id: int
-    hotel_name: str | None
-    chain_name: str | None
     photos: int
     sure: list[str]
     likely: list[str]
@@ -125,23 +124,13 @@ class TaggedHotel:
     rooms: dict[str, int]
     tags: list[TagOfHotel]
 
-    @property
-    def number(self) -> int | None:
-        """Its number for people: see db.hotel_rows.known_number."""
-        return known_number(self.hotel_id)
-
-    @property
-    def title(self) -> str:
-        """Its name, or else its number."""
-        return self.hotel_name or f"hotel {self.hotel_id}"
-
     def as_json(self) -> dict[str, Any]:
         """Return its values by their names, those of its tags by the tags'."""
         tags = {tag.tag: {name: v for name, v in asdict(tag).items() if name != "tag"} for tag in self.tags}
         return {name: getattr(self, name) for name in FACTS} | {"tags": tags}
 
 
-FACTS = tuple(name for name in TaggedHotel.__slots__ if name != "tags")
+FACTS = tuple(field.name for field in fields(TaggedHotel) if field.name != "tags")
 
 
 class HotelTable(Listing[TaggedHotel]):
@@ -159,7 +148,7 @@ class HotelTable(Listing[TaggedHotel]):
         self.names, self.untold = tagging.vocabulary.names, tagging.calibration.muted
         self.paths = BestPaths(tagging, np.unique(joined.best_ids[joined.likely]))
         self.model, self.vocabulary = tagging.model.key, tagging.vocabulary.key
-        self.method = tagging.calibration.method
+        self.method, self.bar = tagging.calibration.method, bar_of(tagging.calibration)
         self.notes = [*notes, *filter(None, [about_untold(np.array(self.names)[self.untold].tolist())])]
         self._records = LazyRecords(self)  # type: ignore[assignment]
 
@@ -170,12 +159,29 @@ class HotelTable(Listing[TaggedHotel]):
         """
         if sort not in get_args(HotelSort):
             raise QueryError(f"sort is {sort!r}: choose one of {', '.join(get_args(HotelSort))}")
-        likely = self.joined.likely[self.rows]
-        keep = likely[:, list(tags)].all(axis=1) & ~likely[:, list(missing)].any(axis=1)
+        likely, absent = self.joined.likely[self.rows], list(missing)
+        lacks = (self.joined.scored[self.rows] > 0) & ~likely[:, absent].any(axis=1)
+        keep = likely[:, list(tags)].all(axis=1) & (lacks if absent else True)
         if not keep.any():
             raise QueryError(f"none of {counted(len(self.rows), 'hotel')} is so: ask for fewer tags")
         rows = self.rows[keep]
         self.rows = rows[np.argsort(self._ranks(rows, sort), kind="stable")]
+
+    def unknown(self, rows: Longs) -> Bools:
+        """Return which tags nothing is known of for the hotels in these rows, unless a photo shows them, (h, t)."""
+        unknown: Bools = self.untold | (self.joined.scored[rows] == 0)[:, np.newaxis]
+        return unknown
+
+    def shares(self, rows: Longs) -> Floats:
+        """Return how many of the hotels' photos show each tag, of 1, (h, t)."""
+        shown = self.joined.shown[rows]
+        shares: Floats = np.round(shown / np.maximum(np.maximum(self.joined.scored[rows][:, np.newaxis], shown), 1), 4)
+        return shares
+
+    def rooms(self, row: int) -> dict[str, int]:
+        """Return how many photos of the hotel in a row show each room, of those that any shows."""
+        counts = zip(ROOMS, self.joined.rooms[row].tolist(), strict=True)
+        return {room: photos for room, photos in counts if photos}
 
     def _ranks(self, rows: Longs, sort: HotelSort) -> Longs:
         """Return what the hotels in these rows are sorted by, (h,); equal ones keep their order."""
@@ -183,7 +189,7 @@ class HotelTable(Listing[TaggedHotel]):
         counts: dict[str, Longs] = {
             "photos": joined.photos,
             "tags": joined.sure.sum(axis=1) + joined.likely.sum(axis=1),  # sure ones count twice
-            "missing": (~joined.likely & ~self.untold).sum(axis=1),
+            "missing": (~joined.likely & ~self.unknown(np.arange(len(joined.photos)))).sum(axis=1),
         }
         if sort in counts:
             return np.negative(counts[sort][rows])
@@ -196,25 +202,25 @@ class HotelTable(Listing[TaggedHotel]):
         joined, names = self.joined, self.names
         sure, likely, shown = joined.sure[row], joined.likely[row], joined.shown[row]
         name, chain = self.hotels.facts(row)
-        photos, order = int(joined.photos[row]), np.argsort(-shown, kind="stable").tolist()
-        rooms = {room: count for room, count in zip(ROOMS, joined.rooms[row].tolist(), strict=True) if count}
+        only, order = np.array([row]), np.argsort(-shown, kind="stable").tolist()
+        unknown, shares, rooms = self.unknown(only)[0], self.shares(only)[0], self.rooms(row)
         paths = self.paths.of(joined.best_ids[row], likely).to_pylist()
         return TaggedHotel(
             hotel_id=int(self.hotels.ids[row]),
             hotel_name=name,
             chain_name=chain,
-            photos=photos,
+            photos=int(joined.photos[row]),
             sure=[names[place] for place in order if sure[place]],
             likely=[names[place] for place in order if likely[place] and not sure[place]],
-            missing=[names[place] for place in np.flatnonzero(~likely & ~self.untold)],
-            no_photo_of=[room for room in EXPECTED if room not in rooms],
+            missing=[names[place] for place in np.flatnonzero(~likely & ~unknown)],
+            no_photo_of=unseen(rooms),
             rooms=rooms,
             tags=[
                 TagOfHotel(
                     tag=tag,
                     grade="sure" if sure[place] else "likely" if likely[place] else None,
                     photos=int(shown[place]),
-                    share=round(int(shown[place]) / photos, 4),
+                    share=float(shares[place]),
                     best_photo=int(joined.best_ids[row, place]) if likely[place] else None,
                     best_path=paths[place],
                 )
@@ -284,27 +290,63 @@ def one_hotel(session: Session, hotel: str | int) -> tuple[int, str]:
     ids = hotel_ids_named(session, hotel)
     names, _ = hotels_and_chains(session)
     if len(ids) > 1:
-        some = ", ".join(f"{i} ({names[i][0]})" for i in ids[:MOST_NAMED]) + (", ..." if len(ids) > MOST_NAMED else "")
-        raise QueryError(f"{len(ids)} hotels have {hotel!r} in their names: name one by its number: {some}")
+        some = ", ".join(number_and_name(i, names[i][0]) for i in ids[:MOST_NAMED])
+        some += ", ..." if len(ids) > MOST_NAMED else ""
+        raise QueryError(
+            f"{len(ids)} hotels have {hotel!r} in their names: name one by its number or its whole name: {some}"
+        )
     return ids[0], names[ids[0]][0] or f"hotel {ids[0]}"
+
+
+def number_and_name(hotel_id: int, name: str | None) -> str:
+    """Return what a hotel may be named by: its number where people know it, and its whole name."""
+    return repr(name) if known_number(hotel_id) is None else f"{hotel_id} ({name})"
+
+
+def tag_places(words: Vocabularies, vocabulary: Vocabulary, names: Iterable[str]) -> list[int]:
+    """Return the places of tags in a vocabulary; its name may stand before theirs.
+
+    Raises: QueryError: there is no such tag, or it is another vocabulary's.
+    """
+    places = []
+    for name in names:
+        found, place = words.find(name, vocabulary)
+        if found.key != vocabulary.key:
+            raise QueryError(f"{name!r} is no tag of {vocabulary.name}: add --vocabulary {found.name}")
+        places.append(place)
+    return places
+
+
+def bar_of(calibration: Calibration) -> float:
+    """Return the probability from which a photo counts for its hotel's tags, as far below the threshold as HOTEL is."""
+    if calibration.method != "signal":
+        return calibration.threshold
+    return min(max(HOTEL + calibration.threshold - THRESHOLDS["signal"], 0.01), 0.99)
+
+
+def evidence_at(probabilities: Any) -> Any:
+    """Return the evidence that stands for probabilities of the method signal, float32."""
+    p = np.clip(np.float32(probabilities), np.float32(1e-6), np.float32(1 - 1e-6))
+    return (np.log(p / (1 - p)) - np.float32(INTERCEPT_EVIDENCE)) / np.float32(SLOPE_EVIDENCE)
 
 
 def evidence_of(tagging: Tagging, photos: TaggedPhotos) -> Floats:
     """Return how far each photo shows each tag to its hotel's credit, (n, t); it does from SHOWN on.
 
-    By the method signal that is its evidence: of several photos one may be weaker than what decides a tag of a single
-    one (HOTEL). By other methods decided tags count, 1 and their probability. What people said is SAID or DENIED.
-    The photos are in the order of their ids.
+    By the method signal that is its evidence, by which it lies above the bar: of several photos one may be weaker than
+    what decides a tag of a single one. By other methods decided tags count, 1 and their probability. What people said
+    is SAID or DENIED; so is all of photos without scores. The photos are in the order of their ids.
     """
     calibration, probabilities = tagging.calibration, np.nan_to_num(photos.probabilities)
     if calibration.method == "signal":
-        decided = replace(calibration, threshold=HOTEL).decide(probabilities)
-        p = np.clip(probabilities, 1e-6, 1 - 1e-6)
-        evidence = (np.log(p / (1 - p)) - np.float32(INTERCEPT_EVIDENCE)) / np.float32(SLOPE_EVIDENCE)
+        bar = bar_of(calibration)
+        decided = replace(calibration, threshold=bar).decide(probabilities)
+        evidence = evidence_at(probabilities) - (evidence_at(bar) - evidence_at(HOTEL))
         evidence = np.where(decided, np.maximum(evidence, SHOWN), np.minimum(evidence, np.float32(0.99)))
     else:
         evidence = np.where(photos.decided, 1 + probabilities, probabilities - 1)
     found: Floats = evidence.astype(np.float32)
+    found[np.isnan(photos.probabilities).all(axis=1)] = DENIED
     places = {name: place for place, name in enumerate(tagging.vocabulary.names)}
     ids = photos.photo_ids
     for photo_id, said in photos.labels.items():
@@ -337,6 +379,7 @@ def hotel_table(
         ids = photos.photo_ids
         places, has = hotels.places(photos.columns["hotel_id"])
         joined.add(places[has], ids[has], evidence_of(tagging, photos)[has])
+        np.add.at(joined.scored, places[has & ~np.isnan(photos.probabilities[:, 0])], 1)
         members.append((ids[has], places[has].astype(np.int32)))
         nowhere += ids[~has][: max(MOST_NAMED - len(nowhere), 0)].tolist()
         done += len(ids)

@@ -58,6 +58,29 @@ def test_hotels_are_ranked_by_a_search(aliens: Aliens, hotels: Path) -> None:
     assert aliens("search", "a pool", "--by", "hotel", "--explain")[2].startswith("query:")
 
 
+def test_lists_of_hotels_go_on_behind_any_hotel(aliens: Aliens, hotels: Path) -> None:
+    search = ("search", "a pool", "--by", "hotel", "--json")
+    found = [json.loads(line) for line in aliens(*search)[1].splitlines()]
+    assert not any("cursor" in photo for hotel in found for photo in hotel["best"])
+    for place, hotel in enumerate(found):
+        code, out, err = aliens(*search, "--after", hotel["cursor"])
+        assert (code, [json.loads(line)["hotel_id"] for line in out.splitlines()]) == (
+            0,
+            [other["hotel_id"] for other in found[place + 1 :]],
+        )
+    assert "the list has ended: no hotel follows the page before" in err
+
+
+def test_what_is_known_of_the_list_is_said(aliens: Aliens, hotels: Path) -> None:
+    err = aliens("search", "a pool before:2999", "--by", "hotel", "-n", 2)[2]
+    assert "2 of 2 hits have no date of a camera, a table or an upload" in err
+
+
+@pytest.mark.parametrize("words", [("hotels",), ("gallery", 1), ("export", "hotels", "-o", "hotels.csv")])
+def test_what_computes_may_be_said(aliens: Aliens, hotels: Path, words: tuple[object, ...]) -> None:
+    assert aliens(*words, "--device", "cpu")[0] == 0
+
+
 REFUSED: list[list[object]] = [
     ["--per-hotel", 2],
     ["--diverse", 0.5],

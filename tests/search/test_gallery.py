@@ -138,6 +138,7 @@ def test_every_table_says_the_same(hotels: Library, tmp_path: Path) -> None:
         assert ("gallery" in evil) == with_galleries
         kept = json.loads(path.with_name(path.name + ".manifest.json").read_text(encoding="utf-8"))
         assert (kept["hotels"], kept["photos"], kept["tags"]["a pool"]) == (2, 11, {"yes": 1, "maybe": 0})
+        assert kept["bar"] == pytest.approx(0.4)
         assert kept["sha256"] == sha256(path.read_bytes()).hexdigest()
         assert str(manifest).startswith("2 hotels, 0.0 MB, case-study-")
 
@@ -184,6 +185,16 @@ def test_a_page_shows_every_hotel_and_asks_nothing_of_the_network(hotels: Librar
     assert "a pool: sure, 1 photo" in page.text and "no photo of:" in page.text
 
 
+def test_what_rooms_are_told_by_is_encoded_once(
+    hotels: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[str] = []
+    encode = FakeEncoder.encode_texts
+    monkeypatch.setattr(FakeEncoder, "encode_texts", lambda self, texts: encoded.extend(texts) or encode(self, texts))
+    hotels.export_hotels(tmp_path / "hotels.jsonl", gallery=2)
+    assert [encoded.count(text) for text in ("a hotel facade", "furniture", "a logo", "a human face")] == [1, 1, 1, 1]
+
+
 def test_best_photos_that_cannot_be_read_are_told_of(hotels: Library, tmp_path: Path) -> None:
     with hotels.catalog.session() as session:
         from db.models import Photo
@@ -209,7 +220,7 @@ def test_pages_and_files_that_cannot_be_are_refused_before_anything_is_opened(
         hotels.export_hotels(tmp_path / "hotels.csv", format="pdf")  # type: ignore[arg-type]
     with pytest.raises(QueryError, match="is a folder"):
         hotels.export_hotels(tmp_path, format="csv")
-    with pytest.raises(QueryError, match="-k is for queries"):
+    with pytest.raises(QueryError, match=r"-n \(or -k\) is for queries"):
         hotels.export_hotels(tmp_path / "hotels.csv", k=3)
     with pytest.raises(QueryError, match="a name and a query"):
         hotels.export_hotels(tmp_path / "hotels.csv", name="x", query="a pool")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from aliens.library import Library
 from base.errors import QueryError
 from db.models import Chain, Hotel, Photo
 from db.photo_rows import mark_columns_changed
-from search.hotels import DENIED, SAID, Joined, evidence_of
+from search.hotels import DENIED, SAID, Joined, bar_of, evidence_of
+from search.tags.calibration import Calibration
 from search.tags.tagging import Tagging
 from tests.conftest import LibraryFactory, photo_bytes
 
@@ -138,6 +140,22 @@ def test_by_another_method_decided_tags_count(tagged: Library) -> None:
             assert tag.grade == ("sure" if counted > 1 else "likely" if counted else None)
 
 
+def test_a_photo_counts_for_its_hotel_as_far_below_the_threshold_as_without_one() -> None:
+    photos = SimpleNamespace(
+        photo_ids=np.arange(4), probabilities=np.array([[0.45], [0.75], [0.85], [np.nan]], np.float32), labels={}
+    )
+    none = np.zeros(1, np.float32)
+    for threshold, bar, shown in ((0.5, 0.4, [1, 1, 1, 0]), (0.9, 0.8, [0, 0, 1, 0]), (0.8, 0.7, [0, 1, 1, 0])):
+        calibration = Calibration(method="signal", scale=1.0, mean=none, std=none + 1, threshold=threshold)
+        assert bar_of(calibration) == pytest.approx(bar)
+        tagging: Any = SimpleNamespace(calibration=calibration, vocabulary=SimpleNamespace(names=["a pool"]))
+        evidence = evidence_of(tagging, photos)  # type: ignore[arg-type]
+        assert (evidence[:, 0] >= 1).tolist() == list(map(bool, shown))
+        assert evidence[3, 0] == DENIED
+        if threshold == 0.9:
+            assert evidence[2, 0] < 1.5  # little above the bar: alone it makes nothing sure
+
+
 def test_hotels_are_chosen_by_name_and_by_tags(tagged: Library) -> None:
     assert [hotel.hotel_id for hotel in tagged.hotels("grand")] == [1, 4]
     assert [hotel.hotel_id for hotel in tagged.hotels("grand hotel")] == [1]  # just that name
@@ -145,6 +163,7 @@ def test_hotels_are_chosen_by_name_and_by_tags(tagged: Library) -> None:
     tagged.label(1, "a pool", True)
     with_pool = [hotel.hotel_id for hotel in tagged.hotels(tags="pool")]
     without = [hotel.hotel_id for hotel in tagged.hotels(missing=["a pool"])]
+    assert [hotel.hotel_id for hotel in tagged.hotels(tags="case-study/pool")] == with_pool
     assert 1 in with_pool and sorted(with_pool + without) == [1, 2, 3, 4]
     assert [hotel.photos for hotel in tagged.hotels(sort="photos")] == [3, 2, 2, 1]
     assert tagged.hotels(sort="chain")[0].hotel_id == 1
@@ -171,6 +190,14 @@ def test_what_makes_no_sense_is_refused(tagged: Library) -> None:
             ask(tagged)
 
 
+def test_hotels_that_people_named_are_told_apart_by_their_names(tagged: Library) -> None:
+    own = {1_000_000_001: "Lone Inn", 1_000_000_002: "Lone Inn North"}
+    put_into_hotels(tagged, own, {1: 1_000_000_001, 2: 1_000_000_002})
+    with pytest.raises(QueryError, match=r"its whole name: 'Lone Inn', 'Lone Inn North'$"):
+        tagged.gallery("Lone")
+    assert tagged.gallery("Lone Inn").hotel_id == 1_000_000_001
+
+
 def test_libraries_without_hotels_or_tags_say_so(library: LibraryFactory, photos: Path) -> None:
     library.add(photos)
     with library.open() as opened:
@@ -183,12 +210,20 @@ def test_libraries_without_hotels_or_tags_say_so(library: LibraryFactory, photos
             opened.search_hotels("a pool")
 
 
-def test_photos_added_since_the_tagging_count_but_show_nothing(tagged: Library, photos: Path) -> None:
+def test_of_photos_added_since_the_tagging_nothing_is_known(tagged: Library, photos: Path, tmp_path: Path) -> None:
     (photos / "new.jpg").write_bytes(photo_bytes(77))
     tagged.add(photos)
     put_into_hotels(tagged, {}, HOTEL_OF_PHOTO | {11: 5})
     (inn,) = tagged.hotels("Empty Inn")
-    assert (inn.photos, inn.sure, inn.likely) == (1, [], [])
+    assert (inn.photos, inn.sure, inn.likely, inn.missing) == (1, [], [], [])
+    assert 5 not in [hotel.hotel_id for hotel in tagged.hotels(missing="a pool")]
+    assert tagged.hotels(sort="missing")[-1].hotel_id == 5
+    tagged.export_hotels(tmp_path / "inn.json", name="Empty Inn")
+    (row,) = json.loads((tmp_path / "inn.json").read_text(encoding="utf-8"))
+    assert {row[name] for name in tagged.hotels().names} == {"unknown"}
+    tagged.label(11, "a pool")
+    (inn,) = tagged.hotels("Empty Inn")
+    assert (inn.sure, inn.missing, inn.tags[0].share) == (["a pool"], [], 1)
     assert any("1 photo came after the last tagging" in note for note in tagged.hotels().notes)
 
 
