@@ -109,8 +109,10 @@ class OfHotels:
         return sql.negated(condition) if self.negated else condition
 
     def __str__(self) -> str:
+        if self.ids is None:
+            return "of any hotel"
         sign = "-" if self.negated else ""
-        return " ".join(f"{sign}hotel:{hotel_id}" for hotel_id in self.ids or ())
+        return " ".join(f"{sign}hotel:{hotel_id}" for hotel_id in self.ids)
 
 
 def chosen(

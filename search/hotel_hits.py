@@ -90,6 +90,7 @@ def ranked_hotels(searcher: Searcher, question: Question, k: int) -> HotelHits:
             cursor=leader.cursor,
         )
         for leader in found
+        if photos[leader.hotel_id]  # unless they have vanished meanwhile
     ]
     return HotelHits(hits, found)
 
@@ -98,7 +99,7 @@ def photos_of(searcher: Searcher, question: Question, hotels: Sequence[int]) -> 
     """Return the photos of these hotels that answer a question, best first."""
     photos: dict[int | None, list[Hit]] = {hotel_id: [] for hotel_id in hotels}
     if hotels:
-        everything = replace(question.shape, per_hotel=None, after=None, until_stop=False, min_score=None)
+        everything = replace(question.shape, per_hotel=None, after=None, until_stop=False, min_score=None, exact=True)
         theirs = replace(question, shape=everything, of_hotels=OfHotels(tuple(hotels)))
         for hit in searcher.search(theirs, EVERY):
             photos[hit.hotel_id].append(hit)

@@ -302,10 +302,10 @@ def test_photos_of_no_hotel_are_left_out_before_they_are_read(
         monkeypatch.setattr(opened.searcher, "search", lambda question, k: asked.append(k) or search(question, k))
         assert [hit.hotel_id for hit in opened.search_hotels("a pool", k=1)] == [1]
         assert asked[:2] == [1, 1] and len(asked) == 3
-        after = opened.search_hotels("a pool", k=1)[0].best[0]
         page = opened.search_hotels("a pool", k=1)
+        assert page.explanation.as_lines()[1] == "filter:  of any hotel (2 of 10 photos)"
         assert [hit.hotel_id for hit in opened.search_hotels("a pool", k=1, after=page.cursor)] == [2]
-        assert after.photo_id == worst[0]
+        assert page[0].best[0].photo_id == worst[0]
 
 
 def test_sample_hotels_have_what_they_have(
