@@ -222,6 +222,7 @@ def test_shells_complete_commands_and_values(aliens: Aliens, tagged: Path, compl
     assert completed("aliens tag show --vocabulary ") == ["case-study"]
     assert set(completed("aliens tag --vocabulary ")) == {"case-study", "hotel"}
     assert completed("aliens tag set 7 bath") == ["bathtub"]
+    assert completed("aliens hotels --missing bath") == completed("aliens export hotels --tag bath") == ["bathtub"]
     assert completed("aliens tag sheet king") == [r"king-size\ bed"]
     assert completed("aliens tag sheet king", "fish") == ["king-size bed"]
     assert completed("aliens search --saved ") == ["pools", r"two\ words"]
