@@ -155,17 +155,28 @@ class HotelTable(Listing[TaggedHotel]):
     def narrowed(self, tags: Iterable[int], missing: Iterable[int], sort: HotelSort) -> None:
         """Leave only the hotels that show all of some tags and none of others, by their places, and sort them.
 
-        Raises: QueryError: there is no such order, or no hotel is left.
+        Raises: QueryError: there is no such order, no hotel is left, or nobody can tell which lack a tag.
         """
         if sort not in get_args(HotelSort):
             raise QueryError(f"sort is {sort!r}: choose one of {', '.join(get_args(HotelSort))}")
-        likely, absent = self.joined.likely[self.rows], list(missing)
+        likely, absent, wanted = self.joined.likely[self.rows], list(missing), list(tags)
+        if any(self.untold[place] for place in absent):
+            raise self._cannot_tell(absent)
         lacks = (self.joined.scored[self.rows] > 0) & ~likely[:, absent].any(axis=1)
-        keep = likely[:, list(tags)].all(axis=1) & (lacks if absent else True)
+        keep = likely[:, wanted].all(axis=1) & (lacks if absent else True)
+        if not keep.any() and any(self.untold[place] for place in wanted):
+            raise self._cannot_tell(wanted)
         if not keep.any():
             raise QueryError(f"none of {counted(len(self.rows), 'hotel')} is so: ask for fewer tags")
         rows = self.rows[keep]
         self.rows = rows[np.argsort(self._ranks(rows, sort), kind="stable")]
+
+    def _cannot_tell(self, places: Iterable[int]) -> QueryError:
+        names = ", ".join(self.names[place] for place in places if self.untold[place])
+        return QueryError(
+            f"the model cannot tell {names} in this library, so nothing is known of it but what people say: ask for "
+            "other tags, or label photos (`aliens tag set PHOTO TAG`)"
+        )
 
     def unknown(self, rows: Longs) -> Bools:
         """Return which tags nothing is known of for the hotels in these rows, unless a photo shows them, (h, t)."""

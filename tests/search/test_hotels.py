@@ -86,6 +86,16 @@ def test_joining_part_by_part_is_joining_photo_by_photo(
             assert joined.sure[hotel, tag] == sure
 
 
+def test_no_hotel_lacks_what_the_model_cannot_tell(tagged: Library) -> None:
+    table = tagged.hotels()
+    table.untold = np.arange(len(table.names)) == 0
+    for tags, missing in (([], [0]), ([0], [])):
+        with pytest.raises(QueryError, match=f"cannot tell {table.names[0]} in this library"):
+            table.narrowed(tags, missing, "name")
+    table.narrowed([], [1], "name")
+    assert len(table)
+
+
 def test_a_table_says_of_every_hotel_what_its_photos_show(tagged: Library) -> None:
     for photo_id, tag in ((1, "a pool"), (3, "a pool"), (4, "a tv"), (6, "a bathtub"), (9, "a sofa")):
         tagged.label(photo_id, tag)  # the fake encoder tells nothing from nonsense
