@@ -27,7 +27,7 @@ class HotelMethods(TagMethods):
 
     def hotels(
         self,
-        name: str | int | None = None,
+        name: str | int | Sequence[str | int] | None = None,
         *,
         tags: str | Sequence[str] = (),
         missing: str | Sequence[str] = (),
@@ -38,7 +38,7 @@ class HotelMethods(TagMethods):
         """Return the hotels with their tags: what their photos show, how surely, by which photo; what none shows.
 
         Args:
-            name: only hotels of this number, or with this in their names.
+            name: only hotels of this number, or with this in their names; or of several.
             tags: only hotels that have all these tags.
             missing: only hotels of which no photo shows any of these.
             sort: name, chain, photos (most first), tags (most first) or missing (most first).
@@ -96,7 +96,7 @@ class HotelMethods(TagMethods):
         path: Where,
         *,
         format: "HotelFormat | None" = None,
-        name: str | int | None = None,
+        name: str | int | Sequence[str | int] | None = None,
         query: str | None = None,
         k: int | None = None,
         tags: str | Sequence[str] = (),
@@ -114,7 +114,7 @@ class HotelMethods(TagMethods):
         Args:
             path: the file to write: .csv, .tsv, .xlsx, .jsonl, .json, .parquet or .html.
             format: by default by the path's ending.
-            name: only hotels of this number, or with this in their names.
+            name: only hotels of this number, or with this in their names; or of several.
             query: only the k best hotels for this text, as `search_hotels` finds them.
             k: with a query: how many hotels, by default 100.
             tags: only hotels that have all these tags.
@@ -138,7 +138,7 @@ class HotelMethods(TagMethods):
             raise QueryError(
                 "a name and a query both say which hotels: leave one out, or write hotel:NAME in the query"
             )
-        which: str | int | Sequence[int] | None = name
+        which = name
         if query is not None:
             which = [hit.hotel_id for hit in self.search_hotels(query, k=100 if k is None else k)]
         n = 8 if gallery is None and chosen == "html" else gallery
@@ -159,14 +159,14 @@ class HotelMethods(TagMethods):
         self,
         session: Session,
         tagging: "Tagging",
-        which: str | int | Sequence[int] | None,
+        which: str | int | Sequence[str | int] | None,
         tags: str | Sequence[str],
         missing: str | Sequence[str],
         sort: "HotelSort",
         rooms: "Rooms",
         tell: Progress,
     ) -> "HotelTable":
-        """Return the table of hotels that are meant by a name, a number, or their ids; None for all."""
+        """Return the table of hotels that are meant by names or numbers, one or several; None for all."""
         from db.vector_rows import EmbeddedRows
         from search.hotels import hotel_ids_named, hotel_table, tag_places
         from search.tags.tagging import known_vocabularies
@@ -176,7 +176,8 @@ class HotelMethods(TagMethods):
             tag_places(words, tagging.vocabulary, [names] if isinstance(names, str) else names)
             for names in (tags, missing)
         )
-        chosen = hotel_ids_named(session, which) if isinstance(which, str | int) else which
+        names = [which] if isinstance(which, str | int) else which
+        chosen = None if names is None else hotel_ids_named(session, *names)
         vectors = self.store.current(EmbeddedRows(session, self.model))
         table = hotel_table(session, tagging, rooms, vectors, chosen=chosen, progress=tell)
         table.narrowed(wanted, absent, sort)

@@ -200,7 +200,10 @@ def export_hotels_command(
         Literal["csv", "tsv", "xlsx", "jsonl", "json", "parquet", "html"] | None,
         typer.Option("--format", help="By default by OUT's ending."),
     ] = None,
-    hotel: Annotated[str | None, typer.Option(metavar="NAME", help="Only hotels with this in their names.")] = None,
+    hotel: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only hotels with this in their names; may be given several times."),
+    ] = None,
     query: Annotated[
         str | None, typer.Option("--query", "-q", metavar="TEXT", help="Only the -n best hotels for this text.")
     ] = None,

@@ -279,21 +279,25 @@ class Hotels:
         return places, (self.ids[places] == wanted) & ~hotel_ids.is_null().to_numpy(zero_copy_only=False)
 
 
-def hotel_ids_named(session: Session, name: str | int) -> list[int]:
-    """Return the hotels of a number, or with a part of a name; one of just that name goes before all others.
+def hotel_ids_named(session: Session, *meant: str | int) -> list[int]:
+    """Return the hotels of numbers, or with parts of names; of each name one of just that goes before all others.
 
     A number that is no text means that hotel alone, whatever others are called.
 
     Raises: QueryError: there is none; the message lists what is near.
     """
     names, _ = hotels_and_chains(session)
-    if not isinstance(name, str):
-        if name not in names:
-            raise unknown_name("hotel", str(name), (known for known, _ in names.values() if known))
-        return [int(name)]
-    ids = Conditions(session).hotel_ids(Filter("hotel", name))
-    just = [hotel_id for hotel_id in ids if comparable(names[hotel_id][0] or "") == comparable(name)]
-    return just or ids
+    found: dict[int, None] = {}
+    for name in meant:
+        if not isinstance(name, str):
+            if name not in names:
+                raise unknown_name("hotel", str(name), (known for known, _ in names.values() if known))
+            found[int(name)] = None
+            continue
+        ids = Conditions(session).hotel_ids(Filter("hotel", name))
+        just = [hotel_id for hotel_id in ids if comparable(names[hotel_id][0] or "") == comparable(name)]
+        found |= dict.fromkeys(just or ids)
+    return list(found)
 
 
 def one_hotel(session: Session, hotel: str | int) -> tuple[int, str]:

@@ -113,3 +113,10 @@ def test_hotels_are_exported(aliens: Aliens, hotels: Path) -> None:
     code, out, _ = aliens("export", "hotels", "-o", "hotels.html", "--json")
     assert json.loads(out)["format"] == "html" and Path("hotels.html").exists()
     assert aliens("export", "hotels", "-o", "hotels.pdf")[0] == 2
+
+
+def test_several_hotels_are_named_one_by_one(aliens: Aliens, hotels: Path) -> None:
+    assert aliens("export", "hotels", "-o", "two.jsonl", "--hotel", "grand", "--hotel", 4)[0] == 0
+    named = [json.loads(line)["hotel_id"] for line in Path("two.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert sorted(named) == [1, 4]
+    assert aliens("export", "hotels", "-o", "none.csv", "--hotel", "grand", "--hotel", "nowhere")[0] == 2
