@@ -23,7 +23,7 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,10 @@ class RandomEncoder:
     def encode_images(self, pixels: np.ndarray) -> np.ndarray:
         """Return unit vectors (n, d) float32."""
         return np.concatenate([next(random_vectors(1, zlib.crc32(square.tobytes()))) for square in pixels])
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Return unit vectors (n, d) float32, drawn by the texts."""
+        return np.concatenate([next(random_vectors(1, zlib.crc32(text.encode()))) for text in texts])
 
 
 class CountingStore(SegmentStore):

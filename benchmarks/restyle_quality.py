@@ -46,7 +46,8 @@ from restyle.quiz.playing import play
 from restyle.regrade import RegradeEngine, regrade
 from restyle.restyled import RestyledPhotos, Result
 from restyle.studio import Done, Failed, Order, Studio
-from search.tags.tagging import TagChecker, Tagging
+from search.tags.checking import TagChecker
+from search.tags.tagging import Tagging
 
 WORK = Path(__file__).parent / "work"
 COLUMNS = ("engine", "photos", "above", "dE", ">5", "nearer", "strength", "quiz", "HOG", "attempts", "s/photo")

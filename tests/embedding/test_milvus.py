@@ -17,7 +17,15 @@ from hypothesis import strategies as st
 from base.errors import LibraryError
 from embedding.index import milvus, milvus_sync
 from embedding.index.building import IndexChoice
-from embedding.index.milvus import MILVUS_MANIFEST, Collection, MilvusEngine, expressions, read_collection, shown_uri
+from embedding.index.milvus import (
+    MILVUS_MANIFEST,
+    Collection,
+    MilvusEngine,
+    connected,
+    expressions,
+    read_collection,
+    shown_uri,
+)
 from embedding.index.milvus_sync import leave
 from embedding.index.photo_index import PhotoIndex, current_index
 from embedding.segments import Segment, SegmentStore, Vectors
@@ -80,6 +88,10 @@ def answers(port: int) -> bool:
             grpc.channel_ready_future(channel).result(timeout=60)
         except grpc.FutureTimeoutError:
             return False
+    try:
+        connected(f"http://user:{SECRET}@127.0.0.1:{port}").close()
+    except LibraryError:
+        return False
     return True
 
 
