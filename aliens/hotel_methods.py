@@ -138,13 +138,17 @@ class HotelMethods(TagMethods):
             raise QueryError(
                 "a name and a query both say which hotels: leave one out, or write hotel:NAME in the query"
             )
-        which = name
+        which, about = name, ""
         if query is not None:
-            which = [hit.hotel_id for hit in self.search_hotels(query, k=100 if k is None else k)]
+            found = self.search_hotels(query, k=100 if k is None else k)
+            which, about = [hit.hotel_id for hit in found], found.explanation.notes
+            if not which:
+                raise QueryError(f"no hotel is left for {query!r}: loosen its filters")
         n = 8 if gallery is None and chosen == "html" else gallery
         with self._tagging(vocabulary) as (session, tagging), self.showing(progress) as tell:
             rooms = self._rooms(session)
             table = self._hotels(session, tagging, which, tags, missing, sort, rooms, tell)
+            table.query, table.notes = query, [*filter(None, [about]), *table.notes]
             hotel_format(Path(path), format, len(table))
             maker = None if n is None else GalleryMaker(self.searcher, session, self.encoder, n, rooms)
             return write_hotels(table, Path(path), chosen, maker, tell)

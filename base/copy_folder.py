@@ -6,7 +6,7 @@ Nothing that lies in such a folder is ever written over. Decides nothing about w
 import errno
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -173,10 +173,16 @@ def portable(name: str) -> str:
     return kept.rstrip(" .") + ending.rstrip(" .") or "_"
 
 
+def stem_of(photo: PhotoFile) -> str:
+    """Return the name of a photo's file, or of its member of a tar, without the ending."""
+    return os.path.splitext(os.path.basename(photo.member or photo.path))[0]
+
+
 def copy_ranked(
     photos: Iterable[PhotoFile],
     folder: str | os.PathLike[str],
     *,
+    name_of: Callable[[PhotoFile], str] = stem_of,
     first: int = 1,
     total: int | None = None,
     link: bool = False,
@@ -189,6 +195,7 @@ def copy_ranked(
     Args:
         photos: in order; may be a stream.
         folder: it is made where it is not there.
+        name_of: gives what stands behind a photo's rank, without an ending; by default its file's name.
         first: the rank of the first photo.
         total: how many photos there are, where that is known.
         link: link to the photos' files instead; members of tars are copied all the same.
@@ -198,25 +205,11 @@ def copy_ranked(
         QueryError: the folder holds something already.
         OutputError: it cannot be written, or no photo can be read any more.
     """
-    named = ((photo, os.path.splitext(os.path.basename(photo.member or photo.path))[0]) for photo in photos)
-    return copy_named(named, folder, first=first, total=total, link=link, progress=progress)
-
-
-def copy_named(
-    photos: Iterable[tuple[PhotoFile, str]],
-    folder: str | os.PathLike[str],
-    *,
-    first: int = 1,
-    total: int | None = None,
-    link: bool = False,
-    progress: Progress = silent,
-) -> CopyReport:
-    """Copy photos as `copy_ranked` does, each under its rank and the name beside it, which has no ending."""
     copies = CopyFolder(folder, link=link, only_ours=True)
     digits = MANY_DIGITS if total is None else max(2, len(str(first + total - 1)))
-    for rank, (photo, name) in enumerate(photos, start=first):
+    for rank, photo in enumerate(photos, start=first):
         ending = os.path.splitext(photo.member or photo.path)[1]
-        copies.add(f"{rank:0{digits}d}_{name}{ending}", photo)
+        copies.add(f"{rank:0{digits}d}_{name_of(photo)}{ending}", photo)
         progress(Step("copying", rank - first + 1, total))
     if copies.report.left_out and not copies.report.files:
         raise OutputError(f"nothing was copied to {folder}: {copies.report.notes[0]}")

@@ -282,7 +282,8 @@ def answer_by_hotel(
     elif found.explanation.notes:
         print_notes([found.explanation.notes], photos.path)
     if not found:
-        console.note("the list has ended: no hotel follows the page before")
+        loosen = "no hotel is left: loosen the filters or the score"
+        console.note(loosen if after is None else "the list has ended: no hotel follows the page before")
     elif found.stop_line is not None:
         console.note(f"shown: how many of a hotel's photos lie above the stop line, {found.stop_line:.3f}")
     if found.cursor is not None and console.on_terminal():

@@ -231,6 +231,18 @@ LessLikeOption = Annotated[
 ]
 
 
+IDS = re.compile(r"[0-9]{1,19}(\s*,\s*[0-9]{1,19})*")  # a database's numbers have 19 digits
+
+
+def ids_of(option: str, text: str | None) -> tuple[int, ...]:
+    """Return the numbers of results, with commas between them. Raises: QueryError: the text is something else."""
+    if text is None:
+        return ()
+    if not IDS.fullmatch(text.strip()):
+        raise QueryError(f"{option} is {text[:40]!r}: give numbers with commas between them, such as 12,40")
+    return tuple(int(part) for part in text.split(","))
+
+
 def photos_named(option: str, values: Iterable[str] | None) -> tuple[str, ...]:
     """Return the photos, by number or path, that an option names; a file may have commas in its name.
 

@@ -16,10 +16,10 @@ from commands.options import (
     JsonOption,
     LibraryOption,
     completing,
+    ids_of,
     opened,
     print_notes,
 )
-from commands.search_commands import ids_of
 
 if TYPE_CHECKING:
     from restyle.quiz.playing import CountedAnswers, Game, Played

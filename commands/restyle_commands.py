@@ -17,11 +17,11 @@ from commands.options import (
     JsonOption,
     LibraryOption,
     completing,
+    ids_of,
     opened,
     runnable,
     stopping,
 )
-from commands.search_commands import ids_of
 
 if TYPE_CHECKING:
     from restyle.restyled import Result

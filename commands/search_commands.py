@@ -1,7 +1,6 @@
 """`aliens search`, `similar` and `saved`: parse, call one function, print hits."""
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -54,9 +53,6 @@ from commands.options import (
 if TYPE_CHECKING:
     from aliens.library import Library
     from search.saved import NamedSearch
-
-
-IDS = re.compile(r"[0-9]{1,19}(\s*,\s*[0-9]{1,19})*")  # a database's numbers have 19 digits
 
 
 def search(
@@ -251,18 +247,6 @@ def recalled(
         if beside.get(one):
             kept.pop(other, None)
     return saved.text if text is None else text, {**said, **kept, **beside}
-
-
-def ids_of(option: str, text: str | None) -> tuple[int, ...]:
-    """Return ids separated by commas.
-
-    Raises: QueryError: the text is something else.
-    """
-    if text is None:
-        return ()
-    if not IDS.fullmatch(text.strip()):
-        raise QueryError(f"{option} is {text[:40]!r}: give ids separated by commas, such as 12,40")
-    return tuple(int(part) for part in text.split(","))
 
 
 searches = typer.Typer(invoke_without_command=True)

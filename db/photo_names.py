@@ -13,7 +13,7 @@ from base.console import FilePath, shell_word
 from base.errors import QueryError
 from base.files import PhotoFile, real_place, storable
 from base.names import nearest, spellings
-from db.models import Photo
+from db.models import Photo, PhotoState
 from db.photo_rows import Place, is_photo, is_under, pages, photos_at
 
 Named = SupportsIndex | str | os.PathLike[str]
@@ -162,10 +162,19 @@ def no_vector(session: Session, root: str | os.PathLike[str], photo_id: int) -> 
     said = f"no photo {photo_id} with a vector in {root}"
     if photo is None:
         return QueryError(f"{said}: take an id that a search shows")
+    if photo.state is PhotoState.RESTYLED:
+        return no_photo(photo)
     place = PhotoFile(photo.path, photo.member)
     if photo.failure_kind is None:
         return QueryError(f"{said}: {place} waits for `aliens add`, which embeds it")
     return QueryError(f"{said}: {place} cannot be used ({photo.failure_reason or photo.failure_kind})")
+
+
+def no_photo(result: Photo) -> QueryError:
+    """Return the error for a restyled photo where only photos can be meant."""
+    return QueryError(
+        f"photo {result.id} is a restyled one ({result.path}), which has no tags of its own: name what it was made of"
+    )
 
 
 def near_photos(session: Session, path: str) -> list[str]:

@@ -13,11 +13,8 @@ from typing import Any
 from PIL import Image
 
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
-DATE_TAKEN, DATE_DIGITIZED, DATE_CHANGED = (
-    0x9003,
-    0x9004,
-    0x0132,
-)  # the last is of the first block, the others of EXIF's
+DATE_TAKEN, DATE_DIGITIZED = 0x9003, 0x9004  # of EXIF's block
+DATE_CHANGED = 0x0132  # of the first one
 LATITUDE_REF, LATITUDE, LONGITUDE_REF, LONGITUDE, STATUS = 1, 2, 3, 4, 9
 NO_FIX = "V"  # the status of a receiver that did not know where it was
 WRITTEN = re.compile(r"(\d{4})[:/.-](\d{1,2})[:/.-](\d{1,2})[ T]+(\d{1,2}):(\d{1,2})(?::(\d{1,2}))?", re.ASCII)
@@ -50,9 +47,7 @@ def camera_of(image: Image.Image) -> Camera:
         own = exif.get_ifd(EXIF_IFD)
         dates = (own.get(DATE_TAKEN), own.get(DATE_DIGITIZED), exif.get(DATE_CHANGED))
         return Camera(next(filter(None, map(wall_time, dates)), None), *place)
-    except (
-        Exception
-    ):  # Pillow raises nearly every built-in exception on a damaged block, which is no fault of the photo
+    except Exception:  # Pillow raises nearly every built-in one on a damaged block, which is no fault of the photo
         return SILENT
 
 

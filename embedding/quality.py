@@ -261,7 +261,9 @@ BACKGROUND = (
     "a car",
     "an animal",
 )
-SURE = 0.7  # of 1,259 photos of rooms, houses and pools none is rejected; pages, plans, signs and portraits are
+UNWANTED_FROM = (
+    0.7  # of 1,259 photos of rooms, houses and pools none is rejected; pages, plans, signs and portraits are
+)
 
 
 class Guesser:
@@ -290,8 +292,3 @@ class Guesser:
             kind: 1 / (1 + np.exp(self._scale * (background - best(texts)).astype(np.float64)))
             for kind, texts in self._unwanted.items()
         }
-
-
-def guesses(vectors: Floats, encoder: Encoder) -> dict[str, Doubles]:
-    """Return what a guesser of this model guesses of photos."""
-    return Guesser(encoder).guesses(vectors)

@@ -8,7 +8,6 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
@@ -18,7 +17,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from base import __version__
 from base.arrays import Floats, Ids, Pixels
 from base.console import counted, megabytes
 from base.errors import OutputError, QueryError
@@ -47,7 +45,7 @@ from db.vector_rows import EmbeddedRows, count_embedded
 from embedding.decode import Preprocessing, Unreadable, read_squares
 from embedding.encoder import Encoder
 from embedding.segments import SegmentStore
-from search.export.exporter import HashedFile, file_and_manifest, refuse_name, stream
+from search.export.exporter import HashedFile, facts_of_file, file_and_manifest, refuse_name, stream
 from search.export.tables import TABLE_WRITERS
 
 MOST_CHARACTERS = 1000  # of a caption; models look at the first 20 to 70 words
@@ -411,12 +409,7 @@ def export_captions(
             hashed = HashedFile(file)
             stream(table, TABLE_WRITERS[file_format](hashed, SCHEMA, []), progress)
             manifest = CaptionManifest(
-                cv_aliens=__version__,
-                made_at=datetime.now(UTC).isoformat(timespec="seconds"),
-                format=file_format,
-                file=path.name,
-                sha256=hashed.hexdigest(),
-                size_bytes=hashed.size_bytes,
+                **facts_of_file(path, file_format, hashed),
                 captions=table.rows,
                 columns=SCHEMA.names,
                 sets=sets,

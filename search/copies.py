@@ -45,26 +45,28 @@ class Copies:
         """
         own = set(hashes_of(self._session, self._named).values())
         by_bytes: dict[bytes, Distinct] = {}
-        waiting: deque[tuple[Distinct, bytes]] = deque()
+        waiting: deque[tuple[Distinct, bytes, bytes]] = deque()  # with its vector and its bytes' hash
         for part in parts:
             ids = [photo_id for photo_id, _ in part]
             vectors, hashes = self._index.vectors(np.array(ids, np.int64)), hashes_of(self._session, ids)
             alike = (vectors @ self._vectors.T).max(axis=1, initial=-1.0)
             for (photo_id, score), vector, cosine in zip(part, vectors, alike, strict=True):
                 while waiting and waiting[0][0].score - score > CLEARLY:
-                    yield waiting.popleft()[0]
+                    done, _, of = waiting.popleft()
+                    by_bytes.pop(of, None)  # so that no list, however long, is held; the same bytes have one vector
+                    yield done
                 content, numbers = hashes.get(photo_id, b""), vector.tobytes()
                 if cosine >= SAME or content in own:
                     self.passed_over += 1
                     continue
-                first = by_bytes.get(content) or next((one for one, other in waiting if other == numbers), None)
+                first = by_bytes.get(content) or next((one for one, other, _ in waiting if other == numbers), None)
                 if first is None:
                     first = Distinct([], score)
-                    waiting.append((first, numbers))
+                    waiting.append((first, numbers, content))
                 first.photo_ids.append(photo_id)
                 if content:
-                    by_bytes[content] = first
-        for first, _ in waiting:
+                    by_bytes.setdefault(content, first)
+        for first, *_ in waiting:
             yield first
 
 

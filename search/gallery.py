@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from base.arrays import Floats, Longs
 from base.console import counted
-from base.copy_folder import CopyReport, copy_named
+from base.copy_folder import CopyReport, copy_ranked
 from base.errors import QueryError
 from base.files import PhotoFile
 from base.listing import Listing
@@ -27,7 +27,7 @@ from db.photo_rows import PhotoRecord, photo_records
 from embedding.colour import lab_of
 from embedding.encoder import Encoder
 from embedding.quality import (
-    SURE,
+    UNWANTED_FROM,
     Guesser,
     OpenedPhoto,
     Quality,
@@ -177,9 +177,9 @@ class Gallery(Listing[GalleryPhoto]):
 
         Raises: QueryError, OutputError: as base.copy_folder.copy_ranked.
         """
-        photos = ((photo.file, f"{photo.room}_{photo.photo_id}") for photo in self)
+        names = {photo.file: f"{photo.room}_{photo.photo_id}" for photo in self}
         with shown(progress) as tell:
-            return copy_named(photos, folder, total=len(self), link=link, progress=tell)
+            return copy_ranked(names, folder, name_of=names.__getitem__, total=len(self), link=link, progress=tell)
 
     def _repr_html_(self) -> str:
         return gallery_html(self.cells, self.hotel_name, "; ".join(self.notes))
@@ -235,7 +235,7 @@ class GalleryMaker:
         """Return the photos worth opening: those that surely show a room, of every room in turn."""
         shares = self._rooms.shares(vectors)
         rooms, names = shares.argmax(axis=1), list(ROOMS)
-        unwanted = {kind: sure >= SURE for kind, sure in self._guesser.guesses(vectors).items()}
+        unwanted = {kind: sure >= UNWANTED_FROM for kind, sure in self._guesser.guesses(vectors).items()}
         wanted = ~np.any(list(unwanted.values()), axis=0)
         rank_in_room = np.empty(len(records), np.int64)
         for room in np.unique(rooms):

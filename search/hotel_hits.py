@@ -40,7 +40,8 @@ class HotelHit(HotelRecord):
 class HotelHits(Listing[HotelHit]):
     """Hotels, best first.
 
-    stop_line, explanation: of the search for their photos. cursor: where the next page begins; None at the end.
+    stop_line, stands_out, explanation: of the search for their photos. cursor: where the next page begins; None at the
+    end.
     """
 
     columns = ("hotel_id", "hotel_name", "chain_name", "score", "shown", "photos")
@@ -48,6 +49,7 @@ class HotelHits(Listing[HotelHit]):
     def __init__(self, hits: Iterable[HotelHit], found: Results) -> None:
         super().__init__(hits)
         self.stop_line = found.stop_line
+        self.stands_out = found.stands_out
         self.explanation = found.explanation
         self.cursor = found.cursor
 
@@ -73,9 +75,10 @@ def ranked_hotels(searcher: Searcher, question: Question, k: int) -> HotelHits:
     question = replace(question, shape=replace(question.shape, copies=True))
     by_hotel = replace(question, shape=replace(question.shape, per_hotel=1))
     found = searcher.search(by_hotel, k)
-    if any(hit.hotel_id is None for hit in found):
+    are_of_none = any(hit.hotel_id is None for hit in found)
+    if are_of_none:
         found = searcher.search(replace(by_hotel, of_hotels=OfHotels()), k)
-    if not found and question.shape.after is None:
+    if are_of_none and not found and question.shape.after is None:
         raise QueryError("no photo that is left belongs to a hotel: `aliens add --help` says how photos get one")
     photos = photos_of(searcher, question, [hit.hotel_id for hit in found if hit.hotel_id is not None])
     hits = [

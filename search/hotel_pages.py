@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
 
-from base import __version__
 from base.arrays import Bools, Longs
 from base.console import counted, megabytes
 from base.errors import OutputError, PhotoError, QueryError
@@ -18,7 +16,7 @@ from base.progress import Progress, Step, silent
 from base.spreadsheets import refuse_rows
 from embedding.colour import read_pixels
 from embedding.html_pages import data_uri, jpeg, render
-from search.export.exporter import HashedFile, file_and_manifest, refuse_name, stream
+from search.export.exporter import HashedFile, facts_of_file, file_and_manifest, refuse_name, stream
 from search.export.tables import TABLE_WRITERS, Sink, json_line
 from search.gallery import GalleryMaker, unseen
 from search.hotels import HotelTable, TaggedHotel
@@ -52,6 +50,7 @@ class HotelManifest:
     grades: dict[str, str]  # what stands in a tag's column, and what it means
     tags: dict[str, dict[str, int]]  # how many hotels have each tag, by grade
     gallery: int | None  # photos of a hotel's gallery; None without
+    query: str | None  # what the hotels were found by
     notes: list[str]
 
     def __str__(self) -> str:
@@ -213,12 +212,7 @@ def manifest_of(
 
     counts = zip(table.names, by_tag(joined.sure), by_tag(joined.likely & ~joined.sure), strict=True)
     return HotelManifest(
-        cv_aliens=__version__,
-        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        format=file_format,
-        file=path.name,
-        sha256=hashed.hexdigest(),
-        size_bytes=hashed.size_bytes,
+        **facts_of_file(path, file_format, hashed),
         hotels=len(rows),
         photos=int(joined.photos[rows].sum()),
         columns=columns,
@@ -229,6 +223,7 @@ def manifest_of(
         grades=MEANING,
         tags={name: {"yes": yes, "maybe": maybe} for name, yes, maybe in counts},
         gallery=gallery,
+        query=table.query,
         notes=table.notes,
     )
 

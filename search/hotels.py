@@ -137,7 +137,8 @@ class HotelTable(Listing[TaggedHotel]):
     """Hotels with their tags, made one by one when they are asked for: a million records would take gigabytes.
 
     names: of the tags. untold: which of them the model cannot tell in this library, (t,): they are missing nowhere.
-    paths: of the best photos. rows: the hotels' rows in `joined`, in the order in which they stand here.
+    paths: of the best photos. rows: the hotels' rows in `joined`, in the order in which they stand here. query: what
+    they were found by, where something was searched for.
     """
 
     columns = ("hotel_id", "hotel_name", "chain_name", "photos", "sure", "likely", "missing", "no_photo_of")
@@ -150,6 +151,7 @@ class HotelTable(Listing[TaggedHotel]):
         self.model, self.vocabulary = tagging.model.key, tagging.vocabulary.key
         self.method, self.bar = tagging.calibration.method, bar_of(tagging.calibration)
         self.notes = [*notes, *filter(None, [about_untold(np.array(self.names)[self.untold].tolist())])]
+        self.query: str | None = None
         self._records = LazyRecords(self)  # type: ignore[assignment]
 
     def narrowed(self, tags: Iterable[int], missing: Iterable[int], sort: HotelSort) -> None:

@@ -21,7 +21,7 @@ from base.listing import Listing
 from base.progress import Progress, Step, silent
 from db.photo_rows import PhotoRecord
 from embedding.encoder import Encoder
-from embedding.quality import SURE, guesses, same_shot, spoilt
+from embedding.quality import UNWANTED_FROM, Guesser, same_shot, spoilt
 from embedding.sheet import Cell, Section, gallery_html, write_sheet
 from restyle.candidates.gates import Looked, Rejection, look, rejected
 from restyle.candidates.measures import Measures
@@ -350,9 +350,9 @@ def guessed(records: Sequence[PhotoRecord], vectors: Floats, encoder: Encoder | 
     found: dict[int, Rejection] = {}
     if encoder is None or not records:
         return found
-    for kind, sure in guesses(vectors, encoder).items():
+    for kind, sure in Guesser(encoder).guesses(vectors).items():
         for record, how_sure in zip(records, sure.tolist(), strict=True):
-            if how_sure >= SURE and record.photo_id not in found:
+            if how_sure >= UNWANTED_FROM and record.photo_id not in found:
                 reason = f"{GUESSED[kind]}: a guess of the library's model, {100 * how_sure:.0f} % sure"
                 found[record.photo_id] = rejected(record, kind, reason)
     return found

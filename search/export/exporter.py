@@ -274,12 +274,7 @@ class Description:
         softmax = calibration.method == "softmax"
         counts = zip(names, self.table.tag_counts.tolist(), strict=True)
         return ExportManifest(
-            cv_aliens=__version__,
-            made_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            format=file_format,
-            file=path.name,
-            sha256=hashed.hexdigest(),
-            size_bytes=hashed.size_bytes,
+            **facts_of_file(path, file_format, hashed),
             photos=self.table.rows - len(left_out),
             columns=self.table.names,
             model=self.tagging.model.key,
@@ -425,6 +420,18 @@ def refuse_empty(photos: int, why: str = "no photo has all of that") -> None:
     """Refuse to leave a file without photos: nobody wants one, and it would hide a mistyped query."""
     if photos == 0:
         raise QueryError(f"{why}: nothing was exported")
+
+
+def facts_of_file(path: Path, file_format: str, hashed: "HashedFile") -> dict[str, Any]:
+    """Return what every manifest says of a file that is complete, as its fields."""
+    return {
+        "cv_aliens": __version__,
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "format": file_format,
+        "file": path.name,
+        "sha256": hashed.hexdigest(),
+        "size_bytes": hashed.size_bytes,
+    }
 
 
 class HashedFile:

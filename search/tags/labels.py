@@ -11,7 +11,8 @@ from base.errors import QueryError, SourceError
 from base.progress import Progress, Step, silent
 from base.records import read_json
 from db.catalog import Catalog
-from db.photo_rows import hashes_of
+from db.photo_names import no_photo
+from db.photo_rows import hashes_of, photos_by_id
 from db.tag_rows import Label, forget_labels, known_photos, set_labels
 from embedding.segments import SegmentStore
 from search.results import HIGHEST
@@ -85,6 +86,8 @@ def label_photos(
         name = found.names[place]
         known = known_photos(session, [photo_id for photo_id in photo_ids if 0 < photo_id <= HIGHEST])
         if strange := [photo_id for photo_id in photo_ids if photo_id not in known]:
+            for result in photos_by_id(session, [photo_id for photo_id in strange if 0 < photo_id <= HIGHEST]):
+                raise no_photo(result)
             raise QueryError(f"no photo {first_few(strange)} in {catalog.folder.root}: take an id that a search shows")
         read = hashes_of(session, photo_ids)
         if unread := [photo_id for photo_id in photo_ids if photo_id not in read]:

@@ -15,6 +15,7 @@ from base.errors import QueryError
 from base.progress import Progress, silent
 from db.catalog import Catalog
 from db.models import Model
+from db.photo_names import no_vector
 from db.photo_rows import COLUMNS, columns_stamp, embedded_columns
 from db.tag_rows import (
     current_vocabulary,
@@ -283,7 +284,7 @@ class Tagging:
         """
         for photos in self.photos(names, [photo_id] if 0 < photo_id <= HIGHEST else []):
             return photos
-        raise QueryError(f"no photo {photo_id} with a vector in {self.folder.root}: take an id that a search shows")
+        raise no_vector(self._session, self.folder.root, photo_id)
 
     def vector(self, photo_id: int) -> Floats:
         """Return the unit vector (d,) of a photo that has one."""

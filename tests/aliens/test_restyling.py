@@ -20,7 +20,7 @@ REGRADE = "regrade"
 @pytest.fixture
 def rooms(library: LibraryFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Library:
     """A library of six photos: a detailed one, a peach wall and rooms. The fake encoder guesses nothing."""
-    monkeypatch.setattr("restyle.candidates.picking.SURE", 2.0)
+    monkeypatch.setattr("restyle.candidates.picking.UNWANTED_FROM", 2.0)
     folder = tmp_path / "rooms"
     folder.mkdir()
     for number, pixels in enumerate([mosaic(1), wall((255, 190, 160)), *(room(n) for n in range(4))], start=1):

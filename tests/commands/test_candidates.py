@@ -18,7 +18,7 @@ from tests.restyle.pictures import mosaic, room, wall
 @pytest.fixture(autouse=True)
 def filled_library(aliens: Aliens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nine photos: detailed ones, peach walls, rooms, one that is too small. The fake encoder guesses nothing."""
-    monkeypatch.setattr("restyle.candidates.picking.SURE", 2.0)
+    monkeypatch.setattr("restyle.candidates.picking.UNWANTED_FROM", 2.0)
     folder = tmp_path / "photos"
     folder.mkdir()
     peach = wall((255, 190, 160))

@@ -115,6 +115,19 @@ def test_hotels_are_exported(aliens: Aliens, hotels: Path) -> None:
     assert aliens("export", "hotels", "-o", "hotels.pdf")[0] == 2
 
 
+def test_a_search_that_leaves_no_hotel_says_what_to_loosen(aliens: Aliens, hotels: Path) -> None:
+    code, out, err = aliens("search", "a pool", "--by", "hotel", "--min-score", 0.999)
+    assert (code, out, "no hotel is left: loosen" in err) == (0, "", True)
+    code, _, err = aliens("export", "hotels", "-o", "pools.csv", "--query", "a pool path:nowhere")
+    assert (code, "no hotel is left for 'a pool path:nowhere'" in err) == (2, True)
+    code, out, err = aliens("export", "hotels", "-o", "pools.csv", "--query", "a pool path:jpg", "-n", 2)
+    assert code == 0
+    said = json.loads(Path("pools.csv.manifest.json").read_text(encoding="utf-8"))
+    assert (said["query"], said["hotels"]) == ("a pool path:jpg", 2)
+    about = aliens("search", "a pool", "--by", "hotel")[2].splitlines()[0]
+    assert "nothing here stands out" not in about or about in said["notes"]
+
+
 def test_several_hotels_are_named_one_by_one(aliens: Aliens, hotels: Path) -> None:
     assert aliens("export", "hotels", "-o", "two.jsonl", "--hotel", "grand", "--hotel", 4)[0] == 0
     named = [json.loads(line)["hotel_id"] for line in Path("two.jsonl").read_text(encoding="utf-8").splitlines()]

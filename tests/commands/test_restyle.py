@@ -84,7 +84,7 @@ def test_what_a_manifest_picked(aliens: Aliens, filled: Path) -> None:
 
 
 def test_what_candidates_picked(aliens: Aliens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("restyle.candidates.picking.SURE", 2.0)  # the fake encoder guesses nothing
+    monkeypatch.setattr("restyle.candidates.picking.UNWANTED_FROM", 2.0)  # the fake encoder guesses nothing
     (tmp_path / "rooms").mkdir()
     for number in range(4):
         Image.fromarray(room(number)).save(tmp_path / "rooms" / f"{number}.png")

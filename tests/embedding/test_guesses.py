@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from embedding.decode import square
-from embedding.quality import SURE, guesses
+from embedding.quality import UNWANTED_FROM, Guesser
 from tests.restyle.pictures import room
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ def vectors(starter: "OpenClipEncoder", pictures: list[Image.Image]) -> np.ndarr
 
 
 def test_pages_and_signs_are_taken_for_text(starter: "OpenClipEncoder") -> None:
-    found = guesses(vectors(starter, [page(), sign()]), starter)
-    assert (found["text"] > SURE).all()
+    found = Guesser(starter).guesses(vectors(starter, [page(), sign()]))
+    assert (found["text"] > UNWANTED_FROM).all()
 
 
 @pytest.mark.filterwarnings("default")
@@ -41,7 +41,7 @@ def test_a_portrait_is_taken_for_people(starter: "OpenClipEncoder") -> None:
     import skimage.data
 
     portrait = Image.fromarray(skimage.data.astronaut())
-    assert guesses(vectors(starter, [portrait]), starter)["people"][0] > SURE
+    assert Guesser(starter).guesses(vectors(starter, [portrait]))["people"][0] > UNWANTED_FROM
 
 
 def test_rooms_are_neither(starter: "OpenClipEncoder", samples: object) -> None:
@@ -49,13 +49,13 @@ def test_rooms_are_neither(starter: "OpenClipEncoder", samples: object) -> None:
 
     paths = sorted(Path(str(samples)).rglob("*.jpg"))[::12]
     pictures = [Image.open(path).convert("RGB") for path in paths]
-    found = guesses(vectors(starter, pictures), starter)
-    assert (found["text"] < SURE).all()
-    assert (found["people"] < SURE).all()
+    found = Guesser(starter).guesses(vectors(starter, pictures))
+    assert (found["text"] < UNWANTED_FROM).all()
+    assert (found["people"] < UNWANTED_FROM).all()
 
 
 def test_guesses_are_shares(starter: "OpenClipEncoder") -> None:
-    found = guesses(vectors(starter, [Image.fromarray(room(1))]), starter)
+    found = Guesser(starter).guesses(vectors(starter, [Image.fromarray(room(1))]))
     assert set(found) == {"text", "people"}
     for sure in found.values():
         assert sure.shape == (1,)

@@ -41,7 +41,9 @@ def hotels(library: LibraryFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     Image.fromarray(room(10)).save(folder / "=other.png")
     library.add(folder)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("search.gallery.SURE", 2.0)  # the fake encoder takes one thing for another as chance has it
+    monkeypatch.setattr(
+        "search.gallery.UNWANTED_FROM", 2.0
+    )  # the fake encoder takes one thing for another as chance has it
     with library.open() as opened:
         with opened.catalog.session() as session:
             from db.models import Photo

@@ -286,6 +286,10 @@ def test_results_have_no_tags_and_a_note_says_so(mixed: Library, library: Librar
     assert one.explanation.note == "2 restyled photos have no tags and meet no tag filter: search for what they show"
     with pytest.raises(QueryError, match="no tag 'unicorn'"):
         mixed.search("a room kind:restyled tag:unicorn")
+    result = mixed.search("a room kind:restyled")[0].photo_id
+    for asked in (lambda: mixed.tags_of(result), lambda: mixed.label(result, "a bathtub")):
+        with pytest.raises(QueryError, match=f"photo {result} is a restyled one"):
+            asked()
 
 
 def test_without_results_their_kind_is_refused_with_the_remedy(library: LibraryFactory, photos: Path) -> None:
