@@ -92,6 +92,9 @@ def as_dict(record: Any) -> dict[str, Any]:
 
 
 def cell(value: object) -> str:
-    """Return a value as it is printed in a table."""
+    """Return a value as it is printed in a table: of what is too long the end, as of paths, of lists the beginning."""
+    if isinstance(value, list | tuple):
+        text = ", ".join(map(one_line, value))
+        return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
     text = f"{value:.4g}" if isinstance(value, float) else one_line(value)
     return text if len(text) <= WIDEST else "…" + text[1 - WIDEST :]

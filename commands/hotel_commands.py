@@ -138,7 +138,7 @@ def print_hotel(hotel: "TaggedHotel") -> None:
             tag.tag,
             tag.grade or ("" if tag.tag in hotel.missing else "unknown"),
             tag.photos,
-            f"{tag.share:.0%}",
+            f"{100 * tag.share:.0f} %",
             tag.best_photo,
             None if tag.best_path is None else FilePath(tag.best_path),
         )

@@ -6,6 +6,7 @@ Everything that is put into a template is escaped. What all pages share is in te
 import base64
 import io
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,10 @@ from base.files import atomic_write
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 SHARED = Path(__file__).with_name("templates")
+CODE = re.compile(r"`([^`]+)`")
 QUALITY_HTML = 82  # of a JPEG in a page: about 70 kB a picture of 720 px, so that 60 photos stay near 25 MB
 
 
@@ -63,12 +66,20 @@ def write_page(page: str, path: Path) -> None:
         raise OutputError(f"the page {path} cannot be written: {error.strerror}") from error
 
 
+def with_code(text: str) -> "Markup":
+    """Return a sentence, escaped, with what stands in backticks as code, and a capital at its beginning."""
+    from markupsafe import Markup, escape
+
+    said = CODE.sub(r"<code>\1</code>", str(escape(one_line(text))))
+    return Markup(said[:1].upper() + said[1:])
+
+
 @lru_cache(maxsize=4)
 def templates(folder: Path) -> "Environment":
     """Return a folder's templates, with everything escaped, shown on one line, and no name left undefined."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader([folder, SHARED]),
         autoescape=True,
         undefined=StrictUndefined,
@@ -76,3 +87,5 @@ def templates(folder: Path) -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["with_code"] = with_code
+    return environment

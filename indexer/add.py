@@ -105,9 +105,10 @@ class AddReport:
             )
         if scan.left_out:
             places = " ".join(shell_word(place) for place in scan.left_out_at)
+            lies, stays, it = ("lies", "stays", "it") if scan.left_out == 1 else ("lie", "stay", "them")
             said.append(
-                f"{counted(scan.left_out, 'photo')} known to the library lie where photos are left out now, and stay: "
-                f"`aliens forget {places}` lets them go"
+                f"{counted(scan.left_out, 'photo')} known to the library {lies} where photos are left out now, and "
+                f"{stays}: `aliens forget {places}` lets {it} go"
             )
         said += [
             f"{root} is a folder that a system makes for itself, and was added since it was named: "

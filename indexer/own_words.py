@@ -56,7 +56,8 @@ class MetadataReport:
         if self.hotels or self.chosen in (FOLDER, "path"):
             few = [f"{one_line(name)} ({counted(n, 'photo')})" for name, n in list(self.hotels.items())[:FEW_HOTELS]]
             named = f": {', '.join(few)}{', ...' if len(self.hotels) > FEW_HOTELS else ''}" if few else ""
-            lines.append(f"these are of {counted(len(self.hotels), 'hotel')}{named}")
+            said = "these are of" if self.chosen or self.table else "by their folders these are of"
+            lines.append(f"{said} {counted(len(self.hotels), 'hotel')}{named}")
         if self.table is not None:
             lines.append(f"{one_line(self.table)}: {self.used} of {counted(self.rows, 'row')} used")
         return "\n".join(lines)

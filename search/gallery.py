@@ -345,7 +345,7 @@ PLURAL = {"lobby": "lobbies"}
 def why_chosen(photo: Contender, others: Sequence[Contender], turn: int) -> str:
     """Return in words why a photo was chosen, the `turn`th of its room among `others`, itself included."""
     if photo.certain < DOUBTED:
-        return f"perhaps a {photo.room}: {photo.certain:.0%} sure"
+        return f"perhaps a {photo.room}: {100 * photo.certain:.0f} % sure"
     if len(others) == 1:
         return f"the only {photo.room}"
     best = [name for name, of in MEASURED if all(of(photo) > of(other) for other in others if other is not photo)]

@@ -56,8 +56,8 @@ def test_it_prints_as_a_table_without_empty_columns() -> None:
     assert repr(Listing([WREN, Bird("owl", 450.0)])).splitlines() == [
         "Listing: 2 records",
         "name  weight_g  songs",
-        "wren  9.512     ['trill']",
-        "owl   450       []",
+        "wren  9.512     trill",
+        "owl   450",
     ]
 
 
@@ -102,6 +102,8 @@ def test_html_is_a_table_whose_values_are_escaped() -> None:
     ("value", "shown"),
     [
         (None, ""),
+        (["a pool", "a\tbed"], r"a pool, a\tbed"),
+        (["a pool"] * 10, ("a pool, " * 10)[: WIDEST - 1] + "…"),
         (0, "0"),
         (1_234_567, "1234567"),
         (0.123456, "0.1235"),

@@ -39,7 +39,14 @@ def test_a_row_for_each_hotel(aliens: Aliens, hotels: Path) -> None:
 def test_of_one_hotel_every_tag_with_its_best_photo(aliens: Aliens, hotels: Path) -> None:
     code, out, err = aliens("hotels", "grand hotel")
     assert code == 0 and len(out.splitlines()) == 15
-    assert out.splitlines()[0].split("\t") == ["a pool", "sure", "1", "33%", "1", str(Path("photos/00.jpg").absolute())]
+    assert out.splitlines()[0].split("\t") == [
+        "a pool",
+        "sure",
+        "1",
+        "33 %",
+        "1",
+        str(Path("photos/00.jpg").absolute()),
+    ]
     assert "Grand Hotel, =Chain: 3 photos (number 1)" in err
 
 
