@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from aliens.browsing_methods import BrowsingMethods
 from aliens.hotel_methods import HotelMethods
 from aliens.photo_methods import PhotoMethods
 from aliens.restyle_methods import RestyleMethods
@@ -16,7 +17,7 @@ from embedding.encoder import Encoder, LazyEncoder
 Where = str | os.PathLike[str]
 
 
-class Library(PhotoMethods, HotelMethods, RestyleMethods):
+class Library(PhotoMethods, HotelMethods, RestyleMethods, BrowsingMethods):
     """A library of photos, opened by `aliens.open` or `aliens.create`; close it, or use it in a `with` statement.
 
     It sees photos that are added while it is open. Threads may share it. Methods raise `aliens.AliensError`, whose

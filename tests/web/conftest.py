@@ -1,0 +1,119 @@
+"""A server on the sample hotels, and a browser that watches for what no page may do."""
+
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import uvicorn
+from starlette.testclient import TestClient
+
+import aliens
+from aliens.library import Library
+from web.app import make_app
+from web.web_settings import WebSettings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+FLAGS += ["--disable-component-update", "--disable-sync"]
+PATIENCE_MS = 120_000  # of a browser on a busy machine
+
+
+class Running:
+    """A server in a thread of this process; its address is `url`."""
+
+    def __init__(self, library: Library, settings: WebSettings | None = None) -> None:
+        self.library = library
+        listening = socket.socket()
+        listening.bind(("127.0.0.1", 0))
+        self.app = make_app(library, settings or WebSettings(port=listening.getsockname()[1]))
+        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        self._server = uvicorn.Server(uvicorn.Config(self.app, log_level="error", timeout_graceful_shutdown=1))
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]}, daemon=True)
+
+    def __enter__(self) -> "Running":
+        self._thread.start()
+        while not self._server.started and self._thread.is_alive():
+            threading.Event().wait(0.01)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+
+
+@pytest.fixture(scope="session")
+def tagged_library(sample_library: Library, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    """The sample hotels, tagged: for tests that read, and put back what they change."""
+    folder = tmp_path_factory.mktemp("web") / "library"
+    shutil.copytree(sample_library.path, folder)
+    with aliens.open(folder, encoder=sample_library.encoder) as library:
+        library.tag("case-study")
+        library.tag("hotel")
+        yield library
+
+
+@pytest.fixture
+def own_library(tagged_library: Library, tmp_path: Path) -> Iterator[Library]:
+    """A copy of the tagged sample hotels that a test may change as it likes."""
+    shutil.copytree(tagged_library.path, tmp_path / "library")
+    with aliens.open(tmp_path / "library", encoder=tagged_library.encoder) as library:
+        yield library
+
+
+@pytest.fixture
+def client(tagged_library: Library) -> Iterator[TestClient]:
+    """A client of the app without a network."""
+    with TestClient(make_app(tagged_library, WebSettings()), base_url="http://127.0.0.1:8765") as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def server(tagged_library: Library) -> Iterator[Running]:
+    """A server on the tagged sample hotels."""
+    with Running(tagged_library) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    """Chromium without a window. Skips: there is none."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: pages are not tried in a browser (Debian: apt install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Watched:
+    """What a browser's context must not do: errors in its console, requests to elsewhere."""
+
+    def __init__(self, context: "BrowserContext") -> None:
+        self.errors: list[str] = []
+        context.set_default_timeout(PATIENCE_MS)
+        context.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+        context.on("weberror", lambda error: self.errors.append(str(error.error)))
+        context.on("request", lambda asked: self._note(asked.url))
+
+    def _note(self, url: str) -> None:
+        if not url.startswith(("http://127.0.0.1:", "data:", "blob:")):
+            self.errors.append(f"asked {url}")
+
+
+@pytest.fixture
+def page(browser: "Browser") -> "Iterator[Page]":
+    """A new page; the test fails where its console told of an error, or it asked another machine for anything."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
+    watched = Watched(context)
+    yield context.new_page()
+    context.close()
+    assert watched.errors == []

@@ -1,0 +1,5 @@
+"""The basket by program."""
+
+from fastapi import APIRouter
+
+picking = APIRouter(tags=["baskets"])

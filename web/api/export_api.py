@@ -1,0 +1,5 @@
+"""Exports, streamed."""
+
+from fastapi import APIRouter
+
+exporting = APIRouter(tags=["exports"])

@@ -1,0 +1,5 @@
+"""Hotels and their amenities by program."""
+
+from fastapi import APIRouter
+
+lodging = APIRouter(tags=["hotels"])

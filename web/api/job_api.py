@@ -1,0 +1,5 @@
+"""Jobs: started, watched, cancelled."""
+
+from fastapi import APIRouter
+
+working = APIRouter(tags=["jobs"])

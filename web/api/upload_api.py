@@ -1,0 +1,5 @@
+"""Photos to search by, kept for an hour."""
+
+from fastapi import APIRouter
+
+uploading = APIRouter(tags=["uploads"])

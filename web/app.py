@@ -1,0 +1,77 @@
+"""The app put together: guards, problems, pages and API on an opened library; and the server that runs it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+
+from aliens.library import Library
+from base import __version__
+from web.access import add_guards
+from web.api.basket_api import picking
+from web.api.export_api import exporting
+from web.api.health_api import health
+from web.api.hotel_api import lodging
+from web.api.job_api import working
+from web.api.picture_api import pictures
+from web.api.search_api import searching
+from web.api.tag_api import tagging
+from web.api.upload_api import uploading
+from web.opened import Opened
+from web.pages.basket_page import basket_pages
+from web.pages.hotels_page import hotels_pages
+from web.pages.library_page import library_pages
+from web.pages.photo_page import photo_pages
+from web.pages.restyled_page import restyled_pages
+from web.pages.search_page import search_pages
+from web.pages.tags_page import tags_pages
+from web.problems import add_problems
+from web.web_settings import WebSettings
+
+STATIC = Path(__file__).parent / "static"
+PAGES = (search_pages, photo_pages, hotels_pages, tags_pages, basket_pages, restyled_pages, library_pages)
+RESOURCES = (searching, pictures, tagging, exporting, uploading, lodging, picking, working)
+
+
+def make_app(library: Library, settings: WebSettings) -> FastAPI:
+    """Return the app that serves a library."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+
+    app = FastAPI(
+        title="CV-Aliens",
+        version=__version__,
+        summary="Search, tag and restyle your photos by describing them.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+        lifespan=lifespan,
+    )
+    app.state.opened = Opened(library, settings)
+    add_problems(app)
+    for router in PAGES:
+        app.include_router(router, include_in_schema=False)
+    for router in RESOURCES:
+        app.include_router(router, prefix="/api/v1")
+    app.include_router(health)
+    app.mount("/static", StaticFiles(directory=STATIC))
+    add_guards(app, settings)
+    return app
+
+
+def run_server(library: Library, settings: WebSettings) -> None:
+    """Serve a library until Ctrl-C."""
+    import uvicorn
+
+    uvicorn.run(
+        make_app(library, settings),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=3,  # or Ctrl-C waits for streams of events
+    )

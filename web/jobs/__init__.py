@@ -1,0 +1,1 @@
+"""Long work: the commands themselves, as child processes that report how far they are."""

@@ -1,0 +1,38 @@
+"""Templates with their language: every page is rendered here. Knows no page."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from base import __version__
+from base.console import one_line
+from web.translations import language_of, translations
+
+HERE = Path(__file__).parent
+
+
+@lru_cache(maxsize=4)
+def environment(language: str) -> Environment:
+    """Return the templates in a language: everything is escaped, no name may be left undefined."""
+    made = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
+        finalize=lambda value: one_line(value) if type(value) is str else value,  # what is markup already stays
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
+    made.globals.update(version=__version__, language=language)
+    return made
+
+
+def page(request: Request, template: str, status: int = 200, /, **values: Any) -> HTMLResponse:
+    """Return a page, or a fragment of one, in the reader's language."""
+    text = environment(language_of(request)).get_template(template).render(request=request, **values)
+    return HTMLResponse(text, status)
