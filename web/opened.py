@@ -1,8 +1,8 @@
 """What a server holds while it runs: the library, its settings, and what lets a few computations run at a time."""
 
 import functools
-from collections.abc import Callable
-from typing import Annotated, ParamSpec, TypeVar, cast
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar, cast
 
 import anyio
 import anyio.to_thread
@@ -11,6 +11,9 @@ from fastapi import Depends, Request
 from aliens.library import Library
 from base.errors import AliensError
 from web.web_settings import WebSettings
+
+if TYPE_CHECKING:
+    from search.orders import PhotoOrder
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,6 +41,15 @@ class Opened:
         if self._limiter.statistics().tasks_waiting >= self.settings.waiting:
             raise TooBusy("too many questions at once: ask again in a second")
         return await anyio.to_thread.run_sync(functools.partial(function, *args, **kwargs), limiter=self._limiter)
+
+    async def ordered(
+        self, text: str, *, more_like: Sequence[int] = (), less_like: Sequence[int] = (), sort: str = "score"
+    ) -> "PhotoOrder":
+        """Return every photo in the order of a query: see `Library.order`.
+
+        Raises: QueryError, TooBusy.
+        """
+        return await self.compute(self.library.order, text, more_like=more_like, less_like=less_like, sort=sort)
 
 
 def held(request: Request) -> Opened:

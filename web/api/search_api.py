@@ -16,6 +16,6 @@ async def search_results(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> dict[str, Any]:
     """Return the best photos of a query."""
-    order = await served.compute(served.library.order, q)
+    order = await served.ordered(q)
     hits = await served.compute(served.library.hits_at, order, 0, limit)
     return {"total": order.total, "above": order.above, "hits": [hit.as_json() for hit in hits]}

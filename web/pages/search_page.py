@@ -18,6 +18,6 @@ async def search_page(
     request: Request, served: Served, q: Annotated[str, Query(max_length=10_000)] = ""
 ) -> HTMLResponse:
     """Return the page of a query, with its first hits."""
-    order = await served.compute(served.library.order, q)
+    order = await served.ordered(q)
     hits = await served.compute(served.library.hits_at, order, 0, FIRST)
     return page(request, "search.html", order=order, hits=hits, first=1)
