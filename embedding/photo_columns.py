@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from base.arrays import Bools, Floats, Ids, Longs
+from base.arrays import Bools, Doubles, Ids, Longs
 from embedding.segments import Vectors
 
 UNDATED = np.iinfo(np.int64).min
 DIGEST_BYTES = 32
 SQUARE, OCTAVE, FLATTEST, TALLEST = 32, 32, 64, 0  # of the byte that says how wide a photo is
 USUAL_RATIO = 50  # 3:2, for photos whose size is not known
+SPARSE = 4  # numbers to a photo, from which ids are looked for instead of looked up
 WORDS = 4  # of a vector, 64 bits each, by which rows are found that may be equal
 
 Part = Mapping[str, Sequence[Any]]
@@ -47,8 +48,8 @@ class PhotoColumns:
     grey: NDArray[np.int8]
     taken_us: Longs
     by_file: Bools
-    latitude: Floats
-    longitude: Floats
+    latitude: Doubles
+    longitude: Doubles
     content: NDArray[np.uint64]
 
     def __len__(self) -> int:
@@ -96,8 +97,23 @@ class PhotoColumns:
 
     def positions(self, ids: Ids) -> tuple[Longs, Bools]:
         """Return where photos stand in the columns, (m,), and whether they do; where not, the place means nothing."""
-        rows = np.minimum(np.searchsorted(self.ids, ids), max(len(self) - 1, 0))
-        return rows, self.ids[rows] == ids if len(self) else np.zeros(len(ids), bool)
+        if not len(self):
+            return np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
+        if self._lookup is None:
+            rows = np.minimum(np.searchsorted(self.ids, ids), len(self) - 1)
+        else:
+            rows = self._lookup[np.clip(ids - self.ids[0], 0, len(self._lookup) - 1)].astype(np.int64)
+        return rows, self.ids[rows] == ids
+
+    @cached_property
+    def _lookup(self) -> NDArray[np.int32] | None:
+        """Of each number from the first id to the last, where the photo stands; None where most numbers are none's."""
+        span = int(self.ids[-1] - self.ids[0]) + 1
+        if span > SPARSE * len(self):
+            return None
+        places = np.zeros(span, np.int32)
+        places[self.ids - self.ids[0]] = np.arange(len(self), dtype=np.int32)
+        return places
 
     def mask_of(self, ids: Ids) -> Bools:
         """Return which photos these are, (n,)."""
@@ -143,7 +159,14 @@ class PhotoColumns:
         """Which photos have the vector of another one, (n,)."""
         others = self.twins != np.arange(len(self), dtype=np.int32)
         others[self.twins[others]] = True
-        return others
+        twinned: Bools = others
+        return twinned
+
+    def distinct(self, mask: Bools | None = None) -> int:
+        """Return how many photos there are, or are in a mask (n,), those of one vector counted once."""
+        twins = np.flatnonzero(self.twinned if mask is None else self.twinned & mask)
+        several = len(self) if mask is None else int(np.count_nonzero(mask))
+        return several - len(twins) + len(np.unique(self.twins[twins]))
 
     @cached_property
     def odd(self) -> Longs:
@@ -183,8 +206,8 @@ CODES: dict[str, tuple[Any, Any]] = {
     "grey": (np.int8, -1),
     "taken_us": (np.int64, UNDATED),
     "by_file": (np.bool_, False),
-    "latitude": (np.float32, np.nan),
-    "longitude": (np.float32, np.nan),
+    "latitude": (np.float64, np.nan),
+    "longitude": (np.float64, np.nan),
     "content": (np.uint64, 0),
 }
 COLUMNS_READ = (
@@ -221,8 +244,8 @@ def codes_of(part: Part, sources: dict[str, int]) -> dict[str, Any]:
         "grey": numbers(part["grey"], np.int8, -1),
         "taken_us": np.where(by_file, files // 1000, dates),
         "by_file": by_file,
-        "latitude": np.array(part["latitude"], np.float32),  # None is NaN
-        "longitude": np.array(part["longitude"], np.float32),
+        "latitude": np.array(part["latitude"], np.float64),  # None is NaN
+        "longitude": np.array(part["longitude"], np.float64),
         "content": np.frombuffer(hashes, np.uint64).reshape(-1, DIGEST_BYTES // 8)[:, 0],
     }
 

@@ -7,6 +7,7 @@ without its own filter, so that every count is what choosing the value would lea
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,41 +66,24 @@ class Counting:
         self._wanted = {alike(part) for part in self.filters}
 
     @cached_property
-    def _above(self) -> tuple[Longs, NDArray[np.float32] | None]:
-        """The positions of all photos above the line, whatever the filters, and their scores; None without a line."""
+    def _above(self) -> NDArray[np.integer[Any]]:
+        """The positions of all photos above the line, whatever the filters; of all photos where there is no line."""
         order, columns = self._order, self.columns
-        rows, scores = np.arange(len(columns)), None
+        if order.above_at is not None and order.state == self.standing.state:
+            return order.above_at
+        rows = np.arange(len(columns))
         if order.vector is not None and order.stop_line is not None:
-            share = (100 - float(np.interp(order.stop_line, *self._beaten))) / 100
-            scores, ids = self.standing.index.scores(order.vector, least=order.stop_line, share=share)
+            share = float((self.standing.background.background @ order.vector >= order.stop_line).mean())
+            _, ids = self.standing.index.scores(order.vector, least=order.stop_line, share=share)
             rows, here = columns.positions(ids)
-            rows, scores = rows[here], scores[here]
-        if not len(order.left_out):
-            return rows, scores
-        keep = ~columns.mask_of(order.left_out)[rows]
-        return rows[keep], None if scores is None else scores[keep]
-
-    @property
-    def _beaten(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The order's scores, ascending, and which share of a sample scores lower."""
-        scores, beats = self._order.scores, self._order.beats
-        if scores is None or beats is None or not len(scores) or self._order.sort != "score":
-            return np.zeros(1, np.float32), np.full(1, 90, np.float32)
-        return scores[::-1], beats[::-1]
+            rows = rows[here]
+        return rows[~columns.mask_of(order.left_out)[rows]] if len(order.left_out) else rows
 
     @cached_property
     def _is_above(self) -> Bools:
         mask = np.zeros(len(self.columns), bool)
-        mask[self._above[0]] = True
+        mask[self._above] = True
         return mask
-
-    @cached_property
-    def ranked(self) -> Longs:
-        """The positions of the photos that are counted, best first, or the newest first."""
-        rows, scores = self._above
-        mask = self.photos()
-        order = self.columns.newest_first if scores is None else rows[np.argsort(-scores, kind="stable")]
-        return order[mask[order]]
 
     def photos(self, without: Callable[[FilterMask], bool] = lambda mask: False) -> Bools:
         """Return which photos are counted, (n,), without the filters that are named so."""
@@ -109,6 +93,15 @@ class Counting:
     @cached_property
     def _everything(self) -> Bools:
         return self.photos()
+
+    @property
+    def ranked(self) -> Longs:
+        """The positions of the photos that are counted, in the order's order, those beyond its end last."""
+        first, here = self.columns.positions(self._order.photo_ids)
+        counted = self._everything.copy()
+        first = first[here & counted[first]]
+        counted[first] = False
+        return np.concatenate([first, np.flatnonzero(counted)])
 
     def of(self, name: str) -> Bools:
         """Return which photos are counted by the values of a property: without the filters that choose among them."""
@@ -165,7 +158,7 @@ def tag_facet(counting: Counting, bits: VocabularyBits) -> Facet:
     counts = np.array(bits.counts(packed(photos & ~columns.twinned)))
     unscored = np.flatnonzero(photos & ~unpacked(bits.scored, len(columns)))
     if len(twins):
-        classes, which = np.unique(columns.twins[twins], return_inverse=True)
+        which = columns.twins[twins]
         for place in range(len(counts)):
             counts[place] += len(np.unique(which[bits.mask(place)[twins]]))
     words = counting.standing.words
@@ -249,7 +242,7 @@ def hotels_called(
     counting = Counting(searcher, current, session, order)
     counts, wanted = hotel_counts(counting), comparable(typed)
     names = counting.standing.names
-    found = [row for row, name in enumerate(names.comparable_names) if wanted in name and counts[row]]
+    found = [row for row, (_, _, name) in enumerate(names.compared) if wanted in name and counts[row]]
     found = sorted(found, key=lambda row: -counts[row])[:k]
     values = [(*hotel_value(counting.standing, int(names.ids[row])), int(counts[row])) for row in found]
     return [FacetValue(value, format_filter(part), n, counting.is_chosen(part)) for value, part, n in values]

@@ -69,7 +69,7 @@ FEW = 50_000  # photos: of fewer the tags are read photo by photo
 
 
 def group_of(part: Filter, place: int) -> str:
-    """Return what filters have in common of which one suffices; `place`: among all filters, which none has in common."""
+    """Return what filters have in common of which one suffices; `place`: of this one among all of them."""
     if part.name == "size" and read_size_class(part.value):
         return part.name
     return part.name if part.name in EITHER else str(place)
@@ -282,19 +282,8 @@ class Conditions:
         """Return the hotels of an id, of a part of a name, or in a circle. Raises: QueryError: no hotel is meant."""
         if part.name == "near":
             return self.hotels_near(part.value)
-        rows = list(sql.all_hotels(self._session))
-        asked = comparable(part.value)
-        number = int(asked) if asked.isascii() and asked.isdigit() else None
-        own = [row[0] for row in rows if row[0] >= FIRST_OWN_ID and row[1] and asked == comparable(row[1])]
-        if number is not None:
-            meant = [*own, *(row[0] for row in rows if row[0] == number)]
-        else:  # jp1 is not jp10, where people have named their hotels so
-            meant = own or [row[0] for row in rows if row[1] and asked in comparable(row[1])]
-        if not rows:
-            raise QueryError(f"no hotel {part.value!r}: {REMEDIES['hotel']}")
-        if not meant:
-            raise unknown_name("hotel", part.value, (row[1] for row in rows if row[1]))
-        return meant
+        rows = [(hotel_id, name, comparable(name or "")) for hotel_id, name in sql.all_hotels(self._session)]
+        return hotels_meant(part.value, rows)
 
     def hotels_near(self, value: str) -> list[int]:
         """Return the hotels in a circle on the earth. Raises: QueryError: nothing in the library has a place."""
@@ -309,6 +298,25 @@ class Conditions:
         if not self._own_places:
             return hotels
         return sql.at_own_place(self._session, (near.latitude, near.longitude), near.radius_m, hotels)
+
+
+def hotels_meant(value: str, rows: Sequence[tuple[int, str | None, str]]) -> list[int]:
+    """Return the hotels of an id or of a part of a name. rows: of all: id, name, and this as names are compared.
+
+    Raises: QueryError: no hotel is meant.
+    """
+    asked = comparable(value)
+    number = int(asked) if asked.isascii() and asked.isdigit() else None
+    own = [row[0] for row in rows if row[0] >= FIRST_OWN_ID and row[1] and asked == row[2]]
+    if number is not None:
+        meant = [*own, *(row[0] for row in rows if row[0] == number)]
+    else:  # jp1 is not jp10, where people have named their hotels so
+        meant = own or [row[0] for row in rows if row[1] and asked in row[2]]
+    if not rows:
+        raise QueryError(f"no hotel {value!r}: {REMEDIES['hotel']}")
+    if not meant:
+        raise unknown_name("hotel", value, (row[1] for row in rows if row[1]))
+    return meant
 
 
 def one_of(hotels: Sequence[int]) -> sql.Condition:

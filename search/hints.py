@@ -1,4 +1,4 @@
-"""What words of a query seem to mean and do not: notations of other programs for weights and signs. Reads nothing else."""
+"""What words of a query seem to mean and do not: how other programs write weights and signs. Reads nothing else."""
 
 import difflib
 import re

@@ -6,15 +6,17 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from base.arrays import Doubles, Longs
-from db.sqlite_files import EARTH_RADIUS_M
+from embedding.photo_columns import PhotoColumns
 from search.answers import Searcher
 from search.facets import Counting, hotel_value
+from search.masks import metres_between
 from search.orders import PhotoOrder
 from search.query import Filter, format_filter
 from search.standing import CurrentStanding, Standing
 
 MOST_PLACES = 400  # on a map
-FINEST, COARSEST = 1e-4, 90.0  # degrees that places may lie apart and be one
+FINEST = 1e-4  # degrees that places may lie apart and be one
+DOUBLINGS = 20  # of that, after which all places are one
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,51 +41,71 @@ def places_of_order(
     if not searcher.has_photos(session):
         return []
     counting = Counting(searcher, current, session, order)
-    columns, standing = counting.columns, counting.standing
-    rows = counting.ranked
-    _, first = np.unique(columns.twins[rows], return_index=True)  # copies as one
-    rows = rows[np.sort(first)]
-    places = standing.places[rows]
-    there = ~np.isnan(places).any(axis=1)
-    rows, places = rows[there], places[there]
-    if not len(rows):
+    standing, rows = counting.standing, counting.ranked
+    rows = rows[standing.place_codes[rows] < len(standing.distinct_places)]
+    spots = Spots.of(counting.columns, standing, rows)
+    return [place_of(standing, spots, cell) for cell in spots.cells]
+
+
+@dataclass(frozen=True, slots=True)
+class Spots:
+    """Places that photos have in common, s, the best photo's first.
+
+    codes: of each, which it is. counts: its photos. best: the position of the best of these. cells: shown as one.
+    """
+
+    codes: Longs
+    counts: Longs
+    best: Longs
+    cells: list[Longs]
+
+    @classmethod
+    def of(cls, columns: PhotoColumns, standing: Standing, rows: Longs) -> "Spots":
+        """Return the places of photos by their positions, best first."""
+        codes = standing.place_codes[rows]
+        best = np.full(len(standing.distinct_places), -1, np.int64)
+        best[codes[::-1]] = np.arange(len(rows))[::-1]  # of several the last stays, which is the first here
+        counts = np.bincount(codes[~columns.twinned[rows]], minlength=len(best))
+        twins = rows[columns.twinned[rows]]
+        pairs = np.unique(np.stack([standing.place_codes[twins], columns.twins[twins]], axis=1), axis=0)
+        counts += np.bincount(pairs[:, 0], minlength=len(best))
+        there = np.flatnonzero(best >= 0)
+        there = there[np.argsort(best[there])]
+        return cls(there, counts[there], rows[best[there]], in_cells(standing.distinct_places[there]))
+
+
+def in_cells(places: Doubles) -> list[Longs]:
+    """Return which places (s, 2) are shown as one, in the order of the first of each: as fine as leaves few enough."""
+    if not len(places):
         return []
-    cells = in_cells(places)
-    _, first, which, counts = np.unique(cells, axis=0, return_index=True, return_inverse=True, return_counts=True)
-    order_of_cells = np.argsort(first)
-    by_cell = np.argsort(which.ravel(), kind="stable")
-    ends = np.cumsum(counts)
-    return [
-        place_of(standing, rows[by_cell[ends[cell] - counts[cell] : ends[cell]]]) for cell in order_of_cells.tolist()
-    ]
+    low, high = 0, DOUBLINGS
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if len(np.unique(cells_of(places, middle))) <= MOST_PLACES else (middle + 1, high)
+    _, first, which, counts = np.unique(
+        cells_of(places, low), return_index=True, return_inverse=True, return_counts=True
+    )
+    parts = np.split(np.argsort(which, kind="stable"), np.cumsum(counts)[:-1])
+    return [parts[cell] for cell in np.argsort(first)]
 
 
-def in_cells(places: Doubles) -> Longs:
-    """Return cells of a grid, (n, 2), for places (n, 2): as fine as leaves few enough of them."""
-    size = FINEST
-    while True:
-        cells = np.floor(places / size).astype(np.int64)
-        if size >= COARSEST or len(np.unique(cells, axis=0)) <= MOST_PLACES:
-            return cells
-        size *= 2
+def cells_of(places: Doubles, doubled: int) -> Longs:
+    """Return the number of each place's cell in a grid, (s,), whose side was doubled so often."""
+    north, east = np.floor(places / (FINEST * 2**doubled)).astype(np.int64).T
+    numbers: Longs = north * (1 << 32) + east
+    return numbers
 
 
-def place_of(standing: Standing, rows: Longs) -> MappedPlace:
-    """Return the place of photos that lie near each other, the best first."""
-    places, hotels = standing.places[rows], np.unique(standing.columns.hotel_ids[rows])
-    latitude, longitude = places.mean(axis=0).tolist()
-    title, part = "", None
-    if len(hotels) == 1 and hotels[0]:
-        title, part = hotel_value(standing, int(hotels[0]))
-    if part is None:
-        radius_m = max(1, int(np.ceil(metres(places, latitude, longitude).max())) + 1)
-        part = Filter("near", f"{latitude:.5f},{longitude:.5f},{radius_m}m")
-    return MappedPlace(latitude, longitude, len(rows), title, format_filter(part), int(standing.columns.ids[rows[0]]))
-
-
-def metres(places: Doubles, latitude: float, longitude: float) -> Doubles:
-    """Return how far places, (n, 2) degrees, lie from another one, (n,)."""
-    here, there = np.radians(places), np.radians([latitude, longitude])
-    half = np.sin((here - there) / 2) ** 2
-    distance: Doubles = np.sqrt(half[:, 0] + np.cos(here[:, 0]) * np.cos(there[0]) * half[:, 1])
-    return 2 * EARTH_RADIUS_M * np.arcsin(np.minimum(distance, 1))
+def place_of(standing: Standing, spots: Spots, cell: Longs) -> MappedPlace:
+    """Return the place that several are shown as."""
+    places, counts = standing.distinct_places[spots.codes[cell]], spots.counts[cell]
+    latitude, longitude = np.average(places, axis=0, weights=counts).tolist()
+    hotel_id = int(standing.columns.hotel_ids[spots.best[cell[0]]]) if len(cell) == 1 else 0
+    own = hotel_id and not np.isnan(standing.columns.latitude[spots.best[cell[0]]])
+    if hotel_id and not own and standing.is_alone(hotel_id):
+        title, part = hotel_value(standing, hotel_id)
+    else:
+        radius_m = int(np.ceil(metres_between(places, latitude, longitude).max())) + 1
+        title, part = "", Filter("near", f"{latitude:.5f},{longitude:.5f},{radius_m}m")
+    best = int(standing.columns.ids[spots.best[cell[0]]])
+    return MappedPlace(latitude, longitude, int(counts.sum()), title, format_filter(part), best)

@@ -5,19 +5,20 @@ What the columns cannot say, places and parts of paths, is asked of the database
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 import numpy as np
 from sqlalchemy.orm import Session
 
-from base.arrays import Bools
+from base.arrays import Bools, Doubles
 from db import conditions as sql
 from db.catalog import Catalog
+from db.sqlite_files import EARTH_RADIUS_M
 from embedding.photo_columns import UNDATED
 from embedding.segments import SegmentStore
-from search.filters import STATES, Chosen, Conditions, group_of, tagged
-from search.query import Filter, read_choice, read_date, read_size, read_size_class, read_year
+from search.filters import STATES, Chosen, Conditions, group_of, hotels_meant, tagged
+from search.query import Filter, read_choice, read_date, read_near, read_size, read_size_class, read_year
 from search.standing import Standing
 from search.tags.tagging import not_tagged
 
@@ -116,6 +117,7 @@ class Masks:
         """Return which photos meet one filter, as if it were not negated."""
         makers: dict[str, Callable[[Filter], Bools]] = {
             "hotel": self._hotel,
+            "near": self._near,
             "chain": self._chain,
             "source": self._source,
             "after": lambda part: self._dated & (self._columns.taken_us >= microseconds(part)),
@@ -128,51 +130,76 @@ class Masks:
         return makers.get(part.name, self._by_sql)(part)
 
     def _by_sql(self, part: Filter) -> Bools:
+        part = replace(part, negated=False)
+        with self._standing.keeping:
+            known = self._standing.slow.get(part)
+        if known is None:
+            known = self._asked(part)
+            with self._standing.keeping:
+                self._standing.slow[part] = known
+        return known
+
+    def _asked(self, part: Filter) -> Bools:
         condition = self._conditions.condition(part)
         states = [STATES[kind] for kind in self._standing.kinds]
         ids = sql.chosen_photos(self._session, self._catalog.model, [condition], None, states)
         return self._columns.mask_of(ids)
 
     def _hotel(self, part: Filter) -> Bools:
-        meant = self._standing.names.rows_of(np.array(self._conditions.hotel_ids(part), np.int64))
-        wanted = np.zeros(len(self._standing.names.ids) + 1, bool)
+        names = self._standing.names
+        meant = names.rows_of(np.array(hotels_meant(part.value, names.compared), np.int64))
+        wanted = np.zeros(len(names.ids) + 1, bool)
         wanted[meant] = True
         wanted[-1] = False
-        return wanted[self._standing.hotel_rows]
+        found: Bools = wanted[self._standing.hotel_rows]
+        return found
+
+    def _near(self, part: Filter) -> Bools:
+        near, standing = read_near(part.value), self._standing
+        if not len(standing.distinct_places):
+            self._conditions.hotel_ids(part)  # says what is lacking
+        inside = metres_between(standing.distinct_places, near.latitude, near.longitude) <= near.radius_m
+        found: Bools = np.append(inside, False)[standing.place_codes]
+        return found
 
     def _chain(self, part: Filter) -> Bools:
         chains = self._conditions.chains(part.value)
-        return np.isin(self._standing.chain_ids, [0] if chains is None else chains)
+        meets: Bools = np.isin(self._standing.chain_ids, [0] if chains is None else chains)
+        return meets
 
     def _source(self, part: Filter) -> Bools:
         meant = self._conditions.sources(part.value)
         places = [place for place, name in enumerate(self._columns.sources) if name in meant]
-        return np.isin(self._columns.source, places)
+        meets: Bools = np.isin(self._columns.source, places)
+        return meets
 
     @property
     def _dated(self) -> Bools:
-        return self._columns.taken_us != UNDATED
+        meets: Bools = self._columns.taken_us != UNDATED
+        return meets
 
     def _year(self, part: Filter) -> Bools:
-        return self._columns.years == read_year(part.value)
+        meets: Bools = self._columns.years == read_year(part.value)
+        return meets
 
     def _size(self, part: Filter) -> Bools:
         width, height = self._columns.width_px, self._columns.height_px
+        known: Bools = (width > 0) & (height > 0)
         if (sides := read_size_class(part.value)) is not None:
             longer = np.maximum(width, height)
-            return (longer >= sides[0]) & (longer < sides[1]) & (np.minimum(width, height) > 0)
+            return known & (longer >= sides[0]) & (longer < sides[1])
         size = read_size(part.value)
-        known = (width > 0) & (height > 0)
         if size.at_least:
             return known & (width >= size.width_px) & (height >= size.height_px)
         return known & (width <= size.width_px) & (height <= size.height_px)
 
     def _colour(self, part: Filter) -> Bools:
-        return self._columns.grey == (read_choice("color", part.value) == "grey")
+        meets: Bools = self._columns.grey == (read_choice("color", part.value) == "grey")
+        return meets
 
     def _orientation(self, part: Filter) -> Bools:
         width, height = self._columns.width_px, self._columns.height_px
-        known = (width > 0) & (height > 0)
+        known: Bools = (width > 0) & (height > 0)
         meets = {"landscape": width > height, "portrait": width < height, "square": width == height}
         return known & meets[read_choice("orientation", part.value)]
 
@@ -180,3 +207,11 @@ class Masks:
 def microseconds(part: Filter) -> np.int64:
     """Return the moment that a filter of dates names, in microseconds since 1970."""
     return np.datetime64(read_date(part.value), "us").astype(np.int64)
+
+
+def metres_between(places: Doubles, latitude: float, longitude: float) -> Doubles:
+    """Return how far places, (n, 2) degrees, lie from another one, (n,)."""
+    here, there = np.radians(places), np.radians([latitude, longitude])
+    half = np.sin((here - there) / 2) ** 2
+    distance: Doubles = np.sqrt(half[:, 0] + np.cos(here[:, 0]) * np.cos(there[0]) * half[:, 1])
+    return 2 * EARTH_RADIUS_M * np.arcsin(np.minimum(distance, 1))

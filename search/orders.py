@@ -4,11 +4,12 @@ Filters become masks, scores are computed for what these leave, copies of a phot
 order, that `search.answers` gives page by page.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from base.arrays import Bools, Floats, Ids, Longs
@@ -46,7 +47,8 @@ class PhotoOrder:
     the photos above the line come first, in that order, then the others by score.
 
     vector: what was looked for, (d,), or None. left_out: ids of photos that are no hits, since they were named, or are
-    copies of those. copies: (c, 2), of photos shown and of their copies, ids. state: of the library then.
+    copies of those. copies: (c, 2), of photos shown and of their copies, ids. state: of the library then; above_at: the
+    positions in its columns of all photos above the line, (a,), where no filter left any out.
     """
 
     text: str
@@ -64,6 +66,7 @@ class PhotoOrder:
     left_out: Ids = field(default_factory=lambda: np.empty(0, np.int64))
     copies: Longs = field(default_factory=lambda: np.empty((0, 2), np.int64))
     state: str = ""
+    above_at: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.photo_ids)
@@ -71,7 +74,7 @@ class PhotoOrder:
     @property
     def nbytes(self) -> int:
         """About how much memory it takes, in bytes."""
-        arrays = (self.photo_ids, self.scores, self.beats, self.vector, self.left_out, self.copies)
+        arrays = (self.photo_ids, self.scores, self.beats, self.vector, self.left_out, self.copies, self.above_at)
         return 1_000 + len(self.text) + sum(array.nbytes for array in arrays if array is not None)
 
 
@@ -218,14 +221,18 @@ class Ranking:
         left_out = self._left_out()
         photos = len(self._columns) if mask is None else int(mask.sum())
         scores, rows = self._scored(mask, photos, line)
-        keep = ~np.isin(rows, left_out)
-        best = float(scores[keep].max()) if keep.any() else None
-        scores, rows, copies = self._distinct(scores[keep], rows[keep])
+        if len(left_out):
+            keep = ~np.isin(rows, left_out)
+            scores, rows = scores[keep], rows[keep]
+        best = float(scores.max()) if len(scores) else None
+        above_at = None if line is None or mask is not None else rows[scores >= line].astype(np.int32)
+        scores, rows, copies = self._distinct(scores, rows)
         above = None if line is None else int((scores >= line).sum())
-        top = best_first(scores, rows, LONGEST)
+        top = best_first(scores, LONGEST)
         scores, rows = scores[top], rows[top]
-        everything = np.arange(len(self._columns)) if mask is None else np.flatnonzero(mask)
-        total = len(distinct_rows(self._columns, np.setdiff1d(everything, left_out, assume_unique=True)).at)
+        if len(left_out):
+            mask = np.ones(len(self._columns), bool) if mask is None else mask.copy()
+            mask[left_out] = False
         stands_out = None
         if self._nonsense is not None and best is not None:
             sample = self._standing.background.background
@@ -240,11 +247,12 @@ class Ranking:
             above=above,
             stop_line=line,
             stands_out=stands_out,
-            total=max(total, len(rows)),
+            total=max(self._columns.distinct(mask), len(rows)),
             note="; ".join(filter(None, [NOTHING if stands_out is False else "", self._selection.chosen.note])),
             vector=self._vector,
             left_out=self._columns.ids[left_out],
             copies=self._columns.ids[copies],
+            above_at=above_at,
         )
 
     def _left_out(self) -> Longs:
@@ -271,16 +279,20 @@ class Ranking:
         if len(ids) < min(photos, LONGEST + len(self._named) + photos // 100) and least > -np.inf:
             scores, ids = index.scores(self._vector, among=among)
         rows, here = self._columns.positions(ids)
-        order = np.argsort(rows[here], kind="stable")
-        return scores[here][order], rows[here][order]
+        whole = np.full(len(self._columns), -np.inf, np.float32)
+        whole[rows[here]] = scores[here]
+        rows = np.flatnonzero(whole > -np.inf)  # quicker than sorting
+        return whole[rows], rows
 
     def _distinct(self, scores: Floats, rows: Longs) -> tuple[Floats, Longs, Longs]:
         """Return scores and positions, ascending, each photo for its copies too; and pairs of these."""
+        if not len(self._columns.odd) and not self._columns.twinned[rows].any():
+            return scores, rows, np.empty((0, 2), np.int64)
         odd = np.isin(rows, self._columns.odd)
         plain = distinct_rows(self._columns, rows[~odd])
         kept, pairs = np.isin(rows, plain.at), [plain.copies]
         if odd.any():  # compared one by one
-            top = best_first(scores[odd], rows[odd], int(odd.sum()))
+            top = best_first(scores[odd], int(odd.sum()))
             ranked = list(zip(self._columns.ids[rows[odd][top]].tolist(), scores[odd][top].tolist(), strict=True))
             for photo in Copies(self._session, self._standing.index).distinct([ranked]):
                 shown, *copies = self._columns.positions(np.array(sorted(photo.photo_ids)))[0].tolist()
@@ -302,10 +314,10 @@ class Ranking:
         return np.concatenate([head[order], rows[above:]]), np.concatenate([scores[:above][order], scores[above:]])
 
 
-def best_first(scores: Floats, rows: Longs, most: int) -> Longs:
-    """Return the places of the best of scores (m,), best first; of equal scores the lowest positions, rows (m,)."""
+def best_first(scores: Floats, most: int) -> Longs:
+    """Return the places of the best of scores (m,), best first; equal ones as they stand."""
     if len(scores) > most:
         least = np.partition(scores, len(scores) - most)[len(scores) - most]
         places = np.flatnonzero(scores >= least)
-        return places[np.lexsort((rows[places], -scores[places]))][:most]
-    return np.lexsort((rows, -scores))
+        return places[np.argsort(-scores[places], kind="stable")][:most]
+    return np.argsort(-scores, kind="stable")

@@ -3,16 +3,20 @@
 Put together once and kept until the library changes; threads share it. Answers nothing itself.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from functools import cached_property
-from threading import Lock
+from typing import Any
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from base.arrays import Doubles, Ids, Longs
+from base.arrays import Bools, Doubles, Ids, Longs
+from base.forks import fork_lock
 from base.names import comparable
 from db.hotel_rows import FIRST_OWN_ID, hotel_places, hotels_stamp
 from db.models import PhotoState
@@ -23,7 +27,7 @@ from embedding.index.photo_index import PhotoIndex
 from embedding.photo_columns import COLUMNS_READ, Part, PhotoColumns
 from search.answers import Searcher
 from search.filters import STATES
-from search.query import SIZES
+from search.query import SIZES, Filter
 from search.results import digest
 from search.tags.tag_bits import VocabularyBits, bits_of_all
 from search.tags.tagging import known_vocabularies
@@ -31,6 +35,7 @@ from search.tags.vocabulary import Vocabularies
 
 Kinds = frozenset[str]
 PHOTOS: Kinds = frozenset({"photo"})
+MOST_SLOW = 16  # masks of filters that take long to answer
 
 
 class HotelNames:
@@ -54,7 +59,7 @@ class HotelNames:
     @cached_property
     def ranks(self) -> Longs:
         """Of each hotel, which place its name has among all, (h,): those of the same name stand side by side."""
-        keys = [(comparable(self.hotels[i][0] or ""), i) for i in self.ids.tolist()]
+        keys = [(name, hotel_id) for hotel_id, _, name in self.compared]
         order = sorted(range(len(keys)), key=keys.__getitem__)
         ranks = np.empty(len(keys), np.int64)
         ranks[order] = np.arange(len(keys))
@@ -72,9 +77,10 @@ class HotelNames:
         return np.where(here, rows, len(self.ids))
 
     @cached_property
-    def comparable_names(self) -> list[str]:
-        """The hotels' titles as names are compared."""
-        return [comparable(self.title(hotel_id)) for hotel_id in self.ids.tolist()]
+    def compared(self) -> list[tuple[int, str | None, str]]:
+        """Every hotel's id, name, and this as names are compared, by id."""
+        named = ((hotel_id, self.hotels[hotel_id][0]) for hotel_id in self.ids.tolist())
+        return [(hotel_id, name, comparable(name or "")) for hotel_id, name in named]
 
     @cached_property
     def own(self) -> Mapping[str, int]:
@@ -89,6 +95,7 @@ class Standing:
 
     state: tells it from what it was before and after. index, columns: of photos, of restyled ones, or of both, as
     `kinds` says; background: of photos. words: the vocabularies that the library was tagged with; tags: of the newest.
+    slow: masks of filters that take long.
     """
 
     state: str
@@ -99,10 +106,12 @@ class Standing:
     names: HotelNames
     words: Vocabularies
     tags: tuple[VocabularyBits, ...]
+    slow: LRUCache[Filter, Bools] = field(default_factory=lambda: LRUCache(MOST_SLOW))
+    keeping: AbstractContextManager[Any] = field(default_factory=fork_lock)  # of `slow`
 
     @cached_property
-    def hotel_rows(self) -> Longs:
-        """Of each photo, where its hotel stands among `names`, (n,) int32; as many as there are where it has none."""
+    def hotel_rows(self) -> NDArray[np.int32]:
+        """Of each photo, where its hotel stands among `names`, (n,); as many as there are where it has none."""
         return self.names.rows_of(self.columns.hotel_ids).astype(np.int32)
 
     @cached_property
@@ -117,12 +126,12 @@ class Standing:
         return np.setdiff1d(self.names.chain_ids, [0])
 
     @cached_property
-    def chain_codes(self) -> Longs:
+    def chain_codes(self) -> NDArray[np.int32]:
         """Of each photo, where its chain stands among `chains`, (n,); c where it has none."""
         of_hotels = np.where(
             self.names.chain_ids == 0, len(self.chains), np.searchsorted(self.chains, self.names.chain_ids)
         )
-        found: Longs = np.append(of_hotels, len(self.chains)).astype(np.int32)[self.hotel_rows]
+        found: NDArray[np.int32] = np.append(of_hotels, len(self.chains)).astype(np.int32)[self.hotel_rows]
         return found
 
     @cached_property
@@ -134,17 +143,48 @@ class Standing:
         return np.where(known, classes, 0).astype(np.uint8)
 
     @cached_property
-    def places(self) -> Doubles:
-        """Of each photo its own place, else its hotel's, (n, 2) degrees; NaN without one."""
-        of_hotels = np.full((len(self.names.ids) + 1, 2), np.nan)
+    def hotel_places(self) -> Doubles:
+        """Of each hotel its place, (h + 1, 2) degrees; NaN where it has none, as for no hotel at all."""
+        found = np.full((len(self.names.ids) + 1, 2), np.nan)
         for row, hotel_id in enumerate(self.names.ids.tolist()):
-            of_hotels[row] = self.names.places.get(hotel_id, (np.nan, np.nan))
-        own = np.stack([self.columns.latitude, self.columns.longitude], axis=1)
-        there = ~np.isnan(own)
-        return np.where(there, own, of_hotels[self.hotel_rows])
+            found[row] = self.names.places.get(hotel_id, (np.nan, np.nan))
+        return found
 
     @cached_property
-    def by_hotel(self) -> Longs:
+    def _placed(self) -> tuple[Doubles, NDArray[np.int32]]:
+        """The different places, (p, 2) degrees, and which of them each photo has, (n,): its own, else its hotel's."""
+        own = np.flatnonzero(~np.isnan(self.columns.latitude))
+        places = np.stack([self.columns.latitude[own], self.columns.longitude[own]], axis=1)
+        every = np.concatenate([self.hotel_places, places])
+        there = ~np.isnan(every).any(axis=1)
+        distinct, which = np.unique(every[there].view(np.complex128).ravel(), return_inverse=True)
+        codes = np.full(len(every), len(distinct), np.int32)
+        codes[there] = which
+        of_photos = codes[self.hotel_rows]
+        of_photos[own] = codes[len(self.hotel_places) :]
+        return distinct.view(np.float64).reshape(-1, 2), of_photos
+
+    @property
+    def distinct_places(self) -> Doubles:
+        """The different places of photos and hotels, (p, 2), in degrees."""
+        return self._placed[0]
+
+    @property
+    def place_codes(self) -> NDArray[np.int32]:
+        """Of each photo, which of these it has, (n,); p where it has none."""
+        return self._placed[1]
+
+    @cached_property
+    def _hotels_at(self) -> dict[tuple[float, float], int]:
+        """How many hotels have a place, by their places."""
+        return Counter(self.names.places.values())
+
+    def is_alone(self, hotel_id: int) -> bool:
+        """Tell whether no other hotel has a hotel's place."""
+        return self._hotels_at.get(self.names.places.get(hotel_id, (np.nan, np.nan))) == 1
+
+    @cached_property
+    def by_hotel(self) -> NDArray[np.int32]:
         """The photos' positions, hotel after hotel by their names, each with its newest first; those of none last."""
         ranks = np.append(self.names.ranks, len(self.names.ids))[self.hotel_rows]
         order = self.columns.newest_first
@@ -165,7 +205,7 @@ class CurrentStanding:
     def __init__(self, searcher: Searcher) -> None:
         self._searcher = searcher
         self._known: dict[Kinds, Standing] = {}
-        self._making = Lock()
+        self._making = fork_lock()
 
     def at(self, session: Session, kinds: Kinds = PHOTOS) -> Standing:
         """Return the library as it stands. Raises: QueryError: there is no photo of these kinds."""
@@ -187,7 +227,7 @@ class CurrentStanding:
             index.base,
             columns_stamp(session),
             lambda ids: self._read(session, states, ids),
-            before and before.columns,
+            before.columns if before else None,
         )
         names = before.names if before and before.names.stamp == stamp else HotelNames(session, stamp)
         catalog, store = self._searcher.catalog, self._searcher.store

@@ -5,15 +5,15 @@ what differs in one letter. Fifty thousand hotels lie in one text, which is look
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from threading import Lock
 
 from sqlalchemy.orm import Session
 
 from base.errors import QueryError
+from base.forks import fork_lock
 from base.names import comparable
 from db.catalog import Catalog
 from db.conditions import all_sources
@@ -125,7 +125,7 @@ class Names:
 
 
 def one_edit(one: str, other: str) -> bool:
-    """Tell whether two words differ in one letter, which is another, missing or too many, or in two that are swapped."""
+    """Tell whether two words differ in one letter, another, missing or too many, or in two that are swapped."""
     if one == other:
         return True
     length = min(len(one), len(other))
@@ -167,7 +167,8 @@ def words_at(text: str, caret: int) -> list[TypedWord]:
 
 def token_spans(text: str, caret: int) -> list[tuple[int, int]]:
     """Return where the words up to the caret begin and end; spaces in quotes end none."""
-    spans, begin, in_quotes = [], None, False
+    spans: list[tuple[int, int]] = []
+    begin, in_quotes = None, False
     for place, character in enumerate(text):
         if character.isspace() and not in_quotes:
             if begin is not None:
@@ -205,7 +206,7 @@ class Suggester:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._names: dict[str, tuple[object, dict[str, Names]]] = {}
-        self._reading = Lock()
+        self._reading = fork_lock()
 
     def suggest(self, session: Session, text: str, caret: int, k: int) -> list[SuggestedTerm]:
         """Return what may be typed next at the caret, counted in characters, the likeliest first."""
@@ -262,7 +263,7 @@ class Suggester:
             "sources": (columns_stamp(session), last_segment(session, self._catalog)),
             "tags": tuple(taggings_stamp(session, model)),
         }
-        readers = {
+        readers: dict[str, Callable[[Session], dict[str, Names]]] = {
             "hotels": hotel_names,
             "sources": source_names,
             "tags": lambda session: tag_names(session, self._catalog),
@@ -291,7 +292,7 @@ def put_in(text: str, word: TypedWord, kind: str, part: Filter, named: NamedValu
 
 
 def hotel_names(session: Session) -> dict[str, Names]:
-    """Return the names of hotels and chains. A hotel is asked for by its number where its name is also part of another."""
+    """Return the names of hotels, and of chains."""
     hotels, chains = hotels_and_chains(session)
     named = [
         NamedValue(name, name, chains.get(chain_id or 0, "")) for name, chain_id in hotels.values() if name is not None

@@ -89,8 +89,8 @@ def scores_from(
     with ThreadPoolExecutor(threads) as pool:
         parts = [part for done in pool.map(work, [pieces[at::threads] for at in range(threads)]) for part in done]
     empty = (np.empty(0, np.float32), np.empty(0, np.int64))
-    scores, ids = zip(empty, *parts, strict=True)
-    return np.concatenate(scores), np.concatenate(ids)
+    found = [empty, *parts]
+    return np.concatenate([scores for scores, _ in found]), np.concatenate([ids for _, ids in found])
 
 
 def scores_of_few(vectors: Vectors, query: Floats, ids: Ids) -> tuple[Floats, Ids]:
