@@ -1,20 +1,38 @@
 """What a library can do for those who look around in it: whole orders, windows of them, facets, suggestions, a map."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from aliens.search_methods import SearchMethods
 from base.arrays import Floats
-from search.results import Hit
 
 if TYPE_CHECKING:
-    from search.orders import Facet, MappedPlace, PhotoOrder, SuggestedTerm
+    from search.facets import Facet, FacetValue
+    from search.maps import MappedPlace
+    from search.orders import OrderSort, PhotoOrder
+    from search.standing import CurrentStanding
+    from search.suggestions import SuggestedTerm, Suggester
+    from search.windows import ShownHit
 
 
 class BrowsingMethods(SearchMethods):
     """Looking around. All texts may come from strangers: none of them reads a file of this machine."""
+
+    @cached_property
+    def standing(self) -> "CurrentStanding":
+        """The library as it stands, in memory."""
+        from search.standing import CurrentStanding
+
+        return CurrentStanding(self.searcher)
+
+    @property
+    def state(self) -> str:
+        """What changes whenever an answer may: photos come or go, or have other hotels, dates, tags or labels."""
+        from search.standing import library_state
+
+        with self.catalog.session() as session:
+            return library_state(session, self.searcher)
 
     def order(
         self,
@@ -23,7 +41,7 @@ class BrowsingMethods(SearchMethods):
         more_like: Sequence[int] = (),
         less_like: Sequence[int] = (),
         uploads: Mapping[str, Floats] | None = None,
-        sort: str = "score",
+        sort: "OrderSort" = "score",
     ) -> "PhotoOrder":
         """Return every photo in the order of a query; without words, the newest first.
 
@@ -36,52 +54,76 @@ class BrowsingMethods(SearchMethods):
 
         Raises: QueryError: as `search`, or an image is not among the uploads.
         """
-        from search.orders import LONGEST, PhotoOrder
+        from search.orders import Wanted, order_of
 
-        found = self.search(text or "room", k=LONGEST, more_like=more_like, less_like=less_like)  # SKELETON
-        return PhotoOrder(
-            text=text,
-            photo_ids=np.array([hit.photo_id for hit in found], np.int64),
-            scores=np.array([hit.score for hit in found], np.float32),
-            beats=np.array([hit.percentile or 0 for hit in found], np.float32),
-            above=sum(bool(hit.above_line) for hit in found),
-            stop_line=found.stop_line,
-            stands_out=found.stands_out,
-            total=found.explanation.selected or found.explanation.photos,
-            photos=found.explanation.photos,
-            note=found.note,
+        wanted = Wanted(
+            text=text, more_like=tuple(more_like), less_like=tuple(less_like), uploads=uploads or {}, sort=sort
         )
-
-    def hits_at(self, order: "PhotoOrder", first: int, count: int) -> list[Hit]:
-        """Return the photos of an order from place `first` on, counted from 0; those that have vanished are absent."""
-        from db.photo_rows import photo_records
-        from search.results import as_hit
-
-        ids = order.photo_ids[first : first + count].tolist()
         with self.catalog.session() as session:
-            records = photo_records(session, ids)
-        scores = [0.0] * len(ids) if order.scores is None else order.scores[first : first + count].tolist()
-        return [as_hit(records[i], score) for i, score in zip(ids, scores, strict=True) if i in records]
+            return order_of(self.searcher, self.standing, session, wanted)
+
+    def hits_at(self, order: "PhotoOrder", first: int, count: int) -> "list[ShownHit]":
+        """Return the photos of an order from place `first` on, counted from 0; those that have vanished are absent."""
+        from search.windows import hits_of_window
+
+        with self.catalog.session() as session:
+            return hits_of_window(self.searcher, self.standing, session, order, first, count)
 
     def ratios(self, order: "PhotoOrder") -> bytes:
         """Return a byte a photo, in the order's order: width over height as 32 (1 + log2), clipped to 0..64.
 
-        0 is 1:2 or taller, 32 is a square, 64 is 2:1 or wider.
+        0 is 1:2 or taller, 32 is a square, 64 is 2:1 or wider; 3:2 where a size is not known.
         """
-        return bytes([50]) * len(order)  # SKELETON
+        from search.windows import ratios_of
+
+        with self.catalog.session() as session:
+            return ratios_of(self.searcher, self.standing, session, order)
 
     def facets(self, order: "PhotoOrder") -> "list[Facet]":
         """Count, of the photos above the stop line, the values of each property, each without its own filter."""
-        return []  # SKELETON
+        from search.facets import facets_of
+
+        with self.catalog.session() as session:
+            return facets_of(self.searcher, self.standing, session, order)
+
+    def hotels_like(self, order: "PhotoOrder", typed: str, k: int = 20) -> "list[FacetValue]":
+        """Return the hotels with these letters in their names, as `facets` counts them, those of most photos first."""
+        from search.facets import hotels_called
+
+        with self.catalog.session() as session:
+            return hotels_called(self.searcher, self.standing, session, order, typed, k)
+
+    def toggled(self, text: str, term: str) -> str:
+        """Return a query with a filter more, such as chain:Azura, or without it where it has it.
+
+        Raises: QuerySyntaxError: one of them cannot be read.
+        """
+        from search.query_text import toggled
+
+        return toggled(text, term)
 
     def mapped(self, order: "PhotoOrder") -> "list[MappedPlace]":
-        """Return the places of the photos above the stop line."""
-        return []  # SKELETON
+        """Return the places of the photos above the stop line, near ones as one where they are many."""
+        from search.maps import places_of_order
+
+        with self.catalog.session() as session:
+            return places_of_order(self.searcher, self.standing, session, order)
+
+    @cached_property
+    def suggester(self) -> "Suggester":
+        """What knows the names that may be typed."""
+        from search.suggestions import Suggester
+
+        return Suggester(self.catalog)
 
     def suggest(self, text: str, caret: int, k: int = 8) -> "list[SuggestedTerm]":
         """Return what may be typed next: tags, hotels, chains, operators and saved searches, the likeliest first."""
-        return []  # SKELETON
+        with self.catalog.session() as session:
+            return self.suggester.suggest(session, text, caret, k)
 
     def refuse_files(self, text: str) -> None:
         """Raise QueryError: a query names a file of this machine, which no stranger may have read."""
-        # SKELETON
+        from search.orders import without_files
+
+        with self.catalog.session() as session:
+            without_files(session, text, {})

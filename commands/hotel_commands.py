@@ -265,7 +265,7 @@ def answer_by_hotel(
     for name in sorted(given - TOGETHER - {"library", "device"}):
         option = {"every": "all", "open_them": "open"}.get(name, name.replace("_", "-"))
         raise QueryError(f"--{option} is for photos: leave it or --by hotel out")
-    from search.query import hints
+    from search.hints import hints
 
     for hint in hints(text or ""):
         console.note(hint)

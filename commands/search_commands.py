@@ -91,7 +91,8 @@ def search(
     """Find the photos nearest to a text, a photo, or both, best first.
 
     TEXT may also hold words to keep away from (-word), weights (+word:0.5), like:PHOTO, image:FILE, and filters:
-    hotel: chain: source: tag: near: after: before: size: color: orientation: path: kind: (docs/query-language.md).
+    hotel: chain: source: tag: near: after: before: year: size: color: orientation: path: kind:; see
+    docs/query-language.md.
     Quotes are for what your shell would take for something else, such as ? and *, and for words that belong together.
 
     Examples:
@@ -192,7 +193,7 @@ def answer(
     files: HitFiles,
 ) -> None:
     """Search, and print what was found. `place`: where the list goes on, by page or cursor."""
-    from search.query import hints
+    from search.hints import hints
 
     for hint in hints(text or ""):
         console.note(hint)

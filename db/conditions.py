@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -122,6 +122,14 @@ def until(moment: datetime) -> Condition:
     return or_(moment > SAID_AT, and_(SAID_AT.is_(None), Photo.mtime_ns < nanoseconds(moment)))
 
 
+def of_year(year: int) -> Condition:
+    """Photos taken, or else uploaded, in a year; 0: those of which neither is known."""
+    if not year:
+        return SAID_AT.is_(None)
+    begun = datetime(year, 1, 1) <= SAID_AT
+    return begun if year == MAXYEAR else and_(begun, datetime(year + 1, 1, 1) > SAID_AT)
+
+
 def nanoseconds(moment: datetime) -> int:
     """Return a time of UTC as files have it, in nanoseconds since 1970; far times as the farthest that one may have."""
     return max(-FARTHEST_NS, min(int(moment.replace(tzinfo=UTC).timestamp()) * 10**9, FARTHEST_NS))
@@ -171,6 +179,12 @@ def sized(at_least: bool, width_px: int, height_px: int) -> Condition:
     if at_least:
         return and_(Photo.width_px >= width_px, Photo.height_px >= height_px)
     return and_(Photo.width_px <= width_px, Photo.height_px <= height_px)
+
+
+def longer_side(least_px: int, below_px: int) -> Condition:
+    """Photos whose longer side has at least, and below, so many pixels."""
+    longer = or_(Photo.width_px >= least_px, Photo.height_px >= least_px)
+    return and_(longer, Photo.width_px < below_px, Photo.height_px < below_px)
 
 
 def oriented(orientation: str) -> Condition:

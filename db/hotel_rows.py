@@ -1,5 +1,6 @@
 """Queries of hotels and chains: those of Hotels-50K, people's own, and how folders name these. No photos' facts."""
 
+import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from sqlalchemy.orm import Session
 from base.names import comparable
 from db.models import Chain, Hotel, HotelChoice, Photo
 from db.photo_rows import fetched, is_photo, pages
+from db.settings_rows import read_setting, write_setting
 
 FIRST_OWN_ID = 1_000_000_000  # of hotels and chains that people name; those of Hotels-50K stay below 10,000,000
 
@@ -38,35 +40,61 @@ class HotelRecord:
         return self.hotel_name or f"hotel {self.hotel_id}"
 
 
+HOTELS_STAMP = "hotel_names"
+
+
+def mark_hotels_changed(session: Session) -> None:
+    """Say that a hotel or a chain has come, has gone, or is another than before; the caller commits."""
+    write_setting(session, HOTELS_STAMP, secrets.token_hex(8))
+
+
+def hotels_stamp(session: Session) -> str:
+    """Return what changes whenever hotels or chains do: random, so never twice the same."""
+    return read_setting(session, HOTELS_STAMP) or ""
+
+
 def merge_chains(session: Session, names: Mapping[int, str]) -> None:
     """Add chains {id: name}, or rename those that are known; the caller commits."""
     known = dict(session.execute(select(Chain.id, Chain.name)).all())
-    for chain_id, name in names.items():
-        if known.get(chain_id) != name:
-            session.merge(Chain(id=chain_id, name=name))
+    others = {chain_id: name for chain_id, name in names.items() if known.get(chain_id) != name}
+    for chain_id, name in others.items():
+        session.merge(Chain(id=chain_id, name=name))
+    if others:
+        mark_hotels_changed(session)
     session.flush()
 
 
 def merge_hotels(session: Session, hotels: Iterable[Mapping[str, Any]]) -> None:
     """Add hotels, given as columns of the table, or change those that are known; the caller commits."""
     known = {hotel.id: hotel for hotel in session.scalars(select(Hotel))}
-    fresh = []
+    fresh, changed = [], False
     for columns in hotels:
         hotel = known.get(columns["id"])
         if hotel is None:
             fresh.append(dict(columns))
         else:
-            for name, value in columns.items():
-                if getattr(hotel, name) != value:
-                    setattr(hotel, name, value)
+            changed |= set_columns(hotel, columns)
     session.bulk_insert_mappings(Hotel.__mapper__, fresh)
+    if fresh or changed:
+        mark_hotels_changed(session)
     session.flush()
+
+
+def set_columns(hotel: Hotel, columns: Mapping[str, Any]) -> bool:
+    """Change columns of a hotel where they differ, and tell whether any does."""
+    others = {name: value for name, value in columns.items() if getattr(hotel, name) != value}
+    for name, value in others.items():
+        setattr(hotel, name, value)
+    return bool(others)
 
 
 def add_nameless_hotels(session: Session, hotel_ids: Sequence[int]) -> None:
     """Add the hotels that are not known yet, by their ids alone; the caller commits."""
     known = set(session.scalars(select(Hotel.id).where(Hotel.id.in_(hotel_ids)))) if hotel_ids else set()
-    session.add_all(Hotel(id=hotel_id) for hotel_id in hotel_ids if hotel_id not in known)
+    fresh = [hotel_id for hotel_id in hotel_ids if hotel_id not in known]
+    session.add_all(Hotel(id=hotel_id) for hotel_id in fresh)
+    if fresh:
+        mark_hotels_changed(session)
     session.flush()
 
 
@@ -98,6 +126,7 @@ def drop_hotels(session: Session, hotel_ids: Sequence[int]) -> None:
     used = select(Photo.hotel_id).where(Photo.hotel_id.in_(hotel_ids))
     statement = delete(Hotel).where(Hotel.id.in_(hotel_ids), Hotel.id.not_in(used))
     session.execute(statement, execution_options={"synchronize_session": False})
+    mark_hotels_changed(session)
 
 
 def hotel_places(session: Session) -> dict[int, tuple[float, float]]:
@@ -123,16 +152,15 @@ def add_named(session: Session, table: type[Hotel] | type[Chain], name: str) -> 
     highest = session.scalar(select(func.max(table.id))) or 0
     number = max(highest + 1, FIRST_OWN_ID)
     session.add(table(id=number, name=name))
+    mark_hotels_changed(session)
     session.flush()
     return number
 
 
 def change_hotel(session: Session, hotel_id: int, columns: Mapping[str, Any]) -> None:
     """Change columns of a hotel where they differ; the caller commits."""
-    hotel = session.get_one(Hotel, hotel_id)
-    for name, value in columns.items():
-        if getattr(hotel, name) != value:
-            setattr(hotel, name, value)
+    if set_columns(session.get_one(Hotel, hotel_id), columns):
+        mark_hotels_changed(session)
     session.flush()
 
 
@@ -145,6 +173,7 @@ def drop_empty_hotels(session: Session) -> None:
             session.scalar(select(table.id).where(*meant).limit(1)) is not None
         ):  # most often none is: nothing is written
             session.execute(delete(table).where(*meant), execution_options={"synchronize_session": False})
+            mark_hotels_changed(session)
 
 
 def hotel_choices(session: Session) -> list[HotelChoice]:

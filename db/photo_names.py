@@ -85,6 +85,21 @@ def photos_called(session: Session, paths: Sequence[str]) -> dict[str, int]:
     return found | (ids_of_members(session, left) if left else {})
 
 
+def photos_known(session: Session, paths: Sequence[str]) -> dict[str, int]:
+    """Return {path: photo id} of whole paths, and TAR/MEMBER or TAR!MEMBER, that the library has just so.
+
+    Looks at no file: whoever asks need not be allowed to know which there are.
+    """
+    whole = [path for path in paths if path.startswith("/") and "\0" not in path]
+    places = {path: spelt_places([path]) for path in whole}
+    ids = ids_of_files(session, [place for names in places.values() for place in names])
+    found = {path: ids[place] for path, names in places.items() for place in names[::-1] if place in ids}
+    members = {path: list(parts_of(path)) for path in whole if path not in found}
+    tars = tars_among(session, [tar for pairs in members.values() for tar, _ in pairs])
+    asked = {(tar, name): path for path, pairs in members.items() for tar, name in pairs if tar in tars}
+    return found | {asked[place]: photo.id for place, photo in photos_at(session, list(asked)).items()}
+
+
 def ids_of_files(session: Session, places: Sequence[str]) -> dict[str, int]:
     """Return {path: photo id} of the photos that lie in files of their own."""
     known: dict[str, int] = {}
@@ -100,9 +115,7 @@ def ids_of_members(session: Session, paths: Sequence[str]) -> dict[str, int]:
     parts = {path: list(parts_of(path)) for path in paths}
     for tar in {tar for pairs in parts.values() for tar, _ in pairs}:
         places[tar] = places_meant(tar)
-    tars: set[str] = set()
-    for page in pages(list({place for names in places.values() for place in names})):
-        tars.update(session.scalars(select(Photo.path).where(Photo.path.in_(page), Photo.member != "").distinct()))
+    tars = tars_among(session, [place for names in places.values() for place in names])
     asked: dict[Place, str] = {}
     for path, pairs in parts.items():
         for tar, member in pairs:
@@ -110,6 +123,14 @@ def ids_of_members(session: Session, paths: Sequence[str]) -> dict[str, int]:
                 for name in (member, f"./{member}"):
                     asked |= {(place, form): path for form in spellings(name)}
     return {asked[place]: photo.id for place, photo in photos_at(session, list(asked)).items()}
+
+
+def tars_among(session: Session, paths: Sequence[str]) -> set[str]:
+    """Return those of some paths that are tars with photos of the library."""
+    tars: set[str] = set()
+    for page in pages(list(dict.fromkeys(paths))):
+        tars.update(session.scalars(select(Photo.path).where(Photo.path.in_(page), Photo.member != "").distinct()))
+    return tars
 
 
 def parts_of(path: str) -> Iterator[tuple[str, str]]:

@@ -372,22 +372,28 @@ COLUMNS: dict[str, ColumnElement[Any] | InstrumentedAttribute[Any]] = {
     "longitude": Photo.longitude,
 }
 
+FURTHER: dict[str, InstrumentedAttribute[Any]] = {"grey": Photo.grey, "content_sha256": Photo.content_sha256}
+
 Columns = dict[str, Sequence[Any]]
 
 
 def embedded_columns(
-    session: Session, model: Model, names: Sequence[str], ids: Sequence[int] | None = None
+    session: Session,
+    model: Model,
+    names: Sequence[str],
+    ids: Sequence[int] | None = None,
+    states: Sequence[PhotoState] = (PhotoState.EMBEDDED,),
 ) -> Iterator[Columns]:
     """Yield {name: values} of the photos that can be found, some thousands at a time, in the order of their ids.
 
-    `names` are keys of COLUMNS; `photo_id` is always among what comes back. With `ids` only these photos come, in
-    this order; those that cannot be found are left out.
+    `names` are keys of COLUMNS or FURTHER; `photo_id` is always among what comes back. With `ids` only these photos
+    come, in this order; those that cannot be found are left out. `states`: of photos, of restyled ones, or of both.
     """
-    names = list(dict.fromkeys(["photo_id", *names]))
+    names, known = list(dict.fromkeys(["photo_id", *names])), COLUMNS | FURTHER
     statement: Select[Any] = (
-        select(*(COLUMNS[name] for name in names))
+        select(*(known[name] for name in names))
         .join(Embedding, Embedding.photo_id == Photo.id)
-        .where(Embedding.model_id == model.id, Photo.state == PhotoState.EMBEDDED)
+        .where(Embedding.model_id == model.id, Photo.state.in_(states))
     )
     if ids is None:
         batches = fetched(session, statement.order_by(Photo.id))

@@ -62,6 +62,23 @@ def taggings(session: Session, model: Model) -> list[tuple[str, dict[str, Any], 
     return [tuple(row) for row in session.execute(statement)]
 
 
+def taggings_stamp(session: Session, model: Model) -> list[tuple[str, datetime]]:
+    """Return what changes whenever the library is tagged, or tags are decided otherwise."""
+    statement = (
+        select(VocabularyText.key, TaggingRun.changed_at)
+        .join(TaggingRun, TaggingRun.vocabulary_id == VocabularyText.id)
+        .where(TaggingRun.model_id == model.id)
+        .order_by(VocabularyText.key)
+    )
+    return [(row[0], row[1]) for row in session.execute(statement)]
+
+
+def labels_stamp(session: Session) -> tuple[int, datetime | None]:
+    """Return what changes whenever people label photos, or take labels back: how many there are, and the newest."""
+    row = session.execute(select(func.count(), func.max(TagLabel.made_at))).one()
+    return row[0], row[1]
+
+
 def find_tagging(session: Session, model: Model, key: str | None) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """Return (vocabulary definition, decision) of a vocabulary's key or name, by default the current one's, or None."""
     wanted = comparable(key or current_vocabulary(session) or "")

@@ -1,9 +1,10 @@
 """Queries become one unit vector, the index gives hits. Writes nothing."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -222,14 +223,14 @@ class Searcher:
             choice = chosen(self.catalog, session, self.store, query.filters, question.of_hotels)
             among = choice.ids
             watch.lap("filter")
-            vector, nonsense = self._vector(session, question)
+            vector, nonsense = self.asked_vector(session, question)
             watch.lap("encode")
             without = sorted({*photos_in(query), *map(int, clicks.more_like), *map(int, clicks.less_like)})
             asked = ReadyQuery(
                 vector=vector,
                 among=among,
                 without=frozenset(without),
-                named=self._vectors(session, without),
+                named=self.stored_vectors(session, without),
                 nonsense=nonsense,
                 library=digest(self._model.key, first_scan(session)),
                 query=question.digest(query, clicks),
@@ -260,8 +261,15 @@ class Searcher:
 
             yield answer, explain
 
-    def _vector(self, session: Session, question: Question) -> tuple[Floats, Floats | None]:
-        """Return the query's unit vector (d,), and those of nonsense in its place (m, d); None for photos."""
+    def asked_vector(
+        self, session: Session, question: Question, images: Mapping[str, Floats] | None = None
+    ) -> tuple[Floats, Floats | None]:
+        """Return the query's unit vector (d,), and those of nonsense in its place (m, d); None for photos.
+
+        `images`: unit vectors of photos that the query names as files, which then are not read.
+
+        Raises: QueryError: there is nothing to look for, or a photo is unknown.
+        """
         query, clicks = question.query, question.feedback
         if not any(term.weight > 0 for term in query.terms):
             raise QueryError(
@@ -270,11 +278,12 @@ class Searcher:
                 if query.terms or query.filters
                 else "nothing to look for: give a text, an image (--image FILE) or a photo (--like PHOTO)"
             )
-        vectors = term_vectors(query.terms, self._encoder, lambda i: self.vector(session, i), question.templates)
+        stored = partial(self.vector, session)
+        vectors = term_vectors(query.terms, self._encoder, stored, question.templates, images)
         weights = np.array([term.weight for term in query.terms])
         vector = compose(vectors, weights)
         if clicks.more_like or clicks.less_like:
-            more, less = (self._vectors(session, ids) for ids in (clicks.more_like, clicks.less_like))
+            more, less = (self.stored_vectors(session, ids) for ids in (clicks.more_like, clicks.less_like))
             return moved(vector, more, less), None
         if any(term.kind != "text" for term in query.terms):
             return vector, None
@@ -283,7 +292,8 @@ class Searcher:
             self._nonsense = self._encoder().encode_texts(QUERIES_OF_NOTHING) if kept is None else kept
         return vector, nonsense_in_place(self._nonsense, vectors, weights)
 
-    def _vectors(self, session: Session, ids: Sequence[int | str]) -> Floats:
+    def stored_vectors(self, session: Session, ids: Sequence[int | str]) -> Floats:
+        """Return the stored unit vectors of photos, (m, d) float32. Raises: QueryError: one has none."""
         vectors = [self.vector(session, int(photo_id)) for photo_id in ids]
         return np.stack(vectors) if vectors else np.empty((0, self._model.dim), np.float32)
 
@@ -312,6 +322,18 @@ class Searcher:
         Raises: QueryError: there are no photos.
         """
         return self._current(session).background
+
+    def has_photos(self, session: Session) -> bool:
+        """Tell whether any photo can be found now."""
+        return any_vector(session, self._model) and len(self._index(session)) > 0
+
+    def indexes(self, session: Session, kinds: frozenset[str]) -> tuple[PhotoIndex, PhotoIndex]:
+        """Return the index of photos, by which scores are judged, and that of the kinds that are looked for.
+
+        Raises: QueryError: there are none.
+        """
+        photos = self._current(session)
+        return photos, self._of_kinds(session, photos, kinds)
 
     def _current(self, session: Session) -> PhotoIndex:
         """Return the index of all photos that can be found now. Raises: QueryError: there are none."""

@@ -19,7 +19,16 @@ from db.catalog import Catalog
 from db.hotel_rows import FIRST_OWN_ID
 from db.models import PhotoState
 from embedding.segments import SegmentStore
-from search.query import Filter, format_filter, read_choice, read_date, read_near, read_size
+from search.query import (
+    Filter,
+    format_filter,
+    read_choice,
+    read_date,
+    read_near,
+    read_size,
+    read_size_class,
+    read_year,
+)
 
 if TYPE_CHECKING:
     from search.tags.tagging import TaggedPhotos, Tagging
@@ -53,10 +62,17 @@ REMEDIES = {  # for what a library lacks altogether
     "date": "no photo of this library has a date of a camera, a table or an upload: files' own times were compared; "
     "`aliens add FOLDER --metadata TABLE` reads dates from a table",
 }
-EITHER = ("hotel", "chain", "source", "near", "color", "orientation")  # given twice, one of them suffices
+EITHER = ("hotel", "chain", "source", "near", "year", "color", "orientation")  # given twice, one of them suffices
 NAMING_HOTELS = ("hotel", "near")  # become ids of hotels, which may be many
 OPERATORS = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}
 FEW = 50_000  # photos: of fewer the tags are read photo by photo
+
+
+def group_of(part: Filter, place: int) -> str:
+    """Return what filters have in common of which one suffices; `place`: of this one among all of them."""
+    if part.name == "size" and read_size_class(part.value):
+        return part.name
+    return part.name if part.name in EITHER else str(place)
 
 
 def describe(filters: Sequence[Filter]) -> str:
@@ -174,7 +190,7 @@ class Conditions:
             if part.negated:
                 refused.append(part)
             else:
-                groups[part.name if part.name in EITHER else str(place)].append(part)
+                groups[group_of(part, place)].append(part)
         ids: set[int] | None = None
         statements: list[Select[Any]] = []
         for group in groups.values():
@@ -216,6 +232,7 @@ class Conditions:
             "near": self.near,
             "chain": self.chain,
             "source": self.source,
+            "year": lambda value: sql.of_year(read_year(value)),
             "after": lambda value: sql.since(read_date(value)),
             "before": lambda value: sql.until(read_date(value)),
             "size": self.size,
@@ -227,16 +244,22 @@ class Conditions:
 
     def size(self, value: str) -> sql.Condition:
         """Return the condition of a size."""
+        if (sides := read_size_class(value)) is not None:
+            return sql.longer_side(*sides)
         size = read_size(value)
         return sql.sized(size.at_least, size.width_px, size.height_px)
 
     def source(self, value: str) -> sql.Condition:
-        """Return the condition of a source. Raises: QueryError: no photo is of it."""
+        """Return the condition of a source."""
+        return sql.from_source(self.sources(value))
+
+    def sources(self, value: str) -> list[str]:
+        """Return the sources of a name. Raises: QueryError: no photo is of it."""
         known = sql.all_sources(self._session)
         meant = [name for name in known if comparable(name) == comparable(value)]
         if not meant:
             raise unknown_name("source", value, known)
-        return sql.from_source(meant)
+        return meant
 
     def chain(self, value: str) -> sql.Condition:
         """Return the condition of a chain."""
@@ -259,19 +282,8 @@ class Conditions:
         """Return the hotels of an id, of a part of a name, or in a circle. Raises: QueryError: no hotel is meant."""
         if part.name == "near":
             return self.hotels_near(part.value)
-        rows = list(sql.all_hotels(self._session))
-        asked = comparable(part.value)
-        number = int(asked) if asked.isascii() and asked.isdigit() else None
-        own = [row[0] for row in rows if row[0] >= FIRST_OWN_ID and row[1] and asked == comparable(row[1])]
-        if number is not None:
-            meant = [*own, *(row[0] for row in rows if row[0] == number)]
-        else:  # jp1 is not jp10, where people have named their hotels so
-            meant = own or [row[0] for row in rows if row[1] and asked in comparable(row[1])]
-        if not rows:
-            raise QueryError(f"no hotel {part.value!r}: {REMEDIES['hotel']}")
-        if not meant:
-            raise unknown_name("hotel", part.value, (row[1] for row in rows if row[1]))
-        return meant
+        rows = [(hotel_id, name, comparable(name or "")) for hotel_id, name in sql.all_hotels(self._session)]
+        return hotels_meant(part.value, rows)
 
     def hotels_near(self, value: str) -> list[int]:
         """Return the hotels in a circle on the earth. Raises: QueryError: nothing in the library has a place."""
@@ -286,6 +298,25 @@ class Conditions:
         if not self._own_places:
             return hotels
         return sql.at_own_place(self._session, (near.latitude, near.longitude), near.radius_m, hotels)
+
+
+def hotels_meant(value: str, rows: Sequence[tuple[int, str | None, str]]) -> list[int]:
+    """Return the hotels of an id or of a part of a name. rows: of all: id, name, and this as names are compared.
+
+    Raises: QueryError: no hotel is meant.
+    """
+    asked = comparable(value)
+    number = int(asked) if asked.isascii() and asked.isdigit() else None
+    own = [row[0] for row in rows if row[0] >= FIRST_OWN_ID and row[1] and asked == row[2]]
+    if number is not None:
+        meant = [*own, *(row[0] for row in rows if row[0] == number)]
+    else:  # jp1 is not jp10, where people have named their hotels so
+        meant = own or [row[0] for row in rows if row[1] and asked in row[2]]
+    if not rows:
+        raise QueryError(f"no hotel {value!r}: {REMEDIES['hotel']}")
+    if not meant:
+        raise unknown_name("hotel", value, (row[1] for row in rows if row[1]))
+    return meant
 
 
 def one_of(hotels: Sequence[int]) -> sql.Condition:

@@ -20,7 +20,7 @@ NEGATED = 0.3  # the weight of -words: of those tried, 1 throws away what was as
 TERM_NAMES = {"like": "photo", "image": "image"}  # how a query writes terms that are no text
 FILTER_NAMES = (
     *("hotel", "chain", "source", "tag", "near", "after", "before"),
-    *("size", "color", "orientation", "path", "kind"),
+    *("year", "size", "color", "orientation", "path", "kind"),
 )
 ALIASES = {"colour": "color"}
 
@@ -63,7 +63,9 @@ LONGEST_VALUE = 1_000  # characters
 METRES = {"km": 1000.0, "m": 1.0, "mi": 1609.344}
 NEAR = re.compile(r"(-?[0-9.]+),(-?[0-9.]+),([0-9.]+)(km|mi|m)", re.IGNORECASE | re.ASCII)
 SIZE = re.compile(r"(>=|<=)?([0-9]{1,6})x([0-9]{1,6})", re.IGNORECASE | re.ASCII)
+YEAR = re.compile(r"[0-9]{4}", re.ASCII)
 DATE = re.compile(r"([0-9]{4})(?:-([0-9]{1,2})(?:-([0-9]{1,2}))?)?", re.ASCII)
+SIZES = {"small": (1, 640), "medium": (640, 1600), "large": (1600, 2**31 - 1)}  # px of the longer side, from and below
 CHOICES = {
     "orientation": ("landscape", "portrait", "square"),
     "color": ("grey", "colour"),
@@ -123,8 +125,24 @@ def read_size(text: str) -> Size:
     """Return what `>=1024x728` means; without a sign at least is meant."""
     match = SIZE.fullmatch(text)
     if match is None:
-        raise ValueError("expected width x height in pixels, such as >=1024x728 or <=350x233")
+        raise ValueError(
+            f"expected width x height in pixels, such as >=1024x728 or <=350x233, or one of {', '.join(SIZES)}"
+        )
     return Size(match.group(1) != "<=", int(match.group(2)), int(match.group(3)))
+
+
+def read_size_class(text: str) -> tuple[int, int] | None:
+    """Return how long the longer side of small, medium or large photos is, in pixels: from, and below; None else."""
+    return SIZES.get(text.lower())
+
+
+def read_year(text: str) -> int:
+    """Return a year; 0 for none."""
+    if text.lower() == "none":
+        return 0
+    if not YEAR.fullmatch(text) or text == "0000":
+        raise ValueError("expected a year, such as 2015, or none for photos without a date")
+    return int(text)
 
 
 def read_choice(name: str, text: str) -> str:
@@ -146,8 +164,10 @@ def check_value(name: str, value: str, negated: bool = False) -> None:
         read_near(value)
     elif name in ("after", "before"):
         read_date(value)
+    elif name == "year":
+        read_year(value)
     elif name == "size":
-        read_size(value)
+        read_size_class(value) or read_size(value)
     elif name in CHOICES and read_choice(name, value) == "any" and negated:
         raise ValueError("nothing is of no kind: write kind:photo or kind:restyled")
 
@@ -205,6 +225,7 @@ class Parser:
     text: str
     place: int = 0
     bare_words: list[str] = field(default_factory=list)  # those without sign and quotes
+    filter_spans: list[tuple[int, int]] = field(default_factory=list)  # where each filter begins and ends
 
     def query(self) -> Query:
         """Return what the whole text means."""
@@ -227,6 +248,7 @@ class Parser:
                 if len(filters) == MOST_FILTERS:
                     raise self.error(f"a query has at most {MOST_FILTERS} filters: leave some out", start)
                 filters.append(self.filter(name, negated=sign == "-"))
+                self.filter_spans.append((start, self.place))
             elif name is not None:
                 terms.append(self.photo(name, sign))
             elif sign:
@@ -460,40 +482,3 @@ def quoted(text: str, always: bool = False) -> str:
         return text if not any(character in "<>" for character in text) else quoted(text, always=True)
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
-
-
-BEFORE = re.compile(rf"(?P<number>{NUMBER})[*:](?P<word>[^\W\d_][^:]*)")  # 2*balcony, and 2:balcony as in rclip
-BEHIND = re.compile(rf"(?P<word>[^\W\d_][^:]*):(?P<number>{NUMBER})")  # balcony:2
-DASHED = re.compile(r"[‐-―−](?P<words>\w.*)")  # what a phone makes of a minus sign
-SHOWN = 60  # characters of a word
-
-
-def hints(text: str) -> list[str]:
-    """Return, for words of a query that resemble weights or minus signs, how those are written.
-
-    None for a query that cannot be read.
-    """
-    parser = Parser(text)
-    try:
-        parser.query()
-    except QuerySyntaxError:
-        return []
-    said = ((word, remedy(word)) for word in parser.bare_words)
-    return [f"{cut_short(word)!r} is searched for as it stands; {how}" for word, how in said if how]
-
-
-def remedy(word: str) -> str | None:
-    """Return how a word is written that means what this one seems to, or None where it seems to mean itself."""
-    if match := DASHED.fullmatch(word):
-        return f"words to keep away from have the minus of the keyboard: {cut_short('-' + match['words'])}"
-    match = BEFORE.fullmatch(word) or BEHIND.fullmatch(word)
-    if match is None or folded(match["word"]) in NAMES:
-        return None
-    near = difflib.get_close_matches(folded(match["word"]), NAMES, n=1, cutoff=LIKENESS)
-    meant = f", a filter {near[0]}:{cut_short(match['number'])}" if near else ""
-    return f"a weight is written +{cut_short(match['word'])}:{cut_short(match['number'])}{meant}"
-
-
-def cut_short(word: str) -> str:
-    """Return a word, with … where it goes on for long."""
-    return word if len(word) <= SHOWN else word[: SHOWN - 1] + "…"

@@ -1,7 +1,7 @@
 """What a query says becomes one unit vector; and what words that mean nothing would be in its place. Finds nothing."""
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -65,10 +65,12 @@ def term_vectors(
     encoder: Callable[[], Encoder],
     stored: Callable[[int], Floats],
     templates: Sequence[str],
+    images: Mapping[str, Floats] | None = None,
 ) -> Floats:
     """Return the unit vectors of terms, (t, d) float32.
 
-    `encoder` gives the model, which is asked for only by texts and files; `stored` the vector of a photo's id.
+    `encoder` gives the model, which is asked for only by texts and files; `stored` the vector of a photo's id; `images`
+    those of files by their names: where it is given, no file is read.
 
     Raises: QueryError: a photo is unknown, or a file cannot be read or decoded.
     """
@@ -77,7 +79,8 @@ def term_vectors(
         if term.kind == "photo":
             vectors.append(stored(int(term.value)))
         elif term.kind == "image":
-            vectors.append(image_vector(Path(str(term.value)), encoder()))
+            name = str(term.value)
+            vectors.append(image_vector(Path(name), encoder()) if images is None else images[name])
         else:
             vectors.append(encoder().encode_prompts(str(term.value), templates))
     return np.stack(vectors)

@@ -13,6 +13,9 @@ from embedding.index.product import best_of_product, is_worth_it
 from embedding.segments import Segment, Vectors
 
 RANGE_ROWS = 32_768  # a thread gets at least so many rows; fewer are not worth another one
+PIECE_ROWS = 65_536  # whose scores are ordered together: FAISS looks at the others of a segment as well, if only so far
+FEW_ROWS = 20_000  # photos of a filter that are looked up one by one
+DECODED_ROWS = 512  # whose float32 stay in a core's cache
 
 
 class Piece(NamedTuple):
@@ -57,6 +60,61 @@ def exact_search(
         if not cut_through_equals:  # FAISS chooses among equal scores as it likes: all of them are looked at
             return scores[:, :k], ids[:, :k]
         wanted = min(2 * wanted, there)
+
+
+def scores_from(
+    vectors: Vectors, query: Floats, least: float = -np.inf, among: Ids | None = None, share: float = 1.0
+) -> tuple[Floats, Ids]:
+    """Return all photos whose cosine with a query (d,) is at least `least`: scores (m,) and ids (m,), in no order.
+
+    `share`: of the photos, how many these are about; `among`: as of `exact_search`.
+    """
+    query = np.ascontiguousarray(query, np.float32)[np.newaxis]
+    if among is not None and len(among) < FEW_ROWS:
+        scores, ids = scores_of_few(vectors, query[0], among)
+        keep = scores >= least
+        return scores[keep], ids[keep]
+    pieces = [
+        Piece(segment, mask, begin, min(begin + PIECE_ROWS, len(segment)))
+        for segment, mask in zip(vectors.segments, vectors.masks(among), strict=True)
+        if mask is None or mask.any()
+        for begin in range(0, len(segment), PIECE_ROWS)
+    ]
+
+    def work(share_of: list[Piece]) -> list[tuple[Floats, Ids]]:
+        faiss.omp_set_num_threads(1)
+        return [piece_from(piece, query, least, share) for piece in share_of]
+
+    threads = min(faiss.omp_get_max_threads(), max(len(pieces), 1))
+    with ThreadPoolExecutor(threads) as pool:
+        parts = [part for done in pool.map(work, [pieces[at::threads] for at in range(threads)]) for part in done]
+    empty = (np.empty(0, np.float32), np.empty(0, np.int64))
+    found = [empty, *parts]
+    return np.concatenate([scores for scores, _ in found]), np.concatenate([ids for _, ids in found])
+
+
+def scores_of_few(vectors: Vectors, query: Floats, ids: Ids) -> tuple[Floats, Ids]:
+    """Return the cosines, (m,), of those of the photos that are here, and their ids: each is looked up."""
+    places, rows = vectors.locate(ids)
+    scores = np.empty(len(ids), np.float32)
+    for place in np.unique(places[places >= 0]):
+        mine = np.flatnonzero(places == place)
+        for at in range(0, len(mine), DECODED_ROWS):
+            part = mine[at : at + DECODED_ROWS]
+            scores[part] = vectors.segments[place].decoded(rows[part]) @ query
+    return scores[places >= 0], ids[places >= 0]
+
+
+def piece_from(piece: Piece, query: Floats, least: float, share: float) -> tuple[Floats, Ids]:
+    """Return what of a piece scores at least so much: FAISS gives the best k quicker than those above a bound."""
+    rows = piece.end - piece.begin
+    k = min(rows, int(1.3 * share * rows) + 64)
+    while True:
+        scores, ids = scan_piece(piece, query, k)
+        if k == rows or scores[0, -1] < least:
+            keep = (scores[0] >= least) & (ids[0] >= 0)
+            return scores[0, keep], ids[0, keep]
+        k = min(rows, 4 * k)
 
 
 def check_dimensions(vectors: Vectors, queries: NDArray[np.floating]) -> None:

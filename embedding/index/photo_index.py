@@ -21,9 +21,9 @@ from embedding.index.approximate import (
     CandidateEngine,
     read_approximation,
 )
-from embedding.index.exact import best, check_dimensions, exact_search
+from embedding.index.exact import best, check_dimensions, exact_search, scores_from
 from embedding.index.milvus import MILVUS_MANIFEST, MilvusEngine, read_collection
-from embedding.segments import BLOCK_ROWS, FindableRows, SegmentStore, Vectors
+from embedding.segments import FindableRows, SegmentStore, Vectors
 
 FLOAT16_BYTES = 2
 SAMPLE_ROWS = 4_096  # what is known of all photos' scores is told by these
@@ -149,17 +149,14 @@ class PhotoIndex:
         scores, ids = (np.concatenate([array[:, :width] for array in arrays]) for arrays in zip(*parts, strict=True))
         return scores, ids
 
-    def scores(self, query: Floats, *, among: Ids | None = None) -> tuple[Floats, Ids]:
-        """Return the cosine of every photo with a query (d,), (m,) float32, and photo ids (m,); in no order."""
-        found, ids = [np.empty(0, np.float32)], [np.empty(0, np.int64)]
-        for segment, mask in zip(self.base.segments, self.base.masks(among), strict=True):
-            rows = None if mask is None else np.flatnonzero(mask)
-            for start in range(0, len(segment) if rows is None else len(rows), BLOCK_ROWS):
-                block = slice(start, start + BLOCK_ROWS)
-                part = segment.vectors[block if rows is None else rows[block]]
-                found.append(part.astype(np.float32) @ query)
-            ids.append(segment.ids if rows is None else segment.ids[rows])
-        return np.concatenate(found), np.concatenate(ids)
+    def scores(
+        self, query: Floats, *, among: Ids | None = None, least: float = -np.inf, share: float = 1.0
+    ) -> tuple[Floats, Ids]:
+        """Return the cosine of every photo with a query (d,), (m,) float32, and photo ids (m,); in no order.
+
+        `least`: leave out what scores lower; `share`: of the photos, how many are left about.
+        """
+        return scores_from(self.base, query, least, among, share)
 
     def vectors(self, ids: Ids) -> Floats:
         """Return the vectors of photos, (m, d) float32, in the order of the ids.

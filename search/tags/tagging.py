@@ -277,6 +277,15 @@ class Tagging:
                     decided[position[label.photo_id], place] = sure[position[label.photo_id], place] = label.present
             yield TaggedPhotos(columns, scores, probabilities, decided, sure, labels)
 
+    def decisions(self, ids: Longs) -> Iterator[tuple[slice, Bools, Bools]]:
+        """Yield, part by part, which tags the model decides for photos, (n, t), and which of them have scores, (n,)."""
+        most = max(MOST_SCORES // len(self.vocabulary.tags), 1)
+        for start in range(0, len(ids), most):
+            part = slice(start, start + most)
+            scores = self._scores.of(ids[part])
+            there = ~np.isnan(scores[:, 0])
+            yield part, self.calibration.decide(self.calibration.probabilities(scores)) & there[:, np.newaxis], there
+
     def photo(self, photo_id: int, names: Sequence[str] = ()) -> TaggedPhotos:
         """Return one photo with its tags.
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from base.errors import LibraryError
@@ -238,16 +238,24 @@ def test_one_product_is_worth_it_for_many_queries_and_rows_where_pytorch_is_load
 # All photos that can be found
 
 
-@given(data=st.data(), photos=photos_of(), block=st.integers(1, 9))
-def test_the_score_of_every_photo_is_numpys(data: st.DataObject, photos: dict[str, np.ndarray], block: int) -> None:
+@given(data=st.data(), photos=photos_of(), piece=st.integers(1, 9), least=st.sampled_from([-np.inf, -0.1, 0.1, 2]))
+def test_the_score_of_every_photo_is_numpys(
+    data: st.DataObject, photos: dict[str, np.ndarray], piece: int, least: float
+) -> None:
     ids, live, query = photos["ids"], photos["live"], unit_vectors(1, DIM, 5)[0]
     stored, among = unit_vectors(len(ids), DIM).astype(np.float16), drawn_filter(data, ids)
     index = PhotoIndex(in_segments(ids, stored, photos["where"], live))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("embedding.index.photo_index.BLOCK_ROWS", block)
-        scores, found = index.scores(query, among=among)
+        patch.setattr("embedding.index.exact.PIECE_ROWS", piece)
+        patch.setattr("embedding.index.exact.DECODED_ROWS", piece)
+        patch.setattr("embedding.index.exact.FEW_ROWS", data.draw(st.sampled_from([0, 20_000]), "looked up below"))
+        share = data.draw(st.sampled_from([0.0, 0.5, 1.0]), "share")
+        scores, found = index.scores(query, among=among, least=least, share=share)
     assert (scores.dtype, found.dtype) == (np.float32, np.int64)
     eligible = live if among is None else live & np.isin(ids, among)
+    whole = stored.astype(np.float32) @ query
+    assume(not (np.abs(whole - least) < 1e-6).any())
+    eligible = eligible & (whole >= least)
     order, expected = np.argsort(found), np.argsort(ids[eligible])
     assert found[order].tolist() == ids[eligible][expected].tolist()
     truth = stored[eligible].astype(np.float32) @ query

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from base.console import one_line
 from base.errors import QuerySyntaxError
-from search.query import FILTER_NAMES, NEGATED, Filter, Query, Term, format_query, hints, parse, query_of
+from search.hints import hints
+from search.query import FILTER_NAMES, NEGATED, Filter, Query, Term, format_query, parse, query_of
 
 
 def text(value: str, weight: float = 1.0) -> Term:
