@@ -14,12 +14,12 @@ def toggled_filter(text: str, term: str) -> str:
     Raises: QuerySyntaxError: either text cannot be read.
     """
     query, asked = parse(text), parse(term).filters
-    left = tuple(part for part in query.filters if compared(part) not in {compared(each) for each in asked})
+    left = tuple(part for part in query.filters if folded_filter(part) not in {folded_filter(each) for each in asked})
     if len(left) < len(query.filters):
         return format_query(replace(query, filters=left))
     return f"{text.rstrip()} {term}".lstrip()
 
 
-def compared(part: Filter) -> Filter:
+def folded_filter(part: Filter) -> Filter:
     """Return a filter as it is compared: names in either case."""
     return replace(part, value=comparable(part.value))

@@ -78,10 +78,10 @@ def state_asked(
     less: Annotated[str, Query(pattern=IDS)] = "",
 ) -> SearchState:
     """Return the state that an address asks for."""
-    return SearchState(q=q, sort=sort, view=view, more=ids_of(more), less=ids_of(less))
+    return SearchState(q=q, sort=sort, view=view, more=listed_ids(more), less=listed_ids(less))
 
 
-def ids_of(text: str) -> tuple[int, ...]:
+def listed_ids(text: str) -> tuple[int, ...]:
     """Return the numbers of a list such as 3,14,15, each once."""
     return tuple(dict.fromkeys(int(part) for part in text.split(",") if part))
 

@@ -10,7 +10,7 @@ from base.errors import QueryError
 from web.opened import Served
 from web.pages.search_page import asked_order
 from web.rendering import page
-from web.search_state import LONGEST_QUERY, SAVED_SORTS, AskedState, SearchState, Sorting, ids_of, saved_address
+from web.search_state import LONGEST_QUERY, SAVED_SORTS, AskedState, SearchState, Sorting, listed_ids, saved_address
 
 aid_pages = APIRouter()
 
@@ -73,7 +73,7 @@ async def save_a_search(
 
     Raises: QueryError: it has a photo that was dropped on the page, or an order that saved searches do not know.
     """
-    state = SearchState(q=q, sort=sort, more=ids_of(more), less=ids_of(less))
+    state = SearchState(q=q, sort=sort, more=listed_ids(more), less=listed_ids(less))
     if state.dropped:
         raise QueryError("a photo that was dropped here is kept for an hour only: take it out, then save the search")
     if sort not in SAVED_SORTS.values():

@@ -69,7 +69,7 @@ async def result_tiles(
 ) -> HTMLResponse:
     """Return tiles from a place on, counted from 0."""
     order = await asked_order(served, state)
-    tiles = await served.compute(tiles_of, served, order, line_of(order, state), first, count)
+    tiles = await served.compute(grid_tiles, served, order, line_of(order, state), first, count)
     return page(request, "tiles.html", state=state, tiles=tiles, line=line_of(order, state), size=len(order))
 
 
@@ -107,7 +107,7 @@ async def answer(served: Opened, state: SearchState, first: int) -> dict[str, An
     except QueryError as error:
         return {"error": ErrorShown(error, state.q)}
     line = line_of(order, state)
-    tiles = await served.compute(tiles_of, served, order, line, first, FIRST)
+    tiles = await served.compute(grid_tiles, served, order, line, first, FIRST)
     return {"order": order, "tiles": tiles, "line": line, "size": len(order), "first": first, "step": FIRST}
 
 
@@ -134,7 +134,7 @@ def line_of(order: "PhotoOrder", state: SearchState) -> int | None:
     return order.above if order.above < len(order) else None
 
 
-def tiles_of(served: Opened, order: "PhotoOrder", line: int | None, first: int, count: int) -> list[Tile]:
+def grid_tiles(served: Opened, order: "PhotoOrder", line: int | None, first: int, count: int) -> list[Tile]:
     """Return places of the grid; a photo that has vanished since keeps its place."""
     hits = {hit.photo_id: hit for hit in served.library.hits_at(order, first, count)}
     ratios = served.library.ratios(order)[first : first + count]
