@@ -129,9 +129,10 @@ export class Grid {
     const { rows, left, wide } = this.places;
     const row = this.#rowOf(place) + (key === "ArrowDown" ? 1 : -1);
     if (row < 0 || row >= rows.length) return place;
-    const middle = left[place] + wide[place] / 2;
+    const x = this.column?.place === place ? this.column.x : left[place] + wide[place] / 2;
     let best = rows[row][0];
-    for (let i = best; i < (rows[row + 1]?.[0] ?? this.length); i++) if (left[i] <= middle) best = i;
+    for (let i = best; i < (rows[row + 1]?.[0] ?? this.length); i++) if (left[i] <= x) best = i;
+    this.column = { place: best, x }; // up leads back to where down came from
     return best;
   }
 

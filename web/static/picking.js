@@ -49,7 +49,7 @@ export class Picking {
       else this.toggle(placeOf(event.target));
     });
     this.answer.addEventListener("keydown", (event) => {
-      if (!MOVES.includes(event.key) || !event.target.matches(".tile *") || event.ctrlKey || event.altKey || event.metaKey) return;
+      if (!this.grid.list || !MOVES.includes(event.key) || !event.target.matches(".tile *") || event.ctrlKey || event.altKey || event.metaKey) return;
       event.preventDefault();
       if (event.shiftKey && this.chosen.size === 0) this.anchor = this.grid.active;
       this.grid.focus(this.grid.beside(this.grid.active, event.key));

@@ -78,13 +78,17 @@ async function ask(kept = null) {
       grid.stop();
       answer.replaceChildren(page.content);
       if (!kept) window.scrollTo({ top: 0, behavior: "instant" });
-      await Promise.all([showPhotos(signal, kept), showFacets(signal), showMap(signal)]);
+      await showAll(signal, kept);
     }
   } catch (error) {
     report(error);
   } finally {
     if (!signal.aborted) document.body.classList.remove("asking");
   }
+}
+
+async function showAll(signal, kept) {
+  await Promise.all([showPhotos(signal, kept), showFacets(signal), showMap(signal)]);
 }
 
 async function showPhotos(signal, kept) {
@@ -251,5 +255,4 @@ const asked = new URLSearchParams(location.search).get("rank");
 const kept = history.state ?? (asked ? { ...START, place: Number(asked) - 1 } : null);
 if (asked) history.replaceState(kept, "", `/?${address(state)}`);
 showState();
-const { signal } = asking;
-Promise.all([showPhotos(signal, kept), showFacets(signal), showMap(signal)]).catch(report);
+if (!answer.querySelector("[data-error]")) showAll(asking.signal, kept).catch(report);
