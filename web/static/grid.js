@@ -15,7 +15,7 @@ export class Grid {
     this.#clear(null, null, 0);
     window.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     new ResizeObserver(() => {
-      if (this.list && this.list.clientWidth !== this.width) this.layOut(this.ratios);
+      if (this.length && this.list.clientWidth !== this.width) this.layOut(this.ratios);
     }).observe(document.querySelector(".found"));
   }
 
@@ -43,16 +43,21 @@ export class Grid {
     this.#keep(list.querySelectorAll(".tile"));
     list.classList.add("placed");
     list.replaceChildren();
-    this.layOut(ratios);
+    return this.layOut(ratios);
   }
 
-  layOut(ratios) {
-    const anchor = this.top();
-    Object.assign(this, { ratios, width: this.list.clientWidth });
+  async layOut(ratios) {
+    const [list, width, turn] = [this.list, this.list.clientWidth, (this.turn = {})];
     const drawn = this.line !== null && this.line < ratios.length;
-    this.lineItem.hidden = !drawn;
     this.list.append(this.lineItem);
-    this.places = justified(ratios, this.width, drawn ? this.line : null, this.lineItem.offsetHeight);
+    this.lineItem.hidden = false; // to be measured
+    const lineHeight = this.lineItem.offsetHeight;
+    this.lineItem.hidden = (this.places.lineTop ?? null) === null;
+    const places = await justified(ratios, width, drawn ? this.line : null, lineHeight);
+    if (this.list !== list || this.turn !== turn) return; // another list, or another width, came meanwhile
+    const anchor = this.top();
+    Object.assign(this, { ratios, width, places });
+    this.lineItem.hidden = !drawn;
     this.list.style.height = `${this.places.height}px`;
     this.lineItem.style.transform = `translateY(${this.places.lineTop}px)`;
     for (const [place, node] of this.nodes) this.#put(place, node);
@@ -223,9 +228,7 @@ export class Grid {
     if (!this.seen) return;
     this.rested(this.top());
     const [first, last] = this.seen;
-    for (const [place, controller] of this.asked) {
-      if (place + WINDOW <= first || place >= last) controller.abort();
-    }
+    for (const [place, asked] of this.asked) if (place + WINDOW <= first || place >= last) asked.abort();
     const missing = (place) => place >= first && place < last && !this.loaded.has(place);
     for (let place = first - (first % WINDOW); place < last; place += WINDOW) {
       if (!this.asked.has(place) && [...Array(WINDOW).keys()].some((i) => missing(place + i))) this.#fetch(place);

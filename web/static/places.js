@@ -111,7 +111,7 @@ function draw(places, words, narrow) {
   for (const members of clusters(places)) {
     const count = members.reduce((sum, place) => sum + place[2], 0);
     const [best] = members;
-    const text = words.places.replace("{n}", number.format(count));
+    const text = count === 1 ? words.placesOne : words.places.replace("{n}", number.format(count));
     const title = members.length === 1 ? `${best[3]}: ${text}` : text;
     const size = Math.round(26 + 8 * Math.min(Math.log10(count), 3.5));
     const icon = L.divIcon({ className: "place", iconSize: [size, size], html: number.format(count) });

@@ -98,12 +98,12 @@ async function showPhotos(signal, kept) {
   const line = summary.dataset.line === undefined ? null : Number(summary.dataset.line);
   const tiles = [...list.querySelectorAll(".tile")];
   const first = Uint8Array.from(tiles, (tile) => tile.className.match(/\br(\d+)/)[1]);
-  if (tiles[0].dataset.rank === "1") grid.adopt(list, line, size, first);
+  if (tiles[0].dataset.rank === "1") await grid.adopt(list, line, size, first);
   const known = first.length === size ? first : new Uint8Array(await get(`/results/ratios?${address(state)}`, signal, "arrayBuffer"));
   if (known.length !== size) return ask(kept); // the library has changed meanwhile
-  if (!grid.list) grid.adopt(list, line, size, known);
-  else if (known !== first) grid.layOut(known);
-  if (!kept) return;
+  if (!grid.list) await grid.adopt(list, line, size, known);
+  else if (known !== first) await grid.layOut(known);
+  if (!kept || signal.aborted) return;
   if (kept.place) grid.show(Math.min(kept.place, size - 1), kept.below);
   if (kept.focused !== null) grid.focus(kept.focused);
 }
