@@ -36,7 +36,12 @@ document.getElementById("settings").addEventListener("change", ({ target }) => {
   if (target.name === "language") location.reload();
 });
 document.getElementById("shortcuts").addEventListener("change", ({ target }) => keep("shortcuts", target.checked ? "on" : "off"));
-document.getElementById("help-button").addEventListener("click", () => help.showModal());
+for (const button of document.querySelectorAll("[data-help]")) {
+  button.addEventListener("click", () => {
+    document.getElementById("settings").hidePopover();
+    help.showModal();
+  });
+}
 for (const dialog of document.querySelectorAll("dialog")) {
   dialog.addEventListener("click", ({ target }) => target === dialog && dialog.close()); // beside it
 }
