@@ -25,13 +25,14 @@ from web.pages.hotels_page import hotels_pages
 from web.pages.library_page import library_pages
 from web.pages.photo_page import photo_pages
 from web.pages.restyled_page import restyled_pages
+from web.pages.search_aids import aid_pages
 from web.pages.search_page import search_pages
 from web.pages.tags_page import tags_pages
 from web.problems import add_problems
 from web.web_settings import WebSettings
 
 STATIC = Path(__file__).parent / "static"
-PAGES = (search_pages, photo_pages, hotels_pages, tags_pages, basket_pages, restyled_pages, library_pages)
+PAGES = (search_pages, aid_pages, photo_pages, hotels_pages, tags_pages, basket_pages, restyled_pages, library_pages)
 RESOURCES = (searching, pictures, tagging, exporting, uploading, lodging, picking, working)
 
 

@@ -1,16 +1,17 @@
 """Templates with their language: every page is rendered here. Knows no page."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from babel.numbers import format_decimal
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from base import __version__
 from base.console import one_line
-from web.translations import language_of, translations
+from web.translations import LANGUAGES, language_of, translations
 
 HERE = Path(__file__).parent
 
@@ -28,7 +29,8 @@ def environment(language: str) -> Environment:
         lstrip_blocks=True,
     )
     made.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
-    made.globals.update(version=__version__, language=language)
+    made.globals.update(version=__version__, language=language, languages=LANGUAGES)
+    made.filters["number"] = partial(format_decimal, locale=language)
     return made
 
 

@@ -1,0 +1,101 @@
+"""What a search page is asked: the whole of its state, as it stands in the address. Answers nothing."""
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlencode
+
+from fastapi import Depends, Query
+
+if TYPE_CHECKING:
+    from search.saved import NamedSearch
+
+LONGEST_QUERY = 10_000  # characters
+IDS = r"^(\d{1,18}(,\d{1,18}){0,99})?$"
+UPLOAD = re.compile(r"(?<!\S)[-+]?image:u_[\w-]+(?::[0-9.]+)?(?!\S)")
+
+Sorting = Literal["score", "newest", "oldest", "hotel"]
+Viewing = Literal["grid", "map"]
+SAVED_SORTS: dict[str, Sorting] = {"score": "score", "date": "newest", "hotel": "hotel"}  # as saved searches name them
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchState:
+    """A query, how its photos are ordered and shown, and photos that are, or are not, what is meant."""
+
+    q: str = ""
+    sort: Sorting = "score"
+    view: Viewing = "grid"
+    more: tuple[int, ...] = ()
+    less: tuple[int, ...] = ()
+
+    @property
+    def typed(self) -> str:
+        """The query without the photos that were dropped on the page: these are shown as chips."""
+        return UPLOAD.sub("", self.q).strip()
+
+    @property
+    def dropped(self) -> list[str]:
+        """The terms of the photos that were dropped."""
+        return UPLOAD.findall(self.q)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is asked for: the page shows all photos."""
+        return not (self.q.strip() or self.more or self.less)
+
+    def address(self, **changes: Any) -> str:
+        """Return the query string of this state with some values changed; what is the default is left out."""
+        state = replace(self, **changes)
+        default = SearchState()
+        said = {
+            "q": state.q.strip(),
+            "sort": state.sort,
+            "view": state.view,
+            "more": ",".join(map(str, state.more)),
+            "less": ",".join(map(str, state.less)),
+        }
+        defaults = {"q": "", "sort": default.sort, "view": default.view, "more": "", "less": ""}
+        return urlencode({name: value for name, value in said.items() if value != defaults[name]})
+
+    def without(self, photo_id: int) -> str:
+        """Return the query string of this state without a photo that is, or is not, what is meant."""
+        return self.address(
+            more=tuple(each for each in self.more if each != photo_id),
+            less=tuple(each for each in self.less if each != photo_id),
+        )
+
+    def without_dropped(self, term: str) -> str:
+        """Return the query string of this state without a photo that was dropped."""
+        return self.address(q=" ".join([self.typed, *(each for each in self.dropped if each != term)]))
+
+
+def state_asked(
+    q: Annotated[str, Query(max_length=LONGEST_QUERY)] = "",
+    sort: Sorting = "score",
+    view: Viewing = "grid",
+    more: Annotated[str, Query(pattern=IDS)] = "",
+    less: Annotated[str, Query(pattern=IDS)] = "",
+) -> SearchState:
+    """Return the state that an address asks for."""
+    return SearchState(q=q, sort=sort, view=view, more=listed_ids(more), less=listed_ids(less))
+
+
+def listed_ids(text: str) -> tuple[int, ...]:
+    """Return the numbers of a list such as 3,14,15, each once."""
+    return tuple(dict.fromkeys(int(part) for part in text.split(",") if part))
+
+
+AskedState = Annotated[SearchState, Depends(state_asked)]
+
+
+def saved_address(saved: "NamedSearch") -> str:
+    """Return the query string that repeats a saved search."""
+    said = saved.options
+    state = SearchState(
+        q=saved.text or "",
+        sort=SAVED_SORTS[said.get("sort", "score")],
+        more=tuple(said.get("more_like", ())),
+        less=tuple(said.get("less_like", ())),
+    )
+    return state.address()
