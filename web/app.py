@@ -41,6 +41,7 @@ def make_app(library: Library, settings: WebSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        app.state.opened.close()
 
     app = FastAPI(
         title="CV-Aliens",
