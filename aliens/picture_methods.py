@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from aliens.owner import Owner
 from base.arrays import Floats
-from db.photo_rows import hashes_of
 
 if TYPE_CHECKING:
     from db.picture_rows import HotelDetails as HotelDetails
     from db.picture_rows import PhotoDetails as PhotoDetails
+    from db.picture_rows import PictureFacts as PictureFacts
     from db.picture_rows import PictureFile as PictureFile
 
 
@@ -61,10 +61,25 @@ class PictureMethods(Owner):
             return None
         return PictureFile(path=path, sha256=bytes.fromhex(found[1]) if found[1] else None, result=True)
 
-    def picture_versions(self, photo_ids: Sequence[int]) -> dict[int, str]:
-        """Return {photo id: what tells its bytes from any others}, 16 hex digits, of the photos that were read."""
+    def picture_facts(self, photo_ids: Sequence[int]) -> "dict[int, PictureFacts]":
+        """Return {photo id: size and version of its picture} of those of the photos that can be found."""
+        from db.picture_rows import can_be_an_id, picture_facts
+
         with self.catalog.session() as session:
-            return {photo_id: sha256.hex()[:16] for photo_id, sha256 in hashes_of(session, photo_ids).items()}
+            return picture_facts(session, list(filter(can_be_an_id, photo_ids)))
+
+    def filter_term(self, name: str, value: str) -> str:
+        """Return a filter as a query writes it, such as chain:"Best Western"."""
+        from search.query import Filter, format_filter
+
+        return format_filter(Filter(name, value))
+
+    def hotel_term(self, hotel_id: int, name: str | None) -> str:
+        """Return the filter that asks for a hotel's photos: by the number that people know, or else by its name."""
+        from db.hotel_rows import known_number
+
+        number = known_number(hotel_id)
+        return self.filter_term("hotel", str(hotel_id) if number is not None or name is None else name)
 
     def sheet_of(self, photo_id: int) -> PhotoSheet | None:
         """Return all that is known of a photo, or of a restyled one; None where there is none of this number."""

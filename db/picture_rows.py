@@ -1,5 +1,6 @@
 """Queries of single photos for those who look at them: where a picture's bytes lie, which they are, what is known."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,7 +9,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from db.models import Chain, Hotel, Photo, PhotoState, Restyling, Scan
-from db.photo_rows import DATED, dated, is_photo
+from db.photo_rows import DATED, dated, is_photo, pages
 
 COPIES_LISTED = 50  # of a photo's copies
 
@@ -83,6 +84,30 @@ def file_of(row: Any) -> PictureFile | None:
         mtime_ns=row[4],
         result=row[5] is PhotoState.RESTYLED,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFacts:
+    """How large a photo is, upright, in pixels, and what tells its bytes from others; None where that is not known."""
+
+    width_px: int | None
+    height_px: int | None
+    sha256: bytes | None
+
+    @property
+    def version(self) -> str:
+        """16 hexadecimal digits that tell the photo's bytes from others; empty where they are not known."""
+        return "" if self.sha256 is None else self.sha256.hex()[:16]
+
+
+def picture_facts(session: Session, photo_ids: Sequence[int]) -> dict[int, PictureFacts]:
+    """Return {photo id: its picture's facts} of those of the photos that can be found."""
+    found: dict[int, PictureFacts] = {}
+    for page in pages(list(photo_ids)):
+        columns = (Photo.id, Photo.width_px, Photo.height_px, Photo.content_sha256)
+        rows = session.execute(select(*columns).where(Photo.id.in_(page), SHOWN))
+        found.update((row[0], PictureFacts(row[1], row[2], row[3])) for row in rows)
+    return found
 
 
 def result_place(session: Session, result_id: int) -> tuple[str, str | None] | None:

@@ -1,10 +1,11 @@
 """Photos' pictures for a browser: upright, small, and those of the bytes that the library knows. Knows no requests."""
 
+import base64
 import hashlib
 import io
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -139,9 +140,10 @@ class Thumbnails:
         self.store.put(sha256, width_px, made, placeholder_of(image))
         return made_picture(made, "image/webp", sha256, width_px, view)
 
-    def placeholders(self, hashes: Sequence[bytes]) -> list[bytes | None]:
-        """Return the ThumbHash, up to 25 bytes, of each of some photos' bytes; None where no picture was made yet."""
-        return [self.store.placeholder(sha256) for sha256 in hashes]
+    def placeholder(self, sha256: bytes | None) -> str:
+        """Return the ThumbHash of a photo's bytes in base64; empty where no picture of them was made yet."""
+        found = None if sha256 is None else self.store.placeholder(sha256)
+        return "" if found is None else base64.b64encode(found).decode()
 
 
 def looked_up(file: "PictureFile | None") -> Found:
