@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from aliens.library import Library
 from base.errors import AliensError
+from web.hotel_tables import HotelTables
 from web.thumbnail_store import ThumbnailStore
 from web.thumbnails import Thumbnails
 from web.uploads import Uploads
@@ -34,6 +35,7 @@ class Opened:
         self.settings = settings
         self.thumbnails = Thumbnails(ThumbnailStore(library.path / "thumbnails.db", settings.thumbnails_bytes))
         self.uploads = Uploads(library, settings)
+        self.hotel_tables = HotelTables(self)
         self._limiter: anyio.CapacityLimiter | None = None
 
     def close(self) -> None:
