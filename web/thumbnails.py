@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, Literal
 
 import anyio
@@ -198,7 +199,7 @@ def fitting(data: bytes, width_px: int) -> "Image.Image":
     with damage_as_photo_error(), open_image(data, MAX_PIXELS) as image:
         width, height = upright_size(image)
     scale = min(1.0, width_px / width, TALLEST * width_px / height)
-    return decode_to_fit(data, (max(1, round(scale * width)), max(1, round(scale * height))))
+    return decode_to_fit(data, (ceil(scale * width), ceil(scale * height)))
 
 
 def seen_picture(data: bytes, width_px: int) -> "Image.Image":
