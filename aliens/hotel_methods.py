@@ -50,6 +50,52 @@ class HotelMethods(TagMethods):
         with self._tagging(vocabulary) as (session, tagging), self.showing(progress) as tell:
             return self._hotels(session, tagging, name, tags, missing, sort, self._rooms(session), tell)
 
+    def narrow_hotels(
+        self,
+        table: "HotelTable",
+        *,
+        name: str | int | Sequence[str | int] | None = None,
+        tags: str | Sequence[str] = (),
+        missing: str | Sequence[str] = (),
+        sort: "HotelSort" = "name",
+    ) -> "HotelTable":
+        """Return what `hotels` returns of a table of all hotels, without joining photos again; arguments as there.
+
+        Raises: QueryError: no hotel is so, or there is no such tag.
+        """
+        import numpy as np
+
+        from search.hotels import hotel_ids_named, tag_places
+        from search.tags.tagging import known_vocabularies
+
+        with self.catalog.session() as session:
+            words = known_vocabularies(session, self.model).only(table.vocabulary)
+            wanted, absent = (
+                tag_places(words, words.all[0], [names] if isinstance(names, str) else names)
+                for names in (tags, missing)
+            )
+            rows = table.rows
+            if name is not None:
+                meant = hotel_ids_named(session, *([name] if isinstance(name, str | int) else name))
+                rows = rows[np.isin(table.hotels.ids[rows], meant)]
+        narrow = table.part(rows)
+        if not len(rows):
+            raise QueryError(f"no photo of {name!r} can be found: `aliens failures` says what became of them")
+        narrow.narrowed(wanted, absent, sort)
+        return narrow
+
+    def hotels_state(self, vocabulary: str | None = None) -> tuple[str, int]:
+        """Return what changes whenever a table of hotels may, and how many photos it would be made of."""
+        from db.photo_rows import columns_stamp
+        from db.tag_rows import labels_stamp, tagging_stamp
+        from db.vector_rows import EmbeddedRows
+        from search.results import digest
+
+        with self.catalog.session() as session:
+            segments = EmbeddedRows(session, self.model).segments()
+            said = (labels_stamp(session), tagging_stamp(session, self.model, vocabulary), columns_stamp(session))
+            return digest([(file.name, file.alive) for file in segments], *said), sum(file.alive for file in segments)
+
     def search_hotels(
         self,
         text: str | None = None,

@@ -8,6 +8,7 @@ from pathlib import Path
 from aliens.browsing_methods import BrowsingMethods
 from aliens.hotel_methods import HotelMethods
 from aliens.photo_methods import PhotoMethods
+from aliens.picture_methods import PictureMethods
 from aliens.query_methods import QueryMethods
 from aliens.restyle_methods import RestyleMethods
 from base.errors import LibraryError
@@ -18,7 +19,7 @@ from embedding.encoder import Encoder, LazyEncoder
 Where = str | os.PathLike[str]
 
 
-class Library(PhotoMethods, HotelMethods, RestyleMethods, BrowsingMethods, QueryMethods):
+class Library(PhotoMethods, HotelMethods, RestyleMethods, PictureMethods, BrowsingMethods, QueryMethods):
     """A library of photos, opened by `aliens.open` or `aliens.create`; close it, or use it in a `with` statement.
 
     It sees photos that are added while it is open. Threads may share it. Methods raise `aliens.AliensError`, whose

@@ -56,6 +56,9 @@ class PhotoError(AliensError):
         self.kind = kind
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type["PhotoError"], tuple[str, str]]:  # or another process could not raise it here
+        return PhotoError, (self.kind, self.reason)
+
 
 class QueryError(AliensError):
     """A search asks for something impossible."""

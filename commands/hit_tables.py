@@ -10,11 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from base import console
 from base.console import BETWEEN, FilePath, one_line, shell_word
 from base.copy_folder import refuse_filled
+from base.desktop import open_files
 from base.errors import QueryError
 from commands.options import print_notes
 
@@ -79,12 +78,6 @@ class HitFiles:
 
 
 MOST_OPENED = 10  # windows
-
-
-def open_files(paths: Sequence[Path]) -> None:
-    """Have the desktop open files and folders by the programs that are set there."""
-    for path in paths:
-        typer.launch(str(path.absolute()))
 
 
 def show_results(

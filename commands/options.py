@@ -5,7 +5,6 @@ import gc
 import json
 import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -17,6 +16,7 @@ import typer
 
 from base import console
 from base.console import shell_word
+from base.desktop import has_desktop
 from base.errors import AliensError, OutputError, QueryError
 from base.files import read_regular
 from base.settings import DEFAULT_LIBRARY
@@ -343,8 +343,7 @@ SheetOption = Annotated[
 
 def checked_desktop(asked: bool) -> bool:
     """Refuse to open anything before the work is done. Raises: OutputError: there is no desktop."""
-    desktop = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if asked and sys.platform != "darwin" and not (desktop and shutil.which("xdg-open")):
+    if asked and not has_desktop():
         raise OutputError("--open needs a desktop with xdg-open, and there is none here: look at what --sheet writes")
     return asked
 

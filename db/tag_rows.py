@@ -191,6 +191,23 @@ def count_labels(session: Session) -> int:
     return session.scalar(select(func.count()).select_from(TagLabel)) or 0
 
 
+def labels_stamp(session: Session) -> tuple[int, str]:
+    """Return what changes whenever a label does: how many there are, and when the newest was set."""
+    row = session.execute(select(func.count(), func.max(TagLabel.made_at)).select_from(TagLabel)).one()
+    return row[0], str(row[1])
+
+
+def tagging_stamp(session: Session, model: Model, key: str | None) -> str:
+    """Return what changes whenever the library is tagged anew with a vocabulary, by default the current one."""
+    statement = (
+        select(VocabularyText.key, TaggingRun.changed_at)
+        .join(TaggingRun, TaggingRun.vocabulary_id == VocabularyText.id)
+        .where(TaggingRun.model_id == model.id)
+        .order_by(VocabularyText.key)
+    )
+    return f"{key or current_vocabulary(session)}: {[tuple(map(str, row)) for row in session.execute(statement)]}"
+
+
 def known_photos(session: Session, ids: Sequence[int]) -> dict[int, Place]:
     """Return {id: (path, member)} of those of the ids that are photos of the library."""
     known: dict[int, Place] = {}

@@ -4,6 +4,7 @@ One pass over the tags of all photos; memory grows with the hotels, not with the
 """
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -153,6 +154,17 @@ class HotelTable(Listing[TaggedHotel]):
         self.notes = [*notes, *filter(None, [about_untold(np.array(self.names)[self.untold].tolist())])]
         self.query: str | None = None
         self._records = LazyRecords(self)  # type: ignore[assignment]
+
+    def part(self, rows: Longs) -> "HotelTable":
+        """Return a table of some of the rows of `joined`, in their order; what was joined is shared."""
+        table = copy(self)
+        table.rows, table._records = rows, LazyRecords(table)  # type: ignore[assignment]
+        return table
+
+    def counts(self) -> dict[str, int]:
+        """Return how many of the hotels show each tag, likely or surely."""
+        counted_hotels: list[int] = self.joined.likely[self.rows].sum(axis=0).tolist()
+        return dict(zip(self.names, counted_hotels, strict=True))
 
     def narrowed(self, tags: Iterable[int], missing: Iterable[int], sort: HotelSort) -> None:
         """Leave only the hotels that show all of some tags and none of others, by their places, and sort them.

@@ -15,6 +15,7 @@ from web.api.export_api import exporting
 from web.api.health_api import health
 from web.api.hotel_api import lodging
 from web.api.job_api import working
+from web.api.photo_api import looking
 from web.api.picture_api import pictures
 from web.api.search_api import searching
 from web.api.tag_api import tagging
@@ -33,7 +34,7 @@ from web.web_settings import WebSettings
 
 STATIC = Path(__file__).parent / "static"
 PAGES = (search_pages, aid_pages, photo_pages, hotels_pages, tags_pages, basket_pages, restyled_pages, library_pages)
-RESOURCES = (searching, pictures, tagging, exporting, uploading, lodging, picking, working)
+RESOURCES = (searching, looking, pictures, tagging, exporting, uploading, lodging, picking, working)
 
 
 def make_app(library: Library, settings: WebSettings) -> FastAPI:
@@ -42,6 +43,7 @@ def make_app(library: Library, settings: WebSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        app.state.opened.close()
 
     app = FastAPI(
         title="CV-Aliens",

@@ -10,6 +10,10 @@ from fastapi import Depends, Request
 
 from aliens.library import Library
 from base.errors import AliensError
+from web.hotel_tables import HotelTables
+from web.thumbnail_store import ThumbnailStore
+from web.thumbnails import Thumbnails
+from web.uploads import Uploads
 from web.web_settings import WebSettings
 
 if TYPE_CHECKING:
@@ -29,7 +33,15 @@ class Opened:
     def __init__(self, library: Library, settings: WebSettings) -> None:
         self.library = library
         self.settings = settings
+        self.thumbnails = Thumbnails(ThumbnailStore(library.path / "thumbnails.db", settings.thumbnails_bytes))
+        self.uploads = Uploads(library, settings)
+        self.hotel_tables = HotelTables(self)
         self._limiter: anyio.CapacityLimiter | None = None
+
+    def close(self) -> None:
+        """End what runs beside the server, and let go of what is kept."""
+        self.uploads.close()
+        self.thumbnails.close()
 
     async def compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what a function returns that takes its time, in a thread, a few at once.

@@ -18,7 +18,9 @@ STATUSES: dict[type[AliensError], int] = {
 
 
 def status_of(error: AliensError) -> int:
-    """Return the HTTP status that says what an error means."""
+    """Return the HTTP status that says what an error means; some know it themselves."""
+    if isinstance(status := getattr(error, "status", None), int):
+        return status
     return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
 
 

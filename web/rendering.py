@@ -4,7 +4,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from babel.numbers import format_decimal
+from babel.numbers import format_decimal, format_percent
+from babel.units import format_unit
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -31,6 +32,8 @@ def environment(language: str) -> Environment:
     made.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
     made.globals.update(version=__version__, language=language, languages=LANGUAGES)
     made.filters["number"] = partial(format_decimal, locale=language)
+    made.filters["percent"] = partial(format_percent, locale=language)
+    made.filters["megabytes"] = lambda size: format_unit(size / 1e6, "megabyte", "short", "#,##0.0#", locale=language)
     return made
 
 
