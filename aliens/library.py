@@ -9,6 +9,7 @@ from aliens.browsing_methods import BrowsingMethods
 from aliens.hotel_methods import HotelMethods
 from aliens.photo_methods import PhotoMethods
 from aliens.restyle_methods import RestyleMethods
+from aliens.vocabulary_methods import VocabularyMethods
 from base.errors import LibraryError
 from base.settings import DEFAULT_LIBRARY, LibraryFolder, default_model
 from db.catalog import Catalog, refuse_library
@@ -17,7 +18,7 @@ from embedding.encoder import Encoder, LazyEncoder
 Where = str | os.PathLike[str]
 
 
-class Library(PhotoMethods, HotelMethods, RestyleMethods, BrowsingMethods):
+class Library(PhotoMethods, HotelMethods, RestyleMethods, BrowsingMethods, VocabularyMethods):
     """A library of photos, opened by `aliens.open` or `aliens.create`; close it, or use it in a `with` statement.
 
     It sees photos that are added while it is open. Threads may share it. Methods raise `aliens.AliensError`, whose
