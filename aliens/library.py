@@ -11,6 +11,7 @@ from aliens.photo_methods import PhotoMethods
 from aliens.picture_methods import PictureMethods
 from aliens.query_methods import QueryMethods
 from aliens.restyle_methods import RestyleMethods
+from aliens.vocabulary_methods import VocabularyMethods
 from base.errors import LibraryError
 from base.settings import DEFAULT_LIBRARY, LibraryFolder, default_model
 from db.catalog import Catalog, refuse_library
@@ -19,7 +20,9 @@ from embedding.encoder import Encoder, LazyEncoder
 Where = str | os.PathLike[str]
 
 
-class Library(PhotoMethods, HotelMethods, RestyleMethods, PictureMethods, BrowsingMethods, QueryMethods):
+class Library(
+    PhotoMethods, HotelMethods, RestyleMethods, PictureMethods, BrowsingMethods, QueryMethods, VocabularyMethods
+):
     """A library of photos, opened by `aliens.open` or `aliens.create`; close it, or use it in a `with` statement.
 
     It sees photos that are added while it is open. Threads may share it. Methods raise `aliens.AliensError`, whose

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from embedding.captioner import Captioner
     from search.captions import CaptionManifest, CaptionReport
     from search.export.exporter import ExportManifest, Format
+    from search.export.tables import Selection
     from search.tags.calibration import Fit, Method
     from search.tags.evaluation import Evaluations
     from search.tags.labels import ImportReport
@@ -249,8 +250,9 @@ class TagMethods(SearchMethods):
         Args:
             path: the file or folder to write.
             format: csv, tsv, xlsx, jsonl, parquet, coco or imagefolder; by default by the path's ending.
-            query: only the k best photos for this text, best first, each copy as a photo of its own.
-            k: with a query: how many photos, by default 100.
+            query: only the k best photos for this text, best first, each copy as a photo of its own; of filters alone:
+                all photos that they leave.
+            k: with a query that has words: how many photos, by default 100.
             tags: only photos with all these tags, named as in a query, of any vocabulary; where several have a tag, the
                 one of `vocabulary` is meant.
             columns: such as photo_id, path, tags, probabilities, cosines, caption.
@@ -263,29 +265,47 @@ class TagMethods(SearchMethods):
             OutputError: the output cannot be written.
         """
         from search.export.exporter import export_tags, format_of
-        from search.export.tables import selected
 
         chosen = format_of(Path(path), format, link=link)
-        if k is not None and query is None:
-            raise QueryError("-n (or -k) is for queries: add --query TEXT, or leave it out")
-        hits, note = None, ""
-        if query is not None:
-            results = self.search(query, k=100 if k is None else k, copies=True)
-            hits, note = {hit.photo_id: hit.score for hit in results}, results.note
-        names = [tags] if isinstance(tags, str) else tags
         with self._tagging(vocabulary) as (session, tagging), self.showing(progress) as tell:
-            selection = selected(self.catalog, session, self.store, tagging, names, named=vocabulary is not None)
             return export_tags(
                 session,
                 tagging,
                 Path(path),
                 chosen,
                 columns=[columns] if isinstance(columns, str) else columns,
-                selection=replace(selection, hits=hits, note=note),
+                selection=self._selection(session, tagging, query, k, tags, named=vocabulary is not None),
                 query=query,
                 link=link,
                 progress=tell,
             )
+
+    def _selection(
+        self,
+        session: Session,
+        tagging: "Tagging",
+        query: str | None,
+        k: int | None,
+        tags: str | Sequence[str],
+        *,
+        named: bool,
+    ) -> "Selection":
+        """Return which photos are exported; `named`: the vocabulary was asked for. Raises: QueryError: as `export`."""
+        from search.export.tables import left_by_filters, selected
+        from search.query import parse
+
+        names = [tags] if isinstance(tags, str) else tags
+        if query is None or (query.strip() and not parse(query).terms):
+            if k is not None:
+                raise QueryError("-n (or -k) is for queries with words: add --query TEXT, or leave it out")
+            chosen = selected(self.catalog, session, self.store, tagging, names, named=named)
+            if query is None:
+                return chosen
+            return left_by_filters(self.catalog, session, self.store, parse(query).filters, chosen)
+        results = self.search(query, k=100 if k is None else k, copies=True)
+        hits = {hit.photo_id: hit.score for hit in results}
+        chosen = selected(self.catalog, session, self.store, tagging, names, named=named)
+        return replace(chosen, hits=hits, note=results.note)
 
     def import_tags(
         self,

@@ -92,6 +92,11 @@ class LibraryFolder:
         """The folder of the table with the columns of all photos that have vectors of a model."""
         return self.root / "tags" / model_key
 
+    @property
+    def vocabularies(self) -> Path:
+        """The folder of the vocabularies that people made for this library, as files named by their keys."""
+        return self.root / "vocabularies"
+
     def database_url(self) -> str:
         """Return the SQLAlchemy URL: ALIENS_DATABASE, library.toml's `database`, or SQLite in the folder.
 

@@ -48,7 +48,10 @@ def export(
     query: Annotated[
         str | None,
         typer.Option(
-            "--query", "-q", metavar="TEXT", help="Only the -n best photos for this text, best first, copies as well."
+            "--query",
+            "-q",
+            metavar="TEXT",
+            help="Only the -n best photos for this text, best first, copies as well; of filters alone: all they leave.",
         ),
     ] = None,
     k: Annotated[

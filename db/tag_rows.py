@@ -159,6 +159,17 @@ def all_labels(session: Session) -> Iterator[Label]:
             yield Label(*row)
 
 
+def labels_of_tag(session: Session, tag: str) -> list[Label]:
+    """Return the labels of a tag, by its bare name, of every photo that has their bytes, in the order of photos."""
+    statement = (
+        select(Photo.id, TagLabel.present)
+        .join(TagLabel, TagLabel.content_sha256 == Photo.content_sha256)
+        .where(TagLabel.tag.in_(spellings(tag)))
+        .order_by(Photo.id)
+    )
+    return [Label(photo_id, tag, present) for photo_id, present in session.execute(statement)]
+
+
 def labels_in_turn(session: Session) -> Callable[[int], list[Label]]:
     """Return what, asked with ascending ids, gives the labels of photos up to each that it has not given before."""
     stream, ahead = all_labels(session), list[Label]()
@@ -189,12 +200,6 @@ def labels_of(session: Session, photo_ids: Sequence[int]) -> Iterator[Label]:
 def count_labels(session: Session) -> int:
     """Return how many labels people have set."""
     return session.scalar(select(func.count()).select_from(TagLabel)) or 0
-
-
-def labels_stamp(session: Session) -> tuple[int, str]:
-    """Return what changes whenever a label does: how many there are, and when the newest was set."""
-    row = session.execute(select(func.count(), func.max(TagLabel.made_at)).select_from(TagLabel)).one()
-    return row[0], str(row[1])
 
 
 def tagging_stamp(session: Session, model: Model, key: str | None) -> str:

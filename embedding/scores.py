@@ -81,9 +81,9 @@ class ScoreStore:
             if path != target:
                 path.unlink()
 
-    def of(self, ids: Ids) -> Floats:
-        """Return the scores, (n, columns) float32, of photos; NaN where there are none."""
-        found = np.full((len(ids), self.columns), np.nan, np.float32)
+    def of(self, ids: Ids, columns: Sequence[int] | None = None) -> Floats:
+        """Return the scores, (n, columns) float32, of photos, or some columns of them; NaN where there are none."""
+        found = np.full((len(ids), self.columns if columns is None else len(columns)), np.nan, np.float32)
         places, rows = self._vectors.locate(ids)
         for place in np.unique(places[places >= 0]):
             scores, mine = self._scores[place], places == place
@@ -92,7 +92,8 @@ class ScoreStore:
             at = rows[mine]
             block = slice(int(at[0]), int(at[0]) + len(at))  # rows that follow each other are read as one block
             together = len(at) == at[-1] - at[0] + 1 and bool((np.diff(at) == 1).all())
-            found[mine] = scores[block if together else at]
+            read = scores[block if together else at]
+            found[mine] = read if columns is None else read[:, list(columns)]
         return found
 
 

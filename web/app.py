@@ -22,7 +22,9 @@ from web.api.tag_api import tagging
 from web.api.upload_api import uploading
 from web.opened import Opened
 from web.pages.basket_page import basket_pages
+from web.pages.export_page import export_pages
 from web.pages.hotels_page import hotels_pages
+from web.pages.label_page import label_pages
 from web.pages.library_page import library_pages
 from web.pages.photo_page import photo_pages
 from web.pages.restyled_page import restyled_pages
@@ -33,7 +35,18 @@ from web.problems import add_problems
 from web.web_settings import WebSettings
 
 STATIC = Path(__file__).parent / "static"
-PAGES = (search_pages, aid_pages, photo_pages, hotels_pages, tags_pages, basket_pages, restyled_pages, library_pages)
+PAGES = (
+    search_pages,
+    aid_pages,
+    photo_pages,
+    hotels_pages,
+    tags_pages,
+    label_pages,
+    export_pages,
+    basket_pages,
+    restyled_pages,
+    library_pages,
+)
 RESOURCES = (searching, looking, pictures, tagging, exporting, uploading, lodging, picking, working)
 
 

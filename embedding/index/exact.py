@@ -7,7 +7,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from base.arrays import Bools, Floats, Ids
+from base.arrays import Bools, Floats, Halves, Ids
 from base.errors import LibraryError
 from embedding.index.product import best_of_product, is_worth_it
 from embedding.segments import Segment, Vectors
@@ -184,3 +184,45 @@ def best(scores: Floats, ids: Ids, k: int) -> tuple[Floats, Ids]:
     """Return the k best of scores and ids, each (n, m), best first; equal scores in the order of the ids."""
     order = np.lexsort((ids, -scores), axis=1)[:, :k]
     return np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)
+
+
+SCORED_ROWS = 1_024  # of 512 dimensions: 1 MB, which stays in a core's cache
+
+
+def all_cosines(vectors: Vectors, queries: NDArray[np.floating]) -> tuple[Ids, Halves]:
+    """Return the ids of all photos, (n,) as they lie in segments, and their cosines with queries, (n, m) float16.
+
+    For a few queries, where PyTorch is not loaded: FAISS compares float16 rows three times as fast as NumPy does.
+
+    Args:
+        vectors: the photos.
+        queries: unit vectors, (m, d) float32.
+
+    Raises: LibraryError: the queries have another number of dimensions.
+    """
+    check_dimensions(vectors, queries)
+    queries = np.ascontiguousarray(queries, dtype=np.float32)
+    spans = [(s, at) for s in vectors.segments for at in range(0, len(s), RANGE_ROWS)]
+
+    def span(segment: Segment, start: int) -> Halves:
+        faiss.omp_set_num_threads(1)
+        rows = segment.vectors[start : start + RANGE_ROWS]
+        found = np.empty((len(rows), len(queries)), np.float16)
+        block = faiss.IndexScalarQuantizer(vectors.dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+        block.is_trained = True  # float16 has nothing to learn
+        for at in range(0, len(rows), SCORED_ROWS):
+            codes = rows[at : at + SCORED_ROWS]
+            faiss.copy_array_to_vector(np.ascontiguousarray(codes).view(np.uint8).ravel(), block.codes)
+            block.ntotal = len(codes)
+            scores, places = block.search(queries, len(codes))
+            for query in range(len(queries)):
+                found[at + places[query], query] = scores[query]
+        return found
+
+    with ThreadPoolExecutor(faiss.omp_get_max_threads()) as pool:
+        parts = list(pool.map(lambda each: span(*each), spans))
+    cosines = np.concatenate([np.empty((0, len(queries)), np.float16), *parts])
+    live = [np.ones(len(s), bool) if m is None else m for s, m in zip(vectors.segments, vectors.live, strict=True)]
+    ids = np.concatenate([np.empty(0, np.int64), *(segment.ids for segment in vectors.segments)])
+    keep = np.concatenate([np.empty(0, bool), *live])
+    return (ids, cosines) if keep.all() else (ids[keep], cosines[keep])

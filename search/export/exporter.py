@@ -235,26 +235,40 @@ def export_tags(
 
     Raises: QueryError: no such column or tag, no photo to export, or the output cannot be written.
     """
-    if tagging.unscored:
-        raise QueryError(f"{counted(tagging.unscored, 'photo')} came after the last tagging: run `aliens tag` first")
-    chosen = selection or Selection()
-    names = list(dict.fromkeys([*(columns or DEFAULT_COLUMNS), *NEEDED.get(file_format, ())]))
-    table = TagTable(session, tagging, names, chosen)
+    describe = prepared(session, tagging, file_format, columns, selection or Selection(), query)
     if not path.name or (file_format != "imagefolder" and path.is_dir()):
         raise QueryError(f"{path} is a folder: name a new {'folder' if file_format == 'imagefolder' else 'file'} in it")
     refuse_name(path)
-    if file_format == "xlsx" and not chosen.tags:  # of which nobody knows beforehand how many photos have them
-        refuse_rows(count_embedded(session, tagging.model) if chosen.hits is None else len(chosen.hits))
-    describe = Description(tagging, table, chosen, query)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if file_format == "imagefolder":
-            return write_folder(table, path, link, describe, progress)
-        return write_file(table, path, file_format, describe, progress)
+            return write_folder(describe.table, path, link, describe, progress)
+        with file_and_manifest(path) as (file, write_beside):
+            manifest = write_table(file, path, file_format, describe, progress)
+            write_beside(manifest)
+        return manifest
     except OSError as error:
         raise OutputError(
             f"{error.filename or path} cannot be written: {error.strerror or error}. Nothing is left under {path}"
         ) from error
+
+
+def prepared(
+    session: Session,
+    tagging: Tagging,
+    file_format: Format,
+    columns: Sequence[str],
+    selection: Selection,
+    query: str | None,
+) -> "Description":
+    """Return what is to be exported. Raises: QueryError: no such column or tag, or photos came after the tagging."""
+    if tagging.unscored:
+        raise QueryError(f"{counted(tagging.unscored, 'photo')} came after the last tagging: run `aliens tag` first")
+    names = list(dict.fromkeys([*(columns or DEFAULT_COLUMNS), *NEEDED.get(file_format, ())]))
+    table = TagTable(session, tagging, names, selection)
+    if file_format == "xlsx" and not selection.tags:  # of which nobody knows beforehand how many photos have them
+        refuse_rows(count_embedded(session, tagging.model) if selection.hits is None else len(selection.hits))
+    return Description(tagging, table, selection, query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,20 +308,20 @@ class Description:
         )
 
 
-def write_file(
-    table: TagTable, path: Path, file_format: Format, describe: Description, progress: Progress
+def write_table(
+    file: BinaryIO, path: Path, file_format: Format, describe: Description, progress: Progress = silent
 ) -> ExportManifest:
-    """Write one file and its manifest."""
-    with file_and_manifest(path) as (file, write_beside):
-        hashed = HashedFile(file)
-        writer = (TABLE_WRITERS | {"coco": CocoWriter})[file_format](
-            hashed, table.schema, table.tagging.vocabulary.names
-        )
-        stream(table, writer, progress)
-        refuse_empty(table.rows)
-        manifest = describe.manifest(path, file_format, hashed, [], Counter())
-        write_beside(manifest)
-    return manifest
+    """Write all rows into a file that is open, whatever takes bytes in turn, and return the manifest of it.
+
+    path: what the file is called, in the manifest alone.
+
+    Raises: QueryError: there are no rows. OSError: the file takes no more.
+    """
+    hashed, table = HashedFile(file), describe.table
+    writer = (TABLE_WRITERS | {"coco": CocoWriter})[file_format](hashed, table.schema, table.tagging.vocabulary.names)
+    stream(table, writer, progress)
+    refuse_empty(table.rows)
+    return describe.manifest(path, file_format, hashed, [], Counter())
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -74,7 +74,7 @@ FLOAT_DIGITS = 6  # of float32 where it is written as a decimal number by Python
 class Selection:
     """Which photos are exported: those with all the tags named, of the whole library or of a query's hits.
 
-    tags: of the vocabulary that is exported. others: of other vocabularies; `among` are the photos that have them.
+    tags: of the vocabulary that is exported. others: of other vocabularies; `among`: that have them, or filters leave.
     note: what people should know of the query's answer, or nothing.
     """
 
@@ -110,6 +110,17 @@ def selected(
     if choice.untagged:
         raise QueryError(choice.note)
     return Selection(tags=tuple(own), others=tuple(others), among=choice.ids)
+
+
+def left_by_filters(
+    catalog: Catalog, session: Session, store: SegmentStore, filters: Sequence[Filter], selection: Selection
+) -> Selection:
+    """Return those photos of a selection that filters leave. Raises: QueryError: a filter asks for the impossible."""
+    choice = chosen(catalog, session, store, filters)
+    if choice.untagged:
+        raise QueryError(choice.note)
+    both = choice.ids if selection.among is None or choice.ids is None else np.intersect1d(choice.ids, selection.among)
+    return replace(selection, among=selection.among if both is None else both, note=choice.note)
 
 
 class TagTable:

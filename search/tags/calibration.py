@@ -73,7 +73,7 @@ class Calibration:
     without that, (t,); empty: as std. noise: the spread of words that mean nothing. photos: how many these were taken
     from. alike: what nearly all of them look like, such as "a bathroom"; mostly nothing. links: {tag's place: what
     labels taught of it}, for the method `learnt_on` alone. most: how many tags a photo may have, the likeliest; 0 for
-    any number.
+    any number. silent: places of tags that people gave to no photo.
     method: signal; or calibrated (as before there was signal), or uncalibrated (each tag against the background), or
     softmax over the tags, where the `top_k` likeliest are decided, as the case study did.
     """
@@ -93,6 +93,7 @@ class Calibration:
     learnt_on: Method = "calibrated"
     contrasts: tuple[tuple[int, ...], ...] = ()
     exclusions: tuple[tuple[int, ...], ...] = ()
+    silent: tuple[int, ...] = ()
 
     @property
     def signal(self) -> Floats:
@@ -145,8 +146,11 @@ class Calibration:
     def decide(self, probabilities: Floats) -> Bools:
         """Return which tags are decided, (n, t) bool; photos whose scores are NaN get none."""
         if self.method == "softmax":
-            return among_best(probabilities, self.top_k) & ~np.isnan(probabilities)
+            decided = among_best(probabilities, self.top_k) & ~np.isnan(probabilities)
+            decided[:, list(self.silent)] = False
+            return decided
         decided = (probabilities >= self.threshold) & ~self.muted
+        decided[:, list(self.silent)] = False
         for group in self.exclusions:
             places = np.array(group)
             likeliest = places[np.where(decided, probabilities, -1)[:, places].argmax(axis=1)]
@@ -155,13 +159,47 @@ class Calibration:
             decided &= among_best(np.where(decided, probabilities, -1), self.most)
         return decided
 
+    def only(self, places: Sequence[int]) -> Self:
+        """Return the calibration of some of the tags, for scores of these: what it says of each is the same.
+
+        But not what is decided where tags of a group, or all tags of a photo, are compared, unless all are among them.
+
+        Args:
+            places: of the tags; those of a contrast's group come together or not at all.
+        """
+        chosen, at = list(places), {place: number for number, place in enumerate(places)}
+        groups = [tuple(at[place] for place in group) for group in self.contrasts if set(group) <= set(places)]
+        return replace(
+            self,
+            mean=self.mean[chosen],
+            std=self.std[chosen],
+            spread=self.spread[chosen] if len(self.spread) else self.spread,
+            links={at[place]: link for place, link in self.links.items() if place in at},
+            contrasts=tuple(groups),
+            exclusions=(),
+            silent=tuple(at[place] for place in self.silent if place in at),
+            most=0,
+        )
+
+    def with_rivals(self, place: int) -> list[int]:
+        """Return a tag's place, and behind it those of the tags that its logit is contrasted with."""
+        rivals = [other for group in self.contrasts if place in group for other in group]
+        return list(dict.fromkeys([place, *rivals]))
+
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values; `from_json` reads it back."""
         names = ("method", "scale", "threshold", "top_k", "noise", "photos", "alike", "most", "learnt_on")
         plain = {name: getattr(self, name) for name in names}
         arrays = {name: getattr(self, name).tolist() for name in ARRAYS}
         groups = {"contrasts": [list(g) for g in self.contrasts], "exclusions": [list(g) for g in self.exclusions]}
-        return plain | arrays | groups | {"links": {str(place): asdict(link) for place, link in self.links.items()}}
+        silent = {"silent": list(self.silent)} if self.silent else {}
+        return (
+            plain
+            | arrays
+            | groups
+            | silent
+            | {"links": {str(place): asdict(link) for place, link in self.links.items()}}
+        )
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -193,6 +231,7 @@ class KeptCalibration:
     alike: str = ""
     most: int = 0
     learnt_on: Method = "calibrated"
+    silent: tuple[int, ...] = ()
 
 
 def read_calibration(values: Mapping[str, Any], tags: int) -> Calibration:
@@ -203,6 +242,7 @@ def read_calibration(values: Mapping[str, Any], tags: int) -> Calibration:
     calibration = Calibration.from_json(values)
     places = [
         *calibration.links,
+        *calibration.silent,
         *(place for group in calibration.contrasts + calibration.exclusions for place in group),
     ]
     lengths = {len(calibration.mean), len(calibration.std), len(calibration.spread) or tags}
@@ -218,6 +258,30 @@ class Statistics:
         self.count = 0
         self._sum = np.zeros(tags)
         self._squares = np.zeros(tags)
+
+    @classmethod
+    def of(cls, calibration: Calibration) -> Self:
+        """Return what a calibration without labels was made of, from what it says: the same but for rounding."""
+        weight = calibration.photos / (calibration.photos + PSEUDO_PHOTOS)
+        drawn = calibration.mean.astype(np.float64)
+        mean = drawn.mean() + (drawn - drawn.mean()) / weight
+        made = cls(len(mean))
+        made.count = calibration.photos
+        made._sum = mean * made.count
+        made._squares = (calibration.spread.astype(np.float64) ** 2 + mean**2) * made.count
+        return made
+
+    def placed(self, places: Sequence[int | None], others: "Statistics") -> Self:
+        """Return the statistics of the tags at some places, those of `others` in turn where a place is None."""
+        made = type(self)(len(places))
+        made.count = others.count if None in places else self.count
+        own = [place is not None for place in places]
+        kept = [place for place in places if place is not None]
+        for name in ("_sum", "_squares"):
+            values = getattr(made, name)
+            values[own] = getattr(self, name)[kept]
+            values[~np.array(own)] = getattr(others, name)
+        return made
 
     def add(self, scores: Floats) -> None:
         """Take in scores (n, t + 1); rows of NaN are left out."""
@@ -253,9 +317,15 @@ class Statistics:
 
 def among_best(values: Floats, k: int) -> Bools:
     """Return which k of each row of (n, t) are its largest, (n, t); of equal ones the first."""
-    best = np.argsort(-values, axis=1, kind="stable")[:, :k]
-    chosen = np.zeros(values.shape, np.bool_)
-    np.put_along_axis(chosen, best, True, axis=1)
+    if k >= values.shape[1]:
+        return np.ones(values.shape, np.bool_)
+    least = np.partition(-values, k - 1, axis=1)[:, k - 1 : k]
+    chosen: Bools = -values <= least
+    tied = np.flatnonzero(chosen.sum(axis=1) != k)  # or the k-th is NaN
+    if len(tied):
+        best = np.argsort(-values[tied], axis=1, kind="stable")[:, :k]
+        chosen[tied] = False
+        chosen[tied[:, np.newaxis], best] = True
     return chosen
 
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from sqlalchemy.orm import Session
 
-from base.arrays import Bools, Floats, Longs
+from base.arrays import Bools, Floats, Ids, Longs
 from base.console import counted
 from base.errors import QueryError
 from base.progress import Progress, silent
@@ -203,6 +203,14 @@ class Tagging:
         return "aliens tag" if key == current_vocabulary(self._session) else f"aliens tag --vocabulary {key}"
 
     @property
+    def moment(self) -> tuple[tuple[str, int], ...]:
+        """What tells the photos that can be found, and which of them have scores, from those at another moment."""
+        missing = {segment.name for segment in self._missing}
+        return tuple(
+            (n, -c if n in missing else c) for n, c in zip(self._vectors.names, self._vectors.counts, strict=True)
+        )
+
+    @property
     def unscored(self) -> int:
         """How many photos have no scores yet: those added since the last tagging."""
         return len(self._vectors.only([segment.name for segment in self._missing]))
@@ -300,6 +308,10 @@ class Tagging:
         vector: Floats = self._vectors.gather(np.array([photo_id]))[0]
         return vector
 
+    def vectors(self, ids: Ids) -> Floats:
+        """Return the unit vectors (n, d) of photos that have one."""
+        return self._vectors.gather(ids)
+
     def decided_by(self, calibration: Calibration) -> Self:
         """Return the same scores, decided in another way."""
         other = copy(self)
@@ -322,8 +334,7 @@ class Tagging:
         if others or not calibration.noise:
             noise, alike = noise_and_kind(self._vectors, encoder)
             calibration = replace(calibration, noise=noise, alike=alike)
-        long = MOST if method == "signal" and len(self.vocabulary.tags) >= LONG else 0
-        calibration = replace(calibration, most=self.vocabulary.most or long)
+        calibration = replace(calibration, most=most_tags(self.vocabulary, method))
         if truth is not None:
             logits = calibration.logits(self.scores_of(truth.photo_ids))
             links = {**calibration.links, **fit_links(logits, truth.values, options.fit)}
@@ -336,18 +347,19 @@ class Tagging:
         statistics = Statistics(len(self.vocabulary.tags))
         for _, scores in self.scores():
             statistics.add(scores)
-        mean, std = statistics.mean_and_std(before.scale)
-        names, groups = self.vocabulary.names, self.vocabulary.groups
-        return replace(
-            before,
-            mean=mean,
-            std=std,
-            spread=statistics.spread,
-            photos=statistics.count,
-            links={},
-            contrasts=places_of(groups, names, "contrast"),
-            exclusions=places_of(groups, names, "exclude"),
-        )
+        return standardised(before, self.vocabulary, statistics)
+
+    def scores_by_id(self, ids: Ids) -> Floats:
+        """Return the scores (n, t + 1) of photos that have vectors, NaN for those without, without the database."""
+        return self._scores.of(ids)
+
+    def column(self, places: Sequence[int]) -> tuple[Ids, Floats]:
+        """Return the ids of all photos that have scores, (n,), and their scores of some tags, (n, m + 1); quick."""
+        columns = [*places, len(self.vocabulary.tags)]
+        ids = self._vectors.ids
+        scores = self._scores.of(ids, columns)
+        scored = ~np.isnan(scores[:, 0])
+        return (ids, scores) if scored.all() else (ids[scored], scores[scored])
 
     def scores_of(self, photo_ids: Sequence[int]) -> Floats:
         """Return the scores (n, t + 1) of these photos, NaN for those without."""
@@ -356,6 +368,28 @@ class Tagging:
         for columns, scores in self.scores(ids=photo_ids):
             found[[position[photo_id] for photo_id in columns["photo_id"].to_pylist()]] = scores
         return found
+
+
+def standardised(before: Calibration, vocabulary: Vocabulary, statistics: Statistics) -> Calibration:
+    """Return a calibration without labels, from the statistics of a vocabulary's tags over the whole library."""
+    mean, std = statistics.mean_and_std(before.scale)
+    names, groups = vocabulary.names, vocabulary.groups
+    return replace(
+        before,
+        mean=mean,
+        std=std,
+        spread=statistics.spread,
+        photos=statistics.count,
+        links={},
+        contrasts=places_of(groups, names, "contrast"),
+        exclusions=places_of(groups, names, "exclude"),
+        silent=tuple(map(names.index, vocabulary.muted)),
+    )
+
+
+def most_tags(vocabulary: Vocabulary, method: Method) -> int:
+    """Return how many tags a photo may have; 0 for any number."""
+    return vocabulary.most or (MOST if method == "signal" and len(vocabulary.tags) >= LONG else 0)
 
 
 def known_vocabularies(session: Session, model: Model) -> Vocabularies:

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 from base.errors import OutputError, QueryError
 from base.files import rereadable
-from base.names import comparable, nearest
+from base.names import comparable, composed, nearest
 from base.records import read_toml
 from base.settings import asset
 from base.spreadsheets import NOT_UTF8, open_text
@@ -21,8 +21,9 @@ from search.query import Filter, format_filter
 DEFAULT = "case-study"
 FILES = (".toml", ".txt")
 MAX_TAGS = 10_000
+NAME_BYTES = 128  # of a vocabulary's name: a file system takes 255, and a hash and an ending follow
 MOST_NAMED = 10  # unknown tags in a note
-ENTRIES = ("name", "templates", "background", "most", "tags", "groups")
+ENTRIES = ("name", "templates", "background", "most", "muted", "tags", "groups")
 RULES = ("contrast", "exclude")
 SEPARATOR = ";"  # between tags in a CSV cell, so no tag may hold it
 UNKNOWN = "?"  # before a tag in a file: whether the photo has it is not known
@@ -60,6 +61,7 @@ class Vocabulary:
     background: tuple[str, ...]
     groups: tuple[Group, ...]
     most: int = 0  # tags a photo; 0: see calibration.MOST
+    muted: tuple[str, ...] = ()  # tags that no photo gets: others are told apart from them
 
     @cached_property
     def names(self) -> list[str]:
@@ -107,7 +109,9 @@ class Vocabulary:
             "background": list(self.background),
             "tags": [[tag.name, list(tag.prompts), tag.heading] for tag in self.tags],
             "groups": [[group.rule, list(group.tags)] for group in self.groups],
-        } | ({"most": self.most} if self.most else {})  # the key of a vocabulary without it stays as it was
+            **({"most": self.most} if self.most else {}),  # the key of a vocabulary without it stays as it was
+            **({"muted": list(self.muted)} if self.muted else {}),
+        }
 
     @classmethod
     def from_definition(cls, definition: Mapping[str, Any]) -> Self:
@@ -119,6 +123,7 @@ class Vocabulary:
             tags=tuple(Tag(name, tuple(prompts), heading) for name, prompts, heading in definition["tags"]),
             groups=tuple(Group(rule, tuple(tags)) for rule, tags in definition["groups"]),
             most=definition.get("most", 0),
+            muted=tuple(definition.get("muted", ())),
         )
 
 
@@ -267,8 +272,10 @@ def as_content(lines: Iterable[str]) -> dict[str, Any]:
 
 def named_after(path: Path) -> str:
     """Return the name of a vocabulary that says none: its file's, with hyphens for what names cannot hold."""
-    name = "".join(character if character in NAME_CHARACTERS else "-" for character in path.stem)
-    return name.strip("-")[:64] or "vocabulary"
+    name = "".join(character if of_names(character) else "-" for character in composed(path.stem)).strip("-")[:64]
+    while len(name.encode()) > NAME_BYTES:
+        name = name[:-1]
+    return name or "vocabulary"
 
 
 def as_vocabulary(content: Mapping[str, Any], default_name: str) -> Vocabulary:
@@ -279,8 +286,7 @@ def as_vocabulary(content: Mapping[str, Any], default_name: str) -> Vocabulary:
     if unknown := set(content) - set(ENTRIES):
         raise ValueError(f"unknown entry {sorted(unknown)[0]!r}: known are {', '.join(ENTRIES)}")
     name = content.get("name", default_name)
-    if not isinstance(name, str) or not name or len(name) > 64 or not set(name) <= NAME_CHARACTERS:
-        raise ValueError(f"the name {name!r} should be 1 to 64 letters, digits, hyphens or underscores")
+    check_name(name)
     templates = texts(content.get("templates", ["{}"]), "templates")
     for template in templates:
         if template.count("{}") != 1:
@@ -295,14 +301,39 @@ def as_vocabulary(content: Mapping[str, Any], default_name: str) -> Vocabulary:
         if (other := seen.get(bare(tag.name))) is not None:
             raise ValueError(f"the tag {tag.name!r} is there twice" + (f" (as {other!r})" if other != tag.name else ""))
         seen[bare(tag.name)] = tag.name
+    known = {bare(tag.name): tag.name for tag in tags}
     return Vocabulary(
-        name=name,
+        name=composed(name),
         tags=tags,
         templates=templates,
         background=texts(content.get("background", DEFAULT_BACKGROUND), "background"),
-        groups=tuple(groups_of(content.get("groups", []), {bare(tag.name): tag.name for tag in tags})),
+        groups=tuple(groups_of(content.get("groups", []), known)),
         most=most_of(content.get("most", 0)),
+        muted=muted_of(content.get("muted", []), known),
     )
+
+
+def check_name(name: Any) -> None:
+    """Refuse a name that no vocabulary can have: folders are named by it. Raises: ValueError: it is one."""
+    kind = "1 to 64 letters (of any script), digits, hyphens or underscores"
+    if not isinstance(name, str) or not 1 <= len(name) <= 64 or not all(map(of_names, composed(name))):
+        raise ValueError(f"the name {name if not isinstance(name, str) else name[:100]!r} should be {kind}")
+    if len(composed(name).encode()) > NAME_BYTES:
+        raise ValueError(f"the name {name!r} should be shorter: of this script about {64 // 2} letters")
+
+
+def of_names(character: str) -> bool:
+    """Tell whether names of vocabularies may hold a character."""
+    return character in "-_" or character.isalnum()
+
+
+def muted_of(value: Any, names: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the tags that no photo gets. Raises: ValueError: it is no list of tags of this vocabulary."""
+    muted = texts(value, "muted") if value != [] else ()
+    for tag in muted:
+        if bare(tag) not in names:
+            raise ValueError(f"muted names {tag!r}, which is no tag of this vocabulary")
+    return tuple(name for name in names.values() if bare(name) in set(map(bare, muted)))
 
 
 def tags_in(table: Any, heading: str) -> Iterator[Tag]:
@@ -398,6 +429,3 @@ def bare(name: str) -> str:
     """Return a tag's name as it is compared: without article and case, however its letters are written."""
     words = comparable(name).split()
     return " ".join(words[1:] if len(words) > 1 and words[0] in ("a", "an", "the") else words)
-
-
-NAME_CHARACTERS = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")

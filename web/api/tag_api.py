@@ -1,5 +1,245 @@
 """Vocabularies, drafts, labels by program."""
 
-from fastapi import APIRouter
+from typing import Annotated, Any, Literal, cast
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from search.tags.vocabulary_edits import MOST_PROMPTS, TagDraft
+from web.opened import Opened, Served
 
 tagging = APIRouter(tags=["tags"])
+
+Words = Annotated[str, Field(max_length=1_000)]
+Lines = Annotated[list[Words], Field(max_length=MOST_PROMPTS)]
+VocabularyName = Annotated[str | None, Field(max_length=300, description="its key or name; by default the latest")]
+AskedVocabulary = Annotated[str | None, Query(max_length=300, description="its key or name; by default the latest")]
+AskedTag = Annotated[str, Query(max_length=1_000, description="a tag's name")]
+PhotoNumber = Annotated[int, Path(ge=1, lt=1 << 63)]
+Tab = Annotated[str, Query(max_length=100, description="who asks: no photo is given to two at once")]
+
+
+class VocabularyEntry(BaseModel):
+    """A vocabulary. origin: tagged with, saved in the library and not tagged with yet, or shipped."""
+
+    key: str
+    name: str
+    tags: int
+    origin: Literal["tagged", "saved", "shipped"]
+    current: bool
+
+
+class TagFigures(BaseModel):
+    """A tag in the whole library; see `histogram` and the others: 64 equal bins of probability from 0 to 1.
+
+    photos: that have it; sure: how many of them surely. yes, no: of how many people said so. muted: the model cannot
+    tell it here; silent: people had no photo get it. histogram: photos that would get it at a threshold anywhere below.
+    """
+
+    tag: str
+    heading: str
+    photos: int
+    sure: int
+    yes: int
+    no: int
+    muted: bool
+    silent: bool
+    histogram: list[int]
+    others: list[int]
+    said_yes: list[int]
+    said_no: list[int]
+    surest: list[int]
+
+
+class VocabularyFigures(BaseModel):
+    """The tags of a vocabulary in the whole library."""
+
+    key: str
+    name: str
+    method: str
+    threshold: float
+    photos: int
+    untagged: int
+    unscored: int
+    fitted: int
+    notes: list[str]
+    tags: list[TagFigures]
+
+
+class AskedDraft(BaseModel):
+    """A tag that is thought of. unlike: what it is not; instead_of: the tag of the vocabulary that it replaces."""
+
+    model_config = ConfigDict(extra="forbid")
+    vocabulary: VocabularyName = None
+    name: Words
+    prompts: Lines = []
+    unlike: Lines = []
+    heading: Words = ""
+    muted: bool = False
+    instead_of: Words | None = None
+
+    def draft(self) -> TagDraft:
+        """Return it without empty lines. Raises: QueryError: it makes no sense."""
+        return TagDraft.typed(self.name, self.prompts, self.unlike, heading=self.heading, muted=self.muted)
+
+
+class DraftFigures(BaseModel):
+    """What `aliens tag` would decide: how many photos, by which probabilities, and photos on both sides of the line."""
+
+    tag: str
+    photos: int
+    decided: int
+    sure: int
+    threshold: float
+    signal: float
+    muted: bool
+    histogram: list[int]
+    surest: list[int]
+    above: list[int]
+    below: list[int]
+
+
+class SavedDraft(AskedDraft):
+    """A draft that is saved. called: the vocabulary's name then; tag: have all photos tagged with it, as a job."""
+
+    called: Annotated[str | None, Field(max_length=100)] = None
+    tag: bool = True
+
+
+class SavedVocabulary(BaseModel):
+    """A vocabulary that was saved; job: the number of the job that tags with it."""
+
+    key: str
+    name: str
+    tags: int
+    job: int | None = None
+
+
+class AskedLabel(BaseModel):
+    """What is said of a photo and a tag: yes, no, or null to take back what was said. tab: as in `labelling`."""
+
+    model_config = ConfigDict(extra="forbid")
+    tag: Words
+    present: bool | None
+    vocabulary: VocabularyName = None
+    tab: Annotated[str, Field(max_length=100)] = ""
+
+
+class GivenLabel(BaseModel):
+    """What was said; tag: the tag's whole name."""
+
+    photo_id: int
+    tag: str
+    present: bool | None
+
+
+class AskedPhoto(BaseModel):
+    """A photo to label, and the tag's probability there."""
+
+    photo_id: int
+    probability: float
+
+
+class LabellingState(BaseModel):
+    """What the labels of a tag say so far, and which photos are to be labelled next.
+
+    photos: at the threshold and above; of the `judged` labelled ones there `right` have the tag. suggested: the
+    probability from which labels would have it decided, photos_suggested: how many that would be, expected: the share
+    of them that is right; null before there are `fewest` labels that say yes, and as many that say no.
+    """
+
+    vocabulary: str
+    tag: str
+    yes: int
+    no: int
+    threshold: float
+    photos: int
+    right: int
+    judged: int
+    suggested: float | None
+    photos_suggested: int
+    expected: float | None
+    fewest: int
+    next: list[AskedPhoto]
+
+
+async def start_tagging(served: Opened, vocabulary: str, **options: object) -> int:
+    """Queue the tagging of all photos with a vocabulary, by its key or file, and return the job's number."""
+    jobs = cast(Any, served).jobs
+    return int(await jobs.start("tag", {"vocabulary": vocabulary} | options))
+
+
+async def labelling_state(
+    served: Opened, tag: str, vocabulary: str | None, tab: str, count: int, skipped: list[int]
+) -> LabellingState:
+    """Return what is to be labelled next. Raises: QueryError, TooBusy."""
+    asked, state = await served.compute(
+        served.library.ask_labels, tag, vocabulary=vocabulary, tab=tab, count=count, skipped=skipped
+    )
+    said = {name: getattr(state, name) for name in LabellingState.model_fields if name != "next"}
+    return LabellingState(**said, next=[AskedPhoto(photo_id=i, probability=p) for i, p in asked])
+
+
+@tagging.get("/vocabularies")
+async def list_vocabularies(served: Served) -> list[VocabularyEntry]:
+    """Return the vocabularies that the library was tagged with, newest first, saved ones, and those that come along."""
+    found = await served.compute(served.library.known_vocabularies)
+    return [VocabularyEntry.model_validate(each, from_attributes=True) for each in found]
+
+
+@tagging.get("/vocabularies/{vocabulary}/tags")
+async def list_tags(served: Served, vocabulary: Annotated[str, Path(max_length=300)]) -> VocabularyFigures:
+    """Return counts, histograms and examples of every tag of a vocabulary."""
+    look = await served.compute(served.library.look_at_tags, vocabulary)
+    return VocabularyFigures.model_validate(look, from_attributes=True)
+
+
+@tagging.post("/drafts")
+async def try_draft(served: Served, asked: AskedDraft) -> DraftFigures:
+    """Return what a tag would do if it were in a vocabulary; nothing is saved."""
+    look = await served.compute(
+        served.library.look_at_draft, asked.draft(), vocabulary=asked.vocabulary, instead_of=asked.instead_of
+    )
+    said = {name: getattr(look, name) for name in DraftFigures.model_fields if hasattr(look, name)}
+    return DraftFigures.model_validate({**said, **look.examples})
+
+
+@tagging.post("/vocabularies", status_code=201)
+async def save_vocabulary(served: Served, asked: SavedDraft) -> SavedVocabulary:
+    """Save a draft in a vocabulary of the library, and queue tagging with it."""
+    made, path = await served.compute(
+        served.library.save_draft,
+        asked.draft(),
+        vocabulary=asked.vocabulary,
+        instead_of=asked.instead_of,
+        name=asked.called,
+    )
+    job = await start_tagging(served, str(path)) if asked.tag else None
+    return SavedVocabulary(key=made.key, name=made.name, tags=len(made.tags), job=job)
+
+
+@tagging.post("/photos/{photo_id}/labels")
+async def label_photo(served: Served, photo_id: PhotoNumber, asked: AskedLabel) -> GivenLabel:
+    """Say that a photo has a tag, or has it not, whatever the model thinks; null takes back what was said."""
+    if asked.present is None:
+        name = await served.compute(
+            served.library.take_back_label, photo_id, asked.tag, vocabulary=asked.vocabulary, tab=asked.tab
+        )
+    else:
+        name = await served.compute(
+            served.library.label, photo_id, asked.tag, asked.present, vocabulary=asked.vocabulary
+        )
+    return GivenLabel(photo_id=photo_id, tag=name, present=asked.present)
+
+
+@tagging.get("/labelling")
+async def next_labels(
+    served: Served,
+    tag: AskedTag,
+    vocabulary: AskedVocabulary = None,
+    tab: Tab = "",
+    count: Annotated[int, Query(ge=1, le=50)] = 4,
+    skipped: Annotated[list[int], Query(max_length=50)] = [],  # noqa: B006 - FastAPI reads it
+) -> LabellingState:
+    """Return the photos to label next, nearest to where the tag is in doubt, and what the labels say so far."""
+    return await labelling_state(served, tag, vocabulary, tab, count, skipped)

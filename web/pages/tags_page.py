@@ -1,5 +1,166 @@
-"""Vocabularies, drafts of tags, thresholds, and labelling photo by photo."""
+"""Vocabularies and their tags, the page of one tag, and drafts of tags."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+from starlette.datastructures import URL
+
+from base.errors import QueryError
+from search.tags.vocabulary_edits import TagDraft
+from web.api.tag_api import start_tagging
+from web.opened import Served
+from web.rendering import page
 
 tags_pages = APIRouter()
+Name = Annotated[str, Query(max_length=1_000)]
+Key = Annotated[str, Query(max_length=300)]
+Typed = Annotated[str, Form(max_length=10_000)]
+BINS = 64
+
+
+def address(path: str, **query: object) -> str:
+    """Return the address of a page with what it is asked for, without what is empty."""
+    said = {name: str(value) for name, value in query.items() if value not in (None, "")}
+    return str(URL(path).include_query_params(**said))
+
+
+def seen(path: str, **query: object) -> RedirectResponse:
+    """Return the answer to a form: look there now."""
+    return RedirectResponse(address(path, **query), 303)
+
+
+@tags_pages.get("/tags")
+async def tags_page(
+    request: Request, served: Served, vocabulary: Key = "", job: Annotated[int | None, Query(ge=1)] = None
+) -> HTMLResponse:
+    """Return the vocabularies, and the tags of one of them."""
+    known = await served.compute(served.library.known_vocabularies)
+    key = known[0].key
+    if vocabulary:  # by a key or a name; one that a newer one of its name has followed is not among the known
+        key = (await served.compute(served.library.vocabulary, vocabulary)).key
+    elif current := next((each.key for each in known if each.current), None):
+        key = current
+    shown = next((each for each in known if each.key == key), None)
+    return page(request, "tags.html", known=known, shown=shown, key=key, job=job)
+
+
+@tags_pages.get("/tags/table")
+async def tags_table(request: Request, served: Served, vocabulary: Key) -> HTMLResponse:
+    """Return the table of a vocabulary's tags."""
+    look = await served.compute(served.library.look_at_tags, vocabulary)
+    headings = {tag.heading: [each for each in look.tags if each.heading == tag.heading] for tag in look.tags}
+    most = max((tag.photos for tag in look.tags), default=0) or 1
+    return page(request, "tags_table.html", look=look, headings=headings, most=most)
+
+
+@tags_pages.get("/tags/tag")
+async def tag_page(request: Request, served: Served, tag: Name, vocabulary: Key = "") -> HTMLResponse:
+    """Return the page of one tag."""
+    look = await served.compute(served.library.look_at_tags, vocabulary or None)
+    found = look.tag(tag)
+    if found is None:
+        found = look.tags[(await served.compute(served.library.vocabulary, look.key)).position(tag)]
+    island = {
+        "histogram": found.histogram,
+        "said_yes": found.said_yes,
+        "said_no": found.said_no,
+        "yes": found.yes,
+        "examples": found.examples,
+        "passed_over": found.passed_over,
+    }
+    return page(request, "tag.html", look=look, tag=found, island=island, bins=BINS, draft=None)
+
+
+@tags_pages.get("/tags/draft")
+async def draft_page(request: Request, served: Served, vocabulary: Key = "", tag: Name = "") -> HTMLResponse:
+    """Return the page where a tag is made, or edited."""
+    base = await served.compute(served.library.vocabulary, vocabulary or None)
+    draft = await served.compute(served.library.draft_of, tag, base.key) if tag else TagDraft(name="")
+    headings = list(dict.fromkeys(each.heading for each in base.tags if each.heading))
+    return page(
+        request,
+        "tag_draft.html",
+        base=base,
+        draft=draft,
+        edited=draft.name if tag else None,
+        called=served.library.own_name(base),
+        headings=headings,
+    )
+
+
+def typed_draft(name: str, prompts: str, unlike: str, heading: str, muted: bool) -> TagDraft:
+    """Return what was typed into the form. Raises: QueryError: it makes no sense."""
+    return TagDraft.typed(name, prompts.splitlines(), unlike.splitlines(), heading=heading, muted=muted)
+
+
+@tags_pages.post("/tags/draft/look")
+async def draft_look(
+    request: Request,
+    served: Served,
+    vocabulary: Typed,
+    name: Typed = "",
+    prompts: Typed = "",
+    unlike: Typed = "",
+    heading: Typed = "",
+    muted: Annotated[bool, Form()] = False,
+    instead_of: Typed = "",
+) -> HTMLResponse:
+    """Return what a draft would do in the library."""
+    if not name.strip():
+        return page(request, "tag_draft_look.html", look=None, problem=None, bins=BINS)
+    try:
+        draft = typed_draft(name, prompts, unlike, heading, muted)
+        look = await served.compute(
+            served.library.look_at_draft, draft, vocabulary=vocabulary, instead_of=instead_of or None
+        )
+    except QueryError as error:  # what is typed is not ready yet
+        return page(request, "tag_draft_look.html", look=None, problem=str(error), bins=BINS)
+    return page(request, "tag_draft_look.html", look=look, problem=None, bins=BINS)
+
+
+@tags_pages.post("/tags/draft")
+async def save_draft(
+    served: Served,
+    vocabulary: Typed,
+    name: Typed = "",
+    prompts: Typed = "",
+    unlike: Typed = "",
+    heading: Typed = "",
+    muted: Annotated[bool, Form()] = False,
+    instead_of: Typed = "",
+    called: Typed = "",
+    tag_now: Annotated[bool, Form()] = False,
+) -> RedirectResponse:
+    """Save a draft in a vocabulary, and have all photos tagged with it."""
+    made, path = await served.compute(
+        served.library.save_draft,
+        typed_draft(name, prompts, unlike, heading, muted),
+        vocabulary=vocabulary,
+        instead_of=instead_of or None,
+        name=called or None,
+    )
+    job = await start_tagging(served, str(path)) if tag_now else None
+    return seen("/tags", vocabulary=made.key, job=job)
+
+
+@tags_pages.post("/tags/remove")
+async def remove_tag(served: Served, vocabulary: Typed, tag: Typed, called: Typed = "") -> RedirectResponse:
+    """Save a vocabulary without one of its tags, and have all photos tagged with it."""
+    made, path = await served.compute(served.library.save_without, tag, vocabulary=vocabulary, name=called or None)
+    return seen("/tags", vocabulary=made.key, job=await start_tagging(served, str(path)))
+
+
+@tags_pages.post("/tags/start")
+async def tag_all(
+    served: Served,
+    vocabulary: Typed,
+    calibrate: Typed = "",
+    threshold: Annotated[float | None, Form(gt=0, lt=1)] = None,
+) -> RedirectResponse:
+    """Have all photos tagged with a vocabulary: anew, by what people's labels teach, or from another threshold on."""
+    asked: dict[str, object] = {"calibrate": "labels"} if calibrate == "labels" else {}
+    asked |= {"threshold": threshold} if threshold is not None and not asked else {}
+    means = await served.compute(served.library.tag_with, vocabulary)
+    job = await start_tagging(served, means, **asked)
+    return seen("/tags", vocabulary=vocabulary, job=job)

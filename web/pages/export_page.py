@@ -1,0 +1,117 @@
+"""What is exported of a search or of the whole library, and as what."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Query, Request
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
+from pydantic import ValidationError
+
+from base.errors import QueryError
+from web.api.export_api import AskedFile, AskedFolder, start_folder
+from web.export_streams import STREAMED, export_manifest, sent_export
+from web.opened import Served
+from web.pages.tags_page import seen
+from web.rendering import page
+
+export_pages = APIRouter()
+FORMATS = ("csv", "tsv", "xlsx", "jsonl", "parquet", "coco")
+Query10k = Annotated[str, Query(max_length=10_000)]
+
+
+@export_pages.get("/export")
+async def export_page(
+    request: Request,
+    served: Served,
+    q: Query10k = "",
+    more: Annotated[str, Query(max_length=10_000)] = "",
+    less: Annotated[str, Query(max_length=10_000)] = "",
+    vocabulary: Annotated[str, Query(max_length=300)] = "",
+    tag: Annotated[list[str], Query(max_length=100)] = [],  # noqa: B006 - FastAPI reads it
+    job: Annotated[int | None, Query(ge=1)] = None,
+) -> HTMLResponse:
+    """Return the form that asks what to export."""
+    problem, words, order = None, False, None
+    try:
+        if q.strip():
+            await served.compute(served.library.refuse_files, q)
+            words = await served.compute(served.library.has_words, q)
+            order = await served.ordered(q)
+    except QueryError as error:
+        problem = str(error)
+    columns, others = served.library.export_columns()
+    known = await served.compute(served.library.known_vocabularies)
+    return page(
+        request,
+        "export.html",
+        q=q,
+        asks_more=bool(more or less),
+        words=words,
+        order=order,
+        problem=problem,
+        columns=columns,
+        others=others,
+        formats=FORMATS,
+        streamed=STREAMED,
+        known=[each for each in known if each.origin == "tagged"],
+        vocabulary=vocabulary,
+        tags=tag,
+        photos=await served.compute(served.library.count_found),
+        job=job,
+    )
+
+
+def asked_of(request: Request, kind: type[AskedFile] | type[AskedFolder], values: dict[str, Any]) -> Any:
+    """Return what a form asks to be exported. Raises: QueryError: a field makes no sense."""
+    plain = {name: value for name, value in values.items() if value not in ("", None, [])}
+    if plain.pop("number", None) and plain.get("k") == "number":
+        plain["k"] = values["number"]
+    if plain.get("k") in ("all", "number"):
+        plain.pop("k")
+    try:
+        return kind.model_validate(plain)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        raise QueryError(f"{first['loc'][0] if first['loc'] else 'the form'}: {first['msg']}") from error
+
+
+def fields_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the fields of a form; those that may be repeated as lists."""
+    values: dict[str, Any] = {"tag": [], "column": []}
+    for name, value in pairs:
+        if name in ("tag", "column"):
+            values[name].append(value)
+        else:
+            values[name] = value
+    return values
+
+
+@export_pages.get("/export/file")
+async def download_export(request: Request, served: Served) -> StreamingResponse:
+    """Return what the form asks for, as a file."""
+    asked = asked_of(request, AskedFile, fields_of(request.query_params.multi_items()))
+    return await sent_export(request, await asked.write(served), asked.format, asked.name)
+
+
+@export_pages.get("/export/manifest")
+async def download_manifest(request: Request, served: Served) -> JSONResponse:
+    """Return the manifest of what the form asks for, as a file."""
+    from dataclasses import asdict
+
+    asked = asked_of(request, AskedFile, fields_of(request.query_params.multi_items()))
+    manifest = asdict(await export_manifest(await asked.write(served)))
+    name = f"{asked.name}.manifest.json"
+    return JSONResponse(manifest, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
+@export_pages.post("/export/folder")
+async def make_folder(
+    request: Request,
+    served: Served,
+    q: Annotated[str, Form(max_length=10_000)] = "",
+) -> RedirectResponse:
+    """Queue a job that copies the photos of a search into a folder of the library."""
+    form = await request.form()
+    values = fields_of([(name, value) for name, value in form.multi_items() if isinstance(value, str)])
+    values.pop("format", None)
+    asked = asked_of(request, AskedFolder, values)
+    return seen("/export", q=q, job=await start_folder(served, asked))
