@@ -325,9 +325,10 @@ class RestyleMethods(TagMethods):
             QueryError: the file is no sheet of answers of a quiz on this library's results.
             LibraryError: the library cannot be written.
         """
+        from restyle.quiz.answer_sheets import read_answers
         from restyle.quiz.playing import count_answers
 
-        return count_answers(self.catalog, Path(path))
+        return count_answers(self.catalog, read_answers(Path(path)))
 
     def quiz_games(self) -> "Listing[Game]":
         """Return the games that people have played."""
