@@ -31,7 +31,9 @@ class ExhibitMethods(Owner):
 
         return engines_at_hand()
 
-    def result_picture(self, result_id: int, side: Side = "result", *, seen: bool = False, longest_px: int = 960) -> bytes:
+    def result_picture(
+        self, result_id: int, side: Side = "result", *, seen: bool = False, longest_px: int = 960
+    ) -> bytes:
         """Return a result, or what it was made of, as a JPEG; both are of the same size.
 
         Args:

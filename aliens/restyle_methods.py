@@ -241,6 +241,8 @@ class RestyleMethods(TagMethods):
         photo_id = None if photo is None else self.photo_ids(photo)[0]
         with self.catalog.session() as session:
             kept = RestyledPhotos(self.catalog, session)
+            if results and photo_id is None and engine is None:
+                return ResultListing(kept.named(results))
             meant = kept.all(photo_id, engine) if abs(photo_id or 0) < 1 << 63 else []
             if not results:
                 return ResultListing(meant)

@@ -16,14 +16,17 @@ from web.api.health_api import health
 from web.api.hotel_api import lodging
 from web.api.job_api import working
 from web.api.picture_api import pictures
+from web.api.result_api import exhibiting
 from web.api.search_api import searching
 from web.api.tag_api import tagging
 from web.api.upload_api import uploading
 from web.opened import Opened
 from web.pages.basket_page import basket_pages
 from web.pages.hotels_page import hotels_pages
+from web.pages.jobs_page import jobs_pages
 from web.pages.library_page import library_pages
 from web.pages.photo_page import photo_pages
+from web.pages.quiz_page import quiz_pages
 from web.pages.restyled_page import restyled_pages
 from web.pages.search_page import search_pages
 from web.pages.tags_page import tags_pages
@@ -31,8 +34,18 @@ from web.problems import add_problems
 from web.web_settings import WebSettings
 
 STATIC = Path(__file__).parent / "static"
-PAGES = (search_pages, photo_pages, hotels_pages, tags_pages, basket_pages, restyled_pages, library_pages)
-RESOURCES = (searching, pictures, tagging, exporting, uploading, lodging, picking, working)
+PAGES = (
+    search_pages,
+    photo_pages,
+    hotels_pages,
+    tags_pages,
+    basket_pages,
+    restyled_pages,
+    library_pages,
+    jobs_pages,
+    quiz_pages,
+)
+RESOURCES = (searching, pictures, tagging, exporting, uploading, lodging, picking, working, exhibiting)
 
 
 def make_app(library: Library, settings: WebSettings) -> FastAPI:
@@ -40,7 +53,8 @@ def make_app(library: Library, settings: WebSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with app.state.opened.jobs.running():
+            yield
 
     app = FastAPI(
         title="CV-Aliens",

@@ -10,6 +10,8 @@ from fastapi import Depends, Request
 
 from aliens.library import Library
 from base.errors import AliensError
+from web.baskets import Basket
+from web.jobs.runner import JobRunner
 from web.web_settings import WebSettings
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ class Opened:
     def __init__(self, library: Library, settings: WebSettings) -> None:
         self.library = library
         self.settings = settings
+        self.jobs = JobRunner(library, settings)
+        self.basket = Basket(library)
         self._limiter: anyio.CapacityLimiter | None = None
 
     async def compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

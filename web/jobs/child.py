@@ -76,7 +76,7 @@ def signal_group(pid: int, number: int) -> None:
 
 
 def birth_of(pid: int) -> str:
-    """Return what tells a living process from a later one of its number; empty where there is none, or on other systems.
+    """Return what tells a living process from a later one of its number; empty where none is, or on other systems.
 
     Source: proc(5), field 22 of /proc/PID/stat, in ticks since the system began; a zombie has ended.
     """

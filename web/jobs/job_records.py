@@ -150,7 +150,7 @@ class JobStore:
         return True
 
     def lines(self, job_id: int, first: int = 0, count: int | None = None) -> list[str]:
-        """Return what a job printed, from line `first` on, counted from 0; lines that are not whole are not among it."""
+        """Return what a job printed, from line `first` on, counted from 0; a line that is not whole is not among it."""
         try:
             text = read_regular(self.folder / f"{job_id}.lines").decode("utf-8", "replace")
         except OSError:

@@ -63,7 +63,10 @@ class AddJob(Request):
 
     def words(self, resolve: Resolve, kept: Path) -> list[str]:
         """See `Request.words`."""
-        paths, options = [], ["--json", *flag("--retry-failed", self.retry_failed), *given("--hotel-from", self.hotel_from)]
+        paths, options = (
+            [],
+            ["--json", *flag("--retry-failed", self.retry_failed), *given("--hotel-from", self.hotel_from)],
+        )
         for place in self.places:
             path, root = resolve(place.root, place.inside)
             if root.kind == TREE:
@@ -98,7 +101,12 @@ class CandidatesJob(Request):
 
     def words(self, resolve: Resolve, kept: Path) -> list[str]:
         """See `Request.words`."""
-        said = [f"--strategy={self.strategy}", f"--palette={self.palette}", f"--pool={self.pool}", f"--seed={self.seed}"]
+        said = [
+            f"--strategy={self.strategy}",
+            f"--palette={self.palette}",
+            f"--pool={self.pool}",
+            f"--seed={self.seed}",
+        ]
         return ["candidates", "--json", "-n", str(self.n), *said, *given("--query", self.query or None)]
 
 
@@ -119,6 +127,17 @@ class RestyleJob(Request):
         said = [f"--engine={self.engine}", f"--palette={self.palette}", f"--seed={self.seed}"]
         options = [*flag("--add", self.add), *flag("--again", self.again), *given("--strength", self.strength)]
         return ["restyle", "--json", *said, *options, "--", *map(str, self.photos)]
+
+
+class AddResultsJob(Request):
+    """Let searches find restyled photos that ask for kind:restyled or kind:any."""
+
+    kind: Literal["add_results"] = "add_results"
+    results: Annotated[list[PhotoNumber], Field(min_length=1, max_length=MOST_PHOTOS)]
+
+    def words(self, resolve: Resolve, kept: Path) -> list[str]:
+        """See `Request.words`."""
+        return ["restyle", "list", "--json", "--add", f"--results={','.join(map(str, self.results))}"]
 
 
 class VerifyJob(Request):
@@ -170,7 +189,8 @@ class ExportJob(Request):
 
 
 AnyJob = Annotated[
-    AddJob | TagJob | CandidatesJob | RestyleJob | VerifyJob | IndexJob | ExportJob, Field(discriminator="kind")
+    AddJob | TagJob | CandidatesJob | RestyleJob | AddResultsJob | VerifyJob | IndexJob | ExportJob,
+    Field(discriminator="kind"),
 ]
 ANY_JOB: TypeAdapter[Any] = TypeAdapter(AnyJob)
 
@@ -194,5 +214,7 @@ def as_request(kind: str, arguments: dict[str, Any]) -> Request:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"][1:]) or "kind"
-        raise QueryError(f"the job {kind!r} cannot be done: {where}: {first['msg']}, not {first['input']!r:.80}") from error
+        raise QueryError(
+            f"the job {kind!r} cannot be done: {where}: {first['msg']}, not {first['input']!r:.80}"
+        ) from error
     return request

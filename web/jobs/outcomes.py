@@ -18,7 +18,7 @@ KEPT_OF_PICK = ("photo_id", "kind", "why", "hotel_name")
 
 def kept_line(kind: str, line: str) -> str:
     """Return what is kept of a line that a job printed: of results what names them, the library has the rest."""
-    names = {"restyle": KEPT_OF_RESULT, "candidates": KEPT_OF_PICK}.get(kind)
+    names = {"restyle": KEPT_OF_RESULT, "add_results": KEPT_OF_RESULT, "candidates": KEPT_OF_PICK}.get(kind)
     record = as_object(line)
     if names is None or record is None:
         return line
@@ -77,7 +77,7 @@ def yield_of(job: JobRecord, lines: list[str]) -> Yield:
     """Return what a job has given, by the lines that it printed."""
     records = [record for line in lines if (record := as_object(line)) is not None]
     failed = [line for line in job.said if LEFT_OUT in line]
-    if job.kind == "restyle":
+    if job.kind in ("restyle", "add_results"):
         return Yield(results=[record["result_id"] for record in records if "result_id" in record], failed=failed)
     if job.kind == "candidates":
         return Yield(picks=records)
