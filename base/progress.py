@@ -92,7 +92,7 @@ class JsonLines:
         """Say a step, or keep it until the next one."""
         if step.what != self._what:
             self._say_held()
-        elif self._clock() - self._said_at < BETWEEN_S:
+        elif step.done != step.total and self._clock() - self._said_at < BETWEEN_S:
             self._held = step
             return
         self._say(step)

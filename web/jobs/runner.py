@@ -19,7 +19,7 @@ from web.jobs.allowed_places import AllowedPlaces
 from web.jobs.child import birth_of, lines_of, start_child, stop_child, stop_orphan
 from web.jobs.job_records import MOST_SAID, JobRecord, JobStore
 from web.jobs.job_requests import CandidatesJob, ExportJob, Request, as_request
-from web.jobs.outcomes import BUSY, ended, kept_line
+from web.jobs.outcomes import ended, kept_line
 from web.web_settings import WebSettings
 
 POLL_S = 1.0  # between two looks at what other servers may have written, and two records of progress
@@ -246,6 +246,6 @@ class JobRunner:
                     unit=step.unit,
                     note=step.note[:LONGEST_NOTE],
                 )
-            elif line.strip() and BUSY not in line:
+            elif line.strip():
                 self._now = replace(self._now, said=[*self._now.said, line[:LONGEST_NOTE]][-MOST_SAID:])
             self._tell()

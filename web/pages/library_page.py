@@ -16,14 +16,14 @@ from web.rendering import page
 library_pages = APIRouter()
 FAILURES = 50  # on a page
 REPORTED = ("chain", "source", "year")
-JOBS_SHOWN = 4
+CARE = {"add", "verify", "index", "tag"}  # kinds of jobs that this page shows
 
 
 @library_pages.get("/library")
 async def library_page(request: Request, served: Served) -> HTMLResponse:
     """Return what the library holds and what can be done about it."""
     jobs = served.jobs.all()
-    ended = [job for job in jobs if not job.is_active][:JOBS_SHOWN]
+    ended = [job for job in jobs if not job.is_active and job.kind in CARE][:1]
     return page(
         request,
         "library.html",
