@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from aliens.browsing_methods import BrowsingMethods
+from aliens.desk_methods import DeskMethods
+from aliens.exhibit_methods import ExhibitMethods
 from aliens.hotel_methods import HotelMethods
 from aliens.photo_methods import PhotoMethods
 from aliens.picture_methods import PictureMethods
@@ -21,7 +23,15 @@ Where = str | os.PathLike[str]
 
 
 class Library(
-    PhotoMethods, HotelMethods, RestyleMethods, PictureMethods, BrowsingMethods, QueryMethods, VocabularyMethods
+    PhotoMethods,
+    HotelMethods,
+    RestyleMethods,
+    PictureMethods,
+    BrowsingMethods,
+    QueryMethods,
+    VocabularyMethods,
+    DeskMethods,
+    ExhibitMethods,
 ):
     """A library of photos, opened by `aliens.open` or `aliens.create`; close it, or use it in a `with` statement.
 

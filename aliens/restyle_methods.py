@@ -241,6 +241,8 @@ class RestyleMethods(TagMethods):
         photo_id = None if photo is None else self.photo_ids(photo)[0]
         with self.catalog.session() as session:
             kept = RestyledPhotos(self.catalog, session)
+            if results and photo_id is None and engine is None:
+                return ResultListing(kept.named(results))
             meant = kept.all(photo_id, engine) if abs(photo_id or 0) < 1 << 63 else []
             if not results:
                 return ResultListing(meant)
@@ -325,9 +327,10 @@ class RestyleMethods(TagMethods):
             QueryError: the file is no sheet of answers of a quiz on this library's results.
             LibraryError: the library cannot be written.
         """
+        from restyle.quiz.answer_sheets import read_answers
         from restyle.quiz.playing import count_answers
 
-        return count_answers(self.catalog, Path(path))
+        return count_answers(self.catalog, read_answers(Path(path)))
 
     def quiz_games(self) -> "Listing[Game]":
         """Return the games that people have played."""

@@ -1,12 +1,16 @@
-"""Progress of long work: steps that callers are told, and bars in a terminal or a notebook. Does no work itself."""
+"""Progress of long work: steps that callers are told, as bars for people or lines for programs. Does no work itself."""
 
+import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from time import monotonic
 from typing import Any
 
-from base.console import one_line
+from base.console import note, one_line
+from base.errors import AliensError
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +39,18 @@ def shown(progress: Progress | None) -> Iterator[Progress]:
     """Yield what is to be told of progress: the caller's own, or by default bars where somebody looks.
 
     Bars stand in a notebook, and on stderr where that is a terminal; elsewhere nothing is shown, so logs stay short.
+    Where ALIENS_PROGRESS is json, programs look: steps are lines of JSON on stderr.
+
+    Raises: AliensError: ALIENS_PROGRESS is something else.
     """
+    wanted = os.environ.get("ALIENS_PROGRESS", "")
+    if wanted not in ("", "json"):
+        raise AliensError(f"ALIENS_PROGRESS is {wanted!r}: set it to json, or do not set it")
     if progress is not None:
         yield progress
+    elif wanted:
+        with JsonLines() as lines:
+            yield lines
     elif in_notebook():
         yield NotebookBars()
     elif sys.stderr.isatty():
@@ -52,6 +65,57 @@ def in_notebook() -> bool:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+BETWEEN_S = 0.25  # between two lines of one kind of step
+
+
+class JsonLines:
+    """An object a line on stderr: what, done, total (or null), unit and note; of quick steps only some.
+
+    The first and the last step of each kind are always among them.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._held: Step | None = None
+        self._what = ""
+        self._said_at = 0.0
+
+    def __enter__(self) -> "JsonLines":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._say_held()
+
+    def __call__(self, step: Step) -> None:
+        """Say a step, or keep it until the next one."""
+        if step.what != self._what:
+            self._say_held()
+        elif step.done != step.total and self._clock() - self._said_at < BETWEEN_S:
+            self._held = step
+            return
+        self._say(step)
+
+    def _say_held(self) -> None:
+        if self._held is not None:
+            self._say(self._held)
+
+    def _say(self, step: Step) -> None:
+        self._held, self._what, self._said_at = None, step.what, self._clock()
+        note(json.dumps(asdict(step), default=int))
+
+
+def said_step(line: str) -> Step | None:
+    """Return the step that a line of `JsonLines` says, or None: it is something else."""
+    if not line.startswith('{"what"'):
+        return None
+    from base.records import converted  # which much that only tells of progress can do without
+
+    try:
+        return converted(json.loads(line), Step)
+    except ValueError:
+        return None
 
 
 class TerminalBars:

@@ -63,6 +63,11 @@ class LibraryFolder:
         return self.root / "library.lock"
 
     @property
+    def pages(self) -> Path:
+        """What `aliens serve` keeps: the basket, and jobs with what they said."""
+        return self.root / "pages"
+
+    @property
     def restyled(self) -> Path:
         """The folder of restyled photos."""
         return self.root / "restyled"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,17 @@ class Inventory:
         ]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScannedPlace:
+    """A place that photos were looked for in: folder, tar, hotels50k or file, what was found, when (UTC)."""
+
+    root: str
+    kind: str
+    found: int
+    problems: int
+    looked_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class ListedFailure:
     """A photo, or a row or folder of a source, that could not be used."""
@@ -132,6 +144,21 @@ def list_failures(catalog: Catalog, kind: str | None = None) -> Iterator[ListedF
         if kind in (None, "source"):
             for where, reason in current_problems(latest_scans(session)):
                 yield ListedFailure("source", where, reason, None)
+
+
+def list_places(catalog: Catalog) -> list[ScannedPlace]:
+    """Return the places that photos were looked for in, the latest first."""
+    with catalog.session() as session:
+        return [
+            ScannedPlace(
+                root=scan.root,
+                kind=scan.kind,
+                found=int(scan.counts.get("found", 0)),
+                problems=len(scan.problems),
+                looked_at=scan.started_at,
+            )
+            for scan in latest_scans(session)
+        ]
 
 
 def current_problems(scans: Sequence[Scan]) -> Iterator[tuple[str, str]]:

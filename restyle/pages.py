@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -12,12 +12,9 @@ from base.arrays import Pixels
 from base.errors import PhotoError
 from base.files import PhotoFile
 from embedding.colour import read_pixels, resized, within
-from embedding.html_pages import data_uri, render
+from embedding.html_pages import data_uri, jpeg, render
 from restyle.protanopia import seen
 from restyle.restyled import Result, original_of, why_lost
-
-if TYPE_CHECKING:
-    pass
 
 TEMPLATES = Path(__file__).with_name("templates")
 LONGEST_PX = 720  # of a picture in the page
@@ -149,3 +146,17 @@ def views_of(item: PageItem) -> Views:
         width_px=width,
         height_px=height,
     )
+
+
+def picture_of_result(
+    session: Session, result: Result, side: str, *, seen_by_protanope: bool = False, longest_px: int = LONGEST_PX
+) -> bytes:
+    """Return a result, or its original, as a JPEG of the original's size, its longer side at most `longest_px`.
+
+    Raises: OSError, PhotoError: as `original_of`; or the result's file is gone or damaged.
+    """
+    pixels = within(read_pixels(original_of(session, result), longest_px), longest_px)
+    if side == "result":
+        height, width = pixels.shape[:2]
+        pixels = resized(read_pixels(PhotoFile(str(result.path)), longest_px), (width, height))
+    return jpeg(seen(pixels) if seen_by_protanope else pixels)

@@ -17,6 +17,7 @@ from web.api.hotel_api import lodging
 from web.api.job_api import working
 from web.api.photo_api import looking
 from web.api.picture_api import pictures
+from web.api.result_api import exhibiting
 from web.api.search_api import searching
 from web.api.tag_api import tagging
 from web.api.upload_api import uploading
@@ -24,9 +25,11 @@ from web.opened import Opened
 from web.pages.basket_page import basket_pages
 from web.pages.export_page import export_pages
 from web.pages.hotels_page import hotels_pages
+from web.pages.jobs_page import jobs_pages
 from web.pages.label_page import label_pages
 from web.pages.library_page import library_pages
 from web.pages.photo_page import photo_pages
+from web.pages.quiz_page import quiz_pages
 from web.pages.restyled_page import restyled_pages
 from web.pages.search_aids import aid_pages
 from web.pages.search_page import search_pages
@@ -46,8 +49,10 @@ PAGES = (
     basket_pages,
     restyled_pages,
     library_pages,
+    jobs_pages,
+    quiz_pages,
 )
-RESOURCES = (searching, looking, pictures, tagging, exporting, uploading, lodging, picking, working)
+RESOURCES = (searching, looking, pictures, tagging, exporting, uploading, lodging, picking, working, exhibiting)
 
 
 def make_app(library: Library, settings: WebSettings) -> FastAPI:
@@ -55,7 +60,8 @@ def make_app(library: Library, settings: WebSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with app.state.opened.jobs.running():
+            yield
         app.state.opened.close()
 
     app = FastAPI(

@@ -10,7 +10,9 @@ from fastapi import Depends, Request
 
 from aliens.library import Library
 from base.errors import AliensError
+from web.baskets import Basket
 from web.hotel_tables import HotelTables
+from web.jobs.runner import JobRunner
 from web.thumbnail_store import ThumbnailStore
 from web.thumbnails import Thumbnails
 from web.uploads import Uploads
@@ -36,6 +38,8 @@ class Opened:
         self.thumbnails = Thumbnails(ThumbnailStore(library.path / "thumbnails.db", settings.thumbnails_bytes))
         self.uploads = Uploads(library, settings)
         self.hotel_tables = HotelTables(self)
+        self.jobs = JobRunner(library, settings)
+        self.basket = Basket(library)
         self._limiter: anyio.CapacityLimiter | None = None
 
     def close(self) -> None:

@@ -67,6 +67,11 @@ def read_answers(path: Path) -> Sheet:
         raise QueryError(f"the answers {path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise QueryError(f"{path} holds no JSON ({error}): {REMEDY}") from error
+    return sheet_of(record, str(path))
+
+
+def sheet_of(record: Any, where: str) -> Sheet:
+    """Return the filled-in quiz of its JSON, which came from `where`. Raises: QueryError: as `read_answers`."""
     try:
         answers = tuple(answer_of(answer) for answer in part(record, "answers", list))
         sheet = Sheet(
@@ -77,9 +82,9 @@ def read_answers(path: Path) -> Sheet:
             answers=answers,
         )
     except TypeError as error:
-        raise QueryError(f"{path} holds no answers of a quiz ({error}): {REMEDY}") from error
+        raise QueryError(f"{where} holds no answers of a quiz ({error}): {REMEDY}") from error
     if not answers:
-        raise QueryError(f"{path} holds no answers: play the quiz first")
+        raise QueryError(f"{where} holds no answers: play the quiz first")
     return sheet
 
 

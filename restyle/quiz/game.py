@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -246,22 +247,40 @@ def make_quiz(pairs: Sequence[Pair], seed: int = 0, choices: int | None = None) 
 
     Raises: QueryError: fewer than two pairs, or choices that cannot be.
     """
-    n = len(pairs)
+    asked = [Asked(pair.result_id, pair.source_id, pair.wish) for pair in pairs]
+    return ask(
+        asked,
+        np.stack([pair.original.vector for pair in pairs]) if pairs else np.empty((0, 1), np.float32),
+        seed,
+        choices,
+    )
+
+
+class Asked(NamedTuple):
+    """A result that is asked about, the photo that it was made of, and the digest of what it was asked to be."""
+
+    result_id: int
+    source_id: int
+    wish: str
+
+
+def ask(asked: Sequence[Asked], originals: Floats, seed: int = 0, choices: int | None = None) -> Quiz:
+    """Return a quiz on results of different photos; `originals`: (n, d), the photos' vectors. See `make_quiz`."""
+    n = len(asked)
     if choices is not None and not 2 <= choices <= MOST_CHOICES:
         raise QueryError(f"{choices} choices cannot be shown with a question: give --choices 2 to {MOST_CHOICES}")
     if n < 2:
         raise QueryError(f"a quiz needs at least 2 restyled photos, not {n}: make more with `aliens restyle PHOTO`")
     shown = min(n, choices or (n if n <= ALL_UP_TO else CHOICES))
-    originals = np.stack([pair.original.vector for pair in pairs])
     likeness = cosines(originals, originals)
     np.fill_diagonal(likeness, np.inf)  # the right one is always among the choices
     order = random.Random(seed)
     questions = []
-    for row, pair in enumerate(pairs):
+    for row, (result_id, _, wish) in enumerate(asked):
         near = np.argsort(-likeness[row], kind="stable")[:shown]
-        choice_ids = [pairs[column].source_id for column in near]
+        choice_ids = [asked[column].source_id for column in near]
         order.shuffle(choice_ids)
-        questions.append(QuizQuestion(result_id=pair.result_id, wish=pair.wish, choice_ids=tuple(choice_ids)))
+        questions.append(QuizQuestion(result_id=result_id, wish=wish, choice_ids=tuple(choice_ids)))
     order.shuffle(questions)
     return Quiz(seed, tuple(questions))
 

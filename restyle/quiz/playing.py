@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from base.progress import Progress, silent
 from db.catalog import Catalog
 from db.restyling_rows import games, keep_game
 from embedding.encoder import Encoder
-from restyle.quiz.answer_sheets import QuizOutcome, Sheet, as_stored, outcome, read_answers
+from restyle.quiz.answer_sheets import QuizOutcome, Sheet, as_stored, outcome
 from restyle.quiz.game import Matching, Pair, Quiz, cosines, make_quiz, match, newest, read_pairs
 from restyle.restyled import RestyledPhotos, Result
 
@@ -98,14 +97,13 @@ class CountedAnswers:
         return {"quiz": self.sheet.quiz_id, "player": self.sheet.player, "new": self.new} | asdict(self.outcome)
 
 
-def count_answers(catalog: Catalog, path: Path) -> CountedAnswers:
+def count_answers(catalog: Catalog, sheet: Sheet) -> CountedAnswers:
     """Count and keep what a person answered: the same answers are kept once.
 
     Raises:
-        QueryError: the file is no sheet of answers of a quiz on this library's results.
+        QueryError: they are no answers to a quiz on this library's results.
         LibraryError: the library cannot be written.
     """
-    sheet = read_answers(path)
     with catalog.saving() as session:
         results = RestyledPhotos(catalog, session).of_ids([answer.result_id for answer in sheet.answers])
         counted = outcome(sheet, {result.id: result for result in results})

@@ -19,6 +19,8 @@ from web.web_settings import WebSettings
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
+    from embedding.open_clip_encoder import OpenClipEncoder
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
@@ -117,3 +119,24 @@ def page(browser: "Browser") -> "Iterator[Page]":
     yield context.new_page()
     context.close()
     assert watched.errors == []
+
+
+@pytest.fixture(scope="session")
+def few_photos(starter: "OpenClipEncoder", samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a library of a dozen sample photos, of three hotels, to be copied: jobs on it are quick."""
+    folder = tmp_path_factory.mktemp("few")
+    for number, photo in enumerate(sorted((samples / "images" / "train" / "12").rglob("*.jpg"))[::2][:12]):
+        hotel = folder / "photos" / f"hotel {number % 3}"
+        hotel.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photo, hotel / photo.name)
+    with aliens.create(folder / "library", encoder=starter) as library:
+        library.add(folder / "photos", hotel_from="folder")
+    return folder / "library"
+
+
+@pytest.fixture
+def small_library(few_photos: Path, starter: "OpenClipEncoder", tmp_path: Path) -> Iterator[Library]:
+    """A copy of that library, which a test may change as it likes; its photos are shared."""
+    shutil.copytree(few_photos, tmp_path / "small")
+    with aliens.open(tmp_path / "small", encoder=starter) as library:
+        yield library

@@ -1,1 +1,1 @@
-"""Long work: the commands themselves, as child processes that report how far they are."""
+"""Long work that pages start: each job is a command in a process of its own, with a record that outlives the server."""

@@ -18,7 +18,7 @@ from tests.restyled import results_of
 
 def count_answers(library: LibraryFactory, path: Path) -> CountedAnswers:
     with catalog_of(library.folder) as catalog:
-        return count_of(catalog, path)
+        return count_of(catalog, read_answers(path))
 
 
 def data_for(library: LibraryFactory, seed: int = 5, choices: int | None = None) -> dict[str, Any]:

@@ -1,0 +1,360 @@
+import asyncio
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+from starlette.testclient import TestClient
+
+from aliens.library import Library
+from base.errors import LibraryError, QueryError
+from web.app import make_app
+from web.jobs import job_records, runner
+from web.jobs.child import birth_of, lines_of
+from web.jobs.job_records import JobRecord, JobStore
+from web.jobs.job_requests import as_request
+from web.jobs.outcomes import kept_line, yield_of
+from web.jobs.runner import JobRunner
+from web.web_settings import WebSettings
+
+pytestmark = pytest.mark.usefixtures("ctrl_c")
+
+
+def with_runner(library: Library, work: Callable[[JobRunner], Awaitable[Any]]) -> Any:
+    """Run jobs on a library while something is done with them."""
+
+    async def whole() -> Any:
+        jobs = JobRunner(library, WebSettings())
+        async with jobs.running():
+            return await work(jobs)
+
+    return asyncio.run(whole())
+
+
+async def reached(jobs: JobRunner, job_id: int, is_there: Callable[[JobRecord], bool]) -> JobRecord:
+    while not is_there(job := jobs.find(job_id)):
+        assert job.is_active, job
+        await jobs.wait_for_change()
+    return job
+
+
+async def ended(jobs: JobRunner, job_id: int) -> JobRecord:
+    return await reached(jobs, job_id, lambda job: not job.is_active)
+
+
+def begun(job: JobRecord) -> bool:
+    return job.state == "running" and job.pid is not None
+
+
+@contextmanager
+def slow_command(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[None]:
+    """Have jobs run a command that tells of progress and then waits until it is stopped."""
+    script = folder / "slow.py"
+    script.write_text(
+        "import sys, time\n"
+        'print(\'{"what": "embedding", "done": 3, "total": 9, "unit": "photos", "note": "x"}\', file=sys.stderr)\n'
+        "try:\n    time.sleep(1000)\nexcept KeyboardInterrupt:\n    sys.exit('aliens: stopped')\n"
+    )
+    monkeypatch.setattr("web.jobs.child.COMMAND", script)
+    yield
+
+
+# The real command
+
+
+def test_a_job_is_the_command_with_progress_lines_and_an_end(small_library: Library) -> None:
+    async def work(jobs: JobRunner) -> None:
+        seen: list[str] = []
+        job_id = await jobs.start("candidates", {"n": 2, "palette": "moss"})
+        job = await reached(jobs, job_id, lambda job: seen.append(job.what) or not job.is_active)
+        assert (job.state, job.problem, job.lines) == ("done", "", 2)
+        assert "measuring" in seen
+        assert (job.done, job.total) == (12, 12)
+        picks = yield_of(job, jobs.lines(job_id)).picks
+        assert [sorted(pick) for pick in picks] == [["hotel_name", "kind", "photo_id", "why"]] * 2
+
+    with_runner(small_library, work)
+    kept = JobStore(small_library).all()  # as a server that starts later finds it
+    assert [(job.id, job.state) for job in kept] == [(1, "done")]
+
+
+def test_a_job_that_fails_says_why_in_the_commands_words(small_library: Library) -> None:
+    async def work(jobs: JobRunner) -> None:
+        job = await ended(jobs, await jobs.start("restyle", {"photos": [1, 99_999]}))
+        assert job.state == "failed"
+        assert "no photo 99999" in job.problem
+
+    with_runner(small_library, work)
+
+
+def test_a_busy_library_is_waited_for(small_library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "BUSY_S", 0.05)
+
+    async def work(jobs: JobRunner) -> None:
+        with FileLock(small_library.folder.lock_file):  # as another program does that adds photos
+            job_id = await jobs.start("index", {})
+            waits = await reached(jobs, job_id, lambda job: job.state == "queued" and job.problem != "")
+            assert "another process or thread is changing" in waits.problem
+        assert (await ended(jobs, job_id)).state == "done"
+
+    with_runner(small_library, work)
+
+
+# Stopped in all ways
+
+
+def test_a_running_job_is_cancelled_as_by_ctrl_c(
+    small_library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def work(jobs: JobRunner) -> None:
+        job_id, waiting = await jobs.start("index", {}), await jobs.start("verify", {})
+        job = await reached(jobs, job_id, lambda job: job.what == "embedding")
+        assert (job.done, job.total, job.note) == (3, 9, "x")
+        await jobs.cancel(waiting)
+        await jobs.cancel(job_id)
+        job = await ended(jobs, job_id)
+        assert (job.state, job.said) == ("cancelled", ["aliens: stopped"])  # so it was no worse signal
+        assert (await ended(jobs, waiting)).state == "cancelled"
+        await jobs.cancel(job_id)  # which changes nothing
+        assert jobs.find(job_id).state == "cancelled"
+
+    with slow_command(monkeypatch, tmp_path):
+        with_runner(small_library, work)
+
+
+def test_what_does_not_listen_is_killed(
+    small_library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    deaf = "import signal, sys, time\nfor s in (2, 15): signal.signal(s, signal.SIG_IGN)\nprint('deaf', flush=True)\n"
+    (tmp_path / "deaf.py").write_text(f"{deaf}time.sleep(1000)\n")
+    monkeypatch.setattr("web.jobs.child.COMMAND", tmp_path / "deaf.py")
+    monkeypatch.setattr(
+        "web.jobs.child.ESCALATION", ((signal.SIGINT, 0.05), (signal.SIGTERM, 0.05), (signal.SIGKILL, 60.0))
+    )
+
+    async def work(jobs: JobRunner) -> None:
+        job_id = await jobs.start("index", {})
+        await reached(jobs, job_id, lambda job: job.lines == 1)
+        await jobs.cancel(job_id)
+        assert (await ended(jobs, job_id)).state == "cancelled"
+
+    with_runner(small_library, work)
+
+
+def test_a_killed_child_is_said_and_can_be_repeated(
+    small_library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def work(jobs: JobRunner) -> None:
+        with slow_command(monkeypatch, tmp_path):
+            job_id = await jobs.start("verify", {"quick": True})
+            job = await reached(jobs, job_id, begun)
+            assert job.pid is not None
+            os.killpg(job.pid, signal.SIGKILL)
+            job = await ended(jobs, job_id)
+            assert (job.state, job.problem) == ("interrupted", "its process was stopped from outside (SIGKILL)")
+        monkeypatch.undo()
+        again = await ended(jobs, await jobs.repeat(job_id))
+        assert (again.id, again.state, again.request) == (job_id + 1, "done", job.request)
+
+    with_runner(small_library, work)
+
+
+def test_a_server_that_ends_stops_its_child(
+    small_library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def work(jobs: JobRunner) -> JobRecord:
+        return await reached(jobs, await jobs.start("index", {}), begun)
+
+    with slow_command(monkeypatch, tmp_path):
+        job = with_runner(small_library, work)
+    assert not birth_of(job.pid)
+    left = JobStore(small_library).all()[0]
+    assert (left.state, left.problem) == ("interrupted", "the server was stopped while it ran")
+
+
+def test_a_server_that_was_killed_leaves_an_interrupted_job_and_no_child(small_library: Library) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"], start_new_session=True)
+    store = JobStore(small_library)
+    store.save(
+        replace(store.add("index", {"rebuild": False}), state="running", pid=child.pid, born=birth_of(child.pid))
+    )
+
+    async def work(jobs: JobRunner) -> None:
+        job = await ended(jobs, 1)
+        assert job.state == "interrupted"
+        assert "repeat it" in job.problem
+
+    with_runner(small_library, work)
+    assert child.wait() != 0
+
+
+def test_a_process_of_the_same_number_is_left_alone(small_library: Library) -> None:
+    store = JobStore(small_library)
+    store.save(replace(store.add("index", {}), state="running", pid=os.getpid(), born="another boot 1"))
+
+    async def work(jobs: JobRunner) -> None:
+        assert (await ended(jobs, 1)).state == "interrupted"
+
+    with_runner(small_library, work)  # and this process still runs
+
+
+# Two servers, full disks, much output
+
+
+def test_of_two_servers_one_runs_jobs_and_both_see_and_cancel_them(
+    small_library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def work(first: JobRunner) -> None:
+        done = await first.start("verify", {"quick": True})
+        await ended(first, done)
+        second = JobRunner(small_library, WebSettings())
+        async with second.running():
+            with slow_command(monkeypatch, tmp_path):
+                job_id = await second.start("index", {})
+                seen = await reached(second, job_id, begun)
+                assert first.find(job_id).pid == seen.pid
+                assert second._lock is None
+                await second.cancel(job_id)
+                assert (await ended(second, job_id)).state == "cancelled"
+
+    with_runner(small_library, work)
+
+
+def test_a_full_disk_is_said(small_library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(jobs: JobRunner) -> None:
+        def full(path: Path) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("base.records.atomic_write", full)
+        with pytest.raises(LibraryError, match="is full"):
+            await jobs.start("index", {})
+        assert jobs.all() == []
+
+    with_runner(small_library, work)
+
+
+def test_output_is_bounded(small_library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_records, "MOST_LINES_BYTES", 20)
+    store = JobStore(small_library)
+    job = store.add("index", {})
+    assert [store.append(job.id, f"line {n}") for n in range(4)] == [True, True, False, False]
+    assert store.lines(job.id) == ["line 0", "line 1"]
+    assert store.lines(job.id, 1, 5) == ["line 1"]
+    result = {"result_id": 3, "source_photo_id": 7, "attempts": [1] * 100}
+    assert json.loads(kept_line("restyle", json.dumps(result))) == {"result_id": 3, "source_photo_id": 7}
+    assert kept_line("restyle", "no JSON {") == "no JSON {"
+
+
+def test_old_jobs_go_and_damaged_records_are_passed_over(
+    small_library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_records, "MOST_KEPT", 2)
+    store = JobStore(small_library)
+    for number in range(4):
+        job = store.add("index", {"rebuild": bool(number % 2)})
+        store.append(job.id, "x")
+        store.save(replace(job, state="done"))
+    assert [job.id for job in store.all()] == [4, 3, 2]
+    assert not list(store.folder.glob("1.*"))
+    (store.folder / "4.json").write_text('{"id": 4')
+    (store.folder / "x.json").write_text("{}")
+    assert [job.id for job in store.all()] == [3, 2]
+    assert store.add("index", {"rebuild": True}).id == 5
+
+
+def test_long_lines_are_cut_and_the_last_needs_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("web.jobs.child.LONGEST_LINE", 5)
+
+    async def work() -> list[str]:
+        stream = asyncio.StreamReader()
+        stream.feed_data(b"short\n1234567\n\n\xff\nlast")
+        stream.feed_eof()
+        return [line async for line in lines_of(stream)]
+
+    assert asyncio.run(work()) == ["short", "12345", "", "\ufffd", "last"]
+
+
+# What may be asked
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "said"),
+    [
+        ("rm", {}, "rm"),
+        ("restyle", {"photos": []}, "photos"),
+        ("restyle", {"photos": [1], "engine": "/tmp/evil"}, "engine"),
+        ("restyle", {"photos": ["--html=x"]}, "photos"),
+        ("candidates", {"palette": "../../x.toml"}, "palette"),
+        ("candidates", {"query": "a\0b"}, "NUL"),
+        ("candidates", {"query": "\ud800"}, "query"),
+        ("verify", {"quick": True, "library": "/etc"}, "library"),
+    ],
+)
+def test_requests_are_checked_field_by_field(kind: str, arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(QueryError, match=said):
+        as_request(kind, arguments)
+
+
+def test_no_text_becomes_an_option(small_library: Library) -> None:
+    jobs = JobRunner(small_library, WebSettings())
+    words = as_request("candidates", {"query": "--rejected --manifest=/tmp/x"}).words(jobs.places.resolve, Path("x"))
+    assert words[-1] == "--query=--rejected --manifest=/tmp/x"
+    root = jobs.places.roots()[0]
+    words = as_request("add", {"places": [{"root": root.key}]}).words(jobs.places.resolve, Path("x"))
+    assert words[-2:] == ["--", str(root.path)]
+
+
+@pytest.mark.parametrize("inside", ["..", "../library", "hotel 0/../..", "/etc", "nowhere", "out", "a\0b", "\ud800"])
+def test_places_lie_below_their_roots(small_library: Library, tmp_path: Path, inside: str) -> None:
+    (tmp_path / "allowed" / "hotel 0").mkdir(parents=True)
+    (tmp_path / "allowed" / "out").symlink_to(tmp_path)
+    jobs = JobRunner(small_library, WebSettings(roots=(tmp_path / "allowed",)))
+    root = jobs.places.roots()[0]
+    assert root.path == tmp_path / "allowed"
+    assert jobs.places.look(root.key).folders == ("hotel 0",)
+    with pytest.raises(QueryError, match="there is no"):
+        jobs.places.resolve(root.key, inside)
+    with pytest.raises(QueryError, match="may not be added"):
+        jobs.places.resolve("0" * 12, "")
+
+
+# By program
+
+
+def test_jobs_by_program(small_library: Library) -> None:
+    with TestClient(make_app(small_library, WebSettings()), base_url="http://127.0.0.1:8765") as client:
+        asked = client.post("/api/v1/jobs", json={"kind": "verify", "quick": True})
+        assert (asked.status_code, asked.json()["state"]) == (201, "queued")
+        where = asked.headers["location"]
+        events = client.get("/api/v1/jobs/events").text  # which ends when no job is left
+        assert events.rstrip().endswith("event: idle\ndata: 1")
+        states = [json.loads(line[6:]) for line in events.splitlines() if line.startswith("data: [")]
+        assert states[-1][0]["state"] == "done"
+        assert client.get(where).json() == states[-1][0]
+        assert client.get(f"{where}/output").json() == {"first": 0, "total": 0, "lines": []}
+        assert client.delete(where).json()["state"] == "done"  # it has ended: nothing to cancel
+        assert [job["id"] for job in client.get("/api/v1/jobs").json()] == [1]
+        for method, path in [("GET", "9"), ("DELETE", "9"), ("GET", "9/output"), ("POST", "9/repeat")]:
+            assert client.request(method, f"/api/v1/jobs/{path}").status_code == 404, path
+        assert client.post("/api/v1/jobs", json={"kind": "verify", "quick": "perhaps"}).status_code == 422
+        secret = client.post("/api/v1/jobs", json={"kind": "tag", "vocabulary": "/etc/passwd"})
+        assert (secret.status_code, "as a file" in secret.text) == (422, True)
+        page = client.get("/jobs/1").text
+        assert "All files are what was written" in page
+        assert client.get("/jobs/1/line").text.count("<article") == 1
+        assert client.get("/jobs").text.count('class="job card"') == 1
+        assert client.get("/jobs/9").status_code == 404
+        assert client.get("/jobs/1/file").status_code == 404
+        folders = client.get("/api/v1/folders").json()
+        inside = client.get("/api/v1/folders", params={"root": folders[0]["root"]}).json()[0]
+        assert inside["folders"] == ["hotel 0", "hotel 1", "hotel 2"]
+        assert "/" not in json.dumps(folders)

@@ -1,0 +1,103 @@
+"""The basket: photos that were picked to be restyled, kept in the library's folder, one for each library."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aliens.library import Library
+from base.errors import QueryError
+
+MOST_PHOTOS = 100_000  # as many as an order has
+LONGEST_WHY = 500  # characters
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PickedPhotos:
+    """What is in a basket: ids in the order in which they were put in, and why some were picked, by id."""
+
+    photo_ids: list[int] = field(default_factory=list)
+    why: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BasketRecord:
+    """A basket, and what it was before the last change."""
+
+    now: PickedPhotos = field(default_factory=PickedPhotos)
+    before: PickedPhotos | None = None
+
+
+class Basket:
+    """The basket of a library. Several servers may change it; each change may be taken back once."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._read: tuple[int, BasketRecord] | None = None  # by the time of change of its file
+
+    def __len__(self) -> int:
+        return len(self.record().now.photo_ids)
+
+    @property
+    def _path(self) -> Path:
+        return self._library.desk / "basket.json"
+
+    def record(self) -> BasketRecord:
+        """Return the basket as it is; an empty one where there is none, or none that can be read."""
+        try:
+            changed_ns = self._path.stat().st_mtime_ns
+        except OSError:
+            return BasketRecord()
+        if self._read is None or self._read[0] != changed_ns:
+            self._read = changed_ns, self._library.read_desk(self._path, BasketRecord) or BasketRecord()
+        return self._read[1]
+
+    def put(self, photo_ids: Sequence[int], why: Mapping[int, str] | None = None) -> int:
+        """Put photos in that are not there yet, and return how many those were.
+
+        Raises:
+            QueryError: one of few photos is not in the library, or the basket would hold too many.
+            LibraryError: the library cannot be written.
+        """
+        reasons = why or {}
+        known = self._library.photos_numbered(photo_ids)
+        if unknown := [photo_id for photo_id in photo_ids if photo_id not in known]:
+            raise QueryError(f"there is no photo {unknown[0]} in the library any more: search again")
+        if restyled := [photo_id for photo_id in photo_ids if known[photo_id].kind == "restyled"]:
+            raise QueryError(f"photo {restyled[0]} is a restyled one: pick the photo that it was made of")
+        with self._library.at_desk():
+            old = self.record()
+            there = set(old.now.photo_ids)
+            new = [photo_id for photo_id in dict.fromkeys(photo_ids) if photo_id not in there]
+            if len(there) + len(new) > MOST_PHOTOS:
+                raise QueryError(f"the basket holds {len(there):,} photos, and at most {MOST_PHOTOS:,}: pick fewer")
+            told = {photo_id: reasons[photo_id][:LONGEST_WHY] for photo_id in photo_ids if reasons.get(photo_id)}
+            if new or told:
+                now = PickedPhotos(photo_ids=[*old.now.photo_ids, *new], why=old.now.why | told)
+                self._write(BasketRecord(now=now, before=old.now))
+        return len(new)
+
+    def remove(self, photo_ids: Iterable[int]) -> int:
+        """Take photos out, and return how many were in. Raises: LibraryError: the library cannot be written."""
+        gone = set(photo_ids)
+        with self._library.at_desk():
+            old = self.record().now
+            left = [photo_id for photo_id in old.photo_ids if photo_id not in gone]
+            if len(left) < len(old.photo_ids):
+                why = {photo_id: reason for photo_id, reason in old.why.items() if photo_id not in gone}
+                self._write(BasketRecord(now=PickedPhotos(photo_ids=left, why=why), before=old))
+        return len(old.photo_ids) - len(left)
+
+    def clear(self) -> int:
+        """Take all photos out, and return how many were in. Raises: LibraryError: the library cannot be written."""
+        return self.remove(self.record().now.photo_ids)
+
+    def undo(self) -> None:
+        """Make the basket what it was before the last change; again: what it was after it. Raises: LibraryError."""
+        with self._library.at_desk():
+            old = self.record()
+            if old.before is not None:
+                self._write(BasketRecord(now=old.before, before=old.now))
+
+    def _write(self, record: BasketRecord) -> None:
+        self._library.write_desk(self._path, record)
+        self._read = None

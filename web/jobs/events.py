@@ -1,0 +1,31 @@
+"""Whole states of jobs, told as they change: a client that comes back needs no log of what it missed."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi.sse import ServerSentEvent
+
+from web.jobs.runner import JobRunner
+
+ENDED_SHOWN = 20  # jobs that have ended, in each state
+
+
+def shown_states(runner: JobRunner) -> list[dict[str, Any]]:
+    """Return the jobs that clients follow: all that wait or run, and the last that have ended, the newest first."""
+    jobs = runner.all()
+    ended = {job.id for job in [job for job in jobs if not job.is_active][:ENDED_SHOWN]}
+    return [job.as_json() for job in jobs if job.is_active or job.id in ended]
+
+
+async def job_events(runner: JobRunner) -> AsyncIterator[ServerSentEvent]:
+    """Yield an event `jobs` with all states whenever one changes; ends, with `idle`, when none waits or runs."""
+    told: list[dict[str, Any]] | None = None
+    while True:
+        states = shown_states(runner)
+        if states != told:
+            told = states
+            yield ServerSentEvent(event="jobs", data=states)
+        if runner.is_stopping or not any(state["state"] in ("queued", "running") for state in states):
+            yield ServerSentEvent(event="idle", data=len(states))
+            return
+        await runner.wait_for_change()

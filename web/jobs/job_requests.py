@@ -1,0 +1,220 @@
+"""What may be asked of a job, field by field, and the command that does it. No text becomes more than one argument."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from base.errors import QueryError
+from web.jobs.allowed_places import AllowedRoot
+
+Resolve = Callable[[str, str], tuple[Path, AllowedRoot]]
+MOST_PHOTOS = 10_000  # of one job: their numbers stand in one command
+Engine = Literal["regrade", "sd15", "sdxl", "klein"]
+Palette = Literal["fern", "lagoon", "moss"]
+TREE = "hotels50k"
+
+
+def plain(text: str) -> str:
+    """Return a text that a command can be given. Raises: ValueError: it holds a NUL or half a character."""
+    if "\0" in text:
+        raise ValueError("a text cannot hold the character NUL")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("a text holds half a character") from None
+    return text
+
+
+Text = Annotated[str, Field(max_length=10_000), AfterValidator(plain)]
+PhotoNumber = Annotated[int, Field(ge=1, lt=1 << 63)]
+
+
+class Request(BaseModel):
+    """What all have in common: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: str
+
+    def words(self, resolve: Resolve, kept: Path) -> list[str]:
+        """Return the command's words; `resolve` finds allowed places, `kept` is a name for a file to be written.
+
+        Raises: QueryError: a place is not allowed.
+        """
+        raise NotImplementedError
+
+
+class PlaceBelow(BaseModel):
+    """A folder or tar: its root's key, and the path below that."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    root: Text
+    inside: Text = ""
+
+
+class AddJob(Request):
+    """Look for new and changed photos in places, and embed them."""
+
+    kind: Literal["add"] = "add"
+    places: Annotated[list[PlaceBelow], Field(min_length=1, max_length=100)]
+    hotel_from: Literal["folder", "path", "none"] | None = None
+    retry_failed: bool = False
+
+    def words(self, resolve: Resolve, kept: Path) -> list[str]:
+        """See `Request.words`."""
+        paths, options = (
+            [],
+            ["--json", *flag("--retry-failed", self.retry_failed), *given("--hotel-from", self.hotel_from)],
+        )
+        for place in self.places:
+            path, root = resolve(place.root, place.inside)
+            if root.kind == TREE:
+                if len(self.places) > 1 or path != root.path or self.hotel_from:
+                    raise QueryError(f"{root.path.name} is a Hotels-50K tree: add it whole, and by itself")
+                return ["add", *options, f"--hotels50k={path}"]
+            paths.append(str(path))
+        return ["add", *options, "--", *paths]
+
+
+class TagJob(Request):
+    """Tag all photos with a vocabulary: its name, or a file that a page has written."""
+
+    kind: Literal["tag"] = "tag"
+    vocabulary: Text | None = None
+
+    def words(self, resolve: Resolve, kept: Path) -> list[str]:
+        """See `Request.words`."""
+        return ["tag", "--json", *given("--vocabulary", self.vocabulary)]
+
+
+class CandidatesJob(Request):
+    """Pick photos that are worth restyling, and say why."""
+
+    kind: Literal["candidates"] = "candidates"
+    query: Text = ""
+    n: Annotated[int, Field(ge=1, le=200)] = 6
+    strategy: Literal["mixed", "detailed", "opposite-palette", "minimal"] = "mixed"
+    palette: Palette = "fern"
+    pool: Annotated[int, Field(ge=1, le=5_000)] = 400
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
+
+    def words(self, resolve: Resolve, kept: Path) -> list[str]:
+        """See `Request.words`."""
+        said = [
+            f"--strategy={self.strategy}",
+            f"--palette={self.palette}",
+            f"--pool={self.pool}",
+            f"--seed={self.seed}",
+        ]
+        return ["candidates", "--json", "-n", str(self.n), *said, *given("--query", self.query or None)]
+
+
+class RestyleJob(Request):
+    """Restyle photos; the strongest result that is recognised is kept of each."""
+
+    kind: Literal["restyle"] = "restyle"
+    photos: Annotated[list[PhotoNumber], Field(min_length=1, max_length=MOST_PHOTOS)]
+    engine: Engine = "regrade"
+    palette: Palette = "fern"
+    strength: Annotated[float, Field(ge=0, le=1)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
+    add: bool = False
+    again: bool = False
+
+    def words(self, resolve: Resolve, kept: Path) -> list[str]:
+        """See `Request.words`."""
+        said = [f"--engine={self.engine}", f"--palette={self.palette}", f"--seed={self.seed}"]
+        options = [*flag("--add", self.add), *flag("--again", self.again), *given("--strength", self.strength)]
+        return ["restyle", "--json", *said, *options, "--", *map(str, self.photos)]
+
+
+class AddResultsJob(Request):
+    """Let searches find restyled photos that ask for kind:restyled or kind:any."""
+
+    kind: Literal["add_results"] = "add_results"
+    results: Annotated[list[PhotoNumber], Field(min_length=1, max_length=MOST_PHOTOS)]
+
+    def words(self, resolve: Resolve, kept: Path) -> list[str]:
+        """See `Request.words`."""
+        return ["restyle", "list", "--json", "--add", f"--results={','.join(map(str, self.results))}"]
+
+
+class VerifyJob(Request):
+    """Check that the library is whole; `repair` mends first what can be mended."""
+
+    kind: Literal["verify"] = "verify"
+    quick: bool = False
+    repair: bool = False
+
+    def words(self, resolve: Resolve, kept: Path) -> list[str]:
+        """See `Request.words`."""
+        return ["verify", "--json", *flag("--quick", self.quick), *flag("--repair", self.repair)]
+
+
+class IndexJob(Request):
+    """Bring the search index up to date."""
+
+    kind: Literal["index"] = "index"
+    rebuild: bool = False
+
+    def words(self, resolve: Resolve, kept: Path) -> list[str]:
+        """See `Request.words`."""
+        return ["index", "--json", *flag("--rebuild", self.rebuild)]
+
+
+class ExportJob(Request):
+    """Write tags to a file, or photos into a folder, that the job keeps."""
+
+    kind: Literal["export"] = "export"
+    format: Literal["csv", "tsv", "xlsx", "jsonl", "parquet", "coco", "imagefolder"] = "csv"
+    query: Text = ""
+    k: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    tags: Annotated[list[Text], Field(max_length=100)] = []
+    columns: Annotated[list[Text], Field(max_length=100)] = []
+    vocabulary: Text | None = None
+    link: bool = False
+
+    @property
+    def ending(self) -> str:
+        """The ending of the file's name; of a folder nothing."""
+        return {"coco": ".json", "imagefolder": ""}.get(self.format, f".{self.format}")
+
+    def words(self, resolve: Resolve, kept: Path) -> list[str]:
+        """See `Request.words`."""
+        said = [f"--format={self.format}", *given("--query", self.query or None), *given("-k", self.k)]
+        said += [f"--tag={tag}" for tag in self.tags] + given("--columns", ",".join(self.columns) or None)
+        said += [*given("--vocabulary", self.vocabulary), *flag("--link", self.link)]
+        return ["export", "tags", "--json", f"--output={kept}{self.ending}", *said]
+
+
+AnyJob = Annotated[
+    AddJob | TagJob | CandidatesJob | RestyleJob | AddResultsJob | VerifyJob | IndexJob | ExportJob,
+    Field(discriminator="kind"),
+]
+ANY_JOB: TypeAdapter[Any] = TypeAdapter(AnyJob)
+
+
+def flag(name: str, wanted: bool) -> list[str]:
+    """Return an option without a value, if it is wanted."""
+    return [name] if wanted else []
+
+
+def given(name: str, value: object) -> list[str]:
+    """Return an option with its value in one word, if there is a value."""
+    if value is None:
+        return []
+    return [f"{name}={value}"] if name.startswith("--") else [name, str(value)]
+
+
+def as_request(kind: str, arguments: dict[str, Any]) -> Request:
+    """Return what a job is asked, checked. Raises: QueryError: a field is unknown or out of bounds; it says which."""
+    try:
+        request: Request = ANY_JOB.validate_python({"kind": kind, **arguments})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"][1:]) or "kind"
+        raise QueryError(
+            f"the job {kind!r} cannot be done: {where}: {first['msg']}, not {first['input']!r:.80}"
+        ) from error
+    return request
