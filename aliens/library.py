@@ -11,7 +11,6 @@ from aliens.exhibit_methods import ExhibitMethods
 from aliens.hotel_methods import HotelMethods
 from aliens.photo_methods import PhotoMethods
 from aliens.picture_methods import PictureMethods
-from aliens.query_methods import QueryMethods
 from aliens.restyle_methods import RestyleMethods
 from aliens.vocabulary_methods import VocabularyMethods
 from base.errors import LibraryError
@@ -28,7 +27,6 @@ class Library(
     RestyleMethods,
     PictureMethods,
     BrowsingMethods,
-    QueryMethods,
     VocabularyMethods,
     DeskMethods,
     ExhibitMethods,

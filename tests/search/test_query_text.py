@@ -1,7 +1,7 @@
 import pytest
 
 import aliens
-from search.query_edits import toggled_filter
+from search.query_text import toggled
 
 
 @pytest.mark.parametrize(
@@ -18,9 +18,9 @@ from search.query_edits import toggled_filter
     ],
 )
 def test_a_filter_goes_in_and_out(before: str, term: str, after: str) -> None:
-    assert toggled_filter(before, term) == after
+    assert toggled(before, term) == after
 
 
 def test_what_cannot_be_read_is_refused() -> None:
     with pytest.raises(aliens.QueryError, match="never closed"):
-        toggled_filter('a "pool', "chain:Azura")
+        toggled('a "pool', "chain:Azura")
