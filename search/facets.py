@@ -20,7 +20,7 @@ from search.answers import Searcher
 from search.masks import FilterMask, Masks
 from search.orders import PhotoOrder
 from search.query import SIZES, Filter, format_filter, parse
-from search.query_text import alike
+from search.query_edits import alike
 from search.standing import CurrentStanding, Standing
 from search.tags.tag_bits import VocabularyBits, packed, unpacked
 from search.windows import standing_of
