@@ -275,7 +275,7 @@ def colour_facet(counting: Counting) -> Facet:
 def year_facet(counting: Counting) -> Facet:
     """Count the years of photos whose date a camera, a table or an upload says, the earliest first."""
     years = counting.columns.years
-    counts = counting.counts("year", years, 1)
+    counts = counting.counts("year", years, int(years.max(initial=0)) + 1)
     values = [(f"{year:04}", Filter("year", f"{year:04}"), counts[year]) for year in np.flatnonzero(counts) if year]
     values += [
         (part.value, part, 0) for part in counting.filters if part.name == "year" and int(counts_at(counts, part)) == 0
