@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from search.orders import OrderSort, PhotoOrder
     from search.standing import CurrentStanding
     from search.suggestions import SuggestedTerm, Suggester
-    from search.windows import ShownHit
+    from search.windows import HitPage, ShownHit
 
 
 class BrowsingMethods(SearchMethods):
@@ -69,6 +69,33 @@ class BrowsingMethods(SearchMethods):
         with self.catalog.session() as session:
             return hits_of_window(self.searcher, self.standing, session, order, first, count)
 
+    def hit_page(
+        self,
+        order: "PhotoOrder",
+        *,
+        limit: int = 50,
+        after: str | None = None,
+        rank: int = 1,
+        as_of: int | None = None,
+    ) -> "HitPage":
+        """Return a page of an order, that of its beginning or what follows.
+
+        Args:
+            order: of the same query and options as the page before.
+            limit: how many photos.
+            after: the cursor that the page before ended with: photos that came meanwhile stay out.
+            rank: the place of the first photo, counted from 1, where there is no cursor.
+            as_of: of an earlier page: photos that came since stay out, so that ranks are those of that page.
+
+        Raises: QueryError: the cursor is none, or of another library or query.
+        """
+        from search.windows import page_of_order
+
+        with self.catalog.session() as session:
+            return page_of_order(
+                self.searcher, self.standing, session, order, limit=limit, after=after, rank=rank, as_of=as_of
+            )
+
     def ratios(self, order: "PhotoOrder") -> bytes:
         """Return a byte a photo, in the order's order: width over height as 32 (1 + log2), clipped to 0..64.
 
@@ -93,14 +120,14 @@ class BrowsingMethods(SearchMethods):
         with self.catalog.session() as session:
             return hotels_called(self.searcher, self.standing, session, order, typed, k)
 
-    def toggled(self, text: str, term: str) -> str:
+    def toggled_filter(self, text: str, term: str) -> str:
         """Return a query with a filter more, such as chain:Azura, or without it where it has it.
 
         Raises: QuerySyntaxError: one of them cannot be read.
         """
-        from search.query_text import toggled
+        from search.query_edits import toggled_filter
 
-        return toggled(text, term)
+        return toggled_filter(text, term)
 
     def mapped(self, order: "PhotoOrder") -> "list[MappedPlace]":
         """Return the places of the photos above the stop line, near ones as one where they are many."""

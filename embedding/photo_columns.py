@@ -68,7 +68,7 @@ class PhotoColumns:
         ids = vectors.ids
         if before is None or before.stamp != stamp:
             return cls.put_together(vectors, stamp, ids, coded(read(None)), None)
-        known = before.vectors.only(set(before.vectors.names) & set(vectors.names)).locate(ids)[0] >= 0
+        known = vectors.only(before.vectors.names).locate(ids)[0] >= 0  # a row that has died stays dead
         fresh = ids[~known]
         return cls.put_together(vectors, stamp, ids, coded(read(fresh) if len(fresh) else ()), before)
 

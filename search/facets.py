@@ -20,7 +20,7 @@ from search.answers import Searcher
 from search.masks import FilterMask, Masks
 from search.orders import PhotoOrder
 from search.query import SIZES, Filter, format_filter, parse
-from search.query_text import alike
+from search.query_edits import alike
 from search.standing import CurrentStanding, Standing
 from search.tags.tag_bits import VocabularyBits, packed, unpacked
 from search.windows import standing_of
@@ -275,7 +275,7 @@ def colour_facet(counting: Counting) -> Facet:
 def year_facet(counting: Counting) -> Facet:
     """Count the years of photos whose date a camera, a table or an upload says, the earliest first."""
     years = counting.columns.years
-    counts = counting.counts("year", years, 1)
+    counts = counting.counts("year", years, int(years.max(initial=0)) + 1)
     values = [(f"{year:04}", Filter("year", f"{year:04}"), counts[year]) for year in np.flatnonzero(counts) if year]
     values += [
         (part.value, part, 0) for part in counting.filters if part.name == "year" and int(counts_at(counts, part)) == 0

@@ -200,7 +200,7 @@ class Masks:
     def _orientation(self, part: Filter) -> Bools:
         width, height = self._columns.width_px, self._columns.height_px
         known: Bools = (width > 0) & (height > 0)
-        meets = {"landscape": width > height, "portrait": width < height, "square": width == height}
+        meets: dict[str, Bools] = {"landscape": width > height, "portrait": width < height, "square": width == height}
         return known & meets[read_choice("orientation", part.value)]
 
 

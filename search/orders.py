@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from base.arrays import Bools, Floats, Ids, Longs
 from base.errors import QueryError
 from db.photo_names import photos_known
-from db.photo_rows import hashes_of
+from db.photo_rows import first_scan, hashes_of
 from embedding.photo_columns import UNDATED, PhotoColumns
 from search.answers import PLAIN, Feedback, Question, Searcher, photos_in
 from search.copies import SAME, Copies
@@ -24,7 +24,7 @@ from search.masks import Masks, Selection
 from search.query import Query, parse
 from search.query_vectors import moved
 from search.ranking import Shape, nonsense_line, percentiles, stop_line
-from search.results import NOTHING
+from search.results import NOTHING, digest
 from search.standing import CurrentStanding, Standing
 
 LONGEST = 100_000  # photos of an order: a browser scrolls no further, and says so
@@ -47,8 +47,9 @@ class PhotoOrder:
     the photos above the line come first, in that order, then the others by score.
 
     vector: what was looked for, (d,), or None. left_out: ids of photos that are no hits, since they were named, or are
-    copies of those. copies: (c, 2), of photos shown and of their copies, ids. state: of the library then; above_at: the
-    positions in its columns of all photos above the line, (a,), where no filter left any out.
+    copies of those. copies: (c, 2), of photos shown and of their copies, ids. library, question: digests of both, for
+    cursors; newest: the highest photo id there was; state: of the library then. above_at: the positions in its columns
+    of all photos above the line, (a,), where no filter left any out.
     """
 
     text: str
@@ -65,6 +66,9 @@ class PhotoOrder:
     vector: Floats | None = None
     left_out: Ids = field(default_factory=lambda: np.empty(0, np.int64))
     copies: Longs = field(default_factory=lambda: np.empty((0, 2), np.int64))
+    library: str = ""
+    question: str = ""
+    newest: int = 0
     state: str = ""
     above_at: NDArray[np.int32] | None = None
 
@@ -117,6 +121,9 @@ def order_of(searcher: Searcher, current: CurrentStanding, session: Session, wan
         photo_ids=np.empty(0, np.int64),
         sort=wanted.sort,
         photos=len(standing.background),
+        library=digest(searcher.catalog.model.key, first_scan(session)),
+        question=digest(question.digest(query, question.feedback), wanted.sort),
+        newest=int(standing.columns.ids[-1]),
         state=standing.state,
     )
     if query.terms or wanted.more_like or wanted.less_like:

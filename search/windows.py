@@ -1,6 +1,6 @@
 """Some photos of an order, as a page shows them: their rows, tags and copies, read when they come into view."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -11,7 +11,7 @@ from search.answers import Searcher
 from search.filters import kinds_of
 from search.orders import PhotoOrder
 from search.query import parse
-from search.results import Hit
+from search.results import Cursor, Hit, read_cursor
 from search.standing import CurrentStanding, Standing
 
 RECORDED_NAMES = tuple(field.name for field in fields(PhotoRecord))
@@ -66,6 +66,65 @@ def hits_of_window(
             )
         )
     return hits
+
+
+@dataclass(frozen=True, slots=True)
+class HitPage:
+    """Some hits of an order, and what goes on behind them: a cursor, None at the end. as_of: see `Library.hit_page`."""
+
+    hits: list[ShownHit]
+    cursor: str | None
+    as_of: int
+
+
+def page_of_order(
+    searcher: Searcher,
+    current: CurrentStanding,
+    session: Session,
+    order: PhotoOrder,
+    *,
+    limit: int,
+    after: str | None = None,
+    rank: int = 1,
+    as_of: int | None = None,
+) -> HitPage:
+    """Return a page of an order: see `Library.hit_page`."""
+    cursor = None if after is None else read_cursor(after, order.library, order.question)
+    newest = cursor.newest if cursor else order.newest if as_of is None else as_of
+    order = known_then(order, newest)
+    first = rank - 1 if cursor is None else place_behind(order, cursor)
+    hits = hits_of_window(searcher, current, session, order, first, limit)
+    end = first + limit
+    if end >= len(order):
+        return HitPage(hits, None, newest)
+    last = Cursor(
+        library=order.library,
+        query=order.question,
+        newest=newest,
+        score=0.0 if order.scores is None else float(order.scores[end - 1]),
+        photo_id=int(order.photo_ids[end - 1]),
+        rank=end,
+    )
+    return HitPage(hits, str(last), newest)
+
+
+def known_then(order: PhotoOrder, newest: int) -> PhotoOrder:
+    """Return an order without the photos that came later than the one of this id."""
+    keep = order.photo_ids <= newest
+    if keep.all():
+        return order
+    scores, beats = (None if values is None else values[keep] for values in (order.scores, order.beats))
+    return replace(order, photo_ids=order.photo_ids[keep], scores=scores, beats=beats)
+
+
+def place_behind(order: PhotoOrder, cursor: Cursor) -> int:
+    """Return the place behind a cursor's photo, or behind its place where it has left the order."""
+    found = np.flatnonzero(order.photo_ids == cursor.photo_id)
+    if len(found):
+        return int(found[0]) + 1
+    if order.scores is None or order.sort != "score":
+        return max(cursor.rank - 1, 0)
+    return int(np.searchsorted(-order.scores, -np.float32(cursor.score), side="left"))
 
 
 def told(order: PhotoOrder, at: int) -> float | None:

@@ -1,5 +1,6 @@
 """The app put together: guards, problems, pages and API on an opened library; and the server that runs it."""
 
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from web.api.result_api import exhibiting
 from web.api.search_api import searching
 from web.api.tag_api import tagging
 from web.api.upload_api import uploading
-from web.opened import Opened
+from web.opened import Opened, warm_up
 from web.pages.basket_page import basket_pages
 from web.pages.export_page import export_pages
 from web.pages.hotels_page import hotels_pages
@@ -89,6 +90,7 @@ def run_server(library: Library, settings: WebSettings) -> None:
     """Serve a library until Ctrl-C."""
     import uvicorn
 
+    threading.Thread(target=warm_up, args=(library,), daemon=True).start()
     uvicorn.run(
         make_app(library, settings),
         host=settings.host,

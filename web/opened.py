@@ -1,11 +1,14 @@
-"""What a server holds while it runs: the library, its settings, and what lets a few computations run at a time."""
+"""What a server holds while it runs: the opened library, results kept in memory, and limits on what runs at once."""
 
+import asyncio
 import functools
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar, cast
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar, cast
 
 import anyio
 import anyio.to_thread
+from cachetools import LRUCache
 from fastapi import Depends, Request
 
 from aliens.library import Library
@@ -19,10 +22,12 @@ from web.uploads import Uploads
 from web.web_settings import WebSettings
 
 if TYPE_CHECKING:
-    from search.orders import PhotoOrder
+    from base.arrays import Floats
+    from search.orders import OrderSort, PhotoOrder
 
 P = ParamSpec("P")
 T = TypeVar("T")
+LOOKS = 8  # at the library's state at a time: each takes about a millisecond
 
 
 class TooBusy(AliensError):
@@ -30,7 +35,7 @@ class TooBusy(AliensError):
 
 
 class Opened:
-    """The library that is served, and what is kept of it in memory."""
+    """The library that is served, and what is kept of it in memory. Used by the server's one event loop alone."""
 
     def __init__(self, library: Library, settings: WebSettings) -> None:
         self.library = library
@@ -41,6 +46,11 @@ class Opened:
         self.jobs = JobRunner(library, settings)
         self.basket = Basket(library)
         self._limiter: anyio.CapacityLimiter | None = None
+        self._looking: anyio.CapacityLimiter | None = None
+        self._orders: LRUCache[tuple[object, ...], PhotoOrder] = LRUCache(
+            settings.orders_bytes, getsizeof=lambda order: order.nbytes
+        )
+        self._being_made: dict[tuple[object, ...], asyncio.Task[PhotoOrder]] = {}
 
     def close(self) -> None:
         """End what runs beside the server, and let go of what is kept."""
@@ -58,14 +68,61 @@ class Opened:
             raise TooBusy("too many questions at once: ask again in a second")
         return await anyio.to_thread.run_sync(functools.partial(function, *args, **kwargs), limiter=self._limiter)
 
+    async def state(self) -> str:
+        """Return what changes whenever an answer may: see `Library.state`. It waits for no computation."""
+        if self._looking is None:
+            self._looking = anyio.CapacityLimiter(LOOKS)
+        return await anyio.to_thread.run_sync(lambda: self.library.state, limiter=self._looking)
+
     async def ordered(
-        self, text: str, *, more_like: Sequence[int] = (), less_like: Sequence[int] = (), sort: str = "score"
+        self,
+        text: str,
+        *,
+        more_like: Sequence[int] = (),
+        less_like: Sequence[int] = (),
+        sort: "OrderSort" = "score",
     ) -> "PhotoOrder":
         """Return every photo in the order of a query: see `Library.order`.
 
+        What was answered before, and is still so, is not computed again; equal questions at once share one answer.
+
         Raises: QueryError, TooBusy.
         """
-        return await self.compute(self.library.order, text, more_like=more_like, less_like=less_like, sort=sort)
+        uploads: Mapping[str, Floats] = self.uploads.vectors(text) if self.uploads is not None else {}
+        key = (await self.state(), text, tuple(more_like), tuple(less_like), sort, tuple(sorted(uploads)))
+        known = self._orders.get(key)
+        if known is not None:
+            return known
+        making = self._being_made.get(key)
+        if making is None:
+            order = functools.partial(
+                self.library.order, text, more_like=more_like, less_like=less_like, uploads=uploads, sort=sort
+            )
+            making = self._being_made[key] = asyncio.create_task(self._make(key, order))
+            making.add_done_callback(seen)
+        return await asyncio.shield(making)  # whoever goes away leaves it to the others
+
+    async def _make(self, key: tuple[object, ...], order: Callable[[], "PhotoOrder"]) -> "PhotoOrder":
+        try:
+            made = await self.compute(order)
+        finally:
+            del self._being_made[key]
+        if made.nbytes <= self._orders.maxsize:
+            self._orders[key] = made
+        return made
+
+
+def seen(task: "asyncio.Task[Any]") -> None:
+    """Look at how a task ended: its error is told to those who wait, of whom there may be none any more."""
+    if not task.cancelled():
+        task.exception()
+
+
+def warm_up(library: Library) -> None:
+    """Put together what the first question would wait for, as long as nobody asks."""
+    with suppress(AliensError):
+        library.order("")
+        library.order("a photo")
 
 
 def held(request: Request) -> Opened:

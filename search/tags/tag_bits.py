@@ -141,8 +141,7 @@ def without_labels(
 
 def taken_over(before: PhotoColumns, now: PhotoColumns) -> tuple[Longs, Longs]:
     """Return where the photos whose vectors have stayed stood, and where they stand now."""
-    same = before.vectors.only(set(before.vectors.names) & set(now.vectors.names))
-    kept = np.flatnonzero(same.locate(now.ids)[0] >= 0)
+    kept = np.flatnonzero(now.vectors.only(before.vectors.names).locate(now.ids)[0] >= 0)
     rows, here = before.positions(now.ids[kept])
     return rows[here], kept[here]
 

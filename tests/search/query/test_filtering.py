@@ -18,7 +18,8 @@ from aliens.library import Library
 from base.errors import QueryError
 from base.settings import LibraryFolder
 from search import filters as filtering
-from search.filters import chosen
+from search.filters import chosen, kinds_of
+from search.masks import Masks
 from search.query import FILTER_NAMES, parse
 from search.tags.calibration import TagOptions
 from search.tags.tagging import Tagging
@@ -133,6 +134,13 @@ RULES: dict[str, Callable[[Row], bool]] = {
     "after:2017": lambda r: when(r) >= datetime(2017, 1, 1),
     "before:2016-05": lambda r: when(r) < datetime(2016, 5, 1),
     "after:2016-01-15 before:2017-01-15": lambda r: datetime(2016, 1, 15) <= when(r) < datetime(2017, 1, 15),
+    "year:2016": lambda r: (r["uploaded_at"] or "").startswith("2016"),
+    "year:none": lambda r: r["uploaded_at"] is None,
+    "year:2017 year:NONE": lambda r: (r["uploaded_at"] or "2017").startswith("2017"),
+    "size:small": lambda r: max(r["width_px"], r["height_px"]) < 640,
+    "size:Medium": lambda r: 640 <= max(r["width_px"], r["height_px"]) < 1600,
+    "size:large size:medium": lambda r: max(r["width_px"], r["height_px"]) >= 640,
+    "size:medium size:>=300x500": lambda r: 640 <= max(r["width_px"], r["height_px"]) < 1600 and r["height_px"] >= 500,
     "size:>=400x300": lambda r: r["width_px"] >= 400 and r["height_px"] >= 300,
     "size:350x233": lambda r: r["width_px"] >= 350 and r["height_px"] >= 233,
     "size:<=350x233": lambda r: r["width_px"] <= 350 and r["height_px"] <= 233,
@@ -161,6 +169,15 @@ def selected(library: Library, query: str) -> list[int] | None:
     return None if found is None else found.tolist()
 
 
+def masked(library: Library, query: str) -> list[int] | None:
+    """The photos that a filter leaves as masks over columns have it."""
+    filters = parse(query).filters
+    with library.catalog.session() as session:
+        standing = library.standing.at(session, kinds_of(filters))
+        mask = Masks(library.catalog, session, library.store, standing).selection(filters).photos()
+    return None if mask is None else standing.columns.ids[mask].tolist()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def chain_names(hotels: Library) -> None:
     with hotels.catalog.session() as session:
@@ -170,7 +187,7 @@ def chain_names(hotels: Library) -> None:
 @pytest.mark.parametrize("query", ["before:9999", "after:1500", "after:9999-12-31", "before:0001"])
 def test_dates_far_from_those_that_files_have(hotels: Library, query: str) -> None:
     everything = query in ("before:9999", "after:1500")
-    assert len(selected(hotels, query) or []) == (240 if everything else 0)
+    assert len(selected(hotels, query) or []) == len(masked(hotels, query) or []) == (240 if everything else 0)
 
 
 def test_every_filter_is_among_the_rules() -> None:
@@ -180,17 +197,18 @@ def test_every_filter_is_among_the_rules() -> None:
 @pytest.mark.parametrize("query", RULES)
 def test_a_filter_leaves_what_its_rule_leaves(hotels: Library, rows: list[Row], query: str) -> None:
     wanted = [row["id"] for row in rows if RULES[query](row)]
-    assert selected(hotels, query) == wanted
+    assert selected(hotels, query) == masked(hotels, query) == wanted
     assert len(wanted) < len(rows)
     assert wanted or query == "path:%"
     if query in SINGLE:
-        assert selected(hotels, f"-{query}") == [row["id"] for row in rows if not RULES[query](row)]
+        others = [row["id"] for row in rows if not RULES[query](row)]
+        assert selected(hotels, f"-{query}") == masked(hotels, f"-{query}") == others
 
 
 @given(st.lists(st.tuples(st.sampled_from(SINGLE), st.booleans()), min_size=1, max_size=4))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 def test_filters_of_different_names_all_hold(hotels: Library, rows: list[Row], parts: list[tuple[str, bool]]) -> None:
-    either = ("hotel", "chain", "source", "near", "color", "colour", "orientation")
+    either = ("hotel", "chain", "source", "near", "year", "color", "colour", "orientation")
     groups: dict[str, list[Callable[[Row], bool]]] = {}
     refused = []
     for place, (query, negated) in enumerate(parts):
@@ -198,13 +216,15 @@ def test_filters_of_different_names_all_hold(hotels: Library, rows: list[Row], p
         if negated:
             refused.append(RULES[query])
         else:
-            groups.setdefault(name if name in either else str(place), []).append(RULES[query])
+            named = name in either or query in ("size:small", "size:Medium")
+            groups.setdefault(name if named else str(place), []).append(RULES[query])
     wanted = [
         row["id"]
         for row in rows
         if all(any(rule(row) for rule in group) for group in groups.values()) and not any(rule(row) for rule in refused)
     ]
-    assert selected(hotels, " ".join("-" * negated + query for query, negated in parts)) == wanted
+    query = " ".join("-" * negated + query for query, negated in parts)
+    assert selected(hotels, query) == masked(hotels, query) == wanted
 
 
 def test_without_filters_nothing_is_chosen(hotels: Library) -> None:

@@ -10,7 +10,7 @@ def with_filter(text: str, term: str) -> str:
     return f"{text.rstrip()} {term}" if text.strip() else term
 
 
-def toggled(text: str, term: str) -> str:
+def toggled_filter(text: str, term: str) -> str:
     """Return a query with a filter more, such as chain:Azura, or without it where it has it.
 
     Raises: QuerySyntaxError: one of them cannot be read.
