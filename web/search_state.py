@@ -39,11 +39,6 @@ class SearchState:
         """The terms of the photos that were dropped."""
         return UPLOAD.findall(self.q)
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is asked for: the page shows all photos."""
-        return not (self.q.strip() or self.more or self.less)
-
     def address(self, **changes: Any) -> str:
         """Return the query string of this state with some values changed; what is the default is left out."""
         state = replace(self, **changes)
