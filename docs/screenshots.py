@@ -68,23 +68,22 @@ SHOTS = [
 def main() -> None:
     """Serve the tagged sample hotels and take every picture."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent)
-    with tempfile.TemporaryDirectory() as made:
-        with aliens.create(Path(made) / "library", model="starter") as library:
-            library.add(hotels50k=asset("aliens/samples"))
-            library.tag("case-study")
-            listening = socket.socket()
-            listening.bind(("127.0.0.1", 0))
-            port = listening.getsockname()[1]
-            server = uvicorn.Server(uvicorn.Config(make_app(library, WebSettings(port=port)), log_level="error"))
-            thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-            thread.start()
-            with sync_playwright() as playwright:
-                chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-                for shot in SHOTS:
-                    take(chromium, f"http://127.0.0.1:{port}", shot, folder)
-                chromium.close()
-            server.should_exit = True
-            thread.join()
+    with tempfile.TemporaryDirectory() as made, aliens.create(Path(made) / "library", model="starter") as library:
+        library.add(hotels50k=asset("aliens/samples"))
+        library.tag("case-study")
+        listening = socket.socket()
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+        server = uvicorn.Server(uvicorn.Config(make_app(library, WebSettings(port=port)), log_level="error"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        with sync_playwright() as playwright:
+            chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            for shot in SHOTS:
+                take(chromium, f"http://127.0.0.1:{port}", shot, folder)
+            chromium.close()
+        server.should_exit = True
+        thread.join()
 
 
 def take(chromium: Browser, url: str, shot: Shot, folder: Path) -> None:

@@ -1,9 +1,8 @@
 """The search page in Chromium: by mouse, by keyboard, on a phone, in the dark."""
 
 import dataclasses
-import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 

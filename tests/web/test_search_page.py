@@ -42,7 +42,7 @@ def test_hits_come_as_html(client: TestClient, tagged_library: Library) -> None:
     order = tagged_library.order("swimming pool")
     ids = [int(number) for number in re.findall(r'data-id="(\d+)"', text)]
     assert ids == order.photo_ids[:60].tolist()
-    assert f'<b>{order.above}</b> above the line of {order.total}' in text
+    assert f"<b>{order.above}</b> above the line of {order.total}" in text
     assert 'value="swimming pool"' in text
     assert "Below this line" in text
     assert f"/photo/{ids[2]}?q=swimming+pool&amp;rank=3" in text
@@ -58,7 +58,7 @@ def test_pages_are_turned_without_a_script(client: TestClient, tagged_library: L
 
 
 def test_what_is_typed_is_shown_as_text(client: TestClient) -> None:
-    text = client.get("/", params={"q": "\"><script>alert(1)</script> \u202e\x00a room"}).text
+    text = client.get("/", params={"q": '"><script>alert(1)</script> \u202e\x00a room'}).text
     assert "<script>alert" not in text
     assert "\u202e" not in text
     assert "\x00" not in text

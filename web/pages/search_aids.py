@@ -48,7 +48,9 @@ async def search_places(served: Served, state: AskedState) -> JSONResponse:
 
 
 @aid_pages.get("/filtered")
-async def search_filtered(served: Served, state: AskedState, term: Annotated[str, Query(max_length=2_000)]) -> JSONResponse:
+async def search_filtered(
+    served: Served, state: AskedState, term: Annotated[str, Query(max_length=2_000)]
+) -> JSONResponse:
     """Return a query with a filter, or without it where it has it already."""
     return JSONResponse({"q": served.library.toggled_filter(state.q, term)})
 
@@ -86,9 +88,7 @@ async def save_a_search(
 
 
 @aid_pages.post("/searches/forget")
-async def forget_a_search(
-    request: Request, served: Served, name: Annotated[str, Form(max_length=300)]
-) -> HTMLResponse:
+async def forget_a_search(request: Request, served: Served, name: Annotated[str, Form(max_length=300)]) -> HTMLResponse:
     """Remove a saved search; return the list without it."""
     await served.compute(served.library.forget_search, name)
     return await saved_list(request, served)
