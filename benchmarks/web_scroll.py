@@ -135,7 +135,8 @@ def tell(what: str, trace: bytes) -> None:
     frames = begins[np.unique(np.searchsorted(begins, drawn, side="right") - 1)]
     apart = np.diff(frames) if len(frames) > 1 else np.zeros(1)
     print(
-        f"{what}: {len(frames)} frames, median {np.median(apart):.1f} ms apart, 99 % under {np.percentile(apart, 99):.1f} ms; "
+        f"{what}: {len(frames)} frames, median {np.median(apart):.1f} ms apart, "
+        f"99 % under {np.percentile(apart, 99):.1f} ms; "
         f"longest task {whole.max():.1f} ms, {own.max():.1f} ms of the longest computing; "
         f"tasks over {LIMIT_MS} ms: {np.sum(whole > LIMIT_MS)}, computing as long: {np.sum(own > LIMIT_MS)}"
     )

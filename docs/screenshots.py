@@ -50,8 +50,10 @@ def below_the_line(page: Page) -> None:
 
 def suggested(page: Page) -> None:
     """Type the beginning of a name, so that suggestions show."""
+    page.locator("#box").press("End")
     page.locator("#box").press_sequentially(" cas")
     page.locator("#suggestions [role=option]").first.wait_for()
+    page.locator("body:not(.asking)").wait_for()
 
 
 SHOTS = [

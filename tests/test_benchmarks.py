@@ -192,3 +192,12 @@ def test_tagging(bench: Path) -> None:
 def test_text_query(bench: Path) -> None:
     out = figures(bench, "text_query", "--model", "tiny", "--runs", 1)
     assert shows(out, r"ours in NumPy, 6 tokens\s+# ms", r"cosine of NumPy's and PyTorch's vectors: 1\.|0\.99")
+
+
+def test_web_scroll(bench: Path, sample_library: Library) -> None:
+    pytest.importorskip("playwright", reason="no playwright here")
+    if shutil.which("chromium") is None:
+        pytest.skip("no Chromium here: nothing is scrolled (Debian: apt install chromium)")
+    few_results = ("--library", sample_library.path, "--results", 500, "--px", 20_000, "--jumps", 1)
+    out = figures(bench, "web_scroll", *few_results)
+    assert shows(out, "opening: # frames", "computing as long: #", "1 jumps with rests: # frames", "500 results are #")

@@ -39,11 +39,6 @@ class SearchState:
         """The terms of the photos that were dropped."""
         return UPLOAD.findall(self.q)
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is asked for: the page shows all photos."""
-        return not (self.q.strip() or self.more or self.less)
-
     def address(self, **changes: Any) -> str:
         """Return the query string of this state with some values changed; what is the default is left out."""
         state = replace(self, **changes)
@@ -89,13 +84,24 @@ def listed_ids(text: str) -> tuple[int, ...]:
 AskedState = Annotated[SearchState, Depends(state_asked)]
 
 
-def saved_address(saved: "NamedSearch") -> str:
-    """Return the query string that repeats a saved search."""
-    said = saved.options
+@dataclass(frozen=True, slots=True)
+class SavedLink:
+    """A saved search as the page links to it. left_out: options that the page does not have, and goes without."""
+
+    name: str
+    address: str
+    left_out: str = ""
+
+
+def saved_link(saved: "NamedSearch") -> SavedLink:
+    """Return a saved search as an address that repeats it."""
+    said = dict(saved.options)
+    like = said.pop("like", None)
     state = SearchState(
-        q=saved.text or "",
-        sort=SAVED_SORTS[said.get("sort", "score")],
-        more=tuple(said.get("more_like", ())),
-        less=tuple(said.get("less_like", ())),
+        q=" ".join(filter(None, [saved.text, like and f"like:{like}"])),
+        sort=SAVED_SORTS[said.pop("sort", "score")],
+        more=tuple(said.pop("more_like", ())),
+        less=tuple(said.pop("less_like", ())),
     )
-    return state.address()
+    said.pop("k", None)  # the page shows all
+    return SavedLink(saved.name, state.address(), ", ".join(f"{name} {value}" for name, value in said.items()))

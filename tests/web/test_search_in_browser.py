@@ -142,6 +142,7 @@ def test_a_thousandth_photo_is_reached_and_back_restores_it(server: Any, page: "
     assert abs(page.evaluate("scrollY") - top) < 300
     assert page.evaluate("document.querySelector('#grid').offsetHeight") == height
     page.goto(f"{server.url}/?q=endless&rank=2000")  # as a photo's page links back
+    settled(page)
     expect(page.locator('.tile[data-rank="2000"][data-id]')).to_be_in_viewport()
     page.wait_for_url("**/?q=endless")
     page.locator('.tile[data-rank="2000"] a').focus()
@@ -201,7 +202,7 @@ def test_by_keyboard_alone(server: Any, page: "Page", many: None) -> None:
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(r"q=by\+keyboard$"))
     page.keyboard.press("?")
-    expect(page.get_by_role("dialog", name="Shortcuts")).to_be_visible()
+    expect(page.get_by_role("dialog", name="Help", exact=True)).to_be_visible()
     page.get_by_label("Shortcuts of single keys are on").uncheck()
     page.keyboard.press("Escape")
     page.keyboard.press("/")

@@ -183,6 +183,11 @@ def test_searches_are_saved_and_forgotten(own_library: Library) -> None:
         assert "by &lt;night&gt;" in text
         assert 'href="/?q=a+pool&amp;sort=newest&amp;more=3%2C4"' in text
         assert own_library.saved_search("by <night>").options["more_like"] == (3, 4)
+        own_library.save_search("of a shell", "a bed", like=42, per_hotel=1, k=20, until_stop=True)
+        text = client.get("/searches").text
+        assert 'href="/?q=a+bed+like%3A42"' in text
+        assert "without per_hotel 1, until_stop True" in text
+        own_library.forget_search("of a shell")
         for wrong in ({"q": "image:u_1"}, {"q": "a pool", "sort": "oldest"}, {"q": 'a "pool'}):
             assert 400 <= client.post("/searches", data={"name": "wrong", **wrong}).status_code < 500, wrong
         assert "None yet" in client.post("/searches/forget", data={"name": "by <night>"}).text

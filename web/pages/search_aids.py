@@ -10,7 +10,7 @@ from base.errors import QueryError
 from web.opened import Served
 from web.pages.search_page import asked_order
 from web.rendering import page
-from web.search_state import LONGEST_QUERY, SAVED_SORTS, AskedState, SearchState, Sorting, listed_ids, saved_address
+from web.search_state import LONGEST_QUERY, SAVED_SORTS, AskedState, SearchState, Sorting, listed_ids, saved_link
 
 aid_pages = APIRouter()
 
@@ -96,5 +96,5 @@ async def forget_a_search(request: Request, served: Served, name: Annotated[str,
 
 async def saved_list(request: Request, served: Served) -> HTMLResponse:
     """Return the list of saved searches."""
-    saved = [(each.name, saved_address(each)) for each in await served.compute(served.library.saved_searches)]
+    saved = [saved_link(each) for each in await served.compute(served.library.saved_searches)]
     return page(request, "search_saved.html", saved=saved)

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, Response
 from base.errors import QueryError, QuerySyntaxError
 from web.opened import Opened, Served
 from web.rendering import page
-from web.search_state import AskedState, SearchState, saved_address
+from web.search_state import AskedState, SearchState, saved_link
 
 if TYPE_CHECKING:
     from search.orders import PhotoOrder
@@ -48,7 +48,7 @@ async def search_page(
     request: Request, served: Served, state: AskedState, rank: Annotated[int, Query(ge=1, le=100_000)] = 1
 ) -> HTMLResponse:
     """Return the page of a query, with its first hits, or those from a rank on."""
-    saved = [(each.name, saved_address(each)) for each in await served.compute(served.library.saved_searches)]
+    saved = [saved_link(each) for each in await served.compute(served.library.saved_searches)]
     found = await answer(served, state, rank - 1)
     return page(request, "search.html", 422 if "error" in found else 200, state=state, saved=saved, **found)
 
@@ -69,8 +69,8 @@ async def result_tiles(
 ) -> HTMLResponse:
     """Return tiles from a place on, counted from 0."""
     order = await asked_order(served, state)
-    tiles = await served.compute(grid_tiles, served, order, line_of(order, state), first, count)
-    return page(request, "tiles.html", state=state, tiles=tiles, line=line_of(order, state), size=len(order))
+    tiles = await served.compute(grid_tiles, served, order, line_of(order), first, count)
+    return page(request, "tiles.html", state=state, tiles=tiles, line=line_of(order), size=len(order))
 
 
 @search_pages.get("/results/ratios", response_class=Response)
@@ -106,7 +106,7 @@ async def answer(served: Opened, state: SearchState, first: int) -> dict[str, An
         order = await asked_order(served, state)
     except QueryError as error:
         return {"error": ErrorShown(error, state.q)}
-    line = line_of(order, state)
+    line = line_of(order)
     tiles = await served.compute(grid_tiles, served, order, line, first, FIRST)
     return {"order": order, "tiles": tiles, "line": line, "size": len(order), "first": first, "step": FIRST}
 
@@ -124,12 +124,12 @@ class ErrorShown:
             self.after = text[place + 1 : place + ROOM]
 
 
-def line_of(order: "PhotoOrder", state: SearchState) -> int | None:
+def line_of(order: "PhotoOrder") -> int | None:
     """Return how many photos stand above the line that the grid draws; None: it draws none.
 
-    There is none where nothing stands out, where the order is not that of the scores, and behind the last photo.
+    There is none where nothing stands out, and none behind the last photo.
     """
-    if order.above is None or order.stands_out is False or state.sort != "score":
+    if order.above is None or order.stands_out is False:
         return None
     return order.above if order.above < len(order) else None
 

@@ -2,6 +2,7 @@
 
 import { toast } from "./shell.js";
 
+const LONGEST_S = 120; // until the server has made up its mind
 const KINDS = ["image/jpeg", "image/png", "image/webp"];
 
 // found: told of the term of a photo that the server has taken.
@@ -13,13 +14,15 @@ export function acceptPhotos({ holder, words, get, report, found }) {
     if (!KINDS.includes(file.type)) return toast(words.notPhoto);
     const form = new FormData();
     form.append("photo", file);
-    toast(words.uploading, 2);
+    const told = toast(words.uploading, LONGEST_S);
     try {
       const { term } = await get("/api/v1/uploads", undefined, "json", { method: "POST", body: form });
       pictures.set(term, URL.createObjectURL(file));
       found(term);
     } catch (error) {
       report(error);
+    } finally {
+      told();
     }
   }
 

@@ -23,7 +23,7 @@ async function openMap(element, words) {
     load("script", { src: `${VENDOR}/topojson-client-3.1.0/topojson-client.min.js` }),
   ]);
   const { L } = window;
-  map = L.map(element, { attributionControl: false, minZoom: 1, maxZoom: FARTHEST_ZOOM, worldCopyJump: true, preferCanvas: true });
+  map = L.map(element, { attributionControl: false, minZoom: 0, zoomSnap: 0.25, maxZoom: FARTHEST_ZOOM, worldCopyJump: true, preferCanvas: true });
   map.setView([20, 0], 2);
   const source = Object.assign(document.createElement("span"), { className: "map-source", textContent: words.earth });
   const area = Object.assign(document.createElement("button"), { type: "button", className: "map-area", textContent: words.area });

@@ -91,8 +91,15 @@ async function showAll(signal, kept) {
   await Promise.all([showPhotos(signal, kept), showFacets(signal), showMap(signal)]);
 }
 
+function showOrder(summary) { // without words photos have no score, and the newest come first
+  const unscored = summary?.dataset.unscored !== undefined;
+  byId("sort").querySelector("[value=score]").disabled = unscored;
+  byId("sort").value = unscored && state.sort === "score" ? "newest" : state.sort;
+}
+
 async function showPhotos(signal, kept) {
   const [list, summary] = [byId("grid"), answer.querySelector("[data-count]")];
+  showOrder(summary);
   const size = Number(summary?.dataset.count ?? 0);
   if (size === 0 || !list?.firstElementChild) return;
   const line = summary.dataset.line === undefined ? null : Number(summary.dataset.line);
@@ -148,7 +155,6 @@ async function fetchTiles(first, count, signal) {
 function showState() {
   const typed = typedPart(state.q);
   if (document.activeElement !== box || settled) box.value = typed;
-  byId("sort").value = state.sort;
   byId("export").href = `/export?${address(state)}`;
   for (const view of ["grid", "map"]) {
     const link = byId(`view-${view}`);

@@ -6,11 +6,13 @@ const YEAR_S = 365 * 24 * 3600;
 const root = document.documentElement;
 const help = document.getElementById("help");
 
+// Shows words for a while; what is returned takes them away before.
 export function toast(text, seconds = 5) {
   const line = document.createElement("p");
   line.textContent = text;
   document.getElementById("toasts").append(line);
   setTimeout(() => line.remove(), seconds * 1000);
+  return () => line.remove();
 }
 
 // Binds keys to actions, as tinykeys names them. Single keys rest while one types, while a dialog is open, and where they
