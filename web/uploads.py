@@ -149,7 +149,7 @@ def refuse(data: bytes, settings: WebSettings) -> None:
         raise UnreadableUpload("the file is empty (0 bytes)")
     kind = next((kind for start, kind in STARTS.items() if data.startswith(start)), None)
     if kind is None or (kind == "WebP" and data[8:12] != b"WEBP"):
-        raise NoSuchFormat(f"this is {guessed(data)}: photos to search by are JPEG, PNG or WebP")
+        raise NoSuchFormat(f"this is {impostor(data)}: photos to search by are JPEG, PNG or WebP")
     from embedding.decode import open_image
 
     try:
@@ -164,7 +164,7 @@ def refuse(data: bytes, settings: WebSettings) -> None:
         raise UnreadableUpload("this photo cannot be used: it begins as a JPEG, PNG or WebP and is none")
 
 
-def guessed(data: bytes) -> str:
+def impostor(data: bytes) -> str:
     """Return what a file that is no photo seems to be."""
     start = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if b"<svg" in start:

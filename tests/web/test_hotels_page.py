@@ -1,6 +1,7 @@
 """Hotels by what their photos show: listed, narrowed, ranked, exported; and the page of one."""
 
 import re
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def test_hotels_by_words(client: TestClient, tagged_library: Library) -> None:
 
 def test_the_page_of_a_hotel(client: TestClient, tagged_library: Library) -> None:
     hotel = tagged_library.hotels()[0]
-    text = client.get(f"/hotel/{hotel.hotel_id}").text
+    text = unescape(client.get(f"/hotel/{hotel.hotel_id}").text)
     for said in (hotel.hotel_name, hotel.chain_name, *hotel.sure, *hotel.likely, f"q=hotel%3A{hotel.hotel_id}"):
         assert str(said) in text
     gallery = tagged_library.gallery(hotel.hotel_id)
@@ -69,7 +70,7 @@ def test_the_page_of_a_hotel(client: TestClient, tagged_library: Library) -> Non
     shown = [int(found) for found in re.findall(r'href="/photo/(\d+)"', fragment)]
     assert shown == [photo.photo_id for photo in gallery] and len(shown) >= 5
     whole = client.get(f"/hotel/{hotel.hotel_id}?whole=true").text
-    assert gallery[0].why in whole
+    assert gallery[0].why in unescape(whole)
     for number in (0, -5, 99, 2**70):
         assert client.get(f"/hotel/{number}").status_code == 404
         assert client.get(f"/api/v1/hotels/{number}").status_code == 404

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
 from web.opened import Served
-from web.thumbnails import NoPicture, Picture, View
+from web.thumbnails import NoPicture, ReadyPicture, View
 
 pictures = APIRouter(tags=["photos"])
 
@@ -65,7 +65,7 @@ async def restyled_picture(
     return await answered(request, asked, v)
 
 
-async def answered(request: Request, asked: Awaitable[Picture | None], version: str) -> Response:
+async def answered(request: Request, asked: Awaitable[ReadyPicture | None], version: str) -> Response:
     """Return the answer of a picture that was asked for, be it that the client has it, or that there is none.
 
     Raises: NoPicture: there is none, and it is no browser that shows it in a page.
