@@ -45,22 +45,6 @@ class PictureMethods(Owner):
             roots = [str(self.folder.restyled)] if file.result else scanned_roots(session)
         return file if lies_below(file.path, roots) else None
 
-    def result_file(self, result_id: int) -> "PictureFile | None":
-        """Return where the picture of a restyled photo lies, by the result's own number; None: no such result."""
-        from db.picture_rows import PictureFile, can_be_an_id, result_place
-        from search.shown_paths import lies_below
-
-        if not can_be_an_id(result_id):
-            return None
-        with self.catalog.session() as session:
-            found = result_place(session, result_id)
-        if found is None:
-            return None
-        path = str(self.path / found[0])
-        if not lies_below(path, [str(self.folder.restyled)]):
-            return None
-        return PictureFile(path=path, sha256=bytes.fromhex(found[1]) if found[1] else None, result=True)
-
     def picture_facts(self, photo_ids: Sequence[int]) -> "dict[int, PictureFacts]":
         """Return {photo id: size and version of its picture} of those of the photos that can be found."""
         from db.picture_rows import can_be_an_id, picture_facts

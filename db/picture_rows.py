@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from db.models import Chain, Hotel, Photo, PhotoState, Restyling, Scan
+from db.models import Chain, Hotel, Photo, PhotoState, Scan
 from db.photo_rows import DATED, dated, is_photo, pages
 
 COPIES_LISTED = 50  # of a photo's copies
@@ -19,8 +19,7 @@ class PictureFile:
     """Where a picture's bytes lie, and which they were when it was read.
 
     sha256: of its bytes, None where an earlier version did not ask. size_bytes: of them. mtime_ns: of the file at
-    `path`, the tar's where there is a `member`; None where only the hash tells. result: whether it lies among the
-    library's restyled photos.
+    `path`, the tar's where there is a `member`. result: whether it lies among the library's restyled photos.
     """
 
     path: str
@@ -108,12 +107,6 @@ def picture_facts(session: Session, photo_ids: Sequence[int]) -> dict[int, Pictu
         rows = session.execute(select(*columns).where(Photo.id.in_(page), SHOWN))
         found.update((row[0], PictureFacts(row[1], row[2], row[3])) for row in rows)
     return found
-
-
-def result_place(session: Session, result_id: int) -> tuple[str, str | None] | None:
-    """Return a restyled photo's path, relative to the library's folder, and its SHA-256 in hexadecimal; or None."""
-    row = session.execute(select(Restyling.path, Restyling.sha256).where(Restyling.id == result_id)).first()
-    return None if row is None else (row[0], row[1])
 
 
 def scanned_roots(session: Session) -> list[str]:

@@ -47,9 +47,12 @@ class PicturesBusy(AliensError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadyPicture:
-    """A picture ready to be sent. etag: tells it from every other. version: tells the photo's bytes from others."""
+    """A picture ready to be sent. etag: tells it from every other. version: tells the photo's bytes from others.
 
-    data: bytes
+    data: None where the client has it.
+    """
+
+    data: bytes | None
     media_type: str
     etag: str
     version: str
@@ -76,7 +79,9 @@ class Thumbnails:
         """Let go of the file of thumbnails."""
         self.store.close()
 
-    async def picture(self, find: Find, width_px: int, view: View = "plain", known_etags: str = "") -> ReadyPicture | None:
+    async def picture(
+        self, find: Find, width_px: int, view: View = "plain", known_etags: str = ""
+    ) -> ReadyPicture | None:
         """Return a picture at most so wide, upright, of the next larger of WIDTHS_PX; None: it is of `known_etags`.
 
         `find` gives the photo's file, in a thread.
@@ -94,13 +99,13 @@ class Thumbnails:
             return await to_thread(self._made, found, width_px, view, limiter=self._rendering)
         return found
 
-    def _at_hand(self, find: Find, width_px: int, view: View, known_etags: str) -> "Found | ReadyPicture | None":
-        """Return a picture that is kept, None for one that is known, or where it can be made of."""
+    def _at_hand(self, find: Find, width_px: int, view: View, known_etags: str) -> "Found | ReadyPicture":
+        """Return a picture that is kept or known, or what it can be made of."""
         found = looked_up(find())
         if not found.unchanged or found.file.sha256 is None:
             return found
         if etag_of(found.file.sha256, width_px, view) in known_etags:
-            return None
+            return made_picture(None, "", found.file.sha256, width_px, view)
         return self._kept(found.file.sha256, width_px, view) or found
 
     def _kept(self, sha256: bytes, width_px: int, view: View) -> ReadyPicture | None:
@@ -171,7 +176,7 @@ def version_of(sha256: bytes) -> str:
     return sha256.hex()[:16]
 
 
-def made_picture(data: bytes, media_type: str, sha256: bytes, width_px: int, view: View) -> ReadyPicture:
+def made_picture(data: bytes | None, media_type: str, sha256: bytes, width_px: int, view: View) -> ReadyPicture:
     """Return a picture of the photo whose bytes have this hash."""
     etag = etag_of(sha256, width_px, view)
     return ReadyPicture(data=data, media_type=media_type, etag=etag, version=version_of(sha256))

@@ -131,14 +131,13 @@ def test_restyled_versions_stand_before_and_after(own_library: Library) -> None:
     (result,) = own_library.restyled(photo=photo_id)
     with client_of(own_library) as client:
         text = client.get(f"/photo/{photo_id}").text
-        assert f"/api/v1/restyled/{result.id}/image?w=960" in text and "fern" in text and "Visitors notice" in text
-        picture = client.get(f"/api/v1/restyled/{result.id}/image?view=protan")
-        assert picture.headers["content-type"] == "image/webp"
+        assert f"/api/v1/results/{result.id}/image?w=960" in text and "fern" in text and "Visitors notice" in text
         as_photo = client.get(f"/photo/{result.photo_id}")
         assert "A restyled photo" in as_photo.text and 'id="tags"' not in as_photo.text
-        assert client.get(f"/api/v1/photos/{result.photo_id}/image").status_code == 200
+        picture = f"/api/v1/photos/{result.photo_id}/image"
+        assert client.get(picture, params={"view": "protan"}).headers["content-type"] == "image/webp"
         Path(result.path).write_bytes(b"")
-        assert client.get(f"/api/v1/restyled/{result.id}/image").status_code == 404
+        assert client.get(picture).status_code == 404
 
 
 def test_folders_are_opened_for_those_who_sit_here(
