@@ -79,12 +79,10 @@ class Thumbnails:
         """Let go of the file of thumbnails."""
         self.store.close()
 
-    async def picture(
-        self, find: Find, width_px: int, view: View = "plain", known_etags: str = ""
-    ) -> ReadyPicture | None:
-        """Return a picture at most so wide, upright, of the next larger of WIDTHS_PX; None: it is of `known_etags`.
+    async def picture(self, find: Find, width_px: int, view: View = "plain", known_etags: str = "") -> ReadyPicture:
+        """Return a picture at most so wide, upright, of the next larger of WIDTHS_PX.
 
-        `find` gives the photo's file, in a thread.
+        `find` gives the photo's file, in a thread. The picture has no data where it is one of `known_etags`.
 
         Raises: NoPicture, PicturesBusy.
         """
