@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from db.models import Chain, Hotel, Photo, PhotoState, Scan
+from db.models import Chain, Hotel, Photo, PhotoState, Restyling, Scan
 from db.photo_rows import DATED, dated, is_photo, pages
 
 COPIES_LISTED = 50  # of a photo's copies
@@ -155,6 +155,13 @@ def photo_details(session: Session, photo_id: int) -> PhotoDetails | None:
         hotel_name=None if hotel is None else hotel.name,
         chain_name=row[2],
     )
+
+
+def made_of(session: Session, photo_id: int) -> tuple[int, int | None] | None:
+    """Return the number of the result that a restyled photo is, and that of the photo it was made of, if it is here."""
+    statement = select(Restyling.id, Restyling.source_photo_id).where(Restyling.result_photo_id == photo_id)
+    row = session.execute(statement).first()
+    return None if row is None else (row[0], row[1])
 
 
 def same_bytes(sha256: bytes) -> ColumnElement[bool]:

@@ -134,6 +134,7 @@ def test_restyled_versions_stand_before_and_after(own_library: Library) -> None:
         assert f"/api/v1/results/{result.id}/image?w=960" in text and "fern" in text and "Visitors notice" in text
         as_photo = client.get(f"/photo/{result.photo_id}")
         assert "A restyled photo" in as_photo.text and 'id="tags"' not in as_photo.text
+        assert f'href="/photo/{photo_id}"' in as_photo.text and f'href="/restyled/{result.id}"' in as_photo.text
         picture = f"/api/v1/photos/{result.photo_id}/image"
         assert client.get(picture, params={"view": "protan"}).headers["content-type"] == "image/webp"
         Path(result.path).write_bytes(b"")
