@@ -20,12 +20,14 @@ class PhotoSheet:
 
     shown_path: relative to the folder that was added, whose name leads it. captions: [(text, cosine with the photo or
     None, key of their set)], the best of each set first. copies: ids and shown paths of photos with the same bytes.
+    made_of: of a restyled photo its number as a result, and its photo's, if that is here.
     """
 
     details: "PhotoDetails"
     shown_path: str
     captions: list[tuple[str, float | None, str]]
     copies: list[tuple[int, str]]
+    made_of: tuple[int, int | None] | None
 
 
 class PictureMethods(Owner):
@@ -44,22 +46,6 @@ class PictureMethods(Owner):
                 return None
             roots = [str(self.folder.restyled)] if file.result else scanned_roots(session)
         return file if lies_below(file.path, roots) else None
-
-    def result_file(self, result_id: int) -> "PictureFile | None":
-        """Return where the picture of a restyled photo lies, by the result's own number; None: no such result."""
-        from db.picture_rows import PictureFile, can_be_an_id, result_place
-        from search.shown_paths import lies_below
-
-        if not can_be_an_id(result_id):
-            return None
-        with self.catalog.session() as session:
-            found = result_place(session, result_id)
-        if found is None:
-            return None
-        path = str(self.path / found[0])
-        if not lies_below(path, [str(self.folder.restyled)]):
-            return None
-        return PictureFile(path=path, sha256=bytes.fromhex(found[1]) if found[1] else None, result=True)
 
     def picture_facts(self, photo_ids: Sequence[int]) -> "dict[int, PictureFacts]":
         """Return {photo id: size and version of its picture} of those of the photos that can be found."""
@@ -84,7 +70,7 @@ class PictureMethods(Owner):
     def sheet_of(self, photo_id: int) -> PhotoSheet | None:
         """Return all that is known of a photo, or of a restyled one; None where there is none of this number."""
         from db.caption_rows import captions_of
-        from db.picture_rows import can_be_an_id, copies_of, photo_details, scanned_roots
+        from db.picture_rows import can_be_an_id, copies_of, made_of, photo_details, scanned_roots
         from search.shown_paths import shown_path
 
         if not can_be_an_id(photo_id):
@@ -100,6 +86,7 @@ class PictureMethods(Owner):
                 shown_path=shown_path(details.file.path, details.file.member, roots),
                 captions=captions_of(session, [photo_id]).get(photo_id, []),
                 copies=[(copy_id, shown_path(file.path, file.member, roots)) for copy_id, file in copies],
+                made_of=made_of(session, photo_id) if details.kind == "restyled" else None,
             )
 
     def vocabulary_keys(self) -> list[str]:

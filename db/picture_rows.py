@@ -19,8 +19,7 @@ class PictureFile:
     """Where a picture's bytes lie, and which they were when it was read.
 
     sha256: of its bytes, None where an earlier version did not ask. size_bytes: of them. mtime_ns: of the file at
-    `path`, the tar's where there is a `member`; None where only the hash tells. result: whether it lies among the
-    library's restyled photos.
+    `path`, the tar's where there is a `member`. result: whether it lies among the library's restyled photos.
     """
 
     path: str
@@ -110,12 +109,6 @@ def picture_facts(session: Session, photo_ids: Sequence[int]) -> dict[int, Pictu
     return found
 
 
-def result_place(session: Session, result_id: int) -> tuple[str, str | None] | None:
-    """Return a restyled photo's path, relative to the library's folder, and its SHA-256 in hexadecimal; or None."""
-    row = session.execute(select(Restyling.path, Restyling.sha256).where(Restyling.id == result_id)).first()
-    return None if row is None else (row[0], row[1])
-
-
 def scanned_roots(session: Session) -> list[str]:
     """Return every folder, tar file and photo that was ever added, the longest path first."""
     return sorted(session.scalars(select(Scan.root).distinct()), key=len, reverse=True)
@@ -162,6 +155,13 @@ def photo_details(session: Session, photo_id: int) -> PhotoDetails | None:
         hotel_name=None if hotel is None else hotel.name,
         chain_name=row[2],
     )
+
+
+def made_of(session: Session, photo_id: int) -> tuple[int, int | None] | None:
+    """Return the number of the result that a restyled photo is, and that of the photo it was made of, if it is here."""
+    statement = select(Restyling.id, Restyling.source_photo_id).where(Restyling.result_photo_id == photo_id)
+    row = session.execute(statement).first()
+    return None if row is None else (row[0], row[1])
 
 
 def same_bytes(sha256: bytes) -> ColumnElement[bool]:

@@ -1,14 +1,16 @@
 """Templates with their language: every page is rendered here. Knows no page."""
 
+from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from babel.numbers import format_decimal, format_percent
 from babel.units import format_unit
 from fastapi import Request
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 
 from base import __version__
 from base.console import one_line
@@ -30,11 +32,24 @@ def environment(language: str) -> Environment:
         lstrip_blocks=True,
     )
     made.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
+    for name in ("gettext", "ngettext"):
+        made.globals[name] = with_one_line_values(cast(Callable[..., Any], made.globals[name]))
     made.globals.update(version=__version__, language=language, languages=LANGUAGES)
     made.filters["number"] = partial(format_decimal, locale=language)
     made.filters["percent"] = partial(format_percent, locale=language)
     made.filters["megabytes"] = lambda size: format_unit(size / 1e6, "megabyte", "short", "#,##0.0#", locale=language)
     return made
+
+
+def with_one_line_values(translate: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what translates a text as before, and shows what is hidden in the values that are put into it."""
+
+    @pass_context
+    def translated(context: Context, *texts: Any, **values: Any) -> Any:
+        plain = {name: one_line(value) if type(value) is str else value for name, value in values.items()}
+        return translate(context, *texts, **plain)
+
+    return translated
 
 
 def page(request: Request, template: str, status: int = 200, /, **values: Any) -> HTMLResponse:

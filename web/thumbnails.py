@@ -46,10 +46,13 @@ class PicturesBusy(AliensError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Picture:
-    """A picture ready to be sent. etag: tells it from every other. version: tells the photo's bytes from others."""
+class ReadyPicture:
+    """A picture ready to be sent. etag: tells it from every other. version: tells the photo's bytes from others.
 
-    data: bytes
+    data: None where the client has it.
+    """
+
+    data: bytes | None
     media_type: str
     etag: str
     version: str
@@ -76,10 +79,10 @@ class Thumbnails:
         """Let go of the file of thumbnails."""
         self.store.close()
 
-    async def picture(self, find: Find, width_px: int, view: View = "plain", known_etags: str = "") -> Picture | None:
-        """Return a picture at most so wide, upright, of the next larger of WIDTHS_PX; None: it is of `known_etags`.
+    async def picture(self, find: Find, width_px: int, view: View = "plain", known_etags: str = "") -> ReadyPicture:
+        """Return a picture at most so wide, upright, of the next larger of WIDTHS_PX.
 
-        `find` gives the photo's file, in a thread.
+        `find` gives the photo's file, in a thread. The picture has no data where it is one of `known_etags`.
 
         Raises: NoPicture, PicturesBusy.
         """
@@ -94,22 +97,22 @@ class Thumbnails:
             return await to_thread(self._made, found, width_px, view, limiter=self._rendering)
         return found
 
-    def _at_hand(self, find: Find, width_px: int, view: View, known_etags: str) -> "Found | Picture | None":
-        """Return a picture that is kept, None for one that is known, or where it can be made of."""
+    def _at_hand(self, find: Find, width_px: int, view: View, known_etags: str) -> "Found | ReadyPicture":
+        """Return a picture that is kept or known, or what it can be made of."""
         found = looked_up(find())
         if not found.unchanged or found.file.sha256 is None:
             return found
         if etag_of(found.file.sha256, width_px, view) in known_etags:
-            return None
+            return made_picture(None, "", found.file.sha256, width_px, view)
         return self._kept(found.file.sha256, width_px, view) or found
 
-    def _kept(self, sha256: bytes, width_px: int, view: View) -> Picture | None:
+    def _kept(self, sha256: bytes, width_px: int, view: View) -> ReadyPicture | None:
         data = self.store.get(sha256, width_px) if view == "plain" else None
         if data is None:
             return None
         return made_picture(data, "image/webp", sha256, width_px, view)
 
-    def _made(self, found: Found, width_px: int, view: View) -> Picture:
+    def _made(self, found: Found, width_px: int, view: View) -> ReadyPicture:
         """Return a picture made of the photo's file, and keep it. Raises: NoPicture."""
         file = PhotoFile(found.file.path, found.file.member)
         try:
@@ -171,10 +174,10 @@ def version_of(sha256: bytes) -> str:
     return sha256.hex()[:16]
 
 
-def made_picture(data: bytes, media_type: str, sha256: bytes, width_px: int, view: View) -> Picture:
+def made_picture(data: bytes | None, media_type: str, sha256: bytes, width_px: int, view: View) -> ReadyPicture:
     """Return a picture of the photo whose bytes have this hash."""
     etag = etag_of(sha256, width_px, view)
-    return Picture(data=data, media_type=media_type, etag=etag, version=version_of(sha256))
+    return ReadyPicture(data=data, media_type=media_type, etag=etag, version=version_of(sha256))
 
 
 def is_small_jpeg(data: bytes) -> bool:

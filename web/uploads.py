@@ -12,7 +12,7 @@ import signal
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from time import monotonic
@@ -149,7 +149,7 @@ def refuse(data: bytes, settings: WebSettings) -> None:
         raise UnreadableUpload("the file is empty (0 bytes)")
     kind = next((kind for start, kind in STARTS.items() if data.startswith(start)), None)
     if kind is None or (kind == "WebP" and data[8:12] != b"WEBP"):
-        raise NoSuchFormat(f"this is {guessed(data)}: photos to search by are JPEG, PNG or WebP")
+        raise NoSuchFormat(f"this is {impostor(data)}: photos to search by are JPEG, PNG or WebP")
     from embedding.decode import open_image
 
     try:
@@ -164,7 +164,7 @@ def refuse(data: bytes, settings: WebSettings) -> None:
         raise UnreadableUpload("this photo cannot be used: it begins as a JPEG, PNG or WebP and is none")
 
 
-def guessed(data: bytes) -> str:
+def impostor(data: bytes) -> str:
     """Return what a file that is no photo seems to be."""
     start = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if b"<svg" in start:
@@ -191,6 +191,7 @@ class EncodingProcess:
         self._pool: ProcessPoolExecutor | None = None
         self._idle: threading.Timer | None = None
         self._at_work = 0
+        self._ended = False
 
     @property
     def pids(self) -> list[int]:
@@ -216,7 +217,7 @@ class EncodingProcess:
                 try:
                     doing: Future[tuple[Floats, bytes]] = pool.submit(encoded_upload, data, self._max_pixels)
                     return doing.result()
-                except (BrokenProcessPool, RuntimeError):  # it died, or was ended at this moment
+                except (BrokenProcessPool, CancelledError, RuntimeError):  # it died, or was ended at this moment
                     self._drop(pool)
             raise UploadsBusy("photos cannot be encoded now: the process that does it has died; try again")
         finally:
@@ -229,6 +230,8 @@ class EncodingProcess:
 
     def _started(self) -> ProcessPoolExecutor:
         with self._lock:
+            if self._ended:
+                raise UploadsBusy("the server ends: hand the photo in again once it is back")
             if self._pool is None:
                 self._pool = ProcessPoolExecutor(
                     1, multiprocessing.get_context("spawn"), open_for_encoding, (self._library,)
@@ -255,8 +258,9 @@ class EncodingProcess:
             self._idle = None
 
     def end(self) -> None:
-        """End the process now, whatever it does."""
+        """End the process now, whatever it does, and start none any more."""
         with self._lock:
+            self._ended = True
             self._cancel_end()
             pool, self._pool = self._pool, None
         if pool is not None:

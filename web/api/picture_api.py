@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
 from web.opened import Served
-from web.thumbnails import NoPicture, Picture, View
+from web.thumbnails import NoPicture, ReadyPicture, View
 
 pictures = APIRouter(tags=["photos"])
 
@@ -49,23 +49,7 @@ async def picture(
     return await answered(request, asked, v)
 
 
-@pictures.get("/restyled/{result_id}/image", response_class=Response, responses=PICTURE_ANSWERS)
-async def restyled_picture(
-    request: Request,
-    served: Served,
-    result_id: Annotated[int, Path(description="the result's own number")],
-    w: Width = 960,
-    view: Seen = "plain",
-    v: Version = "",
-) -> Response:
-    """Return a restyled photo as JPEG or WebP, at most w pixels wide."""
-    asked = served.thumbnails.picture(
-        partial(served.library.result_file, result_id), w, view, request.headers.get("if-none-match", "")
-    )
-    return await answered(request, asked, v)
-
-
-async def answered(request: Request, asked: Awaitable[Picture | None], version: str) -> Response:
+async def answered(request: Request, asked: Awaitable[ReadyPicture], version: str) -> Response:
     """Return the answer of a picture that was asked for, be it that the client has it, or that there is none.
 
     Raises: NoPicture: there is none, and it is no browser that shows it in a page.
@@ -76,7 +60,7 @@ async def answered(request: Request, asked: Awaitable[Picture | None], version: 
         if request.headers.get("sec-fetch-dest") != "image":
             raise
         return Response(NOT_THERE, error.status, media_type="image/svg+xml", headers={"Cache-Control": "no-store"})
-    if found is None:
-        return Response(status_code=304, headers={"Cache-Control": ASK_AGAIN})
-    keep = FOR_EVER if version == found.version else ASK_AGAIN
-    return Response(found.data, media_type=found.media_type, headers={"ETag": found.etag, "Cache-Control": keep})
+    headers = {"ETag": found.etag, "Cache-Control": FOR_EVER if version == found.version else ASK_AGAIN}
+    if found.data is None:
+        return Response(status_code=304, headers=headers)
+    return Response(found.data, media_type=found.media_type, headers=headers)

@@ -120,6 +120,27 @@ class FoundHotel:
     best: list[SmallPhoto]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListedHotels:
+    """A page of hotels, or why there is none (`problem`).
+
+    kind: tags or words, by which they are listed. counts: how many hotels show each tag, most first. all: hotels of the
+    library; total: those that were asked for. pages: of them; page: which this is. cards: by tags; hits: by words.
+    """
+
+    kind: str
+    problem: str = ""
+    notes: Sequence[str] = ()
+    counts: Sequence[tuple[str, int]] = ()
+    all: int = 0
+    total: int = 0
+    page: int = 1
+    pages: int = 1
+    cards: Sequence[HotelCard] = ()
+    hits: Sequence[FoundHotel] = ()
+    stands_out: bool | None = None
+
+
 def found_hotels(served: Opened, hits: "HotelHits") -> list[FoundHotel]:
     """Return hotels that were found as they stand in a list."""
     return [

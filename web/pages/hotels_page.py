@@ -1,6 +1,7 @@
 """Hotels and their amenities, and the page of one hotel; the pages' fragments."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -8,13 +9,10 @@ from fastapi.responses import Response
 from base.errors import QueryError
 from base.progress import silent
 from web.opened import Opened, Served
-from web.pages.hotel_views import ON_A_PAGE, AskedHotels, HotelsAsked, card, found_hotels
+from web.pages.hotel_views import ON_A_PAGE, AskedHotels, HotelsAsked, ListedHotels, card, found_hotels
 from web.pages.photo_views import small_photos
 from web.rendering import page
 from web.thumbnails import NoPicture
-
-if TYPE_CHECKING:
-    from search.hotel_hits import HotelHits
 
 GALLERY = 12  # photos that are suggested to show a hotel
 PHOTOS = 48  # of a hotel, on its page
@@ -42,46 +40,43 @@ async def hotels_list(request: Request, served: Served, asked: AskedHotels) -> R
     return page(request, "hotels_list.html", asked=asked, listed=await listed(served, asked))
 
 
-async def listed(served: Opened, asked: HotelsAsked) -> dict[str, Any]:
+async def listed(served: Opened, asked: HotelsAsked) -> ListedHotels:
     """Return what the list shows: a page of hotels with what is known of all of them, or why there is none."""
     try:
         if asked.words:
             return await by_words(served, asked)
         whole = await served.hotel_tables.table(asked.vocabulary)
     except QueryError as error:
-        return {"problem": str(error), "kind": "words" if asked.words else "tags"}
-    shared = {"counts": sorted(whole.counts().items(), key=lambda pair: (-pair[1], pair[0])), "all": len(whole)}
-    shared |= {"kind": "tags", "vocabulary": whole.vocabulary, "notes": whole.notes}
-    try:
-        narrow = await served.compute(
-            served.library.narrow_hotels,
-            whole,
-            name=asked.name or None,
-            tags=asked.tags,
-            missing=asked.missing,
-            sort=asked.sort,
+        return ListedHotels(kind="words" if asked.words else "tags", problem=str(error))
+    counts = sorted(whole.counts().items(), key=lambda pair: (-pair[1], pair[0]))
+    shared = ListedHotels(kind="tags", counts=counts, all=len(whole), notes=whole.notes)
+
+    def narrowed() -> ListedHotels:
+        narrow = served.library.narrow_hotels(
+            whole, name=asked.name or None, tags=asked.tags, missing=asked.missing, sort=asked.sort
         )
+        pages = -(-len(narrow) // ON_A_PAGE)
+        number = min(asked.page, pages)
+        hotels = narrow[(number - 1) * ON_A_PAGE : number * ON_A_PAGE]
+        cards = [card(served, hotel, asked=asked.tags) for hotel in hotels]
+        return replace(shared, cards=cards, total=len(narrow), page=number, pages=pages)
+
+    try:
+        return await served.compute(narrowed)
     except QueryError as error:
-        return shared | {"problem": str(error)}
-    pages = -(-len(narrow) // ON_A_PAGE)
-    number = min(asked.page, pages)
-    first = (number - 1) * ON_A_PAGE
-    shown = await served.compute(
-        lambda: [card(served, hotel, asked=asked.tags) for hotel in narrow[first : first + ON_A_PAGE]]
-    )
-    return shared | {"problem": "", "cards": shown, "total": len(narrow), "page": number, "pages": pages}
+        return replace(shared, problem=str(error))
 
 
-async def by_words(served: Opened, asked: HotelsAsked) -> dict[str, Any]:
+async def by_words(served: Opened, asked: HotelsAsked) -> ListedHotels:
     """Return the hotels that are nearest to words. Raises: QueryError: as `Library.search_hotels`."""
 
-    def found() -> "HotelHits":
+    def found() -> ListedHotels:
         served.library.refuse_files(asked.words)
-        return served.library.search_hotels(asked.words, k=ON_A_PAGE)
+        hits = served.library.search_hotels(asked.words, k=ON_A_PAGE)
+        notes = list(filter(None, [hits.explanation.notes]))
+        return ListedHotels(kind="words", hits=found_hotels(served, hits), notes=notes, stands_out=hits.stands_out)
 
-    hits = await served.compute(found)
-    about = {"kind": "words", "stands_out": hits.stands_out, "notes": list(filter(None, [hits.explanation.notes]))}
-    return about | {"problem": "", "hits": await served.compute(found_hotels, served, hits)}
+    return await served.compute(found)
 
 
 @hotels_pages.get("/hotel/{hotel_id}")
