@@ -40,7 +40,7 @@ class VocabularyMethods(TagMethods):
     """Vocabularies that people make and look at."""
 
     def known_vocabularies(self) -> "list[KnownVocabulary]":
-        """Return the vocabularies that the library was tagged with, newest first, then saved ones, then shipped ones."""
+        """Return the vocabularies that the library was tagged with, newest first, then saved, then shipped ones."""
         from db.tag_rows import current_vocabulary
         from search.tags.tagging import known_vocabularies
         from search.tags.vocabulary import read_vocabulary

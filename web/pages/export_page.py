@@ -35,7 +35,7 @@ async def export_page(
         if q.strip():
             await served.compute(served.library.refuse_files, q)
             words = await served.compute(served.library.has_words, q)
-            order = await served.ordered(q)
+            order = await served.ordered(q) if words else None
     except QueryError as error:
         problem = str(error)
     columns, others = served.library.export_columns()
