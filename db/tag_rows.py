@@ -153,12 +153,6 @@ def labels_of_tag(session: Session, tag: str) -> list[Label]:
     return [Label(photo_id, tag, present) for photo_id, present in session.execute(statement)]
 
 
-def labels_stamp(session: Session) -> tuple[int, str]:
-    """Return what changes with the labels: how many there are, and when the last was set."""
-    count, last = session.execute(select(func.count(), func.max(TagLabel.made_at)).select_from(TagLabel)).one()
-    return count, str(last)
-
-
 def labels_in_turn(session: Session) -> Callable[[int], list[Label]]:
     """Return what, asked with ascending ids, gives the labels of photos up to each that it has not given before."""
     stream, ahead = all_labels(session), list[Label]()
