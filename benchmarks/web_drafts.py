@@ -13,6 +13,7 @@ import statistics
 import time
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +92,10 @@ def main() -> None:
             start = time.perf_counter()
             library.look_at_tags(vocabulary)
             taken_s = time.perf_counter() - start
-            shown(f"the page of all tags of {vocabulary}, seen before", lambda v=vocabulary: library.look_at_tags(v))
-            print(f"the page of all tags of {vocabulary}, seen first or after a label: {taken_s:.2f} s")
+            print(f"the page of all tags of {vocabulary}, seen first: {taken_s:.2f} s")
             library.label(1, "a bathtub")
-            ask = lambda v=vocabulary: library.ask_labels("a bathtub", vocabulary=v, tab="one")  # noqa: E731
-            shown(f"the next photos to label, of {vocabulary}", ask)
+            shown("seen again after a label", partial(library.look_at_tags, vocabulary))
+            shown("the next photos to label", partial(library.ask_labels, "a bathtub", vocabulary=vocabulary))
             library.label(1, "a bathtub", None)
         print(f"memory of its own: {before_mb:.0f} MB before, {memory_mb('RssAnon'):.0f} MB after")
 

@@ -282,9 +282,20 @@ def histogram(probabilities: Floats) -> list[int]:
 def on_both_sides(ids: Ids, probabilities: Floats, cosines: Halves, decided: Bools) -> dict[Side, list[int]]:
     """Return photos that show what a tag means: the surest with it, and those nearest to the line on both sides.
 
-    Of equal probabilities, as of tags that the model cannot tell, the cosine decides.
+    Where all probabilities are equal, as of tags that the model cannot tell, the cosine decides.
     """
-    order = np.lexsort((ids, -cosines.astype(np.float32), -probabilities))
-    has, others = order[decided[order]], order[~decided[order]]
-    rows = {"surest": has[:EXAMPLES], "above": has[EXAMPLES:][::-1][:EXAMPLES], "below": others[:EXAMPLES]}
-    return {side: ids[at].tolist() for side, at in rows.items()}  # type: ignore[misc]
+    order = probabilities if len(ids) and np.ptp(probabilities) > 0 else cosines.astype(np.float32)
+    has, others = np.flatnonzero(decided), np.flatnonzero(~decided)
+    surest = largest(order, has)
+    return {
+        "surest": ids[surest].tolist(),
+        "above": ids[largest(-order, np.setdiff1d(has, surest, assume_unique=True))].tolist(),
+        "below": ids[largest(order, others)].tolist(),
+    }
+
+
+def largest(values: Floats, rows: Longs) -> Longs:
+    """Return those of some rows, at most EXAMPLES, whose values are the largest, the largest first."""
+    if len(rows) > EXAMPLES:
+        rows = rows[np.argpartition(-values[rows], EXAMPLES)[:EXAMPLES]]
+    return rows[np.lexsort((rows, -values[rows]))]

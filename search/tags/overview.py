@@ -132,11 +132,11 @@ def gathered_of_all(tagging: Tagging) -> Gathered:
     """Return what is gathered of all photos."""
     gathered = Gathered(len(tagging.vocabulary.tags))
     for columns, scores in tagging.scores():
-        gathered.add(columns["photo_id"].to_numpy(), *seen(tagging, scores))
+        gathered.add(columns["photo_id"].to_numpy(), *model_sees(tagging, scores))
     return gathered
 
 
-def seen(tagging: Tagging, scores: Floats) -> tuple[Floats, Bools, Bools]:
+def model_sees(tagging: Tagging, scores: Floats) -> tuple[Floats, Bools, Bools]:
     """Return probabilities (n, t) of scores, which tags a photo would get at a threshold anywhere below, and gets."""
     calibration = tagging.calibration
     probabilities = calibration.probabilities(scores)
@@ -149,7 +149,7 @@ def seen(tagging: Tagging, scores: Floats) -> tuple[Floats, Bools, Bools]:
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """What people say of n photos: ids (n,), probabilities, able, decided as `seen` gives them, said: see `look_at`."""
+    """What people say of n photos: ids (n,); probabilities, able, decided as `model_sees` gives them, (n, t)."""
 
     ids: Ids
     probabilities: Floats
@@ -173,7 +173,7 @@ def labelled(tagging: Tagging, labels: Iterable[Label]) -> Labelled:
     for row, photo_id in enumerate(ids.tolist()):
         for place, present in known[photo_id]:
             said[row, place] = present
-    return Labelled(ids, *seen(tagging, scores), said)
+    return Labelled(ids, *model_sees(tagging, scores), said)
 
 
 def keep_examples(kept: Sequence[list[list[int]]], counts: Longs, ids: Ids, codes: NDArray[np.uint8]) -> None:
