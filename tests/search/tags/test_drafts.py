@@ -71,8 +71,9 @@ def test_a_draft_decides_what_tagging_decides(
     has = decided(drafted, made.key, draft.name)
     assert set(look.examples["surest"]) | set(look.examples["above"]) <= has
     assert not has & set(look.examples["below"])
-    assert sum(look.histogram) == look.photos == report.photos
+    assert sum(look.histogram) + sum(look.others) == look.photos == report.photos
     assert look.silent == draft.muted
+    assert sum(look.histogram[32:]) == look.decided
     added = set(draft.unlike) - {tag.name for tag in read_vocabulary(base).tags}
     assert all(tags[name].photos == 0 for name in added)  # rivals that are no tags are given to no photo
     assert decided(drafted, made.key, draft.name) == has
