@@ -40,7 +40,7 @@ class VocabularyMethods(TagMethods):
     """Vocabularies that people make and look at."""
 
     def known_vocabularies(self) -> "list[KnownVocabulary]":
-        """Return the vocabularies that the library was tagged with, newest first, then saved ones, then shipped ones."""
+        """Return the vocabularies that the library was tagged with, newest first, then saved, then shipped ones."""
         from db.tag_rows import current_vocabulary
         from search.tags.tagging import known_vocabularies
         from search.tags.vocabulary import read_vocabulary
@@ -183,9 +183,9 @@ class VocabularyMethods(TagMethods):
         return f"my-{vocabulary.name}" if vocabulary.name in SHIPPED else vocabulary.name
 
     def _keep(self, changed: "Vocabulary", name: str | None) -> "tuple[Vocabulary, Path]":
-        from search.tags.vocabulary_edits import in_order_of_headings, keep_vocabulary, named
+        from search.tags.vocabulary_edits import in_order_of_headings, keep_vocabulary, under_name
 
-        changed = in_order_of_headings(named(changed, name or self.own_name(changed)))
+        changed = in_order_of_headings(under_name(changed, name or self.own_name(changed)))
         self.catalog.refuse_unwritable()
         return changed, keep_vocabulary(self.folder, changed)
 

@@ -7,6 +7,7 @@ Knows nothing of what columns mean.
 import codecs
 import csv
 import re
+import shutil
 import warnings
 import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 from xml.etree.ElementTree import ParseError
-from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 from zlib import error as ZlibError
 
 from base.errors import QueryError
@@ -330,7 +331,9 @@ class WorkbookWriter:
         """Write the whole workbook to a binary file. Raises: OSError: the disk is full or cannot be written."""
         from openpyxl.writer.excel import ExcelWriter
 
-        with ZipFile(file, "w", ZIP_DEFLATED) as archive:  # as openpyxl does, but closed also where the disk is full
+        with TimelessZip(
+            file, "w", ZIP_DEFLATED
+        ) as archive:  # as openpyxl does, but closed also where the disk is full
             ExcelWriter(self._book, archive).save()
 
     def _as_text(self, text: str) -> Any:
@@ -351,6 +354,32 @@ class WorkbookWriter:
 
     def _problem(self, text: str, what: str) -> str:
         return f"row {self._rows}: {text[:60]!r} {what}: {REMEDY}"
+
+
+class TimelessZip(ZipFile):
+    """A zip that does not say when it was made, so that the same rows are the same bytes."""
+
+    def writestr(self, zinfo_or_arcname: Any, data: Any, *args: Any) -> None:
+        """Write a file of the workbook, without the time of writing in it."""
+        if zinfo_or_arcname == "docProps/core.xml":
+            data = WRITTEN_AT.sub(rb"\g<1>1980-01-01T00:00:00Z", data.encode() if isinstance(data, str) else data)
+        info = timeless(zinfo_or_arcname) if isinstance(zinfo_or_arcname, str) else zinfo_or_arcname
+        super().writestr(info, data, *args)
+
+    def write(self, filename: Any, arcname: Any = None, *args: Any) -> None:
+        """Write a file that lies on disk."""
+        with open(filename, "rb") as read, self.open(timeless(arcname or filename), "w") as written:
+            shutil.copyfileobj(read, written)
+
+
+WRITTEN_AT = re.compile(rb"(<dcterms:(?:created|modified)[^>]*>)[^<]*")
+
+
+def timeless(name: str) -> ZipInfo:
+    """Return what a zip says of a file: its name alone."""
+    info = ZipInfo(name)
+    info.compress_type = ZIP_DEFLATED
+    return info
 
 
 REMEDY = "end the file's name in .csv"

@@ -189,6 +189,16 @@ def test_tagging(bench: Path) -> None:
     )
 
 
+def test_web_drafts(bench: Path) -> None:
+    out = figures(bench, "web_drafts", "--photos", 3000)
+    assert shows(
+        out,
+        r"a draft in hotel \(126 tags\): # s, the first time # s",
+        r"the page of all tags of case-study, seen first: # s",
+        r"the next photos to label: # s",
+    )
+
+
 def test_text_query(bench: Path) -> None:
     out = figures(bench, "text_query", "--model", "tiny", "--runs", 1)
     assert shows(out, r"ours in NumPy, 6 tokens\s+# ms", r"cosine of NumPy's and PyTorch's vectors: 1\.|0\.99")

@@ -39,7 +39,8 @@ class DraftLook:
     photos: of the library. decided, sure: how many would get the tag, and how many of them surely. threshold: the
     probability from which. signal: the share of its variance that words without meaning do not explain, 0 to 1; muted:
     whether it is so little that the model cannot tell the tag here. histogram: photos by probability, in BINS equal
-    bins from 0 to 1. examples: ids of photos: the surest, those that just get it, and those that just do not.
+    bins from 0 to 1; others: those above the threshold that get likelier tags in its place, or none. examples: ids of
+    photos: the surest, those that just get it, and those that just do not.
     """
 
     vocabulary: Vocabulary
@@ -52,6 +53,7 @@ class DraftLook:
     muted: bool
     silent: bool
     histogram: list[int]
+    others: list[int]
     examples: dict[Side, list[int]]
 
 
@@ -103,6 +105,7 @@ class DraftBoard:
         if decided.any() and (calibration.most or any(place in group for group in calibration.exclusions)):
             rows = np.flatnonzero(decided)
             decided[rows] = moment.decided_among_all(calibration, rows)[:, place]
+        passed = (probabilities >= own.threshold) & ~decided
         return DraftLook(
             vocabulary=vocabulary,
             tag=vocabulary.names[place],
@@ -113,7 +116,8 @@ class DraftBoard:
             signal=float(own.signal[0]),
             muted=muted,
             silent=silent,
-            histogram=histogram(probabilities),
+            histogram=histogram(probabilities[~passed]),
+            others=histogram(probabilities[passed]),
             examples=on_both_sides(moment.kept.ids, probabilities, cosines[:, 0], decided),
         )
 
@@ -282,9 +286,20 @@ def histogram(probabilities: Floats) -> list[int]:
 def on_both_sides(ids: Ids, probabilities: Floats, cosines: Halves, decided: Bools) -> dict[Side, list[int]]:
     """Return photos that show what a tag means: the surest with it, and those nearest to the line on both sides.
 
-    Of equal probabilities, as of tags that the model cannot tell, the cosine decides.
+    Where all probabilities are equal, as of tags that the model cannot tell, the cosine decides.
     """
-    order = np.lexsort((ids, -cosines.astype(np.float32), -probabilities))
-    has, others = order[decided[order]], order[~decided[order]]
-    rows = {"surest": has[:EXAMPLES], "above": has[EXAMPLES:][::-1][:EXAMPLES], "below": others[:EXAMPLES]}
-    return {side: ids[at].tolist() for side, at in rows.items()}  # type: ignore[misc]
+    order = probabilities if len(ids) and np.ptp(probabilities) > 0 else cosines.astype(np.float32)
+    has, others = np.flatnonzero(decided), np.flatnonzero(~decided)
+    surest = largest(order, has)
+    return {
+        "surest": ids[surest].tolist(),
+        "above": ids[largest(-order, np.setdiff1d(has, surest, assume_unique=True))].tolist(),
+        "below": ids[largest(order, others)].tolist(),
+    }
+
+
+def largest(values: Floats, rows: Longs) -> Longs:
+    """Return those of some rows, at most EXAMPLES, whose values are the largest, the largest first."""
+    if len(rows) > EXAMPLES:
+        rows = rows[np.argpartition(-values[rows], EXAMPLES)[:EXAMPLES]]
+    return rows[np.lexsort((rows, -values[rows]))]

@@ -135,7 +135,8 @@ class LabellingDesk:
         with self._lock:
             lent = self._lent.setdefault(bare(tag), Lent())
             lent.skipped.pop(photo_id, None)
-            lent.photos[photo_id] = (tab, self._clock() + LEASE_S)
+            lent.photos.pop(photo_id, None)
+            lent.photos = {photo_id: (tab, self._clock() + LEASE_S), **lent.photos}
 
     def _order(self, tagging: Tagging, place: int) -> Ordered:
         key = (tagging.vocabulary.key, place, repr(tagging.calibration.as_json()), tagging.moment)

@@ -6,14 +6,16 @@ likelier ones are above a threshold as well, so that the threshold does not deci
 
 import json
 from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from base.arrays import Bools, Floats, Ids, Longs
 from base.forks import fork_lock
-from db.tag_rows import labels_in_turn, labels_stamp
+from db.tag_rows import Label, all_labels
 from search.tags.calibration import SURE, Method
 from search.tags.drafts import BINS
 from search.tags.tagging import Tagging
@@ -78,123 +80,176 @@ class Overviews:
     """Looks at vocabularies; the last few are held as long as nothing has changed. Threads may share it."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[object, ...], VocabularyLook] = OrderedDict()
+        self._kept: OrderedDict[tuple[object, ...], Gathered] = OrderedDict()
         self._lock = fork_lock()
 
     def of(self, session: Session, tagging: Tagging) -> VocabularyLook:
-        """Return what there is to see of a vocabulary's tags."""
+        """Return what there is to see of a vocabulary's tags; after a label only labelled photos are looked at."""
         decision = json.dumps(tagging.calibration.as_json(), sort_keys=True)
-        key = (tagging.vocabulary.key, decision, tagging.moment, labels_stamp(session))
+        key = (tagging.vocabulary.key, decision, tagging.moment)
         with self._lock:  # whoever asks for the same waits for it
             if key not in self._kept:
-                self._kept[key] = look_at(session, tagging)
+                self._kept[key] = gathered_of_all(tagging)
             self._kept.move_to_end(key)
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
-            return self._kept[key]
+            gathered = self._kept[key]
+        return look_at(tagging, gathered, labelled(tagging, all_labels(session)))
 
 
 class Gathered:
-    """What is gathered of t tags, block after block of photos."""
+    """What is gathered of t tags, block after block of photos, as the model sees them."""
 
     def __init__(self, tags: int) -> None:
         self.photos = self.untagged = 0
-        self.counts, self.sure, self.yes, self.no = np.zeros((4, tags), np.int64)
-        self.histogram, self.others, self.said_yes, self.said_no = np.zeros((4, tags, BINS), np.int64)
+        self.counts, self.sure = np.zeros((2, tags), np.int64)
+        self.bins = np.zeros((tags, 2, BINS + 1), np.int64)  # of those that may have the tag, 1, and the others, 0
         self.examples: list[list[list[int]]] = [[[] for _ in range(BINS)] for _ in range(tags)]
         self.passed_over: list[list[list[int]]] = [[[] for _ in range(BINS)] for _ in range(tags)]
 
-    def add(self, ids: Ids, probabilities: Floats, able: Bools, decided: Bools, said: Longs) -> None:
-        """Take in photos, ids (n,), with probabilities (n, t); what is decided of them, and would be anywhere below.
-
-        said: (n, t) what people say: 1 yes, 0 no, -1 nothing.
-        """
-        decided = np.where(said >= 0, said == 1, decided)
+    def add(self, ids: Ids, probabilities: Floats, able: Bools, decided: Bools) -> None:
+        """Take in photos, ids (n,), with probabilities (n, t); what is decided of them, and would be anywhere below."""
+        tags = probabilities.shape[1]
         self.photos += len(ids)
         self.untagged += int((~decided.any(axis=1)).sum())
         self.counts += decided.sum(axis=0)
-        self.sure += (decided & ((probabilities >= SURE) | (said == 1))).sum(axis=0)
-        self.yes += (said == 1).sum(axis=0)
-        self.no += (said == 0).sum(axis=0)
-        bins = np.full(probabilities.shape, BINS, np.uint8)  # BINS: not scored yet
-        known = ~np.isnan(probabilities)
-        bins[known] = np.minimum(probabilities[known] * BINS, BINS - 1)
-        for tag in range(probabilities.shape[1]):
-            free = said[:, tag] < 0
-            mine = np.where(able[:, tag] & free, bins[:, tag], BINS)
-            self.histogram[tag] += np.bincount(mine, minlength=BINS + 1)[:BINS]
-            self.others[tag] += np.bincount(bins[~able[:, tag] & free, tag], minlength=BINS + 1)[:BINS]
-            for says, counts in ((1, self.said_yes), (0, self.said_no)):
-                counts[tag] += np.bincount(bins[said[:, tag] == says, tag], minlength=BINS + 1)[:BINS]
-            keep_examples(self.examples[tag], ids, mine)
-            keep_examples(self.passed_over[tag], ids, np.where(able[:, tag] | ~free, BINS, bins[:, tag]))
+        self.sure += (decided & (probabilities >= SURE)).sum(axis=0)
+        codes = np.ascontiguousarray((bins_of(probabilities) + able * np.uint8(BINS + 1)).T)  # (t, n): read by tag
+        for tag in range(tags):
+            counts = np.bincount(codes[tag], minlength=self.bins[tag].size).reshape(self.bins[tag].shape)
+            self.bins[tag] += counts
+            keep_examples((self.passed_over[tag], self.examples[tag]), counts, ids, codes[tag])
 
 
-def keep_examples(kept: list[list[int]], ids: Ids, bins: Longs) -> None:
-    """Add photos, ids (n,) with their bins (n,), to those that are kept of each bin, where these are few."""
-    wanted = [place for place, photos in enumerate(kept) if len(photos) < A_BIN]
+def bins_of(probabilities: Floats) -> NDArray[np.uint8]:
+    """Return in which of BINS equal bins probabilities lie, of the same shape; BINS where they are not known."""
+    places: Floats = np.minimum(probabilities * np.float32(BINS), np.float32(BINS - 1))  # 1 is in the last
+    places[np.isnan(places)] = BINS
+    return places.astype(np.uint8)
+
+
+def gathered_of_all(tagging: Tagging) -> Gathered:
+    """Return what is gathered of all photos."""
+    gathered = Gathered(len(tagging.vocabulary.tags))
+    for columns, scores in tagging.scores():
+        gathered.add(columns["photo_id"].to_numpy(), *model_sees(tagging, scores))
+    return gathered
+
+
+def model_sees(tagging: Tagging, scores: Floats) -> tuple[Floats, Bools, Bools]:
+    """Return probabilities (n, t) of scores, which tags a photo would get at a threshold anywhere below, and gets."""
+    calibration = tagging.calibration
+    probabilities = calibration.probabilities(scores)
+    if calibration.method == "softmax":
+        decided = calibration.decide(probabilities)
+        return probabilities, decided, decided
+    able = replace(calibration, threshold=0.0).decide(probabilities)
+    return probabilities, able, able & (probabilities >= calibration.threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """What people say of n photos: ids (n,); probabilities, able, decided as `model_sees` gives them, (n, t)."""
+
+    ids: Ids
+    probabilities: Floats
+    able: Bools
+    decided: Bools
+    said: Longs  # (n, t): 1 yes, 0 no, -1 nothing
+
+
+def labelled(tagging: Tagging, labels: Iterable[Label]) -> Labelled:
+    """Return what people say of a vocabulary's tags, of photos that can be found."""
+    places = tagging.vocabulary.places()
+    known: dict[int, list[tuple[int, bool]]] = {}
+    for label in labels:
+        if (place := places.get(bare(label.tag))) is not None:
+            known.setdefault(label.photo_id, []).append((place, label.present))
+    ids, scores = np.array(sorted(known), np.int64), np.empty((0, len(places) + 1), np.float32)
+    parts = [(c["photo_id"].to_numpy(), s) for c, s in (tagging.scores(ids=ids.tolist()) if len(ids) else ())]
+    ids = np.concatenate([np.empty(0, np.int64), *(part for part, _ in parts)])
+    scores = np.concatenate([scores, *(part for _, part in parts)])
+    said = np.full((len(ids), len(places)), -1, np.int64)
+    for row, photo_id in enumerate(ids.tolist()):
+        for place, present in known[photo_id]:
+            said[row, place] = present
+    return Labelled(ids, *model_sees(tagging, scores), said)
+
+
+def keep_examples(kept: Sequence[list[list[int]]], counts: Longs, ids: Ids, codes: NDArray[np.uint8]) -> None:
+    """Add photos to those that are kept of each bin, where these are few, spread over the block.
+
+    Args:
+        kept: photos by bin, of those that may not have the tag, and of those that may.
+        counts: how many there are of each, (2, BINS + 1).
+        ids: (n,).
+        codes: the bins, with BINS + 1 more where a photo may have the tag, (n,).
+    """
+    wanted = [(may, place) for may, place in np.argwhere(counts[:, :BINS]).tolist() if len(kept[may][place]) < A_BIN]
     if not wanted:
         return
-    order = np.argsort(bins, kind="stable")
-    edges = np.searchsorted(bins[order], np.arange(BINS + 1))
-    for place in wanted:
-        rows = order[edges[place] : edges[place + 1]]
-        if len(rows):
-            count = min(A_BIN - len(kept[place]), len(rows))
-            spread = np.unique(np.linspace(0, len(rows) - 1, count).astype(np.int64))
-            kept[place] += ids[rows[spread]].tolist()
+    order = np.argsort(codes, kind="stable")
+    ends = np.cumsum(counts.ravel())
+    for may, place in wanted:
+        end, there = ends[may * (BINS + 1) + place], int(counts[may, place])
+        count = min(A_BIN - len(kept[may][place]), there)
+        rows = order[end - there + np.arange(count) * there // count]
+        kept[may][place] += ids[rows].tolist()
 
 
-def look_at(session: Session, tagging: Tagging) -> VocabularyLook:
-    """Return what there is to see of a vocabulary's tags, of all photos."""
-    calibration, places = tagging.calibration, tagging.vocabulary.places()
-    softmax = calibration.method == "softmax"
-    anywhere = calibration if softmax else replace(calibration, threshold=0.0)
-    gathered, labels_up_to = Gathered(len(tagging.vocabulary.tags)), labels_in_turn(session)
-    for columns, scores in tagging.scores():
-        ids = columns["photo_id"].to_numpy()
-        probabilities = calibration.probabilities(scores)
-        able = anywhere.decide(probabilities)
-        said = np.full(probabilities.shape, -1, np.int64)
-        for label in labels_up_to(int(ids[-1])):
-            place, row = places.get(bare(label.tag)), int(np.searchsorted(ids, label.photo_id))
-            if place is not None and ids[row] == label.photo_id:
-                said[row, place] = label.present
-        decided = able if softmax else able & (probabilities >= calibration.threshold)
-        gathered.add(ids, probabilities, able, decided, said)
+def look_at(tagging: Tagging, gathered: Gathered, people: Labelled) -> VocabularyLook:
+    """Return what there is to see of a vocabulary's tags: what the model sees, and what people say put over it."""
+    calibration = tagging.calibration
+    after = np.where(people.said >= 0, people.said == 1, people.decided)
+    freed = int((~after.any(axis=1)).sum()) - int((~people.decided.any(axis=1)).sum())
     return VocabularyLook(
         key=tagging.vocabulary.key,
         name=tagging.vocabulary.name,
         method=calibration.method,
         threshold=calibration.threshold,
         photos=gathered.photos,
-        untagged=gathered.untagged,
+        untagged=gathered.untagged + freed,
         unscored=tagging.unscored,
         fitted=len(calibration.active_links),
         alike=calibration.alike,
         notes=[*tagging.notes, *filter(None, [tagging.trust])],
-        tags=[tag_look(tagging, gathered, place) for place in range(len(tagging.vocabulary.tags))],
+        tags=[tag_look(tagging, gathered, people, place) for place in range(len(tagging.vocabulary.tags))],
     )
 
 
-def tag_look(tagging: Tagging, gathered: Gathered, place: int) -> TagLook:
-    """Return what was gathered of one tag."""
+def tag_look(tagging: Tagging, gathered: Gathered, people: Labelled, place: int) -> TagLook:
+    """Return what was gathered of one tag, what people say of it put over that."""
     tag, calibration = tagging.vocabulary.tags[place], tagging.calibration
-    likeliest_first = [photo for kept in reversed(gathered.examples[place]) for photo in kept]
+    said, has = people.said[:, place], people.decided[:, place]
+    bins = bins_of(people.probabilities[:, place])
+    yes, no, told = said == 1, said == 0, said >= 0
+    others, mine = (
+        gathered.bins[place, able] - counted_bins(bins[told & (people.able[:, place] == bool(able))]) for able in (0, 1)
+    )
+    surely = has & (people.probabilities[:, place] >= SURE)
+    count = int(gathered.counts[place] - (has & told).sum() + yes.sum())
+    known = set(people.ids[told].tolist())
+    examples = [[photo for photo in photos if photo not in known] for photos in gathered.examples[place]]
+    likeliest_first = [photo for kept in reversed(examples) for photo in kept]
     return TagLook(
         tag=tag.name,
         heading=tag.heading,
-        photos=int(gathered.counts[place]),
-        sure=int(gathered.sure[place]),
-        yes=int(gathered.yes[place]),
-        no=int(gathered.no[place]),
+        photos=count,
+        sure=int(gathered.sure[place] - (surely & told).sum() + yes.sum()),
+        yes=int(yes.sum()),
+        no=int(no.sum()),
         muted=bool(calibration.muted[place]),
         silent=place in calibration.silent,
-        histogram=gathered.histogram[place].tolist(),
-        others=gathered.others[place].tolist(),
-        said_yes=gathered.said_yes[place].tolist(),
-        said_no=gathered.said_no[place].tolist(),
-        examples=gathered.examples[place],
-        passed_over=gathered.passed_over[place],
-        surest=likeliest_first[: min(SHOWN, int(gathered.counts[place]))],
+        histogram=mine[:BINS].tolist(),
+        others=others[:BINS].tolist(),
+        said_yes=counted_bins(bins[yes])[:BINS].tolist(),
+        said_no=counted_bins(bins[no])[:BINS].tolist(),
+        examples=examples,
+        passed_over=[[photo for photo in photos if photo not in known] for photos in gathered.passed_over[place]],
+        surest=[*people.ids[yes].tolist(), *likeliest_first][: min(SHOWN, count)],
     )
+
+
+def counted_bins(bins: NDArray[np.uint8]) -> Longs:
+    """Return how many photos lie in each of BINS bins, and behind them in none, (BINS + 1,)."""
+    return np.bincount(bins, minlength=BINS + 1)

@@ -161,7 +161,7 @@ def without_tag(vocabulary: Vocabulary, name: str) -> Vocabulary:
     )
 
 
-def named(vocabulary: Vocabulary, name: str) -> Vocabulary:
+def under_name(vocabulary: Vocabulary, name: str) -> Vocabulary:
     """Return a vocabulary under another name. Raises: QueryError: none can be called so."""
     name = composed("-".join(name.split()))
     try:
@@ -171,7 +171,7 @@ def named(vocabulary: Vocabulary, name: str) -> Vocabulary:
     return replace(vocabulary, name=name)
 
 
-def as_toml(vocabulary: Vocabulary) -> str:
+def vocabulary_toml(vocabulary: Vocabulary) -> str:
     """Return a vocabulary as the content of a .toml file that reads back as the same."""
     lines = [
         "# Made with the page of `aliens serve`. Edit it there, or here; then: aliens tag --vocabulary THIS_FILE",
@@ -227,7 +227,7 @@ def keep_vocabulary(folder: LibraryFolder, vocabulary: Vocabulary) -> Path:
     try:
         folder.vocabularies.mkdir(exist_ok=True)
         with atomic_write(path) as file:
-            file.write(as_toml(vocabulary).encode())
+            file.write(vocabulary_toml(vocabulary).encode())
     except OSError as error:
         raise LibraryError(f"{path} cannot be written: {error.strerror}") from error
     return path

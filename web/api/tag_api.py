@@ -94,6 +94,7 @@ class DraftFigures(BaseModel):
     signal: float
     muted: bool
     histogram: list[int]
+    others: list[int]
     surest: list[int]
     above: list[int]
     below: list[int]

@@ -10,7 +10,7 @@ from base.errors import QueryError
 from web.api.export_api import AskedFile, AskedFolder, start_folder
 from web.export_streams import STREAMED, export_manifest, sent_export
 from web.opened import Served
-from web.pages.tags_page import seen
+from web.pages.tags_page import look_there
 from web.rendering import page
 
 export_pages = APIRouter()
@@ -35,7 +35,7 @@ async def export_page(
         if q.strip():
             await served.compute(served.library.refuse_files, q)
             words = await served.compute(served.library.has_words, q)
-            order = await served.ordered(q)
+            order = await served.ordered(q) if words else None
     except QueryError as error:
         problem = str(error)
     columns, others = served.library.export_columns()
@@ -114,4 +114,4 @@ async def make_folder(
     values = fields_of([(name, value) for name, value in form.multi_items() if isinstance(value, str)])
     values.pop("format", None)
     asked = asked_of(request, AskedFolder, values)
-    return seen("/export", q=q, job=await start_folder(served, asked))
+    return look_there("/export", q=q, job=await start_folder(served, asked))

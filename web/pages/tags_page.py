@@ -25,7 +25,7 @@ def address(path: str, **query: object) -> str:
     return str(URL(path).include_query_params(**said))
 
 
-def seen(path: str, **query: object) -> RedirectResponse:
+def look_there(path: str, **query: object) -> RedirectResponse:
     """Return the answer to a form: look there now."""
     return RedirectResponse(address(path, **query), 303)
 
@@ -141,14 +141,14 @@ async def save_draft(
         name=called or None,
     )
     job = await start_tagging(served, str(path)) if tag_now else None
-    return seen("/tags", vocabulary=made.key, job=job)
+    return look_there("/tags", vocabulary=made.key, job=job)
 
 
 @tags_pages.post("/tags/remove")
 async def remove_tag(served: Served, vocabulary: Typed, tag: Typed, called: Typed = "") -> RedirectResponse:
     """Save a vocabulary without one of its tags, and have all photos tagged with it."""
     made, path = await served.compute(served.library.save_without, tag, vocabulary=vocabulary, name=called or None)
-    return seen("/tags", vocabulary=made.key, job=await start_tagging(served, str(path)))
+    return look_there("/tags", vocabulary=made.key, job=await start_tagging(served, str(path)))
 
 
 @tags_pages.post("/tags/start")
@@ -163,4 +163,4 @@ async def tag_all(
     asked |= {"threshold": threshold} if threshold is not None and not asked else {}
     means = await served.compute(served.library.tag_with, vocabulary)
     job = await start_tagging(served, means, **asked)
-    return seen("/tags", vocabulary=vocabulary, job=job)
+    return look_there("/tags", vocabulary=vocabulary, job=job)

@@ -16,12 +16,12 @@ from search.tags.tagging import Tagging
 from search.tags.vocabulary import as_vocabulary, read_vocabulary
 from search.tags.vocabulary_edits import (
     TagDraft,
-    as_toml,
     draft_of,
     in_order_of_headings,
     keep_vocabulary,
     kept_vocabularies,
-    named,
+    under_name,
+    vocabulary_toml,
     with_draft,
     without_tag,
 )
@@ -71,8 +71,9 @@ def test_a_draft_decides_what_tagging_decides(
     has = decided(drafted, made.key, draft.name)
     assert set(look.examples["surest"]) | set(look.examples["above"]) <= has
     assert not has & set(look.examples["below"])
-    assert sum(look.histogram) == look.photos == report.photos
+    assert sum(look.histogram) + sum(look.others) == look.photos == report.photos
     assert look.silent == draft.muted
+    assert sum(look.histogram[32:]) == look.decided
     added = set(draft.unlike) - {tag.name for tag in read_vocabulary(base).tags}
     assert all(tags[name].photos == 0 for name in added)  # rivals that are no tags are given to no photo
     assert decided(drafted, made.key, draft.name) == has
@@ -101,7 +102,7 @@ def test_what_no_tag_can_be_called_is_refused(drafted: Library, name: str) -> No
 @pytest.mark.parametrize("name", ["../../etc", "a/b", "", "x" * 65, "\u202e", "名" * 60, ".."])
 def test_what_no_vocabulary_can_be_called_is_refused(name: str) -> None:
     with pytest.raises(QueryError):
-        named(read_vocabulary("case-study"), name)
+        under_name(read_vocabulary("case-study"), name)
 
 
 def test_a_saved_vocabulary_reads_back_as_it_was(library: object, tmp_path: Path) -> None:
@@ -112,16 +113,16 @@ def test_a_saved_vocabulary_reads_back_as_it_was(library: object, tmp_path: Path
         heading="тёплое.место",
     )
     base = read_vocabulary("hotel")
-    changed = with_draft(named(base, "Мой отель"), odd)
+    changed = with_draft(under_name(base, "Мой отель"), odd)
     assert changed.name == "Мой-отель"
     path = tmp_path / "x.toml"
-    path.write_text(as_toml(changed), encoding="utf-8")
+    path.write_text(vocabulary_toml(changed), encoding="utf-8")
     assert read_vocabulary(str(path)) == in_order_of_headings(changed)
     assert draft_of(changed, odd.name) == odd
 
 
 def test_kept_vocabularies_are_the_newest_of_each_name(drafted: Library) -> None:
-    one = named(read_vocabulary("case-study"), "double")
+    one = under_name(read_vocabulary("case-study"), "double")
     two = with_draft(one, TagDraft(name="a lamp"))
     keep_vocabulary(drafted.folder, one)
     last = keep_vocabulary(drafted.folder, two)

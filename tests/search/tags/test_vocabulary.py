@@ -332,7 +332,9 @@ def test_a_text_of_too_many_tags_or_none_that_can_be_read_is_refused(tmp_path: P
         read_vocabulary(str(tmp_path / "folder.txt"))
 
 
-@pytest.mark.parametrize(("stem", "name"), [("客房", "vocabulary"), ("my words", "my-words"), ("x" * 90, "x" * 64)])
+@pytest.mark.parametrize(
+    ("stem", "name"), [("客房", "客房"), ("!!", "vocabulary"), ("my words", "my-words"), ("x" * 90, "x" * 64)]
+)
 def test_a_vocabulary_is_called_as_its_file_as_far_as_names_can(tmp_path: Path, stem: str, name: str) -> None:
     for path, content in ((tmp_path / f"{stem}.txt", "pool"), (tmp_path / f"{stem}.toml", '[tags]\n"pool" = []')):
         path.write_text(content, encoding="utf-8")

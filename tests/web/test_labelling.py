@@ -1,0 +1,111 @@
+"""Which photos are asked about, what the labels say, and that nobody is asked what another is."""
+
+from collections.abc import Iterator
+
+import pytest
+from starlette.testclient import TestClient
+
+from aliens.library import Library
+from search.tags.labelling import LEASE_S, LabellingDesk, turns
+from tests.web.test_tags_page import DoneAtOnce
+from web.app import make_app
+from web.web_settings import WebSettings
+
+BATHTUB = {"vocabulary": "case-study", "tag": "a bathtub"}
+
+
+@pytest.fixture
+def labelling_client(own_library: Library) -> Iterator[TestClient]:
+    app = make_app(own_library, WebSettings())
+    app.state.opened.jobs = DoneAtOnce(own_library)
+    with TestClient(app, base_url="http://127.0.0.1:8765") as client:
+        yield client
+
+
+def asked(client: TestClient, tab: str, **more: object) -> dict[str, object]:
+    answer = client.get("/api/v1/labelling", params={**BATHTUB, "tab": tab, **more})
+    assert answer.status_code == 200, answer.text
+    return answer.json()  # type: ignore[no-any-return]
+
+
+def ids(state: dict[str, object]) -> list[int]:
+    return [each["photo_id"] for each in state["next"]]  # type: ignore[attr-defined, index]
+
+
+def test_two_tabs_are_asked_about_different_photos(labelling_client: TestClient) -> None:
+    first, second = asked(labelling_client, "one"), asked(labelling_client, "two")
+    assert len(ids(first)) == len(ids(second)) == 4
+    assert not set(ids(first)) & set(ids(second))
+    assert ids(asked(labelling_client, "one")) == ids(first)  # a tab that comes back goes on where it was
+    chances = [each["probability"] for each in first["next"]]  # type: ignore[attr-defined, index]
+    assert min(abs(chance - 0.5) for chance in chances) < 0.1
+
+
+def test_labels_are_kept_and_taken_back(own_library: Library, labelling_client: TestClient) -> None:
+    photo = ids(asked(labelling_client, "one"))[0]
+    address = f"/api/v1/photos/{photo}/labels"
+    for present, counts in ((True, (1, 0)), (False, (0, 1)), (None, (0, 0))):
+        said = labelling_client.post(address, json={**BATHTUB, "present": present, "tab": "one"})
+        assert said.status_code == 200
+        state = asked(labelling_client, "one")
+        assert (state["yes"], state["no"]) == counts
+        assert (photo in ids(state)) == (present is None)
+    assert photo not in ids(asked(labelling_client, "two", count=50))
+    skipped = ids(asked(labelling_client, "one"))[1]
+    assert skipped not in ids(asked(labelling_client, "one", skipped=skipped))
+    assert skipped not in ids(asked(labelling_client, "two", count=50))
+    known = own_library.tags_of(photo, "case-study")
+    assert all(tag.by_hand is None for tag in known)
+
+
+def test_labels_suggest_what_learning_from_them_decides(own_library: Library, labelling_client: TestClient) -> None:
+    truth = {hit.photo_id for hit in own_library.search("a bathtub", k=30)}
+    state = asked(labelling_client, "one")
+    assert state["suggested"] is None
+    while int(str(state["yes"])) + int(str(state["no"])) < 40:
+        for photo in ids(state):
+            own_library.label(photo, "a bathtub", photo in truth)
+        state = asked(labelling_client, "one")
+    assert state["suggested"] is not None
+    assert 0 < float(str(state["expected"])) <= 1
+    labelling_client.post("/tags/start", data={"vocabulary": "case-study", "calibrate": "labels"})
+    look = own_library.look_at_tags("case-study").tag("a bathtub")
+    assert look is not None
+    decided = sum(look.histogram[32:]) + sum(look.said_yes[32:]) + sum(look.said_no[32:])
+    assert decided == state["photos_suggested"]
+
+
+def test_what_cannot_be_labelled_is_said(labelling_client: TestClient) -> None:
+    for params, words in (
+        ({"tag": "nothing", "vocabulary": "hotel"}, "no tag"),
+        ({"tag": "a bathtub", "vocabulary": "nope"}, "not tagged"),
+    ):
+        answer = labelling_client.get("/api/v1/labelling", params=params)
+        assert answer.status_code == 422
+        assert words in answer.json()["title"]
+    for photo, status in ((999_999, 422), (0, 422), (2**63, 422)):
+        answer = labelling_client.post(f"/api/v1/photos/{photo}/labels", json={"tag": "a bathtub", "present": True})
+        assert answer.status_code == status
+    answer = labelling_client.post("/api/v1/photos/1/labels", json={"tag": "nothing", "present": True})
+    assert answer.status_code == 422
+
+
+def test_a_photo_that_a_tab_has_left_comes_back(own_library: Library) -> None:
+    now = [0.0]
+    desk = LabellingDesk(lambda: now[0])
+    with own_library._tagging("case-study") as (session, tagging):
+        first, _ = desk.ask(session, tagging, "a bathtub", tab="one", count=4)
+        second, _ = desk.ask(session, tagging, "a bathtub", tab="two", count=4)
+        assert not set(first) & set(second)
+        now[0] = LEASE_S + 1
+        again, _ = desk.ask(session, tagging, "a bathtub", tab="two", count=4)
+        assert set(again) & set(first)
+
+
+@pytest.mark.parametrize(("n", "line"), [(0, 0), (1, 0), (1, 1), (7, 0), (7, 7), (100, 30), (5_000, 20)])
+def test_every_place_is_given_once_the_nearest_first(n: int, line: int) -> None:
+    places = list(turns(n, line, 0))
+    assert len(places) == len(set(places)) == min(n, 800)
+    if n == 100:
+        assert {29, 30} <= set(places[:4])
+        assert max(abs(place - line) for place in places[:12]) > 10  # some from farther away
