@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import FrameType
 
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
@@ -81,11 +82,21 @@ def run_server(library: Library, settings: WebSettings) -> None:
     """Serve a library until Ctrl-C."""
     import uvicorn
 
-    uvicorn.run(
-        make_app(library, settings),
+    app = make_app(library, settings)
+
+    class Stopped(uvicorn.Server):
+        """Has streams of events end at Ctrl-C, which the server would wait for."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            app.state.opened.jobs.is_stopping = True
+            super().handle_exit(sig, frame)
+
+    config = uvicorn.Config(
+        app,
         host=settings.host,
         port=settings.port,
         log_level="warning",
         server_header=False,
-        timeout_graceful_shutdown=3,  # or Ctrl-C waits for streams of events
+        timeout_graceful_shutdown=3,
     )
+    Stopped(config).run()

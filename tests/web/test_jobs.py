@@ -184,7 +184,9 @@ def test_a_server_that_ends_stops_its_child(
 def test_a_server_that_was_killed_leaves_an_interrupted_job_and_no_child(small_library: Library) -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"], start_new_session=True)
     store = JobStore(small_library)
-    store.save(replace(store.add("index", {"rebuild": False}), state="running", pid=child.pid, born=birth_of(child.pid)))
+    store.save(
+        replace(store.add("index", {"rebuild": False}), state="running", pid=child.pid, born=birth_of(child.pid))
+    )
 
     async def work(jobs: JobRunner) -> None:
         job = await ended(jobs, 1)
