@@ -248,7 +248,12 @@ def make_quiz(pairs: Sequence[Pair], seed: int = 0, choices: int | None = None) 
     Raises: QueryError: fewer than two pairs, or choices that cannot be.
     """
     asked = [Asked(pair.result_id, pair.source_id, pair.wish) for pair in pairs]
-    return ask(asked, np.stack([pair.original.vector for pair in pairs]) if pairs else np.empty((0, 1), np.float32), seed, choices)
+    return ask(
+        asked,
+        np.stack([pair.original.vector for pair in pairs]) if pairs else np.empty((0, 1), np.float32),
+        seed,
+        choices,
+    )
 
 
 class Asked(NamedTuple):
