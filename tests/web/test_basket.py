@@ -138,7 +138,8 @@ def test_restyling_starts_a_job_with_typed_fields(small: TestClient, small_libra
     job = JobStore(small_library).all()[0]
     said = {"photos": [3, 1], "engine": "regrade", "palette": "moss", "strength": 0.8, "seed": 5}
     assert job.request == said | {"add": False, "again": False}
-    assert small.post("/basket/restyle", data={"palette": "/etc/x.toml"}).status_code == 422
+    for wrong in ({"palette": "/etc/x.toml"}, {"strength": "101"}, {"strength": "nan"}, {"engine": "x"}):
+        assert small.post("/basket/restyle", data=wrong).status_code == 422, wrong
 
 
 def test_the_basket_by_program(small: TestClient) -> None:

@@ -89,9 +89,10 @@ def test_a_job_is_the_command_with_progress_lines_and_an_end(small_library: Libr
 
 def test_a_job_that_fails_says_why_in_the_commands_words(small_library: Library) -> None:
     async def work(jobs: JobRunner) -> None:
-        job = await ended(jobs, await jobs.start("restyle", {"photos": [1, 99_999]}))
+        job = await ended(jobs, await jobs.start("tag", {"vocabulary": "nonsense"}))
         assert job.state == "failed"
-        assert "no photo 99999" in job.problem
+        assert "nonsense" in job.problem
+        assert not job.problem.startswith("aliens:")
 
     with_runner(small_library, work)
 

@@ -7,6 +7,7 @@ from starlette.testclient import TestClient
 
 import aliens
 from aliens.library import Library
+from search.orders import Facet, FacetValue
 from tests.conftest import FakeEncoder, photo_bytes
 from web.app import make_app
 from web.jobs.job_records import JobStore
@@ -121,3 +122,19 @@ def test_a_library_that_cannot_be_written_offers_no_change(
     assert "cannot be written from here" in page
     assert "Look again" not in page
     assert "Check quickly" not in page
+
+
+def test_the_report_counts_by_chain_source_and_year(own: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    facets = [
+        Facet("tag", (FacetValue("a pool", "tag:pool", 9),)),
+        Facet("chain", (FacetValue("<b>", 'chain:"<b>"', 1234),), others=3),
+        Facet("year", ()),
+    ]
+    monkeypatch.setattr(Library, "facets", lambda self, order: facets)
+    page = own.get("/library/report").text
+    assert "1,234" in page
+    assert "and 3 more" in page
+    assert "chain%3A%22%3Cb%3E%22" in page
+    assert "pool" not in page
+    assert "<b>" not in page
+    assert "Years" not in page

@@ -25,6 +25,7 @@ from web.web_settings import WebSettings
 POLL_S = 1.0  # between two looks at what other servers may have written, and two records of progress
 BUSY_S = 5.0  # until a job is tried again that another writer kept from running
 LONGEST_NOTE = 500  # characters
+MOST_WAITING = 100  # jobs
 
 
 class NoSuchJob(QueryError):
@@ -81,9 +82,11 @@ class JobRunner:
 
         Raises:
             QueryError: a field makes no sense, or names what may not be read.
-            LibraryError: the library cannot be written.
+            LibraryError: the library cannot be written, or too many jobs wait.
         """
         request = as_request(kind, arguments)
+        if len(self.active()) >= MOST_WAITING:
+            raise LibraryError(f"{MOST_WAITING} jobs wait already: cancel some at /jobs, or come back later")
         if isinstance(request, CandidatesJob | ExportJob) and request.query:
             await asyncio.to_thread(self._library.refuse_files, request.query)
         await asyncio.to_thread(request.words, self.places.resolve, self._store.folder)
