@@ -336,11 +336,12 @@ def test_jobs_by_program(small_library: Library) -> None:
         asked = client.post("/api/v1/jobs", json={"kind": "verify", "quick": True})
         assert (asked.status_code, asked.json()["state"]) == (201, "queued")
         where = asked.headers["location"]
+        said = ["all files are what was written, and agree with the database"]
         events = client.get("/api/v1/jobs/events").text  # which ends when no job is left
         assert events.rstrip().endswith("event: idle\ndata: 1")
         states = [json.loads(line[6:]) for line in events.splitlines() if line.startswith("data: [")]
         assert states[-1][0]["state"] == "done"
-        assert client.get(where).json() == states[-1][0]
+        assert client.get(where).json() == states[-1][0] | {"request": {"quick": True, "repair": False}, "said": said}
         assert client.get(f"{where}/output").json() == {"first": 0, "total": 0, "lines": []}
         assert client.delete(where).json()["state"] == "done"  # it has ended: nothing to cancel
         assert [job["id"] for job in client.get("/api/v1/jobs").json()] == [1]
