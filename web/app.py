@@ -51,10 +51,12 @@ RESOURCES = (searching, pictures, tagging, exporting, uploading, lodging, pickin
 
 def make_app(library: Library, settings: WebSettings) -> FastAPI:
     """Return the app that serves a library."""
+    opened = Opened(library, settings)
+    jobs = opened.jobs
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with app.state.opened.jobs.running():
+        async with jobs.running():
             yield
 
     app = FastAPI(
@@ -66,7 +68,7 @@ def make_app(library: Library, settings: WebSettings) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         lifespan=lifespan,
     )
-    app.state.opened = Opened(library, settings)
+    app.state.opened = opened
     add_problems(app)
     for router in PAGES:
         app.include_router(router, include_in_schema=False)

@@ -309,6 +309,20 @@ def test_no_text_becomes_an_option(small_library: Library) -> None:
     jobs = JobRunner(small_library, WebSettings())
     words = as_request("candidates", {"query": "--rejected --manifest=/tmp/x"}).words(jobs.places.resolve, Path("x"))
     assert words[-1] == "--query=--rejected --manifest=/tmp/x"
+    asked = {"vocabulary": "hotel", "threshold": 0.4, "calibrate": "labels"}
+    words = as_request("tag", asked).words(jobs.places.resolve, Path("x"))
+    assert words == ["tag", "--json", "--vocabulary=hotel", "--threshold=0.4", "--calibrate=labels"]
+    asked = {"format": "csv", "query": "a pool", "k": 5, "tags": ["a pool"], "columns": ["path", "tags"]}
+    words = as_request("export", asked).words(jobs.places.resolve, Path("x"))
+    assert words[3:] == [
+        "--output=x.csv",
+        "--format=csv",
+        "--query=a pool",
+        "-k",
+        "5",
+        "--tag=a pool",
+        "--columns=path,tags",
+    ]
     root = jobs.places.roots()[0]
     words = as_request("add", {"places": [{"root": root.key}]}).words(jobs.places.resolve, Path("x"))
     assert words[-2:] == ["--", str(root.path)]
@@ -329,6 +343,19 @@ def test_places_lie_below_their_roots(small_library: Library, tmp_path: Path, in
 
 
 # By program
+
+
+def test_the_file_of_an_export_is_sent_and_a_folder_is_named(small_library: Library) -> None:
+    store = JobStore(small_library)
+    for number, (kind, ending) in enumerate([("csv", ".csv"), ("imagefolder", "")], start=1):
+        store.save(replace(store.add("export", {"format": kind}), state="done"))
+        Path(f"{store.kept_file(number)}{ending}").write_text("photo_id\n")
+    with TestClient(make_app(small_library, WebSettings()), base_url="http://127.0.0.1:8765") as client:
+        assert "Download the file" in client.get("/jobs/1").text
+        sent = client.get("/jobs/1/file")
+        assert (sent.text, 'filename="tags-1.csv"' in sent.headers["content-disposition"]) == ("photo_id\n", True)
+        assert client.get("/jobs/2/file").status_code == 404
+        assert str(store.kept_file(2)) in client.get("/jobs/2").text
 
 
 def test_jobs_by_program(small_library: Library) -> None:
