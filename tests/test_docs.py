@@ -26,16 +26,21 @@ README, COMMANDS, PYTHON = (
 )
 # For the rooms below, not for users.
 OWNED = {
+    "at_desk",
     "catalog",
     "close",
+    "desk",
     "encoder",
     "folder",
     "index",
+    "is_writable",
     "path",
     "photo",
+    "read_desk",
     "searcher",
     "showing",
     "store",
+    "write_desk",
 }
 OURS = ("aliens", "base", "commands", "db", "embedding", "indexer", "restyle", "search")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

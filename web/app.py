@@ -4,6 +4,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import FrameType
 
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
@@ -58,10 +59,12 @@ RESOURCES = (searching, looking, pictures, tagging, exporting, uploading, lodgin
 
 def make_app(library: Library, settings: WebSettings) -> FastAPI:
     """Return the app that serves a library."""
+    opened = Opened(library, settings)
+    jobs = opened.jobs
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with app.state.opened.jobs.running():
+        async with jobs.running():
             yield
         app.state.opened.close()
 
@@ -74,7 +77,7 @@ def make_app(library: Library, settings: WebSettings) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         lifespan=lifespan,
     )
-    app.state.opened = Opened(library, settings)
+    app.state.opened = opened
     add_problems(app)
     for router in PAGES:
         app.include_router(router, include_in_schema=False)
@@ -91,11 +94,21 @@ def run_server(library: Library, settings: WebSettings) -> None:
     import uvicorn
 
     threading.Thread(target=warm_up, args=(library,), daemon=True).start()
-    uvicorn.run(
-        make_app(library, settings),
+    app = make_app(library, settings)
+
+    class Stopped(uvicorn.Server):
+        """Has streams of events end at Ctrl-C, which the server would wait for."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            app.state.opened.jobs.is_stopping = True
+            super().handle_exit(sig, frame)
+
+    config = uvicorn.Config(
+        app,
         host=settings.host,
         port=settings.port,
         log_level="warning",
         server_header=False,
-        timeout_graceful_shutdown=3,  # or Ctrl-C waits for streams of events
+        timeout_graceful_shutdown=3,
     )
+    Stopped(config).run()

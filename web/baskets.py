@@ -51,19 +51,26 @@ class Basket:
             self._read = changed_ns, self._library.read_desk(self._path, BasketRecord) or BasketRecord()
         return self._read[1]
 
-    def put(self, photo_ids: Sequence[int], why: Mapping[int, str] | None = None) -> int:
+    def put(self, photo_ids: Sequence[int], why: Mapping[int, str] | None = None, *, as_found: bool = False) -> int:
         """Put photos in that are not there yet, and return how many those were.
 
+        Args:
+            photo_ids: which photos.
+            why: reasons for some, by id.
+            as_found: pass over restyled photos and those that have left the library, in place of refusing them.
+
         Raises:
-            QueryError: one of few photos is not in the library, or the basket would hold too many.
+            QueryError: a photo cannot be in a basket, or the basket would hold too many.
             LibraryError: the library cannot be written.
         """
         reasons = why or {}
         known = self._library.photos_numbered(photo_ids)
-        if unknown := [photo_id for photo_id in photo_ids if photo_id not in known]:
-            raise QueryError(f"there is no photo {unknown[0]} in the library any more: search again")
-        if restyled := [photo_id for photo_id in photo_ids if known[photo_id].kind == "restyled"]:
-            raise QueryError(f"photo {restyled[0]} is a restyled one: pick the photo that it was made of")
+        if not as_found:
+            if unknown := [photo_id for photo_id in photo_ids if photo_id not in known]:
+                raise QueryError(f"there is no photo {unknown[0]} in the library any more: search again")
+            if restyled := [photo_id for photo_id in photo_ids if known[photo_id].kind == "restyled"]:
+                raise QueryError(f"photo {restyled[0]} is a restyled one: pick the photo that it was made of")
+        photo_ids = [each for each in photo_ids if each in known and known[each].kind != "restyled"]
         with self._library.at_desk():
             old = self.record()
             there = set(old.now.photo_ids)

@@ -8,7 +8,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from base.console import note, print_json, print_rows, say
-from base.progress import NotebookBars, Step, TerminalBars, shown, silent
+from base.errors import AliensError
+from base.progress import JsonLines, NotebookBars, Step, TerminalBars, said_step, shown, silent
 from tests.base.test_console import Terminal, on_terminal
 from tests.screen import pseudo_terminal
 
@@ -158,3 +159,50 @@ def test_another_shell_of_ipython_is_no_notebook(display: Display, monkeypatch: 
         with shown(None) as tell:
             assert tell is silent
     assert display.places == []
+
+
+# For programs
+
+
+def test_programs_are_told_by_lines_of_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ALIENS_PROGRESS", "json")
+    with shown(None) as tell:
+        tell(Step("scanning", 1, note="\x1b[2J\n"))
+        tell(Step("embedding", 1, 2))
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert [said_step(line) for line in errors.splitlines()] == [
+        Step("scanning", 1, note="\x1b[2J\n"),
+        Step("embedding", 1, 2),
+    ]
+
+
+def test_of_quick_steps_the_first_the_last_and_some_between_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    now = 0.0
+    with JsonLines(lambda: now) as tell:
+        for done in range(10):
+            now = done / 10
+            tell(Step("embedding", done, 9))
+        tell(Step("joining", 0))
+        tell(Step("joining", 5))
+    said = [said_step(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(step.what, step.done) for step in said if step] == [
+        ("embedding", 0),
+        ("embedding", 3),
+        ("embedding", 6),
+        ("embedding", 9),
+        ("joining", 0),
+        ("joining", 5),
+    ]
+
+
+def test_other_lines_are_no_steps() -> None:
+    assert [said_step(line) for line in ("a note", '{"what": 3', '{"what": 3}', '{"photo_id": 1}')] == [None] * 4
+
+
+def test_an_unknown_form_of_progress_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALIENS_PROGRESS", "xml")
+    with pytest.raises(AliensError, match="'xml': set it to json"), shown(None):
+        pass

@@ -46,6 +46,7 @@ class Running:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.app.state.opened.jobs.is_stopping = True  # as at Ctrl-C: streams of events end
         self._server.should_exit = True
         self._thread.join()
 

@@ -89,9 +89,10 @@ def test_a_job_is_the_command_with_progress_lines_and_an_end(small_library: Libr
 
 def test_a_job_that_fails_says_why_in_the_commands_words(small_library: Library) -> None:
     async def work(jobs: JobRunner) -> None:
-        job = await ended(jobs, await jobs.start("restyle", {"photos": [1, 99_999]}))
+        job = await ended(jobs, await jobs.start("tag", {"vocabulary": "nonsense"}))
         assert job.state == "failed"
-        assert "no photo 99999" in job.problem
+        assert "nonsense" in job.problem
+        assert not job.problem.startswith("aliens:")
 
     with_runner(small_library, work)
 
@@ -308,6 +309,20 @@ def test_no_text_becomes_an_option(small_library: Library) -> None:
     jobs = JobRunner(small_library, WebSettings())
     words = as_request("candidates", {"query": "--rejected --manifest=/tmp/x"}).words(jobs.places.resolve, Path("x"))
     assert words[-1] == "--query=--rejected --manifest=/tmp/x"
+    asked = {"vocabulary": "hotel", "threshold": 0.4, "calibrate": "labels"}
+    words = as_request("tag", asked).words(jobs.places.resolve, Path("x"))
+    assert words == ["tag", "--json", "--vocabulary=hotel", "--threshold=0.4", "--calibrate=labels"]
+    asked = {"format": "csv", "query": "a pool", "k": 5, "tags": ["a pool"], "columns": ["path", "tags"]}
+    words = as_request("export", asked).words(jobs.places.resolve, Path("x"))
+    assert words[3:] == [
+        "--output=x.csv",
+        "--format=csv",
+        "--query=a pool",
+        "-k",
+        "5",
+        "--tag=a pool",
+        "--columns=path,tags",
+    ]
     root = jobs.places.roots()[0]
     words = as_request("add", {"places": [{"root": root.key}]}).words(jobs.places.resolve, Path("x"))
     assert words[-2:] == ["--", str(root.path)]
@@ -330,16 +345,30 @@ def test_places_lie_below_their_roots(small_library: Library, tmp_path: Path, in
 # By program
 
 
+def test_the_file_of_an_export_is_sent_and_a_folder_is_named(small_library: Library) -> None:
+    store = JobStore(small_library)
+    for number, (kind, ending) in enumerate([("csv", ".csv"), ("imagefolder", "")], start=1):
+        store.save(replace(store.add("export", {"format": kind}), state="done"))
+        Path(f"{store.kept_file(number)}{ending}").write_text("photo_id\n")
+    with TestClient(make_app(small_library, WebSettings()), base_url="http://127.0.0.1:8765") as client:
+        assert "Download the file" in client.get("/jobs/1").text
+        sent = client.get("/jobs/1/file")
+        assert (sent.text, 'filename="tags-1.csv"' in sent.headers["content-disposition"]) == ("photo_id\n", True)
+        assert client.get("/jobs/2/file").status_code == 404
+        assert str(store.kept_file(2)) in client.get("/jobs/2").text
+
+
 def test_jobs_by_program(small_library: Library) -> None:
     with TestClient(make_app(small_library, WebSettings()), base_url="http://127.0.0.1:8765") as client:
         asked = client.post("/api/v1/jobs", json={"kind": "verify", "quick": True})
         assert (asked.status_code, asked.json()["state"]) == (201, "queued")
         where = asked.headers["location"]
+        said = ["all files are what was written, and agree with the database"]
         events = client.get("/api/v1/jobs/events").text  # which ends when no job is left
         assert events.rstrip().endswith("event: idle\ndata: 1")
         states = [json.loads(line[6:]) for line in events.splitlines() if line.startswith("data: [")]
         assert states[-1][0]["state"] == "done"
-        assert client.get(where).json() == states[-1][0]
+        assert client.get(where).json() == states[-1][0] | {"request": {"quick": True, "repair": False}, "said": said}
         assert client.get(f"{where}/output").json() == {"first": 0, "total": 0, "lines": []}
         assert client.delete(where).json()["state"] == "done"  # it has ended: nothing to cancel
         assert [job["id"] for job in client.get("/api/v1/jobs").json()] == [1]

@@ -47,10 +47,7 @@ async def put_result(
     Raises: QueryError, TooBusy, LibraryError.
     """
     order = await served.ordered(text, more_like=more, less_like=less, sort=sort)
-    ids = [int(photo_id) for photo_id in order.photo_ids[:k]]
-    known = await served.compute(served.library.photos_numbered, ids)
-    photos = [photo_id for photo_id in ids if photo_id in known and known[photo_id].kind != "restyled"]
-    return await served.compute(served.basket.put, photos)
+    return await served.compute(served.basket.put, order.photo_ids[:k].tolist(), as_found=True)
 
 
 @picking.get("/basket")

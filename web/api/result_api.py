@@ -19,7 +19,7 @@ class QuizSheet(BaseModel):
     """What a person answered in a quiz: of each result which of the choices, photo ids, was chosen."""
 
     model_config = ConfigDict(extra="forbid")
-    quiz: Annotated[str, Field(max_length=64)]
+    quiz: Annotated[str, Field(pattern="^[0-9a-f]{1,64}$")]
     seed: int
     player: Annotated[str, Field(max_length=200)] = ""
     finished_at: Annotated[str, Field(max_length=64)] = ""

@@ -7,14 +7,16 @@ from fastapi.sse import ServerSentEvent
 
 from web.jobs.runner import JobRunner
 
-ENDED_SHOWN = 20  # jobs that have ended, in each state
+ENDED_SHOWN = 20  # jobs that have ended, in each event
+LONG = {"request", "said"}  # which may be ten thousand photos, and are asked for by themselves
 
 
 def shown_states(runner: JobRunner) -> list[dict[str, Any]]:
     """Return the jobs that clients follow: all that wait or run, and the last that have ended, the newest first."""
     jobs = runner.all()
     ended = {job.id for job in [job for job in jobs if not job.is_active][:ENDED_SHOWN]}
-    return [job.as_json() for job in jobs if job.is_active or job.id in ended]
+    shown = [job.as_json() for job in jobs if job.is_active or job.id in ended]
+    return [{name: value for name, value in state.items() if name not in LONG} for state in shown]
 
 
 async def job_events(runner: JobRunner) -> AsyncIterator[ServerSentEvent]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,6 +50,11 @@ class JobRecord:
     def is_active(self) -> bool:
         """Whether it waits or runs."""
         return self.state in ("queued", "running")
+
+    @property
+    def created(self) -> datetime:
+        """When it was asked for, UTC."""
+        return datetime.fromtimestamp(self.created_at, UTC)
 
     @property
     def seconds(self) -> float | None:

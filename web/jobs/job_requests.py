@@ -78,14 +78,20 @@ class AddJob(Request):
 
 
 class TagJob(Request):
-    """Tag all photos with a vocabulary: its name, or a file that a page has written."""
+    """Tag all photos with a vocabulary: its name, or a file that a page has written.
+
+    threshold: how likely a tag must be. calibrate: learn from what people said, or forget what was learnt.
+    """
 
     kind: Literal["tag"] = "tag"
     vocabulary: Text | None = None
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    calibrate: Literal["labels", "none"] | None = None
 
     def words(self, resolve: Resolve, kept: Path) -> list[str]:
         """See `Request.words`."""
-        return ["tag", "--json", *given("--vocabulary", self.vocabulary)]
+        said = given("--threshold", self.threshold) + given("--calibrate", self.calibrate)
+        return ["tag", "--json", *given("--vocabulary", self.vocabulary), *said]
 
 
 class CandidatesJob(Request):

@@ -25,6 +25,7 @@ from web.web_settings import WebSettings
 POLL_S = 1.0  # between two looks at what other servers may have written, and two records of progress
 BUSY_S = 5.0  # until a job is tried again that another writer kept from running
 LONGEST_NOTE = 500  # characters
+MOST_WAITING = 100  # jobs
 
 
 class NoSuchJob(QueryError):
@@ -81,9 +82,11 @@ class JobRunner:
 
         Raises:
             QueryError: a field makes no sense, or names what may not be read.
-            LibraryError: the library cannot be written.
+            LibraryError: the library cannot be written, or too many jobs wait.
         """
         request = as_request(kind, arguments)
+        if len(self.active()) >= MOST_WAITING:
+            raise LibraryError(f"{MOST_WAITING} jobs wait already: cancel some at /jobs, or come back later")
         if isinstance(request, CandidatesJob | ExportJob) and request.query:
             await asyncio.to_thread(self._library.refuse_files, request.query)
         await asyncio.to_thread(request.words, self.places.resolve, self._store.folder)
@@ -142,13 +145,17 @@ class JobRunner:
         """Return the oldest job that may run, if it is this server's to run jobs."""
         if not await asyncio.to_thread(self._holds_lock):
             return None
-        waiting = [job for job in reversed(self._store.all()) if job.state == "queued"]
-        for job in waiting:
-            if self._store.is_to_be_cancelled(job.id):
-                self._save(replace(job, state="cancelled", ended_at=time.time()))
-            elif self._not_before.get(job.id, 0.0) <= time.monotonic():
+        self._drop_cancelled()
+        for job in reversed(self._store.all()):
+            if job.state == "queued" and self._not_before.get(job.id, 0.0) <= time.monotonic():
                 return job
         return None
+
+    def _drop_cancelled(self) -> None:
+        """Cancel the jobs that wait and are not wanted any more."""
+        for job in self.all():
+            if job.state == "queued" and self._store.is_to_be_cancelled(job.id):
+                self._save(replace(job, state="cancelled", ended_at=time.time()))
 
     def _holds_lock(self) -> bool:
         """Take the lock where nobody has it. Whoever had it before may have left jobs that seem to run."""
@@ -221,6 +228,8 @@ class JobRunner:
                 written, written_at = now, time.monotonic()
                 with suppress(LibraryError, OSError):  # progress can wait until there is room
                     await asyncio.to_thread(self._store.save, now)
+            with suppress(LibraryError, OSError):
+                self._drop_cancelled()
             if self.is_stopping or self._store.is_to_be_cancelled(now.id):
                 await stop_child(process)
                 return

@@ -10,7 +10,7 @@ from web.api.basket_api import put_result
 from web.jobs.job_requests import MOST_PHOTOS, Engine, Palette
 from web.jobs.outcomes import picks_of, yield_of
 from web.opened import Opened, Served
-from web.pages.jobs_page import found_job
+from web.pages.jobs_page import found_job, seen_after
 from web.rendering import page
 
 basket_pages = APIRouter()
@@ -162,10 +162,8 @@ async def put_candidates(request: Request, served: Served, job_id: int) -> Respo
     """Put the candidates that a job has found into the basket, with their reasons."""
     job = found_job(served.jobs, job_id)
     picks = picks_of(job, await served.compute(served.jobs.lines, job_id))
-    known = await served.compute(served.library.photos_numbered, [pick["photo_id"] for pick in picks])
-    there = [pick for pick in picks if pick["photo_id"] in known]
-    why = {pick["photo_id"]: "; ".join(pick["why"]) for pick in there}
-    await served.compute(served.basket.put, list(why), why)
+    why = {pick["photo_id"]: "; ".join(pick["why"]) for pick in picks}
+    await served.compute(served.basket.put, list(why), why, as_found=True)
     return counted_answer(request, served)
 
 
@@ -174,7 +172,7 @@ async def restyle_basket(
     served: Served,
     palette: Annotated[Palette, Form()] = "fern",
     engine: Annotated[Engine, Form()] = "regrade",
-    strength: Annotated[int, Form(ge=0, le=100)] = 100,
+    strength: Annotated[str, Form(max_length=10)] = "",
     seed: Annotated[int, Form(ge=0, lt=1 << 32)] = 0,
     add: Annotated[bool, Form()] = False,
 ) -> RedirectResponse:
@@ -187,5 +185,17 @@ async def restyle_basket(
     if len(photos) > MOST_PHOTOS:
         raise QueryError(f"the basket holds {len(photos):,} photos, and one job takes {MOST_PHOTOS:,}: take some out")
     arguments = {"photos": photos, "palette": palette, "engine": engine, "seed": seed, "add": add}
-    job_id = await served.jobs.start("restyle", arguments | {"strength": None if strength == 100 else strength / 100})
-    return RedirectResponse(f"/jobs/{job_id}", 303)
+    return seen_after(await served.jobs.start("restyle", arguments | {"strength": share_of(strength)}))
+
+
+def share_of(text: str) -> float | None:
+    """Return the share that a text says in percent, None if it is empty. Raises: QueryError: it says no share."""
+    if not text.strip():
+        return None
+    try:
+        percent = float(text)
+    except ValueError:
+        percent = -1.0
+    if not 0 <= percent <= 100:
+        raise QueryError(f"the strongest change is {text!r}: give a number from 0 to 100, or nothing")
+    return percent / 100

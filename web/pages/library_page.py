@@ -47,6 +47,12 @@ async def scanned_places_shown(served: Opened) -> list[dict[str, Any]]:
     return shown
 
 
+@library_pages.get("/library/counts")
+async def library_counts(request: Request, served: Served) -> HTMLResponse:
+    """Return how many photos there are, in words."""
+    return page(request, "library_counts.html", info=await served.compute(served.library.info))
+
+
 @library_pages.get("/library/now")
 async def library_now(request: Request, served: Served) -> HTMLResponse:
     """Return whether another program changes the library now."""

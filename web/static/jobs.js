@@ -35,6 +35,7 @@ function follow() {
 }
 
 document.addEventListener("visibilitychange", follow);
+document.addEventListener("htmx:after:swap", follow); // which may have brought a job
 addEventListener("pagehide", close);
 addEventListener("pageshow", follow);
 follow();

@@ -1,0 +1,140 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from starlette.testclient import TestClient
+
+import aliens
+from aliens.library import Library
+from search.orders import Facet, FacetValue
+from tests.conftest import FakeEncoder, photo_bytes
+from web.app import make_app
+from web.jobs.job_records import JobStore
+from web.web_settings import WebSettings
+
+
+@pytest.fixture
+def own(library_with_failures: Library) -> Iterator[TestClient]:
+    app = make_app(library_with_failures, WebSettings())
+    with TestClient(app, base_url="http://127.0.0.1:8765") as client:
+        app.state.opened.jobs.is_stopping = True  # so that jobs are not run
+        yield client
+
+
+@pytest.fixture
+def library_with_failures(tmp_path: Path) -> Iterator[Library]:
+    """A library of two photos and a broken one, in a folder with a hostile name."""
+    folder = tmp_path / "photos" / "<i>hotel"
+    folder.mkdir(parents=True)
+    for number in range(2):
+        (folder / f"{number}.jpg").write_bytes(photo_bytes(number))
+    (folder / "broken.jpg").write_bytes(photo_bytes(3)[:200])
+    with aliens.create(tmp_path / "library", encoder=FakeEncoder()) as library:
+        library.add(tmp_path / "photos")
+        yield library
+
+
+def test_the_page_says_what_the_library_holds(own: TestClient, tmp_path: Path) -> None:
+    page = own.get("/library").text
+    assert "2 photos can be found." in page
+    assert "1 photo could not be used." in page
+    assert str(tmp_path / "photos") in page
+    assert "Look for new photos in" in page
+    assert own.get("/library/report").status_code == 200
+
+
+def test_an_empty_library_says_how_to_begin(tmp_path: Path) -> None:
+    with aliens.create(tmp_path / "empty", encoder=FakeEncoder()) as library:
+        client = TestClient(make_app(library, WebSettings()), base_url="http://127.0.0.1:8765")
+        page = client.get("/library").text
+        assert "No folder was added yet." in page
+        assert "aliens add FOLDER" in page
+        allowed = TestClient(make_app(library, WebSettings(roots=(tmp_path,))), base_url="http://127.0.0.1:8765")
+        assert "Choose a folder on the server" in allowed.get("/library").text
+        for path in ("/basket", "/restyled", "/quiz", "/jobs"):
+            assert client.get(path).status_code == 200, path
+        assert client.get("/quiz/play").status_code == 422
+
+
+def test_failures_have_reasons_and_may_be_tried_again(own: TestClient, library_with_failures: Library) -> None:
+    page = own.get("/library/failures").text
+    assert "broken.jpg" in page
+    assert "&lt;i&gt;hotel" in page
+    assert "<i>hotel" not in page
+    assert own.get("/library/failures?kind=missing").text.count("broken.jpg") == 0
+    answer = own.post("/library/retry", follow_redirects=False)
+    assert answer.headers["location"] == "/jobs/1"
+    assert JobStore(library_with_failures).all()[0].request["retry_failed"] is True
+
+
+def test_folders_are_browsed_by_name_and_added(own: TestClient, library_with_failures: Library) -> None:
+    runner = own.app.state.opened.jobs  # type: ignore[attr-defined]
+    root = runner.places.roots()[0].key
+    inside = own.get("/library/folders", params={"root": root}).text
+    assert "&lt;i&gt;hotel" in inside
+    assert own.get("/library/folders", params={"root": root, "inside": "../.."}).status_code == 422
+    answer = own.post(
+        "/library/add",
+        data={"root": root, "inside": "<i>hotel", "hotel_from": "path"},
+        follow_redirects=False,
+    )
+    assert answer.status_code == 303
+    job = JobStore(library_with_failures).all()[0]
+    assert job.request["places"] == [{"root": root, "inside": "<i>hotel"}]
+    assert own.post("/library/add", data={"root": root, "inside": "/etc"}).status_code == 422
+
+
+def test_a_library_that_another_program_changes_says_so(own: TestClient, library_with_failures: Library) -> None:
+    assert own.get("/library/now").text.strip() == ""
+    with FileLock(library_with_failures.folder.lock_file):
+        assert "Another program is changing the library now" in own.get("/library/now").text
+
+
+def test_care_starts_jobs_and_findings_are_shown(own: TestClient, library_with_failures: Library) -> None:
+    for path, data, kind in [
+        ("verify", {"quick": "true"}, "verify"),
+        ("verify", {"repair": "true"}, "verify"),
+        ("index", {}, "index"),
+    ]:
+        assert own.post(f"/library/{path}", data=data, follow_redirects=False).status_code == 303
+        assert JobStore(library_with_failures).all()[0].kind == kind
+    from dataclasses import replace
+
+    store = JobStore(library_with_failures)
+    job = store.all()[-1]
+    store.append(job.id, '{"part": "segment", "what": "<x> is gone", "remedy": "`aliens verify --repair`"}')
+    store.save(replace(job, state="done", lines=1))
+    page = own.get(f"/jobs/{job.id}").text
+    assert "1 thing is not as it should be" in page
+    assert "&lt;x&gt; is gone" in page
+    assert "Mend what can be mended" in page
+    library = own.get("/library").text
+    assert "Check the library" in library
+    assert "Waits" in library or "waits" in library
+
+
+def test_a_library_that_cannot_be_written_offers_no_change(
+    own: TestClient, library_with_failures: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aliens.desk_methods.os.access", lambda path, how: False)
+    page = own.get("/library").text
+    assert "cannot be written from here" in page
+    assert "Look again" not in page
+    assert "Check quickly" not in page
+
+
+def test_the_report_counts_by_chain_source_and_year(own: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    facets = [
+        Facet("tag", (FacetValue("a pool", "tag:pool", 9),)),
+        Facet("chain", (FacetValue("<b>", 'chain:"<b>"', 1234),), others=3),
+        Facet("year", ()),
+    ]
+    monkeypatch.setattr(Library, "facets", lambda self, order: facets)
+    page = own.get("/library/report").text
+    assert "1,234" in page
+    assert "and 3 more" in page
+    assert "chain%3A%22%3Cb%3E%22" in page
+    assert "pool" not in page
+    assert "<b>" not in page
+    assert "Years" not in page
