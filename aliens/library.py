@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from aliens.browsing_methods import BrowsingMethods
+from aliens.health_methods import HealthMethods
 from aliens.hotel_methods import HotelMethods
 from aliens.photo_methods import PhotoMethods
 from aliens.restyle_methods import RestyleMethods
@@ -17,7 +18,7 @@ from embedding.encoder import Encoder, LazyEncoder
 Where = str | os.PathLike[str]
 
 
-class Library(PhotoMethods, HotelMethods, RestyleMethods, BrowsingMethods):
+class Library(PhotoMethods, HotelMethods, RestyleMethods, BrowsingMethods, HealthMethods):
     """A library of photos, opened by `aliens.open` or `aliens.create`; close it, or use it in a `with` statement.
 
     It sees photos that are added while it is open. Threads may share it. Methods raise `aliens.AliensError`, whose

@@ -341,10 +341,16 @@ SheetOption = Annotated[
 ]
 
 
+def has_desktop() -> bool:
+    """Tell whether there is a desktop that opens files and addresses."""
+    if sys.platform == "darwin":
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) and shutil.which("xdg-open") is not None
+
+
 def checked_desktop(asked: bool) -> bool:
     """Refuse to open anything before the work is done. Raises: OutputError: there is no desktop."""
-    desktop = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if asked and sys.platform != "darwin" and not (desktop and shutil.which("xdg-open")):
+    if asked and not has_desktop():
         raise OutputError("--open needs a desktop with xdg-open, and there is none here: look at what --sheet writes")
     return asked
 

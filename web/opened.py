@@ -1,7 +1,7 @@
 """What a server holds while it runs: the library, its settings, and what lets a few computations run at a time."""
 
-import functools
 from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar, cast
 
 import anyio
@@ -10,6 +10,8 @@ from fastapi import Depends, Request
 
 from aliens.library import Library
 from base.errors import AliensError
+from web.metrics import Metrics
+from web.rates import Rates
 from web.web_settings import WebSettings
 
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+STEPS = {"hits_at": "rows"}  # what a search's steps are called that are methods of their own
 
 
 class TooBusy(AliensError):
@@ -29,6 +34,8 @@ class Opened:
     def __init__(self, library: Library, settings: WebSettings) -> None:
         self.library = library
         self.settings = settings
+        self.metrics = Metrics()
+        self.rates = Rates(settings)
         self._limiter: anyio.CapacityLimiter | None = None
 
     async def compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -40,7 +47,14 @@ class Opened:
             self._limiter = anyio.CapacityLimiter(self.settings.side_by_side)
         if self._limiter.statistics().tasks_waiting >= self.settings.waiting:
             raise TooBusy("too many questions at once: ask again in a second")
-        return await anyio.to_thread.run_sync(functools.partial(function, *args, **kwargs), limiter=self._limiter)
+        asked = perf_counter()
+
+        def timed() -> T:
+            self.metrics.took("wait", perf_counter() - asked)
+            with self.metrics.timed(STEPS.get(name := getattr(function, "__name__", "other"), name)):
+                return function(*args, **kwargs)
+
+        return await anyio.to_thread.run_sync(timed, limiter=self._limiter)
 
     async def ordered(
         self, text: str, *, more_like: Sequence[int] = (), less_like: Sequence[int] = (), sort: str = "score"
