@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -80,27 +81,27 @@ def serve(
     Only this machine can reach it, unless --host names another address.
 
     Examples:
-        aliens serve --open
+        aliens serve
         aliens serve --port 9000
         aliens serve --host 0.0.0.0 --token new
     """
-    with opened(library) as served, listening_at(host, port) as listening:
-        from web.access import new_token
-        from web.app import run_server
-        from web.web_settings import WebSettings
+    from web.web_settings import WebSettings, new_token
 
-        made = token == "new"
-        settings = WebSettings(
-            host=host,
-            port=listening.getsockname()[1],
-            token=new_token() if made else token,
-            insecure=insecure,
-            hosts=tuple(host_name or ()),
-            roots=tuple(root or ()),
-        )
+    settings = WebSettings(
+        host=host,
+        port=port,
+        token=new_token() if token == "new" else token or None,
+        insecure=insecure,
+        hosts=tuple(host_name or ()),
+        roots=tuple(root or ()),
+    )
+    with opened(library) as served, listening_at(host, port) as listening:
+        from web.app import run_server
+
+        settings = replace(settings, port=listening.getsockname()[1])
         address = address_of(settings.host, settings.port)
         console.say(f"serving {library} at {address} (Ctrl-C stops it)")
-        if made:
+        if token == "new":
             console.say(f"token: {settings.token}")
         if settings.insecure and not settings.is_loopback and settings.token is None:
             console.note("anybody who can reach this address may look at the library and change it")

@@ -1,5 +1,6 @@
 """The OpenAPI document: what programs, and those who generate clients, are told of the API."""
 
+import json
 from typing import Any
 
 from fastapi import FastAPI
@@ -51,6 +52,13 @@ EXAMPLE = {
     "detail": "the bracket is not closed",
     "position": 5,
 }
+
+
+def as_text(app: FastAPI) -> str:
+    """Return an app's document as it is kept: the same for the same API, whatever its version."""
+    made = app.openapi()
+    made["info"]["version"] = "1"
+    return json.dumps(made, indent=1, ensure_ascii=False) + "\n"
 
 
 def describe(app: FastAPI) -> None:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,8 +10,14 @@ from base.errors import QueryError
 
 LOOPBACK = "127.0.0.1"
 PORT = 8765
+TOKEN_BYTES = 32
 SHORTEST_TOKEN = 20  # characters
 HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
+
+
+def new_token() -> str:
+    """Return a token that nobody guesses, as text for a header."""
+    return secrets.token_urlsafe(TOKEN_BYTES)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
