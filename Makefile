@@ -8,7 +8,7 @@ LITE := $(if $(filter cpu,$(FAISS)),$(COMMA)milvus-lite)# milvus-lite brings fai
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: all demo test install format lint typecheck bench help
+.PHONY: all demo test install format lint typecheck translations openapi bench help
 .DEFAULT_GOAL := help
 
 help: ## Show what can be made
@@ -33,6 +33,12 @@ lint: $(VENV)/.dev-installed ## Check style and the direction of imports
 
 typecheck: $(VENV)/.dev-installed ## Check the types
 	$(BIN)/mypy
+
+translations: $(VENV)/.dev-installed ## Make the catalogues of the pages' texts of their parts, and say what lacks a translation
+	$(BIN)/python -m web.catalogues
+
+openapi: $(VENV)/.dev-installed ## Write docs/openapi.json, which describes the API
+	$(BIN)/python -m web.openapi_file
 
 bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run, and what tags, searches and restyled photos are worth (about an hour, 12 GB of disk)
 	$(BIN)/python benchmarks/startup.py

@@ -8,6 +8,7 @@ from pathlib import Path
 from aliens.browsing_methods import BrowsingMethods
 from aliens.desk_methods import DeskMethods
 from aliens.exhibit_methods import ExhibitMethods
+from aliens.health_methods import HealthMethods
 from aliens.hotel_methods import HotelMethods
 from aliens.photo_methods import PhotoMethods
 from aliens.picture_methods import PictureMethods
@@ -30,6 +31,7 @@ class Library(
     VocabularyMethods,
     DeskMethods,
     ExhibitMethods,
+    HealthMethods,
 ):
     """A library of photos, opened by `aliens.open` or `aliens.create`; close it, or use it in a `with` statement.
 

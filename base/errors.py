@@ -2,6 +2,8 @@
 
 AliensError                    something the user can mend; the message names the value and the remedy
 ├── LibraryError               the library folder: absent, locked, disk full, damaged
+│   ├── LibraryBusyError       another process or thread is changing it
+│   ├── DiskFullError          the disk that holds it is full
 │   └── ModelMismatchError     made by another model than the one at hand
 ├── EncoderError               a model that is unknown, not fetched or not usable
 ├── EngineError                a restyling engine whose weights cannot be had, or that cannot do what is asked
@@ -22,6 +24,14 @@ class AliensError(Exception):
 
 class LibraryError(AliensError):
     """The library folder is absent, locked, full or damaged."""
+
+
+class LibraryBusyError(LibraryError):
+    """Another process or thread is changing the library: wait for it to end."""
+
+
+class DiskFullError(LibraryError):
+    """The disk that holds the library is full; what was done so far is kept."""
 
 
 class ModelMismatchError(LibraryError):

@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
 from base.console import shell_word
-from base.errors import LibraryError
+from base.errors import DiskFullError, LibraryBusyError, LibraryError
 from base.files import atomic_write
 from base.settings import LibraryFolder
 from db.models import Setting
@@ -398,7 +398,7 @@ def locked(folder: LibraryFolder) -> Iterator[None]:
         with FileLock(folder.lock_file, timeout=LOCK_TIMEOUT_S):
             yield
     except Timeout as error:
-        raise LibraryError(
+        raise LibraryBusyError(
             f"another process or thread is changing {folder.root}: wait for it to end (searching meanwhile is fine)"
         ) from error
 
@@ -410,17 +410,17 @@ def disk_errors(folder: LibraryFolder) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise LibraryError(full(folder.root)) from error
+            raise DiskFullError(full(folder.root)) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise LibraryError(unwritable(error.filename or folder.root, str(error.strerror))) from error
         raise
     except DBAPIError as error:
         if "disk is full" in str(error):
-            raise LibraryError(full(folder.root)) from error
+            raise DiskFullError(full(folder.root)) from error
         if "readonly database" in str(error):
             space = os.statvfs(folder.root)
             if space.f_bavail * space.f_frsize < SQLITE_BYTES:  # so SQLite could not even open it to be written
-                raise LibraryError(full(folder.root)) from error
+                raise DiskFullError(full(folder.root)) from error
             raise LibraryError(unwritable(folder.root, "its database is read-only here")) from error
         remedy = f": {restoring(database_of(folder))}" if is_damage(error) else ""
         raise LibraryError(f"the library's database failed: {error.orig}{remedy}") from error

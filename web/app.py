@@ -1,12 +1,15 @@
 """The app put together: guards, problems, pages and API on an opened library; and the server that runs it."""
 
+import socket
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, Depends, FastAPI
+from prometheus_fastapi_instrumentator import Instrumentator
 from starlette.staticfiles import StaticFiles
 
 from aliens.library import Library
@@ -23,7 +26,10 @@ from web.api.result_api import exhibiting
 from web.api.search_api import searching
 from web.api.tag_api import tagging
 from web.api.upload_api import uploading
+from web.document import describe
+from web.limited import limited_drafts, limited_searches, limited_uploads
 from web.opened import Opened, warm_up
+from web.pages.access_pages import access_pages
 from web.pages.basket_page import basket_pages
 from web.pages.export_page import export_pages
 from web.pages.hotels_page import hotels_pages
@@ -39,7 +45,15 @@ from web.pages.tags_page import tags_pages
 from web.problems import add_problems
 from web.web_settings import WebSettings
 
+LIMITS = (
+    (search_pages, limited_searches),
+    (searching, limited_searches),
+    (uploading, limited_uploads),
+    (tagging, limited_drafts),
+    (tags_pages, limited_drafts),
+)
 STATIC = Path(__file__).parent / "static"
+LONGEST_HEAD_BYTES = 2_000_000  # of a request; what is longer is cut off, and 1 MB of query is told what is wrong
 PAGES = (
     search_pages,
     aid_pages,
@@ -75,22 +89,31 @@ def make_app(library: Library, settings: WebSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
+        generate_unique_id_function=lambda route: route.name,  # what generated clients call their functions
         lifespan=lifespan,
     )
     app.state.opened = opened
     add_problems(app)
-    for router in PAGES:
-        app.include_router(router, include_in_schema=False)
+    for router in (access_pages, *PAGES):
+        app.include_router(router, include_in_schema=False, dependencies=limits_of(router))
     for router in RESOURCES:
-        app.include_router(router, prefix="/api/v1")
+        app.include_router(router, prefix="/api/v1", dependencies=limits_of(router))
     app.include_router(health)
+    describe(app)
+    measured = Instrumentator(excluded_handlers=["/static", "/metrics"], registry=app.state.opened.metrics.registry)
+    measured.instrument(app)
     app.mount("/static", StaticFiles(directory=STATIC))
     add_guards(app, settings)
     return app
 
 
-def run_server(library: Library, settings: WebSettings) -> None:
-    """Serve a library until Ctrl-C."""
+def limits_of(router: APIRouter) -> list[Any]:
+    """Return what limits the routes of a router."""
+    return [Depends(limit) for limited, limit in LIMITS if limited is router]
+
+
+def run_server(library: Library, settings: WebSettings, listening: socket.socket) -> None:
+    """Serve a library at a socket that is bound, until Ctrl-C. Raises: KeyboardInterrupt: it was stopped so."""
     import uvicorn
 
     threading.Thread(target=warm_up, args=(library,), daemon=True).start()
@@ -105,10 +128,9 @@ def run_server(library: Library, settings: WebSettings) -> None:
 
     config = uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
         log_level="warning",
         server_header=False,
+        h11_max_incomplete_event_size=LONGEST_HEAD_BYTES,
         timeout_graceful_shutdown=3,
     )
-    Stopped(config).run()
+    Stopped(config).run(sockets=[listening])

@@ -4,6 +4,7 @@ import asyncio
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar, cast
 
 import anyio
@@ -16,6 +17,8 @@ from base.errors import AliensError
 from web.baskets import Basket
 from web.hotel_tables import HotelTables
 from web.jobs.runner import JobRunner
+from web.metrics import Metrics
+from web.rates import Rates
 from web.thumbnail_store import ThumbnailStore
 from web.thumbnails import Thumbnails
 from web.uploads import Uploads
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 LOOKS = 8  # at the library's state at a time: each takes about a millisecond
+
+
+STEPS = {"hits_at": "rows"}  # what a search's steps are called that are methods of their own
 
 
 class TooBusy(AliensError):
@@ -45,6 +51,8 @@ class Opened:
         self.hotel_tables = HotelTables(self)
         self.jobs = JobRunner(library, settings)
         self.basket = Basket(library)
+        self.metrics = Metrics()
+        self.rates = Rates(settings)
         self._limiter: anyio.CapacityLimiter | None = None
         self._looking: anyio.CapacityLimiter | None = None
         self._orders: LRUCache[tuple[object, ...], PhotoOrder] = LRUCache(
@@ -66,7 +74,14 @@ class Opened:
             self._limiter = anyio.CapacityLimiter(self.settings.side_by_side)
         if self._limiter.statistics().tasks_waiting >= self.settings.waiting:
             raise TooBusy("too many questions at once: ask again in a second")
-        return await anyio.to_thread.run_sync(functools.partial(function, *args, **kwargs), limiter=self._limiter)
+        asked = perf_counter()
+
+        def timed() -> T:
+            self.metrics.took("wait", perf_counter() - asked)
+            with self.metrics.timed(STEPS.get(name := getattr(function, "__name__", "other"), name)):
+                return function(*args, **kwargs)
+
+        return await anyio.to_thread.run_sync(timed, limiter=self._limiter)
 
     async def state(self) -> str:
         """Return what changes whenever an answer may: see `Library.state`. It waits for no computation."""

@@ -1,10 +1,12 @@
 """Templates with their language: every page is rendered here. Knows no page."""
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
+from time import perf_counter
 from typing import Any, cast
 
+from babel.dates import format_date
 from babel.numbers import format_decimal, format_percent
 from babel.units import format_unit
 from fastapi import Request
@@ -35,9 +37,7 @@ def environment(language: str) -> Environment:
     for name in ("gettext", "ngettext"):
         made.globals[name] = with_one_line_values(cast(Callable[..., Any], made.globals[name]))
     made.globals.update(version=__version__, language=language, languages=LANGUAGES)
-    made.filters["number"] = partial(format_decimal, locale=language)
-    made.filters["percent"] = partial(format_percent, locale=language)
-    made.filters["megabytes"] = lambda size: format_unit(size / 1e6, "megabyte", "short", "#,##0.0#", locale=language)
+    made.filters |= formats(language)
     return made
 
 
@@ -52,7 +52,19 @@ def with_one_line_values(translate: Callable[..., Any]) -> Callable[..., Any]:
     return translated
 
 
+def formats(language: str) -> dict[str, Callable[[Any], str]]:
+    """Return the filters that write values as readers of a language do: number, percent, date, megabytes."""
+    return {
+        "number": lambda value: format_decimal(value, locale=language),
+        "percent": lambda share: format_percent(share, locale=language),
+        "date": lambda moment: format_date(moment, "medium", locale=language),
+        "megabytes": lambda size: format_unit(size / 1e6, "megabyte", "short", "#,##0.0#", locale=language),
+    }
+
+
 def page(request: Request, template: str, status: int = 200, /, **values: Any) -> HTMLResponse:
     """Return a page, or a fragment of one, in the reader's language."""
+    begun = perf_counter()
     text = environment(language_of(request)).get_template(template).render(request=request, **values)
-    return HTMLResponse(text, status)
+    request.app.state.opened.metrics.took("render", perf_counter() - begun)
+    return HTMLResponse(text, status, {"Vary": "Cookie, Accept-Language, HX-Request"})

@@ -19,8 +19,18 @@ def translations(language: str) -> gettext.NullTranslations:
 
 def language_of(request: Request) -> str:
     """Return the reader's language: the one that was chosen, or the first that the browser asks for and we have."""
-    chosen = request.cookies.get(COOKIE, "")
-    asked = [
-        part.partition(";")[0].strip()[:2].lower() for part in request.headers.get("accept-language", "").split(",")
-    ]
-    return next((each for each in [chosen, *asked] if each in LANGUAGES), "en")
+    if (chosen := request.cookies.get(COOKIE, "")) in LANGUAGES:
+        return chosen
+    asked = [weighed(part) for part in request.headers.get("accept-language", "").split(",")[:20]]
+    liked = sorted((part for part in asked if part[1] in LANGUAGES and part[0] > 0), key=lambda part: -part[0])
+    return liked[0][1] if liked else "en"
+
+
+def weighed(part: str) -> tuple[float, str]:
+    """Return how much a language is wanted, 0 to 1, and its code, of a part of Accept-Language such as ru-RU;q=0.8."""
+    name, _, weight = part.partition(";")
+    try:
+        wanted = float(weight.strip().removeprefix("q=") or 1)
+    except ValueError:
+        wanted = 0.0
+    return wanted, name.strip()[:2].lower()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import cli
-from tests.conftest import FakeEncoder
+from tests.conftest import FakeEncoder, copy_library
 
 Aliens = Callable[..., tuple[int, str, str]]
 
@@ -41,10 +41,9 @@ def aliens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.fixture
-def filled(aliens: Aliens, photos: Path) -> Path:
+def filled(filled_template: Path, ten_photos: Path, photos: Path, tmp_path: Path) -> Path:
     """A library in the working folder with the ten small photos in it."""
-    assert aliens("init")[0] == 0
-    assert aliens("add", photos)[0] == 0
+    copy_library(filled_template, tmp_path / "aliens-library", ten_photos, photos)
     return photos
 
 

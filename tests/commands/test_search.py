@@ -14,9 +14,8 @@ from tests.conftest import photo_bytes
 
 
 @pytest.fixture(autouse=True)
-def filled_library(aliens: Aliens, photos: Path) -> None:
-    aliens("init")
-    aliens("add", photos)
+def filled_library(filled: Path) -> None:
+    """Every test has ten photos."""
 
 
 def found(out: str) -> list[int]:

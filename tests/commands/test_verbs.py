@@ -24,7 +24,20 @@ ROOT = Path(__file__).parents[2]
 LISTED = sorted(dict(commands_of(cli.app)))
 GROUPS = ["export", "import", "eval"]  # words that do nothing by themselves
 # What takes long, asks for weights or changes what others show: their examples are parsed and not run.
-LONG = ("init", "add", "candidates", "demo", "quiz", "restyle", "eval", "import", "see", "caption", "tag report")
+LONG = (
+    "serve",
+    "init",
+    "add",
+    "candidates",
+    "demo",
+    "quiz",
+    "restyle",
+    "eval",
+    "import",
+    "see",
+    "caption",
+    "tag report",
+)
 
 
 def examples() -> Iterator[str]:

@@ -1,7 +1,6 @@
 """Our decoding against open_clip's own transform: first pixel by pixel, then by what the model makes of it."""
 
 import csv
-import io
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -15,8 +14,10 @@ from hypothesis import strategies as st
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
+from aliens.library import Library
 from embedding.decode import Preprocessing, decode, fitted_square, lent_rgb, resized_image, square
 from embedding.open_clip_encoder import OpenClipEncoder
+from tests.by_folder import found_vectors
 from tests.embedding.conftest import encoded, smooth
 
 # OpenAI's mean and standard deviation, of which no two are equal, so that a mix-up of channels shows.
@@ -139,18 +140,26 @@ def is_decoded_smaller(path: Path, wanted: Preprocessing) -> bool:
 # What the model makes of it
 
 
-def drift(encoder: OpenClipEncoder, paths: Sequence[Path]) -> np.ndarray:
-    """Return each photo's cosine between our vector and the one by open_clip's transform, all in float32."""
+def our_vectors(encoder: OpenClipEncoder, paths: Sequence[Path]) -> np.ndarray:
+    """Return each photo's vector, (n, d) float32."""
+    squares = [decode(path.read_bytes(), encoder.preprocessing).pixels for path in paths]
+    return np.concatenate([encoder.encode_images(np.stack(squares[at : at + BATCH])) for at in batches(paths)])
+
+
+def drift(encoder: OpenClipEncoder, paths: Sequence[Path], ours: np.ndarray) -> np.ndarray:
+    """Return each photo's cosine between our vector and the one by open_clip's transform in float32."""
     transform = image_transform_v2(PreprocessCfg(**open_clip.get_model_preprocess_cfg(encoder.model)), is_train=False)
     cosines = []
-    for start in range(0, len(paths), BATCH):
-        contents = [path.read_bytes() for path in paths[start : start + BATCH]]
-        ours = encoder.encode_images(np.stack([decode(data, encoder.preprocessing).pixels for data in contents]))
-        photos = torch.stack([transform(Image.open(io.BytesIO(data)).convert("RGB")) for data in contents])
+    for at in batches(paths):
+        photos = torch.stack([transform(Image.open(path).convert("RGB")) for path in paths[at : at + BATCH]])
         with torch.inference_mode():
             reference = encoder.model.encode_image(photos, normalize=True).numpy()
-        cosines.append((ours.astype(np.float64) * reference).sum(axis=1))
+        cosines.append((ours[at : at + BATCH].astype(np.float64) * reference).sum(axis=1))
     return np.concatenate(cosines)
+
+
+def batches(paths: Sequence[Path]) -> range:
+    return range(0, len(paths), BATCH)
 
 
 def report(photos: str, cosines: np.ndarray) -> None:
@@ -167,14 +176,17 @@ def real_photos(shared_photos: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def real_drift(starter: OpenClipEncoder, real_photos: list[Path]) -> np.ndarray:
-    return drift(starter, real_photos)
+    return drift(starter, real_photos, our_vectors(starter, real_photos))
 
 
 def test_the_drift_of_every_sample_photo_is_small(
-    starter: OpenClipEncoder, samples: Path, listed: list[dict[str, str]]
+    starter: OpenClipEncoder, samples: Path, listed: list[dict[str, str]], sample_library: Library
 ) -> None:
     assert len(listed) == 240
-    cosines = drift(starter, [samples / row["path"] for row in listed])
+    kept = found_vectors(sample_library.folder)
+    places = {hit.image_id: kept[hit.photo_id] for hit in sample_library.search("a room", k=240)}
+    ours = np.stack([places[int(row["image_id"])] for row in listed]).astype(np.float32)
+    cosines = drift(starter, [samples / row["path"] for row in listed], ours)
     report("sample photos", cosines)
     assert cosines.min() >= 0.999
     assert cosines.mean() >= 0.9999

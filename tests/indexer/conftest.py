@@ -3,7 +3,7 @@
 import io
 import os
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -55,20 +55,6 @@ class WatchedEncoder(GroupEncoder):
 def empty_library(template: LibraryFactory, root: Path) -> LibraryFactory:
     """Copy an empty library, which is quicker than making one."""
     return LibraryFactory(root, template.folder.root)
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> LibraryFactory:
-    """An empty library, to be copied and not to be changed."""
-    return LibraryFactory(tmp_path_factory.mktemp("template") / "library")
-
-
-@pytest.fixture
-def library(template: LibraryFactory, tmp_path: Path) -> Iterator[LibraryFactory]:
-    """A new, empty library with a fake encoder."""
-    library = empty_library(template, tmp_path / "library")
-    yield library
-    library.close()
 
 
 LABELLED = 4  # the photo of which something is said

@@ -1,7 +1,7 @@
 import pytest
+from search.query_text import toggled
 
 import aliens
-from search.query_text import toggled
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 import aliens
 from aliens.library import Library
-from web.app import make_app
+from web.app import LONGEST_HEAD_BYTES, make_app
 from web.web_settings import WebSettings
 
 if TYPE_CHECKING:
@@ -36,7 +36,10 @@ class Running:
         listening.bind(("127.0.0.1", 0))
         self.app = make_app(library, settings or WebSettings(port=listening.getsockname()[1]))
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        self._server = uvicorn.Server(uvicorn.Config(self.app, log_level="error", timeout_graceful_shutdown=1))
+        config = uvicorn.Config(
+            self.app, log_level="error", timeout_graceful_shutdown=1, h11_max_incomplete_event_size=LONGEST_HEAD_BYTES
+        )
+        self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]}, daemon=True)
 
     def __enter__(self) -> "Running":

@@ -18,7 +18,7 @@ from search.tags.calibration import TagOptions
 from search.tags.tagging import Tagging
 from search.tags.vocabulary import Vocabulary, as_vocabulary, read_vocabulary
 from tests.by_folder import label_photo, session_of, tag_library, tagging_of
-from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+from tests.conftest import FakeEncoder, LibraryFactory, copy_library, photo_bytes
 
 if TYPE_CHECKING:
     from embedding.open_clip_encoder import OpenClipEncoder
@@ -90,13 +90,16 @@ def samples_copy(tmp_path: Path, tagged_samples: LibraryFolder) -> LibraryFolder
     return LibraryFolder(Path(shutil.copytree(tagged_samples.root, tmp_path / "samples-copy")))
 
 
-@pytest.fixture
-def small(library: LibraryFactory, photos: Path) -> LibraryFactory:
-    """Ten small photos tagged by a fake encoder with EVIL_TAGS, each in a hotel of EVIL_NAMES.
+EVIL_PHOTO = "näch st, „00“ 東京.jpg"
 
-    Photos 1 to 9 have one tag set by hand and another unset.
-    """
-    (photos / "00.jpg").rename(photos / "näch st, „00“ 東京.jpg")
+
+@pytest.fixture(scope="session")
+def small_template(template: LibraryFactory, tmp_path_factory: pytest.TempPathFactory, ten_photos: Path) -> Path:
+    """What `small` is a copy of; its photos lie beside it."""
+    folder = tmp_path_factory.mktemp("small")
+    photos = Path(shutil.copytree(ten_photos, folder / "photos"))
+    (photos / "00.jpg").rename(photos / EVIL_PHOTO)
+    library = LibraryFactory(folder / "library", template.folder.root)
     library.add(photos)
     with session_of(library.folder) as session:
         session.add(Chain(id=1, name='=HYPERLINK("x"),'))
@@ -109,6 +112,18 @@ def small(library: LibraryFactory, photos: Path) -> LibraryFactory:
     for photo_id, name in enumerate(EVIL_TAGS, start=1):
         label_photo(library.folder, photo_id, name, True, None)
         label_photo(library.folder, photo_id, EVIL_TAGS[photo_id % len(EVIL_TAGS)], False, None)
+    return library.folder.root
+
+
+@pytest.fixture
+def small(library: LibraryFactory, photos: Path, small_template: Path) -> LibraryFactory:
+    """Ten small photos tagged by a fake encoder with EVIL_TAGS, each in a hotel of EVIL_NAMES.
+
+    Photos 1 to 9 have one tag set by hand and another unset.
+    """
+    (photos / "00.jpg").rename(photos / EVIL_PHOTO)
+    shutil.rmtree(library.folder.root)
+    copy_library(small_template, library.folder.root, small_template.parent / "photos", photos)
     return library
 
 

@@ -11,15 +11,16 @@ from typing import Any, get_args
 import openpyxl
 import pytest
 
+import aliens
 from base.errors import QueryError, SourceError
 from base.settings import LibraryFolder
 from db.tag_rows import Label, all_labels
 from search.export.exporter import ENDINGS, Format
 from search.export.tables import Selection
 from search.tags.calibration import TagOptions
-from search.tags.vocabulary import bare
+from search.tags.vocabulary import bare, read_vocabulary
 from tests.by_folder import import_tags, label_photo, session_of, tag_library
-from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, photo_bytes
 from tests.search.export.conftest import EVIL_TAGS, decided_tags, evil_vocabulary, export, tag
 
 NAMES: dict[Format, str] = {file_format: f"tags{ending}" for ending, file_format in ENDINGS.items()} | {
@@ -292,20 +293,15 @@ def test_the_ids_of_another_library_label_nothing(
 
 
 def test_tags_of_the_samples_come_to_a_moved_tree_by_image_id(
-    samples_copy: LibraryFolder, samples: Path, starter: FakeEncoder, tmp_path: Path
+    samples_copy: LibraryFolder, samples: Path, library: LibraryFactory, tmp_path: Path
 ) -> None:
-    from indexer.hotels50k import Hotels50kSource
-    from search.tags.vocabulary import read_vocabulary
-    from tests.by_folder import add_photos, create_library
-
     first = next(iter(decided_tags(samples_copy)))
     label_photo(samples_copy, first, "a minibar", True, None)
     export(samples_copy, tmp_path / "tags.parquet", "parquet")
     moved = Path(shutil.copytree(samples, tmp_path / "moved"))
-    folder = LibraryFolder(tmp_path / "library")
-    create_library(folder, starter)
-    add_photos(folder, Hotels50kSource(moved), lambda model: starter)
-    tag(folder, read_vocabulary("case-study"), starter)
-    report = import_tags(folder, tmp_path / "tags.parquet", labels_only=True)
+    with aliens.open(library.folder.root, encoder=library.encoder) as opened:
+        opened.add(hotels50k=moved)
+    tag(library.folder, read_vocabulary("case-study"), library.encoder)
+    report = import_tags(library.folder, tmp_path / "tags.parquet", labels_only=True)
     assert (report.rows, report.set, report.unknown_photos) == (240, 1, 0)
-    assert [(label.tag, label.present) for label in labels_of(folder)] == [("minibar", True)]
+    assert [(label.tag, label.present) for label in labels_of(library.folder)] == [("minibar", True)]
