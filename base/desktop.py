@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def has_desktop() -> bool:
-    """Tell whether files can be opened on this machine's screen."""
+    """Tell whether files and addresses can be opened on this machine's screen."""
     if sys.platform == "darwin":
         return True
     desktop = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")

@@ -341,13 +341,6 @@ SheetOption = Annotated[
 ]
 
 
-def has_desktop() -> bool:
-    """Tell whether there is a desktop that opens files and addresses."""
-    if sys.platform == "darwin":
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) and shutil.which("xdg-open") is not None
-
-
 def checked_desktop(asked: bool) -> bool:
     """Refuse to open anything before the work is done. Raises: OutputError: there is no desktop."""
     if asked and not has_desktop():

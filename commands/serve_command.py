@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from base import console
+from base.desktop import has_desktop
 from base.errors import OutputError, QueryError
-from commands.options import LIBRARY, LibraryOption, has_desktop, opened, stopping
+from commands.options import LIBRARY, LibraryOption, opened, stopping
 
 
 def checked_browser(asked: bool) -> bool:

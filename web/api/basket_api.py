@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from web.opened import Opened, Served
+from web.search_state import Sorting
 
 picking = APIRouter(tags=["baskets"])
 PhotoId = Annotated[int, Field(ge=1, lt=1 << 63)]
@@ -40,7 +41,13 @@ class PhotosPut(BaseModel):
 
 
 async def put_result(
-    served: Opened, text: str, k: int, *, sort: str = "score", more: tuple[int, ...] = (), less: tuple[int, ...] = ()
+    served: Opened,
+    text: str,
+    k: int,
+    *,
+    sort: Sorting = "score",
+    more: tuple[int, ...] = (),
+    less: tuple[int, ...] = (),
 ) -> int:
     """Put the first k photos of a query into the basket, restyled ones left out; return how many were new.
 

@@ -12,6 +12,7 @@ from web.jobs.outcomes import picks_of, yield_of
 from web.opened import Opened, Served
 from web.pages.jobs_page import found_job, seen_after
 from web.rendering import page
+from web.search_state import Sorting
 
 basket_pages = APIRouter()
 TILES = 120  # shown at a time
@@ -48,7 +49,7 @@ async def put_photos(
     served: Served,
     id: Ids = [],  # noqa: B006 - FastAPI copies it
     q: Annotated[str | None, Form(max_length=10_000)] = None,
-    sort: Annotated[str, Form(max_length=20)] = "score",
+    sort: Annotated[Sorting, Form()] = "score",
     more: Annotated[str, Form(max_length=10_000)] = "",
     less: Annotated[str, Form(max_length=10_000)] = "",
     k: Annotated[int, Form(ge=1, le=100_000)] = 100_000,

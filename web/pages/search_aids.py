@@ -22,7 +22,7 @@ async def search_facets(request: Request, served: Served, state: AskedState) -> 
     facets = await served.compute(served.library.facets, order)
 
     def address(term: str) -> str:
-        return state.address(q=served.library.toggled(state.q, term))
+        return state.address(q=served.library.toggled_filter(state.q, term))
 
     return page(request, "search_facets.html", state=state, facets=facets, address=address)
 
@@ -52,7 +52,7 @@ async def search_filtered(
     served: Served, state: AskedState, term: Annotated[str, Query(max_length=2_000)]
 ) -> JSONResponse:
     """Return a query with a filter, or without it where it has it already."""
-    return JSONResponse({"q": served.library.toggled(state.q, term)})
+    return JSONResponse({"q": served.library.toggled_filter(state.q, term)})
 
 
 @aid_pages.get("/searches")

@@ -1,7 +1,7 @@
 import pytest
-from search.query_text import toggled
 
 import aliens
+from search.query_edits import toggled_filter
 
 
 @pytest.mark.parametrize(
@@ -18,9 +18,9 @@ import aliens
     ],
 )
 def test_a_filter_goes_in_and_out(before: str, term: str, after: str) -> None:
-    assert toggled(before, term) == after
+    assert toggled_filter(before, term) == after
 
 
 def test_what_cannot_be_read_is_refused() -> None:
     with pytest.raises(aliens.QueryError, match="never closed"):
-        toggled('a "pool', "chain:Azura")
+        toggled_filter('a "pool', "chain:Azura")
