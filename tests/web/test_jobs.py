@@ -358,6 +358,23 @@ def test_the_file_of_an_export_is_sent_and_a_folder_is_named(small_library: Libr
         assert str(store.kept_file(2)) in client.get("/jobs/2").text
 
 
+@pytest.mark.parametrize("state", ["queued", "running", "done", "failed", "cancelled", "interrupted"])
+def test_every_kind_has_a_page_in_every_state(small_library: Library, state: Any) -> None:
+    kinds = ["add", "tag", "candidates", "restyle", "add_results", "verify", "index", "export", "of a later version"]
+    store = JobStore(small_library)
+    app = make_app(small_library, WebSettings())
+    app.state.opened.jobs._store = store  # which nobody runs
+    for kind in kinds:
+        store.save(replace(store.add(kind, {}), state=state, problem="<b>why</b>", started_at=1.0, what="<i>"))
+    client = TestClient(app, base_url="http://127.0.0.1:8765")
+    for number in range(1, len(kinds) + 1):
+        page = client.get(f"/jobs/{number}")
+        assert (page.status_code, "<b>why" in page.text, "<i>" in page.text) == (200, False, False)
+        assert client.get(f"/jobs/{number}/given").status_code == 200
+    for path in ("/jobs", "/basket", "/library"):
+        assert client.get(path).status_code == 200, path
+
+
 def test_jobs_by_program(small_library: Library) -> None:
     with TestClient(make_app(small_library, WebSettings()), base_url="http://127.0.0.1:8765") as client:
         asked = client.post("/api/v1/jobs", json={"kind": "verify", "quick": True})
