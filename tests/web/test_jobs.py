@@ -59,10 +59,11 @@ def begun(job: JobRecord) -> bool:
 def slow_command(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[None]:
     """Have jobs run a command that tells of progress and then waits until it is stopped."""
     script = folder / "slow.py"
+    step = '{"what": "embedding", "done": 3, "total": 9, "unit": "photos", "note": "x"}'
     script.write_text(
         "import sys, time\n"
-        'print(\'{"what": "embedding", "done": 3, "total": 9, "unit": "photos", "note": "x"}\', file=sys.stderr)\n'
-        "try:\n    time.sleep(1000)\nexcept KeyboardInterrupt:\n    sys.exit('aliens: stopped')\n"
+        f"try:\n    print({step!r}, file=sys.stderr)\n    time.sleep(1000)\n"
+        "except KeyboardInterrupt:\n    sys.exit('aliens: stopped')\n"
     )
     monkeypatch.setattr("web.jobs.child.COMMAND", script)
     yield
@@ -155,18 +156,17 @@ def test_a_killed_child_is_said_and_can_be_repeated(
     small_library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     async def work(jobs: JobRunner) -> None:
-        with slow_command(monkeypatch, tmp_path):
-            job_id = await jobs.start("verify", {"quick": True})
-            job = await reached(jobs, job_id, begun)
-            assert job.pid is not None
-            os.killpg(job.pid, signal.SIGKILL)
-            job = await ended(jobs, job_id)
-            assert (job.state, job.problem) == ("interrupted", "its process was stopped from outside (SIGKILL)")
-        monkeypatch.undo()
-        again = await ended(jobs, await jobs.repeat(job_id))
-        assert (again.id, again.state, again.request) == (job_id + 1, "done", job.request)
+        job_id = await jobs.start("verify", {"quick": True})
+        job = await reached(jobs, job_id, begun)
+        assert job.pid is not None
+        os.killpg(job.pid, signal.SIGKILL)
+        job = await ended(jobs, job_id)
+        assert (job.state, job.problem) == ("interrupted", "its process was stopped from outside (SIGKILL)")
+        again = await reached(jobs, await jobs.repeat(job_id), begun)
+        assert (again.id, again.request) == (job_id + 1, job.request)
 
-    with_runner(small_library, work)
+    with slow_command(monkeypatch, tmp_path):
+        with_runner(small_library, work)
 
 
 def test_a_server_that_ends_stops_its_child(
@@ -216,18 +216,20 @@ def test_of_two_servers_one_runs_jobs_and_both_see_and_cancel_them(
 ) -> None:
     async def work(first: JobRunner) -> None:
         done = await first.start("verify", {"quick": True})
-        await ended(first, done)
+        await reached(first, done, begun)
         second = JobRunner(small_library, WebSettings())
         async with second.running():
-            with slow_command(monkeypatch, tmp_path):
-                job_id = await second.start("index", {})
-                seen = await reached(second, job_id, begun)
-                assert first.find(job_id).pid == seen.pid
-                assert second._lock is None
-                await second.cancel(job_id)
-                assert (await ended(second, job_id)).state == "cancelled"
+            await second.cancel(done)
+            assert (await ended(second, done)).state == "cancelled"
+            job_id = await second.start("index", {})
+            seen = await reached(second, job_id, begun)
+            assert first.find(job_id).pid == seen.pid
+            assert second._lock is None
+            await second.cancel(job_id)
+            assert (await ended(second, job_id)).state == "cancelled"
 
-    with_runner(small_library, work)
+    with slow_command(monkeypatch, tmp_path):
+        with_runner(small_library, work)
 
 
 def test_a_full_disk_is_said(small_library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,6 +358,23 @@ def test_the_file_of_an_export_is_sent_and_a_folder_is_named(small_library: Libr
         assert (sent.text, 'filename="tags-1.csv"' in sent.headers["content-disposition"]) == ("photo_id\n", True)
         assert client.get("/jobs/2/file").status_code == 404
         assert str(store.kept_file(2)) in client.get("/jobs/2").text
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "done", "failed", "cancelled", "interrupted"])
+def test_every_kind_has_a_page_in_every_state(small_library: Library, state: Any) -> None:
+    kinds = ["add", "tag", "candidates", "restyle", "add_results", "verify", "index", "export", "of a later version"]
+    store = JobStore(small_library)
+    app = make_app(small_library, WebSettings())
+    app.state.opened.jobs._store = store  # which nobody runs
+    for kind in kinds:
+        store.save(replace(store.add(kind, {}), state=state, problem="<b>why</b>", started_at=1.0, what="<i>"))
+    client = TestClient(app, base_url="http://127.0.0.1:8765")
+    for number in range(1, len(kinds) + 1):
+        page = client.get(f"/jobs/{number}")
+        assert (page.status_code, "<b>why" in page.text, "<i>" in page.text) == (200, False, False)
+        assert client.get(f"/jobs/{number}/given").status_code == 200
+    for path in ("/jobs", "/basket", "/library"):
+        assert client.get(path).status_code == 200, path
 
 
 def test_jobs_by_program(small_library: Library) -> None:
