@@ -192,3 +192,16 @@ def test_tagging(bench: Path) -> None:
 def test_text_query(bench: Path) -> None:
     out = figures(bench, "text_query", "--model", "tiny", "--runs", 1)
     assert shows(out, r"ours in NumPy, 6 tokens\s+# ms", r"cosine of NumPy's and PyTorch's vectors: 1\.|0\.99")
+
+
+def test_web_speed(bench: Path) -> None:
+    out = figures(bench, "web_speed", "--photos", 300, "--queries", 1, "--searchers", 3)
+    assert shows(
+        out,
+        r"ready after # s",
+        r"words +first results p50 +# ms, p95 +# ms, # scans",
+        r"counts +p50 +# ms, p95 +# ms, # scans",
+        r"3 searchers at once, 9 requests: p50 +# ms, p95 +# ms, # a second",
+        r"answered by an error: 0",
+        r"private memory # MB, # of the vectors' bytes",
+    )
