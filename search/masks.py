@@ -164,7 +164,9 @@ class Masks:
 
     def _chain(self, part: Filter) -> Bools:
         chains = self._conditions.chains(part.value)
-        meets: Bools = np.isin(self._standing.chain_ids, [0] if chains is None else chains)
+        known = self._standing.chains
+        wanted = np.isin(known, [] if chains is None else chains)
+        meets: Bools = np.append(wanted, chains is None)[self._standing.chain_codes]
         return meets
 
     def _source(self, part: Filter) -> Bools:
