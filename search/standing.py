@@ -96,7 +96,7 @@ class Standing:
 
     state: tells it from what it was before and after. index, columns: of photos, of restyled ones, or of both, as
     `kinds` says; background: of photos. words: the vocabularies that the library was tagged with; tags: of the newest.
-    slow: masks of filters that take long; kept_above: see `above`, by what was looked for. Both are used under `keeping`.
+    slow: masks of filters that take long; kept_above: see `above`, by what was looked for; `keeping` is held for both.
     """
 
     state: str
@@ -221,7 +221,8 @@ class CurrentStanding:
         self._making = fork_lock()
 
     def at(self, session: Session, kinds: Kinds = PHOTOS) -> Standing:
-        """Return the library as it stands. Raises: QueryError: there is no photo of these kinds."""
+        """Return the library as it stands; of photos for no kind. Raises: QueryError: there is none of these kinds."""
+        kinds = kinds or PHOTOS
         state = library_state(session, self._searcher)
         known = self._known.get(kinds)
         if known is not None and known.state == state:
