@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from base.arrays import Bools, Doubles, Floats, Ids, Longs
 from base.forks import fork_lock
+from base.memory import give_memory_back
 from base.names import comparable
 from db.hotel_rows import FIRST_OWN_ID, hotel_places, hotels_stamp
 from db.models import PhotoState
@@ -247,6 +248,7 @@ class CurrentStanding:
         catalog, store = self._searcher.catalog, self._searcher.store
         words = known_vocabularies(session, catalog.model)
         tags = bits_of_all(catalog, session, store, words, columns, before.tags if before else ())
+        give_memory_back()
         return Standing(
             state=state,
             kinds=kinds,
