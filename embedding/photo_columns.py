@@ -146,8 +146,9 @@ class PhotoColumns:
     def twins(self) -> NDArray[np.int32]:
         """The position of the first photo that has the very same vector, (n,): its own, where there is no other."""
         first = np.arange(len(self), dtype=np.int32)
-        rows = repeated(self._beginnings)
-        for part in np.split(rows, np.flatnonzero(np.diff(self._beginnings[rows])) + 1) if len(rows) else ():
+        beginnings = self._beginnings()
+        rows = repeated(beginnings)
+        for part in np.split(rows, np.flatnonzero(np.diff(beginnings[rows])) + 1) if len(rows) else ():
             vectors = self.vectors.gather(self.ids[part]).astype(np.float16)
             whole = np.ascontiguousarray(vectors).view(np.dtype((np.void, vectors.dtype.itemsize * vectors.shape[1])))
             _, at, which = np.unique(whole.ravel(), return_index=True, return_inverse=True)
@@ -183,7 +184,6 @@ class PhotoColumns:
         mixed = rows[np.repeat(differ, np.diff(starts, append=len(rows)))]
         return np.union1d(mixed, np.flatnonzero(self.twinned & np.isin(self.twins, self.twins[mixed])))
 
-    @cached_property
     def _beginnings(self) -> NDArray[np.uint64]:
         """What equal vectors have in common, (n,): some of their numbers."""
         found = np.zeros(len(self), np.uint64)

@@ -69,14 +69,9 @@ class Counting:
     def _above(self) -> NDArray[np.integer[Any]]:
         """The positions of all photos above the line, whatever the filters; of all photos where there is no line."""
         order, columns = self._order, self.columns
-        if order.above_at is not None and order.state == self.standing.state:
-            return order.above_at
-        rows = np.arange(len(columns))
+        rows: NDArray[np.integer[Any]] = np.arange(len(columns))
         if order.vector is not None and order.stop_line is not None:
-            share = float((self.standing.background.background @ order.vector >= order.stop_line).mean())
-            _, ids = self.standing.index.scores(order.vector, least=order.stop_line, share=share)
-            rows, here = columns.positions(ids)
-            rows = rows[here]
+            rows = self.standing.above(order.vector, order.stop_line)
         return rows[~columns.mask_of(order.left_out)[rows]] if len(order.left_out) else rows
 
     @cached_property

@@ -17,7 +17,7 @@ from db.catalog import Catalog
 from db.sqlite_files import EARTH_RADIUS_M
 from embedding.photo_columns import UNDATED
 from embedding.segments import SegmentStore
-from search.filters import STATES, Chosen, Conditions, group_of, hotels_meant, tagged
+from search.filters import STATES, Chosen, Conditions, group_of, hotels_meant, kinds_of, tagged
 from search.query import Filter, read_choice, read_date, read_near, read_size, read_size_class, read_year
 from search.standing import Standing
 from search.tags.tagging import not_tagged
@@ -70,6 +70,9 @@ class Masks:
         """Return what filters leave. Raises: QueryError: as search.filters.chosen."""
         tags = [part for part in filters if part.name == "tag"]
         rest = list(self._of_rest([part for part in filters if part.name not in ("tag", "kind")]))
+        if not kinds_of(filters):
+            refused = tuple(part for part in filters if part.name == "kind")
+            rest.append(FilterMask(refused, np.zeros(len(self._columns), bool)))
         if not tags:
             return Selection(standing=self._standing, masks=tuple(rest), chosen=Chosen(None, filters=filters))
         left = reduce(np.logical_and, [mask.photos for mask in rest], np.ones(len(self._columns), bool))
@@ -164,7 +167,9 @@ class Masks:
 
     def _chain(self, part: Filter) -> Bools:
         chains = self._conditions.chains(part.value)
-        meets: Bools = np.isin(self._standing.chain_ids, [0] if chains is None else chains)
+        known = self._standing.chains
+        wanted = np.isin(known, [] if chains is None else chains)
+        meets: Bools = np.append(wanted, chains is None)[self._standing.chain_codes]
         return meets
 
     def _source(self, part: Filter) -> Bools:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from base.arrays import Bools, Floats, Ids, Longs
@@ -48,8 +47,7 @@ class PhotoOrder:
 
     vector: what was looked for, (d,), or None. left_out: ids of photos that are no hits, since they were named, or are
     copies of those. copies: (c, 2), of photos shown and of their copies, ids. library, question: digests of both, for
-    cursors; newest: the highest photo id there was; state: of the library then. above_at: the positions in its columns
-    of all photos above the line, (a,), where no filter left any out.
+    cursors; newest: the highest photo id there was; state: of the library then.
     """
 
     text: str
@@ -70,7 +68,6 @@ class PhotoOrder:
     question: str = ""
     newest: int = 0
     state: str = ""
-    above_at: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.photo_ids)
@@ -78,7 +75,7 @@ class PhotoOrder:
     @property
     def nbytes(self) -> int:
         """About how much memory it takes, in bytes."""
-        arrays = (self.photo_ids, self.scores, self.beats, self.vector, self.left_out, self.copies, self.above_at)
+        arrays = (self.photo_ids, self.scores, self.beats, self.vector, self.left_out, self.copies)
         return 1_000 + len(self.text) + sum(array.nbytes for array in arrays if array is not None)
 
 
@@ -225,14 +222,15 @@ class Ranking:
     def order(self, order: PhotoOrder) -> PhotoOrder:
         """Return the photos best first."""
         mask, line = self._selection.photos(), stop_line(self._background)
-        left_out = self._left_out()
+        left_out, everything = self._left_out(), mask is None
         photos = len(self._columns) if mask is None else int(mask.sum())
         scores, rows = self._scored(mask, photos, line)
+        if everything and line is not None:
+            self._standing.keep_above(self._vector, rows[scores >= line])
         if len(left_out):
             keep = ~np.isin(rows, left_out)
             scores, rows = scores[keep], rows[keep]
         best = float(scores.max()) if len(scores) else None
-        above_at = None if line is None or mask is not None else rows[scores >= line].astype(np.int32)
         scores, rows, copies = self._distinct(scores, rows)
         above = None if line is None else int((scores >= line).sum())
         top = best_first(scores, LONGEST)
@@ -259,7 +257,6 @@ class Ranking:
             vector=self._vector,
             left_out=self._columns.ids[left_out],
             copies=self._columns.ids[copies],
-            above_at=above_at,
         )
 
     def _left_out(self) -> Longs:

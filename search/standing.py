@@ -15,8 +15,9 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from base.arrays import Bools, Doubles, Ids, Longs
+from base.arrays import Bools, Doubles, Floats, Ids, Longs
 from base.forks import fork_lock
+from base.memory import give_memory_back
 from base.names import comparable
 from db.hotel_rows import FIRST_OWN_ID, hotel_places, hotels_stamp
 from db.models import PhotoState
@@ -35,6 +36,7 @@ from search.tags.vocabulary import Vocabularies
 
 Kinds = frozenset[str]
 PHOTOS: Kinds = frozenset({"photo"})
+MOST_ABOVE = 16  # queries whose photos above the line are kept: 0.3 MB of a million
 MOST_SLOW = 16  # masks of filters that take long to answer
 
 
@@ -95,7 +97,7 @@ class Standing:
 
     state: tells it from what it was before and after. index, columns: of photos, of restyled ones, or of both, as
     `kinds` says; background: of photos. words: the vocabularies that the library was tagged with; tags: of the newest.
-    slow: masks of filters that take long.
+    slow: masks of filters that take long; kept_above: see `above`, by what was looked for; `keeping` is held for both.
     """
 
     state: str
@@ -107,18 +109,30 @@ class Standing:
     words: Vocabularies
     tags: tuple[VocabularyBits, ...]
     slow: LRUCache[Filter, Bools] = field(default_factory=lambda: LRUCache(MOST_SLOW))
-    keeping: AbstractContextManager[Any] = field(default_factory=fork_lock)  # of `slow`
+    kept_above: LRUCache[bytes, NDArray[np.int32]] = field(default_factory=lambda: LRUCache(MOST_ABOVE))
+    keeping: AbstractContextManager[Any] = field(default_factory=fork_lock)
+
+    def above(self, vector: Floats, line: float) -> NDArray[np.int32]:
+        """Return the positions of all photos that score at least a query's stop line. vector: looked for, (d,)."""
+        with self.keeping:
+            known = self.kept_above.get(vector.tobytes())
+        if known is None:
+            share = float((self.background.background @ vector >= line).mean())
+            rows, here = self.columns.positions(self.index.scores(vector, least=line, share=share)[1])
+            known = self.keep_above(vector, rows[here])
+        return known
+
+    def keep_above(self, vector: Floats, rows: Longs) -> NDArray[np.int32]:
+        """Keep, for a while, the positions of all photos above a query's line: filters that are tried have them."""
+        kept = rows.astype(np.int32)
+        with self.keeping:
+            self.kept_above[vector.tobytes()] = kept
+        return kept
 
     @cached_property
     def hotel_rows(self) -> NDArray[np.int32]:
         """Of each photo, where its hotel stands among `names`, (n,); as many as there are where it has none."""
         return self.names.rows_of(self.columns.hotel_ids).astype(np.int32)
-
-    @cached_property
-    def chain_ids(self) -> Longs:
-        """Of each photo, its hotel's chain, (n,); 0 where it has none."""
-        found: Longs = np.append(self.names.chain_ids, 0)[self.hotel_rows]
-        return found
 
     @cached_property
     def chains(self) -> Ids:
@@ -208,7 +222,8 @@ class CurrentStanding:
         self._making = fork_lock()
 
     def at(self, session: Session, kinds: Kinds = PHOTOS) -> Standing:
-        """Return the library as it stands. Raises: QueryError: there is no photo of these kinds."""
+        """Return the library as it stands; of photos for no kind. Raises: QueryError: there is none of these kinds."""
+        kinds = kinds or PHOTOS
         state = library_state(session, self._searcher)
         known = self._known.get(kinds)
         if known is not None and known.state == state:
@@ -233,6 +248,7 @@ class CurrentStanding:
         catalog, store = self._searcher.catalog, self._searcher.store
         words = known_vocabularies(session, catalog.model)
         tags = bits_of_all(catalog, session, store, words, columns, before.tags if before else ())
+        give_memory_back()
         return Standing(
             state=state,
             kinds=kinds,

@@ -211,3 +211,16 @@ def test_web_scroll(bench: Path, sample_library: Library) -> None:
     few_results = ("--library", sample_library.path, "--results", 500, "--px", 20_000, "--jumps", 1)
     out = figures(bench, "web_scroll", *few_results)
     assert shows(out, "opening: # frames", "computing as long: #", "1 jumps with rests: # frames", "500 results are #")
+
+
+def test_web_speed(bench: Path) -> None:
+    out = figures(bench, "web_speed", "--photos", 300, "--queries", 1, "--searchers", 3)
+    assert shows(
+        out,
+        r"ready after # s",
+        r"words +first results p50 +# ms, p95 +# ms, # scans",
+        r"counts +p50 +# ms, p95 +# ms, # scans",
+        r"3 searchers at once, 9 requests: p50 +# ms, p95 +# ms, # a second",
+        r"answered by an error: 0",
+        r"private memory # MB, # of the vectors' bytes",
+    )

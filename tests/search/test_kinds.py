@@ -207,6 +207,13 @@ def test_pictures_of_the_kinds_that_were_asked_for_come_in_the_order_of_their_sc
     assert paged == [photo_id for photo_id, _ in wanted]
     streamed = mixed.stream(f"a room {query}", **flat(Shape(min_score=-1)))
     assert [hit.photo_id for hit in streamed] == paged
+    order, alone = mixed.order(f"a room {query}"), mixed.order(query)
+    assert order.photo_ids.tolist() == paged
+    assert order.total == alone.total == len(paged)
+    assert sorted(alone.photo_ids.tolist()) == sorted(paged)
+    assert [hit.kind for hit in mixed.hits_at(order, 0, 100)] == [hit.kind for hit in found]
+    sizes = [value.count for facet in mixed.facets(alone) if facet.name == "size" for value in facet.values]
+    assert sum(sizes) == len(paged)
 
 
 @pytest.mark.parametrize("kind", ["hnsw", "ivf"])

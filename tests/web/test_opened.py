@@ -146,11 +146,8 @@ def test_uploads_are_asked_for_the_vectors_that_a_query_names(library: LibraryFa
 
 
 def test_fifty_searchers_at_once_get_their_answers(server: Any) -> None:
-    texts = [
-        f"{what} {filter}".strip()
-        for what in ("a pool", "a bed", "sea", "")
-        for filter in ("", "size:small", "chain:11")
-    ]
+    filters = ("", "size:small", "chain:11")
+    texts = [f"{what} {chosen}".strip() for what in ("a pool", "a bed", "sea", "") for chosen in filters]
     expected = {text: server.library.order(text).photo_ids[:20].tolist() for text in texts}
     gate = threading.Barrier(50)
 
