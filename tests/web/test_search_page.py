@@ -4,6 +4,7 @@ import dataclasses
 import html
 import re
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -12,7 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from aliens.library import Library
-from search.orders import Facet, FacetValue, MappedPlace, PhotoOrder, SuggestedTerm
+from search.orders import PhotoOrder
 from web.app import make_app
 from web.search_state import SearchState, state_asked
 from web.web_settings import WebSettings
@@ -143,15 +144,18 @@ def test_photos_liked_and_dropped_are_chips(client: TestClient, ordered_as: Call
 
 
 def test_facets_are_addresses(client: TestClient, tagged_library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    hostile = FacetValue("<b>Evil</b>\u202e", 'chain:"<b>Evil</b>"', 3)
-    chosen = FacetValue("Casa Coral", 'chain:"Casa Coral"', 12_345, chosen=True)
-    facets = [Facet("chain", [chosen, hostile], others=21), Facet("year")]
+    hostile = SimpleNamespace(value="<b>Evil</b>\u202e", term='chain:"<b>Evil</b>"', count=3, chosen=False)
+    chosen = SimpleNamespace(value="Casa Coral", term='chain:"Casa Coral"', count=12_345, chosen=True)
+    chains = SimpleNamespace(name="chain", values=[chosen, hostile], others=21, unknown=7, vocabulary="")
+    years = SimpleNamespace(name="year", values=[], others=0, unknown=0, vocabulary="")
+    facets = [chains, years]
     monkeypatch.setattr(tagged_library, "facets", lambda order: facets)
     text = client.get("/facets", params={"q": 'a pool chain:"casa coral"', "sort": "newest"}).text
     assert "<b>Evil" not in text
     assert "\u202e" not in text
     assert "12,345" in text
     assert "and 21 more" in text
+    assert "7 photos without" in text
     addresses = [parse_qs(html.unescape(each)) for each in re.findall(r'href="/\?([^"]*)"', text)]
     assert addresses[0] == {"q": ["a pool"], "sort": ["newest"]}
     assert addresses[1]["q"] == ['a pool chain:"casa coral" chain:"<b>Evil</b>"']
@@ -162,17 +166,17 @@ def test_facets_are_addresses(client: TestClient, tagged_library: Library, monke
 def test_suggestions_and_places(client: TestClient, tagged_library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, int]] = []
 
-    def suggest(text: str, caret: int, k: int = 8) -> list[SuggestedTerm]:
+    def suggest(text: str, caret: int, k: int = 8) -> list[SimpleNamespace]:
         asked.append((text, caret))
-        return [SuggestedTerm("a pool chain:Azura ", 19, "chain", "<Azura>", "12 photos")]
+        return [SimpleNamespace(text="a pool chain:Azura ", caret=19, kind="chain", label="<Azura>", about="12 photos")]
 
     monkeypatch.setattr(tagged_library, "suggest", suggest)
     text = client.get("/suggestions", params={"q": "a pool az", "caret": 500}).text
     assert asked == [("a pool az", 9)]
     assert 'data-text="a pool chain:Azura " data-caret="19"' in text
     assert "&lt;Azura&gt;" in text
-    place = MappedPlace(48.85, 2.35, 7, "Casa", "hotel:3", 5)
-    monkeypatch.setattr(tagged_library, "mapped", lambda order: [place])
+    place = dataclasses.make_dataclass("Place", ["latitude", "longitude", "count", "title", "term", "photo_id"])
+    monkeypatch.setattr(tagged_library, "mapped", lambda order: [place(48.85, 2.35, 7, "Casa", "hotel:3", 5)])
     assert client.get("/map/places?q=a+pool").json() == [[48.85, 2.35, 7, "Casa", "hotel:3", 5]]
 
 

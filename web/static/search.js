@@ -213,8 +213,15 @@ document.addEventListener("click", (event) => {
   byId("saved").hidePopover();
   go(read(new URL(link.href).search));
 });
+byId("skip-rail").addEventListener("click", (event) => {
+  if (!grid.list) return;
+  event.preventDefault();
+  grid.focus(grid.active);
+});
 window.addEventListener("popstate", () => {
+  const before = address(state);
   state = read(location.search);
+  if (address(state) === before) return; // a link within the page
   settled = true;
   ask(history.state ?? START);
 });
