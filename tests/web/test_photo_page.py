@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_plus
 
 import numpy as np
 import pytest
@@ -43,6 +44,9 @@ def test_the_page_says_what_is_known(client: TestClient, tagged_library: Library
     text = client.get(f"/photo/{photo_id}").text
     for said in (record.hotel_name, record.chain_name, tags[0].tag, "350 × 233 px", "travel website", "its hotel"):
         assert str(said) in text
+    searched = re.search(r'<li class="tag has">\s*<a href="/\?q=([^"]*)"', text)
+    assert searched is not None
+    assert photo_id in [hit.photo_id for hit in tagged_library.search(f"a room {unquote_plus(searched[1])}", k=240)]
     shown = re.search(r'<code id="path">([^<]*)', text)
     assert shown is not None and record.path.endswith(shown[1].partition("/")[2])
     assert "/photo/" in client.get(f"/photo/{photo_id}/similar").text
