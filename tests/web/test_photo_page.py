@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_plus
 
 import numpy as np
 import pytest
@@ -15,8 +16,11 @@ from starlette.testclient import TestClient
 
 from aliens.library import Library
 from db.models import Hotel, Photo
+from db.photo_rows import hashes_of
 from embedding.colour import LINEAR, encoded, lab_of
 from restyle.protanopia import projections, seen
+from tests.conftest import LibraryFactory
+from tests.restyled import add_results, lineage_of, results_of
 from tests.web.axe_checks import faults, is_too_wide
 from web.app import STATIC, make_app
 from web.web_settings import WebSettings
@@ -40,6 +44,9 @@ def test_the_page_says_what_is_known(client: TestClient, tagged_library: Library
     text = client.get(f"/photo/{photo_id}").text
     for said in (record.hotel_name, record.chain_name, tags[0].tag, "350 × 233 px", "travel website", "its hotel"):
         assert str(said) in text
+    searched = re.search(r'<li class="tag has">\s*<a href="/\?q=([^"]*)"', text)
+    assert searched is not None
+    assert photo_id in [hit.photo_id for hit in tagged_library.search(f"a room {unquote_plus(searched[1])}", k=240)]
     shown = re.search(r'<code id="path">([^<]*)', text)
     assert shown is not None and record.path.endswith(shown[1].partition("/")[2])
     assert "/photo/" in client.get(f"/photo/{photo_id}/similar").text
@@ -124,14 +131,22 @@ def test_a_library_without_tags_says_so(sample_library: Library) -> None:
         assert labels.json()["tags"] == []
 
 
-def test_restyled_versions_stand_before_and_after(own_library: Library) -> None:
-    photo_id = a_bathroom(own_library)
-    results = list(own_library.restyle(photo_id, engine="regrade", palette="fern").results)
-    own_library.add_restyled(results)
-    (result,) = own_library.restyled(photo=photo_id)
-    with client_of(own_library) as client:
+def test_restyled_versions_stand_before_and_after(library: LibraryFactory, photos: Path) -> None:
+    library.add(photos)
+    photo_id, opened = 1, library.open()
+    with results_of(library.folder) as (session, results):
+        (sha256,) = hashes_of(session, [photo_id]).values()
+        said = {"source_sha256": sha256.hex(), "scores": {"protan_share": 0.72, "edge_f1": 0.97}}
+        results.keep(np.full((64, 96, 3), 90, np.uint8), lineage_of(photo_id, **said))
+    assert add_results(library.folder, library.encoder) == 1  # type: ignore[arg-type]
+    (result,) = opened.restyled(photo=photo_id)
+    with client_of(opened) as client:
         text = client.get(f"/photo/{photo_id}").text
-        assert f"/api/v1/results/{result.id}/image?w=960" in text and "fern" in text and "Visitors notice" in text
+        assert (
+            f"/api/v1/results/{result.id}/image?w=960" in text
+            and "fern" in text
+            and "notice the change on 72 %" in text
+        )
         as_photo = client.get(f"/photo/{result.photo_id}")
         assert "A restyled photo" in as_photo.text and 'id="tags"' not in as_photo.text
         assert f'href="/photo/{photo_id}"' in as_photo.text and f'href="/restyled/{result.id}"' in as_photo.text

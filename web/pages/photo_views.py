@@ -172,17 +172,18 @@ def tags_shown(library: "Library", photo_id: int, vocabulary: str | None) -> Sho
     known = library.vocabulary_keys()
     if not known:
         return ShownTags(vocabularies=[], has=[], others=[], terms={}, notes=[])
-    chosen = next((key for key in known if vocabulary in (key, key.rpartition("-")[0])), None)
-    if vocabulary is not None and chosen is None:
+    named = [key for key in known if vocabulary in (None, key, key.rpartition("-")[0])]
+    if not named:
         raise QueryError(f"the library was not tagged with {vocabulary!r}: choose of {', '.join(known)}")
+    chosen = named[0]
     found: PhotoTags = library.tags_of(photo_id, chosen)
-    chosen = chosen or known[0]
+    which = f"{chosen.rpartition('-')[0]}/" if len(known) > 1 else ""  # several may have a tag of that name
     return ShownTags(
         vocabulary=chosen,
         vocabularies=known,
         has=[tag for tag in found if tag.has],
         others=[tag for tag in found if not tag.has],
-        terms={tag.tag: library.filter_term("tag", tag.tag) for tag in found},
+        terms={tag.tag: library.filter_term("tag", f"{which}{tag.tag}") for tag in found},
         notes=found.notes,
     )
 
