@@ -74,7 +74,7 @@ class Ordered:
         own = tagging.calibration.only(involved)
         ids, scores = tagging.column(involved)
         logits, probabilities = own.logits(scores)[:, 0], own.probabilities(scores)[:, 0]
-        order = np.lexsort((ids, -logits, -probabilities))
+        order = np.lexsort((ids, -scores[:, 0], -logits, -probabilities))  # of a mute tag the cosine is what is left
         return cls(ids[order], logits[order], probabilities[order])
 
     def from_probability(self, probability: float) -> int:

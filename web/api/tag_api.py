@@ -1,12 +1,17 @@
 """Vocabularies, drafts, labels by program."""
 
-from typing import Annotated, Any, Literal, cast
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from weakref import WeakKeyDictionary
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from search.tags.vocabulary_edits import MOST_PROMPTS, TagDraft
 from web.opened import Opened, Served
+
+if TYPE_CHECKING:
+    from search.tags.overview import VocabularyLook
 
 tagging = APIRouter(tags=["tags"])
 
@@ -164,6 +169,18 @@ class LabellingState(BaseModel):
     next: list[AskedPhoto]
 
 
+async def looked_at(served: Opened, vocabulary: str | None) -> "VocabularyLook":
+    """Return what there is to see of a vocabulary's tags. Raises: QueryError: the library was not tagged with it.
+
+    One after the other: a large library takes seconds the first time, in which others want to search.
+    """
+    async with turns.setdefault(served, asyncio.Lock()):
+        return await served.compute(served.library.look_at_tags, vocabulary)
+
+
+turns: WeakKeyDictionary[Opened, asyncio.Lock] = WeakKeyDictionary()
+
+
 async def start_tagging(served: Opened, vocabulary: str, **options: object) -> int:
     """Queue the tagging of all photos with a vocabulary, by its key or file, and return the job's number."""
     jobs = cast(Any, served).jobs
@@ -191,7 +208,7 @@ async def list_vocabularies(served: Served) -> list[VocabularyEntry]:
 @tagging.get("/vocabularies/{vocabulary}/tags")
 async def list_tags(served: Served, vocabulary: Annotated[str, Path(max_length=300)]) -> VocabularyFigures:
     """Return counts, histograms and examples of every tag of a vocabulary."""
-    look = await served.compute(served.library.look_at_tags, vocabulary)
+    look = await looked_at(served, vocabulary)
     return VocabularyFigures.model_validate(look, from_attributes=True)
 
 

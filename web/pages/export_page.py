@@ -1,6 +1,6 @@
 """What is exported of a search or of the whole library, and as what."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
@@ -9,12 +9,13 @@ from pydantic import ValidationError
 from base.errors import QueryError
 from web.api.export_api import AskedFile, AskedFolder, start_folder
 from web.export_streams import STREAMED, export_manifest, sent_export
-from web.opened import Served
+from web.opened import Opened, Served
 from web.pages.tags_page import look_there
 from web.rendering import page
 
 export_pages = APIRouter()
 FORMATS = ("csv", "tsv", "xlsx", "jsonl", "parquet", "coco")
+Kind = TypeVar("Kind", AskedFile, AskedFolder)
 Query10k = Annotated[str, Query(max_length=10_000)]
 
 
@@ -60,13 +61,18 @@ async def export_page(
     )
 
 
-def asked_of(request: Request, kind: type[AskedFile] | type[AskedFolder], values: dict[str, Any]) -> Any:
-    """Return what a form asks to be exported. Raises: QueryError: a field makes no sense."""
-    plain = {name: value for name, value in values.items() if value not in ("", None, [])}
-    if plain.pop("number", None) and plain.get("k") == "number":
-        plain["k"] = values["number"]
-    if plain.get("k") in ("all", "number"):
-        plain.pop("k")
+async def asked_of(served: Opened, kind: type[Kind], values: dict[str, Any]) -> Kind:
+    """Return what a form asks to be exported; how many of the best counts where words say which are the best.
+
+    Raises: QueryError: a field makes no sense.
+    """
+    plain = {name: value for name, value in values.items() if value not in ("", [])}
+    number = plain.pop("number", None)
+    if plain.get("k") == "number":
+        plain["k"] = number
+    query = str(plain.get("q", ""))
+    if plain.get("k") in ("all", None) or not await served.compute(served.library.has_words, query):
+        plain.pop("k", None)
     try:
         return kind.model_validate(plain)
     except ValidationError as error:
@@ -88,7 +94,7 @@ def fields_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 @export_pages.get("/export/file")
 async def download_export(request: Request, served: Served) -> StreamingResponse:
     """Return what the form asks for, as a file."""
-    asked = asked_of(request, AskedFile, fields_of(request.query_params.multi_items()))
+    asked = await asked_of(served, AskedFile, fields_of(request.query_params.multi_items()))
     return await sent_export(request, await asked.write(served), asked.format, asked.name)
 
 
@@ -97,7 +103,7 @@ async def download_manifest(request: Request, served: Served) -> JSONResponse:
     """Return the manifest of what the form asks for, as a file."""
     from dataclasses import asdict
 
-    asked = asked_of(request, AskedFile, fields_of(request.query_params.multi_items()))
+    asked = await asked_of(served, AskedFile, fields_of(request.query_params.multi_items()))
     manifest = asdict(await export_manifest(await asked.write(served)))
     name = f"{asked.name}.manifest.json"
     return JSONResponse(manifest, headers={"Content-Disposition": f'attachment; filename="{name}"'})
@@ -113,5 +119,5 @@ async def make_folder(
     form = await request.form()
     values = fields_of([(name, value) for name, value in form.multi_items() if isinstance(value, str)])
     values.pop("format", None)
-    asked = asked_of(request, AskedFolder, values)
+    asked = await asked_of(served, AskedFolder, values)
     return look_there("/export", q=q, job=await start_folder(served, asked))

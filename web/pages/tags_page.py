@@ -8,7 +8,7 @@ from starlette.datastructures import URL
 
 from base.errors import QueryError
 from search.tags.vocabulary_edits import TagDraft
-from web.api.tag_api import start_tagging
+from web.api.tag_api import looked_at, start_tagging
 from web.opened import Served
 from web.rendering import page
 
@@ -48,7 +48,7 @@ async def tags_page(
 @tags_pages.get("/tags/table")
 async def tags_table(request: Request, served: Served, vocabulary: Key) -> HTMLResponse:
     """Return the table of a vocabulary's tags."""
-    look = await served.compute(served.library.look_at_tags, vocabulary)
+    look = await looked_at(served, vocabulary)
     headings = {tag.heading: [each for each in look.tags if each.heading == tag.heading] for tag in look.tags}
     most = max((tag.photos for tag in look.tags), default=0) or 1
     return page(request, "tags_table.html", look=look, headings=headings, most=most)
@@ -57,7 +57,7 @@ async def tags_table(request: Request, served: Served, vocabulary: Key) -> HTMLR
 @tags_pages.get("/tags/tag")
 async def tag_page(request: Request, served: Served, tag: Name, vocabulary: Key = "") -> HTMLResponse:
     """Return the page of one tag."""
-    look = await served.compute(served.library.look_at_tags, vocabulary or None)
+    look = await looked_at(served, vocabulary or None)
     found = look.tag(tag)
     if found is None:
         found = look.tags[(await served.compute(served.library.vocabulary, look.key)).position(tag)]
