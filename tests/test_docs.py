@@ -37,7 +37,7 @@ OWNED = {
     "showing",
     "store",
 }
-OURS = ("aliens", "base", "commands", "db", "embedding", "indexer", "restyle", "search")
+OURS = ("aliens", "base", "commands", "db", "embedding", "indexer", "restyle", "search", "web")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
