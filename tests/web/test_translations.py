@@ -41,7 +41,9 @@ def test_the_catalogues_are_those_of_their_parts(language: str) -> None:
 def words_in(template: str) -> list[str]:
     """Return the words of a template that are shown as they stand, in no language but that of the template."""
     template = re.sub(r"{% block htmx %}.*?{% endblock %}", "", template)  # settings for a program
-    text = re.sub(r"{#.*?#}|{%-?\s*trans\b.*?endtrans\s*-?%}|<(script|code)\b.*?</\1>", " ", template, flags=re.DOTALL)
+    text = re.sub(
+        r"{#.*?#}|{%-?\s*trans\b.*?endtrans\s*-?%}|<(script|code|kbd|pre)\b.*?</\1>", " ", template, flags=re.DOTALL
+    )
     text = re.sub(r"{{.*?}}|{%.*?%}", "", text, flags=re.DOTALL)
     shown = [*ATTRIBUTE.findall(text), re.sub(r"<[^>]*>", " ", text)]
     return [word for part in shown for word in re.findall(r"[A-Za-z][A-Za-z-]+", re.sub(r"&\w+;", " ", part))]
