@@ -35,9 +35,10 @@ BELOW = "↓"  # marks hits below the stop line
 
 @dataclass(frozen=True, kw_only=True)
 class HitFiles:
-    """What becomes of hits besides a list: a contact sheet, copies (or links) in a folder, and whether it is opened."""
+    """What becomes of hits besides a list: a sheet, a page, copies (or links) in a folder, and whether it is opened."""
 
     sheet: Path | None = None
+    page: Path | None = None
     to: Path | None = None
     link: bool = False
     open: bool = False
@@ -64,7 +65,7 @@ class HitFiles:
         """Open the folder, the sheet or the photos themselves, where that was asked for; of a long list it has some."""
         if not self.open or not count:
             return
-        if whole := self.to or self.sheet:
+        if whole := self.to or self.page or self.sheet:
             open_files([whole])
             return
         if count > MOST_OPENED:
@@ -102,6 +103,9 @@ def show_results(
     if files.sheet is not None:
         results.write_sheet(files.sheet, title)
         console.note(("contact sheet: ", FilePath(str(files.sheet))))
+    if files.page is not None:
+        results.write_page(files.page, title)
+        console.note(("page: ", FilePath(str(files.page))))
     files.take(results)
 
 
@@ -119,7 +123,7 @@ def typed_anew(words: Sequence[str], place: tuple[str, str]) -> str:
 
 
 def show_all(hits: "Iterator[Hit]", title: str, *, json: bool, files: HitFiles) -> None:
-    """Print hits, and copy them, as they come; and make a sheet of the first thousand."""
+    """Print hits, and copy them, as they come; and make a sheet or a page of the first thousand."""
     from search.results import NOTHING, copy_hits, hit_cells
 
     first: list[Hit] = []
@@ -144,6 +148,11 @@ def show_all(hits: "Iterator[Hit]", title: str, *, json: bool, files: HitFiles) 
         nothing = any(hit.stands_out is False for hit in first[:1])
         write_sheet(hit_cells(first), title, files.sheet, note=NOTHING if nothing else "")
         console.note(("contact sheet: ", FilePath(str(files.sheet)), f", the first {PAGE}" if count > PAGE else ""))
+    if files.page is not None:
+        from search.result_pages import write_result_page
+
+        write_result_page(first, files.page, title)
+        console.note(("page: ", FilePath(str(files.page)), f", the first {PAGE}" if count > PAGE else ""))
     if report is not None:
         files.tell_copied(report)
     files.show(first, count)

@@ -348,6 +348,26 @@ def checked_desktop(asked: bool) -> bool:
     return asked
 
 
+def checked_results_page(page: Path | None) -> Path | None:
+    """Refuse a page's name before the work is done. Raises: OutputError, QueryError: no page can be written there."""
+    if page is not None:
+        from embedding.html_pages import check_page
+
+        if page.suffix.lower() not in (".html", ".htm"):
+            raise QueryError(f"the page {str(page)!r} does not end in .html: give it a name that does")
+        check_page(page)
+    return page
+
+
+ResultsPageOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--html",
+        metavar="OUT.html",
+        help="Also write a page to pass on, pictures inside.",
+        callback=checked_results_page,
+    ),
+]
 ToOption = Annotated[
     Path | None, typer.Option("--to", metavar="FOLDER", help="Also copy the photos into a new folder, by rank.")
 ]

@@ -36,6 +36,7 @@ from commands.options import (
     PerChainOption,
     PerHotelOption,
     PhotoArgument,
+    ResultsPageOption,
     SavedOption,
     SaveOption,
     SheetOption,
@@ -82,6 +83,7 @@ def search(
     saved: SavedOption = None,
     json: JsonOption = False,
     sheet: SheetOption = None,
+    html: ResultsPageOption = None,
     to: ToOption = None,
     link: LinkOption = False,
     open_them: OpenOption = False,
@@ -124,7 +126,7 @@ def search(
         raise QueryError("--all lists every photo, however many: leave -n (or -k) or --all out")
     if every and "page" in given:
         raise QueryError("--all lists every photo, on one page: leave --page or --all out")
-    files = HitFiles(sheet=sheet, to=to, link=link, open=open_them)
+    files = HitFiles(sheet=sheet, page=html, to=to, link=link, open=open_them)
     with copying(to), opened(library, device) as photos:
         if by == "hotel":
             answer_by_hotel(photos, text, said, given, after=after, explain=explain, json=json, sheet=sheet)
@@ -151,6 +153,7 @@ def similar(
     explain: ExplainOption = False,
     json: JsonOption = False,
     sheet: SheetOption = None,
+    html: ResultsPageOption = None,
     to: ToOption = None,
     link: LinkOption = False,
     open_them: OpenOption = False,
@@ -164,7 +167,7 @@ def similar(
         aliens similar 7
         aliens similar photos/room.jpg --other-hotels -n 20
     """
-    files = HitFiles(sheet=sheet, to=to, link=link, open=open_them)
+    files = HitFiles(sheet=sheet, page=html, to=to, link=link, open=open_them)
     with copying(to), opened(library) as photos:
         results = photos.similar(
             photo,

@@ -250,6 +250,16 @@ class Results(Listing[Hit]):
 
         write_sheet(self.sections(), title or self.explanation.query, Path(path), note=self.about_the_line)
 
+    def write_page(self, path: str | os.PathLike[str], title: str = "") -> None:
+        """Write the hits as one HTML file to pass on, with their pictures in it.
+
+        Raises: OutputError: the file cannot be written.
+        """
+        from search.result_pages import write_result_page
+
+        notes = [self.note] if self.note else []
+        write_result_page(self, Path(path), title or self.explanation.query, self.about_the_line, notes)
+
     def copy_to(
         self, folder: str | os.PathLike[str], *, link: bool = False, progress: Progress | None = None
     ) -> CopyReport:

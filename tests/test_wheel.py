@@ -13,7 +13,7 @@ import pytest
 from aliens.library import Library
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("aliens", "base", "commands", "db", "embedding", "indexer", "restyle", "search")
+PACKAGES = ("aliens", "base", "commands", "db", "embedding", "indexer", "restyle", "search", "web")
 LEFT_ALONE = {".git", ".venv", ".mypy_cache", ".ruff_cache", ".hypothesis", "build", "dist", "work"}
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
 
@@ -73,6 +73,11 @@ def test_it_holds_every_file_of_the_packages_and_nothing_else(wheel: Path) -> No
     assert {name for name in held if ".dist-info/" not in name} == own | {"cli.py"}
     assert "db/migrations/script.py.mako" in held
     assert sum(name.startswith("db/migrations/versions/0") for name in held) >= 4
+    assert {
+        "web/templates/shell.html",
+        "web/static/vendor/vendor.toml",
+        "web/locale/ru/LC_MESSAGES/messages.mo",
+    } <= held
     assert not [name for name in held if name.startswith(("tests/", "benchmarks/")) or name.endswith(".pyc")]
 
 

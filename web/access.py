@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from web.pages.access_pages import sign_in_page
 from web.problem_kinds import FORBIDDEN, HOST, TOO_LONG, UNAUTHORISED, ProblemKind
-from web.problems import HonestAnswers, answer, problem_of, wants_problem
+from web.problems import HonestAnswers, problem_answer, problem_of, wants_problem
 from web.web_settings import WebSettings
 
 POLICY = (
@@ -95,7 +95,7 @@ class Guard:
 
     def refuse(self, request: Request, kind: ProblemKind) -> ASGIApp:
         """Return the answer to somebody who is refused."""
-        return answer(request, problem_of(kind, kind.remedy))
+        return problem_answer(request, problem_of(kind, kind.remedy))
 
 
 class HostGuard(Guard):
@@ -151,7 +151,7 @@ class ChangeGuard:
 
 async def refuse_change(scope: Scope, receive: Receive, send: Send) -> None:
     """Say that a change came from elsewhere."""
-    await answer(Request(scope), problem_of(FORBIDDEN, FORBIDDEN.remedy))(scope, receive, send)
+    await problem_answer(Request(scope), problem_of(FORBIDDEN, FORBIDDEN.remedy))(scope, receive, send)
 
 
 class TokenGuard(Guard):
@@ -173,7 +173,7 @@ class TokenGuard(Guard):
     def refuse(self, request: Request, kind: ProblemKind) -> ASGIApp:
         """Show people where to sign in."""
         if wants_problem(request) or request.headers.get("hx-request"):
-            return answer(request, problem_of(kind, kind.remedy, {"WWW-Authenticate": "Bearer"}))
+            return problem_answer(request, problem_of(kind, kind.remedy, {"WWW-Authenticate": "Bearer"}))
         back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return sign_in_page(request, back if request.method in SAFE_METHODS else "/", status=401)
 

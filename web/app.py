@@ -26,7 +26,7 @@ from web.api.result_api import exhibiting
 from web.api.search_api import searching
 from web.api.tag_api import tagging
 from web.api.upload_api import uploading
-from web.document import describe
+from web.document import describe_api
 from web.limited import limited_drafts, limited_searches, limited_uploads
 from web.opened import Opened, warm_up
 from web.pages.access_pages import access_pages
@@ -99,7 +99,7 @@ def make_app(library: Library, settings: WebSettings) -> FastAPI:
     for router in RESOURCES:
         app.include_router(router, prefix="/api/v1", dependencies=limits_of(router))
     app.include_router(health)
-    describe(app)
+    describe_api(app)
     measured = Instrumentator(excluded_handlers=["/static", "/metrics"], registry=app.state.opened.metrics.registry)
     measured.instrument(app)
     app.mount("/static", StaticFiles(directory=STATIC))

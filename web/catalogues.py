@@ -6,6 +6,7 @@ catalogue that pages read, LC_MESSAGES/messages.po and .mo, is made of the parts
 
 import io
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages import Catalog, Message
@@ -32,10 +33,11 @@ msgstr ""
 "Plural-Forms: {plural_forms}\\n"
 
 """
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 Texts = str | tuple[str, ...]  # a text, or one with its plural
 
 
-def texts() -> Iterator[tuple[str, Texts]]:
+def page_texts() -> Iterator[tuple[str, Texts]]:
     """Yield every text of the pages to be translated, with the file where it is."""
     found = extract_from_dir(HERE, METHODS, OPTIONS, KEYWORDS)
     for file, _, text, _, _ in found:
@@ -80,7 +82,7 @@ def untranslated(language: str) -> list[str]:
     """Return the texts that a language lacks, each with the file where it is."""
     known = catalogue(language)
     lacking = []
-    for file, text in texts():
+    for file, text in page_texts():
         single = text if isinstance(text, str) else text[0]
         message = known.get(single)
         if message is None or isinstance(text, tuple) != isinstance(message.id, tuple):
@@ -93,11 +95,13 @@ def written(language: str) -> dict[Path, bytes]:
     made, folder, po, mo = catalogue(language), LOCALE / language / "LC_MESSAGES", io.BytesIO(), io.BytesIO()
     po.write(HEADER.format(language=language, plural_forms=made.plural_forms).encode())
     write_po(po, made, sort_output=True, no_location=True, omit_header=True)
-    write_mo(mo, read_po(io.BytesIO(po.getvalue())))
+    dated = read_po(io.BytesIO(po.getvalue()))
+    dated.creation_date = dated.revision_date = EPOCH
+    write_mo(mo, dated)
     return {folder / "messages.po": po.getvalue(), folder / "messages.mo": mo.getvalue()}
 
 
-def main() -> None:
+def write_catalogues() -> None:
     """Write the catalogues, and say which texts have no translation."""
     for language in TRANSLATED:
         for path, content in written(language).items():
@@ -110,4 +114,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    write_catalogues()

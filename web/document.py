@@ -61,7 +61,7 @@ def as_text(app: FastAPI) -> str:
     return json.dumps(made, indent=1, ensure_ascii=False) + "\n"
 
 
-def describe(app: FastAPI) -> None:
+def describe_api(app: FastAPI) -> None:
     """Have an app's document describe problems, tags and the token."""
     app.description = DESCRIPTION
     app.openapi_tags = [{"name": name, "description": said} for name, said in TAGS.items()]

@@ -14,8 +14,8 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 class Metrics:
     """Histograms of the steps of answers, and gauges that are read when somebody asks.
 
-    Steps of a search are encode, filter and scan, then rows, when a window of its order is read, and render, of its
-    page. A computation is named after the method that runs; waiting for its turn is a step of its own.
+    Steps of a search are wait, for its turn; order, in which its text is encoded and all photos are compared; rows,
+    when a window of that order is read; and render, of its page. Other computations are named after their methods.
     """
 
     def __init__(self) -> None:

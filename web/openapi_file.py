@@ -18,11 +18,11 @@ def document() -> str:
         return as_text(make_app(library, WebSettings()))
 
 
-def main() -> None:
+def write_document() -> None:
     """Write the file."""
     FILE.write_text(document(), encoding="utf-8")
     console.say(f"wrote {FILE.name}")
 
 
 if __name__ == "__main__":
-    main()
+    write_document()

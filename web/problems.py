@@ -23,7 +23,7 @@ AGAIN_S = 1  # seconds after which somebody who was refused for now may ask agai
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def kind_of(error: AliensError) -> ProblemKind:
+def problem_kind_of(error: AliensError) -> ProblemKind:
     """Return what kind of problem an error is; some errors know their status themselves."""
     if isinstance(error, OutputError) and getattr(error.__cause__, "errno", None) in FULL:
         return DISK_FULL
@@ -45,7 +45,7 @@ def wants_problem(request: Request) -> bool:
     return request.url.path.startswith(API)
 
 
-def answer(request: Request, problem: Problem) -> Response:
+def problem_answer(request: Request, problem: Problem) -> Response:
     """Return a problem as who asked can read it."""
     headers = dict(problem.headers or {}) | {"Cache-Control": "no-store"}
     if wants_problem(request):
@@ -69,7 +69,7 @@ def of_ours(handler: ExceptionHandler, request: Request, error: AliensError) -> 
     wait_s = getattr(error, "retry_after_s", None)
     headers = {"Retry-After": str(wait_s)} if wait_s is not None else None
     said = error.lines[0] if isinstance(error, QuerySyntaxError) else str(error)
-    return problem_of(kind_of(error), said, headers, **more)
+    return problem_of(problem_kind_of(error), said, headers, **more)
 
 
 def of_http(handler: ExceptionHandler, request: Request, error: HTTPException) -> Problem:
@@ -111,10 +111,10 @@ def add_problems(app: FastAPI) -> None:
 
     def answered(request: Request, error: Exception) -> Response:
         if isinstance(error, Problem):
-            return answer(request, error)
+            return problem_answer(request, error)
         for kind, say in handler.handlers.items():
             if isinstance(error, kind):
-                return answer(request, say(handler, request, error))
+                return problem_answer(request, say(handler, request, error))
         return unexpected(request, error)
 
     add_exception_handler(app, handler)
@@ -128,7 +128,7 @@ def unexpected(request: Request, error: Exception) -> Response:
     console.note(f"aliens: {request.method} {request.url.path} failed: {type(error).__name__}: {error}")
     for line in "".join(traceback.format_exception(error)).splitlines():
         console.note(line)
-    return answer(request, problem_of(INTERNAL, INTERNAL.remedy))
+    return problem_answer(request, problem_of(INTERNAL, INTERNAL.remedy))
 
 
 class HonestAnswers:
@@ -152,7 +152,7 @@ class HonestAnswers:
                 if refused:
                     kind = BY_STATUS.get(message["status"], BY_STATUS[400])
                     problem = problem_of(kind, kind.remedy)
-                    await answer(request, problem)(scope, receive, send)
+                    await problem_answer(request, problem)(scope, receive, send)
             if not refused:
                 await send(message)
 
