@@ -107,6 +107,8 @@ def test_a_draft_is_tried_saved_and_tagged(own_library: Library, own_client: Tes
     assert next(c.photos for c in own_library.tags() if c.tag == "a stove") == look["decided"]
     assert own_client.get("/api/v1/vocabularies").json()[0]["name"] == "Мои-слова"
     assert "a stove" in own_client.get("/tags/table", params={"vocabulary": made.json()["key"]}).text
+    less = own_client.delete(f"/api/v1/vocabularies/{made.json()['key']}/tags", params={"tag": "a stove"}).json()
+    assert (less["name"], less["tags"], less["job"]) == ("Мои-слова", 15, 2)
 
 
 def test_forms_edit_mute_and_remove_tags(own_client: TestClient) -> None:

@@ -236,6 +236,19 @@ async def save_vocabulary(served: Served, asked: SavedDraft) -> SavedVocabulary:
     return SavedVocabulary(key=made.key, name=made.name, tags=len(made.tags), job=job)
 
 
+@tagging.delete("/vocabularies/{vocabulary}/tags")
+async def remove_from_vocabulary(
+    served: Served,
+    vocabulary: Annotated[str, Path(max_length=300)],
+    tag: AskedTag,
+    called: Annotated[str | None, Query(max_length=100, description="the vocabulary's name then")] = None,
+) -> SavedVocabulary:
+    """Save a vocabulary without one of its tags, and queue tagging with it; what there was stays as it is."""
+    made, path = await served.compute(served.library.save_without, tag, vocabulary=vocabulary, name=called)
+    job = await start_tagging(served, str(path))
+    return SavedVocabulary(key=made.key, name=made.name, tags=len(made.tags), job=job)
+
+
 @tagging.post("/photos/{photo_id}/labels")
 async def label_photo(served: Served, photo_id: PhotoNumber, asked: AskedLabel) -> GivenLabel:
     """Say that a photo has a tag, or has it not, whatever the model thinks; null takes back what was said."""
