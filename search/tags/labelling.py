@@ -25,7 +25,7 @@ FAR_EVERY = 4  # every so many photos one from farther away, so that a curve can
 GOLDEN = 0.618_033_988_75  # spreads places evenly, however many there are
 
 
-class Asked(NamedTuple):
+class AskedPhoto(NamedTuple):
     """A photo that somebody is asked about, and the tag's probability there."""
 
     photo_id: int
@@ -101,7 +101,7 @@ class LabellingDesk:
 
     def ask(
         self, session: Session, tagging: Tagging, tag: str, *, tab: str, count: int, skipped: Sequence[int] = ()
-    ) -> tuple[list[Asked], LabelState]:
+    ) -> tuple[list[AskedPhoto], LabelState]:
         """Return up to `count` photos to label next, and what the labels say so far.
 
         A photo that nobody has labelled, that no other tab shows, and that was not passed over; those first that this
@@ -128,7 +128,7 @@ class LabellingDesk:
                     lent.photos[photo_id] = (tab, now + LEASE_S)
         rows = np.flatnonzero(np.isin(ordered.ids, [*mine, *new]))
         chances = dict(zip(ordered.ids[rows].tolist(), ordered.probabilities[rows].tolist(), strict=True))
-        return [Asked(each, round(chances[each], 4)) for each in (*mine, *new) if each in chances], state
+        return [AskedPhoto(each, round(chances[each], 4)) for each in (*mine, *new) if each in chances], state
 
     def take_back(self, tag: str, photo_id: int, tab: str) -> None:
         """Give a tab a photo again whose label or passing over it has taken back."""

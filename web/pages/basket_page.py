@@ -28,7 +28,7 @@ def counted_answer(request: Request, served: Opened) -> Response:
     return HTMLResponse(str(count) if count else "", headers={"HX-Trigger": "basket-changed"})
 
 
-def numbers(text: str) -> tuple[int, ...]:
+def photo_numbers(text: str) -> tuple[int, ...]:
     """Return the photo ids of a text such as 12,40. Raises: QueryError: it is none."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not all(part.isascii() and part.isdigit() and len(part) < 20 for part in parts):
@@ -58,7 +58,7 @@ async def put_photos(
     if id:
         await served.compute(served.basket.put, id)
     elif q is not None:
-        await put_result(served, q, k, sort=sort, more=numbers(more), less=numbers(less))
+        await put_result(served, q, k, sort=sort, more=photo_numbers(more), less=photo_numbers(less))
     else:
         raise QueryError("say which photos: give ids, or a query")
     return counted_answer(request, served)
