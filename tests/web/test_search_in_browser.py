@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
+from base.errors import QuerySyntaxError
 from search.orders import PhotoOrder
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def many(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = np.random.default_rng(1).integers(10, 64, MANY).astype(np.uint8).tobytes()
 
     def order(text: str = "", **said: Any) -> PhotoOrder:
+        if "chian" in text:
+            raise QuerySyntaxError(text, text.index("chian"), "there is no chian:")
         return dataclasses.replace(
             real, text=text, photo_ids=ids, scores=scores, beats=scores * 100, above=1_500, total=MANY, photos=MANY
         )
@@ -152,10 +155,13 @@ def test_a_thousandth_photo_is_reached_and_back_restores_it(server: Any, page: "
     expect(page.locator(f'.tile[data-rank="{MANY}"] a')).to_be_focused()
     page.keyboard.press("Home")
     expect(page.locator('.tile[data-rank="1"] a')).to_be_focused()
+    page.locator("#box").fill("endless chian:x")  # what stands there goes on scrolling
+    expect(page.locator("#problem")).to_be_visible()
     line = page.locator("#grid > .line")
     page.evaluate("window.scrollTo(0, document.querySelector('.line').getBoundingClientRect().top + scrollY - 300)")
     expect(line).to_be_in_viewport()
     expect(line).to_have_attribute("aria-posinset", "1501")
+    expect(page.locator('.tile[data-rank="1501"][data-id]')).to_be_attached()
     neighbours = page.evaluate(
         "[...document.querySelectorAll('#grid > li')].map((item) => Number(item.dataset.rank ?? 1500.5))"
     )

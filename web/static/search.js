@@ -15,12 +15,13 @@ const box = byId("box");
 const answer = byId("answer");
 
 let state = read(location.search);
+let shown = state; // what the photos in the page answer, which a query that cannot be read leaves standing
 let settled = true; // whether what is asked stands in the history for good
 let asking = new AbortController();
 let typing = null;
 
 const grid = new Grid({ tiles: fetchTiles, rested: keepPlace, entered: (node, place) => picking.entered(node, place) });
-const picking = new Picking({ grid, words, get, report, state: () => state, go });
+const picking = new Picking({ grid, words, get, report, state: () => shown, go });
 const suggestions = new Suggestions(box, byId("suggestions"), (text) => {
   box.value = text;
   settle();
@@ -65,15 +66,16 @@ function keepPlace(top) {
 async function ask(kept = null) {
   asking.abort();
   asking = new AbortController();
-  const { signal } = asking;
+  const [{ signal }, asked] = [asking, state];
   document.body.classList.add("asking");
   showState();
   try {
     const page = document.createElement("template");
-    page.innerHTML = await get(`/answer?${address(state)}`, signal);
+    page.innerHTML = await get(`/answer?${address(asked)}`, signal);
     answer.querySelector(".problem")?.remove();
     if (page.content.querySelector("[data-error]")) answer.prepend(page.content);
     else {
+      shown = asked;
       picking.clear();
       grid.stop();
       answer.replaceChildren(page.content);
@@ -106,30 +108,30 @@ async function showPhotos(signal, kept) {
   const tiles = [...list.querySelectorAll(".tile")];
   const first = Uint8Array.from(tiles, (tile) => tile.className.match(/\br(\d+)/)[1]);
   if (tiles[0].dataset.rank === "1") await grid.adopt(list, line, size, first);
-  const known = first.length === size ? first : new Uint8Array(await get(`/results/ratios?${address(state)}`, signal, "arrayBuffer"));
+  const known = first.length === size ? first : new Uint8Array(await get(`/results/ratios?${address(shown)}`, signal, "arrayBuffer"));
   if (known.length !== size) return ask(kept); // the library has changed meanwhile
   if (!grid.list) await grid.adopt(list, line, size, known);
   else if (known !== first) await grid.layOut(known);
   if (!kept || signal.aborted) return;
   if (kept.place) grid.show(Math.min(kept.place, size - 1), kept.below);
-  if (kept.focused !== null) grid.focus(kept.focused);
+  if (Number.isInteger(kept.focused)) grid.focus(kept.focused);
 }
 
 const folded = new Map(); // facets that the reader opened or closed, by name
 
 async function showFacets(signal) {
   const facets = byId("facets");
-  facets.innerHTML = await get(`/facets?${address(state)}`, signal);
+  facets.innerHTML = await get(`/facets?${address(shown)}`, signal);
   for (const facet of facets.querySelectorAll("details")) facet.open = folded.get(facet.dataset.name) ?? facet.open;
 }
 
 async function showMap(signal) {
-  const shown = state.view === "map";
-  document.body.classList.toggle("mapped", shown);
-  byId("map").hidden = !shown;
-  if (!shown) return;
+  const wanted = shown.view === "map";
+  document.body.classList.toggle("mapped", wanted);
+  byId("map").hidden = !wanted;
+  if (!wanted) return;
   const { showPlaces } = await import("./places.js");
-  const places = await get(`/map/places?${address(state)}`, signal, "json");
+  const places = await get(`/map/places?${address(shown)}`, signal, "json");
   await showPlaces(byId("map"), places, words, narrow);
 }
 
@@ -144,7 +146,7 @@ async function narrow(term) {
 async function fetchTiles(first, count, signal) {
   const page = document.createElement("template");
   try {
-    page.innerHTML = await get(`/results?${address(state)}&first=${first}&count=${count}`, signal);
+    page.innerHTML = await get(`/results?${address(shown)}&first=${first}&count=${count}`, signal);
   } catch (error) {
     report(error);
   }
