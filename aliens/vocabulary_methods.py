@@ -12,7 +12,7 @@ from base.errors import QueryError
 if TYPE_CHECKING:
     from search.export.exporter import ExportManifest, Format
     from search.tags.drafts import DraftBoard, DraftLook
-    from search.tags.labelling import Asked, LabellingDesk, LabelState
+    from search.tags.labelling import AskedPhoto, LabellingDesk, LabelState
     from search.tags.overview import Overviews, VocabularyLook
     from search.tags.vocabulary import Vocabulary
     from search.tags.vocabulary_edits import TagDraft
@@ -191,7 +191,7 @@ class VocabularyMethods(TagMethods):
 
     def ask_labels(
         self, tag: str, *, vocabulary: str | None = None, tab: str = "", count: int = 4, skipped: Sequence[int] = ()
-    ) -> "tuple[list[Asked], LabelState]":
+    ) -> "tuple[list[AskedPhoto], LabelState]":
         """Return the photos to label next, nearest to where a tag is in doubt, and what the labels say so far.
 
         Label them with `label`. `tab`: who asks; no photo is given to two at once. `skipped`: ids to be passed over.

@@ -52,10 +52,10 @@ def with_one_line_values(translate: Callable[..., Any]) -> Callable[..., Any]:
     return translated
 
 
-def formats(language: str) -> dict[str, Callable[[Any], str]]:
+def formats(language: str) -> dict[str, Callable[..., str]]:
     """Return the filters that write values as readers of a language do: number, percent, date, megabytes."""
     return {
-        "number": lambda value: format_decimal(value, locale=language),
+        "number": lambda value, form=None: format_decimal(value, form, locale=language),
         "percent": lambda share: format_percent(share, locale=language),
         "date": lambda moment: format_date(moment, "medium", locale=language),
         "megabytes": lambda size: format_unit(size / 1e6, "megabyte", "short", "#,##0.0#", locale=language),

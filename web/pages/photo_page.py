@@ -9,7 +9,16 @@ from fastapi.responses import RedirectResponse, Response
 from base.desktop import has_desktop, show_in_folder
 from base.errors import AliensError
 from web.opened import Opened, Served
-from web.pages.photo_views import LOOK_NEAR_KM, Asked, SmallPhoto, Walk, photo_view, tags_shown, tiles_of, walk_through
+from web.pages.photo_views import (
+    LOOK_NEAR_KM,
+    AskedPlace,
+    SmallPhoto,
+    Walk,
+    photo_view,
+    tags_shown,
+    tiles_of,
+    walk_through,
+)
 from web.rendering import page
 from web.thumbnails import NoPicture
 
@@ -30,7 +39,7 @@ async def photo_page(
     request: Request,
     served: Served,
     photo_id: int,
-    asked: Asked,
+    asked: AskedPlace,
     seen: Literal["plain", "protan"] = "plain",
     vocabulary: Annotated[str | None, Query(max_length=255)] = None,
 ) -> Response:
@@ -51,7 +60,7 @@ async def photo_page(
     )
 
 
-async def walked(served: Opened, photo_id: int, asked: Asked) -> tuple[Walk | None, str]:
+async def walked(served: Opened, photo_id: int, asked: AskedPlace) -> tuple[Walk | None, str]:
     """Return the neighbours of a photo in the order that one came from, and why there are none."""
     if not asked.has_order:
         return None, ""

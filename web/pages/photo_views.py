@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
 
 import numpy as np
@@ -10,6 +10,7 @@ from fastapi import Depends, Query
 
 from base.errors import QueryError
 from web.opened import Opened
+from web.search_state import AskedState, SearchState
 from web.thumbnails import NoPicture
 
 if TYPE_CHECKING:
@@ -24,53 +25,32 @@ LARGEST_PX = 3200  # of a picture
 AROUND = 15  # photos on either side that the large view swipes through
 OF_HOTEL = 12  # other photos of the hotel
 LOOK_NEAR_KM = 5  # around a photo's place
-IDS = r"^(\d{1,18}(,\d{1,18}){0,99})?$"
-Sorting = Literal["score", "newest", "oldest", "hotel"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OrderAsked:
-    """The order that a photo stands in, as the search page's address tells it, and the photo's place, from 1."""
+class PhotoInOrder(SearchState):
+    """The search that a photo's page was reached from, and the photo's place in it, counted from 1."""
 
-    q: str = ""
-    sort: Sorting = "score"
-    view: str = "grid"
-    more: tuple[int, ...] = ()
-    less: tuple[int, ...] = ()
     rank: int | None = None
 
     @property
     def has_order(self) -> bool:
-        """Whether one came from a search."""
+        """Whether it was reached from a search."""
         return bool(self.q.strip() or self.more or self.less or self.rank is not None)
 
-    def address(self, rank: int | None = None) -> str:
-        """Return the query string of a photo's page at a place; without a place, that of the search page."""
-        said = {
-            "q": self.q.strip(),
-            "sort": "" if self.sort == "score" else self.sort,
-            "view": "" if self.view == "grid" else self.view,
-            "more": ",".join(map(str, self.more)),
-            "less": ",".join(map(str, self.less)),
-            "rank": "" if rank is None else str(rank),
-        }
-        return urlencode({name: value for name, value in said.items() if value})
+    def at(self, rank: int | None) -> str:
+        """Return the query string of a photo's page at a place."""
+        return "&".join(filter(None, [self.address(), "" if rank is None else f"rank={rank}"]))
 
 
-def order_asked(
-    q: Annotated[str, Query(max_length=10_000)] = "",
-    sort: Sorting = "score",
-    view: Annotated[str, Query(pattern="^(grid|map)$")] = "grid",
-    more: Annotated[str, Query(pattern=IDS)] = "",
-    less: Annotated[str, Query(pattern=IDS)] = "",
-    rank: Annotated[int | None, Query(ge=1, le=1_000_000_000)] = None,
-) -> OrderAsked:
-    """Return the order that an address asks for."""
-    more_like, less_like = (tuple(int(part) for part in ids.split(",") if part) for ids in (more, less))
-    return OrderAsked(q=q, sort=sort, view=view, more=more_like, less=less_like, rank=rank)
+def photo_in_order(
+    state: AskedState, rank: Annotated[int | None, Query(ge=1, le=1_000_000_000)] = None
+) -> PhotoInOrder:
+    """Return the search and the place that an address tells."""
+    return PhotoInOrder(q=state.q, sort=state.sort, view=state.view, more=state.more, less=state.less, rank=rank)
 
 
-Asked = Annotated[OrderAsked, Depends(order_asked)]
+AskedPlace = Annotated[PhotoInOrder, Depends(photo_in_order)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,7 +117,7 @@ def small_photos(served: Opened, ids: Sequence[int], names: dict[int, str] | Non
     ]
 
 
-def walk_through(served: Opened, order: "PhotoOrder", photo_id: int, asked: OrderAsked) -> Walk | None:
+def walk_through(served: Opened, order: "PhotoOrder", photo_id: int, asked: PhotoInOrder) -> Walk | None:
     """Return a photo's neighbours in an order; None where it does not stand in it."""
     place = (asked.rank or 0) - 1
     if not (0 <= place < len(order) and int(order.photo_ids[place]) == photo_id):
@@ -225,7 +205,7 @@ class PhotoView:
         scale = max(1.0, min(2.0, 1200 / width))
         return round(scale * width), round(scale * height)
 
-    def slides(self, walk: Walk | None, asked: OrderAsked) -> dict[str, Any]:
+    def slides(self, walk: Walk | None, asked: PhotoInOrder) -> dict[str, Any]:
         """Return what the large view swipes through: the photos around this one, or it alone."""
         own = SmallPhoto(
             photo_id=self.details.photo_id,
@@ -237,9 +217,7 @@ class PhotoView:
         around = [(1, own)] if walk is None else walk.around
         return {
             "place": 1 if walk is None else walk.rank,
-            "slides": [
-                photo.slide(place, f"/photo/{photo.photo_id}?{asked.address(place)}") for place, photo in around
-            ],
+            "slides": [photo.slide(place, f"/photo/{photo.photo_id}?{asked.at(place)}") for place, photo in around],
         }
 
     @property

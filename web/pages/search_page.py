@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from base.errors import QueryError, QuerySyntaxError
 from web.opened import Opened, Served
+from web.pages.photo_views import SmallPhoto, small_photos
 from web.rendering import page
 from web.search_state import AskedState, SearchState, saved_link
 
@@ -34,6 +35,7 @@ class Tile:
     hit: "Hit | None"
     beats: float | None
     below: bool  # the stop line
+    picture: SmallPhoto | None
 
     @property
     def title(self) -> str:
@@ -139,8 +141,17 @@ def grid_tiles(served: Opened, order: "PhotoOrder", line: int | None, first: int
     hits = {hit.photo_id: hit for hit in served.library.hits_at(order, first, count)}
     ratios = served.library.ratios(order)[first : first + count]
     ids = order.photo_ids[first : first + count].tolist()
+    pictures = {photo.photo_id: photo for photo in small_photos(served, ids)}
     beats = [None] * len(ids) if order.beats is None else order.beats[first : first + count].tolist()
     return [
-        Tile(place + 1, photo_id, ratio, hits.get(photo_id), beaten, line is not None and place >= line)
+        Tile(
+            place + 1,
+            photo_id,
+            ratio,
+            hits.get(photo_id),
+            beaten,
+            line is not None and place >= line,
+            pictures.get(photo_id),
+        )
         for place, (photo_id, ratio, beaten) in enumerate(zip(ids, ratios, beats, strict=True), start=first)
     ]

@@ -48,7 +48,7 @@ function tell(state) {
 async function answered(url, options) {
   const answer = await fetch(url, options);
   const said = await answer.json();
-  if (!answer.ok) throw new Error(said.title ?? said.detail ?? String(answer.status));
+  if (!answer.ok) throw new Error(said.detail ?? String(answer.status));
   return said;
 }
 

@@ -4,6 +4,7 @@ import { address, droppedParts, joined, read, typedPart } from "./asked.js";
 import { acceptPhotos } from "./dropped.js";
 import { Grid } from "./grid.js";
 import { Picking } from "./picking.js";
+import { showPlaceholders } from "./placeholders.js";
 import { shortcuts, toast } from "./shell.js";
 import { Suggestions } from "./suggestions.js";
 
@@ -20,12 +21,17 @@ let settled = true; // whether what is asked stands in the history for good
 let asking = new AbortController();
 let typing = null;
 
-const grid = new Grid({ tiles: fetchTiles, rested: keepPlace, entered: (node, place) => picking.entered(node, place) });
+const grid = new Grid({ tiles: fetchTiles, rested: keepPlace, entered });
 const picking = new Picking({ grid, words, get, report, state: () => shown, go });
 const suggestions = new Suggestions(box, byId("suggestions"), (text) => {
   box.value = text;
   settle();
 });
+
+function entered(node, place) {
+  picking.entered(node, place);
+  showPlaceholders(node);
+}
 
 class Told extends Error {} // what people are told, in words; other errors are mistakes of this page
 
@@ -39,7 +45,7 @@ async function get(address, signal, how = "text", options = {}) {
 
 async function said(response) { // what an error says to people
   const text = await response.text();
-  if (response.headers.get("content-type")?.includes("json")) return JSON.parse(text).title ?? text;
+  if (response.headers.get("content-type")?.includes("json")) return JSON.parse(text).detail ?? text;
   const page = new DOMParser().parseFromString(text, "text/html");
   return (page.querySelector(".note") ?? page.body).textContent.trim().slice(0, 300) || String(response.status);
 }
