@@ -283,7 +283,7 @@ class Conditions:
         if part.name == "near":
             return self.hotels_near(part.value)
         rows = [(hotel_id, name, comparable(name or "")) for hotel_id, name in sql.all_hotels(self._session)]
-        return hotels_meant(part.value, rows)
+        return hotels_called_so(part.value, rows)
 
     def hotels_near(self, value: str) -> list[int]:
         """Return the hotels in a circle on the earth. Raises: QueryError: nothing in the library has a place."""
@@ -300,7 +300,7 @@ class Conditions:
         return sql.at_own_place(self._session, (near.latitude, near.longitude), near.radius_m, hotels)
 
 
-def hotels_meant(value: str, rows: Sequence[tuple[int, str | None, str]]) -> list[int]:
+def hotels_called_so(value: str, rows: Sequence[tuple[int, str | None, str]]) -> list[int]:
     """Return the hotels of an id or of a part of a name. rows: of all: id, name, and this as names are compared.
 
     Raises: QueryError: no hotel is meant.

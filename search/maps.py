@@ -44,7 +44,7 @@ def places_of_order(
     standing, rows = counting.standing, counting.ranked
     rows = rows[standing.place_codes[rows] < len(standing.distinct_places)]
     spots = Spots.of(counting.columns, standing, rows)
-    return [place_of(standing, spots, cell) for cell in spots.cells]
+    return [mapped_place(standing, spots, cell) for cell in spots.cells]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def cells_of(places: Doubles, doubled: int) -> Longs:
     return numbers
 
 
-def place_of(standing: Standing, spots: Spots, cell: Longs) -> MappedPlace:
+def mapped_place(standing: Standing, spots: Spots, cell: Longs) -> MappedPlace:
     """Return the place that several are shown as."""
     places, counts = standing.distinct_places[spots.codes[cell]], spots.counts[cell]
     latitude, longitude = np.average(places, axis=0, weights=counts).tolist()

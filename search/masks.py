@@ -17,7 +17,7 @@ from db.catalog import Catalog
 from db.sqlite_files import EARTH_RADIUS_M
 from embedding.photo_columns import UNDATED
 from embedding.segments import SegmentStore
-from search.filters import STATES, Chosen, Conditions, group_of, hotels_meant, kinds_of, tagged
+from search.filters import STATES, Chosen, Conditions, group_of, hotels_called_so, kinds_of, tagged
 from search.query import Filter, read_choice, read_date, read_near, read_size, read_size_class, read_year
 from search.standing import Standing
 from search.tags.tagging import not_tagged
@@ -42,7 +42,7 @@ class FilterMask:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Selection:
+class FilteredPhotos:
     """The photos that filters leave. chosen: how they are understood, what they leave out unasked."""
 
     standing: Standing
@@ -66,7 +66,7 @@ class Masks:
         self._columns = standing.columns
         self._conditions = Conditions(session)
 
-    def selection(self, filters: Sequence[Filter]) -> Selection:
+    def selection(self, filters: Sequence[Filter]) -> FilteredPhotos:
         """Return what filters leave. Raises: QueryError: as search.filters.chosen."""
         tags = [part for part in filters if part.name == "tag"]
         rest = list(self._of_rest([part for part in filters if part.name not in ("tag", "kind")]))
@@ -74,12 +74,12 @@ class Masks:
             refused = tuple(part for part in filters if part.name == "kind")
             rest.append(FilterMask(refused, np.zeros(len(self._columns), bool)))
         if not tags:
-            return Selection(standing=self._standing, masks=tuple(rest), chosen=Chosen(None, filters=filters))
+            return FilteredPhotos(standing=self._standing, masks=tuple(rest), chosen=Chosen(None, filters=filters))
         left = reduce(np.logical_and, [mask.photos for mask in rest], np.ones(len(self._columns), bool))
         masks, untagged = self._of_tags(tags, left)
         restyled = int((left & ~self._of_photos).sum())
         chosen = Chosen(None, untagged, restyled, filters)
-        return Selection(standing=self._standing, masks=(*rest, *masks), chosen=chosen)
+        return FilteredPhotos(standing=self._standing, masks=(*rest, *masks), chosen=chosen)
 
     @property
     def _of_photos(self) -> Bools:
@@ -150,7 +150,7 @@ class Masks:
 
     def _hotel(self, part: Filter) -> Bools:
         names = self._standing.names
-        meant = names.rows_of(np.array(hotels_meant(part.value, names.compared), np.int64))
+        meant = names.rows_of(np.array(hotels_called_so(part.value, names.compared), np.int64))
         wanted = np.zeros(len(names.ids) + 1, bool)
         wanted[meant] = True
         wanted[-1] = False

@@ -19,7 +19,7 @@ from embedding.photo_columns import UNDATED, PhotoColumns
 from search.answers import PLAIN, Feedback, Question, Searcher, photos_in
 from search.copies import SAME, Copies
 from search.filters import kinds_of
-from search.masks import Masks, Selection
+from search.masks import FilteredPhotos, Masks
 from search.query import Query, parse
 from search.query_vectors import moved
 from search.ranking import Shape, nonsense_line, percentiles, stop_line
@@ -164,7 +164,7 @@ def distinct_rows(columns: PhotoColumns, rows: Longs) -> Rows:
     return Rows(np.setdiff1d(rows, twins[spare], assume_unique=True) if len(pairs) else rows, pairs)
 
 
-def unranked(order: PhotoOrder, selection: Selection) -> PhotoOrder:
+def unranked(order: PhotoOrder, selection: FilteredPhotos) -> PhotoOrder:
     """Return what filters leave, the newest first, or in the order that is asked for."""
     standing, mask = selection.standing, selection.photos()
     columns = standing.columns
@@ -194,7 +194,7 @@ class Ranking:
         searcher: Searcher,
         session: Session,
         standing: Standing,
-        selection: Selection,
+        selection: FilteredPhotos,
         question: Question,
         uploads: Mapping[str, Floats],
     ) -> None:

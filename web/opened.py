@@ -114,7 +114,7 @@ class Opened:
                 self.library.order, text, more_like=more_like, less_like=less_like, uploads=uploads, sort=sort
             )
             making = self._being_made[key] = asyncio.create_task(self._make(key, order))
-            making.add_done_callback(seen)
+            making.add_done_callback(look_at_end)
         return await asyncio.shield(making)  # whoever goes away leaves it to the others
 
     async def _make(self, key: tuple[object, ...], order: Callable[[], "PhotoOrder"]) -> "PhotoOrder":
@@ -127,7 +127,7 @@ class Opened:
         return made
 
 
-def seen(task: "asyncio.Task[Any]") -> None:
+def look_at_end(task: "asyncio.Task[Any]") -> None:
     """Look at how a task ended: its error is told to those who wait, of whom there may be none any more."""
     if not task.cancelled():
         task.exception()

@@ -101,7 +101,7 @@ def bits_of_all(
         calibration = Calibration.from_json(words.decisions[vocabulary.key])
         tagging = Tagging(catalog, session, store, vocabulary, calibration)
         plain = without_labels(tagging, columns, stamps[vocabulary.key], known.get(vocabulary.key))
-        found.append(with_labels(plain, said))
+        found.append(put_labels_over(plain, said))
     return tuple(found)
 
 
@@ -146,7 +146,7 @@ def taken_over(before: PhotoColumns, now: PhotoColumns) -> tuple[Longs, Longs]:
     return rows[here], kept[here]
 
 
-def with_labels(plain: VocabularyBits, said: Sequence[tuple[int, Label]]) -> VocabularyBits:
+def put_labels_over(plain: VocabularyBits, said: Sequence[tuple[int, Label]]) -> VocabularyBits:
     """Return tags with what people say put over what the model says. said: positions of photos, and of what they say.
 
     Only the tags that anything is said of are copied.

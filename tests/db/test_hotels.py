@@ -2,7 +2,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db.hotel_rows import add_nameless_hotels, count_hotels, merge_chains, merge_hotels
+from db.hotel_rows import add_nameless_hotels, count_hotels, hotels_stamp, merge_chains, merge_hotels
 from db.models import Chain, Hotel
 from tests.db.statements import writes
 
@@ -44,8 +44,10 @@ def test_hotels_and_chains_that_are_known_as_they_are_cost_no_write(session: Ses
         merge_chains(session, {7: "Azura"})
         merge_hotels(session, [hotel(1, chain_id=7)])
         assert statements == []
+        stamp = hotels_stamp(session)
         merge_hotels(session, [hotel(1, chain_id=None)])
-        assert len(statements) == 1
+        assert len(statements) == 2  # and the word that hotels have changed
+    assert hotels_stamp(session) != stamp
 
 
 def test_nameless_hotels_are_added_beside_those_that_are_known(session: Session) -> None:

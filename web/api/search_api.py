@@ -49,7 +49,7 @@ def asked_query(
 Asked = Annotated[AskedQuery, Depends(asked_query)]
 
 
-class FoundPhoto(BaseModel):
+class PhotoFound(BaseModel):
     """A photo that was found. Its picture is at /api/v1/photos/{photo_id}/image."""
 
     rank: int = Field(description="its place, counted from 1")
@@ -82,7 +82,7 @@ class SearchAnswer(BaseModel):
     note: str
     as_of: int = Field(description="give it with `rank`, so that ranks stay those of this page while photos come")
     cursor: str | None = Field(description="give it as `cursor` for the next page; null at the end")
-    hits: list[FoundPhoto]
+    hits: list[PhotoFound]
 
 
 class CountedValue(BaseModel):
@@ -176,9 +176,9 @@ async def search_results(
     )
 
 
-def as_found(hit: "ShownHit", scored: bool) -> FoundPhoto:
+def as_found(hit: "ShownHit", scored: bool) -> PhotoFound:
     """Return a hit as programs get it: without the folders of this machine."""
-    return FoundPhoto(
+    return PhotoFound(
         rank=hit.rank,
         photo_id=hit.photo_id,
         name=(hit.member or hit.path).rsplit("/", 1)[-1],
