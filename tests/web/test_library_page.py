@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 
 import aliens
 from aliens.library import Library
-from search.orders import Facet, FacetValue
+from search.facets import Facet, FacetValue
 from tests.conftest import FakeEncoder, photo_bytes
 from web.app import make_app
 from web.jobs.job_records import JobStore

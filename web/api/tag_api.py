@@ -139,7 +139,7 @@ class GivenLabel(BaseModel):
     present: bool | None
 
 
-class AskedPhoto(BaseModel):
+class PhotoToLabel(BaseModel):
     """A photo to label, and the tag's probability there."""
 
     photo_id: int
@@ -166,7 +166,7 @@ class LabellingState(BaseModel):
     photos_suggested: int
     expected: float | None
     fewest: int
-    next: list[AskedPhoto]
+    next: list[PhotoToLabel]
 
 
 async def looked_at(served: Opened, vocabulary: str | None) -> "VocabularyLook":
@@ -195,7 +195,7 @@ async def labelling_state(
         served.library.ask_labels, tag, vocabulary=vocabulary, tab=tab, count=count, skipped=skipped
     )
     said = {name: getattr(state, name) for name in LabellingState.model_fields if name != "next"}
-    return LabellingState(**said, next=[AskedPhoto(photo_id=i, probability=p) for i, p in asked])
+    return LabellingState(**said, next=[PhotoToLabel(photo_id=i, probability=p) for i, p in asked])
 
 
 @tagging.get("/vocabularies")

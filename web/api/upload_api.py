@@ -51,7 +51,6 @@ class UploadedPhoto(BaseModel):
 UPLOAD_ANSWERS: dict[int | str, dict[str, Any]] = {
     413: {"description": "More bytes or pixels than are taken."},
     415: {"description": "No JPEG, PNG or WebP."},
-    422: {"description": "No photo in the form, or a damaged one."},
     503: {"description": "Too many at once: try again after `Retry-After` seconds."},
 }
 
