@@ -20,7 +20,7 @@ class BrowsingMethods(SearchMethods):
     """Looking around. All texts may come from strangers: none of them reads a file of this machine."""
 
     @cached_property
-    def standing(self) -> "CurrentStanding":
+    def _standing(self) -> "CurrentStanding":
         """The library as it stands, in memory."""
         from search.standing import CurrentStanding
 
@@ -60,14 +60,14 @@ class BrowsingMethods(SearchMethods):
             text=text, more_like=tuple(more_like), less_like=tuple(less_like), uploads=uploads or {}, sort=sort
         )
         with self.catalog.session() as session:
-            return order_of(self.searcher, self.standing, session, wanted)
+            return order_of(self.searcher, self._standing, session, wanted)
 
     def hits_at(self, order: "PhotoOrder", first: int, count: int) -> "list[ShownHit]":
         """Return the photos of an order from place `first` on, counted from 0; those that have vanished are absent."""
         from search.windows import hits_of_window
 
         with self.catalog.session() as session:
-            return hits_of_window(self.searcher, self.standing, session, order, first, count)
+            return hits_of_window(self.searcher, self._standing, session, order, first, count)
 
     def hit_page(
         self,
@@ -93,7 +93,7 @@ class BrowsingMethods(SearchMethods):
 
         with self.catalog.session() as session:
             return page_of_order(
-                self.searcher, self.standing, session, order, limit=limit, after=after, rank=rank, as_of=as_of
+                self.searcher, self._standing, session, order, limit=limit, after=after, rank=rank, as_of=as_of
             )
 
     def ratios(self, order: "PhotoOrder") -> bytes:
@@ -104,21 +104,21 @@ class BrowsingMethods(SearchMethods):
         from search.windows import ratios_of
 
         with self.catalog.session() as session:
-            return ratios_of(self.searcher, self.standing, session, order)
+            return ratios_of(self.searcher, self._standing, session, order)
 
     def facets(self, order: "PhotoOrder") -> "list[Facet]":
         """Count, of the photos above the stop line, the values of each property, each without its own filter."""
         from search.facets import facets_of
 
         with self.catalog.session() as session:
-            return facets_of(self.searcher, self.standing, session, order)
+            return facets_of(self.searcher, self._standing, session, order)
 
     def hotels_like(self, order: "PhotoOrder", typed: str, k: int = 20) -> "list[FacetValue]":
         """Return the hotels with these letters in their names, as `facets` counts them, those of most photos first."""
         from search.facets import hotels_called
 
         with self.catalog.session() as session:
-            return hotels_called(self.searcher, self.standing, session, order, typed, k)
+            return hotels_called(self.searcher, self._standing, session, order, typed, k)
 
     def toggled_filter(self, text: str, term: str) -> str:
         """Return a query with a filter more, such as chain:Azura, or without it where it has it.
@@ -134,10 +134,10 @@ class BrowsingMethods(SearchMethods):
         from search.maps import places_of_order
 
         with self.catalog.session() as session:
-            return places_of_order(self.searcher, self.standing, session, order)
+            return places_of_order(self.searcher, self._standing, session, order)
 
     @cached_property
-    def suggester(self) -> "Suggester":
+    def _suggester(self) -> "Suggester":
         """What knows the names that may be typed."""
         from search.suggestions import Suggester
 
@@ -146,7 +146,7 @@ class BrowsingMethods(SearchMethods):
     def suggest(self, text: str, caret: int, k: int = 8) -> "list[SuggestedTerm]":
         """Return what may be typed next: tags, hotels, chains, operators and saved searches, the likeliest first."""
         with self.catalog.session() as session:
-            return self.suggester.suggest(session, text, caret, k)
+            return self._suggester.suggest(session, text, caret, k)
 
     def refuse_files(self, text: str) -> None:
         """Raise QueryError: a query names a file of this machine, which no stranger may have read."""
