@@ -11,6 +11,7 @@ Everything that the pages of `aliens serve` do, by program. Answers are JSON; er
 TAGS = {
     "search": "Photos by description, in windows of a whole order; facets, places, suggestions.",
     "photos": "One photo: its picture, what is known of it, what people say of its tags.",
+    "restyled": "Restyled photos, how each was made, and the quiz.",
     "hotels": "Hotels and what their photos show.",
     "tags": "Vocabularies, drafts of tags, labels.",
     "exports": "Files of tags, of all results.",

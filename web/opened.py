@@ -33,7 +33,11 @@ T = TypeVar("T")
 LOOKS = 8  # at the library's state at a time: each takes about a millisecond
 
 
-STEPS = {"hits_at": "rows"}  # what a search's steps are called that are methods of their own
+STEPS = {
+    "hits_at": "rows",
+    "hit_page": "rows",
+    "grid_tiles": "rows",
+}  # what a search's steps are called that are methods of their own
 
 
 class TooBusy(AliensError):
@@ -78,7 +82,7 @@ class Opened:
 
         def timed() -> T:
             self.metrics.took("wait", perf_counter() - asked)
-            with self.metrics.timed(STEPS.get(name := getattr(function, "__name__", "other"), name)):
+            with self.metrics.timed(STEPS.get(name := name_of(function), name)):
                 return function(*args, **kwargs)
 
         return await anyio.to_thread.run_sync(timed, limiter=self._limiter)
@@ -131,6 +135,11 @@ def look_at_end(task: "asyncio.Task[Any]") -> None:
     """Look at how a task ended: its error is told to those who wait, of whom there may be none any more."""
     if not task.cancelled():
         task.exception()
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return what a computation is called, one with arguments as well."""
+    return str(getattr(getattr(function, "func", function), "__name__", "other"))
 
 
 def warm_up(library: Library) -> None:

@@ -85,7 +85,7 @@ def test_the_server_does_what_it_says(server: Running) -> None:
         )
         @hypothesis.given(case=operation.as_strategy())
         def holds(case: schemathesis.Case) -> None:
-            case.call_and_validate(checks=CHECKS, session=asked)
+            case.call_and_validate(checks=CHECKS, session=asked, timeout=600)
 
         holds()
         tried += 1

@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 
 from aliens.library import Library
 from base.errors import LibraryError, QueryError
+from tests.web.running import run_apart
 from web.app import make_app
 from web.jobs import job_records, runner
 from web.jobs.child import birth_of, lines_of
@@ -37,7 +38,7 @@ def with_runner(library: Library, work: Callable[[JobRunner], Awaitable[Any]]) -
         async with jobs.running():
             return await work(jobs)
 
-    return asyncio.run(whole())
+    return run_apart(whole())
 
 
 async def reached(jobs: JobRunner, job_id: int, is_there: Callable[[JobRecord], bool]) -> JobRecord:
@@ -283,7 +284,7 @@ def test_long_lines_are_cut_and_the_last_needs_no_end(monkeypatch: pytest.Monkey
         stream.feed_eof()
         return [line async for line in lines_of(stream)]
 
-    assert asyncio.run(work()) == ["short", "12345", "", "\ufffd", "last"]
+    assert run_apart(work()) == ["short", "12345", "", "\ufffd", "last"]
 
 
 # What may be asked

@@ -13,6 +13,7 @@ import pytest
 from aliens.library import Library
 from base.errors import QueryError
 from tests.conftest import LibraryFactory, photo_bytes
+from tests.web.running import run_apart
 from web.opened import Opened, TooBusy, warm_up
 from web.web_settings import WebSettings
 
@@ -35,7 +36,7 @@ class Counted:
 
 
 def served(library: Library, work: Callable[[Opened], Coroutine[Any, Any, Any]], **settings: Any) -> Any:
-    return asyncio.run(work(Opened(library, WebSettings(**settings))))
+    return run_apart(work(Opened(library, WebSettings(**settings))))
 
 
 async def until(condition: Callable[[], bool]) -> None:

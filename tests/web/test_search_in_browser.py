@@ -223,6 +223,7 @@ def test_a_dropped_photo_becomes_a_chip(
     server: Any, page: "Page", many: None, samples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = {"id": "u_1", "term": "image:u_1"}
+    monkeypatch.setattr(server.app.state.opened.uploads, "vectors", lambda text: {})
     page.route("**/api/v1/uploads", lambda route: route.fulfill(json=answer, status=201))
     page.goto(f"{server.url}/?q=dropped+here")
     settled(page)

@@ -134,8 +134,15 @@ def test_windows_ratios_and_ids_agree(client: TestClient, tagged_library: Librar
         assert client.get(f"/results?q=a+bed&{wrong}").status_code == 422, wrong
 
 
-def test_photos_liked_and_dropped_are_chips(client: TestClient, ordered_as: Callable[..., None]) -> None:
+def test_photos_liked_and_dropped_are_chips(
+    client: TestClient, ordered_as: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     ordered_as()
+    gone = client.get("/?q=a+room+image:u_ab-1")
+    assert gone.status_code == 422
+    assert "hand it in again" in gone.text
+    assert 'data-term="image:u_ab-1"' in gone.text  # and can be taken out
+    monkeypatch.setattr("web.uploads.Uploads.vectors", lambda self, text: {})
     text = client.get("/?q=a+room+image:u_ab-1&more=3,4&less=9").text
     assert 'value="a room"' in text
     assert 'data-term="image:u_ab-1"' in text

@@ -45,9 +45,9 @@ class AskedExport(BaseModel):
         query = self.q if self.q.strip() else None
         k = self.k
         if query is not None:
-            await served.compute(served.library.refuse_files, query)
             if await served.compute(served.library.has_words, query):
                 k = k or max(await served.compute(served.library.count_found), 1)
+            await served.compute(served.library.refuse_files, query)
         tags = [tag for tag in self.tag if tag.strip()]
         return {"query": query, "k": k, "tags": tags, "columns": self.column, "vocabulary": self.vocabulary or None}
 

@@ -1,11 +1,11 @@
 """What is known of a photo by program, and what people say of its tags."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
+from web.local_time import LocalTime
 from web.opened import Opened, Served
 from web.pages.photo_views import tags_shown
 from web.thumbnails import NoPicture, version_of
@@ -53,7 +53,7 @@ class PhotoOut(BaseModel):
     grey: bool | None
     image_id: int | None
     source: str | None
-    date: datetime | None
+    date: LocalTime | None
     date_from: str | None
     latitude: float | None
     longitude: float | None

@@ -1,11 +1,11 @@
 """Searching by program: hits page by page, what they have in common, where they are, what may be typed next."""
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
+from web.local_time import LocalTime
 from web.opened import Opened, Served
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class PhotoFound(BaseModel):
     hotel_id: int | None
     hotel: str | None
     chain: str | None
-    date: datetime | None
+    date: LocalTime | None
     date_from: str | None = Field(description="who says so: table, camera, upload, or file, its file's own time")
     latitude: float | None = Field(description="degrees; its own, else its hotel's")
     longitude: float | None

@@ -34,8 +34,8 @@ async def export_page(
     problem, words, order = None, False, None
     try:
         if q.strip():
-            await served.compute(served.library.refuse_files, q)
             words = await served.compute(served.library.has_words, q)
+            await served.compute(served.library.refuse_files, q)
             order = await served.ordered(q) if words else None
     except QueryError as error:
         problem = str(error)
