@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from search.query import CHOICES, SIZES
+from search.suggestions import OPERATORS
 from web.catalogues import TRANSLATED, untranslated, written
 from web.rendering import environment
 from web.translations import translations
@@ -36,6 +38,16 @@ def test_every_text_is_translated(language: str) -> None:
 def test_the_catalogues_are_those_of_their_parts(language: str) -> None:
     for path, content in written(language).items():
         assert path.read_bytes() == content, f"{path} is of other texts: make translations"
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_the_words_of_a_search_are_explained_in_every_language(language: str) -> None:
+    assert [about for about in OPERATORS.values() if translations(language).gettext(about) == about] == []
+
+
+def test_values_that_the_library_names_read_as_words() -> None:
+    named = environment("en").get_template("value_words.html").module.value_words  # type: ignore[attr-defined]
+    assert {f"size:{name}" for name in SIZES} | {f"color:{name}" for name in CHOICES["color"]} <= set(named)
 
 
 def words_in(template: str) -> list[str]:

@@ -10,6 +10,7 @@ const { tag, vocabulary, back } = page.dataset;
 const language = document.documentElement.lang;
 const number = new Intl.NumberFormat(language);
 const share = new Intl.NumberFormat(language, { style: "percent" });
+const hundredths = new Intl.NumberFormat(language, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const tab = sessionStorage.getItem("tab") ?? crypto.getRandomValues(new Uint32Array(2)).join("-");
 sessionStorage.setItem("tab", tab);
 
@@ -38,7 +39,7 @@ function tell(state) {
     ? `${number.format(state.right)} / ${number.format(state.judged)} (${share.format(state.right / state.judged)})`
     : at("right").dataset.none;
   const known = state.suggested !== null;
-  at("suggested").textContent = known ? state.suggested.toFixed(2) : at("suggested").dataset.none.replace("{}", state.fewest);
+  at("suggested").textContent = known ? hundredths.format(state.suggested) : at("suggested").dataset.none.replace("{}", state.fewest);
   at("expected").textContent =
     known && state.expected !== null
       ? `${number.format(state.photos_suggested)}, ~${share.format(state.expected)}`

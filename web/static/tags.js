@@ -9,6 +9,7 @@ if (slider) {
   const language = document.documentElement.lang;
   const number = new Intl.NumberFormat(language);
   const share = new Intl.NumberFormat(language, { style: "percent" });
+  const hundredths = new Intl.NumberFormat(language, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
   const at = (id) => document.getElementById(id);
   const bars = [...document.querySelectorAll(".histogram .bar")];
   const line = document.querySelector(".histogram .line");
@@ -42,13 +43,13 @@ if (slider) {
     const threshold = moved ? place / BINS : Number(slider.dataset.now);
     const right = total(counts.said_yes, place);
     const judged = right + total(counts.said_no, place);
-    at("at").textContent = threshold.toFixed(2);
+    at("at").textContent = hundredths.format(threshold);
     at("count").textContent = number.format(moved ? counts.yes + total(counts.histogram, place) : slider.dataset.photos);
     at("judged").textContent = number.format(judged);
     at("right").textContent = judged ? `${number.format(right)} (${share.format(right / judged)})` : at("right").dataset.none;
     at("chosen").value = threshold;
     at("use").disabled = !moved;
-    slider.setAttribute("aria-valuetext", threshold.toFixed(2));
+    slider.setAttribute("aria-valuetext", hundredths.format(threshold));
     line.setAttribute("x1", threshold * 640);
     line.setAttribute("x2", threshold * 640);
     for (const bar of bars) bar.classList.toggle("in", Number(bar.dataset.bin) >= place);
