@@ -219,6 +219,22 @@ def test_by_keyboard_alone(server: Any, page: "Page", many: None) -> None:
     expect(page.locator("#box")).to_be_focused()
 
 
+def test_what_stands_on_photos_is_clicked_one_after_the_other(server: Any, page: "Page", aided: None) -> None:
+    page.goto(f"{server.url}/?q=a+bedroom")
+    settled(page)
+    try:
+        for place, count in [(0, "1"), (2, "2"), (3, "3")]:
+            tile = page.locator(".tile").nth(place)
+            tile.hover()
+            tile.get_by_role("button", name="Into the basket").click()
+            expect(page.locator("nav").get_by_role("link", name="Basket").first).to_contain_text(count)
+        page.locator(".tile").nth(1).hover()
+        page.locator(".tile").nth(1).get_by_role("button", name="More like this").click()
+        page.wait_for_url("**more=*")
+    finally:
+        page.request.post(f"{server.url}/basket/clear", headers={"Origin": server.url})
+
+
 def test_a_dropped_photo_becomes_a_chip(
     server: Any, page: "Page", many: None, samples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

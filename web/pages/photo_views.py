@@ -136,7 +136,7 @@ def walk_through(served: Opened, order: "PhotoOrder", photo_id: int, asked: Phot
 class ShownTags:
     """A photo's tags of one vocabulary, among those that the library was tagged with; none where it was not tagged.
 
-    has: those that it shows, the likeliest first. terms: the filter that asks for each.
+    has: those that it shows and those that a person denied, the likeliest first. terms: the filter that asks for each.
     """
 
     vocabulary: str = ""
@@ -157,12 +157,13 @@ def tags_shown(library: "Library", photo_id: int, vocabulary: str | None) -> Sho
         raise QueryError(f"the library was not tagged with {vocabulary!r}: choose of {', '.join(known)}")
     chosen = named[0]
     found: PhotoTags = library.tags_of(photo_id, chosen)
+    shown = [tag for tag in found if tag.has or tag.by_hand is not None]
     which = f"{chosen.rpartition('-')[0]}/" if len(known) > 1 else ""  # several may have a tag of that name
     return ShownTags(
         vocabulary=chosen,
         vocabularies=known,
-        has=[tag for tag in found if tag.has],
-        others=[tag for tag in found if not tag.has],
+        has=sorted(shown, key=lambda tag: tag.probability, reverse=True),  # a denied one stays where it stood
+        others=[tag for tag in found if not tag.has and tag.by_hand is None],
         terms={tag.tag: library.filter_term("tag", f"{which}{tag.tag}") for tag in found},
         notes=found.notes,
     )
@@ -194,7 +195,7 @@ class PhotoView:
     @property
     def alt(self) -> str:
         """What it shows, as far as that is known, for those who do not see it."""
-        said = [tag.tag for tag in self.tags.has][:4] if self.tags else []
+        said = [tag.tag for tag in self.tags.has if tag.has][:4] if self.tags else []
         captions = [text for text, _, _ in self.sheet.captions][:1]
         return ", ".join([*captions, *said]) or self.title
 

@@ -31,7 +31,8 @@ export class Picking {
     const placeOf = (element) => Number(element.closest(".tile").dataset.rank) - 1;
     const arm = ({ target }) => {
       const tile = target.closest?.("#grid .tile[data-id]:has(img)");
-      if (tile && !this.tools.contains(document.activeElement)) tile.append(this.tools);
+      if (!tile || tile === this.tools.parentNode) return; // moved below a pressed button, they would lose the click
+      if (!this.tools.querySelector(":focus-visible")) tile.append(this.tools); // a click's focus does not hold them
     };
     this.answer.addEventListener("pointerover", arm);
     this.answer.addEventListener("focusin", (event) => {
