@@ -41,6 +41,9 @@ class HealthMethods(Owner):
             amiss += [index.note] if index.note else []
         except AliensError as error:
             amiss.append(str(error))
+        file = self.folder.database_file
+        if self.folder.database_url() == self.folder.own_database_url() and not file.exists():
+            amiss.append(f"{file} is not there any more: put the library back, or open it where it is now")
         free_bytes = shutil.disk_usage(self.path).free
         if free_bytes < ROOM_BYTES:
             amiss.append(f"{free_bytes / 1e6:.0f} MB are free on the disk of {self.path}: free some space")

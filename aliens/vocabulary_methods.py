@@ -246,6 +246,11 @@ class VocabularyMethods(TagMethods):
         with self.catalog.session() as session:
             return sum(segment.alive for segment in EmbeddedRows(session, self.model).segments())
 
+    def photos_to_tag(self, vocabulary: str) -> int:
+        """Return how many photos came after the last tagging with a vocabulary, given by its key."""
+        with self._tagging(vocabulary) as (_, tagging):
+            return tagging.unscored
+
     @staticmethod
     def has_words(query: str) -> bool:
         """Tell whether a query ranks photos, so that an export has the best of them; else it has all that are left.

@@ -1,7 +1,9 @@
 """Templates with their language: every page is rendered here. Knows no page."""
 
+import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
+from gettext import NullTranslations
 from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
@@ -13,11 +15,21 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
+from markupsafe import Markup, escape
 
 from base import __version__
 from base.console import one_line
+from embedding.html_pages import with_code
 from web.translations import LANGUAGES, language_of, translations
 
+DONE_ON = {  # which page does what a command does, by the name that the bar has for it
+    "tag": ("/tags", "Tags"),
+    "add": ("/library", "Library"),
+    "verify": ("/library", "Library"),
+    "index": ("/library", "Library"),
+    "restyle": ("/basket", "Basket"),
+}
+TOLD = re.compile(rf"<code>aliens ({'|'.join(DONE_ON)})\b[^<]*</code>")
 HERE = Path(__file__).parent
 
 
@@ -38,6 +50,7 @@ def environment(language: str) -> Environment:
         made.globals[name] = with_one_line_values(cast(Callable[..., Any], made.globals[name]))
     made.globals.update(version=__version__, language=language, languages=LANGUAGES)
     made.filters |= formats(language)
+    made.filters["told"] = partial(told, words=translations(language))
     return made
 
 
@@ -50,6 +63,20 @@ def with_one_line_values(translate: Callable[..., Any]) -> Callable[..., Any]:
         return translate(context, *texts, **plain)
 
     return translated
+
+
+def told(text: str, words: NullTranslations) -> Markup:
+    """Return what the library says, with a link behind each command to the page that does the same."""
+    seen = set[str]()
+
+    def linked(command: re.Match[str]) -> str:
+        address, name = DONE_ON[command[1]]
+        if address in seen:
+            return command[0]
+        seen.add(address)
+        return f'{command[0]} (<a href="{address}">{escape(words.gettext(name))}</a>)'
+
+    return Markup(TOLD.sub(linked, with_code(text)))  # which has escaped the text
 
 
 def formats(language: str) -> dict[str, Callable[..., str]]:

@@ -41,6 +41,8 @@ async def export_page(
         problem = str(error)
     columns, others = served.library.export_columns()
     known = await served.compute(served.library.known_vocabularies)
+    tagged = [each for each in known if each.origin == "tagged"]
+    late = [(each, await served.compute(served.library.photos_to_tag, each.key)) for each in tagged]
     return page(
         request,
         "export.html",
@@ -53,7 +55,8 @@ async def export_page(
         others=others,
         formats=FORMATS,
         streamed=STREAMED,
-        known=[each for each in known if each.origin == "tagged"],
+        known=tagged,
+        late=[(each, photos) for each, photos in late if photos],
         vocabulary=vocabulary,
         tags=tag,
         photos=await served.compute(served.library.count_found),

@@ -7,6 +7,8 @@ const on = document.getElementById("on");
 const last = document.getElementById("handing-in");
 let at = 0;
 
+const kept = `quiz ${location.search}`; // answers outlive a reload, in this tab
+
 const choices = () => [...questions[at].querySelectorAll("input[type=radio]")];
 
 function show(place) {
@@ -17,6 +19,7 @@ function show(place) {
   on.hidden = at === questions.length - 1;
   on.disabled = !chosen;
   last.hidden = at < questions.length - 1 || !chosen;
+  keep();
   document.getElementById("where").textContent = form.dataset.of.replace("{a}", at + 1).replace("{b}", questions.length);
 }
 
@@ -26,7 +29,22 @@ function move(by) {
   (choices().find((choice) => choice.checked) ?? choices()[0]).focus();
 }
 
+function keep() {
+  const given = [...form.querySelectorAll("input[type=radio]:checked")].map((choice) => [choice.name, choice.value]);
+  sessionStorage.setItem(kept, JSON.stringify({ at, given }));
+}
+
+function restore() {
+  const { at: place = 0, given = [] } = JSON.parse(sessionStorage.getItem(kept) ?? "{}");
+  for (const [name, value] of given) {
+    const choice = [...form.querySelectorAll("input[type=radio]")].find((each) => each.name === name && each.value === value);
+    if (choice) choice.checked = true;
+  }
+  show(place);
+}
+
 form.addEventListener("change", () => show(at));
+form.addEventListener("submit", () => sessionStorage.removeItem(kept));
 back.addEventListener("click", () => move(-1));
 on.addEventListener("click", () => move(1));
 document.addEventListener("keydown", (event) => {
@@ -41,4 +59,4 @@ document.addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
-show(0);
+restore();
