@@ -34,7 +34,7 @@ HEADERS = {
 }
 HOST_HEADER = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::[0-9]{1,5})?")
 STATIC_CACHE = "no-cache"  # kept, and asked for again by its ETag: a newer version has the same addresses
-OPEN = ("/static/", "/sign-in", "/problems/", "/language")  # what needs no token
+OPEN = ("/static/", "/sign-in", "/problems/")  # what needs no token
 SESSION_S = 30 * 24 * 3600
 FORM_BYTES = 100_000  # around a photo that is handed in
 ADDRESS_BYTES = 64_000  # of an address with its query: 10,000 characters, each as up to six
