@@ -68,12 +68,17 @@ class JobRecord:
         return plain
 
 
+def version_of_file(stat: os.stat_result) -> tuple[int, int]:
+    """Return what tells a record's file from the one that it took the place of, be it in the same tick of the clock."""
+    return stat.st_mtime_ns, stat.st_ino
+
+
 class JobStore:
     """The jobs of a library. Several servers may look; one at a time runs jobs, and writes the records that exist."""
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._read: dict[int, tuple[int, JobRecord]] = {}  # by the time of change of its file
+        self._read: dict[int, tuple[tuple[int, int], JobRecord]] = {}  # by `version_of_file`
 
     @property
     def folder(self) -> Path:
@@ -82,18 +87,18 @@ class JobStore:
 
     def all(self) -> list[JobRecord]:
         """Return all jobs, the newest first; what cannot be read is passed over."""
-        found: dict[int, tuple[int, JobRecord]] = {}
-        for job_id, path, changed_ns in self._files():
+        found: dict[int, tuple[tuple[int, int], JobRecord]] = {}
+        for job_id, path, version in self._files():
             known = self._read.get(job_id)
-            if known is None or known[0] != changed_ns:
+            if known is None or known[0] != version:
                 record = self._library.read_desk(path, JobRecord)
-                known = None if record is None or record.id != job_id else (changed_ns, record)
+                known = None if record is None or record.id != job_id else (version, record)
             if known is not None:
                 found[job_id] = known
         self._read = found
         return [found[job_id][1] for job_id in sorted(found, reverse=True)]
 
-    def _files(self) -> Iterator[tuple[int, Path, int]]:
+    def _files(self) -> Iterator[tuple[int, Path, tuple[int, int]]]:
         try:
             entries = list(os.scandir(self.folder))
         except OSError:
@@ -102,7 +107,7 @@ class JobStore:
             stem, ending = os.path.splitext(entry.name)
             if ending == ".json" and stem.isdecimal():
                 with suppress(OSError):
-                    yield int(stem), Path(entry.path), entry.stat().st_mtime_ns
+                    yield int(stem), Path(entry.path), version_of_file(entry.stat())
 
     def add(self, kind: str, request: dict[str, Any]) -> JobRecord:
         """Queue a job; where the same one is queued already, return that.
