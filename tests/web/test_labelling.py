@@ -54,6 +54,9 @@ def test_labels_are_kept_and_taken_back(own_library: Library, labelling_client: 
     skipped = ids(asked(labelling_client, "one"))[1]
     assert skipped not in ids(asked(labelling_client, "one", skipped=skipped))
     assert skipped not in ids(asked(labelling_client, "two", count=50))
+    asked(labelling_client, "one", skipped=10**9)  # of a photo that there is not nothing is kept
+    assert list(own_library._desk._lent["bathtub"].skipped) == [skipped]
+    assert labelling_client.get("/api/v1/labelling", params={**BATHTUB, "skipped": 1 << 63}).status_code == 422
     known = own_library.tags_of(photo, "case-study")
     assert all(tag.by_hand is None for tag in known)
 
@@ -82,7 +85,7 @@ def test_what_cannot_be_labelled_is_said(labelling_client: TestClient) -> None:
     ):
         answer = labelling_client.get("/api/v1/labelling", params=params)
         assert answer.status_code == 422
-        assert words in answer.json()["title"]
+        assert words in answer.json()["detail"]
     for photo, status in ((999_999, 422), (0, 422), (2**63, 422)):
         answer = labelling_client.post(f"/api/v1/photos/{photo}/labels", json={"tag": "a bathtub", "present": True})
         assert answer.status_code == status
