@@ -92,7 +92,7 @@ def test_what_is_no_photo_is_refused_by_name(encoding: TestClient) -> None:
     for data, (status, said) in refused.items():
         for kind in ("image/jpeg", "text/html"):  # whatever the client says that it is
             answer = handed_in(encoding, data, "../../photo.jpg", kind)
-            assert answer.status_code == status and said in answer.json()["title"], (data[:20], answer.text)
+            assert answer.status_code == status and said in answer.json()["detail"], (data[:20], answer.text)
             assert answer.headers["content-type"] == "application/problem+json"
 
 
