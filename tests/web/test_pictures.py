@@ -155,9 +155,9 @@ def test_a_photo_that_is_gone_or_another_one(odd: tuple[Library, TestClient, dic
     os.utime(folder / "cmyk.jpg", (1, 1))
     for name in ("turned.jpg", "small.jpg"):
         answer = client.get(f"/api/v1/photos/{ids[name]}/image")
-        assert answer.status_code == 404 and "another one than the library knows" in answer.json()["title"]
+        assert answer.status_code == 404 and "another one than the library knows" in answer.json()["detail"]
     gone = client.get(f"/api/v1/photos/{ids['grey.jpg']}/image")
-    assert gone.status_code == 404 and "not there any more" in gone.json()["title"]
+    assert gone.status_code == 404 and "not there any more" in gone.json()["detail"]
     in_page = client.get(f"/api/v1/photos/{ids['grey.jpg']}/image", headers={"sec-fetch-dest": "image"})
     assert (in_page.status_code, in_page.headers["content-type"]) == (404, "image/svg+xml")
     assert in_page.headers["cache-control"] == "no-store"

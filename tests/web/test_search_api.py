@@ -58,24 +58,24 @@ def test_a_hit_says_what_a_page_shows(client: TestClient, tagged_library: Librar
 
 @pytest.mark.parametrize("cursor", ["x", "eyJ9", "W10", "WyJhIiwiYiIsMSwwLjUsMSwxXQ", "ä", "W" * 900])
 def test_a_forged_cursor_is_a_problem(client: TestClient, cursor: str) -> None:
-    assert "cursor" in asked(client, status=422, q="a pool", cursor=cursor)["title"]
+    assert "cursor" in asked(client, status=422, q="a pool", cursor=cursor)["detail"]
 
 
 def test_a_cursor_of_another_query_is_a_problem(client: TestClient) -> None:
     cursor = asked(client, q="a pool", limit=5)["cursor"]
     for other in ({"q": "a bed"}, {"q": "a pool", "sort": "newest"}, {"q": "a pool", "more": [3]}):
-        assert "of another query" in asked(client, status=422, cursor=cursor, **other)["title"]
+        assert "of another query" in asked(client, status=422, cursor=cursor, **other)["detail"]
     assert asked(client, q="a pool", limit=5, cursor=cursor)["hits"][0]["rank"] == 6
 
 
 @pytest.mark.parametrize(
-    "q", ["image:/etc/passwd", "image:u_0123", "like:/etc/passwd", "a pool like:../../etc/passwd", "-image:x a pool"]
+    "q", ["image:/etc/passwd", "like:/etc/passwd", "a pool like:../../etc/passwd", "-image:x a pool"]
 )
 def test_no_file_of_this_machine_is_read_or_told_of(client: TestClient, q: str) -> None:
-    said = asked(client, status=422, q=q)["title"]
+    said = asked(client, status=422, q=q)["detail"]
     assert "no such" not in said.lower()
     assert "folder" not in said
-    assert said == asked(client, status=422, q=q.replace("passwd", "nothing"))["title"].replace("nothing", "passwd")
+    assert said == asked(client, status=422, q=q.replace("passwd", "nothing"))["detail"].replace("nothing", "passwd")
 
 
 def test_facets_write_the_query_language(client: TestClient, tagged_library: Library) -> None:

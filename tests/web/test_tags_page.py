@@ -165,7 +165,7 @@ def test_an_untagged_and_an_empty_library_say_what_to_do(sample_library: Library
         assert client.get("/tags").status_code == 200
         answer = client.post("/api/v1/drafts", json={"name": "a stove"})
         assert answer.status_code == 422
-        assert "add some" in answer.json()["title"]
+        assert "add some" in answer.json()["detail"]
 
 
 def test_a_library_that_has_grown_is_seen_as_it_is(
@@ -192,7 +192,7 @@ def test_a_busy_library_can_be_drafted_on_and_saved_in(own_library: Library, own
         assert own_client.post("/api/v1/vocabularies", json=asked).status_code == 201
         answer = own_client.post("/api/v1/vocabularies", json={**asked, "tag": True})
     assert answer.status_code == 409
-    assert "another" in answer.json()["title"]
+    assert "another" in answer.json()["detail"]
     saved = [each for each in own_client.get("/api/v1/vocabularies").json() if each["origin"] == "saved"]
     assert [each["name"] for each in saved] == ["my-case-study"]  # what was saved is there, to be tagged with later
     assert "not tagged with yet" in own_client.get("/tags").text

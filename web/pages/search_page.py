@@ -11,7 +11,7 @@ from base.errors import QueryError, QuerySyntaxError
 from web.opened import Opened, Served
 from web.pages.photo_views import SmallPhoto, small_photos
 from web.rendering import page
-from web.search_state import AskedState, SearchState, saved_link
+from web.search_state import AskedState, SearchState, saved_links
 
 if TYPE_CHECKING:
     from search.orders import PhotoOrder
@@ -50,7 +50,7 @@ async def search_page(
     request: Request, served: Served, state: AskedState, rank: Annotated[int, Query(ge=1, le=100_000)] = 1
 ) -> HTMLResponse:
     """Return the page of a query, with its first hits, or those from a rank on."""
-    saved = [saved_link(each) for each in await served.compute(served.library.saved_searches)]
+    saved = saved_links(await served.compute(served.library.saved_searches))
     found = await answer(served, state, rank - 1)
     return page(request, "search.html", 422 if "error" in found else 200, state=state, saved=saved, **found)
 
