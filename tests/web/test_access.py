@@ -181,8 +181,13 @@ def test_long_queries_and_large_bodies_are_refused(client: TestClient) -> None:
     answer = client.get("/api/v1/search?q=" + "a" * 20_000)
     assert answer.status_code == 422
     assert len(answer.text) < 500  # what was sent is not repeated
-    large = client.post("/api/v1/nowhere", content=b"x" * 21_000_000)
-    assert (large.status_code, large.json()["type"]) == (413, "/problems/too-large")
+    for address, size in (
+        ("/api/v1/uploads", 21_000_000),
+        ("/api/v1/basket", 2_100_000),
+        ("/api/v1/nowhere", 2_100_000),
+    ):
+        large = client.post(address, content=b"x" * size)
+        assert (large.status_code, large.json()["type"]) == (413, "/problems/too-large")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -63,9 +63,7 @@ class JobRecord:
 
     def as_json(self) -> dict[str, Any]:
         """Return what clients are told: all but what tells processes apart."""
-        plain = asdict(self)
-        del plain["pid"], plain["born"]
-        return plain
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("pid", "born")}
 
 
 def version_of_file(stat: os.stat_result) -> tuple[int, int]:
