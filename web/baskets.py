@@ -109,3 +109,4 @@ class Basket:
 
     def _write(self, record: BasketRecord) -> None:
         self._library.write_desk(self._path, record)
+        self._read = version_of_file(self._path.stat()), record  # nobody else writes meanwhile
