@@ -11,7 +11,7 @@ from search.tags.vocabulary_edits import MOST_PROMPTS, TagDraft
 from web.opened import Opened, Served
 
 if TYPE_CHECKING:
-    from search.tags.overview import VocabularyLook
+    from search.tags.overview import TagLook, VocabularyLook
 
 tagging = APIRouter(tags=["tags"])
 
@@ -177,6 +177,14 @@ async def looked_at(served: Opened, vocabulary: str | None) -> "VocabularyLook":
     """
     async with turns.setdefault(served, asyncio.Lock()):
         return await served.compute(served.library.look_at_tags, vocabulary)
+
+
+async def tag_looked_at(served: Opened, look: "VocabularyLook", name: str) -> "TagLook":
+    """Return a tag of a vocabulary. Raises: QueryError: there is no such tag; the message lists what is near."""
+    found = look.tag(name)
+    if found is None:
+        found = look.tags[(await served.compute(served.library.vocabulary, look.key)).position(name)]
+    return found
 
 
 turns: WeakKeyDictionary[Opened, asyncio.Lock] = WeakKeyDictionary()
