@@ -13,6 +13,7 @@ TAGS = {
     "photos": "One photo: its picture, what is known of it, what people say of its tags.",
     "hotels": "Hotels and what their photos show.",
     "tags": "Vocabularies, drafts of tags, labels.",
+    "restyled": "Restyled photos before and after, and the quiz about them.",
     "exports": "Files of tags, of all results.",
     "uploads": "Photos to search by, kept for an hour.",
     "baskets": "Photos that were picked.",

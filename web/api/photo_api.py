@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from web.opened import Opened, Served
 from web.pages.photo_views import tags_shown
@@ -15,6 +15,9 @@ looking = APIRouter(tags=["photos"])
 PhotoNumber = Annotated[int, Path(description="the photo's number, as searches give it")]
 VocabularyName = Annotated[
     str | None, Query(max_length=255, description="its key or name; by default the one that was used last")
+]
+LocalTime = Annotated[  # of no time zone, so that it is no date-time of RFC 3339
+    datetime, WithJsonSchema({"type": "string", "description": "by the clock where it was taken, as ISO 8601"})
 ]
 UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "There is no photo of this number (any more)."}}
 
@@ -53,7 +56,7 @@ class PhotoOut(BaseModel):
     grey: bool | None
     image_id: int | None
     source: str | None
-    date: datetime | None
+    date: LocalTime | None
     date_from: str | None
     latitude: float | None
     longitude: float | None
