@@ -86,6 +86,7 @@ class HotelMethods(TagMethods):
 
     def hotels_state(self, vocabulary: str | None = None) -> tuple[str, int]:
         """Return what changes whenever a table of hotels may, and how many photos it would be made of."""
+        from db.hotel_rows import hotels_stamp
         from db.photo_rows import columns_stamp
         from db.tag_rows import labels_stamp, tagging_stamp
         from db.vector_rows import EmbeddedRows
@@ -93,7 +94,8 @@ class HotelMethods(TagMethods):
 
         with self.catalog.session() as session:
             segments = EmbeddedRows(session, self.model).segments()
-            said = (labels_stamp(session), tagging_stamp(session, self.model, vocabulary), columns_stamp(session))
+            stamps = (columns_stamp(session), hotels_stamp(session), labels_stamp(session))
+            said = (*stamps, tagging_stamp(session, self.model, vocabulary))
             return digest([(file.name, file.alive) for file in segments], *said), sum(file.alive for file in segments)
 
     def search_hotels(

@@ -70,6 +70,14 @@ def with_numbers(session: Session, root: Path, text: str, options: SearchOptions
     return text if numbered == query else format_query(numbered), options
 
 
+def names_file(text: str) -> bool:
+    """Tell whether a query names a file of this machine, which no stranger is told of; or cannot be read."""
+    try:
+        return any(isinstance(term.value, str) and term.kind != "text" for term in parse(text).terms)
+    except QueryError:
+        return True
+
+
 def named_search(catalog: Catalog, name: str) -> NamedSearch:
     """Return a saved search.
 

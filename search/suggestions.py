@@ -6,13 +6,11 @@ what differs in one letter. Fifty thousand hotels lie in one text, which is look
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
 from sqlalchemy.orm import Session
 
-from base.errors import QueryError
 from base.forks import fork_lock
 from base.names import comparable
 from db.catalog import Catalog
@@ -21,7 +19,8 @@ from db.hotel_rows import hotels_stamp
 from db.photo_rows import columns_stamp, hotels_and_chains
 from db.settings_rows import saved_searches
 from db.tag_rows import taggings_stamp
-from search.query import ALIASES, CHOICES, FILTER_NAMES, SIZES, TERM_NAMES, Filter, format_filter, parse
+from search.query import ALIASES, CHOICES, FILTER_NAMES, SIZES, TERM_NAMES, Filter, format_filter
+from search.saved import names_file
 from search.tags.tagging import known_vocabularies
 from search.tags.vocabulary import bare
 
@@ -329,6 +328,5 @@ def last_segment(session: Session, catalog: Catalog) -> object:
 def saved_values(session: Session) -> Iterator[NamedValue]:
     """Yield the saved searches that a stranger may repeat: those of words and filters, which name no file."""
     for saved in saved_searches(session):
-        with suppress(QueryError):
-            if saved.query and not any(isinstance(t.value, str) and t.kind != "text" for t in parse(saved.query).terms):
-                yield NamedValue(saved.name, saved.query)
+        if saved.query and not names_file(saved.query):
+            yield NamedValue(saved.name, saved.query)

@@ -34,9 +34,10 @@ HEADERS = {
 }
 HOST_HEADER = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::[0-9]{1,5})?")
 STATIC_CACHE = "no-cache"  # kept, and asked for again by its ETag: a newer version has the same addresses
-OPEN = ("/static/", "/sign-in", "/problems/", "/language")  # what needs no token
+OPEN = ("/static/", "/sign-in", "/problems/")  # what needs no token
 SESSION_S = 30 * 24 * 3600
 FORM_BYTES = 100_000  # around a photo that is handed in
+BODY_BYTES = 2_000_000  # of every other request: ids of photos by the ten thousand
 ADDRESS_BYTES = 64_000  # of an address with its query: 10,000 characters, each as up to six
 
 
@@ -119,6 +120,19 @@ class HostGuard(Guard):
         return None if spelt and (spelt[1] in self._names or (self._any_address and is_address(spelt[1]))) else HOST
 
 
+class BodyGuard:
+    """Refuses bodies that are too long: those that are read as a whole are shorter than photos that are handed in."""
+
+    def __init__(self, app: ASGIApp, upload_bytes: int) -> None:
+        self._of_uploads = RequestBodyLimitMiddleware(app, max_body_size=upload_bytes)
+        self._of_others = RequestBodyLimitMiddleware(app, max_body_size=min(BODY_BYTES, upload_bytes))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, unless its body is too long."""
+        limited = self._of_uploads if scope.get("path") == "/api/v1/uploads" else self._of_others
+        await limited(scope, receive, send)
+
+
 def is_address(host: str) -> bool:
     """Tell whether a host is an IP address, as it is written in a URL."""
     try:
@@ -190,7 +204,7 @@ def add_guards(app: FastAPI, settings: WebSettings) -> None:
             max_age=SESSION_S,
             same_site="strict",
         )
-    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.upload_bytes + FORM_BYTES)
+    app.add_middleware(BodyGuard, upload_bytes=settings.upload_bytes + FORM_BYTES)
     app.add_middleware(ChangeGuard, cookie=cookie)
     app.add_middleware(HostGuard, names=host_names(settings), any_address=settings.listens_everywhere)
     app.add_middleware(HonestAnswers)

@@ -47,6 +47,7 @@ from web.web_settings import WebSettings
 
 LIMITS = (
     (search_pages, limited_searches),
+    (aid_pages, limited_searches),
     (searching, limited_searches),
     (uploading, limited_uploads),
     (tagging, limited_drafts),

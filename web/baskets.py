@@ -6,6 +6,7 @@ from pathlib import Path
 
 from aliens.library import Library
 from base.errors import QueryError
+from web.jobs.job_records import version_of_file
 
 MOST_PHOTOS = 100_000  # as many as an order has
 LONGEST_WHY = 500  # characters
@@ -32,7 +33,7 @@ class Basket:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._read: tuple[int, BasketRecord] | None = None  # by the time of change of its file
+        self._read: tuple[tuple[int, int], BasketRecord] | None = None  # by `version_of_file`
 
     def __len__(self) -> int:
         return len(self.record().now.photo_ids)
@@ -44,12 +45,13 @@ class Basket:
     def record(self) -> BasketRecord:
         """Return the basket as it is; an empty one where there is none, or none that can be read."""
         try:
-            changed_ns = self._path.stat().st_mtime_ns
+            version = version_of_file(self._path.stat())
         except OSError:
             return BasketRecord()
-        if self._read is None or self._read[0] != changed_ns:
-            self._read = changed_ns, self._library.read_desk(self._path, BasketRecord) or BasketRecord()
-        return self._read[1]
+        read = self._read  # which other threads may change meanwhile
+        if read is None or read[0] != version:
+            read = self._read = version, self._library.read_desk(self._path, BasketRecord) or BasketRecord()
+        return read[1]
 
     def put(self, photo_ids: Sequence[int], why: Mapping[int, str] | None = None, *, as_found: bool = False) -> int:
         """Put photos in that are not there yet, and return how many those were.
@@ -107,4 +109,4 @@ class Basket:
 
     def _write(self, record: BasketRecord) -> None:
         self._library.write_desk(self._path, record)
-        self._read = None
+        self._read = version_of_file(self._path.stat()), record  # nobody else writes meanwhile

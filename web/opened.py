@@ -31,13 +31,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 LOOKS = 8  # at the library's state at a time: each takes about a millisecond
-
-
-STEPS = {
-    "hits_at": "rows",
-    "hit_page": "rows",
-    "grid_tiles": "rows",
-}  # what a search's steps are called that are methods of their own
+STEPS = {"grid_tiles": "rows", "hit_page": "rows"}  # what the steps of searches are called
 
 
 class TooBusy(AliensError):
@@ -63,6 +57,24 @@ class Opened:
             settings.orders_bytes, getsizeof=lambda order: order.nbytes
         )
         self._being_made: dict[tuple[object, ...], asyncio.Task[PhotoOrder]] = {}
+        self._watch()
+
+    def _watch(self) -> None:
+        """Have the figures told of what waits, runs and is kept."""
+        watch, thumbnails = self.metrics.watch, self.thumbnails.store
+        watch("aliens_waiting_computations", "Computations that wait for their turn.", lambda: self._waiting)
+        for state in ("queued", "running"):
+            count = functools.partial(self.jobs.count, state)
+            watch("aliens_jobs", "Jobs that wait or run.", count, state=state)
+        caches = {"orders": lambda: self._orders.currsize, "thumbnails": lambda: thumbnails.kept_bytes}
+        for cache, read in caches.items():
+            watch("aliens_cache_bytes", "Bytes that are kept.", read, cache=cache)
+        watch("aliens_cached_orders", "Results that are kept in memory.", lambda: len(self._orders))
+        watch("aliens_uploads", "Photos to search by that are kept.", lambda: len(self.uploads))
+
+    @property
+    def _waiting(self) -> int:
+        return 0 if self._limiter is None else self._limiter.statistics().tasks_waiting
 
     def close(self) -> None:
         """End what runs beside the server, and let go of what is kept."""
@@ -76,13 +88,13 @@ class Opened:
         """
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(self.settings.side_by_side)
-        if self._limiter.statistics().tasks_waiting >= self.settings.waiting:
+        if self._waiting >= self.settings.waiting:
             raise TooBusy("too many questions at once: ask again in a second")
         asked = perf_counter()
 
         def timed() -> T:
             self.metrics.took("wait", perf_counter() - asked)
-            with self.metrics.timed(STEPS.get(name := name_of(function), name)):
+            with self.metrics.timed(step_of(function)):
                 return function(*args, **kwargs)
 
         return await anyio.to_thread.run_sync(timed, limiter=self._limiter)
@@ -107,7 +119,7 @@ class Opened:
 
         Raises: QueryError, TooBusy.
         """
-        uploads: Mapping[str, Floats] = self.uploads.vectors(text) if self.uploads is not None else {}
+        uploads: Mapping[str, Floats] = self.uploads.vectors(text)
         key = (await self.state(), text, tuple(more_like), tuple(less_like), sort, tuple(sorted(uploads)))
         known = self._orders.get(key)
         if known is not None:
@@ -131,15 +143,18 @@ class Opened:
         return made
 
 
+def step_of(function: Callable[..., Any]) -> str:
+    """Return what a computation is called in the figures: as its method; those of no name are one step."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    name = getattr(function, "__name__", "<lambda>")
+    return STEPS.get(name, name) if name.isidentifier() else "other"
+
+
 def look_at_end(task: "asyncio.Task[Any]") -> None:
     """Look at how a task ended: its error is told to those who wait, of whom there may be none any more."""
     if not task.cancelled():
         task.exception()
-
-
-def name_of(function: Callable[..., Any]) -> str:
-    """Return what a computation is called, one with arguments as well."""
-    return str(getattr(getattr(function, "func", function), "__name__", "other"))
 
 
 def warm_up(library: Library) -> None:

@@ -1,17 +1,20 @@
 """What a search page is asked: the whole of its state, as it stands in the address. Answers nothing."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlencode
 
 from fastapi import Depends, Query
 
+from search.saved import names_file
+
 if TYPE_CHECKING:
     from search.saved import NamedSearch
 
 LONGEST_QUERY = 10_000  # characters
-IDS = r"^(\d{1,18}(,\d{1,18}){0,99})?$"
+IDS = r"^([0-9]{1,18}(,[0-9]{1,18}){0,99})?$"
 UPLOAD = re.compile(r"(?<!\S)[-+]?image:u_[\w-]+(?::[0-9.]+)?(?!\S)")
 
 Sorting = Literal["score", "newest", "oldest", "hotel"]
@@ -91,6 +94,16 @@ class SavedLink:
     name: str
     address: str
     left_out: str = ""
+
+
+def saved_links(searches: "Iterable[NamedSearch]") -> list[SavedLink]:
+    """Return saved searches as links; those that look for files of this machine are for its command line alone."""
+    return [
+        saved_link(saved)
+        for saved in searches
+        if not names_file(saved.text or "")
+        and not any(isinstance(saved.options.get(n), str) for n in ("image", "like"))
+    ]
 
 
 def saved_link(saved: "NamedSearch") -> SavedLink:

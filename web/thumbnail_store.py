@@ -38,6 +38,11 @@ class ThumbnailStore:
         """Whether there is a file that anything is kept in."""
         return self._database is not None
 
+    @property
+    def kept_bytes(self) -> int:
+        """How much is kept: what other servers keep of late is not counted yet."""
+        return self._kept_bytes if self.keeps else 0
+
     def _open(self) -> None:
         database = sqlite3.connect(self._path, timeout=WAIT_S, check_same_thread=False, isolation_level=None)
         try:

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from time import monotonic
 
 import anyio
+import anyio.to_thread
 
 from aliens.library import Library
 from base.arrays import Floats
-from base.errors import AliensError, PhotoError
+from base.errors import AliensError, PhotoError, QueryError
 from web.web_settings import WebSettings
 
 KEPT_S = 3600.0
@@ -35,7 +36,7 @@ FORMATS_TAKEN = ("JPEG", "MPO", "PNG", "WEBP")  # as Pillow names them; a phone'
 TERM = re.compile(r"image:(u_[A-Za-z0-9_-]+)")
 
 
-class NoUpload(AliensError):
+class NoUpload(QueryError):
     """A photo that was handed in is kept no longer, or never was."""
 
     status = 410
@@ -84,6 +85,9 @@ class Uploads:
         self._turns: anyio.CapacityLimiter | None = None
         self._encoder = EncodingProcess(library, settings.upload_px)
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     def turn(self) -> anyio.CapacityLimiter:
         """Return what lets few photos be received at a time. Raises: UploadsBusy: too many wait already."""
         if self._turns is None:
@@ -97,7 +101,7 @@ class Uploads:
 
         Raises: NoSuchFormat, UploadTooLarge, UnreadableUpload: the message says what is wrong with it.
         """
-        refuse(data, self._settings)
+        await anyio.to_thread.run_sync(refuse, data, self._settings)
         try:
             vector, picture = await anyio.to_thread.run_sync(self._encoder.encode, data, abandon_on_cancel=True)
         except PhotoError as error:

@@ -140,22 +140,25 @@ class DraftBoard:
 
     def texts(self, encoder: Encoder, tags: Sequence[Tag], vocabulary: Vocabulary) -> Floats:
         """Return the unit vectors of tags, (t, d), in a vocabulary's templates."""
-        absent = [tag for tag in tags if (tag.prompts, vocabulary.templates) not in self._texts]
+        keys = [(tag.prompts, vocabulary.templates) for tag in tags]
+        with self._lock:  # others may let go of some meanwhile
+            known = {key: self._texts[key] for key in keys if key in self._texts}
+        absent = [tag for tag, key in zip(tags, keys, strict=True) if key not in known]
         if absent:
             asked = replace(vocabulary, tags=tuple(absent), background=("a photo",), groups=(), muted=())
             vectors = text_vectors(encoder, asked)[0]
-            with self._lock:
-                self._texts |= {(t.prompts, vocabulary.templates): v for t, v in zip(absent, vectors, strict=True)}
-        found = np.stack([self._texts[tag.prompts, vocabulary.templates] for tag in tags])
+            known |= {(tag.prompts, vocabulary.templates): vector for tag, vector in zip(absent, vectors, strict=True)}
         with self._lock:
+            self._texts |= known
             while len(self._texts) > KEPT_TEXTS:
                 self._texts.popitem(last=False)
-        return found
+        return np.stack([known[key] for key in keys])
 
     def columns(self, kept: Kept, texts: Floats) -> Halves:
         """Return the cosines of all photos with texts (m, d), (n, m) float16; those asked for of late are held."""
         keys = [text.tobytes() for text in texts]
-        known = {key: kept.columns[key] for key in keys if key in kept.columns}
+        with self._lock:  # others may let go of some meanwhile
+            known = {key: kept.columns[key] for key in keys if key in kept.columns}
         absent = [place for place, key in enumerate(keys) if key not in known]
         if absent or not len(kept.ids):
             kept.ids, cosines = all_cosines(kept.vectors, texts[absent])

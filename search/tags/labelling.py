@@ -115,7 +115,7 @@ class LabellingDesk:
         state, line = judged(tagging, place, ordered, said)
         with self._lock:
             lent = self._lent.setdefault(bare(tag), Lent())
-            lent.skipped |= dict.fromkeys(skipped)
+            lent.skipped |= dict.fromkeys(ordered.ids[np.isin(ordered.ids, [*skipped])].tolist())  # of the library
             now = self._clock()
             lent.photos = {
                 i: held for i, held in lent.photos.items() if held[1] > now and i not in said and i not in lent.skipped

@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,17 @@ def test_a_basket_outlives_servers_and_each_change_can_be_taken_back(small_libra
     assert basket.clear() == 2
     basket.undo()
     assert len(Basket(small_library)) == 2
+
+
+def test_two_changes_in_one_tick_of_the_clock_are_told_apart(small_library: Library) -> None:
+    ours, theirs = Basket(small_library), Basket(small_library)
+    ours.put([1])
+    assert len(ours) == 1
+    file = small_library.desk / "basket.json"
+    changed_ns = file.stat().st_mtime_ns
+    theirs.put([2])
+    os.utime(file, ns=(changed_ns, changed_ns))
+    assert len(ours) == 2
 
 
 def test_what_cannot_be_in_a_basket_is_said(small_library: Library, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from web.web_settings import WebSettings
 
 FILE = Path(__file__).parents[2] / "docs" / "openapi.json"
 EXAMPLES = 8  # of each operation
+PATIENCE_S = 120.0  # with a busy machine, on which a process that encodes has to start first
 # Streams that never end, and what would start long work or change the library that all tests share.
 LEFT_OUT = r"/jobs|/events|/exports|/restyl|/results"
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
@@ -85,8 +86,8 @@ def test_the_server_does_what_it_says(server: Running) -> None:
         )
         @hypothesis.given(case=operation.as_strategy())
         def holds(case: schemathesis.Case) -> None:
-            case.call_and_validate(checks=CHECKS, session=asked, timeout=600)
+            case.call_and_validate(checks=CHECKS, session=asked, timeout=PATIENCE_S)
 
         holds()
         tried += 1
-    assert tried >= 3
+    assert tried >= 30

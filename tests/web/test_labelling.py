@@ -54,6 +54,9 @@ def test_labels_are_kept_and_taken_back(own_library: Library, labelling_client: 
     skipped = ids(asked(labelling_client, "one"))[1]
     assert skipped not in ids(asked(labelling_client, "one", skipped=skipped))
     assert skipped not in ids(asked(labelling_client, "two", count=50))
+    asked(labelling_client, "one", skipped=10**9)  # of a photo that there is not nothing is kept
+    assert list(own_library._desk._lent["bathtub"].skipped) == [skipped]
+    assert labelling_client.get("/api/v1/labelling", params={**BATHTUB, "skipped": 1 << 63}).status_code == 422
     known = own_library.tags_of(photo, "case-study")
     assert all(tag.by_hand is None for tag in known)
 

@@ -122,3 +122,9 @@ def test_figures_of_steps_and_requests_are_told(client: TestClient) -> None:
     for step in ("wait", "order", "rows", "render"):
         assert f'aliens_step_seconds_count{{step="{step}"}}' in figures.text
     assert 'http_requests_total{handler="/"' in figures.text
+    told = dict(line.rsplit(" ", 1) for line in figures.text.splitlines() if line.startswith("aliens_"))
+    assert float(told['aliens_cache_bytes{cache="orders"}']) > 0
+    assert float(told["aliens_cached_orders"]) >= 1
+    assert float(told['aliens_cache_bytes{cache="thumbnails"}']) >= 0
+    for idle in ("uploads", "waiting_computations", 'jobs{state="queued"}', 'jobs{state="running"}'):
+        assert float(told[f"aliens_{idle}"]) == 0

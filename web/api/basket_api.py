@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from web.jobs.job_requests import Text
 from web.opened import Opened, Served
 from web.search_state import Sorting
 
@@ -37,7 +38,7 @@ class PhotosPut(BaseModel):
     ids: Annotated[list[PhotoId], Field(max_length=MOST_AT_ONCE)] = []
     q: Annotated[str, Field(max_length=10_000)] | None = None
     k: Annotated[int, Field(ge=1, le=100_000)] = 100
-    why: Annotated[dict[int, str], Field(max_length=MOST_AT_ONCE)] = {}
+    why: Annotated[dict[int, Text], Field(max_length=MOST_AT_ONCE)] = {}
 
 
 async def put_result(

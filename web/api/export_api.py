@@ -1,7 +1,7 @@
 """Exports, streamed."""
 
 from functools import partial
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
@@ -110,5 +110,4 @@ async def export_folder(served: Served, asked: AskedFolder) -> StartedExport:
 async def start_folder(served: Opened, asked: AskedFolder) -> int:
     """Queue an export into a folder, and return the job's number. Raises: QueryError: as `AskedExport.options`."""
     said = {name: value for name, value in (await asked.options(served)).items() if value}
-    jobs = cast(Any, served).jobs
-    return int(await jobs.start("export", {"format": "imagefolder", "link": asked.link, **said}))
+    return await served.jobs.start("export", {"format": "imagefolder", "link": asked.link, **said})

@@ -1,5 +1,7 @@
 """Whether the server is well, and its figures for monitoring."""
 
+import asyncio
+
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
@@ -45,4 +47,4 @@ async def health_now(served: Served) -> Health:
 )
 async def figures(served: Served) -> Response:
     """Return the server's figures: requests, the steps of searches, computations, jobs, caches."""
-    return Response(served.metrics.text(), media_type=CONTENT_TYPE)
+    return Response(await asyncio.to_thread(served.metrics.text), media_type=CONTENT_TYPE)

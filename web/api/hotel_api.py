@@ -9,10 +9,12 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
 
 from base.progress import silent
 from search.hotel_pages import HotelFormat
 from search.hotels import HotelSort
+from web.export_streams import slots, take_slot
 from web.opened import Opened, Served
 from web.pages.hotel_views import MOST_TAGS
 
@@ -160,7 +162,11 @@ async def export_hotels_file(
     """Return all hotels that are asked for as a file: the bytes that `aliens export hotels` writes."""
     options: dict[str, Any] = {"name": id if id is not None else name or None, "tags": tag or (), "sort": sort}
     options |= {"missing": missing or (), "vocabulary": vocabulary or None}
-    path = await served.compute(exported, served, format, options)
+    take_slot()  # as for other exports: searches do not wait for it
+    try:
+        path = await run_in_threadpool(exported, served, format, options)
+    finally:
+        slots.release()
     return FileResponse(
         path,
         media_type=MEDIA_TYPES[format],

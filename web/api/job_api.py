@@ -3,15 +3,14 @@
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 
 from base.errors import QueryError
 from web.jobs.events import job_events
-from web.jobs.job_records import JobRecord, State
+from web.jobs.job_records import State
 from web.jobs.job_requests import AnyJob, ExportJob, Request, TagJob
-from web.jobs.runner import JobRunner, NoSuchJob
 from web.opened import Served
 
 working = APIRouter(tags=["jobs"])
@@ -59,14 +58,6 @@ class FolderBelow(BaseModel):
     more: int
 
 
-def job_of(runner: JobRunner, job_id: int) -> JobRecord:
-    """Return a job. Raises: HTTPException: there is none of this number (404)."""
-    try:
-        return runner.find(job_id)
-    except NoSuchJob as error:
-        raise HTTPException(404, str(error)) from error
-
-
 def refuse_file_names(request: Request) -> None:
     """Raise QueryError: a vocabulary is named as a file, which no stranger may have read."""
     named = request.vocabulary if isinstance(request, TagJob | ExportJob) else None
@@ -99,7 +90,7 @@ async def follow_jobs(served: Served) -> AsyncIterator[ServerSentEvent]:
 @working.get("/jobs/{job_id}", response_model=JobState, responses={404: {"description": "There is no such job."}})
 async def one_job(served: Served, job_id: JobNumber) -> dict[str, Any]:
     """Return a job."""
-    return job_of(served.jobs, job_id).as_json()
+    return served.jobs.find(job_id).as_json()
 
 
 @working.get("/jobs/{job_id}/output", responses={404: {"description": "There is no such job."}})
@@ -110,7 +101,7 @@ async def job_output(
     limit: Annotated[int, Query(ge=1, le=MOST_LINES)] = 100,
 ) -> JobOutput:
     """Return what a job has printed."""
-    job = job_of(served.jobs, job_id)
+    job = served.jobs.find(job_id)
     lines = await served.compute(served.jobs.lines, job_id, first, limit)
     return JobOutput(first=first, total=job.lines, lines=lines)
 
@@ -118,9 +109,8 @@ async def job_output(
 @working.delete("/jobs/{job_id}", response_model=JobState, responses={404: {"description": "There is no such job."}})
 async def cancel_job(served: Served, job_id: JobNumber) -> dict[str, Any]:
     """Have a job stop that waits or runs; what it has done so far is kept. It ends a little later."""
-    job_of(served.jobs, job_id)
     await served.jobs.cancel(job_id)
-    return job_of(served.jobs, job_id).as_json()
+    return served.jobs.find(job_id).as_json()
 
 
 @working.post(
@@ -131,7 +121,6 @@ async def cancel_job(served: Served, job_id: JobNumber) -> dict[str, Any]:
 )
 async def repeat_job(served: Served, job_id: JobNumber) -> dict[str, Any]:
     """Queue the same job again: it goes on where an earlier one stopped."""
-    job_of(served.jobs, job_id)
     return served.jobs.find(await served.jobs.repeat(job_id)).as_json()
 
 

@@ -1,11 +1,11 @@
 """What is known of a photo by program, and what people say of its tags."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
-from web.local_time import LocalTime
 from web.opened import Opened, Served
 from web.pages.photo_views import tags_shown
 from web.thumbnails import NoPicture, version_of
@@ -15,6 +15,9 @@ looking = APIRouter(tags=["photos"])
 PhotoNumber = Annotated[int, Path(description="the photo's number, as searches give it")]
 VocabularyName = Annotated[
     str | None, Query(max_length=255, description="its key or name; by default the one that was used last")
+]
+LocalTime = Annotated[  # of no time zone, so that it is no date-time of RFC 3339
+    datetime, WithJsonSchema({"type": "string", "description": "by the clock where it was taken, as ISO 8601"})
 ]
 UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "There is no photo of this number (any more)."}}
 

@@ -1,19 +1,19 @@
 """Searching by program: hits page by page, what they have in common, where they are, what may be typed next."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
-from web.local_time import LocalTime
+from web.api.photo_api import LocalTime
 from web.opened import Opened, Served
+from web.search_state import LONGEST_QUERY, Sorting
 
 if TYPE_CHECKING:
     from search.facets import FacetValue
     from search.orders import PhotoOrder
     from search.windows import ShownHit
 
-LONGEST_TEXT = 10_000
 MOST_HITS = 500
 LAST_ID = 2**63 - 1
 
@@ -25,22 +25,19 @@ PhotoNumber = Annotated[int, Field(ge=1, le=LAST_ID)]
 class AskedQuery(BaseModel):
     """What is looked for, in which order."""
 
-    q: str = Field("", max_length=LONGEST_TEXT, description="in the query language; empty: all photos")
+    q: str = Field("", max_length=LONGEST_QUERY, description="in the query language; empty: all photos")
     more: list[PhotoNumber] = Field([], max_length=100, description="ids of photos that are what is meant")
     less: list[PhotoNumber] = Field([], max_length=100, description="ids of photos that are not what is meant")
-    sort: Literal["score", "newest", "oldest", "hotel"] = Field(
+    sort: Sorting = Field(
         "score", description="without words to look for, score is newest; else the photos above the line are sorted"
     )
 
 
 def asked_query(
-    q: Annotated[str, Query(max_length=LONGEST_TEXT, description=AskedQuery.model_fields["q"].description)] = "",
+    q: Annotated[str, Query(max_length=LONGEST_QUERY, description=AskedQuery.model_fields["q"].description)] = "",
     more: Annotated[list[PhotoNumber], Query(max_length=100, description="ids of photos that are what is meant")] = [],  # noqa: B006 - FastAPI copies it
     less: Annotated[list[PhotoNumber], Query(max_length=100, description="ids of photos that are not")] = [],  # noqa: B006
-    sort: Annotated[
-        Literal["score", "newest", "oldest", "hotel"],
-        Query(description=AskedQuery.model_fields["sort"].description),
-    ] = "score",
+    sort: Annotated[Sorting, Query(description=AskedQuery.model_fields["sort"].description)] = "score",
 ) -> AskedQuery:
     """Return what the address of a request asks for."""
     return AskedQuery(q=q, more=more, less=less, sort=sort)
@@ -260,8 +257,8 @@ async def places_found(served: Served, asked: Asked) -> MapAnswer:
 @searching.get("/suggestions")
 async def terms_suggested(
     served: Served,
-    q: Annotated[str, Query(max_length=LONGEST_TEXT, description="the query as far as it is typed")] = "",
-    caret: Annotated[int | None, Query(ge=0, le=LONGEST_TEXT, description="in characters; by default the end")] = None,
+    q: Annotated[str, Query(max_length=LONGEST_QUERY, description="the query as far as it is typed")] = "",
+    caret: Annotated[int | None, Query(ge=0, le=LONGEST_QUERY, description="in characters; by default the end")] = None,
     limit: Annotated[int, Query(ge=1, le=50)] = 8,
 ) -> SuggestionAnswer:
     """Return what may be typed next at the caret: tags, hotels, chains, operators, saved searches."""

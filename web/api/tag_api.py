@@ -1,7 +1,7 @@
 """Vocabularies, drafts, labels by program."""
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal
 from weakref import WeakKeyDictionary
 
 from fastapi import APIRouter, Path, Query
@@ -11,7 +11,7 @@ from search.tags.vocabulary_edits import MOST_PROMPTS, TagDraft
 from web.opened import Opened, Served
 
 if TYPE_CHECKING:
-    from search.tags.overview import VocabularyLook
+    from search.tags.overview import TagLook, VocabularyLook
 
 tagging = APIRouter(tags=["tags"])
 
@@ -21,6 +21,7 @@ VocabularyName = Annotated[str | None, Field(max_length=300, description="its ke
 AskedVocabulary = Annotated[str | None, Query(max_length=300, description="its key or name; by default the latest")]
 AskedTag = Annotated[str, Query(max_length=1_000, description="a tag's name")]
 PhotoNumber = Annotated[int, Path(ge=1, lt=1 << 63)]
+SkippedPhoto = Annotated[int, Field(ge=1, lt=1 << 63)]
 Tab = Annotated[str, Query(max_length=100, description="who asks: no photo is given to two at once")]
 
 
@@ -178,13 +179,20 @@ async def looked_at(served: Opened, vocabulary: str | None) -> "VocabularyLook":
         return await served.compute(served.library.look_at_tags, vocabulary)
 
 
+async def tag_looked_at(served: Opened, look: "VocabularyLook", name: str) -> "TagLook":
+    """Return a tag of a vocabulary. Raises: QueryError: there is no such tag; the message lists what is near."""
+    found = look.tag(name)
+    if found is None:
+        found = look.tags[(await served.compute(served.library.vocabulary, look.key)).position(name)]
+    return found
+
+
 turns: WeakKeyDictionary[Opened, asyncio.Lock] = WeakKeyDictionary()
 
 
 async def start_tagging(served: Opened, vocabulary: str, **options: object) -> int:
     """Queue the tagging of all photos with a vocabulary, by its key or file, and return the job's number."""
-    jobs = cast(Any, served).jobs
-    return int(await jobs.start("tag", {"vocabulary": vocabulary} | options))
+    return await served.jobs.start("tag", {"vocabulary": vocabulary} | options)
 
 
 async def labelling_state(
@@ -270,7 +278,7 @@ async def next_labels(
     vocabulary: AskedVocabulary = None,
     tab: Tab = "",
     count: Annotated[int, Query(ge=1, le=50)] = 4,
-    skipped: Annotated[list[int], Query(max_length=50)] = [],  # noqa: B006 - FastAPI reads it
+    skipped: Annotated[list[SkippedPhoto], Query(max_length=50)] = [],  # noqa: B006 - FastAPI reads it
 ) -> LabellingState:
     """Return the photos to label next, nearest to where the tag is in doubt, and what the labels say so far."""
     return await labelling_state(served, tag, vocabulary, tab, count, skipped)

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -63,9 +63,12 @@ class JobRecord:
 
     def as_json(self) -> dict[str, Any]:
         """Return what clients are told: all but what tells processes apart."""
-        plain = asdict(self)
-        del plain["pid"], plain["born"]
-        return plain
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("pid", "born")}
+
+
+def version_of_file(stat: os.stat_result) -> tuple[int, int]:
+    """Return what tells a record's file from the one that it took the place of, be it in the same tick of the clock."""
+    return stat.st_mtime_ns, stat.st_ino
 
 
 class JobStore:
@@ -73,7 +76,7 @@ class JobStore:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._read: dict[int, tuple[int, JobRecord]] = {}  # by the time of change of its file
+        self._read: dict[int, tuple[tuple[int, int], JobRecord]] = {}  # by `version_of_file`
 
     @property
     def folder(self) -> Path:
@@ -82,18 +85,18 @@ class JobStore:
 
     def all(self) -> list[JobRecord]:
         """Return all jobs, the newest first; what cannot be read is passed over."""
-        found: dict[int, tuple[int, JobRecord]] = {}
-        for job_id, path, changed_ns in self._files():
+        found: dict[int, tuple[tuple[int, int], JobRecord]] = {}
+        for job_id, path, version in self._files():
             known = self._read.get(job_id)
-            if known is None or known[0] != changed_ns:
+            if known is None or known[0] != version:
                 record = self._library.read_desk(path, JobRecord)
-                known = None if record is None or record.id != job_id else (changed_ns, record)
+                known = None if record is None or record.id != job_id else (version, record)
             if known is not None:
                 found[job_id] = known
         self._read = found
         return [found[job_id][1] for job_id in sorted(found, reverse=True)]
 
-    def _files(self) -> Iterator[tuple[int, Path, int]]:
+    def _files(self) -> Iterator[tuple[int, Path, tuple[int, int]]]:
         try:
             entries = list(os.scandir(self.folder))
         except OSError:
@@ -102,7 +105,7 @@ class JobStore:
             stem, ending = os.path.splitext(entry.name)
             if ending == ".json" and stem.isdecimal():
                 with suppress(OSError):
-                    yield int(stem), Path(entry.path), entry.stat().st_mtime_ns
+                    yield int(stem), Path(entry.path), version_of_file(entry.stat())
 
     def add(self, kind: str, request: dict[str, Any]) -> JobRecord:
         """Queue a job; where the same one is queued already, return that.

@@ -17,7 +17,7 @@ from base.files import is_locked
 from base.progress import said_step
 from web.jobs.allowed_places import AllowedPlaces
 from web.jobs.child import birth_of, lines_of, start_child, stop_child, stop_orphan
-from web.jobs.job_records import MOST_SAID, JobRecord, JobStore
+from web.jobs.job_records import MOST_SAID, JobRecord, JobStore, State
 from web.jobs.job_requests import CandidatesJob, ExportJob, Request, as_request
 from web.jobs.outcomes import ended, kept_line
 from web.web_settings import WebSettings
@@ -30,6 +30,8 @@ MOST_WAITING = 100  # jobs
 
 class NoSuchJob(QueryError):
     """There is no job of a number."""
+
+    status = 404
 
 
 class JobRunner:
@@ -53,6 +55,10 @@ class JobRunner:
     def active(self) -> list[JobRecord]:
         """Return the jobs that wait or run, the newest first."""
         return [job for job in self.all() if job.is_active]
+
+    def count(self, state: State) -> int:
+        """Return how many jobs are in a state."""
+        return sum(job.state == state for job in self.all())
 
     def find(self, job_id: int) -> JobRecord:
         """Return a job. Raises: NoSuchJob."""

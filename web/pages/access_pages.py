@@ -1,4 +1,4 @@
-"""Signing in, choosing a language, and what a kind of problem means: what needs no token."""
+"""Signing in, and what a kind of problem means: what needs no token."""
 
 from typing import Annotated
 
@@ -9,11 +9,8 @@ from web.opened import Served
 from web.problem_kinds import BY_SLUG, NOT_FOUND
 from web.problems import problem_of
 from web.rendering import page
-from web.translations import COOKIE, LANGUAGES
 
 access_pages = APIRouter()
-
-YEAR_S = 365 * 24 * 3600
 
 
 def sign_in_page(request: Request, back: str, *, wrong: bool = False, status: int = 200) -> HTMLResponse:
@@ -51,21 +48,6 @@ async def signed_in(
     if wanted is not None:
         request.session["signed_in"] = True
     return RedirectResponse(own_address(back), 303)
-
-
-@access_pages.post("/language")
-async def choose_language(
-    request: Request, language: Annotated[str, Form(max_length=20)], back: Annotated[str, Form(max_length=64_000)] = "/"
-) -> Response:
-    """Keep a language in a cookie, and go back to the page where it was chosen.
-
-    Raises: Problem: there is no such language.
-    """
-    if language not in LANGUAGES:
-        raise problem_of(NOT_FOUND, f"no language {language[:20]!r}: there are {', '.join(LANGUAGES)}")
-    chosen = RedirectResponse(own_address(back), 303)
-    chosen.set_cookie(COOKIE, language, max_age=YEAR_S, samesite="lax")
-    return chosen
 
 
 @access_pages.get("/problems/{slug}")

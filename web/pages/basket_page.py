@@ -10,9 +10,9 @@ from web.api.basket_api import put_result
 from web.jobs.job_requests import MOST_PHOTOS, Engine, Palette
 from web.jobs.outcomes import picks_of, yield_of
 from web.opened import Opened, Served
-from web.pages.jobs_page import found_job, seen_after
+from web.pages.jobs_page import seen_after
 from web.rendering import page
-from web.search_state import Sorting
+from web.search_state import IDS, Sorting, listed_ids
 
 basket_pages = APIRouter()
 TILES = 120  # shown at a time
@@ -26,14 +26,6 @@ def counted_answer(request: Request, served: Opened) -> Response:
         return RedirectResponse("/basket", 303)
     count = len(served.basket)
     return HTMLResponse(str(count) if count else "", headers={"HX-Trigger": "basket-changed"})
-
-
-def photo_numbers(text: str) -> tuple[int, ...]:
-    """Return the photo ids of a text such as 12,40. Raises: QueryError: it is none."""
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not all(part.isascii() and part.isdigit() and len(part) < 20 for part in parts):
-        raise QueryError(f"{text[:40]!r} is no list of photos: give numbers with commas between them")
-    return tuple(map(int, parts))
 
 
 @basket_pages.get("/basket/count")
@@ -50,15 +42,15 @@ async def put_photos(
     id: Ids = [],  # noqa: B006 - FastAPI copies it
     q: Annotated[str | None, Form(max_length=10_000)] = None,
     sort: Annotated[Sorting, Form()] = "score",
-    more: Annotated[str, Form(max_length=10_000)] = "",
-    less: Annotated[str, Form(max_length=10_000)] = "",
+    more: Annotated[str, Form(pattern=IDS)] = "",
+    less: Annotated[str, Form(pattern=IDS)] = "",
     k: Annotated[int, Form(ge=1, le=100_000)] = 100_000,
 ) -> Response:
     """Put photos into the basket: some by their ids, or the first k of a result."""
     if id:
         await served.compute(served.basket.put, id)
     elif q is not None:
-        await put_result(served, q, k, sort=sort, more=photo_numbers(more), less=photo_numbers(less))
+        await put_result(served, q, k, sort=sort, more=listed_ids(more), less=listed_ids(less))
     else:
         raise QueryError("say which photos: give ids, or a query")
     return counted_answer(request, served)
@@ -161,7 +153,7 @@ async def ask_for_candidates(
 @basket_pages.post("/basket/candidates/{job_id}")
 async def put_candidates(request: Request, served: Served, job_id: int) -> Response:
     """Put the candidates that a job has found into the basket, with their reasons."""
-    job = found_job(served.jobs, job_id)
+    job = served.jobs.find(job_id)
     picks = picks_of(job, await served.compute(served.jobs.lines, job_id))
     why = {pick["photo_id"]: "; ".join(pick["why"]) for pick in picks}
     await served.compute(served.basket.put, list(why), why, as_found=True)

@@ -8,7 +8,6 @@ from starlette.exceptions import HTTPException
 
 from web.jobs.job_records import JobRecord
 from web.jobs.outcomes import yield_of
-from web.jobs.runner import JobRunner, NoSuchJob
 from web.opened import Opened, Served
 from web.rendering import page
 
@@ -16,14 +15,6 @@ jobs_pages = APIRouter()
 JobId = Annotated[int, Path(ge=1)]
 SHOWN = 50  # jobs in the list
 MOST_SHOWN = 500  # of what one job gave
-
-
-def found_job(runner: JobRunner, job_id: int) -> JobRecord:
-    """Return a job. Raises: HTTPException: there is none of this number (404)."""
-    try:
-        return runner.find(job_id)
-    except NoSuchJob as error:
-        raise HTTPException(404, str(error)) from error
 
 
 def seen_after(job_id: int) -> RedirectResponse:
@@ -40,7 +31,7 @@ async def jobs_page(request: Request, served: Served) -> HTMLResponse:
 @jobs_pages.get("/jobs/{job_id}")
 async def job_page(request: Request, served: Served, job_id: JobId) -> HTMLResponse:
     """Return the page of one job."""
-    job = found_job(served.jobs, job_id)
+    job = served.jobs.find(job_id)
     return page(request, "job.html", job=job, **await given_by(served, job))
 
 
@@ -54,20 +45,20 @@ async def given_by(served: Opened, job: JobRecord) -> dict[str, Any]:
 @jobs_pages.get("/jobs/{job_id}/line")
 async def job_line(request: Request, served: Served, job_id: JobId) -> HTMLResponse:
     """Return a job as a line: what it does, how far it is, and what can be done about it."""
-    return page(request, "job_line.html", job=found_job(served.jobs, job_id))
+    return page(request, "job_line.html", job=served.jobs.find(job_id))
 
 
 @jobs_pages.get("/jobs/{job_id}/given")
 async def job_given(request: Request, served: Served, job_id: JobId) -> HTMLResponse:
     """Return what a job has given so far."""
-    job = found_job(served.jobs, job_id)
+    job = served.jobs.find(job_id)
     return page(request, "job_given.html", job=job, **await given_by(served, job))
 
 
 @jobs_pages.get("/jobs/{job_id}/file")
 async def job_file(served: Served, job_id: JobId) -> FileResponse:
     """Return the file that an export has written."""
-    job = found_job(served.jobs, job_id)
+    job = served.jobs.find(job_id)
     kept = served.jobs.kept_file(job)
     if kept is None or job.request.get("format") == "imagefolder":
         raise HTTPException(404, f"job {job_id} has written no file that can be sent")
@@ -77,15 +68,13 @@ async def job_file(served: Served, job_id: JobId) -> FileResponse:
 @jobs_pages.post("/jobs/{job_id}/cancel")
 async def cancel_by_form(request: Request, served: Served, job_id: JobId) -> Response:
     """Have a job stop; returns its line, or leads to its page."""
-    found_job(served.jobs, job_id)
     await served.jobs.cancel(job_id)
     if "hx-request" in request.headers:
-        return page(request, "job_line.html", job=found_job(served.jobs, job_id))
+        return page(request, "job_line.html", job=served.jobs.find(job_id))
     return seen_after(job_id)
 
 
 @jobs_pages.post("/jobs/{job_id}/repeat")
 async def repeat_by_form(served: Served, job_id: JobId) -> RedirectResponse:
     """Queue the same job again, and lead to it."""
-    found_job(served.jobs, job_id)
     return seen_after(await served.jobs.repeat(job_id))

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from web.api.tag_api import looked_at
+from web.api.tag_api import looked_at, tag_looked_at
 from web.opened import Served
 from web.pages.tags_page import Key, Name
 from web.rendering import page
@@ -15,7 +15,5 @@ label_pages = APIRouter()
 async def label_page(request: Request, served: Served, tag: Name, vocabulary: Key = "") -> HTMLResponse:
     """Return the page that asks of one photo after the other whether it has a tag."""
     look = await looked_at(served, vocabulary or None)
-    found = look.tag(tag)
-    if found is None:
-        found = look.tags[(await served.compute(served.library.vocabulary, look.key)).position(tag)]
+    found = await tag_looked_at(served, look, tag)
     return page(request, "tag_label.html", look=look, tag=found)

@@ -12,6 +12,7 @@ from web.jobs.job_requests import TREE
 from web.opened import Opened, Served
 from web.pages.jobs_page import seen_after
 from web.rendering import page
+from web.search_state import saved_links
 
 library_pages = APIRouter()
 FAILURES = 50  # on a page
@@ -32,7 +33,7 @@ async def library_page(request: Request, served: Served) -> HTMLResponse:
         writable=served.library.is_writable(),
         jobs=[job for job in jobs if job.is_active] + ended,
         roots=await served.compute(served.jobs.places.roots),
-        saved=await served.compute(served.library.saved_searches),
+        saved=saved_links(await served.compute(served.library.saved_searches)),
     )
 
 

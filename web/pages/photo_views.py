@@ -11,7 +11,7 @@ from fastapi import Depends, Query
 from base.errors import QueryError
 from web.opened import Opened
 from web.search_state import AskedState, SearchState
-from web.thumbnails import NoPicture
+from web.thumbnails import NoPicture, version_of
 
 if TYPE_CHECKING:
     from aliens.library import Library
@@ -225,7 +225,7 @@ class PhotoView:
     def version(self) -> str:
         """What tells its bytes from others."""
         sha256 = self.details.file.sha256
-        return "" if sha256 is None else sha256.hex()[:16]
+        return "" if sha256 is None else version_of(sha256)
 
     def picture(self, width_px: int, seen: str = "plain") -> str:
         """Return the address of its picture."""

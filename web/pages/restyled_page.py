@@ -8,7 +8,6 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from web.api.result_api import ResultNumber, result_numbered
 from web.jobs.outcomes import yield_of
 from web.opened import Opened, Served
-from web.pages.jobs_page import found_job
 from web.rendering import page
 
 restyled_pages = APIRouter()
@@ -20,7 +19,7 @@ async def results_shown(served: Opened, job_id: int | None, photo: int | None) -
     """Return results, the newest first, of a job, of a photo or all; and why a job left photos out."""
     if job_id is None:
         return list(await served.compute(served.library.restyled, photo=photo))[::-1], []
-    job = found_job(served.jobs, job_id)
+    job = served.jobs.find(job_id)
     given = yield_of(job, await served.compute(served.jobs.lines, job_id))
     known = {result.id: result for result in await served.compute(served.library.restyled)}
     return [known[number] for number in dict.fromkeys(given.results) if number in known], given.failed

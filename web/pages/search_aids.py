@@ -7,10 +7,10 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from base.errors import QueryError
-from web.opened import Served
+from web.opened import Opened, Served
 from web.pages.search_page import asked_order
 from web.rendering import page
-from web.search_state import LONGEST_QUERY, SAVED_SORTS, AskedState, SearchState, Sorting, listed_ids, saved_link
+from web.search_state import IDS, LONGEST_QUERY, SAVED_SORTS, AskedState, SearchState, Sorting, listed_ids, saved_links
 
 aid_pages = APIRouter()
 
@@ -20,11 +20,14 @@ async def search_facets(request: Request, served: Served, state: AskedState) -> 
     """Return the properties of a query's photos, each value with the address that asks for it, or no longer does."""
     order = await asked_order(served, state)
     facets = await served.compute(served.library.facets, order)
+    terms = [value.term for facet in facets for value in facet.values]
+    addresses = await served.compute(toggled_addresses, served, state, terms)
+    return page(request, "search_facets.html", state=state, facets=facets, address=addresses.__getitem__)
 
-    def address(term: str) -> str:
-        return state.address(q=served.library.toggled_filter(state.q, term))
 
-    return page(request, "search_facets.html", state=state, facets=facets, address=address)
+def toggled_addresses(served: Opened, state: SearchState, terms: list[str]) -> dict[str, str]:
+    """Return {filter: query string of a state with it, or without it where it has it}."""
+    return {term: state.address(q=served.library.toggled_filter(state.q, term)) for term in terms}
 
 
 @aid_pages.get("/suggestions")
@@ -52,7 +55,7 @@ async def search_filtered(
     served: Served, state: AskedState, term: Annotated[str, Query(max_length=2_000)]
 ) -> JSONResponse:
     """Return a query with a filter, or without it where it has it already."""
-    return JSONResponse({"q": served.library.toggled_filter(state.q, term)})
+    return JSONResponse({"q": await served.compute(served.library.toggled_filter, state.q, term)})
 
 
 @aid_pages.get("/searches")
@@ -68,8 +71,8 @@ async def save_a_search(
     name: Annotated[str, Form(max_length=300)],
     q: Annotated[str, Form(max_length=LONGEST_QUERY)] = "",
     sort: Annotated[Sorting, Form()] = "score",
-    more: Annotated[str, Form(max_length=2_000)] = "",
-    less: Annotated[str, Form(max_length=2_000)] = "",
+    more: Annotated[str, Form(pattern=IDS)] = "",
+    less: Annotated[str, Form(pattern=IDS)] = "",
 ) -> HTMLResponse:
     """Keep a query under a name; return the list with it.
 
@@ -96,5 +99,5 @@ async def forget_a_search(request: Request, served: Served, name: Annotated[str,
 
 async def saved_list(request: Request, served: Served) -> HTMLResponse:
     """Return the list of saved searches."""
-    saved = [saved_link(each) for each in await served.compute(served.library.saved_searches)]
+    saved = saved_links(await served.compute(served.library.saved_searches))
     return page(request, "search_saved.html", saved=saved)

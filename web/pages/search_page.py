@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
-from base.errors import AliensError, QueryError, QuerySyntaxError
+from base.errors import QueryError, QuerySyntaxError
 from web.opened import Opened, Served
 from web.pages.photo_views import SmallPhoto, small_photos
 from web.rendering import page
-from web.search_state import AskedState, SearchState, saved_link
-from web.uploads import NoUpload
+from web.search_state import AskedState, SearchState, saved_links
 
 if TYPE_CHECKING:
     from search.orders import PhotoOrder
@@ -51,7 +50,7 @@ async def search_page(
     request: Request, served: Served, state: AskedState, rank: Annotated[int, Query(ge=1, le=100_000)] = 1
 ) -> HTMLResponse:
     """Return the page of a query, with its first hits, or those from a rank on."""
-    saved = [saved_link(each) for each in await served.compute(served.library.saved_searches)]
+    saved = saved_links(await served.compute(served.library.saved_searches))
     found = await answer(served, state, rank - 1)
     return page(request, "search.html", 422 if "error" in found else 200, state=state, saved=saved, **found)
 
@@ -107,7 +106,7 @@ async def answer(served: Opened, state: SearchState, first: int) -> dict[str, An
     """Return what templates show of a query: its order and tiles, or its error and where that shows."""
     try:
         order = await asked_order(served, state)
-    except (QueryError, NoUpload) as error:
+    except QueryError as error:
         return {"error": ErrorShown(error, state.q)}
     line = line_of(order)
     tiles = await served.compute(grid_tiles, served, order, line, first, FIRST)
@@ -117,7 +116,7 @@ async def answer(served: Opened, state: SearchState, first: int) -> dict[str, An
 class ErrorShown:
     """An error of a query as the page shows it: what is wrong, and the query with the place marked."""
 
-    def __init__(self, error: AliensError, text: str) -> None:
+    def __init__(self, error: QueryError, text: str) -> None:
         self.before = self.mark = self.after = ""
         self.message = str(error)
         if isinstance(error, QuerySyntaxError):

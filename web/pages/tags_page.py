@@ -8,7 +8,7 @@ from starlette.datastructures import URL
 
 from base.errors import QueryError
 from search.tags.vocabulary_edits import TagDraft
-from web.api.tag_api import looked_at, start_tagging
+from web.api.tag_api import looked_at, start_tagging, tag_looked_at
 from web.opened import Served
 from web.rendering import page
 
@@ -58,9 +58,7 @@ async def tags_table(request: Request, served: Served, vocabulary: Key) -> HTMLR
 async def tag_page(request: Request, served: Served, tag: Name, vocabulary: Key = "") -> HTMLResponse:
     """Return the page of one tag."""
     look = await looked_at(served, vocabulary or None)
-    found = look.tag(tag)
-    if found is None:
-        found = look.tags[(await served.compute(served.library.vocabulary, look.key)).position(tag)]
+    found = await tag_looked_at(served, look, tag)
     island = {
         "histogram": found.histogram,
         "said_yes": found.said_yes,
