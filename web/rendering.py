@@ -50,7 +50,7 @@ def environment(language: str) -> Environment:
         made.globals[name] = with_one_line_values(cast(Callable[..., Any], made.globals[name]))
     made.globals.update(version=__version__, language=language, languages=LANGUAGES)
     made.filters |= formats(language)
-    made.filters["told"] = partial(told, words=translations(language))
+    made.filters["told"] = partial(with_pages, words=translations(language))
     return made
 
 
@@ -65,7 +65,7 @@ def with_one_line_values(translate: Callable[..., Any]) -> Callable[..., Any]:
     return translated
 
 
-def told(text: str, words: NullTranslations) -> Markup:
+def with_pages(text: str, words: NullTranslations) -> Markup:
     """Return what the library says, with a link behind each command to the page that does the same."""
     seen = set[str]()
 
