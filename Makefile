@@ -68,6 +68,7 @@ $(VENV)/.demo-installed: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install -e '.[$(FAISS)]'
 	@touch $@
 
-$(VENV)/.dev-installed: pyproject.toml | $(VENV)/.demo-installed
+$(VENV)/.dev-installed: pyproject.toml | $(VENV)/bin/python
+	@test -e $(VENV)/.demo-installed || echo "Setting up $(VENV): PyTorch is large, the first time takes minutes."
 	$(BIN)/python -m pip install -e '.[$(FAISS),dev$(LITE)]'
-	@touch $@
+	@touch $(VENV)/.demo-installed $@
