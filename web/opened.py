@@ -15,6 +15,7 @@ from fastapi import Depends, Request
 from aliens.library import Library
 from base.errors import AliensError
 from web.baskets import Basket
+from web.export_streams import ExportSlots
 from web.hotel_tables import HotelTables
 from web.jobs.runner import JobRunner
 from web.metrics import Metrics
@@ -51,6 +52,8 @@ class Opened:
         self.basket = Basket(library)
         self.metrics = Metrics()
         self.rates = Rates(settings)
+        self.exports = ExportSlots()
+        self.tag_looks = asyncio.Lock()  # held by whoever has a vocabulary's tags counted
         self._limiter: anyio.CapacityLimiter | None = None
         self._looking: anyio.CapacityLimiter | None = None
         self._orders: LRUCache[tuple[object, ...], PhotoOrder] = LRUCache(
