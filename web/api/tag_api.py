@@ -1,8 +1,6 @@
 """Vocabularies, drafts, labels by program."""
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated, Literal
-from weakref import WeakKeyDictionary
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -175,7 +173,7 @@ async def looked_at(served: Opened, vocabulary: str | None) -> "VocabularyLook":
 
     One after the other: a large library takes seconds the first time, in which others want to search.
     """
-    async with turns.setdefault(served, asyncio.Lock()):
+    async with served.tag_looks:
         return await served.compute(served.library.look_at_tags, vocabulary)
 
 
@@ -187,11 +185,8 @@ async def tag_looked_at(served: Opened, look: "VocabularyLook", name: str) -> "T
     return found
 
 
-turns: WeakKeyDictionary[Opened, asyncio.Lock] = WeakKeyDictionary()
-
-
 async def start_tagging(served: Opened, vocabulary: str, **options: object) -> int:
-    """Queue the tagging of all photos with a vocabulary, by its key or file, and return the job's number."""
+    """Queue the tagging of all photos with a vocabulary, by its key, and return the job's number."""
     return await served.jobs.start("tag", {"vocabulary": vocabulary} | options)
 
 
@@ -233,14 +228,14 @@ async def try_draft(served: Served, asked: AskedDraft) -> DraftFigures:
 @tagging.post("/vocabularies", status_code=201)
 async def save_vocabulary(served: Served, asked: SavedDraft) -> SavedVocabulary:
     """Save a draft in a vocabulary of the library, and queue tagging with it."""
-    made, path = await served.compute(
+    made, _ = await served.compute(
         served.library.save_draft,
         asked.draft(),
         vocabulary=asked.vocabulary,
         instead_of=asked.instead_of,
         name=asked.called,
     )
-    job = await start_tagging(served, str(path)) if asked.tag else None
+    job = await start_tagging(served, made.key) if asked.tag else None
     return SavedVocabulary(key=made.key, name=made.name, tags=len(made.tags), job=job)
 
 
@@ -252,8 +247,8 @@ async def remove_from_vocabulary(
     called: Annotated[str | None, Query(max_length=100, description="the vocabulary's name then")] = None,
 ) -> SavedVocabulary:
     """Save a vocabulary without one of its tags, and queue tagging with it; what there was stays as it is."""
-    made, path = await served.compute(served.library.save_without, tag, vocabulary=vocabulary, name=called)
-    job = await start_tagging(served, str(path))
+    made, _ = await served.compute(served.library.save_without, tag, vocabulary=vocabulary, name=called)
+    job = await start_tagging(served, made.key)
     return SavedVocabulary(key=made.key, name=made.name, tags=len(made.tags), job=job)
 
 

@@ -78,7 +78,7 @@ class AddJob(Request):
 
 
 class TagJob(Request):
-    """Tag all photos with a vocabulary: its name, or a file that a page has written.
+    """Tag all photos with a vocabulary: its key or name.
 
     threshold: how likely a tag must be. calibrate: learn from what people said, or forget what was learnt.
     """

@@ -9,16 +9,18 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from aliens.library import Library
+from base.console import note
 from base.errors import AliensError, LibraryError, QueryError
 from base.files import is_locked
 from base.progress import said_step
 from web.jobs.allowed_places import AllowedPlaces
 from web.jobs.child import birth_of, lines_of, start_child, stop_child, stop_orphan
 from web.jobs.job_records import MOST_SAID, JobRecord, JobStore, State
-from web.jobs.job_requests import CandidatesJob, ExportJob, Request, as_request
+from web.jobs.job_requests import CandidatesJob, ExportJob, Request, TagJob, as_request
 from web.jobs.outcomes import ended, kept_line
 from web.web_settings import WebSettings
 
@@ -138,6 +140,7 @@ class JobRunner:
 
     async def _run(self) -> None:
         while not self.is_stopping:
+            job = None
             try:
                 job = await self._next()
                 if job is not None:
@@ -145,6 +148,11 @@ class JobRunner:
                     continue
             except (LibraryError, OSError):  # the disk is full or gone: what waits is tried again
                 self._now = None
+            except Exception as error:  # the jobs behind it are run all the same
+                note(f"aliens: a job could not be run: {error!r}")
+                if job is not None:
+                    said = f"the server could not run it: {error!r}"
+                    await self._finish(replace(self._now or job, state="failed", problem=said, ended_at=time.time()))
             await self.wait_for_change()
 
     async def _next(self) -> JobRecord | None:
@@ -189,7 +197,7 @@ class JobRunner:
         """Run a job to its end."""
         try:
             request = as_request(job.kind, job.request)
-            words = await asyncio.to_thread(request.words, self.places.resolve, self._store.kept_file(job.id))
+            words = await asyncio.to_thread(self._words_of, request, self._store.kept_file(job.id))
             process = await start_child(words, self._library.path)
         except (AliensError, OSError) as error:
             self._save(replace(job, state="failed", problem=str(error), ended_at=time.time()))
@@ -198,13 +206,27 @@ class JobRunner:
             job, state="running", started_at=time.time(), pid=process.pid, born=birth_of(process.pid), problem=""
         )
         self._tell()
-        reading = asyncio.gather(self._read_output(request, process), self._read_errors(process))
-        stopping = asyncio.create_task(self._watch(process))
-        await reading
-        code = await process.wait()
-        stopping.cancel()
+        beside = self._read_output(request, process), self._read_errors(process), self._watch(process)
+        *reading, stopping = [asyncio.create_task(each) for each in beside]
+        try:
+            await asyncio.gather(*reading)
+            code = await process.wait()
+        finally:
+            for task in (*reading, stopping):
+                task.cancel()
+            if process.returncode is None:
+                await stop_child(process)
         cancelled = self._store.is_to_be_cancelled(job.id)
         await self._finish(ended(self._now, code, cancelled=cancelled, stopping=self.is_stopping))
+
+    def _words_of(self, request: Request, kept: Path) -> list[str]:
+        """Return a command's words; a vocabulary that is saved and not tagged with yet is named by its file there."""
+        if isinstance(request, TagJob) and request.vocabulary is not None:
+            with suppress(QueryError):  # of a name that the library does not know the command says what is wrong
+                if self._library.vocabulary(request.vocabulary).key == request.vocabulary:
+                    means = self._library.tag_with(request.vocabulary)
+                    request = request.model_copy(update={"vocabulary": means})
+        return request.words(self.places.resolve, kept)
 
     async def _finish(self, job: JobRecord) -> None:
         """Keep how a job ended; where the disk is full, it is tried until there is room."""
