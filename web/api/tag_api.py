@@ -6,7 +6,9 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from search.tags.vocabulary_edits import MOST_PROMPTS, TagDraft
+from web.api.photo_api import UNKNOWN, known_photo
 from web.opened import Opened, Served
+from web.photo_numbers import PhotoNumber
 
 if TYPE_CHECKING:
     from search.tags.overview import TagLook, VocabularyLook
@@ -18,8 +20,6 @@ Lines = Annotated[list[Words], Field(max_length=MOST_PROMPTS)]
 VocabularyName = Annotated[str | None, Field(max_length=300, description="its key or name; by default the latest")]
 AskedVocabulary = Annotated[str | None, Query(max_length=300, description="its key or name; by default the latest")]
 AskedTag = Annotated[str, Query(max_length=1_000, description="a tag's name")]
-PhotoNumber = Annotated[int, Path(ge=1, lt=1 << 63)]
-SkippedPhoto = Annotated[int, Field(ge=1, lt=1 << 63)]
 Tab = Annotated[str, Query(max_length=100, description="who asks: no photo is given to two at once")]
 
 
@@ -252,9 +252,10 @@ async def remove_from_vocabulary(
     return SavedVocabulary(key=made.key, name=made.name, tags=len(made.tags), job=job)
 
 
-@tagging.post("/photos/{photo_id}/labels")
+@tagging.post("/photos/{photo_id}/labels", responses=UNKNOWN)
 async def label_photo(served: Served, photo_id: PhotoNumber, asked: AskedLabel) -> GivenLabel:
     """Say that a photo has a tag, or has it not, whatever the model thinks; null takes back what was said."""
+    await served.compute(known_photo, served, photo_id)
     if asked.present is None:
         name = await served.compute(
             served.library.take_back_label, photo_id, asked.tag, vocabulary=asked.vocabulary, tab=asked.tab
@@ -273,7 +274,7 @@ async def next_labels(
     vocabulary: AskedVocabulary = None,
     tab: Tab = "",
     count: Annotated[int, Query(ge=1, le=50)] = 4,
-    skipped: Annotated[list[SkippedPhoto], Query(max_length=50)] = [],  # noqa: B006 - FastAPI reads it
+    skipped: Annotated[list[PhotoNumber], Query(max_length=50)] = [],  # noqa: B006 - FastAPI reads it
 ) -> LabellingState:
     """Return the photos to label next, nearest to where the tag is in doubt, and what the labels say so far."""
     return await labelling_state(served, tag, vocabulary, tab, count, skipped)
