@@ -218,7 +218,7 @@ async def list_tags(served: Served, vocabulary: Annotated[str, Path(max_length=3
 @tagging.post("/drafts")
 async def try_draft(served: Served, asked: AskedDraft) -> DraftFigures:
     """Return what a tag would do if it were in a vocabulary; nothing is saved."""
-    look = await served.compute(
+    look = await served.compute_heavy(
         served.library.look_at_draft, asked.draft(), vocabulary=asked.vocabulary, instead_of=asked.instead_of
     )
     said = {name: getattr(look, name) for name in DraftFigures.model_fields if hasattr(look, name)}

@@ -109,7 +109,7 @@ async def draft_look(
         return page(request, "tag_draft_look.html", look=None, problem=None, bins=BINS)
     try:
         draft = typed_draft(name, prompts, unlike, heading, muted)
-        look = await served.compute(
+        look = await served.compute_heavy(
             served.library.look_at_draft, draft, vocabulary=vocabulary, instead_of=instead_of or None
         )
     except QueryError as error:  # what is typed is not ready yet
