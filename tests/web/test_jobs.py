@@ -314,6 +314,17 @@ def test_old_jobs_go_and_damaged_records_are_passed_over(
     assert store.add("index", {"rebuild": True}).id == 5
 
 
+def test_a_job_is_found_by_its_own_file(small_library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs, store = JobRunner(small_library, WebSettings()), JobStore(small_library)
+    added = [store.add("index", {"rebuild": rebuild}) for rebuild in (False, True)]
+    monkeypatch.setattr(JobStore, "all", None)
+    assert jobs.find(2) == added[1]
+    (store.folder / "1.json").write_text('{"id": 1')
+    for number in (1, 3):
+        with pytest.raises(QueryError):
+            jobs.find(number)
+
+
 def test_long_lines_are_cut_and_the_last_needs_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("web.jobs.child.LONGEST_LINE", 5)
 
@@ -430,7 +441,9 @@ def test_jobs_by_program(small_library: Library) -> None:
         assert client.get(where).json() == states[-1][0] | {"request": {"quick": True, "repair": False}, "said": said}
         assert client.get(f"{where}/output").json() == {"first": 0, "total": 0, "lines": []}
         assert client.delete(where).json()["state"] == "done"  # it has ended: nothing to cancel
-        assert [job["id"] for job in client.get("/api/v1/jobs").json()] == [1]
+        listed = client.get("/api/v1/jobs").json()
+        assert [job["id"] for job in listed] == [1]
+        assert not {"request", "said"} & set(listed[0])  # which may be long, and are asked for by themselves
         for method, path in [("GET", "9"), ("DELETE", "9"), ("GET", "9/output"), ("POST", "9/repeat")]:
             assert client.request(method, f"/api/v1/jobs/{path}").status_code == 404, path
         assert client.post("/api/v1/jobs", json={"kind": "verify", "quick": "perhaps"}).status_code == 422

@@ -64,10 +64,11 @@ class JobRunner:
 
     def find(self, job_id: int) -> JobRecord:
         """Return a job. Raises: NoSuchJob."""
-        for job in self.all():
-            if job.id == job_id:
-                return job
-        raise NoSuchJob(f"there is no job {job_id} any more: the latest are listed at /jobs")
+        now = self._now
+        job = now if now is not None and now.id == job_id else self._store.one(job_id)
+        if job is None:
+            raise NoSuchJob(f"there is no job {job_id} any more: the latest are listed at /jobs")
+        return job
 
     def lines(self, job_id: int, first: int = 0, count: int | None = None) -> list[str]:
         """Return what a job printed, line by line."""
@@ -93,7 +94,7 @@ class JobRunner:
             LibraryError: the library cannot be written, or too many jobs wait.
         """
         request = as_request(kind, arguments)
-        if len(self.active()) >= MOST_WAITING:
+        if len(await asyncio.to_thread(self.active)) >= MOST_WAITING:
             raise LibraryError(f"{MOST_WAITING} jobs wait already: cancel some at /jobs, or come back later")
         if isinstance(request, CandidatesJob | ExportJob) and request.query:
             await asyncio.to_thread(self._library.refuse_files, request.query)
@@ -105,13 +106,13 @@ class JobRunner:
 
     async def cancel(self, job_id: int) -> None:
         """Have a job stop that waits or runs; one that has ended stays as it is. Raises: NoSuchJob, LibraryError."""
-        if self.find(job_id).is_active:
+        if (await asyncio.to_thread(self.find, job_id)).is_active:
             await asyncio.to_thread(self._store.ask_to_cancel, job_id)
             self._tell()
 
     async def repeat(self, job_id: int) -> int:
         """Queue the same job again, and return its new number. Raises: NoSuchJob; as `start`."""
-        job = self.find(job_id)
+        job = await asyncio.to_thread(self.find, job_id)
         return await self.start(job.kind, job.request)
 
     async def wait_for_change(self) -> None:
@@ -159,17 +160,22 @@ class JobRunner:
         """Return the oldest job that may run, if it is this server's to run jobs."""
         if not await asyncio.to_thread(self._holds_lock):
             return None
-        self._drop_cancelled()
-        for job in reversed(self._store.all()):
+        await self._drop_cancelled()
+        for job in reversed(await asyncio.to_thread(self._store.all)):
             if job.state == "queued" and self._not_before.get(job.id, 0.0) <= time.monotonic():
                 return job
         return None
 
-    def _drop_cancelled(self) -> None:
+    async def _drop_cancelled(self) -> None:
         """Cancel the jobs that wait and are not wanted any more."""
-        for job in self.all():
-            if job.state == "queued" and self._store.is_to_be_cancelled(job.id):
-                self._save(replace(job, state="cancelled", ended_at=time.time()))
+        if await asyncio.to_thread(self._cancel_waiting):
+            self._tell()
+
+    def _cancel_waiting(self) -> bool:
+        unwanted = [job for job in self.all() if job.state == "queued" and self._store.is_to_be_cancelled(job.id)]
+        for job in unwanted:
+            self._store.save(replace(job, state="cancelled", ended_at=time.time()))
+        return bool(unwanted)
 
     def _holds_lock(self) -> bool:
         """Take the lock where nobody has it. Whoever had it before may have left jobs that seem to run."""
@@ -257,7 +263,7 @@ class JobRunner:
                 with suppress(LibraryError, OSError):  # progress can wait until there is room
                     await asyncio.to_thread(self._store.save, now)
             with suppress(LibraryError, OSError):
-                self._drop_cancelled()
+                await self._drop_cancelled()
             if self.is_stopping or self._store.is_to_be_cancelled(now.id):
                 await stop_child(process)
                 return
