@@ -8,7 +8,8 @@ import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from fastapi import HTTPException, Request
 from fastapi.responses import StreamingResponse
@@ -17,10 +18,12 @@ from starlette.concurrency import run_in_threadpool
 if TYPE_CHECKING:
     from search.export.exporter import ExportManifest
 
+T = TypeVar("T")
 CHUNK_BYTES = 1 << 18
 MOST_CHUNKS = 8  # written ahead of the client: 2 MB
 SIDE_BY_SIDE = 2  # exports at a time
 POLL_S = 0.5  # how soon a client is missed that has gone while nothing is sent yet
+PATIENCE_S = 60.0  # with a client that takes nothing of what is written for it
 KINDS = {
     "csv": "text/csv; charset=utf-8",
     "tsv": "text/tab-separated-values; charset=utf-8",
@@ -31,7 +34,35 @@ KINDS = {
 }
 STREAMED = ("csv", "tsv", "jsonl")  # whose beginning is right whatever follows
 Write = Callable[[BinaryIO], "ExportManifest"]
-slots = threading.BoundedSemaphore(SIDE_BY_SIDE)
+
+
+class ExportSlots:
+    """The few places for exports that are made at a time."""
+
+    def __init__(self) -> None:
+        self._free = threading.BoundedSemaphore(SIDE_BY_SIDE)
+
+    def take(self) -> None:
+        """Take one. Raises: HTTPException: 503, all are taken."""
+        if not self._free.acquire(blocking=False):
+            raise HTTPException(
+                503, f"{SIDE_BY_SIDE} exports are being made already: ask again in a minute", {"Retry-After": "30"}
+            )
+
+    def give_back(self) -> None:
+        """Leave it to the next."""
+        self._free.release()
+
+    async def kept(self, work: Callable[[], T]) -> T:
+        """Return what is made in a thread, and give the place back when that has ended, whoever still waits for it."""
+
+        def whole() -> T:
+            try:
+                return work()
+            finally:
+                self.give_back()
+
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, whole))
 
 
 class ClientGone(OSError):
@@ -39,9 +70,13 @@ class ClientGone(OSError):
 
 
 class Pipe:
-    """What an export writes to in a thread, and a client reads from: a few chunks at a time."""
+    """What an export writes to in a thread, and a client reads from: a few chunks at a time.
 
-    def __init__(self) -> None:
+    Whoever takes none of them for `patience_s` is given up: others want to export.
+    """
+
+    def __init__(self, patience_s: float = PATIENCE_S) -> None:
+        self._patience_s = patience_s
         self.closed = False  # what is written to it then goes nowhere: see HashedFile
         self._gone = threading.Event()
         self._chunks: queue.Queue[bytes | BaseException | None] = queue.Queue(MOST_CHUNKS)
@@ -72,20 +107,30 @@ class Pipe:
                 self._put(ending)
 
     def _put(self, chunk: bytes | BaseException | None) -> None:
-        while not self._gone.is_set():
+        waited_s = 0.0
+        while not self._gone.is_set() and waited_s < self._patience_s:
             with suppress(queue.Full):
-                return self._chunks.put(chunk, timeout=POLL_S)
+                return self._chunks.put(chunk, timeout=min(POLL_S, self._patience_s))
+            waited_s += POLL_S
+        self._gone.set()
         raise ClientGone(errno.EPIPE, "the client has gone")
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield what is written. Raises: whatever the writer did."""
+        """Yield what is written. Raises: whatever the writer did. ClientGone: it was given up meanwhile."""
         try:
-            while (chunk := self._chunks.get()) is not None:
+            while (chunk := self._next()) is not None:
                 if isinstance(chunk, BaseException):
                     raise chunk
                 yield chunk
         finally:
             self._gone.set()
+
+    def _next(self) -> bytes | BaseException | None:
+        while True:
+            with suppress(queue.Empty):
+                return self._chunks.get(timeout=POLL_S)
+            if self._gone.is_set():
+                raise ClientGone(errno.EPIPE, "it took nothing of the export for too long")
 
 
 class SpooledFile:
@@ -111,43 +156,38 @@ class SpooledFile:
         return self._file.closed
 
 
-def take_slot() -> None:
-    """Take one of the few places for exports. Raises: HTTPException: 503, all are taken."""
-    if not slots.acquire(blocking=False):
-        raise HTTPException(
-            503, f"{SIDE_BY_SIDE} exports are being made already: ask again in a minute", {"Retry-After": "30"}
-        )
-
-
-async def sent_export(request: Request, write: Write, file_format: str, name: str) -> StreamingResponse:
+async def sent_export(
+    request: Request, slots: ExportSlots, write: Write, file_format: str, name: str
+) -> StreamingResponse:
     """Return an export as an answer; what cannot be exported is told before the first byte.
 
     An error behind that breaks the connection, so that no client takes a part for the whole.
 
     Args:
         request: who asks.
+        slots: the server's places for exports.
         write: writes the export to a file.
         file_format: its format.
         name: the file's name, plain ASCII.
 
     Raises: QueryError: as `Library.export`. HTTPException: 503, too many are being made; 507, the disk is full.
     """
-    take_slot()
+    slots.take()
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
     if file_format in STREAMED:
-        return await streamed(write, KINDS[file_format], headers)
-    return await spooled(request, write, KINDS[file_format], headers)
+        return await streamed(slots, write, KINDS[file_format], headers)
+    return await spooled(request, slots, write, KINDS[file_format], headers)
 
 
-async def streamed(write: Write, kind: str, headers: dict[str, str]) -> StreamingResponse:
-    """Return an export that is written while it is sent."""
+async def streamed(slots: ExportSlots, write: Write, kind: str, headers: dict[str, str]) -> StreamingResponse:
+    """Return an export that is written while it is sent; its place is taken already."""
     pipe = Pipe()
 
     def work() -> None:
         try:
             pipe.fill(write)
         finally:
-            slots.release()
+            slots.give_back()
 
     threading.Thread(target=work, name="export", daemon=True).start()
     chunks = pipe.chunks()
@@ -166,19 +206,24 @@ async def streamed(write: Write, kind: str, headers: dict[str, str]) -> Streamin
     return StreamingResponse(all_chunks(), media_type=kind, headers=headers)
 
 
-async def spooled(request: Request, write: Write, kind: str, headers: dict[str, str]) -> StreamingResponse:
+async def spooled(
+    request: Request, slots: ExportSlots, write: Write, kind: str, headers: dict[str, str]
+) -> StreamingResponse:
     """Return an export that was written to a file first, with its length and checksum (RFC 9530)."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it is sent, or when nobody wants it
+    try:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it is sent, or when nobody wants it
+    except OSError as error:
+        slots.give_back()
+        raise full_disk(error) from error
     spool = SpooledFile(file)
     try:
-        manifest = await written(request, write, spool)
+        manifest = await written(request, slots, write, spool)
     except BaseException as error:
+        spool.is_given_up = True  # so that the writer ends, which may still be at it
         file.close()
         if isinstance(error, OSError):
             raise full_disk(error) from error
         raise
-    finally:
-        slots.release()
     length = file.tell()
     file.seek(0)
     digest = base64.b64encode(bytes.fromhex(manifest.sha256)).decode()
@@ -194,12 +239,15 @@ async def spooled(request: Request, write: Write, kind: str, headers: dict[str, 
     return StreamingResponse(chunks(), media_type=kind, headers=headers)
 
 
-async def written(request: Request, write: Write, spool: SpooledFile) -> "ExportManifest":
+async def written(request: Request, slots: ExportSlots, write: Write, spool: SpooledFile) -> "ExportManifest":
     """Have an export written, and given up when its client goes."""
-    work = asyncio.create_task(run_in_threadpool(write, cast(BinaryIO, spool)))
-    while not (await asyncio.wait({work}, timeout=POLL_S))[0]:
-        spool.is_given_up = spool.is_given_up or await request.is_disconnected()
-    return work.result()
+    work = asyncio.ensure_future(slots.kept(partial(write, cast(BinaryIO, spool))))
+    try:
+        while not (await asyncio.wait({work}, timeout=POLL_S))[0]:
+            spool.is_given_up = spool.is_given_up or await request.is_disconnected()
+        return work.result()
+    finally:
+        work.cancel()  # nobody waits for it any more
 
 
 class Nowhere:
@@ -215,13 +263,10 @@ class Nowhere:
         """Do nothing."""
 
 
-async def export_manifest(write: Write) -> "ExportManifest":
+async def export_manifest(slots: ExportSlots, write: Write) -> "ExportManifest":
     """Return the manifest of an export, which is made for that and thrown away. Raises: as `sent_export`."""
-    take_slot()
-    try:
-        return await run_in_threadpool(write, cast(BinaryIO, Nowhere()))
-    finally:
-        slots.release()
+    slots.take()
+    return await slots.kept(partial(write, cast(BinaryIO, Nowhere())))
 
 
 def full_disk(error: OSError) -> HTTPException:

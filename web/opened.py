@@ -15,6 +15,7 @@ from fastapi import Depends, Request
 from aliens.library import Library
 from base.errors import AliensError
 from web.baskets import Basket
+from web.export_streams import ExportSlots
 from web.hotel_tables import HotelTables
 from web.jobs.runner import JobRunner
 from web.metrics import Metrics
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
-LOOKS = 8  # at the library's state at a time: each takes about a millisecond
+LOOKS = 8  # at the library's state, and at jobs, at a time: each takes about a millisecond
 STEPS = {"grid_tiles": "rows", "hit_page": "rows"}  # what the steps of searches are called
 
 
@@ -51,7 +52,10 @@ class Opened:
         self.basket = Basket(library)
         self.metrics = Metrics()
         self.rates = Rates(settings)
+        self.exports = ExportSlots()
+        self.tag_looks = asyncio.Lock()  # held by whoever has a vocabulary's tags counted
         self._limiter: anyio.CapacityLimiter | None = None
+        self._heavy: anyio.CapacityLimiter | None = None
         self._looking: anyio.CapacityLimiter | None = None
         self._orders: LRUCache[tuple[object, ...], PhotoOrder] = LRUCache(
             settings.orders_bytes, getsizeof=lambda order: order.nbytes
@@ -74,7 +78,8 @@ class Opened:
 
     @property
     def _waiting(self) -> int:
-        return 0 if self._limiter is None else self._limiter.statistics().tasks_waiting
+        limiters = [limiter for limiter in (self._limiter, self._heavy) if limiter is not None]
+        return sum(limiter.statistics().tasks_waiting for limiter in limiters)
 
     def close(self) -> None:
         """End what runs beside the server, and let go of what is kept."""
@@ -88,7 +93,21 @@ class Opened:
         """
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(self.settings.side_by_side)
-        if self._waiting >= self.settings.waiting:
+        return await self._compute(self._limiter, function, *args, **kwargs)
+
+    async def compute_heavy(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what a function returns that takes seconds, in a thread, one at a time: searches do not wait for it.
+
+        Raises: TooBusy: too many wait already.
+        """
+        if self._heavy is None:
+            self._heavy = anyio.CapacityLimiter(1)
+        return await self._compute(self._heavy, function, *args, **kwargs)
+
+    async def _compute(
+        self, limiter: anyio.CapacityLimiter, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        if limiter.statistics().tasks_waiting >= self.settings.waiting:
             raise TooBusy("too many questions at once: ask again in a second")
         asked = perf_counter()
 
@@ -97,13 +116,17 @@ class Opened:
             with self.metrics.timed(step_of(function)):
                 return function(*args, **kwargs)
 
-        return await anyio.to_thread.run_sync(timed, limiter=self._limiter)
+        return await anyio.to_thread.run_sync(timed, limiter=limiter)
+
+    async def look(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what a function returns that reads a little of the disk, in a thread. It waits for no computation."""
+        if self._looking is None:
+            self._looking = anyio.CapacityLimiter(LOOKS)
+        return await anyio.to_thread.run_sync(functools.partial(function, *args, **kwargs), limiter=self._looking)
 
     async def state(self) -> str:
         """Return what changes whenever an answer may: see `Library.state`. It waits for no computation."""
-        if self._looking is None:
-            self._looking = anyio.CapacityLimiter(LOOKS)
-        return await anyio.to_thread.run_sync(lambda: self.library.state, limiter=self._looking)
+        return await self.look(lambda: self.library.state)
 
     async def ordered(
         self,

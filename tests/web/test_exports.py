@@ -8,7 +8,6 @@ import http.client
 import json
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -21,10 +20,11 @@ from starlette.testclient import TestClient
 from aliens.library import Library
 from base.errors import QueryError
 from tests.web.conftest import Running
+from tests.web.running import run_apart
 from tests.web.test_tags_page import violations
 from web import export_streams
 from web.app import make_app
-from web.export_streams import ClientGone, Pipe
+from web.export_streams import ClientGone, ExportSlots, Pipe
 from web.web_settings import WebSettings
 
 Asked = dict[str, Any]
@@ -32,13 +32,23 @@ AZURA = 'chain:"Azura Bay Resorts"'
 
 
 @pytest.fixture(autouse=True)
-def all_slots_free() -> Iterator[None]:
+def all_slots_free(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No export keeps its place when it is over, however it ended."""
+    made: list[ExportSlots] = []
+
+    class Watched(ExportSlots):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+
+    monkeypatch.setattr("web.opened.ExportSlots", Watched)
     yield
-    for _ in range(export_streams.SIDE_BY_SIDE):
-        assert export_streams.slots.acquire(timeout=60)
-    for _ in range(export_streams.SIDE_BY_SIDE):
-        export_streams.slots.release()
+    assert all(are_free(slots) for slots in made)
+
+
+def are_free(slots: ExportSlots) -> bool:
+    """Wait until all places are free."""
+    return all(slots._free.acquire(timeout=60) for _ in range(export_streams.SIDE_BY_SIDE))
 
 
 @pytest.mark.parametrize(
@@ -191,6 +201,55 @@ def test_a_client_that_goes_stops_the_export() -> None:
     thread.join()
 
 
+def test_a_client_that_takes_nothing_is_given_up_and_gets_no_whole_file() -> None:
+    pipe, ended = Pipe(patience_s=0.01), threading.Event()
+
+    def endless(file: Any) -> Any:
+        try:
+            while True:
+                file.write(b"x" * export_streams.CHUNK_BYTES)
+        finally:
+            ended.set()
+
+    thread = threading.Thread(target=pipe.fill, args=(endless,))
+    thread.start()
+    assert ended.wait(60)
+    thread.join()
+    chunks = pipe.chunks()  # it comes back: what is there, and an error
+    assert [len(next(chunks)) for _ in range(export_streams.MOST_CHUNKS)]
+    with pytest.raises(ClientGone, match="too long"):
+        next(chunks)
+
+
+def test_a_place_is_free_only_when_its_writer_has_ended() -> None:
+    class Stays:
+        async def is_disconnected(self) -> bool:
+            return False
+
+    slots, begun, goes_on = ExportSlots(), threading.Event(), threading.Event()
+
+    def slow(file: Any) -> Any:
+        begun.set()
+        assert goes_on.wait(60)
+        file.write(b"x")
+
+    async def cancelled() -> None:
+        slots.take()
+        spooling = asyncio.create_task(export_streams.spooled(cast(Any, Stays()), slots, slow, "application/json", {}))
+        await asyncio.to_thread(begun.wait, 60)
+        spooling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await spooling
+        slots.take()  # the other one
+        with pytest.raises(HTTPException, match="503"):
+            slots.take()
+        slots.give_back()
+        goes_on.set()
+
+    run_apart(cancelled())
+    assert are_free(slots)
+
+
 def test_a_client_that_goes_while_a_file_is_written_stops_the_export() -> None:
     class Gone:
         async def is_disconnected(self) -> bool:
@@ -203,20 +262,21 @@ def test_a_client_that_goes_while_a_file_is_written_stops_the_export() -> None:
         while True:
             file.write(b"x")
 
-    export_streams.take_slot()
+    slots = ExportSlots()
+    slots.take()
     with pytest.raises(HTTPException, match="client has gone"):
-        spooling = export_streams.spooled(cast(Any, Gone()), endless, "application/json", {})
-        with ThreadPoolExecutor(1) as pool:  # a loop of its own: a browser's may run in this thread
-            pool.submit(asyncio.run, spooling).result()
+        run_apart(export_streams.spooled(cast(Any, Gone()), slots, endless, "application/json", {}))
+    assert are_free(slots)
     assert files[0].closed  # and a file without a name is gone with that
 
 
 def test_few_exports_are_made_at_a_time(client: TestClient) -> None:
+    slots = client.app.state.opened.exports  # type: ignore[attr-defined]
     for _ in range(export_streams.SIDE_BY_SIDE):
-        assert export_streams.slots.acquire(blocking=False)
+        slots.take()
     answer = client.get("/api/v1/exports")
     for _ in range(export_streams.SIDE_BY_SIDE):
-        export_streams.slots.release()
+        slots.give_back()
     assert answer.status_code == 503
     assert "ask again" in answer.text
 

@@ -17,13 +17,14 @@ from starlette.testclient import TestClient
 
 from aliens.library import Library
 from base.errors import LibraryError, QueryError
+from search.tags.vocabulary_edits import TagDraft
 from tests.web.running import run_apart
 from web.app import make_app
 from web.jobs import job_records, runner
 from web.jobs.child import birth_of, lines_of
 from web.jobs.job_records import JobRecord, JobStore
 from web.jobs.job_requests import as_request
-from web.jobs.outcomes import kept_line, yield_of
+from web.jobs.outcomes import kept_line, signal_name, yield_of
 from web.jobs.runner import JobRunner
 from web.web_settings import WebSettings
 
@@ -97,6 +98,18 @@ def test_a_job_that_fails_says_why_in_the_commands_words(small_library: Library)
         assert not job.problem.startswith("aliens:")
 
     with_runner(small_library, work)
+
+
+def test_a_vocabulary_that_is_saved_alone_is_tagged_with_by_its_key(small_library: Library) -> None:
+    made, path = small_library.save_draft(TagDraft.typed("a stove", [], []), name="mine")
+
+    async def work(jobs: JobRunner) -> None:
+        job = await ended(jobs, await jobs.start("tag", {"vocabulary": made.key}))
+        assert (job.state, job.problem) == ("done", "")
+        assert str(path) not in json.dumps(job.as_json())
+
+    with_runner(small_library, work)
+    assert [each.origin for each in small_library.known_vocabularies() if each.key == made.key] == ["tagged"]
 
 
 def test_a_busy_library_is_waited_for(small_library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,6 +259,32 @@ def test_a_full_disk_is_said(small_library: Library, monkeypatch: pytest.MonkeyP
     with_runner(small_library, work)
 
 
+def test_an_error_that_nobody_thought_of_fails_one_job_alone(
+    small_library: Library, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    kept_line_before = runner.kept_line
+
+    def wrong(kind: str, line: str) -> str:
+        if kind == "candidates":
+            raise RuntimeError("nobody thought of this")
+        return kept_line_before(kind, line)
+
+    monkeypatch.setattr(runner, "kept_line", wrong)
+
+    async def work(jobs: JobRunner) -> None:
+        first, second = await jobs.start("candidates", {"n": 2}), await jobs.start("index", {})
+        job = await ended(jobs, first)
+        assert (job.state, "nobody thought of this" in job.problem) == ("failed", True)
+        assert (await ended(jobs, second)).state == "done"
+
+    with_runner(small_library, work)
+    assert "nobody thought of this" in capfd.readouterr().err
+
+
+def test_signals_without_a_name_are_numbers() -> None:
+    assert [signal_name(9), signal_name(40)] == ["SIGKILL", "signal 40"]
+
+
 def test_output_is_bounded(small_library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_records, "MOST_LINES_BYTES", 20)
     store = JobStore(small_library)
@@ -273,6 +312,17 @@ def test_old_jobs_go_and_damaged_records_are_passed_over(
     (store.folder / "x.json").write_text("{}")
     assert [job.id for job in store.all()] == [3, 2]
     assert store.add("index", {"rebuild": True}).id == 5
+
+
+def test_a_job_is_found_by_its_own_file(small_library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs, store = JobRunner(small_library, WebSettings()), JobStore(small_library)
+    added = [store.add("index", {"rebuild": rebuild}) for rebuild in (False, True)]
+    monkeypatch.setattr(JobStore, "all", None)
+    assert jobs.find(2) == added[1]
+    (store.folder / "1.json").write_text('{"id": 1')
+    for number in (1, 3):
+        with pytest.raises(QueryError):
+            jobs.find(number)
 
 
 def test_long_lines_are_cut_and_the_last_needs_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -391,7 +441,9 @@ def test_jobs_by_program(small_library: Library) -> None:
         assert client.get(where).json() == states[-1][0] | {"request": {"quick": True, "repair": False}, "said": said}
         assert client.get(f"{where}/output").json() == {"first": 0, "total": 0, "lines": []}
         assert client.delete(where).json()["state"] == "done"  # it has ended: nothing to cancel
-        assert [job["id"] for job in client.get("/api/v1/jobs").json()] == [1]
+        listed = client.get("/api/v1/jobs").json()
+        assert [job["id"] for job in listed] == [1]
+        assert not {"request", "said"} & set(listed[0])  # which may be long, and are asked for by themselves
         for method, path in [("GET", "9"), ("DELETE", "9"), ("GET", "9/output"), ("POST", "9/repeat")]:
             assert client.request(method, f"/api/v1/jobs/{path}").status_code == 404, path
         assert client.post("/api/v1/jobs", json={"kind": "verify", "quick": "perhaps"}).status_code == 422

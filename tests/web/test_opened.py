@@ -128,6 +128,26 @@ def test_too_many_different_questions_at_once_are_refused(
     served(opened, work, waiting=2)
 
 
+def test_heavy_work_is_done_one_at_a_time_beside_searches(library: LibraryFactory, photos: Path) -> None:
+    library.add(photos)
+
+    async def work(held: Opened) -> None:
+        begun, goes_on = threading.Event(), threading.Event()
+
+        def heavy() -> bool:
+            begun.set()
+            return goes_on.wait(60)
+
+        asked = [asyncio.create_task(held.compute_heavy(heavy)) for _ in range(3)]
+        assert await held.look(begun.wait, 60)
+        assert (await held.ordered("pool")).total > 0  # with one place for searches, which heavy work has not
+        await until(lambda: held._waiting == 2)
+        goes_on.set()
+        assert await asyncio.gather(*asked) == [True] * 3
+
+    served(library.open(), work, side_by_side=1)
+
+
 def test_uploads_are_asked_for_the_vectors_that_a_query_names(library: LibraryFactory, photos: Path) -> None:
     library.add(photos)
     opened = library.open()

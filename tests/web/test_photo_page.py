@@ -101,13 +101,13 @@ def test_tags_are_corrected_without_a_script(own_library: Library) -> None:
         assert client.post(f"/photo/{photo_id}/labels", data=form | {"say": "maybe"}).status_code == 422
         assert client.get(f"/photo/{photo_id}?vocabulary=none").status_code == 422
         labels = f"/api/v1/photos/{photo_id}/labels"
-        put = client.put(labels, json={"tag": tag.tag, "present": False})
-        assert put.status_code == 200 and now() is False
-        assert next(each for each in put.json()["tags"] if each["tag"] == tag.tag)["by_hand"] is False
-        assert client.get(labels).json() == put.json()
-        assert client.delete(labels, params={"tag": tag.tag}).status_code == 200 and now() is None
-        assert client.put("/api/v1/photos/99999/labels", json={"tag": tag.tag, "present": True}).status_code == 404
-        assert client.put(labels, json={"tag": tag.tag}).status_code == 422
+        said = {"tag": tag.tag, "present": False}
+        assert client.post(labels, json=said).status_code == 200 and now() is False
+        assert next(each for each in client.get(labels).json()["tags"] if each["tag"] == tag.tag)["by_hand"] is False
+        assert client.post(labels, json=said | {"present": None}).status_code == 200 and now() is None
+        assert client.post("/api/v1/photos/99999/labels", json=said).status_code == 404
+        assert client.post(labels, json={"tag": tag.tag}).status_code == 422
+        assert client.put(labels, json=said).status_code == client.delete(labels).status_code == 405
 
 
 def test_hostile_names_are_texts(own_library: Library, tmp_path: Path) -> None:
@@ -174,12 +174,18 @@ def test_folders_are_opened_for_those_who_sit_here(
         assert client.get(f"/photo/{photo_id}/folder").status_code == 405
         assert client.post("/photo/99999/folder").status_code == 404
         app = client.app
-        with TestClient(app, base_url="http://127.0.0.1:8765", client=("192.0.2.1", 1)) as elsewhere:  # type: ignore[arg-type]
-            assert elsewhere.post(f"/photo/{photo_id}/folder").status_code == 403
-            assert "Open the folder" not in elsewhere.get(f"/photo/{photo_id}").text
+        elsewhere = TestClient(app, base_url="http://127.0.0.1:8765", client=("192.0.2.1", 1))  # type: ignore[arg-type]
+        assert elsewhere.post(f"/photo/{photo_id}/folder").status_code == 403
+        assert "Open the folder" not in elsewhere.get(f"/photo/{photo_id}").text
     with client_of(tagged_library, host="0.0.0.0", insecure=True, hosts=("127.0.0.1",)) as client:
         assert client.post(f"/photo/{photo_id}/folder").status_code == 403
         assert path not in client.get(f"/photo/{photo_id}").text  # only below the folder that was added
+    with client_of(tagged_library, hosts=("photos.example.com",)) as client:  # behind a proxy all come from here
+        assert client.post(f"/photo/{photo_id}/folder").status_code == 403
+    token = "t" * 40
+    with client_of(tagged_library, token=token) as client:
+        sent = client.post(f"/photo/{photo_id}/folder", headers={"Authorization": f"Bearer {token}"})
+        assert sent.status_code == 403
     monkeypatch.setattr("web.pages.photo_page.has_desktop", lambda: False)
     with client_of(tagged_library) as client:
         assert client.post(f"/photo/{photo_id}/folder").status_code == 403

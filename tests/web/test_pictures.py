@@ -172,7 +172,7 @@ def test_a_photo_that_is_gone_or_another_one(odd: tuple[Library, TestClient, dic
 def test_numbers_of_no_photo(client: TestClient) -> None:
     for number in (0, -1, 999_999, 2**63, 2**80):
         for address in (f"photos/{number}/image", f"photos/{number}", f"photos/{number}/labels"):
-            assert client.get(f"/api/v1/{address}").status_code == 404
+            assert client.get(f"/api/v1/{address}").status_code == (404 if number == 999_999 else 422)
         assert client.get(f"/photo/{number}").status_code == 404
     for text in ("x", "1.5", "%2e%2e%2fetc", ""):
         assert client.get(f"/api/v1/photos/{text}/image").status_code in (404, 422)

@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from web.jobs.job_requests import Text
 from web.opened import Opened, Served
+from web.photo_numbers import PhotoNumber
 from web.search_state import Sorting
 
 picking = APIRouter(tags=["baskets"])
-PhotoId = Annotated[int, Field(ge=1, lt=1 << 63)]
 MOST_AT_ONCE = 10_000
 
 
@@ -35,7 +35,7 @@ class PhotosPut(BaseModel):
     """Photos by their ids, or the first k of what a query finds."""
 
     model_config = ConfigDict(extra="forbid")
-    ids: Annotated[list[PhotoId], Field(max_length=MOST_AT_ONCE)] = []
+    ids: Annotated[list[PhotoNumber], Field(max_length=MOST_AT_ONCE)] = []
     q: Annotated[str, Field(max_length=10_000)] | None = None
     k: Annotated[int, Field(ge=1, le=100_000)] = 100
     why: Annotated[dict[int, Text], Field(max_length=MOST_AT_ONCE)] = {}

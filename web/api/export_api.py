@@ -90,7 +90,7 @@ Asked = Annotated[AskedFile, Query()]
 )
 async def export_file(request: Request, served: Served, asked: Asked) -> StreamingResponse:
     """Return all photos that are asked for with their tags, as a file: the bytes that `aliens export tags` writes."""
-    return await sent_export(request, await asked.write(served), asked.format, asked.name)
+    return await sent_export(request, served.exports, await asked.write(served), asked.format, asked.name)
 
 
 @exporting.get("/exports/manifest")
@@ -98,7 +98,7 @@ async def export_file_manifest(served: Served, asked: Asked) -> dict[str, Any]:
     """Return the manifest that `aliens export tags` writes beside the file: model, vocabulary, counts, checksum."""
     from dataclasses import asdict
 
-    return asdict(await export_manifest(await asked.write(served)))
+    return asdict(await export_manifest(served.exports, await asked.write(served)))
 
 
 @exporting.post("/exports/folders", status_code=202)

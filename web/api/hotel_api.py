@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,12 +10,10 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 from starlette.background import BackgroundTask
-from starlette.concurrency import run_in_threadpool
 
 from base.progress import silent
 from search.hotel_pages import HotelFormat
 from search.hotels import HotelSort
-from web.export_streams import slots, take_slot
 from web.opened import Opened, Served
 from web.pages.hotel_views import MOST_TAGS
 
@@ -162,11 +161,8 @@ async def export_hotels_file(
     """Return all hotels that are asked for as a file: the bytes that `aliens export hotels` writes."""
     options: dict[str, Any] = {"name": id if id is not None else name or None, "tags": tag or (), "sort": sort}
     options |= {"missing": missing or (), "vocabulary": vocabulary or None}
-    take_slot()  # as for other exports: searches do not wait for it
-    try:
-        path = await run_in_threadpool(exported, served, format, options)
-    finally:
-        slots.release()
+    served.exports.take()  # as for other exports: searches do not wait for it
+    path = await served.exports.kept(partial(exported, served, format, options))
     return FileResponse(
         path,
         media_type=MEDIA_TYPES[format],

@@ -8,7 +8,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 
 from base.errors import QueryError
-from web.jobs.events import job_events
+from web.jobs.events import brief_state, job_events
 from web.jobs.job_records import State
 from web.jobs.job_requests import AnyJob, ExportJob, Request, TagJob
 from web.opened import Served
@@ -18,25 +18,30 @@ JobNumber = Annotated[int, Path(ge=1, description="the job's number")]
 MOST_LINES = 1_000
 
 
-class JobState(BaseModel):
+class ListedJob(BaseModel):
     """A job as it is now. Times are in seconds since 1970; `lines` counts what it has printed, see its output."""
 
     id: int
     kind: str
-    request: dict[str, Any]
     state: State
     what: str
     done: int
     total: int | None
     unit: str
     note: str
-    said: list[str]
     problem: str
     lines: int
     left_out: int
     created_at: float
     started_at: float | None
     ended_at: float | None
+
+
+class JobState(ListedJob):
+    """A job by itself: with what was asked, and its last notes."""
+
+    request: dict[str, Any]
+    said: list[str]
 
 
 class JobOutput(BaseModel):
@@ -65,10 +70,10 @@ def refuse_file_names(request: Request) -> None:
         raise QueryError(f"the vocabulary {named[:80]!r} is named as a file: name one that the library knows")
 
 
-@working.get("/jobs", response_model=list[JobState])
+@working.get("/jobs", response_model=list[ListedJob])
 async def list_jobs(served: Served) -> list[dict[str, Any]]:
     """Return all jobs that are kept, the newest first."""
-    return [job.as_json() for job in served.jobs.all()]
+    return [brief_state(job) for job in await served.look(served.jobs.all)]
 
 
 @working.post("/jobs", status_code=201, response_model=JobState)
@@ -77,7 +82,7 @@ async def start_job(served: Served, response: Response, job: AnyJob) -> dict[str
     refuse_file_names(job)
     job_id = await served.jobs.start(job.kind, job.model_dump(exclude={"kind"}, mode="json"))
     response.headers["Location"] = f"/api/v1/jobs/{job_id}"
-    return served.jobs.find(job_id).as_json()
+    return (await served.look(served.jobs.find, job_id)).as_json()
 
 
 @working.get("/jobs/events", response_class=EventSourceResponse)
@@ -90,7 +95,7 @@ async def follow_jobs(served: Served) -> AsyncIterator[ServerSentEvent]:
 @working.get("/jobs/{job_id}", response_model=JobState, responses={404: {"description": "There is no such job."}})
 async def one_job(served: Served, job_id: JobNumber) -> dict[str, Any]:
     """Return a job."""
-    return served.jobs.find(job_id).as_json()
+    return (await served.look(served.jobs.find, job_id)).as_json()
 
 
 @working.get("/jobs/{job_id}/output", responses={404: {"description": "There is no such job."}})
@@ -101,7 +106,7 @@ async def job_output(
     limit: Annotated[int, Query(ge=1, le=MOST_LINES)] = 100,
 ) -> JobOutput:
     """Return what a job has printed."""
-    job = served.jobs.find(job_id)
+    job = await served.look(served.jobs.find, job_id)
     lines = await served.compute(served.jobs.lines, job_id, first, limit)
     return JobOutput(first=first, total=job.lines, lines=lines)
 
@@ -110,7 +115,7 @@ async def job_output(
 async def cancel_job(served: Served, job_id: JobNumber) -> dict[str, Any]:
     """Have a job stop that waits or runs; what it has done so far is kept. It ends a little later."""
     await served.jobs.cancel(job_id)
-    return served.jobs.find(job_id).as_json()
+    return (await served.look(served.jobs.find, job_id)).as_json()
 
 
 @working.post(
@@ -121,7 +126,7 @@ async def cancel_job(served: Served, job_id: JobNumber) -> dict[str, Any]:
 )
 async def repeat_job(served: Served, job_id: JobNumber) -> dict[str, Any]:
     """Queue the same job again: it goes on where an earlier one stopped."""
-    return served.jobs.find(await served.jobs.repeat(job_id)).as_json()
+    return (await served.look(served.jobs.find, await served.jobs.repeat(job_id))).as_json()
 
 
 @working.get("/folders")

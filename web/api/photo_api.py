@@ -3,16 +3,16 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from web.opened import Opened, Served
 from web.pages.photo_views import tags_shown
+from web.photo_numbers import PhotoNumber
 from web.thumbnails import NoPicture, version_of
 
 looking = APIRouter(tags=["photos"])
 
-PhotoNumber = Annotated[int, Path(description="the photo's number, as searches give it")]
 VocabularyName = Annotated[
     str | None, Query(max_length=255, description="its key or name; by default the one that was used last")
 ]
@@ -88,14 +88,6 @@ class TagsOut(BaseModel):
     notes: list[str]
 
 
-class LabelIn(BaseModel):
-    """What a person says of a photo: it shows the tag, or it does not, whatever the model thinks."""
-
-    tag: str = Field(max_length=300, examples=["bathtub"])
-    present: bool
-    vocabulary: str | None = Field(None, max_length=255, description="where several have such a tag")
-
-
 @looking.get("/photos/{photo_id}", responses=UNKNOWN)
 async def photo_by_id(served: Served, photo_id: PhotoNumber) -> PhotoOut:
     """Return what is known of a photo."""
@@ -131,27 +123,6 @@ async def photo_by_id(served: Served, photo_id: PhotoNumber) -> PhotoOut:
 @looking.get("/photos/{photo_id}/labels", responses=UNKNOWN)
 async def labels_of_photo(served: Served, photo_id: PhotoNumber, vocabulary: VocabularyName = None) -> TagsOut:
     """Return a photo's tags, and what people said of them."""
-    return await served.compute(tags_out, served, photo_id, vocabulary)
-
-
-@looking.put("/photos/{photo_id}/labels", responses=UNKNOWN)
-async def set_label(served: Served, photo_id: PhotoNumber, said: LabelIn) -> TagsOut:
-    """Say that a photo shows a tag, or that it does not. It holds for all photos with the same bytes."""
-    await served.compute(known_photo, served, photo_id)
-    await served.compute(served.library.label, photo_id, said.tag, said.present, vocabulary=said.vocabulary)
-    return await served.compute(tags_out, served, photo_id, said.vocabulary)
-
-
-@looking.delete("/photos/{photo_id}/labels", responses=UNKNOWN)
-async def take_label_back(
-    served: Served,
-    photo_id: PhotoNumber,
-    tag: Annotated[str, Query(max_length=300)],
-    vocabulary: VocabularyName = None,
-) -> TagsOut:
-    """Take back what was said of a photo and a tag: the model decides again."""
-    await served.compute(known_photo, served, photo_id)
-    await served.compute(served.library.label, photo_id, tag, None, vocabulary=vocabulary)
     return await served.compute(tags_out, served, photo_id, vocabulary)
 
 

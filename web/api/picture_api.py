@@ -4,10 +4,11 @@ from collections.abc import Awaitable
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from web.opened import Served
+from web.photo_numbers import PhotoNumber
 from web.thumbnails import NoPicture, ReadyPicture, View
 
 pictures = APIRouter(tags=["photos"])
@@ -27,7 +28,6 @@ PICTURE_ANSWERS: dict[int | str, dict[str, Any]] = {
     404: {"description": "No such photo, or its file is gone or another one than was added."},
 }
 
-PhotoId = Annotated[int, Path(description="the photo's number, as searches give it")]
 Width = Annotated[int, Query(ge=1, le=MOST_WIDE_PX, description="pixels; 480, 960, 1600 and 3200 are made")]
 Seen = Annotated[View, Query(description="protan: as somebody sees it who has no cones for red")]
 Version = Annotated[str, Query(max_length=64, description="the photo's `version`; then it may be kept for ever")]
@@ -37,7 +37,7 @@ Version = Annotated[str, Query(max_length=64, description="the photo's `version`
 async def picture(
     request: Request,
     served: Served,
-    photo_id: PhotoId,
+    photo_id: PhotoNumber,
     w: Width = 480,
     view: Seen = "plain",
     v: Version = "",

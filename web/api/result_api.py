@@ -84,7 +84,8 @@ async def result_image(
     if request.headers.get("if-none-match") == headers["ETag"] and stamp:
         return Response(status_code=304, headers=headers)
     try:
-        picture = await served.compute(served.library.result_picture, result_id, of, seen=seen, longest_px=w)
+        compute = served.compute_heavy if seen else served.compute  # which goes over every pixel
+        picture = await compute(served.library.result_picture, result_id, of, seen=seen, longest_px=w)
     except QueryError as error:
         raise HTTPException(404, str(error)) from error
     return Response(picture, media_type="image/jpeg", headers=headers)

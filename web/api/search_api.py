@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from web.api.photo_api import LocalTime
 from web.opened import Opened, Served
+from web.photo_numbers import LAST_ID, PhotoNumber
 from web.search_state import LONGEST_QUERY, Sorting
 
 if TYPE_CHECKING:
@@ -15,11 +16,8 @@ if TYPE_CHECKING:
     from search.windows import ShownHit
 
 MOST_HITS = 500
-LAST_ID = 2**63 - 1
 
 searching = APIRouter(tags=["search"])
-
-PhotoNumber = Annotated[int, Field(ge=1, le=LAST_ID)]
 
 
 class AskedQuery(BaseModel):

@@ -1,14 +1,14 @@
 """Vocabularies, drafts, labels by program."""
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated, Literal
-from weakref import WeakKeyDictionary
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from search.tags.vocabulary_edits import MOST_PROMPTS, TagDraft
+from web.api.photo_api import UNKNOWN, known_photo
 from web.opened import Opened, Served
+from web.photo_numbers import PhotoNumber
 
 if TYPE_CHECKING:
     from search.tags.overview import TagLook, VocabularyLook
@@ -20,8 +20,6 @@ Lines = Annotated[list[Words], Field(max_length=MOST_PROMPTS)]
 VocabularyName = Annotated[str | None, Field(max_length=300, description="its key or name; by default the latest")]
 AskedVocabulary = Annotated[str | None, Query(max_length=300, description="its key or name; by default the latest")]
 AskedTag = Annotated[str, Query(max_length=1_000, description="a tag's name")]
-PhotoNumber = Annotated[int, Path(ge=1, lt=1 << 63)]
-SkippedPhoto = Annotated[int, Field(ge=1, lt=1 << 63)]
 Tab = Annotated[str, Query(max_length=100, description="who asks: no photo is given to two at once")]
 
 
@@ -175,7 +173,7 @@ async def looked_at(served: Opened, vocabulary: str | None) -> "VocabularyLook":
 
     One after the other: a large library takes seconds the first time, in which others want to search.
     """
-    async with turns.setdefault(served, asyncio.Lock()):
+    async with served.tag_looks:
         return await served.compute(served.library.look_at_tags, vocabulary)
 
 
@@ -187,11 +185,8 @@ async def tag_looked_at(served: Opened, look: "VocabularyLook", name: str) -> "T
     return found
 
 
-turns: WeakKeyDictionary[Opened, asyncio.Lock] = WeakKeyDictionary()
-
-
 async def start_tagging(served: Opened, vocabulary: str, **options: object) -> int:
-    """Queue the tagging of all photos with a vocabulary, by its key or file, and return the job's number."""
+    """Queue the tagging of all photos with a vocabulary, by its key, and return the job's number."""
     return await served.jobs.start("tag", {"vocabulary": vocabulary} | options)
 
 
@@ -223,7 +218,7 @@ async def list_tags(served: Served, vocabulary: Annotated[str, Path(max_length=3
 @tagging.post("/drafts")
 async def try_draft(served: Served, asked: AskedDraft) -> DraftFigures:
     """Return what a tag would do if it were in a vocabulary; nothing is saved."""
-    look = await served.compute(
+    look = await served.compute_heavy(
         served.library.look_at_draft, asked.draft(), vocabulary=asked.vocabulary, instead_of=asked.instead_of
     )
     said = {name: getattr(look, name) for name in DraftFigures.model_fields if hasattr(look, name)}
@@ -233,14 +228,14 @@ async def try_draft(served: Served, asked: AskedDraft) -> DraftFigures:
 @tagging.post("/vocabularies", status_code=201)
 async def save_vocabulary(served: Served, asked: SavedDraft) -> SavedVocabulary:
     """Save a draft in a vocabulary of the library, and queue tagging with it."""
-    made, path = await served.compute(
+    made, _ = await served.compute(
         served.library.save_draft,
         asked.draft(),
         vocabulary=asked.vocabulary,
         instead_of=asked.instead_of,
         name=asked.called,
     )
-    job = await start_tagging(served, str(path)) if asked.tag else None
+    job = await start_tagging(served, made.key) if asked.tag else None
     return SavedVocabulary(key=made.key, name=made.name, tags=len(made.tags), job=job)
 
 
@@ -252,14 +247,15 @@ async def remove_from_vocabulary(
     called: Annotated[str | None, Query(max_length=100, description="the vocabulary's name then")] = None,
 ) -> SavedVocabulary:
     """Save a vocabulary without one of its tags, and queue tagging with it; what there was stays as it is."""
-    made, path = await served.compute(served.library.save_without, tag, vocabulary=vocabulary, name=called)
-    job = await start_tagging(served, str(path))
+    made, _ = await served.compute(served.library.save_without, tag, vocabulary=vocabulary, name=called)
+    job = await start_tagging(served, made.key)
     return SavedVocabulary(key=made.key, name=made.name, tags=len(made.tags), job=job)
 
 
-@tagging.post("/photos/{photo_id}/labels")
+@tagging.post("/photos/{photo_id}/labels", responses=UNKNOWN)
 async def label_photo(served: Served, photo_id: PhotoNumber, asked: AskedLabel) -> GivenLabel:
     """Say that a photo has a tag, or has it not, whatever the model thinks; null takes back what was said."""
+    await served.compute(known_photo, served, photo_id)
     if asked.present is None:
         name = await served.compute(
             served.library.take_back_label, photo_id, asked.tag, vocabulary=asked.vocabulary, tab=asked.tab
@@ -278,7 +274,7 @@ async def next_labels(
     vocabulary: AskedVocabulary = None,
     tab: Tab = "",
     count: Annotated[int, Query(ge=1, le=50)] = 4,
-    skipped: Annotated[list[SkippedPhoto], Query(max_length=50)] = [],  # noqa: B006 - FastAPI reads it
+    skipped: Annotated[list[PhotoNumber], Query(max_length=50)] = [],  # noqa: B006 - FastAPI reads it
 ) -> LabellingState:
     """Return the photos to label next, nearest to where the tag is in doubt, and what the labels say so far."""
     return await labelling_state(served, tag, vocabulary, tab, count, skipped)

@@ -1,10 +1,12 @@
 """Whole states of jobs, told as they change: a client that comes back needs no log of what it missed."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi.sse import ServerSentEvent
 
+from web.jobs.job_records import JobRecord
 from web.jobs.runner import JobRunner
 
 ENDED_SHOWN = 20  # jobs that have ended, in each event
@@ -15,15 +17,19 @@ def shown_states(runner: JobRunner) -> list[dict[str, Any]]:
     """Return the jobs that clients follow: all that wait or run, and the last that have ended, the newest first."""
     jobs = runner.all()
     ended = {job.id for job in [job for job in jobs if not job.is_active][:ENDED_SHOWN]}
-    shown = [job.as_json() for job in jobs if job.is_active or job.id in ended]
-    return [{name: value for name, value in state.items() if name not in LONG} for state in shown]
+    return [brief_state(job) for job in jobs if job.is_active or job.id in ended]
+
+
+def brief_state(job: JobRecord) -> dict[str, Any]:
+    """Return what clients are told of a job among others: what may be long is asked for by itself."""
+    return {name: value for name, value in job.as_json().items() if name not in LONG}
 
 
 async def job_events(runner: JobRunner) -> AsyncIterator[ServerSentEvent]:
     """Yield an event `jobs` with all states whenever one changes; ends, with `idle`, when none waits or runs."""
     told: list[dict[str, Any]] | None = None
     while True:
-        states = shown_states(runner)
+        states = await asyncio.to_thread(shown_states, runner)
         if states != told:
             told = states
             yield ServerSentEvent(event="jobs", data=states)

@@ -96,6 +96,19 @@ class JobStore:
         self._read = found
         return [found[job_id][1] for job_id in sorted(found, reverse=True)]
 
+    def one(self, job_id: int) -> JobRecord | None:
+        """Return a job, of which alone the file is looked at; None where it is not there, or cannot be read."""
+        path = self.folder / f"{job_id}.json"
+        try:
+            version = version_of_file(path.stat())
+        except OSError:
+            return None
+        known = self._read.get(job_id)
+        if known is not None and known[0] == version:
+            return known[1]
+        record = self._library.read_desk(path, JobRecord)
+        return record if record is not None and record.id == job_id else None
+
     def _files(self) -> Iterator[tuple[int, Path, tuple[int, int]]]:
         try:
             entries = list(os.scandir(self.folder))

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 
 from base.errors import QueryError
 from web.jobs.allowed_places import AllowedRoot
+from web.photo_numbers import PhotoNumber
 
 Resolve = Callable[[str, str], tuple[Path, AllowedRoot]]
 MOST_PHOTOS = 10_000  # of one job: their numbers stand in one command
@@ -28,7 +29,6 @@ def plain(text: str) -> str:
 
 
 Text = Annotated[str, Field(max_length=10_000), AfterValidator(plain)]
-PhotoNumber = Annotated[int, Field(ge=1, lt=1 << 63)]
 
 
 class Request(BaseModel):
@@ -78,7 +78,7 @@ class AddJob(Request):
 
 
 class TagJob(Request):
-    """Tag all photos with a vocabulary: its name, or a file that a page has written.
+    """Tag all photos with a vocabulary: its key or name.
 
     threshold: how likely a tag must be. calibrate: learn from what people said, or forget what was learnt.
     """

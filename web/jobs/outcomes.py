@@ -48,13 +48,21 @@ def ended(job: JobRecord, code: int, *, cancelled: bool, stopping: bool) -> JobR
     if stopping:
         return replace(job, state="interrupted", ended_at=now, problem="the server was stopped while it ran")
     if code < 0 or code == STOPPED:
-        name = signal.Signals(-code).name if code < 0 else "SIGINT"
+        name = signal_name(-code) if code < 0 else "SIGINT"
         return replace(job, state="interrupted", ended_at=now, problem=f"its process was stopped from outside ({name})")
     if BUSY in last:
         return replace(job, state="queued", started_at=None, pid=None, born="", said=[], problem=last)
     if job.lines and job.kind in ("verify", "restyle"):  # which end with 1 for what they have found
         return replace(job, state="done", ended_at=now)
     return replace(job, state="failed", ended_at=now, problem=last or f"it ended with exit code {code} and no word")
+
+
+def signal_name(number: int) -> str:
+    """Return what a signal is called; most real-time signals have no name of their own."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

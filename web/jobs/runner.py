@@ -9,16 +9,18 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from aliens.library import Library
+from base.console import note
 from base.errors import AliensError, LibraryError, QueryError
 from base.files import is_locked
 from base.progress import said_step
 from web.jobs.allowed_places import AllowedPlaces
 from web.jobs.child import birth_of, lines_of, start_child, stop_child, stop_orphan
 from web.jobs.job_records import MOST_SAID, JobRecord, JobStore, State
-from web.jobs.job_requests import CandidatesJob, ExportJob, Request, as_request
+from web.jobs.job_requests import CandidatesJob, ExportJob, Request, TagJob, as_request
 from web.jobs.outcomes import ended, kept_line
 from web.web_settings import WebSettings
 
@@ -62,10 +64,11 @@ class JobRunner:
 
     def find(self, job_id: int) -> JobRecord:
         """Return a job. Raises: NoSuchJob."""
-        for job in self.all():
-            if job.id == job_id:
-                return job
-        raise NoSuchJob(f"there is no job {job_id} any more: the latest are listed at /jobs")
+        now = self._now
+        job = now if now is not None and now.id == job_id else self._store.one(job_id)
+        if job is None:
+            raise NoSuchJob(f"there is no job {job_id} any more: the latest are listed at /jobs")
+        return job
 
     def lines(self, job_id: int, first: int = 0, count: int | None = None) -> list[str]:
         """Return what a job printed, line by line."""
@@ -91,7 +94,7 @@ class JobRunner:
             LibraryError: the library cannot be written, or too many jobs wait.
         """
         request = as_request(kind, arguments)
-        if len(self.active()) >= MOST_WAITING:
+        if len(await asyncio.to_thread(self.active)) >= MOST_WAITING:
             raise LibraryError(f"{MOST_WAITING} jobs wait already: cancel some at /jobs, or come back later")
         if isinstance(request, CandidatesJob | ExportJob) and request.query:
             await asyncio.to_thread(self._library.refuse_files, request.query)
@@ -103,13 +106,13 @@ class JobRunner:
 
     async def cancel(self, job_id: int) -> None:
         """Have a job stop that waits or runs; one that has ended stays as it is. Raises: NoSuchJob, LibraryError."""
-        if self.find(job_id).is_active:
+        if (await asyncio.to_thread(self.find, job_id)).is_active:
             await asyncio.to_thread(self._store.ask_to_cancel, job_id)
             self._tell()
 
     async def repeat(self, job_id: int) -> int:
         """Queue the same job again, and return its new number. Raises: NoSuchJob; as `start`."""
-        job = self.find(job_id)
+        job = await asyncio.to_thread(self.find, job_id)
         return await self.start(job.kind, job.request)
 
     async def wait_for_change(self) -> None:
@@ -138,6 +141,7 @@ class JobRunner:
 
     async def _run(self) -> None:
         while not self.is_stopping:
+            job = None
             try:
                 job = await self._next()
                 if job is not None:
@@ -145,23 +149,33 @@ class JobRunner:
                     continue
             except (LibraryError, OSError):  # the disk is full or gone: what waits is tried again
                 self._now = None
+            except Exception as error:  # the jobs behind it are run all the same
+                note(f"aliens: a job could not be run: {error!r}")
+                if job is not None:
+                    said = f"the server could not run it: {error!r}"
+                    await self._finish(replace(self._now or job, state="failed", problem=said, ended_at=time.time()))
             await self.wait_for_change()
 
     async def _next(self) -> JobRecord | None:
         """Return the oldest job that may run, if it is this server's to run jobs."""
         if not await asyncio.to_thread(self._holds_lock):
             return None
-        self._drop_cancelled()
-        for job in reversed(self._store.all()):
+        await self._drop_cancelled()
+        for job in reversed(await asyncio.to_thread(self._store.all)):
             if job.state == "queued" and self._not_before.get(job.id, 0.0) <= time.monotonic():
                 return job
         return None
 
-    def _drop_cancelled(self) -> None:
+    async def _drop_cancelled(self) -> None:
         """Cancel the jobs that wait and are not wanted any more."""
-        for job in self.all():
-            if job.state == "queued" and self._store.is_to_be_cancelled(job.id):
-                self._save(replace(job, state="cancelled", ended_at=time.time()))
+        if await asyncio.to_thread(self._cancel_waiting):
+            self._tell()
+
+    def _cancel_waiting(self) -> bool:
+        unwanted = [job for job in self.all() if job.state == "queued" and self._store.is_to_be_cancelled(job.id)]
+        for job in unwanted:
+            self._store.save(replace(job, state="cancelled", ended_at=time.time()))
+        return bool(unwanted)
 
     def _holds_lock(self) -> bool:
         """Take the lock where nobody has it. Whoever had it before may have left jobs that seem to run."""
@@ -189,7 +203,7 @@ class JobRunner:
         """Run a job to its end."""
         try:
             request = as_request(job.kind, job.request)
-            words = await asyncio.to_thread(request.words, self.places.resolve, self._store.kept_file(job.id))
+            words = await asyncio.to_thread(self._words_of, request, self._store.kept_file(job.id))
             process = await start_child(words, self._library.path)
         except (AliensError, OSError) as error:
             self._save(replace(job, state="failed", problem=str(error), ended_at=time.time()))
@@ -198,13 +212,27 @@ class JobRunner:
             job, state="running", started_at=time.time(), pid=process.pid, born=birth_of(process.pid), problem=""
         )
         self._tell()
-        reading = asyncio.gather(self._read_output(request, process), self._read_errors(process))
-        stopping = asyncio.create_task(self._watch(process))
-        await reading
-        code = await process.wait()
-        stopping.cancel()
+        beside = self._read_output(request, process), self._read_errors(process), self._watch(process)
+        *reading, stopping = [asyncio.create_task(each) for each in beside]
+        try:
+            await asyncio.gather(*reading)
+            code = await process.wait()
+        finally:
+            for task in (*reading, stopping):
+                task.cancel()
+            if process.returncode is None:
+                await stop_child(process)
         cancelled = self._store.is_to_be_cancelled(job.id)
         await self._finish(ended(self._now, code, cancelled=cancelled, stopping=self.is_stopping))
+
+    def _words_of(self, request: Request, kept: Path) -> list[str]:
+        """Return a command's words; a vocabulary that is saved and not tagged with yet is named by its file there."""
+        if isinstance(request, TagJob) and request.vocabulary is not None:
+            with suppress(QueryError):  # of a name that the library does not know the command says what is wrong
+                if self._library.vocabulary(request.vocabulary).key == request.vocabulary:
+                    means = self._library.tag_with(request.vocabulary)
+                    request = request.model_copy(update={"vocabulary": means})
+        return request.words(self.places.resolve, kept)
 
     async def _finish(self, job: JobRecord) -> None:
         """Keep how a job ended; where the disk is full, it is tried until there is room."""
@@ -235,7 +263,7 @@ class JobRunner:
                 with suppress(LibraryError, OSError):  # progress can wait until there is room
                     await asyncio.to_thread(self._store.save, now)
             with suppress(LibraryError, OSError):
-                self._drop_cancelled()
+                await self._drop_cancelled()
             if self.is_stopping or self._store.is_to_be_cancelled(now.id):
                 await stop_child(process)
                 return

@@ -94,8 +94,8 @@ async def basket_values(served: Opened, first: int = 0, count: int = TILES) -> d
 @basket_pages.get("/basket")
 async def basket_page(request: Request, served: Served) -> HTMLResponse:
     """Return the basket's page."""
-    candidates = next((job for job in served.jobs.all() if job.kind == "candidates"), None)
-    active = [job for job in served.jobs.active() if job.kind == "restyle"]
+    candidates = next((job for job in await served.look(served.jobs.all) if job.kind == "candidates"), None)
+    active = [job for job in await served.look(served.jobs.active) if job.kind == "restyle"]
     return page(
         request,
         "basket.html",
@@ -123,7 +123,9 @@ async def basket_tiles(request: Request, served: Served, first: Annotated[int, Q
 
 async def candidate_values(served: Opened) -> dict[str, object]:
     """Return the picks of the last search for candidates that has ended, and which of them are in the basket."""
-    job = next((job for job in served.jobs.all() if job.kind == "candidates" and job.state == "done"), None)
+    job = next(
+        (job for job in await served.look(served.jobs.all) if job.kind == "candidates" and job.state == "done"), None
+    )
     picks = [] if job is None else yield_of(job, await served.compute(served.jobs.lines, job.id)).picks
     inside = set(served.basket.record().now.photo_ids)
     left = [pick for pick in picks if pick["photo_id"] not in inside]
@@ -153,7 +155,7 @@ async def ask_for_candidates(
 @basket_pages.post("/basket/candidates/{job_id}")
 async def put_candidates(request: Request, served: Served, job_id: int) -> Response:
     """Put the candidates that a job has found into the basket, with their reasons."""
-    job = served.jobs.find(job_id)
+    job = await served.look(served.jobs.find, job_id)
     picks = picks_of(job, await served.compute(served.jobs.lines, job_id))
     why = {pick["photo_id"]: "; ".join(pick["why"]) for pick in picks}
     await served.compute(served.basket.put, list(why), why, as_found=True)

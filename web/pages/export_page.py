@@ -98,7 +98,7 @@ def fields_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 async def download_export(request: Request, served: Served) -> StreamingResponse:
     """Return what the form asks for, as a file."""
     asked = await asked_of(served, AskedFile, fields_of(request.query_params.multi_items()))
-    return await sent_export(request, await asked.write(served), asked.format, asked.name)
+    return await sent_export(request, served.exports, await asked.write(served), asked.format, asked.name)
 
 
 @export_pages.get("/export/manifest")
@@ -107,7 +107,7 @@ async def download_manifest(request: Request, served: Served) -> JSONResponse:
     from dataclasses import asdict
 
     asked = await asked_of(served, AskedFile, fields_of(request.query_params.multi_items()))
-    manifest = asdict(await export_manifest(await asked.write(served)))
+    manifest = asdict(await export_manifest(served.exports, await asked.write(served)))
     name = f"{asked.name}.manifest.json"
     return JSONResponse(manifest, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 

@@ -122,7 +122,7 @@ async def hotel_gallery(request: Request, served: Served, hotel_id: int) -> Resp
 async def suggested(served: Opened, hotel_id: int) -> dict[str, Any]:
     """Return the photos that are suggested to show a hotel, or why there are none."""
     try:
-        chosen = await served.compute(served.library.gallery, hotel_id, n=GALLERY, progress=silent)
+        chosen = await served.compute_heavy(served.library.gallery, hotel_id, n=GALLERY, progress=silent)
     except QueryError as error:
         return {"gallery": None, "photos": {}, "problem": str(error)}
     found = await served.compute(small_photos, served, [photo.photo_id for photo in chosen])

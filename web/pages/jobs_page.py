@@ -25,13 +25,13 @@ def seen_after(job_id: int) -> RedirectResponse:
 @jobs_pages.get("/jobs")
 async def jobs_page(request: Request, served: Served) -> HTMLResponse:
     """Return the list of jobs."""
-    return page(request, "jobs.html", jobs=served.jobs.all()[:SHOWN])
+    return page(request, "jobs.html", jobs=(await served.look(served.jobs.all))[:SHOWN])
 
 
 @jobs_pages.get("/jobs/{job_id}")
 async def job_page(request: Request, served: Served, job_id: JobId) -> HTMLResponse:
     """Return the page of one job."""
-    job = served.jobs.find(job_id)
+    job = await served.look(served.jobs.find, job_id)
     return page(request, "job.html", job=job, **await given_by(served, job))
 
 
@@ -39,27 +39,27 @@ async def given_by(served: Opened, job: JobRecord) -> dict[str, Any]:
     """Return what a job has given, as its page shows it."""
     lines = await served.compute(served.jobs.lines, job.id)
     given = yield_of(job, lines)
-    return {"given": given, "kept": served.jobs.kept_file(job), "most": MOST_SHOWN}
+    return {"given": given, "kept": await served.look(served.jobs.kept_file, job), "most": MOST_SHOWN}
 
 
 @jobs_pages.get("/jobs/{job_id}/line")
 async def job_line(request: Request, served: Served, job_id: JobId) -> HTMLResponse:
     """Return a job as a line: what it does, how far it is, and what can be done about it."""
-    return page(request, "job_line.html", job=served.jobs.find(job_id))
+    return page(request, "job_line.html", job=await served.look(served.jobs.find, job_id))
 
 
 @jobs_pages.get("/jobs/{job_id}/given")
 async def job_given(request: Request, served: Served, job_id: JobId) -> HTMLResponse:
     """Return what a job has given so far."""
-    job = served.jobs.find(job_id)
+    job = await served.look(served.jobs.find, job_id)
     return page(request, "job_given.html", job=job, **await given_by(served, job))
 
 
 @jobs_pages.get("/jobs/{job_id}/file")
 async def job_file(served: Served, job_id: JobId) -> FileResponse:
     """Return the file that an export has written."""
-    job = served.jobs.find(job_id)
-    kept = served.jobs.kept_file(job)
+    job = await served.look(served.jobs.find, job_id)
+    kept = await served.look(served.jobs.kept_file, job)
     if kept is None or job.request.get("format") == "imagefolder":
         raise HTTPException(404, f"job {job_id} has written no file that can be sent")
     return FileResponse(kept, filename=f"tags-{job_id}{kept[kept.rindex('.kept') + 5 :]}")
@@ -70,7 +70,7 @@ async def cancel_by_form(request: Request, served: Served, job_id: JobId) -> Res
     """Have a job stop; returns its line, or leads to its page."""
     await served.jobs.cancel(job_id)
     if "hx-request" in request.headers:
-        return page(request, "job_line.html", job=served.jobs.find(job_id))
+        return page(request, "job_line.html", job=await served.look(served.jobs.find, job_id))
     return seen_after(job_id)
 
 

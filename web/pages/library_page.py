@@ -23,7 +23,7 @@ CARE = {"add", "verify", "index", "tag"}  # kinds of jobs that this page shows
 @library_pages.get("/library")
 async def library_page(request: Request, served: Served) -> HTMLResponse:
     """Return what the library holds and what can be done about it."""
-    jobs = served.jobs.all()
+    jobs = await served.look(served.jobs.all)
     ended = [job for job in jobs if not job.is_active and job.kind in CARE][:1]
     return page(
         request,
@@ -57,7 +57,7 @@ async def library_counts(request: Request, served: Served) -> HTMLResponse:
 @library_pages.get("/library/now")
 async def library_now(request: Request, served: Served) -> HTMLResponse:
     """Return whether another program changes the library now."""
-    ours = any(job.state == "running" for job in served.jobs.active())
+    ours = any(job.state == "running" for job in await served.look(served.jobs.active))
     changing = not ours and await served.compute(served.library.is_being_changed)
     return page(request, "library_now.html", changing=changing)
 

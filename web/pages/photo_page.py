@@ -131,6 +131,11 @@ async def open_folder(request: Request, served: Served, photo_id: int) -> Respon
 
 
 def may_open(request: Request, served: Opened) -> bool:
-    """Tell whether whoever asks sits at this machine, and it has a desktop."""
+    """Tell whether whoever asks sits at this machine, and it has a desktop.
+
+    Behind a reverse proxy everybody comes from loopback: whoever set a token or another host's name may have one.
+    """
+    settings = served.settings
     here = request.client is not None and request.client.host in LOOPBACK
-    return served.settings.is_loopback and here and has_desktop()
+    alone = settings.is_loopback and settings.token is None and not settings.hosts
+    return alone and here and has_desktop()

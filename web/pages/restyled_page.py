@@ -19,7 +19,7 @@ async def results_shown(served: Opened, job_id: int | None, photo: int | None) -
     """Return results, the newest first, of a job, of a photo or all; and why a job left photos out."""
     if job_id is None:
         return list(await served.compute(served.library.restyled, photo=photo))[::-1], []
-    job = served.jobs.find(job_id)
+    job = await served.look(served.jobs.find, job_id)
     given = yield_of(job, await served.compute(served.jobs.lines, job_id))
     known = {result.id: result for result in await served.compute(served.library.restyled)}
     return [known[number] for number in dict.fromkeys(given.results) if number in known], given.failed

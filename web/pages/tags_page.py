@@ -109,7 +109,7 @@ async def draft_look(
         return page(request, "tag_draft_look.html", look=None, problem=None, bins=BINS)
     try:
         draft = typed_draft(name, prompts, unlike, heading, muted)
-        look = await served.compute(
+        look = await served.compute_heavy(
             served.library.look_at_draft, draft, vocabulary=vocabulary, instead_of=instead_of or None
         )
     except QueryError as error:  # what is typed is not ready yet
@@ -131,22 +131,22 @@ async def save_draft(
     tag_now: Annotated[bool, Form()] = False,
 ) -> RedirectResponse:
     """Save a draft in a vocabulary, and have all photos tagged with it."""
-    made, path = await served.compute(
+    made, _ = await served.compute(
         served.library.save_draft,
         typed_draft(name, prompts, unlike, heading, muted),
         vocabulary=vocabulary,
         instead_of=instead_of or None,
         name=called or None,
     )
-    job = await start_tagging(served, str(path)) if tag_now else None
+    job = await start_tagging(served, made.key) if tag_now else None
     return look_there("/tags", vocabulary=made.key, job=job)
 
 
 @tags_pages.post("/tags/remove")
 async def remove_tag(served: Served, vocabulary: Typed, tag: Typed, called: Typed = "") -> RedirectResponse:
     """Save a vocabulary without one of its tags, and have all photos tagged with it."""
-    made, path = await served.compute(served.library.save_without, tag, vocabulary=vocabulary, name=called or None)
-    return look_there("/tags", vocabulary=made.key, job=await start_tagging(served, str(path)))
+    made, _ = await served.compute(served.library.save_without, tag, vocabulary=vocabulary, name=called or None)
+    return look_there("/tags", vocabulary=made.key, job=await start_tagging(served, made.key))
 
 
 @tags_pages.post("/tags/start")
@@ -159,6 +159,6 @@ async def tag_all(
     """Have all photos tagged with a vocabulary: anew, by what people's labels teach, or from another threshold on."""
     asked: dict[str, object] = {"calibrate": "labels"} if calibrate == "labels" else {}
     asked |= {"threshold": threshold} if threshold is not None and not asked else {}
-    means = await served.compute(served.library.tag_with, vocabulary)
-    job = await start_tagging(served, means, **asked)
+    key = (await served.compute(served.library.vocabulary, vocabulary)).key
+    job = await start_tagging(served, key, **asked)
     return look_there("/tags", vocabulary=vocabulary, job=job)
