@@ -221,7 +221,7 @@ def test_what_cannot_be_read_is_not_changed() -> None:
 
 def test_counts_of_many_tags_are_those_of_numpy(tagged: Library) -> None:
     with tagged.catalog.session() as session:
-        standing = tagged.standing.at(session)
+        standing = tagged._standing.at(session)
     draw = np.random.default_rng(1)
     for bits in standing.tags:
         mask = draw.random(len(standing.columns)) < 0.3

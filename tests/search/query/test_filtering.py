@@ -173,7 +173,7 @@ def masked(library: Library, query: str) -> list[int] | None:
     """The photos that a filter leaves as masks over columns have it."""
     filters = parse(query).filters
     with library.catalog.session() as session:
-        standing = library.standing.at(session, kinds_of(filters))
+        standing = library._standing.at(session, kinds_of(filters))
         mask = Masks(library.catalog, session, library.store, standing).selection(filters).photos()
     return None if mask is None else standing.columns.ids[mask].tolist()
 
