@@ -250,7 +250,7 @@ def test_second_process_is_refused_while_the_first_adds(library: LibraryFactory,
     assert library.add(photos).run.encoded == 10
     ((other),) = others
     assert other.returncode == 1
-    assert f"LibraryError: another process or thread is changing {library.folder.root}: wait for it" in other.stderr
+    assert f"LibraryBusyError: another process or thread is changing {library.folder.root}: wait for it" in other.stderr
     assert verify(library.folder) == []
 
 

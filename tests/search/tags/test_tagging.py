@@ -596,7 +596,7 @@ def test_a_second_process_is_refused_while_the_first_tags(library: LibraryFactor
     assert tag(library, progress=tag_elsewhere).scored == 10
     (other,) = others
     assert other.returncode == 1
-    assert f"LibraryError: another process or thread is changing {library.folder.root}: wait for it" in other.stderr
+    assert f"LibraryBusyError: another process or thread is changing {library.folder.root}: wait for it" in other.stderr
 
 
 def test_a_held_lock_does_not_keep_tags_from_being_read(tagged: LibraryFactory) -> None:
