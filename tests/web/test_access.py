@@ -3,6 +3,7 @@
 import http.client
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
