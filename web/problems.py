@@ -21,6 +21,7 @@ from web.translations import language_of
 API = ("/api/", "/healthz", "/metrics")  # whose answers programs read
 AGAIN_S = 1  # seconds after which somebody who was refused for now may ask again
 FULL = (errno.ENOSPC, errno.EDQUOT)
+TYPES = "/problems/{type}"
 
 
 def problem_kind_of(error: AliensError) -> ProblemKind:
@@ -58,9 +59,6 @@ def problem_answer(request: Request, problem: Problem) -> Response:
     shown = page(request, "problem.html", problem.status, problem=problem)
     shown.headers.update(headers)
     return shown
-
-
-TYPES = "/problems/{type}"
 
 
 def of_ours(handler: ExceptionHandler, request: Request, error: AliensError) -> Problem:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
+from pydantic import BaseModel, Field
 from starlette.datastructures import URL
 
 from base.errors import QueryError
@@ -16,6 +17,7 @@ tags_pages = APIRouter()
 Name = Annotated[str, Query(max_length=1_000)]
 Key = Annotated[str, Query(max_length=300)]
 Typed = Annotated[str, Form(max_length=10_000)]
+TypedText = Annotated[str, Field(max_length=10_000)]
 BINS = 64
 
 
@@ -87,58 +89,61 @@ async def draft_page(request: Request, served: Served, vocabulary: Key = "", tag
     )
 
 
-def typed_draft(name: str, prompts: str, unlike: str, heading: str, muted: bool) -> TagDraft:
-    """Return what was typed into the form. Raises: QueryError: it makes no sense."""
-    return TagDraft.typed(name, prompts.splitlines(), unlike.splitlines(), heading=heading, muted=muted)
+class DraftForm(BaseModel):
+    """A draft of a tag as it is typed: lines as text. instead_of: the tag that it replaces, if any."""
+
+    vocabulary: TypedText
+    name: TypedText = ""
+    prompts: TypedText = ""
+    unlike: TypedText = ""
+    heading: TypedText = ""
+    muted: bool = False
+    instead_of: TypedText = ""
+
+    @property
+    def draft(self) -> TagDraft:
+        """The draft. Raises: QueryError: it makes no sense."""
+        prompts, unlike = self.prompts.splitlines(), self.unlike.splitlines()
+        return TagDraft.typed(self.name, prompts, unlike, heading=self.heading, muted=self.muted)
+
+    @property
+    def replaced(self) -> str | None:
+        """The tag that it replaces, or None."""
+        return self.instead_of or None
+
+
+class SaveForm(DraftForm):
+    """A draft that is saved. called: the vocabulary's name then; tag_now: have all photos tagged with it."""
+
+    called: TypedText = ""
+    tag_now: bool = False
 
 
 @tags_pages.post("/tags/draft/look")
-async def draft_look(
-    request: Request,
-    served: Served,
-    vocabulary: Typed,
-    name: Typed = "",
-    prompts: Typed = "",
-    unlike: Typed = "",
-    heading: Typed = "",
-    muted: Annotated[bool, Form()] = False,
-    instead_of: Typed = "",
-) -> HTMLResponse:
+async def draft_look(request: Request, served: Served, form: Annotated[DraftForm, Form()]) -> HTMLResponse:
     """Return what a draft would do in the library."""
-    if not name.strip():
-        return page(request, "tag_draft_look.html", look=None, problem=None, bins=BINS)
+    look, problem = None, None
     try:
-        draft = typed_draft(name, prompts, unlike, heading, muted)
-        look = await served.compute_heavy(
-            served.library.look_at_draft, draft, vocabulary=vocabulary, instead_of=instead_of or None
-        )
+        if form.name.strip():
+            look = await served.compute_heavy(
+                served.library.look_at_draft, form.draft, vocabulary=form.vocabulary, instead_of=form.replaced
+            )
     except QueryError as error:  # what is typed is not ready yet
-        return page(request, "tag_draft_look.html", look=None, problem=str(error), bins=BINS)
-    return page(request, "tag_draft_look.html", look=look, problem=None, bins=BINS)
+        problem = str(error)
+    return page(request, "tag_draft_look.html", look=look, problem=problem, bins=BINS)
 
 
 @tags_pages.post("/tags/draft")
-async def save_draft(
-    served: Served,
-    vocabulary: Typed,
-    name: Typed = "",
-    prompts: Typed = "",
-    unlike: Typed = "",
-    heading: Typed = "",
-    muted: Annotated[bool, Form()] = False,
-    instead_of: Typed = "",
-    called: Typed = "",
-    tag_now: Annotated[bool, Form()] = False,
-) -> RedirectResponse:
+async def save_draft(served: Served, form: Annotated[SaveForm, Form()]) -> RedirectResponse:
     """Save a draft in a vocabulary, and have all photos tagged with it."""
     made, _ = await served.compute(
         served.library.save_draft,
-        typed_draft(name, prompts, unlike, heading, muted),
-        vocabulary=vocabulary,
-        instead_of=instead_of or None,
-        name=called or None,
+        form.draft,
+        vocabulary=form.vocabulary,
+        instead_of=form.replaced,
+        name=form.called or None,
     )
-    job = await start_tagging(served, made.key) if tag_now else None
+    job = await start_tagging(served, made.key) if form.tag_now else None
     return look_there("/tags", vocabulary=made.key, job=job)
 
 
