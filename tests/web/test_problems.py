@@ -13,6 +13,8 @@ from web.app import make_app
 from web.opened import TooBusy
 from web.problem_kinds import BY_ERROR, BY_SLUG, BY_STATUS
 from web.problems import problem_kind_of
+from web.rendering import with_pages
+from web.translations import translations
 from web.web_settings import WebSettings
 
 EVIL = "<img src=x onerror=alert(1)>\u202e"
@@ -128,3 +130,21 @@ def test_figures_of_steps_and_requests_are_told(client: TestClient) -> None:
     assert float(told['aliens_cache_bytes{cache="thumbnails"}']) >= 0
     for idle in ("uploads", "waiting_computations", 'jobs{state="queued"}', 'jobs{state="running"}'):
         assert float(told[f"aliens_{idle}"]) == 0
+
+
+def test_commands_that_a_page_does_lead_there() -> None:
+    said = (
+        "<b>run</b> `aliens tag` or `aliens tag --calibrate labels`, not `aliens export tags`: see `aliens add FOLDER`"
+    )
+    assert with_pages(said, translations("ru")) == (
+        '&lt;b&gt;run&lt;/b&gt; <code>aliens tag</code> (<a href="/tags">Теги</a>) or '
+        "<code>aliens tag --calibrate labels</code>, not <code>aliens export tags</code>: see "
+        '<code>aliens add FOLDER</code> (<a href="/library">Библиотека</a>)'
+    )
+    assert with_pages(EVIL, translations("en")) == "&lt;img src=x onerror=alert(1)&gt;\\u202e"
+
+
+def test_a_library_that_was_moved_away_is_not_well(own_library: Library) -> None:
+    own_library.folder.database_file.rename(own_library.path / "elsewhere.db")
+    (said,) = own_library.health().amiss
+    assert "library.db is not there any more" in said

@@ -181,6 +181,10 @@ def test_a_library_that_has_grown_is_seen_as_it_is(
     assert own_client.post("/api/v1/drafts", json=asked).json()["photos"] == 241
     assert own_client.get("/api/v1/vocabularies/case-study/tags").json()["unscored"] == 1
     assert "came after the last tagging" in own_client.get("/tags/table?vocabulary=case-study").text
+    form = own_client.get("/export").text  # which would be refused, and says so before
+    assert "1 photo came after the last tagging with case-study" in form
+    refused = own_client.get("/export/file", params={"format": "csv", "vocabulary": "case-study"})
+    assert '<code>aliens tag</code> (<a href="/tags">Tags</a>)' in refused.text
     own_client.post("/tags/start", data={"vocabulary": "case-study"})
     assert own_client.get("/api/v1/vocabularies/case-study/tags").json()["photos"] == 241
 
