@@ -47,6 +47,7 @@ bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run, and w
 	$(BIN)/python -W ignore benchmarks/tagging.py
 	$(BIN)/python -W ignore benchmarks/web_speed.py
 	$(BIN)/python -W ignore benchmarks/web_drafts.py
+	$(BIN)/python -W ignore benchmarks/web_paint.py
 	$(BIN)/python benchmarks/web_scroll.py
 	$(BIN)/python benchmarks/tag_quality.py
 	$(BIN)/python -W ignore benchmarks/search_speed.py

@@ -12,7 +12,6 @@ import argparse
 import dataclasses
 import json
 import shutil
-import socket
 import tempfile
 import threading
 from pathlib import Path
@@ -25,6 +24,7 @@ from playwright.sync_api import Page, sync_playwright
 import aliens
 from aliens.library import Library
 from base.settings import asset
+from commands.serve_command import listening_at
 from web.app import make_app
 from web.web_settings import WebSettings
 
@@ -82,8 +82,7 @@ def lengthen(library: Library, results: int) -> None:
 
 def measure(library: Library, results: int, px: int, jumps: int) -> None:
     """Scroll through a library's results and print the figures."""
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
+    listening = listening_at("127.0.0.1", 0)
     port = listening.getsockname()[1]
     server = uvicorn.Server(uvicorn.Config(make_app(library, WebSettings(port=port)), log_level="error"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

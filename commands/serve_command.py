@@ -115,10 +115,11 @@ def serve(
 def listening_at(host: str, port: int) -> socket.socket:
     """Return a socket that is bound. Raises: QueryError: the address is none; OutputError: it cannot be had."""
     try:
-        family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         raise QueryError(f"{host!r} is no address of this machine: give --host 127.0.0.1, or leave it out") from error
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    family, kind, protocol, _, where = found[0]
+    listening = socket.socket(family, kind, protocol)  # asyncio has answers sent at once where it sees that this is TCP
     try:
         if os.name == "posix":
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -204,6 +204,14 @@ def test_text_query(bench: Path) -> None:
     assert shows(out, r"ours in NumPy, 6 tokens\s+# ms", r"cosine of NumPy's and PyTorch's vectors: 1\.|0\.99")
 
 
+def test_web_paint(bench: Path) -> None:
+    pytest.importorskip("playwright", reason="no playwright here")
+    if shutil.which("chromium") is None:
+        pytest.skip("no Chromium here: nothing is painted (Debian: apt install chromium)")
+    out = figures(bench, "web_paint", "--photos", 300, "--queries", 1)
+    assert shows(out, r"1 queries typed", r"places of photos +p50 +# ms, p95 +# ms, # frames", r"their pictures, # at")
+
+
 def test_web_scroll(bench: Path, sample_library: Library) -> None:
     pytest.importorskip("playwright", reason="no playwright here")
     if shutil.which("chromium") is None:

@@ -14,6 +14,7 @@ from starlette.staticfiles import StaticFiles
 
 from aliens.library import Library
 from base import __version__
+from base.busy_process import suit_many_threads
 from web.access import add_guards
 from web.api.basket_api import picking
 from web.api.export_api import exporting
@@ -117,6 +118,7 @@ def run_server(library: Library, settings: WebSettings, listening: socket.socket
     """Serve a library at a socket that is bound, until Ctrl-C. Raises: KeyboardInterrupt: it was stopped so."""
     import uvicorn
 
+    suit_many_threads()
     threading.Thread(target=warm_up, args=(library,), daemon=True).start()
     app = make_app(library, settings)
 

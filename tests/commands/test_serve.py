@@ -8,10 +8,13 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from base.errors import QueryError
+from commands.serve_command import listening_at
 from tests.commands.conftest import Aliens
 
 ROOT = Path(__file__).parents[2]
@@ -57,6 +60,12 @@ def test_a_port_that_is_taken_is_named_with_what_helps(aliens: Aliens, filled: P
     assert (code, out) == (1, "")
     assert f"port {port} of 127.0.0.1 is taken" in err
     assert "--port 0" in err
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_answers_do_not_wait_for_the_browser_to_say_that_it_heard(host: str) -> None:
+    with suppress(QueryError), listening_at(host, 0) as listening:  # a machine may have no IPv6
+        assert listening.proto == socket.IPPROTO_TCP  # by which asyncio turns Nagle's waiting off
 
 
 @pytest.mark.parametrize(

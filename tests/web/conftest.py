@@ -1,7 +1,6 @@
 """A server on the sample hotels, and a browser that watches for what no page may do."""
 
 import shutil
-import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from starlette.testclient import TestClient
 
 import aliens
 from aliens.library import Library
+from commands.serve_command import listening_at
 from web.app import LONGEST_HEAD_BYTES, make_app
 from web.web_settings import WebSettings
 
@@ -32,8 +32,7 @@ class Running:
 
     def __init__(self, library: Library, settings: WebSettings | None = None) -> None:
         self.library = library
-        listening = socket.socket()
-        listening.bind(("127.0.0.1", 0))
+        listening = listening_at("127.0.0.1", 0)
         self.app = make_app(library, settings or WebSettings(port=listening.getsockname()[1]))
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         config = uvicorn.Config(

@@ -8,7 +8,7 @@ import { showPlaceholders } from "./placeholders.js";
 import { shortcuts, toast } from "./shell.js";
 import { Suggestions } from "./suggestions.js";
 
-const TYPING_MS = 120;
+const TYPING_MS = 60;
 const START = { place: 0, below: 0, focused: null }; // of the reader: the photo at the top, px of its row above, the focus
 const byId = (id) => document.getElementById(id);
 const words = JSON.parse(byId("words").textContent);

@@ -1,0 +1,80 @@
+"""How soon the search page shows photos while somebody types, in Chromium, on a million photos; needs playwright.
+
+python benchmarks/web_paint.py [--photos 1124215] [--queries 20]
+
+The library is web_speed's, whose photos are the sample hotels' pictures over and over; server and browser share the
+machine. Timed from the last key to the frame with the first photos' places, and to the one with all pictures that the
+window shows. Ratios: to a frame of 16.7 ms.
+"""
+
+import argparse
+import multiprocessing
+import os
+import shutil
+
+from million import PHOTOS
+from playwright.sync_api import sync_playwright
+from web_speed import WORK, quantiles, serve, tagged_million
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FRAME_MS = 1000 / 60
+TYPE = """(text) => new Promise((resolve) => {
+  const [box, before, start] = [document.getElementById("box"), document.getElementById("grid"), performance.now()];
+  let placed = null;
+  box.value = text;
+  box.dispatchEvent(new Event("input", { bubbles: true }));
+  const seen = (image) => image.getBoundingClientRect().top < innerHeight && image.getBoundingClientRect().bottom > 0;
+  const look = () => {
+    const grid = document.querySelector("#grid.placed");
+    if (grid && grid !== before && grid.querySelector(".tile")) {
+      placed ??= performance.now() - start;
+      const images = [...grid.querySelectorAll(".tile img")].filter(seen);
+      if (images.every((image) => image.complete)) return resolve([placed, performance.now() - start, images.length]);
+    }
+    requestAnimationFrame(look); // called when the frame before was painted
+  };
+  requestAnimationFrame(look);
+})"""
+
+
+def main() -> None:
+    """Serve, type, and say how long the photos took."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=int, default=PHOTOS)
+    parser.add_argument("--queries", type=int, default=20)
+    asked = parser.parse_args()
+    if CHROMIUM is None:
+        raise SystemExit("no Chromium here: on Debian, apt install chromium")
+    WORK.mkdir(exist_ok=True)
+    folder = tagged_million(asked.photos)
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    server = spawn.Process(target=serve, args=(str(folder.root), theirs), daemon=True)
+    server.start()
+    try:
+        show_typing(ours.recv()["url"], asked.queries)
+    finally:
+        server.kill()
+        server.join()
+
+
+def show_typing(url: str, queries: int) -> None:
+    """Print how long photos take to appear; the first query, which warms the browser up, does not count."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(url)
+        page.locator("#grid.placed .tile").first.wait_for()
+        taken = []
+        for number in range(queries + 1):
+            taken.append(page.evaluate(TYPE, f"a room of kind {number}"))
+            page.wait_for_load_state("networkidle")
+        browser.close()
+    places, pictures, counts = zip(*taken[1:], strict=True)
+    print(f"{queries} queries typed; load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    for what, times in (("places of photos", places), (f"their pictures, {max(counts)} at most", pictures)):
+        print(f"  {what:<28} {quantiles(times)}, {sorted(times)[len(times) // 2] / FRAME_MS:.1f} frames")
+
+
+if __name__ == "__main__":
+    main()
