@@ -256,7 +256,15 @@ def correct(server: Any, page: Page) -> None:
 
 
 def look(server: Any, page: Page) -> None:
+    ids = server.library.order("swimming pool").photo_ids.tolist()
+    page.goto(f"{server.url}/photo/{ids[0]}?q=swimming+pool&rank=1")
+    page.get_by_role("button", name="As the visitors see it").click()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url(f"**/photo/{ids[1]}?*rank=2*seen=protan")
     visitors = page.get_by_role("button", name="As the visitors see it")
+    expect(visitors).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#shown")).to_have_attribute("src", re.compile("view=protan"))
+    visitors.press("Space")
     visitors.click()
     expect(page.locator("#shown")).to_have_attribute("src", re.compile("view=protan"))
     expect(page.locator("#large")).not_to_have_class(re.compile("protan"))

@@ -7,13 +7,18 @@ const around = JSON.parse(document.getElementById("around").textContent);
 const byId = (id) => document.getElementById(id);
 const VIEWER = "/static/vendor/photoswipe-5.4.4/";
 
-// The photos before and after take this one's place, so that Back leads to where one came from.
+// The photos before and after take this one's place, so that Back leads to where one came from; they are seen alike.
+function stepTo(href) {
+  const address = new URL(href, location.href);
+  if (visitors.getAttribute("aria-pressed") === "true") address.searchParams.set("seen", "protan");
+  location.replace(address);
+}
 const steps = { ArrowLeft: document.querySelector(".step.before"), ArrowRight: document.querySelector(".step.after") };
 for (const step of Object.values(steps)) {
   step?.addEventListener("click", (event) => {
     if (event.metaKey || event.ctrlKey || event.shiftKey) return;
     event.preventDefault();
-    location.replace(step.href);
+    stepTo(step.href);
   });
 }
 const back = byId("back");
@@ -30,7 +35,7 @@ document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
   if (event.target.closest("input, select, textarea, dialog, [popover]") || document.querySelector(".pswp, dialog[open]")) return;
   if (event.key === "Escape") goBack();
-  else if (steps[event.key]) location.replace(steps[event.key].href);
+  else if (steps[event.key]) stepTo(steps[event.key].href);
 });
 for (const slide of around.slides) {
   if (Math.abs(slide.place - around.place) === 1) new Image().src = slide.shown;
@@ -82,7 +87,7 @@ async function enlarge() {
   });
   viewer.on("close", () => {
     const seen = around.slides[viewer.currIndex];
-    if (seen.place !== around.place) location.replace(seen.address);
+    if (seen.place !== around.place) stepTo(seen.address);
   });
   viewer.init();
 }

@@ -79,7 +79,9 @@ async function ask(kept = null) {
     const page = document.createElement("template");
     page.innerHTML = await get(`/answer?${address(asked)}`, signal);
     answer.querySelector(".problem")?.remove();
-    if (page.content.querySelector("[data-error]")) answer.prepend(page.content);
+    const refused = page.content.querySelector("[data-error]") !== null;
+    answer.classList.toggle("stale", refused); // the photos below answer what was asked before
+    if (refused) answer.prepend(page.content);
     else {
       shown = asked;
       picking.clear();

@@ -47,4 +47,12 @@ for (const button of document.querySelectorAll("[data-help]")) {
 for (const dialog of document.querySelectorAll("dialog")) {
   dialog.addEventListener("click", ({ target }) => target === dialog && dialog.close()); // beside it
 }
+
+// What changes in the basket is told to the other tabs.
+const basket = new BroadcastChannel("basket");
+document.body.addEventListener("basket-changed", () => basket.postMessage(""));
+basket.addEventListener("message", () => document.body.dispatchEvent(new CustomEvent("basket-changed-elsewhere")));
+
+const find = document.querySelector("[data-find]");
+if (find) shortcuts({ "/": (event) => { event.preventDefault(); find.focus(); } });
 shortcuts({ "[Shift]+?": () => help.showModal() });
