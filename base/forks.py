@@ -11,7 +11,7 @@ from threading import Condition, Lock, RLock
 from typing import Any
 from weakref import WeakSet
 
-OURS = {"aliens", "base", "db", "embedding", "indexer", "restyle", "search"}
+OURS = {"aliens", "analysis", "base", "db", "embedding", "indexer", "restyle", "search"}
 
 STARTED_AS = os.getpid()
 LONGEST_WAIT_S = 10.0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-OURS = {"cli", "aliens", "base", "commands", "db", "embedding", "indexer", "restyle", "search", "web"}
+OURS = {"cli", "aliens", "analysis", "base", "commands", "db", "embedding", "indexer", "restyle", "search", "web"}
 HEAVY = {"torch", "torchvision", "open_clip", "timm", "faiss", "numpy", "PIL", "sqlalchemy", "alembic"}
 HEAVY |= {"sklearn", "pyarrow", "openpyxl", "matplotlib", "transformers", "scipy", "pandas"}
 HEAVY |= {"skimage", "diffusers", "daltonlens", "jinja2", "fastapi", "uvicorn"}
@@ -87,7 +87,7 @@ def test_no_other_distribution_owns_our_names() -> None:
 
 
 def test_modules_stay_few_and_small() -> None:
-    assert len(FILES) <= 250
+    assert len(FILES) <= 290
     for path in [ROOT / "cli.py", *FILES]:
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 500, f"{path} has grown: what else is in it?"
 

@@ -1,0 +1,1 @@
+"""What a library holds, told by numbers, and how well it is searched: statistics, benchmarks, comparisons."""
