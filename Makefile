@@ -66,10 +66,10 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo-installed: pyproject.toml | $(VENV)/bin/python
 	@echo "Setting up $(VENV): PyTorch is large, the first time takes minutes."
-	$(BIN)/python -m pip install -e '.[$(FAISS)]'
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[$(FAISS)]'
 	@touch $@
 
 $(VENV)/.dev-installed: pyproject.toml | $(VENV)/bin/python
 	@test -e $(VENV)/.demo-installed || echo "Setting up $(VENV): PyTorch is large, the first time takes minutes."
-	$(BIN)/python -m pip install -e '.[$(FAISS),dev$(LITE)]'
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[$(FAISS),dev$(LITE)]'
 	@touch $(VENV)/.demo-installed $@
