@@ -165,7 +165,7 @@ def both_ways(
 ) -> tuple[list[Ids], list[Ids]]:
     """Return the k best photos of each text, by their ids, and the k best texts of each photo, by their places."""
     searcher = setting.searcher
-    lines = encoded(setting, texts, progress)  # (t, d)
+    lines = encoded_captions(setting, texts, progress)  # (t, d)
     with setting.opened() as session:
         here = ids if setting.photos is None else setting.photos.in_turn(ids)
         vectors = searcher.store.current(EmbeddedRows(session, searcher.catalog.model)).gather(here)  # (n, d)
@@ -173,7 +173,7 @@ def both_ways(
     return photos, best_matches(vectors, lines, min(k, len(texts)))
 
 
-def encoded(setting: SearchSetting, texts: Sequence[str], progress: Progress) -> Floats:
+def encoded_captions(setting: SearchSetting, texts: Sequence[str], progress: Progress) -> Floats:
     """Return the unit vectors (t, d) of texts as they stand, whatever in them a query would take for operators."""
     parts = []
     for start in range(0, len(texts), TEXTS_AT_ONCE):

@@ -35,7 +35,7 @@ def measure_search(
     """
     measures, notes = search_measures(cutoffs), list(judged.notes)
     queries = judged.queries if common is None else in_common(judged.queries, common, notes)
-    photos, depth = len(common) if common is not None else photos_of(settings[0]), looked_through(settings)
+    photos, depth = len(common) if common is not None else count_findable(settings[0]), looked_through(settings)
     if depth < max(cutoffs):
         raise QueryError(
             f"k is {max(cutoffs)}, but the approximate index gives at most {depth} photos: choose k up to {depth}"
@@ -67,7 +67,7 @@ def in_common(queries: Sequence[JudgedQuery], common: CommonPhotos, notes: list[
     return found
 
 
-def photos_of(setting: SearchSetting) -> int:
+def count_findable(setting: SearchSetting) -> int:
     """Return how many photos a setting's library can find."""
     with setting.opened() as session:
         return len(setting.searcher.indexes(session, frozenset({"photo"}))[1])

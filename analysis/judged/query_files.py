@@ -102,7 +102,8 @@ def read_judged_rows(path: Path, column: Literal["query", "caption"], remarks: l
     except UnicodeDecodeError as error:
         raise QueryError(f"{path}:{line_not_utf8(path)}: the file is not UTF-8 ({error}): save it as UTF-8") from error
     except (ValueError, csv.Error) as error:
-        raise QueryError(f"{path} cannot be read: {error}") from error
+        names_place = str(error).startswith(f"{path}:")
+        raise QueryError(str(error) if names_place else f"{path} cannot be read: {error}") from error
 
 
 def judged_row(record: Any, known: Sequence[str], where: str, folder: Path, *, guarded: bool) -> JudgedRow | None:
