@@ -162,7 +162,7 @@ def print_measured(found: "RankingEvaluation", library: Path, *, by_query: bool,
 
 def print_means(found: "RankingEvaluation") -> None:
     """Print a row for each measure and setting."""
-    several = len(found.settings) > 1
+    several, tasks = len(found.settings) > 1, any(mean.task for mean in found)
     columns = ("of", "measure", "by", "mean", "interval", "difference", "its interval", "p", "p, all tests", "verdict")
     rows = [
         (
@@ -179,7 +179,8 @@ def print_means(found: "RankingEvaluation") -> None:
         )
         for mean in found
     ]
-    console.print_rows(columns, rows)
+    start = 0 if tasks else 1
+    console.print_rows(columns[start:], [row[start:] for row in rows])
 
 
 def shown_value(value: object) -> object:

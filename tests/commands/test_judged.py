@@ -22,7 +22,7 @@ def queries(filled: Path) -> str:
 def test_a_search_is_measured_as_rows_json_and_by_query(aliens: Aliens, queries: str) -> None:
     code, out, err = aliens("eval", "search", "--queries", queries, "-k", "1,3")
     assert code == 0, err
-    assert [line.split("\t")[1] for line in out.splitlines()] == [
+    assert [line.split("\t")[0] for line in out.splitlines()] == [
         "mAP", "MRR", "nDCG@3", "precision@1", "precision@3", "recall@1", "recall@3",
     ]  # fmt: skip
     assert "2 queries are few: intervals are rough" in err

@@ -84,7 +84,7 @@ def test_queries_of_a_library_are_measured_by_hand(ten: Library, tmp_path: Path)
     assert means["mAP"] == pytest.approx((0.6 + 0.2) / 2)
     assert means["MRR"] == pytest.approx((1 + 0.2) / 2)
     assert (means["precision@1"], means["recall@5"], means["recall@10"]) == (0.5, 0.75, 1)
-    assert (by_query["a bed"]["where"], by_query["a bed"]["relevant"]) == (f"{path}:5", 1)
+    assert (by_query["a bed"]["where"], by_query["a bed"]["relevant"]) == ("queries.csv:5", 1)
     assert (result.photos, result.settings) == (10, ["fake"])
     assert result.notes == [
         "a query is answered by 1 photo (median; 1 to 2)",
