@@ -17,6 +17,7 @@ from base.files import storable
 from base.spreadsheets import open_text, separator_of, western
 from indexer.dataset_lists import TEST_LIST, TRAIN_LIST, folder_of_lists
 from indexer.dead_links import DEAD_LINKS, DeadLinks
+from indexer.masks import MASKS
 from indexer.passed_over import Problem
 from indexer.sources import MISSING, FoundPhoto, Source, found_file, has_photo_ending
 
@@ -30,7 +31,6 @@ IMAGE_FOLDERS = {
     "medium": "images/test/medium_occlusions",
     "high": "images/test/high_occlusions",
 }
-MASKS = "masks"  # the folder, beside the photos of the test, of what covers them
 CHAIN_COLUMNS = ("chain_id", "chain_name")
 HOTEL_COLUMNS = ("hotel_id", "hotel_name", "chain_id", "latitude", "longitude")
 PHOTO_COLUMNS = ("image_id", "hotel_id", "image_url", "image_source", "upload_timestamp")
