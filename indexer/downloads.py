@@ -317,7 +317,6 @@ def img2dataset_at_work(work: Path, photos: int, options: DownloadOptions) -> It
         "number_sample_per_shard": max(min(SHARD_PHOTOS, math.ceil(photos / processes)), 2),
         "extract_exif": False,
         "compute_hash": None,
-        "retries": 1,
         "enable_wandb": False,
     }
     (work / "shards").mkdir()

@@ -20,6 +20,7 @@ class Answers(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         kind = self.path.strip("/").partition("/")[0]
+        self.path = self.path.partition("?")[0]
         self.server.asked.append(self.path)
         getattr(self, f"_{kind}", self._missing)()
 
