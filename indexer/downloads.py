@@ -106,8 +106,9 @@ class DownloadReport:
         """What people should know besides, with the remedies."""
         said = [self.note] * bool(self.note)
         if self.known_dead:
+            were = "was" if self.known_dead == 1 else "were"
             said.append(
-                f"{counted(self.known_dead, 'photo')} that failed before were not tried again: --retry-failed does so"
+                f"{counted(self.known_dead, 'photo')} that failed before {were} not tried again: --retry-failed does so"
             )
         if self.left:
             said.append(f"{counted(self.left, 'photo')} to go: the same command goes on from here")

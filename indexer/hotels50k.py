@@ -17,7 +17,7 @@ from base.files import storable
 from base.spreadsheets import open_text, separator_of, western
 from indexer.dataset_lists import TEST_LIST, TRAIN_LIST, folder_of_lists
 from indexer.dead_links import DEAD_LINKS, DeadLinks
-from indexer.masks import MASKS
+from indexer.occlusions import MASKS
 from indexer.passed_over import Problem
 from indexer.sources import MISSING, FoundPhoto, Source, found_file, has_photo_ending
 

@@ -108,7 +108,7 @@ def test_only_what_is_missing_and_not_known_to_be_dead_is_asked_for(tmp_path: Pa
     server.asked.clear()
     again = download_photos(tree)
     assert (in_short(again), server.asked) == ((2, 1, 0, 0, 0), [])
-    assert again.notes == ["1 photo that failed before were not tried again: --retry-failed does so"]
+    assert again.notes == ["1 photo that failed before was not tried again: --retry-failed does so"]
 
     listing(tmp_path, *(server.at(f"photo/{n}.jpg") for n in range(3)))
     assert in_short(download_photos(tree, options=DownloadOptions(retry_failed=True))) == (2, 0, 1, 0, 0)
@@ -314,6 +314,16 @@ def test_full_disk_stops_it(tmp_path: Path, server: PhotoServer, monkeypatch: py
     tree = listing(tmp_path, server.at("photo/1.jpg"), server.at("wait/2.jpg"))
     with pytest.raises(OutputError, match=r"the disk that holds .*images/train is full: free some space"):
         download_photos(tree)
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_what_brings_nothing_for_long_is_stopped(
+    tmp_path: Path, server: PhotoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.downloads.STALLED_S", 0.0)
+    report = download_photos(listing(tmp_path, server.at("wait/1.jpg")))
+    assert (report.downloaded, report.left) == (0, 1)
+    assert report.notes[0].startswith("stopped, since nothing came for ")
 
 
 @pytest.mark.usefixtures("stand_in")

@@ -7,7 +7,7 @@ from PIL import Image
 
 from base.errors import PhotoError
 from indexer.hotels50k import Hotels50kSource
-from indexer.masks import Mask, mask_of
+from indexer.occlusions import Mask, mask_of
 from tests.conftest import photo_bytes
 from tests.indexer.conftest import HotelsTree
 
