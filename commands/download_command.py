@@ -54,7 +54,7 @@ def download_dataset(
 
     Examples:
         aliens download hotels50k hotels --limit 1000
-        aliens download hotels50k hotels --processes 8 --threads 64
+        aliens download hotels50k hotels --threads 64
         aliens add --hotels50k hotels
     """
     from aliens.downloading import download_hotels50k
