@@ -7,6 +7,7 @@ import csv
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from base.errors import QueryError, SourceError
 from base.files import storable
 from base.spreadsheets import open_text, separator_of, western
+from indexer.dead_links import DEAD_LINKS, DeadLinks
 from indexer.passed_over import Problem
 from indexer.sources import MISSING, FoundPhoto, Source, found_file, has_photo_ending
 
@@ -32,6 +34,17 @@ CSV_FOLDERS = ("dataset", "input/dataset", ".")
 CHAIN_COLUMNS = ("chain_id", "chain_name")
 HOTEL_COLUMNS = ("hotel_id", "hotel_name", "chain_id", "latitude", "longitude")
 PHOTO_COLUMNS = ("image_id", "hotel_id", "image_url", "image_source", "upload_timestamp")
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPhoto:
+    """A row of train_set.csv or test_set.csv."""
+
+    image_id: int
+    hotel_id: int
+    address: str
+    image_source: str
+    uploaded_at: datetime | None
 
 
 class Hotels50kSource(Source):
@@ -59,6 +72,7 @@ class Hotels50kSource(Source):
             self._narrow()
         self._chain_folder: dict[int, int] = {}  # hotel -> chain as Hotels-50K's folders name it
         self._folders: dict[str, list[str]] | None = None  # of hotels, by their numbers
+        self.dead_links = DeadLinks(os.path.join(self._images, DEAD_LINKS))
         self._elsewhere: dict[int, dict[str, str]] = {}  # hotel -> {number of a photo: path that no list names}
         self._read_chains()
         self._read_hotels()
@@ -75,6 +89,11 @@ class Hotels50kSource(Source):
 
     def photos(self) -> Iterator[FoundPhoto]:
         """Yield the photos in the order of their list."""
+        for listed in self.listed_photos():
+            yield self.found(listed)
+
+    def listed_photos(self) -> Iterator[ListedPhoto]:
+        """Yield the sound rows of the list, in its order; of those of one number the first."""
         seen: set[int] = set()
         unlisted: set[int] = set()
         for where, row in self._rows(self.list_name, PHOTO_COLUMNS):
@@ -85,11 +104,14 @@ class Hotels50kSource(Source):
             if image_id in seen:
                 self._problem(where, f"image {image_id} is listed a second time")
                 continue
+            if "/" in row[3] or row[3] in (".", "..", MASKS):
+                self._problem(where, f"image_source {row[3]!r} cannot be the name of a folder")
+                continue
             seen.add(image_id)
             if hotel_id not in self._chain_folder and hotel_id not in unlisted:
                 unlisted.add(hotel_id)
                 self._problem(where, f"hotel {hotel_id} is not in hotel_info.csv: its photos are kept without its name")
-            yield self._found(image_id, hotel_id, row[3], self._time(where, row[4]))
+            yield ListedPhoto(image_id, hotel_id, row[2], row[3], self._time(where, row[4]))
 
     @property
     def chains_of_hotels(self) -> Mapping[int, int]:
@@ -222,29 +244,36 @@ class Hotels50kSource(Source):
         self.path, self.root = self._images, storable(self._images)
         self.beside = {self.path: self}
 
-    def _found(self, image_id: int, hotel_id: int, image_source: str, uploaded_at: datetime | None) -> FoundPhoto:
+    def place_of(self, photo: ListedPhoto) -> str:
+        """Return where a photo should lie, below the folder of the split."""
+        chain_id = self._chain_folder.get(photo.hotel_id, NO_CHAIN)
+        return os.path.join(str(chain_id), str(photo.hotel_id), photo.image_source, f"{photo.image_id}.jpg")
+
+    def found(self, photo: ListedPhoto) -> FoundPhoto:
         """Return a photo where its list says that it is, or else where its hotel's folders hold it, or as missing."""
         columns: dict[str, Any] = {
-            "image_id": image_id,
-            "hotel_id": hotel_id,
-            "image_source": image_source or None,
-            "uploaded_at": uploaded_at,
+            "image_id": photo.image_id,
+            "hotel_id": photo.hotel_id,
+            "image_source": photo.image_source or None,
+            "uploaded_at": photo.uploaded_at,
         }
-        chain_id = self._chain_folder.get(hotel_id, NO_CHAIN)
-        path = os.path.join(self._images, str(chain_id), str(hotel_id), image_source, f"{image_id}.jpg")
-        found = found_file(path, **columns)
+        found = found_file(os.path.join(self._images, self.place_of(photo)), **columns)
         if found.failure_kind != MISSING:
             return found
+        hotel_id, image_id = photo.hotel_id, photo.image_id
         if hotel_id not in self._elsewhere:
-            self._elsewhere[hotel_id] = dict(self._strays(hotel_id, chain_id))
-        elsewhere = self._elsewhere[hotel_id].get(str(image_id))
-        return found if elsewhere is None else found_file(elsewhere, **columns)
+            self._elsewhere[hotel_id] = dict(self._strays(hotel_id))
+        if (elsewhere := self._elsewhere[hotel_id].get(str(image_id))) is not None:
+            return found_file(elsewhere, **columns)
+        why = self.dead_links.reasons.get(image_id)
+        return replace(found, failure_reason=f"{found.failure_reason}: {why}") if why else found
 
-    def _strays(self, hotel_id: int, chain_id: int) -> Iterator[tuple[str, str]]:
+    def _strays(self, hotel_id: int) -> Iterator[tuple[str, str]]:
         """Yield (number, path) of a hotel's photos that lie in the folder of another chain, or do not end in .jpg.
 
         The others lie as they should, and are left out, so that little is kept of a million photos.
         """
+        chain_id = self._chain_folder.get(hotel_id, NO_CHAIN)
         for hotel in self._hotel_folders(hotel_id):
             in_place = os.path.basename(os.path.dirname(hotel)) == str(chain_id)
             for source in listed(hotel):

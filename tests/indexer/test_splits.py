@@ -4,7 +4,7 @@ import pytest
 
 from base.errors import QueryError, SourceError
 from indexer.hotels50k import SPLITS, Hotels50kSource
-from tests.by_folder import add_photos
+from tests.by_folder import add_photos, list_failures
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.indexer.conftest import EMBEDDED, HotelsTree, found_in, problems_of, states_of
 
@@ -101,3 +101,29 @@ def test_masks_are_never_taken_for_photos(whole_tree: HotelsTree) -> None:
     (masks / "11.png").write_bytes(photo_bytes(1, file_format="PNG"))
     Path(masks.parent / "11.jpg").unlink()
     assert [photo.failure_kind for photo in Hotels50kSource(whole_tree.root, "high").photos()] == ["missing", None]
+
+
+def test_reason_of_a_dead_link_is_that_of_the_missing_photo(tree: HotelsTree, library: LibraryFactory) -> None:
+    (tree.root / "images/train/7/100/traffickcam/1.jpg").unlink()
+    Hotels50kSource(tree.root).dead_links.add(
+        [(1, "HTTP Error 404: Not Found", "https://example.com/1.jpg"), (2, "timed out", "https://example.com/2.jpg")]
+    )
+    add_photos(library.folder, Hotels50kSource(tree.root), lambda model: library.encoder)
+    ((failure),) = list_failures(library.folder)
+    assert (failure.kind, failure.reason) == ("missing", "there is no such file: HTTP Error 404: Not Found")
+
+
+@pytest.mark.parametrize("source", ["../../../..", "/etc", "..", "masks"])
+def test_source_that_names_another_folder_is_a_problem(tree: HotelsTree, library: LibraryFactory, source: str) -> None:
+    tree.add_rows("train_set.csv", f"4,100,,{source},")
+    add_photos(library.folder, Hotels50kSource(tree.root), lambda model: library.encoder)
+    assert problems_of(library.folder) == [
+        {"where": "train_set.csv:5", "reason": f"image_source {source!r} cannot be the name of a folder"}
+    ]
+
+
+def test_library_adds_a_split_and_says_what_a_split_is_of(whole_tree: HotelsTree, library: LibraryFactory) -> None:
+    opened = library.open()
+    assert opened.add(hotels50k=whole_tree.root, split="medium").scan.found == 2
+    with pytest.raises(QueryError, match="--split low is of a Hotels-50K tree: name its root with --hotels50k ROOT"):
+        opened.add(whole_tree.root, split="low")
