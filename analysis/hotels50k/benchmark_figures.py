@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 
 from analysis.hotels50k.found_labels import LabelFound, Outcomes
+from analysis.judged.uncertainty import CONFIDENCE, bootstrap_intervals
 from base.arrays import Bools, Doubles, Longs
 
 HOTEL_PLACES, CHAIN_PLACES = (1, 10, 100), (1, 3, 5)  # the K of top-K
 PAPER, SCRIPT = "paper", "script"
 CLIP = 1e-15  # of probabilities, as sklearn.metrics.log_loss had it when the benchmark was published (0.20; until 1.2)
-CONFIDENCE = 0.95
-RESAMPLES = 2_000
-BATCH = 100  # of resamples at once: 14 MB of 17,954 test photos
 # The authors' model: their README, which has the figures of their script, unoccluded.
 PUBLISHED = {
     ("unoccluded", "chain", SCRIPT, "top-1"): 0.404,
@@ -118,21 +116,8 @@ def log_losses(probabilities: Doubles) -> Doubles:
 
 
 def mean_loss(lost: Doubles) -> tuple[float, float, float]:
-    """Return the mean of losses, (n,), and its 95 % interval: the percentiles of a bootstrap, the same every time.
-
-    NaN where there are no losses; of a single one there is no interval. Source: Efron 1979, "Bootstrap methods".
-    """
-    if len(lost) < 2:
-        return (float(lost.mean()) if len(lost) else np.nan), np.nan, np.nan
-    from scipy.stats import bootstrap
-
-    drawn = bootstrap(
-        (lost,),
-        np.mean,
-        confidence_level=CONFIDENCE,
-        n_resamples=RESAMPLES,
-        batch=BATCH,
-        method="percentile",
-        random_state=np.random.default_rng(0),
-    )
-    return float(lost.mean()), float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
+    """Return the mean of losses, (n,), and its 95 % interval; NaN where there are none, or all are alike."""
+    if not len(lost):
+        return (np.nan,) * 3
+    low, high = bootstrap_intervals(lost[np.newaxis], confidence=CONFIDENCE)[0]
+    return float(lost.mean()), float(low), float(high)
