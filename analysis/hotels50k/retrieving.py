@@ -27,7 +27,7 @@ from indexer.hotels50k import Hotels50kSource
 from indexer.upgrade import upgrade
 
 RESULTS = 100  # that each test photo retrieves
-AT_ONCE = 1_024  # test photos that are compared together
+AT_ONCE = 512  # test photos that are compared together
 
 
 @dataclass(frozen=True, slots=True)
