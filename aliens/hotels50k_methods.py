@@ -67,7 +67,7 @@ class Hotels50kMethods(Owner):
             SourceError: there is no such tree.
             OutputError: the folder cannot be written.
         """
-        from analysis.hotels50k.protocol import score_files
+        from analysis.hotels50k.protocol import score_results
 
         where = None if write is None else named(write)
-        return score_files(named(root), named(results), occlusion=occlusion, write=where)
+        return score_results(named(root), named(results), occlusion=occlusion, write=where)

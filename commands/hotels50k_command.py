@@ -89,7 +89,7 @@ def print_figures(report: "Hotels50kReport") -> None:
     """Print a row for each measure and a column for each level on a terminal, a line for each figure in a pipe."""
     if not console.on_terminal():
         columns = report.columns
-        console.print_rows(columns, [[value_of(figure, name) for name in columns] for figure in report])
+        console.print_rows(columns, [[figure_cell(figure, name) for name in columns] for figure in report])
         return
     levels = report.levels
     rows: list[tuple[object, ...]] = [
@@ -107,7 +107,7 @@ def print_figures(report: "Hotels50kReport") -> None:
     )
 
 
-def value_of(figure: "BenchmarkFigure", name: str) -> object:
+def figure_cell(figure: "BenchmarkFigure", name: str) -> object:
     """Return a field of a figure as a pipe has it: empty where there is no number."""
     value = getattr(figure, name)
     if not isinstance(value, float):

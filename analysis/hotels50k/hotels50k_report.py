@@ -20,7 +20,7 @@ class LevelScores:
     """One level of occlusion, or one file of results.
 
     photos: test photos that are scored. listed: that test_set.csv lists. k: results of each. leaks: image ids of test
-    photos that are training photos as well, and left out. strange: test photos whose hotels have no training photo, so
+    photos that are training photos as well, and left out. untrained: test photos whose hotels have no training photo, so
     that no result can be right. outcomes: of each test photo.
     """
 
@@ -29,7 +29,7 @@ class LevelScores:
     listed: int
     k: int
     leaks: Sequence[int]
-    strange: int
+    untrained: int
     figures: Sequence[BenchmarkFigure]
     outcomes: Outcomes
 
@@ -43,8 +43,8 @@ class LevelScores:
             ids = ", ".join(map(str, self.leaks[:FEW])) + (", ..." if len(self.leaks) > FEW else "")
             are = "is a training photo" if len(self.leaks) == 1 else "are training photos"
             said.append(f"left out {counted(len(self.leaks), 'test photo')} that {are} as well, a leak: {ids}")
-        if self.strange:
-            said.append(f"the hotels of {self.strange} of {photos} have no training photo here: none can be right")
+        if self.untrained:
+            said.append(f"the hotels of {self.untrained} of {photos} have no training photo here: none can be right")
         if lacking := [figure.measure for figure in self.figures if figure.value != figure.value and figure.photos]:
             names = ", ".join(dict.fromkeys(lacking))
             said.append(f"each test photo has {counted(self.k, 'result')}, too few for {names}")
@@ -58,7 +58,7 @@ class LevelScores:
             "listed": self.listed,
             "k": self.k,
             "leaks": list(self.leaks),
-            "strange": self.strange,
+            "untrained": self.untrained,
             "figures": [figure.as_json() for figure in self.figures],
         }
 

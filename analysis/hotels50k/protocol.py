@@ -165,7 +165,7 @@ def level_scores(level: str, retrieved: Retrieved, truth: GroundTruth, leaks: Id
         listed=len(truth.test),
         k=retrieved.k,
         leaks=leaks.tolist(),
-        strange=int((~np.isin(outcomes.hotels, hotels)).sum()),
+        untrained=int((~np.isin(outcomes.hotels, hotels)).sum()),
         figures=benchmark_figures(level, outcomes, retrieved.k),
         outcomes=outcomes,
     )
@@ -178,17 +178,17 @@ def write_level(folder: Path, name: str, retrieved: Retrieved, truth: GroundTrut
     """
     results = folder / f"{name}.csv"
     write_results(results, retrieved)
-    return [results, write_hotels(folder, name, retrieved, truth)]
+    return [results, write_hotel_shares(folder, name, retrieved, truth)]
 
 
-def write_hotels(folder: Path, name: str, retrieved: Retrieved, truth: GroundTruth) -> Path:
+def write_hotel_shares(folder: Path, name: str, retrieved: Retrieved, truth: GroundTruth) -> Path:
     """Write the probabilities of hotels by what was retrieved, and return the file. Raises: as `write_level`."""
     path = folder / PROBABILITIES / f"{name}.csv"
     write_probabilities(path, retrieved.test_ids, truth.train.get(retrieved.results, NO_HOTEL), unknown=NO_HOTEL)
     return path
 
 
-def score_files(root: Path, results: Path, *, occlusion: str = EVERY, write: Path | None = None) -> Hotels50kReport:
+def score_results(root: Path, results: Path, *, occlusion: str = EVERY, write: Path | None = None) -> Hotels50kReport:
     """Score results from elsewhere by the lists of a Hotels-50K tree; no photo has to be there, and no model is.
 
     Args:
@@ -215,7 +215,7 @@ def score_files(root: Path, results: Path, *, occlusion: str = EVERY, write: Pat
         leaks = truth.train.has(retrieved.test_ids)
         kept = retrieved.only(~leaks)
         levels.append(level_scores(level, kept, truth, retrieved.test_ids[leaks], truth.train.values))
-        written += [] if write is None else [write_hotels(write, files[level].stem, kept, truth)]
+        written += [] if write is None else [write_hotel_shares(write, files[level].stem, kept, truth)]
     return Hotels50kReport(levels, problems=problems, written=written)
 
 

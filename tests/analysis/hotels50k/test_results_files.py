@@ -6,7 +6,7 @@ import openpyxl
 import pytest
 
 from analysis.hotels50k.found_labels import Retrieved
-from analysis.hotels50k.protocol import score_files
+from analysis.hotels50k.protocol import score_results
 from analysis.hotels50k.results_files import read_results, write_probabilities, write_results
 from base.errors import OutputError, QueryError
 from tests.tiny_hotels50k import RESULTS, TEST, TRAIN, results_text, write_lists
@@ -117,9 +117,9 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_results_from_elsewhere_are_scored_by_the_lists_alone(lists: Path, results_file: ResultsFile) -> None:
-    report = score_files(lists, results_file())
+    report = score_results(lists, results_file())
     (level,) = report.levels
-    assert (level.level, level.photos, level.listed, level.k, level.strange) == ("found", 4, 4, 5, 1)
+    assert (level.level, level.photos, level.listed, level.k, level.untrained) == ("found", 4, 4, 5, 1)
     assert report.problems == []
     assert report.notes == [
         "found: the hotels of 1 of 4 test photos have no training photo here: none can be right",
@@ -129,24 +129,24 @@ def test_results_from_elsewhere_are_scored_by_the_lists_alone(lists: Path, resul
 
 def test_a_file_is_of_the_level_that_its_name_says_or_that_is_given(lists: Path, results_file: ResultsFile) -> None:
     path = results_file(name="medium_occlusions.csv")
-    assert [level.level for level in score_files(lists, path).levels] == ["medium"]
-    assert [level.level for level in score_files(lists, path, occlusion="high").levels] == ["high"]
+    assert [level.level for level in score_results(lists, path).levels] == ["medium"]
+    assert [level.level for level in score_results(lists, path, occlusion="high").levels] == ["high"]
     with pytest.raises(QueryError, match="'much' is no level of occlusion: choose one of all, unoccluded, low"):
-        score_files(lists, path, occlusion="much")
+        score_results(lists, path, occlusion="much")
 
 
 def test_a_folder_of_results_has_a_file_for_each_level(lists: Path, results_file: ResultsFile, tmp_path: Path) -> None:
     with pytest.raises(QueryError, match=r"holds no results: there should be unoccluded\.csv or low_occlusions\.csv"):
-        score_files(lists, tmp_path)
+        score_results(lists, tmp_path)
     for name in ("high_occlusions.csv", "unoccluded.csv"):
         results_file(name=name)
-    assert [level.level for level in score_files(lists, tmp_path).levels] == ["unoccluded", "high"]
-    assert [level.level for level in score_files(lists, tmp_path, occlusion="high").levels] == ["high"]
+    assert [level.level for level in score_results(lists, tmp_path).levels] == ["unoccluded", "high"]
+    assert [level.level for level in score_results(lists, tmp_path, occlusion="high").levels] == ["high"]
 
 
 def test_unknown_photos_are_named_and_unknown_results_count_as_wrong(lists: Path, results_file: ResultsFile) -> None:
     rows = {201: [999, 998, 102, 104, 101], 202: RESULTS[202], 777: RESULTS[203]}
-    report = score_files(lists, results_file(results_text(rows)))
+    report = score_results(lists, results_file(results_text(rows)))
     assert [(problem.where, problem.reason) for problem in report.problems] == [
         ("found.csv:3", "test_set.csv lists no test photo 777"),
         ("found.csv:1", "train_set.csv does not list 999 and 1 more of its results: they count as wrong"),
@@ -157,12 +157,12 @@ def test_unknown_photos_are_named_and_unknown_results_count_as_wrong(lists: Path
 
 def test_results_of_another_data_set_are_refused(lists: Path, results_file: ResultsFile) -> None:
     with pytest.raises(QueryError, match=r"no row of a test photo that test_set.csv lists: is it of another data set"):
-        score_files(lists, results_file("1,2,3\n4,5,6\n"))
+        score_results(lists, results_file("1,2,3\n4,5,6\n"))
 
 
 def test_a_test_photo_that_is_a_training_photo_is_left_out(lists: Path, results_file: ResultsFile) -> None:
     write_lists(lists, train=TRAIN | {203: 4}, test=TEST)
-    report = score_files(lists, results_file())
+    report = score_results(lists, results_file())
     (level,) = report.levels
     assert (level.photos, level.leaks) == (3, [203])
     assert "found: left out 1 test photo that is a training photo as well, a leak: 203" in report.notes
@@ -171,14 +171,14 @@ def test_a_test_photo_that_is_a_training_photo_is_left_out(lists: Path, results_
 def test_probabilities_are_made_of_results_from_elsewhere(
     lists: Path, results_file: ResultsFile, tmp_path: Path
 ) -> None:
-    report = score_files(lists, results_file(), write=tmp_path / "out")
+    report = score_results(lists, results_file(), write=tmp_path / "out")
     (path,) = report.written
     assert path == tmp_path / "out" / "probabilities" / "found.csv"
     assert path.read_text(encoding="utf-8").splitlines()[0] == "201,1,0.4,2,0.2,3,0.2,4,0.2"
 
 
 def test_every_test_photo_is_a_row_of_a_data_frame(lists: Path, results_file: ResultsFile) -> None:
-    report = score_files(lists, results_file())
+    report = score_results(lists, results_file())
     photos = report.photos_to_pandas()
     assert photos["image_id"].tolist() == list(RESULTS)
     assert photos["hotel_rank"].tolist() == [3, 5, 2, 0]
