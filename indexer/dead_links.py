@@ -20,7 +20,7 @@ BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]+")  # what wo
 class DeadLinks:
     """The record of one split: a line for each photo, with tabs and no quotes; the last word on a photo counts.
 
-    A line that was left half written by a killed process, or broken by people, is passed over: its photo is tried again.
+    A line that a killed process left half written, or that people broke, is passed over: its photo is tried again.
     """
 
     def __init__(self, path: str) -> None:

@@ -15,7 +15,9 @@ from typing import Any
 from base.errors import QueryError, SourceError
 from base.files import storable
 from base.spreadsheets import open_text, separator_of, western
+from indexer.dataset_lists import TEST_LIST, TRAIN_LIST, folder_of_lists
 from indexer.dead_links import DEAD_LINKS, DeadLinks
+from indexer.masks import MASKS
 from indexer.passed_over import Problem
 from indexer.sources import MISSING, FoundPhoto, Source, found_file, has_photo_ending
 
@@ -29,8 +31,6 @@ IMAGE_FOLDERS = {
     "medium": "images/test/medium_occlusions",
     "high": "images/test/high_occlusions",
 }
-MASKS = "masks"  # the folder, beside the photos of the test, of what covers them
-CSV_FOLDERS = ("dataset", "input/dataset", ".")
 CHAIN_COLUMNS = ("chain_id", "chain_name")
 HOTEL_COLUMNS = ("hotel_id", "hotel_name", "chain_id", "latitude", "longitude")
 PHOTO_COLUMNS = ("image_id", "hotel_id", "image_url", "image_source", "upload_timestamp")
@@ -85,7 +85,7 @@ class Hotels50kSource(Source):
     @property
     def list_name(self) -> str:
         """The name of the CSV file that lists the photos."""
-        return "train_set.csv" if self.split == TRAIN else "test_set.csv"
+        return TRAIN_LIST if self.split == TRAIN else TEST_LIST
 
     def photos(self) -> Iterator[FoundPhoto]:
         """Yield the photos in the order of their list."""
@@ -153,14 +153,13 @@ class Hotels50kSource(Source):
             }
 
     def _find_csv_folder(self) -> str:
-        for name in CSV_FOLDERS:
-            folder = os.path.join(self.tree, name)
-            if os.path.isfile(os.path.join(folder, "train_set.csv")):
-                return folder
-        raise SourceError(
-            f"{self.named} is no Hotels-50K tree: it should hold dataset/chain_info.csv, dataset/hotel_info.csv, "
-            "dataset/train_set.csv and images/train/"
-        )
+        folder = folder_of_lists(self.tree)
+        if folder is None:
+            raise SourceError(
+                f"{self.named} is no Hotels-50K tree: it should hold dataset/chain_info.csv, dataset/hotel_info.csv, "
+                "dataset/train_set.csv and images/train/"
+            )
+        return folder
 
     def _rows(self, name: str, columns: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
         """Yield (file:line, fields) of a CSV's sound rows; a header line is passed over."""
