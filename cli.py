@@ -15,6 +15,7 @@ from commands.download_command import downloads
 from commands.export_commands import exports, imports
 from commands.hotel_commands import gallery, hotels
 from commands.hotels50k_command import evaluate_hotels50k
+from commands.judged_commands import evaluate_captions, evaluate_search
 from commands.library_commands import add, demo, failures, forget, index, info, init, verify
 from commands.options import WordsCommand
 from commands.quiz_command import quiz
@@ -25,6 +26,8 @@ from commands.tag_commands import evaluations, old_tags, tags
 from commands.verbs import Plain, Verb, worded
 
 evaluations.command("hotels50k")(evaluate_hotels50k)
+evaluations.command("search")(evaluate_search)
+evaluations.command("captions")(evaluate_captions)
 
 Command = Callable[..., None] | typer.Typer
 # As `aliens --help` lists them, heading by heading.

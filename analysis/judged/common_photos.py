@@ -51,6 +51,11 @@ class Translation:
         """Return the ids here, ascending, of photos that the first library has under these."""
         return self.here[np.isin(self.first, ids)]
 
+    def in_turn(self, ids: Ids) -> Ids:
+        """Return the ids here of photos that the first library has under these, in their order."""
+        order = np.argsort(self.first)
+        return self.here[order][np.searchsorted(self.first, ids, sorter=order)]
+
 
 @dataclass(frozen=True, slots=True)
 class CommonPhotos:

@@ -35,7 +35,7 @@ def measure_search(
     """
     measures, notes = search_measures(cutoffs), list(judged.notes)
     queries = judged.queries if common is None else in_common(judged.queries, common, notes)
-    photos, depth = len(common) if common is not None else photos_of(settings[0]), looked_through(settings)
+    photos, depth = len(common) if common is not None else count_findable(settings[0]), looked_through(settings)
     if depth < max(cutoffs):
         raise QueryError(
             f"k is {max(cutoffs)}, but the approximate index gives at most {depth} photos: choose k up to {depth}"
@@ -48,7 +48,10 @@ def measure_search(
         for setting in settings
     }
     return evaluate_rankings(
-        [JudgedTask("", queries, rankings)], measures, photos=photos, notes=[*notes, *told, *answers_note(queries)]
+        [JudgedTask("", queries, rankings)],
+        measures,
+        photos=photos,
+        notes=[*notes, *told, *answers_notes(queries, photos)],
     )
 
 
@@ -64,7 +67,7 @@ def in_common(queries: Sequence[JudgedQuery], common: CommonPhotos, notes: list[
     return found
 
 
-def photos_of(setting: SearchSetting) -> int:
+def count_findable(setting: SearchSetting) -> int:
     """Return how many photos a setting's library can find."""
     with setting.opened() as session:
         return len(setting.searcher.indexes(session, frozenset({"photo"}))[1])
@@ -79,12 +82,12 @@ def looked_through(settings: Sequence[SearchSetting]) -> int:
     return min([DEPTH, *(hits for hits in most if hits is not None)])
 
 
-def answers_note(queries: Sequence[JudgedQuery]) -> list[str]:
-    """Return how many photos answer the queries, in words, and what is left unjudged."""
+def answers_notes(queries: Sequence[JudgedQuery], photos: int) -> list[str]:
+    """Return how many photos answer a query, in words, and among how many of all photos they are looked for."""
     counts = np.array([len(query.relevant) for query in queries])
     usual = counted(int(np.median(counts)), "photo")
     said = [f"a query is answered by {usual} (median; {counts.min()} to {counts.max()})"]
-    by_tags = [len(query.judged) for query in queries if query.judged is not None]
-    if by_tags:
-        said.append(f"tags: each query is answered among the photos whose tags are known, {min(by_tags)} at least")
+    fewest = min((len(query.judged) for query in queries if query.judged is not None), default=photos)
+    if fewest < photos:
+        said.append(f"queries with tags are answered among the photos whose tags are known, at least {fewest}")
     return said

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -30,7 +30,8 @@ from search.tags.tag_files import (
 )
 from search.tags.truth import doubts, first_few, with_photo_ids
 
-COLUMNS = ("photo_id", "image_id", "path", "member", "relevance", "tags")
+NAMING = ("photo_id", "image_id", "path", "member")  # of a photo
+ANSWERS = ("relevance", "tags")
 TEXTS = ("path", "member")
 HIGHEST_GRADE = 100
 
@@ -76,15 +77,16 @@ class JudgedQueries:
     notes: Sequence[str] = ()
 
 
-def read_judged_rows(path: Path, column: str, remarks: list[str]) -> Iterator[JudgedRow]:
-    """Yield the rows of a CSV, Excel or JSON Lines file that have a text in a column, such as query or caption.
+def read_judged_rows(path: Path, column: Literal["query", "caption"], remarks: list[str]) -> Iterator[JudgedRow]:
+    """Yield the rows of a CSV, Excel or JSON Lines file that have a text in a column.
 
-    A row names its photo by photo_id, image_id or path (relative to the file's folder), and how well it answers in
-    `relevance`, by default 1; or it has `tags`. `remarks` is added to where people should know how the file was read.
+    A row names its photo by photo_id, image_id or path (relative to the file's folder). That of a query says how well
+    it answers in `relevance`, by default 1; or it has `tags` instead. Rows without a caption are passed over. `remarks`
+    is added to where people should know how the file was read.
 
     Raises: QueryError: the file cannot be read, or a row makes no sense; the message names it.
     """
-    known = (column, *COLUMNS)
+    known = (column, *NAMING, *(ANSWERS if column == "query" else ()))
     if path.suffix.lower() not in (*TABLE_ENDINGS, ".jsonl"):
         raise QueryError(f"{path.name!r} is no file of this kind: give a {', '.join(TABLE_ENDINGS)} or .jsonl file")
     try:
@@ -92,7 +94,7 @@ def read_judged_rows(path: Path, column: str, remarks: list[str]) -> Iterator[Ju
             is_table = path.suffix.lower() != ".jsonl"
             found = table_records(source, known, remarks) if is_table else jsonl_records(source)
             for line, record in found:
-                row = judged_row(record, column, f"{path}:{line}", path.parent, guarded=is_table)
+                row = judged_row(record, known, f"{path}:{line}", path.parent, guarded=is_table)
                 if row is not None:
                     yield row
     except OSError as error:
@@ -100,20 +102,23 @@ def read_judged_rows(path: Path, column: str, remarks: list[str]) -> Iterator[Ju
     except UnicodeDecodeError as error:
         raise QueryError(f"{path}:{line_not_utf8(path)}: the file is not UTF-8 ({error}): save it as UTF-8") from error
     except (ValueError, csv.Error) as error:
-        raise QueryError(f"{path} cannot be read: {error}") from error
+        names_place = str(error).startswith(f"{path}:")
+        raise QueryError(str(error) if names_place else f"{path} cannot be read: {error}") from error
 
 
-def judged_row(record: Any, column: str, where: str, folder: Path, *, guarded: bool) -> JudgedRow | None:
-    """Return what a record says, None where its text is empty and nothing else stands in it.
+def judged_row(record: Any, known: Sequence[str], where: str, folder: Path, *, guarded: bool) -> JudgedRow | None:
+    """Return what the known columns of a record say, the first of which is its text; None where they are empty.
 
     guarded: cells may have what exports put before formulas.
 
     Raises: ValueError: it has no text, names no photo and no tags, or both.
     """
+    column = known[0]
     if not isinstance(record, Mapping) or column not in record:
         raise ValueError(f"{where}: there is no column {column!r}")
+    record = {name: record.get(name) for name in known}
     if guarded:
-        record = {name: unguarded(cell) if name in (column, *TEXTS) else cell for name, cell in record.items()}
+        record = {name: unguarded(cell) if cell and name in (column, *TEXTS) else cell for name, cell in record.items()}
     said, tags, named = (
         text(record, column, where).strip(),
         tag_list(record, "tags", where),
@@ -137,13 +142,15 @@ def judged_row(record: Any, column: str, where: str, folder: Path, *, guarded: b
         said=said,
         relevance=1 if grade is None else grade,
     )
-    if not (said or tags or row.names_photo):
+    if not said and (column == "caption" or not (tags or row.names_photo)):
         return None
     if not said:
         raise ValueError(f"{where}: the {column} is empty")
     if row.names_photo == bool(tags):
-        both = "both a photo and tags" if tags else "neither a photo (photo_id, image_id or path) nor tags"
-        raise ValueError(f"{where}: it has {both}: give one of them")
+        names = "a photo (photo_id, image_id or path)"
+        if column == "caption":
+            raise ValueError(f"{where}: the caption is of no photo: name {names}")
+        raise ValueError(f"{where}: it has {f'both {names} and' if tags else f'neither {names} nor'} tags: give one")
     return row
 
 

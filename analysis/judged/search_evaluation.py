@@ -1,5 +1,6 @@
 """What was measured of one or several ways of answering the same queries, with intervals and differences as a table."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -163,7 +164,7 @@ def query_rows(task: JudgedTask, scores: Mapping[str, QueryScores]) -> list[dict
     said = {"task": task.name} if task.name else {}
     return [
         said
-        | {"query": query.text, "where": query.where, "relevant": len(query.relevant), "setting": name}
+        | {"query": query.text, "where": os.path.basename(query.where), "relevant": len(query.relevant), "setting": name}
         | {measure: float(found.values[row, at]) for row, measure in enumerate(found.names)}
         for at, query in enumerate(task.queries)
         for name, found in scores.items()

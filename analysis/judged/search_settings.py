@@ -189,6 +189,9 @@ def settings_of_libraries(searchers: Sequence[Searcher]) -> tuple[list[SearchSet
 
     Raises: QueryError: they have no photo in common.
     """
+    roots = [searcher.catalog.folder.root.resolve() for searcher in searchers]
+    if doubled := next((root for at, root in enumerate(roots) if root in roots[:at]), None):
+        raise QueryError(f"{doubled} would be compared with itself: name another library of the same photos")
     settings: list[SearchSetting] = []
     for searcher in searchers:
         name, taken = searcher.catalog.model.name, {setting.name for setting in settings}
@@ -203,6 +206,5 @@ def settings_of_libraries(searchers: Sequence[Searcher]) -> tuple[list[SearchSet
             contents.append(contents_of(session, setting.searcher.catalog.model))
     common = CommonPhotos.of(contents)
     if not len(common):
-        roots = " and ".join(str(searcher.catalog.folder.root) for searcher in searchers)
-        raise QueryError(f"{roots} have no photo in common: add the same photos to each")
+        raise QueryError(f"{' and '.join(map(str, roots))} have no photo in common: add the same photos to each")
     return [replace(s, photos=t) for s, t in zip(settings, common.translations, strict=True)], common

@@ -62,7 +62,7 @@ def test_by_default_what_a_search_is_measured_by() -> None:
 
 @pytest.mark.parametrize("cutoffs", [[], [0], [-1, 5], [1001]])
 def test_cutoffs_that_make_no_sense_are_refused(cutoffs: list[int]) -> None:
-    with pytest.raises(QueryError, match="k is .*: give numbers from 1 to 1000"):
+    with pytest.raises(QueryError, match=r"k is .*: give numbers from 1 to 1000"):
         checked_cutoffs(cutoffs)
 
 
