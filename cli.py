@@ -25,9 +25,9 @@ from commands.serve_command import serve
 from commands.tag_commands import evaluations, old_tags, tags
 from commands.verbs import Plain, Verb, worded
 
-evaluations.command("hotels50k")(evaluate_hotels50k)
 evaluations.command("search")(evaluate_search)
 evaluations.command("captions")(evaluate_captions)
+evaluations.command("hotels50k")(evaluate_hotels50k)
 
 Command = Callable[..., None] | typer.Typer
 # As `aliens --help` lists them, heading by heading.

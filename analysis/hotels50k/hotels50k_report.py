@@ -20,8 +20,8 @@ class LevelScores:
     """One level of occlusion, or one file of results.
 
     photos: test photos that are scored. listed: that test_set.csv lists. k: results of each. leaks: image ids of test
-    photos that are training photos as well, and left out. untrained: test photos whose hotels have no training photo, so
-    that no result can be right. outcomes: of each test photo.
+    photos that are training photos as well, and left out. untrained: test photos whose hotels have no training photo,
+    so that no result can be right. outcomes: of each test photo.
     """
 
     level: str
