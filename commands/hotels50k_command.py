@@ -81,8 +81,8 @@ def evaluate_hotels50k(
     else:
         print_figures(report)
     print_notes(report.notes, library)
-    for path in report.written:
-        console.note(("written: ", FilePath(str(path))))
+    if report.written and write is not None:
+        console.note((f"written: {console.counted(len(report.written), 'file')} in ", FilePath(str(write))))
 
 
 def print_figures(report: "Hotels50kReport") -> None:

@@ -3,6 +3,7 @@
 Source: Stylianou et al. 2019, "Hotels-50K: A Global Hotel Recognition Dataset": each test photo retrieves 100.
 """
 
+import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +15,8 @@ from sqlalchemy.orm import Session
 from analysis.hotels50k.found_labels import Retrieved
 from analysis.hotels50k.ground_truth import GroundTruth
 from base.arrays import Bools, Floats, Ids
+from base.console import shell_word
+from base.errors import LibraryError
 from base.progress import Progress, Step
 from db.catalog import Catalog, is_library
 from db.models import Model
@@ -27,6 +30,7 @@ from indexer.hotels50k import Hotels50kSource
 from indexer.upgrade import upgrade
 
 RESULTS = 100  # that each test photo retrieves
+COMMAND_END = re.compile(r"(`aliens [^`]+)`")
 AT_ONCE = 512  # test photos that are compared together
 
 
@@ -112,7 +116,7 @@ def query_photos(
 
 @contextmanager
 def level_catalog(catalog: Catalog, level: str) -> Iterator[Catalog]:
-    """Open the library of a level's test photos, made when it is first needed."""
+    """Open the library of a level's test photos, made when it is first needed; remedies in its errors name it."""
     folder, model = catalog.folder.hotels50k(catalog.model.key, level), catalog.model
     if is_library(folder):
         own = Catalog.open(folder, upgrade)
@@ -120,6 +124,10 @@ def level_catalog(catalog: Catalog, level: str) -> Iterator[Catalog]:
         own = Catalog.create(folder, key=model.key, name=model.name, dim=model.dim)
     try:
         yield own
+    except LibraryError as error:
+        option = f" --library {shell_word(own.folder.root)}`"
+        error.args = (COMMAND_END.sub(lambda found: found[1] + option, str(error)), *error.args[1:])
+        raise
     finally:
         own.close()
 

@@ -164,7 +164,12 @@ def query_rows(task: JudgedTask, scores: Mapping[str, QueryScores]) -> list[dict
     said = {"task": task.name} if task.name else {}
     return [
         said
-        | {"query": query.text, "where": os.path.basename(query.where), "relevant": len(query.relevant), "setting": name}
+        | {
+            "query": query.text,
+            "where": os.path.basename(query.where),
+            "relevant": len(query.relevant),
+            "setting": name,
+        }
         | {measure: float(found.values[row, at]) for row, measure in enumerate(found.names)}
         for at, query in enumerate(task.queries)
         for name, found in scores.items()

@@ -184,6 +184,19 @@ def test_a_level_that_another_one_evaluates_is_refused(trained: Library, tree: P
         trained.evaluate_hotels50k(tree, occlusion="low")
 
 
+def test_damage_in_the_library_of_a_level_is_mended_there(trained: Library, tree: Path) -> None:
+    before = list(map(repr, trained.evaluate_hotels50k(tree, occlusion="low")))
+    own = trained.folder.hotels50k(trained.model.key, "low").root
+    (segment,) = own.rglob("*.faiss")
+    segment.write_bytes(segment.read_bytes()[:100])
+    with pytest.raises(LibraryError, match="is damaged") as refused:
+        trained.evaluate_hotels50k(tree, occlusion="low")
+    assert f"`aliens verify --repair --library {own}` to embed its photos anew" in str(refused.value)
+    with aliens.open(own, encoder=FakeEncoder()) as photos:
+        photos.repair()
+    assert list(map(repr, trained.evaluate_hotels50k(tree, occlusion="low"))) == before
+
+
 def test_the_sample_hotels_find_photos_of_their_own_kind(
     sample_library: Library, samples: Path, tmp_path: Path
 ) -> None:
