@@ -43,6 +43,7 @@ openapi: $(VENV)/.dev-installed ## Write docs/openapi.json, which describes the 
 bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run, and what tags, searches and restyled photos are worth (about an hour, 12 GB of disk)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/rescan.py
+	$(BIN)/python benchmarks/hotels50k_tree.py
 	$(BIN)/python benchmarks/embed.py
 	$(BIN)/python -W ignore benchmarks/tagging.py
 	$(BIN)/python -W ignore benchmarks/web_speed.py

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -33,6 +34,7 @@ DOWNLOADABLE = (TRAIN, "unoccluded")  # what covers the others was put there by 
 SHARD_PHOTOS = 1_000  # what img2dataset tells of at once: of the failures a kill costs so many for each process
 POLL_S = 0.3
 STALLED_S = 900.0  # without a photo or a failure: a server that sends a byte now and then is waited for no longer
+ADDRESSES, WRITTEN_AT_ONCE = "wanted.parquet", 50_000
 LEAST_FREE_BYTES = 100_000_000
 TAIL_LINES = 3  # of what img2dataset printed
 MOST_REASONS = 8  # in a summary
@@ -144,8 +146,10 @@ def download_photos(
             take_left(source, images)
             report = DownloadReport(folder=str(images), split=split)
             try:
-                if wanted := list(missing_photos(source, report, options, progress)):
-                    fetch_wanted(source, wanted, options, Harvest(str(images), source.dead_links), report, progress)
+                (images / WORK).mkdir()
+                wanted = write_addresses(images / WORK, missing_photos(source, report, options, progress), source)
+                if wanted:
+                    fetch_wanted(wanted, options, Harvest(str(images), source.dead_links), report, progress)
             finally:
                 shutil.rmtree(images / WORK, ignore_errors=True)
             return report
@@ -252,24 +256,21 @@ def web_address(text: str) -> str | None:
 
 
 def fetch_wanted(
-    source: Hotels50kSource,
-    wanted: list[ListedPhoto],
+    wanted: int,
     options: DownloadOptions,
     harvest: Harvest,
     report: DownloadReport,
     progress: Progress,
 ) -> None:
-    """Have img2dataset fetch photos, put what comes in its place, and complete the report.
+    """Have img2dataset fetch so many photos, put what comes in its place, and complete the report.
 
     Raises: SourceError: nothing can be reached; OutputError: the disk is full; AliensError: img2dataset fails.
     """
     start = time.monotonic()
     work = Path(harvest.images, WORK)
-    work.mkdir()
-    write_addresses(work / "wanted.parquet", wanted, source)
     try:
-        with img2dataset_at_work(work, len(wanted), options) as process:
-            watch(process, work, len(wanted), harvest, report, progress)
+        with img2dataset_at_work(work, wanted, options) as process:
+            watch(process, work, wanted, harvest, report, progress)
     except KeyboardInterrupt:
         report.interrupted = True
     finally:
@@ -278,24 +279,30 @@ def fetch_wanted(
         report.downloaded, report.seconds = harvest.moved, round(time.monotonic() - start, 3)
         report.failed += harvest.failed
         report.reasons |= dict(harvest.reasons.most_common())
-        report.left += len(wanted) - harvest.moved - harvest.failed
+        report.left += wanted - harvest.moved - harvest.failed
     if process.returncode not in (0, -signal.SIGKILL):
         raise AliensError(
             f"img2dataset ended with code {process.returncode}: {last_words(work)}; what had come is kept"
         )
 
 
-def write_addresses(path: Path, wanted: list[ListedPhoto], source: Hotels50kSource) -> None:
-    """Write what img2dataset is to fetch: addresses, and the places below the folder of the split."""
+def write_addresses(work: Path, wanted: Iterator[ListedPhoto], source: Hotels50kSource) -> int:
+    """Write what img2dataset is to fetch, addresses and places below the split's folder; return how many there are."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = {
-        "url": [photo.address for photo in wanted],
-        "image_id": [photo.image_id for photo in wanted],
-        "place": [source.place_of(photo) for photo in wanted],
-    }
-    pq.write_table(pa.table(columns), path)
+    schema = pa.schema({"url": pa.string(), "image_id": pa.int64(), "place": pa.string()})
+    written = 0
+    with pq.ParquetWriter(work / ADDRESSES, schema) as file:
+        while photos := list(islice(wanted, WRITTEN_AT_ONCE)):
+            columns = [
+                [photo.address for photo in photos],
+                [photo.image_id for photo in photos],
+                [source.place_of(photo) for photo in photos],
+            ]
+            file.write_table(pa.table(columns, schema=schema))
+            written += len(photos)
+    return written
 
 
 @contextmanager
@@ -303,7 +310,7 @@ def img2dataset_at_work(work: Path, photos: int, options: DownloadOptions) -> It
     """Run img2dataset in a process of its own, which has ended when this has, with all that it started."""
     processes = min(options.processes or os.cpu_count() or 1, photos)
     arguments = {
-        "url_list": str(work / "wanted.parquet"),
+        "url_list": str(work / ADDRESSES),
         "input_format": "parquet",
         "url_col": "url",
         "save_additional_columns": ["image_id", "place"],

@@ -246,7 +246,7 @@ class Hotels50kSource(Source):
     def place_of(self, photo: ListedPhoto) -> str:
         """Return where a photo should lie, below the folder of the split."""
         chain_id = self._chain_folder.get(photo.hotel_id, NO_CHAIN)
-        return os.path.join(str(chain_id), str(photo.hotel_id), photo.image_source, f"{photo.image_id}.jpg")
+        return f"{chain_id}/{photo.hotel_id}/{photo.image_source}/{photo.image_id}.jpg"
 
     def found(self, photo: ListedPhoto) -> FoundPhoto:
         """Return a photo where its list says that it is, or else where its hotel's folders hold it, or as missing."""
@@ -256,7 +256,7 @@ class Hotels50kSource(Source):
             "image_source": photo.image_source or None,
             "uploaded_at": photo.uploaded_at,
         }
-        found = found_file(os.path.join(self._images, self.place_of(photo)), **columns)
+        found = found_file(f"{self._images}/{self.place_of(photo)}", **columns)
         if found.failure_kind != MISSING:
             return found
         hotel_id, image_id = photo.hotel_id, photo.image_id
@@ -276,9 +276,7 @@ class Hotels50kSource(Source):
         for hotel in self._hotel_folders(hotel_id):
             in_place = os.path.basename(os.path.dirname(hotel)) == str(chain_id)
             for source in listed(hotel):
-                if source == MASKS or not os.path.isdir(os.path.join(hotel, source)):
-                    continue
-                for name in listed(os.path.join(hotel, source)):
+                for name in listed(os.path.join(hotel, source)) if source != MASKS else ():
                     stem, ending = os.path.splitext(name)
                     if has_photo_ending(name) and stem.isdecimal() and not (in_place and ending == ".jpg"):
                         yield stem, os.path.join(hotel, source, name)

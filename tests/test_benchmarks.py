@@ -122,6 +122,13 @@ def test_peers(bench: Path) -> None:
         assert shows(figures(bench, "peers", "--photos", 2000, "--only", only), r'"recall": #, "qps": #')
 
 
+def test_hotels50k_tree(bench: Path) -> None:
+    told = figures(bench, "hotels50k_tree", "--photos", 50)
+    assert shows(
+        told, r"# photos listed, # gone", r"that is # times the list read and one bare os.stat a photo \(# s\)"
+    )
+
+
 def test_rescan(bench: Path) -> None:
     assert shows(figures(bench, "rescan", "--photos", 20), r"first add # s, second add # s", r"it wrote 1 statement")
 
