@@ -81,8 +81,9 @@ def evaluate_search(
 
     Examples:
         aliens eval search --queries queries.csv
-        aliens eval search --queries queries.csv --truth labels.csv --prompt 'a photo of {}'
-        aliens eval search --queries queries.csv --compare other-library --by-query
+        aliens eval search --queries q.csv --truth labels.csv
+        aliens eval search --queries q.csv --prompt 'photo of {}'
+        aliens eval search --queries q.csv --compare library-2
     """
     with stopping(NOTHING_KEPT), opened(library, device, aloud=True) as photos:
         found = photos.evaluate_search(
@@ -133,7 +134,7 @@ def evaluate_captions(
 
     Examples:
         aliens eval captions --from captions.csv
-        aliens eval captions --from captions.csv --compare other-library --photos 1000
+        aliens eval captions --from captions.csv --photos 1000
     """
     with stopping(NOTHING_KEPT), opened(library, device, aloud=True) as opened_library:
         found = opened_library.evaluate_captions(
