@@ -102,7 +102,7 @@ def print_figures(report: "Hotels50kReport") -> None:
     console.print_rows(("", *(level.level for level in levels), "published, unoccluded"), rows)
     console.note(
         "chain (paper): among the results of known chains; chain (script): among all results, as published",
-        "beside each figure its 95% interval: of shares Wilson's, of losses the mean's; log loss in nats, from the "
+        "beside each figure its 95% interval: of shares Wilson's, of losses a bootstrap's; log loss in nats, from the "
         "share of the results that the true hotel or chain has, at least 1e-15",
     )
 

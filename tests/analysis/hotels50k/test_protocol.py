@@ -135,6 +135,22 @@ def test_test_photos_that_cannot_be_used_are_told_of(trained: Library, tree: Pat
     assert note.endswith(f"`aliens failures --library {own}` lists them")
 
 
+def test_a_level_of_which_nothing_can_be_scored_has_no_figures(trained: Library, tree: Path, tmp_path: Path) -> None:
+    """None of one level's photos is there, and all of another's are leaks."""
+    for photo in (tree / "images/test/low_occlusions").rglob("*.jpg"):
+        photo.unlink()
+    for image_id, hotel_id in TEST.items():
+        data = photo_bytes(LOOKS_LIKE[image_id])
+        write_photo(tree, "test/unoccluded", hotel_id, "traffickcam", image_id, data)
+    report = trained.evaluate_hotels50k(tree, write=tmp_path / "out")
+    assert [(level.level, level.photos, len(level.leaks)) for level in report.levels] == [
+        ("unoccluded", 0, 4),
+        ("low", 0, 0),
+    ]
+    assert all(figure.value != figure.value for figure in report)
+    assert rows_of(tmp_path / "out" / "low_occlusions.csv") == []
+
+
 def test_a_library_without_training_photos_is_refused_before_anything_is_embedded(
     library: LibraryFactory, tree: Path
 ) -> None:
