@@ -31,7 +31,7 @@ from indexer.upgrade import upgrade
 
 RESULTS = 100  # that each test photo retrieves
 COMMAND_END = re.compile(r"(`aliens [^`]+)`")
-AT_ONCE = 512  # test photos that are compared together
+AT_ONCE = 1_024  # test photos that are compared together, while rows are in the cache
 
 
 @dataclass(frozen=True, slots=True)
