@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from analysis.judged.search_evaluation import RankingEvaluation
 
 NOTHING_KEPT = "stopped: nothing was changed"
-SCALE = "measures are shares from 0 to 1, intervals of 95 %"
+SCALE = "measures are shares from 0 to 1, with 95 % intervals"
+APART = "apart: from {}; p: how likely by chance, corrected for all differences here; below 0.05 there is a verdict"
 ASKED = {"text to photo": "captions", "photo to text": "photos"}
 CutoffsOption = Annotated[
     str, typer.Option("-k", metavar="N,N", help="Among how many of the best photos answers are counted.")
@@ -159,12 +160,14 @@ def print_measured(found: "RankingEvaluation", library: Path, *, by_query: bool,
     asked = {mean.task: mean.queries for mean in found}
     said = ", ".join(f"{n} {ASKED.get(task, 'queries' if n > 1 else 'query')}" for task, n in asked.items())
     console.note(f"{said}, among {console.counted(found.photos, 'photo')}; {SCALE}")
+    if len(found.settings) > 1:
+        console.note(APART.format(found.settings[0]))
 
 
 def print_means(found: "RankingEvaluation") -> None:
     """Print a row for each measure and setting."""
     several, tasks = len(found.settings) > 1, any(mean.task for mean in found)
-    columns = ("of", "measure", "by", "mean", "interval", "difference", "its interval", "p", "p, all tests", "verdict")
+    columns = ("of", "measure", "by", "mean", "95 %", "apart", "95 %", "p", "verdict")
     rows = [
         (
             mean.task or None,
@@ -173,8 +176,7 @@ def print_means(found: "RankingEvaluation") -> None:
             shown_value(mean.mean),
             shown_interval(mean.low, mean.high),
             signed(mean.difference),
-            shown_interval(mean.difference_low, mean.difference_high, "+.3f"),
-            shown_p(mean.p),
+            shown_interval(mean.difference_low, mean.difference_high),
             shown_p(mean.p_corrected),
             mean.verdict or None,
         )
@@ -189,9 +191,9 @@ def shown_value(value: object) -> object:
     return f"{value:.3f}" if isinstance(value, float) else value
 
 
-def shown_interval(low: float, high: float, digits: str = ".3f") -> str | None:
+def shown_interval(low: float, high: float) -> str | None:
     """Return an interval as it is printed; None where there is none."""
-    return None if low != low else f"{low:{digits}} to {high:{digits}}"
+    return None if low != low else f"{low:.3f}..{high:.3f}"
 
 
 def signed(value: float) -> str | None:
