@@ -30,7 +30,7 @@ from indexer.hotels50k import Hotels50kSource
 from indexer.upgrade import upgrade
 
 RESULTS = 100  # that each test photo retrieves
-COMMAND_END = re.compile(r"(`aliens [^`]+)`")
+COMMAND_NAMED = re.compile(r"`(aliens [^`]+)`")
 AT_ONCE = 1_024  # test photos that are compared together, while rows are in the cache
 
 
@@ -125,8 +125,8 @@ def level_catalog(catalog: Catalog, level: str) -> Iterator[Catalog]:
     try:
         yield own
     except LibraryError as error:
-        option = f" --library {shell_word(own.folder.root)}`"
-        error.args = (COMMAND_END.sub(lambda found: found[1] + option, str(error)), *error.args[1:])
+        option = f"--library {shell_word(own.folder.root)}"
+        error.args = (COMMAND_NAMED.sub(lambda found: f"`{found[1]} {option}`", str(error)), *error.args[1:])
         raise
     finally:
         own.close()
