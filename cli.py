@@ -14,6 +14,7 @@ from commands.caption_commands import caption_group, captions
 from commands.download_command import downloads
 from commands.export_commands import exports, imports
 from commands.hotel_commands import gallery, hotels
+from commands.hotels50k_command import evaluate_hotels50k
 from commands.judged_commands import evaluate_captions, evaluate_search
 from commands.library_commands import add, demo, failures, forget, index, info, init, verify
 from commands.options import WordsCommand
@@ -26,6 +27,7 @@ from commands.verbs import Plain, Verb, worded
 
 evaluations.command("search")(evaluate_search)
 evaluations.command("captions")(evaluate_captions)
+evaluations.command("hotels50k")(evaluate_hotels50k)
 
 Command = Callable[..., None] | typer.Typer
 # As `aliens --help` lists them, heading by heading.

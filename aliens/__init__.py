@@ -45,7 +45,7 @@ ERRORS = (
     "SourceError",
 )
 __all__ = [*LIBRARY, "download_hotels50k", *ERRORS]
-OURS = ("base", "db", "embedding", "indexer", "restyle", "search")
+OURS = ("analysis", "base", "db", "embedding", "indexer", "restyle", "search")
 
 
 def import_packages() -> None:

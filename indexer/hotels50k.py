@@ -6,7 +6,7 @@ Source: Stylianou et al. 2019, "Hotels-50K: A Global Hotel Recognition Dataset",
 import csv
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -112,6 +112,22 @@ class Hotels50kSource(Source):
                 unlisted.add(hotel_id)
                 self._problem(where, f"hotel {hotel_id} is not in hotel_info.csv: its photos are kept without its name")
             yield ListedPhoto(image_id, hotel_id, row[2], row[3], self._time(where, row[4]))
+
+    @property
+    def chains_of_hotels(self) -> Mapping[int, int]:
+        """The chain of each hotel, as hotel_info.csv has it: -1 where it is of none."""
+        return self._chain_folder
+
+    def listed_hotels(self, list_name: str) -> Iterator[tuple[int, int]]:
+        """Yield (image id, hotel id) of the rows of train_set.csv or test_set.csv; no photo is looked for.
+
+        Raises: SourceError: there is no such file, or it cannot be read.
+        """
+        for where, row in self._rows(list_name, PHOTO_COLUMNS):
+            image_id = self._whole(where, "image_id", row[0])
+            hotel_id = self._whole(where, "hotel_id", row[1])
+            if image_id is not None and hotel_id is not None:
+                yield image_id, hotel_id
 
     def _read_chains(self) -> None:
         for where, row in self._rows("chain_info.csv", CHAIN_COLUMNS):
