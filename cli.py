@@ -13,6 +13,7 @@ from commands.candidate_commands import candidates, see
 from commands.caption_commands import caption_group, captions
 from commands.export_commands import exports, imports
 from commands.hotel_commands import gallery, hotels
+from commands.judged_commands import evaluate_captions, evaluate_search
 from commands.library_commands import add, demo, failures, forget, index, info, init, verify
 from commands.options import WordsCommand
 from commands.quiz_command import quiz
@@ -21,6 +22,9 @@ from commands.search_commands import search, searches, similar
 from commands.serve_command import serve
 from commands.tag_commands import evaluations, old_tags, tags
 from commands.verbs import Plain, Verb, worded
+
+evaluations.command("search")(evaluate_search)
+evaluations.command("captions")(evaluate_captions)
 
 Command = Callable[..., None] | typer.Typer
 # As `aliens --help` lists them, heading by heading.

@@ -10,6 +10,7 @@ from aliens.desk_methods import DeskMethods
 from aliens.exhibit_methods import ExhibitMethods
 from aliens.health_methods import HealthMethods
 from aliens.hotel_methods import HotelMethods
+from aliens.judged_methods import JudgedMethods
 from aliens.photo_methods import PhotoMethods
 from aliens.picture_methods import PictureMethods
 from aliens.restyle_methods import RestyleMethods
@@ -32,6 +33,7 @@ class Library(
     DeskMethods,
     ExhibitMethods,
     HealthMethods,
+    JudgedMethods,
 ):
     """A library of photos, opened by `aliens.open` or `aliens.create`; close it, or use it in a `with` statement.
 
