@@ -11,6 +11,7 @@ from base import __version__, console
 from base.errors import AliensError, QueryError, QuerySyntaxError
 from commands.candidate_commands import candidates, see
 from commands.caption_commands import caption_group, captions
+from commands.compare_command import compare_others
 from commands.export_commands import exports, imports
 from commands.hotel_commands import gallery, hotels
 from commands.judged_commands import evaluate_captions, evaluate_search
@@ -29,7 +30,7 @@ evaluations.command("captions")(evaluate_captions)
 Command = Callable[..., None] | typer.Typer
 # As `aliens --help` lists them, heading by heading.
 COMMANDS: dict[str, dict[str, Command]] = {
-    "Library": {"init": init, "add": add, "info": info, "demo": demo},
+    "Library": {"init": init, "add": add, "info": info, "compare": compare_others, "demo": demo},
     "Search": {"search": search, "similar": similar, "saved": searches, "serve": serve},
     "Hotels": {"hotels": hotels, "gallery": gallery},
     "Tags": {"tag": tags, "export": exports, "import": imports, "eval": evaluations},

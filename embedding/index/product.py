@@ -58,7 +58,7 @@ def best_of_product(blocks: Sequence[Block], queries: Floats, k: int) -> tuple[F
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             for start in range(0, len(queries), GROUP_QUERIES):
                 some = slice(start, start + GROUP_QUERIES)
-                group = Group(queries[some], k)
+                group = QueryGroup(queries[some], k)
                 parts = list(pool.map(group.best_of, dealt_out(blocks, threads, group.chunk_rows)))
                 _, found, photos = k_best(together(parts), k)
                 scores[some], ids[some] = found.reshape(-1, k), photos.reshape(-1, k)
@@ -83,7 +83,7 @@ Found = tuple[Longs, Floats, Longs]  # of each pair of a query and a row: the qu
 NOTHING: Found = (np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int64))
 
 
-class Group:
+class QueryGroup:
     """Some queries that are compared together, by several threads at once."""
 
     def __init__(self, queries: Floats, k: int) -> None:
