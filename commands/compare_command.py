@@ -12,6 +12,16 @@ from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, i
 if TYPE_CHECKING:
     from analysis.compared.model_comparison import ModelComparison, ModelCost
 
+COSTS = (
+    "model",
+    "dimensions",
+    "parameters",
+    "px",
+    "photos/s",
+    "embedding all photos",
+    "vectors on disk",
+    "a query's text",
+)
 KEPT = "stopped: photos that were embedded are kept, the same command goes on from here"
 
 
@@ -48,7 +58,7 @@ def compare_others(
 
     Examples:
         aliens compare ViT-B-16/openai --queries queries.csv
-        aliens compare ViT-B-16/openai local-dir:models/mine --queries queries.csv --truth labels.csv --photos 300
+        aliens compare local-dir:mine --queries q.csv --photos 300
     """
     with stopping(KEPT), opened(library, device, aloud=True) as opened_library:
         found = opened_library.compare(
@@ -72,16 +82,7 @@ def print_compared(found: "ModelComparison") -> None:
         [(each.model, each.other, shown_value(each.shared)) for each in found.agreement],
     )
     console.print_rows(
-        (
-            "model",
-            "dimensions",
-            "parameters",
-            "px",
-            "photos/s",
-            "embedding all photos",
-            "vectors on disk",
-            "a query's text",
-        ),
+        COSTS,
         [cost_row(each) for each in found.costs],
     )
     queries, own = found.quality[0].queries, found.costs[0]

@@ -25,10 +25,8 @@ def test_models_stand_side_by_side(aliens: Aliens, filled: Path, loaded: list[Ot
     assert lines[-1][:4] == ["twin", "48", "1.5 million", "32"]
     assert "2 queries, among 7 photos" in err
     assert "costs are for the library's 10 photos" in err
-    found = [
-        json.loads(line) for line in aliens("compare", "twin", "--queries", "queries.csv", "--json")[1].splitlines()
-    ]
-    assert {record["of"] for record in found} == {"quality", "cost", "agreement"}
+    out = aliens("compare", "twin", "--queries", "queries.csv", "--json")[1]
+    assert {json.loads(line)["of"] for line in out.splitlines()} == {"quality", "cost", "agreement"}
     code, out, err = aliens("compare", "fake", "--queries", "queries.csv")
     assert (code, out) == (2, "")
     assert "is the library's own model" in err
