@@ -423,7 +423,8 @@ def main() -> None:
         print(f"\n{'q without n, of each pair':<32} {'mAP':>11} {'difference':>11} {'p, all tests':>12}")
         for mean in negation_measured(photos):
             if mean.measure == "mAP":
-                print(f"{mean.setting:<32} {mean.mean:11.3f} {mean.difference:+11.3f} {mean.p_corrected:12.3f}")
+                apart = "" if np.isnan(mean.p) else f"{mean.difference:+11.3f} {mean.p_corrected:12.3f}"
+                print(f"{mean.setting:<32} {mean.mean:11.3f} {apart}")
         print(f"\n{'first +second:weight':<32} {'second':>11} {'first':>11} {'both':>11}")
         for name, *counts in weights(photos):
             print(f"{name:<32} " + " ".join(f"{count:11.2f}" for count in counts))

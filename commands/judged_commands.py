@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from analysis.judged.search_evaluation import RankingEvaluation
 
 NOTHING_KEPT = "stopped: nothing was changed"
-SCALE = "measures are shares from 0 to 1, intervals of 95 %"
+SCALE = "measures are shares from 0 to 1, with 95 % intervals"
+APART = "apart: from {}; p: how likely by chance, corrected for all differences here; below 0.05 there is a verdict"
 ASKED = {"text to photo": "captions", "photo to text": "photos"}
 CutoffsOption = Annotated[
     str, typer.Option("-k", metavar="N,N", help="Among how many of the best photos answers are counted.")
@@ -81,8 +82,9 @@ def evaluate_search(
 
     Examples:
         aliens eval search --queries queries.csv
-        aliens eval search --queries queries.csv --truth labels.csv --prompt 'a photo of {}'
-        aliens eval search --queries queries.csv --compare other-library --by-query
+        aliens eval search --queries q.csv --truth labels.csv
+        aliens eval search --queries q.csv --prompt 'photo of {}'
+        aliens eval search --queries q.csv --compare library-2
     """
     with stopping(NOTHING_KEPT), opened(library, device, aloud=True) as photos:
         found = photos.evaluate_search(
@@ -133,7 +135,7 @@ def evaluate_captions(
 
     Examples:
         aliens eval captions --from captions.csv
-        aliens eval captions --from captions.csv --compare other-library --photos 1000
+        aliens eval captions --from captions.csv --photos 1000
     """
     with stopping(NOTHING_KEPT), opened(library, device, aloud=True) as opened_library:
         found = opened_library.evaluate_captions(
@@ -158,12 +160,14 @@ def print_measured(found: "RankingEvaluation", library: Path, *, by_query: bool,
     asked = {mean.task: mean.queries for mean in found}
     said = ", ".join(f"{n} {ASKED.get(task, 'queries' if n > 1 else 'query')}" for task, n in asked.items())
     console.note(f"{said}, among {console.counted(found.photos, 'photo')}; {SCALE}")
+    if len(found.settings) > 1:
+        console.note(APART.format(found.settings[0]))
 
 
 def print_means(found: "RankingEvaluation") -> None:
     """Print a row for each measure and setting."""
     several, tasks = len(found.settings) > 1, any(mean.task for mean in found)
-    columns = ("of", "measure", "by", "mean", "interval", "difference", "its interval", "p", "p, all tests", "verdict")
+    columns = ("of", "measure", "by", "mean", "95 %", "apart", "95 %", "p", "verdict")
     rows = [
         (
             mean.task or None,
@@ -172,8 +176,7 @@ def print_means(found: "RankingEvaluation") -> None:
             shown_value(mean.mean),
             shown_interval(mean.low, mean.high),
             signed(mean.difference),
-            shown_interval(mean.difference_low, mean.difference_high, "+.3f"),
-            shown_p(mean.p),
+            shown_interval(mean.difference_low, mean.difference_high),
             shown_p(mean.p_corrected),
             mean.verdict or None,
         )
@@ -188,9 +191,9 @@ def shown_value(value: object) -> object:
     return f"{value:.3f}" if isinstance(value, float) else value
 
 
-def shown_interval(low: float, high: float, digits: str = ".3f") -> str | None:
+def shown_interval(low: float, high: float) -> str | None:
     """Return an interval as it is printed; None where there is none."""
-    return None if low != low else f"{low:{digits}} to {high:{digits}}"
+    return None if low != low else f"{low:.3f}..{high:.3f}"
 
 
 def signed(value: float) -> str | None:

@@ -163,7 +163,12 @@ def test_what_searches_and_tags_are_worth(bench: Path, sample_library: Library, 
     nowhere = bench / "nowhere"
     if name == "search_quality":
         out = figures(bench, "search_quality", "--photos", nowhere)
-        lines = (r"without negation\s+#\s+#\s+#", r"suggested stop line\s+#", r"against nonsense's best\s+#")
+        lines = (
+            r"without negation\s+#\s+#\s+#",
+            r"q - 1.0 n\s+#\s+[+-]#\s+#\n",
+            r"suggested stop line\s+#",
+            r"against nonsense's best\s+#",
+        )
         assert shows(out, r"=== samples: 240 photos", *lines)
     elif name == "hotel_table":
         out = figures(bench, "hotel_table", "--photos", nowhere, "--chains", 1, "--million", 2000)

@@ -16,6 +16,7 @@ from base.errors import QueryError
 CUTOFFS = (1, 5, 10)
 DEPTH = 1_000  # photos of a ranking that are looked at, as TREC does
 HIGHEST_CUTOFF = DEPTH
+AT_ONCE = 256  # queries handed to trec_eval, which takes 100 bytes for each photo of a ranking
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +71,15 @@ def score_rankings(
     names = tuple(measures or search_measures())
     if len(queries) != len(rankings):
         raise ValueError(f"{len(rankings)} rankings of {len(queries)} queries")
-    judged = {
-        str(at): {str(photo_id): grade for photo_id, grade in query.grades.items()} for at, query in enumerate(queries)
-    }
-    ranked = {  # by rank, since trec_eval has an order of its own for equal scores
-        str(at): {str(photo_id): -float(rank) for rank, photo_id in enumerate(ids.tolist())}
-        for at, ids in enumerate(rankings)
-    }
     values = np.zeros((len(names), len(queries)))
     asked = [ir_measures.parse_measure(name) for name in names]
     places = {str(measure): at for at, measure in enumerate(asked)}
-    for found in ir_measures.iter_calc(asked, judged, ranked):
-        values[places[str(found.measure)], int(found.query_id)] = found.value
+    for start in range(0, len(queries), AT_ONCE):
+        part = range(start, min(start + AT_ONCE, len(queries)))
+        judged = {str(at): {str(photo_id): g for photo_id, g in queries[at].grades.items()} for at in part}
+        ranked = {  # by rank, since trec_eval has an order of its own for equal scores
+            str(at): {str(photo_id): -float(rank) for rank, photo_id in enumerate(rankings[at].tolist())} for at in part
+        }
+        for found in ir_measures.iter_calc(asked, judged, ranked):
+            values[places[str(found.measure)], int(found.query_id)] = found.value
     return QueryScores(names, values)

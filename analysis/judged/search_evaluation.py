@@ -161,12 +161,14 @@ def with_verdicts(means: Sequence[MeasuredMean]) -> list[MeasuredMean]:
 
 def query_rows(task: JudgedTask, scores: Mapping[str, QueryScores]) -> list[dict[str, Any]]:
     """Return every query's measures in every setting."""
-    said = {"task": task.name} if task.name else {}
+    of = {"task": task.name} if task.name else {}
+    rows = [{"query": q.text, "where": os.path.basename(q.where), "relevant": len(q.relevant)} for q in task.queries]
     return [
-        said
-        | {"query": query.text, "where": os.path.basename(query.where), "relevant": len(query.relevant), "setting": name}
+        of
+        | rows[at]
+        | {"setting": name}
         | {measure: float(found.values[row, at]) for row, measure in enumerate(found.names)}
-        for at, query in enumerate(task.queries)
+        for at in range(len(rows))
         for name, found in scores.items()
     ]
 

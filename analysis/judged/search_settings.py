@@ -1,7 +1,7 @@
 """Ways in which a library answers queries, and the photos that each ranks. Measures nothing."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -57,11 +57,12 @@ class SearchSetting:
 
 @dataclass(frozen=True, slots=True)
 class AskedGroup:
-    """Queries that the same photos may answer: their places among all, and their questions."""
+    """Queries that the same photos may answer: their places among all, they themselves, and the questions they ask."""
 
     filters: Sequence[Filter]
     judged: Ids | None
     places: list[int] = field(default_factory=list)
+    queries: list[JudgedQuery] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
 
 
@@ -105,6 +106,7 @@ def grouped(session: Session, setting: SearchSetting, queries: Sequence[JudgedQu
         key = (describe(filters), None if query.judged is None else query.judged.tobytes())
         group = groups.setdefault(key, AskedGroup(filters, query.judged))
         group.places.append(place)
+        group.queries.append(query)
         group.questions.append(question)
     return list(groups.values())
 
@@ -120,7 +122,17 @@ def question_of(session: Session, setting: SearchSetting, query: JudgedQuery) ->
             f"{query.where}: the query {query.text!r} names a photo by its number, which is another photo in another "
             "library: name it by its path"
         )
-    return replace(asked, query=by_number(session, setting.searcher.catalog.folder.root, asked.query)[0])
+    with naming(query):
+        return replace(asked, query=by_number(session, setting.searcher.catalog.folder.root, asked.query)[0])
+
+
+@contextmanager
+def naming(query: JudgedQuery) -> Iterator[None]:
+    """Have an error say which query it is about. Raises: QueryError: one was raised."""
+    try:
+        yield
+    except QueryError as error:
+        raise QueryError(f"{query.where or 'a query'}: {query.text!r}: {error}") from error
 
 
 def ranked_group(
@@ -128,17 +140,20 @@ def ranked_group(
 ) -> tuple[list[Ids], str]:
     """Return the ranked photos of some queries of a group, and a note on their filters, or nothing."""
     searcher = setting.searcher
-    choice = chosen(searcher.catalog, session, searcher.store, group.filters)
+    with naming(group.queries[0]):
+        choice = chosen(searcher.catalog, session, searcher.store, group.filters)
     among, index = choice.ids, searcher.indexes(session, kinds_of(group.filters))[1]
     if setting.photos is not None:
         among = shared_ids(among, setting.photos.here)
     if group.judged is not None:
         judged = group.judged if setting.photos is None else setting.photos.from_first(group.judged)
         among = shared_ids(among, judged)
-    questions = group.questions[part]
-    vectors = np.stack([searcher.asked_vector(session, question)[0] for question in questions])
+    questions, vectors = group.questions[part], []
+    for query, question in zip(group.queries[part], questions, strict=True):
+        with naming(query):
+            vectors.append(searcher.asked_vector(session, question)[0])
     named = [photos_in(question.query) for question in questions]
-    _, ids = index.search(vectors, depth + max(map(len, named)), among=among, exact=setting.exact)
+    _, ids = index.search(np.stack(vectors), depth + max(map(len, named)), among=among, exact=setting.exact)
     found = [row[~np.isin(row, own)][:depth] for row, own in zip(ids, named, strict=True)]
     return [row if setting.photos is None else setting.photos.to_first(row) for row in found], choice.note
 

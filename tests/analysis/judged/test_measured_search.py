@@ -94,6 +94,21 @@ def test_queries_of_a_library_are_measured_by_hand(ten: Library, tmp_path: Path)
     assert "mAP" in repr(result)
 
 
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("a room image:absent.jpg", r"queries.csv:3: 'a room image:absent.jpg': the query photo .* cannot be read"),
+        ("a room like:77", r"queries.csv:3: 'a room like:77': no photo 77 with a vector"),
+        ("a room hotel:Ritz", r"queries.csv:3: 'a room hotel:Ritz': "),
+    ],
+)
+def test_what_a_query_lacks_here_is_said_with_its_row(ten: Library, tmp_path: Path, query: str, message: str) -> None:
+    path = tmp_path / "queries.csv"
+    path.write_text(f"query,photo_id\na room,1\n{query},2\n", encoding="utf-8")
+    with pytest.raises(QueryError, match=message):
+        ten.evaluate_search(path)
+
+
 def test_prompts_are_compared_with_the_text_as_it_stands(ten: Library, tmp_path: Path) -> None:
     prompted = [hit.photo_id for hit in ten.search("a pool", k=10, copies=True, templates=["a photo of {}"])]
     path = tmp_path / "queries.csv"

@@ -54,6 +54,14 @@ def test_each_query_has_a_column_and_one_that_finds_nothing_has_zeros() -> None:
     assert means.tolist() == [0.5]
 
 
+def test_queries_are_measured_in_parts_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    queries = [JudgedQuery(f"thing {n}", {n: 1}) for n in range(5)]
+    rankings = [np.array([9, 8, 7, n][n % 4 :]) for n in range(5)]
+    whole = score_rankings(queries, rankings, ["RR"]).values.tolist()
+    monkeypatch.setattr("analysis.judged.retrieval_measures.AT_ONCE", 2)
+    assert score_rankings(queries, rankings, ["RR"]).values.tolist() == whole == [[1 / 4, 1 / 3, 1 / 2, 1, 1 / 4]]
+
+
 def test_by_default_what_a_search_is_measured_by() -> None:
     assert search_measures() == ("AP", "RR", "nDCG@10", "P@1", "P@5", "P@10", "R@1", "R@5", "R@10")
     assert score_rankings([ONE], [np.array([7])]).names == search_measures()
