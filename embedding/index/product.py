@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 LEAST_QUERIES = 4
-WORTH_LOADING = 200_000_000  # rows times queries: FAISS compares them in about 5 s on one core, PyTorch is there in 3
+WORTH_LOADING = 200_000_000  # rows times queries: FAISS compares them in about 12 s of one core, PyTorch is there in 3
 GROUP_QUERIES = 1_024  # that are compared with a block while it is in the cache, and all best of which are at hand
 LANES = 16  # float32 in a register of AVX-512: products of another width take twice as long
 BLOCK_ROWS = 2_048  # of 512 dimensions in float32: 4 MB
