@@ -11,6 +11,7 @@ from base import __version__, console
 from base.errors import AliensError, QueryError, QuerySyntaxError
 from commands.candidate_commands import candidates, see
 from commands.caption_commands import caption_group, captions
+from commands.compare_command import compare_others
 from commands.download_command import downloads
 from commands.export_commands import exports, imports
 from commands.hotel_commands import gallery, hotels
@@ -35,9 +36,10 @@ COMMANDS: dict[str, dict[str, Command]] = {
     "Library": {"init": init, "add": add, "download": downloads, "info": info, "demo": demo},
     "Search": {"search": search, "similar": similar, "saved": searches, "serve": serve},
     "Hotels": {"hotels": hotels, "gallery": gallery},
-    "Tags": {"tag": tags, "export": exports, "import": imports, "eval": evaluations},
+    "Tags": {"tag": tags, "export": exports, "import": imports},
     "Captions": {"caption": caption_group},
     "Restyle": {"candidates": candidates, "restyle": restyle_group, "quiz": quiz, "see": see},
+    "Measure": {"eval": evaluations, "compare": compare_others},
     "Care": {"verify": verify, "failures": failures, "forget": forget, "index": index},
 }
 # What commands were called before: understood, and not listed.

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from aliens.browsing_methods import BrowsingMethods
+from aliens.comparison_methods import ComparisonMethods
 from aliens.desk_methods import DeskMethods
 from aliens.exhibit_methods import ExhibitMethods
 from aliens.health_methods import HealthMethods
@@ -36,6 +37,7 @@ class Library(
     HealthMethods,
     Hotels50kMethods,
     JudgedMethods,
+    ComparisonMethods,
 ):
     """A library of photos, opened by `aliens.open` or `aliens.create`; close it, or use it in a `with` statement.
 

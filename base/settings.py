@@ -105,6 +105,10 @@ class LibraryFolder:
         """The library of Hotels-50K's test photos of a split, which are compared with this library's, never added."""
         return LibraryFolder(self.root / "hotels50k" / model_key / split, nested=True)
 
+    def compared(self, model_key: str) -> "LibraryFolder":
+        """The library of a sample of this one's photos by another model, which is compared with this library's."""
+        return LibraryFolder(self.root / "compared" / model_key, nested=True)
+
     @property
     def vocabularies(self) -> Path:
         """The folder of the vocabularies that people made for this library, as files named by their keys."""

@@ -181,6 +181,11 @@ class OpenClipEncoder:
         where = f"{self.device.type} ({torch.get_num_threads()} threads)" if self.device.type == "cpu" else self.device
         return f"{self.key}: {self.dim} dimensions, {self.preprocessing.size_px} px, {where}, {self.precision}"
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers the model has learnt, in both towers."""
+        return sum(weights.numel() for weights in self.model.parameters())
+
     @torch.inference_mode()
     def encode_images(self, pixels: Pixels) -> Floats:
         """Return unit vectors, shape (n, d) float32, of squares of pixels, uint8 (n, s, s, 3).

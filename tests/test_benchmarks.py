@@ -84,6 +84,18 @@ def test_clip_like(bench: Path, few: Path) -> None:
     assert shows(out, r"starter\s+made up\s+\(24 photos, # texts\)", r"cosine of two photos, mean\s+#\s+#")
 
 
+def test_batch_search(bench: Path) -> None:
+    out = figures(bench, "batch_search", "--photos", 20_000, "--queries", 24, "--k", 10, "--repeats", 1)
+    assert shows(
+        out,
+        r"^20,000 x 512, k = 10, # threads",
+        r"24 queries:\s+# a second, # of FAISS's batch \(# a second\)",
+        r"FAISS's scan of float16 takes # times",
+        r"of FAISS's best 10, ours are #",
+        r"24 queries hold # MB more",
+    )
+
+
 def test_cold_search(bench: Path) -> None:
     out = figures(bench, "cold_search", "--tiny")
     assert shows(

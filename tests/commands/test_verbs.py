@@ -29,6 +29,7 @@ LONG = (
     "init",
     "add",
     "candidates",
+    "compare",
     "demo",
     "quiz",
     "restyle",

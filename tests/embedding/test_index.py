@@ -214,7 +214,7 @@ def test_a_product_is_cut_into_chunks_that_hold_every_row_once(sizes: list[int],
     blocks = [(vectors[low:high], ids[low:high], mask[low:high]) for low, high in pairwise(ends)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(product, "CHUNK_ROWS", 16)
-        shared = product.dealt_out([*blocks, (vectors, ids, None)], threads)
+        shared = product.dealt_out([*blocks, (vectors, ids, None)], threads, 16)
     chunks = [chunk for share in shared for chunk in share]
     assert len(shared) == threads
     assert np.concatenate([chunk[1] for chunk in chunks]).tolist() == 2 * ids.tolist()
@@ -233,6 +233,7 @@ def test_one_product_is_worth_it_for_many_queries_and_rows_where_pytorch_is_load
     assert not is_worth_it(100, 16_383)
     monkeypatch.delitem(sys.modules, "torch")
     assert not is_worth_it(100, 10**6)
+    assert is_worth_it(1_000, 10**6)  # enough for PyTorch to be loaded
 
 
 # All photos that can be found
@@ -309,6 +310,38 @@ def test_a_product_in_bfloat16_first_finds_the_same(monkeypatch: pytest.MonkeyPa
     best = np.argsort(-truth, axis=1)[:, :10]
     assert [sorted(row) for row in (found - 10).tolist()] == [sorted(row) for row in best.tolist()]
     np.testing.assert_allclose(np.sort(scores)[:, ::-1], np.take_along_axis(truth, best, axis=1), atol=1e-6)
+
+
+@pytest.mark.parametrize("most_rough", [0, 16])
+@pytest.mark.parametrize("rough", [False, True])
+def test_many_queries_over_many_chunks_find_the_best_whatever_is_put_off(
+    monkeypatch: pytest.MonkeyPatch, rough: bool, most_rough: int
+) -> None:
+    """Several groups of queries, bounds that are raised again and again, rough scores made exact in between."""
+    monkeypatch.setattr("embedding.device.cpu_has_bfloat16", lambda: rough)
+    for name, value in (("MOST_ROUGH", most_rough), ("CHUNK_ROWS", 64), ("BLOCK_ROWS", 32), ("GROUP_QUERIES", 20)):
+        monkeypatch.setattr(product, name, value)
+    stored, queries = unit_vectors(2_000, 24, 1).astype(np.float16), unit_vectors(50, 24, 2)
+    mask = np.random.default_rng(3).random(2_000) < 0.6
+    ids = 7 + 3 * np.arange(2_000)
+    blocks = [(stored[:900], ids[:900], mask[:900]), (stored[900:], ids[900:], None)]
+    scores, found = product.best_of_product(blocks, queries, 15)
+    truth = queries @ stored.astype(np.float32).T
+    truth[:, :900][:, ~mask[:900]] = -np.inf
+    best = np.argsort(-truth, axis=1)[:, :15]
+    assert (found == ids[best]).all()
+    np.testing.assert_allclose(scores, np.take_along_axis(truth, best, axis=1), atol=1e-6)
+
+
+def test_rounding_moves_no_score_further_than_is_reckoned_with() -> None:
+    import torch
+
+    queries, rows = torch.from_numpy(unit_vectors(50, 64, 1)), torch.from_numpy(unit_vectors(500, 64, 2))
+    rounded, exact_scores = queries.bfloat16(), queries @ rows.T
+    rough = rounded.float() @ rows.bfloat16().float().T
+    errors = product.rounding_errors(queries, rounded)
+    assert bool(((rough - exact_scores).abs().numpy() <= errors[:, np.newaxis]).all())
+    assert errors.max() < 3 / 256  # what two roundings of numbers, not of vectors, would be
 
 
 def test_a_tensor_over_vectors_lies_where_they_lie_and_is_made_without_a_warning(
