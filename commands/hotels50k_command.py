@@ -61,9 +61,9 @@ def evaluate_hotels50k(
     Test photos are embedded beside the library, not into it. May be stopped at any time; the same command goes on.
 
     Examples:
-        aliens eval hotels50k hotels-50k
-        aliens eval hotels50k hotels-50k --occlusion low --write results
-        aliens eval hotels50k hotels-50k --results knn_results.csv --occlusion low
+        aliens eval hotels50k tree
+        aliens eval hotels50k tree --occlusion low --write results
+        aliens eval hotels50k tree --results unoccluded.csv
     """
     if results is not None:
         from aliens.library import Library

@@ -83,7 +83,6 @@ def evaluate_search(
     Examples:
         aliens eval search --queries queries.csv
         aliens eval search --queries q.csv --truth labels.csv
-        aliens eval search --queries q.csv --prompt 'photo of {}'
         aliens eval search --queries q.csv --compare library-2
     """
     with stopping(NOTHING_KEPT), opened(library, device, aloud=True) as photos:
