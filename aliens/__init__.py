@@ -44,7 +44,7 @@ ERRORS = (
     "SourceError",
 )
 __all__ = [*LIBRARY, *ERRORS]
-OURS = ("base", "db", "embedding", "indexer", "restyle", "search")
+OURS = ("analysis", "base", "db", "embedding", "indexer", "restyle", "search")
 
 
 def import_packages() -> None:

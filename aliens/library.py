@@ -13,6 +13,7 @@ from aliens.hotel_methods import HotelMethods
 from aliens.photo_methods import PhotoMethods
 from aliens.picture_methods import PictureMethods
 from aliens.restyle_methods import RestyleMethods
+from aliens.stats_methods import StatsMethods
 from aliens.vocabulary_methods import VocabularyMethods
 from base.errors import LibraryError
 from base.settings import DEFAULT_LIBRARY, LibraryFolder, default_model
@@ -32,6 +33,7 @@ class Library(
     DeskMethods,
     ExhibitMethods,
     HealthMethods,
+    StatsMethods,
 ):
     """A library of photos, opened by `aliens.open` or `aliens.create`; close it, or use it in a `with` statement.
 
