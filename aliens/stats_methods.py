@@ -7,6 +7,7 @@ from base.progress import Progress
 
 if TYPE_CHECKING:
     from analysis.stats.library_stats import LibraryStats
+    from indexer.unmeasured import MeasureReport
 
 
 class StatsMethods(TagMethods):
@@ -37,3 +38,15 @@ class StatsMethods(TagMethods):
                 tags, key = count_by_chain(session, tagging), tagging.vocabulary.key
         with self.catalog.session() as session, self.showing(progress) as tell:
             return count_library(session, str(self.path), tags=tags or (), vocabulary=key, progress=tell)
+
+    def measure(self, *, progress: Progress | None = None) -> "MeasureReport":
+        """Measure how bright the photos are that an earlier version embedded, which did not ask: each is read once.
+
+        May be stopped at any time; the same call goes on where it stopped.
+
+        Raises: LibraryError: another process changes the library, or the disk is full or cannot be written.
+        """
+        from indexer.unmeasured import measure_brightness
+
+        with self.showing(progress) as tell:
+            return measure_brightness(self.catalog, self.encoder.preprocessing, tell)

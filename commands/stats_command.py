@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from base import console
-from commands.options import LIBRARY, JsonOption, LibraryOption, checked_results_page, opened, print_notes
+from commands.options import LIBRARY, JsonOption, LibraryOption, checked_results_page, opened, print_notes, stopping
 from commands.tag_commands import VocabularyOption
 
 
@@ -21,6 +21,12 @@ def stats(
         ),
     ] = None,
     vocabulary: VocabularyOption = None,
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--measure", help="First read photos whose brightness is not known: an earlier version added them."
+        ),
+    ] = False,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
@@ -28,14 +34,17 @@ def stats(
 
     Photos of hotels and chains, and how evenly they are shared out; sizes, colour, brightness, years, places, tags.
 
-    No photo is opened.
+    No photo is opened, but by --measure, which may be stopped and goes on at the next call.
 
     Examples:
         aliens stats
         aliens stats --html report.html
         aliens stats --json
     """
-    with opened(library) as photos:
+    kept = "stopped: what was measured is kept; the same command goes on"
+    with stopping(kept), opened(library) as photos:
+        if measure:
+            print_notes([str(photos.measure())], library)
         found = photos.stats(vocabulary)
     if html is not None:
         found.write_page(html)

@@ -1,4 +1,4 @@
-"""Aggregates over all photos that can be found: how many have each value of a column. Opens no photo."""
+"""Aggregates over all photos that can be found: how many have each value of a column; whose brightness is not known."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -67,3 +67,16 @@ def own_places(session: Session) -> Iterator[Sequence[tuple[float, float, int | 
     """Yield (latitude, longitude, hotel id) of photos that have a place of their own, in degrees, some at a time."""
     meant = (FOUND, Photo.latitude.is_not(None), Photo.longitude.is_not(None))
     yield from fetched(session, select(Photo.latitude, Photo.longitude, Photo.hotel_id).where(*meant))
+
+
+def unmeasured(session: Session, after_id: int, limit: int) -> Sequence[tuple[int, str, str, bytes | None]]:
+    """Return (id, path, member, SHA-256) of the next photos whose brightness is not known, by their ids."""
+    columns = (Photo.id, Photo.path, Photo.member, Photo.content_sha256)
+    meant = (FOUND, Photo.brightness.is_(None), Photo.content_sha256.is_not(None), Photo.id > after_id)
+    return [row._tuple() for row in session.execute(select(*columns).where(*meant).order_by(Photo.id).limit(limit))]
+
+
+def count_unmeasured(session: Session) -> int:
+    """Return how many there are."""
+    meant = (FOUND, Photo.brightness.is_(None), Photo.content_sha256.is_not(None))
+    return session.scalar(select(func.count()).where(*meant)) or 0

@@ -26,7 +26,7 @@ def land() -> list[Doubles]:
     topology = json.loads(asset(LAND).read_bytes())
     arcs = [points_of(arc, topology["transform"]) for arc in topology["arcs"]]
     return [
-        side for indices in rings_of(topology["objects"]["land"]) for side in on_both_sides(joined_arcs(indices, arcs))
+        side for indices in rings_of(topology["objects"]["land"]) for side in beside_180(joined_arcs(indices, arcs))
     ]
 
 
@@ -53,7 +53,7 @@ def joined_arcs(indices: Sequence[int], arcs: Sequence[Doubles]) -> Doubles:
     return np.concatenate([parts[0], *(part[1:] for part in parts[1:])])
 
 
-def on_both_sides(ring: Doubles) -> list[Doubles]:
+def beside_180(ring: Doubles) -> list[Doubles]:
     """Return a ring without jumps from 180 to -180 degrees, and a second time moved where it crosses that line."""
     steps = np.diff(ring[:, 0], prepend=ring[0, 0])
     turns = np.cumsum(np.where(steps < -180, 360, np.where(steps > 180, -360, 0)))

@@ -74,7 +74,7 @@ def count_library(
         "sizes": size_columns(counts.sizes),
         "brightness": brightness_columns(counts.brightness),
         "years": year_columns(counts.years),
-        "places": place_columns(counts),
+        "places": degree_columns(counts),
         "tags": tag_columns(tags),
     }
     tables["chains"] = chain_columns(tables["hotels"], counts)
@@ -190,7 +190,7 @@ def year_columns(rows: Sequence[tuple[Any, ...]]) -> Columns:
     return {name: [row[at] for row in known] for at, name in enumerate(("year", "date_from", "photos"))}
 
 
-def place_columns(counts: Counts) -> Columns:
+def degree_columns(counts: Counts) -> Columns:
     """Return hotels and photos of each square degree, named by its south-west corner; most photos first.
 
     A photo lies where it says itself, or else where its hotel does.
@@ -272,8 +272,8 @@ def summary_of(counts: Counts, tables: Mapping[str, Columns], vocabulary: str | 
         brightness_unknown=totals.photos - totals.brightness_known,
         this_year=this_year,
         undated=totals.photos - int(dated[1].sum()),
-        old_years=photos_of(dated, dated[0] <= EPOCH_YEAR),
-        future_years=photos_of(dated, dated[0] > this_year),
+        old_years=photos_dated(dated, dated[0] <= EPOCH_YEAR),
+        future_years=photos_dated(dated, dated[0] > this_year),
         placed_hotels=on_earth,
         misplaced_hotels=len(placed) - on_earth,
         placed_photos=len(counts.own),
@@ -281,7 +281,7 @@ def summary_of(counts: Counts, tables: Mapping[str, Columns], vocabulary: str | 
     )
 
 
-def photos_of(dated: Longs, meant: Any) -> int:
+def photos_dated(dated: Longs, meant: Any) -> int:
     """Return how many photos there are of the years that are meant; dated: years and their photos, (2, n)."""
     return int(dated[1, meant].sum())
 
@@ -301,8 +301,8 @@ def notes_on(told: StatSummary) -> list[str]:
         )
     if told.old_years or told.future_years:
         said = [(told.old_years, f"{EPOCH_YEAR} or earlier"), (told.future_years, f"later than {told.this_year}")]
-        dates = " and ".join(f"{counted(photos, 'photo')} dated {when}" for photos, when in said if photos)
-        notes.append(f"{dates}: mostly of clocks that were not set")
+        dates = ", ".join(f"{counted(photos, 'photo')} dated {when}" for photos, when in said if photos)
+        notes.append(f"{dates}: by clocks that were not set, mostly")
     if told.misplaced_hotels:
         notes.append(
             f"{counted(told.misplaced_hotels, 'hotel')} with coordinates beyond the earth, or of 0, 0: left off the map"

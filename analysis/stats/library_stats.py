@@ -119,7 +119,7 @@ class LibraryStats:
         return [*rows_of_photos(self), *rows_of_hotels(self), *rows_of_looks(self), *rows_of_tags(self)]
 
     def __str__(self) -> str:
-        return "\n".join(f"{one_line(name):32}{one_line(value)}".rstrip() for name, value in self.as_rows())
+        return "\n".join(f"{one_line(name):31} {one_line(value)}".rstrip() for name, value in self.as_rows())
 
     def write_page(self, path: Path | str) -> None:
         """Write one page that needs nothing else: numbers, plots and tables.
@@ -142,7 +142,7 @@ def records_of(columns: Columns) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def share_of(part: int, whole: int) -> str:
+def with_share(part: int, whole: int) -> str:
     """Return a number of a whole with its share."""
     return f"{part:,}, {part / whole:.1%}" if whole else f"{part:,}"
 
@@ -169,7 +169,7 @@ def rows_of_photos(stats: LibraryStats) -> Iterator[tuple[str, str]]:
     told, tables = stats.summary, stats.tables
     yield "photos", f"{told.photos_known:,}"
     for state, photos in told.states.items():
-        yield f"  {state}", share_of(photos, told.photos_known)
+        yield f"  {state}", with_share(photos, told.photos_known)
     for kind, photos in zip(*tables["failures"].values(), strict=True):
         yield f"    {kind}", f"{photos:,}"
     yield "  their files", f"{told.size_bytes / 1e6:,.1f} MB"
@@ -184,15 +184,15 @@ def rows_of_hotels(stats: LibraryStats) -> Iterator[tuple[str, str]]:
     if told.hotels_without_photos:
         yield "  known without a photo", f"{told.hotels_without_photos:,}"
     if told.photos_without_hotel:
-        yield "  photos of no hotel", share_of(told.photos_without_hotel, told.photos)
+        yield "  photos of no hotel", with_share(told.photos_without_hotel, told.photos)
     if not told.hotels:
         return
-    yield "  of no chain", f"{share_of(told.chainless_hotels, told.hotels)}"
-    yield "  photos of these", share_of(told.chainless_photos, told.photos)
+    yield "  of no chain", f"{with_share(told.chainless_hotels, told.hotels)}"
+    yield "  photos of these", with_share(told.chainless_photos, told.photos)
     yield "  photos a hotel", spread_in_words(told.photos_a_hotel)
     if told.balance_of_hotels:
         yield "  balance", balance_in_words(told.balance_of_hotels)
-    yield "  with coordinates", share_of(told.placed_hotels, told.hotels)
+    yield "  with coordinates", with_share(told.placed_hotels, told.hotels)
     yield "chains with photos", f"{told.chains:,}"
     if told.chains and told.balance_of_chains:
         yield "  photos a chain", spread_in_words(told.photos_a_chain)
@@ -215,13 +215,13 @@ def rows_of_looks(stats: LibraryStats) -> Iterator[tuple[str, str]]:
     yield from listed("colour", stats.tables["colours"], told.photos)
     yield "brightness", spread_in_words(told.brightness) + " (L*: 0 black, 100 white)"
     if told.brightness_unknown:
-        yield "  not known", share_of(told.brightness_unknown, told.photos)
+        yield "  not known", with_share(told.brightness_unknown, told.photos)
     by_year: dict[int, int] = {}
     for year, photos in zip(years["year"], years["photos"], strict=True):
         by_year[year] = by_year.get(year, 0) + photos
-    yield "years", f"{counted(len(by_year), 'year')}, {share_of(told.undated, told.photos)} without a date"
+    yield "years", f"{counted(len(by_year), 'year')}, {with_share(told.undated, told.photos)} without a date"
     for year, photos in by_year.items():
-        yield f"  {year}", share_of(photos, told.photos)
+        yield f"  {year}", with_share(photos, told.photos)
 
 
 def rows_of_tags(stats: LibraryStats) -> Iterator[tuple[str, str]]:
@@ -234,7 +234,7 @@ def rows_of_tags(stats: LibraryStats) -> Iterator[tuple[str, str]]:
         photos[tag] = photos.get(tag, 0) + count
     yield "tags", told.vocabulary
     frequent = sorted(photos.items(), key=lambda item: -item[1])
-    yield from ((f"  {tag}", share_of(count, told.photos)) for tag, count in frequent[:MOST_LISTED])
+    yield from ((f"  {tag}", with_share(count, told.photos)) for tag, count in frequent[:MOST_LISTED])
     if len(frequent) > MOST_LISTED:
         yield f"  and {counted(len(frequent) - MOST_LISTED, 'more tag')}", ""
 
@@ -248,6 +248,6 @@ def listed(heading: str, columns: Columns, whole: int) -> Iterator[tuple[str, st
 def lines_of(values: Sequence[tuple[Any, int]], whole: int) -> Iterator[tuple[str, str]]:
     """Yield the first values with their photos, and how many further ones there are."""
     for name, photos in values[:MOST_LISTED]:
-        yield f"  {name}", share_of(photos, whole)
+        yield f"  {name}", with_share(photos, whole)
     if others := values[MOST_LISTED:]:
-        yield f"  and {len(others):,} more", share_of(sum(photos for _, photos in others), whole)
+        yield f"  and {len(others):,} more", with_share(sum(photos for _, photos in others), whole)

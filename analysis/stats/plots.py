@@ -18,8 +18,9 @@ from base.forks import fork_lock
 # Colours that nothing else has stand for the page's, by their names there.
 PAGE_COLOURS = {"#010203": "ink", "#020304": "faint", "#030405": "line", "#040506": "accent", "#050607": "second"}
 INK, FAINT, LINE, ACCENT, SECOND = PAGE_COLOURS
-NARROW, WIDE = (4.6, 2.7), (9.2, 4.3)  # inches, of 72 units each: read without being enlarged on a phone
+NARROW, WIDE = (4.6, 2.7), (9.2, 3.75)  # inches, of 72 units each: read without being enlarged on a phone
 FONT_SIZE = 10.5
+MOST_TICKS = 5
 MAP_NORTH, MAP_SOUTH = 84, -58  # degrees: no hotel lies farther
 LEAST_DOT, MOST_DOT = 5.0, 260.0  # square units
 SETTINGS: dict[Any, Any] = {
@@ -53,7 +54,7 @@ def drawing(size: tuple[float, float], settings: dict[Any, Any]) -> Iterator[tup
         yield figure, axes
 
 
-def drawn(draw: Callable[[Any], None], label: str, size: tuple[float, float] = NARROW) -> str:
+def svg_of(draw: Callable[[Any], None], label: str, size: tuple[float, float] = NARROW) -> str:
     """Return what `draw` draws on axes as an SVG element, which says `label` to those who cannot see it."""
     from html import escape
 
@@ -80,7 +81,7 @@ def bars(borders: Doubles | Longs, counts: Sequence[int] | Longs, label: str, x:
         axes.stairs(counts, borders, fill=True, color=ACCENT)
         dress(axes, x, y)
 
-    return drawn(draw, label)
+    return svg_of(draw, label)
 
 
 def outlines(borders: Doubles, series: Sequence[tuple[str, Longs]], label: str, x: str) -> str:
@@ -91,12 +92,13 @@ def outlines(borders: Doubles, series: Sequence[tuple[str, Longs]], label: str, 
             axes.stairs(counts, borders, color=colour, linewidth=2, linestyle=style, label=name)
         axes.set_xscale("log")
         ticks = [tick for tick in (50, 100, 200, 500, 1000, 2000, 5000, 10_000) if borders[0] <= tick <= borders[-1]]
+        ticks = ticks[:: -(-len(ticks) // MOST_TICKS)]
         axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
         axes.minorticks_off()
         axes.legend(frameon=False, fontsize=FONT_SIZE)
         dress(axes, x, "photos", whole_x=False)
 
-    return drawn(draw, label)
+    return svg_of(draw, label)
 
 
 def lorenz(series: Sequence[tuple[str, Doubles, Doubles]], label: str) -> str:
@@ -109,9 +111,10 @@ def lorenz(series: Sequence[tuple[str, Doubles, Doubles]], label: str) -> str:
             axes.plot(100 * groups[keep], 100 * photos[keep], color=colour, linewidth=2, linestyle=style, label=name)
         axes.legend(frameon=False, fontsize=FONT_SIZE, loc="upper left")
         axes.set(xlim=(0, 100), ylim=(0, 100))
-        dress(axes, "% of them, those with fewest photos first", "% of the photos")
+        dress(axes, "% of them, those with fewest photos first", "% of the photos", whole_x=False)
+        axes.set_xticks(range(0, 101, 20))
 
-    return drawn(draw, label)
+    return svg_of(draw, label)
 
 
 def earth(latitudes: Doubles, longitudes: Doubles, photos: Longs, label: str) -> str:
@@ -128,7 +131,7 @@ def earth(latitudes: Doubles, longitudes: Doubles, photos: Longs, label: str) ->
         axes.set(xlim=(-180, 180), ylim=(MAP_SOUTH, MAP_NORTH), aspect="equal")
         axes.axis("off")
 
-    return drawn(draw, label, WIDE)
+    return svg_of(draw, label, WIDE)
 
 
 def dress(axes: Any, x: str, y: str, *, whole_x: bool = True) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.stats.balance import Balance, Spread, lorenz_curve, whole_bins
-from analysis.stats.library_stats import MOST_SIZES, LibraryStats, balance_in_words, share_of, spread_in_words
+from analysis.stats.library_stats import MOST_SIZES, LibraryStats, balance_in_words, with_share, spread_in_words
 from analysis.stats.plots import bars, earth, lorenz, outlines
 from base.arrays import Longs
 from embedding.html_pages import render
@@ -46,10 +46,14 @@ class BarTable:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShareGrid:
-    """Tags down, chains across: shares from 0 to 1, of each chain's photos; others: how many are not shown of each."""
+    """Tags down, chains across: shares from 0 to 1, of each chain's photos.
+
+    largest: of the shares. other_chains, other_tags: that are not shown.
+    """
 
     chains: Sequence[str]
     tags: Sequence[tuple[str, Sequence[float]]]
+    largest: float
     other_chains: int
     other_tags: int
 
@@ -69,7 +73,6 @@ def stats_page(stats: LibraryStats) -> str:
         tables=tables,
         grid=share_grid(stats),
         vocabulary=told.vocabulary,
-        facts=[(name.strip(), value, name.startswith(" ")) for name, value in stats.as_rows() if value],
     )
 
 
@@ -85,7 +88,8 @@ def cards_of(stats: LibraryStats) -> Iterator[tuple[str, str]]:
             yield f"{told.photos_a_hotel.median:,.6g}", "photos a hotel, in the median"
     if told.width and told.height:
         yield f"{told.width.median:,.6g} × {told.height.median:,.6g}", "px, median width and height"
-    yield f"{told.size_bytes / 1e9:,.2f} GB", "in their files"
+    large = told.size_bytes >= 1e9
+    yield f"{told.size_bytes / (1e9 if large else 1e6):,.1f} {'GB' if large else 'MB'}", "in their files"
 
 
 def bar_tables(stats: LibraryStats) -> Iterator[BarTable]:
@@ -141,7 +145,13 @@ def hotel_figures(stats: LibraryStats) -> Iterator[StatFigure | None]:
     yield StatFigure(
         heading="Photos a hotel",
         words=f"{words[:1].upper()}{words[1:]}.",
-        svg=bars(borders, counts, f"Bars: hotels by their number of photos. {words}", "photos", "hotels"),
+        svg=bars(
+            borders.astype(np.float64) - 0.5,
+            counts,
+            f"Bars: hotels by their number of photos. {words}",
+            "photos",
+            "hotels",
+        ),
         heads=("photos", "hotels"),
         rows=[(whole_range(low, high), f"{n:,}") for low, high, n in bins(borders, counts)],
     )
@@ -178,7 +188,9 @@ def look_figures(stats: LibraryStats) -> Iterator[StatFigure | None]:
         counts = np.array(tables["brightness"]["photos"], np.int64).reshape(-1, 4).sum(axis=1)
         borders = np.arange(0, 101, 4)
         words = f"From 0, black, to 100, white: {spread_in_words(told.brightness)}."
-        unknown = f" Not known of {share_of(told.brightness_unknown, told.photos)}." if told.brightness_unknown else ""
+        unknown = (
+            f" Not known of {with_share(told.brightness_unknown, told.photos)}." if told.brightness_unknown else ""
+        )
         yield StatFigure(
             heading="Brightness",
             words=f"Mean CIE lightness L* of each photo's middle square. {words}{unknown}",
@@ -240,8 +252,9 @@ def year_figure(stats: LibraryStats) -> StatFigure | None:
     counts = np.bincount(every[drawn] - first, weights=photos[drawn], minlength=last - first + 1).astype(np.int64)
     borders = np.arange(first, last + 2) - 0.5
     left_out = int(photos[~drawn].sum())
-    words = f"When they were taken, or else uploaded. Without a date: {share_of(told.undated, told.photos)}."
-    words += f" Not drawn, of clocks that were not set: {share_of(left_out, told.photos)}." if left_out else ""
+    words = "When they were taken, or else uploaded."
+    words += f" Without a date: {with_share(told.undated, told.photos)}." if told.undated else ""
+    words += f" Not drawn, of clocks that were not set: {with_share(left_out, told.photos)}." if left_out else ""
     return StatFigure(
         heading="Years",
         words=words,
@@ -261,20 +274,21 @@ def map_figure(stats: LibraryStats) -> StatFigure | None:
         return None
     corners = np.array([places["latitude"], places["longitude"]], np.float64)
     photos = np.array(places["photos"], np.int64)
-    words = f"Each dot is a square degree, its area the photos there. {len(photos):,} of them have photos"
-    words += f"; {share_of(told.placed_hotels, told.hotels)} of the hotels have coordinates." if told.hotels else "."
+    words = f"Each of the {len(photos):,} dots is a square degree of the earth, its area the photos there."
+    if told.hotels:
+        words += f" Hotels with coordinates: {with_share(told.placed_hotels, told.hotels)}."
     rows = zip(*(places[name] for name in ("latitude", "longitude", "hotels", "photos")), strict=True)
     return StatFigure(
         heading="Where they are",
         words=words,
         svg=earth(corners[0] + 0.5, corners[1] + 0.5, photos, f"A map of the earth. {words}"),
         heads=("south-west corner", "hotels", "photos"),
-        rows=[(degrees(lat, lon), f"{n:,}", f"{m:,}") for lat, lon, n, m in list(rows)[:MOST_SIZES]],
+        rows=[(corner_in_words(lat, lon), f"{n:,}", f"{m:,}") for lat, lon, n, m in list(rows)[:MOST_SIZES]],
         wide=True,
     )
 
 
-def degrees(latitude: int, longitude: int) -> str:
+def corner_in_words(latitude: int, longitude: int) -> str:
     """Return a place in whole degrees."""
     return f"{abs(latitude)}° {'S' if latitude < 0 else 'N'}, {abs(longitude)}° {'W' if longitude < 0 else 'E'}"
 
@@ -293,9 +307,11 @@ def share_grid(stats: LibraryStats) -> ShareGrid | None:
         return None
     chains, names = list(shares)[:MOST_ACROSS], sorted(totals, key=lambda tag: -totals[tag])[:MOST_TAGS]
     called = dict(zip(tags["chain_id"], tags["chain"], strict=True))
+    rows = [(tag, [shares[chain_id][tag] for chain_id in chains]) for tag in names]
     return ShareGrid(
         chains=[called[chain_id] for chain_id in chains],
-        tags=[(tag, [shares[chain_id][tag] for chain_id in chains]) for tag in names],
+        tags=rows,
+        largest=max((share for _, each in rows for share in each), default=0) or 1,
         other_chains=len(shares) - len(chains),
         other_tags=len(totals) - len(names),
     )
