@@ -22,7 +22,7 @@ NARROW, WIDE = (4.6, 2.7), (9.2, 3.75)  # inches, of 72 units each: read without
 FONT_SIZE = 10.5
 MOST_TICKS = 5
 MAP_NORTH, MAP_SOUTH = 84, -58  # degrees: no hotel lies farther
-LEAST_DOT, MOST_DOT = 5.0, 260.0  # square units
+DOTS, MOST_DOT = 40, 16.0  # sizes of dots, and the width of the largest in units
 SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",  # letters stay letters, of the page's font
     "svg.hashsalt": "aliens",  # the same numbers make the same file
@@ -126,8 +126,11 @@ def earth(latitudes: Doubles, longitudes: Doubles, photos: Longs, label: str) ->
 
         outline = Outline.make_compound_path(*(Outline(ring, closed=True) for ring in land()))
         axes.add_patch(PathPatch(outline, facecolor=LINE, edgecolor="none"))
-        areas = LEAST_DOT + (MOST_DOT - LEAST_DOT) * photos / max(int(photos.max(initial=1)), 1)
-        axes.scatter(longitudes, latitudes, s=areas, color=ACCENT, alpha=0.55, linewidths=0)
+        levels = np.ceil(DOTS * photos / max(int(photos.max(initial=1)), 1)).astype(np.int64)
+        for level in np.unique(levels).tolist():  # dots of one size are one shape, drawn again and again
+            width, of_level = MOST_DOT * (level / DOTS) ** 0.5, levels == level
+            style = {"marker": "o", "markersize": width, "color": ACCENT, "alpha": 0.55, "markeredgewidth": 0}
+            axes.plot(longitudes[of_level], latitudes[of_level], linestyle="", **style)
         axes.set(xlim=(-180, 180), ylim=(MAP_SOUTH, MAP_NORTH), aspect="equal")
         axes.axis("off")
 

@@ -7,13 +7,21 @@ from pathlib import Path
 import numpy as np
 
 from analysis.stats.balance import Balance, Spread, lorenz_curve, whole_bins
-from analysis.stats.library_stats import MOST_SIZES, LibraryStats, balance_in_words, with_share, spread_in_words
+from analysis.stats.library_stats import (
+    MOST_SIZES,
+    Columns,
+    LibraryStats,
+    balance_in_words,
+    spread_in_words,
+    with_share,
+)
 from analysis.stats.plots import bars, earth, lorenz, outlines
-from base.arrays import Longs
+from base.arrays import Doubles, Longs
 from embedding.html_pages import render
 
 TEMPLATE = Path(__file__).with_name("templates") / "stats.html"
 MOST_BINS = 30
+MOST_DOTS = 2500
 SIZE_BORDERS = np.geomspace(40, 10_240, 33)  # px, four to a doubling; what lies beyond is in the first or last
 MOST_CHAINS, MOST_TAGS, MOST_ACROSS = 30, 40, 16
 EARLIEST_DRAWN = 1971  # before that, clocks were not set
@@ -272,20 +280,32 @@ def map_figure(stats: LibraryStats) -> StatFigure | None:
     told, places = stats.summary, stats.tables["places"]
     if not places["photos"]:
         return None
-    corners = np.array([places["latitude"], places["longitude"]], np.float64)
-    photos = np.array(places["photos"], np.int64)
-    words = f"Each of the {len(photos):,} dots is a square degree of the earth, its area the photos there."
+    degrees_wide, corners, photos = cells_of(places)
+    middles = corners + degrees_wide / 2
+    size = "a square degree" if degrees_wide == 1 else f"a square of {degrees_wide} by {degrees_wide} degrees"
+    words = f"Each of the {len(photos):,} dots is {size} of the earth, its area the photos there."
     if told.hotels:
         words += f" Hotels with coordinates: {with_share(told.placed_hotels, told.hotels)}."
     rows = zip(*(places[name] for name in ("latitude", "longitude", "hotels", "photos")), strict=True)
     return StatFigure(
         heading="Where they are",
         words=words,
-        svg=earth(corners[0] + 0.5, corners[1] + 0.5, photos, f"A map of the earth. {words}"),
-        heads=("south-west corner", "hotels", "photos"),
+        svg=earth(middles[0], middles[1], photos, f"A map of the earth. {words}"),
+        heads=("square degree, by its south-west corner", "hotels", "photos"),
         rows=[(corner_in_words(lat, lon), f"{n:,}", f"{m:,}") for lat, lon, n, m in list(rows)[:MOST_SIZES]],
         wide=True,
     )
+
+
+def cells_of(places: Columns) -> tuple[int, Doubles, Longs]:
+    """Return how many degrees wide a map's squares are, so that few are drawn, their corners (2, n) and photos (n,)."""
+    corners = np.array([places["latitude"], places["longitude"]], np.int64)
+    photos = np.array(places["photos"], np.int64)
+    for degrees_wide in (1, 2, 3, 5, 10):
+        cells, rows = np.unique(corners // degrees_wide * degrees_wide, axis=1, return_inverse=True)
+        if cells.shape[1] <= MOST_DOTS:
+            break
+    return degrees_wide, cells.astype(np.float64), np.bincount(rows.ravel(), weights=photos).astype(np.int64)
 
 
 def corner_in_words(latitude: int, longitude: int) -> str:
