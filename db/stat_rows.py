@@ -73,7 +73,10 @@ def unmeasured(session: Session, after_id: int, limit: int) -> Sequence[tuple[in
     """Return (id, path, member, SHA-256) of the next photos whose brightness is not known, by their ids."""
     columns = (Photo.id, Photo.path, Photo.member, Photo.content_sha256)
     meant = (FOUND, Photo.brightness.is_(None), Photo.content_sha256.is_not(None), Photo.id > after_id)
-    return [row._tuple() for row in session.execute(select(*columns).where(*meant).order_by(Photo.id).limit(limit))]
+    return [
+        (row[0], row[1], row[2], row[3])
+        for row in session.execute(select(*columns).where(*meant).order_by(Photo.id).limit(limit))
+    ]
 
 
 def count_unmeasured(session: Session) -> int:

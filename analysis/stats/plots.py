@@ -25,7 +25,6 @@ MAP_NORTH, MAP_SOUTH = 84, -58  # degrees: no hotel lies farther
 DOTS, MOST_DOT = 40, 16.0  # sizes of dots, and the width of the largest in units
 SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",  # letters stay letters, of the page's font
-    "svg.hashsalt": "aliens",  # the same numbers make the same file
     "font.size": FONT_SIZE,
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,
@@ -59,7 +58,8 @@ def svg_of(draw: Callable[[Any], None], label: str, size: tuple[float, float] = 
     from html import escape
 
     data = io.StringIO()
-    with drawing(size, SETTINGS) as (figure, axes):
+    # The label tells names of shapes apart in a page, and the same plot is the same file.
+    with drawing(size, SETTINGS | {"svg.hashsalt": label}) as (figure, axes):
         draw(axes)
         figure.savefig(data, format="svg", transparent=True, metadata={"Date": None})
     svg = data.getvalue()
