@@ -74,7 +74,6 @@ def stats_page(stats: LibraryStats) -> str:
     return render(
         TEMPLATE,
         title=f"{Path(stats.library).name or stats.library} in numbers",
-        library=stats.library,
         cards=list(cards_of(stats)),
         notes=stats.notes,
         figures=figures,
