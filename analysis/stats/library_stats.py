@@ -226,17 +226,21 @@ def rows_of_looks(stats: LibraryStats) -> Iterator[tuple[str, str]]:
 
 def rows_of_tags(stats: LibraryStats) -> Iterator[tuple[str, str]]:
     """Yield the most frequent tags, over all chains."""
-    told, tags = stats.summary, stats.tables["tags"]
+    told, frequent = stats.summary, tag_photos(stats)
     if told.vocabulary is None:
         return
-    photos: dict[str, int] = {}
-    for tag, count in zip(tags["tag"], tags["photos"], strict=True):
-        photos[tag] = photos.get(tag, 0) + count
     yield "tags", told.vocabulary
-    frequent = sorted(photos.items(), key=lambda item: -item[1])
     yield from ((f"  {tag}", with_share(count, told.photos)) for tag, count in frequent[:MOST_LISTED])
     if len(frequent) > MOST_LISTED:
         yield f"  and {counted(len(frequent) - MOST_LISTED, 'more tag')}", ""
+
+
+def tag_photos(stats: LibraryStats) -> list[tuple[str, int]]:
+    """Return the tags with their photos over all chains, the most frequent first."""
+    photos: dict[str, int] = {}
+    for tag, count in zip(stats.tables["tags"]["tag"], stats.tables["tags"]["photos"], strict=True):
+        photos[tag] = photos.get(tag, 0) + count
+    return sorted(photos.items(), key=lambda item: -item[1])
 
 
 def listed(heading: str, columns: Columns, whole: int) -> Iterator[tuple[str, str]]:

@@ -143,7 +143,7 @@ def dress(axes: Any, x: str, y: str, *, whole_x: bool = True) -> None:
 
     in_words = FuncFormatter(lambda value, place: f"{value:,.0f}")
     axes.set(xlabel=x, ylabel=y)
-    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
     axes.yaxis.set_major_formatter(in_words)
     if whole_x:
-        axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(7, integer=True, min_n_ticks=1))

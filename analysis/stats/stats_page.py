@@ -11,8 +11,10 @@ from analysis.stats.library_stats import (
     MOST_SIZES,
     Columns,
     LibraryStats,
+    NO_SOURCE,
     balance_in_words,
     spread_in_words,
+    tag_photos,
     with_share,
 )
 from analysis.stats.plots import bars, earth, lorenz, outlines
@@ -109,13 +111,19 @@ def bar_tables(stats: LibraryStats) -> Iterator[BarTable]:
     shown = rows[:MOST_CHAINS] if len(rows) <= MOST_CHAINS or not chainless else [*rows[: MOST_CHAINS - 1], rows[-1]]
     words = balance_in_words(told.balance_of_chains) if told.balance_of_chains else ""
     yield bar_table(stats, "Chains", words, "chain", shown, len(rows) - len(shown))
-    yield bar_table(stats, "Sources", "Where the photos come from.", "source", pairs(stats, "sources"))
+    sources = pairs(stats, "sources")
+    said = [] if [name for name, _ in sources] == [NO_SOURCE] else sources
+    yield bar_table(stats, "Sources", "Where the photos come from.", "source", said)
     yield bar_table(stats, "Formats", "What the files are, by their bytes.", "format", pairs(stats, "formats"))
     yield bar_table(stats, "Colour", "Grey: without any colour.", "colour", pairs(stats, "colours"))
     sizes = tables["sizes"]
     every = list(zip(sizes["width_px"], sizes["height_px"], sizes["photos"], strict=True))
     rows = [(f"{width:,} × {height:,} px", photos) for width, height, photos in every[:12]]
     yield bar_table(stats, "Most frequent sizes", f"{told.sizes:,} different.", "size", rows, len(every) - len(rows))
+    if len(set(tables["tags"]["chain_id"])) == 1:  # of several chains there is a grid
+        frequent = tag_photos(stats)
+        words = f"Of {told.vocabulary}."
+        yield bar_table(stats, "Tags", words, "tag", frequent[:MOST_TAGS], len(frequent[MOST_TAGS:]))
     kinds = pairs(stats, "failures")
     yield bar_table(stats, "What could not be used", "", "reason", kinds, whole=told.photos_known)
 
@@ -313,18 +321,15 @@ def corner_in_words(latitude: int, longitude: int) -> str:
 
 
 def share_grid(stats: LibraryStats) -> ShareGrid | None:
-    """Return the most frequent tags of the largest chains; None where there are none."""
+    """Return the most frequent tags of the largest chains; None where there are no two to compare."""
     tags = stats.tables["tags"]
     shares: dict[int | None, dict[str, float]] = {}
-    totals: dict[str, int] = {}
-    for chain_id, tag, photos, share in zip(
-        *(tags[name] for name in ("chain_id", "tag", "photos", "share")), strict=True
-    ):
+    for chain_id, tag, share in zip(*(tags[name] for name in ("chain_id", "tag", "share")), strict=True):
         shares.setdefault(chain_id, {})[tag] = share
-        totals[tag] = totals.get(tag, 0) + photos
-    if not shares:
+    if len(shares) < 2:
         return None
-    chains, names = list(shares)[:MOST_ACROSS], sorted(totals, key=lambda tag: -totals[tag])[:MOST_TAGS]
+    frequent = tag_photos(stats)
+    chains, names = list(shares)[:MOST_ACROSS], [tag for tag, _ in frequent[:MOST_TAGS]]
     called = dict(zip(tags["chain_id"], tags["chain"], strict=True))
     rows = [(tag, [shares[chain_id][tag] for chain_id in chains]) for tag in names]
     return ShareGrid(
@@ -332,7 +337,7 @@ def share_grid(stats: LibraryStats) -> ShareGrid | None:
         tags=rows,
         largest=max((share for _, each in rows for share in each), default=0) or 1,
         other_chains=len(shares) - len(chains),
-        other_tags=len(totals) - len(names),
+        other_tags=len(frequent) - len(names),
     )
 
 

@@ -35,7 +35,7 @@ def test_a_page_is_written_and_named(aliens: Aliens, tagged: Path, tmp_path: Pat
     code, _, err = aliens("stats", "--html", "report.html")
     assert code == 0
     assert "page: report.html" in err
-    assert "Tags by chain" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<h2>Tags</h2>" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ async def library_report(request: Request, served: Served) -> HTMLResponse:
 
 @library_pages.get("/library/numbers")
 async def library_in_numbers(served: Served) -> HTMLResponse:
-    """Return what the library holds as the page that `aliens stats --html` writes, which has its style within."""
+    """Return what the library holds as the page that `aliens stats` writes, which has its style within."""
     found = await served.compute_heavy(served.library.stats, progress=silent)
     return HTMLResponse(await served.compute_heavy(found.page), headers={"Content-Security-Policy": ALONE})
 

@@ -7,9 +7,11 @@ import pytest
 
 import aliens
 from aliens.library import Library
+from analysis.stats.counting import count_library
 from analysis.stats.plots import bars, earth
-from analysis.stats.stats_page import cells_of
+from analysis.stats.stats_page import ShareGrid, cells_of, share_grid
 from base.errors import OutputError
+from search.tags.summary import ChainCount
 from tests.conftest import LibraryFactory
 
 
@@ -74,9 +76,27 @@ def test_tags_of_a_tagged_library_are_shown_by_chain(library: LibraryFactory, ph
     assert stats.summary.vocabulary is not None
     assert stats.tags["photos"].sum() == sum(count.photos for count in opened.tags()) > 0
     stats.write_page(tmp_path / "report.html")
-    assert "Tags by chain" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<h2>Tags</h2>" in page
+    assert "Tags by chain" not in page  # of photos of no chain there is nothing to compare
     with pytest.raises(OutputError, match="cannot be written"):
         stats.write_page(tmp_path / "no" / "report.html")
+
+
+def test_tags_of_several_chains_are_compared(odd: Library) -> None:
+    tags = [
+        ChainCount(chain_id=number, chain="<b>", photos=4, tags={"pool": number, "tv": 0}, sure={"pool": 0, "tv": 0})
+        for number in (1, 2)  # of the same name
+    ]
+    with odd.catalog.session() as session:
+        grid = share_grid(count_library(session, "hotels", tags=tags, vocabulary="words-1"))
+    assert grid == ShareGrid(
+        chains=["<b>", "<b>"],
+        tags=[("pool", [0.25, 0.5]), ("tv", [0, 0])],
+        largest=0.5,
+        other_chains=0,
+        other_tags=0,
+    )
 
 
 def test_a_vocabulary_that_the_library_was_not_tagged_with_is_refused(odd: Library) -> None:
