@@ -9,9 +9,9 @@ import numpy as np
 from analysis.stats.balance import Balance, Spread, lorenz_curve, whole_bins
 from analysis.stats.library_stats import (
     MOST_SIZES,
+    NO_SOURCE,
     Columns,
     LibraryStats,
-    NO_SOURCE,
     balance_in_words,
     spread_in_words,
     tag_photos,
@@ -287,7 +287,7 @@ def map_figure(stats: LibraryStats) -> StatFigure | None:
     told, places = stats.summary, stats.tables["places"]
     if not places["photos"]:
         return None
-    degrees_wide, corners, photos = cells_of(places)
+    degrees_wide, corners, photos = map_squares(places)
     middles = corners + degrees_wide / 2
     size = "a square degree" if degrees_wide == 1 else f"a square of {degrees_wide} by {degrees_wide} degrees"
     words = f"Each of the {len(photos):,} dots is {size} of the earth, its area the photos there."
@@ -304,7 +304,7 @@ def map_figure(stats: LibraryStats) -> StatFigure | None:
     )
 
 
-def cells_of(places: Columns) -> tuple[int, Doubles, Longs]:
+def map_squares(places: Columns) -> tuple[int, Doubles, Longs]:
     """Return how many degrees wide a map's squares are, so that few are drawn, their corners (2, n) and photos (n,)."""
     corners = np.array([places["latitude"], places["longitude"]], np.int64)
     photos = np.array(places["photos"], np.int64)

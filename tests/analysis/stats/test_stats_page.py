@@ -9,7 +9,7 @@ import aliens
 from aliens.library import Library
 from analysis.stats.counting import count_library
 from analysis.stats.plots import bars, earth
-from analysis.stats.stats_page import ShareGrid, cells_of, share_grid
+from analysis.stats.stats_page import ShareGrid, map_squares, share_grid
 from base.errors import OutputError
 from search.tags.summary import ChainCount
 from tests.conftest import LibraryFactory
@@ -122,7 +122,7 @@ def test_a_map_of_one_place_and_of_none() -> None:
 def test_many_places_are_drawn_as_fewer() -> None:
     latitudes, longitudes = np.mgrid[-50:50, -100:100].reshape(2, -1)
     places = {"latitude": latitudes.tolist(), "longitude": longitudes.tolist(), "photos": [1] * len(latitudes)}
-    wide, corners, photos = cells_of(places)
+    wide, corners, photos = map_squares(places)
     assert (wide, corners.shape[1], int(photos.sum())) == (3, 2312, 20_000)
-    wide, corners, photos = cells_of({"latitude": [3, -1], "longitude": [2, -1], "photos": [1, 2]})
+    wide, corners, photos = map_squares({"latitude": [3, -1], "longitude": [2, -1], "photos": [1, 2]})
     assert (wide, corners.T.tolist(), photos.tolist()) == (1, [[-1, -1], [3, 2]], [2, 1])
