@@ -186,7 +186,7 @@ def balance_figure(curves: Sequence[tuple[str, Balance, Longs]]) -> StatFigure:
         svg=lorenz(
             [(name, *lorenz_curve(photos.astype(np.float64))) for name, _, photos in curves], f"Lorenz curves. {said}"
         ),
-        heads=("", "number", "Gini coefficient", "normalised entropy"),
+        heads=("of", "number", "Gini coefficient", "normalised entropy"),
         rows=[
             (name, f"{found.n:,}", f"{found.gini:.3f}", "" if found.entropy is None else f"{found.entropy:.3f}")
             for name, found, _ in curves
