@@ -42,7 +42,7 @@ OWNED = {
     "store",
     "write_desk",
 }
-OURS = ("aliens", "base", "commands", "db", "embedding", "indexer", "restyle", "search", "web")
+OURS = ("aliens", "analysis", "base", "commands", "db", "embedding", "indexer", "restyle", "search", "web")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 

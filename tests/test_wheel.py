@@ -13,7 +13,7 @@ import pytest
 from aliens.library import Library
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("aliens", "base", "commands", "db", "embedding", "indexer", "restyle", "search", "web")
+PACKAGES = ("aliens", "analysis", "base", "commands", "db", "embedding", "indexer", "restyle", "search", "web")
 LEFT_ALONE = {".git", ".venv", ".mypy_cache", ".ruff_cache", ".hypothesis", "build", "dist", "work"}
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
 
