@@ -43,6 +43,7 @@ openapi: $(VENV)/.dev-installed ## Write docs/openapi.json, which describes the 
 bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run, and what tags, searches and restyled photos are worth (about an hour, 12 GB of disk)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/rescan.py
+	$(BIN)/python benchmarks/hotels50k_tree.py
 	$(BIN)/python benchmarks/embed.py
 	$(BIN)/python -W ignore benchmarks/tagging.py
 	$(BIN)/python -W ignore benchmarks/web_speed.py
@@ -67,10 +68,10 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo-installed: pyproject.toml | $(VENV)/bin/python
 	@echo "Setting up $(VENV): PyTorch is large, the first time takes minutes."
-	$(BIN)/python -m pip install -e '.[$(FAISS)]'
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[$(FAISS)]'
 	@touch $@
 
 $(VENV)/.dev-installed: pyproject.toml | $(VENV)/bin/python
 	@test -e $(VENV)/.demo-installed || echo "Setting up $(VENV): PyTorch is large, the first time takes minutes."
-	$(BIN)/python -m pip install -e '.[$(FAISS),dev$(LITE)]'
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[$(FAISS),dev$(LITE)]'
 	@touch $(VENV)/.demo-installed $@

@@ -11,8 +11,11 @@ from base import __version__, console
 from base.errors import AliensError, QueryError, QuerySyntaxError
 from commands.candidate_commands import candidates, see
 from commands.caption_commands import caption_group, captions
+from commands.download_command import downloads
 from commands.export_commands import exports, imports
 from commands.hotel_commands import gallery, hotels
+from commands.hotels50k_command import evaluate_hotels50k
+from commands.judged_commands import evaluate_captions, evaluate_search
 from commands.library_commands import add, demo, failures, forget, index, info, init, verify
 from commands.options import WordsCommand
 from commands.quiz_command import quiz
@@ -23,10 +26,14 @@ from commands.stats_command import stats
 from commands.tag_commands import evaluations, old_tags, tags
 from commands.verbs import Plain, Verb, worded
 
+evaluations.command("search")(evaluate_search)
+evaluations.command("captions")(evaluate_captions)
+evaluations.command("hotels50k")(evaluate_hotels50k)
+
 Command = Callable[..., None] | typer.Typer
 # As `aliens --help` lists them, heading by heading.
 COMMANDS: dict[str, dict[str, Command]] = {
-    "Library": {"init": init, "add": add, "info": info, "stats": stats, "demo": demo},
+    "Library": {"init": init, "add": add, "download": downloads, "info": info, "stats": stats, "demo": demo},
     "Search": {"search": search, "similar": similar, "saved": searches, "serve": serve},
     "Hotels": {"hotels": hotels, "gallery": gallery},
     "Tags": {"tag": tags, "export": exports, "import": imports, "eval": evaluations},

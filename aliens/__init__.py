@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aliens.downloading import download_hotels50k as download_hotels50k
     from aliens.library import Library as Library
     from aliens.library import create as create
     from aliens.library import open as open
@@ -43,7 +44,7 @@ ERRORS = (
     "QuerySyntaxError",
     "SourceError",
 )
-__all__ = [*LIBRARY, *ERRORS]
+__all__ = [*LIBRARY, "download_hotels50k", *ERRORS]
 OURS = ("analysis", "base", "db", "embedding", "indexer", "restyle", "search")
 
 
@@ -91,6 +92,10 @@ def __getattr__(name: str) -> Any:
         from base import errors
 
         return getattr(errors, name)
+    if name == "download_hotels50k":
+        from aliens.downloading import download_hotels50k
+
+        return download_hotels50k
     if name in LIBRARY:
         from aliens import library
 

@@ -10,6 +10,8 @@ from aliens.desk_methods import DeskMethods
 from aliens.exhibit_methods import ExhibitMethods
 from aliens.health_methods import HealthMethods
 from aliens.hotel_methods import HotelMethods
+from aliens.hotels50k_methods import Hotels50kMethods
+from aliens.judged_methods import JudgedMethods
 from aliens.photo_methods import PhotoMethods
 from aliens.picture_methods import PictureMethods
 from aliens.restyle_methods import RestyleMethods
@@ -34,6 +36,8 @@ class Library(
     ExhibitMethods,
     HealthMethods,
     StatsMethods,
+    Hotels50kMethods,
+    JudgedMethods,
 ):
     """A library of photos, opened by `aliens.open` or `aliens.create`; close it, or use it in a `with` statement.
 

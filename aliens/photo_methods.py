@@ -37,6 +37,7 @@ class PhotoMethods(Owner):
         self,
         *paths: Where,
         hotels50k: Where | None = None,
+        split: str = "train",
         hotel_from: "HotelFrom | None" = None,
         metadata: Where | None = None,
         exclude: str | Sequence[str] = (),
@@ -54,6 +55,8 @@ class PhotoMethods(Owner):
             paths: folders of photos, photos, uncompressed .tar files; or patterns of them, such as photos/*/rooms,
                 where nothing has that name. Each photo counts once, also where they overlap.
             hotels50k: in their place, a Hotels-50K tree: dataset/*.csv and images/train.
+            split: of that tree: train, or photos of the test: unoccluded, or with low, medium or high occlusions.
+                Searches then find photos of the test among the others; an evaluation keeps them apart by itself.
             hotel_from: how folders name hotels: "folder", the first folder below the path does; "path", the path itself
                 is a hotel; "none". It is remembered for the path.
             metadata: a table of what is known of photos, folders or hotels: CSV, TSV, Excel or Parquet with a column
@@ -67,11 +70,12 @@ class PhotoMethods(Owner):
 
         Raises:
             SourceError: there are no photos, nothing is at a path, or the only source or the table cannot be used.
-            QueryError: there is neither a path nor a tree, or both; a pattern is none, or beside a tree.
+            QueryError: there is neither a path nor a tree, or both; a pattern is none, or beside a tree; a split is
+                none, or beside paths.
             LibraryError: another process or thread changes the library, or the disk is full.
         """
         from indexer.add import add_photos
-        from indexer.hotels50k import Hotels50kSource
+        from indexer.hotels50k import TRAIN, Hotels50kSource
         from indexer.metadata import table_for
         from indexer.sources import Source, sources_at
         from search.query_vectors import keep_nonsense
@@ -82,16 +86,18 @@ class PhotoMethods(Owner):
         if bool(paths) == (hotels50k is not None):
             raise QueryError("say which photos: either a path, or the root of a Hotels-50K tree, one after the other")
         sources: Sequence[Source]
+        if hotels50k is None and split != TRAIN:
+            raise QueryError(f"--split {split} is of a Hotels-50K tree: name its root with --hotels50k ROOT")
         if hotels50k is None:
             where = [named(path) for path in paths]
             sources = sources_at(where, self.path, exclude=patterns, may_be_gone=allow_empty)
         elif patterns:
             raise QueryError(
                 f"--exclude {patterns[0]!r} does not go with a Hotels-50K tree, whose photos are those that its "
-                "train_set.csv lists: take them out there"
+                "train_set.csv or test_set.csv lists: take them out there"
             )
         else:
-            sources = [Hotels50kSource(Path(hotels50k))]
+            sources = [Hotels50kSource(Path(hotels50k), split)]
         table = None if metadata is None else table_for(Path(metadata), sources)
         with self.showing(progress) as tell:
             report = add_photos(

@@ -39,13 +39,17 @@ def asset(name: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class LibraryFolder:
-    """Where everything of one library lies on disk."""
+    """Where everything of one library lies on disk.
+
+    nested: it lies inside another library's folder: its database does, too, wherever that of the other one may be.
+    """
 
     root: Path
+    nested: bool = False
 
     def absolute(self) -> "LibraryFolder":
         """Return the same folder by a path that stays its own when the working folder changes."""
-        return LibraryFolder(self.root.absolute())
+        return LibraryFolder(self.root.absolute(), self.nested)
 
     @property
     def database_file(self) -> Path:
@@ -97,6 +101,10 @@ class LibraryFolder:
         """The folder of the table with the columns of all photos that have vectors of a model."""
         return self.root / "tags" / model_key
 
+    def hotels50k(self, model_key: str, split: str) -> "LibraryFolder":
+        """The library of Hotels-50K's test photos of a split, which are compared with this library's, never added."""
+        return LibraryFolder(self.root / "hotels50k" / model_key / split, nested=True)
+
     @property
     def vocabularies(self) -> Path:
         """The folder of the vocabularies that people made for this library, as files named by their keys."""
@@ -107,6 +115,8 @@ class LibraryFolder:
 
         Raises: LibraryError: library.toml cannot be read, or the folder's name is no text.
         """
+        if self.nested:
+            return self.own_database_url()
         if url := os.environ.get("ALIENS_DATABASE"):
             return url
         if self.config_file.exists():

@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 
 import aliens
 from aliens.library import Library
+from analysis.judged.query_files import JudgedQuery
+from analysis.judged.retrieval_measures import score_rankings
+from analysis.judged.search_evaluation import JudgedTask, RankingEvaluation, evaluate_rankings
 from base.arrays import unit
 from base.settings import LibraryFolder, asset
 from db.catalog import is_library
@@ -92,10 +95,22 @@ NEGATION: dict[str, Rule] = {
 }
 
 
-def measure_pair(photos: Photos, asked: str, refused: str, top: NDArray[np.int64]) -> tuple[float, float, float]:
-    """Return how many of the photos at `top` show what was refused, what was asked for, and the latter alone."""
-    yes, no = photos.labels[asked][top], photos.labels[refused][top]
-    return float(np.nansum(no)), float(np.nansum(yes)), float(((yes == 1) & (no == 0)).sum())
+KINDS: dict[str, Callable[[Floats, Floats], NDArray[np.bool_]]] = {
+    "refused": lambda asked, refused: refused == 1,
+    "asked": lambda asked, refused: asked == 1,
+    "asked alone": lambda asked, refused: (asked == 1) & (refused == 0),
+    "both": lambda asked, refused: (asked == 1) & (refused == 1),
+}
+
+
+def judged_pairs(photos: Photos, kind: str) -> list[JudgedQuery]:
+    """Return for each pair which places of photos, of those whose labels are known, are of a kind."""
+    found = []
+    for asked, refused in PAIRS[photos.name]:
+        known = known_pair(photos, asked, refused)
+        answers = KINDS[kind](photos.labels[asked][known], photos.labels[refused][known])
+        found.append(JudgedQuery(f"{asked} -{bare(refused)}", dict.fromkeys(known[answers].tolist(), 1), known))
+    return found
 
 
 def known_pair(photos: Photos, asked: str, refused: str) -> NDArray[np.int64]:
@@ -103,40 +118,61 @@ def known_pair(photos: Photos, asked: str, refused: str) -> NDArray[np.int64]:
     return np.flatnonzero(~np.isnan(photos.labels[asked] + photos.labels[refused]))
 
 
+def ranked_pairs(photos: Photos, rule: Rule) -> list[NDArray[np.int64]]:
+    """Return for each pair the places of photos by a rule, best first; refused words as people type them."""
+    found = []
+    for asked, refused in PAIRS[photos.name]:
+        known = known_pair(photos, asked, refused)
+        scores = photos.vectors[known] @ rule(photos.text(asked), photos.text(bare(refused)))
+        found.append(known[np.argsort(-scores, kind="stable")])
+    return found
+
+
+def filtered_pairs(photos: Photos) -> list[NDArray[np.int64]]:
+    """Return for each pair the places of photos where a filter of tags leaves out what was refused."""
+    place = {photo_id: at for at, photo_id in enumerate(photos.ids.tolist())}
+    found = []
+    for asked, refused in PAIRS[photos.name]:
+        known = set(known_pair(photos, asked, refused).tolist())
+        hits = photos.library.search(f'{asked} -tag:"{refused}"', k=len(photos.ids), copies=True)
+        found.append(np.array([place[hit.photo_id] for hit in hits if place[hit.photo_id] in known], np.int64))
+    return found
+
+
+def counts_in_top(photos: Photos, rankings: Sequence[NDArray[np.int64]], kinds: Sequence[str]) -> list[float]:
+    """Return how many of the 20 best photos are of each kind, mean over the pairs."""
+    asked = [judged_pairs(photos, kind) for kind in kinds]
+    return [TOP * float(score_rankings(queries, rankings, [f"P@{TOP}"]).means[0]) for queries in asked]
+
+
 def negation(photos: Photos) -> Iterator[tuple[str, float, float, float]]:
-    """Yield each rule with its three counts, mean over the pairs; refused words as people type them."""
+    """Yield each rule with its three counts, mean over the pairs: refused, asked for, the latter alone."""
     for name, rule in NEGATION.items():
-        counts = []
-        for asked, refused in PAIRS[photos.name]:
-            known = known_pair(photos, asked, refused)
-            scores = photos.vectors[known] @ rule(photos.text(asked), photos.text(bare(refused)))
-            counts.append(measure_pair(photos, asked, refused, known[np.argsort(-scores)[:TOP]]))
-        yield name, *np.mean(counts, axis=0)
+        refused, asked, alone = counts_in_top(photos, ranked_pairs(photos, rule), ("refused", "asked", "asked alone"))
+        yield name, refused, asked, alone
 
 
 def by_filter(photos: Photos) -> tuple[str, float, float, float]:
     """Return the three counts where a filter of tags leaves out what was refused."""
-    counts = []
-    place = {photo_id: at for at, photo_id in enumerate(photos.ids.tolist())}
-    for asked, refused in PAIRS[photos.name]:
-        known = set(known_pair(photos, asked, refused).tolist())
-        hits = photos.library.search(f'{asked} -tag:"{refused}"', k=len(photos.ids), copies=True)
-        top = [place[hit.photo_id] for hit in hits if place[hit.photo_id] in known][:TOP]
-        counts.append(measure_pair(photos, asked, refused, np.array(top)))
-    return "filter -tag:n", *np.mean(counts, axis=0)
+    refused, asked, alone = counts_in_top(photos, filtered_pairs(photos), ("refused", "asked", "asked alone"))
+    return "filter -tag:n", refused, asked, alone
+
+
+def negation_measured(photos: Photos) -> RankingEvaluation:
+    """Return how well each rule finds what was asked for alone, against no negation, pair by pair."""
+    rankings = {name: ranked_pairs(photos, rule) for name, rule in NEGATION.items()} | {
+        "filter": filtered_pairs(photos)
+    }
+    task = JudgedTask("", judged_pairs(photos, "asked alone"), rankings)
+    return evaluate_rankings([task], ["AP", f"P@{TOP}"], photos=len(photos.ids))
 
 
 def weights(photos: Photos) -> Iterator[tuple[str, float, float, float]]:
     """Yield each weight of a second term with, among the 20 best, its photos, those of the first, those of both."""
     for weight in (0, 0.25, 0.5, 1, 2, 4):
-        counts = []
-        for first, second in PAIRS[photos.name]:
-            known = known_pair(photos, first, second)
-            scores = photos.vectors[known] @ unit(photos.text(first) + weight * photos.text(bare(second)))
-            top = known[np.argsort(-scores)[:TOP]]
-            both = (photos.labels[first][top] == 1) & (photos.labels[second][top] == 1)
-            counts.append((*measure_pair(photos, first, second, top)[:2], both.sum()))
-        yield f"+second:{weight}" if weight else "first alone", *np.mean(counts, axis=0)
+        rankings = ranked_pairs(photos, lambda first, second, weight=weight: unit(first + weight * second))
+        second, first, both = counts_in_top(photos, rankings, ("refused", "asked", "both"))
+        yield f"+second:{weight}" if weight else "first alone", second, first, both
 
 
 # --- the stop line
@@ -384,6 +420,11 @@ def main() -> None:
         print(f"\n{'q: asked for, n: negated':<32} {'n in top 20':>11} {'q in top 20':>11} {'q without n':>11}")
         for name, *counts in [*negation(photos), by_filter(photos)]:
             print(f"{name:<32} " + " ".join(f"{count:11.2f}" for count in counts))
+        print(f"\n{'q without n, of each pair':<32} {'mAP':>11} {'difference':>11} {'p, all tests':>12}")
+        for mean in negation_measured(photos):
+            if mean.measure == "mAP":
+                apart = "" if np.isnan(mean.p) else f"{mean.difference:+11.3f} {mean.p_corrected:12.3f}"
+                print(f"{mean.setting:<32} {mean.mean:11.3f} {apart}")
         print(f"\n{'first +second:weight':<32} {'second':>11} {'first':>11} {'both':>11}")
         for name, *counts in weights(photos):
             print(f"{name:<32} " + " ".join(f"{count:11.2f}" for count in counts))

@@ -80,6 +80,14 @@ def add(
         Path | None,
         typer.Option("--hotels50k", metavar="ROOT", help="A Hotels-50K tree: dataset/*.csv and images/train."),
     ] = None,
+    split: Annotated[
+        Literal["train", "unoccluded", "low", "medium", "high"],
+        typer.Option(
+            "--split",
+            help="With --hotels50k: the training photos, or those of the test, by what covers them. Searches find "
+            "photos of the test like all others, so a library to be evaluated does without.",
+        ),
+    ] = "train",
     hotel_from: Annotated[
         Literal["folder", "path", "none"] | None,
         typer.Option(
@@ -131,6 +139,7 @@ def add(
         report = photos.add(
             *paths or (),
             hotels50k=hotels50k,
+            split=split,
             hotel_from=hotel_from,
             metadata=metadata,
             exclude=exclude or (),

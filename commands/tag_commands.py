@@ -390,10 +390,11 @@ evaluations = typer.Typer(no_args_is_help=True)
 
 @evaluations.callback()
 def evaluation_group() -> None:
-    """Measure how often the tags are right.
+    """Measure tags, searches and captions by files that say what is right.
 
     Examples:
         aliens eval tags --truth labels.csv
+        aliens eval search --queries queries.csv
     """
 
 

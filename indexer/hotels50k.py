@@ -1,4 +1,4 @@
-"""Photos of a Hotels-50K tree: three CSV files that name chains, hotels and photos, and the folder of images.
+"""Photos of a Hotels-50K tree: CSV files that name chains, hotels and photos, and the folders of images.
 
 Source: Stylianou et al. 2019, "Hotels-50K: A Global Hotel Recognition Dataset", and its README.
 """
@@ -6,46 +6,97 @@ Source: Stylianou et al. 2019, "Hotels-50K: A Global Hotel Recognition Dataset",
 import csv
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from base.errors import SourceError
+from base.errors import QueryError, SourceError
 from base.files import storable
 from base.spreadsheets import open_text, separator_of, western
+from indexer.dataset_lists import TEST_LIST, TRAIN_LIST, folder_of_lists
+from indexer.dead_links import DEAD_LINKS, DeadLinks
+from indexer.occlusions import MASKS
 from indexer.passed_over import Problem
-from indexer.sources import FoundPhoto, Source, found_file
+from indexer.sources import MISSING, FoundPhoto, Source, found_file, has_photo_ending
 
 NO_CHAIN = -1
-CSV_FOLDERS = ("dataset", "input/dataset", ".")
+TRAIN = "train"
+SPLITS = (TRAIN, "unoccluded", "low", "medium", "high")  # the training photos, and the test's by what covers them
+IMAGE_FOLDERS = {
+    TRAIN: "images/train",
+    "unoccluded": "images/test/unoccluded",
+    "low": "images/test/low_occlusions",
+    "medium": "images/test/medium_occlusions",
+    "high": "images/test/high_occlusions",
+}
 CHAIN_COLUMNS = ("chain_id", "chain_name")
 HOTEL_COLUMNS = ("hotel_id", "hotel_name", "chain_id", "latitude", "longitude")
 PHOTO_COLUMNS = ("image_id", "hotel_id", "image_url", "image_source", "upload_timestamp")
 
 
-class Hotels50kSource(Source):
-    """The photos that train_set.csv lists, at images/train/<chain_id>/<hotel_id>/<image_source>/<image_id>.jpg.
+@dataclass(frozen=True, slots=True)
+class ListedPhoto:
+    """A row of train_set.csv or test_set.csv."""
 
-    Photos that are listed but absent on disk are yielded as missing. A row that cannot be used becomes a
-    problem with its file and line; the other rows are not affected.
+    image_id: int
+    hotel_id: int
+    address: str
+    image_source: str
+    uploaded_at: datetime | None
+
+
+class Hotels50kSource(Source):
+    """The photos of one split that train_set.csv or test_set.csv lists.
+
+    They lie at images/train/<chain_id>/<hotel_id>/<image_source>/<image_id>.jpg, or at the same below
+    images/test/<unoccluded|low_occlusions|medium_occlusions|high_occlusions>; one that lies in another folder of its
+    hotel, or has another ending, is found as well. Photos that are listed but absent on disk are yielded as missing.
+    A row that cannot be used becomes a problem with its file and line; the other rows are not affected.
     """
 
-    kind = "hotels50k"
-    whole = False  # files that train_set.csv does not list are none of its business
+    whole = False  # files that the list does not name are none of its business
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, split: str = TRAIN) -> None:
+        """Raises: QueryError: there is no such split. SourceError: there is no such tree, or no photos of the split."""
         super().__init__(root)
+        if split not in SPLITS:
+            raise QueryError(f"{split!r} is no split of Hotels-50K: choose one of {', '.join(SPLITS)}")
+        self.tree = self.path
+        self.split = split
+        self.kind = "hotels50k" if split == TRAIN else "hotels50k-test"
         self._csv_folder = self._find_csv_folder()
-        self._images = os.path.join(self.path, "images", "train")
+        self._images = os.path.join(self.path, IMAGE_FOLDERS[split])
+        if split != TRAIN:
+            self._narrow()
         self._chain_folder: dict[int, int] = {}  # hotel -> chain as Hotels-50K's folders name it
+        self._folders: dict[str, list[str]] | None = None  # of hotels, by their numbers
+        self.dead_links = DeadLinks(os.path.join(self._images, DEAD_LINKS))
+        self._elsewhere: dict[int, dict[str, str]] = {}  # hotel -> {number of a photo: path that no list names}
         self._read_chains()
         self._read_hotels()
 
+    @property
+    def folders(self) -> Iterable[str]:
+        """The tree itself, of whichever split."""
+        return [self.tree]
+
+    @property
+    def list_name(self) -> str:
+        """The name of the CSV file that lists the photos."""
+        return TRAIN_LIST if self.split == TRAIN else TEST_LIST
+
     def photos(self) -> Iterator[FoundPhoto]:
-        """Yield the photos in the order of train_set.csv."""
+        """Yield the photos in the order of their list."""
+        for listed in self.listed_photos():
+            yield self.found(listed)
+
+    def listed_photos(self) -> Iterator[ListedPhoto]:
+        """Yield the sound rows of the list, in its order; of those of one number the first."""
         seen: set[int] = set()
-        unlisted: dict[int, int] = {}
-        for where, row in self._rows("train_set.csv", PHOTO_COLUMNS):
+        unlisted: set[int] = set()
+        for where, row in self._rows(self.list_name, PHOTO_COLUMNS):
             image_id = self._whole(where, "image_id", row[0])
             hotel_id = self._whole(where, "hotel_id", row[1])
             if image_id is None or hotel_id is None:
@@ -53,19 +104,30 @@ class Hotels50kSource(Source):
             if image_id in seen:
                 self._problem(where, f"image {image_id} is listed a second time")
                 continue
+            if "/" in row[3] or row[3] in (".", "..", MASKS):
+                self._problem(where, f"image_source {row[3]!r} cannot be the name of a folder")
+                continue
             seen.add(image_id)
             if hotel_id not in self._chain_folder and hotel_id not in unlisted:
-                unlisted[hotel_id] = self._find_chain_folder(hotel_id)
+                unlisted.add(hotel_id)
                 self._problem(where, f"hotel {hotel_id} is not in hotel_info.csv: its photos are kept without its name")
-            chain_folder = self._chain_folder.get(hotel_id, unlisted.get(hotel_id, NO_CHAIN))
-            folder = os.path.join(self._images, str(chain_folder), str(hotel_id), row[3])
-            yield found_file(
-                self._file(folder, image_id, row[2]),
-                image_id=image_id,
-                hotel_id=hotel_id,
-                image_source=row[3] or None,
-                uploaded_at=self._time(where, row[4]),
-            )
+            yield ListedPhoto(image_id, hotel_id, row[2], row[3], self._time(where, row[4]))
+
+    @property
+    def chains_of_hotels(self) -> Mapping[int, int]:
+        """The chain of each hotel, as hotel_info.csv has it: -1 where it is of none."""
+        return self._chain_folder
+
+    def listed_hotels(self, list_name: str) -> Iterator[tuple[int, int]]:
+        """Yield (image id, hotel id) of the rows of train_set.csv or test_set.csv; no photo is looked for.
+
+        Raises: SourceError: there is no such file, or it cannot be read.
+        """
+        for where, row in self._rows(list_name, PHOTO_COLUMNS):
+            image_id = self._whole(where, "image_id", row[0])
+            hotel_id = self._whole(where, "hotel_id", row[1])
+            if image_id is not None and hotel_id is not None:
+                yield image_id, hotel_id
 
     def _read_chains(self) -> None:
         for where, row in self._rows("chain_info.csv", CHAIN_COLUMNS):
@@ -91,14 +153,13 @@ class Hotels50kSource(Source):
             }
 
     def _find_csv_folder(self) -> str:
-        for name in CSV_FOLDERS:
-            folder = os.path.join(self.path, name)
-            if os.path.isfile(os.path.join(folder, "train_set.csv")):
-                return folder
-        raise SourceError(
-            f"{self.named} is no Hotels-50K tree: it should hold dataset/chain_info.csv, dataset/hotel_info.csv, "
-            "dataset/train_set.csv and images/train/"
-        )
+        folder = folder_of_lists(self.tree)
+        if folder is None:
+            raise SourceError(
+                f"{self.named} is no Hotels-50K tree: it should hold dataset/chain_info.csv, dataset/hotel_info.csv, "
+                "dataset/train_set.csv and images/train/"
+            )
+        return folder
 
     def _rows(self, name: str, columns: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
         """Yield (file:line, fields) of a CSV's sound rows; a header line is passed over."""
@@ -169,18 +230,70 @@ class Hotels50kSource(Source):
     def _problem(self, where: str, reason: str) -> None:
         self.leftovers.problems.append(Problem(where, reason))
 
-    def _file(self, folder: str, image_id: int, url: str) -> str:
-        """Return the photo's path: .jpg, or where that is absent the ending that its address has."""
-        path = os.path.join(folder, f"{image_id}.jpg")
-        ending = url.rpartition(".")[2]
-        if ending.isalnum() and len(ending) <= 4 and ending != "jpg" and not os.path.exists(path):
-            other = os.path.join(folder, f"{image_id}.{ending}")
-            return other if os.path.exists(other) else path
-        return path
+    def _narrow(self) -> None:
+        """Make the folder of a split of the test the place that is looked at.
 
-    def _find_chain_folder(self, hotel_id: int) -> int:
-        """Return the chain whose folder holds an unlisted hotel's photos."""
-        for folder in sorted(Path(self._images).glob(f"*/{hotel_id}")):
-            if folder.parent.name.lstrip("-").isdigit():
-                return int(folder.parent.name)
-        return NO_CHAIN
+        So that records of the training photos and of each split stand side by side.
+        """
+        if not os.path.isdir(self._images):
+            raise SourceError(
+                f"{self.named} holds no test photos at {IMAGE_FOLDERS[self.split]}: unpack the archive of the test "
+                "photos, test.tar.lz4, in its folder images"
+            )
+        self.path, self.root = self._images, storable(self._images)
+        self.beside = {self.path: self}
+
+    def place_of(self, photo: ListedPhoto) -> str:
+        """Return where a photo should lie, below the folder of the split."""
+        chain_id = self._chain_folder.get(photo.hotel_id, NO_CHAIN)
+        return f"{chain_id}/{photo.hotel_id}/{photo.image_source}/{photo.image_id}.jpg"
+
+    def found(self, photo: ListedPhoto) -> FoundPhoto:
+        """Return a photo where its list says that it is, or else where its hotel's folders hold it, or as missing."""
+        columns: dict[str, Any] = {
+            "image_id": photo.image_id,
+            "hotel_id": photo.hotel_id,
+            "image_source": photo.image_source or None,
+            "uploaded_at": photo.uploaded_at,
+        }
+        found = found_file(f"{self._images}/{self.place_of(photo)}", **columns)
+        if found.failure_kind != MISSING:
+            return found
+        hotel_id, image_id = photo.hotel_id, photo.image_id
+        if hotel_id not in self._elsewhere:
+            self._elsewhere[hotel_id] = dict(self._strays(hotel_id))
+        if (elsewhere := self._elsewhere[hotel_id].get(str(image_id))) is not None:
+            return found_file(elsewhere, **columns)
+        why = self.dead_links.reasons.get(image_id)
+        return replace(found, failure_reason=f"{found.failure_reason}: {why}") if why else found
+
+    def _strays(self, hotel_id: int) -> Iterator[tuple[str, str]]:
+        """Yield (number, path) of a hotel's photos that lie in the folder of another chain, or do not end in .jpg.
+
+        The others lie as they should, and are left out, so that little is kept of a million photos.
+        """
+        chain_id = self._chain_folder.get(hotel_id, NO_CHAIN)
+        for hotel in self._hotel_folders(hotel_id):
+            in_place = os.path.basename(os.path.dirname(hotel)) == str(chain_id)
+            for source in listed(hotel):
+                for name in listed(os.path.join(hotel, source)) if source != MASKS else ():
+                    stem, ending = os.path.splitext(name)
+                    if has_photo_ending(name) and stem.isdecimal() and not (in_place and ending == ".jpg"):
+                        yield stem, os.path.join(hotel, source, name)
+
+    def _hotel_folders(self, hotel_id: int) -> list[str]:
+        """Return a hotel's folders, whatever the chains that hold them."""
+        if self._folders is None:
+            self._folders = {}
+            for chain in listed(self._images):
+                for hotel in listed(os.path.join(self._images, chain)):
+                    self._folders.setdefault(hotel, []).append(os.path.join(self._images, chain, hotel))
+        return self._folders.get(str(hotel_id), [])
+
+
+def listed(folder: str) -> list[str]:
+    """Return the names in a folder in their order; none where it is no folder that can be read."""
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []

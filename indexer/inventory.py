@@ -79,7 +79,10 @@ class Inventory:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScannedPlace:
-    """A place that photos were looked for in: folder, tar, hotels50k or file, what was found, when (UTC)."""
+    """A place that photos were looked for in, what was found, and when (UTC).
+
+    kind: folder, tar, file, hotels50k, or hotels50k-test: the folder of a split of its test.
+    """
 
     root: str
     kind: str

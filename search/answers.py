@@ -151,6 +151,11 @@ class Searcher:
         self._encoder = encoder
         self._nonsense: Floats | None = None
 
+    @property
+    def encoder(self) -> Encoder:
+        """The library's model."""
+        return self._encoder()
+
     def search(self, question: Question, k: int) -> Results:
         """Return the k best photos, best first, in the order that the question's shape asks for.
 

@@ -122,6 +122,13 @@ def test_peers(bench: Path) -> None:
         assert shows(figures(bench, "peers", "--photos", 2000, "--only", only), r'"recall": #, "qps": #')
 
 
+def test_hotels50k_tree(bench: Path) -> None:
+    told = figures(bench, "hotels50k_tree", "--photos", 50)
+    assert shows(
+        told, r"# photos listed, # gone", r"that is # times the list read and one bare os.stat a photo \(# s\)"
+    )
+
+
 def test_rescan(bench: Path) -> None:
     assert shows(figures(bench, "rescan", "--photos", 20), r"first add # s, second add # s", r"it wrote 1 statement")
 
@@ -151,7 +158,12 @@ def test_what_searches_and_tags_are_worth(bench: Path, sample_library: Library, 
     nowhere = bench / "nowhere"
     if name == "search_quality":
         out = figures(bench, "search_quality", "--photos", nowhere)
-        lines = (r"without negation\s+#\s+#\s+#", r"suggested stop line\s+#", r"against nonsense's best\s+#")
+        lines = (
+            r"without negation\s+#\s+#\s+#",
+            r"q - 1.0 n\s+#\s+[+-]#\s+#\n",
+            r"suggested stop line\s+#",
+            r"against nonsense's best\s+#",
+        )
         assert shows(out, r"=== samples: 240 photos", *lines)
     elif name == "hotel_table":
         out = figures(bench, "hotel_table", "--photos", nowhere, "--chains", 1, "--million", 2000)

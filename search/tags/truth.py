@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -19,6 +20,7 @@ from db.tag_rows import all_labels, known_photos, photos_by_image_id, photos_by_
 from search.tags.tag_files import TagRow, bytes_check, known_tag, read_tag_file
 from search.tags.vocabulary import MOST_NAMED, Vocabulary, bare, unknown_in_words
 
+Row = TypeVar("Row", bound=TagRow)
 BATCH = 1000
 FEW = 3  # names in a note
 
@@ -118,8 +120,8 @@ def with_labels(
 
 
 def with_photo_ids(
-    session: Session, rows: Iterable[TagRow], doubtful: list[str] | None = None
-) -> Iterator[tuple[TagRow, int | None]]:
+    session: Session, rows: Iterable[Row], doubtful: list[str] | None = None
+) -> Iterator[tuple[Row, int | None]]:
     """Yield every row with the id of its photo, or None where the library does not know it.
 
     A row that was exported is of a photo with the bytes of then: the one with its photo_id, whatever became of its

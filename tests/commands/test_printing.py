@@ -72,6 +72,7 @@ COMMANDS: list[tuple[tuple[object, ...], int]] = [
     (("see", f"no{EVIL}.jpg", "-o", "seen.jpg"), 2),
     (("export", "tags", "-o", f"{EVIL}.csv"), 0),
     (("eval", "tags", "--truth", f"no{EVIL}.csv"), 2),
+    (("eval", "search", "--queries", f"no{EVIL}.csv"), 2),
     (("add", f"no{EVIL}"), 1),
     (("info", "--library", f"no{EVIL}"), 1),
     (("verify",), 0),

@@ -60,6 +60,7 @@ READING = [
     "tags --by-chain",
     "tags show 3",
     "eval tags --truth truth.csv",
+    "eval search --queries queries.csv --truth truth.csv",
     "captions",
     "captions bed",
     "restyled",
@@ -107,6 +108,7 @@ def root(tmp_path_factory: pytest.TempPathFactory, starter: "OpenClipEncoder", s
     for number, photo in enumerate(sorted(samples.rglob("*.jpg"))[::20]):
         shutil.copy(photo, folder / "photos" / f"{number:02d}.jpg")
     (folder / "truth.csv").write_text("path,tags\nphotos/00.jpg,a bathtub\nphotos/01.jpg,a bed\n", encoding="utf-8")
+    (folder / "queries.csv").write_text("query,tags\ntub,a bathtub\n", encoding="utf-8")
     (folder / "captions.txt").write_text("a bed\na bathtub\n", encoding="utf-8")
     with aliens.create(folder / "library", encoder=starter) as library:
         library.add(folder / "photos")

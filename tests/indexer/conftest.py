@@ -221,3 +221,18 @@ class HotelsTree:
 def tree(tmp_path: Path) -> HotelsTree:
     """A small Hotels-50K tree."""
     return HotelsTree(tmp_path / "hotels")
+
+
+TEST_PHOTOS = PHOTOS.splitlines()[0] + "\n11,100,,traffickcam,2018-06-16 17:39:46\n12,200,,traffickcam,\n"
+TEST_IMAGES = ("7/100/traffickcam/11.jpg", "-1/200/traffickcam/12.jpg")
+
+
+@pytest.fixture
+def whole_tree(tree: HotelsTree) -> HotelsTree:
+    """A small Hotels-50K tree with two photos of the test, in each of its splits with other pixels."""
+    tree.csv("test_set.csv", TEST_PHOTOS)
+    for number, split in enumerate(("unoccluded", "low_occlusions", "medium_occlusions", "high_occlusions")):
+        for place in TEST_IMAGES:
+            seed = 20 + number * 10 + int(Path(place).stem)
+            tree.image(f"../test/{split}/{place}", seed)
+    return tree

@@ -21,6 +21,7 @@ from search.tags.vocabulary_edits import TagDraft
 from tests.web.running import run_apart
 from web.app import make_app
 from web.jobs import job_records, runner
+from web.jobs.allowed_places import AllowedRoot
 from web.jobs.child import birth_of, lines_of
 from web.jobs.job_records import JobRecord, JobStore
 from web.jobs.job_requests import as_request
@@ -379,6 +380,27 @@ def test_no_text_becomes_an_option(small_library: Library) -> None:
     root = jobs.places.roots()[0]
     words = as_request("add", {"places": [{"root": root.key}]}).words(jobs.places.resolve, Path("x"))
     assert words[-2:] == ["--", str(root.path)]
+
+
+def test_trees_of_hotels50k_are_added_whole_and_the_splits_of_their_test_as_such(tmp_path: Path) -> None:
+    roots = {
+        "tree": AllowedRoot(key="tree", path=tmp_path, kind="hotels50k"),
+        "low": AllowedRoot(key="low", path=tmp_path / "images/test/low_occlusions", kind="hotels50k-test"),
+        "plain": AllowedRoot(key="plain", path=tmp_path / "images/test/unoccluded", kind="hotels50k-test"),
+    }
+
+    def resolve(key: str, inside: str = "") -> tuple[Path, AllowedRoot]:
+        return roots[key].path / inside, roots[key]
+
+    def words(*places: dict[str, str]) -> list[str]:
+        return as_request("add", {"places": list(places)}).words(resolve, Path("x"))
+
+    assert words({"root": "tree"}) == ["add", "--json", f"--hotels50k={tmp_path}"]
+    assert words({"root": "low"}) == ["add", "--json", f"--hotels50k={tmp_path}", "--split=low"]
+    assert words({"root": "plain"}) == ["add", "--json", f"--hotels50k={tmp_path}", "--split=unoccluded"]
+    for places in ([{"root": "tree"}, {"root": "low"}], [{"root": "low", "inside": "7"}]):
+        with pytest.raises(QueryError, match="add it whole, and by itself"):
+            words(*places)
 
 
 @pytest.mark.parametrize("inside", ["..", "../library", "hotel 0/../..", "/etc", "nowhere", "out", "a\0b", "\ud800"])

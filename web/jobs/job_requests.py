@@ -14,7 +14,7 @@ Resolve = Callable[[str, str], tuple[Path, AllowedRoot]]
 MOST_PHOTOS = 10_000  # of one job: their numbers stand in one command
 Engine = Literal["regrade", "sd15", "sdxl", "klein"]
 Palette = Literal["fern", "lagoon", "moss"]
-TREE = "hotels50k"
+TREE, TEST_TREE = "hotels50k", "hotels50k-test"  # kinds of places; of the other, the folder of a split of the test
 
 
 def plain(text: str) -> str:
@@ -69,10 +69,13 @@ class AddJob(Request):
         )
         for place in self.places:
             path, root = resolve(place.root, place.inside)
-            if root.kind == TREE:
+            if root.kind in (TREE, TEST_TREE):
                 if len(self.places) > 1 or path != root.path or self.hotel_from:
                     raise QueryError(f"{root.path.name} is a Hotels-50K tree: add it whole, and by itself")
-                return ["add", *options, f"--hotels50k={path}"]
+                if root.kind == TREE:
+                    return ["add", *options, f"--hotels50k={path}"]
+                tree, split = path.parents[2], path.name.partition("_")[0]  # of images/test/low_occlusions
+                return ["add", *options, f"--hotels50k={tree}", f"--split={split}"]
             paths.append(str(path))
         return ["add", *options, "--", *paths]
 

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from base.errors import QueryError
 from base.progress import silent
 from web.jobs.allowed_places import key_of
-from web.jobs.job_requests import TREE
+from web.jobs.job_requests import TEST_TREE, TREE
 from web.opened import Opened, Served
 from web.pages.jobs_page import seen_after
 from web.rendering import page
@@ -136,8 +136,8 @@ async def retry_failures(served: Served) -> RedirectResponse:
     roots = await served.compute(served.jobs.places.roots)
     scanned = {place.root for place in await served.compute(served.library.scanned_places)}
     again = [root for root in roots if str(root.path) in scanned]
-    folders = [{"root": root.key} for root in again if root.kind != TREE]
-    trees = [[{"root": root.key}] for root in again if root.kind == TREE]
+    folders = [{"root": root.key} for root in again if root.kind not in (TREE, TEST_TREE)]
+    trees = [[{"root": root.key}] for root in again if root.kind in (TREE, TEST_TREE)]
     if not folders and not trees:
         raise QueryError("none of the folders that the photos came from is there now: connect the disk first")
     started = [

@@ -1,0 +1,141 @@
+"""Photos that img2dataset has fetched, put in their places, and its failures, put on record. Starts no process.
+
+Of each photo it writes NNN.jpg, then NNN.json, into the folder of a shard; when a shard is done, a table of all its
+photos beside that folder, then NNNNN_stats.json.
+"""
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from base.errors import SourceError
+from indexer.dead_links import DeadLinks
+
+STATS = "_stats.json"
+NO_ANSWER = "no answer: "
+MOST_UNREACHED = 1_000  # photos in a row from the first on, after which there is no network
+FEW_UNREACHED = 20  # addresses that may all be dead though there is one
+
+
+class Harvest:
+    """What one run has brought: photos moved, failures with their reasons.
+
+    Failures to reach a server are held back until one has answered: where there is no network, no link is dead.
+    """
+
+    def __init__(self, images: str, dead_links: DeadLinks) -> None:
+        self.images = images
+        self.moved = 0
+        self.failed = 0
+        self.reasons = Counter[str]()
+        self._dead_links = dead_links
+        self._held: list[tuple[int, str, str]] = []
+        self._answered = False
+        self._done: set[str] = set()
+
+    def take(self, work: Path) -> int:
+        """Take in what is whole, and return how many photos came or failed.
+
+        Raises:
+            OSError: a photo cannot be put in its place.
+            SourceError: no server answers.
+        """
+        before = self.moved + self.failed
+        for entry in entries_in(work / "shards"):
+            if entry.is_dir() and entry.name != "_tmp":
+                self._take_photos(Path(entry.path))
+        for entry in entries_in(work / "shards"):
+            if entry.name.endswith(STATS) and entry.name not in self._done:
+                self._done.add(entry.name)
+                self._take_failures(work / "shards" / (entry.name.removesuffix(STATS) + ".parquet"))
+        return self.moved + self.failed - before
+
+    def end(self) -> None:
+        """Put on record what was held back, if it is little. Raises: SourceError: it is much; OSError."""
+        if len(self._held) > FEW_UNREACHED:
+            raise self._unreached()
+        self._record(())
+
+    def _take_photos(self, shard: Path) -> None:
+        for entry in entries_in(shard):
+            if not entry.name.endswith(".json"):
+                continue
+            try:
+                place = json.loads(Path(entry.path).read_bytes())["place"]
+            except ValueError:  # it is being written
+                continue
+            target = os.path.join(self.images, place)
+            photo = entry.path.removesuffix(".json") + ".jpg"
+            if os.path.exists(photo):  # or a run was killed once it had put it there
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                os.replace(photo, target)
+                self.moved += 1
+                self._answered = True
+            os.unlink(entry.path)
+
+    def _take_failures(self, table: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns = ["image_id", "url", "status", "error_message"]
+        try:
+            rows = pq.read_table(table, columns=columns).to_pylist()
+        except (OSError, pa.ArrowException):  # those photos are tried again
+            return
+        failures = [
+            (row["image_id"], reason_of(row["error_message"]), row["url"]) for row in rows if row["status"] != "success"
+        ]
+        self.failed += len(failures)
+        self.reasons.update(reason for _, reason, _ in failures)
+        self._answered |= any(not reason.startswith(NO_ANSWER) for _, reason, _ in failures)
+        if self._answered:
+            self._record(failures)
+            return
+        self._held += failures
+        if len(self._held) >= MOST_UNREACHED:
+            raise self._unreached()
+
+    def _record(self, failures: Iterable[tuple[int, str, str]]) -> None:
+        self._dead_links.add([*self._held, *failures])
+        self._held.clear()
+
+    def _unreached(self) -> SourceError:
+        example = self._held[0]
+        self.failed -= len(self._held)
+        self.reasons.clear()
+        number = len(self._held)
+        self._held.clear()
+        return SourceError(
+            f"none of {number} addresses answered, such as {example[2]} ({example[1]}): see that there is a network, "
+            "and run the same command again"
+        )
+
+
+def entries_in(folder: Path) -> list[os.DirEntry[str]]:
+    """Return what a folder holds; nothing where there is none."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except FileNotFoundError:
+        return []
+
+
+def reason_of(message: str | None) -> str:
+    """Return why a photo did not come, in words that are equal where the reason is.
+
+    Of img2dataset's messages: those of urllib, http.client and ssl as they are, without their brackets and numbers.
+    """
+    text = re.sub(r"^<urlopen error (.*)>$", r"\1", (message or "").strip(), flags=re.DOTALL)
+    text, unreached = re.sub(r"\[Errno -?\d+\] ", "", text), text != (message or "").strip()
+    if text.startswith("HTTP Error"):
+        return text
+    if "IncompleteRead" in text:
+        return "the connection was cut"
+    if "decod" in text.lower() or "OpenCV" in text:
+        return "what came is no picture that can be read"
+    if unreached or text in ("timed out", "The read operation timed out"):
+        return NO_ANSWER + text
+    return text or "unknown"
