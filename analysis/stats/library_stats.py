@@ -173,8 +173,8 @@ def rows_of_photos(stats: LibraryStats) -> Iterator[tuple[str, str]]:
     for kind, photos in zip(*tables["failures"].values(), strict=True):
         yield f"    {kind}", f"{photos:,}"
     yield "  their files", f"{told.size_bytes / 1e6:,.1f} MB"
-    yield from listed("sources", tables["sources"], told.photos)
-    yield from listed("formats", tables["formats"], told.photos)
+    yield from lines_under("sources", tables["sources"], told.photos)
+    yield from lines_under("formats", tables["formats"], told.photos)
 
 
 def rows_of_hotels(stats: LibraryStats) -> Iterator[tuple[str, str]]:
@@ -212,7 +212,7 @@ def rows_of_looks(stats: LibraryStats) -> Iterator[tuple[str, str]]:
     yield "sizes", f"{told.sizes:,} different"
     shown = zip(sizes["width_px"], sizes["height_px"], sizes["photos"], strict=True)
     yield from lines_of([(f"{width} x {height} px", photos) for width, height, photos in shown], told.photos)
-    yield from listed("colour", stats.tables["colours"], told.photos)
+    yield from lines_under("colour", stats.tables["colours"], told.photos)
     yield "brightness", spread_in_words(told.brightness) + " (L*: 0 black, 100 white)"
     if told.brightness_unknown:
         yield "  not known", with_share(told.brightness_unknown, told.photos)
@@ -243,7 +243,7 @@ def tag_photos(stats: LibraryStats) -> list[tuple[str, int]]:
     return sorted(photos.items(), key=lambda item: -item[1])
 
 
-def listed(heading: str, columns: Columns, whole: int) -> Iterator[tuple[str, str]]:
+def lines_under(heading: str, columns: Columns, whole: int) -> Iterator[tuple[str, str]]:
     """Yield a heading and a line for each value of a table of two columns."""
     yield heading, ""
     yield from lines_of(list(zip(*columns.values(), strict=True)), whole)
