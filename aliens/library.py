@@ -16,6 +16,7 @@ from aliens.judged_methods import JudgedMethods
 from aliens.photo_methods import PhotoMethods
 from aliens.picture_methods import PictureMethods
 from aliens.restyle_methods import RestyleMethods
+from aliens.stats_methods import StatsMethods
 from aliens.vocabulary_methods import VocabularyMethods
 from base.errors import LibraryError
 from base.settings import DEFAULT_LIBRARY, LibraryFolder, default_model
@@ -35,6 +36,7 @@ class Library(
     DeskMethods,
     ExhibitMethods,
     HealthMethods,
+    StatsMethods,
     Hotels50kMethods,
     JudgedMethods,
     ComparisonMethods,

@@ -95,6 +95,7 @@ class Photo(Base):
     height_px: Mapped[int | None]
     format: Mapped[str | None] = mapped_column(String(16))
     grey: Mapped[bool | None]
+    brightness: Mapped[float | None]  # mean L*, 0 to 100; absent where an earlier version embedded it
     content_sha256: Mapped[bytes | None] = mapped_column(LargeBinary(32), index=True)
 
     state: Mapped[PhotoState] = mapped_column(

@@ -28,6 +28,7 @@ class Twin:
     height_px: int | None
     format: str | None
     grey: bool | None
+    brightness: float | None
 
 
 def use_model(session: Session, key: str, name: str, dim: int) -> Model:
@@ -280,7 +281,7 @@ def segment_with(session: Session, model: Model, photo_id: int) -> SegmentFile |
 
 
 TWIN = (
-    select(Photo.id, *SEGMENT, Photo.width_px, Photo.height_px, Photo.format, Photo.grey)
+    select(Photo.id, *SEGMENT, Photo.width_px, Photo.height_px, Photo.format, Photo.grey, Photo.brightness)
     .join(Embedding, Embedding.photo_id == Photo.id)
     .join(VectorSegment, VectorSegment.id == Embedding.segment_id)
     .where(Photo.content_sha256 == bindparam("sha256"), Embedding.model_id == bindparam("model_id"))
@@ -294,7 +295,8 @@ def twin(session: Session, model: Model, sha256: bytes) -> Twin | None:
     row = session.execute(TWIN, {"sha256": sha256, "model_id": model.id}).first()
     if row is None:
         return None
-    return Twin(row[0], segment_file(*row[1:6]), width_px=row[6], height_px=row[7], format=row[8], grey=row[9])
+    facts = dict(zip(("width_px", "height_px", "format", "grey", "brightness"), row[6:], strict=True))
+    return Twin(row[0], segment_file(*row[1:6]), **facts)
 
 
 # Built once: it is asked for every photo, from several threads.

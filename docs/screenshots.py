@@ -63,6 +63,7 @@ SHOTS = [
     Shot("search-page-map", "/?q=swimming+pool&view=map", before=lambda page: page.locator(".place").nth(1).hover()),
     Shot("search-page-dark", "/?q=a+balcony+at+night", {**DESKTOP, "color_scheme": "dark", "locale": "en-GB"}),
     Shot("search-page-russian", "/?q=a+bedroom+with+two+beds", {**DESKTOP, "locale": "ru-RU"}),
+    Shot("stats", "/library/numbers", {"viewport": {"width": 1280, "height": 1180}, "locale": "en-GB"}),
     Shot("search-page-phone", "/?q=swimming+pool", {**PHONE, "locale": "en-GB"}),
 ]
 

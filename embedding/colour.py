@@ -5,6 +5,7 @@ from PIL import Image
 
 from base.arrays import Floats, Pixels
 from base.files import PhotoFile
+from embedding.brightness import EPSILON, KAPPA, LINEAR, XYZ_FROM_RGB
 from embedding.decode import MAX_PIXELS, Preprocessing, decode_to_fit, square
 
 FAR_PX = 1 << 16  # a side that no photo reaches
@@ -43,14 +44,7 @@ def encoder_square(pixels: Pixels, preprocessing: Preprocessing) -> Pixels:
     return square(Image.fromarray(pixels), preprocessing)
 
 
-XYZ_FROM_RGB = np.array(
-    [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
-)
 WHITE = np.array([0.95047, 1.0, 1.08883])  # D65
-EPSILON, KAPPA = 216 / 24389, 24389 / 27  # CIE's: below EPSILON the cube root is a straight line
-
-_levels = np.arange(256) / 255
-LINEAR = np.where(_levels <= 0.04045, _levels / 12.92, ((_levels + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
 def linear_of(pixels: Pixels) -> Floats:

@@ -16,6 +16,7 @@ from base.arrays import Pixels
 from base.errors import PhotoError
 from base.files import PhotoFile
 from base.memory import MemoryBudget
+from embedding.brightness import brightness_of
 from embedding.exif import SILENT, Camera, camera_of, says_nothing
 from embedding.mending import PNG_START, lacks_end, mend, readable_png
 from embedding.rgb import in_srgb, to_rgb
@@ -62,12 +63,16 @@ class Preprocessing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
-    """What was learned of a whole photo; width and height are upright, in pixels."""
+    """What was learned of a whole photo; width and height are upright, in pixels.
+
+    grey, brightness (mean L*, 0 to 100): of the square that the encoder takes of it, as it lies in that.
+    """
 
     width_px: int
     height_px: int
     format: str
     grey: bool
+    brightness: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,6 +116,7 @@ def decode(data: bytes, preprocessing: Preprocessing, max_pixels: int = MAX_PIXE
     wanted = partial(resized_image, preprocessing=preprocessing)
     with lent_rgb(data, wanted, max_pixels) as photo:
         pixels = square(photo.rgb, preprocessing, photo.extent)
+        brightness = brightness_of(photo_in(pixels, photo.extent, preprocessing))
     width, height = photo.size
     if photo.orientation in UPRIGHT:
         pixels = np.asarray(Image.fromarray(pixels).transpose(UPRIGHT[photo.orientation]))
@@ -119,6 +125,7 @@ def decode(data: bytes, preprocessing: Preprocessing, max_pixels: int = MAX_PIXE
         height_px=width if photo.orientation >= 5 else height,
         format=photo.format,
         grey=is_grey(pixels),
+        brightness=brightness,
     )
     return DecodedPhoto(pixels=pixels, facts=facts, camera=photo.camera)
 
@@ -282,6 +289,16 @@ def square(image: Image.Image, preprocessing: Preprocessing, extent: tuple[float
     x_scale, y_scale = width / full_width, height / full_height
     box = (left * x_scale, top * y_scale, (left + s) * x_scale, (top + s) * y_scale)
     return np.asarray(in_srgb(image.resize((s, s), resample, box=box)))
+
+
+def photo_in(pixels: Pixels, size: tuple[float, float], preprocessing: Preprocessing) -> Pixels:
+    """Return the part of an encoder's square that a photo of this size fills: all of it, but where it was padded."""
+    if preprocessing.resize_mode != "longest":
+        return pixels
+    s = preprocessing.size_px
+    width, height = resized_image(size, preprocessing)
+    left, top = (s - width) // 2, (s - height) // 2
+    return pixels[top : top + height, left : left + width]
 
 
 def resized_image(size: tuple[float, float], preprocessing: Preprocessing) -> Size:

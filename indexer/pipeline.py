@@ -467,6 +467,7 @@ def facts(photo: Photo, content: Content, seen: Facts | Twin) -> dict[str, Any]:
         "height_px": seen.height_px,
         "format": seen.format,
         "grey": seen.grey,
+        "brightness": seen.brightness,
     }
 
 

@@ -16,8 +16,8 @@ from skimage.color import deltaE_ciede2000
 from base.arrays import Floats, Pixels
 from base.errors import PhotoError, QueryError
 from base.files import PhotoFile
+from embedding.brightness import LINEAR
 from embedding.colour import (
-    LINEAR,
     encoded,
     lab_of,
     lab_of_linear,

@@ -411,6 +411,7 @@ def read_result(result: Result, encoder: Encoder) -> Read | None:
         "height_px": seen.height_px,
         "format": seen.format,
         "grey": seen.grey,
+        "brightness": seen.brightness,
         "content_sha256": hashlib.sha256(data).digest(),
         "state": PhotoState.RESTYLED,
         "failure_kind": None,

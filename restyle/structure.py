@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from base.arrays import Bools, Floats, Pixels
-from embedding.colour import EPSILON, KAPPA, LINEAR, XYZ_FROM_RGB, resized
+from embedding.brightness import LINEAR, XYZ_FROM_RGB, cie_lightness
+from embedding.colour import resized
 
 SIDE_PX = 256  # of the square in which edges and shifts are measured
 HOG_SIDE_PX = 128  # of the square that is cut into cells of 8 x 8 px with 9 orientations each
@@ -173,6 +174,4 @@ def mirrored(indices: NDArray[np.int_], size: int) -> NDArray[np.int_]:
 def lightness_of(pixels: Pixels, side_px: int) -> Floats:
     """Return L*, 0..100 float32 (s, s), of a photo squashed to a square."""
     square = np.asarray(Image.fromarray(pixels).resize((side_px, side_px), Image.Resampling.BILINEAR))
-    y = LINEAR[square] @ XYZ_FROM_RGB[1].astype(np.float32)
-    lightness: Floats = (116 * np.where(y > EPSILON, np.cbrt(y), (KAPPA * y + 16) / 116) - 16).astype(np.float32)
-    return lightness
+    return cie_lightness(LINEAR[square] @ XYZ_FROM_RGB[1].astype(np.float32))

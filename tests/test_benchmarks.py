@@ -199,6 +199,16 @@ def test_what_searches_and_tags_are_worth(bench: Path, sample_library: Library, 
         )
 
 
+def test_stats_speed(bench: Path) -> None:
+    out = figures(bench, "stats_speed", "--photos", 3000)
+    assert shows(
+        out,
+        r"3,000 photos of # hotels",
+        r"library\.stats\(\)\s+# s:\s+# times the bare aggregates",
+        r"the page has # MB",
+    )
+
+
 def test_startup(bench: Path) -> None:
     assert shows(figures(bench, "startup", "--runs", 1), r"aliens --help\s+# s\s+# times bare Python")
 

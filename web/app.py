@@ -25,6 +25,7 @@ from web.api.photo_api import looking
 from web.api.picture_api import pictures
 from web.api.result_api import exhibiting
 from web.api.search_api import searching
+from web.api.stats_api import numbering
 from web.api.tag_api import tagging
 from web.api.upload_api import uploading
 from web.document import describe_api
@@ -70,7 +71,19 @@ PAGES = (
     jobs_pages,
     quiz_pages,
 )
-RESOURCES = (searching, looking, pictures, tagging, exporting, uploading, lodging, picking, working, exhibiting)
+RESOURCES = (
+    searching,
+    looking,
+    pictures,
+    tagging,
+    exporting,
+    uploading,
+    lodging,
+    picking,
+    working,
+    exhibiting,
+    numbering,
+)
 
 
 def make_app(library: Library, settings: WebSettings) -> FastAPI:

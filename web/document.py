@@ -16,6 +16,7 @@ TAGS = {
     "tags": "Vocabularies, drafts of tags, labels.",
     "exports": "Files of tags, of all results.",
     "uploads": "Photos to search by, kept for an hour.",
+    "library": "What the library holds, in numbers.",
     "baskets": "Photos that were picked.",
     "jobs": "What takes long: adding, tagging, restyling.",
     "health": "Whether the server is well, and its figures.",

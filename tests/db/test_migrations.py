@@ -121,7 +121,7 @@ def test_downgrade_to_revision_3_takes_results_and_vectors_away_and_no_photo(eng
     assert rows_of(engine, "SELECT id, key, name, dim, generation FROM model") == [(1, "key", "name", 2, 0)]
 
 
-@pytest.mark.parametrize("revision", ["0006", "0004", "0003", "0002", "0001"])
+@pytest.mark.parametrize("revision", ["0007", "0006", "0004", "0003", "0002", "0001"])
 def test_tables_are_those_of_the_models_after_going_back_and_forth(engine: Engine, revision: str) -> None:
     execute(engine, "INSERT INTO setting VALUES ('name', 'value')")
     downgrade(engine, revision)
@@ -239,3 +239,19 @@ def test_photos_of_revision_6_keep_what_they_have_and_are_not_written(engine: En
     downgrade(engine, "0006")
     assert rows_of(engine, kept) == [(1, 7, "2015-01-31 10:00:00.000000")]
     assert not inspect(engine).has_table("hotel_choice")
+
+
+def test_photos_of_revision_7_have_no_brightness_and_are_not_written(engine: Engine) -> None:
+    downgrade(engine, "0007")
+    execute(engine, "INSERT INTO photo (id, path, member, state, grey) VALUES (1, '/a', '', 'embedded', 1)")
+    written: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *told: written.append(told[2]))
+    migrate(engine)
+    assert [statement for statement in written if "photo" in statement] == [
+        "ALTER TABLE photo ADD COLUMN brightness DOUBLE"
+    ]
+    assert differences(engine) == []
+    assert rows_of(engine, "SELECT id, grey, brightness FROM photo") == [(1, 1, None)]
+    execute(engine, "UPDATE photo SET brightness = 40.5")
+    downgrade(engine, "0007")
+    assert rows_of(engine, "SELECT id, grey FROM photo") == [(1, 1)]

@@ -410,16 +410,16 @@ def twin_in(session: Session, model: Model, photo_id: int) -> Twin:
     """Return the twin that a photo without facts is."""
     file = segment_with(session, model, photo_id)
     assert file is not None
-    return Twin(photo_id, file, width_px=None, height_px=None, format=None, grey=None)
+    return Twin(photo_id, file, width_px=None, height_px=None, format=None, grey=None, brightness=None)
 
 
 def test_twin_is_the_first_photo_with_the_same_bytes(session: Session, model: Model) -> None:
-    facts = {"width_px": 3, "height_px": 2, "format": "PNG", "grey": True}
+    facts = {"width_px": 3, "height_px": 2, "format": "PNG", "grey": True, "brightness": 61.25}
     put_photos(session, ["/pending.jpg"], content_sha256=SHA)
     put_embedded(session, model, "a", ["/other.jpg"], content_sha256=bytes(32))
     (first,) = put_embedded(session, model, "b", ["/first.jpg"], content_sha256=SHA, **facts)
     put_embedded(session, model, "c", ["/second.jpg", "/third.jpg"], content_sha256=SHA)
-    assert twin(session, model, SHA) == Twin(first, segment_file("b", 1), 3, 2, "PNG", True)
+    assert twin(session, model, SHA) == Twin(first, segment_file("b", 1), 3, 2, "PNG", True, 61.25)
     assert twin(session, model, b"\xff" * 32) is None
 
 

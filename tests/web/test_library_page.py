@@ -57,6 +57,17 @@ def test_an_empty_library_says_how_to_begin(tmp_path: Path) -> None:
         assert client.get("/quiz/play").status_code == 422
 
 
+def test_the_library_is_told_in_numbers_on_a_page_of_its_own(own: TestClient) -> None:
+    assert 'href="/library/numbers"' in own.get("/library").text
+    answer = own.get("/library/numbers")
+    assert "photos can be found" in answer.text
+    assert "<svg" in answer.text
+    policy = answer.headers["Content-Security-Policy"]
+    assert "script-src" not in policy and policy.startswith("default-src 'none'")
+    found = own.get("/api/v1/stats").json()
+    assert (found["summary"]["photos"], found["failures"]) == (2, [{"kind": "truncated", "photos": 1}])
+
+
 def test_failures_have_reasons_and_may_be_tried_again(own: TestClient, library_with_failures: Library) -> None:
     page = own.get("/library/failures").text
     assert "broken.jpg" in page

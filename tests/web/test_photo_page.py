@@ -17,7 +17,8 @@ from starlette.testclient import TestClient
 from aliens.library import Library
 from db.models import Hotel, Photo
 from db.photo_rows import hashes_of
-from embedding.colour import LINEAR, encoded, lab_of
+from embedding.brightness import LINEAR
+from embedding.colour import encoded, lab_of
 from restyle.protanopia import projections, seen
 from tests.conftest import LibraryFactory
 from tests.restyled import add_results, lineage_of, results_of

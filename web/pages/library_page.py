@@ -7,6 +7,7 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from base.errors import QueryError
+from base.progress import silent
 from web.jobs.allowed_places import key_of
 from web.jobs.job_requests import TEST_TREE, TREE
 from web.opened import Opened, Served
@@ -16,6 +17,10 @@ from web.search_state import saved_links
 
 library_pages = APIRouter()
 FAILURES = 50  # on a page
+ALONE = (  # the policy for a page that asks for nothing and runs nothing
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; frame-ancestors 'none'; "
+    "base-uri 'none'"
+)
 REPORTED = ("chain", "source", "year")
 CARE = {"add", "verify", "index", "tag"}  # kinds of jobs that this page shows
 
@@ -69,6 +74,13 @@ async def library_report(request: Request, served: Served) -> HTMLResponse:
     facets = await served.compute(served.library.facets, order)
     chosen = [facet for name in REPORTED for facet in facets if facet.name == name and facet.values]
     return page(request, "library_report.html", facets=chosen)
+
+
+@library_pages.get("/library/numbers")
+async def library_in_numbers(served: Served) -> HTMLResponse:
+    """Return what the library holds as the page that `aliens stats` writes, which has its style within."""
+    found = await served.compute_heavy(served.library.stats, progress=silent)
+    return HTMLResponse(await served.compute_heavy(found.page), headers={"Content-Security-Policy": ALONE})
 
 
 @library_pages.get("/library/folders")

@@ -1,0 +1,1 @@
+"""What a library holds, in numbers, tables, plots and a page."""

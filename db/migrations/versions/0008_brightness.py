@@ -1,0 +1,17 @@
+"""How bright photos are. Only a column is added, whose rows need not be written: who embeds a photo measures it."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0008"
+down_revision = "0007"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("photo", sa.Column("brightness", sa.Double(), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("photo", "brightness")
