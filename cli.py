@@ -34,13 +34,13 @@ evaluations.command("hotels50k")(evaluate_hotels50k)
 Command = Callable[..., None] | typer.Typer
 # As `aliens --help` lists them, heading by heading.
 COMMANDS: dict[str, dict[str, Command]] = {
-    "Library": {"init": init, "add": add, "download": downloads, "info": info, "stats": stats, "demo": demo},
+    "Library": {"init": init, "add": add, "download": downloads, "info": info, "demo": demo},
     "Search": {"search": search, "similar": similar, "saved": searches, "serve": serve},
     "Hotels": {"hotels": hotels, "gallery": gallery},
     "Tags": {"tag": tags, "export": exports, "import": imports},
     "Captions": {"caption": caption_group},
     "Restyle": {"candidates": candidates, "restyle": restyle_group, "quiz": quiz, "see": see},
-    "Measure": {"eval": evaluations, "compare": compare_others},
+    "Measure": {"stats": stats, "eval": evaluations, "compare": compare_others},
     "Care": {"verify": verify, "failures": failures, "forget": forget, "index": index},
 }
 # What commands were called before: understood, and not listed.
