@@ -62,7 +62,7 @@ def compare_others(
     """
     with stopping(KEPT), opened(library, device, aloud=True) as opened_library:
         found = opened_library.compare(
-            *models, queries=queries, truth=truth, k=ids_of("-k", k), photos=photos, seed=seed
+            *models, queries=queries, truth=truth, k=ids_of("--at", k), photos=photos, seed=seed
         )
     print_notes(found.notes, library)
     if json:

@@ -26,7 +26,7 @@ SCALE = "measures are shares from 0 to 1, with 95 % intervals"
 APART = "apart: from {}; p: how likely by chance, corrected for all differences here; below 0.05 there is a verdict"
 ASKED = {"text to photo": "captions", "photo to text": "photos"}
 CutoffsOption = Annotated[
-    str, typer.Option("-k", metavar="N,N", help="Among how many of the best photos answers are counted.")
+    str, typer.Option("--at", metavar="N,N", help="Among how many of the best photos answers are counted.")
 ]
 CompareOption = Annotated[
     list[Path] | None,
@@ -89,7 +89,7 @@ def evaluate_search(
         found = photos.evaluate_search(
             queries,
             truth=truth,
-            k=ids_of("-k", k),
+            k=ids_of("--at", k),
             compare=compare or (),
             exact=exact,
             templates=prompt or (),
@@ -138,7 +138,7 @@ def evaluate_captions(
     """
     with stopping(NOTHING_KEPT), opened(library, device, aloud=True) as opened_library:
         found = opened_library.evaluate_captions(
-            source, captions=captions, k=ids_of("-k", k), photos=photos, seed=seed, compare=compare or ()
+            source, captions=captions, k=ids_of("--at", k), photos=photos, seed=seed, compare=compare or ()
         )
     print_measured(found, library, by_query=by_query, json=json)
 

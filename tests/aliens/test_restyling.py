@@ -130,7 +130,7 @@ def test_a_run_shows_before_and_after_and_what_failed(rooms: Library, tmp_path: 
     assert [each.get("source_photo_id", each["photo_id"]) for each in dicts] == [3, 4, 5]
     assert "no image format" in dicts[1]["failed"]
     frame = made.to_pandas()
-    assert list(frame["made_now"].fillna(False).astype(bool)) == [True, False, True]
+    assert list(frame["made_now"].eq(True)) == [True, False, True]
     assert len(made.results) == 2 and len(made.failed) == 1
     assert "4.png" in str(made)
 

@@ -15,7 +15,7 @@ __all__ = ["loaded"]  # a fixture
 def test_models_stand_side_by_side(aliens: Aliens, filled: Path, loaded: list[OtherEncoder]) -> None:
     rows = "".join(f"a pool,photos/{name}.jpg\n" for name in ("00", "01"))
     Path("queries.csv").write_text(f"query,path\n{rows}a bed,photos/02.jpg\n", encoding="utf-8")
-    code, out, err = aliens("compare", "twin", "--queries", "queries.csv", "-k", "3", "--photos", 4)
+    code, out, err = aliens("compare", "twin", "--queries", "queries.csv", "--at", "3", "--photos", 4)
     assert code == 0, err
     lines = [line.split("\t") for line in out.splitlines()]
     assert [line[:2] for line in lines[:2]] == [["mAP", "fake"], ["mAP", "twin"]]

@@ -20,7 +20,7 @@ def queries(filled: Path) -> str:
 
 
 def test_a_search_is_measured_as_rows_json_and_by_query(aliens: Aliens, queries: str) -> None:
-    code, out, err = aliens("eval", "search", "--queries", queries, "-k", "1,3")
+    code, out, err = aliens("eval", "search", "--queries", queries, "--at", "1,3")
     assert code == 0, err
     assert [line.split("\t")[0] for line in out.splitlines()] == [
         "mAP", "MRR", "nDCG@3", "precision@1", "precision@3", "recall@1", "recall@3",
@@ -67,8 +67,8 @@ def test_captions_are_measured_both_ways(aliens: Aliens, filled: Path) -> None:
     ("words", "message"),
     [
         (["search", "--queries", "absent.csv"], "absent.csv cannot be read: No such file or directory"),
-        (["search", "--queries", "queries.csv", "-k", "ten"], "-k is 'ten': give numbers with commas between them"),
-        (["search", "--queries", "queries.csv", "-k", "0"], "k is 0: give numbers from 1 to 1000"),
+        (["search", "--queries", "queries.csv", "--at", "ten"], "--at is 'ten': give numbers with commas between them"),
+        (["search", "--queries", "queries.csv", "--at", "0"], "k is 0: give numbers from 1 to 1000"),
         (["search", "--queries", "queries.csv", "--exact"], "there is no approximate index to measure"),
         (["search", "--queries", "queries.csv", "--prompt", "photo"], "the prompt 'photo' has no {} for the text"),
         (["search", "--queries", "queries.csv", "--precision", "half"], "precision is 'half'"),
