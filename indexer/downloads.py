@@ -373,6 +373,8 @@ def watch(
         if time.monotonic() - heard_at > STALLED_S:
             report.note = f"stopped, since nothing came for {STALLED_S / 60:.0f} minutes"
             return
+    if process.returncode == -signal.SIGKILL:
+        report.note = "img2dataset was killed before its end, as happens where memory runs short: try fewer --processes"
 
 
 def disk_full(where: Path) -> OutputError:

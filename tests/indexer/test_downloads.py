@@ -310,6 +310,17 @@ def test_failure_of_img2dataset_is_told_in_its_words(
 
 
 @pytest.mark.usefixtures("stand_in")
+def test_where_img2dataset_is_killed_that_is_told(
+    tmp_path: Path, server: PhotoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAND_IN_KILLED", "1")
+    report = download_photos(listing(tmp_path, server.at("photo/1.jpg")))
+    assert (report.downloaded, report.left, report.interrupted) == (0, 1, False)
+    assert report.notes[0].startswith("img2dataset was killed before its end, ")
+    assert "--processes" in report.notes[0]
+
+
+@pytest.mark.usefixtures("stand_in")
 def test_full_disk_stops_it(tmp_path: Path, server: PhotoServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("indexer.downloads.LEAST_FREE_BYTES", 1 << 80)
     tree = listing(tmp_path, server.at("photo/1.jpg"), server.at("wait/2.jpg"))
