@@ -236,7 +236,7 @@ def result_files(results: Path, occlusion: str) -> dict[str, Path]:
 
 
 def usable(name: str, file: ResultsFile, truth: GroundTruth, problems: list[Problem]) -> Bools:
-    """Return which rows can be scored, (n,); `problems` is added those, and images in them, that are unknown.
+    """Return which rows can be scored, (n,); `problems` is added unknown photos, and doubled results.
 
     Raises: QueryError: none can.
     """
@@ -250,6 +250,11 @@ def usable(name: str, file: ResultsFile, truth: GroundTruth, problems: list[Prob
         ids = file.retrieved.results[row][strange[row]].tolist()
         said = f"train_set.csv does not list {ids[0]}" + (f" and {len(ids) - 1} more" if len(ids) > 1 else "")
         problems.append(Problem(f"{name}:{file.lines[row]}", f"{said} of its results: they count as wrong"))
+    doubled = (np.diff(np.sort(file.retrieved.results, axis=1), axis=1) == 0).any(axis=1)
+    for row in np.flatnonzero(known & doubled).tolist():
+        ids, times = np.unique(file.retrieved.results[row], return_counts=True)
+        said = f"names {ids[times > 1][0]} several times: each counts as a result"
+        problems.append(Problem(f"{name}:{file.lines[row]}", said))
     if not known.any():
         raise QueryError(f"{name} has no row of a test photo that test_set.csv lists: is it of another data set?")
     return known
