@@ -84,6 +84,12 @@ def evaluate_library(
     return Hotels50kReport(levels, notes=notes, problems=truth.problems, written=written)
 
 
+def check_level(occlusion: str) -> None:
+    """Refuse what is no level, and not all of them. Raises: QueryError."""
+    if occlusion not in (EVERY, *LEVELS):
+        raise QueryError(f"{occlusion!r} is no level of occlusion: choose one of {EVERY}, {', '.join(LEVELS)}")
+
+
 def sources_of(root: Path, occlusion: str) -> tuple[list[Hotels50kSource], list[str]]:
     """Return the test photos of a level, or of all that there are, and notes of those that there are not.
 
@@ -91,8 +97,7 @@ def sources_of(root: Path, occlusion: str) -> tuple[list[Hotels50kSource], list[
         QueryError: there is no such level.
         SourceError: there is no such tree, or no test photos.
     """
-    if occlusion not in (EVERY, *LEVELS):
-        raise QueryError(f"{occlusion!r} is no level of occlusion: choose one of {EVERY}, {', '.join(LEVELS)}")
+    check_level(occlusion)
     sources, missing = list[Hotels50kSource](), dict[str, SourceError]()
     for level in LEVELS if occlusion == EVERY else (occlusion,):
         try:
@@ -202,8 +207,7 @@ def score_results(root: Path, results: Path, *, occlusion: str = EVERY, write: P
         SourceError: there is no such tree.
         OutputError: the folder cannot be written.
     """
-    if occlusion not in (EVERY, *LEVELS):
-        raise QueryError(f"{occlusion!r} is no level of occlusion: choose one of {EVERY}, {', '.join(LEVELS)}")
+    check_level(occlusion)
     files = result_files(results, occlusion)
     read = {level: read_results(path) for level, path in files.items()}
     prepare_folder(write)
