@@ -84,6 +84,7 @@ def test_years_of_clocks_that_were_not_set_are_told(stats: LibraryStats) -> None
     ]
     told = stats.summary
     assert (told.old_years, told.future_years, told.undated) == (2, 1, 2)
+    assert {("years", "3 different"), ("  2015", "5, 50.0%"), ("  without a date", "2, 20.0%")} <= set(stats.as_rows())
     assert any("2 photos dated 1970 or earlier, 1 photo dated later than 2026" in note for note in stats.notes)
 
 
