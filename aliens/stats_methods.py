@@ -28,16 +28,16 @@ class StatsMethods(TagMethods):
         """
         from analysis.stats.counting import count_library
         from db.tag_rows import vocabulary_keys
-        from search.tags.summary import count_by_chain
+        from search.tags.summary import ChainCounts, count_by_chain
 
-        tags, key = None, None
+        tags, key = ChainCounts([]), None
         with self.catalog.session() as session:
             is_tagged = bool(vocabulary_keys(session, self.model))
         if vocabulary is not None or is_tagged:
             with self._tagging(vocabulary) as (session, tagging):
                 tags, key = count_by_chain(session, tagging), tagging.vocabulary.key
         with self.catalog.session() as session, self.showing(progress) as tell:
-            return count_library(session, str(self.path), tags=tags or (), vocabulary=key, progress=tell)
+            return count_library(session, str(self.path), tags=tags, vocabulary=key, notes=tags.notes, progress=tell)
 
     def measure(self, *, progress: Progress | None = None) -> "MeasureReport":
         """Measure how bright the photos are that an earlier version embedded, which did not ask: each is read once.

@@ -70,7 +70,8 @@ class DownloadReport:
     """What a download did, in photos.
 
     there: on disk before. known_dead: not tried, since they failed before. reasons: {why: how many} of those that
-    failed now. left: to be tried by the next run. note: what else people should know.
+    failed now. left: to be tried by the next run. unsound: problems of the lists, the first of which is named. note:
+    what else people should know.
     """
 
     folder: str
@@ -82,6 +83,8 @@ class DownloadReport:
     failed: int = 0
     left: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
+    unsound: int = 0
+    first_unsound: str = ""
     interrupted: bool = False
     seconds: float = 0.0
     note: str = ""
@@ -105,6 +108,11 @@ class DownloadReport:
     def notes(self) -> list[str]:
         """What people should know besides, with the remedies."""
         said = [self.note] * bool(self.note)
+        if self.unsound:
+            said.append(
+                f"{counted(self.unsound, 'problem')} in the lists, such as {self.first_unsound}: `aliens failures` "
+                "names all of them once the photos are added"
+            )
         if self.known_dead:
             were = "was" if self.known_dead == 1 else "were"
             said.append(
@@ -149,6 +157,9 @@ def download_photos(
             try:
                 (images / WORK).mkdir()
                 wanted = write_addresses(images / WORK, missing_photos(source, report, options, progress), source)
+                report.unsound = len(source.leftovers.problems)
+                for problem in source.leftovers.problems[:1]:
+                    report.first_unsound = f"{problem.where}: {problem.reason}"
                 if wanted:
                     fetch_wanted(wanted, options, Harvest(str(images), source.dead_links), report, progress)
             finally:
@@ -373,6 +384,8 @@ def watch(
         if time.monotonic() - heard_at > STALLED_S:
             report.note = f"stopped, since nothing came for {STALLED_S / 60:.0f} minutes"
             return
+    if process.returncode == -signal.SIGKILL:
+        report.note = "img2dataset was killed before its end, as happens where memory runs short: try fewer --processes"
 
 
 def disk_full(where: Path) -> OutputError:

@@ -22,6 +22,7 @@ from indexer.passed_over import Problem
 from indexer.sources import MISSING, FoundPhoto, Source, found_file, has_photo_ending
 
 NO_CHAIN = -1
+LONGEST_NAME_BYTES = 255  # of a folder, as file systems have it
 TRAIN = "train"
 SPLITS = (TRAIN, "unoccluded", "low", "medium", "high")  # the training photos, and the test's by what covers them
 IMAGE_FOLDERS = {
@@ -104,8 +105,8 @@ class Hotels50kSource(Source):
             if image_id in seen:
                 self._problem(where, f"image {image_id} is listed a second time")
                 continue
-            if "/" in row[3] or row[3] in (".", "..", MASKS):
-                self._problem(where, f"image_source {row[3]!r} cannot be the name of a folder")
+            if "/" in row[3] or row[3] in (".", "..", MASKS) or len(os.fsencode(row[3])) > LONGEST_NAME_BYTES:
+                self._problem(where, f"image_source {row[3][:60]!r} cannot be the name of a folder")
                 continue
             seen.add(image_id)
             if hotel_id not in self._chain_folder and hotel_id not in unlisted:

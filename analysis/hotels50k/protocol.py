@@ -84,6 +84,12 @@ def evaluate_library(
     return Hotels50kReport(levels, notes=notes, problems=truth.problems, written=written)
 
 
+def check_level(occlusion: str) -> None:
+    """Refuse what is no level, and not all of them. Raises: QueryError."""
+    if occlusion not in (EVERY, *LEVELS):
+        raise QueryError(f"{occlusion!r} is no level of occlusion: choose one of {EVERY}, {', '.join(LEVELS)}")
+
+
 def sources_of(root: Path, occlusion: str) -> tuple[list[Hotels50kSource], list[str]]:
     """Return the test photos of a level, or of all that there are, and notes of those that there are not.
 
@@ -91,8 +97,7 @@ def sources_of(root: Path, occlusion: str) -> tuple[list[Hotels50kSource], list[
         QueryError: there is no such level.
         SourceError: there is no such tree, or no test photos.
     """
-    if occlusion not in (EVERY, *LEVELS):
-        raise QueryError(f"{occlusion!r} is no level of occlusion: choose one of {EVERY}, {', '.join(LEVELS)}")
+    check_level(occlusion)
     sources, missing = list[Hotels50kSource](), dict[str, SourceError]()
     for level in LEVELS if occlusion == EVERY else (occlusion,):
         try:
@@ -202,8 +207,7 @@ def score_results(root: Path, results: Path, *, occlusion: str = EVERY, write: P
         SourceError: there is no such tree.
         OutputError: the folder cannot be written.
     """
-    if occlusion not in (EVERY, *LEVELS):
-        raise QueryError(f"{occlusion!r} is no level of occlusion: choose one of {EVERY}, {', '.join(LEVELS)}")
+    check_level(occlusion)
     files = result_files(results, occlusion)
     read = {level: read_results(path) for level, path in files.items()}
     prepare_folder(write)
@@ -236,7 +240,7 @@ def result_files(results: Path, occlusion: str) -> dict[str, Path]:
 
 
 def usable(name: str, file: ResultsFile, truth: GroundTruth, problems: list[Problem]) -> Bools:
-    """Return which rows can be scored, (n,); `problems` is added those, and images in them, that are unknown.
+    """Return which rows can be scored, (n,); `problems` is added unknown photos, and doubled results.
 
     Raises: QueryError: none can.
     """
@@ -250,6 +254,11 @@ def usable(name: str, file: ResultsFile, truth: GroundTruth, problems: list[Prob
         ids = file.retrieved.results[row][strange[row]].tolist()
         said = f"train_set.csv does not list {ids[0]}" + (f" and {len(ids) - 1} more" if len(ids) > 1 else "")
         problems.append(Problem(f"{name}:{file.lines[row]}", f"{said} of its results: they count as wrong"))
+    doubled = (np.diff(np.sort(file.retrieved.results, axis=1), axis=1) == 0).any(axis=1)
+    for row in np.flatnonzero(known & doubled).tolist():
+        ids, times = np.unique(file.retrieved.results[row], return_counts=True)
+        said = f"names {ids[times > 1][0]} several times: each counts as a result"
+        problems.append(Problem(f"{name}:{file.lines[row]}", said))
     if not known.any():
         raise QueryError(f"{name} has no row of a test photo that test_set.csv lists: is it of another data set?")
     return known

@@ -157,6 +157,8 @@ def measure_captions(
         JudgedTask(PHOTO_TO_TEXT, of_photos, {name: ranked[1] for name, ranked in found.items()}),
     ]
     notes = [*pairs.notes, f"{counted(len(texts), 'different caption')} of {counted(len(ids), 'photo')}"]
+    if certain := [f"R@{k}" for k in at if k >= min(len(ids), len(texts))]:
+        notes.append(f"{', '.join(certain)} among so few: what is looked for cannot but be there")
     return evaluate_rankings(tasks, [f"Success@{k}" for k in at], photos=len(ids), notes=notes)
 
 

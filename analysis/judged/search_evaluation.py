@@ -9,7 +9,14 @@ import numpy as np
 
 from analysis.judged.query_files import JudgedQuery
 from analysis.judged.retrieval_measures import QueryScores, score_rankings
-from analysis.judged.uncertainty import CONFIDENCE, bootstrap_intervals, holm, least_p_value, paired_p_values
+from analysis.judged.uncertainty import (
+    CONFIDENCE,
+    MOST_RESAMPLED,
+    bootstrap_intervals,
+    holm,
+    least_p_value,
+    paired_p_values,
+)
 from base.arrays import Doubles, Ids
 from base.console import counted, without_nan
 from base.listing import Listing
@@ -184,7 +191,12 @@ def cautions_on(queries: int, tests: int) -> list[str]:
     said, few = [], "1 query is" if queries == 1 else f"{queries} queries are"
     if queries < FEW_QUERIES:
         said.append(f"{few} few: intervals are rough")
-    if tests and least_p_value(queries) * tests >= SIGNIFICANT:
-        needed = next(count for count in range(1, 100) if 2.0 ** (1 - count) * tests < SIGNIFICANT)
-        said.append(f"{few} too few to tell any of {counted(tests, 'difference')} from chance: it takes {needed}")
+    if tests and queries <= MOST_RESAMPLED and least_p_value(queries) * tests >= SIGNIFICANT:
+        differences = counted(tests, "difference")
+        needed = next((count for count in range(1, 100) if least_p_value(count) * tests < SIGNIFICANT), None)
+        said.append(
+            f"{differences} are too many to tell any from chance: compare fewer settings, at fewer k"
+            if needed is None
+            else f"{few} too few to tell any of {differences} from chance: it takes {needed}"
+        )
     return said

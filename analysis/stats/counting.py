@@ -40,7 +40,8 @@ class Counts:
     years: list[tuple[Any, ...]]
     sources: list[tuple[Any, ...]]
     formats: list[tuple[Any, ...]]
-    own: Doubles  # (n, 3): latitude, longitude, hotel id or NaN, of photos with a place of their own
+    own: Doubles  # (n, 2): latitude and longitude of photos with a place of their own
+    apart: Counter[int]  # {hotel id: how many of these photos are of it}
 
 
 def count_library(
@@ -49,6 +50,7 @@ def count_library(
     *,
     tags: Sequence[ChainCount] = (),
     vocabulary: str | None = None,
+    notes: Sequence[str] = (),
     progress: Progress = silent,
     today: datetime | None = None,
 ) -> LibraryStats:
@@ -59,6 +61,7 @@ def count_library(
         library: its folder, to be told.
         tags: photos of each tag by chain, where it was tagged.
         vocabulary: of these tags.
+        notes: what readers should know of them.
         progress: told of the looks at all photos.
         today: from which on dates are in the future; by default now.
     """
@@ -79,7 +82,7 @@ def count_library(
     }
     tables["chains"] = chain_columns(tables["hotels"], counts)
     summary = summary_of(counts, tables, vocabulary, this_year)
-    return LibraryStats(library=library, summary=summary, tables=tables, notes=notes_on(summary))
+    return LibraryStats(library=library, summary=summary, tables=tables, notes=[*notes_on(summary), *notes])
 
 
 def counted_library(session: Session, progress: Progress) -> Counts:
@@ -96,6 +99,7 @@ def counted_library(session: Session, progress: Progress) -> Counts:
         found: list[tuple[Any, ...]] = looked(list(counted_by(session, *names)))
         return found
 
+    own, apart = looked(own_photos(session))
     return Counts(
         states={state.value: photos for state, photos in count_photos(session).items()},
         failures=failure_counts(session),
@@ -108,16 +112,21 @@ def counted_library(session: Session, progress: Progress) -> Counts:
         years=by("year", "date_from"),
         sources=by("source"),
         formats=by("format"),
-        own=looked(own_place_array(session)),
+        own=own,
+        apart=apart,
     )
 
 
-def own_place_array(session: Session) -> Doubles:
-    """Return the places on earth that photos have of their own, and the numbers of their hotels or NaN, (n, 3)."""
-    own = np.concatenate([np.empty((0, 3)), *(np.array(rows, np.float64) for rows in own_places(session))])
-    possible = (np.abs(own[:, 0]) <= 90) & (np.abs(own[:, 1]) <= 180) & (own[:, :2] != 0).any(axis=1)
-    places: Doubles = own[possible]
-    return places
+def own_photos(session: Session) -> tuple[Doubles, Counter[int]]:
+    """Return the places on earth that photos have of their own, (n, 2), and {hotel id: how many of these are of it}."""
+    places, apart = [np.empty((0, 2))], Counter[int]()
+    for rows in own_places(session):
+        some = np.array([(latitude, longitude) for latitude, longitude, _ in rows], np.float64)
+        possible = (np.abs(some[:, 0]) <= 90) & (np.abs(some[:, 1]) <= 180) & (some != 0).any(axis=1)
+        places.append(some[possible])
+        hotels = (hotel_id for (_, _, hotel_id), there in zip(rows, possible.tolist(), strict=True) if there)
+        apart.update(hotel_id for hotel_id in hotels if hotel_id is not None)
+    return np.concatenate(places), apart
 
 
 def hotel_columns(counts: Counts) -> Columns:
@@ -195,13 +204,12 @@ def degree_columns(counts: Counts) -> Columns:
 
     A photo lies where it says itself, or else where its hotel does.
     """
-    own, hotels = counts.own, Counter[tuple[int, int]]()
-    photos: Counter[tuple[int, int]] = Counter(map(degree_of, own[:, :2].tolist()))
-    apart = Counter(own[~np.isnan(own[:, 2]), 2].astype(np.int64).tolist())
+    hotels = Counter[tuple[int, int]]()
+    photos: Counter[tuple[int, int]] = Counter(map(degree_of, counts.own.tolist()))
     for hotel_id, place in counts.places.items():
         if is_on_earth(place) and (of_hotel := counts.of_hotels.get(hotel_id, 0)):
             hotels[degree_of(place)] += 1
-            photos[degree_of(place)] += of_hotel - apart[hotel_id]
+            photos[degree_of(place)] += of_hotel - counts.apart[hotel_id]
     order = sorted(photos, key=lambda place: (-photos[place], place))
     return {
         "latitude": [latitude for latitude, _ in order],

@@ -219,9 +219,11 @@ def rows_of_looks(stats: LibraryStats) -> Iterator[tuple[str, str]]:
     by_year: dict[int, int] = {}
     for year, photos in zip(years["year"], years["photos"], strict=True):
         by_year[year] = by_year.get(year, 0) + photos
-    yield "years", f"{counted(len(by_year), 'year')}, {with_share(told.undated, told.photos)} without a date"
+    yield "years", f"{len(by_year):,} different"
     for year, photos in by_year.items():
         yield f"  {year}", with_share(photos, told.photos)
+    if told.undated:
+        yield "  without a date", with_share(told.undated, told.photos)
 
 
 def rows_of_tags(stats: LibraryStats) -> Iterator[tuple[str, str]]:

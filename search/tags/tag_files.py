@@ -98,7 +98,7 @@ class TagRow:
 
     def __str__(self) -> str:
         named = {"photo_id": self.photo_id, "image_id": self.image_id, "path": self.path, "member": self.member}
-        shown = ", ".join(f"{name} {value}" for name, value in named.items() if value)
+        shown = ", ".join(f"{name} {value}" for name, value in named.items() if value not in (None, ""))
         return f"{os.path.basename(self.where)} ({shown})"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.conftest import Aliens
+from tests.conftest import photo_bytes
 
 
 def test_a_library_is_told_in_numbers_and_no_model_is_loaded(
@@ -29,6 +30,17 @@ def test_json_is_one_object(aliens: Aliens, filled: Path) -> None:
     assert found["summary"]["photos"] == 10
     assert found["sizes"] == [{"width_px": 96, "height_px": 64, "photos": 10}]
     assert found["summary"]["balance_of_hotels"] is None
+
+
+def test_photos_that_have_no_tags_yet_are_told(aliens: Aliens, tagged: Path, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "11.jpg").write_bytes(photo_bytes(11))
+    assert aliens("add", "more")[0] == 0
+    code, _, err = aliens("stats", "--html", "report.html")
+    assert code == 0
+    told = "1 photo came after the last tagging and has no tags yet: run `aliens tag`"
+    assert told in err
+    assert told.partition(": run")[0] in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_page_is_written_and_named(aliens: Aliens, tagged: Path, tmp_path: Path) -> None:

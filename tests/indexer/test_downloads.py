@@ -207,6 +207,19 @@ def test_where_no_server_answers_no_link_is_dead(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.usefixtures("stand_in")
+def test_rows_that_cannot_be_used_are_told(tmp_path: Path, server: PhotoServer) -> None:
+    tree = listing(tmp_path, server.at("photo/1.jpg"))
+    with open(tree / "dataset/train_set.csv", "a", encoding="utf-8") as file:
+        file.write("two,100,,traffickcam,\n3,100\n")
+    report = download_photos(tree)
+    assert in_short(report) == (0, 0, 1, 0, 0)
+    assert report.notes == [
+        "2 problems in the lists, such as train_set.csv:3: image_id 'two' is no number: `aliens failures` names all of "
+        "them once the photos are added"
+    ]
+
+
+@pytest.mark.usefixtures("stand_in")
 def test_what_is_no_address_is_a_dead_link_and_nothing_else_is_lost(tmp_path: Path, server: PhotoServer) -> None:
     tree = listing(tmp_path, "file:///etc/passwd", "", server.at("photo/3.jpg"), "http://[", "ftp://a/b.jpg")
     report = download_photos(tree)
@@ -307,6 +320,17 @@ def test_failure_of_img2dataset_is_told_in_its_words(
     with pytest.raises(AliensError, match=r"img2dataset ended with code 1: .*MemoryError: no memory left"):
         download_photos(tree)
     assert not (tree / "images/train" / WORK).exists()
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_where_img2dataset_is_killed_that_is_told(
+    tmp_path: Path, server: PhotoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAND_IN_KILLED", "1")
+    report = download_photos(listing(tmp_path, server.at("photo/1.jpg")))
+    assert (report.downloaded, report.left, report.interrupted) == (0, 1, False)
+    assert report.notes[0].startswith("img2dataset was killed before its end, ")
+    assert "--processes" in report.notes[0]
 
 
 @pytest.mark.usefixtures("stand_in")

@@ -155,6 +155,14 @@ def test_unknown_photos_are_named_and_unknown_results_count_as_wrong(lists: Path
     assert "found: scored 2 test photos of the 4 that test_set.csv lists" in report.notes
 
 
+def test_a_result_that_is_named_several_times_is_told(lists: Path, results_file: ResultsFile) -> None:
+    rows = {201: [105, 102, 103, 102, 102], 202: RESULTS[202]}
+    report = score_results(lists, results_file(results_text(rows)))
+    assert [(problem.where, problem.reason) for problem in report.problems] == [
+        ("found.csv:1", "names 102 several times: each counts as a result")
+    ]
+
+
 def test_results_of_another_data_set_are_refused(lists: Path, results_file: ResultsFile) -> None:
     with pytest.raises(QueryError, match=r"no row of a test photo that test_set.csv lists: is it of another data set"):
         score_results(lists, results_file("1,2,3\n4,5,6\n"))

@@ -49,6 +49,7 @@ def test_recall_both_ways_by_hand(seen: Library, tmp_path: Path) -> None:
     )
     with seen:
         found = seen.evaluate_captions(path, k=[1, 2])
+        more = seen.evaluate_captions(path, k=[1, 2, 3, 4])
     # Text to photo, among photos 1 to 3: all but like 2 and 3, which finds photo 2 first, find theirs at once.
     # Photo to text, among 4 texts: 1 finds like 1, 2 finds like 2, 3 finds like 3 and 1.
     assert means(found) == {
@@ -58,6 +59,8 @@ def test_recall_both_ways_by_hand(seen: Library, tmp_path: Path) -> None:
     assert [mean.queries for mean in found] == [4, 4, 3, 3]
     assert found.photos == 3
     assert found.notes[0] == "4 different captions of 3 photos"
+    assert "R@3, R@4 among so few: what is looked for cannot but be there" in more.notes
+    assert not any("R@" in note for note in found.notes)
 
 
 def test_captions_of_strangers_are_left_out_and_what_makes_no_sense_refused(ten: Library, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from aliens.library import Library
 from analysis.judged.common_photos import ABSENT, CommonPhotos
 from analysis.judged.measured_search import looked_through, measure_search
 from analysis.judged.query_files import JudgedQueries, JudgedQuery
+from analysis.judged.search_evaluation import cautions_on
 from analysis.judged.search_settings import SearchSetting, ranked_photos, settings_beside
 from base.arrays import Floats, Ids
 from base.errors import QueryError
@@ -125,6 +126,13 @@ def test_prompts_are_compared_with_the_text_as_it_stands(ten: Library, tmp_path:
     for wrong in ("a photo", "{} {}"):
         with pytest.raises(QueryError, match="for the text, or several"):
             ten.evaluate_search(path, templates=[wrong])
+
+
+def test_so_many_differences_that_no_number_of_queries_tells_them_are_told_so() -> None:
+    told = "251 differences are too many to tell any from chance: compare fewer settings, at fewer k"
+    assert cautions_on(20, 251) == [told]  # the least p is 2 in 10,000
+    assert cautions_on(20, 249) == []
+    assert cautions_on(1_001, 251) == []  # of so many queries a t test has smaller ones
 
 
 def test_a_clear_difference_has_a_verdict(ten: Library) -> None:

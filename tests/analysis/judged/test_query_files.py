@@ -71,14 +71,14 @@ def test_photos_are_named_by_paths_relative_to_the_file(ten: Library, tmp_path: 
 
 
 def test_what_the_library_does_not_know_is_left_out_and_said(ten: Library, tmp_path: Path) -> None:
-    path = written(tmp_path, "query,photo_id\na pool,1\na pool,77\na bed,78\n")
+    path = written(tmp_path, "query,photo_id\na pool,1\na pool,77\na bed,0\n")
     found = read(ten, path)
     assert [query.text for query in found.queries] == ["a pool"]
     assert [query.where for query in found.queries] == [f"{path}:2"]
     first, second = found.notes
     assert (
         first == "left out 2 photos that the library does not know: queries.csv:3 (photo_id 77), queries.csv:4 "
-        "(photo_id 78)"
+        "(photo_id 0)"
     )
     assert second == "left out 1 query that no photo of the library answers: 'a bed'"
 

@@ -57,3 +57,9 @@ def test_where_all_queries_are_alike_there_is_no_interval() -> None:
     found = bootstrap_intervals(np.array([[1.0, 1, 1], [0, 0.5, 1]]))
     assert np.isnan(found[0]).all()
     assert not np.isnan(found[1]).any()
+
+
+def test_what_rounding_alone_sets_apart_is_alike() -> None:
+    rows = np.array([[0.3 - 0.2, 0.2 - 0.1, 0.4 - 0.3], [1e-17, 0, -2e-17]])  # of sums, in whatever order
+    assert np.isnan(bootstrap_intervals(rows)).all()
+    assert paired_p_values(rows).tolist() == [least_p_value(3), 1]

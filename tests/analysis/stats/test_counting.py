@@ -1,4 +1,5 @@
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -6,6 +7,8 @@ from aliens.library import Library
 from analysis.stats.counting import count_library
 from analysis.stats.library_stats import LibraryStats
 from base.progress import Step
+from db.models import Hotel, PhotoState
+from db.photo_rows import insert_photos
 from search.tags.summary import ChainCount
 from tests.conftest import LibraryFactory
 
@@ -81,6 +84,7 @@ def test_years_of_clocks_that_were_not_set_are_told(stats: LibraryStats) -> None
     ]
     told = stats.summary
     assert (told.old_years, told.future_years, told.undated) == (2, 1, 2)
+    assert {("years", "3 different"), ("  2015", "5, 50.0%"), ("  without a date", "2, 20.0%")} <= set(stats.as_rows())
     assert any("2 photos dated 1970 or earlier, 1 photo dated later than 2026" in note for note in stats.notes)
 
 
@@ -88,6 +92,20 @@ def test_places_are_of_photos_or_else_of_their_hotels_where_these_can_be(stats: 
     assert rows(stats, "places") == [(48, 2, 1, 5), (-1, -1, 1, 2), (89, 179, 1, 0)]
     told = stats.summary
     assert (told.placed_hotels, told.misplaced_hotels, told.placed_photos) == (3, 2, 1)
+
+
+def test_a_hotel_of_any_number_is_told_from_its_neighbour(library: LibraryFactory) -> None:
+    opened, far = library.open(), 2**63 - 1  # which float64 would round, as it would the number before it
+    with opened.catalog.writing() as session:
+        session.add_all(Hotel(id=number, name="Far", latitude=10.5, longitude=20.5) for number in (far, far - 1))
+        session.flush()
+        own: dict[str, Any] = {"latitude": 30.5, "longitude": 40.5, "place_from": "camera"}
+        photos = [{"hotel_id": far} | own, {"hotel_id": far}, {"hotel_id": far - 1}, {"hotel_id": far - 1}, own]
+        rest = {"member": "", "state": PhotoState.EMBEDDED}
+        for at, photo in enumerate(photos):
+            insert_photos(session, [{"path": f"/{at}.jpg"} | rest | photo])
+        session.commit()
+    assert rows(counted_of(opened), "places") == [(10, 20, 2, 3), (30, 40, 0, 2)]
 
 
 def test_tags_by_chain(odd: Library) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -23,6 +24,8 @@ def fetched(address: str) -> tuple[bytes | None, str | None]:
 def download(url_list: str, output_folder: str, number_sample_per_shard: int, **options: Any) -> None:
     if os.environ.get("STAND_IN_FAILS"):
         raise MemoryError("no memory left")
+    if os.environ.get("STAND_IN_KILLED"):
+        os.kill(os.getpid(), signal.SIGKILL)
     rows, size = pq.read_table(url_list).to_pylist(), number_sample_per_shard
     for shard, start in enumerate(range(0, len(rows), size)):
         folder = Path(output_folder, f"{shard:05d}")
