@@ -6,8 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from base import console
-from commands.judged_commands import SCALE, CutoffsOption, print_means, shown_value
-from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, ids_of, opened, print_notes, stopping
+from commands.judged_commands import SCALE, CutoffsOption, TruthOption, print_means, shown_value
+from commands.options import (
+    LIBRARY,
+    DeviceOption,
+    JsonOption,
+    LibraryOption,
+    PrecisionOption,
+    ids_of,
+    opened,
+    print_notes,
+    stopping,
+)
 
 if TYPE_CHECKING:
     from analysis.compared.model_comparison import ModelComparison, ModelCost
@@ -36,10 +46,7 @@ def compare_others(
     queries: Annotated[
         Path, typer.Option(metavar="FILE", help="Queries and what answers them, as for `aliens eval search`.")
     ],
-    truth: Annotated[
-        Path | None,
-        typer.Option(help="For queries with tags: a file with the true tags of photos (default: what people set)."),
-    ] = None,
+    truth: TruthOption = None,
     photos: Annotated[
         int,
         typer.Option("--photos", metavar="N", min=0, help="Photos to draw, beside those that answer queries."),
@@ -49,6 +56,7 @@ def compare_others(
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
 ) -> None:
     """Compare the library's model with others, on a sample of its photos.
 
@@ -60,7 +68,7 @@ def compare_others(
         aliens compare ViT-B-16/openai --queries queries.csv
         aliens compare local-dir:mine --queries q.csv --photos 300
     """
-    with stopping(KEPT), opened(library, device, aloud=True) as opened_library:
+    with stopping(KEPT), opened(library, device, precision, aloud=True) as opened_library:
         found = opened_library.compare(
             *models, queries=queries, truth=truth, k=ids_of("--at", k), photos=photos, seed=seed
         )

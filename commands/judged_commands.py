@@ -11,6 +11,7 @@ from commands.options import (
     DeviceOption,
     JsonOption,
     LibraryOption,
+    PrecisionOption,
     completing,
     ids_of,
     opened,
@@ -27,6 +28,10 @@ APART = "apart: from {}; p: how likely by chance, corrected for all differences 
 ASKED = {"text to photo": "captions", "photo to text": "photos"}
 CutoffsOption = Annotated[
     str, typer.Option("--at", metavar="N,N", help="Among how many of the best photos answers are counted.")
+]
+TruthOption = Annotated[
+    Path | None,
+    typer.Option(help="For queries with tags: a file with the true tags of photos (default: what people set)."),
 ]
 CompareOption = Annotated[
     list[Path] | None,
@@ -48,10 +53,7 @@ def evaluate_search(
             "row for each, with relevance (a grade, default 1); or query and tags that such photos have.",
         ),
     ],
-    truth: Annotated[
-        Path | None,
-        typer.Option(help="For queries with tags: a file with the true tags of photos (default: what people set)."),
-    ] = None,
+    truth: TruthOption = None,
     k: CutoffsOption = "1,5,10",
     compare: CompareOption = None,
     exact: Annotated[
@@ -61,10 +63,10 @@ def evaluate_search(
         list[str] | None,
         typer.Option("--prompt", metavar="TEXT", help="Also with texts in a prompt: 'a photo of {}'. May be repeated."),
     ] = None,
-    precision: Annotated[
+    texts_in: Annotated[
         list[str] | None,
         typer.Option(
-            "--precision",
+            "--texts-in",
             metavar="float32|bfloat16",
             help="Also with texts by the whole model in this precision. May be repeated.",
         ),
@@ -73,6 +75,7 @@ def evaluate_search(
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
 ) -> None:
     """Measure searches, by a file of queries and what answers them.
 
@@ -85,7 +88,7 @@ def evaluate_search(
         aliens eval search --queries q.csv --truth labels.csv
         aliens eval search --queries q.csv --compare library-2
     """
-    with stopping(NOTHING_KEPT), opened(library, device, aloud=True) as photos:
+    with stopping(NOTHING_KEPT), opened(library, device, precision, aloud=True) as photos:
         found = photos.evaluate_search(
             queries,
             truth=truth,
@@ -93,7 +96,7 @@ def evaluate_search(
             compare=compare or (),
             exact=exact,
             templates=prompt or (),
-            precisions=precision or (),
+            precisions=texts_in or (),
         )
     print_measured(found, library, by_query=by_query, json=json)
 
@@ -127,6 +130,7 @@ def evaluate_captions(
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
 ) -> None:
     """Measure how often captions find their photos, and photos their captions.
 
@@ -136,7 +140,7 @@ def evaluate_captions(
         aliens eval captions --from captions.csv
         aliens eval captions --from captions.csv --photos 1000
     """
-    with stopping(NOTHING_KEPT), opened(library, device, aloud=True) as opened_library:
+    with stopping(NOTHING_KEPT), opened(library, device, precision, aloud=True) as opened_library:
         found = opened_library.evaluate_captions(
             source, captions=captions, k=ids_of("--at", k), photos=photos, seed=seed, compare=compare or ()
         )

@@ -71,7 +71,7 @@ def test_captions_are_measured_both_ways(aliens: Aliens, filled: Path) -> None:
         (["search", "--queries", "queries.csv", "--at", "0"], "k is 0: give numbers from 1 to 1000"),
         (["search", "--queries", "queries.csv", "--exact"], "there is no approximate index to measure"),
         (["search", "--queries", "queries.csv", "--prompt", "photo"], "the prompt 'photo' has no {} for the text"),
-        (["search", "--queries", "queries.csv", "--precision", "half"], "precision is 'half'"),
+        (["search", "--queries", "queries.csv", "--texts-in", "half"], "precision is 'half'"),
         (["search", "--queries", "queries.csv", "--compare", "aliens-library"], "would be compared with itself"),
         (["captions"], "the library has no captions: name a file of them (--from FILE)"),
         (["captions", "--from", "queries.csv"], "aliens: queries.csv:2: there is no column 'caption'"),

@@ -140,7 +140,7 @@ def test_a_broken_profile_fails_no_photo(broken: bytes, file_format: str) -> Non
     assert np.array_equal(shown(said), shown(plain))
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4))
 def test_damaged_profiles_fail_no_photo(flips: list[tuple[float, int]]) -> None:
     broken = bytearray(PROPHOTO)

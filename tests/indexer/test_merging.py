@@ -136,7 +136,7 @@ def test_each_tier_takes_ten_times_as_many_rows_as_the_one_before(rows: int, num
     assert (SMALLEST_ROWS, MOST_ROWS) == (1_000, 1_000_000)
 
 
-@settings(max_examples=12, database=None)
+@settings(max_examples=8, database=None)
 @given(adds=st.integers(0, 30), fan_out=st.integers(2, 4))
 def test_segments_of_one_photo_are_merged_as_digits_are_carried(
     template: LibraryFactory, tmp_path_factory: pytest.TempPathFactory, adds: int, fan_out: int
@@ -296,7 +296,7 @@ histories = st.lists(
 )
 
 
-@settings(max_examples=25, database=None)
+@settings(max_examples=10, database=None)
 @given(history=histories, fan_out=st.integers(2, 4), smallest=st.integers(1, 4), most=st.sampled_from([3, 7, 1_000]))
 def test_whatever_comes_changes_vanishes_and_returns_every_vector_is_what_it_should_be(
     template: LibraryFactory,

@@ -114,7 +114,7 @@ def check_law(template: LibraryFactory, root: Path, steps: list[dict[int, Conten
     shutil.rmtree(root)
 
 
-@settings(max_examples=15, derandomize=True, database=None)
+@settings(max_examples=8, derandomize=True, database=None)
 @given(contents=contents, known=st.integers(0, 10), crashes=crashes)
 def test_resumed_run_equals_an_uninterrupted_one(
     template: LibraryFactory,
@@ -127,7 +127,7 @@ def test_resumed_run_equals_an_uninterrupted_one(
     check_law(template, tmp_path_factory.mktemp("law"), [dict(photos[:known]), dict(photos[known:])], crashes)
 
 
-@settings(max_examples=15, derandomize=True, database=None)
+@settings(max_examples=8, derandomize=True, database=None)
 @given(before=contents, after=contents, crashes=crashes)
 @example(before=list(range(20)), after=[*range(1, 20), 0], crashes=[("write a segment", 1, False)])
 @example(before=list(range(20)), after=list(range(5, 25)), crashes=[("record a merged segment", 0, True)])
