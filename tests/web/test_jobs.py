@@ -184,6 +184,23 @@ def test_a_killed_child_is_said_and_can_be_repeated(
         with_runner(small_library, work)
 
 
+def test_what_a_child_leaves_behind_keeps_no_job_from_its_end(
+    small_library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script = tmp_path / "leaves.py"
+    script.write_text("import subprocess\nprint('{}', flush=True)\nsubprocess.Popen(['sleep', '1000'])\n")
+    monkeypatch.setattr("web.jobs.child.COMMAND", script)
+    monkeypatch.setattr(runner, "LATE_S", 0.2)
+
+    async def work(jobs: JobRunner) -> None:
+        job = await ended(jobs, await jobs.start("verify", {"quick": True}))
+        assert job.pid is not None
+        os.killpg(job.pid, signal.SIGKILL)  # what it has left holds its output open
+        assert (job.state, job.lines) == ("done", 1)
+
+    with_runner(small_library, work)
+
+
 def test_a_server_that_ends_stops_its_child(
     small_library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -26,6 +26,8 @@ from web.web_settings import WebSettings
 
 POLL_S = 1.0  # between two looks at what other servers may have written, and two records of progress
 BUSY_S = 5.0  # until a job is tried again that another writer kept from running
+LATE_S = 5.0  # that output, or the exit code, of a child that has ended is waited for
+UNKNOWN_CODE = 255  # as asyncio has it, of a child that somebody else has waited for
 LONGEST_NOTE = 500  # characters
 MOST_WAITING = 100  # jobs
 
@@ -215,8 +217,7 @@ class JobRunner:
         beside = self._read_output(request, process), self._read_errors(process), self._watch(process)
         *reading, stopping = [asyncio.create_task(each) for each in beside]
         try:
-            await asyncio.gather(*reading)
-            code = await process.wait()
+            code = await self._until_the_end(process, asyncio.gather(*reading))
         finally:
             for task in (*reading, stopping):
                 task.cancel()
@@ -224,6 +225,21 @@ class JobRunner:
                 await stop_child(process)
         cancelled = self._store.is_to_be_cancelled(job.id)
         await self._finish(ended(self._now, code, cancelled=cancelled, stopping=self.is_stopping))
+
+    async def _until_the_end(self, process: asyncio.subprocess.Process, reading: "asyncio.Future[Any]") -> int:
+        """Return a child's exit code, once what it said is read; what it left behind may hold its output open.
+
+        `Process.wait` alone would wait for that, too.
+        """
+        while not reading.done() and process.returncode is None:
+            await asyncio.wait((reading,), timeout=POLL_S / 4)
+        await asyncio.wait((reading,), timeout=LATE_S)
+        if reading.done():
+            await reading
+        until = time.monotonic() + LATE_S
+        while process.returncode is None and (birth_of(process.pid) or time.monotonic() < until):
+            await asyncio.sleep(POLL_S / 100)
+        return UNKNOWN_CODE if process.returncode is None else process.returncode
 
     def _words_of(self, request: Request, kept: Path) -> list[str]:
         """Return a command's words; a vocabulary that is saved and not tagged with yet is named by its file there."""
