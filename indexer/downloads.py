@@ -69,8 +69,9 @@ class DownloadOptions:
 class DownloadReport:
     """What a download did, in photos.
 
-    there: on disk before. known_dead: not tried, since they failed before. reasons: {why: how many} of those that
-    failed now. left: to be tried by the next run. unsound: problems of the lists, the first of which is named. note:
+    there: on disk before. known_dead: not tried, since they failed before. unanswered: of the failed, those
+    whose servers gave no answer, and which the next run tries again. reasons: {why: how many} of those that failed now.
+    left: to be tried by the next run. unsound: problems of the lists, the first of which is named. note:
     what else people should know.
     """
 
@@ -81,6 +82,7 @@ class DownloadReport:
     known_dead: int = 0
     downloaded: int = 0
     failed: int = 0
+    unanswered: int = 0
     left: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     unsound: int = 0
@@ -117,6 +119,11 @@ class DownloadReport:
             were = "was" if self.known_dead == 1 else "were"
             said.append(
                 f"{counted(self.known_dead, 'photo')} that failed before {were} not tried again: --retry-failed does so"
+            )
+        if self.unanswered:
+            said.append(
+                f"servers of {counted(self.unanswered, 'photo')} gave no answer, as where the network is down: the "
+                "next run tries again"
             )
         if self.left:
             said.append(f"{counted(self.left, 'photo')} to go: the same command goes on from here")
@@ -188,10 +195,11 @@ def alone(images: Path) -> Iterator[None]:
     """Let one process at a time download into a folder. Raises: OutputError: another one does."""
     descriptor = os.open(images, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(f"another process downloads photos into {images}: wait for it to end") from None
         yield
-    except BlockingIOError:
-        raise OutputError(f"another process downloads photos into {images}: wait for it to end") from None
     finally:
         os.close(descriptor)
 
@@ -280,9 +288,10 @@ def fetch_wanted(
     """
     start = time.monotonic()
     work = Path(harvest.images, WORK)
+    code: int | None = None
     try:
         with img2dataset_at_work(work, wanted, options) as process:
-            watch(process, work, wanted, harvest, report, progress)
+            code = watch(process, work, wanted, harvest, report, progress)
     except KeyboardInterrupt:
         report.interrupted = True
     finally:
@@ -290,12 +299,11 @@ def fetch_wanted(
         harvest.end()
         report.downloaded, report.seconds = harvest.moved, round(time.monotonic() - start, 3)
         report.failed += harvest.failed
-        report.reasons |= dict(harvest.reasons.most_common())
+        report.unanswered = harvest.unanswered
+        report.reasons |= dict((+harvest.reasons).most_common())
         report.left += wanted - harvest.moved - harvest.failed
-    if process.returncode not in (0, -signal.SIGKILL):
-        raise AliensError(
-            f"img2dataset ended with code {process.returncode}: {last_words(work)}; what had come is kept"
-        )
+    if code not in (None, 0, -signal.SIGKILL):
+        raise AliensError(f"img2dataset ended with code {code}: {last_words(work)}; what had come is kept")
 
 
 def write_addresses(work: Path, wanted: Iterator[ListedPhoto], source: Hotels50kSource) -> int:
@@ -364,8 +372,8 @@ def watch(
     harvest: Harvest,
     report: DownloadReport,
     progress: Progress,
-) -> None:
-    """Put in its place what comes, until img2dataset has ended.
+) -> int | None:
+    """Put in its place what comes, until img2dataset has ended, and return its exit code; None: it was stopped.
 
     Raises: SourceError: nothing can be reached; OutputError: the disk is full.
     """
@@ -383,9 +391,10 @@ def watch(
             raise disk_full(work.parent)
         if time.monotonic() - heard_at > STALLED_S:
             report.note = f"stopped, since nothing came for {STALLED_S / 60:.0f} minutes"
-            return
+            return None
     if process.returncode == -signal.SIGKILL:
         report.note = "img2dataset was killed before its end, as happens where memory runs short: try fewer --processes"
+    return process.returncode
 
 
 def disk_full(where: Path) -> OutputError:

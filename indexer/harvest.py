@@ -8,32 +8,34 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from base.errors import SourceError
 from indexer.dead_links import DeadLinks
 
 STATS = "_stats.json"
 NO_ANSWER = "no answer: "
-MOST_UNREACHED = 1_000  # photos in a row from the first on, after which there is no network
+MOST_UNREACHED = 1_000  # photos in a row, of several servers, after which there is no network
 FEW_UNREACHED = 20  # addresses that may all be dead though there is one
 
 
 class Harvest:
     """What one run has brought: photos moved, failures with their reasons.
 
-    Failures to reach a server are held back until one has answered: where there is no network, no link is dead.
+    A link is dead where its server says so, or is silent in all of the run while others beside it answer. Else the
+    network may have been down: such a photo is tried again by the next run.
     """
 
     def __init__(self, images: str, dead_links: DeadLinks) -> None:
         self.images = images
         self.moved = 0
         self.failed = 0
+        self.unanswered = 0  # of those that failed: not put on record
         self.reasons = Counter[str]()
         self._dead_links = dead_links
-        self._held: list[tuple[int, str, str]] = []
-        self._answered = False
+        self._silent: list[tuple[int, str, str]] = []  # since a server answered
+        self._hosts: set[str] = set()  # that have answered
         self._done: set[str] = set()
 
     def take(self, work: Path) -> int:
@@ -54,10 +56,9 @@ class Harvest:
         return self.moved + self.failed - before
 
     def end(self) -> None:
-        """Put on record what was held back, if it is little. Raises: SourceError: it is much; OSError."""
-        if len(self._held) > FEW_UNREACHED:
+        """Say so where no server answered in the end. Raises: SourceError."""
+        if len(self._silent) > FEW_UNREACHED:
             raise self._unreached()
-        self._record(())
 
     def _take_photos(self, shard: Path) -> None:
         for entry in entries_in(shard):
@@ -73,7 +74,6 @@ class Harvest:
                 os.makedirs(os.path.dirname(target), exist_ok=True)
                 os.replace(photo, target)
                 self.moved += 1
-                self._answered = True
             os.unlink(entry.path)
 
     def _take_failures(self, table: Path) -> None:
@@ -88,30 +88,34 @@ class Harvest:
         failures = [
             (row["image_id"], reason_of(row["error_message"]), row["url"]) for row in rows if row["status"] != "success"
         ]
+        silent = [failure for failure in failures if failure[1].startswith(NO_ANSWER)]
+        answered = {row["url"] for row in rows} - {address for _, _, address in silent}
+        self._hosts |= set(map(host_of, answered))
+        lost = [failure for failure in silent if not answered or host_of(failure[2]) in self._hosts]
         self.failed += len(failures)
+        self.unanswered += len(lost)
         self.reasons.update(reason for _, reason, _ in failures)
-        self._answered |= any(not reason.startswith(NO_ANSWER) for _, reason, _ in failures)
-        if self._answered:
-            self._record(failures)
-            return
-        self._held += failures
-        if len(self._held) >= MOST_UNREACHED:
+        self._dead_links.add(sorted({*failures} - {*lost}))
+        self._silent = [] if answered else self._silent + silent
+        if len(self._silent) >= MOST_UNREACHED and len({host_of(address) for _, _, address in self._silent}) > 1:
             raise self._unreached()
 
-    def _record(self, failures: Iterable[tuple[int, str, str]]) -> None:
-        self._dead_links.add([*self._held, *failures])
-        self._held.clear()
-
     def _unreached(self) -> SourceError:
-        example = self._held[0]
-        self.failed -= len(self._held)
-        self.reasons.clear()
-        number = len(self._held)
-        self._held.clear()
+        _, reason, address = self._silent[0]
+        number = len(self._silent)
+        self.failed -= number
+        self.unanswered -= number
+        self.reasons.subtract(reason for _, reason, _ in self._silent)
+        self._silent.clear()
         return SourceError(
-            f"none of {number} addresses answered, such as {example[2]} ({example[1]}): see that there is a network, "
+            f"none of {number} addresses answered, such as {address} ({reason}): see that there is a network, "
             "and run the same command again"
         )
+
+
+def host_of(address: str) -> str:
+    """Return the server that an address names."""
+    return urlsplit(address).netloc
 
 
 def entries_in(folder: Path) -> list[os.DirEntry[str]]:

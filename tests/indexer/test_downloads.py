@@ -5,7 +5,10 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -204,6 +207,61 @@ def test_where_no_server_answers_no_link_is_dead(tmp_path: Path, monkeypatch: py
     listing(tmp_path, "http://127.0.0.1:9/1.jpg")
     report = download_photos(tree)
     assert (in_short(report), report.reasons) == ((0, 0, 0, 1, 0), {"no answer: Connection refused": 1})
+    assert dead_in(tree) == {}
+    assert any("the next run tries again" in note for note in report.notes)
+
+
+def shard_of(work: Path, number: int, *rows: tuple[str, str | None]) -> None:
+    """Write what img2dataset tells of a shard: addresses, and why each failed or None."""
+    columns: dict[str, list[Any]] = {
+        "image_id": [1_000 * number + at for at in range(len(rows))],
+        "url": [address for address, _ in rows],
+        "status": ["success" if why is None else "failed_to_download" for _, why in rows],
+        "error_message": [why for _, why in rows],
+    }
+    pq.write_table(pa.table(columns), work / "shards" / f"{number:05d}.parquet")
+    (work / "shards" / f"{number:05d}_stats.json").write_text("{}")
+
+
+def test_network_that_is_lost_on_the_way_makes_no_link_dead(tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    dead_links = DeadLinks(str(tmp_path / "dead_links.tsv"))
+    brought = harvest.Harvest(str(tmp_path), dead_links)
+    down = "<urlopen error [Errno -3] Temporary failure in name resolution>"
+    shard_of(
+        tmp_path,
+        1,
+        ("http://a.example/0.jpg", None),
+        ("http://a.example/1.jpg", "HTTP Error 404: Not Found"),
+        ("http://gone.example/2.jpg", "<urlopen error [Errno -2] Name or service not known>"),
+        ("http://a.example/3.jpg", "<urlopen error [Errno 110] Connection timed out>"),
+    )
+    brought.take(tmp_path)
+    assert set(dead_links.reasons) == {1_001, 1_002}  # a server that is there otherwise may answer the next time
+    shard_of(tmp_path, 2, *((f"http://{host}.example/{n}.jpg", down) for n in range(11) for host in "ab"))
+    brought.take(tmp_path)
+    assert set(dead_links.reasons) == {1_001, 1_002}
+    assert (brought.failed, brought.unanswered) == (25, 23)
+    with pytest.raises(SourceError, match=r"none of 22 addresses answered, such as http://a\.example/0\.jpg"):
+        brought.end()
+    assert (brought.failed, brought.unanswered) == (3, 1)
+
+
+def test_one_server_that_is_gone_is_no_network_that_is_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harvest, "MOST_UNREACHED", 3)
+    (tmp_path / "shards").mkdir()
+    dead_links = DeadLinks(str(tmp_path / "dead_links.tsv"))
+    brought = harvest.Harvest(str(tmp_path), dead_links)
+    gone = "<urlopen error [Errno 111] Connection refused>"
+    shard_of(tmp_path, 1, *((f"http://gone.example/{n}.jpg", gone) for n in range(5)))
+    brought.take(tmp_path)
+    shard_of(tmp_path, 2, ("http://gone.example/5.jpg", gone), ("http://a.example/6.jpg", None))
+    brought.take(tmp_path)
+    brought.end()
+    assert set(dead_links.reasons) == {2_000}
+    shard_of(tmp_path, 3, *((f"http://{host}.example/{n}.jpg", gone) for n in range(2) for host in "ab"))
+    with pytest.raises(SourceError, match="none of 4 addresses answered"):
+        brought.take(tmp_path)
 
 
 @pytest.mark.usefixtures("stand_in")
