@@ -128,7 +128,7 @@ class JudgedMethods(SearchMethods):
         found = []
         for other in compare:
             if not isinstance(other, SearchMethods):
-                other = opened.enter_context(open(other, device=self.device, tell=self.tell))
+                other = opened.enter_context(open(other, device=self.device, precision=self._precision, tell=self.tell))
             found.append(other.searcher)
         return found
 

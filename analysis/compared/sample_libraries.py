@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 from sqlalchemy.orm import Session
 
 from analysis.compared.photo_sample import PhotoSample, SampleSource
+from analysis.nested_libraries import nested_catalog
 from base.errors import QueryError
 from base.progress import Progress, Step
 from base.records import read_record, write_record
-from db.catalog import Catalog, disk_errors, is_library
+from db.catalog import Catalog, disk_errors
 from db.vector_rows import EmbeddedRows
 from embedding.encoder import LazyEncoder, keep_text_tower
 from embedding.index.photo_index import PhotoIndex
 from embedding.segments import SegmentStore
 from indexer.add import add_photos
-from indexer.upgrade import upgrade
 from search.answers import Searcher
 
 if TYPE_CHECKING:
@@ -109,15 +109,11 @@ def sampled_models(
 def sample_catalog(catalog: Catalog, encoder: "OpenClipEncoder") -> Iterator[Catalog]:
     """Open the library of samples by a model, made when it is first needed."""
     folder = catalog.folder.compared(encoder.key)
-    if is_library(folder):
-        own = Catalog.open(folder, upgrade)
-    else:
-        own = Catalog.create(folder, key=encoder.key, name=encoder.name, dim=encoder.dim)
-        keep_text_tower(encoder, folder.text_tower(encoder.key))
-    try:
+    tower = folder.text_tower(encoder.key)
+    with nested_catalog(folder, key=encoder.key, name=encoder.name, dim=encoder.dim) as own:
+        if not tower.exists():
+            keep_text_tower(encoder, tower)
         yield own
-    finally:
-        own.close()
 
 
 def embed_sample(

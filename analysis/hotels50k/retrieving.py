@@ -3,9 +3,7 @@
 Source: Stylianou et al. 2019, "Hotels-50K: A Global Hotel Recognition Dataset": each test photo retrieves 100.
 """
 
-import re
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,11 +12,10 @@ from sqlalchemy.orm import Session
 
 from analysis.hotels50k.found_labels import Retrieved
 from analysis.hotels50k.ground_truth import GroundTruth
+from analysis.nested_libraries import nested_catalog
 from base.arrays import Bools, Floats, Ids
-from base.console import shell_word
-from base.errors import LibraryError
 from base.progress import Progress, Step
-from db.catalog import Catalog, is_library
+from db.catalog import Catalog
 from db.models import Model
 from db.photo_rows import embedded_columns, failure_counts
 from db.vector_rows import EmbeddedRows
@@ -27,10 +24,8 @@ from embedding.index.photo_index import PhotoIndex
 from embedding.segments import SegmentStore
 from indexer.add import add_photos
 from indexer.hotels50k import Hotels50kSource
-from indexer.upgrade import upgrade
 
 RESULTS = 100  # that each test photo retrieves
-COMMAND_NAMED = re.compile(r"`(aliens [^`]+)`")
 AT_ONCE = 1_024  # test photos that are compared together, while rows are in the cache
 
 
@@ -103,7 +98,9 @@ def query_photos(
     def tell(step: Step) -> None:
         progress(replace(step, note=f"{source.split} {step.note}".strip()))
 
-    with level_catalog(catalog, source.split) as own:
+    model = catalog.model
+    folder = catalog.folder.hotels50k(model.key, source.split)
+    with nested_catalog(folder, key=model.key, name=model.name, dim=model.dim) as own:
         store = SegmentStore(own.folder.vectors(own.model.key), own.model.dim)
         if add_photos(own, store, encoder, [source], progress=tell).interrupted:
             raise KeyboardInterrupt
@@ -112,24 +109,6 @@ def query_photos(
             vectors = store.current(EmbeddedRows(session, own.model)).gather(photo_ids)
             failures = failure_counts(session)
     return QueryPhotos(source.split, image_ids, hashes, vectors, own.folder.root, failures)
-
-
-@contextmanager
-def level_catalog(catalog: Catalog, level: str) -> Iterator[Catalog]:
-    """Open the library of a level's test photos, made when it is first needed; remedies in its errors name it."""
-    folder, model = catalog.folder.hotels50k(catalog.model.key, level), catalog.model
-    if is_library(folder):
-        own = Catalog.open(folder, upgrade)
-    else:
-        own = Catalog.create(folder, key=model.key, name=model.name, dim=model.dim)
-    try:
-        yield own
-    except LibraryError as error:
-        option = f"--library {shell_word(own.folder.root)}"
-        error.args = (COMMAND_NAMED.sub(lambda found: f"`{found[1]} {option}`", str(error)), *error.args[1:])
-        raise
-    finally:
-        own.close()
 
 
 def listed_photos(

@@ -42,6 +42,8 @@ def measure_search(
         )
     if depth < min(DEPTH, photos):
         notes.append(f"the approximate index names {depth} photos, so no setting is measured beyond them")
+    if short := [f"precision@{k}" for k in cutoffs if k > photos]:
+        notes.append(f"{', '.join(short)} of only {counted(photos, 'photo')}: places without one count as wrong")
     told: dict[str, None] = {}
     rankings = {
         setting.name: ranked_photos(setting, queries, depth=depth, progress=progress, tell=told.setdefault)

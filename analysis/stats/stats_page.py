@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.stats.balance import Balance, Spread, lorenz_curve, whole_bins
+from analysis.stats.counting import EPOCH_YEAR
 from analysis.stats.library_stats import (
     MOST_SIZES,
     NO_SOURCE,
@@ -26,7 +27,6 @@ MOST_BINS = 30
 MOST_DOTS = 2500
 SIZE_BORDERS = np.geomspace(40, 10_240, 33)  # px, four to a doubling; what lies beyond is in the first or last
 MOST_CHAINS, MOST_TAGS, MOST_ACROSS = 30, 40, 16
-EARLIEST_DRAWN = 1971  # before that, clocks were not set
 
 Row = Sequence[str]
 
@@ -261,7 +261,7 @@ def year_figure(stats: LibraryStats) -> StatFigure | None:
     if not years["year"]:
         return None
     every, photos = np.array(years["year"], np.int64), np.array(years["photos"], np.int64)
-    drawn = (every >= EARLIEST_DRAWN) & (every <= told.this_year)
+    drawn = (every > EPOCH_YEAR) & (every <= told.this_year)
     shown = every[drawn] if drawn.any() else np.array([told.this_year])
     first, last = int(shown.min()), int(shown.max())
     counts = np.bincount(every[drawn] - first, weights=photos[drawn], minlength=last - first + 1).astype(np.int64)

@@ -57,7 +57,7 @@ def test_an_empty_library_says_how_to_begin(tmp_path: Path) -> None:
         assert client.get("/quiz/play").status_code == 422
 
 
-def test_the_library_is_told_in_numbers_on_a_page_of_its_own(own: TestClient) -> None:
+def test_the_library_is_told_in_numbers_on_a_page_of_its_own(own: TestClient, library_with_failures: Library) -> None:
     assert 'href="/library/numbers"' in own.get("/library").text
     answer = own.get("/library/numbers")
     assert "photos can be found" in answer.text
@@ -65,6 +65,7 @@ def test_the_library_is_told_in_numbers_on_a_page_of_its_own(own: TestClient) ->
     policy = answer.headers["Content-Security-Policy"]
     assert "script-src" not in policy and policy.startswith("default-src 'none'")
     found = own.get("/api/v1/stats").json()
+    assert found["library"] == library_with_failures.path.name  # and not where it lies on the server
     assert (found["summary"]["photos"], found["failures"]) == (2, [{"kind": "truncated", "photos": 1}])
 
 

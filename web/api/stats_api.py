@@ -14,7 +14,7 @@ numbering = APIRouter(tags=["library"])
 class LibraryNumbers(BaseModel):
     """What the library holds. Tables are lists of rows, the most frequent values first, years by year."""
 
-    library: str = Field(description="its folder on the server")
+    library: str = Field(description="the name of its folder")
     summary: dict[str, Any] = Field(description="single numbers; sizes in px, brightness as mean L*, 0 to 100")
     states: list[dict[str, Any]] = Field(description="photos by state")
     failures: list[dict[str, Any]] = Field(description="photos that could not be used, by the kind of reason")
@@ -34,4 +34,4 @@ class LibraryNumbers(BaseModel):
 async def library_numbers(served: Served) -> LibraryNumbers:
     """Return the library in numbers: no photo is opened. Of a million photos it takes some seconds."""
     found = await served.compute_heavy(served.library.stats, progress=silent)
-    return LibraryNumbers(**found.as_json())
+    return LibraryNumbers(**found.as_json() | {"library": served.library.path.name})

@@ -8,7 +8,7 @@ import pytest
 
 from aliens.library import Library
 from analysis.compared.model_comparison import shared_share
-from base.errors import EncoderError, QueryError
+from base.errors import EncoderError, LibraryError, QueryError
 from base.progress import Step
 from tests.analysis.compared.conftest import OtherEncoder
 
@@ -88,6 +88,18 @@ def test_stopping_keeps_what_was_embedded(
     embedded = sum(encoder.encoded_photos for encoder in loaded)
     assert own_ten.compare("twin", queries=two_queries).sample == 10
     assert embedded <= 10 <= sum(encoder.encoded_photos for encoder in loaded) <= 14  # a batch of 4 may be lost
+
+
+def test_damage_in_a_sample_is_told_with_what_mends_it_there(
+    own_ten: Library, two_queries: Path, loaded: list[OtherEncoder]
+) -> None:
+    own_ten.compare("twin", queries=two_queries)
+    (own,) = (own_ten.path / "compared").iterdir()
+    (segment,) = own.rglob("*.faiss")
+    segment.write_bytes(segment.read_bytes()[:100])
+    with pytest.raises(LibraryError, match="is damaged") as refused:
+        own_ten.compare("twin", queries=two_queries)
+    assert f"`aliens verify --repair --library {own}`" in str(refused.value)
 
 
 def test_another_database_named_by_the_environment_is_not_the_samples(

@@ -87,6 +87,8 @@ def test_queries_of_a_library_are_measured_by_hand(ten: Library, tmp_path: Path)
     assert (means["precision@1"], means["recall@5"], means["recall@10"]) == (0.5, 0.75, 1)
     assert (by_query["a bed"]["where"], by_query["a bed"]["relevant"]) == ("queries.csv:5", 1)
     assert (result.photos, result.settings) == (10, ["fake"])
+    deeper = ten.evaluate_search(path, k=[1, 20])
+    assert "precision@20 of only 10 photos: places without one count as wrong" in deeper.notes
     assert result.notes == [
         "a query is answered by 1 photo (median; 1 to 2)",
         "2 queries are few: intervals are rough",
