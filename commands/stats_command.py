@@ -30,7 +30,7 @@ def stats(
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
 ) -> None:
-    """Tell the library in numbers.
+    """Show the library in numbers, as a table or as a page with plots.
 
     Photos of hotels and chains, and how evenly they are shared out; sizes, colour, brightness, years, places, tags.
 
