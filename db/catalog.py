@@ -25,7 +25,7 @@ from db.models import Setting
 from db.sqlite_files import use_sqlite_files
 from db.vector_rows import current_model, use_model
 
-REVISION = "0008"  # the newest migration, known here so that opening a library need not import Alembic
+REVISION = "0009"  # the newest migration, known here so that opening a library need not import Alembic
 MIGRATIONS = Path(__file__).with_name("migrations")
 SQLITE_BYTES = 1 << 16  # that it needs to begin
 LOCK_TIMEOUT_S = 1.0  # long enough for `aliens verify` to have looked whether the lock is free

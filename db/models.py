@@ -97,6 +97,7 @@ class Photo(Base):
     grey: Mapped[bool | None]
     brightness: Mapped[float | None]  # mean L*, 0 to 100; absent where an earlier version embedded it
     content_sha256: Mapped[bytes | None] = mapped_column(LargeBinary(32), index=True)
+    details: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # of its list, by column
 
     state: Mapped[PhotoState] = mapped_column(
         Enum(PhotoState, values_callable=lambda states: [s.value for s in states], native_enum=False, length=16),
@@ -166,6 +167,20 @@ class Scan(Base):
     seconds: Mapped[float]
     counts: Mapped[dict[str, Any]] = mapped_column(JSON)  # found, new, changed, missing, ...
     problems: Mapped[list[dict[str, Any]]] = mapped_column(JSON)  # rows of a CSV that could not be used
+
+
+class PhotoSource(Base):
+    """A place that photos were added from, and how: `aliens add` without a path looks there again."""
+
+    __tablename__ = "photo_source"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    place: Mapped[str] = mapped_column(Text, unique=True)  # an absolute path, a pattern of such, or a URL
+    kind: Mapped[str] = mapped_column(String(16))
+    options: Mapped[dict[str, Any]] = mapped_column(JSON)  # what `aliens add` was told besides
+    mounts: Mapped[list[str]] = mapped_column(JSON)  # places at or below it where other file systems were met
+    added_at: Mapped[datetime]  # UTC
+    scanned_at: Mapped[datetime | None]  # UTC, when it was looked through last
 
 
 class HotelChoice(Base):

@@ -241,17 +241,18 @@ def test_photos_of_revision_6_keep_what_they_have_and_are_not_written(engine: En
     assert not inspect(engine).has_table("hotel_choice")
 
 
-def test_photos_of_revision_7_have_no_brightness_and_are_not_written(engine: Engine) -> None:
+def test_photos_of_revision_7_get_empty_columns_and_are_not_written(engine: Engine) -> None:
     downgrade(engine, "0007")
     execute(engine, "INSERT INTO photo (id, path, member, state, grey) VALUES (1, '/a', '', 'embedded', 1)")
     written: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *told: written.append(told[2]))
     migrate(engine)
-    assert [statement for statement in written if "photo" in statement] == [
-        "ALTER TABLE photo ADD COLUMN brightness DOUBLE"
+    assert [statement for statement in written if " photo " in statement] == [
+        "ALTER TABLE photo ADD COLUMN brightness DOUBLE",
+        "ALTER TABLE photo ADD COLUMN details JSON",
     ]
     assert differences(engine) == []
-    assert rows_of(engine, "SELECT id, grey, brightness FROM photo") == [(1, 1, None)]
+    assert rows_of(engine, "SELECT id, grey, brightness, details FROM photo") == [(1, 1, None, None)]
     execute(engine, "UPDATE photo SET brightness = 40.5")
     downgrade(engine, "0007")
     assert rows_of(engine, "SELECT id, grey FROM photo") == [(1, 1)]
