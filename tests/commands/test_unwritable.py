@@ -158,38 +158,22 @@ def full(root: Path, read_only: object) -> Said:
     return run(root, READING, full=True)
 
 
-def test_the_commands_run_where_the_library_can_be_written(writable: tuple[Said, list[Path]]) -> None:
+def test_what_reads_answers_as_ever_on_a_disk_that_is_read_only_or_full(
+    writable: tuple[Said, list[Path]], read_only: tuple[Said, list[Path]], full: Said
+) -> None:
     said, files = writable
     assert {command: code for command, (code, _, _) in said.items() if code} == {}
     assert len(files) >= len(WRITING_ELSEWHERE)
-
-
-@pytest.mark.parametrize("command", READING + WRITING_ELSEWHERE)
-def test_what_reads_answers_as_ever_on_a_read_only_disk(
-    command: str, writable: tuple[Said, list[Path]], read_only: tuple[Said, list[Path]]
-) -> None:
-    code, out, err = read_only[0][command]
-    assert (code, out) == (0, writable[0][command][1]), err
-
-
-def test_files_are_written_elsewhere_from_a_read_only_disk(
-    writable: tuple[Said, list[Path]], read_only: tuple[Said, list[Path]]
-) -> None:
-    assert read_only[1] == writable[1]
-
-
-@pytest.mark.parametrize("command", WRITING)
-def test_what_writes_to_a_read_only_disk_says_so_in_a_line(command: str, read_only: tuple[Said, list[Path]]) -> None:
-    code, _, err = read_only[0][command]
-    assert code == 1
-    assert "cannot be written" in err.splitlines()[-1]
-    assert err.splitlines()[-1].startswith("aliens: ")
-
-
-@pytest.mark.parametrize("command", READING)
-def test_what_reads_answers_as_ever_on_a_full_disk(command: str, writable: tuple[Said, list[Path]], full: Said) -> None:
-    code, out, err = full[command]
-    assert (code, out) == (0, writable[0][command][1]), err
+    answers = {command: (0, out) for command, (_, out, _) in said.items()}
+    on_read_only, made = read_only
+    assert {command: on_read_only[command][:2] for command in READING + WRITING_ELSEWHERE} == answers
+    assert made == files
+    assert {command: full[command][:2] for command in READING} == {command: answers[command] for command in READING}
+    for command in WRITING:
+        code, _, err = on_read_only[command]
+        assert (command, code) == (command, 1)
+        assert "cannot be written" in err.splitlines()[-1], command
+        assert err.splitlines()[-1].startswith("aliens: ")
 
 
 def test_a_library_of_an_earlier_version_names_no_remedy_that_would_be_refused(tmp_path: Path) -> None:
