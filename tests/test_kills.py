@@ -15,7 +15,7 @@ import aliens
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 from tests.killed import killed_until_done
 
-KILLS = 15  # of each of the four
+KILLS = 8  # of each of the four
 PHOTOS = 120
 OLD = Path(__file__).with_name("data") / "library-0004.tar.xz"
 SEED = 20261129

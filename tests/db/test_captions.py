@@ -208,7 +208,7 @@ def test_full_text_syntax_is_only_words(word: str, session: Session, photo_ids: 
     assert count(session, Photo) == 5
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=12), min_size=1, max_size=4))
 @example(["+", '""', '"a" OR b'])
 def test_no_words_make_the_search_fail(session: Session, words: list[str]) -> None:

@@ -69,7 +69,7 @@ def study(photo: np.ndarray = PHOTO) -> Subject:
     return Judge(DEFAULT_FLOORS, FERN).study(photo)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.floats(0.0, 1.0))
 def test_the_highest_strength_that_is_recognised_is_found(boundary: float) -> None:
     engine = MarkingEngine(lambda asked: 0.4 if asked.strength <= boundary else 0.6)
