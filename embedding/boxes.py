@@ -60,6 +60,11 @@ def brands(data: bytes) -> frozenset[bytes]:
     return frozenset((data[8:12], *(data[at : at + 4] for at in range(16, end, 4))))
 
 
+def is_heif(data: bytes) -> bool:
+    """Tell whether a file claims to be a HEIF or AVIF, whatever its pixels are coded by."""
+    return not brands(data).isdisjoint(AVIF_BRANDS | HEIF_BRANDS | OTHER_HEIF_BRANDS)
+
+
 def is_jxl(data: bytes) -> bool:
     """Tell whether a file is a JPEG XL."""
     return data.startswith((JXL_STREAM, JXL_BOXES))

@@ -284,8 +284,8 @@ def lent_jxl(data: bytes, max_pixels: int) -> Iterator[WholePhoto]:
 def lent_raw(data: bytes, wanted: Callable[[Size], Size], max_pixels: int) -> Iterator[WholePhoto]:
     """Lend the pixels of a camera's raw photo: of its preview, or developed at half the size where that is none.
 
-    Its size is that of the sensor's visible part. A preview that has an orientation of its own is turned by that;
-    another one by the raw file's, unless it stands upright already while the sensor's picture lies on its side.
+    Its size is that of the sensor's visible part. A preview is turned as the raw file says, unless it stands upright
+    already while the sensor's picture lies on its side.
 
     Raises: PhotoError: as `lent_rgb`.
     """
@@ -304,11 +304,14 @@ def lent_raw(data: bytes, wanted: Callable[[Size], Size], max_pixels: int) -> It
 
 
 def preview_of(preview: WholePhoto, found: PluginPicture, data: bytes) -> WholePhoto:
-    """Return a raw photo's preview as the photo."""
+    """Return a raw photo's preview as the photo.
+
+    What EXIF says in the preview decides nothing: where the camera wrote none, LibRaw puts its own there.
+    """
     lies = found.size[0] > found.size[1]
     stands_already = found.orientation >= 5 and lies != (preview.size[0] > preview.size[1])
-    orientation = found.orientation if preview.orientation == 1 and not stands_already else preview.orientation
-    size = found.size[::-1] if (found.orientation >= 5) != (orientation >= 5) else found.size
+    orientation = 1 if stands_already else found.orientation
+    size = found.size[::-1] if stands_already else found.size
     camera = camera_of_raw(data, preview.camera, found.taken_at)
     return replace(preview, size=size, format="RAW", orientation=orientation, camera=camera)
 

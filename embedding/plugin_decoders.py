@@ -158,7 +158,7 @@ def plugin_picture(data: bytes, file_format: Format, max_pixels: int) -> PluginP
     }
     answer = PROCESSES.ask(request, data)
     if answer is None:
-        reason = f"decoding it crashed, or took over {LONGEST_S:g} s: it is no {name} as cameras and programs write it"
+        reason = f"decoding it crashed, took too much memory or over {LONGEST_S:g} s: no sound {name} does"
         raise PhotoError("damaged", reason)
     about, (payload, exif, icc) = answer
     if "kind" in about:

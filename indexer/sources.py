@@ -158,9 +158,18 @@ def found_at(path: str, member: str = "") -> FoundPhoto:
 
 
 JPEG_SUFFIXES = (".jfif", ".jpe", ".jpeg", ".jpg", ".mpo")
+JPEG2000_SUFFIXES = (".j2c", ".j2k", ".jp2", ".jpc", ".jpf", ".jpx")
 NETPBM_SUFFIXES = (".pbm", ".pgm", ".pnm", ".ppm")
-OTHER_SUFFIXES = (".avif", ".bmp", ".gif", ".jp2", ".png", ".tga", ".tif", ".tiff", ".webp")
-PHOTO_SUFFIXES = frozenset((*JPEG_SUFFIXES, *NETPBM_SUFFIXES, *OTHER_SUFFIXES))
+HEIF_SUFFIXES = (".avif", ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif")
+OTHER_SUFFIXES = (".apng", ".bmp", ".gif", ".jxl", ".png", ".tga", ".tif", ".tiff", ".webp")
+# Without .raw, .ari, .bay, .cap and .mdc, which other programs use as well; of those the bytes tell.
+RAW_SUFFIXES = tuple(
+    ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .k25 .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .rw2 "
+    ".rwl .sr2 .srf .srw .x3f".split()
+)
+PHOTO_SUFFIXES = frozenset(
+    (*JPEG_SUFFIXES, *JPEG2000_SUFFIXES, *NETPBM_SUFFIXES, *HEIF_SUFFIXES, *OTHER_SUFFIXES, *RAW_SUFFIXES)
+)
 
 
 class FolderSource(Source):
