@@ -68,7 +68,7 @@ def is_raw_tiff(data: bytes, order: Order) -> bool:
 def raw_is_cut_short(data: bytes) -> bool:
     """Tell whether a raw file says that it has pixels where it has ended already; LibRaw shows them black."""
     if (order := TIFF_STARTS.get(data[:4])) is not None:
-        named = [pair for directory in directories(data, order) for pair in parts(directory)]
+        named = [pair for directory in directories(data, order) for pair in pixel_parts(directory)]
     elif data.startswith(RAF_START):
         named = [struct.unpack(">II", data[at : at + 8].ljust(8, b"\0")) for at in range(RAF_PARTS, RAF_PARTS + 24, 8)]
     else:
@@ -76,7 +76,7 @@ def raw_is_cut_short(data: bytes) -> bool:
     return any(start + size_bytes > len(data) for start, size_bytes in named)
 
 
-def parts(directory: Directory) -> Iterator[tuple[int, int]]:
+def pixel_parts(directory: Directory) -> Iterator[tuple[int, int]]:
     """Yield where the pixels of a directory lie: start and length of each part, in bytes."""
     for starts, lengths in PARTS:
         yield from zip(directory.get(starts, ()), directory.get(lengths, ()), strict=False)

@@ -23,7 +23,7 @@ from embedding.exif import SILENT, Camera, camera_of, says_nothing
 from embedding.heif import opened_heif
 from embedding.mending import PNG_START, lacks_end, mend, readable_png
 from embedding.plugin_decoders import PluginPicture, plugin_picture, too_many_pixels
-from embedding.rgb import in_srgb, to_rgb
+from embedding.rgb import PROFILE, in_srgb, to_rgb
 
 # Our own cap replaces Pillow's, which warns on stderr from one size on and raises from twice that size on.
 Image.MAX_IMAGE_PIXELS = None
@@ -40,6 +40,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP"
 DRAFT_MARGIN = 3.0  # a JPEG may be decoded smaller while it stays this many times larger than what is wanted
 GREY_SPREAD = 10  # R, G and B of a grey photo differ by no more than JPEG's rounding, out of 255
 EXIF_ORIENTATION = 0x0112  # Exif 2.32, table 4: the tag, and below what makes each orientation upright
+SPACE = slice(16, 20)  # of a colour profile: which colours it is of (ICC.1:2010, table 17)
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -274,6 +275,8 @@ def lent_jxl(data: bytes, max_pixels: int) -> Iterator[WholePhoto]:
     with PIXELS_AT_ONCE.holding(width * height * PIXEL_BYTES), damage_as_photo_error():
         found = plugin_picture(data, "JXL", max_pixels)
         assert found.image is not None
+        if found.image.info.get(PROFILE, b"")[SPACE] == b"CMYK" and found.image.mode != "CMYK":
+            raise PhotoError("unsupported", "a JPEG XL in CMYK, whose black the plug-in drops: save it as RGB")
         orientation = 1 if found.turned else orientation_of(found.image)
         camera = camera_of(found.image)
         rgb = to_rgb(found.image)

@@ -11,6 +11,7 @@ from embedding.boxes import AVIF_BRANDS, CUT_SHORT, brands, is_cut_short, is_hei
 from embedding.nclx import profile_of
 from embedding.rgb import PROFILE
 
+REMEDY = "`pip install pillow-heif`, then `aliens add --retry-failed`"
 # One photo is decoded by one thread, several at once.
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
@@ -39,10 +40,11 @@ def opened_avif(data: bytes) -> ImageFile:
 
 
 def opened_heic(data: bytes) -> ImageFile:
-    """Open a HEIF that libheif reads. Raises: PhotoError: it is damaged or coded otherwise."""
-    heif = plugin()
+    """Open a HEIF that libheif reads. Raises: PhotoError: it is damaged or coded otherwise, or libheif is absent."""
     try:
-        image: ImageFile = heif.HeifImageFile(io.BytesIO(data))
+        image: ImageFile = plugin().HeifImageFile(io.BytesIO(data))
+    except ImportError as error:
+        raise PhotoError("needs a package", f"HEIC is read by pillow-heif, which is absent: {REMEDY}") from error
     except SyntaxError as error:
         raise PhotoError("damaged", f"HEIF that libheif cannot read: {error}") from error
     return image
@@ -54,7 +56,7 @@ def nclx_of(image: ImageFile, data: bytes) -> dict[str, Any] | None:
         return image.info.get("nclx_profile")
     try:
         said: dict[str, Any] | None = plugin().open_heif(data).info.get("nclx_profile")
-    except (ValueError, EOFError, SyntaxError, RuntimeError, OSError):  # all that its documents name
+    except (ImportError, ValueError, EOFError, SyntaxError, RuntimeError, OSError):  # all that its documents name
         return None
     return said
 

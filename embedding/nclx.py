@@ -38,9 +38,9 @@ def profile_of(primaries: int, transfer: int) -> bytes | None:
     if primaries not in PRIMARIES and curve is None:
         return None
     columns = to_d50(PRIMARIES.get(primaries, SRGB))
-    tags = {b"desc": text("nclx"), b"cprt": text("none"), b"wtpt": xyz(D50)}
-    tags |= {name: xyz(columns[:, at]) for at, name in enumerate((b"rXYZ", b"gXYZ", b"bXYZ"))}
-    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), srgb_curve() if curve is None else sampled(curve))
+    tags = {b"desc": text_tag("nclx"), b"cprt": text_tag("none"), b"wtpt": colour_tag(D50)}
+    tags |= {name: colour_tag(columns[:, at]) for at, name in enumerate((b"rXYZ", b"gXYZ", b"bXYZ"))}
+    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), srgb_curve_tag() if curve is None else curve_tag(curve))
     return profile(tags)
 
 
@@ -97,22 +97,22 @@ def s15fixed16(numbers: Doubles) -> bytes:
     return struct.pack(f">{len(numbers)}i", *(round(float(number) * 65_536) for number in numbers))
 
 
-def xyz(numbers: Doubles) -> bytes:
+def colour_tag(numbers: Doubles) -> bytes:
     """Return a tag of a colour."""
     return b"XYZ \0\0\0\0" + s15fixed16(numbers)
 
 
-def text(said: str) -> bytes:
+def text_tag(said: str) -> bytes:
     """Return a tag of a text."""
     return b"mluc\0\0\0\0" + struct.pack(">II2s2sII", 1, 12, b"en", b"US", 2 * len(said), 28) + said.encode("utf-16-be")
 
 
-def srgb_curve() -> bytes:
+def srgb_curve_tag() -> bytes:
     """Return the tag of sRGB's curve."""
     return b"para\0\0\0\0\0\3\0\0" + s15fixed16(np.array([2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045]))
 
 
-def sampled(curve: Doubles) -> bytes:
+def curve_tag(curve: Doubles) -> bytes:
     """Return the tag of a curve by its points."""
     points = np.round(curve * 65_535).astype(">u2").tobytes()
     return b"curv\0\0\0\0" + struct.pack(">I", len(curve)) + points

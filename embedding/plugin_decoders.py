@@ -65,7 +65,7 @@ class PluginProcesses:
     def close(self) -> None:
         """End the processes that wait for work."""
         while self._idle:
-            ended(self._idle.pop())
+            end_process(self._idle.pop())
 
     def ask(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list[bytes]] | None:
         """Return a process's answer: what it says, and its bytes in parts; None where it died or took too long.
@@ -77,7 +77,7 @@ class PluginProcesses:
                 waiting = self._idle.pop() if self._idle else None
             if waiting is not None and (answer := self._answer(waiting, request, data)) is not None:
                 return answer
-            return self._answer(started(), request, data)
+            return self._answer(start_process(), request, data)
 
     def _answer(
         self, process: subprocess.Popen[bytes], request: dict[str, Any], data: bytes
@@ -91,7 +91,7 @@ class PluginProcesses:
         finally:
             alarm.cancel()
             if answer is None:
-                ended(process)
+                end_process(process)
             else:
                 with self._lock:
                     self._idle.append(process)
@@ -101,7 +101,7 @@ class PluginProcesses:
 PROCESSES = PluginProcesses(MOST)
 
 
-def started() -> "subprocess.Popen[bytes]":
+def start_process() -> "subprocess.Popen[bytes]":
     """Start a process that decodes; Ctrl-C is not for it, and its end is that of stdin."""
     return subprocess.Popen(
         [sys.executable, "-P", plugin_process.__file__],
@@ -113,7 +113,7 @@ def started() -> "subprocess.Popen[bytes]":
     )
 
 
-def ended(process: "subprocess.Popen[bytes]") -> None:
+def end_process(process: "subprocess.Popen[bytes]") -> None:
     """End a process, whatever it does."""
     process.kill()
     for pipe in (process.stdin, process.stdout):

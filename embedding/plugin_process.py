@@ -24,7 +24,7 @@ LEAST_BITS = (
 RAW, JXL = "RAW", "JXL"
 
 
-def main() -> None:
+def serve_requests() -> None:
     """Answer requests until there are no more."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # for what plug-ins print
@@ -34,11 +34,11 @@ def main() -> None:
         data = requests.read(request["bytes"])
         if len(data) < request["bytes"]:
             return
-        answer(answers, *answered(request, data))
+        write_answer(answers, *found_in(request, data))
         del data
 
 
-def answer(answers: BinaryIO, about: dict[str, Any], payload: bytes, exif: bytes = b"", icc: bytes = b"") -> None:
+def write_answer(answers: BinaryIO, about: dict[str, Any], payload: bytes, exif: bytes = b"", icc: bytes = b"") -> None:
     """Write an answer."""
     about |= {"bytes": [len(payload), len(exif), len(icc)]}
     answers.write(json.dumps(about).encode() + b"\n")
@@ -47,7 +47,7 @@ def answer(answers: BinaryIO, about: dict[str, Any], payload: bytes, exif: bytes
     answers.flush()
 
 
-def answered(request: dict[str, Any], data: bytes) -> tuple[Any, ...]:
+def found_in(request: dict[str, Any], data: bytes) -> tuple[Any, ...]:
     """Return what a file holds, or {"kind", "reason"} of why that cannot be known."""
     with suppress(ValueError, OSError):
         limit_bytes = request["memory_bytes"]
@@ -57,10 +57,10 @@ def answered(request: dict[str, Any], data: bytes) -> tuple[Any, ...]:
     except MemoryError:
         return {"kind": "too large", "reason": "it takes more memory than a photo of this size should"}, b""
     except Exception as error:
-        return {"kind": "damaged", "reason": f"{type(error).__name__}: {said(error)}"}, b""
+        return {"kind": "damaged", "reason": f"{type(error).__name__}: {first_line(error)}"}, b""
 
 
-def said(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """Return an error's first line; LibRaw's come as bytes."""
     text = error.args[0] if error.args else ""
     words = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
@@ -76,9 +76,9 @@ def raw_photo(data: bytes, max_pixels: int) -> tuple[Any, ...]:
             raw.open_buffer(io.BytesIO(data))
         except rawpy.LibRawFileUnsupportedError:
             return {"kind": "unsupported", "reason": "LibRaw knows no such camera: develop it to JPEG first"}, b""
-        about, sensor_pixels = facts(raw)
+        about, sensor_pixels = raw_facts(raw)
         preview = jpeg_in(raw)
-    if longer_side(preview) >= LEAST_PREVIEW_PX:
+    if longer_side_px(preview) >= LEAST_PREVIEW_PX:
         return about, preview
     if 8 * len(data) < LEAST_BITS * sensor_pixels:
         return {"kind": "truncated", "reason": "the file is truncated, it has too few bytes for its sensor"}, b""
@@ -93,7 +93,7 @@ def raw_photo(data: bytes, max_pixels: int) -> tuple[Any, ...]:
     return about | {"pixels": [pixels.shape[1], pixels.shape[0]], "mode": "RGB"}, pixels.tobytes()
 
 
-def facts(raw: Any) -> tuple[dict[str, Any], int]:
+def raw_facts(raw: Any) -> tuple[dict[str, Any], int]:
     """Return what holds of an opened raw photo, and how many pixels its sensor has."""
     sizes, taken_at = raw.sizes, raw.other.timestamp
     size = [sizes.width, sizes.height]
@@ -128,7 +128,7 @@ def jpeg_in(raw: Any) -> bytes:
     return found.data if found.format == rawpy.ThumbFormat.JPEG else b""
 
 
-def longer_side(jpeg: bytes) -> int:
+def longer_side_px(jpeg: bytes) -> int:
     """Return the longer side of a JPEG in pixels; 0 where it is none."""
     from PIL import Image
 
@@ -157,4 +157,4 @@ def decoded_jxl(data: bytes, max_pixels: int) -> tuple[Any, ...]:
 
 
 if __name__ == "__main__":
-    main()
+    serve_requests()
