@@ -65,6 +65,11 @@ def is_heif(data: bytes) -> bool:
     return not brands(data).isdisjoint(AVIF_BRANDS | HEIF_BRANDS | OTHER_HEIF_BRANDS)
 
 
+def is_avif(data: bytes) -> bool:
+    """Tell whether a file claims to be an AVIF, and not first of all a HEIC."""
+    return data[8:12] not in HEIF_BRANDS and not brands(data).isdisjoint(AVIF_BRANDS)
+
+
 def is_jxl(data: bytes) -> bool:
     """Tell whether a file is a JPEG XL."""
     return data.startswith((JXL_STREAM, JXL_BOXES))

@@ -7,7 +7,7 @@ from PIL import AvifImagePlugin, Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from base.errors import PhotoError
-from embedding.boxes import AVIF_BRANDS, CUT_SHORT, brands, is_cut_short, is_heif
+from embedding.boxes import CUT_SHORT, is_avif, is_cut_short, is_heif
 from embedding.nclx import profile_of
 from embedding.rgb import PROFILE
 
@@ -25,7 +25,7 @@ def opened_heif(data: bytes) -> ImageFile | None:
         return None
     if is_cut_short(data):
         raise PhotoError("truncated", CUT_SHORT)
-    image = opened_avif(data) if brands(data) & AVIF_BRANDS else opened_heic(data)
+    image = opened_avif(data) if is_avif(data) else opened_heic(data)
     if image.info.get(PROFILE) is None and (numbers := nclx_of(image, data)) is not None:
         image.info[PROFILE] = profile_of(numbers["color_primaries"], numbers["transfer_characteristics"])
     return image
