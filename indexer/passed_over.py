@@ -1,6 +1,6 @@
 """What a source passes over: files of other kinds and folders that are left out, counted by kind, each with its remedy.
 
-Which endings are read is said by indexer.sources; this says what the others are.
+Which endings are read is said here as well, so that none is of both.
 """
 
 import os
@@ -21,6 +21,17 @@ LONGEST_ENDING = 12  # characters: what is longer is part of a name
 LOOKS = 1_000  # files of one source that are looked into
 MISSES = 100  # files of one ending that may turn out to be no pictures before the rest are no longer looked into
 START_BYTES = 32  # that tell what a file is; of a camera's raw that is a TIFF, that it is a picture
+
+
+ENDINGS_READ = (
+    ".jfif .jpe .jpeg .jpg .mpo .j2c .j2k .jp2 .jpc .jpf .jpx "  # JPEG and JPEG 2000
+    ".apng .bmp .gif .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp "
+    ".avif .avifs .heic .heics .heif .heifs .hif .jxl "
+    # Camera raw; without .raw and the others below, which other programs use as well.
+    ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .k25 .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf "
+    ".rw2 .rwl .sr2 .srf .srw .x3f"
+)
+PHOTO_ENDINGS = frozenset(ENDINGS_READ.split())
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from base.errors import SourceError
 from base.files import storable, tar_index
 from base.settings import LibraryFolder
 from indexer.ignoring import IGNORE_FILE, Pattern, Patterns, Rules, call_patterns, read_patterns, rules_at
-from indexer.passed_over import Leftovers, PassedOver, Problem, ending_of, kind_by_bytes, start_of
+from indexer.passed_over import PHOTO_ENDINGS, Leftovers, PassedOver, Problem, ending_of, kind_by_bytes, start_of
 
 NAME_ONE = "name a folder of photos, a photo or a .tar file"
 MOST_NAMED = 20  # paths in a message
@@ -155,21 +155,6 @@ def found_at(path: str, member: str = "") -> FoundPhoto:
     except (OSError, tarfile.TarError) as error:
         return FoundPhoto(path, member, failure_kind="unreadable", failure_reason=str(error))
     return replace(found, member=member, size_bytes=size_bytes)
-
-
-JPEG_SUFFIXES = (".jfif", ".jpe", ".jpeg", ".jpg", ".mpo")
-JPEG2000_SUFFIXES = (".j2c", ".j2k", ".jp2", ".jpc", ".jpf", ".jpx")
-NETPBM_SUFFIXES = (".pbm", ".pgm", ".pnm", ".ppm")
-HEIF_SUFFIXES = (".avif", ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif")
-OTHER_SUFFIXES = (".apng", ".bmp", ".gif", ".jxl", ".png", ".tga", ".tif", ".tiff", ".webp")
-# Without .raw, .ari, .bay, .cap and .mdc, which other programs use as well; of those the bytes tell.
-RAW_SUFFIXES = tuple(
-    ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .k25 .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .rw2 "
-    ".rwl .sr2 .srf .srw .x3f".split()
-)
-PHOTO_SUFFIXES = frozenset(
-    (*JPEG_SUFFIXES, *JPEG2000_SUFFIXES, *NETPBM_SUFFIXES, *HEIF_SUFFIXES, *OTHER_SUFFIXES, *RAW_SUFFIXES)
-)
 
 
 class FolderSource(Source):
@@ -365,7 +350,7 @@ def holds_results(folder: Path) -> bool:
 
 def has_photo_ending(name: str) -> bool:
     """Tell by its ending whether a file is a photo."""
-    return os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES
+    return os.path.splitext(name)[1].lower() in PHOTO_ENDINGS
 
 
 def is_tar(name: str) -> bool:

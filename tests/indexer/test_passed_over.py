@@ -6,8 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from indexer.passed_over import KINDS, LOOKS, MISSES, MOST_NAMES, PassedOver, ending_of, kind_by_bytes, kind_by_name
-from indexer.sources import PHOTO_SUFFIXES, FolderSource
+from indexer.passed_over import (
+    KINDS,
+    LOOKS,
+    MISSES,
+    MOST_NAMES,
+    PHOTO_ENDINGS,
+    PassedOver,
+    ending_of,
+    kind_by_bytes,
+    kind_by_name,
+)
+from indexer.sources import FolderSource
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.indexer.conftest import found_in, write_tar
 
@@ -47,7 +57,7 @@ def test_kinds_are_told_by_endings(name: str, kind: str) -> None:
 def test_no_ending_that_is_read_is_passed_over_and_none_is_of_two_kinds() -> None:
     endings = [ending for kind in KINDS.values() for ending in kind.endings.split()]
     assert len(endings) == len(set(endings))
-    assert not PHOTO_SUFFIXES & set(endings)
+    assert not PHOTO_ENDINGS & set(endings)
     assert ".tar" not in endings
 
 
