@@ -36,7 +36,8 @@ def opened_avif(data: bytes) -> ImageFile:
     try:
         return Image.open(io.BytesIO(data), formats=["AVIF"])
     except UnidentifiedImageError as error:
-        raise PhotoError("damaged", "AVIF that cannot be read: it is damaged, or begins as one and is none") from error
+        reason = "AVIF that cannot be read: it is damaged, or this Pillow was built without AVIF"
+        raise PhotoError("damaged", reason) from error
 
 
 def opened_heic(data: bytes) -> ImageFile:

@@ -68,9 +68,11 @@ class PluginProcesses:
             end_process(self._idle.pop())
 
     def ask(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list[bytes]] | None:
-        """Return a process's answer: what it says, and its bytes in parts; None where it died or took too long.
+        """Return a process's answer: what it says, and its bytes in parts; None where it died.
 
         One that waited may just have ended by itself, so a new one is asked as well.
+
+        Raises: PhotoError: it took too long.
         """
         with self._turns:
             with self._lock:
@@ -88,6 +90,8 @@ class PluginProcesses:
         alarm.start()
         try:
             answer = exchanged(process, request, data)
+            if answer is None and not alarm.is_alive():
+                raise PhotoError("damaged", f"decoding it took over {LONGEST_S:g} s, which no sound photo does")
         finally:
             alarm.cancel()
             if answer is None:
@@ -158,8 +162,7 @@ def plugin_picture(data: bytes, file_format: Format, max_pixels: int) -> PluginP
     }
     answer = PROCESSES.ask(request, data)
     if answer is None:
-        reason = f"decoding it crashed, took too much memory or over {LONGEST_S:g} s: no sound {name} does"
-        raise PhotoError("damaged", reason)
+        raise PhotoError("damaged", f"decoding it crashed, maybe for lack of memory, which no sound {name} does")
     about, (payload, exif, icc) = answer
     if "kind" in about:
         if "size" in about:

@@ -232,17 +232,18 @@ def test_what_is_not_installed_is_said_with_the_remedy(
     assert read_camera(data).taken_at is None
 
 
-def test_a_plug_in_that_dies_or_takes_all_memory_ends_no_other_photo(
+def test_a_plug_in_that_dies_hangs_or_takes_all_memory_ends_no_other_photo(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pytest.importorskip("rawpy", reason="camera raw needs the extra `formats`")
     hostile, place = tmp_path / "hostile.py", "    import rawpy\n"
     acts = "    os.abort() if len(data) < 3000 else bytearray(64 << 30) if len(data) < 10_000 else None\n"
+    acts += "    select.select([], [], []) if len(data) < 20_000 else None\n"
     hostile.write_text(Path(plugin_decoders.plugin_process.__file__).read_text().replace(place, acts + place, 1))
     monkeypatch.setattr(plugin_decoders.plugin_process, "__file__", str(hostile))
     processes = PluginProcesses(1)
     monkeypatch.setattr(plugin_decoders, "PROCESSES", processes)
-    good, crashes, bloats = (dng(smooth(*size)) for size in ((240, 160), (24, 16), (60, 40)))
+    good, hangs, crashes, bloats = (dng(smooth(*size)) for size in ((240, 160), (90, 60), (24, 16), (60, 40)))
     try:
         for _ in range(2):
             assert decode(good, SQUARE_32).facts.width_px == 240
@@ -252,6 +253,8 @@ def test_a_plug_in_that_dies_or_takes_all_memory_ends_no_other_photo(
             assert error.kind == "too large" and "memory" in error.reason
         processes._idle[0].kill()  # as if it had ended by itself
         assert decode(good, SQUARE_32).facts.width_px == 240
+        monkeypatch.setattr(plugin_decoders, "LONGEST_S", 0.1)
+        assert "took over" in refusal(hangs).reason
     finally:
         processes.close()
 
