@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -16,10 +16,14 @@ from base.arrays import Pixels
 from base.errors import PhotoError
 from base.files import PhotoFile
 from base.memory import MemoryBudget
+from embedding.boxes import CUT_SHORT, is_cut_short, is_jxl, jxl_size
 from embedding.brightness import brightness_of
+from embedding.camera_raw import camera_of_raw, is_camera_raw, raw_is_cut_short
 from embedding.exif import SILENT, Camera, camera_of, says_nothing
+from embedding.heif import opened_heif
 from embedding.mending import PNG_START, lacks_end, mend, readable_png
-from embedding.rgb import in_srgb, to_rgb
+from embedding.plugin_decoders import PluginPicture, plugin_picture, too_many_pixels
+from embedding.rgb import PROFILE, in_srgb, to_rgb
 
 # Our own cap replaces Pillow's, which warns on stderr from one size on and raises from twice that size on.
 Image.MAX_IMAGE_PIXELS = None
@@ -28,13 +32,15 @@ MAX_PIXELS = 100_000_000
 DECODE_THREADS = 4
 PIXEL_BYTES = 24  # that a pixel takes while it is decoded and made RGB: measured 4 to 21, the most for WebP
 SCAN_BYTES = 6  # that a pixel of a JPEG takes even where it is decoded smaller: a progressive one is kept whole
+JPEGS = ("JPEG", "MPO")  # as Pillow names them: the second has other pictures behind it, as many phones write it
 PIXELS_AT_ONCE = MemoryBudget(MAX_PIXELS * PIXEL_BYTES)  # of all threads: the largest photos are decoded alone
 
 JPEG_START, JPEG_HEAD_BYTES = b"\xff\xd8\xff", 1 << 18  # a segment of a JPEG, such as EXIF's, has at most 64 KiB
-FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")  # no PostScript
+FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")  # of Pillow's; no PostScript
 DRAFT_MARGIN = 3.0  # a JPEG may be decoded smaller while it stays this many times larger than what is wanted
 GREY_SPREAD = 10  # R, G and B of a grey photo differ by no more than JPEG's rounding, out of 255
 EXIF_ORIENTATION = 0x0112  # Exif 2.32, table 4: the tag, and below what makes each orientation upright
+SPACE = slice(16, 20)  # of a colour profile: which colours it is of (ICC.1:2010, table 17)
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -109,7 +115,7 @@ class Unreadable:
 
 
 def decode(data: bytes, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS) -> DecodedPhoto:
-    """Decode any image that Pillow reads for an encoder: first frame, upright, RGB, resized and cropped.
+    """Decode any photo for an encoder: first frame, upright, RGB, resized and cropped.
 
     Raises: PhotoError: the bytes are empty, no image, truncated, or hold more than `max_pixels` pixels.
     """
@@ -146,17 +152,28 @@ def read_squares(files: Sequence[PhotoFile], preprocessing: Preprocessing) -> li
         return list(pool.map(read, files))
 
 
-def decode_to_fit(data: bytes, box: Size, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Decode any image that Pillow reads for people: upright, RGB, whole, no larger than `box` in pixels.
+def decode_to_fit(data: bytes, box: Size | Callable[[Size], Size], max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode any photo for people: upright, RGB, whole, no larger than `box` in pixels.
+
+    Args:
+        data: the photo's bytes.
+        box: width and height, or what says them of the whole photo's.
+        max_pixels: that the photo may have.
 
     Raises: PhotoError: as `decode`.
     """
-    with lent_rgb(data, lambda size: fitted_square(size, max(box)), max_pixels) as photo:
-        orientation = photo.orientation
-        photo.rgb.thumbnail(box[::-1] if orientation >= 5 else box, Image.Resampling.LANCZOS)
+    box_of = box if callable(box) else lambda size: box
+
+    def wanted(size: Size) -> Size:  # before it is known which way it is turned
+        return fitted_square(size, max(*box_of(size), *box_of(size[::-1])))
+
+    with lent_rgb(data, wanted, max_pixels) as photo:
+        turned = photo.orientation >= 5
+        width, height = box_of(photo.size[::-1] if turned else photo.size)
+        photo.rgb.thumbnail((height, width) if turned else (width, height), Image.Resampling.LANCZOS)
         rgb = in_srgb(photo.rgb)
         rgb.info = {}  # what the file said of itself, its profile above all, holds no longer
-        return rgb.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else rgb
+        return rgb.transpose(UPRIGHT[photo.orientation]) if photo.orientation in UPRIGHT else rgb
 
 
 @contextmanager
@@ -176,7 +193,7 @@ def damage_as_photo_error() -> Iterator[None]:
 
 @damage_as_photo_error()
 def open_image(data: bytes, max_pixels: int) -> ImageFile:
-    """Open an image without decoding its pixels.
+    """Open an image without decoding its pixels: any but JPEG XL and camera raw, which plug-ins decode.
 
     Raises: PhotoError: the bytes are empty, no image, damaged, or hold more than `max_pixels` pixels.
     """
@@ -185,27 +202,47 @@ def open_image(data: bytes, max_pixels: int) -> ImageFile:
     if data.startswith(PNG_START):
         data = readable_png(data)
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = opened_heif(data) or Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
         raise PhotoError("not an image", f"no image format that is read here (starts with {data[:8]!r})") from error
     if image.width * image.height > max_pixels:
-        raise PhotoError(
-            "too large",
-            f"{image.width} x {image.height} px is over the cap of {max_pixels / 1e6:g} megapixels: "
-            "raise it with --max-megapixels",
-        )
+        raise too_many_pixels(image.size, max_pixels)
     return image
 
 
-def upright_size(image: ImageFile) -> Size:
-    """Return width and height, upright, of an image whose pixels were not asked for: of a TIFF they are so already."""
-    turned = image.format != "TIFF" and orientation_of(image) >= 5
-    return (image.height, image.width) if turned else (image.width, image.height)
+def upright_size(data: bytes, max_pixels: int = MAX_PIXELS) -> Size:
+    """Return a photo's width and height in pixels, upright, at the least cost that its format allows.
+
+    Raises: PhotoError: as `decode`, as far as that shows without decoding.
+    """
+    if is_jxl(data):
+        return known_jxl_size(data, max_pixels)
+    if is_camera_raw(data):
+        with lent_raw(data, lambda size: (1, 1), max_pixels) as photo:
+            return photo.size[::-1] if photo.orientation >= 5 else photo.size
+    with damage_as_photo_error(), open_image(data, max_pixels) as image:
+        turned = image.format != "TIFF" and orientation_of(image) >= 5  # Pillow has turned a TIFF already
+        return (image.height, image.width) if turned else (image.width, image.height)
 
 
 @contextmanager
 def lent_rgb(data: bytes, wanted: Callable[[Size], Size], max_pixels: int) -> Iterator[WholePhoto]:
-    """Lend the pixels of an image, whole, with what it says of them; its memory is held for no longer.
+    """Lend the pixels of a photo, whole, with what it says of them; its memory is held for no longer.
+
+    Raises: PhotoError: the bytes are empty, no photo, damaged, or hold more than `max_pixels` pixels; a plug-in that
+        decodes them is not installed.
+    """
+    if is_jxl(data):
+        lent = lent_jxl(data, max_pixels)
+    else:
+        lent = (lent_raw if is_camera_raw(data) else lent_image)(data, wanted, max_pixels)
+    with lent as photo:
+        yield photo
+
+
+@contextmanager
+def lent_image(data: bytes, wanted: Callable[[Size], Size], max_pixels: int) -> Iterator[WholePhoto]:
+    """Lend the pixels of an image that `open_image` opens.
 
     A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size while that is well over what is wanted of it, which
     costs a fraction (libjpeg's scaling). Its last column and row are then filled in part only: 683 rows become 341.5.
@@ -215,7 +252,7 @@ def lent_rgb(data: bytes, wanted: Callable[[Size], Size], max_pixels: int) -> It
     with damage_as_photo_error(), open_image(data, max_pixels) as image:
         size = width, height = image.size
         needed_bytes, drafted = width * height * PIXEL_BYTES, None
-        if image.format == "JPEG":
+        if image.format in JPEGS:
             least_width, least_height = wanted(size)
             drafted = image.draft(image.mode, (round(least_width * DRAFT_MARGIN), round(least_height * DRAFT_MARGIN)))
             if not lacks_end(data):
@@ -228,9 +265,80 @@ def lent_rgb(data: bytes, wanted: Callable[[Size], Size], max_pixels: int) -> It
             yield WholePhoto(rgb, extent, size, str(image.format), orientation_of(image), camera or camera_of(image))
 
 
+@contextmanager
+def lent_jxl(data: bytes, max_pixels: int) -> Iterator[WholePhoto]:
+    """Lend the pixels of a JPEG XL. EXIF says how to turn one that was a JPEG; libjxl turns all others itself.
+
+    Raises: PhotoError: as `lent_rgb`.
+    """
+    width, height = known_jxl_size(data, max_pixels)
+    with PIXELS_AT_ONCE.holding(width * height * PIXEL_BYTES), damage_as_photo_error():
+        found = plugin_picture(data, "JXL", max_pixels)
+        assert found.image is not None
+        if found.image.info.get(PROFILE, b"")[SPACE] == b"CMYK" and found.image.mode != "CMYK":
+            raise PhotoError("unsupported", "a JPEG XL in CMYK, whose black the plug-in drops: save it as RGB")
+        orientation = 1 if found.turned else orientation_of(found.image)
+        camera = camera_of(found.image)
+        rgb = to_rgb(found.image)
+        yield WholePhoto(rgb, rgb.size, found.size, "JXL", orientation, camera)
+
+
+@contextmanager
+def lent_raw(data: bytes, wanted: Callable[[Size], Size], max_pixels: int) -> Iterator[WholePhoto]:
+    """Lend the pixels of a camera's raw photo: of its preview, or developed at half the size where that is none.
+
+    Its size is that of the sensor's visible part. A preview is turned as the raw file says, unless it stands upright
+    already while the sensor's picture lies on its side.
+
+    Raises: PhotoError: as `lent_rgb`.
+    """
+    if raw_is_cut_short(data):
+        raise PhotoError("truncated", CUT_SHORT)
+    found = plugin_picture(data, "RAW", max_pixels)
+    if found.jpeg is not None:
+        with lent_image(found.jpeg, wanted, max_pixels) as preview:
+            yield preview_of(preview, found, data)
+        return
+    assert found.image is not None
+    with damage_as_photo_error(), PIXELS_AT_ONCE.holding(found.image.width * found.image.height * PIXEL_BYTES):
+        rgb = found.image
+        size = found.size[::-1] if found.orientation >= 5 else found.size  # it is developed upright
+        yield WholePhoto(rgb, rgb.size, size, "RAW", 1, camera_of_raw(data, SILENT, found.taken_at))
+
+
+def preview_of(preview: WholePhoto, found: PluginPicture, data: bytes) -> WholePhoto:
+    """Return a raw photo's preview as the photo.
+
+    What EXIF says in the preview decides nothing: where the camera wrote none, LibRaw puts its own there.
+    """
+    lies = found.size[0] > found.size[1]
+    stands_already = found.orientation >= 5 and lies != (preview.size[0] > preview.size[1])
+    orientation = 1 if stands_already else found.orientation
+    size = found.size[::-1] if stands_already else found.size
+    camera = camera_of_raw(data, preview.camera, found.taken_at)
+    return replace(preview, size=size, format="RAW", orientation=orientation, camera=camera)
+
+
+@damage_as_photo_error()
+def known_jxl_size(data: bytes, max_pixels: int) -> Size:
+    """Return the upright size of a JPEG XL. Raises: PhotoError: its header is damaged, or tells of more pixels."""
+    if is_cut_short(data):
+        raise PhotoError("truncated", CUT_SHORT)
+    try:
+        size = jxl_size(data)
+    except ValueError as error:
+        raise PhotoError("damaged", f"JPEG XL: {error}") from error
+    if size[0] * size[1] > max_pixels:
+        raise too_many_pixels(size, max_pixels)
+    return size
+
+
 def read_camera(data: bytes) -> Camera:
     """Return what the camera says of a photo, without decoding its pixels where its format lets that be."""
     try:
+        if is_jxl(data) or is_camera_raw(data):
+            with lent_rgb(data, lambda size: (1, 1), MAX_PIXELS) as photo:
+                return photo.camera
         with damage_as_photo_error(), open_image(data, MAX_PIXELS) as image:
             if says_nothing(image.format, data):
                 return SILENT

@@ -5,6 +5,7 @@ Source: CIPA DC-008, "Exchangeable image file format for digital still cameras: 
 
 import math
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,8 +40,13 @@ SILENT = Camera()
 
 def camera_of(image: Image.Image) -> Camera:
     """Return what the camera says of an opened image. Of a PNG only once its pixels are decoded, as Pillow wants it."""
+    return camera_by(image.getexif)
+
+
+def camera_by(read: Callable[[], Image.Exif]) -> Camera:
+    """Return what the camera says in an EXIF block that is to be read; nothing where that is damaged."""
     try:
-        exif = image.getexif()
+        exif = read()
         if not exif:
             return SILENT
         place = place_of(dict(exif.get_ifd(GPS_IFD))) or (None, None)

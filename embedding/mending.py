@@ -65,7 +65,7 @@ def mend(image: ImageFile, data: bytes) -> None:
 
     Raises: PhotoError: Pillow would read its pixels wrongly, and cannot be helped.
     """
-    if image.format == "JPEG" and (whole := ended_jpeg(data)) is not data:
+    if image.format in ("JPEG", "MPO") and (whole := ended_jpeg(data)) is not data:
         image.fp = io.BytesIO(whole)
     elif isinstance(image, TiffImagePlugin.TiffImageFile):
         mend_tiff(image)

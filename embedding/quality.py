@@ -17,7 +17,7 @@ from base.arrays import Bools, Doubles, Floats, Pixels
 from base.errors import PhotoError
 from base.files import PhotoFile
 from embedding.colour import lab_of, within
-from embedding.decode import MAX_PIXELS, decode_to_fit, open_image, upright_size
+from embedding.decode import MAX_PIXELS, decode_to_fit, upright_size
 from embedding.encoder import Encoder
 
 LONGEST_PX = 320  # the size that all is measured at; Hotels-50K's photos are hardly larger
@@ -93,8 +93,7 @@ def opened_photo(file: PhotoFile, max_pixels: int = MAX_PIXELS) -> OpenedPhoto |
     """Open a photo, or say why it cannot be shown: it cannot be read, or is too small, or too long."""
     try:
         with file.lent() as data:
-            with open_image(data, max_pixels) as image:
-                width, height = upright_size(image)
+            width, height = upright_size(data, max_pixels)
             if reason := misshapen(width, height):
                 return reason
             sha256 = hashlib.sha256(data).hexdigest()

@@ -1,6 +1,6 @@
 """What a source passes over: files of other kinds and folders that are left out, counted by kind, each with its remedy.
 
-Which endings are read is said by indexer.sources; this says what the others are.
+Which endings are read is said here as well, so that none is of both.
 """
 
 import os
@@ -12,13 +12,26 @@ from typing import Any
 
 from base.console import one_line
 from base.files import open_regular
+from embedding.boxes import is_heif, is_jxl
+from embedding.camera_raw import is_camera_raw
 
 MOST_NAMES = 100  # of one kind that are counted one by one
 SHOWN = 3  # of them in a sentence
 LONGEST_ENDING = 12  # characters: what is longer is part of a name
 LOOKS = 1_000  # files of one source that are looked into
 MISSES = 100  # files of one ending that may turn out to be no pictures before the rest are no longer looked into
-START_BYTES = 32  # that tell what a file is
+START_BYTES = 32  # that tell what a file is; of a camera's raw that is a TIFF, that it is a picture
+
+
+ENDINGS_READ = (
+    ".jfif .jpe .jpeg .jpg .mpo .j2c .j2k .jp2 .jpc .jpf .jpx "  # JPEG and JPEG 2000
+    ".apng .bmp .gif .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp "
+    ".avif .avifs .heic .heics .heif .heifs .hif .jxl "
+    # Camera raw; without .raw and the others below, which other programs use as well.
+    ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .k25 .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf "
+    ".rw2 .rwl .sr2 .srf .srw .x3f"
+)
+PHOTO_ENDINGS = frozenset(ENDINGS_READ.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +60,17 @@ class Kind:
 
 
 KINDS = {
-    "heic": Kind(
-        one="HEIC",
-        many="HEIC",
-        remedy="convert to JPEG first, for instance by heif-convert",
-        endings=".heic .heics .heif .heifs .hif",
-        says=False,
-    ),
     "raw": Kind(
-        one="camera raw",
-        many="camera raw",
-        remedy="develop to JPEG first",
-        endings=(
-            ".3fr .ari .arw .bay .cap .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .k25 .kdc .mdc .mef .mos .mrw .nef "
-            ".nrw .orf .pef .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f"
-        ),
+        one="file that may be camera raw",
+        many="files that may be camera raw",
+        remedy="name one by one if they are",
+        endings=".ari .bay .cap .mdc .raw",
     ),
     "other_picture": Kind(
         one="picture of another format",
         many="pictures of other formats",
         remedy="save as JPEG or PNG first",
-        endings=".ai .dds .eps .exr .hdr .icns .ico .jxl .jxr .pcx .psb .psd .svg .svgz .wdp .xcf",
+        endings=".ai .dds .eps .exr .hdr .icns .ico .jxr .pcx .psb .psd .svg .svgz .wdp .xcf",
     ),
     "video": Kind(
         one="video",
@@ -117,14 +120,13 @@ PICTURE_STARTS = (
     b"\x89PNG\r\n\x1a\n",
     b"GIF87a",
     b"GIF89a",
-    b"II*\0",  # TIFF
+    b"II*\0",  # TIFF, and many a camera's raw
     b"MM\0*",
     b"\0\0\0\x0cjP  \r\n\x87\n",  # JPEG 2000
     b"\xff\x4f\xff\x51",
 )
-# WebP, AVIF, BMP and the netpbm formats, whose first bytes vary.
-PICTURE_START = re.compile(rb"RIFF....WEBP|....ftypavi[fs]|BM.{4}\0\0\0\0|P[1-6]\s+(#|\d+\s)", re.DOTALL)
-HEIC_START = re.compile(rb"....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)", re.DOTALL)
+# WebP, BMP and the netpbm formats, whose first bytes vary.
+PICTURE_START = re.compile(rb"RIFF....WEBP|BM.{4}\0\0\0\0|P[1-6]\s+(#|\d+\s)", re.DOTALL)
 
 
 @dataclass(slots=True)
@@ -225,7 +227,7 @@ def kind_by_bytes(start: bytes) -> str | None:
     """Return the kind of a file by its first bytes, None where they are those of no picture."""
     if start.startswith(PICTURE_STARTS) or PICTURE_START.match(start):
         return "picture"
-    return "heic" if HEIC_START.match(start) else None
+    return "picture" if is_heif(start) or is_jxl(start) or is_camera_raw(start) else None
 
 
 def start_of(path: str, offset: int = 0, size_bytes: int = START_BYTES) -> bytes:

@@ -17,7 +17,7 @@ from base.errors import SourceError
 from base.files import storable, tar_index
 from base.settings import LibraryFolder
 from indexer.ignoring import IGNORE_FILE, Pattern, Patterns, Rules, call_patterns, read_patterns, rules_at
-from indexer.passed_over import Leftovers, PassedOver, Problem, ending_of, kind_by_bytes, start_of
+from indexer.passed_over import PHOTO_ENDINGS, Leftovers, PassedOver, Problem, ending_of, kind_by_bytes, start_of
 
 NAME_ONE = "name a folder of photos, a photo or a .tar file"
 MOST_NAMED = 20  # paths in a message
@@ -155,12 +155,6 @@ def found_at(path: str, member: str = "") -> FoundPhoto:
     except (OSError, tarfile.TarError) as error:
         return FoundPhoto(path, member, failure_kind="unreadable", failure_reason=str(error))
     return replace(found, member=member, size_bytes=size_bytes)
-
-
-JPEG_SUFFIXES = (".jfif", ".jpe", ".jpeg", ".jpg", ".mpo")
-NETPBM_SUFFIXES = (".pbm", ".pgm", ".pnm", ".ppm")
-OTHER_SUFFIXES = (".avif", ".bmp", ".gif", ".jp2", ".png", ".tga", ".tif", ".tiff", ".webp")
-PHOTO_SUFFIXES = frozenset((*JPEG_SUFFIXES, *NETPBM_SUFFIXES, *OTHER_SUFFIXES))
 
 
 class FolderSource(Source):
@@ -356,7 +350,7 @@ def holds_results(folder: Path) -> bool:
 
 def has_photo_ending(name: str) -> bool:
     """Tell by its ending whether a file is a photo."""
-    return os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES
+    return os.path.splitext(name)[1].lower() in PHOTO_ENDINGS
 
 
 def is_tar(name: str) -> bool:

@@ -108,6 +108,11 @@ def test_embed(bench: Path) -> None:
     assert shows(out, r"all 10: in memory # photos/s, aliens add # photos/s, ratio #")
 
 
+def test_formats(bench: Path) -> None:
+    out = figures(bench, "formats", "--size", "96x64", "--rounds", 1, "--model", "starter")
+    assert shows(out, r"starter: # ", *(rf"{name}\s+#\s+#\s+#\s+#" for name in ("JPEG", "HEIC", "AVIF", "JPEG XL")))
+
+
 def test_growing(bench: Path) -> None:
     out = figures(bench, "growing", "--photos", 2000, "--rows", 1000, "--batches", 20, "--runs", 1)
     assert shows(

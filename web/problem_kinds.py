@@ -76,7 +76,9 @@ CONFLICT = ProblemKind("conflict", 409, "That does not fit what is there now", "
 GONE = ProblemKind("gone", 410, "It is not there any more", "What was handed in is kept for an hour: hand it in again.")
 TOO_LARGE = ProblemKind("too-large", 413, "That is too large", "A photo may have at most 20 MB and 50 megapixels.")
 TOO_LONG = ProblemKind("too-long", 414, "The address is too long", "A query may have at most 10,000 characters.")
-MEDIA = ProblemKind("media-type", 415, "That is no kind of file that is taken", "Photos are JPEG, PNG or WebP.")
+MEDIA = ProblemKind(
+    "media-type", 415, "That is no kind of file that is taken", "Photos are JPEG, PNG, WebP, HEIC or AVIF."
+)
 HOST = ProblemKind(
     "host",
     400,

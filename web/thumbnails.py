@@ -197,12 +197,13 @@ def fitting(data: bytes, width_px: int) -> "Image.Image":
 
     Raises: PhotoError: as `embedding.decode.decode`.
     """
-    from embedding.decode import MAX_PIXELS, damage_as_photo_error, decode_to_fit, open_image, upright_size
+    from embedding.decode import decode_to_fit
 
-    with damage_as_photo_error(), open_image(data, MAX_PIXELS) as image:
-        width, height = upright_size(image)
-    scale = min(1.0, width_px / width, TALLEST * width_px / height)
-    return decode_to_fit(data, (ceil(scale * width), ceil(scale * height)))
+    def box(size: tuple[int, int]) -> tuple[int, int]:
+        scale = min(1.0, width_px / size[0], TALLEST * width_px / size[1])
+        return ceil(scale * size[0]), ceil(scale * size[1])
+
+    return decode_to_fit(data, box)
 
 
 def seen_picture(data: bytes, width_px: int) -> "Image.Image":

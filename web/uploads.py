@@ -31,6 +31,7 @@ AT_ONCE = 2  # photos that are received or encoded
 MOST_WAITING = 8  # that wait for their turn, their bytes not yet received
 MOST_KEPT = 500  # of some 30 kB each; then the oldest go early
 SHOWN_PX = 960  # of what is shown of a photo
+TAKEN = "JPEG, PNG, WebP, HEIC or AVIF"
 STARTS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"RIFF": "WebP"}
 FORMATS_TAKEN = ("JPEG", "MPO", "PNG", "WEBP")  # as Pillow names them; a phone's JPEG may be an MPO
 TERM = re.compile(r"image:(u_[A-Za-z0-9_-]+)")
@@ -105,7 +106,7 @@ class Uploads:
         try:
             vector, picture = await anyio.to_thread.run_sync(self._encoder.encode, data, abandon_on_cancel=True)
         except PhotoError as error:
-            raise UnreadableUpload(f"this photo cannot be used: {error.reason}") from error
+            raise refused(error, self._settings) from error
         upload_id = f"u_{secrets.token_urlsafe(16)}"
         self._forget_old()
         while len(self._kept) >= MOST_KEPT:
@@ -143,7 +144,7 @@ def refuse(data: bytes, settings: WebSettings) -> None:
     """Look at how a file begins, and decode nothing.
 
     Raises:
-        NoSuchFormat: it is no JPEG, PNG or WebP.
+        NoSuchFormat: it is of no kind that is taken.
         UploadTooLarge: it holds more bytes or pixels than are taken.
         UnreadableUpload: it is damaged.
     """
@@ -151,33 +152,47 @@ def refuse(data: bytes, settings: WebSettings) -> None:
         raise too_many_bytes(settings)
     if not data:
         raise UnreadableUpload("the file is empty (0 bytes)")
+    from embedding.boxes import is_heif
+
+    if is_heif(data):  # whose header is for the process that decodes as well
+        return
     kind = next((kind for start, kind in STARTS.items() if data.startswith(start)), None)
     if kind is None or (kind == "WebP" and data[8:12] != b"WEBP"):
-        raise NoSuchFormat(f"this is {impostor(data)}: photos to search by are JPEG, PNG or WebP")
+        raise NoSuchFormat(f"this is {impostor(data)}: photos to search by are {TAKEN}")
     from embedding.decode import open_image
 
     try:
         with open_image(data, settings.upload_px) as image:
             known = image.format in FORMATS_TAKEN
     except PhotoError as error:
-        if error.kind == "too large":
-            most = settings.upload_px / 1e6
-            raise UploadTooLarge(f"this photo has more than {most:g} megapixels: hand in a smaller one") from error
-        raise UnreadableUpload(f"this photo cannot be used: {error.reason}") from error
+        raise refused(error, settings) from error
     if not known:
         raise UnreadableUpload("this photo cannot be used: it begins as a JPEG, PNG or WebP and is none")
 
 
+def refused(error: PhotoError, settings: WebSettings) -> AliensError:
+    """Return the error of a photo that cannot be decoded."""
+    if error.kind == "too large":
+        most = settings.upload_px / 1e6
+        return UploadTooLarge(f"this photo has more than {most:g} megapixels: hand in a smaller one")
+    return UnreadableUpload(f"this photo cannot be used: {error.reason}")
+
+
 def impostor(data: bytes) -> str:
     """Return what a file that is no photo seems to be."""
+    from embedding.boxes import is_jxl
+    from embedding.camera_raw import is_camera_raw
+
     start = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if b"<svg" in start:
         return "a drawing (SVG)"
     if start.startswith((b"<!doctype html", b"<html")) or b"<script" in start:
         return "a web page (HTML)"
     names = {b"gif8": "a GIF", b"%pdf": "a PDF", b"pk\x03\x04": "a ZIP file", b"bm": "a BMP", b"ii*\0": "a TIFF"}
+    if is_jxl(data) or is_camera_raw(data):
+        return "a JPEG XL" if is_jxl(data) else "a camera's raw photo"
     if start[4:8] == b"ftyp":
-        return "a HEIC or AVIF photo, or a film"
+        return "a film (MP4 or MOV)"
     return next((name for begin, name in names.items() if start.startswith(begin)), "no photo")
 
 

@@ -51,7 +51,9 @@ if TYPE_CHECKING:
 
 PHOTOS_A_FOLDER = 1000
 OURS = re.compile(rf"images/\d{{4,}}/(\d+\.\w+|\.\d+\.\w+\.[0-9a-f]+{re.escape(TEMPORARY_SUFFIX)})")
-PHOTO_ENDINGS = {"JPEG": ".jpg", "TIFF": ".tiff"}  # else the format's own name
+# Else the format's own name.
+PHOTO_ENDINGS = {"HEIF": ".heic", "JPEG": ".jpg", "JPEG2000": ".jp2", "MPO": ".jpg", "TIFF": ".tiff"}
+RAW = "RAW"  # of which each camera's maker has another
 
 
 class FolderWriter:
@@ -80,7 +82,7 @@ class FolderWriter:
         for photo_id, path, member, file_format, tags in zip(*columns, strict=True):
             ending = (
                 PHOTO_ENDINGS.get(file_format, f".{file_format.lower()}")
-                if file_format
+                if file_format and file_format != RAW
                 else Path(member or path).suffix
             )
             name = f"images/{photo_id // PHOTOS_A_FOLDER:04d}/{photo_id}{ending}"

@@ -60,11 +60,11 @@ def test_add_takes_several_paths_patterns_and_what_to_leave_out(aliens: Aliens, 
 
 def test_add_for_machines(aliens: Aliens, photos: Path) -> None:
     aliens("init")
-    (photos / "a.heic").write_bytes(b"x")
+    (photos / "a.psd").write_bytes(b"x")
     code, out, _ = aliens("add", photos, "--json")
     told = json.loads(out)
     assert (code, told["scan"]["found"], told["run"]["encoded"], told["index"]["exact"]["photos"]) == (0, 10, 10, 10)
-    assert told["scan"]["passed_over"] == {"heic": {"count": 1, "names": {".heic": 1}}}
+    assert told["scan"]["passed_over"] == {"other_picture": {"count": 1, "names": {".psd": 1}}}
     assert [source["root"] for source in told["sources"]] == [str(photos)]
 
 

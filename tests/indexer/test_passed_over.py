@@ -6,8 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from indexer.passed_over import KINDS, LOOKS, MISSES, MOST_NAMES, PassedOver, ending_of, kind_by_bytes, kind_by_name
-from indexer.sources import PHOTO_SUFFIXES, FolderSource
+from indexer.passed_over import (
+    KINDS,
+    LOOKS,
+    MISSES,
+    MOST_NAMES,
+    PHOTO_ENDINGS,
+    PassedOver,
+    ending_of,
+    kind_by_bytes,
+    kind_by_name,
+)
+from indexer.sources import FolderSource
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.indexer.conftest import found_in, write_tar
 
@@ -23,10 +33,8 @@ def passed_over(folder: Path) -> PassedOver:
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("a.HEIC", "heic"),
-        ("a.b.heif", "heic"),
-        ("a.NEF", "raw"),
-        ("a.dng", "raw"),
+        ("a.RAW", "raw"),
+        ("a.b.cap", "raw"),
         ("a.psd", "other_picture"),
         ("a.MOV", "video"),
         ("a.zip", "archive"),
@@ -39,7 +47,7 @@ def passed_over(folder: Path) -> PassedOver:
         ("thumbs.db.txt", "other"),
         ("a", "other"),
         ("a.", "other"),
-        ("heic", "other"),
+        ("raw", "other"),
     ],
 )
 def test_kinds_are_told_by_endings(name: str, kind: str) -> None:
@@ -49,7 +57,7 @@ def test_kinds_are_told_by_endings(name: str, kind: str) -> None:
 def test_no_ending_that_is_read_is_passed_over_and_none_is_of_two_kinds() -> None:
     endings = [ending for kind in KINDS.values() for ending in kind.endings.split()]
     assert len(endings) == len(set(endings))
-    assert not PHOTO_SUFFIXES & set(endings)
+    assert not PHOTO_ENDINGS & set(endings)
     assert ".tar" not in endings
 
 
@@ -59,7 +67,37 @@ def test_pictures_are_told_by_their_first_bytes(file_format: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "start", [b"", b"%PDF-1.7", b"RIFF\0\0\0\0AVI LIST", b"BM", b"P1 is the first", b"PK\3\4", b"\0" * 32]
+    "start",
+    [
+        b"\0\0\0\x18ftypheic\0\0\0\0mif1",
+        b"\0\0\0\x18ftypmsf1\0\0\0\0hevc",
+        b"\xff\x0a\x08\x04",
+        b"\0\0\0\x0cJXL \r\n\x87\n",
+        b"FUJIFILMCCD-RAW 0201",
+        b"\0\0\0\x18ftypcrx \0\0\0\1",
+        b"IIRO\x08\0\0\0",
+        b"IIU\0\x18\0\0\0",
+        b"II\x1a\0\0\0HEAPCCDR",
+        b"II*\0\x10\0\0\0CR\2\0",
+    ],
+)
+def test_pictures_that_phones_and_cameras_write_are_told_by_their_first_bytes(start: bytes) -> None:
+    assert kind_by_bytes(start) == "picture"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"\0\0\0\x18ftypisom\0\0\0\0mp41",
+        b"\0\0\0\x14ftypqt  ",
+        b"",
+        b"%PDF-1.7",
+        b"RIFF\0\0\0\0AVI LIST",
+        b"BM",
+        b"P1 is the first",
+        b"PK\3\4",
+        b"\0" * 32,
+    ],
 )
 def test_other_first_bytes_are_no_pictures(start: bytes) -> None:
     assert kind_by_bytes(start) is None
@@ -72,7 +110,7 @@ def test_pictures_with_other_endings_are_told_in_folders_and_tars(tmp_path: Path
     (tmp_path / "README").write_text("no picture")
     (tmp_path / "empty").touch()
     write_tar(tmp_path / "t.tar", {"x/IMG_3": photo_bytes(3), "y": b"", "z.txt": b"text"})
-    assert passed_over(tmp_path).counts == {"picture": 4, "heic": 1, "other": 4}
+    assert passed_over(tmp_path).counts == {"picture": 5, "other": 4}
 
 
 def test_only_so_many_files_are_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,9 +144,9 @@ def test_many_endings_take_no_memory_without_end() -> None:
 
 def test_what_is_passed_over_is_told_with_its_remedy(library: LibraryFactory, photos: Path, tmp_path: Path) -> None:
     for name in (
-        "a.heic",
-        "b.nef",
-        "c.dng",
+        "a.psd",
+        "b.raw",
+        "c.CAP",
         "d.zip",
         "e.tar.gz",
         "f.mp4",
@@ -127,8 +165,8 @@ def test_what_is_passed_over_is_told_with_its_remedy(library: LibraryFactory, ph
     with_remedy, others = str(report).splitlines()[1:3]
     assert with_remedy == "passed over: " + ", ".join(
         (
-            "1 HEIC (convert to JPEG first, for instance by heif-convert)",
-            "2 camera raw (.nef 1, .dng 1: develop to JPEG first)",
+            "2 files that may be camera raw (.raw 1, .cap 1: name one by one if they are)",
+            "1 picture of another format (.psd: save as JPEG or PNG first)",
             "1 archive (.zip: unpack first)",
             "1 compressed tar (.tar.gz: unpack, or pack again as .tar)",
             f"1 linked folder not followed ({photos / 'linked'}: name as a PATH of its own to add it)",
@@ -145,7 +183,7 @@ def test_what_is_passed_over_is_told_with_its_remedy(library: LibraryFactory, ph
         )
     )
     assert report.scan.other_files == 11
-    assert report.scan.as_json()["passed_over"]["raw"] == {"count": 2, "names": {".nef": 1, ".dng": 1}}
+    assert report.scan.as_json()["passed_over"]["raw"] == {"count": 2, "names": {".raw": 1, ".cap": 1}}
 
 
 def test_pipes_are_not_waited_for(tmp_path: Path) -> None:

@@ -258,12 +258,16 @@ def test_stopped_between_sources_nothing_is_lost(library: LibraryFactory, tmp_pa
 
 
 def test_a_file_of_another_kind_that_is_named_is_refused_with_its_remedy(library: LibraryFactory, photos: Path) -> None:
-    for name, said in (("a.zip", "unpack first"), ("b.heic", "convert to JPEG first"), ("c.tar.gz", "pack again as")):
+    for name, said in (
+        ("a.zip", "unpack first"),
+        ("b.psd", "save as JPEG or PNG first"),
+        ("c.tar.gz", "pack again as"),
+    ):
         (photos / name).write_bytes(b"x" * 100)
         with pytest.raises(SourceError, match=f"no photos under .*{name} .passed over: 1 .*{said}"):
             library.add(photos / name)
-    (photos / "d.heic").write_bytes(photo_bytes(50))  # which is a JPEG
-    assert library.add(photos / "d.heic").run.encoded == 1
+    (photos / "d.psd").write_bytes(photo_bytes(50))  # which is a JPEG
+    assert library.add(photos / "d.psd").run.encoded == 1
 
 
 def test_a_call_excludes_photos_that_are_named_one_by_one(tmp_path: Path) -> None:

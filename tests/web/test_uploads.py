@@ -21,6 +21,7 @@ from aliens.library import Library
 from base.errors import PhotoError
 from embedding.decode import open_image
 from tests.conftest import photo_bytes
+from tests.photo_files import heic
 from tests.web.test_pictures import png_header, saved
 from web.app import make_app
 from web.uploads import (
@@ -207,3 +208,28 @@ def test_photos_are_encoded_beside_the_server(tagged_library: Library, samples: 
         process.end()
     mine = tagged_library.encode_photo(photo.read_bytes(), max_pixels=50_000_000)
     assert float(vector @ mine) > 0.99 and Image.open(io.BytesIO(picture)).format == "WEBP"
+
+
+def test_a_phones_photo_is_taken_and_shown(encoding: TestClient) -> None:
+    """Whatever a browser says that it is: many systems know no kind for it."""
+    scene = Image.open(io.BytesIO(photo_bytes(7, size=(350, 233))))
+    avif, heif = photo_bytes(7, size=(350, 233), file_format="AVIF"), heic(scene)
+    for data, name in ((heif, "IMG_1.HEIC"), (avif, "a.avif")):
+        answer = handed_in(encoding, data, name, "application/octet-stream")
+        assert answer.status_code == 201, answer.text
+        shown = encoding.get(f"/api/v1/uploads/{answer.json()['id']}/image")
+        assert shown.headers["content-type"] == "image/webp"
+        assert Image.open(io.BytesIO(shown.content)).size == (350, 233)
+    claims = (20_000).to_bytes(4) * 2  # of width and height, which nothing clips
+    large = re.sub(rb"(ispe....)........", rb"\1" + claims, heif, flags=re.DOTALL).replace(b"clap", b"free")
+    refused = {
+        heif[:-1]: (422, "truncated"),
+        heif[:16] + b"x" * 200: (422, "cannot be used"),
+        large: (413, "more than 50 megapixels"),
+        b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom": (415, "a film (MP4 or MOV)"),
+        b"\0\0\0\x18ftypcrx \0\0\0\1": (415, "a camera's raw photo"),
+        b"\xff\x0a\x08\x04": (415, "a JPEG XL"),
+    }
+    for data, (status, said) in refused.items():
+        answer = handed_in(encoding, data, "photo.heic", "image/heic")
+        assert answer.status_code == status and said in answer.json()["detail"], (data[:20], answer.text)

@@ -31,7 +31,7 @@ BODY: dict[str, Any] = {
                         "photo": {
                             "type": "string",
                             "format": "binary",
-                            "description": "a JPEG, PNG or WebP of at most 20 MB and 50 megapixels",
+                            "description": "a JPEG, PNG, WebP, HEIC or AVIF of at most 20 MB and 50 megapixels",
                         }
                     },
                 }
@@ -50,7 +50,7 @@ class UploadedPhoto(BaseModel):
 
 UPLOAD_ANSWERS: dict[int | str, dict[str, Any]] = {
     413: {"description": "More bytes or pixels than are taken."},
-    415: {"description": "No JPEG, PNG or WebP."},
+    415: {"description": "No JPEG, PNG, WebP, HEIC or AVIF."},
     503: {"description": "Too many at once: try again after `Retry-After` seconds."},
 }
 

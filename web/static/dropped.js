@@ -3,7 +3,9 @@
 import { toast } from "./shell.js";
 
 const LONGEST_S = 120; // until the server has made up its mind
-const KINDS = ["image/jpeg", "image/png", "image/webp"];
+const SHOWN = ["image/jpeg", "image/png", "image/webp"]; // by every browser
+const TAKEN = /^image\/(jpeg|png|webp|hei[cf]|avif)$/;
+const ENDING = /\.(hei[cf]|hif|avif)$/i; // whose kind many systems do not know
 
 // found: told of the term of a photo that the server has taken.
 export function acceptPhotos({ holder, words, get, report, found }) {
@@ -11,13 +13,13 @@ export function acceptPhotos({ holder, words, get, report, found }) {
 
   async function upload(file) {
     if (!file) return;
-    if (!KINDS.includes(file.type)) return toast(words.notPhoto);
+    if (!TAKEN.test(file.type) && !ENDING.test(file.name)) return toast(words.notPhoto);
     const form = new FormData();
     form.append("photo", file);
     const told = toast(words.uploading, LONGEST_S);
     try {
-      const { term } = await get("/api/v1/uploads", undefined, "json", { method: "POST", body: form });
-      pictures.set(term, URL.createObjectURL(file));
+      const { id, term } = await get("/api/v1/uploads", undefined, "json", { method: "POST", body: form });
+      pictures.set(term, SHOWN.includes(file.type) ? URL.createObjectURL(file) : `/api/v1/uploads/${id}/image`);
       found(term);
     } catch (error) {
       report(error);
