@@ -12,7 +12,8 @@ in the best window.
 """
 
 import hashlib
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -105,11 +106,6 @@ def different_bits(one: Hash, other: Hash) -> NDArray[np.int64]:
     return differing
 
 
-def cropped_bits(one: Hash, windows: Hash, other: Hash, windows_of_other: Hash) -> int:
-    """Return by how many bits two photos differ at least, where one may be a crop of the other."""
-    return int(min(different_bits(windows, other).min(), different_bits(windows_of_other, one).min()))
-
-
 def is_plain(mark: PictureMark) -> bool:
     """Tell whether a picture shows too little for its hash to say which it is, such as a white page."""
     return float(mark.cells[..., 0].astype(np.float32).std()) < PLAIN
@@ -122,13 +118,40 @@ def same_colours(one: PictureMark, other: PictureMark) -> bool:
     return chroma <= MOST_CHROMA and abs(float(apart[..., 0].mean())) <= MOST_LIGHTNESS
 
 
+class Likeness(NamedTuple):
+    """By how many of 256 bits two photos of one picture differ, and whether that took one to be a crop of the other."""
+
+    bits: int
+    cropped: bool
+
+
+def likeness(
+    one: PictureMark, other: PictureMark, windows: Callable[[], tuple[Hash, Hash]], *, same_vector: bool = False
+) -> Likeness | None:
+    """Return how alike two photos of one picture are, or None where they are two pictures.
+
+    Args:
+        one, other: what they are told apart by.
+        windows: gives the `window_hashes` of both, for which they are opened again.
+        same_vector: whether a model sees no difference: without that, plain pictures are not told to be the same.
+    """
+    if not same_colours(one, other) or (not same_vector and (is_plain(one) or is_plain(other))):
+        return None
+    bits = int(different_bits(one.bits, other.bits))
+    if bits <= SAME_BITS:
+        return Likeness(bits, False)
+    if bits > CROPPED_BITS:
+        return None
+    of_one, of_other = windows()
+    least = int(min(different_bits(of_one, other.bits).min(), different_bits(of_other, one.bits).min()))
+    return Likeness(least, True) if least <= SAME_BITS else None
+
+
 def made_copies(pixels: Pixels) -> Sequence[tuple[str, bytes]]:
     """Return copies of a photo as people and web sites make them: what was done, and the copy's bytes.
 
     pixels: (h, w, 3), at full size.
     """
-    import io
-
     from PIL import ImageDraw, ImageEnhance
 
     photo = Image.fromarray(pixels)
