@@ -131,7 +131,8 @@ def likeness(
     """Return how alike two photos of one picture are, or None where they are two pictures.
 
     Args:
-        one, other: what they are told apart by.
+        one: what it is told from others by.
+        other: the same of the other.
         windows: gives the `window_hashes` of both, for which they are opened again.
         same_vector: whether a model sees no difference: without that, plain pictures are not told to be the same.
     """

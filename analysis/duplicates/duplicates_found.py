@@ -1,17 +1,22 @@
 """What was found of copies: groups with their evidence, as tables, JSON and a contact sheet. Finds nothing itself."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analysis.duplicates.copy_calibration import CopyCalibration
 from base.console import counted, megabytes
 from base.files import PhotoFile
 from base.listing import Listing
+from base.progress import Progress, shown
 from embedding.picture_marks import HASH_BITS
 from embedding.sheet import Cell, Section, write_sheet
+from search.copies import copies_counted
+
+if TYPE_CHECKING:
+    from analysis.duplicates.duplicate_table import DuplicateManifest
 
 MOST_ON_SHEET = 5  # photos of a group: a row
 
@@ -22,8 +27,8 @@ class CopyOfPhoto:
 
     evidence: `kept`, `bytes` (the same file), `picture` (the same picture, by the model and by its pixels) or `vector`
     (the model sees no difference at all, and the files are not there to be looked at). cosine: with the kept one.
-    bits: of 256 of their perceptual hashes that differ; None where that was not asked or cannot be said. cropped: one is
-    a crop of the other. why: of the kept one, why it is.
+    bits: of 256 of their perceptual hashes that differ; None where that was not asked or cannot be said. cropped: one
+    is a crop of the other. why: of the kept one, why it is.
     """
 
     photo_id: int
@@ -57,7 +62,7 @@ class CopyOfPhoto:
     def looks(self) -> str:
         """Its size, format and bytes, in words."""
         size = f"{self.width_px} x {self.height_px} px" if self.width_px else ""
-        return ", ".join(filter(None, (size, self.format, megabytes(self.size_bytes) if self.size_bytes else "")))
+        return ", ".join(filter(None, (size, self.format, size_in_words(self.size_bytes) if self.size_bytes else "")))
 
     @property
     def said(self) -> str:
@@ -99,11 +104,6 @@ class DuplicateGroup:
         """How many bytes the copies take, of files of their own."""
         return sum(copy.size_bytes or 0 for copy in self.copies)
 
-    @property
-    def heading(self) -> str:
-        """What it is, in words."""
-        return f"Group {self.number}: {counted(len(self.photos), 'photo')}, {counted(len(self.copies), 'copy')[:-1]}"
-
     def as_json(self) -> dict[str, Any]:
         """Return everything as one object."""
         photos = [photo.as_json() for photo in self.photos]
@@ -131,15 +131,6 @@ class DuplicateSummary:
     dropped: bool = False
 
 
-@dataclass
-class Found:
-    """What a search for copies gave."""
-
-    groups: list[DuplicateGroup]
-    summary: DuplicateSummary
-    notes: list[str] = field(default_factory=list)
-
-
 class Duplicates(Listing[DuplicateGroup]):
     """Groups of copies, those with the most bytes to spare first. Nothing was changed, and nothing is removed.
 
@@ -164,9 +155,8 @@ class Duplicates(Listing[DuplicateGroup]):
 
     def __str__(self) -> str:
         spare = sum(group.spare_bytes for group in self)
-        copies = len(self.copies)
-        words = "1 copy" if copies == 1 else f"{copies:,} copies"
-        return f"{words} in {counted(len(self), 'group')}, {megabytes(spare)}, of {self.summary.photos:,} photos"
+        groups, photos = counted(len(self), "group"), counted(self.summary.photos, "photo")
+        return f"{copies_counted(len(self.copies))} in {groups}, {size_in_words(spare)}, among {photos}"
 
     def write_sheet(self, path: Path | str, groups: int = 60) -> None:
         """Write a contact sheet, a group a row: the one to keep first, at most four of its copies.
@@ -174,6 +164,16 @@ class Duplicates(Listing[DuplicateGroup]):
         Raises: QueryError, OutputError: as embedding.sheet.write_sheet.
         """
         write_sheet([section_of(group) for group in self[:groups]], str(self), Path(path), note="; ".join(self.notes))
+
+    def write(self, path: Path | str, *, progress: Progress | None = None) -> "DuplicateManifest":
+        """Write a table, a row a photo: .csv, .tsv, .xlsx, .jsonl or .parquet, and a manifest beside it.
+
+        Raises: QueryError, OutputError: as analysis.duplicates.duplicate_table.write_duplicates.
+        """
+        from analysis.duplicates.duplicate_table import write_duplicates
+
+        with shown(progress) as tell:
+            return write_duplicates(self, Path(path), tell)
 
 
 def section_of(group: DuplicateGroup) -> Section:
@@ -200,6 +200,14 @@ def notes_of(found: Duplicates) -> Iterator[str]:
             f"{counted(told.unread, 'photo')} near to others could not be opened, or changed since they were added: "
             "`aliens add FOLDER` looks at them"
         )
-    labelled = sum(bool(copy.labels) and copy.labels > group.kept.labels for group in found for copy in group.copies)
+    labelled = sum(copy.labels > group.kept.labels for group in found for copy in group.copies)
     if labelled:
-        yield f"{counted(labelled, 'copy')[:-1] if labelled == 1 else f'{labelled} copies'} with labels that the kept lacks"
+        yield f"{copies_counted(labelled)} with more labels set by hand than the photo to keep: look at those first"
+
+
+def size_in_words(size_bytes: int) -> str:
+    """Return a size in MB, or in kB where it is small."""
+    return megabytes(size_bytes) if size_bytes >= SMALL_BYTES else f"{size_bytes / 1e3:.0f} kB"
+
+
+SMALL_BYTES = 1_000_000

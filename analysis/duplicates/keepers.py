@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from base.console import megabytes
 from db.duplicate_rows import CopyFacts
 
 # As cameras write them, best first; what is not listed is what others convert photos to.
@@ -56,7 +55,7 @@ def why_kept(kept: CopyFacts, others: Sequence[CopyFacts]) -> str:
     if format_rank(kept) < format_rank(best):
         return f"{kept.format}, nearest to a camera's own"
     if (kept.size_bytes or 0) > (best.size_bytes or 0):
-        return f"as large, least compressed: {megabytes(kept.size_bytes or 0)}"
+        return "as large, and least compressed"
     return why_of_equals(kept, others)
 
 
@@ -66,7 +65,7 @@ def why_of_equals(kept: CopyFacts, others: Sequence[CopyFacts]) -> str:
     if kept.labels > best.labels:
         return "has more labels"
     if (kept.date or LATEST) < (best.date or LATEST):
-        return f"earliest date: {kept.date:%Y-%m-%d}"
+        return "oldest file" if kept.date_from == "file" else f"earliest date: {kept.date:%Y-%m-%d}"
     if best.member and not kept.member:
         return "a file of its own, not in a tar"
     if len(kept.path) + len(kept.member) < len(best.path) + len(best.member):
