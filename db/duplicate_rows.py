@@ -75,7 +75,7 @@ def copy_facts(session: Session, ids: Sequence[int]) -> dict[int, CopyFacts]:
         rows = session.execute(statement).all()
         labels = label_counts(session, [row[8] for row in rows if row[8] is not None])
         for row in rows:
-            found[row[0]] = CopyFacts(*row[:9], *dated(*row[9:]), labels.get(row[8], 0))
+            found[row[0]] = CopyFacts(*row[:9], *dated(row[9], row[10], row[11], row[12]), labels.get(row[8] or b"", 0))
     return found
 
 

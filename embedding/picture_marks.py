@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from base.arrays import Floats, Pixels
+from base.arrays import Bools, Floats, Pixels
 from base.errors import PhotoError
 from base.files import PhotoFile
 from embedding.colour import lab_of
@@ -40,13 +40,14 @@ PLAIN = 3.0  # standard deviation of L* over the grid, below which a hash tells 
 INTERVALS = ((0, 1), (0, 0.95), (0.025, 0.975), (0.05, 1), (0, 0.9), (0.05, 0.95), (0.1, 1))  # of a side, in windows
 
 Hash = NDArray[np.uint8]  # (32,), 8 bits a byte; several (n, 32)
+Cells = NDArray[np.int8]
 
 
 class PictureMark(NamedTuple):
-    """What one picture is told from others by. bits: its hash. cells: L*a*b* of a coarse grid, (8, 8, 3) int8."""
+    """What a picture, or several, is told from others by. bits: its hash. cells: L*a*b* of a coarse grid, (8, 8, 3)."""
 
     bits: Hash
-    cells: NDArray[np.int8]
+    cells: Cells
 
 
 def picture_of(file: PhotoFile, sha256: bytes | None) -> Image.Image:
@@ -106,16 +107,28 @@ def different_bits(one: Hash, other: Hash) -> NDArray[np.int64]:
     return differing
 
 
-def is_plain(mark: PictureMark) -> bool:
-    """Tell whether a picture shows too little for its hash to say which it is, such as a white page."""
-    return float(mark.cells[..., 0].astype(np.float32).std()) < PLAIN
+def is_plain(cells: Cells) -> Bools:
+    """Return which pictures, cells (..., 8, 8, 3), show too little for a hash to tell them, such as a white page."""
+    plain: Bools = cells[..., 0].astype(np.float32).std(axis=(-2, -1)) < PLAIN
+    return plain
 
 
-def same_colours(one: PictureMark, other: PictureMark) -> bool:
-    """Tell whether two pictures have the same colours, cell by cell, and are about as bright."""
-    apart: Floats = one.cells.astype(np.float32) - other.cells.astype(np.float32)
-    chroma = float(np.hypot(apart[..., 1], apart[..., 2]).mean())
-    return chroma <= MOST_CHROMA and abs(float(apart[..., 0].mean())) <= MOST_LIGHTNESS
+def same_colours(one: Cells, other: Cells) -> Bools:
+    """Return which pictures have the same colours, cell by cell, and are about as bright; cells (..., 8, 8, 3)."""
+    apart: Floats = one.astype(np.float32) - other.astype(np.float32)
+    chroma = np.hypot(apart[..., 1], apart[..., 2]).mean(axis=(-2, -1))
+    same: Bools = (chroma <= MOST_CHROMA) & (np.abs(apart[..., 0].mean(axis=(-2, -1))) <= MOST_LIGHTNESS)
+    return same
+
+
+def may_be_same(one: PictureMark, other: PictureMark, same_vector: Bools) -> Bools:
+    """Return which pairs may be one picture, (p,), by marks whose bits are (p, 32) and whose cells are (p, 8, 8, 3).
+
+    same_vector: (p,), of which a model sees no difference: only of such a pair plain pictures may be the same.
+    """
+    near = different_bits(one.bits, other.bits) <= CROPPED_BITS
+    shown = same_vector | ~(is_plain(one.cells) | is_plain(other.cells))
+    return near & shown & same_colours(one.cells, other.cells)
 
 
 class Likeness(NamedTuple):
@@ -136,13 +149,11 @@ def likeness(
         windows: gives the `window_hashes` of both, for which they are opened again.
         same_vector: whether a model sees no difference: without that, plain pictures are not told to be the same.
     """
-    if not same_colours(one, other) or (not same_vector and (is_plain(one) or is_plain(other))):
+    if not may_be_same(one, other, np.array(same_vector)):
         return None
     bits = int(different_bits(one.bits, other.bits))
     if bits <= SAME_BITS:
         return Likeness(bits, False)
-    if bits > CROPPED_BITS:
-        return None
     of_one, of_other = windows()
     least = int(min(different_bits(of_one, other.bits).min(), different_bits(of_other, one.bits).min()))
     return Likeness(least, True) if least <= SAME_BITS else None

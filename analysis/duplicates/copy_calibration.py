@@ -5,7 +5,9 @@ What is near for one model, or among photos of one kind, is far for another. Con
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,8 +20,11 @@ from db.duplicate_rows import CopyFacts
 from embedding.colour import read_pixels
 from embedding.decode import decode, decode_to_fit
 from embedding.encoder import Encoder
-from embedding.picture_marks import likeness, made_copies, mark_of, picture_of, window_hashes
+from embedding.picture_marks import Hash, likeness, made_copies, mark_of, picture_of, window_hashes
 from search.copies import SAME
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SAMPLE_PHOTOS = 64  # of which copies are made
 SAMPLE_VECTORS = 4_096  # whose pairs tell how many pairs of all photos are as near
@@ -136,13 +141,14 @@ def copies_of(encoder: Callable[[], Encoder], fact: CopyFacts, vector: Floats) -
     embedded, mark = model.encode_images(pixels), mark_of(before)
     for (kind, data), found in zip(copies, embedded, strict=True):
         after, cosine = decode_to_fit(data, before.size), float(found @ vector)
-        same = likeness(
-            mark,
-            mark_of(after),
-            lambda copy=after: (window_hashes(before), window_hashes(copy)),
-            same_vector=cosine >= SAME,
-        )
+        windows = partial(both_windows, before, after)
+        same = likeness(mark, mark_of(after), windows, same_vector=cosine >= SAME)
         yield kind, cosine, same is not None
+
+
+def both_windows(one: "Image", other: "Image") -> tuple[Hash, Hash]:
+    """Return the hashes of what crops leave of two pictures."""
+    return window_hashes(one), window_hashes(other)
 
 
 def affordable(cosine: float, sample: Floats, photos: int) -> tuple[float, int]:

@@ -32,7 +32,7 @@ class BestPairs:
         """Take some more."""
         if self.dropped:
             keep = found.cosines >= self.least
-            found = NearPairs(found.ones[keep], found.others[keep], found.cosines[keep])
+            found = found.some(keep)
         if len(found.ones):
             self._parts.append(found)
             self._held += len(found.ones)
@@ -43,7 +43,7 @@ class BestPairs:
             keep = pairs.cosines > self.least  # of equal ones all or none
             if not keep.any():
                 keep = np.arange(len(keep)) < self.most
-            self._parts = [NearPairs(pairs.ones[keep], pairs.others[keep], pairs.cosines[keep])]
+            self._parts = [pairs.some(keep)]
             self._held = len(self._parts[0].ones)
 
     def pairs(self) -> NearPairs:

@@ -1,6 +1,6 @@
 """Copies of photos are looked for: by bytes, then by the model, then by pixels. Changes nothing in the library."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -33,6 +33,7 @@ from search.copies import SAME
 
 MARKS_FILE = "marks.npy"
 MILLION = 1_000_000
+CONFIRMED_AT_ONCE = 16_384  # pairs: 13 MB of their marks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,8 +104,7 @@ class CopySearch:
         with self._ended_by_ctrl_c():
             self._marks.take(self._facts, self._progress)
         told.unread = len(self._marks.unread)
-        pairs = zip(near.ones.tolist(), near.others.tolist(), near.cosines.tolist(), strict=True)
-        links = linked(list(self._confirmed(pairs, len(near.ones))))
+        links = linked(list(self._confirmed(near)))
         told.confirmed = sum(map(len, links.values())) // 2
         return links
 
@@ -130,10 +130,11 @@ class CopySearch:
         assert told.cosine is not None
         search = PairSearch(self._vectors, told.cosine, ids)
         best = BestPairs(MOST_PAIRS, told.cosine)
+        scale, unit = (MILLION, "million pairs") if search.pairs > 100 * MILLION else (1, "pairs")
         with self._ended_by_ctrl_c():
             for found in search:
                 best.add(found)
-                self._progress(Step("comparing", search.compared // MILLION, search.pairs // MILLION, "million pairs"))
+                self._progress(Step("comparing", search.compared // scale, search.pairs // scale, unit))
         told.compared = search.compared / search.pairs if search.pairs else 1.0
         told.dropped, told.cosine = best.dropped, best.least
         return best.pairs()
@@ -150,13 +151,16 @@ class CopySearch:
         """Read what is known of photos."""
         self._facts.update(copy_facts(self._session, [i for i in ids if i not in self._facts]))
 
-    def _confirmed(self, pairs: Iterable[tuple[int, int, float]], total: int) -> Iterator[tuple[int, int, float]]:
+    def _confirmed(self, near: NearPairs) -> Iterator[tuple[int, int, float]]:
         """Yield those of the pairs that are one picture."""
         with self._ended_by_ctrl_c():
-            for done, (one, other, cosine) in enumerate(pairs, start=1):
-                if one in self._facts and other in self._facts and self._same(one, other, cosine):
-                    yield one, other, cosine
-                self._progress(Step("confirming", done, total, "pairs"))
+            for start in range(0, len(near.ones), CONFIRMED_AT_ONCE):
+                some = near.some(slice(start, start + CONFIRMED_AT_ONCE))
+                places = np.flatnonzero(self._marks.possible(some))
+                for one, other, cosine in zip(*(values[places].tolist() for values in some), strict=True):
+                    if self._same(one, other, cosine):
+                        yield one, other, cosine
+                self._progress(Step("confirming", start + len(some.ones), len(near.ones), "pairs"))
 
     def _same(self, one: int, other: int, cosine: float) -> bool:
         """Tell whether two photos are one picture; of files that are not there, the model has to see no difference."""

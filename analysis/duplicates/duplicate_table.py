@@ -119,7 +119,7 @@ def write_duplicates(found: Duplicates, path: Path, progress: Progress = silent)
         path.parent.mkdir(parents=True, exist_ok=True)
         with file_and_manifest(path) as (file, write_beside):
             hashed = HashedFile(file)
-            stream(table, TABLE_WRITERS[file_format](hashed, table.schema, ()), progress)
+            stream(table, TABLE_WRITERS[file_format](hashed, table.schema, []), progress)
             manifest = manifest_of_copies(found, path, file_format, hashed)
             write_beside(manifest)
         return manifest

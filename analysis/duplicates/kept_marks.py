@@ -7,27 +7,32 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from base.arrays import Bools, Ids, Longs
 from base.errors import PhotoError
 from base.files import PhotoFile, atomic_write
 from base.progress import Progress, Step
 from db.duplicate_rows import CopyFacts
+from embedding.index.near_pairs import NearPairs
 from embedding.picture_marks import (
     GRID,
     HASH_BITS,
+    Cells,
     Hash,
     Likeness,
     PictureMark,
     likeness,
     mark_of,
+    may_be_same,
     picture_of,
     window_hashes,
 )
+from search.copies import SAME
 
 RECORD = np.dtype([("sha256", "u1", 32), ("bits", "u1", HASH_BITS // 8), ("cells", "i1", (GRID, GRID, 3))])
 SAVED_AFTER = 5_000  # photos that were opened: a minute's work
@@ -49,7 +54,7 @@ class KeptMarks:
         self._windows = lru_cache(KEPT_WINDOWS)(self._windows_of)
 
     def take(self, photos: Mapping[int, CopyFacts], progress: Progress) -> None:
-        """Open those of the photos whose marks are not known; what was done is kept, however it ends."""
+        """Open those of the photos whose marks are not known, once; what was done is kept, however it ends."""
         self._files.update(photos)
         missing = []
         for photo_id, facts in photos.items():
@@ -95,6 +100,37 @@ class KeptMarks:
     def knows(self, photo_id: int) -> bool:
         """Tell whether a photo's mark is known."""
         return photo_id in self._by_photo
+
+    def possible(self, pairs: NearPairs) -> Bools:
+        """Return which pairs of photos may be one picture, (p,); of files that are not there, by the model alone."""
+        same_vector: Bools = pairs.cosines >= SAME
+        places, known = zip(*(self._places(ids) for ids in (pairs.ones, pairs.others)), strict=True)
+        both = np.flatnonzero(known[0] & known[1])
+        _, bits, cells = self._table
+        one, other = (PictureMark(bits[at[both]], cells[at[both]]) for at in places)
+        result: Bools = same_vector & ~known[0] & ~known[1]
+        result[both] = may_be_same(one, other, same_vector[both])
+        return result
+
+    def _places(self, ids: Ids) -> tuple[Longs, Bools]:
+        """Return where photos stand in the table of known ones, and whether they do."""
+        known, _, _ = self._table
+        if not len(known):
+            return np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
+        places = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+        return places, known[places] == ids
+
+    @cached_property
+    def _table(self) -> tuple[Ids, Hash, Cells]:
+        """The marks of all photos taken, by their ids, which ascend."""
+        ids = sorted(self._by_photo)
+        marks = [self._by_photo[photo_id] for photo_id in ids]
+        bits = np.array([mark.bits for mark in marks], np.uint8).reshape(-1, HASH_BITS // 8)
+        return (
+            np.array(ids, np.int64),
+            bits,
+            np.array([mark.cells for mark in marks], np.int8).reshape(-1, GRID, GRID, 3),
+        )
 
     def likeness(self, one: int, other: int, *, same_vector: bool) -> Likeness | None:
         """Return how alike two photos are, whose marks are known, or None where they are two pictures."""

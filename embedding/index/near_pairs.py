@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from base.arrays import Floats, Halves, Ids, Longs
+from base.arrays import Bools, Floats, Halves, Ids, Longs
 from embedding.index.product import LANES, ROUNDING, SUMMING, tensor_of
 from embedding.segments import Vectors
 
@@ -36,6 +36,10 @@ class NearPairs(NamedTuple):
     ones: Ids
     others: Ids
     cosines: Floats
+
+    def some(self, which: "slice | Bools | Longs") -> "NearPairs":
+        """Return some of the pairs."""
+        return NearPairs(self.ones[which], self.others[which], self.cosines[which])
 
 
 class FlatRows:
