@@ -13,6 +13,7 @@ from commands.candidate_commands import candidates, see
 from commands.caption_commands import caption_group, captions
 from commands.compare_command import compare_others
 from commands.download_command import downloads
+from commands.duplicate_commands import duplicates
 from commands.export_commands import exports, imports
 from commands.hotel_commands import gallery, hotels
 from commands.hotels50k_command import evaluate_hotels50k
@@ -41,7 +42,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
     "Captions": {"caption": caption_group},
     "Restyle": {"candidates": candidates, "restyle": restyle_group, "quiz": quiz, "see": see},
     "Measure": {"stats": stats, "eval": evaluations, "compare": compare_others},
-    "Care": {"verify": verify, "failures": failures, "forget": forget, "index": index},
+    "Care": {"verify": verify, "failures": failures, "duplicates": duplicates, "forget": forget, "index": index},
 }
 # What commands were called before: understood, and not listed.
 OLD: dict[str, Command] = {"tags": old_tags, "captions": captions, "restyled": restyled, "searches": searches}

@@ -8,6 +8,7 @@ from pathlib import Path
 from aliens.browsing_methods import BrowsingMethods
 from aliens.comparison_methods import ComparisonMethods
 from aliens.desk_methods import DeskMethods
+from aliens.duplicate_methods import DuplicateMethods
 from aliens.exhibit_methods import ExhibitMethods
 from aliens.health_methods import HealthMethods
 from aliens.hotel_methods import HotelMethods
@@ -40,6 +41,7 @@ class Library(
     Hotels50kMethods,
     JudgedMethods,
     ComparisonMethods,
+    DuplicateMethods,
 ):
     """A library of photos, opened by `aliens.open` or `aliens.create`; close it, or use it in a `with` statement.
 

@@ -77,6 +77,11 @@ class LibraryFolder:
         return self.root / "restyled"
 
     @property
+    def duplicates(self) -> Path:
+        """What is kept of looking for copies of photos: it may be removed at any time."""
+        return self.root / "duplicates"
+
+    @property
     def floors_file(self) -> Path:
         """How alike a result must be to its photo: see restyle.floors."""
         return self.restyled / "floors.json"
