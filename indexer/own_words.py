@@ -133,9 +133,14 @@ class OwnWords:
                 for r, name in sorted(said.items()):  # the outer ones first, which have the inner ones forgotten
                     self._choices[r] = keep_choice(self._session, r, self._hotel_from, name)
 
+    @property
+    def are_none(self) -> bool:
+        """Whether nobody says anything of photos."""
+        return self._table is None and not self._choices
+
     def told(self, chunk: Sequence[FoundPhoto]) -> list[FoundPhoto]:
         """Return photos that a source has found with what people say of them."""
-        if self._table is None and not self._choices:
+        if self.are_none:
             return list(chunk)
         return [self._of(found) for found in chunk]
 

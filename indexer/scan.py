@@ -1,11 +1,13 @@
 """Scanning: what sources hold is compared with what the library knows. Decodes no pixels, embeds nothing."""
 
+import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -18,8 +20,10 @@ from base.errors import PhotoError, SourceError
 from base.files import PhotoFile
 from base.progress import Progress, Step, silent
 from db.hotel_rows import add_nameless_hotels, merge_chains, merge_hotels
+from db.known_files import compares_bytes, known_files
 from db.models import Photo, PhotoState
 from db.photo_rows import (
+    count_rows_under,
     count_under,
     insert_photos,
     mark_columns_changed,
@@ -34,9 +38,10 @@ from db.photo_rows import (
 from db.vector_rows import lose, remove_photos
 from embedding.decode import DECODE_THREADS, camera_at
 from embedding.exif import SILENT, Camera
+from indexer.glance import Glance
 from indexer.own_words import FOLDER, TABLE, OwnWords
 from indexer.passed_over import PassedOver, Problem
-from indexer.sources import MISSING, FoundPhoto, Source, folders_above, found_at
+from indexer.sources import MISSING, FolderSource, FoundPhoto, Source, folders_above, found_at
 
 CHUNK = 1000
 EXAMPLES = 3  # places that a report names
@@ -91,12 +96,13 @@ class SourceScan:
     """One source's part of a scan.
 
     gone: ids of photos that are not at their places below it. unasked: those of photos whose cameras an earlier version
-    did not ask.
+    did not ask. known: how many of the photos that it found were known, each once.
     """
 
     source: Source
     report: ScanReport = field(default_factory=ScanReport)
     seconds: float = 0.0
+    known: int = 0
     gone: list[int] = field(default_factory=list)
     unasked: list[int] = field(default_factory=list)
 
@@ -187,12 +193,16 @@ def compare_sources(
     newest = newest_photo_id(session) if any(scan.source.whole for scan in scans) else 0
     seen = np.zeros(newest + 1, bool)  # by photo id, of those known before
     found = 0
+
+    def tell(before: int, scan: SourceScan, so_far: int) -> None:
+        progress(Step("scanning", before + so_far, note=scan.source.root if len(scans) > 1 else ""))
+
     for scan in scans:
         start = time.monotonic()
         try:
-            for known in compare_source(session, scan, words, retry_failed=retry_failed):
+            for known in compare_source(session, scan, words, retry_failed=retry_failed, tell=partial(tell, found, scan)):
                 seen[known[known <= newest]] = True
-                progress(Step("scanning", found + scan.report.found, note=scan.source.root if len(scans) > 1 else ""))
+                scan.known += len(known)
         except SourceError as error:
             if len(scans) == 1:
                 raise
@@ -207,19 +217,30 @@ def compare_sources(
             seen[[photo_id for photo_id in photo_ids_under(session, unread) if photo_id <= newest]] = True
     roots = {scan.source.root for scan in scans if scan.source.whole}
     outermost = [scan for scan in scans if scan.source.whole and roots.isdisjoint(folders_above(scan.source.root))]
-    return [(scan, unseen) for scan in outermost if (unseen := unseen_under(session, scan.source.root, seen))]
+    return [(scan, unseen) for scan in outermost if (unseen := unseen_under(session, scan, seen))]
 
 
-def unseen_under(session: Session, root: str, seen: Bools) -> list[int]:
-    """Return the ids of photos below a root that were not seen; those beyond the end of `seen`, by id, are new."""
-    here = (photo_id for photo_id in photo_ids_under(session, root) if photo_id < len(seen))
-    return [photo_id for photo_id in here if not seen[photo_id]]
+def unseen_under(session: Session, scan: SourceScan, seen: Bools) -> list[int]:
+    """Return the ids of photos below a source's root that were not seen; those beyond the end of `seen` are new."""
+    if count_rows_under(session, scan.source.root) == scan.known:
+        return []
+    here = np.fromiter(photo_ids_under(session, scan.source.root), np.int64)
+    here = here[here < len(seen)]
+    return list(here[~seen[here]].tolist())
 
 
-def compare_source(session: Session, scan: SourceScan, words: OwnWords, *, retry_failed: bool) -> Iterator[Ids]:
-    """Compare a source with the library; yield the ids of the photos that were known, a chunk at a time."""
-    source = scan.source
+def compare_source(
+    session: Session, scan: SourceScan, words: OwnWords, *, retry_failed: bool, tell: Callable[[int], None]
+) -> Iterator[Ids]:
+    """Compare a source with the library; yield the ids of the photos that were known, a chunk at a time.
+
+    `tell`: hears now and then how many photos were found.
+    """
+    source, report = scan.source, scan.report
     words.begin(source)
+    glance = Glance(session, lambda same: tell(report.found + same))
+    if isinstance(source, FolderSource) and not retry_failed and words.are_none and compares_bytes(session):
+        source.glance = glance.changed
     hotels_known = False
     for chunk in chunks(source.photos(), CHUNK):
         if not hotels_known:  # only once there is a photo: a source without photos changes nothing
@@ -227,10 +248,46 @@ def compare_source(session: Session, scan: SourceScan, words: OwnWords, *, retry
                 merge_chains(session, source.chains)
                 merge_hotels(session, source.hotels.values())
             hotels_known = True
-        photos = scan_chunk(session, source, words.told(chunk), scan.report, retry_failed=retry_failed)
-        scan.unasked += [photo.id for photo in photos if is_unasked(photo)]
+        rest, ids = (chunk, []) if retry_failed or source.glance is not None else changed(session, words.told(chunk))
+        report.found += len(ids)
+        report.unchanged += len(ids)
+        if rest:
+            photos = scan_chunk(session, source, words.told(rest) if rest is chunk else rest, report, retry_failed=retry_failed)
+            scan.unasked += [photo.id for photo in photos if is_unasked(photo)]
+            ids += [photo.id for photo in photos]
         session.commit()
-        yield np.array([photo.id for photo in photos], np.int64)
+        tell(report.found + len(glance.ids))
+        yield np.array(ids, np.int64)
+    report.found += len(glance.ids)
+    report.unchanged += len(glance.ids)
+    yield np.array(glance.ids, np.int64)
+
+
+def changed(session: Session, told: list[FoundPhoto]) -> tuple[list[FoundPhoto], list[int]]:
+    """Return the found photos that are to be compared with all that is known, and the ids of the others.
+
+    Of these nothing is to be written: their files are as they were, and nobody says anything new of them.
+    """
+    known = known_files(session, [found.path for found in told if not found.member])
+    rest: list[FoundPhoto] = []
+    ids: list[int] = []
+    for found in told:
+        row = known.get(found.path)
+        if (
+            row is not None
+            and not found.member
+            and row[2] == found.size_bytes
+            and row[3] == found.mtime_ns
+            and (found.hotel_from is None or row[4:] == (found.hotel_id, found.hotel_from))
+            and found.image_id is found.date_from is found.place_from is found.failure_kind is None
+        ):
+            ids.append(row[1])
+        else:
+            rest.append(found)
+    return rest, ids
+
+
+IS_BACK = (MISSING, "unreadable", "name")  # kinds of failures that are over where a file can be looked at
 
 
 def nothing_found(session: Session, sources: Sequence[Source]) -> SourceError:
@@ -265,7 +322,8 @@ def scan_chunk(
     changes: list[tuple[Photo, dict[str, Any]]] = []
     places: set[tuple[str, str]] = set()
     for found in chunk:
-        if (found.path, found.member) in places:
+        escaped = found.failure_kind == "name" and os.path.lexists(found.path)  # which is another file's name
+        if (found.path, found.member) in places or escaped:
             source.leftovers.problems.append(Problem(found.path, "two files would be kept under this name"))
             continue
         places.add((found.path, found.member))
@@ -307,7 +365,7 @@ def changed_columns(photo: Photo, found: FoundPhoto, *, retry_failed: bool) -> d
             return changes
         return changes | state_of(found)
     facts_differ = any(getattr(found, name) != getattr(photo, name) for name in FACTS)
-    is_back = photo.failure_kind in (MISSING, "unreadable", "name")
+    is_back = photo.failure_kind in IS_BACK
     if facts_differ or is_back or (retry_failed and photo.state is PhotoState.FAILED):
         return changes | {name: getattr(found, name) for name in FACTS} | state_of(found)
     return changes

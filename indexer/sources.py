@@ -4,11 +4,12 @@ import os
 import re
 import tarfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from glob import has_magic
+from operator import attrgetter
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any
@@ -23,12 +24,13 @@ NAME_ONE = "name a folder of photos, a photo or a .tar file"
 MOST_NAMED = 20  # paths in a message
 RULES_KEPT = 1_000  # of folders that were looked into last
 MISSING = "missing"
+NAME = attrgetter("name")
 BAD_NAME = "its name is not valid UTF-8: rename it"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # and not frozen, which takes thrice as long: one is made of every file at each look
 class FoundPhoto:
-    """A photo that a source names; `size_bytes` is None where there is no such file.
+    """A photo that a source names; `size_bytes` is None where there is no such file. Never changed once it is made.
 
     target: the file that the photo is a link to.
     """
@@ -52,11 +54,15 @@ class FoundPhoto:
     target: str = ""
 
 
+Glance = Callable[[str, list[os.DirEntry[str]]], list[os.DirEntry[str]]]  # see indexer.glance.Glance.changed
+
+
 class Source(ABC):
     """A folder, a tar file, photos named one by one, or a Hotels-50K tree.
 
     `chains` is {id: name} and `hotels` {id: columns of the hotel table}: empty for most sources. `beside` is
-    {real path: source} of all that are read in one go, this one as well: each reads what lies below it.
+    {real path: source} of all that are read in one go, this one as well: each reads what lies below it. A folder's
+    `glance`, where it has one, tells which files are not known and unchanged: only these are yielded.
     """
 
     kind: str
@@ -74,6 +80,7 @@ class Source(ABC):
         self.chains: dict[int, str] = {}
         self.hotels: dict[int, dict[str, Any]] = {}
         self.beside: Mapping[str, Source] = {self.path: self}
+        self.glance: Glance | None = None
         self._rules = rules
         self._rules_in: dict[str, Rules] = {}
 
@@ -197,12 +204,14 @@ class FolderSource(Source):
     def _walk(self, folder: str, rules: Rules) -> Iterator[FoundPhoto]:
         try:
             with os.scandir(folder) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
+                entries = sorted(listing, key=NAME)
         except OSError as error:
             self._cannot_read(folder, str(error.strerror or error))
             return
-        if any(entry.name == IGNORE_FILE for entry in entries):
+        if IGNORE_FILE in map(NAME, entries):
             rules = rules.within(self._own_patterns(folder))
+        if self.glance is not None and not rules.say_anything and len(self.beside) == 1:
+            entries = self.glance(folder, entries)
         for entry in entries:
             path, name, is_folder = entry.path, entry.name, entry.is_dir(follow_symlinks=False)
             if path in self.beside or name == IGNORE_FILE or (is_folder and self.is_ours(path)):
@@ -355,8 +364,9 @@ def holds_results(folder: Path) -> bool:
 
 
 def has_photo_ending(name: str) -> bool:
-    """Tell by its ending whether a file is a photo."""
-    return os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES
+    """Tell by its ending whether a file is a photo; a name that begins with its last dot has none."""
+    at = name.rfind(".")
+    return name[at:].lower() in PHOTO_SUFFIXES and name[:at].rpartition("/")[2].strip(".") != ""
 
 
 def is_tar(name: str) -> bool:
