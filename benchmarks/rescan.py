@@ -57,6 +57,7 @@ def know(library: Library, paths: Iterator[Path]) -> None:
                 "size_bytes": stat.st_size,
                 "mtime_ns": stat.st_mtime_ns,
                 "exif_read": True,
+                "content_sha256": bytes(32),
                 "state": PhotoState.EMBEDDED,
             }
         )

@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 from db.models import Photo, PhotoState
 from db.photo_rows import FIRST, fetched, pages
 
-# A photo that is to be looked at more closely: one that failed, or whose camera an earlier version did not ask.
+# A photo that is to be looked at more closely: one that failed, or whose file was not asked all that it can say.
 IS_OPEN = (Photo.failure_kind.is_not(None)) | (
-    Photo.exif_read.is_(None) & (Photo.state == PhotoState.EMBEDDED) & Photo.image_id.is_(None)
+    (Photo.state == PhotoState.EMBEDDED)
+    & (Photo.content_sha256.is_(None) | (Photo.exif_read.is_(None) & Photo.image_id.is_(None)))
 )
 KNOWN_FILE = (Photo.path, Photo.id, Photo.size_bytes, Photo.mtime_ns)
 WITH_HOTELS = (*KNOWN_FILE, Photo.hotel_id, Photo.hotel_from)

@@ -163,6 +163,19 @@ def photo_ids_under(session: Session, root: str) -> Iterator[int]:
         yield from map(FIRST, rows)
 
 
+def present_ids_under(session: Session, root: str) -> Iterator[int]:
+    """Yield the ids of photos in a folder and its subfolders, or in a tar file, but for those that are missing."""
+    here = (is_under(session, root), is_photo(), Photo.failure_kind.is_distinct_from("missing"))
+    for rows in fetched(session, select(Photo.id).where(*here)):
+        yield from map(FIRST, rows)
+
+
+def paths_under(session: Session, root: str) -> Iterator[str]:
+    """Yield the path of each photo in a folder and its subfolders, or in a tar file."""
+    for rows in fetched(session, select(Photo.path).where(is_under(session, root), is_photo())):
+        yield from map(FIRST, rows)
+
+
 FIRST = itemgetter(0)
 
 

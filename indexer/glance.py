@@ -5,12 +5,14 @@ Only where nobody says anything of photos but that they are there. Whatever is n
 
 import os
 from collections.abc import Callable
+from operator import attrgetter
 from stat import S_IFMT, S_IFREG
 
 from sqlalchemy.orm import Session
 
 from base.files import storable
-from db.known_files import KnownFile, known_files_from
+from db.known_files import KnownFile, known_files, known_files_from
+from indexer.sources import FoundPhoto
 
 
 class Glance:
@@ -71,3 +73,31 @@ class Glance:
 
 
 FORMAT = S_IFMT(0o777777)  # of a mode, the bits that say what a file is
+
+# What a found photo may have besides its file's facts and its hotel by its folder.
+said_of = attrgetter("image_id", "date_from", "place_from", "failure_kind")
+NOTHING = (None,) * 4
+
+
+def changed(session: Session, told: list[FoundPhoto]) -> tuple[list[FoundPhoto], list[int]]:
+    """Return the found photos that are to be compared with all that is known, and the ids of the others.
+
+    Of these nothing is to be written: their files are as they were, and nobody says anything new of them.
+    """
+    known = known_files(session, [found.path for found in told if not found.member])
+    rest: list[FoundPhoto] = []
+    ids: list[int] = []
+    for found in told:
+        row = known.get(found.path)
+        if (
+            row is not None
+            and not found.member
+            and row[2] == found.size_bytes
+            and row[3] == found.mtime_ns
+            and (found.hotel_from is None or row[4:] == (found.hotel_id, found.hotel_from))
+            and said_of(found) == NOTHING
+        ):
+            ids.append(row[1])
+        else:
+            rest.append(found)
+    return rest, ids

@@ -62,6 +62,15 @@ class MetadataReport:
             lines.append(f"{one_line(self.table)}: {self.used} of {counted(self.rows, 'row')} used")
         return "\n".join(lines)
 
+    def update(self, other: "MetadataReport") -> None:
+        """Add what was said in another look."""
+        self.hotels |= other.hotels
+        self.without_hotel += other.without_hotel
+        self.chosen, self.table = self.chosen or other.chosen, self.table or other.table
+        self.roots |= other.roots
+        self.used, self.rows = self.used + other.used, self.rows + other.rows
+        self.remarks += [remark for remark in other.remarks if remark not in self.remarks]
+
     def _where(self) -> str:
         """Return what was added, as it is typed."""
         return " ".join(map(shell_word, self.roots)) if len(self.roots) <= MOST_ROOTS else "PATHS"

@@ -14,16 +14,15 @@ from typing import Any
 import numpy as np
 from sqlalchemy.orm import Session
 
-from base.arrays import Bools, Ids
+from base.arrays import Ids
 from base.console import counted
 from base.errors import PhotoError, SourceError
 from base.files import PhotoFile
 from base.progress import Progress, Step, silent
 from db.hotel_rows import add_nameless_hotels, merge_chains, merge_hotels
-from db.known_files import compares_bytes, known_files
+from db.known_files import compares_bytes
 from db.models import Photo, PhotoState
 from db.photo_rows import (
-    count_rows_under,
     count_under,
     insert_photos,
     mark_columns_changed,
@@ -35,16 +34,17 @@ from db.photo_rows import (
     record_scans,
     update_photos,
 )
+from db.source_rows import known_mounts
 from db.vector_rows import lose, remove_photos
 from embedding.decode import DECODE_THREADS, camera_at
 from embedding.exif import SILENT, Camera
-from indexer.glance import Glance
+from indexer.glance import Glance, changed
+from indexer.kept import EXAMPLES, absent_mounts, keep_of_disks, may_be_there, stays_as_it_is, unseen_under
 from indexer.own_words import FOLDER, TABLE, OwnWords
 from indexer.passed_over import PassedOver, Problem
 from indexer.sources import MISSING, FolderSource, FoundPhoto, Source, folders_above, found_at
 
 CHUNK = 1000
-EXAMPLES = 3  # places that a report names
 STORED_PROBLEMS = 1000  # of one scan; their full number is in its counts
 FACTS = ("size_bytes", "mtime_ns")
 IMAGE_FACTS = ("image_id", "image_source", "uploaded_at")  # which Hotels-50K alone has
@@ -115,6 +115,7 @@ def scanning(
     *,
     retry_failed: bool = False,
     allow_empty: bool = False,
+    begun: Callable[[], None] = lambda: None,
     progress: Progress = silent,
 ) -> Iterator[list[SourceScan]]:
     """Add new photos as pending, make changed ones pending again; at the end mark vanished ones and record the scans.
@@ -130,6 +131,7 @@ def scanning(
         words: what people say of the photos there.
         retry_failed: make photos that failed before pending again.
         allow_empty: take sources without photos at their word; otherwise they may be disks that are not there.
+        begun: called once there is a photo.
         progress: told how many photos have been found so far.
 
     Raises: SourceError: no source holds photos, or the only one cannot be read.
@@ -137,7 +139,7 @@ def scanning(
     started_at = datetime.now(UTC).replace(tzinfo=None)
     scans = [SourceScan(source) for source in sources]
     not_found = compare_sources(
-        session, scans, words, allow_empty=allow_empty, retry_failed=retry_failed, progress=progress
+        session, scans, words, allow_empty=allow_empty, retry_failed=retry_failed, begun=begun, progress=progress
     )
     if not any(scan.report.found for scan in scans) and not allow_empty:
         raise nothing_found(session, sources)
@@ -161,8 +163,8 @@ def complete(session: Session, scan: SourceScan, *, is_believed: bool) -> None:
     report.other_files = report.passed_over.files
     report.problems = len(source.leftovers.problems)
     if source.whole and not report.found and not is_believed:
-        report.kept = count_under(session, source.root)
-        report.kept_at = [source.root] * bool(report.kept)
+        report.kept += count_under(session, source.root)
+        report.kept_at += [source.root] * bool(report.kept)
 
 
 def columns_of_scan(scan: SourceScan, started_at: datetime) -> dict[str, Any]:
@@ -184,12 +186,15 @@ def compare_sources(
     *,
     allow_empty: bool,
     retry_failed: bool,
+    begun: Callable[[], None],
     progress: Progress,
 ) -> list[tuple[SourceScan, list[int]]]:
     """Compare sources with the library; return the ids of the photos known below their roots that none of them named.
 
     Of roots below each other they are told of the outermost.
     """
+    mounts = known_mounts(session)
+    absent = [] if allow_empty else absent_mounts(mounts)
     newest = newest_photo_id(session) if any(scan.source.whole for scan in scans) else 0
     seen = np.zeros(newest + 1, bool)  # by photo id, of those known before
     found = 0
@@ -199,8 +204,11 @@ def compare_sources(
 
     for scan in scans:
         start = time.monotonic()
+        scan.source.absent_mounts = absent
         try:
-            for known in compare_source(session, scan, words, retry_failed=retry_failed, tell=partial(tell, found, scan)):
+            for known in compare_source(
+                session, scan, words, retry_failed=retry_failed, begun=begun, tell=partial(tell, found, scan)
+            ):
                 seen[known[known <= newest]] = True
                 scan.known += len(known)
         except SourceError as error:
@@ -213,28 +221,29 @@ def compare_sources(
         leftovers = scan.source.leftovers
         if scan.source.whole and not scan.report.found and not allow_empty:
             leftovers.unread.append(scan.source.root)
+        elif scan.source.whole and not allow_empty:
+            keep_of_disks(session, scan.source, mounts, scan.report, seen)
         for unread in leftovers.unread:
             seen[[photo_id for photo_id in photo_ids_under(session, unread) if photo_id <= newest]] = True
     roots = {scan.source.root for scan in scans if scan.source.whole}
     outermost = [scan for scan in scans if scan.source.whole and roots.isdisjoint(folders_above(scan.source.root))]
-    return [(scan, unseen) for scan in outermost if (unseen := unseen_under(session, scan, seen))]
-
-
-def unseen_under(session: Session, scan: SourceScan, seen: Bools) -> list[int]:
-    """Return the ids of photos below a source's root that were not seen; those beyond the end of `seen` are new."""
-    if count_rows_under(session, scan.source.root) == scan.known:
-        return []
-    here = np.fromiter(photo_ids_under(session, scan.source.root), np.int64)
-    here = here[here < len(seen)]
-    return list(here[~seen[here]].tolist())
+    return [
+        (scan, unseen) for scan in outermost if (unseen := unseen_under(session, scan.source.root, scan.known, seen))
+    ]
 
 
 def compare_source(
-    session: Session, scan: SourceScan, words: OwnWords, *, retry_failed: bool, tell: Callable[[int], None]
+    session: Session,
+    scan: SourceScan,
+    words: OwnWords,
+    *,
+    retry_failed: bool,
+    begun: Callable[[], None],
+    tell: Callable[[int], None],
 ) -> Iterator[Ids]:
     """Compare a source with the library; yield the ids of the photos that were known, a chunk at a time.
 
-    `tell`: hears now and then how many photos were found.
+    `begun`: called once there is one to be compared. `tell`: hears now and then how many were found.
     """
     source, report = scan.source, scan.report
     words.begin(source)
@@ -242,19 +251,22 @@ def compare_source(
     if isinstance(source, FolderSource) and not retry_failed and words.are_none and compares_bytes(session):
         source.glance = glance.changed
     hotels_known = False
-    for chunk in chunks(source.photos(), CHUNK):
+    photos = source.photos()
+    while chunk := list(islice(photos, CHUNK)):
         if not hotels_known:  # only once there is a photo: a source without photos changes nothing
             if source.chains or source.hotels:  # most sources name none: those that are known need not be read
                 merge_chains(session, source.chains)
                 merge_hotels(session, source.hotels.values())
+            begun()
             hotels_known = True
-        rest, ids = (chunk, []) if retry_failed or source.glance is not None else changed(session, words.told(chunk))
+        told = words.told(chunk)
+        rest, ids = (told, []) if retry_failed or source.glance is not None else changed(session, told)
         report.found += len(ids)
         report.unchanged += len(ids)
         if rest:
-            photos = scan_chunk(session, source, words.told(rest) if rest is chunk else rest, report, retry_failed=retry_failed)
-            scan.unasked += [photo.id for photo in photos if is_unasked(photo)]
-            ids += [photo.id for photo in photos]
+            known = scan_chunk(session, source, rest, report, retry_failed=retry_failed)
+            scan.unasked += [photo.id for photo in known if is_unasked(photo)]
+            ids += [photo.id for photo in known]
         session.commit()
         tell(report.found + len(glance.ids))
         yield np.array(ids, np.int64)
@@ -263,38 +275,14 @@ def compare_source(
     yield np.array(glance.ids, np.int64)
 
 
-def changed(session: Session, told: list[FoundPhoto]) -> tuple[list[FoundPhoto], list[int]]:
-    """Return the found photos that are to be compared with all that is known, and the ids of the others.
-
-    Of these nothing is to be written: their files are as they were, and nobody says anything new of them.
-    """
-    known = known_files(session, [found.path for found in told if not found.member])
-    rest: list[FoundPhoto] = []
-    ids: list[int] = []
-    for found in told:
-        row = known.get(found.path)
-        if (
-            row is not None
-            and not found.member
-            and row[2] == found.size_bytes
-            and row[3] == found.mtime_ns
-            and (found.hotel_from is None or row[4:] == (found.hotel_id, found.hotel_from))
-            and found.image_id is found.date_from is found.place_from is found.failure_kind is None
-        ):
-            ids.append(row[1])
-        else:
-            rest.append(found)
-    return rest, ids
-
-
 IS_BACK = (MISSING, "unreadable", "name")  # kinds of failures that are over where a file can be looked at
 
 
 def nothing_found(session: Session, sources: Sequence[Source]) -> SourceError:
     """Return the error for sources without photos."""
     passed_over = PassedOver()
-    for source in sources:
-        passed_over.update(source.leftovers.passed_over)
+    for each in sources:
+        passed_over.update(each.leftovers.passed_over)
     problems = [problem for source in sources for problem in source.leftovers.problems]
     where = ", ".join(source.named for source in sources[:EXAMPLES])
     more = f" and {len(sources) - EXAMPLES} more" if len(sources) > EXAMPLES else ""
@@ -327,6 +315,9 @@ def scan_chunk(
             source.leftovers.problems.append(Problem(found.path, "two files would be kept under this name"))
             continue
         places.add((found.path, found.member))
+        if may_be_there(source, found):
+            stays_as_it_is(source, found, known.get((found.path, found.member)), report)
+            continue
         report.found += 1
         report.missing += found.failure_kind == MISSING
         photo, real = known.get((found.path, found.member)), targets.get((found.target, ""))
@@ -434,6 +425,8 @@ def settle(
         changes, unread = [], []
         for photo in photos_by_id(session, page):
             found = found_at(photo.path, photo.member)
+            if may_be_there(scan.source, found):
+                continue
             if found.failure_kind == MISSING:
                 gone.append(photo.id)
             elif (place := place_left_out(scan.source, photo)) is None:
@@ -502,9 +495,3 @@ def mark_vanished(session: Session, gone: Sequence[int], report: ScanReport) -> 
         ]
         change_photos(session, [(photo, columns) for photo in vanished])
         report.vanished += len(vanished)
-
-
-def chunks(photos: Iterator[FoundPhoto], size: int) -> Iterator[list[FoundPhoto]]:
-    """Yield lists of at most `size` photos."""
-    while chunk := list(islice(photos, size)):
-        yield chunk

@@ -18,6 +18,7 @@ from base.errors import SourceError
 from base.files import storable, tar_index
 from base.settings import LibraryFolder
 from indexer.ignoring import IGNORE_FILE, Pattern, Patterns, Rules, call_patterns, read_patterns, rules_at
+from indexer.mounts import device_of, is_folder_entry, kind_of_error, mounts_around
 from indexer.passed_over import Leftovers, PassedOver, Problem, ending_of, kind_by_bytes, start_of
 
 NAME_ONE = "name a folder of photos, a photo or a .tar file"
@@ -30,10 +31,7 @@ BAD_NAME = "its name is not valid UTF-8: rename it"
 
 @dataclass(slots=True)  # and not frozen, which takes thrice as long: one is made of every file at each look
 class FoundPhoto:
-    """A photo that a source names; `size_bytes` is None where there is no such file. Never changed once it is made.
-
-    target: the file that the photo is a link to.
-    """
+    """A photo that a source names, never changed; `size_bytes` is None where there is no file, `target` is a link's."""
 
     path: str
     member: str = ""
@@ -54,15 +52,14 @@ class FoundPhoto:
     target: str = ""
 
 
-Glance = Callable[[str, list[os.DirEntry[str]]], list[os.DirEntry[str]]]  # see indexer.glance.Glance.changed
+Glance = Callable[[str, list[os.DirEntry[str]]], list[os.DirEntry[str]]]
 
 
 class Source(ABC):
     """A folder, a tar file, photos named one by one, or a Hotels-50K tree.
 
-    `chains` is {id: name} and `hotels` {id: columns of the hotel table}: empty for most sources. `beside` is
-    {real path: source} of all that are read in one go, this one as well: each reads what lies below it. A folder's
-    `glance`, where it has one, tells which files are not known and unchanged: only these are yielded.
+    `chains` is {id: name} and `hotels` {id: columns of the hotel table}: empty for most sources. `beside` is {real
+    path: source} of all that are read in one go: each reads what lies below it. `glance`: see indexer.glance.
     """
 
     kind: str
@@ -81,6 +78,8 @@ class Source(ABC):
         self.hotels: dict[int, dict[str, Any]] = {}
         self.beside: Mapping[str, Source] = {self.path: self}
         self.glance: Glance | None = None
+        self.mounts: dict[str, None] = {}  # that were met, here and behind links
+        self.absent_mounts: Sequence[str] = ()  # where disks were seen before, and none is now
         self._rules = rules
         self._rules_in: dict[str, Rules] = {}
 
@@ -144,7 +143,9 @@ def found_file(path: str, **columns: Any) -> FoundPhoto:
     except FileNotFoundError:
         return FoundPhoto(path, **columns, failure_kind=MISSING, failure_reason="there is no such file")
     except OSError as error:
-        return FoundPhoto(path, **columns, failure_kind="unreadable", failure_reason=str(error.strerror or error))
+        return FoundPhoto(
+            path, **columns, failure_kind=kind_of_error(error), failure_reason=str(error.strerror or error)
+        )
     if not S_ISREG(stat.st_mode):  # reading a pipe would never end
         return FoundPhoto(path, **columns, failure_kind="unreadable", failure_reason="no regular file")
     return FoundPhoto(path, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns, **columns)
@@ -160,7 +161,7 @@ def found_at(path: str, member: str = "") -> FoundPhoto:
     except KeyError:
         return FoundPhoto(path, member, failure_kind=MISSING, failure_reason="the tar file has no such member any more")
     except (OSError, tarfile.TarError) as error:
-        return FoundPhoto(path, member, failure_kind="unreadable", failure_reason=str(error))
+        return FoundPhoto(path, member, failure_kind=kind_of_error(error), failure_reason=str(error))
     return replace(found, member=member, size_bytes=size_bytes)
 
 
@@ -199,9 +200,9 @@ class FolderSource(Source):
         """Yield the photos in the order of their paths."""
         self._targets.clear()
         if not self._is_gone:
-            yield from self._walk(self.path, self._rules)
+            yield from self._walk(self.path, self._rules, device_of(self.path))
 
-    def _walk(self, folder: str, rules: Rules) -> Iterator[FoundPhoto]:
+    def _walk(self, folder: str, rules: Rules, device: int | None) -> Iterator[FoundPhoto]:
         try:
             with os.scandir(folder) as listing:
                 entries = sorted(listing, key=NAME)
@@ -213,19 +214,24 @@ class FolderSource(Source):
         if self.glance is not None and not rules.say_anything and len(self.beside) == 1:
             entries = self.glance(folder, entries)
         for entry in entries:
-            path, name, is_folder = entry.path, entry.name, entry.is_dir(follow_symlinks=False)
+            path, name = entry.path, entry.name
+            is_folder = is_folder_entry(entry)
             if path in self.beside or name == IGNORE_FILE or (is_folder and self.is_ours(path)):
                 continue
             if (kind := rules.kind_left_out(folder, name, is_folder=is_folder)) is not None:
                 self.leftovers.passed_over.note(kind, name if is_folder else ending_of(name))
             elif is_folder:
-                yield from self._walk(path, rules)
+                if (inside := device_of(path)) not in (None, device):
+                    self.mounts[storable(path)] = None
+                yield from self._walk(path, rules, inside)
             elif (target := os.path.realpath(path) if entry.is_symlink() else "") and self._leads_on(path, target):
                 continue
             elif has_photo_ending(name):
                 found = found_file(path, target=target)
                 if found.failure_kind is None:  # links that lead nowhere are told of one by one
                     self._targets.add(target)
+                    if target and device_of(target) != device:
+                        self.mounts.update(dict.fromkeys(mounts_around([target])))
                 yield found
             elif is_tar(name):
                 self._targets.add(target)
@@ -379,12 +385,6 @@ def folders_above(place: str) -> Iterator[str]:
     while (parent := os.path.dirname(place)) != place:
         yield parent
         place = parent
-
-
-def source_at(path: Path, library: Path, *, may_be_gone: bool = False) -> Source:
-    """Return the source for a path: see `sources_at`."""
-    (source,) = sources_at([path], library, may_be_gone=may_be_gone)
-    return source
 
 
 def sources_at(
