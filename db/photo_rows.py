@@ -179,14 +179,14 @@ def paths_under(session: Session, root: str) -> Iterator[str]:
 FIRST = itemgetter(0)
 
 
-def is_under(session: Session, root: str) -> ColumnElement[bool]:
-    """Return the condition that a photo lies in a folder or its subfolders, or in a tar file."""
+def is_under(session: Session, root: str, path: InstrumentedAttribute[str] = Photo.path) -> ColumnElement[bool]:
+    """Return the condition that a photo, by its `path`, lies in a folder or its subfolders, or in a tar file."""
     prefix = root.rstrip("/") + "/"
     if session.get_bind().dialect.name == "sqlite":  # which compares texts by their bytes, so an index can answer it
-        inside = and_(Photo.path >= prefix, Photo.path < prefix[:-1] + chr(ord("/") + 1))
+        inside = and_(path >= prefix, path < prefix[:-1] + chr(ord("/") + 1))
     else:
-        inside = func.substr(Photo.path, 1, len(prefix)) == prefix
-    return or_(Photo.path == root, inside)
+        inside = func.substr(path, 1, len(prefix)) == prefix
+    return or_(path == root, inside)
 
 
 def count_under(session: Session, root: str) -> int:

@@ -16,10 +16,12 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from base.errors import SourceError
+from base.errors import QueryError, SourceError
 from base.files import storable
+from base.names import nearest
 from base.settings import LibraryFolder
 from db.models import PhotoSource
+from db.photo_names import places_meant
 from db.photo_rows import count_under, paths_under
 from db.source_rows import all_sources, put_source, scanned_times
 from indexer.hotels50k import IMAGE_FOLDERS, TRAIN, check_split
@@ -305,3 +307,23 @@ def count_of(session: Session, source: PhotoSource) -> int:
 
 
 MAGIC = re.compile(r"[*?[]")
+
+
+def forget_source(session: Session, path: Path) -> int:
+    """Forget a source, or photos that were named one by one in a folder; return how many photos of it stay.
+
+    Raises: QueryError: no such place is remembered.
+    """
+    sources = all_sources(session)
+    places = [*places_meant(path), storable(os.path.abspath(path))]
+    meant = [source for source in sources if source.place in places]
+    meant = meant or [each for each in sources if each.kind == FILE and os.path.dirname(each.place) in places]
+    if not meant:
+        known = nearest(str(path), (source.place for source in sources))
+        near = f"near it: {', '.join(known)}" if known else "`aliens sources` lists those that are"
+        raise QueryError(f"{path} is not remembered as a source; {near}")
+    photos = sum(count_of(session, source) for source in meant)
+    for source in meant:
+        session.delete(source)
+    session.flush()
+    return photos
