@@ -96,11 +96,11 @@ def add(
         ),
     ] = None,
     metadata: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="TABLE",
             help="A table with a column path, folder or hotel, and any of hotel, chain, latitude, longitude and date: "
-            "CSV, TSV, Excel or Parquet. Remembered for PATH.",
+            "CSV, TSV, Excel or Parquet. Remembered for PATH, until `none`.",
         ),
     ] = None,
     exclude: Annotated[
@@ -108,8 +108,8 @@ def add(
         typer.Option(
             "--exclude",
             metavar="PATTERN",
-            help="Leave out what it matches, as in .gitignore; may be repeated. Remembered for PATH. A file .aliensignore "
-            "in a folder leaves out what its patterns match.",
+            help="Leave out what it matches, as in .gitignore; may be repeated. Remembered for PATH, until `none`. "
+            "A file .aliensignore in a folder leaves out what its patterns match.",
         ),
     ] = None,
     library: LibraryOption = LIBRARY,

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from db.models import HotelChoice, Photo, PhotoSource, PhotoState, Restyling, Scan
-from db.photo_rows import fetched, is_photo, is_under, newest_photo_id, pages, update_photos
+from db.photo_rows import fetched, is_photo, is_under, mark_columns_changed, newest_photo_id, pages, update_photos
 from db.vector_rows import remove_photos
 
 ROWS_AT_ONCE = 50_000  # between two looks at how far it is
@@ -121,7 +121,7 @@ def reroot_records(session: Session, rerooted: Rerooted) -> list[str]:
     for source in list(known.values()):
         if "metadata" in source.options:
             source.options = source.options | {"metadata": rerooted.of(source.options["metadata"])}
-        source.mounts = [mount for mount in source.mounts if rerooted.of(mount) == mount]
+        source.mounts = {mount: of for mount, of in source.mounts.items() if rerooted.of(mount) == mount}
         if (place := rerooted.of(source.place)) != source.place:
             if place in known and known[place] is not source:
                 session.delete(known[place])
@@ -132,11 +132,17 @@ def reroot_records(session: Session, rerooted: Rerooted) -> list[str]:
     return places
 
 
-def result_photos_elsewhere(session: Session, root: str) -> list[tuple[int, str]]:
-    """Return (photo's id, the result's path in the library) of restyled photos that are said to lie outside of it."""
-    statement = (
-        select(Photo.id, Restyling.path)
-        .join(Restyling, Restyling.result_photo_id == Photo.id)
-        .where(Photo.state == PhotoState.RESTYLED, or_(Photo.path == root, ~is_under(session, root)))
-    )
-    return [(row[0], row[1]) for row in session.execute(statement)]
+def bring_results_home(session: Session, library: str, restyled: str) -> None:
+    """Have the rows of restyled photos say where they lie in a library that was moved; the caller commits.
+
+    Args:
+        session: of its database.
+        library: the real path of its folder.
+        restyled: that of the folder of its restyled photos.
+    """
+    elsewhere = (Photo.state == PhotoState.RESTYLED, ~is_under(session, restyled))
+    statement = select(Photo.id, Restyling.path).join(Restyling, Restyling.result_photo_id == Photo.id)
+    rows = session.execute(statement.where(*elsewhere)).all()
+    if rows:  # most often none is: nothing is written
+        update_photos(session, [{"id": row[0], "path": f"{library}/{row[1]}"} for row in rows])
+        mark_columns_changed(session)

@@ -26,16 +26,20 @@ def put_source(
     """Remember a place, or what is said now of one that is remembered, and return its row; the caller commits."""
     if source is None:
         now = datetime.now(UTC).replace(tzinfo=None)
-        source = PhotoSource(place=place, kind=kind, options=dict(options), mounts=[], added_at=now)
+        source = PhotoSource(place=place, kind=kind, options=dict(options), mounts={}, added_at=now)
         session.add(source)
     elif (source.kind, source.options) != (kind, dict(options)):
         source.kind, source.options = kind, dict(options)
     return source
 
 
-def known_mounts(session: Session) -> set[str]:
-    """Return the mount points that were met at sources, and behind links in them."""
-    return {mount for mounts in session.scalars(select(PhotoSource.mounts)) for mount in mounts}
+def known_mounts(session: Session) -> dict[str, bool]:
+    """Return {mount point that was met at a source, or behind a link in one: whether several disks were there}."""
+    found: dict[str, bool] = {}
+    for mounts in session.scalars(select(PhotoSource.mounts)):
+        for mount, several in mounts.items():
+            found[mount] = several or found.get(mount, False)
+    return found
 
 
 def drop_sources(session: Session, root: str) -> list[str]:

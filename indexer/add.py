@@ -12,6 +12,7 @@ from base.progress import Progress, silent
 from db.catalog import Catalog
 from db.hotel_rows import drop_empty_hotels
 from db.photo_rows import count_pending
+from db.place_rows import bring_results_home
 from db.restyling_rows import results_follow
 from db.vector_rows import segments_of
 from embedding.decode import MAX_PIXELS
@@ -132,10 +133,11 @@ class AddReport:
         if run.interrupted:
             said.append(f"stopped: {counted(run.total - run.done, 'photo')} to go; the same command goes on from here")
         if scan.kept:
+            roots = [root for root, report in self.sources.items() if report.kept][:MOST_LINES]
             said.append(
                 f"no photos under {', '.join(scan.kept_at)}: {counted(scan.kept, 'photo')} known there stay, since a "
                 "disk may not be there; if they are gone for good, "
-                f"`aliens add {' '.join(map(shell_word, scan.kept_at))} --allow-empty` believes it"
+                f"`aliens add {' '.join(map(shell_word, roots))} --allow-empty` believes it"
             )
         if scan.left_out:
             places = " ".join(shell_word(place) for place in scan.left_out_at)
@@ -210,6 +212,8 @@ def add_photos(
                 run = Run(catalog, store, encoder, max_pixels).embed(progress)
             else:
                 run = RunReport(strays=store.remove_strays([file.name for file in segments_of(session, catalog.model)]))
+            root, restyled = (os.path.realpath(place) for place in (catalog.folder.root, catalog.folder.restyled))
+            bring_results_home(session, root, restyled)
             results_follow(session)  # only now is it known which photos moved from one hotel to another
             drop_empty_hotels(session)
             words.count()

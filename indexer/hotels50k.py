@@ -77,7 +77,7 @@ class Hotels50kSource(Source):
         self._images = os.path.join(self.path, IMAGE_FOLDERS[split])
         if split != TRAIN:
             self._narrow()
-        self.mounts.update(dict.fromkeys(mounts_around([os.path.realpath(self._images)])))
+        self.mounts.update(mounts_around([os.path.realpath(self._images)]))
         self._chain_folder: dict[int, int] = {}  # hotel -> chain as Hotels-50K's folders name it
         self._folders: dict[str, list[str]] | None = None  # of hotels, by their numbers
         self.dead_links = DeadLinks(os.path.join(self._images, DEAD_LINKS))

@@ -25,31 +25,34 @@ def absent_mounts(mounts: Iterable[str]) -> list[str]:
     return [mount for mount in sorted(mounts) if not is_mounted(mount)]
 
 
-def keep_of_disks(session: Session, source: Source, mounts: Iterable[str], report: "ScanReport", seen: Bools) -> None:
+def keep_of_disks(session: Session, source: Source, mounts: dict[str, bool], report: "ScanReport", seen: Bools) -> None:
     """Take photos for seen that lie on a disk which is not there, or in whose place another one is.
 
-    Nothing is mounted where that was seen before; or something is, and nothing of what is known there was found.
+    Nothing is mounted where that was seen before; or something is, and nothing of what is known there was found: then
+    disks change there, and what is not found may be on one of the others.
 
     Args:
         session: of the library's database.
         source: what was looked through.
-        mounts: those that were met before.
+        mounts: those that were met before: see db.models.PhotoSource.
         report: counts what is kept.
         seen: of each photo, by its number, whether it was found.
     """
-    root, here = source.root, [*mounts, *source.mounts]
-    for mount in dict.fromkeys(here):
+    root = source.root
+    for mount, several in (source.mounts | mounts).items():
         if not lies_at(mount, root) and not lies_at(root, mount):
             continue
         region = mount if lies_at(mount, root) else root
         known = np.fromiter(present_ids_under(session, region), np.int64)
         known = known[known < len(seen)]
         unseen = known[~seen[known]]
-        if len(unseen) and (mount in source.absent_mounts or len(unseen) == len(known)):
+        is_absent = mount in source.absent_mounts
+        is_another = not is_absent and region == mount and 0 < len(unseen) == len(known)
+        if len(unseen) and (is_absent or several or is_another):
             seen[unseen] = True
             report.kept += len(unseen)
             report.kept_at = [*report.kept_at, region][:EXAMPLES]
-            source.mounts[mount] = None  # looked for again
+            source.mounts[mount] = several or is_another  # looked for again
 
 
 def may_be_there(source: Source, found: FoundPhoto) -> bool:
@@ -67,7 +70,7 @@ def stays_as_it_is(source: Source, found: FoundPhoto, photo: Photo | None, repor
         report.kept += 1
         places = (found.path, os.path.realpath(found.path))
         mount = next(mount for mount in source.absent_mounts if any(lies_at(place, mount) for place in places))
-        source.mounts[mount] = None  # looked for again
+        source.mounts[mount] = False  # looked for again
         report.kept_at += [mount] * (mount not in report.kept_at and len(report.kept_at) < EXAMPLES)
 
 

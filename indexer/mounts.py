@@ -6,7 +6,7 @@ the folder empty, absent or filled with something else.
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 # What systems answer for a disk or a share that is there by its name alone. A refusal (EACCES) is an answer.
 UNANSWERED = frozenset(
@@ -65,11 +65,9 @@ def mount_of(place: str) -> str:
     return place
 
 
-def mounts_around(places: Iterable[str]) -> Iterator[str]:
-    """Yield the mount points, but for /, that real paths lie at or below, each once."""
-    for mount in dict.fromkeys(map(mount_of, places)):
-        if mount != "/":
-            yield mount
+def mounts_around(places: Iterable[str]) -> dict[str, bool]:
+    """Return the mount points, but for /, that real paths lie at or below: of none is known that disks change there."""
+    return {mount: False for mount in map(mount_of, places) if mount != "/"}
 
 
 def device_of(folder: str) -> int | None:

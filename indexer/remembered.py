@@ -231,16 +231,16 @@ def end(session: Session, told: Sequence[Told], sources: Sequence[Source]) -> No
     Disks that are looked for in vain are among those that were met, as long as photos of theirs are known.
     """
     now = datetime.now(UTC).replace(tzinfo=None)
-    met = [mount for source in sources for mount in source.mounts]
-    behind_links = [mount for mount in met if not any(lies_at(mount, each.place) for each in told)]
+    met = {mount: several for source in sources for mount, several in source.mounts.items()}
+    behind_links = {m: several for m, several in met.items() if not any(lies_at(m, each.place) for each in told)}
     known = {source.place: source for source in all_sources(session)}
     for each in outer_first(told):
         if each.place not in known and (is_part(each, known) or not is_lasting(each)):
             continue
         source = put_source(session, known.get(each.place), each.place, each.kind, each.options)
         known[each.place] = source
-        around = [] if each.kind == PATTERN else mounts_around([each.place])
-        mounts = sorted({*around, *(mount for mount in met if lies_at(mount, each.place)), *behind_links})
+        around = {} if each.kind == PATTERN else mounts_around([each.place])
+        mounts = around | behind_links | {m: several for m, several in met.items() if lies_at(m, each.place)}
         if source.mounts != mounts:
             source.mounts = mounts
         if source.scanned_at is None:

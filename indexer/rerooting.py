@@ -217,6 +217,6 @@ def remember_part(session: Session, rerooted: Rerooted, report: MoveReport) -> N
         return
     nearest = max(above, key=lambda source: len(source.place))
     options = {name: value for name, value in nearest.options.items() if name in ("exclude", "metadata")}
-    put_source(session, None, told.place, told.kind, options)
+    put_source(session, None, told.place, told.kind, options).scanned_at = nearest.scanned_at
     session.flush()
     report.sources.append(told.place)

@@ -141,7 +141,7 @@ def scanning(
     not_found = compare_sources(
         session, scans, words, allow_empty=allow_empty, retry_failed=retry_failed, begun=begun, progress=progress
     )
-    if not any(scan.report.found for scan in scans) and not allow_empty:
+    if not any(scan.report.found or scan.report.kept for scan in scans) and not allow_empty:
         raise nothing_found(session, sources)
     for scan, ids in not_found:
         scan.gone = settle(session, scan, words, ids, retry_failed=retry_failed)

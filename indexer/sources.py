@@ -78,7 +78,7 @@ class Source(ABC):
         self.hotels: dict[int, dict[str, Any]] = {}
         self.beside: Mapping[str, Source] = {self.path: self}
         self.glance: Glance | None = None
-        self.mounts: dict[str, None] = {}  # that were met, here and behind links
+        self.mounts: dict[str, bool] = {}  # that were met: see db.models.PhotoSource
         self.absent_mounts: Sequence[str] = ()  # where disks were seen before, and none is now
         self._rules = rules
         self._rules_in: dict[str, Rules] = {}
@@ -222,7 +222,7 @@ class FolderSource(Source):
                 self.leftovers.passed_over.note(kind, name if is_folder else ending_of(name))
             elif is_folder:
                 if (inside := device_of(path)) not in (None, device):
-                    self.mounts[storable(path)] = None
+                    self.mounts[storable(path)] = False
                 yield from self._walk(path, rules, inside)
             elif (target := os.path.realpath(path) if entry.is_symlink() else "") and self._leads_on(path, target):
                 continue
@@ -231,7 +231,7 @@ class FolderSource(Source):
                 if found.failure_kind is None:  # links that lead nowhere are told of one by one
                     self._targets.add(target)
                     if target and device_of(target) != device:
-                        self.mounts.update(dict.fromkeys(mounts_around([target])))
+                        self.mounts.update(mounts_around([target]))
                 yield found
             elif is_tar(name):
                 self._targets.add(target)

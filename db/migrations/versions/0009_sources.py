@@ -48,7 +48,7 @@ def remember_scans(connection: sa.Connection) -> None:
         kept |= {path: ("file", first, last) for path in alone}
     statement = (
         "INSERT INTO photo_source (place, kind, options, mounts, added_at, scanned_at) "
-        "VALUES (:place, :kind, '{}', '[]', :added_at, :scanned_at)"
+        "VALUES (:place, :kind, '{}', '{}', :added_at, :scanned_at)"
     )
     columns = ("place", "kind", "added_at", "scanned_at")
     if kept:
