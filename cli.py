@@ -24,6 +24,7 @@ from commands.quiz_command import quiz
 from commands.restyle_commands import restyle_group, restyled
 from commands.search_commands import search, searches, similar
 from commands.serve_command import serve
+from commands.source_commands import sources
 from commands.stats_command import stats
 from commands.tag_commands import evaluations, old_tags, tags
 from commands.verbs import Plain, Verb, worded
@@ -35,7 +36,7 @@ evaluations.command("hotels50k")(evaluate_hotels50k)
 Command = Callable[..., None] | typer.Typer
 # As `aliens --help` lists them, heading by heading.
 COMMANDS: dict[str, dict[str, Command]] = {
-    "Library": {"init": init, "add": add, "download": downloads, "info": info, "demo": demo},
+    "Library": {"init": init, "add": add, "sources": sources, "download": downloads, "info": info, "demo": demo},
     "Search": {"search": search, "similar": similar, "saved": searches, "serve": serve},
     "Hotels": {"hotels": hotels, "gallery": gallery},
     "Tags": {"tag": tags, "export": exports, "import": imports},

@@ -17,6 +17,7 @@ from aliens.judged_methods import JudgedMethods
 from aliens.photo_methods import PhotoMethods
 from aliens.picture_methods import PictureMethods
 from aliens.restyle_methods import RestyleMethods
+from aliens.source_methods import SourceMethods
 from aliens.stats_methods import StatsMethods
 from aliens.vocabulary_methods import VocabularyMethods
 from base.errors import LibraryError
@@ -29,6 +30,7 @@ Where = str | os.PathLike[str]
 
 class Library(
     PhotoMethods,
+    SourceMethods,
     HotelMethods,
     RestyleMethods,
     PictureMethods,

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from indexer.forget import ForgetReport
     from indexer.inventory import Inventory, ListedFailure
     from indexer.own_words import HotelFrom
+    from indexer.remembered import Told
     from indexer.upkeep import IndexReport
     from indexer.verify import Disagreement
 
@@ -49,7 +51,9 @@ class PhotoMethods(Owner):
         """Find photos, and embed those that are new or changed; they can be found from then on.
 
         May be stopped at any time; the same call goes on where it stopped. Ctrl-C, or a progress that raises, keeps
-        all that was embedded.
+        all that was embedded. Places are remembered with what is said of them (hotel_from, metadata, exclude),
+        which holds until something else is said, or "none". Without any place all of them are looked at again:
+        one that is not there, or of which something is wrong, is reported, and the others are looked at all the same.
 
         Args:
             paths: folders of photos, photos, uncompressed .tar files; or patterns of them, such as photos/*/rooms,
@@ -61,19 +65,52 @@ class PhotoMethods(Owner):
                 is a hotel; "none". It is remembered for the path.
             metadata: a table of what is known of photos, folders or hotels: CSV, TSV, Excel or Parquet with a column
                 path, folder or hotel, and any of hotel, chain, latitude, longitude and date.
-            exclude: patterns, as in .gitignore files, of what is left out this time; files called .aliensignore in
-                folders leave out what they say each time. What is known and left out stays as it is.
+            exclude: patterns, as in .gitignore files, of what is left out; files called .aliensignore in folders leave
+                out what they say as well. What is known and left out stays as it is.
             retry_failed: try photos again that failed before.
             allow_empty: believe a folder that holds no photos any more.
             max_megapixels: larger photos fail as "too large".
             progress: told of scanning and embedding.
 
         Raises:
-            SourceError: there are no photos, nothing is at a path, or the only source or the table cannot be used.
-            QueryError: there is neither a path nor a tree, or both; a pattern is none, or beside a tree; a split is
-                none, or beside paths.
+            SourceError: there are no photos, nothing is at a path, or the only source or the table cannot be used; no
+                place is remembered, or none that is can be looked at.
+            QueryError: there are both paths and a tree; something is said of no place; a pattern is none, or beside a
+                tree; a split is none, or beside paths.
             LibraryError: another process or thread changes the library, or the disk is full.
         """
+        from indexer.looks import look_again, look_at, options_said
+
+        where = [named(path) for path in paths]
+        tree = None if hotels50k is None else named(hotels50k)
+        options = options_said(hotel_from=hotel_from, metadata=metadata, exclude=exclude)
+        with self.showing(progress) as tell:
+            look = partial(
+                self._look,
+                retry_failed=retry_failed,
+                allow_empty=allow_empty,
+                max_megapixels=max_megapixels,
+                progress=tell,
+            )
+            if where or tree is not None:
+                return look_at(self.catalog, where, tree, split, options, look, may_be_gone=allow_empty)
+            return look_again(self.catalog, options, look, may_be_gone=allow_empty)
+
+    def _look(
+        self,
+        *paths: Where,
+        hotels50k: Where | None = None,
+        split: str = "train",
+        hotel_from: "HotelFrom | None" = None,
+        metadata: Where | None = None,
+        exclude: str | Sequence[str] = (),
+        retry_failed: bool = False,
+        allow_empty: bool = False,
+        max_megapixels: float = 100,
+        told: "Sequence[Told]" = (),
+        progress: Progress | None = None,
+    ) -> "AddReport":
+        """Look at places of which the same is said, and remember them: see `add`."""
         from indexer.add import add_photos
         from indexer.hotels50k import TRAIN, Hotels50kSource
         from indexer.metadata import table_for
@@ -110,6 +147,7 @@ class PhotoMethods(Owner):
                 retry_failed=retry_failed,
                 allow_empty=allow_empty,
                 max_pixels=int(max_megapixels * 1e6),
+                told=told,
                 progress=tell,
             )
         if report.run.encoded:  # so the model is at hand

@@ -1,46 +1,73 @@
-"""The second `aliens add` of an unchanged folder of 10,000 photos: what it writes, and its time against a bare walk.
+"""`aliens add` of a folder of 100,000 unchanged files: what it writes, and its time against `find -newer`.
 
-python benchmarks/rescan.py [--photos 10000]
+python benchmarks/rescan.py [--photos 100000]
+
+`find FOLDER -newer MARKER` lists the folder and looks at every file's time of change: as much as telling what is
+unchanged asks of the system. The files are links to one photo in folders of 200, and their rows are written as adding
+would: nothing but the second look is measured, as a call in a process that has the library open, and as the command.
+With `--hotel-from folder`, where each file is put to its hotel, too.
 """
 
 import argparse
 import os
 import shutil
+import subprocess
+import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 import aliens
+from aliens.library import Library
 from base.settings import asset
+from db.models import PhotoState
+from db.photo_rows import insert_photos
 
-WORK = Path(__file__).parent / "work"
-
-
-def bare_walk_s(folder: Path) -> float:
-    """Return the seconds to look at every file's size and time of change, and nothing else."""
-    start = time.perf_counter()
-    for root, _, names in os.walk(folder):
-        for name in names:
-            os.stat(os.path.join(root, name))
-    return time.perf_counter() - start
+WORK = Path(__file__).parent / "work" / "rescan"
+IN_A_FOLDER = 200
+TIMES = 5
 
 
-def main() -> None:
-    """Make a library of hard links to one photo, add it twice, print what the second time did."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=int, default=10_000)
-    count = parser.parse_args().photos
-    shutil.rmtree(WORK / "rescan", ignore_errors=True)
-    folder = WORK / "rescan" / "photos"
-    folder.mkdir(parents=True)
+def linked_photos(folder: Path, count: int) -> Iterator[Path]:
+    """Make links to one photo, and yield them."""
     photo = next((asset("aliens/samples") / "images").rglob("*.jpg"))
-    shutil.copy(photo, folder / "000000.jpg")
-    for number in range(1, count):
-        os.link(folder / "000000.jpg", folder / f"{number:06d}.jpg")
-    library = aliens.create(WORK / "rescan" / "library", "starter")
+    for number in range(count):
+        path = folder / f"{number // IN_A_FOLDER:05d}" / f"{number:06d}.jpg"
+        if number % IN_A_FOLDER == 0:
+            path.parent.mkdir(parents=True)
+            shutil.copy(photo, path)  # a file takes 65,000 links at most
+            first = path
+        else:
+            os.link(first, path)
+        yield path
 
+
+def know(library: Library, paths: Iterator[Path]) -> None:
+    """Give the library the rows of photos that were added: found again, they are unchanged."""
+    rows = []
+    for path in paths:
+        stat = os.stat(path)
+        rows.append(
+            {
+                "path": str(path),
+                "member": "",
+                "size_bytes": stat.st_size,
+                "mtime_ns": stat.st_mtime_ns,
+                "exif_read": True,
+                "content_sha256": bytes(32),
+                "state": PhotoState.EMBEDDED,
+            }
+        )
+    with library.catalog.writing() as session:
+        insert_photos(session, rows)
+        session.commit()
+
+
+def noted_writes() -> list[str]:
+    """Return a list that fills with the statements that write."""
     writes: list[str] = []
 
     @event.listens_for(Engine, "before_cursor_execute")
@@ -48,19 +75,54 @@ def main() -> None:
         if statement.split(maxsplit=1)[0].upper() in ("INSERT", "UPDATE", "DELETE"):
             writes.append(statement.split("(")[0].strip())
 
-    def add_s() -> float:
-        writes.clear()
-        start = time.perf_counter()
-        library.add(folder)
-        return time.perf_counter() - start
+    return writes
 
-    first_s, second_s, walk_s = add_s(), add_s(), bare_walk_s(folder)
-    print(f"{count} photos (one picture, so that its bytes are embedded once)")
-    print(f"first add {first_s:.2f} s, second add {second_s:.2f} s: {second_s / count * 1e6:.0f} µs a photo")
-    print(f"the second add takes {second_s / walk_s:.1f} times a bare walk with os.stat ({walk_s:.3f} s)")
-    print(f"it wrote {len(writes)} statement(s): {', '.join(writes)}")
+
+def command(*words: object) -> Callable[[], object]:
+    """Return what runs a command to its end, saying nothing."""
+    return lambda: subprocess.run([str(word) for word in words], check=True, stdout=subprocess.DEVNULL)
+
+
+def main() -> None:
+    """Make folder and library, look at the folder in both ways in turn, print the best times."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=int, default=100_000)
+    count = parser.parse_args().photos
+    shutil.rmtree(WORK, ignore_errors=True)
+    folder = WORK / "photos"
+    library = aliens.create(WORK / "library", "starter")
+    know(library, linked_photos(folder, count))
+    marker = WORK / "marker"
+    marker.touch()
+    writes = noted_writes()
+    library.add(folder)
+    writes.clear()
+    print(f"{count} unchanged photos in folders of {IN_A_FOLDER}; the best of {TIMES} looks in turn")
+    aliens_command = Path(sys.executable).with_name("aliens")
+    ways = {
+        "find -newer": command("find", folder, "-newer", marker),
+        "Library.add": lambda: library.add(folder),
+        "aliens add": command(aliens_command, "add", folder, "--library", WORK / "library"),
+    }
+    looks = [{name: timed_s(look) for name, look in ways.items()} for _ in range(TIMES)]
+    best = {name: min(look[name] for look in looks) for name in ways}
+    find_s = best["find -newer"]
+    for name, seconds in best.items():
+        each = seconds / count * 1e6
+        print(f"{name:12} {seconds:6.3f} s, {each:5.2f} µs a photo, {seconds / find_s:5.2f} times find")
+    print(f"an add wrote {len(writes) // TIMES} statement(s): {', '.join(sorted(set(writes)))}")
+    library.add(folder, hotel_from="folder")
+    hotels_s = min(timed_s(lambda: library.add(folder)) for _ in range(TIMES))
+    print(f"with hotels by folders {hotels_s:6.3f} s, {hotels_s / find_s:5.2f} times find")
     library.close()
-    shutil.rmtree(WORK / "rescan")
+    shutil.rmtree(WORK)
+
+
+def timed_s(look: Callable[[], object]) -> float:
+    """Return the seconds of one look."""
+    start = time.perf_counter()
+    look()
+    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

@@ -96,11 +96,11 @@ def add(
         ),
     ] = None,
     metadata: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="TABLE",
             help="A table with a column path, folder or hotel, and any of hotel, chain, latitude, longitude and date: "
-            "CSV, TSV, Excel or Parquet.",
+            "CSV, TSV, Excel or Parquet. Remembered for PATH, until `none`.",
         ),
     ] = None,
     exclude: Annotated[
@@ -108,8 +108,8 @@ def add(
         typer.Option(
             "--exclude",
             metavar="PATTERN",
-            help="Leave out what it matches, as in .gitignore, this time; may be repeated. A file .aliensignore in a "
-            "folder leaves out what its patterns match each time.",
+            help="Leave out what it matches, as in .gitignore; may be repeated. Remembered for PATH, until `none`. "
+            "A file .aliensignore in a folder leaves out what its patterns match.",
         ),
     ] = None,
     library: LibraryOption = LIBRARY,
@@ -124,6 +124,8 @@ def add(
 ) -> None:
     """Take in photos that are new or changed: searches find them then.
 
+    Without a PATH it looks at all places again that were added before (`aliens sources`), each as was said of it.
+
     Hidden files, and folders that systems make for themselves, are left out.
 
     May be stopped at any time; the same command goes on where it stopped.
@@ -131,9 +133,10 @@ def add(
     Examples:
         aliens add photos --hotel-from folder
         aliens add photos 'more/*/rooms' --exclude raw/
+        aliens add
         aliens add --hotels50k aliens/samples
     """
-    if bool(paths) == (hotels50k is not None) and (paths or metadata is None):
+    if paths and hotels50k is not None:
         raise typer.BadParameter("give either PATHs or --hotels50k ROOT, one after the other")
     with opened(library, device, precision, aloud=True) as photos:
         report = photos.add(
@@ -154,6 +157,8 @@ def add(
     print_notes(report.notes, library)
     if report.interrupted:
         raise typer.Exit(130)
+    if report.failed:
+        raise typer.Exit(1)
 
 
 def info(library: LibraryOption = LIBRARY, json: JsonOption = False) -> None:

@@ -178,7 +178,7 @@ class PhotoSource(Base):
     place: Mapped[str] = mapped_column(Text, unique=True)  # an absolute path, a pattern of such, or a URL
     kind: Mapped[str] = mapped_column(String(16))
     options: Mapped[dict[str, Any]] = mapped_column(JSON)  # what `aliens add` was told besides
-    mounts: Mapped[list[str]] = mapped_column(JSON)  # places at or below it where other file systems were met
+    mounts: Mapped[dict[str, bool]] = mapped_column(JSON)  # {mount point met here: whether several disks were there}
     added_at: Mapped[datetime]  # UTC
     scanned_at: Mapped[datetime | None]  # UTC, when it was looked through last
 

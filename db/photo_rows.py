@@ -2,9 +2,10 @@
 
 import secrets
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import (
@@ -159,23 +160,44 @@ WITH_BYTES = select(Photo).where(Photo.content_sha256 == bindparam("sha256"), is
 def photo_ids_under(session: Session, root: str) -> Iterator[int]:
     """Yield the ids of photos in a folder and its subfolders, or in a tar file."""
     for rows in fetched(session, select(Photo.id).where(is_under(session, root), is_photo())):
-        yield from (row[0] for row in rows)
+        yield from map(FIRST, rows)
 
 
-def is_under(session: Session, root: str) -> ColumnElement[bool]:
-    """Return the condition that a photo lies in a folder or its subfolders, or in a tar file."""
+def present_ids_under(session: Session, root: str) -> Iterator[int]:
+    """Yield the ids of photos in a folder and its subfolders, or in a tar file, but for those that are missing."""
+    here = (is_under(session, root), is_photo(), Photo.failure_kind.is_distinct_from("missing"))
+    for rows in fetched(session, select(Photo.id).where(*here)):
+        yield from map(FIRST, rows)
+
+
+def paths_under(session: Session, root: str) -> Iterator[str]:
+    """Yield the path of each photo in a folder and its subfolders, or in a tar file."""
+    for rows in fetched(session, select(Photo.path).where(is_under(session, root), is_photo())):
+        yield from map(FIRST, rows)
+
+
+FIRST = itemgetter(0)
+
+
+def is_under(session: Session, root: str, path: InstrumentedAttribute[str] = Photo.path) -> ColumnElement[bool]:
+    """Return the condition that a photo, by its `path`, lies in a folder or its subfolders, or in a tar file."""
     prefix = root.rstrip("/") + "/"
     if session.get_bind().dialect.name == "sqlite":  # which compares texts by their bytes, so an index can answer it
-        inside = and_(Photo.path >= prefix, Photo.path < prefix[:-1] + chr(ord("/") + 1))
+        inside = and_(path >= prefix, path < prefix[:-1] + chr(ord("/") + 1))
     else:
-        inside = func.substr(Photo.path, 1, len(prefix)) == prefix
-    return or_(Photo.path == root, inside)
+        inside = func.substr(path, 1, len(prefix)) == prefix
+    return or_(path == root, inside)
 
 
 def count_under(session: Session, root: str) -> int:
     """Return how many photos are known in a folder and its subfolders, or in a tar file."""
     counted = select(func.count()).select_from(Photo).where(is_under(session, root), is_photo())
     return session.scalar(counted) or 0
+
+
+def count_rows_under(session: Session, root: str) -> int:
+    """Return how many rows there are of what lies there, restyled photos as well: an index alone tells that."""
+    return session.scalar(select(func.count()).select_from(Photo).where(is_under(session, root))) or 0
 
 
 def count_pending(session: Session) -> int:
@@ -327,16 +349,18 @@ def pages(ids: list[T]) -> Iterator[list[T]]:
         yield ids[start : start + PAGE]
 
 
-def fetched(session: Session, statement: Select[*tuple[Any, ...]]) -> Iterator[Sequence[Any]]:
+def fetched(
+    session: Session, statement: Select[*tuple[Any, ...]], parameters: Mapping[str, Any] | None = None
+) -> Iterator[Sequence[Any]]:
     """Yield rows as the database's driver gives them: half the time of SQLAlchemy's own rows.
 
     Only for columns that need no conversion: numbers and texts.
     """
     connection = session.connection()
     if connection.dialect.name != "sqlite":  # drivers that would fetch everything at once unless told otherwise
-        yield from connection.execute(statement, execution_options={"yield_per": FETCHED}).partitions()
+        yield from connection.execute(statement, parameters, execution_options={"yield_per": FETCHED}).partitions()
         return
-    result = connection.execute(statement)
+    result = connection.execute(statement, parameters)
     while result.cursor is not None and (rows := result.cursor.fetchmany(FETCHED)):
         yield rows
 

@@ -1,8 +1,9 @@
 """Adding photos, start to end: scan sources, embed what is pending, merge small segments."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -11,6 +12,7 @@ from base.progress import Progress, silent
 from db.catalog import Catalog
 from db.hotel_rows import drop_empty_hotels
 from db.photo_rows import count_pending
+from db.place_rows import bring_results_home
 from db.restyling_rows import results_follow
 from db.vector_rows import segments_of
 from embedding.decode import MAX_PIXELS
@@ -21,6 +23,7 @@ from indexer.merging import merge_due
 from indexer.metadata import MetadataTable
 from indexer.own_words import HotelFrom, MetadataReport, OwnWords
 from indexer.pipeline import Run, RunReport
+from indexer.remembered import Told, begin, end
 from indexer.scan import ScanReport, scanning
 from indexer.sources import Source
 from indexer.upkeep import IndexReport, index_report
@@ -32,7 +35,8 @@ MOST_LINES = 10  # of sources, in a report
 class AddReport:
     """What adding photos did; `interrupted`: somebody stopped it, and the same call goes on from there.
 
-    scan: of all sources together. sources: {root: its part} in the order in which they were named.
+    scan: of all sources together. sources: {root: its part} in the order in which they were named. absent: {place: why}
+    of remembered sources that could not be looked at; failed: {place: why} of those at which something went wrong.
     """
 
     scan: ScanReport
@@ -40,6 +44,21 @@ class AddReport:
     index: IndexReport
     metadata: MetadataReport
     sources: dict[str, ScanReport]
+    absent: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def together(cls, parts: Sequence["AddReport"], absent: dict[str, str], failed: dict[str, str]) -> "AddReport":
+        """Return the report of several looks, one after the other, at sources with options of their own."""
+        whole = ScanReport()
+        for part in parts:
+            whole.update(part.scan)
+        roots = {root: report for part in parts for root, report in part.sources.items()}
+        run, metadata = RunReport(), MetadataReport(hotels={})
+        for part in parts:
+            run.update(part.run)
+            metadata.update(part.metadata)
+        return cls(whole, run, parts[-1].index, metadata, roots, absent, failed)
 
     @property
     def interrupted(self) -> bool:
@@ -54,6 +73,8 @@ class AddReport:
             "index": self.index.as_json(),
             "metadata": asdict(self.metadata) | {"roots": list(self.metadata.roots)},
             "sources": [{"root": root} | report.as_json() for root, report in self.sources.items()],
+            "absent": self.absent,
+            "failed": self.failed,
         }
 
     def __str__(self) -> str:
@@ -90,18 +111,33 @@ class AddReport:
         ]
         return lines + [f"  and {len(self.sources) - MOST_LINES} more sources"] * (len(self.sources) > MOST_LINES)
 
+    def _notes_of_places(self) -> Iterator[str]:
+        """Yield what was not looked at, and why, as many places as are read at a glance."""
+        for place, why in islice(self.absent.items(), MOST_LINES):
+            yield (
+                f"{place} {why}: what is known of it stays. Connect its disk, or, if it was moved, say where: "
+                f"`aliens sources move {shell_word(place)} NEW`"
+            )
+        for place, why in islice(self.failed.items(), MOST_LINES):
+            yield f"{place} was not looked at: {why}"
+        for places in (self.absent, self.failed):
+            if len(places) > MOST_LINES:
+                yield f"and {len(places) - MOST_LINES} more places: `aliens sources` lists them"
+
     @property
     def notes(self) -> list[str]:
         """What people should know besides."""
-        run, scan, said = self.run, self.scan, []
+        run, scan, said = self.run, self.scan, list(self._notes_of_places())
         if run.strays:
             said.append(f"removed {counted(run.strays, 'file')} that a killed run had left half done")
         if run.interrupted:
             said.append(f"stopped: {counted(run.total - run.done, 'photo')} to go; the same command goes on from here")
         if scan.kept:
+            roots = [root for root, report in self.sources.items() if report.kept][:MOST_LINES]
             said.append(
                 f"no photos under {', '.join(scan.kept_at)}: {counted(scan.kept, 'photo')} known there stay, since a "
-                "disk may not be there; if they are gone for good, say --allow-empty"
+                "disk may not be there; if they are gone for good, "
+                f"`aliens add {' '.join(map(shell_word, roots))} --allow-empty` believes it"
             )
         if scan.left_out:
             places = " ".join(shell_word(place) for place in scan.left_out_at)
@@ -133,6 +169,7 @@ def add_photos(
     retry_failed: bool = False,
     allow_empty: bool = False,
     max_pixels: int = MAX_PIXELS,
+    told: Sequence[Told] = (),
     progress: Progress = silent,
 ) -> AddReport:
     """Scan sources, and embed every pending photo of the library; it can be found from then on.
@@ -150,6 +187,7 @@ def add_photos(
         retry_failed: make photos that failed before pending again.
         allow_empty: take sources without photos at their word.
         max_pixels: of a photo; larger ones fail.
+        told: the places that are looked at, to be remembered.
         progress: told of scanning and embedding.
 
     Raises:
@@ -159,14 +197,23 @@ def add_photos(
     with catalog.writing() as session:
         words = OwnWords(session, hotel_from, table)
         with scanning(
-            session, sources, words, retry_failed=retry_failed, allow_empty=allow_empty, progress=progress
+            session,
+            sources,
+            words,
+            retry_failed=retry_failed,
+            allow_empty=allow_empty,
+            begun=partial(begin, session, told),
+            progress=progress,
         ) as scans:
             words.end()
+            end(session, told, sources)
             session.commit()
             if count_pending(session):
                 run = Run(catalog, store, encoder, max_pixels).embed(progress)
             else:
                 run = RunReport(strays=store.remove_strays([file.name for file in segments_of(session, catalog.model)]))
+            root, restyled = (os.path.realpath(place) for place in (catalog.folder.root, catalog.folder.restyled))
+            bring_results_home(session, root, restyled)
             results_follow(session)  # only now is it known which photos moved from one hotel to another
             drop_empty_hotels(session)
             words.count()

@@ -25,12 +25,13 @@ from db.photo_rows import (
     photo_ids_under,
 )
 from db.restyling_rows import count_made_of, forget_restylings, restylings_at, restylings_of
+from db.source_rows import all_sources, drop_sources, sources_called
 from db.tag_rows import drop_labels_of_nothing
 from db.vector_rows import remove_photos
 from embedding.segments import SegmentStore
 from indexer.merging import merge_due
 from indexer.moves import has_left
-from indexer.sources import MISSING
+from indexer.sources import MISSING, folders_above
 
 FEW = 3  # names that a message shows
 
@@ -45,6 +46,8 @@ class ForgetReport:
     restyled: int = 0  # results, with their files
     restyled_left: int = 0  # results made of these photos, which stay
     choices: list[str] = field(default_factory=list)  # places whose folders name no hotels any more
+    sources: list[str] = field(default_factory=list)  # places that are looked at no more
+    taken_up: str | None = None  # a source in which they lie, and which is looked at again
     back: int = 0  # photos known to be missing whose files are there again, which stay
 
     def __str__(self) -> str:
@@ -61,6 +64,12 @@ class ForgetReport:
         left = f"{counted(self.restyled_left, 'restyled photo')} made of them stay: name their files to forget them too"
         back = f"{counted(self.back, 'photo')} left alone whose files are there again: `aliens add` takes them up"
         said = [left] * bool(self.restyled_left) + [back] * bool(self.back)
+        if self.taken_up is not None:
+            where = shell_word(self.taken_up)
+            said.append(
+                f"`aliens add` takes them up again where it looks at {self.taken_up}, if their files are there: leave "
+                f"them out by `aliens add {where} --exclude PATTERN`, or by a file .aliensignore"
+            )
         if self.choices:
             where = shell_word(self.choices[0])
             said.append(
@@ -144,6 +153,9 @@ def remove_meant(session: Session, folder: LibraryFolder, meant: Meant, report: 
     for place in meant.places:
         forget_scans(session, place)
         report.choices += forget_choices(session, place)
+        report.sources += drop_sources(session, place)
+        above = next((each for each in folders_above(place) if each in {s.place for s in all_sources(session)}), None)
+        report.taken_up = report.taken_up or (above if os.path.exists(place) else None)
     drop_empty_hotels(session)
     return files
 
@@ -161,6 +173,8 @@ def what_is_meant(session: Session, folder: LibraryFolder, paths: Iterable[Path]
         if found is not None:
             meant.places.append(found[0])
             meant.photos.update(found[1])
+        elif sources := sources_called(session, places_meant(path)):
+            meant.places += [source.place for source in sources]
         elif results := restylings_at(session, [Path(below).as_posix()]):
             meant.results.update(results)
         elif members := photos_called(session, [str(path)]):

@@ -17,6 +17,7 @@ from base.files import storable
 from base.spreadsheets import open_text, separator_of, western
 from indexer.dataset_lists import TEST_LIST, TRAIN_LIST, folder_of_lists
 from indexer.dead_links import DEAD_LINKS, DeadLinks
+from indexer.mounts import mounts_around
 from indexer.occlusions import MASKS
 from indexer.passed_over import Problem
 from indexer.sources import MISSING, FoundPhoto, Source, found_file, has_photo_ending
@@ -35,6 +36,12 @@ IMAGE_FOLDERS = {
 CHAIN_COLUMNS = ("chain_id", "chain_name")
 HOTEL_COLUMNS = ("hotel_id", "hotel_name", "chain_id", "latitude", "longitude")
 PHOTO_COLUMNS = ("image_id", "hotel_id", "image_url", "image_source", "upload_timestamp")
+
+
+def check_split(split: str) -> None:
+    """Raises: QueryError: there is no such split."""
+    if split not in SPLITS:
+        raise QueryError(f"{split!r} is no split of Hotels-50K: choose one of {', '.join(SPLITS)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +69,7 @@ class Hotels50kSource(Source):
     def __init__(self, root: Path, split: str = TRAIN) -> None:
         """Raises: QueryError: there is no such split. SourceError: there is no such tree, or no photos of the split."""
         super().__init__(root)
-        if split not in SPLITS:
-            raise QueryError(f"{split!r} is no split of Hotels-50K: choose one of {', '.join(SPLITS)}")
+        check_split(split)
         self.tree = self.path
         self.split = split
         self.kind = "hotels50k" if split == TRAIN else "hotels50k-test"
@@ -71,6 +77,7 @@ class Hotels50kSource(Source):
         self._images = os.path.join(self.path, IMAGE_FOLDERS[split])
         if split != TRAIN:
             self._narrow()
+        self.mounts.update(mounts_around([os.path.realpath(self._images)]))
         self._chain_folder: dict[int, int] = {}  # hotel -> chain as Hotels-50K's folders name it
         self._folders: dict[str, list[str]] | None = None  # of hotels, by their numbers
         self.dead_links = DeadLinks(os.path.join(self._images, DEAD_LINKS))

@@ -92,13 +92,18 @@ class Rules:
         """Return what holds in a folder of this one that has patterns of its own, or none."""
         return self if own is None else Rules(self.call, (own, *self.folders))
 
+    @property
+    def say_anything(self) -> bool:
+        """Whether there are any patterns."""
+        return self.call is not None or bool(self.folders)
+
     def kind_left_out(self, folder: str, name: str, *, is_folder: bool = False) -> str | None:
         """Return why a file or folder is left out, as a kind of what is passed over; None where it is not."""
         if name.startswith(".") and name != "..":  # which members of tars may have
             return "hidden"
         if is_folder and is_system_folder(folder, name):
             return "system_folder"
-        if self.call is None and not self.folders:
+        if not self.say_anything:
             return None
         path = os.path.join(folder, name)
         for patterns in (self.call, *self.folders):

@@ -62,6 +62,15 @@ class MetadataReport:
             lines.append(f"{one_line(self.table)}: {self.used} of {counted(self.rows, 'row')} used")
         return "\n".join(lines)
 
+    def update(self, other: "MetadataReport") -> None:
+        """Add what was said in another look."""
+        self.hotels |= other.hotels
+        self.without_hotel += other.without_hotel
+        self.chosen, self.table = self.chosen or other.chosen, self.table or other.table
+        self.roots |= other.roots
+        self.used, self.rows = self.used + other.used, self.rows + other.rows
+        self.remarks += [remark for remark in other.remarks if remark not in self.remarks]
+
     def _where(self) -> str:
         """Return what was added, as it is typed."""
         return " ".join(map(shell_word, self.roots)) if len(self.roots) <= MOST_ROOTS else "PATHS"
@@ -133,9 +142,14 @@ class OwnWords:
                 for r, name in sorted(said.items()):  # the outer ones first, which have the inner ones forgotten
                     self._choices[r] = keep_choice(self._session, r, self._hotel_from, name)
 
+    @property
+    def are_none(self) -> bool:
+        """Whether nobody says anything of photos."""
+        return self._table is None and not self._choices
+
     def told(self, chunk: Sequence[FoundPhoto]) -> list[FoundPhoto]:
         """Return photos that a source has found with what people say of them."""
-        if self._table is None and not self._choices:
+        if self.are_none:
             return list(chunk)
         return [self._of(found) for found in chunk]
 

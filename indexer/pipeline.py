@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -182,6 +182,12 @@ class RunReport:
     def done(self) -> int:
         """How many photos are no longer pending."""
         return self.encoded + self.reused + self.failed
+
+    def update(self, other: "RunReport") -> None:
+        """Count what a later run did."""
+        for each in fields(self):
+            mine, its = getattr(self, each.name), getattr(other, each.name)
+            setattr(self, each.name, mine or its if isinstance(mine, bool) else mine + its)
 
 
 @dataclass(slots=True)

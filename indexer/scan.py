@@ -1,23 +1,26 @@
 """Scanning: what sources hold is compared with what the library knows. Decodes no pixels, embeds nothing."""
 
+import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import Any
 
 import numpy as np
 from sqlalchemy.orm import Session
 
-from base.arrays import Bools, Ids
+from base.arrays import Ids
 from base.console import counted
 from base.errors import PhotoError, SourceError
 from base.files import PhotoFile
 from base.progress import Progress, Step, silent
 from db.hotel_rows import add_nameless_hotels, merge_chains, merge_hotels
+from db.known_files import compares_bytes
 from db.models import Photo, PhotoState
 from db.photo_rows import (
     count_under,
@@ -31,15 +34,17 @@ from db.photo_rows import (
     record_scans,
     update_photos,
 )
+from db.source_rows import known_mounts
 from db.vector_rows import lose, remove_photos
 from embedding.decode import DECODE_THREADS, camera_at
 from embedding.exif import SILENT, Camera
+from indexer.glance import Glance, changed
+from indexer.kept import EXAMPLES, absent_mounts, keep_of_disks, may_be_there, stays_as_it_is, unseen_under
 from indexer.own_words import FOLDER, TABLE, OwnWords
 from indexer.passed_over import PassedOver, Problem
-from indexer.sources import MISSING, FoundPhoto, Source, folders_above, found_at
+from indexer.sources import MISSING, FolderSource, FoundPhoto, Source, folders_above, found_at
 
 CHUNK = 1000
-EXAMPLES = 3  # places that a report names
 STORED_PROBLEMS = 1000  # of one scan; their full number is in its counts
 FACTS = ("size_bytes", "mtime_ns")
 IMAGE_FACTS = ("image_id", "image_source", "uploaded_at")  # which Hotels-50K alone has
@@ -91,12 +96,13 @@ class SourceScan:
     """One source's part of a scan.
 
     gone: ids of photos that are not at their places below it. unasked: those of photos whose cameras an earlier version
-    did not ask.
+    did not ask. known: how many of the photos that it found were known, each once.
     """
 
     source: Source
     report: ScanReport = field(default_factory=ScanReport)
     seconds: float = 0.0
+    known: int = 0
     gone: list[int] = field(default_factory=list)
     unasked: list[int] = field(default_factory=list)
 
@@ -109,6 +115,7 @@ def scanning(
     *,
     retry_failed: bool = False,
     allow_empty: bool = False,
+    begun: Callable[[], None] = lambda: None,
     progress: Progress = silent,
 ) -> Iterator[list[SourceScan]]:
     """Add new photos as pending, make changed ones pending again; at the end mark vanished ones and record the scans.
@@ -124,6 +131,7 @@ def scanning(
         words: what people say of the photos there.
         retry_failed: make photos that failed before pending again.
         allow_empty: take sources without photos at their word; otherwise they may be disks that are not there.
+        begun: called once there is a photo.
         progress: told how many photos have been found so far.
 
     Raises: SourceError: no source holds photos, or the only one cannot be read.
@@ -131,9 +139,9 @@ def scanning(
     started_at = datetime.now(UTC).replace(tzinfo=None)
     scans = [SourceScan(source) for source in sources]
     not_found = compare_sources(
-        session, scans, words, allow_empty=allow_empty, retry_failed=retry_failed, progress=progress
+        session, scans, words, allow_empty=allow_empty, retry_failed=retry_failed, begun=begun, progress=progress
     )
-    if not any(scan.report.found for scan in scans) and not allow_empty:
+    if not any(scan.report.found or scan.report.kept for scan in scans) and not allow_empty:
         raise nothing_found(session, sources)
     for scan, ids in not_found:
         scan.gone = settle(session, scan, words, ids, retry_failed=retry_failed)
@@ -155,8 +163,8 @@ def complete(session: Session, scan: SourceScan, *, is_believed: bool) -> None:
     report.other_files = report.passed_over.files
     report.problems = len(source.leftovers.problems)
     if source.whole and not report.found and not is_believed:
-        report.kept = count_under(session, source.root)
-        report.kept_at = [source.root] * bool(report.kept)
+        report.kept += count_under(session, source.root)
+        report.kept_at += [source.root] * bool(report.kept)
 
 
 def columns_of_scan(scan: SourceScan, started_at: datetime) -> dict[str, Any]:
@@ -178,21 +186,31 @@ def compare_sources(
     *,
     allow_empty: bool,
     retry_failed: bool,
+    begun: Callable[[], None],
     progress: Progress,
 ) -> list[tuple[SourceScan, list[int]]]:
     """Compare sources with the library; return the ids of the photos known below their roots that none of them named.
 
     Of roots below each other they are told of the outermost.
     """
+    mounts = known_mounts(session)
+    absent = [] if allow_empty else absent_mounts(mounts)
     newest = newest_photo_id(session) if any(scan.source.whole for scan in scans) else 0
     seen = np.zeros(newest + 1, bool)  # by photo id, of those known before
     found = 0
+
+    def tell(before: int, scan: SourceScan, so_far: int) -> None:
+        progress(Step("scanning", before + so_far, note=scan.source.root if len(scans) > 1 else ""))
+
     for scan in scans:
         start = time.monotonic()
+        scan.source.absent_mounts = absent
         try:
-            for known in compare_source(session, scan, words, retry_failed=retry_failed):
+            for known in compare_source(
+                session, scan, words, retry_failed=retry_failed, begun=begun, tell=partial(tell, found, scan)
+            ):
                 seen[known[known <= newest]] = True
-                progress(Step("scanning", found + scan.report.found, note=scan.source.root if len(scans) > 1 else ""))
+                scan.known += len(known)
         except SourceError as error:
             if len(scans) == 1:
                 raise
@@ -203,41 +221,68 @@ def compare_sources(
         leftovers = scan.source.leftovers
         if scan.source.whole and not scan.report.found and not allow_empty:
             leftovers.unread.append(scan.source.root)
+        elif scan.source.whole and not allow_empty:
+            keep_of_disks(session, scan.source, mounts, scan.report, seen)
         for unread in leftovers.unread:
             seen[[photo_id for photo_id in photo_ids_under(session, unread) if photo_id <= newest]] = True
     roots = {scan.source.root for scan in scans if scan.source.whole}
     outermost = [scan for scan in scans if scan.source.whole and roots.isdisjoint(folders_above(scan.source.root))]
-    return [(scan, unseen) for scan in outermost if (unseen := unseen_under(session, scan.source.root, seen))]
+    return [
+        (scan, unseen) for scan in outermost if (unseen := unseen_under(session, scan.source.root, scan.known, seen))
+    ]
 
 
-def unseen_under(session: Session, root: str, seen: Bools) -> list[int]:
-    """Return the ids of photos below a root that were not seen; those beyond the end of `seen`, by id, are new."""
-    here = (photo_id for photo_id in photo_ids_under(session, root) if photo_id < len(seen))
-    return [photo_id for photo_id in here if not seen[photo_id]]
+def compare_source(
+    session: Session,
+    scan: SourceScan,
+    words: OwnWords,
+    *,
+    retry_failed: bool,
+    begun: Callable[[], None],
+    tell: Callable[[int], None],
+) -> Iterator[Ids]:
+    """Compare a source with the library; yield the ids of the photos that were known, a chunk at a time.
 
-
-def compare_source(session: Session, scan: SourceScan, words: OwnWords, *, retry_failed: bool) -> Iterator[Ids]:
-    """Compare a source with the library; yield the ids of the photos that were known, a chunk at a time."""
-    source = scan.source
+    `begun`: called once there is one to be compared. `tell`: hears now and then how many were found.
+    """
+    source, report = scan.source, scan.report
     words.begin(source)
+    glance = Glance(session, lambda same: tell(report.found + same))
+    if isinstance(source, FolderSource) and not retry_failed and words.are_none and compares_bytes(session):
+        source.glance = glance.changed
     hotels_known = False
-    for chunk in chunks(source.photos(), CHUNK):
+    photos = source.photos()
+    while chunk := list(islice(photos, CHUNK)):
         if not hotels_known:  # only once there is a photo: a source without photos changes nothing
             if source.chains or source.hotels:  # most sources name none: those that are known need not be read
                 merge_chains(session, source.chains)
                 merge_hotels(session, source.hotels.values())
+            begun()
             hotels_known = True
-        photos = scan_chunk(session, source, words.told(chunk), scan.report, retry_failed=retry_failed)
-        scan.unasked += [photo.id for photo in photos if is_unasked(photo)]
+        told = words.told(chunk)
+        rest, ids = (told, []) if retry_failed or source.glance is not None else changed(session, told)
+        report.found += len(ids)
+        report.unchanged += len(ids)
+        if rest:
+            known = scan_chunk(session, source, rest, report, retry_failed=retry_failed)
+            scan.unasked += [photo.id for photo in known if is_unasked(photo)]
+            ids += [photo.id for photo in known]
         session.commit()
-        yield np.array([photo.id for photo in photos], np.int64)
+        tell(report.found + len(glance.ids))
+        yield np.array(ids, np.int64)
+    report.found += len(glance.ids)
+    report.unchanged += len(glance.ids)
+    yield np.array(glance.ids, np.int64)
+
+
+IS_BACK = (MISSING, "unreadable", "name")  # kinds of failures that are over where a file can be looked at
 
 
 def nothing_found(session: Session, sources: Sequence[Source]) -> SourceError:
     """Return the error for sources without photos."""
     passed_over = PassedOver()
-    for source in sources:
-        passed_over.update(source.leftovers.passed_over)
+    for each in sources:
+        passed_over.update(each.leftovers.passed_over)
     problems = [problem for source in sources for problem in source.leftovers.problems]
     where = ", ".join(source.named for source in sources[:EXAMPLES])
     more = f" and {len(sources) - EXAMPLES} more" if len(sources) > EXAMPLES else ""
@@ -265,10 +310,14 @@ def scan_chunk(
     changes: list[tuple[Photo, dict[str, Any]]] = []
     places: set[tuple[str, str]] = set()
     for found in chunk:
-        if (found.path, found.member) in places:
+        escaped = found.failure_kind == "name" and os.path.lexists(found.path)  # which is another file's name
+        if (found.path, found.member) in places or escaped:
             source.leftovers.problems.append(Problem(found.path, "two files would be kept under this name"))
             continue
         places.add((found.path, found.member))
+        if may_be_there(source, found):
+            stays_as_it_is(source, found, known.get((found.path, found.member)), report)
+            continue
         report.found += 1
         report.missing += found.failure_kind == MISSING
         photo, real = known.get((found.path, found.member)), targets.get((found.target, ""))
@@ -307,7 +356,7 @@ def changed_columns(photo: Photo, found: FoundPhoto, *, retry_failed: bool) -> d
             return changes
         return changes | state_of(found)
     facts_differ = any(getattr(found, name) != getattr(photo, name) for name in FACTS)
-    is_back = photo.failure_kind in (MISSING, "unreadable", "name")
+    is_back = photo.failure_kind in IS_BACK
     if facts_differ or is_back or (retry_failed and photo.state is PhotoState.FAILED):
         return changes | {name: getattr(found, name) for name in FACTS} | state_of(found)
     return changes
@@ -376,6 +425,8 @@ def settle(
         changes, unread = [], []
         for photo in photos_by_id(session, page):
             found = found_at(photo.path, photo.member)
+            if may_be_there(scan.source, found):
+                continue
             if found.failure_kind == MISSING:
                 gone.append(photo.id)
             elif (place := place_left_out(scan.source, photo)) is None:
@@ -444,9 +495,3 @@ def mark_vanished(session: Session, gone: Sequence[int], report: ScanReport) -> 
         ]
         change_photos(session, [(photo, columns) for photo in vanished])
         report.vanished += len(vanished)
-
-
-def chunks(photos: Iterator[FoundPhoto], size: int) -> Iterator[list[FoundPhoto]]:
-    """Yield lists of at most `size` photos."""
-    while chunk := list(islice(photos, size)):
-        yield chunk

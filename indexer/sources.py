@@ -4,11 +4,12 @@ import os
 import re
 import tarfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from glob import has_magic
+from operator import attrgetter
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any
@@ -17,21 +18,24 @@ from base.errors import SourceError
 from base.files import storable, tar_index
 from base.settings import LibraryFolder
 from indexer.ignoring import IGNORE_FILE, Pattern, Patterns, Rules, call_patterns, read_patterns, rules_at
+<<<<<<< HEAD
 from indexer.passed_over import PHOTO_ENDINGS, Leftovers, PassedOver, Problem, ending_of, kind_by_bytes, start_of
+=======
+from indexer.mounts import device_of, is_folder_entry, kind_of_error, mounts_around
+from indexer.passed_over import Leftovers, PassedOver, Problem, ending_of, kind_by_bytes, start_of
+>>>>>>> fix-keeping
 
 NAME_ONE = "name a folder of photos, a photo or a .tar file"
 MOST_NAMED = 20  # paths in a message
 RULES_KEPT = 1_000  # of folders that were looked into last
 MISSING = "missing"
+NAME = attrgetter("name")
 BAD_NAME = "its name is not valid UTF-8: rename it"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # and not frozen, which takes thrice as long: one is made of every file at each look
 class FoundPhoto:
-    """A photo that a source names; `size_bytes` is None where there is no such file.
-
-    target: the file that the photo is a link to.
-    """
+    """A photo that a source names, never changed; `size_bytes` is None where there is no file, `target` is a link's."""
 
     path: str
     member: str = ""
@@ -52,11 +56,14 @@ class FoundPhoto:
     target: str = ""
 
 
+Glance = Callable[[str, list[os.DirEntry[str]]], list[os.DirEntry[str]]]
+
+
 class Source(ABC):
     """A folder, a tar file, photos named one by one, or a Hotels-50K tree.
 
-    `chains` is {id: name} and `hotels` {id: columns of the hotel table}: empty for most sources. `beside` is
-    {real path: source} of all that are read in one go, this one as well: each reads what lies below it.
+    `chains` is {id: name} and `hotels` {id: columns of the hotel table}: empty for most sources. `beside` is {real
+    path: source} of all that are read in one go: each reads what lies below it. `glance`: see indexer.glance.
     """
 
     kind: str
@@ -74,6 +81,9 @@ class Source(ABC):
         self.chains: dict[int, str] = {}
         self.hotels: dict[int, dict[str, Any]] = {}
         self.beside: Mapping[str, Source] = {self.path: self}
+        self.glance: Glance | None = None
+        self.mounts: dict[str, bool] = {}  # that were met: see db.models.PhotoSource
+        self.absent_mounts: Sequence[str] = ()  # where disks were seen before, and none is now
         self._rules = rules
         self._rules_in: dict[str, Rules] = {}
 
@@ -137,7 +147,9 @@ def found_file(path: str, **columns: Any) -> FoundPhoto:
     except FileNotFoundError:
         return FoundPhoto(path, **columns, failure_kind=MISSING, failure_reason="there is no such file")
     except OSError as error:
-        return FoundPhoto(path, **columns, failure_kind="unreadable", failure_reason=str(error.strerror or error))
+        return FoundPhoto(
+            path, **columns, failure_kind=kind_of_error(error), failure_reason=str(error.strerror or error)
+        )
     if not S_ISREG(stat.st_mode):  # reading a pipe would never end
         return FoundPhoto(path, **columns, failure_kind="unreadable", failure_reason="no regular file")
     return FoundPhoto(path, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns, **columns)
@@ -153,7 +165,7 @@ def found_at(path: str, member: str = "") -> FoundPhoto:
     except KeyError:
         return FoundPhoto(path, member, failure_kind=MISSING, failure_reason="the tar file has no such member any more")
     except (OSError, tarfile.TarError) as error:
-        return FoundPhoto(path, member, failure_kind="unreadable", failure_reason=str(error))
+        return FoundPhoto(path, member, failure_kind=kind_of_error(error), failure_reason=str(error))
     return replace(found, member=member, size_bytes=size_bytes)
 
 
@@ -186,31 +198,38 @@ class FolderSource(Source):
         """Yield the photos in the order of their paths."""
         self._targets.clear()
         if not self._is_gone:
-            yield from self._walk(self.path, self._rules)
+            yield from self._walk(self.path, self._rules, device_of(self.path))
 
-    def _walk(self, folder: str, rules: Rules) -> Iterator[FoundPhoto]:
+    def _walk(self, folder: str, rules: Rules, device: int | None) -> Iterator[FoundPhoto]:
         try:
             with os.scandir(folder) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
+                entries = sorted(listing, key=NAME)
         except OSError as error:
             self._cannot_read(folder, str(error.strerror or error))
             return
-        if any(entry.name == IGNORE_FILE for entry in entries):
+        if IGNORE_FILE in map(NAME, entries):
             rules = rules.within(self._own_patterns(folder))
+        if self.glance is not None and not rules.say_anything and len(self.beside) == 1:
+            entries = self.glance(folder, entries)
         for entry in entries:
-            path, name, is_folder = entry.path, entry.name, entry.is_dir(follow_symlinks=False)
+            path, name = entry.path, entry.name
+            is_folder = is_folder_entry(entry)
             if path in self.beside or name == IGNORE_FILE or (is_folder and self.is_ours(path)):
                 continue
             if (kind := rules.kind_left_out(folder, name, is_folder=is_folder)) is not None:
                 self.leftovers.passed_over.note(kind, name if is_folder else ending_of(name))
             elif is_folder:
-                yield from self._walk(path, rules)
+                if (inside := device_of(path)) not in (None, device):
+                    self.mounts[storable(path)] = False
+                yield from self._walk(path, rules, inside)
             elif (target := os.path.realpath(path) if entry.is_symlink() else "") and self._leads_on(path, target):
                 continue
             elif has_photo_ending(name):
                 found = found_file(path, target=target)
                 if found.failure_kind is None:  # links that lead nowhere are told of one by one
                     self._targets.add(target)
+                    if target and device_of(target) != device:
+                        self.mounts.update(mounts_around([target]))
                 yield found
             elif is_tar(name):
                 self._targets.add(target)
@@ -349,8 +368,14 @@ def holds_results(folder: Path) -> bool:
 
 
 def has_photo_ending(name: str) -> bool:
+<<<<<<< HEAD
     """Tell by its ending whether a file is a photo."""
     return os.path.splitext(name)[1].lower() in PHOTO_ENDINGS
+=======
+    """Tell by its ending whether a file is a photo; a name that begins with its last dot has none."""
+    at = name.rfind(".")
+    return name[at:].lower() in PHOTO_SUFFIXES and name[:at].rpartition("/")[2].strip(".") != ""
+>>>>>>> fix-keeping
 
 
 def is_tar(name: str) -> bool:
@@ -363,12 +388,6 @@ def folders_above(place: str) -> Iterator[str]:
     while (parent := os.path.dirname(place)) != place:
         yield parent
         place = parent
-
-
-def source_at(path: Path, library: Path, *, may_be_gone: bool = False) -> Source:
-    """Return the source for a path: see `sources_at`."""
-    (source,) = sources_at([path], library, may_be_gone=may_be_gone)
-    return source
 
 
 def sources_at(

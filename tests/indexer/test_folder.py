@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from base.errors import SourceError
-from indexer.sources import FileSource, FolderSource, FoundPhoto, TarSource, has_photo_ending, source_at
+from indexer.sources import FileSource, FolderSource, FoundPhoto, TarSource, has_photo_ending
 from tests.by_folder import disagreements as verify
 from tests.by_folder import list_failures
 from tests.conftest import LibraryFactory, photo_bytes
@@ -17,6 +17,7 @@ from tests.indexer.conftest import (
     lock_folder,
     photos_of,
     problems_of,
+    source_at,
     states_of,
     write_tar,
 )

@@ -243,7 +243,7 @@ def test_the_report_counts_photos_by_the_hotels_that_they_have(library: LibraryF
     table = hotels.parent / "said.csv"
     table.write_text("path,hotel\nhotels/jp01/a.jpg,Casa\n", encoding="utf-8")
     library.open().add(hotels, hotel_from="folder", metadata=table)
-    report = library.open().add(hotels, hotel_from="folder")
+    report = library.open().add(hotels, hotel_from="folder", metadata="none")
     assert report.metadata.hotels == {"jp01": 1, "jp02": 2}
     assert any("goes before its folder" in note for note in report.notes)
     assert not any("goes before" in note for note in library.open().add(hotels).notes)

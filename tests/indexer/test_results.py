@@ -11,7 +11,7 @@ from base.errors import SourceError
 from base.files import PhotoFile
 from base.settings import LibraryFolder
 from db.models import Photo, PhotoState
-from indexer.sources import FolderSource, source_at
+from indexer.sources import FolderSource
 from tests.by_folder import disagreements as verify
 from tests.by_folder import list_failures, repair, session_of, take_inventory
 from tests.conftest import LibraryFactory
@@ -21,6 +21,7 @@ from tests.indexer.conftest import (
     found_in,
     photos_of,
     segments_in,
+    source_at,
     states_of,
     vectors_of,
 )

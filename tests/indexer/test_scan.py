@@ -11,12 +11,12 @@ from base.progress import Progress, Step, silent
 from db.photo_rows import latest_scans
 from indexer.own_words import OwnWords
 from indexer.scan import CHUNK, ScanReport, scanning
-from indexer.sources import FoundPhoto, Source, source_at
+from indexer.sources import FoundPhoto, Source
 from tests.by_folder import add_photos, session_of
 from tests.by_folder import disagreements as verify
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.db.statements import writes
-from tests.indexer.conftest import EMBEDDED, check_invariants, photos_of, states_of, vectors_of
+from tests.indexer.conftest import EMBEDDED, check_invariants, photos_of, source_at, states_of, vectors_of
 
 MANY = 10_000
 

@@ -397,6 +397,9 @@ def test_no_text_becomes_an_option(small_library: Library) -> None:
     root = jobs.places.roots()[0]
     words = as_request("add", {"places": [{"root": root.key}]}).words(jobs.places.resolve, Path("x"))
     assert words[-2:] == ["--", str(root.path)]
+    assert as_request("add", {}).words(jobs.places.resolve, Path("x")) == ["add", "--json"]
+    with pytest.raises(QueryError, match="hotel_from is said of places"):
+        as_request("add", {"hotel_from": "folder"}).words(jobs.places.resolve, Path("x"))
 
 
 def test_trees_of_hotels50k_are_added_whole_and_the_splits_of_their_test_as_such(tmp_path: Path) -> None:

@@ -54,10 +54,10 @@ class PlaceBelow(BaseModel):
 
 
 class AddJob(Request):
-    """Look for new and changed photos in places, and embed them."""
+    """Look for new and changed photos in places, and embed them; without places in all that were added before."""
 
     kind: Literal["add"] = "add"
-    places: Annotated[list[PlaceBelow], Field(min_length=1, max_length=100)]
+    places: Annotated[list[PlaceBelow], Field(max_length=100)] = []
     hotel_from: Literal["folder", "path", "none"] | None = None
     retry_failed: bool = False
 
@@ -67,6 +67,10 @@ class AddJob(Request):
             [],
             ["--json", *flag("--retry-failed", self.retry_failed), *given("--hotel-from", self.hotel_from)],
         )
+        if not self.places:
+            if self.hotel_from:
+                raise QueryError("hotel_from is said of places: name them")
+            return ["add", *options]
         for place in self.places:
             path, root = resolve(place.root, place.inside)
             if root.kind in (TREE, TEST_TREE):

@@ -52,7 +52,7 @@ def ended(job: JobRecord, code: int, *, cancelled: bool, stopping: bool) -> JobR
         return replace(job, state="interrupted", ended_at=now, problem=f"its process was stopped from outside ({name})")
     if BUSY in last:
         return replace(job, state="queued", started_at=None, pid=None, born="", said=[], problem=last)
-    if job.lines and job.kind in ("verify", "restyle"):  # which end with 1 for what they have found
+    if job.lines and job.kind in ("add", "verify", "restyle"):  # which end with 1 for what they have found
         return replace(job, state="done", ended_at=now)
     return replace(job, state="failed", ended_at=now, problem=last or f"it ended with exit code {code} and no word")
 

@@ -108,6 +108,12 @@ async def add_place(
     return seen_after(await served.jobs.start("add", {"places": places, "hotel_from": hotel_from or None}))
 
 
+@library_pages.post("/library/again")
+async def look_at_all(served: Served) -> RedirectResponse:
+    """Start looking for new photos in all places that were added before."""
+    return seen_after(await served.jobs.start("add", {}))
+
+
 @library_pages.get("/library/failures")
 async def library_failures(
     request: Request,
