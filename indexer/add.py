@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -10,6 +10,7 @@ from base.console import counted, one_line, shell_word
 from base.progress import Progress, silent
 from db.catalog import Catalog
 from db.hotel_rows import drop_empty_hotels
+from db.model_rows import count_without_vector, other_models
 from db.photo_rows import count_pending
 from db.restyling_rows import results_follow
 from db.vector_rows import segments_of
@@ -17,8 +18,8 @@ from embedding.decode import MAX_PIXELS
 from embedding.encoder import Encoder
 from embedding.segments import SegmentStore
 from indexer.ignoring import is_system_folder
-from indexer.merging import merge_due
 from indexer.metadata import MetadataTable
+from indexer.other_models import merge_all
 from indexer.own_words import HotelFrom, MetadataReport, OwnWords
 from indexer.pipeline import Run, RunReport
 from indexer.scan import ScanReport, scanning
@@ -32,7 +33,8 @@ MOST_LINES = 10  # of sources, in a report
 class AddReport:
     """What adding photos did; `interrupted`: somebody stopped it, and the same call goes on from there.
 
-    scan: of all sources together. sources: {root: its part} in the order in which they were named.
+    scan: of all sources together. sources: {root: its part} in the order in which they were named. behind: {model that
+    is not in use: photos that have no vector of it}, where there are any.
     """
 
     scan: ScanReport
@@ -40,6 +42,7 @@ class AddReport:
     index: IndexReport
     metadata: MetadataReport
     sources: dict[str, ScanReport]
+    behind: dict[str, int] = field(default_factory=dict)
 
     @property
     def interrupted(self) -> bool:
@@ -53,6 +56,7 @@ class AddReport:
             "run": asdict(self.run),
             "index": self.index.as_json(),
             "metadata": asdict(self.metadata) | {"roots": list(self.metadata.roots)},
+            "behind": self.behind,
             "sources": [{"root": root} | report.as_json() for root, report in self.sources.items()],
         }
 
@@ -116,6 +120,11 @@ class AddReport:
             for root, report in islice(self.sources.items(), MOST_LINES)
             if report.new and is_system_folder(*os.path.split(root))
         ]
+        said += [
+            f"{counted(photos, 'photo')} {'has no vector' if photos == 1 else 'have no vectors'} of the model {name}: "
+            f"`aliens embed --model {shell_word(name)}` makes them"
+            for name, photos in self.behind.items()
+        ]
         said += self.metadata.notes + self.index.notes
         if run.failed or scan.missing or scan.vanished or scan.problems:
             said.append("`aliens failures` lists what could not be used, with reasons")
@@ -157,6 +166,7 @@ def add_photos(
         LibraryError: another process or thread changes this library, or the disk is full.
     """
     with catalog.writing() as session:
+        catalog.refuse_other_model(session)
         words = OwnWords(session, hotel_from, table)
         with scanning(
             session, sources, words, retry_failed=retry_failed, allow_empty=allow_empty, progress=progress
@@ -171,9 +181,11 @@ def add_photos(
             drop_empty_hotels(session)
             words.count()
             session.commit()
-        merge_due(catalog, session, store)
+        merge_all(catalog, session, store)
         report = index_report(catalog, session, store)
+        behind = {model.name: count_without_vector(session, model) for model in other_models(session, catalog.model)}
     whole = ScanReport()
     for scan in scans:
         whole.update(scan.report)
-    return AddReport(whole, run, report, words.report, {scan.source.root: scan.report for scan in scans})
+    by_source = {scan.source.root: scan.report for scan in scans}
+    return AddReport(whole, run, report, words.report, by_source, {name: n for name, n in behind.items() if n})

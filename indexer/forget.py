@@ -28,8 +28,8 @@ from db.restyling_rows import count_made_of, forget_restylings, restylings_at, r
 from db.tag_rows import drop_labels_of_nothing
 from db.vector_rows import remove_photos
 from embedding.segments import SegmentStore
-from indexer.merging import merge_due
 from indexer.moves import has_left
+from indexer.other_models import merge_all
 from indexer.sources import MISSING
 
 FEW = 3  # names that a message shows
@@ -122,7 +122,7 @@ def forget(
         session.commit()
         for file in files:
             file.unlink(missing_ok=True)
-        merge_due(catalog, session, store)
+        merge_all(catalog, session, store)
     return report
 
 
