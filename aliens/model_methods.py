@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from db.models import Model
     from embedding.encoder import Encoder
-    from indexer.model_care import FurtherReport, ModelStanding, UseReport
+    from indexer.inventory import ModelStanding
+    from indexer.model_care import FurtherReport, UseReport
 
 
 class ModelMethods(RestyleMethods):
@@ -118,7 +119,7 @@ class ModelMethods(RestyleMethods):
 
     def models(self) -> "Listing[ModelStanding]":
         """Return the models of this library, the one in use first, with how many photos have their vectors."""
-        from indexer.model_care import standings
+        from indexer.inventory import standings
 
         return Listing(standings(self.catalog))
 

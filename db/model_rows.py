@@ -115,7 +115,9 @@ def vectors_of_bytes(session: Session, model: Model, hashes: Sequence[bytes]) ->
             .join(VectorSegment, VectorSegment.id == Embedding.segment_id)
             .where(Embedding.model_id == model.id, Photo.content_sha256.in_(page))
         )
-        found.update({row[0]: (row[1], segment_file(*row[2:])) for row in session.execute(statement)})
+        for row in session.execute(statement):
+            if row[0] is not None:
+                found[row[0]] = (row[1], segment_file(*row[2:]))
     return found
 
 

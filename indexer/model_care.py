@@ -19,7 +19,7 @@ from db.models import Model
 from db.photo_rows import count_pending
 from db.settings_rows import saved_searches
 from db.tag_rows import vocabulary_keys
-from db.vector_rows import add_model, current_model, segments_of, use_model
+from db.vector_rows import add_model, current_model, use_model
 from embedding.encoder import Encoder
 from embedding.index.approximate import read_approximation
 from embedding.index.milvus import read_collection
@@ -27,6 +27,7 @@ from embedding.index.milvus_sync import leave
 from embedding.segments import SegmentStore
 from embedding.text_tower import tower_problem
 from indexer.further_run import FurtherRun, LeftOut
+from indexer.inventory import ModelStanding, standing_of
 from indexer.pipeline import RunReport
 
 
@@ -103,23 +104,6 @@ class UseReport:
         if self.model == self.before:
             return f"{self.model} was in use already"
         return f"{self.model} is in use; {self.before} stays beside it"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelStanding:
-    """A model of a library. photos: that have its vectors and can be found; lacking: embedded ones that have none.
-
-    vectors_bytes: of its segments. vocabularies: that photos were tagged with by it.
-    """
-
-    key: str
-    name: str
-    dim: int
-    in_use: bool
-    photos: int
-    lacking: int
-    vectors_bytes: int
-    vocabularies: list[str]
 
 
 @contextmanager
@@ -255,24 +239,3 @@ def forget_model(catalog: Catalog, name: str, *, dry_run: bool = False) -> Model
                 shutil.rmtree(folder, ignore_errors=True)
         catalog.folder.embedding_lock(model.key).unlink(missing_ok=True)
     return standing
-
-
-def standings(catalog: Catalog) -> list[ModelStanding]:
-    """Return the models of a library, the one in use first."""
-    with catalog.session() as session:
-        return [standing_of(session, model, in_use=not n) for n, model in enumerate(library_models(session))]
-
-
-def standing_of(session: Session, model: Model, *, in_use: bool) -> ModelStanding:
-    """Return what there is of a model."""
-    files = segments_of(session, model)
-    return ModelStanding(
-        key=model.key,
-        name=model.name,
-        dim=model.dim,
-        in_use=in_use,
-        photos=sum(file.alive for file in segments_of(session, model, restyled=False)),
-        lacking=count_without_vector(session, model),
-        vectors_bytes=sum(file.size_bytes for file in files),
-        vocabularies=vocabulary_keys(session, model),
-    )

@@ -1,4 +1,4 @@
-"""Several models in one library: vectors of another are made beside the first, kept as they should be, taken into use."""
+"""Several models in one library: vectors of another are made beside the first, kept as they should be, and used."""
 
 import multiprocessing
 import os
@@ -179,7 +179,7 @@ def test_model_in_use_is_switched_and_the_other_answers_when_it_is_named(library
     with by_other(library.folder) as other:
         assert other.lacking() == 1
         assert len(other.search("a photo", k=99)) == 10
-        with pytest.raises(ModelMismatchError, match="added by the model in use, fake, .*opened with hf-hub:other"):
+        with pytest.raises(ModelMismatchError, match=r"the model in use, fake, .*opened with hf-hub:other"):
             other.add(photos)
         with pytest.raises(QueryError, match="11"):
             other.similar(11)
@@ -336,8 +336,7 @@ def test_damaged_vectors_of_either_model_are_told_and_mended(library: Library) -
 
 
 def test_restyled_photos_get_vectors_of_every_model(library: Library) -> None:
-    results = keep_results(library)
-    library.add_restyled(results)
+    results = keep_results(library.folder, [1, 2], FakeEncoder())
     assert library.embed(encoder=OtherEncoder()).restyled == len(results) > 0
     with by_other(library.folder) as other:
         assert len(other.search("kind:restyled a photo", k=99)) == len(results)
