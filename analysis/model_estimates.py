@@ -32,7 +32,7 @@ class ListedModel:
 
     standing: "in use" or "here", of the library's own; else empty. photos_per_s: estimated, with reading and decoding;
     None where nobody says what a photo takes. hours: all photos of the library at that rate. vectors_gb: what their
-    vectors take, 10^9 bytes; None without a library.
+    vectors take, 10^9 bytes; both None without photos.
     """
 
     known: KnownModel
@@ -112,8 +112,8 @@ def listed(model: KnownModel, costs: Costs, standing: str) -> ListedModel:
         known=model,
         standing=standing,
         photos_per_s=rate,
-        hours=None if rate is None or photos is None else photos / rate / 3600,
-        vectors_gb=None if photos is None else photos * (FLOAT16_BYTES * model.dim + ID_BYTES) / 1e9,
+        hours=None if rate is None or not photos else photos / rate / 3600,
+        vectors_gb=None if not photos else photos * (FLOAT16_BYTES * model.dim + ID_BYTES) / 1e9,
     )
 
 

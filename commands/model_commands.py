@@ -19,6 +19,7 @@ from commands.options import (
     confirm,
     opened,
     print_notes,
+    runnable,
     stopping,
 )
 
@@ -59,7 +60,7 @@ def embed_photos(
     if json:
         console.print_json(report.as_json())
     else:
-        print_notes(str(report).splitlines(), library)
+        console.say(*(runnable(line, library) for line in str(report).splitlines()))
     print_notes(report.notes, library)
     if report.interrupted:
         raise typer.Exit(130)

@@ -5,10 +5,9 @@ import os
 import random
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from filelock import FileLock
 
@@ -23,28 +22,9 @@ from db.vector_rows import EmbeddedRows, embedded_ids, miscounted
 from embedding.segments import SegmentStore
 from indexer.model_care import building
 from tests.conftest import FakeEncoder, photo_bytes
-from tests.indexer.conftest import GroupEncoder
 from tests.killed import killed_until_done
+from tests.other_model import OTHER, OtherEncoder
 from tests.restyled import keep_results
-
-OTHER = "other-11111111"
-
-
-class OtherEncoder(GroupEncoder):
-    """Another model, of other vectors, more dimensions and smaller groups; they depend on the whole group."""
-
-    name = "hf-hub:other"
-    dim = 49
-    batch_photos = 3
-
-    def __init__(self, before_group: Callable[[], None] = lambda: None) -> None:
-        super().__init__(OTHER)
-        self._before_group = before_group
-
-    def encode_images(self, pixels: np.ndarray) -> np.ndarray:
-        self._before_group()
-        vectors = np.concatenate([super().encode_images(pixels)[:, ::-1], np.full((len(pixels), 1), 0.5)], axis=1)
-        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
 def vectors_by_path(library: Library, key: str) -> dict[str, bytes]:
