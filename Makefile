@@ -45,6 +45,7 @@ bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run, and w
 	$(BIN)/python benchmarks/rescan.py
 	$(BIN)/python benchmarks/hotels50k_tree.py
 	$(BIN)/python benchmarks/embed.py
+	$(BIN)/python benchmarks/model_speed.py
 	$(BIN)/python -W ignore benchmarks/tagging.py
 	$(BIN)/python -W ignore benchmarks/web_speed.py
 	$(BIN)/python -W ignore benchmarks/web_drafts.py

@@ -10,7 +10,6 @@ from base.progress import Progress, Step
 
 if TYPE_CHECKING:
     from analysis.model_estimates import ListedModel
-
     from db.models import Model
     from embedding.encoder import Encoder
     from indexer.inventory import ModelStanding
@@ -140,10 +139,10 @@ class ModelMethods(RestyleMethods):
 
     def lacking(self) -> int:
         """Return how many photos this library's model does not find: of one that is not in use, which may lack some."""
-        from db.model_rows import count_without_vector
+        from db.model_rows import counted_without_vector
 
         with self.catalog.session() as session:
-            return count_without_vector(session, self.model)
+            return counted_without_vector(session, self.model)
 
     def known_models(self, words: Sequence[str] = (), *, every: bool = False) -> "Listing[ListedModel]":
         """Return models to choose from: what they cost this library on this device, and what is published of them.

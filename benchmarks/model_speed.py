@@ -17,7 +17,7 @@ from embedding.device_speed import device_speed
 from embedding.known_models import known_models
 from embedding.open_clip_encoder import OpenClipEncoder
 
-KNOWN = {"starter": "starter", "vit-b-32": "ViT-B-32/openai", "tiny": "ViT-B-32/openai"}
+KNOWN = {"starter": "starter", "vit-b-32": "ViT-B-32/openai"}
 LEAST_S = 0.5  # of encoding, a round
 
 
@@ -40,7 +40,7 @@ def main() -> None:
     asked = parser.parse_args()
     known = {model.name: model for model in known_models()}
     for name in asked.model or ["starter", "vit-b-32"]:
-        loaded = "starter" if name == "starter" else random_vit_b_32(tiny=name == "tiny")
+        loaded = "starter" if name == "starter" else random_vit_b_32()
         encoder = OpenClipEncoder.load(loaded)
         encoded_per_s(encoder)
         estimated, measured = [], []

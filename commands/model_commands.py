@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from indexer.inventory import ModelStanding
 
 KEPT = "stopped: vectors that were recorded are kept, the same command goes on from here"
-COLUMNS = ("model", "", "dimensions", "px", "parameters", "photos/s", "all photos", "vectors", "ImageNet", "38 sets")
-COLUMNS_HERE = ("model", "", "dimensions", "photos", "without", "vectors", "tagged with", "key")
+COLUMNS = ("model", "", "dim", "px", "params", "photos/s", "all", "vectors", "ImageNet", "COCO")
+COLUMNS_HERE = ("model", "", "dim", "photos", "without", "vectors", "tagged with", "key")
 
 
 def embed_photos(
@@ -108,8 +108,8 @@ def models(
 ) -> None:
     """List models to choose from: what they would cost here, and what is published of them.
 
-    Photos/s are estimated for this device and the library's photos. ImageNet and 38 sets: zero-shot accuracy, as
-    open_clip's docs/openclip_results.csv has it.
+    Photos/s are estimated for this device and the library's photos; how often models are right is what open_clip
+    publishes. Nothing is downloaded.
 
     Examples:
         aliens models
@@ -136,7 +136,7 @@ def models(
             console.print_json(each.as_json())
         return
     console.print_rows(COLUMNS, [model_row(each) for each in found])
-    print_legend(found, library, is_whole=bool(words or every))
+    print_legend(library, is_whole=bool(words or every))
 
 
 def print_standings(found: "Sequence[ModelStanding]", json: bool) -> None:
@@ -172,12 +172,12 @@ def model_row(each: "ListedModel") -> tuple[object, ...]:
         each.standing or None,
         known.dim,
         known.size_px,
-        f"{sum(millions):,.0f} million" if millions else None,
-        None if each.photos_per_s is None else f"{each.photos_per_s:,.3g}",
+        f"{sum(millions):.0f} M" if millions else None,
+        None if each.photos_per_s is None else rate_of(each.photos_per_s),
         None if each.hours is None else span(each.hours),
-        None if each.vectors_gb is None else f"{each.vectors_gb:.3g} GB",
+        None if each.vectors_gb is None else gigabytes(each.vectors_gb),
         share(known.imagenet_1k),
-        share(known.average_38),
+        share(known.coco_image_r5),
     )
 
 
@@ -190,17 +190,28 @@ def span(hours: float) -> str:
     return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} days"
 
 
+def rate_of(photos_per_s: float) -> str:
+    """Return photos a second with as many digits as an estimate is worth."""
+    return f"{photos_per_s:,.0f}" if photos_per_s >= 10 else f"{photos_per_s:.2g}"
+
+
+def gigabytes(size_gb: float) -> str:
+    """Return a size in GB, a small one in MB."""
+    return f"{size_gb:.1f} GB" if size_gb >= 1 else console.megabytes(round(size_gb * 1e9))
+
+
 def share(value: float | None) -> str | None:
     """Return a share of 1 in percent."""
     return None if value is None else f"{100 * value:.1f} %"
 
 
-def print_legend(found: "list[ListedModel]", library: Path, *, is_whole: bool) -> None:
+def print_legend(library: Path, *, is_whole: bool) -> None:
     """Say on stderr what the figures are."""
-    notes = ["photos/s are estimated from this device's speed and what a photo takes, with reading and decoding it"]
-    notes.append("ImageNet, 38 sets: zero-shot accuracy, from open_clip's docs/openclip_results.csv")
-    if any(each.known.imagenet_1k is None for each in found):
-        notes.append("an empty field: nobody says so there")
+    notes = [
+        "photos/s, and the time for all of the library's photos, are estimated: see docs/models.md",
+        "ImageNet: how often the right one of 1,000 things is named; COCO: how often a description's photo is among "
+        "the 5 best; published by open_clip (docs/openclip_results.csv, openclip_retrieval_results.csv), empty where not",
+    ]
     if not is_whole:
         notes.append(
             "this is a choice: `aliens models WORD` finds others by name, `aliens models --all` lists them all"

@@ -10,7 +10,7 @@ from base.console import counted, one_line, shell_word
 from base.progress import Progress, silent
 from db.catalog import Catalog
 from db.hotel_rows import drop_empty_hotels
-from db.model_rows import count_without_vector, other_models
+from db.model_rows import counted_without_vector, other_models
 from db.photo_rows import count_pending
 from db.restyling_rows import results_follow
 from db.vector_rows import segments_of
@@ -183,7 +183,7 @@ def add_photos(
             session.commit()
         merge_all(catalog, session, store)
         report = index_report(catalog, session, store)
-        behind = {model.name: count_without_vector(session, model) for model in other_models(session, catalog.model)}
+        behind = {model.name: counted_without_vector(session, model) for model in other_models(session, catalog.model)}
     whole = ScanReport()
     for scan in scans:
         whole.update(scan.report)

@@ -169,7 +169,9 @@ def is_another(photo: Photo, content: Content) -> bool:
         return photo.content_sha256 != content.sha256
     if photo.size_bytes is not None and photo.size_bytes != content.size_bytes and not photo.member:
         return True
+    if photo.member or photo.mtime_ns is None:
+        return False
     try:
-        return not photo.member and photo.mtime_ns not in (None, os.stat(photo.path).st_mtime_ns)
+        return photo.mtime_ns != os.stat(photo.path).st_mtime_ns
     except OSError:
         return True

@@ -13,7 +13,7 @@ from base.files import PhotoFile
 from db.caption_rows import caption_sets
 from db.catalog import Catalog
 from db.hotel_rows import count_hotels
-from db.model_rows import count_without_vector, library_models
+from db.model_rows import counted_without_vector, library_models
 from db.models import Model, Scan
 from db.photo_rows import count_photos, failed_photos, failure_counts, latest_scans
 from db.restyling_rows import count_restylings
@@ -187,7 +187,7 @@ def standing_of(session: Session, model: Model, *, in_use: bool) -> ModelStandin
         dim=model.dim,
         in_use=in_use,
         photos=sum(file.alive for file in segments_of(session, model, restyled=False)),
-        lacking=count_without_vector(session, model),
+        lacking=counted_without_vector(session, model),
         vectors_bytes=sum(file.size_bytes for file in files),
         vocabularies=vocabulary_keys(session, model),
     )

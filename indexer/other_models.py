@@ -15,7 +15,7 @@ from base.files import SegmentFile
 from db.catalog import Catalog
 from db.model_rows import library_models, vectors_of_bytes
 from db.models import Model
-from db.vector_rows import forget_embeddings, record_segment
+from db.vector_rows import forget_embeddings, record_segment, segments_of
 from embedding.segments import SegmentStore
 from indexer.merging import merge_due
 
@@ -26,6 +26,12 @@ class OtherModels:
     def __init__(self, catalog: Catalog, session: Session) -> None:
         known = [model for model in library_models(session) if model.key != catalog.model.key]
         self._stores = [(model, SegmentStore(catalog.folder.vectors(model.key), model.dim)) for model in known]
+
+    def remove_strays(self, session: Session) -> int:
+        """Remove what killed processes have left of these models; return how many files. Needs the library's lock."""
+        return sum(
+            store.remove_strays([file.name for file in segments_of(session, model)]) for model, store in self._stores
+        )
 
     def follow(self, session: Session, hashes: Mapping[int, bytes]) -> None:
         """Have every other model's vectors of photos be of these bytes, {photo id: hash}; the caller commits.

@@ -286,6 +286,7 @@ class Run:
         self.report.strays = self._store.remove_strays([file.name for file in segments_of(session, self._model)])
         self.report.total = count_pending(session)
         self._others = OtherModels(self._catalog, session)
+        self.report.strays += self._others.remove_strays(session)
 
     def _photos(self, session: Session) -> Iterator[Photo]:
         """Yield the photos to embed, in the order of their ids."""

@@ -108,6 +108,11 @@ def test_embed(bench: Path) -> None:
     assert shows(out, r"all 10: in memory # photos/s, aliens add # photos/s, ratio #")
 
 
+def test_model_speed(bench: Path) -> None:
+    out = figures(bench, "model_speed", "--rounds", 1, "--model", "starter")
+    assert shows(out, r"^starter: # photos/s estimated, # measured, ratio # \(# to #\)")
+
+
 def test_growing(bench: Path) -> None:
     out = figures(bench, "growing", "--photos", 2000, "--rows", 1000, "--batches", 20, "--runs", 1)
     assert shows(

@@ -32,6 +32,9 @@ def test_another_model_is_embedded_named_used_and_forgotten(aliens: Aliens, fill
     code, out, err = aliens("embed", "--model", KNOWN)
     assert (code, "10 photos got vectors of other-11111111 in" in out) == (0, True), err
     assert f"no photo that can be found lacks one: `aliens use {KNOWN}` searches by them" in out
+    Path("queries.csv").write_text(f"query,path\na pool,{filled}/03.jpg\na bed,{filled}/05.jpg\n")
+    code, out, err = aliens("compare", "other", "--queries", "queries.csv", "--json")
+    assert (code, Path("aliens-library/compared").exists()) == (0, False), err  # its vectors are there already
     (filled / "10.jpg").write_bytes(photo_bytes(10))
     code, _, err = aliens("add", filled)
     assert f"1 photo has no vector of the model {KNOWN}: `aliens embed --model {KNOWN}` makes them" in err
@@ -142,11 +145,3 @@ def test_known_models_are_those_of_open_clip() -> None:
         assert model.image_gflops is not None
         assert model.image_gflops > 0
     assert [model.name for model in chosen_models([])] == [name for name in known if name in SHORT_LIST]
-
-
-def test_device_is_measured() -> None:
-    from embedding.device_speed import device_speed
-
-    speed = device_speed("cpu", "float32")
-    assert (speed.device, speed.precision) == ("cpu", "float32")
-    assert speed.transformer > 1e8 < speed.convolution
