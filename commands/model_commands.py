@@ -210,7 +210,7 @@ def print_legend(library: Path, *, is_whole: bool) -> None:
     notes = [
         "photos/s, and the time for all of the library's photos, are estimated: see docs/models.md",
         "ImageNet: how often the right one of 1,000 things is named; COCO: how often a description's photo is among "
-        "the 5 best; published by open_clip (docs/openclip_results.csv, openclip_retrieval_results.csv), empty where not",
+        "the 5 best; by open_clip's docs/openclip_results.csv and openclip_retrieval_results.csv",
     ]
     if not is_whole:
         notes.append(
