@@ -101,11 +101,11 @@ def listed_models(
 
     costs = costs_of(catalog, device_speed(device, precision))
     here = standings_by_name(catalog)
-    found = [listed(model, costs, here.get(model.name, "")) for model in chosen]
+    found = [with_costs(model, costs, here.get(model.name, "")) for model in chosen]
     return sorted(found, key=lambda each: (each.photos_per_s is None, -(each.photos_per_s or 0), each.known.name))
 
 
-def listed(model: KnownModel, costs: Costs, standing: str) -> ListedModel:
+def with_costs(model: KnownModel, costs: Costs, standing: str) -> ListedModel:
     """Return a model with what it would cost."""
     rate, photos = costs.photos_per_s(model), costs.photos
     return ListedModel(

@@ -176,8 +176,8 @@ def model_row(each: "ListedModel") -> tuple[object, ...]:
         None if each.photos_per_s is None else rate_of(each.photos_per_s),
         None if each.hours is None else span(each.hours),
         None if each.vectors_gb is None else gigabytes(each.vectors_gb),
-        share(known.imagenet_1k),
-        share(known.coco_image_r5),
+        in_percent(known.imagenet_1k),
+        in_percent(known.coco_image_r5),
     )
 
 
@@ -200,7 +200,7 @@ def gigabytes(size_gb: float) -> str:
     return f"{size_gb:.1f} GB" if size_gb >= 1 else console.megabytes(round(size_gb * 1e9))
 
 
-def share(value: float | None) -> str | None:
+def in_percent(value: float | None) -> str | None:
     """Return a share of 1 in percent."""
     return None if value is None else f"{100 * value:.1f} %"
 

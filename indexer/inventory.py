@@ -152,7 +152,7 @@ def take_inventory(catalog: Catalog) -> Inventory:
             database=catalog.engine.url.render_as_string(hide_password=True),
             model=model.key,
             dim=model.dim,
-            models=[standing_of(session, each, in_use=not n) for n, each in enumerate(library_models(session))],
+            models=[model_standing(session, each, in_use=not n) for n, each in enumerate(library_models(session))],
             photos={state.value: count for state, count in count_photos(session).items()},
             failures=failure_counts(session),
             hotels=hotels,
@@ -175,10 +175,10 @@ def take_inventory(catalog: Catalog) -> Inventory:
 def standings(catalog: Catalog) -> list[ModelStanding]:
     """Return the models of a library, the one in use first."""
     with catalog.session() as session:
-        return [standing_of(session, model, in_use=not n) for n, model in enumerate(library_models(session))]
+        return [model_standing(session, model, in_use=not n) for n, model in enumerate(library_models(session))]
 
 
-def standing_of(session: Session, model: Model, *, in_use: bool) -> ModelStanding:
+def model_standing(session: Session, model: Model, *, in_use: bool) -> ModelStanding:
     """Return what there is of a model."""
     files = segments_of(session, model)
     return ModelStanding(

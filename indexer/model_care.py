@@ -27,7 +27,7 @@ from embedding.index.milvus_sync import leave
 from embedding.segments import SegmentStore
 from embedding.text_tower import tower_problem
 from indexer.further_run import FurtherRun, LeftOut
-from indexer.inventory import ModelStanding, standing_of
+from indexer.inventory import ModelStanding, model_standing
 from indexer.pipeline import RunReport
 
 
@@ -228,7 +228,7 @@ def forget_model(catalog: Catalog, name: str, *, dry_run: bool = False) -> Model
                 if len(library_models(session)) > 1
                 else f"{model.name} is the library's only model: to be rid of it, remove the library's folder"
             )
-        standing = standing_of(session, model, in_use=False)
+        standing = model_standing(session, model, in_use=False)
         if dry_run:
             return standing
         with building(catalog.folder, model.key):

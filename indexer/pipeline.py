@@ -5,16 +5,13 @@ Ctrl-C is a wish to stop soon: work in hand is finished and kept.
 
 import hashlib
 import os
-import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -40,35 +37,12 @@ from embedding.decode import MAX_PIXELS, DecodedPhoto, Facts, Preprocessing, dec
 from embedding.encoder import Encoder
 from embedding.exif import SILENT, Camera
 from embedding.segments import SegmentStore
+from indexer.interrupts import stop_on_interrupt
 from indexer.merging import merge_due
 from indexer.moves import MovedPhotos, place_columns
 from indexer.other_models import OtherModels
 from indexer.scan import camera_columns
 from indexer.sources import MISSING
-
-
-@contextmanager
-def stop_on_interrupt() -> Iterator[threading.Event]:
-    """Yield an event that the first Ctrl-C sets; only the main thread can listen for it.
-
-    Where Ctrl-C is ignored, as in what a script starts in the background, or is for a handler that Python did not
-    install, it is left so.
-    """
-    stop = threading.Event()
-    listens = threading.current_thread() is threading.main_thread()
-    if not listens or signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
-        yield stop
-        return
-
-    def note(signal_number: int, frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, previous)
-
-    previous = signal.signal(signal.SIGINT, note)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 @dataclass(frozen=True, slots=True)
