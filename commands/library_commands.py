@@ -45,8 +45,8 @@ def init(
         typer.Option(
             envvar="ALIENS_MODEL",
             autocompletion=completing(known=("starter", "ViT-B-32/openai")),
-            help="What compares photos with words: ViT-B-32/openai (the default) or another of open_clip, starter "
-            "(small, comes along), local-dir:FOLDER or hf-hub:ORG/NAME.",
+            help="What compares photos with words: ViT-B-32/openai (the default) or another of open_clip (`aliens "
+            "models` lists them), starter (small, comes along), local-dir:FOLDER or hf-hub:ORG/NAME.",
         ),
     ] = None,
     database: Annotated[
