@@ -212,6 +212,9 @@ def print_legend(library: Path, *, is_whole: bool) -> None:
         "ImageNet: how often the right one of 1,000 things is named; COCO: how often a description's photo is among "
         "the 5 best; by open_clip's docs/openclip_results.csv and openclip_retrieval_results.csv",
     ]
+    notes.append(
+        "`aliens init --model NAME` begins a library with one, `aliens embed --model NAME` adds one to a library"
+    )
     if not is_whole:
         notes.append(
             "this is a choice: `aliens models WORD` finds others by name, `aliens models --all` lists them all"

@@ -318,6 +318,18 @@ def test_damaged_vectors_of_either_model_are_told_and_mended(library: Library) -
     assert library.verify() == []
 
 
+def test_damaged_vectors_of_another_model_keep_nobody_from_adding(library: Library, photos: Path) -> None:
+    library.embed(encoder=OtherEncoder())
+    (segment,) = library.folder.vectors(OTHER).glob("*.faiss")
+    segment.write_bytes(segment.read_bytes()[:100])
+    os.utime(photos / "01.jpg", ns=(1, 1))
+    report = library.add(photos)
+    assert (report.run.reused, report.run.encoded, report.behind) == (1, 0, {"hf-hub:other": 1})
+    library.repair()
+    assert library.verify() == []
+    assert library.embed(encoder=OtherEncoder()).recorded == 10
+
+
 def test_restyled_photos_get_vectors_of_every_model(library: Library) -> None:
     results = keep_results(library.folder, [1, 2], FakeEncoder())
     assert library.embed(encoder=OtherEncoder()).restyled == len(results) > 0
