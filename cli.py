@@ -19,6 +19,7 @@ from commands.hotel_commands import gallery, hotels
 from commands.hotels50k_command import evaluate_hotels50k
 from commands.judged_commands import evaluate_captions, evaluate_search
 from commands.library_commands import add, demo, failures, forget, index, info, init, verify
+from commands.model_commands import embed_photos, models, use_model_of_library
 from commands.options import WordsCommand
 from commands.quiz_command import quiz
 from commands.restyle_commands import restyle_group, restyled
@@ -26,7 +27,8 @@ from commands.search_commands import search, searches, similar
 from commands.serve_command import serve
 from commands.source_commands import sources
 from commands.stats_command import stats
-from commands.tag_commands import evaluations, old_tags, tags
+from commands.tag_commands import old_tags, tags
+from commands.tag_evaluation_commands import evaluations
 from commands.verbs import Plain, Verb, worded
 
 evaluations.command("search")(evaluate_search)
@@ -42,7 +44,8 @@ COMMANDS: dict[str, dict[str, Command]] = {
     "Tags": {"tag": tags, "export": exports, "import": imports},
     "Captions": {"caption": caption_group},
     "Restyle": {"candidates": candidates, "restyle": restyle_group, "quiz": quiz, "see": see},
-    "Measure": {"stats": stats, "eval": evaluations, "compare": compare_others},
+    "Measure": {"stats": stats, "eval": evaluations},
+    "Models": {"models": models, "embed": embed_photos, "use": use_model_of_library, "compare": compare_others},
     "Care": {"verify": verify, "failures": failures, "duplicates": duplicates, "forget": forget, "index": index},
 }
 # What commands were called before: understood, and not listed.

@@ -14,6 +14,7 @@ from aliens.health_methods import HealthMethods
 from aliens.hotel_methods import HotelMethods
 from aliens.hotels50k_methods import Hotels50kMethods
 from aliens.judged_methods import JudgedMethods
+from aliens.model_methods import ModelMethods
 from aliens.photo_methods import PhotoMethods
 from aliens.picture_methods import PictureMethods
 from aliens.restyle_methods import RestyleMethods
@@ -32,6 +33,7 @@ class Library(
     PhotoMethods,
     SourceMethods,
     HotelMethods,
+    ModelMethods,
     RestyleMethods,
     PictureMethods,
     BrowsingMethods,
@@ -58,12 +60,13 @@ class Library(
             raise LibraryError(
                 f"{self!r} has an encoder of yours, which is not sent along: open it in the other process"
             )
-        return partial(open, device=self.device, precision=self._precision), (self.path,)
+        return partial(open, model=self.model.key, device=self.device, precision=self._precision), (self.path,)
 
 
 def open(
     path: Where | None = None,
     *,
+    model: str | None = None,
     device: str = "auto",
     precision: str = "auto",
     encoder: Encoder | None = None,
@@ -73,6 +76,8 @@ def open(
 
     Args:
         path: its folder; by default ALIENS_LIBRARY, or aliens-library in the working folder.
+        model: another of its models than the one in use, by name, key, or the beginning of either. Nothing can be added
+            by it, and photos that lack its vectors are not found.
         device: what the model runs on: auto, cpu, cuda or mps.
         precision: what it computes in: auto, float32 or bfloat16.
         encoder: by default the library's own model, loaded at its first use.
@@ -80,10 +85,11 @@ def open(
 
     Raises:
         LibraryError: there is no library, it cannot be opened, or a newer CV-Aliens made it.
+        QueryError: the library has no such model.
         ModelMismatchError: the encoder is another model than the library's.
     """
     folder = LibraryFolder(Path(path or os.environ.get("ALIENS_LIBRARY") or DEFAULT_LIBRARY))
-    return Library(Catalog.open(folder, upgraded), encoder, device=device, precision=precision, tell=tell)
+    return Library(Catalog.open(folder, upgraded, model), encoder, device=device, precision=precision, tell=tell)
 
 
 def upgraded(catalog: Catalog) -> None:

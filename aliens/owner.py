@@ -39,7 +39,7 @@ class Owner:
         if encoder is not None and encoder.key != catalog.model.key:
             catalog.close()
             raise ModelMismatchError(
-                f"the library at {catalog.folder.root} was made by {catalog.model.key}, and the encoder is "
+                f"the library at {catalog.folder.root} uses {catalog.model.key}, and the encoder is "
                 f"{encoder.key}: open it without an encoder, or make a new library for this one"
             )
         self.catalog = catalog

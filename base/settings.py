@@ -90,6 +90,15 @@ class LibraryFolder:
         """The folder of a model's segments of vectors."""
         return self.root / "vectors" / model_key
 
+    def embedding_lock(self, model_key: str) -> Path:
+        """Locked by the one process that makes vectors of a model which is not in use."""
+        return self.root / "vectors" / f"{model_key}.lock"
+
+    def of_model(self, model_key: str) -> list[Path]:
+        """All folders that hold what one model has made; samples that models were compared on are none of them."""
+        kinds = ("vectors", "index", "text", "tags", "hotels50k")
+        return [self.root / kind / model_key for kind in kinds]
+
     def index(self, model_key: str) -> Path:
         """The folder of a model's approximate index, where there is one."""
         return self.root / "index" / model_key

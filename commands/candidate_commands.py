@@ -19,6 +19,7 @@ from commands.options import (
     FiguresOption,
     JsonOption,
     LibraryOption,
+    ModelOption,
     SheetOption,
     completing,
     opened,
@@ -88,6 +89,7 @@ def candidates(
     explain: FiguresOption = False,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
+    model: ModelOption = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Pick photos worth restyling, and say why.
@@ -101,7 +103,7 @@ def candidates(
         aliens candidates --query bathroom --sheet sheet.jpg
         aliens candidates --manifest picks.toml
     """
-    with stopping("stopped: nothing was written"), opened(library, device) as photos:
+    with stopping("stopped: nothing was written"), opened(library, device, model=model) as photos:
         found = photos.candidates(
             query, tags=tag or (), n=n, strategy=strategy, palette=palette, pool=pool, seed=seed, engine=engine
         )

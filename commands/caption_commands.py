@@ -45,8 +45,9 @@ def caption(
     model: Annotated[
         str | None,
         typer.Option(
-            help="With --generate: what writes. A CoCa of open_clip (default: coca_ViT-B-32), local-dir:FOLDER, "
-            "hf-hub:ORG/NAME, or blip:ORG/NAME or blip:FOLDER.",
+            help="With --from: another of the library's models than the one in use. With --generate: what writes. A "
+            "CoCa of open_clip (default: coca_ViT-B-32), local-dir:FOLDER, hf-hub:ORG/NAME, or blip:ORG/NAME or "
+            "blip:FOLDER.",
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="With --generate: at most so many photos.")] = None,
@@ -65,8 +66,9 @@ def caption(
         aliens caption --generate --limit 100
     """
     kept = "stopped: the captions so far are kept; the same command goes on from here"
-    with stopping(kept), opened(library, device, aloud=True) as photos:
-        report = photos.caption(source, k=k, generate=generate, model=model, limit=limit)
+    chosen_by, written_by = (None, model) if generate or source is None else (model, None)
+    with stopping(kept), opened(library, device, aloud=True, model=chosen_by) as photos:
+        report = photos.caption(source, k=k, generate=generate, model=written_by, limit=limit)
     console.say(report)
     print_notes(report.notes, library)
 

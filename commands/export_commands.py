@@ -8,7 +8,17 @@ import typer
 
 from base import console
 from base.errors import QueryError
-from commands.options import LIBRARY, DeviceOption, JsonOption, LibraryOption, completing, opened, print_notes, stopping
+from commands.options import (
+    LIBRARY,
+    DeviceOption,
+    JsonOption,
+    LibraryOption,
+    ModelOption,
+    completing,
+    opened,
+    print_notes,
+    stopping,
+)
 from commands.tag_commands import VocabularyOption
 
 if TYPE_CHECKING:
@@ -69,6 +79,7 @@ def export(
     vocabulary: VocabularyOption = None,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
+    model: ModelOption = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Write tags and how sure they are, and beside them a manifest: how and of what they were made.
@@ -84,7 +95,7 @@ def export(
     if columns is not None and not names:
         raise QueryError("--columns names no column: leave it out for the usual ones")
     kept = f"stopped: nothing is under {output} that was not there; an imagefolder goes on from {output}.partial"
-    with stopping(kept), opened(library, device) as photos:
+    with stopping(kept), opened(library, device, model=model) as photos:
         manifest = photos.export(
             output,
             format=file_format,

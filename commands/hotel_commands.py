@@ -20,6 +20,7 @@ from commands.options import (
     JsonOption,
     LibraryOption,
     LinkOption,
+    ModelOption,
     OpenOption,
     SheetOption,
     ToOption,
@@ -81,6 +82,7 @@ def hotels(
     vocabulary: VocabularyOption = None,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
+    model: ModelOption = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Show what each hotel has by its photos' tags, and what it lacks.
@@ -92,7 +94,7 @@ def hotels(
         aliens hotels "Lone Inn"
         aliens hotels --missing bathtub --json
     """
-    with opened(library, device) as photos:
+    with opened(library, device, model=model) as photos:
         table = photos.hotels(name, tags=tag or (), missing=missing or (), sort=sort, vocabulary=vocabulary)
     print_notes(table.notes, library)
     if json:
@@ -160,6 +162,7 @@ def gallery(
     open_them: OpenOption = False,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
+    model: ModelOption = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Suggest the photos that show a hotel best, in order.
@@ -172,7 +175,7 @@ def gallery(
         aliens gallery 3 -n 8 --sheet gallery.jpg
     """
     files = HitFiles(sheet=sheet, to=to, link=link, open=open_them)
-    with copying(to), opened(library, device) as photos:
+    with copying(to), opened(library, device, model=model) as photos:
         chosen = photos.gallery(hotel, n=n)
         if json:
             for photo in chosen:
@@ -220,6 +223,7 @@ def export_hotels_command(
     vocabulary: VocabularyOption = None,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
+    model: ModelOption = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Export hotels with their tags, a row each (yes, maybe, unknown or nothing), or a page with their pictures.
@@ -230,7 +234,10 @@ def export_hotels_command(
         aliens export hotels -o hotels.xlsx
         aliens export hotels -o hotels.html --gallery 8
     """
-    with stopping(f"stopped: nothing is under {output} that was not there"), opened(library, device) as photos:
+    with (
+        stopping(f"stopped: nothing is under {output} that was not there"),
+        opened(library, device, model=model) as photos,
+    ):
         manifest = photos.export_hotels(
             output,
             format=file_format,

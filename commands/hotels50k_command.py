@@ -12,6 +12,7 @@ from commands.options import (
     DeviceOption,
     JsonOption,
     LibraryOption,
+    ModelOption,
     PrecisionOption,
     opened,
     print_notes,
@@ -50,6 +51,7 @@ def evaluate_hotels50k(
     ] = None,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
+    model: ModelOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
@@ -71,7 +73,7 @@ def evaluate_hotels50k(
         report = Library.score_hotels50k(root, results, occlusion=occlusion, write=write)
     else:
         kept = "stopped: test photos that were embedded are kept; the same command goes on from here"
-        with stopping(kept), opened(library, device, precision, aloud=True) as photos:
+        with stopping(kept), opened(library, device, precision, aloud=True, model=model) as photos:
             report = photos.evaluate_hotels50k(root, occlusion=occlusion, write=write)
     if json:
         for level in report.levels:

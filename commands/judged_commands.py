@@ -11,6 +11,7 @@ from commands.options import (
     DeviceOption,
     JsonOption,
     LibraryOption,
+    ModelOption,
     PrecisionOption,
     completing,
     ids_of,
@@ -74,6 +75,7 @@ def evaluate_search(
     by_query: ByQueryOption = False,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
+    model: ModelOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
@@ -88,7 +90,7 @@ def evaluate_search(
         aliens eval search --queries q.csv --truth labels.csv
         aliens eval search --queries q.csv --compare library-2
     """
-    with stopping(NOTHING_KEPT), opened(library, device, precision, aloud=True) as photos:
+    with stopping(NOTHING_KEPT), opened(library, device, precision, aloud=True, model=model) as photos:
         found = photos.evaluate_search(
             queries,
             truth=truth,
@@ -129,6 +131,7 @@ def evaluate_captions(
     by_query: ByQueryOption = False,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
+    model: ModelOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
@@ -140,7 +143,7 @@ def evaluate_captions(
         aliens eval captions --from captions.csv
         aliens eval captions --from captions.csv --photos 1000
     """
-    with stopping(NOTHING_KEPT), opened(library, device, precision, aloud=True) as opened_library:
+    with stopping(NOTHING_KEPT), opened(library, device, precision, aloud=True, model=model) as opened_library:
         found = opened_library.evaluate_captions(
             source, captions=captions, k=ids_of("--at", k), photos=photos, seed=seed, compare=compare or ()
         )

@@ -10,14 +10,16 @@ import typer
 
 from base import console
 from base.console import shell_word
-from base.errors import LibraryError
+from base.errors import LibraryError, QueryError
 from commands.candidate_commands import candidates
 from commands.hit_tables import print_hits
+from commands.model_commands import forget_one_model
 from commands.options import (
     LIBRARY,
     DeviceOption,
     JsonOption,
     LibraryOption,
+    ModelOption,
     PrecisionOption,
     completing,
     confirm,
@@ -43,8 +45,8 @@ def init(
         typer.Option(
             envvar="ALIENS_MODEL",
             autocompletion=completing(known=("starter", "ViT-B-32/openai")),
-            help="What compares photos with words: ViT-B-32/openai (the default) or another of open_clip, starter "
-            "(small, comes along), local-dir:FOLDER or hf-hub:ORG/NAME.",
+            help="What compares photos with words: ViT-B-32/openai (the default) or another of open_clip (`aliens "
+            "models` lists them), starter (small, comes along), local-dir:FOLDER or hf-hub:ORG/NAME.",
         ),
     ] = None,
     database: Annotated[
@@ -161,14 +163,14 @@ def add(
         raise typer.Exit(1)
 
 
-def info(library: LibraryOption = LIBRARY, json: JsonOption = False) -> None:
+def info(library: LibraryOption = LIBRARY, model: ModelOption = None, json: JsonOption = False) -> None:
     """Show what the library holds, and how large it is.
 
     Examples:
         aliens info
         aliens info --json
     """
-    with opened(library) as photos:
+    with opened(library, model=model) as photos:
         inventory = photos.info()
     if json:
         console.print_json(inventory.as_json())
@@ -217,6 +219,15 @@ def forget(
         typer.Option(metavar="NAME", help="All photos of a hotel, by its whole name or number; may be repeated."),
     ] = None,
     gone: Annotated[bool, typer.Option("--gone", help="Photos that `aliens add` found missing.")] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME",
+            autocompletion=completing("models"),
+            help="No photos, but a model that is not in use: its vectors, tags and index.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be forgotten.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: JsonOption = False,
@@ -232,6 +243,11 @@ def forget(
         aliens forget photos --dry-run
         aliens forget --gone --yes
     """
+    if model is not None:
+        if paths or hotel or gone:
+            raise QueryError("--model forgets a model and no photos: leave out paths, --hotel and --gone")
+        forget_one_model(model, library, dry_run=dry_run, yes=yes, json=json)
+        return
     with opened(library) as photos:
         report = photos.forget(*paths or (), hotels=hotel or (), gone=gone, dry_run=True)
         if not dry_run and (report.photos or report.restyled or report.hotels):
@@ -298,6 +314,7 @@ def index(
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Build it anew even where it need not be.")] = False,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
+    model: ModelOption = None,
 ) -> None:
     """Make searches of large libraries quicker.
 
@@ -310,7 +327,7 @@ def index(
         aliens index --rebuild
     """
     kept = "stopped: the index is as it was; the same command begins again"
-    with stopping(kept), opened(library) as photos:
+    with stopping(kept), opened(library, model=model) as photos:
         report = photos.update_index(kind, factory=factory, least_recall=least_recall, rebuild=rebuild)
     show_index(report, library, json)
 

@@ -72,6 +72,16 @@ def completing(
     return names
 
 
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        envvar="ALIENS_USE",
+        autocompletion=completing("models"),
+        help="By another of the library's models than the one in use (`aliens models --here` lists them).",
+    ),
+]
 FiguresOption = Annotated[bool, typer.Option("--explain", help="Say in figures, too, what was measured.")]
 LIBRARY = Path(DEFAULT_LIBRARY)
 PHOTO_HELP = "A photo of the library: its number, as searches show it, or its path."
@@ -79,8 +89,13 @@ PhotoArgument = Annotated[str, typer.Argument(metavar="PHOTO", help=PHOTO_HELP)]
 
 
 @contextmanager
-def opened(library: Path, device: str = "auto", precision: str = "auto", *, aloud: bool = False) -> "Iterator[Library]":
-    """Open a library for a command; `aloud`: say on stderr what model is loaded."""
+def opened(
+    library: Path, device: str = "auto", precision: str = "auto", *, aloud: bool = False, model: str | None = None
+) -> "Iterator[Library]":
+    """Open a library for a command; `aloud`: say on stderr what model is loaded; `model`: not the one in use.
+
+    A model that photos lack vectors of says so.
+    """
     import aliens
 
     def tell(note: str) -> None:
@@ -89,11 +104,18 @@ def opened(library: Path, device: str = "auto", precision: str = "auto", *, alou
 
     atexit.register(gc.freeze)  # looking for cycles among what ends with the process takes Python 0.2 s
     try:
-        with aliens.open(library, device=device, precision=precision, tell=tell) as photos:
+        with aliens.open(library, model=model, device=device, precision=precision, tell=tell) as photos:
+            if model is not None and (lacking := photos.lacking()):
+                print_notes([f"{lacking_said(lacking, photos.model.name)}, and are not found by it"], library)
             yield photos
     except AliensError as error:
         error.args = (runnable(str(error), library), *error.args[1:])
         raise
+
+
+def lacking_said(photos: int, name: str) -> str:
+    """Return in words how many photos have no vector of a model."""
+    return f"{console.counted(photos, 'photo')} {'has' if photos == 1 else 'have'} no vector of the model {name}"
 
 
 def print_notes(notes: Iterable[object], library: Path) -> None:

@@ -30,6 +30,7 @@ from commands.options import (
     LikeOption,
     LinkOption,
     MinScoreOption,
+    ModelOption,
     MoreLikeOption,
     OpenOption,
     PageOption,
@@ -88,6 +89,7 @@ def search(
     link: LinkOption = False,
     open_them: OpenOption = False,
     library: LibraryOption = LIBRARY,
+    model: ModelOption = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Find the photos nearest to a text, a photo, or both, best first.
@@ -127,7 +129,7 @@ def search(
     if every and "page" in given:
         raise QueryError("--all lists every photo, on one page: leave --page or --all out")
     files = HitFiles(sheet=sheet, page=html, to=to, link=link, open=open_them)
-    with copying(to), opened(library, device) as photos:
+    with copying(to), opened(library, device, model=model) as photos:
         if by == "hotel":
             answer_by_hotel(photos, text, said, given, after=after, explain=explain, json=json, sheet=sheet)
             return
@@ -158,6 +160,7 @@ def similar(
     link: LinkOption = False,
     open_them: OpenOption = False,
     library: LibraryOption = LIBRARY,
+    model: ModelOption = None,
 ) -> None:
     """Find the photos most like one, but for its copies.
 
@@ -168,7 +171,7 @@ def similar(
         aliens similar photos/room.jpg --other-hotels -n 20
     """
     files = HitFiles(sheet=sheet, page=html, to=to, link=link, open=open_them)
-    with copying(to), opened(library) as photos:
+    with copying(to), opened(library, model=model) as photos:
         results = photos.similar(
             photo,
             k=k,

@@ -12,7 +12,7 @@ import typer
 from base import console
 from base.desktop import has_desktop
 from base.errors import OutputError, QueryError
-from commands.options import LIBRARY, LibraryOption, opened, stopping
+from commands.options import LIBRARY, LibraryOption, ModelOption, opened, stopping
 
 
 def checked_browser(asked: bool) -> bool:
@@ -69,6 +69,7 @@ RIGHTS = (errno.EACCES, errno.EPERM)
 
 def serve(
     library: LibraryOption = LIBRARY,
+    model: ModelOption = None,
     host: HostOption = "127.0.0.1",
     port: PortOption = 8765,
     root: RootOption = None,
@@ -96,7 +97,7 @@ def serve(
         hosts=tuple(host_name or ()),
         roots=tuple(root or ()),
     )
-    with opened(library) as served, listening_at(host, port) as listening:
+    with opened(library, model=model) as served, listening_at(host, port) as listening:
         from web.app import run_server
 
         settings = replace(settings, port=listening.getsockname()[1])

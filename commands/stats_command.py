@@ -6,7 +6,16 @@ from typing import Annotated
 import typer
 
 from base import console
-from commands.options import LIBRARY, JsonOption, LibraryOption, checked_results_page, opened, print_notes, stopping
+from commands.options import (
+    LIBRARY,
+    JsonOption,
+    LibraryOption,
+    ModelOption,
+    checked_results_page,
+    opened,
+    print_notes,
+    stopping,
+)
 from commands.tag_commands import VocabularyOption
 
 
@@ -29,6 +38,7 @@ def stats(
     ] = False,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
+    model: ModelOption = None,
 ) -> None:
     """Show the library in numbers, as a table or as a page with plots.
 
@@ -42,7 +52,7 @@ def stats(
         aliens stats --json
     """
     kept = "stopped: what was measured is kept; the same command goes on"
-    with stopping(kept), opened(library) as photos:
+    with stopping(kept), opened(library, model=model) as photos:
         if measure:
             print_notes([str(photos.measure())], library)
         found = photos.stats(vocabulary)

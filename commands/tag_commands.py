@@ -16,6 +16,7 @@ from commands.options import (
     DeviceOption,
     JsonOption,
     LibraryOption,
+    ModelOption,
     PhotoArgument,
     completing,
     confirm,
@@ -27,7 +28,6 @@ from commands.options import (
 
 if TYPE_CHECKING:
     from aliens.library import Library
-    from search.tags.evaluation import Evaluation
     from search.tags.summary import ChainCount, TagOfPhoto
 
 
@@ -87,6 +87,7 @@ def tag(
     ] = None,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
+    model: ModelOption = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Tag all photos; list, show, set and correct tags.
@@ -101,7 +102,7 @@ def tag(
         aliens tag set 7 pool
     """
     kept = "stopped: scores that are complete are kept, decisions are as before; the same command goes on from here"
-    with stopping(kept), opened(library, device) as photos:
+    with stopping(kept), opened(library, device, model=model) as photos:
         report = photos.tag(vocabulary, method=method, threshold=threshold, top_k=top_k, calibrate=calibrate, fit=fit)
     print_notes(report.notes, library)
     if json:
@@ -117,6 +118,7 @@ def count_tags(
     vocabulary: VocabularyOption = None,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
+    model: ModelOption = None,
 ) -> None:
     """Count the photos of every tag, in all or by chain.
 
@@ -124,7 +126,7 @@ def count_tags(
         aliens tag list
         aliens tag list --by-chain
     """
-    with opened(library) as photos:
+    with opened(library, model=model) as photos:
         if by_chain:
             chains = photos.tags_by_chain(vocabulary)
             print_notes(chains.notes, library)
@@ -179,6 +181,7 @@ def show_photo_tags(
     vocabulary: VocabularyOption = None,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
+    model: ModelOption = None,
 ) -> None:
     """Show one photo's tags, likeliest first, with what people said of it.
 
@@ -186,7 +189,7 @@ def show_photo_tags(
         aliens tag show 7
         aliens tag show 7 --json
     """
-    with opened(library) as photos:
+    with opened(library, model=model) as photos:
         found = photos.tags_of(photo, vocabulary)
     print_notes(found.notes, library)
     if json:
@@ -215,6 +218,7 @@ def draw_sheet(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.jpg", help="The picture to write.")],
     vocabulary: VocabularyOption = None,
     library: LibraryOption = LIBRARY,
+    model: ModelOption = None,
 ) -> None:
     """Make a picture of a tag: its surest photos, the doubtful ones and the least likely.
 
@@ -222,7 +226,7 @@ def draw_sheet(
         aliens tag sheet bathtub -o bathtub.jpg
         aliens tag sheet case-study/pool -o pool.jpg
     """
-    with opened(library) as photos:
+    with opened(library, model=model) as photos:
         print_notes(photos.tag_sheet(" ".join(words), output, vocabulary=vocabulary), library)
     console.note(("contact sheet: ", FilePath(str(output))))
 
@@ -235,6 +239,7 @@ def report(
     ] = None,
     vocabulary: VocabularyOption = None,
     library: LibraryOption = LIBRARY,
+    model: ModelOption = None,
 ) -> None:
     """Plot how sure the tags are; where people said what is true, how often they are right.
 
@@ -242,7 +247,7 @@ def report(
         aliens tag report -o report.png
         aliens tag report -v hotel -o report.pdf
     """
-    with opened(library) as photos:
+    with opened(library, model=model) as photos:
         print_notes(photos.tag_report(output, truth=truth, vocabulary=vocabulary), library)
     console.note(("report: ", FilePath(str(output))))
 
@@ -383,113 +388,6 @@ def said_of(ids: Sequence[int], tag: str, present: bool | None) -> str:
 old_tags = typer.Typer(invoke_without_command=True)  # `aliens tags`, which counts
 old_tags.callback()(count_tags)
 old_tags.registered_commands = tags.registered_commands
-
-
-evaluations = typer.Typer(no_args_is_help=True)
-
-
-@evaluations.callback()
-def evaluation_group() -> None:
-    """Measure tags, searches and captions by files that say what is right.
-
-    Examples:
-        aliens eval tags --truth labels.csv
-        aliens eval search --queries queries.csv
-    """
-
-
-@evaluations.command("tags")
-def evaluate_tags(
-    truth: Annotated[
-        Path,
-        typer.Option(
-            help="A CSV, Excel, JSON Lines or Parquet file: photo_id, image_id or path, and tags with semicolons "
-            "between them. Tags that a row does not list count as absent, those marked ?so as unknown."
-        ),
-    ],
-    compare: Annotated[bool, typer.Option("--compare", help="Every method side by side.")] = False,
-    plot: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Also write a plot.")] = None,
-    vocabulary: VocabularyOption = None,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
-) -> None:
-    """Measure how often the tags are right, by a file that says what is true.
-
-    Average precision, precision, recall, F1, calibration error, confusion. What people set counts as true.
-
-    Examples:
-        aliens eval tags --truth labels.csv
-        aliens eval tags --truth labels.csv --compare
-    """
-    with opened(library) as photos:
-        found = photos.evaluate(truth, vocabulary=vocabulary, compare=compare, plot=plot)
-    print_notes(found.notes, library)
-    if json:
-        for evaluation in found:
-            measures = asdict(evaluation.measures)
-            console.print_json({"method": evaluation.method, "photos": found.photos} | measures)
-    else:
-        if compare:
-            print_comparison(found)
-        else:
-            print_evaluation(found[0])
-        console.note(found.title)
-        if found.fitted and not compare:
-            console.note(
-                f"{console.counted(found.fitted, 'tag')} calibrated on labels: against the same labels the figures "
-                "flatter; --compare judges every photo by the labels of others"
-            )
-    if plot is not None:
-        console.note(("plot: ", FilePath(str(plot))))
-
-
-def print_evaluation(evaluation: "Evaluation") -> None:
-    """Print one method's tags, means and confusions."""
-    measures = evaluation.measures
-    rows: list[tuple[object, ...]] = [
-        (
-            tag.tag,
-            tag.true,
-            tag.decided,
-            *map(figure, (tag.average_precision, tag.precision, tag.recall, tag.f1, tag.calibration_error)),
-        )
-        for tag in measures.tags
-    ]
-    rows.append(("mean", "", "", figure(measures.mean_average_precision), "", "", figure(measures.macro_f1)))
-    rows[-1] += (figure(measures.calibration_error),)
-    micro = map(figure, (measures.micro_precision, measures.micro_recall, measures.micro_f1))
-    rows.append(("all decisions together", "", "", "", *micro, ""))
-    columns = ("tag", "true", "decided", "average precision", "precision", "recall", "F1", "calibration error")
-    console.print_rows(columns, rows)
-    for confusion in evaluation.confusions:
-        if confusion.counts.sum():
-            console.note("photos that have exactly one of these tags, by what was decided:")
-            counts = [(f"truly {tag}", *row) for tag, row in zip(confusion.tags, confusion.counts, strict=True)]
-            console.print_rows(("", *confusion.columns), counts)
-
-
-def print_comparison(evaluations: "Sequence[Evaluation]") -> None:
-    """Print the means of several methods."""
-    rows = [
-        (
-            evaluation.method,
-            *map(
-                figure,
-                (
-                    evaluation.measures.mean_average_precision,
-                    evaluation.measures.micro_precision,
-                    evaluation.measures.micro_recall,
-                    evaluation.measures.micro_f1,
-                    evaluation.measures.macro_f1,
-                    evaluation.measures.calibration_error,
-                    evaluation.measures.brier,
-                ),
-            ),
-        )
-        for evaluation in evaluations
-    ]
-    columns = ("method", "mean average precision", "precision", "recall", "F1", "mean F1 of tags")
-    console.print_rows((*columns, "calibration error", "Brier score"), rows)
 
 
 def figure(value: float) -> str:

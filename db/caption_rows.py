@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from base.files import PhotoFile
 from base.names import spellings
-from db.models import Caption, CaptionSet, CaptionText, Photo, PhotoState
+from db.models import Caption, CaptionSet, CaptionText, Embedding, Model, Photo, PhotoState
 from db.photo_rows import PAGE, pages
 
 Scored = tuple[str, float | None]  # a caption and its score, which generated captions lack
@@ -153,9 +153,12 @@ def lacking(set_id: int) -> ColumnElement[bool]:
     return (Photo.state == PhotoState.EMBEDDED) & ~captioned
 
 
-def count_lacking(session: Session, caption_set: CaptionSet) -> int:
-    """Return how many embedded photos have no caption of a set."""
-    return session.scalar(select(func.count()).select_from(Photo).where(lacking(caption_set.id))) or 0
+def count_lacking(session: Session, caption_set: CaptionSet, model: Model | None = None) -> int:
+    """Return how many embedded photos have no caption of a set; `model`: of those that have a vector of it."""
+    counted = select(func.count()).select_from(Photo).where(lacking(caption_set.id))
+    if model is not None:
+        counted = counted.where(exists().where(Embedding.photo_id == Photo.id, Embedding.model_id == model.id))
+    return session.scalar(counted) or 0
 
 
 def photos_lacking(session: Session, caption_set: CaptionSet) -> Iterator[tuple[int, str, str]]:

@@ -3,6 +3,7 @@
 Holds no queries of photos.
 """
 
+import copy
 import errno
 import json
 import os
@@ -18,10 +19,11 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
 from base.console import shell_word
-from base.errors import DiskFullError, LibraryBusyError, LibraryError
+from base.errors import DiskFullError, LibraryBusyError, LibraryError, ModelMismatchError
 from base.files import atomic_write
 from base.settings import LibraryFolder
-from db.models import Setting
+from db.model_rows import named_model
+from db.models import Model, Setting
 from db.sqlite_files import use_sqlite_files
 from db.vector_rows import current_model, use_model
 
@@ -34,13 +36,20 @@ LOCK_TIMEOUT_S = 1.0  # long enough for `aliens verify` to have looked whether t
 class Catalog:
     """A library's database: what photos there are, and where their vectors lie. Threads may share it.
 
-    folder: where the library lies. model: the row of the model in use, as it was when this was opened.
+    folder: where the library lies. model: the row of the model in use, as it was when this was opened, or of another
+    one that was asked for.
     """
 
     def __init__(
-        self, folder: LibraryFolder, engine: Engine, upgrade: "Upgrade | None" = None, *, revision: str = REVISION
+        self,
+        folder: LibraryFolder,
+        engine: Engine,
+        upgrade: "Upgrade | None" = None,
+        *,
+        revision: str = REVISION,
+        model: str | None = None,
     ) -> None:
-        """`upgrade`: brings a library of an earlier `revision` up to date, while the lock is held."""
+        """`upgrade`: brings a library of an earlier `revision` up to date, with the lock held. `model`: see `open`."""
         self.folder = folder.absolute()
         self.engine = engine
         OPENED.add(self)
@@ -49,17 +58,21 @@ class Catalog:
         with disposing_on_error(engine):
             self._outdated = revision != REVISION
             with new_session(engine) as session:
-                self.model = current_model(session)
+                self.model = current_model(session) if model is None else named_model(session, model)
 
     @classmethod
-    def open(cls, folder: LibraryFolder, upgrade: "Upgrade | None" = None) -> Self:
+    def open(cls, folder: LibraryFolder, upgrade: "Upgrade | None" = None, model: str | None = None) -> Self:
         """Open an existing library's database. One of an earlier version is brought up to date by who first writes.
 
-        Raises: LibraryError: there is no library, it cannot be reached, or a newer CV-Aliens made it.
+        `model`: another of its models than the one in use, by what `named_model` takes.
+
+        Raises:
+            LibraryError: there is no library, it cannot be reached, or a newer CV-Aliens made it.
+            QueryError: the library has no such model.
         """
         with disk_errors(folder):
             engine, revision = open_database(folder)
-            return cls(folder, engine, upgrade, revision=revision)
+            return cls(folder, engine, upgrade, revision=revision, model=model)
 
     @classmethod
     def create(cls, folder: LibraryFolder, *, key: str, name: str, dim: int, url: str | None = None) -> Self:
@@ -83,6 +96,24 @@ class Catalog:
                     with atomic_write(folder.config_file) as file:
                         file.write(line.encode())
         return cls(folder, engine)
+
+    def of(self, model: Model) -> Self:
+        """Return the same opened library as seen by another of its models."""
+        other = copy.copy(self)
+        other.model = model
+        return other
+
+    def refuse_other_model(self, session: Session) -> None:
+        """Make sure that this is the model in use, of which every embedded photo has a vector.
+
+        Raises: ModelMismatchError: it is another, perhaps since somebody else has changed that.
+        """
+        used = current_model(session)
+        if used.key != self.model.key:
+            raise ModelMismatchError(
+                f"photos are added by the model in use, {used.name}, and this library was opened with "
+                f"{self.model.name}: open it without naming a model; `aliens embed` makes vectors of others then"
+            )
 
     def session(self) -> Session:
         """Return a new session, whose objects stay readable after a commit.

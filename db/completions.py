@@ -12,11 +12,12 @@ from typing import Literal
 
 from base.settings import LibraryFolder
 
-Completed = Literal["saved", "captions", "vocabularies", "tags"]
+Completed = Literal["saved", "captions", "vocabularies", "tags", "models"]
 QUERIES: dict[Completed, str] = {
     "saved": "SELECT name FROM saved_search ORDER BY name",
     "captions": "SELECT key FROM caption_set ORDER BY key",
     "vocabularies": "SELECT definition FROM vocabulary ORDER BY id DESC",
+    "models": "SELECT name FROM model ORDER BY id",
     "tags": "SELECT definition FROM vocabulary ORDER BY id DESC",
 }
 ARTICLE = re.compile(r"(a|an|the) ", re.IGNORECASE)

@@ -186,6 +186,8 @@ def no_vector(session: Session, root: str | os.PathLike[str], photo_id: int) -> 
     if photo.state is PhotoState.RESTYLED:
         return no_photo(photo)
     place = PhotoFile(photo.path, photo.member)
+    if photo.state is PhotoState.EMBEDDED:
+        return QueryError(f"{said}: {place} has none by this model yet, `aliens embed --model NAME` makes it")
     if photo.failure_kind is None:
         return QueryError(f"{said}: {place} waits for `aliens add`, which embeds it")
     return QueryError(f"{said}: {place} cannot be used ({photo.failure_reason or photo.failure_kind})")

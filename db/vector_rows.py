@@ -31,13 +31,19 @@ class Twin:
     brightness: float | None
 
 
-def use_model(session: Session, key: str, name: str, dim: int) -> Model:
-    """Make a model the library's current one, adding it when it is new; the caller commits."""
+def add_model(session: Session, key: str, name: str, dim: int) -> Model:
+    """Return a model's row, adding it when it is new; the caller commits."""
     model = session.scalar(select(Model).where(Model.key == key))
     if model is None:
         model = Model(key=key, name=name, dim=dim)
         session.add(model)
         session.flush()
+    return model
+
+
+def use_model(session: Session, key: str, name: str, dim: int) -> Model:
+    """Make a model the library's current one, adding it when it is new; the caller commits."""
+    model = add_model(session, key, name, dim)
     write_setting(session, CURRENT_MODEL, key)
     return model
 
@@ -176,27 +182,28 @@ def remove_photos(session: Session, ids: Sequence[int]) -> None:
         drop_photos(session, page)
 
 
-def forget_segment(session: Session, model: Model, name: str) -> int:
-    """Remove the records of a segment that is lost and make its photos pending; return how many photos."""
+def forget_segment(session: Session, model: Model, name: str) -> None:
+    """Remove the records of a segment that is lost; the caller commits. See `pend_without_vector`."""
     named = select(VectorSegment.id).where(VectorSegment.model_id == model.id, VectorSegment.name == name)
     segment_id = session.scalar(named)
     if segment_id is None:
-        return 0
-    owners = select(Embedding.photo_id).where(Embedding.segment_id == segment_id)
-    statement = update(Photo).where(Photo.id.in_(owners), Photo.state == PhotoState.EMBEDDED)
-    done = session.execute(statement.values(state=PhotoState.PENDING), execution_options={"synchronize_session": False})
+        return
     session.execute(delete(Embedding).where(Embedding.segment_id == segment_id))
     session.execute(delete(DeadVector).where(DeadVector.segment_id == segment_id))
     session.execute(delete(VectorSegment).where(VectorSegment.id == segment_id))
-    return int(done.rowcount)  # type: ignore[attr-defined] # a CursorResult, as of every UPDATE
 
 
 def pend_without_vector(session: Session, model: Model) -> int:
-    """Have photos embedded anew that are marked embedded and have no vector; the caller commits. Return how many."""
-    recorded = select(Embedding.photo_id).where(Embedding.model_id == model.id)
-    statement = update(Photo).where(Photo.state == PhotoState.EMBEDDED, Photo.id.not_in(recorded))
-    done = session.execute(statement.values(state=PhotoState.PENDING), execution_options={"synchronize_session": False})
-    return int(done.rowcount)  # type: ignore[attr-defined] # a CursorResult, as of every UPDATE
+    """Have photos embedded anew that are marked embedded and have no vector; the caller commits. Return how many.
+
+    model: the one in use. What other models have of these photos is dead until they are embedded.
+    """
+    ids = list(embedded_without_vector(session, model))
+    lose(session, ids)
+    for page in pages(ids):
+        statement = update(Photo).where(Photo.id.in_(page)).values(state=PhotoState.PENDING)
+        session.execute(statement, execution_options={"synchronize_session": False})
+    return len(ids)
 
 
 def recorded_ids(session: Session, model: Model, name: str, *, alive: bool = False) -> Longs:

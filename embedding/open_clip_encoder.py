@@ -173,7 +173,8 @@ class OpenClipEncoder:
         if key is not None and encoder.key != key:
             raise ModelMismatchError(
                 f"the library was made by {key}, but {name!r} is now {encoder.key}: its weights or its preprocessing "
-                "changed. Put the old ones back, or make a new library with `aliens init --library FOLDER`"
+                "changed. Put the old ones back; or have the new ones in a folder of another name, of which "
+                "`aliens embed --model local-dir:FOLDER` makes vectors beside the old"
             )
         return encoder
 

@@ -11,6 +11,7 @@ from base.console import counted, one_line, shell_word
 from base.progress import Progress, silent
 from db.catalog import Catalog
 from db.hotel_rows import drop_empty_hotels
+from db.model_rows import counted_without_vector, other_models
 from db.photo_rows import count_pending
 from db.place_rows import bring_results_home
 from db.restyling_rows import results_follow
@@ -19,8 +20,8 @@ from embedding.decode import MAX_PIXELS
 from embedding.encoder import Encoder
 from embedding.segments import SegmentStore
 from indexer.ignoring import is_system_folder
-from indexer.merging import merge_due
 from indexer.metadata import MetadataTable
+from indexer.other_models import merge_all
 from indexer.own_words import HotelFrom, MetadataReport, OwnWords
 from indexer.pipeline import Run, RunReport
 from indexer.remembered import Told, begin, end
@@ -37,6 +38,7 @@ class AddReport:
 
     scan: of all sources together. sources: {root: its part} in the order in which they were named. absent: {place: why}
     of remembered sources that could not be looked at; failed: {place: why} of those at which something went wrong.
+    behind: {model that is not in use: photos that have no vector of it}, where there are any.
     """
 
     scan: ScanReport
@@ -46,6 +48,7 @@ class AddReport:
     sources: dict[str, ScanReport]
     absent: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    behind: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def together(cls, parts: Sequence["AddReport"], absent: dict[str, str], failed: dict[str, str]) -> "AddReport":
@@ -58,7 +61,7 @@ class AddReport:
         for part in parts:
             run.update(part.run)
             metadata.update(part.metadata)
-        return cls(whole, run, parts[-1].index, metadata, roots, absent, failed)
+        return cls(whole, run, parts[-1].index, metadata, roots, absent, failed, parts[-1].behind)
 
     @property
     def interrupted(self) -> bool:
@@ -72,6 +75,7 @@ class AddReport:
             "run": asdict(self.run),
             "index": self.index.as_json(),
             "metadata": asdict(self.metadata) | {"roots": list(self.metadata.roots)},
+            "behind": self.behind,
             "sources": [{"root": root} | report.as_json() for root, report in self.sources.items()],
             "absent": self.absent,
             "failed": self.failed,
@@ -152,6 +156,11 @@ class AddReport:
             for root, report in islice(self.sources.items(), MOST_LINES)
             if report.new and is_system_folder(*os.path.split(root))
         ]
+        said += [
+            f"{counted(photos, 'photo')} {'has no vector' if photos == 1 else 'have no vectors'} of the model {name}: "
+            f"`aliens embed --model {shell_word(name)}` makes them"
+            for name, photos in self.behind.items()
+        ]
         said += self.metadata.notes + self.index.notes
         if run.failed or scan.missing or scan.vanished or scan.problems:
             said.append("`aliens failures` lists what could not be used, with reasons")
@@ -195,6 +204,7 @@ def add_photos(
         LibraryError: another process or thread changes this library, or the disk is full.
     """
     with catalog.writing() as session:
+        catalog.refuse_other_model(session)
         words = OwnWords(session, hotel_from, table)
         with scanning(
             session,
@@ -218,9 +228,12 @@ def add_photos(
             drop_empty_hotels(session)
             words.count()
             session.commit()
-        merge_due(catalog, session, store)
+        merge_all(catalog, session, store)
         report = index_report(catalog, session, store)
+        behind = {model.name: counted_without_vector(session, model) for model in other_models(session, catalog.model)}
     whole = ScanReport()
     for scan in scans:
         whole.update(scan.report)
-    return AddReport(whole, run, report, words.report, {scan.source.root: scan.report for scan in scans})
+    by_source = {scan.source.root: scan.report for scan in scans}
+    lacking = {name: n for name, n in behind.items() if n}
+    return AddReport(whole, run, report, words.report, by_source, behind=lacking)

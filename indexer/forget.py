@@ -29,8 +29,8 @@ from db.source_rows import all_sources, drop_sources, sources_called
 from db.tag_rows import drop_labels_of_nothing
 from db.vector_rows import remove_photos
 from embedding.segments import SegmentStore
-from indexer.merging import merge_due
 from indexer.moves import has_left
+from indexer.other_models import merge_all
 from indexer.sources import MISSING, folders_above
 
 FEW = 3  # names that a message shows
@@ -131,7 +131,7 @@ def forget(
         session.commit()
         for file in files:
             file.unlink(missing_ok=True)
-        merge_due(catalog, session, store)
+        merge_all(catalog, session, store)
     return report
 
 

@@ -6,12 +6,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from base.console import counted
+from sqlalchemy.orm import Session
+
+from base.console import counted, megabytes
 from base.files import PhotoFile
 from db.caption_rows import caption_sets
 from db.catalog import Catalog
 from db.hotel_rows import count_hotels
-from db.models import Scan
+from db.model_rows import counted_without_vector, library_models
+from db.models import Model, Scan
 from db.photo_rows import count_photos, failed_photos, failure_counts, latest_scans
 from db.restyling_rows import count_restylings
 from db.tag_rows import count_labels, vocabulary_keys
@@ -21,13 +24,41 @@ from embedding.index.milvus import read_collection
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ModelStanding:
+    """A model of a library. photos: that have its vectors and can be found; lacking: embedded ones that have none.
+
+    vectors_bytes: of its segments. vocabularies: that photos were tagged with by it.
+    """
+
+    key: str
+    name: str
+    dim: int
+    in_use: bool
+    photos: int
+    lacking: int
+    vectors_bytes: int
+    vocabularies: list[str]
+
+    def __str__(self) -> str:
+        lack = f", {counted(self.lacking, 'photo')} without" if self.lacking else ""
+        used = ", in use" if self.in_use else ""
+        size = f"{self.dim} dimensions, {megabytes(self.vectors_bytes)}"
+        return f"{self.key}{used}, {size}, {counted(self.photos, 'photo')}{lack}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Inventory:
-    """Counts and sizes of a library; sizes in bytes."""
+    """Counts and sizes of a library; sizes in bytes.
+
+    model, and what is said of vectors, index and tags: of the model that it was opened with; models: all, the one in
+    use first.
+    """
 
     library: str
     database: str
     model: str
     dim: int
+    models: list[ModelStanding]
     photos: dict[str, int]
     failures: dict[str, int]
     hotels: int
@@ -54,10 +85,12 @@ class Inventory:
 
     def as_rows(self) -> list[tuple[str, str]]:
         """Return lines for people."""
+        used = "" if self.models[0].key == self.model else ", not in use"
         rows = [
             ("library", self.library),
             ("database", self.database + (f", {self.database_bytes / 1e6:.1f} MB" if self.database_bytes else "")),
-            ("model", f"{self.model}, {self.dim} dimensions"),
+            ("model", f"{self.model}, {self.dim} dimensions{used}"),
+            *(("beside it", str(other)) for other in self.models if other.key != self.model),
             ("photos", f"{sum(self.photos.values())} photos"),
         ]
         rows += [(f"  {state}", f"{count} photos") for state, count in self.photos.items()]
@@ -119,6 +152,7 @@ def take_inventory(catalog: Catalog) -> Inventory:
             database=catalog.engine.url.render_as_string(hide_password=True),
             model=model.key,
             dim=model.dim,
+            models=[model_standing(session, each, in_use=not n) for n, each in enumerate(library_models(session))],
             photos={state.value: count for state, count in count_photos(session).items()},
             failures=failure_counts(session),
             hotels=hotels,
@@ -136,6 +170,27 @@ def take_inventory(catalog: Catalog) -> Inventory:
             restyled_added=restyled_added,
             restyled_bytes=size_bytes(folder.restyled),
         )
+
+
+def standings(catalog: Catalog) -> list[ModelStanding]:
+    """Return the models of a library, the one in use first."""
+    with catalog.session() as session:
+        return [model_standing(session, model, in_use=not n) for n, model in enumerate(library_models(session))]
+
+
+def model_standing(session: Session, model: Model, *, in_use: bool) -> ModelStanding:
+    """Return what there is of a model."""
+    files = segments_of(session, model)
+    return ModelStanding(
+        key=model.key,
+        name=model.name,
+        dim=model.dim,
+        in_use=in_use,
+        photos=sum(file.alive for file in segments_of(session, model, restyled=False)),
+        lacking=counted_without_vector(session, model),
+        vectors_bytes=sum(file.size_bytes for file in files),
+        vocabularies=vocabulary_keys(session, model),
+    )
 
 
 def list_failures(catalog: Catalog, kind: str | None = None) -> Iterator[ListedFailure]:

@@ -5,16 +5,13 @@ Ctrl-C is a wish to stop soon: work in hand is finished and kept.
 
 import hashlib
 import os
-import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import partial
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -40,34 +37,12 @@ from embedding.decode import MAX_PIXELS, DecodedPhoto, Facts, Preprocessing, dec
 from embedding.encoder import Encoder
 from embedding.exif import SILENT, Camera
 from embedding.segments import SegmentStore
+from indexer.interrupts import stop_on_interrupt
 from indexer.merging import merge_due
 from indexer.moves import MovedPhotos, place_columns
+from indexer.other_models import OtherModels
 from indexer.scan import camera_columns
 from indexer.sources import MISSING
-
-
-@contextmanager
-def stop_on_interrupt() -> Iterator[threading.Event]:
-    """Yield an event that the first Ctrl-C sets; only the main thread can listen for it.
-
-    Where Ctrl-C is ignored, as in what a script starts in the background, or is for a handler that Python did not
-    install, it is left so.
-    """
-    stop = threading.Event()
-    listens = threading.current_thread() is threading.main_thread()
-    if not listens or signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
-        yield stop
-        return
-
-    def note(signal_number: int, frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, previous)
-
-    previous = signal.signal(signal.SIGINT, note)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,9 +196,18 @@ class Batch:
     seen: list[Facts] = field(default_factory=list)  # what each row's photo looks like
     moves: dict[int, dict[str, Any]] = field(default_factory=dict)  # {row of the new place: columns}, the vector stays
 
+    def halves(self) -> Halves:
+        """Return the vectors of all entries, of which there is at least one: (n, d) float16."""
+        fresh = np.concatenate(self.vectors).astype(np.float16) if self.vectors else np.empty((0, 0), np.float16)
+        return np.stack([fresh[e.vector] if isinstance(e.vector, int) else e.vector for e in self.entries])
+
 
 class Run:
-    """One run over all pending photos of a library."""
+    """One run over all pending photos of a library.
+
+    Which photos those are, what becomes of each and how a batch is recorded are methods of their own, so that another
+    run may read, group and encode other photos just so: see indexer.further_run.
+    """
 
     def __init__(self, catalog: Catalog, store: SegmentStore, encoder: Encoder, max_pixels: int) -> None:
         self._catalog = catalog
@@ -238,6 +222,7 @@ class Run:
         self._may_decode = threading.Event()
         self._may_decode.set()
         self._raised: BaseException | None = None  # by the caller's callback
+        self._stop = threading.Event()  # set by Ctrl-C
         self._moved = MovedPhotos()
         self._captions: dict[bytes, CaptionColumns] = {}  # of bytes that were overwritten
         # Prefixes of the content hashes of the last batches: a photo that was read ahead may have the bytes of one that
@@ -254,20 +239,20 @@ class Run:
         Raises: OSError, sqlalchemy.exc.OperationalError: the disk is full; all that was committed is kept.
         """
         start = time.monotonic()
-        with self._catalog.session() as session, stop_on_interrupt() as stop:
-            self.report.strays = self._store.remove_strays([file.name for file in segments_of(session, self._model)])
-            self.report.total = count_pending(session)
+        with self._catalog.session() as session, stop_on_interrupt() as self._stop:
+            self._begin(session)
             outcomes = self._outcomes(session)
             try:
                 for photo, outcome in outcomes:
                     self._add(session, photo, outcome)
                     self._advance(session, progress)
-                    if stop.is_set() or self._raised is not None:
+                    if self._stop.is_set() or self._raised is not None:
                         self._drop_group()
-                        self.report.interrupted = self.report.done < self.report.total
                         break
                 self._encode()
                 self._commit(session)
+                is_stopped = self._stop.is_set() or self._raised is not None
+                self.report.interrupted = is_stopped and self.report.done < self.report.total
             finally:
                 outcomes.close()
                 self.report.seconds = time.monotonic() - start
@@ -275,6 +260,17 @@ class Run:
         if self._raised is not None:
             raise self._raised
         return self.report
+
+    def _begin(self, session: Session) -> None:
+        """Remove what a killed run has left, and count what there is to do."""
+        self.report.strays = self._store.remove_strays([file.name for file in segments_of(session, self._model)])
+        self.report.total = count_pending(session)
+        self._others = OtherModels(self._catalog, session)
+        self.report.strays += self._others.remove_strays(session)
+
+    def _photos(self, session: Session) -> Iterator[Photo]:
+        """Yield the photos to embed, in the order of their ids."""
+        return all_pending(lambda last_id: pending_photos(session, last_id), session)
 
     def _tell(self, progress: Progress) -> None:
         """Tell how far the run is; what that raises ends the run."""
@@ -287,7 +283,7 @@ class Run:
 
     def _outcomes(self, session: Session) -> Generator[tuple[Photo, Outcome]]:
         read = partial(self._read, is_known=self._is_known if any_vector(session, self._model) else never)
-        photos = all_pending(session)
+        photos = self._photos(session)
         return decode_ahead(photos, read, threads=DECODE_THREADS, ahead=self._ahead, in_bursts=self._in_bursts)
 
     def _read(self, file: PhotoFile, is_known: Callable[[bytes], bool]) -> Outcome:
@@ -315,15 +311,7 @@ class Run:
             if outcome.decoded is None:  # the photo with these bytes was embedded anew with others meanwhile
                 outcome = self._read(PhotoFile(photo.path, photo.member), never)
         if isinstance(outcome, Failure):
-            report.failed += 1
-            batch.failures.append(
-                {
-                    "id": photo.id,
-                    "state": PhotoState.FAILED,
-                    "failure_kind": outcome.kind,
-                    "failure_reason": outcome.reason,
-                }
-            )
+            self._fail(photo, outcome)
         elif outcome.decoded is not None:
             report.encoded += 1
             row = batch.rows[outcome.sha256] = len(batch.rows)
@@ -332,6 +320,18 @@ class Run:
                 batch.group_start = len(batch.entries)
             batch.waiting.append(outcome.decoded.pixels)
             batch.entries.append(Entry(facts(photo, outcome, outcome.decoded.facts), row))
+
+    def _fail(self, photo: Photo, failure: Failure) -> None:
+        """Have a photo be recorded as failed."""
+        self.report.failed += 1
+        self._batch.failures.append(
+            {
+                "id": photo.id,
+                "state": PhotoState.FAILED,
+                "failure_kind": failure.kind,
+                "failure_reason": failure.reason,
+            }
+        )
 
     def _add_known(self, session: Session, photo: Photo, content: Content, known: Twin) -> None:
         """Take up a photo with known bytes: as the one that it was at another place, or as a twin."""
@@ -397,10 +397,9 @@ class Run:
         """Write the batch as one segment, then record it and its photos in one transaction; merge small segments."""
         batch = self._batch
         if batch.entries:
-            fresh = np.concatenate(batch.vectors).astype(np.float16) if batch.vectors else np.empty((0, 0), np.float16)
-            vectors = np.stack([fresh[e.vector] if isinstance(e.vector, int) else e.vector for e in batch.entries])
-            ids = [entry.columns["id"] for entry in batch.entries]
+            vectors, ids = batch.halves(), [entry.columns["id"] for entry in batch.entries]
             record_segment(session, self._model, self._store.write(np.array(ids, dtype=np.int64), vectors), ids)
+            self._others.follow(session, {e.columns["id"]: e.columns["content_sha256"] for e in batch.entries})
             self._change_photos(session)
             self._committed.append({prefix(sha256) for sha256 in batch.rows})
         self._commit_others(session)
@@ -477,10 +476,10 @@ def facts(photo: Photo, content: Content, seen: Facts | Twin) -> dict[str, Any]:
     }
 
 
-def all_pending(session: Session) -> Iterator[Photo]:
-    """Yield the pending photos in the order of their ids, page by page."""
+def all_pending(page_behind: Callable[[int], list[Photo]], session: Session) -> Iterator[Photo]:
+    """Yield the photos that wait, in the order of their ids, page by page; `page_behind` gives those behind an id."""
     last_id = 0
-    while page := pending_photos(session, last_id):
+    while page := page_behind(last_id):
         yield from page
         last_id = page[-1].id
         session.expunge_all()

@@ -18,12 +18,8 @@ from base.errors import SourceError
 from base.files import storable, tar_index
 from base.settings import LibraryFolder
 from indexer.ignoring import IGNORE_FILE, Pattern, Patterns, Rules, call_patterns, read_patterns, rules_at
-<<<<<<< HEAD
-from indexer.passed_over import PHOTO_ENDINGS, Leftovers, PassedOver, Problem, ending_of, kind_by_bytes, start_of
-=======
 from indexer.mounts import device_of, is_folder_entry, kind_of_error, mounts_around
-from indexer.passed_over import Leftovers, PassedOver, Problem, ending_of, kind_by_bytes, start_of
->>>>>>> fix-keeping
+from indexer.passed_over import PHOTO_ENDINGS, Leftovers, PassedOver, Problem, ending_of, kind_by_bytes, start_of
 
 NAME_ONE = "name a folder of photos, a photo or a .tar file"
 MOST_NAMED = 20  # paths in a message
@@ -368,14 +364,9 @@ def holds_results(folder: Path) -> bool:
 
 
 def has_photo_ending(name: str) -> bool:
-<<<<<<< HEAD
-    """Tell by its ending whether a file is a photo."""
-    return os.path.splitext(name)[1].lower() in PHOTO_ENDINGS
-=======
     """Tell by its ending whether a file is a photo; a name that begins with its last dot has none."""
     at = name.rfind(".")
-    return name[at:].lower() in PHOTO_SUFFIXES and name[:at].rpartition("/")[2].strip(".") != ""
->>>>>>> fix-keeping
+    return name[at:].lower() in PHOTO_ENDINGS and name[:at].rpartition("/")[2].strip(".") != ""
 
 
 def is_tar(name: str) -> bool:

@@ -1,8 +1,9 @@
 """Verification: files, rows, segments and what is derived from them must tell the same story. Mends when asked to."""
 
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +19,12 @@ from base.progress import Progress, Step, silent
 from base.records import record_problem
 from base.settings import LibraryFolder
 from db.catalog import Catalog, database_of, disk_errors, restoring
+from db.model_rows import other_models
 from db.models import Model, Photo, PhotoState
 from db.photo_rows import all_photos
 from db.restyling_rows import all_restylings, file_problem, forget_restylings, result_photos
 from db.vector_rows import (
+    current_model,
     database_problems,
     dead_ids,
     embedded_without_vector,
@@ -39,7 +42,8 @@ from embedding.photo_table import TABLE_FILE, TABLE_MANIFEST, remove_table, tabl
 from embedding.scores import scores_are_sound, stray_scores
 from embedding.segments import SegmentStore
 from embedding.text_tower import tower_problem
-from indexer.merging import merge_due, vocabularies
+from indexer.merging import vocabularies
+from indexer.other_models import merge_all
 
 NORM_TOLERANCE = 2e-3  # float16 keeps 11 bits, so the norm of a stored unit vector is off by less than 0.1%
 BLOCK_ROWS = 8_192
@@ -58,6 +62,7 @@ class Disagreement:
 
 
 REPAIR = "`aliens verify --repair`"
+MODEL_KEY = re.compile(r".+-[0-9a-f]{8}")  # see embedding.open_clip_encoder.model_key
 STRAY = "belongs to nothing (left by a process that was killed)"
 
 
@@ -69,7 +74,7 @@ def verify(
     Every byte that the library has written is read and compared with its checksum; every photo's file is looked at
     (size and existence, not its bytes). `quick`: names, sizes and counts alone.
     """
-    folder, model = catalog.folder, catalog.model
+    folder = catalog.folder
     with disk_errors(folder), catalog.session() as session:
         try:
             broken = database_problems(session)
@@ -78,17 +83,29 @@ def verify(
         if broken:  # what else it says is not to be relied on
             return [Disagreement("database", problem, restoring(database_of(folder))) for problem in broken]
         found = list(photo_disagreements(session, progress))
-        found += result_disagreements(session, folder, model, quick=quick)
+        found += result_disagreements(session, folder, catalog.model, quick=quick)
         found += [
             Disagreement("photo", f"photo {photo_id} is marked embedded but has no vector", REPAIR)
-            for photo_id in embedded_without_vector(session, model)
+            for photo_id in embedded_without_vector(session, current_model(session))
         ]
-        found += segment_disagreements(session, model, store, progress, quick=quick)
-        found += derived_disagreements(folder, model, quick=quick)
+        if problem := record_problem(folder.floors_file):
+            found.append(Disagreement("floors", problem, REPAIR))
+        stores = stores_of(catalog, session, store)
+        for model, own in stores:
+            found += segment_disagreements(session, model, own, progress, quick=quick)
+            found += derived_disagreements(folder, model, quick=quick)
         if not is_being_written(catalog):  # otherwise the newest files are only not recorded yet
-            left = strays(session, folder, model, store)
+            left = [*half_written(folder.restyled), *folders_of_no_model(folder, [model for model, _ in stores])]
+            left += [path for model, own in stores for path in strays(session, folder, model, own)]
             found += [Disagreement("stray file", f"{path} {STRAY}", REPAIR) for path in left]
     return found
+
+
+def stores_of(catalog: Catalog, session: Session, store: SegmentStore) -> list[tuple[Model, SegmentStore]]:
+    """Return all models of a library with their segments; `store`: those of the catalog's own model, the first."""
+    others = other_models(session, catalog.model)
+    stores = [(model, SegmentStore(catalog.folder.vectors(model.key), model.dim)) for model in others]
+    return [(catalog.model, store), *stores]
 
 
 def repair(catalog: Catalog, store: SegmentStore) -> int:
@@ -97,27 +114,42 @@ def repair(catalog: Catalog, store: SegmentStore) -> int:
     Damaged segments are forgotten, so that their photos are embedded anew; so are results whose files are gone or
     damaged. Damaged derivatives and what killed processes have left are removed: they are made again when needed.
     """
-    folder, model, pending = catalog.folder, catalog.model, 0
+    folder, pending = catalog.folder, 0
     with catalog.writing() as session:
-        for file in segments_of(session, model):
-            if segment_problem(session, model, store, file, quick=False):
-                pending += forget_segment(session, model, file.name)
-        pending += pend_without_vector(session, model)
-        for file in segments_of(session, model):
-            set_dead(session, model, file.name, truly_dead(session, model, store, file).tolist())
+        stores = stores_of(catalog, session, store)
+        for model, own in stores:
+            for file in segments_of(session, model):
+                if segment_problem(session, model, own, file, quick=False):
+                    forget_segment(session, model, file.name)
+        pending += pend_without_vector(session, current_model(session))
+        for model, own in stores:
+            for file in segments_of(session, model):
+                set_dead(session, model, file.name, truly_dead(session, model, own, file).tolist())
         lost = [kept for kept in all_restylings(session) if file_problem(folder, kept)]
         forget_restylings(session, [kept.id for kept in lost])
         session.commit()
         for kept in lost:
             (folder.root / kept.path).unlink(missing_ok=True)
-        remove_damaged(folder, model)
-        for path in strays(session, folder, model, store):
-            if path.parent == folder.restyled:  # where others may write now, without the library's lock
-                is_left(path, remove=True)
-            else:
+        for path in half_written(folder.restyled):  # where others may write now, without the library's lock
+            is_left(path, remove=True)
+        if record_problem(folder.floors_file):
+            folder.floors_file.unlink()
+        for unknown in folders_of_no_model(folder, [model for model, _ in stores]):
+            shutil.rmtree(unknown)
+        for model, own in stores:
+            remove_damaged(folder, model)
+            for path in strays(session, folder, model, own):
                 path.unlink(missing_ok=True)
-        merge_due(catalog, session, store)
+        merge_all(catalog, session, store)
     return pending
+
+
+def folders_of_no_model(folder: LibraryFolder, models: Sequence[Model]) -> list[Path]:
+    """Return folders named by keys of models that the library has no more: left by who was killed removing one."""
+    known = {model.key for model in models}
+    kinds = sorted({path.parent for path in folder.of_model("any")})
+    below = (path for kind in kinds if kind.is_dir() for path in sorted(kind.iterdir()) if path.is_dir())
+    return [path for path in below if path.name not in known and MODEL_KEY.fullmatch(path.name)]
 
 
 def remove_damaged(folder: LibraryFolder, model: Model) -> None:
@@ -135,8 +167,6 @@ def remove_damaged(folder: LibraryFolder, model: Model) -> None:
                 path.unlink(missing_ok=True)
     if tower_problem(tower, model.key):
         shutil.rmtree(tower)
-    if record_problem(folder.floors_file):
-        folder.floors_file.unlink()
 
 
 def photo_disagreements(session: Session, progress: Progress) -> Iterator[Disagreement]:
@@ -248,8 +278,6 @@ def derived_disagreements(folder: LibraryFolder, model: Model, *, quick: bool) -
     index, tags = folder.index(model.key), folder.photo_table(model.key)
     if problem := record_problem(index / MILVUS_MANIFEST):
         yield Disagreement("Milvus", problem, f"{REPAIR}, then `aliens index`")
-    if problem := record_problem(folder.floors_file):
-        yield Disagreement("floors", problem, REPAIR)
     # Looked at twice: `aliens index` or `aliens tag` may have written one anew in the midst of the first look.
     if approximation_problem(index, quick=quick) and (problem := approximation_problem(index, quick=quick)):
         yield Disagreement("approximate index", problem, f"{REPAIR}, then `aliens index`")
@@ -267,9 +295,9 @@ def derived_disagreements(folder: LibraryFolder, model: Model, *, quick: bool) -
 
 
 def strays(session: Session, folder: LibraryFolder, model: Model, store: SegmentStore) -> list[Path]:
-    """Return files that killed processes have left."""
+    """Return files that killed processes have left of a model."""
     known, tags = {file.name for file in segments_of(session, model)}, folder.photo_table(model.key)
-    found = [*store.strays(known), *strays_of_index(folder.index(model.key)), *half_written(folder.restyled)]
+    found = [*store.strays(known), *strays_of_index(folder.index(model.key))]
     for vocabulary in vocabularies(folder, model):
         found += stray_scores(folder.scores(model.key, vocabulary), known)
     mine = {TABLE_FILE, TABLE_MANIFEST} if (tags / TABLE_MANIFEST).exists() else set()

@@ -23,6 +23,7 @@ from base.files import PhotoFile, sha256_of
 from base.listing import Listing
 from base.progress import Progress, Step, shown
 from db.catalog import Catalog, disk_errors
+from db.model_rows import library_models, other_models
 from db.models import Model, Photo, PhotoState, Restyling
 from db.photo_rows import hashes_of, hotels_of, photos_with_bytes
 from db.restyling_rows import (
@@ -237,8 +238,9 @@ class RestyledPhotos:
             before = find_restyling(self._session, lineage.wish)
             old_path = path if before is None else Path(before.path)
             kept = keep_restyling(self._session, self._columns(lineage, said, path))
-            if kept.result_photo_id is not None:  # the vector is that of the picture before
-                forget_embeddings(self._session, self._catalog.model, [kept.result_photo_id])
+            if kept.result_photo_id is not None:  # the vectors are those of the picture before
+                for model in library_models(self._session):
+                    forget_embeddings(self._session, model, [kept.result_photo_id])
             self._session.commit()
             if old_path != path:  # of another format
                 (self._folder.root / old_path).unlink(missing_ok=True)
@@ -432,10 +434,15 @@ def record(session: Session, model: Model, store: SegmentStore, found: Sequence[
     try:
         store.remove_strays([file.name for file in segments_of(session, model)])
         hotels = hotels_of(session, [read.result.lineage.source_photo_id for read in found])
+        before = hashes_of(session, [read.result.photo_id for read in found if read.result.photo_id is not None])
         ids = []
         for read in found:
             hotel_id, _ = hotels.get(read.result.lineage.source_photo_id, (None, None))
             ids.append(put_result_photo(session, read.result.id, read.columns | {"hotel_id": hotel_id}))
+        hashes = {photo_id: read.columns["content_sha256"] for photo_id, read in zip(ids, found, strict=True)}
+        changed = [photo_id for photo_id, sha256 in hashes.items() if before.get(photo_id, sha256) != sha256]
+        for other in other_models(session, model):
+            forget_embeddings(session, other, changed)
         results_follow(session)
         record_segment(session, model, store.write(np.array(ids, np.int64), vectors), ids, restyled=True)
         session.commit()

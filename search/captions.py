@@ -190,13 +190,13 @@ def choose_captions(
         model, embedded = catalog.model, embedded_photos(catalog, session)
         key = set_key(Path(source).name, json.dumps([k, list(texts)]).encode(), model.key)
         known = find_set(session, key)
-        if known is not None and not count_lacking(session, known):
+        if known is not None and not count_lacking(session, known, model):
             return CaptionReport(key, embedded)
         pages = [texts[start : start + LINES_AT_ONCE] for start in range(0, len(texts), LINES_AT_ONCE)]
         lines = np.concatenate([encoder.encode_texts(page) for page in pages])  # (m, d)
         caption_set = use_set(session, key, kind="chosen", model=model.key, source=source)
         session.commit()
-        total = count_lacking(session, caption_set)
+        total = count_lacking(session, caption_set, model)
         report = CaptionReport(key, embedded - total)
         step = max(1, SCORES_AT_ONCE // len(texts))
         for ids, vectors in store.current(EmbeddedRows(session, model)).parts():

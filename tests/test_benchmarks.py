@@ -113,6 +113,11 @@ def test_formats(bench: Path) -> None:
     assert shows(out, r"starter: # ", *(rf"{name}\s+#\s+#\s+#\s+#" for name in ("JPEG", "HEIC", "AVIF", "JPEG XL")))
 
 
+def test_model_speed(bench: Path) -> None:
+    out = figures(bench, "model_speed", "--rounds", 1, "--model", "starter")
+    assert shows(out, r"^starter: # photos/s estimated, # measured, ratio # \(# to #\)")
+
+
 def test_growing(bench: Path) -> None:
     out = figures(bench, "growing", "--photos", 2000, "--rows", 1000, "--batches", 20, "--runs", 1)
     assert shows(

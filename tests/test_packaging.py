@@ -47,6 +47,7 @@ def test_heavy_imports_stay_with_their_owners() -> None:
         "torch": {
             "embedding/captioner.py",
             "embedding/device.py",
+            "embedding/device_speed.py",
             "embedding/index/near_pairs.py",  # inside its functions
             "embedding/index/product.py",
             "embedding/open_clip_encoder.py",

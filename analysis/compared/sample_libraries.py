@@ -18,6 +18,8 @@ from base.errors import QueryError
 from base.progress import Progress, Step
 from base.records import read_record, write_record
 from db.catalog import Catalog, disk_errors
+from db.model_rows import count_without_vector, find_model
+from db.models import Model
 from db.vector_rows import EmbeddedRows
 from embedding.encoder import LazyEncoder, keep_text_tower
 from embedding.index.photo_index import PhotoIndex
@@ -76,6 +78,8 @@ def sampled_models(
 ) -> Iterator[list[SampledModel]]:
     """Yield models that have embedded a sample of a library's photos, one after the other, so that one is in memory.
 
+    One that the library itself has vectors of, for all photos, is taken from there.
+
     Raises:
         EncoderError: a model is unknown or its weights cannot be had.
         QueryError: one is the library's own, or another one again.
@@ -91,6 +95,15 @@ def sampled_models(
         refused = {catalog.model.key: "is the library's own model, which the others are compared with: leave it out"}
         labels = {catalog.model.name}
         for name in models:
+            if (ready := whole_model(catalog, name)) is not None and ready.key not in refused:
+                refused[ready.key] = "is a model that was named already: name each once"
+                labels.add(ready.name)
+                found.append(
+                    SampledModel(
+                        name=ready.name, searcher=searcher_of(catalog.of(ready), device, precision), speed=None
+                    )
+                )
+                continue
             progress(Step("loading", 0, None, "models", note=name))
             encoder = OpenClipEncoder.load(name, device=device, precision=precision)
             if encoder.key in refused:
@@ -103,6 +116,13 @@ def sampled_models(
             found.append(SampledModel(name=label, searcher=searcher_of(own, device, precision), speed=speed))
             del encoder
         yield found
+
+
+def whole_model(catalog: Catalog, name: str) -> Model | None:
+    """Return a model of the library itself of which no photo lacks a vector, or None where this is none."""
+    with catalog.session() as session:
+        model = find_model(session, name)
+        return None if model is None or count_without_vector(session, model) else model
 
 
 @contextmanager

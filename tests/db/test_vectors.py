@@ -336,11 +336,16 @@ def test_merging_touches_no_segment_of_another_model(session: Session, model: Mo
     assert recorded_ids(session, other, "b").tolist() == ids
 
 
-def test_forgotten_segment_makes_its_photos_pending(session: Session, model: Model) -> None:
+def test_photos_of_a_forgotten_segment_become_pending(session: Session, model: Model) -> None:
     lost = put_embedded(session, model, "a", numbered(1100))
     kept = put_embedded(session, model, "b", ["/kept.jpg"])
     change_state(session, lost[:1], PhotoState.FAILED)
-    assert forget_segment(session, model, "a") == 1099
+    other = use_model(session, "other-00000000", "other", 16)
+    record_segment(session, other, segment_file("o", 1099), lost[1:])
+    forget_segment(session, model, "a")
+    assert pend_without_vector(session, model) == 1099
+    assert alive_of(session, other) == {"o": 0}  # what other models have is dead until the photos are embedded
+    assert miscounted(session, other) == []
     assert [photo.id for photo in pending_photos(session, limit=2000)] == lost[1:]
     assert count_photos(session) == {PhotoState.PENDING: 1099, PhotoState.EMBEDDED: 1, PhotoState.FAILED: 1}
     assert alive_of(session, model) == {"b": 1}
@@ -351,7 +356,9 @@ def test_forgotten_segment_makes_its_photos_pending(session: Session, model: Mod
 def test_forgetting_an_unknown_segment_or_one_of_another_model_changes_nothing(session: Session, model: Model) -> None:
     put_embedded(session, model, "a", ["/1.jpg"])
     other = use_model(session, "other-00000000", "other", 16)
-    assert forget_segment(session, model, "b") == forget_segment(session, other, "a") == 0
+    forget_segment(session, model, "b")
+    forget_segment(session, other, "a")
+    assert pend_without_vector(session, model) == 0
     assert count_embedded(session, model) == 1
     assert alive_of(session, model) == {"a": 1}
 
@@ -359,7 +366,8 @@ def test_forgetting_an_unknown_segment_or_one_of_another_model_changes_nothing(s
 def test_forgotten_segment_of_results_leaves_no_photo_pending(session: Session, model: Model) -> None:
     (result,) = put_photos(session, ["/library/1.png"], state=PhotoState.RESTYLED)
     record_segment(session, model, segment_file("a", 1), [result], restyled=True)
-    assert forget_segment(session, model, "a") == 0
+    forget_segment(session, model, "a")
+    assert pend_without_vector(session, model) == 0
     assert pending_photos(session) == segments_of(session, model) == []
 
 

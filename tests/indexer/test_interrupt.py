@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from indexer.pipeline import stop_on_interrupt
+from indexer.interrupts import stop_on_interrupt
 
 pytestmark = pytest.mark.usefixtures("ctrl_c")
 

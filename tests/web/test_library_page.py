@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import aliens
 from aliens.library import Library
 from search.facets import Facet, FacetValue
 from tests.conftest import FakeEncoder, photo_bytes
+from tests.other_model import OTHER, OtherEncoder
 from web.app import make_app
 from web.jobs.job_records import JobStore
 from web.web_settings import WebSettings
@@ -42,6 +44,16 @@ def test_the_page_says_what_the_library_holds(own: TestClient, tmp_path: Path) -
     assert str(tmp_path / "photos") in page
     assert "Look for new photos in" in page
     assert own.get("/library/report").status_code == 200
+
+
+def test_models_are_listed_where_there_are_several(own: TestClient, library_with_failures: Library) -> None:
+    assert "Models" not in own.get("/library").text
+    library_with_failures.embed(encoder=OtherEncoder())
+    page = own.get("/library").text
+    assert re.search(rf"{OTHER}</code></th><td[^>]*>2</td><td[^>]*>0</td>", page)
+    assert "not in use" not in page
+    library_with_failures.use("other")
+    assert "These pages search by a model that is not in use" in own.get("/library").text
 
 
 def test_an_empty_library_says_how_to_begin(tmp_path: Path) -> None:

@@ -18,8 +18,11 @@ CHUNK_BYTES = 1 << 16
 ESCALATION = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))  # and how long each is given
 
 
-async def start_child(words: Sequence[str], library: Path) -> asyncio.subprocess.Process:
-    """Start the command `aliens WORDS` on a library, with progress as JSON. Raises: OSError: it cannot be started."""
+async def start_child(words: Sequence[str], library: Path, model_key: str) -> asyncio.subprocess.Process:
+    """Start the command `aliens WORDS` on a library, with progress as JSON. Raises: OSError: it cannot be started.
+
+    model_key: of the model that pages show; commands that take one go by it.
+    """
     at = words.index("--") if "--" in words else len(words)
     whole = [*words[:at], f"--library={library}", *words[at:]]
     return await asyncio.create_subprocess_exec(
@@ -29,7 +32,7 @@ async def start_child(words: Sequence[str], library: Path) -> asyncio.subprocess
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env=os.environ | SPEAKING,
+        env=os.environ | SPEAKING | {"ALIENS_USE": model_key},
         start_new_session=True,  # so that Ctrl-C in the server's terminal is not its own
     )
 

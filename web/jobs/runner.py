@@ -206,7 +206,7 @@ class JobRunner:
         try:
             request = as_request(job.kind, job.request)
             words = await asyncio.to_thread(self._words_of, request, self._store.kept_file(job.id))
-            process = await start_child(words, self._library.path)
+            process = await start_child(words, self._library.path, self._library.model.key)
         except (AliensError, OSError) as error:
             self._save(replace(job, state="failed", problem=str(error), ended_at=time.time()))
             return
