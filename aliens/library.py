@@ -17,6 +17,7 @@ from aliens.photo_methods import PhotoMethods
 from aliens.picture_methods import PictureMethods
 from aliens.restyle_methods import RestyleMethods
 from aliens.stats_methods import StatsMethods
+from aliens.vector_methods import VectorMethods
 from aliens.vocabulary_methods import VocabularyMethods
 from base.errors import LibraryError
 from base.settings import DEFAULT_LIBRARY, LibraryFolder, default_model
@@ -40,6 +41,7 @@ class Library(
     Hotels50kMethods,
     JudgedMethods,
     ComparisonMethods,
+    VectorMethods,
 ):
     """A library of photos, opened by `aliens.open` or `aliens.create`; close it, or use it in a `with` statement.
 

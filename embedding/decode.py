@@ -203,6 +203,22 @@ def upright_size(image: ImageFile) -> Size:
     return (image.height, image.width) if turned else (image.width, image.height)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Header:
+    """What the start of a photo's file says of it; width and height are upright, in pixels."""
+
+    width_px: int
+    height_px: int
+    format: str
+
+
+def read_header(data: bytes) -> Header:
+    """Return what a photo's bytes say of it without being decoded. Raises: PhotoError: as `open_image`."""
+    with damage_as_photo_error(), open_image(data, MAX_PIXELS) as image:
+        width, height = upright_size(image)
+        return Header(width_px=width, height_px=height, format=str(image.format))
+
+
 @contextmanager
 def lent_rgb(data: bytes, wanted: Callable[[Size], Size], max_pixels: int) -> Iterator[WholePhoto]:
     """Lend the pixels of an image, whole, with what it says of them; its memory is held for no longer.

@@ -22,8 +22,6 @@ from search.tags.vocabulary import SEPARATOR, UNKNOWN, bare
 
 GUARD = "'"
 METADATA_FILE = "metadata.jsonl"  # of a Hugging Face imagefolder
-MANIFEST_FILE = "manifest.json"  # of an imagefolder
-MANIFEST_SUFFIX = ".manifest.json"  # of a file
 EXPORTED = "exported"  # the column of an export that says what it was exported with: see Exported
 
 

@@ -1,0 +1,167 @@
+"""Vectors of others are looked at before they are taken: numbers, lengths, and whether the library's model made them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from base.arrays import Floats, Halves, unit
+from base.console import counted
+from base.errors import ModelMismatchError, SourceError
+from base.files import PhotoFile
+from db.models import Model
+from embedding.decode import Unreadable, read_squares
+from embedding.encoder import Encoder
+from embedding.vector_layouts import Maker
+from indexer.vector_files import Block, VectorFiles
+
+UNIT_WITHIN = 1.5e-3  # of 1: float16, and dividing by a norm in float16, change a length by less than 0.1 %
+LOOKED_AT = 16  # photos that are encoded anew
+AGREES = 0.95  # cosine of two vectors of one photo by one model: other decoders and precisions leave 0.98 and more
+LIBRARYS = "make a library for that model by `aliens init --model`"
+
+
+@dataclass(slots=True)
+class VectorCheck:
+    """What is wrong with vectors, and which rows show it first; rows are counted from 0.
+
+    normalize: make them of length 1 instead of refusing others. lengthened: how many that were.
+    """
+
+    files: VectorFiles
+    normalize: bool = False
+    lengthened: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    first: dict[str, tuple[int, float]] = field(default_factory=dict)
+
+    def halves(self, blocks: Iterator[Block]) -> Iterator[tuple[int, Halves]]:
+        """Yield vectors as the library has them, (m, d) float16, as long as nothing is wrong.
+
+        Then the rest is only counted. Raises: SourceError: a vector is not finite, zero, or not of length 1.
+        """
+        for start, vectors in blocks:
+            found = self.looked_at(start, vectors)
+            if found is None:
+                for later, rest in blocks:
+                    self.looked_at(later, rest)
+                raise self._error()
+            yield start, found
+
+    def looked_at(self, start: int, vectors: NDArray[np.floating[Any]]) -> Halves | None:
+        """Return vectors as float16, of length 1; None where one of these, or of those before, is wrong."""
+        wide: NDArray[Any] = vectors.astype(np.float64 if vectors.dtype.itemsize > 4 else np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            norms = np.sqrt(np.einsum("ij,ij->i", wide, wide))
+        self._note("finite", start, ~np.isfinite(norms), norms)
+        self._note("zero", start, norms == 0, norms)
+        others = np.isfinite(norms) & (norms != 0) & (np.abs(norms - 1) > UNIT_WITHIN)
+        if self.normalize:
+            self.lengthened += int(others.sum())
+        else:
+            self._note("unit", start, others, norms)
+        if self.counts:
+            return None
+        if others.any():
+            wide /= norms[:, None]
+            return wide.astype(np.float16)
+        return vectors.astype(np.float16, copy=False)
+
+    def _note(self, what: str, start: int, wrong: NDArray[np.bool_], norms: NDArray[np.floating[Any]]) -> None:
+        if count := int(wrong.sum()):
+            self.counts[what] = self.counts.get(what, 0) + count
+            at = int(wrong.argmax())
+            self.first.setdefault(what, (start + at, float(norms[at])))
+
+    def _error(self) -> SourceError:
+        """Return the error of what was counted: the worst of it."""
+        what = next(each for each in ("finite", "zero", "unit") if each in self.counts)
+        row, norm = self.first[what]
+        said, remedy = {
+            "finite": ("hold numbers that are none (NaN) or infinite", "embed these photos anew"),
+            "zero": ("are zero", "leave these photos out: a vector of zeros is like nothing"),
+            "unit": (
+                f"are not of length 1 (this one's is {norm:.4g})",
+                "--normalize makes them so, if their directions alone were meant",
+            ),
+        }[what]
+        return SourceError(
+            f"{self.counts[what]} of {counted(self.files.rows, 'vector')} {said}, first in {self.files.where(row)}: "
+            f"{remedy}; nothing was changed"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelCheck:
+    """How alike vectors are to those that the library's model gives for the same photos.
+
+    photos: how many were encoded. cosine: the median, None where no photo was there. others: photos that are clearly
+    other pictures than their vectors say.
+    """
+
+    photos: int = 0
+    cosine: float | None = None
+    others: int = 0
+
+
+def refuse_other_maker(model: Model, said: str, key: str, name: str = "") -> None:
+    """Refuse vectors that are said to be another model's.
+
+    Args:
+        model: the library's.
+        said: who says so, for the message.
+        key: the maker's key or name.
+        name: its name, beside a key.
+
+    Raises: ModelMismatchError: it is another one.
+    """
+    if not is_called(model, key):
+        other = key + (f" ({name})" if name and name != key else "")
+        raise ModelMismatchError(
+            f"{said} was made by {other}, and this library is of {model.key} ({model.name}): {LIBRARYS}, or import "
+            "into a library of that model; nothing was changed"
+        )
+
+
+def is_called(model: Model, said: str) -> bool:
+    """Tell whether a model is meant: by its key, its name, or as OpenAI and clip-retrieval write it."""
+    plain = said.strip().removeprefix("open_clip:")
+    names = {plain, f"{plain.replace('/', '-')}/openai", plain.replace("|", "/")}
+    return model.key in names or model.name.casefold() in {name.casefold() for name in names}
+
+
+def compared_with_model(
+    model: Model, encoder: Encoder, taken: Mapping[PhotoFile, Halves], maker: Maker | None, of: str
+) -> ModelCheck:
+    """Encode some photos and compare. Raises: ModelMismatchError: the vectors are another model's.
+
+    Args:
+        model: the library's.
+        encoder: that model.
+        taken: photos whose files are there, with their vectors (d,).
+        maker: what the vectors' manifest says.
+        of: what they are called, for the message.
+    """
+    if not taken:  # the model is not loaded in vain
+        return ModelCheck()
+    squares = read_squares(list(taken), encoder.preprocessing)
+    pairs = [
+        (square, vector)
+        for square, vector in zip(squares, taken.values(), strict=True)
+        if not isinstance(square, Unreadable)
+    ]
+    if not pairs:
+        return ModelCheck()
+    ours: Floats = encoder.encode_images(np.stack([square for square, _ in pairs]))
+    theirs = unit(np.stack([vector for _, vector in pairs]).astype(np.float32))
+    cosines = (ours * theirs).sum(axis=1)
+    median = float(np.median(cosines))
+    if median < AGREES:
+        said = f"made by {maker.model}, as their manifest says" if maker else "another model's"
+        raise ModelMismatchError(
+            f"the vectors in {of} are {said}, or of other pictures than lie at their paths: {counted(len(pairs), 'photo')}"
+            f" encoded by this library's {model.key} {'has' if len(pairs) == 1 else 'have'} a median cosine of "
+            f"{median:.3f} with them, and more than {AGREES:g} is expected: {LIBRARYS}; nothing was changed"
+        )
+    return ModelCheck(photos=len(pairs), cosine=median, others=int((cosines < AGREES).sum()))

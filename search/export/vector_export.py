@@ -1,0 +1,361 @@
+"""Vectors for other programs: clip-retrieval's folder, one Parquet file, or a .npy file beside a list of its rows.
+
+Streamed, in the order of the photos' numbers. Files appear under their names only when all are complete.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, get_args
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy.orm import Session
+
+from base import __version__
+from base.arrays import Halves, Ids
+from base.errors import OutputError, QueryError
+from base.files import PhotoFile, atomic_write, sync_folder
+from base.progress import Progress, Step, silent
+from base.records import MANIFEST_FILE, manifest_of, write_json
+from db.caption_rows import caption_sets, captions_of
+from db.models import Model
+from db.photo_rows import Columns, embedded_columns, hotels_and_chains
+from embedding.segments import Vectors
+from embedding.vector_layouts import IMAGE_PATH, IMAGES, METADATA, VECTOR, Layout, NpyWriter, VectorManifest
+from search.answers import PLAIN, Feedback, Question, Searcher, read_query
+from search.export.exporter import (
+    MARKER_FILE,
+    PARTIAL_SUFFIX,
+    file_and_manifest,
+    partial_folder,
+    refuse_folder,
+    refuse_name,
+)
+from search.export.tables import CsvWriter, newest_caption
+from search.filters import chosen, kinds_of
+from search.query import Filter, Query
+from search.ranking import Shape
+
+PART_ROWS = 1_000_000  # of a pair of clip-retrieval's files, and a few more: as many as it writes itself
+ENDINGS: dict[str, Layout] = {"": "clip-retrieval", ".parquet": "parquet", ".npy": "npy"}
+STORED = ("path", "member", "hotel_id", "date", "latitude", "longitude", "width_px", "height_px")
+SCHEMA = pa.schema(
+    {
+        IMAGE_PATH: pa.string(),
+        "photo_id": pa.int64(),
+        "hotel_name": pa.string(),
+        "chain_name": pa.string(),
+        "date": pa.string(),
+        "latitude": pa.float64(),
+        "longitude": pa.float64(),
+        "width_px": pa.int64(),
+        "height_px": pa.int64(),
+    }
+)
+CAPTION = pa.field("caption", pa.string())  # as clip-retrieval calls it; only where photos have some
+
+
+def layout_of(path: Path, layout: Layout | None) -> Layout:
+    """Return the layout that was asked for, or that a path's ending names. Raises: QueryError: it names none."""
+    if layout is not None and layout not in get_args(Layout):
+        raise QueryError(f"no layout {layout!r}: choose of {', '.join(get_args(Layout))}")
+    found = layout or ENDINGS.get(path.suffix.lower())
+    if found is None:
+        raise QueryError(
+            f"{path.name!r} does not say in what layout: end it in .parquet or .npy, leave the ending out for a folder "
+            "in clip-retrieval's, or give --layout"
+        )
+    return found
+
+
+def photos_meant(
+    searcher: Searcher, session: Session, text: str | None, k: int | None, tags: Sequence[str]
+) -> Ids | None:
+    """Return the ids, ascending, of the photos that a query and tags leave; None for all of the library.
+
+    Raises: QueryError: the query cannot be read, or asks for the impossible.
+    """
+    query = read_query(text, None, None)
+    query = Query(query.terms, (*query.filters, *(Filter("tag", tag) for tag in tags)))
+    if kinds_of(query.filters) != {"photo"}:
+        raise QueryError("vectors are exported of photos, not of restyled ones: leave kind: out of the query")
+    if query.terms:
+        found = searcher.search(Question(query, PLAIN, Feedback(), Shape(copies=True)), 100 if k is None else k)
+        return np.array(sorted(hit.photo_id for hit in found), np.int64)
+    if k is not None:
+        raise QueryError("-n (or -k) is for queries with words: add --query TEXT, or leave it out")
+    choice = chosen(searcher.catalog, session, searcher.store, query.filters)
+    if choice.untagged:
+        raise QueryError(choice.note)
+    return choice.ids
+
+
+class Rows:
+    """The photos that are exported: what is said of each, and its vector, part by part."""
+
+    def __init__(self, session: Session, model: Model, vectors: Vectors, ids: Ids | None) -> None:
+        """`ids`: ascending; None for all."""
+        self.schema = SCHEMA.append(CAPTION) if caption_sets(session) else SCHEMA
+        self.most = len(vectors) if ids is None else len(ids)
+        self._session, self._model, self._vectors, self._ids = session, model, vectors, ids
+        self._hotels, self._chains = hotels_and_chains(session)
+
+    def parts(self) -> Iterator[tuple[Any, Iterator[Halves]]]:
+        """Yield a pyarrow.RecordBatch, and the vectors of its rows, (m, d) some thousands at a time."""
+        ids = None if self._ids is None else self._ids.tolist()
+        for part in embedded_columns(self._session, self._model, STORED, ids):
+            found = np.array(part["photo_id"], np.int64)
+            here = self._vectors.locate(found)[0] >= 0
+            batch = self._batch(part)
+            if not here.all():  # photos that came while this goes on
+                batch, found = batch.filter(pa.array(here)), found[here]
+            yield batch, self._vectors.halves(found)
+
+    def _batch(self, part: Columns) -> Any:
+        of_hotels = [self._hotels.get(hotel_id, (None, None)) for hotel_id in part["hotel_id"]]
+        values = dict(part) | {
+            IMAGE_PATH: [
+                str(PhotoFile(path, member)) if member else path
+                for path, member in zip(part["path"], part["member"], strict=True)
+            ],
+            "hotel_name": [name for name, _ in of_hotels],
+            "chain_name": [self._chains.get(chain_id or 0) for _, chain_id in of_hotels],
+        }
+        if CAPTION in self.schema:
+            captions = captions_of(self._session, list(part["photo_id"]))
+            values[CAPTION.name] = [
+                newest_caption(captions[photo_id]) if photo_id in captions else None for photo_id in part["photo_id"]
+            ]
+        return pa.RecordBatch.from_arrays(
+            [pa.array(values[field.name], field.type) for field in self.schema], schema=self.schema
+        )
+
+
+class VectorWriter(Protocol):
+    """Writes rows and their vectors."""
+
+    def write(self, batch: Any, vectors: Iterator[Halves]) -> None:
+        """Write a pyarrow.RecordBatch and the vectors of its rows. Raises: OSError: the disk is full."""
+        ...
+
+    def close(self) -> None:
+        """Write what comes last."""
+        ...
+
+
+class FolderPairs:
+    """clip-retrieval's pairs of files in a folder: img_emb/img_emb_0.npy beside metadata/metadata_0.parquet.
+
+    Source: clip_retrieval/clip_inference/writer.py; numbers have leading zeros, since it reads files in their order.
+    """
+
+    def __init__(self, folder: Path, dim: int, most: int) -> None:
+        """`most`: how many rows there are at most."""
+        self._folder, self._dim = folder, dim
+        self._digits = len(str(max(most - 1, 0) // PART_ROWS))
+        self._number = -1
+        self._pair: tuple[BinaryIO, NpyWriter, Any] | None = None
+        for name in (IMAGES, METADATA):
+            (folder / name).mkdir(exist_ok=True)
+            for left in (folder / name).iterdir():  # by an export that was stopped
+                left.unlink()
+
+    def write(self, batch: Any, vectors: Iterator[Halves]) -> None:
+        """Write a batch, into a new pair where the last one is full."""
+        if self._pair is not None and self._pair[1].rows >= PART_ROWS:
+            self.close()
+        if self._pair is None:
+            self._pair = self._opened(batch.schema)
+        _, npy, table = self._pair
+        for some in vectors:
+            npy.write(some)
+        table.write_batch(batch)
+
+    def _opened(self, schema: Any) -> tuple[BinaryIO, NpyWriter, Any]:
+        from pyarrow.parquet import ParquetWriter
+
+        self._number += 1
+        number = str(self._number).zfill(self._digits)
+        file = open(self._folder / IMAGES / f"{IMAGES}_{number}.npy", "w+b")  # noqa: SIM115 - closed in close()
+        return (
+            file,
+            NpyWriter(file, self._dim),
+            ParquetWriter(self._folder / METADATA / f"{METADATA}_{number}.parquet", schema),
+        )
+
+    def close(self) -> None:
+        """Complete the pair in hand."""
+        if self._pair is not None:
+            file, npy, table = self._pair
+            self._pair = None
+            with file:
+                npy.close()
+            table.close()
+
+
+class ParquetColumn:
+    """One Parquet file with the vectors in a column, float32, which every reader of Parquet knows."""
+
+    def __init__(self, file: BinaryIO, schema: Any, dim: int) -> None:
+        from pyarrow.parquet import ParquetWriter
+
+        self._dim = dim
+        self._schema = schema.append(pa.field(VECTOR, pa.list_(pa.float32(), dim)))
+        compression = {field.name: "snappy" for field in schema} | {f"{VECTOR}.list.element": "none"}
+        self._writer = ParquetWriter(
+            file, self._schema, compression=compression, use_dictionary=schema.names, write_statistics=schema.names
+        )
+
+    def write(self, batch: Any, vectors: Iterator[Halves]) -> None:
+        """Write a batch as a group of rows."""
+        numbers = np.concatenate([some.astype(np.float32) for some in vectors]).reshape(-1)
+        column = pa.FixedSizeListArray.from_arrays(pa.array(numbers), self._dim)
+        self._writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns, column], schema=self._schema))
+
+    def close(self) -> None:
+        """Write the file's foot."""
+        self._writer.close()
+
+
+class NpyAndList:
+    """A .npy file, and a CSV file whose rows say of which photos its rows are."""
+
+    def __init__(self, file: BinaryIO, listed: BinaryIO, schema: Any, dim: int) -> None:
+        self._npy, self._list = NpyWriter(file, dim), CsvWriter(listed, schema, [])
+
+    def write(self, batch: Any, vectors: Iterator[Halves]) -> None:
+        """Write a batch."""
+        for some in vectors:
+            self._npy.write(some)
+        self._list.write(batch)
+
+    def close(self) -> None:
+        """Complete both."""
+        self._npy.close()
+        self._list.close()
+
+
+def export_vectors(
+    session: Session,
+    model: Model,
+    vectors: Vectors,
+    path: Path,
+    layout: Layout,
+    ids: Ids | None = None,
+    progress: Progress = silent,
+) -> VectorManifest:
+    """Write photos' vectors with their paths, and a manifest inside or beside.
+
+    Args:
+        session: of the library's database.
+        model: that made them.
+        vectors: of all photos that can be found.
+        path: the folder or file to write.
+        layout: how.
+        ids: only these photos, ascending; None for all.
+        progress: told of the photos written.
+
+    Raises:
+        QueryError: no photo is left, or something is at the path that is to become a folder.
+        OutputError: the output cannot be written.
+    """
+    rows = Rows(session, model, vectors, ids)
+    if not rows.most:
+        raise QueryError("no photo is left to export: loosen the query or the tags, or add photos")
+    if not path.name or (layout != "clip-retrieval" and path.is_dir()):
+        raise QueryError(f"{path} is a folder: name a new {'folder' if layout == 'clip-retrieval' else 'file'} in it")
+    refuse_name(path)
+    write = {"clip-retrieval": write_pairs, "parquet": write_parquet, "npy": write_npy}[layout]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return write(rows, model, path, progress)
+    except OSError as error:
+        raise OutputError(
+            f"{error.filename or path} cannot be written: {error.strerror or error}. Nothing is left under {path}"
+        ) from error
+
+
+def write_pairs(rows: Rows, model: Model, path: Path, progress: Progress) -> VectorManifest:
+    """Write a folder as clip-retrieval's, under another name until it is complete."""
+    refuse_folder(path)
+    partial = path.with_name(path.name + PARTIAL_SUFFIX)
+    with partial_folder(partial):
+        with closing(FolderPairs(partial, model.dim, rows.most)) as writer:
+            count = pour(rows, writer, progress)
+        files = [file for name in (IMAGES, METADATA) for file in sorted((partial / name).iterdir())]
+        manifest = manifest_for(model, "clip-retrieval", count, rows, {str(f.relative_to(partial)): f for f in files})
+        write_json(partial / MANIFEST_FILE, manifest)
+        if path.exists():
+            path.rmdir()  # empty, as was seen above
+        partial.rename(path)
+        (path / MARKER_FILE).unlink()
+    sync_folder(path.parent)
+    return manifest
+
+
+def write_parquet(rows: Rows, model: Model, path: Path, progress: Progress) -> VectorManifest:
+    """Write one Parquet file and its manifest."""
+    with file_and_manifest(path) as (file, write_beside):
+        with closing(ParquetColumn(file, rows.schema, model.dim)) as writer:
+            count = pour(rows, writer, progress)
+        manifest = manifest_for(model, "parquet", count, rows, {path.name: file})
+        write_beside(manifest)
+    return manifest
+
+
+def write_npy(rows: Rows, model: Model, path: Path, progress: Progress) -> VectorManifest:
+    """Write a .npy file, its list and its manifest. A new list never stands beside older vectors."""
+    listed = path.with_suffix(".csv")
+    with file_and_manifest(path) as (file, write_beside), atomic_write(listed) as beside:
+        with closing(NpyAndList(file, beside, rows.schema, model.dim)) as writer:
+            count = pour(rows, writer, progress)
+        manifest = manifest_for(model, "npy", count, rows, {path.name: file, listed.name: beside})
+        write_beside(manifest)
+        for older in (manifest_of(path), path):
+            older.unlink(missing_ok=True)
+    return manifest
+
+
+def pour(rows: Rows, writer: VectorWriter, progress: Progress) -> int:
+    """Write all rows, one part while the next is read from the database; return how many there were."""
+    count, waiting = 0, Future[None]()
+    waiting.set_result(None)
+    with ThreadPoolExecutor(1, "vectors") as pool:
+        for batch, vectors in rows.parts():
+            waiting.result()
+            waiting = pool.submit(writer.write, batch, vectors)
+            count += len(batch)
+            progress(Step("exporting", count, rows.most))
+        waiting.result()
+    if not count:
+        raise QueryError("no photo is left to export: all have been forgotten meanwhile")
+    return count
+
+
+def manifest_for(model: Model, layout: Layout, count: int, rows: Rows, files: dict[str, Any]) -> VectorManifest:
+    """Return the manifest of files, {name: path or open file}."""
+    return VectorManifest(
+        cv_aliens=__version__,
+        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        layout=layout,
+        model=model.key,
+        model_name=model.name,
+        dim=model.dim,
+        normalised=True,
+        precision="float16",
+        photos=count,
+        columns=rows.schema.names,
+        size_bytes={name: size_of(file) for name, file in files.items()},
+    )
+
+
+def size_of(file: Path | BinaryIO) -> int:
+    """Return the size of a file in bytes, also of one that is being written."""
+    if isinstance(file, Path):
+        return file.stat().st_size
+    file.flush()
+    return os.fstat(file.fileno()).st_size
