@@ -73,6 +73,7 @@ class VectorMethods(SearchMethods):
         query: str | None = None,
         k: int | None = None,
         tags: str | Sequence[str] = (),
+        columns: str | Sequence[str] = (),
         progress: Progress | None = None,
     ) -> "VectorManifest":
         """Write the photos' vectors with their paths for other programs, and a manifest that names the model.
@@ -86,6 +87,7 @@ class VectorMethods(SearchMethods):
                 that they leave.
             k: with a query that has words: how many photos, by default 100.
             tags: only photos with all these tags.
+            columns: what is said of each besides its path and number: hotel_name, chain_name, date, caption, ...
             progress: told of the photos written.
 
         Raises:
@@ -100,4 +102,7 @@ class VectorMethods(SearchMethods):
         with self.catalog.session() as session, self.showing(progress) as tell:
             ids = photos_meant(self.searcher, session, query, k, names)
             vectors = self.store.current(EmbeddedRows(session, self.model))
-            return export_vectors(session, self.model, vectors, Path(path), chosen, ids, tell)
+            further = [columns] if isinstance(columns, str) else columns
+            return export_vectors(
+                session, self.model, vectors, Path(path), chosen, ids=ids, columns=further, progress=tell
+            )

@@ -44,6 +44,10 @@ def export_vectors_command(
         list[str] | None,
         typer.Option(autocompletion=completing("tags"), help="Only photos with this tag; may be repeated."),
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(help='Besides path and number, with commas between them, such as "hotel_name, date, caption".'),
+    ] = None,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
     device: DeviceOption = "auto",
@@ -58,9 +62,10 @@ def export_vectors_command(
         aliens export vectors -o vectors.parquet
         aliens export vectors -o views.npy --query "a view" -k 50
     """
+    names = [name for name in map(str.strip, (columns or "").split(",")) if name]
     kept = f"stopped: nothing is under {output} that was not there"
     with stopping(kept), opened(library, device) as photos:
-        manifest = photos.export_vectors(output, layout=layout, query=query, k=k, tags=tag or ())
+        manifest = photos.export_vectors(output, layout=layout, query=query, k=k, tags=tag or (), columns=names)
     if json:
         console.print_json(asdict(manifest))
         return

@@ -1,4 +1,4 @@
-"""Photos whose brightness is not known, of an earlier version or of imported vectors, are read for it. Embeds nothing."""
+"""Photos of an earlier version, or of imported vectors, are read once to learn how bright they are. Embeds nothing."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Vectors of others are looked at before they are taken: numbers, lengths, and whether the library's model made them."""
+"""Vectors of others are looked at before they are taken: numbers, lengths, and whether the same model made them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -158,10 +158,10 @@ def compared_with_model(
     cosines = (ours * theirs).sum(axis=1)
     median = float(np.median(cosines))
     if median < AGREES:
-        said = f"made by {maker.model}, as their manifest says" if maker else "another model's"
+        though = f", though their manifest says {maker.model}" if maker else ""
         raise ModelMismatchError(
-            f"the vectors in {of} are {said}, or of other pictures than lie at their paths: {counted(len(pairs), 'photo')}"
-            f" encoded by this library's {model.key} {'has' if len(pairs) == 1 else 'have'} a median cosine of "
-            f"{median:.3f} with them, and more than {AGREES:g} is expected: {LIBRARYS}; nothing was changed"
+            f"the vectors in {of} are another model's than this library's {model.key}{though}, or of other pictures "
+            f"than lie at their paths: the median cosine with {counted(len(pairs), 'photo')} encoded anew is "
+            f"{median:.3f}, and more than {AGREES:g} is expected: {LIBRARYS}; nothing was changed"
         )
     return ModelCheck(photos=len(pairs), cosine=median, others=int((cosines < AGREES).sum()))

@@ -24,7 +24,7 @@ from base.progress import Progress, Step, silent
 from db.catalog import Catalog
 from db.import_rows import first_free_id, insert_numbered, known_places, many_rows, record_run
 from db.models import Model, PhotoState
-from db.photo_rows import update_photos
+from db.photo_rows import newest_photo_id, update_photos
 from db.vector_rows import record_segment, segments_of
 from embedding.encoder import Encoder
 from embedding.segments import SegmentStore
@@ -211,8 +211,8 @@ def no_maker(path: Path, model: Model) -> ModelMismatchError:
     """Return the error for vectors of which nothing says who made them."""
     return ModelMismatchError(
         f"nothing says which model made the vectors in {path}: it has no manifest, and no photo can be read at its "
-        f"path to check by. Say --made-by {shell_word(model.name)} if this library's model did, or name by --photos the "
-        "folder that the paths are below; nothing was changed"
+        f"path to check by. Say --made-by {shell_word(model.name)} if this library's model did, or name by --photos "
+        "the folder that the paths are below; nothing was changed"
     )
 
 
@@ -252,11 +252,13 @@ def looked_up(session: Session, catalog: Catalog, files: VectorFiles, photos: Pa
     n, reader = files.rows, PlaceReader(photos)
     rows = Rows(np.zeros(n, np.int64), np.full(n, ABSENT, np.int64), np.zeros(n, np.int64))
     hashes, below = np.zeros(n, np.int64), list[str]()
+    any_known = newest_photo_id(session) > 0
     for start, places in placed(files, reader, rows):
-        known = known_places(session, catalog.model, [(place.path, place.member) for place in places])
+        names = [(place.path, place.member) for place in places]
+        hashes[start : start + len(names)] = list(map(hash, names))
+        known = known_places(session, catalog.model, names) if any_known else {}
         for row, place in enumerate(places, start=start):
-            hashes[row] = hash((place.path, place.member))
-            if (photo := known.get((place.path, place.member))) is not None:
+            if known and (photo := known.get(names[row - start])) is not None:
                 rows.fates[row] = KEPT if photo.has_vector or photo.was_read else photo.photo_id
             if place.size_bytes is not None and place.mtime_ns is not None:
                 rows.size_bytes[row], rows.mtime_ns[row] = place.size_bytes, place.mtime_ns

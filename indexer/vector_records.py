@@ -178,8 +178,17 @@ def is_bytes(kind: Any) -> bool:
 
 def said(row: dict[str, Any]) -> dict[str, Any] | None:
     """Return what a row says as JSON can hold it, without what is empty; None where nothing is left."""
-    kept = {name: plain for name, value in row.items() if (plain := plain_value(value)) is not None}
+    kept = {}
+    for name, value in row.items():
+        if value is None or value == "":
+            continue
+        plain = value if type(value) in PLAIN else plain_value(value)
+        if plain is not None:
+            kept[name] = plain
     return kept or None
+
+
+PLAIN = {str, int, bool}  # what JSON has as it is
 
 
 def plain_value(value: Any) -> Any:

@@ -21,9 +21,10 @@ from base.errors import OutputError, QueryError
 from base.files import PhotoFile, atomic_write, sync_folder
 from base.progress import Progress, Step, silent
 from base.records import MANIFEST_FILE, manifest_of, write_json
-from db.caption_rows import caption_sets, captions_of
+from db.caption_rows import captions_of
 from db.models import Model
 from db.photo_rows import Columns, embedded_columns, hotels_and_chains
+from embedding.photo_table import KINDS
 from embedding.segments import Vectors
 from embedding.vector_layouts import IMAGE_PATH, IMAGES, METADATA, VECTOR, Layout, NpyWriter, VectorManifest
 from search.answers import PLAIN, Feedback, Question, Searcher, read_query
@@ -42,21 +43,28 @@ from search.ranking import Shape
 
 PART_ROWS = 1_000_000  # of a pair of clip-retrieval's files, and a few more: as many as it writes itself
 ENDINGS: dict[str, Layout] = {"": "clip-retrieval", ".parquet": "parquet", ".npy": "npy"}
-STORED = ("path", "member", "hotel_id", "date", "latitude", "longitude", "width_px", "height_px")
-SCHEMA = pa.schema(
-    {
-        IMAGE_PATH: pa.string(),
-        "photo_id": pa.int64(),
-        "hotel_name": pa.string(),
-        "chain_name": pa.string(),
-        "date": pa.string(),
-        "latitude": pa.float64(),
-        "longitude": pa.float64(),
-        "width_px": pa.int64(),
-        "height_px": pa.int64(),
-    }
-)
-CAPTION = pa.field("caption", pa.string())  # as clip-retrieval calls it; only where photos have some
+FURTHER: dict[str, Any] = {  # columns that may be asked for
+    name: KINDS[name]
+    for name in (
+        "hotel_id",
+        "date",
+        "latitude",
+        "longitude",
+        "width_px",
+        "height_px",
+        "format",
+        "image_source",
+        "image_id",
+    )
+} | dict.fromkeys(("hotel_name", "chain_name", "caption"), pa.string())
+
+
+def columns_of_vectors(columns: Sequence[str]) -> list[str]:
+    """Return the further columns that are asked for, each once. Raises: QueryError: there is no such column."""
+    for name in columns:
+        if name not in FURTHER and name not in (IMAGE_PATH, "photo_id"):
+            raise QueryError(f"no column {name!r} to export beside vectors: choose of {', '.join(FURTHER)}")
+    return [name for name in dict.fromkeys(columns) if name in FURTHER]
 
 
 def layout_of(path: Path, layout: Layout | None) -> Layout:
@@ -94,45 +102,47 @@ def photos_meant(
     return choice.ids
 
 
-class Rows:
+class ExportedRows:
     """The photos that are exported: what is said of each, and its vector, part by part."""
 
-    def __init__(self, session: Session, model: Model, vectors: Vectors, ids: Ids | None) -> None:
-        """`ids`: ascending; None for all."""
-        self.schema = SCHEMA.append(CAPTION) if caption_sets(session) else SCHEMA
+    def __init__(
+        self, session: Session, model: Model, vectors: Vectors, ids: Ids | None, columns: Sequence[str]
+    ) -> None:
+        """`ids`: ascending; None for all. `columns`: besides the path and the number."""
+        self.schema = pa.schema({IMAGE_PATH: pa.string(), "photo_id": pa.int64()} | {n: FURTHER[n] for n in columns})
         self.most = len(vectors) if ids is None else len(ids)
+        of_hotels = [name for name in ("hotel_name", "chain_name") if name in columns]
+        self._stored = ["path", "member", *(name for name in columns if name in KINDS), *["hotel_id"] * bool(of_hotels)]
         self._session, self._model, self._vectors, self._ids = session, model, vectors, ids
-        self._hotels, self._chains = hotels_and_chains(session)
+        self._hotels, self._chains = hotels_and_chains(session) if of_hotels else ({}, {})
 
     def parts(self) -> Iterator[tuple[Any, Iterator[Halves]]]:
         """Yield a pyarrow.RecordBatch, and the vectors of its rows, (m, d) some thousands at a time."""
         ids = None if self._ids is None else self._ids.tolist()
-        for part in embedded_columns(self._session, self._model, STORED, ids):
+        for part in embedded_columns(self._session, self._model, self._stored, ids):
             found = np.array(part["photo_id"], np.int64)
             here = self._vectors.locate(found)[0] >= 0
-            batch = self._batch(part)
+            arrays = [pa.array(self._values(field.name, part), field.type) for field in self.schema]
+            batch = pa.RecordBatch.from_arrays(arrays, schema=self.schema)
             if not here.all():  # photos that came while this goes on
                 batch, found = batch.filter(pa.array(here)), found[here]
             yield batch, self._vectors.halves(found)
 
-    def _batch(self, part: Columns) -> Any:
-        of_hotels = [self._hotels.get(hotel_id, (None, None)) for hotel_id in part["hotel_id"]]
-        values = dict(part) | {
-            IMAGE_PATH: [
-                str(PhotoFile(path, member)) if member else path
-                for path, member in zip(part["path"], part["member"], strict=True)
-            ],
-            "hotel_name": [name for name, _ in of_hotels],
-            "chain_name": [self._chains.get(chain_id or 0) for _, chain_id in of_hotels],
-        }
-        if CAPTION in self.schema:
-            captions = captions_of(self._session, list(part["photo_id"]))
-            values[CAPTION.name] = [
-                newest_caption(captions[photo_id]) if photo_id in captions else None for photo_id in part["photo_id"]
-            ]
-        return pa.RecordBatch.from_arrays(
-            [pa.array(values[field.name], field.type) for field in self.schema], schema=self.schema
-        )
+    def _values(self, name: str, part: Columns) -> Sequence[Any]:
+        """Return a column of some photos."""
+        match name:
+            case "image_path":
+                pairs = zip(part["path"], part["member"], strict=True)
+                return [str(PhotoFile(path, member)) if member else path for path, member in pairs]
+            case "hotel_name":
+                return [self._hotels.get(hotel_id, (None, None))[0] for hotel_id in part["hotel_id"]]
+            case "chain_name":
+                chains = (self._hotels.get(hotel_id, (None, None))[1] for hotel_id in part["hotel_id"])
+                return [None if chain_id is None else self._chains.get(chain_id) for chain_id in chains]
+            case "caption":
+                found = captions_of(self._session, list(part["photo_id"]))
+                return [newest_caption(found[each]) if each in found else None for each in part["photo_id"]]
+        return part[name]
 
 
 class VectorWriter(Protocol):
@@ -245,7 +255,9 @@ def export_vectors(
     vectors: Vectors,
     path: Path,
     layout: Layout,
+    *,
     ids: Ids | None = None,
+    columns: Sequence[str] = (),
     progress: Progress = silent,
 ) -> VectorManifest:
     """Write photos' vectors with their paths, and a manifest inside or beside.
@@ -257,13 +269,14 @@ def export_vectors(
         path: the folder or file to write.
         layout: how.
         ids: only these photos, ascending; None for all.
+        columns: besides path and number, such as hotel_name or caption.
         progress: told of the photos written.
 
     Raises:
-        QueryError: no photo is left, or something is at the path that is to become a folder.
+        QueryError: no photo is left, no such column, or something is at the path that is to become a folder.
         OutputError: the output cannot be written.
     """
-    rows = Rows(session, model, vectors, ids)
+    rows = ExportedRows(session, model, vectors, ids, columns_of_vectors(columns))
     if not rows.most:
         raise QueryError("no photo is left to export: loosen the query or the tags, or add photos")
     if not path.name or (layout != "clip-retrieval" and path.is_dir()):
@@ -279,7 +292,7 @@ def export_vectors(
         ) from error
 
 
-def write_pairs(rows: Rows, model: Model, path: Path, progress: Progress) -> VectorManifest:
+def write_pairs(rows: ExportedRows, model: Model, path: Path, progress: Progress) -> VectorManifest:
     """Write a folder as clip-retrieval's, under another name until it is complete."""
     refuse_folder(path)
     partial = path.with_name(path.name + PARTIAL_SUFFIX)
@@ -297,7 +310,7 @@ def write_pairs(rows: Rows, model: Model, path: Path, progress: Progress) -> Vec
     return manifest
 
 
-def write_parquet(rows: Rows, model: Model, path: Path, progress: Progress) -> VectorManifest:
+def write_parquet(rows: ExportedRows, model: Model, path: Path, progress: Progress) -> VectorManifest:
     """Write one Parquet file and its manifest."""
     with file_and_manifest(path) as (file, write_beside):
         with closing(ParquetColumn(file, rows.schema, model.dim)) as writer:
@@ -307,7 +320,7 @@ def write_parquet(rows: Rows, model: Model, path: Path, progress: Progress) -> V
     return manifest
 
 
-def write_npy(rows: Rows, model: Model, path: Path, progress: Progress) -> VectorManifest:
+def write_npy(rows: ExportedRows, model: Model, path: Path, progress: Progress) -> VectorManifest:
     """Write a .npy file, its list and its manifest. A new list never stands beside older vectors."""
     listed = path.with_suffix(".csv")
     with file_and_manifest(path) as (file, write_beside), atomic_write(listed) as beside:
@@ -320,7 +333,7 @@ def write_npy(rows: Rows, model: Model, path: Path, progress: Progress) -> Vecto
     return manifest
 
 
-def pour(rows: Rows, writer: VectorWriter, progress: Progress) -> int:
+def pour(rows: ExportedRows, writer: VectorWriter, progress: Progress) -> int:
     """Write all rows, one part while the next is read from the database; return how many there were."""
     count, waiting = 0, Future[None]()
     waiting.set_result(None)
@@ -336,7 +349,7 @@ def pour(rows: Rows, writer: VectorWriter, progress: Progress) -> int:
     return count
 
 
-def manifest_for(model: Model, layout: Layout, count: int, rows: Rows, files: dict[str, Any]) -> VectorManifest:
+def manifest_for(model: Model, layout: Layout, count: int, rows: ExportedRows, files: dict[str, Any]) -> VectorManifest:
     """Return the manifest of files, {name: path or open file}."""
     return VectorManifest(
         cv_aliens=__version__,

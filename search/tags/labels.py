@@ -54,8 +54,8 @@ class ImportReport:
         )
         gone = f"left out {counted(self.without_vector, 'row')} whose photo cannot be found now"
         unread = (
-            f"left out {counted(self.unread, 'label')} of photos whose vectors were imported and whose files were never "
-            "read: a label belongs to a file's bytes, which `aliens add` on their folders reads"
+            f"left out {counted(self.unread, 'label')} of photos whose vectors were imported, and whose files were "
+            "never read: a label belongs to a file's bytes, which `aliens add` on their folders reads"
         )
         strange = (
             f"left out {counted(self.unknown_photos, 'row')} whose photo the library does not know: "
@@ -100,8 +100,8 @@ def label_photos(
             have = "has" if len(unread) == 1 else "have"
             raise QueryError(
                 f"photo {first_few(unread)} {have} not been read yet, and a label belongs to its bytes: run "
-                "`aliens add` on its folder first; `aliens failures` says what is wrong with photos that cannot be read, "
-                "and one whose vector was imported without its file has no bytes here"
+                "`aliens add` on its folder first; `aliens failures` says what is wrong with photos that cannot be "
+                "read, and one whose vector was imported without its file has no bytes here"
             )
         labels = [Label(photo_id, bare(name), bool(present)) for photo_id in photo_ids]
         if present is None:
