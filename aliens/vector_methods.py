@@ -94,7 +94,9 @@ class VectorMethods(SearchMethods):
             QueryError: what is asked for makes no sense, or no photo is left.
             OutputError: the output cannot be written.
         """
+        from db.photo_rows import columns_stamp
         from db.vector_rows import EmbeddedRows
+        from embedding.photo_table import PhotoTable
         from search.export.vector_export import export_vectors, layout_of, photos_meant
 
         chosen = layout_of(Path(path), layout)
@@ -103,6 +105,7 @@ class VectorMethods(SearchMethods):
             ids = photos_meant(self.searcher, session, query, k, names)
             vectors = self.store.current(EmbeddedRows(session, self.model))
             further = [columns] if isinstance(columns, str) else columns
+            table = PhotoTable.open(self.folder.photo_table(self.model.key), columns_stamp(session))
             return export_vectors(
-                session, self.model, vectors, Path(path), chosen, ids=ids, columns=further, progress=tell
+                session, self.model, vectors, Path(path), chosen, table=table, ids=ids, columns=further, progress=tell
             )

@@ -13,18 +13,19 @@ from typing import Any, BinaryIO, Protocol, get_args
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy.orm import Session
 
 from base import __version__
 from base.arrays import Halves, Ids
 from base.errors import OutputError, QueryError
-from base.files import PhotoFile, atomic_write, sync_folder
+from base.files import atomic_write, sync_folder
 from base.progress import Progress, Step, silent
 from base.records import MANIFEST_FILE, manifest_of, write_json
 from db.caption_rows import captions_of
 from db.models import Model
-from db.photo_rows import Columns, embedded_columns, hotels_and_chains
-from embedding.photo_table import KINDS
+from db.photo_rows import hotels_and_chains
+from embedding.photo_table import KINDS, Columns, PhotoTable
 from embedding.segments import Vectors
 from embedding.vector_layouts import IMAGE_PATH, IMAGES, METADATA, VECTOR, Layout, NpyWriter, VectorManifest
 from search.answers import PLAIN, Feedback, Question, Searcher, read_query
@@ -38,6 +39,7 @@ from search.export.exporter import (
 )
 from search.export.tables import CsvWriter, newest_caption
 from search.filters import chosen, kinds_of
+from search.photo_parts import photo_parts
 from search.query import Filter, Query
 from search.ranking import Shape
 
@@ -106,43 +108,59 @@ class ExportedRows:
     """The photos that are exported: what is said of each, and its vector, part by part."""
 
     def __init__(
-        self, session: Session, model: Model, vectors: Vectors, ids: Ids | None, columns: Sequence[str]
+        self,
+        session: Session,
+        model: Model,
+        vectors: Vectors,
+        table: PhotoTable | None,
+        ids: Ids | None,
+        columns: Sequence[str],
     ) -> None:
         """`ids`: ascending; None for all. `columns`: besides the path and the number."""
         self.schema = pa.schema({IMAGE_PATH: pa.string(), "photo_id": pa.int64()} | {n: FURTHER[n] for n in columns})
         self.most = len(vectors) if ids is None else len(ids)
         of_hotels = [name for name in ("hotel_name", "chain_name") if name in columns]
-        self._stored = ["path", "member", *(name for name in columns if name in KINDS), *["hotel_id"] * bool(of_hotels)]
-        self._session, self._model, self._vectors, self._ids = session, model, vectors, ids
+        stored = ["path", "member", *(name for name in columns if name in KINDS), *["hotel_id"] * bool(of_hotels)]
+        self._parts = photo_parts(session, model, vectors, table, stored, None if ids is None else ids.tolist())
+        self._session, self._vectors = session, vectors
         self._hotels, self._chains = hotels_and_chains(session) if of_hotels else ({}, {})
 
     def parts(self) -> Iterator[tuple[Any, Iterator[Halves]]]:
         """Yield a pyarrow.RecordBatch, and the vectors of its rows, (m, d) some thousands at a time."""
-        ids = None if self._ids is None else self._ids.tolist()
-        for part in embedded_columns(self._session, self._model, self._stored, ids):
-            found = np.array(part["photo_id"], np.int64)
+        for part in self._parts:
+            found = part["photo_id"].to_numpy()
             here = self._vectors.locate(found)[0] >= 0
-            arrays = [pa.array(self._values(field.name, part), field.type) for field in self.schema]
+            arrays = [self._values(field.name, part) for field in self.schema]
             batch = pa.RecordBatch.from_arrays(arrays, schema=self.schema)
             if not here.all():  # photos that came while this goes on
                 batch, found = batch.filter(pa.array(here)), found[here]
             yield batch, self._vectors.halves(found)
 
-    def _values(self, name: str, part: Columns) -> Sequence[Any]:
-        """Return a column of some photos."""
+    def _values(self, name: str, part: Columns) -> Any:
+        """Return a column of some photos as a pyarrow.Array."""
         match name:
             case "image_path":
-                pairs = zip(part["path"], part["member"], strict=True)
-                return [str(PhotoFile(path, member)) if member else path for path, member in pairs]
+                in_tar = pc.not_equal(part["member"], "")
+                if not pc.any(in_tar).as_py():
+                    return part["path"]
+                return pc.if_else(in_tar, pc.binary_join_element_wise(part["path"], part["member"], "!"), part["path"])
             case "hotel_name":
-                return [self._hotels.get(hotel_id, (None, None))[0] for hotel_id in part["hotel_id"]]
+                return pa.array([name for name, _ in self._of_hotels(part)], pa.string())
             case "chain_name":
-                chains = (self._hotels.get(hotel_id, (None, None))[1] for hotel_id in part["hotel_id"])
-                return [None if chain_id is None else self._chains.get(chain_id) for chain_id in chains]
+                chains = [
+                    None if chain_id is None else self._chains.get(chain_id) for _, chain_id in self._of_hotels(part)
+                ]
+                return pa.array(chains, pa.string())
             case "caption":
-                found = captions_of(self._session, list(part["photo_id"]))
-                return [newest_caption(found[each]) if each in found else None for each in part["photo_id"]]
+                ids = part["photo_id"].to_pylist()
+                found = captions_of(self._session, ids)
+                return pa.array([newest_caption(found[each]) if each in found else None for each in ids], pa.string())
         return part[name]
+
+    def _of_hotels(self, part: Columns) -> Iterator[tuple[str | None, int | None]]:
+        """Yield name and chain of each photo's hotel."""
+        for hotel_id in part["hotel_id"].to_pylist():
+            yield self._hotels.get(hotel_id, (None, None))
 
 
 class VectorWriter(Protocol):
@@ -168,7 +186,7 @@ class FolderPairs:
         self._folder, self._dim = folder, dim
         self._digits = len(str(max(most - 1, 0) // PART_ROWS))
         self._number = -1
-        self._pair: tuple[BinaryIO, NpyWriter, Any] | None = None
+        self._pair: tuple[BinaryIO, NpyWriter, BinaryIO, Any] | None = None
         for name in (IMAGES, METADATA):
             (folder / name).mkdir(exist_ok=True)
             for left in (folder / name).iterdir():  # by an export that was stopped
@@ -180,31 +198,33 @@ class FolderPairs:
             self.close()
         if self._pair is None:
             self._pair = self._opened(batch.schema)
-        _, npy, table = self._pair
+        _, npy, _, table = self._pair
         for some in vectors:
             npy.write(some)
         table.write_batch(batch)
 
-    def _opened(self, schema: Any) -> tuple[BinaryIO, NpyWriter, Any]:
+    def _opened(self, schema: Any) -> tuple[BinaryIO, NpyWriter, BinaryIO, Any]:
         from pyarrow.parquet import ParquetWriter
 
         self._number += 1
         number = str(self._number).zfill(self._digits)
-        file = open(self._folder / IMAGES / f"{IMAGES}_{number}.npy", "w+b")  # noqa: SIM115 - closed in close()
-        return (
-            file,
-            NpyWriter(file, self._dim),
-            ParquetWriter(self._folder / METADATA / f"{METADATA}_{number}.parquet", schema),
+        vectors, listed = (
+            open(self._folder / name / f"{name}_{number}{ending}", "w+b")  # noqa: SIM115 - closed in close()
+            for name, ending in ((IMAGES, ".npy"), (METADATA, ".parquet"))
         )
+        return vectors, NpyWriter(vectors, self._dim), listed, ParquetWriter(listed, schema, use_dictionary=False)
 
     def close(self) -> None:
-        """Complete the pair in hand."""
+        """Complete the pair in hand, and have it on disk."""
         if self._pair is not None:
-            file, npy, table = self._pair
+            vectors, npy, listed, table = self._pair
             self._pair = None
-            with file:
+            with vectors, listed:
                 npy.close()
-            table.close()
+                table.close()
+                for file in (vectors, listed):
+                    file.flush()
+                    os.fsync(file.fileno())
 
 
 class ParquetColumn:
@@ -256,6 +276,7 @@ def export_vectors(
     path: Path,
     layout: Layout,
     *,
+    table: PhotoTable | None = None,
     ids: Ids | None = None,
     columns: Sequence[str] = (),
     progress: Progress = silent,
@@ -268,6 +289,7 @@ def export_vectors(
         vectors: of all photos that can be found.
         path: the folder or file to write.
         layout: how.
+        table: of the photos' columns on disk, where there is one, which is quicker than the database.
         ids: only these photos, ascending; None for all.
         columns: besides path and number, such as hotel_name or caption.
         progress: told of the photos written.
@@ -276,7 +298,7 @@ def export_vectors(
         QueryError: no photo is left, no such column, or something is at the path that is to become a folder.
         OutputError: the output cannot be written.
     """
-    rows = ExportedRows(session, model, vectors, ids, columns_of_vectors(columns))
+    rows = ExportedRows(session, model, vectors, table, ids, columns_of_vectors(columns))
     if not rows.most:
         raise QueryError("no photo is left to export: loosen the query or the tags, or add photos")
     if not path.name or (layout != "clip-retrieval" and path.is_dir()):
