@@ -21,7 +21,7 @@ MANIFEST_FILE = "manifest.json"  # of an exported folder
 MANIFEST_SUFFIX = ".manifest.json"  # of an exported file
 
 
-def manifest_of(path: Path) -> Path:
+def manifest_path(path: Path) -> Path:
     """Return where the manifest of an export lies: inside a folder, beside a file."""
     return path / MANIFEST_FILE if path.is_dir() else path.with_name(path.name + MANIFEST_SUFFIX)
 

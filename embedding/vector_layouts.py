@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from base.records import manifest_of, read_json
+from base.records import manifest_path, read_json
 
 Layout = Literal["clip-retrieval", "parquet", "npy"]
 # clip-retrieval's names: see clip_retrieval/clip_inference/writer.py.
@@ -55,7 +55,7 @@ class Maker:
 
 def maker_of(path: Path) -> Maker | None:
     """Return what the manifest of exported vectors, a folder or a file, says of the model; None where there is none."""
-    return read_json(manifest_of(path), Maker)
+    return read_json(manifest_path(path), Maker)
 
 
 class NpyWriter:

@@ -20,6 +20,9 @@ from indexer.vector_files import Block, VectorFiles
 UNIT_WITHIN = 1.5e-3  # of 1: float16, and dividing by a norm in float16, change a length by less than 0.1 %
 LOOKED_AT = 16  # photos that are encoded anew
 AGREES = 0.95  # cosine of two vectors of one photo by one model: other decoders and precisions leave 0.98 and more
+CACHED_ROWS = 512  # vectors at a time, which a processor's cache holds
+with np.errstate(over="ignore", invalid="ignore"):
+    HALF_SQUARES = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32) ** 2  # of each float16
 LIBRARYS = "make a library for that model by `aliens init --model`"
 
 
@@ -51,9 +54,7 @@ class VectorCheck:
 
     def looked_at(self, start: int, vectors: NDArray[np.floating[Any]]) -> Halves | None:
         """Return vectors as float16, of length 1; None where one of these, or of those before, is wrong."""
-        wide: NDArray[Any] = vectors.astype(np.float64 if vectors.dtype.itemsize > 4 else np.float32)
-        with np.errstate(over="ignore", invalid="ignore"):
-            norms = np.sqrt(np.einsum("ij,ij->i", wide, wide))
+        norms = norms_of(vectors)
         self._note("finite", start, ~np.isfinite(norms), norms)
         self._note("zero", start, norms == 0, norms)
         others = np.isfinite(norms) & (norms != 0) & (np.abs(norms - 1) > UNIT_WITHIN)
@@ -64,8 +65,8 @@ class VectorCheck:
         if self.counts:
             return None
         if others.any():
-            wide /= norms[:, None]
-            return wide.astype(np.float16)
+            longer: NDArray[Any] = vectors / norms[:, None]  # in float64, which no length of theirs overflows
+            return longer.astype(np.float16)
         return vectors.astype(np.float16, copy=False)
 
     def _note(self, what: str, start: int, wrong: NDArray[np.bool_], norms: NDArray[np.floating[Any]]) -> None:
@@ -90,6 +91,21 @@ class VectorCheck:
             f"{self.counts[what]} of {counted(self.files.rows, 'vector')} {said}, first in {self.files.where(row)}: "
             f"{remedy}; nothing was changed"
         )
+
+
+def norms_of(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Return the lengths of vectors (m, d), (m,); not finite where a number is not."""
+    squares = np.empty(len(vectors), np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(vectors), CACHED_ROWS):
+            some = vectors[start : start + CACHED_ROWS]
+            if some.dtype == np.float16 and some.flags.c_contiguous:  # by a table: in half of the time
+                found = HALF_SQUARES.take(some.view(np.uint16)).sum(axis=1)
+            else:
+                wide: NDArray[Any] = some.astype(np.float64)
+                found = np.einsum("ij,ij->i", wide, wide)
+            squares[start : start + CACHED_ROWS] = found
+        return np.sqrt(squares)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

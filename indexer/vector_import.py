@@ -40,7 +40,7 @@ NEW, KEPT = 0, -1  # of a row: its photo is new; it is known, and stays as it is
 ABSENT = -1  # size in bytes of a file that is not there
 ASKED_ROWS = 1_000  # places that the database is asked for at once
 HELD_ROWS = 65_536  # vectors of known photos that are held until they are a segment
-EMBEDDED = {"state": PhotoState.EMBEDDED, "failure_kind": None, "failure_reason": None}
+WELL = {"failure_kind": None, "failure_reason": None}  # of a photo that was known, and had failed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +124,7 @@ class VectorReport:
 
 
 @dataclass(slots=True)
-class Rows:
+class RowFates:
     """What is known of each row before its vector is looked at, n rows.
 
     fates: see NEW. size_bytes: of its photo's file, ABSENT without. mtime_ns: of that. respelt: paths that lie on disk
@@ -186,17 +186,18 @@ def import_vectors(
         )
     with catalog.writing() as session:
         store.remove_strays([file.name for file in segments_of(session, model)])
-        rows = looked_up(session, catalog, files, options.photos, progress)
+        reader = PlaceReader(options.photos)
+        rows = known_rows(session, catalog, files, reader, progress)
         is_said = maker is not None or options.made_by is not None or not (rows.fates != KEPT).any()
         if not is_said and not rows.there.any():
             raise no_maker(files.path, model)
         writer = SegmentWriter(store, rows, VectorCheck(files, options.normalize), first_free_id(session))
         try:
             writer.write(progress)
-            check = compared_with_model(model, encoder, writer.taken_of(files, options.photos), maker, str(files.path))
+            check = compared_with_model(model, encoder, writer.taken_of(files, reader), maker, str(files.path))
             if not is_said and not check.photos:
                 raise no_maker(files.path, model)
-            Recorder(catalog, session, files, rows, PlaceReader(options.photos)).record(writer, progress)
+            Recorder(catalog, session, files, rows, reader).record(writer, progress)
         except BaseException:
             session.rollback()
             store.remove_strays([file.name for file in segments_of(session, model)])
@@ -219,7 +220,7 @@ def no_maker(path: Path, model: Model) -> ModelMismatchError:
 def report_of(
     files: VectorFiles,
     model: str,
-    rows: Rows,
+    rows: RowFates,
     writer: "SegmentWriter",
     check: ModelCheck,
     said_by: str,
@@ -244,16 +245,18 @@ def report_of(
     )
 
 
-def looked_up(session: Session, catalog: Catalog, files: VectorFiles, photos: Path, progress: Progress) -> Rows:
+def known_rows(
+    session: Session, catalog: Catalog, files: VectorFiles, reader: PlaceReader, progress: Progress
+) -> RowFates:
     """Look where photos lie, and which of them the library knows.
 
     Raises: SourceError: a row names no photo, or two rows name one.
     """
-    n, reader = files.rows, PlaceReader(photos)
-    rows = Rows(np.zeros(n, np.int64), np.full(n, ABSENT, np.int64), np.zeros(n, np.int64))
+    n = files.rows
+    rows = RowFates(np.zeros(n, np.int64), np.full(n, ABSENT, np.int64), np.zeros(n, np.int64))
     hashes, below = np.zeros(n, np.int64), list[str]()
     any_known = newest_photo_id(session) > 0
-    for start, places in placed(files, reader, rows):
+    for start, places in places_of_rows(files, reader, rows):
         names = [(place.path, place.member) for place in places]
         hashes[start : start + len(names)] = list(map(hash, names))
         known = known_places(session, catalog.model, names) if any_known else {}
@@ -270,7 +273,7 @@ def looked_up(session: Session, catalog: Catalog, files: VectorFiles, photos: Pa
     return rows
 
 
-def placed(files: VectorFiles, reader: PlaceReader, rows: Rows) -> Iterator[tuple[int, list[PhotoPlace]]]:
+def places_of_rows(files: VectorFiles, reader: PlaceReader, rows: RowFates) -> Iterator[tuple[int, list[PhotoPlace]]]:
     """Yield the number of a row and the places of the photos from there on. Raises: SourceError: a row names none."""
     row = 0
     for names, _ in files.records(whole=False):
@@ -287,7 +290,7 @@ def placed(files: VectorFiles, reader: PlaceReader, rows: Rows) -> Iterator[tupl
             row += len(places)
 
 
-def refuse_doubles(files: VectorFiles, reader: PlaceReader, rows: Rows, hashes: Longs) -> None:
+def refuse_doubles(files: VectorFiles, reader: PlaceReader, rows: RowFates, hashes: Longs) -> None:
     """Refuse rows that are of one photo. Raises: SourceError: there are such."""
     order = np.argsort(hashes, kind="stable")
     same = hashes[order[1:]] == hashes[order[:-1]]
@@ -317,7 +320,7 @@ class SegmentWriter:
     with their ids. seen: vectors of the rows that the model is checked by.
     """
 
-    def __init__(self, store: SegmentStore, rows: Rows, check: VectorCheck, first_id: int) -> None:
+    def __init__(self, store: SegmentStore, rows: RowFates, check: VectorCheck, first_id: int) -> None:
         self.check = check
         self.first_id = first_id
         self.new: list[SegmentFile] = []
@@ -362,9 +365,9 @@ class SegmentWriter:
             self.known.append((self._store.write(ids, vectors), ids))
             self._held.clear()
 
-    def taken_of(self, files: VectorFiles, photos: Path) -> dict[PhotoFile, Halves]:
+    def taken_of(self, files: VectorFiles, reader: PlaceReader) -> dict[PhotoFile, Halves]:
         """Return the photos that the model is checked by, with their vectors."""
-        reader, found, row = PlaceReader(photos), dict[PhotoFile, Halves](), 0
+        found, row = dict[PhotoFile, Halves](), 0
         for names, _ in files.records(whole=False) if self.seen else ():
             for at in range(row, row + len(names)):
                 if at in self.seen:
@@ -379,7 +382,9 @@ class SegmentWriter:
 class Recorder:
     """Writes the rows of photos whose vectors are in segments already, a segment a transaction."""
 
-    def __init__(self, catalog: Catalog, session: Session, files: VectorFiles, rows: Rows, reader: PlaceReader) -> None:
+    def __init__(
+        self, catalog: Catalog, session: Session, files: VectorFiles, rows: RowFates, reader: PlaceReader
+    ) -> None:
         self._catalog, self._session = catalog, session
         self._files, self._rows, self._reader = files, rows, reader
         self._details: dict[int, dict[str, Any]] = {}  # of known photos, by id
@@ -421,7 +426,7 @@ class Recorder:
     def _columns(self, row: int, photo_id: int, written: str, details: dict[str, Any] | None) -> dict[str, Any]:
         path, member = self._reader.named(written)
         place = {"id": photo_id, "path": self._rows.respelt.get(row, path), "member": member}
-        return place | EMBEDDED | self._facts(row, details)
+        return place | {"state": PhotoState.EMBEDDED} | self._facts(row, details)
 
     def _facts(self, row: int, details: dict[str, Any] | None) -> dict[str, Any]:
         size_bytes = int(self._rows.size_bytes[row])
@@ -436,7 +441,7 @@ class Recorder:
         facts = self._details[photo_id]
         if facts["details"] is None:  # what a list said before stays
             del facts["details"]
-        return {"id": photo_id} | EMBEDDED | facts
+        return {"id": photo_id, "state": PhotoState.EMBEDDED} | WELL | facts
 
 
 def limited(

@@ -80,7 +80,7 @@ class RecordFile:
             for batch in pq.ParquetFile(file).iter_batches(READ_ROWS, columns=names):
                 places: list[str | None] = batch.column(self._path_column).to_pylist()
                 rest = batch.select(self.columns).to_pylist() if whole and self.columns else ()
-                yield places, [said(row) for row in rest] or [None] * len(places)
+                yield places, [details_of(row) for row in rest] or [None] * len(places)
 
     def _table_records(self, whole: bool) -> Records:
         rows = (cells for _, cells in table_rows(self.path, MEANINGS) if any(map(str.strip, cells)))
@@ -93,7 +93,7 @@ class RecordFile:
         for cells in rows:
             filled = [*cells, *[""] * (len(head) - len(cells))]
             places.append(filled[at] or None)
-            rest.append(said({each: filled[place] or None for each, place in further}))
+            rest.append(details_of({each: filled[place] or None for each, place in further}))
             if len(places) == READ_ROWS:
                 yield places, rest
                 places, rest = [], []
@@ -176,7 +176,7 @@ def is_bytes(kind: Any) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
 
-def said(row: dict[str, Any]) -> dict[str, Any] | None:
+def details_of(row: dict[str, Any]) -> dict[str, Any] | None:
     """Return what a row says as JSON can hold it, without what is empty; None where nothing is left."""
     kept = {}
     for name, value in row.items():

@@ -21,7 +21,7 @@ from base.arrays import Halves, Ids
 from base.errors import OutputError, QueryError
 from base.files import atomic_write, sync_folder
 from base.progress import Progress, Step, silent
-from base.records import MANIFEST_FILE, manifest_of, write_json
+from base.records import MANIFEST_FILE, manifest_path, write_json
 from db.caption_rows import captions_of
 from db.models import Model
 from db.photo_rows import hotels_and_chains
@@ -350,7 +350,7 @@ def write_npy(rows: ExportedRows, model: Model, path: Path, progress: Progress) 
             count = pour(rows, writer, progress)
         manifest = manifest_for(model, "npy", count, rows, {path.name: file, listed.name: beside})
         write_beside(manifest)
-        for older in (manifest_of(path), path):
+        for older in (manifest_path(path), path):
             older.unlink(missing_ok=True)
     return manifest
 

@@ -9,7 +9,7 @@ from typing import Any
 from base.console import counted
 from base.errors import QueryError, SourceError
 from base.progress import Progress, Step, silent
-from base.records import manifest_of, read_json
+from base.records import manifest_path, read_json
 from db.catalog import Catalog
 from db.photo_names import no_photo
 from db.photo_rows import hashes_of, photos_by_id
@@ -176,7 +176,7 @@ def origin_of(path: Path) -> Origin | None:
 
     For files that an earlier version exported, or without the column `exported`.
     """
-    return read_json(manifest_of(path), Origin)
+    return read_json(manifest_path(path), Origin)
 
 
 def as_exported(tagging: Tagging, path: Path, origin: Origin) -> Tagging:
