@@ -44,6 +44,7 @@ bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run, and w
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/rescan.py
 	$(BIN)/python benchmarks/hotels50k_tree.py
+	$(BIN)/python benchmarks/vectors_io.py
 	$(BIN)/python benchmarks/embed.py
 	$(BIN)/python -W ignore benchmarks/tagging.py
 	$(BIN)/python -W ignore benchmarks/web_speed.py
