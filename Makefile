@@ -44,6 +44,7 @@ bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run, and w
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/rescan.py
 	$(BIN)/python benchmarks/hotels50k_tree.py
+	$(BIN)/python benchmarks/vectors_io.py
 	$(BIN)/python benchmarks/embed.py
 	$(BIN)/python benchmarks/embed.py --size 1024x728 --photos 1000 --model vit-b-32
 	$(BIN)/python benchmarks/formats.py

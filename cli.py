@@ -29,11 +29,14 @@ from commands.source_commands import sources
 from commands.stats_command import stats
 from commands.tag_commands import old_tags, tags
 from commands.tag_evaluation_commands import evaluations
+from commands.vector_commands import export_vectors_command, import_vectors_command
 from commands.verbs import Plain, Verb, worded
 
 evaluations.command("search")(evaluate_search)
 evaluations.command("captions")(evaluate_captions)
 evaluations.command("hotels50k")(evaluate_hotels50k)
+exports.command("vectors")(export_vectors_command)
+imports.command("vectors")(import_vectors_command)
 
 Command = Callable[..., None] | typer.Typer
 # As `aliens --help` lists them, heading by heading.

@@ -20,6 +20,7 @@ from aliens.picture_methods import PictureMethods
 from aliens.restyle_methods import RestyleMethods
 from aliens.source_methods import SourceMethods
 from aliens.stats_methods import StatsMethods
+from aliens.vector_methods import VectorMethods
 from aliens.vocabulary_methods import VocabularyMethods
 from base.errors import LibraryError
 from base.settings import DEFAULT_LIBRARY, LibraryFolder, default_model
@@ -46,6 +47,7 @@ class Library(
     JudgedMethods,
     ComparisonMethods,
     DuplicateMethods,
+    VectorMethods,
 ):
     """A library of photos, opened by `aliens.open` or `aliens.create`; close it, or use it in a `with` statement.
 

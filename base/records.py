@@ -17,6 +17,13 @@ from base.errors import QueryError
 from base.files import atomic_write, read_regular
 
 T = TypeVar("T")
+MANIFEST_FILE = "manifest.json"  # of an exported folder
+MANIFEST_SUFFIX = ".manifest.json"  # of an exported file
+
+
+def manifest_path(path: Path) -> Path:
+    """Return where the manifest of an export lies: inside a folder, beside a file."""
+    return path / MANIFEST_FILE if path.is_dir() else path.with_name(path.name + MANIFEST_SUFFIX)
 
 
 def converted(data: object, kind: type[T]) -> T:

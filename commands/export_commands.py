@@ -30,21 +30,23 @@ imports = typer.Typer(no_args_is_help=True)
 
 @exports.callback()
 def export_group() -> None:
-    """Write tags, captions or hotels to files, such as for Excel.
+    """Write tags, captions or hotels to files, such as for Excel; or vectors, for other programs.
 
     Examples:
         aliens export tags -o tags.xlsx
         aliens export captions -o captions.csv
         aliens export hotels -o hotels.xlsx
+        aliens export vectors -o vectors
     """
 
 
 @imports.callback()
 def import_group() -> None:
-    """Read tags back that were edited in an exported file.
+    """Read tags back that were edited in an exported file, or take vectors that were made elsewhere.
 
     Examples:
         aliens import tags tags.xlsx
+        aliens import vectors embeddings
     """
 
 

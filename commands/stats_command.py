@@ -33,7 +33,8 @@ def stats(
     measure: Annotated[
         bool,
         typer.Option(
-            "--measure", help="First read photos whose brightness is not known: an earlier version added them."
+            "--measure",
+            help="First read photos whose brightness is not known: of an earlier version, or of imported vectors.",
         ),
     ] = False,
     json: JsonOption = False,

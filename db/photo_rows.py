@@ -55,19 +55,25 @@ class PhotoRecord:
 
 def photos_at(session: Session, places: Sequence[Place]) -> dict[Place, Photo]:
     """Return the photos that are known at the given places."""
+    rows = (
+        photo for condition in place_conditions(places) for photo in session.scalars(select(Photo).where(condition))
+    )
+    return {(photo.path, photo.member): photo for photo in rows}
+
+
+def place_conditions(places: Sequence[Place]) -> list[ColumnElement[bool]]:
+    """Return conditions that a photo lies at one of the given places, in as many statements as they need."""
     members: dict[str, list[str]] = defaultdict(list)
     for path, member in places:
         members[path].append(member)
     files = [path for path, names in members.items() if names == [""]]  # pairs in one list would use no index
     conditions = [and_(Photo.path.in_(page), Photo.member == "") for page in pages(files)]
-    conditions += [
+    return conditions + [
         and_(Photo.path == path, Photo.member.in_(page))
         for path, names in members.items()
         if names != [""]
         for page in pages(names)
     ]
-    rows = (photo for condition in conditions for photo in session.scalars(select(Photo).where(condition)))
-    return {(photo.path, photo.member): photo for photo in rows}
 
 
 def insert_photos(session: Session, rows: list[dict[str, Any]]) -> None:

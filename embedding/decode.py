@@ -37,6 +37,7 @@ PIXELS_AT_ONCE = MemoryBudget(MAX_PIXELS * PIXEL_BYTES)  # of all threads: the l
 
 JPEG_START, JPEG_HEAD_BYTES = b"\xff\xd8\xff", 1 << 18  # a segment of a JPEG, such as EXIF's, has at most 64 KiB
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")  # of Pillow's; no PostScript
+JXL, RAW = "JXL", "RAW"  # what photos are called that plug-ins decode
 DRAFT_MARGIN = 3.0  # a JPEG may be decoded smaller while it stays this many times larger than what is wanted
 GREY_SPREAD = 10  # R, G and B of a grey photo differ by no more than JPEG's rounding, out of 255
 EXIF_ORIENTATION = 0x0112  # Exif 2.32, table 4: the tag, and below what makes each orientation upright
@@ -225,6 +226,29 @@ def upright_size(data: bytes, max_pixels: int = MAX_PIXELS) -> Size:
         return (image.height, image.width) if turned else (image.width, image.height)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Header:
+    """What the start of a photo's file says of it; width and height are upright, in pixels."""
+
+    width_px: int
+    height_px: int
+    format: str
+
+
+def read_header(data: bytes) -> Header:
+    """Return what a photo's bytes say of it at the least cost that its format allows. Raises: PhotoError: as `decode`."""
+    width, height = upright_size(data)
+    return Header(width_px=width, height_px=height, format=format_of(data))
+
+
+@damage_as_photo_error()
+def format_of(data: bytes) -> str:
+    """Return a photo's format by its bytes, as `Facts` has it. Raises: PhotoError: as `open_image`."""
+    if is_jxl(data):
+        return JXL
+    return RAW if is_camera_raw(data) else str(open_image(data, MAX_PIXELS).format)
+
+
 @contextmanager
 def lent_rgb(data: bytes, wanted: Callable[[Size], Size], max_pixels: int) -> Iterator[WholePhoto]:
     """Lend the pixels of a photo, whole, with what it says of them; its memory is held for no longer.
@@ -280,7 +304,7 @@ def lent_jxl(data: bytes, max_pixels: int) -> Iterator[WholePhoto]:
         orientation = 1 if found.turned else orientation_of(found.image)
         camera = camera_of(found.image)
         rgb = to_rgb(found.image)
-        yield WholePhoto(rgb, rgb.size, found.size, "JXL", orientation, camera)
+        yield WholePhoto(rgb, rgb.size, found.size, JXL, orientation, camera)
 
 
 @contextmanager
@@ -303,7 +327,7 @@ def lent_raw(data: bytes, wanted: Callable[[Size], Size], max_pixels: int) -> It
     with damage_as_photo_error(), PIXELS_AT_ONCE.holding(found.image.width * found.image.height * PIXEL_BYTES):
         rgb = found.image
         size = found.size[::-1] if found.orientation >= 5 else found.size  # it is developed upright
-        yield WholePhoto(rgb, rgb.size, size, "RAW", 1, camera_of_raw(data, SILENT, found.taken_at))
+        yield WholePhoto(rgb, rgb.size, size, RAW, 1, camera_of_raw(data, SILENT, found.taken_at))
 
 
 def preview_of(preview: WholePhoto, found: PluginPicture, data: bytes) -> WholePhoto:
@@ -316,7 +340,7 @@ def preview_of(preview: WholePhoto, found: PluginPicture, data: bytes) -> WholeP
     orientation = 1 if stands_already else found.orientation
     size = found.size[::-1] if stands_already else found.size
     camera = camera_of_raw(data, preview.camera, found.taken_at)
-    return replace(preview, size=size, format="RAW", orientation=orientation, camera=camera)
+    return replace(preview, size=size, format=RAW, orientation=orientation, camera=camera)
 
 
 @damage_as_photo_error()

@@ -1,5 +1,6 @@
 """Scanning: what sources hold is compared with what the library knows. Decodes no pixels, embeds nothing."""
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,8 +37,8 @@ from db.photo_rows import (
 )
 from db.source_rows import known_mounts
 from db.vector_rows import lose, remove_photos
-from embedding.decode import DECODE_THREADS, camera_at
-from embedding.exif import SILENT, Camera
+from embedding.decode import DECODE_THREADS, camera_at, read_camera, read_header
+from embedding.exif import Camera
 from indexer.glance import Glance, changed
 from indexer.kept import EXAMPLES, absent_mounts, keep_of_disks, may_be_there, stays_as_it_is, unseen_under
 from indexer.own_words import FOLDER, TABLE, OwnWords
@@ -95,8 +96,8 @@ class ScanReport:
 class SourceScan:
     """One source's part of a scan.
 
-    gone: ids of photos that are not at their places below it. unasked: those of photos whose cameras an earlier version
-    did not ask. known: how many of the photos that it found were known, each once.
+    gone: ids of photos that are not at their places below it. unasked: those of photos whose files were not asked all
+    that they say. known: how many of the photos that it found were known, each once.
     """
 
     source: Source
@@ -145,7 +146,7 @@ def scanning(
         raise nothing_found(session, sources)
     for scan, ids in not_found:
         scan.gone = settle(session, scan, words, ids, retry_failed=retry_failed)
-    ask_cameras(session, [photo_id for scan in scans for photo_id in scan.unasked], progress)
+    ask_files(session, [photo_id for scan in scans for photo_id in scan.unasked], progress)
     try:
         yield scans
     finally:
@@ -351,6 +352,8 @@ def change_photos(session: Session, changes: Sequence[tuple[Photo, dict[str, Any
 def changed_columns(photo: Photo, found: FoundPhoto, *, retry_failed: bool) -> dict[str, Any]:
     """Return the columns in which a known photo differs from what was found."""
     changes = said_columns(photo, found)
+    if found.failure_kind == MISSING and was_never_here(photo):  # a list names it, and its vector was imported
+        return changes
     if found.failure_kind is not None:
         if (photo.failure_kind, photo.failure_reason) == (found.failure_kind, found.failure_reason):
             return changes
@@ -428,7 +431,7 @@ def settle(
             if may_be_there(scan.source, found):
                 continue
             if found.failure_kind == MISSING:
-                gone.append(photo.id)
+                gone += [photo.id] * (not was_never_here(photo))
             elif (place := place_left_out(scan.source, photo)) is None:
                 (told,) = words.told([found])
                 changes.append((photo, changed_columns(photo, told, retry_failed=retry_failed)))
@@ -456,32 +459,54 @@ def place_left_out(source: Source, photo: Photo) -> str | None:
 
 
 def is_unasked(photo: Photo) -> bool:
-    """Tell whether a photo was embedded by an earlier version, which did not ask its camera; Hotels-50K's have none."""
-    return photo.exif_read is None and photo.state is PhotoState.EMBEDDED and photo.image_id is None
+    """Tell whether a photo has a vector, and its file still knows more of it.
+
+    Its vector was imported, so that nobody has read it; or an earlier version embedded it, which did not ask its
+    camera: Hotels-50K's have none.
+    """
+    if photo.state is not PhotoState.EMBEDDED or was_never_here(photo):
+        return False
+    return photo.content_sha256 is None or (photo.exif_read is None and photo.image_id is None)
 
 
-def ask_cameras(session: Session, photo_ids: Sequence[int], progress: Progress) -> None:
-    """Ask the cameras of photos that an earlier version embedded, once; a file that cannot be read is asked again."""
+def was_never_here(photo: Photo) -> bool:
+    """Tell whether a photo can be found by a vector that was imported, and never had a file at its place."""
+    return photo.state is PhotoState.EMBEDDED and photo.size_bytes is None
 
-    def asked(photo: Photo) -> Camera | None:
-        with suppress(OSError, PhotoError):
-            return camera_at(PhotoFile(photo.path, photo.member))
-        return None
 
+def asked_columns(photo: Photo) -> dict[str, Any]:
+    """Return what a photo's file says of it besides what is known: what its camera does, of one never read all.
+
+    Nothing where it cannot be read.
+    """
+    file = PhotoFile(photo.path, photo.member)
+    with suppress(OSError, PhotoError):
+        if photo.content_sha256 is not None:
+            return camera_columns(photo, camera_at(file))
+        with file.lent() as data:
+            facts = asdict(read_header(data)) | {"content_sha256": hashlib.sha256(data).digest()}
+            return camera_columns(photo, read_camera(data)) | facts
+    return {}
+
+
+def ask_files(session: Session, photo_ids: Sequence[int], progress: Progress) -> None:
+    """Read what files say of photos that have vectors, once; one that cannot be read is asked again the next time."""
     done = 0
     with ThreadPoolExecutor(DECODE_THREADS, "headers") as pool:
         for page in pages(list(photo_ids)):
             photos = [photo for photo in photos_by_id(session, page) if is_unasked(photo)]
-            cameras = list(zip(photos, pool.map(asked, photos), strict=True))
-            columns = [
-                {"id": photo.id} | camera_columns(photo, camera) for photo, camera in cameras if camera is not None
-            ]
-            update_photos(session, columns)
-            if any(camera not in (None, SILENT) for _, camera in cameras):
+            found = list(zip(photos, pool.map(asked_columns, photos), strict=True))
+            update_photos(session, [{"id": photo.id} | columns for photo, columns in found if columns])
+            if any(says_more(photo, columns) for photo, columns in found):
                 mark_columns_changed(session)
             session.commit()
             done += len(page)
             progress(Step("reading dates and places", done, len(photo_ids)))
+
+
+def says_more(photo: Photo, columns: dict[str, Any]) -> bool:
+    """Tell whether a file says more of a photo than that it was asked."""
+    return any(value != getattr(photo, name) for name, value in columns.items() if name != "exif_read")
 
 
 def mark_vanished(session: Session, gone: Sequence[int], report: ScanReport) -> None:

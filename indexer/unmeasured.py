@@ -1,15 +1,17 @@
-"""Photos that an earlier version embedded are read once more, to learn how bright they are. Embeds nothing."""
+"""Photos of an earlier version, or of imported vectors, are read once to learn how bright they are. Embeds nothing."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from base.console import counted
 from base.errors import PhotoError
 from base.files import PhotoFile
 from base.progress import Progress, Step
 from db.catalog import Catalog
-from db.photo_rows import update_photos
+from db.photo_rows import mark_columns_changed, update_photos
 from db.stat_rows import count_unmeasured, unmeasured
 from embedding.decode import Preprocessing, decode
 from indexer.pipeline import COMMIT_PHOTOS, DECODE_THREADS
@@ -35,24 +37,22 @@ def measure_brightness(catalog: Catalog, preprocessing: Preprocessing, progress:
     Raises: LibraryError: another process changes the library, or the disk is full or cannot be written.
     """
 
-    def brightness(file: PhotoFile, sha256: bytes | None) -> float | None:
-        try:
-            with file.lent() as data:
-                same = hashlib.sha256(data).digest() == sha256
-                return decode(data, preprocessing).facts.brightness if same else None
-        except (OSError, PhotoError):
-            return None
+    def measured(file: PhotoFile, sha256: bytes | None) -> dict[str, Any]:
+        with suppress(OSError, PhotoError), file.lent() as data:
+            if hashlib.sha256(data).digest() == sha256:
+                facts = decode(data, preprocessing).facts
+                return {"brightness": facts.brightness, "grey": facts.grey}
+        return {}
 
     report, last_id = MeasureReport(), 0
     with catalog.writing() as session, ThreadPoolExecutor(DECODE_THREADS, "brightness") as pool:
         total = count_unmeasured(session)
         while rows := unmeasured(session, last_id, COMMIT_PHOTOS):
             files = [PhotoFile(path, member) for _, path, member, _ in rows]
-            found = list(pool.map(brightness, files, [row[3] for row in rows]))
-            known = [
-                {"id": row[0], "brightness": value} for row, value in zip(rows, found, strict=True) if value is not None
-            ]
+            found = pool.map(measured, files, [row[3] for row in rows])
+            known = [{"id": row[0]} | columns for row, columns in zip(rows, found, strict=True) if columns]
             update_photos(session, known)
+            mark_columns_changed(session)
             session.commit()
             report.measured += len(known)
             report.unread += len(rows) - len(known)

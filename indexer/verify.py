@@ -44,6 +44,7 @@ from embedding.segments import SegmentStore
 from embedding.text_tower import tower_problem
 from indexer.merging import vocabularies
 from indexer.other_models import merge_all
+from indexer.scan import was_never_here
 
 NORM_TOLERANCE = 2e-3  # float16 keeps 11 bits, so the norm of a stored unit vector is off by less than 0.1%
 BLOCK_ROWS = 8_192
@@ -177,7 +178,7 @@ def photo_disagreements(session: Session, progress: Progress) -> Iterator[Disagr
         if photo.state is PhotoState.FAILED and not (photo.failure_kind and photo.failure_reason):
             what = f"photo {photo.id} failed without a reason"
             yield Disagreement("photo", what, added_again(photo, "--retry-failed"))
-        if photo.state is PhotoState.EMBEDDED:
+        if photo.state is PhotoState.EMBEDDED and not was_never_here(photo):
             try:
                 size_bytes = os.stat(photo.path).st_size
             except OSError as error:

@@ -155,6 +155,12 @@ def test_rescan(bench: Path) -> None:
     assert shows(figures(bench, "rescan", "--photos", 20), r"first add # s, second add # s", r"it wrote 1 statement")
 
 
+def test_vectors_io(bench: Path) -> None:
+    out = figures(bench, "vectors_io", "--photos", 2000)
+    assert shows(out, r"2000 photos", *(rf"export as {name}: # s .*: # of its speed" for name in ("npy", "parquet")))
+    assert shows(out, r"import of clip-retrieval: # s, # photos/s \(looking for photos # s, reading vectors # s")
+
+
 def test_restyle_quality(bench: Path) -> None:
     assert shows(figures(bench, "restyle_quality", "--tiny"), r"photos; floors: HOG #, edge F1 #", "regrade\t")
 

@@ -1,4 +1,4 @@
-"""kill -9 at random moments of adding, merging, tagging, indexing, upgrading: nothing is lost, doubled or changed."""
+"""kill -9 at random moments of adding, merging, tagging and the like: nothing is lost, doubled or changed."""
 
 import multiprocessing
 import random
@@ -9,13 +9,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import aliens
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 from tests.killed import killed_until_done
 
-KILLS = 8  # of each of the four
+KILLS, FEWER = 8, 3  # of each; of what mostly ends as it began
 PHOTOS = 120
 OLD = Path(__file__).with_name("data") / "library-0004.tar.xz"
 SEED = 20261129
@@ -53,12 +54,27 @@ def upgrade(root: Path, photos: Path) -> None:
         library.save_search("sofas", "a sofa")
 
 
+def take(root: Path, photos: Path) -> None:
+    """Import vectors, a few a segment."""
+    from indexer import vector_import
+
+    vector_import.MOST_ROWS, vector_import.ASKED_ROWS = 8, 3
+    with aliens.open(root, encoder=FakeEncoder()) as library:
+        library.import_vectors(photos / "vectors.npy", made_by="fake")
+
+
 def work(name: str, root: Path, photos: Path) -> None:
     """Run in a process of its own."""
     WORK[name](root, photos)
 
 
-WORK: dict[str, Callable[[Path, Path], None]] = {"add": add, "tag": tag, "index": index, "upgrade": upgrade}
+WORK: dict[str, Callable[[Path, Path], None]] = {
+    "add": add,
+    "tag": tag,
+    "index": index,
+    "upgrade": upgrade,
+    "take": take,
+}
 
 
 def answers(root: Path) -> list[tuple[str, float]]:
@@ -87,7 +103,13 @@ def begun(tmp_path: Path, photos: Path, request: pytest.FixtureRequest) -> Path:
             tar.extractall(tmp_path, filter="data")
         return (tmp_path / "library-0004").rename(root)
     factory = LibraryFactory(root)
-    if request.param != "add":
+    if request.param == "take":
+        vectors = np.random.default_rng(SEED).normal(size=(PHOTOS, FakeEncoder.dim)).astype(np.float32)
+        np.save(photos / "vectors.npy", vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+        (photos / "vectors.txt").write_text(
+            "\n".join(f"elsewhere/{path.name}" for path in sorted(photos.glob("*.jpg")))
+        )
+    elif request.param != "add":
         for third in range(3):
             part = tmp_path / str(third)
             part.mkdir()
@@ -120,11 +142,12 @@ def test_kill_9_loses_nothing_whatever_is_done(begun: Path, name: str, photos: P
         assert process.exitcode == 0
     expected = answers(undisturbed)
     moments, kills, rounds = random.Random(SEED), 0, 0
-    while kills < KILLS:
+    most = FEWER if name == "take" else KILLS
+    while kills < most:
         rounds += 1
         root = tmp_path / f"killed-{rounds}"
         shutil.copytree(begun, root)
-        kills += killed_until_done(partial(start, root), moments, (0.02, longest_s), KILLS - kills)
+        kills += killed_until_done(partial(start, root), moments, (0.02, longest_s), most - kills)
         assert answers(root) == expected, f"round {rounds} with seed {SEED}"
         with aliens.open(root, encoder=FakeEncoder()) as library:
             library.repair()  # removes what killed processes left

@@ -304,8 +304,8 @@ def notes_on(told: StatSummary) -> list[str]:
         notes.append(f"{counted(failed, 'photo')} could not be used: `aliens failures` says why")
     if told.brightness_unknown:
         notes.append(
-            f"brightness is not known of {counted(told.brightness_unknown, 'photo')}, which an earlier version "
-            "embedded: `aliens stats --measure` reads them once"
+            f"brightness is not known of {counted(told.brightness_unknown, 'photo')}, of an earlier version or of "
+            "imported vectors: `aliens stats --measure` reads once those whose files `aliens add` has read"
         )
     if told.old_years or told.future_years:
         said = [(told.old_years, f"{EPOCH_YEAR} or earlier"), (told.future_years, f"later than {told.this_year}")]

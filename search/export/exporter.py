@@ -28,7 +28,7 @@ from base.files import (
     temporary_beside,
 )
 from base.progress import Progress, Step, silent
-from base.records import json_bytes, write_json
+from base.records import MANIFEST_FILE, MANIFEST_SUFFIX, json_bytes, write_json
 from base.spreadsheets import refuse_rows
 from db.vector_rows import count_embedded
 from search.export.tables import (
@@ -41,7 +41,7 @@ from search.export.tables import (
     TableWriter,
     TagTable,
 )
-from search.tags.tag_files import MANIFEST_FILE, MANIFEST_SUFFIX, METADATA_FILE
+from search.tags.tag_files import METADATA_FILE
 from search.tags.tagging import Tagging
 from search.tags.trust import muted_in_words
 

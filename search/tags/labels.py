@@ -9,7 +9,7 @@ from typing import Any
 from base.console import counted
 from base.errors import QueryError, SourceError
 from base.progress import Progress, Step, silent
-from base.records import read_json
+from base.records import manifest_path, read_json
 from db.catalog import Catalog
 from db.photo_names import no_photo
 from db.photo_rows import hashes_of, photos_by_id
@@ -17,7 +17,7 @@ from db.tag_rows import Label, forget_labels, known_photos, set_labels
 from embedding.segments import SegmentStore
 from search.results import HIGHEST
 from search.tags.calibration import read_calibration
-from search.tags.tag_files import EXPORTED, MANIFEST_FILE, MANIFEST_SUFFIX, TagRow, known_tag, read_tag_file
+from search.tags.tag_files import EXPORTED, TagRow, known_tag, read_tag_file
 from search.tags.tagging import Tagging, vocabularies_of
 from search.tags.truth import doubts, first_few, with_photo_ids
 from search.tags.vocabulary import MOST_NAMED, bare, unknown_in_words
@@ -33,6 +33,7 @@ class ImportReport:
     unknown_photos: int = 0  # rows whose photo the library does not know
     photos_left_out: list[str] = field(default_factory=list)  # the first few of them
     without_vector: int = 0  # rows whose photo cannot be found now
+    unread: int = 0  # labels of photos whose files were never read, since their vectors were imported
     unknown_tags: int = 0  # that the vocabulary does not have
     tags_left_out: dict[str, list[str]] = field(default_factory=dict)  # the first few, and what they may have meant
     set: int = 0  # labels that say yes, other than before
@@ -52,6 +53,10 @@ class ImportReport:
             "not list were not unset"
         )
         gone = f"left out {counted(self.without_vector, 'row')} whose photo cannot be found now"
+        unread = (
+            f"left out {counted(self.unread, 'label')} of photos whose vectors were imported, and whose files were "
+            "never read: a label belongs to a file's bytes, which `aliens add` on their folders reads"
+        )
         strange = (
             f"left out {counted(self.unknown_photos, 'row')} whose photo the library does not know: "
             f"{first_few(self.photos_left_out)}"
@@ -63,6 +68,7 @@ class ImportReport:
         said = (
             (alone, not self.compared and not self.labels_only),
             (gone, self.without_vector),
+            (unread, self.unread),
             (strange, self.unknown_photos),
             (tags, self.unknown_tags),
         )
@@ -94,7 +100,8 @@ def label_photos(
             have = "has" if len(unread) == 1 else "have"
             raise QueryError(
                 f"photo {first_few(unread)} {have} not been read yet, and a label belongs to its bytes: run "
-                "`aliens add` first; `aliens failures` says what is wrong with photos that cannot be read"
+                "`aliens add` on its folder first; `aliens failures` says what is wrong with photos that cannot be "
+                "read, and one whose vector was imported without its file has no bytes here"
             )
         labels = [Label(photo_id, bare(name), bool(present)) for photo_id in photo_ids]
         if present is None:
@@ -142,6 +149,9 @@ def import_tags(
         stream = with_photo_ids(session, chain([first], rows), doubtful)
         while batch := list(islice(stream, BATCH)):
             labels = list(edits.differences(batch))
+            read = hashes_of(session, [label.photo_id for label in labels])  # a label belongs to bytes
+            report.unread += sum(label.photo_id not in read for label in labels)
+            labels = [label for label in labels if label.photo_id in read]
             set_labels(session, labels)
             report.set += sum(label.present for label in labels)
             report.unset += sum(not label.present for label in labels)
@@ -166,7 +176,7 @@ def origin_of(path: Path) -> Origin | None:
 
     For files that an earlier version exported, or without the column `exported`.
     """
-    return read_json(path / MANIFEST_FILE if path.is_dir() else path.with_name(path.name + MANIFEST_SUFFIX), Origin)
+    return read_json(manifest_path(path), Origin)
 
 
 def as_exported(tagging: Tagging, path: Path, origin: Origin) -> Tagging:

@@ -22,8 +22,6 @@ from search.tags.vocabulary import SEPARATOR, UNKNOWN, bare
 
 GUARD = "'"
 METADATA_FILE = "metadata.jsonl"  # of a Hugging Face imagefolder
-MANIFEST_FILE = "manifest.json"  # of an imagefolder
-MANIFEST_SUFFIX = ".manifest.json"  # of a file
 EXPORTED = "exported"  # the column of an export that says what it was exported with: see Exported
 
 
@@ -63,11 +61,14 @@ WRITTEN = re.compile(r"(.+)/((?:[0-9a-f]{2})*)/([0-9a-f]{16})")
 
 
 def exported_cells(vocabulary: str, decided: Bools, hashes: Sequence[bytes]) -> list[str]:
-    """Return the cells of the column `exported`, of photos with decided tags (n, t) and the SHA-256 of their bytes."""
+    """Return the cells of the column `exported`, of photos with decided tags (n, t) and the SHA-256 of their bytes.
+
+    Empty for those that were never read, whose vectors were imported: no label can be kept for them.
+    """
     bits = np.packbits(decided, axis=1)  # (n, ceil(t / 8)) uint8
     digits, width = bits.tobytes().hex(), 2 * bits.shape[1]
     return [
-        f"{vocabulary}/{digits[row * width : (row + 1) * width]}/{bytes_check(sha256)}"
+        f"{vocabulary}/{digits[row * width : (row + 1) * width]}/{bytes_check(sha256)}" if sha256 else ""
         for row, sha256 in enumerate(hashes)
     ]
 

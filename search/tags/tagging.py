@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -28,9 +28,10 @@ from db.tag_rows import (
 )
 from db.vector_rows import EmbeddedRows, any_vector, count_embedded, segments_of
 from embedding.encoder import Encoder
-from embedding.photo_table import Columns, PhotoTable, arrays, put_together
+from embedding.photo_table import Columns, PhotoTable
 from embedding.scores import BACKGROUND_COLUMNS, ScoreStore, remove_scores, score_segments
 from embedding.segments import SegmentStore
+from search.photo_parts import photo_parts
 from search.results import HIGHEST
 from search.tags.calibration import (
     DEFAULT_METHOD,
@@ -237,20 +238,10 @@ class Tagging:
         `names`: of columns, see db.photo_rows.COLUMNS.
         """
         most = max(MOST_SCORES // len(self.vocabulary.tags), 1)  # rows at a time
-        for whole in self._columns(list(dict.fromkeys(["photo_id", *names])), ids):
+        for whole in photo_parts(self._session, self.model, self._vectors, self._table, names, ids):
             for start in range(0, len(whole["photo_id"]), most):
                 columns = {name: values[start : start + most] for name, values in whole.items()}
                 yield columns, self._scores.of(columns["photo_id"].to_numpy())
-
-    def _columns(self, names: list[str], ids: Sequence[int] | None) -> Iterator[Columns]:
-        if ids is not None or self._table is None:
-            return map(arrays, embedded_columns(self._session, self.model, names, ids))
-        covers = self._table.about.covers
-        covered, later = self._vectors.only(covers), self._vectors.without(covers).ids
-        return put_together(self._table.columns(names), covered, later, partial(self._later_columns, names))
-
-    def _later_columns(self, names: list[str], ids: Longs) -> Iterator[Columns]:
-        return map(arrays, embedded_columns(self._session, self.model, names, ids.tolist()))
 
     def write_table(self) -> None:
         """Write the columns of all photos to disk, unless most are there."""

@@ -8,9 +8,10 @@ from filelock import FileLock
 
 from base.errors import LibraryError, QueryError, SourceError
 from base.progress import Step
+from base.records import MANIFEST_SUFFIX
 from db.tag_rows import Label, all_labels
 from search.tags.calibration import TagOptions
-from search.tags.tag_files import MANIFEST_SUFFIX, bytes_check
+from search.tags.tag_files import bytes_check
 from search.tags.vocabulary import bare
 from tests.by_folder import import_tags, label_photo, session_of
 from tests.conftest import LibraryFactory, photo_bytes

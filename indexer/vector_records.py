@@ -1,0 +1,208 @@
+"""What is said of each vector beside it: the path of its photo, and further columns. Reads lists; opens no photo."""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from base.errors import SourceError
+from base.files import open_regular
+from base.spreadsheets import BETWEEN_WORDS, is_parquet, open_text, table_rows
+from embedding.vector_layouts import IMAGE_PATH
+from indexer.metadata import COLUMN_NAMES, MEANINGS
+
+READ_ROWS = 8_192  # of a list, at a time
+PATH_NAMES = ("path", "image_path", "url")  # the most usual ones; others are those of any table of photos
+FEW_NAMES = 20  # of columns, in a message
+OURS = ("photo_id", "member")  # columns of our own exports that mean nothing in another library
+PATH_OPTION = "name the one that holds the photos' paths by --path-column"
+
+Records = Iterator[tuple[list[str | None], list[dict[str, Any] | None]]]  # places as written, and what else is said
+
+
+class RecordFile:
+    """A list of photos, one a row: Parquet, CSV, TSV, Excel, a text with a path on each line, or a .npy of texts."""
+
+    def __init__(self, path: Path, path_column: str | None = None, *, without: Sequence[str] = ()) -> None:
+        """Open a list.
+
+        Args:
+            path: of the file.
+            path_column: that holds paths; None: by its name.
+            without: columns that are left out.
+
+        Raises: SourceError: it cannot be read, or has no column of paths.
+        """
+        self.path = path
+        self.rows: int | None = None  # where that is known without reading all
+        self.columns: list[str] = []  # besides the paths
+        self._path_column = path_column
+        self._without = {*without, *OURS}
+        with naming_file(path):
+            if is_parquet(path):
+                self._read = self._parquet_records
+                self._look_at_parquet()
+            elif path.suffix.lower() == ".npy":
+                self._read = self._array_records
+            else:
+                self._read = self._line_records if path.suffix.lower() == ".txt" else self._table_records
+
+    def records(self, *, whole: bool = True) -> Records:
+        """Yield paths as they are written, and {column: value} of what else is said; some thousands at a time.
+
+        whole: read the further columns as well.
+
+        Raises: SourceError: the list cannot be read to its end.
+        """
+        with naming_file(self.path):
+            yield from self._read(whole)
+
+    def _look_at_parquet(self) -> None:
+        import pyarrow.parquet as pq
+
+        with open_regular(self.path) as file:
+            opened = pq.ParquetFile(file)
+            schema, self.rows = opened.schema_arrow, opened.metadata.num_rows
+        texts = [field.name for field in schema if is_text(field.type)]
+        self._path_column = self._chosen(texts, self._path_column, schema.names)
+        left_out = {self._path_column, *self._without}
+        self.columns = [field.name for field in schema if field.name not in left_out and not is_bytes(field.type)]
+
+    def _parquet_records(self, whole: bool) -> Records:
+        import pyarrow.parquet as pq
+
+        names = [str(self._path_column), *(self.columns if whole else ())]
+        with open_regular(self.path) as file:
+            for batch in pq.ParquetFile(file).iter_batches(READ_ROWS, columns=names):
+                places: list[str | None] = batch.column(self._path_column).to_pylist()
+                rest = batch.select(self.columns).to_pylist() if whole and self.columns else ()
+                yield places, [details_of(row) for row in rest] or [None] * len(places)
+
+    def _table_records(self, whole: bool) -> Records:
+        rows = (cells for _, cells in table_rows(self.path, MEANINGS) if any(map(str.strip, cells)))
+        head = [cell.strip() for cell in next(rows, [])]
+        name = self._chosen(head, self._path_column, head)
+        self.columns = [each for each in head if each and each != name and each not in self._without]
+        at, further = head.index(name), [(each, head.index(each)) for each in self.columns]
+        places: list[str | None] = []
+        rest: list[dict[str, Any] | None] = []
+        for cells in rows:
+            filled = [*cells, *[""] * (len(head) - len(cells))]
+            places.append(filled[at] or None)
+            rest.append(details_of({each: filled[place] or None for each, place in further}))
+            if len(places) == READ_ROWS:
+                yield places, rest
+                places, rest = [], []
+        if places:
+            yield places, rest
+
+    def _line_records(self, whole: bool) -> Records:
+        with open_text(self.path) as file:
+            places: list[str | None] = []
+            for line in file:
+                text = line.rstrip("\r\n")
+                if text:
+                    places.append(text)
+                if len(places) == READ_ROWS:
+                    yield places, [None] * READ_ROWS
+                    places = []
+            if places:
+                yield places, [None] * len(places)
+
+    def _array_records(self, whole: bool) -> Records:
+        import numpy as np
+
+        array = np.lib.format.open_memmap(self.path, mode="r")
+        if array.ndim != 1 or array.dtype.kind != "U":
+            raise ValueError(f"it holds {array.dtype.name} {array.shape}, no paths as texts: {REMEDY}")
+        for start in range(0, len(array), READ_ROWS):
+            places = array[start : start + READ_ROWS].tolist()
+            yield places, [None] * len(places)
+
+    def _chosen(self, names: Sequence[str], asked: str | None, every: Sequence[str]) -> str:
+        """Return the name of the column of paths. Raises: ValueError: there is none, or not the one asked for."""
+        shown = ", ".join(every[:FEW_NAMES]) + (", ..." if len(every) > FEW_NAMES else "")
+        if asked is not None:
+            if asked not in names:
+                what = "is no column of texts" if asked in every else "is no column of it"
+                raise ValueError(f"{asked!r} {what}: it has {shown or 'none'}")
+            return asked
+        known = {name: BETWEEN_WORDS.sub("", name.casefold()) for name in names}
+        usual = [*(BETWEEN_WORDS.sub("", name) for name in PATH_NAMES[:2]), *COLUMN_NAMES["path"], PATH_NAMES[2]]
+        for meaning in usual:
+            if found := next((name for name in names if known[name] == meaning), None):
+                return found
+        raise ValueError(f"it has no column such as {IMAGE_PATH} or path, but {shown or 'none'}: {PATH_OPTION}")
+
+
+REMEDY = "give a list with one path a row, as CSV, Parquet, a text with one a line, or a .npy file of texts"
+
+
+@contextmanager
+def naming_file(path: Path) -> Iterator[None]:
+    """Turn whatever readers raise on a damaged file into one error that names it. Raises: SourceError."""
+    import csv
+
+    import pyarrow as pa
+
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, csv.Error, pa.ArrowException, MemoryError, OverflowError) as error:
+        raise SourceError(f"{path} cannot be read: {error}") from error
+
+
+def is_text(kind: Any) -> bool:
+    """Tell whether a column of Parquet holds texts."""
+    import pyarrow as pa
+
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def is_bytes(kind: Any) -> bool:
+    """Tell whether a column holds bytes, such as pictures, which no library keeps."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(kind):
+        return any(is_bytes(kind.field(at).type) for at in range(kind.num_fields))
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return is_bytes(kind.value_type)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+
+
+def details_of(row: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what a row says as JSON can hold it, without what is empty; None where nothing is left."""
+    kept = {}
+    for name, value in row.items():
+        if value is None or value == "":
+            continue
+        plain = value if type(value) in PLAIN else plain_value(value)
+        if plain is not None:
+            kept[name] = plain
+    return kept or None
+
+
+PLAIN = {str, int, bool}  # what JSON has as it is
+
+
+def plain_value(value: Any) -> Any:
+    """Return a value as JSON has it; None for one that says nothing."""
+    if value is None or isinstance(value, str | bool | int):
+        return value if value != "" else None
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, dict):
+        return {str(name): plain_value(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_value(inner) for inner in value]
+    return str(value) if isinstance(value, timedelta) else json.loads(json.dumps(value, default=str))
