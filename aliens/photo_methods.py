@@ -30,6 +30,14 @@ def named(path: Where) -> Path:
     return Path(path)
 
 
+def named_place(path: Where) -> str | Path:
+    """Return a path or an address that somebody named. Raises: QueryError, SourceError: it is none, or cannot be read."""
+    from base.urls import checked_place
+
+    named(path)
+    return checked_place(path)
+
+
 class PhotoMethods(Owner):
     """Adding photos, and looking after them."""
 
@@ -37,6 +45,8 @@ class PhotoMethods(Owner):
         self,
         *paths: Where,
         hotels50k: Where | None = None,
+        photo_list: Where | None = None,
+        path_column: str | None = None,
         split: str = "train",
         hotel_from: "HotelFrom | None" = None,
         metadata: Where | None = None,
@@ -52,9 +62,13 @@ class PhotoMethods(Owner):
         all that was embedded.
 
         Args:
-            paths: folders of photos, photos, uncompressed .tar files; or patterns of them, such as photos/*/rooms,
-                where nothing has that name. Each photo counts once, also where they overlap.
+            paths: folders of photos, photos, tar files; or patterns of them, such as photos/*/rooms or
+                shards-{000..099}.tar, where nothing has that name; or such of https://, s3:// or gs://. Each photo
+                counts once, also where they overlap.
             hotels50k: in their place, a Hotels-50K tree: dataset/*.csv and images/train.
+            photo_list: in their place, a list that names a photo a row, by path (relative to the list) or address: CSV,
+                TSV, Excel, Parquet or JSON Lines. Its columns come along: those of `metadata` mean the same.
+            path_column: of the list, the column that names the photos; by default path, photo, file, url or the like.
             split: of that tree: train, or photos of the test: unoccluded, or with low, medium or high occlusions.
                 Searches then find photos of the test among the others; an evaluation keeps them apart by itself.
             hotel_from: how folders name hotels: "folder", the first folder below the path does; "path", the path itself
@@ -70,26 +84,33 @@ class PhotoMethods(Owner):
 
         Raises:
             SourceError: there are no photos, nothing is at a path, or the only source or the table cannot be used.
-            QueryError: there is neither a path nor a tree, or both; a pattern is none, or beside a tree; a split is
+            QueryError: there is neither a path nor a tree nor a list, or several of them; a pattern is none, or beside a tree; a split is
                 none, or beside paths.
             LibraryError: another process or thread changes the library, or the disk is full.
         """
         from indexer.add import add_photos
         from indexer.hotels50k import TRAIN, Hotels50kSource
         from indexer.metadata import table_for
+        from indexer.photo_lists import ListSource
         from indexer.sources import Source, sources_at
         from search.query_vectors import keep_nonsense
 
         patterns = [exclude] if isinstance(exclude, str) else list(exclude)
-        if metadata is not None and not paths and hotels50k is None:
+        if metadata is not None and not paths and hotels50k is None and photo_list is None:
             raise QueryError(f"name the photos or folders that the table {metadata} is about as well, by their paths")
-        if bool(paths) == (hotels50k is not None):
-            raise QueryError("say which photos: either a path, or the root of a Hotels-50K tree, one after the other")
+        if [bool(paths), hotels50k is not None, photo_list is not None].count(True) != 1:
+            raise QueryError(
+                "say which photos: either paths, or a list, or the root of a Hotels-50K tree, one after the other"
+            )
+        if path_column is not None and photo_list is None:
+            raise QueryError(f"--path-column {path_column} is of a list: name it with --list FILE")
         sources: Sequence[Source]
         if hotels50k is None and split != TRAIN:
             raise QueryError(f"--split {split} is of a Hotels-50K tree: name its root with --hotels50k ROOT")
-        if hotels50k is None:
-            where = [named(path) for path in paths]
+        if photo_list is not None:
+            sources = [ListSource(named(photo_list), self.path, path_column=path_column, exclude=patterns)]
+        elif hotels50k is None:
+            where = [named_place(path) for path in paths]
             sources = sources_at(where, self.path, exclude=patterns, may_be_gone=allow_empty)
         elif patterns:
             raise QueryError(
@@ -183,7 +204,7 @@ class PhotoMethods(Owner):
         """
         from indexer.forget import forget
 
-        where = [named(path) for path in paths]
+        where = [named_place(path) for path in paths]
         names = [hotels] if isinstance(hotels, str) else [str(hotel) for hotel in hotels]
         return forget(self.catalog, self.store, where, hotels=names, gone=gone, dry_run=dry_run)
 

@@ -1,7 +1,7 @@
 """Queries of single photos for those who look at them: where a picture's bytes lie, which they are, what is known."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -55,6 +55,7 @@ class PhotoDetails:
     hotel_id: int | None
     hotel_name: str | None
     chain_name: str | None
+    columns: dict[str, Any] = field(default_factory=dict)  # what a list says of it besides
 
 
 SHOWN = Photo.state.in_((PhotoState.EMBEDDED, PhotoState.RESTYLED))
@@ -154,6 +155,7 @@ def photo_details(session: Session, photo_id: int) -> PhotoDetails | None:
         hotel_id=photo.hotel_id,
         hotel_name=None if hotel is None else hotel.name,
         chain_name=row[2],
+        columns=photo.details or {},
     )
 
 

@@ -117,9 +117,9 @@ class OwnWords:
             raise QueryError("the tables of Hotels-50K name its hotels: leave --hotel-from out")
         self._source = source
         self.report.roots[source.root] = None
-        if self._hotel_from is not None and source.kind == "file":
+        if self._hotel_from is not None and not source.whole:
             self.report.remarks.append("--hotel-from is for folders and tars: photos named by themselves are of those")
-        if self._hotel_from is not None and source.kind != "file":
+        if self._hotel_from is not None and source.whole:
             root, below = source.root, source.root.rstrip("/") + "/"
             said: dict[str, str | None] = {root: None}
             if self._hotel_from == "path":
@@ -136,11 +136,12 @@ class OwnWords:
     def told(self, chunk: Sequence[FoundPhoto]) -> list[FoundPhoto]:
         """Return photos that a source has found with what people say of them."""
         if self._table is None and not self._choices:
-            return list(chunk)
+            return [self._of(found) if found.row is not None else found for found in chunk]
         return [self._of(found) for found in chunk]
 
     def _of(self, found: FoundPhoto) -> FoundPhoto:
         rows = [] if self._table is None else self._table.of(found)
+        rows += [(found.row, True)] * (found.row is not None)
 
         def first(name: str) -> Any:
             return next((value for row, _ in rows if (value := getattr(row, name)) is not None), None)
@@ -198,9 +199,10 @@ class OwnWords:
             facts |= columns
 
     def _problem(self, row: Row, reason: str) -> None:
-        if row.number not in self._told and self._table is not None and self._source is not None:
+        if row.number not in self._told and self._source is not None:
             self._told.add(row.number)
-            self._source.leftovers.problems.append(Problem(f"{self._table.path}:{row.number}", reason))
+            where = self._source.root if self._table is None else self._table.path
+            self._source.leftovers.problems.append(Problem(f"{where}:{row.number}", reason))
 
     def _choice_at(self, path: str) -> HotelChoice | None:
         """Return how photos at a place get their hotels: as the deepest place says that anything was said of."""

@@ -24,6 +24,7 @@ from base.arrays import Floats, Halves, Pixels
 from base.errors import PhotoError
 from base.files import PhotoFile
 from base.progress import Progress, Step
+from base.remote import Unreachable
 from db.caption_rows import CaptionColumns, caption_columns, forget_captions, give_captions
 from db.catalog import Catalog
 from db.models import Photo, PhotoState
@@ -43,7 +44,7 @@ from embedding.segments import SegmentStore
 from indexer.merging import merge_due
 from indexer.moves import MovedPhotos, place_columns
 from indexer.scan import camera_columns
-from indexer.sources import MISSING
+from indexer.sources import MISSING, UNREACHABLE
 
 
 @contextmanager
@@ -112,6 +113,8 @@ def read_photo(
             return Content(sha256, len(data), decoded, decoded.camera)
     except FileNotFoundError:
         return Failure(MISSING, "the file vanished before it was read")
+    except Unreachable as error:
+        return Failure(UNREACHABLE, str(error))
     except OSError as error:
         return Failure("unreadable", str(error.strerror or error))
     except PhotoError as error:

@@ -4,7 +4,8 @@ import os
 import re
 import tarfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -14,13 +15,21 @@ from stat import S_ISREG
 from typing import Any
 
 from base.errors import SourceError
-from base.files import storable, tar_index
+from base.files import storable
+from base.remote import Unreachable, facts_at, shown_problem
 from base.settings import LibraryFolder
+from base.tars import TarIndex, is_any_tar, is_tar, member_bytes, stamp_of, tar_index, without_tar_ending
+from base.urls import checked_place, url_of
+from indexer.braces import is_series, names_meant
 from indexer.ignoring import IGNORE_FILE, Pattern, Patterns, Rules, call_patterns, read_patterns, rules_at
-from indexer.passed_over import Leftovers, PassedOver, Problem, ending_of, kind_by_bytes, start_of
+from indexer.beside import Beside
+from indexer.looking import looked_up
+from indexer.passed_over import START_BYTES, Leftovers, PassedOver, Problem, ending_of, kind_by_bytes, start_of
 
 NAME_ONE = "name a folder of photos, a photo or a .tar file"
+UNREACHABLE = "unreachable"  # a photo that may be there still
 MOST_NAMED = 20  # paths in a message
+TOLD_BYTES = 100_000_000  # unpacked of a tar between two notes
 RULES_KEPT = 1_000  # of folders that were looked into last
 MISSING = "missing"
 BAD_NAME = "its name is not valid UTF-8: rename it"
@@ -30,7 +39,7 @@ BAD_NAME = "its name is not valid UTF-8: rename it"
 class FoundPhoto:
     """A photo that a source names; `size_bytes` is None where there is no such file.
 
-    target: the file that the photo is a link to.
+    target: the file that the photo is a link to. details: what is said of it besides, by column.
     """
 
     path: str
@@ -50,6 +59,9 @@ class FoundPhoto:
     failure_kind: str | None = None
     failure_reason: str | None = None
     target: str = ""
+    etag: str | None = None
+    details: Mapping[str, Any] | None = None
+    row: Any = None  # of the list that names it: an indexer.metadata.Row
 
 
 class Source(ABC):
@@ -62,18 +74,21 @@ class Source(ABC):
     kind: str
     whole = True  # whether it names every photo below its root, so that others there have vanished
 
-    def __init__(self, root: Path, rules: Rules = Rules()) -> None:  # noqa: B008 - frozen
-        self.path = os.path.realpath(root)  # one place, by whatever links it is reached
+    def __init__(self, root: str | Path, rules: Rules = Rules()) -> None:  # noqa: B008 - frozen
+        self.path = real_place_of(root)  # one place, by whatever links it is reached
         self.root = storable(self.path)  # as the database keeps it
-        typed = storable(os.path.abspath(root))
-        stem, ending = os.path.splitext(os.path.basename(typed))
-        self.typed_name = stem if ending.lower() == ".tar" and not os.path.isdir(root) else stem + ending  # a hotel's
+        typed = storable(url_of(root) or os.path.abspath(root))
+        name = os.path.basename(typed.rstrip("/"))
+        self.typed_name = (
+            without_tar_ending(name) if is_any_tar(name) and not os.path.isdir(root) else name
+        )  # a hotel's
         self.within: dict[str, str] = {}  # places below that were named as well, and their typed names
         self.named = self.root if typed == self.root else f"{typed} (which is {self.root})"  # for messages
         self.leftovers = Leftovers()
         self.chains: dict[int, str] = {}
         self.hotels: dict[int, dict[str, Any]] = {}
         self.beside: Mapping[str, Source] = {self.path: self}
+        self.tell: Callable[[str], object] = lambda note: None  # hears what takes long before photos are found
         self._rules = rules
         self._rules_in: dict[str, Rules] = {}
 
@@ -127,8 +142,21 @@ class Source(ABC):
         return self._rules_in[folder]
 
 
+def found_url(url: str, *, fresh: bool = False, **columns: Any) -> FoundPhoto:
+    """Return the photo at an address: with what its server says of it, or as missing, unreachable or unreadable."""
+    try:
+        facts = facts_at(url, fresh=fresh)
+    except OSError as error:
+        absent = isinstance(error, FileNotFoundError)
+        kind = MISSING if absent else UNREACHABLE if isinstance(error, Unreachable) else "unreadable"
+        return FoundPhoto(url, **columns, failure_kind=kind, failure_reason=str(error.strerror or error))
+    return FoundPhoto(url, size_bytes=facts.size_bytes, mtime_ns=facts.mtime_ns, etag=facts.etag, **columns)
+
+
 def found_file(path: str, **columns: Any) -> FoundPhoto:
-    """Return the photo at a path: with size and time of change, or as missing or unreadable."""
+    """Return the photo at a place: with size and time of change, or as missing or unreadable."""
+    if url_of(path) is not None:
+        return found_url(path, **columns)
     text = storable(path)
     if text != path:
         return FoundPhoto(text, **columns, failure_kind="name", failure_reason=BAD_NAME)
@@ -149,9 +177,11 @@ def found_at(path: str, member: str = "") -> FoundPhoto:
     if not member or found.failure_kind is not None:
         return replace(found, member=member)
     try:
-        size_bytes = tar_index(path, found.mtime_ns or 0).members[member][1]
+        size_bytes = tar_index(path, stamp_of(path)).members[member][1]
     except KeyError:
         return FoundPhoto(path, member, failure_kind=MISSING, failure_reason="the tar file has no such member any more")
+    except Unreachable as error:
+        return FoundPhoto(path, member, failure_kind=UNREACHABLE, failure_reason=str(error))
     except (OSError, tarfile.TarError) as error:
         return FoundPhoto(path, member, failure_kind="unreadable", failure_reason=str(error))
     return replace(found, member=member, size_bytes=size_bytes)
@@ -266,40 +296,72 @@ class FolderSource(Source):
 
 
 class TarSource(Source):
-    """Every photo in an uncompressed tar file, such as a WebDataset shard, in the order of the file."""
+    """Every photo in a tar file, such as a WebDataset shard, in the order of the file.
+
+    A compressed one is unpacked into a temporary file, once, and one that lies at an address is read by parts. What
+    members of the same name say of a photo comes along.
+    """
 
     kind = "tar"
 
     def photos(self) -> Iterator[FoundPhoto]:
         """Yield the photos.
 
-        Raises: SourceError: the file is no tar, is compressed, or has a name that cannot be stored.
+        Raises: SourceError: the file is no tar, is compressed otherwise than it says, or has a name that cannot be
+            stored.
         """
         if self.path != self.root:
             raise SourceError(f"{self.named} cannot be used: {BAD_NAME}")
+        url = url_of(self.path)
         try:
-            mtime_ns = os.stat(self.path).st_mtime_ns
-            index = tar_index(self.path, mtime_ns)
+            facts = None if url is None else facts_at(url, fresh=True)
+            stamp = stamp_of(self.path)
+            mtime_ns, etag = (int(stamp), None) if facts is None else (facts.mtime_ns, facts.etag)
+            index = tar_index(self.path, stamp, self._tell)
+            yield from self._photos_of(index, stamp, mtime_ns, etag)
         except (OSError, tarfile.TarError) as error:
-            why = getattr(error, "strerror", None) or error
-            raise SourceError(f"{self.named} cannot be read as an uncompressed tar file ({why})") from error
+            raise SourceError(self._unread(error)) from error
+
+    def _unread(self, error: Exception) -> str:
+        if isinstance(error, OSError) and (url := url_of(self.path)) is not None:
+            return f"{shown_problem(url, error)}: no tar file can be read there"
+        why = getattr(error, "strerror", None) or error
+        return f"{self.named} cannot be read as {'an uncompressed' if is_tar(self.path) else 'a'} tar file ({why})"
+
+    def _tell(self, unpacked_bytes: int) -> None:
+        if unpacked_bytes % TOLD_BYTES < (1 << 20):
+            self.tell(f"unpacking {os.path.basename(self.path)}: {unpacked_bytes / 1e9:.1f} GB")
+
+    def _photos_of(
+        self, index: TarIndex, stamp: int | str, mtime_ns: int | None, etag: str | None
+    ) -> Iterator[FoundPhoto]:
         if index.damaged:
             self.leftovers.problems.append(Problem(self.root, "is damaged: what lies behind the damage is not read"))
             self.leftovers.unread.append(self.root)
+        beside = Beside(self.path, stamp, index)
         left_out: set[str] = set()  # folders that were counted
         for member, (offset, size_bytes) in index.members.items():
             if self._is_left_out(member, left_out):
                 continue
             if not has_photo_ending(member):
-                read_start = partial(start_of, self.path, offset, size_bytes)
-                self.leftovers.passed_over.note_file(os.path.basename(member), read_start)
+                if member not in beside.used:
+                    read_start = partial(self._start_of, stamp, offset, min(size_bytes, START_BYTES))
+                    self.leftovers.passed_over.note_file(os.path.basename(member), read_start)
             elif storable(member) != member:
                 yield FoundPhoto(self.root, storable(member), failure_kind="name", failure_reason=BAD_NAME)
             else:
-                yield FoundPhoto(self.root, member, size_bytes, mtime_ns)
+                details = beside.details_of(member)
+                yield FoundPhoto(self.root, member, size_bytes, mtime_ns, etag=etag, details=details)
         for member, kind in index.others.items():
             if has_photo_ending(member) and not self._is_left_out(member, left_out):
                 yield FoundPhoto(self.root, storable(member), failure_kind="unreadable", failure_reason=kind)
+
+    def _start_of(self, stamp: int | str, offset: int, size_bytes: int) -> bytes:
+        if url_of(self.path) is not None:
+            return b""  # no request for what is passed over
+        with suppress(OSError, tarfile.TarError):
+            return member_bytes(self.path, stamp, offset, size_bytes)
+        return b""
 
     def _is_left_out(self, member: str, counted: set[str]) -> bool:
         """Tell whether a member is not looked at, and count it, or its folder once."""
@@ -320,23 +382,29 @@ class FileSource(Source):
     kind = "file"
     whole = False
 
-    def __init__(self, *paths: Path, exclude: tuple[Pattern, ...] = ()) -> None:
+    def __init__(self, *paths: str | Path, exclude: tuple[Pattern, ...] = ()) -> None:
         super().__init__(paths[0])
-        self.paths = dict.fromkeys(map(os.path.realpath, paths))
-        self.named = storable(os.path.abspath(paths[0])) + f" and {len(paths) - 1} more" * (len(paths) > 1)
+        self.paths = dict.fromkeys(map(real_place_of, paths))
+        first = url_of(paths[0]) or storable(os.path.abspath(paths[0]))
+        self.named = first + f" and {len(paths) - 1} more" * (len(paths) > 1)
         self._exclude = exclude
 
     def photos(self) -> Iterator[FoundPhoto]:
         """Yield the photos."""
-        for path in self.paths:
-            folder, name = os.path.split(path)
-            found = found_file(path)
-            if Patterns(folder, self._exclude).say(path, is_folder=False):
-                self.leftovers.passed_over.note("excluded", ending_of(name))
-            elif found.failure_kind is not None or has_photo_ending(name) or kind_by_bytes(start_of(path)) == "picture":
-                yield found
-            else:
-                self.leftovers.passed_over.note_file(name, partial(start_of, path))
+        yield from filter(None, looked_up(self.paths, lambda path: url_of(path) is not None, self._found_at))
+
+    def _found_at(self, path: str) -> FoundPhoto | None:
+        """Return a photo, None where it is left out."""
+        folder, name = os.path.split(path)
+        if Patterns(folder, self._exclude).say(path, is_folder=False):
+            self.leftovers.passed_over.note("excluded", ending_of(name))
+            return None
+        found = found_file(path)
+        is_named_so = found.failure_kind is not None or has_photo_ending(name) or url_of(path) is not None
+        if is_named_so or kind_by_bytes(start_of(path)) == "picture":
+            return found
+        self.leftovers.passed_over.note_file(name, partial(start_of, path))
+        return None
 
     @property
     def folders(self) -> Iterable[str]:
@@ -359,9 +427,10 @@ def has_photo_ending(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES
 
 
-def is_tar(name: str) -> bool:
-    """Tell by its ending whether a file is an uncompressed tar file."""
-    return name.lower().endswith(".tar")
+def real_place_of(root: str | Path) -> str:
+    """Return an address as it is, without a slash at its end, and a path without links."""
+    url = url_of(root)
+    return os.path.realpath(root) if url is None else url.rstrip("/")
 
 
 def folders_above(place: str) -> Iterator[str]:
@@ -371,21 +440,22 @@ def folders_above(place: str) -> Iterator[str]:
         place = parent
 
 
-def source_at(path: Path, library: Path, *, may_be_gone: bool = False) -> Source:
+def source_at(path: str | Path, library: Path, *, may_be_gone: bool = False) -> Source:
     """Return the source for a path: see `sources_at`."""
     (source,) = sources_at([path], library, may_be_gone=may_be_gone)
     return source
 
 
 def sources_at(
-    paths: Sequence[Path], library: Path, *, exclude: Sequence[str] = (), may_be_gone: bool = False
+    paths: Sequence[str | Path], library: Path, *, exclude: Sequence[str] = (), may_be_gone: bool = False
 ) -> list[Source]:
-    """Return the sources for paths: folders, .tar files and photos, each place once, and photos together as one.
+    """Return the sources for places: folders, .tar files and photos, each place once, and photos together as one.
 
     What lies in a named folder is left to that, unless it leaves it out.
 
     Args:
-        paths: where to look. One at which nothing is may be a pattern, such as photos/*/rooms or photos/**/*.tar.
+        paths: where to look: paths and addresses. One at which nothing is may be a pattern, such as photos/*/rooms,
+            photos/**/*.tar or shards-{000..099}.tar.
         library: the library's folder, which is no source of photos.
         exclude: patterns, as in .gitignore files, of what is left out below each path.
         may_be_gone: take a path at which nothing is for a folder that is no longer there.
@@ -395,17 +465,24 @@ def sources_at(
         QueryError: a pattern to exclude is none.
     """
     patterns = call_patterns(exclude)
-    sources: dict[str, Source] = {}
-    photos: list[Path] = []
-    found, passed_over = places_named(paths, library, patterns, may_be_gone=may_be_gone)
-    for path in found:
+    from indexer.remote_sources import sources_of_urls  # which knows the sources here
+
+    places, absent = in_series(paths)
+    local = [place for place in places if isinstance(place, Path)]
+    sources, remote = sources_of_urls([place for place in places if isinstance(place, str)], patterns)
+    photos: list[str | Path] = [*remote]
+    found, passed_over = places_named(local, library, patterns, may_be_gone=may_be_gone)
+    for path in [*found, *absent]:
         place = os.path.realpath(path)
         if place in sources:
             continue
-        if os.path.isdir(path) or not os.path.exists(path):
-            sources[place] = FolderSource(path, library, rules_at(place, patterns), may_be_gone=may_be_gone)
-        elif is_tar(path.name):
+        is_tar_file = is_any_tar(path.name) and not os.path.isdir(path)
+        if is_tar_file and (os.path.exists(path) or not may_be_gone):
             sources[place] = TarSource(path, rules_at(place, patterns))
+        elif path in absent and not may_be_gone:
+            photos.append(path)
+        elif os.path.isdir(path) or not os.path.exists(path):
+            sources[place] = FolderSource(path, library, rules_at(place, patterns), may_be_gone=may_be_gone)
         else:
             photos.append(path)
     named = dict(sources)
@@ -413,7 +490,7 @@ def sources_at(
     for place in named.keys() - sources.keys():
         outermost = next(above for above in reversed([*folders_above(place)]) if above in sources)
         sources[outermost].within[named[place].root] = named[place].typed_name
-    if photos := [path for path in photos if not is_found_above(os.path.realpath(path), named)]:
+    if photos := [path for path in photos if not is_found_above(real_place_of(path), named)]:
         one_by_one = FileSource(*photos, exclude=patterns)
         sources |= dict.fromkeys(one_by_one.paths, one_by_one)
     for source in sources.values():
@@ -421,6 +498,35 @@ def sources_at(
     all_of_them = list(dict.fromkeys(sources.values()))
     all_of_them[0].leftovers.passed_over.update(passed_over)
     return all_of_them
+
+
+def in_series(places: Sequence[str | Path]) -> tuple[list[str | Path], list[Path]]:
+    """Return places with those that patterns of braces mean, and apart from them those of a pattern that lack.
+
+    Addresses stay texts. A pattern none of whose names is there is returned as it is.
+
+    Raises: SourceError: a pattern means too many, or an address cannot be one.
+    """
+    found: list[str | Path] = []
+    absent: list[Path] = []
+    for place in places:
+        url = url_of(place)
+        if not is_series(str(place)) or (url is None and os.path.lexists(place)):
+            found.append(Path(place) if url is None else url)
+            continue
+        names = [checked_place(text) for text in names_meant(url or str(place))]
+        lacking = [name for name in names if isinstance(name, Path) and not is_named_there(name)]
+        if len(lacking) == len(names):
+            found.append(Path(place))
+            continue
+        found += [name for name in names if not isinstance(name, Path) or is_named_there(name)]
+        absent += lacking
+    return found, absent
+
+
+def is_named_there(path: Path) -> bool:
+    """Tell whether something is at a path, or may be where it is a pattern."""
+    return has_magic(str(path)) or os.path.exists(path)
 
 
 def is_found_above(place: str, sources: Mapping[str, Source]) -> bool:

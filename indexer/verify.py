@@ -16,7 +16,9 @@ from base.errors import LibraryError
 from base.files import SegmentFile, files_of_ours, half_written, is_left, is_unchanged
 from base.progress import Progress, Step, silent
 from base.records import record_problem
+from base.remote import facts_at
 from base.settings import LibraryFolder
+from base.urls import url_of
 from db.catalog import Catalog, database_of, disk_errors, restoring
 from db.models import Model, Photo, PhotoState
 from db.photo_rows import all_photos
@@ -149,14 +151,20 @@ def photo_disagreements(session: Session, progress: Progress) -> Iterator[Disagr
             yield Disagreement("photo", what, added_again(photo, "--retry-failed"))
         if photo.state is PhotoState.EMBEDDED:
             try:
-                size_bytes = os.stat(photo.path).st_size
+                size_bytes = bytes_at(photo.path)
             except OSError as error:
-                remedy = added_again(photo, "" if os.path.isdir(os.path.dirname(photo.path)) else "--allow-empty")
-                yield Disagreement("photo", f"{photo.path}: {error.strerror}", remedy)
+                is_there = url_of(photo.path) is not None or os.path.isdir(os.path.dirname(photo.path))
+                remedy = added_again(photo, "" if is_there else "--allow-empty")
+                yield Disagreement("photo", f"{photo.path}: {error.strerror or error}", remedy)
                 continue
-            if not photo.member and size_bytes != photo.size_bytes:
+            if not photo.member and size_bytes is not None and size_bytes != photo.size_bytes:
                 what = f"{photo.path} has {size_bytes} bytes now, {photo.size_bytes} bytes when it was embedded"
                 yield Disagreement("photo", what, added_again(photo))
+
+
+def bytes_at(path: str) -> int | None:
+    """Return how many bytes a file, or an address, has now, None where that is not said. Raises: OSError: it is gone."""
+    return os.stat(path).st_size if url_of(path) is None else facts_at(path).size_bytes
 
 
 def added_again(photo: Photo, option: str = "") -> str:

@@ -20,7 +20,7 @@ NEGATED = 0.3  # the weight of -words: of those tried, 1 throws away what was as
 TERM_NAMES = {"like": "photo", "image": "image"}  # how a query writes terms that are no text
 FILTER_NAMES = (
     *("hotel", "chain", "source", "tag", "near", "after", "before"),
-    *("year", "size", "color", "orientation", "path", "kind"),
+    *("year", "size", "color", "orientation", "path", "column", "kind"),
 )
 ALIASES = {"colour": "color"}
 
@@ -63,6 +63,8 @@ LONGEST_VALUE = 1_000  # characters
 METRES = {"km": 1000.0, "m": 1.0, "mi": 1609.344}
 NEAR = re.compile(r"(-?[0-9.]+),(-?[0-9.]+),([0-9.]+)(km|mi|m)", re.IGNORECASE | re.ASCII)
 SIZE = re.compile(r"(>=|<=)?([0-9]{1,6})x([0-9]{1,6})", re.IGNORECASE | re.ASCII)
+COLUMN = re.compile(r"([^=<>~]*)(?:(>=|<=|=|~|>|<)(.*))?", re.DOTALL)
+SIGNED = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)", re.ASCII)
 YEAR = re.compile(r"[0-9]{4}", re.ASCII)
 DATE = re.compile(r"([0-9]{4})(?:-([0-9]{1,2})(?:-([0-9]{1,2}))?)?", re.ASCII)
 SIZES = {"small": (1, 640), "medium": (640, 1600), "large": (1600, 2**31 - 1)}  # px of the longer side, from and below
@@ -145,6 +147,34 @@ def read_year(text: str) -> int:
     return int(text)
 
 
+@dataclass(frozen=True, slots=True)
+class ColumnTest:
+    """What a column of a list is to hold.
+
+    op: empty for anything; = for the same, as names are compared; ~ for a part; >, >=, <, <= for numbers.
+    """
+
+    column: str
+    op: str
+    text: str
+    number: float | None
+
+
+def read_column(text: str) -> ColumnTest:
+    """Return what `price>=100` or `photographer=Anna` means; a name alone means that there is something."""
+    match = COLUMN.fullmatch(text)
+    column, op, value = (part or "" for part in match.groups()) if match else ("", "", "")
+    column, value = column.strip(), value.strip()
+    if not column:
+        raise ValueError("expected a column's name and a value, such as column:photographer=Anna or column:price>=100")
+    if op and not value:
+        raise ValueError(f"expected a value behind {op}, such as column:{column}{op}100")
+    number = float(value) if re.fullmatch(SIGNED, value) else None
+    if op not in ("", "=", "~") and number is None:
+        raise ValueError(f"expected a number behind {op}, such as column:{column}{op}100")
+    return ColumnTest(column, op, value, number)
+
+
 def read_choice(name: str, text: str) -> str:
     """Return one of a filter's few values."""
     chosen = SPELLINGS.get(text.lower(), text.lower()) if name == "color" else text.lower()
@@ -168,6 +198,8 @@ def check_value(name: str, value: str, negated: bool = False) -> None:
         read_year(value)
     elif name == "size":
         read_size_class(value) or read_size(value)
+    elif name == "column":
+        read_column(value)
     elif name in CHOICES and read_choice(name, value) == "any" and negated:
         raise ValueError("nothing is of no kind: write kind:photo or kind:restyled")
 

@@ -87,13 +87,22 @@ class PhotoTags(Listing[TagOfPhoto]):
     """A photo's tags: those that it has first, each kind likeliest first."""
 
     def __init__(
-        self, tags: Iterable[TagOfPhoto], *, photo_id: int, path: str, member: str = "", notes: Sequence[str] = ()
+        self,
+        tags: Iterable[TagOfPhoto],
+        *,
+        photo_id: int,
+        path: str,
+        member: str = "",
+        notes: Sequence[str] = (),
+        columns: Mapping[str, Any] | None = None,
     ) -> None:
+        """`columns`: what a list that was added says of the photo besides."""
         super().__init__(tags)
         self.photo_id = photo_id
         self.path = path
         self.member = member
         self.notes = list(notes)
+        self.columns = dict(columns or {})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,7 +155,7 @@ def summarise(tagging: Tagging) -> TagSummary:
     )
 
 
-def photo_tags(tagging: Tagging, photo_id: int) -> PhotoTags:
+def photo_tags(tagging: Tagging, photo_id: int, columns: Mapping[str, Any] | None = None) -> PhotoTags:
     """Return one photo's tags. Raises: QueryError: the photo is unknown or not embedded."""
     photo = tagging.photo(photo_id, ["path", "member"])
     said = photo.labels.get(photo_id, {})
@@ -163,7 +172,7 @@ def photo_tags(tagging: Tagging, photo_id: int) -> PhotoTags:
     ]
     tags.sort(key=lambda tag: (-tag.has, -tag.probability))
     path, member = (photo.columns[name][0].as_py() for name in ("path", "member"))
-    return PhotoTags(tags, photo_id=photo_id, path=path, member=member, notes=trusted(tagging))
+    return PhotoTags(tags, photo_id=photo_id, path=path, member=member, notes=trusted(tagging), columns=columns)
 
 
 def trusted(tagging: Tagging) -> list[str]:
