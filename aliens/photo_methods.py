@@ -31,7 +31,7 @@ def named(path: Where) -> Path:
 
 
 def named_place(path: Where) -> str | Path:
-    """Return a path or an address that somebody named. Raises: QueryError, SourceError: it is none, or cannot be read."""
+    """Return a path or an address that somebody named. Raises: QueryError, SourceError: it is none, or not read."""
     from base.urls import checked_place
 
     named(path)
@@ -84,8 +84,8 @@ class PhotoMethods(Owner):
 
         Raises:
             SourceError: there are no photos, nothing is at a path, or the only source or the table cannot be used.
-            QueryError: there is neither a path nor a tree nor a list, or several of them; a pattern is none, or beside a tree; a split is
-                none, or beside paths.
+            QueryError: there is neither a path nor a tree nor a list, or several of them; a pattern is none, or beside
+                a tree; a split is none, or beside paths.
             LibraryError: another process or thread changes the library, or the disk is full.
         """
         from indexer.add import add_photos

@@ -91,7 +91,7 @@ def read_at(url: str, offset: int = 0, size_bytes: int | None = None, most_bytes
 
 @contextmanager
 def opened_url(url: str) -> Iterator[BinaryIO]:
-    """Open what lies at an address to be looked through from its beginning, by parts. Raises: OSError: as `facts_at`."""
+    """Open what lies at an address to be looked through by parts. Raises: OSError: as `facts_at`."""
     size_bytes = facts_at(url).size_bytes
     if size_bytes is None:
         raise OSError("the server does not say how large it is, so no part of it can be read: download it first")
@@ -220,7 +220,7 @@ def asked(url: str, question: Callable[[Any], T]) -> T:
     for pause_s in (*PAUSES_S, None):
         try:
             answer = question(file_system(parts.scheme, os.getpid()))
-        except (OSError, ValueError, *network_errors()) as error:
+        except network_errors() as error:
             told = translated(error)
             if not isinstance(told, Unreachable):
                 HOSTS.note(host, reached=True)
@@ -292,8 +292,9 @@ NETWORK_ERRORS = (  # of what reads addresses; each is looked for only where its
 
 
 def network_errors() -> tuple[type[Exception], ...]:
-    """Return the classes of errors of what reads addresses that are no OSErrors."""
-    return tuple(getattr(sys.modules[module], name) for module, name in NETWORK_ERRORS if module in sys.modules)
+    """Return the classes of errors of what reads addresses, of those packages that are imported."""
+    theirs = (getattr(sys.modules[module], name) for module, name in NETWORK_ERRORS if module in sys.modules)
+    return (OSError, ValueError, *theirs)
 
 
 def translated(error: Exception) -> OSError:
@@ -320,21 +321,20 @@ def translated(error: Exception) -> OSError:
         return OSError("it redirects to no web address, or round and round")
     if "Credential" in name or "Auth" in name:
         return PermissionError("there is no key for it: give one as its own programs take it, in the environment")
-    if isinstance(error, ValueError) and not isinstance(error, network_errors()):
+    if name == "ValueError":
         return OSError("the server gives no parts of it: download it first")
-    if isinstance(error, (ConnectionError, *network_errors())) or isinstance(cause, OSError):
-        return Unreachable(f"the connection failed ({name})")
-    return error if isinstance(error, OSError) else OSError(name)
+    is_ours = type(error).__module__ == "builtins" and cause is None and not isinstance(error, ConnectionError)
+    if isinstance(error, OSError) and is_ours:
+        return OSError(error.errno, error.strerror) if error.errno else error
+    return Unreachable(f"the connection failed ({name})")
 
 
 def status_of(error: Exception) -> int | None:
     """Return the number with which a server refused, None where no server did."""
     response = getattr(error, "response", None)
     kept = response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None
-    for value in (getattr(error, "status", None), getattr(error, "code", None), kept):
-        if isinstance(value, int) and 300 <= value < 600:
-            return value
-    return None
+    said = kept if kept is not None else getattr(error, "status" if hasattr(error, "status") else "code", None)
+    return said if isinstance(said, int) and 300 <= said < 600 else None
 
 
 def said_plainly(error: Exception) -> str:

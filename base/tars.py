@@ -98,11 +98,11 @@ def opened_tar(path: str, stamp: int | str, tell: Tell | None = None) -> Iterato
     """
     url, packed = url_of(path), packing_of(path) is not None
     if not packed and url is None:
-        with open_regular(path) as file:
-            yield file, False
+        with open_regular(path) as plain:
+            yield plain, False
     elif not packed and url is not None and gives_parts(url):
-        with opened_url(url) as file:
-            yield file, False
+        with opened_url(url) as remote:
+            yield remote, False
     else:
 
         def opened() -> BinaryIO:

@@ -3,12 +3,14 @@
 Such a file has no name, so that the system frees it when the process ends, however it ends. Knows no members.
 """
 
+import errno
 import gzip
 import os
 import shutil
 import tarfile
 import tempfile
 import threading
+import weakref
 import zlib
 from bz2 import BZ2Decompressor
 from collections import OrderedDict
@@ -33,13 +35,19 @@ class UnpackError(tarfile.TarError):
     """A compressed tar that cannot be unpacked here."""
 
 
-@dataclass(slots=True)
 class UnpackedTar:
-    """A tar in a file without a name; `cut`: whether its compressed bytes end too early, or are damaged."""
+    """A tar in a file without a name, which is freed when nobody needs it any more.
 
-    file: Any
-    size_bytes: int
-    cut: bool = False
+    cut: whether its compressed bytes end too early, or are damaged.
+    """
+
+    def __init__(self, file: Any, size_bytes: int, *, cut: bool = False) -> None:
+        """`file`: holds the bytes; it is closed, and its descriptor taken over."""
+        file.flush()
+        self.descriptor = os.dup(file.fileno())
+        file.close()
+        weakref.finalize(self, os.close, self.descriptor)
+        self.size_bytes, self.cut = size_bytes, cut
 
     def opened(self) -> BinaryIO:
         """Return it as a file with a place of its own, for one thread."""
@@ -63,7 +71,7 @@ class PlacedReader(RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer, as far as there are bytes."""
-        data = os.pread(self._unpacked.file.fileno(), len(buffer), self._place)
+        data = os.pread(self._unpacked.descriptor, len(buffer), self._place)
         buffer[: len(data)] = data
         self._place += len(data)
         return len(data)
@@ -148,21 +156,19 @@ def unpack(packed: BinaryIO, name: str, room: Callable[[], int], tell: Tell | No
             file.write(block)
             if tell is not None:
                 tell(written)
-        file.flush()
+        return UnpackedTar(file, written)
     except (EOFError, zlib.error, LZMAError, gzip.BadGzipFile) as error:
         if not written:
             raise UnpackError(f"it is damaged, or not compressed as its ending says ({error})") from error
-        file.flush()
         return UnpackedTar(file, written, cut=True)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise UnpackError(full(written)) from error
+        if error.errno is None and written:  # bz2's, of damaged bytes
+            return UnpackedTar(file, written, cut=True)
+        raise UnpackError(f"it cannot be unpacked ({error.strerror or error})") from error
+    finally:
         file.close()
-        if isinstance(error.__context__, EOFError) or not written:
-            raise UnpackError(f"it cannot be unpacked ({error.strerror or error})") from error
-        raise UnpackError(full(written)) from error
-    except BaseException:
-        file.close()
-        raise
-    return UnpackedTar(file, written)
 
 
 def full(written_bytes: int) -> str:
@@ -200,7 +206,7 @@ class CountedReads:
 def gzip_blocks(packed: CountedReads) -> Iterator[bytes]:
     """Yield what gzip made small. Raises: EOFError, zlib.error, gzip.BadGzipFile: it is damaged."""
     with gzip.GzipFile(fileobj=packed) as file:  # type: ignore[call-overload]  # it asks for read alone
-        while block := file.read(BLOCK_BYTES):
+        while block := file.read1(BLOCK_BYTES):  # and not what is sound, with what is not, in one
             yield block
 
 
@@ -210,7 +216,7 @@ def bz2_blocks(packed: CountedReads) -> Iterator[bytes]:
 
 
 def xz_blocks(packed: CountedReads) -> Iterator[bytes]:
-    """Yield what xz made small. Raises: EOFError, LZMAError: it is damaged, or asks for more memory than it may have."""
+    """Yield what xz made small. Raises: EOFError, LZMAError: it is damaged, or asks for too much memory."""
     return stream_blocks(packed, lambda: LZMADecompressor(memlimit=XZ_MEMORY_BYTES))
 
 

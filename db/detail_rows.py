@@ -57,7 +57,8 @@ def cell_of(session: Session, column: str) -> ColumnElement[Any]:
     """Return what a photo has in a column, as a text; null where it has none."""
     if session.get_bind().dialect.name == "sqlite":
         return cast(func.json_extract(Photo.details, f"$.{json.dumps(column)}"), Text)
-    return Photo.details[column].as_string()
+    cell: ColumnElement[Any] = Photo.details[column].as_string()
+    return cell
 
 
 def has_column(session: Session, column: str) -> ColumnElement[bool]:
@@ -68,7 +69,8 @@ def has_column(session: Session, column: str) -> ColumnElement[bool]:
 def number_of(session: Session, cell: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return a cell as a number, null where it is none: 10 and "10" are, "10 rooms" is not."""
     if session.get_bind().dialect.name == "sqlite":
-        return func.number(cell)
+        value: ColumnElement[Any] = func.number(cell)
+        return value
     return case((cell.regexp_match(NUMBER), cast(cell, Float)), else_=None)
 
 
@@ -84,7 +86,7 @@ def compared_column(session: Session, column: str, op: str, text: str, number: f
     """
     cell = cell_of(session, column)
     sqlite = session.get_bind().dialect.name == "sqlite"
-    compared = func.folded(cell) if sqlite else func.lower(cell)
+    compared = func.folded(func.coalesce(cell, "")) if sqlite else func.lower(cell)
     wanted = folded(text) if sqlite else text.lower()
     if op == "~":
         same = func.instr(compared, wanted) > 0 if sqlite else compared.contains(wanted, autoescape=True)

@@ -163,7 +163,7 @@ def number(cell: object) -> float | None:
 
 
 def ready(connection: sqlite3.Connection, pragmas: Sequence[str]) -> sqlite3.Connection:
-    """Return a connection that knows `folded`, `distance_m` and `number`, once pragmas were run; closed where one fails."""
+    """Return a connection that knows `folded`, `distance_m` and `number`, once pragmas were run; closed on errors."""
     try:
         connection.create_function("folded", 1, folded, deterministic=True)
         connection.create_function("distance_m", 4, distance_m, deterministic=True)

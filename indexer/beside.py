@@ -1,6 +1,6 @@
 """What members of a tar say of the photo beside them: a .json its columns, a .txt its caption, a .cls its class.
 
-So WebDataset, and img2dataset, write data sets: members of one photo have one name up to its first dot. Reads no photos.
+So WebDataset and img2dataset write data sets: members of one photo have one name up to its first dot. Reads no photos.
 Source: the WebDataset format, github.com/webdataset/webdataset.
 """
 

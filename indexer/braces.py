@@ -35,7 +35,7 @@ class Numbers(Sequence[str]):
 def choices_of(inside: str) -> Sequence[str] | None:
     """Return what stands between braces, one of which is meant; None where braces mean nothing."""
     if (series := SERIES.fullmatch(inside)) is not None:
-        return Numbers(*series.groups())  # type: ignore[arg-type]  # three groups
+        return Numbers(*series.groups())
     return inside.split(",") if "," in inside else None
 
 

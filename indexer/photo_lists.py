@@ -17,7 +17,7 @@ from base.files import storable
 from base.names import spellings
 from base.settings import LibraryFolder
 from base.spreadsheets import BETWEEN_WORDS, cell_text, is_parquet, open_text, table_rows
-from base.urls import checked_place, joined, url_of
+from base.urls import checked_place, url_of
 from indexer.details import kept_details
 from indexer.ignoring import Patterns, call_patterns
 from indexer.looking import looked_up
@@ -178,9 +178,9 @@ class ListSource(Source):
     def _column_asked(self, head: list[str]) -> str:
         """Return the column that was asked for. Raises: SourceError: there is none."""
         asked = (self._asked_column or "").strip()
-        for same in (lambda name: name == asked, lambda name: name.casefold() == asked.casefold()):
-            if found := [name for name in head if same(name.strip())]:
-                return found[0]
+        for wanted, names in ((asked, head), (asked.casefold(), [name.casefold() for name in head])):
+            if wanted in (plain := [name.strip() for name in names]):
+                return head[plain.index(wanted)]
         raise SourceError(f"the list {self._list} has no column {asked!r}, but {', '.join(head)[:300]}")
 
     def _records(self) -> Iterator[Record]:
@@ -251,8 +251,9 @@ def is_bulky(kind: Any) -> bool:
 
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     if is_list:
-        return pa.types.is_floating(kind.value_type) or is_bulky(kind.value_type)
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+        return bool(pa.types.is_floating(kind.value_type)) or is_bulky(kind.value_type)
+    bytes_of = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+    return any(is_of(kind) for is_of in bytes_of)
 
 
 def json_records(path: Path) -> Iterator[Record]:

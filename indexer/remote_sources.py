@@ -84,7 +84,7 @@ def found_in_listing(found: "FoundPhoto | tuple[str, RemoteFacts]") -> FoundPhot
         return found
     place, facts = found
     if is_unsaid(found):
-        return found_url(place, fresh=True)
+        return found_url(place)
     return FoundPhoto(place, size_bytes=facts.size_bytes, mtime_ns=facts.mtime_ns, etag=facts.etag)
 
 

@@ -20,9 +20,9 @@ from base.remote import Unreachable, facts_at, shown_problem
 from base.settings import LibraryFolder
 from base.tars import TarIndex, is_any_tar, is_tar, member_bytes, stamp_of, tar_index, without_tar_ending
 from base.urls import checked_place, url_of
+from indexer.beside import Beside
 from indexer.braces import is_series, names_meant
 from indexer.ignoring import IGNORE_FILE, Pattern, Patterns, Rules, call_patterns, read_patterns, rules_at
-from indexer.beside import Beside
 from indexer.looking import looked_up
 from indexer.passed_over import START_BYTES, Leftovers, PassedOver, Problem, ending_of, kind_by_bytes, start_of
 
@@ -142,7 +142,7 @@ class Source(ABC):
         return self._rules_in[folder]
 
 
-def found_url(url: str, *, fresh: bool = False, **columns: Any) -> FoundPhoto:
+def found_url(url: str, *, fresh: bool = True, **columns: Any) -> FoundPhoto:
     """Return the photo at an address: with what its server says of it, or as missing, unreachable or unreadable."""
     try:
         facts = facts_at(url, fresh=fresh)
@@ -173,7 +173,8 @@ def found_file(path: str, **columns: Any) -> FoundPhoto:
 
 def found_at(path: str, member: str = "") -> FoundPhoto:
     """Return what is at a photo's place now: the photo itself, or why it cannot be read, `missing` where it is gone."""
-    found = found_file(path)
+    # Of thousands of members of one tar its server is asked once.
+    found = found_url(path, fresh=not member) if url_of(path) is not None else found_file(path)
     if not member or found.failure_kind is not None:
         return replace(found, member=member)
     try:

@@ -163,7 +163,7 @@ def photo_disagreements(session: Session, progress: Progress) -> Iterator[Disagr
 
 
 def bytes_at(path: str) -> int | None:
-    """Return how many bytes a file, or an address, has now, None where that is not said. Raises: OSError: it is gone."""
+    """Return how many bytes a file, or an address, has now, None where that is unsaid. Raises: OSError: it is gone."""
     return os.stat(path).st_size if url_of(path) is None else facts_at(path).size_bytes
 
 
