@@ -30,7 +30,7 @@ def named(path: Where) -> Path:
     return Path(path)
 
 
-def named_place(path: Where) -> str | Path:
+def place_named(path: Where) -> str | Path:
     """Return a path or an address that somebody named. Raises: QueryError, SourceError: it is none, or not read."""
     from base.urls import checked_place
 
@@ -110,7 +110,7 @@ class PhotoMethods(Owner):
         if photo_list is not None:
             sources = [ListSource(named(photo_list), self.path, path_column=path_column, exclude=patterns)]
         elif hotels50k is None:
-            where = [named_place(path) for path in paths]
+            where = [place_named(path) for path in paths]
             sources = sources_at(where, self.path, exclude=patterns, may_be_gone=allow_empty)
         elif patterns:
             raise QueryError(
@@ -204,7 +204,7 @@ class PhotoMethods(Owner):
         """
         from indexer.forget import forget
 
-        where = [named_place(path) for path in paths]
+        where = [place_named(path) for path in paths]
         names = [hotels] if isinstance(hotels, str) else [str(hotel) for hotel in hotels]
         return forget(self.catalog, self.store, where, hotels=names, gone=gone, dry_run=dry_run)
 

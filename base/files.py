@@ -99,9 +99,9 @@ class PhotoFile:
             if not self.member:
                 data = read_at(self.path, most_bytes=most_bytes + 1 if whole else most_bytes)
             else:
-                from base.tars import member_bytes, stamp_of  # which reads files by what stands here
+                from base.tars import member_bytes, tar_stamp  # which reads files by what stands here
 
-                data = member_bytes(self.path, stamp_of(self.path), offset, min(size_bytes or 0, most_bytes))
+                data = member_bytes(self.path, tar_stamp(self.path), offset, min(size_bytes or 0, most_bytes))
         except MemoryError as error:
             raise PhotoError("too large", f"its {(size_bytes or 0) / 1e6:,.0f} MB do not fit into memory") from error
         except tarfile.TarError as error:
@@ -119,10 +119,10 @@ class PhotoFile:
         """
         if not self.member:
             return 0, facts_at(self.path).size_bytes if self.is_remote else os.stat(self.path).st_size
-        from base.tars import stamp_of, tar_index
+        from base.tars import tar_index, tar_stamp
 
         try:
-            return tar_index(self.path, stamp_of(self.path)).members[self.member]
+            return tar_index(self.path, tar_stamp(self.path)).members[self.member]
         except KeyError:
             raise FileNotFoundError(f"{self.path} holds no member {self.member}") from None
         except tarfile.TarError as error:

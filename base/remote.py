@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from cachetools import LRUCache
 
 from base.errors import SourceError
-from base.urls import EXTRAS, WEB, shown_url
+from base.urls import EXTRAS, WEB, plain_url
 
 T = TypeVar("T")
 PAUSES_S = (0.5, 2.0)  # before a question is asked again
@@ -62,7 +62,7 @@ def facts_at(url: str, *, fresh: bool = False) -> RemoteFacts:
     """
     known = None if fresh else FACTS.get(url)
     if known is None:
-        known = facts_of(asked(url, lambda fs: fs.info(fs._strip_protocol(url))))
+        known = facts_told(asked(url, lambda fs: fs.info(fs._strip_protocol(url))))
         FACTS.put(url, known)
     return known
 
@@ -144,7 +144,7 @@ def listing(url: str) -> list[tuple[str, RemoteFacts]]:
         name = str(info["name"])
         place = name if "://" in name else f"{scheme}://{name.lstrip('/')}"
         if place.startswith(below) and place.rstrip("/") != url.rstrip("/") and is_below_page(place, below):
-            rows[place.rstrip("/")] = facts_of(info)
+            rows[place.rstrip("/")] = facts_told(info)
     return sorted(rows.items())
 
 
@@ -342,7 +342,7 @@ def said_plainly(error: Exception) -> str:
     return str(error) if "not followed" in str(error) else "it may not be read with the key at hand"
 
 
-def facts_of(info: dict[str, Any]) -> RemoteFacts:
+def facts_told(info: dict[str, Any]) -> RemoteFacts:
     """Return what a file system says of an address, of whichever of their names."""
     size = info.get("size")
     moments = (info.get(name) for name in ("Last-Modified", "LastModified", "mtime", "updated", "created"))
@@ -371,4 +371,4 @@ def nanoseconds_of(moment: object) -> int | None:
 
 def shown_problem(url: str, error: OSError) -> str:
     """Return why an address cannot be used, with the address, for a message."""
-    return f"{shown_url(url)}: {error.strerror or error}"
+    return f"{plain_url(url)}: {error.strerror or error}"

@@ -61,7 +61,7 @@ def without_tar_ending(name: str) -> str:
     return next((name[: -len(ending)] for ending in endings if name.lower().endswith(ending)), name)
 
 
-def stamp_of(path: str) -> int | str:
+def tar_stamp(path: str) -> int | str:
     """Return what tells a tar's bytes from others: of a file its time of change. Raises: OSError: it cannot be read."""
     return os.stat(path).st_mtime_ns if url_of(path) is None else facts_at(path).stamp
 
@@ -72,7 +72,7 @@ def tar_index(path: str, stamp: int | str, tell: Tell | None = None) -> TarIndex
 
     Args:
         path: where it lies.
-        stamp: see `stamp_of`; it keeps a changed tar from being answered from what was kept.
+        stamp: see `tar_stamp`; it keeps a changed tar from being answered from what was kept.
         tell: hears how many bytes of a compressed one were unpacked.
 
     Raises: OSError, tarfile.TarError: it cannot be read, is no tar, or is compressed otherwise than its ending says.

@@ -152,7 +152,7 @@ def unpack(packed: BinaryIO, name: str, room: Callable[[], int], tell: Tell | No
             written += len(block)
             refuse_trap(written, counted.read_bytes)
             if room() < len(block):
-                raise UnpackError(full(written))
+                raise UnpackError(no_room(written))
             file.write(block)
             if tell is not None:
                 tell(written)
@@ -163,7 +163,7 @@ def unpack(packed: BinaryIO, name: str, room: Callable[[], int], tell: Tell | No
         return UnpackedTar(file, written, cut=True)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise UnpackError(full(written)) from error
+            raise UnpackError(no_room(written)) from error
         if error.errno is None and written:  # bz2's, of damaged bytes
             return UnpackedTar(file, written, cut=True)
         raise UnpackError(f"it cannot be unpacked ({error.strerror or error})") from error
@@ -171,7 +171,7 @@ def unpack(packed: BinaryIO, name: str, room: Callable[[], int], tell: Tell | No
         file.close()
 
 
-def full(written_bytes: int) -> str:
+def no_room(written_bytes: int) -> str:
     """Return what is wrong where the disk of temporary files takes no more."""
     return (
         f"unpacked it has more than {written_bytes / 1e9:.1f} GB, and {tempfile.gettempdir()} has no room for it: "

@@ -52,7 +52,7 @@ def checked_place(place: str | os.PathLike[str]) -> str | Path:
     url = url_of(place)
     if url is None:
         return Path(place)
-    shown = shown_url(url)
+    shown = plain_url(url)
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -91,7 +91,7 @@ def refuse_secrets(url: str, shown: str) -> None:
                 )
 
 
-def shown_url(url: str) -> str:
+def plain_url(url: str) -> str:
     """Return an address for a message: without whatever may be a password or a key."""
     head, _, rest = url.partition("://")
     rest = rest.partition("#")[0].partition("?")[0] if head.lower() in WEB else rest

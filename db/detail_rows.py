@@ -61,7 +61,7 @@ def cell_of(session: Session, column: str) -> ColumnElement[Any]:
     return cell
 
 
-def has_column(session: Session, column: str) -> ColumnElement[bool]:
+def filled_column(session: Session, column: str) -> ColumnElement[bool]:
     """Return the condition that a photo has something in a column."""
     return and_(Photo.details.is_not(None), cell_of(session, column).is_not(None))
 

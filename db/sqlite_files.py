@@ -153,7 +153,7 @@ def distance_m(
     return 2 * EARTH_RADIUS_M * math.asin(math.sqrt(min(half, 1)))
 
 
-def number(cell: object) -> float | None:
+def number_in(cell: object) -> float | None:
     """Return what a cell of a table says as a number; None where it is none, such as 10 rooms."""
     try:
         value = float(cell) if isinstance(cell, str | int | float) else math.nan
@@ -167,7 +167,7 @@ def ready(connection: sqlite3.Connection, pragmas: Sequence[str]) -> sqlite3.Con
     try:
         connection.create_function("folded", 1, folded, deterministic=True)
         connection.create_function("distance_m", 4, distance_m, deterministic=True)
-        connection.create_function("number", 1, number, deterministic=True)
+        connection.create_function("number", 1, number_in, deterministic=True)
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}").close()
     except sqlite3.Error:

@@ -1,13 +1,17 @@
 """Patterns that name a series, as shells and data sets write them: shards-{00000..00099}.tar, {train,val}.tar.
 
-Says which names they mean; looks at nothing.
+Says which names they mean, and which of those are there; opens nothing.
 """
 
+import os
 import re
 from collections.abc import Sequence
+from glob import has_magic
 from itertools import product
+from pathlib import Path
 
 from base.errors import SourceError
+from base.urls import checked_place, url_of
 
 MOST_NAMES = 100_000
 BRACES = re.compile(r"\{([^{}]*)\}")
@@ -67,3 +71,32 @@ def names_meant(text: str) -> list[str]:
         parts += [[text[end:first]], choices]
         end = last
     return ["".join(name) for name in product(*parts, [text[end:]])]
+
+
+def in_series(places: Sequence[str | Path]) -> tuple[list[str | Path], list[Path]]:
+    """Return places with those that patterns of braces mean, and apart from them those of a pattern that lack.
+
+    Addresses stay texts. A pattern none of whose names is there is returned as it is.
+
+    Raises: SourceError: a pattern means too many, or an address cannot be one.
+    """
+    found: list[str | Path] = []
+    absent: list[Path] = []
+    for place in places:
+        url = url_of(place)
+        if not is_series(str(place)) or (url is None and os.path.lexists(place)):
+            found.append(Path(place) if url is None else url)
+            continue
+        names = [checked_place(text) for text in names_meant(url or str(place))]
+        lacking = [name for name in names if isinstance(name, Path) and not is_named_there(name)]
+        if len(lacking) == len(names):
+            found.append(Path(place))
+            continue
+        found += [name for name in names if not isinstance(name, Path) or is_named_there(name)]
+        absent += lacking
+    return found, absent
+
+
+def is_named_there(path: Path) -> bool:
+    """Tell whether something is at a path, or may be where it is a pattern."""
+    return has_magic(str(path)) or os.path.exists(path)

@@ -20,7 +20,7 @@ def kept_details(said: Mapping[str, Any]) -> dict[str, Any] | None:
     kept: dict[str, Any] = {}
     for name, value in said.items():
         plain = kept_value(value)
-        if plain is not None and (column := QUOTES.sub("'", " ".join(text_of(name).split()))[:LONGEST_NAME]):
+        if plain is not None and (column := QUOTES.sub("'", " ".join(storable_text(name).split()))[:LONGEST_NAME]):
             kept[column] = plain
         if len(kept) == MOST_COLUMNS:
             break
@@ -42,10 +42,10 @@ def kept_value(value: Any) -> str | int | float | bool | None:
             return None
     if value is None:
         return None
-    text = text_of(value).strip()
+    text = storable_text(value).strip()
     return (text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + CUT) or None
 
 
-def text_of(value: Any) -> str:
+def storable_text(value: Any) -> str:
     """Return a value as a text that every database takes."""
     return str(value).replace("\0", "").encode("utf-8", "replace").decode()

@@ -13,7 +13,7 @@ U = TypeVar("U")
 AHEAD = 4 * THREADS  # places that are looked at before they are wanted
 
 
-def looked_up(places: Iterable[T], takes_long: Callable[[T], bool], look: Callable[[T], U]) -> Iterator[U]:
+def looks_in_order(places: Iterable[T], takes_long: Callable[[T], bool], look: Callable[[T], U]) -> Iterator[U]:
     """Yield what a look at each place gives, in order; looks that take long are taken several at a time."""
     places = iter(places)
     first = next(places, None)

@@ -40,6 +40,7 @@ class MetadataReport:
 
     hotels: {name: photos} of those that folders or the table name. without_hotel: photos that no folder named one for.
     chosen: how folders were told to name hotels, if they were told now. used, rows: of the table.
+    listed: whether a list named the photos, which may name their hotels too.
     """
 
     hotels: dict[str, int]
@@ -49,6 +50,7 @@ class MetadataReport:
     table: str | None = None
     used: int = 0
     rows: int = 0
+    listed: bool = False
     remarks: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -56,7 +58,7 @@ class MetadataReport:
         if self.hotels or self.chosen in (FOLDER, "path"):
             few = [f"{one_line(name)} ({counted(n, 'photo')})" for name, n in list(self.hotels.items())[:FEW_HOTELS]]
             named = f": {', '.join(few)}{', ...' if len(self.hotels) > FEW_HOTELS else ''}" if few else ""
-            said = "these are of" if self.chosen or self.table else "by their folders these are of"
+            said = "these are of" if self.chosen or self.table or self.listed else "by their folders these are of"
             lines.append(f"{said} {counted(len(self.hotels), 'hotel')}{named}")
         if self.table is not None:
             lines.append(f"{one_line(self.table)}: {self.used} of {counted(self.rows, 'row')} used")
@@ -117,6 +119,7 @@ class OwnWords:
             raise QueryError("the tables of Hotels-50K name its hotels: leave --hotel-from out")
         self._source = source
         self.report.roots[source.root] = None
+        self.report.listed |= source.kind == "list"
         if self._hotel_from is not None and not source.whole:
             self.report.remarks.append("--hotel-from is for folders and tars: photos named by themselves are of those")
         if self._hotel_from is not None and source.whole:

@@ -20,7 +20,7 @@ from base.spreadsheets import BETWEEN_WORDS, cell_text, is_parquet, open_text, t
 from base.urls import checked_place, url_of
 from indexer.details import kept_details
 from indexer.ignoring import Patterns, call_patterns
-from indexer.looking import looked_up
+from indexer.looking import looks_in_order
 from indexer.metadata import FEW, MEANINGS, Row, RowReader, end_of_tar, with_slashes
 from indexer.passed_over import Problem, ending_of
 from indexer.sources import FoundPhoto, Source, found_at
@@ -74,7 +74,7 @@ class ListSource(Source):
 
     def photos(self) -> Iterator[FoundPhoto]:
         """Yield the photos in the order of the rows. Raises: SourceError: the list cannot be read to its end."""
-        yield from looked_up(self._listed(), lambda listed: url_of(listed.place) is not None, self._found)
+        yield from looks_in_order(self._listed(), lambda listed: url_of(listed.place) is not None, self._found)
 
     @property
     def folders(self) -> Iterable[str]:
@@ -186,14 +186,14 @@ class ListSource(Source):
     def _records(self) -> Iterator[Record]:
         """Yield the rows. Raises: SourceError: the list cannot be read."""
         try:
-            yield from records_of(self._list, [*MEANINGS, MEMBER, *ADDRESSES, (self._asked_column or "").casefold()])
+            yield from rows_of_list(self._list, [*MEANINGS, MEMBER, *ADDRESSES, (self._asked_column or "").casefold()])
         except OSError as error:
             raise SourceError(f"the list {self._list} cannot be read: {error.strerror or error}") from error
         except (ValueError, csv.Error) as error:
             raise SourceError(f"the list {self._list} cannot be read: {error}") from error
 
 
-def records_of(path: Path, known: Sequence[str]) -> Iterator[Record]:
+def rows_of_list(path: Path, known: Sequence[str]) -> Iterator[Record]:
     """Yield the rows of a table with a head, or of JSON Lines, with all their columns.
 
     Args:
@@ -206,14 +206,14 @@ def records_of(path: Path, known: Sequence[str]) -> Iterator[Record]:
         csv.Error: a cell is too long.
     """
     if is_parquet(path):
-        return parquet_records(path)
+        return rows_of_parquet(path)
     if path.suffix.lower() in JSON_LINES:
-        return json_records(path)
-    return sheet_records(path, known)
+        return rows_of_json(path)
+    return rows_of_sheet(path, known)
 
 
-def sheet_records(path: Path, known: Sequence[str]) -> Iterator[Record]:
-    """Yield the rows of a CSV file or a workbook. Raises: as `records_of`."""
+def rows_of_sheet(path: Path, known: Sequence[str]) -> Iterator[Record]:
+    """Yield the rows of a CSV file or a workbook. Raises: as `rows_of_list`."""
     filled = (row for row in table_rows(path, known) if any(map(str.strip, row[1])))
     first, head = next(filled, (1, []))
     names = [name.strip() for name in head]
@@ -228,8 +228,8 @@ def sheet_records(path: Path, known: Sequence[str]) -> Iterator[Record]:
             yield number, {name: cell for name, cell in zip(names, cells, strict=False) if name}
 
 
-def parquet_records(path: Path) -> Iterator[Record]:
-    """Yield the rows of a Parquet file, without columns of vectors and of bytes. Raises: as `records_of`."""
+def rows_of_parquet(path: Path) -> Iterator[Record]:
+    """Yield the rows of a Parquet file, without columns of vectors and of bytes. Raises: as `rows_of_list`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -256,8 +256,8 @@ def is_bulky(kind: Any) -> bool:
     return any(is_of(kind) for is_of in bytes_of)
 
 
-def json_records(path: Path) -> Iterator[Record]:
-    """Yield the objects of JSON Lines, all with the columns of the first. Raises: as `records_of`."""
+def rows_of_json(path: Path) -> Iterator[Record]:
+    """Yield the objects of JSON Lines, all with the columns of the first. Raises: as `rows_of_list`."""
     with open_text(path) as file:
         number = 0
         while line := file.readline(MOST_LINE + 1):

@@ -6,11 +6,12 @@ from base.errors import SourceError
 from base.files import storable
 from base.remote import RemoteFacts, facts_at, listing, matching, shown_problem
 from base.tars import is_any_tar, is_tar
-from base.urls import WEB, shown_url
+from base.urls import WEB, plain_url
 from indexer.ignoring import Pattern, Patterns, Rules
-from indexer.looking import looked_up
+from indexer.looking import looks_in_order
 from indexer.passed_over import Problem, ending_of
-from indexer.sources import FoundPhoto, Source, TarSource, found_url, has_photo_ending
+from indexer.sources import FoundPhoto, Source, found_url, has_photo_ending
+from indexer.tar_source import TarSource
 
 DEEPEST = 40  # folders in each other: a page may link to itself under ever longer addresses
 
@@ -25,7 +26,7 @@ class AddressSource(Source):
 
     def photos(self) -> Iterator[FoundPhoto]:
         """Yield the photos in the order of their addresses."""
-        yield from looked_up(self._walk(self.path, self._rules, 0), is_unsaid, found_in_listing)
+        yield from looks_in_order(self._walk(self.path, self._rules, 0), is_unsaid, found_in_listing)
 
     def _walk(self, folder: str, rules: Rules, depth: int) -> "Iterator[FoundPhoto | tuple[str, RemoteFacts]]":
         try:
@@ -101,7 +102,7 @@ def sources_of_urls(urls: Sequence[str], patterns: tuple[Pattern, ...]) -> tuple
             rules = Rules(Patterns(place.rstrip("/"), patterns) if patterns else None)
             if is_any_tar(name):
                 sources[place] = TarSource(place, rules)
-            elif not place.endswith("/") and (has_photo_ending(name.partition("?")[0]) or not is_folder(place)):
+            elif not place.endswith("/") and (has_photo_ending(name.partition("?")[0]) or not is_remote_folder(place)):
                 photos.append(place)
             else:
                 sources[place.rstrip("/")] = AddressSource(place, rules)
@@ -117,11 +118,11 @@ def places_at(url: str) -> list[str]:
     except OSError as error:
         raise SourceError(shown_problem(url, error)) from error
     if not found:
-        raise SourceError(f"nothing is at {shown_url(url)}: name a folder of photos, photos or .tar files")
+        raise SourceError(f"nothing is at {plain_url(url)}: name a folder of photos, photos or .tar files")
     return found
 
 
-def is_folder(url: str) -> bool:
+def is_remote_folder(url: str) -> bool:
     """Tell whether an address of a store is a folder; one of a web server is if it ends in a slash.
 
     Raises: SourceError: nothing is there, or nobody answers.

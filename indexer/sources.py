@@ -5,7 +5,6 @@ import re
 import tarfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -16,20 +15,18 @@ from typing import Any
 
 from base.errors import SourceError
 from base.files import storable
-from base.remote import Unreachable, facts_at, shown_problem
+from base.remote import Unreachable, facts_at
 from base.settings import LibraryFolder
-from base.tars import TarIndex, is_any_tar, is_tar, member_bytes, stamp_of, tar_index, without_tar_ending
-from base.urls import checked_place, url_of
-from indexer.beside import Beside
-from indexer.braces import is_series, names_meant
+from base.tars import is_any_tar, is_tar, tar_index, tar_stamp, without_tar_ending
+from base.urls import url_of
+from indexer.braces import in_series
 from indexer.ignoring import IGNORE_FILE, Pattern, Patterns, Rules, call_patterns, read_patterns, rules_at
-from indexer.looking import looked_up
-from indexer.passed_over import START_BYTES, Leftovers, PassedOver, Problem, ending_of, kind_by_bytes, start_of
+from indexer.looking import looks_in_order
+from indexer.passed_over import Leftovers, PassedOver, Problem, ending_of, kind_by_bytes, start_of
 
 NAME_ONE = "name a folder of photos, a photo or a .tar file"
 UNREACHABLE = "unreachable"  # a photo that may be there still
 MOST_NAMED = 20  # paths in a message
-TOLD_BYTES = 100_000_000  # unpacked of a tar between two notes
 RULES_KEPT = 1_000  # of folders that were looked into last
 MISSING = "missing"
 BAD_NAME = "its name is not valid UTF-8: rename it"
@@ -178,7 +175,7 @@ def found_at(path: str, member: str = "") -> FoundPhoto:
     if not member or found.failure_kind is not None:
         return replace(found, member=member)
     try:
-        size_bytes = tar_index(path, stamp_of(path)).members[member][1]
+        size_bytes = tar_index(path, tar_stamp(path)).members[member][1]
     except KeyError:
         return FoundPhoto(path, member, failure_kind=MISSING, failure_reason="the tar file has no such member any more")
     except Unreachable as error:
@@ -284,6 +281,8 @@ class FolderSource(Source):
         return is_taken and self.left_out(path, is_folder=is_folder) is None
 
     def _tar(self, path: str, rules: Rules) -> Iterator[FoundPhoto]:
+        from indexer.tar_source import TarSource  # which is a source as those here
+
         tar = TarSource(Path(path), rules)
         tar.leftovers = self.leftovers
         try:
@@ -294,87 +293,6 @@ class FolderSource(Source):
     def _cannot_read(self, path: str, reason: str) -> None:
         self.leftovers.problems.append(Problem(storable(path), reason))
         self.leftovers.unread.append(storable(path))
-
-
-class TarSource(Source):
-    """Every photo in a tar file, such as a WebDataset shard, in the order of the file.
-
-    A compressed one is unpacked into a temporary file, once, and one that lies at an address is read by parts. What
-    members of the same name say of a photo comes along.
-    """
-
-    kind = "tar"
-
-    def photos(self) -> Iterator[FoundPhoto]:
-        """Yield the photos.
-
-        Raises: SourceError: the file is no tar, is compressed otherwise than it says, or has a name that cannot be
-            stored.
-        """
-        if self.path != self.root:
-            raise SourceError(f"{self.named} cannot be used: {BAD_NAME}")
-        url = url_of(self.path)
-        try:
-            facts = None if url is None else facts_at(url, fresh=True)
-            stamp = stamp_of(self.path)
-            mtime_ns, etag = (int(stamp), None) if facts is None else (facts.mtime_ns, facts.etag)
-            index = tar_index(self.path, stamp, self._tell)
-            yield from self._photos_of(index, stamp, mtime_ns, etag)
-        except (OSError, tarfile.TarError) as error:
-            raise SourceError(self._unread(error)) from error
-
-    def _unread(self, error: Exception) -> str:
-        if isinstance(error, OSError) and (url := url_of(self.path)) is not None:
-            return f"{shown_problem(url, error)}: no tar file can be read there"
-        why = getattr(error, "strerror", None) or error
-        return f"{self.named} cannot be read as {'an uncompressed' if is_tar(self.path) else 'a'} tar file ({why})"
-
-    def _tell(self, unpacked_bytes: int) -> None:
-        if unpacked_bytes % TOLD_BYTES < (1 << 20):
-            self.tell(f"unpacking {os.path.basename(self.path)}: {unpacked_bytes / 1e9:.1f} GB")
-
-    def _photos_of(
-        self, index: TarIndex, stamp: int | str, mtime_ns: int | None, etag: str | None
-    ) -> Iterator[FoundPhoto]:
-        if index.damaged:
-            self.leftovers.problems.append(Problem(self.root, "is damaged: what lies behind the damage is not read"))
-            self.leftovers.unread.append(self.root)
-        beside = Beside(self.path, stamp, index)
-        left_out: set[str] = set()  # folders that were counted
-        for member, (offset, size_bytes) in index.members.items():
-            if self._is_left_out(member, left_out):
-                continue
-            if not has_photo_ending(member):
-                if member not in beside.used:
-                    read_start = partial(self._start_of, stamp, offset, min(size_bytes, START_BYTES))
-                    self.leftovers.passed_over.note_file(os.path.basename(member), read_start)
-            elif storable(member) != member:
-                yield FoundPhoto(self.root, storable(member), failure_kind="name", failure_reason=BAD_NAME)
-            else:
-                details = beside.details_of(member)
-                yield FoundPhoto(self.root, member, size_bytes, mtime_ns, etag=etag, details=details)
-        for member, kind in index.others.items():
-            if has_photo_ending(member) and not self._is_left_out(member, left_out):
-                yield FoundPhoto(self.root, storable(member), failure_kind="unreadable", failure_reason=kind)
-
-    def _start_of(self, stamp: int | str, offset: int, size_bytes: int) -> bytes:
-        if url_of(self.path) is not None:
-            return b""  # no request for what is passed over
-        with suppress(OSError, tarfile.TarError):
-            return member_bytes(self.path, stamp, offset, size_bytes)
-        return b""
-
-    def _is_left_out(self, member: str, counted: set[str]) -> bool:
-        """Tell whether a member is not looked at, and count it, or its folder once."""
-        found = self.left_out(self.path, member)
-        if found is None:
-            return False
-        kind, place = found
-        is_folder = kind.endswith("_folder")
-        if place not in counted:
-            self.leftovers.passed_over.note(kind, os.path.basename(place) if is_folder else ending_of(place))
-        counted.update([place] * is_folder)
-        return True
 
 
 class FileSource(Source):
@@ -392,7 +310,7 @@ class FileSource(Source):
 
     def photos(self) -> Iterator[FoundPhoto]:
         """Yield the photos."""
-        yield from filter(None, looked_up(self.paths, lambda path: url_of(path) is not None, self._found_at))
+        yield from filter(None, looks_in_order(self.paths, lambda path: url_of(path) is not None, self._found_at))
 
     def _found_at(self, path: str) -> FoundPhoto | None:
         """Return a photo, None where it is left out."""
@@ -466,7 +384,8 @@ def sources_at(
         QueryError: a pattern to exclude is none.
     """
     patterns = call_patterns(exclude)
-    from indexer.remote_sources import sources_of_urls  # which knows the sources here
+    from indexer.remote_sources import sources_of_urls  # which know the sources here
+    from indexer.tar_source import TarSource
 
     places, absent = in_series(paths)
     local = [place for place in places if isinstance(place, Path)]
@@ -499,35 +418,6 @@ def sources_at(
     all_of_them = list(dict.fromkeys(sources.values()))
     all_of_them[0].leftovers.passed_over.update(passed_over)
     return all_of_them
-
-
-def in_series(places: Sequence[str | Path]) -> tuple[list[str | Path], list[Path]]:
-    """Return places with those that patterns of braces mean, and apart from them those of a pattern that lack.
-
-    Addresses stay texts. A pattern none of whose names is there is returned as it is.
-
-    Raises: SourceError: a pattern means too many, or an address cannot be one.
-    """
-    found: list[str | Path] = []
-    absent: list[Path] = []
-    for place in places:
-        url = url_of(place)
-        if not is_series(str(place)) or (url is None and os.path.lexists(place)):
-            found.append(Path(place) if url is None else url)
-            continue
-        names = [checked_place(text) for text in names_meant(url or str(place))]
-        lacking = [name for name in names if isinstance(name, Path) and not is_named_there(name)]
-        if len(lacking) == len(names):
-            found.append(Path(place))
-            continue
-        found += [name for name in names if not isinstance(name, Path) or is_named_there(name)]
-        absent += lacking
-    return found, absent
-
-
-def is_named_there(path: Path) -> bool:
-    """Tell whether something is at a path, or may be where it is a pattern."""
-    return has_magic(str(path)) or os.path.exists(path)
 
 
 def is_found_above(place: str, sources: Mapping[str, Source]) -> bool:

@@ -16,15 +16,15 @@ from base.errors import QueryError
 from base.names import comparable, nearest
 from db import conditions as sql
 from db.catalog import Catalog
-from db.detail_rows import columns_called, columns_known, compared_column, has_column
+from db.detail_rows import columns_called, columns_known, compared_column, filled_column
 from db.hotel_rows import FIRST_OWN_ID
 from db.models import PhotoState
 from embedding.segments import SegmentStore
+from search.list_columns import read_column
 from search.query import (
     Filter,
     format_filter,
     read_choice,
-    read_column,
     read_date,
     read_near,
     read_size,
@@ -263,7 +263,7 @@ class Conditions:
                 raise QueryError(f"no column {test.column!r}: {REMEDIES['column']}")
             raise unknown_name("column", test.column, known)
         if not test.op:
-            return or_(*(has_column(self._session, name) for name in names))
+            return or_(*(filled_column(self._session, name) for name in names))
         return or_(*(compared_column(self._session, name, test.op, test.text, test.number) for name in names))
 
     def source(self, value: str) -> sql.Condition:

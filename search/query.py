@@ -14,6 +14,7 @@ from typing import Literal
 
 from base.errors import QuerySyntaxError
 from base.names import folded
+from search.list_columns import read_column
 
 Kind = Literal["text", "photo", "image"]
 NEGATED = 0.3  # the weight of -words: of those tried, 1 throws away what was asked for (benchmarks/search_quality.py)
@@ -63,8 +64,6 @@ LONGEST_VALUE = 1_000  # characters
 METRES = {"km": 1000.0, "m": 1.0, "mi": 1609.344}
 NEAR = re.compile(r"(-?[0-9.]+),(-?[0-9.]+),([0-9.]+)(km|mi|m)", re.IGNORECASE | re.ASCII)
 SIZE = re.compile(r"(>=|<=)?([0-9]{1,6})x([0-9]{1,6})", re.IGNORECASE | re.ASCII)
-COLUMN = re.compile(r"([^=<>~]*)(?:(>=|<=|=|~|>|<)(.*))?", re.DOTALL)
-SIGNED = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)", re.ASCII)
 YEAR = re.compile(r"[0-9]{4}", re.ASCII)
 DATE = re.compile(r"([0-9]{4})(?:-([0-9]{1,2})(?:-([0-9]{1,2}))?)?", re.ASCII)
 SIZES = {"small": (1, 640), "medium": (640, 1600), "large": (1600, 2**31 - 1)}  # px of the longer side, from and below
@@ -145,34 +144,6 @@ def read_year(text: str) -> int:
     if not YEAR.fullmatch(text) or text == "0000":
         raise ValueError("expected a year, such as 2015, or none for photos without a date")
     return int(text)
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnTest:
-    """What a column of a list is to hold.
-
-    op: empty for anything; = for the same, as names are compared; ~ for a part; >, >=, <, <= for numbers.
-    """
-
-    column: str
-    op: str
-    text: str
-    number: float | None
-
-
-def read_column(text: str) -> ColumnTest:
-    """Return what `price>=100` or `photographer=Anna` means; a name alone means that there is something."""
-    match = COLUMN.fullmatch(text)
-    column, op, value = (part or "" for part in match.groups()) if match else ("", "", "")
-    column, value = column.strip(), value.strip()
-    if not column:
-        raise ValueError("expected a column's name and a value, such as column:photographer=Anna or column:price>=100")
-    if op and not value:
-        raise ValueError(f"expected a value behind {op}, such as column:{column}{op}100")
-    number = float(value) if re.fullmatch(SIGNED, value) else None
-    if op not in ("", "=", "~") and number is None:
-        raise ValueError(f"expected a number behind {op}, such as column:{column}{op}100")
-    return ColumnTest(column, op, value, number)
 
 
 def read_choice(name: str, text: str) -> str:

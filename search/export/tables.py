@@ -25,6 +25,7 @@ from db.photo_rows import hashes_of, hotels_and_chains
 from embedding.photo_table import KINDS
 from embedding.segments import SegmentStore
 from search.filters import chosen
+from search.list_columns import DETAIL, DETAILS, heading_of, is_detail
 from search.query import Filter
 from search.tags.tag_files import EXPORTED, GUARD, exported_cells
 from search.tags.tagging import TaggedPhotos, Tagging, vocabularies_of
@@ -32,7 +33,6 @@ from search.tags.vocabulary import SEPARATOR
 
 PROBABILITY, COSINE = "p", "cos"  # p(a bathtub), cos(a bathtub)
 MANY = {"probabilities": PROBABILITY, "cosines": COSINE}  # stand for a column for each tag
-DETAILS, DETAIL = "details", "column:"  # stands for all columns that lists gave photos; before the name of one of them
 TAG_LIST = pa.list_(pa.string())
 DERIVED = {
     "hotel_name": pa.string(),
@@ -136,9 +136,9 @@ class TagTable:
         given = columns_known(session) if any(name not in KINDS | DERIVED | MANY for name in asked) else []
         self.names = expanded(asked, selection.hits is not None, tagging.vocabulary.names, given)
         kinds = KINDS | DERIVED
-        self.schema = pa.schema(
-            [(heading(name), pa.string() if is_detail(name) else kinds.get(name, pa.float32())) for name in self.names]
-        )
+        kinds |= {name: pa.string() for name in self.names if is_detail(name)}
+        heads = [heading_of(name, KINDS | DERIVED) for name in self.names]
+        self.schema = pa.schema([(h, kinds.get(name, pa.float32())) for h, name in zip(heads, self.names, strict=True)])
         self.tag_counts = np.zeros(len(tagging.vocabulary.tags), np.int64)
         self.rows = 0
         self._session = session
@@ -241,17 +241,6 @@ def newest_caption(captions: Sequence[tuple[str, float | None, str]]) -> str:
     """Return the best caption of the newest set, of (text, score, set), set after set, best first."""
     last = captions[-1][2]
     return next(text for text, _, key in captions if key == last)
-
-
-def is_detail(name: str) -> bool:
-    """Tell whether a column is one that a list gave photos."""
-    return name.startswith(DETAIL)
-
-
-def heading(name: str) -> str:
-    """Return what stands above a column: the list's own name for it, unless another column has that."""
-    plain = name.removeprefix(DETAIL)
-    return name if plain in KINDS or plain in DERIVED or "(" in plain else plain
 
 
 def expanded(columns: Sequence[str], with_score: bool, tags: Sequence[str], given: Sequence[str]) -> list[str]:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from base.errors import SourceError
-from indexer.sources import FileSource, FolderSource, FoundPhoto, TarSource, has_photo_ending, source_at
+from indexer.sources import FileSource, FolderSource, FoundPhoto, has_photo_ending, source_at
+from indexer.tar_source import TarSource
 from tests.by_folder import disagreements as verify
 from tests.by_folder import list_failures
 from tests.conftest import LibraryFactory, photo_bytes

@@ -169,7 +169,7 @@ def test_lists_that_cannot_be_used(
     with library.open() as opened:
         with pytest.raises(SourceError, match=why):
             opened.add(photo_list=tmp_path / name, **options)
-        with pytest.raises(SourceError, match="no such|No such"):
+        with pytest.raises(SourceError, match=r"no such|No such"):
             opened.add(photo_list=tmp_path / "absent.csv")
         with pytest.raises(QueryError, match="either paths, or a list"):
             opened.add(tmp_path, photo_list=tmp_path / name)
