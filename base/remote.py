@@ -4,6 +4,7 @@ Each question is asked again after a pause where the network failed, and has a t
 reached is told from that nothing is there: only the second means that a photo is gone.
 """
 
+import errno
 import os
 import sys
 import threading
@@ -35,6 +36,16 @@ AGAIN = (408, 425, 429, 500, 502, 503, 504)  # answers that may be others soon
 
 class Unreachable(OSError):
     """A place that cannot be reached now: what lies there may be there still."""
+
+
+def unreachable(why: str) -> Unreachable:
+    """Return the error of a place that cannot be reached now."""
+    return Unreachable(errno.EHOSTUNREACH, why)
+
+
+def unreadable(why: str) -> OSError:
+    """Return the error of a place that is reached, and cannot be read."""
+    return OSError(errno.EIO, why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +94,7 @@ def read_at(url: str, offset: int = 0, size_bytes: int | None = None, most_bytes
             data: bytes = file.read(wanted) if whole is not None or size_bytes is not None else file.read(most_bytes)
         if whole is not None and len(data) < min(wanted, max(whole - offset, 0)):
             FACTS.drop(url)
-            raise Unreachable(f"the connection was cut after {len(data)} of {wanted} bytes")
+            raise unreachable(f"the connection was cut after {len(data)} of {wanted} bytes")
         return data
 
     return asked(url, read)
@@ -94,7 +105,7 @@ def opened_url(url: str) -> Iterator[BinaryIO]:
     """Open what lies at an address to be looked through by parts. Raises: OSError: as `facts_at`."""
     size_bytes = facts_at(url).size_bytes
     if size_bytes is None:
-        raise OSError("the server does not say how large it is, so no part of it can be read: download it first")
+        raise unreadable("the server does not say how large it is, so no part of it can be read: download it first")
     options = {"cache_type": "readahead", "block_size": BLOCK_BYTES, "size": size_bytes}
     with asked(url, lambda fs: fs.open(fs._strip_protocol(url), "rb", **options)) as file:
         yield PartsOf(url, file)  # type: ignore[misc]  # all of a file that is used
@@ -199,7 +210,7 @@ class Hosts:
         """Raise Unreachable where a host was not reached several times, the last time a moment ago."""
         misses, last = self._misses.get(host, (0, 0.0))
         if misses >= DOWN_AFTER and time.monotonic() - last < DOWN_S:
-            raise Unreachable(f"{host} was not reached {misses} times, a moment ago")
+            raise unreachable(f"{host} was not reached {misses} times, a moment ago")
 
     def note(self, host: str, reached: bool) -> None:
         """Note whether a host was reached."""
@@ -307,26 +318,28 @@ def translated(error: Exception) -> OSError:
         return translated(cause)  # fsspec takes whatever went wrong for that nothing is there
     status = status_of(error)
     if isinstance(error, FileNotFoundError) or status in GONE:
-        return FileNotFoundError("nothing is there")
+        return FileNotFoundError(errno.ENOENT, "nothing is there")
     if isinstance(error, PermissionError) or status in (401, 403):
-        return PermissionError(said_plainly(error) if status is None else f"the server refuses it (HTTP {status})")
+        why = said_plainly(error) if status is None else f"the server refuses it (HTTP {status})"
+        return PermissionError(errno.EACCES, why)
     if status is not None:
-        return (Unreachable if status in AGAIN else OSError)(f"the server answers HTTP {status}")
+        return (unreachable if status in AGAIN else unreadable)(f"the server answers HTTP {status}")
     if isinstance(error, Unreachable):
         return error
     if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
-        return Unreachable(f"no answer within {SILENCE_S} s")
+        return unreachable(f"no answer within {SILENCE_S} s")
     name = type(error).__name__
     if name in ("NonHttpUrlRedirectClientError", "InvalidUrlRedirectClientError", "TooManyRedirects", "InvalidURL"):
-        return OSError("it redirects to no web address, or round and round")
+        return unreadable("it redirects to no web address, or round and round")
     if "Credential" in name or "Auth" in name:
-        return PermissionError("there is no key for it: give one as its own programs take it, in the environment")
+        why = "there is no key for it: give one as its own programs take it, in the environment"
+        return PermissionError(errno.EACCES, why)
     if name == "ValueError":
-        return OSError("the server gives no parts of it: download it first")
+        return unreadable("the server gives no parts of it: download it first")
     is_ours = type(error).__module__ == "builtins" and cause is None and not isinstance(error, ConnectionError)
     if isinstance(error, OSError) and is_ours:
         return OSError(error.errno, error.strerror) if error.errno else error
-    return Unreachable(f"the connection failed ({name})")
+    return unreachable(f"the connection failed ({name})")
 
 
 def status_of(error: Exception) -> int | None:

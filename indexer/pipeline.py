@@ -24,11 +24,12 @@ from base.arrays import Floats, Halves, Pixels
 from base.errors import PhotoError
 from base.files import PhotoFile
 from base.progress import Progress, Step
-from base.remote import Unreachable
+from base.remote import THREADS, Unreachable
 from db.caption_rows import CaptionColumns, caption_columns, forget_captions, give_captions
 from db.catalog import Catalog
 from db.models import Photo, PhotoState
 from db.photo_rows import (
+    any_pending_elsewhere,
     count_pending,
     drop_photos,
     hashes_of,
@@ -114,7 +115,7 @@ def read_photo(
     except FileNotFoundError:
         return Failure(MISSING, "the file vanished before it was read")
     except Unreachable as error:
-        return Failure(UNREACHABLE, str(error))
+        return Failure(UNREACHABLE, error.strerror or str(error))
     except OSError as error:
         return Failure("unreadable", str(error.strerror or error))
     except PhotoError as error:
@@ -285,7 +286,9 @@ class Run:
     def _outcomes(self, session: Session) -> Generator[tuple[Photo, Outcome]]:
         read = partial(self._read, is_known=self._is_known if any_vector(session, self._model) else never)
         photos = all_pending(session)
-        return decode_ahead(photos, read, threads=DECODE_THREADS, ahead=self._ahead, in_bursts=self._in_bursts)
+        # What lies elsewhere is waited for, and not computed.
+        threads = THREADS if any_pending_elsewhere(session) else DECODE_THREADS
+        return decode_ahead(photos, read, threads=threads, ahead=self._ahead, in_bursts=self._in_bursts)
 
     def _read(self, file: PhotoFile, is_known: Callable[[bytes], bool]) -> Outcome:
         return read_photo(file, self._preprocessing, is_known, self._may_decode, self._max_pixels)

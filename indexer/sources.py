@@ -179,7 +179,7 @@ def found_at(path: str, member: str = "") -> FoundPhoto:
     except KeyError:
         return FoundPhoto(path, member, failure_kind=MISSING, failure_reason="the tar file has no such member any more")
     except Unreachable as error:
-        return FoundPhoto(path, member, failure_kind=UNREACHABLE, failure_reason=str(error))
+        return FoundPhoto(path, member, failure_kind=UNREACHABLE, failure_reason=error.strerror)
     except (OSError, tarfile.TarError) as error:
         return FoundPhoto(path, member, failure_kind="unreadable", failure_reason=str(error))
     return replace(found, member=member, size_bytes=size_bytes)

@@ -130,7 +130,7 @@ def test_what_is_passed_over_is_told_with_its_remedy(library: LibraryFactory, ph
             "1 HEIC (convert to JPEG first, for instance by heif-convert)",
             "2 camera raw (.nef 1, .dng 1: develop to JPEG first)",
             "1 archive (.zip: unpack first)",
-            "1 compressed tar (.tar.gz: unpack, or pack again as .tar)",
+            "1 compressed tar (.tar.gz: name as a PATH of its own to add it, or pack again as .tar)",
             f"1 linked folder not followed ({photos / 'linked'}: name as a PATH of its own to add it)",
         )
     )

@@ -104,11 +104,14 @@ def test_every_scan_is_recorded_with_its_counts(library: LibraryFactory, photos:
         "vanished": 0,
         "left_out": 0,
         "kept": 0,
+        "unreached": 0,
+        "unread": 0,
         "other_files": 1,
         "problems": 0,
         "passed_over": {"other": {"count": 1, "names": {".txt": 1}}},
         "left_out_at": [],
         "kept_at": [],
+        "unread_at": [],
         "rehoused": 0,
     }
 
