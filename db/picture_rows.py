@@ -115,6 +115,11 @@ def scanned_roots(session: Session) -> list[str]:
     return sorted(session.scalars(select(Scan.root).distinct()), key=len, reverse=True)
 
 
+def named_one_by_one(session: Session) -> bool:
+    """Tell whether photos were ever added by their own names or by a list, which may lie below no place of a scan."""
+    return session.scalar(select(Scan.id).where(Scan.kind.in_(("file", "list"))).limit(1)) is not None
+
+
 def photo_details(session: Session, photo_id: int) -> PhotoDetails | None:
     """Return what is known of a photo, or of a restyled one; None where none of this number can be found."""
     row = session.execute(

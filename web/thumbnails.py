@@ -129,7 +129,7 @@ class Thumbnails:
                     return made_picture(made, "image/webp", sha256, width_px, view)
                 if kept := self._kept(sha256, width_px, view):
                     return kept
-                if is_small_jpeg(data):
+                if is_small_jpeg(data) and not file.is_remote:  # what is far is kept
                     if self.store.keeps and self.store.placeholder(sha256) is None:
                         self.store.put(sha256, 0, None, placeholder_of(fitting(data, PLACEHOLDER_PX)))
                     return made_picture(data, "image/jpeg", sha256, width_px, view)

@@ -55,7 +55,7 @@ async def photo_page(
         asked=asked,
         note=note,
         seen=seen,
-        may_open=may_open(request, served),
+        may_open=may_open(request, served) and url_of(view.details.file.path) is None,
         may_see_paths=served.settings.is_loopback,
         near_km=LOOK_NEAR_KM,
     )
