@@ -7,7 +7,6 @@ reached is told from that nothing is there: only the second means that a photo i
 import errno
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,12 +15,12 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any, BinaryIO, TypeVar
-from urllib.parse import urlsplit
 
 from cachetools import LRUCache
 
 from base.errors import SourceError
-from base.urls import EXTRAS, WEB, plain_url
+from base.forks import fork_lock
+from base.urls import EXTRAS, WEB, host_of, plain_url
 
 T = TypeVar("T")
 PAUSES_S = (0.5, 2.0)  # before a question is asked again
@@ -29,6 +28,7 @@ CONNECT_S, SILENCE_S, WHOLE_S = 15, 30, 600  # until a server is reached, betwee
 DOWN_AFTER, DOWN_S = 4, 30  # questions that reached nobody, after which a host is let be, and for how long
 FACTS_KEPT, FACTS_S = 50_000, 300  # what was answered lately is not asked again
 BLOCK_BYTES = 1 << 20  # read at once of a tar whose headers are looked through
+PART_BYTES = 1 << 24  # asked for at once
 THREADS = 16  # that ask at once
 GONE = (404, 410)
 AGAIN = (408, 425, 429, 500, 502, 503, 504)  # answers that may be others soon
@@ -90,14 +90,24 @@ def read_at(url: str, offset: int = 0, size_bytes: int | None = None, most_bytes
         with fs.open(fs._strip_protocol(url), "rb", cache_type="none", size=whole) as file:
             if offset:
                 file.seek(offset)
-            wanted = min(most_bytes, max((whole or 0) - offset, 0) if size_bytes is None else size_bytes)
-            data: bytes = file.read(wanted) if whole is not None or size_bytes is not None else file.read(most_bytes)
-        if whole is not None and len(data) < min(wanted, max(whole - offset, 0)):
+            wanted = most_bytes if size_bytes is None else size_bytes
+            data = read_to_the_end(file, wanted if whole is None else min(wanted, max(whole - offset, 0)))
+        if whole is not None and len(data) < (there := min(wanted, max(whole - offset, 0))):
             FACTS.drop(url)
-            raise unreachable(f"the connection was cut after {len(data)} of {wanted} bytes")
+            raise unreachable(f"the connection was cut after {len(data)} of {there} bytes")
         return data
 
     return asked(url, read)
+
+
+def read_to_the_end(file: BinaryIO, most_bytes: int) -> bytes:
+    """Return so many bytes, or all there are: a stream gives what has come so far."""
+    parts: list[bytes] = []
+    left = most_bytes
+    while left and (part := file.read(min(left, PART_BYTES))):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 @contextmanager
@@ -113,7 +123,7 @@ def opened_url(url: str) -> Iterator[BinaryIO]:
 
 def streamed(url: str) -> BinaryIO:
     """Open what lies at an address, to be read once from its beginning. Raises: OSError: as `facts_at`."""
-    options = {"block_size": 0} if urlsplit(url).scheme in WEB else {}  # of a web server all in one answer
+    options = {"block_size": 0} if url.partition("://")[0] in WEB else {}  # of a web server all in one answer
     file: BinaryIO = asked(url, lambda fs: fs.open(fs._strip_protocol(url), "rb", **options))
     return file
 
@@ -178,7 +188,7 @@ class RecentFacts:
 
     def __init__(self) -> None:
         self._kept: LRUCache[str, tuple[float, RemoteFacts]] = LRUCache(FACTS_KEPT)
-        self._lock = threading.Lock()
+        self._lock = fork_lock()
 
     def get(self, url: str) -> RemoteFacts | None:
         """Return what was answered, None where that is too long ago."""
@@ -225,12 +235,11 @@ HOSTS = Hosts()
 
 def asked(url: str, question: Callable[[Any], T]) -> T:
     """Return what a file system answers, asking again where the network fails. Raises: OSError: as `facts_at`."""
-    parts = urlsplit(url)
-    host = f"{parts.scheme}://{parts.netloc}"
+    scheme, host = url.partition("://")[0], host_of(url)
     HOSTS.refuse_if_down(host)
     for pause_s in (*PAUSES_S, None):
         try:
-            answer = question(file_system(parts.scheme, os.getpid()))
+            answer = question(file_system(scheme, os.getpid()))
         except network_errors() as error:
             told = translated(error)
             if not isinstance(told, Unreachable):

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import tarfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -19,6 +18,7 @@ from typing import BinaryIO
 from cachetools import LRUCache, cached
 
 from base.files import atomic_write, open_regular
+from base.forks import fork_lock
 from base.remote import Unreachable, facts_at, opened_url, read_at, streamed
 from base.unpacked import PACKED_ENDINGS, UNPACKED, Tell, packing_of
 from base.urls import url_of
@@ -66,7 +66,7 @@ def tar_stamp(path: str) -> int | str:
     return os.stat(path).st_mtime_ns if url_of(path) is None else facts_at(path).stamp
 
 
-@cached(LRUCache(8), key=lambda path, stamp, tell=None: (path, stamp), lock=threading.Lock())
+@cached(LRUCache(8), key=lambda path, stamp, tell=None: (path, stamp), lock=fork_lock())
 def tar_index(path: str, stamp: int | str, tell: Tell | None = None) -> TarIndex:
     """Return what a tar holds.
 

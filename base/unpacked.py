@@ -9,7 +9,6 @@ import os
 import shutil
 import tarfile
 import tempfile
-import threading
 import weakref
 import zlib
 from bz2 import BZ2Decompressor
@@ -19,6 +18,8 @@ from dataclasses import dataclass, field
 from io import BufferedReader, RawIOBase
 from lzma import LZMADecompressor, LZMAError
 from typing import Any, BinaryIO
+
+from base.forks import fork_lock
 
 PACKED_ENDINGS = {".tar.gz": "gz", ".tgz": "gz", ".tar.bz2": "bz2", ".tbz": "bz2", ".tbz2": "bz2"}
 PACKED_ENDINGS |= {".tar.xz": "xz", ".txz": "xz"}
@@ -91,7 +92,7 @@ class UnpackedTars:
     """The tars that a process has unpacked, the last used last; those that are too much are unpacked again."""
 
     _kept: OrderedDict[tuple[str, object], UnpackedTar] = field(default_factory=OrderedDict)
-    _lock: Any = field(default_factory=threading.Lock)
+    _lock: Any = field(default_factory=fork_lock)
 
     def get(self, key: tuple[str, object], packed: Callable[[], BinaryIO], tell: Tell | None = None) -> UnpackedTar:
         """Return a tar unpacked: one thread unpacks it, others wait.

@@ -99,6 +99,11 @@ def plain_url(url: str) -> str:
     return one_line(f"{head}://{place.rpartition('@')[2]}{slash}{path}")[:300]
 
 
+def host_of(url: str) -> str:
+    """Return an address's scheme and host, or bucket."""
+    return "/".join(url.split("/", 3)[:3])
+
+
 def joined(folder: str, name: str) -> str:
     """Return the address of what lies below another one."""
     return f"{folder.rstrip('/')}/{name}"

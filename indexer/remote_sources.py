@@ -89,7 +89,9 @@ def found_in_listing(found: "FoundPhoto | tuple[str, RemoteFacts]") -> FoundPhot
     return FoundPhoto(place, size_bytes=facts.size_bytes, mtime_ns=facts.mtime_ns, etag=facts.etag)
 
 
-def sources_of_urls(urls: Sequence[str], patterns: tuple[Pattern, ...]) -> tuple[dict[str, Source], list[str]]:
+def sources_of_urls(
+    urls: Sequence[str], patterns: tuple[Pattern, ...], *, may_be_gone: bool = False
+) -> tuple[dict[str, Source], list[str]]:
     """Return the folders and tars among addresses, by their places, and the photos; * stands for any names.
 
     Raises: SourceError: nothing is at one of them, or it cannot be asked.
@@ -106,7 +108,19 @@ def sources_of_urls(urls: Sequence[str], patterns: tuple[Pattern, ...]) -> tuple
                 photos.append(place)
             else:
                 sources[place.rstrip("/")] = AddressSource(place, rules)
+    if len(photos) == 1 and not sources and not may_be_gone:
+        refuse_gone(photos[0])
     return sources, photos
+
+
+def refuse_gone(url: str) -> None:
+    """Refuse a photo at whose address nothing is, as a mistyped one. Raises: SourceError."""
+    try:
+        facts_at(url)
+    except FileNotFoundError as error:
+        raise SourceError(f"nothing is at {plain_url(url)}: name a folder of photos, photos or .tar files") from error
+    except OSError:  # which is told of as the photo's
+        return
 
 
 def places_at(url: str) -> list[str]:

@@ -389,7 +389,9 @@ def sources_at(
 
     places, absent = in_series(paths)
     local = [place for place in places if isinstance(place, Path)]
-    sources, remote = sources_of_urls([place for place in places if isinstance(place, str)], patterns)
+    sources, remote = sources_of_urls(
+        [place for place in places if isinstance(place, str)], patterns, may_be_gone=may_be_gone
+    )
     photos: list[str | Path] = [*remote]
     found, passed_over = places_named(local, library, patterns, may_be_gone=may_be_gone)
     for path in [*found, *absent]:

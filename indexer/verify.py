@@ -16,9 +16,9 @@ from base.errors import LibraryError
 from base.files import SegmentFile, files_of_ours, half_written, is_left, is_unchanged
 from base.progress import Progress, Step, silent
 from base.records import record_problem
-from base.remote import facts_at
+from base.remote import Unreachable, facts_at
 from base.settings import LibraryFolder
-from base.urls import url_of
+from base.urls import host_of, plain_url, url_of
 from db.catalog import Catalog, database_of, disk_errors, restoring
 from db.models import Model, Photo, PhotoState
 from db.photo_rows import all_photos
@@ -143,6 +143,7 @@ def remove_damaged(folder: LibraryFolder, model: Model) -> None:
 
 def photo_disagreements(session: Session, progress: Progress) -> Iterator[Disagreement]:
     """Compare every photo's row with its file."""
+    unreached: set[str] = set()
     for count, photo in enumerate(all_photos(session), start=1):
         if count % 1000 == 0:
             progress(Step("verifying", count))
@@ -152,6 +153,13 @@ def photo_disagreements(session: Session, progress: Progress) -> Iterator[Disagr
         if photo.state is PhotoState.EMBEDDED:
             try:
                 size_bytes = bytes_at(photo.path)
+            except Unreachable as error:  # which says nothing of its photos, and is told once
+                host = host_of(photo.path)
+                if host not in unreached:
+                    unreached.add(host)
+                    what = f"{plain_url(photo.path)} cannot be reached: {error.strerror}; nor may others there be"
+                    yield Disagreement("photo", what, "`aliens verify` when the network is there")
+                continue
             except OSError as error:
                 is_there = url_of(photo.path) is not None or os.path.isdir(os.path.dirname(photo.path))
                 remedy = added_again(photo, "" if is_there else "--allow-empty")
@@ -169,7 +177,8 @@ def bytes_at(path: str) -> int | None:
 
 def added_again(photo: Photo, option: str = "") -> str:
     """Return the command that looks at a photo's folder again."""
-    return f"`{f'aliens add {shell_word(os.path.dirname(photo.path))} {option}'.rstrip()}`"
+    place = os.path.dirname(photo.path) if url_of(photo.path) is None else photo.path
+    return f"`{f'aliens add {shell_word(place)} {option}'.rstrip()}`"
 
 
 def result_disagreements(

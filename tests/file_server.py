@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 @dataclass
 class FileServer:
-    """What it was asked, and how it answers some addresses: {path: (status, headers, body, length it claims)}."""
+    """What it was asked, and how it answers some addresses: {path: (status, headers, body)}."""
 
     root: Path
     address: str = ""
@@ -54,7 +54,8 @@ def serving_files(root: Path) -> Iterator[FileServer]:
                 status, body = 206, body[first : last + 1]
             self.send_response(status)
             for name, value in ({"Content-Length": str(len(body))} | headers).items():
-                self.send_header(name, value)
+                if value:  # of a length that is not told the end is that of the connection
+                    self.send_header(name, value)
             self.end_headers()
             if with_body:
                 self.wfile.write(body)

@@ -84,18 +84,21 @@ def test_what_servers_answer_in_place_of_photos(library: LibraryFactory, server:
         "/moved.jpg": (302, {"Location": "/0.jpg"}, b""),
         "/cut.jpg": (200, {"Content-Length": "5000", "Connection": "close"}, photo_bytes(5)[:400]),
         "/busy.jpg": (503, {}, b""),
+        "/long.jpg": (200, {"Content-Length": ""}, photo_bytes(6, (1500, 1200))),
     }
-    names = ["page", "empty", "secret", "file", "moved", "cut", "busy", "gone"]
+    names = ["long", *["page", "empty", "secret", "file", "moved", "cut", "busy", "gone"]]
     with library.open() as opened:
         report = opened.add(*(f"{server.address}/{name}.jpg" for name in names))
         said = {Path(each.where).stem: (each.kind, each.reason) for each in opened.failures()}
-    assert report.run.encoded == 1
+    assert report.run.encoded == 2
     assert said["page"] == ("no picture", "the address gives a web page in place of a picture: is it still there?")
     assert said["empty"][0] == "empty"
     assert "HTTP 403" in said["secret"][1] and said["secret"][0] == "unreadable"
     assert "no web address" in said["file"][1]
     assert said["cut"][0] == said["busy"][0] == "unreachable"
     assert said["gone"] == ("missing", "nothing is there")
+    with pytest.raises(SourceError, match="nothing is at http"):
+        library.add(f"{server.address}/typo.jpg")
     server.answers = {}
     (server.root / "cut.jpg").write_bytes(photo_bytes(5))
     remote.FACTS, remote.HOSTS = remote.RecentFacts(), remote.Hosts()

@@ -51,9 +51,10 @@ def test_pages_show_listed_photos_and_what_the_list_says(
         assert there.status_code == 403 and "lies in no folder of this machine" in there.text
         inside = client.get("/api/v1/search", params={"q": f"image:{server.address}/far.jpg"})
         assert inside.status_code in (400, 422) and server.asked == []
-    remote.FACTS = remote.RecentFacts()
-    answer = client.get(f"/api/v1/photos/{far}/image?w=960&view=protan")
-    assert (answer.status_code, "cannot be read now" in answer.text) == (404, True)
+        server.answers = {"/far.jpg": (503, {}, b"")}
+        remote.FACTS = remote.RecentFacts()
+        answer = client.get(f"/api/v1/photos/{far}/image?w=960&view=protan")
+        assert (answer.status_code, "cannot be read now" in answer.text) == (404, True)
     assert AllowedPlaces(opened, WebSettings()).roots() == []
     (tmp_path / "near.jpg").rename(tmp_path / "elsewhere.jpg")
     (tmp_path / "near.jpg").symlink_to(tmp_path / "lists" / "list.csv")
