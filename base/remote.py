@@ -20,7 +20,7 @@ from cachetools import LRUCache
 
 from base.errors import SourceError
 from base.forks import fork_lock
-from base.urls import EXTRAS, WEB, host_of, plain_url
+from base.urls import EXTRAS, WEB, plain_url, server_of
 
 T = TypeVar("T")
 PAUSES_S = (0.5, 2.0)  # before a question is asked again
@@ -235,7 +235,7 @@ HOSTS = Hosts()
 
 def asked(url: str, question: Callable[[Any], T]) -> T:
     """Return what a file system answers, asking again where the network fails. Raises: OSError: as `facts_at`."""
-    scheme, host = url.partition("://")[0], host_of(url)
+    scheme, host = url.partition("://")[0], server_of(url)
     HOSTS.refuse_if_down(host)
     for pause_s in (*PAUSES_S, None):
         try:

@@ -99,7 +99,7 @@ def plain_url(url: str) -> str:
     return one_line(f"{head}://{place.rpartition('@')[2]}{slash}{path}")[:300]
 
 
-def host_of(url: str) -> str:
+def server_of(url: str) -> str:
     """Return an address's scheme and host, or bucket."""
     return "/".join(url.split("/", 3)[:3])
 

@@ -18,7 +18,7 @@ from base.progress import Progress, Step, silent
 from base.records import record_problem
 from base.remote import Unreachable, facts_at
 from base.settings import LibraryFolder
-from base.urls import host_of, plain_url, url_of
+from base.urls import plain_url, server_of, url_of
 from db.catalog import Catalog, database_of, disk_errors, restoring
 from db.models import Model, Photo, PhotoState
 from db.photo_rows import all_photos
@@ -154,7 +154,7 @@ def photo_disagreements(session: Session, progress: Progress) -> Iterator[Disagr
             try:
                 size_bytes = bytes_at(photo.path)
             except Unreachable as error:  # which says nothing of its photos, and is told once
-                host = host_of(photo.path)
+                host = server_of(photo.path)
                 if host not in unreached:
                     unreached.add(host)
                     what = f"{plain_url(photo.path)} cannot be reached: {error.strerror}; nor may others there be"
