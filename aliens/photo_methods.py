@@ -32,6 +32,14 @@ def named(path: Where) -> Path:
     return Path(path)
 
 
+def place_named(path: Where) -> str | Path:
+    """Return a path or an address that somebody named. Raises: QueryError, SourceError: it is none, or not read."""
+    from base.urls import checked_place
+
+    named(path)
+    return checked_place(path)
+
+
 class PhotoMethods(Owner):
     """Adding photos, and looking after them."""
 
@@ -39,6 +47,8 @@ class PhotoMethods(Owner):
         self,
         *paths: Where,
         hotels50k: Where | None = None,
+        photo_list: Where | None = None,
+        path_column: str | None = None,
         split: str = "train",
         hotel_from: "HotelFrom | None" = None,
         metadata: Where | None = None,
@@ -56,9 +66,13 @@ class PhotoMethods(Owner):
         one that is not there, or of which something is wrong, is reported, and the others are looked at all the same.
 
         Args:
-            paths: folders of photos, photos, uncompressed .tar files; or patterns of them, such as photos/*/rooms,
-                where nothing has that name. Each photo counts once, also where they overlap.
+            paths: folders of photos, photos, tar files; or patterns of them, such as photos/*/rooms or
+                shards-{000..099}.tar, where nothing has that name; or such of https://, s3:// or gs://. Each photo
+                counts once, also where they overlap.
             hotels50k: in their place, a Hotels-50K tree: dataset/*.csv and images/train.
+            photo_list: in their place, a list that names a photo a row, by path (relative to the list) or address: CSV,
+                TSV, Excel, Parquet or JSON Lines. Its columns come along: those of `metadata` mean the same.
+            path_column: of the list, the column that names the photos; by default path, photo, file, url or the like.
             split: of that tree: train, or photos of the test: unoccluded, or with low, medium or high occlusions.
                 Searches then find photos of the test among the others; an evaluation keeps them apart by itself.
             hotel_from: how folders name hotels: "folder", the first folder below the path does; "path", the path itself
@@ -75,15 +89,21 @@ class PhotoMethods(Owner):
         Raises:
             SourceError: there are no photos, nothing is at a path, or the only source or the table cannot be used; no
                 place is remembered, or none that is can be looked at.
-            QueryError: there are both paths and a tree; something is said of no place; a pattern is none, or beside a
-                tree; a split is none, or beside paths.
+            QueryError: there are several of paths, a tree and a list; something is said of no place; a pattern is none,
+                or beside a tree; a split is none, or beside paths.
             LibraryError: another process or thread changes the library, or the disk is full.
         """
-        from indexer.looks import look_again, look_at, options_said
+        from indexer.looks import look_again, look_at, options_said, places_told
 
-        where = [named(path) for path in paths]
-        tree = None if hotels50k is None else named(hotels50k)
         options = options_said(hotel_from=hotel_from, metadata=metadata, exclude=exclude)
+        told = places_told(
+            [place_named(path) for path in paths],
+            options,
+            tree=None if hotels50k is None else named(hotels50k),
+            split=split,
+            photo_list=None if photo_list is None else named(photo_list),
+            path_column=path_column,
+        )
         with self.showing(progress) as tell:
             look = partial(
                 self._look,
@@ -92,14 +112,16 @@ class PhotoMethods(Owner):
                 max_megapixels=max_megapixels,
                 progress=tell,
             )
-            if where or tree is not None:
-                return look_at(self.catalog, where, tree, split, options, look, may_be_gone=allow_empty)
+            if told:
+                return look_at(self.catalog, told, options, look, may_be_gone=allow_empty)
             return look_again(self.catalog, options, look, may_be_gone=allow_empty)
 
     def _look(
         self,
         *paths: Where,
         hotels50k: Where | None = None,
+        photo_list: Where | None = None,
+        path_column: str | None = None,
         split: str = "train",
         hotel_from: "HotelFrom | None" = None,
         metadata: Where | None = None,
@@ -112,21 +134,18 @@ class PhotoMethods(Owner):
     ) -> "AddReport":
         """Look at places of which the same is said, and remember them: see `add`."""
         from indexer.add import add_photos
-        from indexer.hotels50k import TRAIN, Hotels50kSource
+        from indexer.hotels50k import Hotels50kSource
         from indexer.metadata import table_for
+        from indexer.photo_lists import ListSource
         from indexer.sources import Source, sources_at
         from search.query_vectors import keep_nonsense
 
         patterns = [exclude] if isinstance(exclude, str) else list(exclude)
-        if metadata is not None and not paths and hotels50k is None:
-            raise QueryError(f"name the photos or folders that the table {metadata} is about as well, by their paths")
-        if bool(paths) == (hotels50k is not None):
-            raise QueryError("say which photos: either a path, or the root of a Hotels-50K tree, one after the other")
         sources: Sequence[Source]
-        if hotels50k is None and split != TRAIN:
-            raise QueryError(f"--split {split} is of a Hotels-50K tree: name its root with --hotels50k ROOT")
-        if hotels50k is None:
-            where = [named(path) for path in paths]
+        if photo_list is not None:
+            sources = [ListSource(named(photo_list), self.path, path_column=path_column, exclude=patterns)]
+        elif hotels50k is None:
+            where = [place_named(path) for path in paths]
             sources = sources_at(where, self.path, exclude=patterns, may_be_gone=allow_empty)
         elif patterns:
             raise QueryError(
@@ -221,7 +240,7 @@ class PhotoMethods(Owner):
         """
         from indexer.forget import forget
 
-        where = [named(path) for path in paths]
+        where = [place_named(path) for path in paths]
         names = [hotels] if isinstance(hotels, str) else [str(hotel) for hotel in hotels]
         return forget(self.catalog, self.store, where, hotels=names, gone=gone, dry_run=dry_run)
 

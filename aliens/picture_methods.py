@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from aliens.owner import Owner
 from base.arrays import Floats
+from base.files import real_place
 
 if TYPE_CHECKING:
     from db.picture_rows import HotelDetails as HotelDetails
@@ -35,7 +36,7 @@ class PictureMethods(Owner):
 
     def picture_file(self, photo_id: int) -> "PictureFile | None":
         """Return where a photo's bytes lie and which they are; None: no such photo, or outside of what was added."""
-        from db.picture_rows import can_be_an_id, picture_file, scanned_roots
+        from db.picture_rows import can_be_an_id, named_one_by_one, picture_file, scanned_roots
         from search.shown_paths import lies_below
 
         if not can_be_an_id(photo_id):
@@ -45,7 +46,8 @@ class PictureMethods(Owner):
             if file is None:
                 return None
             roots = [str(self.folder.restyled)] if file.result else scanned_roots(session)
-        return file if lies_below(file.path, roots) else None
+            by_itself = named_one_by_one(session) and real_place(file.path) == file.path  # and no link leads elsewhere
+        return file if by_itself or lies_below(file.path, roots) else None
 
     def picture_facts(self, photo_ids: Sequence[int]) -> "dict[int, PictureFacts]":
         """Return {photo id: size and version of its picture} of those of the photos that can be found."""

@@ -128,11 +128,12 @@ class TagMethods(SearchMethods):
 
         Raises: QueryError: the photo is unknown.
         """
+        from db.detail_rows import details_of
         from search.tags.summary import photo_tags
 
         (photo_id,) = self.photo_ids(photo)
-        with self._tagging(vocabulary) as (_, tagging):
-            return photo_tags(tagging, photo_id)
+        with self._tagging(vocabulary) as (session, tagging):
+            return photo_tags(tagging, photo_id, details_of(session, [photo_id]).get(photo_id))
 
     def label(
         self,

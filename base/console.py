@@ -74,7 +74,9 @@ class FilePath:
 
     @cached_property
     def near(self) -> str:
-        """The path, relative to the working folder where that is shorter."""
+        """The path, relative to the working folder where that is shorter; an address as it is."""
+        if SCHEME.match(self.text):
+            return self.text
         try:
             relative = os.path.relpath(self.text)
         except (OSError, ValueError):  # the working folder is gone, or the path is none
@@ -87,6 +89,8 @@ class FilePath:
         from socket import gethostname
         from urllib.parse import quote
 
+        if SCHEME.match(self.file or self.text):
+            return quote(self.file or self.text, safe="/:?&=%+,;@~")
         return f"file://{quote(gethostname())}{quote(os.fsencode(os.path.abspath(self.file or self.text)))}"
 
     def folded(self, width: int) -> list[str]:
@@ -114,6 +118,7 @@ def folded_parts(parts: Sequence[str], width: int) -> Iterator[str]:
 
 
 ABOVE = "…/"  # stands for the folders that a path begins with
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # of an address
 PARTS = re.compile(r"[^/]*/|[^/]+")  # of a path
 
 

@@ -29,16 +29,17 @@ class SourceGone(Exception):
 def place_photo(source: PhotoFile, target: Path, *, link: bool = False) -> None:
     """Copy a photo, or link to its file, under a name that appears when it is complete.
 
-    A member of a tar is always copied. A copy has the time of change of its photo's file.
+    A member of a tar is always copied, and what lies at an address. A copy has the time of change of its photo's file.
 
     Raises:
         SourceGone: the photo cannot be read any more.
         OSError: the copy cannot be written.
     """
-    link = link and not source.member
+    link = link and not source.member and not source.is_remote
     try:
-        with open_regular(source.path) as file:
-            mtime_ns = os.fstat(file.fileno()).st_mtime_ns
+        if not source.is_remote:
+            open_regular(source.path).close()  # a pipe, which nothing waits for
+        _, mtime_ns = source.facts()
         content = b"" if link else source.read()
     except (OSError, PhotoError) as error:
         raise SourceGone(f"{source}: {getattr(error, 'strerror', None) or error}") from error
@@ -49,7 +50,8 @@ def place_photo(source: PhotoFile, target: Path, *, link: bool = False) -> None:
             temporary.symlink_to(source.path)
         else:
             temporary.write_bytes(content)
-            os.utime(temporary, ns=(mtime_ns, mtime_ns))
+            if mtime_ns is not None:
+                os.utime(temporary, ns=(mtime_ns, mtime_ns))
         os.replace(temporary, target)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -16,22 +16,27 @@ from functools import lru_cache
 from io import BufferedReader
 from pathlib import Path
 from stat import S_ISDIR, S_ISFIFO, S_ISREG
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from base.errors import PhotoError
 from base.memory import MemoryBudget
+from base.remote import facts_at, read_at
+from base.urls import url_of
 
 TEMPORARY_SUFFIX = ".tmp"
 OURS = {".faiss", ".npy", ".arrow", ".json", TEMPORARY_SUFFIX}  # what the folders of vectors, tags and indexes hold
 RANDOM_BYTES = 8  # of a temporary name
 MAX_PHOTO_BYTES = 1_000_000_000  # 100 megapixels of four 16-bit samples take 800 MB
 BYTES_AT_ONCE = MemoryBudget(MAX_PHOTO_BYTES)  # of all photos that threads have read and not yet decoded
+UNKNOWN_BYTES = 20_000_000  # taken for the size of what tells none
+WEB_PAGE = re.compile(rb"\s*(<!--.*?-->\s*)*<(!doctype html|html[\s>])", re.IGNORECASE | re.DOTALL)
+PAGE_START_BYTES = 2_000  # that tell a web page
 NAME_KEPT = 56  # characters, of up to 4 bytes, that a temporary name begins with: a file system takes 255 bytes
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoFile:
-    """Where a photo's bytes lie: a file, or a member of an uncompressed tar file (`member` is "" for a file)."""
+    """Where a photo's bytes lie: a file or an address, or a member of a tar there (`member` is "" for none)."""
 
     path: str
     member: str = ""
@@ -43,15 +48,14 @@ class PhotoFile:
             OSError: the file or the tar member is gone, is no regular file, or cannot be read.
             PhotoError: it has more bytes than a photo can have, or than fit into memory.
         """
+        if self.member or self.is_remote:
+            return self._part(MAX_PHOTO_BYTES)
         with open_regular(self.path, pipe=pipe) as file:
             stat = os.fstat(file.fileno())
-            offset, size_bytes = self._place(stat)
+            size_bytes = stat.st_size
             if size_bytes > MAX_PHOTO_BYTES:
                 raise too_large(size_bytes)
             try:
-                if self.member:
-                    file.seek(offset)
-                    return file.read(size_bytes)
                 data = file.read(MAX_PHOTO_BYTES + 1 if S_ISFIFO(stat.st_mode) or not size_bytes else size_bytes) or b""
             except MemoryError as error:
                 raise PhotoError("too large", f"its {size_bytes / 1e6:,.0f} MB do not fit into memory") from error
@@ -61,10 +65,10 @@ class PhotoFile:
 
     def start(self, most_bytes: int) -> bytes:
         """Return how the photo begins. Raises: OSError: as `read`."""
+        if self.member or self.is_remote:
+            return self._part(most_bytes, whole=False)
         with open_regular(self.path) as file:
-            offset, size_bytes = self._place(os.fstat(file.fileno()))
-            file.seek(offset)
-            return file.read(min(most_bytes, size_bytes) if self.member else most_bytes) or b""
+            return file.read(most_bytes) or b""
 
     @contextmanager
     def lent(self) -> Iterator[bytes]:
@@ -72,20 +76,57 @@ class PhotoFile:
 
         Raises: OSError, PhotoError: as `read`.
         """
-        _, size_bytes = self._place(os.stat(self.path))
-        with BYTES_AT_ONCE.holding(size_bytes):
+        _, size_bytes = self._place()
+        with BYTES_AT_ONCE.holding(UNKNOWN_BYTES if size_bytes is None else size_bytes):
             yield self.read()
 
-    def _place(self, stat: os.stat_result) -> tuple[int, int]:
-        """Return where in its file the photo's bytes begin, and how many there are. Raises: OSError: as `read`."""
-        if not self.member:
-            return 0, stat.st_size
+    @property
+    def is_remote(self) -> bool:
+        """Whether it lies at an address, which takes longer and may fail for a while."""
+        return url_of(self.path) is not None
+
+    def facts(self) -> tuple[int | None, int | None]:
+        """Return how many bytes it has, and its file's time of change in ns since 1970. Raises: OSError: as `read`."""
+        mtime_ns = facts_at(self.path).mtime_ns if self.is_remote else os.stat(self.path).st_mtime_ns
+        return self._place()[1], mtime_ns
+
+    def _part(self, most_bytes: int, *, whole: bool = True) -> bytes:
+        """Return the bytes of a member, or of what lies at an address: all, which are at most so many, or the first."""
+        offset, size_bytes = self._place()
+        if whole and size_bytes is not None and size_bytes > most_bytes:
+            raise too_large(size_bytes)
         try:
-            return tar_index(self.path, stat.st_mtime_ns).members[self.member]
+            if not self.member:
+                data = read_at(self.path, most_bytes=most_bytes + 1 if whole else most_bytes)
+            else:
+                from base.tars import member_bytes, tar_stamp  # which reads files by what stands here
+
+                data = member_bytes(self.path, tar_stamp(self.path), offset, min(size_bytes or 0, most_bytes))
+        except MemoryError as error:
+            raise PhotoError("too large", f"its {(size_bytes or 0) / 1e6:,.0f} MB do not fit into memory") from error
+        except tarfile.TarError as error:
+            raise OSError(f"{self.path} cannot be read as a tar file: {error}") from error
+        if whole and len(data) > most_bytes:
+            raise too_large(len(data))
+        if whole and not self.member and WEB_PAGE.match(data[:PAGE_START_BYTES]):
+            raise PhotoError("no picture", "the address gives a web page in place of a picture: is it still there?")
+        return data
+
+    def _place(self) -> tuple[int, int | None]:
+        """Return where in its file the photo's bytes begin, and how many there are, None where that is not said.
+
+        Raises: OSError: as `read`.
+        """
+        if not self.member:
+            return 0, facts_at(self.path).size_bytes if self.is_remote else os.stat(self.path).st_size
+        from base.tars import tar_index, tar_stamp
+
+        try:
+            return tar_index(self.path, tar_stamp(self.path)).members[self.member]
         except KeyError:
             raise FileNotFoundError(f"{self.path} holds no member {self.member}") from None
         except tarfile.TarError as error:
-            raise OSError(f"{self.path} cannot be read as an uncompressed tar file: {error}") from error
+            raise OSError(f"{self.path} cannot be read as a tar file: {error}") from error
 
     def __str__(self) -> str:
         return f"{self.path}!{self.member}" if self.member else self.path
@@ -101,7 +142,12 @@ def too_large(size_bytes: int) -> PhotoError:
 
 
 def real_place(path: str | Path) -> str:
-    """Return a path by which a file is known, whatever links lead to its folder; the file itself may be a link."""
+    """Return a path by which a file is known, whatever links lead to its folder; the file itself may be a link.
+
+    An address is returned as it is.
+    """
+    if (url := url_of(path)) is not None:
+        return url
     folder, name = os.path.split(os.path.abspath(path))
     return os.path.join(os.path.realpath(folder), name)
 
@@ -158,57 +204,6 @@ def rereadable(path: Path, *, pipe: bool = True) -> Iterator[Path]:
             with open(copy, "wb") as written:
                 shutil.copyfileobj(file, written)
             yield copy
-
-
-class TarIndex(NamedTuple):
-    """What a tar holds.
-
-    members: of its regular files, {name: (offset of its bytes, size in bytes)}. others: of its links, devices and the
-    like, {name: what it is}. damaged: whether it goes on unreadably.
-    """
-
-    members: dict[str, tuple[int, int]]
-    others: dict[str, str]
-    damaged: bool
-
-
-@lru_cache(maxsize=8)
-def tar_index(path: str, mtime_ns: int) -> TarIndex:
-    """Read the headers of an uncompressed tar.
-
-    `mtime_ns` is the tar's time of change: it keeps a changed tar from being answered from the cache.
-
-    Raises: OSError, tarfile.TarError: it cannot be read, is no tar, or is compressed.
-    """
-    members: dict[str, tuple[int, int]] = {}
-    others: dict[str, str] = {}
-    with open_regular(path) as file:
-        try:
-            with tarfile.open(path, "r:", file) as tar:
-                for member in tar:
-                    if member.size < 0:  # tarfile would go back, and round and round
-                        raise tarfile.ReadError(f"{member.name} is said to have {member.size} bytes")
-                    if member.isdir():
-                        continue
-                    members.pop(member.name, None), others.pop(member.name, None)  # of one name the last counts
-                    if member.isreg() and not member.issparse():
-                        members[member.name] = (member.offset_data, member.size)
-                    elif member.islnk() and member.linkname in members:  # a hard link to an earlier member
-                        members[member.name] = members[member.linkname]
-                    else:
-                        others[member.name] = kind_of(member)
-                end = tar.offset
-        except (MemoryError, OverflowError, RecursionError, ValueError) as error:  # of sizes, of headers without end
-            raise tarfile.ReadError(f"a header makes no sense: {str(error) or type(error).__name__}") from error
-        file.seek(end)  # tarfile takes a damaged header for the end; the real one is empty blocks
-        return TarIndex(members, others, damaged=any(file.read(tarfile.BLOCKSIZE)))
-
-
-def kind_of(member: tarfile.TarInfo) -> str:
-    """Return what a member of a tar is that holds no photo's bytes as they are."""
-    if member.islnk() or member.issym():
-        return f"a link to {member.linkname!r}, and links in a tar are not followed"
-    return "a sparse file: pack it without --sparse" if member.isreg() else "a device or a pipe"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

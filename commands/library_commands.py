@@ -75,8 +75,23 @@ def add(
     paths: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="PATH", help="Folders of photos, photos, .tar files, or quoted patterns such as 'photos/*/rooms'."
+            metavar="PATH",
+            help="Folders of photos, photos, .tar files, or quoted patterns such as 'photos/*/rooms' and "
+            "'shards-{000..099}.tar'; also of https://, s3:// and gs://.",
         ),
+    ] = None,
+    photo_list: Annotated[
+        Path | None,
+        typer.Option(
+            "--list",
+            metavar="FILE",
+            help="A list with a photo a row, by path or address: CSV, TSV, Excel, Parquet or JSON Lines. Its other "
+            "columns come along.",
+        ),
+    ] = None,
+    path_column: Annotated[
+        str | None,
+        typer.Option("--path-column", metavar="NAME", help="With --list: the column that names the photos."),
     ] = None,
     hotels50k: Annotated[
         Path | None,
@@ -137,12 +152,15 @@ def add(
         aliens add photos 'more/*/rooms' --exclude raw/
         aliens add
         aliens add --hotels50k aliens/samples
+        aliens add --list rooms.csv
     """
-    if paths and hotels50k is not None:
-        raise typer.BadParameter("give either PATHs or --hotels50k ROOT, one after the other")
+    if [bool(paths), photo_list is not None, hotels50k is not None].count(True) > 1:
+        raise typer.BadParameter("give either PATHs, --list FILE or --hotels50k ROOT, one after the other")
     with opened(library, device, precision, aloud=True) as photos:
         report = photos.add(
             *paths or (),
+            photo_list=photo_list,
+            path_column=path_column,
             hotels50k=hotels50k,
             split=split,
             hotel_from=hotel_from,

@@ -194,11 +194,13 @@ def show_photo_tags(
     print_notes(found.notes, library)
     if json:
         where = {"photo_id": found.photo_id, "path": found.path, "member": found.member}
-        console.print_json(where | {"tags": found.to_dicts()})
+        console.print_json(where | {"columns": found.details, "tags": found.to_dicts()})
         return
     words = {None: None, True: "yes, by hand", False: "no, by hand"}
     rows = [(tag.tag, figure(tag.probability), figure(tag.cosine), grade_of(tag), words[tag.by_hand]) for tag in found]
     console.note((f"photo {found.photo_id}: ", FilePath(str(PhotoFile(found.path, found.member)), found.path)))
+    for name, value in found.details.items():
+        console.note(f"{name}: {value}")
     console.print_rows(("tag", "probability", "cosine", "has it", "people say"), rows)
 
 

@@ -74,10 +74,11 @@ class Photo(Base):
     )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    path: Mapped[str] = mapped_column(Text)  # absolute
+    path: Mapped[str] = mapped_column(Text)  # absolute, or an address
     member: Mapped[str] = mapped_column(Text, default="")  # name inside the tar at `path`, else ""
     size_bytes: Mapped[int | None] = mapped_column(BigInteger)
     mtime_ns: Mapped[int | None] = mapped_column(BigInteger)  # of the file, nanoseconds since 1970
+    etag: Mapped[str | None] = mapped_column(String(200))  # of an address whose server tells no time of change
 
     image_id: Mapped[int | None] = mapped_column(BigInteger, index=True)  # Hotels-50K's number
     hotel_id: Mapped[int | None] = mapped_column(ForeignKey("hotel.id"), index=True)

@@ -13,6 +13,7 @@ from base.console import FilePath, shell_word
 from base.errors import QueryError
 from base.files import PhotoFile, real_place, storable
 from base.names import nearest, spellings
+from base.urls import url_of
 from db.models import Photo, PhotoState
 from db.photo_rows import Place, is_photo, is_under, pages, photos_at
 
@@ -35,7 +36,7 @@ def number_or_path(name: Named) -> int | str:
         return name.__index__()
     text = os.fspath(name)
     if not NUMBER.fullmatch(text):
-        return os.path.abspath(checked_path(text))
+        return url_of(name) or os.path.abspath(checked_path(text))
     if len(text) > MOST_DIGITS:
         raise QueryError(f"no photo {text[:40]}: take a number that a search shows, or name a file")
     return int(text)
@@ -90,7 +91,7 @@ def photos_known(session: Session, paths: Sequence[str]) -> dict[str, int]:
 
     Looks at no file: whoever asks need not be allowed to know which there are.
     """
-    whole = [path for path in paths if path.startswith("/") and "\0" not in path]
+    whole = [path for path in paths if (path.startswith("/") or url_of(path)) and "\0" not in path]
     places = {path: spelt_places([path]) for path in whole}
     ids = ids_of_files(session, [place for names in places.values() for place in names])
     found = {path: ids[place] for path, names in places.items() for place in names[::-1] if place in ids}
@@ -143,11 +144,13 @@ def parts_of(path: str) -> Iterator[tuple[str, str]]:
 
 def without_links(path: str) -> list[str]:
     """Return the places that a path names if no link is in it: its letters may be composed or not."""
-    return spelt_places([os.path.abspath(path)])
+    return spelt_places([url_of(path) or os.path.abspath(path)])
 
 
 def places_meant(path: str | Path) -> list[str]:
     """Return the places that a path may name: as typed first, since an earlier version may know photos by a link."""
+    if (url := url_of(path)) is not None:
+        return spelt_places([url.rstrip("/")])
     return spelt_places([os.path.abspath(path), real_place(path), os.path.realpath(path)])
 
 

@@ -218,6 +218,12 @@ def photos_by_id(session: Session, ids: Sequence[int]) -> Iterator[Photo]:
         yield from session.scalars(statement, execution_options={"populate_existing": True})
 
 
+def any_pending_elsewhere(session: Session) -> bool:
+    """Tell whether a photo that waits to be embedded lies at an address."""
+    statement = select(Photo.id).where(Photo.state == PhotoState.PENDING, Photo.path.contains("://")).limit(1)
+    return session.scalar(statement) is not None
+
+
 def failure_counts(session: Session) -> dict[str, int]:
     """Return how many photos failed, by kind, most first."""
     statement = (

@@ -1,7 +1,7 @@
 """Queries of single photos for those who look at them: where a picture's bytes lie, which they are, what is known."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -55,6 +55,7 @@ class PhotoDetails:
     hotel_id: int | None
     hotel_name: str | None
     chain_name: str | None
+    columns: dict[str, Any] = field(default_factory=dict)  # what a list says of it besides
 
 
 SHOWN = Photo.state.in_((PhotoState.EMBEDDED, PhotoState.RESTYLED))
@@ -114,6 +115,11 @@ def scanned_roots(session: Session) -> list[str]:
     return sorted(session.scalars(select(Scan.root).distinct()), key=len, reverse=True)
 
 
+def named_one_by_one(session: Session) -> bool:
+    """Tell whether photos were ever added by their own names or by a list, which may lie below no place of a scan."""
+    return session.scalar(select(Scan.id).where(Scan.kind.in_(("file", "list"))).limit(1)) is not None
+
+
 def photo_details(session: Session, photo_id: int) -> PhotoDetails | None:
     """Return what is known of a photo, or of a restyled one; None where none of this number can be found."""
     row = session.execute(
@@ -154,6 +160,7 @@ def photo_details(session: Session, photo_id: int) -> PhotoDetails | None:
         hotel_id=photo.hotel_id,
         hotel_name=None if hotel is None else hotel.name,
         chain_name=row[2],
+        columns=photo.details or {},
     )
 
 

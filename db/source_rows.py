@@ -55,3 +55,9 @@ def scanned_times(session: Session) -> dict[str, datetime]:
     """Return {root: when it was looked through last, UTC} of all places that photos were looked for in."""
     rows = session.execute(select(Scan.root, func.max(Scan.started_at)).group_by(Scan.root))
     return {row[0]: row[1] for row in rows}
+
+
+def found_last(session: Session, place: str) -> int:
+    """Return how many photos the last look at a place found."""
+    newest = select(Scan.counts).where(Scan.root == place).order_by(Scan.started_at.desc(), Scan.id.desc()).limit(1)
+    return int((session.scalar(newest) or {}).get("found", 0))

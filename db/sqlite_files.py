@@ -153,11 +153,21 @@ def distance_m(
     return 2 * EARTH_RADIUS_M * math.asin(math.sqrt(min(half, 1)))
 
 
+def number_in(cell: object) -> float | None:
+    """Return what a cell of a table says as a number; None where it is none, such as 10 rooms."""
+    try:
+        value = float(cell) if isinstance(cell, str | int | float) else math.nan
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
 def ready(connection: sqlite3.Connection, pragmas: Sequence[str]) -> sqlite3.Connection:
-    """Return a connection that knows `folded` and `distance_m`, once pragmas were run; closed where one fails."""
+    """Return a connection that knows `folded`, `distance_m` and `number`, once pragmas were run; closed on errors."""
     try:
         connection.create_function("folded", 1, folded, deterministic=True)
         connection.create_function("distance_m", 4, distance_m, deterministic=True)
+        connection.create_function("number", 1, number_in, deterministic=True)
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}").close()
     except sqlite3.Error:

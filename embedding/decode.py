@@ -236,13 +236,13 @@ class Header:
 
 
 def read_header(data: bytes) -> Header:
-    """Return what a photo's bytes say of it at the least cost that its format allows. Raises: PhotoError: as `decode`."""
+    """Return what a photo's bytes say of it at the least cost for its format. Raises: PhotoError: as `decode`."""
     width, height = upright_size(data)
-    return Header(width_px=width, height_px=height, format=format_of(data))
+    return Header(width_px=width, height_px=height, format=photo_format(data))
 
 
 @damage_as_photo_error()
-def format_of(data: bytes) -> str:
+def photo_format(data: bytes) -> str:
     """Return a photo's format by its bytes, as `Facts` has it. Raises: PhotoError: as `open_image`."""
     if is_jxl(data):
         return JXL

@@ -143,6 +143,15 @@ class AddReport:
                 "disk may not be there; if they are gone for good, "
                 f"`aliens add {' '.join(map(shell_word, roots))} --allow-empty` believes it"
             )
+        if scan.unread:
+            few = ", ".join(one_line(place) for place in scan.unread_at)
+            more = f" and {scan.unread - len(scan.unread_at)} more" * (scan.unread > len(scan.unread_at))
+            said.append(f"{counted(scan.unread, 'source')} of {len(self.sources)} cannot be read: {few}{more}")
+        if scan.unreached:
+            said.append(
+                f"{counted(scan.unreached, 'photo')} could not be reached now: known ones stay as they are, the others "
+                "are tried again at the next `aliens add`"
+            )
         if scan.left_out:
             places = " ".join(shell_word(place) for place in scan.left_out_at)
             lies, stays, it = ("lies", "stays", "it") if scan.left_out == 1 else ("lie", "stay", "them")
@@ -162,7 +171,7 @@ class AddReport:
             for name, photos in self.behind.items()
         ]
         said += self.metadata.notes + self.index.notes
-        if run.failed or scan.missing or scan.vanished or scan.problems:
+        if run.failed or scan.missing or scan.vanished or scan.problems or scan.unreached:
             said.append("`aliens failures` lists what could not be used, with reasons")
         return said
 

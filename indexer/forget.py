@@ -12,6 +12,7 @@ from base.console import counted, shell_word
 from base.errors import QueryError
 from base.names import comparable, nearest
 from base.settings import LibraryFolder
+from base.urls import url_of
 from db.caption_rows import drop_unused_texts
 from db.catalog import Catalog
 from db.conditions import all_hotels
@@ -95,7 +96,7 @@ class Meant:
 def forget(
     catalog: Catalog,
     store: SegmentStore,
-    paths: Sequence[Path] = (),
+    paths: Sequence[str | Path] = (),
     *,
     hotels: Sequence[str] = (),
     gone: bool = False,
@@ -160,7 +161,7 @@ def remove_meant(session: Session, folder: LibraryFolder, meant: Meant, report: 
     return files
 
 
-def what_is_meant(session: Session, folder: LibraryFolder, paths: Iterable[Path], hotels: Iterable[str]) -> Meant:
+def what_is_meant(session: Session, folder: LibraryFolder, paths: Iterable[str | Path], hotels: Iterable[str]) -> Meant:
     """Return the photos, hotels and results that are named.
 
     Raises: QueryError: the library knows nothing at a path, or no such hotel.
@@ -169,7 +170,7 @@ def what_is_meant(session: Session, folder: LibraryFolder, paths: Iterable[Path]
     for path in paths:
         known = ((place, list(photo_ids_under(session, place))) for place in places_meant(path))
         found = next((each for each in known if each[1]), None)
-        below = os.path.relpath(os.path.realpath(path), os.path.realpath(folder.root))
+        below = str(path) if url_of(path) else os.path.relpath(os.path.realpath(path), os.path.realpath(folder.root))
         if found is not None:
             meant.places.append(found[0])
             meant.photos.update(found[1])

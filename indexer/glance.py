@@ -75,8 +75,8 @@ class Glance:
 FORMAT = S_IFMT(0o777777)  # of a mode, the bits that say what a file is
 
 # What a found photo may have besides its file's facts and its hotel by its folder.
-said_of = attrgetter("image_id", "date_from", "place_from", "failure_kind")
-NOTHING = (None,) * 4
+said_of = attrgetter("image_id", "date_from", "place_from", "failure_kind", "etag", "details")
+NOTHING = (None,) * 6
 
 
 def changed(session: Session, told: list[FoundPhoto]) -> tuple[list[FoundPhoto], list[int]]:

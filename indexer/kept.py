@@ -8,6 +8,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from base.arrays import Bools
+from base.urls import url_of
 from db.models import Photo
 from db.photo_rows import count_rows_under, photo_ids_under, present_ids_under
 from indexer.mounts import UNREACHABLE, is_mounted, lies_at, lies_at_any
@@ -59,7 +60,7 @@ def may_be_there(source: Source, found: FoundPhoto) -> bool:
     """Tell whether a photo cannot be looked at only since its disk is not there, or does not answer."""
     if found.failure_kind == MISSING and source.absent_mounts:
         return any(lies_at_any(place, source.absent_mounts) for place in (found.path, os.path.realpath(found.path)))
-    return found.failure_kind == UNREACHABLE
+    return found.failure_kind == UNREACHABLE and url_of(found.path) is None  # addresses are told of photo by photo
 
 
 def stays_as_it_is(source: Source, found: FoundPhoto, photo: Photo | None, report: "ScanReport") -> None:

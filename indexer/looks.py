@@ -9,7 +9,7 @@ from base.errors import QueryError, SourceError
 from base.files import storable
 from db.catalog import Catalog
 from indexer.add import AddReport
-from indexer.remembered import Call, Told, calls_for, calls_for_all, told_of, told_of_tree
+from indexer.remembered import ADDRESS, LIST, Call, Told, calls_for, calls_for_all, told_of, told_of_list, told_of_tree
 from indexer.sources import sources_at
 
 FEW = 3  # places that an error tells of
@@ -18,7 +18,7 @@ FEW = 3  # places that an error tells of
 class Look(Protocol):
     """What looks at places of which the same is said."""
 
-    def __call__(self, *paths: Path, told: Sequence[Told], **arguments: Any) -> AddReport:
+    def __call__(self, *paths: str, told: Sequence[Told], **arguments: Any) -> AddReport:
         """Return what was found. Raises: SourceError, QueryError: something is wrong with these places."""
 
 
@@ -38,11 +38,45 @@ def options_said(
     return said
 
 
-def look_at(
-    catalog: Catalog,
-    paths: Sequence[Path],
+def places_told(
+    places: Sequence[str | Path],
+    options: Mapping[str, Any],
+    *,
     tree: Path | None,
     split: str,
+    photo_list: Path | None,
+    path_column: str | None,
+) -> list[tuple[str, Told]]:
+    """Return pairs of a place as it was typed, "" for trees and lists, and what was said of it.
+
+    Args:
+        places: paths, addresses and patterns of them; or none.
+        options: what is said of them now.
+        tree: in their place, the root of a Hotels-50K tree.
+        split: of that.
+        photo_list: in their place, a list of photos.
+        path_column: of that, which column names them.
+
+    Raises: QueryError: there are several of places, a tree and a list; something is said of what was not named.
+    """
+    if [bool(places), tree is not None, photo_list is not None].count(True) > 1:
+        raise QueryError(
+            "say which photos: either paths, or a list, or the root of a Hotels-50K tree, one after the other"
+        )
+    if tree is None and split != "train":
+        raise QueryError(f"--split {split} is of a Hotels-50K tree: name its root with --hotels50k ROOT")
+    if photo_list is None and path_column is not None:
+        raise QueryError(f"--path-column {path_column} is of a list: name it with --list FILE")
+    if tree is not None:
+        return [("", told_of_tree(tree, split, options))]
+    if photo_list is not None:
+        return [("", told_of_list(photo_list, path_column, options))]
+    return [(str(place), told_of(place, options)) for place in places]
+
+
+def look_at(
+    catalog: Catalog,
+    told: Sequence[tuple[str, Told]],
     options: Mapping[str, Any],
     look: Look,
     *,
@@ -52,28 +86,19 @@ def look_at(
 
     Args:
         catalog: of the library.
-        paths: folders, tars, photos and patterns; or none.
-        tree: in their place, the root of a Hotels-50K tree.
-        split: of that.
+        told: the places: see `places_told`.
         options: what is said of them now.
         look: looks at those of which the same is said.
         may_be_gone: nothing need be at a path.
 
     Raises:
-        SourceError: as `look`, for any of them.
-        QueryError: as `look`; there are both paths and a tree, or a split of paths.
+        SourceError, QueryError: as `look`, for any of them.
     """
-    if paths and tree is not None:
-        raise QueryError("say which photos: either a path, or the root of a Hotels-50K tree, one after the other")
-    if tree is None and split != "train":
-        raise QueryError(f"--split {split} is of a Hotels-50K tree: name its root with --hotels50k ROOT")
-    told = [(str(path), told_of(path, options)) for path in paths]
-    if tree is not None:
-        told = [("", told_of_tree(tree, split, options))]
     with catalog.saving() as session:
         calls = calls_for(session, told, catalog.folder.root)
     if len(calls) > 1:
-        sources_at(paths, catalog.folder.root, may_be_gone=may_be_gone)  # which refuses any before all are looked at
+        local = [Path(typed) for typed, each in told if each.kind not in (ADDRESS, LIST)]
+        sources_at(local, catalog.folder.root, may_be_gone=may_be_gone)  # which refuses any before all are looked at
     also = {"hotel_from": options["hotel_from"]} if "hotel_from" in options else {}
     parts = [looked(call, look, **also) for call in calls]
     return parts[0] if len(parts) == 1 else AddReport.together(parts, {}, {})
@@ -117,6 +142,6 @@ def look_again(catalog: Catalog, options: Mapping[str, Any], look: Look, *, may_
 
 def looked(call: Call, look: Look, **also: Any) -> AddReport:
     """Make one call. Raises: SourceError, QueryError: as it does."""
-    report = look(*map(Path, call.paths), told=call.told, **call.arguments | also)
+    report = look(*call.paths, told=call.told, **call.arguments | also)
     report.metadata.remarks.extend(call.remarks)
     return report

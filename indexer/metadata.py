@@ -16,6 +16,7 @@ from base.errors import SourceError
 from base.files import storable
 from base.names import comparable, composed
 from base.spreadsheets import is_parquet, named_records, parquet_rows, table_rows
+from base.urls import checked_place, joined, url_of
 from indexer.sources import FoundPhoto, Source
 
 FEW = 3  # names that a message shows
@@ -35,6 +36,7 @@ DATE = re.compile(
     r"(\d{4})[-:/](\d{1,2})[-:/](\d{1,2})(?:[ T]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?(?:Z| ?[+-]\d{2}:?\d{2})?)?",
     re.ASCII,
 )  # a zone is passed over: dates are those of the clock where a photo was taken
+TAR_NAME = re.compile(r"\.(tar(\.(gz|bz2|xz))?|tgz|tbz2?|txz)(?=[!/])", re.IGNORECASE)
 ROW_SAYS = ("hotel", "chain", "latitude", "longitude", "date")
 
 
@@ -65,7 +67,59 @@ class Row:
         return replace(self, **said)
 
 
-class MetadataTable:
+class RowReader:
+    """Reads what a row of a table says of a photo, a folder or a hotel."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def row(self, number: int, said: dict[str, str]) -> Row | None:
+        """Return what a row says, None where it says nothing. Raises: SourceError: a cell makes no sense."""
+        if nothing := next((name for name, value in said.items() if "\0" in value), None):
+            raise self._bad(number, nothing, said[nothing], "it holds a character of code 0, which no name has")
+        hotel, place = said.get("hotel"), said.get("path") or said.get("folder")
+        if not said.keys() - {"path", "folder"}:
+            return None
+        if place is None and hotel is None:
+            raise self._bad(number, "path", "", f"it names no photo, folder or hotel: {NEEDED}")
+        if "path" in said and "folder" in said and not said["path"].startswith(("/", said["folder"].rstrip("/") + "/")):
+            place = f"{said['folder'].rstrip('/')}/{said['path']}"
+        latitude, longitude = (self._degrees(number, name, said.get(name)) for name in ("latitude", "longitude"))
+        if (latitude is None) != (longitude is None):
+            lacking = "longitude" if longitude is None else "latitude"
+            raise self._bad(number, lacking, "", "a place needs both, a latitude and a longitude")
+        if latitude == longitude == 0:
+            raise self._bad(number, "latitude", "0", "0, 0 lies in the sea: leave both empty where it is not known")
+        return Row(number, place, hotel, said.get("chain"), latitude, longitude, self._date(number, said.get("date")))
+
+    def _degrees(self, number: int, column: str, text: str | None) -> float | None:
+        if text is None:
+            return None
+        most = 90 if column == "latitude" else 180
+        try:  # a comma where a spreadsheet of such a country writes one
+            degrees = float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
+        except ValueError:
+            degrees = math.nan
+        if math.isnan(degrees):
+            raise self._bad(number, column, text, "it is no number of degrees, such as 48.85")
+        if not -most <= degrees <= most:
+            raise self._bad(number, column, text, f"a {column} lies between -{most} and {most} degrees")
+        return degrees
+
+    def _date(self, number: int, text: str | None) -> datetime | None:
+        if text is None:
+            return None
+        match = DATE.fullmatch(text)
+        with suppress(ValueError):
+            if match is not None:
+                return datetime(*(int(part or 0) for part in match.groups()))  # type: ignore[arg-type]
+        raise self._bad(number, "date", text, "it is no date such as 2015-01-31 or 2015-01-31 17:40")
+
+    def _bad(self, number: int, column: str, text: str, why: str) -> SourceError:
+        return SourceError(f"{self.path}:{number}: {column} {text[:60]!r}: {why}; nothing was changed")
+
+
+class MetadataTable(RowReader):
     """A table of what is known of photos, folders and hotels: CSV, TSV, Excel or Parquet.
 
     A row names a photo or a folder, relative to the table's own folder or to the source's, or absolute; or a hotel
@@ -74,7 +128,7 @@ class MetadataTable:
 
     def __init__(self, path: Path) -> None:
         """Raises: SourceError: it cannot be read, a cell makes no sense, or two rows contradict each other."""
-        self.path = path
+        super().__init__(path)
         self.remarks: list[str] = []
         self.unused: list[str] = []  # columns
         self.rows: list[Row] = []
@@ -127,20 +181,25 @@ class MetadataTable:
 
     def _places_of(self, written: str, folder: str) -> Iterator[str]:
         """Yield the places that a path may mean, beside a folder; a photo in a tar as searches show it too."""
+        if (url := url_of(written) or url_of(folder)) is not None:
+            yield from places_of_url(url if url_of(written) else joined(url, written))
+            return
         path = os.path.normpath(os.path.join(folder, with_slashes(written)))
         above, name = os.path.split(path)
         if above not in self._real:
             self._real[above] = os.path.realpath(above)
         real = os.path.join(self._real[above], name)
         yield composed(storable(real))
-        if ".tar!" in real.lower():
-            at = real.lower().index(".tar!") + len(".tar")
-            yield composed(storable(f"{real[:at]}/{os.path.normpath(real[at + 1 :])}"))
+        if (end := end_of_tar(real, "!")) is not None:
+            yield composed(storable(f"{real[:end]}/{os.path.normpath(real[end + 1 :])}"))
 
     def refuse_if_nowhere(self) -> None:
         """Refuse a table none of whose rows names anything that is there. Raises: SourceError."""
         # A name on disk may have its letters decomposed: such are told by the photos that are found.
-        if self.hotels or any(not place.isascii() or os.path.lexists(outside_tar(place)) for place in self._by_place):
+        if self.hotels or any(
+            not place.isascii() or url_of(place) is not None or os.path.lexists(outside_tar(place))
+            for place in self._by_place
+        ):
             return
         others = f", nor at any other place of its {len(self.rows)} rows" if len(self.rows) > 1 else ""
         raise SourceError(
@@ -172,30 +231,10 @@ class MetadataTable:
     def _read(self) -> Iterator[Row]:
         rows = parquet_rows(self.path) if is_parquet(self.path) else table_rows(self.path, MEANINGS, self.remarks)
         for number, said in named_records(rows, MEANINGS, self.unused):
-            row = self._row(number, said)
+            row = self.row(number, said)
             if row is not None:
+                self._check(row)
                 yield row
-
-    def _row(self, number: int, said: dict[str, str]) -> Row | None:
-        """Return what a row says, None where it says nothing. Raises: SourceError: a cell makes no sense."""
-        if nothing := next((name for name, value in said.items() if "\0" in value), None):
-            raise self._bad(number, nothing, said[nothing], "it holds a character of code 0, which no name has")
-        hotel, place = said.get("hotel"), said.get("path") or said.get("folder")
-        if not said.keys() - {"path", "folder"}:
-            return None
-        if place is None and hotel is None:
-            raise self._bad(number, "path", "", f"it names no photo, folder or hotel: {NEEDED}")
-        if "path" in said and "folder" in said and not said["path"].startswith(("/", said["folder"].rstrip("/") + "/")):
-            place = f"{said['folder'].rstrip('/')}/{said['path']}"
-        latitude, longitude = (self._degrees(number, name, said.get(name)) for name in ("latitude", "longitude"))
-        if (latitude is None) != (longitude is None):
-            lacking = "longitude" if longitude is None else "latitude"
-            raise self._bad(number, lacking, "", "a place needs both, a latitude and a longitude")
-        if latitude == longitude == 0:
-            raise self._bad(number, "latitude", "0", "0, 0 lies in the sea: leave both empty where it is not known")
-        row = Row(number, place, hotel, said.get("chain"), latitude, longitude, self._date(number, said.get("date")))
-        self._check(row)
-        return row
 
     def _check(self, row: Row) -> None:
         """Refuse rows that say different things of one hotel. Raises: SourceError: this and an earlier one do."""
@@ -213,32 +252,6 @@ class MetadataTable:
             other = self._chains.setdefault(name, row)
             if comparable(other.chain or "") != comparable(row.chain):
                 raise self._contradiction(row, other, "chain")
-
-    def _degrees(self, number: int, column: str, text: str | None) -> float | None:
-        if text is None:
-            return None
-        most = 90 if column == "latitude" else 180
-        try:  # a comma where a spreadsheet of such a country writes one
-            degrees = float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
-        except ValueError:
-            degrees = math.nan
-        if math.isnan(degrees):
-            raise self._bad(number, column, text, "it is no number of degrees, such as 48.85")
-        if not -most <= degrees <= most:
-            raise self._bad(number, column, text, f"a {column} lies between -{most} and {most} degrees")
-        return degrees
-
-    def _date(self, number: int, text: str | None) -> datetime | None:
-        if text is None:
-            return None
-        match = DATE.fullmatch(text)
-        with suppress(ValueError):
-            if match is not None:
-                return datetime(*(int(part or 0) for part in match.groups()))  # type: ignore[arg-type]
-        raise self._bad(number, "date", text, "it is no date such as 2015-01-31 or 2015-01-31 17:40")
-
-    def _bad(self, number: int, column: str, text: str, why: str) -> SourceError:
-        return SourceError(f"{self.path}:{number}: {column} {text[:60]!r}: {why}; nothing was changed")
 
     def _contradiction(self, row: Row, other: Row, name: str) -> SourceError:
         one, two = getattr(other, name), getattr(row, name)
@@ -260,14 +273,29 @@ def with_slashes(written: str) -> str:
 def start_of_path(written: str) -> str:
     """Return the first part of a path, empty for an absolute one: a name as listings of folders have it."""
     start = os.path.normpath(with_slashes(written)).partition("/")[0]
-    at = start.lower().find(".tar!")
-    return composed(start if at < 0 else start[: at + len(".tar")])
+    return composed(start[: end_of_tar(start, "!")])
 
 
 def outside_tar(place: str) -> str:
     """Return a place, or the tar that it lies in."""
-    at = place.lower().find(".tar/")
-    return place if at < 0 else place[: at + len(".tar")]
+    return place[: end_of_tar(place, "/")]
+
+
+def end_of_tar(place: str, before_member: str) -> int | None:
+    """Return where the name of a tar ends in a place, which a member's name follows; None where there is none."""
+    found = TAR_NAME.search(place)
+    while found is not None and place[found.end() : found.end() + 1] != before_member:
+        found = TAR_NAME.search(place, found.end())
+    return None if found is None else found.end()
+
+
+def places_of_url(url: str) -> Iterator[str]:
+    """Yield the places that an address in a table may mean: nothing where none can be kept."""
+    with suppress(SourceError):
+        place = str(checked_place(url)).rstrip("/")
+        yield composed(place)
+        if (end := end_of_tar(place, "!")) is not None:
+            yield composed(f"{place[:end]}/{place[end + 1 :]}")
 
 
 def table_for(path: Path, sources: Sequence[Source]) -> MetadataTable:

@@ -59,10 +59,10 @@ def is_mounted(place: str) -> bool:
 
 
 def mount_of(place: str) -> str:
-    """Return the innermost mount point at or above a real path, / where it lies on the system's own disk."""
-    while place != "/" and not os.path.ismount(place):
+    """Return the innermost mount point at or above a real path, / on the system's own disk, and for an address."""
+    while place.startswith("/") and not os.path.ismount(place):
         place = os.path.dirname(place)
-    return place
+    return place if place.startswith("/") else "/"
 
 
 def mounts_around(places: Iterable[str]) -> dict[str, bool]:

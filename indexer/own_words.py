@@ -40,6 +40,7 @@ class MetadataReport:
 
     hotels: {name: photos} of those that folders or the table name. without_hotel: photos that no folder named one for.
     chosen: how folders were told to name hotels, if they were told now. used, rows: of the table.
+    listed: whether a list named the photos, which may name their hotels too.
     """
 
     hotels: dict[str, int]
@@ -49,6 +50,7 @@ class MetadataReport:
     table: str | None = None
     used: int = 0
     rows: int = 0
+    listed: bool = False
     remarks: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -56,7 +58,7 @@ class MetadataReport:
         if self.hotels or self.chosen in (FOLDER, "path"):
             few = [f"{one_line(name)} ({counted(n, 'photo')})" for name, n in list(self.hotels.items())[:FEW_HOTELS]]
             named = f": {', '.join(few)}{', ...' if len(self.hotels) > FEW_HOTELS else ''}" if few else ""
-            said = "these are of" if self.chosen or self.table else "by their folders these are of"
+            said = "these are of" if self.chosen or self.table or self.listed else "by their folders these are of"
             lines.append(f"{said} {counted(len(self.hotels), 'hotel')}{named}")
         if self.table is not None:
             lines.append(f"{one_line(self.table)}: {self.used} of {counted(self.rows, 'row')} used")
@@ -126,9 +128,10 @@ class OwnWords:
             raise QueryError("the tables of Hotels-50K name its hotels: leave --hotel-from out")
         self._source = source
         self.report.roots[source.root] = None
-        if self._hotel_from is not None and source.kind == "file":
+        self.report.listed |= source.kind == "list"
+        if self._hotel_from is not None and not source.whole:
             self.report.remarks.append("--hotel-from is for folders and tars: photos named by themselves are of those")
-        if self._hotel_from is not None and source.kind != "file":
+        if self._hotel_from is not None and source.whole:
             root, below = source.root, source.root.rstrip("/") + "/"
             said: dict[str, str | None] = {root: None}
             if self._hotel_from == "path":
@@ -150,11 +153,12 @@ class OwnWords:
     def told(self, chunk: Sequence[FoundPhoto]) -> list[FoundPhoto]:
         """Return photos that a source has found with what people say of them."""
         if self.are_none:
-            return list(chunk)
+            return [self._of(found) if found.row is not None else found for found in chunk]
         return [self._of(found) for found in chunk]
 
     def _of(self, found: FoundPhoto) -> FoundPhoto:
         rows = [] if self._table is None else self._table.of(found)
+        rows += [(found.row, True)] * (found.row is not None)
 
         def first(name: str) -> Any:
             return next((value for row, _ in rows if (value := getattr(row, name)) is not None), None)
@@ -212,9 +216,10 @@ class OwnWords:
             facts |= columns
 
     def _problem(self, row: Row, reason: str) -> None:
-        if row.number not in self._told and self._table is not None and self._source is not None:
+        if row.number not in self._told and self._source is not None:
             self._told.add(row.number)
-            self._source.leftovers.problems.append(Problem(f"{self._table.path}:{row.number}", reason))
+            where = self._source.root if self._table is None else self._table.path
+            self._source.leftovers.problems.append(Problem(f"{where}:{row.number}", reason))
 
     def _choice_at(self, path: str) -> HotelChoice | None:
         """Return how photos at a place get their hotels: as the deepest place says that anything was said of."""

@@ -82,7 +82,7 @@ KINDS = {
     "compressed_tar": Kind(
         one="compressed tar",
         many="compressed tars",
-        remedy="unpack, or pack again as .tar",
+        remedy="name as a PATH of its own to add it, or pack again as .tar",
         endings=".tar.bz2 .tar.gz .tar.lz4 .tar.lzma .tar.xz .tar.z .tar.zst .tbz .tbz2 .tgz .tlz .txz .tzst",
     ),
     "picture": Kind(

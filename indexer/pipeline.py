@@ -21,10 +21,12 @@ from base.arrays import Floats, Halves, Pixels
 from base.errors import PhotoError
 from base.files import PhotoFile
 from base.progress import Progress, Step
+from base.remote import THREADS, Unreachable
 from db.caption_rows import CaptionColumns, caption_columns, forget_captions, give_captions
 from db.catalog import Catalog
 from db.models import Photo, PhotoState
 from db.photo_rows import (
+    any_pending_elsewhere,
     count_pending,
     drop_photos,
     hashes_of,
@@ -39,6 +41,7 @@ from embedding.exif import SILENT, Camera
 from embedding.segments import SegmentStore
 from indexer.interrupts import stop_on_interrupt
 from indexer.merging import merge_due
+from indexer.mounts import UNREACHABLE
 from indexer.moves import MovedPhotos, place_columns
 from indexer.other_models import OtherModels
 from indexer.scan import camera_columns
@@ -87,6 +90,8 @@ def read_photo(
             return Content(sha256, len(data), decoded, decoded.camera)
     except FileNotFoundError:
         return Failure(MISSING, "the file vanished before it was read")
+    except Unreachable as error:
+        return Failure(UNREACHABLE, error.strerror or str(error))
     except OSError as error:
         return Failure("unreadable", str(error.strerror or error))
     except PhotoError as error:
@@ -283,8 +288,10 @@ class Run:
 
     def _outcomes(self, session: Session) -> Generator[tuple[Photo, Outcome]]:
         read = partial(self._read, is_known=self._is_known if any_vector(session, self._model) else never)
+        # What lies elsewhere is waited for, and not computed.
+        threads = THREADS if any_pending_elsewhere(session) else DECODE_THREADS
         photos = self._photos(session)
-        return decode_ahead(photos, read, threads=DECODE_THREADS, ahead=self._ahead, in_bursts=self._in_bursts)
+        return decode_ahead(photos, read, threads=threads, ahead=self._ahead, in_bursts=self._in_bursts)
 
     def _read(self, file: PhotoFile, is_known: Callable[[bytes], bool]) -> Outcome:
         return read_photo(file, self._preprocessing, is_known, self._may_decode, self._max_pixels)

@@ -1,7 +1,7 @@
 """Sources that are remembered: what `aliens add` was told of a place is kept, and said again at each later look.
 
-A place is a folder, a tar, a photo, a pattern of such, or a Hotels-50K tree; its options are arguments of
-`aliens.Library.add`. Looks through nothing itself.
+A place is a folder, a tar, a photo, a pattern of such, an address, a list, or a Hotels-50K tree; its options are
+arguments of `aliens.Library.add`. Looks through nothing itself.
 """
 
 import json
@@ -20,16 +20,20 @@ from base.errors import QueryError, SourceError
 from base.files import storable
 from base.names import nearest
 from base.settings import LibraryFolder
+from base.tars import is_any_tar
+from base.urls import url_of
 from db.models import PhotoSource
 from db.photo_names import places_meant
 from db.photo_rows import count_under, paths_under
-from db.source_rows import all_sources, put_source, scanned_times
+from db.source_rows import all_sources, found_last, put_source, scanned_times
+from indexer.braces import in_series, is_series, names_meant
 from indexer.hotels50k import IMAGE_FOLDERS, TRAIN, check_split
 from indexer.ignoring import call_patterns, compiled, rules_at
 from indexer.mounts import is_mounted, lies_at, mounts_around
-from indexer.sources import FolderSource, Source, folders_above, is_tar, places_named
+from indexer.sources import FolderSource, Source, folders_above, places_named
 
-FOLDER, TAR, FILE, PATTERN, TREE, TEST_TREE = "folder", "tar", "file", "pattern", "hotels50k", "hotels50k-test"
+FOLDER, TAR, FILE, PATTERN = "folder", "tar", "file", "pattern"
+ADDRESS, LIST, TREE, TEST_TREE = "address", "list", "hotels50k", "hotels50k-test"
 Arguments = dict[str, Any]  # of Library.add
 
 
@@ -56,9 +60,9 @@ class Call:
 class RememberedSource:
     """A source as `aliens sources` lists it.
 
-    kind: folder, tar, file, pattern, hotels50k, or hotels50k-test: the folder of a split of its test. photos: that the
-    library knows there. options: arguments of `Library.add`. looked_at: UTC, None: never to its end. problem: why it
-    cannot be looked at now, None: it is there.
+    kind: folder, tar, file, pattern, address, list, hotels50k, or hotels50k-test: the folder of a split of its test.
+    photos: that the library knows there, or that the last look at a list found. options: arguments of `Library.add`.
+    looked_at: UTC, None: never to its end. problem: why it cannot be looked at now, None: it is there.
     """
 
     place: str
@@ -74,18 +78,20 @@ class RememberedSource:
         return asdict(self) | {"there": self.problem is None}
 
 
-def told_of(path: Path, options: Mapping[str, Any]) -> Told:
+def told_of(path: str | Path, options: Mapping[str, Any]) -> Told:
     """Return a place that somebody named: what is there now, or else a pattern; how hotels are named is kept of these.
 
     Of places how hotels are named is kept apart, since photos' own folders have it.
     """
     said = {name: value for name, value in options.items() if name != "hotel_from"}
-    if not os.path.lexists(path) and has_magic(str(path)):
+    if (url := url_of(path)) is not None:
+        return Told(place=url, kind=ADDRESS, options=dict(options) if is_series(url) else said)
+    if not os.path.lexists(path) and (has_magic(str(path)) or is_series(str(path))):
         return Told(place=storable(os.path.abspath(path)), kind=PATTERN, options=dict(options))
     real = os.path.realpath(path)
     if os.path.isdir(real):
         return Told(place=storable(real), kind=FOLDER, options=said)
-    return Told(place=storable(real), kind=TAR if is_tar(real) else FILE, options=said)
+    return Told(place=storable(real), kind=TAR if is_any_tar(real) else FILE, options=said)
 
 
 def told_of_tree(root: Path, split: str, options: Mapping[str, Any]) -> Told:
@@ -96,6 +102,12 @@ def told_of_tree(root: Path, split: str, options: Mapping[str, Any]) -> Told:
     if split == TRAIN:
         return Told(place=real, kind=TREE, options=said)
     return Told(place=os.path.join(real, IMAGE_FOLDERS[split]), kind=TEST_TREE, options=said)
+
+
+def told_of_list(path: Path, path_column: str | None, options: Mapping[str, Any]) -> Told:
+    """Return a list of photos as a place."""
+    said = dict(options) | ({} if path_column is None else {"path_column": path_column})
+    return Told(place=storable(os.path.realpath(path)), kind=LIST, options=said)
 
 
 class Calls:
@@ -159,12 +171,14 @@ def paths_and_arguments(told: Told, library: Path, roots: Iterable[str]) -> Iter
     was told to; of the others something else may have been said since.
     """
     said = {name: value for name, value in told.options.items() if name != "hotel_from"}
-    if told.kind == TREE:
+    if told.kind == LIST:
+        yield [], dict(told.options) | {"photo_list": told.place}
+    elif told.kind == TREE:
         yield [], said | {"hotels50k": told.place}
     elif told.kind == TEST_TREE:
         root, split = tree_and_split(told.place)
         yield [], said | {"hotels50k": root, "split": split}
-    elif "hotel_from" not in told.options or not roots:
+    elif told.kind == ADDRESS or "hotel_from" not in told.options or not roots:
         yield [told.place], dict(told.options)
     else:
         matches = {str(match): storable(os.path.realpath(match)) in roots for match in matches_of(told, library)}
@@ -179,7 +193,8 @@ def matches_of(source: PhotoSource | Told, library: Path) -> list[Path]:
     """Return what a pattern stands for now."""
     patterns = call_patterns(source.options.get("exclude", ()))
     try:
-        return places_named([Path(source.place)], library, patterns, may_be_gone=False)[0]
+        names = [place for place in in_series([Path(source.place)])[0] if isinstance(place, Path)]
+        return places_named(names, library, patterns, may_be_gone=False)[0]
     except SourceError:
         return []
 
@@ -193,6 +208,8 @@ def tree_and_split(place: str) -> tuple[str, str]:
 def problem_of(source: PhotoSource, library: Path) -> str | None:
     """Return why a source cannot be looked at now, None where it can: what it holds is not looked at here."""
     place = source.place
+    if source.kind == ADDRESS:  # which only a look asks
+        return None
     if source.kind == PATTERN:
         return None if matches_of(source, library) else "nothing matches it now"
     if source.kind == TEST_TREE:
@@ -239,7 +256,7 @@ def end(session: Session, told: Sequence[Told], sources: Sequence[Source]) -> No
             continue
         source = put_source(session, known.get(each.place), each.place, each.kind, each.options)
         known[each.place] = source
-        around = {} if each.kind == PATTERN else mounts_around([each.place])
+        around = {} if each.kind in (PATTERN, ADDRESS) else mounts_around([each.place])
         mounts = around | behind_links | {m: several for m, several in met.items() if lies_at(m, each.place)}
         if source.mounts != mounts:
             source.mounts = mounts
@@ -259,7 +276,7 @@ def outer_first(told: Iterable[Told]) -> list[Told]:
 
 def is_lasting(each: Told) -> bool:
     """Tell whether a place is there, or is a pattern, which may match something later."""
-    return each.kind == PATTERN or os.path.lexists(each.place)
+    return each.kind in (PATTERN, ADDRESS) or os.path.lexists(each.place)
 
 
 def is_part(each: Told | PhotoSource, known: Mapping[str, PhotoSource]) -> bool:
@@ -296,14 +313,27 @@ def list_sources(session: Session, folder: LibraryFolder) -> list[RememberedSour
 
 
 def count_of(session: Session, source: PhotoSource) -> int:
-    """Return how many photos the library knows at a source; of a pattern, at what it matches, or has matched."""
+    """Return how many photos the library knows at a source; of a list, how many the last look at it found."""
     if source.kind == TREE:
         return count_under(session, os.path.join(source.place, IMAGE_FOLDERS[TRAIN]))
-    if source.kind != PATTERN:
-        return count_under(session, source.place)
-    regex = re.compile(f"/{compiled(source.place).regex.pattern}(/.*)?", re.DOTALL)
-    base = os.path.dirname(source.place[: len(source.place) - len(MAGIC.split(source.place, maxsplit=1)[-1]) - 1])
-    return sum(regex.fullmatch(path) is not None for path in paths_under(session, base))
+    if source.kind == LIST:
+        return found_last(session, source.place)
+    if source.kind == PATTERN or is_series(source.place):
+        return count_meant(session, names_meant(source.place))
+    return count_under(session, source.place)
+
+
+def count_meant(session: Session, names: Sequence[str]) -> int:
+    """Return how many photos the library knows at places that patterns match, or have matched."""
+    plain = {name for name in names if not has_magic(name)}
+    patterns = [compiled(name).regex.pattern for name in names if name not in plain]
+    regex = re.compile("|".join(f"/{pattern}(/.*)?" for pattern in patterns), re.DOTALL)
+    begin = os.path.commonprefix(list(names))  # noqa: RUF071 - of characters, cut at its last folder
+    base = os.path.dirname(MAGIC.split(begin, maxsplit=1)[0])
+    return sum(
+        not plain.isdisjoint((path, *folders_above(path))) or (bool(patterns) and regex.fullmatch(path) is not None)
+        for path in paths_under(session, base)
+    )
 
 
 MAGIC = re.compile(r"[*?[]")

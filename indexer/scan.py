@@ -20,6 +20,7 @@ from base.console import counted
 from base.errors import PhotoError, SourceError
 from base.files import PhotoFile
 from base.progress import Progress, Step, silent
+from db.detail_rows import note_columns
 from db.hotel_rows import add_nameless_hotels, merge_chains, merge_hotels
 from db.known_files import compares_bytes
 from db.models import Photo, PhotoState
@@ -41,15 +42,17 @@ from embedding.decode import DECODE_THREADS, camera_at, read_camera, read_header
 from embedding.exif import Camera
 from indexer.glance import Glance, changed
 from indexer.kept import EXAMPLES, absent_mounts, keep_of_disks, may_be_there, stays_as_it_is, unseen_under
+from indexer.mounts import UNREACHABLE
 from indexer.own_words import FOLDER, TABLE, OwnWords
 from indexer.passed_over import PassedOver, Problem
 from indexer.sources import MISSING, FolderSource, FoundPhoto, Source, folders_above, found_at
 
 CHUNK = 1000
 STORED_PROBLEMS = 1000  # of one scan; their full number is in its counts
-FACTS = ("size_bytes", "mtime_ns")
+FACTS = ("size_bytes", "mtime_ns", "etag")
 IMAGE_FACTS = ("image_id", "image_source", "uploaded_at")  # which Hotels-50K alone has
 SAID = (*IMAGE_FACTS, "hotel_id", "hotel_from", "dated_at", "date_from", "latitude", "longitude", "place_from")
+DETAILS = "details"
 CAMERA = "camera"  # who says something of a photo, beside a table and a folder
 
 
@@ -59,7 +62,8 @@ class ScanReport:
 
     other_files: of them all, how many are passed over by what they are. left_out: photos that the library knows in
     places that are now left out; they stay. kept: those that it knows in a source that holds none any more, which may
-    be a disk that is not there. left_out_at, kept_at: some of these places and sources.
+    be a disk that is not there. unreached: those at addresses that nobody answered for; known ones stay. unread:
+    sources of several that cannot be read. left_out_at, kept_at, unread_at: some of these places and sources.
     """
 
     found: int = 0
@@ -70,12 +74,15 @@ class ScanReport:
     vanished: int = 0
     left_out: int = 0
     kept: int = 0
+    unreached: int = 0
+    unread: int = 0
     other_files: int = 0
     problems: int = 0
     rehoused: int = 0  # known photos that have another hotel now
     passed_over: PassedOver = field(default_factory=PassedOver)
     left_out_at: list[str] = field(default_factory=list)
     kept_at: list[str] = field(default_factory=list)
+    unread_at: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as one object."""
@@ -206,6 +213,7 @@ def compare_sources(
     for scan in scans:
         start = time.monotonic()
         scan.source.absent_mounts = absent
+        scan.source.tell = partial(tell_note, progress, found)
         try:
             for known in compare_source(
                 session, scan, words, retry_failed=retry_failed, begun=begun, tell=partial(tell, found, scan)
@@ -215,6 +223,7 @@ def compare_sources(
         except SourceError as error:
             if len(scans) == 1:
                 raise
+            scan.report.unread, scan.report.unread_at = 1, [scan.source.root]
             scan.source.leftovers.problems.append(Problem(scan.source.root, str(error)))
             scan.source.leftovers.unread.append(scan.source.root)
         scan.seconds = time.monotonic() - start
@@ -231,6 +240,11 @@ def compare_sources(
     return [
         (scan, unseen) for scan in outermost if (unseen := unseen_under(session, scan.source.root, scan.known, seen))
     ]
+
+
+def tell_note(progress: Progress, found: int, note: str) -> None:
+    """Tell what takes long before more photos are found."""
+    progress(Step("scanning", found, note=note))
 
 
 def compare_source(
@@ -276,7 +290,7 @@ def compare_source(
     yield np.array(glance.ids, np.int64)
 
 
-IS_BACK = (MISSING, "unreadable", "name")  # kinds of failures that are over where a file can be looked at
+IS_BACK = (MISSING, UNREACHABLE, "unreadable", "name")  # kinds of failures that are over where a file can be looked at
 
 
 def nothing_found(session: Session, sources: Sequence[Source]) -> SourceError:
@@ -320,6 +334,7 @@ def scan_chunk(
             stays_as_it_is(source, found, known.get((found.path, found.member)), report)
             continue
         report.found += 1
+        report.unreached += found.failure_kind == UNREACHABLE
         report.missing += found.failure_kind == MISSING
         photo, real = known.get((found.path, found.member)), targets.get((found.target, ""))
         if photo is None and real is not None and real.failure_kind != MISSING:  # a link to a photo that is known
@@ -328,8 +343,12 @@ def scan_chunk(
             continue
         if photo is None:
             report.new += 1
-            inserts.append(columns_of(found, FACTS + SAID) | state_of(found))
+            inserts.append(columns_of(found, (*FACTS, *SAID, DETAILS)) | state_of(found))
             continue
+        if found.failure_kind == UNREACHABLE:
+            source.leftovers.problems.append(
+                Problem(str(PhotoFile(found.path, found.member)), found.failure_reason or "")
+            )
         columns = changed_columns(photo, found, retry_failed=retry_failed)
         report.changed += "state" in columns
         report.unchanged += "state" not in columns
@@ -337,6 +356,7 @@ def scan_chunk(
         changes.append((photo, columns))
     insert_photos(session, inserts)
     change_photos(session, changes)
+    note_columns(session, (found.details for found in chunk if found.details))
     return list(known.values())
 
 
@@ -352,16 +372,21 @@ def change_photos(session: Session, changes: Sequence[tuple[Photo, dict[str, Any
 def changed_columns(photo: Photo, found: FoundPhoto, *, retry_failed: bool) -> dict[str, Any]:
     """Return the columns in which a known photo differs from what was found."""
     changes = said_columns(photo, found)
+    if found.details is not None and (photo.details or {}) | dict(found.details) != photo.details:
+        changes[DETAILS] = (photo.details or {}) | dict(found.details)
+    if found.failure_kind == UNREACHABLE:  # it may be there still
+        return changes
     if found.failure_kind == MISSING and was_never_here(photo):  # a list names it, and its vector was imported
         return changes
     if found.failure_kind is not None:
         if (photo.failure_kind, photo.failure_reason) == (found.failure_kind, found.failure_reason):
             return changes
         return changes | state_of(found)
-    facts_differ = any(getattr(found, name) != getattr(photo, name) for name in FACTS)
+    told = FACTS if found.size_bytes is not None else FACTS[1:]  # some servers do not tell how many bytes there are
+    facts_differ = any(getattr(found, name) != getattr(photo, name) for name in told)
     is_back = photo.failure_kind in IS_BACK
     if facts_differ or is_back or (retry_failed and photo.state is PhotoState.FAILED):
-        return changes | {name: getattr(found, name) for name in FACTS} | state_of(found)
+        return changes | {name: getattr(found, name) for name in told} | state_of(found)
     return changes
 
 

@@ -15,10 +15,15 @@ from stat import S_ISREG
 from typing import Any
 
 from base.errors import SourceError
-from base.files import storable, tar_index
+from base.files import storable
+from base.remote import Unreachable, facts_at
 from base.settings import LibraryFolder
+from base.tars import is_any_tar, is_tar, tar_index, tar_stamp, without_tar_ending
+from base.urls import url_of
+from indexer.braces import in_series
 from indexer.ignoring import IGNORE_FILE, Pattern, Patterns, Rules, call_patterns, read_patterns, rules_at
-from indexer.mounts import device_of, is_folder_entry, kind_of_error, mounts_around
+from indexer.looking import looks_in_order
+from indexer.mounts import UNREACHABLE, device_of, is_folder_entry, kind_of_error, mounts_around
 from indexer.passed_over import PHOTO_ENDINGS, Leftovers, PassedOver, Problem, ending_of, kind_by_bytes, start_of
 
 NAME_ONE = "name a folder of photos, a photo or a .tar file"
@@ -31,7 +36,10 @@ BAD_NAME = "its name is not valid UTF-8: rename it"
 
 @dataclass(slots=True)  # and not frozen, which takes thrice as long: one is made of every file at each look
 class FoundPhoto:
-    """A photo that a source names, never changed; `size_bytes` is None where there is no file, `target` is a link's."""
+    """A photo that a source names, never changed; `size_bytes` is None where there is no such file.
+
+    target: the file that the photo is a link to. details: what is said of it besides, by column.
+    """
 
     path: str
     member: str = ""
@@ -50,6 +58,9 @@ class FoundPhoto:
     failure_kind: str | None = None
     failure_reason: str | None = None
     target: str = ""
+    etag: str | None = None
+    details: Mapping[str, Any] | None = None
+    row: Any = None  # of the list that names it: an indexer.metadata.Row
 
 
 Glance = Callable[[str, list[os.DirEntry[str]]], list[os.DirEntry[str]]]
@@ -65,12 +76,14 @@ class Source(ABC):
     kind: str
     whole = True  # whether it names every photo below its root, so that others there have vanished
 
-    def __init__(self, root: Path, rules: Rules = Rules()) -> None:  # noqa: B008 - frozen
-        self.path = os.path.realpath(root)  # one place, by whatever links it is reached
+    def __init__(self, root: str | Path, rules: Rules = Rules()) -> None:  # noqa: B008 - frozen
+        self.path = real_place_of(root)  # one place, by whatever links it is reached
         self.root = storable(self.path)  # as the database keeps it
-        typed = storable(os.path.abspath(root))
-        stem, ending = os.path.splitext(os.path.basename(typed))
-        self.typed_name = stem if ending.lower() == ".tar" and not os.path.isdir(root) else stem + ending  # a hotel's
+        typed = storable(url_of(root) or os.path.abspath(root))
+        name = os.path.basename(typed.rstrip("/"))
+        self.typed_name = (
+            without_tar_ending(name) if is_any_tar(name) and not os.path.isdir(root) else name
+        )  # a hotel's
         self.within: dict[str, str] = {}  # places below that were named as well, and their typed names
         self.named = self.root if typed == self.root else f"{typed} (which is {self.root})"  # for messages
         self.leftovers = Leftovers()
@@ -80,6 +93,7 @@ class Source(ABC):
         self.glance: Glance | None = None
         self.mounts: dict[str, bool] = {}  # that were met: see db.models.PhotoSource
         self.absent_mounts: Sequence[str] = ()  # where disks were seen before, and none is now
+        self.tell: Callable[[str], object] = lambda note: None  # hears what takes long before photos are found
         self._rules = rules
         self._rules_in: dict[str, Rules] = {}
 
@@ -133,8 +147,21 @@ class Source(ABC):
         return self._rules_in[folder]
 
 
+def found_url(url: str, *, fresh: bool = True, **columns: Any) -> FoundPhoto:
+    """Return the photo at an address: with what its server says of it, or as missing, unreachable or unreadable."""
+    try:
+        facts = facts_at(url, fresh=fresh)
+    except OSError as error:
+        absent = isinstance(error, FileNotFoundError)
+        kind = MISSING if absent else UNREACHABLE if isinstance(error, Unreachable) else "unreadable"
+        return FoundPhoto(url, **columns, failure_kind=kind, failure_reason=str(error.strerror or error))
+    return FoundPhoto(url, size_bytes=facts.size_bytes, mtime_ns=facts.mtime_ns, etag=facts.etag, **columns)
+
+
 def found_file(path: str, **columns: Any) -> FoundPhoto:
-    """Return the photo at a path: with size and time of change, or as missing or unreadable."""
+    """Return the photo at a place: with size and time of change, or as missing or unreadable."""
+    if url_of(path) is not None:
+        return found_url(path, **columns)
     text = storable(path)
     if text != path:
         return FoundPhoto(text, **columns, failure_kind="name", failure_reason=BAD_NAME)
@@ -153,13 +180,16 @@ def found_file(path: str, **columns: Any) -> FoundPhoto:
 
 def found_at(path: str, member: str = "") -> FoundPhoto:
     """Return what is at a photo's place now: the photo itself, or why it cannot be read, `missing` where it is gone."""
-    found = found_file(path)
+    # Of thousands of members of one tar its server is asked once.
+    found = found_url(path, fresh=not member) if url_of(path) is not None else found_file(path)
     if not member or found.failure_kind is not None:
         return replace(found, member=member)
     try:
-        size_bytes = tar_index(path, found.mtime_ns or 0).members[member][1]
+        size_bytes = tar_index(path, tar_stamp(path)).members[member][1]
     except KeyError:
         return FoundPhoto(path, member, failure_kind=MISSING, failure_reason="the tar file has no such member any more")
+    except Unreachable as error:
+        return FoundPhoto(path, member, failure_kind=UNREACHABLE, failure_reason=error.strerror)
     except (OSError, tarfile.TarError) as error:
         return FoundPhoto(path, member, failure_kind=kind_of_error(error), failure_reason=str(error))
     return replace(found, member=member, size_bytes=size_bytes)
@@ -262,6 +292,8 @@ class FolderSource(Source):
         return is_taken and self.left_out(path, is_folder=is_folder) is None
 
     def _tar(self, path: str, rules: Rules) -> Iterator[FoundPhoto]:
+        from indexer.tar_source import TarSource  # which is a source as those here
+
         tar = TarSource(Path(path), rules)
         tar.leftovers = self.leftovers
         try:
@@ -274,78 +306,35 @@ class FolderSource(Source):
         self.leftovers.unread.append(storable(path))
 
 
-class TarSource(Source):
-    """Every photo in an uncompressed tar file, such as a WebDataset shard, in the order of the file."""
-
-    kind = "tar"
-
-    def photos(self) -> Iterator[FoundPhoto]:
-        """Yield the photos.
-
-        Raises: SourceError: the file is no tar, is compressed, or has a name that cannot be stored.
-        """
-        if self.path != self.root:
-            raise SourceError(f"{self.named} cannot be used: {BAD_NAME}")
-        try:
-            mtime_ns = os.stat(self.path).st_mtime_ns
-            index = tar_index(self.path, mtime_ns)
-        except (OSError, tarfile.TarError) as error:
-            why = getattr(error, "strerror", None) or error
-            raise SourceError(f"{self.named} cannot be read as an uncompressed tar file ({why})") from error
-        if index.damaged:
-            self.leftovers.problems.append(Problem(self.root, "is damaged: what lies behind the damage is not read"))
-            self.leftovers.unread.append(self.root)
-        left_out: set[str] = set()  # folders that were counted
-        for member, (offset, size_bytes) in index.members.items():
-            if self._is_left_out(member, left_out):
-                continue
-            if not has_photo_ending(member):
-                read_start = partial(start_of, self.path, offset, size_bytes)
-                self.leftovers.passed_over.note_file(os.path.basename(member), read_start)
-            elif storable(member) != member:
-                yield FoundPhoto(self.root, storable(member), failure_kind="name", failure_reason=BAD_NAME)
-            else:
-                yield FoundPhoto(self.root, member, size_bytes, mtime_ns)
-        for member, kind in index.others.items():
-            if has_photo_ending(member) and not self._is_left_out(member, left_out):
-                yield FoundPhoto(self.root, storable(member), failure_kind="unreadable", failure_reason=kind)
-
-    def _is_left_out(self, member: str, counted: set[str]) -> bool:
-        """Tell whether a member is not looked at, and count it, or its folder once."""
-        found = self.left_out(self.path, member)
-        if found is None:
-            return False
-        kind, place = found
-        is_folder = kind.endswith("_folder")
-        if place not in counted:
-            self.leftovers.passed_over.note(kind, os.path.basename(place) if is_folder else ending_of(place))
-        counted.update([place] * is_folder)
-        return True
-
-
 class FileSource(Source):
     """Photos that are named one by one, by their paths: also where their endings are not those of photos."""
 
     kind = "file"
     whole = False
 
-    def __init__(self, *paths: Path, exclude: tuple[Pattern, ...] = ()) -> None:
+    def __init__(self, *paths: str | Path, exclude: tuple[Pattern, ...] = ()) -> None:
         super().__init__(paths[0])
-        self.paths = dict.fromkeys(map(os.path.realpath, paths))
-        self.named = storable(os.path.abspath(paths[0])) + f" and {len(paths) - 1} more" * (len(paths) > 1)
+        self.paths = dict.fromkeys(map(real_place_of, paths))
+        first = url_of(paths[0]) or storable(os.path.abspath(paths[0]))
+        self.named = first + f" and {len(paths) - 1} more" * (len(paths) > 1)
         self._exclude = exclude
 
     def photos(self) -> Iterator[FoundPhoto]:
         """Yield the photos."""
-        for path in self.paths:
-            folder, name = os.path.split(path)
-            found = found_file(path)
-            if Patterns(folder, self._exclude).say(path, is_folder=False):
-                self.leftovers.passed_over.note("excluded", ending_of(name))
-            elif found.failure_kind is not None or has_photo_ending(name) or kind_by_bytes(start_of(path)) == "picture":
-                yield found
-            else:
-                self.leftovers.passed_over.note_file(name, partial(start_of, path))
+        yield from filter(None, looks_in_order(self.paths, lambda path: url_of(path) is not None, self._found_at))
+
+    def _found_at(self, path: str) -> FoundPhoto | None:
+        """Return a photo, None where it is left out."""
+        folder, name = os.path.split(path)
+        if Patterns(folder, self._exclude).say(path, is_folder=False):
+            self.leftovers.passed_over.note("excluded", ending_of(name))
+            return None
+        found = found_file(path)
+        is_named_so = found.failure_kind is not None or has_photo_ending(name) or url_of(path) is not None
+        if is_named_so or kind_by_bytes(start_of(path)) == "picture":
+            return found
+        self.leftovers.passed_over.note_file(name, partial(start_of, path))
+        return None
 
     @property
     def folders(self) -> Iterable[str]:
@@ -369,9 +358,10 @@ def has_photo_ending(name: str) -> bool:
     return name[at:].lower() in PHOTO_ENDINGS and name[:at].rpartition("/")[2].strip(".") != ""
 
 
-def is_tar(name: str) -> bool:
-    """Tell by its ending whether a file is an uncompressed tar file."""
-    return name.lower().endswith(".tar")
+def real_place_of(root: str | Path) -> str:
+    """Return an address as it is, without a slash at its end, and a path without links."""
+    url = url_of(root)
+    return os.path.realpath(root) if url is None else url.rstrip("/")
 
 
 def folders_above(place: str) -> Iterator[str]:
@@ -382,14 +372,15 @@ def folders_above(place: str) -> Iterator[str]:
 
 
 def sources_at(
-    paths: Sequence[Path], library: Path, *, exclude: Sequence[str] = (), may_be_gone: bool = False
+    paths: Sequence[str | Path], library: Path, *, exclude: Sequence[str] = (), may_be_gone: bool = False
 ) -> list[Source]:
-    """Return the sources for paths: folders, .tar files and photos, each place once, and photos together as one.
+    """Return the sources for places: folders, .tar files and photos, each place once, and photos together as one.
 
     What lies in a named folder is left to that, unless it leaves it out.
 
     Args:
-        paths: where to look. One at which nothing is may be a pattern, such as photos/*/rooms or photos/**/*.tar.
+        paths: where to look: paths and addresses. One at which nothing is may be a pattern, such as photos/*/rooms,
+            photos/**/*.tar or shards-{000..099}.tar.
         library: the library's folder, which is no source of photos.
         exclude: patterns, as in .gitignore files, of what is left out below each path.
         may_be_gone: take a path at which nothing is for a folder that is no longer there.
@@ -399,17 +390,27 @@ def sources_at(
         QueryError: a pattern to exclude is none.
     """
     patterns = call_patterns(exclude)
-    sources: dict[str, Source] = {}
-    photos: list[Path] = []
-    found, passed_over = places_named(paths, library, patterns, may_be_gone=may_be_gone)
-    for path in found:
+    from indexer.remote_sources import sources_of_urls  # which know the sources here
+    from indexer.tar_source import TarSource
+
+    places, absent = in_series(paths)
+    local = [place for place in places if isinstance(place, Path)]
+    sources, remote = sources_of_urls(
+        [place for place in places if isinstance(place, str)], patterns, may_be_gone=may_be_gone
+    )
+    photos: list[str | Path] = [*remote]
+    found, passed_over = places_named(local, library, patterns, may_be_gone=may_be_gone)
+    for path in [*found, *absent]:
         place = os.path.realpath(path)
         if place in sources:
             continue
-        if os.path.isdir(path) or not os.path.exists(path):
-            sources[place] = FolderSource(path, library, rules_at(place, patterns), may_be_gone=may_be_gone)
-        elif is_tar(path.name):
+        is_tar_file = is_any_tar(path.name) and not os.path.isdir(path)
+        if is_tar_file and (os.path.exists(path) or not may_be_gone):
             sources[place] = TarSource(path, rules_at(place, patterns))
+        elif path in absent and not may_be_gone:
+            photos.append(path)
+        elif os.path.isdir(path) or not os.path.exists(path):
+            sources[place] = FolderSource(path, library, rules_at(place, patterns), may_be_gone=may_be_gone)
         else:
             photos.append(path)
     named = dict(sources)
@@ -417,7 +418,7 @@ def sources_at(
     for place in named.keys() - sources.keys():
         outermost = next(above for above in reversed([*folders_above(place)]) if above in sources)
         sources[outermost].within[named[place].root] = named[place].typed_name
-    if photos := [path for path in photos if not is_found_above(os.path.realpath(path), named)]:
+    if photos := [path for path in photos if not is_found_above(real_place_of(path), named)]:
         one_by_one = FileSource(*photos, exclude=patterns)
         sources |= dict.fromkeys(one_by_one.paths, one_by_one)
     for source in sources.values():

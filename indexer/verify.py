@@ -17,7 +17,9 @@ from base.errors import LibraryError
 from base.files import SegmentFile, files_of_ours, half_written, is_left, is_unchanged
 from base.progress import Progress, Step, silent
 from base.records import record_problem
+from base.remote import Unreachable, facts_at
 from base.settings import LibraryFolder
+from base.urls import plain_url, server_of, url_of
 from db.catalog import Catalog, database_of, disk_errors, restoring
 from db.model_rows import other_models
 from db.models import Model, Photo, PhotoState
@@ -172,6 +174,7 @@ def remove_damaged(folder: LibraryFolder, model: Model) -> None:
 
 def photo_disagreements(session: Session, progress: Progress) -> Iterator[Disagreement]:
     """Compare every photo's row with its file."""
+    unreached: set[str] = set()
     for count, photo in enumerate(all_photos(session), start=1):
         if count % 1000 == 0:
             progress(Step("verifying", count))
@@ -180,19 +183,33 @@ def photo_disagreements(session: Session, progress: Progress) -> Iterator[Disagr
             yield Disagreement("photo", what, added_again(photo, "--retry-failed"))
         if photo.state is PhotoState.EMBEDDED and not was_never_here(photo):
             try:
-                size_bytes = os.stat(photo.path).st_size
-            except OSError as error:
-                remedy = added_again(photo, "" if os.path.isdir(os.path.dirname(photo.path)) else "--allow-empty")
-                yield Disagreement("photo", f"{photo.path}: {error.strerror}", remedy)
+                size_bytes = bytes_at(photo.path)
+            except Unreachable as error:  # which says nothing of its photos, and is told once
+                host = server_of(photo.path)
+                if host not in unreached:
+                    unreached.add(host)
+                    what = f"{plain_url(photo.path)} cannot be reached: {error.strerror}; nor may others there be"
+                    yield Disagreement("photo", what, "`aliens verify` when the network is there")
                 continue
-            if not photo.member and size_bytes != photo.size_bytes:
+            except OSError as error:
+                is_there = url_of(photo.path) is not None or os.path.isdir(os.path.dirname(photo.path))
+                remedy = added_again(photo, "" if is_there else "--allow-empty")
+                yield Disagreement("photo", f"{photo.path}: {error.strerror or error}", remedy)
+                continue
+            if not photo.member and size_bytes is not None and size_bytes != photo.size_bytes:
                 what = f"{photo.path} has {size_bytes} bytes now, {photo.size_bytes} bytes when it was embedded"
                 yield Disagreement("photo", what, added_again(photo))
 
 
+def bytes_at(path: str) -> int | None:
+    """Return how many bytes a file, or an address, has now, None where that is unsaid. Raises: OSError: it is gone."""
+    return os.stat(path).st_size if url_of(path) is None else facts_at(path).size_bytes
+
+
 def added_again(photo: Photo, option: str = "") -> str:
     """Return the command that looks at a photo's folder again."""
-    return f"`{f'aliens add {shell_word(os.path.dirname(photo.path))} {option}'.rstrip()}`"
+    place = os.path.dirname(photo.path) if url_of(photo.path) is None else photo.path
+    return f"`{f'aliens add {shell_word(place)} {option}'.rstrip()}`"
 
 
 def result_disagreements(

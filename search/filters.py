@@ -16,9 +16,11 @@ from base.errors import QueryError
 from base.names import comparable, nearest
 from db import conditions as sql
 from db.catalog import Catalog
+from db.detail_rows import columns_called, columns_known, compared_column, filled_column
 from db.hotel_rows import FIRST_OWN_ID
 from db.models import PhotoState
 from embedding.segments import SegmentStore
+from search.list_columns import read_column
 from search.query import (
     Filter,
     format_filter,
@@ -59,6 +61,7 @@ REMEDIES = {  # for what a library lacks altogether
     "chains from a table",
     "place": "no photo of this library has a place: `aliens add FOLDER` reads those of cameras, "
     "`aliens add FOLDER --metadata TABLE` those of a table",
+    "column": "no photo of this library has columns of a list: `aliens add --list FILE` takes them along",
     "date": "no photo of this library has a date of a camera, a table or an upload: files' own times were compared; "
     "`aliens add FOLDER --metadata TABLE` reads dates from a table",
 }
@@ -239,6 +242,7 @@ class Conditions:
             "color": lambda value: sql.colourless(read_choice("color", value) == "grey"),
             "orientation": lambda value: sql.oriented(read_choice("orientation", value)),
             "path": lambda value: sql.path_contains(self._session, value),
+            "column": self.column,
         }
         return makers[part.name](part.value)
 
@@ -248,6 +252,19 @@ class Conditions:
             return sql.longer_side(*sides)
         size = read_size(value)
         return sql.sized(size.at_least, size.width_px, size.height_px)
+
+    def column(self, value: str) -> sql.Condition:
+        """Return the condition of what a list says in a column. Raises: QueryError: no list has such a column."""
+        test = read_column(value)
+        names = columns_called(self._session, test.column)
+        if not names:
+            known = columns_known(self._session)
+            if not known:
+                raise QueryError(f"no column {test.column!r}: {REMEDIES['column']}")
+            raise unknown_name("column", test.column, known)
+        if not test.op:
+            return or_(*(filled_column(self._session, name) for name in names))
+        return or_(*(compared_column(self._session, name, test.op, test.text, test.number) for name in names))
 
     def source(self, value: str) -> sql.Condition:
         """Return the condition of a source."""

@@ -14,13 +14,14 @@ from typing import Literal
 
 from base.errors import QuerySyntaxError
 from base.names import folded
+from search.list_columns import read_column
 
 Kind = Literal["text", "photo", "image"]
 NEGATED = 0.3  # the weight of -words: of those tried, 1 throws away what was asked for (benchmarks/search_quality.py)
 TERM_NAMES = {"like": "photo", "image": "image"}  # how a query writes terms that are no text
 FILTER_NAMES = (
     *("hotel", "chain", "source", "tag", "near", "after", "before"),
-    *("year", "size", "color", "orientation", "path", "kind"),
+    *("year", "size", "color", "orientation", "path", "column", "kind"),
 )
 ALIASES = {"colour": "color"}
 
@@ -168,6 +169,8 @@ def check_value(name: str, value: str, negated: bool = False) -> None:
         read_year(value)
     elif name == "size":
         read_size_class(value) or read_size(value)
+    elif name == "column":
+        read_column(value)
     elif name in CHOICES and read_choice(name, value) == "any" and negated:
         raise ValueError("nothing is of no kind: write kind:photo or kind:restyled")
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from base.arrays import Floats, unit
 from base.errors import LibraryError, PhotoError, QueryError
 from base.files import PhotoFile
+from base.urls import url_of
 from db.catalog import Catalog
 from db.models import Model
 from db.settings_rows import read_setting, write_setting
@@ -94,9 +95,9 @@ def image_vector(path: Path, encoder: Encoder) -> Floats:
     from embedding.decode import decode
 
     try:
-        decoded = decode(PhotoFile(str(path)).read(pipe=True), encoder.preprocessing)
+        decoded = decode(PhotoFile(url_of(path) or str(path)).read(pipe=True), encoder.preprocessing)
     except OSError as error:
-        raise QueryError(f"the query photo {path} cannot be read: {error.strerror}") from error
+        raise QueryError(f"the query photo {path} cannot be read: {error.strerror or error}") from error
     except PhotoError as error:
         raise QueryError(f"the query photo {path} cannot be decoded: {error.reason}") from error
     vector: Floats = encoder.encode_images(decoded.pixels[np.newaxis])[0]

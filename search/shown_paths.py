@@ -4,13 +4,14 @@ import os
 from collections.abc import Sequence
 
 from base.files import PhotoFile, real_place
+from base.urls import url_of
 
 
 def root_of(path: str, roots: Sequence[str]) -> str | None:
     """Return the innermost of the folders, tars or photos that were added at or below which a path lies, or None."""
     place = real_place(path)
     for root in roots:
-        real = os.path.realpath(root)
+        real = url_of(root) or os.path.realpath(root)
         if place in (root, real) or place.startswith((root.rstrip("/") + "/", real.rstrip("/") + "/")):
             return root
     return None
@@ -24,5 +25,8 @@ def lies_below(path: str, roots: Sequence[str]) -> bool:
 def shown_path(path: str, member: str, roots: Sequence[str]) -> str:
     """Return a photo's path for people: that of the outermost folder that was added is left out but for its name."""
     root = root_of(path, sorted(roots, key=len))
-    below = os.path.basename(path) if root is None else os.path.relpath(real_place(path), os.path.dirname(root))
+    if url_of(path) is not None:
+        below = os.path.basename(path) if root is None else path[len(os.path.dirname(root)) :].strip("/")
+    else:
+        below = os.path.basename(path) if root is None else os.path.relpath(real_place(path), os.path.dirname(root))
     return str(PhotoFile(below, member))

@@ -20,7 +20,7 @@ from db.vector_rows import EmbeddedRows, segments_of
 from embedding.index.building import IndexChoice
 from embedding.segments import SegmentStore
 from indexer import add, inventory, merging, upkeep, verify
-from indexer.sources import Source
+from indexer.sources import Source, sources_at
 from search import captions
 from search.answers import Feedback
 from search.ranking import Shape
@@ -203,3 +203,9 @@ def flat(shape: Shape = Shape(), feedback: Feedback = Feedback()) -> dict[str, A
     said = {f.name: getattr(shape, f.name) for f in fields(shape) if getattr(shape, f.name) != f.default}
     clicks = {"more_like": feedback.more_like, "less_like": feedback.less_like}
     return said | {name: ids for name, ids in clicks.items() if ids}
+
+
+def source_at(path: str | Path, library: Path, *, may_be_gone: bool = False) -> Source:
+    """The source for a path."""
+    (source,) = sources_at([path], library, may_be_gone=may_be_gone)
+    return source

@@ -15,6 +15,7 @@ import anyio.to_thread
 
 from base.errors import AliensError, PhotoError
 from base.files import PhotoFile
+from base.urls import url_of
 from web.thumbnail_store import ThumbnailStore
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class Thumbnails:
                     return made_picture(made, "image/webp", sha256, width_px, view)
                 if kept := self._kept(sha256, width_px, view):
                     return kept
-                if is_small_jpeg(data):
+                if is_small_jpeg(data) and not file.is_remote:  # what is far is kept
                     if self.store.keeps and self.store.placeholder(sha256) is None:
                         self.store.put(sha256, 0, None, placeholder_of(fitting(data, PLACEHOLDER_PX)))
                     return made_picture(data, "image/jpeg", sha256, width_px, view)
@@ -154,6 +155,8 @@ def looked_up(file: "PictureFile | None") -> Found:
     """Return whether a photo's file is the one that was added, by its size and time. Raises: NoPicture: it is gone."""
     if file is None:
         raise NoPicture("there is no such photo: it was forgotten, or is not in a folder that was added")
+    if url_of(file.path) is not None:  # its server is asked only where no picture of it is kept
+        return Found(file=file, unchanged=True)
     try:
         stat = os.stat(file.path)
     except OSError as error:

@@ -108,7 +108,7 @@ class FolderWriter:
 
     def _place(self, source: PhotoFile, target: Path) -> None:
         """Copy or link a photo unless it is there; a copy that a killed run left is under another name."""
-        link = self._link and not source.member
+        link = self._link and not source.member and not source.is_remote
         if is_link(source.path, target) if link else is_copy(source, target):
             return
         place_photo(source, target, link=link)
@@ -122,10 +122,11 @@ def is_link(path: str, target: Path) -> bool:
 def is_copy(source: PhotoFile, target: Path) -> bool:
     """Tell whether a copy is as large as its photo and younger; a photo that is gone or in a tar is like none."""
     try:
-        photo, copy = os.stat(source.path), os.lstat(target)
+        copy = os.lstat(target)
+        size_bytes, mtime_ns = (None, None) if source.member else source.facts()
     except OSError:
         return False
-    same = copy.st_size == photo.st_size and copy.st_mtime_ns >= photo.st_mtime_ns
+    same = copy.st_size == size_bytes and mtime_ns is not None and copy.st_mtime_ns >= mtime_ns
     return not source.member and same and not target.is_symlink()
 
 

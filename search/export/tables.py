@@ -19,11 +19,13 @@ from base.errors import QueryError
 from base.spreadsheets import FORMULA_START, WorkbookWriter
 from db.caption_rows import captions_of
 from db.catalog import Catalog
+from db.detail_rows import columns_known, detail_rows
 from db.hotel_rows import hotel_places
 from db.photo_rows import hashes_of, hotels_and_chains
 from embedding.photo_table import KINDS
 from embedding.segments import SegmentStore
 from search.filters import chosen
+from search.list_columns import DETAIL, DETAILS, heading_of, is_detail
 from search.query import Filter
 from search.tags.tag_files import EXPORTED, GUARD, exported_cells
 from search.tags.tagging import TaggedPhotos, Tagging, vocabularies_of
@@ -130,9 +132,13 @@ class TagTable:
 
     def __init__(self, session: Session, tagging: Tagging, columns: Sequence[str], selection: Selection) -> None:
         self.tagging = tagging
-        self.names = expanded(columns or DEFAULT_COLUMNS, selection.hits is not None, tagging.vocabulary.names)
+        asked = columns or DEFAULT_COLUMNS
+        given = columns_known(session) if any(name not in KINDS | DERIVED | MANY for name in asked) else []
+        self.names = expanded(asked, selection.hits is not None, tagging.vocabulary.names, given)
         kinds = KINDS | DERIVED
-        self.schema = pa.schema([(name, kinds.get(name, pa.float32())) for name in self.names])
+        kinds |= {name: pa.string() for name in self.names if is_detail(name)}
+        heads = [heading_of(name, KINDS | DERIVED) for name in self.names]
+        self.schema = pa.schema([(h, kinds.get(name, pa.float32())) for h, name in zip(heads, self.names, strict=True)])
         self.tag_counts = np.zeros(len(tagging.vocabulary.tags), np.int64)
         self.rows = 0
         self._session = session
@@ -183,6 +189,10 @@ class TagTable:
             return self._date_or_place(name, photos)
         if name in KINDS:
             return photos.columns[name]
+        if is_detail(name):
+            ids = photos.photo_ids.tolist()
+            cells = detail_rows(self._session, name.removeprefix(DETAIL), ids)
+            return pa.array([cells.get(photo_id) for photo_id in ids], pa.string())
         match name:
             case "tags":
                 return chosen_names(photos.decided, self._tag_names)
@@ -233,19 +243,26 @@ def newest_caption(captions: Sequence[tuple[str, float | None, str]]) -> str:
     return next(text for text, _, key in captions if key == last)
 
 
-def expanded(columns: Sequence[str], with_score: bool, tags: Sequence[str]) -> list[str]:
-    """Return the columns' names, with `probabilities` and `cosines` spelt out for every tag.
+def expanded(columns: Sequence[str], with_score: bool, tags: Sequence[str], given: Sequence[str]) -> list[str]:
+    """Return the columns' names, with `probabilities` and `cosines` spelt out for every tag, and `details`.
+
+    `given`: the names of the columns that lists gave photos.
 
     Raises: QueryError: no such column.
     """
     names: list[str] = []
     for column in columns:
-        if column in MANY:
+        plain = column.removeprefix(DETAIL)
+        if column == DETAILS and DETAILS not in given:
+            names += [f"{DETAIL}{name}" for name in given]
+        elif plain in given and column not in KINDS | DERIVED | MANY:
+            names.append(f"{DETAIL}{plain}")
+        elif column in MANY:
             names += [f"{MANY[column]}({tag})" for tag in tags]
         elif column in KINDS or column in DERIVED:
             names.append(column)
         else:
-            known = ", ".join([*KINDS, *DERIVED, *MANY])
+            known = ", ".join([*KINDS, *DERIVED, *MANY, DETAILS, *given])
             raise QueryError(f"no column {column!r} to export: choose of {known}")
     if with_score and "score" not in names:
         names.insert(0, "score")

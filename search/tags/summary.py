@@ -1,7 +1,7 @@
 """Looking at tags: how many photos have each, which are sure or borderline, and plots of them. Decides nothing."""
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,13 +87,22 @@ class PhotoTags(Listing[TagOfPhoto]):
     """A photo's tags: those that it has first, each kind likeliest first."""
 
     def __init__(
-        self, tags: Iterable[TagOfPhoto], *, photo_id: int, path: str, member: str = "", notes: Sequence[str] = ()
+        self,
+        tags: Iterable[TagOfPhoto],
+        *,
+        photo_id: int,
+        path: str,
+        member: str = "",
+        notes: Sequence[str] = (),
+        details: Mapping[str, Any] | None = None,
     ) -> None:
+        """`details`: what a list that was added says of the photo besides."""
         super().__init__(tags)
         self.photo_id = photo_id
         self.path = path
         self.member = member
         self.notes = list(notes)
+        self.details = dict(details or {})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,7 +155,7 @@ def summarise(tagging: Tagging) -> TagSummary:
     )
 
 
-def photo_tags(tagging: Tagging, photo_id: int) -> PhotoTags:
+def photo_tags(tagging: Tagging, photo_id: int, details: Mapping[str, Any] | None = None) -> PhotoTags:
     """Return one photo's tags. Raises: QueryError: the photo is unknown or not embedded."""
     photo = tagging.photo(photo_id, ["path", "member"])
     said = photo.labels.get(photo_id, {})
@@ -163,7 +172,7 @@ def photo_tags(tagging: Tagging, photo_id: int) -> PhotoTags:
     ]
     tags.sort(key=lambda tag: (-tag.has, -tag.probability))
     path, member = (photo.columns[name][0].as_py() for name in ("path", "member"))
-    return PhotoTags(tags, photo_id=photo_id, path=path, member=member, notes=trusted(tagging))
+    return PhotoTags(tags, photo_id=photo_id, path=path, member=member, notes=trusted(tagging), details=details)
 
 
 def trusted(tagging: Tagging) -> list[str]:

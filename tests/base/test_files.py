@@ -25,10 +25,10 @@ from base.files import (
     is_left,
     sha256_of,
     sync_folder,
-    tar_index,
     temporary_beside,
 )
 from base.memory import MemoryBudget
+from base.tars import tar_index
 
 
 def make_tar(path: Path, members: dict[str, bytes], mode: str = "w") -> None:

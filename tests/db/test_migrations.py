@@ -250,6 +250,7 @@ def test_photos_of_revision_7_get_empty_columns_and_are_not_written(engine: Engi
     assert [statement for statement in written if " photo " in statement] == [
         "ALTER TABLE photo ADD COLUMN brightness DOUBLE",
         "ALTER TABLE photo ADD COLUMN details JSON",
+        "ALTER TABLE photo ADD COLUMN etag VARCHAR(200)",
     ]
     assert differences(engine) == []
     assert rows_of(engine, "SELECT id, grey, brightness, details FROM photo") == [(1, 1, None, None)]

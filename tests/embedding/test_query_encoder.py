@@ -15,8 +15,7 @@ from embedding.encoder import LazyEncoder, keep_text_tower
 from embedding.open_clip_encoder import OpenClipEncoder
 from embedding.text_export import export_text_tower
 from embedding.text_tower import MANIFEST_FILE, WEIGHTS_FILE, TextTower
-from indexer.sources import source_at
-from tests.by_folder import add_photos, create_library, open_library
+from tests.by_folder import add_photos, create_library, open_library, source_at
 
 ROOT = Path(__file__).parents[2]
 SEARCH = """

@@ -18,7 +18,7 @@ from db.models import Photo, PhotoState
 from db.photo_rows import all_photos, latest_scans
 from db.vector_rows import EmbeddedRows, current_model, embedded_ids, miscounted, segment_with, segments_of
 from embedding.segments import SegmentStore
-from indexer.sources import Source, sources_at
+from indexer.sources import Source
 from tests.by_folder import session_of
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 from tests.restyled import keep_results
@@ -136,12 +136,6 @@ def check_invariants(folder: LibraryFolder) -> None:
                 assert file is not None, f"{photo.path} has no vector"
                 assert store.open(file).rows_of(np.array([photo.id]))[1].all()
                 assert photo.content_sha256 is not None
-
-
-def source_at(path: Path, library: Path, *, may_be_gone: bool = False) -> Source:
-    """Return the source for a path: see `sources_at`."""
-    (source,) = sources_at([path], library, may_be_gone=may_be_gone)
-    return source
 
 
 def found_in(source: Source) -> list[str]:

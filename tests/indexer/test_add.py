@@ -15,8 +15,16 @@ from base.errors import LibraryError, SourceError
 from base.progress import Step
 from base.settings import LibraryFolder
 from db.vector_rows import current_model
-from indexer.sources import source_at
-from tests.by_folder import add_photos, create_library, list_failures, open_library, repair, session_of, take_inventory
+from tests.by_folder import (
+    add_photos,
+    create_library,
+    list_failures,
+    open_library,
+    repair,
+    session_of,
+    source_at,
+    take_inventory,
+)
 from tests.by_folder import disagreements as verify
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 from tests.db.statements import connections
@@ -27,8 +35,7 @@ import sys
 from pathlib import Path
 from tests.conftest import FakeEncoder
 from base.settings import LibraryFolder
-from tests.by_folder import add_photos
-from indexer.sources import source_at
+from tests.by_folder import add_photos, source_at
 library, photos = map(Path, sys.argv[1:])
 add_photos(LibraryFolder(library), source_at(photos, library), lambda model: FakeEncoder())
 """

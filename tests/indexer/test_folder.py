@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from base.errors import SourceError
-from indexer.sources import FileSource, FolderSource, FoundPhoto, TarSource, has_photo_ending
+from indexer.sources import FileSource, FolderSource, FoundPhoto, has_photo_ending
+from indexer.tar_source import TarSource
 from tests.by_folder import disagreements as verify
-from tests.by_folder import list_failures
+from tests.by_folder import list_failures, source_at
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.db.statements import writes
 from tests.indexer.conftest import (
@@ -17,7 +18,6 @@ from tests.indexer.conftest import (
     lock_folder,
     photos_of,
     problems_of,
-    source_at,
     states_of,
     write_tar,
 )

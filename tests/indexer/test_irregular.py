@@ -14,8 +14,9 @@ import pytest
 
 from aliens.library import Library
 from base.errors import LibraryError, QueryError, SourceError
-from base.files import PhotoFile, is_left, open_regular, read_regular, sha256_of, tar_index
+from base.files import PhotoFile, is_left, open_regular, read_regular, sha256_of
 from base.records import read_json, read_record
+from base.tars import tar_index
 from embedding.photo_table import TableManifest
 from embedding.scores import scores_are_sound
 from embedding.text_tower import TextTower

@@ -168,7 +168,7 @@ def test_what_is_passed_over_is_told_with_its_remedy(library: LibraryFactory, ph
             "2 files that may be camera raw (.raw 1, .cap 1: name one by one if they are)",
             "1 picture of another format (.psd: save as JPEG or PNG first)",
             "1 archive (.zip: unpack first)",
-            "1 compressed tar (.tar.gz: unpack, or pack again as .tar)",
+            "1 compressed tar (.tar.gz: name as a PATH of its own to add it, or pack again as .tar)",
             f"1 linked folder not followed ({photos / 'linked'}: name as a PATH of its own to add it)",
         )
     )

@@ -13,7 +13,7 @@ from base.settings import LibraryFolder
 from db.models import Photo, PhotoState
 from indexer.sources import FolderSource
 from tests.by_folder import disagreements as verify
-from tests.by_folder import list_failures, repair, session_of, take_inventory
+from tests.by_folder import list_failures, repair, session_of, source_at, take_inventory
 from tests.conftest import LibraryFactory
 from tests.indexer.conftest import (
     check_invariants,
@@ -21,7 +21,6 @@ from tests.indexer.conftest import (
     found_in,
     photos_of,
     segments_in,
-    source_at,
     states_of,
     vectors_of,
 )

@@ -12,11 +12,11 @@ from db.photo_rows import latest_scans
 from indexer.own_words import OwnWords
 from indexer.scan import CHUNK, ScanReport, scanning
 from indexer.sources import FoundPhoto, Source
-from tests.by_folder import add_photos, session_of
+from tests.by_folder import add_photos, session_of, source_at
 from tests.by_folder import disagreements as verify
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.db.statements import writes
-from tests.indexer.conftest import EMBEDDED, check_invariants, photos_of, source_at, states_of, vectors_of
+from tests.indexer.conftest import EMBEDDED, check_invariants, photos_of, states_of, vectors_of
 
 MANY = 10_000
 
@@ -104,11 +104,14 @@ def test_every_scan_is_recorded_with_its_counts(library: LibraryFactory, photos:
         "vanished": 0,
         "left_out": 0,
         "kept": 0,
+        "unreached": 0,
+        "unread": 0,
         "other_files": 1,
         "problems": 0,
         "passed_over": {"other": {"count": 1, "names": {".txt": 1}}},
         "left_out_at": [],
         "kept_at": [],
+        "unread_at": [],
         "rehoused": 0,
     }
 

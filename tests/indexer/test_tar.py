@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from base.errors import SourceError
-from indexer.sources import FolderSource, source_at
+from indexer.sources import FolderSource
+from tests.by_folder import source_at
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.db.statements import writes
 from tests.indexer.conftest import (
@@ -31,7 +32,7 @@ def test_tar_whose_name_is_not_utf_8_loses_nothing_else(library: LibraryFactory,
 
 def test_members_of_a_tar_are_photos(library: LibraryFactory, tmp_path: Path) -> None:
     members = {"room/2.jpg": photo_bytes(2), "room/1.PNG": photo_bytes(1, file_format="PNG")}
-    others = {"room/1.txt": b"a room", "room/.3.jpg": b"hidden", "bad.jpg": b"no photo", "ванна.jpg": photo_bytes(4)}
+    others = {"room/plan.md": b"a room", "room/.3.jpg": b"hidden", "bad.jpg": b"no photo", "ванна.jpg": photo_bytes(4)}
     tar = write_tar(tmp_path / "photos.tar", members | others)
     report = library.add(tar)
     assert (report.scan.found, report.scan.other_files, report.run.encoded, report.run.failed) == (4, 1, 3, 1)
@@ -53,7 +54,7 @@ def test_tars_in_a_folder_are_read_among_its_photos(library: LibraryFactory, pho
 
 
 def test_other_files_in_a_tar_in_a_folder_are_counted(tmp_path: Path) -> None:
-    write_tar(tmp_path / "a.tar", {"1.jpg": photo_bytes(1), "1.txt": b"a room"})
+    write_tar(tmp_path / "a.tar", {"1.jpg": photo_bytes(1), "plan.md": b"a room"})
     source = FolderSource(tmp_path, NOWHERE)
     assert found_in(source) == ["a.tar!1.jpg"]
     assert source.leftovers.passed_over.files == 1

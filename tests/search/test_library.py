@@ -9,8 +9,7 @@ from base.errors import LibraryError, ModelMismatchError, QueryError
 from base.settings import LibraryFolder
 from embedding.index.approximate import APPROXIMATE_FILE
 from embedding.index.building import IndexChoice
-from indexer.sources import source_at
-from tests.by_folder import add_photos, create_library, open_library, photo_segments, reindex, repair
+from tests.by_folder import add_photos, create_library, open_library, photo_segments, reindex, repair, source_at
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 
 

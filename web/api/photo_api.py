@@ -43,6 +43,7 @@ class PhotoOut(BaseModel):
     path: below the folder that was added, whose name leads it. version: tells its bytes from others; as `v` of its
     picture it may be kept for ever. date: by the clock where it was taken. date_from: table, camera, upload or file.
     latitude, longitude: degrees. place_from: table, camera or hotel.
+    columns: what a list that was added says of it besides.
     """
 
     photo_id: int
@@ -64,6 +65,7 @@ class PhotoOut(BaseModel):
     hotel_id: int | None
     hotel_name: str | None
     chain_name: str | None
+    columns: dict[str, Any]
     captions: list[CaptionOfPhoto]
     copies: list[CopyOfPhoto]
 
@@ -115,6 +117,7 @@ async def photo_by_id(served: Served, photo_id: PhotoNumber) -> PhotoOut:
         hotel_id=about.hotel_id,
         hotel_name=about.hotel_name,
         chain_name=about.chain_name,
+        columns=about.columns,
         captions=[CaptionOfPhoto(text=text, score=score, source=key) for text, score, key in sheet.captions],
         copies=[CopyOfPhoto(photo_id=copy_id, path=path) for copy_id, path in sheet.copies],
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from aliens.library import Library
 from base.errors import QueryError
+from base.urls import url_of
 from web.web_settings import WebSettings
 
 KEY_DIGITS = 12
@@ -48,6 +49,8 @@ class AllowedPlaces:
         """Return the roots that are there now: those of the settings, then those that were looked at before."""
         found = {path: AllowedRoot(key=key_of(path), path=path, kind="allowed") for path in self._allowed}
         for place in self._library.scanned_places():
+            if place.kind == "list" or url_of(place.root) is not None:  # which are added where the server runs
+                continue
             path = Path(place.root)
             found.setdefault(path, AllowedRoot(key=key_of(path), path=path, kind=place.kind))
         return [root for root in found.values() if os.path.exists(root.path)]

@@ -8,6 +8,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from base.desktop import has_desktop, show_in_folder
 from base.errors import AliensError
+from base.urls import plain_url, url_of
 from web.opened import Opened, Served
 from web.pages.photo_views import (
     LOOK_NEAR_KM,
@@ -54,7 +55,7 @@ async def photo_page(
         asked=asked,
         note=note,
         seen=seen,
-        may_open=may_open(request, served),
+        may_open=may_open(request, served) and url_of(view.details.file.path) is None,
         may_see_paths=served.settings.is_loopback,
         near_km=LOOK_NEAR_KM,
     )
@@ -122,6 +123,8 @@ async def open_folder(request: Request, served: Served, photo_id: int) -> Respon
             "a photo's folder is opened on the machine that serves the library, for those who sit at it: copy its path"
         )
     file = await served.compute(served.library.picture_file, photo_id)
+    if file is not None and url_of(file.path) is not None:
+        raise FolderHere(f"this photo lies in no folder of this machine, but at {plain_url(file.path)}")
     if file is None or not Path(file.path).exists():
         raise NoPicture("this photo's file is not there any more: `aliens add` notes what has vanished")
     await served.compute(show_in_folder, Path(file.path))

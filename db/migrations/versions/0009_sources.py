@@ -14,6 +14,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("photo", sa.Column("details", sa.JSON(), nullable=True))
+    op.add_column("photo", sa.Column("etag", sa.String(length=200), nullable=True))
     op.create_table(
         "photo_source",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), nullable=False),
@@ -67,4 +68,5 @@ def any_above(place: str, folders: Container[str]) -> bool:
 
 def downgrade() -> None:
     op.drop_table("photo_source")
+    op.drop_column("photo", "etag")
     op.drop_column("photo", "details")

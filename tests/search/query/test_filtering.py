@@ -17,6 +17,7 @@ from sqlalchemy import text as sql
 from aliens.library import Library
 from base.errors import QueryError
 from base.settings import LibraryFolder
+from db.detail_rows import note_columns
 from search import filters as filtering
 from search.filters import chosen, kinds_of
 from search.masks import Masks
@@ -49,9 +50,12 @@ def hotels(
                 "grey = NULL WHERE id % 17 = 0",
                 "width_px = height_px WHERE id % 19 = 0",
                 "image_source = NULL WHERE id % 23 = 0",
+                """details = '{"price": "' || (id % 40) || '", "stars": ' || (id % 5) || '}' WHERE id % 3 = 0""",
+                """details = '{"price": "on request"}' WHERE id % 7 = 0""",
             ):
                 session.execute(sql(f"UPDATE photo SET {change}"))
             session.execute(sql("UPDATE hotel SET latitude = NULL WHERE id = (SELECT max(id) FROM hotel)"))
+            note_columns(session, [{"price": "1", "stars": 1}])
             session.commit()
         tag_library(folder, None, lambda model: starter, options=TagOptions())
         with library.catalog.session() as session:
@@ -110,6 +114,11 @@ def when(row: Row) -> datetime:
     return datetime.fromtimestamp(row["mtime_ns"] / 1e9, UTC).replace(tzinfo=None)
 
 
+def priced(row: Row) -> Any:
+    """What the list says that a photo costs, None where it says no number."""
+    return row["id"] % 40 if row["id"] % 3 == 0 and row["id"] % 7 else None
+
+
 RULES: dict[str, Callable[[Row], bool]] = {
     "hotel:1001": lambda r: r["hotel_id"] == 1001,
     "hotel:azura": lambda r: "azura" in (r["hotel"] or "").casefold(),
@@ -154,6 +163,11 @@ RULES: dict[str, Callable[[Row], bool]] = {
     "path:5000 path:.jpg": lambda r: "5000" in r["path"] and ".jpg" in r["path"],
     "path:%": lambda r: False,
     "path:l_w": lambda r: "l_w" in r["path"],
+    "column:price>=20": lambda r: priced(r) is not None and priced(r) >= 20,
+    "column:STARS=4": lambda r: priced(r) is not None and r["id"] % 5 == 4,
+    "column:price": lambda r: r["id"] % 3 == 0 or r["id"] % 7 == 0,
+    'column:"price~ON REQ"': lambda r: r["id"] % 7 == 0,
+    "column:price>5 column:price<=9": lambda r: priced(r) is not None and 5 < priced(r) <= 9,
     "kind:photo source:traffickcam": lambda r: r["image_source"] == "traffickcam",
 }
 CHAINS: dict[int, str] = {}
