@@ -251,9 +251,10 @@ def test_a_dropped_photo_becomes_a_chip(
     answer = {"id": "u_1", "term": "image:u_1"}
     monkeypatch.setattr(server.app.state.opened.uploads, "vectors", lambda text: {})
     page.route("**/api/v1/uploads", lambda route: route.fulfill(json=answer, status=201))
+    photo = next((samples / "images").rglob("*.jpg"))
+    page.route("**/api/v1/uploads/u_1/image", lambda route: route.fulfill(path=photo))
     page.goto(f"{server.url}/?q=dropped+here")
     settled(page)
-    photo = next((samples / "images").rglob("*.jpg"))
     page.get_by_label("Search by a photo").set_input_files(photo)
     page.wait_for_url("**/?q=dropped+here+image%3Au_1")
     expect(page.locator("#box")).to_have_value("dropped here")
@@ -269,6 +270,11 @@ def test_a_dropped_photo_becomes_a_chip(
             }}"""
         )
         expect(page.locator("#dropped a")).to_have_count(1)
+    page.locator("#dropped a").click()
+    page.wait_for_url("**/?q=dropped+here")
+    phones = {"name": "IMG_1.HEIC", "mimeType": "application/octet-stream", "buffer": b"x"}
+    page.get_by_label("Search by a photo").set_input_files(phones)  # which no browser but Safari could show
+    expect(page.locator("#dropped img")).to_have_attribute("src", "/api/v1/uploads/u_1/image")
     page.reload()
     expect(page.locator("#dropped a")).to_have_count(1)
     expect(page.locator("#box")).to_have_value("dropped here")
