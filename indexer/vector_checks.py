@@ -23,7 +23,7 @@ AGREES = 0.95  # cosine of two vectors of one photo by one model: other decoders
 CACHED_ROWS = 512  # vectors at a time, which a processor's cache holds
 with np.errstate(over="ignore", invalid="ignore"):
     HALF_SQUARES = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32) ** 2  # of each float16
-LIBRARYS = "make a library for that model by `aliens init --model`"
+LIBRARYS = "make a library for that model by `aliens init --model NAME`"
 
 
 @dataclass(slots=True)

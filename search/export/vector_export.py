@@ -79,6 +79,8 @@ def layout_of(path: Path, layout: Layout | None) -> Layout:
             f"{path.name!r} does not say in what layout: end it in .parquet or .npy, leave the ending out for a folder "
             "in clip-retrieval's, or give --layout"
         )
+    if found == "npy" and path.suffix.lower() != ".npy":  # by which it is known again
+        raise QueryError(f"{path.name!r} is to be a .npy file: end it in .npy")
     return found
 
 
