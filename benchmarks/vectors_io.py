@@ -123,6 +123,8 @@ def main() -> None:
     with aliens.open(folder) as library:
         count = library.info().photos["embedded"]
         print(f"{count} photos, {DIM} dimensions")
+        library.export_vectors(work / "first.npy")  # imports
+        removed(work / "first.npy")
         for name, place, kind in (
             ("clip-retrieval", work / "pairs", np.float16),
             ("npy", work / "vectors.npy", np.float16),

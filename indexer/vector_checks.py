@@ -19,11 +19,11 @@ from indexer.vector_files import Block, VectorFiles
 
 UNIT_WITHIN = 1.5e-3  # of 1: float16, and dividing by a norm in float16, change a length by less than 0.1 %
 LOOKED_AT = 16  # photos that are encoded anew
-AGREES = 0.95  # cosine of two vectors of one photo by one model: other decoders and precisions leave 0.98 and more
+AGREES = 0.95  # cosine of two vectors of one photo by one model: another program's left 1.000
 CACHED_ROWS = 512  # vectors at a time, which a processor's cache holds
 with np.errstate(over="ignore", invalid="ignore"):
     HALF_SQUARES = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32) ** 2  # of each float16
-LIBRARYS = "make a library for that model by `aliens init --model`"
+LIBRARYS = "make a library for that model by `aliens init --model NAME`"
 
 
 @dataclass(slots=True)

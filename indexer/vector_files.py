@@ -22,6 +22,7 @@ BLOCK_ROWS = 8_192  # vectors at a time
 # What columns of vectors are called: ours, clip-retrieval's, LAION's, those of data sets and of vector databases.
 VECTOR_NAMES = (VECTOR, "embeddings", "image_embedding", "image_embeddings", "img_emb", "clip_embedding", "vector")
 BESIDE = (".parquet", ".csv", ".tsv", ".txt")  # endings of a list of paths beside a .npy file, of the same name
+OURS = ("photo_id",)  # a column of our own exports that means nothing in another library
 KNOWN = (
     f"name a folder with {IMAGES}/*.npy and {METADATA}/*.parquet, as clip-retrieval writes it, a Parquet file or a "
     "folder of them with a column of vectors, or a .npy file with a list of paths beside it"
@@ -72,7 +73,7 @@ class NpyVectors:
 class ParquetVectors:
     """Vectors in a column of a Parquet file, whose other columns say what they are of."""
 
-    def __init__(self, path: Path, column: str | None, path_column: str | None) -> None:
+    def __init__(self, path: Path, column: str | None, path_column: str | None, without: Sequence[str]) -> None:
         """Raises: SourceError: it cannot be read, or has not one column of vectors."""
         import pyarrow.parquet as pq
 
@@ -82,7 +83,7 @@ class ParquetVectors:
             schema = opened.schema_arrow
             lists = [field.name for field in schema if is_list_of_floats(field.type)]
             self._column = column_of_vectors(lists, column)
-        self.listed = RecordFile(path, path_column, without=lists)
+        self.listed = RecordFile(path, path_column, without=[*lists, *without])
         self.rows = int(self.listed.rows or 0)
         self.dim = next((part.shape[1] for part in self.blocks()), 0)
 
@@ -160,21 +161,24 @@ def vectors_at(
         raise SourceError(f"nothing is at {path}: {KNOWN}")
     if listed is not None and path.suffix.lower() != ".npy":
         raise SourceError(f"a list of paths, {listed}, belongs to a .npy file, which {path} is not: leave it out")
-    if path.is_dir() and (path / IMAGES).is_dir():
-        files = VectorFiles(path, "clip-retrieval", clip_retrieval_parts(path, path_column))
+    is_pairs, without = (path / IMAGES).is_dir(), OURS if maker_of(path) is not None else ()
+    if column is not None and (is_pairs or path.suffix.lower() == ".npy"):
+        raise SourceError(f"{column!r} is to be a column of vectors, and {path} has none, but .npy files: leave it out")
+    if is_pairs:
+        files = VectorFiles(path, "clip-retrieval", clip_retrieval_parts(path, path_column, without))
     elif path.is_dir():
         found = sorted(path.glob("*.parquet"))
         if not found:
             raise SourceError(f"{path} holds no vectors that are known: {KNOWN}")
-        files = VectorFiles(path, "parquet", [ParquetVectors(file, column, path_column) for file in found])
+        files = VectorFiles(path, "parquet", [ParquetVectors(file, column, path_column, without) for file in found])
     elif path.suffix.lower() == ".npy":
         beside = listed or list_beside(path)
-        files = VectorFiles(path, "npy", [NpyVectors(path, RecordFile(beside, path_column))])
+        files = VectorFiles(path, "npy", [NpyVectors(path, RecordFile(beside, path_column, without=without))])
     else:
         with naming_file(path):
             if not is_parquet(path):
                 raise ValueError(f"it is no Parquet file: {KNOWN}")
-        files = VectorFiles(path, "parquet", [ParquetVectors(path, column, path_column)])
+        files = VectorFiles(path, "parquet", [ParquetVectors(path, column, path_column, without)])
     for part in files.parts:
         if part.rows and part.dim != files.dim:
             raise SourceError(
@@ -186,7 +190,7 @@ def vectors_at(
     return files
 
 
-def clip_retrieval_parts(path: Path, path_column: str | None) -> list[Part]:
+def clip_retrieval_parts(path: Path, path_column: str | None, without: Sequence[str]) -> list[Part]:
     """Return the parts of a folder as clip-retrieval writes it. Raises: SourceError: a file of a pair is absent."""
     arrays = sorted((path / IMAGES).glob("*.npy"), key=number_in)
     if not arrays:
@@ -202,7 +206,7 @@ def clip_retrieval_parts(path: Path, path_column: str | None) -> list[Part]:
                 f"{file} has no {METADATA}/{METADATA}_{number_in(file)[0]}.parquet beside it, which says of which "
                 "photos its vectors are: bring all files of the folder"
             )
-        parts.append(NpyVectors(file, RecordFile(beside, path_column)))
+        parts.append(NpyVectors(file, RecordFile(beside, path_column, without=without)))
     return parts
 
 

@@ -18,7 +18,6 @@ from indexer.metadata import COLUMN_NAMES, MEANINGS
 READ_ROWS = 8_192  # of a list, at a time
 PATH_NAMES = ("path", "image_path", "url")  # the most usual ones; others are those of any table of photos
 FEW_NAMES = 20  # of columns, in a message
-OURS = ("photo_id", "member")  # columns of our own exports that mean nothing in another library
 PATH_OPTION = "name the one that holds the photos' paths by --path-column"
 
 Records = Iterator[tuple[list[str | None], list[dict[str, Any] | None]]]  # places as written, and what else is said
@@ -41,7 +40,7 @@ class RecordFile:
         self.rows: int | None = None  # where that is known without reading all
         self.columns: list[str] = []  # besides the paths
         self._path_column = path_column
-        self._without = {*without, *OURS}
+        self._without = {*without}
         with naming_file(path):
             if is_parquet(path):
                 self._read = self._parquet_records

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import select
 
+import aliens
 from aliens.library import Library
 from base.errors import AliensError, ModelMismatchError, QueryError, SourceError
 from base.files import PhotoFile
@@ -362,3 +363,20 @@ def test_imported_photos_without_bytes_get_no_label_in_silence(
     (tmp_path / "own.csv").write_text(f"path,tags,set_by_hand\n{paths[0]},,a pool\n")
     report = opened.import_tags(tmp_path / "own.csv", labels_only=True)
     assert (report.unread, report.set) == (1, 0) and "1 label of photos whose vectors were imported" in report.notes[0]
+
+
+def test_a_library_goes_to_another_by_files(library: LibraryFactory, made: Made, tmp_path: Path) -> None:
+    paths, vectors = made
+    source = library.open()
+    source.import_vectors(as_parquet(tmp_path / "in", paths, vectors))
+    with aliens.create(tmp_path / "other", encoder=FakeEncoder()) as other:
+        for name in ("out", "out.npy", "out.parquet"):
+            source.export_vectors(tmp_path / name, columns=["width_px"])
+            report = other.import_vectors(tmp_path / name)
+            assert report.imported == (10 if name == "out" else 0)
+        assert rows_of(other)[0].details is None  # the other library's numbers mean nothing here
+        assert (np.stack(list(vectors_of(other).values())) == np.stack(list(vectors_of(source).values()))).all()
+        with pytest.raises(SourceError, match=r"'v' is to be a column of vectors"):
+            other.import_vectors(tmp_path / "out", column="v")
+        with pytest.raises(SourceError, match=r"belongs to a \.npy file"):
+            other.import_vectors(tmp_path / "out", ids=tmp_path / "out.csv")
