@@ -1,5 +1,6 @@
 """Which of several copies is the one to keep, and why: decided by what is known of the files. Removes none."""
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -20,22 +21,29 @@ def format_rank(facts: CopyFacts) -> int:
     return FORMATS.index(facts.format) if facts.format in FORMATS else len(FORMATS)
 
 
-Order = tuple[int, bool, int, int, int, datetime, bool, int, str, int]
+def doublings(facts: CopyFacts) -> int:
+    """Return a photo's bytes, rounded to a power of 2, as that power: an editor may write some more than a camera."""
+    return round(math.log2(max(facts.size_bytes or 1, 1)))
+
+
+Order = tuple[int, bool, int, int, int, datetime, int, bool, int, str, int]
 
 
 def keeping_order(facts: CopyFacts) -> Order:
     """Return what copies are sorted by, the one to keep first.
 
-    The larger picture; the one that a camera dated, which editors and web sites drop; a camera's format; more bytes,
-    that is less compressed; more labels; the earlier date; a file before a member of a tar; the shorter path.
+    The larger picture; the one that a camera dated, which editors and web sites drop; a camera's format; about twice
+    the bytes, that is less compressed; more labels; the earlier date, since copies come later; more bytes; a file
+    before a member of a tar; the shorter path.
     """
     return (
         -pixels_of(facts),
         facts.date_from != "camera",
         format_rank(facts),
-        -(facts.size_bytes or 0),
+        -doublings(facts),
         -facts.labels,
         facts.date or LATEST,
+        -(facts.size_bytes or 0),
         bool(facts.member),
         len(facts.path) + len(facts.member),
         facts.path,
@@ -54,7 +62,7 @@ def why_kept(kept: CopyFacts, others: Sequence[CopyFacts]) -> str:
         return "has its camera's date"
     if format_rank(kept) < format_rank(best):
         return f"{kept.format}, nearest to a camera's own"
-    if (kept.size_bytes or 0) > (best.size_bytes or 0):
+    if doublings(kept) > doublings(best):
         return "as large, and least compressed"
     return why_of_equals(kept, others)
 
@@ -66,6 +74,8 @@ def why_of_equals(kept: CopyFacts, others: Sequence[CopyFacts]) -> str:
         return "has more labels"
     if (kept.date or LATEST) < (best.date or LATEST):
         return "oldest file" if kept.date_from == "file" else f"earliest date: {kept.date:%Y-%m-%d}"
+    if (kept.size_bytes or 0) > (best.size_bytes or 0):
+        return "as large, and least compressed"
     if best.member and not kept.member:
         return "a file of its own, not in a tar"
     if len(kept.path) + len(kept.member) < len(best.path) + len(best.member):
