@@ -18,7 +18,7 @@ from analysis.duplicates.copy_calibration import (
 )
 from analysis.duplicates.copy_groups import BestPairs, Classes, linked, starred
 from analysis.duplicates.duplicates_found import CopyOfPhoto, DuplicateGroup, Duplicates, DuplicateSummary
-from analysis.duplicates.keepers import keeping_order, why_kept
+from analysis.duplicates.keepers import keeping_order, leading_order, may_go, why_kept
 from analysis.duplicates.kept_marks import KeptMarks
 from base.arrays import Ids
 from base.progress import Progress, Step
@@ -180,7 +180,8 @@ class CopySearch:
             for head in heads
             if (known := [self._facts[i] for i in classes.of(head) if i in self._facts])
         }
-        for head, taken in starred(sorted(best, key=lambda head: keeping_order(best[head])), links):
+        order = sorted(best, key=lambda head: leading_order(best[head], len(links.get(head, ()))))
+        for head, taken in starred(order, links, lambda head, other: may_go(best[head], best[other])):
             kept = best[head]
             group = [kept]
             cosines = {photo_id: 1.0 for photo_id in classes.of(head)}

@@ -28,7 +28,7 @@ class CopyOfPhoto:
     evidence: `kept`, `bytes` (the same file), `picture` (the same picture, by the model and by its pixels) or `vector`
     (the model sees no difference at all, and the files are not there to be looked at). cosine: with the kept one.
     bits: of 256 of their perceptual hashes that differ; None where that was not asked or cannot be said. cropped: one
-    is a crop of the other. why: of the kept one, why it is.
+    is a crop of the other, or has a border. why: of the kept one, why it is.
     """
 
     photo_id: int
@@ -72,9 +72,9 @@ class CopyOfPhoto:
         if self.evidence == "bytes":
             return "same file"
         if self.evidence == "vector":
-            return f"same to the model (cosine {self.cosine:.4f}); files not there"
+            return f"same to the model: cosine {self.cosine:.4f}; files not there"
         what = "cropped" if self.cropped else "same picture"
-        return f"{what} (cosine {self.cosine:.3f}, {self.bits} of {HASH_BITS} bits differ)"
+        return f"{what}: cosine {self.cosine:.3f}, {self.bits} of {HASH_BITS} bits"
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as one object."""

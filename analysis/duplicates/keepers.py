@@ -9,11 +9,27 @@ from db.duplicate_rows import CopyFacts
 # As cameras write them, best first; what is not listed is what others convert photos to.
 FORMATS = ("RAW", "DNG", "TIFF", "HEIF", "HEIC", "JPEG", "MPO", "JXL", "JPEG2000", "PNG")
 LATEST = datetime.max
+Order = tuple[int, bool, int, int, int, datetime, int, bool, int, str, int]
+CLEARLY_LARGER = 1.3  # times the pixels; a border makes a photo larger by some 15 %
 
 
 def pixels_of(facts: CopyFacts) -> int:
     """Return how many pixels a photo has, 0 where that is not known."""
     return (facts.width_px or 0) * (facts.height_px or 0)
+
+
+def leading_order(facts: CopyFacts, links: int) -> tuple[int, int, Order]:
+    """Return what photos are sorted by, the one first that others are compared with and which is kept of them.
+
+    Those of about four times the pixels; among such, the one with the most links, which is what all copies were made
+    of: one with a border is a little larger, and fewer are found to be its copies.
+    """
+    return -round(math.log2(max(pixels_of(facts), 1)) / 2), -links, keeping_order(facts)
+
+
+def may_go(kept: CopyFacts, other: CopyFacts) -> bool:
+    """Tell whether a photo may go where another one is kept: not where it is clearly larger."""
+    return pixels_of(other) <= CLEARLY_LARGER * pixels_of(kept) or not pixels_of(kept)
 
 
 def format_rank(facts: CopyFacts) -> int:
@@ -24,9 +40,6 @@ def format_rank(facts: CopyFacts) -> int:
 def doublings(facts: CopyFacts) -> int:
     """Return a photo's bytes, rounded to a power of 2, as that power: an editor may write some more than a camera."""
     return round(math.log2(max(facts.size_bytes or 1, 1)))
-
-
-Order = tuple[int, bool, int, int, int, datetime, int, bool, int, str, int]
 
 
 def keeping_order(facts: CopyFacts) -> Order:
@@ -56,6 +69,8 @@ def why_kept(kept: CopyFacts, others: Sequence[CopyFacts]) -> str:
     if all(kept.content_sha256 is not None and kept.content_sha256 == other.content_sha256 for other in others):
         return why_of_equals(kept, others)
     best = min(others, key=keeping_order)
+    if pixels_of(kept) < pixels_of(best):
+        return "most of the others are like it"
     if pixels_of(kept) > pixels_of(best):
         return f"largest: {kept.width_px} x {kept.height_px} px"
     if kept.date_from == "camera" != best.date_from:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from analysis.duplicates.copy_groups import BestPairs, Classes, linked, starred
-from analysis.duplicates.keepers import keeping_order, why_kept
+from analysis.duplicates.keepers import keeping_order, leading_order, may_go, why_kept
 from db.duplicate_rows import CopyFacts
 from embedding.index.near_pairs import NearPairs
 
@@ -20,6 +20,16 @@ def test_a_chain_is_no_group() -> None:
     assert next(starred([5, *range(1, 5), *range(6, 11)], links)) == (5, [4, 6])
     for head, taken in groups:
         assert all(other in links[head] for other in taken)  # each was compared with the one that is kept
+
+
+def test_the_hub_leads_and_no_clearly_larger_photo_goes() -> None:
+    framed = replace(PHOTO, width_px=850, height_px=640)
+    assert min([(framed, 3), (PHOTO, 5)], key=lambda each: leading_order(*each))[0] is PHOTO
+    large = replace(PHOTO, width_px=4_000, height_px=3_000)
+    assert min([(large, 1), (PHOTO, 5)], key=lambda each: leading_order(*each))[0] is large
+    assert (may_go(PHOTO, framed), may_go(large, PHOTO), may_go(PHOTO, large)) == (True, True, False)
+    links = linked([(1, 2, 0.99), (1, 3, 0.99)])
+    assert next(starred([1, 2, 3], links, lambda head, other: other != 3)) == (1, [2])
 
 
 def test_classes_join_those_that_share_a_photo() -> None:
