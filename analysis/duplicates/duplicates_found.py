@@ -22,7 +22,7 @@ MOST_ON_SHEET = 5  # photos of a group: a row
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CopyOfPhoto:
+class GroupedPhoto:
     """A photo of a group, beside the one that is kept of it.
 
     evidence: `kept`, `bytes` (the same file), `picture` (the same picture, by the model and by its pixels) or `vector`
@@ -87,15 +87,15 @@ class DuplicateGroup:
     """Photos of one picture: the one to keep, then its copies, the surest first. number: 1, 2, ..."""
 
     number: int
-    photos: Sequence[CopyOfPhoto]
+    photos: Sequence[GroupedPhoto]
 
     @property
-    def kept(self) -> CopyOfPhoto:
+    def kept(self) -> GroupedPhoto:
         """The one to keep."""
         return self.photos[0]
 
     @property
-    def copies(self) -> Sequence[CopyOfPhoto]:
+    def copies(self) -> Sequence[GroupedPhoto]:
         """The others."""
         return self.photos[1:]
 
@@ -144,7 +144,7 @@ class Duplicates(Listing[DuplicateGroup]):
         self.summary = summary
 
     @property
-    def copies(self) -> list[CopyOfPhoto]:
+    def copies(self) -> list[GroupedPhoto]:
         """All photos that could go without a picture being lost."""
         return [copy for group in self for copy in group.copies]
 

@@ -13,7 +13,7 @@ Order = tuple[int, bool, int, int, int, datetime, int, bool, int, str, int]
 CLEARLY_LARGER = 1.3  # times the pixels; a border makes a photo larger by some 15 %
 
 
-def pixels_of(facts: CopyFacts) -> int:
+def pixel_count(facts: CopyFacts) -> int:
     """Return how many pixels a photo has, 0 where that is not known."""
     return (facts.width_px or 0) * (facts.height_px or 0)
 
@@ -24,12 +24,12 @@ def leading_order(facts: CopyFacts, links: int) -> tuple[int, int, Order]:
     Those of about four times the pixels; among such, the one with the most links, which is what all copies were made
     of: one with a border is a little larger, and fewer are found to be its copies.
     """
-    return -round(math.log2(max(pixels_of(facts), 1)) / 2), -links, keeping_order(facts)
+    return -round(math.log2(max(pixel_count(facts), 1)) / 2), -links, keeping_order(facts)
 
 
 def may_go(kept: CopyFacts, other: CopyFacts) -> bool:
     """Tell whether a photo may go where another one is kept: not where it is clearly larger."""
-    return pixels_of(other) <= CLEARLY_LARGER * pixels_of(kept) or not pixels_of(kept)
+    return pixel_count(other) <= CLEARLY_LARGER * pixel_count(kept) or not pixel_count(kept)
 
 
 def format_rank(facts: CopyFacts) -> int:
@@ -50,7 +50,7 @@ def keeping_order(facts: CopyFacts) -> Order:
     before a member of a tar; the shorter path.
     """
     return (
-        -pixels_of(facts),
+        -pixel_count(facts),
         facts.date_from != "camera",
         format_rank(facts),
         -doublings(facts),
@@ -69,9 +69,9 @@ def why_kept(kept: CopyFacts, others: Sequence[CopyFacts]) -> str:
     if all(kept.content_sha256 is not None and kept.content_sha256 == other.content_sha256 for other in others):
         return why_of_equals(kept, others)
     best = min(others, key=keeping_order)
-    if pixels_of(kept) < pixels_of(best):
+    if pixel_count(kept) < pixel_count(best):
         return "most of the others are like it"
-    if pixels_of(kept) > pixels_of(best):
+    if pixel_count(kept) > pixel_count(best):
         return f"largest: {kept.width_px} x {kept.height_px} px"
     if kept.date_from == "camera" != best.date_from:
         return "has its camera's date"

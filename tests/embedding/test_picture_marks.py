@@ -10,13 +10,13 @@ from base.files import PhotoFile
 from embedding.decode import decode_to_fit
 from embedding.picture_marks import (
     READ_PX,
-    Likeness,
     PictureMark,
-    likeness,
+    SamePicture,
     made_copies,
     mark_of,
     may_be_same,
-    picture_of,
+    same_picture,
+    small_picture,
     window_hashes,
 )
 from tests.conftest import photo_bytes
@@ -36,9 +36,9 @@ def small(picture: Image.Image) -> Image.Image:
     return decode_to_fit(data.getvalue(), (READ_PX, READ_PX))
 
 
-def alike(one: Image.Image, other: Image.Image, same_vector: bool = False) -> Likeness | None:
+def alike(one: Image.Image, other: Image.Image, same_vector: bool = False) -> SamePicture | None:
     a, b = small(one), small(other)
-    return likeness(mark_of(a), mark_of(b), lambda: (window_hashes(a), window_hashes(b)), same_vector=same_vector)
+    return same_picture(mark_of(a), mark_of(b), lambda: (window_hashes(a), window_hashes(b)), same_vector=same_vector)
 
 
 def test_copies_are_the_same_picture(pictures: Pictures) -> None:
@@ -65,7 +65,7 @@ def test_other_photos_and_other_versions_are_other_pictures(pictures: Pictures) 
 def test_plain_pictures_are_the_same_only_where_the_model_sees_no_difference() -> None:
     white, cream, black = (Image.new("RGB", (300, 200), colour) for colour in ("white", "#fffdf0", "black"))
     assert alike(white, cream) is None
-    assert alike(white, cream, same_vector=True) == Likeness(0, False)
+    assert alike(white, cream, same_vector=True) == SamePicture(0, False)
     assert alike(white, black, same_vector=True) is None
 
 
@@ -82,6 +82,6 @@ def test_many_pairs_are_told_apart_as_single_ones(pictures: Pictures) -> None:
 
 def test_a_photo_with_other_bytes_than_it_had_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(photo_bytes(1))
-    assert picture_of(PhotoFile(str(tmp_path / "a.jpg")), None).size == (96, 64)
+    assert small_picture(PhotoFile(str(tmp_path / "a.jpg")), None).size == (96, 64)
     with pytest.raises(PhotoError, match="another file than when it was added"):
-        picture_of(PhotoFile(str(tmp_path / "a.jpg")), bytes(32))
+        small_picture(PhotoFile(str(tmp_path / "a.jpg")), bytes(32))

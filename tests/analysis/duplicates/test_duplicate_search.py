@@ -63,8 +63,8 @@ def test_what_was_planted_is_found_and_nothing_else(copied: Library, monkeypatch
     assert {Path(copy.path).stem for copy in first if copy.cropped} == {"00_cropped"}
     # What photos are told apart by is kept: no photo is opened twice, and a damaged file of it is made anew.
     with monkeypatch.context() as patch:
-        patch.setattr(kept_marks, "picture_of", lambda *_: pytest.fail("opened again"))
-        patch.setattr(kept_marks.KeptMarks, "likeness", lambda *_, **__: None)
+        patch.setattr(kept_marks, "small_picture", lambda *_: pytest.fail("opened again"))
+        patch.setattr(kept_marks.KeptMarks, "same_picture", lambda *_, **__: None)
         assert names(copied, cosine=0.9) == [["00.jpg", "00_same.jpg"], ["05.jpg", "05_same.jpg"]]
     marks = copied.path / "duplicates" / duplicate_search.MARKS_FILE
     marks.write_bytes(marks.read_bytes()[:200])
@@ -72,7 +72,7 @@ def test_what_was_planted_is_found_and_nothing_else(copied: Library, monkeypatch
 
 
 def test_filters_bytes_alone_and_wrong_wishes(copied: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_marks, "picture_of", lambda *_: pytest.fail("a photo was opened"))
+    monkeypatch.setattr(kept_marks, "small_picture", lambda *_: pytest.fail("a photo was opened"))
     same = [["00.jpg", "00_same.jpg"], ["05.jpg", "05_same.jpg"]]
     assert names(copied, same_bytes=True) == same
     assert names(copied, same_bytes=True, query="path:05") == same[1:]
