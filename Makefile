@@ -61,6 +61,7 @@ bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run, and w
 	$(BIN)/python -W ignore benchmarks/cold_search.py
 	$(BIN)/python -W ignore benchmarks/growing.py
 	$(BIN)/python benchmarks/stats_speed.py
+	$(BIN)/python benchmarks/duplicates.py
 	$(BIN)/python benchmarks/search_quality.py
 	$(BIN)/python -W ignore benchmarks/restyle_quality.py
 

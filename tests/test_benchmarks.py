@@ -103,6 +103,17 @@ def test_cold_search(bench: Path) -> None:
     )
 
 
+def test_duplicates(bench: Path) -> None:
+    out = figures(bench, "duplicates", "--rows", 2_000, "--repeats", 1)
+    assert shows(
+        out,
+        r"random vectors: # of 1,999,000 pairs reach 0.95; ours # ns a pair, FAISS # ns: # times as long, # times by",
+        r"as models give: # of",
+        r"of 1,124,215 photos, extrapolated: ours # min, FAISS # min",
+        r"the second held # MB more than the first",
+    )
+
+
 def test_embed(bench: Path) -> None:
     out = figures(bench, "embed", "--photos", 10, "--model", "starter")
     assert shows(out, r"all 10: in memory # photos/s, aliens add # photos/s, ratio #")

@@ -20,7 +20,7 @@ from db.duplicate_rows import CopyFacts
 from embedding.colour import read_pixels
 from embedding.decode import decode, decode_to_fit
 from embedding.encoder import Encoder
-from embedding.picture_marks import Hash, likeness, made_copies, mark_of, picture_of, window_hashes
+from embedding.picture_marks import Hash, made_copies, mark_of, same_picture, small_picture, window_hashes
 from search.copies import SAME
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def calibrate_copies(
     agreed: dict[str, list[bool]] = {}
     sampled = 0
     for at, fact in enumerate(facts):
-        copied = list(copies_of(encoder, fact, vectors[at]))
+        copied = list(embedded_copies(encoder, fact, vectors[at]))
         sampled += bool(copied)
         for kind, cosine, same in copied:
             cosines.setdefault(kind, []).append(cosine)
@@ -128,11 +128,13 @@ def calibrate_copies(
     )
 
 
-def copies_of(encoder: Callable[[], Encoder], fact: CopyFacts, vector: Floats) -> Iterator[tuple[str, float, bool]]:
+def embedded_copies(
+    encoder: Callable[[], Encoder], fact: CopyFacts, vector: Floats
+) -> Iterator[tuple[str, float, bool]]:
     """Yield of copies made of a photo what was done, their cosine with it, and whether pixels say it is the same."""
     try:
         file = PhotoFile(fact.path, fact.member)
-        before = picture_of(file, fact.content_sha256)
+        before = small_picture(file, fact.content_sha256)
         copies = made_copies(read_pixels(file, LONGEST_PX))
         model = encoder()
         pixels = np.stack([decode(data, model.preprocessing).pixels for _, data in copies])
@@ -142,7 +144,7 @@ def copies_of(encoder: Callable[[], Encoder], fact: CopyFacts, vector: Floats) -
     for (kind, data), found in zip(copies, embedded, strict=True):
         after, cosine = decode_to_fit(data, before.size), float(found @ vector)
         windows = partial(both_windows, before, after)
-        same = likeness(mark, mark_of(after), windows, same_vector=cosine >= SAME)
+        same = same_picture(mark, mark_of(after), windows, same_vector=cosine >= SAME)
         yield kind, cosine, same is not None
 
 

@@ -6,7 +6,7 @@ the best of those that are left, and so on: whoever lets all but the kept photo 
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -76,16 +76,23 @@ class Classes:
         return np.sort(np.array([i for head, ids in self.members.items() for i in ids if i != head], np.int64))
 
 
-def starred(heads: Sequence[int], links: Mapping[int, Mapping[int, float]]) -> Iterator[tuple[int, list[int]]]:
+def starred(
+    heads: Sequence[int],
+    links: Mapping[int, Mapping[int, float]],
+    may_take: Callable[[int, int], bool] = lambda head, other: True,
+) -> Iterator[tuple[int, list[int]]]:
     """Yield each class that takes others with those that it takes, the best first.
 
-    heads: of all classes, best first. links: {head: {head that is a copy: cosine}}, both ways.
+    Args:
+        heads: of all classes, best first.
+        links: {head: {head that is a copy: cosine}}, both ways.
+        may_take: tells whether the second may go where the first is kept.
     """
     taken: set[int] = set()
     for head in heads:
         if head in taken:
             continue
-        mine = [other for other in links.get(head, {}) if other not in taken]
+        mine = [other for other in links.get(head, {}) if other not in taken and may_take(head, other)]
         taken.update([head, *mine])
         yield head, mine
 

@@ -17,8 +17,8 @@ from analysis.duplicates.copy_calibration import (
     spread_ids,
 )
 from analysis.duplicates.copy_groups import BestPairs, Classes, linked, starred
-from analysis.duplicates.duplicates_found import CopyOfPhoto, DuplicateGroup, Duplicates, DuplicateSummary
-from analysis.duplicates.keepers import keeping_order, why_kept
+from analysis.duplicates.duplicates_found import DuplicateGroup, Duplicates, DuplicateSummary, GroupedPhoto
+from analysis.duplicates.keepers import keeping_order, leading_order, may_go, why_kept
 from analysis.duplicates.kept_marks import KeptMarks
 from base.arrays import Ids
 from base.progress import Progress, Step
@@ -27,7 +27,7 @@ from base.settings import LibraryFolder
 from db.duplicate_rows import CopyFacts, copy_facts, ids_by_bytes
 from embedding.encoder import Encoder
 from embedding.index.near_pairs import FlatRows, NearPairs, PairSearch, same_vectors
-from embedding.picture_marks import Likeness
+from embedding.picture_marks import SamePicture
 from embedding.segments import Vectors
 from search.copies import SAME
 
@@ -64,7 +64,7 @@ class CopySearch:
         self._folder, self._wish, self._progress = folder.duplicates, wish, progress
         self._facts: dict[int, CopyFacts] = {}
         self._marks = KeptMarks(self._folder / MARKS_FILE)
-        self._likenesses: dict[tuple[int, int], Likeness | None] = {}
+        self._likenesses: dict[tuple[int, int], SamePicture | None] = {}
         self._ids = vectors.ids if wish.among is None else np.intersect1d(vectors.ids, wish.among)
         self.summary = DuplicateSummary(photos=len(self._ids), model=model_key)
 
@@ -166,12 +166,12 @@ class CopySearch:
         """Tell whether two photos are one picture; of files that are not there, the model has to see no difference."""
         if not (self._marks.knows(one) and self._marks.knows(other)):
             return cosine >= SAME and one in self._marks.unread and other in self._marks.unread
-        same = self._marks.likeness(one, other, same_vector=cosine >= SAME)
+        same = self._marks.same_picture(one, other, same_vector=cosine >= SAME)
         if same is not None:
             self._likenesses[min(one, other), max(one, other)] = same
         return same is not None
 
-    def _groups(self, classes: Classes, links: Mapping[int, Mapping[int, float]]) -> Iterator[list[CopyOfPhoto]]:
+    def _groups(self, classes: Classes, links: Mapping[int, Mapping[int, float]]) -> Iterator[list[GroupedPhoto]]:
         """Yield the groups, each with the one to keep first."""
         heads = list({*classes.members, *links})
         self._learn(list({photo_id for head in heads for photo_id in classes.of(head)}))
@@ -180,7 +180,8 @@ class CopySearch:
             for head in heads
             if (known := [self._facts[i] for i in classes.of(head) if i in self._facts])
         }
-        for head, taken in starred(sorted(best, key=lambda head: keeping_order(best[head])), links):
+        order = sorted(best, key=lambda head: leading_order(best[head], len(links.get(head, ()))))
+        for head, taken in starred(order, links, lambda head, other: may_go(best[head], best[other])):
             kept = best[head]
             group = [kept]
             cosines = {photo_id: 1.0 for photo_id in classes.of(head)}
@@ -195,7 +196,7 @@ class CopySearch:
             if len(group) > 1:
                 yield list(self._described(group, evidence, cosines))
 
-    def _evidence(self, kept: CopyFacts, other: CopyFacts, cosine: float) -> tuple[str, Likeness | None] | None:
+    def _evidence(self, kept: CopyFacts, other: CopyFacts, cosine: float) -> tuple[str, SamePicture | None] | None:
         """Return how a photo is known to be a copy of the kept one, or None where it is not."""
         if kept.content_sha256 is not None and kept.content_sha256 == other.content_sha256:
             return "bytes", None
@@ -208,16 +209,16 @@ class CopySearch:
     def _described(
         self,
         group: Sequence[CopyFacts],
-        evidence: Mapping[int, tuple[str, Likeness | None]],
+        evidence: Mapping[int, tuple[str, SamePicture | None]],
         cosines: Mapping[int, float],
-    ) -> Iterator[CopyOfPhoto]:
+    ) -> Iterator[GroupedPhoto]:
         """Yield the photos of a group: the kept one, then its copies, the surest first."""
         kept, *others = group
         why = why_kept(kept, others)
         others.sort(key=lambda facts: (evidence[facts.photo_id][0] != "bytes", -cosines[facts.photo_id], facts.path))
         for facts in (kept, *others):
             how, same = evidence.get(facts.photo_id, ("kept", None))
-            yield CopyOfPhoto(
+            yield GroupedPhoto(
                 evidence=how,
                 cosine=cosines[facts.photo_id],
                 bits=None if same is None else same.bits,
@@ -227,6 +228,6 @@ class CopySearch:
             )
 
 
-def spare_of(group: Sequence[CopyOfPhoto]) -> int:
+def spare_of(group: Sequence[GroupedPhoto]) -> int:
     """Return how many bytes a group's copies take."""
     return sum(photo.size_bytes or 0 for photo in group[1:])

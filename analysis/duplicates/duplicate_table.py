@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from analysis.duplicates.duplicates_found import CopyOfPhoto, DuplicateGroup, Duplicates
+from analysis.duplicates.duplicates_found import DuplicateGroup, Duplicates, GroupedPhoto
 from base.console import counted
 from base.errors import OutputError, QueryError
 from base.progress import Progress, silent
@@ -77,12 +77,12 @@ class DuplicateBatches:
     def batches(self) -> Iterator[Any]:
         """Yield pyarrow.RecordBatch after RecordBatch, and count the rows on the way."""
         for start in range(0, len(self._photos), ROWS_AT_ONCE):
-            some = [row_of(group, photo) for group, photo in self._photos[start : start + ROWS_AT_ONCE]]
+            some = [row_of_copy(group, photo) for group, photo in self._photos[start : start + ROWS_AT_ONCE]]
             self.rows += len(some)
             yield pa.RecordBatch.from_pylist(some, schema=self.schema)
 
 
-def row_of(group: DuplicateGroup, photo: CopyOfPhoto) -> dict[str, Any]:
+def row_of_copy(group: DuplicateGroup, photo: GroupedPhoto) -> dict[str, Any]:
     """Return a photo of a group as a row of a table: what is so says yes, what is not nothing."""
     values = photo.as_json()
     return values | {

@@ -22,13 +22,13 @@ MOST_ON_SHEET = 5  # photos of a group: a row
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CopyOfPhoto:
+class GroupedPhoto:
     """A photo of a group, beside the one that is kept of it.
 
     evidence: `kept`, `bytes` (the same file), `picture` (the same picture, by the model and by its pixels) or `vector`
     (the model sees no difference at all, and the files are not there to be looked at). cosine: with the kept one.
     bits: of 256 of their perceptual hashes that differ; None where that was not asked or cannot be said. cropped: one
-    is a crop of the other. why: of the kept one, why it is.
+    is a crop of the other, or has a border. why: of the kept one, why it is.
     """
 
     photo_id: int
@@ -72,9 +72,9 @@ class CopyOfPhoto:
         if self.evidence == "bytes":
             return "same file"
         if self.evidence == "vector":
-            return f"same to the model (cosine {self.cosine:.4f}); files not there"
+            return f"same to the model: cosine {self.cosine:.4f}; files not there"
         what = "cropped" if self.cropped else "same picture"
-        return f"{what} (cosine {self.cosine:.3f}, {self.bits} of {HASH_BITS} bits differ)"
+        return f"{what}: cosine {self.cosine:.3f}, {self.bits} of {HASH_BITS} bits"
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as one object."""
@@ -87,15 +87,15 @@ class DuplicateGroup:
     """Photos of one picture: the one to keep, then its copies, the surest first. number: 1, 2, ..."""
 
     number: int
-    photos: Sequence[CopyOfPhoto]
+    photos: Sequence[GroupedPhoto]
 
     @property
-    def kept(self) -> CopyOfPhoto:
+    def kept(self) -> GroupedPhoto:
         """The one to keep."""
         return self.photos[0]
 
     @property
-    def copies(self) -> Sequence[CopyOfPhoto]:
+    def copies(self) -> Sequence[GroupedPhoto]:
         """The others."""
         return self.photos[1:]
 
@@ -144,7 +144,7 @@ class Duplicates(Listing[DuplicateGroup]):
         self.summary = summary
 
     @property
-    def copies(self) -> list[CopyOfPhoto]:
+    def copies(self) -> list[GroupedPhoto]:
         """All photos that could go without a picture being lost."""
         return [copy for group in self for copy in group.copies]
 

@@ -24,12 +24,12 @@ from embedding.picture_marks import (
     HASH_BITS,
     Cells,
     Hash,
-    Likeness,
     PictureMark,
-    likeness,
+    SamePicture,
     mark_of,
     may_be_same,
-    picture_of,
+    same_picture,
+    small_picture,
     window_hashes,
 )
 from search.copies import SAME
@@ -132,19 +132,19 @@ class KeptMarks:
             np.array([mark.cells for mark in marks], np.int8).reshape(-1, GRID, GRID, 3),
         )
 
-    def likeness(self, one: int, other: int, *, same_vector: bool) -> Likeness | None:
+    def same_picture(self, one: int, other: int, *, same_vector: bool) -> SamePicture | None:
         """Return how alike two photos are, whose marks are known, or None where they are two pictures."""
 
         def windows() -> tuple[Hash, Hash]:
             return self._windows(one), self._windows(other)
 
         with suppress(OSError, PhotoError):  # gone since
-            return likeness(self._by_photo[one], self._by_photo[other], windows, same_vector=same_vector)
+            return same_picture(self._by_photo[one], self._by_photo[other], windows, same_vector=same_vector)
         return None
 
     def _windows_of(self, photo_id: int) -> Hash:
         facts = self._files[photo_id]
-        return window_hashes(picture_of(PhotoFile(facts.path, facts.member), facts.content_sha256))
+        return window_hashes(small_picture(PhotoFile(facts.path, facts.member), facts.content_sha256))
 
 
 def opened_marks(photos: Sequence[CopyFacts]) -> Iterator[tuple[CopyFacts, PictureMark | None]]:
@@ -152,7 +152,7 @@ def opened_marks(photos: Sequence[CopyFacts]) -> Iterator[tuple[CopyFacts, Pictu
 
     def opened(facts: CopyFacts) -> PictureMark | None:
         try:
-            return mark_of(picture_of(PhotoFile(facts.path, facts.member), facts.content_sha256))
+            return mark_of(small_picture(PhotoFile(facts.path, facts.member), facts.content_sha256))
         except (OSError, PhotoError):
             return None
 
