@@ -79,7 +79,7 @@ class PhotoMethods(Owner):
                 tree; a split is none, or beside paths.
             LibraryError: another process or thread changes the library, or the disk is full.
         """
-        from indexer.looks import look_again, look_at, options_said
+        from indexer.looks import look_again, look_at_named, options_said
 
         where = [named(path) for path in paths]
         tree = None if hotels50k is None else named(hotels50k)
@@ -93,7 +93,7 @@ class PhotoMethods(Owner):
                 progress=tell,
             )
             if where or tree is not None:
-                return look_at(self.catalog, where, tree, split, options, look, may_be_gone=allow_empty)
+                return look_at_named(self.catalog, where, tree, split, options, look, may_be_gone=allow_empty)
             return look_again(self.catalog, options, look, may_be_gone=allow_empty)
 
     def _look(

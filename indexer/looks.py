@@ -38,7 +38,7 @@ def options_said(
     return said
 
 
-def look_at(
+def look_at_named(
     catalog: Catalog,
     paths: Sequence[Path],
     tree: Path | None,
