@@ -93,7 +93,7 @@ class PhotoMethods(Owner):
                 or beside a tree; a split is none, or beside paths.
             LibraryError: another process or thread changes the library, or the disk is full.
         """
-        from indexer.looks import look_again, look_at, options_said, places_told
+        from indexer.looks import look_again, look_at_named, options_said, places_told
 
         options = options_said(hotel_from=hotel_from, metadata=metadata, exclude=exclude)
         told = places_told(
@@ -113,7 +113,7 @@ class PhotoMethods(Owner):
                 progress=tell,
             )
             if told:
-                return look_at(self.catalog, told, options, look, may_be_gone=allow_empty)
+                return look_at_named(self.catalog, told, options, look, may_be_gone=allow_empty)
             return look_again(self.catalog, options, look, may_be_gone=allow_empty)
 
     def _look(

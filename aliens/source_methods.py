@@ -57,9 +57,9 @@ class SourceMethods(Owner):
             QueryError: no such place is remembered.
             LibraryError: another process or thread changes the library, or the disk is full.
         """
-        from indexer.remembered import forget_source
+        from indexer.remembered import look_no_more
 
         with self.catalog.writing() as session:
-            photos = forget_source(session, named(place))
+            photos = look_no_more(session, named(place))
             session.commit()
             return photos

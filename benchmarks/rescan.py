@@ -1,6 +1,6 @@
 """`aliens add` of a folder of 100,000 unchanged files: what it writes, and its time against `find -newer`.
 
-python benchmarks/rescan.py [--photos 100000]
+python benchmarks/rescan.py [--photos 100000] [--times 7]
 
 `find FOLDER -newer MARKER` lists the folder and looks at every file's time of change: as much as telling what is
 unchanged asks of the system. The files are links to one photo in folders of 200, and their rows are written as adding
@@ -28,7 +28,6 @@ from db.photo_rows import insert_photos
 
 WORK = Path(__file__).parent / "work" / "rescan"
 IN_A_FOLDER = 200
-TIMES = 5
 
 
 def linked_photos(folder: Path, count: int) -> Iterator[Path]:
@@ -87,7 +86,9 @@ def main() -> None:
     """Make folder and library, look at the folder in both ways in turn, print the best times."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=100_000)
-    count = parser.parse_args().photos
+    parser.add_argument("--times", type=int, default=7)
+    chosen = parser.parse_args()
+    count, times = chosen.photos, chosen.times
     shutil.rmtree(WORK, ignore_errors=True)
     folder = WORK / "photos"
     library = aliens.create(WORK / "library", "starter")
@@ -97,32 +98,35 @@ def main() -> None:
     writes = noted_writes()
     library.add(folder)
     writes.clear()
-    print(f"{count} unchanged photos in folders of {IN_A_FOLDER}; the best of {TIMES} looks in turn")
     aliens_command = Path(sys.executable).with_name("aliens")
     ways = {
         "find -newer": command("find", folder, "-newer", marker),
         "Library.add": lambda: library.add(folder),
         "aliens add": command(aliens_command, "add", folder, "--library", WORK / "library"),
     }
-    looks = [{name: timed_s(look) for name, look in ways.items()} for _ in range(TIMES)]
-    best = {name: min(look[name] for look in looks) for name in ways}
-    find_s = best["find -newer"]
-    for name, seconds in best.items():
-        each = seconds / count * 1e6
-        print(f"{name:12} {seconds:6.3f} s, {each:5.2f} µs a photo, {seconds / find_s:5.2f} times find")
-    print(f"an add wrote {len(writes) // TIMES} statement(s): {', '.join(sorted(set(writes)))}")
+    looks = [{name: taken_s(look) for name, look in ways.items()} for _ in range(times)]
+    print(f"{count} unchanged photos in folders of {IN_A_FOLDER}; the best of {times} looks in turn")
+    find = [min(look["find -newer"][at] for look in looks) for at in (0, 1)]
+    for name in ways:
+        clock_s, processor_s = (min(look[name][at] for look in looks) for at in (0, 1))
+        print(
+            f"{name:12} {clock_s:6.3f} s, {clock_s / find[0]:5.2f} times find; "
+            f"of a processor {processor_s:6.3f} s, {processor_s / find[1]:5.2f} times find"
+        )
+    print(f"an add wrote {len(writes) / times:.0f} statement(s): {', '.join(sorted(set(writes)))}")
     library.add(folder, hotel_from="folder")
-    hotels_s = min(timed_s(lambda: library.add(folder)) for _ in range(TIMES))
-    print(f"with hotels by folders {hotels_s:6.3f} s, {hotels_s / find_s:5.2f} times find")
+    clock_s, _ = min(taken_s(lambda: library.add(folder)) for _ in range(times))
+    print(f"with hotels by folders {clock_s:6.3f} s, {clock_s / find[0]:5.2f} times find")
     library.close()
     shutil.rmtree(WORK)
 
 
-def timed_s(look: Callable[[], object]) -> float:
-    """Return the seconds of one look."""
-    start = time.perf_counter()
+def taken_s(look: Callable[[], object]) -> tuple[float, float]:
+    """Return the seconds of one look: by the clock, and of a processor, its children's with it."""
+    start, before = time.perf_counter(), os.times()
     look()
-    return time.perf_counter() - start
+    after = os.times()
+    return time.perf_counter() - start, sum(after[:4]) - sum(before[:4])
 
 
 if __name__ == "__main__":

@@ -47,10 +47,10 @@ def rows_of_sources(found: "Sequence[RememberedSource]") -> list[tuple[object, .
     for source in found:
         place = os.path.dirname(source.place) if source.kind == "file" else source.place
         rows.setdefault(f"{source.kind == 'file'}{place}", []).append(source)
-    return [row_of(group) for group in rows.values()]
+    return [row_of_source(group) for group in rows.values()]
 
 
-def row_of(group: "Sequence[RememberedSource]") -> tuple[object, ...]:
+def row_of_source(group: "Sequence[RememberedSource]") -> tuple[object, ...]:
     """Return the row of a place, or of photos in one folder that were named one by one."""
     first, looked = group[0], max((s.looked_at for s in group if s.looked_at is not None), default=None)
     lost = [source for source in group if source.problem is not None]
@@ -106,7 +106,7 @@ def move_source(
 
 
 @sources.command("forget")
-def forget_source(
+def forget_place(
     place: Annotated[str, typer.Argument(metavar="PLACE", help="As `aliens sources` lists it, there or not.")],
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,

@@ -10,14 +10,14 @@ from sqlalchemy.orm import Session
 from db.models import PhotoSource, Scan
 
 
-def all_sources(session: Session) -> list[PhotoSource]:
+def remembered_sources(session: Session) -> list[PhotoSource]:
     """Return all sources in the order of their places."""
     return list(session.scalars(select(PhotoSource).order_by(PhotoSource.place)))
 
 
 def sources_called(session: Session, places: Sequence[str]) -> list[PhotoSource]:
     """Return those sources that have one of these places."""
-    return [source for source in all_sources(session) if source.place in set(places)]
+    return [source for source in remembered_sources(session) if source.place in set(places)]
 
 
 def put_source(

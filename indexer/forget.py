@@ -26,7 +26,7 @@ from db.photo_rows import (
     photo_ids_under,
 )
 from db.restyling_rows import count_made_of, forget_restylings, restylings_at, restylings_of
-from db.source_rows import all_sources, drop_sources, sources_called
+from db.source_rows import drop_sources, remembered_sources, sources_called
 from db.tag_rows import drop_labels_of_nothing
 from db.vector_rows import remove_photos
 from embedding.segments import SegmentStore
@@ -155,7 +155,9 @@ def remove_meant(session: Session, folder: LibraryFolder, meant: Meant, report: 
         forget_scans(session, place)
         report.choices += forget_choices(session, place)
         report.sources += drop_sources(session, place)
-        above = next((each for each in folders_above(place) if each in {s.place for s in all_sources(session)}), None)
+        above = next(
+            (each for each in folders_above(place) if each in {s.place for s in remembered_sources(session)}), None
+        )
         report.taken_up = report.taken_up or (above if os.path.exists(place) else None)
     drop_empty_hotels(session)
     return files

@@ -74,7 +74,7 @@ def places_told(
     return [(str(place), told_of(place, options)) for place in places]
 
 
-def look_at(
+def look_at_named(
     catalog: Catalog,
     told: Sequence[tuple[str, Told]],
     options: Mapping[str, Any],

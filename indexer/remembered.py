@@ -25,7 +25,7 @@ from base.urls import url_of
 from db.models import PhotoSource
 from db.photo_names import places_meant
 from db.photo_rows import count_under, paths_under
-from db.source_rows import all_sources, found_last, put_source, scanned_times
+from db.source_rows import found_last, put_source, remembered_sources, scanned_times
 from indexer.braces import in_series, is_series, names_meant
 from indexer.hotels50k import IMAGE_FOLDERS, TRAIN, check_split
 from indexer.ignoring import call_patterns, compiled, rules_at
@@ -138,7 +138,7 @@ def calls_for(session: Session, told: Sequence[tuple[str, Told]], library: Path)
 
     told: pairs of a path, as it was typed, or of nothing for a tree, and its place.
     """
-    known, calls = {source.place: source for source in all_sources(session)}, Calls()
+    known, calls = {source.place: source for source in remembered_sources(session)}, Calls()
     roots = scanned_times(session).keys()
     for path, each in told:
         before = known.get(each.place)
@@ -154,8 +154,8 @@ def calls_for(session: Session, told: Sequence[tuple[str, Told]], library: Path)
 def calls_for_all(session: Session, library: Path) -> tuple[list[Call], dict[str, str]]:
     """Return the calls that look at all sources again, and {place: why} of those that cannot be looked at now."""
     calls, absent, roots = Calls(), dict[str, str](), scanned_times(session).keys()
-    for source in all_sources(session):
-        if (why := problem_of(source, library)) is not None:
+    for source in remembered_sources(session):
+        if (why := absence_of(source, library)) is not None:
             absent[source.place] = why
             continue
         told = Told(place=source.place, kind=source.kind, options=source.options)
@@ -205,7 +205,7 @@ def tree_and_split(place: str) -> tuple[str, str]:
     return place.removesuffix(f"/{IMAGE_FOLDERS[split]}"), split
 
 
-def problem_of(source: PhotoSource, library: Path) -> str | None:
+def absence_of(source: PhotoSource, library: Path) -> str | None:
     """Return why a source cannot be looked at now, None where it can: what it holds is not looked at here."""
     place = source.place
     if source.kind == ADDRESS:  # which only a look asks
@@ -234,7 +234,7 @@ def begin(session: Session, told: Iterable[Told]) -> None:
 
     A table is kept only once it was used.
     """
-    known = {source.place: source for source in all_sources(session)}
+    known = {source.place: source for source in remembered_sources(session)}
     for each in outer_first(told):
         if each.place not in known and not is_part(each, known):
             options = {name: value for name, value in each.options.items() if name != "metadata"}
@@ -250,7 +250,7 @@ def end(session: Session, told: Sequence[Told], sources: Sequence[Source]) -> No
     now = datetime.now(UTC).replace(tzinfo=None)
     met = {mount: several for source in sources for mount, several in source.mounts.items()}
     behind_links = {m: several for m, several in met.items() if not any(lies_at(m, each.place) for each in told)}
-    known = {source.place: source for source in all_sources(session)}
+    known = {source.place: source for source in remembered_sources(session)}
     for each in outer_first(told):
         if each.place not in known and (is_part(each, known) or not is_lasting(each)):
             continue
@@ -306,9 +306,9 @@ def list_sources(session: Session, folder: LibraryFolder) -> list[RememberedSour
             options=source.options,
             added_at=source.added_at,
             looked_at=max(filter(None, (source.scanned_at, looks.get(source.place))), default=None),
-            problem=problem_of(source, folder.root),
+            problem=absence_of(source, folder.root),
         )
-        for source in all_sources(session)
+        for source in remembered_sources(session)
     ]
 
 
@@ -339,12 +339,12 @@ def count_meant(session: Session, names: Sequence[str]) -> int:
 MAGIC = re.compile(r"[*?[]")
 
 
-def forget_source(session: Session, path: Path) -> int:
+def look_no_more(session: Session, path: Path) -> int:
     """Forget a source, or photos that were named one by one in a folder; return how many photos of it stay.
 
     Raises: QueryError: no such place is remembered.
     """
-    sources = all_sources(session)
+    sources = remembered_sources(session)
     places = [*places_meant(path), storable(os.path.abspath(path))]
     meant = [source for source in sources if source.place in places]
     meant = meant or [each for each in sources if each.kind == FILE and os.path.dirname(each.place) in places]

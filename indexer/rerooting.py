@@ -28,7 +28,7 @@ from db.place_rows import (
     reroot_photos,
     reroot_records,
 )
-from db.source_rows import all_sources, put_source
+from db.source_rows import put_source, remembered_sources
 from indexer.mounts import lies_at
 from indexer.remembered import is_part, told_of
 from indexer.sources import found_at
@@ -127,7 +127,7 @@ def move_place(
 
 def known_place(session: Session, old: Path) -> str:
     """Return the place that somebody names, as the library knows it. Raises: QueryError: it knows nothing there."""
-    sources = {source.place for source in all_sources(session)}
+    sources = {source.place for source in remembered_sources(session)}
     for place in places_meant(old):
         if count_under(session, place) or any(lies_at(source, place) for source in sources):
             return place
@@ -210,7 +210,7 @@ def merge_known(session: Session, rerooted: Rerooted, report: MoveReport, *, mer
 
 def remember_part(session: Session, rerooted: Rerooted, report: MoveReport) -> None:
     """Remember the new place where a part of a source was moved to where nobody would look for it again."""
-    sources: dict[str, PhotoSource] = {source.place: source for source in all_sources(session)}
+    sources: dict[str, PhotoSource] = {source.place: source for source in remembered_sources(session)}
     above = [source for place, source in sources.items() if is_within(rerooted.old, place)]
     told = told_of(Path(rerooted.new), {})
     if rerooted.new in sources or report.sources or not above or is_part(told, sources):

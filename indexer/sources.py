@@ -235,8 +235,8 @@ class FolderSource(Source):
             return
         if IGNORE_FILE in map(NAME, entries):
             rules = rules.within(self._own_patterns(folder))
-        if self.glance is not None and not rules.say_anything and len(self.beside) == 1:
-            entries = self.glance(folder, entries)
+        if self.glance is not None and not rules.say_anything:
+            entries = self.glance(folder, [entry for entry in entries if entry.path not in self.beside])
         for entry in entries:
             path, name = entry.path, entry.name
             is_folder = is_folder_entry(entry)

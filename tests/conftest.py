@@ -168,7 +168,7 @@ def copy_library(template: Path, root: Path, photos_before: Path, photos: Path) 
     """Copy a library, for photos that were copied as well: quicker than adding and tagging them."""
     shutil.copytree(template, root, ignore=shutil.ignore_patterns("photos.arrow", "photos.json"))  # which hold paths
     with closing(sqlite3.connect(root / "library.db")) as database, database:
-        for table, column in (("photo", "path"), ("scan", "root")):
+        for table, column in (("photo", "path"), ("scan", "root"), ("photo_source", "place")):
             database.execute(
                 f"UPDATE {table} SET {column} = ? || substr({column}, ?)", (str(photos), len(str(photos_before)) + 1)
             )

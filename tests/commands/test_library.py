@@ -94,10 +94,11 @@ def test_add_says_what_it_did(aliens: Aliens, photos: Path) -> None:
     assert "aliens failures" in err
 
 
-@pytest.mark.parametrize("arguments", [[], ["photos", "--hotels50k", "tree"]])
-def test_add_takes_one_source(aliens: Aliens, arguments: list[str]) -> None:
+def test_add_takes_paths_or_a_tree_or_what_is_remembered(aliens: Aliens) -> None:
     aliens("init")
-    assert aliens("add", *arguments)[0] == 2
+    assert aliens("add", "photos", "--hotels50k", "tree")[0] == 2
+    code, _, err = aliens("add")
+    assert (code, "no folder was added yet" in err) == (1, True)
 
 
 def test_a_folder_without_photos_is_an_error(aliens: Aliens, tmp_path: Path) -> None:
@@ -179,7 +180,7 @@ def test_forget_says_what_left_and_that_files_stay(aliens: Aliens, filled: Path)
     assert (filled / "00.jpg").exists()
     code, out, _ = aliens("forget", filled, "--yes", "--json")
     said = {"photos": 8, "labels": 0, "hotels": [], "restyled": 0, "restyled_left": 0, "back": 0}
-    said |= {"choices": [], "dry_run": False}
+    said |= {"choices": [], "sources": [], "taken_up": None, "dry_run": False}
     assert (code, json.loads(out)) == (0, said)
     code, _, error = aliens("forget", filled)
     assert (code, error.count("the library knows no photo at")) == (2, 1)

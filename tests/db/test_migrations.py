@@ -10,8 +10,9 @@ from sqlalchemy import Engine, event, inspect, text
 
 from base.errors import LibraryError
 from base.settings import LibraryFolder
-from db.catalog import MIGRATIONS, REVISION, connect, current_revision, migrate, open_database
+from db.catalog import MIGRATIONS, REVISION, connect, current_revision, migrate, new_session, open_database
 from db.models import Base
+from db.source_rows import remembered_sources
 from tests.conftest import LibraryFactory
 
 
@@ -119,6 +120,38 @@ def test_downgrade_to_revision_3_takes_results_and_vectors_away_and_no_photo(eng
     assert rows_of(engine, "SELECT id FROM photo") == [(7,)]
     assert rows_of(engine, "SELECT * FROM embedding") == rows_of(engine, "SELECT * FROM vector_shard") == []
     assert rows_of(engine, "SELECT id, key, name, dim, generation FROM model") == [(1, "key", "name", 2, 0)]
+
+
+def test_places_that_were_looked_at_before_revision_9_are_remembered(engine: Engine) -> None:
+    downgrade(engine, "0008")
+    photo = "INSERT INTO photo (path, member, state) VALUES "
+    scan = "INSERT INTO scan (root, kind, started_at, seconds, counts, problems) VALUES "
+    looks = [
+        ("/a", "folder", "2026-01-02"),
+        ("/a", "folder", "2026-03-04"),
+        ("/a/b", "folder", "2026-02-02"),
+        ("/ab.tar", "tar", "2026-02-02"),
+        ("/one/1.jpg", "file", "2026-02-03"),
+        ("/tree", "hotels50k", "2026-02-02"),
+        ("/tree/images/test/low_occlusions", "hotels50k-test", "2026-02-02"),
+    ]
+    execute(
+        engine,
+        *(f"{scan} ('{root}', '{kind}', '{day} 00:00:00.000000', 1, '{{}}', '[]')" for root, kind, day in looks),
+        f"{photo} ('/one/1.jpg', '', 'embedded'), ('/two/2.jpg', '', 'failed'), ('/a/b/3.jpg', '', 'embedded')",
+        f"{photo} ('/ab.tar', 'x.jpg', 'embedded'), ('/library/restyled/x.png', '', 'restyled')",
+    )
+    migrate(engine)
+    assert rows_of(engine, "SELECT place, kind, substr(scanned_at, 1, 10) FROM photo_source ORDER BY place") == [
+        ("/a", "folder", "2026-03-04"),
+        ("/ab.tar", "tar", "2026-02-02"),
+        ("/one/1.jpg", "file", "2026-02-03"),
+        ("/tree", "hotels50k", "2026-02-02"),
+        ("/tree/images/test/low_occlusions", "hotels50k-test", "2026-02-02"),
+        ("/two/2.jpg", "file", "2026-02-03"),
+    ]
+    with new_session(engine) as session:
+        assert {(str(source.options), str(source.mounts)) for source in remembered_sources(session)} == {("{}", "{}")}
 
 
 @pytest.mark.parametrize("revision", ["0007", "0006", "0004", "0003", "0002", "0001"])

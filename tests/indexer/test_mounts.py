@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from db.source_rows import all_sources
+from db.source_rows import remembered_sources
 from indexer.mounts import is_mounted, mount_of
 from tests.by_folder import session_of
 from tests.conftest import LibraryFactory, photo_bytes
@@ -65,7 +65,7 @@ def drive(disks: Disks, library: LibraryFactory, photos: Path) -> Path:
 
 def mounts_of(library: LibraryFactory) -> list[dict[str, bool]]:
     with session_of(library.folder) as session:
-        return [source.mounts for source in all_sources(session)]
+        return [source.mounts for source in remembered_sources(session)]
 
 
 def test_mount_points_are_the_systems() -> None:

@@ -109,6 +109,19 @@ def test_folders_are_browsed_by_name_and_added(own: TestClient, library_with_fai
     assert own.post("/library/add", data={"root": root, "inside": "/etc"}).status_code == 422
 
 
+def test_all_folders_are_looked_at_again_by_one_button(
+    own: TestClient, library_with_failures: Library, tmp_path: Path
+) -> None:
+    assert "/library/again" not in own.get("/library").text  # there is one, which has a button of its own
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "9.jpg").write_bytes(photo_bytes(9))
+    library_with_failures.add(tmp_path / "more")
+    assert "Look at all folders again" in own.get("/library").text
+    answer = own.post("/library/again", follow_redirects=False)
+    assert JobStore(library_with_failures).all()[0].request["places"] == []
+    assert "Look at all folders again" in own.get(answer.headers["location"]).text
+
+
 def test_a_library_that_another_program_changes_says_so(own: TestClient, library_with_failures: Library) -> None:
     assert own.get("/library/now").text.strip() == ""
     with FileLock(library_with_failures.folder.lock_file):
