@@ -144,7 +144,7 @@ class VocabularyMethods(TagMethods):
         changed = with_draft(base, draft, instead_of=instead_of)
         with self.catalog.session() as session:
             if not any_vector(session, self.model):
-                raise QueryError(f"no photo in {self.path} is embedded yet: add some with `aliens add FOLDER`")
+                raise self.catalog.nothing_embedded(session)
             return self._drafts.look(session, self.encoder, changed, draft.name, base=base, threshold=threshold)
 
     def save_draft(

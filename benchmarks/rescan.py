@@ -28,6 +28,7 @@ from db.photo_rows import insert_photos
 
 WORK = Path(__file__).parent / "work" / "rescan"
 IN_A_FOLDER = 200
+TICK_S = 0.01  # of the clock that tells processor time
 
 
 def linked_photos(folder: Path, count: int) -> Iterator[Path]:
@@ -111,7 +112,7 @@ def main() -> None:
         clock_s, processor_s = (min(look[name][at] for look in looks) for at in (0, 1))
         print(
             f"{name:12} {clock_s:6.3f} s, {clock_s / find[0]:5.2f} times find; "
-            f"of a processor {processor_s:6.3f} s, {processor_s / find[1]:5.2f} times find"
+            f"of a processor {processor_s:6.3f} s, {processor_s / max(find[1], TICK_S):5.2f} times find"
         )
     print(f"an add wrote {len(writes) / times:.0f} statement(s): {', '.join(sorted(set(writes)))}")
     library.add(folder, hotel_from="folder")

@@ -47,7 +47,7 @@ def duplicates(
         bool, typer.Option("--recalibrate", help="Measure anew how near copies are in this library.")
     ] = False,
     groups: Annotated[
-        int, typer.Option("-n", metavar="N", min=1, help="How many groups a terminal and a sheet show.")
+        int, typer.Option("-n", "-k", metavar="N", min=1, help="How many groups a terminal and a sheet show.")
     ] = 20,
     spare: Annotated[
         bool, typer.Option("--spare", help="Print only the paths of copies that could go, one a line.")
@@ -77,7 +77,7 @@ def duplicates(
     Examples:
         aliens duplicates --sheet copies.jpg
         aliens duplicates -o copies.xlsx
-        aliens duplicates --same-bytes --spare > spare.txt
+        aliens duplicates --same-bytes --spare
     """
     if spare and json:
         raise QueryError("--spare prints paths and --json objects: leave one of both out")

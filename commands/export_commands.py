@@ -34,9 +34,8 @@ def export_group() -> None:
 
     Examples:
         aliens export tags -o tags.xlsx
-        aliens export captions -o captions.csv
         aliens export hotels -o hotels.xlsx
-        aliens export vectors -o vectors
+        aliens export vectors -o vectors.parquet
     """
 
 

@@ -148,10 +148,8 @@ def add(
     May be stopped at any time; the same command goes on where it stopped.
 
     Examples:
-        aliens add photos --hotel-from folder
         aliens add photos 'more/*/rooms' --exclude raw/
         aliens add
-        aliens add --hotels50k aliens/samples
         aliens add --list rooms.csv
     """
     if [bool(paths), photo_list is not None, hotels50k is not None].count(True) > 1:

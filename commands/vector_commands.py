@@ -118,7 +118,7 @@ def import_vectors_command(
     Examples:
         aliens import vectors embeddings
         aliens import vectors embeddings.parquet --photos photos
-        aliens import vectors vectors.npy --ids paths.txt --made-by ViT-B-32/openai
+        aliens import vectors vectors.npy --ids paths.txt
     """
     kept = "stopped: nothing was changed, or whole segments are kept; the same command goes on from there"
     with stopping(kept), opened(library, device, precision, aloud=True) as opened_library:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
 from base.console import shell_word
-from base.errors import DiskFullError, LibraryBusyError, LibraryError, ModelMismatchError
+from base.errors import DiskFullError, LibraryBusyError, LibraryError, ModelMismatchError, QueryError
 from base.files import atomic_write
 from base.settings import LibraryFolder
 from db.model_rows import named_model
@@ -114,6 +114,16 @@ class Catalog:
                 f"photos are added by the model in use, {used.name}, and this library was opened with "
                 f"{self.model.name}: open it without naming a model; `aliens embed` makes vectors of others then"
             )
+
+    def nothing_embedded(self, session: Session) -> QueryError:
+        """Return the error for a library without a photo that the model which it was opened with can find."""
+        if current_model(session).key != self.model.key:
+            name = self.model.name
+            return QueryError(
+                f"no photo in {self.folder.root} has a vector of {name} yet: `aliens embed --model {shell_word(name)}` "
+                "makes them"
+            )
+        return QueryError(f"no photo in {self.folder.root} is embedded yet: add some with `aliens add FOLDER`")
 
     def session(self) -> Session:
         """Return a new session, whose objects stay readable after a commit.

@@ -47,7 +47,7 @@ def columns_called(session: Session, name: str) -> list[str]:
 def details_of(session: Session, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
     """Return {photo id: its columns} of those of the photos that have any."""
     found: dict[int, dict[str, Any]] = {}
-    for page in pages(list(ids)):
+    for page in pages([photo_id for photo_id in ids if photo_id < 1 << 63]):  # no larger one can be asked for
         rows = session.execute(select(Photo.id, Photo.details).where(Photo.id.in_(page), Photo.details.is_not(None)))
         found.update((row[0], row[1]) for row in rows)
     return found

@@ -123,4 +123,5 @@ def common_ending(one: Photo, other: Photo) -> int:
 
 def place_columns(old: Photo, new: Photo) -> dict[str, Any]:
     """Return a moved photo's new place, and what is said of photos there, as columns of the photo that it was."""
-    return {name: getattr(new, name) for name in PLACE} | said_columns(old, new, moved=True)
+    columns = {name: getattr(new, name) for name in PLACE} | said_columns(old, new, moved=True)
+    return columns if new.details is None else columns | {"details": (old.details or {}) | new.details}

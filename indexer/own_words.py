@@ -69,6 +69,7 @@ class MetadataReport:
         self.hotels |= other.hotels
         self.without_hotel += other.without_hotel
         self.chosen, self.table = self.chosen or other.chosen, self.table or other.table
+        self.listed = self.listed or other.listed
         self.roots |= other.roots
         self.used, self.rows = self.used + other.used, self.rows + other.rows
         self.remarks += [remark for remark in other.remarks if remark not in self.remarks]

@@ -39,12 +39,12 @@ from embedding.decode import MAX_PIXELS, DecodedPhoto, Facts, Preprocessing, dec
 from embedding.encoder import Encoder
 from embedding.exif import SILENT, Camera
 from embedding.segments import SegmentStore
+from indexer.asked_files import camera_columns
 from indexer.interrupts import stop_on_interrupt
 from indexer.merging import merge_due
 from indexer.mounts import UNREACHABLE
 from indexer.moves import MovedPhotos, place_columns
 from indexer.other_models import OtherModels
-from indexer.scan import camera_columns
 from indexer.sources import MISSING
 
 

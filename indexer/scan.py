@@ -1,11 +1,9 @@
 """Scanning: what sources hold is compared with what the library knows. Decodes no pixels, embeds nothing."""
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from functools import partial
@@ -17,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from base.arrays import Ids
 from base.console import counted
-from base.errors import PhotoError, SourceError
+from base.errors import SourceError
 from base.files import PhotoFile
 from base.progress import Progress, Step, silent
 from db.detail_rows import note_columns
@@ -38,8 +36,7 @@ from db.photo_rows import (
 )
 from db.source_rows import known_mounts
 from db.vector_rows import lose, remove_photos
-from embedding.decode import DECODE_THREADS, camera_at, read_camera, read_header
-from embedding.exif import Camera
+from indexer.asked_files import ask_files, is_unasked, was_never_here
 from indexer.glance import Glance, changed
 from indexer.kept import EXAMPLES, absent_mounts, keep_of_disks, may_be_there, stays_as_it_is, unseen_under
 from indexer.mounts import UNREACHABLE
@@ -53,7 +50,6 @@ FACTS = ("size_bytes", "mtime_ns", "etag")
 IMAGE_FACTS = ("image_id", "image_source", "uploaded_at")  # which Hotels-50K alone has
 SAID = (*IMAGE_FACTS, "hotel_id", "hotel_from", "dated_at", "date_from", "latitude", "longitude", "place_from")
 DETAILS = "details"
-CAMERA = "camera"  # who says something of a photo, beside a table and a folder
 
 
 @dataclass(slots=True)
@@ -325,7 +321,9 @@ def scan_chunk(
     changes: list[tuple[Photo, dict[str, Any]]] = []
     places: set[tuple[str, str]] = set()
     for found in chunk:
-        escaped = found.failure_kind == "name" and os.path.lexists(found.path)  # which is another file's name
+        escaped = (
+            found.failure_kind == "name" and not found.member and os.path.lexists(found.path)
+        )  # which is another file's name
         if (found.path, found.member) in places or escaped:
             source.leftovers.problems.append(Problem(found.path, "two files would be kept under this name"))
             continue
@@ -411,17 +409,6 @@ def said_columns(known: Photo, said: FoundPhoto | Photo, *, moved: bool = False)
     return {name: getattr(said, name) for name in names if getattr(said, name) != getattr(known, name)}
 
 
-def camera_columns(photo: Photo, camera: Camera) -> dict[str, Any]:
-    """Return what the camera says of a photo's bytes as columns, all that no table has said."""
-    columns: dict[str, Any] = {"exif_read": True}
-    if photo.date_from != TABLE:
-        columns |= {"dated_at": camera.taken_at, "date_from": CAMERA if camera.taken_at else None}
-    if photo.place_from != TABLE:
-        columns |= {"latitude": camera.latitude, "longitude": camera.longitude}
-        columns["place_from"] = None if camera.latitude is None else CAMERA
-    return columns
-
-
 def columns_of(found: FoundPhoto, names: Iterable[str]) -> dict[str, Any]:
     """Return a photo's place and the named columns."""
     return {"path": found.path, "member": found.member} | {name: getattr(found, name) for name in names}
@@ -481,57 +468,6 @@ def place_left_out(source: Source, photo: Photo) -> str | None:
     place = next((folder for folder in folders_above(photo.path) if folder in source.beside), source.path)
     found = source.beside[place].left_out(photo.path, photo.member)
     return None if found is None or found[0] in ("hidden", "ours") else found[1]
-
-
-def is_unasked(photo: Photo) -> bool:
-    """Tell whether a photo has a vector, and its file still knows more of it.
-
-    Its vector was imported, so that nobody has read it; or an earlier version embedded it, which did not ask its
-    camera: Hotels-50K's have none.
-    """
-    if photo.state is not PhotoState.EMBEDDED or was_never_here(photo):
-        return False
-    return photo.content_sha256 is None or (photo.exif_read is None and photo.image_id is None)
-
-
-def was_never_here(photo: Photo) -> bool:
-    """Tell whether a photo can be found by a vector that was imported, and never had a file at its place."""
-    return photo.state is PhotoState.EMBEDDED and photo.size_bytes is None
-
-
-def asked_columns(photo: Photo) -> dict[str, Any]:
-    """Return what a photo's file says of it besides what is known: what its camera does, of one never read all.
-
-    Nothing where it cannot be read.
-    """
-    file = PhotoFile(photo.path, photo.member)
-    with suppress(OSError, PhotoError):
-        if photo.content_sha256 is not None:
-            return camera_columns(photo, camera_at(file))
-        with file.lent() as data:
-            facts = asdict(read_header(data)) | {"content_sha256": hashlib.sha256(data).digest()}
-            return camera_columns(photo, read_camera(data)) | facts
-    return {}
-
-
-def ask_files(session: Session, photo_ids: Sequence[int], progress: Progress) -> None:
-    """Read what files say of photos that have vectors, once; one that cannot be read is asked again the next time."""
-    done = 0
-    with ThreadPoolExecutor(DECODE_THREADS, "headers") as pool:
-        for page in pages(list(photo_ids)):
-            photos = [photo for photo in photos_by_id(session, page) if is_unasked(photo)]
-            found = list(zip(photos, pool.map(asked_columns, photos), strict=True))
-            update_photos(session, [{"id": photo.id} | columns for photo, columns in found if columns])
-            if any(says_more(photo, columns) for photo, columns in found):
-                mark_columns_changed(session)
-            session.commit()
-            done += len(page)
-            progress(Step("reading dates and places", done, len(photo_ids)))
-
-
-def says_more(photo: Photo, columns: dict[str, Any]) -> bool:
-    """Tell whether a file says more of a photo than that it was asked."""
-    return any(value != getattr(photo, name) for name, value in columns.items() if name != "exif_read")
 
 
 def mark_vanished(session: Session, gone: Sequence[int], report: ScanReport) -> None:

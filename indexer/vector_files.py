@@ -192,25 +192,25 @@ def vectors_at(
 
 def clip_retrieval_parts(path: Path, path_column: str | None, without: Sequence[str]) -> list[Part]:
     """Return the parts of a folder as clip-retrieval writes it. Raises: SourceError: a file of a pair is absent."""
-    arrays = sorted((path / IMAGES).glob("*.npy"), key=number_in)
+    arrays = sorted((path / IMAGES).glob("*.npy"), key=number_at_end)
     if not arrays:
         raise SourceError(f"{path / IMAGES} holds no .npy file: {KNOWN}")
-    lists = {number_in(file)[0]: file for file in (path / METADATA).glob("*.parquet")}
-    if spare := sorted(lists.keys() - {number_in(file)[0] for file in arrays}):
+    lists = {number_at_end(file)[0]: file for file in (path / METADATA).glob("*.parquet")}
+    if spare := sorted(lists.keys() - {number_at_end(file)[0] for file in arrays}):
         raise SourceError(f"{lists[spare[0]]} has no vectors in {path / IMAGES}: bring all files of the folder")
     parts: list[Part] = []
     for file in arrays:
-        beside = lists.get(number_in(file)[0])
+        beside = lists.get(number_at_end(file)[0])
         if beside is None:
             raise SourceError(
-                f"{file} has no {METADATA}/{METADATA}_{number_in(file)[0]}.parquet beside it, which says of which "
+                f"{file} has no {METADATA}/{METADATA}_{number_at_end(file)[0]}.parquet beside it, which says of which "
                 "photos its vectors are: bring all files of the folder"
             )
         parts.append(NpyVectors(file, RecordFile(beside, path_column, without=without)))
     return parts
 
 
-def number_in(file: Path) -> tuple[str, str]:
+def number_at_end(file: Path) -> tuple[str, str]:
     """Return what follows the last underscore of a file's name, such as 007 of img_emb_007.npy, and the name."""
     return file.stem.rpartition("_")[2], file.name
 

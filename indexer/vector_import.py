@@ -22,6 +22,7 @@ from base.errors import ModelMismatchError
 from base.files import PhotoFile, SegmentFile
 from base.progress import Progress, Step, silent
 from db.catalog import Catalog
+from db.detail_rows import note_columns
 from db.import_rows import first_free_id, insert_numbered, known_places, many_rows, record_run
 from db.models import Model, PhotoState
 from db.photo_rows import newest_photo_id, update_photos
@@ -413,6 +414,7 @@ class Recorder:
         """Yield the columns of new photos, in the order of their ids; keep those of known ones."""
         row, next_id = 0, first_id
         for names, rest in self._files.records():
+            note_columns(self._session, filter(None, rest))
             for written, details in zip(names, rest, strict=True):
                 fate = int(self._rows.fates[row])
                 if fate == NEW:

@@ -1,11 +1,7 @@
 """What is said of each vector beside it: the path of its photo, and further columns. Reads lists; opens no photo."""
 
-import json
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +9,7 @@ from base.errors import SourceError
 from base.files import open_regular
 from base.spreadsheets import BETWEEN_WORDS, is_parquet, open_text, table_rows
 from embedding.vector_layouts import IMAGE_PATH
+from indexer.details import kept_details
 from indexer.metadata import COLUMN_NAMES, MEANINGS
 
 READ_ROWS = 8_192  # of a list, at a time
@@ -79,7 +76,7 @@ class RecordFile:
             for batch in pq.ParquetFile(file).iter_batches(READ_ROWS, columns=names):
                 places: list[str | None] = batch.column(self._path_column).to_pylist()
                 rest = batch.select(self.columns).to_pylist() if whole and self.columns else ()
-                yield places, [details_of(row) for row in rest] or [None] * len(places)
+                yield places, [kept_details(row) for row in rest] or [None] * len(places)
 
     def _table_records(self, whole: bool) -> Records:
         rows = (cells for _, cells in table_rows(self.path, MEANINGS) if any(map(str.strip, cells)))
@@ -92,7 +89,7 @@ class RecordFile:
         for cells in rows:
             filled = [*cells, *[""] * (len(head) - len(cells))]
             places.append(filled[at] or None)
-            rest.append(details_of({each: filled[place] or None for each, place in further}))
+            rest.append(kept_details({each: filled[place] or None for each, place in further}))
             if len(places) == READ_ROWS:
                 yield places, rest
                 places, rest = [], []
@@ -173,35 +170,3 @@ def is_bytes(kind: Any) -> bool:
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return is_bytes(kind.value_type)
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
-
-
-def details_of(row: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what a row says as JSON can hold it, without what is empty; None where nothing is left."""
-    kept = {}
-    for name, value in row.items():
-        if value is None or value == "":
-            continue
-        plain = value if type(value) in PLAIN else plain_value(value)
-        if plain is not None:
-            kept[name] = plain
-    return kept or None
-
-
-PLAIN = {str, int, bool}  # what JSON has as it is
-
-
-def plain_value(value: Any) -> Any:
-    """Return a value as JSON has it; None for one that says nothing."""
-    if value is None or isinstance(value, str | bool | int):
-        return value if value != "" else None
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, datetime | date | time):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, dict):
-        return {str(name): plain_value(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain_value(inner) for inner in value]
-    return str(value) if isinstance(value, timedelta) else json.loads(json.dumps(value, default=str))

@@ -44,9 +44,9 @@ from embedding.photo_table import TABLE_FILE, TABLE_MANIFEST, remove_table, tabl
 from embedding.scores import scores_are_sound, stray_scores
 from embedding.segments import SegmentStore
 from embedding.text_tower import tower_problem
+from indexer.asked_files import was_never_here
 from indexer.merging import vocabularies
 from indexer.other_models import merge_all
-from indexer.scan import was_never_here
 
 NORM_TOLERANCE = 2e-3  # float16 keeps 11 bits, so the norm of a stored unit vector is off by less than 0.1%
 BLOCK_ROWS = 8_192

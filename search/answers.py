@@ -221,7 +221,7 @@ class Searcher:
             clicks = Feedback(*(tuple(photo_ids(session, self._root, names)) for names in named))
             question, shape = replace(question, query=query, feedback=clicks), question.shape
             if not any_vector(session, self._model):
-                raise QueryError(f"no photo in {self._root} is embedded yet: add some with `aliens add FOLDER`")
+                raise self.catalog.nothing_embedded(session)
             current = self._current(session)
             index = self._of_kinds(session, current, kinds_of(query.filters))
             watch.lap("index")

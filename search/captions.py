@@ -154,7 +154,7 @@ def captions_in(lines: Iterable[tuple[str, str]]) -> list[str]:
 def embedded_photos(catalog: Catalog, session: Session) -> int:
     """Return how many photos can get captions. Raises: QueryError: none is embedded yet."""
     if not (embedded := count_embedded(session, catalog.model)):
-        raise QueryError(f"no photo in {catalog.folder.root} is embedded yet: add some with `aliens add FOLDER`")
+        raise catalog.nothing_embedded(session)
     return embedded
 
 

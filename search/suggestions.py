@@ -37,7 +37,7 @@ OPERATORS = {
     "orientation:": "landscape, portrait or square photos",
     "source:": "photos of a source, such as source:traffickcam",
     "path:": "photos with this in their path",
-    "column:": "by what a list says: column:price>=100",
+    "column:": "photos by a column of their list: column:price>=100",
     "kind:": "kind:restyled finds restyled photos, kind:any both",
     "like:": "photos that look like one: like:42",
     "-": "less of this: -bathtub; without: -tag:bathtub",

@@ -451,8 +451,7 @@ def tag_library(
     with catalog.writing() as session:
         model = catalog.model
         if not any_vector(session, model):
-            root = catalog.folder.root
-            raise QueryError(f"no photo in {root} is embedded yet: add some with `aliens add FOLDER`")
+            raise catalog.nothing_embedded(session)
         current = find_tagging(session, model, None)
         if vocabulary is None:
             vocabulary = Vocabulary.from_definition(current[0]) if current else read_vocabulary(DEFAULT)

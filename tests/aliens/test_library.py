@@ -449,7 +449,7 @@ def test_a_misspelt_keyword_is_named(opened: Library, call: Callable[[Library], 
 
 @pytest.mark.parametrize(("paths", "tree"), [(("a",), "b"), (("a", "c"), "b")])
 def test_paths_or_a_tree_are_to_be_named(opened: Library, paths: tuple[str, ...], tree: str | None) -> None:
-    with pytest.raises(QueryError, match="either a path, or the root of a Hotels-50K tree"):
+    with pytest.raises(QueryError, match="either paths, or a list, or the root of a Hotels-50K tree"):
         opened.add(*paths, hotels50k=tree)
 
 

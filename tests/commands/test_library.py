@@ -175,12 +175,17 @@ def test_failures_are_listed_with_their_reason(aliens: Aliens, filled: Path) -> 
 
 
 def test_forget_says_what_left_and_that_files_stay(aliens: Aliens, filled: Path) -> None:
-    assert aliens("forget", filled / "00.jpg", "--dry-run") == (0, "would forget 1 photo\n", "")
-    assert aliens("forget", filled / "00.jpg", filled / "01.jpg", "--yes") == (0, "forgot 2 photos\n", "")
+    code, out, error = aliens("forget", filled / "00.jpg", "--dry-run")
+    assert (code, out, f"takes them up again where it looks at {filled}" in error) == (
+        0,
+        "would forget 1 photo\n",
+        True,
+    )
+    assert aliens("forget", filled / "00.jpg", filled / "01.jpg", "--yes")[:2] == (0, "forgot 2 photos\n")
     assert (filled / "00.jpg").exists()
     code, out, _ = aliens("forget", filled, "--yes", "--json")
     said = {"photos": 8, "labels": 0, "hotels": [], "restyled": 0, "restyled_left": 0, "back": 0}
-    said |= {"choices": [], "sources": [], "taken_up": None, "dry_run": False}
+    said |= {"choices": [], "sources": [str(filled)], "taken_up": None, "dry_run": False}
     assert (code, json.loads(out)) == (0, said)
     code, _, error = aliens("forget", filled)
     assert (code, error.count("the library knows no photo at")) == (2, 1)

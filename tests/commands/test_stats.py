@@ -75,7 +75,7 @@ def test_photos_of_an_earlier_version_are_measured_when_asked(aliens: Aliens, fi
         database.execute("UPDATE photo SET brightness = NULL WHERE id <= 3")
     _, out, err = aliens("stats")
     assert "  not known\t3, 30.0%" in out
-    assert "`aliens stats --measure` reads them once" in err
+    assert "`aliens stats --measure` reads once those whose files `aliens add` has read" in err
     code, out, err = aliens("stats", "--measure")
     assert code == 0
     assert "measured the brightness of 3 photos" in err

@@ -86,7 +86,7 @@ def test_another_key_than_the_librarys_is_refused_with_both(save_tiny_model: Cal
         OpenClipEncoder.load(f"local-dir:{folder}", device="cpu", precision="float32", key="other-12345678")
     assert "other-12345678" in str(caught.value)
     assert key in str(caught.value)
-    assert "aliens init" in str(caught.value)
+    assert "aliens embed --model" in str(caught.value)
 
 
 def test_the_librarys_own_key_is_accepted(save_tiny_model: Callable[..., Path]) -> None:

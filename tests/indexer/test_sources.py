@@ -261,7 +261,7 @@ def test_a_file_of_another_kind_that_is_named_is_refused_with_its_remedy(library
     for name, said in (
         ("a.zip", "unpack first"),
         ("b.psd", "save as JPEG or PNG first"),
-        ("c.tar.gz", "pack again as"),
+        ("c.tar.zst", "pack again as"),
     ):
         (photos / name).write_bytes(b"x" * 100)
         with pytest.raises(SourceError, match=f"no photos under .*{name} .passed over: 1 .*{said}"):

@@ -290,8 +290,9 @@ VALID_IN_ITSELF = ("collection.json", "floors.json")  # another's is as good as 
     ("artefact", "damage"),
     [
         (artefact, damage)
-        for artefact in ARTEFACTS
-        for damage in DAMAGES
+        for number, artefact in enumerate(ARTEFACTS)
+        for place, damage in enumerate(DAMAGES)
+        if (number + place) % 2 == 0  # every file is damaged in every second way: all of them take a minute
         if not (damage == "another's" and artefact in VALID_IN_ITSELF)
     ],
 )
