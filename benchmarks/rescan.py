@@ -10,6 +10,7 @@ With `--hotel-from folder`, where each file is put to its hotel, too.
 
 import argparse
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -109,10 +110,10 @@ def main() -> None:
     print(f"{count} unchanged photos in folders of {IN_A_FOLDER}; the best of {times} looks in turn")
     find = [min(look["find -newer"][at] for look in looks) for at in (0, 1)]
     for name in ways:
-        clock_s, processor_s = (min(look[name][at] for look in looks) for at in (0, 1))
+        clock_s, busy_s = (min(look[name][at] for look in looks) for at in (0, 1))
         print(
             f"{name:12} {clock_s:6.3f} s, {clock_s / find[0]:5.2f} times find; "
-            f"of a processor {processor_s:6.3f} s, {processor_s / max(find[1], TICK_S):5.2f} times find"
+            f"of a processor {busy_s:6.3f} s, {busy_s / max(find[1], TICK_S):5.2f} times find"
         )
     print(f"an add wrote {len(writes) / times:.0f} statement(s): {', '.join(sorted(set(writes)))}")
     library.add(folder, hotel_from="folder")
@@ -124,10 +125,15 @@ def main() -> None:
 
 def taken_s(look: Callable[[], object]) -> tuple[float, float]:
     """Return the seconds of one look: by the clock, and of a processor, its children's with it."""
-    start, before = time.perf_counter(), os.times()
+    start, before_s = time.perf_counter(), processor_s()
     look()
-    after = os.times()
-    return time.perf_counter() - start, sum(after[:4]) - sum(before[:4])
+    return time.perf_counter() - start, processor_s() - before_s
+
+
+def processor_s() -> float:
+    """Return what this process and its children have had of processors, in seconds."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 if __name__ == "__main__":

@@ -47,9 +47,11 @@ class Glance:
             for entry in entries:  # a hundred thousand times: by an opened folder the system is quicker
                 name = entry.name
                 path = prefix + name
-                if not first <= path <= last and entry.is_file(follow_symlinks=False):
+                row = rows.get(path)
+                if row is None and not first <= path <= last and entry.is_file(follow_symlinks=False):
                     rows, first, last = self._read(path)
-                if (row := rows.get(path)) is not None:
+                    row = rows.get(path)
+                if row is not None:
                     try:
                         stat = lstat(name, dir_fd=opened)
                     except OSError:

@@ -236,7 +236,9 @@ class FolderSource(Source):
         if IGNORE_FILE in map(NAME, entries):
             rules = rules.within(self._own_patterns(folder))
         if self.glance is not None and not rules.say_anything:
-            entries = self.glance(folder, [entry for entry in entries if entry.path not in self.beside])
+            several = len(self.beside) > 1
+            mine = [entry for entry in entries if entry.path not in self.beside] if several else entries
+            entries = self.glance(folder, mine)
         for entry in entries:
             path, name = entry.path, entry.name
             is_folder = is_folder_entry(entry)
