@@ -97,9 +97,7 @@ class FurtherRun(Run):
     def _leave_out(self, kind: str, photo: Photo, reason: str) -> None:
         self.report.failed += 1
         self.left_out.note(kind, str(PhotoFile(photo.path, photo.member)), reason)
-        if (
-            self.report.failed % COMMIT_PHOTOS == 0
-        ):  # a disk may not be there: nothing else is told then
+        if self.report.failed % COMMIT_PHOTOS == 0:  # a disk may not be there: nothing else is told then
             self._tell(self._progress)
 
     def _add_known(self, session: Session, photo: Photo, content: Content, known: Twin) -> None:
