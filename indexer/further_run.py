@@ -25,7 +25,7 @@ from embedding.decode import MAX_PIXELS
 from embedding.encoder import Encoder
 from embedding.segments import SegmentStore
 from indexer.merging import merge_due
-from indexer.pipeline import Batch, Content, Entry, Failure, Outcome, Run, RunReport, all_pending, prefix
+from indexer.pipeline import COMMIT_PHOTOS, Batch, Content, Entry, Failure, Outcome, Run, RunReport, all_pending, prefix
 from indexer.sources import MISSING
 
 EXAMPLES = 3  # photos that a report names
@@ -97,6 +97,8 @@ class FurtherRun(Run):
     def _leave_out(self, kind: str, photo: Photo, reason: str) -> None:
         self.report.failed += 1
         self.left_out.note(kind, str(PhotoFile(photo.path, photo.member)), reason)
+        if self.report.failed % COMMIT_PHOTOS == 0:  # a disk may not be there: nothing else is told then
+            self._tell(self._progress)
 
     def _add_known(self, session: Session, photo: Photo, content: Content, known: Twin) -> None:
         """Take a photo with known bytes as a twin; its segment may be merged away at this moment."""
