@@ -9,13 +9,12 @@ from base.console import counted
 from base.errors import SourceError
 from base.files import storable
 from base.names import spellings
-from indexer.metadata import with_slashes
+from base.urls import checked_place, url_of
+from indexer.metadata import end_of_tar, with_slashes
 from indexer.sources import found_at
 from indexer.vector_files import VectorFiles
 
 PLAIN = re.compile(r"(?:/(?!\.)[^/\\!]+){2,}")  # an absolute path, in no tar, without . or .. in it
-URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-TAR = ".tar"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +42,21 @@ class PlaceReader:
         self._there: dict[str, bool] = {}
 
     def named(self, written: str) -> tuple[str, str]:
-        """Return path and member of a photo, links in its folders followed, as `aliens add` would know it."""
+        """Return path and member of a photo, links in its folders followed, as `aliens add` would know it.
+
+        Raises: SourceError: it is an address that cannot be read, or holds a key, which would be kept.
+        """
         member = ""
         if PLAIN.fullmatch(written):  # as most are: a million of them are quicker without looking for all that may be
             folder, _, name = written.rpartition("/")
-        elif URL.match(written):
-            return storable(written), ""
         else:
-            path = with_slashes(written)
-            at = path.lower().find(f"{TAR}!")
-            if at >= 0:
-                path, member = path[: at + len(TAR)], storable(path[at + len(TAR) + 1 :])
+            place = checked_place(written)
+            local = os.fspath(place) if lies_elsewhere(written) else written  # of file:// the path
+            path = place if isinstance(place, str) else with_slashes(local)
+            if (end := end_of_tar(path, "!")) is not None:
+                path, member = path[:end], storable(path[end + 1 :])
+            if lies_elsewhere(path):
+                return storable(path), member
             folder, name = os.path.split(os.path.normpath(os.path.join(self.base, path)))
         if folder not in self._real:
             self._real[folder] = storable(os.path.realpath(folder)).rstrip("/") + "/"
@@ -72,8 +75,13 @@ class PlaceReader:
 
     def _is_folder(self, folder: str) -> bool:
         if folder not in self._there:
-            self._there[folder] = not URL.match(folder) and os.path.isdir(folder)
+            self._there[folder] = not lies_elsewhere(folder) and os.path.isdir(folder)
         return self._there[folder]
+
+
+def lies_elsewhere(place: str) -> bool:
+    """Tell whether a place is an address, and no path of this machine."""
+    return url_of(place) is not None
 
 
 def checked_name(written: str | None, files: VectorFiles, row: int) -> str:

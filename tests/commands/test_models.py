@@ -1,6 +1,7 @@
 """Several models in one library, and models to choose from, as somebody types it."""
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,19 @@ def test_another_model_is_embedded_named_used_and_forgotten(aliens: Aliens, fill
     code, _, err = aliens("verify")
     assert code == 0, err
     assert aliens("use", "fake")[0] == 2
+
+
+def test_a_model_without_any_vector_is_named_with_what_makes_them(aliens: Aliens, filled: Path) -> None:
+    aliens("embed", "--model", KNOWN)
+    with sqlite3.connect("aliens-library/library.db") as database:  # as a kill before the first batch leaves it
+        other = "(SELECT id FROM model WHERE key LIKE 'other%')"
+        for table in ("embedding", "vector_segment"):
+            database.execute(f"DELETE FROM {table} WHERE model_id = {other}")
+    for command in (("search", "a bed"), ("tag",)):
+        code, _, err = aliens(*command, "--model", "other")
+        assert (code, f"has a vector of {KNOWN} yet: `aliens embed --model {KNOWN}` makes them" in err) == (2, True), (
+            err
+        )
 
 
 def test_every_command_copes_with_a_model_that_lacks_photos(

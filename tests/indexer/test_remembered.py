@@ -14,6 +14,7 @@ from db.models import Hotel
 from tests.by_folder import session_of
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.db.statements import writes
+from tests.file_server import serving_files
 from tests.indexer.conftest import HotelsTree, at_step, photos_of, states_of, write_tar
 
 
@@ -91,6 +92,36 @@ def test_a_pattern_is_remembered_as_one_and_new_matches_get_their_hotels(
         with pytest.raises(SourceError, match="nothing matches it now"):
             opened.add()
         assert set(states_of(library.folder).values()) == {("embedded", None)}
+
+
+def test_lists_series_and_addresses_are_looked_at_again(library: LibraryFactory, tmp_path: Path) -> None:
+    put(tmp_path / "served", 1, 2), put(tmp_path / "named", 3, 4)
+    for number in (0, 1):
+        write_tar(tmp_path / f"s-{number:02d}.tar", {"in.jpg": photo_bytes(10 + number)})
+    listed = tmp_path / "list.csv"
+    listed.write_text("picture,price\nnamed/3.jpg,7\n", encoding="utf-8")
+    series = tmp_path / "s-{00..09}.tar"
+    with library.open() as opened, serving_files(tmp_path / "served") as server:
+        opened.add(photo_list=listed, path_column="picture")
+        opened.add(series, f"{server.address}/1.jpg")
+        assert {(each.kind, each.place, each.photos) for each in opened.sources()} == {
+            ("list", str(listed), 1),
+            ("pattern", str(series), 2),
+            ("address", f"{server.address}/1.jpg", 1),
+        }
+        assert {source.problem for source in opened.sources()} == {None}
+        listed.write_text("picture,price\nnamed/3.jpg,8\nnamed/4.jpg,9\n", encoding="utf-8")
+        write_tar(tmp_path / "s-07.tar", {"in.jpg": photo_bytes(17)})
+        asked = len(server.bytes_sent())
+        report = opened.add()
+        assert (report.scan.new, report.run.encoded, report.failed, report.absent) == (2, 2, {}, {})
+        assert len(server.bytes_sent()) == asked  # the bytes are not asked for again
+        assert photos_of(library.folder)[str(tmp_path / "named" / "3.jpg")].details == {"price": "8"}
+    with library.open() as opened:  # the server is gone
+        assert opened.add().scan.vanished == 0
+        assert opened.forget_source(series) == 3
+        assert {each.kind for each in opened.sources()} == {"list", "address"}
+    assert set(states_of(library.folder).values()) == {("embedded", None)}
 
 
 def test_what_is_wrong_with_one_place_stops_no_other_and_deletes_nothing(

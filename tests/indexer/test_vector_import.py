@@ -349,6 +349,26 @@ def test_relative_paths_and_members_of_tars(library: LibraryFactory, photos: Pat
     assert sum(scan.run.encoded for scan in added) == 0 and added[1].run.reused == 4
 
 
+def test_compressed_tars_are_looked_into_and_keys_in_addresses_are_refused(
+    library: LibraryFactory, made: Made, tmp_path: Path
+) -> None:
+    paths, vectors = made
+    with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as tar:
+        for path in paths[:4]:
+            tar.add(path, Path(path).name)
+    names = [*(f"x.tar.gz!{Path(path).name}" for path in paths[:4]), "https://h.example/t.tar!a/1.jpg"]
+    opened, listed = library.open(), tmp_path / "names.txt"
+    np.save(tmp_path / "v.npy", vectors[:5])
+    listed.write_text("\n".join([*names[:4], "https://me:hush@h.example/1.jpg"]))
+    with pytest.raises(SourceError, match=r"https://h\.example/1\.jpg holds a name or a password") as caught:
+        opened.import_vectors(tmp_path / "v.npy", ids=listed, photos=tmp_path)
+    assert "hush" not in str(caught.value)
+    listed.write_text("\n".join(names))
+    report = opened.import_vectors(tmp_path / "v.npy", ids=listed, photos=tmp_path)
+    assert (report.imported, report.there) == (5, 4)
+    assert ("https://h.example/t.tar", "a/1.jpg") in {(photo.path, photo.member) for photo in rows_of(opened)}
+
+
 def test_imported_photos_without_bytes_get_no_label_in_silence(
     library: LibraryFactory, made: Made, tmp_path: Path
 ) -> None:
