@@ -18,7 +18,7 @@ from aliens.library import Library
 from base.errors import SourceError
 from base.progress import Step
 from db.models import Photo
-from indexer import scan
+from indexer import asked_files
 from indexer.metadata import MetadataTable
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.embedding.test_exif import SAID, SYDNEY, TAKEN, exif_block
@@ -137,7 +137,7 @@ def test_photos_of_an_earlier_version_are_asked_once(
     assert facts(library)["a.jpg"] == BY_CAMERA
     assert facts(library)["t.jpg"] == (None, None, TAKEN, "camera", None)
     assert [(step.done, step.total) for step in steps if step.what == "reading dates and places"] == [(3, 3)]
-    monkeypatch.setattr(scan, "camera_at", None)
+    monkeypatch.setattr(asked_files, "camera_at", None)
     library.add(hotels)
     library.add(tar)
     check_invariants(library.folder)

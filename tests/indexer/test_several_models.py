@@ -26,6 +26,8 @@ from tests.killed import killed_until_done
 from tests.other_model import OTHER, OtherEncoder
 from tests.restyled import keep_results
 
+pytestmark = pytest.mark.usefixtures("ctrl_c")
+
 
 def vectors_by_path(library: Library, key: str) -> dict[str, bytes]:
     """Return {path and member: bytes of the vector} of all that searches by a model find."""
