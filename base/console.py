@@ -242,3 +242,10 @@ def counted(number: int, noun: str) -> str:
 def megabytes(size_bytes: int) -> str:
     """Return a size in MB (10^6 bytes)."""
     return f"{size_bytes / 1e6:.1f} MB"
+
+
+def size_in_words(size_bytes: int) -> str:
+    """Return a size in the unit that suits it, of kB, MB and GB (powers of 10)."""
+    if size_bytes < 1_000_000:
+        return f"{size_bytes / 1e3:.0f} kB"
+    return megabytes(size_bytes) if size_bytes < 1_000_000_000 else f"{size_bytes / 1e9:.1f} GB"

@@ -265,7 +265,7 @@ def file_system(scheme: str, pid: int) -> Any:
         return fsspec.filesystem(scheme, skip_instance_cache=True, **options)
     except ImportError as error:
         extra = EXTRAS.get(scheme)
-        remedy = f"pip install 'cv-aliens[{extra}]'" if extra else "pip install aiohttp"
+        remedy = f"pip install -e '.[{extra}]'" if extra else "pip install aiohttp"
         raise SourceError(f"{scheme}:// cannot be read: {error}; `{remedy}` brings what does") from error
 
 

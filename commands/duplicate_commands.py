@@ -12,6 +12,7 @@ from commands.options import (
     DeviceOption,
     JsonOption,
     LibraryOption,
+    ModelOption,
     SheetOption,
     opened,
     print_notes,
@@ -65,6 +66,7 @@ def duplicates(
     ] = None,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
+    model: ModelOption = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Find copies of photos: the same file, or one picture in another size, quality or crop.
@@ -82,7 +84,7 @@ def duplicates(
     if spare and json:
         raise QueryError("--spare prints paths and --json objects: leave one of both out")
     kept = "stopped: nothing was changed; photos that were opened need not be opened again"
-    with stopping(kept), opened(library, device, aloud=True) as photos:
+    with stopping(kept), opened(library, device, aloud=True, model=model) as photos:
         found = photos.duplicates(query, same_bytes=same_bytes, cosine=cosine, recalibrate=recalibrate)
         if output is not None:
             found.write(output)

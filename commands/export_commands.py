@@ -14,7 +14,8 @@ from commands.options import (
     JsonOption,
     LibraryOption,
     ModelOption,
-    completing,
+    OnlyTagsOption,
+    QueryCountOption,
     opened,
     print_notes,
     stopping,
@@ -65,13 +66,8 @@ def export(
             help="Only the -n best photos for this text, best first, copies as well; of filters alone: all they leave.",
         ),
     ] = None,
-    k: Annotated[
-        int | None, typer.Option("-n", "-k", metavar="N", help="With --query: how many photos. Default: 100.")
-    ] = None,
-    tag: Annotated[
-        list[str] | None,
-        typer.Option(autocompletion=completing("tags"), help="Only photos with this tag; may be repeated."),
-    ] = None,
+    k: QueryCountOption = None,
+    tag: OnlyTagsOption = None,
     columns: Annotated[
         str | None,
         typer.Option(help='With commas between them, such as "photo_id, path, tags, probabilities, cosines, caption".'),

@@ -154,7 +154,7 @@ def print_standings(found: "Sequence[ModelStanding]", json: bool) -> None:
                 each.dim,
                 each.photos,
                 each.lacking or None,
-                console.megabytes(each.vectors_bytes),
+                console.size_in_words(each.vectors_bytes),
                 ", ".join(each.vocabularies) or None,
                 each.key,
             )
@@ -175,7 +175,7 @@ def model_row(each: "ListedModel") -> tuple[object, ...]:
         f"{sum(millions):.0f} M" if millions else None,
         None if each.photos_per_s is None else rate_of(each.photos_per_s),
         None if each.hours is None else span(each.hours),
-        None if each.vectors_gb is None else gigabytes(each.vectors_gb),
+        None if each.vectors_gb is None else console.size_in_words(round(each.vectors_gb * 1e9)),
         in_percent(known.imagenet_1k),
         in_percent(known.coco_image_r5),
     )
@@ -193,11 +193,6 @@ def span(hours: float) -> str:
 def rate_of(photos_per_s: float) -> str:
     """Return photos a second with as many digits as an estimate is worth."""
     return f"{photos_per_s:,.0f}" if photos_per_s >= 10 else f"{photos_per_s:.2g}"
-
-
-def gigabytes(size_gb: float) -> str:
-    """Return a size in GB, a small one in MB."""
-    return f"{size_gb:.1f} GB" if size_gb >= 1 else console.megabytes(round(size_gb * 1e9))
 
 
 def in_percent(value: float | None) -> str | None:

@@ -82,6 +82,13 @@ ModelOption = Annotated[
         help="By another of the library's models than the one in use (`aliens models --here` lists them).",
     ),
 ]
+QueryCountOption = Annotated[
+    int | None, typer.Option("-n", "-k", metavar="N", help="With --query: how many photos. Default: 100.")
+]
+OnlyTagsOption = Annotated[
+    list[str] | None,
+    typer.Option("--tag", autocompletion=completing("tags"), help="Only photos with this tag; may be repeated."),
+]
 FiguresOption = Annotated[bool, typer.Option("--explain", help="Say in figures, too, what was measured.")]
 LIBRARY = Path(DEFAULT_LIBRARY)
 PHOTO_HELP = "A photo of the library: its number, as searches show it, or its path."

@@ -12,8 +12,10 @@ from commands.options import (
     DeviceOption,
     JsonOption,
     LibraryOption,
+    ModelOption,
+    OnlyTagsOption,
     PrecisionOption,
-    completing,
+    QueryCountOption,
     opened,
     print_notes,
     stopping,
@@ -37,19 +39,15 @@ def export_vectors_command(
             help="Only the -n best photos for this text, copies as well; of filters alone: all they leave.",
         ),
     ] = None,
-    k: Annotated[
-        int | None, typer.Option("-n", "-k", metavar="N", help="With --query: how many photos. Default: 100.")
-    ] = None,
-    tag: Annotated[
-        list[str] | None,
-        typer.Option(autocompletion=completing("tags"), help="Only photos with this tag; may be repeated."),
-    ] = None,
+    k: QueryCountOption = None,
+    tag: OnlyTagsOption = None,
     columns: Annotated[
         str | None,
         typer.Option(help='Besides path and number, with commas between them, such as "hotel_name, date, caption".'),
     ] = None,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
+    model: ModelOption = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Write the photos' vectors with their paths, for other programs.
@@ -64,7 +62,7 @@ def export_vectors_command(
     """
     names = [name for name in map(str.strip, (columns or "").split(",")) if name]
     kept = f"stopped: nothing is under {output} that was not there"
-    with stopping(kept), opened(library, device) as photos:
+    with stopping(kept), opened(library, device, model=model) as photos:
         manifest = photos.export_vectors(output, layout=layout, query=query, k=k, tags=tag or (), columns=names)
     if json:
         console.print_json(asdict(manifest))

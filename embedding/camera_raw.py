@@ -35,10 +35,8 @@ PARTS = ((0x111, 0x117), (0x144, 0x145))  # tags of where the strips or tiles of
 MOST_TAGS, MOST_VALUES = 512, 4096
 MOST_IN_CHAIN, MOST_SUB_IFDS = 8, 16
 TYPES = {3: ("H", 2), 4: ("I", 4), 13: ("I", 4)}  # TIFF's of whole numbers, as struct knows them, and their bytes
-RAF_START, RAF_PARTS = (
-    STARTS[0],
-    84,
-)  # where Fujifilm's names its preview, its tags and its pixels: offset and length each
+RAF_START = STARTS[0]
+RAF_PARTS = 84  # where Fujifilm's names its preview, its tags and its pixels: offset and length each
 
 
 def is_camera_raw(data: bytes) -> bool:

@@ -18,9 +18,7 @@ from typing import Any, BinaryIO
 
 PATIENCE_S = 60.0  # after which it ends if nobody asks: a server keeps it no longer than it is of use
 LEAST_PREVIEW_PX = 640  # of its longer side: a smaller one is a stamp, and the photo is developed instead
-LEAST_BITS = (
-    1  # of a file for each pixel of its sensor: with fewer there is no photo in it, and LibRaw would show black
-)
+LEAST_BITS = 1  # of a file for each pixel of its sensor: with fewer there is no photo, and LibRaw would show black
 RAW, JXL = "RAW", "JXL"
 
 

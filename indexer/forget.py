@@ -155,10 +155,9 @@ def remove_meant(session: Session, folder: LibraryFolder, meant: Meant, report: 
         forget_scans(session, place)
         report.choices += forget_choices(session, place)
         report.sources += drop_sources(session, place)
-        above = next(
-            (each for each in folders_above(place) if each in {s.place for s in remembered_sources(session)}), None
-        )
-        report.taken_up = report.taken_up or (above if os.path.exists(place) else None)
+    remembered = {source.place for source in remembered_sources(session)}
+    above = (each for place in meant.places if os.path.exists(place) for each in folders_above(place))
+    report.taken_up = next((each for each in above if each in remembered), None)
     drop_empty_hotels(session)
     return files
 

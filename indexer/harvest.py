@@ -15,7 +15,7 @@ from base.errors import SourceError
 from indexer.dead_links import DeadLinks
 
 STATS = "_stats.json"
-UNREACHABLE = "no answer: "
+NO_ANSWER = "no answer: "
 MOST_UNREACHED = 1_000  # photos in a row, of several servers, after which there is no network
 FEW_UNREACHED = 20  # addresses that may all be dead though there is one
 
@@ -88,7 +88,7 @@ class Harvest:
         failures = [
             (row["image_id"], reason_of(row["error_message"]), row["url"]) for row in rows if row["status"] != "success"
         ]
-        silent = [failure for failure in failures if failure[1].startswith(UNREACHABLE)]
+        silent = [failure for failure in failures if failure[1].startswith(NO_ANSWER)]
         answered = {row["url"] for row in rows} - {address for _, _, address in silent}
         self._hosts |= set(map(host_of, answered))
         lost = [failure for failure in silent if not answered or host_of(failure[2]) in self._hosts]
@@ -141,5 +141,5 @@ def reason_of(message: str | None) -> str:
     if "decod" in text.lower() or "OpenCV" in text:
         return "what came is no picture that can be read"
     if unreached or text in ("timed out", "The read operation timed out"):
-        return UNREACHABLE + text
+        return NO_ANSWER + text
     return text or "unknown"

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from base.console import counted, megabytes
+from base.console import counted, size_in_words
 from base.files import PhotoFile
 from db.caption_rows import caption_sets
 from db.catalog import Catalog
@@ -42,7 +42,7 @@ class ModelStanding:
     def __str__(self) -> str:
         lack = f", {counted(self.lacking, 'photo')} without" if self.lacking else ""
         used = ", in use" if self.in_use else ""
-        size = f"{self.dim} dimensions, {megabytes(self.vectors_bytes)}"
+        size = f"{self.dim} dimensions, {size_in_words(self.vectors_bytes)}"
         return f"{self.key}{used}, {size}, {counted(self.photos, 'photo')}{lack}"
 
 

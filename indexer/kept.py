@@ -78,9 +78,9 @@ def stays_as_it_is(source: Source, found: FoundPhoto, photo: Photo | None, repor
 def unseen_under(session: Session, root: str, known: int, seen: Bools) -> list[int]:
     """Return the ids of photos below a root that were not seen; those beyond the end of `seen`, by id, are new.
 
-    known: how many of the photos that were found there were known, most often all that are; -1 where others were too.
+    known: how many of the photos that were found there were known: most often all that are.
     """
-    if known >= 0 and count_rows_under(session, root) == known:
+    if count_rows_under(session, root) == known:
         return []
     here = np.fromiter(photo_ids_under(session, root), np.int64)
     here = here[here < len(seen)]

@@ -249,6 +249,8 @@ def is_bulky(kind: Any) -> bool:
     """Tell whether a column of a Parquet file holds vectors, or bytes such as pictures."""
     import pyarrow as pa
 
+    if pa.types.is_struct(kind):
+        return any(is_bulky(kind.field(at).type) for at in range(kind.num_fields))
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     if is_list:
         return bool(pa.types.is_floating(kind.value_type)) or is_bulky(kind.value_type)

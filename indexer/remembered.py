@@ -105,8 +105,9 @@ def told_of_tree(root: Path, split: str, options: Mapping[str, Any]) -> Told:
 
 
 def told_of_list(path: Path, path_column: str | None, options: Mapping[str, Any]) -> Told:
-    """Return a list of photos as a place."""
-    said = dict(options) | ({} if path_column is None else {"path_column": path_column})
+    """Return a list of photos as a place; its rows name the hotels, if any do."""
+    said = {name: value for name, value in options.items() if name != "hotel_from"}
+    said |= {} if path_column is None else {"path_column": path_column}
     return Told(place=storable(os.path.realpath(path)), kind=LIST, options=said)
 
 
@@ -264,7 +265,7 @@ def end(session: Session, told: Sequence[Told], sources: Sequence[Source]) -> No
             for part in list(known.values()) if each.kind == FOLDER else ():
                 if part is not source and is_part(part, {each.place: source}):
                     session.delete(known.pop(part.place))
-        if source.scanned_at is None or each.kind in (FILE, PATTERN):  # of the others the record of the look tells
+        if source.scanned_at is None or each.kind in (FILE, PATTERN, ADDRESS):  # of others its record tells
             source.scanned_at = now
     session.flush()
 

@@ -137,12 +137,12 @@ def places_at(url: str) -> list[str]:
 
 
 def is_remote_folder(url: str) -> bool:
-    """Tell whether an address of a store is a folder; one of a web server is if it ends in a slash.
+    """Tell whether an address without a slash at its end is a folder: of a store it may be, of a web server never.
 
     Raises: SourceError: nothing is there, or nobody answers.
     """
     if url.partition("://")[0] in WEB:
-        return url.count("/") < 4 and url.endswith("/")
+        return False
     try:
         return facts_at(url, fresh=True).is_folder
     except OSError as error:

@@ -321,10 +321,8 @@ def scan_chunk(
     changes: list[tuple[Photo, dict[str, Any]]] = []
     places: set[tuple[str, str]] = set()
     for found in chunk:
-        escaped = (
-            found.failure_kind == "name" and not found.member and os.path.lexists(found.path)
-        )  # which is another file's name
-        if (found.path, found.member) in places or escaped:
+        is_others = found.failure_kind == "name" and not found.member and os.path.lexists(found.path)  # once escaped
+        if (found.path, found.member) in places or is_others:
             source.leftovers.problems.append(Problem(found.path, "two files would be kept under this name"))
             continue
         places.add((found.path, found.member))

@@ -63,7 +63,7 @@ class FoundPhoto:
     row: Any = None  # of the list that names it: an indexer.metadata.Row
 
 
-Glance = Callable[[str, list[os.DirEntry[str]]], list[os.DirEntry[str]]]
+Filtered = Callable[[str, list[os.DirEntry[str]]], list[os.DirEntry[str]]]  # what is left of a folder's entries
 
 
 class Source(ABC):
@@ -81,16 +81,15 @@ class Source(ABC):
         self.root = storable(self.path)  # as the database keeps it
         typed = storable(url_of(root) or os.path.abspath(root))
         name = os.path.basename(typed.rstrip("/"))
-        self.typed_name = (
-            without_tar_ending(name) if is_any_tar(name) and not os.path.isdir(root) else name
-        )  # a hotel's
+        is_tar_file = is_any_tar(name) and not os.path.isdir(root)
+        self.typed_name = without_tar_ending(name) if is_tar_file else name  # a hotel's
         self.within: dict[str, str] = {}  # places below that were named as well, and their typed names
         self.named = self.root if typed == self.root else f"{typed} (which is {self.root})"  # for messages
         self.leftovers = Leftovers()
         self.chains: dict[int, str] = {}
         self.hotels: dict[int, dict[str, Any]] = {}
         self.beside: Mapping[str, Source] = {self.path: self}
-        self.glance: Glance | None = None
+        self.glance: Filtered | None = None
         self.mounts: dict[str, bool] = {}  # that were met: see db.models.PhotoSource
         self.absent_mounts: Sequence[str] = ()  # where disks were seen before, and none is now
         self.tell: Callable[[str], object] = lambda note: None  # hears what takes long before photos are found
@@ -391,10 +390,10 @@ def sources_at(
         SourceError: nothing is at some of the paths, or restyled photos are.
         QueryError: a pattern to exclude is none.
     """
-    patterns = call_patterns(exclude)
     from indexer.remote_sources import sources_of_urls  # which know the sources here
     from indexer.tar_source import TarSource
 
+    patterns = call_patterns(exclude)
     places, absent = in_series(paths)
     local = [place for place in places if isinstance(place, Path)]
     sources, remote = sources_of_urls(

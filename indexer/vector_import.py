@@ -172,7 +172,8 @@ def import_vectors(
 
     Raises:
         SourceError: a vector, a path or a count is wrong; nothing was changed.
-        ModelMismatchError: another model made the vectors, or nothing says which one did; nothing was changed.
+        ModelMismatchError: another model made the vectors, or nothing says which one did, or the library was opened by
+            a model that is not in use; nothing was changed.
         LibraryError: another process changes the library, or the disk is full.
     """
     model, maker = catalog.model, maker_of(files.path)
@@ -186,6 +187,7 @@ def import_vectors(
             f"{model.dim}: import into a library of the model that made them; nothing was changed"
         )
     with catalog.writing() as session:
+        catalog.refuse_other_model(session)
         store.remove_strays([file.name for file in segments_of(session, model)])
         reader = PlaceReader(options.photos)
         rows = known_rows(session, catalog, files, reader, progress)

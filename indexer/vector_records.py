@@ -7,10 +7,11 @@ from typing import Any
 
 from base.errors import SourceError
 from base.files import open_regular
-from base.spreadsheets import BETWEEN_WORDS, is_parquet, open_text, table_rows
+from base.spreadsheets import BETWEEN_WORDS, cell_text, is_parquet, open_text
 from embedding.vector_layouts import IMAGE_PATH
 from indexer.details import kept_details
 from indexer.metadata import COLUMN_NAMES, MEANINGS
+from indexer.photo_lists import is_bulky, rows_of_list
 
 READ_ROWS = 8_192  # of a list, at a time
 PATH_NAMES = ("path", "image_path", "url")  # the most usual ones; others are those of any table of photos
@@ -21,7 +22,7 @@ Records = Iterator[tuple[list[str | None], list[dict[str, Any] | None]]]  # plac
 
 
 class RecordFile:
-    """A list of photos, one a row: Parquet, CSV, TSV, Excel, a text with a path on each line, or a .npy of texts."""
+    """A list of photos, one a row: Parquet, CSV, TSV, Excel, JSON Lines, a text of paths, or a .npy of texts."""
 
     def __init__(self, path: Path, path_column: str | None = None, *, without: Sequence[str] = ()) -> None:
         """Open a list.
@@ -66,7 +67,7 @@ class RecordFile:
         texts = [field.name for field in schema if is_text(field.type)]
         self._path_column = self._chosen(texts, self._path_column, schema.names)
         left_out = {self._path_column, *self._without}
-        self.columns = [field.name for field in schema if field.name not in left_out and not is_bytes(field.type)]
+        self.columns = [field.name for field in schema if field.name not in left_out and not is_bulky(field.type)]
 
     def _parquet_records(self, whole: bool) -> Records:
         import pyarrow.parquet as pq
@@ -79,17 +80,17 @@ class RecordFile:
                 yield places, [kept_details(row) for row in rest] or [None] * len(places)
 
     def _table_records(self, whole: bool) -> Records:
-        rows = (cells for _, cells in table_rows(self.path, MEANINGS) if any(map(str.strip, cells)))
-        head = [cell.strip() for cell in next(rows, [])]
-        name = self._chosen(head, self._path_column, head)
-        self.columns = [each for each in head if each and each != name and each not in self._without]
-        at, further = head.index(name), [(each, head.index(each)) for each in self.columns]
         places: list[str | None] = []
         rest: list[dict[str, Any] | None] = []
-        for cells in rows:
-            filled = [*cells, *[""] * (len(head) - len(cells))]
-            places.append(filled[at] or None)
-            rest.append(kept_details({each: filled[place] or None for each, place in further}))
+        name = None
+        for number, record in rows_of_list(self.path, [*MEANINGS]):
+            if isinstance(record, str):
+                raise ValueError(f"row {number} {record}")
+            if name is None:
+                name = self._chosen(list(record), self._path_column, list(record))
+                self.columns = [each for each in record if each != name and each not in self._without]
+            places.append(cell_text(record.get(name)) or None)
+            rest.append(kept_details({each: record.get(each) for each in self.columns}))
             if len(places) == READ_ROWS:
                 yield places, rest
                 places, rest = [], []
@@ -159,14 +160,3 @@ def is_text(kind: Any) -> bool:
 
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def is_bytes(kind: Any) -> bool:
-    """Tell whether a column holds bytes, such as pictures, which no library keeps."""
-    import pyarrow as pa
-
-    if pa.types.is_struct(kind):
-        return any(is_bytes(kind.field(at).type) for at in range(kind.num_fields))
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return is_bytes(kind.value_type)
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))

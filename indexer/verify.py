@@ -3,7 +3,8 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from base.arrays import Ids
-from base.console import shell_word
+from base.console import counted, shell_word
 from base.errors import LibraryError
 from base.files import SegmentFile, files_of_ours, half_written, is_left, is_unchanged
 from base.progress import Progress, Step, silent
@@ -25,6 +26,7 @@ from db.model_rows import other_models
 from db.models import Model, Photo, PhotoState
 from db.photo_rows import all_photos
 from db.restyling_rows import all_restylings, file_problem, forget_restylings, result_photos
+from db.source_rows import known_mounts
 from db.vector_rows import (
     current_model,
     database_problems,
@@ -45,7 +47,9 @@ from embedding.scores import scores_are_sound, stray_scores
 from embedding.segments import SegmentStore
 from embedding.text_tower import tower_problem
 from indexer.asked_files import was_never_here
+from indexer.kept import absent_mounts
 from indexer.merging import vocabularies
+from indexer.mounts import lies_at
 from indexer.other_models import merge_all
 
 NORM_TOLERANCE = 2e-3  # float16 keeps 11 bits, so the norm of a stored unit vector is off by less than 0.1%
@@ -175,6 +179,7 @@ def remove_damaged(folder: LibraryFolder, model: Model) -> None:
 def photo_disagreements(session: Session, progress: Progress) -> Iterator[Disagreement]:
     """Compare every photo's row with its file."""
     unreached: set[str] = set()
+    absent, unplugged = absent_mounts(known_mounts(session)), Counter[str]()
     for count, photo in enumerate(all_photos(session), start=1):
         if count % 1000 == 0:
             progress(Step("verifying", count))
@@ -192,6 +197,9 @@ def photo_disagreements(session: Session, progress: Progress) -> Iterator[Disagr
                     yield Disagreement("photo", what, "`aliens verify` when the network is there")
                 continue
             except OSError as error:
+                if (mount := mount_above(photo.path, absent)) is not None:
+                    unplugged[mount] += 1
+                    continue
                 is_there = url_of(photo.path) is not None or os.path.isdir(os.path.dirname(photo.path))
                 remedy = added_again(photo, "" if is_there else "--allow-empty")
                 yield Disagreement("photo", f"{photo.path}: {error.strerror or error}", remedy)
@@ -199,6 +207,15 @@ def photo_disagreements(session: Session, progress: Progress) -> Iterator[Disagr
             if not photo.member and size_bytes is not None and size_bytes != photo.size_bytes:
                 what = f"{photo.path} has {size_bytes} bytes now, {photo.size_bytes} bytes when it was embedded"
                 yield Disagreement("photo", what, added_again(photo))
+    for mount, photos in unplugged.items():
+        what = f"{counted(photos, 'photo')} cannot be looked at: their disk is not there, nothing is mounted at {mount}"
+        yield Disagreement("photo", what, "`aliens verify` when it is connected; what is known of them stays")
+
+
+def mount_above(path: str, mounts: Iterable[str]) -> str | None:
+    """Return the mount point that a file lies below, be it behind a link; None where it lies below none of these."""
+    places = (path, os.path.realpath(path))
+    return next((mount for mount in mounts if any(lies_at(place, mount) for place in places)), None)
 
 
 def bytes_at(path: str) -> int | None:
@@ -251,8 +268,8 @@ def segment_disagreements(
             yield Disagreement(part, f"segment {file.name} of {file.alive} photos: {problem}", REPAIR)
         done += file.rows
         progress(Step("verifying vectors", done, total))
-    for name, kept, counted in miscounted(session, model) if quick else ():
-        what = f"segment {name}: {kept} of its photos are said to be found, {counted} can be"
+    for name, kept, alive in miscounted(session, model) if quick else ():
+        what = f"segment {name}: {kept} of its photos are said to be found, {alive} can be"
         yield Disagreement("database", what, REPAIR)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.duplicates.copy_calibration import CopyCalibration
-from base.console import counted, megabytes
+from base.console import counted, size_in_words
 from base.files import PhotoFile
 from base.listing import Listing
 from base.progress import Progress, shown
@@ -203,11 +203,3 @@ def notes_of(found: Duplicates) -> Iterator[str]:
     labelled = sum(copy.labels > group.kept.labels for group in found for copy in group.copies)
     if labelled:
         yield f"{copies_counted(labelled)} with more labels set by hand than the photo to keep: look at those first"
-
-
-def size_in_words(size_bytes: int) -> str:
-    """Return a size in MB, or in kB where it is small."""
-    return megabytes(size_bytes) if size_bytes >= SMALL_BYTES else f"{size_bytes / 1e3:.0f} kB"
-
-
-SMALL_BYTES = 1_000_000

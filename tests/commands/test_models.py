@@ -43,7 +43,7 @@ def test_another_model_is_embedded_named_used_and_forgotten(aliens: Aliens, fill
     first, second = map(json.loads, out.splitlines())
     assert (first["name"], first["in_use"], first["photos"], first["lacking"]) == ("fake", True, 11, 0)
     assert (second["name"], second["in_use"], second["photos"], second["lacking"]) == (KNOWN, False, 10, 1)
-    assert "beside it   other-11111111, 49 dimensions, 0.0 MB, 10 photos, 1 photo without" in aliens("info")[1].replace(
+    assert "beside it   other-11111111, 49 dimensions, 1 kB, 10 photos, 1 photo without" in aliens("info")[1].replace(
         "\t", "   "
     )
     assert aliens("info", "--model", "other")[1].splitlines()[2] == f"model\t{OTHER}, 49 dimensions, not in use"
@@ -59,7 +59,7 @@ def test_another_model_is_embedded_named_used_and_forgotten(aliens: Aliens, fill
     assert aliens("forget", filled, "--model", "fake")[0] == 2
     assert "would forget fake-00000000" in aliens("forget", "--model", "fake", "--dry-run")[1]
     code, out, _ = aliens("forget", "--model", "fake", "--yes")
-    assert (code, out) == (0, "forgot fake-00000000, 48 dimensions, 0.0 MB, 11 photos\n")
+    assert (code, out) == (0, "forgot fake-00000000, 48 dimensions, 1 kB, 11 photos\n")
     code, _, err = aliens("verify")
     assert code == 0, err
     assert aliens("use", "fake")[0] == 2
@@ -98,6 +98,8 @@ def test_every_command_copes_with_a_model_that_lacks_photos(
         ("tag", "sheet", "pool", "-o", "tag.jpg"),
         ("export", "tags", "-o", "tags.csv"),
         ("export", "hotels", "-o", "hotels.csv"),
+        ("export", "vectors", "-o", "vectors.parquet"),
+        ("duplicates", "--same-bytes"),
         ("hotels",),
         ("gallery", "photos"),
         ("candidates", "-n", "2"),

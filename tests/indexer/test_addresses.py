@@ -203,7 +203,7 @@ def test_a_store_whose_reader_is_not_installed_says_what_to_install(
     import sys
 
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    with pytest.raises(SourceError, match=r"pip install 'cv-aliens\[s3\]'"):
+    with pytest.raises(SourceError, match=r"pip install -e '\.\[s3\]'"):
         library.add("s3://bucket/photos")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from db.source_rows import remembered_sources
 from indexer.mounts import is_mounted, mount_of
-from tests.by_folder import session_of
+from tests.by_folder import disagreements, session_of
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.indexer.conftest import HotelsTree, check_invariants, problems_of, states_of, write_tar
 
@@ -98,6 +98,19 @@ def test_an_unplugged_drive_is_no_deletion(
     assert (report.scan.kept, report.run.encoded) == (kept, 0)
     assert states_of(library.folder)["20.jpg"] == (EMBEDDED if kept else MISSING)
     assert mounts_of(library) == [{str(drive): state == "another disk"}]
+
+
+def test_verify_tells_once_of_an_unplugged_drive_and_names_no_remedy_that_would_delete(
+    library: LibraryFactory, photos: Path, disks: Disks, drive: Path
+) -> None:
+    (photos / "00.jpg").unlink()
+    disks.unplug(drive)
+    gone, lost = disagreements(library.folder)
+    assert (gone.what, gone.remedy) == (f"{photos}/00.jpg: No such file or directory", f"`aliens add {photos}`")
+    assert lost.what == f"2 photos cannot be looked at: their disk is not there, nothing is mounted at {drive}"
+    assert "allow-empty" not in lost.remedy
+    disks.plug(drive)
+    assert [told.what for told in disagreements(library.folder)] == [gone.what]
 
 
 def test_a_drive_that_is_gone_for_good_is_believed_and_looked_for_no_more(

@@ -3,19 +3,22 @@
 import json
 import re
 import shutil
+from datetime import datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from aliens.library import Library
 from base.errors import QueryError, SourceError
-from db.models import Hotel
+from db.models import Hotel, PhotoSource, Scan
 from tests.by_folder import session_of
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.db.statements import writes
 from tests.file_server import serving_files
 from tests.indexer.conftest import HotelsTree, at_step, photos_of, states_of, write_tar
+
+LONG_AGO = datetime(2001, 1, 1)
 
 
 def put(folder: Path, *numbers: int) -> Path:
@@ -102,7 +105,9 @@ def test_lists_series_and_addresses_are_looked_at_again(library: LibraryFactory,
     listed.write_text("picture,price\nnamed/3.jpg,7\n", encoding="utf-8")
     series = tmp_path / "s-{00..09}.tar"
     with library.open() as opened, serving_files(tmp_path / "served") as server:
-        opened.add(photo_list=listed, path_column="picture")
+        assert "--hotel-from is for folders" in str(
+            opened.add(photo_list=listed, path_column="picture", hotel_from="folder").notes
+        )
         opened.add(series, f"{server.address}/1.jpg")
         assert {(each.kind, each.place, each.photos) for each in opened.sources()} == {
             ("list", str(listed), 1),
@@ -110,11 +115,18 @@ def test_lists_series_and_addresses_are_looked_at_again(library: LibraryFactory,
             ("address", f"{server.address}/1.jpg", 1),
         }
         assert {source.problem for source in opened.sources()} == {None}
+        assert next(each.options for each in opened.sources() if each.kind == "list") == {"path_column": "picture"}
+        with session_of(library.folder) as session:
+            session.execute(update(PhotoSource).values(scanned_at=LONG_AGO))
+            session.execute(update(Scan).values(started_at=LONG_AGO))
+            session.commit()
         listed.write_text("picture,price\nnamed/3.jpg,8\nnamed/4.jpg,9\n", encoding="utf-8")
         write_tar(tmp_path / "s-07.tar", {"in.jpg": photo_bytes(17)})
         asked = len(server.bytes_sent())
         report = opened.add()
         assert (report.scan.new, report.run.encoded, report.failed, report.absent) == (2, 2, {}, {})
+        assert not [note for note in report.notes if "--hotel-from" in note]
+        assert all(source.looked_at and source.looked_at > LONG_AGO for source in opened.sources())
         assert len(server.bytes_sent()) == asked  # the bytes are not asked for again
         assert photos_of(library.folder)[str(tmp_path / "named" / "3.jpg")].details == {"price": "8"}
     with library.open() as opened:  # the server is gone

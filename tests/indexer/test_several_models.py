@@ -163,6 +163,9 @@ def test_model_in_use_is_switched_and_the_other_answers_when_it_is_named(library
         assert len(other.search("a photo", k=99)) == 10
         with pytest.raises(ModelMismatchError, match=r"the model in use, fake, .*opened with hf-hub:other"):
             other.add(photos)
+        other.export_vectors(vectors := photos.parent / "vectors.parquet")
+        with pytest.raises(ModelMismatchError, match=r"the model in use, fake, .*opened with hf-hub:other"):
+            other.import_vectors(vectors)
         with pytest.raises(QueryError, match="11"):
             other.similar(11)
     library.embed(encoder=OtherEncoder())

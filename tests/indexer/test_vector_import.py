@@ -349,6 +349,34 @@ def test_relative_paths_and_members_of_tars(library: LibraryFactory, photos: Pat
     assert sum(scan.run.encoded for scan in added) == 0 and added[1].run.reused == 4
 
 
+@pytest.mark.parametrize("ending", [".csv", ".xlsx", ".jsonl", ".parquet"])
+def test_lists_of_every_kind_say_the_same(library: LibraryFactory, made: Made, tmp_path: Path, ending: str) -> None:
+    paths, vectors = made
+    rows = [{"image_path": path, "stars": str(at), "note": ""} for at, path in enumerate(paths)]
+    listed = tmp_path / f"names{ending}"
+    if ending == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), listed)
+    elif ending == ".jsonl":
+        listed.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    else:
+        cells = [list(rows[0]), *([*row.values()] for row in rows)]
+        if ending == ".csv":
+            listed.write_text("\n".join(map(",".join, cells)), encoding="utf-8")
+        else:
+            import openpyxl
+
+            book = openpyxl.Workbook()
+            for row in cells:
+                book.active.append(row)
+            book.save(listed)
+    np.save(tmp_path / "v.npy", vectors)
+    opened = library.open()
+    assert opened.import_vectors(tmp_path / "v.npy", ids=listed).imported == len(paths)
+    assert {photo.path: photo.details for photo in rows_of(opened)} == {
+        path: {"stars": str(at)} for at, path in enumerate(paths)
+    }
+
+
 def test_compressed_tars_are_looked_into_and_keys_in_addresses_are_refused(
     library: LibraryFactory, made: Made, tmp_path: Path
 ) -> None:
