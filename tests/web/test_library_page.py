@@ -109,6 +109,18 @@ def test_folders_are_browsed_by_name_and_added(own: TestClient, library_with_fai
     assert own.post("/library/add", data={"root": root, "inside": "/etc"}).status_code == 422
 
 
+def test_a_list_is_there_though_it_is_not_looked_at_from_a_page(
+    own: TestClient, library_with_failures: Library, tmp_path: Path
+) -> None:
+    (tmp_path / "9.jpg").write_bytes(photo_bytes(9))
+    (listed := tmp_path / "list.csv").write_text("path\n9.jpg\n", encoding="utf-8")
+    library_with_failures.add(photo_list=listed)
+    page = own.get("/library").text
+    assert (str(listed) in page, "not there now" in page, page.count("Look for new photos in")) == (True, False, 1)
+    listed.unlink()
+    assert own.get("/library").text.count("not there now") == 1
+
+
 def test_all_folders_are_looked_at_again_by_one_button(
     own: TestClient, library_with_failures: Library, tmp_path: Path
 ) -> None:

@@ -1,5 +1,7 @@
 """Adding photos, what became of them, and how the library is."""
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,6 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from base.errors import QueryError
 from base.progress import silent
+from base.urls import url_of
 from web.jobs.allowed_places import key_of
 from web.jobs.job_requests import TEST_TREE, TREE
 from web.opened import Opened, Served
@@ -43,14 +46,20 @@ async def library_page(request: Request, served: Served) -> HTMLResponse:
 
 
 async def scanned_places_shown(served: Opened) -> list[dict[str, Any]]:
-    """Return the places that were looked at, each with whether it is there now."""
+    """Return the places that were looked at: which may be looked at from here again, and which are gone."""
     places = await served.compute(served.library.scanned_places)
-    there = {root.key for root in await served.compute(served.jobs.places.roots)}
+    may_look = {root.key for root in await served.compute(served.jobs.places.roots)}
+    gone = await served.compute(roots_gone, [place.root for place in places])
     shown = []
     for place in places:
         key = key_of(Path(place.root))
-        shown.append({"key": key, "place": place, "there": key in there})
+        shown.append({"key": key, "place": place, "may_look": key in may_look, "gone": place.root in gone})
     return shown
+
+
+def roots_gone(roots: Sequence[str]) -> set[str]:
+    """Return those of some places that are not there now; addresses are not asked."""
+    return {root for root in roots if url_of(root) is None and not os.path.exists(root)}
 
 
 @library_pages.get("/library/counts")
