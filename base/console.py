@@ -172,8 +172,11 @@ def on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table on a terminal, without columns that are empty; tab-separated lines without a head in a pipe."""
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]], *, spare: Sequence[str] = ()) -> None:
+    """Print a table on a terminal, without columns that are empty; tab-separated lines without a head in a pipe.
+
+    On a terminal that is too narrow for all columns, those in spare are left out, the first first.
+    """
     if not sys.stdout.isatty():
         sys.stdout.writelines("\t".join(one_line(value) for value in row) + "\n" for row in rows)
         return
@@ -186,6 +189,9 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     width, height = shutil.get_terminal_size()
     console = Console(width=width, height=height)  # of a dumb terminal rich would not ask
     filled = [column for column in range(len(columns)) if any(row[column] is not None for row in rows)]
+    for name in spare:
+        if sum(widest(columns[column], [row[column] for row in rows]) + BETWEEN for column in filled) > width:
+            filled = [column for column in filled if columns[column] != name]
     cells = [[row[column] for column in filled] for row in rows]
     widths = path_widths([columns[column] for column in filled], cells, width)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -212,21 +218,27 @@ def path_widths(heads: Sequence[str], rows: Sequence[Sequence[object]], width: i
     """
     from rich.cells import cell_len
 
-    def widest(at: int) -> int:
-        values = (value.near if isinstance(value := row[at], FilePath) else value for row in rows)
-        return max(map(cell_len, [heads[at], *map(one_line, values)]))
-
+    wide = [widest(head, [row[at] for row in rows]) for at, head in enumerate(heads)]
     widths: list[int | None] = [None] * len(heads)
     for at in range(len(heads)):
         paths = [path for row in rows if isinstance(path := row[at], FilePath)]
         if not paths:
             continue
-        others = [widest(other) for other in range(len(heads)) if other != at]
+        others = wide[:at] + wide[at + 1 :]
         names = max(cell_len(os.path.basename(one_line(path.near))) for path in paths)
         most = width - len(heads) * BETWEEN - sum(min(other, NARROWEST) for other in others)
         left = width - len(heads) * BETWEEN - sum(others)
-        widths[at] = max(min(widest(at), max(left, names, SHORTEST_PATH), most), len(heads[at]), 1)
+        widths[at] = max(min(wide[at], max(left, names, SHORTEST_PATH), most), len(heads[at]), 1)
     return widths
+
+
+def widest(head: str, values: Sequence[object]) -> int:
+    """Return how many columns of a terminal the widest of a table's cells would take, or its head."""
+    from rich.cells import cell_len
+
+    return max(
+        map(cell_len, [head, *(one_line(value.near if isinstance(value, FilePath) else value) for value in values)])
+    )
 
 
 BETWEEN = 3  # columns of a terminal that a table's column takes beside its text

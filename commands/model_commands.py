@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 KEPT = "stopped: vectors that were recorded are kept, the same command goes on from here"
 COLUMNS = ("model", "", "dim", "px", "params", "photos/s", "all", "vectors", "ImageNet", "COCO")
+SPARE = ("px", "dim", "params", "vectors", "COCO", "photos/s")  # on a narrow terminal; the name matters more
 COLUMNS_HERE = ("model", "", "dim", "photos", "without", "vectors", "tagged with", "key")
 
 
@@ -135,7 +136,7 @@ def models(
         for each in found:
             console.print_json(each.as_json())
         return
-    console.print_rows(COLUMNS, [model_row(each) for each in found])
+    console.print_rows(COLUMNS, [model_row(each) for each in found], spare=SPARE)
     print_legend(library, is_whole=bool(words or every))
 
 

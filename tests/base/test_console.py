@@ -89,6 +89,17 @@ def test_on_a_terminal_empty_columns_are_left_out() -> None:
     assert lines[2] == ["0", "a.jpg"]
 
 
+def test_on_a_narrow_terminal_columns_to_spare_are_left_out_the_first_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = ("a-name-of-28-characters-long", "1", "22222222")
+    heads = {}
+    for width in (80, 43, 32, 20):
+        monkeypatch.setenv("COLUMNS", str(width))
+        with on_terminal() as (output, _):
+            print_rows(("name", "few", "many"), [row], spare=("few", "many"))
+        heads[width] = output.lines()[0].split()
+    assert heads == {80: ["name", "few", "many"], 43: ["name", "many"], 32: ["name"], 20: ["name"]}
+
+
 def test_on_a_terminal_long_paths_are_folded_and_not_cut() -> None:
     path = "photos/" + "0123456789" * 20
     with on_terminal() as (output, _):
