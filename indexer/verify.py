@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +23,10 @@ from base.settings import LibraryFolder
 from base.urls import plain_url, server_of, url_of
 from db.catalog import Catalog, database_of, disk_errors, restoring
 from db.model_rows import other_models
-from db.models import Model, Photo, PhotoState
+from db.models import Model, Photo, PhotoSource, PhotoState
 from db.photo_rows import all_photos
 from db.restyling_rows import all_restylings, file_problem, forget_restylings, result_photos
-from db.source_rows import known_mounts
+from db.source_rows import known_mounts, remembered_sources
 from db.vector_rows import (
     current_model,
     database_problems,
@@ -51,6 +51,8 @@ from indexer.kept import absent_mounts
 from indexer.merging import vocabularies
 from indexer.mounts import lies_at
 from indexer.other_models import merge_all
+from indexer.remembered import ADDRESS, FILE, FOLDER, TAR, TEST_TREE, TREE
+from indexer.sources import folders_above
 
 NORM_TOLERANCE = 2e-3  # float16 keeps 11 bits, so the norm of a stored unit vector is off by less than 0.1%
 BLOCK_ROWS = 8_192
@@ -177,19 +179,21 @@ def remove_damaged(folder: LibraryFolder, model: Model) -> None:
 
 
 def photo_disagreements(session: Session, progress: Progress) -> Iterator[Disagreement]:
-    """Compare every photo's row with its file."""
-    unreached: set[str] = set()
+    """Compare every photo's row with its file; a host, a disk or a source that is not there is told of once."""
+    sources, unreached = remembered_sources(session), set[str]()
     absent, unplugged = absent_mounts(known_mounts(session)), Counter[str]()
+    local = [source.place for source in sources if source.kind in (FOLDER, TAR, FILE, TREE, TEST_TREE)]
+    absent_sources, gone = {place for place in local if not os.path.lexists(place)}, Counter[str]()
     for count, photo in enumerate(all_photos(session), start=1):
         if count % 1000 == 0:
             progress(Step("verifying", count))
         if photo.state is PhotoState.FAILED and not (photo.failure_kind and photo.failure_reason):
             what = f"photo {photo.id} failed without a reason"
-            yield Disagreement("photo", what, added_again(photo, "--retry-failed"))
+            yield Disagreement("photo", what, added_again(photo, sources, "--retry-failed"))
         if photo.state is PhotoState.EMBEDDED and not was_never_here(photo):
             try:
                 size_bytes = bytes_at(photo.path)
-            except Unreachable as error:  # which says nothing of its photos, and is told once
+            except Unreachable as error:  # which says nothing of its photos
                 host = server_of(photo.path)
                 if host not in unreached:
                     unreached.add(host)
@@ -199,17 +203,22 @@ def photo_disagreements(session: Session, progress: Progress) -> Iterator[Disagr
             except OSError as error:
                 if (mount := mount_above(photo.path, absent)) is not None:
                     unplugged[mount] += 1
-                    continue
-                is_there = url_of(photo.path) is not None or os.path.isdir(os.path.dirname(photo.path))
-                remedy = added_again(photo, "" if is_there else "--allow-empty")
-                yield Disagreement("photo", f"{photo.path}: {error.strerror or error}", remedy)
+                elif (place := innermost(photo.path, absent_sources)) is not None:
+                    gone[place] += 1
+                else:
+                    what = f"{photo.path}: {error.strerror or error}"
+                    yield Disagreement("photo", what, added_again(photo, sources))
                 continue
             if not photo.member and size_bytes is not None and size_bytes != photo.size_bytes:
                 what = f"{photo.path} has {size_bytes} bytes now, {photo.size_bytes} bytes when it was embedded"
-                yield Disagreement("photo", what, added_again(photo))
+                yield Disagreement("photo", what, added_again(photo, sources))
     for mount, photos in unplugged.items():
         what = f"{counted(photos, 'photo')} cannot be looked at: their disk is not there, nothing is mounted at {mount}"
         yield Disagreement("photo", what, "`aliens verify` when it is connected; what is known of them stays")
+    for place, photos in gone.items():
+        what, word = f"{counted(photos, 'photo')} cannot be looked at: {place} is not there", shell_word(place)
+        remedy = f"`aliens sources move {word} NEW` says where it is now, `aliens forget {word}` lets its photos go"
+        yield Disagreement("photo", what, remedy)
 
 
 def mount_above(path: str, mounts: Iterable[str]) -> str | None:
@@ -223,9 +232,22 @@ def bytes_at(path: str) -> int | None:
     return os.stat(path).st_size if url_of(path) is None else facts_at(path).size_bytes
 
 
-def added_again(photo: Photo, option: str = "") -> str:
-    """Return the command that looks at a photo's folder again."""
-    place = os.path.dirname(photo.path) if url_of(photo.path) is None else photo.path
+def innermost(path: str, places: Container[str]) -> str | None:
+    """Return the innermost of some places that a photo is, or lies in; None where it lies in none."""
+    return next((place for place in (path, *folders_above(path)) if place in places), None)
+
+
+def added_again(photo: Photo, sources: Sequence[PhotoSource], option: str = "") -> str:
+    """Return the command that looks at a photo again, as part of what it was added by.
+
+    To name its folder would have that folder's other photos added as well, or what was said of it left out.
+    """
+    named = {source.place for source in sources if source.kind in (FOLDER, TAR, FILE, ADDRESS)}
+    place = innermost(photo.path, named)
+    if place is None and len(named) < len(sources):  # it is of a list, a pattern or a tree
+        return f"`{f'aliens add {option}'.rstrip()}`"
+    if place is None:
+        place = os.path.dirname(photo.path) if url_of(photo.path) is None else photo.path
     return f"`{f'aliens add {shell_word(place)} {option}'.rstrip()}`"
 
 

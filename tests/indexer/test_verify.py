@@ -2,7 +2,6 @@ import errno
 import json
 import os
 import shlex
-import shutil
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -648,12 +647,66 @@ def test_remedy_for_the_only_photo_of_a_folder_leads_on(library: LibraryFactory,
     assert verify(library.folder) == []
 
 
-def test_remedy_for_a_folder_that_is_gone_leads_on(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    shutil.rmtree(photos)
-    folder = Path(found_by(library)[0][2].removeprefix("`aliens add ").partition(" --")[0])
-    library.add(folder, allow_empty=True)
+@pytest.mark.parametrize("kind", ["folder", "tar", "photo"])
+def test_a_source_that_is_gone_is_named_once_and_leads_on(library: LibraryFactory, tmp_path: Path, kind: str) -> None:
+    near = tmp_path / "photos, all"
+    near.mkdir()
+    (near / "beside.jpg").write_bytes(photo_bytes(9))  # which no remedy may add
+    source, count = near / "its own", 2
+    if kind == "folder":
+        source.mkdir()
+        for number in range(2):
+            (source / f"{number}.jpg").write_bytes(photo_bytes(number))
+    elif kind == "tar":
+        source = write_tar(near / "photos.tar", {"1.jpg": photo_bytes(1), "2.jpg": photo_bytes(2)})
+    else:
+        source, count = near / "1.jpg", 1
+        source.write_bytes(photo_bytes(1))
+    library.add(source)
     assert verify(library.folder) == []
+    away = source.rename(tmp_path / source.name)
+    ((part, what, remedy),) = found_by(library)
+    photos = "1 photo" if count == 1 else "2 photos"
+    assert (part, what) == ("photo", f"{photos} cannot be looked at: {source} is not there")
+    move, forget = (shlex.split(command) for command in remedy.split("`")[1::2])
+    opened = library.open()
+    assert move == ["aliens", "sources", "move", str(source), "NEW"]
+    opened.move_source(move[3], away)
+    assert verify(library.folder) == []
+    away.rename(source)
+    opened.move_source(away, source)
+    source.rename(away)
+    assert forget == ["aliens", "forget", str(source)]
+    assert opened.forget(forget[2]).photos == count
+    assert verify(library.folder) == []
+
+
+def test_remedy_for_a_photo_looks_at_what_it_was_added_by_and_at_nothing_else(
+    library: LibraryFactory, tmp_path: Path
+) -> None:
+    album = tmp_path / "album"
+    (album / "summer").mkdir(parents=True)
+    for place in ("winter.jpg", "summer/1.jpg", "summer/2.png"):
+        (album / place).write_bytes(photo_bytes(len(place)))
+    library.add(album, exclude=["*.png"])
+    (album / "summer" / "1.jpg").unlink()
+    assert [remedy for *_, remedy in found_by(library)] == [f"`aliens add {album}`"]
+    library.open().add()
+    assert verify(library.folder) == []
+
+
+def test_remedy_for_a_photo_of_a_list_is_to_look_at_the_list_again(library: LibraryFactory, tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.jpg").write_bytes(photo_bytes(number))
+    listed = tmp_path / "list.csv"
+    listed.write_text(f"path\n{tmp_path / '0.jpg'}\n{tmp_path / '1.jpg'}\n")
+    opened = library.open()
+    opened.add(photo_list=listed)
+    (tmp_path / "1.jpg").unlink()
+    assert [remedy for *_, remedy in found_by(library)] == ["`aliens add`"]
+    opened.add()
+    assert verify(library.folder) == []
+    assert len(photos_of(library.folder)) == 2
 
 
 def test_photo_of_another_size_is_named_and_mended_by_adding_its_folder(
@@ -666,14 +719,6 @@ def test_photo_of_another_size_is_named_and_mended_by_adding_its_folder(
     assert found_by(library) == [("photo", what, f"`aliens add {photos}`")]
     library.add(photos)
     assert verify(library.folder) == []
-
-
-def test_removed_tar_is_named_for_each_of_its_photos(library: LibraryFactory, tmp_path: Path) -> None:
-    tar = write_tar(tmp_path / "photos.tar", {"1.jpg": photo_bytes(1), "2.jpg": photo_bytes(2)})
-    library.add(tar)
-    assert verify(library.folder) == []
-    tar.unlink()
-    assert [what for _, what, _ in found_by(library)] == [f"{tar}: No such file or directory"] * 2
 
 
 @pytest.mark.parametrize("state", ["pending", "failed"])
