@@ -23,6 +23,7 @@ from embedding.exif import SILENT, Camera, camera_of, says_nothing
 from embedding.heif import opened_heif
 from embedding.mending import PNG_START, lacks_end, mend, readable_png
 from embedding.plugin_decoders import PluginPicture, plugin_picture, too_many_pixels
+from embedding.resizing import resized
 from embedding.rgb import PROFILE, in_srgb, to_rgb
 
 # Our own cap replaces Pillow's, which warns on stderr from one size on and raises from twice that size on.
@@ -39,6 +40,7 @@ JPEG_START, JPEG_HEAD_BYTES = b"\xff\xd8\xff", 1 << 18  # a segment of a JPEG, s
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")  # of Pillow's; no PostScript
 JXL, RAW = "JXL", "RAW"  # what photos are called that plug-ins decode
 DRAFT_MARGIN = 3.0  # a JPEG may be decoded smaller while it stays this many times larger than what is wanted
+MOST_SQUARES = 4  # whole photos are made smaller at once while they are no larger, in squares, than this
 GREY_SPREAD = 10  # R, G and B of a grey photo differ by no more than JPEG's rounding, out of 255
 EXIF_ORIENTATION = 0x0112  # Exif 2.32, table 4: the tag, and below what makes each orientation upright
 SPACE = slice(16, 20)  # of a colour profile: which colours it is of (ICC.1:2010, table 17)
@@ -406,18 +408,21 @@ def square(image: Image.Image, preprocessing: Preprocessing, extent: tuple[float
         extent: width and height in pixels of what the photo fills of the image, if not all of it.
 
     Source: open_clip.transform.image_transform and torchvision's Resize and CenterCrop, on Pillow images.
-    Only the pixels inside the crop are computed, which gives the same values as resizing before cropping.
+    Of a panorama, or where Pillow resizes, only the pixels inside the crop are computed, which gives the same values.
     """
     s = preprocessing.size_px
     resample = PILLOW_INTERPOLATION[preprocessing.interpolation]
     width, height = extent or image.size
-    full_width, full_height = resized_image((width, height), preprocessing)
+    full = full_width, full_height = resized_image((width, height), preprocessing)
+    whole = resized(image, full, resample, MOST_SQUARES * s * s) if (width, height) == image.size else None
     if preprocessing.resize_mode == "longest":
         canvas = Image.new("RGB", (s, s), (preprocessing.fill_color,) * 3)
-        whole = image.resize((full_width, full_height), resample, box=(0, 0, width, height))
+        whole = whole or image.resize(full, resample, box=(0, 0, width, height))
         canvas.paste(in_srgb(whole), ((s - full_width) // 2, (s - full_height) // 2))
         return np.asarray(canvas)
     left, top = round((full_width - s) / 2), round((full_height - s) / 2)
+    if whole is not None:
+        return np.asarray(in_srgb(whole.crop((left, top, left + s, top + s))))
     x_scale, y_scale = width / full_width, height / full_height
     box = (left * x_scale, top * y_scale, (left + s) * x_scale, (top + s) * y_scale)
     return np.asarray(in_srgb(image.resize((s, s), resample, box=box)))
