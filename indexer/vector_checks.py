@@ -21,6 +21,7 @@ UNIT_WITHIN = 1.5e-3  # of 1: float16, and dividing by a norm in float16, change
 LOOKED_AT = 16  # photos that are encoded anew
 AGREES = 0.95  # cosine of two vectors of one photo by one model: another program's left 1.000
 CACHED_ROWS = 512  # vectors at a time, which a processor's cache holds
+LEAST_SQUARE = 1e-30  # of a length in float32: below it the squares of its numbers are lost
 with np.errstate(over="ignore", invalid="ignore"):
     HALF_SQUARES = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32) ** 2  # of each float16
 LIBRARYS = "make a library for that model by `aliens init --model NAME`"
@@ -102,10 +103,21 @@ def norms_of(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
             if some.dtype == np.float16 and some.flags.c_contiguous:  # by a table: in half of the time
                 found = HALF_SQUARES.take(some.view(np.uint16)).sum(axis=1)
             else:
-                wide: NDArray[Any] = some.astype(np.float64)
-                found = np.einsum("ij,ij->i", wide, wide)
+                found = squares_of(some)
             squares[start : start + CACHED_ROWS] = found
         return np.sqrt(squares)
+
+
+def squares_of(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Return squared lengths of vectors (m, d), (m,): of float32 in its own numbers where these hold them."""
+    found: NDArray[np.float64] = np.zeros(len(vectors))
+    if vectors.dtype == np.float32:
+        found = np.einsum("ij,ij->i", vectors, vectors).astype(np.float64)
+    beyond = ~((found > LEAST_SQUARE) & np.isfinite(found))
+    if beyond.any():
+        wide: NDArray[Any] = vectors[beyond].astype(np.float64)
+        found[beyond] = np.einsum("ij,ij->i", wide, wide)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,6 +21,7 @@ from base.files import PhotoFile
 from base.progress import Step
 from db.models import Photo, PhotoState
 from indexer import vector_import
+from indexer.vector_checks import norms_of
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 
 DIM = FakeEncoder.dim
@@ -428,3 +429,16 @@ def test_a_library_goes_to_another_by_files(library: LibraryFactory, made: Made,
             other.import_vectors(tmp_path / "out", column="v")
         with pytest.raises(SourceError, match=r"belongs to a \.npy file"):
             other.import_vectors(tmp_path / "out", ids=tmp_path / "out.csv")
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_lengths_of_vectors_hold_for_the_smallest_and_the_largest_numbers(kind: type[np.floating]) -> None:
+    about = np.finfo(kind)
+    values = [0, 0.05, float(about.tiny), float(about.max), np.inf, np.nan, float(about.smallest_subnormal)]
+    vectors = np.array(values, kind)[:, None].repeat(3, axis=1)
+    found = norms_of(vectors)
+    wanted = np.array([abs(float(value)) * 3**0.5 for value in vectors[:, 0]])
+    if kind is np.float64:  # whose largest have no square, and whose smallest none but zero
+        assert np.isinf(found[3]) and found[[2, 6]].tolist() == [0, 0]
+        found, wanted = found[[0, 1, 4, 5]], wanted[[0, 1, 4, 5]]
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
