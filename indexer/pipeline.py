@@ -136,7 +136,7 @@ class Run:
         self._captions: dict[bytes, CaptionColumns] = {}  # of bytes that were overwritten
         # Prefixes of the content hashes of the last batches: a photo that was read ahead may have the bytes of one that
         # was recorded since. What was recorded earlier was known when the photo was read.
-        self._committed: deque[set[int]] = deque(maxlen=2 + stages.read_ahead // COMMIT_PHOTOS)
+        self._committed: deque[set[int]] = deque(maxlen=3 + stages.read_ahead // COMMIT_PHOTOS + stages.most_cut)
         self._has_vectors = False
         self.report = RunReport()
 
@@ -276,7 +276,7 @@ class Run:
             self._tell(progress)
         if len(batch.entries) >= COMMIT_PHOTOS and not batch.waiting:
             self._end_batch()
-            while self._cut and self._cut[0].is_embedded():
+            while self._cut and (len(self._cut) > self._stages.most_cut or self._cut[0].is_embedded()):
                 self._commit(session, self._cut.popleft())
         elif len(batch.failures) + len(batch.moves) >= COMMIT_PHOTOS:
             self._commit_others(session, batch)

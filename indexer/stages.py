@@ -42,11 +42,13 @@ class Stages(Protocol):
     """A reader and an embedder.
 
     group_photos: how many photos are embedded at once. read_ahead: how many may have been read, and looked up among
-    those that are known, before they are asked for. max_pixels: larger photos fail; may be set until they are read.
+    those that are known, before they are asked for. most_cut: how many batches may wait for vectors, so that all that
+    can embed has something to do. max_pixels: larger photos fail; may be set until they are read.
     """
 
     group_photos: int
     read_ahead: int
+    most_cut: int
     max_pixels: int
 
     def outcomes(self, photos: Iterable[Photo], known: Knows, *, elsewhere: bool) -> Generator[tuple[Photo, Outcome]]:
@@ -67,6 +69,8 @@ class Stages(Protocol):
 
 class LocalStages:
     """Threads of this process read ahead; the encoder is this process's own."""
+
+    most_cut = 0
 
     def __init__(self, encoder: Encoder, max_pixels: int = MAX_PIXELS) -> None:
         """`encoder`: its model is loaded now. `max_pixels`: of a photo; larger ones fail."""
