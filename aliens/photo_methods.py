@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from indexer.inventory import Inventory, ListedFailure
     from indexer.own_words import HotelFrom
     from indexer.remembered import Told
+    from indexer.stages import EngineName, StagesMaker
     from indexer.upkeep import IndexReport
     from indexer.verify import Disagreement
 
@@ -56,6 +57,8 @@ class PhotoMethods(Owner):
         retry_failed: bool = False,
         allow_empty: bool = False,
         max_megapixels: float = 100,
+        engine: "EngineName" = "local",
+        address: str | None = None,
         progress: Progress | None = None,
     ) -> "AddReport":
         """Find photos, and embed those that are new or changed; they can be found from then on.
@@ -84,6 +87,10 @@ class PhotoMethods(Owner):
             retry_failed: try photos again that failed before.
             allow_empty: believe a folder that holds no photos any more.
             max_megapixels: larger photos fail as "too large".
+            engine: what reads and embeds photos: "local", this process; "ray", the nodes of a Ray cluster. Each of them
+                must have CV-Aliens and the model, and see the photos at the same paths. Vectors are the same.
+            address: of the cluster: "auto", "HOST:PORT" or "ray://HOST:PORT". By default that of RAY_ADDRESS or of this
+                machine; where there is none, one is started on this machine for the time that it takes.
             progress: told of scanning and embedding.
 
         Raises:
@@ -92,8 +99,11 @@ class PhotoMethods(Owner):
             QueryError: there are several of paths, a tree and a list; something is said of no place; a pattern is none,
                 or beside a tree; a split is none, or beside paths.
             LibraryError: another process or thread changes the library, or the disk is full.
+            ClusterError: Ray is not installed, there is no cluster, or a node cannot do the work; what was embedded is
+                kept.
         """
         from indexer.looks import look_again, look_at_named, options_said, places_told
+        from indexer.stages import stages_of
 
         options = options_said(hotel_from=hotel_from, metadata=metadata, exclude=exclude)
         told = places_told(
@@ -104,9 +114,10 @@ class PhotoMethods(Owner):
             photo_list=None if photo_list is None else named(photo_list),
             path_column=path_column,
         )
-        with self.showing(progress) as tell:
+        with stages_of(engine, address, self.encoder, self.tell) as stages, self.showing(progress) as tell:
             look = partial(
                 self._look,
+                stages=stages,
                 retry_failed=retry_failed,
                 allow_empty=allow_empty,
                 max_megapixels=max_megapixels,
@@ -130,6 +141,7 @@ class PhotoMethods(Owner):
         allow_empty: bool = False,
         max_megapixels: float = 100,
         told: "Sequence[Told]" = (),
+        stages: "StagesMaker | None" = None,
         progress: Progress | None = None,
     ) -> "AddReport":
         """Look at places of which the same is said, and remember them: see `add`."""
@@ -167,6 +179,7 @@ class PhotoMethods(Owner):
                 allow_empty=allow_empty,
                 max_pixels=int(max_megapixels * 1e6),
                 told=told,
+                stages=stages,
                 progress=tell,
             )
         if report.run.encoded:  # so the model is at hand

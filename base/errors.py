@@ -8,6 +8,7 @@ AliensError                    something the user can mend; the message names th
 ├── EncoderError               a model that is unknown, not fetched or not usable
 ├── EngineError                a restyling engine whose weights cannot be had, or that cannot do what is asked
 │   └── DeviceMemoryError      the device has too little memory for it
+├── ClusterError               a Ray cluster that is not reached, or whose nodes cannot do the work
 ├── SourceError                a folder, tar or CSV that holds no photos or cannot be read
 ├── OutputError                a file that was asked for cannot be written: a full disk, no right to
 ├── PhotoError                 one photo that cannot be decoded: stored as its failure reason
@@ -48,6 +49,10 @@ class EngineError(AliensError):
 
 class DeviceMemoryError(EngineError):
     """The device has too little memory for what a restyling engine was asked."""
+
+
+class ClusterError(AliensError):
+    """A Ray cluster is not reached, or its nodes cannot do the work."""
 
 
 class SourceError(AliensError):

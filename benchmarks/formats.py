@@ -25,7 +25,7 @@ from PIL import Image
 from base.settings import asset
 from embedding.decode import Preprocessing, decode
 from embedding.open_clip_encoder import OpenClipEncoder
-from indexer.pipeline import DECODE_THREADS
+from indexer.reading import DECODE_THREADS
 
 WORK = Path(__file__).parent / "work"
 PHOTOS_A_ROUND = 2 * DECODE_THREADS

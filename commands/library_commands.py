@@ -135,6 +135,18 @@ def add(
         bool, typer.Option("--allow-empty", help="Believe a folder that holds no photos any more.")
     ] = False,
     max_megapixels: Annotated[float, typer.Option(metavar="N", help="Leave out larger photos, as too large.")] = 100,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option("--engine", help="What reads and embeds: this machine, or the machines of a Ray cluster."),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|HOST:PORT",
+            help="With --engine ray: the cluster; also ray://HOST:PORT. By default the one that runs on this machine, "
+            "or one that is started for the time it takes.",
+        ),
+    ] = None,
     json: JsonOption = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
@@ -151,6 +163,7 @@ def add(
         aliens add photos 'more/*/rooms' --exclude raw/
         aliens add
         aliens add --list rooms.csv
+        aliens add /shared/photos --engine ray --address auto
     """
     if [bool(paths), photo_list is not None, hotels50k is not None].count(True) > 1:
         raise typer.BadParameter("give either PATHs, --list FILE or --hotels50k ROOT, one after the other")
@@ -167,6 +180,8 @@ def add(
             retry_failed=retry_failed,
             allow_empty=allow_empty,
             max_megapixels=max_megapixels,
+            engine=engine,
+            address=address,
         )
     if json:
         console.print_json(report.as_json())

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from base.console import shell_word
 from base.errors import DiskFullError, LibraryBusyError, LibraryError, ModelMismatchError, QueryError
 from base.files import atomic_write
+from base.lock_holder import holder_said
 from base.settings import LibraryFolder
 from db.model_rows import named_model
 from db.models import Model, Setting
@@ -441,6 +442,7 @@ def locked(folder: LibraryFolder) -> Iterator[None]:
     except Timeout as error:
         raise LibraryBusyError(
             f"another process or thread is changing {folder.root}: wait for it to end (searching meanwhile is fine)"
+            + holder_said(folder.lock_file)
         ) from error
 
 

@@ -308,16 +308,16 @@ def twin(session: Session, model: Model, sha256: bytes) -> Twin | None:
 
 # Built once: it is asked for every photo, from several threads.
 KNOWN_BYTES = (
-    select(Embedding.photo_id)
-    .join(Photo, Photo.id == Embedding.photo_id)
-    .where(Photo.content_sha256 == bindparam("sha256"), Embedding.model_id == bindparam("model_id"))
-    .limit(1)
+    select(Photo.content_sha256)
+    .join(Embedding, Embedding.photo_id == Photo.id)
+    .where(Photo.content_sha256.in_(bindparam("hashes", expanding=True)), Embedding.model_id == bindparam("model_id"))
 )
 
 
-def knows_bytes(connection: Connection, model: Model, sha256: bytes) -> bool:
-    """Tell whether the model has a vector of a photo whose bytes have this hash."""
-    return connection.execute(KNOWN_BYTES, {"sha256": sha256, "model_id": model.id}).first() is not None
+def known_among(connection: Connection, model: Model, hashes: Sequence[bytes]) -> set[bytes]:
+    """Return those of some SHA-256 that are of the bytes of a photo of which the model has a vector."""
+    rows = connection.execute(KNOWN_BYTES.distinct(), {"hashes": list(hashes), "model_id": model.id})
+    return {sha256 for (sha256,) in rows if sha256 is not None}
 
 
 def database_problems(session: Session) -> list[str]:

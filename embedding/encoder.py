@@ -4,6 +4,7 @@ Imports no PyTorch before a photo, or a text without a tower, has to be encoded.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -62,6 +63,22 @@ class Encoder(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """What an encoder is loaded by, here or on another machine, where `local-dir:` means a folder there."""
+
+    name: str
+    key: str
+    device: str = "auto"
+    precision: str = "auto"
+
+    def load(self) -> "OpenClipEncoder":
+        """Load the whole model. Raises: EncoderError, ModelMismatchError: as OpenClipEncoder.load."""
+        from embedding.open_clip_encoder import OpenClipEncoder  # imports torch, which takes seconds
+
+        return OpenClipEncoder.load(self.name, device=self.device, precision=self.precision, key=self.key)
+
+
 class LazyEncoder:
     """A library's encoder: it knows the model by its row; the whole model is loaded only when it is needed.
 
@@ -85,8 +102,7 @@ class LazyEncoder:
         self.key = key
         self.dim = dim
         self._folder = folder
-        self._device = device
-        self._precision = precision
+        self.recipe = Recipe(name=name, key=key, device=device, precision=precision)
         self._tell = tell
         self._whole: OpenClipEncoder | None = None
         self._loading = fork_lock()
@@ -101,11 +117,7 @@ class LazyEncoder:
         with self._loading:
             if self._whole is None:
                 self._tell(f"loading {self.name} ...")
-                from embedding.open_clip_encoder import OpenClipEncoder  # imports torch, which takes seconds
-
-                self._whole = OpenClipEncoder.load(
-                    self.name, device=self._device, precision=self._precision, key=self.key
-                )
+                self._whole = self.recipe.load()
                 self._tell(str(self._whole))
                 if self._tower is not None and differs(self._tower, self._whole):
                     self._tower = None

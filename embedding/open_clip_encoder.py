@@ -20,6 +20,7 @@ from base.forks import fork_lock
 from base.settings import asset
 from embedding.decode import Preprocessing
 from embedding.device import PRECISIONS, choose_device, choose_precision, keep_freed_memory, refuse_forked_cuda
+from embedding.encoder import Recipe
 from embedding.hub import no_chatter, no_vain_retries, weights_unavailable
 
 
@@ -181,6 +182,11 @@ class OpenClipEncoder:
     def __str__(self) -> str:
         where = f"{self.device.type} ({torch.get_num_threads()} threads)" if self.device.type == "cpu" else self.device
         return f"{self.key}: {self.dim} dimensions, {self.preprocessing.size_px} px, {where}, {self.precision}"
+
+    @property
+    def recipe(self) -> Recipe:
+        """What loads the same on another machine."""
+        return Recipe(name=self.name, key=self.key, device=self.device.type, precision=self.precision)
 
     @property
     def parameters(self) -> int:

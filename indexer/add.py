@@ -27,6 +27,7 @@ from indexer.pipeline import Run, RunReport
 from indexer.remembered import Told, begin, end
 from indexer.scan import ScanReport, scanning
 from indexer.sources import Source
+from indexer.stages import LocalStages, StagesMaker
 from indexer.upkeep import IndexReport, index_report
 
 MOST_LINES = 10  # of sources, in a report
@@ -188,6 +189,7 @@ def add_photos(
     allow_empty: bool = False,
     max_pixels: int = MAX_PIXELS,
     told: Sequence[Told] = (),
+    stages: StagesMaker | None = None,
     progress: Progress = silent,
 ) -> AddReport:
     """Scan sources, and embed every pending photo of the library; it can be found from then on.
@@ -206,11 +208,13 @@ def add_photos(
         allow_empty: take sources without photos at their word.
         max_pixels: of a photo; larger ones fail.
         told: the places that are looked at, to be remembered.
+        stages: makes what reads and embeds photos, by default this process; asked where there is one to embed.
         progress: told of scanning and embedding.
 
     Raises:
         SourceError: there are no photos, or no row of the table is of any.
         LibraryError: another process or thread changes this library, or the disk is full.
+        ClusterError: stages of a cluster cannot go on; what was embedded is kept.
     """
     with catalog.writing() as session:
         catalog.refuse_other_model(session)
@@ -228,7 +232,9 @@ def add_photos(
             end(session, told, sources)
             session.commit()
             if count_pending(session):
-                run = Run(catalog, store, encoder, max_pixels).embed(progress)
+                made = LocalStages(encoder) if stages is None else stages()
+                made.max_pixels = max_pixels
+                run = Run(catalog, store, made).embed(progress)
             else:
                 run = RunReport(strays=store.remove_strays([file.name for file in segments_of(session, catalog.model)]))
             root, restyled = (os.path.realpath(place) for place in (catalog.folder.root, catalog.folder.restyled))

@@ -25,8 +25,10 @@ from embedding.decode import MAX_PIXELS
 from embedding.encoder import Encoder
 from embedding.segments import SegmentStore
 from indexer.merging import merge_due
-from indexer.pipeline import COMMIT_PHOTOS, Batch, Content, Entry, Failure, Outcome, Run, RunReport, all_pending, prefix
+from indexer.pipeline import COMMIT_PHOTOS, Batch, Entry, Run, RunReport, all_pending, prefix
+from indexer.reading import Content, Failure, Outcome
 from indexer.sources import MISSING
+from indexer.stages import LocalStages
 
 EXAMPLES = 3  # photos that a report names
 CHANGED = "the file has changed since it was added"
@@ -61,7 +63,7 @@ class FurtherRun(Run):
     """
 
     def __init__(self, catalog: Catalog, store: SegmentStore, encoder: Encoder) -> None:
-        super().__init__(catalog, store, encoder, MAX_PIXELS)
+        super().__init__(catalog, store, LocalStages(encoder))
         self.left_out = LeftOut()
         self.recorded = 0
         self._progress: Progress = lambda step: None
@@ -74,7 +76,8 @@ class FurtherRun(Run):
     def _begin(self, session: Session) -> None:
         """Count what there is to do; what a killed run has left is removed unless somebody may be writing now."""
         self.report.total = count_without_vector(session, self._model)
-        self._max_pixels = max(MAX_PIXELS, largest_without_vector(session, self._model))  # as they were let in before
+        largest = largest_without_vector(session, self._model)
+        self._stages.max_pixels = max(MAX_PIXELS, largest)  # as they were let in before
         try:
             with self._catalog.lock():
                 known = [file.name for file in segments_of(session, self._model)]
@@ -110,9 +113,8 @@ class FurtherRun(Run):
         columns = {"id": photo.id, "content_sha256": content.sha256}
         self._batch.entries.append(Entry(columns, vector, twin_id=known.photo_id))
 
-    def _commit(self, session: Session) -> None:
-        """Write the batch as one segment and record it, without the photos that have changed or gone meanwhile."""
-        batch, self._batch = self._batch, Batch()
+    def _commit(self, session: Session, batch: Batch) -> None:
+        """Write a batch as one segment and record it, without the photos that have changed or gone meanwhile."""
         if not batch.entries:
             return
         with ExitStack() as held:
@@ -124,6 +126,7 @@ class FurtherRun(Run):
             session.commit()  # so that it sees what others have committed meanwhile
             self._record(session, batch)
             session.commit()
+            self._has_vectors = True
             merge_due(self._catalog, session, self._store, thorough=False)
 
     def _record(self, session: Session, batch: Batch) -> None:

@@ -1,27 +1,23 @@
-"""Pending photos are read and decoded in threads, embedded, and recorded, batch after batch. Finds no photos itself.
+"""The committer: takes pending photos as they were read, cuts groups to be embedded, and records batches of them.
 
-Ctrl-C is a wish to stop soon: work in hand is finished and kept.
+Finds no photos, and neither reads nor embeds: see `indexer.stages`. Ctrl-C is a wish to stop soon: work in hand is
+finished and kept.
 """
 
-import hashlib
-import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from functools import partial
 from typing import Any
 
 import numpy as np
 from sqlalchemy.orm import Session
 
-from base.arrays import Floats, Halves, Pixels
-from base.errors import PhotoError
+from base.arrays import Halves
+from base.errors import ClusterError
 from base.files import PhotoFile
 from base.progress import Progress, Step
-from base.remote import THREADS, Unreachable
 from db.caption_rows import CaptionColumns, caption_columns, forget_captions, give_captions
 from db.catalog import Catalog
 from db.models import Photo, PhotoState
@@ -34,112 +30,20 @@ from db.photo_rows import (
     pending_photos,
     update_photos,
 )
-from db.vector_rows import Twin, any_vector, knows_bytes, record_segment, segments_of, twin
-from embedding.decode import MAX_PIXELS, DecodedPhoto, Facts, Preprocessing, decode, read_camera
-from embedding.encoder import Encoder
-from embedding.exif import SILENT, Camera
+from db.vector_rows import Twin, any_vector, known_among, record_segment, segments_of, twin
+from embedding.decode import Facts
 from embedding.segments import SegmentStore
 from indexer.asked_files import camera_columns
 from indexer.interrupts import stop_on_interrupt
 from indexer.merging import merge_due
-from indexer.mounts import UNREACHABLE
 from indexer.moves import MovedPhotos, place_columns
 from indexer.other_models import OtherModels
-from indexer.sources import MISSING
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """A photo's bytes, read: their SHA-256 and size, and what the camera says of them.
-
-    `decoded` is None where the vector is known already.
-    """
-
-    sha256: bytes
-    size_bytes: int
-    decoded: DecodedPhoto | None
-    camera: Camera = SILENT
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a photo could not be read or decoded."""
-
-    kind: str
-    reason: str
-
-
-Outcome = Content | Failure
-
-
-def read_photo(
-    file: PhotoFile,
-    preprocessing: Preprocessing,
-    is_known: Callable[[bytes], bool],
-    may_decode: threading.Event,
-    max_pixels: int = MAX_PIXELS,
-) -> Outcome:
-    """Read and hash one photo, wait until it may be decoded, decode it; anything wrong becomes a Failure."""
-    try:
-        with file.lent() as data:
-            sha256 = hashlib.sha256(data).digest()
-            if is_known(sha256):
-                return Content(sha256, len(data), None, read_camera(data))
-            may_decode.wait()
-            decoded = decode(data, preprocessing, max_pixels)
-            return Content(sha256, len(data), decoded, decoded.camera)
-    except FileNotFoundError:
-        return Failure(MISSING, "the file vanished before it was read")
-    except Unreachable as error:
-        return Failure(UNREACHABLE, error.strerror or str(error))
-    except OSError as error:
-        return Failure("unreadable", str(error.strerror or error))
-    except PhotoError as error:
-        return Failure(error.kind, error.reason)
-
-
-def decode_ahead(
-    photos: Iterable[Photo],
-    read: Callable[[PhotoFile], Outcome],
-    *,
-    threads: int,
-    ahead: int,
-    in_bursts: bool = False,
-) -> Generator[tuple[Photo, Outcome]]:
-    """Yield every photo with its outcome, in the order given.
-
-    Args:
-        photos: what to read; taken one by one, in the caller's thread.
-        read: run in `threads` threads.
-        threads: how many photos are read at once.
-        ahead: how many photos may be read before they are asked for; bounds the memory.
-        in_bursts: where the next photo is not ready, wait for all those ahead; for a caller that lets the threads
-            decode only while it waits.
-    """
-    waiting: deque[tuple[Photo, Future[Outcome]]] = deque()
-
-    def next_outcome() -> tuple[Photo, Outcome]:
-        if in_bursts and not waiting[0][1].done():
-            wait([future for _, future in waiting])
-        photo, future = waiting.popleft()
-        return photo, future.result()
-
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-    try:
-        for photo in photos:
-            waiting.append((photo, pool.submit(read, PhotoFile(photo.path, photo.member))))
-            if len(waiting) > ahead:
-                yield next_outcome()
-        while waiting:
-            yield next_outcome()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
+from indexer.reading import Content, Decoded, Failure, Outcome
+from indexer.stages import Coming, Stages
 
 COMMIT_PHOTOS = 256  # recorded together: a kill loses at most about so many photos' work
 MOST_CAPTIONED = 10_000  # overwritten photos whose captions are remembered
 MOST_ENTRIES = 4 * COMMIT_PHOTOS  # a group is encoded, full or not, when so many photos have come since it began
-DECODE_THREADS = max(2, min(8, os.cpu_count() or 2))
 
 
 @dataclass(slots=True)
@@ -194,16 +98,21 @@ class Batch:
 
     entries: list[Entry] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
-    waiting: list[Pixels] = field(default_factory=list)  # the group in hand
+    waiting: list[Decoded] = field(default_factory=list)  # the group in hand
     group_start: int = 0  # which entry began it
-    vectors: list[Floats] = field(default_factory=list)
+    vectors: list[Coming] = field(default_factory=list)  # of its groups
     rows: dict[bytes, int] = field(default_factory=dict)  # content hash -> row of the new vectors
     seen: list[Facts] = field(default_factory=list)  # what each row's photo looks like
     moves: dict[int, dict[str, Any]] = field(default_factory=dict)  # {row of the new place: columns}, the vector stays
 
+    def is_embedded(self) -> bool:
+        """Tell whether all its vectors are there."""
+        return all(vectors.done() for vectors in self.vectors)
+
     def halves(self) -> Halves:
         """Return the vectors of all entries, of which there is at least one: (n, d) float16."""
-        fresh = np.concatenate(self.vectors).astype(np.float16) if self.vectors else np.empty((0, 0), np.float16)
+        groups = [vectors.result() for vectors in self.vectors]
+        fresh = np.concatenate(groups).astype(np.float16) if groups else np.empty((0, 0), np.float16)
         return np.stack([fresh[e.vector] if isinstance(e.vector, int) else e.vector for e in self.entries])
 
 
@@ -214,26 +123,21 @@ class Run:
     run may read, group and encode other photos just so: see indexer.further_run.
     """
 
-    def __init__(self, catalog: Catalog, store: SegmentStore, encoder: Encoder, max_pixels: int) -> None:
+    def __init__(self, catalog: Catalog, store: SegmentStore, stages: Stages) -> None:
         self._catalog = catalog
         self._model = catalog.model
         self._store = store
-        self._encoder = encoder
-        self._preprocessing = encoder.preprocessing  # loads the model, before Ctrl-C is listened for
-        self._group_photos = encoder.batch_photos
-        self._in_bursts = encoder.keeps_cpu_busy
-        self._max_pixels = max_pixels
+        self._stages = stages
         self._batch = Batch()
-        self._may_decode = threading.Event()
-        self._may_decode.set()
+        self._cut: deque[Batch] = deque()  # whole, and not yet recorded: vectors are still to come
         self._raised: BaseException | None = None  # by the caller's callback
         self._stop = threading.Event()  # set by Ctrl-C
         self._moved = MovedPhotos()
         self._captions: dict[bytes, CaptionColumns] = {}  # of bytes that were overwritten
         # Prefixes of the content hashes of the last batches: a photo that was read ahead may have the bytes of one that
         # was recorded since. What was recorded earlier was known when the photo was read.
-        self._ahead = max(64, 2 * self._group_photos)
-        self._committed: deque[set[int]] = deque(maxlen=2 + self._ahead // COMMIT_PHOTOS)
+        self._committed: deque[set[int]] = deque(maxlen=3 + stages.read_ahead // COMMIT_PHOTOS + stages.most_cut)
+        self._has_vectors = False
         self.report = RunReport()
 
     def embed(self, progress: Progress) -> RunReport:
@@ -246,16 +150,24 @@ class Run:
         start = time.monotonic()
         with self._catalog.session() as session, stop_on_interrupt() as self._stop:
             self._begin(session)
-            outcomes = self._outcomes(session)
+            self._has_vectors = any_vector(session, self._model)
+            outcomes = self._stages.outcomes(
+                self._photos(session), self._known_among, elsewhere=any_pending_elsewhere(session)
+            )
             try:
-                for photo, outcome in outcomes:
-                    self._add(session, photo, outcome)
-                    self._advance(session, progress)
-                    if self._stop.is_set() or self._raised is not None:
-                        self._drop_group()
-                        break
-                self._encode()
-                self._commit(session)
+                try:
+                    for photo, outcome in outcomes:
+                        self._add(session, photo, outcome)
+                        self._advance(session, progress)
+                        if self._stop.is_set() or self._raised is not None:
+                            self._drop_group()
+                            break
+                    self._embed()
+                except ClusterError as error:  # which says that photos cannot be read there, or that none is left
+                    self._drop_group()
+                    self._raised = self._raised or error
+                self._end_batch()
+                self._commit_cut(session)
                 is_stopped = self._stop.is_set() or self._raised is not None
                 self.report.interrupted = is_stopped and self.report.done < self.report.total
             finally:
@@ -286,20 +198,12 @@ class Run:
         except BaseException as error:  # an interrupt of a notebook's may arrive here as well
             self._raised = self._raised or error
 
-    def _outcomes(self, session: Session) -> Generator[tuple[Photo, Outcome]]:
-        read = partial(self._read, is_known=self._is_known if any_vector(session, self._model) else never)
-        # What lies elsewhere is waited for, and not computed.
-        threads = THREADS if any_pending_elsewhere(session) else DECODE_THREADS
-        photos = self._photos(session)
-        return decode_ahead(photos, read, threads=threads, ahead=self._ahead, in_bursts=self._in_bursts)
-
-    def _read(self, file: PhotoFile, is_known: Callable[[bytes], bool]) -> Outcome:
-        return read_photo(file, self._preprocessing, is_known, self._may_decode, self._max_pixels)
-
-    def _is_known(self, sha256: bytes) -> bool:
-        """Tell, from a decoding thread, whether the model has a vector for these bytes."""
+    def _known_among(self, hashes: Sequence[bytes]) -> set[bytes]:
+        """Return those of some bytes' SHA-256 of which the model has vectors; reading threads may ask."""
+        if not self._has_vectors:
+            return set()
         with self._catalog.engine.connect() as connection:
-            return knows_bytes(connection, self._model, sha256)
+            return known_among(connection, self._model, hashes)
 
     def _add(self, session: Session, photo: Photo, outcome: Outcome) -> None:
         """Sort one outcome into the batch: failed, known bytes, or new bytes."""
@@ -310,13 +214,15 @@ class Run:
                 row = batch.rows[outcome.sha256]
                 batch.entries.append(Entry(facts(photo, outcome, batch.seen[row]), row))
                 return
+            if any(outcome.sha256 in earlier.rows for earlier in self._cut):
+                self._commit_cut(session)  # so that it is known
             known = self._twin(session, outcome)
             if known is not None:
                 report.reused += 1
                 self._add_known(session, photo, outcome, known)
                 return
             if outcome.decoded is None:  # the photo with these bytes was embedded anew with others meanwhile
-                outcome = self._read(PhotoFile(photo.path, photo.member), never)
+                outcome = self._stages.read_again(PhotoFile(photo.path, photo.member))
         if isinstance(outcome, Failure):
             self._fail(photo, outcome)
         elif outcome.decoded is not None:
@@ -325,7 +231,7 @@ class Run:
             batch.seen.append(outcome.decoded.facts)
             if not batch.waiting:
                 batch.group_start = len(batch.entries)
-            batch.waiting.append(outcome.decoded.pixels)
+            batch.waiting.append(outcome.decoded)
             batch.entries.append(Entry(facts(photo, outcome, outcome.decoded.facts), row))
 
     def _fail(self, photo: Photo, failure: Failure) -> None:
@@ -362,33 +268,35 @@ class Run:
         return twin(session, self._model, content.sha256)
 
     def _advance(self, session: Session, progress: Progress) -> None:
-        """Encode a full group, record a full batch."""
+        """Have a full group embedded, record full batches whose vectors are there."""
         batch = self._batch
         since_group_began = len(batch.entries) - batch.group_start
-        if len(batch.waiting) == self._group_photos or (batch.waiting and since_group_began >= MOST_ENTRIES):
-            self._encode()
+        if len(batch.waiting) == self._stages.group_photos or (batch.waiting and since_group_began >= MOST_ENTRIES):
+            self._embed()
             self._tell(progress)
         if len(batch.entries) >= COMMIT_PHOTOS and not batch.waiting:
-            self._commit(session)
+            self._end_batch()
+            while self._cut and (len(self._cut) > self._stages.most_cut or self._cut[0].is_embedded()):
+                self._commit(session, self._cut.popleft())
         elif len(batch.failures) + len(batch.moves) >= COMMIT_PHOTOS:
-            self._commit_others(session)
+            self._commit_others(session, batch)
             self._tell(progress)
 
-    def _encode(self) -> None:
-        """Encode the group in hand.
+    def _embed(self) -> None:
+        """Have the group in hand embedded."""
+        if self._batch.waiting:
+            self._batch.vectors.append(self._stages.embed(self._batch.waiting))
+            self._batch.waiting = []
 
-        On a CPU no photo is decoded meanwhile: a decoding thread that takes one core makes the encoder's threads
-        on all the others wait for it, at every layer.
-        """
-        if not self._batch.waiting:
-            return
-        try:
-            if self._in_bursts:
-                self._may_decode.clear()
-            self._batch.vectors.append(self._encoder.encode_images(np.stack(self._batch.waiting)))
-        finally:
-            self._may_decode.set()
-        self._batch.waiting.clear()
+    def _end_batch(self) -> None:
+        """Begin another batch; the one in hand is recorded when its vectors are there."""
+        self._cut.append(self._batch)
+        self._batch = Batch()
+
+    def _commit_cut(self, session: Session) -> None:
+        """Record the batches that were cut, in their order, waiting for their vectors."""
+        while self._cut:
+            self._commit(session, self._cut.popleft())
 
     def _drop_group(self) -> None:
         """Leave the group in hand, decoded but not encoded, to the next run, so that it is cut there the same."""
@@ -400,37 +308,35 @@ class Run:
             del batch.entries[batch.group_start :]
             batch.waiting.clear()
 
-    def _commit(self, session: Session) -> None:
-        """Write the batch as one segment, then record it and its photos in one transaction; merge small segments."""
-        batch = self._batch
+    def _commit(self, session: Session, batch: Batch) -> None:
+        """Write a batch as one segment, then record it and its photos in one transaction; merge small segments."""
         if batch.entries:
             vectors, ids = batch.halves(), [entry.columns["id"] for entry in batch.entries]
             record_segment(session, self._model, self._store.write(np.array(ids, dtype=np.int64), vectors), ids)
             self._others.follow(session, {e.columns["id"]: e.columns["content_sha256"] for e in batch.entries})
-            self._change_photos(session)
+            self._change_photos(session, batch.entries)
             self._committed.append({prefix(sha256) for sha256 in batch.rows})
-        self._commit_others(session)
+        self._commit_others(session, batch)
         if batch.entries:
+            self._has_vectors = True
             merge_due(self._catalog, session, self._store, thorough=False)
-        self._batch = Batch()
 
-    def _change_photos(self, session: Session) -> None:
+    def _change_photos(self, session: Session, entries: list[Entry]) -> None:
         """Record what was learnt of the photos that get a vector; captions follow the bytes that they are of."""
-        entries = self._batch.entries
         before = hashes_of(session, [entry.columns["id"] for entry in entries])
-        self._hand_on_captions(session, before)
+        self._hand_on_captions(session, entries, before)
         replaced = [entry.replaces for entry in entries if entry.replaces is not None]
         drop_photos(session, replaced)
         update_photos(session, [entry.columns for entry in entries])
         self.report.moved += len(replaced)
 
-    def _hand_on_captions(self, session: Session, before: dict[int, bytes]) -> None:
+    def _hand_on_captions(self, session: Session, entries: list[Entry], before: dict[int, bytes]) -> None:
         """Take captions from photos that look otherwise now, and give them to those that have these bytes now.
 
         A later batch may have them: a series that is renamed by one gives every name to another photo.
         """
-        now = {entry.columns["id"]: entry.columns["content_sha256"] for entry in self._batch.entries}
-        twins = {entry.columns["id"]: entry.twin_id for entry in self._batch.entries if entry.twin_id is not None}
+        now = {entry.columns["id"]: entry.columns["content_sha256"] for entry in entries}
+        twins = {entry.columns["id"]: entry.twin_id for entry in entries if entry.twin_id is not None}
         changed = [photo_id for photo_id, sha256 in before.items() if sha256 != now[photo_id]]
         known = caption_columns(session, [*changed, *twins.values()])
         self._captions |= {before[photo_id]: known[photo_id] for photo_id in changed if photo_id in known}
@@ -443,9 +349,8 @@ class Run:
         for sha256 in list(self._captions)[:-MOST_CAPTIONED]:
             del self._captions[sha256]
 
-    def _commit_others(self, session: Session) -> None:
+    def _commit_others(self, session: Session, batch: Batch) -> None:
         """Record, and commit, failures and photos that moved with their vectors."""
-        batch = self._batch
         if batch.moves:
             drop_photos(session, list(batch.moves))
             update_photos(session, list(batch.moves.values()))
@@ -454,11 +359,6 @@ class Run:
         update_photos(session, batch.failures)
         session.commit()
         batch.failures, batch.moves = [], {}
-
-
-def never(sha256: bytes) -> bool:
-    """Know no bytes."""
-    return False
 
 
 def prefix(sha256: bytes) -> int:

@@ -14,7 +14,8 @@ from db.catalog import Catalog
 from db.photo_rows import mark_columns_changed, update_photos
 from db.stat_rows import count_unmeasured, unmeasured
 from embedding.decode import Preprocessing, decode
-from indexer.pipeline import COMMIT_PHOTOS, DECODE_THREADS
+from indexer.pipeline import COMMIT_PHOTOS
+from indexer.reading import DECODE_THREADS
 
 
 @dataclass(slots=True)

@@ -114,6 +114,12 @@ def test_duplicates(bench: Path) -> None:
     )
 
 
+def test_ray_speed(bench: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
+    out = figures(bench, "ray_speed", "--photos", 20, "--model", "starter", "--rounds", 1)
+    assert shows(out, r"ray\s+20 photos:\s+# s, and # s before", r"local # s, ray # s: # times as long")
+
+
 def test_embed(bench: Path) -> None:
     out = figures(bench, "embed", "--photos", 10, "--model", "starter")
     assert shows(out, r"all 10: in memory # photos/s, aliens add # photos/s, ratio #")

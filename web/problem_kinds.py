@@ -55,6 +55,7 @@ SOURCE = ProblemKind("source", 422, "A source of photos cannot be read", "`detai
 PHOTO = ProblemKind("photo", 422, "A photo cannot be decoded", "`detail` says what is wrong with the file.")
 ENCODER = ProblemKind("encoder", 503, "The model cannot be used", "`detail` says what is missing on the server.")
 ENGINE = ProblemKind("engine", 503, "The engine cannot be used", "`detail` says what is missing on the server.")
+CLUSTER = ProblemKind("cluster", 503, "The cluster cannot be used", "`detail` names the node or the address.")
 MEMORY = ProblemKind("device-memory", 503, "The device has too little memory", "`detail` says what needs less of it.")
 REFUSED = ProblemKind("refused", 400, "The request was refused", "`detail` names the value and the remedy.")
 TOO_BUSY = ProblemKind(
@@ -103,6 +104,7 @@ BY_ERROR = {
     "EncoderError": ENCODER,
     "DeviceMemoryError": MEMORY,
     "EngineError": ENGINE,
+    "ClusterError": CLUSTER,
     "AliensError": REFUSED,
 }
 # What is known of an error by its status alone.

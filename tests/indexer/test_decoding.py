@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-import indexer.pipeline
+import indexer.reading
 from base.files import PhotoFile
 from db.models import Photo
 from embedding.decode import MAX_PIXELS, DecodedPhoto
-from indexer.pipeline import Content, Failure, Outcome, decode_ahead, never, read_photo
+from indexer.reading import Content, Failure, Outcome, decode_ahead, never, read_photo
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 
 PREPROCESSING = FakeEncoder.preprocessing
@@ -44,7 +44,7 @@ def test_photo_is_read_hashed_and_decoded(photos: Path) -> None:
 
 
 def test_known_bytes_are_not_decoded(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("indexer.pipeline.decode", None)
+    monkeypatch.setattr("indexer.reading.decode", None)
     data = (photos / "00.jpg").read_bytes()
     sha256 = hashlib.sha256(data).digest()
     outcome = read(photos / "00.jpg", is_known=lambda asked: asked == sha256)
@@ -53,13 +53,13 @@ def test_known_bytes_are_not_decoded(photos: Path, monkeypatch: pytest.MonkeyPat
 
 def test_photo_is_not_decoded_before_it_may_be(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     may_decode, seen = threading.Event(), []
-    decode = indexer.pipeline.decode
+    decode = indexer.reading.decode
 
     def watched(*args: Any) -> DecodedPhoto:
         seen.append(may_decode.is_set())
         return decode(*args)
 
-    monkeypatch.setattr("indexer.pipeline.decode", watched)
+    monkeypatch.setattr("indexer.reading.decode", watched)
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(read, photos / "00.jpg", may_decode=may_decode)
         assert wait([future], timeout=0.2).not_done

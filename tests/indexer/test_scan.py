@@ -79,7 +79,7 @@ def test_unchanged_folder_of_10_000_photos_costs_no_decoding_and_one_write(
     def never(*args: object) -> None:
         raise AssertionError("an unchanged folder was read")
 
-    for name in ("indexer.pipeline.read_photo", "indexer.pipeline.decode", "base.files.PhotoFile.read"):
+    for name in ("indexer.reading.read_photo", "indexer.reading.decode", "base.files.PhotoFile.read"):
         monkeypatch.setattr(name, never)
     with writes() as statements:
         report = add_photos(library.folder, source_at(folder, library.folder.root), never)  # type: ignore[arg-type]

@@ -1,0 +1,79 @@
+"""`aliens add` by a Ray cluster on this one machine against the same without: the same photos, in turns, start apart.
+
+Start is what it takes until the first group is to be embedded: looking for photos, connecting with the cluster, loading
+the model in its workers, reading the first photos. The cluster is started once, by this script.
+
+    python benchmarks/ray_speed.py [--photos 5000] [--size 350x233] [--model starter] [--rounds 2]
+"""
+
+import argparse
+import shutil
+import time
+from pathlib import Path
+
+import embed
+import ray
+
+import aliens
+from base.progress import Step
+from embedding.open_clip_encoder import OpenClipEncoder
+
+GOAL = 1.15
+
+
+def add_s(folders: list[Path], encoder: OpenClipEncoder, engine: str) -> tuple[float, float]:
+    """Return the seconds that a new library takes to add folders: from the first group on, and before."""
+    root = embed.WORK / "library"
+    shutil.rmtree(root, ignore_errors=True)
+    begun: list[float] = []
+
+    def tell(step: Step) -> None:
+        if step.what == "embedding" and not begun:
+            begun.append(time.perf_counter())
+
+    with aliens.create(root, encoder=encoder) as library:
+        start = time.perf_counter()
+        report = library.add(*folders, engine=engine, progress=tell)
+        end = time.perf_counter()
+        assert report.run.done == report.scan.found and not report.run.failed, report
+    shutil.rmtree(root)
+    return end - begun[0], begun[0] - start
+
+
+def measure(name: str, folders: list[Path], rounds: int) -> None:
+    """Print the times of both, and their ratio, for one model."""
+    encoder = OpenClipEncoder.load(name)
+    print(f"\n{encoder}", flush=True)
+    photos = sum(len(list(folder.iterdir())) for folder in folders)
+    taken: dict[str, list[float]] = {"local": [], "ray": []}
+    for number in range(rounds):
+        for engine in ("local", "ray") if number % 2 == 0 else ("ray", "local"):
+            seconds, before_s = add_s(folders, encoder, engine)
+            taken[engine].append(seconds)
+            print(f"  {engine:<6} {photos} photos: {seconds:6.1f} s, and {before_s:.1f} s before", flush=True)
+    local_s, ray_s = sum(taken["local"]), sum(taken["ray"])
+    ratios = sorted(there / here for here, there in zip(taken["local"], taken["ray"], strict=True))
+    print(
+        f"  local {local_s:.1f} s, ray {ray_s:.1f} s: {ray_s / local_s:.2f} times as long "
+        f"(pairs {ratios[0]:.2f} to {ratios[-1]:.2f}; goal: at most {GOAL})"
+    )
+
+
+def main() -> None:
+    """Parse the arguments and measure each model."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=int, default=5000)
+    parser.add_argument("--model", action="append", choices=["starter", "vit-b-32"])
+    parser.add_argument("--size", default="350x233", help="of photos that are made")
+    parser.add_argument("--rounds", type=int, default=2)
+    arguments = parser.parse_args()
+    width, height = map(int, arguments.size.split("x"))
+    folders = embed.make_photos(arguments.photos, (width, height))
+    ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="CRITICAL")
+    for model in arguments.model or ["starter", "vit-b-32"]:
+        measure(embed.random_vit_b_32() if model == "vit-b-32" else model, folders, arguments.rounds)
+    ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()
