@@ -1,4 +1,4 @@
-"""What a benchmark leaves behind: one line of JSON in results.jsonl a run, with its machine, date, versions and figures.
+"""What a benchmark leaves behind: a line of JSON in results.jsonl for each run, with machine, date, versions, figures.
 
     @recorded                                        around main: the record is written when main has ended well
     def main() -> None:
