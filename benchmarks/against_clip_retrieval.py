@@ -63,8 +63,8 @@ class Contender:
 def taken_s(command: Command) -> tuple[float, float]:
     """Return how long a command runs, by the clock and of processors; its output is shown where it fails."""
     start, before = time.perf_counter(), busy_s()
-    environment = os.environ | {"HF_HUB_OFFLINE": "1"}  # nothing has to be fetched, so nobody shall wait for a hub
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    # Nothing has to be fetched, so nobody shall wait for a hub.
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, command))} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
     return time.perf_counter() - start, busy_s() - before
@@ -202,9 +202,12 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="take the first so many photos of a folder")
     parser.add_argument("--rounds", type=int, default=1, help="of all, in turns")
     parser.add_argument("--precision", action="append", help="of aliens add; may be repeated. Default: what is chosen")
+    parser.add_argument("--threads", type=int, help="that each computes with: 1 where other work disturbs")
     parser.add_argument("--clip-retrieval", type=Path, metavar="VENV", help="where it is installed")
     parser.add_argument("--tiny", action="store_true", help="a model of thin layers: whether it works")
     asked = parser.parse_args()
+    if asked.threads:  # threads that wait for each other at every layer spend processor time where others take cores
+        os.environ |= {f"{library}_NUM_THREADS": str(asked.threads) for library in ("OMP", "MKL", "OPENBLAS")}
     width, height = map(int, asked.size.split("x"))
     folders = deal_photos(asked.folder, asked.photos) if asked.folder else make_photos(asked.photos, (width, height))
     folder, model = folders[0].parent.resolve(), random_vit_b_32(tiny=asked.tiny)

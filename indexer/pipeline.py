@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
@@ -140,6 +140,7 @@ COMMIT_PHOTOS = 256  # recorded together: a kill loses at most about so many pho
 MOST_CAPTIONED = 10_000  # overwritten photos whose captions are remembered
 MOST_ENTRIES = 4 * COMMIT_PHOTOS  # a group is encoded, full or not, when so many photos have come since it began
 DECODE_THREADS = max(2, min(8, os.cpu_count() or 2))
+FEEDING_THREADS = max(DECODE_THREADS, min(64, os.cpu_count() or 2))  # where something else than the CPU encodes
 
 
 @dataclass(slots=True)
@@ -195,16 +196,43 @@ class Batch:
     entries: list[Entry] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
     waiting: list[Pixels] = field(default_factory=list)  # the group in hand
-    group_start: int = 0  # which entry began it
-    vectors: list[Floats] = field(default_factory=list)
+    group_start: int = 0  # which entry began it, or the one before
+    group_row: int = 0  # and which row of the new vectors
+    vectors: list[Floats | Future[Floats]] = field(default_factory=list)  # of each group; may be computed still
     rows: dict[bytes, int] = field(default_factory=dict)  # content hash -> row of the new vectors
     seen: list[Facts] = field(default_factory=list)  # what each row's photo looks like
     moves: dict[int, dict[str, Any]] = field(default_factory=dict)  # {row of the new place: columns}, the vector stays
 
     def halves(self) -> Halves:
         """Return the vectors of all entries, of which there is at least one: (n, d) float16."""
-        fresh = np.concatenate(self.vectors).astype(np.float16) if self.vectors else np.empty((0, 0), np.float16)
+        fresh = self._fresh()
         return np.stack([fresh[e.vector] if isinstance(e.vector, int) else e.vector for e in self.entries])
+
+    def _fresh(self) -> Halves:
+        parts = [part.result() if isinstance(part, Future) else part for part in self.vectors]
+        return np.concatenate(parts).astype(np.float16) if parts else np.empty((0, 0), np.float16)
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the newest group may be computed still."""
+        return bool(self.vectors) and isinstance(self.vectors[-1], Future)
+
+    def cut(self) -> "Batch":
+        """Keep what came before the newest group began, and return the rest as a batch; no photo waits now."""
+        rest = Batch(vectors=[self.vectors.pop()])
+        fresh, first = self._fresh(), self.group_row
+
+        def moved(entry: Entry) -> Entry:
+            if not isinstance(entry.vector, int):
+                return entry
+            return replace(entry, vector=entry.vector - first if entry.vector >= first else fresh[entry.vector])
+
+        rest.entries = [moved(entry) for entry in self.entries[self.group_start :]]
+        rest.rows = {sha256: row - first for sha256, row in self.rows.items() if row >= first}
+        rest.seen = self.seen[first:]
+        self.rows = {sha256: row for sha256, row in self.rows.items() if row < first}
+        del self.entries[self.group_start :], self.seen[first:]
+        return rest
 
 
 class Run:
@@ -222,6 +250,8 @@ class Run:
         self._preprocessing = encoder.preprocessing  # loads the model, before Ctrl-C is listened for
         self._group_photos = encoder.batch_photos
         self._in_bursts = encoder.keeps_cpu_busy
+        # Where the CPU does not encode, the next group is gathered, and the last one recorded, while one is encoded.
+        self._encoding = None if self._in_bursts else ThreadPoolExecutor(1, thread_name_prefix="encode")
         self._max_pixels = max_pixels
         self._batch = Batch()
         self._may_decode = threading.Event()
@@ -260,6 +290,8 @@ class Run:
                 self.report.interrupted = is_stopped and self.report.done < self.report.total
             finally:
                 outcomes.close()
+                if self._encoding is not None:
+                    self._encoding.shutdown(cancel_futures=True)
                 self.report.seconds = time.monotonic() - start
             self._tell(progress)
         if self._raised is not None:
@@ -289,7 +321,8 @@ class Run:
     def _outcomes(self, session: Session) -> Generator[tuple[Photo, Outcome]]:
         read = partial(self._read, is_known=self._is_known if any_vector(session, self._model) else never)
         # What lies elsewhere is waited for, and not computed.
-        threads = THREADS if any_pending_elsewhere(session) else DECODE_THREADS
+        decoders = DECODE_THREADS if self._in_bursts else FEEDING_THREADS
+        threads = max(THREADS, decoders) if any_pending_elsewhere(session) else decoders
         photos = self._photos(session)
         return decode_ahead(photos, read, threads=threads, ahead=self._ahead, in_bursts=self._in_bursts)
 
@@ -324,7 +357,7 @@ class Run:
             row = batch.rows[outcome.sha256] = len(batch.rows)
             batch.seen.append(outcome.decoded.facts)
             if not batch.waiting:
-                batch.group_start = len(batch.entries)
+                batch.group_start, batch.group_row = len(batch.entries), row
             batch.waiting.append(outcome.decoded.pixels)
             batch.entries.append(Entry(facts(photo, outcome, outcome.decoded.facts), row))
 
@@ -367,8 +400,11 @@ class Run:
         since_group_began = len(batch.entries) - batch.group_start
         if len(batch.waiting) == self._group_photos or (batch.waiting and since_group_began >= MOST_ENTRIES):
             self._encode()
+            if batch.is_ahead and batch.group_start >= COMMIT_PHOTOS:
+                self._commit_encoded(session)
             self._tell(progress)
-        if len(batch.entries) >= COMMIT_PHOTOS and not batch.waiting:
+            batch = self._batch
+        if len(batch.entries) >= (MOST_ENTRIES if batch.is_ahead else COMMIT_PHOTOS) and not batch.waiting:
             self._commit(session)
         elif len(batch.failures) + len(batch.moves) >= COMMIT_PHOTOS:
             self._commit_others(session)
@@ -380,15 +416,25 @@ class Run:
         On a CPU no photo is decoded meanwhile: a decoding thread that takes one core makes the encoder's threads
         on all the others wait for it, at every layer.
         """
-        if not self._batch.waiting:
+        batch = self._batch
+        if not batch.waiting:
             return
-        try:
-            if self._in_bursts:
+        squares = np.stack(batch.waiting)
+        if self._encoding is not None:
+            batch.vectors.append(self._encoding.submit(self._encoder.encode_images, squares))
+        else:
+            try:
                 self._may_decode.clear()
-            self._batch.vectors.append(self._encoder.encode_images(np.stack(self._batch.waiting)))
-        finally:
-            self._may_decode.set()
-        self._batch.waiting.clear()
+                batch.vectors.append(self._encoder.encode_images(squares))
+            finally:
+                self._may_decode.set()
+        batch.waiting.clear()
+
+    def _commit_encoded(self, session: Session) -> None:
+        """Record what came before the newest group, while that is encoded."""
+        rest = self._batch.cut()
+        self._commit(session)
+        self._batch = rest
 
     def _drop_group(self) -> None:
         """Leave the group in hand, decoded but not encoded, to the next run, so that it is cut there the same."""
