@@ -8,7 +8,7 @@ LITE := $(if $(filter cpu,$(FAISS)),$(COMMA)milvus-lite)# milvus-lite brings fai
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: all demo test install format lint typecheck translations openapi bench help
+.PHONY: all demo test install format lint typecheck translations openapi bench measured help
 .DEFAULT_GOAL := help
 
 help: ## Show what can be made
@@ -65,6 +65,12 @@ bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run, and w
 	$(BIN)/python benchmarks/duplicates.py
 	$(BIN)/python benchmarks/search_quality.py
 	$(BIN)/python -W ignore benchmarks/restyle_quality.py
+	benchmarks/against_clip_retrieval.sh
+	$(BIN)/python benchmarks/gpu.py
+	$(BIN)/python benchmarks/measured.py
+
+measured: $(VENV)/.dev-installed ## Fill docs/measured.md from the records of benchmarks
+	$(BIN)/python benchmarks/measured.py
 
 all: format lint typecheck test ## Everything that is checked before a commit
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from clip_like import DIM, PHOTOS, ClipLike
 from measuring import medians_ms, memory_mb
+from records import figure, recorded
 from segmented import as_merged, stored
 
 from embedding.index.exact import exact_search
@@ -73,6 +74,8 @@ def beside_faiss(vectors: Vectors, texts: np.ndarray, counts: Sequence[int], k: 
         ours, theirs = (1000 * count / taken[name] for name in ("ours", "flat"))
         times = f"{ours / theirs:.2f} of FAISS's batch ({theirs:.1f} a second)"
         print(f"  {count:6,} queries: {ours:8.1f} a second, {times}")
+        figure(f"{count:,} queries", ours, "queries/s")
+        figure(f"{count:,} queries / FAISS's batch", ours / theirs, "times")
     few = texts[:FEW]
     taken = medians_ms(
         {
@@ -84,8 +87,10 @@ def beside_faiss(vectors: Vectors, texts: np.ndarray, counts: Sequence[int], k: 
     times = f"{taken['float16'] / taken['ours']:.1f} times as long as ours"
     print(f"  {len(few):6,} queries: FAISS's scan of float16 takes {times}")
     print(f"  of FAISS's best {k}, ours are {agreement(vectors, flat, few, k):.4f}")
+    figure("FAISS's scan of float16 / ours", taken["float16"] / taken["ours"], "times as long")
 
 
+@recorded
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
@@ -102,6 +107,7 @@ def main() -> None:
     for count in options.queries:
         grown = growth_mb(lambda queries=texts[:count]: exact_search(vectors, queries, k))
         print(f"  {count:6,} queries hold {grown:.0f} MB more while they are answered")
+        figure(f"{count:,} queries, memory more", grown, "MB")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from records import figure, recorded
 
 from base.settings import asset
 
@@ -106,6 +107,7 @@ def of_starter(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(parts), encoder.encode_texts(probe_texts())
 
 
+@recorded
 def main() -> None:
     """Print the figures of made-up vectors beside those of the starter model."""
     parser = argparse.ArgumentParser()
@@ -118,6 +120,9 @@ def main() -> None:
     print(f"{'':66} {'starter':>8} {'made up':>8}   ({len(photos)} photos, {len(texts)} texts)")
     for name, value in real.items():
         print(f"{name:66} {value:8.3f} {ours[name]:8.3f}")
+        unit = "dimensions" if name.startswith("dimensions") else "deviations" if " in standard" in name else "cosine"
+        figure(f"{name}, starter", value, unit)
+        figure(f"{name}, made up", ours[name], unit)
 
 
 if __name__ == "__main__":

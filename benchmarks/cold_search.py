@@ -18,6 +18,7 @@ from pathlib import Path
 
 from embed import random_vit_b_32
 from million import PHOTOS, million_library, put_text_tower
+from records import figure, recorded
 
 import aliens
 from base.settings import LibraryFolder
@@ -116,6 +117,7 @@ def stages(arguments: list[str]) -> dict[str, float]:
     return {**taken, **named, "the rest of the command": whole - sum(named.values()), "exit": ended - end}
 
 
+@recorded
 def main() -> None:
     """Parse the arguments, make the library, measure in turns."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -145,9 +147,13 @@ def main() -> None:
         f"aliens search TEXT          {median['search']:6.2f} s: {median['search'] / median['open_clip']:.2f} times "
         f"(from {min(ratios):.2f} to {max(ratios):.2f}; goal: at most {GOAL})"
     )
+    figure("aliens search TEXT", median["search"], "s")
+    figure("import open_clip", median["open_clip"], "s")
+    figure("aliens search TEXT / import open_clip", median["search"] / median["open_clip"], "times as long")
     print("\nWhere its time goes, medians in ms:")
     for name in tables[0]:
         print(f"  {name:<26} {statistics.median(table[name] for table in tables) * 1000:7.1f}")
+        figure(f"of it, {name}", statistics.median(table[name] for table in tables) * 1000, "ms")
     print(f"  {'together':<26} {statistics.median(sum(table.values()) for table in tables) * 1000:7.1f}")
 
 

@@ -18,6 +18,7 @@ import faiss
 import numpy as np
 from measuring import memory_mb
 from million import PHOTOS, million_library, random_vectors
+from records import figure, recorded
 
 from db.catalog import Catalog
 from db.vector_rows import EmbeddedRows
@@ -99,6 +100,9 @@ def compare(name: str, vectors: np.ndarray, cosine: float, repeats: int) -> None
     print(
         f"  of {PHOTOS:,} photos, extrapolated: ours {one * of_all / 60:.0f} min, FAISS {other * of_all / 60:.0f} min"
     )
+    figure(f"{name}, a pair", one * 1e9, "ns")
+    figure(f"{name} / FAISS", one / other, "times as long")
+    figure(f"{name} / FAISS, of processor time", worked / its_work, "times as long")
 
 
 def whole_library(cosine: float) -> None:
@@ -114,8 +118,10 @@ def whole_library(cosine: float) -> None:
             f"all pairs of {len(vectors):,} vectors: {seconds / 60:.1f} min, {near:,} near, "
             f"{after - before:.0f} MB more"
         )
+        figure("all pairs of the library", seconds / 60, "min")
 
 
+@recorded
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

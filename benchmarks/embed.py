@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import open_clip
 from PIL import Image, ImageEnhance
+from records import figure, recorded
 from safetensors.torch import save_file
 
 import aliens
@@ -100,9 +101,9 @@ def add_s(library: Library, folder: Path) -> float:
     return seconds
 
 
-def measure(name: str, folders: list[Path]) -> None:
+def measure(model: str, folders: list[Path]) -> None:
     """Print the ceiling, the rate of adding and their ratio for one model."""
-    encoder = OpenClipEncoder.load(name)
+    encoder = OpenClipEncoder.load(random_vit_b_32() if model == "vit-b-32" else model)
     print(f"\n{encoder}")
     root = WORK / "library"
     shutil.rmtree(root, ignore_errors=True)
@@ -129,10 +130,16 @@ def measure(name: str, folders: list[Path]) -> None:
         f"aliens add {sum(counts) / sum(adds):.1f} photos/s, ratio {sum(ceilings) / sum(adds):.2f} "
         f"(median of {GROUPS} groups {statistics.median(ratios):.2f}; goal: at least {GOAL:.2f})"
     )
+    called = f"{model}, {encoder.precision}"
+    figure(f"in memory, {called}", sum(counts) / sum(ceilings), "photos/s")
+    figure(f"aliens add, {called}", sum(counts) / sum(adds), "photos/s")
+    figure(f"aliens add / in memory, {called}", sum(ceilings) / sum(adds), "times")
+    figure(f"aliens add / in memory, {called}, median of groups", statistics.median(ratios), "times")
     library.close()
     shutil.rmtree(root)
 
 
+@recorded
 def main() -> None:
     """Parse the arguments and measure each model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -147,7 +154,7 @@ def main() -> None:
         width, height = map(int, arguments.size.split("x"))
         folders = make_photos(arguments.photos, (width, height))
     for model in arguments.model or ["starter", "vit-b-32"]:
-        measure(random_vit_b_32() if model == "vit-b-32" else model, folders)
+        measure(model, folders)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from embed import random_vit_b_32
 from PIL import Image
+from records import figure, recorded
 
 from base.settings import asset
 from embedding.decode import Preprocessing, decode
@@ -121,6 +122,7 @@ def encoder_rate(encoder: OpenClipEncoder, square: np.ndarray, rounds: int) -> f
     return statistics.median(rates)
 
 
+@recorded
 def main() -> None:
     """Parse the arguments and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -141,12 +143,15 @@ def main() -> None:
         resized = np.asarray(Image.fromarray(square).resize((encoder.preprocessing.size_px,) * 2))
         alone[name] = encoder_rate(encoder, resized, arguments.rounds)
         print(f"  {name}: {alone[name]:.1f} ({encoder})")
+        figure(f"encoder in memory, {name}", alone[name], "photos/s")
     print(
         f"{'format':8}  {'MB':>6}  {'photos/s':>8}  {'of JPEG':>8}" + "".join(f"  {f'of {name}':>12}" for name in alone)
     )
     for name, rate in rates.items():
         row = f"{name:8}  {len(made[name]) / 1e6:6.2f}  {rate:8.1f}  {rate / rates['JPEG']:8.3f}"
         print(row + "".join(f"  {rate / encoder:12.2f}" for encoder in alone.values()))
+        figure(f"decoding {name}", rate, "photos/s")
+        figure(f"decoding {name} / JPEG", rate / rates["JPEG"], "times")
 
 
 if __name__ == "__main__":

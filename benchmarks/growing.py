@@ -31,6 +31,7 @@ import faiss
 import numpy as np
 from measuring import medians_ms, memory_mb, reader, written_bytes
 from million import DIM, KEY, PHOTOS, empty_library, filled, million_library, random_vectors
+from records import figure, recorded
 from segmented import stored
 
 import aliens
@@ -214,6 +215,7 @@ def row(name: str, few: float, many: float, unit: str, digits: int = 1) -> None:
     """Print one figure of both libraries and its ratio."""
     ratio = f"{many / few:8.2f}" if few else ""
     print(f"  {name:<58} {few:10,.{digits}f} {many:12,.{digits}f} {unit:<3}{ratio}")
+    figure(name, many, unit or "times")
 
 
 def print_adding(libraries: dict[int, LibraryFolder], runs: int) -> None:
@@ -305,6 +307,7 @@ def print_segments(folder: LibraryFolder, photos: int) -> None:
             f"  {name:<24} {len(vectors.segments):3} segments {taken[name]:8.2f} ms, {taken[name] / once:.2f} times "
             f"reading, {taken[name] / single:.2f} times a single segment"
         )
+        figure(f"one query, {name} / reading", taken[name] / once, "times as long")
 
 
 def print_batches(rows: int, batches: int) -> None:
@@ -325,8 +328,12 @@ def print_batches(rows: int, batches: int) -> None:
         f"  segments at the end                           {told['segments']:8.0f}; at most {told['most_segments']:.0f}"
     )
     print(f"  peak memory above the imports                 {told['above_mb']:8.0f} MB")
+    figure("in batches: written and recorded, a million vectors", told["writing_s"], "s")
+    figure("in batches: merged, a million vectors", told["merging_s"], "s")
+    figure("in batches: peak memory above the imports", told["above_mb"], "MB")
 
 
+@recorded
 def main() -> None:
     """Parse the arguments, make the libraries, measure each part."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

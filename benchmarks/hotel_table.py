@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from measuring import memory_mb
 from million import DIM, PHOTOS, million_library
+from records import figure, recorded
 from sklearn.metrics import average_precision_score
 from sqlalchemy.orm import Session
 
@@ -84,7 +85,7 @@ def joining_rules(e: Evidence, p: Evidence, decided: np.ndarray) -> dict[str, np
     }
 
 
-def show_joining(session: Session, tagging: Tagging, truth_file: Path) -> None:
+def show_joining(called: str, session: Session, tagging: Tagging, truth_file: Path) -> None:
     """Print precision and recall of each way of joining, over all pairs of hotel and tag, and tag by tag."""
     truth = read_truth(session, tagging.vocabulary, truth_file)
     position = {photo_id: row for row, photo_id in enumerate(truth.photo_ids)}
@@ -107,7 +108,10 @@ def show_joining(session: Session, tagging: Tagging, truth_file: Path) -> None:
     print(f"{len(whole)} hotels x {whole.shape[1]} tags, {np.nanmean(whole):.0%} of the pairs true")
     print(f"{'joined by':<36} precision recall")
     for name, has in found.items():
-        print(f"{name:<36} {precision_and_recall(np.array(has)[known], whole[known] == 1)}")
+        said, true_ones = np.array(has)[known], whole[known] == 1
+        print(f"{name:<36} {precision_and_recall(said, true_ones)}")
+        figure(f"{called}: precision, {name}", (said & true_ones).sum() / max(said.sum(), 1), "share")
+        figure(f"{called}: recall, {name}", (said & true_ones).sum() / max(true_ones.sum(), 1), "share")
     print(f"{'tag':<20} true | likely: precision recall | sure: precision recall")
     names = list(found)
     for place, tag in enumerate(tagging.vocabulary.names):
@@ -248,6 +252,7 @@ def show_speed(photos: int) -> None:
                 f"{photos} photos of {len(table)} hotels x {len(table.names)} tags: {taken:.1f} s, "
                 f"{max(held) - held[0]:.0f} MB more than before"
             )
+            figure(f"{vocabulary}, {photos} photos", taken, "s")
             start = time.perf_counter()
             manifest = library.export_hotels(WORK / "hotels.csv")
             print(f"written as CSV: {time.perf_counter() - start:.1f} s, {manifest.size_bytes / 1e6:.1f} MB")
@@ -259,6 +264,7 @@ def show_speed(photos: int) -> None:
     print(f"joining alone, in one part: {time.perf_counter() - start:.2f} s")
 
 
+@recorded
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -284,7 +290,7 @@ def main() -> None:
             print(f"\n=== {name} hotels")
             with library.catalog.session() as session:
                 tagging = Tagging.open(library.catalog, session, library.store)
-                show_joining(session, tagging, truth_file)
+                show_joining(name, session, tagging, truth_file)
                 show_ranking(library, session, tagging, truth_file)
                 if name == "sample":
                     show_galleries(library, session, tagging, truth_file, arguments.chains)

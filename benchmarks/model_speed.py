@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 from embed import random_vit_b_32
+from records import figure, recorded
 
 from analysis.model_estimates import Costs
 from embedding.device_speed import device_speed
@@ -32,6 +33,7 @@ def encoded_per_s(encoder: OpenClipEncoder) -> float:
     return photos / (time.perf_counter() - start)
 
 
+@recorded
 def main() -> None:
     """Print, of each model, what is estimated and what is measured, and the ratio of both, medians over rounds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -52,6 +54,9 @@ def main() -> None:
             f"{name}: {statistics.median(estimated):.1f} photos/s estimated, {statistics.median(measured):.1f} "
             f"measured, ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
         )
+        figure(f"estimated, {name}", statistics.median(estimated), "photos/s")
+        figure(f"measured, {name}", statistics.median(measured), "photos/s")
+        figure(f"estimated / measured, {name}", statistics.median(ratios), "times")
 
 
 if __name__ == "__main__":

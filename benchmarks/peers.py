@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from clip_like import DIM, ClipLike
+from records import figure, recorded
 
 ROOT = Path(__file__).parents[1]
 WORK = Path(__file__).parent / "work"
@@ -203,6 +204,7 @@ def measure(name: str, photos: int) -> dict[str, Any]:
     }
 
 
+@recorded
 def main() -> None:
     """Measure all that are installed, one process each, and print a table."""
     parser = argparse.ArgumentParser()
@@ -210,7 +212,9 @@ def main() -> None:
     parser.add_argument("--only")
     options = parser.parse_args()
     if options.only:
-        print(json.dumps(measure(options.only, options.photos)))
+        told = measure(options.only, options.photos)
+        print(json.dumps(told))
+        figure(f"{options.only}: queries", told["qps"], "queries/s")
         return
     WORK.mkdir(exist_ok=True)
     print(f"{options.photos:,} vectors of {DIM} dimensions, {options.photos * DIM * 4 / 1e6:.0f} MB as float32\n")
@@ -232,6 +236,9 @@ def main() -> None:
             f"{told['anonymous_mb']:.0f} MB | {told['mapped_mb']:.0f} MB | {told['built_s']:.0f} s |",
             flush=True,
         )
+        figure(f"{name}: queries", told["qps"], "queries/s")
+        figure(f"{name}: recall@10", told["recall"], "share")
+        figure(f"{name}: memory held", told["anonymous_mb"], "MB")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from records import figure, recorded
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
@@ -84,6 +85,7 @@ def command(*words: object) -> Callable[[], object]:
     return lambda: subprocess.run([str(word) for word in words], check=True, stdout=subprocess.DEVNULL)
 
 
+@recorded
 def main() -> None:
     """Make folder and library, look at the folder in both ways in turn, print the best times."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -115,10 +117,13 @@ def main() -> None:
             f"{name:12} {clock_s:6.3f} s, {clock_s / find[0]:5.2f} times find; "
             f"of a processor {busy_s:6.3f} s, {busy_s / max(find[1], TICK_S):5.2f} times find"
         )
+        figure(name, clock_s, "s")
+        figure(f"{name} / find", clock_s / find[0], "times as long")
     print(f"an add wrote {len(writes) / times:.0f} statement(s): {', '.join(sorted(set(writes)))}")
     library.add(folder, hotel_from="folder")
     clock_s, _ = min(taken_s(lambda: library.add(folder)) for _ in range(times))
     print(f"with hotels by folders {clock_s:6.3f} s, {clock_s / find[0]:5.2f} times find")
+    figure("with hotels by folders / find", clock_s / find[0], "times as long")
     library.close()
     shutil.rmtree(WORK)
 

@@ -23,6 +23,8 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
+from records import figure, recorded
+
 import aliens
 from aliens.restyle_methods import Strategy
 
@@ -80,6 +82,7 @@ def row(name: str, results: list[dict[str, Any]], quiz: dict[str, float]) -> lis
     ]
 
 
+@recorded
 def main() -> None:
     """Restyle, play, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -101,6 +104,8 @@ def main() -> None:
         played = command("quiz", "--results", ids, "--json")
         quiz = {method: told["accuracy"] for method, told in played[0]["methods"].items()} if played else {}
         print("\t".join(row(engine, results, quiz)), flush=True)
+        figure(f"{engine}: above every floor", mean(one["rung"] != "unchanged" for one in results), "share")
+        figure(f"{engine}: a photo", mean(one["seconds"] for one in results), "s")
         for strategy in STRATEGIES:
             if some := [result for result in results if result["kind"] == strategy]:
                 print("\t".join(row(f"  {strategy}", some, {})), flush=True)

@@ -23,6 +23,7 @@ from statistics import mean, median
 from time import perf_counter
 
 import numpy as np
+from records import figure, recorded
 from sqlalchemy.orm import Session
 
 ROOT = Path(__file__).parents[1]
@@ -157,6 +158,10 @@ def report(engine: Engine, kinds: dict[int, str], workshop: Workshop, wish: Wish
     """Restyle and print the table of an engine."""
     results = workshop.restyle(engine, list(kinds), wish)
     print(row(engine.name, results, workshop, workshop.quiz(results)), flush=True)
+    lineages = [result.lineage for result in results]
+    figure(f"{engine.name}: above every floor", mean(one.rung != "unchanged" for one in lineages), "share")
+    figure(f"{engine.name}: seen", median(one.scores["protan_median_de"] for one in lineages), "dE2000")
+    figure(f"{engine.name}: a photo", median(one.seconds for one in lineages), "s")
     for kind in KINDS:
         of_kind = [result for result in results if kinds[result.lineage.source_photo_id] == kind]
         print(row(f"  {kind}", of_kind, workshop, {}), flush=True)
@@ -201,8 +206,10 @@ def report_speeds(photo: Pixels, photo_id: int, workshop: Workshop, repeats: int
             step()
             times.append(perf_counter() - began)
         print(f"{name}\t{median(times) * 1000:.1f}\t{1 / median(times):.1f}")
+        figure(name, median(times) * 1000, "ms")
 
 
+@recorded
 def main() -> None:
     """Restyle, play, time, and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])

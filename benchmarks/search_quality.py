@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from records import figure, recorded
 
 import aliens
 from aliens.library import Library
@@ -405,6 +406,7 @@ def labelled(name: str, library: Library, of: Callable[[Path], dict[str, float]]
     return Photos(name, library, np.stack([by_id[photo_id] for photo_id in ids]), np.array(ids), labels, {})
 
 
+@recorded
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -432,12 +434,15 @@ def main() -> None:
         print(f"\n{'mean F1 of what lies above':<32} " + " ".join(f"{head:>11}" for head in heads))
         for name, means in lines(parts, other if len(sets) > 1 else None):
             print(f"{name:<32} " + " ".join(f"{mean:11.3f}" for mean in means))
+            for head, mean in zip(parts, means, strict=False):
+                figure(f"{photos.name}: F1 above, {name}, {head}", mean, "F1")
         kinds = [f"{kind} ({len(part)})" for kind, part in answerable(photos).items()]
         print(
             f"\n{'told that nothing stands out':<42} " + " ".join(f"{head:>14}" for head in ["none shows it", *kinds])
         )
         for name, shares in standing_out(photos, next((each for each in sets if each is not photos), None)):
             print(f"{name:<42} " + " ".join(f"{share:14.3f}" for share in shares))
+            figure(f"{photos.name}: told of none, {name}", shares[0], "share")
     for photos in sets:
         photos.library.close()
 

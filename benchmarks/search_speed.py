@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from clip_like import DIM, PHOTOS, ClipLike
 from measuring import median_ms, medians_ms, reader
+from records import figure, recorded
 from segmented import as_merged, stored
 
 from embedding.index.approximate import APPROXIMATE_FILE, ApproximateIndex
@@ -81,6 +82,9 @@ def exact_speeds(vectors: Vectors, texts: np.ndarray) -> float:
     scale = len(vectors) / len(tensor)
     product = median_ms(lambda: tensor @ turned, 5) * scale
     print(f"  torch's product of 15 in bfloat16, nothing else  {product:8.1f} ms; {product / one:.2f}")
+    figure("exact, one query", one, "ms")
+    figure("exact, one query / reading", one / read, "times as long")
+    figure("exact, 15 queries / one", fifteen / one, "times as long")
     return one
 
 
@@ -101,6 +105,8 @@ def filtered(base: PhotoIndex, texts: np.ndarray, one: float) -> None:
         taken = median_ms(lambda ids=ids: base.search(texts[:1], 10, among=ids), 5)
         engine = base.plan(10, among=ids).engine
         print(f"  {share:11.2%} {len(ids):9,} {engine:>7} {found / total:9.4f} {taken:7.1f}   {taken / one:.2f}")
+        figure(f"a filter that leaves {share:.2%}: recall@10", found / total, "share")
+        figure(f"a filter that leaves {share:.2%} / one exact query", taken / one, "times as long")
 
 
 def approximate(base: PhotoIndex, folder: Path, kind: str, factory: str | None, probes: np.ndarray) -> ApproximateIndex:
@@ -148,8 +154,13 @@ def approximate_speeds(base: PhotoIndex, index: ApproximateIndex, others: np.nda
         f"  {memory['RssAnon'] / file_mb:.2f} of the index file's {file_mb:.0f} MB; besides, {memory['RssFile']:.0f} MB"
     )
     print(f"  of mapped pages of files, which the system takes back at will (all files: {all_mb:.0f} MB)")
+    figure(f"{about.kind}: recall@10 of other texts", elsewhere, "share")
+    figure(f"{about.kind}, one core: p50", p50, "ms")
+    figure(f"{about.kind}, one core: p95", p95, "ms")
+    figure(f"{about.kind}: memory held", memory["RssAnon"], "MB")
 
 
+@recorded
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from records import figure, recorded
+
 ALIENS = Path(sys.executable).with_name("aliens")
 COMMANDS = {
     "python -c pass": [sys.executable, "-c", "pass"],
@@ -18,6 +20,7 @@ COMMANDS = {
 }
 
 
+@recorded
 def main() -> None:
     """Time every command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -32,6 +35,8 @@ def main() -> None:
     bare_s = best["python -c pass"]
     for name, seconds in best.items():
         print(f"{name:<30} {seconds:6.2f} s  {seconds / bare_s:6.1f} times bare Python")
+        figure(name, seconds, "s")
+        figure(f"{name} / bare Python", seconds / bare_s, "times as long")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from measuring import medians_ms, memory_mb
 from million import PHOTOS, empty_library
+from records import figure, recorded
 
 import aliens
 from base.progress import silent
@@ -77,6 +78,7 @@ def vary(database_file: Path, photos: int) -> None:
         database.execute("COMMIT")
 
 
+@recorded
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -97,8 +99,11 @@ def main() -> None:
     print(f"{photos:,} photos of {found.summary.hotels:,} hotels, {found.summary.sizes:,} sizes")
     for name, ms in taken.items():
         print(f"  {name:20} {ms / 1000:7.2f} s: {ms / bare:5.2f} times the bare aggregates")
+        figure(name, ms / 1000, "s")
+        figure(f"{name} / bare aggregates", ms / bare, "times as long")
     print(f"  the page has {len(found.page().encode()) / 1e6:.2f} MB; most memory {memory_mb('VmHWM'):,.0f} MB")
     print(f"  goal: at most {GOAL:g} times the bare aggregates")
+    figure("most memory", memory_mb("VmHWM"), "MB")
 
 
 if __name__ == "__main__":

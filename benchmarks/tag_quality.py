@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from records import figure, recorded
 from sklearn.linear_model import LogisticRegression
 from sqlalchemy.orm import Session
 
@@ -83,7 +84,7 @@ def variants() -> dict[str, Vocabulary]:
     }
 
 
-def show(library: Library, session: Session, truth_file: Path) -> np.ndarray:
+def show(called: str, library: Library, session: Session, truth_file: Path) -> np.ndarray:
     """Print the tables of one library; return the logistic regression's constants over all its tags."""
     tagging = tagged(library, session, read_vocabulary("case-study"))
     truth = read_truth(session, tagging.vocabulary, truth_file)
@@ -95,6 +96,9 @@ def show(library: Library, session: Session, truth_file: Path) -> np.ndarray:
         row = (m.mean_average_precision, m.micro_precision, m.micro_recall, m.micro_f1, m.macro_f1)
         print(f"{evaluation.method:<34} {row[0]:6.3f} {row[1]:9.3f} {row[2]:6.3f} {row[3]:6.3f} {row[4]:7.3f}", end="")
         print(f" {m.calibration_error:6.3f} {m.brier:6.3f}")
+        figure(f"{called}: mAP, {evaluation.method}", m.mean_average_precision, "mAP")
+        figure(f"{called}: precision, {evaluation.method}", m.micro_precision, "share")
+        figure(f"{called}: recall, {evaluation.method}", m.micro_recall, "share")
     grouped = ("a bathtub", "a shower", "two beds", "a king-size bed")
     print(f"\n{'calibrated, vocabulary':<36} {'mAP':>6} {'mean F1':>7}   AP and precision of {', '.join(grouped)}")
     for name, vocabulary in variants().items():
@@ -169,6 +173,7 @@ def tagged(library: Library, session: Session, vocabulary: Vocabulary, options: 
     return tagging
 
 
+@recorded
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -188,7 +193,7 @@ def main() -> None:
         with open_or_create(root, encoder=encoder) as library, library.catalog.session() as session:
             library.add(**source) if isinstance(source, dict) else library.add(source)
             print(f"\n=== {name}")
-            slope, background, intercept = show(library, session, truth_file)
+            slope, background, intercept = show(name, library, session, truth_file)
             show_default(library, session, truth_file)
             show_hotels(library, session, truth_file, hotels)
         print(f"\nlogistic regression over all tags: {slope:.2f} z + {background:.2f} b {intercept:+.2f}")

@@ -22,6 +22,7 @@ import pyarrow.parquet
 import torch
 from measuring import medians_ms, memory_mb
 from million import DIM, KEY, PHOTOS, million_library
+from records import figure, recorded
 
 import aliens
 from aliens.library import Library
@@ -120,6 +121,9 @@ def tagging_ratios(library: Library, photos: int) -> None:
             f"embedding anew at {EMBEDDED_PHOTOS_A_SECOND} photos/s takes "
             f"{photos / EMBEDDED_PHOTOS_A_SECOND / score_s:.0f} times as long"
         )
+        figure(f"{tags} tags", score_s, "s")
+        figure(f"{tags} tags / torch's product", score_s / torch_s, "times as long")
+        figure(f"{tags} tags / NumPy's product", score_s / numpy_s, "times as long")
     shutil.rmtree(library.path / "scores")
 
 
@@ -180,8 +184,11 @@ def export_ratios(library: Library) -> None:
                 f"{file_format}: {len(table)} rows x {table.num_columns} columns in {mine:.2f} s from the library; "
                 f"pyarrow from memory {theirs:.2f} s, ratio {mine / theirs:.2f} (goal: at most 2)"
             )
+            figure(f"export as {file_format}", mine, "s")
+            figure(f"export as {file_format} / pyarrow", mine / theirs, "times as long")
 
 
+@recorded
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from embed import random_vit_b_32
+from records import figure, recorded
 
 from embedding.open_clip_encoder import OpenClipEncoder
 from embedding.text_export import export_text_tower
@@ -54,6 +55,7 @@ def milliseconds(work: Callable[[], object]) -> float:
     return (time.perf_counter() - start) * 1000
 
 
+@recorded
 def main() -> None:
     """Parse the arguments, export the tower, measure in turns."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -84,6 +86,8 @@ def main() -> None:
     )
     for way, median in medians.items():
         print(f"  {way:<36} {median:7.1f} ms (best {min(taken[way][2:]):6.1f})  {first / median:5.1f} times as fast")
+        figure(way, median, "ms")
+        figure(f"{way} / open_clip", first / median, "times as fast")
     print(f"  opening the tower, its sum checked   {statistics.median(opening):7.1f} ms")
     print(f"  cosine of NumPy's and PyTorch's vectors: {cosine:.7f}; goal: at least {GOAL} times as fast")
 

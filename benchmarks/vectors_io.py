@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from measuring import memory_mb
 from million import DIM, KEY, PHOTOS, million_library
+from records import figure, recorded
 
 import aliens
 from aliens.library import Library
@@ -94,6 +95,8 @@ def imported(work: Path, place: Path, name: str, whole_s: float, count: int) -> 
             f"import of {name}: {took:.1f} s, {count / took:.0f} photos/s ({laps}); its vectors at "
             f"{whole_s / vectors_s:.2f} of numpy's speed, with all rows of the database at {whole_s / took:.2f}"
         )
+        figure(f"import of {name} / numpy.save, the vectors alone", whole_s / vectors_s, "times")
+        figure(f"import of {name}", count / took, "photos/s")
         assert library.info().photos["embedded"] == count
     shutil.rmtree(work / "into")
 
@@ -110,6 +113,7 @@ def with_table(library: Library, work: Path, count: int) -> None:
     remove_table(library.folder.photo_table(library.model.key))
 
 
+@recorded
 def main() -> None:
     """Export in each layout, import each again, print what it takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -137,6 +141,7 @@ def main() -> None:
                 f"export as {name}: {took:.1f} s for {size_mb:.0f} MB of vectors, numpy.save {whole_s:.1f} s: "
                 f"{whole_s / took:.2f} of its speed"
             )
+            figure(f"export as {name} / numpy.save", whole_s / took, "times")
             imported(work, place, name, whole_s, count)
             removed(place)
         with_table(library, work, count)

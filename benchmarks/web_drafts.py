@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from measuring import memory_mb
 from million import DIM, KEY, PHOTOS, million_library
+from records import figure, recorded
 
 import aliens
 from aliens.library import Library
@@ -59,6 +60,7 @@ def shown(what: str, work: Callable[[], object], note: str = "") -> None:
     """Print how long something takes."""
     first, others = seconds(work)
     print(f"{what}: {others:.2f} s, the first time {first:.2f} s{note}")
+    figure(what, others, "s")
 
 
 def drafts(library: Library, vocabulary: str) -> None:
@@ -73,6 +75,7 @@ def drafts(library: Library, vocabulary: str) -> None:
     shown(f"a draft in {vocabulary} that is told apart from 2 other tags", typed("a bathtub", "a pool"))
 
 
+@recorded
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -93,9 +96,13 @@ def main() -> None:
             library.look_at_tags(vocabulary)
             taken_s = time.perf_counter() - start
             print(f"the page of all tags of {vocabulary}, seen first: {taken_s:.2f} s")
+            figure(f"the page of all tags of {vocabulary}, seen first", taken_s, "s")
             library.label(1, "a bathtub")
-            shown("seen again after a label", partial(library.look_at_tags, vocabulary))
-            shown("the next photos to label", partial(library.ask_labels, "a bathtub", vocabulary=vocabulary))
+            shown(f"{vocabulary}, seen again after a label", partial(library.look_at_tags, vocabulary))
+            shown(
+                f"{vocabulary}, the next photos to label",
+                partial(library.ask_labels, "a bathtub", vocabulary=vocabulary),
+            )
             library.label(1, "a bathtub", None)
         print(f"memory of its own: {before_mb:.0f} MB before, {memory_mb('RssAnon'):.0f} MB after")
 

@@ -11,9 +11,11 @@ import argparse
 import multiprocessing
 import os
 import shutil
+import statistics
 
 from million import PHOTOS
 from playwright.sync_api import sync_playwright
+from records import figure, recorded
 from web_speed import WORK, quantiles, serve, tagged_million
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -37,6 +39,7 @@ TYPE = """(text) => new Promise((resolve) => {
 })"""
 
 
+@recorded
 def main() -> None:
     """Serve, type, and say how long the photos took."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -74,6 +77,7 @@ def show_typing(url: str, queries: int) -> None:
     print(f"{queries} queries typed; load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     for what, times in (("places of photos", places), (f"their pictures, {max(counts)} at most", pictures)):
         print(f"  {what:<28} {quantiles(times)}, {sorted(times)[len(times) // 2] / FRAME_MS:.1f} frames")
+        figure(f"{what.partition(',')[0]}: p50", statistics.median(times), "ms")
 
 
 if __name__ == "__main__":

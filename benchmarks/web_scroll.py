@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import uvicorn
 from playwright.sync_api import Page, sync_playwright
+from records import figure, recorded
 
 import aliens
 from aliens.library import Library
@@ -43,6 +44,7 @@ SCROLL = """(px) => new Promise((resolve) => {
 JUMP = "(share) => scrollTo(0, share * document.documentElement.scrollHeight)"
 
 
+@recorded
 def main() -> None:
     """Serve, scroll, and say how long the frames took."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -139,6 +141,8 @@ def tell(what: str, trace: bytes) -> None:
         f"longest task {whole.max():.1f} ms, {own.max():.1f} ms of the longest computing; "
         f"tasks over {LIMIT_MS} ms: {np.sum(whole > LIMIT_MS)}, computing as long: {np.sum(own > LIMIT_MS)}"
     )
+    figure(f"{what}: longest task", whole.max(), "ms")
+    figure(f"{what}: tasks over {LIMIT_MS} ms", np.sum(whole > LIMIT_MS), "tasks")
 
 
 if __name__ == "__main__":

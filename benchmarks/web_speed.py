@@ -28,6 +28,7 @@ import numpy as np
 from growing import RandomEncoder
 from measuring import medians_ms, memory_mb
 from million import DIM, HEIGHT_PX, PHOTOS, WIDTH_PX, million_library, random_vectors
+from records import figure, recorded
 
 import aliens
 from aliens.library import Library
@@ -142,6 +143,8 @@ def show_single(client: httpx2.Client, queries: int, scan: float) -> None:
             tiles.append(timed(client, "/api/v1/search", q=q, limit=100, rank=1_000))
         ratio = f"{statistics.median(first) / scan:.1f} scans"
         print(f"  {name:<26} first results {quantiles(first)}, {ratio}")
+        figure(f"{name}: first results, p50", statistics.median(first), "ms")
+        figure(f"{name}: first results / a scan", statistics.median(first) / scan, "times as long")
         print(f"  {'':<26} counts        {quantiles(counts)}, {statistics.median(counts) / scan:.1f} scans")
         print(f"  {'':<26} asked again   {quantiles(again)}")
         print(f"  {'':<26} from rank 1000 {quantiles(tiles)}")
@@ -180,9 +183,11 @@ def show_searchers(url: str, searchers: int, queries: int) -> None:
         thread.join()
     rate = len(taken) / (time.perf_counter() - start)
     print(f"\n{searchers} searchers at once, {len(taken)} requests: {quantiles(taken)}, {rate:.1f} a second")
+    figure(f"{searchers} searchers at once", rate, "answers/s")
     print(f"  answered by an error: {len(errors)} {errors[:2] if errors else ''}")
 
 
+@recorded
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -209,6 +214,7 @@ def main() -> None:
         index_mb = arguments.photos * DIM * 2 / 1e6
         private, whole = memory["private_mb"], memory["whole_mb"]
         print(f"\nprivate memory {private:.0f} MB, {private / index_mb:.2f} of the vectors' bytes")
+        figure("private memory", private, "MB")
         print(f"  with all that was imported {whole:.0f} MB, {whole / index_mb:.2f}")
         print(f"load of the machine: {os.getloadavg()[0]:.1f}")
         print(json.dumps({"photos": arguments.photos, "scan_ms": scan}))

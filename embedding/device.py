@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 
+from base.arrays import Pixels
 from base.errors import EncoderError
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -98,3 +100,9 @@ def keep_freed_memory() -> None:
         return
     mallopt(-4, 0)  # M_MMAP_MAX: no allocation gets a mapping of its own
     mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD in bytes: the heap's end is not given back
+
+
+def on_device(pixels: Pixels, device: torch.device) -> torch.Tensor:
+    """Return pixels as a tensor on a device; to CUDA they go by pinned memory, while the caller goes on."""
+    tensor = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

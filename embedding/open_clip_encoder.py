@@ -7,6 +7,7 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,8 +20,16 @@ from base.errors import EncoderError, ModelMismatchError
 from base.forks import fork_lock
 from base.settings import asset
 from embedding.decode import Preprocessing
-from embedding.device import PRECISIONS, choose_device, choose_precision, keep_freed_memory, refuse_forked_cuda
+from embedding.device import (
+    PRECISIONS,
+    choose_device,
+    choose_precision,
+    keep_freed_memory,
+    on_device,
+    refuse_forked_cuda,
+)
 from embedding.encoder import Recipe
+from embedding.gpu_memory import CudaMemory, FittingBatches
 from embedding.hub import no_chatter, no_vain_retries, weights_unavailable
 
 
@@ -108,7 +117,7 @@ def lasting_name(name: str) -> str:
 
 
 TEXT_CACHE_SIZE = 4096
-BATCH_PHOTOS = {"cpu": 16, "cuda": 256, "mps": 64}
+BATCH_PHOTOS = {"cpu": 16, "mps": 64}  # on CUDA devices by their memory
 
 
 class OpenClipEncoder:
@@ -133,7 +142,6 @@ class OpenClipEncoder:
         self.precision = precision
         self.preprocessing = preprocessing_of(model)
         self.key = model_key(name, model, self.preprocessing, architecture)
-        self.batch_photos = BATCH_PHOTOS[self.device.type]
         self.keeps_cpu_busy = self.device.type == "cpu"
         self.logit_scale = float(model.logit_scale.detach().exp())  # what cosines are multiplied by in training
         self.tokenizer = tokenizer
@@ -193,7 +201,15 @@ class OpenClipEncoder:
         """How many numbers the model has learnt, in both towers."""
         return sum(weights.numel() for weights in self.model.parameters())
 
-    @torch.inference_mode()
+    @property
+    def batch_photos(self) -> int:
+        """How many photos are best encoded at once."""
+        return BATCH_PHOTOS.get(self.device.type) or self._batches.photos
+
+    @cached_property
+    def _batches(self) -> FittingBatches:
+        return FittingBatches(self._features, self.preprocessing.size_px, CudaMemory())
+
     def encode_images(self, pixels: Pixels) -> Floats:
         """Return unit vectors, shape (n, d) float32, of squares of pixels, uint8 (n, s, s, 3).
 
@@ -203,10 +219,15 @@ class OpenClipEncoder:
         if pixels.shape[1:] != (s, s, 3):
             raise EncoderError(f"{self.key} takes photos of shape ({s}, {s}, 3), not {pixels.shape[1:]}")
         self._refuse_fork()
-        batch = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).to(self.device)
-        batch = batch.permute(0, 3, 1, 2)  # (n, 3, s, s), channels last
+        return unit(self._batches.encoded(pixels) if self.device.type == "cuda" else self._features(pixels))
+
+    @torch.inference_mode()
+    def _features(self, pixels: Pixels) -> Floats:
+        """Return the image tower's vectors, (n, d) float32 of any length."""
+        batch = on_device(pixels, self.device).permute(0, 3, 1, 2)  # (n, 3, s, s), channels last
         batch = ((batch.float() - self._shift) / self._scale).to(PRECISIONS[self.precision])
-        return unit(self.model.encode_image(batch).float().cpu().numpy())
+        vectors: Floats = self.model.encode_image(batch).float().cpu().numpy()
+        return vectors
 
     def _refuse_fork(self) -> None:
         if self.device.type == "cuda":

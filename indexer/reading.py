@@ -19,6 +19,7 @@ from indexer.mounts import UNREACHABLE
 from indexer.sources import MISSING
 
 DECODE_THREADS = max(2, min(8, os.cpu_count() or 2))
+FEEDING_THREADS = max(DECODE_THREADS, min(64, os.cpu_count() or 2))  # where something else than the CPU encodes
 
 
 class Decoded(Protocol):

@@ -6,7 +6,7 @@ vectors when they are there; so the same groups are cut, and the same bits recor
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal, Protocol, get_args
@@ -20,7 +20,7 @@ from base.remote import THREADS
 from db.models import Photo
 from embedding.decode import MAX_PIXELS
 from embedding.encoder import Encoder
-from indexer.reading import DECODE_THREADS, Outcome, decode_ahead, never, read_photo
+from indexer.reading import DECODE_THREADS, FEEDING_THREADS, Outcome, decode_ahead, never, read_photo
 
 Knows = Callable[[Sequence[bytes]], set[bytes]]  # which of some SHA-256 the model has vectors of
 EngineName = Literal["local", "ray"]
@@ -68,9 +68,11 @@ class Stages(Protocol):
 
 
 class LocalStages:
-    """Threads of this process read ahead; the encoder is this process's own."""
+    """Threads of this process read ahead; the encoder is this process's own.
 
-    most_cut = 0
+    Where it is not the CPU that encodes, a thread waits for it, so that meanwhile the next group is gathered and the
+    batch before is recorded.
+    """
 
     def __init__(self, encoder: Encoder, max_pixels: int = MAX_PIXELS) -> None:
         """`encoder`: its model is loaded now. `max_pixels`: of a photo; larger ones fail."""
@@ -80,13 +82,16 @@ class LocalStages:
         self.group_photos = encoder.batch_photos
         self.read_ahead = max(64, 2 * self.group_photos)
         self._in_bursts = encoder.keeps_cpu_busy
+        self._encoding = None if self._in_bursts else ThreadPoolExecutor(1, thread_name_prefix="encode")
+        self.most_cut = 0 if self._in_bursts else 1
         self._may_decode = threading.Event()
         self._may_decode.set()
 
     def outcomes(self, photos: Iterable[Photo], known: Knows, *, elsewhere: bool) -> Generator[tuple[Photo, Outcome]]:
         """See Stages. What lies elsewhere is waited for, and not computed: more threads read then."""
         read = partial(self._read, is_known=lambda sha256: bool(known([sha256])))
-        threads = THREADS if elsewhere else DECODE_THREADS
+        decoders = DECODE_THREADS if self._in_bursts else FEEDING_THREADS
+        threads = max(THREADS, decoders) if elsewhere else decoders
         return decode_ahead(photos, read, threads=threads, ahead=self.read_ahead, in_bursts=self._in_bursts)
 
     def read_again(self, file: PhotoFile) -> Outcome:
@@ -94,16 +99,18 @@ class LocalStages:
         return self._read(file, never)
 
     def embed(self, group: Sequence[Any]) -> Coming:
-        """Return the group's vectors, at once.
+        """Return the group's vectors, on a CPU at once.
 
-        On a CPU no photo is decoded meanwhile: a decoding thread that takes one core makes the encoder's threads
+        No photo is decoded meanwhile there: a decoding thread that takes one core makes the encoder's threads
         on all the others wait for it, at every layer.
         """
+        squares = np.stack([decoded.pixels for decoded in group])
+        if self._encoding is not None:
+            return self._encoding.submit(self._encoder.encode_images, squares)
         vectors: Future[Floats] = Future()
         try:
-            if self._in_bursts:
-                self._may_decode.clear()
-            vectors.set_result(self._encoder.encode_images(np.stack([decoded.pixels for decoded in group])))
+            self._may_decode.clear()
+            vectors.set_result(self._encoder.encode_images(squares))
         finally:
             self._may_decode.set()
         return vectors

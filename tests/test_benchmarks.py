@@ -1,5 +1,6 @@
 """Every benchmark runs, on next to nothing: whether it works and prints its figures, not what they are."""
 
+import json
 import multiprocessing
 import os
 import re
@@ -14,7 +15,9 @@ import pytest
 from aliens.library import Library
 
 ROOT = Path(__file__).parents[1]
-OF_OTHERS = {"measuring", "million", "segmented", "synthetic"}  # run by those that import them
+OF_OTHERS = {"measuring", "million", "plain_loop", "records", "segmented", "synthetic"}  # run by those that use them
+APART = {"measured"}  # measures nothing: tests/test_records.py
+THEIRS = ROOT / "benchmarks" / "work" / "clip-retrieval-2.45"  # made by benchmarks/against_clip_retrieval.sh
 NUMBER = r"[\d.,]+"
 
 
@@ -25,7 +28,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(
             ROOT / "benchmarks",
             tmp_path_factory.mktemp("copy") / "benchmarks",
-            ignore=shutil.ignore_patterns("work", "__pycache__"),
+            ignore=shutil.ignore_patterns("work", "__pycache__", "results.jsonl"),
         )
     )
 
@@ -54,8 +57,13 @@ def run_script(script: Path, arguments: list[str], out: Path, err: Path) -> None
         sys.stdout.flush()
 
 
-def figures(bench: Path, name: str, *arguments: object) -> str:
-    """Run a benchmark, in a process that has imported what takes seconds, and return what it printed."""
+def figures(bench: Path, name: str, *arguments: object, leaves_record: bool = True) -> str:
+    """Run a benchmark, in a process that has imported what takes seconds, and return what it printed.
+
+    It leaves a record of that, unless it is said that it does not.
+    """
+    results = bench / "results.jsonl"
+    before = results.read_text().splitlines() if results.exists() else []
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["embedding.open_clip_encoder"])
     out, err = bench.parent / f"{name}.out", bench.parent / f"{name}.err"
@@ -63,6 +71,12 @@ def figures(bench: Path, name: str, *arguments: object) -> str:
     process.start()
     process.join()
     assert process.exitcode == 0, err.read_text()[-3000:]
+    records = results.read_text().splitlines()[len(before) :] if results.exists() else []
+    assert len(records) == leaves_record, err.read_text()[-3000:]
+    for record in map(json.loads, records):
+        assert record["benchmark"] == name and record["arguments"] == [*map(str, arguments)]
+        assert record["figures"] and all(told["unit"] for told in record["figures"].values())
+        assert "\n".join(record["printed"]) == out.read_text().rstrip("\n").replace(str(bench.parent), ".")
     return out.read_text()
 
 
@@ -76,7 +90,18 @@ def shows(out: str, *patterns: str) -> bool:
 def test_every_benchmark_is_run_here() -> None:
     here = Path(__file__).read_text(encoding="utf-8")
     for path in (ROOT / "benchmarks").glob("*.py"):
-        assert path.stem in OF_OTHERS or f'figures(bench, "{path.stem}"' in here, path
+        assert path.stem in OF_OTHERS | APART or f'figures(bench, "{path.stem}"' in here, path
+
+
+def test_against_clip_retrieval(bench: Path) -> None:
+    if (THEIRS / "installed").exists():
+        out = figures(bench, "against_clip_retrieval", "--photos", 4, "--clip-retrieval", THEIRS)
+        assert shows(out, r"^4 photos", r"clip-retrieval, batches of 32\s+# s", r"times as fast as clip-retrieval")
+    else:  # whose environment takes minutes to make
+        out = figures(bench, "against_clip_retrieval", "--photos", 6, "--tiny")
+        assert shows(out, r"^6 photos, load of the machine #")
+    assert shows(out, r"plain loop, float32: the least cosine of a photo's vectors .* is (1\.0|0\.99)")
+    assert shows(out, r"aliens add, \w+ +# s, +# photos/s; processors +# s", r"times as fast as plain loop, float32")
 
 
 def test_clip_like(bench: Path, few: Path) -> None:

@@ -22,6 +22,7 @@ from embedding.index.approximate import (
     read_approximation,
 )
 from embedding.index.exact import best, check_dimensions, exact_search, scores_from
+from embedding.index.gpu_scan import GpuScan, gpu_scan
 from embedding.index.milvus import MILVUS_MANIFEST, MilvusEngine, read_collection
 from embedding.segments import FindableRows, SegmentStore, Vectors
 
@@ -46,10 +47,16 @@ class Plan:
 class PhotoIndex:
     """All photos that can be found. Scores are cosines in float32 of the float16 vectors."""
 
-    def __init__(self, base: Vectors, *, engine: CandidateEngine | None = None, note: str = "") -> None:
-        """engine: names candidates among the segments that it covers; None: all photos are compared."""
+    def __init__(
+        self, base: Vectors, *, engine: CandidateEngine | None = None, note: str = "", scan: GpuScan | None = None
+    ) -> None:
+        """engine: names candidates among the segments that it covers; None: all photos are compared.
+
+        scan: compares all photos on a GPU; None: the CPU does.
+        """
         self.base = base
         self.engine = engine
+        self.scan = scan
         self.note = note
         self.dim = base.dim
         covers = () if engine is None else engine.covers
@@ -79,6 +86,8 @@ class PhotoIndex:
         """
         check_dimensions(self.base, queries)
         if self._compares_all(k, among, "as was asked for" if exact else None):
+            if self.scan is not None and among is None:
+                return self.scan.search(self.base, queries, k)
             return exact_search(self.base, queries, k, among)
         scores, ids = self._compare_candidates(np.asarray(queries, np.float32), k, among)
         if len(self.uncovered):
@@ -105,7 +114,7 @@ class PhotoIndex:
 
     def with_engine(self, engine: CandidateEngine | None) -> "PhotoIndex":
         """Return the same photos, with candidates from another engine."""
-        return PhotoIndex(self.base, engine=engine, note=self.note)
+        return PhotoIndex(self.base, engine=engine, note=self.note, scan=self.scan)
 
     def beside(self, others: Vectors) -> "PhotoIndex":
         """Return the same photos and others, which are compared one by one."""
@@ -185,6 +194,7 @@ class CurrentIndex:
         self._index: PhotoIndex | None = None
         self._as_of: tuple[int, ...] = ()  # of the engine's files
         self._opening = fork_lock()
+        self._scan: GpuScan | None = None  # outlives photos and files that change: most segments stay
 
     def at(self, rows: FindableRows) -> PhotoIndex:
         """Return the index of exactly the photos that can be found now.
@@ -194,15 +204,16 @@ class CurrentIndex:
         with self._opening:
             vectors, now = self._store.current(rows), files_stamp(self._folder)
             if self._index is None or self._index.base is not vectors or self._as_of != now:
-                self._index = current_index(self._folder, self._model_key, vectors)
+                self._scan = self._scan or gpu_scan()
+                self._index = current_index(self._folder, self._model_key, vectors, self._scan)
                 self._as_of = now
             return self._index
 
 
-def current_index(folder: Path, model_key: str, vectors: Vectors) -> PhotoIndex:
+def current_index(folder: Path, model_key: str, vectors: Vectors, scan: GpuScan | None = None) -> PhotoIndex:
     """Return an index of photos, with the engine that a folder holds for them; its `note` says why there is none."""
     engine, problem = named_by_milvus(folder, model_key) or approximation(folder, model_key)
-    index = PhotoIndex(vectors, engine=engine, note=problem)
+    index = PhotoIndex(vectors, engine=engine, note=problem, scan=scan)
     if isinstance(engine, MilvusEngine):
 
         def tell(problem: str) -> None:  # every photo is compared while Milvus gives no answer
