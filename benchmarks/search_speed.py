@@ -90,7 +90,8 @@ def exact_speeds(vectors: Vectors, texts: np.ndarray) -> float:
 
 def filtered(base: PhotoIndex, texts: np.ndarray, one: float) -> None:
     """Print speed and recall by selectivity, against brute force over the rows that a filter leaves."""
-    print(f"\nfiltered, {base.engine.kind if base.engine else 'exact'}: recall@10 over {len(texts)} texts")
+    kind = base.engine.kind if base.engine else "exact"
+    print(f"\nfiltered, {kind}: recall@10 over {len(texts)} texts")
     print(
         f"  {'selectivity':>11} {'photos':>9} {'engine':>7} {'recall@10':>9} {'ms':>7}   of one unfiltered exact query"
     )
@@ -105,8 +106,8 @@ def filtered(base: PhotoIndex, texts: np.ndarray, one: float) -> None:
         taken = median_ms(lambda ids=ids: base.search(texts[:1], 10, among=ids), 5)
         engine = base.plan(10, among=ids).engine
         print(f"  {share:11.2%} {len(ids):9,} {engine:>7} {found / total:9.4f} {taken:7.1f}   {taken / one:.2f}")
-        figure(f"a filter that leaves {share:.2%}: recall@10", found / total, "share")
-        figure(f"a filter that leaves {share:.2%} / one exact query", taken / one, "times as long")
+        figure(f"{kind}, a filter that leaves {share:.2%}: recall@10", found / total, "share")
+        figure(f"{kind}, a filter that leaves {share:.2%} / one exact query", taken / one, "times as long")
 
 
 def approximate(base: PhotoIndex, folder: Path, kind: str, factory: str | None, probes: np.ndarray) -> ApproximateIndex:

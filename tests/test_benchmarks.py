@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+import torch
 
 from aliens.library import Library
 
@@ -184,6 +185,21 @@ def test_peers(bench: Path) -> None:
     (bench / "work").mkdir(exist_ok=True)
     for only in ("CV-Aliens, exact", "FAISS by hand, Flat"):
         assert shows(figures(bench, "peers", "--photos", 2000, "--only", only), r'"recall": #, "qps": #')
+
+
+def test_gpu(bench: Path) -> None:
+    out = figures(bench, "gpu", "--tiny", "--photos", 20, "--rows", 3000)
+    assert shows(
+        out,
+        r"encoder alone: CPU # photos/s",
+        r"batches of +16: +# photos/s",
+        r"2 threads +# photos/s",
+        r"2 processes +# photos/s",
+        r"aliens add: # photos/s of 16, # of the encoder alone",
+        r"1 queries on the CPU: +# ms",
+    )
+    if not torch.cuda.is_available():
+        assert "nothing is measured" in figures(bench, "gpu", leaves_record=False)
 
 
 def test_hotels50k_tree(bench: Path) -> None:
