@@ -138,7 +138,8 @@ def is_not_installed(error: Exception) -> bool:
 
 def not_installed(error: Exception) -> ClusterError:
     """Return the error for that."""
-    where = f"node {error.ip}" if getattr(error, "ip", "") else "a node of the cluster"
+    place = getattr(error, "ip", "")
+    where = f"node {place}" if place else "a node of the cluster"
     return ClusterError(
         f"{where} has no CV-Aliens: install {__version__} for the Python that runs Ray there, as on every node"
     )
