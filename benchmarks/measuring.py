@@ -1,5 +1,7 @@
 """What benchmarks measure by: calls in turns, bytes read once, a process's memory and what it has written (Linux)."""
 
+import contextlib
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -54,6 +56,23 @@ def memory_mb(kind: str) -> float:
     """
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(lines[kind].split()[0]) / 1000
+
+
+def tree_processor_s() -> float:
+    """Return the processor time that this process and all below it have taken, those that have ended included."""
+    below: dict[int, list[int]] = {}
+    ticks: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has just ended
+            words = path.read_text().rpartition(")")[2].split()
+            below.setdefault(int(words[1]), []).append(int(path.parent.name))
+            ticks[int(path.parent.name)] = sum(map(int, words[11:15]))
+    total, left = 0, [os.getpid()]
+    while left:
+        process = left.pop()
+        total += ticks.get(process, 0)
+        left += below.get(process, [])
+    return total / os.sysconf("SC_CLK_TCK")
 
 
 def written_bytes() -> tuple[int, int]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import embed
 import ray
+from measuring import tree_processor_s
 
 import aliens
 from base.progress import Step
@@ -21,41 +22,48 @@ from embedding.open_clip_encoder import OpenClipEncoder
 GOAL = 1.15
 
 
-def add_s(folders: list[Path], encoder: OpenClipEncoder, engine: str) -> tuple[float, float]:
-    """Return the seconds that a new library takes to add folders: from the first group on, and before."""
+def add_s(folders: list[Path], encoder: OpenClipEncoder, engine: str) -> tuple[float, float, float]:
+    """Return the seconds that a new library takes for folders: from the first group on, of processors, before."""
     root = embed.WORK / "library"
     shutil.rmtree(root, ignore_errors=True)
-    begun: list[float] = []
+    begun: list[tuple[float, float]] = []
 
     def tell(step: Step) -> None:
         if step.what == "embedding" and not begun:
-            begun.append(time.perf_counter())
+            begun.append((time.perf_counter(), tree_processor_s()))
 
     with aliens.create(root, encoder=encoder) as library:
         start = time.perf_counter()
         report = library.add(*folders, engine=engine, progress=tell)
-        end = time.perf_counter()
+        end, processor_s = time.perf_counter(), tree_processor_s()
         assert report.run.done == report.scan.found and not report.run.failed, report
     shutil.rmtree(root)
-    return end - begun[0], begun[0] - start
+    return end - begun[0][0], processor_s - begun[0][1], begun[0][0] - start
 
 
 def measure(name: str, folders: list[Path], rounds: int) -> None:
-    """Print the times of both, and their ratio, for one model."""
+    """Print the times of both, and their ratios, for one model."""
     encoder = OpenClipEncoder.load(name)
     print(f"\n{encoder}", flush=True)
     photos = sum(len(list(folder.iterdir())) for folder in folders)
     taken: dict[str, list[float]] = {"local": [], "ray": []}
+    processor: dict[str, list[float]] = {"local": [], "ray": []}
     for number in range(rounds):
         for engine in ("local", "ray") if number % 2 == 0 else ("ray", "local"):
-            seconds, before_s = add_s(folders, encoder, engine)
+            seconds, processor_s, before_s = add_s(folders, encoder, engine)
             taken[engine].append(seconds)
-            print(f"  {engine:<6} {photos} photos: {seconds:6.1f} s, and {before_s:.1f} s before", flush=True)
+            processor[engine].append(processor_s)
+            print(
+                f"  {engine:<6} {photos} photos: {seconds:6.1f} s, {processor_s:.1f} s of processors, "
+                f"and {before_s:.1f} s before",
+                flush=True,
+            )
     local_s, ray_s = sum(taken["local"]), sum(taken["ray"])
     ratios = sorted(there / here for here, there in zip(taken["local"], taken["ray"], strict=True))
     print(
         f"  local {local_s:.1f} s, ray {ray_s:.1f} s: {ray_s / local_s:.2f} times as long "
-        f"(pairs {ratios[0]:.2f} to {ratios[-1]:.2f}; goal: at most {GOAL})"
+        f"(pairs {ratios[0]:.2f} to {ratios[-1]:.2f}; goal: at most {GOAL}), with "
+        f"{sum(processor['ray']) / sum(processor['local']):.2f} times the processor time"
     )
 
 

@@ -4,6 +4,7 @@ What a dead one had in hand is given to the others.
 """
 
 import math
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ AHEAD = 2  # groups that an actor has in hand or waiting
 CPU_SHARE = 0.5  # of each CPU that an actor is counted to take: the rest is for reading, which waits for it in turn
 DEATHS = 3  # under one group, or of actors before any is ready, after which it is the group or the cluster
 WAIT_S = 1.0  # between two looks whether anybody is there
+PATIENCE_S = 15.0  # until it is told that nobody is
 
 
 @dataclass(slots=True)
@@ -63,6 +65,7 @@ class Actors:
     """Actors that hold the encoder, as many as the cluster has room for; those that die are replaced.
 
     about: what the first one said of itself, which the others must say as well. count: how many there are to be.
+    reading_share: of a CPU, that reading a slice is counted to take.
     """
 
     def __init__(self, ray: Any, encoder: Recipe | Encoder, tell: Tell) -> None:
@@ -76,6 +79,8 @@ class Actors:
         self._waiting: deque[GroupThere] = deque()  # those of actors that died
         self._failed_starts = 0
         self._wrong: ClusterError | None = None
+        self._tell = tell
+        self._alone_since: float | None = None
         self.about = About("", "", "")
         nodes = living_nodes(ray)
         device = encoder.device if isinstance(encoder, Recipe) else "cpu"
@@ -83,6 +88,7 @@ class Actors:
         if device == "cuda" and not gpus:
             raise ClusterError("--device cuda: no node of the cluster has a GPU that Ray knows of; leave it out")
         self._threads = 0 if gpus else 1
+        self.reading_share = 1.0 if gpus else CPU_SHARE
         self._options = {"max_restarts": 0} | ({"num_gpus": 1, "num_cpus": 0} if gpus else {"num_cpus": CPU_SHARE})
         try:
             self._start()
@@ -134,15 +140,25 @@ class Actors:
                 self._join(asked[ref])
             elif ref in working[ref].groups:  # its actor was not found dead meanwhile
                 self._take(working[ref], ref)
-        if not self._ready:
-            if self._wrong is not None:
-                raise self._wrong
-            if not living_nodes(self._ray):
-                raise ClusterError(
-                    "no node of the cluster is left: what was embedded is kept, so start it again, and "
-                    "run the same command again"
-                )
         self._hand_out()
+        if self._ready:
+            self._alone_since = None
+        else:
+            self._wait_alone()
+
+    def _wait_alone(self) -> None:
+        """Say, when it has lasted, that there is no worker. Raises: ClusterError: there will be none."""
+        if self._wrong is not None:
+            raise self._wrong
+        if not living_nodes(self._ray):
+            raise ClusterError(
+                "no node of the cluster is left; what was embedded is kept: start it, and run the same command again"
+            )
+        now = time.monotonic()
+        self._alone_since = now if self._alone_since is None else self._alone_since
+        if now - self._alone_since > PATIENCE_S:
+            self._alone_since = math.inf  # it is said once
+            self._tell("waiting for the cluster: no worker is ready yet; `ray status` says what its processors do")
 
     def _hand_out(self) -> None:
         """Hand what waits to the actors with the least to do."""

@@ -18,6 +18,7 @@ from base.console import one_line
 from base.errors import ClusterError
 
 CONNECT_S = 5  # until a port answers
+STARTING = "start the cluster with `ray start --head`, and give its port, usually 6379, or 10001 behind ray://"
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
@@ -96,10 +97,23 @@ def refuse_wrong_address(address: str | None) -> None:
         raise ClusterError(f"--address {address}: there is no host {found[2]}") from error
     except OSError as error:
         why = error.strerror or f"no answer within {CONNECT_S} s"
-        raise ClusterError(
-            f"--address {address}: nobody answers there ({why}): start the cluster with `ray start --head`, and give "
-            "its port, usually 6379, or 10001 behind ray://"
-        ) from error
+        raise ClusterError(f"--address {address}: nobody answers there ({why}): {STARTING}") from error
+    if not speaks_grpc(address.removeprefix("ray://")):
+        raise ClusterError(f"--address {address}: what answers there is no Ray cluster: {STARTING}")
+
+
+def speaks_grpc(address: str) -> bool:
+    """Tell whether a port answers as a cluster's does; where clusters have certificates, Ray itself finds out."""
+    if os.environ.get("RAY_USE_TLS", "0") != "0":
+        return True
+    import grpc
+
+    with grpc.insecure_channel(address) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(CONNECT_S)
+        except grpc.FutureTimeoutError:
+            return False
+    return True
 
 
 def refusal(address: str | None, error: Exception) -> str:
@@ -138,7 +152,8 @@ def is_not_installed(error: Exception) -> bool:
 
 def not_installed(error: Exception) -> ClusterError:
     """Return the error for that."""
-    where = f"node {error.ip}" if getattr(error, "ip", "") else "a node of the cluster"
+    place = getattr(error, "ip", "")
+    where = f"node {place}" if place else "a node of the cluster"
     return ClusterError(
         f"{where} has no CV-Aliens: install {__version__} for the Python that runs Ray there, as on every node"
     )

@@ -19,7 +19,7 @@ from base.files import PhotoFile
 from db.models import Photo
 from embedding.decode import MAX_PIXELS, Facts, Preprocessing
 from embedding.encoder import Encoder, Recipe
-from indexer.ray_actors import AHEAD, CPU_SHARE, DEATHS, Actors, GroupThere
+from indexer.ray_actors import AHEAD, DEATHS, Actors, GroupThere
 from indexer.ray_cluster import is_not_installed, last_line, not_installed, other_version, ray_connected
 from indexer.ray_workers import AT_ONCE, HASH_BYTES, SliceRead, read_slice
 from indexer.reading import Content, Failure, Outcome, never, read_photo
@@ -78,7 +78,9 @@ class RayStages:
         """See Stages."""
         coming: deque[Slice] = deque()
         at_once = AHEAD * max(int(self._ray.cluster_resources().get("CPU", 1)), 1) + AHEAD
-        read = self._ray.remote(read_slice).options(num_cpus=CPU_SHARE, num_returns=2, max_retries=DEATHS)
+        read = self._ray.remote(read_slice).options(
+            num_cpus=self._actors.reading_share, num_returns=2, max_retries=DEATHS
+        )
         rest = iter(photos)
         try:
             while True:

@@ -258,6 +258,8 @@ def test_second_process_is_refused_while_the_first_adds(library: LibraryFactory,
     ((other),) = others
     assert other.returncode == 1
     assert f"LibraryBusyError: another process or thread is changing {library.folder.root}: wait for it" in other.stderr
+    if sys.platform == "linux":
+        assert f"; it is process {os.getpid()}: " in other.stderr
     assert verify(library.folder) == []
 
 

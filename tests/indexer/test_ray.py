@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -355,6 +356,15 @@ def test_wrong_addresses_are_told_at_once(
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(ClusterError, match=said):
         library.add(photos, engine="ray", address=address)
+
+
+def test_what_is_no_cluster_is_told_so(library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr("indexer.ray_cluster.CONNECT_S", 1)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(ClusterError, match=f"{address}: what answers there is no Ray cluster: start the cluster"):
+            library.add(photos, engine="ray", address=address)
 
 
 def test_an_address_or_an_engine_that_makes_no_sense_is_refused(library: LibraryFactory, photos: Path) -> None:
