@@ -78,15 +78,22 @@ class LazyEncoder:
         dim: int,
         device: str = "auto",
         precision: str = "auto",
+        backend: str = "auto",
+        towers: Path | None = None,
         tell: Callable[[str], None] = lambda note: None,
     ) -> None:
-        """`folder`: where the text tower lies, or will lie once the model was loaded. `tell`: hears of the loading."""
+        """`folder`: where the text tower lies, or will lie once the model was loaded. `tell`: hears of the loading.
+
+        `towers`: where the library keeps image towers that were calibrated to int8.
+        """
         self.name = name
         self.key = key
         self.dim = dim
         self._folder = folder
         self._device = device
         self._precision = precision
+        self._backend = backend
+        self._towers = towers
         self._tell = tell
         self._whole: OpenClipEncoder | None = None
         self._loading = fork_lock()
@@ -104,7 +111,13 @@ class LazyEncoder:
                 from embedding.open_clip_encoder import OpenClipEncoder  # imports torch, which takes seconds
 
                 self._whole = OpenClipEncoder.load(
-                    self.name, device=self._device, precision=self._precision, key=self.key
+                    self.name,
+                    device=self._device,
+                    precision=self._precision,
+                    backend=self._backend,
+                    key=self.key,
+                    towers=self._towers,
+                    tell=self._tell,
                 )
                 self._tell(str(self._whole))
                 if self._tower is not None and differs(self._tower, self._whole):
