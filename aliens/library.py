@@ -62,8 +62,10 @@ class Library(
             raise LibraryError(
                 f"{self!r} has an encoder of yours, which is not sent along: open it in the other process"
             )
-        asked = {"device": self.device, "precision": self._precision, "backend": self._backend}
-        return partial(open, model=self.model.key, **asked), (self.path,)
+        again = partial(
+            open, model=self.model.key, device=self.device, precision=self._precision, backend=self._backend
+        )
+        return again, (self.path,)
 
 
 def open(

@@ -94,7 +94,7 @@ class ModelMethods(RestyleMethods):
         from embedding.image_files import INT8
         from embedding.int8 import calibrated, refuse_calibration
         from embedding.open_clip_encoder import lasting_name
-        from indexer.calibration_photos import calibration_photos
+        from indexer.calibration_photos import calibration_photos, refuse_few_photos
         from search.tags.tagging import text_vectors
         from search.tags.vocabulary import DEFAULT, read_vocabulary
 
@@ -106,6 +106,7 @@ class ModelMethods(RestyleMethods):
             if known:
                 return self._load(name, known[0])
             refuse_calibration(base, device=self.device, backend=self._backend)
+            refuse_few_photos(session)  # before a model is loaded, which takes seconds
             encoder = self._load(base, of, device="cpu", precision="float32", backend="torch")
             calibration, sample = calibration_photos(session, encoder.preprocessing, progress)
         self.tell(f"calibrating {base} to int8 on {len(calibration)} photos, measuring on {len(sample)} others ...")

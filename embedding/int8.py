@@ -64,7 +64,7 @@ def calibrated(
         key = calibrated_key(encoder.key, sums)
         record = TowerRecord(format=FORMAT, key=key, of=encoder.key, made_by=made_by(), sums=sums, drift=drift)
         finish_tower(partial, towers / key, record)
-    encoder.become_int8(record, towers / key, tower)
+    encoder.become_int8(record, towers / key)
     return encoder
 
 

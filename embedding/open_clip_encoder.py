@@ -237,11 +237,11 @@ class OpenClipEncoder:
         """How many threads compute on a processor."""
         return torch.get_num_threads()
 
-    def become_int8(self, record: TowerRecord, folder: Path, tower: OpenVinoTower | None = None) -> None:
-        """Be the calibrated model that lies in a folder, of which a tower may be at hand."""
+    def become_int8(self, record: TowerRecord, folder: Path) -> None:
+        """Be the calibrated model that lies in a folder."""
         self.name, self.key, self.drift = self.name + INT8, record.key, record.drift
         self.precision, self.backend = "int8", "openvino"
-        self._tower, self._tower_folder = tower, folder
+        self._tower, self._tower_folder = None, folder
         self.batch_photos = max(BATCH_PHOTOS["cpu"], PIECE_PHOTOS * torch.get_num_threads())
 
     @classmethod

@@ -8,6 +8,7 @@ import io
 import logging
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -124,7 +125,8 @@ def read_tower(folder: Path) -> Any:
 def kept_or_converted(folder: Path, key: str, convert: Callable[[], Any]) -> Any:
     """Return the tower of a model as it is: from a folder of the cache, or converted and kept there for the next start.
 
-    Where nothing can be kept, it is only converted: the disk may be full or read-only.
+    Where nothing can be kept, it is only converted: the disk may be full or read-only. What is read computes other last
+    bits than what was converted, so it is read in any case, be it from a temporary folder.
     """
     if not image_tower_problem(folder, key):
         with suppress(EncoderError):
@@ -132,9 +134,12 @@ def kept_or_converted(folder: Path, key: str, convert: Callable[[], Any]) -> Any
     model = convert()
     with suppress(OSError), partial_tower(folder.parent) as partial:
         write_tower(model, partial)
-        finish_tower(
-            partial, folder, TowerRecord(format=FORMAT, key=key, of=key, made_by=made_by(), sums=sums_of(partial))
-        )
+        record = TowerRecord(format=FORMAT, key=key, of=key, made_by=made_by(), sums=sums_of(partial))
+        finish_tower(partial, folder, record)
+        return read_tower(folder)
+    with suppress(OSError), tempfile.TemporaryDirectory(prefix="aliens-") as temporary:
+        write_tower(model, Path(temporary))
+        return read_tower(Path(temporary))
     return model
 
 

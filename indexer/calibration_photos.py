@@ -32,14 +32,24 @@ def calibration_photos(session: Session, preprocessing: Preprocessing, progress:
     reading = Reading(preprocessing, progress, seen)
     first = reading.squares(first_photos(session), CALIBRATION_PHOTOS)
     sample = reading.squares(drawn_photos(session, reading.last_id), SAMPLE_PHOTOS)
-    if len(first) + len(sample) < FEWEST_PHOTOS:
-        raise QueryError(
-            f"int8 is calibrated on photos of the library and measured on others, {FEWEST_PHOTOS} at least, and "
-            f"{counted(len(first) + len(sample), 'different photo')} can be read here: add more by the model as it is, "
-            "with `aliens add FOLDER`, then do this again"
-        )
+    refuse_few(len(first) + len(sample))
     half = min(len(first), (len(first) + len(sample)) // 2)
     return np.stack(first[:half]), np.stack(first[half:] + sample)
+
+
+def refuse_few_photos(session: Session) -> None:
+    """Raise QueryError where a library has embedded too few photos to calibrate on."""
+    refuse_few(len(embedded_photos(session, limit=FEWEST_PHOTOS)))
+
+
+def refuse_few(photos: int) -> None:
+    """Raise QueryError where a library has too few photos to calibrate on, and to measure that."""
+    if photos < FEWEST_PHOTOS:
+        raise QueryError(
+            f"int8 is calibrated on photos of the library and measured on others, {FEWEST_PHOTOS} at least, and "
+            f"{counted(photos, 'different photo')} can be read here: add more by the model as it is, with "
+            "`aliens add FOLDER`, then do this again"
+        )
 
 
 class Reading:
