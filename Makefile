@@ -50,6 +50,7 @@ bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run, and w
 	$(BIN)/python -W ignore benchmarks/ray_speed.py
 	$(BIN)/python benchmarks/formats.py
 	$(BIN)/python benchmarks/model_speed.py
+	$(BIN)/python benchmarks/backends.py
 	$(BIN)/python -W ignore benchmarks/tagging.py
 	$(BIN)/python -W ignore benchmarks/web_speed.py
 	$(BIN)/python -W ignore benchmarks/web_drafts.py

@@ -67,7 +67,13 @@ class ComparisonMethods(SearchMethods):
                 everything = self.index(session).ids
             sample = PhotoSample.of(judged.queries, everything, photos, seed)
             with sampled_models(
-                self.catalog, models, sample, device=self.device, precision=self._precision, progress=tell
+                self.catalog,
+                models,
+                sample,
+                device=self.device,
+                precision=self._precision,
+                backend=self._backend,
+                progress=tell,
             ) as others:
                 return compare_models(
                     own, others, sample, judged, cutoffs=cutoffs, photos=len(everything), progress=tell

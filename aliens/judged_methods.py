@@ -128,7 +128,9 @@ class JudgedMethods(SearchMethods):
         found = []
         for other in compare:
             if not isinstance(other, SearchMethods):
-                other = opened.enter_context(open(other, device=self.device, precision=self._precision, tell=self.tell))
+                other = opened.enter_context(
+                    open(other, device=self.device, precision=self._precision, backend=self._backend, tell=self.tell)
+                )
             found.append(other.searcher)
         return found
 
@@ -143,5 +145,7 @@ class JudgedMethods(SearchMethods):
         from search.answers import Searcher
 
         self.tell(f"loading {self.model.name} in {precision} ...")
-        encoder = OpenClipEncoder.load(self.model.name, device=self.device, precision=precision, key=self.model.key)
+        encoder = OpenClipEncoder.load(
+            self.model.name, device=self.device, precision=precision, backend=self._backend, key=self.model.key
+        )
         return Searcher(self.catalog, self.store, self.index, lambda: encoder)

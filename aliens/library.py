@@ -62,7 +62,10 @@ class Library(
             raise LibraryError(
                 f"{self!r} has an encoder of yours, which is not sent along: open it in the other process"
             )
-        return partial(open, model=self.model.key, device=self.device, precision=self._precision), (self.path,)
+        again = partial(
+            open, model=self.model.key, device=self.device, precision=self._precision, backend=self._backend
+        )
+        return again, (self.path,)
 
 
 def open(
@@ -71,6 +74,7 @@ def open(
     model: str | None = None,
     device: str = "auto",
     precision: str = "auto",
+    backend: str = "auto",
     encoder: Encoder | None = None,
     tell: Callable[[str], None] = lambda note: None,
 ) -> Library:
@@ -81,7 +85,8 @@ def open(
         model: another of its models than the one in use, by name, key, or the beginning of either. Nothing can be added
             by it, and photos that lack its vectors are not found.
         device: what the model runs on: auto, cpu, cuda or mps.
-        precision: what it computes in: auto, float32 or bfloat16.
+        precision: what it computes in: auto, float32 or bfloat16; int8 where a model was calibrated to it: see `embed`.
+        backend: what computes photos on a processor: torch, openvino, or auto: the one that was measured to be faster.
         encoder: by default the library's own model, loaded at its first use.
         tell: hears notes, such as that a model is being loaded.
 
@@ -91,7 +96,9 @@ def open(
         ModelMismatchError: the encoder is another model than the library's.
     """
     folder = LibraryFolder(Path(path or os.environ.get("ALIENS_LIBRARY") or DEFAULT_LIBRARY))
-    return Library(Catalog.open(folder, upgraded, model), encoder, device=device, precision=precision, tell=tell)
+    return Library(
+        Catalog.open(folder, upgraded, model), encoder, device=device, precision=precision, backend=backend, tell=tell
+    )
 
 
 def upgraded(catalog: Catalog) -> None:
@@ -108,6 +115,7 @@ def create(
     database: str | None = None,
     device: str = "auto",
     precision: str = "auto",
+    backend: str = "auto",
     encoder: Encoder | None = None,
     tell: Callable[[str], None] = lambda note: None,
 ) -> Library:
@@ -122,6 +130,7 @@ def create(
         database: SQLAlchemy URL of another database than SQLite in the folder.
         device: what the model runs on: auto, cpu, cuda or mps.
         precision: what it computes in: auto, float32 or bfloat16.
+        backend: what computes photos on a processor: torch, openvino, or auto: the one that was measured to be faster.
         encoder: the model itself, in place of its name.
         tell: hears notes, such as that a model is being loaded.
 
@@ -136,11 +145,11 @@ def create(
 
         name = model or default_model()
         tell(f"loading {name} ...")
-        encoder = OpenClipEncoder.load(name, device=device, precision=precision)
+        encoder = OpenClipEncoder.load(name, device=device, precision=precision, backend=backend, tell=tell)
         tell(str(encoder))
     catalog = Catalog.create(folder, key=encoder.key, name=encoder.name, dim=encoder.dim, url=database)
     if not isinstance(encoder, LazyEncoder):
         from embedding.encoder import keep_text_tower
 
         keep_text_tower(encoder, folder.text_tower(encoder.key))
-    return Library(catalog, encoder, device=device, precision=precision, tell=tell)
+    return Library(catalog, encoder, device=device, precision=precision, backend=backend, tell=tell)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from analysis.model_estimates import ListedModel
     from db.models import Model
     from embedding.encoder import Encoder
+    from embedding.open_clip_encoder import OpenClipEncoder
     from indexer.inventory import ModelStanding
     from indexer.model_care import FurtherReport, UseReport
 
@@ -27,45 +28,91 @@ class ModelMethods(RestyleMethods):
         They are those of a library that was made with this model alone. May be stopped at any time; the same call goes
         on where it stopped. `use` makes it the library's own; `aliens.open(path, model=NAME)` searches by it before.
 
+        A library that was opened with precision="int8" calibrates the model on its first photos, measures on others how
+        far vectors drift from those of float32, and has the result as a model of its own, called NAME@int8.
+
         Args:
             model: ARCHITECTURE/WEIGHTS of open_clip, starter, local-dir:FOLDER or hf-hub:ORG/NAME; of a model that the
-                library has already, its name, its key, or the beginning of either.
+                library has already, its name, its key, or the beginning of either. With int8, by default the one in
+                use.
             encoder: the model itself, in place of its name.
             progress: told of photos.
 
         Raises:
-            QueryError: no model was named; the library uses it; or the name means several of its models.
-            EncoderError: the model is unknown or its weights cannot be had.
+            QueryError: no model was named; the library uses it; the name means several of its models; or there are too
+                few photos to calibrate on.
+            EncoderError: the model is unknown or its weights cannot be had; or int8 needs software or a processor that
+                is not here, or would drift too far.
             LibraryError: another process makes vectors of this model, or the disk is full or cannot be written.
         """
         from indexer.model_care import embed_further
 
         self.catalog.refuse_unwritable()
         with self.showing(progress) as tell:
-            chosen = encoder or self._loaded(model or "")
+            chosen = encoder or self._loaded(model or "", tell)
             report = embed_further(self.catalog, chosen, tell, before=lambda row: self._keep_texts(row, chosen))
             if report.interrupted:
                 return report
             return self._with_restyled(report, chosen, tell)
 
-    def _loaded(self, name: str) -> "Encoder":
+    def _loaded(self, name: str, progress: Progress) -> "Encoder":
         """Load a model that is not in use. Raises: QueryError: it is in use, or none was named."""
         from db.model_rows import find_model
         from db.vector_rows import current_model
+        from embedding.image_files import INT8, is_int8
 
-        if not name:
-            raise QueryError("name the model to embed by, such as ViT-B-16/openai: `aliens models` lists them")
         with self.catalog.session() as session:
-            known, used = find_model(session, name), current_model(session)
+            used, is_calibrated = current_model(session), self._precision == "int8" or is_int8(name)
+            if not name and not is_calibrated:
+                raise QueryError("name the model to embed by, such as ViT-B-16/openai: `aliens models` lists them")
+            known = find_model(session, name or used.name)
+            if is_calibrated and not is_int8(known.name if known else ""):
+                base = known.name if known else name.removesuffix(INT8)
+                return self._loaded_int8(base, find_model(session, base), progress)
         if known is not None and known.key == used.key:
             raise QueryError(f"{used.name} is the model in use: `aliens add FOLDER` embeds photos by it")
+        return self._load(name if known is None else known.name, known)
+
+    def _load(self, name: str, known: "Model | None", **settings: str) -> "OpenClipEncoder":
+        """Load a model by its name, which has the key that is known of it, if it is."""
         from embedding.open_clip_encoder import OpenClipEncoder  # imports torch, which takes seconds
 
-        meant = name if known is None else known.name
-        self.tell(f"loading {meant} ...")
-        found = OpenClipEncoder.load(
-            meant, device=self.device, precision=self._precision, key=None if known is None else known.key
-        )
+        self.tell(f"loading {name} ...")
+        asked = {"device": self.device, "precision": self._precision, "backend": self._backend} | settings
+        key = None if known is None else known.key
+        found = OpenClipEncoder.load(name, key=key, towers=self.folder.image_towers, tell=self.tell, **asked)
+        self.tell(str(found))
+        return found
+
+    def _loaded_int8(self, base: str, of: "Model | None", progress: Progress) -> "OpenClipEncoder":
+        """Return a model as it was calibrated for this library, or calibrate it; `of`: what it is here as it is.
+
+        Raises: QueryError: there are too few photos, or it was calibrated more than once.
+        """
+        from db.catalog import disk_errors
+        from db.model_rows import library_models
+        from embedding.image_files import INT8
+        from embedding.int8 import calibrated, refuse_calibration
+        from embedding.open_clip_encoder import lasting_name
+        from indexer.calibration_photos import calibration_photos, refuse_few_photos
+        from search.tags.tagging import text_vectors
+        from search.tags.vocabulary import DEFAULT, read_vocabulary
+
+        name = lasting_name(base) + INT8
+        with self.catalog.session() as session:
+            known = [model for model in library_models(session) if model.name == name]
+            if len(known) > 1:
+                raise QueryError(f"{name} was calibrated more than once: say {' or '.join(m.key for m in known)}")
+            if known:
+                return self._load(name, known[0])
+            refuse_calibration(base, device=self.device, backend=self._backend)
+            refuse_few_photos(session)  # before a model is loaded, which takes seconds
+            encoder = self._load(base, of, device="cpu", precision="float32", backend="torch")
+            calibration, sample = calibration_photos(session, encoder.preprocessing, progress)
+        self.tell(f"calibrating {base} to int8 on {len(calibration)} photos, measuring on {len(sample)} others ...")
+        texts, _ = text_vectors(encoder, read_vocabulary(DEFAULT))
+        with disk_errors(self.folder):
+            found = calibrated(encoder, calibration, sample, texts, self.folder.image_towers)
         self.tell(str(found))
         return found
 

@@ -30,6 +30,7 @@ class Owner:
         *,
         device: str = "auto",
         precision: str = "auto",
+        backend: str = "auto",
         tell: Callable[[str], None] = lambda note: None,
     ) -> None:
         """`encoder`: by default the library's model, loaded at its first use. `tell` hears notes of what goes on.
@@ -49,6 +50,7 @@ class Owner:
         self.tell = tell
         self._encoder = encoder
         self._precision = precision
+        self._backend = backend
 
     def __enter__(self) -> Self:
         return self
@@ -87,6 +89,8 @@ class Owner:
             dim=self.model.dim,
             device=self.device,
             precision=self._precision,
+            backend=self._backend,
+            towers=self.folder.image_towers,
             tell=self.tell,
         )
 

@@ -22,6 +22,12 @@ def default_model() -> str:
     return os.environ.get("ALIENS_MODEL") or DEFAULT_MODEL
 
 
+def cache_folder() -> Path:
+    """Return where it is kept what can be made again at any time: ALIENS_CACHE, or a folder of the user's own."""
+    said = os.environ.get("ALIENS_CACHE")
+    return Path(said) if said else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cv-aliens"
+
+
 def asset(name: str) -> Path:
     """Return the path of a file or folder that a package of ours brings along, such as search/vocabularies.
 
@@ -96,7 +102,7 @@ class LibraryFolder:
 
     def of_model(self, model_key: str) -> list[Path]:
         """All folders that hold what one model has made; samples that models were compared on are none of them."""
-        kinds = ("vectors", "index", "text", "tags", "hotels50k")
+        kinds = ("vectors", "index", "text", "image", "tags", "hotels50k")
         return [self.root / kind / model_key for kind in kinds]
 
     def index(self, model_key: str) -> Path:
@@ -106,6 +112,11 @@ class LibraryFolder:
     def text_tower(self, model_key: str) -> Path:
         """The folder of a model's text tower, in the form that starts fast."""
         return self.root / "text" / model_key
+
+    @property
+    def image_towers(self) -> Path:
+        """The folder of image towers that were calibrated to int8, by the keys of their models."""
+        return self.root / "image"
 
     def scores(self, model_key: str, vocabulary_key: str) -> Path:
         """The folder of a model's scores for a vocabulary."""

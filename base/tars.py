@@ -20,6 +20,7 @@ from cachetools import LRUCache, cached
 from base.files import atomic_write, open_regular
 from base.forks import fork_lock
 from base.remote import Unreachable, facts_at, opened_url, read_at, streamed
+from base.settings import cache_folder
 from base.unpacked import PACKED_ENDINGS, UNPACKED, Tell, packing_of
 from base.urls import url_of
 
@@ -177,10 +178,8 @@ def kind_of(member: tarfile.TarInfo) -> str:
 
 
 def kept_folder() -> Path:
-    """Return where it is kept what tars hold: ALIENS_CACHE, or a folder of the user's own."""
-    said = os.environ.get("ALIENS_CACHE")
-    base = Path(said) if said else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cv-aliens"
-    return base / "tars"
+    """Return where it is kept what tars hold."""
+    return cache_folder() / "tars"
 
 
 class KeptIndex:

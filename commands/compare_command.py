@@ -9,6 +9,7 @@ from base import console
 from commands.judged_commands import SCALE, CutoffsOption, TruthOption, print_means, shown_value
 from commands.options import (
     LIBRARY,
+    BackendOption,
     DeviceOption,
     JsonOption,
     LibraryOption,
@@ -57,6 +58,7 @@ def compare_others(
     library: LibraryOption = LIBRARY,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    backend: BackendOption = "auto",
 ) -> None:
     """Compare the library's model with others, on a sample of its photos.
 
@@ -68,7 +70,7 @@ def compare_others(
         aliens compare ViT-B-16/openai --queries queries.csv
         aliens compare local-dir:mine --queries q.csv --photos 300
     """
-    with stopping(KEPT), opened(library, device, precision, aloud=True) as opened_library:
+    with stopping(KEPT), opened(library, device, precision, backend, aloud=True) as opened_library:
         found = opened_library.compare(
             *models, queries=queries, truth=truth, k=ids_of("--at", k), photos=photos, seed=seed
         )

@@ -9,6 +9,7 @@ from base import console
 from base.console import FilePath
 from commands.options import (
     LIBRARY,
+    BackendOption,
     DeviceOption,
     JsonOption,
     LibraryOption,
@@ -54,6 +55,7 @@ def evaluate_hotels50k(
     model: ModelOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    backend: BackendOption = "auto",
 ) -> None:
     """Run Hotels-50K's own benchmark: how often a test photo finds its hotel, and its chain.
 
@@ -73,7 +75,7 @@ def evaluate_hotels50k(
         report = Library.score_hotels50k(root, results, occlusion=occlusion, write=write)
     else:
         kept = "stopped: test photos that were embedded are kept; the same command goes on from here"
-        with stopping(kept), opened(library, device, precision, aloud=True, model=model) as photos:
+        with stopping(kept), opened(library, device, precision, backend, aloud=True, model=model) as photos:
             report = photos.evaluate_hotels50k(root, occlusion=occlusion, write=write)
     if json:
         for level in report.levels:

@@ -8,6 +8,7 @@ import typer
 from base import console
 from commands.options import (
     LIBRARY,
+    BackendOption,
     DeviceOption,
     JsonOption,
     LibraryOption,
@@ -78,6 +79,7 @@ def evaluate_search(
     model: ModelOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    backend: BackendOption = "auto",
 ) -> None:
     """Measure searches, by a file of queries and what answers them.
 
@@ -90,7 +92,7 @@ def evaluate_search(
         aliens eval search --queries q.csv --truth labels.csv
         aliens eval search --queries q.csv --compare library-2
     """
-    with stopping(NOTHING_KEPT), opened(library, device, precision, aloud=True, model=model) as photos:
+    with stopping(NOTHING_KEPT), opened(library, device, precision, backend, aloud=True, model=model) as photos:
         found = photos.evaluate_search(
             queries,
             truth=truth,
@@ -134,6 +136,7 @@ def evaluate_captions(
     model: ModelOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    backend: BackendOption = "auto",
 ) -> None:
     """Measure how often captions find their photos, and photos their captions.
 
@@ -143,7 +146,7 @@ def evaluate_captions(
         aliens eval captions --from captions.csv
         aliens eval captions --from captions.csv --photos 1000
     """
-    with stopping(NOTHING_KEPT), opened(library, device, precision, aloud=True, model=model) as opened_library:
+    with stopping(NOTHING_KEPT), opened(library, device, precision, backend, aloud=True, model=model) as opened_library:
         found = opened_library.evaluate_captions(
             source, captions=captions, k=ids_of("--at", k), photos=photos, seed=seed, compare=compare or ()
         )

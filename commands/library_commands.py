@@ -16,6 +16,7 @@ from commands.hit_tables import print_hits
 from commands.model_commands import forget_one_model
 from commands.options import (
     LIBRARY,
+    BackendOption,
     DeviceOption,
     JsonOption,
     LibraryOption,
@@ -57,6 +58,7 @@ def init(
     ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    backend: BackendOption = "auto",
 ) -> None:
     """Make a new library, which keeps what is known of photos.
 
@@ -67,7 +69,9 @@ def init(
     """
     import aliens
 
-    aliens.create(library, model, database=database, device=device, precision=precision, tell=console.note).close()
+    aliens.create(
+        library, model, database=database, device=device, precision=precision, backend=backend, tell=console.note
+    ).close()
     console.say(runnable(f"{library} is ready: add photos with `aliens add FOLDER`", library))
 
 
@@ -150,6 +154,7 @@ def add(
     json: JsonOption = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    backend: BackendOption = "auto",
 ) -> None:
     """Take in photos that are new or changed: searches find them then.
 
@@ -167,7 +172,7 @@ def add(
     """
     if [bool(paths), photo_list is not None, hotels50k is not None].count(True) > 1:
         raise typer.BadParameter("give either PATHs, --list FILE or --hotels50k ROOT, one after the other")
-    with opened(library, device, precision, aloud=True) as photos:
+    with opened(library, device, precision, backend, aloud=True) as photos:
         report = photos.add(
             *paths or (),
             photo_list=photo_list,

@@ -11,6 +11,7 @@ from base import console
 from base.errors import QueryError
 from commands.options import (
     LIBRARY,
+    BackendOption,
     DeviceOption,
     JsonOption,
     LibraryOption,
@@ -35,28 +36,33 @@ COLUMNS_HERE = ("model", "", "dim", "photos", "without", "vectors", "tagged with
 
 def embed_photos(
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--model",
             metavar="NAME",
             autocompletion=completing("models", known=("starter", "ViT-B-32/openai")),
-            help="ARCHITECTURE/WEIGHTS of open_clip, starter, local-dir:FOLDER or hf-hub:ORG/NAME.",
+            help="ARCHITECTURE/WEIGHTS of open_clip, starter, local-dir:FOLDER or hf-hub:ORG/NAME. With --precision "
+            "int8, by default the model in use.",
         ),
-    ],
+    ] = None,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    backend: BackendOption = "auto",
 ) -> None:
     """Make another model's vectors of all photos; searches go on by the one in use.
 
     May be stopped at any time; the same command goes on where it stopped. `aliens use` changes to it then.
 
+    With --precision int8 a model is calibrated on photos of the library, as one of its own: quicker on processors.
+
     Examples:
         aliens embed --model ViT-B-16/openai
         aliens embed --model starter
+        aliens embed --precision int8
     """
-    with stopping(KEPT), opened(library, device, precision, aloud=True) as photos:
+    with stopping(KEPT), opened(library, device, precision, backend, aloud=True) as photos:
         report = photos.embed(model)
     if json:
         console.print_json(report.as_json())
@@ -162,6 +168,9 @@ def print_standings(found: "Sequence[ModelStanding]", json: bool) -> None:
             for each in found
         ],
     )
+    for each in found:
+        if each.drift is not None:
+            console.note(f"{each.name}: {each.drift}")
 
 
 def model_row(each: "ListedModel") -> tuple[object, ...]:

@@ -37,9 +37,19 @@ DeviceOption = Annotated[
     ),
 ]
 PrecisionOption = Annotated[
-    Literal["auto", "float32", "bfloat16"],
+    Literal["auto", "float32", "bfloat16", "int8"],
     typer.Option(
-        "--precision", envvar="ALIENS_PRECISION", help="How exactly it computes: bfloat16 is quicker, and enough."
+        "--precision",
+        envvar="ALIENS_PRECISION",
+        help="How exactly it computes: bfloat16 is quicker, and enough; int8 (made by `aliens embed`) quicker still.",
+    ),
+]
+BackendOption = Annotated[
+    Literal["auto", "torch", "openvino"],
+    typer.Option(
+        "--backend",
+        envvar="ALIENS_BACKEND",
+        help="What computes photos on a processor: PyTorch or OpenVINO (an extra). auto: the faster, measured once.",
     ),
 ]
 ENGINES = ("regrade", "sd15", "sdxl", "klein")
@@ -97,7 +107,13 @@ PhotoArgument = Annotated[str, typer.Argument(metavar="PHOTO", help=PHOTO_HELP)]
 
 @contextmanager
 def opened(
-    library: Path, device: str = "auto", precision: str = "auto", *, aloud: bool = False, model: str | None = None
+    library: Path,
+    device: str = "auto",
+    precision: str = "auto",
+    backend: str = "auto",
+    *,
+    aloud: bool = False,
+    model: str | None = None,
 ) -> "Iterator[Library]":
     """Open a library for a command; `aloud`: say on stderr what model is loaded; `model`: not the one in use.
 
@@ -111,7 +127,9 @@ def opened(
 
     atexit.register(gc.freeze)  # looking for cycles among what ends with the process takes Python 0.2 s
     try:
-        with aliens.open(library, model=model, device=device, precision=precision, tell=tell) as photos:
+        with aliens.open(
+            library, model=model, device=device, precision=precision, backend=backend, tell=tell
+        ) as photos:
             if model is not None and (lacking := photos.lacking()):
                 print_notes([f"{lacking_said(lacking, photos.model.name)}, and are not found by it"], library)
             yield photos

@@ -9,6 +9,7 @@ import typer
 from base import console
 from commands.options import (
     LIBRARY,
+    BackendOption,
     DeviceOption,
     JsonOption,
     LibraryOption,
@@ -105,6 +106,7 @@ def import_vectors_command(
     library: LibraryOption = LIBRARY,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    backend: BackendOption = "auto",
 ) -> None:
     """Take vectors that were made elsewhere, with their photos: nothing is embedded.
 
@@ -119,7 +121,7 @@ def import_vectors_command(
         aliens import vectors vectors.npy --ids paths.txt
     """
     kept = "stopped: nothing was changed, or whole segments are kept; the same command goes on from there"
-    with stopping(kept), opened(library, device, precision, aloud=True) as opened_library:
+    with stopping(kept), opened(library, device, precision, backend, aloud=True) as opened_library:
         report = opened_library.import_vectors(
             path,
             ids=ids,

@@ -49,11 +49,16 @@ def refuse_forked_cuda() -> None:
         )
 
 
-def choose_precision(precision: str, device: str) -> str:
+def choose_precision(precision: str, device: str, name: str = "NAME") -> str:
     """Return float32 or bfloat16; auto takes bfloat16 where the device computes it natively.
 
-    Raises: EncoderError: the precision is unknown.
+    Raises: EncoderError: the precision is unknown, or int8, which is a model of its own; `name`: of the model.
     """
+    if precision == "int8":
+        raise EncoderError(
+            f"int8 is calibrated on photos that a library has, and is a model of its own: `aliens embed --model {name} "
+            f"--precision int8` makes its vectors once photos were added, `aliens use {name}@int8` takes it into use"
+        )
     if precision == "auto":
         native = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return "bfloat16" if native or (device == "cpu" and cpu_has_bfloat16()) else "float32"
@@ -84,6 +89,15 @@ def computing_with(threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def cpu_has_int8() -> bool:
+    """Tell whether the processor sums products of 8-bit numbers in 32 bits (AVX512-VNNI, AVX-VNNI or AMX).
+
+    Others do so in 16 bits, where sums overflow and vectors would be wrong without a word, and gain little speed.
+    """
+    flags: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(flags.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
 
 
 def keep_freed_memory() -> None:

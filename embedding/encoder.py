@@ -65,18 +65,31 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """What an encoder is loaded by, here or on another machine, where `local-dir:` means a folder there."""
+    """What an encoder is loaded by, here or on another machine, where `local-dir:` means a folder there.
+
+    towers: where the library keeps image towers that were calibrated to int8.
+    """
 
     name: str
     key: str
     device: str = "auto"
     precision: str = "auto"
+    backend: str = "auto"
+    towers: Path | None = None
 
-    def load(self) -> "OpenClipEncoder":
+    def load(self, tell: Callable[[str], None] = lambda note: None) -> "OpenClipEncoder":
         """Load the whole model. Raises: EncoderError, ModelMismatchError: as OpenClipEncoder.load."""
         from embedding.open_clip_encoder import OpenClipEncoder  # imports torch, which takes seconds
 
-        return OpenClipEncoder.load(self.name, device=self.device, precision=self.precision, key=self.key)
+        return OpenClipEncoder.load(
+            self.name,
+            device=self.device,
+            precision=self.precision,
+            backend=self.backend,
+            key=self.key,
+            towers=self.towers,
+            tell=tell,
+        )
 
 
 class LazyEncoder:
@@ -95,14 +108,19 @@ class LazyEncoder:
         dim: int,
         device: str = "auto",
         precision: str = "auto",
+        backend: str = "auto",
+        towers: Path | None = None,
         tell: Callable[[str], None] = lambda note: None,
     ) -> None:
-        """`folder`: where the text tower lies, or will lie once the model was loaded. `tell`: hears of the loading."""
+        """`folder`: where the text tower lies, or will lie once the model was loaded. `tell`: hears of the loading.
+
+        `towers`: where the library keeps image towers that were calibrated to int8.
+        """
         self.name = name
         self.key = key
         self.dim = dim
         self._folder = folder
-        self.recipe = Recipe(name=name, key=key, device=device, precision=precision)
+        self.recipe = Recipe(name=name, key=key, device=device, precision=precision, backend=backend, towers=towers)
         self._tell = tell
         self._whole: OpenClipEncoder | None = None
         self._loading = fork_lock()
@@ -117,7 +135,7 @@ class LazyEncoder:
         with self._loading:
             if self._whole is None:
                 self._tell(f"loading {self.name} ...")
-                self._whole = self.recipe.load()
+                self._whole = self.recipe.load(self._tell)
                 self._tell(str(self._whole))
                 if self._tower is not None and differs(self._tower, self._whole):
                     self._tower = None

@@ -1,12 +1,16 @@
-"""The encoder itself: photos and texts become unit vectors by any model that open_clip knows, found by its name."""
+"""The encoder itself: photos and texts become unit vectors by any model that open_clip knows, found by its name.
+
+PyTorch computes them; on a processor OpenVINO may compute those of photos, and does so for models calibrated to int8.
+"""
 
 import dataclasses
 import difflib
 import hashlib
 import json
 import re
+import shutil
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -19,11 +23,21 @@ from base.arrays import Floats, Pixels, unit
 from base.errors import EncoderError, ModelMismatchError
 from base.forks import fork_lock
 from base.settings import asset
+from embedding.backends import (
+    BackendSpeeds,
+    choose_backend,
+    keep_speeds,
+    kept_tower,
+    known_speeds,
+    measured_speeds,
+    this_machine,
+)
 from embedding.decode import Preprocessing
 from embedding.device import (
     PRECISIONS,
     choose_device,
     choose_precision,
+    cpu_has_int8,
     keep_freed_memory,
     on_device,
     refuse_forked_cuda,
@@ -31,6 +45,14 @@ from embedding.device import (
 from embedding.encoder import Recipe
 from embedding.gpu_memory import CudaMemory, FittingBatches
 from embedding.hub import no_chatter, no_vain_retries, weights_unavailable
+from embedding.image_files import INT8, Drift, TowerRecord, image_tower_problem, is_int8, read_tower_record
+from embedding.openvino_tower import (
+    PIECE_PHOTOS,
+    OpenVinoTower,
+    converted,
+    kept_or_converted,
+    require_openvino,
+)
 
 
 def model_key(name: str, model: Any, preprocessing: Preprocessing, architecture: Mapping[str, Any]) -> str:
@@ -112,7 +134,7 @@ def open_clip_name(name: str) -> tuple[str, str | None]:
 
 def lasting_name(name: str) -> str:
     """Return a model name that means the same in every working folder."""
-    folder = name.removeprefix("local-dir:")
+    folder = name.removeprefix("local-dir:")  # also of a calibrated model, whose @int8 ends it
     return f"local-dir:{Path(folder).expanduser().absolute()}" if folder != name else name
 
 
@@ -124,8 +146,11 @@ class OpenClipEncoder:
     """A CLIP model of open_clip, on one device, at one precision.
 
     Photos go through the image tower at the chosen precision; texts stay float32, which costs nothing
-    noticeable for a query and keeps its vector exact.
+    noticeable for a query and keeps its vector exact. backend: what computes photos, torch or openvino. drift: of a
+    model that was calibrated to int8, how far its vectors lie from those of float32.
     """
+
+    drift: Drift | None = None
 
     def __init__(
         self,
@@ -136,7 +161,10 @@ class OpenClipEncoder:
         device: str,
         precision: str,
         architecture: Mapping[str, Any],
+        backend: str = "torch",
+        tell: Callable[[str], None] = lambda note: None,
     ) -> None:
+        """`backend`: torch, openvino, or auto, the faster of both; `tell` hears that this is being measured."""
         self.name = name
         self.device = torch.device(device)
         self.precision = precision
@@ -146,38 +174,126 @@ class OpenClipEncoder:
         self.logit_scale = float(model.logit_scale.detach().exp())  # what cosines are multiplied by in training
         self.tokenizer = tokenizer
         self.model = model.eval().to(self.device)
-        model.visual.to(PRECISIONS[precision]).to(memory_format=torch.channels_last)
         scale = torch.tensor(self.preprocessing.std) * 255
         shift = torch.tensor(self.preprocessing.mean) * 255
         self._scale = scale.view(1, 3, 1, 1).to(self.device)
         self._shift = shift.view(1, 3, 1, 1).to(self.device)
         self._text_vectors: OrderedDict[str, Floats] = OrderedDict()
         self._remembering = fork_lock()
+        self._tower: OpenVinoTower | None = None
+        self._tower_folder: Path | None = None  # of a calibrated one
+        self._making_tower = fork_lock()
+        self._pieces_photos = 0  # that OpenVINO computes at once
         self.dim = self._encode_uncached([""]).shape[1]
+        self.backend = self._faster(tell) if backend == "auto" else backend
+        if self.backend == "torch":
+            self._cast()
+        else:
+            self._pieces_photos = PIECE_PHOTOS * torch.get_num_threads()
+
+    def _cast(self) -> None:
+        self.model.visual.to(PRECISIONS[self.precision]).to(memory_format=torch.channels_last)
+
+    def _faster(self, tell: Callable[[str], None]) -> str:
+        """Return the backend that was measured to be faster on this machine; where none was, measure, once."""
+        speeds = known_speeds(self.key, self.precision)
+        if speeds is None:
+            tell(f"measuring, this once, whether PyTorch or OpenVINO is quicker with {self.key} here ...")
+            try:
+                tower = self._openvino()
+            except EncoderError:  # it cannot be converted
+                speeds = BackendSpeeds(where=this_machine(), torch=0.0, openvino=0.0)
+            else:
+                self._cast()
+                size_px = self.preprocessing.size_px
+                speeds = measured_speeds(self._features, tower.features, self.batch_photos, size_px)
+                tell(str(speeds))
+            keep_speeds(self.key, self.precision, speeds)
+            if speeds.faster == "torch":
+                self._tower = None
+                shutil.rmtree(kept_tower(self.key), ignore_errors=True)
+        return speeds.faster
+
+    def _openvino(self) -> OpenVinoTower:
+        """Return the image tower as OpenVINO computes it, read or converted when it is first needed.
+
+        Raises: EncoderError: OpenVINO, or the processor's instructions for int8, are absent; it cannot be converted.
+        """
+        with self._making_tower:
+            if self._tower is None:
+                threads = torch.get_num_threads()
+                if self._tower_folder is not None:
+                    refuse_int8(self.name)
+                    if problem := image_tower_problem(self._tower_folder, self.key):
+                        raise EncoderError(lost(self.name, problem))
+                    self._tower = OpenVinoTower.read(self._tower_folder, "int8", threads)
+                else:
+                    model = kept_or_converted(kept_tower(self.key), self.key, self.converted)
+                    self._tower = OpenVinoTower(model, self.precision, threads)
+            return self._tower
+
+    def converted(self) -> Any:
+        """Return the image tower as OpenVINO's model, in float32, which it must be in here. Raises: EncoderError."""
+        return converted(self.model, self._shift, self._scale, self.preprocessing.size_px)
+
+    @property
+    def threads(self) -> int:
+        """How many threads compute on a processor."""
+        return torch.get_num_threads()
+
+    def become_int8(self, record: TowerRecord, folder: Path) -> None:
+        """Be the calibrated model that lies in a folder."""
+        self.name, self.key, self.drift = self.name + INT8, record.key, record.drift
+        self.precision, self.backend = "int8", "openvino"
+        self._tower, self._tower_folder = None, folder
+        self._pieces_photos = PIECE_PHOTOS * torch.get_num_threads()
 
     @classmethod
-    def load(cls, name: str, *, device: str = "auto", precision: str = "auto", key: str | None = None) -> Self:
+    def load(
+        cls,
+        name: str,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        backend: str = "auto",
+        key: str | None = None,
+        towers: Path | None = None,
+        tell: Callable[[str], None] = lambda note: None,
+    ) -> Self:
         """Load a model by name and choose its device and precision.
 
         Args:
             name: `ViT-B-32/openai`, any other `architecture/weights` of open_clip, `starter`,
-                `local-dir:/path` or `hf-hub:org/name`.
+                `local-dir:/path` or `hf-hub:org/name`; with @int8 behind it, as calibrated for a library.
             device: auto, cpu, cuda or mps.
             precision: auto, float32 or bfloat16. Auto is bfloat16 on CUDA devices and on processors with
-                AVX512-BF16 or AMX, else float32.
+                AVX512-BF16 or AMX, else float32. Of a calibrated model only int8.
+            backend: what computes photos on a processor: torch, openvino, or auto: what was measured to be faster here.
             key: the model key that is expected, where a library has vectors of it.
+            towers: where a library keeps the image towers that were calibrated for it, by their keys.
+            tell: hears that backends are being measured.
 
         Raises:
-            EncoderError: the model is unknown or its weights cannot be had; the device is absent.
+            EncoderError: the model is unknown or its weights cannot be had; the device or the backend is absent.
             ModelMismatchError: the model is not the one of that key.
         """
+        if is_int8(name):
+            return cls._load_int8(name, device=device, precision=precision, backend=backend, key=key, towers=towers)
         device = choose_device(device)
-        precision = choose_precision(precision, device)
+        precision = choose_precision(precision, device, name)
+        backend = choose_backend(backend, device)
         if device == "cpu":
             keep_freed_memory()
         model, tokenizer, architecture = load_model(name)
         encoder = cls(
-            lasting_name(name), model, tokenizer, device=device, precision=precision, architecture=architecture
+            lasting_name(name),
+            model,
+            tokenizer,
+            device=device,
+            precision=precision,
+            architecture=architecture,
+            backend=backend,
+            tell=tell,
         )
         if key is not None and encoder.key != key:
             raise ModelMismatchError(
@@ -187,14 +303,54 @@ class OpenClipEncoder:
             )
         return encoder
 
+    @classmethod
+    def _load_int8(
+        cls, name: str, *, device: str, precision: str, backend: str, key: str | None, towers: Path | None
+    ) -> Self:
+        """Load a model that was calibrated for a library; its image tower is read when a photo is encoded.
+
+        Raises: EncoderError, ModelMismatchError: as `load`.
+        """
+        base = name.removesuffix(INT8)
+        if precision not in ("auto", "int8"):
+            raise EncoderError(
+                f"vectors of {name} are those of int8: leave out --precision {precision}, or take a model into use "
+                "that was not calibrated: `aliens models --here` lists this library's"
+            )
+        refuse_for_int8(device=device, backend=backend)
+        if key is None or towers is None:
+            choose_precision("int8", "cpu", base)
+        assert key is not None and towers is not None
+        record = read_tower_record(towers / key, key)
+        if record is None:
+            raise EncoderError(lost(name, str(image_tower_problem(towers / key, key, quick=True))))
+        encoder = cls.load(base, device="cpu", precision="float32", backend="torch")
+        if encoder.key != record.of:
+            raise ModelMismatchError(
+                f"{key} was calibrated from {record.of}, but {base!r} is now {encoder.key}: its weights or its "
+                "preprocessing changed. Put the old ones back"
+            )
+        encoder.become_int8(record, towers / key)
+        return encoder
+
     def __str__(self) -> str:
         where = f"{self.device.type} ({torch.get_num_threads()} threads)" if self.device.type == "cpu" else self.device
+        if self.backend == "openvino":
+            where = f"OpenVINO on {where}"
         return f"{self.key}: {self.dim} dimensions, {self.preprocessing.size_px} px, {where}, {self.precision}"
 
     @property
     def recipe(self) -> Recipe:
         """What loads the same on another machine."""
-        return Recipe(name=self.name, key=self.key, device=self.device.type, precision=self.precision)
+        towers = None if self._tower_folder is None else self._tower_folder.parent
+        return Recipe(
+            name=self.name,
+            key=self.key,
+            device=self.device.type,
+            precision=self.precision,
+            backend=self.backend,
+            towers=towers,
+        )
 
     @property
     def parameters(self) -> int:
@@ -204,7 +360,7 @@ class OpenClipEncoder:
     @property
     def batch_photos(self) -> int:
         """How many photos are best encoded at once."""
-        return BATCH_PHOTOS.get(self.device.type) or self._batches.photos
+        return max(BATCH_PHOTOS.get(self.device.type) or self._batches.photos, self._pieces_photos)
 
     @cached_property
     def _batches(self) -> FittingBatches:
@@ -218,12 +374,14 @@ class OpenClipEncoder:
         s = self.preprocessing.size_px
         if pixels.shape[1:] != (s, s, 3):
             raise EncoderError(f"{self.key} takes photos of shape ({s}, {s}, 3), not {pixels.shape[1:]}")
+        if self.backend == "openvino":
+            return unit(self._openvino().features(pixels))
         self._refuse_fork()
         return unit(self._batches.encoded(pixels) if self.device.type == "cuda" else self._features(pixels))
 
     @torch.inference_mode()
     def _features(self, pixels: Pixels) -> Floats:
-        """Return the image tower's vectors, (n, d) float32 of any length."""
+        """Return what PyTorch makes of pixels, (n, d) float32, not of unit length."""
         batch = on_device(pixels, self.device).permute(0, 3, 1, 2)  # (n, 3, s, s), channels last
         batch = ((batch.float() - self._shift) / self._scale).to(PRECISIONS[self.precision])
         vectors: Floats = self.model.encode_image(batch).float().cpu().numpy()
@@ -268,6 +426,34 @@ class OpenClipEncoder:
         features = self.model.encode_text(tokens) if tower is None else encode_trimmed(tower, tokens)
         vectors: Floats = features.float().cpu().numpy()
         return vectors
+
+
+def refuse_for_int8(*, device: str, backend: str) -> None:
+    """Raise EncoderError where something is asked for that cannot compute int8."""
+    if device not in ("auto", "cpu"):
+        raise EncoderError(f"int8 is computed on processors alone: leave out --device {device}")
+    if backend == "torch":
+        raise EncoderError("int8 is computed by OpenVINO alone: leave out --backend torch")
+
+
+def refuse_int8(name: str) -> None:
+    """Raise EncoderError where int8 cannot be computed; `name`: of the calibrated model."""
+    require_openvino(f"the model {name}")
+    if not cpu_has_int8():
+        raise EncoderError(
+            "this processor has no instructions for int8 (AVX512-VNNI, AVX-VNNI or AMX), and would compute other "
+            f"vectors than {name}'s: search here, and add photos on one that has them; or `aliens embed --model "
+            f"{name.removesuffix(INT8)}` makes vectors of the model as it is"
+        )
+
+
+def lost(name: str, problem: str) -> str:
+    """Return the message for a calibrated model whose files are not there; what it has made can be searched."""
+    base = name.removesuffix(INT8)
+    return (
+        f"the calibrated model of {name} cannot be used: {problem}. Restore it from a backup of the library, or use "
+        f"another model: `aliens embed --model {base}`, `aliens use {base}`, `aliens forget --model {name}`"
+    )
 
 
 def causal_text_tower(model: Any) -> Any:

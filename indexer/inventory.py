@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from base.console import counted, size_in_words
 from base.files import PhotoFile
+from base.settings import LibraryFolder
 from db.caption_rows import caption_sets
 from db.catalog import Catalog
 from db.hotel_rows import count_hotels
@@ -19,6 +20,7 @@ from db.photo_rows import count_photos, failed_photos, failure_counts, latest_sc
 from db.restyling_rows import count_restylings
 from db.tag_rows import count_labels, vocabulary_keys
 from db.vector_rows import segments_of
+from embedding.image_files import Drift, is_int8, read_tower_record
 from embedding.index.approximate import read_approximation
 from embedding.index.milvus import read_collection
 
@@ -27,7 +29,8 @@ from embedding.index.milvus import read_collection
 class ModelStanding:
     """A model of a library. photos: that have its vectors and can be found; lacking: embedded ones that have none.
 
-    vectors_bytes: of its segments. vocabularies: that photos were tagged with by it.
+    vectors_bytes: of its segments. vocabularies: that photos were tagged with by it. drift: of one that was calibrated
+    to int8, how far its vectors lie from those of float32.
     """
 
     key: str
@@ -38,12 +41,14 @@ class ModelStanding:
     lacking: int
     vectors_bytes: int
     vocabularies: list[str]
+    drift: Drift | None = None
 
     def __str__(self) -> str:
         lack = f", {counted(self.lacking, 'photo')} without" if self.lacking else ""
         used = ", in use" if self.in_use else ""
         size = f"{self.dim} dimensions, {size_in_words(self.vectors_bytes)}"
-        return f"{self.key}{used}, {size}, {counted(self.photos, 'photo')}{lack}"
+        drift = "" if self.drift is None else f"; int8: {self.drift}"
+        return f"{self.key}{used}, {size}, {counted(self.photos, 'photo')}{lack}{drift}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +95,7 @@ class Inventory:
             ("library", self.library),
             ("database", self.database + (f", {self.database_bytes / 1e6:.1f} MB" if self.database_bytes else "")),
             ("model", f"{self.model}, {self.dim} dimensions{used}"),
+            *(("int8", str(m.drift)) for m in self.models if m.key == self.model and m.drift is not None),
             *(("beside it", str(other)) for other in self.models if other.key != self.model),
             ("photos", f"{sum(self.photos.values())} photos"),
         ]
@@ -152,7 +158,7 @@ def take_inventory(catalog: Catalog) -> Inventory:
             database=catalog.engine.url.render_as_string(hide_password=True),
             model=model.key,
             dim=model.dim,
-            models=[model_standing(session, each, in_use=not n) for n, each in enumerate(library_models(session))],
+            models=standings_in(folder, session),
             photos={state.value: count for state, count in count_photos(session).items()},
             failures=failure_counts(session),
             hotels=hotels,
@@ -175,12 +181,18 @@ def take_inventory(catalog: Catalog) -> Inventory:
 def standings(catalog: Catalog) -> list[ModelStanding]:
     """Return the models of a library, the one in use first."""
     with catalog.session() as session:
-        return [model_standing(session, model, in_use=not n) for n, model in enumerate(library_models(session))]
+        return standings_in(catalog.folder, session)
 
 
-def model_standing(session: Session, model: Model, *, in_use: bool) -> ModelStanding:
+def standings_in(folder: LibraryFolder, session: Session) -> list[ModelStanding]:
+    """Return the models of a library, the one in use first."""
+    return [model_standing(folder, session, model, in_use=not n) for n, model in enumerate(library_models(session))]
+
+
+def model_standing(folder: LibraryFolder, session: Session, model: Model, *, in_use: bool) -> ModelStanding:
     """Return what there is of a model."""
     files = segments_of(session, model)
+    record = read_tower_record(folder.image_towers / model.key, model.key) if is_int8(model.name) else None
     return ModelStanding(
         key=model.key,
         name=model.name,
@@ -190,6 +202,7 @@ def model_standing(session: Session, model: Model, *, in_use: bool) -> ModelStan
         lacking=counted_without_vector(session, model),
         vectors_bytes=sum(file.size_bytes for file in files),
         vocabularies=vocabulary_keys(session, model),
+        drift=None if record is None else record.drift,
     )
 
 

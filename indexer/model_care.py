@@ -21,6 +21,7 @@ from db.settings_rows import saved_searches
 from db.tag_rows import vocabulary_keys
 from db.vector_rows import add_model, current_model, use_model
 from embedding.encoder import Encoder
+from embedding.image_files import Drift
 from embedding.index.approximate import read_approximation
 from embedding.index.milvus import read_collection
 from embedding.index.milvus_sync import leave
@@ -36,7 +37,8 @@ class FurtherReport:
     """What giving photos vectors of a model that is not in use did.
 
     model: its key; name: what it is loaded by. recorded: photos that got a vector. lacking: embedded photos that have
-    none now. restyled: restyled photos that got one.
+    none now. restyled: restyled photos that got one. drift: of a model that was calibrated to int8, how far its vectors
+    lie from those of float32.
     """
 
     model: str
@@ -46,6 +48,7 @@ class FurtherReport:
     recorded: int
     lacking: int
     restyled: int = 0
+    drift: Drift | None = None
 
     @property
     def interrupted(self) -> bool:
@@ -61,6 +64,8 @@ class FurtherReport:
         rate = f" ({run.encoded / run.seconds:.1f} photos/s)" if run.encoded else ""
         lines = [f"{counted(self.recorded, 'photo')} got vectors of {self.model} in {run.seconds:.1f} s{rate}"]
         lines += [f"{counted(self.restyled, 'restyled photo')} got them too"] * bool(self.restyled)
+        if self.drift is not None:
+            lines.append(f"int8: {self.drift}")
         if not self.lacking:
             lines.append(f"no photo that can be found lacks one: `aliens use {shell_word(self.name)}` searches by them")
         return "\n".join(lines)
@@ -154,6 +159,7 @@ def embed_further(
         report = run.embed(progress)
         with catalog.session() as session:
             lacking = count_without_vector(session, model)
+            drift = model_standing(catalog.folder, session, model, in_use=False).drift
     return FurtherReport(
         model=model.key,
         name=model.name,
@@ -161,6 +167,7 @@ def embed_further(
         left_out=run.left_out,
         recorded=run.recorded,
         lacking=lacking,
+        drift=drift,
     )
 
 
@@ -228,7 +235,7 @@ def forget_model(catalog: Catalog, name: str, *, dry_run: bool = False) -> Model
                 if len(library_models(session)) > 1
                 else f"{model.name} is the library's only model: to be rid of it, remove the library's folder"
             )
-        standing = model_standing(session, model, in_use=False)
+        standing = model_standing(catalog.folder, session, model, in_use=False)
         if dry_run:
             return standing
         with building(catalog.folder, model.key):

@@ -9,7 +9,7 @@ names of photos: CV-Aliens and the model's weights must be on every node, and th
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -19,6 +19,7 @@ from base.files import PhotoFile
 from db.models import Photo
 from embedding.decode import MAX_PIXELS, Facts, Preprocessing
 from embedding.encoder import Encoder, Recipe
+from embedding.image_files import is_int8
 from indexer.ray_actors import AHEAD, DEATHS, Actors, GroupThere
 from indexer.ray_cluster import is_not_installed, last_line, not_installed, other_version, ray_connected
 from indexer.ray_workers import AT_ONCE, HASH_BYTES, SliceRead, read_slice
@@ -59,6 +60,8 @@ class RayStages:
         self._ray = ray
         self.max_pixels = MAX_PIXELS
         recipe: Recipe | Encoder = getattr(encoder, "recipe", encoder)
+        if isinstance(recipe, Recipe) and recipe.backend == "auto" and not is_int8(recipe.name):
+            recipe = replace(recipe, backend="torch")  # or each node would choose for itself, and give other last bits
         self._actors = Actors(ray, recipe, tell)
         about = self._actors.about
         assert about.preprocessing is not None

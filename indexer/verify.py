@@ -39,6 +39,7 @@ from db.vector_rows import (
     segments_of,
     set_dead,
 )
+from embedding.image_files import INT8, image_tower_problem, is_int8, is_written_to
 from embedding.index.approximate import approximation_problem, remove_approximation
 from embedding.index.milvus import MILVUS_MANIFEST
 from embedding.index.photo_index import strays_of_index
@@ -62,7 +63,8 @@ BLOCK_ROWS = 8_192
 class Disagreement:
     """Two parts of the library that disagree, and what to do.
 
-    part: database, segment, approximate index, Milvus, tags, table, text tower, floors, photo, result or stray file.
+    part: database, segment, approximate index, Milvus, tags, table, text tower, image tower, floors, photo, result or
+    stray file.
     """
 
     part: str
@@ -158,7 +160,9 @@ def folders_of_no_model(folder: LibraryFolder, models: Sequence[Model]) -> list[
     known = {model.key for model in models}
     kinds = sorted({path.parent for path in folder.of_model("any")})
     below = (path for kind in kinds if kind.is_dir() for path in sorted(kind.iterdir()) if path.is_dir())
-    return [path for path in below if path.name not in known and MODEL_KEY.fullmatch(path.name)]
+    return [
+        path for path in below if path.name not in known and MODEL_KEY.fullmatch(path.name) and not is_written_to(path)
+    ]
 
 
 def remove_damaged(folder: LibraryFolder, model: Model) -> None:
@@ -333,6 +337,9 @@ def segment_problem(
 def derived_disagreements(folder: LibraryFolder, model: Model, *, quick: bool) -> Iterator[Disagreement]:
     """Compare what is derived from the vectors with its checksums; what is absent is no disagreement."""
     index, tags = folder.index(model.key), folder.photo_table(model.key)
+    tower = folder.image_towers / model.key
+    if is_int8(model.name) and (problem := image_tower_problem(tower, model.key, quick=quick)):
+        yield Disagreement("image tower", problem, calibrated_again(model))
     if problem := record_problem(index / MILVUS_MANIFEST):
         yield Disagreement("Milvus", problem, f"{REPAIR}, then `aliens index`")
     # Looked at twice: `aliens index` or `aliens tag` may have written one anew in the midst of the first look.
@@ -349,6 +356,15 @@ def derived_disagreements(folder: LibraryFolder, model: Model, *, quick: bool) -
                 yield Disagreement("tags", what, "`aliens tag`")
     if problem := tower_problem(folder.text_tower(model.key), model.key):
         yield Disagreement("text tower", problem, REPAIR)
+
+
+def calibrated_again(model: Model) -> str:
+    """Return what mends a calibrated model, which cannot be made again as it was; what it has made can be searched."""
+    base = model.name.removesuffix(INT8)
+    return (
+        f"a backup of the library has it; else `aliens embed --model {shell_word(base)}`, `aliens use "
+        f"{shell_word(base)}` and `aliens forget --model {shell_word(model.name)}`"
+    )
 
 
 def strays(session: Session, folder: LibraryFolder, model: Model, store: SegmentStore) -> list[Path]:

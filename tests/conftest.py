@@ -17,6 +17,8 @@ if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):  # side by 
     for library_name in ("OMP", "OPENBLAS", "MKL"):  # which read this once, when they are imported
         os.environ[f"{library_name}_NUM_THREADS"] = str(max((os.cpu_count() or 1) // workers, 1))
 
+os.environ["ALIENS_BACKEND"] = "torch"  # whatever is quicker here; tests of OpenVINO ask for it
+
 import hypothesis
 import numpy as np
 import pytest

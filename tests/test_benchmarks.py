@@ -161,6 +161,19 @@ def test_model_speed(bench: Path) -> None:
     assert shows(out, r"^starter: # photos/s estimated, # measured, ratio # \(# to #\)")
 
 
+def test_backends(bench: Path) -> None:
+    pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    pytest.importorskip("nncf", reason="the extra openvino is not installed")
+    out = figures(bench, "backends", "--model", "tiny", "--rounds", 1, "--calibration", 8, "--add", 10)
+    for name in ("PyTorch bfloat16", "OpenVINO float32", "OpenVINO bfloat16"):
+        assert shows(out, rf"{name}\s+# photos/s,\s+# ms a photo,\s+# times PyTorch bfloat16,\s+# by work")
+    assert shows(
+        out,
+        r"aliens add of 10 photos of 350 x 233 px:",
+        r"OpenVINO bfloat16\s+# photos/s,\s+# ms a photo,\s+# times PyTorch bfloat16, # of the encoder alone",
+    )
+
+
 def test_growing(bench: Path) -> None:
     out = figures(bench, "growing", "--photos", 2000, "--rows", 1000, "--batches", 20, "--runs", 1)
     assert shows(

@@ -74,6 +74,7 @@ def sampled_models(
     *,
     device: str,
     precision: str,
+    backend: str = "auto",
     progress: Progress,
 ) -> Iterator[list[SampledModel]]:
     """Yield models that have embedded a sample of a library's photos, one after the other, so that one is in memory.
@@ -105,7 +106,7 @@ def sampled_models(
                 )
                 continue
             progress(Step("loading", 0, None, "models", note=name))
-            encoder = OpenClipEncoder.load(name, device=device, precision=precision)
+            encoder = OpenClipEncoder.load(name, device=device, precision=precision, backend=backend)
             if encoder.key in refused:
                 raise QueryError(f"{name!r} {refused[encoder.key]}")
             refused[encoder.key] = "is a model that was named already: name each once"
@@ -140,7 +141,7 @@ def embed_sample(
     own: Catalog, encoder: "OpenClipEncoder", source: SampleSource, progress: Progress
 ) -> EmbeddingSpeed | None:
     """Embed photos into a library of samples, but for those that it has; return what it took, with earlier times."""
-    folder, where = own.folder, f"{encoder.device}, {encoder.precision}"
+    folder, where = own.folder, f"{encoder.device}, {encoder.backend}, {encoder.precision}"
 
     def tell(step: Step) -> None:
         progress(replace(step, note=f"{encoder.name} {step.note}".strip()))
@@ -163,7 +164,15 @@ def searcher_of(catalog: Catalog, device: str, precision: str) -> Searcher:
     model = catalog.model
     store = SegmentStore(catalog.folder.vectors(model.key), model.dim)
     tower = catalog.folder.text_tower(model.key)
-    encoder = LazyEncoder(tower, name=model.name, key=model.key, dim=model.dim, device=device, precision=precision)
+    encoder = LazyEncoder(
+        tower,
+        name=model.name,
+        key=model.key,
+        dim=model.dim,
+        device=device,
+        precision=precision,
+        towers=catalog.folder.image_towers,
+    )
 
     def index(session: Session) -> PhotoIndex:
         return PhotoIndex(store.current(EmbeddedRows(session, model)))
