@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session
 
-from db.catalog import create_database, new_session
+from db.catalog import new_session
 from db.hotel_rows import merge_chains, merge_hotels
 from db.models import Model, Photo, PhotoState
 from db.photo_rows import (
@@ -136,11 +136,6 @@ def test_photos_under_a_folder_are_those_whose_paths_begin_with_it(
         inside = {path for path in paths if path == root or path.startswith(root.rstrip("/") + "/")}
         assert paths_under(session, root) == inside
         assert count_under(session, root) == len(inside)
-
-
-@pytest.fixture(scope="module")
-def migrated_engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return create_database(f"sqlite:///{tmp_path_factory.mktemp('photos') / 'test.db'}")
 
 
 @pytest.mark.parametrize("ask", [lambda *args: list(photo_ids_under(*args)), count_under], ids=["ids", "count"])
