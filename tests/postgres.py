@@ -138,6 +138,7 @@ class Server:
 
     def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
         """Stop the server: by default at once, as `pg_ctl stop -m immediate` does; SIGINT has it close well."""
+        self.__dict__.pop("_own", None)
         if self._process is not None:
             self._process.send_signal(how)
             self._process.wait()
@@ -166,8 +167,6 @@ class Server:
 
     def execute(self, statement: str, *parameters: object) -> list[Any]:
         """Run a statement outside the libraries' databases and return its rows."""
-        if self._own.closed or self._own.broken:
-            del self._own
         done = self._own.execute(statement, parameters or None)
         return list(done.fetchall()) if done.description else []
 

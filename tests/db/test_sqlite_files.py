@@ -35,6 +35,8 @@ from urllib.parse import quote
 from sqlalchemy import text
 from db.catalog import connect
 
+pytestmark = pytest.mark.sqlite("it is about SQLite's files")
+
 found = []
 for path in sys.argv[1:]:
     engine = connect(f"sqlite:///{quote(path)}")
