@@ -138,7 +138,8 @@ class Server:
 
     def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
         """Stop the server: by default at once, as `pg_ctl stop -m immediate` does; SIGINT has it close well."""
-        self.__dict__.pop("_own", None)
+        if "_own" in self.__dict__:
+            self.__dict__.pop("_own").close()
         if self._process is not None:
             self._process.send_signal(how)
             self._process.wait()
