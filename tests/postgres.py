@@ -6,6 +6,7 @@ by the library's own library.toml, and a copied folder gets a copy of it.
 
 import glob
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -26,6 +27,7 @@ from sqlalchemy import make_url
 from base.settings import LibraryFolder
 from db.catalog import Catalog
 
+ACCOUNT = "postgres"  # of this machine, which a server runs as where the tests run as root
 USER = "aliens"
 PASSWORD = "pool/7:bath@tub"  # with what addresses must quote
 PATIENCE_S = 120.0
@@ -50,6 +52,10 @@ def missing() -> str | None:
         return "no psycopg is installed: pip install -e '.[postgres]'"
     if os.geteuid() == 0 and shutil.which("setpriv") is None:
         return "PostgreSQL does not run as root, and there is no setpriv to be somebody else by"
+    try:
+        pwd.getpwnam(ACCOUNT)
+    except KeyError:
+        return f"PostgreSQL does not run as root, and there is no account {ACCOUNT}" if os.geteuid() == 0 else None
     return None
 
 
@@ -74,11 +80,11 @@ class Server:
         self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # a socket's path may not be long
         self._as_somebody: list[str] = []
         if os.geteuid() == 0:
-            shutil.chown(self.folder, "postgres", "postgres")
+            shutil.chown(self.folder, ACCOUNT, ACCOUNT)
             self._as_somebody = [
                 "setpriv",
-                "--reuid=postgres",
-                "--regid=postgres",
+                f"--reuid={ACCOUNT}",
+                f"--regid={ACCOUNT}",
                 "--clear-groups",
                 "--pdeathsig=QUIT",
             ]

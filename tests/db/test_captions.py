@@ -28,6 +28,8 @@ from db.caption_rows import (
 from db.models import Caption, CaptionSet, CaptionText, Photo, PhotoState
 from tests.db.conftest import put_photos
 
+pytestmark = pytest.mark.every_database
+
 SYNTAX = ['"', "*", "pool*", "NEAR(", "NEAR(pool bed)", "-pool", "^pool", "AND", "OR NOT", "text:pool", "{text}", "\\"]
 SYNTAX += ["(", "pool)", "a+b", "'", "''; DROP TABLE photo", "\0", "po\0ol", "日本", "🛁", "ﬁ", "\u200b", ""]
 

@@ -14,6 +14,8 @@ from db.photo_rows import COLUMNS, embedded_columns, hotels_and_chains, update_p
 from db.vector_rows import current_model, record_segment, use_model
 from tests.db.conftest import put_embedded, put_photos, segment_file
 
+pytestmark = pytest.mark.every_database
+
 
 def rows_of(session: Session, model: Model, names: list[str], ids: list[int] | None = None) -> list[tuple[object, ...]]:
     """Return (photo id, names...) of the photos."""

@@ -15,6 +15,8 @@ from db.models import Base
 from db.source_rows import remembered_sources
 from tests.conftest import LibraryFactory
 
+pytestmark = pytest.mark.every_database
+
 
 def differences(engine: Engine) -> list[object]:
     with engine.connect() as connection:

@@ -40,6 +40,8 @@ from db.photo_rows import (
 )
 from tests.db.conftest import put_embedded, put_photos
 
+pytestmark = pytest.mark.every_database
+
 
 def numbered(count: int) -> list[str]:
     return [f"/photos/{number:04d}.jpg" for number in range(count)]

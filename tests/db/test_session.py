@@ -15,6 +15,8 @@ from db.settings_rows import write_setting
 from tests.by_folder import create_library
 from tests.conftest import FakeEncoder, LibraryFactory
 
+pytestmark = pytest.mark.every_database
+
 
 def file_of(engine: Engine) -> Path:
     return Path(engine.url.database or "")

@@ -32,6 +32,8 @@ from db.tag_rows import (
 from db.vector_rows import use_model
 from tests.db.conftest import put_photos
 
+pytestmark = pytest.mark.every_database
+
 DEFINITION = {"name": "own", "tags": [["a pool", ["a pool"], ""]]}
 
 

@@ -36,6 +36,8 @@ from db.vector_rows import (
 )
 from tests.db.conftest import put_embedded, put_photos, segment_file
 
+pytestmark = pytest.mark.every_database
+
 SHA = bytes(range(32))
 
 

@@ -26,7 +26,7 @@ from tests.killed import killed_until_done
 from tests.other_model import OTHER, OtherEncoder
 from tests.restyled import keep_results
 
-pytestmark = pytest.mark.usefixtures("ctrl_c")
+pytestmark = [pytest.mark.usefixtures("ctrl_c"), pytest.mark.every_database]
 
 
 def vectors_by_path(library: Library, key: str) -> dict[str, bytes]:

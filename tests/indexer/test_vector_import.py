@@ -23,6 +23,8 @@ from db.models import Photo, PhotoState
 from indexer import vector_import
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 
+pytestmark = pytest.mark.every_database
+
 DIM = FakeEncoder.dim
 Made = tuple[list[str], np.ndarray]
 

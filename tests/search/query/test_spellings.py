@@ -19,6 +19,8 @@ from db.tag_rows import Label, all_labels
 from search.query import Filter, format_query, parse
 from tests.conftest import LibraryFactory, photo_bytes
 
+pytestmark = pytest.mark.every_database
+
 
 def composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
