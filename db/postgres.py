@@ -1,7 +1,7 @@
 """PostgreSQL: how it is connected to, what its errors mean, its lock, and how it compares letters. Knows no tables.
 
-Every transaction sees the library as it was when it began (REPEATABLE READ), as SQLite's do: what is asked of one in
-several statements fits together, and two that change the same row do not both win.
+Every statement sees what was committed before it (READ COMMITTED), as SQLite's do that only read: whoever reads in
+several statements has to notice what changes between them, as `embedding.segments` does.
 """
 
 import json
@@ -49,7 +49,7 @@ REFUSED = {
     ),
 }
 NO_RIGHT, READ_ONLY, DISK_FULL = "42501", "25006", "53100"
-SAME_ROWS = {"40001", "40P01"}  # two transactions that change the same rows, or wait for each other
+SAME_ROWS = {"40001", "40P01"}  # two transactions that wait for each other; the first where a server is set stricter
 
 
 def engine_options(url: URL) -> dict[str, Any]:
@@ -58,12 +58,7 @@ def engine_options(url: URL) -> dict[str, Any]:
     if "application_name" not in url.query:
         known["application_name"] = f"aliens {os.getpid()}@{socket.gethostname()}"
     # A connection that the server has closed meanwhile is noticed before it is used, and made anew.
-    return {
-        "pool_pre_ping": True,
-        "isolation_level": "REPEATABLE READ",
-        "json_serializer": as_json,
-        "connect_args": known,
-    }
+    return {"pool_pre_ping": True, "json_serializer": as_json, "connect_args": known}
 
 
 def as_json(value: Any) -> str:

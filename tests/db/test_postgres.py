@@ -340,16 +340,6 @@ def opened(server: Server, name: str) -> Iterator[Engine]:
         engine.dispose()
 
 
-def test_a_transaction_sees_the_library_as_it_was_when_it_began(server: Server, database: str) -> None:
-    with opened(server, database) as engine, new_session(engine) as reader, new_session(engine) as writer:
-        assert reader.get(Setting, "one") is None
-        writer.add(Setting(name="one", value="1"))
-        writer.commit()
-        assert reader.scalars(select(Setting.name)).all() == []
-        reader.rollback()
-        assert reader.scalars(select(Setting.name)).all() == ["one"]
-
-
 def test_texts_with_a_nul_are_kept_with_a_sign_in_its_place(server: Server, database: str) -> None:
     with opened(server, database) as engine, new_session(engine) as session:
         said = {"note": "a\0b", "as it is": "a\\u0000b"}

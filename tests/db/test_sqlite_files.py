@@ -20,6 +20,8 @@ from base.errors import LibraryError
 from db.catalog import connect
 from tests.unwritable import unwritable, without_rights
 
+pytestmark = pytest.mark.sqlite("it is about SQLite's files")
+
 KILLED = """
 import os, signal, sqlite3, sys
 
@@ -34,8 +36,6 @@ import json, sys
 from urllib.parse import quote
 from sqlalchemy import text
 from db.catalog import connect
-
-pytestmark = pytest.mark.sqlite("it is about SQLite's files")
 
 found = []
 for path in sys.argv[1:]:
