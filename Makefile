@@ -8,17 +8,20 @@ LITE := $(if $(filter cpu,$(FAISS)),$(COMMA)milvus-lite)# milvus-lite brings fai
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: all demo test install format lint typecheck translations openapi bench measured help
+.PHONY: all demo test test-postgres install format lint typecheck translations openapi bench measured help
 .DEFAULT_GOAL := help
 
 help: ## Show what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 demo: $(VENV)/.demo-installed ## Add the sample hotels with the embedded model and search them
 	$(BIN)/aliens demo
 
 test: $(VENV)/.dev-installed ## Run the tests, side by side
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+test-postgres: $(VENV)/.dev-installed ## Run the tests of db/, indexer/ and search/ with rows in PostgreSQL; WHICH='-m every_database': the core of them
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --database postgresql $(WHICH) tests/db tests/indexer tests/search
 
 install: $(VENV)/.dev-installed ## Set up .venv with everything that developing needs
 

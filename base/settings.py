@@ -73,6 +73,11 @@ class LibraryFolder:
         return self.root / "library.lock"
 
     @property
+    def holder_file(self) -> Path:
+        """Says which process has the lock, while one has it."""
+        return self.root / "library.holder"
+
+    @property
     def pages(self) -> Path:
         """What `aliens serve` keeps: the basket, and jobs with what they said."""
         return self.root / "pages"

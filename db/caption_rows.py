@@ -6,11 +6,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, column, delete, exists, func, insert, literal_column, or_, select, table
+from sqlalchemy import (
+    ColumnElement,
+    Insert,
+    Select,
+    column,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    table,
+)
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.orm import Session
 
 from base.files import PhotoFile
 from base.names import spellings
+from db import postgres
 from db.models import Caption, CaptionSet, CaptionText, Embedding, Model, Photo, PhotoState
 from db.photo_rows import PAGE, pages
 
@@ -82,9 +98,16 @@ def add_texts(session: Session, texts: Sequence[str]) -> dict[str, int]:
     fresh = [{"digest": digest, "text": text} for digest, text in digests.items() if digest not in ids]
     if fresh:
         # Another process may have added the same text since.
-        session.execute(insert(CaptionText).prefix_with("OR IGNORE", dialect="sqlite"), fresh)
+        session.execute(unless_known(session), fresh)
         ids |= text_ids(session, [row["digest"] for row in fresh])
     return {text: ids[digest] for digest, text in digests.items()}
+
+
+def unless_known(session: Session) -> Insert:
+    """Return the statement that adds texts, and passes over those that are there."""
+    if session.get_bind().dialect.name == postgres.NAME:
+        return postgres_insert(CaptionText).on_conflict_do_nothing()
+    return insert(CaptionText).prefix_with("OR IGNORE", dialect="sqlite")
 
 
 def text_ids(session: Session, digests: list[Any]) -> dict[bytes, int]:
@@ -218,8 +241,11 @@ def find_by_words(session: Session, words: Sequence[str], k: int) -> list[Captio
     In SQLite the order is that of bm25 over stemmed words ("pools" finds "pool"), elsewhere that of the scores, and a
     word is found inside others too.
     """
-    full_text = session.get_bind().dialect.name == "sqlite"
-    statement = matching_words(words) if full_text else containing_words(words)
+    dialect = session.get_bind().dialect.name
+    if dialect == "sqlite":
+        statement = matching_words(words)
+    else:
+        statement = containing_words(words, by_letters=dialect == postgres.NAME)
     found: dict[int, CaptionedPhoto] = {}
     with session.execute(statement.execution_options(yield_per=PAGE)) as rows:
         for row in rows:
@@ -261,10 +287,22 @@ def matching_words(words: Sequence[str]) -> Found:
     return found.order_by(matched.c.distance, Caption.score.desc(), Photo.id, Caption.set_id, Caption.rank)
 
 
-def containing_words(words: Sequence[str]) -> Found:
-    """Return the statement of the captions that contain all these words, best first, by any database's LIKE."""
-    text = func.lower(CaptionText.text)
-    conditions = [or_(*(text.contains(form.lower(), autoescape=True) for form in spellings(word))) for word in words]
+def containing_words(words: Sequence[str], *, by_letters: bool = False) -> Found:
+    """Return the statement of the captions that contain all these words, best first, by any database's LIKE.
+
+    by_letters: by PostgreSQL, which compares all letters.
+    """
+    words, text = [word for word in words if word], func.lower(CaptionText.text)
+    conditions = (
+        [false()]
+        if not words
+        else [
+            postgres.contains_letters(CaptionText.text, word)
+            if by_letters
+            else or_(*(text.contains(form.lower(), autoescape=True) for form in spellings(word)))
+            for word in words
+        ]
+    )
     by_score = func.coalesce(Caption.score, -1).desc()  # generated captions have none
     return captioned_photos().where(*conditions).order_by(by_score, Photo.id, Caption.set_id, Caption.rank)
 

@@ -7,22 +7,23 @@ import copy
 import errno
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 from weakref import WeakSet
 
-from filelock import FileLock, Timeout
-from sqlalchemy import Connection, Engine, create_engine, inspect, make_url, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
 from base.console import shell_word
-from base.errors import DiskFullError, LibraryBusyError, LibraryError, ModelMismatchError, QueryError
+from base.errors import DiskFullError, LibraryError, ModelMismatchError, QueryError
 from base.files import atomic_write
-from base.lock_holder import holder_said
 from base.settings import LibraryFolder
+from db import postgres
+from db.locks import busy, locked
 from db.model_rows import named_model
 from db.models import Model, Setting
 from db.sqlite_files import use_sqlite_files
@@ -31,7 +32,6 @@ from db.vector_rows import current_model, use_model
 REVISION = "0009"  # the newest migration, known here so that opening a library need not import Alembic
 MIGRATIONS = Path(__file__).with_name("migrations")
 SQLITE_BYTES = 1 << 16  # that it needs to begin
-LOCK_TIMEOUT_S = 1.0  # long enough for `aliens verify` to have looked whether the lock is free
 
 
 class Catalog:
@@ -56,6 +56,7 @@ class Catalog:
         OPENED.add(self)
         self._closed = False
         self._upgrade = upgrade
+        self._locks: list[postgres.DatabaseLock] = []  # one at most, shared with what `of` returns
         with disposing_on_error(engine):
             self._outdated = revision != REVISION
             with new_session(engine) as session:
@@ -144,7 +145,16 @@ class Catalog:
             raise LibraryError(
                 f"{made}: `aliens index` brings it up to date, as adding and tagging do; what it holds is kept"
             )
-        return new_session(self.engine)
+        session = new_session(self.engine)
+        if self.engine.dialect.name == postgres.NAME:
+            event.listen(session, "after_begin", self._make_sure_of_lock)
+            event.listen(session, "before_commit", self._make_sure_of_lock)
+        return session
+
+    def _make_sure_of_lock(self, *told: object) -> None:
+        """Have nothing be written once the lock that is held here was lost with the server."""
+        for lock in self._locks:
+            lock.make_sure()
 
     @contextmanager
     def saving(self) -> Iterator[Session]:
@@ -179,9 +189,17 @@ class Catalog:
     def lock(self) -> Iterator[None]:
         """Hold the library's lock: one thread of one process at a time changes it.
 
-        Raises: LibraryError: another one holds it.
+        A file is the lock; where the database is a server, that has one as well, for the processes of other machines.
+
+        Raises: LibraryBusyError: another one holds it; the message says who.
         """
-        with locked(self.folder):
+        with locked(self.folder), ExitStack() as held:
+            if self.engine.dialect.name == postgres.NAME:
+                lock = held.enter_context(postgres.database_locked(self.engine))
+                if not isinstance(lock, postgres.DatabaseLock):
+                    raise busy(self.folder, lock)
+                self._locks.append(lock)
+                held.callback(self._locks.remove, lock)
             yield
 
     def _is_outdated(self) -> bool:
@@ -255,6 +273,9 @@ def create_database(url: str) -> Engine:
                 f"the database {shown_url(url)} holds a library already: open it by its own folder, "
                 "or name an empty database"
             )
+        if engine.dialect.name == postgres.NAME:
+            with engine.connect() as connection:
+                postgres.refuse_other_letters(connection, engine.url)
         migrate(engine)
     return engine
 
@@ -336,24 +357,28 @@ def connect(url: str) -> Engine:
     Raises: LibraryError: the URL is wrong, its driver is not installed, or nothing answers.
     """
     try:
-        engine = create_engine(make_url(url))
+        parsed = make_url(url)
+        is_postgres = parsed.get_backend_name() == postgres.NAME
+        engine = create_engine(parsed, **(postgres.engine_options(parsed) if is_postgres else {}))
         if engine.dialect.name == "sqlite":
             use_sqlite_files(engine)
-        with engine.connect():
+        elif is_postgres:
+            postgres.use_postgres(engine)
+        with disposing_on_error(engine), engine.connect():
             return engine
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+    except (ArgumentError, ValueError, NoSuchModuleError, ModuleNotFoundError) as error:  # of a port that is no number
         raise LibraryError(
             f"{shown_url(url)} is no database URL that can be used ({error}): for example sqlite:///library.db, or "
             "postgresql+psycopg://user@host/name with `pip install -e '.[postgres]'`"
         ) from error
     except DBAPIError as error:
-        remedy = f": {restoring(url)}" if is_damage(error) else ""
+        remedy = f": {restoring(url)}" if is_damage(error, url) else ""
         raise LibraryError(f"the database {shown_url(url)} cannot be opened: {error.orig}{remedy}") from error
 
 
-def is_damage(error: DBAPIError) -> bool:
+def is_damage(error: DBAPIError, url: str) -> bool:
     """Tell whether SQLite says that its file is damaged."""
-    return "malformed" in str(error.orig)
+    return "malformed" in str(error.orig) and make_url(url).get_backend_name() == "sqlite"
 
 
 def restoring(url: str) -> str:
@@ -369,9 +394,9 @@ def restoring(url: str) -> str:
 def shown_url(url: str) -> str:
     """Return a database's URL as it may be shown: without the password."""
     try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return repr(url)
+        return postgres.shown(make_url(url))
+    except (ArgumentError, ValueError):
+        return repr(re.sub(r"(?<=://)([^:/]*):.*@", r"\1:***@", url))
 
 
 def current_revision(engine: Engine) -> str | None:
@@ -434,19 +459,6 @@ def new_session(engine: Engine) -> Session:
 
 
 @contextmanager
-def locked(folder: LibraryFolder) -> Iterator[None]:
-    """Hold a library's lock. Raises: LibraryError: another process or thread holds it."""
-    try:
-        with FileLock(folder.lock_file, timeout=LOCK_TIMEOUT_S):
-            yield
-    except Timeout as error:
-        raise LibraryBusyError(
-            f"another process or thread is changing {folder.root}: wait for it to end (searching meanwhile is fine)"
-            + holder_said(folder.lock_file)
-        ) from error
-
-
-@contextmanager
 def disk_errors(folder: LibraryFolder) -> Iterator[None]:
     """Turn the system's and the database's words for a disk that is full or cannot be written into one error."""
     try:
@@ -465,7 +477,8 @@ def disk_errors(folder: LibraryFolder) -> Iterator[None]:
             if space.f_bavail * space.f_frsize < SQLITE_BYTES:  # so SQLite could not even open it to be written
                 raise DiskFullError(full(folder.root)) from error
             raise LibraryError(unwritable(folder.root, "its database is read-only here")) from error
-        remedy = f": {restoring(database_of(folder))}" if is_damage(error) else ""
+        url = database_of(folder)
+        remedy = f": {restoring(url)}" if is_damage(error, url) else ""
         raise LibraryError(f"the library's database failed: {error.orig}{remedy}") from error
 
 

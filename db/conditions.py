@@ -24,6 +24,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from base.arrays import Ids
 from base.names import folded, spellings
+from db import postgres
 from db.models import Chain, Embedding, Hotel, Model, Photo, PhotoState
 from db.photo_rows import SAID_AT, fetched, pages
 from db.sqlite_files import EARTH_RADIUS_M
@@ -205,12 +206,15 @@ def path_contains(session: Session, part: str) -> Condition:
     """Photos whose path, or name inside a tar, contains these letters, in either case and however they are written.
 
     In SQLite, ASCII is compared by LIKE; other letters by Python, in the paths that have all that is ASCII in `part`,
-    which is slower: see `db.sqlite_files`. Other databases find a path that is composed throughout, or
-    decomposed throughout, as nearly all are.
+    which is slower: see `db.sqlite_files`. PostgreSQL compares all of them by itself. Other databases find a path that
+    is composed throughout, or decomposed throughout, as nearly all are.
     """
     columns = (Photo.path, Photo.member)
     forms, wanted = spellings(part), folded(part)
-    if session.get_bind().dialect.name != "sqlite":
+    dialect = session.get_bind().dialect.name
+    if dialect == postgres.NAME:
+        return or_(*(postgres.contains_letters(column, part) for column in columns))
+    if dialect != "sqlite":
         lower = [(func.lower(column), form.lower()) for column in columns for form in forms]
         return or_(*(column.contains(form, autoescape=True) for column, form in lower))
 

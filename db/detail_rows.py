@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Float, Text, and_, case, cast, func, or_, 
 from sqlalchemy.orm import Session
 
 from base.names import comparable, folded
+from db import postgres
 from db.models import Photo
 from db.photo_rows import fetched, pages
 from db.settings_rows import read_setting, write_setting
@@ -84,20 +85,37 @@ def compared_column(session: Session, column: str, op: str, text: str, number: f
         text: the value.
         number: the value as a number, where it is one.
     """
-    cell = cell_of(session, column)
-    sqlite = session.get_bind().dialect.name == "sqlite"
-    compared = func.folded(func.coalesce(cell, "")) if sqlite else func.lower(cell)
-    wanted = folded(text) if sqlite else text.lower()
+    cell, dialect = cell_of(session, column), session.get_bind().dialect.name
     if op == "~":
-        same = func.instr(compared, wanted) > 0 if sqlite else compared.contains(wanted, autoescape=True)
+        same = contains_text(dialect, cell, text)
     elif op == "=":
-        same = compared == wanted
+        same = same_text(dialect, cell, text)
         if number is not None:
             same = or_(same, number_of(session, cell) == number)
     else:
         value = number_of(session, cell)
         same = {">": value > number, ">=": value >= number, "<": value < number, "<=": value <= number}[op]
     return and_(Photo.details.is_not(None), same)
+
+
+def contains_text(dialect: str, cell: ColumnElement[Any], text: str) -> ColumnElement[bool]:
+    """Return the condition that a cell contains a text, as names are compared."""
+    if dialect == postgres.NAME:
+        return postgres.contains_letters(cell, text)
+    if dialect == "sqlite":
+        return func.instr(func.folded(func.coalesce(cell, "")), folded(text)) > 0
+    return func.lower(cell).contains(text.lower(), autoescape=True)
+
+
+def same_text(dialect: str, cell: ColumnElement[Any], text: str) -> ColumnElement[bool]:
+    """Return the condition that a cell is a text, as names are compared."""
+    if dialect == postgres.NAME:
+        return postgres.same_letters(cell, text)
+    return (
+        func.folded(func.coalesce(cell, "")) == folded(text)
+        if dialect == "sqlite"
+        else func.lower(cell) == text.lower()
+    )
 
 
 def detail_rows(session: Session, column: str, ids: Sequence[int]) -> dict[int, str]:

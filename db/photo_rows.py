@@ -193,9 +193,12 @@ FIRST = itemgetter(0)
 
 def is_under(session: Session, root: str, path: InstrumentedAttribute[str] = Photo.path) -> ColumnElement[bool]:
     """Return the condition that a photo, by its `path`, lies in a folder or its subfolders, or in a tar file."""
-    prefix = root.rstrip("/") + "/"
-    if session.get_bind().dialect.name == "sqlite":  # which compares texts by their bytes, so an index can answer it
-        inside = and_(path >= prefix, path < prefix[:-1] + chr(ord("/") + 1))
+    prefix, dialect = root.rstrip("/") + "/", session.get_bind().dialect.name
+    after = prefix[:-1] + chr(ord("/") + 1)
+    if dialect == "sqlite":  # which compares texts by their bytes, so an index can answer it
+        inside = and_(path >= prefix, path < after)
+    elif dialect == "postgresql":  # which does so by these operators, and has an index for them
+        inside = and_(path.bool_op("~>=~")(prefix), path.bool_op("~<~")(after))
     else:
         inside = func.substr(path, 1, len(prefix)) == prefix
     return or_(path == root, inside)

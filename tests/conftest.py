@@ -6,10 +6,9 @@ import io
 import os
 import shutil
 import signal
-import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,12 +22,14 @@ import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
+from sqlalchemy import Engine, create_engine, text
 
 import aliens
 from aliens.library import Library
 from base.settings import LibraryFolder, asset
 from embedding.decode import Preprocessing
 from indexer.add import AddReport
+from tests.postgres import ON_POSTGRES, EveryLibrary, Server, missing
 
 if TYPE_CHECKING:
     from embedding.open_clip_encoder import OpenClipEncoder
@@ -45,12 +46,52 @@ hypothesis.settings.load_profile("no clock")
 SLOWEST = ("test_crash.py", "test_wheel.py", "test_benchmarks.py", "test_docs.py")
 
 
+IS_SQLITES = "it looks into SQLite's own file"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where the libraries of the tests keep their rows."""
+    parser.addoption(
+        "--database", choices=("sqlite", "postgresql"), default="sqlite", help="what keeps libraries' rows"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start a PostgreSQL server where one is asked for: each of several workers has its own."""
+    if config.getoption("--database") == "sqlite" or (config.getoption("numprocesses", None) and not workers):
+        return
+    if missing() is not None:  # so all tests skip
+        return
+    server = Server()
+    config.add_cleanup(server.remove)
+    every = config.stash[ON_POSTGRES] = EveryLibrary(server)
+    patched = every.patched()
+    patched.__enter__()
+    config.add_cleanup(lambda: patched.__exit__(None, None, None))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """Remove the databases of a test's own libraries, once nobody uses them."""
+    every, folder = item.config.stash.get(ON_POSTGRES, None), getattr(item, "funcargs", {}).get("tmp_path")
+    done = yield
+    if every is not None and folder is not None:
+        every.drop_below(folder)
+    return done
+
+
 gc.disable()  # until all modules are there: none of them is garbage
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that workers side by side end together."""
     items.sort(key=lambda item: item.path.name not in SLOWEST)
+    if items and items[0].config.getoption("--database") != "sqlite":
+        for item in items:
+            if mark := item.get_closest_marker("sqlite"):
+                item.add_marker(pytest.mark.skip(reason=f"SQLite alone: {mark.args[0] if mark.args else IS_SQLITES}"))
+            elif reason := missing():
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_collection_finish() -> None:
@@ -129,6 +170,12 @@ def photo_bytes(seed: int, size: tuple[int, int] = (96, 64), file_format: str = 
 
 
 @pytest.fixture(scope="session")
+def on_postgres(pytestconfig: pytest.Config) -> EveryLibrary | None:
+    """What keeps libraries' rows in PostgreSQL, where the tests run so; None: they are in SQLite."""
+    return pytestconfig.stash.get(ON_POSTGRES, None)
+
+
+@pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> LibraryFactory:
     """An empty library, to be copied and not to be changed."""
     return LibraryFactory(tmp_path_factory.mktemp("template") / "library")
@@ -169,11 +216,20 @@ def filled_template(template: LibraryFactory, ten_photos: Path, tmp_path_factory
 def copy_library(template: Path, root: Path, photos_before: Path, photos: Path) -> None:
     """Copy a library, for photos that were copied as well: quicker than adding and tagging them."""
     shutil.copytree(template, root, ignore=shutil.ignore_patterns("photos.arrow", "photos.json"))  # which hold paths
-    with closing(sqlite3.connect(root / "library.db")) as database, database:
+    moved = {"photos": str(photos), "behind": len(str(photos_before)) + 1}
+    engine = create_engine(LibraryFolder(root).database_url())
+    with disposing(engine), engine.begin() as database:
         for table, column in (("photo", "path"), ("scan", "root"), ("photo_source", "place")):
-            database.execute(
-                f"UPDATE {table} SET {column} = ? || substr({column}, ?)", (str(photos), len(str(photos_before)) + 1)
-            )
+            database.execute(text(f"UPDATE {table} SET {column} = :photos || substr({column}, :behind)"), moved)
+
+
+@contextmanager
+def disposing(engine: Engine) -> Iterator[Engine]:
+    """Close an engine's connections at the end."""
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 @pytest.fixture

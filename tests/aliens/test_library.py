@@ -174,7 +174,7 @@ def test_ctrl_c_while_tagging_loses_nothing_and_the_next_call_goes_on(opened: Li
 def test_of_two_threads_that_add_at_once_the_second_is_refused(
     library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("db.catalog.LOCK_TIMEOUT_S", 0)
+    monkeypatch.setattr("db.locks.LOCK_TIMEOUT_S", 0)
     opened = library.open()
     begun, refused = threading.Event(), threading.Event()
 

@@ -1,7 +1,7 @@
 """A migrated database, and rows for its tables."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,35 @@ from db.catalog import connect, create_database, new_session
 from db.models import Model, Photo, PhotoState
 from db.photo_rows import insert_photos, update_photos
 from db.vector_rows import record_segment, use_model
+from tests.postgres import EveryLibrary
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with an empty database of the newest revision, to be copied, which is quicker than making one."""
-    file = tmp_path_factory.mktemp("migrated") / "test.db"
-    create_database(f"sqlite:///{file}").dispose()
-    return file
+def empty_database(tmp_path_factory: pytest.TempPathFactory, on_postgres: EveryLibrary | None) -> Callable[[Path], str]:
+    """Make, in a folder, an empty database of the newest revision by copying one, and return its address."""
+    template = tmp_path_factory.mktemp("migrated")
+    if on_postgres is None:
+        create_database(f"sqlite:///{template / 'test.db'}").dispose()
+        return lambda folder: f"sqlite:///{shutil.copy(template / 'test.db', folder / 'test.db')}"
+    server, empty = on_postgres.server, on_postgres.new(template)
+    create_database(server.url(empty)).dispose()
+    return lambda folder: server.url(on_postgres.new(folder / "test.db", empty))
 
 
 @pytest.fixture
-def engine(migrated: Path, tmp_path: Path) -> Iterator[Engine]:
-    """An empty SQLite database of the newest revision."""
-    engine = connect(f"sqlite:///{shutil.copy(migrated, tmp_path / 'test.db')}")
+def engine(empty_database: Callable[[Path], str], tmp_path: Path) -> Iterator[Engine]:
+    """An empty database of the newest revision."""
+    engine = connect(empty_database(tmp_path))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def migrated_engine(
+    empty_database: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
+    """A database of the newest revision for all tests of a file."""
+    engine = connect(empty_database(tmp_path_factory.mktemp("module")))
     yield engine
     engine.dispose()
 

@@ -8,11 +8,13 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from db import photo_rows as module
-from db.catalog import create_database, new_session
+from db.catalog import new_session
 from db.models import Chain, Hotel, Model, PhotoState
 from db.photo_rows import COLUMNS, embedded_columns, hotels_and_chains, update_photos
 from db.vector_rows import current_model, record_segment, use_model
 from tests.db.conftest import put_embedded, put_photos, segment_file
+
+pytestmark = pytest.mark.every_database
 
 
 def rows_of(session: Session, model: Model, names: list[str], ids: list[int] | None = None) -> list[tuple[object, ...]]:
@@ -97,15 +99,14 @@ def test_more_ids_than_a_statement_takes_come_in_their_order(session: Session, m
 
 
 @pytest.fixture(scope="module")
-def eleven(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+def eleven(migrated_engine: Engine) -> Engine:
     """A database of eleven embedded photos in three segments."""
-    engine = create_database(f"sqlite:///{tmp_path_factory.mktemp('columns') / 'test.db'}")
-    with new_session(engine) as session:
+    with new_session(migrated_engine) as session:
         model = use_model(session, "fake-00000000", "fake", 48)
         for name, rows in (("a", 5), ("b", 1), ("c", 5)):
             put_embedded(session, model, name, [f"/{name}/{row}" for row in range(rows)])
         session.commit()
-    return engine
+    return migrated_engine
 
 
 @given(ids=st.lists(st.integers(1, 14), max_size=20), rows=st.integers(1, 9), fetched=st.integers(1, 9))

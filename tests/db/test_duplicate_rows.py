@@ -1,10 +1,13 @@
 from datetime import UTC, datetime
 
+import pytest
 from sqlalchemy.orm import Session
 
 from db.duplicate_rows import copy_facts, ids_by_bytes
 from db.models import PhotoState, TagLabel
 from db.photo_rows import insert_photos
+
+pytestmark = pytest.mark.every_database
 
 
 def test_same_bytes_are_found_among_photos_that_can_be_found(session: Session) -> None:

@@ -1,10 +1,13 @@
 from typing import Any
 
+import pytest
 from sqlalchemy.orm import Session
 
 from db.hotel_rows import add_nameless_hotels, count_hotels, hotels_stamp, merge_chains, merge_hotels
 from db.models import Chain, Hotel
 from tests.db.statements import writes
+
+pytestmark = pytest.mark.every_database
 
 
 def hotel(hotel_id: int, **columns: Any) -> dict[str, Any]:

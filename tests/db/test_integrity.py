@@ -11,6 +11,8 @@ from db.models import Model, PhotoState
 from db.vector_rows import database_problems, embedded_without_vector, integrity_problems, use_model
 from tests.db.conftest import put_embedded, put_photos
 
+pytestmark = pytest.mark.sqlite("it is about what is wrong in SQLite's file")
+
 
 def test_sound_database_has_no_problems(session: Session, model: Model) -> None:
     put_embedded(session, model, "a", ["/1.jpg", "/2.jpg"])

@@ -12,6 +12,8 @@ from db.models import PhotoState
 from db.photo_names import near_photos, no_vector, number_or_path, photo_ids
 from tests.db.conftest import put_photos
 
+pytestmark = pytest.mark.every_database
+
 ROOT = "/library"
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session
 
-from db.catalog import create_database, new_session
+from db.catalog import new_session
 from db.hotel_rows import merge_chains, merge_hotels
 from db.models import Model, Photo, PhotoState
 from db.photo_rows import (
@@ -39,6 +39,8 @@ from db.photo_rows import (
     update_photos,
 )
 from tests.db.conftest import put_embedded, put_photos
+
+pytestmark = pytest.mark.every_database
 
 
 def numbered(count: int) -> list[str]:
@@ -138,11 +140,7 @@ def test_photos_under_a_folder_are_those_whose_paths_begin_with_it(
         assert count_under(session, root) == len(inside)
 
 
-@pytest.fixture(scope="module")
-def migrated_engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return create_database(f"sqlite:///{tmp_path_factory.mktemp('photos') / 'test.db'}")
-
-
+@pytest.mark.sqlite("PostgreSQL looks through few photos rather than into an index; see test_postgres")
 @pytest.mark.parametrize("ask", [lambda *args: list(photo_ids_under(*args)), count_under], ids=["ids", "count"])
 def test_photos_under_a_folder_are_found_by_an_index_and_not_by_looking_at_all(
     engine: Engine, session: Session, ask: Callable[..., object]

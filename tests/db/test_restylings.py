@@ -23,6 +23,8 @@ from db.tag_rows import known_photos
 from db.vector_rows import EmbeddedRows, count_embedded, embedded_ids, miscounted, record_segment, recorded_ids
 from tests.db.conftest import put_embedded, put_photos, segment_file
 
+pytestmark = pytest.mark.every_database
+
 
 def columns(wish: str, photo_id: int | None = None, **changes: Any) -> dict[str, Any]:
     said: dict[str, Any] = {"source_photo_id": photo_id, "wish": wish, "path": f"restyled/{wish}.png"}

@@ -1,6 +1,9 @@
+import pytest
 from sqlalchemy.orm import Session
 
 from db.settings_rows import read_setting, write_setting
+
+pytestmark = pytest.mark.every_database
 
 
 def test_setting_that_was_never_set_is_none(session: Session) -> None:

@@ -20,6 +20,8 @@ from base.errors import LibraryError
 from db.catalog import connect
 from tests.unwritable import unwritable, without_rights
 
+pytestmark = pytest.mark.sqlite("it is about SQLite's files")
+
 KILLED = """
 import os, signal, sqlite3, sys
 

@@ -1,10 +1,13 @@
 from datetime import datetime
 
+import pytest
 from sqlalchemy.orm import Session
 
 from db.models import Model, PhotoState
 from db.stat_rows import PhotoTotals, count_unmeasured, counted_by, own_places, photo_totals, unmeasured
 from tests.db.conftest import put_embedded, put_photos
+
+pytestmark = pytest.mark.every_database
 
 
 def test_totals_of_no_photo_are_zero(session: Session) -> None:

@@ -32,6 +32,8 @@ from db.tag_rows import (
 from db.vector_rows import use_model
 from tests.db.conftest import put_photos
 
+pytestmark = pytest.mark.every_database
+
 DEFINITION = {"name": "own", "tags": [["a pool", ["a pool"], ""]]}
 
 
@@ -200,13 +202,6 @@ def test_labels_are_like_a_dictionary(migrated_engine: Engine, steps: list[tuple
                 set_labels(session, [Label(photo, tag, present)])
                 expected[tag] = present
         assert {label.tag: label.present for label in all_labels(session)} == expected
-
-
-@pytest.fixture(scope="module")
-def migrated_engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    from db.catalog import create_database
-
-    return create_database(f"sqlite:///{tmp_path_factory.mktemp('labels') / 'test.db'}")
 
 
 # Photos

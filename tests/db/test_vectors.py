@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from base.errors import LibraryError
 from base.files import SegmentFile
-from db.catalog import create_database, new_session
+from db.catalog import new_session
 from db.models import DeadVector, Embedding, Model, Photo, PhotoState, VectorSegment
 from db.photo_rows import count_photos, pending_photos, update_photos
 from db.vector_rows import (
@@ -35,6 +35,8 @@ from db.vector_rows import (
     use_model,
 )
 from tests.db.conftest import put_embedded, put_photos, segment_file
+
+pytestmark = pytest.mark.every_database
 
 SHA = bytes(range(32))
 
@@ -237,11 +239,6 @@ def test_wrong_counts_are_named_and_counted_anew(session: Session, model: Model)
     assert miscounted(session, model) == []
     assert alive_of(session, model) == {"a": 3, "b": 2, "c": 0}
     assert miscounted(session, other) == [("d", 7, 3)]
-
-
-@pytest.fixture(scope="module")
-def migrated_engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return create_database(f"sqlite:///{tmp_path_factory.mktemp('vectors') / 'test.db'}")
 
 
 PHOTOS = 6

@@ -1,5 +1,6 @@
 import errno
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -29,6 +30,8 @@ from tests.by_folder import disagreements as verify
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 from tests.db.statements import connections
 from tests.indexer.conftest import EMBEDDED, WatchedEncoder, at_step, check_invariants, segments_in, states_of
+
+pytestmark = pytest.mark.every_database
 
 TRY_TO_ADD = """
 import sys
@@ -258,8 +261,7 @@ def test_second_process_is_refused_while_the_first_adds(library: LibraryFactory,
     ((other),) = others
     assert other.returncode == 1
     assert f"LibraryBusyError: another process or thread is changing {library.folder.root}: wait for it" in other.stderr
-    if sys.platform == "linux":
-        assert f"; it is process {os.getpid()}: " in other.stderr
+    assert f"; it is process {os.getpid()} on {socket.gethostname()}, since 20" in other.stderr
     assert verify(library.folder) == []
 
 

@@ -12,6 +12,8 @@ from tests.conftest import LibraryFactory, photo_bytes
 from tests.indexer.conftest import HotelsTree, check_invariants, photos_of, states_of, write_tar
 from tests.restyled import keep_results
 
+pytestmark = pytest.mark.every_database
+
 EVERYTHING = 1_000
 
 

@@ -26,7 +26,7 @@ from tests.killed import killed_until_done
 from tests.other_model import OTHER, OtherEncoder
 from tests.restyled import keep_results
 
-pytestmark = pytest.mark.usefixtures("ctrl_c")
+pytestmark = [pytest.mark.usefixtures("ctrl_c"), pytest.mark.every_database]
 
 
 def vectors_by_path(library: Library, key: str) -> dict[str, bytes]:
@@ -214,7 +214,7 @@ def test_vectors_are_made_beside_searches_tags_and_forgetting(library: Library, 
 def test_batch_waits_for_who_changes_the_library_and_is_left_where_somebody_stops_it(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("db.catalog.LOCK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("db.locks.LOCK_TIMEOUT_S", 0.05)
     held = FileLock(library.folder.lock_file)
     told: list[str] = []
 

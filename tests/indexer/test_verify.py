@@ -48,6 +48,8 @@ from tests.indexer.conftest import (
 )
 from tests.restyled import keep_results
 
+pytestmark = pytest.mark.every_database
+
 KEY = "fake-00000000"
 REPAIR = "`aliens verify --repair`"
 

@@ -8,6 +8,8 @@ from db.settings_rows import save_search
 from search.saved import NamedSearch
 from tests.conftest import LibraryFactory
 
+pytestmark = pytest.mark.every_database
+
 
 @pytest.fixture
 def opened(library: LibraryFactory) -> Library:

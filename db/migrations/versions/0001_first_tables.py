@@ -105,6 +105,8 @@ def upgrade() -> None:
     op.create_index("ix_photo_hotel_id", "photo", ["hotel_id"], unique=False)
     op.create_index("ix_photo_image_id", "photo", ["image_id"], unique=False)
     op.create_index("ix_photo_place", "photo", ["path", "member"], unique=True)
+    if op.get_bind().dialect.name == "postgresql":  # which has texts in the order of a language: what lies in a folder
+        op.create_index("ix_photo_path_bytes", "photo", ["path"], postgresql_ops={"path": "text_pattern_ops"})
     op.create_index("ix_photo_state", "photo", ["state"], unique=False)
     op.create_table(
         "embedding",

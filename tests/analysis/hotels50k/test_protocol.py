@@ -192,7 +192,7 @@ def test_the_database_of_the_environment_is_the_librarys_and_not_that_of_test_ph
 
 
 def test_a_level_that_another_one_evaluates_is_refused(trained: Library, tree: Path) -> None:
-    from db.catalog import locked
+    from db.locks import locked
 
     trained.evaluate_hotels50k(tree, occlusion="low")
     own = trained.folder.hotels50k(trained.model.key, "low")

@@ -27,6 +27,8 @@ from search.tags.tagging import Tagging
 from tests.by_folder import open_library, tag_library
 from tests.conftest import LibraryFactory, photo_bytes
 
+pytestmark = pytest.mark.every_database
+
 if TYPE_CHECKING:
     from embedding.open_clip_encoder import OpenClipEncoder
 
