@@ -8,7 +8,7 @@ import shutil
 import signal
 import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):  # side by 
 import hypothesis
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 import aliens
@@ -126,6 +127,19 @@ def photo_bytes(seed: int, size: tuple[int, int] = (96, 64), file_format: str = 
     return data.getvalue()
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that one of the workers side by side has made: to be copied, and not to be changed."""
+    workers = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        workers = workers.parent
+    folder, is_whole = workers / name, workers / f"{name}.made"
+    with FileLock(workers / f"{name}.lock"):
+        if not is_whole.exists():
+            make(folder)
+            is_whole.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> LibraryFactory:
     """An empty library, to be copied and not to be changed."""
@@ -196,6 +210,16 @@ def samples() -> Path:
     return asset("aliens/samples")
 
 
+def some_samples(root: Path, samples: Path) -> Path:
+    """Return a tree of every sixth sample photo."""
+    shutil.copytree(samples / "dataset", root / "dataset")
+    (root / "images").symlink_to(samples / "images")
+    listed = root / "dataset" / "train_set.csv"
+    head, *rows = listed.read_text(encoding="utf-8").splitlines(keepends=True)
+    listed.write_text(head + "".join(rows[::6]), encoding="utf-8")
+    return root
+
+
 @pytest.fixture(scope="session")
 def sample_tags(samples: Path) -> dict[int, set[str]]:
     """The true tags of every sample photo, by its image id."""
@@ -204,12 +228,23 @@ def sample_tags(samples: Path) -> dict[int, set[str]]:
 
 
 @pytest.fixture(scope="session")
+def embedded_samples(tmp_path_factory: pytest.TempPathFactory, starter: "OpenClipEncoder", samples: Path) -> Path:
+    """A library of the sample hotels, embedded by the embedded model: to be copied and not to be changed."""
+
+    def embed(root: Path) -> None:
+        with aliens.create(root, encoder=starter) as library:
+            library.add(hotels50k=samples)
+
+    return made_once(tmp_path_factory, "embedded-samples", embed)
+
+
+@pytest.fixture(scope="session")
 def sample_library(
-    tmp_path_factory: pytest.TempPathFactory, starter: "OpenClipEncoder", samples: Path
+    tmp_path_factory: pytest.TempPathFactory, starter: "OpenClipEncoder", embedded_samples: Path
 ) -> Iterator[Library]:
     """The sample hotels, embedded by the embedded model and opened for searching."""
-    with aliens.create(tmp_path_factory.mktemp("samples") / "library", encoder=starter) as library:
-        library.add(hotels50k=samples)
+    root = shutil.copytree(embedded_samples, tmp_path_factory.mktemp("samples") / "library")
+    with aliens.open(root, encoder=starter) as library:
         yield library
 
 

@@ -1,11 +1,13 @@
 """Fixtures for the commands: run as the shell would, with the fake encoder, in the test's own folder."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import aliens as package
 import cli
 from tests.conftest import FakeEncoder, copy_library
 
@@ -47,8 +49,17 @@ def filled(filled_template: Path, ten_photos: Path, photos: Path, tmp_path: Path
     return photos
 
 
+@pytest.fixture(scope="session")
+def tagged_template(filled_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library of `ten_photos`, tagged by a method that decides tags of a fake encoder's vectors."""
+    root = Path(shutil.copytree(filled_template, tmp_path_factory.mktemp("tagged") / "library"))
+    with package.open(root, encoder=FakeEncoder()) as library:
+        library.tag("case-study", method="calibrated")
+    return root
+
+
 @pytest.fixture
-def tagged(aliens: Aliens, filled: Path) -> Path:
-    """The same, tagged with the case study's vocabulary, by a method that decides tags of a fake encoder's vectors."""
-    assert aliens("tag", "--method", "calibrated")[0] == 0
-    return filled
+def tagged(tagged_template: Path, ten_photos: Path, photos: Path, tmp_path: Path) -> Path:
+    """The same, tagged with the case study's vocabulary."""
+    copy_library(tagged_template, tmp_path / "aliens-library", ten_photos, photos)
+    return photos
