@@ -32,10 +32,11 @@ from indexer.add import AddReport
 if TYPE_CHECKING:
     from embedding.open_clip_encoder import OpenClipEncoder
 
-# A busy machine fails no test; where CI is set, the examples are the same each time.
+# A busy machine fails no test; where CI is set, the examples are the same each time, so that more of them show no more.
 hypothesis.settings.register_profile(
     "no clock",
     deadline=None,
+    max_examples=50,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
     derandomize="CI" in os.environ,
 )
@@ -176,6 +177,15 @@ def filled_template(template: LibraryFactory, ten_photos: Path, tmp_path_factory
     factory = LibraryFactory(tmp_path_factory.mktemp("filled") / "library", template.folder.root)
     factory.add(ten_photos)
     return factory.folder.root
+
+
+@pytest.fixture(scope="session")
+def tagged_template(filled_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, tagged with the case study's vocabulary by a method that decides tags of a fake encoder's vectors."""
+    root = Path(shutil.copytree(filled_template, tmp_path_factory.mktemp("tagged") / "library"))
+    with aliens.open(root, encoder=FakeEncoder()) as library:
+        library.tag("case-study", method="calibrated")
+    return root
 
 
 def copy_library(template: Path, root: Path, photos_before: Path, photos: Path) -> None:

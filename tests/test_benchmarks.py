@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from aliens.library import Library
+from tests.forked import fork_in_place_of_python
 
 ROOT = Path(__file__).parents[1]
 OF_OTHERS = {"measuring", "million", "segmented", "synthetic"}  # run by those that import them
@@ -48,6 +49,7 @@ def run_script(script: Path, arguments: list[str], out: Path, err: Path) -> None
     sys.argv = [str(script), *arguments]
     sys.path.insert(0, str(script.parent))
     warnings.simplefilter("ignore")
+    fork_in_place_of_python()
     try:
         runpy.run_path(str(script), run_name="__main__")
     finally:

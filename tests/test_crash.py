@@ -15,7 +15,7 @@ from tests.by_folder import disagreements as verify
 from tests.conftest import some_samples
 from tests.killed import killed_until_done
 
-KILLS = 6  # with a model whose encoding can be killed as well; tests/test_kills.py has more, with a fake one
+KILLS = 4  # with a model whose encoding can be killed as well; tests/test_kills.py has more, with a fake one
 PHOTOS, COMMIT_PHOTOS = 40, 6  # of the samples: a run has seven commits
 
 

@@ -16,7 +16,7 @@ import aliens
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 from tests.killed import killed_until_done
 
-KILLS, FEWER = 8, 3  # of each; of what mostly ends as it began
+KILLS, FEWER = 5, 3  # of each; of what mostly ends as it began
 PHOTOS = 120
 OLD = Path(__file__).with_name("data") / "library-0004.tar.xz"
 SEED = 20261129

@@ -1,13 +1,11 @@
 """Fixtures for the commands: run as the shell would, with the fake encoder, in the test's own folder."""
 
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-import aliens as package
 import cli
 from tests.conftest import FakeEncoder, copy_library
 
@@ -47,15 +45,6 @@ def filled(filled_template: Path, ten_photos: Path, photos: Path, tmp_path: Path
     """A library in the working folder with the ten small photos in it."""
     copy_library(filled_template, tmp_path / "aliens-library", ten_photos, photos)
     return photos
-
-
-@pytest.fixture(scope="session")
-def tagged_template(filled_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The library of `ten_photos`, tagged by a method that decides tags of a fake encoder's vectors."""
-    root = Path(shutil.copytree(filled_template, tmp_path_factory.mktemp("tagged") / "library"))
-    with package.open(root, encoder=FakeEncoder()) as library:
-        library.tag("case-study", method="calibrated")
-    return root
 
 
 @pytest.fixture
