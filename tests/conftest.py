@@ -220,13 +220,13 @@ def samples() -> Path:
     return asset("aliens/samples")
 
 
-def some_samples(root: Path, samples: Path) -> Path:
-    """Return a tree of every sixth sample photo."""
+def some_samples(root: Path, samples: Path, every: int = 6) -> Path:
+    """Return a tree of every sixth sample photo, or so."""
     shutil.copytree(samples / "dataset", root / "dataset")
     (root / "images").symlink_to(samples / "images")
     listed = root / "dataset" / "train_set.csv"
     head, *rows = listed.read_text(encoding="utf-8").splitlines(keepends=True)
-    listed.write_text(head + "".join(rows[::6]), encoding="utf-8")
+    listed.write_text(head + "".join(rows[::every]), encoding="utf-8")
     return root
 
 
