@@ -13,6 +13,7 @@ import pytest
 
 from aliens.library import Library
 from tests.forked import fork_in_place_of_python
+from tests.web.conftest import BROWSERS
 
 ROOT = Path(__file__).parents[1]
 OF_OTHERS = {"measuring", "million", "segmented", "synthetic"}  # run by those that import them
@@ -270,7 +271,7 @@ def test_text_query(bench: Path) -> None:
 
 def test_web_paint(bench: Path) -> None:
     pytest.importorskip("playwright", reason="no playwright here")
-    if shutil.which("chromium") is None:
+    if not any(map(shutil.which, BROWSERS)):
         pytest.skip("no Chromium here: nothing is painted (Debian: apt install chromium)")
     out = figures(bench, "web_paint", "--photos", 300, "--queries", 1)
     assert shows(out, r"1 queries typed", r"places of photos +p50 +# ms, p95 +# ms, # frames", r"their pictures, # at")
@@ -278,7 +279,7 @@ def test_web_paint(bench: Path) -> None:
 
 def test_web_scroll(bench: Path, sample_library: Library) -> None:
     pytest.importorskip("playwright", reason="no playwright here")
-    if shutil.which("chromium") is None:
+    if not any(map(shutil.which, BROWSERS)):
         pytest.skip("no Chromium here: nothing is scrolled (Debian: apt install chromium)")
     few_results = ("--library", sample_library.path, "--results", 500, "--px", 20_000, "--jumps", 1)
     out = figures(bench, "web_scroll", *few_results)
