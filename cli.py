@@ -124,7 +124,7 @@ def main() -> None:
     console.prepare_streams()
     read_names_as_utf8()
     try:
-        sys.exit(command_line()(standalone_mode=False))
+        sys.exit(command_line()(prog_name="aliens", standalone_mode=False))
     except UsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # the help of a word that needs another one
             error.show()

@@ -296,7 +296,7 @@ histories = st.lists(
 )
 
 
-@settings(max_examples=10, database=None)
+@settings(max_examples=6, database=None)
 @given(history=histories, fan_out=st.integers(2, 4), smallest=st.integers(1, 4), most=st.sampled_from([3, 7, 1_000]))
 def test_whatever_comes_changes_vanishes_and_returns_every_vector_is_what_it_should_be(
     template: LibraryFactory,
