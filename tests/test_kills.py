@@ -58,7 +58,7 @@ def take(root: Path, photos: Path) -> None:
     """Import vectors, a few a segment."""
     from indexer import vector_import
 
-    vector_import.MOST_ROWS, vector_import.ASKED_ROWS = 8, 3
+    vector_import.MOST_ROWS, vector_import.ASKED_ROWS = 24, 9
     with aliens.open(root, encoder=FakeEncoder()) as library:
         library.import_vectors(photos / "vectors.npy", made_by="fake")
 
