@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -112,12 +113,18 @@ for name, command in OLD.items():
 UsageError: Any = typer.BadParameter.__mro__[1]  # of every command line that is not as it should be
 
 
+@cache
+def command_line() -> Any:
+    """Return the commands as typer parses them, built once: of ninety commands that takes a while."""
+    return typer.main.get_command(app)
+
+
 def main() -> None:
     """Run the command; errors that the user can mend become one line and exit code 1, or 2 for a bad query."""
     console.prepare_streams()
     read_names_as_utf8()
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(command_line()(prog_name="aliens", standalone_mode=False))
     except UsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # the help of a word that needs another one
             error.show()

@@ -18,7 +18,8 @@ from playwright.sync_api import sync_playwright
 from records import figure, recorded
 from web_speed import WORK, quantiles, serve, tagged_million
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+BROWSERS = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 FRAME_MS = 1000 / 60
 TYPE = """(text) => new Promise((resolve) => {
   const [box, before, start] = [document.getElementById("box"), document.getElementById("grid"), performance.now()];

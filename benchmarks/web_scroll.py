@@ -31,7 +31,8 @@ from web.web_settings import WebSettings
 
 LIMIT_MS = 50
 CATEGORIES = ["devtools.timeline", "disabled-by-default-devtools.timeline"]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+BROWSERS = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 SCROLL = """(px) => new Promise((resolve) => {
   const step = () => {
     const before = scrollY;

@@ -3,6 +3,7 @@
 Imports no PyTorch before a photo, or a text without a tower, has to be encoded.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,6 +185,8 @@ def keep_text_tower(encoder: object, folder: Path) -> str | None:
 
     It saves seconds at the next start, so a full disk or a tower that cannot be written or used is no error.
     """
+    if "embedding.open_clip_encoder" not in sys.modules:  # which imports torch, for seconds
+        return "it is no model of open_clip"
     from embedding.text_export import export_text_tower
 
     try:

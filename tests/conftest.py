@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import zlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ os.environ["ALIENS_BACKEND"] = "torch"  # whatever is quicker here; tests of Ope
 import hypothesis
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 from sqlalchemy import Engine, create_engine, text
 
@@ -34,10 +35,11 @@ from tests.postgres import ON_POSTGRES, EveryLibrary, Server, missing
 if TYPE_CHECKING:
     from embedding.open_clip_encoder import OpenClipEncoder
 
-# A busy machine fails no test; where CI is set, the examples are the same each time.
+# A busy machine fails no test; where CI is set, the examples are the same each time, so that more of them show no more.
 hypothesis.settings.register_profile(
     "no clock",
     deadline=None,
+    max_examples=50,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
     derandomize="CI" in os.environ,
 )
@@ -169,6 +171,19 @@ def photo_bytes(seed: int, size: tuple[int, int] = (96, 64), file_format: str = 
     return data.getvalue()
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that one of the workers side by side has made: to be copied, and not to be changed."""
+    workers = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        workers = workers.parent
+    folder, is_whole = workers / name, workers / f"{name}.made"
+    with FileLock(workers / f"{name}.lock"):
+        if not is_whole.exists():
+            make(folder)
+            is_whole.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def on_postgres(pytestconfig: pytest.Config) -> EveryLibrary | None:
     """What keeps libraries' rows in PostgreSQL, where the tests run so; None: they are in SQLite."""
@@ -213,6 +228,15 @@ def filled_template(template: LibraryFactory, ten_photos: Path, tmp_path_factory
     return factory.folder.root
 
 
+@pytest.fixture(scope="session")
+def tagged_template(filled_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, tagged with the case study's vocabulary by a method that decides tags of a fake encoder's vectors."""
+    root = Path(shutil.copytree(filled_template, tmp_path_factory.mktemp("tagged") / "library"))
+    with aliens.open(root, encoder=FakeEncoder()) as library:
+        library.tag("case-study", method="calibrated")
+    return root
+
+
 def copy_library(template: Path, root: Path, photos_before: Path, photos: Path) -> None:
     """Copy a library, for photos that were copied as well: quicker than adding and tagging them."""
     shutil.copytree(template, root, ignore=shutil.ignore_patterns("photos.arrow", "photos.json"))  # which hold paths
@@ -254,6 +278,16 @@ def samples() -> Path:
     return asset("aliens/samples")
 
 
+def some_samples(root: Path, samples: Path, every: int = 6) -> Path:
+    """Return a tree of every sixth sample photo, or so."""
+    shutil.copytree(samples / "dataset", root / "dataset")
+    (root / "images").symlink_to(samples / "images")
+    listed = root / "dataset" / "train_set.csv"
+    head, *rows = listed.read_text(encoding="utf-8").splitlines(keepends=True)
+    listed.write_text(head + "".join(rows[::every]), encoding="utf-8")
+    return root
+
+
 @pytest.fixture(scope="session")
 def sample_tags(samples: Path) -> dict[int, set[str]]:
     """The true tags of every sample photo, by its image id."""
@@ -262,12 +296,23 @@ def sample_tags(samples: Path) -> dict[int, set[str]]:
 
 
 @pytest.fixture(scope="session")
+def embedded_samples(tmp_path_factory: pytest.TempPathFactory, starter: "OpenClipEncoder", samples: Path) -> Path:
+    """A library of the sample hotels, embedded by the embedded model: to be copied and not to be changed."""
+
+    def embed(root: Path) -> None:
+        with aliens.create(root, encoder=starter) as library:
+            library.add(hotels50k=samples)
+
+    return made_once(tmp_path_factory, "embedded-samples", embed)
+
+
+@pytest.fixture(scope="session")
 def sample_library(
-    tmp_path_factory: pytest.TempPathFactory, starter: "OpenClipEncoder", samples: Path
+    tmp_path_factory: pytest.TempPathFactory, starter: "OpenClipEncoder", embedded_samples: Path
 ) -> Iterator[Library]:
     """The sample hotels, embedded by the embedded model and opened for searching."""
-    with aliens.create(tmp_path_factory.mktemp("samples") / "library", encoder=starter) as library:
-        library.add(hotels50k=samples)
+    root = shutil.copytree(embedded_samples, tmp_path_factory.mktemp("samples") / "library")
+    with aliens.open(root, encoder=starter) as library:
         yield library
 
 

@@ -14,6 +14,8 @@ import pytest
 import torch
 
 from aliens.library import Library
+from tests.forked import fork_in_place_of_python
+from tests.web.conftest import BROWSERS
 
 ROOT = Path(__file__).parents[1]
 OF_OTHERS = {"measuring", "million", "plain_loop", "records", "segmented", "synthetic"}  # run by those that use them
@@ -52,6 +54,7 @@ def run_script(script: Path, arguments: list[str], out: Path, err: Path) -> None
     sys.argv = [str(script), *arguments]
     sys.path.insert(0, str(script.parent))
     warnings.simplefilter("ignore")
+    fork_in_place_of_python()
     try:
         runpy.run_path(str(script), run_name="__main__")
     finally:
@@ -328,7 +331,7 @@ def test_text_query(bench: Path) -> None:
 
 def test_web_paint(bench: Path) -> None:
     pytest.importorskip("playwright", reason="no playwright here")
-    if shutil.which("chromium") is None:
+    if not any(map(shutil.which, BROWSERS)):
         pytest.skip("no Chromium here: nothing is painted (Debian: apt install chromium)")
     out = figures(bench, "web_paint", "--photos", 300, "--queries", 1)
     assert shows(out, r"1 queries typed", r"places of photos +p50 +# ms, p95 +# ms, # frames", r"their pictures, # at")
@@ -336,7 +339,7 @@ def test_web_paint(bench: Path) -> None:
 
 def test_web_scroll(bench: Path, sample_library: Library) -> None:
     pytest.importorskip("playwright", reason="no playwright here")
-    if shutil.which("chromium") is None:
+    if not any(map(shutil.which, BROWSERS)):
         pytest.skip("no Chromium here: nothing is scrolled (Debian: apt install chromium)")
     few_results = ("--library", sample_library.path, "--results", 500, "--px", 20_000, "--jumps", 1)
     out = figures(bench, "web_scroll", *few_results)

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import random
-import shutil
 import time
 from functools import partial
 from pathlib import Path
@@ -13,9 +12,10 @@ from db.vector_rows import EmbeddedRows
 from indexer.hotels50k import Hotels50kSource
 from tests.by_folder import add_photos, catalog_of, create_library, store_of
 from tests.by_folder import disagreements as verify
+from tests.conftest import some_samples
 from tests.killed import killed_until_done
 
-KILLS = 6  # with a model whose encoding can be killed as well; tests/test_kills.py has more, with a fake one
+KILLS = 4  # with a model whose encoding can be killed as well; tests/test_kills.py has more, with a fake one
 PHOTOS, COMMIT_PHOTOS = 40, 6  # of the samples: a run has seven commits
 
 
@@ -40,16 +40,6 @@ def vectors_by_photo(root: Path) -> dict[int, bytes]:
                 assert photo_id not in found
                 found[photo_id] = vector.tobytes()
     return found
-
-
-def some_samples(root: Path, samples: Path) -> Path:
-    """Return a tree of every sixth sample photo."""
-    shutil.copytree(samples / "dataset", root / "dataset")
-    (root / "images").symlink_to(samples / "images")
-    listed = root / "dataset" / "train_set.csv"
-    head, *rows = listed.read_text(encoding="utf-8").splitlines(keepends=True)
-    listed.write_text(head + "".join(rows[::6]), encoding="utf-8")
-    return root
 
 
 def test_kill_9_loses_nothing(tmp_path: Path, samples: Path) -> None:

@@ -16,7 +16,7 @@ import aliens
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 from tests.killed import killed_until_done
 
-KILLS, FEWER = 8, 3  # of each; of what mostly ends as it began
+KILLS, FEWER = 5, 3  # of each; of what mostly ends as it began
 PHOTOS = 120
 OLD = Path(__file__).with_name("data") / "library-0004.tar.xz"
 SEED = 20261129
@@ -58,7 +58,7 @@ def take(root: Path, photos: Path) -> None:
     """Import vectors, a few a segment."""
     from indexer import vector_import
 
-    vector_import.MOST_ROWS, vector_import.ASKED_ROWS = 8, 3
+    vector_import.MOST_ROWS, vector_import.ASKED_ROWS = 24, 9
     with aliens.open(root, encoder=FakeEncoder()) as library:
         library.import_vectors(photos / "vectors.npy", made_by="fake")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[1]
 RIGHTS = "-dac_override,-dac_read_search"  # by which root reads and writes everything
 
 
@@ -27,13 +28,19 @@ def unwritable(root: Path) -> Iterator[Path]:
             path.chmod(mode)
 
 
-def without_rights(script: str, *arguments: object, given: str = "") -> str:
-    """Run a script in a process of its own that has no rights beyond those of files, and return what it printed."""
+def command_without_rights(script: str, *arguments: object) -> list[str]:
+    """Return the command of a process that runs a script and has no rights beyond those of files."""
     command = [sys.executable, "-c", script, *map(str, arguments)]
     if os.geteuid() == 0:
         if shutil.which("setpriv") is None:
             pytest.skip("root can write everywhere, and there is no setpriv to run without its rights")
         command = ["setpriv", f"--bounding-set={RIGHTS}", f"--inh-caps={RIGHTS}", *command]
-    done = subprocess.run(command, input=given, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    return command
+
+
+def without_rights(script: str, *arguments: object, given: str = "") -> str:
+    """Run a script in a process of its own that has no rights beyond those of files, and return what it printed."""
+    command = command_without_rights(script, *arguments)
+    done = subprocess.run(command, input=given, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return done.stdout

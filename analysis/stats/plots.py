@@ -92,7 +92,7 @@ def outlines(borders: Doubles, series: Sequence[tuple[str, Longs]], label: str, 
             axes.stairs(counts, borders, color=colour, linewidth=2, linestyle=style, label=name)
         axes.set_xscale("log")
         ticks = [tick for tick in (50, 100, 200, 500, 1000, 2000, 5000, 10_000) if borders[0] <= tick <= borders[-1]]
-        ticks = ticks[:: -(-len(ticks) // MOST_TICKS)]
+        ticks = ticks[:: -(-len(ticks) // MOST_TICKS)] if ticks else [round(borders[0]), round(borders[-1])]
         axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
         axes.minorticks_off()
         axes.legend(frameon=False, fontsize=FONT_SIZE)

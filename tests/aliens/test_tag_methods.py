@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,24 @@ import pytest
 from aliens.library import Library
 from base.errors import OutputError, QueryError
 from base.progress import Step
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, copy_library, photo_bytes
 
 BROKEN = "\udc80"
 
 
 @pytest.fixture
-def tagged(library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
+def tagged(
+    library: LibraryFactory,
+    ten_photos: Path,
+    photos: Path,
+    tagged_template: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Library]:
     """A library of ten photos, tagged, in a folder that tests may write in."""
-    library.add(photos)
+    shutil.rmtree(library.folder.root)
+    copy_library(tagged_template, library.folder.root, ten_photos, photos)
     monkeypatch.chdir(photos.parent)
     with library.open() as opened:
-        opened.tag(method="calibrated")  # which decides tags of a fake encoder's vectors; they mean nothing
         yield opened
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,21 +13,29 @@ from PIL import Image
 
 from restyle.picks import read_picks
 from tests.commands.conftest import Aliens
+from tests.conftest import LibraryFactory, copy_library
 from tests.restyle.pictures import mosaic, room, wall
 
 
-@pytest.fixture(autouse=True)
-def filled_library(aliens: Aliens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Nine photos: detailed ones, peach walls, rooms, one that is too small. The fake encoder guesses nothing."""
-    monkeypatch.setattr("restyle.candidates.picking.UNWANTED_FROM", 2.0)
-    folder = tmp_path / "photos"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def nine(template: LibraryFactory, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nine photos, and their library beside them: detailed ones, peach walls, rooms, one that is too small."""
+    root = tmp_path_factory.mktemp("nine")
+    (root / "photos").mkdir()
     peach = wall((255, 190, 160))
     pictures = [mosaic(1), mosaic(2), peach, peach[::-1, ::-1], *(room(n) for n in range(4)), room(9, (90, 60))]
     for number, pixels in enumerate(pictures, start=1):
-        Image.fromarray(np.ascontiguousarray(pixels)).save(folder / f"{number}.png")
-    aliens("init")
-    aliens("add", folder)
+        Image.fromarray(np.ascontiguousarray(pixels)).save(root / "photos" / f"{number}.png")
+    LibraryFactory(root / "library", template.folder.root).add(root / "photos")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def filled_library(nine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The nine photos, added in the test's own folder. The fake encoder guesses nothing."""
+    monkeypatch.setattr("restyle.candidates.picking.UNWANTED_FROM", 2.0)
+    folder = Path(shutil.copytree(nine / "photos", tmp_path / "photos"))
+    copy_library(nine / "library", tmp_path / "aliens-library", nine / "photos", folder)
     return folder
 
 

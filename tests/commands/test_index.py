@@ -1,21 +1,29 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.commands.conftest import Aliens
-from tests.conftest import photo_bytes
+from tests.conftest import LibraryFactory, copy_library, photo_bytes
+
+
+@pytest.fixture(scope="module")
+def large_template(template: LibraryFactory, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with photos enough for lists, and their library beside it."""
+    root = tmp_path_factory.mktemp("large")
+    (root / "many").mkdir()
+    for number in range(100):
+        (root / "many" / f"{number:03d}.jpg").write_bytes(photo_bytes(number, size=(32, 32)))
+    LibraryFactory(root / "library", template.folder.root).add(root / "many")
+    return root
 
 
 @pytest.fixture
-def large(aliens: Aliens, tmp_path: Path) -> Path:
+def large(aliens: Aliens, large_template: Path, tmp_path: Path) -> Path:
     """A library in the working folder with photos enough for lists."""
-    folder = tmp_path / "many"
-    folder.mkdir()
-    for number in range(100):
-        (folder / f"{number:03d}.jpg").write_bytes(photo_bytes(number, size=(32, 32)))
-    assert aliens("init")[0] == 0
-    assert aliens("add", folder)[0] == 0
+    folder = Path(shutil.copytree(large_template / "many", tmp_path / "many"))
+    copy_library(large_template / "library", tmp_path / "aliens-library", large_template / "many", folder)
     return folder
 
 

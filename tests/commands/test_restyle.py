@@ -395,9 +395,9 @@ def test_without_weights_the_command_that_fetches_them_is_told(
 RUN = """
 import signal
 import sys
+from types import SimpleNamespace
 import cli
 import restyle.alienise
-from embedding.open_clip_encoder import OpenClipEncoder
 from tests.conftest import FakeEncoder
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background inherits that it is ignored
 photos, real = [], restyle.alienise.regrade
@@ -408,7 +408,10 @@ def regrade(photo, *arguments):
             signal.pause()
     return real(photo, *arguments)
 restyle.alienise.regrade = regrade
-OpenClipEncoder.load = lambda name, **options: FakeEncoder()
+class Models:
+    load = staticmethod(lambda name, **options: FakeEncoder())
+# In place of what imports torch:
+sys.modules["embedding.open_clip_encoder"] = SimpleNamespace(OpenClipEncoder=Models, causal_text_tower=None)
 sys.argv = ["aliens", *sys.argv[1:]]
 cli.main()
 """

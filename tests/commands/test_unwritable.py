@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,34 +15,40 @@ from filelock import FileLock
 
 import aliens
 from tests.conftest import LibraryFactory
-from tests.unwritable import unwritable, without_rights
+from tests.unwritable import ROOT, command_without_rights, unwritable
 
 if TYPE_CHECKING:
     from embedding.open_clip_encoder import OpenClipEncoder
 
 OLD_LIBRARY = Path(__file__).parents[1] / "data" / "library-0004.tar.xz"
 RUN = """
-import contextlib, io, json, os, resource, sys, tempfile, traceback
+import contextlib, functools, io, json, os, resource, sys, tempfile, traceback
 import cli
 
-words, root, full = json.load(sys.stdin), *sys.argv[1:]
-os.chdir(os.path.dirname(root))
 tempfile.gettempdir()  # which is looked for by writing
-if full:  # no file may grow, as where there is no room
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-said = []
-for command in words:
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    sys.argv = ["aliens", *command, "--library", root]
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        except BaseException:
-            code = traceback.format_exc()
-    said.append([code, out.getvalue(), err.getvalue()])
-print(json.dumps(said))
+rest, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+for line in sys.stdin:
+    words, root, full = json.loads(line)
+    os.chdir(os.path.dirname(root))
+    if full:  # no file may grow, as where there is no room
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    said = []
+    for command in words:
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        sys.argv = ["aliens", *command, "--library", root]
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                cli.main()
+            except SystemExit as stop:
+                code = stop.code or 0
+            except BaseException:
+                code = traceback.format_exc()
+        said.append([code, out.getvalue(), err.getvalue()])
+        models = getattr(sys.modules.get("embedding.open_clip_encoder"), "OpenClipEncoder", None)
+        if models is not None and not hasattr(models.load, "cache_info"):
+            models.load = functools.cache(models.load)  # every command would load the whole model again
+    resource.setrlimit(resource.RLIMIT_FSIZE, (rest, hard))
+    print(json.dumps(said), flush=True)
 """
 READING = [
     'search "a room" -k 3 --explain',
@@ -120,12 +127,29 @@ def root(tmp_path_factory: pytest.TempPathFactory, starter: "OpenClipEncoder", s
     return folder / "library"
 
 
-def run(root: Path, commands: list[str], *, full: bool = False) -> Said:
-    """Run commands one after the other, in one process that has no rights beyond those of files."""
-    given = json.dumps([shlex.split(command) for command in commands])
-    said = json.loads(without_rights(RUN, root, "full" if full else "", given=given))
-    said = [(code, MEASURED.sub("...", out), err) for code, out, err in said]
-    return dict(zip(commands, said, strict=True))
+class Shell:
+    """A process that has no rights beyond those of files, and runs commands one after the other."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def run(self, root: Path, commands: list[str], *, full: bool = False) -> Said:
+        """Return what commands say of a library, `full`: where its files cannot grow."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps([[*map(shlex.split, commands)], str(root), full]) + "\n")
+        self._process.stdin.flush()
+        said = json.loads(self._process.stdout.readline())
+        said = [(code, MEASURED.sub("...", out), err) for code, out, err in said]
+        return dict(zip(commands, said, strict=True))
+
+
+@pytest.fixture(scope="module")
+def shell() -> Iterator[Shell]:
+    """One for all: what it imports takes longer than the commands."""
+    command = command_without_rights(RUN)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        yield Shell(process)
+        process.communicate()
 
 
 def output(root: Path) -> Iterator[Path]:
@@ -135,27 +159,27 @@ def output(root: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def writable(root: Path) -> tuple[Said, list[Path]]:
+def writable(root: Path, shell: Shell) -> tuple[Said, list[Path]]:
     """What commands say where the library can be written, and the files that they make."""
-    said = run(root, READING + WRITING_ELSEWHERE)
+    said = shell.run(root, READING + WRITING_ELSEWHERE)
     shutil.rmtree(root / "text")
     return said, list(output(root))
 
 
 @pytest.fixture(scope="module")
-def read_only(root: Path, writable: object) -> tuple[Said, list[Path]]:
+def read_only(root: Path, shell: Shell, writable: object) -> tuple[Said, list[Path]]:
     """The same where it cannot; what writes to it as well."""
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
     with unwritable(root):
-        said = run(root, READING + WRITING_ELSEWHERE + WRITING)
+        said = shell.run(root, READING + WRITING_ELSEWHERE + WRITING)
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
     return said, list(output(root))
 
 
 @pytest.fixture(scope="module")
-def full(root: Path, read_only: object) -> Said:
+def full(root: Path, shell: Shell, read_only: object) -> Said:
     """What commands say where the library's files cannot grow."""
-    return run(root, READING[::2], full=True)
+    return shell.run(root, READING[::2], full=True)
 
 
 def test_what_reads_answers_as_ever_on_a_disk_that_is_read_only_or_full(
@@ -176,12 +200,12 @@ def test_what_reads_answers_as_ever_on_a_disk_that_is_read_only_or_full(
         assert err.splitlines()[-1].startswith("aliens: ")
 
 
-def test_a_library_of_an_earlier_version_names_no_remedy_that_would_be_refused(tmp_path: Path) -> None:
+def test_a_library_of_an_earlier_version_names_no_remedy_that_would_be_refused(shell: Shell, tmp_path: Path) -> None:
     with tarfile.open(OLD_LIBRARY) as tar:
         tar.extractall(tmp_path, filter="data")
     root = tmp_path / "library-0004"
     with unwritable(root):
-        said = run(root, ["info", "index"])
+        said = shell.run(root, ["info", "index"])
     for command, remedy in (
         ("info", "copy it to where you may write, and use the copy"),
         ("index", "copy it"),
@@ -192,15 +216,17 @@ def test_a_library_of_an_earlier_version_names_no_remedy_that_would_be_refused(t
         assert f"--library {root}" not in err
 
 
-def test_verify_knows_that_others_are_writing_where_it_may_not(tmp_path: Path, library: LibraryFactory) -> None:
+def test_verify_knows_that_others_are_writing_where_it_may_not(
+    shell: Shell, tmp_path: Path, library: LibraryFactory
+) -> None:
     """The newest files of theirs are not recorded yet."""
     vectors = library.folder.vectors(library.encoder.key)
     vectors.mkdir(parents=True)
     (vectors / f"{'0' * 16}.faiss").touch()
     library.folder.lock_file.touch()
     with unwritable(library.folder.root):
-        quiet = run(library.folder.root, ["verify"])
+        quiet = shell.run(library.folder.root, ["verify"])
         with FileLock(library.folder.lock_file):
-            busy = run(library.folder.root, ["verify"])
+            busy = shell.run(library.folder.root, ["verify"])
     assert (quiet["verify"][0], busy["verify"][0]) == (1, 0)
     assert "belongs to nothing" in quiet["verify"][1]

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from db.vector_rows import EmbeddedRows, current_model, embedded_ids, miscounted
 from embedding.segments import SegmentStore
 from indexer.sources import Source
 from tests.by_folder import session_of
-from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+from tests.conftest import FakeEncoder, LibraryFactory, copy_library, photo_bytes
 from tests.restyled import keep_results
 
 State = tuple[str, str | None]  # the photo's state and the kind of its failure
@@ -60,18 +61,31 @@ def empty_library(template: LibraryFactory, root: Path) -> LibraryFactory:
 LABELLED = 4  # the photo of which something is said
 
 
-@pytest.fixture
-def known(library: LibraryFactory, photos: Path) -> Library:
-    """A library of ten photos, the fourth with a label, captions and a restyled result."""
-    library.add(photos)
+LINES = "a room with a pool\na hall with a lamp\n"  # that captions are chosen from
+
+
+@pytest.fixture(scope="session")
+def known_template(filled_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library of `ten_photos`, tagged, captioned, and the fourth with a label: to be copied."""
+    root = tmp_path_factory.mktemp("known")
+    (root / "captions.txt").write_text(LINES, encoding="utf-8")
+    library = LibraryFactory(root / "library", filled_template)
     opened = library.open()
     opened.tag()
     opened.label(LABELLED, "a pool")
-    lines = photos.parent / "captions.txt"
-    lines.write_text("a room with a pool\na hall with a lamp\n", encoding="utf-8")
-    opened.caption(lines)
+    opened.caption(root / "captions.txt")
+    library.close()
+    return library.folder.root
+
+
+@pytest.fixture
+def known(library: LibraryFactory, ten_photos: Path, photos: Path, known_template: Path) -> Library:
+    """A library of ten photos, the fourth with a label, captions and a restyled result."""
+    shutil.rmtree(library.folder.root)
+    copy_library(known_template, library.folder.root, ten_photos, photos)
+    (photos.parent / "captions.txt").write_text(LINES, encoding="utf-8")
     keep_results(library.folder, [LABELLED])
-    return opened
+    return library.open()
 
 
 def photos_of(folder: LibraryFolder) -> dict[str, Photo]:

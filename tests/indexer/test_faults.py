@@ -186,7 +186,7 @@ def test_a_full_disk_at_any_file_that_is_written_loses_nothing(
     photos = tmp_path / "photos"
     photos.mkdir()
     for number in range(4):
-        folder_of(photos / str(number), range(12 * number, 12 * number + 12))
+        folder_of(photos / str(number), range(4 * number, 4 * number + 4))
     template = tmp_path / "template"
     shutil.copytree(library.folder.root, template)
     files, full = 0, True
@@ -208,7 +208,7 @@ def test_a_full_disk_at_any_file_that_is_written_loses_nothing(
         for _ in writes(factory, photos):
             pass
         with aliens.open(root, encoder=factory.encoder) as opened:
-            assert len(opened.search(QUERY, k=100)) == 48
+            assert len(opened.search(QUERY, k=100)) == 16
             assert opened.tag().scored == 0
             assert opened.verify() == []
         factory.close()

@@ -25,7 +25,7 @@ from indexer.upkeep import IndexReport, advice, index_choice, probe_texts
 from search.ranking import Shape
 from tests.by_folder import disagreements as verify
 from tests.by_folder import flat, reindex, repair, session_of
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, copy_library, photo_bytes
 from tests.indexer.conftest import segments_in
 
 PHOTOS = 120
@@ -33,22 +33,30 @@ KEY = "fake-00000000"
 IVF = IndexChoice(kind="ivf")
 
 
-@pytest.fixture
-def many(tmp_path: Path) -> Path:
-    """A folder of photos enough for lists."""
-    folder = tmp_path / "many"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def indexed_template(template: LibraryFactory, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with photos enough for lists, and their library with an approximate index: to be copied."""
+    root = tmp_path_factory.mktemp("indexed")
+    (root / "many").mkdir()
     for number in range(PHOTOS):
-        (folder / f"{number:03d}.jpg").write_bytes(photo_bytes(number, size=(32, 32)))
-    return folder
+        (root / "many" / f"{number:03d}.jpg").write_bytes(photo_bytes(number, size=(32, 32)))
+    library = LibraryFactory(root / "library", template.folder.root)
+    library.add(root / "many")
+    assert chosen(library, IVF).written
+    return root
 
 
 @pytest.fixture
-def indexed(library: LibraryFactory, many: Path) -> LibraryFactory:
+def many(indexed_template: Path, tmp_path: Path) -> Path:
+    """A folder of photos enough for lists."""
+    return Path(shutil.copytree(indexed_template / "many", tmp_path / "many"))
+
+
+@pytest.fixture
+def indexed(library: LibraryFactory, indexed_template: Path, many: Path) -> LibraryFactory:
     """A library with an approximate index."""
-    library.add(many)
-    report = chosen(library, IVF)
-    assert report.written
+    shutil.rmtree(library.folder.root)
+    copy_library(indexed_template / "library", library.folder.root, indexed_template / "many", many)
     return library
 
 

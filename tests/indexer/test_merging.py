@@ -45,7 +45,7 @@ from search.tags.calibration import TagOptions
 from search.tags.vocabulary import DEFAULT, read_vocabulary
 from tests.by_folder import catalog_of, reindex, repair, session_of, store_of, tag_library, tagging_of
 from tests.by_folder import disagreements as verify
-from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+from tests.conftest import FakeEncoder, LibraryFactory, copy_library, photo_bytes
 from tests.db.conftest import put_photos
 from tests.indexer.conftest import check_invariants, empty_library, segments_in, states_of, vectors_of
 from tests.restyled import keep_results
@@ -296,7 +296,7 @@ histories = st.lists(
 )
 
 
-@settings(max_examples=10, database=None)
+@settings(max_examples=6, database=None)
 @given(history=histories, fan_out=st.integers(2, 4), smallest=st.integers(1, 4), most=st.sampled_from([3, 7, 1_000]))
 def test_whatever_comes_changes_vanishes_and_returns_every_vector_is_what_it_should_be(
     template: LibraryFactory,
@@ -379,14 +379,29 @@ def test_vectors_of_missing_photos_survive_merges_and_are_not_computed_again(
 # Coverage
 
 
-@pytest.fixture
-def covered(library: LibraryFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LibraryFactory:
-    """A library of 45 photos in three segments, all of them tagged, in a table, and in an approximate index."""
+@pytest.fixture(scope="module")
+def covered_template(template: LibraryFactory, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a library of 45 photos in three segments, all of them tagged and in an approximate index."""
+    root = tmp_path_factory.mktemp("covered")
+    library = LibraryFactory(root / "library", template.folder.root)
     for start in (0, 15, 30):
-        add_photos_from(library, tmp_path, start, 15)
+        add_photos_from(library, root, start, 15)
     assert len(segments_in(library.folder)) == 3
     assert reindex(library.folder, loaded(library), lambda _: IndexChoice(kind="ivf")).written
     assert tag(library) == 45
+    return root
+
+
+@pytest.fixture
+def covered(
+    library: LibraryFactory, covered_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> LibraryFactory:
+    """A copy of that library and its photos, with a table of them."""
+    for folder in covered_template.glob("from *"):
+        shutil.copytree(folder, tmp_path / folder.name)
+    shutil.rmtree(library.folder.root)
+    copy_library(covered_template / "library", library.folder.root, covered_template, tmp_path)
+    assert tag(library) == 0  # which writes the table of photos
     set_sizes(monkeypatch, fan_out=3, smallest=100)
     return library
 

@@ -139,9 +139,11 @@ def test_a_result_finds_its_photo_first_and_its_photo_finds_it(
 # Against the same answers by NumPy
 
 
-@pytest.fixture
-def mixed(library: LibraryFactory, tmp_path: Path) -> Library:
-    """Sixty photos in two segments, six hotels, and eleven results in two more."""
+@pytest.fixture(scope="module")
+def mixed_template(template: LibraryFactory, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty photos in two segments, six hotels, and eleven results in two more: to be copied, with their photos."""
+    tmp_path = tmp_path_factory.mktemp("mixed")
+    library = LibraryFactory(tmp_path / "library", template.folder.root)
     for part, numbers in (("a", range(30)), ("b", range(30, 60))):
         (tmp_path / part).mkdir()
         for number in numbers:
@@ -154,6 +156,15 @@ def mixed(library: LibraryFactory, tmp_path: Path) -> Library:
             session.execute(sql("UPDATE photo SET hotel_id = 1 + id % 6"))
             session.commit()
         keep_results(library.folder, range(5, 11) if part == "a" else range(41, 46), library.encoder)
+    library.close()
+    return library.folder.root
+
+
+@pytest.fixture
+def mixed(library: LibraryFactory, mixed_template: Path) -> Library:
+    """A copy of that library; the photos are shared."""
+    shutil.rmtree(library.folder.root)
+    shutil.copytree(mixed_template, library.folder.root)
     return library.open()
 
 

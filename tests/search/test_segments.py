@@ -270,7 +270,7 @@ def check_scores(library: LibraryFactory) -> None:
             assert row == pytest.approx(expected, abs=1e-3)
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(steps=STEPS, fan_out=st.sampled_from([2, 3, 10]))
 def test_whatever_has_become_of_the_photos_answers_are_those_of_a_library_of_them(
     library_template: Callable[[Path], LibraryFactory], steps: list[Step], fan_out: int

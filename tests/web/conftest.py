@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 import aliens
 from aliens.library import Library
 from commands.serve_command import listening_at
+from tests.conftest import made_once
 from web.app import LONGEST_HEAD_BYTES, make_app
 from web.web_settings import WebSettings
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
     from embedding.open_clip_encoder import OpenClipEncoder
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")  # the first is the lightest
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
 PATIENCE_MS = 120_000  # of a browser on a busy machine
@@ -54,13 +56,20 @@ class Running:
 
 
 @pytest.fixture(scope="session")
-def tagged_library(sample_library: Library, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+def tagged_library(
+    embedded_samples: Path, starter: "OpenClipEncoder", tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Library]:
     """The sample hotels, tagged: for tests that read, and put back what they change."""
+
+    def tag(root: Path) -> None:
+        shutil.copytree(embedded_samples, root)
+        with aliens.open(root, encoder=starter) as library:
+            library.tag("case-study")
+            library.tag("hotel")
+
     folder = tmp_path_factory.mktemp("web") / "library"
-    shutil.copytree(sample_library.path, folder)
-    with aliens.open(folder, encoder=sample_library.encoder) as library:
-        library.tag("case-study")
-        library.tag("hotel")
+    shutil.copytree(made_once(tmp_path_factory, "tagged-samples", tag), folder)
+    with aliens.open(folder, encoder=starter) as library:
         yield library
 
 
@@ -127,14 +136,16 @@ def page(browser: "Browser") -> "Iterator[Page]":
 @pytest.fixture(scope="session")
 def few_photos(starter: "OpenClipEncoder", samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a library of a dozen sample photos, of three hotels, to be copied: jobs on it are quick."""
-    folder = tmp_path_factory.mktemp("few")
-    for number, photo in enumerate(sorted((samples / "images" / "train" / "12").rglob("*.jpg"))[::2][:12]):
-        hotel = folder / "photos" / f"hotel {number % 3}"
-        hotel.mkdir(parents=True, exist_ok=True)
-        shutil.copy(photo, hotel / photo.name)
-    with aliens.create(folder / "library", encoder=starter) as library:
-        library.add(folder / "photos", hotel_from="folder")
-    return folder / "library"
+
+    def make(folder: Path) -> None:
+        for number, photo in enumerate(sorted((samples / "images" / "train" / "12").rglob("*.jpg"))[::2][:12]):
+            hotel = folder / "photos" / f"hotel {number % 3}"
+            hotel.mkdir(parents=True, exist_ok=True)
+            shutil.copy(photo, hotel / photo.name)
+        with aliens.create(folder / "library", encoder=starter) as library:
+            library.add(folder / "photos", hotel_from="folder")
+
+    return made_once(tmp_path_factory, "few", make) / "library"
 
 
 @pytest.fixture

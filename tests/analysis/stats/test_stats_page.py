@@ -8,7 +8,7 @@ import pytest
 import aliens
 from aliens.library import Library
 from analysis.stats.counting import count_library
-from analysis.stats.plots import bars, earth
+from analysis.stats.plots import bars, earth, outlines
 from analysis.stats.stats_page import ShareGrid, map_squares, share_grid
 from base.errors import OutputError
 from search.tags.summary import ChainCount
@@ -126,3 +126,10 @@ def test_many_places_are_drawn_as_fewer() -> None:
     assert (wide, corners.shape[1], int(photos.sum())) == (3, 2312, 20_000)
     wide, corners, photos = map_squares({"latitude": [3, -1], "longitude": [2, -1], "photos": [1, 2]})
     assert (wide, corners.T.tolist(), photos.tolist()) == (1, [[-1, -1], [3, 2]], [2, 1])
+
+
+def test_sizes_between_two_round_numbers_have_their_ends_on_the_axis() -> None:
+    """As in a library whose photos are all of one size."""
+    counts = [("width", np.array([0, 0, 5])), ("height", np.array([5, 0, 0]))]
+    svg = outlines(np.array([226.0, 269.0, 320.0, 380.0]), counts, "sizes", "px")
+    assert ">226<" in svg and ">380<" in svg

@@ -25,7 +25,7 @@ from search.query import FILTER_NAMES, parse
 from search.tags.calibration import TagOptions
 from search.tags.tagging import Tagging
 from tests.by_folder import open_library, tag_library
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 
 pytestmark = pytest.mark.every_database
 
@@ -290,15 +290,25 @@ def test_tags_of_a_library_that_is_not_tagged_are_refused_with_the_remedy(
             selected(library, "tag:bathtub")
 
 
-def with_inns(library: Library) -> None:
-    """Give nine of ten photos a hotel each, among 70,000 of one chain; there is one of another name."""
-    with library.catalog.session() as session:
+@pytest.fixture(scope="module")
+def with_inns(filled_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library of ten photos, nine of which have a hotel each, among 70,000 of one chain; one has another name."""
+    root = Path(shutil.copytree(filled_template, tmp_path_factory.mktemp("inns") / "library"))
+    with open_library(root) as library, library.catalog.session() as session:
         session.execute(sql("INSERT INTO chain VALUES (1, 'Inns')"))
         new = [{"id": number} for number in range(1, 70_001)]
         session.execute(sql("INSERT INTO hotel VALUES (:id, 'Inn ' || :id, 1, :id % 90, :id % 180)"), new)
         session.execute(sql("INSERT INTO hotel VALUES (70001, 'Spa', NULL, NULL, NULL)"))
         session.execute(sql("UPDATE photo SET hotel_id = id * 7000 WHERE id < 10"))
         session.commit()
+    return root
+
+
+@pytest.fixture
+def inns(with_inns: Path) -> Iterator[Library]:
+    """That library, to be read alone."""
+    with open_library(with_inns, load_encoder=lambda model: FakeEncoder()) as library:
+        yield library
 
 
 @pytest.mark.parametrize("few", [1, 50_000], ids=["all photos read", "photo by photo"])
@@ -350,23 +360,16 @@ def test_photos_that_came_after_the_last_tagging_meet_no_tag_filter_unless_a_per
     ],
 )
 def test_filters_that_mean_many_hotels_twice_ask_the_database_for_those_that_meet_both(
-    library: LibraryFactory, photos: Path, query: str, wanted: list[int]
+    inns: Library, query: str, wanted: list[int]
 ) -> None:
-    library.add(photos)
-    opened = library.open()
-    with_inns(opened)
     statements: list[str] = []
-    event.listen(opened.catalog.engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
-    assert selected(opened, query) == list(wanted)
+    event.listen(inns.catalog.engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
+    assert selected(inns, query) == list(wanted)
     assert max(statement.count("FROM hotel") for statement in statements) <= 3
     if "chain:Inns" in query:
         assert not any("FROM photo" in statement and "FROM hotel" in statement for statement in statements)
 
 
 @pytest.mark.parametrize("query", ["near:0,0,20100km", "hotel:inn", "-near:0,0,20100km", "-hotel:inn", "-chain:none"])
-def test_filters_that_mean_seventy_thousand_hotels(library: LibraryFactory, photos: Path, query: str) -> None:
-    library.add(photos)
-    opened = library.open()
-    with_inns(opened)
-    inns, none = list(range(1, 10)), [10]
-    assert selected(opened, query) == (none if query in ("-near:0,0,20100km", "-hotel:inn") else inns)
+def test_filters_that_mean_seventy_thousand_hotels(inns: Library, query: str) -> None:
+    assert selected(inns, query) == ([10] if query in ("-near:0,0,20100km", "-hotel:inn") else list(range(1, 10)))

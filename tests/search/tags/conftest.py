@@ -1,5 +1,6 @@
 """A tagged library with a fake encoder, and what it decides."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from search.tags.tagging import TaggedPhotos, Tagging, TagReport
 from search.tags.truth import Truth
 from search.tags.vocabulary import Vocabulary, as_vocabulary, read_vocabulary
 from tests.by_folder import tag_library, tagging_of
-from tests.conftest import FakeEncoder, LibraryFactory
+from tests.conftest import FakeEncoder, LibraryFactory, copy_library
 
 # The fake encoder's vectors mean nothing, so by the default method no tag stands out against nonsense.
 SEES = TagOptions(method="calibrated")
@@ -68,8 +69,8 @@ def decided(folder: LibraryFolder, key: str | None = None) -> dict[str, set[str]
 
 
 @pytest.fixture
-def tagged(library: LibraryFactory, photos: Path) -> LibraryFactory:
+def tagged(library: LibraryFactory, ten_photos: Path, photos: Path, tagged_template: Path) -> LibraryFactory:
     """A library of ten photos, tagged with the default vocabulary."""
-    library.add(photos)
-    tag(library)
+    shutil.rmtree(library.folder.root)
+    copy_library(tagged_template, library.folder.root, ten_photos, photos)
     return library

@@ -23,8 +23,7 @@ def own(tagged: LibraryFactory) -> LibraryFactory:
     return tagged
 
 
-@pytest.mark.parametrize("ending", [".png", ".svg", ".pdf", ".PNG"])
-@pytest.mark.parametrize("truth", [None, TRUTH])
+@pytest.mark.parametrize(("ending", "truth"), [(".png", TRUTH), (".svg", None), (".pdf", TRUTH), (".PNG", None)])
 def test_a_report_is_a_picture_by_its_ending(
     own: LibraryFactory, tmp_path: Path, ending: str, truth: Truth | None
 ) -> None:
