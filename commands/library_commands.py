@@ -168,7 +168,6 @@ def add(
         aliens add photos 'more/*/rooms' --exclude raw/
         aliens add
         aliens add --list rooms.csv
-        aliens add /shared/photos --engine ray --address auto
     """
     if [bool(paths), photo_list is not None, hotels50k is not None].count(True) > 1:
         raise typer.BadParameter("give either PATHs, --list FILE or --hotels50k ROOT, one after the other")
