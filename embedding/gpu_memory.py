@@ -70,14 +70,15 @@ class FittingBatches:
         except torch.OutOfMemoryError:
             return TRIED_PHOTOS // 2
         fitting = int(FREE_SHARE * self._memory.free_bytes()) // each_bytes
-        return 2 ** min(max(fitting, 1).bit_length() - 1, MOST_PHOTOS.bit_length() - 1)
+        return 1 << min(max(fitting, 1).bit_length() - 1, MOST_PHOTOS.bit_length() - 1)
 
     def encoded(self, pixels: Pixels) -> Floats:
         """Return the vectors, (n, d), of any number of squares (n, s, s, 3).
 
         Raises: EncoderError: the memory is not enough for a single photo.
         """
-        parts, at = [], 0
+        parts: list[Floats] = []
+        at = 0
         while not parts or at < len(pixels):
             part = pixels[at : at + self.photos]
             try:

@@ -25,6 +25,7 @@ GROWS = 4  # times as many are named where they were too few
 SUMMING = 1e-4  # at most what adding up in float32, in any order, moves a product of unit vectors of float16 by
 LONGEST = 1 + 2.0**-10  # of a unit vector in float16
 
+Answer = tuple[Floats, Ids]  # of a query: scores, best first, and photo ids
 Copy = Callable[[Halves], Any]  # from vectors (rows, d) to an index of them in the GPU's memory
 
 
@@ -62,13 +63,12 @@ class GpuScan:
         with self._asking:
             self._asked += len(queries)
             is_there = self._asked >= self._worth and self._all_copied(vectors)
-            found = self._answers(vectors, queries, k) if is_there else [None] * len(queries)
-        left = [query for query, answer in enumerate(found) if answer is None]
-        if left:
-            for query, *answer in zip(left, *exact_search(vectors, queries[left], k), strict=True):
-                found[query] = (answer[0], answer[1])
-        scores, ids = (np.stack(arrays) for arrays in zip(*(a for a in found if a is not None), strict=True))
-        return scores, ids
+            found = self._answers(vectors, queries, k) if is_there else {}
+        if left := [query for query in range(len(queries)) if query not in found]:
+            scores, ids = exact_search(vectors, queries[left], k)
+            found |= {query: (scores[place], ids[place]) for place, query in enumerate(left)}
+        answers = [found[query] for query in range(len(queries))]
+        return np.stack([scores for scores, _ in answers]), np.stack([ids for _, ids in answers])
 
     def _all_copied(self, vectors: Vectors) -> bool:
         """Have all segments be copied; False where they do not fit. What the vectors have no more is let go."""
@@ -86,33 +86,33 @@ class GpuScan:
                 return False
         return True
 
-    def _answers(self, vectors: Vectors, queries: Floats, k: int) -> list[tuple[Floats, Ids] | None]:
-        errors = rounding_errors(queries)
-        found: list[tuple[Floats, Ids] | None] = [None] * len(queries)
+    def _answers(self, vectors: Vectors, queries: Floats, k: int) -> dict[int, Answer]:
+        """Return the k best of each query, by its place, of those for which the GPU has named enough."""
+        errors, found = rounding_errors(queries), dict[int, Answer]()
         left, named = list(range(len(queries))), min(2 * k + MORE_NAMED, MOST_ON_GPU)
         while left:
-            asked = np.ascontiguousarray(queries[left])
-            parts = [
-                (segment, live, *self._copies[segment.name].search(asked, min(named, len(segment))))
-                for segment, live in zip(vectors.segments, vectors.live, strict=True)
-                if len(segment)
-            ]
+            asked, parts = np.ascontiguousarray(queries[left]), []
+            for segment, live in zip(vectors.segments, vectors.live, strict=True):
+                if len(segment):
+                    scores, rows = self._copies[segment.name].search(asked, min(named, len(segment)))
+                    parts.append((segment, live, scores, rows))
             for place, query in enumerate(left):
                 these = [(segment, live, scores[place], rows[place]) for segment, live, scores, rows in parts]
-                found[query] = settled(these, queries[query], k, errors[query])
-            left = [query for query in left if found[query] is None]
+                answer = settled(these, queries[query], k, errors[query])
+                if answer is not None:
+                    found[query] = answer
+            left = [query for query in left if query not in found]
             if named == MOST_ON_GPU:
                 break
             named = min(GROWS * named, MOST_ON_GPU)
         return found
 
 
-Named = tuple[
-    Segment, Bools | None, Floats, Ids
-]  # a segment, its living rows; rough scores, best first, and their rows
+# A segment, its living rows; rough scores, best first, and their rows.
+Named = tuple[Segment, Bools | None, Floats, Ids]
 
 
-def settled(parts: list[Named], query: Floats, k: int, error: float) -> tuple[Floats, Ids] | None:
+def settled(parts: list[Named], query: Floats, k: int, error: float) -> Answer | None:
     """Return the k best photos by exact scores, or None where others than those named may be among them."""
     all_scores, all_ids, bound = [], [], -np.inf
     for segment, live, rough, rows in parts:
