@@ -38,7 +38,7 @@ class BackendSpeeds:
     @property
     def faster(self) -> str:
         """The backend that is chosen by itself."""
-        return "openvino" if self.openvino >= WORTH * self.torch else "torch"
+        return "openvino" if self.openvino > WORTH * self.torch else "torch"  # both are 0 where it cannot be converted
 
     def __str__(self) -> str:
         return f"PyTorch {self.torch:.0f} photos/s, OpenVINO {self.openvino:.0f} photos/s"

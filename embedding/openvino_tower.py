@@ -173,6 +173,7 @@ class OpenVinoTower:
             "INFERENCE_PRECISION_HINT": HINTS[precision],
             "NUM_STREAMS": self.streams,
             "INFERENCE_NUM_THREADS": self.streams,
+            "ENABLE_CPU_PINNING": False,  # or several processes would compute on the same cores
         }
         self._busy = fork_lock()
         self._left: list[Any] = []  # of the process that this one was forked from: freeing it would wait for ever
