@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import URL, ColumnElement, Connection, Engine, case, collate, event, func, literal, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from base.console import one_line, shell_word
 from base.errors import DiskFullError, LibraryBusyError, LibraryError
@@ -175,6 +176,13 @@ def refuse_other_letters(connection: Connection, url: URL) -> None:
             f"the database {shown(url)} has the encoding {encoding}, which cannot hold every name: make one that can, "
             f"`createdb --template=template0 --encoding={ENCODING} {name}`"
         )
+
+
+def server_bytes(session: Session) -> int:
+    """Return how many bytes a database has on its server's disk; 0 where it is another kind of database."""
+    if session.get_bind().dialect.name != NAME:
+        return 0
+    return int(session.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
 
 
 def letters(column: ColumnElement[Any]) -> ColumnElement[Any]:
