@@ -42,7 +42,8 @@ def test_photos_failures_hotels_and_sizes_are_counted(library: LibraryFactory, p
     assert inventory.vectors_bytes == sum(path.stat().st_size for path in segments.iterdir())
     assert inventory.index_bytes == 0
     root = library.folder.root
-    assert (inventory.library, inventory.database) == (str(root), f"sqlite:///{root / 'library.db'}")
+    assert inventory.library == str(root)
+    assert inventory.database == library.folder.database_url()
 
 
 @pytest.mark.parametrize(("recall", "said"), [(0.995, "ivf, 10 photos"), (0.5, "ivf, 10 photos, not used")])
