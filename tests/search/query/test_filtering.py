@@ -87,6 +87,7 @@ def rows(hotels: Library) -> list[Row]:
                     "SELECT photo.id, path, member, mtime_ns, hotel_id, image_source, uploaded_at, width_px, height_px,"
                     " grey, hotel.name AS hotel, hotel.latitude, hotel.longitude, chain.name AS chain FROM"
                     " photo LEFT JOIN hotel ON hotel.id = photo.hotel_id LEFT JOIN chain ON chain.id = hotel.chain_id"
+                    " ORDER BY photo.id"
                 )
             )
         ]
