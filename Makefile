@@ -65,6 +65,7 @@ bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run, and w
 	$(BIN)/python -W ignore benchmarks/text_query.py
 	$(BIN)/python -W ignore benchmarks/cold_search.py
 	$(BIN)/python -W ignore benchmarks/growing.py
+	$(BIN)/python -W ignore benchmarks/committer.py
 	$(BIN)/python benchmarks/stats_speed.py
 	$(BIN)/python benchmarks/duplicates.py
 	$(BIN)/python benchmarks/search_quality.py

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 from weakref import WeakSet
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, select, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
@@ -391,12 +391,12 @@ def restoring(url: str) -> str:
     )
 
 
-def shown_url(url: str) -> str:
+def shown_url(url: str | URL) -> str:
     """Return a database's URL as it may be shown: without the password."""
     try:
         return postgres.shown(make_url(url))
     except (ArgumentError, ValueError):
-        return repr(re.sub(r"(?<=://)([^:/]*):.*@", r"\1:***@", url))
+        return repr(re.sub(r"(?<=://)([^:/]*):.*@", r"\1:***@", str(url)))
 
 
 def current_revision(engine: Engine) -> str | None:

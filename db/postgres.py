@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import URL, ColumnElement, Connection, Engine, case, collate, event, func, literal, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from base.console import one_line, shell_word
 from base.errors import DiskFullError, LibraryBusyError, LibraryError
@@ -32,6 +33,7 @@ ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 LETTERS = "und-x-icu"  # the collation of all languages, by which capital letters have small ones
 LOCK = 0x616C6965, 0x6E73  # "alie", "ns": of a database's advisory locks the one of its library
 TRIED_EVERY_S = 0.1
+TextColumn = ColumnElement[Any] | InstrumentedAttribute[Any]
 HIDDEN = ("password", "sslpassword")  # that an address may have behind its question mark
 # What to do about an error, by its SQLSTATE; by its words where a server refuses a connection, which have no other.
 REFUSED = {
@@ -54,7 +56,7 @@ SAME_ROWS = {"40001", "40P01"}  # two transactions that wait for each other; the
 
 def engine_options(url: URL) -> dict[str, Any]:
     """Return what an engine of PostgreSQL's is made with."""
-    known = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_S}
+    known: dict[str, Any] = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_S}
     if "application_name" not in url.query:
         known["application_name"] = f"aliens {os.getpid()}@{socket.gethostname()}"
     # A connection that the server has closed meanwhile is noticed before it is used, and made anew.
@@ -177,7 +179,14 @@ def refuse_other_letters(connection: Connection, url: URL) -> None:
         )
 
 
-def letters(column: ColumnElement[Any]) -> ColumnElement[Any]:
+def server_bytes(session: Session) -> int:
+    """Return how many bytes a database has on its server's disk; 0 where it is another kind of database."""
+    if session.get_bind().dialect.name != NAME:
+        return 0
+    return int(session.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
+
+
+def letters(column: TextColumn) -> ColumnElement[Any]:
     """Return a text as `base.names.folded` does: by its letters, whatever their case and however they are written."""
     plain = collate(column, LETTERS)
     everything = func.normalize(func.lower(func.upper(func.normalize(plain))))
@@ -185,12 +194,12 @@ def letters(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return case((is_ascii, func.lower(plain)), else_=everything)
 
 
-def contains_letters(column: ColumnElement[Any], part: str) -> ColumnElement[bool]:
+def contains_letters(column: TextColumn, part: str) -> ColumnElement[bool]:
     """Return the condition that a text contains another one, by the letters of both."""
     return func.strpos(letters(column), letters(literal(part))) > 0
 
 
-def same_letters(column: ColumnElement[Any], value: str) -> ColumnElement[bool]:
+def same_letters(column: TextColumn, value: str) -> ColumnElement[bool]:
     """Return the condition that a text is another one, by the letters of both."""
     return letters(column) == letters(literal(value))
 

@@ -12,11 +12,12 @@ from base.console import counted, size_in_words
 from base.files import PhotoFile
 from base.settings import LibraryFolder
 from db.caption_rows import caption_sets
-from db.catalog import Catalog
+from db.catalog import Catalog, shown_url
 from db.hotel_rows import count_hotels
 from db.model_rows import counted_without_vector, library_models
 from db.models import Model, Scan
 from db.photo_rows import count_photos, failed_photos, failure_counts, latest_scans
+from db.postgres import server_bytes
 from db.restyling_rows import count_restylings
 from db.tag_rows import count_labels, vocabulary_keys
 from db.vector_rows import segments_of
@@ -155,7 +156,7 @@ def take_inventory(catalog: Catalog) -> Inventory:
             index = f"{about.kind}, {counted(about.entries, 'photo')}" + ("" if about.sound else ", not used")
         return Inventory(
             library=str(folder.root),
-            database=catalog.engine.url.render_as_string(hide_password=True),
+            database=shown_url(catalog.engine.url),
             model=model.key,
             dim=model.dim,
             models=standings_in(folder, session),
@@ -165,7 +166,7 @@ def take_inventory(catalog: Catalog) -> Inventory:
             chains=chains,
             segments=len(files),
             index=index,
-            database_bytes=sum(map(file_bytes, folder.root.glob("library.db*"))),
+            database_bytes=server_bytes(session) + sum(map(file_bytes, folder.root.glob("library.db*"))),
             vectors_bytes=size_bytes(folder.vectors(model.key)),
             index_bytes=size_bytes(folder.index(model.key)),
             vocabularies=vocabulary_keys(session, model),

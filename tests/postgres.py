@@ -31,6 +31,7 @@ ACCOUNT = "postgres"  # of this machine, which a server runs as where the tests 
 USER = "aliens"
 PASSWORD = "pool/7:bath@tub"  # with what addresses must quote
 PATIENCE_S = 120.0
+PATIENT = "connect_timeout=600"  # a busy machine fails no test
 QUICK = (  # what a crash of the machine would cost does not matter here
     "fsync=off",
     "full_page_writes=off",
@@ -192,11 +193,11 @@ class Server:
 
     def url(self, database: str) -> str:
         """Return the address of a database by the server's socket, which asks for no password."""
-        return f"postgresql+psycopg://{USER}@/{database}?host={self.folder}&port={self.port}"
+        return f"postgresql+psycopg://{USER}@/{database}?host={self.folder}&port={self.port}&{PATIENT}"
 
     def tcp_url(self, database: str, *, user: str = USER, password: str = PASSWORD) -> str:
         """Return the address of a database by the server's port, with a password."""
-        address = make_url("postgresql+psycopg://127.0.0.1").set(
+        address = make_url(f"postgresql+psycopg://127.0.0.1/?{PATIENT}").set(
             username=user, password=password, port=self.port, database=database
         )
         return address.render_as_string(hide_password=False)

@@ -197,6 +197,18 @@ def test_growing(bench: Path) -> None:
     assert not (bench / "work" / "growing").exists()
 
 
+def test_committer(bench: Path) -> None:
+    assert shows(
+        figures(bench, "committer", "--photos", 1000, "--steps", 2),
+        r"1,000 made-up photos of 512 dimensions, by sqlite",
+        r"\n +1,000 +# +# us +# MB +# MB +# kB/row",
+        r"CPU a row of the last part, times the first's +#",
+        r"one exact query +# ms",
+        r"add of one photo, the first in a process +# ms",
+    )
+    assert not (bench / "work" / "committer").exists()
+
+
 def test_peers(bench: Path) -> None:
     (bench / "work").mkdir(exist_ok=True)
     for only in ("CV-Aliens, exact", "FAISS by hand, Flat"):

@@ -288,6 +288,12 @@ def test_a_server_that_takes_no_more_connections_is_told(server: Server, library
     server.execute("DROP ROLE guest")
 
 
+def test_a_library_tells_where_its_rows_are_and_how_large_without_the_password(library: Library) -> None:
+    info = library.info()
+    assert info.database.startswith("postgresql+psycopg://aliens:***@127.0.0.1")
+    assert info.database_bytes > 1_000_000
+
+
 # Several machines
 
 

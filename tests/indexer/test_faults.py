@@ -75,6 +75,7 @@ def no_segments_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merging, "SMALLEST_ROWS", 8)
 
 
+@pytest.mark.sqlite("a backup is its file, put back")
 def test_photos_added_to_a_restored_backup_find_themselves(library: LibraryFactory, tmp_path: Path) -> None:
     library.add(folder_of(tmp_path / "first", range(10)))
     copy = backup(library, tmp_path / "backup.db")
@@ -87,6 +88,7 @@ def test_photos_added_to_a_restored_backup_find_themselves(library: LibraryFacto
     assert opened.verify() == []
 
 
+@pytest.mark.sqlite("a backup is its file, put back")
 def test_a_backup_of_before_a_merge_names_the_segments_that_are_gone_and_their_photos_are_embedded_anew(
     library: LibraryFactory, tmp_path: Path
 ) -> None:
@@ -106,6 +108,7 @@ def test_a_backup_of_before_a_merge_names_the_segments_that_are_gone_and_their_p
     assert opened.verify() == []
 
 
+@pytest.mark.sqlite("a backup is its file, put back")
 def test_a_commit_taken_back_is_made_again(library: LibraryFactory, tmp_path: Path) -> None:
     library.add(folder_of(tmp_path / "first", range(4)))
     copy = backup(library, tmp_path / "backup.db")

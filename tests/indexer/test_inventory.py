@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from base.errors import LibraryError
 from base.records import write_record
@@ -41,8 +42,8 @@ def test_photos_failures_hotels_and_sizes_are_counted(library: LibraryFactory, p
     assert inventory.segments == len(list(segments.iterdir())) == 2
     assert inventory.vectors_bytes == sum(path.stat().st_size for path in segments.iterdir())
     assert inventory.index_bytes == 0
-    root = library.folder.root
-    assert (inventory.library, inventory.database) == (str(root), f"sqlite:///{root / 'library.db'}")
+    assert inventory.library == str(library.folder.root)
+    assert make_url(inventory.database) == make_url(library.folder.database_url())
 
 
 @pytest.mark.parametrize(("recall", "said"), [(0.995, "ivf, 10 photos"), (0.5, "ivf, 10 photos, not used")])

@@ -14,8 +14,6 @@ from tests.db.statements import writes
 from tests.indexer.conftest import HotelsTree, check_invariants, photos_of, write_tar
 from tests.restyled import add_results, keep_results
 
-pytestmark = pytest.mark.every_database
-
 
 @pytest.fixture
 def hotels(tmp_path: Path) -> Path:

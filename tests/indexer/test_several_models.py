@@ -26,7 +26,7 @@ from tests.killed import killed_until_done
 from tests.other_model import OTHER, OtherEncoder
 from tests.restyled import keep_results
 
-pytestmark = [pytest.mark.usefixtures("ctrl_c"), pytest.mark.every_database]
+pytestmark = pytest.mark.usefixtures("ctrl_c")
 
 
 def vectors_by_path(library: Library, key: str) -> dict[str, bytes]:
@@ -63,6 +63,7 @@ def by_other(folder: LibraryFolder) -> Library:
     return aliens.open(folder.root, model="OTHER", encoder=OtherEncoder())
 
 
+@pytest.mark.every_database
 def test_vectors_are_those_of_a_library_of_this_model_alone(
     library: Library, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +126,7 @@ def test_files_that_changed_or_are_gone_are_left_out_and_told(library: Library, 
     library.use("other")
 
 
+@pytest.mark.every_database
 def test_adding_keeps_what_other_models_know_of_the_same_bytes(library: Library, photos: Path) -> None:
     library.embed(encoder=OtherEncoder())
     before = vectors_by_path(library, OTHER)
@@ -188,6 +190,7 @@ def test_model_in_use_is_switched_and_the_other_answers_when_it_is_named(library
     assert len(library.search("a photo", k=99)) == 11
 
 
+@pytest.mark.every_database
 def test_vectors_are_made_beside_searches_tags_and_forgetting(library: Library, photos: Path) -> None:
     """What others do meanwhile, in another process or thread, waits for nothing, and what they change is respected."""
     seen: list[int] = []
@@ -211,6 +214,7 @@ def test_vectors_are_made_beside_searches_tags_and_forgetting(library: Library, 
     assert library.verify() == []
 
 
+@pytest.mark.every_database
 def test_batch_waits_for_who_changes_the_library_and_is_left_where_somebody_stops_it(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,6 +262,7 @@ def test_one_process_makes_vectors_of_a_model(library: Library) -> None:
         library.embed()
 
 
+@pytest.mark.every_database
 def test_model_is_forgotten_with_all_that_it_made(library: Library, photos: Path) -> None:
     library.embed(encoder=OtherEncoder())
     with by_other(library.folder) as other:

@@ -22,6 +22,8 @@ from db.vector_rows import EmbeddedRows, segments_of
 from indexer import upgrade
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 
+pytestmark = pytest.mark.sqlite("versions before this one kept libraries there alone")
+
 OLD = Path(__file__).parents[1] / "data" / "library-0004.tar.xz"
 FOUND, MISSING = 59, 12  # photos that can be found; the id of the one whose file was gone
 REVISIONS = ("0004", "0003", "0002", "0001")

@@ -48,8 +48,6 @@ from tests.indexer.conftest import (
 )
 from tests.restyled import keep_results
 
-pytestmark = pytest.mark.every_database
-
 KEY = "fake-00000000"
 REPAIR = "`aliens verify --repair`"
 
@@ -92,6 +90,7 @@ def write_segment(library: LibraryFactory, vectors: np.ndarray, photo_ids: list[
 # Sound libraries
 
 
+@pytest.mark.every_database
 def test_sound_library_has_no_disagreement(library: LibraryFactory, segments: Path, photos: Path) -> None:
     (photos / "broken.jpg").write_text("no photo")
     (photos / "12.jpg").write_bytes(photo_bytes(99))
@@ -518,6 +517,7 @@ def test_a_segment_of_other_rows_than_are_recorded_is_named(library: LibraryFact
     assert repair(library.folder) == 10
 
 
+@pytest.mark.every_database
 def test_vector_recorded_in_another_segment_is_named(library: LibraryFactory, segments: Path, photos: Path) -> None:
     execute(library, "UPDATE embedding SET segment_id = 2 WHERE photo_id = 4")
     one, two = segments_in(library.folder)
@@ -535,6 +535,7 @@ def test_vector_recorded_in_another_segment_is_named(library: LibraryFactory, se
     check_invariants(library.folder)
 
 
+@pytest.mark.every_database
 def test_wrong_counts_of_what_can_be_found_are_named_and_mended(library: LibraryFactory, segments: Path) -> None:
     execute(library, "UPDATE vector_segment SET alive = 8 WHERE id = 1")
     name = segments_in(library.folder)[0].name
@@ -549,6 +550,7 @@ def test_wrong_counts_of_what_can_be_found_are_named_and_mended(library: Library
     check_invariants(library.folder)
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize(
     "statement",
     [
@@ -723,6 +725,7 @@ def test_photo_of_another_size_is_named_and_mended_by_adding_its_folder(
     assert verify(library.folder) == []
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize("state", ["pending", "failed"])
 def test_photo_marked_embedded_without_a_vector_is_named_and_mended(
     library: LibraryFactory, segments: Path, photos: Path, state: str
@@ -778,6 +781,7 @@ def test_vanished_photo_of_a_lost_segment_is_encoded_again_when_it_is_back(
 # The database
 
 
+@pytest.mark.sqlite
 def test_row_that_points_nowhere_is_named(library: LibraryFactory, segments: Path) -> None:
     with session_of(library.folder) as session:
         session.execute(text("PRAGMA foreign_keys = OFF"))
@@ -818,6 +822,7 @@ def overwrite(page: bytearray) -> None:
     page[:] = b"\xa5" * len(page)
 
 
+@pytest.mark.sqlite
 def test_damaged_index_of_the_database_is_named(library: LibraryFactory, segments: Path) -> None:
     def change_an_entry(page: bytearray) -> None:
         page[-10] ^= 1  # inside the hash of the photo that came first
@@ -829,6 +834,7 @@ def test_damaged_index_of_the_database_is_named(library: LibraryFactory, segment
     assert any("ix_photo_content_sha256" in each.what for each in found)
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("name", "table"),
     [
@@ -851,6 +857,7 @@ def test_overwritten_page_of_the_database_is_named_by_its_table_with_the_way_to_
         }
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("name", ["alembic_version", "setting", "model", "sqlite_master"])
 def test_a_database_that_no_library_can_be_opened_of_is_refused_with_the_way_to_save_what_is_whole(
     library: LibraryFactory, segments: Path, name: str
@@ -861,6 +868,7 @@ def test_a_database_that_no_library_can_be_opened_of_is_refused_with_the_way_to_
     assert str(caught.value).endswith(restoring(file))
 
 
+@pytest.mark.sqlite
 def test_a_database_that_cannot_be_looked_through_is_named(library: LibraryFactory, segments: Path) -> None:
     with catalog_of(library.folder) as catalog:
         file = damage_database(library.folder, "sqlite_master", overwrite)
@@ -882,6 +890,7 @@ def test_the_way_to_save_a_database_that_lies_elsewhere_names_it(tmp_path: Path)
 # While others work, and on full disks
 
 
+@pytest.mark.every_database
 def test_nothing_is_found_while_photos_are_added(library: LibraryFactory, photos: Path) -> None:
     found: list[list[Disagreement]] = []
     write = SegmentStore.write_parts
@@ -897,6 +906,7 @@ def test_nothing_is_found_while_photos_are_added(library: LibraryFactory, photos
     assert found == [[]]
 
 
+@pytest.mark.every_database
 def test_repair_is_refused_while_photos_are_added(library: LibraryFactory, photos: Path) -> None:
     refused: list[str] = []
 

@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 from base.errors import QueryError
 from search.results import Cursor, digest, read_cursor
 
-pytestmark = pytest.mark.every_database
-
 CURSOR = Cursor(library="lib", query="query", newest=99, score=0.25, photo_id=7, rank=10)
 
 

@@ -15,8 +15,6 @@ from aliens.library import Library
 from base.errors import QueryError, QuerySyntaxError
 from tests.conftest import LibraryFactory, photo_bytes
 
-pytestmark = pytest.mark.every_database
-
 WORDS = ["a pool", "a bed -window", "sea +sand:0.5", "like:3", "a room like:5:0.5", "-a like:2", "like:1 -like:4"]
 FILTERS = ["", "size:small", "orientation:landscape", "path:.jpg", "-path:03", "year:none", "before:9999", "color:grey"]
 
