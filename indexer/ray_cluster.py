@@ -129,7 +129,8 @@ def refusal(address: str | None, error: Exception) -> str:
             "--address auto: no Ray cluster is found on this machine: start one with `ray start --head`, or leave "
             "--address out, and one is started for the time that it takes"
         )
-    return f"no cluster at {address or 'this machine'}: {type(error).__name__}: {one_line(said)[:300]}"
+    hint = "" if address is None or address.startswith("ray:") else f" ({STARTING})"
+    return f"no cluster at {address or 'this machine'}: {one_line(said)[:300] or type(error).__name__}{hint}"
 
 
 def living_nodes(ray: Any) -> list[dict[str, float]]:
