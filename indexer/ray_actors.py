@@ -7,6 +7,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -240,6 +241,7 @@ class Actors:
 
     def stop(self) -> None:
         """End all actors."""
-        for actor in (*self._ready, *self._starting):
-            self._ray.kill(actor.handle)
+        with suppress(self._ray.exceptions.RayError):  # the cluster may be gone
+            for actor in (*self._ready, *self._starting):
+                self._ray.kill(actor.handle)
         self._ready, self._starting = [], []
