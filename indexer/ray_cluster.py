@@ -18,6 +18,7 @@ from base.console import one_line
 from base.errors import ClusterError
 
 CONNECT_S = 5  # until a port answers
+SHOWN = 300  # characters, of what Ray says
 STARTING = "start the cluster with `ray start --head`, and give its port, usually 6379, or 10001 behind ray://"
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -130,7 +131,7 @@ def refusal(address: str | None, error: Exception) -> str:
             "--address out, and one is started for the time that it takes"
         )
     hint = "" if address is None or address.startswith("ray:") else f" ({STARTING})"
-    return f"no cluster at {address or 'this machine'}: {one_line(said)[:300] or type(error).__name__}{hint}"
+    return f"no cluster at {address or 'this machine'}: {one_line(said)[:SHOWN] or type(error).__name__}{hint}"
 
 
 def living_nodes(ray: Any) -> list[dict[str, float]]:
@@ -160,6 +161,7 @@ def not_installed(error: Exception) -> ClusterError:
     )
 
 
-def last_line(error: Exception) -> str:
-    """Return what an error of Ray's says: it ends with the cause, behind tracebacks."""
-    return one_line(str(error).strip().rpartition("\n")[2] or type(error).__name__)
+def said_shortly(error: Exception) -> str:
+    """Return what an error of Ray's says: one of a task ends with the cause, others begin with it."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return one_line(lines[-1 if hasattr(error, "cause") else 0])[:SHOWN]

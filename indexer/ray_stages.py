@@ -20,7 +20,7 @@ from db.models import Photo
 from embedding.decode import MAX_PIXELS, Facts, Preprocessing
 from embedding.encoder import Encoder, Recipe
 from indexer.ray_actors import AHEAD, DEATHS, Actors, GroupThere
-from indexer.ray_cluster import is_not_installed, last_line, not_installed, other_version, ray_connected
+from indexer.ray_cluster import is_not_installed, not_installed, other_version, ray_connected, said_shortly
 from indexer.ray_workers import AT_ONCE, HASH_BYTES, SliceRead, read_slice
 from indexer.reading import Content, Failure, Outcome, never, read_photo
 from indexer.stages import Coming, Knows, StagesMaker, Tell
@@ -132,7 +132,7 @@ class RayStages:
                 raise not_installed(error) from error
             first, last = (PhotoFile(photo.path, photo.member) for photo in (part.photos[0], part.photos[-1]))
             raise ClusterError(
-                f"the cluster could not read the photos from {first} to {last}: {last_line(error)}"
+                f"the cluster could not read the photos from {first} to {last}: {said_shortly(error)}"
             ) from error
         return there
 
