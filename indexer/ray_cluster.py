@@ -20,11 +20,12 @@ from base.errors import ClusterError
 CONNECT_S = 5  # until a port answers
 SHOWN = 300  # characters, of what Ray says
 STARTING = "start the cluster with `ray start --head`, and give its port, usually 6379, or 10001 behind ray://"
-QUIET = {
+SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     "RAY_DISABLE_IMPORT_WARNING": "1",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_worker_niceness": "0",  # or workers, at 15, would stand back behind whatever else runs
 }
 ADDRESS = re.compile(r"(ray://)?(\[[0-9a-fA-F:]+\]|[^\s:/\[\]]+):(\d{1,5})")
 
@@ -67,9 +68,9 @@ def ray_connected(address: str | None) -> Iterator[Any]:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Have Ray say nothing on stderr, tell nobody that it is used, and serve no pages, in what it starts."""
-    before = {name: os.environ.get(name) for name in QUIET}
-    os.environ.update(QUIET)
+    """Have what Ray starts tell nobody that it is used, and its import and start say nothing on stderr."""
+    before = {name: os.environ.get(name) for name in SETTINGS}
+    os.environ.update(SETTINGS)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

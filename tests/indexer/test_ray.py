@@ -59,6 +59,9 @@ def nodes() -> Iterator[TwoNodes]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv(
+            "RAY_worker_niceness", "0"
+        )  # or other tests, beside these, would have the processors to themselves
         ray.cloudpickle.register_pickle_by_value(tests.conftest)  # what its imports take is not for every worker
         started = TwoNodes()
         yield started
