@@ -7,6 +7,7 @@ the model in its workers, reading the first photos. The cluster is started once,
 """
 
 import argparse
+import os
 import shutil
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from measuring import tree_processor_s
 import aliens
 from base.progress import Step
 from embedding.open_clip_encoder import OpenClipEncoder
+from indexer.ray_cluster import SETTINGS
 
 GOAL = 1.15
 
@@ -77,6 +79,7 @@ def main() -> None:
     arguments = parser.parse_args()
     width, height = map(int, arguments.size.split("x"))
     folders = embed.make_photos(arguments.photos, (width, height))
+    os.environ.update(SETTINGS)  # as a cluster has them that `aliens add` starts
     ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="CRITICAL")
     for model in arguments.model or ["starter", "vit-b-32"]:
         measure(embed.random_vit_b_32() if model == "vit-b-32" else model, folders, arguments.rounds)

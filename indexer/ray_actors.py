@@ -7,6 +7,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ from base.arrays import Floats
 from base.console import counted
 from base.errors import ClusterError
 from embedding.encoder import Encoder, Recipe
-from indexer.ray_cluster import is_not_installed, last_line, living_nodes, not_installed, other_version
+from indexer.ray_cluster import is_not_installed, living_nodes, not_installed, other_version, said_shortly
 from indexer.ray_workers import About, EncodingActor
 from indexer.stages import Tell
 
@@ -172,11 +173,11 @@ class Actors:
         group = actor.groups[ref]
         try:
             group.vectors = self._ray.get(ref)
-        except self._ray.exceptions.RayActorError:
+        except (self._ray.exceptions.RayActorError, self._ray.exceptions.OutOfMemoryError):
             self._bury(actor)
             return
         except self._ray.exceptions.RayError as error:
-            group.error = ClusterError(f"the cluster could not embed a group of photos: {last_line(error)}")
+            group.error = ClusterError(f"the cluster could not embed a group of photos: {said_shortly(error)}")
         else:
             if group.vectors is None:
                 group.error = ClusterError("photos changed while they were read: run the same command again")
@@ -213,7 +214,7 @@ class Actors:
             if is_not_installed(error):
                 self._wrong = not_installed(error)
             elif self._failed_starts > DEATHS:
-                self._wrong = ClusterError(f"no worker can be started on the cluster: {last_line(error)}")
+                self._wrong = ClusterError(f"no worker can be started on the cluster: {said_shortly(error)}")
             else:
                 self._start()
             return
@@ -240,6 +241,7 @@ class Actors:
 
     def stop(self) -> None:
         """End all actors."""
-        for actor in (*self._ready, *self._starting):
-            self._ray.kill(actor.handle)
+        with suppress(self._ray.exceptions.RayError):  # the cluster may be gone
+            for actor in (*self._ready, *self._starting):
+                self._ray.kill(actor.handle)
         self._ready, self._starting = [], []

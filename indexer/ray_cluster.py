@@ -18,12 +18,14 @@ from base.console import one_line
 from base.errors import ClusterError
 
 CONNECT_S = 5  # until a port answers
+SHOWN = 300  # characters, of what Ray says
 STARTING = "start the cluster with `ray start --head`, and give its port, usually 6379, or 10001 behind ray://"
-QUIET = {
+SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     "RAY_DISABLE_IMPORT_WARNING": "1",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_worker_niceness": "0",  # or workers, at 15, would stand back behind whatever else runs
 }
 ADDRESS = re.compile(r"(ray://)?(\[[0-9a-fA-F:]+\]|[^\s:/\[\]]+):(\d{1,5})")
 
@@ -66,9 +68,9 @@ def ray_connected(address: str | None) -> Iterator[Any]:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Have Ray say nothing on stderr, tell nobody that it is used, and serve no pages, in what it starts."""
-    before = {name: os.environ.get(name) for name in QUIET}
-    os.environ.update(QUIET)
+    """Have what Ray starts tell nobody that it is used, and its import and start say nothing on stderr."""
+    before = {name: os.environ.get(name) for name in SETTINGS}
+    os.environ.update(SETTINGS)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -129,7 +131,8 @@ def refusal(address: str | None, error: Exception) -> str:
             "--address auto: no Ray cluster is found on this machine: start one with `ray start --head`, or leave "
             "--address out, and one is started for the time that it takes"
         )
-    return f"no cluster at {address or 'this machine'}: {type(error).__name__}: {one_line(said)[:300]}"
+    hint = "" if address is None or address.startswith("ray:") else f" ({STARTING})"
+    return f"no cluster at {address or 'this machine'}: {one_line(said)[:SHOWN] or type(error).__name__}{hint}"
 
 
 def living_nodes(ray: Any) -> list[dict[str, float]]:
@@ -159,6 +162,7 @@ def not_installed(error: Exception) -> ClusterError:
     )
 
 
-def last_line(error: Exception) -> str:
-    """Return what an error of Ray's says: it ends with the cause, behind tracebacks."""
-    return one_line(str(error).strip().rpartition("\n")[2] or type(error).__name__)
+def said_shortly(error: Exception) -> str:
+    """Return what an error of Ray's says: one of a task ends with the cause, others begin with it."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return one_line(lines[-1 if hasattr(error, "cause") else 0])[:SHOWN]

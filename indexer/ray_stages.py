@@ -8,7 +8,7 @@ names of photos: CV-Aliens and the model's weights must be on every node, and th
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -21,7 +21,7 @@ from embedding.decode import MAX_PIXELS, Facts, Preprocessing
 from embedding.encoder import Encoder, Recipe
 from embedding.image_files import is_int8
 from indexer.ray_actors import AHEAD, DEATHS, Actors, GroupThere
-from indexer.ray_cluster import is_not_installed, last_line, not_installed, other_version, ray_connected
+from indexer.ray_cluster import is_not_installed, not_installed, other_version, ray_connected, said_shortly
 from indexer.ray_workers import AT_ONCE, HASH_BYTES, SliceRead, read_slice
 from indexer.reading import Content, Failure, Outcome, never, read_photo
 from indexer.stages import Coming, Knows, StagesMaker, Tell
@@ -75,6 +75,8 @@ class RayStages:
             from embedding.device import cpu_threads  # imports torch
 
             self._part_threads = cpu_threads()
+        self._tell = tell
+        self._lacking: set[str] = set()  # nodes that could not decode what can be decoded here
         self._nodes: set[str] = set()  # which have shown that they read the same photos as this process
 
     def outcomes(self, photos: Iterable[Photo], known: Knows, *, elsewhere: bool) -> Generator[tuple[Photo, Outcome]]:
@@ -95,8 +97,9 @@ class RayStages:
                 part = coming.popleft()
                 yield from self._sorted(part, known)
         finally:
-            for each in coming:
-                self._ray.cancel(each.read)
+            with suppress(self._ray.exceptions.RayError):  # the cluster may be gone
+                for each in coming:
+                    self._ray.cancel(each.read)
 
     def _sorted(self, part: Slice, known: Knows) -> Iterator[tuple[Photo, Outcome]]:
         """Yield what became of a slice's photos, as a reader of this process would say it."""
@@ -117,7 +120,7 @@ class RayStages:
                 yield photo, content
             elif facts is None:
                 assert failure is not None
-                yield photo, failure
+                yield photo, self._undecoded(photo, failure, there.node)
             else:
                 decoded = DecodedThere(facts, part.squares, row, content.sha256[:HASH_BYTES])
                 yield photo, Content(content.sha256, content.size_bytes, decoded, content.camera)
@@ -132,7 +135,7 @@ class RayStages:
                 raise not_installed(error) from error
             first, last = (PhotoFile(photo.path, photo.member) for photo in (part.photos[0], part.photos[-1]))
             raise ClusterError(
-                f"the cluster could not read the photos from {first} to {last}: {last_line(error)}"
+                f"the cluster could not read the photos from {first} to {last}: {said_shortly(error)}"
             ) from error
         return there
 
@@ -149,6 +152,18 @@ class RayStages:
                     f"node {there.node} cannot read {file} ({failure.reason}), which can be read here: {SAME_PLACES}"
                 )
             return self._read_here(file, lambda sha256: bool(known([sha256])))
+        return here
+
+    def _undecoded(self, photo: Photo, failure: Failure, node: str) -> Outcome:
+        """Return what this process makes of a photo that a node could not decode, as one that lacks an extra."""
+        file = PhotoFile(photo.path, photo.member)
+        here = self.read_again(file)
+        if isinstance(here, Content) and node not in self._lacking:
+            self._lacking.add(node)
+            self._tell(
+                f"node {node} could not decode {file} ({failure.reason}), which is decoded here instead: install the "
+                "same extras on every node"
+            )
         return here
 
     def _changed(self, photo: Photo, content: Content, node: str, known: Knows) -> Outcome | None:

@@ -59,6 +59,9 @@ def nodes() -> Iterator[TwoNodes]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv(
+            "RAY_worker_niceness", "0"
+        )  # or other tests, beside these, would have the processors to themselves
         ray.cloudpickle.register_pickle_by_value(tests.conftest)  # what its imports take is not for every worker
         started = TwoNodes()
         yield started
@@ -228,14 +231,10 @@ with aliens.open(sys.argv[1], encoder=FakeEncoder()) as library:
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_driver_that_is_killed_or_stopped_goes_on_from_there(
-    nodes: TwoNodes, forty: Path, tmp_path: Path, how: signal.Signals
-) -> None:
-    factory = LibraryFactory(tmp_path / "library")
-    arguments = [str(factory.folder.root), str(forty), nodes.address, "24"]
+def adding(factory: LibraryFactory, photos: Path, address: str, most: int) -> "subprocess.Popen[str]":
+    """Return a process that adds photos, and waits to be told to go on when so many were cut into groups."""
     driver = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", ADDING, *arguments],
+        [sys.executable, "-W", "ignore", "-c", ADDING, str(factory.folder.root), str(photos), address, str(most)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -243,8 +242,17 @@ def test_a_driver_that_is_killed_or_stopped_goes_on_from_there(
         text=True,
     )
     assert driver.stdout is not None
-    while (line := driver.stdout.readline()).strip() != "24":
+    while (line := driver.stdout.readline()).strip() != str(most):
         assert line, driver.communicate()[1]
+    return driver
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_driver_that_is_killed_or_stopped_goes_on_from_there(
+    nodes: TwoNodes, forty: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    factory = LibraryFactory(tmp_path / "library")
+    driver = adding(factory, forty, nodes.address, 24)
     driver.send_signal(how)  # it waits to be told to go on
     out, err = driver.communicate("\n")
     before = vectors_by_photo(factory.folder.root)
@@ -254,6 +262,25 @@ def test_a_driver_that_is_killed_or_stopped_goes_on_from_there(
         assert driver.returncode == -how and len(before) in range(8, 25, 8)
     report = factory.add(forty, engine="ray")  # by a cluster that has outlived its driver
     assert report.run.encoded == 40 - len(before)
+    assert what_is_known(factory.open()) == expected_of(forty, tmp_path / "local")
+    assert factory.open().verify() == []
+    factory.close()
+
+
+def test_a_head_that_is_killed_ends_the_run_and_loses_nothing(
+    nodes: TwoNodes, forty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "3")  # a minute by default
+    other = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    factory = LibraryFactory(tmp_path / "library")
+    driver = adding(factory, forty, other.address, 16)
+    other.head_node.kill_gcs_server(check_alive=False)
+    driver.communicate("\n")
+    other.shutdown()
+    before = vectors_by_photo(factory.folder.root)
+    assert factory.add(forty, engine="ray").run.encoded == 40 - len(before)
     assert what_is_known(factory.open()) == expected_of(forty, tmp_path / "local")
     assert factory.open().verify() == []
     factory.close()
