@@ -195,6 +195,7 @@ class PhotoMethods(Owner):
             works on the library, or the disk is full.
         """
         from indexer.upkeep import changed_choice, reindex
+        from search.photo_fields import FieldsOfPhotos
 
         with self.showing(progress) as tell:
             return reindex(
@@ -202,6 +203,7 @@ class PhotoMethods(Owner):
                 self.store,
                 self.encoder,
                 lambda choice: changed_choice(choice, kind, factory, least_recall),
+                fields=lambda session: FieldsOfPhotos(self.catalog, session, self.store),
                 rebuild=rebuild,
                 progress=tell,
             )

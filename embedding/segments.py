@@ -132,6 +132,12 @@ class Vectors:
         places = [place for place, kept in enumerate(keep) if kept]
         return type(self)(self.dim, [self.segments[p] for p in places], [self.live[p] for p in places])
 
+    def where(self, may_be_found: Callable[[Ids], Bools]) -> Self:
+        """Return the photos of which a rule holds: given ids (n,), it says of which, (n,)."""
+        rules = [may_be_found(segment.ids) for segment in self.segments]
+        live = [rule if mask is None else rule & mask for rule, mask in zip(rules, self.live, strict=True)]
+        return type(self)(self.dim, self.segments, live)
+
     def beside(self, others: "Vectors") -> Self:
         """Return these photos and others."""
         return type(self)(self.dim, self.segments + others.segments, self.live + others.live)

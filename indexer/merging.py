@@ -172,6 +172,9 @@ def carry_over(
     for path, about in manifests(folder, model):
         if olds <= set(about.covers):
             covers = (*(name for name in about.covers if name in known), new.name)
-            write_record(path, replace(about, covers=covers), private=path.name == MILVUS_MANIFEST)
+            after = replace(about, covers=covers)
+            if isinstance(about, Collection):
+                after = about.merged(olds, new.name, known)
+            write_record(path, after, private=path.name == MILVUS_MANIFEST)
     for vocabulary in vocabularies(folder, model):
         merge_scores(folder.scores(model.key, vocabulary), parts, new)

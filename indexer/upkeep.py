@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,14 @@ from embedding.index.building import (
     tuned,
 )
 from embedding.index.milvus import Collection, absolute_uri, read_collection, shown_uri
+from embedding.index.milvus_fields import FieldSource
 from embedding.index.milvus_sync import leave, sync
 from embedding.index.photo_index import PhotoIndex
 from embedding.segments import SegmentStore
 from indexer.merging import merge_due
 
 MILVUS = "milvus:"
+INNER = {"units", "alive", "parts", "digests", "stamps", "sending", "sent"}  # of a collection's record: told to nobody
 
 
 def probe_texts() -> list[str]:
@@ -60,6 +63,7 @@ def probe_texts() -> list[str]:
 
 INDEX_SETTING = "index"
 
+Fields = Callable[[Session], FieldSource]
 Texts = Callable[[], Floats]  # gives the vectors of the texts that recall is measured by: loads a model
 
 
@@ -127,7 +131,8 @@ class IndexReport:
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values."""
         about, milvus = self.approximation, self.milvus
-        there = milvus and asdict(milvus) | {"uri": shown_uri(milvus.uri)}
+        there = milvus and {name: value for name, value in asdict(milvus).items() if name not in INNER}
+        there = there and there | {"uri": shown_uri(milvus.uri) if milvus else ""}
         return {
             "exact": {"photos": self.photos, "segments": self.segments, "size_bytes": self.size_bytes},
             "approximate": about and asdict(about),
@@ -285,12 +290,14 @@ def reindex(
     encoder: Encoder,
     change: Callable[[IndexChoice], IndexChoice] = lambda choice: choice,
     *,
+    fields: Fields | None = None,
     rebuild: bool = False,
     progress: Progress = silent,
 ) -> IndexReport:
     """Bring a library's index up to date, after changing what index it should have.
 
-    The choice is kept once the index stands. The model is loaded only where recall has to be measured.
+    The choice is kept once the index stands. The model is loaded only where recall has to be measured. `fields` gives
+    what Milvus is told of photos besides their vectors.
 
     Raises: LibraryError: another process works on the library, the disk is full, or FAISS cannot build the choice.
     """
@@ -304,7 +311,8 @@ def reindex(
         merge_due(catalog, session, store)
         base, why, problem = PhotoIndex(store.current(EmbeddedRows(session, model))), "", ""
         if choice.milvus is not None:
-            written, problem = synced(base, where, choice, model.key, texts, progress, rebuild)
+            send = partial(sync, fields=fields(session) if fields else None, rebuild=rebuild, progress=progress)
+            written, problem = synced(base, where, choice, model.key, texts, send)
             remove_approximation(where)
         else:
             written, why = approximated(base, where, choice, model.key, texts, progress, rebuild)
@@ -316,7 +324,12 @@ def reindex(
 
 
 def synced(
-    base: PhotoIndex, where: Path, choice: IndexChoice, model_key: str, texts: Texts, progress: Progress, rebuild: bool
+    base: PhotoIndex,
+    where: Path,
+    choice: IndexChoice,
+    model_key: str,
+    texts: Texts,
+    send: Callable[..., tuple[Collection, bool]],
 ) -> tuple[bool, str]:
     """Bring the collection in Milvus up to date; return whether that took writing, and what went wrong.
 
@@ -324,7 +337,7 @@ def synced(
     """
     about = read_collection(where)
     try:
-        _, written = sync(where, base, model_key, choice, texts=texts, progress=progress, rebuild=rebuild)
+        _, written = send(where, base, model_key, choice, texts=texts)
     except LibraryError as error:
         if about is None or about.uri != absolute_uri(choice.milvus or ""):
             raise

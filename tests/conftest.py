@@ -27,6 +27,7 @@ from aliens.library import Library
 from base.settings import LibraryFolder, asset
 from embedding.decode import Preprocessing
 from indexer.add import AddReport
+from tests.milvus_server import MilvusServer, started
 
 if TYPE_CHECKING:
     from embedding.open_clip_encoder import OpenClipEncoder
@@ -219,6 +220,14 @@ def shared_photos() -> Path:
     if not SHARED_PHOTOS.is_dir():
         pytest.skip(f"no real photos at {SHARED_PHOTOS}: they may not be redistributed")
     return SHARED_PHOTOS
+
+
+@pytest.fixture(scope="session")
+def milvus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServer]:
+    """A real Milvus, for tests that leave it running."""
+    server = started(tmp_path_factory)
+    yield server
+    server.kill()
 
 
 @pytest.fixture(scope="module")

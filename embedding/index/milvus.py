@@ -1,8 +1,8 @@
 """Milvus as the engine that names candidates, past one machine: the vectors in a collection, filters pushed down to it.
 
-Its own scores are not shown: what it names is compared exactly with the rows on disk, and where it gives no answer
-all photos are. Starts no server. A URI that ends in .db is a file of milvus-lite, one process at a time; every other
-one is a server. A URI may hold a password: say it only as `shown` gives it.
+What it names is compared exactly with the rows on disk, and where it gives no answer all photos are; its own scores
+are shown of rows that lie nowhere else. Starts no server. A URI that ends in .db is a file of milvus-lite, one
+process at a time; every other one is a server. A URI may hold a password: say it only as `shown_uri` gives it.
 """
 
 import logging
@@ -10,12 +10,13 @@ import os
 import re
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection as Names
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,6 +24,9 @@ from base.arrays import Floats, Ids
 from base.errors import LibraryError
 from base.records import read_record, write_record
 from embedding.index.approximate import LEAST_RECALL, Cost
+from embedding.index.left import Among, Left
+from embedding.index.milvus_fields import FIELD_NAMES, schema_of
+from embedding.segments import Vectors
 
 MILVUS_MANIFEST = "collection.json"
 MOST_HITS = 1_000
@@ -34,6 +38,10 @@ IDS_AT_ONCE = 8_192  # named by one expression, about 64 kB of text; milvus-lite
 RANGES_AT_ONCE = 128  # beyond this milvus-lite takes longer for more ranges than for one more search
 CONNECT_S, SEARCH_S, LOAD_S, WRITE_S = 5.0, 10.0, 60.0, 600.0
 RETRY_S = 30.0  # after no answer, so long none is waited for
+STRONG = "Strong"  # waits until all that was ever written is found, 0.2 s
+BOUNDED = "Bounded"  # all that was written some seconds ago; after one strong answer, all that was before it
+OLDEST = (2, 3, 5)  # that was tried
+T = TypeVar("T")
 LEAVE = "or leave it with `aliens index --kind auto`"
 REMEDY = f"see that it runs (milvus.io/docs says how to start one), {LEAVE}"
 FILE_REMEDY = f"see that its folder exists, that milvus-lite wrote it, and that no other process has it open, {LEAVE}"
@@ -43,11 +51,18 @@ FILE_REMEDY = f"see that its folder exists, that milvus-lite wrote it, and that 
 class Collection:
     """What a collection in Milvus holds and what was measured of it, stored in the index's folder.
 
-    covers: the names of the segments in it; none while it is being written. mark: a
-    row with the id -mark stands in the collection as long as it holds what this says: another library, or a copy of
-    this one, that writes to it leaves another mark. exact: Milvus itself compares every vector. candidates: named for
-    each query. recall: recall@10 against the exact scan over `queries` text queries; None: never measured, or exact.
-    least_share: of the photos, what a filter has to leave for it to find as much; below it all are compared.
+    covers: the names of the segments whose rows are in it, whole. units: {name that rows have there for their segment:
+    the segment they are of}; alive: {segment: how many of its rows are there}; parts: {segment: of which it was merged
+    since, if that came to its end}: see `settled`.
+    sending: the segment that is being sent, sent: of its rows so many are there. digests: {segment: what tells the
+    fields of each block of its rows}; stamps: {group of fields: what they were read at}, empty while they are written.
+
+    mark: a row with the id -mark stands in the collection as long as it holds what this says: another library, or a
+    copy of this one, that writes to it leaves another mark; next_mark: that is about to take its place, or 0. scheme:
+    which fields stand beside the vectors. exact: Milvus itself compares every vector. candidates: named for each query.
+    recall: recall@10 against the exact scan over `queries` text queries; None: never measured, or exact. measured: how
+    many photos there were then. least_share: of the photos, what a filter has to leave for it to find as much; below it
+    all are compared.
     """
 
     model_key: str
@@ -63,6 +78,63 @@ class Collection:
     least_recall: float = LEAST_RECALL
     queries: int = 0
     least_share: float = 0.0
+    next_mark: int = 0
+    scheme: int = 0
+    units: Mapping[str, str] = field(default_factory=dict)
+    alive: Mapping[str, int] = field(default_factory=dict)
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sending: str = ""
+    sent: int = 0
+    digests: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    stamps: Mapping[str, str] = field(default_factory=dict)
+    measured: int = 0
+
+    def units_of(self, segment: str) -> list[str]:
+        """Return the names that a segment's rows have in the collection for the segment they are of."""
+        return [unit for unit, of in self.units.items() if of == segment]
+
+    def without(self, segments: Names[str]) -> "Collection":
+        """Return what there is without some segments."""
+        return replace(
+            self,
+            covers=tuple(name for name in self.covers if name not in segments),
+            units={unit: of for unit, of in self.units.items() if of not in segments},
+            alive={name: rows for name, rows in self.alive.items() if name not in segments},
+            digests={name: digests for name, digests in self.digests.items() if name not in segments},
+        )
+
+    def holding(self, segment: str, units: Names[str], alive: int, digests: tuple[str, ...] = ()) -> "Collection":
+        """Return what there is with a segment more."""
+        rest = self.without([segment])
+        return replace(
+            rest,
+            covers=(*rest.covers, segment),
+            units={**rest.units, **dict.fromkeys(units, segment)},
+            alive={**rest.alive, segment: alive},
+            digests={**rest.digests, segment: digests} if digests else rest.digests,
+        )
+
+    def merged(self, olds: Names[str], new: str, known: Names[str]) -> "Collection":
+        """Return what there is where segments, all in it, are about to become one; names nobody knows are left out."""
+        covers = (*(name for name in self.covers if name in known), new)
+        return replace(self, covers=covers, parts={**self.parts, new: tuple(sorted(olds))})
+
+    def settled(self, names: Names[str]) -> "Collection":
+        """Return what there is in terms of the segments that there are: those that were merged have come to be one.
+
+        A merge that was killed before the database knew of it never was.
+        """
+        happened, about = set(names), self
+        for new, olds in reversed(list(self.parts.items())):
+            happened |= {*olds} if new in happened else set()
+        for new, olds in self.parts.items():
+            if new in happened:
+                units = [unit for old in olds for unit in about.units_of(old)]
+                rows = sum(about.alive.get(old, 0) for old in olds)
+                about = about.holding(new, units, rows).without(olds)
+            else:
+                about = about.without([new])
+        return replace(about, parts={})
 
     @property
     def sound(self) -> bool:
@@ -172,26 +244,51 @@ class MilvusEngine:
         """Recall@10 as measured with text queries; None where Milvus compares every vector."""
         return self.about.recall
 
-    def answers(self, among: Ids, photos: int) -> bool:
+    def answers(self, among: Ids | Left, photos: int) -> bool:
         """Tell whether it names candidates among so few of all photos.
 
         Not where it was measured to lose hits, and not where naming the photos takes many searches.
         """
         finds_as_much = len(among) > self.about.least_share * photos
+        if isinstance(among, Left):
+            return finds_as_much
         return finds_as_much and sum(1 for _ in islice(expressions(among), MOST_EXPRESSIONS + 1)) <= MOST_EXPRESSIONS
 
-    def candidates(self, queries: Floats, k: int, among: Ids | None, share: float) -> Ids:
+    def unremoved(self, vectors: Vectors) -> Ids:
+        """Return the ids of rows that have died since they were sent: they are in the collection still."""
+        dead = [
+            segment.ids[~live]
+            for segment, live, count in zip(vectors.segments, vectors.live, vectors.counts, strict=True)
+            if live is not None and self.about.alive.get(segment.name) != count
+        ]
+        return np.concatenate([np.empty(0, np.int64), *dead])
+
+    def count(self, expression: str) -> int | None:
+        """Return how many photos of the collection meet an expression; None where Milvus fails."""
+
+        def ask() -> int:
+            with milvus_errors(self.about.uri):
+                return counted_rows(self._opened(), self.about.name, f"photo_id >= 0 and ({expression})", BOUNDED)
+
+        return self._answered(ask)
+
+    def candidates(self, queries: Floats, k: int, among: Among, share: float) -> Ids:
         """Return photo ids, (n, at least k) int64; -1 where there are fewer, and only -1 where Milvus fails."""
         none: Ids = np.full((len(queries), k), -1, np.int64)
+        found = self._answered(lambda: self._search(queries, k, among))
+        return none if found is None else found
+
+    def _answered(self, ask: Callable[[], T]) -> T | None:
+        """Return what Milvus answers, or None where it fails, which is told; then it is left alone for a while."""
         if time.monotonic() - self._failed_at < RETRY_S:
-            return none
+            return None
         try:
-            found = self._search(queries, k, among)
+            found = ask()
         except LibraryError as error:
             self._failed_at = time.monotonic()
             self.problem = str(error)
             self.tell(f"every photo is compared: {error}")
-            return none
+            return None
         if self.problem:
             self.problem = ""
             self.tell("")
@@ -211,11 +308,11 @@ class MilvusEngine:
     def _count(self, k: int) -> int:
         return max(self.about.candidates, CANDIDATES_PER_HIT * k)
 
-    def _search(self, queries: Floats, k: int, among: Ids | None) -> Ids:
+    def _search(self, queries: Floats, k: int, among: Among) -> Ids:
         parts = [np.full((len(queries), k), -1, np.int64)]
         with milvus_errors(self.about.uri):
             client = self._opened()
-            for expression in [""] if among is None else expressions(among):
+            for expression in said(among):
                 found = client.search(
                     self.about.name,
                     data=list(np.ascontiguousarray(queries, np.float32)),
@@ -224,6 +321,7 @@ class MilvusEngine:
                     limit=min(self._count(k) + 1, MOST_LIMIT),  # the mark is no photo
                     output_fields=["photo_id"],
                     search_params={"metric_type": "IP"},
+                    consistency_level=BOUNDED,
                     timeout=SEARCH_S,
                 )
                 named = [[int(hit["entity"]["photo_id"]) for hit in hits] for hits in found]
@@ -254,6 +352,16 @@ class MilvusEngine:
         return self._client
 
 
+def said(among: Among) -> Iterator[str]:
+    """Yield filters that together let exactly the photos through that may be found."""
+    if among is None:
+        yield ""
+    elif isinstance(among, Left):
+        yield among.expression
+    else:
+        yield from expressions(among)
+
+
 def expressions(ids: Ids) -> Iterator[str]:
     """Yield filters that together let exactly these photos through, ids (m,) ascending: ranges, and what is single."""
     cuts = np.flatnonzero(np.diff(ids) != 1) + 1
@@ -272,12 +380,29 @@ def expressions(ids: Ids) -> Iterator[str]:
 
 
 def is_marked(client: Any, about: Collection) -> bool:
-    """Tell whether the collection holds what is said of it, and make it ready to be searched."""
+    """Tell whether the collection holds what is said of it, and make it ready to be searched.
+
+    What was written before this is asked is found by every search after it.
+    """
     if about.mark == 0 or not client.has_collection(about.name, timeout=SEARCH_S):
         return False
     client.load_collection(about.name, timeout=LOAD_S)
-    marks = client.query(about.name, filter="photo_id < 0", output_fields=["photo_id"], limit=10, timeout=SEARCH_S)
-    return [row["photo_id"] for row in marks] == [-about.mark]
+    marks = client.query(
+        about.name,
+        filter="photo_id < 0",
+        output_fields=["photo_id"],
+        limit=10,
+        consistency_level=STRONG,
+        timeout=SEARCH_S,
+    )
+    found = {-row["photo_id"] for row in marks}
+    return bool(found) and found <= {about.mark, about.next_mark}
+
+
+def counted_rows(client: Any, name: str, expression: str, level: str = STRONG) -> int:
+    """Return how many rows of a collection meet an expression."""
+    found = client.query(name, filter=expression, output_fields=["count(*)"], consistency_level=level, timeout=SEARCH_S)
+    return int(found[0]["count(*)"])
 
 
 def created(client: Any, about: Collection) -> None:
@@ -285,20 +410,31 @@ def created(client: Any, about: Collection) -> None:
     if client.has_collection(about.name, timeout=SEARCH_S):
         described = client.describe_collection(about.name, timeout=SEARCH_S)["fields"]
         fields = {field["name"]: field["params"].get("dim") for field in described}
-        if fields != {"photo_id": None, "vector": about.dim}:
+        if fields.keys() != FIELD_NAMES or fields["vector"] != about.dim:
             raise LibraryError(
                 f"the collection {about.name} of Milvus at {shown_uri(about.uri)} does not hold vectors of {about.dim} "
-                "dimensions by photo_id: `aliens index --rebuild` makes a new one"
+                "dimensions with the fields of photos: `aliens index --rebuild` makes a new one"
             )
     else:
-        from pymilvus import DataType
-
-        schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field("photo_id", DataType.INT64, is_primary=True)
-        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=about.dim)
+        refuse_older(client, about.uri)
         index = client.prepare_index_params()
         index.add_index("vector", index_type="FLAT" if about.exact else "AUTOINDEX", metric_type="IP")
         client.create_collection(
-            about.name, schema=schema, index_params=index, consistency_level="Strong", timeout=WRITE_S
+            about.name,
+            schema=schema_of(client, about.dim),
+            index_params=index,
+            consistency_level=STRONG,
+            timeout=WRITE_S,
         )
     client.load_collection(about.name, timeout=WRITE_S)
+
+
+def refuse_older(client: Any, uri: str) -> None:
+    """Raise LibraryError where a server is too old: rows need lists, and are counted and deleted by expressions."""
+    version = str(client.get_server_version(timeout=SEARCH_S))
+    numbers = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)
+    if numbers and tuple(map(int, numbers.groups())) < OLDEST:
+        raise LibraryError(
+            f"Milvus at {shown_uri(uri)} is {version}, and {'.'.join(map(str, OLDEST))} or newer is needed, whose rows "
+            f"have lists and are deleted by expressions: bring it up to date, {LEAVE}"
+        )
