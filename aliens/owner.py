@@ -71,9 +71,11 @@ class Owner:
     @cached_property
     def store(self) -> "SegmentStore":
         """The vectors of the model in use."""
-        from embedding.segments import SegmentStore  # imports FAISS, which much can do without
+        from embedding.index.milvus_rows import RowsInMilvus  # imports FAISS, which much can do without
+        from embedding.segments import SegmentStore
 
-        return SegmentStore(self.folder.vectors(self.model.key), self.model.dim)
+        where, rows = self.folder.vectors(self.model.key), RowsInMilvus(self.folder.index(self.model.key))
+        return SegmentStore(where, self.model.dim, rows)
 
     @cached_property
     def encoder(self) -> Encoder:

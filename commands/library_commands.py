@@ -327,6 +327,9 @@ def index(
         float | None,
         typer.Option(metavar="0..1", help="Share of the ten best photos that it must find (default: 0.99)."),
     ] = None,
+    remote_only: Annotated[
+        bool, typer.Option("--remote-only", help="Keep vectors in Milvus alone; another --kind brings them back.")
+    ] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Build it anew even where it need not be.")] = False,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
@@ -344,7 +347,9 @@ def index(
     """
     kept = "stopped: the index is as it was; the same command begins again"
     with stopping(kept), opened(library, model=model) as photos:
-        report = photos.update_index(kind, factory=factory, least_recall=least_recall, rebuild=rebuild)
+        report = photos.update_index(
+            kind, factory=factory, least_recall=least_recall, remote_only=remote_only, rebuild=rebuild
+        )
     show_index(report, library, json)
 
 

@@ -291,6 +291,8 @@ class Answer:
         """
         if self._shape.exact:
             return "as was asked for"
+        if self._index.is_remote:  # there is nothing to compare: Milvus is asked for more
+            return None
         if Quota(self._shape).limits_anything:
             return "since limits by hotel or chain look far down the list"
         if self._shape.diverse:

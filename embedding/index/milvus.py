@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from base.arrays import Floats, Ids
 from base.errors import LibraryError
@@ -26,13 +27,14 @@ from base.records import read_record, write_record
 from embedding.index.approximate import LEAST_RECALL, Cost
 from embedding.index.left import Among, Left
 from embedding.index.milvus_fields import FIELD_NAMES, schema_of
-from embedding.segments import Vectors
+from embedding.segments import BRING_BACK, Vectors
 
 MILVUS_MANIFEST = "collection.json"
 MOST_HITS = 1_000
 FEWEST_CANDIDATES = 64
 MOST_LIMIT = 16_384  # hits of one search, says Milvus
 CANDIDATES_PER_HIT = 4
+MOST_REMOTE = 64  # the same, where nothing is here to be compared
 MOST_EXPRESSIONS = 8  # of a filter, each a search of its own: beyond, comparing what it leaves is quicker
 IDS_AT_ONCE = 8_192  # named by one expression, about 64 kB of text; milvus-lite takes 0.2 s for so many
 RANGES_AT_ONCE = 128  # beyond this milvus-lite takes longer for more ranges than for one more search
@@ -54,8 +56,9 @@ class Collection:
     covers: the names of the segments whose rows are in it, whole. units: {name that rows have there for their segment:
     the segment they are of}; alive: {segment: how many of its rows are there}; parts: {segment: of which it was merged
     since, if that came to its end}: see `settled`.
-    sending: the segment that is being sent, sent: of its rows so many are there. digests: {segment: what tells the
-    fields of each block of its rows}; stamps: {group of fields: what they were read at}, empty while they are written.
+    remote: segments whose rows lie in the collection alone. sending: the segment that is being sent, sent: of its rows
+    so many are there. digests: {segment: what tells the fields of each block of its rows}; stamps: {group of fields:
+    what they were read at}, empty while they are written.
 
     mark: a row with the id -mark stands in the collection as long as it holds what this says: another library, or a
     copy of this one, that writes to it leaves another mark; next_mark: that is about to take its place, or 0. scheme:
@@ -85,6 +88,7 @@ class Collection:
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sending: str = ""
     sent: int = 0
+    remote: tuple[str, ...] = ()
     digests: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     stamps: Mapping[str, str] = field(default_factory=dict)
     measured: int = 0
@@ -231,6 +235,7 @@ class MilvusEngine:
         self.problem = ""
         self.tell: Callable[[str], None] = lambda problem: None  # called when it stops answering, and with "" after
         self._client = client
+        self._is_given = client is not None
         self._process = os.getpid()
         self._failed_at = -np.inf
 
@@ -286,6 +291,8 @@ class MilvusEngine:
             found = ask()
         except LibraryError as error:
             self._failed_at = time.monotonic()
+            if not self._is_given:
+                self._client = None  # one that is started again has to load the collection
             self.problem = str(error)
             self.tell(f"every photo is compared: {error}")
             return None
@@ -293,6 +300,65 @@ class MilvusEngine:
             self.problem = ""
             self.tell("")
         return found
+
+    @property
+    def where(self) -> str:
+        """Where Milvus is, without a password."""
+        return f"Milvus at {shown_uri(self.about.uri)}"
+
+    def hits(
+        self, queries: Floats, k: int, among: Among, is_alive: Callable[[Ids], NDArray[np.bool_]]
+    ) -> tuple[Floats, Ids]:
+        """Return Milvus's own k best of each query: scores (n, k), best first, and ids; -inf and -1 beyond the last.
+
+        is_alive: tells of ids (m,) which may be hits; more are asked for until enough are.
+
+        Raises: LibraryError: Milvus gives no answer, or is asked for more than it names at once.
+        """
+        if isinstance(among, np.ndarray) and sum(1 for _ in islice(expressions(among), MOST_REMOTE + 1)) > MOST_REMOTE:
+            raise LibraryError(
+                f"the filter leaves {len(among)} photos that cannot be said to Milvus, where the vectors lie alone: "
+                f"filter by hotel, chain, source, date or tag, or bring them back by {BRING_BACK}"
+            )
+        limit = self._count(k) + 1
+        while True:
+            limit = min(limit, MOST_LIMIT)
+            with milvus_errors(self.about.uri):
+                found = [self._found(queries, limit, expression) for expression in said(among)]
+            scores, ids = np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
+            fewest, full = k, False
+            for row in range(len(queries)):
+                pairs = [pair for part in found for pair in part[row]]
+                full = full or any(len(part[row]) >= limit for part in found)
+                named = np.array([i for i, _ in pairs], np.int64)
+                values = np.array([score for _, score in pairs], np.float32)
+                keep = (named >= 0) & is_alive(named)
+                order = np.lexsort((named[keep], -values[keep]))[:k]
+                fewest = min(fewest, len(order))
+                scores[row, : len(order)], ids[row, : len(order)] = values[keep][order], named[keep][order]
+            if fewest == k or not full:
+                return scores, ids
+            if limit == MOST_LIMIT:
+                raise LibraryError(
+                    f"Milvus names at most {MOST_LIMIT} photos at once, and this list looks further: ask for fewer, or "
+                    f"bring the vectors back by {BRING_BACK}"
+                )
+            limit *= 4
+
+    def _found(self, queries: Floats, limit: int, expression: str) -> list[list[tuple[int, float]]]:
+        """Return (id, score) of what Milvus finds for each query."""
+        found = self._opened().search(
+            self.about.name,
+            data=list(np.ascontiguousarray(queries, np.float32)),
+            anns_field="vector",
+            filter=expression,
+            limit=limit,
+            output_fields=["photo_id"],
+            search_params={"metric_type": "IP"},
+            consistency_level=BOUNDED,
+            timeout=SEARCH_S,
+        )
+        return [[(int(hit["entity"]["photo_id"]), float(hit["distance"])) for hit in hits] for hits in found]
 
     def cost(self, k: int, share: float) -> Cost:
         """Return what `candidates` costs on this machine: the candidates' own vectors."""
@@ -311,20 +377,9 @@ class MilvusEngine:
     def _search(self, queries: Floats, k: int, among: Among) -> Ids:
         parts = [np.full((len(queries), k), -1, np.int64)]
         with milvus_errors(self.about.uri):
-            client = self._opened()
             for expression in said(among):
-                found = client.search(
-                    self.about.name,
-                    data=list(np.ascontiguousarray(queries, np.float32)),
-                    anns_field="vector",
-                    filter=expression,
-                    limit=min(self._count(k) + 1, MOST_LIMIT),  # the mark is no photo
-                    output_fields=["photo_id"],
-                    search_params={"metric_type": "IP"},
-                    consistency_level=BOUNDED,
-                    timeout=SEARCH_S,
-                )
-                named = [[int(hit["entity"]["photo_id"]) for hit in hits] for hits in found]
+                found = self._found(queries, min(self._count(k) + 1, MOST_LIMIT), expression)  # the mark is no photo
+                named = [[photo_id for photo_id, _ in hits] for hits in found]
                 part = np.full((len(queries), max(map(len, named), default=0)), -1, np.int64)
                 for row, ids in zip(part, named, strict=True):
                     row[: len(ids)] = ids
@@ -374,9 +429,16 @@ def expressions(ids: Ids) -> Iterator[str]:
         ranges.append(f"(photo_id >= {ids[first]} and photo_id <= {ids[last]})")
     alone = ids[single].tolist()
     listed = [f"photo_id in {alone[at : at + IDS_AT_ONCE]}" for at in range(0, len(alone), IDS_AT_ONCE)]
-    joined = [" or ".join(ranges[at : at + RANGES_AT_ONCE]) for at in range(0, len(ranges), RANGES_AT_ONCE)]
+    joined = [either(ranges[at : at + RANGES_AT_ONCE]) for at in range(0, len(ranges), RANGES_AT_ONCE)]
     for pair in zip_longest(joined, listed):
         yield " or ".join(filter(None, pair))
+
+
+def either(parts: list[str]) -> str:
+    """Return the expression that one of several holds, as a tree: a server takes no chain of a hundred."""
+    if len(parts) <= 2:
+        return " or ".join(parts)
+    return f"({either(parts[: len(parts) // 2])}) or ({either(parts[len(parts) // 2 :])})"
 
 
 def is_marked(client: Any, about: Collection) -> bool:

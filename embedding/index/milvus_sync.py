@@ -41,7 +41,7 @@ from embedding.index.milvus import (
 )
 from embedding.index.milvus_fields import PARTS, SCHEME, FieldSource, NoFields, PhotoFields, parts_of, quoted
 from embedding.index.photo_index import PhotoIndex
-from embedding.segments import BLOCK_ROWS, Segment, Vectors
+from embedding.segments import BLOCK_ROWS, ELSEWHERE, Segment, Vectors
 
 MOST_CANDIDATES = 4_096
 BATCH_BYTES = 4 << 20  # of vectors sent at once; a server takes 64 MB
@@ -58,6 +58,7 @@ def sync(
     model_key: str,
     choice: IndexChoice,
     *,
+    rows: Vectors | None = None,
     fields: FieldSource | None = None,
     texts: Callable[[], Floats] | None = None,
     progress: Progress = silent,
@@ -73,6 +74,7 @@ def sync(
         base: the photos.
         model_key: of the model that made their vectors.
         choice: `milvus` is the URI.
+        rows: what is to lie in the collection, by default the photos of `base`; all, where rows lie there alone.
         fields: what is known of the photos besides, so that filters can be said to Milvus; by default nothing is.
         texts: gives vectors of text queries, (q, d), to measure recall by; None: what was measured before stays.
         progress: is told how many photos have been sent.
@@ -86,23 +88,31 @@ def sync(
     about = read_collection(folder)
     with closing(connected(uri)) as client, milvus_errors(uri):
         target = (uri, model_key, base.dim, SCHEME)
-        if about is not None and (rebuild or (about.uri, about.model_key, about.dim, about.scheme) != target):
+        kept = () if about is None else about.remote
+        if (
+            about is not None
+            and not kept
+            and (rebuild or (about.uri, about.model_key, about.dim, about.scheme) != target)
+        ):
             leave(folder)
             about = None
         if about is not None and about.mark and not is_marked(client, about):
+            if kept:
+                raise lost_rows(about)
             about = None  # gone, or another's by now, who is left alone
         if about is None:
             about = new_collection(model_key, uri, base.dim)
             write_collection(folder, about)
         if about.parts:
-            about = about.settled(base.base.names)
+            about = about.settled((rows or base.base).names)
             write_collection(folder, about)
-        if is_due(about, base.base, fields):
-            about = Sending(client, folder, about, base.base, fields, progress).brought_up_to_date()
-        elif about.least_recall == choice.least_recall and (about.sound or texts is None):
+        vectors = rows or base.base
+        if is_due(about, vectors, fields):
+            about = Sending(client, folder, about, vectors, fields, progress).brought_up_to_date()
+        elif about.least_recall == choice.least_recall and (about.sound or texts is None or base.is_remote):
             return about, False
         about = replace(about, least_recall=choice.least_recall)
-        if texts is not None and not about.exact:
+        if texts is not None and not about.exact and not base.is_remote:
             about = measured(client, about, base, texts(), progress)
         write_collection(folder, about)
     return about, True
@@ -111,8 +121,9 @@ def sync(
 def is_due(about: Collection, vectors: Vectors, fields: FieldSource) -> bool:
     """Tell whether the collection lacks rows, has rows of none, or has other fields than photos have now."""
     rows = dict(zip(vectors.names, vectors.counts, strict=True))
-    there = (about.mark, set(about.covers), dict(about.alive), dict(about.stamps), about.sending)
-    return there != (about.mark or -1, set(rows), rows, dict(fields.stamps), "")
+    rows |= {name: about.alive.get(name, 0) for name in about.remote if name in rows}  # what became nobody's is gone
+    there = (about.mark, set(about.covers), dict(about.alive), dict(about.stamps), about.sending, about.entries)
+    return there != (about.mark or -1, set(rows), rows, dict(fields.stamps), "", len(vectors))
 
 
 def new_collection(model_key: str, uri: str, dim: int) -> Collection:
@@ -205,7 +216,12 @@ class Sending:
         """Remove the rows of photos that have vanished or changed since they were sent."""
         about = self.about
         for segment, live, count in zip(self._vectors.segments, self._vectors.live, self._vectors.counts, strict=True):
-            if segment.name not in about.covers or live is None or about.alive.get(segment.name) == count:
+            if (
+                segment.name not in about.covers
+                or segment.name in about.remote
+                or live is None
+                or about.alive.get(segment.name) == count
+            ):
                 continue
             dead, mine = segment.ids[~live], of_units(about.units_of(segment.name))
             for at in range(0, len(dead), IDS_AT_ONCE):
@@ -231,8 +247,20 @@ class Sending:
                 self._write(segment, ids, rows, fields)
                 if number % KEPT_BLOCKS == 0:
                     self._keep_sent(segment.name, number * BLOCK_ROWS, digests)
+            self._count_replaced(segment.ids)
             whole = self.about.holding(segment.name, [segment.name], fresh.counts[place], tuple(digests))
             self.keep(replace(whole, sending="", sent=0))
+
+    def _count_replaced(self, sent: Ids) -> None:
+        """Keep that rows which lie in Milvus alone, and are nobody's by now, were replaced by what was just sent."""
+        about = self.about
+        for segment in self._vectors.only(about.remote).segments:
+            replaced = int(segment.mask_of(sent).sum())
+            if replaced:
+                rows = counted_rows(self.client, about.name, of_units(about.units_of(segment.name)))
+                if about.alive[segment.name] - replaced <= rows <= about.alive[segment.name]:
+                    about = replace(about, alive={**about.alive, segment.name: rows})
+        self.about = about
 
     def _keep_sent(self, name: str, rows: int, digests: Sequence[str]) -> None:
         known = {**self.about.digests, name: tuple(digests)}
@@ -269,6 +297,11 @@ class Sending:
 
     def _drop(self, segments: Sequence[str]) -> None:
         """Remove what is there of segments, which are to be sent anew."""
+        if away := [name for name in segments if name in self.about.remote]:
+            raise LibraryError(
+                f"the collection {self.about.name} of Milvus at {shown_uri(self.about.uri)} has lost rows of segment "
+                f"{away[0]}, which lie there alone: put it back from a backup of Milvus; `aliens verify` tells more"
+            )
         units = [unit for name in segments for unit in self.about.units_of(name)]
         self.keep(self.about.without(segments))
         self._delete(of_units(units))
@@ -298,6 +331,15 @@ def blocks_of(segment: Segment, live: Bools | None, start: int = 0) -> Iterator[
         block = np.arange(at, min(at + BLOCK_ROWS, len(segment)))
         rows = block if live is None else block[live[block]]
         yield segment.ids[rows], rows
+
+
+def lost_rows(about: Collection) -> LibraryError:
+    """Return the error for a collection that is gone, or another's by now, where rows lie in it alone."""
+    return LibraryError(
+        f"the collection {about.name} of Milvus at {shown_uri(about.uri)} is gone, or was written by another library, "
+        "and vectors of this one lie there alone: put it back from a backup of Milvus, or `aliens verify --repair` has "
+        "their photos embedded anew by `aliens add`"
+    )
 
 
 def of_units(units: Sequence[str]) -> str:
@@ -374,6 +416,8 @@ def filtered_recall(engine: MilvusEngine, base: PhotoIndex, texts: Floats, share
 def leave(folder: Path) -> None:
     """Forget the collection, where there is one, and drop it; where nothing answers, or another has it, it stays."""
     about = read_collection(folder)
+    if about is not None and about.remote:
+        raise LibraryError(ELSEWHERE)
     (folder / MILVUS_MANIFEST).unlink(missing_ok=True)
     if about is None:
         return

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from base.arrays import Floats, Ids
 from base.console import counted
+from base.errors import LibraryError
 from base.files import files_of_ours
 from base.forks import fork_lock
 from embedding.index.approximate import (
@@ -21,10 +22,10 @@ from embedding.index.approximate import (
     CandidateEngine,
     read_approximation,
 )
-from embedding.index.exact import best, check_dimensions, exact_search, scores_from
+from embedding.index.exact import best, check_dimensions, exact_search, refuse_remote, scores_from
 from embedding.index.left import Among, among_beside, ids_of
 from embedding.index.milvus import MILVUS_MANIFEST, MilvusEngine, read_collection
-from embedding.segments import FindableRows, SegmentStore, Vectors
+from embedding.segments import ELSEWHERE, FindableRows, SegmentStore, Vectors
 
 FLOAT16_BYTES = 2
 SAMPLE_ROWS = 4_096  # what is known of all photos' scores is told by these
@@ -80,6 +81,8 @@ class PhotoIndex:
         Equal scores are ordered by photo id. Raises: LibraryError: the queries have another number of dimensions.
         """
         check_dimensions(self.base, queries)
+        if self.is_remote:
+            return self._search_remote(np.asarray(queries, np.float32), k, among, exact=exact)
         if self._compares_all(k, among, "as was asked for" if exact else None):
             return exact_search(self.base, queries, k, ids_of(among))
         scores, ids = self._compare_candidates(np.asarray(queries, np.float32), k, among)
@@ -89,6 +92,32 @@ class PhotoIndex:
             scores, ids = best(scores, ids, k)
         return scores, ids
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether vectors lie in Milvus alone: answers are its own then."""
+        return self.base.is_remote
+
+    def _search_remote(self, queries: Floats, k: int, among: Among, *, exact: bool) -> tuple[Floats, Ids]:
+        """Return what `search` does where rows lie in Milvus alone: its scores, and those of the others computed here.
+
+        Raises: LibraryError: all are to be compared, Milvus gives no answer, or it cannot name so many.
+        """
+        refuse_remote(self.base if exact else self.base.only(()))
+        if not isinstance(self.engine, MilvusEngine) or len(self.base.remote.without(self.engine.covers)):
+            raise LibraryError(f"{self.note or 'the collection in Milvus is not known'}; {ELSEWHERE}")
+        away = self.base.remote
+        near = self.base.without(away.names)
+        if not len(queries) or not k:
+            return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+        scores, ids = self.engine.hits(
+            queries, min(k, max(len(away), 1)), among, lambda some: away.locate(some)[0] >= 0
+        )
+        more, more_ids = exact_search(near, queries, k, among_beside(among, near.ids))
+        scores, ids = np.concatenate([scores, more], axis=1), np.concatenate([ids, more_ids], axis=1)
+        scores, ids = best(scores, ids, k)
+        there = int((ids >= 0).sum(axis=1).min())
+        return scores[:, :there], ids[:, :there]
+
     @cached_property
     def beside_ids(self) -> Ids:
         """The ids of the photos that the engine does not cover, ascending."""
@@ -97,6 +126,17 @@ class PhotoIndex:
     def plan(self, k: int, *, among: Among = None, exact: str | None = None) -> Plan:
         """Return how `search` answers; `exact`: why every photo has to be compared, None where it need not be."""
         rows, row_bytes = len(self) if among is None else len(among), self.dim * FLOAT16_BYTES
+        if self.is_remote and isinstance(self.engine, MilvusEngine):
+            beside = len(self.base) - len(self.base.remote)
+            more = f", and {counted(beside, 'photo')} here are compared exactly" if beside else ""
+            over = f", measured over {counted(self.engine.about.measured, 'photo')}" if self.engine.recall else ""
+            return Plan(
+                engine=self.engine.kind,
+                rows=beside,
+                bytes_read=beside * row_bytes,
+                reason=f"{self.engine.where} gives its own scores, since vectors lie there alone{over}{more}",
+                recall=self.engine.recall,
+            )
         if (reason := self._compares_all(k, among, exact)) or self.engine is None:
             return Plan(engine="exact", rows=rows, bytes_read=rows * row_bytes, reason=reason or "")
         share = rows / max(len(self), 1)
