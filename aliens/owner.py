@@ -71,11 +71,9 @@ class Owner:
     @cached_property
     def store(self) -> "SegmentStore":
         """The vectors of the model in use."""
-        from embedding.index.milvus_rows import RowsInMilvus  # imports FAISS, which much can do without
-        from embedding.segments import SegmentStore
+        from embedding.index.milvus_rows import segment_store  # imports FAISS, which much can do without
 
-        where, rows = self.folder.vectors(self.model.key), RowsInMilvus(self.folder.index(self.model.key))
-        return SegmentStore(where, self.model.dim, rows)
+        return segment_store(self.folder, self.model.key, self.model.dim)
 
     @cached_property
     def encoder(self) -> Encoder:

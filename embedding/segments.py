@@ -91,22 +91,35 @@ class RemoteRows:
         self._ids = ids
         self._sums = sums
         self._fetch = fetch
+        self.dead: Bools | None = None  # which rows may be gone from there, (rows,)
 
     def __len__(self) -> int:
         return len(self._ids)
 
     def __getitem__(self, rows: Any) -> Halves:
+        """Return rows; zeros for those of the dead that are not there any more."""
         one = isinstance(rows, int | np.integer)
-        rows = np.atleast_1d(rows) if one or isinstance(rows, np.ndarray) else rows
+        rows = np.arange(len(self))[np.atleast_1d(rows) if one else rows]
+        vectors = self._checked(rows, self.dead)
+        found: Halves = vectors[0] if one else vectors
+        return found
+
+    def strict(self, rows: Longs) -> Halves:
+        """Return rows, (n, d), the dead among them. Raises: LibraryError: one is not there, or another one."""
+        return self._checked(rows, None)
+
+    def _checked(self, rows: Longs, dead: Bools | None) -> Halves:
         vectors = self._fetch(self._ids[rows])
         wrong = row_sums(vectors) != self._sums[rows]
+        if dead is not None:  # others took their places
+            vectors[wrong & dead[rows]] = 0
+            wrong &= ~dead[rows]
         if wrong.any():
             raise LibraryError(
                 f"the vector of photo {self._ids[rows][wrong][0]} came back from Milvus as another one than segment "
                 f"{self._name} had: see that nothing else writes to its collection; `aliens verify` tells more"
             )
-        found: Halves = vectors[0] if one else vectors
-        return found
+        return vectors
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name != "__array_interface__":
@@ -121,7 +134,8 @@ class RemoteSegment(Segment):
         """stub: ids and sums of the rows, (2, rows)."""
         self.name = name
         self.ids = stub[0]
-        self.vectors = RemoteRows(name, stub[0], stub[1], dim, fetch)  # type: ignore[assignment] # as far as it goes
+        self.rows = RemoteRows(name, stub[0], stub[1], dim, fetch)
+        self.vectors = self.rows  # type: ignore[assignment] # as far as it goes
 
     @property
     def flat(self) -> Any:
@@ -381,6 +395,13 @@ class SegmentStore:
             segment = self._opened[file.name] = self._open(file)
         return segment
 
+    def _has_moved(self, segment: Segment) -> bool:
+        """Tell whether a segment's rows have left for Milvus since it was opened, or come back; then it is closed."""
+        moved = self.is_remote(segment.name) != isinstance(segment, RemoteSegment)
+        if moved:
+            self._opened.pop(segment.name, None)
+        return moved
+
     def let_go(self, name: str) -> None:
         """Close a segment unless somebody holds it: a removed file that is open takes its space on the disk still."""
         self._opened.pop(name, None)
@@ -436,7 +457,9 @@ class SegmentStore:
                 now = tuple((file.name, file.alive) for file in files)
                 try:
                     known = self._current.get(now)
-                    return self._opened_now(now, files, rows) if known is None else known
+                    if known is None or any(self._has_moved(segment) for segment in known.segments):
+                        return self._opened_now(now, files, rows)
+                    return known
                 except SegmentGone:  # merged away since, perhaps
                     if opening == OPENINGS - 1 or files == rows.segments():
                         raise
@@ -445,6 +468,9 @@ class SegmentStore:
     def _opened_now(self, now: tuple[tuple[str, int], ...], files: list[SegmentFile], rows: FindableRows) -> Vectors:
         segments = [self.open(file) for file in files]
         live = [living(file, segment, rows) for file, segment in zip(files, segments, strict=True)]
+        for segment, mask in zip(segments, live, strict=True):
+            if isinstance(segment, RemoteSegment):
+                segment.rows.dead = None if mask is None else ~mask
         vectors = Vectors(self.dim, segments, live)
         while len(self._current) >= KEPT_MOMENTS:
             self._current.pop(next(iter(self._current)))

@@ -45,7 +45,7 @@ from embedding.index.milvus_fields import FieldSource
 from embedding.index.milvus_rows import bring_rows_back, keep_rows_there
 from embedding.index.milvus_sync import leave, sync
 from embedding.index.photo_index import PhotoIndex
-from embedding.segments import RemoteSegment, SegmentStore, Vectors
+from embedding.segments import BLOCK_ROWS, RemoteSegment, SegmentStore, Vectors
 from indexer.merging import merge, merge_due
 
 MILVUS = "milvus:"
@@ -363,7 +363,10 @@ def bring_back(catalog: Catalog, session: Session, store: SegmentStore, progress
     model, where = catalog.model, catalog.folder.index(catalog.model.key)
 
     def rewrite(segment: RemoteSegment) -> None:
-        merge(catalog, session, store, [(segment, recorded_ids(session, model, segment.name))])
+        ids = recorded_ids(session, model, segment.name)
+        for start in range(0, len(ids), BLOCK_ROWS):  # all of them are as they were
+            segment.rows.strict(segment.rows_of(ids[start : start + BLOCK_ROWS])[0])
+        merge(catalog, session, store, [(segment, ids)])
 
     bring_rows_back(store, segments_of(session, model, restyled=False), rewrite, progress)
     about = read_collection(where)

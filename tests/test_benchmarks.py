@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from aliens.library import Library
+from tests.milvus_server import MilvusServer
 
 ROOT = Path(__file__).parents[1]
 OF_OTHERS = {"measuring", "million", "segmented", "synthetic"}  # run by those that import them
@@ -180,6 +181,11 @@ def test_restyle_quality(bench: Path) -> None:
 def test_restyle_gpu(bench: Path, few: Path) -> None:
     arguments = ("--photos", few, "--engines", "regrade", "-n", 1, "--seeds", 0, "--longest-px", 256)
     assert shows(figures(bench, "restyle_gpu", *arguments), r"\nregrade\t3\t#%\t#%\t#")
+
+
+def test_milvus_server(bench: Path, milvus_server: MilvusServer) -> None:
+    out = figures(bench, "milvus_server", "--photos", 600, "--dim", 16, "--uri", milvus_server.uri)
+    assert shows(out, r"600 x 16: sent in # s", r"recall@10 # over 215 texts", r"\n +100.0% +600 +#", r"\n +10.0% +#")
 
 
 def test_search_speed(bench: Path) -> None:

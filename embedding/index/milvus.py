@@ -33,6 +33,7 @@ MILVUS_MANIFEST = "collection.json"
 MOST_HITS = 1_000
 FEWEST_CANDIDATES = 64
 MOST_LIMIT = 16_384  # hits of one search, says Milvus
+MOST_CANDIDATES = 4_096
 CANDIDATES_PER_HIT = 4
 MOST_REMOTE = 64  # the same, where nothing is here to be compared
 MOST_EXPRESSIONS = 8  # of a filter, each a search of its own: beyond, comparing what it leaves is quicker
@@ -105,11 +106,12 @@ class Collection:
             units={unit: of for unit, of in self.units.items() if of not in segments},
             alive={name: rows for name, rows in self.alive.items() if name not in segments},
             digests={name: digests for name, digests in self.digests.items() if name not in segments},
+            remote=tuple(name for name in self.remote if name not in segments),
         )
 
     def holding(self, segment: str, units: Names[str], alive: int, digests: tuple[str, ...] = ()) -> "Collection":
         """Return what there is with a segment more."""
-        rest = self.without([segment])
+        rest = replace(self.without([segment]), remote=self.remote)
         return replace(
             rest,
             covers=(*rest.covers, segment),
@@ -280,7 +282,7 @@ class MilvusEngine:
     def candidates(self, queries: Floats, k: int, among: Among, share: float) -> Ids:
         """Return photo ids, (n, at least k) int64; -1 where there are fewer, and only -1 where Milvus fails."""
         none: Ids = np.full((len(queries), k), -1, np.int64)
-        found = self._answered(lambda: self._search(queries, k, among))
+        found = self._answered(lambda: self._search(queries, k, among, share))
         return none if found is None else found
 
     def _answered(self, ask: Callable[[], T]) -> T | None:
@@ -320,11 +322,15 @@ class MilvusEngine:
                 f"the filter leaves {len(among)} photos that cannot be said to Milvus, where the vectors lie alone: "
                 f"filter by hotel, chain, source, date or tag, or bring them back by {BRING_BACK}"
             )
-        limit = self._count(k) + 1
+        limit = self._count(k, 1.0 if among is None else len(among) / max(self.about.entries, 1)) + 1
         while True:
             limit = min(limit, MOST_LIMIT)
-            with milvus_errors(self.about.uri):
-                found = [self._found(queries, limit, expression) for expression in said(among)]
+            try:
+                with milvus_errors(self.about.uri):
+                    found = [self._found(queries, limit, expression) for expression in said(among)]
+            except LibraryError:
+                self._client = self._client if self._is_given else None
+                raise
             scores, ids = np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
             fewest, full = k, False
             for row in range(len(queries)):
@@ -362,7 +368,7 @@ class MilvusEngine:
 
     def cost(self, k: int, share: float) -> Cost:
         """Return what `candidates` costs on this machine: the candidates' own vectors."""
-        rows = min(self._count(k), self.about.entries)
+        rows = min(self._count(k, share), self.about.entries)
         how = (
             "no answer from Milvus, so all photos are named"
             if self.problem
@@ -371,14 +377,16 @@ class MilvusEngine:
         rows = self.about.entries if self.problem else rows
         return Cost(rows=rows, bytes_read=rows * self.about.dim * 2, how=how)
 
-    def _count(self, k: int) -> int:
-        return max(self.about.candidates, CANDIDATES_PER_HIT * k)
+    def _count(self, k: int, share: float) -> int:
+        """Return how many candidates are named where a filter leaves a share: a graph that is filtered loses more."""
+        harder = min(self.about.candidates / max(share, 0.01), max(MOST_CANDIDATES, self.about.candidates))
+        return max(round(harder), CANDIDATES_PER_HIT * k)
 
-    def _search(self, queries: Floats, k: int, among: Among) -> Ids:
+    def _search(self, queries: Floats, k: int, among: Among, share: float) -> Ids:
         parts = [np.full((len(queries), k), -1, np.int64)]
         with milvus_errors(self.about.uri):
             for expression in said(among):
-                found = self._found(queries, min(self._count(k) + 1, MOST_LIMIT), expression)  # the mark is no photo
+                found = self._found(queries, min(self._count(k, share) + 1, MOST_LIMIT), expression)  # the mark is none
                 named = [[photo_id for photo_id, _ in hits] for hits in found]
                 part = np.full((len(queries), max(map(len, named), default=0)), -1, np.int64)
                 for row, ids in zip(part, named, strict=True):

@@ -16,6 +16,7 @@ from base.arrays import Halves, Ids
 from base.errors import LibraryError
 from base.files import SegmentFile
 from base.progress import Progress, Step, silent
+from base.settings import LibraryFolder
 from embedding.faiss_files import write_segment
 from embedding.index.milvus import (
     BOUNDED,
@@ -28,7 +29,7 @@ from embedding.index.milvus import (
     shown_uri,
     write_collection,
 )
-from embedding.index.milvus_sync import lost_rows
+from embedding.index.milvus_sync import gone
 from embedding.segments import BRING_BACK, RemoteSegment, Segment, SegmentStore, write_stub
 
 FETCHED_BYTES = 8 << 20  # of vectors asked for at once; a server sends 64 MB
@@ -44,7 +45,7 @@ class RowsInMilvus:
     def __call__(self, ids: Ids) -> Halves:
         """Return the vectors of photos, (n, d) float16, in the order of the ids.
 
-        Raises: LibraryError: Milvus gives no answer, the collection is another's, or lacks one of the rows.
+        Zeros of those that are not there. Raises: LibraryError: Milvus gives no answer, or the collection is another's.
         """
         about, client = self._opened()
         try:
@@ -66,14 +67,31 @@ class RowsInMilvus:
             with milvus_errors(about.uri):
                 if not is_marked(client, about):
                     client.close()
-                    raise lost_rows(about)
+                    raise gone(about)
             self._known = about, client
         return about, self._known[1]
 
 
+def segment_store(folder: LibraryFolder, model_key: str, dim: int) -> SegmentStore:
+    """Return the segments of a library's model, those among them whose rows lie in Milvus."""
+    return SegmentStore(folder.vectors(model_key), dim, RowsInMilvus(folder.index(model_key)))
+
+
+def lost_rows(folder: Path) -> tuple[str, ...]:
+    """Return the segments whose rows lay in a collection alone that is gone, or another's: Milvus has to say so."""
+    about = read_collection(folder)
+    if about is None or not about.remote:
+        return ()
+    try:
+        with closing(connected(about.uri)) as client, milvus_errors(about.uri):
+            return () if is_marked(client, about) else about.remote
+    except LibraryError:  # no answer says nothing
+        return ()
+
+
 def fetched(client: Any, about: Collection, ids: Ids) -> Halves:
-    """Return the vectors of photos, (n, d) float16, in the order of the ids. Raises: LibraryError: one is not there."""
-    vectors = np.empty((len(ids), about.dim), np.float16)
+    """Return the vectors of photos, (n, d) float16, in the order of the ids; zeros of those that are not there."""
+    vectors = np.zeros((len(ids), about.dim), np.float16)
     step = max(1, min(FETCHED_BYTES // (4 * about.dim), 8_192))
     for at in range(0, len(ids), step):
         page = ids[at : at + step]
@@ -87,12 +105,9 @@ def fetched(client: Any, about: Collection, ids: Ids) -> Halves:
                 timeout=SEARCH_S,
             )
         found = {row["photo_id"]: row["vector"] for row in rows}
-        if absent := [i for i in page.tolist() if i not in found]:
-            raise LibraryError(
-                f"the collection {about.name} of Milvus at {shown_uri(about.uri)} has no row of photo {absent[0]}, as "
-                "it should: see that nothing else writes to it, and `aliens verify` for the whole picture"
-            )
-        vectors[at : at + step] = np.array([found[i] for i in page.tolist()], np.float32)
+        here = [place for place, photo_id in enumerate(page.tolist()) if photo_id in found]
+        if here:
+            vectors[at + np.array(here)] = np.array([found[i] for i in page[here].tolist()], np.float32)
     return vectors
 
 
@@ -121,7 +136,7 @@ def keep_rows_there(
     done, total = 0, sum(map(len, fresh))
     with closing(connected(about.uri)) as client, milvus_errors(about.uri):
         if not is_marked(client, about):
-            raise lost_rows(about)
+            raise gone(about)
         for segment in fresh:
             for rows in blocks(segment, about.dim):
                 there = fetched(client, about, segment.ids[rows])
@@ -166,7 +181,7 @@ def bring_rows_back(
         def parts(segment: RemoteSegment = segment) -> Iterator[tuple[Ids, Halves]]:
             nonlocal done
             for rows in blocks(segment, store.dim):
-                yield segment.ids[rows], segment.vectors[rows]
+                yield segment.ids[rows], segment.rows.strict(np.arange(rows.start, rows.stop))
                 done += rows.stop - rows.start
                 progress(Step("bringing rows back from Milvus", done, total))
 

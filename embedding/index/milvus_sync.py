@@ -24,6 +24,7 @@ from embedding.index.milvus import (
     FEWEST_CANDIDATES,
     IDS_AT_ONCE,
     MILVUS_MANIFEST,
+    MOST_CANDIDATES,
     SEARCH_S,
     WRITE_S,
     Collection,
@@ -43,7 +44,6 @@ from embedding.index.milvus_fields import PARTS, SCHEME, FieldSource, NoFields, 
 from embedding.index.photo_index import PhotoIndex
 from embedding.segments import BLOCK_ROWS, ELSEWHERE, Segment, Vectors
 
-MOST_CANDIDATES = 4_096
 BATCH_BYTES = 4 << 20  # of vectors sent at once; a server takes 64 MB
 SHARES = (0.5, 0.1, 0.01)  # of the photos, left by filters that are measured; fewer are quickly compared here
 TEXTS_AT_ONCE = 32
@@ -98,7 +98,7 @@ def sync(
             about = None
         if about is not None and about.mark and not is_marked(client, about):
             if kept:
-                raise lost_rows(about)
+                raise gone(about)
             about = None  # gone, or another's by now, who is left alone
         if about is None:
             about = new_collection(model_key, uri, base.dim)
@@ -333,7 +333,7 @@ def blocks_of(segment: Segment, live: Bools | None, start: int = 0) -> Iterator[
         yield segment.ids[rows], rows
 
 
-def lost_rows(about: Collection) -> LibraryError:
+def gone(about: Collection) -> LibraryError:
     """Return the error for a collection that is gone, or another's by now, where rows lie in it alone."""
     return LibraryError(
         f"the collection {about.name} of Milvus at {shown_uri(about.uri)} is gone, or was written by another library, "
@@ -367,12 +367,12 @@ def measured(client: Any, about: Collection, base: PhotoIndex, texts: Floats, pr
         if found >= about.least_recall or candidates >= MOST_CANDIDATES:
             break
         candidates *= 2
-    least_share = 1.0
+    reserve = min(RESERVE * candidates, MOST_CANDIDATES)
+    engine, least_share = MilvusEngine(replace(about, candidates=reserve), client), 1.0
     for share in SHARES:
         if filtered_recall(engine, base, texts, share) < about.least_recall:
             break
         least_share = share
-    reserve = min(RESERVE * candidates, MOST_CANDIDATES)
     return replace(about, candidates=reserve, recall=found, queries=len(texts), least_share=least_share)
 
 
@@ -413,10 +413,13 @@ def filtered_recall(engine: MilvusEngine, base: PhotoIndex, texts: Floats, share
     return found / of if of else 1.0
 
 
-def leave(folder: Path) -> None:
-    """Forget the collection, where there is one, and drop it; where nothing answers, or another has it, it stays."""
+def leave(folder: Path, *, with_vectors: bool = False) -> None:
+    """Forget the collection, where there is one, and drop it; where nothing answers, or another has it, it stays.
+
+    with_vectors: also where they lie there alone. Raises: LibraryError: they do, and are not to go.
+    """
     about = read_collection(folder)
-    if about is not None and about.remote:
+    if about is not None and about.remote and not with_vectors:
         raise LibraryError(ELSEWHERE)
     (folder / MILVUS_MANIFEST).unlink(missing_ok=True)
     if about is None:

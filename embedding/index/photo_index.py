@@ -129,6 +129,8 @@ class PhotoIndex:
         if self.is_remote and isinstance(self.engine, MilvusEngine):
             beside = len(self.base) - len(self.base.remote)
             more = f", and {counted(beside, 'photo')} here are compared exactly" if beside else ""
+            if among is not None and not self.engine.answers(among, len(self)):
+                more += f"; filters that leave at most {self.engine.about.least_share:.0%} were found to lose more hits"
             over = f", measured over {counted(self.engine.about.measured, 'photo')}" if self.engine.recall else ""
             return Plan(
                 engine=self.engine.kind,

@@ -57,9 +57,9 @@ def pushed(library: Library, text: str, monkeypatch: pytest.MonkeyPatch, **optio
     asked: list[Any] = []
     real = MilvusEngine._search
 
-    def search(self: MilvusEngine, queries: np.ndarray, k: int, among: Any) -> np.ndarray:
+    def search(self: MilvusEngine, queries: np.ndarray, k: int, among: Any, share: float) -> np.ndarray:
         asked.append(among)
-        return real(self, queries, k, among)
+        return real(self, queries, k, among, share)
 
     with monkeypatch.context() as patch:
         patch.setattr(MilvusEngine, "_search", search)
