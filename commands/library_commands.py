@@ -355,6 +355,8 @@ def index(
 
 def show_index(report: "IndexReport", library: Path, json: bool) -> None:
     """Print what stands. Raises: LibraryError: Milvus could not be brought up to date."""
+    if report.problem and report.milvus is not None and report.milvus.remote:
+        raise LibraryError(report.problem)
     if report.problem:
         raise LibraryError(f"the exact index is up to date and searches by itself, but {report.problem}")
     if json:

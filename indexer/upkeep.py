@@ -178,7 +178,7 @@ def index_report(catalog: Catalog, session: Session, store: SegmentStore) -> Ind
     report = IndexReport(
         photos=photos,
         segments=len(files),
-        size_bytes=sum(file.size_bytes for file in files),
+        size_bytes=sum(file.size_bytes for file in files if milvus is None or file.name not in milvus.remote),
         approximation=about,
         milvus=milvus,
         beside=0 if milvus is None and about is None else beside,

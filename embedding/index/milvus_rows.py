@@ -4,6 +4,7 @@ Of a segment whose file is gone its ids stay here, and a sum of each row, by whi
 removed only after all of its rows were read back; it is made again, byte for byte, before the collection is left.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -41,6 +42,7 @@ class RowsInMilvus:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._known: tuple[Collection, Any] | None = None
+        self._process = os.getpid()  # a forked child connects for itself
 
     def __call__(self, ids: Ids) -> Halves:
         """Return the vectors of photos, (n, d) float16, in the order of the ids.
@@ -62,13 +64,13 @@ class RowsInMilvus:
                 f"the record of the collection in Milvus is gone or damaged, and the rows of segments lie there alone: "
                 f"put {self._folder} back from a backup, or `aliens verify --repair` has their photos embedded anew"
             )
-        if self._known is None or self._known[0].name != about.name:
+        if self._known is None or self._known[0].name != about.name or self._process != os.getpid():
             client = connected(about.uri)
             with milvus_errors(about.uri):
                 if not is_marked(client, about):
                     client.close()
                     raise gone(about)
-            self._known = about, client
+            self._known, self._process = (about, client), os.getpid()
         return about, self._known[1]
 
 

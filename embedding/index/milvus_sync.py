@@ -165,6 +165,8 @@ class Sending:
         created(self.client, self.about)
         self._mark()
         stamps = dict(self._fields.stamps)
+        if grown := self._grown():
+            self._drop(grown)
         for _ in range(2):
             self._forget_gone()
             self._remove_dead()
@@ -183,6 +185,12 @@ class Sending:
             self._renew_fields()
         self.keep(replace(self.about, entries=len(self._vectors), covers=self._vectors.names, stamps=stamps))
         return self.about
+
+    def _grown(self) -> list[str]:
+        """Return the segments of which rows are wanted that were dead, and are not there: all rows of them are sent."""
+        counts = zip(self._vectors.names, self._vectors.counts, strict=True)
+        about = self.about
+        return [name for name, rows in counts if name not in about.remote and about.alive.get(name, rows) < rows]
 
     def _mark(self) -> None:
         """Put a new mark in the place of the old one: whoever knows only that sees that the collection is another's."""

@@ -26,7 +26,7 @@ QUICK = 1.0  # seconds after which a Milvus that gave no answer is asked again
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Milvus is waited for as long as a busy machine takes."""
-    for name in ("SEARCH_S", "LOAD_S"):
+    for name in ("CONNECT_S", "SEARCH_S", "LOAD_S"):
         monkeypatch.setattr(milvus, name, 300.0)
     monkeypatch.setattr(milvus_sync, "SEARCH_S", 300.0)
 
@@ -178,7 +178,8 @@ def test_a_server_that_is_killed_in_the_midst_of_searching_is_done_without_and_f
     milvus_server.kill()
     try:
         with monkeypatch.context() as patch:
-            patch.setattr(milvus, "SEARCH_S", QUICK)
+            for name in ("CONNECT_S", "SEARCH_S"):
+                patch.setattr(milvus, name, QUICK)
             for text in ("pool", "pool after:1990"):
                 found = unlike.search(text, k=5)
                 assert [hit.photo_id for hit in found] == [hit.photo_id for hit in exact]
@@ -210,9 +211,8 @@ def test_a_server_that_is_killed_in_the_midst_of_a_sync_is_brought_up_to_date_by
     try:
         with monkeypatch.context() as patch:
             patch.setattr(milvus_sync.Sending, "_write", write)
-            for name in ("SEARCH_S", "WRITE_S", "CONNECT_S"):
-                if hasattr(milvus_sync, name):
-                    patch.setattr(milvus_sync, name, QUICK)
+            for name in ("SEARCH_S", "WRITE_S"):
+                patch.setattr(milvus_sync, name, QUICK)
             report = unlike.update_index()
         assert "gives no answer" in report.problem
         assert sent == [30]

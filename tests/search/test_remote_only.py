@@ -25,7 +25,7 @@ PHOTOS = 24
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Milvus is waited for as long as a busy machine takes."""
-    for name in ("SEARCH_S", "LOAD_S"):
+    for name in ("CONNECT_S", "SEARCH_S", "LOAD_S"):
         monkeypatch.setattr(milvus, name, 300.0)
     monkeypatch.setattr(milvus_sync, "SEARCH_S", 300.0)
     monkeypatch.setattr(milvus_rows, "SEARCH_S", 300.0)
@@ -207,8 +207,7 @@ def test_without_milvus_searches_and_verify_say_so_and_repair_forgets_nothing(
     milvus_server.kill()
     try:
         with monkeypatch.context() as patch:
-            for module in (milvus, milvus_rows, milvus_sync):
-                patch.setattr(module, "SEARCH_S", 1.0)
+            patch.setattr(milvus, "CONNECT_S", 1.0)
             opened = library.open()
             for refused in (lambda: opened.search("pool"), lambda: opened.update_index("exact")):
                 with pytest.raises(LibraryError, match="gives no answer"):
