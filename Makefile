@@ -62,6 +62,7 @@ bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run, and w
 	$(BIN)/python benchmarks/tag_quality.py
 	$(BIN)/python -W ignore benchmarks/search_speed.py
 	$(BIN)/python -W ignore benchmarks/batch_search.py
+	$(BIN)/python -W ignore benchmarks/milvus_server.py
 	$(BIN)/python -W ignore benchmarks/text_query.py
 	$(BIN)/python -W ignore benchmarks/cold_search.py
 	$(BIN)/python -W ignore benchmarks/growing.py

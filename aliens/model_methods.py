@@ -131,7 +131,7 @@ class ModelMethods(RestyleMethods):
         from dataclasses import replace
 
         from db.model_rows import named_model
-        from embedding.segments import SegmentStore
+        from embedding.index.milvus_rows import segment_store
         from restyle.restyled import add_to_library
 
         results = [result for result in self.restyled() if result.photo_id is not None]
@@ -140,7 +140,7 @@ class ModelMethods(RestyleMethods):
         progress(Step("embedding", 0, len(results), "restyled photos"))
         with self.catalog.session() as session:
             model = named_model(session, report.model)
-            store = SegmentStore(self.folder.vectors(model.key), model.dim)
+            store = segment_store(self.folder, model.key, model.dim)
             try:
                 added = add_to_library(self.catalog.of(model), session, store, encoder, results)
             except LibraryBusyError:  # `aliens restyle list --add` does so as well, once it is in use

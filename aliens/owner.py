@@ -73,9 +73,9 @@ class Owner:
     @cached_property
     def store(self) -> "SegmentStore":
         """The vectors of the model in use."""
-        from embedding.segments import SegmentStore  # imports FAISS, which much can do without
+        from embedding.index.milvus_rows import segment_store  # imports FAISS, which much can do without
 
-        return SegmentStore(self.folder.vectors(self.model.key), self.model.dim)
+        return segment_store(self.folder, self.model.key, self.model.dim)
 
     @cached_property
     def encoder(self) -> Encoder:

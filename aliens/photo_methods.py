@@ -192,6 +192,7 @@ class PhotoMethods(Owner):
         *,
         factory: str | None = None,
         least_recall: float | None = None,
+        remote_only: bool = False,
         rebuild: bool = False,
         progress: Progress | None = None,
     ) -> "IndexReport":
@@ -201,6 +202,8 @@ class PhotoMethods(Owner):
             kind: auto (exact up to 250,000 photos, then ivf), exact, ivf, hnsw, or milvus:URI.
             factory: FAISS's factory string, such as IVF4096,SQ8.
             least_recall: recall@10 to reach with text queries, above 0 and up to 1.
+            remote_only: with milvus:URI, keep no vectors here once all were read back from there and compared: answers
+                are Milvus's own then. Another kind brings them back.
             rebuild: build it anew even where it need not be.
             progress: told of training, filling and measuring.
 
@@ -208,13 +211,15 @@ class PhotoMethods(Owner):
             works on the library, or the disk is full.
         """
         from indexer.upkeep import changed_choice, reindex
+        from search.photo_fields import FieldsOfPhotos
 
         with self.showing(progress) as tell:
             return reindex(
                 self.catalog,
                 self.store,
                 self.encoder,
-                lambda choice: changed_choice(choice, kind, factory, least_recall),
+                lambda choice: changed_choice(choice, kind, factory, least_recall, remote_only),
+                fields=lambda session: FieldsOfPhotos(self.catalog, session, self.store),
                 rebuild=rebuild,
                 progress=tell,
             )

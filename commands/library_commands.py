@@ -346,6 +346,9 @@ def index(
         float | None,
         typer.Option(metavar="0..1", help="Share of the ten best photos that it must find (default: 0.99)."),
     ] = None,
+    remote_only: Annotated[
+        bool, typer.Option("--remote-only", help="Keep vectors in Milvus alone; another --kind brings them back.")
+    ] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Build it anew even where it need not be.")] = False,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
@@ -363,12 +366,16 @@ def index(
     """
     kept = "stopped: the index is as it was; the same command begins again"
     with stopping(kept), opened(library, model=model) as photos:
-        report = photos.update_index(kind, factory=factory, least_recall=least_recall, rebuild=rebuild)
+        report = photos.update_index(
+            kind, factory=factory, least_recall=least_recall, remote_only=remote_only, rebuild=rebuild
+        )
     show_index(report, library, json)
 
 
 def show_index(report: "IndexReport", library: Path, json: bool) -> None:
     """Print what stands. Raises: LibraryError: Milvus could not be brought up to date."""
+    if report.problem and report.milvus is not None and report.milvus.remote:
+        raise LibraryError(report.problem)
     if report.problem:
         raise LibraryError(f"the exact index is up to date and searches by itself, but {report.problem}")
     if json:

@@ -40,11 +40,12 @@ def chosen_photos(
     conditions: Sequence[Condition],
     hotels: Sequence[int] | Select[Any] | None,
     states: Sequence[PhotoState] = (PhotoState.EMBEDDED,),
+    within: Ids | None = None,
 ) -> Ids:
     """Return the ids of the photos that can be found and meet all conditions, ascending (n,) int64.
 
     `hotels`: ids of hotels, or a statement that selects them; only their photos are meant. None for all photos.
-    `states`: of photos that can be found, of restyled photos, or of both.
+    `states`: of photos that can be found, of restyled photos, or of both. `within`: ids of a few; None for all.
     """
     if not states:
         return np.empty(0, np.int64)
@@ -53,7 +54,10 @@ def chosen_photos(
         .join(Photo, Photo.id == Embedding.photo_id)
         .where(Embedding.model_id == model.id, Photo.state.in_(states), *conditions)
     )
-    return np.sort(np.fromiter(selected_ids(session, statement, hotels), np.int64))
+    if within is None:
+        return np.sort(np.fromiter(selected_ids(session, statement, hotels), np.int64))
+    parts = (statement.where(Photo.id.in_(page)) for page in pages(within.tolist()))
+    return np.sort(np.fromiter((i for part in parts for i in selected_ids(session, part, hotels)), np.int64))
 
 
 def selected_ids(session: Session, statement: Select[Any], hotels: Sequence[int] | Select[Any] | None) -> Iterator[int]:

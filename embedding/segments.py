@@ -6,6 +6,7 @@ records it in the database after that, and what was never recorded is removed by
 
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from base.arrays import Bools, Floats, Halves, Ids, Longs
 from base.errors import LibraryError
-from base.files import SegmentFile, checksum_problem, files_of_ours, size_problem
+from base.files import SegmentFile, atomic_write, checksum_problem, files_of_ours, size_problem
 from base.forks import fork_lock
 from embedding.faiss_files import read_faiss, write_segment
 
@@ -77,6 +78,112 @@ class Segment:
         return vectors
 
 
+BRING_BACK = "`aliens index --kind exact`"
+ELSEWHERE = f"the vectors of this library lie in Milvus alone: {BRING_BACK} brings them back, and then this works"
+
+
+class RemoteRows:
+    """Rows of a segment that lie elsewhere, (rows, d) float16: parts are fetched, and checked by their sums."""
+
+    def __init__(self, name: str, ids: Ids, sums: Longs, dim: int, fetch: Callable[[Ids], Halves]) -> None:
+        self.shape = (len(ids), dim)
+        self._name = name
+        self._ids = ids
+        self._sums = sums
+        self._fetch = fetch
+        self.dead: Bools | None = None  # which rows may be gone from there, (rows,)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, rows: Any) -> Halves:
+        """Return rows; zeros for those of the dead that are not there any more."""
+        one = isinstance(rows, int | np.integer)
+        rows = np.arange(len(self))[np.atleast_1d(rows) if one else rows]
+        vectors = self._checked(rows, self.dead)
+        found: Halves = vectors[0] if one else vectors
+        return found
+
+    def strict(self, rows: Longs) -> Halves:
+        """Return rows, (n, d), the dead among them. Raises: LibraryError: one is not there, or another one."""
+        return self._checked(rows, None)
+
+    def _checked(self, rows: Longs, dead: Bools | None) -> Halves:
+        vectors = self._fetch(self._ids[rows])
+        wrong = row_sums(vectors) != self._sums[rows]
+        if dead is not None:  # others took their places
+            vectors[wrong & dead[rows]] = 0
+            wrong &= ~dead[rows]
+        if wrong.any():
+            raise LibraryError(
+                f"the vector of photo {self._ids[rows][wrong][0]} came back from Milvus as another one than segment "
+                f"{self._name} had: see that nothing else writes to its collection; `aliens verify` tells more"
+            )
+        return vectors
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name != "__array_interface__":
+            raise AttributeError(name)
+        raise LibraryError(ELSEWHERE)  # what needs all rows at hand
+
+
+class RemoteSegment(Segment):
+    """A segment whose rows lie in Milvus alone: its ids are here."""
+
+    def __init__(self, name: str, stub: NDArray[np.int64], dim: int, fetch: Callable[[Ids], Halves]) -> None:
+        """stub: ids and sums of the rows, (2, rows)."""
+        self.name = name
+        self.ids = stub[0]
+        self.rows = RemoteRows(name, stub[0], stub[1], dim, fetch)
+        self.vectors = self.rows  # type: ignore[assignment] # as far as it goes
+
+    @property
+    def flat(self) -> Any:
+        """FAISS's codes, which are not here. Raises: LibraryError."""
+        raise LibraryError(ELSEWHERE)
+
+    @property
+    def is_searchable(self) -> bool:
+        """Whether FAISS can compare its rows."""
+        return False
+
+    def decoded(self, rows: Longs) -> Floats:
+        """Return vectors by their rows, (m, d) float32."""
+        return self.vectors[rows].astype(np.float32)
+
+
+def row_sums(vectors: Halves) -> Longs:
+    """Return a sum of each vector's bytes, (n,) int64, by which one is told that has changed.
+
+    Its halves, as whole numbers, times odd random numbers, added up in 64 bits: no single change leaves it as it was.
+    """
+    numbers = np.ascontiguousarray(vectors).view(np.uint16)
+    odd = np.random.default_rng(1).integers(0, 1 << 63, numbers.shape[1], np.uint64) * np.uint64(2) + np.uint64(1)
+    sums: Longs = np.concatenate(
+        [np.empty(0, np.int64)]
+        + [
+            (numbers[at : at + BLOCK_ROWS].astype(np.uint64) * odd).sum(axis=1, dtype=np.uint64).view(np.int64)
+            for at in range(0, len(numbers), BLOCK_ROWS)
+        ]
+    )
+    return sums
+
+
+def write_stub(path: Path, segment: Segment) -> None:
+    """Write the ids and sums of a segment's rows. Raises: OSError: the disk is full or cannot be written."""
+    with atomic_write(path) as file:
+        np.save(file, np.stack([segment.ids, row_sums(segment.vectors)]))
+
+
+def read_stub(path: Path, rows: int) -> NDArray[np.int64] | None:
+    """Return ids and sums, (2, rows), memory-mapped; None where they cannot be read."""
+    try:
+        stub: NDArray[np.int64] = np.load(path, mmap_mode="r")
+    except (OSError, ValueError):
+        return None
+    return stub if stub.shape == (2, rows) and stub.dtype == np.int64 else None
+
+
 class Codes:
     """The codes of an index as NumPy takes them, (rows, d) float16: whoever has an array of them keeps the index."""
 
@@ -115,6 +222,16 @@ class Vectors:
     def __len__(self) -> int:
         return sum(self.counts)
 
+    @cached_property
+    def is_remote(self) -> bool:
+        """Whether rows of any of them lie in Milvus alone."""
+        return any(isinstance(segment, RemoteSegment) for segment in self.segments)
+
+    @property
+    def remote(self) -> Self:
+        """Those of the segments whose rows lie in Milvus alone."""
+        return self._some([isinstance(segment, RemoteSegment) for segment in self.segments])
+
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the segments."""
@@ -131,6 +248,12 @@ class Vectors:
     def _some(self, keep: Sequence[bool]) -> Self:
         places = [place for place, kept in enumerate(keep) if kept]
         return type(self)(self.dim, [self.segments[p] for p in places], [self.live[p] for p in places])
+
+    def where(self, may_be_found: Callable[[Ids], Bools]) -> Self:
+        """Return the photos of which a rule holds: given ids (n,), it says of which, (n,)."""
+        rules = [may_be_found(segment.ids) for segment in self.segments]
+        live = [rule if mask is None else rule & mask for rule, mask in zip(rules, self.live, strict=True)]
+        return type(self)(self.dim, self.segments, live)
 
     def beside(self, others: "Vectors") -> Self:
         """Return these photos and others."""
@@ -221,9 +344,11 @@ class Vectors:
 class SegmentStore:
     """The segments of one model in one folder; threads may share it."""
 
-    def __init__(self, folder: Path, dim: int) -> None:
+    def __init__(self, folder: Path, dim: int, fetch: Callable[[Ids], Halves] | None = None) -> None:
+        """`fetch` gives rows, (n, dim), that lie in Milvus alone, by their ids."""
         self.folder = folder
         self.dim = dim
+        self._fetch = fetch
         self.damaged: set[str] = set()  # names of segments that were seen to be: merging leaves them alone
         self._opened: dict[str, Segment] = {}
         self._current: dict[tuple[tuple[str, int], ...], Vectors] = {}
@@ -232,6 +357,14 @@ class SegmentStore:
     def path(self, name: str) -> Path:
         """Return where a segment lies."""
         return self.folder / f"{name}{SUFFIX}"
+
+    def stub(self, name: str) -> Path:
+        """Return where the ids of a segment lie whose rows are elsewhere."""
+        return self.folder / f"{name}.npy"
+
+    def is_remote(self, name: str) -> bool:
+        """Tell whether a segment's rows are elsewhere."""
+        return not self.path(name).exists() and self.stub(name).exists()
 
     def write(self, ids: Ids, vectors: NDArray[np.floating]) -> SegmentFile:
         """Write a new segment, float16; it is on disk when this returns.
@@ -262,12 +395,26 @@ class SegmentStore:
             segment = self._opened[file.name] = self._open(file)
         return segment
 
+    def _has_moved(self, segment: Segment) -> bool:
+        """Tell whether a segment's rows have left for Milvus since it was opened, or come back; then it is closed."""
+        moved = self.is_remote(segment.name) != isinstance(segment, RemoteSegment)
+        if moved:
+            self._opened.pop(segment.name, None)
+        return moved
+
     def let_go(self, name: str) -> None:
         """Close a segment unless somebody holds it: a removed file that is open takes its space on the disk still."""
         self._opened.pop(name, None)
 
     def _open(self, file: SegmentFile) -> Segment:
         path = self.path(file.name)
+        if self.is_remote(file.name):
+            stub = read_stub(self.stub(file.name), file.rows)
+            if stub is None:
+                raise LibraryError(
+                    f"the ids of a segment whose rows are in Milvus are damaged, {self.stub(file.name)}: {REMEDY}"
+                )
+            return RemoteSegment(file.name, stub, self.dim, self._fetch or refuse_to_fetch)
         try:
             index = read_faiss(path, file.size_bytes)
             segment = None if index is None else Segment(file.name, index)
@@ -310,7 +457,9 @@ class SegmentStore:
                 now = tuple((file.name, file.alive) for file in files)
                 try:
                     known = self._current.get(now)
-                    return self._opened_now(now, files, rows) if known is None else known
+                    if known is None or any(self._has_moved(segment) for segment in known.segments):
+                        return self._opened_now(now, files, rows)
+                    return known
                 except SegmentGone:  # merged away since, perhaps
                     if opening == OPENINGS - 1 or files == rows.segments():
                         raise
@@ -319,6 +468,9 @@ class SegmentStore:
     def _opened_now(self, now: tuple[tuple[str, int], ...], files: list[SegmentFile], rows: FindableRows) -> Vectors:
         segments = [self.open(file) for file in files]
         live = [living(file, segment, rows) for file, segment in zip(files, segments, strict=True)]
+        for segment, mask in zip(segments, live, strict=True):
+            if isinstance(segment, RemoteSegment):
+                segment.rows.dead = None if mask is None else ~mask
         vectors = Vectors(self.dim, segments, live)
         while len(self._current) >= KEPT_MOMENTS:
             self._current.pop(next(iter(self._current)))
@@ -330,11 +482,14 @@ class SegmentStore:
     def problem(self, file: SegmentFile, *, quick: bool = False) -> str | None:
         """Return what is wrong with a segment's file, reading it whole, or None; `quick`: by its size alone."""
         path = self.path(file.name)
+        if self.is_remote(file.name):
+            stub = self.stub(file.name)
+            return None if read_stub(stub, file.rows) is not None else f"{stub} is damaged"
         return size_problem(path, file.size_bytes) or (None if quick else checksum_problem(path, file.sha256))
 
     def strays(self, recorded: Collection[str]) -> list[Path]:
         """Return files that belong to no recorded segment: left by a process that was killed."""
-        mine = {self.path(name) for name in recorded}
+        mine = {place for name in recorded for place in (self.path(name), self.stub(name))}
         return [path for path in files_of_ours(self.folder) if path not in mine]
 
     def remove_strays(self, recorded: Collection[str]) -> int:
@@ -343,6 +498,11 @@ class SegmentStore:
         for path in strays:
             path.unlink(missing_ok=True)
         return len(strays)
+
+
+def refuse_to_fetch(ids: Ids) -> Halves:
+    """Raise LibraryError: the rows lie elsewhere, and nobody has said where."""
+    raise LibraryError(ELSEWHERE)
 
 
 def ascending(parts: Iterable[tuple[Ids, NDArray[np.floating]]]) -> Iterator[tuple[Ids, NDArray[np.floating]]]:

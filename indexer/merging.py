@@ -63,7 +63,11 @@ def groups_due(
     """Yield segments that are to become one; those that the same derivatives cover, of the same kind and tier."""
     model = catalog.model
     for restyled in (False, True):
-        files = [file for file in segments_of(session, model, restyled=restyled) if file.name not in store.damaged]
+        files = [
+            file
+            for file in segments_of(session, model, restyled=restyled)
+            if file.name not in store.damaged and not store.is_remote(file.name)
+        ]
         many = len(files) >= FAN_OUT or sum(file.rows for file in files) >= MOST_ROWS
         covered = coverage(catalog.folder, model) if many and len(files) > 1 else {}
         tiers: dict[tuple[int, frozenset[str]], list[SegmentFile]] = defaultdict(list)
@@ -141,6 +145,7 @@ def merge(catalog: Catalog, session: Session, store: SegmentStore, parts: Sequen
     for old in olds:
         store.let_go(old)
         store.path(old).unlink(missing_ok=True)
+        store.stub(old).unlink(missing_ok=True)
     known = {file.name for file in segments_of(session, model)}
     for vocabulary in vocabularies(folder, model):
         remove_scores(folder.scores(model.key, vocabulary), known)
@@ -172,6 +177,9 @@ def carry_over(
     for path, about in manifests(folder, model):
         if olds <= set(about.covers):
             covers = (*(name for name in about.covers if name in known), new.name)
-            write_record(path, replace(about, covers=covers), private=path.name == MILVUS_MANIFEST)
+            after = replace(about, covers=covers)
+            if isinstance(about, Collection):
+                after = about.merged(olds, new.name, known)
+            write_record(path, after, private=path.name == MILVUS_MANIFEST)
     for vocabulary in vocabularies(folder, model):
         merge_scores(folder.scores(model.key, vocabulary), parts, new)

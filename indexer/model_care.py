@@ -24,8 +24,8 @@ from embedding.encoder import Encoder
 from embedding.image_files import Drift
 from embedding.index.approximate import read_approximation
 from embedding.index.milvus import read_collection
+from embedding.index.milvus_rows import segment_store
 from embedding.index.milvus_sync import leave
-from embedding.segments import SegmentStore
 from embedding.text_tower import tower_problem
 from indexer.further_run import FurtherRun, LeftOut
 from indexer.inventory import ModelStanding, model_standing
@@ -155,7 +155,7 @@ def embed_further(
             session.commit()
         before(model)
         own = catalog.of(model)
-        run = FurtherRun(own, SegmentStore(catalog.folder.vectors(model.key), model.dim), encoder)
+        run = FurtherRun(own, segment_store(catalog.folder, model.key, model.dim), encoder)
         report = run.embed(progress)
         with catalog.session() as session:
             lacking = count_without_vector(session, model)
@@ -241,7 +241,7 @@ def forget_model(catalog: Catalog, name: str, *, dry_run: bool = False) -> Model
         with building(catalog.folder, model.key):
             remove_model(session, model)
             session.commit()
-            leave(catalog.folder.index(model.key))
+            leave(catalog.folder.index(model.key), with_vectors=True)
             for folder in catalog.folder.of_model(model.key):
                 shutil.rmtree(folder, ignore_errors=True)
         catalog.folder.embedding_lock(model.key).unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from db.catalog import Catalog
 from db.model_rows import library_models, vectors_of_bytes
 from db.models import Model
 from db.vector_rows import forget_embeddings, record_segment, segments_of
+from embedding.index.milvus_rows import segment_store
 from embedding.segments import SegmentStore
 from indexer.merging import merge_due
 
@@ -25,7 +26,7 @@ class OtherModels:
 
     def __init__(self, catalog: Catalog, session: Session) -> None:
         known = [model for model in library_models(session) if model.key != catalog.model.key]
-        self._stores = [(model, SegmentStore(catalog.folder.vectors(model.key), model.dim)) for model in known]
+        self._stores = [(model, segment_store(catalog.folder, model.key, model.dim)) for model in known]
 
     def remove_strays(self, session: Session) -> int:
         """Remove what killed processes have left of these models; return how many files. Needs the library's lock."""
@@ -71,4 +72,4 @@ def merge_all(catalog: Catalog, session: Session, store: SegmentStore) -> None:
     merge_due(catalog, session, store)
     for model in library_models(session):
         if model.key != catalog.model.key:
-            merge_due(catalog.of(model), session, SegmentStore(catalog.folder.vectors(model.key), model.dim))
+            merge_due(catalog.of(model), session, segment_store(catalog.folder, model.key, model.dim))

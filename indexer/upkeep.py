@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from base.progress import Progress, Step, silent
 from base.settings import asset
 from db.catalog import Catalog
 from db.settings_rows import read_setting, write_setting
-from db.vector_rows import EmbeddedRows, segments_of
+from db.vector_rows import EmbeddedRows, recorded_ids, segments_of
 from embedding.encoder import Encoder
 from embedding.index.approximate import (
     ApproximateIndex,
@@ -39,13 +40,16 @@ from embedding.index.building import (
     resolved,
     tuned,
 )
-from embedding.index.milvus import Collection, absolute_uri, read_collection, shown_uri
+from embedding.index.milvus import Collection, absolute_uri, read_collection, shown_uri, write_collection
+from embedding.index.milvus_fields import FieldSource
+from embedding.index.milvus_rows import bring_rows_back, keep_rows_there
 from embedding.index.milvus_sync import leave, sync
 from embedding.index.photo_index import PhotoIndex
-from embedding.segments import SegmentStore
-from indexer.merging import merge_due
+from embedding.segments import BLOCK_ROWS, RemoteSegment, SegmentStore, Vectors
+from indexer.merging import merge, merge_due
 
 MILVUS = "milvus:"
+INNER = {"units", "alive", "parts", "digests", "stamps", "sending", "sent"}  # of a collection's record: told to nobody
 
 
 def probe_texts() -> list[str]:
@@ -60,6 +64,7 @@ def probe_texts() -> list[str]:
 
 INDEX_SETTING = "index"
 
+Fields = Callable[[Session], FieldSource]
 Texts = Callable[[], Floats]  # gives the vectors of the texts that recall is measured by: loads a model
 
 
@@ -112,8 +117,9 @@ class IndexReport:
             found = "every vector is compared" if milvus.exact else "recall@10 was not measured"
             if milvus.recall is not None:
                 found = f"recall@10 {milvus.recall:.4f} over {milvus.queries} text queries"
+            away = f", {counted(len(milvus.remote), 'segment')} there alone" if milvus.remote else ""
             rows += [
-                ("milvus", f"{shown_uri(milvus.uri)}, {counted(milvus.entries, 'photo')} in {milvus.name}"),
+                ("milvus", f"{shown_uri(milvus.uri)}, {counted(milvus.entries, 'photo')} in {milvus.name}{away}"),
                 ("finds", found + ("" if milvus.sound else f": less than {milvus.least_recall:g}, so it is not used")),
                 ("by", f"{milvus.candidates} candidates compared exactly" + unanswered(milvus.least_share)),
             ]
@@ -127,7 +133,8 @@ class IndexReport:
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values."""
         about, milvus = self.approximation, self.milvus
-        there = milvus and asdict(milvus) | {"uri": shown_uri(milvus.uri)}
+        there = milvus and {name: value for name, value in asdict(milvus).items() if name not in INNER}
+        there = there and there | {"uri": shown_uri(milvus.uri) if milvus else ""}
         return {
             "exact": {"photos": self.photos, "segments": self.segments, "size_bytes": self.size_bytes},
             "approximate": about and asdict(about),
@@ -171,7 +178,7 @@ def index_report(catalog: Catalog, session: Session, store: SegmentStore) -> Ind
     report = IndexReport(
         photos=photos,
         segments=len(files),
-        size_bytes=sum(file.size_bytes for file in files),
+        size_bytes=sum(file.size_bytes for file in files if milvus is None or file.name not in milvus.remote),
         approximation=about,
         milvus=milvus,
         beside=0 if milvus is None and about is None else beside,
@@ -285,12 +292,14 @@ def reindex(
     encoder: Encoder,
     change: Callable[[IndexChoice], IndexChoice] = lambda choice: choice,
     *,
+    fields: Fields | None = None,
     rebuild: bool = False,
     progress: Progress = silent,
 ) -> IndexReport:
     """Bring a library's index up to date, after changing what index it should have.
 
-    The choice is kept once the index stands. The model is loaded only where recall has to be measured.
+    The choice is kept once the index stands. The model is loaded only where recall has to be measured. `fields` gives
+    what Milvus is told of photos besides their vectors.
 
     Raises: LibraryError: another process works on the library, the disk is full, or FAISS cannot build the choice.
     """
@@ -300,12 +309,24 @@ def reindex(
         return encoder.encode_texts(probe_texts())
 
     with catalog.writing() as session:
-        choice = change(index_choice(session))
+        before = index_choice(session)
+        choice = change(before)
+        if not (choice.remote_only and (choice.milvus, rebuild) == (before.milvus, False)):
+            bring_back(catalog, session, store, progress)
         merge_due(catalog, session, store)
+        if choice.remote_only:
+            drop_orphans(catalog, session, store)
         base, why, problem = PhotoIndex(store.current(EmbeddedRows(session, model))), "", ""
         if choice.milvus is not None:
-            written, problem = synced(base, where, choice, model.key, texts, progress, rebuild)
+            every = Vectors(base.dim, base.base.segments, [None] * len(base.base.segments))
+            rows = every if choice.remote_only else None
+            send = partial(
+                sync, rows=rows, fields=fields(session) if fields else None, rebuild=rebuild, progress=progress
+            )
+            written, problem = synced(base, where, choice, model.key, texts, send)
             remove_approximation(where)
+            if choice.remote_only and not problem:
+                written |= keep_away(catalog, session, store, where, choice, progress)
         else:
             written, why = approximated(base, where, choice, model.key, texts, progress, rebuild)
             leave(where)  # last: what stood before serves until the other stands
@@ -315,8 +336,60 @@ def reindex(
     return replace(report, written=written, why=why, problem=problem)
 
 
+def keep_away(
+    catalog: Catalog, session: Session, store: SegmentStore, where: Path, choice: IndexChoice, progress: Progress
+) -> bool:
+    """Have vectors lie in Milvus alone; return whether any lay here. What says that they shall is kept before.
+
+    Raises: LibraryError: the collection does not find what it should, or gives back other vectors than were sent.
+    """
+    about = read_collection(where)
+    if about is None or not about.sound:
+        found = "was not measured" if about is None or about.recall is None else f"is {about.recall:.1%}"
+        raise LibraryError(
+            f"the recall of the collection {found}, so vectors stay here: `aliens index` with a lower --least-recall "
+            "makes do with it"
+        )
+    choose_index(session, choice)
+    session.commit()
+    files = segments_of(session, catalog.model, restyled=False)
+    here = [file for file in files if store.path(file.name).exists()]
+    keep_rows_there(where, store, files, progress)
+    return bool(here)
+
+
+def bring_back(catalog: Catalog, session: Session, store: SegmentStore, progress: Progress) -> None:
+    """Have vectors here again that lie in Milvus alone. Raises: LibraryError: they cannot be had; nothing is lost."""
+    model, where = catalog.model, catalog.folder.index(catalog.model.key)
+
+    def rewrite(segment: RemoteSegment) -> None:
+        ids = recorded_ids(session, model, segment.name)
+        for start in range(0, len(ids), BLOCK_ROWS):  # all of them are as they were
+            segment.rows.strict(segment.rows_of(ids[start : start + BLOCK_ROWS])[0])
+        merge(catalog, session, store, [(segment, ids)])
+
+    bring_rows_back(store, segments_of(session, model, restyled=False), rewrite, progress)
+    about = read_collection(where)
+    if about is not None and about.remote:
+        write_collection(where, replace(about, remote=()))
+
+
+def drop_orphans(catalog: Catalog, session: Session, store: SegmentStore) -> None:
+    """Write segments anew that have rows which are nobody's: a photo has one row in Milvus."""
+    for file in segments_of(session, catalog.model, restyled=False):
+        if file.alive < file.rows and not store.is_remote(file.name):
+            ids = recorded_ids(session, catalog.model, file.name)
+            if len(ids) < file.rows:
+                merge(catalog, session, store, [(store.open(file), ids)])
+
+
 def synced(
-    base: PhotoIndex, where: Path, choice: IndexChoice, model_key: str, texts: Texts, progress: Progress, rebuild: bool
+    base: PhotoIndex,
+    where: Path,
+    choice: IndexChoice,
+    model_key: str,
+    texts: Texts,
+    send: Callable[..., tuple[Collection, bool]],
 ) -> tuple[bool, str]:
     """Bring the collection in Milvus up to date; return whether that took writing, and what went wrong.
 
@@ -324,7 +397,7 @@ def synced(
     """
     about = read_collection(where)
     try:
-        _, written = sync(where, base, model_key, choice, texts=texts, progress=progress, rebuild=rebuild)
+        _, written = send(where, base, model_key, choice, texts=texts)
     except LibraryError as error:
         if about is None or about.uri != absolute_uri(choice.milvus or ""):
             raise
@@ -333,17 +406,23 @@ def synced(
 
 
 def changed_choice(
-    choice: IndexChoice, kind: str | None = None, factory: str | None = None, least_recall: float | None = None
+    choice: IndexChoice,
+    kind: str | None = None,
+    factory: str | None = None,
+    least_recall: float | None = None,
+    remote_only: bool = False,
 ) -> IndexChoice:
-    """Return a choice of index, changed; another kind forgets the factory string.
+    """Return a choice of index, changed; another kind forgets the factory string, and that vectors lie elsewhere.
 
     `kind`: auto, exact, ivf, hnsw, or milvus:URI. Raises: LibraryError: a value makes no sense.
     """
     if kind is not None and kind.startswith(MILVUS):
         uri = absolute_uri(kind.removeprefix(MILVUS))
-        choice = replace(choice, kind="auto", factory=factory, milvus=uri)
+        choice = replace(choice, kind="auto", factory=factory, milvus=uri, remote_only=remote_only)
     elif kind is not None:
-        choice = replace(choice, kind=kind, factory=factory, milvus=None)  # type: ignore[arg-type] # checks it
+        choice = replace(choice, kind=kind, factory=factory, milvus=None, remote_only=remote_only)  # type: ignore[arg-type] # checks it
     elif factory is not None:
-        choice = replace(choice, factory=factory)
+        choice = replace(choice, factory=factory, remote_only=choice.remote_only or remote_only)
+    elif remote_only:
+        choice = replace(choice, remote_only=True)
     return choice if least_recall is None else replace(choice, least_recall=least_recall)

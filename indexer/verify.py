@@ -42,10 +42,11 @@ from db.vector_rows import (
 from embedding.image_files import INT8, image_tower_problem, is_int8, is_written_to
 from embedding.index.approximate import approximation_problem, remove_approximation
 from embedding.index.milvus import MILVUS_MANIFEST
+from embedding.index.milvus_rows import lost_rows, segment_store
 from embedding.index.photo_index import strays_of_index
 from embedding.photo_table import TABLE_FILE, TABLE_MANIFEST, remove_table, table_problem
 from embedding.scores import scores_are_sound, stray_scores
-from embedding.segments import SegmentStore
+from embedding.segments import RemoteSegment, SegmentStore
 from embedding.text_tower import tower_problem
 from indexer.asked_files import was_never_here
 from indexer.kept import absent_mounts
@@ -104,6 +105,7 @@ def verify(
         stores = stores_of(catalog, session, store)
         for model, own in stores:
             found += segment_disagreements(session, model, own, progress, quick=quick)
+            found += remote_disagreements(session, model, own, progress, quick=quick)
             found += derived_disagreements(folder, model, quick=quick)
         if not is_being_written(catalog):  # otherwise the newest files are only not recorded yet
             left = [*half_written(folder.restyled), *folders_of_no_model(folder, [model for model, _ in stores])]
@@ -115,7 +117,7 @@ def verify(
 def stores_of(catalog: Catalog, session: Session, store: SegmentStore) -> list[tuple[Model, SegmentStore]]:
     """Return all models of a library with their segments; `store`: those of the catalog's own model, the first."""
     others = other_models(session, catalog.model)
-    stores = [(model, SegmentStore(catalog.folder.vectors(model.key), model.dim)) for model in others]
+    stores = [(model, segment_store(catalog.folder, model.key, model.dim)) for model in others]
     return [(catalog.model, store), *stores]
 
 
@@ -128,18 +130,21 @@ def repair(catalog: Catalog, store: SegmentStore) -> int:
     folder, pending = catalog.folder, 0
     with catalog.writing() as session:
         stores = stores_of(catalog, session, store)
+        lost = {model.key: lost_rows(folder.index(model.key)) for model, _ in stores}
         for model, own in stores:
             for file in segments_of(session, model):
-                if segment_problem(session, model, own, file, quick=False):
+                if segment_problem(session, model, own, file, quick=False) or file.name in lost[model.key]:
                     forget_segment(session, model, file.name)
         pending += pend_without_vector(session, current_model(session))
         for model, own in stores:
             for file in segments_of(session, model):
                 set_dead(session, model, file.name, truly_dead(session, model, own, file).tolist())
-        lost = [kept for kept in all_restylings(session) if file_problem(folder, kept)]
-        forget_restylings(session, [kept.id for kept in lost])
+        broken = [kept for kept in all_restylings(session) if file_problem(folder, kept)]
+        forget_restylings(session, [kept.id for kept in broken])
         session.commit()
-        for kept in lost:
+        for key in filter(lost.get, lost):
+            (folder.index(key) / MILVUS_MANIFEST).unlink(missing_ok=True)
+        for kept in broken:
             (folder.root / kept.path).unlink(missing_ok=True)
         for path in half_written(folder.restyled):  # where others may write now, without the library's lock
             is_left(path, remove=True)
@@ -299,6 +304,31 @@ def segment_disagreements(
         yield Disagreement("database", what, REPAIR)
 
 
+def remote_disagreements(
+    session: Session, model: Model, store: SegmentStore, progress: Progress, *, quick: bool
+) -> Iterator[Disagreement]:
+    """Read back what lies in Milvus alone, and compare it with the sums that are kept here; `quick`: a row of each."""
+    for file in segments_of(session, model):
+        if not store.is_remote(file.name) or store.problem(file):
+            continue
+        ids = recorded_ids(session, model, file.name)[: 1 if quick else None]
+        try:
+            segment = store.open(file)
+            rows, here = segment.rows_of(ids)
+            assert isinstance(segment, RemoteSegment)
+            for start in range(0, len(ids), BLOCK_ROWS):
+                segment.rows.strict(rows[here][start : start + BLOCK_ROWS])
+                progress(Step("reading back from Milvus", min(start + BLOCK_ROWS, len(ids)), len(ids)))
+            if not here.all():
+                what = f"segment {file.name} has no vector of photo {ids[~here][0]}, as recorded"
+                yield Disagreement("segment", what, REPAIR)
+        except LibraryError as error:
+            yield Disagreement(
+                "Milvus", str(error), "`aliens verify` when Milvus answers; nothing here is changed by it"
+            )
+            return
+
+
 def dead_problem(session: Session, model: Model, store: SegmentStore, file: SegmentFile) -> str | None:
     """Return what is wrong with what is said to be dead of a sound segment, or None."""
     dead, said = truly_dead(session, model, store, file), dead_ids(session, model, file.name)
@@ -322,7 +352,7 @@ def segment_problem(
         segment = store.open(file)
     except LibraryError as error:
         return str(error)
-    if quick:
+    if quick or store.is_remote(file.name):  # what lies in Milvus alone is looked at there
         return None
     ids = recorded_ids(session, model, file.name)
     if len(absent := ids[~segment.rows_of(ids)[1]]):

@@ -21,10 +21,12 @@ from db.photo_names import Named, no_vector, number_or_path, photo_ids, photos_c
 from db.photo_rows import first_scan, hotels_of
 from db.vector_rows import EmbeddedRows, any_vector, segment_with
 from embedding.encoder import Encoder
+from embedding.index.left import Among
 from embedding.index.photo_index import PhotoIndex
 from embedding.segments import SegmentStore
-from search.filters import OWN_WORDS, REMEDIES, OfHotels, chosen, describe, kinds_of
-from search.query import Query, Term, format_query, parse, whole_paths
+from search.filters import OWN_WORDS, REMEDIES, Chosen, OfHotels, chosen, describe, kinds_of
+from search.pushed_filters import left_by_milvus
+from search.query import Filter, Query, Term, format_query, parse, whole_paths
 from search.query_vectors import QUERIES_OF_NOTHING, compose, kept_nonsense, moved, nonsense_in_place, term_vectors
 from search.ranking import Answer, ReadyQuery, Shape, Sort, in_shown_order
 from search.results import Explanation, Hit, Results, digest, read_cursor
@@ -225,8 +227,7 @@ class Searcher:
             current = self._current(session)
             index = self._of_kinds(session, current, kinds_of(query.filters))
             watch.lap("index")
-            choice = chosen(self.catalog, session, self.store, query.filters, question.of_hotels)
-            among = choice.ids
+            choice, among = self._chosen(session, index, query.filters, question)
             watch.lap("filter")
             vector, nonsense = self.asked_vector(session, question)
             watch.lap("encode")
@@ -265,6 +266,17 @@ class Searcher:
                 )
 
             yield answer, explain
+
+    def _chosen(
+        self, session: Session, index: PhotoIndex, filters: Sequence[Filter], question: Question
+    ) -> tuple[Chosen, Among]:
+        """Return the photos that may be found: said to Milvus where that can be, else by their ids."""
+        asked = (self.catalog, session, self.store)
+        said = None if question.shape.exact else left_by_milvus(*asked, index, filters, question.of_hotels)
+        if said is not None:
+            return said
+        choice = chosen(*asked, filters, question.of_hotels)
+        return choice, choice.ids
 
     def asked_vector(
         self, session: Session, question: Question, images: Mapping[str, Floats] | None = None

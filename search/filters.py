@@ -140,8 +140,11 @@ def chosen(
     store: SegmentStore,
     filters: Sequence[Filter],
     of_hotels: OfHotels | None = None,
+    within: Ids | None = None,
 ) -> Chosen:
     """Return the photos that meet all filters; of the kinds that these leave, by default photos alone.
+
+    `within`: ids, ascending, of a few that are asked about; None for all.
 
     Raises: QueryError: a chain, hotel, source or tag is unknown (the message lists what is near), or the library is
         not tagged.
@@ -149,7 +152,7 @@ def chosen(
     kinds = kinds_of(filters)
     tags = [part for part in filters if part.name == "tag"]
     rest = [part for part in filters if part.name not in ("tag", "kind")]
-    if not tags and not rest and kinds and of_hotels is None:
+    if not tags and not rest and kinds and of_hotels is None and within is None:
         return Chosen(None, filters=filters)
     conditions, hotels = Conditions(session).of(rest)
     if of_hotels is not None and hotels is None and of_hotels.ids is not None and not of_hotels.negated:
@@ -158,11 +161,11 @@ def chosen(
         conditions.append(of_hotels.condition)
 
     def meeting_rest(kinds: Iterable[str]) -> Ids:
-        return sql.chosen_photos(session, catalog.model, conditions, hotels, [STATES[kind] for kind in kinds])
+        return sql.chosen_photos(session, catalog.model, conditions, hotels, [STATES[kind] for kind in kinds], within)
 
     if not tags:
         return Chosen(meeting_rest(kinds), filters=filters)
-    every = kinds == {"photo"} and not rest and of_hotels is None
+    every = kinds == {"photo"} and not rest and of_hotels is None and within is None
     ids = None if every else meeting_rest(kinds & {"photo"})
     choice = tagged(catalog, session, store, tags, ids)
     named = iter(choice.filters)
@@ -180,7 +183,7 @@ class Conditions:
         self._session = session
 
     @cached_property
-    def _own_places(self) -> bool:
+    def own_places(self) -> bool:
         """Whether photos have places of their own, beside those of their hotels."""
         return sql.any_with(self._session, "own place")
 
@@ -205,7 +208,7 @@ class Conditions:
             else:
                 ids = set(hotels) if ids is None else ids.intersection(hotels)
         for part in refused:
-            if ids is not None and part.name in NAMING_HOTELS and not (part.name == "near" and self._own_places):
+            if ids is not None and part.name in NAMING_HOTELS and not (part.name == "near" and self.own_places):
                 ids.difference_update(self.hotel_ids(part))
             else:
                 conditions.append(sql.negated(self.condition(part)))
@@ -224,7 +227,7 @@ class Conditions:
             chains = [self.chains(part.value) for part in group]
             if None not in chains:
                 return sql.hotels_of_chains([chain for found in chains for chain in found or ()])
-        if name in NAMING_HOTELS and not (name == "near" and self._own_places):
+        if name in NAMING_HOTELS and not (name == "near" and self.own_places):
             return sorted({hotel for part in group for hotel in self.hotel_ids(part)})
         return None
 
@@ -305,14 +308,14 @@ class Conditions:
     def hotels_near(self, value: str) -> list[int]:
         """Return the hotels in a circle on the earth. Raises: QueryError: nothing in the library has a place."""
         near = read_near(value)
-        if not (self._own_places or sql.any_with(self._session, "hotel's place")):
+        if not (self.own_places or sql.any_with(self._session, "hotel's place")):
             raise QueryError(f"near:{value} finds nothing: {REMEDIES['place']}")
         return sql.hotels_within(self._session, (near.latitude, near.longitude), near.radius_m)
 
     def near(self, value: str) -> sql.Condition:
         """Return the condition of a circle on the earth: by a photo's own place, else by its hotel's."""
         near, hotels = read_near(value), one_of(self.hotels_near(value))
-        if not self._own_places:
+        if not self.own_places:
             return hotels
         return sql.at_own_place(self._session, (near.latitude, near.longitude), near.radius_m, hotels)
 

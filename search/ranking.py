@@ -14,6 +14,7 @@ from base.arrays import Floats, Ids, Longs
 from base.errors import QueryError
 from base.names import comparable
 from db.photo_rows import PAGE, PhotoRecord, hotels_of, newest_photo_id, photo_records
+from embedding.index.left import Among
 from embedding.index.photo_index import PhotoIndex
 from search.copies import CLEARLY, Copies, Distinct, Ranked, copies_counted
 from search.results import NOTHING, Cursor, Hit
@@ -201,13 +202,13 @@ RECORDED = tuple(field.name for field in fields(PhotoRecord))  # which a hit has
 class ReadyQuery:
     """A query made ready: its unit vector (d,), the photos that it may find, those that it must not.
 
-    among: ascending photo ids, or None for all. without: ids of photos that are never hits, such as the query photo's
-    own; named: their vectors (w, d). nonsense: unit vectors (m, d) of the query with nonsense in place of what it looks
-    for; None where it looks for photos. library, query: digests for cursors.
+    among: ascending photo ids, what a filter leaves, or None for all. without: ids of photos that are never hits, such
+    as the query photo's own; named: their vectors (w, d). nonsense: unit vectors (m, d) of the query with nonsense in
+    place of what it looks for; None where it looks for photos. library, query: digests for cursors.
     """
 
     vector: Floats
-    among: Ids | None
+    among: Among
     without: frozenset[int]
     named: Floats
     nonsense: Floats | None
@@ -290,6 +291,8 @@ class Answer:
         """
         if self._shape.exact:
             return "as was asked for"
+        if self._index.is_remote:  # there is nothing to compare: Milvus is asked for more
+            return None
         if Quota(self._shape).limits_anything:
             return "since limits by hotel or chain look far down the list"
         if self._shape.diverse:

@@ -18,6 +18,7 @@ from base.settings import LibraryFolder
 from db.catalog import Catalog
 from db.vector_rows import EmbeddedRows, segments_of
 from embedding.index.building import IndexChoice
+from embedding.index.milvus_rows import segment_store
 from embedding.segments import SegmentStore
 from indexer import add, inventory, merging, upkeep, verify
 from indexer.sources import Source, sources_at
@@ -62,7 +63,7 @@ def session_of(folder: LibraryFolder) -> Iterator[Session]:
 
 
 def store_of(catalog: Catalog) -> SegmentStore:
-    return SegmentStore(catalog.folder.vectors(catalog.model.key), catalog.model.dim)
+    return segment_store(catalog.folder, catalog.model.key, catalog.model.dim)
 
 
 def photo_segments(folder: LibraryFolder) -> list[SegmentFile]:

@@ -30,6 +30,7 @@ from aliens.library import Library
 from base.settings import LibraryFolder, asset
 from embedding.decode import Preprocessing
 from indexer.add import AddReport
+from tests.milvus_server import MilvusServer, started
 from tests.postgres import ON_POSTGRES, EveryLibrary, Server, missing
 
 if TYPE_CHECKING:
@@ -322,6 +323,14 @@ def shared_photos() -> Path:
     if not SHARED_PHOTOS.is_dir():
         pytest.skip(f"no real photos at {SHARED_PHOTOS}: they may not be redistributed")
     return SHARED_PHOTOS
+
+
+@pytest.fixture(scope="session")
+def milvus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServer]:
+    """A real Milvus, for tests that leave it running."""
+    server = started(tmp_path_factory)
+    yield server
+    server.kill()
 
 
 @pytest.fixture(scope="module")

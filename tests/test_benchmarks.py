@@ -15,6 +15,7 @@ import torch
 
 from aliens.library import Library
 from tests.forked import fork_in_place_of_python
+from tests.milvus_server import MilvusServer
 from tests.web.conftest import BROWSERS
 
 ROOT = Path(__file__).parents[1]
@@ -255,6 +256,11 @@ def test_restyle_quality(bench: Path) -> None:
 def test_restyle_gpu(bench: Path, few: Path) -> None:
     arguments = ("--photos", few, "--engines", "regrade", "-n", 1, "--seeds", 0, "--longest-px", 256)
     assert shows(figures(bench, "restyle_gpu", *arguments), r"\nregrade\t3\t#%\t#%\t#")
+
+
+def test_milvus_server(bench: Path, milvus_server: MilvusServer) -> None:
+    out = figures(bench, "milvus_server", "--photos", 600, "--dim", 16, "--uri", milvus_server.uri)
+    assert shows(out, r"600 x 16: sent in # s", r"recall@10 # over 215 texts", r"\n +100.0% +600 +#", r"\n +10.0% +#")
 
 
 def test_search_speed(bench: Path) -> None:

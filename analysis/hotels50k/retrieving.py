@@ -20,8 +20,8 @@ from db.models import Model
 from db.photo_rows import embedded_columns, failure_counts
 from db.vector_rows import EmbeddedRows
 from embedding.encoder import Encoder
+from embedding.index.milvus_rows import segment_store
 from embedding.index.photo_index import PhotoIndex
-from embedding.segments import SegmentStore
 from indexer.add import add_photos
 from indexer.hotels50k import Hotels50kSource
 
@@ -101,7 +101,7 @@ def query_photos(
     model = catalog.model
     folder = catalog.folder.hotels50k(model.key, source.split)
     with nested_catalog(folder, key=model.key, name=model.name, dim=model.dim) as own:
-        store = SegmentStore(own.folder.vectors(own.model.key), own.model.dim)
+        store = segment_store(own.folder, own.model.key, own.model.dim)
         if add_photos(own, store, encoder, [source], progress=tell).interrupted:
             raise KeyboardInterrupt
         with own.session() as session:

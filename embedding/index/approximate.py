@@ -18,6 +18,7 @@ from base.files import checksum_problem, size_problem
 from base.forks import is_forked
 from base.records import read_record, write_record
 from embedding.faiss_files import read_faiss, write_faiss
+from embedding.index.left import Among, Left, ids_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,11 +53,11 @@ class CandidateEngine(Protocol):
         """The number of hits up to which a query may be answered by it; longer lists are compared exactly."""
         ...
 
-    def answers(self, among: Ids, photos: int) -> bool:
+    def answers(self, among: Ids | Left, photos: int) -> bool:
         """Tell whether it names candidates among so few of all photos; where not, they are all compared."""
         ...
 
-    def candidates(self, queries: Floats, k: int, among: Ids | None, share: float) -> Ids:
+    def candidates(self, queries: Floats, k: int, among: Among, share: float) -> Ids:
         """Return photo ids, (n, at least k) int64, for queries (n, d) float32; -1 where there are fewer.
 
         An id may come twice, and may be of a photo that has vanished.
@@ -64,7 +65,7 @@ class CandidateEngine(Protocol):
         Args:
             queries: unit vectors.
             k: how many hits are wanted in the end.
-            among: ascending photo ids; only these may be named. None for all.
+            among: ascending photo ids, or what a filter leaves; only these may be named. None for all.
             share: of all photos, the share that `among` is, from 0 to 1.
         """
         ...
@@ -212,7 +213,7 @@ class ApproximateIndex:
     def _gpu_copy(self) -> Any:
         return on_gpu(self._index)
 
-    def answers(self, among: Ids, photos: int) -> bool:
+    def answers(self, among: Ids | Left, photos: int) -> bool:
         """Tell whether it names candidates among so few of all photos; FAISS filters nothing on GPUs."""
         return len(among) > FILTERED_SHARE * photos and self._searched is self._index
 
@@ -221,16 +222,17 @@ class ApproximateIndex:
         """The effort beyond which there is nothing to gain."""
         return self.about.lists or min(max(self.about.entries, 1), MOST_NODES)
 
-    def candidates(self, queries: Floats, k: int, among: Ids | None, share: float) -> Ids:
+    def candidates(self, queries: Floats, k: int, among: Among, share: float) -> Ids:
         """Return photo ids, (n, at least k) int64; -1 where there are fewer. See CandidateEngine."""
-        selector = None if among is None else id_selector(among)
+        ids = ids_of(among)
+        selector = None if ids is None else id_selector(ids)
         count, effort = max(self.about.candidates, CANDIDATES_PER_HIT * k), self._effort(share)
         count = min(count, max(self.about.entries, 1))
         if self._searched is not self._index:
             count, effort = min(count, MOST_ON_GPU), min(effort, MOST_ON_GPU)
         parameters = self._parameters(effort, count, None if selector is None else selector[0])
-        _, ids = self._searched.search(np.ascontiguousarray(queries, np.float32), count, params=parameters)
-        found: Ids = ids
+        _, named = self._searched.search(np.ascontiguousarray(queries, np.float32), count, params=parameters)
+        found: Ids = named
         return found
 
     def cost(self, k: int, share: float) -> Cost:

@@ -34,7 +34,8 @@ POINTS_PER_LIST = 39  # fewer photos for a list than that make poor clusters, sa
 class IndexChoice:
     """What index a library should have: a kind, or a factory string of FAISS, and how much it must find.
 
-    milvus: URI of a Milvus that names the candidates in place of a file. It may hold a password.
+    milvus: URI of a Milvus that names the candidates in place of a file. It may hold a password. remote_only: vectors
+    are to lie there alone.
 
     Raises: LibraryError: a value makes no sense.
     """
@@ -43,6 +44,7 @@ class IndexChoice:
     factory: str | None = None
     least_recall: float = LEAST_RECALL
     milvus: str | None = None
+    remote_only: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -53,6 +55,8 @@ class IndexChoice:
             raise LibraryError(
                 f"a factory string needs --kind ivf or hnsw, not {'milvus' if self.milvus else self.kind}"
             )
+        if self.remote_only and self.milvus is None:
+            raise LibraryError("--remote-only keeps vectors in Milvus alone: give --kind milvus:URI")
         if self.milvus is not None and not self.milvus.strip():
             raise LibraryError("milvus: needs a URI, such as milvus:http://localhost:19530 or milvus:photos.db")
 

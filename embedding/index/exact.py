@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from base.arrays import Bools, Floats, Halves, Ids
 from base.errors import LibraryError
 from embedding.index.product import best_of_product, is_worth_it
-from embedding.segments import Segment, Vectors
+from embedding.segments import ELSEWHERE, Segment, Vectors
 
 RANGE_ROWS = 32_768  # a thread gets at least so many rows; fewer are not worth another one
 PIECE_ROWS = 65_536  # whose scores are ordered together: FAISS looks at the others of a segment as well, if only so far
@@ -43,6 +43,7 @@ def exact_search(
     Raises: LibraryError: the queries have another number of dimensions.
     """
     check_dimensions(vectors, queries)
+    refuse_remote(vectors)
     masks = vectors.masks(among)
     there = sum(len(s) if mask is None else int(mask.sum()) for s, mask in zip(vectors.segments, masks, strict=True))
     k = min(k, there)
@@ -74,6 +75,7 @@ def scores_from(
         scores, ids = scores_of_few(vectors, query[0], among)
         keep = scores >= least
         return scores[keep], ids[keep]
+    refuse_remote(vectors)
     pieces = [
         Piece(segment, mask, begin, min(begin + PIECE_ROWS, len(segment)))
         for segment, mask in zip(vectors.segments, vectors.masks(among), strict=True)
@@ -115,6 +117,12 @@ def piece_from(piece: Piece, query: Floats, least: float, share: float) -> tuple
             keep = (scores[0] >= least) & (ids[0] >= 0)
             return scores[0, keep], ids[0, keep]
         k = min(rows, 4 * k)
+
+
+def refuse_remote(vectors: Vectors) -> None:
+    """Raise LibraryError where rows lie in Milvus alone: to compare all means to have them."""
+    if vectors.is_remote:
+        raise LibraryError(ELSEWHERE)
 
 
 def check_dimensions(vectors: Vectors, queries: NDArray[np.floating]) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from base.arrays import Floats, Ids
 from base.console import counted
+from base.errors import LibraryError
 from base.files import files_of_ours
 from base.forks import fork_lock
 from embedding.index.approximate import (
@@ -21,10 +22,11 @@ from embedding.index.approximate import (
     CandidateEngine,
     read_approximation,
 )
-from embedding.index.exact import best, check_dimensions, exact_search, scores_from
+from embedding.index.exact import best, check_dimensions, exact_search, refuse_remote, scores_from
 from embedding.index.gpu_scan import GpuScan, gpu_scan
+from embedding.index.left import Among, among_beside, ids_of
 from embedding.index.milvus import MILVUS_MANIFEST, MilvusEngine, read_collection
-from embedding.segments import FindableRows, SegmentStore, Vectors
+from embedding.segments import ELSEWHERE, FindableRows, SegmentStore, Vectors
 
 FLOAT16_BYTES = 2
 SAMPLE_ROWS = 4_096  # what is known of all photos' scores is told by these
@@ -72,33 +74,80 @@ class PhotoIndex:
         return len(self.base)
 
     def search(
-        self, queries: NDArray[np.floating], k: int, *, among: Ids | None = None, exact: bool = False
+        self, queries: NDArray[np.floating], k: int, *, among: Among = None, exact: bool = False
     ) -> tuple[Floats, Ids]:
         """Return the k best of each query: cosines (n, k) float32, best first, and photo ids (n, k) int64.
 
         Args:
             queries: unit vectors, (n, d) float32.
             k: where there are fewer photos, fewer columns come back.
-            among: ascending photo ids; only these may be hits, and unknown ones are passed over. None for all.
+            among: ascending photo ids, or what a filter leaves; only these may be hits, and unknown ones are passed
+                over. None for all.
             exact: compare every photo, even where an approximate index stands.
 
         Equal scores are ordered by photo id. Raises: LibraryError: the queries have another number of dimensions.
         """
         check_dimensions(self.base, queries)
+        if self.is_remote:
+            return self._search_remote(np.asarray(queries, np.float32), k, among, exact=exact)
         if self._compares_all(k, among, "as was asked for" if exact else None):
             if self.scan is not None and among is None:
                 return self.scan.search(self.base, queries, k)
-            return exact_search(self.base, queries, k, among)
+            return exact_search(self.base, queries, k, ids_of(among))
         scores, ids = self._compare_candidates(np.asarray(queries, np.float32), k, among)
         if len(self.uncovered):
-            more, more_ids = exact_search(self.uncovered, queries, k, among)
+            more, more_ids = exact_search(self.uncovered, queries, k, among_beside(among, self.beside_ids))
             scores, ids = np.concatenate([scores, more], axis=1), np.concatenate([ids, more_ids], axis=1)
             scores, ids = best(scores, ids, k)
         return scores, ids
 
-    def plan(self, k: int, *, among: Ids | None = None, exact: str | None = None) -> Plan:
+    @property
+    def is_remote(self) -> bool:
+        """Whether vectors lie in Milvus alone: answers are its own then."""
+        return self.base.is_remote
+
+    def _search_remote(self, queries: Floats, k: int, among: Among, *, exact: bool) -> tuple[Floats, Ids]:
+        """Return what `search` does where rows lie in Milvus alone: its scores, and those of the others computed here.
+
+        Raises: LibraryError: all are to be compared, Milvus gives no answer, or it cannot name so many.
+        """
+        refuse_remote(self.base if exact else self.base.only(()))
+        if not isinstance(self.engine, MilvusEngine) or len(self.base.remote.without(self.engine.covers)):
+            raise LibraryError(f"{self.note or 'the collection in Milvus is not known'}; {ELSEWHERE}")
+        away = self.base.remote
+        near = self.base.without(away.names)
+        if not len(queries) or not k:
+            return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+        scores, ids = self.engine.hits(
+            queries, min(k, max(len(away), 1)), among, lambda some: away.locate(some)[0] >= 0
+        )
+        more, more_ids = exact_search(near, queries, k, among_beside(among, near.ids))
+        scores, ids = np.concatenate([scores, more], axis=1), np.concatenate([ids, more_ids], axis=1)
+        scores, ids = best(scores, ids, k)
+        there = int((ids >= 0).sum(axis=1).min())
+        return scores[:, :there], ids[:, :there]
+
+    @cached_property
+    def beside_ids(self) -> Ids:
+        """The ids of the photos that the engine does not cover, ascending."""
+        return self.uncovered.ids
+
+    def plan(self, k: int, *, among: Among = None, exact: str | None = None) -> Plan:
         """Return how `search` answers; `exact`: why every photo has to be compared, None where it need not be."""
         rows, row_bytes = len(self) if among is None else len(among), self.dim * FLOAT16_BYTES
+        if self.is_remote and isinstance(self.engine, MilvusEngine):
+            beside = len(self.base) - len(self.base.remote)
+            more = f", and {counted(beside, 'photo')} here are compared exactly" if beside else ""
+            if among is not None and not self.engine.answers(among, len(self)):
+                more += f"; filters that leave at most {self.engine.about.least_share:.0%} were found to lose more hits"
+            over = f", measured over {counted(self.engine.about.measured, 'photo')}" if self.engine.recall else ""
+            return Plan(
+                engine=self.engine.kind,
+                rows=beside,
+                bytes_read=beside * row_bytes,
+                reason=f"{self.engine.where} gives its own scores, since vectors lie there alone{over}{more}",
+                recall=self.engine.recall,
+            )
         if (reason := self._compares_all(k, among, exact)) or self.engine is None:
             return Plan(engine="exact", rows=rows, bytes_read=rows * row_bytes, reason=reason or "")
         share = rows / max(len(self), 1)
@@ -120,7 +169,7 @@ class PhotoIndex:
         """Return the same photos and others, which are compared one by one."""
         return PhotoIndex(self.base.beside(others), engine=self.engine, note=self.note)
 
-    def _compares_all(self, k: int, among: Ids | None, exact: str | None) -> str | None:
+    def _compares_all(self, k: int, among: Among, exact: str | None) -> str | None:
         """Return why every photo that may be a hit is compared, or None where an engine names candidates."""
         whole = "every photo is compared" if among is None else "the photos that the filter leaves are compared"
         if self.engine is None:
@@ -133,7 +182,7 @@ class PhotoIndex:
             return f"{whole}, since it leaves {len(among) / max(len(self), 1):.1%} of them"
         return None
 
-    def _compare_candidates(self, queries: Floats, k: int, among: Ids | None) -> tuple[Floats, Ids]:
+    def _compare_candidates(self, queries: Floats, k: int, among: Among) -> tuple[Floats, Ids]:
         """Return what `search` does of the segments that the engine covers, by comparing its candidates exactly."""
         assert self.engine is not None
         covered = self.covered
@@ -144,7 +193,7 @@ class PhotoIndex:
             ids = np.unique(ids[ids >= 0])
             places, rows = covered.locate(ids)
             if int((places >= 0).sum()) < wanted:  # the engine named too few: nothing may be lost
-                parts.append(exact_search(covered, query[np.newaxis], k, among))
+                parts.append(exact_search(covered, query[np.newaxis], k, ids_of(among)))
                 continue
             scores = np.full(len(ids), -np.inf, np.float32)
             for place in np.unique(places[places >= 0]):
@@ -153,19 +202,19 @@ class PhotoIndex:
             found = scores > -np.inf
             parts.append(best(scores[np.newaxis, found], ids[np.newaxis, found], k))
         if not parts:
-            return exact_search(covered, queries, k, among)
+            return exact_search(covered, queries, k, ids_of(among))
         width = min(part[0].shape[1] for part in parts)
         scores, ids = (np.concatenate([array[:, :width] for array in arrays]) for arrays in zip(*parts, strict=True))
         return scores, ids
 
     def scores(
-        self, query: Floats, *, among: Ids | None = None, least: float = -np.inf, share: float = 1.0
+        self, query: Floats, *, among: Among = None, least: float = -np.inf, share: float = 1.0
     ) -> tuple[Floats, Ids]:
         """Return the cosine of every photo with a query (d,), (m,) float32, and photo ids (m,); in no order.
 
         `least`: leave out what scores lower; `share`: of the photos, how many are left about.
         """
-        return scores_from(self.base, query, least, among, share)
+        return scores_from(self.base, query, least, ids_of(among), share)
 
     def vectors(self, ids: Ids) -> Floats:
         """Return the vectors of photos, (m, d) float32, in the order of the ids.
