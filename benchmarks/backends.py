@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from embed import make_photos, random_vit_b_32
+from records import figure, recorded
 
 import aliens
 from aliens.library import Library
@@ -86,6 +87,7 @@ def speeds(encoders: Mapping[str, OpenClipEncoder], rounds: int) -> None:
     for name in encoders:
         ratio = statistics.median(one / other for one, other in zip(wall[base], wall[name], strict=True))
         work = statistics.median(cores[base]) / statistics.median(cores[name])
+        figure(f"{encoders[name].key}, {name}: encoder / {base}", ratio, "times as fast")
         print(
             f"  {name:<18} {photos / statistics.median(wall[name]):7.1f} photos/s, "
             f"{1000 * statistics.median(cores[name]) / photos:6.2f} ms a photo, "
@@ -108,6 +110,9 @@ def drifts(encoders: Mapping[str, OpenClipEncoder], paths: list[Path], what: str
     for name, encoder in encoders.items():
         if encoder is not exact:
             drift = drift_of(known, unit(vectors(encoder)), texts, 0)
+            figure(f"{name}, {what}: cosine", drift.cosine_mean, "mean")
+            figure(f"{name}, {what}: least cosine", drift.cosine_least, "least")
+            figure(f"{name}, {what}: recall@10", drift.recall, "of the best 10")
             print(
                 f"    {name:<18} cosine {drift.cosine_mean:.5f} in the mean, {drift.cosine_least:.4f} at the least, "
                 f"recall@10 of {drift.prompts} tags {drift.recall:.3f}",
@@ -132,6 +137,7 @@ def tags(encoders: Mapping[str, OpenClipEncoder]) -> None:
                 library.tag("case-study")
                 found = library.evaluate(samples / "labels.csv")[0]
                 value = found.mean_average_precision
+                figure(f"{name}, samples: mAP", value, "of 1")
                 print(f"  {name:<18} mean average precision of the 15 tags on the samples {value:.3f}", flush=True)
 
 
@@ -157,6 +163,11 @@ def adding(encoders: Mapping[str, OpenClipEncoder], photos: int, size_px: tuple[
     for name, library in libraries.items():
         library.close()
         faster = sum(wall["PyTorch bfloat16"]) / sum(wall[name])
+        figure(f"{encoders[name].key}, {name}: aliens add", sum(counts) / sum(wall[name]), "photos/s")
+        figure(f"{encoders[name].key}, {name}: aliens add / PyTorch bfloat16", faster, "times as fast")
+        figure(
+            f"{encoders[name].key}, {name}: aliens add / encoder", sum(alone[name]) / sum(wall[name]), "of its speed"
+        )
         print(
             f"    {name:<18} {sum(counts) / sum(wall[name]):7.1f} photos/s, "
             f"{1000 * sum(cores[name]) / sum(counts):6.2f} ms a photo, {faster:5.2f} times PyTorch bfloat16, "
@@ -184,6 +195,7 @@ def real_photos(folder: Path) -> list[Path]:
         return [folder / row["path"] for row in csv.DictReader(file) if row["source"] == "hotels"]
 
 
+@recorded
 def main() -> None:
     """Parse the arguments and print the tables of each model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -14,23 +14,25 @@ import argparse
 import hashlib
 import shutil
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from growing import RandomEncoder, add_one_by_one, in_a_child, new_photos, open_and_search
 from measuring import memory_mb, written_bytes
 from million import DIM
+from records import figure, recorded
 
 import aliens
 from base.arrays import Floats, Pixels
 from base.progress import silent
 from db.models import Photo, PhotoState
 from db.photo_rows import insert_photos
-from embedding.decode import MAX_PIXELS, DecodedPhoto, Facts
+from embedding.decode import DecodedPhoto, Facts
 from embedding.exif import SILENT
-from indexer.pipeline import Content, Run
+from indexer.pipeline import Run
+from indexer.reading import Content
+from indexer.stages import Knows, LocalStages
 
 WORK = Path(__file__).parent / "work"
 SCRATCH = WORK / "committer"
@@ -53,11 +55,12 @@ class DrawingEncoder(RandomEncoder):
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-class MadeUpRun(Run):
-    """A run over pending photos that are nowhere: each has bytes of its own."""
+class MadeUpStages(LocalStages):
+    """Reads pending photos that are nowhere: each has bytes of its own."""
 
-    def _outcomes(self, session: Any) -> Generator[tuple[Photo, Content]]:
-        for photo in self._photos(session):
+    def outcomes(self, photos: Iterable[Photo], known: Knows, *, elsewhere: bool) -> Generator[tuple[Photo, Content]]:
+        """Yield what became of each."""
+        for photo in photos:
             decoded = DecodedPhoto(pixels=SQUARE, facts=SEEN, camera=SILENT)
             yield photo, Content(hashlib.sha256(photo.path.encode()).digest(), 50_000, decoded)
 
@@ -91,7 +94,7 @@ def grow(library: aliens.Library, photos: int, steps: int) -> list[float]:
         written, cpu, start = written_bytes()[1], time.process_time(), time.perf_counter()
         with library.catalog.lock():
             wait_to_be_embedded(library, step * size, size)
-            report = MadeUpRun(library.catalog, library.store, DrawingEncoder(), MAX_PIXELS).embed(silent)
+            report = Run(library.catalog, library.store, MadeUpStages(DrawingEncoder())).embed(silent)
         assert report.encoded == size, report
         costs.append(1e6 * (time.process_time() - cpu) / size)
         to_disk = (written_bytes()[1] - written) / size / 1000
@@ -103,6 +106,7 @@ def grow(library: aliens.Library, photos: int, steps: int) -> list[float]:
     return costs
 
 
+@recorded
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -117,12 +121,17 @@ def main() -> None:
         with aliens.create(root, encoder=DrawingEncoder(), database=told.database) as library:
             print(f"{told.photos:,} made-up photos of {DIM} dimensions, by {library.catalog.engine.dialect.name}")
             costs = grow(library, told.photos, told.steps)
+        figure("CPU a row, last part / first", costs[-1] / costs[0], "times")
         print(f"\nCPU a row of the last part, times the first's {costs[-1] / costs[0]:8.2f}")
         searched = in_a_child(open_and_search, root)
+        figure("one exact query", searched["search_ms"], "ms")
+        figure("one exact query / reading", searched["search_ms"] / searched["read_ms"], "times as long")
         print(f"one exact query                              {searched['search_ms']:8,.0f} ms")
         print(f"the same, times reading all vectors once     {searched['search_ms'] / searched['read_ms']:8.2f}")
         print(f"segments                                     {searched['segments']:8,.0f}")
         added = in_a_child(add_one_by_one, root, new_photos(0))
+        figure("add of one photo, the first in a process", 1000 * added["first"]["wall_s"], "ms")
+        figure("add of one photo, peak memory", added["memory"]["peak_mb"], "MB")
         print(f"add of one photo, the first in a process     {1000 * added['first']['wall_s']:8,.0f} ms")
         print(f"the mean of ten more                         {1000 * added['more']['wall_s']:8,.0f} ms")
         print(f"most memory that it held                     {added['memory']['peak_mb']:8,.0f} MB")

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from clip_like import ClipLike
 from measuring import medians_ms
+from records import figure, recorded
 from segmented import as_merged, stored
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -85,12 +86,15 @@ def row(base: PhotoIndex, engine: MilvusEngine, texts: np.ndarray, share: float)
     if engine.answers(ids, len(base)):
         ms = medians_ms({"ids": lambda: engine.candidates(texts[:1], 10, ids, share)}, 3)["ids"]
         by_ids = f"{ms:.1f}" if not whole else "-"
+    figure(f"recall@10, {share:g} left", found / truth.size, "of the best 10")
+    figure(f"one query / exact scan, {share:g} left", taken["milvus"] / taken["exact"], "times as long")
     return (
         f"  {share:6.1%} {len(left):9,} {found / truth.size:9.4f} {taken['milvus']:9.1f} {taken['naming']:9.1f} "
         f"{taken['exact']:9.1f} {taken['milvus'] / taken['exact']:7.2f} {by_ids:>9}"
     )
 
 
+@recorded
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -111,6 +115,7 @@ def main() -> None:
             sent = time.perf_counter() - start
             about, _ = sync(folder, base, KEY, choice, texts=lambda: probes)
             print(f"{len(base):,} x {asked.dim}: sent in {sent:.0f} s ({len(base) / sent:,.0f} photos/s),", end=" ")
+            figure("sent", len(base) / sent, "photos/s")
             print(f"indexed by Milvus and measured in {time.perf_counter() - start - sent:.0f} s more")
             print(f"{about.candidates} candidates; recall@10 {about.recall:.4f} over {about.queries} texts", end=" ")
             print(f"(asked for: {about.least_recall:g}); filters answered above {about.least_share:.0%} of the photos")

@@ -15,6 +15,7 @@ from pathlib import Path
 import embed
 import ray
 from measuring import tree_processor_s
+from records import figure, recorded
 
 import aliens
 from base.progress import Step
@@ -61,6 +62,8 @@ def measure(name: str, folders: list[Path], rounds: int) -> None:
                 flush=True,
             )
     local_s, ray_s = sum(taken["local"]), sum(taken["ray"])
+    figure(f"{encoder.key}: ray / local", ray_s / local_s, "times as long")
+    figure(f"{encoder.key}: local", photos * rounds / local_s, "photos/s")
     ratios = sorted(there / here for here, there in zip(taken["local"], taken["ray"], strict=True))
     print(
         f"  local {local_s:.1f} s, ray {ray_s:.1f} s: {ray_s / local_s:.2f} times as long "
@@ -69,6 +72,7 @@ def measure(name: str, folders: list[Path], rounds: int) -> None:
     )
 
 
+@recorded
 def main() -> None:
     """Parse the arguments and measure each model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -117,6 +117,8 @@ class FurtherRun(Run):
         """Write a batch as one segment and record it, without the photos that have changed or gone meanwhile."""
         if not batch.entries:
             return
+        for group in batch.vectors:  # before the lock is held, which others wait for
+            group.result()
         with ExitStack() as held:
             if not self._lock_granted(held):
                 fresh = len({entry.vector for entry in batch.entries if isinstance(entry.vector, int)})
