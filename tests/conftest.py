@@ -65,6 +65,8 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if missing() is not None:  # so all tests skip
         return
+    # What a test leaves open is closed with its server; of SQLite's connections nobody hears that either.
+    config.addinivalue_line("filterwarnings", r"ignore:<psycopg\.Connection:ResourceWarning")
     server = Server()
     config.add_cleanup(server.remove)
     every = config.stash[ON_POSTGRES] = EveryLibrary(server)
