@@ -118,9 +118,7 @@ def test_without_the_extra_photos_cannot_be_added_and_can_be_searched(
     library: Library, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("embedding.openvino_tower.find_spec", lambda name: None)
-    with pytest.raises(
-        EncoderError, match=r"starter@int8 needs the extra openvino .*`pip install '.\[openvino\]'`"
-    ):
+    with pytest.raises(EncoderError, match=r"starter@int8 needs the extra openvino .*`pip install '.\[openvino\]'`"):
         library.add(photos)
     assert len(library.search("a pool", k=3)) == 3
     with aliens.open(library.path, precision="int8") as asked, pytest.raises(QueryError, match="is the model in use"):
@@ -155,9 +153,7 @@ def test_a_library_with_few_photos_is_told_how_many_it_takes(library: Library, t
     with aliens.open(empty.path, precision="int8") as asked:
         with pytest.raises(QueryError, match=r"96 at least, and 0 different photos can be read here: add more"):
             asked.embed()
-        with pytest.raises(
-            EncoderError, match=r"`aliens embed --model starter --precision int8` makes"
-        ):
+        with pytest.raises(EncoderError, match=r"`aliens embed --model starter --precision int8` makes"):
             asked.encoder.encode_images(np.zeros((1, 260, 260, 3), np.uint8))
 
 
