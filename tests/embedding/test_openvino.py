@@ -1,10 +1,7 @@
 """OpenVINO in PyTorch's place: the same vectors, what is kept of a conversion, and which of both is chosen."""
 
-import multiprocessing
-import os
-import signal
+import subprocess
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -97,8 +94,6 @@ def test_threads_share_it(tiny: str) -> None:
 
 def in_a_process(script: str, *arguments: object) -> str:
     """Run a script in a process of its own; return what it printed."""
-    import subprocess
-
     command = [sys.executable, "-W", "ignore", "-c", script, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=600)
     assert done.returncode == 0, done.stderr
@@ -179,23 +174,25 @@ def test_on_a_full_disk_nothing_is_left(tiny: str, cache: Path) -> None:
     assert not list((cache / "image").iterdir())
 
 
-def write_slowly(parent: Path, begun: Path) -> None:
-    with image_files.partial_tower(parent) as partial:
-        (partial / "tower.bin").write_bytes(b"half")
-        begun.touch()
-        time.sleep(600)
+WRITES_SLOWLY = """
+import sys, time
+from pathlib import Path
+from embedding.image_files import partial_tower
+with partial_tower(Path(sys.argv[1])) as partial:
+    (partial / "tower.bin").write_bytes(b"half")
+    print("begun", flush=True)
+    time.sleep(600)
+"""
 
 
 def test_what_a_killed_conversion_leaves_is_removed_by_the_next(tmp_path: Path) -> None:
-    parent, begun = tmp_path / "image", tmp_path / "begun"
-    process = multiprocessing.get_context("forkserver").Process(target=write_slowly, args=(parent, begun))
-    process.start()
-    while not begun.exists():
-        assert process.is_alive()
-        time.sleep(0.01)
-    assert left_partial(parent) == []  # it is at work
-    os.kill(process.pid or 0, signal.SIGKILL)
-    process.join()
+    parent = tmp_path / "image"
+    command = [sys.executable, "-c", WRITES_SLOWLY, str(parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        assert left_partial(parent) == []  # it is at work
+        process.kill()
     assert len(left_partial(parent)) == 1
     with image_files.partial_tower(parent):
         assert len(list(parent.iterdir())) == 1
