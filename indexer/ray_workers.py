@@ -106,6 +106,13 @@ class About:
     size_bytes: int = 0
 
 
+def computes_of(encoder: Encoder) -> str:
+    """Return on what an encoder computes photos, by what and how exactly: the same on every node."""
+    device, precision = getattr(encoder, "device", "cpu"), getattr(encoder, "precision", "float32")
+    by = ", by OpenVINO" if getattr(encoder, "backend", "torch") == "openvino" else ""
+    return f"{device} in {precision}{by}"
+
+
 class EncodingActor:
     """Holds the encoder on a node, and embeds groups of photos that lie anywhere in the cluster."""
 
@@ -126,7 +133,7 @@ class EncodingActor:
             node,
             __version__,
             python,
-            computes=f"{getattr(encoder, 'device', 'cpu')} in {getattr(encoder, 'precision', 'float32')}",
+            computes=computes_of(encoder),
             batch_photos=encoder.batch_photos,
             preprocessing=encoder.preprocessing,
             size_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
