@@ -259,7 +259,7 @@ def test_a_driver_that_is_killed_or_stopped_goes_on_from_there(
     if how is signal.SIGINT:
         assert (driver.returncode, out, err) == (0, "24\ninterrupted True\n", "") and len(before) == 24
     else:
-        assert driver.returncode == -how and len(before) in range(8, 25, 8)
+        assert driver.returncode == -how and len(before) in range(0, 25, 8)  # whose vectors had come by then
     report = factory.add(forty, engine="ray")  # by a cluster that has outlived its driver
     assert report.run.encoded == 40 - len(before)
     assert what_is_known(factory.open()) == expected_of(forty, tmp_path / "local")
