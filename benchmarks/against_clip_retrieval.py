@@ -161,7 +161,10 @@ def check(each: Contender, reference: dict[str, np.ndarray], first: str) -> dict
 def tell(contenders: list[Contender], photos: int) -> None:
     """Print and note what each took."""
     for each in contenders:
-        clock_s, busy = statistics.median(each.seconds), statistics.median(each.processor_s)
+        clock_s, busy = (
+            statistics.median(each.seconds),
+            max(statistics.median(each.processor_s), 0.01),
+        )  # as fine as it is counted
         before = (
             f"; {statistics.median(each.before_s):.1f} s before, to make the library" if len(each.commands) > 1 else ""
         )

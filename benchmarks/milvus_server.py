@@ -29,7 +29,7 @@ from embedding.index.building import CLOSE, IndexChoice
 from embedding.index.exact import exact_search
 from embedding.index.left import Left
 from embedding.index.milvus import MilvusEngine
-from embedding.index.milvus_fields import PARTS, parts_of
+from embedding.index.milvus_fields import PARTS, parts_of_ids
 from embedding.index.milvus_sync import leave, sync
 from embedding.index.photo_index import PhotoIndex
 
@@ -62,13 +62,15 @@ def served(uri: str | None) -> Iterator[str]:
 def row(base: PhotoIndex, engine: MilvusEngine, texts: np.ndarray, share: float) -> str:
     """Return what is found through a filter that leaves a share of the photos, and what it takes beside the scan."""
     bound = round(share * PARTS)
-    left = base.base.where(lambda ids: parts_of(ids) < bound)
+    left = base.base.where(lambda ids: parts_of_ids(ids) < bound)
     among = Left(expression=f"part < {bound}", count=len(left), find=lambda some: left.ids)
     searched = base.with_engine(engine)
     truth, _ = exact_search(left, texts, 10)
     whole = share == 1
     asked = (lambda text: searched.search(text, 10)) if whole else (lambda text: searched.search(text, 10, among=among))
-    found = sum(int((asked(text[None])[0] >= best[-1] - CLOSE).sum()) for text, best in zip(texts, truth, strict=True))
+    found, of = 0, max(truth.size, 1)
+    for text, scores in zip(texts, truth, strict=True):
+        found += int((asked(text[None])[0] >= scores[-1] - CLOSE).sum()) if len(scores) else 0
 
     def named() -> np.ndarray:
         return engine.candidates(texts[:1], 10, None if whole else among, share)
@@ -86,10 +88,10 @@ def row(base: PhotoIndex, engine: MilvusEngine, texts: np.ndarray, share: float)
     if engine.answers(ids, len(base)):
         ms = medians_ms({"ids": lambda: engine.candidates(texts[:1], 10, ids, share)}, 3)["ids"]
         by_ids = f"{ms:.1f}" if not whole else "-"
-    figure(f"recall@10, {share:g} left", found / truth.size, "of the best 10")
+    figure(f"recall@10, {share:g} left", found / of, "of the best 10")
     figure(f"one query / exact scan, {share:g} left", taken["milvus"] / taken["exact"], "times as long")
     return (
-        f"  {share:6.1%} {len(left):9,} {found / truth.size:9.4f} {taken['milvus']:9.1f} {taken['naming']:9.1f} "
+        f"  {share:6.1%} {len(left):9,} {found / of:9.4f} {taken['milvus']:9.1f} {taken['naming']:9.1f} "
         f"{taken['exact']:9.1f} {taken['milvus'] / taken['exact']:7.2f} {by_ids:>9}"
     )
 

@@ -394,7 +394,7 @@ def restoring(url: str) -> str:
 def shown_url(url: str | URL) -> str:
     """Return a database's URL as it may be shown: without the password."""
     try:
-        return postgres.shown(make_url(url))
+        return postgres.safe_url(make_url(url))
     except (ArgumentError, ValueError):
         return repr(re.sub(r"(?<=://)([^:/]*):.*@", r"\1:***@", str(url)))
 

@@ -73,14 +73,14 @@ def busy(folder: LibraryFolder, holder: Holder | None) -> LibraryBusyError:
 def locked(folder: LibraryFolder) -> Iterator[None]:
     """Hold a library's lock. Raises: LibraryBusyError: another process or thread holds it."""
     try:
-        with FileLock(folder.lock_file, timeout=LOCK_TIMEOUT_S), noted(folder):
+        with FileLock(folder.lock_file, timeout=LOCK_TIMEOUT_S), holder_told(folder):
             yield
     except Timeout as error:
         raise busy(folder, holder_noted(folder)) from error
 
 
 @contextmanager
-def noted(folder: LibraryFolder) -> Iterator[None]:
+def holder_told(folder: LibraryFolder) -> Iterator[None]:
     """Leave a note of this process, for those who are refused meanwhile; no note is no reason to stop."""
     with suppress(OSError):
         folder.holder_file.write_text(json.dumps({"holder": Holder.here().name}) + "\n", encoding="utf-8")

@@ -142,7 +142,7 @@ def pending_photos(session: Session, after_id: int = 0, limit: int = PAGE) -> li
     return list(session.scalars(statement.order_by(Photo.id).limit(limit)))
 
 
-def embedded_photos(session: Session, after_id: int = 0, limit: int = PAGE) -> list[Photo]:
+def embedded_rows(session: Session, after_id: int = 0, limit: int = PAGE) -> list[Photo]:
     """Return the next embedded photos, in the order of their ids."""
     statement = select(Photo).where(Photo.state == PhotoState.EMBEDDED, Photo.id > after_id)
     return list(session.scalars(statement.order_by(Photo.id).limit(limit)))

@@ -105,27 +105,27 @@ def raise_plainly(context: ExceptionContext) -> None:
     if url is None or not isinstance(error, DBAPIError):
         return
     if context.connection is None:
-        raise unreachable(url, original) from original
+        raise server_unreachable(url, original) from original
     if context.is_disconnect:
-        raise gone(url, original) from original
+        raise server_gone(url, original) from original
     if (plain := mendable(url, original)) is not None:
         raise plain from original
 
 
-def unreachable(url: URL, error: BaseException) -> LibraryError:
+def server_unreachable(url: URL, error: BaseException) -> LibraryError:
     """Return the error for a database that no connection could be made to."""
-    said = words(url, error)
+    said = error_words(url, error)
     known = {"database": shell_word(url.database or url.username or "")}
     remedies = (remedy for pattern, remedy in REFUSED.items() if re.search(pattern, said))
     remedy = next(remedies, "see that the address is right, and that the server runs")
-    return LibraryError(f"the database {shown(url)} cannot be opened: {said}: {remedy.format(**known)}")
+    return LibraryError(f"the database {safe_url(url)} cannot be opened: {said}: {remedy.format(**known)}")
 
 
-def gone(url: URL, error: BaseException) -> LibraryError:
+def server_gone(url: URL, error: BaseException) -> LibraryError:
     """Return the error for a server that went away in the midst of what was asked of it."""
     return LibraryError(
-        f"the database {shown(url)} has gone away ({words(url, error)}): see that the server runs, then do the same "
-        "again; what was done before is kept"
+        f"the database {safe_url(url)} has gone away ({error_words(url, error)}): see that the server runs, then do "
+        "the same again; what was done before is kept"
     )
 
 
@@ -134,12 +134,12 @@ def mendable(url: URL, error: BaseException) -> LibraryError | None:
     state = getattr(error, "sqlstate", None)
     if state in (NO_RIGHT, READ_ONLY):
         return LibraryError(
-            f"the database {shown(url)} cannot be written ({words(url, error)}): the library can be searched there; to "
-            "change it, name a user who may, in the address"
+            f"the database {safe_url(url)} cannot be written ({error_words(url, error)}): the library can be "
+            "searched there; to change it, name a user who may, in the address"
         )
     if state == DISK_FULL:
         return DiskFullError(
-            f"the disk of the database {shown(url)} is full: free some space there and do the same again; what was "
+            f"the disk of the database {safe_url(url)} is full: free some space there and do the same again; what was "
             "done so far is kept"
         )
     if state in SAME_ROWS:
@@ -150,7 +150,7 @@ def mendable(url: URL, error: BaseException) -> LibraryError | None:
     return None
 
 
-def words(url: URL, error: BaseException) -> str:
+def error_words(url: URL, error: BaseException) -> str:
     """Return what the driver says, on one line and without a password."""
     said = one_line(" ".join(str(error).split("\n")[:3]).strip())
     for secret in {url.password, *(url.query.get(name) for name in HIDDEN)}:
@@ -159,7 +159,7 @@ def words(url: URL, error: BaseException) -> str:
     return said or type(error).__name__
 
 
-def shown(url: URL) -> str:
+def safe_url(url: URL) -> str:
     """Return a database's address as it may be shown: without a password, wherever it is."""
     hidden = {name: "***" for name in HIDDEN if name in url.query}
     return url.update_query_dict(hidden).render_as_string(hide_password=True)
@@ -174,8 +174,8 @@ def refuse_other_letters(connection: Connection, url: URL) -> None:
     if encoding != ENCODING:
         name = shell_word(url.database or "NAME")
         raise LibraryError(
-            f"the database {shown(url)} has the encoding {encoding}, which cannot hold every name: make one that can, "
-            f"`createdb --template=template0 --encoding={ENCODING} {name}`"
+            f"the database {safe_url(url)} has the encoding {encoding}, which cannot hold every name: make one that "
+            f"can, `createdb --template=template0 --encoding={ENCODING} {name}`"
         )
 
 
@@ -229,7 +229,7 @@ class DatabaseLock:
         Raises: LibraryError: the server has gone away meanwhile, and another process may have the lock by now.
         """
         if self._connection.invalidated:
-            raise gone(self._connection.engine.url, RuntimeError("with the library's lock"))
+            raise server_gone(self._connection.engine.url, RuntimeError("with the library's lock"))
         self._connection.execute(text("SELECT 1"))
 
 

@@ -16,6 +16,8 @@ from base.arrays import Floats, Pixels
 from base.errors import EncoderError
 from base.records import read_record, write_record
 from base.settings import cache_folder
+from embedding.device import cpu_has_int8
+from embedding.image_files import INT8
 from embedding.openvino_tower import has_openvino, openvino_version, require_openvino
 
 BACKENDS = ("torch", "openvino")
@@ -112,3 +114,31 @@ def measured_speeds(
             encode(pixels)
             best[encode] = min(best[encode], time.perf_counter() - start)
     return BackendSpeeds(where=this_machine(), torch=photos / best[by_torch], openvino=photos / best[by_openvino])
+
+
+def refuse_for_int8(*, device: str, backend: str) -> None:
+    """Raise EncoderError where something is asked for that cannot compute int8."""
+    if device not in ("auto", "cpu"):
+        raise EncoderError(f"int8 is computed on processors alone: leave out --device {device}")
+    if backend == "torch":
+        raise EncoderError("int8 is computed by OpenVINO alone: leave out --backend torch")
+
+
+def refuse_int8(name: str) -> None:
+    """Raise EncoderError where int8 cannot be computed; `name`: of the calibrated model."""
+    require_openvino(f"the model {name}")
+    if not cpu_has_int8():
+        raise EncoderError(
+            "this processor has no instructions for int8 (AVX512-VNNI, AVX-VNNI or AMX), and would compute other "
+            f"vectors than {name}'s: search here, and add photos on one that has them; or `aliens embed --model "
+            f"{name.removesuffix(INT8)}` makes vectors of the model as it is"
+        )
+
+
+def lost(name: str, problem: str) -> str:
+    """Return the message for a calibrated model whose files are not there; what it has made can be searched."""
+    base = name.removesuffix(INT8)
+    return (
+        f"the calibrated model of {name} cannot be used: {problem}. Restore it from a backup of the library, or use "
+        f"another model: `aliens embed --model {base}`, `aliens use {base}`, `aliens forget --model {name}`"
+    )

@@ -23,7 +23,7 @@ from embedding.exif import SILENT, Camera, camera_of, says_nothing
 from embedding.heif import opened_heif
 from embedding.mending import PNG_START, lacks_end, mend, readable_png
 from embedding.plugin_decoders import PluginPicture, plugin_picture, too_many_pixels
-from embedding.resizing import resized
+from embedding.resizing import whole_resized
 from embedding.rgb import PROFILE, in_srgb, to_rgb
 
 # Our own cap replaces Pillow's, which warns on stderr from one size on and raises from twice that size on.
@@ -414,7 +414,7 @@ def square(image: Image.Image, preprocessing: Preprocessing, extent: tuple[float
     resample = PILLOW_INTERPOLATION[preprocessing.interpolation]
     width, height = extent or image.size
     full = full_width, full_height = resized_image((width, height), preprocessing)
-    whole = resized(image, full, resample, MOST_SQUARES * s * s) if (width, height) == image.size else None
+    whole = whole_resized(image, full, resample, MOST_SQUARES * s * s) if (width, height) == image.size else None
     if preprocessing.resize_mode == "longest":
         canvas = Image.new("RGB", (s, s), (preprocessing.fill_color,) * 3)
         whole = whole or image.resize(full, resample, box=(0, 0, width, height))

@@ -7,6 +7,7 @@ import numpy as np
 
 from base.arrays import Floats, Pixels, unit
 from base.errors import EncoderError
+from embedding.backends import refuse_for_int8, refuse_int8
 from embedding.image_files import (
     FORMAT,
     INT8,
@@ -18,8 +19,8 @@ from embedding.image_files import (
     partial_tower,
     sums_of,
 )
-from embedding.open_clip_encoder import OpenClipEncoder, refuse_for_int8, refuse_int8
-from embedding.openvino_tower import OpenVinoTower, made_by, quantised, require_openvino, write_tower
+from embedding.open_clip_encoder import OpenClipEncoder
+from embedding.openvino_tower import OpenVinoTower, made_by, quantised, require_openvino, write_image_tower
 
 BEST = 10  # photos of a prompt that are compared
 HASH_DIGITS = 8
@@ -59,7 +60,7 @@ def calibrated(
     drift = drift_of(exact, unit(tower.features(sample)), texts, len(calibration))
     refuse_drift(encoder.name, drift)
     with partial_tower(towers) as partial:
-        write_tower(model, partial)
+        write_image_tower(model, partial)
         sums = sums_of(partial)
         key = calibrated_key(encoder.key, sums)
         record = TowerRecord(format=FORMAT, key=key, of=encoder.key, made_by=made_by(), sums=sums, drift=drift)

@@ -29,7 +29,10 @@ from embedding.backends import (
     keep_speeds,
     kept_tower,
     known_speeds,
+    lost,
     measured_speeds,
+    refuse_for_int8,
+    refuse_int8,
     this_machine,
 )
 from embedding.decode import Preprocessing
@@ -37,7 +40,6 @@ from embedding.device import (
     PRECISIONS,
     choose_device,
     choose_precision,
-    cpu_has_int8,
     keep_freed_memory,
     on_device,
     refuse_forked_cuda,
@@ -49,9 +51,8 @@ from embedding.image_files import INT8, Drift, TowerRecord, image_tower_problem,
 from embedding.openvino_tower import (
     PIECE_PHOTOS,
     OpenVinoTower,
-    converted,
+    as_openvino,
     kept_or_converted,
-    require_openvino,
 )
 
 
@@ -234,7 +235,7 @@ class OpenClipEncoder:
 
     def converted(self) -> Any:
         """Return the image tower as OpenVINO's model, in float32, which it must be in here. Raises: EncoderError."""
-        return converted(self.model, self._shift, self._scale, self.preprocessing.size_px)
+        return as_openvino(self.model, self._shift, self._scale, self.preprocessing.size_px)
 
     @property
     def threads(self) -> int:
@@ -426,34 +427,6 @@ class OpenClipEncoder:
         features = self.model.encode_text(tokens) if tower is None else encode_trimmed(tower, tokens)
         vectors: Floats = features.float().cpu().numpy()
         return vectors
-
-
-def refuse_for_int8(*, device: str, backend: str) -> None:
-    """Raise EncoderError where something is asked for that cannot compute int8."""
-    if device not in ("auto", "cpu"):
-        raise EncoderError(f"int8 is computed on processors alone: leave out --device {device}")
-    if backend == "torch":
-        raise EncoderError("int8 is computed by OpenVINO alone: leave out --backend torch")
-
-
-def refuse_int8(name: str) -> None:
-    """Raise EncoderError where int8 cannot be computed; `name`: of the calibrated model."""
-    require_openvino(f"the model {name}")
-    if not cpu_has_int8():
-        raise EncoderError(
-            "this processor has no instructions for int8 (AVX512-VNNI, AVX-VNNI or AMX), and would compute other "
-            f"vectors than {name}'s: search here, and add photos on one that has them; or `aliens embed --model "
-            f"{name.removesuffix(INT8)}` makes vectors of the model as it is"
-        )
-
-
-def lost(name: str, problem: str) -> str:
-    """Return the message for a calibrated model whose files are not there; what it has made can be searched."""
-    base = name.removesuffix(INT8)
-    return (
-        f"the calibrated model of {name} cannot be used: {problem}. Restore it from a backup of the library, or use "
-        f"another model: `aliens embed --model {base}`, `aliens use {base}`, `aliens forget --model {name}`"
-    )
 
 
 def causal_text_tower(model: Any) -> Any:

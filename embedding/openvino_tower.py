@@ -58,7 +58,7 @@ def openvino_version() -> str:
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
+def makers_muted() -> Iterator[None]:
     """Have imports, conversions and calibrations print nothing, and warn of nothing that only their makers can mend."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
@@ -73,7 +73,7 @@ def quietly() -> Iterator[None]:
 def openvino() -> Any:
     """Return OpenVINO, which reports to nobody that it is used: by default it does, over the network."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    with quietly():
+    with makers_muted():
         import openvino as module
     return module
 
@@ -96,7 +96,7 @@ class PixelsTower(torch.nn.Module):
         return features
 
 
-def converted(model: Any, shift: torch.Tensor, scale: torch.Tensor, size_px: int) -> Any:
+def as_openvino(model: Any, shift: torch.Tensor, scale: torch.Tensor, size_px: int) -> Any:
     """Return the image tower of a model in float32 as OpenVINO's model, for any number of photos.
 
     Raises: EncoderError: it has operations that OpenVINO does not know, or cannot be traced.
@@ -105,7 +105,7 @@ def converted(model: Any, shift: torch.Tensor, scale: torch.Tensor, size_px: int
     photos = torch.zeros(2, size_px, size_px, 3, dtype=torch.uint8)
     tower = PixelsTower(model, shift, scale).eval()
     try:
-        with quietly(), torch.inference_mode(False), torch.no_grad():
+        with makers_muted(), torch.inference_mode(False), torch.no_grad():
             traced = torch.jit.trace(tower, photos, check_trace=False)  # type: ignore[no-untyped-call]
             return ov.convert_model(traced, input=[([-1, size_px, size_px, 3], ov.Type.u8)])
     except Exception as error:  # each of both raises errors of its own, of many kinds
@@ -133,17 +133,17 @@ def kept_or_converted(folder: Path, key: str, convert: Callable[[], Any]) -> Any
             return read_tower(folder)
     model = convert()
     with suppress(OSError), partial_tower(folder.parent) as partial:
-        write_tower(model, partial)
+        write_image_tower(model, partial)
         record = TowerRecord(format=FORMAT, key=key, of=key, made_by=made_by(), sums=sums_of(partial))
         finish_tower(partial, folder, record)
         return read_tower(folder)
     with suppress(OSError), tempfile.TemporaryDirectory(prefix="aliens-") as temporary:
-        write_tower(model, Path(temporary))
+        write_image_tower(model, Path(temporary))
         return read_tower(Path(temporary))
     return model
 
 
-def write_tower(model: Any, folder: Path) -> None:
+def write_image_tower(model: Any, folder: Path) -> None:
     """Write OpenVINO's model to a folder. Raises: OSError: it cannot be read back, since the disk is full."""
     try:
         openvino().save_model(model, folder / GRAPH_FILE, compress_to_fp16=False)
@@ -225,13 +225,13 @@ def quantised(model: Any, pixels: Pixels) -> Any:
     Raises: EncoderError: nncf cannot do it.
     """
     openvino()  # which sees to it that nothing is reported
-    with quietly():
+    with makers_muted():
         import nncf
     kinds = {operation.get_type_name() for operation in model.get_ops()}
     is_transformer = bool(kinds & {"ScaledDotProductAttention", "Softmax"})
     photos = nncf.Dataset([pixels[n : n + 1] for n in range(len(pixels))])
     try:
-        with quietly():
+        with makers_muted():
             return nncf.quantize(
                 model.clone(),
                 photos,

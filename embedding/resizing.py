@@ -13,7 +13,9 @@ FEWEST_PIXELS = 1 << 17  # smaller pictures are quick in any way, and need no Py
 FILTERS = {Image.Resampling.BICUBIC: "bicubic", Image.Resampling.BILINEAR: "bilinear"}
 
 
-def resized(image: Image.Image, size: tuple[int, int], resample: Image.Resampling, most: int) -> Image.Image | None:
+def whole_resized(
+    image: Image.Image, size: tuple[int, int], resample: Image.Resampling, most: int
+) -> Image.Image | None:
     """Return a whole RGB image at another size, with what it says of itself; None where Pillow had better do it.
 
     Args:

@@ -19,7 +19,8 @@ from base.arrays import Floats, Halves, Ids
 from base.files import files_of_ours, is_unchanged, open_regular, rename_written, temporary_beside
 from base.progress import Progress, Step, silent
 from embedding.index.product import tensor_of
-from embedding.segments import Segment, Vectors
+from embedding.opened_segment import Segment
+from embedding.segments import Vectors
 
 if TYPE_CHECKING:
     from torch import Tensor

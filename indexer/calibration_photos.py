@@ -11,7 +11,7 @@ from base.errors import PhotoError, QueryError
 from base.files import PhotoFile
 from base.progress import Progress, Step
 from db.models import Photo
-from db.photo_rows import embedded_photos, newest_photo_id
+from db.photo_rows import embedded_rows, newest_photo_id
 from embedding.decode import Preprocessing, decode
 
 CALIBRATION_PHOTOS = 128  # the library's first
@@ -29,7 +29,7 @@ def calibration_photos(session: Session, preprocessing: Preprocessing, progress:
     Raises: QueryError: there are too few.
     """
     seen: set[bytes] = set()
-    reading = Reading(preprocessing, progress, seen)
+    reading = CalibrationReading(preprocessing, progress, seen)
     first = reading.squares(first_photos(session), CALIBRATION_PHOTOS)
     sample = reading.squares(drawn_photos(session, reading.last_id), SAMPLE_PHOTOS)
     refuse_few(len(first) + len(sample))
@@ -39,7 +39,7 @@ def calibration_photos(session: Session, preprocessing: Preprocessing, progress:
 
 def refuse_few_photos(session: Session) -> None:
     """Raise QueryError where a library has embedded too few photos to calibrate on."""
-    refuse_few(len(embedded_photos(session, limit=FEWEST_PHOTOS)))
+    refuse_few(len(embedded_rows(session, limit=FEWEST_PHOTOS)))
 
 
 def refuse_few(photos: int) -> None:
@@ -52,7 +52,7 @@ def refuse_few(photos: int) -> None:
         )
 
 
-class Reading:
+class CalibrationReading:
     """Photos read one by one; `seen`: hashes of those that were. last_id: of the last one that was asked for."""
 
     def __init__(self, preprocessing: Preprocessing, progress: Progress, seen: set[bytes]) -> None:
@@ -84,17 +84,17 @@ class Reading:
 def first_photos(session: Session) -> Iterator[Photo]:
     """Yield the embedded photos in the order of their ids."""
     last_id = 0
-    while page := embedded_photos(session, last_id, CALIBRATION_PHOTOS):
+    while page := embedded_rows(session, last_id, CALIBRATION_PHOTOS):
         yield from page
         last_id = page[-1].id
 
 
 def drawn_photos(session: Session, after_id: int) -> Iterator[Photo]:
     """Yield embedded photos behind an id: all where they are few, else drawn by chance, some perhaps more than once."""
-    few = embedded_photos(session, after_id, 2 * SAMPLE_PHOTOS)
+    few = embedded_rows(session, after_id, 2 * SAMPLE_PHOTOS)
     if len(few) < 2 * SAMPLE_PHOTOS:
         yield from few
         return
     last_id, chance = newest_photo_id(session), np.random.default_rng(SEED)
     for drawn in chance.integers(after_id, last_id, 4 * SAMPLE_PHOTOS):
-        yield from embedded_photos(session, int(drawn), 1)
+        yield from embedded_rows(session, int(drawn), 1)

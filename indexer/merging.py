@@ -21,9 +21,10 @@ from db.models import Model
 from db.vector_rows import merge_segments, recorded_ids, segments_of
 from embedding.index.approximate import APPROXIMATE_MANIFEST, Approximation
 from embedding.index.milvus import MILVUS_MANIFEST, Collection
+from embedding.opened_segment import BLOCK_ROWS, Segment
 from embedding.photo_table import TABLE_MANIFEST, TableManifest
 from embedding.scores import merge_scores, remove_scores, score_files, scores_are_sound
-from embedding.segments import BLOCK_ROWS, Segment, SegmentStore
+from embedding.segments import SegmentStore
 
 FAN_OUT = 10  # segments of a tier become one of the next
 SMALLEST_ROWS = 1_000  # of the second tier

@@ -25,8 +25,9 @@ from db.catalog import Catalog, current_revision, migrate
 from embedding.index.approximate import APPROXIMATE_MANIFEST, Approximation
 from embedding.index.milvus import MILVUS_MANIFEST, Collection, write_collection
 from embedding.index.photo_index import strays_of_index
+from embedding.opened_segment import BLOCK_ROWS
 from embedding.scores import ScoreStore, remove_scores
-from embedding.segments import BLOCK_ROWS, SegmentStore
+from embedding.segments import SegmentStore
 
 BEFORE_SEGMENTS = "0004"
 ALL_IDS, STAMP_BYTES = 1 << 24, 4096  # bytes of a shard's two files that it was told by

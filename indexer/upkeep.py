@@ -45,7 +45,8 @@ from embedding.index.milvus_fields import FieldSource
 from embedding.index.milvus_rows import bring_rows_back, keep_rows_there
 from embedding.index.milvus_sync import leave, sync
 from embedding.index.photo_index import PhotoIndex
-from embedding.segments import BLOCK_ROWS, RemoteSegment, SegmentStore, Vectors
+from embedding.opened_segment import BLOCK_ROWS, RemoteSegment
+from embedding.segments import SegmentStore, Vectors
 from indexer.merging import merge, merge_due
 
 MILVUS = "milvus:"

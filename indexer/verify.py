@@ -44,9 +44,10 @@ from embedding.index.approximate import approximation_problem, remove_approximat
 from embedding.index.milvus import MILVUS_MANIFEST
 from embedding.index.milvus_rows import lost_rows, segment_store
 from embedding.index.photo_index import strays_of_index
+from embedding.opened_segment import RemoteSegment
 from embedding.photo_table import TABLE_FILE, TABLE_MANIFEST, remove_table, table_problem
 from embedding.scores import scores_are_sound, stray_scores
-from embedding.segments import RemoteSegment, SegmentStore
+from embedding.segments import SegmentStore
 from embedding.text_tower import tower_problem
 from indexer.asked_files import was_never_here
 from indexer.kept import absent_mounts

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -15,8 +16,9 @@ from embedding.index.milvus_fields import MOST_TAGS, NOTHING, PhotoFields, tag_t
 from embedding.photo_columns import numbers
 from embedding.segments import SegmentStore
 from search.results import digest
-from search.tags.calibration import Calibration
-from search.tags.tagging import Tagging, known_vocabularies
+
+if TYPE_CHECKING:
+    from search.tags.tagging import Tagging
 
 READ = ("photo_id", "hotel_id", "image_source", "date", "mtime_ns")
 
@@ -47,8 +49,11 @@ class FieldsOfPhotos:
         return {hotel_id: chain_id for hotel_id, (_, chain_id) in hotels_and_chains(self._session)[0].items()}
 
     @cached_property
-    def _taggings(self) -> list[Tagging]:
+    def _taggings(self) -> "list[Tagging]":
         """Those of all vocabularies that tags are looked for in; none where a photo might have too many tags."""
+        from search.tags.calibration import Calibration
+        from search.tags.tagging import Tagging, known_vocabularies  # imports pyarrow, which searches do without
+
         words = known_vocabularies(self._session, self._catalog.model)
         found = [
             Tagging(self._catalog, self._session, self._store, each, Calibration.from_json(words.decisions[each.key]))

@@ -13,14 +13,14 @@ from sqlalchemy.orm import Session
 from base.arrays import Ids
 from db.catalog import Catalog
 from embedding.index.left import Left
-from embedding.index.milvus import IDS_AT_ONCE, MilvusEngine
-from embedding.index.milvus_fields import MOST_TAGS, NOTHING, quoted, tag_text
+from embedding.index.milvus import MilvusEngine
+from embedding.index.milvus_fields import MOST_TAGS, NOTHING, quoted_text, tag_text
+from embedding.index.milvus_filters import IDS_AT_ONCE
 from embedding.index.photo_index import PhotoIndex
 from embedding.segments import SegmentStore
 from search.filters import Chosen, Conditions, OfHotels, chosen, group_of, kinds_of
 from search.photo_fields import stamps_now
 from search.query import Filter, read_date, read_year
-from search.tags.tagging import Tagging, vocabularies_of
 
 MOST_HOTELS = 10_000  # named in one expression
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -84,13 +84,17 @@ def left_by_milvus(
         return found
 
     beside = len(find(index.beside_ids)) if len(index.beside_ids) else 0
-    return understood(catalog, session, filters), Left(expression=expression, count=count + beside, find=find)
+    return tags_with_vocabularies(catalog, session, filters), Left(
+        expression=expression, count=count + beside, find=find
+    )
 
 
-def understood(catalog: Catalog, session: Session, filters: Sequence[Filter]) -> Chosen:
+def tags_with_vocabularies(catalog: Catalog, session: Session, filters: Sequence[Filter]) -> Chosen:
     """Return filters as they are understood: where there are several vocabularies, tags are named with theirs."""
     if not any(part.name == "tag" for part in filters):
         return Chosen(None, filters=filters)
+    from search.tags.tagging import vocabularies_of  # imports pyarrow, which other searches do without
+
     words = vocabularies_of(catalog, session)
     if len(words.newest) < 2:
         return Chosen(None, filters=filters)
@@ -133,9 +137,9 @@ class Expressions:
             "hotel": lambda value: numbered("hotel", self._conditions.hotel_ids(part)),
             "near": self._near,
             "chain": self._chain,
-            "source": lambda value: f"source in [{', '.join(map(quoted, self._conditions.sources(value)))}]",
+            "source": lambda value: f"source in [{', '.join(map(quoted_text, self._conditions.sources(value)))}]",
             "year": year,
-            "after": lambda value: f"date_us >= {microseconds(read_date(value), files=True)}",
+            "after": lambda value: f"date_us >= {microseconds_of(read_date(value), files=True)}",
             "before": before,
         }
         if part.name not in makers:
@@ -153,6 +157,8 @@ class Expressions:
 
     def _tags(self, tags: Sequence[Filter]) -> list[str]:
         """Return the expressions of tags. Raises: Unsayable: by probabilities, or not all photos are tagged."""
+        from search.tags.tagging import Tagging, vocabularies_of
+
         words = vocabularies_of(self._catalog, self._session)
         found = Tagging.of_tags(self._catalog, self._session, self._store, words, [part.value for part in tags])
         if sum(len(each.tags) for each in words.newest) > MOST_TAGS:
@@ -161,7 +167,7 @@ class Expressions:
             if part.number is not None or tagging.unscored or tagging.vocabulary not in words.newest:
                 raise Unsayable("tag")
         texts = [tag_text(tagging.vocabulary.key, tagging.vocabulary.names[place]) for tagging, place in found]
-        return [f"array_contains(tags, {quoted(text)})" for text in texts]
+        return [f"array_contains(tags, {quoted_text(text)})" for text in texts]
 
 
 def numbered(name: str, ids: Sequence[int]) -> str:
@@ -176,16 +182,16 @@ def year(value: str) -> str:
     number = read_year(value)
     if not number:
         return "dated == false"
-    begun = f"dated == true and date_us >= {microseconds(datetime(number, 1, 1))}"
-    return begun if number == MAXYEAR else f"{begun} and date_us < {microseconds(datetime(number + 1, 1, 1))}"
+    begun = f"dated == true and date_us >= {microseconds_of(datetime(number, 1, 1))}"
+    return begun if number == MAXYEAR else f"{begun} and date_us < {microseconds_of(datetime(number + 1, 1, 1))}"
 
 
 def before(value: str) -> str:
     """Return that a photo is of an earlier time."""
-    return f"date_us > {NOTHING} and date_us < {microseconds(read_date(value), files=True)}"
+    return f"date_us > {NOTHING} and date_us < {microseconds_of(read_date(value), files=True)}"
 
 
-def microseconds(moment: datetime, *, files: bool = False) -> int:
+def microseconds_of(moment: datetime, *, files: bool = False) -> int:
     """Return a time in microseconds since 1970. Raises: Unsayable: it is too far off to be compared with `files`'."""
     if files and not FILES_FROM < moment < FILES_TO:
         raise Unsayable("date")

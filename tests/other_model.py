@@ -13,6 +13,7 @@ class OtherEncoder(GroupEncoder):
     """Another model, of other vectors, more dimensions and smaller groups; they depend on the whole group."""
 
     name = "hf-hub:other"
+    backend = "torch"
     dim = 49
     batch_photos = 3
 

@@ -79,7 +79,9 @@ def figures(bench: Path, name: str, *arguments: object, leaves_record: bool = Tr
     records = results.read_text().splitlines()[len(before) :] if results.exists() else []
     assert len(records) == leaves_record, err.read_text()[-3000:]
     for record in map(json.loads, records):
-        assert record["benchmark"] == name and record["arguments"] == [*map(str, arguments)]
+        assert record["benchmark"] == name and record["arguments"] == [
+            str(argument).replace(str(bench.parent), ".") for argument in arguments
+        ]
         assert record["figures"] and all(told["unit"] for told in record["figures"].values())
         assert "\n".join(record["printed"]) == out.read_text().rstrip("\n").replace(str(bench.parent), ".")
     return out.read_text()

@@ -45,12 +45,16 @@ def test_nothing_imports_the_command_line() -> None:
 def test_heavy_imports_stay_with_their_owners() -> None:
     owners = {
         "torch": {
+            "embedding/backends.py",
             "embedding/captioner.py",
             "embedding/device.py",
             "embedding/device_speed.py",
+            "embedding/gpu_memory.py",
             "embedding/index/near_pairs.py",  # inside its functions
             "embedding/index/product.py",
             "embedding/open_clip_encoder.py",
+            "embedding/openvino_tower.py",
+            "embedding/resizing.py",  # inside its functions
             "embedding/scores.py",
             "restyle/controls.py",
             "restyle/engines/loading.py",
@@ -58,6 +62,7 @@ def test_heavy_imports_stay_with_their_owners() -> None:
             "restyle/engines/weights.py",
         },
         "ray": {"indexer/ray_cluster.py"},
+        "openvino": {"embedding/openvino_tower.py"},
         "openpyxl": {"base/spreadsheets.py"},
         "diffusers": {"restyle/engines/loading.py", "restyle/engines/pipelines.py"},
         "open_clip": {"embedding/captioner.py", "embedding/open_clip_encoder.py"},
@@ -66,7 +71,8 @@ def test_heavy_imports_stay_with_their_owners() -> None:
             "embedding/index/approximate.py",
             "embedding/index/building.py",
             "embedding/index/exact.py",
-            "embedding/segments.py",
+            "embedding/index/gpu_scan.py",
+            "embedding/opened_segment.py",
         },
     }
     for module, files in owners.items():
@@ -90,7 +96,7 @@ def test_no_other_distribution_owns_our_names() -> None:
 
 
 def test_modules_stay_few_and_small() -> None:
-    assert len(FILES) <= 377
+    assert len(FILES) <= 392
     for path in [ROOT / "cli.py", *FILES]:
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 500, f"{path} has grown: what else is in it?"
 

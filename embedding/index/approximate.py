@@ -18,7 +18,7 @@ from base.files import checksum_problem, size_problem
 from base.forks import is_forked
 from base.records import read_record, write_record
 from embedding.faiss_files import read_faiss, write_faiss
-from embedding.index.left import Among, Left, ids_of
+from embedding.index.left import Among, Left, ids_left
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -224,7 +224,7 @@ class ApproximateIndex:
 
     def candidates(self, queries: Floats, k: int, among: Among, share: float) -> Ids:
         """Return photo ids, (n, at least k) int64; -1 where there are fewer. See CandidateEngine."""
-        ids = ids_of(among)
+        ids = ids_left(among)
         selector = None if ids is None else id_selector(ids)
         count, effort = max(self.about.candidates, CANDIDATES_PER_HIT * k), self._effort(share)
         count = min(count, max(self.about.entries, 1))

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from base.arrays import Bools, Floats, Halves, Ids
 from base.errors import LibraryError
 from embedding.index.product import best_of_product, is_worth_it
-from embedding.segments import ELSEWHERE, Segment, Vectors
+from embedding.opened_segment import ELSEWHERE, Segment
+from embedding.segments import Vectors
 
 RANGE_ROWS = 32_768  # a thread gets at least so many rows; fewer are not worth another one
 PIECE_ROWS = 65_536  # whose scores are ordered together: FAISS looks at the others of a segment as well, if only so far

@@ -16,7 +16,8 @@ from base.arrays import Bools, Floats, Halves, Ids
 from base.forks import fork_lock, is_forked
 from embedding.index.approximate import MOST_ON_GPU, gpu_resources, gpus
 from embedding.index.exact import exact_search
-from embedding.segments import Segment, Vectors
+from embedding.opened_segment import Segment
+from embedding.segments import Vectors
 
 WORTH_COPYING = 20  # queries that a process has asked of a segment: copying it takes as long as some of them on a CPU
 LEAST_ROWS = 100_000  # fewer are compared quicker where they lie
@@ -88,7 +89,7 @@ class GpuScan:
 
     def _answers(self, vectors: Vectors, queries: Floats, k: int) -> dict[int, Answer]:
         """Return the k best of each query, by its place, of those for which the GPU has named enough."""
-        errors, found = rounding_errors(queries), dict[int, Answer]()
+        errors, found = gpu_rounding_errors(queries), dict[int, Answer]()
         left, named = list(range(len(queries))), min(2 * k + MORE_NAMED, MOST_ON_GPU)
         while left:
             asked, parts = np.ascontiguousarray(queries[left]), []
@@ -144,7 +145,7 @@ def scores_of_codes(vectors: Halves, query: Floats) -> Floats:
     return scores
 
 
-def rounding_errors(queries: Floats) -> Floats:
+def gpu_rounding_errors(queries: Floats) -> Floats:
     """Return by how much a GPU's scores of queries (n, d), which it takes in float16, may be off, (n,)."""
     moved = np.linalg.norm(queries.astype(np.float16).astype(np.float32) - queries, axis=1)
     errors: Floats = (moved * LONGEST + SUMMING).astype(np.float32)

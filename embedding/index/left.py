@@ -42,7 +42,7 @@ class Left:
 Among = Ids | Left | None
 
 
-def ids_of(among: Among) -> Ids | None:
+def ids_left(among: Among) -> Ids | None:
     """Return the ids of the photos that may be found, ascending; None for all."""
     return among.ids if isinstance(among, Left) else among
 

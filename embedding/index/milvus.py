@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Collection as Names
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import islice, zip_longest
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +27,9 @@ from base.records import read_record, write_record
 from embedding.index.approximate import LEAST_RECALL, Cost
 from embedding.index.left import Among, Left
 from embedding.index.milvus_fields import FIELD_NAMES, schema_of
-from embedding.segments import BRING_BACK, Vectors
+from embedding.index.milvus_filters import expressions, expressions_of
+from embedding.opened_segment import BRING_BACK
+from embedding.segments import Vectors
 
 MILVUS_MANIFEST = "collection.json"
 MOST_HITS = 1_000
@@ -37,8 +39,6 @@ MOST_CANDIDATES = 4_096
 CANDIDATES_PER_HIT = 4
 MOST_REMOTE = 64  # the same, where nothing is here to be compared
 MOST_EXPRESSIONS = 8  # of a filter, each a search of its own: beyond, comparing what it leaves is quicker
-IDS_AT_ONCE = 8_192  # named by one expression, about 64 kB of text; milvus-lite takes 0.2 s for so many
-RANGES_AT_ONCE = 128  # beyond this milvus-lite takes longer for more ranges than for one more search
 CONNECT_S, SEARCH_S, LOAD_S, WRITE_S = 5.0, 10.0, 60.0, 600.0
 RETRY_S = 30.0  # after no answer, so long none is waited for
 STRONG = "Strong"  # waits until all that was ever written is found, 0.2 s
@@ -327,7 +327,7 @@ class MilvusEngine:
             limit = min(limit, MOST_LIMIT)
             try:
                 with milvus_errors(self.about.uri):
-                    found = [self._found(queries, limit, expression) for expression in said(among)]
+                    found = [self._found(queries, limit, expression) for expression in expressions_of(among)]
             except LibraryError:
                 self._client = self._client if self._is_given else None
                 raise
@@ -385,7 +385,7 @@ class MilvusEngine:
     def _search(self, queries: Floats, k: int, among: Among, share: float) -> Ids:
         parts = [np.full((len(queries), k), -1, np.int64)]
         with milvus_errors(self.about.uri):
-            for expression in said(among):
+            for expression in expressions_of(among):
                 found = self._found(queries, min(self._count(k, share) + 1, MOST_LIMIT), expression)  # the mark is none
                 named = [[photo_id for photo_id, _ in hits] for hits in found]
                 part = np.full((len(queries), max(map(len, named), default=0)), -1, np.int64)
@@ -413,40 +413,6 @@ class MilvusEngine:
             weakref.finalize(self, client.close)
             self._client, self._process = client, os.getpid()
         return self._client
-
-
-def said(among: Among) -> Iterator[str]:
-    """Yield filters that together let exactly the photos through that may be found."""
-    if among is None:
-        yield ""
-    elif isinstance(among, Left):
-        yield among.expression
-    else:
-        yield from expressions(among)
-
-
-def expressions(ids: Ids) -> Iterator[str]:
-    """Yield filters that together let exactly these photos through, ids (m,) ascending: ranges, and what is single."""
-    cuts = np.flatnonzero(np.diff(ids) != 1) + 1
-    firsts, lasts = np.append(0, cuts), np.append(cuts, len(ids)) - 1
-    runs = lasts - firsts > 1
-    single = np.ones(len(ids), bool)
-    ranges = []
-    for first, last in zip(firsts[runs].tolist(), lasts[runs].tolist(), strict=True):
-        single[first : last + 1] = False
-        ranges.append(f"(photo_id >= {ids[first]} and photo_id <= {ids[last]})")
-    alone = ids[single].tolist()
-    listed = [f"photo_id in {alone[at : at + IDS_AT_ONCE]}" for at in range(0, len(alone), IDS_AT_ONCE)]
-    joined = [either(ranges[at : at + RANGES_AT_ONCE]) for at in range(0, len(ranges), RANGES_AT_ONCE)]
-    for pair in zip_longest(joined, listed):
-        yield " or ".join(filter(None, pair))
-
-
-def either(parts: list[str]) -> str:
-    """Return the expression that one of several holds, as a tree: a server takes no chain of a hundred."""
-    if len(parts) <= 2:
-        return " or ".join(parts)
-    return f"({either(parts[: len(parts) // 2])}) or ({either(parts[len(parts) // 2 :])})"
 
 
 def is_marked(client: Any, about: Collection) -> bool:

@@ -63,7 +63,7 @@ class PhotoFields:
         columns: dict[str, Sequence[Any]] = {
             "photo_id": ids.tolist(),
             "vector": vectors,
-            "part": parts_of(ids).tolist(),
+            "part": parts_of_ids(ids).tolist(),
             "hotel": self.hotel.tolist(),
             "chain": self.chain.tolist(),
             "source": self.source,
@@ -105,14 +105,14 @@ def tag_text(vocabulary: str, tag: str) -> str:
     return text if len(text.encode()) <= FURTHEST_TEXT else hashlib.sha256(text.encode()).hexdigest()
 
 
-def parts_of(ids: Ids) -> Longs:
+def parts_of_ids(ids: Ids) -> Longs:
     """Return the part of each photo, (n,), from 0 up to PARTS: scattered, and the same ones each time."""
     mixed = ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     parts: Longs = ((mixed >> np.uint64(32)) % np.uint64(PARTS)).astype(np.int64)
     return parts
 
 
-def quoted(text: str) -> str:
+def quoted_text(text: str) -> str:
     """Return a text as an expression of Milvus has it."""
     return json.dumps(text, ensure_ascii=False)
 

@@ -30,8 +30,9 @@ from embedding.index.milvus import (
     shown_uri,
     write_collection,
 )
-from embedding.index.milvus_sync import gone
-from embedding.segments import BRING_BACK, RemoteSegment, Segment, SegmentStore, write_stub
+from embedding.index.milvus_sync import rows_gone
+from embedding.opened_segment import BRING_BACK, RemoteSegment, Segment, write_stub
+from embedding.segments import SegmentStore
 
 FETCHED_BYTES = 8 << 20  # of vectors asked for at once; a server sends 64 MB
 
@@ -51,7 +52,7 @@ class RowsInMilvus:
         """
         about, client = self._opened()
         try:
-            return fetched(client, about, ids)
+            return fetched_rows(client, about, ids)
         except LibraryError:
             self._known = None
             client.close()
@@ -69,7 +70,7 @@ class RowsInMilvus:
             with milvus_errors(about.uri):
                 if not is_marked(client, about):
                     client.close()
-                    raise gone(about)
+                    raise rows_gone(about)
             self._known, self._process = (about, client), os.getpid()
         return about, self._known[1]
 
@@ -91,7 +92,7 @@ def lost_rows(folder: Path) -> tuple[str, ...]:
         return ()
 
 
-def fetched(client: Any, about: Collection, ids: Ids) -> Halves:
+def fetched_rows(client: Any, about: Collection, ids: Ids) -> Halves:
     """Return the vectors of photos, (n, d) float16, in the order of the ids; zeros of those that are not there."""
     vectors = np.zeros((len(ids), about.dim), np.float16)
     step = max(1, min(FETCHED_BYTES // (4 * about.dim), 8_192))
@@ -138,10 +139,10 @@ def keep_rows_there(
     done, total = 0, sum(map(len, fresh))
     with closing(connected(about.uri)) as client, milvus_errors(about.uri):
         if not is_marked(client, about):
-            raise gone(about)
+            raise rows_gone(about)
         for segment in fresh:
             for rows in blocks(segment, about.dim):
-                there = fetched(client, about, segment.ids[rows])
+                there = fetched_rows(client, about, segment.ids[rows])
                 if not np.array_equal(there.view(np.uint16), segment.vectors[rows].view(np.uint16)):
                     raise LibraryError(
                         f"Milvus at {shown_uri(about.uri)} gives back other rows of segment {segment.name} than were "

@@ -22,7 +22,6 @@ from embedding.index.exact import exact_search
 from embedding.index.left import Left
 from embedding.index.milvus import (
     FEWEST_CANDIDATES,
-    IDS_AT_ONCE,
     MILVUS_MANIFEST,
     MOST_CANDIDATES,
     SEARCH_S,
@@ -40,9 +39,11 @@ from embedding.index.milvus import (
     shown_uri,
     write_collection,
 )
-from embedding.index.milvus_fields import PARTS, SCHEME, FieldSource, NoFields, PhotoFields, parts_of, quoted
+from embedding.index.milvus_fields import PARTS, SCHEME, FieldSource, NoFields, PhotoFields, parts_of_ids, quoted_text
+from embedding.index.milvus_filters import IDS_AT_ONCE
 from embedding.index.photo_index import PhotoIndex
-from embedding.segments import BLOCK_ROWS, ELSEWHERE, Segment, Vectors
+from embedding.opened_segment import BLOCK_ROWS, ELSEWHERE, Segment
+from embedding.segments import Vectors
 
 BATCH_BYTES = 4 << 20  # of vectors sent at once; a server takes 64 MB
 SHARES = (0.5, 0.1, 0.01)  # of the photos, left by filters that are measured; fewer are quickly compared here
@@ -98,7 +99,7 @@ def sync(
             about = None
         if about is not None and about.mark and not is_marked(client, about):
             if kept:
-                raise gone(about)
+                raise rows_gone(about)
             about = None  # gone, or another's by now, who is left alone
         if about is None:
             about = new_collection(model_key, uri, base.dim)
@@ -341,7 +342,7 @@ def blocks_of(segment: Segment, live: Bools | None, start: int = 0) -> Iterator[
         yield segment.ids[rows], rows
 
 
-def gone(about: Collection) -> LibraryError:
+def rows_gone(about: Collection) -> LibraryError:
     """Return the error for a collection that is gone, or another's by now, where rows lie in it alone."""
     return LibraryError(
         f"the collection {about.name} of Milvus at {shown_uri(about.uri)} is gone, or was written by another library, "
@@ -352,7 +353,7 @@ def gone(about: Collection) -> LibraryError:
 
 def of_units(units: Sequence[str]) -> str:
     """Return the expression of the rows that were sent of some segments."""
-    return f"segment in [{', '.join(map(quoted, units))}]"
+    return f"segment in [{', '.join(map(quoted_text, units))}]"
 
 
 def measured(client: Any, about: Collection, base: PhotoIndex, texts: Floats, progress: Progress) -> Collection:
@@ -402,11 +403,11 @@ def filtered_recall(engine: MilvusEngine, base: PhotoIndex, texts: Floats, share
     Raises: LibraryError: Milvus stopped answering.
     """
     bound = round(share * PARTS)
-    left = base.base.where(lambda ids: parts_of(ids) < bound)
+    left = base.base.where(lambda ids: parts_of_ids(ids) < bound)
     among = Left(
         expression=f"part < {bound}",
         count=len(left),
-        find=lambda some: left.ids if some is None else some[parts_of(some) < bound],
+        find=lambda some: left.ids if some is None else some[parts_of_ids(some) < bound],
     )
     searched = base.with_engine(engine)
     found, of = 0, 0

@@ -24,9 +24,10 @@ from embedding.index.approximate import (
 )
 from embedding.index.exact import best, check_dimensions, exact_search, refuse_remote, scores_from
 from embedding.index.gpu_scan import GpuScan, gpu_scan
-from embedding.index.left import Among, among_beside, ids_of
+from embedding.index.left import Among, among_beside, ids_left
 from embedding.index.milvus import MILVUS_MANIFEST, MilvusEngine, read_collection
-from embedding.segments import ELSEWHERE, FindableRows, SegmentStore, Vectors
+from embedding.opened_segment import ELSEWHERE
+from embedding.segments import FindableRows, SegmentStore, Vectors
 
 FLOAT16_BYTES = 2
 SAMPLE_ROWS = 4_096  # what is known of all photos' scores is told by these
@@ -93,7 +94,7 @@ class PhotoIndex:
         if self._compares_all(k, among, "as was asked for" if exact else None):
             if self.scan is not None and among is None:
                 return self.scan.search(self.base, queries, k)
-            return exact_search(self.base, queries, k, ids_of(among))
+            return exact_search(self.base, queries, k, ids_left(among))
         scores, ids = self._compare_candidates(np.asarray(queries, np.float32), k, among)
         if len(self.uncovered):
             more, more_ids = exact_search(self.uncovered, queries, k, among_beside(among, self.beside_ids))
@@ -193,7 +194,7 @@ class PhotoIndex:
             ids = np.unique(ids[ids >= 0])
             places, rows = covered.locate(ids)
             if int((places >= 0).sum()) < wanted:  # the engine named too few: nothing may be lost
-                parts.append(exact_search(covered, query[np.newaxis], k, ids_of(among)))
+                parts.append(exact_search(covered, query[np.newaxis], k, ids_left(among)))
                 continue
             scores = np.full(len(ids), -np.inf, np.float32)
             for place in np.unique(places[places >= 0]):
@@ -202,7 +203,7 @@ class PhotoIndex:
             found = scores > -np.inf
             parts.append(best(scores[np.newaxis, found], ids[np.newaxis, found], k))
         if not parts:
-            return exact_search(covered, queries, k, ids_of(among))
+            return exact_search(covered, queries, k, ids_left(among))
         width = min(part[0].shape[1] for part in parts)
         scores, ids = (np.concatenate([array[:, :width] for array in arrays]) for arrays in zip(*parts, strict=True))
         return scores, ids
@@ -214,7 +215,7 @@ class PhotoIndex:
 
         `least`: leave out what scores lower; `share`: of the photos, how many are left about.
         """
-        return scores_from(self.base, query, least, ids_of(among), share)
+        return scores_from(self.base, query, least, ids_left(among), share)
 
     def vectors(self, ids: Ids) -> Floats:
         """Return the vectors of photos, (m, d) float32, in the order of the ids.

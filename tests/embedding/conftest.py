@@ -18,7 +18,8 @@ from safetensors.torch import save_file
 
 from base.files import SegmentFile
 from embedding.decode import Preprocessing
-from embedding.segments import Segment, Vectors
+from embedding.opened_segment import Segment
+from embedding.segments import Vectors
 
 SQUARE_32 = Preprocessing(size_px=32, mean=(0.5,) * 3, std=(0.5,) * 3)
 TINY_VISION = {"layers": 1, "width": 16, "head_width": 8, "patch_size": 16, "image_size": 32}

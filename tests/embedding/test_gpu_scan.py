@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from embedding.index.exact import exact_search
-from embedding.index.gpu_scan import MOST_ON_GPU, GpuScan, gpu_scan, rounding_errors, scores_of_codes
+from embedding.index.gpu_scan import MOST_ON_GPU, GpuScan, gpu_rounding_errors, gpu_scan, scores_of_codes
 from embedding.index.photo_index import PhotoIndex
 from embedding.segments import SegmentStore, Vectors
 
@@ -135,7 +135,7 @@ def test_rounding_to_float16_moves_no_score_further_than_is_reckoned_with() -> N
     queries, halves = unit(draw.normal(size=(50, 512))), unit(draw.normal(size=(400, 512))).astype(np.float16)
     exact = queries.astype(np.float64) @ halves.T.astype(np.float64)
     rough = queries.astype(np.float16).astype(np.float32) @ halves.T.astype(np.float32)
-    assert (np.abs(rough - exact).max(axis=1) <= rounding_errors(queries)).all()
+    assert (np.abs(rough - exact).max(axis=1) <= gpu_rounding_errors(queries)).all()
     assert len(scores_of_codes(halves[:0], queries[0])) == 0
 
 

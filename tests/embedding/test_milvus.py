@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from base.errors import LibraryError
-from embedding.index import milvus, milvus_sync
+from embedding.index import milvus, milvus_filters, milvus_sync
 from embedding.index.building import IndexChoice
 from embedding.index.left import Left
 from embedding.index.milvus import (
@@ -27,10 +27,11 @@ from embedding.index.milvus import (
     read_collection,
     shown_uri,
 )
-from embedding.index.milvus_fields import PhotoFields, quoted
+from embedding.index.milvus_fields import PhotoFields, quoted_text
 from embedding.index.milvus_sync import leave
 from embedding.index.photo_index import PhotoIndex, current_index
-from embedding.segments import Segment, SegmentStore, Vectors
+from embedding.opened_segment import Segment
+from embedding.segments import SegmentStore, Vectors
 
 DIM = 16
 pytestmark = pytest.mark.usefixtures("patient_with_milvus")
@@ -140,8 +141,8 @@ def same(index: PhotoIndex, base: PhotoIndex, among: np.ndarray | None = None, k
 @given(ids=st.sets(st.integers(1, 300)), limit=st.integers(1, 20))
 def test_expressions_let_exactly_the_ids_through_each_once(ids: set[int], limit: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(milvus, "IDS_AT_ONCE", limit)
-        patch.setattr(milvus, "RANGES_AT_ONCE", limit)
+        patch.setattr(milvus_filters, "IDS_AT_ONCE", limit)
+        patch.setattr(milvus_filters, "RANGES_AT_ONCE", limit)
         texts = list(expressions(np.array(sorted(ids), np.int64)))
     through = [photo_id for text in texts for photo_id in range(0, 302) if eval(text, {"photo_id": photo_id})]
     assert sorted(through) == sorted(ids)
@@ -163,8 +164,8 @@ def test_filters_lose_nothing(tmp_path: Path, choice: IndexChoice, share: float)
 def test_a_filter_too_long_for_one_expression_is_put_together_from_several(
     tmp_path: Path, choice: IndexChoice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(milvus, "IDS_AT_ONCE", 7)
-    monkeypatch.setattr(milvus, "RANGES_AT_ONCE", 3)
+    monkeypatch.setattr(milvus_filters, "IDS_AT_ONCE", 7)
+    monkeypatch.setattr(milvus_filters, "RANGES_AT_ONCE", 3)
     base = photos(tmp_path, ALL)
     sync(tmp_path, base, choice)
     same(searched(base, tmp_path), base, np.setdiff1d(ALL, np.arange(0, PHOTOS, 5)))
@@ -385,10 +386,10 @@ def test_fields_that_change_are_written_anew_block_by_block_and_vectors_stay(
         ("not (hotel in [0, 1, 2, 3])", [77]),
         ('array_contains(tags, "words/2")', ALL[ALL % 3 == 2]),
         (
-            f"array_contains(tags, {quoted(ODD)})",
+            f"array_contains(tags, {quoted_text(ODD)})",
             ALL,
         ),
-        (f"source in [{quoted(SOURCE)}]", ALL[ALL % 2 == 0]),
+        (f"source in [{quoted_text(SOURCE)}]", ALL[ALL % 2 == 0]),
     ):
         assert engine.count(expression) == len(wanted), expression
         left = Left(expression=expression, count=len(wanted), find=lambda some: pytest.fail("no ids are needed"))

@@ -65,7 +65,7 @@ def test_vectors_are_those_of_pytorch(starter: OpenClipEncoder, samples: Path, c
     assert (exact.key, exact.backend, exact.dim) == (starter.key, "openvino", starter.dim)
     assert "OpenVINO on cpu" in str(exact)
     assert cosines(by_torch, exact.encode_images(photos)).min() > 0.99999
-    assert np.array_equal(exact.encode_texts(["a pool"]), starter.encode_texts(["a pool"]))
+    assert cosines(exact.encode_texts(["a pool"]), starter.encode_texts(["a pool"])).min() > 0.999999
     rough = cosines(by_torch, load("starter", precision="bfloat16").encode_images(photos))
     assert rough.mean() > 0.999
     assert rough.min() > 0.997  # as by PyTorch in bfloat16: see docs/measured.md

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from embedding.decode import Preprocessing, square
-from embedding.resizing import FEWEST_PIXELS, pixels_where_they_lie, resized
+from embedding.resizing import FEWEST_PIXELS, pixels_where_they_lie, whole_resized
 
 BICUBIC, BILINEAR = Image.Resampling.BICUBIC, Image.Resampling.BILINEAR
 MOST = 1 << 20
@@ -21,7 +21,7 @@ def test_every_level_is_pillows_but_for_rounding(
     size: tuple[int, int], to: tuple[int, int], resample: Image.Resampling
 ) -> None:
     photo = noise(*size)
-    ours = resized(photo, to, resample, MOST)
+    ours = whole_resized(photo, to, resample, MOST)
     assert ours is not None
     assert (ours.mode, ours.size) == ("RGB", to)
     theirs = np.asarray(photo.resize((to[0], photo.height), resample).resize(to, resample), np.int16)
@@ -41,16 +41,16 @@ def test_pixels_are_seen_where_they_lie_and_outlive_their_image() -> None:
 def test_what_a_picture_says_of_its_colours_comes_along() -> None:
     photo = noise(640, 480)
     photo.info["icc_profile"] = b"of a camera"
-    ours = resized(photo, (224, 224), BICUBIC, MOST)
+    ours = whole_resized(photo, (224, 224), BICUBIC, MOST)
     assert ours is not None and ours.info == {"icc_profile": b"of a camera"}
 
 
 def test_small_ones_panoramas_and_pictures_in_pieces_are_left_to_pillow() -> None:
-    assert resized(noise(300, FEWEST_PIXELS // 300), (224, 224), BICUBIC, MOST) is None
-    assert resized(noise(4000, 100), (8960, 224), BICUBIC, MOST) is None
+    assert whole_resized(noise(300, FEWEST_PIXELS // 300), (224, 224), BICUBIC, MOST) is None
+    assert whole_resized(noise(4000, 100), (8960, 224), BICUBIC, MOST) is None
     large = noise(2500, 2000)
     assert pixels_where_they_lie(large) is None
-    assert resized(large, (280, 224), BICUBIC, MOST) is None
+    assert whole_resized(large, (280, 224), BICUBIC, MOST) is None
 
 
 @pytest.mark.parametrize("size", [(2500, 2000), (4000, 100), (480, 320), (481, 321)])

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from embedding.opened_segment import Segment
 from embedding.scores import ScoreStore, merge_scores, remove_scores, score_files, stray_scores
-from embedding.segments import Segment, Vectors
+from embedding.segments import Vectors
 from tests.embedding.conftest import flipped, overwrite, segment_of, unit_vectors
 
 COLUMNS, DIM = 4, 2

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from base.progress import Step
 from embedding import scores as scoring
+from embedding.opened_segment import Segment
 from embedding.scores import ScoreStore, score_segments, score_vectors
-from embedding.segments import Segment, Vectors
+from embedding.segments import Vectors
 from tests.embedding.conftest import segment_of, unit_vectors
 
 DIM, TEXTS, BACKGROUND, SCALE = 16, 5, 3, 25.0

@@ -21,7 +21,8 @@ from base.errors import LibraryError
 from base.files import SegmentFile
 from embedding import segments
 from embedding.faiss_files import read_faiss, write_faiss
-from embedding.segments import KEPT_MOMENTS, OPENINGS, Segment, SegmentStore, Vectors
+from embedding.opened_segment import Segment
+from embedding.segments import KEPT_MOMENTS, OPENINGS, SegmentStore, Vectors
 from tests.embedding.conftest import Rows, flipped, in_segments, segment_of, unit_vectors
 
 DIM = 8

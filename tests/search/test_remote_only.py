@@ -14,7 +14,7 @@ from aliens.library import Library
 from base.errors import AliensError, LibraryError
 from embedding.index import milvus, milvus_rows, milvus_sync
 from embedding.index.milvus import connected, counted_rows, read_collection
-from embedding.segments import row_sums
+from embedding.opened_segment import row_sums
 from tests.by_folder import found_vectors, photo_segments
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.milvus_server import MilvusServer

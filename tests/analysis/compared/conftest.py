@@ -17,6 +17,7 @@ OTHERS = ("upside-down", "twin")
 class OtherEncoder(FakeEncoder):
     """The fake encoder by another name: `upside-down` gives photos the opposite vectors, so that they rank reversed."""
 
+    backend = "torch"
     parameters, device, precision = 1_500_000, SimpleNamespace(type="cpu"), "float32"
 
     def __init__(self, name: str) -> None:
