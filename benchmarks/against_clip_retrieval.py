@@ -57,7 +57,7 @@ class Contender:
         self.before_s.append(sum(taken_s(command)[0] for command in before))
         clock_s, busy_s = taken_s(measured)
         self.seconds.append(clock_s)
-        self.processor_s.append(busy_s)
+        self.processor_s.append(max(busy_s, 0.01))  # it is counted no finer
 
 
 def taken_s(command: Command) -> tuple[float, float]:
@@ -161,10 +161,7 @@ def check(each: Contender, reference: dict[str, np.ndarray], first: str) -> dict
 def tell(contenders: list[Contender], photos: int) -> None:
     """Print and note what each took."""
     for each in contenders:
-        clock_s, busy = (
-            statistics.median(each.seconds),
-            max(statistics.median(each.processor_s), 0.01),
-        )  # as fine as it is counted
+        clock_s, busy = statistics.median(each.seconds), statistics.median(each.processor_s)
         before = (
             f"; {statistics.median(each.before_s):.1f} s before, to make the library" if len(each.commands) > 1 else ""
         )

@@ -60,7 +60,7 @@ def left_by_milvus(
         return None
     needs = {group for part in parts for group in NEEDS.get(part.name, ("",))} | ({"photos"} if of_hotels else set())
     stamps, known = stamps_now(catalog, session), engine.about.stamps
-    if any(stamps.get(group) != known.get(group, "") for group in needs):
+    if any(group not in known or stamps.get(group) != known[group] for group in needs):
         return None
     if kinds != {"photo"} and "tags" in needs:  # restyled photos have none, and are counted apart
         return None

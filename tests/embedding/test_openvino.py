@@ -126,7 +126,7 @@ def forbid_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
     def converted(*arguments: object) -> None:
         raise AssertionError("it was converted again")
 
-    monkeypatch.setattr(open_clip_encoder, "converted", converted)
+    monkeypatch.setattr(open_clip_encoder, "as_openvino", converted)
 
 
 def test_a_second_start_converts_nothing(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +228,7 @@ def test_a_model_that_cannot_be_converted_stays_with_pytorch(tiny: str, monkeypa
     def unknown(*arguments: object) -> None:
         raise EncoderError("OpenVINO cannot take over this model (odd operation): use `--backend torch`")
 
-    monkeypatch.setattr(open_clip_encoder, "converted", unknown)
+    monkeypatch.setattr(open_clip_encoder, "as_openvino", unknown)
     assert load(tiny, backend="auto").backend == "torch"
     with pytest.raises(EncoderError, match="use `--backend torch`"):
         load(tiny).encode_images(squares(1))
@@ -271,7 +271,7 @@ def calibrate(name: str, towers: Path) -> OpenClipEncoder:
 def test_a_calibrated_model_is_found_again_and_is_one_of_its_own(
     tiny: str, towers: Path, monkeypatch: pytest.MonkeyPatch, save_tiny_model: Callable[..., Path]
 ) -> None:
-    if not open_clip_encoder.cpu_has_int8():
+    if not backends.cpu_has_int8():
         pytest.skip("this processor has no instructions for int8")
     monkeypatch.setattr(image_files, "LEAST_RECALL", 0.0)  # of a model without meaning
     monkeypatch.setattr(image_files, "LEAST_MEAN_COSINE", 0.9)
@@ -289,7 +289,7 @@ def test_a_calibrated_model_is_found_again_and_is_one_of_its_own(
     assert np.array_equal(again.encode_images(photos), made.encode_images(photos))
     assert np.array_equal(again.encode_texts(["a pool"]), exact.encode_texts(["a pool"]))
     # A processor without the instructions, or no OpenVINO, still loads it for texts.
-    monkeypatch.setattr(open_clip_encoder, "cpu_has_int8", lambda: False)
+    monkeypatch.setattr(backends, "cpu_has_int8", lambda: False)
     elsewhere = load(made.name, precision="int8", key=made.key, towers=towers)
     assert elsewhere.encode_texts(["a pool"]).shape == (1, made.dim)
     with pytest.raises(EncoderError, match=r"no instructions for int8 \(AVX512-VNNI, AVX-VNNI or AMX\)"):
@@ -312,7 +312,7 @@ def test_a_calibrated_model_is_found_again_and_is_one_of_its_own(
 def test_what_drifts_too_far_is_refused_with_the_figures(
     tiny: str, towers: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not open_clip_encoder.cpu_has_int8():
+    if not backends.cpu_has_int8():
         pytest.skip("this processor has no instructions for int8")
     monkeypatch.setattr(image_files, "LEAST_MEAN_COSINE", 1.1)
     with pytest.raises(

@@ -146,7 +146,7 @@ class Killed(BaseException):
     """Stands for a kill."""
 
 
-@pytest.mark.parametrize("step", ["fetched", "write_stub", "write_collection", "let_go"])
+@pytest.mark.parametrize("step", ["fetched_rows", "write_stub", "write_collection", "let_go"])
 def test_a_kill_on_the_way_there_leaves_every_vector_here_or_there(
     library: LibraryFactory, many: Path, milvus_server: MilvusServer, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
