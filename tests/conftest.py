@@ -175,9 +175,12 @@ def photo_bytes(seed: int, size: tuple[int, int] = (96, 64), file_format: str = 
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
-    """Return a folder that one of the workers side by side has made: to be copied, and not to be changed."""
+    """Return a folder that one of the workers side by side has made: to be copied, and not to be changed.
+
+    Where libraries keep their rows in a server, each worker has one of its own, and makes the folder for itself.
+    """
     workers = factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
+    if "PYTEST_XDIST_WORKER" in os.environ and not EveryLibrary.is_used:
         workers = workers.parent
     folder, is_whole = workers / name, workers / f"{name}.made"
     with FileLock(workers / f"{name}.lock"):

@@ -206,7 +206,10 @@ class Server:
 class EveryLibrary:
     """Has every library of the tests keep its rows in a server, and copies of folders have copies of their rows."""
 
+    is_used = False
+
     def __init__(self, server: Server) -> None:
+        EveryLibrary.is_used = True
         self.server = server
         self._databases: dict[Path, str] = {}  # {library.toml: its database}
 

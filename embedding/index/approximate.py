@@ -4,7 +4,7 @@ Scores nothing. Its manifest names the segments that it was made of; what lies i
 """
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 
 from base.arrays import Floats, Ids
 from base.files import checksum_problem, size_problem
-from base.forks import is_forked
+from base.forks import fork_lock, is_forked
 from base.records import read_record, write_record
 from embedding.faiss_files import read_faiss, write_faiss
 from embedding.index.left import Among, Left, ids_left
@@ -83,6 +83,7 @@ CANDIDATES_PER_HIT = 4
 MOST_NODES = 4_096  # of a graph, kept in mind: comparing all photos is quicker than more
 GRAPH_NEIGHBOURS = 32  # about as many vectors are looked at for each node of a graph
 MOST_ON_GPU = 2_048  # candidates and lists: FAISS has no more there
+GPU_ASKED = fork_lock()  # FAISS's working memory on a GPU serves one thread at a time
 FILTERED_SHARE = 0.6  # where a filter leaves less, comparing all that it leaves is exact and quick enough
 
 
@@ -231,7 +232,8 @@ class ApproximateIndex:
         if self._searched is not self._index:
             count, effort = min(count, MOST_ON_GPU), min(effort, MOST_ON_GPU)
         parameters = self._parameters(effort, count, None if selector is None else selector[0])
-        _, named = self._searched.search(np.ascontiguousarray(queries, np.float32), count, params=parameters)
+        with nullcontext() if self._searched is self._index else GPU_ASKED:
+            _, named = self._searched.search(np.ascontiguousarray(queries, np.float32), count, params=parameters)
         found: Ids = named
         return found
 

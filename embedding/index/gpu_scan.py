@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from base.arrays import Bools, Floats, Halves, Ids
-from base.forks import fork_lock, is_forked
-from embedding.index.approximate import MOST_ON_GPU, gpu_resources, gpus
+from base.forks import is_forked
+from embedding.index.approximate import GPU_ASKED, MOST_ON_GPU, gpu_resources, gpus
 from embedding.index.exact import exact_search
 from embedding.opened_segment import Segment
 from embedding.segments import Vectors
@@ -53,7 +53,6 @@ class GpuScan:
         self._copies: dict[str, Any] = {}
         self._asked = 0
         self._too_large: set[str] = set()
-        self._asking = fork_lock()  # FAISS's working memory on a GPU serves one thread at a time
 
     def search(self, vectors: Vectors, queries: NDArray[np.floating], k: int) -> tuple[Floats, Ids]:
         """Return the k best of each query, as `exact_search` does of all photos."""
@@ -61,7 +60,7 @@ class GpuScan:
         if k < 1 or not len(queries) or 2 * k > MOST_ON_GPU or len(vectors) < self._least_rows or is_forked():
             return exact_search(vectors, queries, k)
         queries = np.ascontiguousarray(queries, np.float32)
-        with self._asking:
+        with GPU_ASKED:
             self._asked += len(queries)
             is_there = self._asked >= self._worth and self._all_copied(vectors)
             found = self._answers(vectors, queries, k) if is_there else {}

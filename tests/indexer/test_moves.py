@@ -15,8 +15,6 @@ from tests.by_folder import disagreements as verify
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.indexer.conftest import LABELLED, check_invariants, found_in, photos_of, states_of, write_tar
 
-pytestmark = pytest.mark.every_database
-
 
 def check_followed(library: Library, path: Path, member: str = "") -> None:
     """All that was said and made of the photo is found at its new place, and all photos once."""

@@ -24,8 +24,6 @@ from indexer import vector_import
 from indexer.vector_checks import norms_of
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 
-pytestmark = pytest.mark.every_database
-
 DIM = FakeEncoder.dim
 Made = tuple[list[str], np.ndarray]
 
