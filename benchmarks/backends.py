@@ -136,7 +136,7 @@ def tags(encoders: Mapping[str, OpenClipEncoder]) -> None:
                 library.add(hotels50k=samples)
                 library.tag("case-study")
                 found = library.evaluate(samples / "labels.csv")[0]
-                value = found.mean_average_precision
+                value = found.measures.mean_average_precision
                 figure(f"{name}, samples: mAP", value, "of 1")
                 print(f"  {name:<18} mean average precision of the 15 tags on the samples {value:.3f}", flush=True)
 
