@@ -28,6 +28,7 @@ from base.errors import EncoderError, PhotoError
 from base.settings import asset
 from embedding import image_files
 from embedding.decode import decode
+from embedding.device import cpu_threads
 from embedding.int8 import calibrated, drift_of
 from embedding.open_clip_encoder import OpenClipEncoder
 from search.tags.tagging import text_vectors
@@ -110,8 +111,8 @@ def drifts(encoders: Mapping[str, OpenClipEncoder], paths: list[Path], what: str
     for name, encoder in encoders.items():
         if encoder is not exact:
             drift = drift_of(known, unit(vectors(encoder)), texts, 0)
-            figure(f"{name}, {what}: cosine", drift.cosine_mean, "mean")
-            figure(f"{name}, {what}: least cosine", drift.cosine_least, "least")
+            figure(f"{name}, {what}: cosine", drift.cosine_mean, "in the mean")
+            figure(f"{name}, {what}: least cosine", drift.cosine_least, "at the least")
             figure(f"{name}, {what}: recall@10", drift.recall, "of the best 10")
             print(
                 f"    {name:<18} cosine {drift.cosine_mean:.5f} in the mean, {drift.cosine_least:.4f} at the least, "
@@ -211,7 +212,7 @@ def main() -> None:
     for model in asked.model or ["starter", "vit-b-32"]:
         name = model if model == "starter" else random_vit_b_32(tiny=model == "tiny")
         encoders = encoders_of(name, asked.calibration, means_something=model == "starter")
-        print(f"\n{model}, {encoders['PyTorch float32'].threads} threads")
+        print(f"\n{model}, {cpu_threads()} threads")
         speeds(encoders, asked.rounds)
         if model == "starter":
             samples = sorted((asset("aliens/samples") / "images").rglob("*.jpg"))[1::2]

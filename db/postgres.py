@@ -24,9 +24,7 @@ from db import locks
 from db.locks import Holder
 
 NAME = "postgresql"
-CONNECT_S = (
-    15  # longer than a packet that is lost takes to be sent again; without it an address may be tried for minutes
-)
+CONNECT_S = 15  # longer than a lost packet takes to be sent again; without it an address may be tried for minutes
 ENCODING = "UTF8"
 NUL = "\N{REPLACEMENT CHARACTER}"  # in the place of a character that PostgreSQL's texts cannot hold
 ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")

@@ -16,7 +16,7 @@ from base.arrays import Floats, Pixels
 from base.errors import EncoderError
 from base.records import read_record, write_record
 from base.settings import cache_folder
-from embedding.device import cpu_has_int8
+from embedding.device import cpu_has_int8, cpu_threads
 from embedding.image_files import INT8
 from embedding.openvino_tower import has_openvino, openvino_version, require_openvino
 
@@ -70,7 +70,7 @@ def this_machine() -> str:
     """Return what speeds depend on besides the model and the precision."""
     flags: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     name = flags.get("cpu_name") or platform.processor()
-    threads = torch.get_num_threads()
+    threads = cpu_threads()
     return f"{name} {platform.machine()}, {threads} threads, PyTorch {torch.__version__}, OpenVINO {openvino_version()}"
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from base.arrays import Floats, Pixels, unit
 from base.errors import EncoderError
 from embedding.backends import refuse_for_int8, refuse_int8
+from embedding.device import cpu_threads
 from embedding.image_files import (
     FORMAT,
     INT8,
@@ -54,7 +55,7 @@ def calibrated(
     """
     refuse_calibration(encoder.name)
     model = quantised(encoder.converted(), calibration)
-    tower = OpenVinoTower(model, "int8", encoder.threads)
+    tower = OpenVinoTower(model, "int8", cpu_threads())
     n = encoder.batch_photos
     exact = np.concatenate([encoder.encode_images(sample[at : at + n]) for at in range(0, len(sample), n)])
     drift = drift_of(exact, unit(tower.features(sample)), texts, len(calibration))

@@ -40,6 +40,7 @@ from embedding.device import (
     PRECISIONS,
     choose_device,
     choose_precision,
+    cpu_threads,
     keep_freed_memory,
     on_device,
     refuse_forked_cuda,
@@ -190,7 +191,7 @@ class OpenClipEncoder:
         if self.backend == "torch":
             self._cast()
         else:
-            self._pieces_photos = PIECE_PHOTOS * torch.get_num_threads()
+            self._pieces_photos = PIECE_PHOTOS * cpu_threads()
 
     def _cast(self) -> None:
         self.model.visual.to(PRECISIONS[self.precision]).to(memory_format=torch.channels_last)
@@ -222,7 +223,7 @@ class OpenClipEncoder:
         """
         with self._making_tower:
             if self._tower is None:
-                threads = torch.get_num_threads()
+                threads = cpu_threads()
                 if self._tower_folder is not None:
                     refuse_int8(self.name)
                     if problem := image_tower_problem(self._tower_folder, self.key):
@@ -237,17 +238,12 @@ class OpenClipEncoder:
         """Return the image tower as OpenVINO's model, in float32, which it must be in here. Raises: EncoderError."""
         return as_openvino(self.model, self._shift, self._scale, self.preprocessing.size_px)
 
-    @property
-    def threads(self) -> int:
-        """How many threads compute on a processor."""
-        return torch.get_num_threads()
-
     def become_int8(self, record: TowerRecord, folder: Path) -> None:
         """Be the calibrated model that lies in a folder."""
         self.name, self.key, self.drift = self.name + INT8, record.key, record.drift
         self.precision, self.backend = "int8", "openvino"
         self._tower, self._tower_folder = None, folder
-        self._pieces_photos = PIECE_PHOTOS * torch.get_num_threads()
+        self._pieces_photos = PIECE_PHOTOS * cpu_threads()
 
     @classmethod
     def load(
@@ -335,7 +331,7 @@ class OpenClipEncoder:
         return encoder
 
     def __str__(self) -> str:
-        where = f"{self.device.type} ({torch.get_num_threads()} threads)" if self.device.type == "cpu" else self.device
+        where = f"{self.device.type} ({cpu_threads()} threads)" if self.device.type == "cpu" else self.device
         if self.backend == "openvino":
             where = f"OpenVINO on {where}"
         return f"{self.key}: {self.dim} dimensions, {self.preprocessing.size_px} px, {where}, {self.precision}"

@@ -44,7 +44,7 @@ from embedding.index.approximate import approximation_problem, remove_approximat
 from embedding.index.milvus import MILVUS_MANIFEST
 from embedding.index.milvus_rows import lost_rows, segment_store
 from embedding.index.photo_index import strays_of_index
-from embedding.opened_segment import RemoteSegment
+from embedding.opened_segment import BLOCK_ROWS, RemoteSegment
 from embedding.photo_table import TABLE_FILE, TABLE_MANIFEST, remove_table, table_problem
 from embedding.scores import scores_are_sound, stray_scores
 from embedding.segments import SegmentStore
@@ -58,7 +58,6 @@ from indexer.remembered import ADDRESS, FILE, FOLDER, TAR, TEST_TREE, TREE
 from indexer.sources import folders_above
 
 NORM_TOLERANCE = 2e-3  # float16 keeps 11 bits, so the norm of a stored unit vector is off by less than 0.1%
-BLOCK_ROWS = 8_192
 
 
 @dataclass(frozen=True, slots=True)

@@ -369,11 +369,7 @@ class MilvusEngine:
     def cost(self, k: int, share: float) -> Cost:
         """Return what `candidates` costs on this machine: the candidates' own vectors."""
         rows = min(self._count(k, share), self.about.entries)
-        how = (
-            "no answer from Milvus, so all photos are named"
-            if self.problem
-            else f"Milvus at {shown_uri(self.about.uri)}"
-        )
+        how = "no answer from Milvus, so all photos are named" if self.problem else self.where
         rows = self.about.entries if self.problem else rows
         return Cost(rows=rows, bytes_read=rows * self.about.dim * 2, how=how)
 

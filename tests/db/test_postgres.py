@@ -13,7 +13,7 @@ from sqlalchemy import Engine, event, func, select, text
 
 import aliens
 from aliens.library import Library
-from base.errors import LibraryError
+from base.errors import DiskFullError, LibraryBusyError, LibraryError
 from base.settings import LibraryFolder
 from db.catalog import Catalog, connect, create_database, new_session
 from db.models import Photo, PhotoState, Setting
@@ -332,6 +332,26 @@ def test_nothing_is_written_once_the_lock_was_lost(server: Server, library: Libr
         assert session.get(Setting, "one") is None
     with library.catalog.lock():  # it is free
         pass
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "said"),
+    [
+        ("53100", DiskFullError, "is full: free some space there and do the same again"),
+        ("40P01", LibraryBusyError, "changing the same rows of the library: do the same again"),
+        ("25006", LibraryError, "cannot be written .*the library can be searched there"),
+    ],
+)
+def test_what_a_server_cannot_do_is_told_with_what_to_do_and_without_a_password(
+    server: Server, database: str, state: str, kind: type[LibraryError], said: str
+) -> None:
+    refused = text(f"DO $$ BEGIN RAISE EXCEPTION 'so it says' USING ERRCODE = '{state}'; END $$")
+    with opened(server, database) as engine, new_session(engine) as session:
+        with pytest.raises(kind, match=said) as error:
+            session.execute(refused)
+        assert type(error.value) is kind and PASSWORD not in str(error.value)
+        session.rollback()
+        assert session.execute(select(func.count()).select_from(Photo)).scalar_one() == 0  # it can be asked again
 
 
 # What it compares otherwise
