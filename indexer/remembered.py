@@ -329,12 +329,16 @@ def count_meant(session: Session, names: Sequence[str]) -> int:
     plain = {name for name in names if not has_magic(name)}
     patterns = [compiled(name).regex.pattern for name in names if name not in plain]
     regex = re.compile("|".join(f"/{pattern}(/.*)?" for pattern in patterns), re.DOTALL)
-    begin = os.path.commonprefix(list(names))  # noqa: RUF071 - of characters, cut at its last folder
-    base = os.path.dirname(MAGIC.split(begin, maxsplit=1)[0])
     return sum(
         not plain.isdisjoint((path, *folders_above(path))) or (bool(patterns) and regex.fullmatch(path) is not None)
-        for path in paths_under(session, base)
+        for path in paths_under(session, folder_meant(names))
     )
+
+
+def folder_meant(names: Sequence[str]) -> str:
+    """Return the folder in which everything lies that patterns match."""
+    begin = os.path.commonprefix(list(names))  # noqa: RUF071 - of characters, cut at its last folder
+    return os.path.dirname(MAGIC.split(begin, maxsplit=1)[0])
 
 
 MAGIC = re.compile(r"[*?[]")

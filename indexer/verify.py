@@ -50,11 +50,12 @@ from embedding.scores import scores_are_sound, stray_scores
 from embedding.segments import SegmentStore
 from embedding.text_tower import tower_problem
 from indexer.asked_files import was_never_here
+from indexer.braces import names_meant
 from indexer.kept import absent_mounts
 from indexer.merging import vocabularies
 from indexer.mounts import lies_at
 from indexer.other_models import merge_all
-from indexer.remembered import ADDRESS, FILE, FOLDER, TAR, TEST_TREE, TREE
+from indexer.remembered import ADDRESS, FILE, FOLDER, PATTERN, TAR, TEST_TREE, TREE, folder_meant
 from indexer.sources import folders_above
 
 NORM_TOLERANCE = 2e-3  # float16 keeps 11 bits, so the norm of a stored unit vector is off by less than 0.1%
@@ -188,11 +189,11 @@ def remove_damaged(folder: LibraryFolder, model: Model) -> None:
 
 
 def photo_disagreements(session: Session, progress: Progress) -> Iterator[Disagreement]:
-    """Compare every photo's row with its file; a host, a disk or a source that is not there is told of once."""
+    """Compare every photo's row with its file; a host, a disk, a tar or a source that is not there is told once."""
     sources, unreached = remembered_sources(session), set[str]()
     absent, unplugged = absent_mounts(known_mounts(session)), Counter[str]()
-    local = [source.place for source in sources if source.kind in (FOLDER, TAR, FILE, TREE, TEST_TREE)]
-    absent_sources, gone = {place for place in local if not os.path.lexists(place)}, Counter[str]()
+    absent_sources = {place for place in map(lies_in, sources) if not os.path.lexists(place)}
+    gone = Counter[tuple[str, str]]()  # photos, by what is not there and what to do
     for count, photo in enumerate(all_photos(session), start=1):
         if count % 1000 == 0:
             progress(Step("verifying", count))
@@ -213,7 +214,10 @@ def photo_disagreements(session: Session, progress: Progress) -> Iterator[Disagr
                 if (mount := mount_above(photo.path, absent)) is not None:
                     unplugged[mount] += 1
                 elif (place := innermost(photo.path, absent_sources)) is not None:
-                    gone[place] += 1
+                    gone[place, moved_or_forgotten(place)] += 1
+                elif url_of(photo.path) is None and not os.path.lexists(holder := holder_of(photo)):
+                    is_matched = innermost(photo.path, matched_in(sources)) is not None
+                    gone[holder, moved_or_forgotten(holder) if is_matched else added_again(photo, sources)] += 1
                 else:
                     what = f"{photo.path}: {error.strerror or error}"
                     yield Disagreement("photo", what, added_again(photo, sources))
@@ -224,10 +228,36 @@ def photo_disagreements(session: Session, progress: Progress) -> Iterator[Disagr
     for mount, photos in unplugged.items():
         what = f"{counted(photos, 'photo')} cannot be looked at: their disk is not there, nothing is mounted at {mount}"
         yield Disagreement("photo", what, "`aliens verify` when it is connected; what is known of them stays")
-    for place, photos in gone.items():
-        what, word = f"{counted(photos, 'photo')} cannot be looked at: {place} is not there", shell_word(place)
-        remedy = f"`aliens sources move {word} NEW` says where it is now, `aliens forget {word}` lets its photos go"
-        yield Disagreement("photo", what, remedy)
+    for (place, remedy), photos in gone.items():
+        yield Disagreement("photo", f"{counted(photos, 'photo')} cannot be looked at: {place} is not there", remedy)
+
+
+def lies_in(source: PhotoSource) -> str:
+    """Return the place of this machine that a source is, or that all which it means lies in; nothing of others."""
+    if source.kind in (FOLDER, TAR, FILE, TREE, TEST_TREE):
+        return source.place
+    return folder_meant(names_meant(source.place)) if source.kind == PATTERN else os.curdir
+
+
+def matched_in(sources: Sequence[PhotoSource]) -> set[str]:
+    """Return the folders in which patterns match, but for those that are looked through anyway.
+
+    What matches no more is not looked at, so only people can say whether it is gone.
+    """
+    folders = {source.place for source in sources if source.kind == FOLDER}
+    meant = {lies_in(source) for source in sources if source.kind == PATTERN}
+    return {place for place in meant if innermost(place, folders) is None}
+
+
+def holder_of(photo: Photo) -> str:
+    """Return the tar or the folder that a photo lies in."""
+    return photo.path if photo.member else os.path.dirname(photo.path)
+
+
+def moved_or_forgotten(place: str) -> str:
+    """Return what to do about a place that is not there, and that no look would come to."""
+    word = shell_word(place)
+    return f"`aliens sources move {word} NEW` says where it is now, `aliens forget {word}` lets its photos go"
 
 
 def mount_above(path: str, mounts: Iterable[str]) -> str | None:

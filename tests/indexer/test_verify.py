@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import shlex
+import shutil
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -651,13 +652,13 @@ def test_remedy_for_the_only_photo_of_a_folder_leads_on(library: LibraryFactory,
     assert verify(library.folder) == []
 
 
-@pytest.mark.parametrize("kind", ["folder", "tar", "photo"])
+@pytest.mark.parametrize("kind", ["folder", "tar", "photo", "pattern"])
 def test_a_source_that_is_gone_is_named_once_and_leads_on(library: LibraryFactory, tmp_path: Path, kind: str) -> None:
     near = tmp_path / "photos, all"
     near.mkdir()
     (near / "beside.jpg").write_bytes(photo_bytes(9))  # which no remedy may add
     source, count = near / "its own", 2
-    if kind == "folder":
+    if kind in ("folder", "pattern"):
         source.mkdir()
         for number in range(2):
             (source / f"{number}.jpg").write_bytes(photo_bytes(number))
@@ -666,7 +667,7 @@ def test_a_source_that_is_gone_is_named_once_and_leads_on(library: LibraryFactor
     else:
         source, count = near / "1.jpg", 1
         source.write_bytes(photo_bytes(1))
-    library.add(source)
+    library.add(source / "[01].j*" if kind == "pattern" else source)
     assert verify(library.folder) == []
     away = source.rename(tmp_path / source.name)
     ((part, what, remedy),) = found_by(library)
@@ -697,6 +698,53 @@ def test_remedy_for_a_photo_looks_at_what_it_was_added_by_and_at_nothing_else(
     assert [remedy for *_, remedy in found_by(library)] == [f"`aliens add {album}`"]
     library.open().add()
     assert verify(library.folder) == []
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+def test_what_is_gone_of_a_folder_is_named_once_and_mended_by_adding_that(
+    library: LibraryFactory, tmp_path: Path, kind: str
+) -> None:
+    album, part = in_parts(tmp_path / "album", kind)
+    library.add(album)
+    remove(part)
+    said = f"2 photos cannot be looked at: {part} is not there"
+    assert found_by(library) == [("photo", said, f"`aliens add {album}`")]
+    library.open().add()
+    assert verify(library.folder) == []
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+def test_what_matches_a_pattern_no_more_is_named_once_and_may_be_forgotten(
+    library: LibraryFactory, tmp_path: Path, kind: str
+) -> None:
+    album, part = in_parts(tmp_path / "album", kind)
+    library.add(album / "*[0-1]*")
+    remove(part)
+    library.open().add()  # which looks at what matches
+    ((_, said, remedy),) = found_by(library)
+    assert said == f"2 photos cannot be looked at: {part} is not there"
+    forget = shlex.split(remedy.split("`")[3])
+    assert forget == ["aliens", "forget", str(part)]
+    assert library.open().forget(forget[2]).photos == 2
+    assert verify(library.folder) == []
+
+
+def in_parts(album: Path, kind: str) -> tuple[Path, Path]:
+    """Make three folders or tars of two photos each in a folder; return it and the second of them."""
+    for number in range(3):
+        photos = {f"{n}.jpg": photo_bytes(10 * number + n) for n in range(2)}
+        album.mkdir(exist_ok=True)
+        if kind == "tar":
+            write_tar(album / f"{number}.tar", photos)
+            continue
+        (album / f"{number}").mkdir()
+        for name, content in photos.items():
+            (album / f"{number}" / name).write_bytes(content)
+    return album, album / ("1.tar" if kind == "tar" else "1")
+
+
+def remove(place: Path) -> None:
+    place.unlink() if place.is_file() else shutil.rmtree(place)
 
 
 def test_remedy_for_a_photo_of_a_list_is_to_look_at_the_list_again(library: LibraryFactory, tmp_path: Path) -> None:
