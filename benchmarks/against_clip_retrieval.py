@@ -1,13 +1,14 @@
 """Photos/s of `aliens add` as a whole process, against clip-retrieval's inference and a plain loop of open_clip.
 
-    benchmarks/against_clip_retrieval.sh [--photos 2000] [--rounds 1] [--precision bfloat16] [--size 350x233]
+    benchmarks/against_clip_retrieval.sh [--photos 2000] [--rounds 1] [--precision int8] [--size 350x233]
     python benchmarks/against_clip_retrieval.py     without clip-retrieval: `aliens add` and the plain loop alone
 
 ViT-B/32 with random weights, which all of them load from one file; the same photos, in turns, each in processes of its
 own that begin with nothing loaded and end with all vectors on disk. `aliens add` also hashes each photo, records it in
-a database and builds what searching needs; making the empty library is told apart. clip-retrieval runs as it comes, and
-with batches and workers chosen for few cores, since it warms up with two batches; the faster of both is what ratios are
-to. Processor time is told beside: where other work disturbs, it moves less. That the vectors are the same is checked.
+a database and builds what searching needs; making the empty library is told apart, and for int8 the one with the sample
+photos, on which it is calibrated. clip-retrieval runs as it comes, and with batches and workers chosen for few cores,
+since it warms up with two batches; the faster of both is what ratios are to. Processor time is told beside: where other
+work disturbs, it moves less. That the vectors are the same is checked.
 """
 
 import argparse
@@ -76,20 +77,31 @@ def busy_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def ours(folder: Path, model: str, precision: str) -> Contender:
-    """Return `aliens add`."""
+def ours(folder: Path, model: str, precision: str, *, tiny: bool) -> Contender:
+    """Return `aliens add`; `tiny`: int8 is calibrated on few photos."""
     library = WORK / "out" / "library"
 
     def vectors() -> dict[str, np.ndarray]:
         with aliens.open(library) as opened, opened.catalog.session() as session:
             base = opened.index(session).base
             ids, records = base.ids, photo_records(session, base.ids.tolist())
-            names = [Path(records[photo_id].path).name for photo_id in ids.tolist()]
-            return dict(zip(names, base.gather(ids), strict=True))
+            paths = [Path(records[photo_id].path) for photo_id in ids.tolist()]
+            found = zip(paths, base.gather(ids), strict=True)
+            return {path.name: vector for path, vector in found if path.is_relative_to(folder)}
 
-    options = ["--library", library, "--precision", precision]
-    commands = [[ALIENS, "init", "--model", model, *options], [ALIENS, "add", folder, *options]]
-    return Contender(f"aliens add, {precision}", commands, vectors)
+    if precision == "int8":
+        before: Command = [
+            sys.executable,
+            HERE / "int8_library.py",
+            model,
+            library,
+            *(["--photos", "96"] if tiny else []),
+        ]
+        options: Command = ["--library", library, "--backend", "openvino"]  # whose model in use is of int8
+    else:
+        options = ["--library", library, "--precision", precision]
+        before = [ALIENS, "init", "--model", model, *options]
+    return Contender(f"aliens add, {precision}", [before, [ALIENS, "add", folder, *options]], vectors)
 
 
 def plain(folder: Path, model: str, precision: str) -> Contender:
@@ -213,7 +225,7 @@ def main() -> None:
     folder, model = folders[0].parent.resolve(), random_vit_b_32(tiny=asked.tiny)
     photos = len(list(folder.rglob("*.jpg")))
     precisions = asked.precision or [choose_precision("auto", choose_device("auto"))]
-    contenders = [ours(folder, model, precision) for precision in precisions]
+    contenders = [ours(folder, model, precision, tiny=asked.tiny) for precision in precisions]
     loops = [plain(folder, model, kind) for kind in ("float32", "bfloat16")]
     retrievals = [] if asked.tiny else both_of_theirs(folder, model, asked.clip_retrieval)
     everyone = [*contenders, *retrievals, *loops]

@@ -121,7 +121,7 @@ def refuse_for_int8(*, device: str, backend: str) -> None:
     if device not in ("auto", "cpu"):
         raise EncoderError(f"int8 is computed on processors alone: leave out --device {device}")
     if backend == "torch":
-        raise EncoderError("int8 is computed by OpenVINO alone: leave out --backend torch")
+        raise EncoderError("int8 is computed by OpenVINO alone: leave out --backend torch (or ALIENS_BACKEND)")
 
 
 def refuse_int8(name: str) -> None:

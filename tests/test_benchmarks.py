@@ -14,12 +14,13 @@ import pytest
 import torch
 
 from aliens.library import Library
+from embedding.device import cpu_has_int8
 from tests.forked import fork_in_place_of_python
 from tests.milvus_server import MilvusServer
 from tests.web.conftest import BROWSERS
 
 ROOT = Path(__file__).parents[1]
-OF_OTHERS = {"measuring", "million", "plain_loop", "records", "segmented", "synthetic"}  # run by those that use them
+OF_OTHERS = {"int8_library", "measuring", "million", "plain_loop", "records", "segmented", "synthetic"}  # by others
 APART = {"measured"}  # measures nothing: tests/test_records.py
 THEIRS = ROOT / "benchmarks" / "work" / "clip-retrieval-2.45"  # made by benchmarks/against_clip_retrieval.sh
 NUMBER = r"[\d.,]+"
@@ -101,14 +102,17 @@ def test_every_benchmark_is_run_here() -> None:
 
 
 def test_against_clip_retrieval(bench: Path) -> None:
-    if (THEIRS / "installed").exists():
-        out = figures(bench, "against_clip_retrieval", "--photos", 4, "--clip-retrieval", THEIRS)
-        assert shows(out, r"^4 photos", r"clip-retrieval, batches of 32\s+# s", r"times as fast as clip-retrieval")
-    else:  # whose environment takes minutes to make
-        out = figures(bench, "against_clip_retrieval", "--photos", 6, "--tiny")
-        assert shows(out, r"^6 photos, load of the machine #")
+    precisions = ["bfloat16", "int8"] if cpu_has_int8() else ["bfloat16"]
+    asked = [part for precision in precisions for part in ("--precision", precision)]
+    out = figures(bench, "against_clip_retrieval", "--photos", 6, "--tiny", *asked)
+    assert shows(out, r"^6 photos, load of the machine #")
+    for precision in precisions:
+        assert shows(out, rf"aliens add, {precision} +# s, +# photos/s; processors +# s")
+        assert shows(out, rf"aliens add, {precision}: # times as fast as plain loop, float32")
     assert shows(out, r"plain loop, float32: the least cosine of a photo's vectors .* is (1\.0|0\.99)")
-    assert shows(out, r"aliens add, \w+ +# s, +# photos/s; processors +# s", r"times as fast as plain loop, float32")
+    if (THEIRS / "installed").exists():  # it takes minutes to make
+        out = figures(bench, "against_clip_retrieval", "--photos", 4, "--clip-retrieval", THEIRS)
+        assert shows(out, r"clip-retrieval, batches of 32\s+# s", r"times as fast as clip-retrieval")
 
 
 def test_clip_like(bench: Path, few: Path) -> None:
