@@ -6,7 +6,9 @@ Knows no pipeline. Whatever can be had here is taken from here, and a hub that d
 import hashlib
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,15 +18,16 @@ from huggingface_hub import try_to_load_from_cache
 from base.console import shell_word
 from base.errors import DeviceMemoryError, EngineError
 from embedding.hub import hub_answers, no_chatter, offline, quiet, reason, weights_unavailable
+from restyle.engines.known_weights import needless_in
 
 Loaded = TypeVar("Loaded")
 
 NO_DIFFUSERS = "diffusion needs more packages: `pip install -e '.[cpu,restyle]'`; or use `--engine regrade`"
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-NEEDLESS = ("*.ckpt", "*.msgpack", "*.onnx*", "*non_ema*", "*fp16*")  # what hubs hold besides and no engine loads
 DECIDING = {".json", ".safetensors", ".bin", ".txt", ".model"}  # suffixes of what a model is loaded from
 WEIGHTS = ("*.safetensors", "*.bin")  # of networks; a pipeline has a folder for each
 DAMAGED = re.compile(r"deserializ|header|unpickl|corrupt|truncat|unable to load weights|out of input|incomplete", re.I)
+UNASKED: ContextVar[str] = ContextVar("UNASKED", default="")  # why nothing is fetched, where somebody wants that
 OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.I)
 
 
@@ -33,14 +36,13 @@ def is_local(name: str) -> bool:
     return name.startswith(("/", ".", "~")) or (name != "" and Path(name).is_dir())
 
 
-def load_weights(name: str, load: Callable[[bool], Loaded], option: str, needless: Sequence[str] = ()) -> Loaded:
+def load_weights(name: str, load: Callable[[bool], Loaded], option: str) -> Loaded:
     """Return what `load(local_files_only)` loads: from this machine, or else from the hub if it answers.
 
     Args:
         name: hub name or folder.
         load: called with True, and with False where that fails and the hub can be asked.
-        option: how a user names a folder of such weights, such as `--engine`.
-        needless: patterns of files that the command need not fetch.
+        option: how a user names a folder of such weights, such as `--engine`; empty for a preset's, which none can be.
 
     Raises:
         EngineError: the weights cannot be had or read; the message has the command that fetches them.
@@ -63,11 +65,23 @@ def load_weights(name: str, load: Callable[[bool], Loaded], option: str, needles
         raise DeviceMemoryError(f"there is too little memory for the weights of {name!r}: take a smaller model")
     if is_local(name):
         raise EngineError(broken_folder(name, failure, option)) from failure
-    raise EngineError(engine_unavailable(name, failure, option, no_hub=no_hub, needless=needless)) from failure
+    raise EngineError(engine_unavailable(name, failure, option, no_hub=no_hub)) from failure
+
+
+@contextmanager
+def fetching_nothing(why: str) -> Iterator[None]:
+    """Take weights that are here, and fetch none, for a reason that messages tell."""
+    before = UNASKED.set(why)
+    try:
+        yield
+    finally:
+        UNASKED.reset(before)
 
 
 def why_no_hub() -> str:
     """Return why the hub is not asked, or nothing when it can be."""
+    if UNASKED.get():
+        return UNASKED.get()
     if hub.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
     return "" if hub_answers() else "the model hub does not answer"
@@ -82,15 +96,20 @@ def broken_folder(folder: str, error: BaseException, option: str) -> str:
     )
 
 
-def engine_unavailable(
-    name: str, error: BaseException, option: str, *, no_hub: str = "", needless: Sequence[str] = ()
-) -> str:
+def fetch_command(name: str) -> str:
+    """Return the command that fetches what is needed of a hub's repository."""
+    return f"hf download {name}{''.join(f' --exclude {shlex.quote(part)}' for part in needless_in(name))}"
+
+
+def engine_unavailable(name: str, error: BaseException, option: str, *, no_hub: str = "") -> str:
     """Return the message for a hub's weights that cannot be loaded: why, and the command that fetches them."""
-    command = f"hf download {name}{''.join(f' --exclude {shlex.quote(part)}' for part in needless)}{again(error)}"
-    remedies = (
-        f"Fetch them once where there is a network: `{command}`; or add `--local-dir FOLDER` to that, copy the folder "
-        f"here and use `{option}FOLDER`; {without(option)}"
+    command = f"{fetch_command(name)}{again(error)}"
+    elsewhere = (
+        f"add `--local-dir FOLDER` to that, copy the folder here and use `{option}FOLDER`"
+        if option
+        else f"copy what that makes in {hub.HF_HUB_CACHE} there to the same place here"
     )
+    remedies = f"Fetch them once where there is a network: `{command}`; or {elsewhere}; {without(option)}"
     if snapshot(name):
         why = "; ".join(filter(None, [no_hub, reason(name, error)]))
         return weights_unavailable(name, error, remedies, why=why)
@@ -104,6 +123,8 @@ def again(error: BaseException) -> str:
 
 def without(option: str) -> str:
     """Return how to do without the weights."""
+    if not option:
+        return "or do without --preset"
     return "or restyle without weights: `--engine regrade`" if "engine" in option else "or do without this control"
 
 
