@@ -9,6 +9,7 @@ import typer
 from base import console
 from base.console import FilePath
 from base.errors import QueryError
+from commands.engine_check import check_engine_command
 from commands.options import (
     ENGINES,
     LIBRARY,
@@ -176,6 +177,7 @@ def row_of(result: "Result") -> tuple[object, ...]:
 
 
 WHICH, HOW, GOOD, WHERE = "Which photos", "How they are made", "What is good enough", "What becomes of them"
+BEFORE = "Before the first photo"
 KEPT = "stopped: the results so far are kept; the same command goes on from here"
 
 
@@ -325,6 +327,19 @@ def restyle(
     again: Annotated[
         bool, typer.Option("--again", help="Make anew what was made before.", rich_help_panel=WHERE)
     ] = False,
+    check: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENGINE",
+            autocompletion=completing(known=ENGINES),
+            help="Restyle nothing: say what an engine needs, what this machine has, and paint one small photo.",
+            rich_help_panel=BEFORE,
+        ),
+    ] = None,
+    fetch: Annotated[
+        bool,
+        typer.Option("--fetch", help="With --check: fetch the weights that are missing.", rich_help_panel=BEFORE),
+    ] = False,
     explain: FiguresOption = False,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
@@ -338,10 +353,30 @@ def restyle(
     Examples:
         aliens restyle 7 42 --engine regrade
         aliens restyle --manifest picks.toml --html restyled.html
-        aliens restyle --query "a bathroom" -n 3
+        aliens restyle --check sd15
     """
     from embedding.html_pages import check_page
 
+    if check is not None:
+        named = {"PHOTO": photo, "--manifest": manifest, "--query": query, "--html": html, "--add": add}
+        if unfit := [name for name, value in named.items() if value]:
+            raise QueryError(f"--check restyles nothing, so leave out {' and '.join(unfit)}")
+        check_engine_command(
+            check,
+            preset=preset,
+            controls=control or [],
+            device=device,
+            precision=precision,
+            offload=offload,
+            longest_px=longest_px,
+            palette=palette,
+            fetch=fetch,
+            output=output,
+            json=json,
+        )
+        return
+    if fetch:
+        raise QueryError("--fetch goes with --check ENGINE; to restyle, weights are fetched as they are needed")
     check_page(html)
     with stopping(KEPT), opened(library, device, aloud=True) as photos:
         made = photos.restyle(
