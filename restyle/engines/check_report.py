@@ -31,7 +31,7 @@ def found_of(check: Check) -> list[str]:
 def needs_of(check: Check) -> list[str]:
     """Return which weights are needed, which are here, and what is to be fetched."""
     if not check.stocks:
-        return ["  needs no weights: colours alone are changed, no diffusion model is used"]
+        return [f"  it needs no weights; {check.said}"]
     lines = ["what it needs"]
     for stock in check.stocks:
         lines += [f"  {stock.need}: {stock.need.name}", *(f"    {line}" for line in stock_in_words(stock))]
@@ -118,7 +118,7 @@ def doing_of(check: Check) -> list[str]:
     """Return the settings that would be taken, and the classes that would paint."""
     settings, lines = check.settings, ["how it would paint"]
     if not check.stocks:
-        return [*lines, f"  colours are moved all the way; the longer side {check.longest_px} px at most"]
+        return [*lines, f"  at a strength of {settings.strength:g}, the longer side {check.longest_px} px at most"]
     if check.family is None:
         return [*lines, "  unknown: what kind of model it is stands in its model_index.json"]
     words = [counted(settings.steps, "step"), f"guidance {settings.guidance:g}"]

@@ -25,7 +25,7 @@ from embedding.colour import read_pixels, resized
 from restyle.engines.engine import Engine, Family, Job, Settings, family_of
 from restyle.engines.inventory import Stock, summed, take_stock
 from restyle.engines.loading import (
-    REGRADE,
+    WITHOUT_WEIGHTS,
     first_settings,
     load_engine,
     placed,
@@ -105,11 +105,12 @@ class Look:
 class Check:
     """What was found out about an engine; it prints as a report.
 
-    classes: of diffusers, that it paints with, all there. problems: why it would not work, each with its remedy.
-    advice: what would be better. look: None where nothing was painted.
+    said: what an engine without weights says of itself. classes: of diffusers, that it paints with. problems: why it
+    would not work, each with its remedy. advice: what would be better. look: None where nothing was painted.
     """
 
     engine: str
+    said: str = ""
     stocks: tuple[Stock, ...] = ()
     machine: Machine | None = None
     family: Family | None = None
@@ -207,9 +208,11 @@ def check_engine(
 
 def examined(asked: Asked) -> Check:
     """Return what can be found out without loading weights. Raises: EngineError: as `check_engine`."""
-    if asked.engine == REGRADE:
+    if asked.engine in WITHOUT_WEIGHTS:
         engine = asked.load(asked.longest_px)
-        return Check(engine=REGRADE, settings=engine.settings, longest_px=engine.longest_px, asked=asked)
+        return Check(
+            engine=asked.engine, said=str(engine), settings=engine.settings, longest_px=engine.longest_px, asked=asked
+        )
     preset = preset_of(asked.preset)
     weights_of(asked.engine, preset)
     refuse_without_packages()

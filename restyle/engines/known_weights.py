@@ -1,7 +1,7 @@
 """What is known of the hub's repositories before anything of them is fetched. Asks nobody.
 
-The sizes are the hub's own, as its pages listed them in 2025, to three digits: estimates for where the hub does not
-answer, and said to be that. Where it answers, restyle.engines.inventory goes by what it says.
+The sizes are the hub's own, as its pages listed them, to three digits: estimates for where the hub does not answer, and
+said to be that. Where it answers, restyle.engines.inventory goes by what it says.
 """
 
 from collections.abc import Mapping

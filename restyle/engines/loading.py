@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from restyle.engines.pipelines import ControlNets
 
 REGRADE = "regrade"
+WITHOUT_WEIGHTS = (REGRADE,)  # which no diffusion model paints with
 USUAL = "sd15"
 LORA_FILE = "pytorch_lora_weights.safetensors"  # said, or diffusers asks the hub for the name even where it lies here
 FEWEST_WORDS = 16  # of a tokenizer's vocabulary: one that is made up has a few special ones
@@ -121,7 +122,7 @@ def weights_of(name: str, preset: Preset | None) -> str:
         return str(folder)
     if HUB_NAME.fullmatch(name):
         return name
-    choices = [REGRADE, *MODELS]
+    choices = [*WITHOUT_WEIGHTS, *MODELS]
     near = difflib.get_close_matches(name, choices, n=1)
     raise EngineError(
         f"no engine {name!r}{f', did you mean {near[0]}' if near else ''}: there are {', '.join(choices)}, "
@@ -135,7 +136,7 @@ def engine_at_hand(name: str | None) -> str:
     Raises: EngineError: as weights_of.
     """
     if name is not None:
-        if name != REGRADE:
+        if name not in WITHOUT_WEIGHTS:
             weights_of(name, None)
         return name
     if find_spec("diffusers") is None or find_spec("transformers") is None:

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +19,7 @@ from huggingface_hub import try_to_load_from_cache
 from base.console import shell_word
 from base.errors import DeviceMemoryError, EngineError
 from embedding.hub import hub_answers, no_chatter, offline, quiet, reason, weights_unavailable
-from restyle.engines.known_weights import needless_in
+from restyle.engines.known_weights import NEEDLESS, needless_in
 
 Loaded = TypeVar("Loaded")
 
@@ -138,9 +139,15 @@ def ran_out_of_memory(error: BaseException) -> bool:
 
 
 def are_here(name: str) -> bool:
-    """Tell whether weights lie on this machine, in a folder or the hub's cache, where a half fetched model has none."""
+    """Tell whether weights lie on this machine, in a folder or the hub's cache, where a half fetched model has none.
+
+    Halved and unaveraged ones beside them, which no engine loads, do not count.
+    """
     folder = Path(name).expanduser() if is_local(name) else snapshot(name)
-    return folder is not None and any(path.is_file() for kind in WEIGHTS for path in folder.rglob(kind))
+    if folder is None:
+        return False
+    found = (path for kind in WEIGHTS for path in folder.rglob(kind) if path.is_file())
+    return any(not any(fnmatch(path.name, needless) for needless in NEEDLESS) for path in found)
 
 
 def snapshot(name: str) -> Path | None:

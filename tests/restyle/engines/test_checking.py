@@ -57,7 +57,7 @@ def check(engine: str, **options: Any) -> Check:
 def test_regrade_needs_nothing_and_works(tmp_path: Path) -> None:
     found = check("regrade", output=tmp_path / "out")
     assert found.works and found.look is not None and found.look.problem == ""
-    assert "needs no weights" in str(found) and str(found).endswith("it works")
+    assert "it needs no weights" in str(found) and str(found).endswith("it works")
     with Image.open(found.look.path) as picture:
         assert picture.size == (2 * found.look.width_px + 8, found.look.height_px)
     assert Path(found.look.path).name == "check-regrade.png"

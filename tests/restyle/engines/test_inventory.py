@@ -404,6 +404,23 @@ def test_what_is_here_already_is_not_fetched_again(answering: list[str], tmp_pat
     assert stock.is_here and stock.to_fetch_bytes == 0 and stock.here_bytes == 7
 
 
+def test_of_what_was_fetched_in_part_the_rest_is_to_be_fetched(answering: list[str], tmp_path: Path) -> None:
+    name = MODELS["sd15"]
+    (tmp_path / "half" / "vae").mkdir(parents=True)
+    (tmp_path / "half" / "model_index.json").write_text(json.dumps(INDICES[name]))
+    for file in ("config.json", "diffusion_pytorch_model.safetensors"):
+        (tmp_path / "half" / "vae" / file).write_bytes(b"{}")
+    cached(tmp_path / "cache", name, tmp_path / "half")
+    model = stocks_of("sd15", None, None)[0]
+    assert not model.is_here and model.problem == ""
+    assert {file.path for file in model.files if file.is_here} == {
+        "model_index.json",
+        "vae/config.json",
+        "vae/diffusion_pytorch_model.safetensors",
+    }
+    assert model.to_fetch_bytes == pytest.approx(5.152e9, rel=1e-5)
+
+
 @pytest.mark.parametrize("error", [OSError("the line is dead"), ValueError("nonsense"), RuntimeError("503")])
 def test_a_hub_that_fails_is_told(answering: list[str], monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def fail(*arguments: object, **options: object) -> None:
