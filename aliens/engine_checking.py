@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from restyle.engines.checking import Check
+    from restyle.engines.first_run import Check
 
 Where = str | os.PathLike[str]
 
@@ -46,10 +46,10 @@ def check_engine(
         EngineError: there is no such engine, preset, control or device, or packages are missing.
         OutputError: the folder cannot be written.
     """
-    from restyle.engines import checking
+    from restyle.engines import first_run
     from restyle.palettes import DEFAULT_PALETTE, read_palette
 
-    asked = checking.Asked(
+    asked = first_run.EngineChoice(
         engine=engine,
         device=device,
         precision=precision,
@@ -60,4 +60,4 @@ def check_engine(
         palette=read_palette(os.fspath(palette or DEFAULT_PALETTE)),
     )
     folder = None if output is None else Path(output)
-    return checking.check_engine(asked, fetch=fetch, output=folder, on_examined=on_examined)
+    return first_run.check_and_try(asked, fetch=fetch, output=folder, on_examined=on_examined)

@@ -15,6 +15,7 @@ import torch
 from base.arrays import Pixels
 from base.errors import EncoderError
 from base.memory import free_memory_bytes
+from embedding.gpu_memory import CudaMemory
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -96,7 +97,7 @@ def device_name(device: str) -> str:
 def free_device_bytes(device: str) -> int | None:
     """Return how much memory a device has free; None where nobody says."""
     if device == "cuda":
-        return int(torch.cuda.mem_get_info()[0])
+        return CudaMemory().free_bytes()
     if device == "mps":
         return int(torch.mps.recommended_max_memory()) - int(torch.mps.driver_allocated_memory())
     return free_memory_bytes()

@@ -5,8 +5,8 @@ from typing import Any
 
 from base.console import counted, size_in_words
 from restyle.alienise import HIGHEST, LOWEST
-from restyle.engines.checking import FULL, Check, Look, Machine
-from restyle.engines.inventory import NeededFile, Stock
+from restyle.engines.first_run import FULL, Check, Machine, SmallPicture
+from restyle.engines.needs import NeededFile, Stock
 
 SMALL_BYTES = 1_000_000  # files below are counted, not listed: settings, and words of tokenizers
 SOURCES = {
@@ -18,7 +18,7 @@ SOURCES = {
 }
 
 
-def report_of(check: Check) -> list[str]:
+def report_lines(check: Check) -> list[str]:
     """Return a check in lines."""
     return [*found_of(check), *verdict_of(check)]
 
@@ -62,13 +62,13 @@ def stock_in_words(stock: Stock) -> list[str]:
     here = f"{size_in_words(stock.here_bytes)} are here" if stock.here_bytes else "nothing is here yet"
     lines = [f"{counted(len(stock.files), 'file')}, {whole} ({told}): {here}"]
     large = [file for file in missing if file.size_bytes is None or file.size_bytes >= SMALL_BYTES]
-    lines += [f"  to fetch: {file.path}, {size_of(file)}" for file in large]
+    lines += [f"  to fetch: {file.path}, {file_size(file)}" for file in large]
     if others := [file for file in missing if file not in large]:
         lines.append(f"  to fetch: {counted(len(others), 'small file')}, {summed_words(others)}")
     return lines
 
 
-def size_of(file: NeededFile) -> str:
+def file_size(file: NeededFile) -> str:
     """Return a file's size in words."""
     return "its size is unknown" if file.size_bytes is None else size_in_words(file.size_bytes)
 
@@ -85,11 +85,11 @@ def machine_of(check: Check) -> list[str]:
     if machine is None:
         return []
     lines = ["what this machine has", f"  to compute with: {machine.device}, {machine.name}"]
-    lines.append(f"  its memory: {free(machine.free_bytes)}")
+    lines.append(f"  its memory: {free_in_words(machine.free_bytes)}")
     if machine.device != "cpu":
-        lines.append(f"  the computer's own memory: {free(machine.host_free_bytes)}")
+        lines.append(f"  the computer's own memory: {free_in_words(machine.host_free_bytes)}")
     lines.append(f"  weights in it: {weights_in_words(check, machine)}")
-    lines.append(f"  disk: {free(machine.disk_free_bytes)} for {machine.disk_folder}")
+    lines.append(f"  disk: {free_in_words(machine.disk_free_bytes)} for {machine.disk_folder}")
     return lines
 
 
@@ -109,7 +109,7 @@ def weights_in_words(check: Check, machine: Machine) -> str:
     return f"{takes}: they fit; what painting takes on top is not known before it is tried"
 
 
-def free(size_bytes: int | None) -> str:
+def free_in_words(size_bytes: int | None) -> str:
     """Return what is free, in words."""
     return "how much is free is unknown" if size_bytes is None else f"{size_in_words(size_bytes)} free"
 
@@ -147,11 +147,11 @@ def verdict_of(check: Check) -> list[str]:
     return [*lines, "or by hand:", *commands]
 
 
-def look_in_words(look: Look) -> list[str]:
+def look_in_words(look: SmallPicture) -> list[str]:
     """Return what became of the small picture."""
     steps = f" in {counted(look.steps, 'step')}" if look.steps else ""
-    peak = "" if look.peak_bytes is None else f"; the device held {size_in_words(look.peak_bytes)} at most"
-    lines = [f"  one photo of {look.width_px} x {look.height_px} px{steps}: {look.seconds:.1f} s{peak}"]
+    taken = "" if look.taken_bytes is None else f"; {size_in_words(look.taken_bytes)} of memory beyond the weights"
+    lines = [f"  one photo of {look.width_px} x {look.height_px} px{steps}: {look.seconds:.1f} s{taken}"]
     if not look.problem:
         lines.append("  it is a picture: not black, not of one colour, and changed")
     lines.append(f"  picture: {look.path}" if look.path else "  the picture is not kept: --output FOLDER keeps it")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants as hub
 
-from restyle.engines import checking, inventory, weights
+from restyle.engines import first_run, needs, weights
 from tests.commands.conftest import Aliens
 from tests.restyle.engines.conftest import Folders, one_thread  # noqa: F401
 from tests.restyle.engines.hub_lists import HubAnswers, json_of_hub
@@ -31,14 +31,14 @@ def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(weights, "hub_answers", lambda: False)
     monkeypatch.setattr(hub, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(checking, "LOOK_PX", 96)
+    monkeypatch.setattr(first_run, "LOOK_PX", 96)
 
 
 @pytest.fixture
 def answering(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "hub_answers", lambda: True)
-    monkeypatch.setattr(inventory, "HfApi", HubAnswers)
-    monkeypatch.setattr(inventory, "json_of_hub", json_of_hub)
+    monkeypatch.setattr(needs, "HfApi", HubAnswers)
+    monkeypatch.setattr(needs, "json_of_hub", json_of_hub)
     monkeypatch.setattr("embedding.device.free_device_bytes", lambda device: 64 * 10**9)
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 500 * 10**9}))
 
@@ -127,12 +127,12 @@ def test_a_name_that_a_terminal_would_obey_is_shown_as_an_escape(
 RUN = """
 import signal, sys
 import cli
-from restyle.engines import checking
+from restyle.engines import first_run
 signal.signal(signal.SIGINT, signal.default_int_handler)
-def look_at(engine, palette):
+def paint_sample(engine, palette, device):
     print("painting", flush=True)
     signal.pause()
-checking.look_at = look_at
+first_run.paint_sample = paint_sample
 sys.argv = ["aliens", *sys.argv[1:]]
 cli.main()
 """

@@ -94,5 +94,5 @@ def test_devices_say_what_they_are_called_and_have_free(monkeypatch: pytest.Monk
     assert device_name("cpu")
     assert (free_device_bytes("cpu") or 0) > 1_000_000
     monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA H200")
-    monkeypatch.setattr("torch.cuda.mem_get_info", lambda: (5, 10))
+    monkeypatch.setattr("embedding.gpu_memory.CudaMemory.free_bytes", lambda self: 5)
     assert (device_name("cuda"), free_device_bytes("cuda")) == ("NVIDIA H200", 5)

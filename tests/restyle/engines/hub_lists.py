@@ -245,5 +245,5 @@ class HubAnswers:
 
 
 def json_of_hub(name: str, file: str) -> dict[str, Any]:
-    """Stand in for restyle.engines.inventory.json_of_hub."""
+    """Stand in for restyle.engines.needs.json_of_hub."""
     return INDICES[name] if file == "model_index.json" else {"cross_attention_dim": WIDTHS[name]}

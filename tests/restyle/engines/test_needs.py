@@ -13,12 +13,12 @@ from huggingface_hub import constants as hub
 from huggingface_hub.utils import filter_repo_objects
 
 from restyle.controls import CONTROLS, DEFAULT_DEPTH
-from restyle.engines import inventory, weights
+from restyle.engines import needs, weights
 from restyle.engines.engine import KLEIN, MODELS, PRESETS, SD15, SDXL, Engine, family_of
-from restyle.engines.inventory import Need, Stock, missing_parts, stock_of, take_stock, wanted
-from restyle.engines.known_weights import REPOSITORIES, needless_in
 from restyle.engines.loading import LORA_FILE, load_engine, preset_of
+from restyle.engines.needs import Need, Stock, missing_parts, stock_of, take_stock, wanted
 from restyle.engines.pipelines import NEEDED, classes_for, too_old
+from restyle.engines.weights import REPOSITORIES, needless_in
 from tests.restyle.engines.hub_lists import INDICES, LISTS, WIDTHS, HubAnswers, json_of_hub
 
 COMMIT = "f" * 40
@@ -32,8 +32,8 @@ def answering(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[
     monkeypatch.setattr(weights, "hub_answers", lambda: True)
     monkeypatch.setattr(hub, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(inventory, "HfApi", HubAnswers)
-    monkeypatch.setattr(inventory, "json_of_hub", json_of_hub)
+    monkeypatch.setattr(needs, "HfApi", HubAnswers)
+    monkeypatch.setattr(needs, "json_of_hub", json_of_hub)
     yield HubAnswers.asked
 
 
@@ -90,7 +90,7 @@ def test_everything_that_can_be_asked_for_is_known() -> None:
 def test_how_models_were_saved_is_known(name: str) -> None:
     known = REPOSITORIES[name].saved
     width = {"cross_attention_dim": WIDTHS[name]} if name in WIDTHS else {}
-    assert known == inventory.saved_by(INDICES[name], width)
+    assert known == needs.saved_by(INDICES[name], width)
 
 
 def test_engines_and_presets_are_of_the_family_that_they_are_taken_for() -> None:
@@ -221,7 +221,7 @@ def test_the_command_leaves_out_nothing_that_is_loaded_and_little_is_needless(na
     assert needless < 400e6
 
 
-def kind_of(name: str) -> inventory.Kind:
+def kind_of(name: str) -> needs.Kind:
     if name in INDICES:
         return "model"
     return "LoRA" if "lora" in name else "depth estimator" if name == DEFAULT_DEPTH else "ControlNet"
@@ -232,7 +232,7 @@ def test_estimates_are_what_the_lists_say(name: str) -> None:
     files = wanted(LISTS[name], kind_of(name), INDICES.get(name, {}))
     parts: dict[str, float] = {}
     for path in files:
-        if inventory.NeededFile(path=path).holds_weights:
+        if needs.NeededFile(path=path).holds_weights:
             part = path.rpartition("/")[0]
             parts[part] = parts.get(part, 0) + LISTS[name][path] / 1e6
     assert parts == pytest.approx(dict(REPOSITORIES[name].parts))
@@ -242,7 +242,7 @@ def test_estimates_are_what_the_lists_say(name: str) -> None:
 def test_the_files_of_a_real_pipeline_suffice(folders: Any, name: str, tmp_path: Path) -> None:
     folder = Path(getattr(folders, name))
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    index = inventory.json_in(folder / "model_index.json")
+    index = needs.json_in(folder / "model_index.json")
     for path in wanted([*names, "README.md", "model.ckpt", "unet/other.safetensors"], "model", index):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(folder / path, tmp_path / path)

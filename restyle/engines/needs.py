@@ -20,10 +20,9 @@ from base.console import shell_word
 from base.errors import EngineError
 from embedding.hub import no_chatter, weights_unavailable
 from restyle.engines.engine import Preset, Saved, family_of
-from restyle.engines.known_weights import REPOSITORIES, Known
 from restyle.engines.loading import LORA_FILE, weights_of
 from restyle.engines.pipelines import ControlNets
-from restyle.engines.weights import fetch_command, is_local, snapshot, why_no_hub
+from restyle.engines.weights import REPOSITORIES, Known, fetch_command, is_local, snapshot, why_no_hub
 
 Kind = Literal["model", "ControlNet", "LoRA", "depth estimator"]
 Source = Literal["folder", "hub", "cache", "estimate", "nothing"]
@@ -263,7 +262,7 @@ def wanted(names: Collection[str], kind: Kind, index: Mapping[str, Any]) -> list
         return [name for name in names if name == LORA_FILE]
     if kind != "model":
         return sorted(of_net([name for name in names if "/" not in name]))
-    parts = parts_of(index)
+    parts = parts_in_index(index)
     networks = {name.rpartition("/")[0] for name in names if name.endswith((".safetensors", *suffixes()))} & parts
     weights = {name for name in names if name.count("/") <= 1 and WEIGHT_NAME.fullmatch(name.rpartition("/")[2])}
     safe = {name.rpartition("/")[0] for name in weights if name.endswith(".safetensors")}
@@ -298,7 +297,7 @@ def of_net(names: Collection[str]) -> list[str]:
     return configs
 
 
-def parts_of(index: Mapping[str, Any]) -> set[str]:
+def parts_in_index(index: Mapping[str, Any]) -> set[str]:
     """Return the parts of a model, by its model_index.json; those that it leaves out have no class."""
     return {part for part, how in index.items() if isinstance(how, list) and part[:1] != "_" and how and how[0]}
 
@@ -316,9 +315,9 @@ def missing_parts(folder: Path, names: Collection[str], kind: Kind, index: Mappi
         if SHARDS_NAME.fullmatch(name.rpartition("/")[2])
         for shard in set(json_in(folder / name).get("weight_map", {}).values())
     }
-    lacking = [] if kind != "model" else sorted(part for part in parts_of(index) if not (folder / part).is_dir())
+    lacking = [] if kind != "model" else sorted(part for part in parts_in_index(index) if not (folder / part).is_dir())
     networks = {name.rpartition("/")[0] for name in names if name.rpartition("/")[2] == "config.json"}
-    networks &= parts_of(index) if kind == "model" else {""}
+    networks &= parts_in_index(index) if kind == "model" else {""}
     has = {name.rpartition("/")[0] for name in weights}
     lacking += sorted(f"the weights of {part}" if part else "its weights" for part in networks - has)
     if kind != "model" and "config.json" not in names:
@@ -342,7 +341,7 @@ def here(folder: Path, name: str) -> NeededFile:
 
 def loaded(file: NeededFile, kind: Kind, index: Mapping[str, Any]) -> NeededFile:
     """Return a file without weights where it is in a folder that a model does not name: it is fetched for nothing."""
-    idle = kind == "model" and file.holds_weights and file.part not in parts_of(index)
+    idle = kind == "model" and file.holds_weights and file.part not in parts_in_index(index)
     return replace(file, weights=0) if idle else file
 
 
@@ -365,13 +364,13 @@ def weights_told(api: HfApi, name: str, file: str, size_bytes: int | None) -> in
     """Return how many weights a file of the hub has; pickled ones do not tell, and are taken for float32."""
     if not file.endswith(".safetensors"):
         return None if size_bytes is None else size_bytes // FLOAT32_BYTES
-    head: Any = answered(lambda: api.parse_safetensors_file_metadata(name, file))
+    head: Any = asked_of_hub(lambda: api.parse_safetensors_file_metadata(name, file))
     if head is None:
         return None
     return sum(int(count) for dtype, count in head.parameter_count.items() if dtype in DTYPE_BYTES)
 
 
-def answered(ask: Callable[[], Answer]) -> Answer | None:
+def asked_of_hub(ask: Callable[[], Answer]) -> Answer | None:
     """Return what the hub answers, or None where it does not: then something stays unknown, and is said to be."""
     try:
         return ask()

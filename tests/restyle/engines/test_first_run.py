@@ -12,9 +12,9 @@ from PIL import Image
 
 import aliens
 from base.errors import DeviceMemoryError, EngineError, OutputError
-from restyle.engines import checking, inventory, weights
-from restyle.engines.checking import Check
+from restyle.engines import first_run, needs, weights
 from restyle.engines.engine import MODELS
+from restyle.engines.first_run import Check
 from tests.restyle.engines.hub_lists import HubAnswers, json_of_hub
 
 GB = 10**9
@@ -26,7 +26,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(weights, "hub_answers", lambda: False)
     monkeypatch.setattr(hub, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(checking, "LOOK_PX", 96)
+    monkeypatch.setattr(first_run, "LOOK_PX", 96)
     machine(monkeypatch)
 
 
@@ -34,8 +34,8 @@ def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def answering(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hub that answers."""
     monkeypatch.setattr(weights, "hub_answers", lambda: True)
-    monkeypatch.setattr(inventory, "HfApi", HubAnswers)
-    monkeypatch.setattr(inventory, "json_of_hub", json_of_hub)
+    monkeypatch.setattr(needs, "HfApi", HubAnswers)
+    monkeypatch.setattr(needs, "json_of_hub", json_of_hub)
 
 
 def machine(
@@ -44,9 +44,9 @@ def machine(
     """Let the machine have so many GB."""
     monkeypatch.setattr("embedding.device.free_device_bytes", lambda device: round(free * GB))
     monkeypatch.setattr("embedding.device.device_name", lambda device: "a device")
-    monkeypatch.setattr(checking, "free_memory_bytes", lambda: round(host * GB))
+    monkeypatch.setattr(first_run, "free_memory_bytes", lambda: round(host * GB))
     precision = "float32" if device == "cpu" else "float16"
-    monkeypatch.setattr(checking, "placed", lambda *asked: (device, precision))
+    monkeypatch.setattr(first_run, "placed", lambda *asked: (device, precision))
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": round(disk * GB)}))
 
 
@@ -110,7 +110,9 @@ def test_everything_is_one_object_for_programs(folders: Any) -> None:
 
 @pytest.mark.usefixtures("answering")
 def test_where_the_hub_answers_it_would_work_and_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checking.Asked, "load", lambda *arguments: pytest.fail("nothing may be fetched unasked"))
+    monkeypatch.setattr(
+        first_run.EngineChoice, "load", lambda *arguments: pytest.fail("nothing may be fetched unasked")
+    )
     found = check("sd15")
     assert found.works and found.look is None
     assert found.to_fetch_bytes == pytest.approx(8.387e9, rel=1e-4)
@@ -130,11 +132,11 @@ def test_where_the_hub_answers_it_would_work_and_nothing_is_fetched(monkeypatch:
 def test_fetching_is_done_where_it_is_asked_for(folders: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def load(self: checking.Asked, longest_px: int | None) -> Any:
+    def load(self: first_run.EngineChoice, longest_px: int | None) -> Any:
         asked.append(weights.why_no_hub())
-        return checking.load_engine(folders.klein, device="cpu", precision="float32", longest_px=longest_px)
+        return first_run.load_engine(folders.klein, device="cpu", precision="float32", longest_px=longest_px)
 
-    monkeypatch.setattr(checking.Asked, "load", load)
+    monkeypatch.setattr(first_run.EngineChoice, "load", load)
     found = check("klein", fetch=True)
     assert asked == [""]
     assert found.works and found.look is not None
@@ -147,7 +149,8 @@ def test_without_a_hub_sizes_are_estimates_and_the_command_is_told() -> None:
     assert "about 5.5 GB, not here; an estimate" in words
     assert "listed when this version was written: the model hub does not answer" in words
     assert "to be fetched in all: about 8.4 GB" in words
-    assert "are not here, and the model hub does not answer. Fetch them on a machine that has a network" in words
+    assert "are not here, and the model hub does not answer. Fetch on a machine that has a network" in words
+    assert "by the commands that `aliens restyle --check sd15` tells, and copy its" in words
     assert "\n  hf download stable-diffusion-v1-5/stable-diffusion-v1-5 --exclude '*.ckpt'" in words
     assert "--engine regrade" in words
 
@@ -279,6 +282,20 @@ def test_numbers_that_are_none_come_back_black_and_are_told(folders: Any, monkey
     assert not found.works and "came back black" in found.problems[0]
 
 
+def test_what_painting_takes_on_a_graphics_card_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from embedding.gpu_memory import CudaMemory
+
+    def taken(self: CudaMemory, work: Any) -> int:
+        work()
+        return 1_200_000_000
+
+    monkeypatch.setattr(CudaMemory, "taken_bytes", taken)
+    picture = np.zeros((2, 2, 3), np.uint8)
+    painted, _, taken_bytes = first_run.painting("cuda", lambda: picture)
+    assert painted is picture and taken_bytes == 1_200_000_000
+    assert first_run.painting("cpu", lambda: picture)[2] is None
+
+
 def test_memory_that_ends_while_painting_is_a_problem(folders: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from restyle.engines.diffusion import DiffusionEngine
 
@@ -313,7 +330,7 @@ def test_what_makes_no_sense_is_refused(engine: str, options: dict[str, Any], ma
 def test_a_device_that_is_absent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     from restyle.engines.loading import placed
 
-    monkeypatch.setattr(checking, "placed", placed)
+    monkeypatch.setattr(first_run, "placed", placed)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(EngineError, match=r"no device 'cuda' here: torch .* sees cpu"):
         check("sd15", device="cuda")
@@ -331,7 +348,7 @@ def test_a_folder_that_is_no_model_or_no_control_net_is_told(folders: Any, tmp_p
 def test_a_folder_that_cannot_be_written_is_told_before_anything_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checking, "examined", lambda asked: pytest.fail("too late"))
+    monkeypatch.setattr(first_run, "examined", lambda asked: pytest.fail("too late"))
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         check("regrade", output=tmp_path / "file")

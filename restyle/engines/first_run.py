@@ -5,7 +5,6 @@ Weights are fetched only where that is asked for. Of the picture nothing is judg
 
 import os
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -16,14 +15,13 @@ from typing import Any
 import numpy as np
 
 from base.arrays import Pixels
-from base.console import size_in_words
+from base.console import shell_word, size_in_words
 from base.errors import EngineError, OutputError
 from base.files import PhotoFile, atomic_write
 from base.memory import free_memory_bytes
 from base.settings import asset
 from embedding.colour import read_pixels, resized
 from restyle.engines.engine import Engine, Family, Job, Settings, family_of
-from restyle.engines.inventory import Stock, summed, take_stock
 from restyle.engines.loading import (
     WITHOUT_WEIGHTS,
     first_settings,
@@ -33,6 +31,7 @@ from restyle.engines.loading import (
     refuse_without_packages,
     weights_of,
 )
+from restyle.engines.needs import Stock, summed, take_stock
 from restyle.palettes import Palette, build_prompt
 from restyle.regrade import regrade
 
@@ -46,7 +45,7 @@ NOT_FETCHED = "nothing is fetched unless --fetch is said"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
+class EngineChoice:
     """What an engine is to be loaded with; see `restyle.engines.loading.load_engine`."""
 
     engine: str
@@ -86,17 +85,18 @@ class Machine:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
-    """The one small picture. peak_bytes: that the device held at most, where it tells. path: "" where it is not kept.
+class SmallPicture:
+    """The one small picture.
 
-    problem: why it is none, or nothing.
+    taken_bytes: of the device's memory at most, beyond the weights, where it tells. problem: why it is none, or
+    nothing. path: "" where it is not kept.
     """
 
     width_px: int
     height_px: int
     steps: int
     seconds: float
-    peak_bytes: int | None
+    taken_bytes: int | None
     problem: str
     path: str = ""
 
@@ -121,8 +121,8 @@ class Check:
     classes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
-    look: Look | None = None
-    asked: Asked = field(repr=False)
+    look: SmallPicture | None = None
+    asked: EngineChoice = field(repr=False)
 
     @property
     def works(self) -> bool:
@@ -175,13 +175,13 @@ class Check:
         return check_as_json(self)
 
     def __str__(self) -> str:
-        from restyle.engines.check_report import report_of
+        from restyle.engines.check_report import report_lines
 
-        return "\n".join(report_of(self))
+        return "\n".join(report_lines(self))
 
 
-def check_engine(
-    asked: Asked, *, fetch: bool = False, output: Path | None = None, on_examined: Callable[[Check], None]
+def check_and_try(
+    asked: EngineChoice, *, fetch: bool = False, output: Path | None = None, on_examined: Callable[[Check], None]
 ) -> Check:
     """Return whether an engine would work, and paint one small photo with it where all that it needs is here.
 
@@ -206,8 +206,8 @@ def check_engine(
 # What is found without painting.
 
 
-def examined(asked: Asked) -> Check:
-    """Return what can be found out without loading weights. Raises: EngineError: as `check_engine`."""
+def examined(asked: EngineChoice) -> Check:
+    """Return what can be found out without loading weights. Raises: EngineError: as `check_and_try`."""
     if asked.engine in WITHOUT_WEIGHTS:
         engine = asked.load(asked.longest_px)
         return Check(
@@ -238,7 +238,7 @@ def examined(asked: Asked) -> Check:
     return replace(check, problems=problems, advice=() if problems else advice)
 
 
-def machine_for(asked: Asked) -> Machine:
+def machine_for(asked: EngineChoice) -> Machine:
     """Return what there is to compute with. Raises: EngineError: the device is absent."""
     from huggingface_hub import constants
 
@@ -281,8 +281,9 @@ def absent(check: Check) -> list[str]:
         folder = check.machine.disk_folder if check.machine else ""
         told.append(
             f"{names} {'is' if len(unasked) == 1 else 'are'} not here{' as a whole' * (unasked[0].source == 'cache')}, "
-            f"and {unasked[0].why}. Fetch them on a machine that has a network, by the commands that are told, and "
-            f"copy its {folder} to the same place here; or restyle without weights: `--engine regrade`"
+            f"and {unasked[0].why}. Fetch on a machine that has a network, by the commands that "
+            f"`aliens restyle --check {shell_word(check.engine)}` tells, and copy its {folder} to the same place here; "
+            "or restyle without weights: `--engine regrade`"
         )
     missing, machine = check.to_fetch_bytes, check.machine
     if machine and missing and machine.disk_free_bytes is not None and missing > machine.disk_free_bytes:
@@ -345,7 +346,8 @@ def tried(check: Check, fetch: bool, folder: Path | None) -> Check:
     try:
         with nothing:
             engine = check.asked.load(min(check.longest_px, LOOK_PX))
-            photo, painted, look = look_at(engine, check.asked.palette)
+            device = check.machine.device if check.machine else "cpu"
+            photo, painted, look = paint_sample(engine, check.asked.palette, device)
     except EngineError as error:
         return replace(check, problems=(*check.problems, str(error)))
     if folder is not None:
@@ -356,7 +358,7 @@ def tried(check: Check, fetch: bool, folder: Path | None) -> Check:
     return replace(check, look=look, problems=(*check.problems, *([look.problem] if look.problem else [])))
 
 
-def look_at(engine: Engine, palette: Palette) -> tuple[Pixels, Pixels, Look]:
+def paint_sample(engine: Engine, palette: Palette, device: str) -> tuple[Pixels, Pixels, SmallPicture]:
     """Return a sample photo, what the engine makes of it in few steps, and whether that is a picture.
 
     Raises: EngineError: the engine cannot paint; DeviceMemoryError: not with this memory.
@@ -366,37 +368,33 @@ def look_at(engine: Engine, palette: Palette) -> tuple[Pixels, Pixels, Look]:
     start = regrade(photo, palette) if engine.diffuses else photo
     prompt, negative = build_prompt(palette.prompt, SAMPLE_TAGS)
     settings = replace(engine.settings, steps=min(engine.settings.steps, LOOK_STEPS))
-    watch = Watch()
-    painted = engine.restyle(Job(original=photo, start=start, prompt=prompt, negative_prompt=negative), settings)
-    seconds, peak_bytes = watch.read()
-    look = Look(
+    job = Job(original=photo, start=start, prompt=prompt, negative_prompt=negative)
+    painted, seconds, taken_bytes = painting(device, lambda: engine.restyle(job, settings))
+    look = SmallPicture(
         width_px=painted.shape[1],
         height_px=painted.shape[0],
         steps=settings.steps,
         seconds=round(seconds, 2),
-        peak_bytes=peak_bytes,
-        problem=problem_of(start, painted),
+        taken_bytes=taken_bytes,
+        problem=why_no_picture(start, painted),
     )
     return photo, painted, look
 
 
-class Watch:
-    """How long something takes, and how much of a graphics card's memory at most."""
+def painting(device: str, paint: Callable[[], Pixels]) -> tuple[Pixels, float, int | None]:
+    """Return a picture, the seconds that it took, and what of a graphics card's memory; None where nobody tells."""
+    from embedding.gpu_memory import CudaMemory
 
-    def __init__(self) -> None:
-        torch = sys.modules.get("torch")  # which nothing but engines that paint have loaded
-        self._cuda = torch.cuda if torch is not None and torch.cuda.is_initialized() else None
-        if self._cuda is not None:
-            self._cuda.reset_peak_memory_stats()
-        self._began = perf_counter()
-
-    def read(self) -> tuple[float, int | None]:
-        """Return seconds and bytes; None where nobody tells."""
-        seconds = perf_counter() - self._began
-        return seconds, None if self._cuda is None else int(self._cuda.max_memory_allocated())
+    made: list[Pixels] = []
+    began, taken_bytes = perf_counter(), None
+    if device == "cuda":
+        taken_bytes = CudaMemory().taken_bytes(lambda: made.append(paint()))
+    else:
+        made.append(paint())
+    return made[0], perf_counter() - began, taken_bytes
 
 
-def problem_of(start: Pixels, painted: Pixels) -> str:
+def why_no_picture(start: Pixels, painted: Pixels) -> str:
     """Return why a picture is none, or nothing. Numbers that are none (NaN) become black pixels."""
     if painted.max() < BLACK:
         return (
