@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aliens.downloading import download_hotels50k as download_hotels50k
+    from aliens.engine_checking import check_engine as check_engine
     from aliens.library import Library as Library
     from aliens.library import create as create
     from aliens.library import open as open
@@ -44,7 +45,8 @@ ERRORS = (
     "QuerySyntaxError",
     "SourceError",
 )
-__all__ = [*LIBRARY, "download_hotels50k", *ERRORS]
+APART = {"check_engine": "engine_checking", "download_hotels50k": "downloading"}  # what needs no library: its file
+__all__ = [*LIBRARY, "check_engine", "download_hotels50k", *ERRORS]
 OURS = ("analysis", "base", "db", "embedding", "indexer", "restyle", "search")
 
 
@@ -92,10 +94,8 @@ def __getattr__(name: str) -> Any:
         from base import errors
 
         return getattr(errors, name)
-    if name == "download_hotels50k":
-        from aliens.downloading import download_hotels50k
-
-        return download_hotels50k
+    if name in APART:
+        return getattr(import_module(f"aliens.{APART[name]}"), name)
     if name in LIBRARY:
         from aliens import library
 

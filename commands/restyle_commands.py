@@ -24,6 +24,7 @@ from commands.options import (
 )
 
 if TYPE_CHECKING:
+    from restyle.engines.first_run import Check
     from restyle.restyled import Result
     from restyle.studio import Done, Failed
 
@@ -176,6 +177,7 @@ def row_of(result: "Result") -> tuple[object, ...]:
 
 
 WHICH, HOW, GOOD, WHERE = "Which photos", "How they are made", "What is good enough", "What becomes of them"
+BEFORE = "Before the first photo"
 KEPT = "stopped: the results so far are kept; the same command goes on from here"
 
 
@@ -325,6 +327,19 @@ def restyle(
     again: Annotated[
         bool, typer.Option("--again", help="Make anew what was made before.", rich_help_panel=WHERE)
     ] = False,
+    check: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENGINE",
+            autocompletion=completing(known=ENGINES),
+            help="Restyle nothing: say what an engine needs, what this machine has, and paint one small photo.",
+            rich_help_panel=BEFORE,
+        ),
+    ] = None,
+    fetch: Annotated[
+        bool,
+        typer.Option("--fetch", help="With --check: fetch the weights that are missing.", rich_help_panel=BEFORE),
+    ] = False,
     explain: FiguresOption = False,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,
@@ -338,10 +353,30 @@ def restyle(
     Examples:
         aliens restyle 7 42 --engine regrade
         aliens restyle --manifest picks.toml --html restyled.html
-        aliens restyle --query "a bathroom" -n 3
+        aliens restyle --check sd15
     """
     from embedding.html_pages import check_page
 
+    if check is not None:
+        named = {"PHOTO": photo, "--manifest": manifest, "--query": query, "--html": html, "--add": add}
+        if unfit := [name for name, value in named.items() if value]:
+            raise QueryError(f"--check restyles nothing, so leave out {' and '.join(unfit)}")
+        check_engine_command(
+            check,
+            preset=preset,
+            controls=control or [],
+            device=device,
+            precision=precision,
+            offload=offload,
+            longest_px=longest_px,
+            palette=palette,
+            fetch=fetch,
+            output=output,
+            json=json,
+        )
+        return
+    if fetch:
+        raise QueryError("--fetch goes with --check ENGINE; to restyle, weights are fetched as they are needed")
     check_page(html)
     with stopping(KEPT), opened(library, device, aloud=True) as photos:
         made = photos.restyle(
@@ -381,3 +416,63 @@ def restyle(
             print_added(photos.add_restyled(made.results))
     if made.failed:
         raise typer.Exit(1)
+
+
+UNKEPT = "stopped: no picture was kept; what was fetched so far is, and the same command goes on from there"
+
+
+def check_engine_command(
+    engine: str,
+    *,
+    preset: Literal["lcm", "turbo"] | None,
+    controls: list[str],
+    device: str,
+    precision: str,
+    offload: bool,
+    longest_px: int | None,
+    palette: str | None,
+    fetch: bool,
+    output: Path | None,
+    json: bool,
+) -> None:
+    """Print what was found out about an engine; exit with 1 where it would not work."""
+    import aliens
+
+    def found(check: "Check") -> None:
+        from restyle.engines.check_report import found_of
+
+        if not json:
+            console.say(*found_of(check))
+            if fetch and not check.is_here and check.works:
+                console.note("fetching what is missing")
+
+    with stopping(UNKEPT):
+        check = aliens.check_engine(
+            engine,
+            preset=preset,
+            controls=controls,
+            device=device,
+            precision=precision,
+            offload=offload,
+            longest_px=longest_px,
+            palette=palette,
+            fetch=fetch,
+            output=output,
+            on_examined=found,
+        )
+    if json:
+        console.print_json(check.as_json())
+    else:
+        print_verdict(check)
+    if not check.works:
+        raise typer.Exit(1)
+
+
+def print_verdict(check: "Check") -> None:
+    """Print whether an engine works; the picture's place is a link."""
+    from restyle.engines.check_report import verdict_of
+
+    path = check.look.path if check.look else ""
+    for line in verdict_of(check):
+        before, place, _ = line.partition(path) if path else (line, "", "")
+        console.say((before, FilePath(FilePath(path).near, path)) if place else line)

@@ -2,9 +2,11 @@
 
 import ctypes
 import os
+import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,8 @@ import torch
 
 from base.arrays import Pixels
 from base.errors import EncoderError
+from base.memory import free_memory_bytes
+from embedding.gpu_memory import CudaMemory
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -73,6 +77,30 @@ def cpu_has_bfloat16() -> bool:
         torch.cpu, "get_capabilities", dict
     )()  # not in every torch 2.x: float32 is always right
     return bool(flags.get("avx512_bf16") or flags.get("amx_bf16") or flags.get("amx_tile"))
+
+
+def device_name(device: str) -> str:
+    """Return what the maker calls a device, such as NVIDIA H200; its kind where it does not say."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    if device == "mps":
+        return "Apple's graphics processor"
+    try:
+        first = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+    except OSError:
+        first = ""
+    parted = (line.partition(":") for line in first.splitlines())
+    names = {name.strip(): value.strip() for name, _, value in parted}
+    return names.get("model name") or names.get("Model") or platform.processor() or "the processor"
+
+
+def free_device_bytes(device: str) -> int | None:
+    """Return how much memory a device has free; None where nobody says."""
+    if device == "cuda":
+        return CudaMemory().free_bytes()
+    if device == "mps":
+        return int(torch.mps.recommended_max_memory()) - int(torch.mps.driver_allocated_memory())
+    return free_memory_bytes()
 
 
 def cpu_threads() -> int:

@@ -24,8 +24,10 @@ def hub_answers() -> bool:
     """Tell whether the model hub can be reached; behind a proxy nobody can tell, so yes."""
     if "https" in urllib.request.getproxies():
         return True
+    hub = urlsplit(constants.ENDPOINT)
+    port = hub.port or (80 if hub.scheme == "http" else 443)  # HF_ENDPOINT may name a mirror
     try:
-        socket.create_connection((str(urlsplit(constants.ENDPOINT).hostname), 443), timeout=HUB_TIMEOUT_S).close()
+        socket.create_connection((str(hub.hostname), port), timeout=HUB_TIMEOUT_S).close()
     except OSError:
         return False
     return True

@@ -1,5 +1,6 @@
 """Every benchmark runs, on next to nothing: whether it works and prints its figures, not what they are."""
 
+import csv
 import json
 import multiprocessing
 import os
@@ -17,6 +18,8 @@ from aliens.library import Library
 from embedding.device import cpu_has_int8
 from tests.forked import fork_in_place_of_python
 from tests.milvus_server import MilvusServer
+from tests.page import read_page
+from tests.restyle.engines.conftest import Folders
 from tests.web.conftest import BROWSERS
 
 ROOT = Path(__file__).parents[1]
@@ -259,9 +262,30 @@ def test_restyle_quality(bench: Path) -> None:
     assert shows(figures(bench, "restyle_quality", "--tiny"), r"photos; floors: HOG #, edge F1 #", "regrade\t")
 
 
-def test_restyle_gpu(bench: Path, few: Path) -> None:
-    arguments = ("--photos", few, "--engines", "regrade", "-n", 1, "--seeds", 0, "--longest-px", 256)
-    assert shows(figures(bench, "restyle_gpu", *arguments), r"\nregrade\t3\t#%\t#%\t#")
+def test_restyle_gpu(bench: Path, few: Path, tmp_path: Path) -> None:
+    """With a tiny model, and one that lacks a part."""
+    folders = Folders(tmp_path)
+    half = Path(shutil.copytree(folders.sd15, tmp_path / "half"))
+    (half / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    engines = ("regrade", folders.turbo, half)
+    small = ("--seeds", 0, "--longest-px", 128, "--preset", "turbo", "--device", "cpu")
+    out = figures(bench, "restyle_gpu", "--photos", few, "--engines", *engines, "-n", 1, *small)
+    work = bench / "work" / "restyle-gpu"
+    assert shows(out, r"\nregrade\t3\t#%\t0%\t#", r"/turbo\t3\t#%\t#%\t#")
+    assert shows(out, r"/half\tleft out: .*the weights of unet lacking", r"page: .*engines\.html\n")
+    page = read_page((work / "engines.html").read_text(encoding="utf-8"))
+    assert page.problems == []
+    assert len(page.pictures) == 3 * 3 * 2  # photos; as they were and by two engines; on Earth and seen by visitors
+    assert all(address.startswith("data:") for _, address in page.pictures)
+    assert "half is left out" in page.text and "outlines kept" in page.text
+    rows = list(csv.DictReader((work / "table.csv").read_text(encoding="utf-8").splitlines()))
+    assert [(row["kind"], Path(row["engine"]).name) for row in rows if row["kind"] == "all"] == [
+        ("all", "regrade"),
+        ("all", "turbo"),
+    ]
+    assert sum(int(row["photos"]) for row in rows if row["kind"] != "all") == 6
+    table = (work / "table.md").read_text(encoding="utf-8")
+    assert table.startswith("| engine | photos | recognised |") and "is left out: " in table
 
 
 def test_milvus_server(bench: Path, milvus_server: MilvusServer) -> None:

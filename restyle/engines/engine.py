@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from base.arrays import Pixels
+from base.errors import EngineError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +106,6 @@ MODELS = {
     "klein": "black-forest-labs/FLUX.2-klein-4B",
 }
 SETTINGS = Settings()
-SINGLE_FILES = {"sd15": ("v1-5-*",), "sdxl": ("sd_xl_*", "*.bin"), "klein": ("flux-2-*",)}  # beside the pipeline's own
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,6 +167,18 @@ KLEIN = Family(
 OTHER = Family(name="other", multiple_px=32)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Saved:
+    """How a model was saved.
+
+    pipeline, scheduler: diffusers' classes. text_width: of the texts that its unet takes; 0 where it has none.
+    """
+
+    pipeline: str
+    scheduler: str = ""
+    text_width: int = 0
+
+
 SD15_CLASS = re.compile(
     r"StableDiffusion(ControlNet)?(Img2Img|Inpaint)?Pipeline|LatentConsistencyModel(Img2Img)?Pipeline"
 )
@@ -194,6 +206,19 @@ class Preset:
     models: Mapping[str, str] = field(default_factory=dict)
     loras: Mapping[str, str] = field(default_factory=dict)
     scheduler: str = ""
+
+    def lora_for(self, saved: Saved) -> str:
+        """Return the LoRA that a model needs, or "" where none: one whose own scheduler it is needs few steps already.
+
+        Raises: EngineError: none is known for such a model.
+        """
+        if not self.scheduler or saved.scheduler == self.scheduler:
+            return ""
+        lora = self.loras.get(family_of(saved.pipeline).name, "")
+        if not lora:
+            taught = f"models whose scheduler is {self.scheduler}"
+            raise EngineError(f"the preset is for {', '.join(self.loras)} and {taught}")
+        return lora
 
 
 # Source: Luo et al. 2023, "LCM-LoRA"; Sauer et al. 2023, "Adversarial Diffusion Distillation", which knows no guidance.

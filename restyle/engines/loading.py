@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from base.errors import DeviceMemoryError, EncoderError, EngineError
-from restyle.engines.engine import MODELS, PRESETS, SD15, SINGLE_FILES, Engine, Family, Preset, family_of
+from restyle.engines.engine import MODELS, PRESETS, SD15, Engine, Family, Preset, Saved, Settings, family_of
 from restyle.palettes import Palette, read_palette
 
 if TYPE_CHECKING:
     from restyle.engines.pipelines import ControlNets
 
 REGRADE = "regrade"
+WITHOUT_WEIGHTS = (REGRADE,)  # which no diffusion model paints with
 USUAL = "sd15"
+LORA_FILE = "pytorch_lora_weights.safetensors"  # said, or diffusers asks the hub for the name even where it lies here
 FEWEST_WORDS = 16  # of a tokenizer's vocabulary: one that is made up has a few special ones
 
 
@@ -55,28 +57,20 @@ def load_engine(
         chosen_px = {} if longest_px is None else {"longest_px": longest_px}
         return RegradeEngine(palette or read_palette(), **chosen_px)
     chosen = preset_of(preset)
-    try:
-        import diffusers  # noqa: F401
-        import transformers  # noqa: F401
-    except ImportError as error:
-        from restyle.engines.weights import NO_DIFFUSERS
-
-        raise EngineError(NO_DIFFUSERS) from error
+    refuse_without_packages()
     from restyle.engines.diffusion import DiffusionEngine, Identity
     from restyle.engines.pipelines import ControlNets, Pipelines
 
     device, precision = placed(device, precision)
     weights = weights_of(name, chosen)
-    base, dtype = load_diffusion(name, weights, precision)
-    family = family_of(type(base).__name__)
-    lora = lay_preset(base, family, chosen)
-    text_width = getattr(getattr(base, "unet", None), "config", {}).get("cross_attention_dim") or 0
-    nets = ControlNets(family, text_width, controls, dtype)
+    base, dtype = load_diffusion(weights, precision)
+    saved = saved_as(base)
+    family = family_of(saved.pipeline)
+    lora = lay_preset(base, saved, chosen)
+    nets = ControlNets(family, saved.text_width, controls, dtype)
     pipelines = Pipelines(base, family, nets, device=device, offload=offload)
     make_ready(pipelines, nets, name)
-    settings = replace(family.settings, controls=nets.asked_for)
-    if chosen:
-        settings = replace(settings, steps=chosen.steps, guidance=chosen.guidance)
+    settings = first_settings(family, chosen, nets.asked_for)
     parts = [weights, lora, preset or "", precision, f"offload={offload}"]
     identity = Identity(
         name=name,
@@ -86,6 +80,23 @@ def load_engine(
         precision=precision,
     )
     return DiffusionEngine(identity, pipelines, nets, settings=settings, longest_px=longest_px or family.longest_px)
+
+
+def refuse_without_packages() -> None:
+    """Raise EngineError where the packages that diffusion needs are not installed."""
+    try:
+        import diffusers  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError as error:
+        from restyle.engines.weights import NO_DIFFUSERS
+
+        raise EngineError(NO_DIFFUSERS) from error
+
+
+def first_settings(family: Family, preset: Preset | None, controls: tuple[str, ...]) -> Settings:
+    """Return what a family's first attempt is made with, few steps where a preset says so."""
+    settings = replace(family.settings, controls=controls)
+    return replace(settings, steps=preset.steps, guidance=preset.guidance) if preset else settings
 
 
 def preset_of(name: str | None) -> Preset | None:
@@ -111,7 +122,7 @@ def weights_of(name: str, preset: Preset | None) -> str:
         return str(folder)
     if HUB_NAME.fullmatch(name):
         return name
-    choices = [REGRADE, *MODELS]
+    choices = [*WITHOUT_WEIGHTS, *MODELS]
     near = difflib.get_close_matches(name, choices, n=1)
     raise EngineError(
         f"no engine {name!r}{f', did you mean {near[0]}' if near else ''}: there are {', '.join(choices)}, "
@@ -125,7 +136,7 @@ def engine_at_hand(name: str | None) -> str:
     Raises: EngineError: as weights_of.
     """
     if name is not None:
-        if name != REGRADE:
+        if name not in WITHOUT_WEIGHTS:
             weights_of(name, None)
         return name
     if find_spec("diffusers") is None or find_spec("transformers") is None:
@@ -153,7 +164,7 @@ def placed(device: str, precision: str) -> tuple[str, str]:
     return device, "float16" if (precision, device, chosen) == ("auto", "cuda", "float32") else chosen
 
 
-def load_diffusion(name: str, weights: str, precision: str) -> tuple[Any, Any]:
+def load_diffusion(weights: str, precision: str) -> tuple[Any, Any]:
     """Return the model as the pipeline that it was saved as, and torch's type of its weights.
 
     Raises: EngineError: the weights cannot be had.
@@ -161,7 +172,7 @@ def load_diffusion(name: str, weights: str, precision: str) -> tuple[Any, Any]:
     import diffusers
     import torch
 
-    from restyle.engines.weights import NEEDLESS, load_weights
+    from restyle.engines.weights import load_weights
 
     any_pipeline: Any = diffusers.DiffusionPipeline  # its functions have no types
     dtype = getattr(torch, precision)
@@ -177,30 +188,39 @@ def load_diffusion(name: str, weights: str, precision: str) -> tuple[Any, Any]:
             raise OSError("incomplete: a tokenizer has no vocabulary")
         return pipeline
 
-    return load_weights(weights, load, "--engine ", (*NEEDLESS, *SINGLE_FILES.get(name, ()))), dtype
+    return load_weights(weights, load, "--engine "), dtype
 
 
-def lay_preset(base: Any, family: Family, preset: Preset | None) -> str:
+def saved_as(base: Any) -> Saved:
+    """Return how a model that was loaded was saved."""
+    text_width = getattr(getattr(base, "unet", None), "config", {}).get("cross_attention_dim") or 0
+    return Saved(
+        pipeline=type(base).__name__,
+        scheduler=type(getattr(base, "scheduler", None)).__name__,
+        text_width=text_width,
+    )
+
+
+def lay_preset(base: Any, saved: Saved, preset: Preset | None) -> str:
     """Give a model the scheduler and the LoRA of a preset; return the LoRA's name, or "" where none is needed.
-
-    A model whose own scheduler is the preset's was taught to need few steps and gets no LoRA.
 
     Raises: EngineError: the LoRA cannot be had, or the package that lays it over a model.
     """
-    if preset is None or not preset.scheduler or type(base.scheduler).__name__ == preset.scheduler:
+    lora = preset.lora_for(saved) if preset else ""
+    if preset is None or not lora:
         return ""
     import diffusers
 
     from restyle.engines.weights import NO_DIFFUSERS, load_weights
 
-    lora = preset.loras.get(family.name, "")
-    if not lora:
-        taught = f"models whose scheduler is {preset.scheduler}"
-        raise EngineError(f"the preset is for {', '.join(preset.loras)} and {taught}")
     if find_spec("peft") is None:
         raise EngineError(NO_DIFFUSERS)
     base.scheduler = getattr(diffusers, preset.scheduler).from_config(base.scheduler.config)
-    load_weights(lora, lambda local: base.load_lora_weights(lora, local_files_only=local), "--engine ")
+
+    def load(local: bool) -> None:
+        base.load_lora_weights(lora, weight_name=LORA_FILE, local_files_only=local)
+
+    load_weights(lora, load, "")
     base.fuse_lora()
     base.unload_lora_weights()
     return lora

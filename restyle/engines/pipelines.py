@@ -12,7 +12,7 @@ from PIL import Image
 from base.arrays import Pixels
 from base.errors import EngineError
 from restyle.controls import CONTROLS, DEFAULT_DEPTH, DETAILED
-from restyle.engines.engine import Family, Job, Settings
+from restyle.engines.engine import KLEIN, SD15, SDXL, Family, Job, Settings
 from restyle.engines.weights import are_here, digest_of, load_weights
 
 UNION, ESTIMATOR = "union", "estimator"  # what weights can be named for besides the control maps
@@ -72,12 +72,11 @@ class ControlNets:
         return [digest_of(name) for name in sorted(names)]
 
     def load(self, controls: Sequence[str]) -> list[Any]:
-        """Return the ControlNets for these maps in their order; a union is one for all.
+        """Return the ControlNet of each of these maps; one may be there for several, as a union is for all.
 
         Raises: EngineError: none is known for a map, its weights cannot be had, or it is made for another model.
         """
-        names = list(dict.fromkeys(self.weights_of(control) for control in controls))
-        return [self._load(name) for name in names]
+        return [self._load(self.weights_of(control)) for control in controls]
 
     def modes(self, controls: Sequence[str]) -> list[int]:
         """Return a union's numbers of these maps."""
@@ -133,6 +132,18 @@ class ControlNets:
 
 FURTHER_SCALE = 0.75  # of the first control's scale: what the second and third bind with
 KLEIN_PART = "Flux2KleinInpaintPipeline"  # repaints a part: here all of it, which is how klein knows a strength
+CALL = ("prompt", "image", "num_inference_steps", "guidance_scale", "generator")
+SIZED, FROM_IMAGE = (*CALL, "width", "height"), (*CALL, "negative_prompt", "strength")
+CONTROLLED = (*FROM_IMAGE, "width", "height", "control_image", "controlnet_conditioning_scale")
+# Of each class, the arguments without which it would paint something else than what was asked.
+NEEDED: Mapping[str, tuple[str, ...]] = {
+    SD15.plain: FROM_IMAGE,
+    SD15.controlled: CONTROLLED,
+    SDXL.plain: FROM_IMAGE,
+    SDXL.controlled: (*CONTROLLED, "control_mode"),
+    KLEIN.plain: SIZED,
+    KLEIN_PART: (*SIZED, "mask_image", "strength"),
+}
 
 
 class Pipelines:
@@ -237,17 +248,38 @@ class Pipelines:
 def rebuilt(base: Any, class_name: str, **parts: Any) -> Any:
     """Return another pipeline of the same model: its own parts and settings, and further parts.
 
-    Raises: EngineError: diffusers has no such pipeline.
+    Raises: EngineError: diffusers has no such pipeline, or one that does not take what it is to be told.
     """
     import diffusers
 
-    pipeline_class = getattr(diffusers, class_name, None)
-    if pipeline_class is None:
-        raise EngineError(f"diffusers {diffusers.__version__} has no {class_name}: `pip install -U diffusers`")
+    if problem := too_old(class_name):
+        raise EngineError(problem)
+    pipeline_class = getattr(diffusers, class_name)
     known = signature(pipeline_class.__init__).parameters
     # An invisible watermark would depend on whether a package is installed: pictures must not.
     everything = {**base.config, **base.components, "add_watermarker": False, **parts}
     return pipeline_class(**{name: value for name, value in everything.items() if name in known})
+
+
+def too_old(class_name: str) -> str:
+    """Return in words what the installed diffusers lacks of a class, or nothing."""
+    import diffusers
+
+    remedy = "`pip install -U diffusers`"
+    known = getattr(diffusers, class_name, None)
+    if known is None:
+        return f"diffusers {diffusers.__version__} has no {class_name}: {remedy}"
+    taken = signature(known.__call__).parameters
+    lacking = [name for name in NEEDED.get(class_name, ()) if name not in taken]
+    if lacking:
+        return f"{class_name} of diffusers {diffusers.__version__} takes no {' and no '.join(lacking)}: {remedy}"
+    return ""
+
+
+def classes_for(family: Family, controls: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of diffusers' classes that a family paints with: without controls, and with some."""
+    plain = (family.plain, *([KLEIN_PART] if family.name == "klein" else [])) if family.plain else ()
+    return (*plain, *([family.controlled, family.net] if family.controlled and controls else []))
 
 
 def for_any(base: Any) -> Any:

@@ -1,9 +1,10 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from base.memory import MemoryBudget
+from base.memory import MemoryBudget, free_memory_bytes
 
 
 def test_threads_never_hold_more_than_there_is_together() -> None:
@@ -62,3 +63,24 @@ def test_memory_is_given_back_after_an_error() -> None:
             raise KeyError
     with budget.holding(100):
         pass
+
+
+def test_free_memory_is_that_of_the_machine_or_of_its_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {
+        "/proc/meminfo": "MemTotal:  32000000 kB\nMemAvailable:  20000000 kB\n",
+        "/sys/fs/cgroup/memory.max": "8000000000\n",
+        "/sys/fs/cgroup/memory.current": "3000000000\n",
+        "/sys/fs/cgroup/memory.stat": "anon 1\ninactive_file 1000000000\n",
+    }
+
+    def read(self: Path) -> str:
+        if str(self) not in told:
+            raise FileNotFoundError(self)
+        return told[str(self)]
+
+    monkeypatch.setattr(Path, "read_text", read)
+    assert free_memory_bytes() == 6_000_000_000
+    told["/sys/fs/cgroup/memory.max"] = "max\n"
+    assert free_memory_bytes() == 20_000_000 * 1024
+    told.clear()
+    assert free_memory_bytes() is None

@@ -86,3 +86,13 @@ def test_a_model_that_was_loaded_on_cuda_before_a_fork_says_so(
     for encode in (lambda: starter.encode_images(squares), lambda: starter.encode_texts(["never asked before"])):
         with pytest.raises(EncoderError, match="forked from one that used CUDA"):
             encode()
+
+
+def test_devices_say_what_they_are_called_and_have_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    from embedding.device import device_name, free_device_bytes
+
+    assert device_name("cpu")
+    assert (free_device_bytes("cpu") or 0) > 1_000_000
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA H200")
+    monkeypatch.setattr("embedding.gpu_memory.CudaMemory.free_bytes", lambda self: 5)
+    assert (device_name("cuda"), free_device_bytes("cuda")) == ("NVIDIA H200", 5)

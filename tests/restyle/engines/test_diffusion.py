@@ -14,8 +14,8 @@ from base.errors import DeviceMemoryError, EngineError
 from embedding.colour import Pixels
 from embedding.hub import no_chatter
 from restyle.engines.diffusion import DiffusionEngine
-from restyle.engines.engine import SD15, Job, Preset, Settings
-from restyle.engines.loading import lay_preset, load_engine
+from restyle.engines.engine import Job, Preset, Settings
+from restyle.engines.loading import lay_preset, load_engine, saved_as
 from restyle.engines.pipelines import schedule_steps
 
 PATHS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -320,11 +320,11 @@ def test_a_lora_is_laid_over_the_model(folders: Any, job: Job, tmp_path: Path) -
         StableDiffusionPipeline.save_lora_weights(tmp_path, get_peft_model_state_dict(base.unet))
     preset = Preset(steps=2, guidance=1.0, scheduler="LCMScheduler", loras={"sd15": str(tmp_path)})
     pipeline = plain._pipelines._base
-    assert lay_preset(pipeline, SD15, preset) == str(tmp_path)
+    assert lay_preset(pipeline, saved_as(pipeline), preset) == str(tmp_path)
     assert type(pipeline.scheduler).__name__ == "LCMScheduler"
     plain._pipelines._ready = None
     assert difference(plain.restyle(job, few(plain)), before) > 0.1
-    assert lay_preset(pipeline, SD15, preset) == ""  # what needs few steps already gets no LoRA
+    assert lay_preset(pipeline, saved_as(pipeline), preset) == ""  # what needs few steps already gets no LoRA
 
 
 def test_pipelines_are_not_made_anew_between_attempts(folders: Any, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

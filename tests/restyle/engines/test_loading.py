@@ -405,5 +405,9 @@ def test_a_control_net_that_was_fetched_in_part_is_not_offered() -> None:
     (snapshot / "config.json").write_text("{}")
     nets = ControlNets(SD15, 768, (), None)
     assert nets.available == ()
-    (snapshot / "diffusion_pytorch_model.fp16.safetensors").write_bytes(b"weights")
+    (snapshot / "diffusion_pytorch_model.fp16.safetensors").write_bytes(
+        b"halved, which diffusers loads for nobody here"
+    )
+    assert nets.available == ()
+    (snapshot / "diffusion_pytorch_model.bin").write_bytes(b"weights")
     assert nets.available == ("tile",)
