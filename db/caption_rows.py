@@ -231,21 +231,22 @@ def all_captions(session: Session) -> Iterator[tuple[int, str, str, str, int, fl
         .where(Photo.state == PhotoState.EMBEDDED)
         .order_by(Photo.id, Caption.set_id, Caption.rank)
     )
-    for row in session.execute(statement, execution_options={"yield_per": PAGE}):
-        yield row[0], row[1], row[2], row[3], row[4], row[5], row[6]
+    with session.execute(statement, execution_options={"yield_per": PAGE}) as rows:
+        for row in rows:
+            yield row[0], row[1], row[2], row[3], row[4], row[5], row[6]
 
 
 def find_by_words(session: Session, words: Sequence[str], k: int) -> list[CaptionedPhoto]:
     """Return up to k photos that can be found and have a caption with all these words, each with its best caption.
 
     In SQLite the order is that of bm25 over stemmed words ("pools" finds "pool"), elsewhere that of the scores, and a
-    word is found inside others too.
+    word is found inside others too; in PostgreSQL, of English words, their other forms as well.
     """
     dialect = session.get_bind().dialect.name
     if dialect == "sqlite":
         statement = matching_words(words)
     else:
-        statement = containing_words(words, by_letters=dialect == postgres.NAME)
+        statement = containing_words(words, by_postgres=dialect == postgres.NAME)
     found: dict[int, CaptionedPhoto] = {}
     with session.execute(statement.execution_options(yield_per=PAGE)) as rows:
         for row in rows:
@@ -287,18 +288,18 @@ def matching_words(words: Sequence[str]) -> Found:
     return found.order_by(matched.c.distance, Caption.score.desc(), Photo.id, Caption.set_id, Caption.rank)
 
 
-def containing_words(words: Sequence[str], *, by_letters: bool = False) -> Found:
+def containing_words(words: Sequence[str], *, by_postgres: bool = False) -> Found:
     """Return the statement of the captions that contain all these words, best first, by any database's LIKE.
 
-    by_letters: by PostgreSQL, which compares all letters.
+    by_postgres: all letters are compared, and English words found in their other forms.
     """
     words, text = [word for word in words if word], func.lower(CaptionText.text)
     conditions = (
         [false()]
         if not words
         else [
-            postgres.contains_letters(CaptionText.text, word)
-            if by_letters
+            or_(postgres.contains_letters(CaptionText.text, word), postgres.says_word(CaptionText.text, word))
+            if by_postgres
             else or_(*(text.contains(form.lower(), autoescape=True) for form in spellings(word)))
             for word in words
         ]

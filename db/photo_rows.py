@@ -249,12 +249,14 @@ def failed_photos(session: Session, kind: str | None = None) -> Iterator[Photo]:
     statement = select(Photo).where(Photo.state == PhotoState.FAILED).order_by(Photo.id)
     if kind is not None:
         statement = statement.where(Photo.failure_kind == kind)
-    yield from session.scalars(statement.execution_options(yield_per=PAGE))
+    with session.scalars(statement.execution_options(yield_per=PAGE)) as rows:
+        yield from rows
 
 
 def all_photos(session: Session) -> Iterator[Photo]:
     """Yield every photo, and every restyled one, in the order of their ids, without holding them all."""
-    yield from session.scalars(select(Photo).order_by(Photo.id).execution_options(yield_per=PAGE))
+    with session.scalars(select(Photo).order_by(Photo.id).execution_options(yield_per=PAGE)) as rows:
+        yield from rows
 
 
 SAID_AT = func.coalesce(Photo.dated_at, Photo.uploaded_at)
@@ -379,7 +381,9 @@ def fetched(
     """
     connection = session.connection()
     if connection.dialect.name != "sqlite":  # drivers that would fetch everything at once unless told otherwise
-        yield from connection.execute(statement, parameters, execution_options={"yield_per": FETCHED}).partitions()
+        # Closed also where whoever takes the rows stops: a cursor of the server's would stay open there.
+        with connection.execute(statement, parameters, execution_options={"yield_per": FETCHED}) as result:
+            yield from result.partitions()
         return
     result = connection.execute(statement, parameters)
     while result.cursor is not None and (rows := result.cursor.fetchmany(FETCHED)):

@@ -197,6 +197,11 @@ def contains_letters(column: TextColumn, part: str) -> ColumnElement[bool]:
     return func.strpos(letters(column), letters(literal(part))) > 0
 
 
+def says_word(column: TextColumn, word: str) -> ColumnElement[bool]:
+    """Return the condition that an English text says a word in one of its forms, whatever signs are around it."""
+    return func.to_tsvector("english", column).bool_op("@@")(func.phraseto_tsquery("english", word))
+
+
 def same_letters(column: TextColumn, value: str) -> ColumnElement[bool]:
     """Return the condition that a text is another one, by the letters of both."""
     return letters(column) == letters(literal(value))

@@ -154,9 +154,10 @@ def all_labels(session: Session) -> Iterator[Label]:
         .outerjoin(Photo, Photo.content_sha256 == TagLabel.content_sha256)
         .order_by(Photo.id, TagLabel.tag)
     )
-    for row in session.execute(statement, execution_options={"yield_per": PAGE}):
-        if row[0] is not None:  # bytes that no photo has any more, or not again yet
-            yield Label(*row)
+    with session.execute(statement, execution_options={"yield_per": PAGE}) as rows:
+        for row in rows:
+            if row[0] is not None:  # bytes that no photo has any more, or not again yet
+                yield Label(*row)
 
 
 def labels_of_tag(session: Session, tag: str) -> list[Label]:

@@ -20,7 +20,8 @@ def executed(engine: Engine) -> list[tuple[str, Any]]:
 
     @event.listens_for(engine, "before_cursor_execute")
     def keep(conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool) -> None:
-        statements.append((statement, parameters[0] if executemany else parameters))
+        one = parameters[0] if executemany and not isinstance(parameters, dict) else parameters
+        statements.append((statement, one))
 
     return statements
 
@@ -36,6 +37,7 @@ def scans(engine: Engine, statements: list[tuple[str, Any]]) -> list[tuple[str, 
     return found
 
 
+@pytest.mark.sqlite("how a statement is carried out is asked of SQLite")
 def test_the_scan_of_a_table_would_be_noticed(library: LibraryFactory, photos: Path) -> None:
     library.add(photos)
     with library.open() as opened:
@@ -44,6 +46,7 @@ def test_the_scan_of_a_table_would_be_noticed(library: LibraryFactory, photos: P
         assert scans(opened.catalog.engine, statements)
 
 
+@pytest.mark.sqlite("how a statement is carried out is asked of SQLite")
 @pytest.mark.parametrize("change", ["new", "known bytes", "other bytes", "gone"])
 def test_adding_a_photo_looks_through_no_table_of_photos(
     library: LibraryFactory, photos: Path, tmp_path: Path, change: str

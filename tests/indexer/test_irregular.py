@@ -349,6 +349,7 @@ def test_a_pipe_in_the_place_of_the_text_towers_weights_makes_none(
 
 
 def test_a_pipe_in_the_place_of_library_toml_is_refused(library: LibraryFactory) -> None:
+    library.folder.config_file.unlink(missing_ok=True)
     os.mkfifo(library.folder.config_file)
     with pytest.raises(LibraryError, match=r"library\.toml is damaged \(.*no regular file"):
         library.open()

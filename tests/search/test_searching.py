@@ -2,15 +2,18 @@
 
 from collections import Counter
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 from sqlalchemy import text as sql
 
 from aliens.library import Library
 from base.errors import QueryError
+from db.models import Photo
 from embedding.index.photo_index import PhotoIndex
 from search.answers import Feedback
 from search.ranking import Shape, Sort
@@ -37,9 +40,8 @@ def with_hotels(library: Library) -> Library:
             sql("INSERT INTO hotel VALUES (1, 'One', 1, 48.85, 2.35), (2, 'Two', 1, 0, 0), (3, 'Three', 2, 0, 0)")
         )
         session.execute(sql("UPDATE photo SET hotel_id = 1 + id % 3 WHERE id < 10"))
-        session.execute(
-            sql("UPDATE photo SET uploaded_at = '2015-01-' || printf('%02d', 20 - id) || ' 10:00:00.000000'")
-        )
+        for photo in session.scalars(select(Photo)):
+            photo.uploaded_at = datetime(2015, 1, 20 - photo.id, 10)
         session.commit()
     return library
 
