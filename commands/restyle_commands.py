@@ -205,8 +205,8 @@ def restyle(
         typer.Option(
             envvar="ALIENS_ENGINE",
             autocompletion=completing(known=ENGINES),
-            help="sd15, sdxl, klein, a model's name on the hub or its folder: diffusion. regrade: no weights, colours "
-            "alone. Default: the manifest's, or sd15.",
+            help="sd15, sdxl, klein, a model's name on the hub or its folder: diffusion. No weights: regrade, colours "
+            "alone; grow, drawn plants too. Default: the manifest's, or sd15.",
             rich_help_panel=HOW,
         ),
     ] = None,
@@ -247,7 +247,7 @@ def restyle(
             metavar="N",
             min=0,
             max=1,
-            help="The strongest change that is tried, 0 to 1 (default: 0.75; regrade 1).",
+            help="The strongest change that is tried, 0 to 1 (default: 0.75; regrade, grow 1).",
             rich_help_panel=HOW,
         ),
     ] = None,
@@ -275,7 +275,7 @@ def restyle(
         typer.Option(
             metavar="N",
             min=64,
-            help="The longer side (default: 768 sd15, 1024 others, regrade 2048).",
+            help="The longer side (default: 768 sd15, 1024 others, regrade and grow 2048).",
             rich_help_panel=HOW,
         ),
     ] = None,

@@ -174,6 +174,14 @@ class Judge:
             prompt_margin=self._margin(subject, vector, prompt),
         )
 
+    def slack(self, subject: Subject, result: Pixels) -> float:
+        """Return by how much a result's outlines and shapes lie above the floors; below 0, it is not recognised.
+
+        Asks no model. The result, (h, w, 3), may be smaller than the photo.
+        """
+        likeness = compare(subject.structure, structure_of(result))
+        return min(likeness.hog - self.floors.hog, likeness.edge_f1 - self.floors.edge_f1)
+
     def _vector(self, pixels: Pixels) -> Floats:
         assert self._encoder is not None
         square = encoder_square(pixels, self._encoder.preprocessing)

@@ -138,6 +138,11 @@ class RegradeEngine:
         return False
 
     @property
+    def painting(self) -> None:
+        """Regrading is done before."""
+        return None
+
+    @property
     def moves_picture(self) -> bool:
         """It does not."""
         return False

@@ -46,6 +46,7 @@ from restyle.result_pictures import FileFormat, write_result_picture
 MADE = {
     "unchanged": "left as it was",
     "regraded": "recoloured",
+    "grown": "overgrown with drawn leaves",
     "diffused": "painted",
     "firmer control": "painted, held closer to the photo",
     "second control": "painted, held to the photo in two ways",

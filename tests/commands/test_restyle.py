@@ -153,7 +153,7 @@ def test_regrading_is_never_passed_off_as_diffusion(aliens: Aliens, filled: Path
     (said,) = lines(out)
     assert code == 0
     assert "no diffusion model is used" in err
-    assert "regrade paints nothing, so --prompt is left out" in err
+    assert "no diffusion model paints for regrade, so --prompt is left out" in err
     assert (said["diffusion"], said["prompt"], said["rung"]) == (False, "", "regraded")
     assert "no diffusion model was used" in read_page(Path("page.html").read_text()).text
     assert read_parameters(Path(said["path"]))["diffusion"] is False
