@@ -252,7 +252,8 @@ def test_vectors_io(bench: Path) -> None:
 
 
 def test_restyle_quality(bench: Path) -> None:
-    assert shows(figures(bench, "restyle_quality", "--tiny"), r"photos; floors: HOG #, edge F1 #", "regrade\t")
+    told = figures(bench, "restyle_quality", "--tiny")
+    assert shows(told, r"photos; floors: HOG #, edge F1 #", "regrade\t", "grow\t", "fitting takes # times one scoring")
 
 
 def test_restyle_gpu(bench: Path, few: Path) -> None:

@@ -67,8 +67,7 @@ class Dyes:
         warm = np.stack([0.26 * ab[..., 0], 0.86 * ab[..., 1] + 10], axis=-1)
         mixed = lab[..., 1:] * np.array([0.2, 0.4], np.float32) + np.float32(0.6) * warm
         gold = smooth_step(lab[..., 2:], *GILDED)
-        lit: Floats = lab + gold * (np.concatenate([lightness, mixed], axis=-1) - lab)
-        return lit
+        return np.asarray(lab + gold * (np.concatenate([lightness, mixed], axis=-1) - lab), np.float32)
 
     def _shaded(self, lab: Floats, kept: float) -> Floats:
         lightness = lab[..., :1] * kept

@@ -128,7 +128,9 @@ class Garden:
             leaves.alpha_composite(plant.picture, (plant.left, plant.top))
         alpha, longer = leaves.getchannel("A"), max(picture.size)
         away = round(-0.6 * self.light_x * shadow.offset * longer), round(0.8 * shadow.offset * longer)
-        behind = ImageChops.offset(alpha, *away).filter(ImageFilter.GaussianBlur(shadow.blur * longer))
+        behind = Image.new("L", picture.size)
+        behind.paste(alpha, away)
+        behind = behind.filter(ImageFilter.GaussianBlur(shadow.blur * longer))
         picture = Image.composite(self.deep, picture, scaled(behind, shadow.depth))
         picture.paste(ImageChops.multiply(leaves.convert("RGB"), self.around), (0, 0), alpha)
         return picture

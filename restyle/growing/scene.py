@@ -4,6 +4,7 @@ All of it is learnt from a small copy, and nothing is drawn.
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from scipy import ndimage
@@ -11,6 +12,7 @@ from scipy import ndimage
 from base.arrays import Bools, Floats, Pixels
 from embedding.colour import lab_of, within
 from restyle.growing.fields import smooth_step
+from restyle.sky import sky_of
 
 ANALYSED_PX = 256  # the longer side of the small copy
 LEAST_SIDE_PX = 40  # of the small copy: a strip or a speck has no corners that anything could grow in
@@ -18,7 +20,10 @@ TENSOR_PX = 2.4  # blur of the structure tensor: over what a line has to be stra
 STEEP = 6.0  # L* a pixel from which on a line is as strong as can be
 PLAIN_BLUR, PLAIN = 0.016, (2.4, 0.9)  # share of the longer side; L* a pixel above and below which nothing and all is
 SURROUNDING = 0.035  # share of the longer side that lights a plant
+SKY = 0.5  # how surely it is sky where nothing grows
 BRIGHT = 85  # percentile of L* from which on a pixel counts as light
+
+AnyMap = TypeVar("AnyMap", Floats, Bools)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,10 +88,9 @@ def scene_of(pixels: Pixels, forbidden: Bools | None = None) -> Scene:
     across, down = (ndimage.gaussian_filter(lightness, 1.0, order=order) for order in ((0, 1), (1, 0)))
     slope = np.hypot(across, down)
     busy = ndimage.gaussian_filter(slope, PLAIN_BLUR * longer)
-    barred = sky_of(lab, slope)
+    barred = as_large(sky_of(small), small.shape[:2]) > SKY
     if forbidden is not None:
-        rows, columns = (np.arange(n) * m // n for n, m in zip(small.shape[:2], forbidden.shape, strict=True))
-        barred = barred | ndimage.binary_dilation(forbidden[rows[:, None], columns], iterations=2)
+        barred = barred | ndimage.binary_dilation(as_large(forbidden, small.shape[:2]), iterations=2)
     grows = 1 - ndimage.gaussian_filter(ndimage.binary_dilation(barred).astype(np.float32), 1.0)
     view = np.maximum(smooth_step(lab[..., 2], -4, -14), smooth_step(lab[..., 1] + 0.3 * np.abs(lab[..., 2]), -7, -14))
     view = ndimage.gaussian_filter(view, 0.01 * longer)
@@ -123,18 +127,9 @@ def light_side(lightness: Floats) -> float:
     return float(np.copysign(np.clip(2.5 * abs(side), 0.4, 1.0), side if abs(side) > 1e-6 else -1.0))
 
 
-def sky_of(lab: Floats, slope: Floats) -> Bools:
-    """Return where there is sky, bool (h, w): even, bluish or very light, and joined to the top or high up."""
-    height = lab.shape[0]
-    even = ((lab[..., 2] < -3) & (lab[..., 0] > 35) | (lab[..., 0] > 80) & (lab[..., 2] < 3)) & (slope < 2.2)
-    labels, _ = ndimage.label(even)
-    sky = np.zeros(even.shape, bool)
-    for number, place in enumerate(ndimage.find_objects(labels), start=1):
-        part = labels[place] == number
-        share, blue = part.sum() / even.size, float(lab[place][..., 2][part].mean())
-        bluish = float((lab[place][..., 2][part] < -3).mean())
-        at_top = place[0].start == 0 and share > 0.015 and blue < -5 and bluish > 0.5
-        high = place[0].stop < 0.55 * height and share > 0.004 and blue < -8
-        if at_top or high:
-            sky[place] |= part
-    return sky
+
+def as_large(maps: AnyMap, shape: tuple[int, int]) -> AnyMap:
+    """Return a map, (h, w) of anything, at another size: each place has the value that lies there."""
+    rows, columns = (np.arange(wanted) * had // wanted for wanted, had in zip(shape, maps.shape, strict=True))
+    taken: AnyMap = maps[rows[:, None], columns]
+    return taken

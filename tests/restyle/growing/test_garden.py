@@ -133,6 +133,13 @@ def test_any_photo_of_some_size_gets_plants(photo: Pixels) -> None:
     assert np.array_equal(photo, before[0]) and np.array_equal(start, before[1])
 
 
+def test_no_shadow_comes_in_from_the_other_side() -> None:
+    here = garden(flat((200, 200, 200), (480, 360)))
+    only = Amounts(**{**Amounts().times(0).named, "fronds": 1.0})
+    assert not covered(here, only)[:60].any()
+    assert np.array_equal(np.asarray(here.composed(only))[:60], np.asarray(here.start)[:60])
+
+
 def test_the_engine_draws_a_photo_once_for_all_strengths(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
     real = garden_of
