@@ -4,8 +4,9 @@ python benchmarks/restyle_quality.py [--photos ../shared/photos] [-n 20] [--seed
 
 Of a library of the sample hotels and, where they are at hand, real photos, n detailed photos, n in colours opposed to
 the palette and n nearly empty ones are picked as `aliens candidates` does, half of them real. They are restyled by
-`regrade`, by `grow` and by an engine whose damage is known (benchmarks.synthetic), which stands in for diffusion: it shows
-what the loop does with damage, not what diffusion paints. Judged by the starter model. Then the speeds, on one photo.
+`regrade`, by `grow` and by an engine whose damage is known (benchmarks.synthetic), which stands in for diffusion: it
+shows what the loop does with damage, not what diffusion paints. Judged by the starter model. Then the speeds, on one
+photo.
 --tiny does it all with a few of the samples, in seconds: whether it works, not how well.
 
 above: share of results that pass every floor. dE, >5: median of the change that a protanope sees, in dE2000, and share

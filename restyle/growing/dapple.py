@@ -19,8 +19,8 @@ FLOOR = 0.68  # of the height: below, light falls on the floor
 SQUEEZED, SHEARED = 1.7, 1.0  # how shadows on the floor are foreshortened, and how far they lean away from the light
 SLITS = (20, 42, 65, 90, 118)  # degrees from the tip of a monstera's leaf at which it is cut
 BARE = 0.5  # of `Scene.bareness`, from which on big leaves would be blots
-SHADED = 0.08, 1.0  # share of the light that is kept off where shade begins and where it is full: half shade is grey
-GOLD_OVER_THINGS, SHADE_OVER_THINGS = 0.5, 0.45  # how much of both falls on what is no plain surface
+SHADED = 0.12, 0.80  # share of the light that is kept off where shade begins and where it is full: half shade is grey
+GOLD_OVER_THINGS, SHADE_OVER_THINGS = 0.6, 0.5  # how much of both falls on what is no plain surface
 TANGLED = 3.5, 7.0  # L* a pixel, blurred, from which on hardly any is seen to: hedges, gravel
 WHITE = (99.0, 90.0)  # L* from which on a surface shines by itself: lamps, windows
 
@@ -89,7 +89,7 @@ def shadows(scene: Scene, caster: Caster, width: int, height: int, rng: np.rando
         for number in range(count):
             place = (number + offset) / count
             cast(draw, caster, (width, height), scene.light_x, depth.long * longer, place, rng)
-        blur = depth.blur * longer * (1 + 1.2 * bare)
+        blur = depth.blur * longer * (1 + 0.8 * bare)
         shadow = ndimage.gaussian_filter(np.asarray(picture, np.float32) / 255, blur)
         left *= 1 - depth.density * shadow
     return left

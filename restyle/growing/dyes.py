@@ -64,14 +64,14 @@ class Dyes:
     def _lit(self, lab: Floats, lighter: float) -> Floats:
         lightness: Floats = lab[..., :1] + np.float32(lighter) * np.sin(np.float32(np.pi / 100) * lab[..., :1])
         ab = self.palette.leaf.at(lightness[..., 0])
-        warm = np.stack([0.26 * ab[..., 0], 0.86 * ab[..., 1] + 10], axis=-1)
+        warm = np.stack([0.26 * ab[..., 0], 0.92 * ab[..., 1] + 11], axis=-1)
         mixed = lab[..., 1:] * np.array([0.2, 0.4], np.float32) + np.float32(0.6) * warm
         gold = smooth_step(lab[..., 2:], *GILDED)
         return np.asarray(lab + gold * (np.concatenate([lightness, mixed], axis=-1) - lab), np.float32)
 
     def _shaded(self, lab: Floats, kept: float) -> Floats:
         lightness = lab[..., :1] * kept
-        ab = 0.15 * lab[..., 1:] + 0.85 * self.palette.sky.at(lightness[..., 0])
+        ab = 0.12 * lab[..., 1:] + 0.95 * self.palette.sky.at(lightness[..., 0])
         return np.concatenate([lightness, ab], axis=-1)
 
 

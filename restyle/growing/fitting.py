@@ -1,6 +1,7 @@
 """How much of a garden a photo bears: what leaves its outlines and shapes, tried on a small copy."""
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -37,9 +38,14 @@ def fitted(garden: Garden, slack: Callable[[Pixels], float]) -> Amounts:
         return whole
     amounts = whole.times(0.0)
     for name, levels, reserve in LADDERS:
-        for level in levels:
-            tried = replace(amounts, **{name: level})
-            if room(tried) >= reserve * ROOM:
-                amounts = tried
-                break
+        amounts = most_of([replace(amounts, **{name: level}) for level in levels], room, reserve * ROOM) or amounts
     return amounts
+
+
+def most_of(tries: Sequence[Amounts], room: Callable[[Amounts], float], least: float) -> Amounts | None:
+    """Return the first of tries, the most first, that leaves so much room; None where none does.
+
+    Found by halving, since less of it leaves more.
+    """
+    place = bisect_left(tries, True, key=lambda tried: room(tried) >= least)
+    return tries[place] if place < len(tries) else None

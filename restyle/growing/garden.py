@@ -21,7 +21,7 @@ from restyle.growing.planting import Beds, beds_of
 from restyle.growing.scene import Scene
 
 BEHIND = 5  # fronds that are behind the flowers
-EARLY, LATE = 2.2, 1.3  # how fast all but fronds comes with strength, and fronds go without it
+FIRST, EARLY, LATE = 4.0, 2.2, 1.3  # how fast light and vines come with strength, and fronds go without it
 DEEP = 0.55  # of the light in the shade that is left right behind a leaf
 GOLD, SHADE = 0.95, 0.88  # how much of golden light and of blue shade there is at most
 
@@ -66,7 +66,7 @@ class Amounts:
         Darkness goes first, and fronds: with these a photo is soonest taken for another one, hardly ever with vines.
         """
         early, late = min(1.0, EARLY * strength), max(0.0, 1 - LATE * (1 - strength))
-        shares = {"dark": strength * strength, "fronds": late}
+        shares = {"light": min(1.0, FIRST * strength), "dark": strength * strength, "fronds": late}
         return replace(self, **{name: amount * shares.get(name, early) for name, amount in self.named.items()})
 
 

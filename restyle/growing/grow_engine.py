@@ -19,7 +19,7 @@ from restyle.regrade import VERSION as REGRADE_VERSION
 NAME = "grow"
 VERSION = 1  # of the drawing: results are made anew where it changes
 LONGEST_PX = 2048  # of results, unless said otherwise
-GROWING = Painting(rung="grown", lowest=0.2, highest=1.0, step=0.15)
+GROWING = Painting(rung="grown", lowest=0.1, highest=1.0, step=0.15)
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from restyle.growing.fields import Numbers
 
@@ -22,6 +22,16 @@ class Plant:
     def reduced(self, factor: int) -> Self:
         """Return it so many times smaller, at its place in a photo as many times smaller."""
         return replace(self, picture=self.picture.reduce(factor), left=self.left // factor, top=self.top // factor)
+
+    def covers(self, mask: Image.Image) -> bool:
+        """Tell whether it lies over anything of a mask, black and white, of the photo's size."""
+        box = (self.left, self.top, self.left + self.picture.width, self.top + self.picture.height)
+        return (
+            ImageChops.logical_and(
+                self.picture.getchannel("A").convert("1", dither=Image.Dither.NONE), mask.crop(box)
+            ).getbbox()
+            is not None
+        )
 
     def within(self, width_px: int, height_px: int) -> Self | None:
         """Return what of it lies in a photo; None where nothing does."""

@@ -1,10 +1,11 @@
 """What grows where in a photo: vines and moss along its lines, fronds in its corners, strands from above."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
+from PIL import Image
 
 from restyle.growing.dyes import Dyes
 from restyle.growing.fronds import Finish, Sort, grown_frond, painted
@@ -36,8 +37,16 @@ class Beds:
 
     def reduced(self, factor: int) -> Self:
         """Return them so many times smaller."""
-        kinds = {each.name: getattr(self, each.name) for each in fields(self)}
-        return type(self)(**{name: tuple(plant.reduced(factor) for plant in plants) for name, plants in kinds.items()})
+        return self._each(lambda plants: tuple(plant.reduced(factor) for plant in plants))
+
+    def clear_of(self, scene: Scene) -> Self:
+        """Return those that cover nobody."""
+        size = scene.width_px, scene.height_px
+        people = Image.fromarray(scene.people).resize(size, Image.Resampling.NEAREST)
+        return self._each(lambda plants: tuple(plant for plant in plants if not plant.covers(people)))
+
+    def _each(self, change: Callable[[tuple[Plant, ...]], tuple[Plant, ...]]) -> Self:
+        return type(self)(**{each.name: change(getattr(self, each.name)) for each in fields(self)})
 
 
 def beds_of(scene: Scene, brush: Brush, seed: np.random.SeedSequence) -> Beds:
@@ -49,12 +58,13 @@ def beds_of(scene: Scene, brush: Brush, seed: np.random.SeedSequence) -> Beds:
     routes = routes_of(scene, for_vines)
     vine = Vine(shape, scene.longer_px, brush)
     trailing = Vine("heart" if shape == "ivy" else "ivy", scene.longer_px, brush)
-    return Beds(
+    beds = Beds(
         vines=tuple(plant for route in routes for plant in vine_plants(route, vine, scene, for_vines)),
         hanging=tuple(hanging_plants(trailing, scene, busier_top(scene), for_hanging)),
         fronds=tuple(corner_fronds(scene, brush.dyes, for_fronds)),
         umbels=tuple(umbel_plants(scene, brush, calmer_bottom_is_left(scene), for_umbels)),
     )
+    return beds.clear_of(scene) if scene.people.any() else beds
 
 
 def busier_top(scene: Scene) -> bool:

@@ -31,7 +31,8 @@ class Scene:
     """A photo's maps at the small copy's size, (h, w) float32.
 
     width_px, height_px: of the photo. lightness: L*, 0..100. lines: 0..1, how much of a straight edge there is. plain:
-    0..1, 1 on surfaces without anything. open: 1 where plants may be, 0 in the sky and where it is forbidden. indoors:
+    0..1, 1 on surfaces without anything. people: bool, where nothing may be drawn. open: 1 where vines may be, 0 there
+    and in the sky. indoors:
     the same, and less where it looks like a view: bluish, or green already. surroundings: 0..1, how light it is around.
     busy: slope of L*, blurred. light_x: -1 where the light comes from the left, 1 from the right.
     """
@@ -41,6 +42,7 @@ class Scene:
     lightness: Floats
     lines: Floats
     plain: Floats
+    people: Bools
     open: Floats
     indoors: Floats
     surroundings: Floats
@@ -89,9 +91,10 @@ def scene_of(pixels: Pixels, forbidden: Bools | None = None) -> Scene:
     slope = np.hypot(across, down)
     busy = ndimage.gaussian_filter(slope, PLAIN_BLUR * longer)
     barred = as_large(sky_of(small), small.shape[:2]) > SKY
+    people = np.zeros(small.shape[:2], bool)
     if forbidden is not None:
-        barred = barred | ndimage.binary_dilation(as_large(forbidden, small.shape[:2]), iterations=2)
-    grows = 1 - ndimage.gaussian_filter(ndimage.binary_dilation(barred).astype(np.float32), 1.0)
+        people = ndimage.binary_dilation(as_large(forbidden, small.shape[:2]), iterations=2)
+    grows = 1 - ndimage.gaussian_filter(ndimage.binary_dilation(barred | people).astype(np.float32), 1.0)
     view = np.maximum(smooth_step(lab[..., 2], -4, -14), smooth_step(lab[..., 1] + 0.3 * np.abs(lab[..., 2]), -7, -14))
     view = ndimage.gaussian_filter(view, 0.01 * longer)
     return Scene(
@@ -100,6 +103,7 @@ def scene_of(pixels: Pixels, forbidden: Bools | None = None) -> Scene:
         lightness=lightness,
         lines=lines_of(across, down, slope),
         plain=smooth_step(busy, *PLAIN),
+        people=people,
         open=grows,
         indoors=grows * (1 - 0.9 * view),
         surroundings=ndimage.gaussian_filter(lightness, SURROUNDING * longer) / 100,
@@ -125,7 +129,6 @@ def light_side(lightness: Floats) -> float:
     columns = np.nonzero(bright)[1]
     side = 2 * float(columns.mean()) / max(lightness.shape[1] - 1, 1) - 1
     return float(np.copysign(np.clip(2.5 * abs(side), 0.4, 1.0), side if abs(side) > 1e-6 else -1.0))
-
 
 
 def as_large(maps: AnyMap, shape: tuple[int, int]) -> AnyMap:

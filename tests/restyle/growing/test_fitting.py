@@ -1,5 +1,6 @@
 """As much grows as the photo bears, and the loop keeps what is recognised."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from restyle.floors import Floors
 from restyle.growing.fitting import fitted
 from restyle.growing.garden import Amounts
 from restyle.growing.grow_engine import GrowEngine
-from restyle.judge import Judge
+from restyle.judge import Judge, Scores, Subject
 from restyle.palettes import read_palette
 from tests.restyle.pictures import flat, wall
 
@@ -34,9 +35,28 @@ def test_samples_are_recognised_with_plants(path: Path) -> None:
     outcome = alienise(judge.study(photo), GrowEngine(FERN), judge, Wish(seeds=0))
     assert (outcome.rung, outcome.diffused) == ("grown", False)
     assert outcome.attempt.recognisable
+    assert {attempt.rung for attempt in outcome.attempts} <= {"regraded", "grown"}
     scores = outcome.attempt.scores
     assert scores.hog >= FLOORS.hog and scores.edge_f1 >= FLOORS.edge_f1
     assert outcome.attempts[0].rung == "regraded"
+
+
+def test_the_judge_is_asked_for_less_and_less_and_no_other_rung_is_climbed() -> None:
+    photo = sample(SAMPLES[0])
+    judge = Judge(Floors(hog=0.2, edge_f1=0.2), FERN)
+    subject, engine = judge.study(photo), GrowEngine(FERN)
+    asked = []
+
+    class Refusing(Judge):
+        def score(self, subject: Subject, result: np.ndarray, prompt: str = "") -> Scores:
+            scores = super().score(subject, result, prompt)
+            return replace(scores, nearest=False) if scores.hog < 0.97 else scores
+
+    outcome = alienise(subject, engine, Refusing(judge.floors, FERN), Wish(seeds=0), asked.append)
+    assert {attempt.rung for attempt in asked} == {"regraded", "grown"}
+    strengths = [attempt.settings.strength for attempt in asked if attempt.rung == "grown"]
+    assert strengths[:2] == [1.0, 0.1] and len(strengths) <= 6
+    assert outcome.rung in ("grown", "regraded") and outcome.attempt.scores.nearest is not False
 
 
 def test_a_photo_that_bears_nothing_is_regraded() -> None:

@@ -84,6 +84,7 @@ def test_nothing_is_drawn_where_it_is_forbidden() -> None:
     face = np.zeros((height, width), bool)
     face[-height // 3 :, : width // 3] = True  # over the corner that fronds grow in
     assert covered(garden(photo), Amounts())[face].any()
+    assert covered(garden(photo, forbidden=face), Amounts())[face].max() < 128  # whole plants are left out, none is cut
     result = grown(photo, forbidden=face)
     assert np.array_equal(result[face], regrade(photo, FERN)[face])
     assert changed(result, regrade(photo, FERN))[~face].mean() > 0.1
