@@ -124,7 +124,7 @@ class RestyleMethods(TagMethods):
             n: how many hits, with a query.
             engine: sd15, sdxl, klein, a model's name on the hub or its folder: diffusion. Without weights: regrade,
                 colours alone; grow, colours and drawn plants. By default the picks', or sd15.
-            palette: fern, lagoon, moss or a .toml file; by default the picks', or fern.
+            palette: fern, emerald, lagoon, moss or a .toml file; by default the picks', or fern.
             preset: few steps, for CPUs: lcm or turbo.
             controls: control maps to begin with, such as softedge or depth=0.5.
             prompt: what diffusion is told; by default of the photo's tags and caption.

@@ -214,7 +214,7 @@ def restyle(
         str | None,
         typer.Option(
             autocompletion=completing(folder="restyle/palettes"),
-            help="fern, lagoon, moss or your own .toml file (default: the manifest's, or fern).",
+            help="fern, emerald, lagoon, moss or your own .toml file (default: the manifest's, or fern).",
             rich_help_panel=HOW,
         ),
     ] = None,

@@ -9,9 +9,9 @@ import numpy as np
 from scipy import ndimage
 
 from base.arrays import Bools, Floats, Longs, Pixels
-from embedding.colour import AVERAGE, lab_of, within
+from embedding.colour import lab_of, reduced
 
-SIDE_PX = 200  # the longer side of what is looked at, and of the answer
+SIDE_PX = 200  # the longer side of what is looked at, and of the answer, at most
 BLUISH, PLAINLY_BLUE = -3.0, -8.0  # b*
 DUSK, NIGHT, PALE = 35.0, 10.0, 80.0  # L* of bluish skies, of plainly blue ones, and of clouds and haze
 EVEN_SKY, EVEN_WATER = 2.2, 5.0  # L* a pixel: the steepest slope of clouds and of ripples
@@ -21,8 +21,10 @@ EDGE_PX = 1.0  # standard deviation of what the border is softened by
 
 @dataclass(frozen=True, slots=True)
 class Patches:
-    """Connected pixels. number: of each pixel's patch, from 1, 0 for none, (h, w). Of each patch: share of the photo,
-    mean b*, share of bluish pixels, how far down its middle lies (0 top, 1 bottom), whether it touches the top.
+    """Connected pixels.
+
+    number: of each pixel's patch, from 1, 0 for none, (h, w). share: of the photo. b: mean b*. bluish: share of bluish
+    pixels. down: how far down its middle lies, 0 top, 1 bottom. at_top: whether it touches the top.
     """
 
     number: Longs
@@ -42,7 +44,7 @@ def sky_of(pixels: Pixels) -> Floats:
 
     pixels: the photo, (h, w, 3) uint8 sRGB, of any size.
     """
-    return sky_in(lab_of(within(pixels, SIDE_PX, AVERAGE)))
+    return sky_in(lab_of(reduced(pixels, SIDE_PX)))
 
 
 def sky_in(lab: Floats) -> Floats:
@@ -81,13 +83,14 @@ def grown(found: Bools, colour: Bools) -> Bools:
 def patches(chosen: Bools, b: Floats) -> Patches:
     """Return the connected patches of chosen pixels, (h, w); of their b* and place see `Patches`."""
     number, count = ndimage.label(chosen)
-    flat, height = number.ravel(), len(chosen)
+    flat = number.ravel()
 
     def mean(values: Floats) -> Floats:
         sums = np.bincount(flat, values.ravel(), count + 1)[1:]
         return np.asarray(sums / sizes, np.float32)
 
     sizes = np.bincount(flat, minlength=count + 1)[1:]
-    rows = np.broadcast_to(((np.arange(height) + 0.5) / height)[:, None], chosen.shape)
+    rows = ((np.indices(chosen.shape)[0] + 0.5) / len(chosen)).astype(np.float32)
     at_top = np.isin(np.arange(1, count + 1), number[0])
-    return Patches(number, sizes / chosen.size, mean(b), mean((b < BLUISH).astype(np.float32)), mean(rows), at_top)
+    share = (sizes / chosen.size).astype(np.float32)
+    return Patches(number, share, mean(b), mean((b < BLUISH).astype(np.float32)), mean(rows), at_top)

@@ -58,6 +58,6 @@ def guided_fits(guide: Floats, radius_px: int, epsilon: float, *values: Floats) 
     fits = []
     for part in values:
         middle = mean(part)
-        slope = (mean(guide * part) - centre * middle) / (np.maximum(variance, 0) + epsilon)
+        slope = np.asarray((mean(guide * part) - centre * middle) / (np.maximum(variance, 0) + epsilon), np.float32)
         fits.append(GuidedFit(mean(slope), mean(middle - slope * centre)))
     return fits

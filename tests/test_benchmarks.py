@@ -256,6 +256,11 @@ def test_restyle_quality(bench: Path) -> None:
     assert shows(told, r"photos; floors: HOG #, edge F1 #", "regrade\t", "grow\t", "fitting takes # times one scoring")
 
 
+def test_regrading(bench: Path) -> None:
+    out = figures(bench, "regrading", "--tiny")
+    assert shows(out, r"samples\tfern\t3\t", r"samples\temerald\t3\t.*\t#\t#%\t#\t#\t#", r"1024 x 728 .* # times that")
+
+
 def test_restyle_gpu(bench: Path, few: Path) -> None:
     arguments = ("--photos", few, "--engines", "regrade", "-n", 1, "--seeds", 0, "--longest-px", 256)
     assert shows(figures(bench, "restyle_gpu", *arguments), r"\nregrade\t3\t#%\t#%\t#")
