@@ -71,6 +71,7 @@ bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run, and w
 	$(BIN)/python benchmarks/duplicates.py
 	$(BIN)/python benchmarks/search_quality.py
 	$(BIN)/python -W ignore benchmarks/restyle_quality.py
+	$(BIN)/python benchmarks/regrading.py
 	benchmarks/against_clip_retrieval.sh
 	$(BIN)/python benchmarks/gpu.py
 	$(BIN)/python benchmarks/measured.py

@@ -122,17 +122,17 @@ class RestyleMethods(TagMethods):
             picks: in their place, what `candidates` picked, or the file that it wrote.
             query: in their place, the best hits of a search.
             n: how many hits, with a query.
-            engine: sd15, sdxl, klein, a model's name on the hub or its folder: diffusion. regrade: colours alone. By
-                default the picks', or sd15.
-            palette: fern, lagoon, moss or a .toml file; by default the picks', or fern.
+            engine: sd15, sdxl, klein, a model's name on the hub or its folder: diffusion. Without weights: regrade,
+                colours alone; grow, colours and drawn plants. By default the picks', or sd15.
+            palette: fern, emerald, lagoon, moss or a .toml file; by default the picks', or fern.
             preset: few steps, for CPUs: lcm or turbo.
             controls: control maps to begin with, such as softedge or depth=0.5.
             prompt: what diffusion is told; by default of the photo's tags and caption.
             negative_prompt: what must not be seen; by default the palette's.
-            strength: the highest that is tried, from 0 to 1; by default 0.75, with regrade 1.
+            strength: the highest that is tried, from 0 to 1; by default 0.75, with regrade and grow 1.
             seed: of the first attempts.
             seeds: how many others are tried at the boundary.
-            longest_px: the longer side; by default 768 with sd15, 2048 with regrade, else 1024.
+            longest_px: the longer side; by default 768 with sd15, 2048 with regrade and grow, else 1024.
             offload: less memory on the device, and slower.
             precision: what the engine computes in: auto, float32, bfloat16 or float16.
             floor: how much of outlines and shapes must be kept (edge F1 and HOG correlation), from 0 to 1; by default
@@ -152,7 +152,7 @@ class RestyleMethods(TagMethods):
             OutputError: the folder cannot be written.
         """
         from base.copy_folder import CopyFolder
-        from restyle.engines.loading import REGRADE, USUAL, load_engine
+        from restyle.engines.loading import GROW, USUAL, WITHOUT_WEIGHTS, load_engine
         from restyle.judge import library_judge
         from restyle.palettes import DEFAULT_PALETTE, read_palette
         from restyle.picks import read_picks
@@ -165,11 +165,12 @@ class RestyleMethods(TagMethods):
         colours = read_palette(os.fspath(palette or (listed and listed.palette) or DEFAULT_PALETTE))
         engine = engine or (listed and listed.engine) or USUAL
         painting = {"preset": preset, "control": controls, "prompt": prompt, "negative-prompt": negative_prompt}
-        if engine == REGRADE and (unused := [name for name, value in painting.items() if value]):
-            self.tell(f"regrade paints nothing, so --{' and --'.join(unused)} is left out")
+        if engine in WITHOUT_WEIGHTS and (unused := [name for name, value in painting.items() if value]):
+            self.tell(f"no diffusion model paints for {engine}, so --{' and --'.join(unused)} is left out")
         wishes = Wishes(
             palette=colours,
-            paints=engine != REGRADE,
+            paints=engine not in WITHOUT_WEIGHTS,
+            draws=engine == GROW,
             prompt=prompt,
             negative_prompt=negative_prompt,
             strength=strength,

@@ -4,8 +4,9 @@ python benchmarks/restyle_quality.py [--photos ../shared/photos] [-n 20] [--seed
 
 Of a library of the sample hotels and, where they are at hand, real photos, n detailed photos, n in colours opposed to
 the palette and n nearly empty ones are picked as `aliens candidates` does, half of them real. They are restyled by
-`regrade` and by an engine whose damage is known (benchmarks.synthetic), which stands in for diffusion: it shows
-what the loop does with damage, not what diffusion paints. Judged by the starter model. Then the speeds, on one photo.
+`regrade`, by `grow` and by an engine whose damage is known (benchmarks.synthetic), which stands in for diffusion: it
+shows what the loop does with damage, not what diffusion paints. Judged by the starter model. Then the speeds, on one
+photo.
 --tiny does it all with a few of the samples, in seconds: whether it works, not how well.
 
 above: share of results that pass every floor. dE, >5: median of the change that a protanope sees, in dE2000, and share
@@ -18,6 +19,8 @@ import argparse
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from statistics import mean, median
 from time import perf_counter
@@ -39,7 +42,8 @@ from db.photo_rows import PhotoRecord, photo_records
 from embedding.colour import read_pixels, resized
 from restyle.alienise import Wish
 from restyle.candidates.picking import KINDS, choose
-from restyle.engines.engine import Engine
+from restyle.engines.engine import Engine, Job
+from restyle.growing.grow_engine import GrowEngine
 from restyle.judge import Judge, library_judge
 from restyle.palettes import Palette, read_palette
 from restyle.protanopia import colours_of, palette_distance, seen
@@ -191,13 +195,19 @@ def report_speeds(photo: Pixels, photo_id: int, workshop: Workshop, repeats: int
     plain = Judge(judge.floors, palette)
     subject, alone = judge.study(photo, photo_id), plain.study(photo)
     result = regrade(photo, palette)
+    grower = GrowEngine(palette)
+    job = Job(original=photo, start=result, slack=lambda pixels: judge.slack(subject, pixels))
+    seeds = count()
     steps = {
         "regrade": lambda: regrade(photo, palette),
+        "draw and fit a garden": lambda: grower.restyle(job, replace(grower.settings, seed=next(seeds))),
+        "the same garden, less of it": lambda: grower.restyle(job, replace(grower.settings, seed=0, strength=0.5)),
         "protan view": lambda: seen(photo),
         "scoring without the model": lambda: plain.score(alone, result),
         "scoring with the starter": lambda: judge.score(subject, result, "a hotel room overgrown with ferns"),
     }
     print(f"\n{photo.shape[1]} x {photo.shape[0]} px\tms\tphotos/s")
+    taken = {}
     for name, step in steps.items():
         step()
         times = []
@@ -207,6 +217,10 @@ def report_speeds(photo: Pixels, photo_id: int, workshop: Workshop, repeats: int
             times.append(perf_counter() - began)
         print(f"{name}\t{median(times) * 1000:.1f}\t{1 / median(times):.1f}")
         figure(name, median(times) * 1000, "ms")
+        taken[name] = median(times)
+    ratio = taken["draw and fit a garden"] / taken["scoring with the starter"]
+    print(f"drawing and fitting takes {ratio:.1f} times one scoring")
+    figure("drawing and fitting over one scoring", ratio, "times")
 
 
 @recorded
@@ -229,7 +243,7 @@ def main() -> None:
         print("\t".join(COLUMNS), flush=True)
         results: list[Result] = []
         smaller = {"longest_px": 160} if options.tiny else {}
-        for engine in (RegradeEngine(palette, **smaller), SyntheticEngine(**smaller)):
+        for engine in (RegradeEngine(palette, **smaller), GrowEngine(palette, **smaller), SyntheticEngine(**smaller)):
             results += report(engine, kinds, workshop, Wish(seeds=seeds))
         report_bathrooms(results, kinds, workshop)
         first = next(iter(kinds))

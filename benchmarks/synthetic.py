@@ -10,7 +10,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from base.arrays import Floats, Pixels
-from restyle.engines.engine import Job, Settings
+from restyle.engines.engine import DIFFUSING, Job, Painting, Settings
 
 WAVE_SHARE = 0.08  # of the longer side: how smooth the field of displacements is
 GRAIN_SHARE = 0.015  # and the texture
@@ -26,6 +26,7 @@ class SyntheticEngine:
 
     bend_share: float = 0.02
     cover: float = 0.6
+    painting: Painting = DIFFUSING
     moves_picture: bool = False
     takes_strength: bool = True
     shift_share: float = 0.0  # the whole picture moves, of its longer side, as editors do

@@ -52,7 +52,7 @@ BackendOption = Annotated[
         help="What computes photos on a processor: PyTorch or OpenVINO (an extra). auto: the faster, measured once.",
     ),
 ]
-ENGINES = ("regrade", "sd15", "sdxl", "klein")
+ENGINES = ("regrade", "grow", "sd15", "sdxl", "klein")
 PLAIN_NAME = re.compile(r"[\w.,/@%+=][\w .,/@%+=-]*")  # which no shell takes for anything else than a name
 
 

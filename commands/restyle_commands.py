@@ -147,6 +147,7 @@ def sentences(result: "Result", mark: str, explain: bool) -> tuple[object, ...]:
         f"edge F1 {scores['edge_f1']:.2f}",
         f"  a protanope sees {scores['protan_median_de']:.1f} dE2000, more than 5 on {scores['protan_share']:.0%}; "
         f"{scores['palette_distance']:.1f} from the palette",
+        *((f"  {lineage.faces_kept}",) if lineage.faces_kept else ()),
     )
     return (
         f"photo {lineage.source_photo_id}{mark}: {lineage.made}",
@@ -207,8 +208,8 @@ def restyle(
         typer.Option(
             envvar="ALIENS_ENGINE",
             autocompletion=completing(known=ENGINES),
-            help="sd15, sdxl, klein, a model's name on the hub or its folder: diffusion. regrade: no weights, colours "
-            "alone. Default: the manifest's, or sd15.",
+            help="sd15, sdxl, klein, a model's name on the hub or its folder: diffusion. No weights: regrade, colours "
+            "alone; grow, drawn plants too. Default: the manifest's, or sd15.",
             rich_help_panel=HOW,
         ),
     ] = None,
@@ -216,7 +217,7 @@ def restyle(
         str | None,
         typer.Option(
             autocompletion=completing(folder="restyle/palettes"),
-            help="fern, lagoon, moss or your own .toml file (default: the manifest's, or fern).",
+            help="fern, emerald, lagoon, moss or your own .toml file (default: the manifest's, or fern).",
             rich_help_panel=HOW,
         ),
     ] = None,
@@ -249,7 +250,7 @@ def restyle(
             metavar="N",
             min=0,
             max=1,
-            help="The strongest change that is tried, 0 to 1 (default: 0.75; regrade 1).",
+            help="The strongest change that is tried, 0 to 1 (default: 0.75; regrade, grow 1).",
             rich_help_panel=HOW,
         ),
     ] = None,
@@ -277,7 +278,7 @@ def restyle(
         typer.Option(
             metavar="N",
             min=64,
-            help="The longer side (default: 768 sd15, 1024 others, regrade 2048).",
+            help="The longer side (default: 768 sd15, 1024 others, regrade and grow 2048).",
             rich_help_panel=HOW,
         ),
     ] = None,

@@ -39,6 +39,15 @@ def within(pixels: Pixels, longest_px: int) -> Pixels:
     return pixels if scale >= 1 else resized(pixels, (max(1, round(width * scale)), max(1, round(height * scale))))
 
 
+def reduced(pixels: Pixels, longest_px: int) -> Pixels:
+    """Return the pixels averaged over whole squares, the longer side at most so long, and more than half of that.
+
+    Several times as quick as `within`, for what is only learnt from.
+    """
+    factor = -(-max(pixels.shape[:2]) // longest_px)
+    return pixels if factor == 1 else np.asarray(Image.fromarray(pixels).reduce(factor))
+
+
 def encoder_square(pixels: Pixels, preprocessing: Preprocessing) -> Pixels:
     """Return the square (s, s, 3) that an encoder takes of a photo, as `embedding.decode.decode` cuts it."""
     return square(Image.fromarray(pixels), preprocessing)

@@ -1,10 +1,11 @@
 """The alienise loop: of one photo, the most alien result that is recognisable still. Keeps no file.
 
 First the photo is regraded: little strength of diffusion cannot move a palette, much destroys structure. From there the
-engine paints at a fixed seed, and bisection searches the highest strength at which the photo is still recognised; then
-other seeds are tried at that boundary, since more strength is not always more damage. Where no strength will do, the
-rungs of a ladder follow: firmer control, a second control, less guidance, less strength. The last resort is the
-regraded photo alone, in the end the photo itself: nothing comes back unrecognisable, and the rung is recorded.
+engine paints, or draws, at a fixed seed, and bisection searches the highest strength at which the photo is still
+recognised; then other seeds are tried at that boundary, since more strength is not always more damage. Where no
+strength will do, the rungs of a ladder follow, as far as the engine has them: firmer control, a second control, less
+guidance, less strength. The last resort is the regraded photo alone, in the end the photo itself: nothing comes back
+unrecognisable, and the rung is recorded.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,12 +17,11 @@ from base.arrays import Pixels
 from base.errors import DeviceMemoryError
 from embedding.quality import density_of_edges
 from restyle.controls import controls_for
-from restyle.engines.engine import Engine, Job, Settings
+from restyle.engines.engine import Engine, Job, Painting, Settings
 from restyle.judge import Judge, Scores, Subject
 from restyle.regrade import regrade
 from restyle.structure import registered
 
-LOWEST, HIGHEST = 0.25, 0.75  # strengths between which diffusion is searched
 LEAST = 0.02  # a wish for less strength is one for none: 20 steps of it are 1,000 of a schedule, all that models have
 DETAILED = 0.12  # share of pixels on edges from which on a photo is full of things: the median of 1,260 photos
 FAINTEST = 0.1  # strength that the last rung goes down to
@@ -30,7 +30,7 @@ REGRADE_STEPS = 5  # bisections of the strength of regrading, where all of it is
 FIRMER, MOST_CONTROL = 0.15, 1.0  # what the control scale is raised by, and to at most
 CALMER, LEAST_GUIDANCE = 1.5, 1.0  # what guidance is lowered by, and to at least
 
-DIFFUSED, REGRADED, UNCHANGED = "diffused", "regraded", "unchanged"
+REGRADED, UNCHANGED = "regraded", "unchanged"
 SECOND_CONTROL = "second control"
 
 
@@ -38,9 +38,9 @@ SECOND_CONTROL = "second control"
 class Wish:
     """What is asked of one photo.
 
-    strength: the highest that is tried, 0..1; None: the whole way for regrading, 0.75 for diffusion, of which less than
-    0.02 is none: the photo is regraded alone. seed: of the first attempts. seeds: how many others are tried at the
-    boundary. budget_s: seconds for the photo; None: no limit.
+    strength: the highest that is tried, 0..1; None: the whole way for regrading and for plants, 0.75 for diffusion. Of
+    plants and of diffusion less than 0.02 is none: the photo is regraded alone. seed: of the first attempts. seeds: how
+    many others are tried at the boundary. budget_s: seconds for the photo; None: no limit.
     """
 
     prompt: str = ""
@@ -79,12 +79,16 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """The result of one photo, (h, w, 3) of the photo's size, with how it was come by."""
+    """The result of one photo, (h, w, 3) of the photo's size, with how it was come by.
+
+    faces: how many kept their colours when it was regraded.
+    """
 
     pixels: Pixels
     attempt: Attempt
     attempts: tuple[Attempt, ...]
     diffused: bool
+    faces: int
 
     @property
     def rung(self) -> str:
@@ -103,7 +107,7 @@ def alienise(
 
     Args:
         subject: the photo, at a size that the engine fits.
-        engine: what paints; one that does not diffuse is not asked, since regrading is done here.
+        engine: what paints; one that only regrades is not asked, since that is done here.
         judge: what decides whether the photo is recognised, and how alien the result is.
         wish: what is asked.
         tell: called with every attempt.
@@ -112,15 +116,16 @@ def alienise(
     """
     search = Search(subject, engine, judge, wish, tell)
     search.regrade()
-    if engine.diffuses:
-        search.diffuse()
+    if engine.painting is not None:
+        search.paint(engine.painting)
     assert search.best is not None  # regrading always leaves one
     pixels, attempt = search.best
     return Outcome(
         pixels=pixels,
         attempt=attempt,
         attempts=tuple(search.attempts),
-        diffused=attempt.rung not in (REGRADED, UNCHANGED),
+        diffused=engine.diffuses and attempt.rung not in (REGRADED, UNCHANGED),
+        faces=subject.faces.count,
     )
 
 
@@ -142,7 +147,7 @@ class Search:
 
     def regrade(self) -> None:
         """Find the highest strength of regrading at which the photo is recognised, 0 if need be."""
-        wished = None if self.engine.diffuses else self.wish.strength
+        wished = self.wish.strength if self.engine.painting is None else None
         whole = 1.0 if wished is None else wished
         settings = Settings(strength=whole, seed=0, steps=0, guidance=0, control_scale=0)
         low, high = 0.0, settings.strength
@@ -159,20 +164,20 @@ class Search:
     def _regraded(self, settings: Settings) -> bool:
         """Regrade at a strength; keep the picture where the photo is recognised, since it is the strongest so far."""
         began = perf_counter()
-        pixels = regrade(self.subject.pixels, self.judge.palette, settings.strength)
+        pixels = regrade(self.subject.pixels, self.judge.palette, settings.strength, keep=self.subject.faces.keep)
         attempt = self._judged(REGRADED, settings, pixels, began)
         if attempt.recognisable:
             self.best, self.start = (pixels, attempt), pixels
         return attempt.recognisable
 
-    def diffuse(self) -> None:
+    def paint(self, painting: Painting) -> None:
         """Climb the ladder until a rung has a recognisable result, and search its strength.
 
         A control that nobody asked for may be too much for the device: the ladder goes on without it.
         """
-        for rung, settings, lowest, highest in self._ladder():
+        for rung, settings, lowest, highest in self._ladder(painting):
             try:
-                found = self._strongest(rung, settings, lowest, highest)
+                found = self._strongest(rung, settings, lowest, highest, painting.step)
             except DeviceMemoryError:
                 if rung != SECOND_CONTROL:
                     raise
@@ -181,14 +186,14 @@ class Search:
                 self._other_seeds(rung, *found)
                 return
 
-    def _ladder(self) -> Iterator[tuple[str, Settings, float, float]]:
+    def _ladder(self, painting: Painting) -> Iterator[tuple[str, Settings, float, float]]:
         """Yield (rung, settings, lowest and highest strength): each rung keeps what the ones before it changed."""
         settings = replace(self.engine.settings, seed=self.wish.seed)
-        highest = HIGHEST if self.wish.strength is None else self.wish.strength
+        highest = painting.highest if self.wish.strength is None else self.wish.strength
         if highest < LEAST:
             return
-        lowest = min(LOWEST, highest)
-        yield DIFFUSED, settings, lowest, highest
+        lowest = min(painting.lowest, highest)
+        yield painting.rung, settings, lowest, highest
         if settings.controls:
             settings = replace(settings, control_scale=min(settings.control_scale + FIRMER, MOST_CONTROL))
             yield "firmer control", settings, lowest, highest
@@ -204,7 +209,9 @@ class Search:
         if lowest > FAINTEST and self.engine.takes_strength:  # at `lowest` itself the rung before has failed
             yield "less strength", replace(settings, strength=FAINTEST), FAINTEST, max(lowest - STEP, FAINTEST)
 
-    def _strongest(self, rung: str, settings: Settings, lowest: float, highest: float) -> tuple[Settings, float] | None:
+    def _strongest(
+        self, rung: str, settings: Settings, lowest: float, highest: float, step: float
+    ) -> tuple[Settings, float] | None:
         """Return settings with the highest strength that is recognised, and the lowest strength known to fail.
 
         Where the highest of all is recognised, both are that. An engine that knows no strength paints once.
@@ -222,7 +229,7 @@ class Search:
                 high, fails_at_high = strength, True
             if high <= lowest and fails_at_high:
                 return None
-            if low and high - low <= STEP:
+            if low and high - low <= step:
                 break
             upwards = (low + high) / 2 if fails_at_high else high
             strength = upwards if low else lowest
@@ -245,8 +252,12 @@ class Search:
             start=self.start,
             prompt=self.wish.prompt,
             negative_prompt=self.wish.negative_prompt,
+            slack=lambda pixels: self.judge.slack(self.subject, pixels),
+            forbidden=None if self.subject.faces.keep is None else self.subject.faces.keep > 0,
         )
         pixels = self.engine.restyle(job, settings)
+        if pixels is self.start:  # there was nothing that it could do
+            return False
         if self.engine.moves_picture:
             pixels = registered(self.subject.pixels, pixels)
         attempt = self._judged(rung, settings, pixels, began)

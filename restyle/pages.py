@@ -14,7 +14,7 @@ from base.files import PhotoFile
 from embedding.colour import read_pixels, resized, within
 from embedding.html_pages import data_uri, jpeg, render
 from restyle.protanopia import seen
-from restyle.restyled import Result, original_of, why_lost
+from restyle.restyled import MADE, Result, original_of, why_lost
 
 TEMPLATES = Path(__file__).with_name("templates")
 LONGEST_PX = 720  # of a picture in the page
@@ -82,7 +82,7 @@ def items_of(
             heading=f"Photo {lineage.source_photo_id}: {Path(lineage.source_path).name}",
             facts=facts_of(result),
             figures=figures_of(result),
-            note="" if lineage.diffusion else "recoloured: no diffusion model was used",
+            note="" if lineage.diffusion else f"{MADE.get(lineage.rung, lineage.rung)}: no diffusion model was used",
             prompt=lineage.prompt,
             negative_prompt=lineage.negative_prompt,
         )
@@ -110,7 +110,7 @@ def figures_of(result: Result) -> tuple[tuple[str, str], ...]:
         ("engine", f"{lineage.engine} ({lineage.fingerprint})"),
         ("palette", lineage.palette),
         ("rung", f"{lineage.rung}, strength {settings['strength']:.2f}"),
-        ("seed", f"{settings['seed']}" if lineage.diffusion else ""),
+        ("seed", f"{settings['seed']}" if lineage.diffusion or lineage.rung == "grown" else ""),
         ("HOG correlation", f"{scores['hog']:.2f}"),
         ("edge F1", f"{scores['edge_f1']:.2f}"),
         ("shift", f"{scores['shift']:.1%} of the longer side"),
@@ -122,6 +122,7 @@ def figures_of(result: Result) -> tuple[tuple[str, str], ...]:
         ),
         ("lost on a protanope", f"{scores['protan_wasted']:.0%} of the change"),
         ("distance to the palette", f"{scores['palette_distance']:.1f} in protan L*b*"),
+        ("faces", lineage.faces_kept),
         ("attempts", f"{len(lineage.attempts)}, {lineage.seconds:.1f} s"),
     ]
     return tuple((name, value) for name, value in facts if value)

@@ -195,8 +195,9 @@ def lasting_palette(name: str) -> str:
 
 
 def palette_names() -> list[str]:
-    """Return the names of the palettes that are shipped."""
-    return sorted(path.stem for path in asset("restyle/palettes").glob("*.toml"))
+    """Return the names of the palettes that are shipped, the default first."""
+    names = {path.stem for path in asset("restyle/palettes").glob("*.toml")}
+    return [DEFAULT_PALETTE, *sorted(names - {DEFAULT_PALETTE})]
 
 
 def suggestion(name: str) -> str:

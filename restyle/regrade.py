@@ -3,26 +3,54 @@
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from os import cpu_count
+from typing import Self
 
 import numpy as np
 from PIL import Image, ImageFilter
+from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude, uniform_filter
 
 from base.arrays import Bools, Floats, Pixels
-from embedding.colour import encoded, lab_of, linear_of_lab, within
+from embedding.colour import encoded, lab_of, linear_of_lab, reduced
 from restyle.engines.engine import Job, Settings
+from restyle.faces import faces_of
 from restyle.palettes import Palette
 from restyle.protanopia import seen_lab
+from restyle.sky import SIDE_PX, sky_in
+from restyle.smoothing import GuidedFit, guided_fits, smoothstep
 
-VERSION = 1  # of the method: results are made anew where it changes
-GRID = 25  # colours along R, G and B that the map is computed for; those between are interpolated
-SMALL_PX = 160  # the longer side of what a photo's own colours are learnt from
-LEAST_BORDER = 9.0  # protan b* over which leaf turns to sky, at least: noise in a flat wall is not torn apart
-CLEAR = 0.6  # widths that the border lies below the median at least: most of the photo is leaves
-SHADE, DEEP = 0.6, 30.0  # widths that shade counts as bluer, and how many L* below the median all of it does
-FURTHEST_BORDER = (-12.0, 24.0)  # protan b* that the border may lie at: blue stays sky, yellow stays leaf
-OWN_COLOUR = 0.35  # of a colour's distance from the photo's mean colour that stays, so that things differ on Earth too
+VERSION = 2  # of the method: results are made anew where it changes
+GRID = 17  # colours along R, G and B that the maps are computed for; those between are interpolated
+FINE_PX = 512  # a longer side up to which it is decided for each pixel, beyond for each 2 x 2, as JPEG stores colours
+STRIP_PIXELS = 1 << 16  # worked on at a time: no thread waits long for another, and memory does not grow with the photo
+UNSEEN = 1 / 512  # share of a colour that rounds to no level
 GAMUT_STEPS = 6  # halvings of the search for the most chroma that sRGB can show
+
+# What decides between leaf and sky. Lengths are shares of the longer side.
+LEAST_WIDTH = 14.0  # protan b* over which leaf turns to sky, at least: noise in a flat wall is not torn apart
+CLEAR = 0.6  # widths that the border lies below the median at least: most of the photo is leaves
+FURTHEST_BORDER = (-5.0, 24.0)  # protan b* that the border may lie at: blue stays sky, yellow stays leaf
+GREY_BORDER = (-1.5, 4.0)  # a border below the second would run through greys, and lies at the first at most
+SHADE, DEEP = 0.6, 30.0  # widths that shade counts as bluer, and how many L* below the median all of it does
+CALM, EVEN = 0.016, 12.0  # how far noise is smoothed, and the variance of L* that is still noise
+OTHER_COLOUR = (3.5, 9.0)  # b* by which a colour differs from its calm neighbourhood that is no noise
+GREY = (4.0, 10.0)  # chroma: below the first all is neutral, above the second nothing
+BY_LIGHT = 0.9  # how much of a neutral is decided by its light: leaf where it is light, sky where it is dark
+LIT, LIT_OVER, LIT_REACH = 12.0, 12.0, 0.07  # L* below the median of what is half leaf; over how many it turns; reach
+
+# What stays of the photo's own colours, 0..1.
+OWN_COLOUR, OWN_GREY = 0.35, 0.4  # of the distance from the mean colour: things differ on Earth; of that in greys
+OWN_SKY = 0.4  # of skies and water
+WHITE, WHITE_CHROMA = (70.0, 92.0), (8.0, 20.0)  # L* and chroma of whites
+WHITENESS = 0.82  # of whites
+PLAIN_BLUE = (8.0, 24.0)  # protan b* below 0 from which on all is sky, wherever it is
+PLAIN_YELLOW = (10.0, 26.0)  # protan b* above the border from which on all is leaf
+REDDEST = 5.0  # a* over the palette's: what is left of reds
+
+# What steps back for plants: all, plain and neutral surfaces, and how much of that is given to the sky.
+BACK, BACK_PLAIN, BACK_NEUTRAL, BACK_TO_SKY = 0.05, 0.07, 0.42, 0.35
+PLAIN, PLAIN_BLUR = (0.9, 2.6), 0.018  # L* a pixel of slope, blurred
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,64 +67,179 @@ class Tones:
     mean_ab: Floats
 
 
-def regrade(pixels: Pixels, palette: Palette, strength: float = 1.0) -> Pixels:
+@dataclass(frozen=True, slots=True)
+class Small:
+    """A photo of SIDE_PX at most: L*a*b* of it and of what a protanope sees, (h, w, 3), and its lightness, (h, w)."""
+
+    lab: Floats
+    protan: Floats
+    light: Floats
+
+    @classmethod
+    def of(cls, pixels: Pixels) -> Self:
+        """Return that of a photo of any size."""
+        small = reduced(pixels, SIDE_PX)
+        return cls(lab_of(small), seen_lab(small), lightness_of(Image.fromarray(small)))
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What each place of a photo becomes, fitted to its lightness, so that any size of it can be asked for.
+
+    leaf: how much leaf rather than sky, 0..1. own: how much of the photo's own colour stays, 0..1;
+    None: nothing anywhere.
+    """
+
+    leaf: GuidedFit
+    own: GuidedFit | None
+
+    def within(self, guide: Floats, top: float, bottom: float) -> tuple[Floats, Floats]:
+        """Return both shares where lightness is as given, (h, w): all of the photo, or rows between shares of it."""
+        leaf = np.clip(self.leaf.of(guide, top, bottom), 0, 1)
+        return leaf, np.zeros_like(leaf) if self.own is None else np.clip(self.own.of(guide, top, bottom), 0, 1)
+
+
+def regrade(
+    pixels: Pixels, palette: Palette, strength: float = 1.0, *, surfaces: float = 1.0, keep: Floats | None = None
+) -> Pixels:
     """Return a photo, (h, w, 3) uint8 sRGB, with its colours moved towards a palette.
 
     Args:
         pixels: the photo, (h, w, 3) uint8 sRGB.
         palette: where to.
         strength: 0 leaves the photo as it is, 1 goes all the way.
+        surfaces: how much of the palette plain and neutral surfaces take, 0..1: with less they step back behind plants
+            that are drawn upon them.
+        keep: how much of the photo's own colours stays, (h, w) in 0..1, such as of faces; nowhere unless it is given.
     """
     if strength <= 0:
         return pixels.copy()
-    grid = colour_map(tones_of(pixels), palette, strength)
-    table = ImageFilter.Color3DLUT((GRID,) * 3, grid.ravel())
-    strips = np.array_split(pixels, min(cpu_count() or 1, len(pixels)))
-    with ThreadPoolExecutor(len(strips)) as pool:
-        return np.concatenate(list(pool.map(lambda strip: np.asarray(Image.fromarray(strip).filter(table)), strips)))
+    small = Small.of(pixels)
+    tones = tones_of(small)
+    result, height = np.empty_like(pixels), len(pixels)
+
+    def strip(top: int, bottom: int) -> None:
+        photo = Image.fromarray(pixels[top:bottom])
+        leaf, sky = (photo.filter(table) for table in tables)
+        guide = lightness_of(photo if max(pixels.shape) <= FINE_PX else photo.reduce(2))
+        leaf_share, own = shares.result().within(guide, top / height, bottom / height)
+        sky.paste(leaf, mask=as_mask(leaf_share, photo.size))
+        own = 1 - strength * (1 - own)
+        if own.max() > UNSEEN:
+            sky.paste(photo, mask=as_mask(own, photo.size))
+        if keep is not None:
+            sky.paste(photo, mask=as_mask(keep[top:bottom], photo.size))
+        result[top:bottom] = np.asarray(sky)
+
+    tops = np.linspace(0, height, -(-pixels.size // (3 * STRIP_PIXELS)), endpoint=False) // 2 * 2  # of whole 2 x 2
+    edges = [*np.unique(tops.astype(int)).tolist(), height]
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        shares = pool.submit(shares_of, small, tones, surfaces)  # begun before the strips that wait for it
+        tables = [ImageFilter.Color3DLUT((GRID,) * 3, grid.ravel()) for grid in colour_maps(tones, palette)]
+        list(pool.map(strip, edges[:-1], edges[1:]))
+    return result
 
 
-def tones_of(pixels: Pixels) -> Tones:
+def lightness_of(photo: Image.Image) -> Floats:
+    """Return about L*, (h, w) in 0..100: the luma of ITU-R 601, which Pillow computes at once."""
+    return np.asarray(photo.convert("L"), np.float32) * np.float32(100 / 255)
+
+
+def as_mask(shares: Floats, size: tuple[int, int]) -> Image.Image:
+    """Return shares, (h, w) in 0..1, as a mask of 256 levels, of a size (width, height)."""
+    return Image.fromarray((shares * 255 + 0.5).astype(np.uint8)).resize(size, Image.Resampling.BILINEAR)
+
+
+def tones_of(small: Small) -> Tones:
     """Return what regrading has to know of a photo."""
-    small = within(pixels, SMALL_PX)
-    protan = seen_lab(small)
-    low, middle, high = np.percentile(protan[..., 2], [25, 50, 60])
-    width = max(float(high - low), LEAST_BORDER)
+    protan = small.protan
+    low, middle, high = np.percentile(protan[::2, ::2, 2], [25, 50, 60])
+    width = max(float(high - low), LEAST_WIDTH)
+    border = float(np.clip(min(low, middle - CLEAR * width), *FURTHEST_BORDER))
     return Tones(
-        border=float(np.clip(min(low, middle - CLEAR * width), *FURTHEST_BORDER)),
+        border=min(border, GREY_BORDER[0]) if border < GREY_BORDER[1] else border,
         width=width,
-        lightness=float(np.median(protan[..., 0])),
-        mean_ab=lab_of(small)[..., 1:].reshape(-1, 2).mean(axis=0),
+        lightness=float(np.median(protan[::2, ::2, 0])),
+        mean_ab=small.lab[..., 1:].reshape(-1, 2).mean(axis=0),
     )
 
 
-def colour_map(tones: Tones, palette: Palette, strength: float) -> Floats:
-    """Return the new colours, sRGB in 0..1, of a grid of colours, (GRID, GRID, GRID, 3): by B, then G, then R."""
+def shares_of(small: Small, tones: Tones, surfaces: float) -> Shares:
+    """Return what each place of a photo becomes.
+
+    Colours decide where there are any: without their noise, or it would tear flat walls apart. Near grey light decides.
+    Skies and water are sky, and keep much of their own blue. Plain and neutral surfaces step back as `surfaces` says.
+    """
+    lab, light, side = small.lab, small.light, max(small.light.shape)
+    reach = max(1, round(CALM * side))
+    colours = (small.protan[..., 2], lab[..., 1], lab[..., 2])
+    even, *fits = (fit.of(light) for fit in guided_fits(light, reach, EVEN, light, *colours))
+    protan_b, a, b = (but_for_other_colours(calm, colour) for calm, colour in zip(fits, colours, strict=True))
+
+    shade = SHADE * np.clip((tones.lightness - even) / DEEP, 0, 1)
+    leaf = (1 + np.tanh(2 * ((protan_b - tones.border) / tones.width - shade))) / 2
+    neutral = 1 - smoothstep(*GREY, np.hypot(a, b))
+    lit = (uniform_filter(light, 2 * round(LIT_REACH * side) + 1, mode="nearest") + even) / 2 - tones.lightness + LIT
+    leaf += BY_LIGHT * neutral * (0.5 + 0.45 * np.tanh(lit / LIT_OVER) - leaf)
+    sky = sky_in(lab)
+    leaf *= 1 - sky
+
+    own = OWN_SKY * sky
+    if surfaces < 1:
+        slope = gaussian_filter(gaussian_gradient_magnitude(light, 1.0), PLAIN_BLUR * side)
+        back = (1 - surfaces) * leaf * (BACK + BACK_NEUTRAL * neutral + BACK_PLAIN * (1 - smoothstep(*PLAIN, slope)))
+        left = back * (1 - BACK_TO_SKY * neutral)
+        leaf *= (1 - back) / (1 - left)
+        own = 1 - (1 - own) * (1 - left)
+    leaf_fit, *own_fit = guided_fits(light, reach, EVEN, leaf, *([own] if own.any() else []))
+    return Shares(leaf_fit, own_fit[0] if own_fit else None)
+
+
+def but_for_other_colours(calm: Floats, colour: Floats) -> Floats:
+    """Return calm colours, (h, w), but where the colour plainly differs: things that are as light as their wall."""
+    near = uniform_filter(colour, 3, mode="nearest")
+    kept: Floats = calm + smoothstep(*OTHER_COLOUR, np.abs(near - calm)) * (near - calm)
+    return kept
+
+
+@lru_cache(maxsize=1)
+def grid_colours() -> tuple[Floats, Floats]:
+    """Return a grid of colours as L*a*b*, (GRID, GRID, GRID, 3), by B, then G, then R, and their protan b*."""
     levels = np.round(np.linspace(0, 255, GRID)).astype(np.uint8)
     blue, green, red = np.meshgrid(levels, levels, levels, indexing="ij")
     colours = np.stack([red, green, blue], axis=-1)
-    lab = lab_of(colours)
-    protan = seen_lab(colours)
-    shade = SHADE * np.clip((tones.lightness - protan[..., 0]) / DEEP, 0, 1)
-    warmth = (1 + np.tanh(2 * ((protan[..., 2] - tones.border) / tones.width - shade))) / 2
-    lightness = lab[..., 0]
-    target = warmth[..., None] * palette.leaf.at(lightness) + (1 - warmth[..., None]) * palette.sky.at(lightness)
-    target = target + OWN_COLOUR * (lab[..., 1:] - tones.mean_ab)
-    moved = lab.copy()
-    moved[..., 1:] += strength * (target - lab[..., 1:])
-    return encoded(linear_of_lab(within_gamut(moved)))
+    return lab_of(colours), seen_lab(colours)[..., 2]
+
+
+def colour_maps(tones: Tones, palette: Palette) -> Floats:
+    """Return what the grid's colours become where there is leaf, and where there is sky: sRGB in 0..1, (2, ..., 3).
+
+    What is plainly blue is sky in any place, and what is plainly yellow leaf: no noise decides that.
+    """
+    lab, protan_b = grid_colours()
+    lightness, chroma = lab[..., 0], np.hypot(lab[..., 1], lab[..., 2])
+    leaf = np.stack([1 - smoothstep(*PLAIN_BLUE, -protan_b), smoothstep(*PLAIN_YELLOW, protan_b - tones.border)])
+    target = leaf[..., None] * palette.leaf.at(lightness) + (1 - leaf[..., None]) * palette.sky.at(lightness)
+    share = OWN_COLOUR * (OWN_GREY + (1 - OWN_GREY) * smoothstep(*GREY, chroma))
+    moved = target + share[..., None] * (lab[..., 1:] - tones.mean_ab)
+    moved[..., 0] = np.minimum(moved[..., 0], target[..., 0] + REDDEST)
+    white = WHITENESS * smoothstep(*WHITE, lightness) * (1 - smoothstep(*WHITE_CHROMA, chroma))
+    moved *= 1 - white[..., None]
+    return encoded(linear_of_lab(within_gamut(np.concatenate([np.stack([lab[..., :1]] * 2), moved], axis=-1))))
 
 
 def within_gamut(lab: Floats) -> Floats:
     """Return colours of the same L* and hue whose chroma is as large as sRGB can show."""
-    low, high = np.zeros(lab.shape[:-1], np.float32), np.ones(lab.shape[:-1], np.float32)
-    fits = shows(lab)
-    low[fits] = 1
+    fitted = lab.reshape(-1, 3).copy()
+    beyond = ~shows(fitted)
+    garish = fitted[beyond]
+    low, high = np.zeros(len(garish), np.float32), np.ones(len(garish), np.float32)
     for _ in range(GAMUT_STEPS):
-        middle = ((low + high) / 2).astype(np.float32)
-        good = shows(with_chroma(lab, middle))
-        low[good], high[~good] = middle[good], middle[~good]
-    return with_chroma(lab, low)
+        middle: Floats = ((low + high) / 2).astype(np.float32)
+        good = shows(with_chroma(garish, middle))
+        low, high = np.where(good, middle, low), np.where(good, high, middle)
+    fitted[beyond] = with_chroma(garish, low)
+    return fitted.reshape(lab.shape)
 
 
 def with_chroma(lab: Floats, factor: Floats) -> Floats:
@@ -128,7 +271,7 @@ class RegradeEngine:
 
     @property
     def fingerprint(self) -> str:
-        """The method's version and a hash of the palette's colours, such as regrade-1-1f3a9c02."""
+        """The method's version and a hash of the palette's colours, such as regrade-2-1f3a9c02."""
         colours = hashlib.sha256(self.palette.leaf.lab.tobytes() + self.palette.sky.lab.tobytes())
         return f"{NAME}-{VERSION}-{colours.hexdigest()[:8]}"
 
@@ -136,6 +279,11 @@ class RegradeEngine:
     def diffuses(self) -> bool:
         """It does not."""
         return False
+
+    @property
+    def painting(self) -> None:
+        """Regrading is done before."""
+        return None
 
     @property
     def moves_picture(self) -> bool:
@@ -163,8 +311,8 @@ class RegradeEngine:
         return max(1, round(width_px * scale)), max(1, round(height_px * scale))
 
     def restyle(self, job: Job, settings: Settings) -> Pixels:
-        """Return the photo regraded; nothing else of the job counts."""
-        return regrade(job.original, self.palette, settings.strength)
+        """Return the photo regraded, faces in their own colours; nothing else of the job counts."""
+        return regrade(job.original, self.palette, settings.strength, keep=faces_of(job.original).keep)
 
     def __str__(self) -> str:
         return f"regrade: colours moved towards {self.palette.name}, no diffusion model is used"

@@ -207,6 +207,7 @@ class Studio:
             attempts=[attempt.as_json() for attempt in outcome.attempts],
             seconds=round(seconds, 3),
             wish=wish,
+            faces=outcome.faces,
         )
 
 
@@ -227,7 +228,8 @@ class Wishes:
     """
 
     palette: Palette
-    paints: bool  # whether a diffusion model will; without one, strength alone is asked for
+    paints: bool  # whether a diffusion model will; without one, no words are asked for
+    draws: bool = False  # whether plants are drawn: they grow by chance, of which the seed decides
     prompt: str | None = None
     negative_prompt: str | None = None
     strength: float | None = None
@@ -243,8 +245,9 @@ class Wishes:
         the same result is not made once more for it.
         """
         strength = self.strength if pick.strength is None else pick.strength
+        seed = self.seed if pick.seed is None else pick.seed
         if not self.paints:
-            return Wish(strength=strength)
+            return Wish(strength=strength, seed=seed, seeds=0) if self.draws else Wish(strength=strength)
         prompt, negative = pick.prompt or self.prompt, pick.negative_prompt or self.negative_prompt
         if prompt is None or negative is None:
             tags, caption = self.describe(pick.photo_id)
@@ -254,7 +257,7 @@ class Wishes:
             prompt=prompt,
             negative_prompt=negative,
             strength=strength,
-            seed=self.seed if pick.seed is None else pick.seed,
+            seed=seed,
             seeds=self.seeds,
             budget_s=self.budget_s,
         )

@@ -12,7 +12,7 @@ from restyle.engines.engine import MODELS, SD15, SDXL
 from restyle.palettes import palette_names
 from restyle.protanopia import seen
 
-REGRADING = "regrade"
+WITHOUT_WEIGHTS = ("regrade", "grow")
 NEEDED = {"sd15": SD15, "sdxl": SDXL}  # engines that are held to the photo by further weights
 
 
@@ -56,7 +56,7 @@ def seen_colours(colours: Sequence[str]) -> tuple[str, ...]:
 
 def engines_at_hand() -> list[EngineAtHand]:
     """Return the usual engines, and which of them lack packages or weights on this machine."""
-    engines = [EngineAtHand(REGRADING, True)]
+    engines = [EngineAtHand(name, True) for name in WITHOUT_WEIGHTS]
     packages = () if find_spec("diffusers") and find_spec("transformers") else ("pip install -e '.[cpu,restyle]'",)
     for name, model in MODELS.items():
         lacking = [*packages, *(f"hf download {each}" for each in weights_lacking(name, model))]

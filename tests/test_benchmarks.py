@@ -259,7 +259,13 @@ def test_vectors_io(bench: Path) -> None:
 
 
 def test_restyle_quality(bench: Path) -> None:
-    assert shows(figures(bench, "restyle_quality", "--tiny"), r"photos; floors: HOG #, edge F1 #", "regrade\t")
+    told = figures(bench, "restyle_quality", "--tiny")
+    assert shows(told, r"photos; floors: HOG #, edge F1 #", "regrade\t", "grow\t", "fitting takes # times one scoring")
+
+
+def test_regrading(bench: Path) -> None:
+    out = figures(bench, "regrading", "--tiny")
+    assert shows(out, r"samples\tfern\t3\t", r"samples\temerald\t3\t.*\t#\t#%\t#\t#\t#", r"1024 x 728 .* # times that")
 
 
 def test_restyle_gpu(bench: Path, few: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from base.console import counted, size_in_words
-from restyle.alienise import HIGHEST, LOWEST
+from restyle.engines.engine import DIFFUSING
 from restyle.engines.first_run import FULL, Check, Machine, SmallPicture
 from restyle.engines.needs import NeededFile, Stock
 
@@ -123,7 +123,7 @@ def doing_of(check: Check) -> list[str]:
         return [*lines, "  unknown: what kind of model it is stands in its model_index.json"]
     words = [counted(settings.steps, "step"), f"guidance {settings.guidance:g}"]
     if check.family.plain:
-        words.append(f"strengths from {LOWEST:g} to {HIGHEST:g} are tried")
+        words.append(f"strengths from {DIFFUSING.lowest:g} to {DIFFUSING.highest:g} are tried")
     lines.append(f"  {', '.join(words)}")
     lines.append(f"  the longer side {check.longest_px} px, both in multiples of {check.multiple_px} px")
     controls = " and ".join(settings.controls)
@@ -173,7 +173,7 @@ def check_as_json(check: Check) -> dict[str, Any]:
         "memory_bytes": None if memory is None else sum(memory.values()),
         "device_bytes": check.device_bytes,
         "settings": asdict(check.settings) | {"controls": list(check.settings.controls)},
-        "strengths": [LOWEST, HIGHEST] if check.family and check.family.plain else None,
+        "strengths": [DIFFUSING.lowest, DIFFUSING.highest] if check.family and check.family.plain else None,
         "longest_px": check.longest_px,
         "multiple_px": check.multiple_px,
         "classes": list(check.classes),

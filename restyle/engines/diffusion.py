@@ -13,7 +13,7 @@ from base.arrays import Pixels
 from base.errors import DeviceMemoryError, EngineError
 from embedding.hub import quiet
 from restyle.controls import control_map
-from restyle.engines.engine import Job, Settings
+from restyle.engines.engine import DIFFUSING, Job, Painting, Settings
 from restyle.engines.pipelines import ControlNets, Pipelines, pixels_of
 from restyle.engines.weights import ran_out_of_memory
 
@@ -63,6 +63,11 @@ class DiffusionEngine:
     def fingerprint(self) -> str:
         """Readable name and hash of the weights, the preset, the precision and diffusers' version."""
         return self._identity.fingerprint
+
+    @property
+    def painting(self) -> Painting:
+        """It denoises from the regraded photo."""
+        return DIFFUSING
 
     @property
     def moves_picture(self) -> bool:

@@ -1,11 +1,11 @@
 """The interface of everything that restyles a photo, and what is known of the usual diffusion models."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from base.arrays import Pixels
+from base.arrays import Bools, Pixels
 from base.errors import EngineError
 
 
@@ -30,13 +30,33 @@ class Settings:
 class Job:
     """One photo to restyle: both pictures are (h, w, 3) uint8 sRGB of the same size, one that the engine fits.
 
-    original: the photo. start: what the engine starts from, the regraded photo.
+    original: the photo. start: what the engine starts from, the regraded photo. slack: by how much the outlines and
+    shapes of a picture, (h, w, 3) of any size, lie above what is needed, below 0 where they do not: for engines that
+    try by themselves how much a photo bears. forbidden: bool (h, w), where nothing may be drawn, such as faces.
     """
 
     original: Pixels
     start: Pixels
     prompt: str = ""
     negative_prompt: str = ""
+    slack: Callable[[Pixels], float] | None = None
+    forbidden: Bools | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Painting:
+    """What an engine does to the regraded photo.
+
+    rung: what that is called. lowest, highest, step: strengths that are searched, and how near to one another.
+    """
+
+    rung: str
+    lowest: float
+    highest: float
+    step: float
+
+
+DIFFUSING = Painting(rung="diffused", lowest=0.25, highest=0.75, step=0.06)
 
 
 class Engine(Protocol):
@@ -44,7 +64,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """What the user asked for: regrade, sd15, a hub name, a folder."""
+        """What the user asked for: regrade, grow, sd15, a hub name, a folder."""
         ...
 
     @property
@@ -54,7 +74,12 @@ class Engine(Protocol):
 
     @property
     def diffuses(self) -> bool:
-        """Whether a diffusion model paints: regrading is never passed off as that."""
+        """Whether a diffusion model paints: regrading and drawn plants are never passed off as that."""
+        ...
+
+    @property
+    def painting(self) -> Painting | None:
+        """What it does to the regraded photo; None where it only regrades."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""Engines by their names: regrade, the models known here, any of a hub, any folder. Paints nothing."""
+"""Engines by their names: regrade, grow, the models known here, any of a hub, any folder. Paints nothing."""
 
 import difflib
 import hashlib
@@ -16,8 +16,8 @@ from restyle.palettes import Palette, read_palette
 if TYPE_CHECKING:
     from restyle.engines.pipelines import ControlNets
 
-REGRADE = "regrade"
-WITHOUT_WEIGHTS = (REGRADE,)  # which no diffusion model paints with
+REGRADE, GROW = "regrade", "grow"
+WITHOUT_WEIGHTS = (REGRADE, GROW)  # which no diffusion model paints with
 USUAL = "sd15"
 LORA_FILE = "pytorch_lora_weights.safetensors"  # said, or diffusers asks the hub for the name even where it lies here
 FEWEST_WORDS = 16  # of a tokenizer's vocabulary: one that is made up has a few special ones
@@ -37,25 +37,22 @@ def load_engine(
     """Return the engine of a name, its weights loaded and on their device.
 
     Args:
-        name: regrade, sd15, sdxl, klein, the name of a model on the hub, or a folder that diffusers saved.
+        name: regrade, grow, sd15, sdxl, klein, the name of a model on the hub, or a folder that diffusers saved.
         device: auto, cpu, cuda or mps.
         precision: auto, float32, bfloat16 or float16.
         preset: lcm or turbo, for few steps.
         offload: keep on the device only what is at work, and work in tiles: slower, with less memory.
         longest_px: of the longer side that is painted; None: what the model was taught.
         controls: control maps to begin with, `NAME` or `NAME=WEIGHTS` (see restyle.engines.nets); None: the model's.
-        palette: what regrade moves colours towards; None: the default. Diffusion is told of it by prompts.
+        palette: what regrade and grow move colours towards; None: the default. Diffusion is told of it by prompts.
 
     Raises:
         EngineError: no such engine, preset, device or control; its weights cannot be had (the message has the command
             that fetches them); packages are missing.
         DeviceMemoryError: the device has too little memory for the weights.
     """
-    if name == REGRADE:
-        from restyle.regrade import RegradeEngine
-
-        chosen_px = {} if longest_px is None else {"longest_px": longest_px}
-        return RegradeEngine(palette or read_palette(), **chosen_px)
+    if name in WITHOUT_WEIGHTS:
+        return drawing_engine(name, palette or read_palette(), longest_px)
     chosen = preset_of(preset)
     refuse_without_packages()
     from restyle.engines.diffusion import DiffusionEngine, Identity
@@ -97,6 +94,15 @@ def first_settings(family: Family, preset: Preset | None, controls: tuple[str, .
     """Return what a family's first attempt is made with, few steps where a preset says so."""
     settings = replace(family.settings, controls=controls)
     return replace(settings, steps=preset.steps, guidance=preset.guidance) if preset else settings
+
+
+def drawing_engine(name: str, palette: Palette, longest_px: int | None) -> Engine:
+    """Return one of the engines that need no weights."""
+    from restyle.growing.grow_engine import GrowEngine
+    from restyle.regrade import RegradeEngine
+
+    engine = RegradeEngine if name == REGRADE else GrowEngine
+    return engine(palette) if longest_px is None else engine(palette, longest_px)
 
 
 def preset_of(name: str | None) -> Preset | None:

@@ -256,7 +256,7 @@ def test_shells_complete_commands_and_values(aliens: Aliens, tagged: Path, compl
     assert completed("aliens search --saved ") == ["pools", r"two\ words"]
     assert completed("aliens restyle ") == ["list"]
     assert completed("aliens restyle 7 --engine ") == list(ENGINES)
-    assert completed("aliens restyle 7 --palette ") == ["fern", "lagoon", "moss"]
+    assert completed("aliens restyle 7 --palette ") == ["emerald", "fern", "lagoon", "moss"]
     assert completed("aliens search --per-h") == ["--per-hotel"]
     for shell in ("zsh", "fish"):
         assert any("per-hotel" in line for line in completed("aliens search --per-h", shell))

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from base.errors import DeviceMemoryError
 from benchmarks.synthetic import SyntheticEngine
-from restyle.alienise import FAINTEST, HIGHEST, LOWEST, STEP, Attempt, Wish, alienise
-from restyle.engines.engine import Job, Settings
+from restyle.alienise import FAINTEST, STEP, Attempt, Wish, alienise
+from restyle.engines.engine import DIFFUSING, Job, Painting, Settings
 from restyle.floors import DEFAULT_FLOORS, Floors
 from restyle.judge import Judge, Scores, Subject
 from restyle.palettes import read_palette
@@ -20,6 +20,7 @@ from restyle.regrade import RegradeEngine
 from tests.restyle.pictures import room
 
 FERN = read_palette("fern")
+LOWEST, HIGHEST = DIFFUSING.lowest, DIFFUSING.highest
 PHOTO = room(0, (48, 32))
 NOTHING = Visibility(median_de=0, share=0, wasted=0)
 
@@ -35,6 +36,7 @@ class MarkingEngine:
     fingerprint: str = "marking"
     longest_px: int = 48
     diffuses: bool = True
+    painting: Painting = DIFFUSING
     moves_picture: bool = False
     takes_strength: bool = True
     asked: list[Settings] = field(default_factory=list)

@@ -42,8 +42,8 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     [
         ('name = "moss"', "", "needs a name"),
         ("[colours]", "[colors]", "fern.toml: Object contains unknown field `colors`"),
-        ('"#0d140f", ', '"#zzz", ', "'#zzz': write a colour as #rrggbb"),
-        ('"#0d140f", ', '"#ffffff", ', "must go from dark to light"),
+        ('"#0f130c", ', '"#zzz", ', "'#zzz': write a colour as #rrggbb"),
+        ('"#0f130c", ', '"#ffffff", ', "must go from dark to light"),
         ("{scene}", "{room}", "{room}"),
         ("sky =", "skies =", "unknown field `skies` - at `colours`"),
         ('forbidden = ["red"', "forbidden = [3", "Expected `str`, got `int` - at `prompt.forbidden\\[0\\]`"),
@@ -64,7 +64,7 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, before: str, after: s
 def test_absent_palettes_name_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(QueryError, match="did you mean 'fern'"):
         read_palette("ferm")
-    with pytest.raises(QueryError, match="there are fern, lagoon, moss"):
+    with pytest.raises(QueryError, match="there are fern, emerald, lagoon, moss"):
         read_palette("xyz")
     with pytest.raises(QueryError, match="no palette"):
         read_palette(str(tmp_path / "none.toml"))

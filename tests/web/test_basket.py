@@ -113,7 +113,7 @@ def test_the_page_shows_reasons_and_photos_that_have_left(small: TestClient, sma
     page = small.get("/basket").text
     assert "&lt;b&gt;bright&lt;/b&gt;" in page
     assert "Photo 2 has left the library" in page
-    assert page.count('name="engine"') == 4
+    assert page.count('name="engine"') == 5
     assert page.count(" disabled") == sum(not engine.here for engine in small_library.engines())
 
 
@@ -169,5 +169,7 @@ def test_the_basket_by_program(small: TestClient) -> None:
     assert small.post("/api/v1/basket/undo").json() == {"changed": 1, "total": 2}
     assert small.delete("/api/v1/basket").json() == {"changed": 2, "total": 0}
     assert small.post("/api/v1/basket", json={"ids": [99]}).status_code == 422
-    assert {palette["name"] for palette in small.get("/api/v1/palettes").json()} == {"fern", "lagoon", "moss"}
-    assert small.get("/api/v1/engines").json()[0] == {"name": "regrade", "here": True, "fetch": []}
+    palettes = [palette["name"] for palette in small.get("/api/v1/palettes").json()]
+    assert palettes == ["fern", "emerald", "lagoon", "moss"]  # the default first: the page has it chosen
+    for place, name in enumerate(("regrade", "grow")):  # which need nothing more
+        assert small.get("/api/v1/engines").json()[place] == {"name": name, "here": True, "fetch": []}

@@ -12,8 +12,8 @@ from web.photo_numbers import PhotoNumber
 
 Resolve = Callable[[str, str], tuple[Path, AllowedRoot]]
 MOST_PHOTOS = 10_000  # of one job: their numbers stand in one command
-Engine = Literal["regrade", "sd15", "sdxl", "klein"]
-Palette = Literal["fern", "lagoon", "moss"]
+Engine = Literal["regrade", "grow", "sd15", "sdxl", "klein"]
+Palette = Literal["fern", "emerald", "lagoon", "moss"]
 TREE, TEST_TREE = "hotels50k", "hotels50k-test"  # kinds of places; of the other, the folder of a split of the test
 
 

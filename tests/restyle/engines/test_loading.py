@@ -37,6 +37,16 @@ def load(name: Any, **options: Any) -> Engine:
     return load_engine(str(name), device="cpu", precision="float32", **options)
 
 
+def test_grow_needs_no_weights_and_does_not_diffuse() -> None:
+    engine = load_engine("grow", longest_px=500, palette=read_palette())
+    assert engine.name == "grow" and not engine.diffuses
+    assert "no diffusion model is used" in str(engine)
+    assert engine.fit(1000, 600) == (500, 300) and engine.fit(40, 60) == (40, 60)
+    assert load_engine("grow").fingerprint == engine.fingerprint
+    assert load_engine("grow", palette=read_palette("moss")).fingerprint != engine.fingerprint
+    assert engine_at_hand("grow") == "grow"
+
+
 def test_regrade_needs_no_weights_and_does_not_diffuse() -> None:
     engine = load_engine("regrade", longest_px=500, palette=read_palette())
     assert engine.name == "regrade" and not engine.diffuses
@@ -200,7 +210,7 @@ def test_controls_that_do_not_fit_are_refused(folders: Any, model: str, controls
 @pytest.mark.parametrize(
     ("name", "match"),
     [
-        ("sd16", "did you mean sd15.*regrade, sd15, sdxl, klein"),
+        ("sd16", "did you mean sd15.*regrade, grow, sd15, sdxl, klein"),
         ("", "no engine ''"),
         ("a/b/c", "ORG/NAME"),
         ("/nowhere/at/all", "holds no model_index.json"),

@@ -1,0 +1,83 @@
+"""`aliens restyle --engine grow`, as the shell runs it."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aliens.library import Library
+from base.settings import DEFAULT_LIBRARY
+from restyle.result_pictures import read_parameters
+from tests.commands.conftest import Aliens
+from tests.page import read_page
+from tests.restyle.pictures import room
+
+GROW = ("--engine", "grow")
+
+
+def lines(out: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+@pytest.fixture
+def rooms(aliens: Aliens, tmp_path: Path) -> Path:
+    """A library of two rooms."""
+    (tmp_path / "rooms").mkdir()
+    for number in range(2):
+        Image.fromarray(room(number)).save(tmp_path / "rooms" / f"{number}.png")
+    aliens("init")
+    aliens("add", tmp_path / "rooms")
+    return tmp_path / "rooms"
+
+
+def test_drawn_plants_are_never_passed_off_as_diffusion(aliens: Aliens, rooms: Path) -> None:
+    code, out, err = aliens("restyle", 1, *GROW, "--floor", 0.1, "--json", "--html", "page.html", "--prompt", "ferns")
+    (said,) = lines(out)
+    assert code == 0
+    assert "no diffusion model is used" in err
+    assert "no diffusion model paints for grow, so --prompt is left out" in err
+    assert (said["engine"], said["diffusion"], said["prompt"], said["rung"]) == ("grow", False, "", "grown")
+    page = read_page(Path("page.html").read_text()).text
+    assert "overgrown with drawn leaves" in page and "no diffusion model was used" in page
+    assert read_parameters(Path(said["path"]))["diffusion"] is False
+    assert "\tgrown\t" in aliens("restyle", "list")[1]
+    assert "diffused" not in out and "painted" not in page
+
+
+def test_a_seed_makes_another_result_and_the_same_is_made_once(aliens: Aliens, rooms: Path) -> None:
+    first, again, other = (
+        lines(aliens("restyle", 1, *GROW, "--floor", 0.1, "--seed", seed, "--json")[1])[0] for seed in (5, 5, 6)
+    )
+    assert (first["made_now"], again["made_now"], other["made_now"]) == (True, False, True)
+    assert first["settings"]["seed"] == 5 and first["result_id"] == again["result_id"] != other["result_id"]
+    pixels = [np.asarray(Image.open(each["path"])) for each in (first, other)]
+    assert (pixels[0] != pixels[1]).any(axis=-1).mean() > 0.02
+
+
+def test_no_strength_leaves_the_regraded_photo(aliens: Aliens, rooms: Path) -> None:
+    (none,) = lines(aliens("restyle", 1, *GROW, "--strength", 0, "--json")[1])
+    (regraded,) = lines(aliens("restyle", 1, "--engine", "regrade", "--json")[1])
+    assert none["rung"] == "regraded"
+    assert np.array_equal(*(np.asarray(Image.open(each["path"])) for each in (none, regraded)))
+
+
+def test_the_embedded_model_recognises_samples_with_plants(
+    aliens: Aliens, sample_library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from embedding.open_clip_encoder import OpenClipEncoder
+
+    starter = sample_library.encoder
+    monkeypatch.setattr(OpenClipEncoder, "load", lambda name, **options: starter)
+    shutil.copytree(sample_library.folder.root, DEFAULT_LIBRARY)
+    code, out, err = aliens("restyle", "--query", "a balcony", "-n", 3, *GROW, "--json")
+    assert code == 0, err
+    made = lines(out)
+    assert [each["rung"] for each in made].count("grown") >= 2  # one may be next to a twin
+    for each in made:
+        assert each["diffusion"] is False and each["scores"]["nearest"] is True
+    (played,) = lines(aliens("quiz", "--json")[1])
+    assert {method: each["top1"] for method, each in played["methods"].items()} == {"embedding": 1.0, "hog": 1.0}
