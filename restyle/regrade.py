@@ -11,10 +11,11 @@ from PIL import Image, ImageFilter
 from base.arrays import Bools, Floats, Pixels
 from embedding.colour import encoded, lab_of, linear_of_lab, within
 from restyle.engines.engine import Job, Settings
+from restyle.faces import faces_of
 from restyle.palettes import Palette
 from restyle.protanopia import seen_lab
 
-VERSION = 1  # of the method: results are made anew where it changes
+VERSION = 2  # of the method: results are made anew where it changes
 GRID = 25  # colours along R, G and B that the map is computed for; those between are interpolated
 SMALL_PX = 160  # the longer side of what a photo's own colours are learnt from
 LEAST_BORDER = 9.0  # protan b* over which leaf turns to sky, at least: noise in a flat wall is not torn apart
@@ -39,13 +40,14 @@ class Tones:
     mean_ab: Floats
 
 
-def regrade(pixels: Pixels, palette: Palette, strength: float = 1.0) -> Pixels:
+def regrade(pixels: Pixels, palette: Palette, strength: float = 1.0, *, keep: Floats | None = None) -> Pixels:
     """Return a photo, (h, w, 3) uint8 sRGB, with its colours moved towards a palette.
 
     Args:
         pixels: the photo, (h, w, 3) uint8 sRGB.
         palette: where to.
         strength: 0 leaves the photo as it is, 1 goes all the way.
+        keep: how much of its own colour each pixel keeps, (h, w) in 0..1; see restyle.faces.
     """
     if strength <= 0:
         return pixels.copy()
@@ -53,7 +55,17 @@ def regrade(pixels: Pixels, palette: Palette, strength: float = 1.0) -> Pixels:
     table = ImageFilter.Color3DLUT((GRID,) * 3, grid.ravel())
     strips = np.array_split(pixels, min(cpu_count() or 1, len(pixels)))
     with ThreadPoolExecutor(len(strips)) as pool:
-        return np.concatenate(list(pool.map(lambda strip: np.asarray(Image.fromarray(strip).filter(table)), strips)))
+        moved = np.concatenate(list(pool.map(lambda strip: np.asarray(Image.fromarray(strip).filter(table)), strips)))
+    return moved if keep is None else blended(moved, pixels, keep)
+
+
+def blended(moved: Pixels, pixels: Pixels, keep: Floats) -> Pixels:
+    """Return a regraded photo with as much of its own colours, (h, w, 3), as each pixel keeps, (h, w)."""
+    result = moved.copy()
+    somewhat = keep > 0
+    before, after, share = pixels[somewhat].astype(np.float32), moved[somewhat], keep[somewhat][:, None]
+    result[somewhat] = np.rint(after + share * (before - after))
+    return result
 
 
 def tones_of(pixels: Pixels) -> Tones:
@@ -163,8 +175,8 @@ class RegradeEngine:
         return max(1, round(width_px * scale)), max(1, round(height_px * scale))
 
     def restyle(self, job: Job, settings: Settings) -> Pixels:
-        """Return the photo regraded; nothing else of the job counts."""
-        return regrade(job.original, self.palette, settings.strength)
+        """Return the photo regraded, faces in their own colours; nothing else of the job counts."""
+        return regrade(job.original, self.palette, settings.strength, keep=faces_of(job.original).keep)
 
     def __str__(self) -> str:
         return f"regrade: colours moved towards {self.palette.name}, no diffusion model is used"
