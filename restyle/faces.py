@@ -23,7 +23,7 @@ from embedding.colour import lab_of, resized, within
 
 LOOK_PIXELS = 2_800_000  # of the size at which faces are looked for: the detector's are 80 px wide and more
 MOST_ENLARGED = 4.0  # times: no face of less than 20 px is found
-LEAST_SURE = 0.2  # of the detector's scores: of 1,259 photos of rooms all but a painted face have less
+LEAST_SURE = 0.3  # of the scores: of 1,259 photos of rooms three have over 0.2, pictures of faces with 0.54 and more
 WORK_PX = 640  # the longer side at which heads and skin are told from the room
 
 # Ellipses around the middle of a face: half-axes across and down, and how far up their middle lies, in widths of it.
@@ -39,21 +39,21 @@ LEAST_SPREAD = 9.0, 3.5, 3.5  # L*, a*, b*: skin of one face is at least so unev
 SHADE = 22.0  # L* by which skin may be darker or lighter than the face, by no likeness less
 ALIKE = 0.1, 0.45  # likeness to the face's colour up to which a pixel is no skin, and from which on it is
 COMMON = 0.25  # share of what stands behind the head from which on skin cannot be told from it
-COMMON_FAR = 0.03  # share of what lies out of reach from which on only skin that hangs together with the face is told
+COMMON_FAR = 0.06  # share of what lies out of reach from which on only skin that hangs together with the face is told
 FEATHER = 0.05  # widths of the face over which edges are soft
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class FaceSquare:
     """A face's square, in pixels: from the brows to the chin."""
 
     left: float
     top: float
     side: float
 
-    def scaled(self, factor: float) -> "Box":
+    def scaled(self, factor: float) -> "FaceSquare":
         """Return the same square where the picture is so many times as large."""
-        return Box(self.left * factor, self.top * factor, self.side * factor)
+        return FaceSquare(self.left * factor, self.top * factor, self.side * factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +69,13 @@ class Faces:
 
 def faces_of(pixels: Pixels) -> Faces:
     """Find the faces of a photo, (h, w, 3) uint8 sRGB, and what keeps its colours for them."""
-    boxes = boxes_in(pixels)
-    if not boxes:
+    squares = squares_in(pixels)
+    if not squares:
         return Faces()
     small = within(pixels, WORK_PX)
     scale = max(small.shape) / max(pixels.shape)
-    kept = Image.fromarray(kept_for([box.scaled(scale) for box in boxes], lab_of(small)))
-    return Faces(len(boxes), np.asarray(kept.resize(pixels.shape[1::-1], Image.Resampling.BILINEAR)))
+    kept = Image.fromarray(kept_for([square.scaled(scale) for square in squares], lab_of(small)))
+    return Faces(len(squares), np.asarray(kept.resize(pixels.shape[1::-1], Image.Resampling.BILINEAR)))
 
 
 @lru_cache(maxsize=1)
@@ -86,7 +86,7 @@ def detector() -> tuple[Any, Lock]:
     return dlib.get_frontal_face_detector(), Lock()
 
 
-def boxes_in(pixels: Pixels) -> list[Box]:
+def squares_in(pixels: Pixels) -> list[FaceSquare]:
     """Return the faces of a photo, the surest first."""
     height, width = pixels.shape[:2]
     scale = min((LOOK_PIXELS / (height * width)) ** 0.5, MOST_ENLARGED)
@@ -94,40 +94,40 @@ def boxes_in(pixels: Pixels) -> list[Box]:
     finder, lock = detector()
     with lock:
         found, _, _ = finder.run(np.ascontiguousarray(looked_at), 0, LEAST_SURE)
-    return [Box(each.left(), each.top(), each.width()).scaled(1 / scale) for each in found]
+    return [FaceSquare(each.left(), each.top(), each.width()).scaled(1 / scale) for each in found]
 
 
-def kept_for(boxes: Sequence[Box], lab: Floats) -> Floats:
+def kept_for(squares: Sequence[FaceSquare], lab: Floats) -> Floats:
     """Return how much of its own colours each pixel keeps, (h, w) in 0..1, of L*a*b* (h, w, 3) and its faces."""
     shape = lab.shape[:2]
     kept = np.zeros(shape, np.float32)
-    heads = np.any([ellipse(box, HEAD, shape) for box in boxes], axis=0)
-    far = ~np.any([reach(box, shape) for box in boxes], axis=0)
+    heads = np.any([ellipse(square, HEAD, shape) for square in squares], axis=0)
+    far = ~np.any([reach(square, shape) for square in squares], axis=0)
     above = np.arange(shape[0])[:, None]
-    for box in boxes:
-        behind = ellipse(box, BEYOND, shape) & ~heads & (above < box.top + box.side)
-        sharp = np.maximum(head_of(box, lab, behind), skin_of(box, lab, behind, far))
-        kept = np.maximum(kept, gaussian_filter(sharp, max(FEATHER * box.side, 1.0), truncate=3))
+    for square in squares:
+        behind = ellipse(square, BEYOND, shape) & ~heads & (above < square.top + square.side)
+        sharp = np.maximum(head_of(square, lab, behind), skin_of(square, lab, behind, far))
+        kept = np.maximum(kept, gaussian_filter(sharp, max(FEATHER * square.side, 1.0), truncate=3))
     return kept
 
 
-def head_of(box: Box, lab: Floats, behind: Bools) -> Floats:
+def head_of(square: FaceSquare, lab: Floats, behind: Bools) -> Floats:
     """Return how surely pixels belong to a head, (h, w): what has the colours of what stands behind it does not."""
-    head = ellipse(box, HEAD, behind.shape)
+    head = ellipse(square, HEAD, behind.shape)
     inside, outside = commonness(lab, head), commonness(lab, behind)
     own = inside / np.maximum(inside + outside, 1e-9)
     sure = np.where(head, np.clip((own - ROOM) / (HEAD_OWN - ROOM), 0, 1), 0).astype(np.float32)
-    sure[ellipse(box, FACE, behind.shape)] = 1
+    sure[ellipse(square, FACE, behind.shape)] = 1
     return sure
 
 
-def skin_of(box: Box, lab: Floats, behind: Bools, far: Bools) -> Floats:
+def skin_of(square: FaceSquare, lab: Floats, behind: Bools, far: Bools) -> Floats:
     """Return how surely pixels are skin, (h, w): of the face's colour, near it, and not of the room's.
 
     What hangs together with the face is, unless what stands behind the head has that colour too. Other parts, such as
     hands, are where moreover hardly anything further off has it.
     """
-    core = lab[ellipse(box, CORE, behind.shape)]
+    core = lab[ellipse(square, CORE, behind.shape)]
     if not core.size:  # a face that is cut off by the photo's edge
         return np.zeros(behind.shape, np.float32)
     low, middle, high = np.percentile(core, [20, 50, 80], axis=0)
@@ -137,18 +137,18 @@ def skin_of(box: Box, lab: Floats, behind: Bools, far: Bools) -> Floats:
     likeness = np.exp(-0.5 * ((off / spread) ** 2).sum(axis=-1))
     alike: Floats = np.clip((likeness - ALIKE[0]) / (ALIKE[1] - ALIKE[0]), 0, 1).astype(np.float32)
     common, elsewhere = (float(alike[where].mean()) if where.any() else 0.0 for where in (behind, far))
-    alike[~reach(box, behind.shape)] = 0
+    alike[~reach(square, behind.shape)] = 0
     parts, _ = label(alike > 0.5)
-    touching = np.unique(parts[ellipse(box, FACE, behind.shape)])
+    touching = np.unique(parts[ellipse(square, FACE, behind.shape)])
     apart = ~np.isin(parts, touching[touching > 0])
-    alike[apart] *= told_apart(elsewhere, COMMON_FAR)
+    alike[apart] *= trustworthy(elsewhere, COMMON_FAR)
     alike[parts == 0] = 0
-    alike *= told_apart(common, COMMON)
+    alike *= trustworthy(common, COMMON)
     return alike
 
 
-def told_apart(common: float, most: float) -> float:
-    """Return how far a colour is to be trusted of which others have a share: wholly up to half of `most`, then less."""
+def trustworthy(common: float, most: float) -> float:
+    """Return how far to go by a colour that others have a share of: wholly up to half of `most`, then less."""
     return min(max(2 - 2 * common / most, 0.0), 1.0)
 
 
@@ -162,20 +162,20 @@ def commonness(lab: Floats, where: Bools) -> Floats:
     return shares
 
 
-def ellipse(box: Box, axes: tuple[float, float, float], shape: tuple[int, ...]) -> Bools:
+def ellipse(square: FaceSquare, axes: tuple[float, float, float], shape: tuple[int, ...]) -> Bools:
     """Return which pixels lie in an ellipse around a face, (h, w); see CORE."""
     across, down, up = axes
     rows, columns = np.ogrid[: shape[0], : shape[1]]
-    aside = (columns - box.left - box.side / 2) / (across * box.side)
-    below = (rows - box.top - box.side * (0.5 - up)) / (down * box.side)
+    aside = (columns - square.left - square.side / 2) / (across * square.side)
+    below = (rows - square.top - square.side * (0.5 - up)) / (down * square.side)
     inside: Bools = aside**2 + below**2 <= 1
     return inside
 
 
-def reach(box: Box, shape: tuple[int, ...]) -> Bools:
+def reach(square: FaceSquare, shape: tuple[int, ...]) -> Bools:
     """Return where skin is looked for, (h, w): aside of a face and below it."""
-    aside, below = (widths * box.side for widths in REACH)
+    aside, below = (widths * square.side for widths in REACH)
     rows, columns = np.ogrid[: shape[0], : shape[1]]
-    near = np.abs(columns - box.left - box.side / 2) <= aside
-    inside: Bools = near & (rows >= box.top - HEAD[1] * box.side / 2) & (rows <= box.top + box.side + below)
+    near = np.abs(columns - square.left - square.side / 2) <= aside
+    inside: Bools = near & (rows >= square.top - HEAD[1] * square.side / 2) & (rows <= square.top + square.side + below)
     return inside

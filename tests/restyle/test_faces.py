@@ -15,7 +15,7 @@ from skimage.data import astronaut
 from base.files import PhotoFile
 from embedding.colour import lab_of, read_pixels, resized
 from restyle.alienise import alienise
-from restyle.faces import FACE, Box, Faces, boxes_in, ellipse, faces_of, kept_for
+from restyle.faces import FACE, Faces, FaceSquare, ellipse, faces_of, kept_for, squares_in
 from restyle.floors import DEFAULT_FLOORS
 from restyle.judge import Judge
 from restyle.palettes import palette_names, read_palette
@@ -101,16 +101,16 @@ def test_every_face_of_several() -> None:
 
 def test_walls_of_the_colour_of_the_face_before_them_turn_green() -> None:
     """Only the head is known of there: her face before a wall, and above a table, of its very colour."""
-    (box,) = boxes_in(PERSON)
+    (square,) = squares_in(PERSON)
     colour = np.median(PERSON[SKIN].reshape(-1, 3), axis=0)
     picture = np.full(PERSON.shape, colour) + np.random.default_rng(0).normal(0, 2, PERSON.shape)
-    face = ellipse(box, (0.6, 0.8, 0.1), PERSON.shape[:2])
+    face = ellipse(square, (0.6, 0.8, 0.1), PERSON.shape[:2])
     picture = np.clip(np.where(face[..., None], PERSON, picture), 0, 255).astype(np.uint8)
     faces = faces_of(picture)
     assert faces.count == 1
     assert faces.keep is not None
     assert faces.keep[SKIN].min() > 0.9
-    assert faces.keep[~ellipse(box, (0.9, 1.2, 0.1), PERSON.shape[:2])].max() < 0.02
+    assert faces.keep[~ellipse(square, (0.9, 1.2, 0.1), PERSON.shape[:2])].max() < 0.02
     result = restyled(picture)
     assert lab_of(result[400, 100]).tolist()[1] < 0
 
@@ -119,15 +119,15 @@ def test_neck_and_hands_of_the_faces_colour_keep_theirs_and_a_room_of_it_does_no
     """Skin hangs together with the face, or is near it where hardly anything further off is of its colour."""
     grey, skin = np.array([60.0, 0, 0], np.float32), np.array([70.0, 14, 17], np.float32)
     lab = np.tile(grey, (480, 640, 1))
-    box = Box(300, 100, 40)
-    lab[ellipse(box, FACE, lab.shape[:2])] = skin
+    square = FaceSquare(300, 100, 40)
+    lab[ellipse(square, FACE, lab.shape[:2])] = skin
     lab[140:180, 310:330] = skin  # a neck
     lab[250:270, 350:370] = skin - [8, 0, 0]  # a hand, in shade
-    kept = kept_for([box], lab)
+    kept = kept_for([square], lab)
     assert min(kept[120, 320], kept[165, 320], kept[260, 360]) > 0.9
     assert kept[200, 320] < 0.01
     lab[:, :150] = skin  # a wall further off
-    kept = kept_for([box], lab)
+    kept = kept_for([square], lab)
     assert min(kept[120, 320], kept[165, 320]) > 0.9
     assert max(kept[260, 360], kept[300, 100]) < 0.01
 
@@ -146,7 +146,7 @@ def test_real_peach_bathrooms_and_rooms_have_no_faces(shared_photos: Path) -> No
 
 
 def test_a_painted_face_is_one(shared_photos: Path) -> None:
-    """Of 1,019 real photos of rooms this one has what the detector takes for a face: a Buddha on a canvas."""
+    """Of 1,019 real photos of rooms three have what is taken for a face, all of them pictures: a Buddha on canvas."""
     photo = read_pixels(PhotoFile(str(shared_photos / "houses" / "bedroom" / "30.jpg")))
     faces = faces_of(photo)
     assert faces.count == 1
@@ -206,8 +206,8 @@ def test_a_face_at_the_edge_is_kept_as_far_as_it_is_there() -> None:
     assert faces.keep[100:150, :40].min() > 0.9
 
 
-def test_a_box_wholly_outside_keeps_nothing() -> None:
-    assert kept_for([Box(-200, -200, 50)], lab_of(room())).max() == 0
+def test_a_square_wholly_outside_keeps_nothing() -> None:
+    assert kept_for([FaceSquare(-200, -200, 50)], lab_of(room())).max() == 0
 
 
 def test_forty_megapixels() -> None:
