@@ -146,6 +146,7 @@ def sentences(result: "Result", mark: str, explain: bool) -> tuple[object, ...]:
         f"edge F1 {scores['edge_f1']:.2f}",
         f"  a protanope sees {scores['protan_median_de']:.1f} dE2000, more than 5 on {scores['protan_share']:.0%}; "
         f"{scores['palette_distance']:.1f} from the palette",
+        *((f"  {lineage.faces_kept}",) if lineage.faces_kept else ()),
     )
     return (
         f"photo {lineage.source_photo_id}{mark}: {lineage.made}",

@@ -79,12 +79,16 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """The result of one photo, (h, w, 3) of the photo's size, with how it was come by."""
+    """The result of one photo, (h, w, 3) of the photo's size, with how it was come by.
+
+    faces: how many kept their colours when it was regraded.
+    """
 
     pixels: Pixels
     attempt: Attempt
     attempts: tuple[Attempt, ...]
     diffused: bool
+    faces: int
 
     @property
     def rung(self) -> str:
@@ -121,6 +125,7 @@ def alienise(
         attempt=attempt,
         attempts=tuple(search.attempts),
         diffused=engine.diffuses and attempt.rung not in (REGRADED, UNCHANGED),
+        faces=subject.faces.count,
     )
 
 
@@ -159,7 +164,7 @@ class Search:
     def _regraded(self, settings: Settings) -> bool:
         """Regrade at a strength; keep the picture where the photo is recognised, since it is the strongest so far."""
         began = perf_counter()
-        pixels = regrade(self.subject.pixels, self.judge.palette, settings.strength)
+        pixels = regrade(self.subject.pixels, self.judge.palette, settings.strength, keep=self.subject.faces.keep)
         attempt = self._judged(REGRADED, settings, pixels, began)
         if attempt.recognisable:
             self.best, self.start = (pixels, attempt), pixels
@@ -248,6 +253,7 @@ class Search:
             prompt=self.wish.prompt,
             negative_prompt=self.wish.negative_prompt,
             slack=lambda pixels: self.judge.slack(self.subject, pixels),
+            forbidden=None if self.subject.faces.keep is None else self.subject.faces.keep > 0,
         )
         pixels = self.engine.restyle(job, settings)
         if pixels is self.start:  # there was nothing that it could do

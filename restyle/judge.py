@@ -15,6 +15,7 @@ from base.progress import Progress, silent
 from db.catalog import Catalog
 from embedding.colour import encoder_square
 from embedding.encoder import Encoder
+from restyle.faces import Faces, faces_of
 from restyle.floors import Floors, library_floors
 from restyle.palettes import Palette
 from restyle.protanopia import Colours, Visibility, colours_of, palette_distance, visibility
@@ -52,13 +53,15 @@ class Subject:
     """A photo that results are judged against.
 
     vector: of the library's model, (d,); None without a model. tags: those that must be found still; None: not known.
-    neighbours: {photo: cosine} of those of the library that are most like it, itself among them.
+    neighbours: {photo: cosine} of those of the library that are most like it, itself among them. faces: and what keeps
+    its own colours for them.
     """
 
     photo_id: int | None
     pixels: Pixels
     structure: Structure
     colours: Colours
+    faces: Faces
     vector: Floats | None = None
     tags: tuple[str, ...] | None = None
     neighbours: Mapping[int, float] = field(default_factory=dict)
@@ -140,7 +143,8 @@ class Judge:
         vector = None if self._encoder is None else self._vector(pixels)
         tags = self._tags_of(photo_id, vector)
         near = {} if vector is None or photo_id is None else self._near(vector)
-        return Subject(photo_id, pixels, structure_of(pixels), colours_of(pixels), vector, tags, near)
+        faces = faces_of(pixels)
+        return Subject(photo_id, pixels, structure_of(pixels), colours_of(pixels), faces, vector, tags, near)
 
     def _near(self, vector: Floats) -> dict[int, float]:
         """Return {photo: cosine} of the library's photos that are most like a vector (d,), the nearest first."""

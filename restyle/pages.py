@@ -122,6 +122,7 @@ def figures_of(result: Result) -> tuple[tuple[str, str], ...]:
         ),
         ("lost on a protanope", f"{scores['protan_wasted']:.0%} of the change"),
         ("distance to the palette", f"{scores['palette_distance']:.1f} in protan L*b*"),
+        ("faces", lineage.faces_kept),
         ("attempts", f"{len(lineage.attempts)}, {lineage.seconds:.1f} s"),
     ]
     return tuple((name, value) for name, value in facts if value)

@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude, uniform_
 from base.arrays import Bools, Floats, Pixels
 from embedding.colour import encoded, lab_of, linear_of_lab, reduced
 from restyle.engines.engine import Job, Settings
+from restyle.faces import faces_of
 from restyle.palettes import Palette
 from restyle.protanopia import seen_lab
 from restyle.sky import SIDE_PX, sky_in
@@ -316,8 +317,8 @@ class RegradeEngine:
         return max(1, round(width_px * scale)), max(1, round(height_px * scale))
 
     def restyle(self, job: Job, settings: Settings) -> Pixels:
-        """Return the photo regraded; nothing else of the job counts."""
-        return regrade(job.original, self.palette, settings.strength)
+        """Return the photo regraded, faces in their own colours; nothing else of the job counts."""
+        return regrade(job.original, self.palette, settings.strength, keep=faces_of(job.original).keep)
 
     def __str__(self) -> str:
         return f"regrade: colours moved towards {self.palette.name}, no diffusion model is used"

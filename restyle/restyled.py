@@ -16,7 +16,7 @@ from PIL import Image
 from sqlalchemy.orm import Session
 
 from base.arrays import Floats, Pixels
-from base.console import megabytes
+from base.console import counted, megabytes
 from base.copy_folder import CopyFolder, CopyReport
 from base.errors import PhotoError, QueryError
 from base.files import PhotoFile, sha256_of
@@ -64,7 +64,8 @@ class Lineage:
     source_sha256: of the photo's bytes, hexadecimal. diffusion: whether a diffusion model painted. rung: the step of
     the ladder of rescues that gave it. attempts: what was tried, in order. seconds: that it all took.
     wish: hexadecimal digest of all that was asked for, bytes of the photo, fingerprint of the engine, palette and
-    options: the same wish is not done twice.
+    options: the same wish is not done twice. faces: how many were found in the photo and kept their colours when it was
+    regraded; results of earlier versions, which looked for none, have 0.
     """
 
     source_photo_id: int
@@ -82,6 +83,7 @@ class Lineage:
     attempts: list[dict[str, Any]]
     seconds: float
     wish: str
+    faces: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values; numbers of NumPy become Python's."""
@@ -103,6 +105,16 @@ class Lineage:
     def noticed(self) -> str:
         """On how much of the picture visitors notice the change, such as 72 %."""
         return f"{100 * self.scores['protan_share']:.0f} %"
+
+    @property
+    def faces_kept(self) -> str:
+        """What became of the faces that were found, such as 2 faces keep their colours; empty where there are none."""
+        if not self.faces or self.rung == "unchanged":
+            return ""
+        whose = "its" if self.faces == 1 else "their"
+        if self.diffusion:
+            return f"{counted(self.faces, 'face')} kept {whose} colours until a model painted"
+        return f"{counted(self.faces, 'face')} {'keeps' if self.faces == 1 else 'keep'} {whose} colours"
 
     @property
     def summary(self) -> str:

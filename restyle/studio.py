@@ -207,6 +207,7 @@ class Studio:
             attempts=[attempt.as_json() for attempt in outcome.attempts],
             seconds=round(seconds, 3),
             wish=wish,
+            faces=outcome.faces,
         )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from skimage.data import astronaut
 
 from aliens.library import Library
 from base.errors import DeviceMemoryError, EngineError
@@ -171,6 +172,17 @@ def test_on_a_terminal_results_are_sentences(aliens: Aliens, filled: Path, monke
     assert "(made before)" in again
     assert "regraded at 1.00 of regrade: HOG " in again and "dE2000" in again
     assert "floors: HOG correlation 0.55, edge F1 0.65, the default for few photos" in err
+
+
+def test_faces_that_keep_their_colours_are_told_of(
+    aliens: Aliens, filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(astronaut()).save(filled / "00.jpg")
+    monkeypatch.setattr("restyle.judge.Judge._is_nearest", lambda *_: True)  # the fake encoder sees colours alone
+    assert [each["faces"] for each in restyled(aliens, 1, 3)] == [1, 0]
+    monkeypatch.setattr("base.console.on_terminal", lambda: True)
+    assert "\n  1 face keeps its colours\n" in aliens("restyle", 1, *REGRADE, "--explain")[1]
+    assert "face" not in aliens("restyle", 1, *REGRADE)[1] + aliens("restyle", 3, *REGRADE, "--explain")[1]
 
 
 def test_a_pipe_gets_tabs(aliens: Aliens, filled: Path) -> None:
