@@ -20,6 +20,7 @@ LEAF_CHROMA, PETAL_CHROMA = 1.25, 1.6  # times that of the palette's
 HEART = (255, 222, 96)  # of a flower: yellow to everybody
 BRIGHTER = 9.0  # L* at most that golden light adds
 GILDED = -6.0, 10.0  # b* below which no colour turns golden, and above which all do: blue stays blue
+QUIET, LOUD = 0.6, (35.0, 75.0)  # of its blue, what shade in the dark has, and L* over which it comes to all of it
 GRID = 17  # colours along R, G and B of a map of colours
 
 Inks = Pixels  # (256, 3): a colour for each tone
@@ -71,7 +72,8 @@ class Dyes:
 
     def _shaded(self, lab: Floats, kept: float) -> Floats:
         lightness = lab[..., :1] * kept
-        ab = 0.12 * lab[..., 1:] + 0.95 * self.palette.sky.at(lightness[..., 0])
+        blue = QUIET + (1 - QUIET) * smooth_step(lab[..., :1], *LOUD)
+        ab = 0.12 * lab[..., 1:] + 0.95 * blue * self.palette.sky.at(lightness[..., 0])
         return np.concatenate([lightness, ab], axis=-1)
 
 

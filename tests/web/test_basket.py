@@ -113,7 +113,7 @@ def test_the_page_shows_reasons_and_photos_that_have_left(small: TestClient, sma
     page = small.get("/basket").text
     assert "&lt;b&gt;bright&lt;/b&gt;" in page
     assert "Photo 2 has left the library" in page
-    assert page.count('name="engine"') == 4
+    assert page.count('name="engine"') == 5
     assert page.count(" disabled") == sum(not engine.here for engine in small_library.engines())
 
 
