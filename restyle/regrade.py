@@ -111,7 +111,13 @@ def regrade(
         surfaces: how much of the palette plain and neutral surfaces take, 0..1: with less they step back behind plants
             that are drawn upon them.
         keep: how much of the photo's own colours stays, (h, w) in 0..1, such as of faces; nowhere unless it is given.
+
+    Raises: ValueError: `keep` is not of the photo's size.
     """
+    if keep is not None and keep.shape != pixels.shape[:2]:
+        raise ValueError(
+            f"keep has the shape {keep.shape}, the photo {pixels.shape[:2]}: give one share for each pixel"
+        )
     if strength <= 0:
         return pixels.copy()
     small = Small.of(pixels)

@@ -208,6 +208,19 @@ def test_kept_places_stay_and_the_others_change() -> None:
     assert 0.3 < np.abs(half - lab_of(photo)).mean() / np.abs(lab_of(plain) - lab_of(photo)).mean() < 0.7
 
 
+def test_kept_places_of_another_size_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"\(10, 10\), the photo \(240, 320\)"):
+        regrade(room(), FERN, keep=np.zeros((10, 10), np.float32))
+
+
+def test_strips_leave_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = room(6, (801, 534))
+    whole = regrade(photo, FERN)
+    monkeypatch.setattr("restyle.regrade.STRIP_PIXELS", 801 * 20)
+    difference = np.abs(regrade(photo, FERN).astype(int) - whole)
+    assert difference.mean() < 0.1 and (difference > 4).mean() < 0.002
+
+
 def test_surfaces_step_back_and_coloured_things_hardly() -> None:
     photo = grey_wall((150, 150, 150))
     full, back = (lab_of(regrade(photo, FERN, surfaces=surfaces)) for surfaces in (1.0, 0.0))
