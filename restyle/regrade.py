@@ -23,7 +23,7 @@ from restyle.smoothing import GuidedFit, guided_fits, smoothstep
 VERSION = 2  # of the method: results are made anew where it changes
 GRID = 17  # colours along R, G and B that the maps are computed for; those between are interpolated
 FINE_PX = 512  # a longer side up to which it is decided for each pixel, beyond for each 2 x 2, as JPEG stores colours
-STRIP_PIXELS = 1 << 16  # worked on at a time: no thread waits long for another, and memory does not grow with the photo
+STRIP_PIXELS = 1 << 17  # worked on at a time: no thread waits long for another, and memory does not grow with the photo
 UNSEEN = 1 / 512  # share of a colour that rounds to no level
 GAMUT_STEPS = 6  # halvings of the search for the most chroma that sRGB can show
 
