@@ -425,8 +425,8 @@ def demo(
     show_command(library, "tag", "sheet", "a bathtub", "-o", library / "tag-bathtub.jpg")
     draw_sheet(["a bathtub"], library / "tag-bathtub.jpg", library=library)
     picks, sheet, page = library / "picks.toml", library / "candidates.jpg", library / "restyled.html"
-    show_command(library, "candidates", "--manifest", picks, "--sheet", sheet, "--engine", "regrade")
-    candidates(manifest=picks, sheet=sheet, engine="regrade", library=library)
+    show_command(library, "candidates", "--manifest", picks, "--sheet", sheet, "--engine", "grow")
+    candidates(manifest=picks, sheet=sheet, engine="grow", library=library)
     show_command(library, "restyle", "--manifest", picks, "--html", page)
     restyle(manifest=picks, html=page, library=library)
     show_command(library, "quiz")
