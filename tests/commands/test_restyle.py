@@ -413,12 +413,12 @@ import restyle.alienise
 from tests.conftest import FakeEncoder
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background inherits that it is ignored
 photos, real = [], restyle.alienise.regrade
-def regrade(photo, *arguments):
+def regrade(photo, *arguments, **named):
     if not any(photo is known for known in photos):
         photos.append(photo)
         if len(photos) == 2:
             signal.pause()
-    return real(photo, *arguments)
+    return real(photo, *arguments, **named)
 restyle.alienise.regrade = regrade
 class Models:
     load = staticmethod(lambda name, **options: FakeEncoder())
