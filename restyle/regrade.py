@@ -79,7 +79,7 @@ class Small:
     def of(cls, pixels: Pixels) -> Self:
         """Return that of a photo of any size."""
         small = reduced(pixels, SIDE_PX)
-        return cls(lab_of(small), seen_lab(small), lightness_of(Image.fromarray(small)))
+        return cls(lab_of(small), seen_lab(small), luma_of(Image.fromarray(small)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def regrade(
     def strip(top: int, bottom: int) -> None:
         photo = Image.fromarray(pixels[top:bottom])
         leaf, sky = (photo.filter(table) for table in tables)
-        guide = lightness_of(photo if max(pixels.shape) <= FINE_PX else photo.reduce(2))
+        guide = luma_of(photo if max(pixels.shape) <= FINE_PX else photo.reduce(2))
         leaf_share, own = shares.result().within(guide, top / height, bottom / height)
         sky.paste(leaf, mask=as_mask(leaf_share, photo.size))
         own = 1 - strength * (1 - own)
@@ -146,7 +146,7 @@ def regrade(
     return result
 
 
-def lightness_of(photo: Image.Image) -> Floats:
+def luma_of(photo: Image.Image) -> Floats:
     """Return about L*, (h, w) in 0..100: the luma of ITU-R 601, which Pillow computes at once."""
     return np.asarray(photo.convert("L"), np.float32) * np.float32(100 / 255)
 

@@ -33,12 +33,12 @@ def noise(shape: tuple[int, int], cell_px: float, rng: np.random.Generator) -> F
     return enlarged[:height, :width] * np.float32(1.4)
 
 
-def as_mask(field: Numbers, size: tuple[int, int]) -> Image.Image:
+def field_mask(field: Numbers, size: tuple[int, int]) -> Image.Image:
     """Return a field of 0..1, (h, w), as a greyscale picture of (width, height)."""
     levels = np.round(np.clip(field, 0, 1) * LEVELS).astype(np.uint8)
     return Image.fromarray(levels).resize(size, Image.Resampling.BICUBIC)
 
 
-def scaled(mask: Image.Image, factor: float) -> Image.Image:
+def multiplied(mask: Image.Image, factor: float) -> Image.Image:
     """Return a mask, or a picture, with every level multiplied."""
     return mask.point([min(LEVELS, round(level * factor)) for level in range(LEVELS + 1)] * len(mask.getbands()))

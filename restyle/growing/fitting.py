@@ -22,7 +22,7 @@ LADDERS: tuple[tuple[str, tuple[float, ...], float], ...] = (
 ROOM = 0.4  # between the floors and the photo itself, about
 
 
-def fitted(garden: Garden, slack: Callable[[Pixels], float]) -> Amounts:
+def borne_amounts(garden: Garden, slack: Callable[[Pixels], float]) -> Amounts:
     """Return how much of a garden its photo bears.
 
     Args:
@@ -38,11 +38,13 @@ def fitted(garden: Garden, slack: Callable[[Pixels], float]) -> Amounts:
         return whole
     amounts = whole.times(0.0)
     for name, levels, reserve in LADDERS:
-        amounts = most_of([replace(amounts, **{name: level}) for level in levels], room, reserve * ROOM) or amounts
+        amounts = (
+            largest_borne([replace(amounts, **{name: level}) for level in levels], room, reserve * ROOM) or amounts
+        )
     return amounts
 
 
-def most_of(tries: Sequence[Amounts], room: Callable[[Amounts], float], least: float) -> Amounts | None:
+def largest_borne(tries: Sequence[Amounts], room: Callable[[Amounts], float], least: float) -> Amounts | None:
     """Return the first of tries, the most first, that leaves so much room; None where none does.
 
     Found by halving, since less of it leaves more.

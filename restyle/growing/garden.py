@@ -14,7 +14,7 @@ from PIL import Image, ImageChops, ImageFilter
 
 from base.arrays import Pixels
 from restyle.growing.dapple import light_and_shade
-from restyle.growing.fields import as_mask, scaled
+from restyle.growing.fields import field_mask, multiplied
 from restyle.growing.leaves import Brush
 from restyle.growing.plant import Plant
 from restyle.growing.planting import Beds, beds_of
@@ -103,8 +103,8 @@ class Garden:
         """Return the photo with so much of its garden."""
         light = Image.blend(self.golden, self.bright, amounts.dark)
         shade = Image.blend(self.blue, self.dark, amounts.dark)
-        picture = Image.composite(light, self.start, scaled(self.lit, GOLD * amounts.light))
-        picture = Image.composite(shade, picture, scaled(self.shaded, SHADE * amounts.light))
+        picture = Image.composite(light, self.start, multiplied(self.lit, GOLD * amounts.light))
+        picture = Image.composite(shade, picture, multiplied(self.shaded, SHADE * amounts.light))
         for plants, shadow in zip(self._in_depth(amounts), (NEAR, FAR), strict=True):
             if plants:
                 picture = self._planted(picture, plants, shadow)
@@ -131,7 +131,7 @@ class Garden:
         behind = Image.new("L", picture.size)
         behind.paste(alpha, away)
         behind = behind.filter(ImageFilter.GaussianBlur(shadow.blur * longer))
-        picture = Image.composite(self.deep, picture, scaled(behind, shadow.depth))
+        picture = Image.composite(self.deep, picture, multiplied(behind, shadow.depth))
         picture.paste(ImageChops.multiply(leaves.convert("RGB"), self.around), (0, 0), alpha)
         return picture
 
@@ -148,16 +148,16 @@ def garden_of(scene: Scene, start: Pixels, brush: Brush, seed: int) -> Garden:
     lit, shaded = light_and_shade(scene, np.random.default_rng(light_seed))
     with ThreadPoolExecutor(cpu_count()) as pool:
         golden, bright, blue, dark = pool.map(picture.filter, (dyes.golden, dyes.bright, dyes.blue, dyes.dark))
-    around = as_mask(np.clip(0.46 + 0.75 * scene.surroundings, 0.5, 1), size)
+    around = field_mask(np.clip(0.46 + 0.75 * scene.surroundings, 0.5, 1), size)
     return Garden(
         start=picture,
         golden=golden,
         bright=bright,
         blue=blue,
         dark=dark,
-        deep=scaled(dark, DEEP),
-        lit=as_mask(lit, size),
-        shaded=as_mask(shaded, size),
+        deep=multiplied(dark, DEEP),
+        lit=field_mask(lit, size),
+        shaded=field_mask(shaded, size),
         around=Image.merge("RGB", [around] * 3),
         light_x=scene.light_x,
         beds=beds_of(scene, brush, bed_seed),

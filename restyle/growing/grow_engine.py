@@ -9,10 +9,10 @@ import numpy as np
 from base.arrays import Pixels
 from restyle.engines.engine import Job, Painting, Settings
 from restyle.growing.dyes import Dyes
-from restyle.growing.fitting import fitted
+from restyle.growing.fitting import borne_amounts
 from restyle.growing.garden import Amounts, Garden, garden_of
 from restyle.growing.leaves import Brush
-from restyle.growing.scene import scene_of
+from restyle.growing.scene import scene_in
 from restyle.palettes import Palette
 from restyle.regrade import VERSION as REGRADE_VERSION
 
@@ -111,11 +111,11 @@ class GrowEngine:
         if kept is not None and kept.original is job.original and kept.start is job.start and kept.seed == seed:
             return kept
         self.kept = None
-        scene = scene_of(job.original, job.forbidden)
+        scene = scene_in(job.original, job.forbidden)
         if not scene.fertile:
             return None
         garden = garden_of(scene, job.start, self._brush(scene.light_x), seed)
-        amounts = Amounts() if job.slack is None else fitted(garden, job.slack)
+        amounts = Amounts() if job.slack is None else borne_amounts(garden, job.slack)
         self.kept = Grown(job.original, job.start, seed, garden, amounts)
         return self.kept
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from restyle.growing.fields import Numbers
-from restyle.growing.plant import Plant, Sheet
+from restyle.growing.plant import Plant, PlantSheet
 from restyle.growing.scene import Scene
 from restyle.growing.vines import EVERY, Vine, leaves_along, open_until, stem
 
@@ -19,7 +19,7 @@ DOWN = np.pi / 2
 def hanging_plants(vine: Vine, scene: Scene, at_left: bool, rng: np.random.Generator) -> Iterator[Plant]:
     """Yield strands that hang from an upper corner, the one at the corner first."""
     for points in strands_of(vine, scene, at_left, rng):
-        sheet = Sheet.around(points, 0.05 * vine.unit_px)
+        sheet = PlantSheet.around(points, 0.05 * vine.unit_px)
         stem(sheet, points, vine)
         leaves_along(sheet, points, vine, 1.25, rng)
         plant = sheet.plant(scene.width_px, scene.height_px)

@@ -63,7 +63,7 @@ def simple(shape: Shape, along: Floats, across: Floats) -> Formed:
     veins = 0.03 * np.cos(2 * np.pi * (along * 8 - part * 1.6)) * np.minimum(part * 3, 1)
     midrib = 0.16 * np.exp(-((across / 0.014) ** 2)) * (1 - 0.6 * along)
     tone = 0.5 + 0.10 * (along - 0.5) - 0.07 * part**2 + midrib + veins
-    return Formed(alpha.astype(np.float32), tone.astype(np.float32), folded(across, np.maximum(width, 0.05)))
+    return Formed(alpha.astype(np.float32), tone.astype(np.float32), side_of_fold(across, np.maximum(width, 0.05)))
 
 
 def ivy(right: Floats, across: Floats) -> Formed:
@@ -76,10 +76,10 @@ def ivy(right: Floats, across: Floats) -> Formed:
     aside = np.min([np.abs(np.sin(np.radians(degrees - vein))) * radius for vein in IVY_VEINS], axis=0)
     veins = 0.17 * np.exp(-((aside / 0.03) ** 2)) * (1 - 0.7 * np.minimum(part, 1))
     tone = 0.48 - 0.06 * part**2 + veins
-    return Formed(alpha.astype(np.float32), tone.astype(np.float32), folded(across, np.float32(0.25)))
+    return Formed(alpha.astype(np.float32), tone.astype(np.float32), side_of_fold(across, np.float32(0.25)))
 
 
-def folded(across: Floats, width: Floats | np.float32) -> Floats:
+def side_of_fold(across: Floats, width: Floats | np.float32) -> Floats:
     """Return on which side of the fold there is what, -1..1."""
     fold: Floats = np.clip(across / (0.18 * width), -1, 1).astype(np.float32)
     return fold
@@ -109,7 +109,7 @@ class Brush:
 
     def leaf(self, shape: Shape, length_px: float, angle: float, level: int, hue: int) -> Image.Image:
         """Return a leaf. angle: that it points in, in radians, clockwise from right. level, hue: 0 is the usual."""
-        size, turn = sized(length_px), round(angle / (2 * np.pi) * TURNS) % TURNS
+        size, turn = rounded_px(length_px), round(angle / (2 * np.pi) * TURNS) % TURNS
         level, hue = int(np.clip(level, -LEVELS // 2, LEVELS // 2)), int(np.clip(hue + 2, 0, len(HUES) - 1))
         key = (shape, size, turn, level, hue)
         if key not in self.coloured:
@@ -131,7 +131,7 @@ class Brush:
 
     def shade(self, shape: Shape, length_px: float, angle: float) -> Image.Image:
         """Return the shade that such a leaf casts on those right behind it."""
-        size, turn = sized(length_px * SHADE_SIZE), round(angle / (2 * np.pi) * TURNS) % TURNS
+        size, turn = rounded_px(length_px * SHADE_SIZE), round(angle / (2 * np.pi) * TURNS) % TURNS
         key = (shape, size, turn)
         if key not in self.coloured:
             _, alpha = turned_leaf(shape, size, turn, self.light_x)
@@ -151,7 +151,7 @@ class Brush:
         return self.coloured[key]
 
 
-def sized(length_px: float) -> int:
+def rounded_px(length_px: float) -> int:
     """Return a length rounded to a tenth of itself, so that few sizes are drawn."""
     if length_px <= 12:
         return max(3, round(length_px))

@@ -4,14 +4,14 @@ import numpy as np
 
 from restyle.growing.fields import Numbers, smooth_step
 from restyle.growing.leaves import Brush
-from restyle.growing.plant import Sheet
+from restyle.growing.plant import PlantSheet
 
 BLADE = 0.009  # length of one of its leaves, in longer sides
 MANY = 0.0013  # longer sides along the line between two
 THICK = 0.0105  # how far it spreads from the line, in longer sides
 
 
-def stamp_moss(sheet: Sheet, points: Numbers, unit_px: float, brush: Brush, rng: np.random.Generator) -> None:
+def stamp_moss(sheet: PlantSheet, points: Numbers, unit_px: float, brush: Brush, rng: np.random.Generator) -> None:
     """Stamp a cushion along points of the photo, (n, 2): thick at the first, thinner outwards, with gaps."""
     distance = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
     reach = float(distance[-1])

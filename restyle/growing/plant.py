@@ -51,7 +51,7 @@ def softened(picture: Image.Image, sigma_px: float) -> Image.Image:
 
 
 @dataclass(slots=True)
-class Sheet:
+class PlantSheet:
     """What leaves are stamped on, around points of the photo (n, 2) with a margin; it moves with them."""
 
     left: int
@@ -82,7 +82,7 @@ class Sheet:
         return Plant(self.picture.crop(box), self.left + box[0], self.top + box[1]).within(width_px, height_px)
 
 
-def stalk(sheet: Sheet, points: Numbers, thick_px: float, colour: tuple[int, int, int]) -> None:
+def stalk(sheet: PlantSheet, points: Numbers, thick_px: float, colour: tuple[int, int, int]) -> None:
     """Draw a stem along points of the photo, (n, 2), with smooth edges however thin it is."""
     low = np.floor(points.min(axis=0)).astype(int) - 2
     size = np.ceil(points.max(axis=0)).astype(int) + 3 - low

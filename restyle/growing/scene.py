@@ -77,7 +77,7 @@ class Scene:
         return float(1 - smooth_step(self.busy.mean(keepdims=True), 0.8, 1.9)[0, 0])
 
 
-def scene_of(pixels: Pixels, forbidden: Bools | None = None) -> Scene:
+def scene_in(pixels: Pixels, forbidden: Bools | None = None) -> Scene:
     """Return what growing has to know of a photo.
 
     Args:
@@ -101,7 +101,7 @@ def scene_of(pixels: Pixels, forbidden: Bools | None = None) -> Scene:
         width_px=pixels.shape[1],
         height_px=pixels.shape[0],
         lightness=lightness,
-        lines=lines_of(across, down, slope),
+        lines=straight_edges(across, down, slope),
         plain=smooth_step(busy, *PLAIN),
         people=people,
         open=grows,
@@ -112,7 +112,7 @@ def scene_of(pixels: Pixels, forbidden: Bools | None = None) -> Scene:
     )
 
 
-def lines_of(across: Floats, down: Floats, slope: Floats) -> Floats:
+def straight_edges(across: Floats, down: Floats, slope: Floats) -> Floats:
     """Return how much of a straight edge there is, 0..1: steepness times the cube of the coherence of its direction.
 
     Source: the structure tensor, Förstner and Gülch 1987.

@@ -6,7 +6,7 @@ import numpy as np
 
 from restyle.growing.fields import Numbers
 from restyle.growing.leaves import Brush
-from restyle.growing.plant import Plant, Sheet, softened, stalk
+from restyle.growing.plant import Plant, PlantSheet, softened, stalk
 from restyle.growing.scene import Scene
 
 COUNT = 5
@@ -37,7 +37,7 @@ def umbel_plants(scene: Scene, brush: Brush, at_left: bool, rng: np.random.Gener
 
 def one_umbel(stem: Numbers, unit: int, brush: Brush, scene: Scene, rng: np.random.Generator) -> Plant | None:
     """Return a ball of flowers at the end of a stem (n, 2): those behind first, those at its upper front last."""
-    sheet = Sheet.around(stem, 3 * BALL * unit)
+    sheet = PlantSheet.around(stem, 3 * BALL * unit)
     stalk(sheet, stem, THICK * unit, GREEN)
     size = float(rng.uniform(0.75, 1.15))
     turn, far = rng.uniform(0, 2 * np.pi, FLORETS), np.sqrt(rng.uniform(0, 1, FLORETS))

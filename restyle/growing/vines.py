@@ -8,7 +8,7 @@ import numpy as np
 from restyle.growing.fields import Numbers
 from restyle.growing.leaves import Brush, Shape
 from restyle.growing.moss import stamp_moss
-from restyle.growing.plant import Plant, Sheet, stalk
+from restyle.growing.plant import Plant, PlantSheet, stalk
 from restyle.growing.scene import Scene
 
 LEAF = 0.021  # length of a leaf, in longer sides
@@ -49,7 +49,7 @@ def one_stretch(
     points: Numbers, vine: Vine, scene: Scene, taper: float, rng: np.random.Generator, *, at_root: bool
 ) -> Plant | None:
     """Return one stretch of a vine with its shoots; what lies behind is stamped first."""
-    sheet = Sheet.around(points, 0.30 * vine.unit_px)
+    sheet = PlantSheet.around(points, 0.30 * vine.unit_px)
     if at_root:
         stamp_moss(sheet, points, vine.unit_px, vine.brush, rng)
     strands = [points, *shoots_of(points, vine, scene, rng)]
@@ -85,12 +85,12 @@ def open_until(points: Numbers, scene: Scene) -> int:
     return int(closed[0]) if len(closed) else len(points)
 
 
-def stem(sheet: Sheet, points: Numbers, vine: Vine) -> None:
+def stem(sheet: PlantSheet, points: Numbers, vine: Vine) -> None:
     """Draw what carries the leaves."""
     stalk(sheet, points, 0.0022 * vine.unit_px, STEM)
 
 
-def leaves_along(sheet: Sheet, points: Numbers, vine: Vine, taper: float, rng: np.random.Generator) -> None:
+def leaves_along(sheet: PlantSheet, points: Numbers, vine: Vine, taper: float, rng: np.random.Generator) -> None:
     """Stamp leaves on both sides of a strand, smaller to its tip, each a little lighter than those before it."""
     count = len(points)
     headings = np.arctan2(*np.gradient(points, axis=0).T[::-1]) if count > 1 else np.array([DOWN])

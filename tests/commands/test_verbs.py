@@ -299,6 +299,6 @@ def test_scripts_of_shells_are_shown(aliens: Aliens, monkeypatch: pytest.MonkeyP
 
 def test_engines_that_are_completed_are_those_that_there_are() -> None:
     from restyle.engines.engine import MODELS
-    from restyle.engines.loading import REGRADE
+    from restyle.engines.loading import WITHOUT_WEIGHTS
 
-    assert (REGRADE, *MODELS) == ENGINES
+    assert (*WITHOUT_WEIGHTS, *MODELS) == ENGINES

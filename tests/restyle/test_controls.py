@@ -155,7 +155,7 @@ def test_metres_are_turned_into_nearness(estimator: str, room: Pixels, monkeypat
 
 def test_depth_without_weights_comes_with_the_command(room: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "hub_answers", lambda: False)
-    command = r"hf download depth-anything/Depth-Anything-V2-Small-hf`.*--control estimator=FOLDER"
+    command = r"hf download depth-anything/Depth-Anything-V2-Small-hf .*--control estimator=FOLDER"
     with pytest.raises(EngineError, match=command):
         control_map("depth", room)
 

@@ -12,7 +12,7 @@ from embedding.colour import read_pixels
 from restyle.alienise import Wish, alienise
 from restyle.engines.engine import Job, Settings
 from restyle.floors import Floors
-from restyle.growing.fitting import fitted
+from restyle.growing.fitting import borne_amounts
 from restyle.growing.garden import Amounts
 from restyle.growing.grow_engine import GrowEngine
 from restyle.judge import Judge, Scores, Subject
@@ -98,7 +98,7 @@ def test_lower_floors_bear_more() -> None:
     subject = judge.study(photo)
     engine.restyle(Job(original=photo, start=photo), Settings(strength=1.0))
     assert engine.kept is not None
-    assert fitted(engine.kept.garden, lambda pixels: 1.0) == Amounts()
-    assert fitted(engine.kept.garden, lambda pixels: -1.0) == Amounts().times(0)
-    borne = fitted(engine.kept.garden, lambda pixels: judge.slack(subject, pixels))
+    assert borne_amounts(engine.kept.garden, lambda pixels: 1.0) == Amounts()
+    assert borne_amounts(engine.kept.garden, lambda pixels: -1.0) == Amounts().times(0)
+    borne = borne_amounts(engine.kept.garden, lambda pixels: judge.slack(subject, pixels))
     assert judge.slack(subject, np.asarray(engine.kept.garden.composed(borne))) > 0

@@ -15,7 +15,7 @@ from restyle.growing.dyes import Dyes
 from restyle.growing.garden import Amounts, Garden, garden_of
 from restyle.growing.grow_engine import GrowEngine
 from restyle.growing.leaves import Brush
-from restyle.growing.scene import scene_of
+from restyle.growing.scene import scene_in
 from restyle.palettes import read_palette
 from restyle.regrade import regrade
 from tests.restyle.pictures import flat, mosaic, room, texture, wall
@@ -37,7 +37,7 @@ def grown(photo: Pixels, seed: int = 0, strength: float = 1.0, **job: object) ->
 
 
 def garden(photo: Pixels, seed: int = 0, forbidden: np.ndarray | None = None) -> Garden:
-    return garden_of(scene_of(photo, forbidden), regrade(photo, FERN), Brush(Dyes(FERN), 1.0), seed)
+    return garden_of(scene_in(photo, forbidden), regrade(photo, FERN), Brush(Dyes(FERN), 1.0), seed)
 
 
 def changed(one: Pixels, other: Pixels) -> np.ndarray:
