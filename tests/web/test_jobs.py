@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -182,6 +183,33 @@ def test_a_killed_child_is_said_and_can_be_repeated(
 
     with slow_command(monkeypatch, tmp_path):
         with_runner(small_library, work)
+
+
+def test_progress_that_is_written_late_does_not_undo_the_end(
+    small_library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    begun_writing, may_write = threading.Event(), threading.Event()
+    save = JobStore.save
+
+    def slow_save(store: JobStore, job: JobRecord) -> None:
+        if job.state == "running":
+            begun_writing.set()
+            assert may_write.wait(60)
+        save(store, job)
+
+    async def work(jobs: JobRunner) -> None:
+        job_id = await jobs.start("verify", {"quick": True})
+        job = await reached(jobs, job_id, begun)
+        assert job.pid is not None
+        assert await asyncio.to_thread(begun_writing.wait, 60)
+        os.killpg(job.pid, signal.SIGKILL)
+        await ended(jobs, job_id)
+        may_write.set()
+
+    monkeypatch.setattr(JobStore, "save", slow_save)
+    with slow_command(monkeypatch, tmp_path):
+        with_runner(small_library, work)
+    assert [job.state for job in JobStore(small_library).all()] == ["interrupted"]
 
 
 def test_what_a_child_leaves_behind_keeps_no_job_from_its_end(

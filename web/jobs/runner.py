@@ -5,6 +5,7 @@ Several servers may serve one library: the one that holds the lock runs jobs, th
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -48,6 +49,7 @@ class JobRunner:
         self._store = JobStore(library)
         self._lock: int | None = None
         self._now: JobRecord | None = None  # newer than its record on disk
+        self._saving = threading.Lock()  # a thread goes on that writes down progress, also when nobody waits for it
         self._not_before: dict[int, float] = {}
         self._changed = asyncio.Event()
 
@@ -201,6 +203,17 @@ class JobRunner:
         self._store.save(job)
         self._tell()
 
+    def _save_progress(self, job: JobRecord) -> None:
+        """Write down how far a job is, unless it has ended meanwhile."""
+        with self._saving:
+            now = self._now
+            if now is not None and now.id == job.id and now.state == "running":
+                self._store.save(job)
+
+    def _save_end(self, job: JobRecord) -> None:
+        with self._saving:
+            self._store.save(job)
+
     async def _work(self, job: JobRecord) -> None:
         """Run a job to its end."""
         try:
@@ -257,7 +270,7 @@ class JobRunner:
         while True:
             self._now = job
             try:
-                await asyncio.to_thread(self._store.save, job)
+                await asyncio.to_thread(self._save_end, job)
                 break
             except (LibraryError, OSError):
                 if self.is_stopping:
@@ -277,7 +290,7 @@ class JobRunner:
             if now is not written and time.monotonic() - written_at >= POLL_S:
                 written, written_at = now, time.monotonic()
                 with suppress(LibraryError, OSError):  # progress can wait until there is room
-                    await asyncio.to_thread(self._store.save, now)
+                    await asyncio.to_thread(self._save_progress, now)
             with suppress(LibraryError, OSError):
                 await self._drop_cancelled()
             if self.is_stopping or self._store.is_to_be_cancelled(now.id):
