@@ -129,6 +129,7 @@ def test_candidates_go_into_the_basket_with_their_reasons(small: TestClient, sma
     store = JobStore(small_library)
     from dataclasses import replace
 
+    small.app.state.opened.jobs.is_stopping = True  # type: ignore[attr-defined] - so that it is not run
     job = store.add("candidates", {"query": "", "n": 2})
     for photo_id in (4, 99):
         store.append(job.id, json.dumps({"photo_id": photo_id, "kind": "minimal", "why": ["bare", "few colours"]}))
