@@ -30,14 +30,14 @@ def check_engine(
     Nothing is fetched but what the hub says of its files, unless that is asked for. Prints as a report.
 
     Args:
-        engine: regrade, sd15, sdxl, klein, a model's name on the hub or its folder.
+        engine: regrade, grow, sd15, sdxl, klein, a model's name on the hub or its folder.
         preset: few steps, for CPUs: lcm or turbo.
         controls: control maps to begin with, such as softedge.
         device: auto, cpu, cuda or mps.
         precision: what the engine computes in: auto, float32, bfloat16 or float16.
         offload: less memory on the device, and slower.
         longest_px: the longer side that is to be painted.
-        palette: fern, lagoon, moss or a .toml file; by default fern.
+        palette: fern, emerald, lagoon, moss or a .toml file; by default fern.
         fetch: fetch the weights that are missing, and then paint.
         output: a folder for the photo beside what became of it.
         on_examined: called with what was found, before anything is fetched or painted.

@@ -152,7 +152,8 @@ class RestyleMethods(TagMethods):
             OutputError: the folder cannot be written.
         """
         from base.copy_folder import CopyFolder
-        from restyle.engines.loading import GROW, USUAL, WITHOUT_WEIGHTS, load_engine
+        from restyle.engines.engine import GROW, WEIGHTLESS
+        from restyle.engines.loading import USUAL, load_engine
         from restyle.judge import library_judge
         from restyle.palettes import DEFAULT_PALETTE, read_palette
         from restyle.picks import read_picks
@@ -165,11 +166,11 @@ class RestyleMethods(TagMethods):
         colours = read_palette(os.fspath(palette or (listed and listed.palette) or DEFAULT_PALETTE))
         engine = engine or (listed and listed.engine) or USUAL
         painting = {"preset": preset, "control": controls, "prompt": prompt, "negative-prompt": negative_prompt}
-        if engine in WITHOUT_WEIGHTS and (unused := [name for name, value in painting.items() if value]):
+        if engine in WEIGHTLESS and (unused := [name for name, value in painting.items() if value]):
             self.tell(f"no diffusion model paints for {engine}, so --{' and --'.join(unused)} is left out")
         wishes = Wishes(
             palette=colours,
-            paints=engine not in WITHOUT_WEIGHTS,
+            paints=engine not in WEIGHTLESS,
             draws=engine == GROW,
             prompt=prompt,
             negative_prompt=negative_prompt,

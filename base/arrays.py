@@ -1,5 +1,7 @@
 """The types of arrays, and vectors made unit: by their own length, refused where they have none."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,6 +10,7 @@ from base.errors import EncoderError
 Floats = NDArray[np.float32]  # vectors (n, d) or (d,), scores, probabilities
 Halves = NDArray[np.float16]  # vectors and scores as they lie on disk
 Doubles = NDArray[np.float64]
+Reals = NDArray[np.floating[Any]]  # of any precision
 Longs = NDArray[np.int64]  # rows, positions, counts
 Ids = NDArray[np.int64]  # photo ids, (n,)
 Bools = NDArray[np.bool_]

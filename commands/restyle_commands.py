@@ -1,6 +1,7 @@
 """`aliens restyle` makes alien photos that everybody recognises, `aliens restyle list` lists them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -362,10 +363,13 @@ def restyle(
         named = {"PHOTO": photo, "--manifest": manifest, "--query": query, "--html": html, "--add": add}
         if unfit := [name for name, value in named.items() if value]:
             raise QueryError(f"--check restyles nothing, so leave out {' and '.join(unfit)}")
-        check_engine_command(
+        from aliens import check_engine
+
+        asked = partial(
+            check_engine,
             check,
             preset=preset,
-            controls=control or [],
+            controls=control or (),
             device=device,
             precision=precision,
             offload=offload,
@@ -373,8 +377,8 @@ def restyle(
             palette=palette,
             fetch=fetch,
             output=output,
-            json=json,
         )
+        print_check(asked, fetch=fetch, json=json)
         return
     if fetch:
         raise QueryError("--fetch goes with --check ENGINE; to restyle, weights are fetched as they are needed")
@@ -422,22 +426,8 @@ def restyle(
 UNKEPT = "stopped: no picture was kept; what was fetched so far is, and the same command goes on from there"
 
 
-def check_engine_command(
-    engine: str,
-    *,
-    preset: Literal["lcm", "turbo"] | None,
-    controls: list[str],
-    device: str,
-    precision: str,
-    offload: bool,
-    longest_px: int | None,
-    palette: str | None,
-    fetch: bool,
-    output: Path | None,
-    json: bool,
-) -> None:
-    """Print what was found out about an engine; exit with 1 where it would not work."""
-    import aliens
+def print_check(check_engine: Callable[..., "Check"], *, fetch: bool, json: bool) -> None:
+    """Print what is found out about an engine; exit with 1 where it would not work."""
 
     def found(check: "Check") -> None:
         from restyle.engines.check_report import found_of
@@ -448,19 +438,7 @@ def check_engine_command(
                 console.note("fetching what is missing")
 
     with stopping(UNKEPT):
-        check = aliens.check_engine(
-            engine,
-            preset=preset,
-            controls=controls,
-            device=device,
-            precision=precision,
-            offload=offload,
-            longest_px=longest_px,
-            palette=palette,
-            fetch=fetch,
-            output=output,
-            on_examined=found,
-        )
+        check = check_engine(on_examined=found)
     if json:
         console.print_json(check.as_json())
     else:

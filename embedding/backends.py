@@ -119,7 +119,7 @@ def measured_speeds(
 def refuse_for_int8(*, device: str, backend: str) -> None:
     """Raise EncoderError where something is asked for that cannot compute int8."""
     if device not in ("auto", "cpu"):
-        raise EncoderError(f"int8 is computed on processors alone: leave out --device {device}")
+        raise EncoderError(f"int8 is computed on processors alone: leave out --device {device} (or ALIENS_DEVICE)")
     if backend == "torch":
         raise EncoderError("int8 is computed by OpenVINO alone: leave out --backend torch (or ALIENS_BACKEND)")
 

@@ -4,6 +4,7 @@ A name is that of a file in restyle/palettes/; anything that ends in .toml is a 
 """
 
 import difflib
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -154,6 +155,11 @@ class Palette:
     leaf: Ramp
     sky: Ramp
     prompt: PromptTemplate
+
+    @property
+    def digest(self) -> str:
+        """Return 8 hex digits over its colours."""
+        return hashlib.sha256(self.leaf.lab.tobytes() + self.sky.lab.tobytes()).hexdigest()[:8]
 
 
 class PaletteColours(msgspec.Struct, forbid_unknown_fields=True):

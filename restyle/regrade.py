@@ -1,31 +1,29 @@
 """Regrading: a photo in an alien palette's colours without any weights, and the engine that does no more than that."""
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from os import cpu_count
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
-from PIL import Image, ImageFilter
-from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude, uniform_filter
+from PIL import Image
+from scipy.ndimage import uniform_filter
 
-from base.arrays import Bools, Floats, Pixels
-from embedding.colour import encoded, lab_of, linear_of_lab, reduced
+from base.arrays import Floats, Pixels
+from embedding.colour import lab_of, reduced
+from restyle.colour_tables import colour_table, grid_colours
 from restyle.engines.engine import Job, Settings
+from restyle.engines.weightless import WeightlessEngine
 from restyle.faces import faces_of
 from restyle.palettes import Palette
 from restyle.protanopia import seen_lab
 from restyle.sky import SIDE_PX, sky_in
-from restyle.smoothing import GuidedFit, guided_fits, smoothstep
+from restyle.smoothing import GuidedFit, as_mask, guided_fits, smoothstep
 
 VERSION = 2  # of the method: results are made anew where it changes
-GRID = 17  # colours along R, G and B that the maps are computed for; those between are interpolated
 FINE_PX = 512  # a longer side up to which it is decided for each pixel, beyond for each 2 x 2, as JPEG stores colours
 STRIP_PIXELS = 1 << 17  # worked on at a time: no thread waits long for another, and memory does not grow with the photo
 UNSEEN = 1 / 512  # share of a colour that rounds to no level
-GAMUT_STEPS = 6  # halvings of the search for the most chroma that sRGB can show
 
 # What decides between leaf and sky. Lengths are shares of the longer side.
 LEAST_WIDTH = 14.0  # protan b* over which leaf turns to sky, at least: noise in a flat wall is not torn apart
@@ -47,10 +45,6 @@ WHITENESS = 0.82  # of whites
 PLAIN_BLUE = (8.0, 24.0)  # protan b* below 0 from which on all is sky, wherever it is
 PLAIN_YELLOW = (10.0, 26.0)  # protan b* above the border from which on all is leaf
 REDDEST = 5.0  # a* over the palette's: what is left of reds
-
-# What steps back for plants: all, plain and neutral surfaces, and how much of that is given to the sky.
-BACK, BACK_PLAIN, BACK_NEUTRAL, BACK_TO_SKY = 0.05, 0.07, 0.42, 0.35
-PLAIN, PLAIN_BLUR = (0.9, 2.6), 0.018  # L* a pixel of slope, blurred
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +93,13 @@ class Shares:
         return leaf, np.zeros_like(leaf) if self.own is None else np.clip(self.own.of(guide, top, bottom), 0, 1)
 
 
-def regrade(
-    pixels: Pixels, palette: Palette, strength: float = 1.0, *, surfaces: float = 1.0, keep: Floats | None = None
-) -> Pixels:
+def regrade(pixels: Pixels, palette: Palette, strength: float = 1.0, *, keep: Floats | None = None) -> Pixels:
     """Return a photo, (h, w, 3) uint8 sRGB, with its colours moved towards a palette.
 
     Args:
         pixels: the photo, (h, w, 3) uint8 sRGB.
         palette: where to.
         strength: 0 leaves the photo as it is, 1 goes all the way.
-        surfaces: how much of the palette plain and neutral surfaces take, 0..1: with less they step back behind plants
-            that are drawn upon them.
         keep: how much of the photo's own colours stays, (h, w) in 0..1, such as of faces; nowhere unless it is given.
 
     Raises: ValueError: `keep` is not of the photo's size.
@@ -140,8 +130,8 @@ def regrade(
     tops = np.linspace(0, height, -(-pixels.size // (3 * STRIP_PIXELS)), endpoint=False) // 2 * 2  # of whole 2 x 2
     edges = [*np.unique(tops.astype(int)).tolist(), height]
     with ThreadPoolExecutor(cpu_count()) as pool:
-        shares = pool.submit(shares_of, small, tones, surfaces)  # begun before the strips that wait for it
-        tables = [ImageFilter.Color3DLUT((GRID,) * 3, grid.ravel()) for grid in colour_maps(tones, palette)]
+        shares = pool.submit(shares_of, small, tones)  # begun before the strips that wait for it
+        tables = [colour_table(lab) for lab in colour_maps(tones, palette)]
         list(pool.map(strip, edges[:-1], edges[1:]))
     return result
 
@@ -149,11 +139,6 @@ def regrade(
 def luma_of(photo: Image.Image) -> Floats:
     """Return about L*, (h, w) in 0..100: the luma of ITU-R 601, which Pillow computes at once."""
     return np.asarray(photo.convert("L"), np.float32) * np.float32(100 / 255)
-
-
-def as_mask(shares: Floats, size: tuple[int, int]) -> Image.Image:
-    """Return shares, (h, w) in 0..1, as a mask of 256 levels, of a size (width, height)."""
-    return Image.fromarray((shares * 255 + 0.5).astype(np.uint8)).resize(size, Image.Resampling.BILINEAR)
 
 
 def tones_of(small: Small) -> Tones:
@@ -170,11 +155,11 @@ def tones_of(small: Small) -> Tones:
     )
 
 
-def shares_of(small: Small, tones: Tones, surfaces: float) -> Shares:
+def shares_of(small: Small, tones: Tones) -> Shares:
     """Return what each place of a photo becomes.
 
     Colours decide where there are any: without their noise, or it would tear flat walls apart. Near grey light decides.
-    Skies and water are sky, and keep much of their own blue. Plain and neutral surfaces step back as `surfaces` says.
+    Skies and water are sky, and keep much of their own blue.
     """
     lab, light, side = small.lab, small.light, max(small.light.shape)
     reach = max(1, round(CALM * side))
@@ -191,12 +176,6 @@ def shares_of(small: Small, tones: Tones, surfaces: float) -> Shares:
     leaf *= 1 - sky
 
     own = OWN_SKY * sky
-    if surfaces < 1:
-        slope = gaussian_filter(gaussian_gradient_magnitude(light, 1.0), PLAIN_BLUR * side)
-        back = (1 - surfaces) * leaf * (BACK + BACK_NEUTRAL * neutral + BACK_PLAIN * (1 - smoothstep(*PLAIN, slope)))
-        left = back * (1 - BACK_TO_SKY * neutral)
-        leaf *= (1 - back) / (1 - left)
-        own = 1 - (1 - own) * (1 - left)
     leaf_fit, *own_fit = guided_fits(light, reach, EVEN, leaf, *([own] if own.any() else []))
     return Shares(leaf_fit, own_fit[0] if own_fit else None)
 
@@ -208,17 +187,8 @@ def but_for_other_colours(calm: Floats, colour: Floats) -> Floats:
     return kept
 
 
-@lru_cache(maxsize=1)
-def grid_colours() -> tuple[Floats, Floats]:
-    """Return a grid of colours as L*a*b*, (GRID, GRID, GRID, 3), by B, then G, then R, and their protan b*."""
-    levels = np.round(np.linspace(0, 255, GRID)).astype(np.uint8)
-    blue, green, red = np.meshgrid(levels, levels, levels, indexing="ij")
-    colours = np.stack([red, green, blue], axis=-1)
-    return lab_of(colours), seen_lab(colours)[..., 2]
-
-
 def colour_maps(tones: Tones, palette: Palette) -> Floats:
-    """Return what the grid's colours become where there is leaf, and where there is sky: sRGB in 0..1, (2, ..., 3).
+    """Return what the grid's colours become where there is leaf, and where there is sky: L*a*b*, (2, ..., 3).
 
     What is plainly blue is sky in any place, and what is plainly yellow leaf: no noise decides that.
     """
@@ -231,90 +201,16 @@ def colour_maps(tones: Tones, palette: Palette) -> Floats:
     moved[..., 0] = np.minimum(moved[..., 0], target[..., 0] + REDDEST)
     white = WHITENESS * smoothstep(*WHITE, lightness) * (1 - smoothstep(*WHITE_CHROMA, chroma))
     moved *= 1 - white[..., None]
-    return encoded(linear_of_lab(within_gamut(np.concatenate([np.stack([lab[..., :1]] * 2), moved], axis=-1))))
+    return np.concatenate([np.stack([lab[..., :1]] * 2), moved], axis=-1)
 
 
-def within_gamut(lab: Floats) -> Floats:
-    """Return colours of the same L* and hue whose chroma is as large as sRGB can show."""
-    fitted = lab.reshape(-1, 3).copy()
-    beyond = ~shows(fitted)
-    garish = fitted[beyond]
-    low, high = np.zeros(len(garish), np.float32), np.ones(len(garish), np.float32)
-    for _ in range(GAMUT_STEPS):
-        middle: Floats = ((low + high) / 2).astype(np.float32)
-        good = shows(with_chroma(garish, middle))
-        low, high = np.where(good, middle, low), np.where(good, high, middle)
-    fitted[beyond] = with_chroma(garish, low)
-    return fitted.reshape(lab.shape)
+@dataclass(slots=True)
+class RegradeEngine(WeightlessEngine):
+    """Regrades towards a palette; see restyle.regrade."""
 
-
-def with_chroma(lab: Floats, factor: Floats) -> Floats:
-    """Return colours with their chroma multiplied."""
-    return np.concatenate([lab[..., :1], lab[..., 1:] * factor[..., None]], axis=-1)
-
-
-def shows(lab: Floats) -> Bools:
-    """Tell which colours sRGB can show, but for rounding."""
-    linear = linear_of_lab(lab)
-    return np.asarray(((linear > -2e-3) & (linear < 1 + 2e-3)).all(axis=-1))
-
-
-NAME = "regrade"
-LONGEST_PX = 2048  # of results, unless said otherwise
-
-
-@dataclass(frozen=True, slots=True)
-class RegradeEngine:
-    """Regrades towards a palette; see restyle.regrade. Photos are not enlarged, and larger ones come smaller."""
-
-    palette: Palette
-    longest_px: int = LONGEST_PX
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        return NAME
-
-    @property
-    def fingerprint(self) -> str:
-        """The method's version and a hash of the palette's colours, such as regrade-2-1f3a9c02."""
-        colours = hashlib.sha256(self.palette.leaf.lab.tobytes() + self.palette.sky.lab.tobytes())
-        return f"{NAME}-{VERSION}-{colours.hexdigest()[:8]}"
-
-    @property
-    def diffuses(self) -> bool:
-        """It does not."""
-        return False
-
-    @property
-    def painting(self) -> None:
-        """Regrading is done before."""
-        return None
-
-    @property
-    def moves_picture(self) -> bool:
-        """It does not."""
-        return False
-
-    @property
-    def takes_strength(self) -> bool:
-        """It does."""
-        return True
-
-    @property
-    def settings(self) -> Settings:
-        """All the way to the palette."""
-        return Settings(strength=1.0, steps=0, guidance=0, control_scale=0)
-
-    @property
-    def controls_available(self) -> tuple[str, ...]:
-        """None are needed."""
-        return ()
-
-    def fit(self, width_px: int, height_px: int) -> tuple[int, int]:
-        """Return the photo's own size, or a smaller one with a longer side of `longest_px`."""
-        scale = min(1.0, self.longest_px / max(width_px, height_px))
-        return max(1, round(width_px * scale)), max(1, round(height_px * scale))
+    name: ClassVar[str] = "regrade"
+    version: ClassVar[str] = f"{VERSION}"
+    painting: ClassVar[None] = None  # it only regrades
 
     def restyle(self, job: Job, settings: Settings) -> Pixels:
         """Return the photo regraded, faces in their own colours; nothing else of the job counts."""

@@ -1,4 +1,4 @@
-"""Decisions without hard steps: a step with rounded corners, and the guided filter, which smooths but for edges.
+"""Decisions without hard steps: a step with rounded corners, masks, and the guided filter, which smooths but for edges.
 
 Source: He, Sun and Tang 2013, guided image filtering; He and Sun 2015, its coefficients computed of a small picture and
 applied to a large one.
@@ -10,14 +10,21 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
-from base.arrays import Floats
+from base.arrays import Floats, Reals
 
 
-def smoothstep(low: float, high: float, values: Floats) -> Floats:
-    """Return 0 where values are at most `low`, 1 where at least `high`, and a smooth way between (Hermite's)."""
+def smoothstep(low: float, high: float, values: Reals) -> Floats:
+    """Return 0 up to `low`, 1 from `high` on, smooth between (Hermite's); falling where `low` is the larger."""
     t = np.clip((values - low) / (high - low), 0, 1)
     smooth: Floats = (t * t * (3 - 2 * t)).astype(np.float32)
     return smooth
+
+
+def as_mask(
+    shares: Reals, size: tuple[int, int], resample: Image.Resampling = Image.Resampling.BILINEAR
+) -> Image.Image:
+    """Return shares, (h, w) in 0..1, as a mask of 256 levels, of a size (width, height)."""
+    return Image.fromarray((np.clip(shares, 0, 1) * 255 + 0.5).astype(np.uint8)).resize(size, resample)
 
 
 @dataclass(frozen=True, slots=True)

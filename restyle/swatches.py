@@ -8,11 +8,10 @@ import numpy as np
 
 from base.records import read_toml
 from base.settings import asset
-from restyle.engines.engine import MODELS, SD15, SDXL
+from restyle.engines.engine import MODELS, SD15, SDXL, WEIGHTLESS
 from restyle.palettes import palette_names
 from restyle.protanopia import seen
 
-WITHOUT_WEIGHTS = ("regrade", "grow")
 NEEDED = {"sd15": SD15, "sdxl": SDXL}  # engines that are held to the photo by further weights
 
 
@@ -56,7 +55,7 @@ def seen_colours(colours: Sequence[str]) -> tuple[str, ...]:
 
 def engines_at_hand() -> list[EngineAtHand]:
     """Return the usual engines, and which of them lack packages or weights on this machine."""
-    engines = [EngineAtHand(name, True) for name in WITHOUT_WEIGHTS]
+    engines = [EngineAtHand(name, True) for name in WEIGHTLESS]
     packages = () if find_spec("diffusers") and find_spec("transformers") else ("pip install -e '.[cpu,restyle]'",)
     for name, model in MODELS.items():
         lacking = [*packages, *(f"hf download {each}" for each in weights_lacking(name, model))]

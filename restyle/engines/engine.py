@@ -125,6 +125,8 @@ class Engine(Protocol):
         ...
 
 
+REGRADE, GROW = "regrade", "grow"
+WEIGHTLESS = (REGRADE, GROW)  # engines that no diffusion model paints with
 MODELS = {
     "sd15": "stable-diffusion-v1-5/stable-diffusion-v1-5",
     "sdxl": "stabilityai/stable-diffusion-xl-base-1.0",

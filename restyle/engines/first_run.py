@@ -21,9 +21,8 @@ from base.files import PhotoFile, atomic_write
 from base.memory import free_memory_bytes
 from base.settings import asset
 from embedding.colour import read_pixels, resized
-from restyle.engines.engine import Engine, Family, Job, Settings, family_of
+from restyle.engines.engine import WEIGHTLESS, Engine, Family, Job, Settings, family_of
 from restyle.engines.loading import (
-    WITHOUT_WEIGHTS,
     first_settings,
     load_engine,
     placed,
@@ -208,7 +207,7 @@ def check_and_try(
 
 def examined(asked: EngineChoice) -> Check:
     """Return what can be found out without loading weights. Raises: EngineError: as `check_and_try`."""
-    if asked.engine in WITHOUT_WEIGHTS:
+    if asked.engine in WEIGHTLESS:
         engine = asked.load(asked.longest_px)
         return Check(
             engine=asked.engine, said=str(engine), settings=engine.settings, longest_px=engine.longest_px, asked=asked

@@ -10,14 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from base.errors import DeviceMemoryError, EncoderError, EngineError
-from restyle.engines.engine import MODELS, PRESETS, SD15, Engine, Family, Preset, Saved, Settings, family_of
+from restyle.engines.engine import (
+    MODELS,
+    PRESETS,
+    REGRADE,
+    SD15,
+    WEIGHTLESS,
+    Engine,
+    Family,
+    Preset,
+    Saved,
+    Settings,
+    family_of,
+)
 from restyle.palettes import Palette, read_palette
 
 if TYPE_CHECKING:
     from restyle.engines.pipelines import ControlNets
 
-REGRADE, GROW = "regrade", "grow"
-WITHOUT_WEIGHTS = (REGRADE, GROW)  # which no diffusion model paints with
 USUAL = "sd15"
 LORA_FILE = "pytorch_lora_weights.safetensors"  # said, or diffusers asks the hub for the name even where it lies here
 FEWEST_WORDS = 16  # of a tokenizer's vocabulary: one that is made up has a few special ones
@@ -51,7 +61,7 @@ def load_engine(
             that fetches them); packages are missing.
         DeviceMemoryError: the device has too little memory for the weights.
     """
-    if name in WITHOUT_WEIGHTS:
+    if name in WEIGHTLESS:
         return drawing_engine(name, palette or read_palette(), longest_px)
     chosen = preset_of(preset)
     refuse_without_packages()
@@ -128,7 +138,7 @@ def weights_of(name: str, preset: Preset | None) -> str:
         return str(folder)
     if HUB_NAME.fullmatch(name):
         return name
-    choices = [*WITHOUT_WEIGHTS, *MODELS]
+    choices = [*WEIGHTLESS, *MODELS]
     near = difflib.get_close_matches(name, choices, n=1)
     raise EngineError(
         f"no engine {name!r}{f', did you mean {near[0]}' if near else ''}: there are {', '.join(choices)}, "
@@ -142,7 +152,7 @@ def engine_at_hand(name: str | None) -> str:
     Raises: EngineError: as weights_of.
     """
     if name is not None:
-        if name not in WITHOUT_WEIGHTS:
+        if name not in WEIGHTLESS:
             weights_of(name, None)
         return name
     if find_spec("diffusers") is None or find_spec("transformers") is None:

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 
 from huggingface_hub import HfApi, get_cached_repo_tree, get_session, get_token, hf_hub_url, hf_raise_for_status
 from huggingface_hub.errors import CachedRepoTreeNotFoundError, EntryNotFoundError
+from safetensors import SafetensorError, safe_open
 
 from base.console import shell_word
 from base.errors import EngineError
@@ -30,12 +31,11 @@ Answer = TypeVar("Answer")
 
 INDEX = "model_index.json"
 HUB_ANSWER_S = 15.0  # that the hub may take to say what it has
-MOST_HEAD_BYTES = 100_000_000  # of a safetensors file: the format's own limit
 WEIGHT_NAME = re.compile(r"(diffusion_pytorch_model|pytorch_model|model)(-\d{5}-of-\d{5})?\.(safetensors|bin)")
 SHARDS_NAME = re.compile(r"(diffusion_pytorch_model|pytorch_model|model)\.(safetensors|bin)\.index\.json")
 OTHER_FRAMEWORKS = ("*.bin", "*.msgpack", "*.onnx", "*.pb")  # where there are safetensors
 ROOT_FILES = ("model_index.json", "config.json", "scheduler_config.json")
-DTYPE_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # of safetensors, those that are converted when loaded
+CONVERTED = {"F64", "F32", "F16", "BF16"}  # types in safetensors that come in the precision chosen when they are loaded
 FLOAT32_BYTES = 4
 
 
@@ -348,15 +348,10 @@ def loaded(file: NeededFile, kind: Kind, index: Mapping[str, Any]) -> NeededFile
 def weights_in(path: Path) -> int | None:
     """Return how many weights a safetensors file has, by its head; None where it has none that can be read."""
     try:
-        with open(path, "rb") as file:
-            head_bytes = int.from_bytes(file.read(8), "little")
-            head = json.loads(file.read(min(head_bytes, MOST_HEAD_BYTES)))
-        return sum(
-            int(prod(tensor["shape"]))
-            for name, tensor in head.items()
-            if name != "__metadata__" and tensor["dtype"] in DTYPE_BYTES
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        with safe_open(path, framework="numpy") as file:
+            tensors = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118 - it is no dictionary
+            return sum(int(prod(tensor.get_shape())) for tensor in tensors if tensor.get_dtype() in CONVERTED)
+    except (OSError, SafetensorError):
         return None
 
 
@@ -367,7 +362,7 @@ def weights_told(api: HfApi, name: str, file: str, size_bytes: int | None) -> in
     head: Any = asked_of_hub(lambda: api.parse_safetensors_file_metadata(name, file))
     if head is None:
         return None
-    return sum(int(count) for dtype, count in head.parameter_count.items() if dtype in DTYPE_BYTES)
+    return sum(int(count) for dtype, count in head.parameter_count.items() if dtype in CONVERTED)
 
 
 def asked_of_hub(ask: Callable[[], Answer]) -> Answer | None:

@@ -8,9 +8,9 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from base.arrays import Floats
-from restyle.growing.fields import smooth_step
 from restyle.growing.fronds import flat, grown_frond
 from restyle.growing.scene import Scene
+from restyle.smoothing import smoothstep
 
 Caster = Literal["feather", "monstera", "twig"]
 CASTERS: tuple[Caster, ...] = ("feather", "twig", "monstera", "feather")  # the last for bare rooms
@@ -46,17 +46,17 @@ def light_and_shade(scene: Scene, rng: np.random.Generator) -> tuple[Floats, Flo
     scale = DRAWN_PX / scene.longer_px
     width, height = max(8, round(scene.width_px * scale)), max(8, round(scene.height_px * scale))
     left = passed(scene, width, height, rng)
-    shade = surface_of(scene, width, height, SHADE_OVER_THINGS) * smooth_step(1 - left, *SHADED)
+    shade = surface_of(scene, width, height, SHADE_OVER_THINGS) * smoothstep(*SHADED, 1 - left)
     return surface_of(scene, width, height, GOLD_OVER_THINGS), shade
 
 
 def surface_of(scene: Scene, width: int, height: int, over_things: float) -> Floats:
     """Return on how much of every place light is seen to fall, (height, width) in 0..1."""
-    shining = 1 - 0.85 * smooth_step(scene.lightness, *WHITE[::-1])
+    shining = 1 - 0.85 * smoothstep(*WHITE[::-1], scene.lightness)
     rows = np.linspace(0, 1, len(scene.lightness), dtype=np.float32)[:, None]
-    things = over_things * (1 - smooth_step(scene.busy, *TANGLED))
+    things = over_things * (1 - smoothstep(*TANGLED, scene.busy))
     field = (things + (1 - things) * scene.plain) * scene.indoors * shining
-    field = field * (0.55 + 0.45 * smooth_step(rows, 0.0, 0.25))
+    field = field * (0.55 + 0.45 * smoothstep(0.0, 0.25, rows))
     field = ndimage.gaussian_filter(field.astype(np.float32), 0.8)
     return np.asarray(Image.fromarray(field).resize((width, height), Image.Resampling.BILINEAR))
 
@@ -72,7 +72,7 @@ def passed(scene: Scene, width: int, height: int, rng: np.random.Generator) -> F
     lying = ndimage.map_coordinates(
         floor, [SQUEEZED * below, columns + SHEARED * below * scene.light_x], order=1, mode="mirror"
     )
-    down = smooth_step(rows / height, FLOOR - 0.05, FLOOR + 0.05)
+    down = smoothstep(FLOOR - 0.05, FLOOR + 0.05, rows / height)
     left: Floats = wall + down * (lying - wall)
     return left
 

@@ -8,10 +8,9 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from base.arrays import Floats, Pixels
-from embedding.colour import encoded, lab_of, linear_of_lab
-from restyle.growing.fields import smooth_step
+from restyle.colour_tables import colour_table, grid_colours, srgb_of
 from restyle.palettes import Palette, Ramp
-from restyle.regrade import within_gamut
+from restyle.smoothing import smoothstep
 
 TONES = 256
 HUES = (-16.0, -7.0, 0.0, 7.0, 16.0)  # degrees that leaves' hues are turned by
@@ -21,7 +20,6 @@ HEART = (255, 222, 96)  # of a flower: yellow to everybody
 BRIGHTER = 9.0  # L* at most that golden light adds
 GILDED = -6.0, 10.0  # b* below which no colour turns golden, and above which all do: blue stays blue
 QUIET, LOUD = 0.6, (35.0, 75.0)  # of its blue, what shade in the dark has, and L* over which it comes to all of it
-GRID = 17  # colours along R, G and B of a map of colours
 
 Inks = Pixels  # (256, 3): a colour for each tone
 
@@ -45,34 +43,34 @@ class Dyes:
     @cached_property
     def golden(self) -> ImageFilter.Color3DLUT:
         """What golden light makes of colours: less green than yellow, as light as they are."""
-        return colour_table(lambda lab: self._lit(lab, 0.0))
+        return changed_table(lambda lab: self._lit(lab, 0.0))
 
     @cached_property
     def bright(self) -> ImageFilter.Color3DLUT:
         """What golden light makes of colours where it makes them lighter too."""
-        return colour_table(lambda lab: self._lit(lab, BRIGHTER))
+        return changed_table(lambda lab: self._lit(lab, BRIGHTER))
 
     @cached_property
     def blue(self) -> ImageFilter.Color3DLUT:
         """What blue shade makes of colours, as light as they are."""
-        return colour_table(lambda lab: self._shaded(lab, 1.0))
+        return changed_table(lambda lab: self._shaded(lab, 1.0))
 
     @cached_property
     def dark(self) -> ImageFilter.Color3DLUT:
         """What blue shade makes of colours where it darkens them too."""
-        return colour_table(lambda lab: self._shaded(lab, 0.78))
+        return changed_table(lambda lab: self._shaded(lab, 0.78))
 
     def _lit(self, lab: Floats, lighter: float) -> Floats:
         lightness: Floats = lab[..., :1] + np.float32(lighter) * np.sin(np.float32(np.pi / 100) * lab[..., :1])
         ab = self.palette.leaf.at(lightness[..., 0])
         warm = np.stack([0.26 * ab[..., 0], 0.92 * ab[..., 1] + 11], axis=-1)
         mixed = lab[..., 1:] * np.array([0.2, 0.4], np.float32) + np.float32(0.6) * warm
-        gold = smooth_step(lab[..., 2:], *GILDED)
+        gold = smoothstep(*GILDED, lab[..., 2:])
         return np.asarray(lab + gold * (np.concatenate([lightness, mixed], axis=-1) - lab), np.float32)
 
     def _shaded(self, lab: Floats, kept: float) -> Floats:
         lightness = lab[..., :1] * kept
-        blue = QUIET + (1 - QUIET) * smooth_step(lab[..., :1], *LOUD)
+        blue = QUIET + (1 - QUIET) * smoothstep(*LOUD, lab[..., :1])
         ab = 0.12 * lab[..., 1:] + 0.95 * blue * self.palette.sky.at(lightness[..., 0])
         return np.concatenate([lightness, ab], axis=-1)
 
@@ -83,16 +81,14 @@ def inks(ramp: Ramp, darkest: float, lightest: float, chroma: float, turned: flo
     cosine, sine = np.cos(np.radians(turned)), np.sin(np.radians(turned))
     a, b = np.moveaxis(ramp.at(np.minimum(lightness, 74)), -1, 0) * chroma
     lab = np.stack([lightness, a * cosine - b * sine, a * sine + b * cosine], axis=-1).astype(np.float32)
-    return np.round(encoded(linear_of_lab(within_gamut(lab))) * 255).astype(np.uint8)
+    return np.round(srgb_of(lab) * 255).astype(np.uint8)
 
 
-def colour_table(change: Callable[[Floats], Floats]) -> ImageFilter.Color3DLUT:
+def changed_table(change: Callable[[Floats], Floats]) -> ImageFilter.Color3DLUT:
     """Return a map from colour to colour as Pillow's filter, of a change of L*a*b* (..., 3)."""
-    levels = np.round(np.linspace(0, 255, GRID)).astype(np.uint8)
-    blue, green, red = np.meshgrid(levels, levels, levels, indexing="ij")
-    changed = change(lab_of(np.stack([red, green, blue], axis=-1))).astype(np.float32)
-    changed[..., 0] = np.clip(changed[..., 0], 0, 100)
-    return ImageFilter.Color3DLUT((GRID,) * 3, encoded(linear_of_lab(within_gamut(changed))).ravel())
+    lab = change(grid_colours()[0]).astype(np.float32)
+    lab[..., 0] = np.clip(lab[..., 0], 0, 100)
+    return colour_table(lab)
 
 
 def dyed(tones: Image.Image, alpha: Image.Image, colours: bytes) -> Image.Image:

@@ -7,14 +7,13 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageDraw
 
+from base.arrays import Reals
 from restyle.growing.dyes import HUES, TONES, Dyes
-from restyle.growing.fields import Numbers
-from restyle.growing.plant import Plant, softened
+from restyle.growing.plant import DOWN, Plant, softened
 
 Sort = Literal["palm", "fern", "twig", "feather"]
 FINER = 2  # times that fronds are painted larger than they are shown, so that their edges are smooth
 SOFT_PX = 1.5  # of blur from which on that is not needed
-DOWN = np.pi / 2  # radians, clockwise from right, as pictures count
 RIB_POINTS = 24
 MARGIN_PX = 4
 
@@ -50,24 +49,24 @@ KINDS: dict[Sort, FrondKind] = {
 class Frond:
     """A frond in pixels. rib: (n, 2). middles: (k, m, 2) of leaflets. halves: (k, m, 2), from there to an edge."""
 
-    rib: Numbers
-    middles: Numbers
-    halves: Numbers
+    rib: Reals
+    middles: Reals
+    halves: Reals
 
     @property
-    def points(self) -> Numbers:
+    def points(self) -> Reals:
         """All that it reaches, (n, 2)."""
         return np.concatenate([self.rib, (self.middles + self.halves).reshape(-1, 2), self.middles.reshape(-1, 2)])
 
     @property
-    def outlines(self) -> Numbers:
+    def outlines(self) -> Reals:
         """Its leaflets as polygons, (k, 2 m, 2)."""
         return np.concatenate([self.middles + self.halves, (self.middles - self.halves)[:, ::-1]], axis=1)
 
 
-def towards(angle: Numbers, goal: float) -> Numbers:
+def towards(angle: Reals, goal: float) -> Reals:
     """Return how far angles are from a goal the short way, in radians -pi..pi."""
-    turned: Numbers = (goal - angle + np.pi) % (2 * np.pi) - np.pi
+    turned: Reals = (goal - angle + np.pi) % (2 * np.pi) - np.pi
     return turned
 
 
@@ -92,7 +91,7 @@ def grown_frond(
     return Frond(rib, middles, halves)
 
 
-def leaflets(kind: FrondKind, bases: Numbers, first: Numbers, lengths: Numbers) -> tuple[Numbers, Numbers]:
+def leaflets(kind: FrondKind, bases: Reals, first: Reals, lengths: Reals) -> tuple[Reals, Reals]:
     """Return middle lines and half widths as vectors, (k, m, 2) each, of leaflets from (k, 2), (k,) and (k,)."""
     along = np.linspace(0, 1, kind.points)
     headings = first[:, None] + kind.sag * along * np.sin(towards(first, DOWN))[:, None]
@@ -142,8 +141,8 @@ def painted(frond: Frond, finish: Finish, dyes: Dyes, rng: np.random.Generator) 
 def leaflet(
     draw: ImageDraw.ImageDraw,
     palette: list[tuple[int, ...]],
-    middle: Numbers,
-    half: Numbers,
+    middle: Reals,
+    half: Reals,
     tone: float,
     lit: float,
 ) -> None:
@@ -160,7 +159,7 @@ def leaflet(
             draw.polygon(flat(outline), fill=ink(palette, shade))
 
 
-def flat(points: Numbers) -> list[tuple[float, float]]:
+def flat(points: Reals) -> list[tuple[float, float]]:
     """Return points, (n, 2), as Pillow takes them."""
     return [(x, y) for x, y in points.tolist()]
 

@@ -14,11 +14,11 @@ from PIL import Image, ImageChops, ImageFilter
 
 from base.arrays import Pixels
 from restyle.growing.dapple import light_and_shade
-from restyle.growing.fields import field_mask, multiplied
 from restyle.growing.leaves import Brush
 from restyle.growing.plant import Plant
 from restyle.growing.planting import Beds, beds_of
 from restyle.growing.scene import Scene
+from restyle.smoothing import as_mask
 
 BEHIND = 5  # fronds that are behind the flowers
 FIRST, EARLY, LATE = 4.0, 2.2, 1.3  # how fast light and vines come with strength, and fronds go without it
@@ -75,8 +75,8 @@ class Garden:
     """The photo in several lights, RGB; where which falls, L; and the plants.
 
     start: as it is regraded. golden, bright: in golden light, as light as it is and lighter. blue, dark: in shade, as
-    light and darker. deep: right behind leaves.
-    lit, shaded: masks. around: how light it is around plants, RGB. light_x: where light comes from, -1..1.
+    light and darker. deep: right behind leaves. lit, shaded: masks. around: how light it is around plants, RGB.
+    light_x: where light comes from, -1..1.
     """
 
     start: Image.Image
@@ -148,7 +148,7 @@ def garden_of(scene: Scene, start: Pixels, brush: Brush, seed: int) -> Garden:
     lit, shaded = light_and_shade(scene, np.random.default_rng(light_seed))
     with ThreadPoolExecutor(cpu_count()) as pool:
         golden, bright, blue, dark = pool.map(picture.filter, (dyes.golden, dyes.bright, dyes.blue, dyes.dark))
-    around = field_mask(np.clip(0.46 + 0.75 * scene.surroundings, 0.5, 1), size)
+    around = as_mask(np.clip(0.46 + 0.75 * scene.surroundings, 0.5, 1), size, Image.Resampling.BICUBIC)
     return Garden(
         start=picture,
         golden=golden,
@@ -156,9 +156,14 @@ def garden_of(scene: Scene, start: Pixels, brush: Brush, seed: int) -> Garden:
         blue=blue,
         dark=dark,
         deep=multiplied(dark, DEEP),
-        lit=field_mask(lit, size),
-        shaded=field_mask(shaded, size),
+        lit=as_mask(lit, size, Image.Resampling.BICUBIC),
+        shaded=as_mask(shaded, size, Image.Resampling.BICUBIC),
         around=Image.merge("RGB", [around] * 3),
         light_x=scene.light_x,
         beds=beds_of(scene, brush, bed_seed),
     )
+
+
+def multiplied(mask: Image.Image, factor: float) -> Image.Image:
+    """Return a mask, or a picture, with every level multiplied."""
+    return mask.point([min(255, round(level * factor)) for level in range(256)] * len(mask.getbands()))

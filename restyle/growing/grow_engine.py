@@ -1,24 +1,22 @@
 """The engine that grows plants over a regraded photo. No diffusion model is used, and none is spoken of."""
 
-import hashlib
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
 from base.arrays import Pixels
 from restyle.engines.engine import Job, Painting, Settings
+from restyle.engines.weightless import WeightlessEngine
 from restyle.growing.dyes import Dyes
 from restyle.growing.fitting import borne_amounts
 from restyle.growing.garden import Amounts, Garden, garden_of
 from restyle.growing.leaves import Brush
 from restyle.growing.scene import scene_in
-from restyle.palettes import Palette
 from restyle.regrade import VERSION as REGRADE_VERSION
 
-NAME = "grow"
 VERSION = 1  # of the drawing: results are made anew where it changes
-LONGEST_PX = 2048  # of results, unless said otherwise
 GROWING = Painting(rung="grown", lowest=0.1, highest=1.0, step=0.15)
 
 
@@ -34,64 +32,19 @@ class Grown:
 
 
 @dataclass(slots=True)
-class GrowEngine:
+class GrowEngine(WeightlessEngine):
     """Draws leaf shadows, vines, moss and fronds over the regraded photo; see docs/restyling.md."""
 
-    palette: Palette
-    longest_px: int = LONGEST_PX
+    name: ClassVar[str] = "grow"
+    version: ClassVar[str] = f"{VERSION}-{REGRADE_VERSION}"  # and that of what it draws over
+    painting: ClassVar[Painting] = GROWING
+
     dyes: Dyes = field(init=False)
     brushes: dict[float, Brush] = field(init=False, default_factory=dict)
     kept: Grown | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.dyes = Dyes(self.palette)
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        return NAME
-
-    @property
-    def fingerprint(self) -> str:
-        """The method's version and a hash of the palette's colours, such as grow-1-1f3a9c02."""
-        colours = self.palette.leaf.lab.tobytes() + self.palette.sky.lab.tobytes()
-        digits = hashlib.sha256(colours + bytes([REGRADE_VERSION])).hexdigest()[:8]
-        return f"{NAME}-{VERSION}-{digits}"
-
-    @property
-    def diffuses(self) -> bool:
-        """It does not."""
-        return False
-
-    @property
-    def painting(self) -> Painting:
-        """Plants are drawn over the regraded photo."""
-        return GROWING
-
-    @property
-    def moves_picture(self) -> bool:
-        """It does not."""
-        return False
-
-    @property
-    def takes_strength(self) -> bool:
-        """It does: fewer plants, the first of the same."""
-        return True
-
-    @property
-    def settings(self) -> Settings:
-        """All that the photo bears."""
-        return Settings(strength=1.0, steps=0, guidance=0, control_scale=0)
-
-    @property
-    def controls_available(self) -> tuple[str, ...]:
-        """None are needed."""
-        return ()
-
-    def fit(self, width_px: int, height_px: int) -> tuple[int, int]:
-        """Return the photo's own size, or a smaller one with a longer side of `longest_px`."""
-        scale = min(1.0, self.longest_px / max(width_px, height_px))
-        return max(1, round(width_px * scale)), max(1, round(height_px * scale))
 
     def restyle(self, job: Job, settings: Settings) -> Pixels:
         """Return the regraded photo with plants; by itself where nothing can grow."""

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from restyle.growing.fields import Numbers
-from restyle.growing.plant import Plant, PlantSheet
+from base.arrays import Reals
+from restyle.growing.plant import DOWN, Plant, PlantSheet
 from restyle.growing.scene import Scene
 from restyle.growing.vines import EVERY, Vine, leaves_along, open_until, stem
 
@@ -13,7 +13,6 @@ STRANDS = 7
 LONGEST = 0.62  # of the photo's height
 SHORTEST = 0.12  # of the height: what is shorter would be bunting
 NEAR = 0.085  # longer sides: how far from the corner a strand hangs, on average
-DOWN = np.pi / 2
 
 
 def hanging_plants(vine: Vine, scene: Scene, at_left: bool, rng: np.random.Generator) -> Iterator[Plant]:
@@ -27,7 +26,7 @@ def hanging_plants(vine: Vine, scene: Scene, at_left: bool, rng: np.random.Gener
             yield plant
 
 
-def strands_of(vine: Vine, scene: Scene, at_left: bool, rng: np.random.Generator) -> list[Numbers]:
+def strands_of(vine: Vine, scene: Scene, at_left: bool, rng: np.random.Generator) -> list[Reals]:
     """Return the ways of strands, (n, 2) each."""
     aside = np.sort(rng.exponential(NEAR, STRANDS))
     found = []

@@ -1,4 +1,4 @@
-"""One plant as a picture in its place, and the sheet that it is stamped on."""
+"""One plant as a picture in its place, the sheet that it is stamped on, and which way is down."""
 
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -6,8 +6,10 @@ from typing import Self
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from restyle.growing.fields import Numbers
+from base.arrays import Reals
 
+DOWN = np.pi / 2  # radians, clockwise from right, as pictures count
+UP = -DOWN
 FINER = 3  # times that thin things are drawn larger than they are shown
 
 
@@ -60,7 +62,7 @@ class PlantSheet:
     stamped: int = field(default=0)
 
     @classmethod
-    def around(cls, points: Numbers, margin_px: float) -> Self:
+    def around(cls, points: Reals, margin_px: float) -> Self:
         """Return an empty one around points."""
         low = np.floor(points.min(axis=0) - margin_px).astype(int)
         high = np.ceil(points.max(axis=0) + margin_px).astype(int)
@@ -82,7 +84,7 @@ class PlantSheet:
         return Plant(self.picture.crop(box), self.left + box[0], self.top + box[1]).within(width_px, height_px)
 
 
-def stalk(sheet: PlantSheet, points: Numbers, thick_px: float, colour: tuple[int, int, int]) -> None:
+def stalk(sheet: PlantSheet, points: Reals, thick_px: float, colour: tuple[int, int, int]) -> None:
     """Draw a stem along points of the photo, (n, 2), with smooth edges however thin it is."""
     low = np.floor(points.min(axis=0)).astype(int) - 2
     size = np.ceil(points.max(axis=0)).astype(int) + 3 - low

@@ -11,13 +11,12 @@ from restyle.growing.dyes import Dyes
 from restyle.growing.fronds import Finish, Sort, grown_frond, painted
 from restyle.growing.hanging import hanging_plants
 from restyle.growing.leaves import Brush, Shape
-from restyle.growing.plant import Plant
+from restyle.growing.plant import UP, Plant
 from restyle.growing.routes import routes_of
 from restyle.growing.scene import Scene
 from restyle.growing.umbels import umbel_plants
 from restyle.growing.vines import Vine, vine_plants
 
-UP = -np.pi / 2
 FULL, FEW = 7, 4  # fronds in the calmer and in the busier bottom corner
 LONG, SHORT = 0.40, 0.26  # of the longer side: fronds there
 NEAR_BLUR, FAR_BLUR = 0.0016, 0.001  # of the longer side: how far out of focus they are

@@ -1,12 +1,13 @@
 """Where vines run: from the corners and sides of a photo along its lines, the cheapest way over a map of costs."""
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 from skimage.graph import MCP_Geometric
 
-from base.arrays import Bools
-from restyle.growing.fields import Numbers, noise, smooth_step
+from base.arrays import Bools, Floats, Reals
 from restyle.growing.scene import Scene
+from restyle.smoothing import smoothstep
 
 ENDS = 14  # that are tried: the vines of full strength
 SHORTEST = 0.17  # of the longer side
@@ -16,7 +17,7 @@ SMOOTH_PX = 1.6
 EVERYWHERE = 60.0  # what it costs to cross a pixel where nothing may grow
 
 
-def routes_of(scene: Scene, rng: np.random.Generator) -> list[Numbers]:
+def routes_of(scene: Scene, rng: np.random.Generator) -> list[Reals]:
     """Return ways of vines, each (n, 2) of x and y in pixels of the photo, from the root to the tip.
 
     A later way that joins an earlier one begins where they part. Fewer or more of them are wanted by strength, so the
@@ -33,7 +34,7 @@ def routes_of(scene: Scene, rng: np.random.Generator) -> list[Numbers]:
     if not chances.any():
         return []
     taken = np.zeros((height, width), bool)
-    routes: list[Numbers] = []
+    routes: list[Reals] = []
     for _ in range(ENDS):
         end = int(np.searchsorted(np.cumsum(chances), rng.random() * chances.sum()))
         way = np.array(finder.traceback(np.unravel_index(min(end, chances.size - 1), (height, width))))
@@ -43,14 +44,14 @@ def routes_of(scene: Scene, rng: np.random.Generator) -> list[Numbers]:
     return routes
 
 
-def border_weight(height: int, width: int) -> Numbers:
+def border_weight(height: int, width: int) -> Reals:
     """Return how welcome vines are, (h, w) in 0..1: along the top, at the sides, most of all in the upper corners."""
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     down, aside = rows / height, np.minimum(columns, width - 1 - columns) / width
-    top = 0.85 * smooth_step(down, 0.42, 0.05)
-    sides = smooth_step(aside, 0.24, 0.03) * smooth_step(down, 1.0, 0.6)
-    corners = 0.35 * smooth_step(np.hypot(down, aside), 0.5, 0.1)
-    weight: Numbers = np.clip(np.maximum(top, 0.9 * sides) + corners, 0, 1)
+    top = 0.85 * smoothstep(0.42, 0.05, down)
+    sides = smoothstep(0.24, 0.03, aside) * smoothstep(1.0, 0.6, down)
+    corners = 0.35 * smoothstep(0.5, 0.1, np.hypot(down, aside))
+    weight: Reals = np.clip(np.maximum(top, 0.9 * sides) + corners, 0, 1)
     return weight
 
 
@@ -60,7 +61,7 @@ def starts_of(height: int, width: int) -> list[tuple[int, int]]:
     return [(0, 0), (0, width - 1), (quarter, 0), (quarter, width - 1)]
 
 
-def own_part(way: Numbers, taken: Bools, lines: Numbers, scene: Scene) -> Numbers | None:
+def own_part(way: Reals, taken: Bools, lines: Reals, scene: Scene) -> Reals | None:
     """Return what a way of rows and columns, (n, 2), adds to those before it, as x and y in the photo; take it."""
     under = ndimage.uniform_filter1d(lines[way[:, 0], way[:, 1]], STRETCH_PX, mode="nearest")
     stray = np.flatnonzero(under < STRAYS)
@@ -77,5 +78,18 @@ def own_part(way: Numbers, taken: Bools, lines: Numbers, scene: Scene) -> Number
     near[way[:, 0], way[:, 1]] = True
     taken |= ndimage.binary_dilation(near, iterations=2)
     smooth = ndimage.gaussian_filter1d(way.astype(np.float32), SMOOTH_PX, axis=0, mode="nearest")
-    inside: Numbers = (smooth[:, ::-1] + 0.5) * np.float32(scene.scale)
+    inside: Reals = (smooth[:, ::-1] + 0.5) * np.float32(scene.scale)
     return inside
+
+
+def noise(shape: tuple[int, int], cell_px: float, rng: np.random.Generator) -> Floats:
+    """Return smooth noise, (h, w) float32 of mean 0 and about unit variance, whose bumps are `cell_px` wide.
+
+    Source: value noise, Perlin and Hoffert 1989, as a grid of normal numbers that is enlarged bicubically.
+    """
+    height, width = shape
+    rows, columns = int(np.ceil(height / cell_px)) + 3, int(np.ceil(width / cell_px)) + 3
+    grid = rng.standard_normal((rows, columns)).astype(np.float32)
+    size = max(width, round(columns * cell_px)), max(height, round(rows * cell_px))
+    enlarged = np.asarray(Image.fromarray(grid).resize(size, Image.Resampling.BICUBIC))
+    return enlarged[:height, :width] * np.float32(1.4)

@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from base.arrays import Bools, Floats, Pixels
 from embedding.colour import lab_of, within
-from restyle.growing.fields import smooth_step
 from restyle.sky import sky_of
+from restyle.smoothing import smoothstep
 
 ANALYSED_PX = 256  # the longer side of the small copy
 LEAST_SIDE_PX = 40  # of the small copy: a strip or a speck has no corners that anything could grow in
@@ -32,9 +32,9 @@ class Scene:
 
     width_px, height_px: of the photo. lightness: L*, 0..100. lines: 0..1, how much of a straight edge there is. plain:
     0..1, 1 on surfaces without anything. people: bool, where nothing may be drawn. open: 1 where vines may be, 0 there
-    and in the sky. indoors:
-    the same, and less where it looks like a view: bluish, or green already. surroundings: 0..1, how light it is around.
-    busy: slope of L*, blurred. light_x: -1 where the light comes from the left, 1 from the right.
+    and in the sky. indoors: the same, and less where it looks like a view: bluish, or green already. surroundings:
+    0..1, how light it is around. busy: slope of L*, blurred. light_x: -1 where the light comes from the left, 1 from
+    the right.
     """
 
     width_px: int
@@ -74,7 +74,7 @@ class Scene:
     @property
     def bareness(self) -> float:
         """How bare the room is, 0..1: 1 where hardly anything stands in it."""
-        return float(1 - smooth_step(self.busy.mean(keepdims=True), 0.8, 1.9)[0, 0])
+        return float(1 - smoothstep(0.8, 1.9, self.busy.mean(keepdims=True))[0, 0])
 
 
 def scene_in(pixels: Pixels, forbidden: Bools | None = None) -> Scene:
@@ -95,14 +95,14 @@ def scene_in(pixels: Pixels, forbidden: Bools | None = None) -> Scene:
     if forbidden is not None:
         people = ndimage.binary_dilation(as_large(forbidden, small.shape[:2]), iterations=2)
     grows = 1 - ndimage.gaussian_filter(ndimage.binary_dilation(barred | people).astype(np.float32), 1.0)
-    view = np.maximum(smooth_step(lab[..., 2], -4, -14), smooth_step(lab[..., 1] + 0.3 * np.abs(lab[..., 2]), -7, -14))
+    view = np.maximum(smoothstep(-4, -14, lab[..., 2]), smoothstep(-7, -14, lab[..., 1] + 0.3 * np.abs(lab[..., 2])))
     view = ndimage.gaussian_filter(view, 0.01 * longer)
     return Scene(
         width_px=pixels.shape[1],
         height_px=pixels.shape[0],
         lightness=lightness,
         lines=straight_edges(across, down, slope),
-        plain=smooth_step(busy, *PLAIN),
+        plain=smoothstep(*PLAIN, busy),
         people=people,
         open=grows,
         indoors=grows * (1 - 0.9 * view),

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from restyle.growing.fields import Numbers
+from base.arrays import Reals
 from restyle.growing.leaves import Brush
-from restyle.growing.plant import Plant, PlantSheet, softened, stalk
+from restyle.growing.plant import UP, Plant, PlantSheet, softened, stalk
 from restyle.growing.scene import Scene
 
 COUNT = 5
@@ -15,7 +15,6 @@ THICK = 0.003  # of the longer side
 BALL, FLORETS = 0.029, 34  # radius in longer sides; how many flowers are one
 FLORET = 0.0165  # of the longer side
 BLUR = 0.0007  # of the longer side
-UP = -np.pi / 2
 GREEN = (84, 122, 52)
 
 
@@ -35,7 +34,7 @@ def umbel_plants(scene: Scene, brush: Brush, at_left: bool, rng: np.random.Gener
             yield plant
 
 
-def one_umbel(stem: Numbers, unit: int, brush: Brush, scene: Scene, rng: np.random.Generator) -> Plant | None:
+def one_umbel(stem: Reals, unit: int, brush: Brush, scene: Scene, rng: np.random.Generator) -> Plant | None:
     """Return a ball of flowers at the end of a stem (n, 2): those behind first, those at its upper front last."""
     sheet = PlantSheet.around(stem, 3 * BALL * unit)
     stalk(sheet, stem, THICK * unit, GREEN)

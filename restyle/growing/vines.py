@@ -1,23 +1,25 @@
-"""Vines: leaves, hanging shoots and flowers along a way, in stretches, so that a vine can be short or long."""
+"""Vines: leaves, hanging shoots, flowers, and moss at the root, along a way, in stretches: short or long."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from restyle.growing.fields import Numbers
+from base.arrays import Reals
 from restyle.growing.leaves import Brush, Shape
-from restyle.growing.moss import stamp_moss
-from restyle.growing.plant import Plant, PlantSheet, stalk
+from restyle.growing.plant import DOWN, Plant, PlantSheet, stalk
 from restyle.growing.scene import Scene
+from restyle.smoothing import smoothstep
 
 LEAF = 0.021  # length of a leaf, in longer sides
 EVERY = 0.0078  # a leaf each, along the way
 SHOOT_EVERY, SHOOT_LONG = 0.045, (2.0, 0.022)  # longer sides between shoots; shape and scale of their lengths
 STRETCH = 0.13  # longer sides of a vine that are one plant
 FLOWER, FLOWERS = 0.020, 0.10  # its width, in longer sides, and how many leaves have one beside them
-DOWN = np.pi / 2
 STEM = (62, 72, 36)
+MOSS = 0.009  # length of one of its leaves, in longer sides
+MOSS_EVERY = 0.0013  # longer sides along the line between two
+MOSS_THICK = 0.0105  # how far it spreads from the line, in longer sides
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Vine:
     brush: Brush
 
 
-def vine_plants(route: Numbers, vine: Vine, scene: Scene, rng: np.random.Generator) -> Iterator[Plant]:
+def vine_plants(route: Reals, vine: Vine, scene: Scene, rng: np.random.Generator) -> Iterator[Plant]:
     """Yield a vine along a way (n, 2), stretch by stretch from its root."""
     distance = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(route, axis=0), axis=1))])
     whole = float(distance[-1])
@@ -46,7 +48,7 @@ def vine_plants(route: Numbers, vine: Vine, scene: Scene, rng: np.random.Generat
 
 
 def one_stretch(
-    points: Numbers, vine: Vine, scene: Scene, taper: float, rng: np.random.Generator, *, at_root: bool
+    points: Reals, vine: Vine, scene: Scene, taper: float, rng: np.random.Generator, *, at_root: bool
 ) -> Plant | None:
     """Return one stretch of a vine with its shoots; what lies behind is stamped first."""
     sheet = PlantSheet.around(points, 0.30 * vine.unit_px)
@@ -60,7 +62,7 @@ def one_stretch(
     return sheet.plant(scene.width_px, scene.height_px)
 
 
-def shoots_of(points: Numbers, vine: Vine, scene: Scene, rng: np.random.Generator) -> list[Numbers]:
+def shoots_of(points: Reals, vine: Vine, scene: Scene, rng: np.random.Generator) -> list[Reals]:
     """Return shoots that hang from a stretch, each (n, 2): they sink more and more."""
     found, place = [], float(rng.exponential(SHOOT_EVERY) / EVERY)
     while place < len(points):
@@ -76,7 +78,7 @@ def shoots_of(points: Numbers, vine: Vine, scene: Scene, rng: np.random.Generato
     return found
 
 
-def open_until(points: Numbers, scene: Scene) -> int:
+def open_until(points: Reals, scene: Scene) -> int:
     """Return how many points from the first on lie where plants may be."""
     height, width = scene.open.shape
     columns = np.clip((points[:, 0] / scene.scale).astype(int), 0, width - 1)
@@ -85,12 +87,12 @@ def open_until(points: Numbers, scene: Scene) -> int:
     return int(closed[0]) if len(closed) else len(points)
 
 
-def stem(sheet: PlantSheet, points: Numbers, vine: Vine) -> None:
+def stem(sheet: PlantSheet, points: Reals, vine: Vine) -> None:
     """Draw what carries the leaves."""
     stalk(sheet, points, 0.0022 * vine.unit_px, STEM)
 
 
-def leaves_along(sheet: PlantSheet, points: Numbers, vine: Vine, taper: float, rng: np.random.Generator) -> None:
+def leaves_along(sheet: PlantSheet, points: Reals, vine: Vine, taper: float, rng: np.random.Generator) -> None:
     """Stamp leaves on both sides of a strand, smaller to its tip, each a little lighter than those before it."""
     count = len(points)
     headings = np.arctan2(*np.gradient(points, axis=0).T[::-1]) if count > 1 else np.array([DOWN])
@@ -112,3 +114,21 @@ def leaves_along(sheet: PlantSheet, points: Numbers, vine: Vine, taper: float, r
             across = FLOWER * vine.unit_px * (0.75 + 0.5 * abs(float(offsets[i, 0])))
             flower = vine.brush.flower(across, int(turns[i]))
             sheet.stamp(flower, x + float(offsets[i, 0]) * size, y + float(offsets[i, 1]) * size)
+
+
+def stamp_moss(sheet: PlantSheet, points: Reals, unit_px: float, brush: Brush, rng: np.random.Generator) -> None:
+    """Stamp a cushion along points of the photo, (n, 2): thick at the first, thinner outwards, with gaps."""
+    distance = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+    reach = float(distance[-1])
+    places = np.sort(rng.uniform(0, reach, int(reach / (MOSS_EVERY * unit_px)) + 1))
+    bumps = np.interp(places, np.linspace(0, reach, 7), rng.uniform(0, 1, 7))
+    thick = MOSS_THICK * unit_px * (1 - 0.6 * places / max(reach, 1e-6)) * smoothstep(0.2, 0.65, bumps)
+    offsets = rng.normal(0, 0.5, (len(places), 2))
+    middles = np.stack([np.interp(places, distance, points[:, axis]) for axis in (0, 1)], axis=1)
+    middles = middles + offsets * thick[:, None]
+    sizes = MOSS * unit_px * rng.uniform(0.7, 1.3, len(places))
+    angles, hues = rng.uniform(0, 2 * np.pi, len(places)), np.round(rng.normal(-0.5, 0.7, len(places))).astype(int)
+    levels = np.round(-2.0 - 2.6 * offsets[:, 1] + rng.normal(0, 0.8, len(places))).astype(int)
+    for i in np.flatnonzero(thick > 0.22 * MOSS_THICK * unit_px).tolist():
+        leaf = brush.leaf("oval", float(sizes[i]), float(angles[i]), int(levels[i]), int(hues[i]))
+        sheet.stamp(leaf, *middles[i].tolist())

@@ -81,3 +81,24 @@ def test_the_embedded_model_recognises_samples_with_plants(
         assert each["diffusion"] is False and each["scores"]["nearest"] is True
     (played,) = lines(aliens("quiz", "--json")[1])
     assert {method: each["top1"] for method, each in played["methods"].items()} == {"embedding": 1.0, "hog": 1.0}
+
+
+@pytest.mark.parametrize("kind", ["alpha", "greyscale", "CMYK", "large"])
+def test_photos_of_any_kind_are_overgrown(aliens: Aliens, tmp_path: Path, kind: str) -> None:
+    photo = Image.fromarray(room(5, (480, 320)))
+    if kind == "alpha":
+        photo.putalpha(Image.linear_gradient("L").resize(photo.size))
+    elif kind == "large":
+        photo = photo.resize((8000, 5000))
+    else:
+        photo = photo.convert({"greyscale": "L", "CMYK": "CMYK"}[kind])
+    path = tmp_path / f"{kind}.{'png' if kind == 'alpha' else 'jpg'}"
+    photo.save(path)
+    aliens("init")
+    aliens("add", path)
+    code, out, err = aliens("restyle", path, *GROW, "--floor", 0.1, "--json")
+    assert code == 0, err
+    (made,) = lines(out)
+    with Image.open(made["path"]) as result:
+        assert (result.mode, max(result.size)) == ("RGB", 2048 if kind == "large" else 480)
+    assert made["rung"] == "grown"

@@ -298,7 +298,6 @@ def test_scripts_of_shells_are_shown(aliens: Aliens, monkeypatch: pytest.MonkeyP
 
 
 def test_engines_that_are_completed_are_those_that_there_are() -> None:
-    from restyle.engines.engine import MODELS
-    from restyle.engines.loading import WITHOUT_WEIGHTS
+    from restyle.engines.engine import MODELS, WEIGHTLESS
 
-    assert (*WITHOUT_WEIGHTS, *MODELS) == ENGINES
+    assert (*WEIGHTLESS, *MODELS) == ENGINES
