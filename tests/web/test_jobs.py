@@ -26,7 +26,7 @@ from web.jobs.allowed_places import AllowedRoot
 from web.jobs.child import birth_of, lines_of
 from web.jobs.job_records import JobRecord, JobStore
 from web.jobs.job_requests import as_request
-from web.jobs.outcomes import kept_line, signal_name, yield_of
+from web.jobs.outcomes import BUSY, kept_line, signal_name, yield_of
 from web.jobs.runner import JobRunner
 from web.web_settings import WebSettings
 
@@ -185,11 +185,12 @@ def test_a_killed_child_is_said_and_can_be_repeated(
         with_runner(small_library, work)
 
 
+@pytest.mark.parametrize(("code", "state"), [("os.kill(os.getpid(), 9)", "interrupted"), ("sys.exit(BUSY)", "queued")])
 def test_progress_that_is_written_late_does_not_undo_the_end(
-    small_library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    small_library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str, state: str
 ) -> None:
     begun_writing, may_write = threading.Event(), threading.Event()
-    save = JobStore.save
+    save, go = JobStore.save, tmp_path / "go"
 
     def slow_save(store: JobStore, job: JobRecord) -> None:
         if job.state == "running":
@@ -199,17 +200,21 @@ def test_progress_that_is_written_late_does_not_undo_the_end(
 
     async def work(jobs: JobRunner) -> None:
         job_id = await jobs.start("verify", {"quick": True})
-        job = await reached(jobs, job_id, begun)
-        assert job.pid is not None
+        await reached(jobs, job_id, begun)
         assert await asyncio.to_thread(begun_writing.wait, 60)
-        os.killpg(job.pid, signal.SIGKILL)
-        await ended(jobs, job_id)
+        go.touch()
+        while jobs.find(job_id).state == "running":
+            await jobs.wait_for_change()
         may_write.set()
 
+    script = tmp_path / "waits.py"
+    busy = f"BUSY = 'aliens: {BUSY}'"
+    wait = f"while not os.path.exists({str(go)!r}):\n    time.sleep(0.01)"
+    script.write_text(f"import os, sys, time\n{busy}\n{wait}\n{code}\n")
+    monkeypatch.setattr("web.jobs.child.COMMAND", script)
     monkeypatch.setattr(JobStore, "save", slow_save)
-    with slow_command(monkeypatch, tmp_path):
-        with_runner(small_library, work)
-    assert [job.state for job in JobStore(small_library).all()] == ["interrupted"]
+    with_runner(small_library, work)
+    assert [job.state for job in JobStore(small_library).all()] == [state]
 
 
 def test_what_a_child_leaves_behind_keeps_no_job_from_its_end(

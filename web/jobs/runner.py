@@ -203,12 +203,12 @@ class JobRunner:
         self._store.save(job)
         self._tell()
 
-    def _save_progress(self, job: JobRecord) -> None:
-        """Write down how far a job is, unless it has ended meanwhile."""
+    def _save_progress(self) -> None:
+        """Write down how far the job is that runs, unless it has ended meanwhile."""
         with self._saving:
             now = self._now
-            if now is not None and now.id == job.id and now.state == "running":
-                self._store.save(job)
+            if now is not None and now.state == "running":
+                self._store.save(now)
 
     def _save_end(self, job: JobRecord) -> None:
         with self._saving:
@@ -290,7 +290,7 @@ class JobRunner:
             if now is not written and time.monotonic() - written_at >= POLL_S:
                 written, written_at = now, time.monotonic()
                 with suppress(LibraryError, OSError):  # progress can wait until there is room
-                    await asyncio.to_thread(self._save_progress, now)
+                    await asyncio.to_thread(self._save_progress)
             with suppress(LibraryError, OSError):
                 await self._drop_cancelled()
             if self.is_stopping or self._store.is_to_be_cancelled(now.id):
