@@ -35,7 +35,7 @@ CALM, EVEN = 0.016, 12.0  # how far noise is smoothed, and the variance of L* th
 OTHER_COLOUR = (3.5, 9.0)  # b* by which a colour differs from its calm neighbourhood that is no noise
 GREY = (4.0, 10.0)  # chroma: below the first all is neutral, above the second nothing
 BY_LIGHT = 0.9  # how much of a neutral is decided by its light: leaf where it is light, sky where it is dark
-LIT, LIT_OVER, LIT_REACH = 12.0, 12.0, 0.07  # L* below the median of what is half leaf; over how many it turns; reach
+LIT, LIT_OVER = 12.0, 9.4  # L* below the median of what is half leaf; over how many it turns
 
 # What stays of the photo's own colours, 0..1.
 OWN_COLOUR, OWN_GREY = 0.35, 0.4  # of the distance from the mean colour: things differ on Earth; of that in greys
@@ -170,8 +170,7 @@ def shares_of(small: Small, tones: Tones) -> Shares:
     shade = SHADE * np.clip((tones.lightness - even) / DEEP, 0, 1)
     leaf = (1 + np.tanh(2 * ((protan_b - tones.border) / tones.width - shade))) / 2
     neutral = 1 - smoothstep(*GREY, np.hypot(a, b))
-    lit = (uniform_filter(light, 2 * round(LIT_REACH * side) + 1, mode="nearest") + even) / 2 - tones.lightness + LIT
-    leaf += BY_LIGHT * neutral * (0.5 + 0.45 * np.tanh(lit / LIT_OVER) - leaf)
+    leaf += BY_LIGHT * neutral * (0.5 + 0.45 * np.tanh((even - tones.lightness + LIT) / LIT_OVER) - leaf)
     sky = sky_in(lab)
     leaf *= 1 - sky
 
