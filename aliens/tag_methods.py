@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from search.captions import CaptionManifest, CaptionReport
     from search.export.exporter import ExportManifest, Format
     from search.export.tables import Selection
-    from search.tags.calibration import Fit, Method
+    from search.tags.calibration import Method
+    from search.tags.links import Fit
     from search.tags.evaluation import Evaluations
     from search.tags.labels import ImportReport
     from search.tags.summary import ChainCounts, PhotoTags, TagSummary
@@ -61,7 +62,8 @@ class TagMethods(SearchMethods):
             top_k: for softmax: how many tags each photo gets.
             calibrate: a file with true tags to learn from (people's labels count as well), "labels" for people's
                 labels alone, or "none" to forget what was learnt. Without it the library's own scores calibrate.
-            fit: with labels: platt or isotonic.
+            fit: with labels: probe (the default: prompts and photos together), platt or isotonic (the prompts' score
+                alone).
             progress: told of scoring.
 
         Raises:
@@ -70,6 +72,7 @@ class TagMethods(SearchMethods):
         """
         from search.saved import keep_meanings
         from search.tags.calibration import TagOptions
+        from search.tags.links import DEFAULT_FIT
         from search.tags.tagging import known_vocabularies, tag_library
         from search.tags.vocabulary import read_vocabulary
 
@@ -77,7 +80,7 @@ class TagMethods(SearchMethods):
         if fit is not None and not learns:
             raise QueryError(f"fit is {fit!r}: --fit goes with --calibrate FILE or labels")
         options = TagOptions(
-            method=method, threshold=threshold, top_k=top_k, fit=fit or "platt", forget_labels=calibrate == NONE
+            method=method, threshold=threshold, top_k=top_k, fit=fit or DEFAULT_FIT, forget_labels=calibrate == NONE
         )
         words = None
         if vocabulary is not None:

@@ -3,8 +3,10 @@
 Precedence everywhere: flag, environment (ALIENS_*), the library's own settings, default.
 """
 
+import glob
 import os
 import tomllib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -126,6 +128,16 @@ class LibraryFolder:
     def scores(self, model_key: str, vocabulary_key: str) -> Path:
         """The folder of a model's scores for a vocabulary."""
         return self.root / "tags" / model_key / vocabulary_key
+
+    def learnt_scores(self, model_key: str, vocabulary_key: str, key: str) -> Path:
+        """The folder of a model's cosines with what labels taught of a vocabulary, under the key of that."""
+        return self.root / "tags" / model_key / f"{vocabulary_key}.learnt-{key}"
+
+    def all_scores(self, model_key: str, vocabulary_keys: Iterable[str]) -> Iterator[Path]:
+        """Yield the folders of a model's scores for vocabularies, and of what labels taught of them."""
+        for key in vocabulary_keys:
+            yield self.scores(model_key, key)
+            yield from sorted((self.root / "tags" / model_key).glob(f"{glob.escape(key)}.learnt-*"))
 
     def photo_table(self, model_key: str) -> Path:
         """The folder of the table with the columns of all photos that have vectors of a model."""

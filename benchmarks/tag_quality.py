@@ -64,6 +64,18 @@ def groups_of(photos: Path) -> dict[str, str]:
         return {str((photos / row["path"]).absolute()): row["group"] for row in csv.DictReader(file)}
 
 
+def label_sets(photos: Path) -> list[tuple[str, dict[str, Path] | Path, Path, Callable[[str], str]]]:
+    """Return the sets of photos whose tags are known: name, source, file of true tags, and what tells a path's hotel."""
+    samples = asset("aliens/samples")
+    # The third part of a sample's path from its end is its hotel.
+    sets: list[tuple[str, dict[str, Path] | Path, Path, Callable[[str], str]]] = [
+        ("sample hotels", {"hotels50k": samples}, samples / "labels.csv", lambda path: Path(path).parts[-3])
+    ]
+    if photos.is_dir():
+        sets.append(("real hotels", photos, real_truth(photos), groups_of(photos).__getitem__))
+    return sets
+
+
 def variants() -> dict[str, Vocabulary]:
     """Return the case study's 15 tags with one thing changed after the other."""
     study, hotel = (read_vocabulary(name) for name in ("case-study", "hotel"))
@@ -108,8 +120,9 @@ def show(called: str, library: Library, session: Session, truth_file: Path) -> n
         four = "  ".join(f"{tags[tag].average_precision:.3f} {tags[tag].precision:.2f}" for tag in grouped)
         print(f"{name:<36} {m.mean_average_precision:6.3f} {m.macro_f1:7.3f}   {four}")
     scores, calibration = tagging.scores_of(truth.photo_ids), tagging.calibration
-    z = (scores[:, :-1] - calibration.mean) / calibration.std
-    against = calibration.scale * (scores[:, :-1] - scores[:, -1:])
+    cosines, background = scores[:, : calibration.tags], scores[:, calibration.tags, np.newaxis]
+    z = (cosines - calibration.mean) / calibration.std
+    against = calibration.scale * (cosines - background)
     known = ~np.isnan(truth.values)
     model = LogisticRegression(C=1e6).fit(np.stack([z[known], against[known]], axis=1), truth.values[known])
     return np.array([*model.coef_[0], model.intercept_[0]])
@@ -181,13 +194,7 @@ def main() -> None:
     photos = parser.parse_args().photos.resolve()
     WORK.mkdir(exist_ok=True)
     encoder = OpenClipEncoder.load("starter")
-    samples = asset("aliens/samples")
-    # The third part of a sample's path from its end is its hotel.
-    sets = [("sample hotels", {"hotels50k": samples}, samples / "labels.csv", lambda path: Path(path).parts[-3])]
-    if photos.is_dir():
-        groups = groups_of(photos)
-        sets.append(("real hotels", photos, real_truth(photos), groups.__getitem__))
-    for name, source, truth_file, hotels in sets:
+    for name, source, truth_file, hotels in label_sets(photos):
         root = WORK / f"tags-{name.replace(' ', '-')}"
         open_or_create = aliens.open if is_library(LibraryFolder(root)) else aliens.create
         with open_or_create(root, encoder=encoder) as library, library.catalog.session() as session:

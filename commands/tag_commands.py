@@ -82,8 +82,11 @@ def tag(
         ),
     ] = None,
     fit: Annotated[
-        Literal["platt", "isotonic"] | None,
-        typer.Option(help="With --calibrate: the curve that is learnt. Default: platt."),
+        Literal["probe", "platt", "isotonic"] | None,
+        typer.Option(
+            help="With --calibrate: what is learnt, of what the photos look like and the tag's words together (probe), "
+            "or a curve over the words' score alone (platt, isotonic). Default: probe."
+        ),
     ] = None,
     json: JsonOption = False,
     library: LibraryOption = LIBRARY,

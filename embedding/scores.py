@@ -172,7 +172,7 @@ def score_segments(
     scale: float,
     progress: Progress = silent,
 ) -> None:
-    """Write the scores of segments: the cosine with each text, and in the last column the background.
+    """Write the scores of segments: the cosine with each text, and in the last column the background, if there is one.
 
     The background's score is log(mean(exp(scale cos))) / scale over its texts: a soft maximum, in units of cosine.
     Each segment's are written as they are done, so that a killed run loses only the one in hand. Memory does not grow
@@ -244,10 +244,13 @@ def text_columns(texts: Floats, background: Floats) -> "Tensor":
 
 
 def scored(vectors: "Tensor", both: "Tensor", texts: int, scale: float) -> Halves:
-    """Return the scores (n, texts + 1) float16 of vectors (n, d)."""
+    """Return the scores (n, texts + 1) float16 of vectors (n, d); without the last column where there is no background."""
     import torch
 
     product = vectors @ both  # (n, t + b)
+    if both.shape[1] == texts:
+        cosines: Halves = product.half().numpy()
+        return cosines
     soft = torch.logsumexp(product[:, texts:] * scale, dim=1) - np.log(both.shape[1] - texts)
     product[:, texts] = soft / scale
     scores: Halves = product[:, : texts + BACKGROUND_COLUMNS].half().numpy()

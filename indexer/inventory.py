@@ -172,7 +172,7 @@ def take_inventory(catalog: Catalog) -> Inventory:
             vocabularies=vocabulary_keys(session, model),
             labels=count_labels(session),
             captions={found.key: found.photos for found in caption_sets(session)},
-            tags_bytes=sum(size_bytes(folder.scores(model.key, key)) for key in vocabulary_keys(session, model)),
+            tags_bytes=sum(map(size_bytes, folder.all_scores(model.key, vocabulary_keys(session, model)))),
             restyled=restyled,
             restyled_added=restyled_added,
             restyled_bytes=size_bytes(folder.restyled),

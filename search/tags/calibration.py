@@ -1,7 +1,9 @@
 """From cosines to probabilities to decided tags, with and without labels. Knows arrays and the vocabulary alone."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
@@ -9,6 +11,7 @@ import numpy as np
 from base.arrays import Bools, Doubles, Floats
 from base.errors import QueryError
 from base.records import converted
+from search.tags.links import DEFAULT_FIT, Fit, Link, directions_of, sigmoid
 from search.tags.vocabulary import Group
 
 Method = Literal["signal", "calibrated", "uncalibrated", "softmax"]
@@ -42,38 +45,23 @@ THRESHOLDS: dict[Method, float] = {
     "uncalibrated": 0.3,
     "softmax": 0.3,  # decides nothing, but what a restyled photo may have lost
 }
+KEY_DIGITS = 16
 PSEUDO_PHOTOS = 20  # how many photos the pooled mean and spread of all tags weigh against a tag's own
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """How a tag's logit becomes a probability, fitted on labels by scikit-learn.
-
-    platt: sigmoid(slope * logit + intercept). isotonic: linear between (x, y).
-    """
-
-    kind: Literal["platt", "isotonic"]
-    slope: float = 0.0
-    intercept: float = 0.0
-    x: tuple[float, ...] = ()
-    y: tuple[float, ...] = ()
-
-    def __call__(self, logits: Floats) -> Floats:
-        """Return probabilities of the same shape."""
-        if self.kind == "platt":
-            return sigmoid(self.slope * logits + self.intercept)
-        return np.interp(logits, self.x, self.y).astype(np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
     """How the scores of one vocabulary become probabilities and tags.
 
+    Scores are (n, t + 1 + p) float32: the cosines with the t tags, how well a photo fits the background, and the
+    cosines with the p directions that labels taught (see `probed`).
+
     mean, std: of each tag's cosine over the library, (t,), where photos are few drawn to those of all tags. spread: std
     without that, (t,); empty: as std. noise: the spread of words that mean nothing. photos: how many these were taken
     from. alike: what nearly all of them look like, such as "a bathroom"; mostly nothing. links: {tag's place: what
-    labels taught of it}, for the method `learnt_on` alone. most: how many tags a photo may have, the likeliest; 0 for
-    any number. silent: places of tags that people gave to no photo.
+    labels taught of it}, for the method `learnt_on` alone. labels_key: what tells the labels that were learnt from last
+    from others. most: how many tags a photo may have, the likeliest; 0 for any number. silent: places of tags that
+    people gave to no photo.
     method: signal; or calibrated (as before there was signal), or uncalibrated (each tag against the background), or
     softmax over the tags, where the `top_k` likeliest are decided, as the case study did.
     """
@@ -91,6 +79,7 @@ class Calibration:
     most: int = 0
     links: Mapping[int, Link] = field(default_factory=dict)
     learnt_on: Method = "calibrated"
+    labels_key: str = ""
     contrasts: tuple[tuple[int, ...], ...] = ()
     exclusions: tuple[tuple[int, ...], ...] = ()
     silent: tuple[int, ...] = ()
@@ -111,19 +100,39 @@ class Calibration:
         return muted
 
     @property
+    def tags(self) -> int:
+        """How many tags there are."""
+        return len(self.mean)
+
+    @property
     def active_links(self) -> Mapping[int, Link]:
         """What labels taught of the method in use."""
         return self.links if self.method == self.learnt_on else {}
 
+    @cached_property
+    def probed(self) -> tuple[int, ...]:
+        """The places of tags whose probability takes the cosine with a direction as well, ascending."""
+        return tuple(sorted(place for place, link in self.active_links.items() if link.kind == "probe"))
+
+    @cached_property
+    def directions(self) -> Floats:
+        """What labels taught of the probed tags, unit vectors (p, d) in their order."""
+        return directions_of([self.links[place] for place in self.probed])
+
+    @property
+    def directions_key(self) -> str:
+        """What tells these directions from others; nothing where there are none."""
+        return hashlib.sha256(self.directions.tobytes()).hexdigest()[:KEY_DIGITS] if self.probed else ""
+
     def evidence(self, scores: Floats) -> Floats:
-        """Return e (n, t) float32 of scores (n, t + 1): see SLOPE_EVIDENCE. 0 is the library's mean photo."""
-        return contrasted((scores[:, :-1] - self.mean) / self.std * self.signal, self.contrasts)
+        """Return e (n, t) float32 of scores: see SLOPE_EVIDENCE. 0 is the library's mean photo."""
+        return contrasted((scores[:, : self.tags] - self.mean) / self.std * self.signal, self.contrasts)
 
     def logits(self, scores: Floats) -> Floats:
-        """Return the logits (n, t) of scores (n, t + 1), whose last column is the background."""
+        """Return the logits (n, t) of scores, as they are without labels."""
         if self.method == "signal":
             return SLOPE_EVIDENCE * self.evidence(scores) + np.float32(INTERCEPT_EVIDENCE)
-        cosines, background = scores[:, :-1], scores[:, -1:]
+        cosines, background = scores[:, : self.tags], scores[:, self.tags : self.tags + 1]
         against_background = self.scale * (cosines - background)
         if self.method != "calibrated":
             return against_background
@@ -132,15 +141,18 @@ class Calibration:
         return contrasted(logits, self.contrasts)
 
     def probabilities(self, scores: Floats) -> Floats:
-        """Return probabilities (n, t) float32 of scores (n, t + 1) float32; NaN where the scores are."""
+        """Return probabilities (n, t) float32 of scores; NaN where the cosines are."""
         if self.method == "softmax":
-            powers = np.exp(self.scale * (scores[:, :-1] - scores[:, :-1].max(axis=1, keepdims=True)))
+            cosines = scores[:, : self.tags]
+            powers = np.exp(self.scale * (cosines - cosines.max(axis=1, keepdims=True)))
             shares: Floats = powers / powers.sum(axis=1, keepdims=True)
             return shares
         logits = self.logits(scores)
         probabilities = sigmoid(logits)
+        columns = {place: self.tags + 1 + number for number, place in enumerate(self.probed)}
         for place, link in self.active_links.items():
-            probabilities[:, place] = np.where(np.isnan(logits[:, place]), np.nan, link(logits[:, place]))
+            along = scores[:, columns[place]] if place in columns else None
+            probabilities[:, place] = np.where(np.isnan(logits[:, place]), np.nan, link(logits[:, place], along))
         return probabilities
 
     def decide(self, probabilities: Floats) -> Bools:
@@ -188,7 +200,7 @@ class Calibration:
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values; `from_json` reads it back."""
-        names = ("method", "scale", "threshold", "top_k", "noise", "photos", "alike", "most", "learnt_on")
+        names = ("method", "scale", "threshold", "top_k", "noise", "photos", "alike", "most", "learnt_on", "labels_key")
         plain = {name: getattr(self, name) for name in names}
         arrays = {name: getattr(self, name).tolist() for name in ARRAYS}
         groups = {"contrasts": [list(g) for g in self.contrasts], "exclusions": [list(g) for g in self.exclusions]}
@@ -231,6 +243,7 @@ class KeptCalibration:
     alike: str = ""
     most: int = 0
     learnt_on: Method = "calibrated"
+    labels_key: str = ""
     silent: tuple[int, ...] = ()
 
 
@@ -240,6 +253,7 @@ def read_calibration(values: Mapping[str, Any], tags: int) -> Calibration:
     Raises: ValueError: it does not fit.
     """
     calibration = Calibration.from_json(values)
+    len(calibration.directions)  # refuses what is damaged
     places = [
         *calibration.links,
         *calibration.silent,
@@ -284,8 +298,8 @@ class Statistics:
         return made
 
     def add(self, scores: Floats) -> None:
-        """Take in scores (n, t + 1); rows of NaN are left out."""
-        cosines = scores[~np.isnan(scores[:, 0]), :-1].astype(np.float64)
+        """Take in scores; rows of NaN are left out."""
+        cosines = scores[~np.isnan(scores[:, 0]), : len(self._sum)].astype(np.float64)
         self.count += len(cosines)
         self._sum += cosines.sum(axis=0)
         self._squares += (cosines**2).sum(axis=0)
@@ -344,65 +358,6 @@ def places_of(groups: Sequence[Group], names: Sequence[str], rule: str) -> tuple
     return tuple(tuple(names.index(tag) for tag in group.tags) for group in groups if group.rule == rule)
 
 
-def sigmoid(x: Floats) -> Floats:
-    """Return 1 / (1 + exp(-x)), elementwise, without overflow."""
-    result: Floats = 0.5 * (1 + np.tanh(0.5 * x))
-    return result
-
-
-FEWEST = {"platt": 5, "isotonic": 20}  # labels of each kind, with and without the tag, below which a tag is left alone
-STEEPEST = 30.0
-
-Fit = Literal["platt", "isotonic"]
-
-
-def fit_links(logits: Floats, truth: Floats, fit: Fit) -> dict[int, Link]:
-    """Return {tag's place: link} of the tags that have enough labels, and labels that do not contradict the scores.
-
-    Args:
-        logits: (n, t).
-        truth: (n, t): 1 has the tag, 0 has it not, NaN unknown.
-        fit: platt or isotonic.
-
-    Source: Platt 1999; Zadrozny & Elkan 2002.
-    """
-    links = {}
-    for place in range(logits.shape[1]):
-        known = ~np.isnan(truth[:, place]) & ~np.isnan(logits[:, place])
-        x, y = logits[known, place].astype(np.float64), truth[known, place] > 0.5
-        if min(y.sum(), (~y).sum()) >= FEWEST[fit] and np.ptp(x) > 0:  # a tag that is quite mute has one logit
-            link = platt(x, y) if fit == "platt" else isotonic(x, y)
-            if link is not None:
-                links[place] = link
-    return links
-
-
-def platt(x: Doubles, y: Bools) -> Link | None:
-    """Return the sigmoid fitted to one tag, or None where higher scores would mean lower probabilities.
-
-    That happens to labels which are corrections alone: every yes is of a photo that scored low, every no of one high.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    model = LogisticRegression(C=1.0).fit(x[:, np.newaxis], y)
-    slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
-    if slope <= 0:
-        return None
-    if slope > STEEPEST:  # the logit at which it says one half stays
-        slope, intercept = STEEPEST, intercept * STEEPEST / slope
-    return Link("platt", slope=slope, intercept=intercept)
-
-
-def isotonic(x: Doubles, y: Bools) -> Link | None:
-    """Return the monotone steps fitted to one tag, or None where they are flat: the labels contradict the scores."""
-    from sklearn.isotonic import IsotonicRegression
-
-    model = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(x, y.astype(np.float64))
-    if np.ptp(model.y_thresholds_) == 0:
-        return None
-    return Link("isotonic", x=tuple(map(float, model.X_thresholds_)), y=tuple(map(float, model.y_thresholds_)))
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TagOptions:
     """How scores shall become tags; None: as in the last tagging with the vocabulary, or the default."""
@@ -410,7 +365,7 @@ class TagOptions:
     method: Method | None = None
     threshold: float | None = None
     top_k: int | None = None
-    fit: Fit = "platt"
+    fit: Fit = DEFAULT_FIT
     forget_labels: bool = False  # drop what an earlier calibration learnt from labels
 
     def __post_init__(self) -> None:

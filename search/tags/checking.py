@@ -58,6 +58,8 @@ class TagChecker:
         scale = self._encoder.logit_scale
         scores = score_vectors(vector[np.newaxis], texts=texts, background=background, scale=scale)
         calibration = self._tagging.calibration
+        if calibration.probed:
+            scores = np.concatenate([scores, vector[np.newaxis] @ calibration.directions.T], axis=1)
         probabilities = calibration.probabilities(scores)
         return probabilities[0], calibration.decide(probabilities)[0] | (probabilities[0] >= self._bar - MARGIN)
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from base.arrays import Bools, Doubles, Floats, Longs
 from base.listing import Listing
-from search.tags.calibration import LEARNING, Calibration, Fit, Method, TagOptions, fit_links
+from search.tags.calibration import LEARNING, Calibration, Method, TagOptions
+from search.tags.links import Centre, Fit, fit_links
 from search.tags.tagging import Tagging
 from search.tags.truth import Truth
 from search.tags.vocabulary import Group
@@ -194,10 +195,11 @@ def compare_methods(tagging: Tagging, truth: Truth) -> Iterator[Evaluation]:
     """Measure every method: softmax as in the case study, uncalibrated, calibrated and signal without labels, and with.
 
     Each with its own threshold, the library's method with the library's. With labels: in each of five folds on the
-    truth of the other four, so that no photo is judged by its own labels. A library that was last tagged before there
-    was signal is measured without it.
+    truth of the other four, so that no photo is judged by its own labels, nor by those of photos of the same hotel or
+    folder. A library that was last tagged before there was signal is measured without it.
     """
-    scores = tagging.scores_of(truth.photo_ids)
+    scores, vectors = tagging.scores_and_vectors(truth.photo_ids)
+    learner = Learner(scores, vectors, tagging.centre, truth.values, folds_of(tagging.groups_of(truth.photo_ids)))
     plain = replace(tagging.calibration, links={})
     methods: list[Method] = ["uncalibrated", "calibrated"]
     if plain.noise:
@@ -209,8 +211,9 @@ def compare_methods(tagging: Tagging, truth: Truth) -> Iterator[Evaluation]:
         probabilities = calibration.probabilities(scores)
         yield evaluation(tagging, name, truth.values, probabilities, calibration.decide(probabilities))
     learning = by_method(plain, plain.method if plain.method in LEARNING else methods[-1])
-    for fit in ("platt", "isotonic"):
-        probabilities = cross_fitted(learning, scores, truth.values, fit)
+    fits: tuple[Fit, ...] = ("probe", "platt", "isotonic")
+    for fit in fits:
+        probabilities = learner.cross_fitted(learning, fit)
         name = f"{learning.method} with labels, {fit}"
         yield evaluation(tagging, name, truth.values, probabilities, learning.decide(probabilities))
 
@@ -220,16 +223,49 @@ def by_method(calibration: Calibration, method: Method) -> Calibration:
     return TagOptions().put_over(calibration, method)
 
 
-def cross_fitted(calibration: Calibration, scores: Floats, truth: Floats, fit: Fit) -> Floats:
-    """Return probabilities (n, t), each photo's by a fit that has not seen it. The folds are the same every time."""
-    fold = np.random.default_rng(0).permutation(len(scores)) % FOLDS
-    logits = calibration.logits(scores)
-    probabilities = np.empty(logits.shape, np.float32)
-    for number in range(FOLDS):
-        links = fit_links(logits[fold != number], truth[fold != number], fit)
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """Photos of which the truth is known, n of them: what is learnt of some is judged by the others.
+
+    scores, vectors: as Tagging.scores_and_vectors gives them. truth: (n, t). folds: to which each belongs, (n,).
+    """
+
+    scores: Floats
+    vectors: Floats
+    centre: Centre
+    truth: Floats
+    folds: Longs
+
+    def cross_fitted(self, calibration: Calibration, fit: Fit) -> Floats:
+        """Return probabilities (n, t), each photo's by a fit that has not seen its fold."""
+        probabilities = np.empty(self.truth.shape, np.float32)
+        for number in np.unique(self.folds):
+            mine = self.folds == number
+            probabilities[mine] = self.judged(calibration, fit, ~mine, mine)
+        return probabilities
+
+    def judged(self, calibration: Calibration, fit: Fit, known: Bools, asked: Bools) -> Floats:
+        """Return the probabilities (m, t) of some photos, by what the truth of others teaches."""
+        logits = calibration.logits(self.scores[known])
+        links = fit_links(logits, self.truth[known], fit, self.vectors[known], self.centre)
         taught = replace(calibration, links=links, learnt_on=calibration.method)
-        probabilities[fold == number] = taught.probabilities(scores[fold == number])
-    return probabilities
+        scores = self.scores[asked, : taught.tags + 1]
+        if taught.probed:
+            scores = np.concatenate([scores, self.vectors[asked] @ taught.directions.T], axis=1)
+        return taught.probabilities(scores)
+
+
+def folds_of(groups: Sequence[str]) -> Longs:
+    """Return to which of FOLDS folds photos belong, (n,): a group's photos to the same one, the same every time.
+
+    Where there are fewer groups than folds, each photo is a group.
+    """
+    names, members = np.unique(np.array(groups, object).astype(str), return_inverse=True)
+    if len(names) < FOLDS:
+        names, members = np.arange(len(groups)), np.arange(len(groups))
+    shuffled = np.random.default_rng(0).permutation(len(names)) % FOLDS
+    folds: Longs = shuffled[members].astype(np.int64)
+    return folds
 
 
 def evaluation(tagging: Tagging, method: str, truth: Floats, probabilities: Floats, decided: Bools) -> Evaluation:

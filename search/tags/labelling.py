@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 from base.arrays import Bools, Floats, Ids
 from base.forks import fork_lock
 from db.tag_rows import labels_of_tag
-from search.tags.calibration import FEWEST, LEARNING, Calibration, Link, fit_links
+from search.tags.calibration import LEARNING, Calibration
+from search.tags.links import FEWEST, Link, fit_links
 from search.tags.tagging import Tagging
 from search.tags.vocabulary import bare
 

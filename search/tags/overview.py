@@ -165,10 +165,10 @@ def labelled(tagging: Tagging, labels: Iterable[Label]) -> Labelled:
     for label in labels:
         if (place := places.get(bare(label.tag))) is not None:
             known.setdefault(label.photo_id, []).append((place, label.present))
-    ids, scores = np.array(sorted(known), np.int64), np.empty((0, len(places) + 1), np.float32)
+    ids = np.array(sorted(known), np.int64)
     parts = [(c["photo_id"].to_numpy(), s) for c, s in (tagging.scores(ids=ids.tolist()) if len(ids) else ())]
     ids = np.concatenate([np.empty(0, np.int64), *(part for part, _ in parts)])
-    scores = np.concatenate([scores, *(part for _, part in parts)])
+    scores = np.concatenate([part for _, part in parts]) if parts else tagging.scores_by_id(ids)
     said = np.full((len(ids), len(places)), -1, np.int64)
     for row, photo_id in enumerate(ids.tolist()):
         for place, present in known[photo_id]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -16,7 +17,7 @@ from base.progress import Progress, silent
 from db.catalog import Catalog
 from db.models import Model
 from db.photo_names import no_vector
-from db.photo_rows import COLUMNS, columns_stamp, embedded_columns
+from db.photo_rows import COLUMNS, PhotoRecord, columns_stamp, embedded_columns, photo_records
 from db.tag_rows import (
     current_vocabulary,
     find_tagging,
@@ -42,11 +43,12 @@ from search.tags.calibration import (
     Method,
     Statistics,
     TagOptions,
-    fit_links,
     places_of,
 )
-from search.tags.trust import muted_in_words, noise_and_kind, trust_in_words
-from search.tags.truth import Truth
+from search.tags.directions import DirectionScores, remove_learnt
+from search.tags.links import DEFAULT_FIT, Centre, Fit, fit_links
+from search.tags.trust import SAMPLE_PHOTOS, muted_in_words, noise_and_kind, trust_in_words
+from search.tags.truth import Truth, all_said
 from search.tags.vocabulary import DEFAULT, Vocabularies, Vocabulary, bare, read_vocabulary
 
 TEXT_BATCH = 256
@@ -71,7 +73,7 @@ class TagReport:
     notes: list[str] = field(default_factory=list)  # what people should know besides
 
     def __str__(self) -> str:
-        learnt = f", {counted(self.fitted, 'tag')} calibrated on labels" if self.fitted else ""
+        learnt = f", {counted(self.fitted, 'tag')} decided by labels" if self.fitted else ""
         decided = f"top {self.top_k}" if self.method == "softmax" else f"threshold {self.threshold:g}"
         return (
             f"{self.vocabulary}: {counted(self.photos, 'photo')} tagged, {self.scored} newly scored, "
@@ -87,7 +89,7 @@ class TagReport:
 class TaggedPhotos:
     """Some photos with their tags; t is the number of tags.
 
-    columns: what was asked for, {name: pyarrow.Array}. scores: (n, t + 1), the last is the background. probabilities:
+    columns: what was asked for, {name: pyarrow.Array}. scores: as Calibration has them. probabilities:
     (n, t), NaN without scores. decided: (n, t), labels put over them. sure: (n, t), which of the decided ones are sure,
     the others are likely; what a person says is sure. labels: {photo id: {tag: present}}, whatever the vocabulary.
     """
@@ -129,6 +131,7 @@ class Tagging:
         self._missing = self._scores.open(self._vectors)
         while self._missing and (now := store.current(rows)) is not self._vectors:  # merged away since, perhaps
             self._vectors, self._missing = now, self._scores.open(now)
+        self._learnt: DirectionScores | None = None
         self._stamp = columns_stamp(session)
         self._grown = False  # scores were computed here
 
@@ -180,7 +183,15 @@ class Tagging:
         photos = counted(self.unscored, "photo")
         have = "has" if self.unscored == 1 else "have"
         late = f"{photos} came after the last tagging and {have} no tags yet: run `{self.command}`"
-        return [late] if self.unscored else []
+        return [late] * bool(self.unscored) + [self.stale] * bool(self.stale)
+
+    @property
+    def stale(self) -> str:
+        """That people have labelled since the labels were learnt from, in words, or nothing."""
+        learnt = self.calibration.labels_key if self.calibration.active_links else ""
+        if not learnt.startswith("labels-") or all_said(self._session, self.vocabulary).key == learnt:
+            return ""
+        return f"labels have changed since the tags learnt from them: run `{self.command} --calibrate labels`"
 
     @property
     def trust(self) -> str:
@@ -233,7 +244,7 @@ class Tagging:
         self._grown = True
 
     def scores(self, names: Sequence[str] = (), ids: Sequence[int] | None = None) -> Iterator[tuple[Columns, Floats]]:
-        """Yield (columns, scores (n, t + 1)) of all photos by id, or of the photos with these ids in their order.
+        """Yield (columns, scores) of all photos by id, or of the photos with these ids in their order.
 
         `names`: of columns, see db.photo_rows.COLUMNS.
         """
@@ -241,7 +252,7 @@ class Tagging:
         for whole in photo_parts(self._session, self.model, self._vectors, self._table, names, ids):
             for start in range(0, len(whole["photo_id"]), most):
                 columns = {name: values[start : start + most] for name, values in whole.items()}
-                yield columns, self._scores.of(columns["photo_id"].to_numpy())
+                yield columns, self.scores_by_id(columns["photo_id"].to_numpy())
 
     def write_table(self) -> None:
         """Write the columns of all photos to disk, unless most are there."""
@@ -281,7 +292,7 @@ class Tagging:
         most = max(MOST_SCORES // len(self.vocabulary.tags), 1)
         for start in range(0, len(ids), most):
             part = slice(start, start + most)
-            scores = self._scores.of(ids[part])
+            scores = self.scores_by_id(ids[part])
             there = ~np.isnan(scores[:, 0])
             yield part, self.calibration.decide(self.calibration.probabilities(scores)) & there[:, np.newaxis], there
 
@@ -327,11 +338,46 @@ class Tagging:
             calibration = replace(calibration, noise=noise, alike=alike)
         calibration = replace(calibration, most=most_tags(self.vocabulary, method))
         if truth is not None:
-            logits = calibration.logits(self.scores_of(truth.photo_ids))
-            links = {**calibration.links, **fit_links(logits, truth.values, options.fit)}
-            calibration = replace(calibration, links=links, learnt_on=method)
+            calibration = self._taught(calibration, truth, options.fit)
         self._calibration = calibration
         return calibration
+
+    def taught_by(self, truth: Truth, fit: Fit = DEFAULT_FIT) -> Self:
+        """Return the same scores, decided as after `aliens tag --calibrate labels`; nothing is kept of it."""
+        return self.decided_by(self._taught(self.calibration, truth, fit))
+
+    def _taught(self, calibration: Calibration, truth: Truth, fit: Fit) -> Calibration:
+        """Return a calibration that has learnt from labels besides; those of a tag replace what older ones taught."""
+        scores, vectors = self.scores_and_vectors(truth.photo_ids)
+        links = {**calibration.links, **fit_links(calibration.logits(scores), truth.values, fit, vectors, self.centre)}
+        return replace(calibration, links=links, learnt_on=calibration.method, labels_key=truth.key)
+
+    def scores_and_vectors(self, photo_ids: Sequence[int]) -> tuple[Floats, Floats]:
+        """Return the scores and the vectors (n, d) of photos; both are NaN of those without."""
+        scores = self.scores_of(photo_ids)
+        there = ~np.isnan(scores[:, 0])
+        vectors = np.full((len(scores), self.model.dim), np.nan, np.float32)
+        vectors[there] = self._vectors.gather(np.array(photo_ids, np.int64)[there])
+        return scores, vectors
+
+    def groups_of(self, photo_ids: Sequence[int]) -> list[str]:
+        """Return of each photo which others are likely of the same rooms: those of its hotel, or else of its folder."""
+        records = photo_records(self._session, list(photo_ids))
+        return [group_of(records.get(photo_id)) for photo_id in photo_ids]
+
+    @cached_property
+    def centre(self) -> Centre:
+        """Where the library's vectors lie."""
+        return Centre.of(self._vectors.sample(SAMPLE_PHOTOS))
+
+    def write_learnt(self, progress: Progress = silent) -> None:
+        """Write to disk how photos fit what labels taught, and remove what older labels taught.
+
+        Raises: OSError: the disk is full or cannot be written.
+        """
+        if self.calibration.probed:
+            self._directions.write(progress)
+        remove_learnt(self.folder, self.model.key, self.vocabulary.key, but=self.calibration.directions_key)
 
     def _standardised(self, before: Calibration) -> Calibration:
         """Return a calibration without labels, from the scores of the whole library."""
@@ -340,25 +386,47 @@ class Tagging:
             statistics.add(scores)
         return standardised(before, self.vocabulary, statistics)
 
-    def scores_by_id(self, ids: Ids) -> Floats:
-        """Return the scores (n, t + 1) of photos that have vectors, NaN for those without, without the database."""
-        return self._scores.of(ids)
+    def scores_by_id(self, ids: Ids, places: Sequence[int] | None = None) -> Floats:
+        """Return the scores of photos that have vectors, NaN for those without, without the database.
+
+        places: only of these tags, as their own calibration wants them.
+        """
+        columns = None if places is None else [*places, len(self.vocabulary.tags)]
+        cosines = self._scores.of(ids, columns)
+        probed = self._calibration.probed if self._calibration else ()
+        wanted = [probed.index(place) for place in (probed if places is None else places) if place in probed]
+        if not wanted:
+            return cosines
+        return np.concatenate([cosines, self._directions.of(ids, wanted, ~np.isnan(cosines[:, 0]))], axis=1)
+
+    @property
+    def _directions(self) -> DirectionScores:
+        """The cosines with what labels taught."""
+        key = self.calibration.directions_key
+        if self._learnt is None or self._learnt.key != key:
+            directions = self.calibration.directions
+            self._learnt = DirectionScores(
+                self.folder, self.model.key, self.vocabulary.key, directions, key, self._vectors
+            )
+        return self._learnt
 
     def column(self, places: Sequence[int]) -> tuple[Ids, Floats]:
-        """Return the ids of all photos that have scores, (n,), and their scores of some tags, (n, m + 1); quick."""
-        columns = [*places, len(self.vocabulary.tags)]
+        """Return the ids of all photos that have scores, (n,), and their scores of some tags; quick."""
         ids = self._vectors.ids
-        scores = self._scores.of(ids, columns)
+        scores = self.scores_by_id(ids, places)
         scored = ~np.isnan(scores[:, 0])
         return (ids, scores) if scored.all() else (ids[scored], scores[scored])
 
     def scores_of(self, photo_ids: Sequence[int]) -> Floats:
-        """Return the scores (n, t + 1) of these photos, NaN for those without."""
-        found = np.full((len(photo_ids), len(self.vocabulary.tags) + BACKGROUND_COLUMNS), np.nan, np.float32)
-        position = {photo_id: place for place, photo_id in enumerate(photo_ids)}
-        for columns, scores in self.scores(ids=photo_ids):
-            found[[position[photo_id] for photo_id in columns["photo_id"].to_pylist()]] = scores
-        return found
+        """Return the scores of these photos, NaN for those without."""
+        return self.scores_by_id(np.array(photo_ids, np.int64))
+
+
+def group_of(photo: PhotoRecord | None) -> str:
+    """Return the hotel that a photo is of, or else the folder that it lies in."""
+    if photo is None:
+        return ""
+    return str(Path(photo.path, photo.member).parent) if photo.hotel_id is None else f"hotel {photo.hotel_id}"
 
 
 def standardised(before: Calibration, vocabulary: Vocabulary, statistics: Statistics) -> Calibration:
@@ -465,11 +533,12 @@ def tag_library(
             tagging.score(encoder, progress)
         tagging.write_table()
         calibration = tagging.calibrate(options, encoder, truth, known)
+        tagging.write_learnt(progress)
         keep_tagging(session, model, vocabulary.key, vocabulary.definition(), calibration.as_json())
         session.commit()
         labelled = np.flatnonzero((truth.values > 0).any(axis=0)).tolist() if truth else []
         left_alone = [vocabulary.names[place] for place in labelled if place not in calibration.links]
-        few = f"not calibrated on labels, since they are too few or contradict the scores: {', '.join(left_alone)}"
+        few = f"nothing was learnt of these, since labels are too few or contradict the scores: {', '.join(left_alone)}"
         return TagReport(
             vocabulary=vocabulary.key,
             method=calibration.method,

@@ -1,11 +1,12 @@
 """Truth: what is known of photos' tags, from a file and from people's labels, as one array."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -23,6 +24,7 @@ from search.tags.vocabulary import MOST_NAMED, Vocabulary, bare, unknown_in_word
 Row = TypeVar("Row", bound=TagRow)
 BATCH = 1000
 FEW = 3  # names in a note
+KEY_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,15 @@ class Truth:
     unknown_photos: Sequence[str] = ()  # rows whose photo the library does not know
     unknown_tags: Counter[str] = field(default_factory=Counter)  # tags that the vocabulary does not have
     remarks: Sequence[str] = ()  # on how the file was read, and its tags
+    source: Literal["labels", "file"] = "file"  # people's labels alone, or a file with these put over it
+
+    @property
+    def key(self) -> str:
+        """What tells this truth from others: where it is from, and a hash of what it says of which photos."""
+        order = np.argsort(np.array(self.photo_ids, np.int64))
+        digest = hashlib.sha256(np.array(self.photo_ids, "<i8")[order].tobytes())
+        digest.update(np.nan_to_num(self.values[order], nan=-1).astype(np.int8).tobytes())
+        return f"{self.source}-{digest.hexdigest()[:KEY_DIGITS]}"
 
     @property
     def notes(self) -> list[str]:
@@ -95,10 +106,15 @@ def label_truth(session: Session, vocabulary: Vocabulary) -> Truth:
 
     Raises: QueryError: there are none.
     """
-    truth = with_labels(session, vocabulary, {}, [], Counter())
+    truth = all_said(session, vocabulary)
     if not truth.photo_ids:
         raise QueryError("nobody has set a label yet: `aliens tag set PHOTO TAG`, or name a file of labels")
     return truth
+
+
+def all_said(session: Session, vocabulary: Vocabulary) -> Truth:
+    """Return people's labels alone; there may be none."""
+    return replace(with_labels(session, vocabulary, {}, [], Counter()), source="labels")
 
 
 def with_labels(

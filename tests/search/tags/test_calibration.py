@@ -12,13 +12,12 @@ from search.tags.calibration import (
     SURE,
     THRESHOLDS,
     Calibration,
-    Link,
     Method,
     Statistics,
     contrasted,
     places_of,
-    sigmoid,
 )
+from search.tags.links import Link, sigmoid
 from search.tags.vocabulary import Group
 
 TAGS = 4

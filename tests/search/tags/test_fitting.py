@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.tags.calibration import FEWEST, STEEPEST, Fit, fit_links
+from search.tags.links import FEWEST, STEEPEST, Centre, Fit, fit_links
 
 
 def labelled(slope: float, intercept: float, rows: int = 4000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,8 @@ from aliens.library import Library
 from db.vector_rows import EmbeddedRows
 from embedding.segments import Vectors
 from search.nonsense import NONSENSE
-from search.tags.calibration import LEARNING, Calibration, Link, Method
+from search.tags.calibration import LEARNING, Calibration, Method
+from search.tags.links import Link
 from search.tags.trust import FEW, KINDS, muted_in_words, noise_and_kind, trust_in_words
 
 MIXED = Calibration(method="signal", scale=25.0, mean=np.zeros(2, np.float32), std=np.ones(2, np.float32), photos=240)
