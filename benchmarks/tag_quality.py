@@ -65,7 +65,7 @@ def groups_of(photos: Path) -> dict[str, str]:
 
 
 def label_sets(photos: Path) -> list[tuple[str, dict[str, Path] | Path, Path, Callable[[str], str]]]:
-    """Return the sets of photos whose tags are known: name, source, file of true tags, and what tells a path's hotel."""
+    """Return the photos whose tags are known, set by set: name, source, file of true tags, and the hotel of a path."""
     samples = asset("aliens/samples")
     # The third part of a sample's path from its end is its hotel.
     sets: list[tuple[str, dict[str, Path] | Path, Path, Callable[[str], str]]] = [

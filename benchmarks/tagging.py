@@ -35,11 +35,14 @@ from embedding.segments import Vectors
 from search.export.exporter import Format, export_tags
 from search.export.tables import Selection, TagTable
 from search.tags.calibration import TagOptions
-from search.tags.tagging import Tagging
+from search.tags.directions import remove_learnt
+from search.tags.tagging import Tagging, text_vectors
+from search.tags.truth import Truth
 from search.tags.vocabulary import Vocabulary, read_vocabulary
 
 WORK = Path(__file__).parent / "work"
 REPEATS = 3
+LABELLED = 50
 GOAL = 1.3
 EMBEDDED_PHOTOS_A_SECOND = 24.1  # `aliens add` with ViT-B/32 on the same 2 cores: benchmarks/embed.py
 
@@ -157,6 +160,49 @@ def tag(library: Library, vocabulary: Vocabulary, photos: int) -> None:
         session.commit()
 
 
+def learning(library: Library, vocabulary: Vocabulary, photos: int) -> None:
+    """Print how long it takes to learn from labels, and to score what they taught against scoring the tags' words."""
+    rng = np.random.default_rng(3)
+    with library.catalog.session() as session:
+        tagging = Tagging(library.catalog, session, library.store, vocabulary)
+        ids = np.sort(rng.choice(tagging.column([0])[0], min(LABELLED, photos), replace=False)).tolist()
+        truth = Truth(ids, (rng.random((len(ids), len(vocabulary.tags))) < 0.3).astype(np.float32))
+        tagging.calibrate(TagOptions(), RandomTexts(), None)
+        tagging.centre  # noqa: B018 - measured by itself, since it is kept
+        start = time.perf_counter()
+        taught = tagging.taught_by(truth)
+        learn_s = time.perf_counter() - start
+        texts, background = text_vectors(RandomTexts(), vocabulary)
+        stores = iter(range(1_000_000))
+
+        def words() -> None:
+            scores = ScoreStore(library.path / "scores" / str(next(stores)), len(texts) + 1)
+            missing = scores.open(tagging._vectors)
+            score_segments(scores, missing, texts=texts, background=background, scale=100.0)
+
+        def directions() -> None:
+            remove_learnt(library.folder, KEY, vocabulary.key, but="")
+            taught.decided_by(taught.calibration).write_learnt()
+
+        words_ms, learnt_ms = medians_ms({"words": words, "learnt": directions}, REPEATS).values()
+        plain_ms, taught_ms = medians_ms({"words": lambda: read(tagging), "learnt": lambda: read(taught)}, 1).values()
+    shutil.rmtree(library.path / "scores")
+    print(
+        f"{len(vocabulary.tags)} tags learnt from {len(ids)} labelled photos in {learn_s:.2f} s; {photos} photos: what "
+        f"they taught scored in {learnt_ms / 1000:.2f} s, {learnt_ms / words_ms:.2f} times as long as the tags' words; "
+        f"all probabilities read in {taught_ms / 1000:.2f} s, {taught_ms / plain_ms:.2f} times as long"
+    )
+    figure(f"learning {len(vocabulary.tags)} tags from {len(ids)} photos", learn_s, "s")
+    figure("scoring what labels taught / scoring words", learnt_ms / words_ms, "times as long")
+    figure("reading probabilities by labels / by words", taught_ms / plain_ms, "times as long")
+
+
+def read(tagging: Tagging) -> None:
+    """Read every photo's probabilities."""
+    for _ in tagging.photos():
+        pass
+
+
 def export_ratios(library: Library) -> None:
     """Print how long exports take against pyarrow writing the same columns from memory."""
     out = library.path / "out"
@@ -197,6 +243,7 @@ def main() -> None:
     with aliens.open(million_library(WORK / f"million-{photos}", photos).root) as library:
         tagging_ratios(library, photos)
         tag(library, read_vocabulary("case-study"), photos)
+        learning(library, read_vocabulary("case-study"), photos)
         export_ratios(library)
 
 

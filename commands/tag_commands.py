@@ -149,7 +149,7 @@ def count_tags(
             f"{c.share:.1%}",
             c.by_hand or None,
             c.sure,
-            CANNOT_TELL if c.muted else None,
+            CANNOT_TELL if c.muted else decided_by(c.labels),
         )
         for c in sorted(summary, key=lambda c: -c.photos)
     ]
@@ -200,11 +200,26 @@ def show_photo_tags(
         console.print_json(where | {"columns": found.details, "tags": found.to_dicts()})
         return
     words = {None: None, True: "yes, by hand", False: "no, by hand"}
-    rows = [(tag.tag, figure(tag.probability), figure(tag.cosine), grade_of(tag), words[tag.by_hand]) for tag in found]
+    rows = [
+        (
+            tag.tag,
+            figure(tag.probability),
+            figure(tag.cosine),
+            grade_of(tag),
+            words[tag.by_hand],
+            decided_by(tag.labels),
+        )
+        for tag in found
+    ]
     console.note((f"photo {found.photo_id}: ", FilePath(str(PhotoFile(found.path, found.member)), found.path)))
     for name, value in found.details.items():
         console.note(f"{name}: {value}")
-    console.print_rows(("tag", "probability", "cosine", "has it", "people say"), rows)
+    console.print_rows(("tag", "probability", "cosine", "has it", "people say", "remark"), rows)
+
+
+def decided_by(labels: int) -> str | None:
+    """Return what decides a tag besides the model, or None where no label taught anything."""
+    return f"decided by {console.counted(labels, 'label')}" if labels else None
 
 
 def grade_of(tag: "TagOfPhoto") -> str | None:

@@ -244,7 +244,7 @@ def text_columns(texts: Floats, background: Floats) -> "Tensor":
 
 
 def scored(vectors: "Tensor", both: "Tensor", texts: int, scale: float) -> Halves:
-    """Return the scores (n, texts + 1) float16 of vectors (n, d); without the last column where there is no background."""
+    """Return the scores (n, texts + 1) float16 of vectors (n, d); without a background there is no last column."""
     import torch
 
     product = vectors @ both  # (n, t + b)

@@ -184,6 +184,8 @@ class ExportManifest:
     top_k: int | None  # for softmax alone
     tags: dict[str, int]  # photos with each tag
     calibrated_on_labels: list[str]
+    labels: dict[str, int]  # by how many labels each of these is decided
+    labels_key: str  # what tells the labels that were learnt from last from others
     muted: list[str]  # tags that the model cannot tell in this library, so that no photo has them
     trust: str  # how far to trust the tags, in words
     query: str | None
@@ -301,6 +303,8 @@ class Description:
             top_k=calibration.top_k if softmax else None,
             tags={name: count - left_tags[name] for name, count in counts},
             calibrated_on_labels=[names[place] for place in sorted(calibration.active_links)],
+            labels={name: labels for name, labels in zip(names, calibration.labels, strict=True) if labels},
+            labels_key=calibration.labels_key,
             muted=self.tagging.muted,
             trust=self.tagging.trust,
             query=self.query,

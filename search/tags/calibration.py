@@ -109,6 +109,11 @@ class Calibration:
         """What labels taught of the method in use."""
         return self.links if self.method == self.learnt_on else {}
 
+    @property
+    def labels(self) -> list[int]:
+        """By how many labels each tag is decided, (t,); 0 where no label taught anything."""
+        return [self.active_links[place].labels if place in self.active_links else 0 for place in range(self.tags)]
+
     @cached_property
     def probed(self) -> tuple[int, ...]:
         """The places of tags whose probability takes the cosine with a direction as well, ascending."""

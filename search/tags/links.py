@@ -109,8 +109,8 @@ def probe(x: Doubles, y: Bools, vectors: Floats, centre: Centre) -> Link:
     """Return the logistic regression on a tag's logit and the photos' vectors that is likeliest after the labels.
 
     Before there are any it is the logit alone, so a few labels move it a little, and many of them decide. Labels that
-    all say yes are mostly those of a search: they tell what such photos look like, not how many there are, so the
-    intercept stays.
+    all say yes are mostly those of a search: they tell what such photos look like, not how many there are, so slope
+    and intercept stay.
 
     Args:
         x: the logits, (n,).
@@ -122,8 +122,7 @@ def probe(x: Doubles, y: Bools, vectors: Floats, centre: Centre) -> Link:
 
     moved = (vectors - centre.mean) / centre.length  # (n, d), of mean length 1
     signs = np.where(y, 1.0, -1.0)
-    free = 0.0 if y.all() else 1.0
-    features = np.concatenate([x[:, np.newaxis], np.full((len(x), 1), free), moved], axis=1)
+    features = np.concatenate([x[:, np.newaxis], np.ones((len(x), 1)), moved], axis=1)
     prior = np.zeros(features.shape[1])
     prior[0] = 1.0
     precision = np.full(len(prior), WEIGHT_PRECISION)
@@ -134,7 +133,9 @@ def probe(x: Doubles, y: Bools, vectors: Floats, centre: Centre) -> Link:
         gradient = -(signs * sigmoid(-margins)) @ features + precision * (at - prior)
         return float(np.logaddexp(0, -margins).sum() + 0.5 * precision @ np.square(at - prior)), gradient
 
-    bounds = [(0.0, None), *[(None, None)] * (len(prior) - 1)]  # a higher cosine with the prompts never counts against
+    # A higher cosine with the prompts never counts against a photo.
+    ranges = [(1.0, 1.0), (0.0, 0.0)] if y.all() else [(0.0, None), (None, None)]
+    bounds = [*ranges, *[(None, None)] * moved.shape[1]]
     slope, intercept, *weights = minimize(loss, prior, jac=True, method="L-BFGS-B", bounds=bounds).x
     across = np.array(weights) / centre.length
     weight = float(np.linalg.norm(across))

@@ -32,6 +32,7 @@ class TagCount:
     """How many photos have a tag; `by_hand` of them because a person said so.
 
     sure: how many of them surely have it; the others likely. muted: whether the model cannot tell it in this library.
+    labels: how many labels taught how it is decided.
     """
 
     tag: str
@@ -41,6 +42,7 @@ class TagCount:
     by_hand: int
     sure: int
     muted: bool
+    labels: int = 0
 
 
 class TagSummary(Listing[TagCount]):
@@ -73,7 +75,10 @@ class TagSummary(Listing[TagCount]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TagOfPhoto:
-    """What is known of a photo and a tag; by_hand: what a person said, None where nobody did."""
+    """What is known of a photo and a tag; by_hand: what a person said, None where nobody did.
+
+    labels: how many labels, of this photo or others, taught how the tag is decided.
+    """
 
     tag: str
     probability: float
@@ -81,6 +86,7 @@ class TagOfPhoto:
     has: bool
     sure: bool  # that it has it; else likely
     by_hand: bool | None
+    labels: int = 0
 
 
 class PhotoTags(Listing[TagOfPhoto]):
@@ -147,9 +153,15 @@ def summarise(tagging: Tagging) -> TagSummary:
                 by_hand=by_hand[tag.name],
                 sure=int(surely),
                 muted=bool(mute),
+                labels=labels,
             )
-            for tag, count, surely, mute in zip(
-                tagging.vocabulary.tags, counts, sure, tagging.calibration.muted, strict=True
+            for tag, count, surely, mute, labels in zip(
+                tagging.vocabulary.tags,
+                counts,
+                sure,
+                tagging.calibration.muted,
+                tagging.calibration.labels,
+                strict=True,
             )
         ],
     )
@@ -167,6 +179,7 @@ def photo_tags(tagging: Tagging, photo_id: int, details: Mapping[str, Any] | Non
             has=bool(photo.decided[0, place]),
             sure=bool(photo.sure[0, place]),
             by_hand=said.get(tag),
+            labels=tagging.calibration.labels[place],
         )
         for place, tag in enumerate(tagging.vocabulary.names)
     ]

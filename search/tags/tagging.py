@@ -422,6 +422,12 @@ class Tagging:
         return self.scores_by_id(np.array(photo_ids, np.int64))
 
 
+def all_yes(vocabulary: Vocabulary, truth: Truth) -> list[str]:
+    """Return the tags that nobody ever said no of."""
+    said, no = (~np.isnan(truth.values)).any(axis=0), (truth.values == 0).any(axis=0)
+    return [vocabulary.names[place] for place in np.flatnonzero(said & ~no)]
+
+
 def group_of(photo: PhotoRecord | None) -> str:
     """Return the hotel that a photo is of, or else the folder that it lies in."""
     if photo is None:
@@ -539,6 +545,8 @@ def tag_library(
         labelled = np.flatnonzero((truth.values > 0).any(axis=0)).tolist() if truth else []
         left_alone = [vocabulary.names[place] for place in labelled if place not in calibration.links]
         few = f"nothing was learnt of these, since labels are too few or contradict the scores: {', '.join(left_alone)}"
+        one_sided = all_yes(vocabulary, truth) if truth else []
+        yes = f"all labels of these say yes, so how many photos have them was not learnt: {', '.join(one_sided)}"
         return TagReport(
             vocabulary=vocabulary.key,
             method=calibration.method,
@@ -549,5 +557,10 @@ def tag_library(
             fitted=len(calibration.active_links),
             left_alone=left_alone,
             muted=tagging.muted,
-            notes=[*(truth.notes if truth else []), *([few] if left_alone else []), *tagging.cautions],
+            notes=[
+                *(truth.notes if truth else []),
+                *[few] * bool(left_alone),
+                *[yes] * bool(one_sided),
+                *tagging.cautions,
+            ],
         )

@@ -102,7 +102,7 @@ def test_photos_are_named_by_number_or_path_one_or_several(tagged: Library, phot
 def test_an_evaluation_is_a_listing_of_methods(tagged: Library) -> None:
     Path("truth.csv").write_text("photo_id,tags\n1,a pool\n2,a tv\n99,a tv\n", encoding="utf-8")
     found = tagged.evaluate("truth.csv", compare=True, plot="plot.png")
-    assert (len(found), found.photos, Path("plot.png").is_file()) == (6, 2, True)
+    assert (len(found), found.photos, Path("plot.png").is_file()) == (7, 2, True)
     assert found.notes == ["left out 1 photo that the library does not know: truth.csv:4"]
     assert list(found.to_pandas()["method"])[:2] == ["softmax, top 1", "uncalibrated"]
 
@@ -147,7 +147,7 @@ def test_an_export_whose_callback_raises_leaves_nothing_and_an_import_changes_no
         (lambda lib: lib.tag(BROKEN), r"no vocabulary '\\udc80': name a \.toml or \.txt file"),
         (lambda lib: lib.tag("\udc80.toml"), r"cannot be read: No such file"),
         (lambda lib: lib.tag(method="magic"), "no method 'magic': choose of signal, calibrated, uncalibrated, softmax"),
-        (lambda lib: lib.tag(calibrate="labels", fit="magic"), "no fit 'magic': choose of platt, isotonic"),
+        (lambda lib: lib.tag(calibrate="labels", fit="magic"), "no fit 'magic': choose of probe, platt, isotonic"),
         (lambda lib: lib.tag(fit="platt"), "--fit goes with --calibrate FILE or labels"),
         (lambda lib: lib.tag(threshold=float("nan")), "the threshold is nan"),
         (lambda lib: lib.tag(calibrate="absent.csv"), r"absent\.csv cannot be read: No such file"),

@@ -186,13 +186,15 @@ def test_calibration_on_labels_names_what_it_could_not_use_and_stays(aliens: Ali
     Path("labels.csv").write_text("\n".join(["path,tags", *rows, "gone.jpg,a pool"]), encoding="utf-8")
     code, out, err = aliens("tag", "--calibrate", "labels.csv")
     assert code == 0
-    assert "calibrated on labels" in out
-    assert "not calibrated on labels, since they are too few or contradict the scores: " in err
-    assert "a minibar" in err
+    assert "15 tags decided by labels" in out
     assert "left out 1 photo that the library does not know: labels.csv:12" in err
     assert "left out tags that the vocabulary does not have: 'a comet'\n" in err
     assert json.loads(aliens("tag", "--json")[1])["fitted"] >= 1
     assert json.loads(aliens("tag", "--json", "--calibrate", "none")[1])["fitted"] == 0
+    _, out, err = aliens("tag", "--calibrate", "labels.csv", "--fit", "platt")
+    assert "decided by labels" in out
+    assert "nothing was learnt of these, since labels are too few or contradict the scores: " in err
+    assert "a minibar" in err
 
 
 def test_eval_prints_the_table_the_comparison_and_json_without_nan(aliens: Aliens, tagged: Path) -> None:

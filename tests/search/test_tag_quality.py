@@ -6,13 +6,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from sqlalchemy.orm import Session
 
 import aliens
 from aliens.library import Library
 from search.tags.calibration import TagOptions
-from search.tags.evaluation import Evaluation, compare_methods, confusion, evaluate
+from search.tags.evaluation import (
+    FOLDS,
+    Evaluation,
+    Learner,
+    compare_methods,
+    confusion,
+    evaluate,
+    folds_of,
+    score_tags,
+)
+from search.tags.links import Fit
 from search.tags.tagging import Tagging
 from search.tags.truth import Truth, read_truth
 from search.tags.vocabulary import Tag, Vocabulary, read_vocabulary
@@ -28,8 +39,9 @@ SAMPLE_FIGURES = {
     "uncalibrated": (0.575, 0.451, 0.389, 0.148, 0.138),
     "calibrated": (0.627, 0.452, 0.424, 0.129, 0.118),
     "signal": (0.630, 0.330, 0.366, 0.132, 0.115),
-    "signal with labels, platt": (0.613, 0.645, 0.486, 0.049, 0.081),
-    "signal with labels, isotonic": (0.606, 0.637, 0.493, 0.075, 0.089),
+    "signal with labels, probe": (0.913, 0.807, 0.695, 0.038, 0.039),
+    "signal with labels, platt": (0.619, 0.654, 0.503, 0.049, 0.080),
+    "signal with labels, isotonic": (0.604, 0.634, 0.490, 0.073, 0.090),
 }
 
 
@@ -88,6 +100,28 @@ def test_calibration_without_labels_is_better_than_softmax_in_every_measure_on_t
     assert calibrated.macro_f1 > softmax.macro_f1
     assert calibrated.calibration_error < softmax.calibration_error
     assert calibrated.brier < softmax.brier
+
+
+def test_fifty_labelled_photos_of_other_hotels_tell_more_than_the_words_and_than_a_curve_over_them(
+    sample_tagging: Tagging, sample_truth: Truth
+) -> None:
+    scores, vectors = sample_tagging.scores_and_vectors(sample_truth.photo_ids)
+    folds = folds_of(sample_tagging.groups_of(sample_truth.photo_ids))
+    learner = Learner(scores, vectors, sample_tagging.centre, sample_truth.values, folds)
+    fits: tuple[Fit, ...] = ("probe", "platt")
+    found = {}
+    for fit in fits:
+        chances = np.empty(sample_truth.values.shape, np.float32)
+        for fold in range(FOLDS):
+            asked = folds == fold
+            others = np.random.default_rng(fold).permutation(np.flatnonzero(~asked))[:50]
+            known = np.isin(np.arange(len(folds)), others)
+            chances[asked] = learner.judged(sample_tagging.calibration, fit, known, asked)
+        found[fit] = score_tags(sample_tagging.vocabulary.names, sample_truth.values, chances, chances >= 0.5)
+    words = evaluate(sample_tagging, sample_truth).measures
+    assert found["probe"].micro_precision > max(0.75, words.micro_precision, found["platt"].micro_precision)
+    assert found["probe"].micro_recall > max(0.6, words.micro_recall + 0.3, found["platt"].micro_recall)
+    assert found["probe"].mean_average_precision > words.mean_average_precision + 0.1
 
 
 def test_several_prompts_a_tag_rank_better_than_the_tag_alone(

@@ -1,4 +1,4 @@
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -8,17 +8,20 @@ from sklearn.metrics import average_precision_score, brier_score_loss, f1_score,
 
 from search.tags.calibration import Calibration
 from search.tags.evaluation import (
+    FOLDS,
+    Learner,
     TagScores,
     calibration_error,
     compare_methods,
     confusion,
-    cross_fitted,
     evaluate,
+    folds_of,
     mean,
     measure_tag,
     reliability,
     score_tags,
 )
+from search.tags.links import Centre, Fit
 from search.tags.truth import Truth
 from search.tags.vocabulary import Group
 from tests.conftest import LibraryFactory
@@ -181,6 +184,7 @@ def test_a_library_is_measured_as_it_stands(tagged: LibraryFactory) -> None:
         "uncalibrated",
         "calibrated",
         "signal",
+        "calibrated with labels, probe",
         "calibrated with labels, platt",
         "calibrated with labels, isotonic",
     ]
@@ -197,17 +201,32 @@ def test_photos_without_scores_are_not_judged(tagged: LibraryFactory) -> None:
     assert (found.confusions[0].counts == plain.confusions[0].counts).all()
 
 
-def test_no_photo_is_judged_by_a_fit_to_its_own_label() -> None:
+@pytest.mark.parametrize("fit", ["probe", "platt"])
+def test_no_photo_is_judged_by_a_fit_to_its_own_label_or_to_those_of_its_hotel(fit: Fit) -> None:
     rng = np.random.default_rng(0)
     scores = rng.normal(0.2, 0.1, (100, 2)).astype(np.float32)
-    truth = rng.integers(0, 2, (100, 1)).astype(np.float32)
+    vectors = rng.normal(size=(100, 8)).astype(np.float32)
+    truth = (scores[:, :1] + rng.normal(0, 0.05, (100, 1)) > 0.2).astype(np.float32)
     ones = np.ones(1, np.float32)
     calibration = Calibration(method="calibrated", scale=25.0, mean=0.2 * ones, std=0.1 * ones)
-    plain = cross_fitted(calibration, scores, truth, "platt")
-    assert (cross_fitted(calibration, scores, truth, "platt") == plain).all()
-    for place in (0, 50, 99):
+    hotels = [f"hotel {n // 4}" for n in range(100)]
+    learner = Learner(scores, vectors, Centre.of(vectors), truth, folds_of(hotels))
+    plain = learner.cross_fitted(calibration, fit)
+    assert (learner.cross_fitted(calibration, fit) == plain).all()
+    for place in (0, 48, 99):
         other = truth.copy()
         other[place] = 1 - other[place]
-        changed = cross_fitted(calibration, scores, other, "platt")
-        assert changed[place] == plain[place]
+        changed = replace(learner, truth=other).cross_fitted(calibration, fit)
+        mine = [hotel == hotels[place] for hotel in hotels]
+        assert (changed[mine] == plain[mine]).all()
         assert (changed != plain).any()
+
+
+def test_folds_keep_hotels_together_and_few_hotels_apart_by_photo() -> None:
+    hotels = [f"hotel {n % 7}" for n in range(70)]
+    folds = folds_of(hotels)
+    assert set(folds.tolist()) == set(range(FOLDS))
+    assert all(len({fold for fold, hotel in zip(folds, hotels, strict=True) if hotel == one}) == 1 for one in hotels)
+    assert (folds_of(hotels) == folds).all()
+    assert sorted(np.bincount(folds_of(["one folder"] * 12)).tolist()) == [2, 2, 2, 3, 3]
+    assert folds_of([]).tolist() == []

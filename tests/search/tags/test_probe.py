@@ -1,0 +1,165 @@
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.tags.calibration import Calibration, read_calibration
+from search.tags.links import (
+    INTERCEPT_PRECISION,
+    SLOPE_PRECISION,
+    WEIGHT_PRECISION,
+    Centre,
+    Link,
+    directions_of,
+    fit_links,
+    probe,
+    sigmoid,
+)
+
+DIM = 6
+
+
+def photos(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return logits (n,), labels (n,) that follow the vectors rather than the logits, and unit vectors (n, DIM)."""
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(n, DIM)) + np.array([2.0, *[0.0] * (DIM - 1)])
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return rng.normal(-2, 1, n), vectors[:, 1] > 0.2, vectors.astype(np.float32)
+
+
+def chance(link: Link, logits: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Return what a probe says of photos."""
+    return link(logits.astype(np.float32), vectors @ directions_of([link])[0])
+
+
+def test_a_probe_is_the_likeliest_after_its_labels() -> None:
+    logits, yes, vectors = photos(40)
+    centre = Centre.of(vectors)
+    link = probe(logits, yes, vectors, centre)
+    moved = (vectors - centre.mean) / centre.length
+    signs = np.where(yes, 1.0, -1.0)
+
+    def loss(slope: float, intercept: float, weights: np.ndarray) -> float:
+        margins = signs * (slope * logits + intercept + moved @ weights)
+        prior = SLOPE_PRECISION * (slope - 1) ** 2 + INTERCEPT_PRECISION * intercept**2
+        return float(np.logaddexp(0, -margins).sum() + (prior + WEIGHT_PRECISION * weights @ weights) / 2)
+
+    weights = link.weight * centre.length * directions_of([link])[0].astype(np.float64)
+    intercept = link.intercept + weights @ centre.mean / centre.length
+    least = loss(link.slope, intercept, weights)
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        step = rng.normal(0, 0.05, DIM + 2)
+        assert loss(link.slope + abs(step[0]), intercept + step[1], weights + step[2:]) > least
+
+
+def test_with_hardly_a_label_it_is_the_prompts_and_with_many_the_photos() -> None:
+    logits, yes, vectors = photos(4000)
+    centre = Centre.of(vectors)
+    after_one = chance(probe(logits[:1], yes[:1], vectors[:1], centre), logits, vectors)
+    assert np.abs(after_one - sigmoid(logits)).mean() < 0.03
+    right = [((chance(probe(logits[:n], yes[:n], vectors[:n], centre), logits, vectors) > 0.5) == yes)[2000:].mean()
+             for n in (20, 200, 2000)]  # fmt: skip
+    assert right[0] > ((sigmoid(logits) > 0.5) == yes)[2000:].mean()
+    assert right[2] > right[0]
+    assert right[2] > 0.9
+
+
+def test_labels_that_all_say_yes_do_not_say_how_many_there_are() -> None:
+    logits, yes, vectors = photos(2000)
+    centre, chosen = Centre.of(vectors), np.flatnonzero(yes)[:12]
+    taught = chance(probe(logits[chosen], yes[chosen], vectors[chosen], centre), logits, vectors)
+    plain = sigmoid(logits)
+    assert taught[yes].mean() > plain[yes].mean() + 0.05  # such photos, more than others
+    assert taught[~yes].mean() < plain[yes].mean() + 0.1
+    chosen = np.flatnonzero(~yes)[:40]
+    taught = chance(probe(logits[chosen], yes[chosen], vectors[chosen], centre), logits, vectors)
+    assert taught.mean() < plain.mean()
+
+
+def test_labels_that_contradict_each_other_leave_the_photo_in_doubt() -> None:
+    _, _, vectors = photos(2)
+    same, logits = np.repeat(vectors[:1], 40, axis=0), np.full(40, 3.0)
+    said = np.arange(40) % 2 == 0
+    link = probe(logits, said, same, Centre.of(photos(100)[2]))
+    assert chance(link, logits[:1], same[:1]) == pytest.approx([0.5], abs=0.05)
+
+
+def test_a_photo_that_fits_the_words_better_never_has_a_lower_probability() -> None:
+    logits, _, vectors = photos(60)
+    backwards = logits < np.median(logits)  # every label contradicts the words
+    link = probe(logits, backwards, vectors, Centre.of(vectors))
+    assert link.slope == 0
+
+
+@given(st.integers(1, 30), st.integers(0, 1000))
+def test_any_labels_give_probabilities(n: int, seed: int) -> None:
+    logits, yes, vectors = photos(n, seed)
+    for centre in (Centre.of(vectors), Centre.of(photos(100)[2])):
+        found = chance(probe(logits, yes, vectors, centre), logits, vectors)
+        assert np.isfinite(found).all()
+        assert ((found >= 0) & (found <= 1)).all()
+
+
+def taught(link: Link, place: int = 1) -> Calibration:
+    """Return a calibration of three tags, one of them taught."""
+    ones = np.ones(3, np.float32)
+    return Calibration(
+        method="signal", scale=25.0, mean=0.2 * ones, std=0.1 * ones, spread=0.1 * ones, noise=0.02, photos=100,
+        links={place: link}, learnt_on="signal", labels_key="labels-1", contrasts=((0, 1),),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def link() -> Link:
+    logits, yes, vectors = photos(30)
+    return probe(logits, yes, vectors, Centre.of(vectors))
+
+
+def test_a_calibration_is_read_back_as_it_was_written(link: Link) -> None:
+    calibration = taught(link)
+    again = read_calibration(json.loads(json.dumps(calibration.as_json())), 3)
+    assert again.links == calibration.links
+    assert again.labels_key == "labels-1"
+    assert again.directions_key == calibration.directions_key
+    assert (again.directions == calibration.directions).all()
+    assert np.linalg.norm(again.directions[0]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("direction", ["!", "AAA=", "", "AADAfw=="])
+def test_a_direction_that_is_damaged_is_refused(link: Link, direction: str) -> None:
+    damaged: dict[str, Any] = taught(replace(link, direction=direction)).as_json()
+    with pytest.raises(ValueError, match=r"direction|base64|padding|multiple|element size"):
+        read_calibration(damaged, 3)
+
+
+def test_only_the_taught_tag_is_decided_by_what_labels_taught(link: Link) -> None:
+    calibration = taught(link)
+    _, _, vectors = photos(50, seed=1)
+    cosines = np.random.default_rng(2).normal(0.2, 0.1, (50, 4)).astype(np.float32)
+    scores = np.concatenate([cosines, vectors @ calibration.directions.T], axis=1)
+    found, plain = calibration.probabilities(scores), replace(calibration, links={}).probabilities(cosines)
+    assert (found[:, [0, 2]] == plain[:, [0, 2]]).all()
+    logits = calibration.logits(scores)[:, 1]
+    assert found[:, 1] == pytest.approx(chance(link, logits, vectors), abs=1e-6)
+    some = calibration.only([1, 0])
+    assert some.probabilities(scores[:, [1, 0, 3, 4]])[:, 0] == pytest.approx(found[:, 1], abs=1e-6)
+    assert some.probed == (0,)
+    scores[7, :3] = np.nan
+    assert np.isnan(calibration.probabilities(scores)[7]).all()
+    assert not calibration.muted[1]
+
+
+def test_tags_without_labels_are_left_to_the_words() -> None:
+    logits, yes, vectors = photos(20)
+    truth = np.stack([yes, np.full(20, np.nan)], axis=1).astype(np.float32)
+    both = np.stack([logits, logits], axis=1).astype(np.float32)
+    assert set(fit_links(both, truth, "probe", vectors, Centre.of(vectors))) == {0}
+    both[5:] = np.nan  # photos without vectors
+    (found,) = fit_links(both, truth, "probe", np.where(np.isnan(both[:, :1]), np.nan, vectors), Centre.of(vectors))
+    assert found == 0
+    assert fit_links(both, truth, "probe", vectors, Centre.of(vectors))[0].labels == 5
