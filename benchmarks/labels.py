@@ -1,16 +1,18 @@
 """What labels bring: precision and recall of tags by the number of photos that somebody labelled, with intervals.
 
-By what labels taught before (Platt's curve over the prompts' score), by a probe of prompts and vectors together, which
-is the default, and F1 of four tags that prompts alone do not tell apart.
+By what labels taught before (Platt's curve over the prompts' score), and by a probe of prompts and vectors together,
+which is the default. Then F1 of four tags that prompts alone do not tell apart, labelled one tag at a time: photos
+that `aliens label TAG` chooses, and photos at random.
 
 python benchmarks/labels.py [--photos ../shared/photos] [--draws 3]
 
 On the sample hotels (240 rendered photos) and, where they are at hand, on 205 real hotel photos in a library with 815
-others. Whole photos are labelled, drawn at random; each of five folds of hotels is judged by labels of the others.
-`onsen_ambiguous` photos are left out for pool and bathtub. Intervals are of 95 %, by resampling hotels.
+others. Each of five folds of hotels is judged by labels of the others. `onsen_ambiguous` photos are left out for pool
+and bathtub. Intervals are of 95 %, by resampling hotels.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from base.settings import LibraryFolder
 from db.catalog import is_library
 from embedding.open_clip_encoder import OpenClipEncoder
 from search.tags.calibration import TagOptions
+from search.tags.choosing import Pool, next_photos
 from search.tags.evaluation import FOLDS, Learner, folds_of
 from search.tags.links import Fit
 from search.tags.truth import read_truth
@@ -30,6 +33,8 @@ COUNTS = (5, 10, 20, 50, 100)
 HARD = ("a bathtub", "a shower", "two beds", "a king-size bed")
 FITS: tuple[Fit, ...] = ("platt", "probe")
 RESAMPLED = 500
+TAG_COUNTS, MOST_LABELS = (10, 20, 50, 100), 100
+ASKED = 5  # photos at a time
 
 
 def few_labelled(folds: np.ndarray, fold: int, count: int, draw: int) -> np.ndarray:
@@ -45,7 +50,8 @@ def decisions(learner: Learner, calibration, fit: Fit, count: int, draw: int) ->
     for fold in range(FOLDS):
         asked = learner.folds == fold
         known = few_labelled(learner.folds, fold, count, draw)
-        decided[asked] = learner.judged(calibration, fit, known, asked) >= 0.5
+        taught = learner.taught(calibration, fit, known)
+        decided[asked] = taught.decide(taught.probabilities(learner.scores_for(taught)))[asked]
     return decided
 
 
@@ -98,6 +104,57 @@ def show(name: str, learner: Learner, tagging, hotels: np.ndarray, draws: int) -
             print(row, flush=True)
 
 
+def labelled_in_turn(learner: Learner, tagging, place: int, fold: int, hotels: np.ndarray, draw: int) -> list[int]:
+    """Return the photos that `aliens label TAG` asks about, in turn, of all outside a fold; the truth answers."""
+    tag = replace(learner, truth=learner.truth[:, [place]])
+    calibration = tagging.calibration.only([place])
+    free = (learner.folds != fold) & ~np.isnan(learner.truth[:, place])
+    asked: list[int] = []
+    while len(asked) < MOST_LABELS and free.any():
+        known = np.isin(np.arange(len(free)), asked)
+        at = np.flatnonzero(free)
+        scores = learner.scores[:, [place, -1]]
+        chances = replace(tag, scores=scores).judged(calibration, "probe", known, free)[:, 0]
+        pool = Pool(at, chances, learner.vectors[at], hotels[at].tolist())
+        chosen = next_photos(pool, learner.vectors[asked], ASKED, turn=len(asked), salt=f"{draw}")
+        asked += at[chosen].tolist()
+        free[asked] = False
+    return asked
+
+
+def show_hard(name: str, learner: Learner, tagging, hotels: np.ndarray, draws: int) -> None:
+    """Print F1 of four tags by how many photos were labelled for each, those that are chosen and those at random."""
+    names = tagging.vocabulary.names
+    print(f"\n{'F1 by labels of the tag':<24} {'of':<9} " + " ".join(f"{count:>22}" for count in (0, *TAG_COUNTS)))
+    for tag in HARD:
+        place = names.index(tag)
+        one = replace(learner, truth=learner.truth[:, [place]], scores=learner.scores[:, [place, -1]])
+        calibration = tagging.calibration.only([place])
+        for way in ("chosen", "random"):
+            decided = {count: [np.zeros(one.truth.shape, bool) for _ in range(draws)] for count in (0, *TAG_COUNTS)}
+            for draw in range(draws):
+                for fold in range(FOLDS):
+                    asked = one.folds == fold
+                    if way == "chosen":
+                        order = labelled_in_turn(learner, tagging, place, fold, hotels, draw)
+                    else:
+                        order = np.random.default_rng((draw, fold)).permutation(
+                            np.flatnonzero(~asked & ~np.isnan(one.truth[:, 0]))
+                        )
+                    for count in decided:
+                        known = np.isin(np.arange(len(asked)), order[:count])
+                        taught = one.taught(calibration, "probe", known)
+                        found = taught.decide(taught.probabilities(one.scores_for(taught)))
+                        decided[count][draw][asked] = found[asked]
+            row = f"{tag:<24} {way:<9} "
+            for count, each in decided.items():
+                value = float(np.mean([f1(d, one.truth) for d in each]))
+                low, high = interval(each, one.truth, hotels, f1)
+                row += f" {value:6.2f} [{low:.2f}, {high:.2f}]  "
+                figure(f"{name}: F1 of {tag}, {count} photos labelled for it, {way}", value, "share")
+            print(row, flush=True)
+
+
 @recorded
 def main() -> None:
     """Measure."""
@@ -120,6 +177,7 @@ def main() -> None:
             scores, vectors = tagging.scores_and_vectors(truth.photo_ids)
             learner = Learner(scores, vectors, tagging.centre, truth.values, folds_of(hotels.tolist()))
             show(name, learner, tagging, hotels, arguments.draws)
+            show_hard(name, learner, tagging, hotels, arguments.draws)
 
 
 if __name__ == "__main__":

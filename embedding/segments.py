@@ -163,9 +163,13 @@ class Vectors:
 
     def sample(self, count: int) -> Floats:
         """Return vectors (at most count, d) float32, spread evenly over the photos by their ids: the same each time."""
+        return self.gather(self.some_ids(count))
+
+    def some_ids(self, count: int) -> Ids:
+        """Return the ids of photos, at most `count`, spread evenly over all: the same each time."""
         ids = self.ids
         ranks = np.unique(np.linspace(0, max(len(ids) - 1, 0), min(count, len(ids))).astype(np.int64))
-        return self.gather(ids[ranks])
+        return ids[ranks]
 
 
 class SegmentStore:

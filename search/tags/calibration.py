@@ -11,7 +11,7 @@ import numpy as np
 from base.arrays import Bools, Doubles, Floats
 from base.errors import QueryError
 from base.records import converted
-from search.tags.links import DEFAULT_FIT, Fit, Link, directions_of, sigmoid
+from search.tags.links import DEFAULT_FIT, FEWEST_YES, Fit, Link, directions_of, own_line, sigmoid
 from search.tags.vocabulary import Group
 
 Method = Literal["signal", "calibrated", "uncalibrated", "softmax"]
@@ -110,6 +110,28 @@ class Calibration:
         return self.links if self.method == self.learnt_on else {}
 
     @property
+    def lines(self) -> Floats:
+        """From which probability each tag is decided, (t,) float32; a threshold above the method's holds for all."""
+        lines = np.full(self.tags, self.threshold, np.float32)
+        if self.threshold <= THRESHOLDS[self.method]:
+            for place, link in self.active_links.items():
+                lines[place] = min(link.line or 1.0, self.threshold)
+        return lines
+
+    def with_lines(self, scores: Floats) -> Self:
+        """Return the calibration with lines of their own for tags whose photos hardly reach one half.
+
+        scores: of the library's photos, or of a fair part of them.
+        """
+        due = [place for place in self.probed if self.active_links[place].yes >= FEWEST_YES]
+        if not due:
+            return self
+        known = ~np.isnan(scores[:, 0])
+        chances = self.probabilities(scores[known])[:, due]
+        moved = {place: replace(self.links[place], line=own_line(chances[:, at])) for at, place in enumerate(due)}
+        return replace(self, links={**self.links, **moved})
+
+    @property
     def labels(self) -> list[int]:
         """By how many labels each tag is decided, (t,); 0 where no label taught anything."""
         return [self.active_links[place].labels if place in self.active_links else 0 for place in range(self.tags)]
@@ -166,7 +188,7 @@ class Calibration:
             decided = among_best(probabilities, self.top_k) & ~np.isnan(probabilities)
             decided[:, list(self.silent)] = False
             return decided
-        decided = (probabilities >= self.threshold) & ~self.muted
+        decided = (probabilities >= self.lines) & ~self.muted
         decided[:, list(self.silent)] = False
         for group in self.exclusions:
             places = np.array(group)

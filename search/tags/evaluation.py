@@ -213,9 +213,8 @@ def compare_methods(tagging: Tagging, truth: Truth) -> Iterator[Evaluation]:
     learning = by_method(plain, plain.method if plain.method in LEARNING else methods[-1])
     fits: tuple[Fit, ...] = ("probe", "platt", "isotonic")
     for fit in fits:
-        probabilities = learner.cross_fitted(learning, fit)
-        name = f"{learning.method} with labels, {fit}"
-        yield evaluation(tagging, name, truth.values, probabilities, learning.decide(probabilities))
+        probabilities, decided = learner.cross_fitted(learning, fit)
+        yield evaluation(tagging, f"{learning.method} with labels, {fit}", truth.values, probabilities, decided)
 
 
 def by_method(calibration: Calibration, method: Method) -> Calibration:
@@ -236,23 +235,32 @@ class Learner:
     truth: Floats
     folds: Longs
 
-    def cross_fitted(self, calibration: Calibration, fit: Fit) -> Floats:
-        """Return probabilities (n, t), each photo's by a fit that has not seen its fold."""
-        probabilities = np.empty(self.truth.shape, np.float32)
+    def cross_fitted(self, calibration: Calibration, fit: Fit) -> tuple[Floats, Bools]:
+        """Return probabilities and decisions, each (n, t): each photo's by a fit that has not seen its fold."""
+        probabilities, decided = np.empty(self.truth.shape, np.float32), np.empty(self.truth.shape, np.bool_)
         for number in np.unique(self.folds):
             mine = self.folds == number
-            probabilities[mine] = self.judged(calibration, fit, ~mine, mine)
-        return probabilities
+            taught = self.taught(calibration, fit, ~mine)
+            probabilities[mine] = taught.probabilities(self.scores_for(taught)[mine])
+            decided[mine] = taught.decide(probabilities[mine])
+        return probabilities, decided
 
     def judged(self, calibration: Calibration, fit: Fit, known: Bools, asked: Bools) -> Floats:
         """Return the probabilities (m, t) of some photos, by what the truth of others teaches."""
+        taught = self.taught(calibration, fit, known)
+        return taught.probabilities(self.scores_for(taught)[asked])
+
+    def taught(self, calibration: Calibration, fit: Fit, known: Bools) -> Calibration:
+        """Return the calibration that has learnt the truth of some photos, in a library of all of them."""
         logits = calibration.logits(self.scores[known])
         links = fit_links(logits, self.truth[known], fit, self.vectors[known], self.centre)
         taught = replace(calibration, links=links, learnt_on=calibration.method)
-        scores = self.scores[asked, : taught.tags + 1]
-        if taught.probed:
-            scores = np.concatenate([scores, self.vectors[asked] @ taught.directions.T], axis=1)
-        return taught.probabilities(scores)
+        return taught.with_lines(self.scores_for(taught))
+
+    def scores_for(self, taught: Calibration) -> Floats:
+        """Return the scores of all photos, with what labels taught."""
+        scores = self.scores[:, : taught.tags + 1]
+        return np.concatenate([scores, self.vectors @ taught.directions.T], axis=1) if taught.probed else scores
 
 
 def folds_of(groups: Sequence[str]) -> Longs:

@@ -144,7 +144,7 @@ def model_sees(tagging: Tagging, scores: Floats) -> tuple[Floats, Bools, Bools]:
         decided = calibration.decide(probabilities)
         return probabilities, decided, decided
     able = replace(calibration, threshold=0.0).decide(probabilities)
-    return probabilities, able, able & (probabilities >= calibration.threshold)
+    return probabilities, able, able & (probabilities >= calibration.lines)
 
 
 @dataclass(frozen=True, slots=True)

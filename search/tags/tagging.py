@@ -52,6 +52,7 @@ from search.tags.truth import Truth, all_said
 from search.tags.vocabulary import DEFAULT, Vocabularies, Vocabulary, bare, read_vocabulary
 
 TEXT_BATCH = 256
+LINE_PHOTOS = 20_000  # over which a tag's own line is found
 EMPTY = np.empty(0, np.float32)
 MOST_BESIDE = 0.05  # of the photos, read from the database beside the table of the others
 MOST_SCORES = 4_000_000  # held at a time: 16 MB as float32, and several arrays of that size
@@ -350,7 +351,8 @@ class Tagging:
         """Return a calibration that has learnt from labels besides; those of a tag replace what older ones taught."""
         scores, vectors = self.scores_and_vectors(truth.photo_ids)
         links = {**calibration.links, **fit_links(calibration.logits(scores), truth.values, fit, vectors, self.centre)}
-        return replace(calibration, links=links, learnt_on=calibration.method, labels_key=truth.key)
+        taught = replace(calibration, links=links, learnt_on=calibration.method, labels_key=truth.key)
+        return taught.with_lines(self.decided_by(taught).scores_by_id(self._vectors.some_ids(LINE_PHOTOS)))
 
     def scores_and_vectors(self, photo_ids: Sequence[int]) -> tuple[Floats, Floats]:
         """Return the scores and the vectors (n, d) of photos; both are NaN of those without."""

@@ -16,6 +16,7 @@ from search.tags.links import (
     Link,
     directions_of,
     fit_links,
+    own_line,
     probe,
     sigmoid,
 )
@@ -152,6 +153,49 @@ def test_only_the_taught_tag_is_decided_by_what_labels_taught(link: Link) -> Non
     scores[7, :3] = np.nan
     assert np.isnan(calibration.probabilities(scores)[7]).all()
     assert not calibration.muted[1]
+
+
+def test_labels_that_say_no_as_the_words_do_teach_nothing_and_others_do() -> None:
+    _, _, vectors = photos(20)
+    logits, no = np.full((20, 1), -2, np.float32), np.zeros((20, 1), np.float32)
+    assert fit_links(logits, no, "probe", vectors, Centre.of(vectors)) == {}
+    logits[7] = 1.0  # a mistake that somebody corrects
+    link = fit_links(logits, no, "probe", vectors, Centre.of(vectors))[0]
+    assert chance(link, logits[7], vectors[7:8]) < 0.5
+    assert (link.labels, link.yes) == (20, 0)
+
+
+@pytest.mark.parametrize(
+    ("chances", "line"),
+    [
+        ([0.9] * 10 + [0.1] * 90, 0.0),  # half of what is expected reaches one half
+        ([0.4] * 10 + [0.01] * 90, 0.4),
+        ([0.45] * 3 + [0.3] * 20 + [0.01] * 90, 0.3),
+        ([0.1] * 100, 0.2),  # never less
+        ([], 0.0),
+    ],
+)
+def test_a_tag_whose_photos_hardly_reach_one_half_has_a_line_of_its_own(chances: list[float], line: float) -> None:
+    assert own_line(np.array(chances, np.float32)) == pytest.approx(line)
+
+
+def test_a_line_of_its_own_decides_its_tag_alone_and_gives_way_to_a_higher_threshold(link: Link) -> None:
+    calibration = taught(replace(link, line=0.3))
+    assert calibration.lines.tolist() == pytest.approx([0.5, 0.3, 0.5])
+    chances = np.array([[0.4, 0.4, 0.4]], np.float32)
+    assert calibration.decide(chances).tolist() == [[False, True, False]]
+    assert replace(calibration, threshold=0.2).lines.tolist() == pytest.approx([0.2] * 3)
+    assert replace(calibration, threshold=0.7).lines.tolist() == pytest.approx([0.7] * 3)
+    again = read_calibration(json.loads(json.dumps(calibration.as_json())), 3)
+    assert again.lines.tolist() == calibration.lines.tolist()
+
+
+def test_few_labels_that_say_yes_make_no_line(link: Link) -> None:
+    scores = np.random.default_rng(0).normal(0.2, 0.05, (50, 5)).astype(np.float32)
+    hardly = replace(link, slope=0.0, intercept=-1.0, weight=0.0)
+    for yes, line in ((4, 0.0), (5, 0.2689)):
+        found = taught(replace(hardly, yes=yes)).with_lines(scores)
+        assert found.links[1].line == pytest.approx(line, abs=1e-3)
 
 
 def test_tags_without_labels_are_left_to_the_words() -> None:
