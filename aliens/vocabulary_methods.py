@@ -1,9 +1,10 @@
 """What a library can do for those who make its vocabularies: look at tags, try drafts, label photo by photo."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from aliens.tag_methods import TagMethods
 from base.errors import QueryError
+from base.files import PhotoFile
 from base.progress import Progress
 from db.photo_names import Named
 
@@ -251,15 +253,56 @@ class VocabularyMethods(TagMethods):
         return name
 
     def take_back_photo(
-        self, photo_id: int, before: Mapping[str, bool | None], *, vocabulary: str | None = None, tab: str = ""
+        self,
+        photo_id: int,
+        before: Mapping[str, bool | None],
+        *,
+        tag: str | None = None,
+        vocabulary: str | None = None,
+        tab: str = "",
     ) -> None:
         """Have what was said of a photo be again as `label_photo` returned it; the photo is asked about again.
 
-        Raises: QueryError: as `label_photo`.
+        `tag`: where it was asked about one alone. Raises: QueryError: as `label_photo`.
         """
         if before:
             self.label_photo(photo_id, before, vocabulary=vocabulary)
-        self._desk.take_back(None, photo_id, tab)
+        self._desk.take_back(tag, photo_id, tab)
+
+    def labels_of(self, photo: Named, vocabulary: str | None = None) -> dict[str, bool]:
+        """Return what people said of a photo, by the names of a vocabulary's tags; what nobody spoke of is absent.
+
+        Raises: QueryError: the library lacks the photo, or was not tagged with the vocabulary.
+        """
+        from db.tag_rows import labels_of
+        from search.tags.tagging import vocabularies_of
+        from search.tags.vocabulary import bare
+
+        (photo_id,) = self.photo_ids(photo)
+        with self.catalog.session() as session:
+            words = vocabularies_of(self.catalog, session, vocabulary).all[0]
+            said = {bare(label.tag): label.present for label in labels_of(session, [photo_id])}
+            return {words.names[place]: said[tag] for tag, place in words.places().items() if tag in said}
+
+    def label_sheet(self, photos: Named | Iterable[Named], path: str | PathLike[str], *, title: str = "") -> None:
+        """Write a contact sheet of photos with their numbers on it, in the order given, to label them by.
+
+        Raises:
+            QueryError: the library lacks one of them, or the path's ending names no picture.
+            OutputError: the file cannot be written.
+        """
+        from db.photo_rows import photo_records
+        from embedding.sheet import Cell, write_sheet
+
+        photo_ids = self.photo_ids(photos)
+        with self.catalog.session() as session:
+            records = photo_records(session, photo_ids)
+        cells = []
+        for number, record in enumerate((records[each] for each in photo_ids if each in records), start=1):
+            file = PhotoFile(record.path, record.member)
+            name = Path(record.member or record.path).name
+            cells.append(Cell(file, (f"{number}.  {record.hotel_name or ''}", f"photo {record.photo_id}  {name}")))
+        write_sheet(cells, title, Path(path))
 
     def labels_brought(self, tag: str | None = None, *, vocabulary: str | None = None) -> "LabelGain":
         """Return what the labels of a tag, or of all tags, brought: each labelled photo by the labels of other hotels.

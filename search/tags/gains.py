@@ -77,9 +77,7 @@ class LabelGain:
 
 
 def gain_of(tagging: Tagging, truth: Truth) -> LabelGain:
-    """Return what labels brought to the tags that some photo was said to have: others have nothing to be found."""
-    some = (truth.values == 1).any(axis=0)
-    truth = replace(truth, values=np.where(some, truth.values, np.float32("nan")))
+    """Return what labels brought to the tags that they are of."""
     scores, vectors = tagging.scores_and_vectors(truth.photo_ids)
     there = ~np.isnan(scores[:, 0]) & ~np.isnan(truth.values).all(axis=1)  # photos that can still be found
     ids = [photo_id for photo_id, is_there in zip(truth.photo_ids, there, strict=True) if is_there]
