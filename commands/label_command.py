@@ -92,6 +92,7 @@ def label(
             raise LibraryError(f"{library} cannot be written, and keeps the labels: copy it to where you may write")
         session = LabelSession(
             photos=photos,
+            library=library,
             tag=" ".join(words) if words else None,
             vocabulary=vocabulary,
             sheet=output,
@@ -99,8 +100,8 @@ def label(
             apply=apply,
             json=json,
         )
-        with stopping("stopped: all answers are kept; the same command goes on"), session.sheet_file():
-            session.run(count)
+        with stopping("stopped: all answers are kept; the same command goes on"), session.sheet_file(), Keys() as keys:
+            session.run(count, keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,7 @@ class LabelSession:
     """Somebody labels at a terminal, or a program through a pipe."""
 
     photos: "Library"
+    library: Path  # as it was typed
     tag: str | None
     vocabulary: str | None
     sheet: Path | None
@@ -142,9 +144,8 @@ class LabelSession:
     _enough: bool = False  # labels for the tags to be decided by them
     _applied: bool = False
 
-    def run(self, count: int | None) -> None:
+    def run(self, count: int | None, keys: "Keys") -> None:
         """Ask until somebody has enough. Raises: QueryError: there is no such tag, or a line says nothing known."""
-        keys = Keys()
         if keys.is_terminal:
             what = (
                 "y yes, n no" if self.tag else "a tag's key, Enter: these and none of the others, + a tag by its name"
@@ -343,7 +344,7 @@ class LabelSession:
             console.note("another process is changing the library: the labels are kept, its tags follow later")
         except AliensError as error:
             self.apply = self._applied = False
-            print_notes([f"the labels are kept, but tags are not decided by them: {error}"], self.photos.path)
+            print_notes([f"the labels are kept, but tags are not decided by them: {error}"], self.library)
 
     def _end(self) -> None:
         """Say what came of it, and what to do then."""
@@ -358,7 +359,7 @@ class LabelSession:
             then = f"the tags are decided by the labels now; `{command} none` forgets them"
         elif self.apply and not self._enough:
             then = f"from {STEP} labelled photos on the tags are decided by them"
-        print_notes([f"{counted(self.labelled, 'photo')} labelled: {then}"], self.photos.path)
+        print_notes([f"{counted(self.labelled, 'photo')} labelled: {then}"], self.library)
 
 
 def file_of(record: "PhotoRecord") -> PhotoFile:
@@ -383,14 +384,35 @@ class Keys:
         self.is_terminal = sys.stdin.isatty()
         self._typed: list[str] = []
         self._lines = 0
+        self._before: list[Any] = []
+
+    def __enter__(self) -> "Keys":
+        """Have a terminal give keys as they are pressed, and show none of them; Ctrl-C stays what it is."""
+        if self.is_terminal:
+            self._before = termios.tcgetattr(sys.stdin)
+            tty.setcbreak(sys.stdin, termios.TCSADRAIN)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.is_terminal:
+            with suppress(termios.error):  # it was closed
+                termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
+
+    @contextmanager
+    def _as_it_was(self) -> Iterator[None]:
+        """Have a terminal take lines again."""
+        self.__exit__()
+        try:
+            yield
+        finally:
+            self.__enter__()
 
     def next(self, *, whole_line: bool = False) -> str | None:
         """Return the next key, "" for Enter, or None at the end; of a pipe the next line, its word as a key."""
         if not self.is_terminal:
             return self._next_line(whole_line)
         while not self._typed:
-            with single_keys(sys.stdin.fileno()):
-                data = os.read(sys.stdin.fileno(), 64).decode("utf-8", "replace")
+            data = os.read(sys.stdin.fileno(), 64).decode("utf-8", "replace")
             if not data:
                 return None
             if not data.startswith(ESCAPE):
@@ -402,7 +424,8 @@ class Keys:
         """Return a line that is typed at a terminal."""
         sys.stderr.write(f"\r\x1b[K{prompt}")
         sys.stderr.flush()
-        return sys.stdin.readline().strip()
+        with self._as_it_was():
+            return sys.stdin.readline().strip()
 
     def _next_line(self, whole_line: bool) -> str | None:
         line = sys.stdin.readline()
@@ -429,14 +452,3 @@ class Keys:
         """Pass over a key that says nothing. Raises: QueryError: it is a line of a pipe."""
         if not self.is_terminal:
             raise QueryError(f"line {self._lines} says {key!r}: give y, n, s (skip), u (undo) or q (quit)")
-
-
-@contextmanager
-def single_keys(terminal: int) -> Iterator[None]:
-    """Have a terminal give keys as they are pressed, and show none of them; Ctrl-C stays what it is."""
-    before = termios.tcgetattr(terminal)
-    try:
-        tty.setcbreak(terminal, termios.TCSADRAIN)
-        yield
-    finally:
-        termios.tcsetattr(terminal, termios.TCSADRAIN, before)

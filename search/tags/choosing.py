@@ -1,6 +1,6 @@
 """Which photos a person is asked about next, so that few labels teach much. Knows arrays alone, and nothing by chance.
 
-First photos at random, with the likeliest few where one tag is asked about, since of a rare one chance finds none; then
+First photos at random, with the likeliest one where one tag is asked about, since of a rare one chance finds none; then
 those of which what was learnt so far is in most doubt, unlike those that were labelled, and now and then one at random,
 for what nobody thought of. No two of a hotel, and no near copies, as long as there are others.
 
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from base.arrays import Bools, Floats, Ids, Longs, Reals
 
 Kind = Literal["random", "likely", "doubtful"]
-FIRST = 5  # photos that are labelled before doubt says anything
-LIKELY_EVERY = 5  # of the first ones the second in so many is the likeliest, where one tag is asked about
+FIRST = 3  # photos that are labelled before doubt says anything
+LIKELIEST = 1  # which of them is the likeliest, where one tag is asked about
 RANDOM_EVERY = 8  # of the later ones one in so many is taken at random
 ALIKE = 0.985  # cosine from which two photos are nearly the same picture
 POOL = 300  # of each kind, that are looked at more closely
@@ -50,7 +50,7 @@ class Pool:
 def kind_of_turn(turn: int, *, of_tag: bool) -> Kind:
     """Return how the photo is chosen that is labelled after `turn` others."""
     if turn < FIRST:
-        return "likely" if of_tag and turn % LIKELY_EVERY == 1 else "random"
+        return "likely" if of_tag and turn == LIKELIEST else "random"
     return "random" if turn % RANDOM_EVERY == RANDOM_EVERY - 1 else "doubtful"
 
 
