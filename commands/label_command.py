@@ -167,7 +167,7 @@ class LabelSession:
     @contextmanager
     def sheet_file(self) -> Iterator[None]:
         """Have a place for sheets: the one that was asked for, or on a terminal a temporary one."""
-        if self.sheet is not None or not sys.stdin.isatty():
+        if self.sheet is not None or not at_terminal():
             yield
             return
         self.sheet = Path(tempfile.gettempdir()) / f"aliens-label-{os.getpid()}.jpg"
@@ -200,7 +200,7 @@ class LabelSession:
             self._numbers = {of.photo_id: number for number, of in enumerate(self._queue, start=1)}
             self.photos.label_sheet([of.photo_id for of in self._queue], self.sheet, title=title)
             console.note((f"{counted(len(self._queue), 'photo')}: ", FilePath(str(self.sheet))))
-            if self.show and has_desktop() and sys.stdin.isatty():
+            if self.show and has_desktop() and at_terminal():
                 with suppress(OSError):
                     open_files([self.sheet])
         return bool(self._queue)
@@ -317,7 +317,7 @@ class LabelSession:
             record |= {"no": [tag for tag, there in said.items() if there is False]}
             record |= {"skipped": False, "undone": False} | more
             console.print_json(record)
-        elif not sys.stdin.isatty():
+        elif not at_terminal():
             yes = ";".join(tag for tag, there in said.items() if there)
             no = ";".join(tag for tag, there in said.items() if there is False)
             word = next((name for name in ("skipped", "undone") if more.get(name)), "labelled")
@@ -377,11 +377,16 @@ def tag_lines(tags: Mapping[str, bool | None]) -> list[str]:
     return ["  " + "".join(cell.ljust(wide) for cell in cells[row::rows]).rstrip() for row in range(rows)]
 
 
+def at_terminal() -> bool:
+    """Tell whether somebody types at a terminal."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 class Keys:
     """Answers as they are typed: single keys of a terminal, or lines of a pipe."""
 
     def __init__(self) -> None:
-        self.is_terminal = sys.stdin.isatty()
+        self.is_terminal = at_terminal()
         self._typed: list[str] = []
         self._lines = 0
         self._before: list[Any] = []
@@ -428,7 +433,10 @@ class Keys:
             return sys.stdin.readline().strip()
 
     def _next_line(self, whole_line: bool) -> str | None:
-        line = sys.stdin.readline()
+        try:
+            line = sys.stdin.readline() if sys.stdin is not None else ""
+        except OSError:  # nothing can be read there
+            return None
         self._lines += 1
         if not line:
             return None

@@ -579,7 +579,7 @@ def learn_labels(
         if known.method not in LEARNING:
             raise QueryError(
                 f"the tags of {vocabulary.key} are decided by the method {known.method}, which labels do not teach: "
-                f"run `aliens tag --vocabulary {vocabulary.key} --method {DEFAULT_METHOD} --calibrate labels`"
+                f"run `aliens tag --vocabulary {vocabulary.key} --method signal --calibrate labels`"
             )
         truth = all_said(session, vocabulary)
         if known.labels_key.startswith("labels-"):

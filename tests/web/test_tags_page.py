@@ -265,14 +265,15 @@ def test_draft_slide_and_label_by_keyboard(own_server: Running, page: Page) -> N
     expect(chips).to_have_count(15)
     chips.nth(0).click()  # a pool; Enter keeps it, and does not press it again
     page.keyboard.press("d")  # a mirror
-    expect(page.locator("#choices [aria-pressed=true]")).to_have_text(["1 a pool", "d a mirror"])
+    for place in (0, 12):
+        expect(chips.nth(place)).to_have_attribute("aria-pressed", "true")
     assert violations(page) == []
     page.keyboard.press("Enter")
-    expect(page.locator("#labels")).to_have_text(re.compile("^[56] / "))
+    expect(page.locator("#labels")).to_have_text(re.compile("^6 / "))
     page.keyboard.press("s")
-    expect(page.locator("#labelling")).to_have_attribute("data-said", "2")
-    page.keyboard.press("u")
-    page.keyboard.press("u")
+    for left in ("2", "1"):
+        expect(page.locator("#labelling")).to_have_attribute("data-said", left)
+        page.keyboard.press("u")
     expect(page.locator("#labelled")).to_have_text("0")
     expect(page.locator("#labels")).to_have_text("4 / 4")
     page.goto(f"{own_server.url}/tags/label?vocabulary=case-study&tag=a%20bathtub")

@@ -21,19 +21,23 @@ let waiting = []; // photos to come, the one that is shown first
 let done = []; // what was said, the last at the end
 let chosen = new Set(); // tags of the photo that is shown, where it is a whole one
 let busy = false;
+let asked = 0; // how often photos to come were asked for
+let coming = 0; // how many of these questions are not answered yet
 
 const picture = (photo) => `/api/v1/photos/${photo.photo_id}/image?w=1600`;
 const filled = (text, values) => text.replace(/{(\w+)}/g, (_, name) => values[name]);
 
 function show() {
   const photo = waiting[0];
+  page.dataset.said = done.length;
   at("photo").hidden = !photo;
-  at("done").hidden = Boolean(photo);
+  at("done").hidden = Boolean(photo) || coming > 0;
   if (photo && at("photo").dataset.id !== String(photo.photo_id)) {
     at("photo").src = picture(photo);
     at("photo").dataset.id = photo.photo_id;
     if (!tag) offer(photo);
   }
+  if (!photo) delete at("photo").dataset.id;
   if (!photo && !tag) at("choices").replaceChildren();
   for (const next of waiting.slice(1, AHEAD)) new Image().src = picture(next);
   for (const id of tag ? ["yes", "no", "skip"] : ["these", "skip"]) at(id).disabled = !photo;
@@ -97,14 +101,28 @@ async function answered(url, options) {
   return said;
 }
 
+// Asks for photos to come, while the one that is there can be answered already.
 async function more(skipped = []) {
-  const asked = new URLSearchParams({ vocabulary, tab, count: AHEAD });
-  if (tag) asked.set("tag", tag);
-  for (const id of skipped) asked.append("skipped", id);
-  const state = await answered(`/api/v1/labelling${tag ? "" : "/photos"}?${asked}`);
-  const here = new Set(waiting.map((photo) => photo.photo_id));
-  waiting.push(...state.next.filter((photo) => !here.has(photo.photo_id)));
-  tell(state);
+  const question = new URLSearchParams({ vocabulary, tab, count: AHEAD });
+  if (tag) question.set("tag", tag);
+  for (const id of skipped) question.append("skipped", id);
+  const turn = ++asked;
+  coming++;
+  try {
+    const state = await answered(`/api/v1/labelling${tag ? "" : "/photos"}?${question}`);
+    const here = new Set([...waiting, ...done.map((each) => each.photo)].map((photo) => photo.photo_id));
+    waiting.push(...state.next.filter((photo) => !here.has(photo.photo_id)));
+    if (turn === asked) tell(state);
+  } catch (error) {
+    complain(error);
+  }
+  coming--;
+  show();
+}
+
+function complain(error) {
+  at("problem").textContent = error instanceof TypeError ? words.failed : error.message;
+  at("problem").hidden = false;
 }
 
 const asJson = (method, body) => ({ method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
@@ -113,7 +131,7 @@ const label = (photo, present) =>
 const labelWhole = (photo, said, again = false) =>
   answered(`/api/v1/photos/${photo.photo_id}/labels`, asJson("PUT", { said, again, vocabulary, tab }));
 
-// What is asked of the server goes one after the other; what did not get there is said, and the photo stays.
+// Answers go to the server one after the other; what did not get there is said, and the photo stays.
 async function once(work) {
   if (busy) return;
   busy = true;
@@ -121,11 +139,9 @@ async function once(work) {
     await work();
     at("problem").hidden = true;
   } catch (error) {
-    at("problem").textContent = error instanceof TypeError ? words.failed : error.message;
-    at("problem").hidden = false;
+    complain(error);
   }
   busy = false;
-  page.dataset.said = done.length;
   show();
 }
 
@@ -145,8 +161,7 @@ function say(what) {
     waiting.shift();
     done.push({ photo, before });
     at("said").textContent = words[what];
-    show();
-    await more(what === "skip" ? [photo.photo_id] : []);
+    more(what === "skip" ? [photo.photo_id] : []);
   });
 }
 
@@ -159,7 +174,7 @@ function undo() {
     done.pop();
     waiting.unshift(last.photo);
     at("said").textContent = words.undo;
-    await more();
+    more();
   });
 }
 
@@ -175,8 +190,8 @@ if (tag) {
   at("these").addEventListener("click", () => say("these"));
   for (const [place, key] of [...KEYS].entries()) {
     keys[key] = () => {
-      const asked = waiting[0]?.tags[place];
-      if (asked && !busy) toggle(asked.tag);
+      const meant = waiting[0]?.tags[place];
+      if (meant && !busy) toggle(meant.tag);
     };
   }
   keys.Enter = (event) => {
@@ -191,4 +206,4 @@ if (tag) {
   });
 }
 tinykeys(window, keys);
-once(() => more());
+more();
