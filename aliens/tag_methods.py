@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from search.export.exporter import ExportManifest, Format
     from search.export.tables import Selection
     from search.tags.calibration import Method
+    from search.tags.links import Fit
     from search.tags.evaluation import Evaluations
     from search.tags.labels import ImportReport
-    from search.tags.links import Fit
     from search.tags.summary import ChainCounts, PhotoTags, TagSummary
     from search.tags.tagging import Tagging, TagReport
     from search.tags.truth import Truth

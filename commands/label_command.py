@@ -100,7 +100,7 @@ def label(
             apply=apply,
             json=json,
         )
-        with stopping("stopped: all answers are kept; the same command goes on"), session.sheet_file(), Keys() as keys:
+        with stopping("stopped: all answers are kept; the same command goes on"), session.seated(), Keys() as keys:
             session.run(count, keys)
 
 
@@ -134,6 +134,7 @@ class LabelSession:
     show: bool
     apply: bool
     json: bool
+    tab: str = field(default_factory=lambda: f"terminal {os.getpid()}")
     labelled: int = 0
     _queue: list[Asked] = field(default_factory=list)
     _answers: list[Answer] = field(default_factory=list)
@@ -165,20 +166,21 @@ class LabelSession:
         self._end()
 
     @contextmanager
-    def sheet_file(self) -> Iterator[None]:
-        """Have a place for sheets: the one that was asked for, or on a terminal a temporary one."""
-        if self.sheet is not None or not at_terminal():
-            yield
-            return
-        self.sheet = Path(tempfile.gettempdir()) / f"aliens-label-{os.getpid()}.jpg"
+    def seated(self) -> Iterator[None]:
+        """Have a place for sheets, on a terminal a temporary one; at the end leave what was not labelled to others."""
+        made = None
+        if self.sheet is None and at_terminal():
+            self.sheet = made = Path(tempfile.gettempdir()) / f"aliens-label-{os.getpid()}.jpg"
         try:
             yield
         finally:
-            self.sheet.unlink(missing_ok=True)
+            self.photos.leave_labelling(self.tab)
+            if made is not None:
+                made.unlink(missing_ok=True)
 
     def _ask(self, count: int) -> bool:
         """Have the next photos chosen, and draw their sheet; tell whether there are any."""
-        more: dict[str, Any] = {"vocabulary": self.vocabulary, "tab": "terminal", "skipped": self._skipped}
+        more: dict[str, Any] = {"vocabulary": self.vocabulary, "tab": self.tab, "skipped": self._skipped}
         if self.tag is None:
             whole, all_state = self.photos.ask_photos(count=count, **more)
             self.vocabulary = all_state.vocabulary
@@ -288,7 +290,7 @@ class LabelSession:
         keys.echo(f"photo {last.asked.photo_id} again")
         self._skipped = [photo_id for photo_id in self._skipped if photo_id != last.asked.photo_id]
         self.photos.take_back_photo(
-            last.asked.photo_id, last.before, tag=self._name or None, vocabulary=self.vocabulary, tab="terminal"
+            last.asked.photo_id, last.before, tag=self._name or None, vocabulary=self.vocabulary, tab=self.tab
         )
         self.labelled -= bool(last.before)
         self._queue.insert(0, last.asked)

@@ -2,7 +2,7 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -116,6 +116,32 @@ class Lent:
     skipped: dict[int, None] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leases:
+    """Photos that any process asks about, kept beside the library: {tag: {photo id: (tab, until when)}}."""
+
+    photos: dict[str, dict[int, tuple[str, float]]] = field(default_factory=dict)
+
+    def of_others(self, name: str, tab: str, now_s: float) -> set[int]:
+        """Return the photos that other tabs ask about."""
+        lent = self.photos.get(name, {})
+        return {photo_id for photo_id, (holder, until_s) in lent.items() if holder != tab and until_s > now_s}
+
+    def with_mine(self, name: str, tab: str, photo_ids: Sequence[int], now_s: float) -> "Leases":
+        """Return them with what a tab asks about now, and without what is over."""
+        kept = {
+            tag: {i: held for i, held in lent.items() if held[1] > now_s and not (tag == name and held[0] == tab)}
+            for tag, lent in self.photos.items()
+        }
+        kept[name] = {**kept.get(name, {}), **{photo_id: (tab, now_s + LEASE_S) for photo_id in photo_ids}}
+        return Leases(photos={tag: lent for tag, lent in kept.items() if lent})
+
+    def without(self, tab: str) -> "Leases":
+        """Return them without those of a tab that has ended."""
+        kept = {tag: {i: held for i, held in lent.items() if held[0] != tab} for tag, lent in self.photos.items()}
+        return Leases(photos={tag: lent for tag, lent in kept.items() if lent})
+
+
 class LabellingDesk:
     """Hands out photos to label; each to one tab at a time. Threads may share it."""
 
@@ -127,25 +153,41 @@ class LabellingDesk:
         self._lock = fork_lock()
 
     def ask(
-        self, session: Session, tagging: Tagging, tag: str, *, tab: str, count: int, skipped: Sequence[int] = ()
+        self,
+        session: Session,
+        tagging: Tagging,
+        tag: str,
+        *,
+        tab: str,
+        count: int,
+        skipped: Sequence[int] = (),
+        elsewhere: Collection[int] = (),
     ) -> tuple[list[AskedPhoto], LabelState]:
         """Return up to `count` photos to label next, and what the labels say so far.
 
         A photo that nobody has labelled, that no other tab shows, and that was not passed over; those first that this
-        tab was given before and has not labelled. `skipped`: photos that this tab passes over now.
+        tab was given before and has not labelled. `skipped`: photos that this tab passes over now; `elsewhere`: that
+        other processes ask about.
 
         Raises: QueryError: the vocabulary has no such tag, or no photo can be labelled.
         """
         place = tagging.vocabulary.position(tag)
         said = {label.photo_id: label.present for label in labels_of_tag(session, bare(tag))}
         photos = self._of_tag(tagging, place, said)
-        given = self._give(session, tagging, bare(tag), photos, set(said), tab, count, skipped)
+        given = self._give(session, tagging, bare(tag), photos, set(said), tab, count, skipped, elsewhere)
         rows = np.searchsorted(photos.ids, np.array(given, np.int64))
         asked = [AskedPhoto(i, round(float(photos.chances[row]), 4)) for i, row in zip(given, rows, strict=True)]
         return asked, self._tag_state(tagging, place, photos, said)
 
     def ask_whole(
-        self, session: Session, tagging: Tagging, *, tab: str, count: int, skipped: Sequence[int] = ()
+        self,
+        session: Session,
+        tagging: Tagging,
+        *,
+        tab: str,
+        count: int,
+        skipped: Sequence[int] = (),
+        elsewhere: Collection[int] = (),
     ) -> tuple[list[AskedWhole], WholeState]:
         """Return up to `count` photos to label as a whole, and what the labels say so far; the rest as `ask`.
 
@@ -160,7 +202,7 @@ class LabellingDesk:
         known = ~np.isnan(truth.values)
         done = {i for i, of in zip(truth.photo_ids, known.sum(axis=1).tolist(), strict=True) if wanted and of >= wanted}
         photos = self._of_all(tagging, truth)
-        given = self._give(session, tagging, WHOLE, photos, done, tab, count, skipped)
+        given = self._give(session, tagging, WHOLE, photos, done, tab, count, skipped, elsewhere)
         state = WholeState(
             vocabulary=tagging.vocabulary.key,
             photos=len(done),
@@ -195,6 +237,7 @@ class LabellingDesk:
         tab: str,
         count: int,
         skipped: Sequence[int],
+        elsewhere: Collection[int],
     ) -> list[int]:
         """Return the photos that a tab is given: those that it has, and others."""
         with self._lock:
@@ -207,7 +250,7 @@ class LabellingDesk:
                 if held[1] > now and i not in done and i not in lent.skipped and is_among(here, i)
             }
             mine = [photo_id for photo_id, (holder, _) in lent.photos.items() if holder == tab][:count]
-            free = ~np.isin(photos.ids, [*done, *lent.skipped, *lent.photos])
+            free = ~np.isin(photos.ids, [*done, *lent.skipped, *lent.photos, *elsewhere])
             new: list[int] = []
             if count > len(mine):
                 known = [*sorted(done), *lent.photos]

@@ -212,17 +212,9 @@ def test_a_library_that_cannot_be_written_is_refused_before_anything_is_asked(
     assert labels() == []
 
 
-def test_photos_that_others_label_meanwhile_are_passed_over(tagged: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "cli",
-        "label",
-        "pool",
-        "--json",
-        "--library",
-        str(Path("aliens-library").resolve()),
-    ]
+def test_two_sessions_at_once_are_asked_about_different_photos(label: Labelled, tagged: Path) -> None:
+    command = [sys.executable, "-m", "cli", "label", "pool", "--json", "--count", "6"]
+    command += ["--library", str(Path("aliens-library").resolve())]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
     ) as running:
@@ -231,12 +223,22 @@ def test_photos_that_others_label_meanwhile_are_passed_over(tagged: Path) -> Non
         running.stdin.write("y\n")
         running.stdin.flush()
         first = json.loads(running.stdout.readline())
-        with library() as opened:
-            opened.label([photo for photo in range(1, 10) if photo != first["photo_id"]], "a pool")
+        _, out, _ = label("n\n" * 4, "pool", "--json", "--count", 4)  # it has six of the ten
+        others = {each["photo_id"] for each in answers(out)}
+        assert len(others) == 4
+        assert first["photo_id"] not in others
+        with library() as opened:  # a third one labels beneath its eyes
+            mine = opened.ask_labels("pool", tab="third", count=10)[0]
+            assert len(mine) == 5  # where nobody else is asked about anything, those of others
+            opened.label([photo for photo, _ in mine[1:]], "a pool")
         out, err = running.communicate("n\nn\nn\n")
     assert running.returncode == 0, err
-    assert len(answers(out)) <= 2  # what was asked about at that moment, and the tenth
-    assert len(labels()) >= 9
+    assert not others & {each["photo_id"] for each in answers(out)}
+    assert len(answers(out)) <= 2  # what it had asked about at that moment, and the one that is left
+    assert len(labels()) == 10
+    assert json.loads(Path("aliens-library/pages/labelling/lent.json").read_text(encoding="utf-8"))[
+        "photos"
+    ].keys() <= {"pool"}
 
 
 # At a terminal
