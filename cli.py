@@ -19,6 +19,7 @@ from commands.export_commands import exports, imports
 from commands.hotel_commands import gallery, hotels
 from commands.hotels50k_command import evaluate_hotels50k
 from commands.judged_commands import evaluate_captions, evaluate_search
+from commands.label_command import label
 from commands.library_commands import add, demo, failures, forget, index, info, init, verify
 from commands.model_commands import embed_photos, models, use_model_of_library
 from commands.options import WordsCommand
@@ -45,7 +46,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
     "Library": {"init": init, "add": add, "sources": sources, "download": downloads, "info": info, "demo": demo},
     "Search": {"search": search, "similar": similar, "saved": searches, "serve": serve},
     "Hotels": {"hotels": hotels, "gallery": gallery},
-    "Tags": {"tag": tags, "export": exports, "import": imports},
+    "Tags": {"tag": tags, "label": label, "export": exports, "import": imports},
     "Captions": {"caption": caption_group},
     "Restyle": {"candidates": candidates, "restyle": restyle_group, "quiz": quiz, "see": see},
     "Measure": {"stats": stats, "eval": evaluations},

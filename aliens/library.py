@@ -14,6 +14,7 @@ from aliens.health_methods import HealthMethods
 from aliens.hotel_methods import HotelMethods
 from aliens.hotels50k_methods import Hotels50kMethods
 from aliens.judged_methods import JudgedMethods
+from aliens.labelling_methods import LabellingMethods
 from aliens.model_methods import ModelMethods
 from aliens.photo_methods import PhotoMethods
 from aliens.picture_methods import PictureMethods
@@ -39,6 +40,7 @@ class Library(
     PictureMethods,
     BrowsingMethods,
     VocabularyMethods,
+    LabellingMethods,
     DeskMethods,
     ExhibitMethods,
     HealthMethods,

@@ -1,4 +1,4 @@
-"""What a library can do for those who make its vocabularies: look at tags, try drafts, label photo by photo."""
+"""What a library can do for those who make its vocabularies: look at tags, try drafts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,6 @@ from base.errors import QueryError
 if TYPE_CHECKING:
     from search.export.exporter import ExportManifest, Format
     from search.tags.drafts import DraftBoard, DraftLook
-    from search.tags.labelling import AskedPhoto, LabellingDesk, LabelState
     from search.tags.overview import Overviews, VocabularyLook
     from search.tags.vocabulary import Vocabulary
     from search.tags.vocabulary_edits import TagDraft
@@ -189,27 +188,6 @@ class VocabularyMethods(TagMethods):
         self.catalog.refuse_unwritable()
         return changed, keep_vocabulary(self.folder, changed)
 
-    def ask_labels(
-        self, tag: str, *, vocabulary: str | None = None, tab: str = "", count: int = 4, skipped: Sequence[int] = ()
-    ) -> "tuple[list[AskedPhoto], LabelState]":
-        """Return the photos to label next, nearest to where a tag is in doubt, and what the labels say so far.
-
-        Label them with `label`. `tab`: who asks; no photo is given to two at once. `skipped`: ids to be passed over.
-
-        Raises: QueryError: the library was not tagged, or the vocabulary has no such tag.
-        """
-        with self._tagging(vocabulary) as (session, tagging):
-            return self._desk.ask(session, tagging, tag, tab=tab, count=count, skipped=skipped)
-
-    def take_back_label(self, photo_id: int, tag: str, *, vocabulary: str | None = None, tab: str = "") -> str:
-        """Take back what was said of a photo and a tag, or that it was passed over; return the tag's full name.
-
-        The photo is asked about again, of the same tab. Raises: QueryError: as `label`.
-        """
-        name = self.label(photo_id, tag, None, vocabulary=vocabulary)
-        self._desk.take_back(name, photo_id, tab)
-        return name
-
     def export_to(
         self,
         file: BinaryIO,
@@ -287,9 +265,3 @@ class VocabularyMethods(TagMethods):
         from search.tags.drafts import DraftBoard
 
         return DraftBoard(self.catalog, self.store)
-
-    @cached_property
-    def _desk(self) -> "LabellingDesk":
-        from search.tags.labelling import LabellingDesk
-
-        return LabellingDesk()

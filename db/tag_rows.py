@@ -28,9 +28,18 @@ class Label(NamedTuple):
 
 
 def keep_tagging(
-    session: Session, model: Model, key: str, definition: Mapping[str, Any], decision: Mapping[str, Any]
+    session: Session,
+    model: Model,
+    key: str,
+    definition: Mapping[str, Any],
+    decision: Mapping[str, Any],
+    *,
+    as_current: bool = True,
 ) -> None:
-    """Keep a vocabulary and how its scores become tags, and make it the library's current one; the caller commits."""
+    """Keep a vocabulary and how its scores become tags, and make it the library's current one; the caller commits.
+
+    as_current: otherwise the current one stays that.
+    """
     vocabulary = session.scalar(select(VocabularyText).where(VocabularyText.key == key))
     if vocabulary is None:
         vocabulary = VocabularyText(key=key, definition=dict(definition))
@@ -43,7 +52,8 @@ def keep_tagging(
         session.add(run)
     run.decision = dict(decision)
     run.changed_at = datetime.now(UTC).replace(tzinfo=None)
-    write_setting(session, CURRENT_VOCABULARY, key)
+    if as_current:
+        write_setting(session, CURRENT_VOCABULARY, key)
 
 
 def current_vocabulary(session: Session) -> str | None:

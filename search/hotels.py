@@ -189,7 +189,7 @@ class HotelTable(Listing[TaggedHotel]):
         names = ", ".join(self.names[place] for place in places if self.untold[place])
         return QueryError(
             f"the model cannot tell {names} in this library, so nothing is known of it but what people say: ask for "
-            "other tags, or label photos (`aliens tag set PHOTO TAG`)"
+            "other tags, or label photos (`aliens label`)"
         )
 
     def unknown(self, rows: Longs) -> Bools:

@@ -75,7 +75,7 @@ class TruthByTags:
         if not len(there):
             raise QueryError(
                 "queries that say tags need photos of which it is known whether they have them: name a file of true "
-                "tags (--truth FILE), or label photos with `aliens tag set PHOTO TAG`"
+                "tags (--truth FILE), or label photos with `aliens label`"
                 if path is None
                 else f"{path}: none of its photos can be found in the library"
             )

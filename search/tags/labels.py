@@ -6,6 +6,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from base.console import counted
 from base.errors import QueryError, SourceError
 from base.progress import Progress, Step, silent
@@ -13,7 +15,7 @@ from base.records import manifest_path, read_json
 from db.catalog import Catalog
 from db.photo_names import no_photo
 from db.photo_rows import hashes_of, photos_by_id
-from db.tag_rows import Label, forget_labels, known_photos, set_labels
+from db.tag_rows import Label, forget_labels, known_photos, labels_of, set_labels
 from embedding.segments import SegmentStore
 from search.results import HIGHEST
 from search.tags.calibration import read_calibration
@@ -90,19 +92,7 @@ def label_photos(
         words = vocabularies_of(catalog, session, vocabulary)
         found, place = (words.with_tag(tag) or [words.find(tag)])[0]
         name = found.names[place]
-        known = known_photos(session, [photo_id for photo_id in photo_ids if 0 < photo_id <= HIGHEST])
-        if strange := [photo_id for photo_id in photo_ids if photo_id not in known]:
-            for result in photos_by_id(session, [photo_id for photo_id in strange if 0 < photo_id <= HIGHEST]):
-                raise no_photo(result)
-            raise QueryError(f"no photo {first_few(strange)} in {catalog.folder.root}: take an id that a search shows")
-        read = hashes_of(session, photo_ids)
-        if unread := [photo_id for photo_id in photo_ids if photo_id not in read]:
-            have = "has" if len(unread) == 1 else "have"
-            raise QueryError(
-                f"photo {first_few(unread)} {have} not been read yet, and a label belongs to its bytes: run "
-                "`aliens add` on its folder first; `aliens failures` says what is wrong with photos that cannot be "
-                "read, and one whose vector was imported without its file has no bytes here"
-            )
+        refuse_unlabelled(catalog, session, photo_ids)
         labels = [Label(photo_id, bare(name), bool(present)) for photo_id in photo_ids]
         if present is None:
             forget_labels(session, labels)
@@ -110,6 +100,47 @@ def label_photos(
             set_labels(session, labels)
         session.commit()
     return name
+
+
+def label_tags(
+    catalog: Catalog, photo_id: int, said: Mapping[str, bool | None], vocabulary: str | None
+) -> dict[str, bool | None]:
+    """Keep what a person says of a photo and several tags, all or nothing; None forgets it.
+
+    Return what was said of them before, by their full names: said again it undoes this.
+
+    Raises: QueryError: the library lacks the photo, or its vocabularies one of the tags.
+    """
+    with catalog.saving() as session:
+        words = vocabularies_of(catalog, session, vocabulary)
+        found = {tag: (words.with_tag(tag) or [words.find(tag)])[0] for tag in said}
+        names = {tag: of.names[place] for tag, (of, place) in found.items()}
+        refuse_unlabelled(catalog, session, [photo_id])
+        now = {bare(label.tag): label.present for label in labels_of(session, [photo_id])}
+        set_labels(session, [Label(photo_id, bare(names[t]), there) for t, there in said.items() if there is not None])
+        forget_labels(session, [Label(photo_id, bare(names[t]), False) for t, there in said.items() if there is None])
+        session.commit()
+    return {names[tag]: now.get(bare(names[tag])) for tag in said}
+
+
+def refuse_unlabelled(catalog: Catalog, session: Session, photo_ids: Sequence[int]) -> None:
+    """Make sure that photos can be labelled.
+
+    Raises: QueryError: the library lacks one of them, or its bytes were never read.
+    """
+    known = known_photos(session, [photo_id for photo_id in photo_ids if 0 < photo_id <= HIGHEST])
+    if strange := [photo_id for photo_id in photo_ids if photo_id not in known]:
+        for result in photos_by_id(session, [photo_id for photo_id in strange if 0 < photo_id <= HIGHEST]):
+            raise no_photo(result)
+        raise QueryError(f"no photo {first_few(strange)} in {catalog.folder.root}: take an id that a search shows")
+    read = hashes_of(session, photo_ids)
+    if unread := [photo_id for photo_id in photo_ids if photo_id not in read]:
+        have = "has" if len(unread) == 1 else "have"
+        raise QueryError(
+            f"photo {first_few(unread)} {have} not been read yet, and a label belongs to its bytes: run "
+            "`aliens add` on its folder first; `aliens failures` says what is wrong with photos that cannot be "
+            "read, and one whose vector was imported without its file has no bytes here"
+        )
 
 
 def import_tags(

@@ -31,11 +31,11 @@ class TagLook:
     """One tag in a whole library.
 
     photos, sure: that have it, as is decided and as people say. yes, no: photos of which people said so. muted: the
-    model cannot tell it here; silent: people had no photo get it. histogram: photos that would get it at a threshold
-    anywhere below, by probability, in BINS equal bins from 0 to 1, without those that people labelled. others: photos
-    that get other tags in its place at any threshold, or none, in the same bins. said_yes, said_no: labelled photos in
-    the same bins. examples: of each bin a few photos of the histogram; passed_over: of the others. surest: a
-    few photos that have it.
+    model cannot tell it here; silent: people had no photo get it. taught: how many labels decide it, 0: none.
+    histogram: photos that would get it at a threshold anywhere below, by probability, in BINS equal bins from 0 to 1,
+    without those that people labelled. others: photos that get other tags in its place at any threshold, or none, in
+    the same bins. said_yes, said_no: labelled photos in the same bins. examples: of each bin a few photos of the
+    histogram; passed_over: of the others. surest: a few photos that have it.
     """
 
     tag: str
@@ -46,6 +46,7 @@ class TagLook:
     no: int
     muted: bool
     silent: bool
+    taught: int
     histogram: list[int]
     others: list[int]
     said_yes: list[int]
@@ -240,6 +241,7 @@ def tag_look(tagging: Tagging, gathered: Gathered, people: Labelled, place: int)
         no=int(no.sum()),
         muted=bool(calibration.muted[place]),
         silent=place in calibration.silent,
+        taught=link.labels if (link := calibration.active_links.get(place)) else 0,
         histogram=mine[:BINS].tolist(),
         others=others[:BINS].tolist(),
         said_yes=counted_bins(bins[yes])[:BINS].tolist(),

@@ -36,6 +36,7 @@ from search.photo_parts import photo_parts
 from search.results import HIGHEST
 from search.tags.calibration import (
     DEFAULT_METHOD,
+    LEARNING,
     LONG,
     MOST,
     SURE,
@@ -227,6 +228,14 @@ class Tagging:
     def unscored(self) -> int:
         """How many photos have no scores yet: those added since the last tagging."""
         return len(self._vectors.only([segment.name for segment in self._missing]))
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    @property
+    def ids(self) -> Ids:
+        """The ids of all photos that have vectors, ascending, (n,)."""
+        return self._vectors.ids
 
     def score(self, encoder: Encoder, progress: Progress = silent) -> None:
         """Compute the scores that are missing."""
@@ -566,3 +575,34 @@ def tag_library(
                 *tagging.cautions,
             ],
         )
+
+
+def learn_labels(
+    catalog: Catalog, store: SegmentStore, encoder: Encoder, key: str, progress: Progress = silent
+) -> Calibration:
+    """Have a vocabulary's tags decided by people's labels as they are now, and return how; the current one stays that.
+
+    What earlier labels taught of tags that have none any more is forgotten; what a file taught is not.
+
+    Raises:
+        QueryError: the library was not tagged with it, or by a method that labels do not teach.
+        LibraryError: the library cannot be written, or another process is changing it.
+    """
+    with catalog.writing() as session:
+        tagging = Tagging.open(catalog, session, store, key)
+        known, vocabulary = tagging.calibration, tagging.vocabulary
+        if known.method not in LEARNING:
+            raise QueryError(
+                f"the tags of {vocabulary.key} are decided by the method {known.method}, which labels do not teach: "
+                f"run `aliens tag --vocabulary {vocabulary.key} --method signal --calibrate labels`"
+            )
+        truth = all_said(session, vocabulary)
+        if known.labels_key.startswith("labels-"):
+            labelled = np.flatnonzero(~np.isnan(truth.values).all(axis=0)).tolist() if truth.photo_ids else []
+            known = replace(known, links={place: link for place, link in known.links.items() if place in labelled})
+        calibration = tagging.calibrate(TagOptions(), encoder, truth if truth.photo_ids else None, known)
+        tagging.write_learnt(progress)
+        decision = calibration.as_json()
+        keep_tagging(session, catalog.model, vocabulary.key, vocabulary.definition(), decision, as_current=False)
+        session.commit()
+    return calibration

@@ -54,10 +54,7 @@ RIGHT: dict[Method, tuple[str, str]] = {
     "uncalibrated": ("4 in 10 tags were right (`aliens tag --method signal`: 6 in 10)", "2 in 10 tags were right"),
     "softmax": ("4 in 10 tags were right (`aliens tag --method signal`: 6 in 10)", "5 in 10 tags were right"),
 }
-REMEDY = (
-    "label twenty photos (`aliens tag set PHOTO TAG`, `aliens tag unset PHOTO TAG`), then run "
-    "`aliens tag --calibrate labels`: nothing helps more"
-)
+REMEDY = "label twenty photos with `aliens label`: nothing helps more"
 
 
 def trust_in_words(calibration: Calibration, tags: int, model: str) -> str:

@@ -108,7 +108,7 @@ def label_truth(session: Session, vocabulary: Vocabulary) -> Truth:
     """
     truth = all_said(session, vocabulary)
     if not truth.photo_ids:
-        raise QueryError("nobody has set a label yet: `aliens tag set PHOTO TAG`, or name a file of labels")
+        raise QueryError("nobody has set a label yet: `aliens label` asks for some, or name a file of labels")
     return truth
 
 

@@ -1,6 +1,7 @@
 """Pages and API of vocabularies, tags and drafts."""
 
 import asyncio
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -258,6 +259,25 @@ def test_draft_slide_and_label_by_keyboard(own_server: Running, page: Page) -> N
     page.keyboard.press("u")
     expect(page.locator("#labelled")).to_have_text("4 / 4")
     assert violations(page) == []
+
+    page.goto(f"{own_server.url}/tags/label?vocabulary=case-study")
+    chips = page.locator("#choices .chip")
+    expect(chips).to_have_count(15)
+    chips.nth(0).click()  # a pool; Enter keeps it, and does not press it again
+    page.keyboard.press("d")  # a mirror
+    for place in (0, 12):
+        expect(chips.nth(place)).to_have_attribute("aria-pressed", "true")
+    assert violations(page) == []
+    page.keyboard.press("Enter")
+    expect(page.locator("#labels")).to_have_text(re.compile("^6 / "))
+    page.keyboard.press("s")
+    for left in ("2", "1"):
+        expect(page.locator("#labelling")).to_have_attribute("data-said", left)
+        page.keyboard.press("u")
+    expect(page.locator("#labelled")).to_have_text("0")
+    expect(page.locator("#labels")).to_have_text("4 / 4")
+    page.goto(f"{own_server.url}/tags/label?vocabulary=case-study&tag=a%20bathtub")
+    expect(page.locator("#labelled")).to_have_text("4 / 4")
     page.keyboard.press("Escape")
     page.wait_for_url("**/tags/tag?*")
     expect(page.locator("#learn")).to_be_visible()

@@ -11,10 +11,12 @@ from web.opened import Opened, Served
 from web.photo_numbers import PhotoNumber
 
 if TYPE_CHECKING:
+    from search.tags.gains import LabelGain
     from search.tags.overview import TagLook, VocabularyLook
 
 tagging = APIRouter(tags=["tags"])
 
+MOST_SAID = 1_000  # tags of a photo at once
 Words = Annotated[str, Field(max_length=1_000)]
 Lines = Annotated[list[Words], Field(max_length=MOST_PROMPTS)]
 VocabularyName = Annotated[str | None, Field(max_length=300, description="its key or name; by default the latest")]
@@ -145,27 +147,118 @@ class PhotoToLabel(BaseModel):
     probability: float
 
 
+class GainFigures(BaseModel):
+    """What labels brought to the labelled photos, each judged by labels of other hotels: shares from 0 to 1.
+
+    low, high: 95 % of how much F1 has changed; null where labels are too few to tell, which takes `fewest` of each kind
+    and of hotels. clear: the change is more than chance would make.
+    """
+
+    photos: int
+    hotels: int
+    yes: int
+    no: int
+    f1_before: float
+    f1: float
+    precision: float | None
+    recall: float | None
+    low: float | None
+    high: float | None
+    clear: bool
+    fewest: int
+
+    @classmethod
+    def of(cls, gain: "LabelGain | None") -> "GainFigures | None":
+        """Return what is known of a gain, or None."""
+        if gain is None:
+            return None
+        from search.tags.gains import FEWEST
+
+        precision, recall = (None if share != share else share for share in (gain.now.precision, gain.now.recall))
+        return cls(
+            photos=gain.photos,
+            hotels=gain.hotels,
+            yes=gain.yes,
+            no=gain.no,
+            f1_before=gain.before.f1,
+            f1=gain.now.f1,
+            precision=precision,
+            recall=recall,
+            low=gain.low,
+            high=gain.high,
+            clear=gain.is_clear,
+            fewest=FEWEST,
+        )
+
+
 class LabellingState(BaseModel):
     """What the labels of a tag say so far, and which photos are to be labelled next.
 
-    photos: at the threshold and above; of the `judged` labelled ones there `right` have the tag. suggested: the
-    probability from which labels would have it decided, photos_suggested: how many that would be, expected: the share
-    of them that is right; null before there are `fewest` labels that say yes, and as many that say no.
+    taught: how many labels the tag is decided by now, 0: by its prompts. photos: how many have it now; photos_taught:
+    how many would by the labels, expected: the share of these that is right by the same probabilities, null where
+    nobody knows. brought: what labels brought, after every ten.
     """
 
     vocabulary: str
     tag: str
     yes: int
     no: int
+    taught: int
     threshold: float
     photos: int
-    right: int
-    judged: int
-    suggested: float | None
-    photos_suggested: int
+    photos_taught: int
     expected: float | None
-    fewest: int
+    brought: GainFigures | None
     next: list[PhotoToLabel]
+
+
+class TagToLabel(BaseModel):
+    """A tag of a photo that is asked about, its probability there, and what a person said of it before."""
+
+    tag: str
+    probability: float
+    said: bool | None
+
+
+class WholeToLabel(BaseModel):
+    """A photo to label as a whole, with the tags that are asked about."""
+
+    photo_id: int
+    tags: list[TagToLabel]
+
+
+class WholeLabellingState(BaseModel):
+    """What the labels of a vocabulary's tags say so far, and which photos are to be labelled next.
+
+    photos: that are labelled as a whole; yes, no: labels; tags: how many a photo is asked about; taught: how many are
+    decided by labels now. brought: what labels brought, after every ten photos.
+    """
+
+    vocabulary: str
+    photos: int
+    yes: int
+    no: int
+    tags: int
+    taught: int
+    brought: GainFigures | None
+    next: list[WholeToLabel]
+
+
+class AskedLabels(BaseModel):
+    """What is said of a photo: {tag: yes, no, or null to take back}. again: it is to be asked about again."""
+
+    model_config = ConfigDict(extra="forbid")
+    said: Annotated[dict[Words, bool | None], Field(max_length=MOST_SAID)]
+    vocabulary: VocabularyName = None
+    again: bool = False
+    tab: Annotated[str, Field(max_length=100)] = ""
+
+
+class GivenLabels(BaseModel):
+    """What was said of the tags before: said again it undoes this."""
+
+    photo_id: int
+    before: dict[str, bool | None]
 
 
 async def looked_at(served: Opened, vocabulary: str | None) -> "VocabularyLook":
@@ -197,8 +290,9 @@ async def labelling_state(
     asked, state = await served.compute(
         served.library.ask_labels, tag, vocabulary=vocabulary, tab=tab, count=count, skipped=skipped
     )
-    said = {name: getattr(state, name) for name in LabellingState.model_fields if name != "next"}
-    return LabellingState(**said, next=[PhotoToLabel(photo_id=i, probability=p) for i, p in asked])
+    said = {name: getattr(state, name) for name in LabellingState.model_fields if name not in ("next", "brought")}
+    chosen = [PhotoToLabel(photo_id=photo_id, probability=chance) for photo_id, chance in asked]
+    return LabellingState(**said, brought=GainFigures.of(state.brought), next=chosen)
 
 
 @tagging.get("/vocabularies")
@@ -276,5 +370,39 @@ async def next_labels(
     count: Annotated[int, Query(ge=1, le=50)] = 4,
     skipped: Annotated[list[PhotoNumber], Query(max_length=50)] = [],  # noqa: B006 - FastAPI reads it
 ) -> LabellingState:
-    """Return the photos to label next, nearest to where the tag is in doubt, and what the labels say so far."""
+    """Return the photos whose label would teach most of a tag, and what the labels say so far."""
     return await labelling_state(served, tag, vocabulary, tab, count, skipped)
+
+
+@tagging.get("/labelling/photos")
+async def next_photos(
+    served: Served,
+    vocabulary: AskedVocabulary = None,
+    tab: Tab = "",
+    count: Annotated[int, Query(ge=1, le=50)] = 4,
+    skipped: Annotated[list[PhotoNumber], Query(max_length=50)] = [],  # noqa: B006 - FastAPI reads it
+) -> WholeLabellingState:
+    """Return the photos that teach most when all their tags are labelled, and what the labels say so far."""
+    asked, state = await served.compute(
+        served.library.ask_photos, vocabulary=vocabulary, tab=tab, count=count, skipped=skipped
+    )
+    said = {name: getattr(state, name) for name in WholeLabellingState.model_fields if name not in ("next", "brought")}
+    chosen = [
+        WholeToLabel(photo_id=whole.photo_id, tags=[TagToLabel(**tag._asdict()) for tag in whole.tags])
+        for whole in asked
+    ]
+    return WholeLabellingState(**said, brought=GainFigures.of(state.brought), next=chosen)
+
+
+@tagging.put("/photos/{photo_id}/labels", responses=UNKNOWN)
+async def label_whole(served: Served, photo_id: PhotoNumber, asked: AskedLabels) -> GivenLabels:
+    """Say of a photo which tags it has and which not, all or nothing; return what was said of them before."""
+    await served.compute(known_photo, served, photo_id)
+    before: dict[str, bool | None] = {}
+    if asked.again:
+        await served.compute(
+            served.library.take_back_photo, photo_id, asked.said, vocabulary=asked.vocabulary, tab=asked.tab
+        )
+    elif asked.said:
+        before = await served.compute(served.library.label_photo, photo_id, asked.said, vocabulary=asked.vocabulary)
+    return GivenLabels(photo_id=photo_id, before=before)

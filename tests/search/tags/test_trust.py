@@ -67,7 +67,7 @@ def test_how_far_to_trust_tags_is_said_by_method_model_and_length() -> None:
     for method in ("signal", "calibrated", "uncalibrated", "softmax"):
         words = trust_in_words(replace(MIXED, method=method), 15, "starter")  # type: ignore[arg-type]
         assert words.startswith("on our sample hotels about ")
-        assert "`aliens tag set PHOTO TAG`" in words
+        assert "`aliens label`" in words
         assert ("--method signal" in words) == (method != "signal")
     assert "with the model starter" in trust_in_words(MIXED, 15, "ViT-B-32/openai")
     assert trust_in_words(MIXED, 126, "starter") != trust_in_words(MIXED, 15, "starter")
