@@ -374,10 +374,10 @@ def suggest_prompts(
     sample, labelled = PhotoSample.of(vectors), Labelled.of(session, vectors, truth)
     threshold = calibration.threshold if calibration.method == "signal" else 0.5
     trial = Trial(vocabulary, sample, labelled, board, threshold)
-    own, placed = meant_for(vocabulary, tried, board)
-    places = [vocabulary.position(name) for name in tags] or [
-        place for place, tag in enumerate(vocabulary.tags) if tag.name not in vocabulary.muted
-    ]
+    asked = tags or [tag.name for tag in vocabulary.tags if tag.name not in vocabulary.muted]
+    named = [each.tag for each in tried if each.tag is not None]
+    places = list(dict.fromkeys(map(vocabulary.position, (*asked, *named))))
+    own, placed = meant_for(vocabulary, places, tried, board)
     board.learn(texts_ahead(trial, places, own))
     found: dict[int, PromptSuggestion] = {}
     results = []
@@ -388,6 +388,7 @@ def suggest_prompts(
             found[place] = suggestion
         results += [trial.of_own(place, text, suggestion) for text in own.get(place, [])]
         progress(Step("trying prompts", number, len(places), "tags"))
+    typed = [each.text for each in tried]
     order = sorted(found.values(), key=lambda each: (each.by != LABELS, -each.gain))
     return PromptSuggestions(
         order,
@@ -395,7 +396,7 @@ def suggest_prompts(
         tags=len(places),
         photos=len(sample.ids),
         estimated=len(sample.ids) < sample.total,
-        tried=results,
+        tried=sorted(results, key=lambda each: typed.index(each.text)),
         notes=[*placed, *about_labels(trial, places, truth), *list(truth.notes)],
     )
 
@@ -411,20 +412,22 @@ def texts_ahead(trial: Trial, places: Sequence[int], own: dict[int, list[str]]) 
 
 
 def meant_for(
-    vocabulary: Vocabulary, tried: Sequence[TriedText], board: TextBoard
+    vocabulary: Vocabulary, places: Sequence[int], tried: Sequence[TriedText], board: TextBoard
 ) -> tuple[dict[int, list[str]], list[str]]:
-    """Return {tag's place: texts to try}, and notes on texts that were given to the nearest tag."""
+    """Return {tag's place: texts to try}, and notes on texts that were given to the nearest of the tags at `places`."""
     own: dict[int, list[str]] = {}
     notes = []
     board.learn(each.text for each in tried)
     for each in tried:
-        names = [each.tag] if each.tag is not None else tags_named(vocabulary, each.text)
-        if not names:
-            means = unit(np.stack([board.mean(vocabulary.texts(tag)) for tag in vocabulary.tags]))
-            names = [vocabulary.names[int((means @ board.mean([each.text])).argmax())]]
-            notes.append(f"{each.text!r} names no tag, so it was tried for the nearest, {names[0]!r}")
-        for name in names:
-            own.setdefault(vocabulary.position(name), []).append(each.text)
+        named = [each.tag] if each.tag is not None else tags_named(vocabulary, each.text)
+        meant = [place for place in map(vocabulary.position, named) if place in places or each.tag is not None]
+        if not meant and places:
+            means = unit(np.stack([board.mean(vocabulary.texts(vocabulary.tags[place])) for place in places]))
+            meant = [places[int((means @ board.mean([each.text])).argmax())]]
+            nearest = vocabulary.names[meant[0]]
+            notes.append(f"{each.text!r} names no tag, so it was tried for the nearest, {nearest!r}")
+        for place in meant:
+            own.setdefault(place, []).append(each.text)
     return own, notes
 
 

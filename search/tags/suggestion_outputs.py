@@ -67,11 +67,10 @@ def write_vocabulary(path: Path, vocabulary: Vocabulary, of: Vocabulary) -> int:
         with open(path, "x", encoding="utf-8") as file:
             made = True
             file.write(vocabulary_toml(vocabulary, head))
-    except FileExistsError as error:
-        raise QueryError(f"{path} is there already: choose another name") from error
     except OSError as error:
         if made:
             path.unlink(missing_ok=True)
+        check_new_file(path)  # somebody made it meanwhile
         raise OutputError(f"{path} cannot be written: {error.strerror}") from error
     return count
 

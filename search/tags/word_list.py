@@ -56,10 +56,12 @@ def tried_texts(vocabulary: Vocabulary, typed: Sequence[str], path: Path | None)
         found += [each for line in lines for each in texts_in(vocabulary, line) if not line.lstrip().startswith("#")]
         if not found:
             raise QueryError(f"{path} holds no words to try: write one a line, such as a free-standing bathtub")
-    unique = {(bare(each.tag or ""), each.text.casefold()): each for each in reversed(found)}
+    unique: dict[tuple[str, str], TriedText] = {}
+    for each in found:
+        unique.setdefault((bare(each.tag or ""), each.text.casefold()), each)
     if len(unique) > MOST_TRIED:
         raise QueryError(f"{len(unique)} texts are too many to try: up to {MOST_TRIED} are possible at a time")
-    return list(reversed(unique.values()))
+    return list(unique.values())
 
 
 def file_lines(path: Path) -> Iterable[str]:

@@ -6,7 +6,8 @@
 A word is in the list where its first sense, the one that is most used, is a thing that can be seen: one that ImageNet
 has pictures of, or a kind of building, room, furniture or landscape; where it is everyday (wordfreq); and where it is
 neither a person, a weapon nor on a list of offensive words (better-profanity). A synset gives one word, its most used.
-Words that WordNet counted most often in texts come first: of words that fit photos alike the first is the plainest.
+Two words together, as in a steering wheel, are in it where the texts that WordNet's makers read have them. Words that
+these have most often come first: of words that fit photos alike the first is the plainest.
 """
 
 import argparse
@@ -20,9 +21,8 @@ from search.tags.vocabulary import bare, read_vocabulary
 
 HERE = Path(__file__).parent
 # WordNet's files of nouns, by number, with the least frequency of a word of them: Zipf's scale, 3 is once in a million.
-LEAST = {5: 3.3, 6: 2.8, 13: 3.0, 17: 2.9, 19: 3.5, 20: 3.3, 27: 3.5}  # animals, artefacts, food, objects, ..., plants
-LEAST_OF_PARTS = 3.8  # of each word of a compound
-COMPOUNDS = (6, 13, 17)  # artefacts, food and objects: names of species are seldom everyday
+LEAST = {5: 3.2, 6: 2.7, 13: 2.8, 17: 2.8, 19: 3.3, 20: 3.3, 27: 3.3}  # animals, artefacts, food, objects, ..., plants
+LEAST_OF_PARTS = 3.6  # of each word of two
 WITHOUT_PICTURES = {"structure", "furnishing", "geological_formation", "body_of_water", "passageway", "room", "tract"}
 NEVER = {
     "weapon", "explosive_device", "person", "body_part", "bodily_fluid", "drug", "torture", "undergarment",
@@ -41,6 +41,7 @@ LEFT_OUT = {
         "drive bill figure volume remote edge drop shot prison jail asylum arsenal mental military army war nuclear",
         "poison slave virgin lab lord bush beaver crack pot weed native indian wild means gear apparatus mechanism",
         "cannabis fetus hookup",
+        "aquatic draw lower main downhill breakable electrolytic glow pontifical materiel clegg merle taping",
     )
     for word in line.split()
 }
@@ -139,12 +140,10 @@ def words(wordnet: Path) -> Iterator[str]:
     def rarest(word: str) -> float:
         return min(float(zipf_frequency(part, "en")) for part in word.split())
 
-    pictured, often = (
-        set((files("timm") / f"data/_info/{name}_synsets.txt").read_text().split())
-        for name in ("imagenet22k", "imagenet12k")
-    )
+    pictured = set((files("timm") / "data/_info/imagenet22k_synsets.txt").read_text().split())
     offensive = set((files(better_profanity) / "profanity_wordlist.txt").read_text().split("\n"))
     senses, first = synsets(wordnet / "data.noun"), first_senses(wordnet / "index.noun")
+    times = counts(wordnet / "cntlist.rev")
     for offset, sense in senses.items():
         above = set(kinds(offset, senses))
         seen = f"n{offset}" in pictured or above & WITHOUT_PICTURES
@@ -157,7 +156,7 @@ def words(wordnet: Path) -> Iterator[str]:
             word
             for word in lemmas
             if (" " not in word and used[word] >= LEAST[sense.file])
-            or (" " in word and f"n{offset}" in often and sense.file in COMPOUNDS and rarest(word) >= LEAST_OF_PARTS)
+            or (" " in word and times.get(word.replace(" ", "_")) and rarest(word) >= LEAST_OF_PARTS)
         ]
         clean = [
             word for word in everyday if not {word, *word.split()} & offensive and not {word, *word.split()} & LEFT_OUT
