@@ -107,9 +107,11 @@ def suggest(
                 print_prompts(prompts, library)
             if words is not None:
                 print_words(words, library)
-        if output is not None:
+        if output is not None and (prompts or words):
             photos.suggestion_sheet(output, prompts, words)
             console.note(("contact sheet: ", FilePath(str(output))))
+        elif output is not None:
+            console.note((FilePath(str(output)), ": not written, since nothing is suggested"))
         if write is not None:
             count = photos.write_suggested(write, prompts, words, add=add or (), vocabulary=vocabulary)
             tag_with_it = f"aliens tag --vocabulary {console.shell_word(write)}"

@@ -49,7 +49,8 @@ class PromptSuggestion:
     after - before, with the 95 % interval low to high, by drawing hotels anew; NaN without labels. labelled, true:
     photos with a label, and those of them that have the tag; hotels: of which they are, a photo of no hotel for itself.
     photos: looked at; texts: tried. comes_in, drops_out: how many photos of the library would get the tag or lose it by
-    the default rule, an estimate where not all were looked at; came, dropped: ids of those that change most.
+    the default rule, an estimate where not all were looked at; came, dropped: ids of those that change most; surest: of
+    those that the suggested prompts fit best.
     """
 
     tag: str
@@ -70,6 +71,7 @@ class PromptSuggestion:
     drops_out: int
     came: list[int] = field(default_factory=list)
     dropped: list[int] = field(default_factory=list)
+    surest: list[int] = field(default_factory=list)
 
     @property
     def rests_on(self) -> str:
@@ -324,13 +326,15 @@ class Trial:
             "drops_out": round(len(dropped) * self.sample.total / len(had)),
             "came": self.sample.ids[came[np.argsort(-change[came], kind="stable")][:EXAMPLES]].tolist(),
             "dropped": self.sample.ids[dropped[np.argsort(change[dropped], kind="stable")][:EXAMPLES]].tolist(),
+            "surest": self.sample.ids[np.argsort(-after, kind="stable")[:EXAMPLES]].tolist(),
         }
 
     def of_own(self, place: int, text: str, suggestion: PromptSuggestion | None) -> TriedResult:
         """Return how a user's text does alone in place of a tag's prompts."""
         tag = self.vocabulary.tags[place]
         today, new = self.board.mean(self.vocabulary.texts(tag)), self.means([text])[0]
-        used = suggestion is not None and any(text in prompt for prompt in suggestion.suggested)
+        said = {template.replace("{}", text) for template in phrasings()[1]}
+        used = suggestion is not None and not said.isdisjoint(suggestion.suggested)
         if not self.can_be_judged(place):
             before, after = self.spread(today)[0], self.spread(new)[0]
             return TriedResult(text=text, tag=tag.name, by=SPREAD, before=before, after=after, used=used)
@@ -424,8 +428,9 @@ def meant_for(
         if not meant and places:
             means = unit(np.stack([board.mean(vocabulary.texts(vocabulary.tags[place])) for place in places]))
             meant = [places[int((means @ board.mean([each.text])).argmax())]]
-            nearest = vocabulary.names[meant[0]]
-            notes.append(f"{each.text!r} names no tag, so it was tried for the nearest, {nearest!r}")
+            if len(places) > 1:
+                nearest = vocabulary.names[meant[0]]
+                notes.append(f"{each.text!r} names no tag, so it was tried for the nearest, {nearest!r}")
         for place in meant:
             own.setdefault(place, []).append(each.text)
     return own, notes

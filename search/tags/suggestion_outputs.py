@@ -85,7 +85,7 @@ def write_suggestion_sheet(
     check_ending(path, "sheet")
     shown = list(prompts or ())[:MOST_SHOWN]
     groups = list(words or ())
-    wanted = [photo_id for each in shown for photo_id in (*each.came[:SHOWN], *each.dropped[:SHOWN])]
+    wanted = [photo_id for each in shown for ids in photos_of(each) for photo_id in ids]
     wanted += [photo_id for group in groups for photo_id in group.examples[:SHOWN]]
     cells = cells_of(session, wanted)
     sections = [
@@ -115,12 +115,20 @@ def cells_of(session: Session, ids: Sequence[int]) -> dict[int, Cell]:
     }
 
 
+def photos_of(suggestion: PromptSuggestion) -> list[list[int]]:
+    """Return the photos of each row of a suggestion: the surest, those that come in, those that drop out."""
+    return [ids[:SHOWN] for ids in (suggestion.surest, suggestion.came, suggestion.dropped)]
+
+
 def changes_of(suggestion: PromptSuggestion) -> Iterator[tuple[str, list[int]]]:
-    """Yield the headings and photos of what would come in and drop out."""
-    by = "" if suggestion.by == LABELS else ", no labels"
-    said = ", ".join(suggestion.suggested)
-    yield f"{suggestion.tag}{by}: {counted(suggestion.comes_in, 'photo')} would come in by {said}", suggestion.came
-    yield f"{suggestion.tag}: {counted(suggestion.drops_out, 'photo')} would drop out", suggestion.dropped
+    """Yield the headings and photos of the rows of a suggestion."""
+    by = "" if suggestion.by == LABELS else ", without labels"
+    headings = (
+        f"{suggestion.tag}{by}: surest by {', '.join(suggestion.suggested)}",
+        f"{suggestion.tag}: {counted(suggestion.comes_in, 'photo')} would come in",
+        f"{suggestion.tag}: {counted(suggestion.drops_out, 'photo')} would drop out",
+    )
+    yield from zip(headings, photos_of(suggestion), strict=True)
 
 
 def group_heading(group: PhotoGroup) -> str:

@@ -1,5 +1,6 @@
 """The parts of suggestions: rankings and intervals, folds, lists of words, what users type."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from base.errors import QueryError
-from search.tags.suggesting import average_precisions, compared, folds, weighted_precision
-from search.tags.uncovered import grouped
+from search.tags.suggesting import PhotoSample, TextBoard, average_precisions, compared, folds, unit, weighted_precision
+from search.tags.uncovered import WordsHere, grouped
 from search.tags.vocabulary import as_vocabulary, bare, check_tag, read_vocabulary
 from search.tags.vocabulary_edits import MOST_PROMPTS
 from search.tags.word_list import MOST_TRIED, TriedText, everyday_words, phrasings, tags_named, tried_texts
@@ -66,6 +67,28 @@ def test_groups_of_photos_are_the_same_each_time_the_largest_first_and_equal_pho
     assert [len(rows) for rows in found] == [50, 20]
     assert all(np.array_equal(a, b) for a, b in zip(found, grouped(photos, 2), strict=True))
     assert [len(rows) for rows in grouped(np.ones((40, 8), np.float32), 20)] == [40]
+
+
+class Babble:
+    """An encoder whose texts lie anywhere: no word is near to any photo."""
+
+    logit_scale = 100.0
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        vectors = np.stack([np.random.default_rng(list(text.encode())).normal(size=64) for text in texts])
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_no_word_fits_where_the_model_tells_none_or_none_is_nearer_than_chance() -> None:
+    rng = np.random.default_rng(3)
+    photos = unit(rng.normal(size=(300, 64)).astype(np.float32))
+    whole = PhotoSample(np.arange(300), photos, 300)
+    words = WordsHere(TextBoard(Babble()), STUDY, whole, photos.mean(axis=0))  # type: ignore[arg-type]
+    for group in (photos[:20], photos[20:22], -photos[:50]):
+        naming = words.named(group)
+        assert (naming.name, naming.tag) == (None, None)
+    words._usable[:] = False
+    assert words.named(photos[:20]).name is None
 
 
 def test_everyday_words_can_be_tags_and_come_once() -> None:
