@@ -81,8 +81,8 @@ def suggest(
 
     Examples:
         aliens tag suggest
-        aliens tag suggest bathtub --try "a claw-foot tub" -o sheet.jpg
-        aliens tag suggest --truth labels.csv --write better.toml
+        aliens tag suggest bathtub --try "a tin bath" -o tubs.jpg
+        aliens tag suggest --truth labels.csv --write new.toml
     """
     from search.tags.suggestion_outputs import check_new_file
 

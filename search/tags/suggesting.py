@@ -33,6 +33,8 @@ from search.tags.word_list import TriedText, phrasings, tags_named
 FOLDS = 5
 BEST = 4  # texts that are joined: 2 to 6 did alike on both sets of benchmarks/suggestions.py
 RESAMPLED = 500  # times hotels are drawn anew, for an interval
+MOST_LABELLED = 5_000  # photos whose labels judge; more are sampled
+MOST_WEIGHTS = 4_000_000  # held at a time: 32 MB, and several arrays of that size
 EXAMPLES = 10  # photos of each kind
 # Pairs of a set of photos and a tag where a suggestion without labels was made, and how many of them it gave a higher
 # average precision: sample hotels and real photos, from one prompt a tag and from several (benchmarks/suggestions.py).
@@ -181,10 +183,12 @@ class Labelled:
 
     @classmethod
     def of(cls, session: Session, vectors: Vectors, truth: Truth) -> "Labelled":
-        """Return the truth of the photos that can be found; a photo of no hotel is a group of its own."""
+        """Return the truth of photos that can be found, at most MOST_LABELLED; a photo of no hotel is its own group."""
         ids = np.array(truth.photo_ids, np.int64)
         here = vectors.locate(ids)[0] >= 0 if len(ids) else np.zeros(0, np.bool_)
-        ids, values = ids[here], truth.values[here]
+        at = np.flatnonzero(here)
+        at = at[np.unique(np.linspace(0, max(len(at) - 1, 0), min(MOST_LABELLED, len(at))).astype(np.int64))]
+        ids, values = ids[at], truth.values[at]
         hotels = hotels_of(session, ids.tolist())
         names = [str(hotels.get(i, (None, None))[0] or f"photo {i}") for i in ids.tolist()]
         groups = np.unique(names, return_inverse=True)[1] if names else np.empty(0, np.int64)
@@ -440,6 +444,8 @@ def about_labels(trial: Trial, places: Sequence[int], truth: Truth) -> list[str]
     """Return what people should know of the labels, in words."""
     judged = [place for place in places if trial.can_be_judged(place)]
     notes = []
+    if len(trial.labelled.groups) == MOST_LABELLED < len(truth.photo_ids):
+        notes.append(f"labels of {MOST_LABELLED} photos, spread evenly, were used of {len(truth.photo_ids)}")
     if len(judged) < len(places) and len(truth.photo_ids):
         few = len(places) - len(judged)
         notes.append(
@@ -454,11 +460,14 @@ def about_labels(trial: Trial, places: Sequence[int], truth: Truth) -> list[str]
 
 def folds(has: Bools, groups: Longs) -> Iterator[tuple[Longs, Longs]]:
     """Yield rows that choose and rows that are judged by them, fold by fold; groups are never divided."""
-    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     count = min(FOLDS, *(len(np.unique(groups[kind])) for kind in (has, ~has)))
-    split = StratifiedGroupKFold(count, shuffle=True, random_state=0).split(groups, has, groups)
-    for others, judged in split:
+    if len(np.unique(groups)) == len(groups):  # ten times as quick where every photo is a group
+        parts = StratifiedKFold(count, shuffle=True, random_state=0).split(has, has)
+    else:
+        parts = StratifiedGroupKFold(count, shuffle=True, random_state=0).split(has, has, groups)
+    for others, judged in parts:
         if has[others].any() and not has[others].all():
             yield others, judged
 
@@ -489,9 +498,11 @@ def compared(has: Bools, before: Floats, after: Floats, groups: Longs) -> tuple[
     drawn = np.zeros((RESAMPLED, number), np.float64)
     for times in drawn:
         np.add.at(times, rng.choice(different, len(different)), 1)
-    weights = drawn[:, groups]
-    differences = weighted_precision(has, after, weights) - weighted_precision(has, before, weights)
-    low, high = np.nanpercentile(differences, [2.5, 97.5])
+    differences = []
+    for part in np.array_split(drawn, max(1, RESAMPLED * len(has) // MOST_WEIGHTS)):
+        weights = part[:, groups]
+        differences.append(weighted_precision(has, after, weights) - weighted_precision(has, before, weights))
+    low, high = np.nanpercentile(np.concatenate(differences), [2.5, 97.5])
     values = average_precisions(has, np.stack([before, after], axis=1))
     return (float(values[0]), float(values[1])), float(low), float(high)
 
