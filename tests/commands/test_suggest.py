@@ -39,3 +39,15 @@ def test_a_library_without_tags_says_what_to_do(aliens: Aliens, filled: Path) ->
     code, _, err = aliens("tag", "suggest")
     assert code == 2
     assert "is not tagged yet: run `aliens tag" in err
+
+
+def test_where_every_photo_has_a_tag_no_word_is_missing_and_nothing_is_written(aliens: Aliens, tagged: Path) -> None:
+    aliens("tag", "set", *range(1, 11), "a tv")
+    code, out, err = aliens("tag", "suggest", "--only", "words", "-o", "sheet.jpg")
+    assert (code, out) == (0, "")
+    assert "every one of 10 photos has a tag" in err
+    assert "sheet.jpg: not written, since nothing is suggested" in err
+    code, _, err = aliens("tag", "suggest", "--write", "new.toml")
+    assert code == 2
+    assert "nothing was written: no prompts are better than today's" in err
+    assert not Path("new.toml").exists() and not Path("sheet.jpg").exists()
