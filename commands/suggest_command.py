@@ -139,15 +139,15 @@ def print_prompts(prompts: "PromptSuggestions", library: Path) -> None:
         console.print_rows(
             (
                 "tag",
-                "today",
+                "prompts today",
                 "suggested",
                 "measure (0 to 1)",
-                "today",
-                "then",
+                "before",
+                "after",
                 "gain, 95 %",
                 "rests on",
-                "come in",
-                "go",
+                "photos in",
+                "photos out",
             ),
             [
                 (
@@ -168,7 +168,7 @@ def print_prompts(prompts: "PromptSuggestions", library: Path) -> None:
     if prompts.tried:
         console.note("your words, each alone in place of the tag's prompts:")
         console.print_rows(
-            ("tag", "your words", "measure (0 to 1)", "today", "then", "gain, 95 %", "suggested"),
+            ("tag", "your words", "measure (0 to 1)", "before", "after", "gain, 95 %", "suggested"),
             [
                 (
                     each.tag,

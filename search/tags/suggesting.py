@@ -148,7 +148,8 @@ class TextBoard:
         for start in range(0, len(absent), TEXT_BATCH):
             batch = absent[start : start + TEXT_BATCH]
             self._known |= dict(zip(batch, self._encoder.encode_texts(batch), strict=True))
-            self._progress(Step("encoding texts", start + len(batch), len(absent), "texts"))
+            if len(absent) > TEXT_BATCH:
+                self._progress(Step("encoding texts", start + len(batch), len(absent), "texts"))
 
     def mean(self, texts: Sequence[str]) -> Floats:
         """Return the mean vector of texts, (d,)."""
