@@ -29,11 +29,13 @@ from commands.search_commands import search, searches, similar
 from commands.serve_command import serve
 from commands.source_commands import sources
 from commands.stats_command import stats
+from commands.suggest_command import suggest
 from commands.tag_commands import old_tags, tags
 from commands.tag_evaluation_commands import evaluations
 from commands.vector_commands import export_vectors_command, import_vectors_command
 from commands.verbs import Plain, Verb, worded
 
+tags.command("suggest")(suggest)
 evaluations.command("search")(evaluate_search)
 evaluations.command("captions")(evaluate_captions)
 evaluations.command("hotels50k")(evaluate_hotels50k)

@@ -21,8 +21,8 @@ from aliens.picture_methods import PictureMethods
 from aliens.restyle_methods import RestyleMethods
 from aliens.source_methods import SourceMethods
 from aliens.stats_methods import StatsMethods
+from aliens.suggestion_methods import SuggestionMethods
 from aliens.vector_methods import VectorMethods
-from aliens.vocabulary_methods import VocabularyMethods
 from base.errors import LibraryError
 from base.settings import DEFAULT_LIBRARY, LibraryFolder, default_model
 from db.catalog import Catalog, refuse_library
@@ -39,8 +39,8 @@ class Library(
     RestyleMethods,
     PictureMethods,
     BrowsingMethods,
-    VocabularyMethods,
     LabellingMethods,
+    SuggestionMethods,
     DeskMethods,
     ExhibitMethods,
     HealthMethods,

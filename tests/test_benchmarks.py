@@ -308,7 +308,12 @@ def test_search_speed(bench: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "library"),
-    [("search_quality", "search-samples"), ("tag_quality", "tags-sample-hotels"), ("hotel_table", "hotels-sample")],
+    [
+        ("search_quality", "search-samples"),
+        ("tag_quality", "tags-sample-hotels"),
+        ("suggestions", "tags-sample-hotels"),
+        ("hotel_table", "hotels-sample"),
+    ],
 )
 def test_what_searches_and_tags_are_worth(bench: Path, sample_library: Library, name: str, library: str) -> None:
     shutil.copytree(sample_library.path, bench / "work" / library, dirs_exist_ok=True)  # photos are embedded once
@@ -322,6 +327,15 @@ def test_what_searches_and_tags_are_worth(bench: Path, sample_library: Library, 
             r"against nonsense's best\s+#",
         )
         assert shows(out, r"=== samples: 240 photos", *lines)
+    elif name == "suggestions":
+        out = figures(bench, "suggestions", "--photos", nowhere, "--draws", 1)
+        assert shows(
+            out,
+            r"=== sample hotels",
+            r"prompts by 60 labels, judged on other hotels: mAP # before, # after; better of # of 15 tags",
+            r"without labels, suggested: all phrasings better for # of # tags, mean gain [+-]# AP",
+            r"names: # of # fit, # groups without a name",
+        )
     elif name == "hotel_table":
         out = figures(bench, "hotel_table", "--photos", nowhere, "--chains", 1, "--million", 2000)
         assert shows(

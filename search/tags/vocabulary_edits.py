@@ -22,6 +22,7 @@ from search.tags.vocabulary import (
 
 MOST_PROMPTS = 20  # of a tag: each is encoded
 LONGEST_PROMPT = 300  # characters; a model reads about 70 words
+BY_HAND = "# Made with the page of `aliens serve`. Edit it there, or here; then: aliens tag --vocabulary THIS_FILE"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,10 +172,10 @@ def under_name(vocabulary: Vocabulary, name: str) -> Vocabulary:
     return replace(vocabulary, name=name)
 
 
-def vocabulary_toml(vocabulary: Vocabulary) -> str:
-    """Return a vocabulary as the content of a .toml file that reads back as the same."""
+def vocabulary_toml(vocabulary: Vocabulary, head: str = BY_HAND) -> str:
+    """Return a vocabulary as the content of a .toml file that reads back as the same; `head`: its first comment."""
     lines = [
-        "# Made with the page of `aliens serve`. Edit it there, or here; then: aliens tag --vocabulary THIS_FILE",
+        head,
         f"name = {toml_text(vocabulary.name)}",
         f"templates = {toml_list(vocabulary.templates)}",
         f"background = {toml_list(vocabulary.background)}",

@@ -41,6 +41,7 @@ LONG = (
     "see",
     "caption",
     "tag report",
+    "tag suggest --truth",  # a file that nobody has here
 )
 
 
@@ -246,7 +247,7 @@ def test_shells_complete_commands_and_values(aliens: Aliens, tagged: Path, compl
     aliens("search", "a pool", "--save", "$(rm -rf ~)")  # in which a shell would see a command
     aliens("search", "a pool", "--save", "two words")
     assert "search" in completed("aliens ") and "tags" not in completed("aliens ")
-    assert completed("aliens tag s") == ["show", "sheet", "set"]
+    assert completed("aliens tag s") == ["show", "sheet", "set", "suggest"]
     assert completed("aliens tag show --vocabulary ") == ["case-study"]
     assert set(completed("aliens tag --vocabulary ")) == {"case-study", "hotel"}
     assert completed("aliens tag set 7 bath") == ["bathtub"]

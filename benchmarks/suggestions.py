@@ -1,0 +1,255 @@
+"""How often what `aliens tag suggest` says is right: prompts with labels and without, and names of groups of photos.
+
+python benchmarks/suggestions.py [--photos ../shared/photos] [--draws 5]
+
+On the sample hotels and, where they are at hand, on real photos that the starter model has never seen (tag_quality.py
+says which). With labels: texts chosen on 60 photos of some hotels, judged on all photos of the others. Without: each
+tag whose truth is known, from its name as the one prompt and from those of the vocabulary `hotel`. Names: photos of one
+kind of room, in up to four groups that k-means makes, against words that fit the room.
+"""
+
+import argparse
+import csv
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from records import figure, recorded
+from tag_quality import WORK, groups_of, real_truth
+
+import aliens
+from aliens.library import Library
+from base.settings import LibraryFolder, asset
+from db.catalog import is_library
+from db.photo_rows import photo_records
+from db.vector_rows import EmbeddedRows
+from embedding.open_clip_encoder import OpenClipEncoder
+from search.tags.suggesting import (
+    Labelled,
+    PhotoSample,
+    TextBoard,
+    Trial,
+    average_precisions,
+    best_of,
+    unit,
+)
+from search.tags.truth import read_truth
+from search.tags.uncovered import COMPARED, WordsHere, grouped
+from search.tags.vocabulary import Tag, Vocabulary, as_vocabulary, bare, read_vocabulary
+
+FEWEST = 3  # photos that have a tag, for it to be counted
+LABELS = 60
+# What else is known of the samples (labels.csv: `extra`, and `scene` behind @), and of the real photos' rooms.
+EXTRA = {
+    "a painting": "picture on the wall", "curtains": "curtains", "a wooden floor": "wooden floor",
+    "tiles": "tiles;tiled floor", "plants": "plants", "rustic": "rustic", "classic": "classic style",
+    "modern": "modern", "a washbasin": "washbasin", "a carpet": "carpet;rug", "a toilet": "toilet",
+    "a sea view": "sea view", "sun loungers": "sun loungers", "a city view": "city view",
+    "a mountain view": "mountain view;mountain and lake view", "a garden view": "garden view", "marble": "marble",
+    "a white room": "white", "a green room": "green;pale green", "a red room": "red", "a grey room": "grey",
+    "a blue room": "blue;pale blue", "a beige room": "beige;cream", "minimalist": "minimalist",
+    "a bedroom": "@bedroom", "a bathroom": "@bath;@vanity", "a living room": "@living",
+}  # fmt: skip
+ROOMS = {
+    "a bedroom": "bedroom;Bedroom", "a bathroom": "bathroom", "a kitchen": "kitchen;Kitchen", "a facade": "frontal",
+    "a dining room": "Dining", "a living room": "Living Room", "a children's room": "Baby Children Room",
+    "an office": "Home Office", "a patio": "Outdoor", "a corridor": "Hallway",
+}  # fmt: skip
+FITTING = {  # words that fit a kind of room
+    "bathroom": "bathroom,bath,toilet,washbasin,shower,bathtub,sink,tub,basin,restroom,washroom,vanity,shower room",
+    "bedroom": "bedroom,bed,double bed,single bed,master bedroom,bedspread,headboard,hotel room,pillow,king-size bed,"
+    "two beds,wardrobe",
+    "kitchen": "kitchen,kitchenette,oven,stove,refrigerator,microwave,kitchen table,cooker",
+    "front": "facade,building,driveway,cottage,bungalow,villa,yard,garage,lawn,mansion,backyard,farmhouse,porch",
+    "dining": "dining room,dining table,table,kitchen table,restaurant,cafeteria,breakfast table",
+    "living": "living room,sofa,couch,drawing room,sitting room,coffee table,armchair,lounge,furniture,love seat",
+    "children": "children's room,crib,nursery,toy,bunk bed,playroom,bedroom",
+    "office": "office,desk,study,workplace,bookshelf,bookcase,computer,writing desk",
+    "outdoor": "patio,terrace,garden,balcony,deck,courtyard,backyard,porch,veranda",
+    "pool": "pool,swimming pool", "balcony": "balcony,terrace,sea view,patio,deck,shore,shoreline,beach,lake,veranda",
+    "minibar": "minibar,refrigerator,bottle,bar,wine,cooler", "tv": "tv,television,screen",
+    "mirror": "mirror,vanity,bathroom,washbasin,table,dresser",
+}  # fmt: skip
+KIND = {
+    "@bedroom": "bedroom", "@bath": "bathroom", "@living": "living", "@pool": "pool", "@restaurant": "dining",
+    "@balcony": "balcony", "@kitchen": "kitchen", "@minibar": "minibar", "@tvwall": "tv", "@vanity": "mirror",
+    "bathroom": "bathroom", "bedroom": "bedroom", "kitchen": "kitchen", "frontal": "front", "Bedroom": "bedroom",
+    "Dining": "dining", "Living Room": "living", "Kitchen": "kitchen", "Baby Children Room": "children",
+    "Home Office": "office", "Outdoor": "outdoor",
+}  # fmt: skip
+
+
+class Photos:
+    """The photos of one library, with what is known of them: {tag: (has it (n,), their places among all photos)}."""
+
+    def __init__(
+        self, library: Library, truth_file: Path, said: Mapping[str, set[str]], extra: Mapping[str, str]
+    ) -> None:
+        self.study = read_vocabulary("case-study")
+        with library.catalog.session() as session:
+            self.vectors = library.store.current(EmbeddedRows(session, library.model))
+            self.truth = read_truth(session, self.study, truth_file)
+        self.sample = PhotoSample.of(self.vectors)
+        self.paths = paths_of(library)
+        self.board = TextBoard(library.encoder)
+        self.said = {path: words for path, words in said.items() if path in self.paths}
+        self.places = np.searchsorted(self.sample.ids, [self.paths[path] for path in self.said])
+        rows = np.searchsorted(self.sample.ids, self.truth.photo_ids)
+        self.known = {}
+        for place, name in enumerate(self.study.names):
+            there = ~np.isnan(self.truth.values[:, place])
+            self.known[name, ""] = self.truth.values[there, place] == 1, rows[there]
+        for name, words in extra.items():
+            wanted = set(words.split(";"))
+            self.known[name, "extra"] = np.array([bool(wanted & each) for each in self.said.values()]), self.places
+        self.known = {key: value for key, value in self.known.items() if value[0].sum() >= FEWEST}
+
+    def trial(self, vocabulary: Vocabulary, labelled: Labelled | None = None) -> Trial:
+        """Return a trial of a vocabulary on these photos."""
+        none = Labelled(
+            np.empty((0, len(vocabulary.tags)), np.float32), self.vectors.gather(self.sample.ids[:0]), EMPTY
+        )
+        return Trial(vocabulary, self.sample, none if labelled is None else labelled, self.board, 0.5)
+
+    def precision(self, key: tuple[str, str], vector: np.ndarray) -> float:
+        """Return the average precision of a tag's photos by a text's vector."""
+        has, rows = self.known[key]
+        return float(average_precisions(has, (self.sample.vectors[rows] @ unit(vector))[:, np.newaxis])[0])
+
+
+EMPTY = np.empty(0, np.int64)
+
+
+def paths_of(library: Library) -> dict[str, int]:
+    """Return {path: photo id} of the photos that can be found."""
+    with library.catalog.session() as session:
+        vectors = library.store.current(EmbeddedRows(session, library.model))
+
+        return {record.path: number for number, record in photo_records(session, vectors.ids.tolist()).items()}
+
+
+def without_labels(photos: Photos) -> Iterator[tuple[bool, float]]:
+    """Yield, for each tag and both ways to begin, whether something was suggested, and what saying it all gains."""
+    hotel = {tag.name: tag for tag in read_vocabulary("hotel").tags}
+    for name, kind in photos.known:
+        for prompts in ((name,), hotel[name].prompts):
+            vocabulary = as_vocabulary({"tags": {name: list(prompts)}}, "one")
+            trial = photos.trial(vocabulary)
+            said = trial.candidates(vocabulary.tags[0], [], judged=False)
+            gain = photos.precision((name, kind), trial.means(said).mean(axis=0)) - photos.precision(
+                (name, kind), trial.means(prompts).mean(axis=0)
+            )
+            yield trial.by_spread(0, []) is not None, gain
+
+
+def with_labels(photos: Photos, hotel_of: Mapping[int, str], draws: int) -> tuple[list[float], list[float]]:
+    """Return average precisions before and after, of each tag the mean over draws, on hotels that chose nothing."""
+    hotels = np.unique([hotel_of[i] for i in photos.truth.photo_ids], return_inverse=True)[1]
+    trial = photos.trial(photos.study)
+    before, after = [], []
+    for (name, kind), (has, rows) in photos.known.items():
+        if kind:
+            continue
+        place = photos.study.position(name)
+        groups = hotels[~np.isnan(photos.truth.values[:, place])]
+        prompts = trial.candidates(photos.study.tags[place], [], judged=True)
+        means, today = trial.means(prompts), photos.board.mean(photos.study.texts(photos.study.tags[place]))
+        over = photos.sample.vectors[rows]
+        found = []
+        for draw in range(draws):
+            shuffled = np.random.default_rng(draw).permutation(groups.max() + 1)
+            for fold in range(5):
+                judged = shuffled[groups] % 5 == fold
+                others = np.flatnonzero(~judged)
+                chosen = np.random.default_rng([draw, fold]).permutation(others)[:LABELS]
+                if has[chosen].sum() < 2 or not has[judged].any():
+                    continue
+                new = means[best_of(has[chosen], over[chosen] @ unit(means).T)].mean(axis=0)
+                scores = over[judged] @ unit(np.stack([today, new])).T
+                found.append(average_precisions(has[judged], scores))
+        if found:
+            before.append(float(np.mean(found, axis=0)[0]))
+            after.append(float(np.mean(found, axis=0)[1]))
+    return before, after
+
+
+def names(photos: Photos) -> Iterator[bool | None]:
+    """Yield of each group of photos of one kind of room whether its name fits; None where it has no name."""
+    whole = PhotoSample.of(photos.vectors, COMPARED)
+    middle = whole.vectors.mean(axis=0)
+    none = Vocabulary(
+        name="none", tags=(Tag("a rainbow", ("a rainbow",)),), templates=("{}",), background=(), groups=()
+    )
+    words = WordsHere(photos.board, none, whole, middle)
+    vectors = unit(photos.sample.vectors - middle)
+    by_kind: dict[str, list[int]] = {}
+    for place, said in zip(photos.places.tolist(), photos.said.values(), strict=True):
+        for word in said & set(KIND):
+            by_kind.setdefault(word, []).append(place)
+    for word, places in by_kind.items():
+        for rows in grouped(vectors[places], 4):
+            if len(rows) >= 4:
+                name = words.named(vectors[places][rows]).name
+                yield None if name is None else bare(name) in FITTING[KIND[word]].split(",")
+
+
+@recorded
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, default=Path("../shared/photos"))
+    parser.add_argument("--draws", type=int, default=5)
+    options = parser.parse_args()
+    photos = options.photos.resolve()
+    WORK.mkdir(exist_ok=True)
+    encoder = OpenClipEncoder.load("starter")
+    samples = asset("aliens/samples")
+    with open(samples / "labels.csv", encoding="utf-8", newline="") as file:
+        said = {
+            str(samples / row["path"]): {*row["extra"].split(";"), f"@{row['scene']}"} for row in csv.DictReader(file)
+        }
+    sets = [("sample hotels", {"hotels50k": samples}, samples / "labels.csv", said, EXTRA, lambda p: Path(p).parts[-3])]
+    if photos.is_dir():
+        with open(photos / "labels.csv", encoding="utf-8", newline="") as file:
+            rooms = {str(photos / row["path"]): {row["room"]} for row in csv.DictReader(file) if row["room"]}
+        sets.append(("real hotels", photos, real_truth(photos), rooms, ROOMS, groups_of(photos).__getitem__))
+    made, named = [], []
+    for name, source, truth_file, words, extra, hotel_of in sets:
+        root = WORK / f"tags-{name.replace(' ', '-')}"
+        open_or_create = aliens.open if is_library(LibraryFolder(root)) else aliens.create
+        with open_or_create(root, encoder=encoder) as library:
+            library.add(**source) if isinstance(source, dict) else library.add(source)
+            here = Photos(library, truth_file, words, extra)
+            print(f"\n=== {name}")
+            hotels = {
+                number: hotel_of(path) for path, number in here.paths.items() if number in set(here.truth.photo_ids)
+            }
+            before, after = with_labels(here, hotels, options.draws)
+            better = sum(a > b for a, b in zip(after, before, strict=True))
+            print(f"prompts by {LABELS} labels, judged on other hotels: mAP {np.mean(before):.3f} before, ", end="")
+            print(f"{np.mean(after):.3f} after; better of {better} of {len(before)} tags")
+            figure(f"{name}: mAP, prompts of today", float(np.mean(before)), "mAP")
+            figure(f"{name}: mAP, prompts by {LABELS} labels", float(np.mean(after)), "mAP")
+            made += (mine := list(without_labels(here)))
+            show("without labels", mine)
+            named += (found := list(names(here)))
+            print(f"names: {found.count(True)} of {len(found)} fit, {found.count(None)} groups without a name")
+    print("\n=== both")
+    show("without labels", made)
+    right = [gain > 0 for suggested, gain in made if suggested]
+    figure("suggestions without labels that were right", float(np.mean(right)) if right else None, "share")
+    figure("groups of one kind of room whose name fits", named.count(True) / max(len(named), 1), "share")
+    print(f"names: {named.count(True)} of {len(named)} fit, {named.count(None)} groups without a name")
+
+
+def show(what: str, made: list[tuple[bool, float]]) -> None:
+    """Print how many suggestions were right, and how often all phrasings were better where none was suggested."""
+    for label, wanted in (("suggested", True), ("not suggested", False)):
+        gains = [gain for suggested, gain in made if suggested is wanted]
+        better = sum(gain > 0 for gain in gains)
+        print(f"{what}, {label}: all phrasings better for {better} of {len(gains)} tags, ", end="")
+        print(f"mean gain {np.mean(gains) if gains else 0:+.3f} AP")
+
+
+if __name__ == "__main__":
+    main()

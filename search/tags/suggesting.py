@@ -1,0 +1,527 @@
+"""Prompts that separate better: other ways to say a tag, tried on labels or, without any, by how photos spread.
+
+With labels every text is judged by the average precision of its ranking, and the mean of the best few takes the place
+of today's prompts. What that gains is measured by folds over hotels: in each, texts are chosen by the other folds.
+Without labels nothing told good single texts from bad ones (benchmarks/suggestions.py): saying a tag in all ways at
+once is tried, and offered where its cosines spread more than nonsense's, and more to the upper side, than before.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from base.arrays import Bools, Doubles, Floats, Ids, Longs
+from base.console import counted
+from base.listing import Listing
+from base.progress import Progress, Step, silent
+from db.photo_rows import hotels_of
+from embedding.encoder import Encoder
+from embedding.segments import Vectors
+from search.nonsense import NONSENSE
+from search.tags.calibration import INTERCEPT_EVIDENCE, MUTED, SLOPE_EVIDENCE, Calibration
+from search.tags.links import FEWEST
+from search.tags.tagging import TEXT_BATCH
+from search.tags.trust import FEW, SAMPLE_PHOTOS
+from search.tags.truth import Truth
+from search.tags.vocabulary import Tag, Vocabulary, bare
+from search.tags.vocabulary_edits import MOST_PROMPTS
+from search.tags.word_list import TriedText, phrasings, tags_named
+
+FOLDS = 5
+BEST = 4  # texts that are joined: 2 to 6 did alike on both sets of benchmarks/suggestions.py
+RESAMPLED = 500  # times hotels are drawn anew, for an interval
+MOST_LABELLED = 5_000  # photos whose labels judge; more are sampled
+MOST_WEIGHTS = 4_000_000  # held at a time: 32 MB, and several arrays of that size
+EXAMPLES = 10  # photos of each kind
+# Pairs of a set of photos and a tag where a suggestion without labels was made, and how many of them it gave a higher
+# average precision: sample hotels and real photos, from one prompt a tag and from several (benchmarks/suggestions.py).
+RIGHT, MADE = 29, 39
+LABELS, SPREAD = "average precision", "share of variance beyond nonsense"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PromptSuggestion:
+    """Prompts that would tell a tag better than today's.
+
+    by: what before and after are: average precision over the labels (0 to 1; after by folds over hotels, the others
+    chose), or the share of the tag's variance over the photos that nonsense does not explain (0 to 1, no labels). gain:
+    after - before, with the 95 % interval low to high, by drawing hotels anew; NaN without labels. labelled, true:
+    photos with a label, and those of them that have the tag; hotels: of which they are, a photo of no hotel for itself.
+    photos: looked at; texts: tried. comes_in, drops_out: how many photos of the library would get the tag or lose it by
+    the default rule, an estimate where not all were looked at; came, dropped: ids of those that change most; surest: of
+    those that the suggested prompts fit best.
+    """
+
+    tag: str
+    today: list[str]
+    suggested: list[str]
+    by: str
+    before: float
+    after: float
+    gain: float
+    low: float = float("nan")
+    high: float = float("nan")
+    labelled: int = 0
+    true: int = 0
+    hotels: int = 0
+    photos: int
+    texts: int
+    comes_in: int
+    drops_out: int
+    came: list[int] = field(default_factory=list)
+    dropped: list[int] = field(default_factory=list)
+    surest: list[int] = field(default_factory=list)
+
+    @property
+    def rests_on(self) -> str:
+        """What the figures rest on, in words."""
+        if self.by == LABELS:
+            return f"{counted(self.labelled, 'label')} ({self.true} yes) of {counted(self.hotels, 'hotel')}"
+        return f"{counted(self.photos, 'photo')}, no labels"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TriedResult:
+    """A user's text in place of a tag's prompts: fields as of PromptSuggestion. Nothing was chosen by the labels."""
+
+    text: str
+    tag: str
+    by: str
+    before: float
+    after: float
+    low: float = float("nan")
+    high: float = float("nan")
+    used: bool = False  # it is among the suggested prompts
+
+
+class PromptSuggestions(Listing[PromptSuggestion]):
+    """Tags whose prompts could be better, those that gain most first.
+
+    vocabulary: its key. tags: how many were looked at. tried: what became of the user's texts. estimated: only a
+    sample of the photos was looked at.
+    """
+
+    columns = ("tag", "today", "suggested", "by", "before", "after", "low", "high")
+
+    def __init__(
+        self,
+        found: Iterable[PromptSuggestion] = (),
+        *,
+        vocabulary: str,
+        tags: int = 0,
+        photos: int = 0,
+        estimated: bool = False,
+        tried: Sequence[TriedResult] = (),
+        notes: Sequence[str] = (),
+    ) -> None:
+        super().__init__(found)
+        self.vocabulary, self.tags, self.photos, self.estimated = vocabulary, tags, photos, estimated
+        self.tried, self.notes = list(tried), list(notes)
+
+    @property
+    def trust(self) -> str:
+        """How far to trust those that were made without labels; nothing where there are none."""
+        unlabelled = sum(each.by == SPREAD for each in self)
+        return (
+            (
+                f"{counted(unlabelled, 'suggestion')} without labels: on our photos {RIGHT} of {MADE} such ones were "
+                f"right ({RIGHT / MADE:.0%}), so try them, and look; labels of some twenty photos say more"
+            )
+            if unlabelled
+            else ""
+        )
+
+
+class TextBoard:
+    """Unit vectors of texts, each encoded once."""
+
+    def __init__(self, encoder: Encoder, progress: Progress = silent) -> None:
+        self._encoder, self._progress = encoder, progress
+        self._known: dict[str, Floats] = {}
+
+    def learn(self, texts: Iterable[str]) -> None:
+        """Encode texts that are not known yet."""
+        absent = [text for text in dict.fromkeys(texts) if text not in self._known]
+        for start in range(0, len(absent), TEXT_BATCH):
+            batch = absent[start : start + TEXT_BATCH]
+            self._known |= dict(zip(batch, self._encoder.encode_texts(batch), strict=True))
+            if len(absent) > TEXT_BATCH:
+                self._progress(Step("encoding texts", start + len(batch), len(absent), "texts"))
+
+    def mean(self, texts: Sequence[str]) -> Floats:
+        """Return the mean vector of texts, (d,)."""
+        self.learn(texts)
+        mean: Floats = np.mean([self._known[text] for text in texts], axis=0)
+        return mean
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoSample:
+    """Photos spread evenly over a library by their ids: ids (n,), unit vectors (n, d), of `total` photos."""
+
+    ids: Ids
+    vectors: Floats
+    total: int
+
+    @classmethod
+    def of(cls, vectors: Vectors, count: int = SAMPLE_PHOTOS, among: Ids | None = None) -> "PhotoSample":
+        """Return at most `count` of the photos, or of those `among` them: the same each time."""
+        ids = vectors.ids if among is None else among
+        ranks = np.unique(np.linspace(0, max(len(ids) - 1, 0), min(count, len(ids))).astype(np.int64))
+        return cls(ids[ranks], vectors.gather(ids[ranks]), len(ids))
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """What is known of photos with vectors: values (n, t), 1, 0 or NaN, vectors (n, d), groups (n,) such as hotels."""
+
+    values: Floats
+    vectors: Floats
+    groups: Longs
+
+    @classmethod
+    def of(cls, session: Session, vectors: Vectors, truth: Truth) -> "Labelled":
+        """Return the truth of photos that can be found, at most MOST_LABELLED; a photo of no hotel is its own group."""
+        ids = np.array(truth.photo_ids, np.int64)
+        here = vectors.locate(ids)[0] >= 0 if len(ids) else np.zeros(0, np.bool_)
+        at = np.flatnonzero(here)
+        at = at[np.unique(np.linspace(0, max(len(at) - 1, 0), min(MOST_LABELLED, len(at))).astype(np.int64))]
+        ids, values = ids[at], truth.values[at]
+        hotels = hotels_of(session, ids.tolist())
+        names = [str(hotels.get(i, (None, None))[0] or f"photo {i}") for i in ids.tolist()]
+        groups = np.unique(names, return_inverse=True)[1] if names else np.empty(0, np.int64)
+        return cls(values, vectors.gather(ids), groups.astype(np.int64))
+
+
+class Trial:
+    """Prompts compared on one library: a sample of its photos, and labels where there are any."""
+
+    def __init__(
+        self, vocabulary: Vocabulary, sample: PhotoSample, labelled: Labelled, board: TextBoard, threshold: float
+    ) -> None:
+        self.vocabulary, self.sample, self.labelled, self.board = vocabulary, sample, labelled, board
+        self._least = (np.log(threshold / (1 - threshold)) - INTERCEPT_EVIDENCE) / SLOPE_EVIDENCE
+
+    @cached_property
+    def noise(self) -> float:
+        """The spread of words that mean nothing, as `search.tags.trust` has it."""
+        self.board.learn(NONSENSE)
+        texts = np.stack([self.board.mean([word]) for word in NONSENSE])
+        return float(np.median((self.sample.vectors @ texts.T).std(axis=0)))
+
+    def known(self, place: int) -> Bools:
+        """Return of which labelled photos it is known whether they have a tag, (n,)."""
+        known: Bools = ~np.isnan(self.labelled.values[:, place])
+        return known
+
+    def can_be_judged(self, place: int) -> bool:
+        """Tell whether there are enough labels of a tag of both kinds, each of two hotels and more."""
+        known = self.known(place)
+        has, groups = self.labelled.values[known, place] == 1, self.labelled.groups[known]
+        return all(kind.sum() >= FEWEST["platt"] and len(np.unique(groups[kind])) >= 2 for kind in (has, ~has))
+
+    def means(self, prompts: Sequence[str]) -> Floats:
+        """Return the mean vectors of prompts in the vocabulary's templates, (m, d)."""
+        texts = [self.vocabulary.texts(Tag("", (prompt,))) for prompt in prompts]
+        self.board.learn(text for each in texts for text in each)
+        return np.stack([self.board.mean(each) for each in texts])
+
+    def candidates(self, tag: Tag, own: Sequence[str], *, judged: bool) -> list[str]:
+        """Return prompts to try for a tag: today's, those of the list, the user's; in templates where labels judge."""
+        by_tag, templates = phrasings()
+        said = [text for name in dict.fromkeys(map(bare, (tag.name, *tag.prompts))) for text in by_tag.get(name, ())]
+        plain = list(dict.fromkeys([*tag.prompts, *said, *own]))
+        if not judged or self.vocabulary.templates != ("{}",):
+            return plain
+        return list(dict.fromkeys([*tag.prompts, *(t.replace("{}", text) for text in plain for t in templates)]))
+
+    def evidence(self, vector: Floats) -> Floats:
+        """Return e of the sample's photos by a text's vector, (n,): see search.tags.calibration."""
+        cosines = self.sample.vectors @ unit(vector)
+        spread = max(float(cosines.std()), float(np.finfo(np.float32).tiny))
+        evidence: Floats = (cosines - cosines.mean()) / spread * max(0.0, 1 - (self.noise / spread) ** 2)
+        return evidence
+
+    def spread(self, vector: Floats) -> tuple[float, float]:
+        """Return the share of a text's variance that nonsense does not explain, and its upper over its lower spread."""
+        cosines = (self.sample.vectors @ unit(vector)).astype(np.float64)
+        middle, variance = np.median(cosines), max(float(cosines.var()), float(np.finfo(np.float32).tiny))
+        above, below = (np.square(cosines[side] - middle) for side in (cosines > middle, cosines < middle))
+        lopsided = np.sqrt(above.mean() / below.mean()) if len(above) and len(below) else 1.0
+        return max(0.0, 1 - self.noise**2 / variance), float(lopsided)
+
+    def standardised(self, vectors: Floats, rows: Bools) -> Floats:
+        """Return the labelled photos' cosines with texts (m, d), (r, m), in standard deviations over the sample."""
+        units = unit(vectors)
+        over = self.sample.vectors @ units.T
+        scores: Floats = (self.labelled.vectors[rows] @ units.T - over.mean(axis=0)) / np.maximum(
+            over.std(axis=0), 1e-9
+        )
+        return scores
+
+    def by_labels(self, place: int, own: Sequence[str]) -> PromptSuggestion | None:
+        """Return what labels say of a tag's prompts, or None where no others are better beyond noise."""
+        tag, rows = self.vocabulary.tags[place], self.known(place)
+        has, groups = self.labelled.values[rows, place] == 1, self.labelled.groups[rows]
+        prompts = self.candidates(tag, own, judged=True)
+        means = self.means(prompts)
+        today = self.board.mean(self.vocabulary.texts(tag))
+        scores, before = self.standardised(means, rows), self.standardised(today[np.newaxis], rows)[:, 0]
+        after = before.copy()
+        for others, judged in folds(has, groups):
+            chosen = best_of(has[others], scores[others])
+            after[judged] = self.standardised(means[chosen].mean(axis=0)[np.newaxis], rows)[judged, 0]
+        values, low, high = compared(has, before, after, groups)
+        chosen = best_of(has, scores)
+        if not low > 0 or {prompts[at] for at in chosen} == set(tag.prompts):
+            return None
+        return PromptSuggestion(
+            tag=tag.name,
+            today=list(tag.prompts),
+            suggested=[prompts[at] for at in chosen],
+            by=LABELS,
+            before=values[0],
+            after=values[1],
+            gain=values[1] - values[0],
+            low=low,
+            high=high,
+            labelled=int(rows.sum()),
+            true=int(has.sum()),
+            hotels=len(np.unique(groups)),
+            photos=len(self.sample.ids),
+            texts=len(prompts),
+            **self.changes(today, means[chosen].mean(axis=0)),
+        )
+
+    def by_spread(self, place: int, own: Sequence[str]) -> PromptSuggestion | None:
+        """Return a tag said in all ways at once, where that spreads more and more to the upper side, or None."""
+        tag = self.vocabulary.tags[place]
+        prompts = self.candidates(tag, own, judged=False)[:MOST_PROMPTS]
+        if len(self.sample.ids) < FEW or set(prompts) == set(tag.prompts):
+            return None
+        today = self.board.mean(self.vocabulary.texts(tag))
+        new = self.means(prompts).mean(axis=0)
+        (before, lopsided_before), (after, lopsided) = self.spread(today), self.spread(new)
+        if not (after > before and lopsided > lopsided_before and after >= MUTED):
+            return None
+        return PromptSuggestion(
+            tag=tag.name,
+            today=list(tag.prompts),
+            suggested=prompts,
+            by=SPREAD,
+            before=before,
+            after=after,
+            gain=after - before,
+            photos=len(self.sample.ids),
+            texts=len(prompts),
+            **self.changes(today, new),
+        )
+
+    def changes(self, today: Floats, new: Floats) -> dict[str, Any]:
+        """Return how many photos of the sample come in and drop out by new prompts, and which of them change most."""
+        before, after = self.evidence(today), self.evidence(new)
+        had, has = before >= self._least, after >= self._least
+        change = after - before
+        came, dropped = np.flatnonzero(has & ~had), np.flatnonzero(had & ~has)
+        return {
+            "comes_in": round(len(came) * self.sample.total / len(had)),
+            "drops_out": round(len(dropped) * self.sample.total / len(had)),
+            "came": self.sample.ids[came[np.argsort(-change[came], kind="stable")][:EXAMPLES]].tolist(),
+            "dropped": self.sample.ids[dropped[np.argsort(change[dropped], kind="stable")][:EXAMPLES]].tolist(),
+            "surest": self.sample.ids[np.argsort(-after, kind="stable")[:EXAMPLES]].tolist(),
+        }
+
+    def of_own(self, place: int, text: str, suggestion: PromptSuggestion | None) -> TriedResult:
+        """Return how a user's text does alone in place of a tag's prompts."""
+        tag = self.vocabulary.tags[place]
+        today, new = self.board.mean(self.vocabulary.texts(tag)), self.means([text])[0]
+        said = {template.replace("{}", text) for template in phrasings()[1]}
+        used = suggestion is not None and not said.isdisjoint(suggestion.suggested)
+        if not self.can_be_judged(place):
+            before, after = self.spread(today)[0], self.spread(new)[0]
+            return TriedResult(text=text, tag=tag.name, by=SPREAD, before=before, after=after, used=used)
+        rows = self.known(place)
+        scores = self.standardised(np.stack([today, new]), rows)
+        has, groups = self.labelled.values[rows, place] == 1, self.labelled.groups[rows]
+        (before, after), low, high = compared(has, scores[:, 0], scores[:, 1], groups)
+        return TriedResult(
+            text=text, tag=tag.name, by=LABELS, before=before, after=after, low=low, high=high, used=used
+        )
+
+
+def suggest_prompts(
+    session: Session,
+    vectors: Vectors,
+    encoder: Encoder,
+    vocabulary: Vocabulary,
+    calibration: Calibration,
+    truth: Truth,
+    *,
+    tags: Sequence[str] = (),
+    tried: Sequence[TriedText] = (),
+    progress: Progress = silent,
+) -> PromptSuggestions:
+    """Return prompts that would tell a vocabulary's tags better than today's. Nothing is changed.
+
+    Args:
+        session: of the library.
+        vectors: of all photos.
+        encoder: of the library's model.
+        vocabulary: whose tags are looked at.
+        calibration: how they are decided today.
+        truth: what is known of photos' tags; may be empty.
+        tags: only these; by default all that are not muted.
+        tried: the user's texts.
+        progress: told of texts and tags.
+
+    Raises: QueryError: there is no such tag. LibraryError: a part of the vectors is absent or damaged.
+    """
+    board = TextBoard(encoder, progress)
+    sample, labelled = PhotoSample.of(vectors), Labelled.of(session, vectors, truth)
+    threshold = calibration.threshold if calibration.method == "signal" else 0.5
+    trial = Trial(vocabulary, sample, labelled, board, threshold)
+    asked = tags or [tag.name for tag in vocabulary.tags if tag.name not in vocabulary.muted]
+    named = [each.tag for each in tried if each.tag is not None]
+    places = list(dict.fromkeys(map(vocabulary.position, (*asked, *named))))
+    own, placed = meant_for(vocabulary, places, tried, board)
+    board.learn(texts_ahead(trial, places, own))
+    found: dict[int, PromptSuggestion] = {}
+    results = []
+    for number, place in enumerate(places, start=1):
+        look = trial.by_labels if trial.can_be_judged(place) else trial.by_spread
+        suggestion = look(place, own.get(place, []))
+        if suggestion is not None:
+            found[place] = suggestion
+        results += [trial.of_own(place, text, suggestion) for text in own.get(place, [])]
+        progress(Step("trying prompts", number, len(places), "tags"))
+    typed = [each.text for each in tried]
+    order = sorted(found.values(), key=lambda each: (each.by != LABELS, -each.gain))
+    return PromptSuggestions(
+        order,
+        vocabulary=vocabulary.key,
+        tags=len(places),
+        photos=len(sample.ids),
+        estimated=len(sample.ids) < sample.total,
+        tried=sorted(results, key=lambda each: typed.index(each.text)),
+        notes=[*placed, *about_labels(trial, places, truth), *list(truth.notes)],
+    )
+
+
+def texts_ahead(trial: Trial, places: Sequence[int], own: dict[int, list[str]]) -> Iterator[str]:
+    """Yield every text that will be needed, so that they are encoded in whole batches."""
+    yield from NONSENSE
+    for place in places:
+        tag = trial.vocabulary.tags[place]
+        yield from trial.vocabulary.texts(tag)
+        for prompt in trial.candidates(tag, own.get(place, []), judged=trial.can_be_judged(place)):
+            yield from trial.vocabulary.texts(Tag("", (prompt,)))
+
+
+def meant_for(
+    vocabulary: Vocabulary, places: Sequence[int], tried: Sequence[TriedText], board: TextBoard
+) -> tuple[dict[int, list[str]], list[str]]:
+    """Return {tag's place: texts to try}, and notes on texts that were given to the nearest of the tags at `places`."""
+    own: dict[int, list[str]] = {}
+    notes = []
+    board.learn(each.text for each in tried)
+    for each in tried:
+        named = [each.tag] if each.tag is not None else tags_named(vocabulary, each.text)
+        meant = [place for place in map(vocabulary.position, named) if place in places or each.tag is not None]
+        if not meant and places:
+            means = unit(np.stack([board.mean(vocabulary.texts(vocabulary.tags[place])) for place in places]))
+            meant = [places[int((means @ board.mean([each.text])).argmax())]]
+            if len(places) > 1:
+                nearest = vocabulary.names[meant[0]]
+                notes.append(f"{each.text!r} names no tag, so it was tried for the nearest, {nearest!r}")
+        for place in meant:
+            own.setdefault(place, []).append(each.text)
+    return own, notes
+
+
+def about_labels(trial: Trial, places: Sequence[int], truth: Truth) -> list[str]:
+    """Return what people should know of the labels, in words."""
+    judged = [place for place in places if trial.can_be_judged(place)]
+    notes = []
+    if len(trial.labelled.groups) == MOST_LABELLED < len(truth.photo_ids):
+        notes.append(f"labels of {MOST_LABELLED} photos, spread evenly, were used of {len(truth.photo_ids)}")
+    if len(judged) < len(places) and len(truth.photo_ids):
+        few = len(places) - len(judged)
+        notes.append(
+            f"{counted(few, 'tag')} judged without labels: fewer than {FEWEST['platt']} labels that say yes, or no, or "
+            "all of one hotel"
+        )
+    if len(judged) < len(places) and len(trial.sample.ids) < FEW:
+        photos = counted(len(trial.sample.ids), "photo")
+        notes.append(f"{photos} are too few to compare prompts without labels: add more, up to about {FEW}")
+    return notes
+
+
+def folds(has: Bools, groups: Longs) -> Iterator[tuple[Longs, Longs]]:
+    """Yield rows that choose and rows that are judged by them, fold by fold; groups are never divided."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    count = min(FOLDS, *(len(np.unique(groups[kind])) for kind in (has, ~has)))
+    if len(np.unique(groups)) == len(groups):  # ten times as quick where every photo is a group
+        parts = StratifiedKFold(count, shuffle=True, random_state=0).split(has, has)
+    else:
+        parts = StratifiedGroupKFold(count, shuffle=True, random_state=0).split(has, has, groups)
+    for others, judged in parts:
+        if has[others].any() and not has[others].all():
+            yield others, judged
+
+
+def best_of(has: Bools, scores: Floats) -> Longs:
+    """Return the columns of scores (n, m) that rank photos (n,) best, at most BEST, the best first."""
+    best: Longs = np.argsort(-average_precisions(has, scores), kind="stable")[:BEST]
+    return best
+
+
+def average_precisions(has: Bools, scores: Floats) -> Doubles:
+    """Return the average precision of each column of scores (n, m), (m,); of equal scores the first stands first."""
+    order = np.argsort(-scores, axis=0, kind="stable")
+    hits = has[order].astype(np.float64)
+    precision = np.cumsum(hits, axis=0) / np.arange(1, len(has) + 1)[:, np.newaxis]
+    result: Doubles = (precision * hits).sum(axis=0) / max(int(has.sum()), 1)
+    return result
+
+
+def compared(has: Bools, before: Floats, after: Floats, groups: Longs) -> tuple[tuple[float, float], float, float]:
+    """Return the average precisions of two rankings (n,), and the 95 % interval of their difference.
+
+    Groups are drawn anew, with replacement, RESAMPLED times: percentile bootstrap over clusters, seed 0.
+    """
+    number = int(groups.max()) + 1
+    rng = np.random.default_rng(0)
+    different = np.unique(groups)
+    drawn = np.zeros((RESAMPLED, number), np.float64)
+    for times in drawn:
+        np.add.at(times, rng.choice(different, len(different)), 1)
+    differences = []
+    for part in np.array_split(drawn, max(1, RESAMPLED * len(has) // MOST_WEIGHTS)):
+        weights = part[:, groups]
+        differences.append(weighted_precision(has, after, weights) - weighted_precision(has, before, weights))
+    low, high = np.nanpercentile(np.concatenate(differences), [2.5, 97.5])
+    values = average_precisions(has, np.stack([before, after], axis=1))
+    return (float(values[0]), float(values[1])), float(low), float(high)
+
+
+def weighted_precision(has: Bools, scores: Floats, weights: Doubles) -> Doubles:
+    """Return the average precision of a ranking (n,) with photos counted so many times (b, n), (b,); NaN of none."""
+    order = np.argsort(-scores, kind="stable")
+    counts = weights[:, order]
+    hits = counts * has[order]
+    precision = np.cumsum(hits, axis=1) / np.maximum(np.cumsum(counts, axis=1), 1)
+    there = hits.sum(axis=1)
+    result: Doubles = np.where(there > 0, (hits * precision).sum(axis=1) / np.maximum(there, 1), np.nan)
+    return result
+
+
+def unit(vectors: Floats) -> Floats:
+    """Return vectors (..., d) with L2 norm 1; zeros stay."""
+    norms = np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), np.finfo(np.float32).tiny)
+    result: Floats = (vectors / norms).astype(np.float32)
+    return result

@@ -1,0 +1,53 @@
+"""`aliens tag suggest` as the shell runs it, on a fake encoder's vectors: what it prints means nothing."""
+
+import json
+from pathlib import Path
+
+from tests.commands.conftest import Aliens
+
+
+def test_it_prints_objects_for_programs_and_tables_for_people_by_both_spellings(aliens: Aliens, tagged: Path) -> None:
+    code, out, err = aliens("tag", "suggest", "--json", "--try", "a pool: a lido")
+    assert code == 0
+    kinds = [json.loads(line)["kind"] for line in out.splitlines()]
+    assert kinds.count("tried") == 1
+    assert set(kinds) <= {"prompts", "tried", "words"}
+    code, out, err = aliens("tags", "suggest", "--try", "a pool: a lido")
+    assert code == 0
+    assert "a lido" in out
+    assert "15 tags looked at" in err
+    assert "10 photos are too few" in err
+
+
+def test_what_does_not_go_together_is_said_before_anything_is_looked_at(aliens: Aliens, tagged: Path) -> None:
+    Path("there.toml").write_text("", encoding="utf-8")
+    for arguments, told in (
+        (("--add", "a fence"), "--add 'a fence' goes with --write NEW.toml"),
+        (("pool", "--only", "words"), "'pool' is a tag, and words are for photos that have none"),
+        (("--write", "there.toml"), "there.toml is there already: choose another name"),
+        (("--write", "new.txt"), "end its name in .toml"),
+        (("-v", "nothing"), "is not tagged with 'nothing'"),
+        (("--try", "\x1b[31m"), "cannot be a prompt"),
+        (("--truth", "nowhere.csv"), "nowhere.csv"),
+    ):
+        code, out, err = aliens("tag", "suggest", *arguments)
+        assert (code, out) == (2, ""), arguments
+        assert told in err
+
+
+def test_a_library_without_tags_says_what_to_do(aliens: Aliens, filled: Path) -> None:
+    code, _, err = aliens("tag", "suggest")
+    assert code == 2
+    assert "is not tagged yet: run `aliens tag" in err
+
+
+def test_where_every_photo_has_a_tag_no_word_is_missing_and_nothing_is_written(aliens: Aliens, tagged: Path) -> None:
+    aliens("tag", "set", *range(1, 11), "a tv")
+    code, out, err = aliens("tag", "suggest", "--only", "words", "-o", "sheet.jpg")
+    assert (code, out) == (0, "")
+    assert "every one of 10 photos has a tag" in err
+    assert "sheet.jpg: not written, since nothing is suggested" in err
+    code, _, err = aliens("tag", "suggest", "--write", "new.toml")
+    assert code == 2
+    assert "nothing was written: no prompts are better than today's" in err
+    assert not Path("new.toml").exists() and not Path("sheet.jpg").exists()
