@@ -60,6 +60,7 @@ bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run, and w
 	$(BIN)/python -W ignore benchmarks/web_paint.py
 	$(BIN)/python benchmarks/web_scroll.py
 	$(BIN)/python benchmarks/tag_quality.py
+	$(BIN)/python benchmarks/labels.py
 	$(BIN)/python benchmarks/suggestions.py
 	$(BIN)/python -W ignore benchmarks/search_speed.py
 	$(BIN)/python -W ignore benchmarks/batch_search.py

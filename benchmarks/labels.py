@@ -29,11 +29,9 @@ from search.tags.evaluation import FOLDS, Learner, folds_of
 from search.tags.links import Fit
 from search.tags.truth import read_truth
 
-COUNTS = (5, 10, 20, 50, 100)
 HARD = ("a bathtub", "a shower", "two beds", "a king-size bed")
 FITS: tuple[Fit, ...] = ("platt", "probe")
 RESAMPLED = 500
-TAG_COUNTS, MOST_LABELS = (10, 20, 50, 100), 100
 ASKED = 5  # photos at a time
 
 
@@ -82,13 +80,12 @@ def f1(decided: np.ndarray, truth: np.ndarray) -> float:
     return float(2 * right / max((decided & ~np.isnan(truth)).sum() + (truth == 1).sum(), 1))
 
 
-def show(name: str, learner: Learner, tagging, hotels: np.ndarray, draws: int) -> None:
+def show(name: str, learner: Learner, tagging, hotels: np.ndarray, counts: list[int], draws: int) -> None:
     """Print the tables of one data set."""
     plain, names = tagging.calibration, tagging.vocabulary.names
     tags = [names.index(tag) for tag in HARD]
     print(f"{'labelled photos':<16} {'by':<7} {'precision':>22} {'recall':>22}   F1 of {', '.join(HARD)}")
-    shown = [0, *(count for count in COUNTS if count < len(learner.truth) * (1 - 1 / FOLDS))]
-    for count in shown:
+    for count in (0, *counts):
         for fit in FITS if count else FITS[-1:]:
             decided = [decisions(learner, plain, fit, count, draw) for draw in range(draws if count else 1)]
             row = f"{count:<16} {fit if count else 'prompts':<7}"
@@ -104,13 +101,15 @@ def show(name: str, learner: Learner, tagging, hotels: np.ndarray, draws: int) -
             print(row, flush=True)
 
 
-def labelled_in_turn(learner: Learner, tagging, place: int, fold: int, hotels: np.ndarray, draw: int) -> list[int]:
-    """Return the photos that `aliens label TAG` asks about, in turn, of all outside a fold; the truth answers."""
+def labelled_in_turn(
+    learner: Learner, tagging, place: int, fold: int, hotels: np.ndarray, most: int, draw: int
+) -> list[int]:
+    """Return up to `most` photos that `aliens label TAG` asks about, in turn, outside a fold; the truth answers."""
     tag = replace(learner, truth=learner.truth[:, [place]])
     calibration = tagging.calibration.only([place])
     free = (learner.folds != fold) & ~np.isnan(learner.truth[:, place])
     asked: list[int] = []
-    while len(asked) < MOST_LABELS and free.any():
+    while len(asked) < most and free.any():
         known = np.isin(np.arange(len(free)), asked)
         at = np.flatnonzero(free)
         scores = learner.scores[:, [place, -1]]
@@ -122,21 +121,21 @@ def labelled_in_turn(learner: Learner, tagging, place: int, fold: int, hotels: n
     return asked
 
 
-def show_hard(name: str, learner: Learner, tagging, hotels: np.ndarray, draws: int) -> None:
+def show_hard(name: str, learner: Learner, tagging, hotels: np.ndarray, counts: list[int], draws: int) -> None:
     """Print F1 of four tags by how many photos were labelled for each, those that are chosen and those at random."""
     names = tagging.vocabulary.names
-    print(f"\n{'F1 by labels of the tag':<24} {'of':<9} " + " ".join(f"{count:>22}" for count in (0, *TAG_COUNTS)))
+    print(f"\n{'F1 by labels of the tag':<24} {'of':<9} " + " ".join(f"{count:>22}" for count in (0, *counts)))
     for tag in HARD:
         place = names.index(tag)
         one = replace(learner, truth=learner.truth[:, [place]], scores=learner.scores[:, [place, -1]])
         calibration = tagging.calibration.only([place])
         for way in ("chosen", "random"):
-            decided = {count: [np.zeros(one.truth.shape, bool) for _ in range(draws)] for count in (0, *TAG_COUNTS)}
+            decided = {count: [np.zeros(one.truth.shape, bool) for _ in range(draws)] for count in (0, *counts)}
             for draw in range(draws):
                 for fold in range(FOLDS):
                     asked = one.folds == fold
                     if way == "chosen":
-                        order = labelled_in_turn(learner, tagging, place, fold, hotels, draw)
+                        order = labelled_in_turn(learner, tagging, place, fold, hotels, max(counts), draw)
                     else:
                         order = np.random.default_rng((draw, fold)).permutation(
                             np.flatnonzero(~asked & ~np.isnan(one.truth[:, 0]))
@@ -161,6 +160,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, default=Path("../shared/photos"))
     parser.add_argument("--draws", type=int, default=3, help="of labelled photos, whose figures are averaged")
+    parser.add_argument("--counts", type=int, nargs="+", default=[5, 10, 20, 50, 100], help="labelled photos")
     arguments = parser.parse_args()
     WORK.mkdir(exist_ok=True)
     encoder = OpenClipEncoder.load("starter")
@@ -176,8 +176,8 @@ def main() -> None:
             hotels = np.array([hotel_of(path) for path in photos.columns["path"].to_pylist()])
             scores, vectors = tagging.scores_and_vectors(truth.photo_ids)
             learner = Learner(scores, vectors, tagging.centre, truth.values, folds_of(hotels.tolist()))
-            show(name, learner, tagging, hotels, arguments.draws)
-            show_hard(name, learner, tagging, hotels, arguments.draws)
+            show(name, learner, tagging, hotels, arguments.counts, arguments.draws)
+            show_hard(name, learner, tagging, hotels, arguments.counts, arguments.draws)
 
 
 if __name__ == "__main__":

@@ -311,6 +311,7 @@ def test_search_speed(bench: Path) -> None:
     [
         ("search_quality", "search-samples"),
         ("tag_quality", "tags-sample-hotels"),
+        ("labels", "tags-sample-hotels"),
         ("suggestions", "tags-sample-hotels"),
         ("hotel_table", "hotels-sample"),
     ],
@@ -327,6 +328,16 @@ def test_what_searches_and_tags_are_worth(bench: Path, sample_library: Library, 
             r"against nonsense's best\s+#",
         )
         assert shows(out, r"=== samples: 240 photos", *lines)
+    elif name == "labels":
+        out = figures(bench, "labels", "--photos", nowhere, "--draws", 1, "--counts", 5)
+        assert shows(
+            out,
+            r"=== sample hotels",
+            r"0\s+prompts\s+#",
+            r"5\s+platt\s+# \[#, #\]\s+# \[#, #\]",
+            r"5\s+probe\s+# \[#, #\]\s+# \[#, #\]",
+            r"two beds\s+chosen\s+# \[#, #\]\s+# \[#, #\]",
+        )
     elif name == "suggestions":
         out = figures(bench, "suggestions", "--photos", nowhere, "--draws", 1)
         assert shows(
