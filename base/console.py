@@ -147,6 +147,12 @@ def note(*lines: object) -> None:
     sys.stderr.flush()
 
 
+def prompt(line: object, *, anew: bool = False) -> None:
+    """Print what somebody is asked on stderr, where the answer stands behind it; `anew`: in place of the line there."""
+    sys.stderr.write(("\r\x1b[K" if anew else "") + line_for(sys.stderr, line))
+    sys.stderr.flush()
+
+
 def print_json(record: Mapping[str, Any]) -> None:
     """Print one object on one line of stdout, exactly: what is hidden, or lacks in the encoding, is escaped by JSON."""
     plain = without_nan(record)

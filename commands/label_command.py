@@ -34,7 +34,6 @@ from commands.tag_commands import VocabularyOption
 
 if TYPE_CHECKING:
     from aliens.library import Library
-    from db.photo_rows import PhotoRecord
 
 ON_SHEET = 10  # photos
 STEP = 10  # answers after which it is said what labels brought
@@ -105,7 +104,7 @@ def label(
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PhotoAsked:
     """A photo that is asked about. tags: which, with what was said of them before, None where nothing was."""
 
     photo_id: int
@@ -115,10 +114,10 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class LabelAnswer:
     """What was answered; before: what was said of these tags before, empty where the photo was passed over."""
 
-    asked: Asked
+    asked: PhotoAsked
     before: Mapping[str, bool | None]
 
 
@@ -136,8 +135,8 @@ class LabelSession:
     json: bool
     tab: str = field(default_factory=lambda: f"terminal {os.getpid()}")
     labelled: int = 0
-    _queue: list[Asked] = field(default_factory=list)
-    _answers: list[Answer] = field(default_factory=list)
+    _queue: list[PhotoAsked] = field(default_factory=list)
+    _answers: list[LabelAnswer] = field(default_factory=list)
     _skipped: list[int] = field(default_factory=list)
     _numbers: dict[int, int] = field(default_factory=dict)  # of photos on the sheet
     _name: str = ""  # the tag's whole name
@@ -194,7 +193,7 @@ class LabelSession:
         self._skipped = []
         records = self.photos.photos_numbered(list(wanted))
         self._queue = [
-            Asked(photo_id, file_of(records[photo_id]), chance, tags)
+            PhotoAsked(photo_id, PhotoFile(records[photo_id].path, records[photo_id].member), chance, tags)
             for photo_id, (chance, tags) in wanted.items()
             if photo_id in records
         ]
@@ -207,13 +206,13 @@ class LabelSession:
                     open_files([self.sheet])
         return bool(self._queue)
 
-    def _was_labelled(self, asked: Asked) -> bool:
+    def _was_labelled(self, asked: PhotoAsked) -> bool:
         """Tell whether somebody else has labelled a photo since it was chosen."""
         said = self.photos.labels_of(asked.photo_id, self.vocabulary)
         known = all(tag in said for tag in asked.tags)
         return known and None in asked.tags.values()
 
-    def _show(self, asked: Asked, keys: "Keys") -> None:
+    def _show(self, asked: PhotoAsked, keys: "Keys") -> None:
         """Say which photo is asked about."""
         number = f"{self._numbers[asked.photo_id]}. " if asked.photo_id in self._numbers else ""
         path = Path(asked.file.member or asked.file.path)
@@ -222,10 +221,9 @@ class LabelSession:
             console.note((f"{number}photo {asked.photo_id}  ", short), *tag_lines(asked.tags))
         elif keys.is_terminal:
             line = (f"{number}photo {asked.photo_id}  ", short, f"  {self._name}? ")
-            sys.stderr.write(console.line_for(sys.stderr, line))
-            sys.stderr.flush()
+            console.prompt(line)
 
-    def _answer_tag(self, asked: Asked, keys: "Keys") -> bool:
+    def _answer_tag(self, asked: PhotoAsked, keys: "Keys") -> bool:
         """Take an answer about one tag; tell whether to go on."""
         while True:
             key = keys.next()
@@ -237,7 +235,7 @@ class LabelSession:
                 return goes_on
             keys.refuse(key)
 
-    def _answer_whole(self, asked: Asked, keys: "Keys") -> bool:
+    def _answer_whole(self, asked: PhotoAsked, keys: "Keys") -> bool:
         """Take an answer about all tags of a photo; tell whether to go on."""
         of_keys = dict(zip(TAG_KEYS, asked.tags, strict=False))
         chosen = {tag for tag, said in asked.tags.items() if said}
@@ -269,7 +267,7 @@ class LabelSession:
         vocabulary = self.photos.vocabulary(self.vocabulary)
         return {vocabulary.names[vocabulary.position(name)] for name in line.split(";") if name.strip()}
 
-    def _other(self, asked: Asked, key: str | None, keys: "Keys") -> bool | None:
+    def _other(self, asked: PhotoAsked, key: str | None, keys: "Keys") -> bool | None:
         """Do what is no label: skip, undo, quit; tell whether to go on, or None where the key is none of these."""
         if key is None or key == "q":
             keys.echo("")
@@ -278,7 +276,7 @@ class LabelSession:
             keys.echo("skipped")
             self._queue.pop(0)
             self._skipped.append(asked.photo_id)
-            self._answers.append(Answer(asked, {}))
+            self._answers.append(LabelAnswer(asked, {}))
             self._print(asked, {}, skipped=True)
             return True
         if key != "u":
@@ -297,21 +295,21 @@ class LabelSession:
         self._print(last.asked, last.before, undone=True)
         return True
 
-    def _keep(self, asked: Asked, said: Mapping[str, bool]) -> None:
+    def _keep(self, asked: PhotoAsked, said: Mapping[str, bool]) -> None:
         self._queue.pop(0)
         try:
             before = self.photos.label_photo(asked.photo_id, said, vocabulary=self.vocabulary)
         except QueryError as error:  # it has left the library
             console.note(str(error))
             return
-        self._answers.append(Answer(asked, before))
+        self._answers.append(LabelAnswer(asked, before))
         self.labelled += 1
         told = self.labelled % STEP == 0
         self._print(asked, said, brought=self._brought() if told else None)
         if told:
             self._learn()
 
-    def _print(self, asked: Asked, said: Mapping[str, bool | None], **more: Any) -> None:
+    def _print(self, asked: PhotoAsked, said: Mapping[str, bool | None], **more: Any) -> None:
         """Print an answer on stdout, where a program may read it."""
         if self.json:
             record: dict[str, Any] = {"photo_id": asked.photo_id, "path": asked.file.path, "member": asked.file.member}
@@ -362,11 +360,6 @@ class LabelSession:
         elif self.apply and not self._enough:
             then = f"from {STEP} labelled photos on the tags are decided by them"
         print_notes([f"{counted(self.labelled, 'photo')} labelled: {then}"], self.library)
-
-
-def file_of(record: "PhotoRecord") -> PhotoFile:
-    """Return where a photo's bytes lie."""
-    return PhotoFile(record.path, record.member)
 
 
 def tag_lines(tags: Mapping[str, bool | None]) -> list[str]:
@@ -429,8 +422,7 @@ class Keys:
 
     def line(self, prompt: str) -> str:
         """Return a line that is typed at a terminal."""
-        sys.stderr.write(f"\r\x1b[K{prompt}")
-        sys.stderr.flush()
+        console.prompt(prompt, anew=True)
         with self._as_it_was():
             return sys.stdin.readline().strip()
 
@@ -454,9 +446,7 @@ class Keys:
     def status(self, line: str) -> None:
         """Show a line in place of the one before."""
         if self.is_terminal:
-            columns = shutil.get_terminal_size().columns - 1
-            sys.stderr.write(f"\r\x1b[K{console.one_line(line)[-columns:]}")
-            sys.stderr.flush()
+            console.prompt(line[-(shutil.get_terminal_size().columns - 1) :], anew=True)
 
     def refuse(self, key: str | None) -> None:
         """Pass over a key that says nothing. Raises: QueryError: it is a line of a pipe."""

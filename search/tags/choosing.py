@@ -29,7 +29,7 @@ NOVELTY_OF_TAG, NOVELTY_OF_PHOTO = 0.25, 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class Choosable:
     """Photos that may be asked about, n of them.
 
     ids: (n,). chances: as what was learnt so far has them, (n,) of one tag, or (n, t) of all tags of whole photos.
@@ -89,7 +89,7 @@ def narrowed(ids: Ids, chances: Floats, free: Bools, salt: str = "") -> Longs:
 
 
 def next_photos(
-    pool: Pool, known: Floats, count: int, *, turn: int, met: Collection[str] = (), salt: str = ""
+    pool: Choosable, known: Floats, count: int, *, turn: int, met: Collection[str] = (), salt: str = ""
 ) -> list[int]:
     """Return the places in a pool of up to `count` photos to ask about, the first first.
 
@@ -103,17 +103,17 @@ def next_photos(
     """
     if not len(pool.ids):
         return []
-    walk = Walk(pool, known, met, salt)
+    chooser = Chooser(pool, known, met, salt)
     chosen: list[int] = []
     for number in range(turn, turn + min(count, len(pool.ids))):
-        chosen.append(walk.take(kind_of_turn(number, of_tag=pool.is_of_tag)))
+        chosen.append(chooser.take(kind_of_turn(number, of_tag=pool.is_of_tag)))
     return chosen
 
 
-class Walk:
+class Chooser:
     """Photos that are chosen one after the other, each with those before it in mind."""
 
-    def __init__(self, pool: Pool, known: Floats, met: Collection[str], salt: str) -> None:
+    def __init__(self, pool: Choosable, known: Floats, met: Collection[str], salt: str) -> None:
         self._pool = pool
         self._lot = lot(pool.ids, salt).astype(np.float64) / 2.0**64
         self._doubt = doubt(pool.chances)
@@ -122,12 +122,12 @@ class Walk:
         self._taken = np.zeros(len(pool.ids), bool)
         self._met = np.isin(names, [*met])  # hotels of which one is chosen
         self._centre = pool.vectors.mean(axis=0) if len(pool.ids) > 1 else np.zeros_like(pool.vectors[0])
-        self._moved = unit(pool.vectors - self._centre)
+        self._moved = of_length_one(pool.vectors - self._centre)
         self._near = np.full(len(pool.ids), -1.0, np.float32)  # cosine with the nearest that is known, from the centre
         self._copy = np.zeros(len(pool.ids), bool)
         latest = known[-MOST_KNOWN:]
         if len(latest):
-            self._near = (self._moved @ unit(latest - self._centre).T).max(axis=1)
+            self._near = (self._moved @ of_length_one(latest - self._centre).T).max(axis=1)
             self._copy = (pool.vectors @ latest.T).max(axis=1) >= ALIKE
 
     def take(self, kind: Kind) -> int:
@@ -153,7 +153,7 @@ class Walk:
         return worth
 
 
-def unit(vectors: Floats) -> Floats:
+def of_length_one(vectors: Floats) -> Floats:
     """Return vectors (n, d) of length 1; those of length 0 as they are."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     lengths[lengths == 0] = 1

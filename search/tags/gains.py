@@ -18,7 +18,7 @@ RESAMPLED = 1_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Shares:
+class TagShares:
     """How well tags are decided: shares from 0 to 1; precision is NaN where none is, recall where no photo has one."""
 
     precision: float
@@ -26,7 +26,7 @@ class Shares:
     f1: float
 
     @classmethod
-    def of(cls, right: int, decided: int, true: int) -> "Shares":
+    def of(cls, right: int, decided: int, true: int) -> "TagShares":
         """Return them from counts."""
         return cls(
             precision=right / decided if decided else float("nan"),
@@ -48,8 +48,8 @@ class LabelGain:
     hotels: int
     yes: int
     no: int
-    before: Shares
-    now: Shares
+    before: TagShares
+    now: TagShares
     low: float | None = None
     high: float | None = None
 
@@ -98,8 +98,8 @@ def gain_of(tagging: Tagging, truth: Truth) -> LabelGain:
         hotels=hotels,
         yes=yes,
         no=no,
-        before=Shares.of(*sides["before"]),
-        now=Shares.of(*sides["now"]),
+        before=TagShares.of(*sides["before"]),
+        now=TagShares.of(*sides["now"]),
         low=low,
         high=high,
     )

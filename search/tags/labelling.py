@@ -15,7 +15,7 @@ from base.forks import fork_lock
 from db.photo_rows import hashes_of
 from db.tag_rows import labels_of, labels_of_tag
 from search.tags.calibration import LEARNING
-from search.tags.choosing import MOST_KNOWN, Pool, lot, narrowed, next_photos
+from search.tags.choosing import MOST_KNOWN, Choosable, lot, narrowed, next_photos
 from search.tags.gains import LabelGain, gain_of
 from search.tags.tagging import Tagging
 from search.tags.truth import Truth, all_said
@@ -256,7 +256,7 @@ class LabellingDesk:
             new: list[int] = []
             if count > len(mine):
                 known = [*sorted(done), *lent.photos]
-                wanted = Wanted(count - len(mine), turn=len(done) + len(mine), beside=mine)
+                wanted = WantedPhotos(count - len(mine), turn=len(done) + len(mine), beside=mine)
                 new = different(session, tagging, photos, free, known, wanted)
             for photo_id in (*mine, *new):
                 if len(lent.photos) < MOST_LEASES or photo_id in lent.photos:
@@ -276,7 +276,7 @@ class LabellingDesk:
             line = float(by_labels.calibration.lines[place])
             return Photos(ids, chances, frozenset(said.items()), decided, line)
 
-        return self._learnt((place, *state_of(tagging)), frozenset(said.items()), len(tagging), learn)
+        return self._learnt((place, *moment_of(tagging)), frozenset(said.items()), len(tagging), learn)
 
     def _of_all(self, tagging: Tagging, truth: Truth) -> Photos:
         """Return photos drawn by lot, and those that are labelled, by all tags, as the labels teach them."""
@@ -297,7 +297,7 @@ class LabellingDesk:
             return Photos(ids[scored], by_labels.calibration.probabilities(scores[scored]), said)
 
         photos = len(tagging) * max(len(tagging.vocabulary.tags) // SHOWN, 1)
-        return self._learnt((WHOLE, *state_of(tagging)), said, photos, learn)
+        return self._learnt((WHOLE, *moment_of(tagging)), said, photos, learn)
 
     def _learnt(self, key: Hashable, said: frozenset[Hashable], photos: int, learn: Callable[[], Photos]) -> Photos:
         """Return photos as labels teach them: those of now, or where that takes long, of a few labels before."""
@@ -336,7 +336,7 @@ class LabellingDesk:
         """Return what labels brought, as it was after the last ten."""
         if done < STEP or tagging.calibration.method not in LEARNING:
             return None
-        key = (name, done // STEP, *state_of(tagging))
+        key = (name, done // STEP, *moment_of(tagging))
         with self._lock:
             if key not in self._brought:
                 self._brought[key] = gain_of(tagging, truth)
@@ -345,7 +345,7 @@ class LabellingDesk:
             return self._brought[key]
 
 
-def state_of(tagging: Tagging) -> tuple[Hashable, ...]:
+def moment_of(tagging: Tagging) -> tuple[Hashable, ...]:
     """Return what tells a vocabulary's scores and decisions from those at another moment."""
     calibration = tagging.calibration
     decided = (calibration.method, calibration.threshold, calibration.labels_key, calibration.directions_key)
@@ -380,7 +380,7 @@ def chances_of(tagging: Tagging, place: int) -> tuple[Ids, Floats]:
     return ids, tagging.calibration.only(involved).probabilities(scores)[:, 0]
 
 
-class Wanted(NamedTuple):
+class WantedPhotos(NamedTuple):
     """How many photos are wanted, after how many that were asked about, and beside which."""
 
     photos: int
@@ -389,7 +389,7 @@ class Wanted(NamedTuple):
 
 
 def different(
-    session: Session, tagging: Tagging, photos: Photos, free: Bools, known: Sequence[int], wanted: Wanted
+    session: Session, tagging: Tagging, photos: Photos, free: Bools, known: Sequence[int], wanted: WantedPhotos
 ) -> list[int]:
     """Return photos to ask about, of those that are free, (n,), unlike those that are known: see search.tags.choosing.
 
@@ -405,7 +405,7 @@ def different(
         )
     places = places[here]
     ids = photos.ids[places]
-    pool = Pool(ids, photos.chances[places], tagging.vectors(ids), tagging.groups_of(ids.tolist()))
+    pool = Choosable(ids, photos.chances[places], tagging.vectors(ids), tagging.groups_of(ids.tolist()))
     before = np.array([photo_id for photo_id in known if is_among(photos.ids, photo_id)][-MOST_KNOWN:], np.int64)
     met = tagging.groups_of(wanted.beside)
     chosen = next_photos(pool, tagging.vectors(before), wanted.photos, turn=wanted.turn, met=met)

@@ -130,10 +130,6 @@ def probe(x: Doubles, y: Bools, vectors: Floats, centre: Centre) -> Link:
     from scipy.optimize import minimize
 
     moved = (vectors - centre.mean) / centre.length  # (n, d), of mean length 1
-    basis = None
-    if len(moved) < moved.shape[1]:  # weights are sums of the labelled vectors: fewer of them are quicker to find
-        basis, within = np.linalg.qr(moved.T.astype(np.float64))
-        moved = within.T
     signs = np.where(y, 1.0, -1.0)
     features = np.concatenate([x[:, np.newaxis], np.ones((len(x), 1)), moved], axis=1)
     prior = np.zeros(features.shape[1])
@@ -150,7 +146,7 @@ def probe(x: Doubles, y: Bools, vectors: Floats, centre: Centre) -> Link:
     ranges = [(1.0, 1.0), (0.0, 0.0)] if y.all() else [(0.0, None), (None, None)]
     bounds = [*ranges, *[(None, None)] * moved.shape[1]]
     slope, intercept, *weights = minimize(loss, prior, jac=True, method="L-BFGS-B", bounds=bounds).x
-    across = (np.array(weights) if basis is None else basis @ np.array(weights)) / centre.length
+    across = np.array(weights) / centre.length
     weight = float(np.linalg.norm(across))
     direction = (across / weight if weight else across).astype("<f4")
     return Link(

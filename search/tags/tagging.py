@@ -36,7 +36,6 @@ from search.photo_parts import photo_parts
 from search.results import HIGHEST
 from search.tags.calibration import (
     DEFAULT_METHOD,
-    LEARNING,
     LONG,
     MOST,
     SURE,
@@ -575,34 +574,3 @@ def tag_library(
                 *tagging.cautions,
             ],
         )
-
-
-def learn_labels(
-    catalog: Catalog, store: SegmentStore, encoder: Encoder, key: str, progress: Progress = silent
-) -> Calibration:
-    """Have a vocabulary's tags decided by people's labels as they are now, and return how; the current one stays that.
-
-    What earlier labels taught of tags that have none any more is forgotten; what a file taught is not.
-
-    Raises:
-        QueryError: the library was not tagged with it, or by a method that labels do not teach.
-        LibraryError: the library cannot be written, or another process is changing it.
-    """
-    with catalog.writing() as session:
-        tagging = Tagging.open(catalog, session, store, key)
-        known, vocabulary = tagging.calibration, tagging.vocabulary
-        if known.method not in LEARNING:
-            raise QueryError(
-                f"the tags of {vocabulary.key} are decided by the method {known.method}, which labels do not teach: "
-                f"run `aliens tag --vocabulary {vocabulary.key} --method signal --calibrate labels`"
-            )
-        truth = all_said(session, vocabulary)
-        if known.labels_key.startswith("labels-"):
-            labelled = np.flatnonzero(~np.isnan(truth.values).all(axis=0)).tolist() if truth.photo_ids else []
-            known = replace(known, links={place: link for place, link in known.links.items() if place in labelled})
-        calibration = tagging.calibrate(TagOptions(), encoder, truth if truth.photo_ids else None, known)
-        tagging.write_learnt(progress)
-        decision = calibration.as_json()
-        keep_tagging(session, catalog.model, vocabulary.key, vocabulary.definition(), decision, as_current=False)
-        session.commit()
-    return calibration

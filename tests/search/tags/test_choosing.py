@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.tags.choosing import ALIKE, POOL, Pool, doubt, kind_of_turn, lot, narrowed, next_photos
+from search.tags.choosing import ALIKE, POOL, Choosable, doubt, kind_of_turn, lot, narrowed, next_photos
 
 DIM = 8
 
@@ -15,11 +15,11 @@ def unit_vectors(n: int, seed: int) -> np.ndarray:
     return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
 
 
-def pool_of(n: int, hotels: int, seed: int, *, of_tag: bool = True) -> Pool:
+def pool_of(n: int, hotels: int, seed: int, *, of_tag: bool = True) -> Choosable:
     rng = np.random.default_rng(seed)
     chances = rng.random(n if of_tag else (n, 3)).astype(np.float32)
     groups = [f"hotel {number}" for number in rng.integers(hotels, size=n)]
-    return Pool(np.arange(10, 10 + n), chances, unit_vectors(n, seed), groups)
+    return Choosable(np.arange(10, 10 + n), chances, unit_vectors(n, seed), groups)
 
 
 @given(
@@ -48,7 +48,7 @@ def test_near_copies_come_last() -> None:
     pool = pool_of(6, 6, seed=1)
     vectors = pool.vectors.copy()
     vectors[3] = vectors[0]
-    pool = Pool(pool.ids, pool.chances, vectors, pool.groups)
+    pool = Choosable(pool.ids, pool.chances, vectors, pool.groups)
     known = vectors[5:6]
     chosen = next_photos(pool, known, 6, turn=20)
     assert set(chosen[4:]) <= {0, 3, 5}
@@ -58,7 +58,7 @@ def test_near_copies_come_last() -> None:
 def test_a_tag_is_asked_about_where_it_is_likely_and_then_where_it_is_in_doubt() -> None:
     n = 200
     chances = np.linspace(0.001, 0.999, n).astype(np.float32)
-    pool = Pool(np.arange(n), chances, unit_vectors(n, 3), [f"{number}" for number in range(n)])
+    pool = Choosable(np.arange(n), chances, unit_vectors(n, 3), [f"{number}" for number in range(n)])
     first = next_photos(pool, np.empty((0, DIM), np.float32), 2, turn=0)
     assert first[1] == n - 1  # the likeliest
     later = next_photos(pool, pool.vectors[first], 5, turn=8)

@@ -10,8 +10,8 @@ import pytest
 import aliens
 from aliens.library import Library
 from db.photo_rows import photo_records
-from search.tags.choosing import Pool, next_photos
-from search.tags.gains import LabelGain, Shares, span_of_change
+from search.tags.choosing import Choosable, next_photos
+from search.tags.gains import LabelGain, TagShares, span_of_change
 from search.tags.labelling import chances_of
 from search.tags.tagging import Tagging
 from search.tags.truth import Truth
@@ -33,9 +33,9 @@ def test_a_change_that_chance_would_make_spans_zero() -> None:
 
 
 def test_few_labels_tell_nothing_and_say_so() -> None:
-    shares = Shares.of(3, 4, 5)
+    shares = TagShares.of(3, 4, 5)
     assert (shares.precision, shares.recall, shares.f1) == (0.75, 0.6, pytest.approx(2 / 3))
-    assert Shares.of(0, 0, 0).f1 == 0
+    assert TagShares.of(0, 0, 0).f1 == 0
     few = LabelGain(photos=6, hotels=6, yes=2, no=4, before=shares, now=shares)
     assert "6 labels, 2 of them yes: too few to tell" in str(few)
     assert not few.is_clear
@@ -112,7 +112,7 @@ def test_photos_that_are_chosen_teach_more_than_photos_at_random(
             chances, known = chances_of(tagging, place)[1], list[int]()
             for _ in range(3):
                 free = np.setdiff1d(np.arange(len(ids)), known)
-                pool = Pool(ids[free], chances[free], vectors[free], [groups[row] for row in free])
+                pool = Choosable(ids[free], chances[free], vectors[free], [groups[row] for row in free])
                 known += free[next_photos(pool, vectors[known], 10, turn=len(known))].tolist()
                 values = np.full((len(known), len(tagging.vocabulary.tags)), np.nan, np.float32)
                 values[:, place] = has[known]
