@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from base.errors import QueryError
-from search.tags.suggesting import PhotoSample, TextBoard, average_precisions, compared, folds, unit, weighted_precision
+from search.tags.suggesting import PhotoSample, TextBoard, unit
+from search.tags.trial_measures import average_precisions, compared, folds, weighted_precision
 from search.tags.uncovered import WordsHere, grouped
 from search.tags.vocabulary import as_vocabulary, bare, check_tag, read_vocabulary
 from search.tags.vocabulary_edits import MOST_PROMPTS
