@@ -29,10 +29,9 @@ from search.tags.suggesting import (
     PhotoSample,
     TextBoard,
     Trial,
-    average_precisions,
-    best_of,
     unit,
 )
+from search.tags.trial_measures import average_precisions, best_of
 from search.tags.truth import read_truth
 from search.tags.uncovered import COMPARED, WordsHere, grouped
 from search.tags.vocabulary import Tag, Vocabulary, as_vocabulary, bare, read_vocabulary
