@@ -147,9 +147,7 @@ class LabelSession:
     def run(self, count: int | None, keys: "Keys") -> None:
         """Ask until somebody has enough. Raises: QueryError: there is no such tag, or a line says nothing known."""
         if keys.is_terminal:
-            what = (
-                "y yes, n no" if self.tag else "a tag's key, Enter: these and none of the others, + a tag by its name"
-            )
+            what = "y yes, n no" if self.tag else "keys of tags, Enter: these and no others, + by name"
             console.note(f"{what}, s skip, u undo, q quit")
         while count is None or self.labelled < count:
             if not self._queue and not self._ask(ON_SHEET if count is None else min(ON_SHEET, count - self.labelled)):
