@@ -169,7 +169,7 @@ class LabellingMethods(DeskMethods, TagMethods):
             QueryError: the library was not tagged with it, or by a method that labels do not teach.
             LibraryError: another process changes the library, or the disk is full.
         """
-        from search.tags.learning import learn_labels
+        from search.tags.tag_runs import learn_labels
 
         with self._tagging(vocabulary) as (_, tagging):
             key = tagging.vocabulary.key

@@ -138,10 +138,10 @@ class SuggestionMethods(VocabularyMethods):
             QueryError: the file is there, nothing would be other than before, or a word was not suggested.
             OutputError: the file cannot be written.
         """
-        from search.tags.suggestion_outputs import changed_vocabulary, check_new_file, write_vocabulary
+        from search.tags.suggestion_outputs import changed_vocabulary, check_new_file, write_changed
 
         check_new_file(Path(path))
         with self._tagging(vocabulary) as (_, tagging):
             before = tagging.vocabulary
         changed = changed_vocabulary(before, prompts, words, [add] if isinstance(add, str) else add)
-        return write_vocabulary(Path(path), replace(changed, name=self.own_name(before)), before)
+        return write_changed(Path(path), replace(changed, name=self.own_name(before)), before)

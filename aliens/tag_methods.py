@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from search.tags.labels import ImportReport
     from search.tags.links import Fit
     from search.tags.summary import ChainCounts, PhotoTags, TagSummary
-    from search.tags.tagging import Tagging, TagReport
+    from search.tags.tag_runs import TagReport
+    from search.tags.tagging import Tagging
     from search.tags.truth import Truth
     from search.tags.vocabulary import Vocabulary
 
@@ -73,7 +74,8 @@ class TagMethods(SearchMethods):
         from search.saved import keep_meanings
         from search.tags.calibration import TagOptions
         from search.tags.links import DEFAULT_FIT
-        from search.tags.tagging import known_vocabularies, tag_library
+        from search.tags.tag_runs import tag_library
+        from search.tags.tagging import known_vocabularies
         from search.tags.vocabulary import read_vocabulary
 
         learns = calibrate is not None and calibrate != NONE

@@ -25,15 +25,15 @@ from db.photo_rows import photo_records
 from db.vector_rows import EmbeddedRows
 from embedding.open_clip_encoder import OpenClipEncoder
 from search.tags.suggesting import (
-    Labelled,
-    PhotoSample,
+    LabelledTrial,
+    SampledPhotos,
     TextBoard,
     Trial,
-    unit,
+    scaled_to_one,
 )
 from search.tags.trial_measures import average_precisions, best_of
 from search.tags.truth import read_truth
-from search.tags.uncovered import COMPARED, WordsHere, grouped
+from search.tags.uncovered import COMPARED, WordsHere, clusters_of
 from search.tags.vocabulary import Tag, Vocabulary, as_vocabulary, bare, read_vocabulary
 
 FEWEST = 3  # photos that have a tag, for it to be counted
@@ -88,7 +88,7 @@ class Photos:
         with library.catalog.session() as session:
             self.vectors = library.store.current(EmbeddedRows(session, library.model))
             self.truth = read_truth(session, self.study, truth_file)
-        self.sample = PhotoSample.of(self.vectors)
+        self.sample = SampledPhotos.of(self.vectors)
         self.paths = paths_of(library)
         self.board = TextBoard(library.encoder)
         self.said = {path: words for path, words in said.items() if path in self.paths}
@@ -103,9 +103,9 @@ class Photos:
             self.known[name, "extra"] = np.array([bool(wanted & each) for each in self.said.values()]), self.places
         self.known = {key: value for key, value in self.known.items() if value[0].sum() >= FEWEST}
 
-    def trial(self, vocabulary: Vocabulary, labelled: Labelled | None = None) -> Trial:
+    def trial(self, vocabulary: Vocabulary, labelled: LabelledTrial | None = None) -> Trial:
         """Return a trial of a vocabulary on these photos."""
-        none = Labelled(
+        none = LabelledTrial(
             np.empty((0, len(vocabulary.tags)), np.float32), self.vectors.gather(self.sample.ids[:0]), EMPTY
         )
         return Trial(vocabulary, self.sample, none if labelled is None else labelled, self.board, 0.5)
@@ -113,7 +113,7 @@ class Photos:
     def precision(self, key: tuple[str, str], vector: np.ndarray) -> float:
         """Return the average precision of a tag's photos by a text's vector."""
         has, rows = self.known[key]
-        return float(average_precisions(has, (self.sample.vectors[rows] @ unit(vector))[:, np.newaxis])[0])
+        return float(average_precisions(has, (self.sample.vectors[rows] @ scaled_to_one(vector))[:, np.newaxis])[0])
 
 
 EMPTY = np.empty(0, np.int64)
@@ -163,8 +163,8 @@ def with_labels(photos: Photos, hotel_of: Mapping[int, str], draws: int) -> tupl
                 chosen = np.random.default_rng([draw, fold]).permutation(others)[:LABELS]
                 if has[chosen].sum() < 2 or not has[judged].any():
                     continue
-                new = means[best_of(has[chosen], over[chosen] @ unit(means).T)].mean(axis=0)
-                scores = over[judged] @ unit(np.stack([today, new])).T
+                new = means[best_of(has[chosen], over[chosen] @ scaled_to_one(means).T)].mean(axis=0)
+                scores = over[judged] @ scaled_to_one(np.stack([today, new])).T
                 found.append(average_precisions(has[judged], scores))
         if found:
             before.append(float(np.mean(found, axis=0)[0]))
@@ -174,19 +174,19 @@ def with_labels(photos: Photos, hotel_of: Mapping[int, str], draws: int) -> tupl
 
 def names(photos: Photos) -> Iterator[bool | None]:
     """Yield of each group of photos of one kind of room whether its name fits; None where it has no name."""
-    whole = PhotoSample.of(photos.vectors, COMPARED)
+    whole = SampledPhotos.of(photos.vectors, COMPARED)
     middle = whole.vectors.mean(axis=0)
     none = Vocabulary(
         name="none", tags=(Tag("a rainbow", ("a rainbow",)),), templates=("{}",), background=(), groups=()
     )
     words = WordsHere(photos.board, none, whole, middle)
-    vectors = unit(photos.sample.vectors - middle)
+    vectors = scaled_to_one(photos.sample.vectors - middle)
     by_kind: dict[str, list[int]] = {}
     for place, said in zip(photos.places.tolist(), photos.said.values(), strict=True):
         for word in said & set(KIND):
             by_kind.setdefault(word, []).append(place)
     for word, places in by_kind.items():
-        for rows in grouped(vectors[places], 4):
+        for rows in clusters_of(vectors[places], 4):
             if len(rows) >= 4:
                 name = words.named(vectors[places][rows]).name
                 yield None if name is None else bare(name) in FITTING[KIND[word]].split(",")

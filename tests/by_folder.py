@@ -25,7 +25,7 @@ from indexer.sources import Source, sources_at
 from search import captions
 from search.answers import Feedback
 from search.ranking import Shape
-from search.tags import labels, tagging
+from search.tags import labels, tag_runs, tagging
 from search.tags.calibration import TagOptions
 from search.tags.truth import Truth
 from search.tags.vocabulary import Vocabulary
@@ -150,9 +150,9 @@ def tag_library(
     options: TagOptions,
     read_truth: Callable[[Session, Vocabulary], Truth] | None = None,
     progress: Progress = silent,
-) -> tagging.TagReport:
+) -> tag_runs.TagReport:
     with catalog_of(folder) as catalog:
-        return tagging.tag_library(
+        return tag_runs.tag_library(
             catalog,
             store_of(catalog),
             Loaded(load_encoder, catalog.model),

@@ -183,9 +183,7 @@ class ExportManifest:
     threshold: float | None  # None for softmax
     top_k: int | None  # for softmax alone
     tags: dict[str, int]  # photos with each tag
-    calibrated_on_labels: list[str]
-    labels: dict[str, int]  # by how many labels each of these is decided
-    labels_key: str  # what tells the labels that were learnt from last from others
+    calibrated_on_labels: dict[str, int]  # tags that labels taught, and how many labels
     muted: list[str]  # tags that the model cannot tell in this library, so that no photo has them
     trust: str  # how far to trust the tags, in words
     query: str | None
@@ -253,9 +251,8 @@ def export_tags(
             write_beside(manifest)
         return manifest
     except OSError as error:
-        raise OutputError(
-            f"{error.filename or path} cannot be written: {error.strerror or error}. Nothing is left under {path}"
-        ) from error
+        name, why = error.filename or path, error.strerror or error
+        raise OutputError(f"{name} cannot be written: {why}. Nothing is left under {path}") from error
 
 
 def prepared(
@@ -302,9 +299,7 @@ class Description:
             threshold=None if softmax else calibration.threshold,
             top_k=calibration.top_k if softmax else None,
             tags={name: count - left_tags[name] for name, count in counts},
-            calibrated_on_labels=[names[place] for place in sorted(calibration.active_links)],
-            labels={name: labels for name, labels in zip(names, calibration.labels, strict=True) if labels},
-            labels_key=calibration.labels_key,
+            calibrated_on_labels={names[place]: link.labels for place, link in calibration.active_links.items()},
             muted=self.tagging.muted,
             trust=self.tagging.trust,
             query=self.query,

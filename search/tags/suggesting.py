@@ -157,7 +157,7 @@ class TextBoard:
 
 
 @dataclass(frozen=True, slots=True)
-class PhotoSample:
+class SampledPhotos:
     """Photos spread evenly over a library by their ids: ids (n,), unit vectors (n, d), of `total` photos."""
 
     ids: Ids
@@ -165,7 +165,7 @@ class PhotoSample:
     total: int
 
     @classmethod
-    def of(cls, vectors: Vectors, count: int = SAMPLE_PHOTOS, among: Ids | None = None) -> "PhotoSample":
+    def of(cls, vectors: Vectors, count: int = SAMPLE_PHOTOS, among: Ids | None = None) -> "SampledPhotos":
         """Return at most `count` of the photos, or of those `among` them: the same each time."""
         ids = vectors.ids if among is None else among
         ranks = np.unique(np.linspace(0, max(len(ids) - 1, 0), min(count, len(ids))).astype(np.int64))
@@ -173,7 +173,7 @@ class PhotoSample:
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class LabelledTrial:
     """What is known of photos with vectors: values (n, t), 1, 0 or NaN, vectors (n, d), groups (n,) such as hotels."""
 
     values: Floats
@@ -181,7 +181,7 @@ class Labelled:
     groups: Longs
 
     @classmethod
-    def of(cls, session: Session, vectors: Vectors, truth: Truth) -> "Labelled":
+    def of(cls, session: Session, vectors: Vectors, truth: Truth) -> "LabelledTrial":
         """Return the truth of photos that can be found, at most MOST_LABELLED; a photo of no hotel is its own group."""
         ids = np.array(truth.photo_ids, np.int64)
         here = vectors.locate(ids)[0] >= 0 if len(ids) else np.zeros(0, np.bool_)
@@ -198,7 +198,7 @@ class Trial:
     """Prompts compared on one library: a sample of its photos, and labels where there are any."""
 
     def __init__(
-        self, vocabulary: Vocabulary, sample: PhotoSample, labelled: Labelled, board: TextBoard, threshold: float
+        self, vocabulary: Vocabulary, sample: SampledPhotos, labelled: LabelledTrial, board: TextBoard, threshold: float
     ) -> None:
         self.vocabulary, self.sample, self.labelled, self.board = vocabulary, sample, labelled, board
         self._least = (np.log(threshold / (1 - threshold)) - INTERCEPT_EVIDENCE) / SLOPE_EVIDENCE
@@ -238,14 +238,14 @@ class Trial:
 
     def evidence(self, vector: Floats) -> Floats:
         """Return e of the sample's photos by a text's vector, (n,): see search.tags.calibration."""
-        cosines = self.sample.vectors @ unit(vector)
+        cosines = self.sample.vectors @ scaled_to_one(vector)
         spread = max(float(cosines.std()), float(np.finfo(np.float32).tiny))
         evidence: Floats = (cosines - cosines.mean()) / spread * max(0.0, 1 - (self.noise / spread) ** 2)
         return evidence
 
     def spread(self, vector: Floats) -> tuple[float, float]:
         """Return the share of a text's variance that nonsense does not explain, and its upper over its lower spread."""
-        cosines = (self.sample.vectors @ unit(vector)).astype(np.float64)
+        cosines = (self.sample.vectors @ scaled_to_one(vector)).astype(np.float64)
         middle, variance = np.median(cosines), max(float(cosines.var()), float(np.finfo(np.float32).tiny))
         above, below = (np.square(cosines[side] - middle) for side in (cosines > middle, cosines < middle))
         lopsided = np.sqrt(above.mean() / below.mean()) if len(above) and len(below) else 1.0
@@ -253,7 +253,7 @@ class Trial:
 
     def standardised(self, vectors: Floats, rows: Bools) -> Floats:
         """Return the labelled photos' cosines with texts (m, d), (r, m), in standard deviations over the sample."""
-        units = unit(vectors)
+        units = scaled_to_one(vectors)
         over = self.sample.vectors @ units.T
         scores: Floats = (self.labelled.vectors[rows] @ units.T - over.mean(axis=0)) / np.maximum(
             over.std(axis=0), 1e-9
@@ -378,7 +378,7 @@ def suggest_prompts(
     Raises: QueryError: there is no such tag. LibraryError: a part of the vectors is absent or damaged.
     """
     board = TextBoard(encoder, progress)
-    sample, labelled = PhotoSample.of(vectors), Labelled.of(session, vectors, truth)
+    sample, labelled = SampledPhotos.of(vectors), LabelledTrial.of(session, vectors, truth)
     threshold = calibration.threshold if calibration.method == "signal" else 0.5
     trial = Trial(vocabulary, sample, labelled, board, threshold)
     asked = tags or [tag.name for tag in vocabulary.tags if tag.name not in vocabulary.muted]
@@ -429,7 +429,7 @@ def meant_for(
         named = [each.tag] if each.tag is not None else tags_named(vocabulary, each.text)
         meant = [place for place in map(vocabulary.position, named) if place in places or each.tag is not None]
         if not meant and places:
-            means = unit(np.stack([board.mean(vocabulary.texts(vocabulary.tags[place])) for place in places]))
+            means = scaled_to_one(np.stack([board.mean(vocabulary.texts(vocabulary.tags[place])) for place in places]))
             meant = [places[int((means @ board.mean([each.text])).argmax())]]
             if len(places) > 1:
                 nearest = vocabulary.names[meant[0]]
@@ -457,7 +457,7 @@ def about_labels(trial: Trial, places: Sequence[int], truth: Truth) -> list[str]
     return notes
 
 
-def unit(vectors: Floats) -> Floats:
+def scaled_to_one(vectors: Floats) -> Floats:
     """Return vectors (..., d) with L2 norm 1; zeros stay."""
     norms = np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), np.finfo(np.float32).tiny)
     result: Floats = (vectors / norms).astype(np.float32)

@@ -53,7 +53,7 @@ def changed_vocabulary(
     return in_order_of_headings(changed)
 
 
-def write_vocabulary(path: Path, vocabulary: Vocabulary, of: Vocabulary) -> int:
+def write_changed(path: Path, vocabulary: Vocabulary, of: Vocabulary) -> int:
     """Write a vocabulary to a new file; return how many of its tags are other than those `of` which it was made.
 
     Raises: QueryError: the file came to be there meanwhile. OutputError: it cannot be written.
@@ -85,9 +85,9 @@ def write_suggestion_sheet(
     check_ending(path, "sheet")
     shown = list(prompts or ())[:MOST_SHOWN]
     groups = list(words or ())
-    wanted = [photo_id for each in shown for ids in photos_of(each) for photo_id in ids]
+    wanted = [photo_id for each in shown for ids in moved_photos(each) for photo_id in ids]
     wanted += [photo_id for group in groups for photo_id in group.examples[:SHOWN]]
-    cells = cells_of(session, wanted)
+    cells = sheet_cells(session, wanted)
     sections = [
         Section(heading, [cells[photo_id] for photo_id in ids[:SHOWN] if photo_id in cells])
         for heading, ids in (
@@ -103,7 +103,7 @@ def write_suggestion_sheet(
     write_sheet(sections, "suggested prompts and words", path, note=note)
 
 
-def cells_of(session: Session, ids: Sequence[int]) -> dict[int, Cell]:
+def sheet_cells(session: Session, ids: Sequence[int]) -> dict[int, Cell]:
     """Return {photo id: its place on a sheet}."""
     records = photo_records(session, list(dict.fromkeys(ids)))
     return {
@@ -115,7 +115,7 @@ def cells_of(session: Session, ids: Sequence[int]) -> dict[int, Cell]:
     }
 
 
-def photos_of(suggestion: PromptSuggestion) -> list[list[int]]:
+def moved_photos(suggestion: PromptSuggestion) -> list[list[int]]:
     """Return the photos of each row of a suggestion: the surest, those that come in, those that drop out."""
     return [ids[:SHOWN] for ids in (suggestion.surest, suggestion.came, suggestion.dropped)]
 
@@ -128,7 +128,7 @@ def changes_of(suggestion: PromptSuggestion) -> Iterator[tuple[str, list[int]]]:
         f"{suggestion.tag}: {counted(suggestion.comes_in, 'photo')} would come in",
         f"{suggestion.tag}: {counted(suggestion.drops_out, 'photo')} would drop out",
     )
-    yield from zip(headings, photos_of(suggestion), strict=True)
+    yield from zip(headings, moved_photos(suggestion), strict=True)
 
 
 def group_heading(group: PhotoGroup) -> str:

@@ -1,11 +1,11 @@
 """Tagging a library, and reading its tags: scores, probabilities and decisions, with what people say put over them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -21,16 +21,15 @@ from db.photo_rows import COLUMNS, PhotoRecord, columns_stamp, embedded_columns,
 from db.tag_rows import (
     current_vocabulary,
     find_tagging,
-    keep_tagging,
     labels_in_turn,
     labels_of,
     taggings,
     vocabulary_keys,
 )
-from db.vector_rows import EmbeddedRows, any_vector, count_embedded, segments_of
+from db.vector_rows import EmbeddedRows
 from embedding.encoder import Encoder
 from embedding.photo_table import Columns, PhotoTable
-from embedding.scores import BACKGROUND_COLUMNS, ScoreStore, remove_scores, score_segments
+from embedding.scores import BACKGROUND_COLUMNS, ScoreStore, score_segments
 from embedding.segments import SegmentStore
 from search.photo_parts import photo_parts
 from search.results import HIGHEST
@@ -49,41 +48,13 @@ from search.tags.directions import DirectionScores, remove_learnt
 from search.tags.links import DEFAULT_FIT, Centre, Fit, fit_links
 from search.tags.trust import SAMPLE_PHOTOS, muted_in_words, noise_and_kind, trust_in_words
 from search.tags.truth import Truth, all_said
-from search.tags.vocabulary import DEFAULT, Vocabularies, Vocabulary, bare, read_vocabulary
+from search.tags.vocabulary import Vocabularies, Vocabulary, bare
 
 TEXT_BATCH = 256
 LINE_PHOTOS = 20_000  # over which a tag's own line is found
 EMPTY = np.empty(0, np.float32)
 MOST_BESIDE = 0.05  # of the photos, read from the database beside the table of the others
 MOST_SCORES = 4_000_000  # held at a time: 16 MB as float32, and several arrays of that size
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TagReport:
-    """What tagging did."""
-
-    vocabulary: str
-    method: Method
-    threshold: float
-    top_k: int
-    photos: int  # with scores
-    scored: int  # of them in this run
-    fitted: int  # tags calibrated on labels
-    left_alone: list[str]  # tags with too few labels, or labels that contradict the scores
-    muted: list[str]  # tags that the model cannot tell in this library
-    notes: list[str] = field(default_factory=list)  # what people should know besides
-
-    def __str__(self) -> str:
-        learnt = f", {counted(self.fitted, 'tag')} decided by labels" if self.fitted else ""
-        decided = f"top {self.top_k}" if self.method == "softmax" else f"threshold {self.threshold:g}"
-        return (
-            f"{self.vocabulary}: {counted(self.photos, 'photo')} tagged, {self.scored} newly scored, "
-            f"{self.method}, {decided}{learnt}"
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the figures by their names, without the notes."""
-        return {name: value for name, value in asdict(self).items() if name != "notes"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,9 +327,14 @@ class Tagging:
         return self.decided_by(self._taught(self.calibration, truth, fit))
 
     def _taught(self, calibration: Calibration, truth: Truth, fit: Fit) -> Calibration:
-        """Return a calibration that has learnt from labels besides; those of a tag replace what older ones taught."""
+        """Return a calibration that has learnt from labels besides; those of a tag replace what older ones taught.
+
+        People's labels are known as a whole, so what some of them taught goes with these; what a file taught stays.
+        """
         scores, vectors = self.scores_and_vectors(truth.photo_ids)
-        links = {**calibration.links, **fit_links(calibration.logits(scores), truth.values, fit, vectors, self.centre)}
+        from_labels = truth.source == "labels" and calibration.labels_key.startswith("labels-")
+        before = {} if from_labels else calibration.links
+        links = {**before, **fit_links(calibration.logits(scores), truth.values, fit, vectors, self.centre)}
         taught = replace(calibration, links=links, learnt_on=calibration.method, labels_key=truth.key)
         return taught.with_lines(self.decided_by(taught).scores_by_id(self._vectors.some_ids(LINE_PHOTOS)))
 
@@ -373,7 +349,7 @@ class Tagging:
     def groups_of(self, photo_ids: Sequence[int]) -> list[str]:
         """Return of each photo which others are likely of the same rooms: those of its hotel, or else of its folder."""
         records = photo_records(self._session, list(photo_ids))
-        return [group_of(records.get(photo_id)) for photo_id in photo_ids]
+        return [kin_of(records.get(photo_id)) for photo_id in photo_ids]
 
     @cached_property
     def centre(self) -> Centre:
@@ -432,13 +408,7 @@ class Tagging:
         return self.scores_by_id(np.array(photo_ids, np.int64))
 
 
-def all_yes(vocabulary: Vocabulary, truth: Truth) -> list[str]:
-    """Return the tags that nobody ever said no of."""
-    said, no = (~np.isnan(truth.values)).any(axis=0), (truth.values == 0).any(axis=0)
-    return [vocabulary.names[place] for place in np.flatnonzero(said & ~no)]
-
-
-def group_of(photo: PhotoRecord | None) -> str:
+def kin_of(photo: PhotoRecord | None) -> str:
     """Return the hotel that a photo is of, or else the folder that it lies in."""
     if photo is None:
         return ""
@@ -510,67 +480,3 @@ def text_vectors(encoder: Encoder, vocabulary: Vocabulary) -> tuple[Floats, Floa
     means = np.stack([part.mean(axis=0) for part in np.split(vectors, ends[:-1])])
     norms = np.linalg.norm(means, axis=1, keepdims=True)
     return (means / norms).astype(np.float32), encoder.encode_texts(list(vocabulary.background))
-
-
-def tag_library(
-    catalog: Catalog,
-    store: SegmentStore,
-    encoder: Encoder,
-    vocabulary: Vocabulary | None,
-    *,
-    options: TagOptions,
-    read_truth: Callable[[Session, Vocabulary], Truth] | None = None,
-    progress: Progress = silent,
-) -> TagReport:
-    """Score every photo that has no scores yet, calibrate, and make the vocabulary the library's current one.
-
-    Without a vocabulary the current one is meant, or the case study's. What was learnt from labels stays until
-    `options.forget_labels`. `read_truth` gives the labels to calibrate on; without it the library's own scores
-    calibrate.
-
-    Raises:
-        QueryError: there is no photo to tag, or the labels cannot be used.
-        LibraryError: the library cannot be written, or another process is changing it.
-    """
-    with catalog.writing() as session:
-        model = catalog.model
-        if not any_vector(session, model):
-            raise catalog.nothing_embedded(session)
-        current = find_tagging(session, model, None)
-        if vocabulary is None:
-            vocabulary = Vocabulary.from_definition(current[0]) if current else read_vocabulary(DEFAULT)
-        tagging = Tagging(catalog, session, store, vocabulary)
-        remove_scores(catalog.folder.scores(model.key, vocabulary.key), [s.name for s in segments_of(session, model)])
-        truth = read_truth(session, vocabulary) if read_truth else None
-        scored = tagging.unscored
-        before = find_tagging(session, model, vocabulary.key)
-        known = Calibration.from_json(before[1]) if before else None
-        if scored or known is None:
-            tagging.score(encoder, progress)
-        tagging.write_table()
-        calibration = tagging.calibrate(options, encoder, truth, known)
-        tagging.write_learnt(progress)
-        keep_tagging(session, model, vocabulary.key, vocabulary.definition(), calibration.as_json())
-        session.commit()
-        labelled = np.flatnonzero((truth.values > 0).any(axis=0)).tolist() if truth else []
-        left_alone = [vocabulary.names[place] for place in labelled if place not in calibration.links]
-        few = f"nothing was learnt of these, since labels are too few or contradict the scores: {', '.join(left_alone)}"
-        one_sided = all_yes(vocabulary, truth) if truth else []
-        yes = f"all labels of these say yes, so how many photos have them was not learnt: {', '.join(one_sided)}"
-        return TagReport(
-            vocabulary=vocabulary.key,
-            method=calibration.method,
-            threshold=calibration.threshold,
-            top_k=calibration.top_k,
-            photos=count_embedded(session, model),
-            scored=scored,
-            fitted=len(calibration.active_links),
-            left_alone=left_alone,
-            muted=tagging.muted,
-            notes=[
-                *(truth.notes if truth else []),
-                *[few] * bool(left_alone),
-                *[yes] * bool(one_sided),
-                *tagging.cautions,
-            ],
-        )

@@ -15,7 +15,7 @@ from embedding.encoder import Encoder
 from embedding.segments import Vectors
 from search.nonsense import NONSENSE
 from search.tags.calibration import MUTED
-from search.tags.suggesting import PhotoSample, TextBoard, unit
+from search.tags.suggesting import SampledPhotos, TextBoard, scaled_to_one
 from search.tags.tagging import Tagging
 from search.tags.vocabulary import Vocabulary, bare
 from search.tags.word_list import everyday_words
@@ -122,14 +122,14 @@ def uncovered_words(
             else f"every one of {scored} photos has a tag: no words are missing"
         )
         return UncoveredWords(untagged=len(untagged), photos=scored, notes=[note])
-    board, whole = TextBoard(encoder, progress), PhotoSample.of(vectors, COMPARED)
-    sample = PhotoSample.of(vectors, MOST_GROUPED, untagged)
+    board, whole = TextBoard(encoder, progress), SampledPhotos.of(vectors, COMPARED)
+    sample = SampledPhotos.of(vectors, MOST_GROUPED, untagged)
     middle = whole.vectors.mean(axis=0)
-    photos = unit(sample.vectors - middle)
+    photos = scaled_to_one(sample.vectors - middle)
     words = WordsHere(board, tagging.vocabulary, whole, middle)
     found = []
     progress(Step("grouping photos", 0, len(photos)))
-    for rows in grouped(photos, groups):
+    for rows in clusters_of(photos, groups):
         group = words.named(photos[rows])
         about = round(len(rows) * len(untagged) / len(photos))
         estimated = len(photos) < len(untagged)
@@ -138,7 +138,7 @@ def uncovered_words(
         found.append((group, len(rows), about, estimated, sample.ids[nearest].tolist()))
     progress(Step("grouping photos", len(photos), len(photos)))
     return UncoveredWords(
-        joined(found), untagged=len(untagged), photos=scored, grouped=len(photos), notes=tagging.notes
+        put_in_one(found), untagged=len(untagged), photos=scored, grouped=len(photos), notes=tagging.notes
     )
 
 
@@ -161,7 +161,7 @@ def untagged_ids(session: Session, vectors: Vectors, tagging: Tagging, progress:
     return ids[free], scored
 
 
-def grouped(photos: Floats, most: int) -> list[Ids]:
+def clusters_of(photos: Floats, most: int) -> list[Ids]:
     """Return the rows of each group of photos (n, d), the largest group first: k-means of scikit-learn, seed 0."""
     from sklearn.cluster import KMeans
 
@@ -190,17 +190,17 @@ class WordsHere:
     Without centring one word that is near all texts, such as a room, would be the nearest to every group.
     """
 
-    def __init__(self, board: TextBoard, vocabulary: Vocabulary, whole: PhotoSample, middle: Floats) -> None:
-        self._whole = unit(whole.vectors - middle)
+    def __init__(self, board: TextBoard, vocabulary: Vocabulary, whole: SampledPhotos, middle: Floats) -> None:
+        self._whole = scaled_to_one(whole.vectors - middle)
         self._vocabulary = vocabulary
         self._words = list(everyday_words())
         board.learn([*self._words, *NONSENSE, *(text for tag in vocabulary.tags for text in vocabulary.texts(tag))])
         vectors = np.stack([board.mean([word]) for word in self._words])
         nonsense = np.stack([board.mean([word]) for word in NONSENSE])
-        tags = unit(np.stack([board.mean(vocabulary.texts(tag)) for tag in vocabulary.tags]))
+        tags = scaled_to_one(np.stack([board.mean(vocabulary.texts(tag)) for tag in vocabulary.tags]))
         centre = vectors.mean(axis=0)
-        self._vectors, self._nonsense, self._tags = (unit(each - centre) for each in (vectors, nonsense, tags))
-        told = told_apart(whole.vectors, vectors, nonsense)
+        self._vectors, self._nonsense, self._tags = (scaled_to_one(each - centre) for each in (vectors, nonsense, tags))
+        told = separated(whole.vectors, vectors, nonsense)
         places = vocabulary.places()
         self._is_tag = np.array([bare(word) in places for word in self._words])
         self._usable = told & ~self._is_tag
@@ -246,7 +246,7 @@ def singular(name: str) -> set[str]:
     return {word.removesuffix("s") for word in bare(name).split()}
 
 
-def told_apart(photos: Floats, words: Floats, nonsense: Floats) -> Bools:
+def separated(photos: Floats, words: Floats, nonsense: Floats) -> Bools:
     """Return which words the model can tell in the library, (w,): their cosines spread more than nonsense's do."""
     noise = float(np.median((photos @ nonsense.T).std(axis=0)))
     spread = np.concatenate([(photos @ part.T).std(axis=0) for part in np.array_split(words, 16)])
@@ -254,7 +254,7 @@ def told_apart(photos: Floats, words: Floats, nonsense: Floats) -> Bools:
     return told
 
 
-def joined(found: Iterable[tuple[Naming, int, int, bool, list[int]]]) -> list[PhotoGroup]:
+def put_in_one(found: Iterable[tuple[Naming, int, int, bool, list[int]]]) -> list[PhotoGroup]:
     """Return groups of the same name, or of the same tag, as one, in the order of UncoveredWords."""
     together: dict[object, list[tuple[Naming, int, int, bool, list[int]]]] = {}
     for number, each in enumerate(found):

@@ -79,11 +79,11 @@ def texts_in(vocabulary: Vocabulary, line: str) -> list[TriedText]:
     tag, colon, texts = line.partition(":")
     if colon and bare(tag) in vocabulary.places():
         name = vocabulary.names[vocabulary.places()[bare(tag)]]
-        return [TriedText(checked(text), name) for text in texts.split(",") if tidied(text)]
-    return [TriedText(checked(line))] if tidied(line) else []
+        return [TriedText(well_formed(text), name) for text in texts.split(",") if tidied(text)]
+    return [TriedText(well_formed(line))] if tidied(line) else []
 
 
-def checked(text: str) -> str:
+def well_formed(text: str) -> str:
     """Return a text as it can be a prompt. Raises: QueryError: it is too long, or cannot be printed."""
     text = tidied(text)
     if len(text) > LONGEST_PROMPT or not text.isprintable():

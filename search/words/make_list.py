@@ -129,7 +129,7 @@ def kinds(offset: str, senses: dict[str, Sense]) -> Iterator[str]:
             ahead += senses[here].above
 
 
-def with_article(word: str, file: int) -> str:
+def article_and_word(word: str, file: int) -> str:
     """Return a word as a tag is called: a fireplace, an oven, curtains, sand."""
     last = word.split()[-1]
     plural = last.endswith("s") and not last.endswith(("ss", "us", "is", "ness")) and last not in ("bus", "gas", "lens")
@@ -139,7 +139,7 @@ def with_article(word: str, file: int) -> str:
     return f"{'an' if sounds_open else 'a'} {word}"
 
 
-def words(wordnet: Path) -> Iterator[str]:
+def wordnet_words(wordnet: Path) -> Iterator[str]:
     """Yield the words of WordNet that are everyday visible things, as tags are called."""
     import better_profanity
     from wordfreq import zipf_frequency
@@ -169,16 +169,16 @@ def words(wordnet: Path) -> Iterator[str]:
             word for word in everyday if not {word, *word.split()} & offensive and not {word, *word.split()} & LEFT_OUT
         ]
         if clean:
-            yield with_article(max(clean, key=lambda word: (used[word], word)), sense.file)
+            yield article_and_word(max(clean, key=lambda word: (used[word], word)), sense.file)
 
 
-def main() -> None:
+def make_list() -> None:
     """Write things.txt."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--wordnet", type=Path, required=True)
     ours = [tag.name for tag in read_vocabulary("hotel").tags if tag.heading not in ("style", "palette", "condition")]
     wordnet = parser.parse_args().wordnet
-    found = {bare(word): word for word in [*words(wordnet), *ADDED, *ours]}
+    found = {bare(word): word for word in [*wordnet_words(wordnet), *ADDED, *ours]}
     times = counts(wordnet / "cntlist.rev")
     order = sorted(found, key=lambda word: (-times.get(word.replace(" ", "_"), 0), " " in word, word))
     head = (HERE / "LICENSE.md").read_text().splitlines()[0].lstrip("# ")
@@ -187,4 +187,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    make_list()

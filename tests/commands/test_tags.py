@@ -312,7 +312,7 @@ def test_ctrl_c_says_what_is_kept(aliens: Aliens, filled: Path, monkeypatch: pyt
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("search.tags.tagging.tag_library", stop)
+    monkeypatch.setattr("search.tags.tag_runs.tag_library", stop)
     code, out, err = aliens("tag")
     assert (code, out) == (130, "")
     assert "stopped: scores that are complete are kept" in err

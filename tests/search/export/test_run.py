@@ -77,7 +77,7 @@ def test_the_manifest_describes_the_file(
     with opened(tagged_samples) as (_, tagging):
         assert manifest.model == tagging.model.key
     assert (manifest.query, manifest.with_tags, manifest.left_out) == (None, [], [])
-    assert manifest.calibrated_on_labels == []
+    assert manifest.calibrated_on_labels == {}
     assert set(manifest.columns) >= {"photo_id", "path", "tags", "p(a pool)"}
 
 

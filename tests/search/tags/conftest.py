@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 from base.progress import Progress, silent
 from base.settings import LibraryFolder
 from search.tags.calibration import TagOptions
-from search.tags.tagging import TaggedPhotos, Tagging, TagReport
+from search.tags.tag_runs import TagReport
+from search.tags.tagging import TaggedPhotos, Tagging
 from search.tags.truth import Truth
 from search.tags.vocabulary import Vocabulary, as_vocabulary, read_vocabulary
 from tests.by_folder import tag_library, tagging_of

@@ -140,18 +140,26 @@ def test_what_a_file_taught_is_not_compared_with_labels(own: LibraryFactory) -> 
         assert tagging.calibration.labels_key.startswith("file-")
 
 
-def test_labels_of_some_tags_leave_what_was_learnt_of_others(own: LibraryFactory) -> None:
-    learn(own)
+def test_what_labels_taught_goes_with_them(own: LibraryFactory) -> None:
     before = probabilities(own)[:, 0]
-    for photo_id in YES:
-        label_photo(own.folder, photo_id, "a pool", None, None)
-    for photo_id in NO:
+    learn(own)
+    for photo_id in (*YES, *NO):
         label_photo(own.folder, photo_id, "a pool", None, None)
         label_photo(own.folder, photo_id, "a tv", True, None)
     report = tag(own, OWN, TagOptions(), read_truth=label_truth)
-    assert report.fitted == 2
+    assert report.fitted == 1
     assert "all labels of these say yes, so how many photos have them was not learnt: a tv" in report.notes
-    assert probabilities(own)[:, 0] == pytest.approx(before, abs=2e-3)
+    assert (probabilities(own)[:, 0] == before).all()
+
+
+def test_what_a_file_taught_stays_where_labels_say_nothing(own: LibraryFactory) -> None:
+    def truth(session: Session, vocabulary: Vocabulary) -> Truth:
+        return Truth([1, 2], np.array([[np.nan, np.nan, 1], [np.nan, np.nan, 0]], np.float32))
+
+    tag(own, OWN, TagOptions(), read_truth=truth)
+    before = probabilities(own)[:, 2]
+    assert learn(own) == 2
+    assert probabilities(own)[:, 2] == pytest.approx(before, abs=2e-3)
 
 
 def test_what_was_learnt_is_forgotten_with_its_files(own: LibraryFactory) -> None:

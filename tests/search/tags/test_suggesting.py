@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from base.errors import QueryError
-from search.tags.suggesting import PhotoSample, TextBoard, unit
+from search.tags.suggesting import SampledPhotos, TextBoard, scaled_to_one
 from search.tags.trial_measures import average_precisions, compared, folds, weighted_precision
-from search.tags.uncovered import WordsHere, grouped
+from search.tags.uncovered import WordsHere, clusters_of
 from search.tags.vocabulary import as_vocabulary, bare, check_tag, read_vocabulary
 from search.tags.vocabulary_edits import MOST_PROMPTS
 from search.tags.word_list import MOST_TRIED, TriedText, everyday_words, phrasings, tags_named, tried_texts
@@ -65,10 +65,10 @@ def test_no_hotel_is_on_both_sides_of_a_fold_and_every_photo_is_judged_once() ->
 def test_groups_of_photos_are_the_same_each_time_the_largest_first_and_equal_photos_are_one() -> None:
     rng = np.random.default_rng(2)
     photos = np.concatenate([rng.normal(at, 0.01, (size, 8)) for at, size in ((0, 20), (1, 50))]).astype(np.float32)
-    found = grouped(photos, 2)
+    found = clusters_of(photos, 2)
     assert [len(rows) for rows in found] == [50, 20]
-    assert all(np.array_equal(a, b) for a, b in zip(found, grouped(photos, 2), strict=True))
-    assert [len(rows) for rows in grouped(np.ones((40, 8), np.float32), 20)] == [40]
+    assert all(np.array_equal(a, b) for a, b in zip(found, clusters_of(photos, 2), strict=True))
+    assert [len(rows) for rows in clusters_of(np.ones((40, 8), np.float32), 20)] == [40]
 
 
 class Babble:
@@ -83,8 +83,8 @@ class Babble:
 
 def test_no_word_fits_where_the_model_tells_none_or_none_is_nearer_than_chance() -> None:
     rng = np.random.default_rng(3)
-    photos = unit(rng.normal(size=(300, 64)).astype(np.float32))
-    whole = PhotoSample(np.arange(300), photos, 300)
+    photos = scaled_to_one(rng.normal(size=(300, 64)).astype(np.float32))
+    whole = SampledPhotos(np.arange(300), photos, 300)
     words = WordsHere(TextBoard(Babble()), STUDY, whole, photos.mean(axis=0))  # type: ignore[arg-type]
     for group in (photos[:20], photos[20:22], -photos[:50]):
         naming = words.named(group)

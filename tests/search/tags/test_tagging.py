@@ -19,8 +19,8 @@ from base.progress import Step
 from base.settings import LibraryFolder
 from db.tag_rows import Label, set_labels
 from embedding import scores
-from search.tags import tagging as module
 from search.tags.calibration import Method, TagOptions
+from search.tags.tag_runs import TagReport
 from search.tags.tagging import Tagging, text_vectors
 from search.tags.truth import Truth, label_truth
 from search.tags.vocabulary import Tag, Vocabulary, read_vocabulary
@@ -39,7 +39,7 @@ aliens.open(sys.argv[1], encoder=FakeEncoder()).tag("case-study")
 """
 
 
-def tag_without_encoder(library: LibraryFactory, vocabulary: Vocabulary, **options: object) -> module.TagReport:
+def tag_without_encoder(library: LibraryFactory, vocabulary: Vocabulary, **options: object) -> TagReport:
     chosen = TagOptions(**options)  # type: ignore[arg-type]
     return tag_library(library.folder, vocabulary, never, options=chosen)
 
@@ -88,7 +88,7 @@ def test_scores_are_the_cosines_with_the_mean_of_a_tags_prompts(library: Library
 
 
 def test_a_tags_vector_is_the_unit_mean_over_its_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TEXT_BATCH", 3)
+    monkeypatch.setattr("search.tags.tagging.TEXT_BATCH", 3)
     tags = (Tag("a pool", ("pool", "water")), Tag("a tv", ("tv",)), Tag("a bar", ("bar", "counter", "drinks")))
     vocabulary = replace(OWN, tags=tags, templates=("{}", "a {}"), background=("nothing", "a wall"))
     texts, background = text_vectors(FakeEncoder(), vocabulary)
@@ -396,7 +396,7 @@ def test_photos_are_read_in_small_batches_as_in_one(tagged: LibraryFactory, monk
     label_photo(tagged.folder, 4, "a pool", True, None)
     with opened(tagged.folder) as (_, tagging):
         (whole,) = tagging.photos(["path"])
-        monkeypatch.setattr(module, "MOST_SCORES", 3 * 15)
+        monkeypatch.setattr("search.tags.tagging.MOST_SCORES", 3 * 15)
         parts = list(tagging.photos(["path"]))
     assert [len(part.photo_ids) for part in parts] == [3, 3, 3, 1]
     assert np.concatenate([part.decided for part in parts]).tolist() == whole.decided.tolist()
