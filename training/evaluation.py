@@ -109,12 +109,21 @@ def evaluate(encoder: Encoder, wanted: Sequence[Photos]) -> list[Figure]:
     for members in wanted:
         vectors = encoder.encode_images(pixels_of(encoder, members))
         if members.name.startswith("houses"):
-            right = (vectors @ rooms.T).argmax(1) == [list(ROOMS).index(room) for room in members.rooms]
-            figures.append(interval(members, "room accuracy", lambda rows, right=right: (float(right[rows].mean()), {})))
+            figures.append(room_accuracy(members, vectors @ rooms.T))
         else:
-            scores = vectors @ tags.T
-            figures.append(interval(members, "mAP", lambda rows, s=scores, t=members.truth: mean_ap(s[rows], t[rows])))
+            figures.append(tag_precision(members, vectors @ tags.T))
     return figures
+
+
+def room_accuracy(members: Photos, scores: Rows) -> Figure:
+    """Return how often the likeliest of ROOMS is right."""
+    right = scores.argmax(1) == [list(ROOMS).index(room) for room in members.rooms]
+    return interval(members, "room accuracy", lambda rows: (float(right[rows].mean()), {}))
+
+
+def tag_precision(members: Photos, scores: Rows) -> Figure:
+    """Return the mean average precision of the tags."""
+    return interval(members, "mAP", lambda rows: mean_ap(scores[rows], members.truth[rows]))
 
 
 def pixels_of(encoder: Encoder, members: Photos) -> NDArray[np.uint8]:
@@ -160,7 +169,9 @@ def average_precision(scores: Rows, truth: Rows) -> float:
 
 def speed_ratio(one: Encoder, other: Encoder, count: int = 64, turns: int = 5) -> tuple[float, float]:
     """Return how many photos a second `one` encodes, and how many times as fast it is as `other`, measured in turns."""
-    pixels = np.random.default_rng(0).integers(0, 255, (count, one.preprocessing.size_px, one.preprocessing.size_px, 3), np.uint8)
+    pixels = np.random.default_rng(0).integers(
+        0, 255, (count, one.preprocessing.size_px, one.preprocessing.size_px, 3), np.uint8
+    )
     taken: dict[bool, list[float]] = {True: [], False: []}
     for turn in range(turns + 1):
         for first, encoder in ((True, one), (False, other)):

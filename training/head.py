@@ -55,7 +55,7 @@ def conse_head(backbone: Any, pictures: Any, embed: Callable[[Sequence[str]], An
         embed: texts to unit vectors.
     """
     import torch
-    from timm.data import ImageNetInfo
+    from timm.data.imagenet_info import ImageNetInfo
 
     info = ImageNetInfo()
     names = [[name.lower() for name in info.index_to_description(i).split(", ")[:3]] for i in range(1000)]
@@ -96,9 +96,12 @@ def train(
         truth: shape (pictures, concepts): 1, 0 or NaN.
         concepts: name to the vectors of its phrasings.
         pseudo: see pseudo_photos.
-        schedule: how long, how fast. checkpoint, tell, stop_after: see learning.learn.
+        schedule: how long, how fast.
+        checkpoint: see learning.learn.
+        tell: called after each step.
         anchors: how strongly the start is kept.
         last_part: the backbone's last blocks, trained in place at a tenth of the rate; None leaves them as they are.
+        stop_after: see learning.learn.
     """
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits, normalize

@@ -12,7 +12,7 @@ HORIZON = 0.55  # of the height, from the top
 
 
 def landscape(view: str, seed: int) -> NDArray[np.uint8]:
-    """Return a view as RGB, shape (256, 512, 3); `view` is one of rooms.VIEWS."""
+    """Return a view as RGB, shape (256, 512, 3); `view` is one of builder.VIEWS."""
     r, g = random.Random(seed), np.random.default_rng(seed)
     night = view == "night city"
     picture = sky(r, g, night=night)
@@ -50,18 +50,24 @@ def noise(g: np.random.Generator, height: int, width: int, octaves: int = 5) -> 
         top = coarse[i][:, j] * (1 - v) + coarse[i][:, j + 1] * v
         bottom = coarse[i + 1][:, j] * (1 - v) + coarse[i + 1][:, j + 1] * v
         total += ((top * (1 - u) + bottom * u) * 0.5**octave).astype(np.float32)
-    return (total - total.min()) / (np.ptp(total) + 1e-6)
+    scaled: Picture = (total - total.min()) / (np.ptp(total) + 1e-6)
+    return scaled
 
 
 def sky(r: random.Random, g: np.random.Generator, *, night: bool) -> Picture:
     """Return a sky with clouds, shape (256, 512, 3)."""
-    tops: list[tuple[Any, Any]] = [((80, 140, 215), (190, 215, 235)), ((120, 150, 190), (215, 220, 225)), ((70, 90, 140), (250, 180, 120))]
+    tops: list[tuple[Any, Any]] = [
+        ((80, 140, 215), (190, 215, 235)),
+        ((120, 150, 190), (215, 220, 225)),
+        ((70, 90, 140), (250, 180, 120)),
+    ]
     top, low = ((10, 14, 34), (40, 40, 66)) if night else r.choice(tops)
     share = np.linspace(0, 1, HEIGHT, dtype=np.float32)[:, None, None] ** 0.8
     picture = np.array(top, np.float32) * (1 - share) + np.array(low, np.float32) * share
     clouds = np.clip((noise(g, HEIGHT, WIDTH) - r.uniform(0.4, 0.75)) * 4, 0, 1)[..., None] * (0.15 if night else 0.9)
     white = np.array((245, 245, 248), np.float32)
-    return (picture * (1 - clouds) + white * clouds).astype(np.float32)
+    clouded: Picture = (picture * (1 - clouds) + white * clouds).astype(np.float32)
+    return clouded
 
 
 def ridge(picture: Picture, g: np.random.Generator, horizon: int, *, height: float, tone: Any, snow: bool) -> None:
@@ -73,7 +79,9 @@ def ridge(picture: Picture, g: np.random.Generator, horizon: int, *, height: flo
     colour = np.asarray(tone, np.float32) * shade[..., None]
     if snow:
         white = ((rows - line) < height * 0.35 * shade) & inside
-        colour = np.where(white[..., None], np.array((235, 240, 248), np.float32) * np.minimum(shade, 1)[..., None], colour)
+        colour = np.where(
+            white[..., None], np.array((235, 240, 248), np.float32) * np.minimum(shade, 1)[..., None], colour
+        )
     picture[inside] = colour[inside]
 
 
@@ -96,7 +104,11 @@ def ground(picture: Picture, g: np.random.Generator, top: int, tone: tuple[int, 
 def bush(picture: Picture, r: random.Random, g: np.random.Generator, horizon: int) -> None:
     """Draw a tree's crown or a bush, with its trunk."""
     near = r.random()
-    x, y, radius = r.randrange(WIDTH), horizon + int(near * 60) - r.randint(0, 40), int(8 + 34 * near * r.uniform(0.5, 1))
+    x, y, radius = (
+        r.randrange(WIDTH),
+        horizon + int(near * 60) - r.randint(0, 40),
+        int(8 + 34 * near * r.uniform(0.5, 1)),
+    )
     rows, columns = np.ogrid[:HEIGHT, :WIDTH]
     rough = noise(g, HEIGHT, WIDTH, 6)
     crown = ((columns - x) / (radius * 1.1)) ** 2 + ((rows - y) / radius) ** 2 + (rough - 0.5) * 1.4 < 1
@@ -106,11 +118,15 @@ def bush(picture: Picture, r: random.Random, g: np.random.Generator, horizon: in
     picture[crown] = (green * (0.5 + 0.9 * rough[..., None]))[crown]
 
 
-def house(picture: Picture, r: random.Random, g: np.random.Generator, horizon: int, near: float, *, night: bool, low: bool) -> None:
+def house(
+    picture: Picture, r: random.Random, g: np.random.Generator, horizon: int, near: float, *, night: bool, low: bool
+) -> None:
     """Draw a house with its windows."""
     width, tall = int(r.uniform(14, 50) * near), int(r.uniform(15, 45 if low else 130) * near)
     x, foot = r.randrange(-10, WIDTH), horizon + int(40 * (near - 0.4) ** 1.5)
-    tone = np.array(r.choice(((150, 145, 140), (120, 130, 145), (170, 150, 130), (95, 100, 110), (185, 180, 170))), np.float32)
+    tone = np.array(
+        r.choice(((150, 145, 140), (120, 130, 145), (170, 150, 130), (95, 100, 110), (185, 180, 170))), np.float32
+    )
     left, right, top = max(x, 0), min(x + width, WIDTH), max(foot - tall, 0)
     if right - left < 4:
         return

@@ -1,74 +1,14 @@
-"""Rooms as plans: what stands where, in which colour, under which light. Draws nothing: blender.py does.
+"""The kinds of rooms, and places outside, that hotels have: what stands in them, how often. Draws nothing.
 
-A plan follows from its seed. Metres; the room's middle is the origin, z is up; at rotation 0 a piece's front looks
-towards -y. Walls are named n, e, s, w.
+A plan follows from its seed.
 """
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 
+from training.builder import COLOURS, VIEWS, Builder, Piece, Plan
 from training.catalogue import Model
-from training.nouns import MODELS
-
-COLOURS: Mapping[str, tuple[tuple[int, int, int], ...]] = {
-    "white": ((245, 244, 240), (232, 230, 225)),
-    "grey": ((150, 150, 152), (105, 108, 112), (190, 190, 188)),
-    "black": ((28, 28, 30), (45, 43, 42)),
-    "red": ((170, 30, 32), (200, 48, 40), (130, 22, 30)),
-    "orange": ((224, 122, 40), (200, 98, 50)),
-    "yellow": ((236, 200, 70), (222, 184, 90)),
-    "green": ((60, 120, 70), (120, 160, 100), (40, 84, 66)),
-    "blue": ((40, 80, 150), (90, 140, 190), (28, 50, 96)),
-    "purple": ((110, 60, 130), (146, 110, 170)),
-    "pink": ((232, 160, 176), (214, 120, 150)),
-    "brown": ((110, 72, 46), (84, 54, 36), (140, 96, 62)),
-    "beige": ((222, 205, 176), (205, 186, 156)),
-}
-PLAIN = ("white",) * 7 + ("beige",) * 4 + ("grey",) * 3  # what most walls are
-VIEWS = ("sea", "mountains", "city", "garden", "lake", "beach", "night city", "street")
-TURN = {"n": 0.0, "e": -90.0, "s": 180.0, "w": 90.0}
-
-
-@dataclass
-class Piece:
-    """One thing: `noun` is what it is called, `shape` a model's key or the name of one of blender.SHAPES."""
-
-    noun: str
-    shape: str
-    x: float
-    y: float
-    z: float = 0.0
-    turn: float = 0.0
-    width: float = 1.0
-    depth: float = 1.0
-    height: float = 1.0
-    colour: str = ""
-    rgb: tuple[int, int, int] = (200, 200, 200)
-    kind: str = ""
-
-
-@dataclass
-class Plan:
-    """A room, or a place outside where `roof` is false."""
-
-    seed: int
-    room: str
-    width: float
-    depth: float
-    height: float
-    roof: bool = True
-    wall: str = "white"
-    wall_rgb: tuple[int, int, int] = (240, 240, 235)
-    wall_kind: str = "paint"
-    floor_kind: str = "planks"
-    floor_rgb: tuple[int, int, int] = (150, 110, 80)
-    view: str = ""
-    light: str = "day"
-    pieces: list[Piece] = field(default_factory=list)
-    subjects: list[int] = field(default_factory=list)
-    words: list[str] = field(default_factory=list)
 
 
 def plan_room(seed: int, models: Mapping[str, Model], kind: str = "") -> Plan:
@@ -78,181 +18,6 @@ def plan_room(seed: int, models: Mapping[str, Model], kind: str = "") -> Plan:
     builder = Builder(r, models, seed)
     KINDS[kind][1](builder)
     return builder.plan
-
-
-class Builder:
-    """Puts pieces into a room without letting them stand in each other."""
-
-    def __init__(self, r: random.Random, models: Mapping[str, Model], seed: int) -> None:
-        self.r, self.models = r, models
-        self.taken: list[tuple[float, float, float, float]] = []
-        self.plan = Plan(seed, "", 4, 4, 2.6)
-
-    def start(self, room: str, widths: tuple[float, float], depths: tuple[float, float], *, wet: bool = False) -> None:
-        """Lay out the floor and the walls."""
-        r, p = self.r, self.plan
-        p.room, p.width, p.depth = room, r.uniform(*widths), r.uniform(*depths)
-        p.height = r.uniform(2.35, 3.2)
-        p.wall = r.choice(PLAIN) if r.random() < 0.6 else r.choice(list(COLOURS))
-        p.wall_rgb = r.choice(COLOURS[p.wall])
-        kinds = ("tiles", "tiles", "tiles", "marble", "paint") if wet else ("paint",) * 6 + ("stripes", "wood", "brick")
-        p.wall_kind = r.choice(kinds)
-        p.floor_kind = r.choice(("tiles", "tiles", "marble") if wet else ("planks", "planks", "carpet", "carpet", "tiles"))
-        p.floor_rgb = r.choice(COLOURS[r.choice(("brown", "brown", "beige", "grey", "white", "red", "blue", "black"))])
-        p.light = r.choice(("day", "day", "day", "lamps", "lamps", "dim"))
-
-    def colour(self, *often: str) -> tuple[str, tuple[int, int, int]]:
-        """Return a colour's name and a shade of it; one of `often` in half of the cases."""
-        name = self.r.choice(often) if often and self.r.random() < 0.5 else self.r.choice(list(COLOURS))
-        return name, self.r.choice(COLOURS[name])
-
-    def free(self, x: float, y: float, half_x: float, half_y: float) -> bool:
-        """Tell whether a rectangle lies in the room and on nothing else."""
-        p = self.plan
-        if abs(x) + half_x > p.width / 2 + 0.01 or abs(y) + half_y > p.depth / 2 + 0.01:
-            return False
-        return all(abs(x - a) >= half_x + c or abs(y - b) >= half_y + d for a, b, c, d in self.taken)
-
-    def put(self, piece: Piece, *, solid: bool = True, subject: bool = False) -> Piece:
-        """Add a piece; `solid`: nothing else may stand there; `subject`: the camera may look at it."""
-        if solid:
-            sideways = round(abs(piece.turn)) % 180 == 90
-            half = (piece.depth, piece.width) if sideways else (piece.width, piece.depth)
-            self.taken.append((piece.x, piece.y, half[0] / 2, half[1] / 2))
-        if subject:
-            self.plan.subjects.append(len(self.plan.pieces))
-        self.plan.pieces.append(piece)
-        return piece
-
-    def of(self, noun: str, *, keep: float = 0.5) -> Piece:
-        """Return a piece of the catalogue, nowhere yet; with probability 1 - `keep` it gets a colour of ours."""
-        key = self.r.choice([key for key in MODELS[noun] if key in self.models])
-        model = self.models[key]
-        piece = Piece(noun, key, 0, 0, 0, 0, model.width, model.depth, model.height)
-        if self.r.random() > keep:
-            piece.colour, piece.rgb = self.colour()
-        return piece
-
-    def shaped(self, noun: str, shape: str, width: float, depth: float, height: float, *often: str) -> Piece:
-        """Return a piece of one of our own shapes, nowhere yet."""
-        colour, rgb = self.colour(*often)
-        return Piece(noun, shape, 0, 0, 0, 0, width, depth, height, colour, rgb)
-
-    def at_wall(self, piece: Piece, wall: str = "", *, subject: bool = False, gap: float = 0.02) -> Piece | None:
-        """Stand a piece with its back to a wall; None where there is no room for it."""
-        p, r = self.plan, self.r
-        for _ in range(25):
-            side = wall or r.choice("nesw")
-            along, across = (p.width, p.depth) if side in "ns" else (p.depth, p.width)
-            spare = along / 2 - piece.width / 2
-            if spare < 0 or piece.depth > across:
-                continue
-            shift, off = r.uniform(-spare, spare), across / 2 - piece.depth / 2 - gap
-            x, y = {"n": (shift, off), "s": (shift, -off), "e": (off, shift), "w": (-off, shift)}[side]
-            half = (piece.width, piece.depth) if side in "ns" else (piece.depth, piece.width)
-            if self.free(x, y, half[0] / 2, half[1] / 2):
-                piece.x, piece.y, piece.turn = x, y, TURN[side]
-                return self.put(piece, subject=subject)
-        return None
-
-    def in_the_middle(self, piece: Piece, *, subject: bool = False, turn: float | None = None) -> Piece | None:
-        """Stand a piece anywhere; None where there is no room for it."""
-        for _ in range(25):
-            piece.turn = self.r.uniform(0, 360) if turn is None else turn
-            reach = max(piece.width, piece.depth) / 2
-            x = self.r.uniform(-1, 1) * max(self.plan.width / 2 - reach, 0)
-            y = self.r.uniform(-1, 1) * max(self.plan.depth / 2 - reach, 0)
-            if self.free(x, y, reach, reach):
-                piece.x, piece.y = x, y
-                self.taken.append((x, y, reach, reach))
-                return self.put(piece, solid=False, subject=subject)
-        return None
-
-    def on(self, below: Piece, piece: Piece, *, spread: float = 0.35, subject: bool = False) -> Piece:
-        """Put a piece on top of another."""
-        angle = math.radians(below.turn)
-        u, v = (self.r.uniform(-spread, spread) * size for size in (below.width, below.depth))
-        piece.x = below.x + u * math.cos(angle) - v * math.sin(angle)
-        piece.y = below.y + u * math.sin(angle) + v * math.cos(angle)
-        piece.z, piece.turn = below.z + below.height, below.turn + self.r.uniform(-25, 25)
-        return self.put(piece, solid=False, subject=subject)
-
-    def on_wall(self, piece: Piece, z: float, wall: str = "", *, above: Piece | None = None, subject: bool = False) -> Piece:
-        """Hang a piece on a wall; `above`: over a piece that stands at one."""
-        p, r = self.plan, self.r
-        side = wall or r.choice("nesw")
-        if above is not None:
-            side = next(side for side, turn in TURN.items() if round(turn) == round(above.turn))
-        along, across = (p.width, p.depth) if side in "ns" else (p.depth, p.width)
-        spare = max(along / 2 - piece.width / 2, 0)
-        shift = r.uniform(-spare, spare)
-        if above is not None:
-            shift = above.x if side in "ns" else above.y
-        off = across / 2 - piece.depth / 2 - 0.004
-        piece.x, piece.y = {"n": (shift, off), "s": (shift, -off), "e": (off, shift), "w": (-off, shift)}[side]
-        piece.z, piece.turn = z, TURN[side]
-        return self.put(piece, solid=False, subject=subject)
-
-    def around(self, table: Piece, noun: str, count: int) -> None:
-        """Stand chairs of one sort around a table."""
-        like = self.of(noun)
-        start = self.r.choice((0, 90)) if count < 4 else 0
-        for seat in range(count):
-            angle = math.radians(table.turn + start + 360 * seat / count)
-            reach_x, reach_y = table.width / 2 + 0.16, table.depth / 2 + 0.16
-            a = math.radians(start + 360 * seat / count)
-            scale = min(reach_x / max(abs(math.sin(a)), 1e-6), reach_y / max(abs(math.cos(a)), 1e-6))
-            x, y = table.x + math.sin(angle) * scale, table.y - math.cos(angle) * scale
-            chair = Piece(**{**vars(like), "x": x, "y": y, "turn": math.degrees(angle) + 180 + self.r.uniform(-12, 12)})
-            if abs(x) < self.plan.width / 2 - 0.2 and abs(y) < self.plan.depth / 2 - 0.2:
-                self.put(chair, subject=True)
-
-    def window(self, wall: str = "n", *, large: bool = False, view: str = "") -> Piece:
-        """Cut a window, with curtains more often than not, and a view behind it."""
-        p, r = self.plan, self.r
-        p.view = p.view or view or r.choice(VIEWS)
-        along = p.width if wall in "ns" else p.depth
-        width = along * r.uniform(0.65, 0.95) if large else min(r.uniform(0.8, 2.0), along * 0.7)
-        low = 0.02 if large and r.random() < 0.7 else r.uniform(0.6, 1.0)
-        piece = Piece("window", "window", 0, 0, 0, 0, width, 0.1, p.height * r.uniform(0.82, 0.92) - low)
-        piece = self.on_wall(piece, low, wall, subject=large)
-        if r.random() < 0.65:
-            colour, rgb = self.colour("white", "beige", "grey")
-            curtain = Piece("curtains", "curtains", piece.x, piece.y, 0, piece.turn, width + 0.5, 0.12, p.height - 0.1, colour, rgb)
-            self.put(curtain, solid=False)
-        return piece
-
-    def some(self, chance: float) -> bool:
-        """Return true in a share of the cases."""
-        return self.r.random() < chance
-
-    def bottles(self, below: Piece, count: int) -> None:
-        """Stand bottles and glasses on a piece."""
-        for _ in range(count):
-            noun = self.r.choice(("bottle", "bottle", "glass", "cup"))
-            piece = self.of(noun, keep=1) if self.some(0.5) else self.shaped("bottle", "bottle", 0.08, 0.08, self.r.uniform(0.18, 0.32))
-            self.on(below, piece)
-
-    def decorate(self) -> None:
-        """Add a few of the small things that rooms have."""
-        r = self.r
-        for noun, chance in (("plant", 0.35), ("floor lamp", 0.25), ("wardrobe", 0.15), ("shelves", 0.12), ("bin", 0.06)):
-            if self.some(chance):
-                self.at_wall(self.of(noun))
-        for _ in range(r.choice((0, 0, 1, 1, 2))):
-            picture = self.shaped("picture", "picture", r.uniform(0.4, 1.2), 0.03, r.uniform(0.4, 0.9))
-            self.on_wall(picture, r.uniform(1.1, 1.5))
-        if self.some(0.3):
-            side = r.choice("nesw")
-            self.on_wall(self.shaped("door", "door", 0.9, 0.06, 2.05, "white", "brown"), 0, side)
-        if self.some(0.3):
-            rug = self.shaped("rug", "rug", r.uniform(1.4, 2.6), r.uniform(1, 1.8), 0.012)
-            rug.turn = r.choice((0.0, 90.0))
-            self.put(rug, solid=False)
-        if self.some(0.3):
-            lamp = self.shaped("pendant lamp", "pendant", 0.35, 0.35, 0.3, "white", "yellow")
-            lamp.z = self.plan.height - r.uniform(0.5, 0.9)
-            self.put(lamp, solid=False)
 
 
 def bed_of(b: Builder, *, single: bool) -> Piece:
@@ -267,7 +32,11 @@ def bed_of(b: Builder, *, single: bool) -> Piece:
 
 def beside_bed(b: Builder, bed: Piece, side: int) -> None:
     """Stand a bedside table next to a bed, with a lamp on it."""
-    table = b.of("bedside table") if b.some(0.4) else b.shaped("bedside table", "cabinet", 0.45, 0.4, b.r.uniform(0.45, 0.6), "brown", "white")
+    table = (
+        b.of("bedside table")
+        if b.some(0.4)
+        else b.shaped("bedside table", "cabinet", 0.45, 0.4, b.r.uniform(0.45, 0.6), "brown", "white")
+    )
     angle = math.radians(bed.turn)
     u, v = side * (bed.width / 2 + table.width / 2 + 0.06), bed.depth / 2 - table.depth / 2
     x, y = bed.x + u * math.cos(angle) - v * math.sin(angle), bed.y + u * math.sin(angle) + v * math.cos(angle)
@@ -316,7 +85,9 @@ def tv_corner(b: Builder, *, subject: bool = False) -> None:
         width = b.r.uniform(0.8, 1.4)
         b.on_wall(tv(b, width), b.r.uniform(0.95, 1.3), b.r.choice("nesw"), subject=subject)
         return
-    below = b.at_wall(b.shaped("tv stand", "cabinet", b.r.uniform(1.1, 1.8), 0.42, b.r.uniform(0.4, 0.75), "brown", "white", "black"))
+    below = b.at_wall(
+        b.shaped("tv stand", "cabinet", b.r.uniform(1.1, 1.8), 0.42, b.r.uniform(0.4, 0.75), "brown", "white", "black")
+    )
     if below:
         b.on(below, tv(b, b.r.uniform(0.7, 1.2)), spread=0.05, subject=subject).turn = below.turn
 
@@ -332,7 +103,9 @@ def tv(b: Builder, width: float) -> Piece:
 
 def desk(b: Builder) -> None:
     """Add a desk with its chair."""
-    piece = b.of("desk") if b.some(0.5) else b.shaped("desk", "table", b.r.uniform(1, 1.5), 0.55, 0.75, "brown", "white")
+    piece = (
+        b.of("desk") if b.some(0.5) else b.shaped("desk", "table", b.r.uniform(1, 1.5), 0.55, 0.75, "brown", "white")
+    )
     if b.at_wall(piece, subject=b.some(0.3)):
         angle = math.radians(piece.turn)
         chair = b.of("chair")
@@ -362,7 +135,16 @@ def wall_mirror(b: Builder, *, subject: bool = False) -> None:
 
 def minibar(b: Builder, *, subject: bool = False) -> None:
     """Add a minibar: a small fridge with bottles in it, or bottles and glasses on a low cabinet."""
-    piece = b.shaped("minibar", "minibar", b.r.uniform(0.45, 0.7), b.r.uniform(0.42, 0.52), b.r.uniform(0.55, 0.95), "brown", "black", "white")
+    piece = b.shaped(
+        "minibar",
+        "minibar",
+        b.r.uniform(0.45, 0.7),
+        b.r.uniform(0.42, 0.52),
+        b.r.uniform(0.55, 0.95),
+        "brown",
+        "black",
+        "white",
+    )
     piece.kind = b.r.choice(("open", "glass", "open", "closed"))
     if b.at_wall(piece, subject=subject):
         b.bottles(piece, b.r.randint(2 if piece.kind == "closed" else 0, 6))
@@ -374,7 +156,17 @@ def bathroom(b: Builder) -> None:
     b.start("bathroom", (1.9, 3.8), (1.9, 3.8), wet=True)
     what = r.choices(("bathtub", "shower", "both", "neither"), (4, 4, 1, 1.2))[0]
     if what in ("bathtub", "both"):
-        tub = b.shaped("bathtub", "bathtub", r.uniform(1.45, 1.8), r.uniform(0.7, 0.85), r.uniform(0.5, 0.62), "white", "white", "white", "white")
+        tub = b.shaped(
+            "bathtub",
+            "bathtub",
+            r.uniform(1.45, 1.8),
+            r.uniform(0.7, 0.85),
+            r.uniform(0.5, 0.62),
+            "white",
+            "white",
+            "white",
+            "white",
+        )
         tub.kind = r.choice(("built in", "built in", "free"))
         if b.some(0.8):
             tub.colour, tub.rgb = "white", (245, 245, 243)
@@ -390,7 +182,9 @@ def bathroom(b: Builder) -> None:
     if b.some(0.3):
         b.window(r.choice("nesw"), large=b.some(0.25))
     for _ in range(r.choice((0, 1, 1, 2))):
-        b.on_wall(b.shaped("towel", "towel", r.uniform(0.4, 0.6), 0.06, r.uniform(0.4, 0.7), "white"), r.uniform(0.8, 1.2))
+        b.on_wall(
+            b.shaped("towel", "towel", r.uniform(0.4, 0.6), 0.06, r.uniform(0.4, 0.7), "white"), r.uniform(0.8, 1.2)
+        )
     if b.some(0.15):
         b.at_wall(b.of("plant"))
     if b.some(0.1):
@@ -422,7 +216,14 @@ def living_room(b: Builder) -> None:
         tv_corner(b, subject=b.some(0.6))
     if b.some(0.8) and (table := b.in_the_middle(b.of("coffee table"), turn=r.choice((0, 90)))):
         b.bottles(table, r.choice((0, 0, 2)))
-    for noun, chance in (("armchair", 0.5), ("armchair", 0.3), ("chair", 0.2), ("stool", 0.1), ("fireplace", 0.12), ("piano", 0.06)):
+    for noun, chance in (
+        ("armchair", 0.5),
+        ("armchair", 0.3),
+        ("chair", 0.2),
+        ("stool", 0.1),
+        ("fireplace", 0.12),
+        ("piano", 0.06),
+    ):
         if b.some(chance):
             b.at_wall(b.of(noun), gap=0.15, subject=b.some(0.2))
     if b.some(0.2):
@@ -434,7 +235,11 @@ def living_room(b: Builder) -> None:
 
 def dining(b: Builder, *, seats: int = 0) -> None:
     """Add a table with chairs."""
-    piece = b.of("table") if b.some(0.7) else b.shaped("table", "table", b.r.uniform(0.7, 1.8), b.r.uniform(0.7, 0.9), 0.75, "brown", "white")
+    piece = (
+        b.of("table")
+        if b.some(0.7)
+        else b.shaped("table", "table", b.r.uniform(0.7, 1.8), b.r.uniform(0.7, 0.9), 0.75, "brown", "white")
+    )
     if b.in_the_middle(piece, subject=True, turn=b.r.choice((0, 90, b.r.uniform(0, 360)))):
         b.around(piece, "chair", seats or b.r.choice((2, 4, 4, 6)))
         for _ in range(b.r.choice((0, 1, 3, 4))):
@@ -485,7 +290,10 @@ def bar(b: Builder) -> None:
         stool, angle = b.of("bar stool"), math.radians(counter.turn)
         for place in range(-1, 2):
             u, v = place * 0.75, -0.65
-            x, y = counter.x + u * math.cos(angle) - v * math.sin(angle), counter.y + u * math.sin(angle) + v * math.cos(angle)
+            x, y = (
+                counter.x + u * math.cos(angle) - v * math.sin(angle),
+                counter.y + u * math.sin(angle) + v * math.cos(angle),
+            )
             b.put(Piece(**{**vars(stool), "x": x, "y": y, "turn": b.r.uniform(0, 360)}))
 
 
@@ -498,7 +306,17 @@ def kitchen(b: Builder) -> None:
     if b.some(0.75):
         b.at_wall(b.of("fridge"), wall, subject=b.some(0.2))
     along = b.plan.width if wall == "n" else b.plan.depth
-    row = b.shaped("kitchen cabinets", "kitchen", min(r.uniform(1.8, 3.2), along - 1.05), 0.6, 2.2, "white", "white", "brown", "grey")
+    row = b.shaped(
+        "kitchen cabinets",
+        "kitchen",
+        min(r.uniform(1.8, 3.2), along - 1.05),
+        0.6,
+        2.2,
+        "white",
+        "white",
+        "brown",
+        "grey",
+    )
     b.at_wall(row, wall, subject=True, gap=0.0)
     if b.some(0.4):
         other = Piece(**{**vars(row), "width": r.uniform(1.2, 2.2)})
@@ -512,7 +330,9 @@ def kitchen(b: Builder) -> None:
         b.window(r.choice("nesw"))
     counter = Piece("", "", row.x, row.y, 0, row.turn, row.width, row.depth, 0.92)
     for _ in range(r.randint(0, 4)):
-        b.on(counter, b.of(r.choice(("coffee machine", "bottle", "bowl", "cup", "toaster", "plate")), keep=1), spread=0.4)
+        b.on(
+            counter, b.of(r.choice(("coffee machine", "bottle", "bowl", "cup", "toaster", "plate")), keep=1), spread=0.4
+        )
 
 
 def outside(b: Builder, room: str, widths: tuple[float, float], depths: tuple[float, float]) -> None:
@@ -534,7 +354,22 @@ def balcony(b: Builder) -> None:
     for side in "ew":
         if b.some(0.7):
             b.on_wall(Piece(**{**vars(rail), "width": b.plan.depth}), 0, side)
-    b.put(Piece("house wall", "house", 0, -b.plan.depth / 2 - 0.15, 0, 180, b.plan.width + 3, 0.2, 3.2, b.plan.wall, b.plan.wall_rgb), solid=False)
+    b.put(
+        Piece(
+            "house wall",
+            "house",
+            0,
+            -b.plan.depth / 2 - 0.15,
+            0,
+            180,
+            b.plan.width + 3,
+            0.2,
+            3.2,
+            b.plan.wall,
+            b.plan.wall_rgb,
+        ),
+        solid=False,
+    )
     if b.some(0.7):
         table = b.of("garden table", keep=0.6)
         if b.in_the_middle(table, subject=True):
@@ -549,17 +384,47 @@ def pool(b: Builder) -> None:
     r = b.r
     outside(b, "pool", (9, 16), (8, 14))
     indoor = b.some(0.3)
-    water = Piece("pool", "pool", r.uniform(-1, 1), r.uniform(-0.5, 1), 0, r.choice((0.0, 90.0)), r.uniform(4, 7), r.uniform(3, 5), 0.01)
+    water = Piece(
+        "pool",
+        "pool",
+        r.uniform(-1, 1),
+        r.uniform(-0.5, 1),
+        0,
+        r.choice((0.0, 90.0)),
+        r.uniform(4, 7),
+        r.uniform(3, 5),
+        0.01,
+    )
     water.kind = r.choice(("rectangle", "rectangle", "round"))
     b.put(water, subject=True)
     if indoor:
-        b.plan.roof, b.plan.words, b.plan.height, b.plan.light = True, ["indoor pool"], r.uniform(3, 4.5), r.choice(("day", "lamps"))
+        b.plan.roof, b.plan.words, b.plan.height, b.plan.light = (
+            True,
+            ["indoor pool"],
+            r.uniform(3, 4.5),
+            r.choice(("day", "lamps")),
+        )
         for side in r.sample("nesw", 2):
             b.window(side, large=True)
     else:
         b.plan.words = ["outdoor pool"]
         if b.some(0.6):
-            b.put(Piece("building", "facade", r.uniform(-3, 3), b.plan.depth / 2 + 3, 0, 0, r.uniform(8, 18), 4, r.uniform(4, 14), b.plan.wall, b.plan.wall_rgb), solid=False)
+            b.put(
+                Piece(
+                    "building",
+                    "facade",
+                    r.uniform(-3, 3),
+                    b.plan.depth / 2 + 3,
+                    0,
+                    0,
+                    r.uniform(8, 18),
+                    4,
+                    r.uniform(4, 14),
+                    b.plan.wall,
+                    b.plan.wall_rgb,
+                ),
+                solid=False,
+            )
         for _ in range(r.randint(1, 5)):
             tree = b.of("tree", keep=1)
             tree.x, tree.y = r.uniform(-0.6, 0.6) * b.plan.width, b.plan.depth / 2 + r.uniform(0.2, 2)
@@ -578,7 +443,16 @@ def hot_tub(b: Builder) -> None:
     else:
         b.start("spa", (3.5, 6), (3.5, 6), wet=True)
         b.window(b.r.choice("nw"), large=True)
-    tub = b.shaped("hot tub", "hot tub", b.r.uniform(1.8, 2.4), b.r.uniform(1.8, 2.2), b.r.uniform(0.6, 0.85), "brown", "white", "grey")
+    tub = b.shaped(
+        "hot tub",
+        "hot tub",
+        b.r.uniform(1.8, 2.4),
+        b.r.uniform(1.8, 2.2),
+        b.r.uniform(0.6, 0.85),
+        "brown",
+        "white",
+        "grey",
+    )
     tub.kind = b.r.choice(("round", "square"))
     b.in_the_middle(tub, subject=True)
     for noun, chance in (("lounger", 0.5), ("plant", 0.5), ("garden chair", 0.3)):
@@ -690,8 +564,3 @@ KINDS: Mapping[str, tuple[float, Callable[[Builder], None]]] = {
     "mirror": (2.5, mirror_corner),
     "one thing": (9, one_thing),
 }
-
-
-def kinds(wanted: Sequence[str] = ()) -> list[str]:
-    """Return the kinds of rooms there are, or the wanted ones of them."""
-    return [kind for kind in KINDS if not wanted or kind in wanted]

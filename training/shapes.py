@@ -4,10 +4,10 @@ Each is drawn around its own origin, on the floor, its front towards -y.
 """
 
 import math
-from collections.abc import Callable
 
-from training.blender import Draw, Material, glowing, linear, see_through, surface
-from training.rooms import COLOURS, Piece
+from training.builder import COLOURS, Piece
+from training.drawing import Draw, Shapes
+from training.materials import Material, glowing, linear, see_through, surface
 
 
 def bed(draw: Draw, p: Piece) -> None:
@@ -28,9 +28,20 @@ def bed(draw: Draw, p: Piece) -> None:
             x = (place - (count - 1) / 2) * p.width / count
             cloth = white if row == 0 or r.random() < 0.5 else coloured
             half = min(p.width / count / 2 - 0.05, 0.36)
-            draw.turned([(0, h + 0.02), (0.8, h + 0.03), (1, h + 0.09), (0.8, h + 0.16), (0, h + 0.2)], cloth, at=(x, d - 0.28 - 0.25 * row), stretch=(half, 0.22), power=3.5)
+            draw.turned(
+                [(0, h + 0.02), (0.8, h + 0.03), (1, h + 0.09), (0.8, h + 0.16), (0, h + 0.2)],
+                cloth,
+                at=(x, d - 0.28 - 0.25 * row),
+                stretch=(half, 0.22),
+                power=3.5,
+            )
     if r.random() < 0.8:
-        draw.box((-w - 0.05, d - 0.03, 0.2), (w + 0.05, d + 0.06, h + r.uniform(0.25, 0.8)), r.choice((frame, coloured)), 0.02)
+        draw.box(
+            (-w - 0.05, d - 0.03, 0.2),
+            (w + 0.05, d + 0.06, h + r.uniform(0.25, 0.8)),
+            r.choice((frame, coloured)),
+            0.02,
+        )
 
 
 def bathtub(draw: Draw, p: Piece) -> None:
@@ -39,14 +50,22 @@ def bathtub(draw: Draw, p: Piece) -> None:
     stretch, power, h = (p.width / 2, p.depth / 2), 2.6 if p.kind == "free" else 3.2, p.height
     inside = [(1.0, h), (0.9, h), (0.86, h * 0.85), (0.74, h * 0.3), (0.6, h * 0.2), (0, h * 0.18)]
     if p.kind == "free":
-        draw.turned([(0, 0), (0.7, 0), (0.78, h * 0.2), (0.95, h * 0.8), (1.02, h + 0.015), *inside], enamel, stretch=stretch, power=power)
+        draw.turned(
+            [(0, 0), (0.7, 0), (0.78, h * 0.2), (0.95, h * 0.8), (1.02, h + 0.015), *inside],
+            enamel,
+            stretch=stretch,
+            power=power,
+        )
     else:
         a, b = stretch
         apron = enamel if draw.r.random() < 0.6 else surface("tiles", draw.plan.wall_rgb, "x", draw.r).made
-        for low, high in (((-a, -b, 0), (a, -b + 0.05, h)), ((-a, b - 0.05, 0), (a, b, h)), ((-a, -b, 0), (-a + 0.05, b, h)), ((a - 0.05, -b, 0), (a, b, h))):
+        for low, high in (
+            ((-a, -b, 0), (a, -b + 0.05, h)),
+            ((-a, b - 0.05, 0), (a, b, h)),
+            ((-a, -b, 0), (-a + 0.05, b, h)),
+            ((a - 0.05, -b, 0), (a, b, h)),
+        ):
             draw.box(low, high, apron)
-        rim = [(x * s, y * t, h + 0.005) for s, t in ((a, b),) for x, y in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
-        del rim
         draw.turned([(1.12, h + 0.004), *inside], enamel, stretch=(a * 0.97, b * 0.96), power=6)
     if draw.r.random() < 0.3:
         draw.what = "water surface"
@@ -102,7 +121,9 @@ def folds(draw: Draw, x0: float, x1: float, y: float, z0: float, z1: float, mate
 def toilet(draw: Draw, p: Piece) -> None:
     """A bowl with its lid and its tank."""
     white, d = Material(linear((243, 243, 241)), 0.15).made, p.depth / 2
-    draw.turned([(0, 0), (0.55, 0), (0.5, 0.2), (0.95, 0.36), (1, 0.4), (0, 0.4)], white, at=(0, -d * 0.3), stretch=(0.19, 0.26))
+    draw.turned(
+        [(0, 0), (0.55, 0), (0.5, 0.2), (0.95, 0.36), (1, 0.4), (0, 0.4)], white, at=(0, -d * 0.3), stretch=(0.19, 0.26)
+    )
     draw.turned([(0, 0.43), (1, 0.43), (1, 0.4)], white, at=(0, -d * 0.3), stretch=(0.19, 0.27))
     draw.box((-0.19, d - 0.18, 0.38), (0.19, d, p.height), white, 0.03)
     draw.box((-0.11, d - 0.3, 0), (0.11, d, 0.4), white, 0.02)
@@ -116,7 +137,13 @@ def vanity(draw: Draw, p: Piece) -> None:
     draw.box((-w, -d + 0.03, 0.25 if draw.r.random() < 0.4 else 0.0), (w, d, h - 0.05), body, 0.008)
     draw.box((-w, -d, h - 0.05), (w, d, h), surface("marble", (225, 222, 216), "z", draw.r).made, 0.008)
     for x in (-w / 2, w / 2) if p.kind == "double" else (0.0,):
-        draw.turned([(0.6, h), (1, h + 0.1), (0.94, h + 0.1), (0.5, h + 0.02), (0, h + 0.02)], white, at=(x, -0.03), stretch=(0.23, 0.18), power=draw.r.choice((2.0, 5.0)))
+        draw.turned(
+            [(0.6, h), (1, h + 0.1), (0.94, h + 0.1), (0.5, h + 0.02), (0, h + 0.02)],
+            white,
+            at=(x, -0.03),
+            stretch=(0.23, 0.18),
+            power=draw.r.choice((2.0, 5.0)),
+        )
         draw.rod((x, d - 0.07, h), (x, d - 0.07, h + 0.2), 0.014, draw.chrome)
         draw.rod((x, d - 0.07, h + 0.19), (x, d - 0.2, h + 0.17), 0.012, draw.chrome)
 
@@ -127,7 +154,9 @@ def mirror(draw: Draw, p: Piece) -> None:
     glass = Material((0.93, 0.94, 0.94), 0.0, 1.0).made
     if p.kind == "round":
         radius = min(w, h / 2)
-        ring = [(radius * math.cos(t / 20 * math.pi), -0.02, h / 2 + radius * math.sin(t / 20 * math.pi)) for t in range(40)]
+        ring = [
+            (radius * math.cos(t / 20 * math.pi), -0.02, h / 2 + radius * math.sin(t / 20 * math.pi)) for t in range(40)
+        ]
         draw.mesh(ring, [tuple(reversed(range(40)))], glass)
         return
     draw.mesh([(-w, -0.02, 0), (w, -0.02, 0), (w, -0.02, h), (-w, -0.02, h)], [(0, 1, 2, 3)], glass)
@@ -141,10 +170,19 @@ def tv(draw: Draw, p: Piece) -> None:
     """A flat screen, on or off."""
     w, h = p.width / 2, p.height
     draw.box((-w, -0.02, 0), (w, 0.025, h), Material((0.012, 0.012, 0.013), 0.25).made, 0.006)
-    inner = [(-w + 0.02, -0.024, 0.03), (w - 0.02, -0.024, 0.03), (w - 0.02, -0.024, h - 0.02), (-w + 0.02, -0.024, h - 0.02)]
+    inner = [
+        (-w + 0.02, -0.024, 0.03),
+        (w - 0.02, -0.024, 0.03),
+        (w - 0.02, -0.024, h - 0.02),
+        (-w + 0.02, -0.024, h - 0.02),
+    ]
     shine = Material((0.006, 0.006, 0.007), 0.08).made
     if p.kind == "on":
-        shine = glowing(linear(draw.r.choice(COLOURS[draw.r.choice(list(COLOURS))])), draw.r.uniform(0.4, 1.2), draw.view_path if draw.r.random() < 0.6 else None)
+        shine = glowing(
+            linear(draw.r.choice(COLOURS[draw.r.choice(list(COLOURS))])),
+            draw.r.uniform(0.4, 1.2),
+            draw.view_path if draw.r.random() < 0.6 else None,
+        )
     draw.mesh(inner, [(0, 1, 2, 3)], shine, uv=[(0, 0), (1, 0), (1, 1), (0, 1)])
     draw.box((-0.06, -0.01, -0.08), (0.06, 0.02, 0.0), Material((0.02, 0.02, 0.02), 0.3).made)
 
@@ -158,7 +196,12 @@ def minibar(draw: Draw, p: Piece) -> None:
         draw.box((w - 0.08, -d - 0.02, h * 0.5), (w - 0.06, -d, h * 0.8), draw.chrome)
         return
     t = 0.03
-    for low, high in (((-w, -d, 0), (-w + t, d, h)), ((w - t, -d, 0), (w, d, h)), ((-w, -d, 0), (w, d, t)), ((-w, -d, h - t), (w, d, h))):
+    for low, high in (
+        ((-w, -d, 0), (-w + t, d, h)),
+        ((w - t, -d, 0), (w, d, h)),
+        ((-w, -d, 0), (w, d, t)),
+        ((-w, -d, h - t), (w, d, h)),
+    ):
         draw.box(low, high, body)
     draw.box((-w, d - t, 0), (w, d, h), inside)
     shine = glowing((0.9, 0.95, 1.0), 3)
@@ -171,7 +214,13 @@ def minibar(draw: Draw, p: Piece) -> None:
         count = int((p.width - 2 * t) / 0.085)
         for place in range(count):
             if r.random() < 0.8:
-                one_bottle(draw, -w + t + 0.05 + place * 0.085, r.uniform(-d + 0.1, 0.0), z + 0.01, (h - 2 * t) / shelves * r.uniform(0.5, 0.88))
+                one_bottle(
+                    draw,
+                    -w + t + 0.05 + place * 0.085,
+                    r.uniform(-d + 0.1, 0.0),
+                    z + 0.01,
+                    (h - 2 * t) / shelves * r.uniform(0.5, 0.88),
+                )
     if p.kind == "glass":
         draw.what = "glass"
         draw.box((-w, -d - 0.02, 0.0), (w, -d - 0.01, h), see_through((0.9, 0.93, 0.95), 0.12))
@@ -184,9 +233,31 @@ def minibar(draw: Draw, p: Piece) -> None:
 def one_bottle(draw: Draw, x: float, y: float, z: float, h: float) -> None:
     """A bottle or a can."""
     r = draw.r
-    glass = Material(linear(r.choice(((30, 70, 35), (90, 50, 20), (225, 232, 235), (170, 40, 40), (40, 90, 160), (235, 190, 60), (30, 30, 32)))), 0.1).made
+    glass = Material(
+        linear(
+            r.choice(
+                (
+                    (30, 70, 35),
+                    (90, 50, 20),
+                    (225, 232, 235),
+                    (170, 40, 40),
+                    (40, 90, 160),
+                    (235, 190, 60),
+                    (30, 30, 32),
+                )
+            )
+        ),
+        0.1,
+    ).made
     radius = min(0.034, h * 0.3)
-    profile = [(0, z), (radius, z), (radius, z + h * 0.55), (radius * 0.4, z + h * 0.75), (radius * 0.38, z + h), (0, z + h)]
+    profile = [
+        (0, z),
+        (radius, z),
+        (radius, z + h * 0.55),
+        (radius * 0.4, z + h * 0.75),
+        (radius * 0.38, z + h),
+        (0, z + h),
+    ]
     if h < 0.16 or r.random() < 0.25:
         profile = [(0, z), (radius, z), (radius, z + min(h, 0.13)), (0, z + min(h, 0.13))]
     draw.turned(profile, glass, at=(x, y))
@@ -220,7 +291,12 @@ def table(draw: Draw, p: Piece) -> None:
     r, w, d, h = draw.r, p.width / 2, p.depth / 2, p.height
     top = Material(linear(p.rgb), 0.4).made
     if p.kind == "cloth":
-        draw.turned([(0, h), (1, h), (1.02, h - 0.02), (1.04, h - r.uniform(0.2, 0.6))], Material(linear(p.rgb), 0.9).made, stretch=(w, d), power=r.choice((2.0, 8.0)))
+        draw.turned(
+            [(0, h), (1, h), (1.02, h - 0.02), (1.04, h - r.uniform(0.2, 0.6))],
+            Material(linear(p.rgb), 0.9).made,
+            stretch=(w, d),
+            power=r.choice((2.0, 8.0)),
+        )
     else:
         draw.box((-w, -d, h - 0.04), (w, d, h), top, 0.006)
     legs = [(0.0, 0.0)] if p.kind == "cloth" else [(x * (w - 0.05), y * (d - 0.05)) for x in (-1, 1) for y in (-1, 1)]
@@ -232,7 +308,9 @@ def kitchen(draw: Draw, p: Piece) -> None:
     """A row of cabinets below and above, a counter, a sink, a stove with its hood, an oven."""
     r, w, d = draw.r, p.width / 2, p.depth / 2
     front = Material(linear(p.rgb), 0.3).made if r.random() < 0.7 else surface("wood", p.rgb, "o", r).made
-    counter = surface(r.choice(("marble", "paint")), r.choice(COLOURS[r.choice(("grey", "black", "beige", "white"))]), "z", r).made
+    counter = surface(
+        r.choice(("marble", "paint")), r.choice(COLOURS[r.choice(("grey", "black", "beige", "white"))]), "z", r
+    ).made
     black, steel = Material((0.015, 0.015, 0.016), 0.15).made, Material((0.55, 0.56, 0.57), 0.3, 1.0).made
     count = max(int(p.width / 0.6), 2)
     step = p.width / count
@@ -258,7 +336,11 @@ def kitchen(draw: Draw, p: Piece) -> None:
             draw.rod(((a + b) / 2, d - 0.08, 0.92), ((a + b) / 2, d - 0.08, 1.2), 0.013, steel)
             draw.rod(((a + b) / 2, d - 0.08, 1.19), ((a + b) / 2, d - 0.28, 1.15), 0.012, steel)
     draw.box((-w, -d - 0.02, 0.88), (w, d, 0.92), counter, 0.004)
-    draw.box((-w, d - 0.012, 0.92), (w, d, 1.45), surface("tiles", r.choice(COLOURS[r.choice(("white", "grey", "beige", "blue"))]), "x", r).made)
+    draw.box(
+        (-w, d - 0.012, 0.92),
+        (w, d, 1.45),
+        surface("tiles", r.choice(COLOURS[r.choice(("white", "grey", "beige", "blue"))]), "x", r).made,
+    )
 
 
 def window(draw: Draw, p: Piece) -> None:
@@ -297,7 +379,12 @@ def picture(draw: Draw, p: Piece) -> None:
     """A framed picture of colours, or of a landscape."""
     r, w, h = draw.r, p.width / 2, p.height
     draw.box((-w, -0.02, 0), (w, 0.012, h), Material(linear(p.rgb, 0.6), 0.5).made)
-    corners = [(-w + 0.03, -0.022, 0.03), (w - 0.03, -0.022, 0.03), (w - 0.03, -0.022, h - 0.03), (-w + 0.03, -0.022, h - 0.03)]
+    corners = [
+        (-w + 0.03, -0.022, 0.03),
+        (w - 0.03, -0.022, 0.03),
+        (w - 0.03, -0.022, h - 0.03),
+        (-w + 0.03, -0.022, h - 0.03),
+    ]
     ink = surface(r.choice(("marble", "stripes", "wood")), r.choice(COLOURS[r.choice(list(COLOURS))]), "o", r).made
     draw.mesh(corners, [(0, 1, 2, 3)], ink)
 
@@ -313,13 +400,22 @@ def door(draw: Draw, p: Piece) -> None:
 
 def rug(draw: Draw, p: Piece) -> None:
     """A rug on the floor."""
-    draw.box((-p.width / 2, -p.depth / 2, 0.001), (p.width / 2, p.depth / 2, p.height), surface(draw.r.choice(("carpet", "stripes")), p.rgb, "z", draw.r).made)
+    draw.box(
+        (-p.width / 2, -p.depth / 2, 0.001),
+        (p.width / 2, p.depth / 2, p.height),
+        surface(draw.r.choice(("carpet", "stripes")), p.rgb, "z", draw.r).made,
+    )
 
 
 def pendant(draw: Draw, p: Piece) -> None:
     """A lamp that hangs from the ceiling."""
     shade = glowing(linear(p.rgb), draw.r.uniform(1, 4))
-    draw.turned(draw.r.choice(([(0.1, 0.25), (0.18, 0)], [(0, 0.3), (0.15, 0.2), (0.18, 0.1), (0.1, 0)], [(0.03, 0.25), (0.25, 0)])), shade)
+    draw.turned(
+        draw.r.choice(
+            ([(0.1, 0.25), (0.18, 0)], [(0, 0.3), (0.15, 0.2), (0.18, 0.1), (0.1, 0)], [(0.03, 0.25), (0.25, 0)])
+        ),
+        shade,
+    )
     draw.rod((0, 0, 0.25), (0, 0, draw.plan.height - p.z), 0.006, Material((0.02, 0.02, 0.02)).made)
 
 
@@ -380,15 +476,23 @@ def pool(draw: Draw, p: Piece) -> None:
     corners = [(-w, -d), (w, -d), (w, d), (-w, d)]
     for (a, b), (c, e) in zip(corners, corners[1:] + corners[:1], strict=True):
         draw.mesh([(a, b, -1.3), (c, e, -1.3), (c, e, 0), (a, b, 0)], [(3, 2, 1, 0)], tiles)
-        draw.box((min(a, c) - 0.2, min(b, e) - 0.2, -0.05), (max(a, c) + 0.2, max(b, e) + 0.2, 0.03), rim) if (a == c or b == e) and (abs(a - c) < 0.01 or abs(b - e) < 0.01) and False else None
-    for low, high in (((-w - 0.3, -d - 0.3), (w + 0.3, -d)), ((-w - 0.3, d), (w + 0.3, d + 0.3)), ((-w - 0.3, -d), (-w, d)), ((w, -d), (w + 0.3, d))):
+    for low, high in (
+        ((-w - 0.3, -d - 0.3), (w + 0.3, -d)),
+        ((-w - 0.3, d), (w + 0.3, d + 0.3)),
+        ((-w - 0.3, -d), (-w, d)),
+        ((w, -d), (w + 0.3, d)),
+    ):
         draw.box((*low, -0.05), (*high, 0.02), rim)
     if p.kind == "round":
         ground = surface(draw.plan.floor_kind, draw.plan.floor_rgb, "z", r).made
         ring = [(1.0, 0.015), (1.5, 0.015)]
         draw.turned(ring, ground, stretch=(w, d), power=2)
     draw.what = "thing"
-    draw.mesh([(-w, -d, -0.12), (w, -d, -0.12), (w, d, -0.12), (-w, d, -0.12)], [(0, 1, 2, 3)], see_through(linear(blue, 1.25), r.uniform(0.12, 0.25), r.uniform(0.2, 0.6)))
+    draw.mesh(
+        [(-w, -d, -0.12), (w, -d, -0.12), (w, d, -0.12), (-w, d, -0.12)],
+        [(0, 1, 2, 3)],
+        see_through(linear(blue, 1.25), r.uniform(0.12, 0.25), r.uniform(0.2, 0.6)),
+    )
     if r.random() < 0.4:
         for x in (-0.25, 0.25):
             draw.rod((w * 0.6 + x, -d, -0.6), (w * 0.6 + x, -d - 0.05, 0.7), 0.022, draw.chrome)
@@ -398,16 +502,28 @@ def hot_tub(draw: Draw, p: Piece) -> None:
     """A whirlpool with its water."""
     r, h, stretch = draw.r, p.height, (p.width / 2, p.depth / 2)
     power = 2.0 if p.kind == "round" else 6.0
-    draw.turned([(1, 0), (1, h - 0.05)], surface("wood", p.rgb, "o", r).made if r.random() < 0.5 else Material(linear(p.rgb), 0.5).made, stretch=stretch, power=power)
-    draw.turned([(1.02, h - 0.05), (1.02, h), (0.86, h), (0.8, h * 0.4), (0, h * 0.35)], Material(linear((225, 230, 232)), 0.2).made, stretch=stretch, power=power)
-    draw.turned([(0, h - 0.12), (0.85, h - 0.12)], see_through((0.55, 0.82, 0.9), 0.25, 0.9), stretch=stretch, power=power)
+    draw.turned(
+        [(1, 0), (1, h - 0.05)],
+        surface("wood", p.rgb, "o", r).made if r.random() < 0.5 else Material(linear(p.rgb), 0.5).made,
+        stretch=stretch,
+        power=power,
+    )
+    draw.turned(
+        [(1.02, h - 0.05), (1.02, h), (0.86, h), (0.8, h * 0.4), (0, h * 0.35)],
+        Material(linear((225, 230, 232)), 0.2).made,
+        stretch=stretch,
+        power=power,
+    )
+    draw.turned(
+        [(0, h - 0.12), (0.85, h - 0.12)], see_through((0.55, 0.82, 0.9), 0.25, 0.9), stretch=stretch, power=power
+    )
 
 
 def nothing(draw: Draw, p: Piece) -> None:
     """A place to look at."""
 
 
-SHAPES: dict[str, Callable[[Draw, Piece], None]] = {
+SHAPES: Shapes = {
     "bed": bed, "bathtub": bathtub, "shower": shower, "toilet": toilet, "vanity": vanity, "mirror": mirror, "tv": tv,
     "minibar": minibar, "bottle": bottle, "cabinet": cabinet, "table": table, "kitchen": kitchen, "window": window,
     "curtains": curtains, "picture": picture, "door": door, "rug": rug, "pendant": pendant, "towel": towel,
