@@ -66,6 +66,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     "lounger": ("a sun lounger", "a deck chair", "loungers"),
     "parasol": ("a parasol", "a sun umbrella"),
 }
+DRAWN = {"view", "sea", "mountains", "city", "night city", "garden", "lake", "beach", "street", "outdoors", "building"}
 ROOMS = ("bedroom", "bathroom", "living room", "dining room", "restaurant", "kitchen", "office", "hallway", "balcony")
 VIEWS = ("sea", "mountains", "city", "night city", "garden", "lake", "beach", "street")
 TABLES = {"table", "coffee table", "desk", "garden table", "bedside table"}

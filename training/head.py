@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.backbone import WIDTH
-from training.concepts import PHRASES, TEMPLATES, phrases_of
+from training.concepts import DRAWN, PHRASES, TEMPLATES, phrases_of
 from training.learning import Schedule, learn
 
 TEMPERATURE = 0.07
 BATCH = 256
 COLOUR_WEIGHT = 0.3  # of colours, against the concepts with names of their own
+DRAWN_WEIGHT = 0.1  # of what lies behind windows: it is drawn from noise, and real views look otherwise
 CONSE_CLASSES, CONSE_TEMPERATURE = 20, 2.0
 
 
@@ -83,6 +84,11 @@ def start_of(head: Any, middles: Any, vectors: Sequence[Any], features: Any) -> 
         middles.copy_((unit @ torch.stack([v.mean(0) for v in vectors]).T).mean(0))
 
 
+def weight_of(concept: str) -> float:
+    """Return how much a concept counts."""
+    return DRAWN_WEIGHT if concept in DRAWN else 1.0 if concept in PHRASES else COLOUR_WEIGHT
+
+
 def train(
     head: Any, features: Any, truth: NDArray[np.float32], concepts: Mapping[str, Any], pseudo: Any, schedule: Schedule,
     checkpoint: Path, tell: Callable[[int, float], None], *, anchors: Anchors = Anchors(), last_part: Any = None,
@@ -114,7 +120,7 @@ def train(
     known, yes = torch.from_numpy(~np.isnan(truth)), torch.from_numpy(np.nan_to_num(truth))
     share = (yes * known).sum(0) / known.sum(0).clamp(min=1)
     often, rare = 0.5 / share.clamp(min=1e-3), 0.5 / (1 - share).clamp(min=1e-3)
-    weights = torch.tensor([1.0 if name in PHRASES else COLOUR_WEIGHT for name in concepts])
+    weights = torch.tensor([weight_of(name) for name in concepts])
     kept = normalize(pseudo @ start.T, dim=-1)
     before = normalize(pooled @ start.T, dim=-1)
     batch = min(BATCH if last_part is None else 32, len(features))
