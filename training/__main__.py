@@ -5,8 +5,7 @@ phrases DICT       what the text tower learns, from WordNet's files, with the te
 text               the text tower
 render             pictures of rooms, with what is seen on them
 features           what the frozen part of the backbone makes of them
-head               the image head, and the backbone's last blocks with --unfreeze
-assemble           the model directory
+head               the image head (with --unfreeze the backbone's last blocks), and a model directory of it all
 evaluate DIR       a table for any model directory of the starter's kind
 
 Each step goes on where it was killed, and does nothing where it is done. All of it lies in --work.
@@ -28,6 +27,17 @@ from base.files import atomic_write
 from base.settings import asset
 
 WORK = Path("build/training")
+FORMER = "the starter that came before"
+CARD = """# A small CLIP for machines that reach no model hub
+
+An open_clip model directory: EfficientNet-Lite2 at 260 px, {backbone}, one linear layer, a text transformer of 3
+layers; 384 dimensions, float16. English, short descriptions of interiors.
+
+The linear layer began as that of {start} and learned from {pictures:,} rendered pictures what {concepts} concepts look
+like; see training/README.md of CV-Aliens, and `python -m training evaluate` for what it can do.
+
+Licence: Apache-2.0, as the models it was made from.
+"""
 
 
 def tell(line: str) -> None:
@@ -134,18 +144,17 @@ def head(args: argparse.Namespace) -> None:
     names = json.loads((args.work / "features.json").read_text())[: len(kept)]
     records = [json.loads((args.work / "pictures" / name).with_suffix(".json").read_text()) for name in names]
     known, truth = table(records)
-    text_model = read_model(asset("embedding/starter") if args.start == "starter" else args.work / "text")
+    text_model = read_model(args.work / "text" if args.start == "conse" else asset("embedding/starter"))
     embed = embedder(text_model)
     last_part = LastPart(backbone)
     frozen = torch.from_numpy(kept)
     pooled = heads.pooled_by(last_part, frozen)
     flat = pooled.reshape(-1, pooled.shape[-1])
-    start = (
-        text_model.visual.head.proj.weight.detach()
-        if args.start == "starter"
-        else heads.conse_head(backbone, flat, embed)
-    )
-    schedule = Schedule(steps=args.steps or 400, rate=3e-4)
+    start = text_model.visual.head.proj.weight.detach()
+    if args.start != "starter":
+        conse = heads.conse_head(backbone, flat, embed)
+        start = conse if args.start == "conse" else heads.mixed(start, conse, flat)
+    schedule = Schedule(steps=args.steps or 300, rate=3e-4)
     concepts = dict(zip(known, heads.concept_vectors(known, embed), strict=True))
     trained = heads.train(
         start, frozen if args.unfreeze else pooled, truth, concepts, heads.pseudo_photos(backbone, flat), schedule,
@@ -153,7 +162,12 @@ def head(args: argparse.Namespace) -> None:
         anchors=heads.Anchors(classes=args.keep, pictures=0.3 * args.keep),
         last_part=last_part if args.unfreeze else None,
     )  # fmt: skip
-    card = asset("embedding/starter/MODEL_CARD.md").read_text(encoding="utf-8")
+    card = CARD.format(
+        pictures=len(kept),
+        concepts=len(known),
+        start={"starter": FORMER, "conse": "ConSE", "mixed": f"{FORMER}, mixed with ConSE's,"}[args.start],
+        backbone="whose last blocks were trained as well" if args.unfreeze else "unchanged",
+    )
     size = write_model(assembled(backbone, trained, text_model), args.work / "starter", card)
     tell(f"{args.work / 'starter'}: {size / 1e6:.1f} MB, of {len(kept)} pictures and {len(known)} concepts")
 
@@ -220,8 +234,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--share", type=int, default=0, help="render: of several processes, which one this is, from 0")
     parser.add_argument("--shares", type=int, default=1, help="render: how many processes there are")
     parser.add_argument("--steps", type=int, default=0, help="text, head: how many steps; 0 for the recipe's")
-    parser.add_argument("--start", choices=("starter", "conse"), default="starter", help="head: what it starts from")
-    parser.add_argument("--keep", type=float, default=1.0, help="head: how strongly the start is kept")
+    parser.add_argument(
+        "--start", choices=("mixed", "starter", "conse"), default="mixed", help="head: what it starts from"
+    )
+    parser.add_argument("--keep", type=float, default=2.0, help="head: how strongly the start is kept")
     parser.add_argument("--unfreeze", action="store_true", help="head: train the backbone's last blocks as well")
     parser.add_argument("--photos", type=Path, default=Path("../shared/photos"), help="evaluate: the real photos")
     parser.add_argument("--only", nargs="*", default=[], help="evaluate: these sets alone, such as samples rooms")

@@ -5,7 +5,8 @@ a sigmoid (as in Zhai et al. 2023, SigLIP) whose middle is the concept's own, so
 not texts for a picture. Yes and no weigh the same, however rare a concept is. What the rendered pictures cannot teach
 is kept by two anchors: vectors of the pictures and of 1,000 pseudo photos, one for each class that the backbone knows,
 should stay where the head that training starts from has them. Training from nothing starts from ConSE (Norouzi et
-al. 2013): a photo lies at the mean of its likeliest classes' names.
+al. 2013): a photo lies at the mean of its likeliest classes' names. Best was a start halfway between that and the
+starter's head.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.backbone import WIDTH
-from training.concepts import DRAWN, PHRASES, TEMPLATES, phrases_of
+from training.concepts import KNOWN, PHRASES, TEMPLATES, phrases_of
 from training.learning import Schedule, learn
 
 TEMPERATURE = 0.07
 BATCH = 256
 COLOUR_WEIGHT = 0.3  # of colours, against the concepts with names of their own
-DRAWN_WEIGHT = 0.1  # of what lies behind windows: it is drawn from noise, and real views look otherwise
+KNOWN_WEIGHT = 0.1  # of rooms, which the start tells from photos better than pictures teach
 CONSE_CLASSES, CONSE_TEMPERATURE = 20, 2.0
 
 
@@ -70,6 +71,12 @@ def conse_head(backbone: Any, pictures: Any, embed: Callable[[Sequence[str]], An
     return torch.linalg.solve(features.T @ features + ridge, features.T @ wanted).T.detach()
 
 
+def mixed(one: Any, other: Any, pictures: Any) -> Any:
+    """Return the mean of two heads; `other` is scaled first, to give the pictures vectors as long as `one` does."""
+    lengths = [(pictures @ head.T).norm(dim=-1).mean() for head in (one, other)]
+    return 0.5 * one + 0.5 * other * lengths[0] / lengths[1]
+
+
 def concept_vectors(names: Sequence[str], embed: Callable[[Sequence[str]], Any]) -> list[Any]:
     """Return for each concept the unit vectors of its phrasings in each template, shape (phrasings, 384)."""
     return [embed([form.format(said) for said in phrases_of(name) for form in TEMPLATES]) for name in names]
@@ -86,7 +93,7 @@ def start_of(head: Any, middles: Any, vectors: Sequence[Any], features: Any) -> 
 
 def weight_of(concept: str) -> float:
     """Return how much a concept counts."""
-    return DRAWN_WEIGHT if concept in DRAWN else 1.0 if concept in PHRASES else COLOUR_WEIGHT
+    return KNOWN_WEIGHT if concept in KNOWN else 1.0 if concept in PHRASES else COLOUR_WEIGHT
 
 
 def train(
