@@ -1,6 +1,7 @@
 """A plan becomes a scene: walls with windows, pieces, lights, what lies behind the windows. Takes no picture."""
 
 import math
+import os
 import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -40,7 +41,7 @@ class Draw:
         """Draw walls, pieces, lights and what lies around."""
         plan = self.plan
         if plan.view:
-            self.view_path = self.studio.scratch / "view.png"
+            self.view_path = self.studio.scratch / f"view-{os.getpid()}.png"  # several processes may render
             image = bpy.data.images.new("view", 512, 256)
             pixels = np.ones((256, 512, 4), np.float32)
             pixels[..., :3] = landscape(plan.view, plan.seed)[::-1] / 255
