@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -271,7 +272,8 @@ class Typist:
         """Wait until words stand there so many times."""
         until = time.monotonic() + PATIENCE_S
         while len(re.findall(words, self.text)) < times:
-            assert time.monotonic() < until, self.text
+            ready, _, _ = select.select([self._ours], [], [], max(0.0, until - time.monotonic()))
+            assert ready, self.text
             try:
                 self.text += os.read(self._ours, 65_536).decode("utf-8", "replace")
             except OSError as error:  # how Linux says that the other side was closed
@@ -294,6 +296,7 @@ class Typist:
         os.close(self._ours)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_keys_at_a_terminal_and_a_kill_lose_nothing(tagged: Path) -> None:
     with Typist("pool") as typist:
         typist.wait_for("y yes, n no, s skip, u undo, q quit")
