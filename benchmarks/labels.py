@@ -24,7 +24,7 @@ from base.settings import LibraryFolder
 from db.catalog import is_library
 from embedding.open_clip_encoder import OpenClipEncoder
 from search.tags.calibration import TagOptions
-from search.tags.choosing import Pool, next_photos
+from search.tags.choosing import Choosable, next_photos
 from search.tags.evaluation import FOLDS, Learner, folds_of
 from search.tags.links import Fit
 from search.tags.truth import read_truth
@@ -114,7 +114,7 @@ def labelled_in_turn(
         at = np.flatnonzero(free)
         scores = learner.scores[:, [place, -1]]
         chances = replace(tag, scores=scores).judged(calibration, "probe", known, free)[:, 0]
-        pool = Pool(at, chances, learner.vectors[at], hotels[at].tolist())
+        pool = Choosable(at, chances, learner.vectors[at], hotels[at].tolist())
         chosen = next_photos(pool, learner.vectors[asked], ASKED, turn=len(asked), salt=f"{draw}")
         asked += at[chosen].tolist()
         free[asked] = False

@@ -192,7 +192,7 @@ def test_what_is_printed_as_the_next_step_runs_as_it_stands(aliens: Aliens, phot
     commands = [command for text in printed for command in re.findall(r"`(aliens [^`]+)`", text)]
     left_open = ("aliens init", "OUT.jpg", "PHOTO", "--calibrate")  # what people fill in, and what needs labels
     commands = [command for command in commands if not any(word in command for word in left_open)]
-    assert len(commands) == 4
+    assert len(commands) == 5
     for command in commands:
         words = subprocess.run(
             ["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, check=True, text=True

@@ -108,7 +108,7 @@ def test_tags_are_corrected_without_a_script(own_library: Library) -> None:
         assert client.post(labels, json=said | {"present": None}).status_code == 200 and now() is None
         assert client.post("/api/v1/photos/99999/labels", json=said).status_code == 404
         assert client.post(labels, json={"tag": tag.tag}).status_code == 422
-        assert client.put(labels, json=said).status_code == client.delete(labels).status_code == 405
+        assert client.delete(labels).status_code == 405
 
 
 def test_hostile_names_are_texts(own_library: Library, tmp_path: Path) -> None:
