@@ -80,8 +80,8 @@ def text(args: argparse.Namespace) -> None:
     """Train the text tower, and keep it as a model directory without an image tower's worth."""
     from training.assemble import write_model
     from training.learning import Schedule
+    from training.phrase_tower import start_tokens, train
     from training.teacher import Teacher
-    from training.text_tower import start_tokens, train
 
     texts = json.loads((args.work / "phrases.json").read_text())["all"]
     schedule = Schedule(steps=args.steps or 1600, rate=1.2e-3, warm=200)
@@ -177,7 +177,7 @@ def embedder(model: Any) -> Callable[[Sequence[str]], Any]:
     import open_clip
     import torch
 
-    from training.text_tower import TOKENS
+    from training.phrase_tower import TOKENS
 
     tokenizer = open_clip.SimpleTokenizer(context_length=TOKENS)
 
@@ -198,8 +198,8 @@ def progress(steps: int) -> Callable[[int, float], None]:
 def evaluate(args: argparse.Namespace) -> None:
     """Print the table of a model directory."""
     from embedding.open_clip_encoder import OpenClipEncoder
-    from training.evaluation import evaluate as figures_of
-    from training.evaluation import sets, speed_ratio
+    from training.model_table import evaluate as figures_of
+    from training.model_table import sets, speed_ratio
 
     folder = Path(args.what) if args.what else asset("embedding/starter")
     encoder = OpenClipEncoder.load(f"local-dir:{folder.resolve()}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from base.files import atomic_write
 from training.backbone import SIDE_PX
-from training.text_tower import CONFIG, new_model
+from training.phrase_tower import CONFIG, new_model
 
 LOGIT_SCALE = 3.2189  # e to that is 25
 LARGEST_BYTES = 40_000_000

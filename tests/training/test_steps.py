@@ -18,8 +18,8 @@ from training.concepts import truth_of
 from training.features import CROPS, LastPart, compute, frozen_part, read
 from training.learning import Schedule
 from training.photographs import quiet, what_is_seen
+from training.phrase_tower import BATCH, CONFIG, train
 from training.phrases import hotel_phrases, phrases
-from training.text_tower import BATCH, CONFIG, train
 
 TINY_NOUN = '  1 licence\n00001740 03 n 02 bath_tub 0 tub(p) 0 000 | a large open container; "a full tub"\n'
 

@@ -8,7 +8,7 @@ from sklearn.metrics import average_precision_score
 
 from base.settings import asset
 from embedding.open_clip_encoder import OpenClipEncoder
-from training.evaluation import TAGS, average_precision, evaluate, mean_ap, samples_of, speed_ratio
+from training.model_table import TAGS, average_precision, evaluate, mean_ap, samples_of, speed_ratio
 
 
 def test_average_precision_is_sklearns() -> None:
