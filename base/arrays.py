@@ -27,3 +27,10 @@ def unit(vectors: Floats) -> Floats:
         raise EncoderError("the model gave a vector of norm zero or not finite: its weights may be damaged")
     normalised: Floats = vectors / norms
     return normalised
+
+
+def unit_or_zero(vectors: Floats) -> Floats:
+    """Return the vectors divided by their L2 norm, along the last axis; those of norm zero as they are."""
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    scaled: Floats = (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)
+    return scaled

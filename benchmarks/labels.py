@@ -113,7 +113,9 @@ def labelled_in_turn(
         known = np.isin(np.arange(len(free)), asked)
         at = np.flatnonzero(free)
         scores = learner.scores[:, [place, -1]]
-        chances = replace(tag, scores=scores).judged(calibration, "probe", known, free)[:, 0]
+        one = replace(tag, scores=scores)
+        taught = one.taught(calibration, "probe", known)
+        chances = taught.probabilities(one.scores_for(taught)[free])[:, 0]
         pool = Choosable(at, chances, learner.vectors[at], hotels[at].tolist())
         chosen = next_photos(pool, learner.vectors[asked], ASKED, turn=len(asked), salt=f"{draw}")
         asked += at[chosen].tolist()

@@ -19,6 +19,7 @@ from tag_quality import WORK, groups_of, real_truth
 
 import aliens
 from aliens.library import Library
+from base.arrays import unit_or_zero
 from base.settings import LibraryFolder, asset
 from db.catalog import is_library
 from db.photo_rows import photo_records
@@ -29,7 +30,6 @@ from search.tags.suggesting import (
     SampledPhotos,
     TextBoard,
     Trial,
-    scaled_to_one,
 )
 from search.tags.trial_measures import average_precisions, best_of
 from search.tags.truth import read_truth
@@ -113,7 +113,7 @@ class Photos:
     def precision(self, key: tuple[str, str], vector: np.ndarray) -> float:
         """Return the average precision of a tag's photos by a text's vector."""
         has, rows = self.known[key]
-        return float(average_precisions(has, (self.sample.vectors[rows] @ scaled_to_one(vector))[:, np.newaxis])[0])
+        return float(average_precisions(has, (self.sample.vectors[rows] @ unit_or_zero(vector))[:, np.newaxis])[0])
 
 
 EMPTY = np.empty(0, np.int64)
@@ -163,8 +163,8 @@ def with_labels(photos: Photos, hotel_of: Mapping[int, str], draws: int) -> tupl
                 chosen = np.random.default_rng([draw, fold]).permutation(others)[:LABELS]
                 if has[chosen].sum() < 2 or not has[judged].any():
                     continue
-                new = means[best_of(has[chosen], over[chosen] @ scaled_to_one(means).T)].mean(axis=0)
-                scores = over[judged] @ scaled_to_one(np.stack([today, new])).T
+                new = means[best_of(has[chosen], over[chosen] @ unit_or_zero(means).T)].mean(axis=0)
+                scores = over[judged] @ unit_or_zero(np.stack([today, new])).T
                 found.append(average_precisions(has[judged], scores))
         if found:
             before.append(float(np.mean(found, axis=0)[0]))
@@ -180,7 +180,7 @@ def names(photos: Photos) -> Iterator[bool | None]:
         name="none", tags=(Tag("a rainbow", ("a rainbow",)),), templates=("{}",), background=(), groups=()
     )
     words = WordsHere(photos.board, none, whole, middle)
-    vectors = scaled_to_one(photos.sample.vectors - middle)
+    vectors = unit_or_zero(photos.sample.vectors - middle)
     by_kind: dict[str, list[int]] = {}
     for place, said in zip(photos.places.tolist(), photos.said.values(), strict=True):
         for word in said & set(KIND):

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from base.arrays import Bools, Floats, Ids, Longs, Reals
+from base.arrays import Bools, Floats, Ids, Longs, Reals, unit_or_zero
 
 Kind = Literal["random", "likely", "doubtful"]
 FIRST = 3  # photos that are labelled before doubt says anything
@@ -122,12 +122,12 @@ class Chooser:
         self._taken = np.zeros(len(pool.ids), bool)
         self._met = np.isin(names, [*met])  # hotels of which one is chosen
         self._centre = pool.vectors.mean(axis=0) if len(pool.ids) > 1 else np.zeros_like(pool.vectors[0])
-        self._moved = of_length_one(pool.vectors - self._centre)
+        self._moved = unit_or_zero(pool.vectors - self._centre)
         self._near = np.full(len(pool.ids), -1.0, np.float32)  # cosine with the nearest that is known, from the centre
         self._copy = np.zeros(len(pool.ids), bool)
         latest = known[-MOST_KNOWN:]
         if len(latest):
-            self._near = (self._moved @ of_length_one(latest - self._centre).T).max(axis=1)
+            self._near = (self._moved @ unit_or_zero(latest - self._centre).T).max(axis=1)
             self._copy = (pool.vectors @ latest.T).max(axis=1) >= ALIKE
 
     def take(self, kind: Kind) -> int:
@@ -151,11 +151,3 @@ class Chooser:
         unlike = np.maximum(1 - self._near, 1e-3)
         worth: Reals = (self._doubt + 1e-9) * unlike**self._power
         return worth
-
-
-def of_length_one(vectors: Floats) -> Floats:
-    """Return vectors (n, d) of length 1; those of length 0 as they are."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    lengths[lengths == 0] = 1
-    scaled: Floats = vectors / lengths
-    return scaled

@@ -245,11 +245,6 @@ class Learner:
             decided[mine] = taught.decide(probabilities[mine])
         return probabilities, decided
 
-    def judged(self, calibration: Calibration, fit: Fit, known: Bools, asked: Bools) -> Floats:
-        """Return the probabilities (m, t) of some photos, by what the truth of others teaches."""
-        taught = self.taught(calibration, fit, known)
-        return taught.probabilities(self.scores_for(taught)[asked])
-
     def taught(self, calibration: Calibration, fit: Fit, known: Bools) -> Calibration:
         """Return the calibration that has learnt the truth of some photos, in a library of all of them."""
         logits = calibration.logits(self.scores[known])

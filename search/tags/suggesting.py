@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy.orm import Session
 
-from base.arrays import Bools, Floats, Ids, Longs
+from base.arrays import Bools, Floats, Ids, Longs, unit_or_zero
 from base.console import counted
 from base.listing import Listing
 from base.progress import Progress, Step, silent
@@ -238,14 +238,14 @@ class Trial:
 
     def evidence(self, vector: Floats) -> Floats:
         """Return e of the sample's photos by a text's vector, (n,): see search.tags.calibration."""
-        cosines = self.sample.vectors @ scaled_to_one(vector)
+        cosines = self.sample.vectors @ unit_or_zero(vector)
         spread = max(float(cosines.std()), float(np.finfo(np.float32).tiny))
         evidence: Floats = (cosines - cosines.mean()) / spread * max(0.0, 1 - (self.noise / spread) ** 2)
         return evidence
 
     def spread(self, vector: Floats) -> tuple[float, float]:
         """Return the share of a text's variance that nonsense does not explain, and its upper over its lower spread."""
-        cosines = (self.sample.vectors @ scaled_to_one(vector)).astype(np.float64)
+        cosines = (self.sample.vectors @ unit_or_zero(vector)).astype(np.float64)
         middle, variance = np.median(cosines), max(float(cosines.var()), float(np.finfo(np.float32).tiny))
         above, below = (np.square(cosines[side] - middle) for side in (cosines > middle, cosines < middle))
         lopsided = np.sqrt(above.mean() / below.mean()) if len(above) and len(below) else 1.0
@@ -253,7 +253,7 @@ class Trial:
 
     def standardised(self, vectors: Floats, rows: Bools) -> Floats:
         """Return the labelled photos' cosines with texts (m, d), (r, m), in standard deviations over the sample."""
-        units = scaled_to_one(vectors)
+        units = unit_or_zero(vectors)
         over = self.sample.vectors @ units.T
         scores: Floats = (self.labelled.vectors[rows] @ units.T - over.mean(axis=0)) / np.maximum(
             over.std(axis=0), 1e-9
@@ -429,7 +429,7 @@ def meant_for(
         named = [each.tag] if each.tag is not None else tags_named(vocabulary, each.text)
         meant = [place for place in map(vocabulary.position, named) if place in places or each.tag is not None]
         if not meant and places:
-            means = scaled_to_one(np.stack([board.mean(vocabulary.texts(vocabulary.tags[place])) for place in places]))
+            means = unit_or_zero(np.stack([board.mean(vocabulary.texts(vocabulary.tags[place])) for place in places]))
             meant = [places[int((means @ board.mean([each.text])).argmax())]]
             if len(places) > 1:
                 nearest = vocabulary.names[meant[0]]
@@ -455,10 +455,3 @@ def about_labels(trial: Trial, places: Sequence[int], truth: Truth) -> list[str]
         photos = counted(len(trial.sample.ids), "photo")
         notes.append(f"{photos} are too few to compare prompts without labels: add more, up to about {FEW}")
     return notes
-
-
-def scaled_to_one(vectors: Floats) -> Floats:
-    """Return vectors (..., d) with L2 norm 1; zeros stay."""
-    norms = np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), np.finfo(np.float32).tiny)
-    result: Floats = (vectors / norms).astype(np.float32)
-    return result

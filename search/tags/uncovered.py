@@ -1,12 +1,12 @@
 """Words of a library's own photos that no tag covers: groups of photos without a tag, named by everyday words."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from sqlalchemy.orm import Session
 
-from base.arrays import Bools, Floats, Ids
+from base.arrays import Bools, Floats, Ids, unit_or_zero
 from base.console import counted
 from base.listing import Listing
 from base.progress import Progress, Step, silent
@@ -15,7 +15,7 @@ from embedding.encoder import Encoder
 from embedding.segments import Vectors
 from search.nonsense import NONSENSE
 from search.tags.calibration import MUTED
-from search.tags.suggesting import SampledPhotos, TextBoard, scaled_to_one
+from search.tags.suggesting import SampledPhotos, TextBoard
 from search.tags.tagging import Tagging
 from search.tags.vocabulary import Vocabulary, bare
 from search.tags.word_list import everyday_words
@@ -38,15 +38,14 @@ ALSO, EXAMPLES = 3, 10
 JUDGED, FITTED, ROUGHLY = 22, 10, 6  # named groups of sample hotels and real photos, looked at
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PhotoGroup:
-    """Photos without a tag that are alike.
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """What a group of photos may be called.
 
     name: the word that is nearest to all of them; None where none is nearer than to photos at random, or than nonsense
     is. tag: the tag of the vocabulary that says it already, but was decided of none of them; then there is no name.
     also: other words that are near. nearness: mean cosine of the photos and the word, both centred (-1 to 1); chance:
-    the most that a word has with photos at random; nonsense: the most that a word without meaning has here. photos: how
-    many they are, of those grouped; about: in the whole library, an estimate where `estimated`. examples: ids.
+    the most that a word has with photos at random; nonsense: the most that a word without meaning has here.
     """
 
     name: str | None
@@ -55,6 +54,16 @@ class PhotoGroup:
     nearness: float
     chance: float
     nonsense: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PhotoGroup(Naming):
+    """Photos without a tag that are alike, and what they may be called.
+
+    photos: how many they are, of those grouped; about: in the whole library, an estimate where `estimated`. examples:
+    ids.
+    """
+
     photos: int
     about: int
     estimated: bool
@@ -125,7 +134,7 @@ def uncovered_words(
     board, whole = TextBoard(encoder, progress), SampledPhotos.of(vectors, COMPARED)
     sample = SampledPhotos.of(vectors, MOST_GROUPED, untagged)
     middle = whole.vectors.mean(axis=0)
-    photos = scaled_to_one(sample.vectors - middle)
+    photos = unit_or_zero(sample.vectors - middle)
     words = WordsHere(board, tagging.vocabulary, whole, middle)
     found = []
     progress(Step("grouping photos", 0, len(photos)))
@@ -172,18 +181,6 @@ def clusters_of(photos: Floats, most: int) -> list[Ids]:
     return sorted(filter(len, found), key=lambda rows: (-len(rows), rows[0]))
 
 
-@dataclass(frozen=True, slots=True)
-class Naming:
-    """What a group may be called: fields as of PhotoGroup."""
-
-    name: str | None
-    tag: str | None
-    also: list[str]
-    nearness: float
-    chance: float
-    nonsense: float
-
-
 class WordsHere:
     """Everyday words as they stand in one library: centred by all words, as its photos are by all photos.
 
@@ -191,15 +188,15 @@ class WordsHere:
     """
 
     def __init__(self, board: TextBoard, vocabulary: Vocabulary, whole: SampledPhotos, middle: Floats) -> None:
-        self._whole = scaled_to_one(whole.vectors - middle)
+        self._whole = unit_or_zero(whole.vectors - middle)
         self._vocabulary = vocabulary
         self._words = list(everyday_words())
         board.learn([*self._words, *NONSENSE, *(text for tag in vocabulary.tags for text in vocabulary.texts(tag))])
         vectors = np.stack([board.mean([word]) for word in self._words])
         nonsense = np.stack([board.mean([word]) for word in NONSENSE])
-        tags = scaled_to_one(np.stack([board.mean(vocabulary.texts(tag)) for tag in vocabulary.tags]))
+        tags = unit_or_zero(np.stack([board.mean(vocabulary.texts(tag)) for tag in vocabulary.tags]))
         centre = vectors.mean(axis=0)
-        self._vectors, self._nonsense, self._tags = (scaled_to_one(each - centre) for each in (vectors, nonsense, tags))
+        self._vectors, self._nonsense, self._tags = (unit_or_zero(each - centre) for each in (vectors, nonsense, tags))
         told = separated(whole.vectors, vectors, nonsense)
         places = vocabulary.places()
         self._is_tag = np.array([bare(word) in places for word in self._words])
@@ -266,12 +263,7 @@ def put_in_one(found: Iterable[tuple[Naming, int, int, bool, list[int]]]) -> lis
         turns = [ids[at] for at in range(EXAMPLES) for *_, ids in parts if at < len(ids)]
         groups.append(
             PhotoGroup(
-                name=naming.name,
-                tag=naming.tag,
-                also=naming.also,
-                nearness=naming.nearness,
-                chance=naming.chance,
-                nonsense=naming.nonsense,
+                **asdict(naming),
                 photos=sum(part[1] for part in parts),
                 about=sum(part[2] for part in parts),
                 estimated=parts[0][3],

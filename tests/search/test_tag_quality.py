@@ -116,7 +116,8 @@ def test_fifty_labelled_photos_of_other_hotels_tell_more_than_the_words_and_than
             asked = folds == fold
             others = np.random.default_rng(fold).permutation(np.flatnonzero(~asked))[:50]
             known = np.isin(np.arange(len(folds)), others)
-            chances[asked] = learner.judged(sample_tagging.calibration, fit, known, asked)
+            taught = learner.taught(sample_tagging.calibration, fit, known)
+            chances[asked] = taught.probabilities(learner.scores_for(taught)[asked])
         found[fit] = score_tags(sample_tagging.vocabulary.names, sample_truth.values, chances, chances >= 0.5)
     words = evaluate(sample_tagging, sample_truth).measures
     assert found["probe"].micro_precision > max(0.75, words.micro_precision, found["platt"].micro_precision)

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
+from base.arrays import unit_or_zero
 from base.errors import QueryError
-from search.tags.suggesting import SampledPhotos, TextBoard, scaled_to_one
+from search.tags.suggesting import SampledPhotos, TextBoard
 from search.tags.trial_measures import average_precisions, compared, folds, weighted_precision
 from search.tags.uncovered import WordsHere, clusters_of
 from search.tags.vocabulary import as_vocabulary, bare, check_tag, read_vocabulary
@@ -83,7 +84,7 @@ class Babble:
 
 def test_no_word_fits_where_the_model_tells_none_or_none_is_nearer_than_chance() -> None:
     rng = np.random.default_rng(3)
-    photos = scaled_to_one(rng.normal(size=(300, 64)).astype(np.float32))
+    photos = unit_or_zero(rng.normal(size=(300, 64)).astype(np.float32))
     whole = SampledPhotos(np.arange(300), photos, 300)
     words = WordsHere(TextBoard(Babble()), STUDY, whole, photos.mean(axis=0))  # type: ignore[arg-type]
     for group in (photos[:20], photos[20:22], -photos[:50]):
