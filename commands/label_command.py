@@ -259,11 +259,14 @@ class LabelSession:
 
     def _tags_in(self, line: str, of_keys: Mapping[str, str]) -> set[str]:
         """Return the tags that a line names, by their keys or names. Raises: QueryError: there is no such tag."""
-        letters = line.replace(" ", "")
-        if all(letter in of_keys for letter in letters) and len(set(letters)) == len(letters):
-            return {of_keys[letter] for letter in letters}
         vocabulary = self.photos.vocabulary(self.vocabulary)
-        return {vocabulary.names[vocabulary.position(name)] for name in line.split(";") if name.strip()}
+        try:  # names first, since a name such as beach may be made of keys
+            return {vocabulary.names[vocabulary.position(name)] for name in line.split(";") if name.strip()}
+        except QueryError:
+            letters = line.replace(" ", "")
+            if all(letter in of_keys for letter in letters) and len(set(letters)) == len(letters):
+                return {of_keys[letter] for letter in letters}
+            raise
 
     def _other(self, asked: PhotoAsked, key: str | None, keys: "Keys") -> bool | None:
         """Do what is no label: skip, undo, quit; tell whether to go on, or None where the key is none of these."""
@@ -332,7 +335,7 @@ class LabelSession:
 
     def _learn(self) -> None:
         """Have the tags decided by the labels, where that is wanted, they are enough, and it can be done now."""
-        if not self.apply or not self._enough:
+        if not self.apply or not (self._enough or self._applied):  # what is undone is not decided by any more
             return
         try:
             self.photos.learn_labels(self.vocabulary)
@@ -350,6 +353,8 @@ class LabelSession:
             return
         if self.labelled != self._told:
             self._brought()
+            self._learn()
+        elif self._enough and not self._applied:  # another process was changing the library
             self._learn()
         command = f"aliens tag --vocabulary {self.vocabulary} --calibrate"
         then = f"`{command} labels` has the tags decided by the labels"

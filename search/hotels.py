@@ -5,7 +5,7 @@ One pass over the tags of all photos; memory grows with the hotels, not with the
 
 from collections.abc import Iterable, Sequence
 from copy import copy
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -369,7 +369,7 @@ def evidence_of(tagging: Tagging, photos: TaggedPhotos) -> Floats:
     calibration, probabilities = tagging.calibration, np.nan_to_num(photos.probabilities)
     if calibration.method == "signal":
         bar = bar_of(calibration)
-        decided = replace(calibration, threshold=bar).decide(probabilities)
+        decided = calibration.at(bar).decide(probabilities)
         evidence = evidence_at(probabilities) - (evidence_at(bar) - evidence_at(HOTEL))
         evidence = np.where(decided, np.maximum(evidence, SHOWN), np.minimum(evidence, np.float32(0.99)))
     else:

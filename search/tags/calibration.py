@@ -118,6 +118,13 @@ class Calibration:
                 lines[place] = min(link.line or 1.0, self.threshold)
         return lines
 
+    def at(self, threshold: float) -> Self:
+        """Return the calibration at another threshold; tags that have no line of their own now get none by it."""
+        if self.threshold <= THRESHOLDS[self.method]:
+            return replace(self, threshold=threshold)
+        links = {place: replace(link, line=0.0) for place, link in self.links.items()}
+        return replace(self, threshold=threshold, links=links)
+
     def with_lines(self, scores: Floats) -> Self:
         """Return the calibration with lines of their own for tags whose photos hardly reach one half.
 

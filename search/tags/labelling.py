@@ -395,15 +395,17 @@ def different(
 
     Raises: QueryError: there are photos, but none whose bytes were read.
     """
-    places = narrowed(photos.ids, photos.chances, free)
-    read = hashes_of(session, photos.ids[places].tolist())
-    here = np.array([photo_id in read for photo_id in photos.ids[places].tolist()], bool)
-    if len(places) and not here.any():
+    places, left = np.empty(0, np.int64), free.copy()
+    while not len(places) and left.any():
+        near = narrowed(photos.ids, photos.chances, left)
+        read = hashes_of(session, photos.ids[near].tolist())
+        places = near[[photo_id in read for photo_id in photos.ids[near].tolist()]]
+        left[near] = False
+    if free.any() and not len(places):
         raise QueryError(
             "these photos' files were never read, and a label belongs to a file's bytes: run `aliens add` on their "
             "folders first"
         )
-    places = places[here]
     ids = photos.ids[places]
     pool = Choosable(ids, photos.chances[places], tagging.vectors(ids), tagging.groups_of(ids.tolist()))
     before = np.array([photo_id for photo_id in known if is_among(photos.ids, photo_id)][-MOST_KNOWN:], np.int64)

@@ -34,6 +34,7 @@ class Link:
     probe: sigmoid(slope * logit + intercept + weight * cosine of the photo's vector with a direction), where the
     unit direction (d,) is kept as little-endian float32 in base64. labels: how many taught it, `yes` of them that the
     photo has the tag; 0 of older libraries. line: the probability from which it is decided, if it has one of its own.
+    source: whether people's labels alone taught it, or a file; of older libraries it is not known.
     """
 
     kind: Fit
@@ -46,6 +47,7 @@ class Link:
     labels: int = 0
     yes: int = 0
     line: float = 0.0
+    source: Literal["labels", "file", ""] = ""
 
     def __call__(self, logits: Floats, along: Floats | None = None) -> Floats:
         """Return probabilities of the same shape; `along`: the cosines with a probe's direction."""

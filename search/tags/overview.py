@@ -144,8 +144,9 @@ def model_sees(tagging: Tagging, scores: Floats) -> tuple[Floats, Bools, Bools]:
     if calibration.method == "softmax":
         decided = calibration.decide(probabilities)
         return probabilities, decided, decided
+    decided = calibration.decide(probabilities)
     able = replace(calibration, threshold=0.0).decide(probabilities)
-    return probabilities, able, able & (probabilities >= calibration.lines)
+    return probabilities, able | decided, decided  # a tag with a line of its own may win where it is not the likeliest
 
 
 @dataclass(frozen=True, slots=True)

@@ -332,9 +332,13 @@ class Tagging:
         People's labels are known as a whole, so what some of them taught goes with these; what a file taught stays.
         """
         scores, vectors = self.scores_and_vectors(truth.photo_ids)
-        from_labels = truth.source == "labels" and calibration.labels_key.startswith("labels-")
-        before = {} if from_labels else calibration.links
-        links = {**before, **fit_links(calibration.logits(scores), truth.values, fit, vectors, self.centre)}
+        found = fit_links(calibration.logits(scores), truth.values, fit, vectors, self.centre)
+        before = {
+            place: link
+            for place, link in calibration.links.items()
+            if link.source != "labels" or truth.source != "labels"
+        }
+        links = {**before, **{place: replace(link, source=truth.source) for place, link in found.items()}}
         taught = replace(calibration, links=links, learnt_on=calibration.method, labels_key=truth.key)
         return taught.with_lines(self.decided_by(taught).scores_by_id(self._vectors.some_ids(LINE_PHOTOS)))
 
