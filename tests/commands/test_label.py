@@ -22,7 +22,7 @@ import aliens as aliens_package
 from aliens.library import Library
 from db.tag_rows import Label, all_labels
 from tests.commands.conftest import Aliens
-from tests.conftest import FakeEncoder
+from tests.conftest import FakeEncoder, photo_bytes
 from tests.unwritable import ROOT, unwritable, without_rights
 
 PATIENCE_S = 120
@@ -155,6 +155,27 @@ def test_every_ten_answers_the_tags_are_decided_by_them(aliens: Aliens, label: L
     assert "--calibrate labels` has the tags decided by the labels" in err
     with library() as opened:
         assert opened.ask_labels("pool")[1].taught == 0
+
+
+def test_a_name_that_is_made_of_keys_is_a_name(aliens: Aliens, label: Labelled, tagged: Path) -> None:
+    words = ["beach", *[f"thing {number}" for number in range(19)]]  # whose keys go from 1 to b and beyond
+    Path("mine.txt").write_text("\n".join(words), encoding="utf-8")
+    aliens("tag", "-v", "mine.txt")
+    _, out, _ = label("beach\n", "--json", "--count", 1)
+    assert answers(out)[0]["yes"] == ["beach"]
+
+
+def test_a_label_that_is_undone_decides_no_more(aliens: Aliens, label: Labelled, tagged: Path) -> None:
+    for number in (10, 11):
+        (tagged / f"{number}.jpg").write_bytes(photo_bytes(number))
+    aliens("add", tagged)
+    aliens("tag")
+    code, _, err = label("y\nn\n" * 5 + "u\nq\n", "pool")
+    assert code == 0
+    assert "the tags are decided by the labels now" in err
+    with library() as opened:
+        assert opened.ask_labels("pool")[1].taught == 9
+    assert "labels have changed" not in aliens("tag", "list")[2]
 
 
 def test_while_another_process_changes_the_library_labels_are_kept(label: Labelled, tagged: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from search.tags.links import (
     probe,
     sigmoid,
 )
+from search.tags.overview import model_sees
 
 DIM = 6
 
@@ -207,3 +209,21 @@ def test_tags_without_labels_are_left_to_the_words() -> None:
     (found,) = fit_links(both, truth, "probe", np.where(np.isnan(both[:, :1]), np.nan, vectors), Centre.of(vectors))
     assert found == 0
     assert fit_links(both, truth, "probe", vectors, Centre.of(vectors))[0].labels == 5
+
+
+def test_a_page_counts_what_is_decided_where_a_tag_has_a_line_of_its_own(link: Link) -> None:
+    flat = replace(link, slope=0.0, intercept=float(np.log(0.29 / 0.71)), weight=0.0, line=0.2)
+    calibration = replace(taught(flat), contrasts=(), exclusions=((0, 1),))
+    evidence = (np.log(0.48 / 0.52) + 2) / 1.6
+    likely = 0.2 + 0.1 * evidence / calibration.signal[0]
+    scores = np.array([[likely, 0.2, 0.1, 0.0, 0.0]], np.float32)
+    chances, able, gets = model_sees(SimpleNamespace(calibration=calibration), scores)  # type: ignore[arg-type]
+    assert chances[0, :2] == pytest.approx([0.48, 0.29], abs=1e-3)
+    assert gets.tolist() == calibration.decide(chances).tolist() == [[False, True, False]]
+    assert able[gets].all()
+
+
+def test_another_threshold_keeps_lines_only_where_they_held(link: Link) -> None:
+    calibration = taught(replace(link, line=0.3))
+    assert calibration.at(0.4).lines.tolist() == pytest.approx([0.4, 0.3, 0.4])
+    assert replace(calibration, threshold=0.6).at(0.5).lines.tolist() == pytest.approx([0.5] * 3)
