@@ -327,9 +327,14 @@ class LabelSession:
 
     def _brought(self) -> dict[str, Any]:
         """Say what labels brought, and return it as figures."""
-        gain = self.photos.labels_brought(self._name or None, vocabulary=self.vocabulary)
-        console.note(str(gain))
         self._told = self.labelled
+        try:
+            gain = self.photos.labels_brought(self._name or None, vocabulary=self.vocabulary)
+        except QueryError as error:  # by this method labels teach nothing
+            self._enough = False
+            print_notes([str(error)], self.library)
+            return {}
+        console.note(str(gain))
         self._enough = gain.photos >= STEP
         return gain.as_json()
 

@@ -15,6 +15,7 @@ from commands.options import (
     JsonOption,
     LibraryOption,
     ModelOption,
+    checked_sheet,
     completing,
     opened,
     print_notes,
@@ -58,7 +59,13 @@ def suggest(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="OUT.jpg", help="A picture of what would come in and drop out."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT.jpg",
+            callback=checked_sheet,
+            help="A picture of what would come in and drop out.",
+        ),
     ] = None,
     write: Annotated[
         Path | None,
@@ -90,6 +97,10 @@ def suggest(
         raise QueryError(f"--add {add[0]!r} goes with --write NEW.toml: say where the vocabulary is to be written")
     if tags and only == "words":
         raise QueryError(f"{tags[0]!r} is a tag, and words are for photos that have none: leave one of both out")
+    if only == "words" and (tried or tried_file is not None or truth is not None):
+        raise QueryError("--try, --try-file and --truth are for prompts: leave them out, or --only words")
+    if groups is not None and (only == "prompts" or (tags and not add)):
+        raise QueryError(f"--groups {groups} is for photos without a tag: leave it out, or --only prompts and tags")
     if write is not None:
         check_new_file(write)
     with stopping("stopped: nothing was changed or written"), opened(library, device, model=model) as photos:

@@ -72,7 +72,7 @@ def lot(ids: Ids, salt: str = "") -> NDArray[np.uint64]:
     return mixed ^ (mixed >> np.uint64(31))
 
 
-def narrowed(ids: Ids, chances: Floats, free: Bools, salt: str = "") -> Longs:
+def narrowed(ids: Ids, chances: Floats, free: Bools) -> Longs:
     """Return the places of the photos that are worth a closer look, ascending, of all that are free, (n,).
 
     Some of each kind: the most doubtful, those that a lot chooses, and the likeliest where chances (n,) are of one tag.
@@ -80,7 +80,7 @@ def narrowed(ids: Ids, chances: Floats, free: Bools, salt: str = "") -> Longs:
     places = np.flatnonzero(free)
     if len(places) <= POOL:
         return places
-    by_lot = lot(ids[places], salt)
+    by_lot = lot(ids[places])
     orders: list[NDArray[np.generic]] = [by_lot, -doubt(chances[places])]
     if chances.ndim == 1:
         orders.append(-chances[places])
@@ -99,7 +99,7 @@ def next_photos(
         count: how many are wanted.
         turn: how many were labelled before, or are to be before these.
         met: hotels of which one is being asked about.
-        salt: of those who label at the same time each has another lot.
+        salt: another one gives another lot, as in trials that are repeated.
     """
     if not len(pool.ids):
         return []

@@ -150,7 +150,7 @@ class LabellingDesk:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._photos: OrderedDict[Hashable, Photos] = OrderedDict()
-        self._brought: OrderedDict[Hashable, LabelGain | None] = OrderedDict()
+        self._brought: OrderedDict[Hashable, tuple[frozenset[Hashable], LabelGain]] = OrderedDict()
         self._lent: dict[str, Lent] = {}
         self._lock = fork_lock()
 
@@ -217,7 +217,11 @@ class LabellingDesk:
         return asked_of_whole(session, tagging, photos, given, asked_tags), state
 
     def gain(self, session: Session, tagging: Tagging, tag: str | None = None) -> LabelGain:
-        """Return what the labels of a tag brought, or those of all tags. Raises: QueryError: there is no such tag."""
+        """Return what the labels of a tag brought, or those of all tags.
+
+        Raises: QueryError: there is no such tag, or labels teach nothing by the method.
+        """
+        refuse_unteachable(tagging)
         truth = all_said(session, tagging.vocabulary)
         return gain_of(tagging, truth if tag is None else of_tag(truth, tagging.vocabulary.position(tag)))
 
@@ -337,12 +341,23 @@ class LabellingDesk:
         if done < STEP or tagging.calibration.method not in LEARNING:
             return None
         key = (name, done // STEP, *moment_of(tagging))
+        said = frozenset(zip(truth.photo_ids, map(bytes, truth.values), strict=True))
         with self._lock:
-            if key not in self._brought:
-                self._brought[key] = gain_of(tagging, truth)
+            if key not in self._brought or not self._brought[key][0] <= said:  # some were taken back since
+                self._brought[key] = said, gain_of(tagging, truth)
             while len(self._brought) > KEPT:
                 self._brought.popitem(last=False)
-            return self._brought[key]
+            return self._brought[key][1]
+
+
+def refuse_unteachable(tagging: Tagging) -> None:
+    """Raises: QueryError: tags are decided by a method that labels do not teach."""
+    key, method = tagging.vocabulary.key, tagging.calibration.method
+    if method not in LEARNING:
+        raise QueryError(
+            f"the tags of {key} are decided by the method {method}, which labels do not teach: run `aliens tag "
+            f"--vocabulary {key} --method signal --calibrate labels`"
+        )
 
 
 def moment_of(tagging: Tagging) -> tuple[Hashable, ...]:

@@ -8,7 +8,6 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from base.console import counted
-from base.errors import QueryError
 from base.progress import Progress, silent
 from db.catalog import Catalog
 from db.tag_rows import find_tagging, keep_tagging
@@ -16,7 +15,8 @@ from db.vector_rows import any_vector, count_embedded, segments_of
 from embedding.encoder import Encoder
 from embedding.scores import remove_scores
 from embedding.segments import SegmentStore
-from search.tags.calibration import LEARNING, Calibration, Method, TagOptions
+from search.tags.calibration import Calibration, Method, TagOptions
+from search.tags.labelling import refuse_unteachable
 from search.tags.tagging import Tagging
 from search.tags.truth import Truth, all_said
 from search.tags.vocabulary import DEFAULT, Vocabulary, read_vocabulary
@@ -93,7 +93,7 @@ def tag_library(
         labelled = np.flatnonzero((truth.values > 0).any(axis=0)).tolist() if truth else []
         left_alone = [vocabulary.names[place] for place in labelled if place not in calibration.links]
         few = f"nothing was learnt of these, since labels are too few or contradict the scores: {', '.join(left_alone)}"
-        one_sided = all_yes(vocabulary, truth) if truth else []
+        one_sided = all_yes(vocabulary, truth) if truth and options.fit == "probe" else []
         yes = f"all labels of these say yes, so how many photos have them was not learnt: {', '.join(one_sided)}"
         return TagReport(
             vocabulary=vocabulary.key,
@@ -134,11 +134,7 @@ def learn_labels(
     with catalog.writing() as session:
         tagging = Tagging.open(catalog, session, store, key)
         known, vocabulary = tagging.calibration, tagging.vocabulary
-        if known.method not in LEARNING:
-            raise QueryError(
-                f"the tags of {vocabulary.key} are decided by the method {known.method}, which labels do not teach: "
-                f"run `aliens tag --vocabulary {vocabulary.key} --method signal --calibrate labels`"
-            )
+        refuse_unteachable(tagging)
         calibration = tagging.calibrate(TagOptions(), encoder, all_said(session, vocabulary), known)
         tagging.write_learnt(progress)
         decision = calibration.as_json()

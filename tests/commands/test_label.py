@@ -377,3 +377,14 @@ def test_a_photo_that_left_is_not_asked_about(aliens: Aliens, label: Labelled, t
     with library() as opened:
         state = opened.ask_labels("pool")[1]
         assert state.yes + state.no == 9
+
+
+def test_a_method_that_labels_do_not_teach_is_told_and_labels_are_kept(
+    aliens: Aliens, label: Labelled, tagged: Path
+) -> None:
+    aliens("tag", "--method", "softmax")
+    code, out, err = label("y\nn\n" * 5, "pool", "--json")
+    assert code == 0, err
+    assert len(labels()) == 10
+    assert "are decided by the method softmax, which labels do not teach: run `aliens tag" in err
+    assert not any(each["brought"] for each in answers(out))

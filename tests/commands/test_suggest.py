@@ -23,6 +23,10 @@ def test_what_does_not_go_together_is_said_before_anything_is_looked_at(aliens: 
     Path("there.toml").write_text("", encoding="utf-8")
     for arguments, told in (
         (("--add", "a fence"), "--add 'a fence' goes with --write NEW.toml"),
+        (("--only", "words", "--try", "a tin bath"), "--try, --try-file and --truth are for prompts"),
+        (("--only", "words", "--truth", "labels.csv"), "--try, --try-file and --truth are for prompts"),
+        (("--only", "prompts", "--groups", 3), "--groups 3 is for photos without a tag"),
+        (("-o", "sheet.txt"), "a sheet cannot be written as 'sheet.txt'"),
         (("pool", "--only", "words"), "'pool' is a tag, and words are for photos that have none"),
         (("--write", "there.toml"), "there.toml is there already: choose another name"),
         (("--write", "new.txt"), "end its name in .toml"),
