@@ -60,8 +60,8 @@ class Calibration:
     without that, (t,); empty: as std. noise: the spread of words that mean nothing. photos: how many these were taken
     from. alike: what nearly all of them look like, such as "a bathroom"; mostly nothing. links: {tag's place: what
     labels taught of it}, for the method `learnt_on` alone. labels_key: what tells the labels that were learnt from last
-    from others. most: how many tags a photo may have, the likeliest; 0 for any number. silent: places of tags that
-    people gave to no photo.
+    from others; labels_stamp: how many labels there were then, and the newest. most: how many tags a photo may have,
+    the likeliest; 0 for any number. silent: places of tags that people gave to no photo.
     method: signal; or calibrated (as before there was signal), or uncalibrated (each tag against the background), or
     softmax over the tags, where the `top_k` likeliest are decided, as the case study did.
     """
@@ -80,6 +80,7 @@ class Calibration:
     links: Mapping[int, Link] = field(default_factory=dict)
     learnt_on: Method = "calibrated"
     labels_key: str = ""
+    labels_stamp: str = ""
     contrasts: tuple[tuple[int, ...], ...] = ()
     exclusions: tuple[tuple[int, ...], ...] = ()
     silent: tuple[int, ...] = ()
@@ -234,8 +235,8 @@ class Calibration:
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values; `from_json` reads it back."""
-        names = ("method", "scale", "threshold", "top_k", "noise", "photos", "alike", "most", "learnt_on", "labels_key")
-        plain = {name: getattr(self, name) for name in names}
+        names = ("method", "scale", "threshold", "top_k", "noise", "photos", "alike", "most", "learnt_on")
+        plain = {name: getattr(self, name) for name in (*names, "labels_key", "labels_stamp")}
         arrays = {name: getattr(self, name).tolist() for name in ARRAYS}
         groups = {"contrasts": [list(g) for g in self.contrasts], "exclusions": [list(g) for g in self.exclusions]}
         silent = {"silent": list(self.silent)} if self.silent else {}
@@ -278,6 +279,7 @@ class KeptCalibration:
     most: int = 0
     learnt_on: Method = "calibrated"
     labels_key: str = ""
+    labels_stamp: str = ""
     silent: tuple[int, ...] = ()
 
 

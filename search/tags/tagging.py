@@ -23,6 +23,7 @@ from db.tag_rows import (
     find_tagging,
     labels_in_turn,
     labels_of,
+    labels_stamp,
     taggings,
     vocabulary_keys,
 )
@@ -161,7 +162,9 @@ class Tagging:
     def stale(self) -> str:
         """That people have labelled since the labels were learnt from, in words, or nothing."""
         learnt = self.calibration.labels_key if self.calibration.active_links else ""
-        if not learnt.startswith("labels-") or all_said(self._session, self.vocabulary).key == learnt:
+        if not learnt.startswith("labels-") or self.calibration.labels_stamp == str(labels_stamp(self._session)):
+            return ""  # nothing was said since, of whatever tag
+        if all_said(self._session, self.vocabulary).key == learnt:
             return ""
         return f"labels have changed since the tags learnt from them: run `{self.command} --calibrate labels`"
 
@@ -306,11 +309,15 @@ class Tagging:
         """Fit the calibration to the library's scores, and to labels where there are any.
 
         What `known` learnt from labels stays, and with it the mean and spread that it was learnt with; newer labels
-        of a tag replace the older ones' fit, and a fit of another method all of them.
+        of a tag replace the older ones' fit, and a fit of another method all of them. Where people's labels are all
+        that is learnt from, now as before, everything is measured and learnt anew.
         """
         before = known or Calibration(method=DEFAULT_METHOD, scale=encoder.logit_scale, mean=EMPTY, std=EMPTY)
         method = options.method_after(before.method, learning=truth is not None)
-        stays = bool(before.links) and not options.forget_labels and (truth is None or method == before.learnt_on)
+        by_labels = truth is not None and truth.source == "labels"
+        anew = by_labels and all(link.source == "labels" for link in before.links.values())
+        kept = truth is None or method == before.learnt_on
+        stays = bool(before.links) and not options.forget_labels and not anew and kept
         calibration = options.put_over(before if stays else self._standardised(before), method)
         others = not stays and (self._grown or calibration.photos != before.photos)  # than were measured before
         if others or not calibration.noise:
@@ -339,7 +346,10 @@ class Tagging:
             if link.source != "labels" or truth.source != "labels"
         }
         links = {**before, **{place: replace(link, source=truth.source) for place, link in found.items()}}
-        taught = replace(calibration, links=links, learnt_on=calibration.method, labels_key=truth.key)
+        stamp = str(labels_stamp(self._session))
+        taught = replace(
+            calibration, links=links, learnt_on=calibration.method, labels_key=truth.key, labels_stamp=stamp
+        )
         return taught.with_lines(self.decided_by(taught).scores_by_id(self._vectors.some_ids(LINE_PHOTOS)))
 
     def scores_and_vectors(self, photo_ids: Sequence[int]) -> tuple[Floats, Floats]:

@@ -228,3 +228,25 @@ def test_one_tag_is_ordered_as_all_are(own: LibraryFactory) -> None:
         (photos,) = tagging.photos()
         assert ids.tolist() == column(photos, "photo_id")
         assert some == pytest.approx(photos.probabilities[:, [1, 0]], abs=1e-6)
+
+
+def test_a_copy_of_a_labelled_photo_is_no_new_label(own: LibraryFactory, photos: Path) -> None:
+    learn(own)
+    shutil.copy(photos / "00.jpg", photos / "copy.jpg")
+    own.add(photos)
+    with opened(own.folder) as (_, tagging):
+        assert tagging.stale == ""
+
+
+def test_labels_alone_are_learnt_anew_with_the_library_as_it_is(own: LibraryFactory, photos: Path) -> None:
+    learn(own)
+    for number in range(30):
+        (photos / f"more{number}.jpg").write_bytes(photo_bytes(300 + number))
+    own.add(photos)
+    tag(own, OWN, TagOptions())
+    with opened(own.folder) as (_, tagging):
+        assert tagging.calibration.photos == 10  # everything is decided as before
+    learn(own)
+    with opened(own.folder) as (_, tagging):
+        assert tagging.calibration.photos == 40
+        assert tagging.stale == ""
