@@ -23,7 +23,7 @@ LIKELIEST = 1  # which of them is the likeliest, where one tag is asked about
 RANDOM_EVERY = 8  # of the later ones one in so many is taken at random
 ALIKE = 0.985  # cosine from which two photos are nearly the same picture
 POOL = 300  # of each kind, that are looked at more closely
-MOST_KNOWN = 4_000  # labelled photos, the latest, that others are compared with
+MOST_KNOWN = 4_000  # labelled photos that others are compared with
 # Powers of the unlikeness to what was labelled, by which doubt is multiplied (benchmarks/labels.py).
 NOVELTY_OF_TAG, NOVELTY_OF_PHOTO = 0.25, 1.0
 

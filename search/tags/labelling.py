@@ -283,7 +283,7 @@ class LabellingDesk:
         return self._learnt((place, *moment_of(tagging)), frozenset(said.items()), len(tagging), learn)
 
     def _of_all(self, tagging: Tagging, truth: Truth) -> Photos:
-        """Return photos drawn by lot, and those that are labelled, by all tags, as the labels teach them."""
+        """Return photos drawn by lot, by all tags, as the labels teach them."""
         said: frozenset[Hashable] = frozenset(
             (photo_id, int(place), bool(row[place]))
             for photo_id, row in zip(truth.photo_ids, truth.values, strict=True)
@@ -423,7 +423,8 @@ def different(
         )
     ids = photos.ids[places]
     pool = Choosable(ids, photos.chances[places], tagging.vectors(ids), tagging.groups_of(ids.tolist()))
-    before = np.array([photo_id for photo_id in known if is_among(photos.ids, photo_id)][-MOST_KNOWN:], np.int64)
+    all_ids = tagging.ids  # of labelled photos some may not be among those drawn by lot
+    before = np.array([photo_id for photo_id in known if is_among(all_ids, photo_id)][-MOST_KNOWN:], np.int64)
     met = tagging.groups_of(wanted.beside)
     chosen = next_photos(pool, tagging.vectors(before), wanted.photos, turn=wanted.turn, met=met)
     return [int(photo_id) for photo_id in ids[chosen]]
