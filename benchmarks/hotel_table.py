@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from kept_library import WORK, kept_library
 from measuring import memory_mb
 from million import DIM, PHOTOS, million_library
 from records import figure, recorded
@@ -24,8 +25,7 @@ from sqlalchemy.orm import Session
 
 import aliens
 from aliens.library import Library
-from base.settings import LibraryFolder, asset
-from db.catalog import is_library
+from base.settings import asset
 from db.hotel_rows import ids_of_hotels
 from db.models import Hotel, Photo
 from db.photo_rows import mark_columns_changed, photo_records
@@ -36,7 +36,6 @@ from search.hotels import Joined, evidence_of
 from search.tags.tagging import Tagging
 from search.tags.truth import read_truth
 
-WORK = Path(__file__).parent / "work"
 IN_GALLERY = 8
 DRAWS = 200  # random galleries of a hotel
 ROOM_OF_SCENE = {"bath": "bathroom", "vanity": "bathroom"}  # the others are rooms by themselves, but:
@@ -47,6 +46,7 @@ Evidence = np.ndarray
 
 def real_truth_of(photos: Path) -> Path:
     """Write the labels of the hotels as a file that `aliens eval tags` reads, and return its path."""
+    WORK.mkdir(exist_ok=True)
     path = WORK / "hotels-real.csv"
     with open(photos / "labels.csv", encoding="utf-8", newline="") as file, open(path, "w", newline="") as out:
         writer = csv.writer(out)
@@ -273,16 +273,13 @@ def main() -> None:
     parser.add_argument("--chains", type=int, default=100, help="chains whose galleries are measured, at most")
     arguments = parser.parse_args()
     photos = arguments.photos.resolve()
-    WORK.mkdir(exist_ok=True)
     encoder = OpenClipEncoder.load("starter")
     samples = asset("aliens/samples")
     sets = [("sample", {"hotels50k": samples}, samples / "labels.csv")]
     if photos.is_dir():
         sets.append(("real", photos, real_truth_of(photos)))
     for name, source, truth_file in sets:
-        root = WORK / f"hotels-{name}"
-        open_or_create = aliens.open if is_library(LibraryFolder(root)) else aliens.create
-        with open_or_create(root, encoder=encoder) as library:
+        with kept_library(f"hotels-{name}", encoder) as library:
             library.add(**source) if isinstance(source, dict) else library.add(source)
             if name == "real":
                 hotels_from_folders(library, photos)

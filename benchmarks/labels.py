@@ -16,12 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from kept_library import kept_library
 from records import figure, recorded
-from tag_quality import WORK, hits, label_sets, tagged, variants
+from tag_quality import hits, label_sets, tagged, variants
 
-import aliens
-from base.settings import LibraryFolder
-from db.catalog import is_library
 from embedding.open_clip_encoder import OpenClipEncoder
 from search.tags.calibration import TagOptions
 from search.tags.choosing import Choosable, next_photos
@@ -164,12 +162,9 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=3, help="of labelled photos, whose figures are averaged")
     parser.add_argument("--counts", type=int, nargs="+", default=[5, 10, 20, 50, 100], help="labelled photos")
     arguments = parser.parse_args()
-    WORK.mkdir(exist_ok=True)
     encoder = OpenClipEncoder.load("starter")
     for name, source, truth_file, hotel_of in label_sets(arguments.photos.resolve()):
-        root = WORK / f"tags-{name.replace(' ', '-')}"
-        open_or_create = aliens.open if is_library(LibraryFolder(root)) else aliens.create
-        with open_or_create(root, encoder=encoder) as library, library.catalog.session() as session:
+        with kept_library(f"tags-{name}", encoder) as library, library.catalog.session() as session:
             library.add(**source) if isinstance(source, dict) else library.add(source)
             print(f"\n=== {name}")
             tagging = tagged(library, session, variants()["several prompts a tag"], TagOptions())

@@ -15,23 +15,21 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from kept_library import WORK, kept_library
 from numpy.typing import NDArray
 from records import figure, recorded
 
-import aliens
 from aliens.library import Library
 from analysis.judged.query_files import JudgedQuery
 from analysis.judged.retrieval_measures import score_rankings
 from analysis.judged.search_evaluation import JudgedTask, RankingEvaluation, evaluate_rankings
 from base.arrays import unit
-from base.settings import LibraryFolder, asset
-from db.catalog import is_library
+from base.settings import asset
 from embedding.open_clip_encoder import OpenClipEncoder
 from search import ranking as relevance
 from search.query import NEGATED
 from search.tags.vocabulary import read_vocabulary
 
-WORK = Path(__file__).parent / "work"
 Floats = NDArray[np.floating]
 TAGS = read_vocabulary("case-study").names
 SCENES = {"a bedroom": "bedroom", "a bathroom": "bath", "a living room": "living"}
@@ -387,9 +385,7 @@ def real_labels(row: dict[str, str]) -> dict[str, float]:
 
 def library_of(name: str, encoder: OpenClipEncoder, *photos: Path, **tree: Path) -> Library:
     """Return the library of some photos, as `add` takes them, embedded and tagged."""
-    root = WORK / f"search-{name}"
-    there = is_library(LibraryFolder(root))
-    library = aliens.open(root, encoder=encoder) if there else aliens.create(root, encoder=encoder)
+    library = kept_library(f"search-{name}", encoder)
     library.add(*photos, **tree)
     library.tag()
     return library

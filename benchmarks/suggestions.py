@@ -14,14 +14,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from kept_library import kept_library
 from records import figure, recorded
-from tag_quality import WORK, groups_of, real_truth
+from tag_quality import groups_of, real_truth
 
-import aliens
 from aliens.library import Library
 from base.arrays import unit_or_zero
-from base.settings import LibraryFolder, asset
-from db.catalog import is_library
+from base.settings import asset
 from db.photo_rows import photo_records
 from db.vector_rows import EmbeddedRows
 from embedding.open_clip_encoder import OpenClipEncoder
@@ -200,7 +199,6 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=5)
     options = parser.parse_args()
     photos = options.photos.resolve()
-    WORK.mkdir(exist_ok=True)
     encoder = OpenClipEncoder.load("starter")
     samples = asset("aliens/samples")
     with open(samples / "labels.csv", encoding="utf-8", newline="") as file:
@@ -214,9 +212,7 @@ def main() -> None:
         sets.append(("real hotels", photos, real_truth(photos), rooms, ROOMS, groups_of(photos).__getitem__))
     made, named = [], []
     for name, source, truth_file, words, extra, hotel_of in sets:
-        root = WORK / f"tags-{name.replace(' ', '-')}"
-        open_or_create = aliens.open if is_library(LibraryFolder(root)) else aliens.create
-        with open_or_create(root, encoder=encoder) as library:
+        with kept_library(f"tags-{name}", encoder) as library:
             library.add(**source) if isinstance(source, dict) else library.add(source)
             here = Photos(library, truth_file, words, extra)
             print(f"\n=== {name}")

@@ -15,14 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from kept_library import WORK, kept_library
 from records import figure, recorded
 from sklearn.linear_model import LogisticRegression
 from sqlalchemy.orm import Session
 
-import aliens
 from aliens.library import Library
-from base.settings import LibraryFolder, asset
-from db.catalog import is_library
+from base.settings import asset
 from embedding.open_clip_encoder import OpenClipEncoder
 from search.tags.calibration import HOTEL, THRESHOLDS, TagOptions
 from search.tags.evaluation import compare_methods, evaluate
@@ -30,7 +29,6 @@ from search.tags.tagging import Tagging
 from search.tags.truth import read_truth
 from search.tags.vocabulary import Group, Tag, Vocabulary, read_vocabulary
 
-WORK = Path(__file__).parent / "work"
 ABSENT = (  # tags of hotels that no sample photo can have
     "a gym", "a spa", "a sauna", "a parking lot", "a staircase", "an office", "a conference room", "a children's room",
     "a reception desk", "a bunk bed", "a crib", "a canopy bed", "a futon", "a sofa bed", "a single bed", "a bidet",
@@ -47,6 +45,7 @@ CALIBRATED = TagOptions(method="calibrated")  # whose constants, and whose group
 
 def real_truth(photos: Path) -> Path:
     """Write the labels of the hotels as a file that `aliens eval tags` reads, and return its path."""
+    WORK.mkdir(exist_ok=True)
     path = WORK / "real-hotels.csv"
     with open(photos / "labels.csv", encoding="utf-8", newline="") as file, open(path, "w", newline="") as out:
         writer = csv.writer(out)
@@ -192,12 +191,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, default=Path("../shared/photos"))
     photos = parser.parse_args().photos.resolve()
-    WORK.mkdir(exist_ok=True)
     encoder = OpenClipEncoder.load("starter")
     for name, source, truth_file, hotels in label_sets(photos):
-        root = WORK / f"tags-{name.replace(' ', '-')}"
-        open_or_create = aliens.open if is_library(LibraryFolder(root)) else aliens.create
-        with open_or_create(root, encoder=encoder) as library, library.catalog.session() as session:
+        with kept_library(f"tags-{name}", encoder) as library, library.catalog.session() as session:
             library.add(**source) if isinstance(source, dict) else library.add(source)
             print(f"\n=== {name}")
             slope, background, intercept = show(name, library, session, truth_file)

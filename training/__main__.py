@@ -129,7 +129,7 @@ def features(args: argparse.Namespace) -> None:
 
 
 def head(args: argparse.Namespace) -> None:
-    """Train the head, from the present starter or from ConSE."""
+    """Train the head, from a starter or from ConSE."""
     import torch
 
     from training import head as heads
@@ -139,12 +139,15 @@ def head(args: argparse.Namespace) -> None:
     from training.features import LastPart, read
     from training.learning import Schedule
 
+    former = args.former or asset("embedding/starter")
+    if not (former / "open_clip_model.safetensors").is_file():
+        raise SourceError(f"{former} holds no open_clip_model.safetensors: --former is a starter's folder")
     backbone = pretrained()
     kept = read(args.work / "features")
     names = json.loads((args.work / "features.json").read_text())[: len(kept)]
     records = [json.loads((args.work / "pictures" / name).with_suffix(".json").read_text()) for name in names]
     known, truth = table(records)
-    text_model = read_model(args.work / "text" if args.start == "conse" else asset("embedding/starter"))
+    text_model = read_model(args.work / "text" if args.start == "conse" else former)
     embed = embedder(text_model)
     last_part = LastPart(backbone)
     frozen = torch.from_numpy(kept)
@@ -235,9 +238,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--shares", type=int, default=1, help="render: how many processes there are")
     parser.add_argument("--steps", type=int, default=0, help="text, head: how many steps; 0 for the recipe's")
     parser.add_argument(
-        "--start", choices=("mixed", "starter", "conse"), default="mixed", help="head: what it starts from"
+        "--start", choices=("starter", "mixed", "conse"), default="starter", help="head: what it starts from"
     )
-    parser.add_argument("--keep", type=float, default=2.0, help="head: how strongly the start is kept")
+    parser.add_argument(
+        "--former", type=Path, help="head: a starter's folder that it starts from; the one that comes along"
+    )
+    parser.add_argument("--keep", type=float, default=1.0, help="head: how strongly the start is kept")
     parser.add_argument("--unfreeze", action="store_true", help="head: train the backbone's last blocks as well")
     parser.add_argument("--photos", type=Path, default=Path("../shared/photos"), help="evaluate: the real photos")
     parser.add_argument("--only", nargs="*", default=[], help="evaluate: these sets alone, such as samples rooms")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
+from base.errors import SourceError
 from base.files import atomic_write
 from training.backbone import SIDE_PX
 
@@ -72,8 +73,10 @@ def compute(paths: Sequence[Path], folder: Path, backbone: Any, tell: Callable[[
 
 
 def read(folder: Path) -> Half:
-    """Return the features of all pictures, shape (pictures, CROPS, channels, 17, 17)."""
+    """Return the features of all pictures, shape (pictures, CROPS, channels, 17, 17). Raises: SourceError: none."""
     parts = [np.load(part) for part in sorted(folder.glob("*.npy"))]
+    if not parts:
+        raise SourceError(f"there are no features in {folder}: python -m training features")
     whole = np.concatenate(parts)
     return whole.reshape(len(whole) // CROPS, CROPS, *whole.shape[1:])
 

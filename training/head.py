@@ -5,8 +5,7 @@ a sigmoid (as in Zhai et al. 2023, SigLIP) whose middle is the concept's own, so
 not texts for a picture. Yes and no weigh the same, however rare a concept is. What the rendered pictures cannot teach
 is kept by two anchors: vectors of the pictures and of 1,000 pseudo photos, one for each class that the backbone knows,
 should stay where the head that training starts from has them. Training from nothing starts from ConSE (Norouzi et
-al. 2013): a photo lies at the mean of its likeliest classes' names. Best was a start halfway between that and the
-starter's head.
+al. 2013): a photo lies at the mean of its likeliest classes' names.
 """
 
 from collections.abc import Callable, Mapping, Sequence

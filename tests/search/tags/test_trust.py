@@ -47,13 +47,14 @@ def test_a_library_of_one_kind_of_room_is_seen_to_be_one(
     assert noise_and_kind(only(vectors, ids), sample_library.encoder)[1] == alike
 
 
-@pytest.mark.parametrize("every", [1, 2, 7, 11])
+@pytest.mark.parametrize("every", [2, 7, 11])
 def test_mixed_libraries_are_not_accused_and_their_noise_is_alike(
     sample_library: Library, vectors: Vectors, every: int
 ) -> None:
     noise, alike = noise_and_kind(only(vectors, vectors.ids[::every].tolist()), sample_library.encoder)
     assert alike == ""
-    assert noise == pytest.approx(0.030, abs=0.006)
+    whole, _ = noise_and_kind(vectors, sample_library.encoder)
+    assert noise == pytest.approx(whole, rel=0.2)
 
 
 def test_of_few_photos_nobody_can_say_that_they_are_alike(
