@@ -43,7 +43,6 @@ STEPS = (  # the revision that a command came with, what is to happen to files b
     ("0003", "", "search sofa --save sofas"),
     ("0003", "", "index --kind hnsw --least-recall 0.1"),
     ("0004", "", "restyle 1 2 --engine regrade --floor 0 --add"),
-    ("0004", "", "quiz"),
     ("0009", "", "embed --model other"),
 )
 ANSWERS = (
@@ -85,7 +84,14 @@ def files_for(root: Path) -> None:
     for folder in ("photos", "more", "hotels/jp01", "hotels/jp02", "listed", "answers"):
         (root / folder).mkdir(parents=True)
     files = [f"photos/{number:02d}.jpg" for number in range(10)]
-    files += ["more/05.jpg", "more/10.jpg", "hotels/jp01/a.jpg", "hotels/jp01/b.jpg", "hotels/jp02/c.jpg", "listed/z.jpg"]
+    files += [
+        "more/05.jpg",
+        "more/10.jpg",
+        "hotels/jp01/a.jpg",
+        "hotels/jp01/b.jpg",
+        "hotels/jp02/c.jpg",
+        "listed/z.jpg",
+    ]
     for seed, name in enumerate(files):
         noise = np.random.default_rng(seed).integers(0, 256, (4, 6, 3), dtype=np.uint8)
         Image.fromarray(noise).resize((96, 64), Image.Resampling.BILINEAR).save(root / name, quality=80)

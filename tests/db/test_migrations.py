@@ -10,8 +10,9 @@ from sqlalchemy import Engine, event, inspect, text
 
 from base.errors import LibraryError
 from base.settings import LibraryFolder
-from db.catalog import MIGRATIONS, REVISION, connect, current_revision, migrate, new_session, open_database
+from db.catalog import connect, new_session, open_database
 from db.models import Base
+from db.revisions import MIGRATIONS, REVISION, current_revision, migrate
 from db.source_rows import remembered_sources
 from tests.conftest import LibraryFactory
 
