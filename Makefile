@@ -8,7 +8,7 @@ LITE := $(if $(filter cpu,$(FAISS)),$(COMMA)milvus-lite)# milvus-lite brings fai
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: all demo test test-postgres install format lint typecheck translations openapi bench measured help
+.PHONY: all demo test test-postgres install format lint typecheck translations openapi bench mutants measured help
 .DEFAULT_GOAL := help
 
 help: ## Show what can be made
@@ -77,6 +77,10 @@ bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run, and w
 	benchmarks/against_clip_retrieval.sh
 	$(BIN)/python benchmarks/gpu.py
 	$(BIN)/python benchmarks/measured.py
+
+mutants: $(VENV)/.dev-installed ## Put small faults into the code and see which of them no test notices: WHICH='--each 60 --seed 1', or '--all' (hours)
+	$(BIN)/python -m pip install -q $(PIP_FLAGS) -e '.[mutants]'
+	$(BIN)/python tests/mutants.py $(WHICH)
 
 measured: $(VENV)/.dev-installed ## Fill docs/measured.md from the records of benchmarks
 	$(BIN)/python benchmarks/measured.py

@@ -1,3 +1,3 @@
 """What every room stands on: errors, settings, files, arrays, console. Imports nothing of ours."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -17,7 +17,8 @@ from segmented import as_merged, write_segments
 
 from base.files import SegmentFile
 from base.settings import LibraryFolder
-from db.catalog import REVISION, Catalog
+from db.catalog import Catalog
+from db.revisions import REVISION
 from embedding.segments import SegmentStore
 
 PHOTOS, HOTELS, CHAINS, CHAINLESS_HOTELS = 1_124_215, 50_000, 92, 27_519

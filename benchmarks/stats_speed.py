@@ -20,7 +20,7 @@ from records import figure, recorded
 import aliens
 from base.progress import silent
 from base.settings import LibraryFolder
-from db.catalog import REVISION
+from db.revisions import REVISION
 
 WORK = Path(__file__).parent / "work"
 REPEATS = 3

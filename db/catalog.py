@@ -8,16 +8,17 @@ import errno
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 from weakref import WeakSet
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select, text
+from sqlalchemy import URL, Engine, create_engine, event, inspect, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
+from base import __version__
 from base.console import shell_word
 from base.errors import DiskFullError, LibraryError, ModelMismatchError, QueryError
 from base.files import atomic_write
@@ -26,11 +27,11 @@ from db import postgres
 from db.locks import busy, locked
 from db.model_rows import named_model
 from db.models import Model, Setting
+from db.revisions import REVISION, current_revision, migrate, newer
+from db.settings_rows import PROGRAM, write_setting
 from db.sqlite_files import use_sqlite_files
 from db.vector_rows import current_model, use_model
 
-REVISION = "0009"  # the newest migration, known here so that opening a library need not import Alembic
-MIGRATIONS = Path(__file__).with_name("migrations")
 SQLITE_BYTES = 1 << 16  # that it needs to begin
 
 
@@ -91,6 +92,7 @@ class Catalog:
             with disposing_on_error(engine):
                 with new_session(engine) as session:
                     use_model(session, key, name, dim)
+                    write_setting(session, PROGRAM, __version__)
                     session.commit()
                 if url is not None:
                     folder.root.mkdir(parents=True, exist_ok=True)
@@ -301,10 +303,8 @@ def open_database(folder: LibraryFolder) -> tuple[Engine, str]:
     with disposing_on_error(engine):
         revision = current_revision(engine)
         if revision is not None and revision > REVISION:
-            raise LibraryError(
-                f"the library at {folder.root} was made by a newer CV-Aliens (its tables are of revision {revision}, "
-                f"known here is {REVISION}): update CV-Aliens"
-            )
+            with new_session(engine) as session:
+                raise LibraryError(newer(folder.root, session, revision))
         if revision is None:  # nothing is in it
             migrate(engine)
     return engine, revision or REVISION
@@ -399,58 +399,12 @@ def shown_url(url: str | URL) -> str:
         return repr(re.sub(r"(?<=://)([^:/]*):.*@", r"\1:***@", str(url)))
 
 
-def current_revision(engine: Engine) -> str | None:
-    """Return the revision of the tables, or None for an empty database."""
-    if not inspect(engine).has_table("alembic_version"):
-        return None
-    with engine.connect() as connection:
-        revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-        return revision
-
-
 def holds_library(engine: Engine) -> bool:
     """Tell whether a library was ever set up to its end in this database."""
     if not inspect(engine).has_table(Setting.__tablename__):
         return False
     with new_session(engine) as session:
         return session.scalars(select(Setting.name).limit(1)).first() is not None
-
-
-def migrate(engine: Engine, revision: str = "head", segments: Sequence[Mapping[str, Any]] = ()) -> None:
-    """Run the migrations that the database has not seen, all or none: a kill in their midst leaves it as it was.
-
-    revision: the last one to run. segments: what the shards of an earlier version have become, see revision 0005.
-    """
-    from alembic import command  # takes 0.2 s to import, and few commands need it
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    with one_transaction(engine) as connection:
-        config.attributes["connection"] = connection
-        config.attributes["segments"] = segments
-        command.upgrade(config, revision)
-
-
-@contextmanager
-def one_transaction(engine: Engine) -> Iterator[Connection]:
-    """Yield a connection in a transaction that holds changes of tables as well.
-
-    Python's driver of SQLite begins none before such changes, so each of them would be kept at once.
-    """
-    if engine.dialect.name != "sqlite":
-        with engine.begin() as connection:
-            yield connection
-        return
-    with engine.connect() as connection:
-        driver: Any = connection.connection.driver_connection
-        before, driver.isolation_level = driver.isolation_level, None  # the driver begins nothing by itself
-        try:
-            with connection.begin():
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-                yield connection
-        finally:
-            driver.isolation_level = before
 
 
 def new_session(engine: Engine) -> Session:

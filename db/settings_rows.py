@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select, text
 from sqlalchemy.orm import Session
 
+from base import __version__
 from db.models import SavedSearch, Setting
+
+PROGRAM = "program"  # the version that made the tables, or changed them last
 
 
 def read_setting(session: Session, name: str) -> str | None:
@@ -19,6 +22,13 @@ def read_setting(session: Session, name: str) -> str | None:
 def write_setting(session: Session, name: str, value: str) -> None:
     """Set a setting; the caller commits."""
     session.merge(Setting(name=name, value=value))
+
+
+def note_program(connection: Connection) -> None:
+    """Keep the version that has changed the tables, unless no library was set up in them to its end."""
+    connection.execute(text(f"DELETE FROM setting WHERE name = '{PROGRAM}'"))
+    statement = f"INSERT INTO setting (name, value) SELECT '{PROGRAM}', :version WHERE EXISTS (SELECT 1 FROM setting)"
+    connection.execute(text(statement), {"version": __version__})
 
 
 def save_search(session: Session, name: str, query: str, options: Mapping[str, Any]) -> None:

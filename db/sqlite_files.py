@@ -241,7 +241,7 @@ def refuse_changed(connection: Connection) -> None:
 
     Raises: LibraryError: that happened.
     """
-    if LIES in connection.info:
+    if not connection.invalidated and LIES in connection.info:  # Ctrl-C within a statement invalidates it
         file, before = connection.info[LIES]
         if not any(before[1:]) and stamp_of(file)[0] != before[0]:
             raise LibraryError(changed_meanwhile(file))

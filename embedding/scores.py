@@ -187,18 +187,6 @@ def score_segments(
 
     both = text_columns(texts, background)
     done, total = 0, sum(map(len, segments))
-
-    def piece(segment: Segment, start: int) -> Halves:
-        halves = tensor_of(segment.vectors[start : start + PIECE_ROWS])
-        single = torch.empty((BLOCK_ROWS, len(both)))
-        with torch.inference_mode():
-            found = []
-            for at in range(0, len(halves), BLOCK_ROWS):
-                block = halves[at : at + BLOCK_ROWS]
-                single[: len(block)] = block
-                found.append(scored(single[: len(block)], both, len(texts), scale))
-            return np.concatenate(found)
-
     # The threads read files and multiply, each on one core: torch's own would wait for the reading.
     workers = torch.get_num_threads()
     pool = ThreadPoolExecutor(workers, "score", initializer=torch.set_num_threads, initargs=(1,))
@@ -207,7 +195,7 @@ def score_segments(
 
     def ahead() -> None:
         while len(waiting) < 3 * workers and (at := next(starts, None)) is not None:
-            waiting.append(pool.submit(piece, *at))
+            waiting.append(pool.submit(piece_of_scores, *at, both, len(texts), scale))
 
     def blocks(segment: Segment) -> Iterator[Halves]:
         nonlocal done
@@ -225,6 +213,21 @@ def score_segments(
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(workers)
+
+
+def piece_of_scores(segment: Segment, start: int, both: "Tensor", texts: int, scale: float) -> Halves:
+    """Return the scores of a segment's rows from `start` on, PIECE_ROWS at most; `both`: as `text_columns` has them."""
+    import torch
+
+    halves = tensor_of(segment.vectors[start : start + PIECE_ROWS])
+    single = torch.empty((BLOCK_ROWS, len(both)))
+    with torch.inference_mode():
+        found = []
+        for at in range(0, len(halves), BLOCK_ROWS):
+            block = halves[at : at + BLOCK_ROWS]
+            single[: len(block)] = block
+            found.append(scored(single[: len(block)], both, texts, scale))
+        return np.concatenate(found)
 
 
 def score_vectors(vectors: NDArray[np.floating], *, texts: Floats, background: Floats, scale: float) -> Floats:

@@ -7,6 +7,8 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from base.console import counted, one_line, shell_word
 from base.progress import Progress, silent
 from db.catalog import Catalog
@@ -132,40 +134,8 @@ class AddReport:
     @property
     def notes(self) -> list[str]:
         """What people should know besides."""
-        run, scan, said = self.run, self.scan, list(self._notes_of_places())
-        if run.strays:
-            said.append(f"removed {counted(run.strays, 'file')} that a killed run had left half done")
-        if run.interrupted:
-            said.append(f"stopped: {counted(run.total - run.done, 'photo')} to go; the same command goes on from here")
-        if scan.kept:
-            roots = [root for root, report in self.sources.items() if report.kept][:MOST_LINES]
-            said.append(
-                f"no photos under {', '.join(scan.kept_at)}: {counted(scan.kept, 'photo')} known there stay, since a "
-                "disk may not be there; if they are gone for good, "
-                f"`aliens add {' '.join(map(shell_word, roots))} --allow-empty` believes it"
-            )
-        if scan.unread:
-            few = ", ".join(one_line(place) for place in scan.unread_at)
-            more = f" and {scan.unread - len(scan.unread_at)} more" * (scan.unread > len(scan.unread_at))
-            said.append(f"{counted(scan.unread, 'source')} of {len(self.sources)} cannot be read: {few}{more}")
-        if scan.unreached:
-            said.append(
-                f"{counted(scan.unreached, 'photo')} could not be reached now: known ones stay as they are, the others "
-                "are tried again at the next `aliens add`"
-            )
-        if scan.left_out:
-            places = " ".join(shell_word(place) for place in scan.left_out_at)
-            lies, stays, it = ("lies", "stays", "it") if scan.left_out == 1 else ("lie", "stay", "them")
-            said.append(
-                f"{counted(scan.left_out, 'photo')} known to the library {lies} where photos are left out now, and "
-                f"{stays}: `aliens forget {places}` lets {it} go"
-            )
-        said += [
-            f"{root} is a folder that a system makes for itself, and was added since it was named: "
-            f"`aliens forget {shell_word(root)}` lets its photos go"
-            for root, report in islice(self.sources.items(), MOST_LINES)
-            if report.new and is_system_folder(*os.path.split(root))
-        ]
+        run, scan = self.run, self.scan
+        said = [*self._notes_of_places(), *self._notes_of_scan()]
         said += [
             f"{counted(photos, 'photo')} {'has no vector' if photos == 1 else 'have no vectors'} of the model {name}: "
             f"`aliens embed --model {shell_word(name)}` makes them"
@@ -175,6 +145,42 @@ class AddReport:
         if run.failed or scan.missing or scan.vanished or scan.problems or scan.unreached:
             said.append("`aliens failures` lists what could not be used, with reasons")
         return said
+
+    def _notes_of_scan(self) -> Iterator[str]:
+        run, scan = self.run, self.scan
+        if run.strays:
+            yield f"removed {counted(run.strays, 'file')} that a killed run had left half done"
+        if run.interrupted:
+            yield f"stopped: {counted(run.total - run.done, 'photo')} to go; the same command goes on from here"
+        if scan.kept:
+            roots = [root for root, report in self.sources.items() if report.kept][:MOST_LINES]
+            yield (
+                f"no photos under {', '.join(scan.kept_at)}: {counted(scan.kept, 'photo')} known there stay, since a "
+                "disk may not be there; if they are gone for good, "
+                f"`aliens add {' '.join(map(shell_word, roots))} --allow-empty` believes it"
+            )
+        if scan.unread:
+            few = ", ".join(one_line(place) for place in scan.unread_at)
+            more = f" and {scan.unread - len(scan.unread_at)} more" * (scan.unread > len(scan.unread_at))
+            yield f"{counted(scan.unread, 'source')} of {len(self.sources)} cannot be read: {few}{more}"
+        if scan.unreached:
+            yield (
+                f"{counted(scan.unreached, 'photo')} could not be reached now: known ones stay as they are, the others "
+                "are tried again at the next `aliens add`"
+            )
+        if scan.left_out:
+            places = " ".join(shell_word(place) for place in scan.left_out_at)
+            lies, stays, it = ("lies", "stays", "it") if scan.left_out == 1 else ("lie", "stay", "them")
+            yield (
+                f"{counted(scan.left_out, 'photo')} known to the library {lies} where photos are left out now, and "
+                f"{stays}: `aliens forget {places}` lets {it} go"
+            )
+        yield from (
+            f"{root} is a folder that a system makes for itself, and was added since it was named: "
+            f"`aliens forget {shell_word(root)}` lets its photos go"
+            for root, report in islice(self.sources.items(), MOST_LINES)
+            if report.new and is_system_folder(*os.path.split(root))
+        )
 
 
 def add_photos(
@@ -237,10 +243,7 @@ def add_photos(
                 run = Run(catalog, store, made).embed(progress)
             else:
                 run = RunReport(strays=store.remove_strays([file.name for file in segments_of(session, catalog.model)]))
-            root, restyled = (os.path.realpath(place) for place in (catalog.folder.root, catalog.folder.restyled))
-            bring_results_home(session, root, restyled)
-            results_follow(session)  # only now is it known which photos moved from one hotel to another
-            drop_empty_hotels(session)
+            have_all_follow(catalog, session)
             words.count()
             session.commit()
         merge_all(catalog, session, store)
@@ -252,3 +255,11 @@ def add_photos(
     by_source = {scan.source.root: scan.report for scan in scans}
     lacking = {name: n for name, n in behind.items() if n}
     return AddReport(whole, run, report, words.report, by_source, behind=lacking)
+
+
+def have_all_follow(catalog: Catalog, session: Session) -> None:
+    """Have results and hotels follow the photos, once it is known which of them moved; the caller commits."""
+    root, restyled = (os.path.realpath(place) for place in (catalog.folder.root, catalog.folder.restyled))
+    bring_results_home(session, root, restyled)
+    results_follow(session)
+    drop_empty_hotels(session)

@@ -27,7 +27,6 @@ from indexer.sources import FoundPhoto, Source, found_at
 
 PATH, FOLDER_COLUMN, MEMBER = "path", "folder", "member"
 ADDRESSES = ("url", "imageurl", "photourl", "uri", "imageuri", "link")  # names of columns, where none means a path
-LIST_ENDINGS = ".csv, .tsv, .xlsx, .jsonl or .parquet"
 JSON_LINES = (".jsonl", ".ndjson", ".json")
 MOST_LINE = 10_000_000  # characters of a line of JSON
 Record = tuple[int, dict[str, Any] | str]  # the number of a row, and {column: what it holds}, or why it is none

@@ -35,7 +35,6 @@ from indexer.sources import found_at
 
 LOOKED_AT = 2_000  # photos, spread over all
 READ = 16  # of those whose time of change is another one
-MOST_READ_BYTES = 1 << 30
 
 
 @dataclass(kw_only=True, slots=True)

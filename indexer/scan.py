@@ -219,9 +219,7 @@ def compare_sources(
         except SourceError as error:
             if len(scans) == 1:
                 raise
-            scan.report.unread, scan.report.unread_at = 1, [scan.source.root]
-            scan.source.leftovers.problems.append(Problem(scan.source.root, str(error)))
-            scan.source.leftovers.unread.append(scan.source.root)
+            take_as_unread(scan, error)
         scan.seconds = time.monotonic() - start
         found += scan.report.found
         leftovers = scan.source.leftovers
@@ -231,11 +229,24 @@ def compare_sources(
             keep_of_disks(session, scan.source, mounts, scan.report, seen)
         for unread in leftovers.unread:
             seen[[photo_id for photo_id in photo_ids_under(session, unread) if photo_id <= newest]] = True
-    roots = {scan.source.root for scan in scans if scan.source.whole}
-    outermost = [scan for scan in scans if scan.source.whole and roots.isdisjoint(folders_above(scan.source.root))]
     return [
-        (scan, unseen) for scan in outermost if (unseen := unseen_under(session, scan.source.root, scan.known, seen))
+        (scan, unseen)
+        for scan in outermost(scans)
+        if (unseen := unseen_under(session, scan.source.root, scan.known, seen))
     ]
+
+
+def take_as_unread(scan: SourceScan, error: SourceError) -> None:
+    """Note that a source cannot be read, so that nothing below it counts as gone."""
+    scan.report.unread, scan.report.unread_at = 1, [scan.source.root]
+    scan.source.leftovers.problems.append(Problem(scan.source.root, str(error)))
+    scan.source.leftovers.unread.append(scan.source.root)
+
+
+def outermost(scans: Sequence[SourceScan]) -> list[SourceScan]:
+    """Return those of whole sources that lie below no other."""
+    roots = {scan.source.root for scan in scans if scan.source.whole}
+    return [scan for scan in scans if scan.source.whole and roots.isdisjoint(folders_above(scan.source.root))]
 
 
 def tell_note(progress: Progress, found: int, note: str) -> None:

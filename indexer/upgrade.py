@@ -21,7 +21,8 @@ from base.files import files_of_ours, open_regular, read_regular
 from base.progress import Progress, Step, shown
 from base.records import converted, write_record
 from base.settings import LibraryFolder
-from db.catalog import Catalog, current_revision, migrate
+from db.catalog import Catalog
+from db.revisions import current_revision, migrate
 from embedding.index.approximate import APPROXIMATE_MANIFEST, Approximation
 from embedding.index.milvus import MILVUS_MANIFEST, Collection, write_collection
 from embedding.index.photo_index import strays_of_index

@@ -190,6 +190,6 @@ def test_files_that_pages_name_exist() -> None:
             assert (page.parent / name.partition("#")[0]).exists(), name
 
 
-def test_the_changelog_knows_this_version_or_what_is_to_come() -> None:
-    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert "## Unreleased" in changelog or f"## {__version__}" in changelog
+def test_the_changelog_tells_of_this_version_first_or_of_what_is_to_come() -> None:
+    (first, *_) = re.findall(r"^## (.*)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert first == "Unreleased" or re.fullmatch(rf"{re.escape(__version__)} - \d{{4}}-\d\d-\d\d", first)

@@ -14,7 +14,7 @@ from aliens.library import Library
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("aliens", "analysis", "base", "commands", "db", "embedding", "indexer", "restyle", "search", "web")
-LEFT_ALONE = {".git", ".venv", ".mypy_cache", ".ruff_cache", ".hypothesis", "build", "dist", "work"}
+LEFT_ALONE = {".git", ".venv", "mutants", ".mypy_cache", ".ruff_cache", ".hypothesis", "build", "dist", "work"}
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
 
 # Runs in a process that has the folder of the installed wheel on its path, and the dependencies, but not the checkout.

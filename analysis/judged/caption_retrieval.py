@@ -32,7 +32,6 @@ from search.tags.truth import doubts, first_few, with_photo_ids
 TEXT_TO_PHOTO, PHOTO_TO_TEXT = "text to photo", "photo to text"
 TEXTS_AT_ONCE = 256
 SCORES_AT_ONCE = 4_000_000  # texts times photos: 16 MB
-USUAL_PHOTOS = 5_000  # as COCO has; the more photos, the harder it is
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that db.catalog.migrate hands over."""
+"""Alembic's entry: runs the migrations on the connection that db.revisions.migrate hands over."""
 
 from alembic import context
 

@@ -430,6 +430,20 @@ def test_segments_that_nobody_needs_any_more_are_let_go(store: SegmentStore) -> 
     store.current(Rows([written[-1]]))
     gc.collect()
     assert segment() is None
+    store.let_go(written[0].name)  # which is not open any more
+
+
+def test_vectors_come_as_they_lie_on_disk_in_the_order_of_the_ids(
+    store: SegmentStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "BLOCK_ROWS", 3)
+    vectors = store.current(Rows([store.write(*photos(seed)) for seed in (1, 2)]))
+    for asked in (vectors.ids[[7, 0, 3, 9, 1]], vectors.ids[2:5]):
+        halves = np.concatenate(list(vectors.halves(asked)))
+        assert halves.dtype == np.float16
+        assert (halves == vectors.gather(asked)).all()
+    with pytest.raises(LibraryError, match="no photo 5 in the index"):
+        list(vectors.halves(np.array([5])))
 
 
 # One photo, be it findable or not

@@ -17,7 +17,7 @@ import aliens
 from aliens.library import Library
 from base.errors import LibraryError
 from base.settings import LibraryFolder
-from db.catalog import MIGRATIONS, REVISION, current_revision
+from db.revisions import MIGRATIONS, REVISION, current_revision
 from db.vector_rows import EmbeddedRows, segments_of
 from indexer import upgrade
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes

@@ -343,6 +343,8 @@ def test_photos_that_came_after_the_last_tagging_meet_no_tag_filter_unless_a_per
             assert no is not None
             assert sorted([*yes, *no]) == list(range(1, 13))  # all but 13
             assert (11 in yes, 12 in yes) == ("<" not in query, "<" in query or "=" in query)
+            for unknown_too in (f"-tag:sofa {query}", f"{query} -tag:sofa"):
+                assert not {11, 12, 13}.intersection(selected(opened, unknown_too + rest) or [])
     untold = "1 photo came after the last tagging and meets no tag filter: run `aliens tag`"
     assert opened.search("a pool -tag:bathtub").explanation.note == untold
     assert opened.search("a pool -tag:bathtub path:more").explanation.note == untold
