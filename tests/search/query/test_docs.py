@@ -1,4 +1,4 @@
-"""Every example query of docs/query-language.md is one, and every operator and filter has an example."""
+"""Every example query of docs/query-language.md and docs/scores.md is one, and every operator and filter has an example."""
 
 import re
 import shlex
@@ -10,7 +10,9 @@ import pytest
 from search.query import FILTER_NAMES, NEGATED, TERM_NAMES, format_query, parse
 from search.ranking import FEWEST
 
-DOCS = (Path(__file__).parents[3] / "docs" / "query-language.md").read_text(encoding="utf-8")
+DOCS = "".join(
+    (Path(__file__).parents[3] / "docs" / name).read_text(encoding="utf-8") for name in ("query-language.md", "scores.md")
+)
 
 
 def examples() -> Iterator[str]:
