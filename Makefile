@@ -8,7 +8,7 @@ LITE := $(if $(filter cpu,$(FAISS)),$(COMMA)milvus-lite)# milvus-lite brings fai
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: all demo test test-postgres install format lint typecheck translations openapi bench measured help
+.PHONY: all demo test test-postgres install format lint typecheck translations openapi bench measured site shown help
 .DEFAULT_GOAL := help
 
 help: ## Show what can be made
@@ -80,6 +80,12 @@ bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run, and w
 
 measured: $(VENV)/.dev-installed ## Fill docs/measured.md from the records of benchmarks
 	$(BIN)/python benchmarks/measured.py
+
+site: $(VENV)/.dev-installed ## Make a site of docs/ in site/, which needs no network: open site/index.html
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs site
+
+shown: $(VENV)/.dev-installed ## Write anew what the tutorials and figures of docs/ show, after another model or other words (some minutes)
+	$(BIN)/python docs/outputs.py
 
 all: format lint typecheck test ## Everything that is checked before a commit
 

@@ -4,10 +4,7 @@ docs/index.md is the one list of pages: its headings and links become the naviga
 comes last. The reference of commands and of the façade is written from the program itself.
 """
 
-import inspect
-import os
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +14,12 @@ from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-DOCS = Path(__file__).parent
-sys.path.insert(0, str(DOCS.parent))
-os.environ["COLUMNS"] = "100"  # of the helps, whoever builds them
-
 import aliens
 import cli
 from base import __version__
 
+DOCS = Path(__file__).parent
+WIDTH = 92  # characters of the helps
 project = "CV-Aliens"
 release = version = __version__
 copyright = "Apache-2.0"
@@ -70,7 +65,7 @@ class Commands(SphinxDirective):
         """Return a section for each command."""
         made: list[nodes.Node] = []
         root = cli.command_line()
-        with root.make_context("aliens", [], resilient_parsing=True) as context:
+        with root.make_context("aliens", [], resilient_parsing=True, terminal_width=WIDTH) as context:
             self._add(root, context, made)
         return made
 
@@ -97,8 +92,7 @@ class Facade(SphinxDirective):
         lines = [".. automodule:: aliens", "   :no-members:", ""]
         lines += [line for name in ("create", "open", "check_engine", "download_hotels50k") for line in autodoc(name)]
         lines += [".. autoclass:: aliens.Library", "   :members:", "   :inherited-members:"]
-        lines += [f"   :exclude-members: {OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./[^)]+\)")  # links that lead out of docs/, to what the site has not
-NOT_FOR_USERS}", ""]
+        lines += [f"   :exclude-members: {NOT_FOR_USERS}", ""]
         lines += [line for name in aliens.ERRORS for line in (f".. autoexception:: aliens.{name}", "")]
         return self.parse_text_to_nodes(StringList(lines, source=""), allow_section_headings=True)
 

@@ -11,7 +11,8 @@ from search.query import FILTER_NAMES, NEGATED, TERM_NAMES, format_query, parse
 from search.ranking import FEWEST
 
 DOCS = "".join(
-    (Path(__file__).parents[3] / "docs" / name).read_text(encoding="utf-8") for name in ("query-language.md", "scores.md")
+    (Path(__file__).parents[3] / "docs" / name).read_text(encoding="utf-8")
+    for name in ("query-language.md", "scores.md")
 )
 
 
