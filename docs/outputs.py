@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import figures
+from PIL import Image
 
 import aliens
 
@@ -25,7 +26,9 @@ ADDING = re.compile(r"aliens (init|add) ")
 WIDTH = 92  # characters of the terminal
 # The same bits on most machines, as far as that can be had.
 SETTINGS = {"backend": "torch", "precision": "float32", "device": "cpu"}
-PASSING = re.compile(r"[\d.]+ s\b|\([\d.]+ photos/s\)|\(\d+ threads?\)")  # what is another each time
+PASSING = re.compile(  # what is another each time, or elsewhere
+    r"[\d.]+ s\b|\([\d.]+ photos/s\)|\(\d+ threads?\)|bfloat16|float32|(?<=-)[0-9a-f]{8}\b"
+)
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 PICTURES = {  # of a tutorial's folder, or of commands: what docs/ shows of them
     "bathtub-with-a-view.jpg": 'aliens search "bathtub with a view" --sheet out.jpg',
@@ -63,7 +66,7 @@ def run(command: str, folder: Path) -> str:
         pass
     os.close(ours)
     lines = [line.rstrip() for line in printed.decode().replace("\r\n", "\n").split("\n")]
-    text = re.sub(r"\n{2,}", "\n\n", "\n".join(lines).strip("\n")) + "\n"
+    text = re.sub(r"\n{2,}", "\n\n", "\n".join(lines).strip("\n")).replace(f"{folder}/", "…/") + "\n"
     if running.wait():
         raise RuntimeError(f"{command}\n{text}")
     return text
@@ -77,16 +80,24 @@ def with_samples(folder: Path) -> Path:
 
 def alike(shown: str, printed: str) -> bool:
     """Tell whether a page shows what was printed, but for time, and for what another processor rounds otherwise."""
-    pair = [PASSING.sub("", text).split() for text in (shown, printed)]
-    words = [sorted(word for word in text if not NUMBER.fullmatch(word.strip(",%()"))) for text in pair]
-    numbers = [
-        [float(found) for word in text for found in NUMBER.findall(word) if NUMBER.fullmatch(word.strip(",%()"))]
-        for text in pair
-    ]
-    return words[0] == words[1] and all(
-        abs(one - other) <= (0.02 if one < 1 else 2 + one / 20)
-        for one, other in zip(*map(sorted, numbers), strict=True)
+    (words, numbers), (others, now) = map(parts, (shown, printed))
+    return (
+        words == others
+        and len(numbers) == len(now)
+        and all(abs(a - b) <= (0.02 if a < 1 else 2 + a / 20) for a, b in zip(numbers, now, strict=True))
     )
+
+
+def parts(text: str) -> tuple[list[str], list[float]]:
+    """Return the words and the numbers of a text, sorted: rows that score nearly the same may change places."""
+    words, numbers = [], []
+    for word in PASSING.sub("", text).split():
+        bare = word.strip(",%()")
+        if NUMBER.fullmatch(bare):
+            numbers.append(float(bare))
+        else:
+            words.append(word)
+    return sorted(words), sorted(numbers)
 
 
 def wrong(page: Path, folder: Path, *, but: re.Pattern[str] = ADDING) -> list[str]:
@@ -117,7 +128,7 @@ def write(folder: Path) -> None:
         page.write_text(STEP.sub(filled, page.read_text(encoding="utf-8")), encoding="utf-8")
     for name, command in PICTURES.items():
         run(command, folder)
-        shutil.move(folder / "out.jpg", DOCS / name)
+        Image.open(folder / "out.jpg").save(DOCS / name, quality=80, optimize=True, progressive=True)
 
 
 def main() -> None:
