@@ -62,8 +62,8 @@ def scores(axes: Any, library: aliens.Library, samples: Path) -> None:
         for name, (at, colour, style) in lines.items():
             panel.axvline(at, color=colour, linestyle=style, label=f"{name}, {at:.2f}")
         panel.set(title=f"“{query}”: " + ("stands out" if found.stands_out else "nothing stands out"))
-        panel.set(xlabel="cosine of a photo", ylabel="photos")
-        panel.legend(fontsize=8)
+        panel.set(xlabel="cosine of a photo", ylabel="photos", ylim=(0, 1.6 * panel.get_ylim()[1]))
+        panel.legend(fontsize=8, loc="upper left")
 
 
 def thresholds(axes: Any, library: aliens.Library, samples: Path) -> None:
@@ -78,17 +78,11 @@ def thresholds(axes: Any, library: aliens.Library, samples: Path) -> None:
         told = {True: [], False: []}  # type: dict[bool, list[float]]
         for row in rows:
             told[tag in truth[row["image_id"]]].append(float(row[f"p({tag})"]))
-        panel.hist(
-            [told[True], told[False]],
-            bins=20,
-            range=(0, 1),
-            stacked=True,
-            color=[BLUE, GREY],
-            label=["shows it", "does not"],
-        )
-        panel.axvspan(0.5, 0.6, color=ORANGE, alpha=0.2, label="likely")
-        panel.axvspan(0.6, 1, color=ORANGE, alpha=0.4, label="sure")
+        panel.hist([told[True], told[False]], bins=10, range=(0, 1), color=[BLUE, GREY], label=["shows it", "does not"])
+        panel.axvspan(0.5, 0.6, color=ORANGE, alpha=0.2, zorder=0, label="likely")
+        panel.axvspan(0.6, 1, color=ORANGE, alpha=0.4, zorder=0, label="sure")
         panel.set(title=tag, xlabel="probability", ylabel="photos", yscale="symlog")
+        panel.set_yticks([0, 1, 10, 100], ["0", "1", "10", "100"])
         panel.legend(fontsize=8)
 
 
@@ -130,8 +124,9 @@ def segments(axes: Any, library: aliens.Library, samples: Path) -> None:
     """Draw how many files hold a library that grows by small adds."""
     (panel,) = axes
     adds = np.arange(1, ADDS + 1)
-    panel.plot(adds * ADDED, list(files_after_adds()), color=BLUE, linewidth=0.8, label="merged by tens")
+    panel.step(adds * ADDED, list(files_after_adds()), color=BLUE, linewidth=0.8, label="merged by tens")
     panel.plot(adds * ADDED, adds, color=GREY, label="never merged")
+    panel.xaxis.set_major_formatter("{x:,.0f}")
     panel.set(xlabel=f"photos, added {ADDED} at a time", ylabel="segments", ylim=(0, 40))
     panel.legend(fontsize=8)
 
