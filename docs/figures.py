@@ -28,6 +28,7 @@ LOOK = {
     "svg.hashsalt": "cv-aliens",  # the same file each time
     "svg.fonttype": "none",
     "font.family": ["DejaVu Sans", "sans-serif"],
+    "legend.framealpha": 1,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "figure.constrained_layout.use": True,
