@@ -4,6 +4,7 @@ docs/index.md is the one list of pages: its headings and links become the naviga
 comes last. The reference of commands is written from the program itself, that of the façade (docs/api.md) by autodoc.
 """
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import cli
 from base import __version__
 
 DOCS = Path(__file__).parent
+logging.getLogger("faiss").setLevel(logging.WARNING)  # it would tell how it was loaded
 WIDTH = 92  # characters of the helps
 project = "CV-Aliens"
 release = version = __version__
