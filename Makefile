@@ -8,7 +8,7 @@ LITE := $(if $(filter cpu,$(FAISS)),$(COMMA)milvus-lite)# milvus-lite brings fai
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: all demo test test-postgres install format lint typecheck translations openapi bench mutants measured help
+.PHONY: all demo test test-postgres install format lint typecheck translations openapi bench mutants measured site shown help
 .DEFAULT_GOAL := help
 
 help: ## Show what can be made
@@ -84,6 +84,12 @@ mutants: $(VENV)/.dev-installed ## Put small faults into the code and see which 
 
 measured: $(VENV)/.dev-installed ## Fill docs/measured.md from the records of benchmarks
 	$(BIN)/python benchmarks/measured.py
+
+site: $(VENV)/.dev-installed ## Make a site of docs/ in site/, which needs no network: open site/index.html
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs site
+
+shown: $(VENV)/.dev-installed ## Write anew what the tutorials and figures of docs/ show, after another model or other words (some minutes)
+	$(BIN)/python docs/outputs.py
 
 all: format lint typecheck test ## Everything that is checked before a commit
 

@@ -46,7 +46,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("no clock")
 
-SLOWEST = ("test_crash.py", "test_wheel.py", "test_benchmarks.py", "test_docs.py")
+SLOWEST = ("test_crash.py", "test_wheel.py", "test_benchmarks.py", "test_docs.py", "test_site.py")
 
 
 IS_SQLITES = "it looks into SQLite's own file"

@@ -1,4 +1,4 @@
-"""The README holds: every command is in it, and every example of `aliens` and of Python in it runs."""
+"""README and docs/ hold: what they show is what is printed, and examples of `aliens` and of Python run."""
 
 import ast
 import re
@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
     from embedding.open_clip_encoder import OpenClipEncoder
 
 ROOT = Path(__file__).parents[1]
-README, COMMANDS, PYTHON = (
-    (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/commands.md", "docs/python.md")
-)
+README, PYTHON = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/python.md"))
+# Whose examples are run, one after the other; of restyling.md those that need no weights.
+GUIDES = ("commands", "adding", "searching", "large", "tags", "vocabularies", "hotels", "captions", "restyling")
+TRANSLATED = (("README.md", "README.ru.md"), ("docs/tutorial.md", "docs/tutorial.ru.md"))
 # For the rooms below, not for users.
 OWNED = {
     "at_desk",
@@ -44,7 +46,7 @@ OWNED = {
     "write_desk",
 }
 OURS = ("aliens", "analysis", "base", "commands", "db", "embedding", "indexer", "restyle", "search", "web")
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "README.ru.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -52,10 +54,15 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def example_commands() -> Iterator[list[str]]:
-    for line in "\n".join([*blocks(README, "bash"), *blocks(COMMANDS, "bash")]).splitlines():
+    for line in "\n".join([*blocks(README, "bash"), *map(examples_of, GUIDES)]).splitlines():
         words = shlex.split(line, comments=True)
         if words and words[0] == "aliens":
             yield words
+
+
+def examples_of(guide: str) -> str:
+    found = blocks((ROOT / "docs" / f"{guide}.md").read_text(encoding="utf-8"), "bash")
+    return "\n".join(found[:1] if guide == "restyling" else found)
 
 
 def commands_of(app: typer.Typer, before: str = "") -> Iterator[tuple[str, CommandInfo | TyperInfo]]:
@@ -93,7 +100,11 @@ def commands_in_messages() -> Iterator[tuple[Path, str]]:
         ]
         yield from ((path, command) for text in said for command in re.findall(r"`aliens (.+?)`", text, re.DOTALL))
     for page in PAGES:
-        yield from ((page, command) for command in re.findall(r"`aliens ([^`\n]+)`", page.read_text(encoding="utf-8")))
+        text = page.read_text(encoding="utf-8")
+        yield from ((page, command) for command in re.findall(r"`aliens ([^`\n]+)`", text))
+        for line in re.findall(r"^(?:    )?aliens (.+)", text, flags=re.MULTILINE):  # of blocks
+            words = shlex.split(line, comments=True)
+            yield page, shlex.join(takewhile(lambda word: word not in ("|", ">", ";"), words))
 
 
 def test_every_command_that_a_message_or_a_page_names_can_be_typed() -> None:
@@ -122,13 +133,25 @@ def test_every_command_that_a_message_or_a_page_names_can_be_typed() -> None:
     assert wrong == []
 
 
-def test_every_command_is_documented_and_has_a_help_text() -> None:
-    table = re.findall(r"^\| `aliens ([\w ]+)` \| .+ \|$", COMMANDS, flags=re.MULTILINE)
-    commands = dict(commands_of(cli.app))
-    assert sorted(table) == sorted(commands)
-    for name, command in commands.items():
+def test_every_command_has_a_help_text() -> None:
+    """Of which the site makes its page of commands."""
+    for name, command in commands_of(cli.app):
         assert command.callback is not None
         assert command.callback.__doc__, name
+
+
+@pytest.mark.parametrize(("page", "translation"), TRANSLATED)
+def test_translations_show_the_same_commands(page: str, translation: str) -> None:
+    shown = [
+        re.findall(r"```(?:bash|text|python)\n.*?```", (ROOT / name).read_text(encoding="utf-8"), flags=re.DOTALL)
+        for name in (page, translation)
+    ]
+    assert len(shown[0]) >= 7
+    assert shown[0] == shown[1]
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 150
 
 
 def test_the_examples_of_the_readme_run_one_after_the_other(

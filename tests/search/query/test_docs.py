@@ -1,4 +1,4 @@
-"""Every example query of docs/query-language.md is one, and every operator and filter has an example."""
+"""Every example query of the pages of the query language and of scores is one, and all operators have an example."""
 
 import re
 import shlex
@@ -10,7 +10,8 @@ import pytest
 from search.query import FILTER_NAMES, NEGATED, TERM_NAMES, format_query, parse
 from search.ranking import FEWEST
 
-DOCS = (Path(__file__).parents[3] / "docs" / "query-language.md").read_text(encoding="utf-8")
+PAGES = [Path(__file__).parents[3] / "docs" / name for name in ("query-language.md", "scores.md")]
+DOCS = "".join(page.read_text(encoding="utf-8") for page in PAGES)
 
 
 def examples() -> Iterator[str]:
