@@ -468,6 +468,8 @@ def disk_errors(folder: LibraryFolder) -> Iterator[None]:
             raise DiskFullError(full(folder.root)) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise LibraryError(unwritable(error.filename or folder.root, str(error.strerror))) from error
+        if error.errno == errno.EIO:
+            raise LibraryError(failing(error.filename or folder.root)) from error
         raise
     except DBAPIError as error:
         if "disk is full" in str(error):
@@ -487,6 +489,14 @@ def unwritable(where: object, why: str) -> str:
     return (
         f"{where} cannot be written ({why}): a library can be searched there; to change it, copy it to where you may "
         "write"
+    )
+
+
+def failing(where: object) -> str:
+    """Return the message for a disk that neither reads nor writes what it should."""
+    return (
+        f"the disk failed at {where} (input/output error): what was committed is kept; copy the library to another disk "
+        "if that happens again, and see what `aliens verify` says of it there"
     )
 
 
