@@ -49,9 +49,12 @@ def place_photo(source: PhotoFile, target: Path, *, link: bool = False) -> None:
         if link:
             temporary.symlink_to(source.path)
         else:
-            temporary.write_bytes(content)
-            if mtime_ns is not None:
-                os.utime(temporary, ns=(mtime_ns, mtime_ns))
+            with open(temporary, "wb") as file:
+                file.write(content)
+                file.flush()
+                if mtime_ns is not None:
+                    os.utime(temporary, ns=(mtime_ns, mtime_ns))
+                os.fsync(file.fileno())  # or a power failure could leave a copy that looks whole: see `is_copy`
         os.replace(temporary, target)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from base.console import shell_word
 from base.errors import DiskFullError, LibraryError, ModelMismatchError, QueryError
-from base.files import atomic_write
+from base.files import atomic_write, make_folder
 from base.settings import LibraryFolder
 from db import postgres
 from db.locks import busy, locked
@@ -85,7 +85,7 @@ class Catalog:
         refuse_library(folder)
         with disk_errors(folder):
             if url is None:
-                folder.root.mkdir(parents=True, exist_ok=True)
+                make_folder(folder.root)
             url = None if url is None else lasting_url(url)
             engine = create_database(url or database_of(folder))
             with disposing_on_error(engine):
@@ -93,7 +93,7 @@ class Catalog:
                     use_model(session, key, name, dim)
                     session.commit()
                 if url is not None:
-                    folder.root.mkdir(parents=True, exist_ok=True)
+                    make_folder(folder.root)
                     line = f"database = {json.dumps(url, ensure_ascii=False)}\n"
                     with atomic_write(folder.config_file) as file:
                         file.write(line.encode())

@@ -19,7 +19,7 @@ from base.arrays import Floats, Pixels
 from base.console import counted, megabytes
 from base.copy_folder import CopyFolder, CopyReport
 from base.errors import PhotoError, QueryError
-from base.files import PhotoFile, sha256_of
+from base.files import PhotoFile, make_folder, sha256_of
 from base.listing import Listing
 from base.progress import Progress, Step, shown
 from db.catalog import Catalog, disk_errors
@@ -246,7 +246,7 @@ class RestyledPhotos:
         said = lineage.as_json()
         path = Path(self._folder.restyled.name) / file_name(lineage, file_format)
         with disk_errors(self._folder):
-            self._folder.restyled.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder.restyled)
             write_result_picture(self._folder.root / path, pixels, said, lineage.summary, file_format)
             before = find_restyling(self._session, lineage.wish)
             old_path = path if before is None else Path(before.path)

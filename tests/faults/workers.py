@@ -6,6 +6,7 @@ A worker that has come so far that something must last says so by `last`: whatev
 import ctypes
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -251,11 +252,17 @@ def forget(root: Path, photos: Path) -> None:
         library.add(folder, hotel_from="folder")
 
 
-@work("look")
-def look(root: Path, photos: Path) -> None:
-    """Read everything; nothing may change."""
-    with opened(root) as library:
-        library.search("a sofa", k=10)
+@work("serve")
+def serve_pages(root: Path, photos: Path) -> None:
+    """Serve pages, and run jobs, until there is a file that says to stop; the address is written to a file."""
+    from tests.web.conftest import Running
+
+    with aliens.open(root) as library, Running(library) as running:
+        told = marks_of(photos).with_name("address")
+        told.with_suffix(".new").write_text(running.url)
+        told.with_suffix(".new").rename(told)
+        while not told.with_name("stop").exists():
+            time.sleep(0.05)
 
 
 if __name__ == "__main__":
