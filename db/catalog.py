@@ -495,7 +495,7 @@ def unwritable(where: object, why: str) -> str:
 def failing(where: object) -> str:
     """Return the message for a disk that neither reads nor writes what it should."""
     return (
-        f"the disk failed at {where} (input/output error): what was committed is kept; copy the library to another disk "
+        f"the disk failed at {where} (input/output error): what was committed is kept; copy the library to another one "
         "if that happens again, and see what `aliens verify` says of it there"
     )
 

@@ -1,4 +1,4 @@
-"""What must hold of a library whatever happened to it: what it finds is what brute force finds, and what lasts is there."""
+"""What must hold of a library whatever happened: it finds what brute force finds, and what was to last is there."""
 
 import hashlib
 import json

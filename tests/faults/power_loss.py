@@ -27,7 +27,7 @@ class Loss(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that was done: w write, s sync, r rename, u unlink, m mkdir, l link, y symlink, c create, t truncate."""
+    """What was done: w write, s sync, r rename, u unlink, m mkdir, l link, y symbolic link, c create, t truncate."""
 
     what: str
     path: str

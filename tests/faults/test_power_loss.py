@@ -1,4 +1,4 @@
-"""A power cut after every change to files that adding, tagging, merging and the like make: what was committed is there."""
+"""A power cut after any change to files that adding, tagging and the like make: what was committed is there."""
 
 import random
 from collections.abc import Callable
