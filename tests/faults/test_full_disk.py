@@ -33,7 +33,7 @@ def disk(ground: Path, scenes: dict[str, Scene]) -> Iterator[Path]:
         place.rmdir()
         pytest.skip("a small disk is mounted by root alone")
     yield place
-    subprocess.run(["umount", place], check=True)
+    subprocess.run(["umount", "--lazy", place], check=True)
     place.rmdir()
 
 

@@ -60,7 +60,10 @@ def work(name: str) -> Callable[[Work], Work]:
 def opened(root: Path) -> Library:
     """Open a library with the fake encoder, few rows a segment, and merges that come often."""
     import indexer.pipeline
+    from embedding.index import building
     from indexer import merging, vector_import
+
+    building.POINTS_PER_LIST = 9  # so that there is an index of few photos
 
     indexer.pipeline.COMMIT_PHOTOS = 4
     merging.FAN_OUT, merging.SMALLEST_ROWS = 3, 8
