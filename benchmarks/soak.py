@@ -97,7 +97,7 @@ def one_round(library: Library, url: str, photos: Path, sources: list[Path], num
         library.search(query, k=10)
     for name in ("tags.csv", "tags.parquet"):
         library.export(photos.parent / "out" / name)
-    for path in ("/", "/?q=a+sofa", "/tags", "/library", "/api/search?q=a+bed", "/api/jobs"):
+    for path in ("/", "/?q=a+sofa", "/tags", "/library", "/api/v1/search?q=a+bed", "/api/v1/jobs"):
         with urllib.request.urlopen(url + path) as answer:
             answer.read()
 

@@ -60,8 +60,8 @@ def whole(nursery: Nursery, begun: Callable[[str], Path], ground: Path) -> Path:
         library.duplicates()
         library.save_draft(TagDraft.typed("a stove", [], []), vocabulary="case-study", name="mine")
         with TestClient(make_app(library, WebSettings()), base_url="http://127.0.0.1:8765") as client:
-            client.get("/api/photos/1/image?w=480").raise_for_status()
-            client.post("/api/basket", json={"ids": [1, 2]}).raise_for_status()
+            client.get("/api/v1/photos/1/image?w=480").raise_for_status()
+            client.post("/api/v1/basket", json={"ids": [1, 2]}).raise_for_status()
     write_tower(library.folder.text_tower(FakeEncoder().key), 1)
     write_record(library.folder.floors_file, KeptFloors(18, Floors(hog=0.5, edge_f1=0.625, pairs=7)))
     return Path(shutil.copytree(root, ground / "whole"))
