@@ -13,6 +13,7 @@ from tests.faults.faulty import Nursery, fault_library
 from tests.faults.rounds import Scene, make_photos, make_scene
 
 OLD = Path(__file__).parents[1] / "data" / "library-0004.tar.xz"
+LONG = "it takes long: `make faults` does it"
 Tries = Callable[[int], int]
 
 

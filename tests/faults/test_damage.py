@@ -22,7 +22,7 @@ from tests.indexer.test_verify import rewrite, write_tower
 from web.app import make_app
 from web.web_settings import WebSettings
 
-DAMAGES = 2  # of each kind of file, each time
+DAMAGES = 1  # of each kind of file, each time
 PLAIN = ("library.db", "library.holder", "library.lock")
 
 # Every kind of file that a library may have, by the beginning of its path: what verifying calls it; "" for what it does

@@ -11,7 +11,7 @@ from tests.faults.faulty import Nursery
 from tests.faults.rounds import Scene, error_rounds
 from tests.faults.test_kills import DISTURBED
 
-FAILURES = 2  # of each work, each time
+FAILURES = 1  # of each work, each time
 
 pytestmark = pytest.mark.sqlite("what is committed is read from its file")
 

@@ -10,7 +10,7 @@ from tests.faults.faulty import Nursery
 from tests.faults.rounds import Scene, kill_rounds
 from tests.faults.workers import WORKS
 
-KILLS = 2  # of each work, each time; three of a library at most
+KILLS = 1  # of each work, each time: of a library three at most
 DISTURBED = [name for name in WORKS if name not in ("begin", "serve")]
 
 pytestmark = pytest.mark.sqlite("what is committed is read from its file")

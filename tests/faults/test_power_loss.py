@@ -15,7 +15,7 @@ from tests.faults.rounds import Scene, begin_anew
 from tests.faults.workers import is_library, marks_of
 
 WORKS = ("add", "tag", "merge", "export", "export of vectors and tables", "restyle", "forget", "import of vectors")
-PLACES = 6  # of each work and each kind of loss, each time: all of them take minutes
+PLACES = 2  # of each work and each kind of loss, each time: all of them take minutes
 
 pytestmark = pytest.mark.sqlite("it is about what SQLite's files hold")
 
@@ -48,20 +48,6 @@ def recorded(nursery: Nursery, scene: Scene, root: Path) -> Recorded:
     return Recorded(changes, marks)
 
 
-def test_everything_that_is_done_to_files_is_recorded(
-    nursery: Nursery, scene_of: Callable[[str], Scene], ground: Path, tmp_path: Path
-) -> None:
-    """Otherwise a power cut would be replayed that is kinder than a real one."""
-    for work in WORKS:
-        scene = scene_of(work)
-        disk = Disk(scene.begun, ground / "library")
-        done = recorded(nursery, scene, ground / "library")
-        for change in done.changes:
-            disk.do(change)
-        disk.write(tmp_path / "replayed", None, random.Random(0))
-        assert contents(tmp_path / "replayed") == contents(ground / "library"), work
-
-
 def contents(root: Path) -> dict[str, bytes | None]:
     """Return all that lies in a folder, but for what is SQLite's alone."""
     return {
@@ -69,6 +55,15 @@ def contents(root: Path) -> dict[str, bytes | None]:
         for path in root.rglob("*")
         if not path.name.endswith("-shm")
     }
+
+
+def check_recorded(scene: Scene, done: Recorded, root: Path, replayed: Path) -> None:
+    """See that all is recorded that was done to files: else what is replayed would be kinder than a power cut."""
+    disk = Disk(scene.begun, root)
+    for change in done.changes:
+        disk.do(change)
+    disk.write(replayed, None, random.Random(0))
+    assert contents(replayed) == contents(root)
 
 
 @pytest.mark.parametrize("work", WORKS)
@@ -83,6 +78,7 @@ def test_after_a_power_cut_at_any_change_what_was_committed_is_there(
 ) -> None:
     scene, root = scene_of(work), ground / "library"
     done = recorded(nursery, scene, root)
+    check_recorded(scene, done, root, tmp_path / "replayed")
     chosen = random.Random(f"{seed} {work}")
     places = list(prefixes(Disk(scene.begun, root), done.changes))
     wanted = set(chosen.sample(places, min(rounds(PLACES), len(places))) + places[-1:])

@@ -17,13 +17,12 @@ import pytest
 
 import aliens
 from tests.faults.checks import committed
-from tests.faults.conftest import Tries
+from tests.faults.conftest import LONG, Tries
 from tests.faults.faulty import Ended, Nursery, Plan
 
 if TYPE_CHECKING:
     from embedding.open_clip_encoder import OpenClipEncoder
 
-KILLS = 1  # each time: a job begins Python anew, and loads a model
 PATIENCE_S = 600.0
 FIRST, THEN = 6, 12  # photos before, and with those that the job adds
 
@@ -87,8 +86,12 @@ def serving(nursery: Nursery, folder: Path, plan: Plan | None = None) -> Iterato
 
 
 def test_a_server_and_its_job_may_be_killed_at_any_event(
-    nursery: Nursery, served: Path, starter: "OpenClipEncoder", seed: int, rounds: Tries
+    nursery: Nursery, request: pytest.FixtureRequest, seed: int, rounds: Tries
 ) -> None:
+    if rounds(0) == 0:
+        pytest.skip(LONG)
+    served: Path = request.getfixturevalue("served")
+    starter = request.getfixturevalue("starter")
     root, chosen = served / "library", random.Random(f"{seed} serve")
     shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(served / "begun", root)
@@ -96,7 +99,7 @@ def test_a_server_and_its_job_may_be_killed_at_any_event(
         assert client.ended_job(client.ask("/jobs", {"kind": "add"})["id"])["state"] == "done"
     events = ended[0].events
     assert len(committed(root)) == THEN
-    for _ in range(rounds(KILLS)):
+    for _ in range(rounds(0)):
         shutil.rmtree(root)
         shutil.copytree(served / "begun", root)
         plan = Plan(under=root, does=chosen.choice(("kill", "torn")), at=chosen.randint(1, events))

@@ -15,12 +15,14 @@ import aliens
 from base.errors import AliensError
 from tests.conftest import FakeEncoder, photo_bytes
 from tests.faults.checks import answers, check, check_search, committed, mended, opened
+from tests.faults.conftest import LONG, Tries
 from tests.faults.faulty import Ended, Nursery
 from tests.faults.rounds import IN_EACH, PARTS, Scene, begin_anew
 from tests.faults.test_kills import DISTURBED
 
 # Changing at once what the other one takes away is no matter of faults; nor is what has no library yet.
 WRITERS = [work for work in DISTURBED if work not in ("create", "upgrade", "another model", "forget", "repair")]
+EACH_TIME = ("add", "restyle")  # the others by `make faults`
 REFUSED = ("base.errors.LibraryBusyError", "is there already: remove it", "another export is writing")
 
 pytestmark = pytest.mark.sqlite("its files are put back and read")
@@ -40,8 +42,16 @@ def beside(nursery: Nursery, scene: Scene, root: Path) -> Iterator[list[Ended]]:
 
 @pytest.mark.parametrize("work", WRITERS)
 def test_two_writers_at_once_end_as_one_after_the_other_or_one_is_told_to_wait(
-    work: str, nursery: Nursery, other: Nursery, scene_of: Callable[[str], Scene], ground: Path
+    work: str,
+    nursery: Nursery,
+    request: pytest.FixtureRequest,
+    scene_of: Callable[[str], Scene],
+    ground: Path,
+    rounds: Tries,
 ) -> None:
+    if work not in EACH_TIME and rounds(0) == 0:
+        pytest.skip(LONG)
+    other = request.getfixturevalue("other")
     scene, root = scene_of(work), ground / "library"
     begin_anew(scene, root)
     with beside(other, scene, root) as second:
@@ -64,8 +74,10 @@ def other(nursery: Nursery) -> Iterator[Nursery]:
 
 @pytest.mark.parametrize("work", ["add", "merge", "tag", "import of vectors", "forget"])
 def test_who_reads_during_a_write_is_answered_rightly_all_the_time(
-    work: str, nursery: Nursery, scene_of: Callable[[str], Scene], ground: Path
+    work: str, nursery: Nursery, scene_of: Callable[[str], Scene], ground: Path, rounds: Tries
 ) -> None:
+    if work not in EACH_TIME and rounds(0) == 0:
+        pytest.skip(LONG)
     scene, root = scene_of(work), ground / "library"
     begin_anew(scene, root)
     done, looks, errors = Event(), [0], list[BaseException]()
