@@ -13,7 +13,7 @@ from typing import Any
 
 from base.console import HIDDEN, counted
 from base.errors import OutputError, PhotoError, QueryError
-from base.files import PhotoFile, open_regular, temporary_name
+from base.files import PhotoFile, open_regular, sync_file, temporary_name
 from base.progress import Progress, Step, silent
 
 UNWELCOME = re.compile(r'[<>:"/\\|?*]')  # in names on the disks that cameras and Windows read
@@ -49,12 +49,10 @@ def place_photo(source: PhotoFile, target: Path, *, link: bool = False) -> None:
         if link:
             temporary.symlink_to(source.path)
         else:
-            with open(temporary, "wb") as file:
-                file.write(content)
-                file.flush()
-                if mtime_ns is not None:
-                    os.utime(temporary, ns=(mtime_ns, mtime_ns))
-                os.fsync(file.fileno())  # or a power failure could leave a copy that looks whole: see `is_copy`
+            temporary.write_bytes(content)
+            if mtime_ns is not None:
+                os.utime(temporary, ns=(mtime_ns, mtime_ns))
+            sync_file(temporary)  # or a power failure could leave a copy that is taken for whole
         os.replace(temporary, target)
     except BaseException:
         temporary.unlink(missing_ok=True)

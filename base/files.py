@@ -380,6 +380,15 @@ def make_folder(folder: Path) -> None:
         sync_folder(made.parent)
 
 
+def sync_file(path: Path) -> None:
+    """Make what was written to a file survive a power failure. Raises: OSError: the disk fails."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def sync_folders(root: Path) -> None:
     """Make renames inside a folder, and all folders in it, survive a power failure."""
     for folder, _, _ in os.walk(root):
