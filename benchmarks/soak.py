@@ -32,7 +32,7 @@ from web.web_settings import WebSettings
 
 WORK = Path(__file__).parent / "work" / "soak"
 KEPT = 24  # photos that stay
-QUERIES = ("a bathtub", "a sofa by a window", "a bed -plant", "tag:bathtub")
+QUERIES = ("a bathtub", "a sofa by a window", "a bed -plant", "a pool tag:bathtub")
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,7 @@ def export(root: Path, photos: Path) -> None:
     """Export tags in every format, once anew over what is there."""
     with opened(root) as library:
         for name in ("older.csv", *EXPORTS):
+            last(photos, "export again", name)
             if name == "images":
                 shutil.rmtree(root / "out" / name, ignore_errors=True)
             library.export(root / "out" / name, format="imagefolder" if name == "images" else None)
@@ -170,13 +171,16 @@ def export_others(root: Path, photos: Path) -> None:
     """Export vectors in every layout, hotels and captions, and copies of what is found."""
     with opened(root) as library:
         for name in VECTORS:
+            last(photos, "export again", name)
             if name == "clip":
                 shutil.rmtree(root / "out" / name, ignore_errors=True)
             library.export_vectors(root / "out" / name)
             last(photos, "export", name)
         for name in TABLES:
+            last(photos, "export again", name)
             library.export_hotels(root / "out" / name)
             last(photos, "export", name)
+        last(photos, "export again", "captions.csv")
         library.export_captions(root / "out" / "captions.csv")
         last(photos, "export", "captions.csv")
 
