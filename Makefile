@@ -2,13 +2,15 @@
 
 PYTHON ?= python3
 FAISS ?= $(if $(shell nvidia-smi -L 2>/dev/null),gpu,cpu)# the build for NVIDIA's GPUs where one answers
+ROUNDS ?= 20# faults of each kind of work, by `make faults`
+SEED ?= $(shell date +%s)# of what chooses where they come
 WORKERS ?= auto# tests side by side: a number, or one for each core
 COMMA := ,
 LITE := $(if $(filter cpu,$(FAISS)),$(COMMA)milvus-lite)# milvus-lite brings faiss-cpu, which must not lie beside faiss-gpu
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: all demo test test-postgres install format lint typecheck translations openapi bench mutants measured site shown help
+.PHONY: all demo test test-postgres install format lint typecheck translations openapi bench mutants measured site shown faults help
 .DEFAULT_GOAL := help
 
 help: ## Show what can be made
@@ -19,6 +21,9 @@ demo: $(VENV)/.demo-installed ## Add the sample hotels with the embedded model a
 
 test: $(VENV)/.dev-installed ## Run the tests, side by side
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+faults: $(VENV)/.dev-installed ## Have files fail and processes be killed for long: ROUNDS=20 of each kind of work, SEED=N chooses where
+	$(BIN)/python -m pytest tests/faults -n $(WORKERS) --dist loadfile --fault-rounds $(ROUNDS) --fault-seed $(SEED) -rP | grep -v '^again: '
 
 test-postgres: $(VENV)/.dev-installed ## Run the tests of db/, indexer/ and search/ with rows in PostgreSQL; WHICH='-m every_database': the core of them
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --database postgresql $(WHICH) tests/db tests/indexer tests/search
@@ -71,6 +76,7 @@ bench: $(VENV)/.dev-installed ## Measure speeds, as ratios within one run, and w
 	$(BIN)/python -W ignore benchmarks/committer.py
 	$(BIN)/python benchmarks/stats_speed.py
 	$(BIN)/python benchmarks/duplicates.py
+	$(BIN)/python -W ignore benchmarks/soak.py
 	$(BIN)/python benchmarks/search_quality.py
 	$(BIN)/python -W ignore benchmarks/restyle_quality.py
 	$(BIN)/python benchmarks/regrading.py

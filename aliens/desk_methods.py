@@ -30,12 +30,12 @@ class DeskMethods(Owner):
 
         Raises: LibraryError: the disk is full or cannot be written.
         """
-        from base.files import folder_lock
+        from base.files import folder_lock, make_folder
         from db.catalog import disk_errors
 
         with disk_errors(self.folder):
             folder = self.desk / inside
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             with folder_lock(folder):
                 yield folder
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from base.console import HIDDEN, counted
 from base.errors import OutputError, PhotoError, QueryError
-from base.files import PhotoFile, open_regular, temporary_name
+from base.files import PhotoFile, open_regular, sync_file, temporary_name
 from base.progress import Progress, Step, silent
 
 UNWELCOME = re.compile(r'[<>:"/\\|?*]')  # in names on the disks that cameras and Windows read
@@ -52,6 +52,7 @@ def place_photo(source: PhotoFile, target: Path, *, link: bool = False) -> None:
             temporary.write_bytes(content)
             if mtime_ns is not None:
                 os.utime(temporary, ns=(mtime_ns, mtime_ns))
+            sync_file(temporary)  # or a power failure could leave a copy that is taken for whole
         os.replace(temporary, target)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BufferedReader
+from itertools import takewhile
 from pathlib import Path
 from stat import S_ISDIR, S_ISFIFO, S_ISREG
 from typing import BinaryIO
@@ -366,6 +367,32 @@ def checksum_problem(path: Path, sha256: str) -> str | None:
     except OSError as error:
         return f"{path} cannot be read: {error.strerror}"
     return None if same else f"{path} is not what was written: its checksum is another one"
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are not there; they survive a power failure, as what is synced in them.
+
+    Raises: OSError: the disk is full or cannot be written.
+    """
+    new = list(takewhile(lambda place: not place.exists(), (folder, *folder.parents)))
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in reversed(new):
+        sync_folder(made.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Make what was written to a file survive a power failure. Raises: OSError: the disk fails."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folders(root: Path) -> None:
+    """Make renames inside a folder, and all folders in it, survive a power failure."""
+    for folder, _, _ in os.walk(root):
+        sync_folder(Path(folder))
 
 
 def sync_folder(folder: Path) -> None:

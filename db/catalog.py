@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from base import __version__
 from base.console import shell_word
 from base.errors import DiskFullError, LibraryError, ModelMismatchError, QueryError
-from base.files import atomic_write
+from base.files import atomic_write, make_folder
 from base.settings import LibraryFolder
 from db import postgres
 from db.locks import busy, locked
@@ -86,7 +86,7 @@ class Catalog:
         refuse_library(folder)
         with disk_errors(folder):
             if url is None:
-                folder.root.mkdir(parents=True, exist_ok=True)
+                make_folder(folder.root)
             url = None if url is None else lasting_url(url)
             engine = create_database(url or database_of(folder))
             with disposing_on_error(engine):
@@ -95,7 +95,7 @@ class Catalog:
                     write_setting(session, PROGRAM, __version__)
                     session.commit()
                 if url is not None:
-                    folder.root.mkdir(parents=True, exist_ok=True)
+                    make_folder(folder.root)
                     line = f"database = {json.dumps(url, ensure_ascii=False)}\n"
                     with atomic_write(folder.config_file) as file:
                         file.write(line.encode())
@@ -422,6 +422,8 @@ def disk_errors(folder: LibraryFolder) -> Iterator[None]:
             raise DiskFullError(full(folder.root)) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise LibraryError(unwritable(error.filename or folder.root, str(error.strerror))) from error
+        if error.errno == errno.EIO:
+            raise LibraryError(failing(error.filename or folder.root)) from error
         raise
     except DBAPIError as error:
         if "disk is full" in str(error):
@@ -441,6 +443,14 @@ def unwritable(where: object, why: str) -> str:
     return (
         f"{where} cannot be written ({why}): a library can be searched there; to change it, copy it to where you may "
         "write"
+    )
+
+
+def failing(where: object) -> str:
+    """Return the message for a disk that neither reads nor writes what it should."""
+    return (
+        f"the disk failed at {where} (input/output error): what was committed is kept; copy the library to another one "
+        "if that happens again, and see what `aliens verify` says of it there"
     )
 
 

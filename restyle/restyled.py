@@ -19,7 +19,7 @@ from base.arrays import Floats, Pixels
 from base.console import counted, megabytes
 from base.copy_folder import CopyFolder, CopyReport
 from base.errors import PhotoError, QueryError
-from base.files import PhotoFile, sha256_of
+from base.files import PhotoFile, folder_lock, make_folder, sha256_of
 from base.listing import Listing
 from base.progress import Progress, Step, shown
 from db.catalog import Catalog, disk_errors
@@ -246,17 +246,18 @@ class RestyledPhotos:
         said = lineage.as_json()
         path = Path(self._folder.restyled.name) / file_name(lineage, file_format)
         with disk_errors(self._folder):
-            self._folder.restyled.mkdir(parents=True, exist_ok=True)
-            write_result_picture(self._folder.root / path, pixels, said, lineage.summary, file_format)
-            before = find_restyling(self._session, lineage.wish)
-            old_path = path if before is None else Path(before.path)
-            kept = keep_restyling(self._session, self._columns(lineage, said, path))
-            if kept.result_photo_id is not None:  # the vectors are those of the picture before
-                for model in library_models(self._session):
-                    forget_embeddings(self._session, model, [kept.result_photo_id])
-            self._session.commit()
-            if old_path != path:  # of another format
-                (self._folder.root / old_path).unlink(missing_ok=True)
+            make_folder(self._folder.restyled)
+            with folder_lock(self._folder.restyled):  # of two who make the same at once, the later replaces it
+                write_result_picture(self._folder.root / path, pixels, said, lineage.summary, file_format)
+                before = find_restyling(self._session, lineage.wish)
+                old_path = path if before is None else Path(before.path)
+                kept = keep_restyling(self._session, self._columns(lineage, said, path))
+                if kept.result_photo_id is not None:  # the vectors are those of the picture before
+                    for model in library_models(self._session):
+                        forget_embeddings(self._session, model, [kept.result_photo_id])
+                self._session.commit()
+                if old_path != path:  # of another format
+                    (self._folder.root / old_path).unlink(missing_ok=True)
         return self._result(kept)
 
     def _columns(self, lineage: Lineage, said: dict[str, Any], path: Path) -> dict[str, Any]:

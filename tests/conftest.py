@@ -53,10 +53,12 @@ IS_SQLITES = "it looks into SQLite's own file"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Where the libraries of the tests keep their rows."""
+    """Where the libraries of the tests keep their rows, and how many faults they are to survive."""
     parser.addoption(
         "--database", choices=("sqlite", "postgresql"), default="sqlite", help="what keeps libraries' rows"
     )
+    parser.addoption("--fault-seed", type=int, default=20261129, help="what chooses where faults come, in tests/faults")
+    parser.addoption("--fault-rounds", type=int, help="faults for each kind of work in tests/faults; by default a few")
 
 
 def pytest_configure(config: pytest.Config) -> None:

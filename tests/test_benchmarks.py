@@ -369,6 +369,11 @@ def test_what_searches_and_tags_are_worth(bench: Path, sample_library: Library, 
         )
 
 
+def test_soak(bench: Path) -> None:
+    out = figures(bench, "soak", "--rounds", 3, "--new", 1)
+    assert shows(out, r"3 rounds", r"memory_mb: #", r"descriptors: #", r"files: #", r"disk_mb: #")
+
+
 def test_stats_speed(bench: Path) -> None:
     out = figures(bench, "stats_speed", "--photos", 3000)
     assert shows(

@@ -24,7 +24,9 @@ from base.files import (
     PhotoFile,
     atomic_write,
     folder_lock,
+    make_folder,
     sync_folder,
+    sync_folders,
     temporary_beside,
 )
 from base.progress import Progress, Step, silent
@@ -243,7 +245,7 @@ def export_tags(
         raise QueryError(f"{path} is a folder: name a new {'folder' if file_format == 'imagefolder' else 'file'} in it")
     refuse_name(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         if file_format == "imagefolder":
             return write_folder(describe.table, path, link, describe, progress)
         with file_and_manifest(path) as (file, write_beside):
@@ -373,12 +375,19 @@ def write_folder(table: TagTable, path: Path, link: bool, describe: Description,
         )
         manifest = replace(manifest, size_bytes=hashed.size_bytes + writer.copied_bytes)
         write_json(partial / MANIFEST_FILE, manifest)
-        if path.exists():
-            path.rmdir()  # empty, as was seen above
-        os.replace(partial, path)
-        (path / MARKER_FILE).unlink()  # last: without it the folder could not be finished after a kill
-    sync_folder(path.parent)
+        put_in_place(partial, path)
     return manifest
+
+
+def put_in_place(partial: Path, path: Path) -> None:
+    """Give a folder whose files are complete and synced its name. Raises: OSError: it cannot be renamed."""
+    sync_folders(partial)
+    if path.exists():
+        path.rmdir()  # empty: see `refuse_folder`
+    os.replace(partial, path)
+    sync_folder(path.parent)
+    (path / MARKER_FILE).unlink()  # last: without it the folder could not be finished after a kill
+    sync_folder(path)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from base import __version__
 from base.arrays import Halves, Ids
 from base.errors import OutputError, QueryError
-from base.files import atomic_write, sync_folder
+from base.files import atomic_write, make_folder
 from base.progress import Progress, Step, silent
 from base.records import MANIFEST_FILE, manifest_path, write_json
 from db.caption_rows import captions_of
@@ -30,10 +30,10 @@ from embedding.segments import Vectors
 from embedding.vector_layouts import IMAGE_PATH, IMAGES, METADATA, VECTOR, Layout, NpyWriter, VectorManifest
 from search.answers import PLAIN, Feedback, Question, Searcher, read_query
 from search.export.exporter import (
-    MARKER_FILE,
     PARTIAL_SUFFIX,
     file_and_manifest,
     partial_folder,
+    put_in_place,
     refuse_folder,
     refuse_name,
 )
@@ -309,7 +309,7 @@ def export_vectors(
     refuse_name(path)
     write = {"clip-retrieval": write_pairs, "parquet": write_parquet, "npy": write_npy}[layout]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         return write(rows, model, path, progress)
     except OSError as error:
         raise OutputError(
@@ -327,11 +327,7 @@ def write_pairs(rows: ExportedRows, model: Model, path: Path, progress: Progress
         files = [file for name in (IMAGES, METADATA) for file in sorted((partial / name).iterdir())]
         manifest = manifest_for(model, "clip-retrieval", count, rows, {str(f.relative_to(partial)): f for f in files})
         write_json(partial / MANIFEST_FILE, manifest)
-        if path.exists():
-            path.rmdir()  # empty, as was seen above
-        partial.rename(path)
-        (path / MARKER_FILE).unlink()
-    sync_folder(path.parent)
+        put_in_place(partial, path)
     return manifest
 
 

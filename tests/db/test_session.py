@@ -1,3 +1,4 @@
+import errno
 import re
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from base.errors import LibraryError
 from base.settings import LibraryFolder
-from db.catalog import Catalog, connect, create_database, holds_library, new_session, open_database
+from db.catalog import Catalog, connect, create_database, disk_errors, holds_library, new_session, open_database
 from db.models import Chain, Photo
 from db.settings_rows import write_setting
 from tests.by_folder import create_library
@@ -216,3 +217,11 @@ def test_the_revision_is_asked_for_once(library: LibraryFactory) -> None:
     finally:
         event.remove(Engine, "before_cursor_execute", note)
     assert sum("SELECT version_num" in statement for statement in asked) == 1
+
+
+def test_a_disk_that_fails_is_told_with_the_file_it_failed_at(tmp_path: Path) -> None:
+    with (
+        pytest.raises(LibraryError, match=r"the disk failed at .*a\.faiss .*another one"),
+        disk_errors(LibraryFolder(tmp_path)),
+    ):
+        raise OSError(errno.EIO, "Input/output error", str(tmp_path / "a.faiss"))
