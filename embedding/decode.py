@@ -22,9 +22,9 @@ from embedding.apart import found_apart, goes_apart, header_apart
 from embedding.boxes import CUT_SHORT, is_cut_short, is_jxl, jxl_size
 from embedding.brightness import brightness_of
 from embedding.camera_raw import camera_of_raw, is_camera_raw, raw_is_cut_short
-from embedding.exif import SILENT, Camera, camera_of, says_nothing
+from embedding.exif import SILENT, Camera, camera_of, exif_of, says_nothing
 from embedding.heif import opened_heif
-from embedding.mending import PNG_START, lacks_end, mend, readable_png
+from embedding.mending import MOST_SCANS, PNG_START, has_endless_scans, lacks_end, mend, readable_png
 from embedding.plugin_decoders import PluginPicture, plugin_picture, too_many_pixels
 from embedding.resizing import whole_resized
 from embedding.rgb import PROFILE, in_srgb, to_rgb
@@ -318,6 +318,10 @@ def lent_image(data: bytes, wanted: Callable[[Size], Size], max_pixels: int) -> 
         size = width, height = image.size
         needed_bytes, drafted = width * height * PIXEL_BYTES, None
         if image.format in JPEGS:
+            if has_endless_scans(data):
+                raise PhotoError(
+                    "damaged", f"it goes over its pixels more than {MOST_SCANS} times, as no camera writes"
+                )
             least_width, least_height = wanted(size)
             drafted = image.draft(image.mode, (round(least_width * DRAFT_MARGIN), round(least_height * DRAFT_MARGIN)))
             if not lacks_end(data):
@@ -447,7 +451,7 @@ def orientation_of(image: Image.Image) -> int:
     To be asked after the pixels are there: Pillow turns a TIFF upright itself and then drops the tag.
     """
     try:
-        orientation = int(image.getexif().get(EXIF_ORIENTATION, 1))
+        orientation = int(exif_of(image).get(EXIF_ORIENTATION, 1))
     except Exception:  # Pillow raises nearly every built-in exception on a damaged block
         return 1
     return orientation if orientation in UPRIGHT else 1
