@@ -92,7 +92,7 @@ def serve(
     settings = WebSettings(
         host=host,
         port=port,
-        token=new_token() if token == "new" else token or None,  # nosec B105 - a word for the command
+        token=new_token() if token == "new" else token or None,  # nosec B105 # a word for the command
         insecure=insecure,
         hosts=tuple(host_name or ()),
         roots=tuple(root or ()),
@@ -142,5 +142,5 @@ def listening_at(host: str, port: int) -> socket.socket:
 def address_of(host: str, port: int) -> str:
     """Return where to look, as a browser takes it."""
     named = f"[{host}]" if ":" in host else host
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(host, named)  # nosec B104 - shown, not bound
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(host, named)  # nosec B104 # shown, not bound
     return f"http://{shown}:{port}/"
