@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from base.errors import EncoderError
 
+NPY_START = b"\x93NUMPY"
+
 Floats = NDArray[np.float32]  # vectors (n, d) or (d,), scores, probabilities
 Halves = NDArray[np.float16]  # vectors and scores as they lie on disk
 Doubles = NDArray[np.float64]
@@ -44,12 +46,13 @@ def read_npy(path: Path, *, mapped: bool = False) -> NDArray[Any]:
         OSError: it cannot be read.
         ValueError: it is no sound .npy file.
     """
+    with open(path, "rb") as file:
+        if file.read(len(NPY_START)) != NPY_START:  # NumPy would take it for an archive, or for something pickled
+            raise ValueError("it is no .npy file: it begins otherwise")
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     except (OSError, MemoryError):
         raise
     except Exception as error:  # NumPy parses a header as Python, so a damaged one may raise anything
         raise ValueError(f"it is no sound .npy file ({str(error) or type(error).__name__})") from error
-    if not isinstance(array, np.ndarray):  # an archive of several
-        raise ValueError("it is no .npy file, but an archive of arrays")
     return array

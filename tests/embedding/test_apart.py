@@ -91,6 +91,28 @@ def test_what_goes_apart_is_never_opened_here() -> None:
         open_image(APART["TIFF"](SCENE), 10**6)
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+        b"%PDF-1.7\n",
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"8BPS\0\1",
+        b"\xd7\xcd\xc6\x9a",
+        b"gimp xcf ",
+        b"\0\0\1\0\1\0",
+        b"\x01\xda",
+        b"/* XPM */",
+        b"SIMPLE  =",
+    ],
+)
+def test_what_is_interpreted_or_seldom_seen_is_never_opened(start: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("subprocess.Popen", None)  # Pillow would call Ghostscript
+    with pytest.raises(PhotoError) as caught:
+        decode_here(start + bytes(2_000), SQUARE_32)
+    assert caught.value.kind == "not an image"
+
+
 def hostile_processes(acts: str, when: str, folder: Path) -> PluginProcesses:
     program = folder / "hostile.py"
     program.write_text(HOSTILE.format(when=when, acts=acts))

@@ -45,10 +45,10 @@ def test_weights_are_never_unpickled(
 @pytest.mark.parametrize("mapped", [False, True])
 def test_arrays_of_objects_are_refused(mapped: bool, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([Evil(tmp_path / "mark")], object), allow_pickle=True)
-    with pytest.raises(ValueError, match="no sound"):
+    with pytest.raises(ValueError, match=r"no (sound )?\.npy file"):
         read_npy(tmp_path / "a.npy", mapped=mapped)
     (tmp_path / "b.npy").write_bytes(pickle.dumps(Evil(tmp_path / "mark")))
-    with pytest.raises(ValueError, match="no sound"):
+    with pytest.raises(ValueError, match=r"no (sound )?\.npy file"):
         read_npy(tmp_path / "b.npy", mapped=mapped)
     assert not (tmp_path / "mark").exists()
 
@@ -64,5 +64,5 @@ def test_a_damaged_array_is_refused_whatever_numpy_raises(data: bytes, tmp_path:
 
 def test_an_archive_of_arrays_is_no_array(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", np.ones(3))
-    with pytest.raises(ValueError, match="archive"):
+    with pytest.raises(ValueError, match="begins otherwise"):
         read_npy(tmp_path / "a.npz")
