@@ -67,12 +67,18 @@ class Lent:
         process, answer = self.process, None
         if process is None:
             return None
-        alarm = threading.Timer(LONGEST_S, process.kill)
+        too_long = threading.Event()
+
+        def end() -> None:
+            too_long.set()  # before anybody can see that the process has ended
+            process.kill()
+
+        alarm = threading.Timer(LONGEST_S, end)
         alarm.daemon = True
         alarm.start()
         try:
             answer = exchanged(process, request, data)
-            if answer is None and not alarm.is_alive():
+            if answer is None and too_long.is_set():
                 raise PhotoError("damaged", f"decoding it took over {LONGEST_S:g} s, which no sound photo does")
         finally:
             alarm.cancel()
