@@ -13,13 +13,13 @@ from pathlib import Path
 HERE = Path(__file__).parent
 PINS, EXCEPTIONS = HERE.parent / "constraints.txt", HERE / "audit-exceptions.txt"
 SERVICES = ("pypi", "osv")  # the second where the first has no advisories
-PATIENCE_S = 600
+PATIENCE_S = 90
 
 
 def advisories(service: str) -> list[dict[str, object]]:
     """Return what a service says of each pinned package; nothing where it cannot be asked."""
     command = [sys.executable, "-m", "pip_audit", "-r", str(PINS), "--no-deps", "--disable-pip", "-s", service]
-    command += ["-f", "json", "--progress-spinner", "off", "--timeout", "15"]
+    command += ["-f", "json", "--progress-spinner", "off", "--timeout", "5"]
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False).stdout
         return list(json.loads(said)["dependencies"])
