@@ -4,13 +4,14 @@ PYTHON ?= python3
 FAISS ?= $(if $(shell nvidia-smi -L 2>/dev/null),gpu,cpu)# the build for NVIDIA's GPUs where one answers
 ROUNDS ?= 20# faults of each kind of work, by `make faults`
 SEED ?= $(shell date +%s)# of what chooses where they come
+PINS ?= constraints.txt# the versions that the tests ran with; make install PINS= takes the newest that pyproject.toml allows
 WORKERS ?= auto# tests side by side: a number, or one for each core
 COMMA := ,
 LITE := $(if $(filter cpu,$(FAISS)),$(COMMA)milvus-lite)# milvus-lite brings faiss-cpu, which must not lie beside faiss-gpu
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: all demo test test-postgres install format lint typecheck translations openapi bench mutants measured site shown faults help
+.PHONY: all demo test test-postgres install format lint typecheck translations openapi bench mutants measured site shown faults fuzz audit constraints help
 .DEFAULT_GOAL := help
 
 help: ## Show what can be made
@@ -28,6 +29,9 @@ faults: $(VENV)/.dev-installed ## Have files fail and processes be killed for lo
 test-postgres: $(VENV)/.dev-installed ## Run the tests of db/, indexer/ and search/ with rows in PostgreSQL; WHICH='-m every_database': the core of them
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --database postgresql $(WHICH) tests/db tests/indexer tests/search
 
+fuzz: $(VENV)/.dev-installed ## Fuzz what reads photos, tables, archives, queries; FUZZ='--minutes 60 --target tar'
+	$(BIN)/python -m tests.fuzz $(FUZZ)
+
 install: $(VENV)/.dev-installed ## Set up .venv with everything that developing needs
 
 format: $(VENV)/.dev-installed ## Format the code
@@ -41,6 +45,13 @@ lint: $(VENV)/.dev-installed ## Check style and the direction of imports
 
 typecheck: $(VENV)/.dev-installed ## Check the types
 	$(BIN)/mypy
+
+audit: $(VENV)/.dev-installed ## Look for what is insecure in the code, and for known vulnerabilities of the pinned packages
+	$(BIN)/bandit -q -c pyproject.toml -r aliens analysis base commands db embedding indexer restyle search training web cli.py
+	$(BIN)/python .ci/audit.py
+
+constraints: $(VENV)/.dev-installed ## Pin the versions that are installed here: after the newest were installed and tested
+	$(BIN)/python .ci/constraints.py
 
 translations: $(VENV)/.dev-installed ## Make the catalogues of the pages' texts of their parts, and say what lacks a translation
 	$(BIN)/python -m web.catalogues
@@ -104,12 +115,12 @@ $(VENV)/bin/python:
 		|| { echo "CV-Aliens needs Python 3.11 or newer: make PYTHON=python3.11 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.demo-installed: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.demo-installed: pyproject.toml $(PINS) | $(VENV)/bin/python
 	@echo "Setting up $(VENV): PyTorch is large, the first time takes minutes."
-	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[$(FAISS)]'
+	$(BIN)/python -m pip install $(PIP_FLAGS) $(addprefix -c ,$(PINS)) -e '.[$(FAISS)]'
 	@touch $@
 
-$(VENV)/.dev-installed: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.dev-installed: pyproject.toml $(PINS) | $(VENV)/bin/python
 	@test -e $(VENV)/.demo-installed || echo "Setting up $(VENV): PyTorch is large, the first time takes minutes."
-	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[$(FAISS),dev$(LITE)]'
+	$(BIN)/python -m pip install $(PIP_FLAGS) $(addprefix -c ,$(PINS)) -e '.[$(FAISS),dev$(LITE)]'
 	@touch $(VENV)/.demo-installed $@

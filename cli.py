@@ -155,7 +155,7 @@ def read_names_as_utf8() -> None:
     if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
         os.environ.setdefault("PYTHONIOENCODING", sys.stdout.encoding)  # the terminal's stays
         os.environ["PYTHONUTF8"] = "1"
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # nosec B606 # this command itself, once more
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""The types of arrays, and vectors made unit: by their own length, refused where they have none."""
+"""The types of arrays, the one reader of .npy files, and vectors made unit: refused where they have no length."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from base.errors import EncoderError
+
+NPY_START = b"\x93NUMPY"
 
 Floats = NDArray[np.float32]  # vectors (n, d) or (d,), scores, probabilities
 Halves = NDArray[np.float16]  # vectors and scores as they lie on disk
@@ -34,3 +37,22 @@ def unit_or_zero(vectors: Floats) -> Floats:
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
     scaled: Floats = (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)
     return scaled
+
+
+def read_npy(path: Path, *, mapped: bool = False) -> NDArray[Any]:
+    """Return the array of a .npy file, in memory or mapped into it; never one of objects, which would be unpickled.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no sound .npy file.
+    """
+    with open(path, "rb") as file:
+        if file.read(len(NPY_START)) != NPY_START:  # NumPy would take it for an archive, or for something pickled
+            raise ValueError("it is no .npy file: it begins otherwise")
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # NumPy parses a header as Python, so a damaged one may raise anything
+        raise ValueError(f"it is no sound .npy file ({str(error) or type(error).__name__})") from error
+    return array

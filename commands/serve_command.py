@@ -92,7 +92,7 @@ def serve(
     settings = WebSettings(
         host=host,
         port=port,
-        token=new_token() if token == "new" else token or None,
+        token=new_token() if token == "new" else token or None,  # nosec B105 # a word for the command
         insecure=insecure,
         hosts=tuple(host_name or ()),
         roots=tuple(root or ()),
@@ -103,7 +103,7 @@ def serve(
         settings = replace(settings, port=listening.getsockname()[1])
         address = address_of(settings.host, settings.port)
         console.say(f"serving {library} at {address} (Ctrl-C stops it)")
-        if token == "new":
+        if token == "new":  # nosec B105
             console.say(f"token: {settings.token}")
         if settings.insecure and not settings.is_loopback and settings.token is None:
             console.note("anybody who can reach this address may look at the library and change it")
@@ -141,5 +141,6 @@ def listening_at(host: str, port: int) -> socket.socket:
 
 def address_of(host: str, port: int) -> str:
     """Return where to look, as a browser takes it."""
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(host, f"[{host}]" if ":" in host else host)
+    named = f"[{host}]" if ":" in host else host
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(host, named)  # nosec B104 # shown, not bound
     return f"http://{shown}:{port}/"

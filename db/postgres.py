@@ -212,7 +212,7 @@ UNLOCK = text(f"SELECT pg_advisory_unlock({LOCK[0]}, {LOCK[1]})")
 CALL = text("SELECT set_config('application_name', :name, false)")
 HOLDER = text(
     "SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
-    f" WHERE l.locktype = 'advisory' AND l.granted AND l.classid = {LOCK[0]} AND l.objid = {LOCK[1]}"
+    f" WHERE l.locktype = 'advisory' AND l.granted AND l.classid = {LOCK[0]} AND l.objid = {LOCK[1]}"  # nosec B608
     " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
 

@@ -5,8 +5,10 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from functools import partial
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -16,12 +18,13 @@ from base.arrays import Pixels
 from base.errors import PhotoError
 from base.files import PhotoFile
 from base.memory import MemoryBudget
+from embedding.apart import found_apart, goes_apart, header_apart
 from embedding.boxes import CUT_SHORT, is_cut_short, is_jxl, jxl_size
 from embedding.brightness import brightness_of
 from embedding.camera_raw import camera_of_raw, is_camera_raw, raw_is_cut_short
-from embedding.exif import SILENT, Camera, camera_of, says_nothing
+from embedding.exif import SILENT, Camera, camera_of, exif_of, says_nothing
 from embedding.heif import opened_heif
-from embedding.mending import PNG_START, lacks_end, mend, readable_png
+from embedding.mending import MOST_SCANS, PNG_START, has_endless_scans, lacks_end, mend, readable_png
 from embedding.plugin_decoders import PluginPicture, plugin_picture, too_many_pixels
 from embedding.resizing import whole_resized
 from embedding.rgb import PROFILE, in_srgb, to_rgb
@@ -122,6 +125,16 @@ def decode(data: bytes, preprocessing: Preprocessing, max_pixels: int = MAX_PIXE
 
     Raises: PhotoError: the bytes are empty, no image, truncated, or hold more than `max_pixels` pixels.
     """
+    if not goes_apart(data):
+        return decode_here(data, preprocessing, max_pixels)
+    asked = {"want": "square", "preprocessing": asdict(preprocessing)}
+    about, square = found_apart(data, max_pixels, lambda size: asked, PIXELS_AT_ONCE, PIXEL_BYTES)
+    pixels = np.frombuffer(square, np.uint8).reshape(preprocessing.size_px, preprocessing.size_px, 3)
+    return DecodedPhoto(pixels=pixels, facts=Facts(**about["facts"]), camera=camera_said(about["camera"]))
+
+
+def decode_here(data: bytes, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS) -> DecodedPhoto:
+    """Do what `decode` does in this process. Raises: PhotoError: as that."""
     wanted = partial(resized_image, preprocessing=preprocessing)
     with lent_rgb(data, wanted, max_pixels) as photo:
         pixels = square(photo.rgb, preprocessing, photo.extent)
@@ -165,6 +178,18 @@ def decode_to_fit(data: bytes, box: Size | Callable[[Size], Size], max_pixels: i
 
     Raises: PhotoError: as `decode`.
     """
+    if not goes_apart(data):
+        return fit_here(data, box, max_pixels)
+
+    def asked(size: Size) -> dict[str, Any]:
+        return {"want": "fit", "box": box(size) if callable(box) else box}
+
+    about, pixels = found_apart(data, max_pixels, asked, PIXELS_AT_ONCE, PIXEL_BYTES)
+    return Image.frombytes("RGB", tuple(about["pixels"]), pixels)
+
+
+def fit_here(data: bytes, box: Size | Callable[[Size], Size], max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Do what `decode_to_fit` does in this process. Raises: PhotoError: as that."""
     box_of = box if callable(box) else lambda size: box
 
     def wanted(size: Size) -> Size:  # before it is known which way it is turned
@@ -196,7 +221,18 @@ def damage_as_photo_error() -> Iterator[None]:
 
 @damage_as_photo_error()
 def open_image(data: bytes, max_pixels: int) -> ImageFile:
-    """Open an image without decoding its pixels: any but JPEG XL and camera raw, which plug-ins decode.
+    """Open an image that browsers show as well, JPEG, PNG, GIF or WebP, without decoding its pixels.
+
+    Raises: PhotoError: the bytes are empty, no such image, damaged, or hold more than `max_pixels` pixels.
+    """
+    if goes_apart(data):
+        raise PhotoError("not an image", f"no JPEG, PNG, GIF or WebP (starts with {data[:8]!r})")
+    return open_here(data, max_pixels)
+
+
+@damage_as_photo_error()
+def open_here(data: bytes, max_pixels: int) -> ImageFile:
+    """Open an image in this process, without decoding its pixels: any but what plug-ins decode.
 
     Raises: PhotoError: the bytes are empty, no image, damaged, or hold more than `max_pixels` pixels.
     """
@@ -218,14 +254,8 @@ def upright_size(data: bytes, max_pixels: int = MAX_PIXELS) -> Size:
 
     Raises: PhotoError: as `decode`, as far as that shows without decoding.
     """
-    if is_jxl(data):
-        return known_jxl_size(data, max_pixels)
-    if is_camera_raw(data):
-        with lent_raw(data, lambda size: (1, 1), max_pixels) as photo:
-            return photo.size[::-1] if photo.orientation >= 5 else photo.size
-    with damage_as_photo_error(), open_image(data, max_pixels) as image:
-        turned = image.format != "TIFF" and orientation_of(image) >= 5  # Pillow has turned a TIFF already
-        return (image.height, image.width) if turned else (image.width, image.height)
+    header = read_header(data, max_pixels)
+    return header.width_px, header.height_px
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -237,18 +267,27 @@ class Header:
     format: str
 
 
-def read_header(data: bytes) -> Header:
+def read_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Header:
     """Return what a photo's bytes say of it at the least cost for its format. Raises: PhotoError: as `decode`."""
-    width, height = upright_size(data)
-    return Header(width_px=width, height_px=height, format=photo_format(data))
-
-
-@damage_as_photo_error()
-def photo_format(data: bytes) -> str:
-    """Return a photo's format by its bytes, as `Facts` has it. Raises: PhotoError: as `open_image`."""
+    if goes_apart(data):
+        about = header_apart(data, max_pixels)
+        return Header(width_px=about["size"][0], height_px=about["size"][1], format=about["format"])
     if is_jxl(data):
-        return JXL
-    return RAW if is_camera_raw(data) else str(open_image(data, MAX_PIXELS).format)
+        width, height = known_jxl_size(data, max_pixels)
+        return Header(width_px=width, height_px=height, format=JXL)
+    if is_camera_raw(data):
+        with lent_raw(data, lambda size: (1, 1), max_pixels) as photo:
+            width, height = photo.size[::-1] if photo.orientation >= 5 else photo.size
+        return Header(width_px=width, height_px=height, format=RAW)
+    return header_here(data, max_pixels)
+
+
+def header_here(data: bytes, max_pixels: int) -> Header:
+    """Return what an image's bytes say of it, opened in this process. Raises: PhotoError: as `open_here`."""
+    with damage_as_photo_error(), open_here(data, max_pixels) as image:
+        turned = image.format != "TIFF" and orientation_of(image) >= 5  # Pillow has turned a TIFF already
+        width, height = image.size[::-1] if turned else image.size
+        return Header(width_px=width, height_px=height, format=str(image.format))
 
 
 @contextmanager
@@ -268,17 +307,21 @@ def lent_rgb(data: bytes, wanted: Callable[[Size], Size], max_pixels: int) -> It
 
 @contextmanager
 def lent_image(data: bytes, wanted: Callable[[Size], Size], max_pixels: int) -> Iterator[WholePhoto]:
-    """Lend the pixels of an image that `open_image` opens.
+    """Lend the pixels of an image that `open_here` opens.
 
     A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size while that is well over what is wanted of it, which
     costs a fraction (libjpeg's scaling). Its last column and row are then filled in part only: 683 rows become 341.5.
 
     Raises: PhotoError: the bytes are empty, no image, damaged, or hold more than `max_pixels` pixels.
     """
-    with damage_as_photo_error(), open_image(data, max_pixels) as image:
+    with damage_as_photo_error(), open_here(data, max_pixels) as image:
         size = width, height = image.size
         needed_bytes, drafted = width * height * PIXEL_BYTES, None
         if image.format in JPEGS:
+            if has_endless_scans(data):
+                raise PhotoError(
+                    "damaged", f"it goes over its pixels more than {MOST_SCANS} times, as no camera writes"
+                )
             least_width, least_height = wanted(size)
             drafted = image.draft(image.mode, (round(least_width * DRAFT_MARGIN), round(least_height * DRAFT_MARGIN)))
             if not lacks_end(data):
@@ -362,10 +405,20 @@ def known_jxl_size(data: bytes, max_pixels: int) -> Size:
 def read_camera(data: bytes) -> Camera:
     """Return what the camera says of a photo, without decoding its pixels where its format lets that be."""
     try:
+        if goes_apart(data):
+            return camera_said(header_apart(data, MAX_PIXELS)["camera"])
         if is_jxl(data) or is_camera_raw(data):
             with lent_rgb(data, lambda size: (1, 1), MAX_PIXELS) as photo:
                 return photo.camera
-        with damage_as_photo_error(), open_image(data, MAX_PIXELS) as image:
+    except PhotoError:
+        return SILENT
+    return camera_here(data)
+
+
+def camera_here(data: bytes) -> Camera:
+    """Return what the camera says of an image, opened in this process."""
+    try:
+        with damage_as_photo_error(), open_here(data, MAX_PIXELS) as image:
             if says_nothing(image.format, data):
                 return SILENT
             needed_bytes = image.width * image.height * PIXEL_BYTES if image.format == "PNG" else 0
@@ -373,6 +426,11 @@ def read_camera(data: bytes) -> Camera:
                 return camera_of(image)
     except PhotoError:
         return SILENT
+
+
+def camera_said(about: dict[str, Any]) -> Camera:
+    """Return what photo_process says that the camera says."""
+    return Camera(**about | {"taken_at": about["taken_at"] and datetime.fromisoformat(about["taken_at"])})
 
 
 def camera_at(file: PhotoFile) -> Camera:
@@ -393,7 +451,7 @@ def orientation_of(image: Image.Image) -> int:
     To be asked after the pixels are there: Pillow turns a TIFF upright itself and then drops the tag.
     """
     try:
-        orientation = int(image.getexif().get(EXIF_ORIENTATION, 1))
+        orientation = int(exif_of(image).get(EXIF_ORIENTATION, 1))
     except Exception:  # Pillow raises nearly every built-in exception on a damaged block
         return 1
     return orientation if orientation in UPRIGHT else 1

@@ -20,6 +20,7 @@ LATITUDE_REF, LATITUDE, LONGITUDE_REF, LONGITUDE, STATUS = 1, 2, 3, 4, 9
 NO_FIX = "V"  # the status of a receiver that did not know where it was
 WRITTEN = re.compile(r"(\d{4})[:/.-](\d{1,2})[:/.-](\d{1,2})[ T]+(\d{1,2}):(\d{1,2})(?::(\d{1,2}))?", re.ASCII)
 EARLIEST = 1826  # the year of the oldest photo that there is: clocks that were never set, and fields of zeros, say less
+MOST_EXIF_BYTES = 1 << 22  # JPEG's has at most 64 KiB, several of them more; each number becomes an object
 EXIF_CHUNK = b"eXIf"  # of a PNG
 
 
@@ -40,7 +41,13 @@ SILENT = Camera()
 
 def camera_of(image: Image.Image) -> Camera:
     """Return what the camera says of an opened image. Of a PNG only once its pixels are decoded, as Pillow wants it."""
-    return camera_by(image.getexif)
+    return camera_by(lambda: exif_of(image))
+
+
+def exif_of(image: Image.Image) -> Image.Exif:
+    """Return an image's EXIF block; an empty one in place of what is larger than any camera writes."""
+    block = image.info.get("exif", b"")
+    return Image.Exif() if len(block) > MOST_EXIF_BYTES else image.getexif()
 
 
 def camera_by(read: Callable[[], Image.Exif]) -> Camera:

@@ -71,7 +71,7 @@ def with_code(text: str) -> "Markup":
     from markupsafe import Markup, escape
 
     said = CODE.sub(r"<code>\1</code>", str(escape(one_line(text))))
-    return Markup(said[:1].upper() + said[1:])
+    return Markup(said[:1].upper() + said[1:])  # nosec B704 # escaped above
 
 
 @lru_cache(maxsize=4)

@@ -19,6 +19,11 @@ PICTURE_CHUNKS = (b"tRNS", b"acTL", b"fcTL", b"fdAT")  # are no critical ones by
 JPEG_END, JPEG_SCAN = b"\xff\xd9", b"\xff\xda"  # which stand nowhere among pixels: ITU-T T.81, B.1.1.5
 JPEG_RESTART, JPEG_MARKER = re.compile(rb"\xff([\xd0-\xd7])"), re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # any other
 FIRST_RESTART = 0xD0
+JPEG_ANY = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)
+ALONE = (0x01, *range(0xD0, 0xD9))  # markers without a length: TEM, restarts, the start of the image
+FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))  # the second bit: progressive
+MOST_SCANS = 200  # writers have some ten
+MOST_NOTES = 1_000  # chunks of a PNG beside its pixels that are looked into: each may unpack a megabyte
 ANY_BITS = random.Random(0).randbytes(1 << 12).replace(b"\xff", b"\0")  # more than ten blocks of pixels can take
 APART = 2  # TIFF 6.0, PlanarConfiguration: the planes of red, green and blue lie one behind the other
 DEFLATE = 8  # TIFF Technical Note 2, Compression
@@ -30,7 +35,7 @@ NATIVE = {"I;16BS": "I;16NS", "I;32BS": "I;32NS", "F;32BF": "F;32NF"}  # what li
 def readable_png(data: bytes) -> bytes:
     """Return a PNG without the metadata that keep Pillow from its pixels: damaged ones, and texts that grow huge."""
     file = io.BytesIO(data)
-    stream, kept, start = PngStream(file), [], 0
+    stream, kept, start, notes = PngStream(file), [], 0, 0
     file.seek(len(PNG_START))
     while True:
         try:
@@ -40,9 +45,11 @@ def readable_png(data: bytes) -> bytes:
         if kind == b"IEND":
             break
         end = place + size_bytes + 4  # with its checksum
-        if kind[:1].islower() and kind not in PICTURE_CHUNKS and not is_sound(stream, kind, place, data[place:end]):
-            kept.append(data[start : place - 8])
-            start = end
+        if kind[:1].islower() and kind not in PICTURE_CHUNKS:
+            notes += 1
+            if notes > MOST_NOTES or not is_sound(stream, kind, place, data[place:end]):
+                kept.append(data[start : place - 8])
+                start = end
         file.seek(end)
     return b"".join([*kept, data[start:]]) if kept else data
 
@@ -69,6 +76,33 @@ def mend(image: ImageFile, data: bytes) -> None:
         image.fp = io.BytesIO(whole)
     elif isinstance(image, TiffImagePlugin.TiffImageFile):
         mend_tiff(image)
+
+
+def has_endless_scans(data: bytes) -> bool:
+    """Tell whether a JPEG goes over its pixels more often than any writer has it: each scan of some bytes costs a pass.
+
+    Of one that has all its pixels in the first scan, as most have, libjpeg reads no other. Source: ITU-T T.81, B.1 and
+    B.2; "Two issues with the JPEG standard", libjpeg-turbo, 2013.
+    """
+    place, scans, components, is_progressive = 2, 0, 0, False
+    while (found := JPEG_ANY.search(data, place)) is not None:
+        kind, place = found[1][0], found.end()
+        if kind in ALONE:
+            continue
+        if kind == JPEG_END[1]:
+            return False
+        if kind in FRAMES:
+            is_progressive, components = bool(kind & 2), data[place + 7] if place + 7 < len(data) else 0
+        is_scan = kind == JPEG_SCAN[1]
+        scans += is_scan
+        if scans > MOST_SCANS:
+            return True
+        if is_scan and not is_progressive and data[place + 2 : place + 3] == bytes([components]):
+            return False
+        place += int.from_bytes(data[place : place + 2])
+        if is_scan and (after := JPEG_MARKER.search(data, place)) is not None:
+            place = after.start()
+    return False
 
 
 def lacks_end(data: bytes) -> bool:

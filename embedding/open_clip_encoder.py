@@ -96,7 +96,12 @@ def load_model(name: str) -> tuple[Any, Any, dict[str, Any]]:
     try:
         with no_chatter(), no_vain_retries(asks_hub=not architecture.startswith("local-dir:")):
             model = open_clip.create_model(
-                architecture, weights, force_quick_gelu=quick_gelu, require_pretrained=True, precision="fp32"
+                architecture,
+                weights,
+                force_quick_gelu=quick_gelu,
+                require_pretrained=True,
+                precision="fp32",
+                weights_only=True,  # said, so that no version of open_clip unpickles anything
             )
             tokenizer = open_clip.get_tokenizer(architecture)
             settings = open_clip.get_model_config(architecture)

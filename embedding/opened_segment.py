@@ -8,7 +8,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from base.arrays import Bools, Floats, Halves, Ids, Longs
+from base.arrays import Bools, Floats, Halves, Ids, Longs, read_npy
 from base.errors import LibraryError
 from base.files import atomic_write
 
@@ -168,7 +168,7 @@ def write_stub(path: Path, segment: Segment) -> None:
 def read_stub(path: Path, rows: int) -> NDArray[np.int64] | None:
     """Return ids and sums, (2, rows), memory-mapped; None where they cannot be read."""
     try:
-        stub: NDArray[np.int64] = np.load(path, mmap_mode="r")
+        stub: NDArray[np.int64] = read_npy(path, mapped=True)
     except (OSError, ValueError):
         return None
     return stub if stub.shape == (2, rows) and stub.dtype == np.int64 else None

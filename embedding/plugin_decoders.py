@@ -1,18 +1,22 @@
-"""Camera raw and JPEG XL are decoded by plug-ins, of the extra `formats`, each in a process of its own.
+"""Processes that decode photos, so that a hostile one costs itself alone; and what the plug-ins decode in them.
 
-The processes are started when they are needed, and end by themselves; see plugin_process.
+Camera raw and JPEG XL are decoded by plug-ins, of the extra `formats`. The processes are started when they are needed,
+and end by themselves; see plugin_process.
 """
 
 import atexit
+import fcntl
 import json
 import os
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal
 
 from PIL import Image
@@ -28,6 +32,8 @@ MOST = 2  # processes: a preview is found in some hundredths of a second, and a 
 LONGEST_S = 120.0  # for one photo: 100 megapixels of JPEG XL take a tenth of that
 FLIPS = {0: 1, 3: 3, 5: 8, 6: 6}  # LibRaw's, and the orientations of EXIF that they are
 AT_LEAST_BYTES = 2 << 30  # of address space, for Python and the plug-in
+PIPE_BYTES = 1 << 20  # that the system keeps for the other side: Linux has 64 KiB, in which each photo has 60 parts
+ROOT = Path(__file__).resolve().parents[1]  # where our packages lie, for processes that import them
 PIXEL_BYTES = 32  # that a pixel may take besides: measured 8 to 13 for JPEG XL, 20 for raw
 
 
@@ -47,11 +53,48 @@ class PluginPicture:
     taken_at: datetime | None
 
 
+Answer = tuple[dict[str, Any], list[bytes]]  # what a process says, and its bytes in parts
+
+
+class Lent:
+    """A process that decodes, for one photo; after it died there is none."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self.process: subprocess.Popen[bytes] | None = process
+
+    def answer(self, request: dict[str, Any], data: bytes = b"") -> Answer | None:
+        """Return the answer to a request; None where the process died. Raises: PhotoError: it took too long."""
+        process, answer = self.process, None
+        if process is None:
+            return None
+        too_long = threading.Event()
+
+        def end() -> None:
+            too_long.set()  # before anybody can see that the process has ended
+            process.kill()
+
+        alarm = threading.Timer(LONGEST_S, end)
+        alarm.daemon = True
+        alarm.start()
+        try:
+            answer = exchanged(process, request, data)
+            if answer is None and too_long.is_set():
+                raise PhotoError("damaged", f"decoding it took over {LONGEST_S:g} s, which no sound photo does")
+        finally:
+            alarm.cancel()
+            if answer is None:
+                end_process(process)
+                self.process = None
+        return answer
+
+
 class PluginProcesses:
     """At most so many processes that decode, each one photo after another."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, program: Sequence[str] = ()) -> None:
+        """`program`: what Python runs in them; empty: plugin_process."""
         self._most = most
+        self._program = program
         self._lock = fork_lock()
         self._renew()
         os.register_at_fork(after_in_child=self._renew)
@@ -67,8 +110,14 @@ class PluginProcesses:
         while self._idle:
             end_process(self._idle.pop())
 
-    def ask(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list[bytes]] | None:
-        """Return a process's answer: what it says, and its bytes in parts; None where it died.
+    def ask(self, request: dict[str, Any], data: bytes) -> Answer | None:
+        """Return a process's answer, None where it died. Raises: PhotoError: it took too long."""
+        with self.lent(request, data) as (_, answer):
+            return answer
+
+    @contextmanager
+    def lent(self, request: dict[str, Any], data: bytes) -> Iterator[tuple[Lent, Answer | None]]:
+        """Lend a process, with its answer to a first request, None where it died; it may be asked more of the data.
 
         One that waited may just have ended by itself, so a new one is asked as well.
 
@@ -77,43 +126,34 @@ class PluginProcesses:
         with self._turns:
             with self._lock:
                 waiting = self._idle.pop() if self._idle else None
-            if waiting is not None and (answer := self._answer(waiting, request, data)) is not None:
-                return answer
-            return self._answer(start_process(), request, data)
-
-    def _answer(
-        self, process: subprocess.Popen[bytes], request: dict[str, Any], data: bytes
-    ) -> tuple[dict[str, Any], list[bytes]] | None:
-        answer = None
-        alarm = threading.Timer(LONGEST_S, process.kill)
-        alarm.daemon = True
-        alarm.start()
-        try:
-            answer = exchanged(process, request, data)
-            if answer is None and not alarm.is_alive():
-                raise PhotoError("damaged", f"decoding it took over {LONGEST_S:g} s, which no sound photo does")
-        finally:
-            alarm.cancel()
-            if answer is None:
-                end_process(process)
-            else:
-                with self._lock:
-                    self._idle.append(process)
-        return answer
+            lent = Lent(waiting or start_process(self._program))
+            try:
+                answer = lent.answer(request, data)
+                if answer is None and waiting is not None:
+                    lent = Lent(start_process(self._program))
+                    answer = lent.answer(request, data)
+                yield lent, answer
+            finally:
+                if lent.process is not None:
+                    with self._lock:
+                        self._idle.append(lent.process)
 
 
 PROCESSES = PluginProcesses(MOST)
 
 
-def start_process() -> "subprocess.Popen[bytes]":
-    """Start a process that decodes; Ctrl-C is not for it, and its end is that of stdin."""
+def start_process(program: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
+    """Start a process that decodes, by a program; Ctrl-C is not for it, and its end is that of stdin."""
+    path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    own = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(path)}
     return subprocess.Popen(
-        [sys.executable, "-P", plugin_process.__file__],
+        [sys.executable, "-P", *(program or [plugin_process.__file__])],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | own,
         process_group=0,
+        pipesize=PIPE_BYTES if hasattr(fcntl, "F_SETPIPE_SZ") else -1,
     )
 
 
@@ -127,9 +167,7 @@ def end_process(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def exchanged(
-    process: "subprocess.Popen[bytes]", request: dict[str, Any], data: bytes
-) -> tuple[dict[str, Any], list[bytes]] | None:
+def exchanged(process: "subprocess.Popen[bytes]", request: dict[str, Any], data: bytes) -> Answer | None:
     """Send a request and receive its answer; None where the process ends before."""
     assert process.stdin is not None and process.stdout is not None
     try:

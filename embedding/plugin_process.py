@@ -13,6 +13,7 @@ import os
 import resource
 import select
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, BinaryIO
 
@@ -22,18 +23,25 @@ LEAST_BITS = 1  # of a file for each pixel of its sensor: with fewer there is no
 RAW, JXL = "RAW", "JXL"
 
 
-def serve_requests() -> None:
-    """Answer requests until there are no more."""
+Found = tuple[dict[str, Any], *tuple[bytes, ...]]  # what is said of a file, and up to three parts of bytes
+
+
+def serve_requests(found: Callable[[dict[str, Any], bytes], Found]) -> None:
+    """Answer requests until there are no more, by what is found in files; one without bytes is of the file before."""
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # for what plug-ins print
+    os.dup2(2, 1)  # for what decoders print
     requests = sys.stdin.buffer
+    data = b""
     while select.select([requests], [], [], PATIENCE_S)[0] and (line := requests.readline()):
         request = json.loads(line)
-        data = requests.read(request["bytes"])
+        data = requests.read(request["bytes"]) or data
         if len(data) < request["bytes"]:
             return
-        write_answer(answers, *found_in(request, data))
-        del data
+        answer = found_or_why_not(found, request, data)
+        if not answer[0].get("more"):
+            data = b""
+        write_answer(answers, *answer)
+        del answer
 
 
 def write_answer(answers: BinaryIO, about: dict[str, Any], payload: bytes, exif: bytes = b"", icc: bytes = b"") -> None:
@@ -45,17 +53,22 @@ def write_answer(answers: BinaryIO, about: dict[str, Any], payload: bytes, exif:
     answers.flush()
 
 
-def found_in(request: dict[str, Any], data: bytes) -> tuple[Any, ...]:
-    """Return what a file holds, or {"kind", "reason"} of why that cannot be known."""
+def found_or_why_not(found: Callable[[dict[str, Any], bytes], Found], request: dict[str, Any], data: bytes) -> Found:
+    """Return what is found in a file, or {"kind", "reason"} of why that cannot be known."""
     with suppress(ValueError, OSError):
         limit_bytes = request["memory_bytes"]
         resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, resource.getrlimit(resource.RLIMIT_AS)[1]))
     try:
-        return (raw_photo if request["format"] == RAW else decoded_jxl)(data, request["max_pixels"])
+        return found(request, data)
     except MemoryError:
         return {"kind": "too large", "reason": "it takes more memory than a photo of this size should"}, b""
     except Exception as error:
         return {"kind": "damaged", "reason": f"{type(error).__name__}: {first_line(error)}"}, b""
+
+
+def found_in(request: dict[str, Any], data: bytes) -> Found:
+    """Return what a plug-in finds in a file."""
+    return (raw_photo if request["format"] == RAW else decoded_jxl)(data, request["max_pixels"])
 
 
 def first_line(error: Exception) -> str:
@@ -65,7 +78,7 @@ def first_line(error: Exception) -> str:
     return (words.splitlines() or [""])[0][:200]
 
 
-def raw_photo(data: bytes, max_pixels: int) -> tuple[Any, ...]:
+def raw_photo(data: bytes, max_pixels: int) -> Found:
     """Return a raw photo's preview as JPEG, or where it has none of use, its pixels, developed at half the size."""
     import rawpy
 
@@ -137,7 +150,7 @@ def longer_side_px(jpeg: bytes) -> int:
         return 0
 
 
-def decoded_jxl(data: bytes, max_pixels: int) -> tuple[Any, ...]:
+def decoded_jxl(data: bytes, max_pixels: int) -> Found:
     """Return the pixels of a JPEG XL, upright, with what it says of itself; of one that was a JPEG, not upright."""
     from PIL import Image
     from pillow_jxl import JpegXLImagePlugin as plugin
@@ -155,4 +168,4 @@ def decoded_jxl(data: bytes, max_pixels: int) -> tuple[Any, ...]:
 
 
 if __name__ == "__main__":
-    serve_requests()
+    serve_requests(found_in)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from base.arrays import Floats, Halves, Ids
+from base.arrays import Floats, Halves, Ids, read_npy
 from base.files import files_of_ours, is_unchanged, make_folder, open_regular, rename_written, temporary_beside
 from base.progress import Progress, Step, silent
 from embedding.index.product import tensor_of
@@ -50,8 +50,8 @@ class ScoreStore:
         if path is None or not is_unchanged(path, scores_are_sound):
             return None
         try:
-            scores: Halves = np.load(path, mmap_mode="r")
-        except Exception:  # NumPy evaluates a header, so a damaged one may raise anything
+            scores: Halves = read_npy(path, mapped=True)
+        except (OSError, ValueError):
             return None
         return scores if scores.dtype == np.float16 and scores.shape == (len(segment), self.columns) else None
 
@@ -129,7 +129,7 @@ def merge_scores(folder: Path, parts: Sequence[tuple[Segment, Ids]], new: Segmen
     files = score_files(folder)
     if not all(old.name in files and is_unchanged(files[old.name], scores_are_sound) for old, _ in parts):
         return
-    scores = [np.load(files[old.name], mmap_mode="r") for old, _ in parts]
+    scores = [read_npy(files[old.name], mapped=True) for old, _ in parts]
     columns = {part.shape[1] for part in scores}
     if len(columns) != 1 or any(len(part) != len(old) for part, (old, _) in zip(scores, parts, strict=True)):
         return

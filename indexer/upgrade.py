@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, text
 
-from base.arrays import Halves, Ids, Longs
+from base.arrays import Halves, Ids, Longs, read_npy
 from base.errors import LibraryError
 from base.files import files_of_ours, open_regular, read_regular
 from base.progress import Progress, Step, shown
@@ -208,10 +208,8 @@ def read_shard(connection: Connection, store: SegmentStore, shard: Shard) -> tup
     """
     try:
         with reading(shard):
-            ids, vectors = map(np.load, shard_files(store, shard))
-    except (LibraryError, MemoryError):
-        raise
-    except Exception:  # it is absent, or damaged: NumPy evaluates a header, so that may raise anything
+            ids, vectors = map(read_npy, shard_files(store, shard))
+    except (OSError, ValueError):  # it is absent, or damaged
         return None
     if ids.dtype != np.int64 or vectors.dtype != np.float16 or vectors.shape != (shard.rows, store.dim):
         return None
@@ -233,8 +231,8 @@ def old_scores(where: Path, shards: Mapping[int, tuple[int, int | None]]) -> Old
     columns = set()
     for path in sorted(where.glob("*.shards.npy")):
         try:
-            parts, scores = np.load(path), np.load(path.with_name(path.name.replace(".shards", "")), mmap_mode="r")
-        except Exception:  # NumPy evaluates a header, so a damaged one may raise anything
+            parts, scores = read_npy(path), read_npy(path.with_name(path.name.replace(".shards", "")), mapped=True)
+        except (OSError, ValueError):
             continue
         if scores.dtype != np.float16 or parts.ndim != 2 or parts.shape[1] != 3 or len(scores) != parts[:, 1].sum():
             continue

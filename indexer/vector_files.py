@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from base.arrays import read_npy
 from base.console import counted
 from base.errors import SourceError
 from base.files import open_regular
@@ -51,10 +52,7 @@ class NpyVectors:
         """Raises: SourceError: it is no such file, or another number of rows is listed."""
         self.path, self.listed = path, listed
         with naming_file(path), open_regular(path):
-            try:
-                self._array = np.lib.format.open_memmap(path, mode="r")
-            except (SyntaxError, TypeError, KeyError) as error:  # of a header that makes no sense
-                raise ValueError(f"it is no sound .npy file ({error})") from error
+            self._array = read_npy(path, mapped=True)
             if self._array.dtype.kind != "f" or self._array.dtype.itemsize > 8 or self._array.ndim != 2:
                 raise ValueError(
                     f"it holds {self._array.dtype.name} of shape {self._array.shape}, not vectors: save an array "

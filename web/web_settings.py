@@ -65,7 +65,7 @@ class WebSettings:
     @property
     def listens_everywhere(self) -> bool:
         """Whether the server listens at all addresses of its machine."""
-        return self.host in ("0.0.0.0", "::", "")
+        return self.host in ("0.0.0.0", "::", "")  # nosec B104 # asked, not bound
 
     @property
     def is_loopback(self) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from base.arrays import Bools, Ids, Longs
+from base.arrays import Bools, Ids, Longs, read_npy
 from base.errors import PhotoError
 from base.files import PhotoFile, atomic_write
 from base.progress import Progress, Step
@@ -168,8 +168,8 @@ def opened_marks(photos: Sequence[CopyFacts]) -> Iterator[tuple[CopyFacts, Pictu
 def read_marks(path: Path) -> Iterator[tuple[bytes, PictureMark]]:
     """Yield what a file keeps, (SHA-256 of bytes, mark); nothing where there is no sound one."""
     try:
-        records: NDArray[np.void] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        records: NDArray[np.void] = read_npy(path)
+    except (OSError, ValueError):
         return
     if records.dtype != RECORD or records.ndim != 1:
         return

@@ -1,0 +1,56 @@
+"""The process in which photos that go apart are opened and decoded: see `embedding.apart`, which asks it.
+
+Requests and answers are plugin_process's. The first of a photo is {"want": "header"}, and comes with its bytes; a
+second may want a "square" for an encoder, or what is to "fit" a box.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from base.errors import PhotoError
+from embedding.decode import Preprocessing, camera_here, decode_here, fit_here, header_here
+from embedding.plugin_process import Found, serve_requests
+
+
+def photo_in(request: dict[str, Any], data: bytes) -> Found:
+    """Return what is wanted of a photo, or why there is none."""
+    try:
+        return WANTED[request["want"]](request, data)
+    except PhotoError as error:
+        return {"kind": error.kind, "reason": error.reason}, b""
+
+
+def header(request: dict[str, Any], data: bytes) -> Found:
+    """Return what a photo says of itself."""
+    found = header_here(data, request["max_pixels"])
+    camera = camera_here(data)
+    return {
+        "size": (found.width_px, found.height_px),
+        "format": found.format,
+        "camera": plain(camera),
+        "more": True,
+    }, b""
+
+
+def square(request: dict[str, Any], data: bytes) -> Found:
+    """Return the square that an encoder takes, and the photo's facts."""
+    photo = decode_here(data, Preprocessing(**request["preprocessing"]), request["max_pixels"])
+    return {"facts": asdict(photo.facts), "camera": plain(photo.camera)}, photo.pixels.tobytes()
+
+
+def fitting(request: dict[str, Any], data: bytes) -> Found:
+    """Return a photo that fits a box, RGB."""
+    image = fit_here(data, tuple(request["box"]), request["max_pixels"])
+    return {"pixels": image.size}, image.tobytes()
+
+
+def plain(camera: Any) -> dict[str, Any]:
+    """Return what a camera says as JSON has it."""
+    said = asdict(camera)
+    return said | {"taken_at": camera.taken_at and camera.taken_at.isoformat()}
+
+
+WANTED = {"header": header, "square": square, "fit": fitting}
+
+if __name__ == "__main__":
+    serve_requests(photo_in)

@@ -1,0 +1,68 @@
+"""No file that somebody hands in is unpickled: not weights, not arrays."""
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from base.arrays import read_npy
+from base.errors import EncoderError
+from embedding.open_clip_encoder import load_model
+
+
+class Evil:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (str(self.mark),)
+
+
+def test_the_mark_is_made_where_something_unpickles(tmp_path: Path) -> None:
+    pickle.loads(pickle.dumps(Evil(tmp_path / "mark")))
+    assert (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize("name", ["open_clip_pytorch_model.bin", "model.pth"])
+@pytest.mark.parametrize("legacy", [False, True])
+def test_weights_are_never_unpickled(
+    name: str, legacy: bool, save_tiny_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = save_tiny_model("tiny")
+    (folder / "open_clip_model.safetensors").unlink()
+    torch.save({"state_dict": {"a": Evil(tmp_path / "mark")}}, folder / name, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(EncoderError):
+        load_model(f"local-dir:{folder}")
+    assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_arrays_of_objects_are_refused(mapped: bool, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([Evil(tmp_path / "mark")], object), allow_pickle=True)
+    with pytest.raises(ValueError, match=r"no (sound )?\.npy file"):
+        read_npy(tmp_path / "a.npy", mapped=mapped)
+    (tmp_path / "b.npy").write_bytes(pickle.dumps(Evil(tmp_path / "mark")))
+    with pytest.raises(ValueError, match=r"no (sound )?\.npy file"):
+        read_npy(tmp_path / "b.npy", mapped=mapped)
+    assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x93NUMPY", b"\x93NUMPY\x01\0v\0{'descr': ('<f2', (3, 4), }" + b" " * 60, b"PK\x03\x04" + bytes(40)]
+)
+def test_a_damaged_array_is_refused_whatever_numpy_raises(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.npy").write_bytes(data)
+    with pytest.raises(ValueError, match=r"\.npy file"):
+        read_npy(tmp_path / "a.npy")
+
+
+def test_an_archive_of_arrays_is_no_array(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", np.ones(3))
+    with pytest.raises(ValueError, match="begins otherwise"):
+        read_npy(tmp_path / "a.npz")
