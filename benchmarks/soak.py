@@ -121,7 +121,8 @@ def main() -> None:
             one_round(library, url, photos, sources, number, arguments.new)
             held.append(Held.by(library))
         assert [told for told in library.verify() if told.part != "photo"] == []
-        assert len(library.search("a room", k=1_000)) == KEPT + arguments.new
+        found = len(library.search("a room", k=1_000, copies=True))
+        assert found == KEPT + arguments.new, f"{found} photos are found, of {KEPT + arguments.new}"
     tell(held)
 
 
