@@ -111,6 +111,22 @@ def load_model(name: str) -> tuple[Any, Any, dict[str, Any]]:
     return model, tokenizer, settings | {"quick_gelu": quick_gelu or bool(settings.get("quick_gelu"))}
 
 
+def another_model(name: str, key: str, now: str) -> str:
+    """Return what to do where a name stands for another model (its key: `now`) than the library's, of `key`."""
+    if name == "starter":
+        folder = open_clip_name(name)[0]
+        return (
+            f"the library was made by {key}, an earlier starter than {now}, which comes with this version. Searches go "
+            f"on by the earlier one. To add photos, take the new one into use: `aliens embed --model {folder}` makes "
+            f"vectors of all photos by it, and `aliens use {folder}` searches and adds by it"
+        )
+    return (
+        f"the library was made by {key}, but {name!r} is now {now}: its weights or its preprocessing changed. Put the "
+        "old ones back; or have the new ones in a folder of another name, of which `aliens embed --model "
+        "local-dir:FOLDER` makes vectors beside the old"
+    )
+
+
 def open_clip_name(name: str) -> tuple[str, str | None]:
     """Return open_clip's (model name, weights tag) of a model name.
 
@@ -298,11 +314,7 @@ class OpenClipEncoder:
             tell=tell,
         )
         if key is not None and encoder.key != key:
-            raise ModelMismatchError(
-                f"the library was made by {key}, but {name!r} is now {encoder.key}: its weights or its preprocessing "
-                "changed. Put the old ones back; or have the new ones in a folder of another name, of which "
-                "`aliens embed --model local-dir:FOLDER` makes vectors beside the old"
-            )
+            raise ModelMismatchError(another_model(name, key, encoder.key))
         return encoder
 
     @classmethod

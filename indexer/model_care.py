@@ -214,7 +214,8 @@ def made_anew(catalog: Catalog, session: Session, before: Model) -> list[str]:
     if limited := [saved.name for saved in saved_searches(session) if saved.options.get("min_score") is not None]:
         said.append(f"least scores are of one model: look at those of saved searches again, of {', '.join(limited)}")
     if pending := count_pending(session):
-        said.append(f"{counted(pending, 'photo')} wait to be embedded: `aliens add FOLDER` does so, by this model")
+        waiting = f"{counted(pending, 'photo')} {'waits' if pending == 1 else 'wait'} to be embedded"
+        said.append(f"{waiting}: `aliens add FOLDER` does so, by this model")
     return said
 
 

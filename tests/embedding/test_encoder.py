@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from base.arrays import unit
-from base.errors import EncoderError
+from base.errors import EncoderError, ModelMismatchError
 from embedding import open_clip_encoder as encoder_module
 from embedding.decode import decode
 from embedding.open_clip_encoder import OpenClipEncoder, causal_text_tower
@@ -256,3 +256,13 @@ def test_the_starter_takes_what_its_model_card_says(starter: OpenClipEncoder) ->
     assert open_clip.get_model_preprocess_cfg(starter.model)["size"] == (260, 260)
     assert starter.preprocessing.size_px == 260
     assert starter.preprocessing.mean == starter.preprocessing.std == (0.5, 0.5, 0.5)
+
+
+def test_a_library_of_an_earlier_starter_is_told_how_to_take_the_new_one_into_use(starter: OpenClipEncoder) -> None:
+    with pytest.raises(ModelMismatchError) as caught:
+        OpenClipEncoder.load("starter", device="cpu", key="starter-01dd35ef")
+    said = str(caught.value)
+    assert f"made by starter-01dd35ef, an earlier starter than {starter.key}" in said
+    (folder,) = {words.split("`")[0] for words in said.split("aliens embed --model ")[1:]}
+    assert OpenClipEncoder.load(folder, device="cpu").key == starter.key
+    assert f"`aliens use {folder}`" in said
