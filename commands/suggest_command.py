@@ -145,57 +145,54 @@ def print_as_json(prompts: "PromptSuggestions | None", words: "UncoveredWords | 
 
 def print_prompts(prompts: "PromptSuggestions", library: Path) -> None:
     """Print the tags whose prompts could be better, and what became of the user's texts."""
-    about = "~" if prompts.estimated else ""
-    if prompts:
-        console.print_rows(
-            (
-                "tag",
-                "prompts today",
-                "suggested",
-                "measure (0 to 1)",
-                "before",
-                "after",
-                "gain, 95 %",
-                "rests on",
-                "photos in",
-                "photos out",
-            ),
-            [
-                (
-                    each.tag,
-                    some(each.today),
-                    some(each.suggested),
-                    each.by,
-                    figure(each.before),
-                    figure(each.after),
-                    interval(each.low, each.high),
-                    each.rests_on,
-                    f"{about}{each.comes_in}",
-                    f"{about}{each.drops_out}",
-                )
-                for each in prompts
-            ],
-        )
-    if prompts.tried:
-        console.note("your words, each alone in place of the tag's prompts:")
-        console.print_rows(
-            ("tag", "your words", "measure (0 to 1)", "before", "after", "gain, 95 %", "suggested"),
-            [
-                (
-                    each.tag,
-                    each.text,
-                    each.by,
-                    figure(each.before),
-                    figure(each.after),
-                    interval(each.low, each.high),
-                    "yes" if each.used else None,
-                )
-                for each in prompts.tried
-            ],
-        )
+    print_suggested(prompts)
+    print_tried(prompts)
     looked = f"{prompts.vocabulary}: {console.counted(prompts.tags, 'tag')} looked at"
     console.note(f"{looked}, better prompts for {len(prompts)}")
     print_notes([*prompts.notes, *filter(None, [prompts.trust])], library)
+
+
+def print_suggested(prompts: "PromptSuggestions") -> None:
+    """Print the prompts that are suggested, or nothing where there are none."""
+    about = "~" if prompts.estimated else ""
+    rows = [
+        (
+            each.tag,
+            some(each.today),
+            some(each.suggested),
+            each.by,
+            figure(each.before),
+            figure(each.after),
+            interval(each.low, each.high),
+            each.rests_on,
+            f"{about}{each.comes_in}",
+            f"{about}{each.drops_out}",
+        )
+        for each in prompts
+    ]
+    titles = ("tag", "prompts today", "suggested", "measure (0 to 1)", "before", "after", "gain, 95 %", "rests on")
+    if rows:
+        console.print_rows((*titles, "photos in", "photos out"), rows)
+
+
+def print_tried(prompts: "PromptSuggestions") -> None:
+    """Print what the user's texts did, or nothing where there were none."""
+    rows = [
+        (
+            each.tag,
+            each.text,
+            each.by,
+            figure(each.before),
+            figure(each.after),
+            interval(each.low, each.high),
+            "yes" if each.used else None,
+        )
+        for each in prompts.tried
+    ]
+    if rows:
+        console.note("your words, each alone in place of the tag's prompts:")
+        titles = ("tag", "your words", "measure (0 to 1)", "before", "after", "gain, 95 %", "suggested")
+        console.print_rows(titles, rows)
 
 
 def print_words(words: "UncoveredWords", library: Path) -> None:
