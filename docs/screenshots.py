@@ -19,6 +19,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import aliens
+from aliens.library import Library
 from base.settings import asset
 from web.app import make_app
 from web.web_settings import WebSettings
@@ -66,6 +67,30 @@ SHOTS = [
     Shot("stats", "/library/numbers", {"viewport": {"width": 1280, "height": 1180}, "locale": "en-GB"}),
     Shot("search-page-phone", "/?q=swimming+pool", {**PHONE, "locale": "en-GB"}),
 ]
+HOTEL = "Azura Bay Marisol"  # whose part of an exported page is shown
+WITHOUT_TUBS = ("a bathroom", "a bathroom -bathtub", "a bathroom -bathtub:1")
+
+
+def hotel_of(page: Page) -> None:
+    """Scroll to the hotel that is shown."""
+    page.locator("section, article").filter(has_text=HOTEL).last.scroll_into_view_if_needed()
+    page.evaluate(
+        "name => scrollTo(0, [...document.querySelectorAll('h2, h3')].find(head => head.textContent.includes(name))"
+        ".getBoundingClientRect().top + scrollY - 70)",
+        HOTEL,
+    )
+
+
+def write_negation(library: Library, folder: Path, scratch: Path) -> None:
+    """Write the five best of a query, with a minus word, and with all of its weight, below each other."""
+    sheets = []
+    for number, query in enumerate(WITHOUT_TUBS):
+        library.search(query, k=5).write_sheet(scratch / f"{number}.jpg")
+        sheets.append(Image.open(scratch / f"{number}.jpg"))
+    whole = Image.new("RGB", (max(sheet.width for sheet in sheets), sum(sheet.height for sheet in sheets)), "white")
+    for number, sheet in enumerate(sheets):
+        whole.paste(sheet, (0, sum(before.height for before in sheets[:number])))
+    whole.resize((1100, whole.height * 1100 // whole.width)).save(folder / "negation.jpg", quality=QUALITY)
 
 
 def main() -> None:
@@ -74,6 +99,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made, aliens.create(Path(made) / "library", model="starter") as library:
         library.add(hotels50k=asset("aliens/samples"))
         library.tag("case-study")
+        write_negation(library, folder, Path(made))
+        library.export_hotels(Path(made) / "hotels.html", gallery=6)
         listening = socket.socket()
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
@@ -84,6 +111,8 @@ def main() -> None:
             chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             for shot in SHOTS:
                 take(chromium, f"http://127.0.0.1:{port}", shot, folder)
+            hotels = {"viewport": {"width": 1000, "height": 586}, "locale": "en-GB"}
+            take(chromium, f"file://{made}", Shot("hotels", "/hotels.html", hotels, hotel_of), folder)
             chromium.close()
         server.should_exit = True
         thread.join()
