@@ -31,6 +31,14 @@ class LibraryBusyError(LibraryError):
     """Another process or thread is changing the library: wait for it to end."""
 
 
+class DamagedDatabaseError(LibraryError):
+    """SQLite says that its file is damaged; `problem` is what it says."""
+
+    def __init__(self, problem: str, message: str) -> None:
+        super().__init__(message)
+        self.problem = problem
+
+
 class DiskFullError(LibraryError):
     """The disk that holds the library is full; what was done so far is kept."""
 

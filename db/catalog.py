@@ -29,7 +29,7 @@ from db.model_rows import named_model
 from db.models import Model, Setting
 from db.revisions import REVISION, current_revision, migrate, newer
 from db.settings_rows import PROGRAM, write_setting
-from db.sqlite_files import use_sqlite_files
+from db.sqlite_files import sqlite_options, use_sqlite_files
 from db.vector_rows import current_model, use_model
 
 SQLITE_BYTES = 1 << 16  # that it needs to begin
@@ -358,11 +358,11 @@ def connect(url: str) -> Engine:
     """
     try:
         parsed = make_url(url)
-        is_postgres = parsed.get_backend_name() == postgres.NAME
-        engine = create_engine(parsed, **(postgres.engine_options(parsed) if is_postgres else {}))
+        options = {"sqlite": sqlite_options, postgres.NAME: postgres.engine_options}.get(parsed.get_backend_name())
+        engine = create_engine(parsed, **(options(parsed) if options else {}))
         if engine.dialect.name == "sqlite":
             use_sqlite_files(engine)
-        elif is_postgres:
+        elif engine.dialect.name == postgres.NAME:
             postgres.use_postgres(engine)
         with disposing_on_error(engine), engine.connect():
             return engine
@@ -372,23 +372,7 @@ def connect(url: str) -> Engine:
             "postgresql+psycopg://user@host/name with `pip install -e '.[postgres]'`"
         ) from error
     except DBAPIError as error:
-        remedy = f": {restoring(url)}" if is_damage(error, url) else ""
-        raise LibraryError(f"the database {shown_url(url)} cannot be opened: {error.orig}{remedy}") from error
-
-
-def is_damage(error: DBAPIError, url: str) -> bool:
-    """Tell whether SQLite says that its file is damaged."""
-    return "malformed" in str(error.orig) and make_url(url).get_backend_name() == "sqlite"
-
-
-def restoring(url: str) -> str:
-    """Return what to do with an SQLite file that is damaged."""
-    file = make_url(url).database
-    return (
-        f"restore {file} from a backup, or save what is whole: "
-        f"`sqlite3 {shell_word(file)} .dump | sed 's/^ROLLBACK.*/COMMIT;/' | sqlite3 saved.db`, "
-        "put saved.db in its place, and run `aliens verify --repair`"
-    )
+        raise LibraryError(f"the database {shown_url(url)} cannot be opened: {error.orig}") from error
 
 
 def shown_url(url: str | URL) -> str:
@@ -433,9 +417,7 @@ def disk_errors(folder: LibraryFolder) -> Iterator[None]:
             if space.f_bavail * space.f_frsize < SQLITE_BYTES:  # so SQLite could not even open it to be written
                 raise DiskFullError(full(folder.root)) from error
             raise LibraryError(unwritable(folder.root, "its database is read-only here")) from error
-        url = database_of(folder)
-        remedy = f": {restoring(url)}" if is_damage(error, url) else ""
-        raise LibraryError(f"the library's database failed: {error.orig}{remedy}") from error
+        raise LibraryError(f"the library's database failed: {error.orig}") from error
 
 
 def unwritable(where: object, why: str) -> str:

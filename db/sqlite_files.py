@@ -5,23 +5,26 @@ or no room, a database that was closed well is read as it lies, and one with com
 was killed, from a copy.
 """
 
+import json
 import math
 import os
 import shutil
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, event
-from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy.engine.interfaces import Dialect, ExceptionContext
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from base.errors import LibraryError
+from base.console import shell_word
+from base.errors import DamagedDatabaseError, LibraryError
 from base.forks import UncutByForks
 from base.names import folded
 
@@ -105,11 +108,25 @@ def sqlite_connection(*arguments: Any, **options: Any) -> sqlite3.Connection:
         return sqlite3.connect(*arguments, **options, factory=UncutConnection)
 
 
+def sqlite_options(url: URL) -> dict[str, Any]:
+    """Return the options that an engine of SQLite's is made with."""
+    return {"json_deserializer": partial(json_value, str(url.database))}
+
+
+def json_value(file: str, written: str) -> Any:
+    """Return the value of a column of JSON. Raises: DamagedDatabaseError: it is none; nobody but damage writes such."""
+    try:
+        return json.loads(written)
+    except ValueError as error:
+        raise damaged(file, f"a value of it is no JSON: {error}") from error
+
+
 def use_sqlite_files(engine: Engine) -> None:
     """Have an engine of SQLite's open its file as it is done here."""
     event.listen(engine, "do_connect", opened_file)
     event.listen(engine, "checkout", refuse_stale)
     event.listen(engine, "rollback", refuse_changed)
+    event.listen(engine, "handle_error", refuse_damaged)
 
 
 def opened_file(
@@ -245,3 +262,28 @@ def refuse_changed(connection: Connection) -> None:
         file, before = connection.info[LIES]
         if not any(before[1:]) and stamp_of(file)[0] != before[0]:
             raise LibraryError(changed_meanwhile(file))
+
+
+def refuse_damaged(context: ExceptionContext) -> None:
+    """Say what can be done where SQLite meets a page that makes no sense.
+
+    Raises: DamagedDatabaseError: that happened.
+    """
+    error, engine = context.original_exception, context.engine
+    code = getattr(error, "sqlite_errorcode", 0) & PRIMARY
+    if code == sqlite3.SQLITE_CORRUPT or (code == sqlite3.SQLITE_NOTADB and context.connection is not None):
+        raise damaged(str(engine.url.database) if engine is not None else "the database", str(error)) from error
+
+
+def damaged(file: str, problem: str) -> DamagedDatabaseError:
+    """Return the error for a database file that is damaged."""
+    return DamagedDatabaseError(problem, f"{file} is damaged ({problem}): {restoring(file)}")
+
+
+def restoring(file: str) -> str:
+    """Return what to do with a database file that is damaged."""
+    return (
+        f"restore {file} from a backup, or save what is whole: "
+        f"`sqlite3 {shell_word(file)} .dump | sed 's/^ROLLBACK.*/COMMIT;/' | sqlite3 saved.db`, "
+        "put saved.db in its place, and run `aliens verify --repair`"
+    )

@@ -1,17 +1,18 @@
 """Queries of models, segments and embeddings: in which segment whose vector lies, and whether all agree."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, text, update
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy import JSON, Connection, and_, bindparam, delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from base.arrays import Longs
-from base.errors import LibraryError
+from base.console import counted
+from base.errors import DamagedDatabaseError, LibraryError
 from base.files import SegmentFile
-from db.models import DeadVector, Embedding, Model, Photo, PhotoState, VectorSegment
+from db.models import Base, DeadVector, Embedding, Model, Photo, PhotoState, VectorSegment
 from db.photo_rows import drop_photos, fetched, pages, retire_ids
 from db.settings_rows import read_setting, write_setting
 
@@ -323,7 +324,7 @@ def known_among(connection: Connection, model: Model, hashes: Sequence[bytes]) -
 def database_problems(session: Session) -> list[str]:
     """Return what SQLite finds wrong in its own file, by table; other databases check themselves.
 
-    Raises: sqlalchemy.exc.DatabaseError: it cannot even be looked through.
+    Raises: DamagedDatabaseError: it cannot even be looked through.
     """
     if session.get_bind().dialect.name != "sqlite":
         return []
@@ -333,15 +334,43 @@ def database_problems(session: Session) -> list[str]:
         named = {line for _, line in lines}
         return [f"table {name}: {line}" for name, line in lines] + [line for line in found if line not in named]
     broken_keys = session.execute(text("PRAGMA foreign_key_check")).all()
-    return [f"row {row[1]} of table {row[0]} points to a row of {row[2]} that is not there" for row in broken_keys]
+    dangling = [f"row {row[1]} of table {row[0]} points to a row of {row[2]} that is not there" for row in broken_keys]
+    return dangling + values_not_json(session)
+
+
+def values_not_json(session: Session) -> list[str]:
+    """Return which columns of JSON hold values that are none, in an SQLite file, by table."""
+    columns = [
+        (table.name, column.name)
+        for table in Base.metadata.sorted_tables
+        for column in table.columns
+        if isinstance(column.type, JSON)
+    ]
+    found = []
+    for table, column in columns:
+        odd = session.scalars(
+            text(f'SELECT "{column}" FROM "{table}" WHERE "{column}" IS NOT NULL AND NOT json_valid("{column}")')
+        )
+        if count := sum(not is_json(value) for value in odd):  # SQLite knows no NaN, which we write
+            found.append(f"table {table}: {counted(count, 'value')} of {column} cannot be read")
+    return found
+
+
+def is_json(value: str | bytes) -> bool:
+    """Tell whether Python reads a value of a column of JSON."""
+    try:
+        json.loads(value)
+    except ValueError:
+        return False
+    return True
 
 
 def integrity_problems(session: Session, table: str = "") -> list[str]:
     """Return what SQLite finds wrong in a table and its indexes, or in all of them, line by line."""
     try:
         said = [row[0] for row in session.execute(text("PRAGMA integrity_check" + (f"('{table}')" if table else "")))]
-    except DatabaseError as error:  # it gives up at a page that makes no sense
-        said = [str(error.orig)]
+    except DamagedDatabaseError as error:  # it gives up at a page that makes no sense
+        said = [error.problem]
     return [line for problem in said for line in problem.splitlines() if line != "ok" and not line.startswith("***")]
 
 

@@ -33,7 +33,7 @@ def goes_apart(data: bytes) -> bool:
 
 def header_apart(data: bytes, max_pixels: int) -> dict[str, Any]:
     """Return what photo_process says of a photo without decoding it. Raises: PhotoError: as `found_apart`."""
-    return said(PHOTO_PROCESSES.ask(header_request(data, max_pixels), data))[0]
+    return checked_answer(PHOTO_PROCESSES.ask(header_request(data, max_pixels), data))[0]
 
 
 def found_apart(
@@ -52,9 +52,9 @@ def found_apart(
     """
     first = header_request(data, max_pixels)
     with PHOTO_PROCESSES.lent(first, data) as (process, header):
-        width, height = said(header)[0]["size"]
+        width, height = checked_answer(header)[0]["size"]
         with budget.holding(width * height * pixel_bytes):
-            about, (payload, *_) = said(process.answer(first | wanted((width, height)) | {"bytes": 0}))
+            about, (payload, *_) = checked_answer(process.answer(first | wanted((width, height)) | {"bytes": 0}))
     return about, payload
 
 
@@ -64,7 +64,7 @@ def header_request(data: bytes, max_pixels: int) -> dict[str, Any]:
     return {"want": "header", "bytes": len(data), "max_pixels": max_pixels, "memory_bytes": memory_bytes}
 
 
-def said(answer: Answer | None) -> Answer:
+def checked_answer(answer: Answer | None) -> Answer:
     """Return an answer that says what was asked. Raises: PhotoError: it says why not, or the process died."""
     if answer is None:
         raise PhotoError("damaged", "decoding it crashed, maybe for lack of memory, which no sound photo does")

@@ -8,6 +8,7 @@ XYZ_FROM_RGB = np.array(
     [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
 )
 EPSILON, KAPPA = 216 / 24389, 24389 / 27  # CIE's: below EPSILON the cube root is a straight line
+GREY_SPREAD = 10  # R, G and B of a grey photo differ by no more than JPEG's rounding, out of 255
 EVERY = 2  # of rows and columns of pixels that a brightness is of: within 0.3 of all of them, at a quarter of the time
 
 _levels = np.arange(256) / 255
@@ -35,3 +36,9 @@ def brightness_of(pixels: Pixels) -> float:
     part = pixels[::EVERY, ::EVERY]
     luminance = LUMINANCES[part[..., 0], 0] + LUMINANCES[part[..., 1], 1] + LUMINANCES[part[..., 2], 2]
     return round(float(cie_lightness(luminance).mean()), 2)
+
+
+def is_grey(pixels: Pixels) -> bool:
+    """Tell whether a uint8 (s, s, 3) photo has no colour."""
+    red, green, blue = np.moveaxis(pixels[::4, ::4].astype(np.int16), 2, 0)
+    return all(np.abs(one - other).max() <= GREY_SPREAD for one, other in ((red, green), (green, blue), (blue, red)))

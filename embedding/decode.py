@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -20,20 +19,19 @@ from base.files import PhotoFile
 from base.memory import MemoryBudget
 from embedding.apart import found_apart, goes_apart, header_apart
 from embedding.boxes import CUT_SHORT, is_cut_short, is_jxl, jxl_size
-from embedding.brightness import brightness_of
+from embedding.brightness import brightness_of, is_grey
 from embedding.camera_raw import camera_of_raw, is_camera_raw, raw_is_cut_short
 from embedding.exif import SILENT, Camera, camera_of, exif_of, says_nothing
 from embedding.heif import opened_heif
 from embedding.mending import MOST_SCANS, PNG_START, has_endless_scans, lacks_end, mend, readable_png
 from embedding.plugin_decoders import PluginPicture, plugin_picture, too_many_pixels
-from embedding.resizing import whole_resized
+from embedding.resizing import fitted_square, whole_resized
 from embedding.rgb import PROFILE, in_srgb, to_rgb
 
 # Our own cap replaces Pillow's, which warns on stderr from one size on and raises from twice that size on.
 Image.MAX_IMAGE_PIXELS = None
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # notes on odd EXIF blocks and palettes
-MAX_PIXELS = 100_000_000
-DECODE_THREADS = 4
+MAX_PIXELS, DECODE_THREADS = 100_000_000, 4
 PIXEL_BYTES = 24  # that a pixel takes while it is decoded and made RGB: measured 4 to 21, the most for WebP
 SCAN_BYTES = 6  # that a pixel of a JPEG takes even where it is decoded smaller: a progressive one is kept whole
 JPEGS = ("JPEG", "MPO")  # as Pillow names them: the second has other pictures behind it, as many phones write it
@@ -44,7 +42,6 @@ FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP"
 JXL, RAW = "JXL", "RAW"  # what photos are called that plug-ins decode
 DRAFT_MARGIN = 3.0  # a JPEG may be decoded smaller while it stays this many times larger than what is wanted
 MOST_SQUARES = 4  # whole photos are made smaller at once while they are no larger, in squares, than this
-GREY_SPREAD = 10  # R, G and B of a grey photo differ by no more than JPEG's rounding, out of 255
 EXIF_ORIENTATION = 0x0112  # Exif 2.32, table 4: the tag, and below what makes each orientation upright
 SPACE = slice(16, 20)  # of a colour profile: which colours it is of (ICC.1:2010, table 17)
 UPRIGHT = {
@@ -130,7 +127,7 @@ def decode(data: bytes, preprocessing: Preprocessing, max_pixels: int = MAX_PIXE
     asked = {"want": "square", "preprocessing": asdict(preprocessing)}
     about, square = found_apart(data, max_pixels, lambda size: asked, PIXELS_AT_ONCE, PIXEL_BYTES)
     pixels = np.frombuffer(square, np.uint8).reshape(preprocessing.size_px, preprocessing.size_px, 3)
-    return DecodedPhoto(pixels=pixels, facts=Facts(**about["facts"]), camera=camera_said(about["camera"]))
+    return DecodedPhoto(pixels=pixels, facts=Facts(**about["facts"]), camera=Camera.of_record(about["camera"]))
 
 
 def decode_here(data: bytes, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS) -> DecodedPhoto:
@@ -406,7 +403,7 @@ def read_camera(data: bytes) -> Camera:
     """Return what the camera says of a photo, without decoding its pixels where its format lets that be."""
     try:
         if goes_apart(data):
-            return camera_said(header_apart(data, MAX_PIXELS)["camera"])
+            return Camera.of_record(header_apart(data, MAX_PIXELS)["camera"])
         if is_jxl(data) or is_camera_raw(data):
             with lent_rgb(data, lambda size: (1, 1), MAX_PIXELS) as photo:
                 return photo.camera
@@ -426,11 +423,6 @@ def camera_here(data: bytes) -> Camera:
                 return camera_of(image)
     except PhotoError:
         return SILENT
-
-
-def camera_said(about: dict[str, Any]) -> Camera:
-    """Return what photo_process says that the camera says."""
-    return Camera(**about | {"taken_at": about["taken_at"] and datetime.fromisoformat(about["taken_at"])})
 
 
 def camera_at(file: PhotoFile) -> Camera:
@@ -506,15 +498,3 @@ def resized_image(size: tuple[float, float], preprocessing: Preprocessing) -> Si
         return fitted_square(size, s)
     short = min(size)
     return int(s * width / short), int(s * height / short)
-
-
-def fitted_square(size: tuple[float, float], side_px: int) -> Size:
-    """Return the size with the same shape whose longer side is `side_px`."""
-    scale = side_px / max(size)
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def is_grey(pixels: Pixels) -> bool:
-    """Tell whether a uint8 (s, s, 3) photo has no colour."""
-    red, green, blue = np.moveaxis(pixels[::4, ::4].astype(np.int16), 2, 0)
-    return all(np.abs(one - other).max() <= GREY_SPREAD for one, other in ((red, green), (green, blue), (blue, red)))

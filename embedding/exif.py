@@ -7,9 +7,9 @@ import math
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from PIL import Image
 
@@ -34,6 +34,15 @@ class Camera:
     taken_at: datetime | None = None
     latitude: float | None = None
     longitude: float | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return asdict(self) | {"taken_at": self.taken_at and self.taken_at.isoformat()}
+
+    @classmethod
+    def of_record(cls, record: dict[str, Any]) -> Self:
+        """Return what `record` gave."""
+        return cls(**record | {"taken_at": record["taken_at"] and datetime.fromisoformat(record["taken_at"])})
 
 
 SILENT = Camera()

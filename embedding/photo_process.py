@@ -12,7 +12,7 @@ from embedding.decode import Preprocessing, camera_here, decode_here, fit_here, 
 from embedding.plugin_process import Found, serve_requests
 
 
-def photo_in(request: dict[str, Any], data: bytes) -> Found:
+def answer_to(request: dict[str, Any], data: bytes) -> Found:
     """Return what is wanted of a photo, or why there is none."""
     try:
         return WANTED[request["want"]](request, data)
@@ -27,30 +27,24 @@ def header(request: dict[str, Any], data: bytes) -> Found:
     return {
         "size": (found.width_px, found.height_px),
         "format": found.format,
-        "camera": plain(camera),
+        "camera": camera.record(),
         "more": True,
     }, b""
 
 
-def square(request: dict[str, Any], data: bytes) -> Found:
+def squared_photo(request: dict[str, Any], data: bytes) -> Found:
     """Return the square that an encoder takes, and the photo's facts."""
     photo = decode_here(data, Preprocessing(**request["preprocessing"]), request["max_pixels"])
-    return {"facts": asdict(photo.facts), "camera": plain(photo.camera)}, photo.pixels.tobytes()
+    return {"facts": asdict(photo.facts), "camera": photo.camera.record()}, photo.pixels.tobytes()
 
 
-def fitting(request: dict[str, Any], data: bytes) -> Found:
+def fitted_photo(request: dict[str, Any], data: bytes) -> Found:
     """Return a photo that fits a box, RGB."""
     image = fit_here(data, tuple(request["box"]), request["max_pixels"])
     return {"pixels": image.size}, image.tobytes()
 
 
-def plain(camera: Any) -> dict[str, Any]:
-    """Return what a camera says as JSON has it."""
-    said = asdict(camera)
-    return said | {"taken_at": camera.taken_at and camera.taken_at.isoformat()}
-
-
-WANTED = {"header": header, "square": square, "fit": fitting}
+WANTED = {"header": header, "square": squared_photo, "fit": fitted_photo}
 
 if __name__ == "__main__":
-    serve_requests(photo_in)
+    serve_requests(answer_to)

@@ -56,7 +56,7 @@ class PluginPicture:
 Answer = tuple[dict[str, Any], list[bytes]]  # what a process says, and its bytes in parts
 
 
-class Lent:
+class LentProcess:
     """A process that decodes, for one photo; after it died there is none."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
@@ -116,7 +116,7 @@ class PluginProcesses:
             return answer
 
     @contextmanager
-    def lent(self, request: dict[str, Any], data: bytes) -> Iterator[tuple[Lent, Answer | None]]:
+    def lent(self, request: dict[str, Any], data: bytes) -> Iterator[tuple[LentProcess, Answer | None]]:
         """Lend a process, with its answer to a first request, None where it died; it may be asked more of the data.
 
         One that waited may just have ended by itself, so a new one is asked as well.
@@ -126,11 +126,11 @@ class PluginProcesses:
         with self._turns:
             with self._lock:
                 waiting = self._idle.pop() if self._idle else None
-            lent = Lent(waiting or start_process(self._program))
+            lent = LentProcess(waiting or start_process(self._program))
             try:
                 answer = lent.answer(request, data)
                 if answer is None and waiting is not None:
-                    lent = Lent(start_process(self._program))
+                    lent = LentProcess(start_process(self._program))
                     answer = lent.answer(request, data)
                 yield lent, answer
             finally:

@@ -51,3 +51,9 @@ def pixels_where_they_lie(image: Image.Image) -> Any:
     except ValueError:
         return None
     return torch.utils.dlpack.from_dlpack(values).view(image.height, image.width, 4)
+
+
+def fitted_square(size: tuple[float, float], side_px: int) -> tuple[int, int]:
+    """Return the size with the same shape whose longer side is `side_px`."""
+    scale = side_px / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

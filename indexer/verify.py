@@ -9,24 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from base.arrays import Ids
 from base.console import counted, shell_word
-from base.errors import LibraryError
+from base.errors import DamagedDatabaseError, LibraryError
 from base.files import SegmentFile, files_of_ours, half_written, is_left, is_unchanged
 from base.progress import Progress, Step, silent
 from base.records import record_problem
 from base.remote import Unreachable, facts_at
 from base.settings import LibraryFolder
 from base.urls import plain_url, server_of, url_of
-from db.catalog import Catalog, database_of, disk_errors, restoring
+from db.catalog import Catalog, disk_errors
 from db.model_rows import other_models
 from db.models import Model, Photo, PhotoSource, PhotoState
 from db.photo_rows import all_photos
 from db.restyling_rows import all_restylings, file_problem, forget_restylings, result_photos
 from db.source_rows import known_mounts, remembered_sources
+from db.sqlite_files import restoring
 from db.vector_rows import (
     current_model,
     database_problems,
@@ -91,10 +91,11 @@ def verify(
     with disk_errors(folder), catalog.session() as session:
         try:
             broken = database_problems(session)
-        except DatabaseError as error:
-            broken = [str(error.orig)]
+        except DamagedDatabaseError as error:
+            broken = [error.problem]
         if broken:  # what else it says is not to be relied on
-            return [Disagreement("database", problem, restoring(database_of(folder))) for problem in broken]
+            remedy = restoring(str(catalog.engine.url.database))
+            return [Disagreement("database", problem, remedy) for problem in broken]
         found = list(photo_disagreements(session, progress))
         found += result_disagreements(session, folder, catalog.model, quick=quick)
         found += [

@@ -23,7 +23,16 @@ from tests.restyle.engines.conftest import Folders
 from tests.web.conftest import BROWSERS
 
 ROOT = Path(__file__).parents[1]
-OF_OTHERS = {"int8_library", "measuring", "million", "plain_loop", "records", "segmented", "synthetic"}  # by others
+OF_OTHERS = {
+    "int8_library",
+    "kept_library",
+    "measuring",
+    "million",
+    "plain_loop",
+    "records",
+    "segmented",
+    "synthetic",
+}  # by others
 APART = {"measured"}  # measures nothing: tests/test_records.py
 THEIRS = ROOT / "benchmarks" / "work" / "clip-retrieval-2.45"  # made by benchmarks/against_clip_retrieval.sh
 NUMBER = r"[\d.,]+"

@@ -330,7 +330,7 @@ def test_a_file_is_no_library_and_none_is_made_of_it(tmp_path: Path) -> None:
 def test_a_library_of_a_later_version_is_refused(library: LibraryFactory) -> None:
     with closing(sqlite3.connect(library.folder.database_file)) as database, database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
-    with connections() as left, pytest.raises(LibraryError, match=r"newer CV-Aliens .*9999.*: update CV-Aliens"):
+    with connections() as left, pytest.raises(LibraryError, match=r"newer CV-Aliens.*9999.*: update CV-Aliens"):
         aliens.open(library.folder.root)
     assert left == []
 

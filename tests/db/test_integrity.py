@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
+from base.errors import DamagedDatabaseError
 from db.catalog import new_session
 from db.models import Model, PhotoState
 from db.vector_rows import database_problems, embedded_without_vector, integrity_problems, use_model
@@ -146,5 +146,5 @@ def test_a_database_that_cannot_be_looked_through_is_an_error(full: Engine) -> N
     path = Path(full.url.database or "")
     data = path.read_bytes()
     path.write_bytes(data[:100] + b"\xa5" * 3996 + data[4096:])  # where the tables are listed
-    with new_session(full) as session, pytest.raises(DatabaseError, match="malformed"):
+    with new_session(full) as session, pytest.raises(DamagedDatabaseError, match="malformed"):
         database_problems(session)

@@ -45,7 +45,7 @@ HOSTILE = """
 import os, select, sys
 from embedding import photo_process
 from embedding.plugin_process import serve_requests
-sound = photo_process.photo_in
+sound = photo_process.answer_to
 
 def hostile(request, data):
     if request["want"] == {when!r} and data.startswith(b"BM"):

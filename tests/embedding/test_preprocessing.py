@@ -15,8 +15,9 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
 from aliens.library import Library
-from embedding.decode import Preprocessing, decode, fitted_square, lent_rgb, resized_image, square
+from embedding.decode import Preprocessing, decode, lent_rgb, resized_image, square
 from embedding.open_clip_encoder import OpenClipEncoder
+from embedding.resizing import fitted_square
 from tests.by_folder import found_vectors
 from tests.embedding.conftest import encoded, smooth
 

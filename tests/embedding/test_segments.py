@@ -621,6 +621,8 @@ def fail_at(call: int, monkeypatch: pytest.MonkeyPatch, function: str) -> None:
 def test_a_full_disk_leaves_nothing_and_the_next_try_works(
     store: SegmentStore, monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:
+    if function != "mkdir":
+        store.folder.mkdir(parents=True)
     with monkeypatch.context() as patch:
         fail_at(1, patch, function)
         with pytest.raises(OSError, match="No space left") as caught:
@@ -633,6 +635,7 @@ def test_a_full_disk_leaves_nothing_and_the_next_try_works(
 def test_a_segment_whose_rename_could_not_be_synced_is_a_stray(
     store: SegmentStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    store.folder.mkdir(parents=True)
     with monkeypatch.context() as patch:
         fail_at(2, patch, "fsync")  # of the file, of its folder
         with pytest.raises(OSError, match="No space left"):

@@ -186,6 +186,7 @@ def test_what_was_recorded_before_the_disk_was_full_is_kept(
     library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", 4)
+    library.folder.vectors(library.encoder.key).mkdir(parents=True, exist_ok=True)
     fsync, calls = os.fsync, iter(range(1000))
 
     def full(descriptor: int) -> None:

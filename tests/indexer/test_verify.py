@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import select, text
 
+import aliens
 import indexer.verify
 from base.errors import LibraryError, SourceError
 from base.files import SegmentFile
 from base.progress import Step
 from base.records import write_record
 from base.settings import LibraryFolder
-from db.models import PhotoState
+from db.models import PhotoState, Scan
 from db.vector_rows import current_model, record_segment
 from embedding.index.building import IndexChoice
 from embedding.index.milvus import Collection, write_collection
@@ -913,6 +914,32 @@ def test_a_database_that_no_library_can_be_opened_of_is_refused_with_the_way_to_
     file = damage_database(library.folder, name, overwrite)
     with pytest.raises(LibraryError, match="malformed") as caught:
         verify(library.folder)
+    assert str(caught.value).endswith(restoring(file))
+
+
+@pytest.mark.sqlite
+def test_whoever_reads_a_damaged_database_says_how_to_save_what_is_whole(
+    library: LibraryFactory, segments: Path
+) -> None:
+    file = damage_database(library.folder, "photo", overwrite)
+    with aliens.open(library.folder.root, encoder=library.encoder) as opened, pytest.raises(LibraryError) as caught:
+        opened.search("a sofa")
+    assert str(caught.value) == f"{file} is damaged (database disk image is malformed): {restoring(file)}"
+
+
+@pytest.mark.sqlite
+def test_a_value_of_json_that_a_bit_made_unreadable_is_named_and_refused(
+    library: LibraryFactory, segments: Path
+) -> None:
+    with session_of(library.folder) as session:
+        session.execute(text("UPDATE scan SET counts = substr(counts, 2)"))
+        session.commit()
+        file = Path(session.get_bind().engine.url.database or "")
+    (named,) = [told for told in verify(library.folder) if told.part == "database"]
+    assert named.what.startswith("table scan: ") and named.what.endswith(" of counts cannot be read")
+    assert named.remedy == restoring(file)
+    with session_of(library.folder) as session, pytest.raises(LibraryError, match="a value of it is no JSON") as caught:
+        session.scalars(select(Scan.counts)).all()
     assert str(caught.value).endswith(restoring(file))
 
 

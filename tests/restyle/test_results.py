@@ -232,7 +232,7 @@ def test_lineage_longer_than_a_jpeg_can_say_leaves_out_its_attempts(tmp_path: Pa
     ("content", "words"),
     [
         (photo_bytes(1), "does not say how it was made"),
-        (b"no picture", "no image format"),
+        (b"no picture", "no JPEG, PNG, GIF or WebP"),
         (b"", "empty"),
         (photo_bytes(1, (300, 300), "PNG")[:900], "truncated"),
     ],

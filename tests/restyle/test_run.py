@@ -346,7 +346,7 @@ def test_a_run_that_ended_early_goes_on_as_if_it_had_not(
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(errno.ENOSPC, "is full: free some space"), (errno.EACCES, "cannot be written"), (errno.EIO, "cannot be written")],
+    [(errno.ENOSPC, "is full: free some space"), (errno.EACCES, "cannot be written"), (errno.EIO, "the disk failed")],
 )
 def test_a_disk_that_takes_no_more_ends_the_run_and_leaves_nothing_half_written(
     filled: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
