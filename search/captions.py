@@ -45,7 +45,8 @@ from db.vector_rows import EmbeddedRows, count_embedded
 from embedding.decode import Preprocessing, Unreadable, read_squares
 from embedding.encoder import Encoder
 from embedding.segments import SegmentStore
-from search.export.exporter import HashedFile, facts_of_file, file_and_manifest, refuse_name, stream
+from search.export.exporter import facts_of_file, file_and_manifest, refuse_name, stream
+from search.export.hashed_file import HashedFile
 from search.export.tables import TABLE_WRITERS
 
 MOST_CHARACTERS = 1000  # of a caption; models look at the first 20 to 70 words

@@ -1,6 +1,5 @@
 """The export, start to end: select, stream, write under a temporary name, sum up in a manifest, rename."""
 
-import hashlib
 import os
 import re
 from collections import Counter
@@ -33,6 +32,7 @@ from base.progress import Progress, Step, silent
 from base.records import MANIFEST_FILE, MANIFEST_SUFFIX, json_bytes, write_json
 from base.spreadsheets import refuse_rows
 from db.vector_rows import count_embedded
+from search.export.hashed_file import HashedFile
 from search.export.tables import (
     DEFAULT_COLUMNS,
     TABLE_WRITERS,
@@ -285,7 +285,7 @@ class Description:
     query: str | None
 
     def manifest(
-        self, path: Path, file_format: Format, hashed: "HashedFile", left_out: Sequence[str], left_tags: Counter[str]
+        self, path: Path, file_format: Format, hashed: HashedFile, left_out: Sequence[str], left_tags: Counter[str]
     ) -> ExportManifest:
         """Return the manifest of a file that is complete; `left_tags` counts the tags of photos left out."""
         calibration, names = self.tagging.calibration, self.tagging.vocabulary.names
@@ -447,7 +447,7 @@ def refuse_empty(photos: int, why: str = "no photo has all of that") -> None:
         raise QueryError(f"{why}: nothing was exported")
 
 
-def facts_of_file(path: Path, file_format: str, hashed: "HashedFile") -> dict[str, Any]:
+def facts_of_file(path: Path, file_format: str, hashed: HashedFile) -> dict[str, Any]:
     """Return what every manifest says of a file that is complete, as its fields."""
     return {
         "cv_aliens": __version__,
@@ -457,52 +457,3 @@ def facts_of_file(path: Path, file_format: str, hashed: "HashedFile") -> dict[st
         "sha256": hashed.hexdigest(),
         "size_bytes": hashed.size_bytes,
     }
-
-
-class HashedFile:
-    """A file that hashes what is written to it, for writers that only write."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.size_bytes = 0
-        self.closed = False
-        self._file = file
-        self._hash = hashlib.sha256()
-
-    def write(self, data: Any) -> int:
-        """Write and hash; return the number of bytes.
-
-        After a failure the file is closed, and what Arrow's writer then adds as its file's end goes nowhere.
-        """
-        if self._file.closed:
-            return memoryview(data).nbytes
-        self._hash.update(data)
-        written = self._file.write(data)
-        self.size_bytes += written
-        return written
-
-    def flush(self) -> None:
-        """Hand over to the system."""
-        self._file.flush()
-
-    def tell(self) -> int:
-        """Return how many bytes were written."""
-        return self.size_bytes
-
-    def hexdigest(self) -> str:
-        """Return the SHA-256 of everything written."""
-        return self._hash.hexdigest()
-
-    def close(self) -> None:
-        """Leave the file open: whoever opened it closes it."""
-
-    def writable(self) -> bool:
-        """Say yes."""
-        return True
-
-    def readable(self) -> bool:
-        """Say no."""
-        return False
-
-    def seekable(self) -> bool:
-        """Say no."""
-        return False
