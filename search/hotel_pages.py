@@ -16,7 +16,8 @@ from base.progress import Progress, Step, silent
 from base.spreadsheets import refuse_rows
 from embedding.colour import read_pixels
 from embedding.html_pages import data_uri, jpeg, render
-from search.export.exporter import HashedFile, facts_of_file, file_and_manifest, refuse_name, stream
+from search.export.exporter import facts_of_file, file_and_manifest, refuse_name, stream
+from search.export.hashed_file import HashedFile
 from search.export.tables import TABLE_WRITERS, Sink, json_line
 from search.gallery import GalleryMaker, unseen
 from search.hotels import HotelTable, TaggedHotel

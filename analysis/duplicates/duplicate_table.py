@@ -13,7 +13,8 @@ from base.errors import OutputError, QueryError
 from base.progress import Progress, silent
 from base.spreadsheets import refuse_rows
 from search.copies import copies_counted
-from search.export.exporter import HashedFile, facts_of_file, file_and_manifest, refuse_name, stream
+from search.export.exporter import facts_of_file, file_and_manifest, refuse_name, stream
+from search.export.hashed_file import HashedFile
 from search.export.tables import TABLE_WRITERS
 
 DUPLICATE_FORMATS = {".csv": "csv", ".tsv": "tsv", ".xlsx": "xlsx", ".jsonl": "jsonl", ".parquet": "parquet"}
