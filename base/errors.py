@@ -3,6 +3,7 @@
 AliensError                    something the user can mend; the message names the value and the remedy
 ├── LibraryError               the library folder: absent, locked, disk full, damaged
 │   ├── LibraryBusyError       another process or thread is changing it
+│   ├── DamagedDatabaseError   its database file is damaged
 │   ├── DiskFullError          the disk that holds it is full
 │   └── ModelMismatchError     made by another model than the one at hand
 ├── EncoderError               a model that is unknown, not fetched or not usable
