@@ -26,9 +26,11 @@ def write_setting(session: Session, name: str, value: str) -> None:
 
 def note_program(connection: Connection) -> None:
     """Keep the version that has changed the tables, unless no library was set up in them to its end."""
-    connection.execute(text(f"DELETE FROM setting WHERE name = '{PROGRAM}'"))
-    statement = f"INSERT INTO setting (name, value) SELECT '{PROGRAM}', :version WHERE EXISTS (SELECT 1 FROM setting)"
-    connection.execute(text(statement), {"version": __version__})
+    connection.execute(text("DELETE FROM setting WHERE name = :name"), {"name": PROGRAM})
+    there = connection.scalar(text("SELECT count(*) FROM setting"))
+    if there:
+        said = {"name": PROGRAM, "version": __version__}
+        connection.execute(text("INSERT INTO setting (name, value) VALUES (:name, :version)"), said)
 
 
 def save_search(session: Session, name: str, query: str, options: Mapping[str, Any]) -> None:

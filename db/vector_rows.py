@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import JSON, Connection, and_, bindparam, delete, func, insert, select, text, update
+from sqlalchemy import JSON, Connection, Text, and_, bindparam, delete, func, insert, select, text, type_coerce, update
 from sqlalchemy.orm import Session
 
 from base.arrays import Longs
@@ -340,19 +340,14 @@ def database_problems(session: Session) -> list[str]:
 
 def values_not_json(session: Session) -> list[str]:
     """Return which columns of JSON hold values that are none, in an SQLite file, by table."""
-    columns = [
-        (table.name, column.name)
-        for table in Base.metadata.sorted_tables
-        for column in table.columns
-        if isinstance(column.type, JSON)
-    ]
     found = []
-    for table, column in columns:
-        odd = session.scalars(
-            text(f'SELECT "{column}" FROM "{table}" WHERE "{column}" IS NOT NULL AND NOT json_valid("{column}")')
-        )
-        if count := sum(not is_json(value) for value in odd):  # SQLite knows no NaN, which we write
-            found.append(f"table {table}: {counted(count, 'value')} of {column} cannot be read")
+    for table in Base.metadata.sorted_tables:
+        for column in table.columns:
+            if isinstance(column.type, JSON):
+                value = type_coerce(column, Text)
+                odd = session.scalars(select(value).where(value.is_not(None), func.json_valid(value) == 0))
+                if count := sum(not is_json(each) for each in odd):  # SQLite knows no NaN, which we write
+                    found.append(f"table {table.name}: {counted(count, 'value')} of {column.name} cannot be read")
     return found
 
 
