@@ -153,6 +153,8 @@ def scanning(
     try:
         yield scans
     finally:
+        if not session.is_active:  # a commit failed halfway
+            session.rollback()
         for scan in scans:
             mark_vanished(session, scan.gone, scan.report)
             complete(session, scan, is_believed=allow_empty)
