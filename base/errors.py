@@ -35,9 +35,7 @@ class LibraryBusyError(LibraryError):
 class DamagedDatabaseError(LibraryError):
     """SQLite says that its file is damaged; `problem` is what it says."""
 
-    def __init__(self, problem: str, message: str) -> None:
-        super().__init__(message)
-        self.problem = problem
+    problem = ""
 
 
 class DiskFullError(LibraryError):

@@ -277,7 +277,9 @@ def refuse_damaged(context: ExceptionContext) -> None:
 
 def damaged(file: str, problem: str) -> DamagedDatabaseError:
     """Return the error for a database file that is damaged."""
-    return DamagedDatabaseError(problem, f"{file} is damaged ({problem}): {restoring(file)}")
+    error = DamagedDatabaseError(f"{file} is damaged ({problem}): {restoring(file)}")
+    error.problem = problem
+    return error
 
 
 def restoring(file: str) -> str:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from base.arrays import Floats, Ids, Pixels
 from base.console import counted, megabytes
 from base.errors import OutputError, QueryError
-from base.files import PhotoFile, make_folder, rereadable
+from base.files import HashedFile, PhotoFile, make_folder, rereadable
 from base.names import comparable, spellings
 from base.progress import Progress, Step, silent
 from base.spreadsheets import NOT_UTF8, has_column, is_workbook, open_text, refuse_rows, table_records
@@ -46,7 +46,6 @@ from embedding.decode import Preprocessing, Unreadable, read_squares
 from embedding.encoder import Encoder
 from embedding.segments import SegmentStore
 from search.export.exporter import facts_of_file, file_and_manifest, refuse_name, stream
-from search.export.hashed_file import HashedFile
 from search.export.tables import TABLE_WRITERS
 
 MOST_CHARACTERS = 1000  # of a caption; models look at the first 20 to 70 words

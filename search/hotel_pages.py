@@ -11,13 +11,12 @@ import pyarrow as pa
 from base.arrays import Bools, Longs
 from base.console import counted, megabytes
 from base.errors import OutputError, PhotoError, QueryError
-from base.files import PhotoFile, make_folder
+from base.files import HashedFile, PhotoFile, make_folder
 from base.progress import Progress, Step, silent
 from base.spreadsheets import refuse_rows
 from embedding.colour import read_pixels
 from embedding.html_pages import data_uri, jpeg, render
 from search.export.exporter import facts_of_file, file_and_manifest, refuse_name, stream
-from search.export.hashed_file import HashedFile
 from search.export.tables import TABLE_WRITERS, Sink, json_line
 from search.gallery import GalleryMaker, unseen
 from search.hotels import HotelTable, TaggedHotel

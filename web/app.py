@@ -29,8 +29,7 @@ from web.api.stats_api import numbering
 from web.api.tag_api import tagging
 from web.api.upload_api import uploading
 from web.document import describe_api
-from web.limited import limited_drafts, limited_searches, limited_uploads
-from web.opened import Opened, warm_up
+from web.opened import Opened, limited_drafts, limited_searches, limited_uploads, warm_up
 from web.pages.access_pages import access_pages
 from web.pages.basket_page import basket_pages
 from web.pages.export_page import export_pages

@@ -10,11 +10,11 @@ import pyarrow as pa
 from analysis.duplicates.duplicates_found import DuplicateGroup, Duplicates, GroupedPhoto
 from base.console import counted
 from base.errors import OutputError, QueryError
+from base.files import HashedFile
 from base.progress import Progress, silent
 from base.spreadsheets import refuse_rows
 from search.copies import copies_counted
 from search.export.exporter import facts_of_file, file_and_manifest, refuse_name, stream
-from search.export.hashed_file import HashedFile
 from search.export.tables import TABLE_WRITERS
 
 DUPLICATE_FORMATS = {".csv": "csv", ".tsv": "tsv", ".xlsx": "xlsx", ".jsonl": "jsonl", ".parquet": "parquet"}

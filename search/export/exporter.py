@@ -20,6 +20,7 @@ from base.copy_folder import SourceGone, place_photo
 from base.errors import OutputError, QueryError
 from base.files import (
     TEMPORARY_SUFFIX,
+    HashedFile,
     PhotoFile,
     atomic_write,
     folder_lock,
@@ -32,7 +33,6 @@ from base.progress import Progress, Step, silent
 from base.records import MANIFEST_FILE, MANIFEST_SUFFIX, json_bytes, write_json
 from base.spreadsheets import refuse_rows
 from db.vector_rows import count_embedded
-from search.export.hashed_file import HashedFile
 from search.export.tables import (
     DEFAULT_COLUMNS,
     TABLE_WRITERS,

@@ -14,10 +14,10 @@ from typing import Any, get_args
 import pytest
 
 from base.errors import OutputError, QueryError
+from base.files import HashedFile
 from base.settings import LibraryFolder
 from search.export import exporter
 from search.export.exporter import ENDINGS, Format
-from search.export.hashed_file import HashedFile
 from search.export.tables import DEFAULT_COLUMNS, Selection, TagTable
 from search.tags.vocabulary import read_vocabulary
 from tests.conftest import LibraryFactory
