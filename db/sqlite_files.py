@@ -118,7 +118,7 @@ def json_value(file: str, written: str) -> Any:
     try:
         return json.loads(written)
     except ValueError as error:
-        raise damaged(file, f"a value of it is no JSON: {error}") from error
+        raise damaged(file, f"a value of it is no JSON: {error}", setting_right(file)) from error
 
 
 def use_sqlite_files(engine: Engine) -> None:
@@ -272,12 +272,13 @@ def refuse_damaged(context: ExceptionContext) -> None:
     error, engine = context.original_exception, context.engine
     code = getattr(error, "sqlite_errorcode", 0) & PRIMARY
     if code == sqlite3.SQLITE_CORRUPT or (code == sqlite3.SQLITE_NOTADB and context.connection is not None):
-        raise damaged(str(engine.url.database) if engine is not None else "the database", str(error)) from error
+        file = str(engine.url.database) if engine is not None else "the database"
+        raise damaged(file, str(error), restoring(file)) from error
 
 
-def damaged(file: str, problem: str) -> DamagedDatabaseError:
+def damaged(file: str, problem: str, remedy: str) -> DamagedDatabaseError:
     """Return the error for a database file that is damaged."""
-    error = DamagedDatabaseError(f"{file} is damaged ({problem}): {restoring(file)}")
+    error = DamagedDatabaseError(f"{file} is damaged ({problem}): {remedy}")
     error.problem = problem
     return error
 
@@ -289,3 +290,8 @@ def restoring(file: str) -> str:
         f"`sqlite3 {shell_word(file)} .dump | sed 's/^ROLLBACK.*/COMMIT;/' | sqlite3 saved.db`, "
         "put saved.db in its place, and run `aliens verify --repair`"
     )
+
+
+def setting_right(file: str) -> str:
+    """Return what to do with a sound file in which values make no sense."""
+    return f"restore {file} from a backup, or set the values right by `sqlite3 {shell_word(file)}`"

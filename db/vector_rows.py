@@ -3,9 +3,32 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from sqlalchemy import JSON, Connection, Text, and_, bindparam, delete, func, insert, select, text, type_coerce, update
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    DateTime,
+    Enum,
+    Float,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    type_coerce,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from base.arrays import Longs
@@ -334,21 +357,42 @@ def database_problems(session: Session) -> list[str]:
         named = {line for _, line in lines}
         return [f"table {name}: {line}" for name, line in lines] + [line for line in found if line not in named]
     broken_keys = session.execute(text("PRAGMA foreign_key_check")).all()
-    dangling = [f"row {row[1]} of table {row[0]} points to a row of {row[2]} that is not there" for row in broken_keys]
-    return dangling + values_not_json(session)
+    return [f"row {row[1]} of table {row[0]} points to a row of {row[2]} that is not there" for row in broken_keys]
 
 
-def values_not_json(session: Session) -> list[str]:
-    """Return which columns of JSON hold values that are none, in an SQLite file, by table."""
-    found = []
+def senseless_values(session: Session) -> list[str]:
+    """Return which columns of an SQLite file hold values that cannot be of their type, by table; of others nothing.
+
+    Pages have no checksums: a bit that flips in a date, a state or a number leaves a sound page.
+    """
+    found: list[str] = []
+    if session.get_bind().dialect.name != "sqlite":
+        return found
     for table in Base.metadata.sorted_tables:
-        for column in table.columns:
-            if isinstance(column.type, JSON):
+        checks = [func.sum(column.is_not(None) & ~makes_sense(column), type_=Integer) for column in table.columns]
+        for column, count in zip(table.columns, session.execute(select(*checks)).one(), strict=True):
+            if count and isinstance(column.type, JSON):  # SQLite knows no NaN, which we write
                 value = type_coerce(column, Text)
-                odd = session.scalars(select(value).where(value.is_not(None), func.json_valid(value) == 0))
-                if count := sum(not is_json(each) for each in odd):  # SQLite knows no NaN, which we write
-                    found.append(f"table {table.name}: {counted(count, 'value')} of {column.name} cannot be read")
+                count = sum(not is_json(each) for each in session.scalars(select(value).where(~makes_sense(column))))
+            if count:
+                makes = "makes" if count == 1 else "make"
+                found.append(f"table {table.name}: {counted(count, 'value')} of {column.name} {makes} no sense")
     return found
+
+
+def makes_sense(column: Column[Any]) -> ColumnElement[bool]:
+    """Return the condition that a value of a column of an SQLite file can be of its type."""
+    kind, written = column.type, type_coerce(column, Text)
+    if isinstance(kind, JSON):
+        return func.json_valid(written) == 1
+    if isinstance(kind, Enum):
+        return written.in_(kind.enums)
+    if isinstance(kind, DateTime):
+        return func.datetime(written).is_not(None)
+    if isinstance(kind, Boolean):
+        return type_coerce(column, Integer).in_([0, 1])
+    kinds = {LargeBinary: ["blob"], Integer: ["integer"], Float: ["real", "integer"], String: ["text"]}
+    return func.typeof(written).in_(next(names for each, names in kinds.items() if isinstance(kind, each)))
 
 
 def is_json(value: str | bytes) -> bool:

@@ -26,7 +26,7 @@ from db.models import Model, Photo, PhotoSource, PhotoState
 from db.photo_rows import all_photos
 from db.restyling_rows import all_restylings, file_problem, forget_restylings, result_photos
 from db.source_rows import known_mounts, remembered_sources
-from db.sqlite_files import restoring
+from db.sqlite_files import restoring, setting_right
 from db.vector_rows import (
     current_model,
     database_problems,
@@ -37,6 +37,7 @@ from db.vector_rows import (
     pend_without_vector,
     recorded_ids,
     segments_of,
+    senseless_values,
     set_dead,
 )
 from embedding.image_files import INT8, image_tower_problem, is_int8, is_written_to
@@ -96,6 +97,9 @@ def verify(
         if broken:  # what else it says is not to be relied on
             remedy = restoring(str(catalog.engine.url.database))
             return [Disagreement("database", problem, remedy) for problem in broken]
+        if senseless := senseless_values(session):
+            remedy = setting_right(str(catalog.engine.url.database))
+            return [Disagreement("database", problem, remedy) for problem in senseless]
         found = list(photo_disagreements(session, progress))
         found += result_disagreements(session, folder, catalog.model, quick=quick)
         found += [
