@@ -50,11 +50,10 @@ def found_apart(
 
     Raises: PhotoError: it cannot be decoded, or the process died of it.
     """
-    first = header_request(data, max_pixels)
-    with PHOTO_PROCESSES.lent(first, data) as (process, header):
-        width, height = checked_answer(header)[0]["size"]
-        with budget.holding(width * height * pixel_bytes):
-            about, (payload, *_) = checked_answer(process.answer(first | wanted((width, height)) | {"bytes": 0}))
+    width, height = header_apart(data, max_pixels)["size"]
+    request = header_request(data, max_pixels) | wanted((width, height))
+    with budget.holding(width * height * pixel_bytes):
+        about, (payload, *_) = checked_answer(PHOTO_PROCESSES.ask(request, data))
     return about, payload
 
 

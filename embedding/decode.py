@@ -21,7 +21,7 @@ from embedding.apart import found_apart, goes_apart, header_apart
 from embedding.boxes import CUT_SHORT, is_cut_short, is_jxl, jxl_size
 from embedding.brightness import brightness_of, is_grey
 from embedding.camera_raw import camera_of_raw, is_camera_raw, raw_is_cut_short
-from embedding.exif import SILENT, Camera, camera_of, exif_of, says_nothing
+from embedding.exif import SILENT, Camera, camera_of, orientation_of, says_nothing
 from embedding.heif import opened_heif
 from embedding.mending import MOST_SCANS, PNG_START, has_endless_scans, lacks_end, mend, readable_png
 from embedding.plugin_decoders import PluginPicture, plugin_picture, too_many_pixels
@@ -42,7 +42,6 @@ FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP"
 JXL, RAW = "JXL", "RAW"  # what photos are called that plug-ins decode
 DRAFT_MARGIN = 3.0  # a JPEG may be decoded smaller while it stays this many times larger than what is wanted
 MOST_SQUARES = 4  # whole photos are made smaller at once while they are no larger, in squares, than this
-EXIF_ORIENTATION = 0x0112  # Exif 2.32, table 4: the tag, and below what makes each orientation upright
 SPACE = slice(16, 20)  # of a colour profile: which colours it is of (ICC.1:2010, table 17)
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -130,11 +129,13 @@ def decode(data: bytes, preprocessing: Preprocessing, max_pixels: int = MAX_PIXE
     return DecodedPhoto(pixels=pixels, facts=Facts(**about["facts"]), camera=Camera.of_record(about["camera"]))
 
 
-def decode_here(data: bytes, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS) -> DecodedPhoto:
+def decode_here(
+    data: bytes, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS, *, by_torch: bool = True
+) -> DecodedPhoto:
     """Do what `decode` does in this process. Raises: PhotoError: as that."""
     wanted = partial(resized_image, preprocessing=preprocessing)
     with lent_rgb(data, wanted, max_pixels) as photo:
-        pixels = square(photo.rgb, preprocessing, photo.extent)
+        pixels = square(photo.rgb, preprocessing, photo.extent, by_torch=by_torch)
         brightness = brightness_of(photo_in(pixels, photo.extent, preprocessing))
     width, height = photo.size
     if photo.orientation in UPRIGHT:
@@ -437,25 +438,20 @@ def camera_at(file: PhotoFile) -> Camera:
         return read_camera(data)
 
 
-def orientation_of(image: Image.Image) -> int:
-    """Return the EXIF orientation; 1, upright, where the EXIF block is damaged, which is no fault of the pixels.
-
-    To be asked after the pixels are there: Pillow turns a TIFF upright itself and then drops the tag.
-    """
-    try:
-        orientation = int(exif_of(image).get(EXIF_ORIENTATION, 1))
-    except Exception:  # Pillow raises nearly every built-in exception on a damaged block
-        return 1
-    return orientation if orientation in UPRIGHT else 1
-
-
-def square(image: Image.Image, preprocessing: Preprocessing, extent: tuple[float, float] | None = None) -> Pixels:
+def square(
+    image: Image.Image,
+    preprocessing: Preprocessing,
+    extent: tuple[float, float] | None = None,
+    *,
+    by_torch: bool = True,
+) -> Pixels:
     """Resize and crop or pad an RGB image as the model's own transform does; uint8 (s, s, 3).
 
     Args:
         image: the photo, whole.
         preprocessing: how the model wants it.
         extent: width and height in pixels of what the photo fills of the image, if not all of it.
+        by_torch: see resizing.py; without, Pillow does it, which differs by rounding.
 
     Source: open_clip.transform.image_transform and torchvision's Resize and CenterCrop, on Pillow images.
     Of a panorama, or where Pillow resizes, only the pixels inside the crop are computed, which gives the same values.
@@ -464,7 +460,8 @@ def square(image: Image.Image, preprocessing: Preprocessing, extent: tuple[float
     resample = PILLOW_INTERPOLATION[preprocessing.interpolation]
     width, height = extent or image.size
     full = full_width, full_height = resized_image((width, height), preprocessing)
-    whole = whole_resized(image, full, resample, MOST_SQUARES * s * s) if (width, height) == image.size else None
+    is_whole = by_torch and (width, height) == image.size
+    whole = whole_resized(image, full, resample, MOST_SQUARES * s * s) if is_whole else None
     if preprocessing.resize_mode == "longest":
         canvas = Image.new("RGB", (s, s), (preprocessing.fill_color,) * 3)
         whole = whole or image.resize(full, resample, box=(0, 0, width, height))

@@ -16,6 +16,7 @@ from PIL import Image
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 DATE_TAKEN, DATE_DIGITIZED = 0x9003, 0x9004  # of EXIF's block
 DATE_CHANGED = 0x0132  # of the first one
+ORIENTATION = 0x0112  # of the first one: 1 is upright, 2 to 8 are turned or mirrored
 LATITUDE_REF, LATITUDE, LONGITUDE_REF, LONGITUDE, STATUS = 1, 2, 3, 4, 9
 NO_FIX = "V"  # the status of a receiver that did not know where it was
 WRITTEN = re.compile(r"(\d{4})[:/.-](\d{1,2})[:/.-](\d{1,2})[ T]+(\d{1,2}):(\d{1,2})(?::(\d{1,2}))?", re.ASCII)
@@ -55,8 +56,20 @@ def camera_of(image: Image.Image) -> Camera:
 
 def exif_of(image: Image.Image) -> Image.Exif:
     """Return an image's EXIF block; an empty one in place of what is larger than any camera writes."""
-    block = image.info.get("exif", b"")
+    block = image.info.get("exif") or b""
     return Image.Exif() if len(block) > MOST_EXIF_BYTES else image.getexif()
+
+
+def orientation_of(image: Image.Image) -> int:
+    """Return the EXIF orientation; 1, upright, where the EXIF block is damaged, which is no fault of the pixels.
+
+    To be asked after the pixels are there: Pillow turns a TIFF upright itself and then drops the tag.
+    """
+    try:
+        orientation = int(exif_of(image).get(ORIENTATION, 1))
+    except Exception:  # Pillow raises nearly every built-in exception on a damaged block
+        return 1
+    return orientation if orientation in range(2, 9) else 1
 
 
 def camera_by(read: Callable[[], Image.Exif]) -> Camera:

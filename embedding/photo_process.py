@@ -1,7 +1,8 @@
 """The process in which photos that go apart are opened and decoded: see `embedding.apart`, which asks it.
 
-Requests and answers are plugin_process's. The first of a photo is {"want": "header"}, and comes with its bytes; a
-second may want a "square" for an encoder, or what is to "fit" a box.
+Requests and answers are plugin_process's: {"want": "header"}, a "square" for an encoder, or what is to
+"fit" a box, with "max_pixels" and "memory_bytes". It imports no PyTorch, which takes seconds, and more memory than
+photos do.
 """
 
 from dataclasses import asdict
@@ -28,13 +29,12 @@ def header(request: dict[str, Any], data: bytes) -> Found:
         "size": (found.width_px, found.height_px),
         "format": found.format,
         "camera": camera.record(),
-        "more": True,
     }, b""
 
 
 def squared_photo(request: dict[str, Any], data: bytes) -> Found:
     """Return the square that an encoder takes, and the photo's facts."""
-    photo = decode_here(data, Preprocessing(**request["preprocessing"]), request["max_pixels"])
+    photo = decode_here(data, Preprocessing(**request["preprocessing"]), request["max_pixels"], by_torch=False)
     return {"facts": asdict(photo.facts), "camera": photo.camera.record()}, photo.pixels.tobytes()
 
 

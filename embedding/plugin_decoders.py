@@ -11,8 +11,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.util import find_spec
@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from base.errors import PhotoError
+from base.errors import AliensError, PhotoError
 from base.forks import fork_lock
 from embedding import plugin_process
 
@@ -56,38 +56,6 @@ class PluginPicture:
 Answer = tuple[dict[str, Any], list[bytes]]  # what a process says, and its bytes in parts
 
 
-class LentProcess:
-    """A process that decodes, for one photo; after it died there is none."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
-        self.process: subprocess.Popen[bytes] | None = process
-
-    def answer(self, request: dict[str, Any], data: bytes = b"") -> Answer | None:
-        """Return the answer to a request; None where the process died. Raises: PhotoError: it took too long."""
-        process, answer = self.process, None
-        if process is None:
-            return None
-        too_long = threading.Event()
-
-        def end() -> None:
-            too_long.set()  # before anybody can see that the process has ended
-            process.kill()
-
-        alarm = threading.Timer(LONGEST_S, end)
-        alarm.daemon = True
-        alarm.start()
-        try:
-            answer = exchanged(process, request, data)
-            if answer is None and too_long.is_set():
-                raise PhotoError("damaged", f"decoding it took over {LONGEST_S:g} s, which no sound photo does")
-        finally:
-            alarm.cancel()
-            if answer is None:
-                end_process(process)
-                self.process = None
-        return answer
-
-
 class PluginProcesses:
     """At most so many processes that decode, each one photo after another."""
 
@@ -112,49 +80,47 @@ class PluginProcesses:
 
     def ask(self, request: dict[str, Any], data: bytes) -> Answer | None:
         """Return a process's answer, None where it died. Raises: PhotoError: it took too long."""
-        with self.lent(request, data) as (_, answer):
-            return answer
-
-    @contextmanager
-    def lent(self, request: dict[str, Any], data: bytes) -> Iterator[tuple[LentProcess, Answer | None]]:
-        """Lend a process, with its answer to a first request, None where it died; it may be asked more of the data.
-
-        One that waited may just have ended by itself, so a new one is asked as well.
-
-        Raises: PhotoError: it took too long.
-        """
         with self._turns:
             with self._lock:
-                waiting = self._idle.pop() if self._idle else None
-            lent = LentProcess(waiting or start_process(self._program))
-            try:
-                answer = lent.answer(request, data)
-                if answer is None and waiting is not None:
-                    lent = LentProcess(start_process(self._program))
-                    answer = lent.answer(request, data)
-                yield lent, answer
-            finally:
-                if lent.process is not None:
-                    with self._lock:
-                        self._idle.append(lent.process)
+                process = self._idle.pop() if self._idle else None
+            answer = answered_in_time(process, request, data) if process is not None else None
+            if answer is None:  # one that waited may just have ended by itself, so a new one is asked as well
+                process = start_process(self._program)
+                answer = answered_in_time(process, request, data)
+            if answer is not None and process is not None:
+                with self._lock:
+                    self._idle.append(process)
+            return answer
 
 
 PROCESSES = PluginProcesses(MOST)
 
 
 def start_process(program: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
-    """Start a process that decodes, by a program; Ctrl-C is not for it, and its end is that of stdin."""
+    """Start a process that decodes, by a program; Ctrl-C is not for it, and its end is that of stdin.
+
+    Raises: AliensError: the system lets none be started, which is no fault of a photo.
+    """
     path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     own = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(path)}
-    return subprocess.Popen(
-        [sys.executable, "-P", *(program or [plugin_process.__file__])],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=os.environ | own,
-        process_group=0,
-        pipesize=PIPE_BYTES if hasattr(fcntl, "F_SETPIPE_SZ") else -1,
-    )
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-P", *(program or [plugin_process.__file__])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | own,
+            process_group=0,
+        )
+    except OSError as error:
+        raise AliensError(
+            f"no process can be started to decode photos ({error.strerror}): end other programs, or allow more by "
+            "`ulimit -n` and `ulimit -u`"
+        ) from error
+    for pipe in (process.stdin, process.stdout):
+        with suppress(OSError, AttributeError):  # a system has less, or no more for this user: it goes in more parts
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)  # type: ignore[arg-type] # both are pipes
+    return process
 
 
 def end_process(process: "subprocess.Popen[bytes]") -> None:
@@ -165,6 +131,29 @@ def end_process(process: "subprocess.Popen[bytes]") -> None:
             with suppress(OSError):
                 pipe.close()
     process.wait()
+
+
+def answered_in_time(process: "subprocess.Popen[bytes]", request: dict[str, Any], data: bytes) -> Answer | None:
+    """Return a process's answer; None where it ended before, and is gone now. Raises: PhotoError: it took too long."""
+    too_long = threading.Event()
+
+    def end() -> None:
+        too_long.set()  # before anybody can see that the process has ended
+        process.kill()
+
+    alarm = threading.Timer(LONGEST_S, end)
+    alarm.daemon = True
+    alarm.start()
+    answer = None
+    try:
+        answer = exchanged(process, request, data)
+        if answer is None and too_long.is_set():
+            raise PhotoError("damaged", f"decoding it took over {LONGEST_S:g} s, which no sound photo does")
+    finally:
+        alarm.cancel()
+        if answer is None:
+            end_process(process)
+    return answer
 
 
 def exchanged(process: "subprocess.Popen[bytes]", request: dict[str, Any], data: bytes) -> Answer | None:

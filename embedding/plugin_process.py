@@ -27,19 +27,17 @@ Found = tuple[dict[str, Any], *tuple[bytes, ...]]  # what is said of a file, and
 
 
 def serve_requests(found: Callable[[dict[str, Any], bytes], Found]) -> None:
-    """Answer requests until there are no more, by what is found in files; one without bytes is of the file before."""
+    """Answer requests until there are no more, by what is found in files."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # for what decoders print
     requests = sys.stdin.buffer
-    data = b""
     while select.select([requests], [], [], PATIENCE_S)[0] and (line := requests.readline()):
         request = json.loads(line)
-        data = requests.read(request["bytes"]) or data
+        data = requests.read(request["bytes"])
         if len(data) < request["bytes"]:
             return
         answer = found_or_why_not(found, request, data)
-        if not answer[0].get("more"):
-            data = b""
+        del data
         write_answer(answers, *answer)
         del answer
 

@@ -185,7 +185,8 @@ def made_picture(data: bytes | None, media_type: str, sha256: bytes, width_px: i
 
 def is_small_jpeg(data: bytes) -> bool:
     """Tell whether a photo needs no thumbnail: a whole, upright JPEG that browsers show, of few bytes."""
-    from embedding.decode import JPEG_START, MAX_PIXELS, damage_as_photo_error, open_image, orientation_of
+    from embedding.decode import JPEG_START, MAX_PIXELS, damage_as_photo_error, open_image
+    from embedding.exif import orientation_of
     from embedding.mending import lacks_end
 
     if len(data) > AS_IT_IS_BYTES or not data.startswith(JPEG_START) or lacks_end(data):

@@ -1,18 +1,21 @@
 """Photos of risky kinds are decoded in processes of their own: what happens there stays there."""
 
+import errno
 import io
 import struct
+import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from base.errors import PhotoError
+from base.errors import AliensError, PhotoError
 from embedding import apart, mending, plugin_decoders
 from embedding.apart import goes_apart
 from embedding.decode import (
@@ -31,6 +34,7 @@ from embedding.plugin_decoders import PluginProcesses
 from tests.embedding.conftest import SQUARE_32, encoded, smooth
 from tests.photo_files import heic
 
+ROOT = Path(__file__).parents[2]
 SCENE = smooth(96, 64)
 APART: dict[str, Callable[[Image.Image], bytes]] = {
     "TIFF": lambda picture: encoded(picture, "TIFF", compression="tiff_lzw"),
@@ -235,3 +239,75 @@ def test_a_photo_larger_than_a_pipe_goes_both_ways() -> None:
     picture = smooth(1200, 900)
     data = encoded(picture, "BMP")
     assert decode_to_fit(data, (1200, 900)).tobytes() == picture.tobytes()
+
+
+def test_a_photo_that_waits_for_memory_longer_than_processes_wait_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    processes = PluginProcesses(1, ("-m", "embedding.photo_process"))
+    monkeypatch.setattr(apart, "PHOTO_PROCESSES", processes)
+    ended = []
+
+    class Budget:
+        @contextmanager
+        def holding(self, size_bytes: int) -> Iterator[None]:
+            for process in processes._idle:  # as they do by themselves after a minute
+                process.kill()
+                ended.append(process.wait())
+            yield
+
+    wanted = {"want": "fit", "box": (9, 9)}
+    try:
+        about, pixels = apart.found_apart(APART["BMP"](SCENE), 10**6, lambda size: wanted, Budget(), 24)  # type: ignore[arg-type]
+    finally:
+        processes.close()
+    assert (about["pixels"], len(pixels), len(ended)) == ([9, 6], 9 * 6 * 3, 1)
+
+
+def test_small_caps_leave_room_for_photos_that_keep_them() -> None:
+    large = Image.new("RGB", (1000, 700), "#806040")
+    decoded = decode(APART["BMP"](large), SQUARE_32, max_pixels=1_000_000)
+    assert (decoded.facts.width_px, decoded.facts.height_px) == (1000, 700)
+    assert np.abs(decoded.pixels.astype(int) - [0x80, 0x60, 0x40]).max() <= 1
+
+
+def test_processes_that_decode_import_no_pytorch(tmp_path: Path) -> None:
+    large = tmp_path / "large.bmp"
+    Image.new("RGB", (1000, 700), "#806040").save(large)
+    code = (
+        "import sys\n"
+        "from embedding import apart, photo_process\n"
+        "from embedding.decode import Preprocessing\n"
+        "from dataclasses import asdict\n"
+        f"data = open({str(large)!r}, 'rb').read()\n"
+        "preprocessing = asdict(Preprocessing(size_px=32, mean=(0.5,) * 3, std=(0.5,) * 3))\n"
+        "request = apart.header_request(data, 10**6) | {'want': 'square', 'preprocessing': preprocessing}\n"
+        "assert 'kind' not in photo_process.answer_to(request, data)[0]\n"
+        "print('torch' in sys.modules)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"
+
+
+def test_a_process_that_cannot_be_started_is_no_fault_of_a_photo(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_more(*arguments: object, **options: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    processes = PluginProcesses(1)
+    monkeypatch.setattr("subprocess.Popen", no_more)
+    with pytest.raises(
+        AliensError, match=r"no process can be started to decode photos \(Too many open files\)"
+    ) as caught:
+        processes.ask({}, b"")
+    assert not isinstance(caught.value, PhotoError)
+
+
+def test_pipes_that_may_not_grow_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*arguments: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("fcntl.fcntl", refused)
+    processes = PluginProcesses(1, ("-m", "embedding.photo_process"))
+    try:
+        answer = processes.ask(apart.header_request(APART["BMP"](SCENE), 10**6), APART["BMP"](SCENE))
+    finally:
+        processes.close()
+    assert answer is not None and answer[0]["size"] == [96, 64]

@@ -18,7 +18,8 @@ from embedding import decode as decoding
 from embedding import plugin_decoders
 from embedding.boxes import boxes, is_jxl, jxl_size
 from embedding.camera_raw import is_camera_raw, raw_is_cut_short
-from embedding.decode import EXIF_ORIENTATION, decode, decode_to_fit, read_camera, upright_size
+from embedding.decode import decode, decode_to_fit, read_camera, upright_size
+from embedding.exif import ORIENTATION
 from embedding.plugin_decoders import PluginProcesses
 from tests.embedding.conftest import SQUARE_32, encoded, flipped, smooth
 from tests.embedding.test_orientation import STORED_AS
@@ -42,7 +43,7 @@ def distance(data: bytes, picture: Image.Image = SCENE) -> float:
 
 def exif(orientation: int = 1, *, taken: bool = True) -> Image.Exif:
     said = Image.Exif()
-    said[EXIF_ORIENTATION] = orientation
+    said[ORIENTATION] = orientation
     if taken:
         said[0x0132] = "2023:05:17 18:03:59"
     return said

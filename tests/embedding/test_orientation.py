@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedding.decode import EXIF_ORIENTATION, decode, decode_to_fit
+from embedding.decode import decode, decode_to_fit
+from embedding.exif import ORIENTATION
 from tests.embedding.conftest import SQUARE_32, encoded, smooth
 
 GARBAGE_EXIF = b"Exif\0\0garbage that is no TIFF header"
@@ -28,7 +29,7 @@ LITTLE_LOSS = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}, "PNG": {}, "
 
 def oriented(upright: Image.Image, orientation: int, file_format: str = "JPEG") -> bytes:
     exif = Image.Exif()
-    exif[EXIF_ORIENTATION] = orientation
+    exif[ORIENTATION] = orientation
     stored = np.ascontiguousarray(STORED_AS[orientation](np.asarray(upright)))
     return encoded(Image.fromarray(stored), file_format, exif=exif, **LITTLE_LOSS[file_format])
 
@@ -55,7 +56,7 @@ def test_a_large_turned_photo_keeps_its_facts() -> None:
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
 def test_an_orientation_that_does_not_exist_is_ignored(orientation: int) -> None:
     exif = Image.Exif()
-    exif[EXIF_ORIENTATION] = orientation
+    exif[ORIENTATION] = orientation
     facts = decode(encoded(smooth(96, 64), "JPEG", exif=exif), SQUARE_32).facts
     assert (facts.width_px, facts.height_px) == (96, 64)
 

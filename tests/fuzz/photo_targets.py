@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from base.errors import PhotoError
-from embedding.decode import EXIF_ORIENTATION, Preprocessing, decode, decode_to_fit, read_camera, read_header
+from embedding.decode import Preprocessing, decode, decode_to_fit, read_camera, read_header
+from embedding.exif import ORIENTATION
 from tests.fuzz.target import Target
 from tests.photo_files import dng, heic, jxl
 
@@ -43,7 +44,7 @@ def saved(file_format: str, mode: str = "RGB", **options: Any) -> bytes:
 def exif() -> bytes:
     """Return an EXIF block with a camera, a date and a place."""
     said = Image.Exif()
-    said[EXIF_ORIENTATION], said[0x0132], said[0x010F] = 6, "2023:05:17 18:03:59", "Maker"
+    said[ORIENTATION], said[0x0132], said[0x010F] = 6, "2023:05:17 18:03:59", "Maker"
     said.get_ifd(0x8769).update({0x9003: "2023:05:17 18:03:59", 0x9286: b"ASCII\0\0\0words"})
     said.get_ifd(0x8825).update({1: "N", 2: (48.0, 51.0, 30.0), 3: "E", 4: (2.0, 17.0, 40.0)})
     return said.tobytes()
