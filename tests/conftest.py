@@ -23,11 +23,13 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from PIL import Image
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, select, text
 
 import aliens
 from aliens.library import Library
 from base.settings import LibraryFolder, asset
+from db.catalog import new_session
+from db.models import CaptionSet, HotelChoice, QuizGame, Restyling, SavedSearch, TaggingRun, TagLabel, VocabularyText
 from embedding.decode import Preprocessing
 from indexer.add import AddReport
 from tests.milvus_server import MilvusServer, started
@@ -48,7 +50,7 @@ hypothesis.settings.load_profile("no clock")
 
 SLOWEST = ("test_crash.py", "test_wheel.py", "test_benchmarks.py", "test_docs.py", "test_site.py")
 
-
+WHAT_TESTS_LEAVE = (TaggingRun, TagLabel, VocabularyText, CaptionSet, SavedSearch, HotelChoice, Restyling, QuizGame)
 IS_SQLITES = "it looks into SQLite's own file"
 
 
@@ -322,6 +324,17 @@ def sample_library(
     root = shutil.copytree(embedded_samples, tmp_path_factory.mktemp("samples") / "library")
     with aliens.open(root, encoder=starter) as library:
         yield library
+
+
+@pytest.fixture(autouse=True)
+def sample_library_is_left_as_it_was(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail the test that changes what all others share: who is to change it copies it."""
+    yield
+    if "sample_library" in request.fixturenames:
+        library: Library = request.getfixturevalue("sample_library")
+        with new_session(library.catalog.engine) as session:
+            for table in WHAT_TESTS_LEAVE:
+                assert not session.scalars(select(table).limit(1)).all(), f"{table.__name__} left in the library of all"
 
 
 @pytest.fixture(scope="session")

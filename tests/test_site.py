@@ -1,6 +1,7 @@
 """docs/ becomes a site without a warning and asks nothing of the network; tutorials show what commands print."""
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from types import ModuleType
 
 import pytest
 
+import aliens
 import cli
 from aliens.library import Library
 from tests.conftest import copy_library
@@ -71,9 +73,11 @@ def test_an_output_may_differ_in_time_and_in_the_last_digit_alone(outputs: Modul
 
 
 @pytest.fixture
-def tagged(sample_library: Library) -> Iterator[Library]:
-    sample_library.tag("case-study")
-    yield sample_library
+def tagged(sample_library: Library, tmp_path: Path) -> Iterator[Library]:
+    shutil.copytree(sample_library.path, tmp_path / "tagged")
+    with aliens.open(tmp_path / "tagged", encoder=sample_library.encoder) as library:
+        library.tag("case-study")
+        yield library
 
 
 def test_figures_can_be_drawn(tmp_path: Path, tagged: Library, outputs: ModuleType) -> None:
