@@ -391,6 +391,16 @@ def holds_library(engine: Engine) -> bool:
         return session.scalars(select(Setting.name).limit(1)).first() is not None
 
 
+@contextmanager
+def undone_on_error(session: Session) -> Iterator[None]:
+    """Take back what was not committed where the block fails: a commit that failed halfway leaves no session to use."""
+    try:
+        yield
+    except BaseException:
+        session.rollback()
+        raise
+
+
 def new_session(engine: Engine) -> Session:
     """Return a session whose objects stay readable after a commit."""
     return Session(engine, expire_on_commit=False)

@@ -116,9 +116,9 @@ def another_model(name: str, key: str, now: str) -> str:
     if name == "starter":
         folder = open_clip_name(name)[0]
         return (
-            f"the library was made by {key}, an earlier starter than {now}, which comes with this version. Searches go "
-            f"on by the earlier one. To add photos, take the new one into use: `aliens embed --model {folder}` makes "
-            f"vectors of all photos by it, and `aliens use {folder}` searches and adds by it"
+            f"the library was made by {key}, an earlier starter than {now}, which comes with this version. Take the "
+            f"new one into use: `aliens embed --model {folder}` makes vectors of all photos by it, and `aliens use "
+            f"{folder}` searches and adds by it; labels, captions and hotels stay"
         )
     return (
         f"the library was made by {key}, but {name!r} is now {now}: its weights or its preprocessing changed. Put the "
@@ -341,8 +341,7 @@ class OpenClipEncoder:
         encoder = cls.load(base, device="cpu", precision="float32", backend="torch")
         if encoder.key != record.of:
             raise ModelMismatchError(
-                f"{key} was calibrated from {record.of}, but {base!r} is now {encoder.key}: its weights or its "
-                "preprocessing changed. Put the old ones back"
+                f"{key} was calibrated from {record.of}: {another_model(base, record.of, encoder.key)}"
             )
         encoder.become_int8(record, towers / key)
         return encoder

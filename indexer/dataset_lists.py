@@ -14,7 +14,7 @@ TRAIN_LIST, TEST_LIST = "train_set.csv", "test_set.csv"
 LISTS = ("chain_info.csv", "hotel_info.csv", TEST_LIST, TRAIN_LIST)  # the last one shows that all are there
 MOST_BYTES = 2_000_000_000  # of one of them, which has 0.1 GB
 # What tarfile raises of damaged archives, and of headers without sense.
-SENSELESS = (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, OverflowError, RecursionError, MemoryError)
+SENSELESS = (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, OverflowError, RecursionError)
 ARCHIVES = ("dataset.tar.gz", "input/dataset.tar.gz")
 
 
@@ -43,7 +43,9 @@ def unpack_lists(root: Path) -> None:
         with tarfile.open(archive, "r:gz") as tar:
             members = {os.path.basename(member.name): member for member in tar if member.isfile()}
             if large := next((name for name in LISTS if name in members and members[name].size > MOST_BYTES), None):
-                raise SourceError(f"{archive} is a trap: {large} in it has {members[large].size / 1e9:,.0f} GB")
+                raise SourceError(
+                    f"{archive} is a trap: {large} in it has {members[large].size / 1e9:,.0f} GB: download it again"
+                )
             if lacking := [name for name in LISTS if name not in members]:
                 raise SourceError(f"{archive} holds no {' and no '.join(lacking)}: download it again")
             (root / "dataset").mkdir(exist_ok=True)

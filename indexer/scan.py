@@ -11,11 +11,12 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from base.arrays import Ids
 from base.console import counted
-from base.errors import SourceError
+from base.errors import LibraryError, SourceError
 from base.files import PhotoFile
 from base.progress import Progress, Step, silent
 from db.detail_rows import note_columns
@@ -152,9 +153,10 @@ def scanning(
     ask_files(session, [photo_id for scan in scans for photo_id in scan.unasked], progress)
     try:
         yield scans
+    except (SQLAlchemyError, LibraryError):  # a statement or a commit failed halfway
+        session.rollback()
+        raise
     finally:
-        if not session.is_active:  # a commit failed halfway
-            session.rollback()
         for scan in scans:
             mark_vanished(session, scan.gone, scan.report)
             complete(session, scan, is_believed=allow_empty)

@@ -22,7 +22,7 @@ from base.errors import PhotoError, QueryError
 from base.files import PhotoFile, folder_lock, make_folder, sha256_of
 from base.listing import Listing
 from base.progress import Progress, Step, shown
-from db.catalog import Catalog, disk_errors
+from db.catalog import Catalog, disk_errors, undone_on_error
 from db.model_rows import library_models, other_models
 from db.models import Model, Photo, PhotoState, Restyling
 from db.photo_rows import hashes_of, hotels_of, photos_with_bytes
@@ -245,11 +245,13 @@ class RestyledPhotos:
         """
         said = lineage.as_json()
         path = Path(self._folder.restyled.name) / file_name(lineage, file_format)
-        with disk_errors(self._folder):
+        with disk_errors(self._folder), undone_on_error(self._session):
             make_folder(self._folder.restyled)
             with folder_lock(self._folder.restyled):  # of two who make the same at once, the later replaces it
                 write_result_picture(self._folder.root / path, pixels, said, lineage.summary, file_format)
                 before = find_restyling(self._session, lineage.wish)
+                if before is not None:
+                    self._session.refresh(before)  # another may have made it anew meanwhile
                 old_path = path if before is None else Path(before.path)
                 kept = keep_restyling(self._session, self._columns(lineage, said, path))
                 if kept.result_photo_id is not None:  # the vectors are those of the picture before

@@ -254,6 +254,9 @@ class Calibration:
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Return the calibration that `as_json` described. Raises: ValueError: it is not as that writes it."""
         kept = converted(values, KeptCalibration)
+        if kept.labels_key.startswith("labels-"):  # older libraries do not say it of each tag
+            links = {place: replace(link, source=link.source or "labels") for place, link in kept.links.items()}
+            kept = replace(kept, links=links)
         plain = {field.name: getattr(kept, field.name) for field in fields(kept)}
         return cls(**plain | {name: np.array(plain[name], np.float32) for name in ARRAYS})
 

@@ -346,9 +346,8 @@ class Tagging:
             if link.source != "labels" or truth.source != "labels"
         }
         links = {**before, **{place: replace(link, source=truth.source) for place, link in found.items()}}
-        stamp = str(labels_stamp(self._session))
         taught = replace(
-            calibration, links=links, learnt_on=calibration.method, labels_key=truth.key, labels_stamp=stamp
+            calibration, links=links, learnt_on=calibration.method, labels_key=truth.key, labels_stamp=truth.stamp
         )
         return taught.with_lines(self.decided_by(taught).scores_by_id(self._vectors.some_ids(LINE_PHOTOS)))
 

@@ -17,7 +17,7 @@ from base.errors import QueryError
 from base.files import PhotoFile, real_place
 from base.names import spellings
 from db.photo_rows import Place, hashes_of, photos_beginning
-from db.tag_rows import all_labels, known_photos, photos_by_image_id, photos_by_place
+from db.tag_rows import all_labels, known_photos, labels_stamp, photos_by_image_id, photos_by_place
 from search.tags.tag_files import TagRow, bytes_check, known_tag, read_tag_file
 from search.tags.vocabulary import MOST_NAMED, Vocabulary, bare, unknown_in_words
 
@@ -37,6 +37,7 @@ class Truth:
     unknown_tags: Counter[str] = field(default_factory=Counter)  # tags that the vocabulary does not have
     remarks: Sequence[str] = ()  # on how the file was read, and its tags
     source: Literal["labels", "file"] = "file"  # people's labels alone, or a file with these put over it
+    stamp: str = ""  # how many labels of people's there were before these were read, and the newest
 
     @property
     def key(self) -> str:
@@ -125,14 +126,14 @@ def with_labels(
     unknown_tags: Counter[str],
 ) -> Truth:
     """Return the rows with people's labels put over them."""
-    places = vocabulary.places()
+    places, stamp = vocabulary.places(), str(labels_stamp(session))
     for label in all_labels(session):
         place = places.get(bare(label.tag))
         if place is not None:
             values = rows.setdefault(label.photo_id, np.full(len(vocabulary.tags), np.nan, np.float32))
             values[place] = label.present
     stacked = np.stack(list(rows.values())) if rows else np.empty((0, len(vocabulary.tags)), np.float32)
-    return Truth(list(rows), stacked, unknown_photos, unknown_tags)
+    return Truth(list(rows), stacked, unknown_photos, unknown_tags, stamp=stamp)
 
 
 def with_photo_ids(

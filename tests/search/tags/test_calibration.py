@@ -163,6 +163,13 @@ def test_a_calibration_of_a_library_tagged_before_there_was_signal_decides_as_it
     assert (kept.decide(probabilities) == before.decide(probabilities)).all()
 
 
+def test_what_labels_taught_in_an_older_library_is_known_to_be_of_labels() -> None:
+    for key, source in (("labels-0123456789abcdef", "labels"), ("file-0123456789abcdef", "")):
+        written = calibration_of("signal", links={1: PLATT}, learnt_on="signal", labels_key=key).as_json()
+        written["links"]["1"].pop("source")
+        assert Calibration.from_json(written).links[1].source == source
+
+
 @pytest.mark.parametrize("method", ["calibrated", "uncalibrated"])
 def test_a_photo_far_from_every_tag_gets_none(method: Method) -> None:
     calibration = calibration_of(method)
