@@ -24,7 +24,7 @@ test: $(VENV)/.dev-installed ## Run the tests, side by side
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 faults: $(VENV)/.dev-installed ## Have files fail and processes be killed for long: ROUNDS=20 of each kind of work, SEED=N chooses where
-	$(BIN)/python -m pytest tests/faults -n $(WORKERS) --dist loadfile --fault-rounds $(ROUNDS) --fault-seed $(SEED) -rP | grep -v '^again: '
+	$(BIN)/python -m pytest tests/faults -n $(WORKERS) --dist loadfile --fault-rounds $(ROUNDS) --fault-seed $(SEED) -rP
 
 test-postgres: $(VENV)/.dev-installed ## Run the tests of db/, indexer/ and search/ with rows in PostgreSQL; WHICH='-m every_database': the core of them
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --database postgresql $(WHICH) tests/db tests/indexer tests/search

@@ -202,8 +202,9 @@ def test_a_raw_without_a_preview_of_use_is_developed(preview: bytes) -> None:
 def test_a_raw_that_is_cut_short_damaged_or_too_large() -> None:
     pytest.importorskip("rawpy", reason="camera raw needs the extra `formats`")
     data = dng(smooth(240, 160))
-    for length in (200, len(data) // 2, len(data) - 1):
-        assert refusal(data[:length]).kind in ("truncated", "damaged", "not an image"), length
+    assert refusal(data[:200]).kind in ("truncated", "damaged", "not an image")
+    for length in (len(data) // 2, len(data) - 1):
+        assert refusal(data[:length]).kind in ("truncated", "damaged"), length
     error = refusal(data, max_pixels=1000)
     assert error.kind == "too large" and "240 x 160 px" in error.reason
     for start in (b"FUJIFILMCCD-RAW 0201", b"\0\0\0\x18ftypcrx \0\0\0\1", b"IIRO\x08\0\0\0", b"FOVb\2\0\2\0"):

@@ -2,7 +2,7 @@
 
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ Tries = Callable[[int], int]
 @pytest.fixture(scope="session")
 def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
     """What forks workers with faults. Skips: no fault library can be made here."""
-    nursery = Nursery(fault_library(tmp_path_factory.mktemp("faults")))
+    nursery = Nursery(fault_library(tmp_path_factory.mktemp("faults")), tmp_path_factory.mktemp("nursery"))
     yield nursery
     nursery.close()
 
@@ -103,10 +103,13 @@ def rounds(pytestconfig: pytest.Config) -> Tries:
     return lambda few: few if many is None else int(many)
 
 
-@pytest.fixture(autouse=True)
-def repeatable(request: pytest.FixtureRequest, pytestconfig: pytest.Config, seed: int) -> Iterator[None]:
-    """Print how to do the same again; pytest shows it where a test fails."""
-    many = pytestconfig.getoption("--fault-rounds")
-    more = "" if many is None else f" --fault-rounds {many}"
-    print(f"again: python -m pytest {request.node.nodeid!r} --fault-seed {seed}{more}")
-    yield
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say how to do the same again where a test of faults fails."""
+    report = yield
+    if report.failed:
+        many = item.config.getoption("--fault-rounds")
+        more = "" if many is None else f" --fault-rounds {many}"
+        seed = item.config.getoption("--fault-seed")
+        report.sections.append(("again", f"python -m pytest {item.nodeid!r} --fault-seed {seed}{more}"))
+    return report

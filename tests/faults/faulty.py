@@ -3,12 +3,12 @@
 import multiprocessing
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[2]
 SOURCE = Path(__file__).with_name("faults.c")
 CONTROL = struct.Struct("<QQ")
 FOREVER = 1 << 62
+LIMIT_S = 600.0  # of one work, on a machine that is busy; most take a second
+END_S = 60.0  # until a process that was killed is seen to have ended
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +80,10 @@ def fault_library(folder: Path) -> Path:
 class Nursery:
     """A process with the faults loaded, and with all that takes seconds to import; it forks whoever is to work."""
 
-    def __init__(self, library: Path) -> None:
-        """`library`: that of `fault_library`."""
+    def __init__(self, library: Path, folder: Path) -> None:
+        """`library`: that of `fault_library`. `folder`: an empty one, of this nursery alone."""
         self.library = library
-        self._folder = Path(tempfile.mkdtemp(prefix="faults-"))
+        self._folder = folder
         self._asked, theirs = multiprocessing.Pipe()
         code = "import sys; from tests.faults.workers import wait; wait(int(sys.argv[1]))"
         self._process = subprocess.Popen(
@@ -99,15 +101,30 @@ class Nursery:
         return named | one_thread | {"LD_PRELOAD": str(self.library), "ALIENS_BACKEND": "torch"}
 
     def run(self, work: str, *arguments: object, plan: Plan | None = None) -> Ended:
-        """Have a worker do one of the works in `tests.faults.workers`, and wait for its end."""
+        """Have a worker do one of the works in `tests.faults.workers`, and wait for its end.
+
+        Raises: AssertionError: it did not end within LIMIT_S, and was killed.
+        """
         with self.controlled() as control:
             environment = self.environment() | ({} if plan is None else plan.environment(control))
             code = "import sys; from tests.faults.workers import do; do(*sys.argv[1:])"
             words = [sys.executable, "-c", code, work, *map(str, arguments)]
             said = self._folder / "said"
             self._asked.send((words, str(ROOT), environment, str(said), str(said)))
-            ended: int = self._asked.recv()
-            return Ended(ended, *counted(control), said.read_text(errors="replace"))
+            hangs = not self._asked.poll(LIMIT_S)
+            if hangs:
+                self._kill_worker()
+            ended = Ended(self._asked.recv(), *counted(control), said.read_text(errors="replace"))
+            assert not hangs, f"{work} did not end within {LIMIT_S:g} s and was killed: {plan}, {ended}"
+            return ended
+
+    def _kill_worker(self) -> None:
+        """Kill the worker at work; all of this, where that does not end it."""
+        for pid in children_of(self._process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if not self._asked.poll(END_S):
+            self._process.kill()
 
     @contextmanager
     def controlled(self) -> Iterator[Path]:
@@ -119,8 +136,23 @@ class Nursery:
     def close(self) -> None:
         """End the process."""
         self._asked.close()
-        self._process.wait()
-        shutil.rmtree(self._folder)
+        try:
+            self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise
+
+
+def children_of(parent: int) -> list[int]:
+    """Return the processes that a process has begun and that have not ended."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, its_parent = status.read_text().rpartition(")")[2].split()[:2]
+            if int(its_parent) == parent and state != "Z":
+                found.append(int(status.parent.name))
+    return found
 
 
 def counted(control: Path) -> tuple[int, int]:

@@ -20,7 +20,6 @@ from tests.faults.workers import marks_of
 
 PARTS, IN_EACH, SIZE = 3, 6, (48, 32)  # folders that are added one after the other; photos; pixels
 MOST_KILLS = 3  # of one library, before it is left alone
-REPEAT = "python -m pytest tests/faults --rounds {rounds} --seed {seed} -k '{name}'"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import os
 import random
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.sqlite("what is committed is read from its file")
 
 
 @pytest.fixture(scope="module")
-def disk(ground: Path, scenes: dict[str, Scene]) -> Iterator[Path]:
+def disk(request: pytest.FixtureRequest, ground: Path, scenes: dict[str, Scene]) -> Path:
     """A small disk where libraries of works lie. Skips: it cannot be mounted."""
     place = ground / "library"
     shutil.rmtree(place, ignore_errors=True)
@@ -32,9 +32,9 @@ def disk(ground: Path, scenes: dict[str, Scene]) -> Iterator[Path]:
     if mounted.returncode:
         place.rmdir()
         pytest.skip("a small disk is mounted by root alone")
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
-    place.rmdir()
+    request.addfinalizer(place.rmdir)
+    request.addfinalizer(lambda: subprocess.run(["umount", "--lazy", place], check=True))
+    return place
 
 
 @pytest.mark.parametrize("work", WORKS)

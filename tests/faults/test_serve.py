@@ -18,7 +18,7 @@ import pytest
 import aliens
 from tests.faults.checks import committed
 from tests.faults.conftest import LONG, Tries
-from tests.faults.faulty import Ended, Nursery, Plan
+from tests.faults.faulty import END_S, LIMIT_S, Ended, Nursery, Plan
 
 if TYPE_CHECKING:
     from embedding.open_clip_encoder import OpenClipEncoder
@@ -74,15 +74,16 @@ def serving(nursery: Nursery, folder: Path, plan: Plan | None = None) -> Iterato
         (folder / name).unlink(missing_ok=True)
     worker = Thread(target=lambda: ended.append(nursery.run("serve", folder / "library", folder / "photos", plan=plan)))
     worker.start()
-    until = time.monotonic() + PATIENCE_S
-    while not (folder / "address").exists() and worker.is_alive():
-        assert time.monotonic() < until
-        time.sleep(0.05)
     try:
+        until = time.monotonic() + PATIENCE_S
+        while not (folder / "address").exists() and worker.is_alive():
+            assert time.monotonic() < until
+            time.sleep(0.05)
         yield Client((folder / "address").read_text() if (folder / "address").exists() else "http://127.0.0.1:9"), ended
     finally:
         (folder / "stop").touch()
-        worker.join()
+        worker.join(LIMIT_S + 2 * END_S)
+        assert not worker.is_alive()
 
 
 def test_a_server_and_its_job_may_be_killed_at_any_event(

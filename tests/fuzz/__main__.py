@@ -59,17 +59,20 @@ def turn(target: Target, first: int, counts: Counter[str]) -> tuple[int, list[tu
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         alarm = threading.Timer(PATIENCE_S, process.kill)
-        for line in process.stdout:
+        alarm.start()
+        try:
+            for line in process.stdout:
+                alarm.cancel()
+                alarm = threading.Timer(PATIENCE_S, process.kill)
+                alarm.start()
+                state, _, what = line.rstrip().partition(" ")
+                counts[state] += 1
+                if state == "try":
+                    number = int(what)
+                elif state == "wrong":
+                    wrong.append((number, what))
+        finally:
             alarm.cancel()
-            alarm = threading.Timer(PATIENCE_S, process.kill)
-            alarm.start()
-            state, _, what = line.rstrip().partition(" ")
-            counts[state] += 1
-            if state == "try":
-                number = int(what)
-            elif state == "wrong":
-                wrong.append((number, what))
-        alarm.cancel()
     if process.returncode:
         wrong.append((number, f"ended the process with status {process.returncode}, or took over {PATIENCE_S:g} s"))
     return number + 1, wrong

@@ -51,6 +51,6 @@ def test_the_stop_line_finds_more_than_the_best_single_threshold(
             print(SHOWN.format(name, *means))
     line, single = table["suggested stop line"], table["best single threshold"]
     assert all(mine > flat for mine, flat in zip(line[:3], single[:3], strict=True))
-    assert line[3] > single[3] - 0.02  # where the photos asked for are rarest it is no better
-    assert line[0] > 0.5
-    assert line[1] > 0.39
+    assert line[3] > single[3] - 0.01  # where the photos asked for are rarest it is no better
+    assert line[0] > 0.57
+    assert line[1] > 0.43

@@ -103,7 +103,7 @@ def test_calibration_without_labels_is_better_than_softmax_in_every_measure_on_t
 
 
 def test_fifty_labelled_photos_of_other_hotels_tell_more_than_the_words_and_than_a_curve_over_them(
-    sample_tagging: Tagging, sample_truth: Truth
+    sample_tagging: Tagging, sample_truth: Truth, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scores, vectors = sample_tagging.scores_and_vectors(sample_truth.photo_ids)
     folds = folds_of(sample_tagging.groups_of(sample_truth.photo_ids))
@@ -122,7 +122,10 @@ def test_fifty_labelled_photos_of_other_hotels_tell_more_than_the_words_and_than
     words = evaluate(sample_tagging, sample_truth).measures
     assert found["probe"].micro_precision > max(0.75, words.micro_precision, found["platt"].micro_precision)
     assert found["probe"].micro_recall > max(0.6, words.micro_recall + 0.3, found["platt"].micro_recall)
-    assert found["probe"].mean_average_precision > words.mean_average_precision + 0.05
+    gain = found["probe"].mean_average_precision - words.mean_average_precision
+    with capsys.disabled():
+        print(f"\n\nprobe over words: {gain:+.3f} mAP")
+    assert gain > 0.055
 
 
 def test_several_prompts_a_tag_rank_about_as_well_as_the_tag_alone(
@@ -136,7 +139,7 @@ def test_several_prompts_a_tag_rank_about_as_well_as_the_tag_alone(
         ).measures.mean_average_precision
         for name, vocabulary in {"alone": study, "several": several}.items()
     }
-    assert precision["several"] > precision["alone"] - 0.02
+    assert precision["several"] > precision["alone"] - 0.015
 
 
 def test_the_contrast_of_bathtub_and_shower_confuses_them_less_and_means_its_probabilities_more(
