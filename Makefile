@@ -5,7 +5,7 @@ FAISS ?= $(if $(shell nvidia-smi -L 2>/dev/null),gpu,cpu)# the build for NVIDIA'
 ROUNDS ?= 20# faults of each kind of work, by `make faults`
 SEED ?= $(shell date +%s)# of what chooses where they come
 PINS ?= constraints.txt# the versions that the tests ran with; make install PINS= takes the newest that pyproject.toml allows
-WORKERS ?= auto# tests side by side: a number, or one for each core
+WORKERS ?= $(shell awk -v cores=$$(nproc) '/MemTotal/ { print($$2 > 5e6 * (cores + 1) ? cores + 1 : "auto") }' /proc/meminfo 2>/dev/null || echo auto)# tests side by side: one more than cores where there is memory for it, since many wait
 COMMA := ,
 LITE := $(if $(filter cpu,$(FAISS)),$(COMMA)milvus-lite)# milvus-lite brings faiss-cpu, which must not lie beside faiss-gpu
 VENV := .venv
