@@ -131,6 +131,12 @@ def hashes_of(session: Session, ids: Sequence[int]) -> dict[int, bytes]:
     return found
 
 
+def read_photo_ids(session: Session) -> Iterator[int]:
+    """Yield the ids of all photos that were ever read, in any order."""
+    for rows in fetched(session, select(Photo.id).where(Photo.content_sha256.is_not(None))):
+        yield from map(FIRST, rows)
+
+
 def photos_with_bytes(session: Session, sha256: bytes) -> Iterator[Photo]:
     """Yield the photos, not the restyled ones, whose bytes had this hash when they were read, the first known first."""
     yield from session.scalars(WITH_BYTES, {"sha256": sha256})
