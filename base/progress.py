@@ -11,6 +11,7 @@ from typing import Any
 
 from base.console import note, one_line
 from base.errors import AliensError
+from base.parsing import parse_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def said_step(line: str) -> Step | None:
     from base.records import converted  # which much that only tells of progress can do without
 
     try:
-        return converted(json.loads(line), Step)
+        return converted(parse_json(line), Step)
     except ValueError:
         return None
 

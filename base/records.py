@@ -6,7 +6,6 @@ What the values mean is for those to check who own the record.
 import hashlib
 import json
 import os
-import tomllib
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -15,6 +14,7 @@ import msgspec
 
 from base.errors import QueryError
 from base.files import atomic_write, read_regular
+from base.parsing import parse_json, parse_toml
 
 T = TypeVar("T")
 MANIFEST_FILE = "manifest.json"  # of an exported folder
@@ -43,7 +43,7 @@ def read_record(path: Path, kind: type[T]) -> T | None:
     One with other fields than the type has, of another version, is none; nor is one in which a bit has flipped.
     """
     try:
-        plain = json.loads(read_regular(path))
+        plain = parse_json(read_regular(path))
         checksum = plain.pop(CHECKSUM)
         record = converted(plain, kind)
     except (OSError, ValueError, AttributeError, KeyError, TypeError):
@@ -56,7 +56,7 @@ def write_record(path: Path, record: object, *, private: bool = False) -> None:
 
     Raises: OSError: the disk is full or cannot be written.
     """
-    plain = json.loads(json.dumps(plain_values(record)))  # as it will be read: keys that are numbers become texts
+    plain = parse_json(json.dumps(plain_values(record)))  # as it will be read: keys that are numbers become texts
     with atomic_write(path) as file:
         if private:
             os.fchmod(file.fileno(), 0o600)
@@ -68,7 +68,7 @@ def record_problem(path: Path) -> str | None:
     if not path.exists():
         return None
     try:
-        plain = json.loads(read_regular(path))
+        plain = parse_json(read_regular(path))
         whole = plain.pop(CHECKSUM) == checksum_of(plain)
     except (OSError, ValueError, AttributeError, KeyError, TypeError):
         whole = False
@@ -86,7 +86,7 @@ def checksum_of(plain: dict[str, Any]) -> str:
 def read_json(path: Path, kind: type[T]) -> T | None:
     """Return what a JSON file says, or None where there is none that can be read."""
     try:
-        return converted(json.loads(read_regular(path)), kind)
+        return converted(parse_json(read_regular(path)), kind)
     except (OSError, ValueError):
         return None
 
@@ -113,7 +113,7 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     Raises: QueryError: it cannot be read or is no TOML; the message has line and column.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return parse_toml(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise QueryError(f"the {what} {path} cannot be read: {error.strerror}") from error
     except ValueError as error:  # no UTF-8, or no TOML

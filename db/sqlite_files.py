@@ -5,7 +5,6 @@ or no room, a database that was closed well is read as it lies, and one with com
 was killed, from a copy.
 """
 
-import json
 import math
 import os
 import shutil
@@ -27,6 +26,7 @@ from base.console import shell_word
 from base.errors import DamagedDatabaseError, LibraryError
 from base.forks import UncutByForks
 from base.names import folded
+from base.parsing import parse_json
 
 UNWRITABLE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN}
 SET_UP = (  # readers and one writer at once, and up to 30 s of waiting for a lock
@@ -116,7 +116,7 @@ def sqlite_options(url: URL) -> dict[str, Any]:
 def json_value(file: str, written: str) -> Any:
     """Return the value of a column of JSON. Raises: DamagedDatabaseError: it is none; nobody but damage writes such."""
     try:
-        return json.loads(written)
+        return parse_json(written)
     except ValueError as error:
         raise damaged(file, f"a value of it is no JSON: {error}", setting_right(file)) from error
 
@@ -281,6 +281,14 @@ def damaged(file: str, problem: str, remedy: str) -> DamagedDatabaseError:
     error = DamagedDatabaseError(f"{file} is damaged ({problem}): {remedy}")
     error.problem = problem
     return error
+
+
+def damaged_value(engine: Engine, problem: str) -> DamagedDatabaseError:
+    """Return the error for a value that makes no sense, of whatever database."""
+    file = str(engine.url.database)
+    if engine.dialect.name == "sqlite":
+        return damaged(file, problem, setting_right(file))
+    return damaged(f"the database {file}", problem, "restore it from a backup, or set the value right by SQL")
 
 
 def restoring(file: str) -> str:

@@ -4,7 +4,6 @@ New files are written beside the old ones, one transaction makes them count, and
 kill at any moment leaves a library of the one version or of the other.
 """
 
-import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from sqlalchemy import Connection, text
 from base.arrays import Halves, Ids, Longs, read_npy
 from base.errors import LibraryError
 from base.files import files_of_ours, open_regular, read_regular
+from base.parsing import parse_json
 from base.progress import Progress, Step, shown
 from base.records import converted, write_record
 from base.settings import LibraryFolder
@@ -253,7 +253,7 @@ def keep_covering(folder: LibraryFolder, model: OldModel, covers: Sequence[str])
         (OLD_COLLECTION, MILVUS_MANIFEST, Collection),
     ):
         try:
-            plain = json.loads(read_regular(where / name))
+            plain = parse_json(read_regular(where / name))
             current = plain["generation"] == model.generation
             known = {field.name for field in fields(kind)}
             about = converted({key: plain[key] for key in plain if key in known} | {"covers": list(covers)}, kind)
