@@ -4,7 +4,6 @@ Holds no queries of photos.
 """
 
 import copy
-import errno
 import json
 import os
 import re
@@ -20,10 +19,11 @@ from sqlalchemy.orm import Session
 
 from base import __version__
 from base.console import shell_word
-from base.errors import DiskFullError, LibraryError, ModelMismatchError, QueryError
+from base.errors import LibraryError, ModelMismatchError, QueryError
 from base.files import atomic_write, make_folder
 from base.settings import LibraryFolder
 from db import postgres
+from db.disk_errors import disk_errors, unwritable
 from db.locks import busy, locked
 from db.model_rows import named_model
 from db.models import Model, Setting
@@ -31,8 +31,6 @@ from db.revisions import REVISION, current_revision, migrate, newer
 from db.settings_rows import PROGRAM, write_setting
 from db.sqlite_files import sqlite_options, use_sqlite_files
 from db.vector_rows import current_model, use_model
-
-SQLITE_BYTES = 1 << 16  # that it needs to begin
 
 
 class Catalog:
@@ -404,51 +402,3 @@ def undone_on_error(session: Session) -> Iterator[None]:
 def new_session(engine: Engine) -> Session:
     """Return a session whose objects stay readable after a commit."""
     return Session(engine, expire_on_commit=False)
-
-
-@contextmanager
-def disk_errors(folder: LibraryFolder) -> Iterator[None]:
-    """Turn the system's and the database's words for a disk that is full or cannot be written into one error."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFullError(full(folder.root)) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise LibraryError(unwritable(error.filename or folder.root, str(error.strerror))) from error
-        if error.errno == errno.EIO:
-            raise LibraryError(failing(error.filename or folder.root)) from error
-        raise
-    except DBAPIError as error:
-        if "disk is full" in str(error):
-            raise DiskFullError(full(folder.root)) from error
-        if "readonly database" in str(error):
-            space = os.statvfs(folder.root)
-            if space.f_bavail * space.f_frsize < SQLITE_BYTES:  # so SQLite could not even open it to be written
-                raise DiskFullError(full(folder.root)) from error
-            raise LibraryError(unwritable(folder.root, "its database is read-only here")) from error
-        raise LibraryError(f"the library's database failed: {error.orig}") from error
-
-
-def unwritable(where: object, why: str) -> str:
-    """Return the message for what cannot be written, though there may be room."""
-    return (
-        f"{where} cannot be written ({why}): a library can be searched there; to change it, copy it to where you may "
-        "write"
-    )
-
-
-def failing(where: object) -> str:
-    """Return the message for a disk that neither reads nor writes what it should."""
-    return (
-        f"the disk failed at {where} (input/output error): what was committed is kept; copy the library to another one "
-        "if that happens again, and see what `aliens verify` says of it there"
-    )
-
-
-def full(root: Path) -> str:
-    """Return the message for a full disk."""
-    return (
-        f"the disk that holds {root} is full: free some space and run the same command again; "
-        "what was done so far is kept"
-    )

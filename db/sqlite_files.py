@@ -27,8 +27,8 @@ from base.errors import DamagedDatabaseError, LibraryError
 from base.forks import UncutByForks
 from base.names import folded
 from base.parsing import parse_json
+from db.disk_errors import PRIMARY, UNWRITABLE, error_of_sqlite
 
-UNWRITABLE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN}
 SET_UP = (  # readers and one writer at once, and up to 30 s of waiting for a lock
     "journal_mode = WAL",
     "synchronous = FULL",
@@ -36,7 +36,6 @@ SET_UP = (  # readers and one writer at once, and up to 30 s of waiting for a lo
     "busy_timeout = 30000",
 )
 EARTH_RADIUS_M = 6_371_008.8  # mean radius, International Union of Geodesy and Geophysics
-PRIMARY = 0xFF  # of an error's code: the rest says where it happened
 BESIDE = ("-wal", "-journal")  # commits that the database does not hold yet, or changes that are to be taken back
 LIES = "lies"  # of a connection that SQLite keeps no locks for: its file, and what that was when it was opened
 
@@ -126,7 +125,7 @@ def use_sqlite_files(engine: Engine) -> None:
     event.listen(engine, "do_connect", opened_file)
     event.listen(engine, "checkout", refuse_stale)
     event.listen(engine, "rollback", refuse_changed)
-    event.listen(engine, "handle_error", refuse_damaged)
+    event.listen(engine, "handle_error", tell_plainly)
 
 
 def opened_file(
@@ -264,16 +263,20 @@ def refuse_changed(connection: Connection) -> None:
             raise LibraryError(changed_meanwhile(file))
 
 
-def refuse_damaged(context: ExceptionContext) -> None:
-    """Say what can be done where SQLite meets a page that makes no sense.
+def tell_plainly(context: ExceptionContext) -> None:
+    """Say what can be done where SQLite meets a page that makes no sense, or a disk fails under it.
 
-    Raises: DamagedDatabaseError: that happened.
+    Raises:
+        DamagedDatabaseError: its file is damaged.
+        LibraryError: the disk is full, fails or cannot be written, or somebody keeps the file locked.
     """
     error, engine = context.original_exception, context.engine
     code = getattr(error, "sqlite_errorcode", 0) & PRIMARY
+    file = str(engine.url.database) if engine is not None else "the database"
     if code == sqlite3.SQLITE_CORRUPT or (code == sqlite3.SQLITE_NOTADB and context.connection is not None):
-        file = str(engine.url.database) if engine is not None else "the database"
         raise damaged(file, str(error), restoring(file)) from error
+    if (told := error_of_sqlite(error, Path(file))) is not None:
+        raise told from error
 
 
 def damaged(file: str, problem: str, remedy: str) -> DamagedDatabaseError:

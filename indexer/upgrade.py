@@ -68,7 +68,7 @@ def upgrade(catalog: Catalog) -> None:
 
     Photos whose shard is damaged are to be embedded anew by the next `aliens add`.
 
-    Raises: OSError, sqlalchemy.exc.OperationalError: the disk is full; the library is of the earlier version still.
+    Raises: OSError, DiskFullError: the disk is full; the library is of the earlier version still.
     """
     if (current_revision(catalog.engine) or "") > BEFORE_SEGMENTS:  # it has segments
         migrate(catalog.engine)

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from base.errors import LibraryError
 from base.settings import LibraryFolder
-from db.catalog import Catalog, connect, create_database, disk_errors, holds_library, new_session, open_database
+from db.catalog import Catalog, connect, create_database, holds_library, new_session, open_database
+from db.disk_errors import disk_errors
 from db.models import Chain, Photo
 from db.settings_rows import write_setting
 from tests.by_folder import create_library
@@ -225,3 +226,11 @@ def test_a_disk_that_fails_is_told_with_the_file_it_failed_at(tmp_path: Path) ->
         disk_errors(LibraryFolder(tmp_path)),
     ):
         raise OSError(errno.EIO, "Input/output error", str(tmp_path / "a.faiss"))
+
+
+def test_no_more_files_may_be_open_than_the_system_allows_and_the_remedy_says_so(tmp_path: Path) -> None:
+    with (
+        pytest.raises(LibraryError, match=r"a\.faiss cannot be opened: too many files are open; .*`ulimit -n`"),
+        disk_errors(LibraryFolder(tmp_path)),
+    ):
+        raise OSError(errno.EMFILE, "Too many open files", str(tmp_path / "a.faiss"))
