@@ -136,6 +136,11 @@ def opened(
     except AliensError as error:
         error.args = (runnable(str(error), library), *error.args[1:])
         raise
+    except Exception as error:  # none of ours: its traceback ends with this line
+        what = console.one_line(f"{type(error).__name__}: {error}")
+        remedy = runnable("`aliens verify` tells whether the library is damaged", library)
+        error.add_note(f"aliens: this should not have happened ({what}): {remedy}")
+        raise
 
 
 def lacking_said(photos: int, name: str) -> str:
