@@ -31,7 +31,7 @@ class DeskMethods(Owner):
         Raises: LibraryError: the disk is full or cannot be written.
         """
         from base.files import folder_lock, make_folder
-        from db.disk_errors import disk_errors
+        from db.catalog import disk_errors
 
         with disk_errors(self.folder):
             folder = self.desk / inside
@@ -44,7 +44,7 @@ class DeskMethods(Owner):
 
         Raises: LibraryError: the disk is full or cannot be written.
         """
-        from db.disk_errors import disk_errors
+        from db.catalog import disk_errors
 
         with disk_errors(self.folder):
             write_record(path, record)

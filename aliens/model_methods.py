@@ -89,7 +89,7 @@ class ModelMethods(RestyleMethods):
 
         Raises: QueryError: there are too few photos, or it was calibrated more than once.
         """
-        from db.disk_errors import disk_errors
+        from db.catalog import disk_errors
         from db.model_rows import library_models
         from embedding.image_files import INT8
         from embedding.int8 import calibrated, refuse_calibration

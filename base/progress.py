@@ -11,7 +11,6 @@ from typing import Any
 
 from base.console import note, one_line
 from base.errors import AliensError
-from base.parsing import parse_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ def said_step(line: str) -> Step | None:
     """Return the step that a line of `JsonLines` says, or None: it is something else."""
     if not line.startswith('{"what"'):
         return None
-    from base.records import converted  # which much that only tells of progress can do without
+    from base.records import converted, parse_json  # which much that only tells of progress can do without
 
     try:
         return converted(parse_json(line), Step)

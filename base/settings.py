@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from base.errors import AliensError, LibraryError
 from base.files import read_regular
-from base.parsing import parse_toml
+from base.records import parse_toml
 
 DEFAULT_LIBRARY = "aliens-library"
 DEFAULT_MODEL = "ViT-B-32/openai"

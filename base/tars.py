@@ -19,7 +19,7 @@ from cachetools import LRUCache, cached
 
 from base.files import atomic_write, open_regular
 from base.forks import fork_lock
-from base.parsing import parse_json
+from base.records import parse_json
 from base.remote import Unreachable, facts_at, opened_url, read_at, streamed
 from base.settings import cache_folder
 from base.unpacked import PACKED_ENDINGS, UNPACKED, Tell, packing_of

@@ -18,7 +18,7 @@ from base.console import shell_word
 from base.desktop import has_desktop
 from base.errors import AliensError, OutputError, QueryError
 from base.files import read_regular
-from base.parsing import parse_json
+from base.records import parse_json
 from base.settings import DEFAULT_LIBRARY
 from commands.verbs import Plain
 

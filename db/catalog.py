@@ -4,6 +4,7 @@ Holds no queries of photos.
 """
 
 import copy
+import errno
 import json
 import os
 import re
@@ -19,17 +20,25 @@ from sqlalchemy.orm import Session
 
 from base import __version__
 from base.console import shell_word
-from base.errors import LibraryError, ModelMismatchError, QueryError
+from base.errors import DiskFullError, LibraryError, ModelMismatchError, QueryError
 from base.files import atomic_write, make_folder
 from base.settings import LibraryFolder
 from db import postgres
-from db.disk_errors import disk_errors, unwritable
 from db.locks import busy, locked
 from db.model_rows import named_model
 from db.models import Model, Setting
 from db.revisions import REVISION, current_revision, migrate, newer
 from db.settings_rows import PROGRAM, write_setting
-from db.sqlite_files import sqlite_options, use_sqlite_files
+from db.sqlite_files import (
+    TOO_MANY,
+    error_of_sqlite,
+    failing,
+    full,
+    sqlite_options,
+    too_many,
+    unwritable,
+    use_sqlite_files,
+)
 from db.vector_rows import current_model, use_model
 
 
@@ -402,3 +411,24 @@ def undone_on_error(session: Session) -> Iterator[None]:
 def new_session(engine: Engine) -> Session:
     """Return a session whose objects stay readable after a commit."""
     return Session(engine, expire_on_commit=False)
+
+
+@contextmanager
+def disk_errors(folder: LibraryFolder) -> Iterator[None]:
+    """Turn the system's and the database's words for a disk that is full or cannot be written into one error."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or folder.root
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(full(folder.root)) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise LibraryError(unwritable(where, str(error.strerror))) from error
+        if error.errno == errno.EIO:
+            raise LibraryError(failing(where)) from error
+        if error.errno in TOO_MANY:
+            raise LibraryError(f"{where} cannot be opened: {too_many()}") from error
+        raise
+    except DBAPIError as error:
+        told = error_of_sqlite(error.orig, folder.database_file)
+        raise told or LibraryError(f"the library's database failed: {error.orig}") from error

@@ -9,7 +9,7 @@ import sqlite3
 from contextlib import closing
 from typing import Literal
 
-from base.parsing import parse_json
+from base.records import parse_json
 from base.settings import LibraryFolder
 
 Completed = Literal["saved", "captions", "vocabularies", "tags", "models"]

@@ -13,7 +13,7 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from base.errors import LibraryBusyError
-from base.parsing import parse_json
+from base.records import parse_json
 from base.settings import LibraryFolder
 
 LOCK_TIMEOUT_S = 1.0  # long enough for `aliens verify` to have looked whether the lock is free

@@ -8,8 +8,7 @@ from sqlalchemy import Connection, select, text
 from sqlalchemy.orm import Session
 
 from base import __version__
-from base.parsing import parse_json
-from base.records import converted
+from base.records import converted, parse_json
 from db.models import SavedSearch, Setting
 from db.sqlite_files import damaged_value
 

@@ -34,7 +34,7 @@ from base.arrays import Longs
 from base.console import counted
 from base.errors import DamagedDatabaseError, LibraryError
 from base.files import SegmentFile
-from base.parsing import parse_json
+from base.records import parse_json
 from db.models import Base, DeadVector, Embedding, Model, Photo, PhotoState, VectorSegment
 from db.photo_rows import drop_photos, fetched, pages, retire_ids
 from db.settings_rows import read_setting, write_setting

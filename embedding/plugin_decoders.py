@@ -23,7 +23,7 @@ from PIL import Image
 
 from base.errors import AliensError, PhotoError
 from base.forks import fork_lock
-from base.parsing import parse_json
+from base.records import parse_json
 from embedding import plugin_process
 
 Format = Literal["RAW", "JXL"]

@@ -11,7 +11,7 @@ import numpy as np
 from filelock import FileLock
 
 from base.files import read_regular
-from base.parsing import parse_json
+from base.records import parse_json
 from embedding.open_clip_encoder import OpenClipEncoder, causal_text_tower
 from embedding.text_tower import (
     ALIGNED_BYTES,

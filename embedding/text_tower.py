@@ -22,7 +22,7 @@ from threadpoolctl import ThreadpoolController
 from base.arrays import Floats, Longs, unit
 from base.files import open_regular, read_regular
 from base.forks import fork_lock
-from base.parsing import parse_json
+from base.records import parse_json
 
 # Radford et al. 2021, as in open_clip 3: what begins and ends a text, English endings, letters, digits, other signs.
 WORDS = r"<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"

@@ -9,7 +9,7 @@ from collections import defaultdict
 from contextlib import suppress
 from typing import Any
 
-from base.parsing import parse_json
+from base.records import parse_json
 from base.tars import MOST_SIDE_BYTES, SIDE_ENDINGS, TarIndex, member_bytes
 from indexer.details import kept_details
 

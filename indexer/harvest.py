@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from base.errors import SourceError
-from base.parsing import parse_json
+from base.records import parse_json
 from indexer.dead_links import DeadLinks
 
 STATS = "_stats.json"

@@ -13,8 +13,7 @@ from base.console import counted, one_line, shell_word
 from base.errors import LibraryBusyError, LibraryError, QueryError
 from base.progress import Progress, silent
 from base.settings import LibraryFolder
-from db.catalog import Catalog
-from db.disk_errors import disk_errors
+from db.catalog import Catalog, disk_errors
 from db.model_rows import count_without_vector, library_models, named_model, remove_model
 from db.models import Model
 from db.photo_rows import count_pending

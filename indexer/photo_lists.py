@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from base.errors import SourceError
 from base.files import storable
 from base.names import spellings
-from base.parsing import parse_json
+from base.records import parse_json
 from base.settings import LibraryFolder
 from base.spreadsheets import BETWEEN_WORDS, cell_text, is_parquet, open_text, table_rows
 from base.urls import checked_place, url_of

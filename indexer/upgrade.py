@@ -17,9 +17,8 @@ from sqlalchemy import Connection, text
 from base.arrays import Halves, Ids, Longs, read_npy
 from base.errors import LibraryError
 from base.files import files_of_ours, open_regular, read_regular
-from base.parsing import parse_json
 from base.progress import Progress, Step, shown
-from base.records import converted, write_record
+from base.records import converted, parse_json, write_record
 from base.settings import LibraryFolder
 from db.catalog import Catalog
 from db.revisions import current_revision, migrate

@@ -20,8 +20,7 @@ from base.records import record_problem
 from base.remote import Unreachable, facts_at
 from base.settings import LibraryFolder
 from base.urls import plain_url, server_of, url_of
-from db.catalog import Catalog
-from db.disk_errors import disk_errors
+from db.catalog import Catalog, disk_errors
 from db.model_rows import other_models
 from db.models import Model, Photo, PhotoSource, PhotoState
 from db.photo_rows import all_photos

@@ -17,8 +17,7 @@ from base.files import PhotoFile
 from base.progress import Progress, Step, silent
 from base.records import read_record, write_record
 from base.settings import LibraryFolder
-from db.catalog import Catalog
-from db.disk_errors import disk_errors
+from db.catalog import Catalog, disk_errors
 from db.photo_rows import photo_record
 from db.vector_rows import embedded_ids
 from embedding.colour import read_pixels

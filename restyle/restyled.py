@@ -21,10 +21,9 @@ from base.copy_folder import CopyFolder, CopyReport
 from base.errors import PhotoError, QueryError
 from base.files import PhotoFile, folder_lock, make_folder, sha256_of
 from base.listing import Listing
-from base.parsing import parse_json
 from base.progress import Progress, Step, shown
-from db.catalog import Catalog, undone_on_error
-from db.disk_errors import disk_errors
+from base.records import parse_json
+from db.catalog import Catalog, disk_errors, undone_on_error
 from db.model_rows import library_models, other_models
 from db.models import Model, Photo, PhotoState, Restyling
 from db.photo_rows import hashes_of, hotels_of, photos_with_bytes

@@ -11,7 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 from base.arrays import Pixels
 from base.errors import PhotoError, QueryError
 from base.files import PhotoFile, atomic_write
-from base.parsing import parse_json
+from base.records import parse_json
 from embedding.decode import MAX_PIXELS, damage_as_photo_error, open_image
 
 FileFormat = Literal["png", "jpg"]

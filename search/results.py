@@ -20,8 +20,8 @@ from base.copy_folder import CopyReport, copy_ranked
 from base.errors import QueryError
 from base.files import PhotoFile
 from base.listing import Listing
-from base.parsing import parse_json
 from base.progress import Progress, shown
+from base.records import parse_json
 from db.caption_rows import CaptionedPhoto
 from db.photo_rows import PhotoRecord
 from search.copies import copies_counted

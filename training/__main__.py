@@ -25,7 +25,7 @@ import numpy as np
 from base.arrays import read_npy
 from base.errors import AliensError, SourceError
 from base.files import atomic_write
-from base.parsing import parse_json
+from base.records import parse_json
 from base.settings import asset
 
 WORK = Path("build/training")

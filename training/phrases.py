@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from base.errors import SourceError
-from base.parsing import parse_toml
+from base.records import parse_toml
 from training.concepts import PHRASES, TEMPLATES, with_article
 
 WORDS = Path(__file__).with_name("words.toml")

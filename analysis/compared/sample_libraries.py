@@ -17,8 +17,7 @@ from analysis.nested_libraries import nested_catalog
 from base.errors import QueryError
 from base.progress import Progress, Step
 from base.records import read_record, write_record
-from db.catalog import Catalog
-from db.disk_errors import disk_errors
+from db.catalog import Catalog, disk_errors
 from db.model_rows import count_without_vector, find_model
 from db.models import Model
 from db.vector_rows import EmbeddedRows

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 
 from base.arrays import Doubles
-from base.parsing import parse_json
+from base.records import parse_json
 from base.settings import asset
 
 LAND = "web/static/vendor/world-atlas-2.0.2/land-110m.json"

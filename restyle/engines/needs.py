@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 from base.console import shell_word
 from base.errors import EngineError
-from base.parsing import parse_json
+from base.records import parse_json
 from embedding.hub import no_chatter, weights_unavailable
 from restyle.engines.engine import Preset, Saved, family_of
 from restyle.engines.loading import LORA_FILE, weights_of

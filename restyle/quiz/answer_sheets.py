@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from base.errors import QueryError
-from base.parsing import parse_json
+from base.records import parse_json
 from restyle.quiz.game import Quiz, QuizQuestion
 from restyle.restyled import Result
 

@@ -16,7 +16,7 @@ import numpy as np
 from base.arrays import Bools
 from base.errors import QueryError
 from base.files import open_regular, rereadable
-from base.parsing import parse_json
+from base.records import parse_json
 from base.spreadsheets import FORMULA_START, table_records
 from search.results import HIGHEST
 from search.tags.vocabulary import SEPARATOR, UNKNOWN, bare

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from base.errors import QueryError
-from base.parsing import parse_toml
+from base.records import parse_toml
 from base.settings import asset
 from search.tags.vocabulary import Vocabulary, bare, text_lines
 from search.tags.vocabulary_edits import LONGEST_PROMPT, tidied

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from base.errors import QueryError
-from base.parsing import MOST_NESTED, parse_json
 from base.records import (
+    MOST_NESTED,
     converted,
     json_bytes,
+    parse_json,
     read_json,
     read_record,
     read_toml,

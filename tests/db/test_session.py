@@ -10,8 +10,7 @@ from sqlalchemy.orm import Session
 
 from base.errors import LibraryError
 from base.settings import LibraryFolder
-from db.catalog import Catalog, connect, create_database, holds_library, new_session, open_database
-from db.disk_errors import disk_errors
+from db.catalog import Catalog, connect, create_database, disk_errors, holds_library, new_session, open_database
 from db.models import Chain, Photo
 from db.settings_rows import write_setting
 from tests.by_folder import create_library

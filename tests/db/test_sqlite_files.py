@@ -20,7 +20,7 @@ from sqlalchemy import text
 
 from base.errors import DiskFullError, LibraryBusyError, LibraryError
 from db.catalog import connect
-from db.disk_errors import error_of_sqlite
+from db.sqlite_files import error_of_sqlite
 from tests.unwritable import unwritable, without_rights
 
 pytestmark = pytest.mark.sqlite("it is about SQLite's files")
@@ -39,7 +39,7 @@ import json, sys
 from urllib.parse import quote
 from sqlalchemy import text
 from db.catalog import connect
-from db.disk_errors import error_of_sqlite
+from db.sqlite_files import error_of_sqlite
 
 found = []
 for path in sys.argv[1:]:
@@ -246,7 +246,7 @@ def test_an_error_is_told_by_its_code_and_by_what_room_there_is(
     kind: type[LibraryError] | None,
     message: str,
 ) -> None:
-    monkeypatch.setattr("db.disk_errors.has_no_room", lambda folder: not room)
+    monkeypatch.setattr("db.sqlite_files.has_no_room", lambda folder: not room)
     error = sqlite3.OperationalError("said")
     error.sqlite_errorcode = code
     told = error_of_sqlite(error, tmp_path / "x.db")

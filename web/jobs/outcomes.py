@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from base.errors import QueryError
-from base.parsing import parse_json
+from base.records import parse_json
 from web.jobs.job_records import JobRecord
 
 BUSY = "another process or thread is changing"  # so begins the catalog's word for a library that another one writes to

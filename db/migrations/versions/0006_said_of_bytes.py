@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from base.parsing import parse_json
+from base.records import parse_json
 from db.sqlite_files import damaged_value
 
 revision = "0006"
