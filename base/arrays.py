@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from base.errors import EncoderError
+from base.files import open_regular
 
 NPY_START = b"\x93NUMPY"
 
@@ -43,16 +44,17 @@ def read_npy(path: Path, *, mapped: bool = False) -> NDArray[Any]:
     """Return the array of a .npy file, in memory or mapped into it; never one of objects, which would be unpickled.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is no sound .npy file.
+        OSError: it cannot be read, or is no regular file.
+        ValueError: it is no sound .npy file, or holds less than its header says.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         if file.read(len(NPY_START)) != NPY_START:  # NumPy would take it for an archive, or for something pickled
             raise ValueError("it is no .npy file: it begins otherwise")
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-    except (OSError, MemoryError):
+    try:  # mapped in any case: that holds what the header says against the file's length, and takes no memory
+        with np.errstate(over="ignore"):
+            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)  # noqa: TID251
+    except OSError:
         raise
     except Exception as error:  # NumPy parses a header as Python, so a damaged one may raise anything
-        raise ValueError(f"it is no sound .npy file ({str(error) or type(error).__name__})") from error
-    return array
+        raise ValueError(f"it is no sound .npy file, or cut short ({str(error) or type(error).__name__})") from error
+    return array if mapped else np.array(array)

@@ -110,10 +110,10 @@ def said_step(line: str) -> Step | None:
     """Return the step that a line of `JsonLines` says, or None: it is something else."""
     if not line.startswith('{"what"'):
         return None
-    from base.records import converted  # which much that only tells of progress can do without
+    from base.records import converted, parse_json  # which much that only tells of progress can do without
 
     try:
-        return converted(json.loads(line), Step)
+        return converted(parse_json(line), Step)
     except ValueError:
         return None
 

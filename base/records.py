@@ -1,6 +1,8 @@
 """Records as JSON and TOML files: written whole or not at all, checked against their types when they are read.
 
-What the values mean is for those to check who own the record.
+Whatever JSON or TOML others wrote, or lay on a disk, is parsed here: what cannot be read raises one error. Python's own
+readers raise another where values are nested too deeply, and so would whoever looks at such values later. What the
+values mean is for those to check who own the record.
 """
 
 import hashlib
@@ -11,14 +13,13 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-import msgspec
-
 from base.errors import QueryError
 from base.files import atomic_write, read_regular
 
 T = TypeVar("T")
 MANIFEST_FILE = "manifest.json"  # of an exported folder
 MANIFEST_SUFFIX = ".manifest.json"  # of an exported file
+MOST_NESTED = 100  # lists and objects, one inside another
 
 
 def manifest_path(path: Path) -> Path:
@@ -31,6 +32,8 @@ def converted(data: object, kind: type[T]) -> T:
 
     Raises: ValueError: they do not fit; the message names the place, such as `pick[1].strength`.
     """
+    import msgspec  # which much that only parses can do without
+
     try:
         return msgspec.convert(data, kind, str_keys=True)  # JSON has no numbers for keys
     except msgspec.ValidationError as error:
@@ -43,7 +46,7 @@ def read_record(path: Path, kind: type[T]) -> T | None:
     One with other fields than the type has, of another version, is none; nor is one in which a bit has flipped.
     """
     try:
-        plain = json.loads(read_regular(path))
+        plain = parse_json(read_regular(path))
         checksum = plain.pop(CHECKSUM)
         record = converted(plain, kind)
     except (OSError, ValueError, AttributeError, KeyError, TypeError):
@@ -56,7 +59,7 @@ def write_record(path: Path, record: object, *, private: bool = False) -> None:
 
     Raises: OSError: the disk is full or cannot be written.
     """
-    plain = json.loads(json.dumps(plain_values(record)))  # as it will be read: keys that are numbers become texts
+    plain = parse_json(json.dumps(plain_values(record)))  # as it will be read: keys that are numbers become texts
     with atomic_write(path) as file:
         if private:
             os.fchmod(file.fileno(), 0o600)
@@ -68,7 +71,7 @@ def record_problem(path: Path) -> str | None:
     if not path.exists():
         return None
     try:
-        plain = json.loads(read_regular(path))
+        plain = parse_json(read_regular(path))
         whole = plain.pop(CHECKSUM) == checksum_of(plain)
     except (OSError, ValueError, AttributeError, KeyError, TypeError):
         whole = False
@@ -86,7 +89,7 @@ def checksum_of(plain: dict[str, Any]) -> str:
 def read_json(path: Path, kind: type[T]) -> T | None:
     """Return what a JSON file says, or None where there is none that can be read."""
     try:
-        return converted(json.loads(read_regular(path)), kind)
+        return converted(parse_json(read_regular(path)), kind)
     except (OSError, ValueError):
         return None
 
@@ -113,9 +116,44 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     Raises: QueryError: it cannot be read or is no TOML; the message has line and column.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return parse_toml(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise QueryError(f"the {what} {path} cannot be read: {error.strerror}") from error
     except ValueError as error:  # no UTF-8, or no TOML
         doubled = " (is a name there twice?)" if "overwrite" in str(error) else ""
         raise QueryError(f"the {what} {path} is no TOML file: {error}{doubled}") from error
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return what JSON says. Raises: ValueError: it is none, no UTF-8, or nested too deeply."""
+    try:
+        value = json.loads(text)  # noqa: TID251
+    except RecursionError as error:
+        raise ValueError(too_deep()) from error
+    opened = text.count("[") + text.count("{") if isinstance(text, str) else text.count(b"[") + text.count(b"{")
+    return value if opened <= MOST_NESTED else not_too_deep(value)
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return what TOML says. Raises: ValueError: it is none, or nested too deeply."""
+    try:
+        table: dict[str, Any] = not_too_deep(tomllib.loads(text))  # noqa: TID251
+    except RecursionError as error:
+        raise ValueError(too_deep()) from error
+    return table
+
+
+def not_too_deep(value: Any) -> Any:
+    """Return plain values as they are. Raises: ValueError: they are nested too deeply."""
+    inside = [value]
+    for _ in range(MOST_NESTED + 1):
+        inside = [each for each in inside if isinstance(each, dict | list)]
+        if not inside:
+            return value
+        inside = [inner for each in inside for inner in (each.values() if isinstance(each, dict) else each)]
+    raise ValueError(too_deep())
+
+
+def too_deep() -> str:
+    """Return what is wrong with values that are nested too deeply."""
+    return f"it is nested more than {MOST_NESTED} deep"

@@ -5,7 +5,6 @@ Precedence everywhere: flag, environment (ALIENS_*), the library's own settings,
 
 import glob
 import os
-import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -14,6 +13,7 @@ from urllib.parse import quote
 
 from base.errors import AliensError, LibraryError
 from base.files import read_regular
+from base.records import parse_toml
 
 DEFAULT_LIBRARY = "aliens-library"
 DEFAULT_MODEL = "ViT-B-32/openai"
@@ -167,7 +167,7 @@ class LibraryFolder:
             return url
         if self.config_file.exists():
             try:
-                return str(tomllib.loads(read_regular(self.config_file).decode("utf-8-sig"))["database"])
+                return str(parse_toml(read_regular(self.config_file).decode("utf-8-sig"))["database"])
             except (OSError, ValueError, KeyError) as error:
                 raise LibraryError(
                     f'{self.config_file} is damaged ({error}): it should hold one line, database = "URL"'

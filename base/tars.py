@@ -19,6 +19,7 @@ from cachetools import LRUCache, cached
 
 from base.files import atomic_write, open_regular
 from base.forks import fork_lock
+from base.records import parse_json
 from base.remote import Unreachable, facts_at, opened_url, read_at, streamed
 from base.settings import cache_folder
 from base.unpacked import PACKED_ENDINGS, UNPACKED, Tell, packing_of
@@ -193,7 +194,7 @@ class KeptIndex:
     def read(self) -> TarIndex | None:
         """Return what was kept, None where nothing was, or where it is damaged."""
         try:
-            said = json.loads(gzip.decompress(self._file.read_bytes()))
+            said = parse_json(gzip.decompress(self._file.read_bytes()))
             members = {name: (int(offset), int(size)) for name, (offset, size) in said["members"].items()}
             return TarIndex(members, dict(said["others"]), bool(said["damaged"]), dict(said["sides"]))
         except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):

@@ -316,7 +316,7 @@ class LabelSession:
             record: dict[str, Any] = {"photo_id": asked.photo_id, "path": asked.file.path, "member": asked.file.member}
             record |= {"yes": [tag for tag, there in said.items() if there]}
             record |= {"no": [tag for tag, there in said.items() if there is False]}
-            record |= {"skipped": False, "undone": False} | more
+            record |= {"skipped": False, "undone": False, "brought": None} | more
             console.print_json(record)
         elif not at_terminal():
             yes = ";".join(tag for tag, there in said.items() if there)
@@ -325,15 +325,15 @@ class LabelSession:
             console.print_rows((), [(asked.photo_id, word, yes, no)])
         sys.stdout.flush()
 
-    def _brought(self) -> dict[str, Any]:
-        """Say what labels brought, and return it as figures."""
+    def _brought(self) -> dict[str, Any] | None:
+        """Say what labels brought, and return it as figures; None where they teach nothing."""
         self._told = self.labelled
         try:
             gain = self.photos.labels_brought(self._name or None, vocabulary=self.vocabulary)
         except QueryError as error:  # by this method labels teach nothing
             self._enough = False
             print_notes([str(error)], self.library)
-            return {}
+            return None
         console.note(str(gain))
         self._enough = gain.photos >= STEP
         return gain.as_json()

@@ -2,7 +2,6 @@
 
 import atexit
 import gc
-import json
 import os
 import re
 import sys
@@ -19,6 +18,7 @@ from base.console import shell_word
 from base.desktop import has_desktop
 from base.errors import AliensError, OutputError, QueryError
 from base.files import read_regular
+from base.records import parse_json
 from base.settings import DEFAULT_LIBRARY
 from commands.verbs import Plain
 
@@ -136,6 +136,11 @@ def opened(
     except AliensError as error:
         error.args = (runnable(str(error), library), *error.args[1:])
         raise
+    except Exception as error:  # none of ours: its traceback ends with this line
+        what = console.one_line(f"{type(error).__name__}: {error}")
+        remedy = runnable("`aliens verify` tells whether the library is damaged", library)
+        error.add_note(f"aliens: this should not have happened ({what}): {remedy}")
+        raise
 
 
 def lacking_said(photos: int, name: str) -> str:
@@ -195,7 +200,7 @@ def photo_in_line(line: str, number: int) -> str:
     """Return the photo that a line names, by number or path. Raises: QueryError: it names none."""
     with suppress(ValueError, KeyError, TypeError, OverflowError):
         if line.startswith("{"):
-            return str(int(json.loads(line)["photo_id"] or ""))
+            return str(int(parse_json(line)["photo_id"] or ""))
     fields = line.split("\t")
     if len(fields) > MOST_FIELDS:
         raise QueryError(f"line {number} is no list of photos: {line[:80]!r}; give numbers or paths, one a line")

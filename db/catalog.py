@@ -29,10 +29,17 @@ from db.model_rows import named_model
 from db.models import Model, Setting
 from db.revisions import REVISION, current_revision, migrate, newer
 from db.settings_rows import PROGRAM, write_setting
-from db.sqlite_files import sqlite_options, use_sqlite_files
+from db.sqlite_files import (
+    TOO_MANY,
+    error_of_sqlite,
+    failing,
+    full,
+    sqlite_options,
+    too_many,
+    unwritable,
+    use_sqlite_files,
+)
 from db.vector_rows import current_model, use_model
-
-SQLITE_BYTES = 1 << 16  # that it needs to begin
 
 
 class Catalog:
@@ -412,43 +419,16 @@ def disk_errors(folder: LibraryFolder) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        where = error.filename or folder.root
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFullError(full(folder.root)) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise LibraryError(unwritable(error.filename or folder.root, str(error.strerror))) from error
+            raise LibraryError(unwritable(where, str(error.strerror))) from error
         if error.errno == errno.EIO:
-            raise LibraryError(failing(error.filename or folder.root)) from error
+            raise LibraryError(failing(where)) from error
+        if error.errno in TOO_MANY:
+            raise LibraryError(f"{where} cannot be opened: {too_many()}") from error
         raise
     except DBAPIError as error:
-        if "disk is full" in str(error):
-            raise DiskFullError(full(folder.root)) from error
-        if "readonly database" in str(error):
-            space = os.statvfs(folder.root)
-            if space.f_bavail * space.f_frsize < SQLITE_BYTES:  # so SQLite could not even open it to be written
-                raise DiskFullError(full(folder.root)) from error
-            raise LibraryError(unwritable(folder.root, "its database is read-only here")) from error
-        raise LibraryError(f"the library's database failed: {error.orig}") from error
-
-
-def unwritable(where: object, why: str) -> str:
-    """Return the message for what cannot be written, though there may be room."""
-    return (
-        f"{where} cannot be written ({why}): a library can be searched there; to change it, copy it to where you may "
-        "write"
-    )
-
-
-def failing(where: object) -> str:
-    """Return the message for a disk that neither reads nor writes what it should."""
-    return (
-        f"the disk failed at {where} (input/output error): what was committed is kept; copy the library to another one "
-        "if that happens again, and see what `aliens verify` says of it there"
-    )
-
-
-def full(root: Path) -> str:
-    """Return the message for a full disk."""
-    return (
-        f"the disk that holds {root} is full: free some space and run the same command again; "
-        "what was done so far is kept"
-    )
+        told = error_of_sqlite(error.orig, folder.database_file)
+        raise told or LibraryError(f"the library's database failed: {error.orig}") from error

@@ -4,12 +4,12 @@ A shell waits for the answer at every press of a key, and importing SQLAlchemy t
 are not asked. What cannot be read now completes nothing, and says nothing.
 """
 
-import json
 import re
 import sqlite3
 from contextlib import closing
 from typing import Literal
 
+from base.records import parse_json
 from base.settings import LibraryFolder
 
 Completed = Literal["saved", "captions", "vocabularies", "tags", "models"]
@@ -36,9 +36,9 @@ def names_to_complete(folder: LibraryFolder, what: Completed) -> list[str]:
         with closing(sqlite3.connect(address, uri=True, timeout=PATIENCE_S)) as database:
             rows = [row[0] for row in database.execute(QUERIES[what])]
         if what == "vocabularies":
-            rows = [json.loads(row)["name"] for row in rows]
+            rows = [parse_json(row)["name"] for row in rows]
         elif what == "tags":
-            rows = [ARTICLE.sub("", tag[0], count=1) for row in rows for tag in json.loads(row)["tags"]]
+            rows = [ARTICLE.sub("", tag[0], count=1) for row in rows for tag in parse_json(row)["tags"]]
     except (sqlite3.Error, OSError, ValueError, LookupError, TypeError):
         return []
     return list(dict.fromkeys(map(str, rows)))

@@ -11,7 +11,7 @@ from base.names import comparable, folded
 from db import postgres
 from db.models import Photo
 from db.photo_rows import fetched, pages
-from db.settings_rows import read_setting, write_setting
+from db.settings_rows import read_setting_as, write_setting
 
 NAMES = "detail_columns"  # the setting that holds the names of all columns: to look for them takes seconds of a million
 MOST_NAMES = 5_000
@@ -31,7 +31,7 @@ def note_columns(session: Session, details: Iterable[Mapping[str, Any]]) -> None
 
 def noted(session: Session) -> dict[str, None]:
     """Return the names of columns that were noted, in the order in which they came."""
-    return dict.fromkeys(json.loads(read_setting(session, NAMES) or "[]"))
+    return dict.fromkeys(read_setting_as(session, NAMES, list[str]) or ())
 
 
 def columns_known(session: Session) -> list[str]:

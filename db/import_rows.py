@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from base.files import SegmentFile
 from db.models import Base, Embedding, Model, Photo, PhotoState
 from db.photo_rows import LAST_ID, Place, newest_photo_id, place_conditions
-from db.settings_rows import read_setting
+from db.settings_rows import read_setting_as
 from db.vector_rows import add_segment
 
 CACHE_KIB = 262_144  # of SQLite's pages: names come in no order, and each belongs somewhere else in an index
@@ -43,7 +43,7 @@ def known_places(session: Session, model: Model, places: Sequence[Place]) -> dic
 
 def first_free_id(session: Session) -> int:
     """Return the first of the ids that no photo has, or had; the caller holds the library's lock."""
-    return max(newest_photo_id(session), int(read_setting(session, LAST_ID) or 0)) + 1
+    return max(newest_photo_id(session), read_setting_as(session, LAST_ID, int) or 0) + 1
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from base.errors import LibraryBusyError
+from base.records import parse_json
 from base.settings import LibraryFolder
 
 LOCK_TIMEOUT_S = 1.0  # long enough for `aliens verify` to have looked whether the lock is free
@@ -94,7 +95,7 @@ def holder_told(folder: LibraryFolder) -> Iterator[None]:
 def holder_noted(folder: LibraryFolder) -> Holder | None:
     """Return who left a note, None where nobody has, or a process that was killed."""
     try:
-        holder = Holder.named(json.loads(folder.holder_file.read_text(encoding="utf-8"))["holder"])
+        holder = Holder.named(parse_json(folder.holder_file.read_text(encoding="utf-8"))["holder"])
     except (OSError, ValueError, LookupError, TypeError):
         return None
     return None if holder is None or holder.is_gone else holder

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.models import Chain, Embedding, Hotel, Model, Photo, PhotoState, Scan
-from db.settings_rows import read_setting, write_setting
+from db.settings_rows import read_setting, read_setting_as, write_setting
 
 T = TypeVar("T")
 Place = tuple[str, str]  # path, member
@@ -91,15 +91,15 @@ def next_photo_id(session: Session) -> int | None:
 
     SQLite gives the highest id again once its row is gone; others count on.
     """
-    last = read_setting(session, LAST_ID)
-    return None if last is None else max(int(last), newest_photo_id(session)) + 1
+    last = read_setting_as(session, LAST_ID, int)
+    return None if last is None else max(last, newest_photo_id(session)) + 1
 
 
 def retire_ids(session: Session, ids: Sequence[int]) -> None:
     """Remember that these ids were given, before their rows are removed; the caller commits."""
     highest = newest_photo_id(session)
     if ids and max(ids) == highest and session.get_bind().dialect.name == "sqlite":
-        write_setting(session, LAST_ID, str(max(highest, int(read_setting(session, LAST_ID) or 0))))
+        write_setting(session, LAST_ID, str(max(highest, read_setting_as(session, LAST_ID, int) or 0)))
 
 
 def update_photos(session: Session, rows: list[dict[str, Any]]) -> None:
@@ -129,6 +129,12 @@ def hashes_of(session: Session, ids: Sequence[int]) -> dict[int, bytes]:
         for rows in fetched(session, statement):
             found.update((row[0], row[1]) for row in rows)
     return found
+
+
+def read_photo_ids(session: Session) -> Iterator[int]:
+    """Yield the ids of all photos that were ever read, in any order."""
+    for rows in fetched(session, select(Photo.id).where(Photo.content_sha256.is_not(None))):
+        yield from map(FIRST, rows)
 
 
 def photos_with_bytes(session: Session, sha256: bytes) -> Iterator[Photo]:

@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select, text
 from sqlalchemy.orm import Session
 
 from base import __version__
+from base.records import converted, parse_json
 from db.models import SavedSearch, Setting
+from db.sqlite_files import damaged_value
 
+T = TypeVar("T")
 PROGRAM = "program"  # the version that made the tables, or changed them last
 
 
@@ -17,6 +20,18 @@ def read_setting(session: Session, name: str) -> str | None:
     """Return a setting's value, or None where it was never set."""
     setting = session.get(Setting, name)
     return setting.value if setting else None
+
+
+def read_setting_as(session: Session, name: str, kind: type[T]) -> T | None:
+    """Return a setting that is kept as JSON, as a value of a type, or None where it was never set.
+
+    Raises: DamagedDatabaseError: it is no such JSON; nobody but damage writes such.
+    """
+    written = read_setting(session, name)
+    try:
+        return None if written is None else converted(parse_json(written), kind)
+    except ValueError as error:
+        raise damaged_value(session.get_bind().engine, f"its setting {name} makes no sense: {error}") from error
 
 
 def write_setting(session: Session, name: str, value: str) -> None:

@@ -2,10 +2,10 @@
 
 In WAL mode even a reader writes: SQLite makes a file of shared memory beside the database. Where there is no right to,
 or no room, a database that was closed well is read as it lies, and one with commits beside it, left by a process that
-was killed, from a copy.
+was killed, from a copy. What fails at a file is told plainly, by SQLite's codes.
 """
 
-import json
+import errno
 import math
 import os
 import shutil
@@ -24,11 +24,15 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from base.console import shell_word
-from base.errors import DamagedDatabaseError, LibraryError
+from base.errors import DamagedDatabaseError, DiskFullError, LibraryBusyError, LibraryError
 from base.forks import UncutByForks
 from base.names import folded
+from base.records import parse_json
 
 UNWRITABLE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN}
+PRIMARY = 0xFF  # of an error's code: the rest says where it happened
+SQLITE_BYTES = 1 << 16  # of room that it needs to begin
+TOO_MANY = (errno.EMFILE, errno.ENFILE)
 SET_UP = (  # readers and one writer at once, and up to 30 s of waiting for a lock
     "journal_mode = WAL",
     "synchronous = FULL",
@@ -36,7 +40,6 @@ SET_UP = (  # readers and one writer at once, and up to 30 s of waiting for a lo
     "busy_timeout = 30000",
 )
 EARTH_RADIUS_M = 6_371_008.8  # mean radius, International Union of Geodesy and Geophysics
-PRIMARY = 0xFF  # of an error's code: the rest says where it happened
 BESIDE = ("-wal", "-journal")  # commits that the database does not hold yet, or changes that are to be taken back
 LIES = "lies"  # of a connection that SQLite keeps no locks for: its file, and what that was when it was opened
 
@@ -116,7 +119,7 @@ def sqlite_options(url: URL) -> dict[str, Any]:
 def json_value(file: str, written: str) -> Any:
     """Return the value of a column of JSON. Raises: DamagedDatabaseError: it is none; nobody but damage writes such."""
     try:
-        return json.loads(written)
+        return parse_json(written)
     except ValueError as error:
         raise damaged(file, f"a value of it is no JSON: {error}", setting_right(file)) from error
 
@@ -126,7 +129,7 @@ def use_sqlite_files(engine: Engine) -> None:
     event.listen(engine, "do_connect", opened_file)
     event.listen(engine, "checkout", refuse_stale)
     event.listen(engine, "rollback", refuse_changed)
-    event.listen(engine, "handle_error", refuse_damaged)
+    event.listen(engine, "handle_error", tell_plainly)
 
 
 def opened_file(
@@ -264,16 +267,20 @@ def refuse_changed(connection: Connection) -> None:
             raise LibraryError(changed_meanwhile(file))
 
 
-def refuse_damaged(context: ExceptionContext) -> None:
-    """Say what can be done where SQLite meets a page that makes no sense.
+def tell_plainly(context: ExceptionContext) -> None:
+    """Say what can be done where SQLite meets a page that makes no sense, or a disk fails under it.
 
-    Raises: DamagedDatabaseError: that happened.
+    Raises:
+        DamagedDatabaseError: its file is damaged.
+        LibraryError: the disk is full, fails or cannot be written, or somebody keeps the file locked.
     """
     error, engine = context.original_exception, context.engine
     code = getattr(error, "sqlite_errorcode", 0) & PRIMARY
+    file = str(engine.url.database) if engine is not None else "the database"
     if code == sqlite3.SQLITE_CORRUPT or (code == sqlite3.SQLITE_NOTADB and context.connection is not None):
-        file = str(engine.url.database) if engine is not None else "the database"
         raise damaged(file, str(error), restoring(file)) from error
+    if (told := error_of_sqlite(error, Path(file))) is not None:
+        raise told from error
 
 
 def damaged(file: str, problem: str, remedy: str) -> DamagedDatabaseError:
@@ -281,6 +288,14 @@ def damaged(file: str, problem: str, remedy: str) -> DamagedDatabaseError:
     error = DamagedDatabaseError(f"{file} is damaged ({problem}): {remedy}")
     error.problem = problem
     return error
+
+
+def damaged_value(engine: Engine, problem: str) -> DamagedDatabaseError:
+    """Return the error for a value that makes no sense, of whatever database."""
+    file = str(engine.url.database)
+    if engine.dialect.name == "sqlite":
+        return damaged(file, problem, setting_right(file))
+    return damaged(f"the database {file}", problem, "restore it from a backup, or set the value right by SQL")
 
 
 def restoring(file: str) -> str:
@@ -295,3 +310,72 @@ def restoring(file: str) -> str:
 def setting_right(file: str) -> str:
     """Return what to do with a sound file in which values make no sense."""
     return f"restore {file} from a backup, or set the values right by `sqlite3 {shell_word(file)}`"
+
+
+def error_of_sqlite(error: BaseException | None, file: Path) -> LibraryError | None:
+    """Return what an error of SQLite's at a file is to people; None where it says nothing of disks and locks."""
+    whole = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    code = whole & PRIMARY
+    is_reading = whole == sqlite3.SQLITE_IOERR_READ
+    if code == sqlite3.SQLITE_FULL or (code in UNWRITABLE and not is_reading and has_no_room(file.parent)):
+        return DiskFullError(full(file.parent))  # without room SQLite cannot even open what it would write to
+    if code == sqlite3.SQLITE_READONLY:
+        return LibraryError(unwritable(file.parent, "its database is read-only here"))
+    if code == sqlite3.SQLITE_IOERR and whole != sqlite3.SQLITE_IOERR_NOMEM:
+        return LibraryError(failing(file))
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return LibraryError(f"the database {file} cannot be opened: {error} ({why_unopened(file)})")
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return LibraryBusyError(
+            f"another program keeps the database {file} locked: wait for it to end, or end it, and do the same again"
+        )
+    return None
+
+
+def has_no_room(folder: Path) -> bool:
+    """Tell whether the disk that holds a folder is too full for SQLite to begin."""
+    try:
+        space = os.statvfs(folder)
+    except OSError:
+        return False
+    return space.f_bavail * space.f_frsize < SQLITE_BYTES and not space.f_flag & os.ST_RDONLY
+
+
+def why_unopened(file: Path) -> str:
+    """Return why a file that SQLite could not open cannot be, which it does not tell, and what helps."""
+    try:
+        os.close(os.open(file, os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY))
+    except OSError as error:
+        if error.errno in TOO_MANY:
+            return too_many()
+        return f"{error.strerror}: see that it is there, and that you may read it"
+    return "see that its folder, and what lies beside it, may be read and written"
+
+
+def too_many() -> str:
+    """Return what is wrong, and what helps, where no more files may be opened."""
+    return "too many files are open; end other programs, or allow more by `ulimit -n`"
+
+
+def unwritable(where: object, why: str) -> str:
+    """Return the message for what cannot be written, though there may be room."""
+    return (
+        f"{where} cannot be written ({why}): a library can be searched there; to change it, copy it to where you may "
+        "write"
+    )
+
+
+def failing(where: object) -> str:
+    """Return the message for a disk that neither reads nor writes what it should."""
+    return (
+        f"the disk failed at {where} (input/output error): what was committed is kept; copy the library to another one "
+        "if that happens again, and see what `aliens verify` says of it there"
+    )
+
+
+def full(root: Path) -> str:
+    """Return the message for a full disk."""
+    return (
+        f"the disk that holds {root} is full: free some space and run the same command again; "
+        "what was done so far is kept"
+    )

@@ -1,6 +1,5 @@
 """Queries of models, segments and embeddings: in which segment whose vector lies, and whether all agree."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +34,7 @@ from base.arrays import Longs
 from base.console import counted
 from base.errors import DamagedDatabaseError, LibraryError
 from base.files import SegmentFile
+from base.records import parse_json
 from db.models import Base, DeadVector, Embedding, Model, Photo, PhotoState, VectorSegment
 from db.photo_rows import drop_photos, fetched, pages, retire_ids
 from db.settings_rows import read_setting, write_setting
@@ -398,7 +398,7 @@ def makes_sense(column: Column[Any]) -> ColumnElement[bool]:
 def is_json(value: str | bytes) -> bool:
     """Tell whether Python reads a value of a column of JSON."""
     try:
-        json.loads(value)
+        parse_json(value)
     except ValueError:
         return False
     return True

@@ -23,6 +23,7 @@ from PIL import Image
 
 from base.errors import AliensError, PhotoError
 from base.forks import fork_lock
+from base.records import parse_json
 from embedding import plugin_process
 
 Format = Literal["RAW", "JXL"]
@@ -157,7 +158,7 @@ def answered_in_time(process: "subprocess.Popen[bytes]", request: dict[str, Any]
 
 
 def exchanged(process: "subprocess.Popen[bytes]", request: dict[str, Any], data: bytes) -> Answer | None:
-    """Send a request and receive its answer; None where the process ends before."""
+    """Send a request and receive its answer; None where the process ends before, or answers nonsense."""
     assert process.stdin is not None and process.stdout is not None
     try:
         process.stdin.write(json.dumps(request).encode() + b"\n")
@@ -166,10 +167,10 @@ def exchanged(process: "subprocess.Popen[bytes]", request: dict[str, Any], data:
         line = process.stdout.readline()
         if not line.endswith(b"\n"):
             return None
-        about = json.loads(line)
+        about = parse_json(line)
         parts = [process.stdout.read(size_bytes) for size_bytes in about["bytes"]]
         return (about, parts) if [*map(len, parts)] == about["bytes"] else None
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from filelock import FileLock
 
 from base.files import read_regular
+from base.records import parse_json
 from embedding.open_clip_encoder import OpenClipEncoder, causal_text_tower
 from embedding.text_tower import (
     ALIGNED_BYTES,
@@ -81,7 +82,7 @@ def export_text_tower(encoder: object, folder: Path, texts: tuple[str, ...] = CH
 def refused_before(folder: Path) -> str | None:
     """Return why an earlier export was refused, or None where none was."""
     try:
-        made_by, problem = json.loads(read_regular(folder / REFUSED_FILE))
+        made_by, problem = parse_json(read_regular(folder / REFUSED_FILE))
     except (OSError, ValueError, TypeError):
         return None
     return str(problem) if made_by == FORMAT else None

@@ -4,7 +4,6 @@ Made by embedding/text_export.py for models whose texts go through CLIP's own tr
 """
 
 import html
-import json
 import math
 import os
 import re
@@ -23,6 +22,7 @@ from threadpoolctl import ThreadpoolController
 from base.arrays import Floats, Longs, unit
 from base.files import open_regular, read_regular
 from base.forks import fork_lock
+from base.records import parse_json
 
 # Radford et al. 2021, as in open_clip 3: what begins and ends a text, English endings, letters, digits, other signs.
 WORDS = r"<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
@@ -329,8 +329,8 @@ def read_tower_manifest(folder: Path) -> TowerManifest:
 
     Raises: OSError, ValueError, KeyError, TypeError: it is absent, damaged or of another shape.
     """
-    sealed = json.loads(read_regular(folder / MANIFEST_FILE))
+    sealed = parse_json(read_regular(folder / MANIFEST_FILE))
     content = sealed["content"]
     if not isinstance(content, str) or zlib.crc32(content.encode()) != sealed["crc32"]:
         raise ValueError("the manifest is damaged")
-    return TowerManifest(**json.loads(content))
+    return TowerManifest(**parse_json(content))

@@ -4,12 +4,12 @@ So WebDataset and img2dataset write data sets: members of one photo have one nam
 Source: the WebDataset format, github.com/webdataset/webdataset.
 """
 
-import json
 import os
 from collections import defaultdict
 from contextlib import suppress
 from typing import Any
 
+from base.records import parse_json
 from base.tars import MOST_SIDE_BYTES, SIDE_ENDINGS, TarIndex, member_bytes
 from indexer.details import kept_details
 
@@ -36,8 +36,8 @@ class Beside:
             return None
         said: dict[str, Any] = {}
         if "json" in sides:
-            with suppress(ValueError, RecursionError):  # what is no JSON says nothing
-                parsed = json.loads(self._text(sides["json"]))
+            with suppress(ValueError):  # what is no JSON says nothing
+                parsed = parse_json(self._text(sides["json"]))
                 said = parsed if isinstance(parsed, dict) else {}
         for ending, column in (("txt", CAPTION), ("cls", LABEL)):
             if ending in sides and said.get(column) in (None, ""):

@@ -4,7 +4,6 @@ Of each photo it writes NNN.jpg, then NNN.json, into the folder of a shard; when
 photos beside that folder, then NNNNN_stats.json.
 """
 
-import json
 import os
 import re
 from collections import Counter
@@ -12,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from base.errors import SourceError
+from base.records import parse_json
 from indexer.dead_links import DeadLinks
 
 STATS = "_stats.json"
@@ -65,7 +65,7 @@ class Harvest:
             if not entry.name.endswith(".json"):
                 continue
             try:
-                place = json.loads(Path(entry.path).read_bytes())["place"]
+                place = parse_json(Path(entry.path).read_bytes())["place"]
             except ValueError:  # it is being written
                 continue
             target = os.path.join(self.images, place)

@@ -38,7 +38,7 @@ def merge_due(catalog: Catalog, session: Session, store: SegmentStore, *, thorou
     Damaged segments are left alone: `aliens verify` names them. `thorough`: write large segments anew as well that are
     mostly waste, which takes asking for all their photos.
 
-    Raises: OSError, sqlalchemy.exc.OperationalError: the disk is full; nothing is lost.
+    Raises: OSError, DiskFullError: the disk is full; nothing is lost.
     """
     model, merged = catalog.model, 0
     while True:

@@ -4,7 +4,6 @@ CSV, TSV, Excel, Parquet or JSON Lines, of any length: rows are read one behind 
 """
 
 import csv
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 from base.errors import SourceError
 from base.files import storable
 from base.names import spellings
+from base.records import parse_json
 from base.settings import LibraryFolder
 from base.spreadsheets import BETWEEN_WORDS, cell_text, is_parquet, open_text, table_rows
 from base.urls import checked_place, url_of
@@ -268,8 +268,8 @@ def rows_of_json(path: Path) -> Iterator[Record]:
             if not line.strip():
                 continue
             try:
-                record = json.loads(line)
-            except (ValueError, RecursionError) as error:
+                record = parse_json(line)
+            except ValueError as error:
                 yield number, f"is no JSON ({error})"
             else:
                 yield number, record if isinstance(record, dict) else 'is no object such as {"path": "a.jpg"}'

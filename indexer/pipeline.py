@@ -145,7 +145,7 @@ class Run:
 
         So does an error of the callback's, which is raised once all is kept.
 
-        Raises: OSError, sqlalchemy.exc.OperationalError: the disk is full; all that was committed is kept.
+        Raises: OSError, DiskFullError: the disk is full; all that was committed is kept.
         """
         start = time.monotonic()
         with self._catalog.session() as session, stop_on_interrupt() as self._stop:

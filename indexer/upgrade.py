@@ -4,7 +4,6 @@ New files are written beside the old ones, one transaction makes them count, and
 kill at any moment leaves a library of the one version or of the other.
 """
 
-import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from base.arrays import Halves, Ids, Longs, read_npy
 from base.errors import LibraryError
 from base.files import files_of_ours, open_regular, read_regular
 from base.progress import Progress, Step, shown
-from base.records import converted, write_record
+from base.records import converted, parse_json, write_record
 from base.settings import LibraryFolder
 from db.catalog import Catalog
 from db.revisions import current_revision, migrate
@@ -68,7 +67,7 @@ def upgrade(catalog: Catalog) -> None:
 
     Photos whose shard is damaged are to be embedded anew by the next `aliens add`.
 
-    Raises: OSError, sqlalchemy.exc.OperationalError: the disk is full; the library is of the earlier version still.
+    Raises: OSError, DiskFullError: the disk is full; the library is of the earlier version still.
     """
     if (current_revision(catalog.engine) or "") > BEFORE_SEGMENTS:  # it has segments
         migrate(catalog.engine)
@@ -253,7 +252,7 @@ def keep_covering(folder: LibraryFolder, model: OldModel, covers: Sequence[str])
         (OLD_COLLECTION, MILVUS_MANIFEST, Collection),
     ):
         try:
-            plain = json.loads(read_regular(where / name))
+            plain = parse_json(read_regular(where / name))
             current = plain["generation"] == model.generation
             known = {field.name for field in fields(kind)}
             about = converted({key: plain[key] for key in plain if key in known} | {"covers": list(covers)}, kind)

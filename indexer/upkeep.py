@@ -20,7 +20,7 @@ from base.errors import LibraryError
 from base.progress import Progress, Step, silent
 from base.settings import asset
 from db.catalog import Catalog
-from db.settings_rows import read_setting, write_setting
+from db.settings_rows import read_setting_as, write_setting
 from db.vector_rows import EmbeddedRows, recorded_ids, segments_of
 from embedding.encoder import Encoder
 from embedding.index.approximate import (
@@ -154,9 +154,8 @@ def unanswered(least_share: float) -> str:
 
 
 def index_choice(session: Session) -> IndexChoice:
-    """Return what index the library should have."""
-    kept = read_setting(session, INDEX_SETTING)
-    return IndexChoice(**json.loads(kept)) if kept else IndexChoice()
+    """Return what index the library should have. Raises: DamagedDatabaseError: what is kept makes no sense."""
+    return read_setting_as(session, INDEX_SETTING, IndexChoice) or IndexChoice()
 
 
 def choose_index(session: Session, choice: IndexChoice) -> None:

@@ -51,7 +51,7 @@ class NpyVectors:
     def __init__(self, path: Path, listed: RecordFile) -> None:
         """Raises: SourceError: it is no such file, or another number of rows is listed."""
         self.path, self.listed = path, listed
-        with naming_file(path), open_regular(path):
+        with naming_file(path):
             self._array = read_npy(path, mapped=True)
             if self._array.dtype.kind != "f" or self._array.dtype.itemsize > 8 or self._array.ndim != 2:
                 raise ValueError(

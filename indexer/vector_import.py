@@ -393,7 +393,7 @@ class Recorder:
         self._details: dict[int, dict[str, Any]] = {}  # of known photos, by id
 
     def record(self, writer: SegmentWriter, progress: Progress) -> None:
-        """Record all. Raises: sqlalchemy.exc.OperationalError: the disk is full; whole segments are kept."""
+        """Record all. Raises: DiskFullError: the disk is full; whole segments are kept."""
         model, first_id = self._catalog.model, writer.first_id
         photos = self._photos(first_id, progress)
         with many_rows(self._session):

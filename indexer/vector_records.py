@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from base.arrays import read_npy
 from base.errors import SourceError
 from base.files import open_regular
 from base.spreadsheets import BETWEEN_WORDS, cell_text, is_parquet, open_text
@@ -111,9 +112,7 @@ class RecordFile:
                 yield places, [None] * len(places)
 
     def _array_records(self, whole: bool) -> Records:
-        import numpy as np
-
-        array = np.lib.format.open_memmap(self.path, mode="r")
+        array = read_npy(self.path, mapped=True)
         if array.ndim != 1 or array.dtype.kind != "U":
             raise ValueError(f"it holds {array.dtype.name} {array.shape}, no paths as texts: {REMEDY}")
         for start in range(0, len(array), READ_ROWS):

@@ -22,6 +22,7 @@ from base.errors import PhotoError, QueryError
 from base.files import PhotoFile, folder_lock, make_folder, sha256_of
 from base.listing import Listing
 from base.progress import Progress, Step, shown
+from base.records import parse_json
 from db.catalog import Catalog, disk_errors, undone_on_error
 from db.model_rows import library_models, other_models
 from db.models import Model, Photo, PhotoState, Restyling
@@ -87,7 +88,7 @@ class Lineage:
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values; numbers of NumPy become Python's."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=plainly))
+        plain: dict[str, Any] = parse_json(json.dumps(asdict(self), default=plainly))
         return plain
 
     @property

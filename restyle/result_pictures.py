@@ -11,6 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 from base.arrays import Pixels
 from base.errors import PhotoError, QueryError
 from base.files import PhotoFile, atomic_write
+from base.records import parse_json
 from embedding.decode import MAX_PIXELS, damage_as_photo_error, open_image
 
 FileFormat = Literal["png", "jpg"]
@@ -73,7 +74,7 @@ def read_parameters(path: Path) -> dict[str, Any]:
         image.load()  # a PNG's texts may stand behind its pixels
         said = image.info.get("parameters") or image.info.get("comment")
     try:
-        parameters = json.loads(said or b"")
+        parameters = parse_json(said or b"")
     except ValueError:  # which bytes that are no UTF-8 raise as well
         parameters = None
     if not isinstance(parameters, dict):

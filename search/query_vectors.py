@@ -111,7 +111,7 @@ def keep_nonsense(catalog: Catalog, encoder: Encoder) -> None:
     """Keep the nonsense's vectors with the library, unless they are, so that no search has to compute them."""
     name = f"nonsense-{digest(catalog.model.key, QUERIES_OF_NOTHING)}"
     with catalog.session() as session:
-        if read_setting(session, name) is not None:
+        if kept_nonsense(session, catalog.model) is not None:
             return
     vectors = encoder.encode_texts(QUERIES_OF_NOTHING).astype("<f2")
     with suppress(LibraryError, IntegrityError), catalog.saving() as session:  # another process is at work, or kept it
@@ -122,10 +122,12 @@ def keep_nonsense(catalog: Catalog, encoder: Encoder) -> None:
 def kept_nonsense(session: Session, model: Model) -> Floats | None:
     """Return the nonsense's unit vectors, (m, d) float32, or None where they are not kept."""
     value = read_setting(session, f"nonsense-{digest(model.key, QUERIES_OF_NOTHING)}")
-    if value is None:
+    try:
+        data = base64.b64decode(value or "", validate=True)
+        vectors: Floats = np.frombuffer(data, "<f2").reshape(len(QUERIES_OF_NOTHING), model.dim).astype(np.float32)
+    except ValueError:  # damaged: it is made anew
         return None
-    vectors: Floats = np.frombuffer(base64.b64decode(value), "<f2").reshape(-1, model.dim).astype(np.float32)
-    return vectors
+    return vectors if np.isfinite(vectors).all() else None
 
 
 def nonsense_in_place(nonsense: Floats, vectors: Floats, weights: NDArray[np.floating]) -> Floats:

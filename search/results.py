@@ -21,6 +21,7 @@ from base.errors import QueryError
 from base.files import PhotoFile
 from base.listing import Listing
 from base.progress import Progress, shown
+from base.records import parse_json
 from db.caption_rows import CaptionedPhoto
 from db.photo_rows import PhotoRecord
 from search.copies import copies_counted
@@ -58,7 +59,7 @@ def read_cursor(text: str, library: str, query: str) -> Cursor:
     Raises: QueryError: it is none, or one of another library or of another query.
     """
     try:
-        values = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        values = parse_json(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         names = ("library", "query", "newest", "score", "photo_id", "rank")
         kinds = (str, str, int, float, int, int)
         cursor = Cursor(**{n: kind(v) for n, kind, v in zip(names, kinds, values, strict=True)})
@@ -67,7 +68,7 @@ def read_cursor(text: str, library: str, query: str) -> Cursor:
             and all(0 <= n <= HIGHEST for n in (cursor.newest, cursor.photo_id, cursor.rank))
         ):
             raise ValueError("a number that no page ends with")
-    except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError) as error:
+    except (binascii.Error, ValueError, TypeError, OverflowError) as error:
         raise QueryError(f"{text[:40]!r} is no cursor: take the one that the page before ended with") from error
     if cursor.library != library:
         raise QueryError("the cursor is of another library: ask this library for its first page, without a cursor")

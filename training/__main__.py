@@ -22,8 +22,10 @@ from typing import Any
 
 import numpy as np
 
+from base.arrays import read_npy
 from base.errors import AliensError, SourceError
 from base.files import atomic_write
+from base.records import parse_json
 from base.settings import asset
 
 WORK = Path("build/training")
@@ -43,6 +45,11 @@ Licence: Apache-2.0, as the models it was made from.
 def tell(line: str) -> None:
     """Say how far a step has come."""
     print(line, file=sys.stderr, flush=True)  # noqa: T201 - a script
+
+
+def json_in(path: Path) -> Any:
+    """Return what a file of JSON says. Raises: OSError, ValueError: it cannot be read, or is none."""
+    return parse_json(path.read_bytes())
 
 
 def unpack(args: argparse.Namespace) -> None:
@@ -80,14 +87,16 @@ def phrases(args: argparse.Namespace) -> None:
 def text(args: argparse.Namespace) -> None:
     """Train the text tower, and keep it as a model directory without an image tower's worth."""
     from training.assemble import write_model
+    from training.features import made_before
     from training.learning import Schedule
     from training.phrase_tower import start_tokens, train
     from training.teacher import Teacher
 
-    texts = json.loads((args.work / "phrases.json").read_text())["all"]
+    texts = made_before(args.work / "phrases.json", json_in)["all"]
+    targets = made_before(args.work / "teacher.npy", read_npy)
     schedule = Schedule(steps=args.steps or 1600, rate=1.2e-3, warm=200)
     model = train(
-        texts, np.load(args.work / "teacher.npy"), schedule, args.work / "text.pt", progress(schedule.steps),
+        texts, targets, schedule, args.work / "text.pt", progress(schedule.steps),
         first=lambda model: start_tokens(model, Teacher()),
     )  # fmt: skip
     write_model(model, args.work / "text", "the text tower alone: the image tower is not trained\n")
@@ -114,11 +123,11 @@ def rendered(work: Path) -> list[Path]:
 def features(args: argparse.Namespace) -> None:
     """Compute the frozen part's output."""
     from training.backbone import pretrained
-    from training.features import compute
+    from training.features import compute, made_before
 
     paths = rendered(args.work)
     listed = args.work / "features.json"
-    names = json.loads(listed.read_text()) if listed.exists() else [path.name for path in paths]
+    names = made_before(listed, json_in) if listed.exists() else [path.name for path in paths]
     with atomic_write(listed) as file:  # what was begun with these pictures goes on with them
         file.write(json.dumps(names).encode())
     compute(
@@ -137,7 +146,7 @@ def head(args: argparse.Namespace) -> None:
     from training.assemble import assembled, read_model, write_model
     from training.backbone import pretrained
     from training.concepts import table
-    from training.features import LastPart, read
+    from training.features import LastPart, made_before, read
     from training.learning import Schedule
 
     former = args.former or asset("embedding/starter")
@@ -145,8 +154,8 @@ def head(args: argparse.Namespace) -> None:
         raise SourceError(f"{former} holds no open_clip_model.safetensors: --former is a starter's folder")
     backbone = pretrained()
     kept = read(args.work / "features")
-    names = json.loads((args.work / "features.json").read_text())[: len(kept)]
-    records = [json.loads((args.work / "pictures" / name).with_suffix(".json").read_text()) for name in names]
+    names = made_before(args.work / "features.json", json_in)[: len(kept)]
+    records = [made_before((args.work / "pictures" / name).with_suffix(".json"), json_in) for name in names]
     known, truth = table(records)
     text_model = read_model(args.work / "text" if args.start == "conse" else former)
     embed = embedder(text_model)

@@ -7,12 +7,13 @@ Kept is what goes into the backbone's last blocks, which are trained: 17 x 17 pl
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
+from base.arrays import read_npy
 from base.errors import SourceError
 from base.files import atomic_write
 from training.backbone import SIDE_PX
@@ -21,6 +22,7 @@ FROZEN = 5  # of the backbone's seven stages
 CROPS = 4  # of a picture
 PART = 64  # pictures to a file
 Half = NDArray[np.float16]
+Made = TypeVar("Made")
 
 
 def middle(image: Image.Image) -> Image.Image:
@@ -73,12 +75,25 @@ def compute(paths: Sequence[Path], folder: Path, backbone: Any, tell: Callable[[
 
 
 def read(folder: Path) -> Half:
-    """Return the features of all pictures, shape (pictures, CROPS, channels, 17, 17). Raises: SourceError: none."""
-    parts = [np.load(part) for part in sorted(folder.glob("*.npy"))]
+    """Return the features of all pictures, shape (pictures, CROPS, channels, 17, 17).
+
+    Raises: SourceError: there are none, or a file is damaged.
+    """
+    parts = [made_before(part, read_npy) for part in sorted(folder.glob("*.npy"))]
     if not parts:
         raise SourceError(f"there are no features in {folder}: python -m training features")
     whole = np.concatenate(parts)
     return whole.reshape(len(whole) // CROPS, CROPS, *whole.shape[1:])
+
+
+def made_before(path: Path, read: Callable[[Path], Made]) -> Made:
+    """Return what a file that a step has written holds. Raises: SourceError: it is absent or damaged."""
+    try:
+        return read(path)
+    except (OSError, ValueError) as error:
+        raise SourceError(
+            f"{path} cannot be used ({error}): remove it, and run the step again that writes it"
+        ) from error
 
 
 def frozen_part(backbone: Any, crops: NDArray[np.uint8], at_once: int = 16) -> Half:

@@ -6,11 +6,11 @@ words.toml; colours, counts and neighbours come in pairs, so that the tower lear
 
 import random
 import re
-import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from base.errors import SourceError
+from base.records import parse_toml
 from training.concepts import PHRASES, TEMPLATES, with_article
 
 WORDS = Path(__file__).with_name("words.toml")
@@ -71,7 +71,7 @@ def clean(lemma: str) -> str:
 
 def hotel_phrases(r: random.Random) -> Iterator[str]:
     """Yield descriptions of hotel photos."""
-    words: dict[str, list[str]] = tomllib.loads(WORDS.read_text(encoding="utf-8"))
+    words: dict[str, list[str]] = parse_toml(WORDS.read_text(encoding="utf-8"))
     things, qualities, rooms, frames = (words[name] for name in ("things", "qualities", "rooms", "frames"))
     for thing in things:
         yield thing

@@ -3,13 +3,13 @@
 Source: Natural Earth's land at 1:110 million, public domain, as world-atlas 2.0.2 packs it.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from functools import cache
 
 import numpy as np
 
 from base.arrays import Doubles
+from base.records import parse_json
 from base.settings import asset
 
 LAND = "web/static/vendor/world-atlas-2.0.2/land-110m.json"
@@ -23,7 +23,7 @@ def land() -> list[Doubles]:
 
     Raises: AliensError: the installation is not whole.
     """
-    topology = json.loads(asset(LAND).read_bytes())
+    topology = parse_json(asset(LAND).read_bytes())
     arcs = [points_of(arc, topology["transform"]) for arc in topology["arcs"]]
     return [
         side for indices in rings_of(topology["objects"]["land"]) for side in beside_180(joined_arcs(indices, arcs))

@@ -3,7 +3,6 @@
 Fetches nothing but what the hub says of its files. Loads no weights: of a file of them only its head is read.
 """
 
-import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 from base.console import shell_word
 from base.errors import EngineError
+from base.records import parse_json
 from embedding.hub import no_chatter, weights_unavailable
 from restyle.engines.engine import Preset, Saved, family_of
 from restyle.engines.loading import LORA_FILE, weights_of
@@ -313,7 +313,7 @@ def missing_parts(folder: Path, names: Collection[str], kind: Kind, index: Mappi
         f"{name.rpartition('/')[0]}/{shard}".lstrip("/")
         for name in names
         if SHARDS_NAME.fullmatch(name.rpartition("/")[2])
-        for shard in set(json_in(folder / name).get("weight_map", {}).values())
+        for shard in shards_in(json_in(folder / name))
     }
     lacking = [] if kind != "model" else sorted(part for part in parts_in_index(index) if not (folder / part).is_dir())
     networks = {name.rpartition("/")[0] for name in names if name.rpartition("/")[2] == "config.json"}
@@ -389,10 +389,16 @@ def json_of_hub(name: str, file: str) -> dict[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
+def shards_in(index: Mapping[str, Any]) -> set[str]:
+    """Return the files that the index of a network's shards names."""
+    shards = index.get("weight_map")
+    return {shard for shard in shards.values() if isinstance(shard, str)} if isinstance(shards, dict) else set()
+
+
 def json_in(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file; an empty one where there is none that can be read."""
     try:
-        told = json.loads(path.read_bytes())
+        told = parse_json(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return told if isinstance(told, dict) else {}

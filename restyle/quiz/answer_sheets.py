@@ -1,12 +1,12 @@
 """The answers that a person gave: read from the file that the quiz's page hands out, checked, and counted."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from base.errors import QueryError
+from base.records import parse_json
 from restyle.quiz.game import Quiz, QuizQuestion
 from restyle.restyled import Result
 
@@ -62,10 +62,10 @@ def read_answers(path: Path) -> Sheet:
     Raises: QueryError: the file cannot be read, is no sheet of answers, or was not played to the end.
     """
     try:
-        record = json.loads(path.read_bytes())
+        record = parse_json(path.read_bytes())
     except OSError as error:
         raise QueryError(f"the answers {path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise QueryError(f"{path} holds no JSON ({error}): {REMEDY}") from error
     return sheet_of(record, str(path))
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from base.arrays import Bools, Floats, Ids, Longs
 from base.errors import QueryError
 from base.forks import fork_lock
-from db.photo_rows import hashes_of
+from db.photo_rows import hashes_of, read_photo_ids
 from db.tag_rows import labels_of, labels_of_tag
 from search.tags.calibration import LEARNING
 from search.tags.choosing import MOST_KNOWN, Choosable, lot, narrowed, next_photos
@@ -410,12 +410,11 @@ def different(
 
     Raises: QueryError: there are photos, but none whose bytes were read.
     """
-    places, left = np.empty(0, np.int64), free.copy()
-    while not len(places) and left.any():
-        near = narrowed(photos.ids, photos.chances, left)
-        read = hashes_of(session, photos.ids[near].tolist())
-        places = near[[photo_id in read for photo_id in photos.ids[near].tolist()]]
-        left[near] = False
+    near = narrowed(photos.ids, photos.chances, free)
+    places = near[np.isin(photos.ids[near], [*hashes_of(session, photos.ids[near].tolist())])]
+    if len(near) and not len(places):  # few of the library's were read: to look for them part by part takes minutes
+        read = np.fromiter(read_photo_ids(session), np.int64)
+        places = narrowed(photos.ids, photos.chances, free & np.isin(photos.ids, read))
     if free.any() and not len(places):
         raise QueryError(
             "these photos' files were never read, and a label belongs to a file's bytes: run `aliens add` on their "

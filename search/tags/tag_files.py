@@ -1,13 +1,13 @@
 """Tag files: what exports, people and other programs wrote about photos. Reads rows; knows no library."""
 
 import csv
-import json
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from io import TextIOWrapper
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from base.arrays import Bools
 from base.errors import QueryError
 from base.files import open_regular, rereadable
+from base.records import parse_json
 from base.spreadsheets import FORMULA_START, table_records
 from search.results import HIGHEST
 from search.tags.vocabulary import SEPARATOR, UNKNOWN, bare
@@ -148,9 +149,10 @@ def jsonl_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 try:
-                    yield number, json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise ValueError(f"{path}:{number}: {error.msg} at character {error.pos + 1}") from error
+                    yield number, parse_json(line)
+                except ValueError as error:
+                    what = f"{error.msg} at character {error.pos + 1}" if isinstance(error, JSONDecodeError) else error
+                    raise ValueError(f"{path}:{number}: {what}") from error
 
 
 def parquet_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -183,7 +185,7 @@ def place_not_utf8(batch: Any) -> tuple[int, str]:
 
 def coco_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Yield (position, record) of the images of a COCO file, with the categories of their annotations as tags."""
-    content = json.loads(path.read_text(encoding="utf-8-sig"))
+    content = parse_json(path.read_text(encoding="utf-8-sig"))
     if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= set(content):
         raise ValueError("a COCO file holds images, annotations and categories")
     try:

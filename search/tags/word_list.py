@@ -1,13 +1,13 @@
 """Words to try: other ways to say tags, everyday visible things, and what users type. Reads lists; encodes nothing."""
 
 import re
-import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from base.errors import QueryError
+from base.records import parse_toml
 from base.settings import asset
 from search.tags.vocabulary import Vocabulary, bare, text_lines
 from search.tags.vocabulary_edits import LONGEST_PROMPT, tidied
@@ -26,7 +26,7 @@ class TriedText:
 @cache
 def phrasings() -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
     """Return {bare tag: other ways to say it}, and templates for any tag."""
-    content = tomllib.loads(asset("search/words/phrasings.toml").read_text(encoding="utf-8"))
+    content = parse_toml(asset("search/words/phrasings.toml").read_text(encoding="utf-8"))
     return {tag: tuple(texts) for tag, texts in content["phrasings"].items()}, tuple(content["templates"])
 
 

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from base.errors import QueryError
 from base.records import (
+    MOST_NESTED,
     converted,
     json_bytes,
+    parse_json,
     read_json,
     read_record,
     read_toml,
@@ -50,7 +52,7 @@ def test_plain_values_are_written_as_they_are(tmp_path: Path) -> None:
     assert json_bytes([]) == b"[]\n"
 
 
-NO_NESTS = [b"", b"{", b"[]", b'{"eggs": {}}', b'{"place": 3}', b"\xff", b"null", b"3", b'"oak"']
+NO_NESTS = [b"", b"{", b"[]", b'{"eggs": {}}', b'{"place": 3}', b"\xff", b"null", b"3", b'"oak"', b"[" * 5_000]
 
 
 @pytest.mark.parametrize("content", NO_NESTS)
@@ -120,6 +122,13 @@ def test_a_record_that_was_changed_is_none_and_said_to_be_damaged(
     path.write_text(json.dumps(change(json.loads(path.read_text(encoding="utf-8")))), encoding="utf-8")
     assert read_record(path, Nest) is None
     assert record_problem(path) == f"{path} is damaged"
+
+
+@pytest.mark.parametrize("content", [b"[" * 5_000, b'{"place":' * 900 + b"1" + b"}" * 900])
+def test_what_is_nested_without_end_is_no_record(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "nest.json").write_bytes(content)
+    assert read_record(tmp_path / "nest.json", Nest) is None
+    assert record_problem(tmp_path / "nest.json") == f"{tmp_path / 'nest.json'} is damaged"
 
 
 @dataclass
@@ -224,6 +233,8 @@ def test_a_toml_file_is_read(tmp_path: Path) -> None:
         (b"name = =\n", r"is no TOML file: .*line 1, column 8"),
         (b"a = 1\na = 2", r"is no TOML file: .*\(is a name there twice\?\)"),
         (b'name = "\xff"', "is no TOML file: .*utf-8"),
+        (b"a = " + b"[" * 5_000, "is no TOML file: it is nested more than 100 deep"),
+        (b"a." * 200 + b"a = 1", "is no TOML file: it is nested more than 100 deep"),
     ],
 )
 def test_what_is_no_toml_is_named_with_its_place(tmp_path: Path, content: bytes, message: str) -> None:
@@ -237,3 +248,23 @@ def test_a_toml_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         read_toml(tmp_path / "none.toml", "picks")
     with pytest.raises(QueryError, match="cannot be read: Is a directory"):
         read_toml(tmp_path, "picks")
+
+
+# What others wrote
+
+
+@pytest.mark.parametrize("begin, end", [("[", "]"), ('{"a":', "}"), ('[{"a":1},{"a":', "}]")])
+def test_json_is_read_as_deep_as_anybody_nests_it_and_no_deeper(begin: str, end: str) -> None:
+    deepest = MOST_NESTED // len(end)
+    whole = begin * deepest + "1" + end * deepest
+    for text in (whole, whole.encode()):
+        assert parse_json(text) == json.loads(text)
+    for depth in (deepest + 1, 900, 100_000):
+        for text in (begin * depth + "1" + end * depth, begin * depth, (begin * depth).encode()):
+            with pytest.raises(ValueError):
+                parse_json(text)
+
+
+def test_json_of_many_values_beside_each_other_is_read() -> None:
+    values = [{"a": [number]} for number in range(5_000)]
+    assert parse_json(json.dumps(values)) == values

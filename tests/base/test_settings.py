@@ -52,7 +52,9 @@ def test_the_database_lies_in_the_folder_even_if_its_name_looks_like_part_of_a_u
     assert make_url(folder.database_url()).database == str(folder.database_file)
 
 
-@pytest.mark.parametrize("text", ["database = ", "database", 'url = "sqlite://"', "", "[database", '"'])
+@pytest.mark.parametrize(
+    "text", ["database = ", "database", 'url = "sqlite://"', "", "[database", '"', "a = " + "[" * 5_000]
+)
 def test_a_damaged_configuration_is_named_with_what_it_should_hold(folder: LibraryFolder, text: str) -> None:
     folder.config_file.write_text(text, encoding="utf-8")
     refused(folder)

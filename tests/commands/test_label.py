@@ -64,6 +64,7 @@ def test_answers_of_one_tag_are_kept_passed_over_and_taken_back(label: Labelled,
     assert code == 0
     assert (first["yes"], second["no"], skipped["skipped"]) == (["a pool"], ["a pool"], True)
     assert again["undone"]
+    assert [each["brought"] for each in answers(out)] == [None] * 6
     assert (again["photo_id"], back["photo_id"]) == (skipped["photo_id"], second["photo_id"])
     assert (third["photo_id"], third["yes"]) == (second["photo_id"], ["a pool"])
     assert Path(first["path"]).is_file()
@@ -195,6 +196,7 @@ def test_a_method_that_labels_do_not_teach_is_said(aliens: Aliens, label: Labell
     aliens("tag", "--method", "softmax")
     code, out, err = label("y\n" * 10, "pool", "--json")
     assert (code, len(answers(out)), len(labels())) == (0, 10, 10)
+    assert [each["brought"] for each in answers(out)] == [None] * 10
     assert "are decided by the method softmax, which labels do not teach" in err
 
 

@@ -1,8 +1,10 @@
 import io
 import json
 import shlex
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -261,6 +263,22 @@ def test_the_library_is_chosen_by_flag_then_environment(aliens, photos: Path, mo
     assert Path("from-environment/library.db").exists()
     aliens("init", "--library", "from-flag")
     assert Path("from-flag/library.db").exists()
+
+
+@pytest.mark.parametrize("library", ["aliens-library", "my photos"])
+def test_an_error_that_is_none_of_ours_ends_with_the_command_that_tells_damage(
+    aliens: Aliens, filled: Path, library: str
+) -> None:
+    Path("aliens-library").rename(library)
+    with closing(sqlite3.connect(f"{library}/library.db")) as database, database:
+        database.execute("UPDATE photo SET state = 'embeddeD' WHERE id = 2")
+    with pytest.raises(LookupError) as caught:
+        aliens("info", "--library", library)
+    (line,) = caught.value.__notes__
+    option = "" if library == "aliens-library" else " --library 'my photos'"
+    assert line.startswith("aliens: this should not have happened (LookupError: 'embeddeD' is not among")
+    assert line.endswith(f": `aliens verify{option}` tells whether the library is damaged")
+    assert aliens("verify", "--library", library)[0] == 1
 
 
 def test_a_closed_pipe_is_no_error(filled: Path) -> None:

@@ -8,7 +8,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, event, inspect, text
 
-from base.errors import LibraryError
+from base.errors import DamagedDatabaseError, LibraryError
 from base.settings import LibraryFolder
 from db.catalog import connect, new_session, open_database
 from db.models import Base
@@ -273,6 +273,28 @@ def test_labels_of_revision_5_go_over_to_the_bytes_of_their_photos(engine: Engin
         (2, "tv", 1),
         (3, "tv", 0),
     ]
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(
+    "lineage", ['{"source_sha256": "11', "{}", "[]", '{"source_sha256": "1x"}', '{"source_sha256": 1}']
+)
+def test_a_lineage_of_revision_5_that_makes_no_sense_is_named_and_nothing_is_changed(
+    engine: Engine, lineage: str
+) -> None:
+    downgrade(engine, "0005")
+    execute(
+        engine,
+        "INSERT INTO photo (id, path, member, state) VALUES (3, '/b', '', 'embedded')",
+        "INSERT INTO restyling"
+        " (id, source_photo_id, wish, path, engine, fingerprint, palette, rung, lineage, seconds, made_at)"
+        f" VALUES (1, 3, 'w', 'p', 'e', 'f', 'p', 'r', '{lineage}', 1, '2026-01-01')",
+    )
+    with pytest.raises(
+        DamagedDatabaseError, match=r"lineage of row 1 of restyling: .*from a backup, or set the values"
+    ):
+        migrate(engine)
+    assert current_revision(engine) == "0005"
 
 
 def test_photos_of_revision_6_keep_what_they_have_and_are_not_written(engine: Engine) -> None:

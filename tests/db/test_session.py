@@ -225,3 +225,11 @@ def test_a_disk_that_fails_is_told_with_the_file_it_failed_at(tmp_path: Path) ->
         disk_errors(LibraryFolder(tmp_path)),
     ):
         raise OSError(errno.EIO, "Input/output error", str(tmp_path / "a.faiss"))
+
+
+def test_no_more_files_may_be_open_than_the_system_allows_and_the_remedy_says_so(tmp_path: Path) -> None:
+    with (
+        pytest.raises(LibraryError, match=r"a\.faiss cannot be opened: too many files are open; .*`ulimit -n`"),
+        disk_errors(LibraryFolder(tmp_path)),
+    ):
+        raise OSError(errno.EMFILE, "Too many open files", str(tmp_path / "a.faiss"))

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import resource
 import shutil
 import signal
 import sqlite3
@@ -16,8 +18,9 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import text
 
-from base.errors import LibraryError
+from base.errors import DiskFullError, LibraryBusyError, LibraryError
 from db.catalog import connect
+from db.sqlite_files import error_of_sqlite
 from tests.unwritable import unwritable, without_rights
 
 pytestmark = pytest.mark.sqlite("it is about SQLite's files")
@@ -36,6 +39,7 @@ import json, sys
 from urllib.parse import quote
 from sqlalchemy import text
 from db.catalog import connect
+from db.sqlite_files import error_of_sqlite
 
 found = []
 for path in sys.argv[1:]:
@@ -177,3 +181,74 @@ def test_commits_beside_a_file_that_is_read_change_nothing_of_it(database: Path,
         changing.execute("INSERT INTO t VALUES ('newest')")
         assert list(connection.execute(text("SELECT name FROM t")).scalars()) == ["old"]
     engine.dispose()
+
+
+# Whoever reads or writes, what SQLite says is told by its code
+
+
+@pytest.mark.parametrize(
+    ("before", "kind", "message"),
+    [
+        ("PRAGMA query_only = ON", LibraryError, r"closed cannot be written \(its database is read-only here\)"),
+        ("PRAGMA max_page_count = 1", DiskFullError, "the disk that holds .*closed is full: free some space"),
+        ("PRAGMA busy_timeout = 0", LibraryBusyError, "another program keeps the database .* locked: wait for it"),
+    ],
+)
+def test_what_a_statement_meets_is_told_in_plain_words(
+    database: Path, before: str, kind: type[LibraryError], message: str
+) -> None:
+    engine = connect(f"sqlite:///{quote(str(database))}")
+    with closing(sqlite3.connect(database)) as other, engine.connect() as connection:
+        connection.exec_driver_sql(before)
+        if kind is LibraryBusyError:
+            other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(kind, match=message):
+            connection.execute(text("INSERT INTO t VALUES (:name)"), {"name": "x" * 20_000})
+    engine.dispose()
+
+
+def test_a_database_for_which_no_more_files_may_be_opened_is_told_with_what_helps(database: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (taken[0] + 1, hard))  # those below may be free
+        with pytest.raises(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        with pytest.raises(LibraryError, match=r"db cannot be opened: .* \(too many files are open; .*`ulimit -n`\)"):
+            connect(f"sqlite:///{quote(str(database))}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in taken:
+            os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("code", "room", "kind", "message"),
+    [
+        (sqlite3.SQLITE_IOERR_WRITE, True, LibraryError, r"the disk failed at .*x\.db \(input/output error\)"),
+        (sqlite3.SQLITE_IOERR_SHMSIZE, False, DiskFullError, "is full"),
+        (sqlite3.SQLITE_IOERR_READ, False, LibraryError, "the disk failed"),
+        (sqlite3.SQLITE_CANTOPEN, False, DiskFullError, "is full"),
+        (sqlite3.SQLITE_CANTOPEN, True, LibraryError, r"x\.db cannot be opened: said \(No such file or directory: see"),
+        (sqlite3.SQLITE_READONLY_DBMOVED, True, LibraryError, "cannot be written"),
+        (sqlite3.SQLITE_READONLY, False, DiskFullError, "is full"),
+        (sqlite3.SQLITE_LOCKED, True, LibraryBusyError, "locked"),
+        (sqlite3.SQLITE_IOERR_NOMEM, True, None, ""),
+        (sqlite3.SQLITE_ERROR, True, None, ""),
+    ],
+)
+def test_an_error_is_told_by_its_code_and_by_what_room_there_is(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    room: bool,
+    kind: type[LibraryError] | None,
+    message: str,
+) -> None:
+    monkeypatch.setattr("db.sqlite_files.has_no_room", lambda folder: not room)
+    error = sqlite3.OperationalError("said")
+    error.sqlite_errorcode = code
+    told = error_of_sqlite(error, tmp_path / "x.db")
+    assert type(told) is (kind or type(None))
+    assert told is None or re.search(message, str(told))

@@ -204,17 +204,21 @@ def test_what_was_recorded_before_the_disk_was_full_is_kept(
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("code", "message"),
     [
-        ("database or disk is full", "the disk that holds .* is full: free some space and run the same command again"),
-        ("database is locked", "the library's database failed: database is locked"),
+        (sqlite3.SQLITE_FULL, "the disk that holds .* is full: free some space and run the same command again"),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, r"another program keeps the database .*library\.db locked: wait for it"),
+        (sqlite3.SQLITE_IOERR_FSYNC, r"the disk failed at .*library\.db \(input/output error\).*aliens verify"),
+        (sqlite3.SQLITE_TOOBIG, "the library's database failed: in SQLite's words"),
     ],
 )
 def test_database_that_cannot_write_is_an_error_of_the_library(
-    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch, said: str, message: str
+    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch, code: int, message: str
 ) -> None:
     def fail(*args: object) -> None:
-        raise OperationalError("INSERT", {}, sqlite3.OperationalError(said))
+        error = sqlite3.OperationalError("in SQLite's words")
+        error.sqlite_errorcode = code
+        raise OperationalError("INSERT", {}, error)
 
     with monkeypatch.context() as patch:
         patch.setattr("indexer.pipeline.record_segment", fail)

@@ -246,6 +246,13 @@ def broken(name: str, folder: Path, made: Made) -> tuple[Path, dict[str, Any]]:
             place = as_npy(folder, paths, vectors)
             np.save(place, np.array([{}], object), allow_pickle=True)
             return place, {}
+        case "list cut":
+            place = as_npy(folder, paths, vectors)
+            np.save(folder / "names.npy", np.array(paths))
+            (folder / "names.npy").write_bytes(
+                (folder / "names.npy").read_bytes().replace(b"'shape': (10,)", b"'shape': (((((")
+            )
+            return place, {"ids": folder / "names.npy"}
         case "whole numbers":
             return as_npy(folder, paths, (100 * vectors).astype(np.int8)), {}
         case "no path":
@@ -285,6 +292,7 @@ def broken(name: str, folder: Path, made: Made) -> tuple[Path, dict[str, Any]]:
         ("cut short", r"x.npy cannot be read"),
         ("parquet cut", r"x.parquet cannot be read"),
         ("pickle", r"x.npy cannot be read: .*Python objects"),
+        ("list cut", r"names.npy cannot be read: it is no sound .npy file, or cut short"),
         ("whole numbers", r"holds int8 of shape \(10, 48\)"),
         ("no path", r"x.npy, row 1 names no photo"),
         ("no column", r"x.csv cannot be read: 'file' is no column of it: it has path, caption"),

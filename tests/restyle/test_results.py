@@ -243,7 +243,7 @@ def test_pictures_that_say_nothing_of_themselves_are_refused(tmp_path: Path, con
         read_parameters(tmp_path / "x")
 
 
-@pytest.mark.parametrize("comment", [b"made by hand", b"\xff\xfe", json.dumps([1]).encode()])
+@pytest.mark.parametrize("comment", [b"made by hand", b"\xff\xfe", json.dumps([1]).encode(), b"[" * 5_000])
 def test_comments_of_others_are_no_parameters(tmp_path: Path, comment: bytes) -> None:
     Image.fromarray(PIXELS).save(tmp_path / "x.jpg", comment=comment)
     with pytest.raises(PhotoError, match="does not say"):

@@ -138,4 +138,14 @@ def test_nonsense_is_computed_once_and_kept(library: LibraryFactory, photos: Pat
     assert len(asked) == 1
     keep_nonsense(older.catalog, older.encoder)
     with older.catalog.session() as session:
-        assert read_setting(session, settings[0][0]) is not None
+        whole = read_setting(session, settings[0][0])
+    assert whole is not None
+    for damaged in (whole[:-4], f"!{whole[1:]}", f"{whole[:-8]}AHwAfAB8"):  # cut short, no Base64, infinite
+        with older.catalog.saving() as session:
+            session.execute(sql("UPDATE setting SET value = :value WHERE name LIKE 'nonsense%'"), {"value": damaged})
+            session.commit()
+        with older.catalog.session() as session:
+            assert kept_nonsense(session, older.model) is None
+        keep_nonsense(older.catalog, older.encoder)
+        with older.catalog.session() as session:
+            assert read_setting(session, settings[0][0]) == whole

@@ -69,6 +69,10 @@ def test_features_go_on_part_by_part_and_the_rest_is_the_whole(tmp_path: Path) -
     written = (tmp_path / "features" / "000000.npy").stat().st_mtime_ns
     compute(paths, tmp_path / "features", backbone, told.append)
     assert (tmp_path / "features" / "000000.npy").stat().st_mtime_ns == written
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "000000.npy").write_bytes((tmp_path / "features" / "000000.npy").read_bytes()[:-1])
+    with pytest.raises(SourceError, match=r"cut/000000\.npy cannot be used .*cut short.*: remove it, and run the step"):
+        read(tmp_path / "cut")
     pixels = np.random.default_rng(0).integers(0, 255, (1, 260, 260, 3), np.uint8)
     with torch.inference_mode():
         whole = backbone.forward_head(

@@ -345,7 +345,8 @@ def test_output_is_bounded(small_library: Library, monkeypatch: pytest.MonkeyPat
     assert store.lines(job.id, 1, 5) == ["line 1"]
     result = {"result_id": 3, "source_photo_id": 7, "attempts": [1] * 100}
     assert json.loads(kept_line("restyle", json.dumps(result))) == {"result_id": 3, "source_photo_id": 7}
-    assert kept_line("restyle", "no JSON {") == "no JSON {"
+    for nonsense in ("no JSON {", '{"a":' * 5_000):
+        assert kept_line("restyle", nonsense) == nonsense
 
 
 def test_old_jobs_go_and_damaged_records_are_passed_over(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from base.errors import QueryError
+from base.records import parse_json
 from web.jobs.job_records import JobRecord
 
 BUSY = "another process or thread is changing"  # so begins the catalog's word for a library that another one writes to
@@ -28,7 +29,7 @@ def kept_line(kind: str, line: str) -> str:
 def as_object(line: str) -> dict[str, Any] | None:
     """Return the object of a line of JSON, or None."""
     try:
-        record = json.loads(line) if line.startswith("{") else None
+        record = parse_json(line) if line.startswith("{") else None
     except ValueError:
         return None
     return record if isinstance(record, dict) else None

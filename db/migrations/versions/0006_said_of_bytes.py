@@ -1,9 +1,10 @@
 """Labels belong to the bytes of photos, and restyled photos know the bytes that they were made of."""
 
-import json
-
 import sqlalchemy as sa
 from alembic import op
+
+from base.records import parse_json
+from db.sqlite_files import damaged_value
 
 revision = "0006"
 down_revision = "0005"
@@ -38,8 +39,11 @@ def upgrade() -> None:
     op.create_index("ix_restyling_source_sha256", "restyling", ["source_sha256"])
     connection = op.get_bind()
     for result_id, lineage in connection.execute(sa.text("SELECT id, lineage FROM restyling")).all():
-        said = json.loads(lineage) if isinstance(lineage, str) else lineage
-        sha256 = bytes.fromhex(said["source_sha256"])
+        try:
+            said = parse_json(lineage) if isinstance(lineage, str) else lineage
+            sha256 = bytes.fromhex(said["source_sha256"])
+        except (ValueError, LookupError, TypeError) as error:
+            raise damaged_value(connection.engine, f"lineage of row {result_id} of restyling: {error!r}") from error
         connection.execute(
             sa.text("UPDATE restyling SET source_sha256 = :sha256 WHERE id = :id"), {"sha256": sha256, "id": result_id}
         )

@@ -251,6 +251,15 @@ def test_the_files_of_a_real_pipeline_suffice(folders: Any, name: str, tmp_path:
     assert missing_parts(tmp_path, names, "model", index) == []
 
 
+@pytest.mark.parametrize(
+    "content", ["[" * 5_000, "[]", '{"weight_map": []}', '{"weight_map": {"a": ["x.safetensors"]}}']
+)
+def test_an_index_of_shards_that_makes_no_sense_names_none(content: str, tmp_path: Path) -> None:
+    name = "diffusion_pytorch_model.safetensors.index.json"
+    (tmp_path / name).write_text(content)
+    assert missing_parts(tmp_path, [name, "config.json"], "ControlNet", {}) == ["its weights"]
+
+
 def test_a_control_net_that_is_pickled_is_taken(folders: Any, tmp_path: Path) -> None:
     from diffusers import ControlNetModel
 

@@ -3,14 +3,18 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from filelock import FileLock
+from sqlalchemy import text
 
 from base.errors import LibraryError, QueryError, SourceError
 from base.progress import Step
 from base.records import MANIFEST_SUFFIX
 from db.tag_rows import Label, all_labels
 from search.tags.calibration import TagOptions
+from search.tags.choosing import narrowed
+from search.tags.labelling import Photos, WantedPhotos, different
 from search.tags.tag_files import bytes_check
 from search.tags.vocabulary import bare
 from tests.by_folder import import_tags, label_photo, session_of
@@ -438,3 +442,36 @@ def test_a_library_that_is_being_changed_or_not_tagged_is_refused(
         import_tags(library.folder, path)
     with pytest.raises(SourceError, match=r"tags\.csv has no rows: nothing was changed"):
         import_tags(library.folder, written(path, []))
+
+
+# Photos to ask about
+
+
+@pytest.mark.parametrize("read", [[3, 8], []])
+def test_photos_that_were_read_are_found_among_many_that_were_not_at_the_second_look(
+    tagged: LibraryFactory, monkeypatch: pytest.MonkeyPatch, read: list[int]
+) -> None:
+    looks: list[int] = []
+
+    def counted(*arrays: np.ndarray) -> np.ndarray:
+        looks.append(1)
+        return narrowed(*arrays)
+
+    monkeypatch.setattr("search.tags.choosing.POOL", 1)
+    monkeypatch.setattr("search.tags.labelling.narrowed", counted)
+    with session_of(tagged.folder) as session:
+        session.execute(
+            text(f"UPDATE photo SET content_sha256 = NULL WHERE id NOT IN ({', '.join(map(str, [0, *read]))})")
+        )
+        session.commit()
+    with opened(tagged.folder) as (session, tagging):
+        ids = tagging.ids
+        likeliest = np.linspace(1, 0, len(ids), dtype=np.float32)
+        asked = Photos(ids, np.where(np.isin(ids, read), 0.01, likeliest), frozenset())
+        arguments = (session, tagging, asked, np.ones(len(ids), bool), [], WantedPhotos(2, turn=0, beside=[]))
+        if read:
+            assert set(different(*arguments)) <= {*read}
+        else:
+            with pytest.raises(QueryError, match="these photos' files were never read"):
+                different(*arguments)
+    assert len(looks) <= 2
