@@ -239,6 +239,15 @@ def score_vectors(vectors: NDArray[np.floating], *, texts: Floats, background: F
         return scored(stored, text_columns(texts, background), len(texts), scale).astype(np.float32)
 
 
+def background_scores(vectors: Floats, background: Floats, scale: float) -> Floats:
+    """Return how well vectors (n, d) fit a background, (n,), as `score_vectors` has it last; PyTorch is not loaded."""
+    fits = scale * (vectors @ background.T)  # (n, b)
+    best = fits.max(axis=1)
+    soft = best + np.log(np.exp(fits - best[:, np.newaxis]).mean(axis=1))
+    kept: Floats = (soft / scale).astype(np.float16).astype(np.float32)
+    return kept
+
+
 def text_columns(texts: Floats, background: Floats) -> "Tensor":
     """Return the texts (t, d) and the background's (b, d) as the columns of one matrix, (d, t + b)."""
     import torch

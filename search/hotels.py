@@ -28,13 +28,13 @@ from embedding.segments import Vectors
 from search.filters import Conditions, unknown_name
 from search.gallery import ROOMS, Rooms, unseen
 from search.query import Filter
-from search.tags.calibration import HOTEL, INTERCEPT_EVIDENCE, SLOPE_EVIDENCE, THRESHOLDS, Calibration
+from search.tags.calibration import HOTEL, SLOPE_EVIDENCE, THRESHOLDS, Calibration
 from search.tags.tagging import TaggedPhotos, Tagging
 from search.tags.vocabulary import Vocabularies, Vocabulary
 
 Grade = Literal["sure", "likely"]
 HotelSort = Literal["name", "chain", "photos", "tags", "missing"]
-SHOWN = 1.0  # evidence from which a photo shows a tag to the hotel's credit: see HOTEL
+SHOWN = 1.0  # evidence from which a photo shows a tag to the hotel's credit, where its probability is HOTEL
 SAID, DENIED = np.float32(np.inf), np.float32(-np.inf)  # what people say stands above all evidence
 MOST_NAMED = 5  # hotels in a message
 ROWS = 65_536  # photos whose rooms are told at a time
@@ -353,24 +353,24 @@ def bar_of(calibration: Calibration) -> float:
     return min(max(HOTEL + calibration.threshold - THRESHOLDS["signal"], 0.01), 0.99)
 
 
-def evidence_at(probabilities: Any) -> Any:
-    """Return the evidence that stands for probabilities of the method signal, float32."""
-    p = np.clip(np.float32(probabilities), np.float32(1e-6), np.float32(1 - 1e-6))
-    return (np.log(p / (1 - p)) - np.float32(INTERCEPT_EVIDENCE)) / np.float32(SLOPE_EVIDENCE)
+def beyond(probabilities: Any, bar: float) -> Any:
+    """Return by how much evidence probabilities of the method signal lie above that of a bar, float32."""
+    p, least = (np.clip(np.float32(each), np.float32(1e-6), np.float32(1 - 1e-6)) for each in (probabilities, bar))
+    return (np.log(p / (1 - p)) - np.log(least / (1 - least))) / np.float32(SLOPE_EVIDENCE)
 
 
 def evidence_of(tagging: Tagging, photos: TaggedPhotos) -> Floats:
     """Return how far each photo shows each tag to its hotel's credit, (n, t); it does from SHOWN on.
 
-    By the method signal that is its evidence, by which it lies above the bar: of several photos one may be weaker than
-    what decides a tag of a single one. By other methods decided tags count, 1 and their probability. What people said
-    is SAID or DENIED; so is all of photos without scores. The photos are in the order of their ids.
+    By the method signal that is SHOWN and by how much evidence it lies above the bar: of several photos one may be
+    weaker than what decides a tag of a single one. By other methods decided tags count, 1 and their probability. What
+    people said is SAID or DENIED; so is all of photos without scores. The photos are in the order of their ids.
     """
     calibration, probabilities = tagging.calibration, np.nan_to_num(photos.probabilities)
     if calibration.method == "signal":
         bar = bar_of(calibration)
         decided = calibration.at(bar).decide(probabilities)
-        evidence = evidence_at(probabilities) - (evidence_at(bar) - evidence_at(HOTEL))
+        evidence = SHOWN + beyond(probabilities, bar)
         evidence = np.where(decided, np.maximum(evidence, SHOWN), np.minimum(evidence, np.float32(0.99)))
     else:
         evidence = np.where(photos.decided, 1 + probabilities, probabilities - 1)

@@ -16,7 +16,7 @@ from db.tag_rows import find_tagging
 from db.vector_rows import EmbeddedRows
 from embedding.encoder import Encoder
 from embedding.index.exact import all_cosines
-from embedding.scores import BACKGROUND_COLUMNS
+from embedding.scores import background_scores
 from embedding.segments import SegmentStore, Vectors
 from search.tags.calibration import DEFAULT_METHOD, SURE, Calibration, Statistics, TagOptions
 from search.tags.tagging import EMPTY, Tagging, most_tags, standardised, text_vectors
@@ -59,11 +59,15 @@ class DraftLook:
 
 @dataclass(slots=True)
 class Kept:
-    """What is known of one moment of a library's vectors: cosines by text, and what they were compared with."""
+    """What is known of one moment of a library's vectors: cosines by text, and what they were compared with.
+
+    background: how well photos fit each background, (n,), in the order of `ids`.
+    """
 
     vectors: Vectors
     ids: Ids = field(default_factory=lambda: np.empty(0, np.int64))
     columns: OrderedDict[bytes, Halves] = field(default_factory=OrderedDict)
+    background: dict[tuple[str, ...], Floats] = field(default_factory=dict)
     noise: tuple[float, str] | None = None
     statistics: dict[str, Statistics] = field(default_factory=dict)
 
@@ -99,7 +103,7 @@ class DraftBoard:
         calibration = moment.calibration(threshold)
         involved = calibration.with_rivals(place)
         cosines, own = moment.cosines(involved), calibration.only(involved)
-        probabilities = own.probabilities(with_background(cosines))[:, 0]
+        probabilities = own.probabilities(with_background(cosines, moment.background))[:, 0]
         silent, muted = 0 in own.silent, bool(own.muted[0])
         decided = (probabilities >= own.threshold) & (not silent and not muted)
         if decided.any() and (calibration.most or any(place in group for group in calibration.exclusions)):
@@ -196,7 +200,8 @@ class Moment:
 
     @property
     def _alike(self) -> bool:
-        return self._base.templates == self._vocabulary.templates
+        base, vocabulary = self._base, self._vocabulary
+        return (base.templates, base.background) == (vocabulary.templates, vocabulary.background)
 
     @cached_property
     def _tagging(self) -> Tagging | None:
@@ -207,11 +212,32 @@ class Moment:
         tags = [self._vocabulary.tags[place] for place in places]
         return self._board.columns(self.kept, self._board.texts(self._encoder, tags, self._vocabulary))
 
+    @property
+    def background(self) -> Floats:
+        """How well all photos fit the vocabulary's background, (n,), once their cosines with a tag were asked for."""
+        words = self._vocabulary.background
+        if (found := self.kept.background.get(words)) is None:
+            if self._alike and self._tagging is not None:
+                found = self._tagging.scores_by_id(self.kept.ids, [])[:, 0]
+            else:
+                parts = [self._measured_background(vectors) for _, vectors in self.kept.vectors.parts()]
+                found = np.concatenate([np.empty(0, np.float32), *parts])
+            self.kept.background[words] = found
+        return found
+
+    def _measured_background(self, vectors: Floats | Halves) -> Floats:
+        texts, scale = self._background_texts, self._encoder.logit_scale
+        return background_scores(vectors.astype(np.float32), texts, scale)
+
+    @cached_property
+    def _background_texts(self) -> Floats:
+        return self._encoder.encode_texts(list(self._vocabulary.background))
+
     def calibration(self, threshold: float | None) -> Calibration:
         """Return how `aliens tag` would decide with the vocabulary."""
         others = Statistics(len(self._new))
         if self._new:
-            others.add(with_background(self.cosines(self._new)))
+            others.add(with_background(self.cosines(self._new), self.background))
         known = self._statistics if len(self._new) < len(self._places) else others
         statistics = known.placed(self._places, others)
         fresh = Calibration(method=DEFAULT_METHOD, scale=self._encoder.logit_scale, mean=EMPTY, std=EMPTY)
@@ -232,15 +258,16 @@ class Moment:
             scores = np.zeros((len(rows[some]), len(self._places) + 1), np.float32)
             scores[:, self._new] = new[some]
             scores[:, known] = self._known_scores(self.kept.ids[rows[some]])[:, at]
+            scores[:, -1] = self.background[rows[some]]
             parts.append(calibration.decide(calibration.probabilities(scores)))
         return np.concatenate(parts)
 
     def _known_scores(self, ids: Ids) -> Floats:
-        """Return the cosines of photos with the tags of the base, (n, at least t)."""
+        """Return the scores of photos by the tags of the base, (n, at least t + 1); the background is the draft's."""
         if self._tagging is not None:
             return self._tagging.scores_by_id(ids)
-        texts = self._board.texts(self._encoder, self._base.tags, self._base)
-        return (self.kept.vectors.gather(ids) @ texts.T).astype(np.float16).astype(np.float32)
+        texts, vectors = self._board.texts(self._encoder, self._base.tags, self._base), self.kept.vectors.gather(ids)
+        return with_background((vectors @ texts.T).astype(np.float16), self._measured_background(vectors))
 
     @property
     def _statistics(self) -> Statistics:
@@ -252,7 +279,7 @@ class Moment:
             else:
                 found = Statistics(len(self._base.tags))
                 for ids, _ in self.kept.vectors.parts():
-                    found.add(with_background(self._known_scores(ids)[:, : len(self._base.tags)]))
+                    found.add(self._known_scores(ids))
             self.kept.statistics[self._base.key] = found
         return found
 
@@ -269,13 +296,13 @@ class Moment:
 
 
 def is_current(calibration: Calibration, kept: Kept) -> bool:
-    """Tell whether a calibration was measured on all photos as they are, and labels did not keep an older one."""
-    return not calibration.links and calibration.photos == len(kept.vectors) > 0
+    """Tell whether a calibration was measured on all photos as they are, as today, and labels kept no older one."""
+    return calibration.has_leads and not calibration.links and calibration.photos == len(kept.vectors) > 0
 
 
-def with_background(cosines: Floats | Halves) -> Floats:
-    """Return cosines (n, t) as scores (n, t + 1), for methods that do not look at the background."""
-    return np.pad(cosines.astype(np.float32), ((0, 0), (0, BACKGROUND_COLUMNS)))
+def with_background(cosines: Floats | Halves, background: Floats) -> Floats:
+    """Return cosines (n, t) of photos that fit the background so well, (n,), as scores (n, t + 1)."""
+    return np.column_stack([cosines.astype(np.float32), background])
 
 
 def histogram(probabilities: Floats) -> list[int]:

@@ -20,9 +20,10 @@ from base.listing import Listing
 from base.progress import Progress, Step, silent
 from db.photo_rows import hotels_of
 from embedding.encoder import Encoder
+from embedding.scores import background_scores
 from embedding.segments import Vectors
 from search.nonsense import NONSENSE
-from search.tags.calibration import INTERCEPT_EVIDENCE, MUTED, SLOPE_EVIDENCE, Calibration
+from search.tags.calibration import INTERCEPT_EVIDENCE, MUTED, SLOPE_EVIDENCE, Calibration, leads_of
 from search.tags.links import FEWEST
 from search.tags.tagging import TEXT_BATCH
 from search.tags.trial_measures import best_of, compared, folds
@@ -140,6 +141,11 @@ class TextBoard:
         self._encoder, self._progress = encoder, progress
         self._known: dict[str, Floats] = {}
 
+    @property
+    def scale(self) -> float:
+        """The model's logit scale."""
+        return self._encoder.logit_scale
+
     def learn(self, texts: Iterable[str]) -> None:
         """Encode texts that are not known yet."""
         absent = [text for text in dict.fromkeys(texts) if text not in self._known]
@@ -149,10 +155,14 @@ class TextBoard:
             if len(absent) > TEXT_BATCH:
                 self._progress(Step("encoding texts", start + len(batch), len(absent), "texts"))
 
+    def vectors(self, texts: Sequence[str]) -> Floats:
+        """Return the unit vectors of texts, (m, d)."""
+        self.learn(texts)
+        return np.stack([self._known[text] for text in texts])
+
     def mean(self, texts: Sequence[str]) -> Floats:
         """Return the mean vector of texts, (d,)."""
-        self.learn(texts)
-        mean: Floats = np.mean([self._known[text] for text in texts], axis=0)
+        mean: Floats = self.vectors(texts).mean(axis=0)
         return mean
 
 
@@ -206,9 +216,14 @@ class Trial:
     @cached_property
     def noise(self) -> float:
         """The spread of words that mean nothing, as `search.tags.trust` has it."""
-        self.board.learn(NONSENSE)
-        texts = np.stack([self.board.mean([word]) for word in NONSENSE])
+        texts = self.board.vectors(NONSENSE)
         return float(np.median((self.sample.vectors @ texts.T).std(axis=0)))
+
+    @cached_property
+    def background(self) -> Floats:
+        """How well the sample's photos fit the vocabulary's background, (n,)."""
+        texts = self.board.vectors(self.vocabulary.background)
+        return background_scores(self.sample.vectors, texts, self.board.scale)
 
     def known(self, place: int) -> Bools:
         """Return of which labelled photos it is known whether they have a tag, (n,)."""
@@ -239,9 +254,11 @@ class Trial:
     def evidence(self, vector: Floats) -> Floats:
         """Return e of the sample's photos by a text's vector, (n,): see search.tags.calibration."""
         cosines = self.sample.vectors @ unit_or_zero(vector)
-        spread = max(float(cosines.std()), float(np.finfo(np.float32).tiny))
-        evidence: Floats = (cosines - cosines.mean()) / spread * max(0.0, 1 - (self.noise / spread) ** 2)
-        return evidence
+        leads = leads_of(cosines[:, np.newaxis], self.background)[:, 0]
+        tiny = float(np.finfo(np.float32).tiny)
+        signal = max(0.0, 1 - (self.noise / max(float(cosines.std()), tiny)) ** 2)
+        evidence: Floats = (leads - leads.mean()) / max(float(leads.std()), tiny) * np.sqrt(signal)
+        return evidence.astype(np.float32)
 
     def spread(self, vector: Floats) -> tuple[float, float]:
         """Return the share of a text's variance that nonsense does not explain, and its upper over its lower spread."""
@@ -410,7 +427,7 @@ def suggest_prompts(
 
 def texts_ahead(trial: Trial, places: Sequence[int], own: dict[int, list[str]]) -> Iterator[str]:
     """Yield every text that will be needed, so that they are encoded in whole batches."""
-    yield from NONSENSE
+    yield from (*NONSENSE, *trial.vocabulary.background)
     for place in places:
         tag = trial.vocabulary.tags[place]
         yield from trial.vocabulary.texts(tag)

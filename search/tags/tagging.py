@@ -431,12 +431,15 @@ def kin_of(photo: PhotoRecord | None) -> str:
 def standardised(before: Calibration, vocabulary: Vocabulary, statistics: Statistics) -> Calibration:
     """Return a calibration without labels, from the statistics of a vocabulary's tags over the whole library."""
     mean, std = statistics.mean_and_std(before.scale)
+    lead_mean, lead_std = statistics.mean_and_std(before.scale, leads=True)
     names, groups = vocabulary.names, vocabulary.groups
     return replace(
         before,
         mean=mean,
         std=std,
         spread=statistics.spread,
+        lead_mean=lead_mean,
+        lead_std=lead_std,
         photos=statistics.count,
         links={},
         contrasts=places_of(groups, names, "contrast"),

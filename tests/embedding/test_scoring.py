@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from base.progress import Step
 from embedding import scores as scoring
 from embedding.opened_segment import Segment
-from embedding.scores import ScoreStore, score_segments, score_vectors
+from embedding.scores import ScoreStore, background_scores, score_segments, score_vectors
 from embedding.segments import Vectors
 from tests.embedding.conftest import segment_of, unit_vectors
 
@@ -142,3 +142,5 @@ def test_vectors_outside_of_segments_are_scored_as_those_in_them(tmp_path: Path)
         for vector in unit_vectors(7, DIM)
     ]
     assert np.concatenate(one_by_one) == pytest.approx(stored, abs=1e-3)
+    background = background_scores(unit_vectors(7, DIM), scored.background, SCALE)
+    assert background == pytest.approx(stored[:, -1], abs=1e-3)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from search.tags.calibration import (
+    ARRAYS,
     HOTEL,
     SURE,
     THRESHOLDS,
@@ -23,7 +24,7 @@ from search.tags.vocabulary import Group
 TAGS = 4
 METHODS: list[Method] = ["signal", "calibrated", "uncalibrated", "softmax"]
 PLATT = Link("platt", slope=0.5, intercept=-0.25)
-NO_ARRAYS = {"mean": 0, "std": 0, "spread": 0}
+NO_ARRAYS = {name: 0 for name in ARRAYS}
 STEPS = Link("isotonic", x=(-2.0, 0.0, 2.0), y=(0.1, 0.4, 0.9))
 
 cosines = arrays(np.float32, (5, TAGS + 1), elements=st.floats(-1, 1, width=16))
@@ -31,7 +32,8 @@ cosines = arrays(np.float32, (5, TAGS + 1), elements=st.floats(-1, 1, width=16))
 
 def calibration_of(method: Method = "calibrated", **changes: object) -> Calibration:
     mean, std = np.linspace(0.1, 0.3, TAGS, dtype=np.float32), np.full(TAGS, 0.05, np.float32)
-    return replace(Calibration(method=method, scale=25.0, mean=mean, std=std), **changes)  # type: ignore[arg-type]
+    leads = {"lead_mean": mean - np.float32(0.1), "lead_std": std / 2}
+    return replace(Calibration(method=method, scale=25.0, mean=mean, std=std, **leads), **changes)  # type: ignore[arg-type]
 
 
 def scores_of(seed: int = 0, rows: int = 50) -> np.ndarray:
@@ -104,15 +106,15 @@ def test_calibrated_is_the_rule_that_its_comment_gives() -> None:
     assert calibration_of().logits(scores) == pytest.approx(expected, abs=1e-4)
 
 
-def test_evidence_is_z_by_the_share_of_variance_that_nonsense_does_not_explain() -> None:
+def test_evidence_is_the_lead_in_spreads_by_what_nonsense_leaves_of_the_spread() -> None:
     spread = np.array([0.04, 0.05, 0.025, 0.02], np.float32)
     calibration = calibration_of("signal", spread=spread, noise=0.02, photos=240)
-    cosine = np.array([[0.2, 0.3, 0.3, 0.4, 0.0]], np.float32)
-    z = (cosine[:, :-1] - np.linspace(0.1, 0.3, TAGS)) / 0.05
+    scores = np.array([[0.2, 0.3, 0.3, 0.4, 0.2]], np.float32)
+    z = (scores[:, :-1] - 0.5 * 0.2 - (np.linspace(0.1, 0.3, TAGS) - 0.1)) / 0.025
     share = [0.75, 0.84, 0.36, 0.0]
     assert calibration.signal == pytest.approx(share, abs=1e-6)
-    assert calibration.evidence(cosine) == pytest.approx(z * share, abs=1e-5)
-    assert calibration.logits(cosine) == pytest.approx(1.6 * z * share - 2, abs=1e-5)
+    assert calibration.evidence(scores) == pytest.approx(z * np.sqrt(share), abs=1e-5)
+    assert calibration.logits(scores) == pytest.approx(1.6 * z * np.sqrt(share) - 2.24, abs=1e-5)
     assert calibration.muted.tolist() == [False, False, False, True]
     taught = replace(calibration, links={3: PLATT}, learnt_on="signal")
     assert not taught.muted.any()
@@ -120,10 +122,23 @@ def test_evidence_is_z_by_the_share_of_variance_that_nonsense_does_not_explain()
         assert not other.muted.any()
 
 
-@pytest.mark.parametrize(("evidence", "probability"), [(1.0, HOTEL), (1.25, THRESHOLDS["signal"]), (1.5, SURE)])
+def test_a_library_that_was_tagged_before_there_were_leads_decides_as_it_did() -> None:
+    spread = np.array([0.04, 0.05, 0.025, 0.02], np.float32)
+    written = calibration_of("signal", spread=spread, noise=0.02, photos=240).as_json()
+    kept = Calibration.from_json({name: value for name, value in written.items() if not name.startswith("lead_")})
+    scores = scores_of()
+    z = (scores[:, :-1] - np.linspace(0.1, 0.3, TAGS)) / 0.05
+    logits = 1.6 * z * [0.75, 0.84, 0.36, 0.0] - 2
+    for read in (kept, Calibration.from_json(json.loads(json.dumps(kept.as_json()))), kept.only(range(TAGS))):
+        assert read.logits(scores) == pytest.approx(logits, abs=1e-4)
+        assert read.probabilities(scores) == pytest.approx(sigmoid(logits), abs=1e-5)
+
+
+@pytest.mark.parametrize(("evidence", "probability"), [(1.15, HOTEL), (1.4, THRESHOLDS["signal"]), (1.65, SURE)])
 def test_grades_are_probabilities_of_evidence(evidence: float, probability: float) -> None:
-    calibration = calibration_of("signal", mean=np.zeros(TAGS, np.float32), std=np.ones(TAGS, np.float32))
-    found = calibration.probabilities(np.full((1, TAGS + 1), evidence, np.float32))
+    zero, one = np.zeros(TAGS, np.float32), np.ones(TAGS, np.float32)
+    calibration = calibration_of("signal", lead_mean=zero, lead_std=one)
+    found = calibration.probabilities(np.array([[evidence] * TAGS + [0]], np.float32))
     assert found == pytest.approx(np.full((1, TAGS), probability), abs=0.002)
 
 
@@ -138,7 +153,8 @@ def test_a_library_of_one_photo_has_no_spread_and_no_nonsense_and_is_not_divided
     statistics = Statistics(TAGS)
     statistics.add(scores_of(rows=1))
     mean, std = statistics.mean_and_std(25.0)
-    calibration = calibration_of("signal", mean=mean, std=std, spread=statistics.spread, photos=1)
+    leads = dict(zip(("lead_mean", "lead_std"), statistics.mean_and_std(25.0, leads=True), strict=True))
+    calibration = calibration_of("signal", mean=mean, std=std, spread=statistics.spread, photos=1, **leads)
     assert np.isfinite(calibration.probabilities(scores_of(rows=1))).all()
     assert calibration.signal.tolist() == [1.0] * TAGS
 
@@ -282,10 +298,14 @@ def test_statistics_of_many_photos_are_numpys() -> None:
     statistics = Statistics(TAGS)
     for start in range(0, len(scores), 7_001):
         statistics.add(scores[start : start + 7_001])
-    mean, std = statistics.mean_and_std(1000.0)
     assert statistics.count == 50_000
-    assert mean == pytest.approx(scores[:, :-1].mean(axis=0), rel=2e-3)
-    assert std == pytest.approx(scores[:, :-1].std(axis=0), rel=1e-2)
+    leads = scores[:, :-1] - 0.5 * scores[:, -1:]
+    for values, drawn in (
+        (scores[:, :-1], statistics.mean_and_std(1000.0)),
+        (leads, statistics.mean_and_std(1000.0, leads=True)),
+    ):
+        assert drawn[0] == pytest.approx(values.mean(axis=0), rel=2e-3, abs=1e-4)
+        assert drawn[1] == pytest.approx(values.std(axis=0), rel=1e-2)
 
 
 def test_rows_without_scores_are_left_out_of_the_statistics() -> None:

@@ -162,12 +162,20 @@ def test_statistics_come_back_from_a_calibration() -> None:
     scores = random.normal(0.2, 0.03, (300, 5)).astype(np.float32)
     statistics = Statistics(4)
     statistics.add(scores)
-    mean, std = statistics.mean_and_std(100.0)
+    (mean, std), leads = statistics.mean_and_std(100.0), statistics.mean_and_std(100.0, leads=True)
     known = Calibration(
-        method="signal", scale=100.0, mean=mean, std=std, spread=statistics.spread, photos=statistics.count
+        method="signal",
+        scale=100.0,
+        mean=mean,
+        std=std,
+        spread=statistics.spread,
+        lead_mean=leads[0],
+        lead_std=leads[1],
+        photos=statistics.count,
     )
     again = Statistics.of(known)
     assert np.allclose(again.mean_and_std(100.0), (mean, std), atol=1e-7)
+    assert np.allclose(again.mean_and_std(100.0, leads=True), leads, atol=1e-7)
     other = Statistics(1)
     other.add(scores[:, [0, 4]])
     placed = again.placed([1, None, 3], other)
