@@ -245,7 +245,6 @@ def export_tags(
         raise QueryError(f"{path} is a folder: name a new {'folder' if file_format == 'imagefolder' else 'file'} in it")
     refuse_name(path)
     try:
-        make_folder(path.parent)
         if file_format == "imagefolder":
             return write_folder(describe.table, path, link, describe, progress)
         with file_and_manifest(path) as (file, write_beside):
@@ -397,6 +396,7 @@ def partial_folder(partial: Path) -> Iterator[None]:
     Raises: QueryError: the folder is somebody else's, or another export is at work in it.
     """
     lock_file = partial.with_name(partial.name + ".lock")
+    make_folder(partial.parent)
     try:
         with FileLock(lock_file, timeout=0):
             try:
