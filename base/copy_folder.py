@@ -3,17 +3,17 @@
 Nothing that lies in such a folder is ever written over. Decides nothing about which photos these are.
 """
 
-import errno
 import os
 import re
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from base.console import HIDDEN, counted
 from base.errors import OutputError, PhotoError, QueryError
-from base.files import PhotoFile, open_regular, sync_file, temporary_name
+from base.files import PhotoFile, make_folder, open_regular, sync_file, temporary_name
 from base.progress import Progress, Step, silent
 
 UNWELCOME = re.compile(r'[<>:"/\\|?*]')  # in names on the disks that cameras and Windows read
@@ -36,27 +36,28 @@ def place_photo(source: PhotoFile, target: Path, *, link: bool = False) -> None:
         OSError: the copy cannot be written.
     """
     link = link and not source.member and not source.is_remote
-    try:
-        if not source.is_remote:
-            open_regular(source.path).close()  # a pipe, which nothing waits for
-        _, mtime_ns = source.facts()
-        content = b"" if link else source.read()
-    except (OSError, PhotoError) as error:
-        raise SourceGone(f"{source}: {getattr(error, 'strerror', None) or error}") from error
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_name(target)
-    try:
-        if link:
-            temporary.symlink_to(source.path)
-        else:
-            temporary.write_bytes(content)
-            if mtime_ns is not None:
-                os.utime(temporary, ns=(mtime_ns, mtime_ns))
-            sync_file(temporary)  # or a power failure could leave a copy that is taken for whole
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with ExitStack() as held:
+        try:
+            if not source.is_remote:
+                open_regular(source.path).close()  # a pipe, which nothing waits for
+            _, mtime_ns = source.facts()
+            content = b"" if link else held.enter_context(source.lent())
+        except (OSError, PhotoError) as error:
+            raise SourceGone(f"{source}: {getattr(error, 'strerror', None) or error}") from error
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_name(target)
+        try:
+            if link:
+                temporary.symlink_to(source.path)
+            else:
+                temporary.write_bytes(content)
+                if mtime_ns is not None:
+                    os.utime(temporary, ns=(mtime_ns, mtime_ns))
+                sync_file(temporary)  # or a power failure could leave a copy that is taken for whole
+            os.replace(temporary, target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 @dataclass(kw_only=True, slots=True)
@@ -109,7 +110,7 @@ class CopyFolder:
         self.report = CopyReport(folder=Path(path))
         self._link = link
         try:
-            self.report.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.report.folder)
             there = sorted(os.listdir(path))
         except OSError as error:
             raise self._unwritable(error) from error
@@ -151,9 +152,10 @@ class CopyFolder:
         return self.report.folder / name
 
     def _unwritable(self, error: OSError) -> OutputError:
-        why = "it is no folder" if error.errno == errno.EEXIST else error.strerror or str(error)
         there = counted(len(self.report.files), "photo") if self.report.files else "no photo"
-        return OutputError(f"{self.report.folder} cannot be written: {why}; {there} copied before that")
+        return OutputError(
+            f"{self.report.folder} cannot be written: {error.strerror or error}; {there} copied before that"
+        )
 
 
 def is_same(source: PhotoFile, target: Path) -> bool:

@@ -225,8 +225,9 @@ class SegmentFile:
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path`; on success it is synced to disk and renamed to `path`.
 
-    Its name is new each time, so that of several who write to one path the last to end wins, and no file of anybody's
-    is touched. After an exception nothing is left; after a kill only what `half_written` finds may be.
+    Its folder is made where it is not there. The temporary name is new each time, so that of several who write to one
+    path the last to end wins, and no file of anybody's is touched. After an exception nothing is left of it; after a
+    kill only what `half_written` finds may be.
     """
     temporary, descriptor = temporary_beside(path)
     try:
@@ -247,18 +248,19 @@ def rename_written(file: BinaryIO, temporary: Path, path: Path) -> None:
 
 
 def temporary_beside(path: Path) -> tuple[Path, int]:
-    """Make a new, empty file in the same folder, and return its path and descriptor.
+    """Make a new, empty file in the same folder, made where it is not there, and return its path and descriptor.
 
     It is locked as long as the descriptor is open: by that it is told from what a killed process has left, which is
     removed where it was meant for the same path.
 
-    Raises: OSError: the folder is absent or cannot be written; it names `path`.
+    Raises: OSError: the folder cannot be made or written; it names `path`.
     """
     for left in half_written(path.parent, path.name):
         is_left(left, remove=True)
     while True:
         temporary = temporary_name(path)
         try:
+            make_folder(path.parent)
             descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         except OSError as error:
             error.filename = str(path)  # which people know
@@ -372,10 +374,13 @@ def checksum_problem(path: Path, sha256: str) -> str | None:
 def make_folder(folder: Path) -> None:
     """Make a folder, and those above it that are not there; they survive a power failure, as what is synced in them.
 
-    Raises: OSError: the disk is full or cannot be written.
+    Raises: OSError: the disk is full or cannot be written; NotADirectoryError: something else is there.
     """
     new = list(takewhile(lambda place: not place.exists(), (folder, *folder.parents)))
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from error
     for made in reversed(new):
         sync_folder(made.parent)
 

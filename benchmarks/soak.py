@@ -1,6 +1,6 @@
 """Adding, searching, tagging, exporting and serving together for many rounds: memory, open files and disk may not grow.
 
-python benchmarks/soak.py [--rounds 200] [--new 4] [--model starter]
+python benchmarks/soak.py [--rounds 200] [--new 4]
 
 One process has a library open, a server on it, and does the same in every round: photos come, and as many go; all are
 found, tagged and exported; pages and thumbnails are asked for. So a round ends with as much as it began with, and what

@@ -13,6 +13,7 @@ import csv
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from kept_library import WORK, kept_library
@@ -23,7 +24,7 @@ from sqlalchemy.orm import Session
 from aliens.library import Library
 from base.settings import asset
 from embedding.open_clip_encoder import OpenClipEncoder
-from search.tags.calibration import HOTEL, THRESHOLDS, TagOptions
+from search.tags.calibration import HOTEL, THRESHOLDS, Method, TagOptions
 from search.tags.evaluation import compare_methods, evaluate
 from search.tags.tagging import Tagging
 from search.tags.truth import read_truth
@@ -36,6 +37,10 @@ ABSENT = (  # tags of hotels that no sample photo can have
     "a washing machine", "an iron", "a wheelchair ramp", "a telephone", "a radiator", "a fireplace",
     "an air conditioner", "a ceiling fan", "a meal", "breakfast", "snow", "a floor plan", "a logo",
     "under construction", "damaged", "messy", "a beach", "japanese",
+)  # fmt: skip
+TOLD = (  # tags of hotels that the samples' labels tell as well, as `extra`
+    "a carpet", "a city view", "a garden view", "a mountain view", "a sea view", "a toilet", "a washbasin",
+    "a wooden floor", "curtains", "marble", "minimalist", "modern", "plants", "rustic", "sun loungers", "tiles",
 )  # fmt: skip
 MODEL_CARD_TEMPLATES = ("{}", "a photo of {}", "a hotel room with {}", "a hotel photo of {}")
 
@@ -153,6 +158,27 @@ def show_default(library: Library, session: Session, truth_file: Path) -> None:
             print(f" {photos.decided[:, places].sum(axis=1).mean():6.2f} {plans:>11}")
 
 
+def show_known(library: Library, session: Session) -> None:
+    """Print which share of a long vocabulary's tags is right, of those whose truth is known of the samples.
+
+    As many tags a photo as a method gives where the vocabulary does not say how many at most.
+    """
+    vocabulary, truth_file = replace(read_vocabulary("hotel"), most=0), WORK / "sample-hotels.csv"
+    with open(asset("aliens/samples") / "labels.csv", encoding="utf-8", newline="") as file:
+        rows = [(row["image_id"], f"{row['tags']};{row['extra']}") for row in csv.DictReader(file)]
+    with open(truth_file, "w", encoding="utf-8", newline="") as out:
+        csv.writer(out).writerows([("image_id", "tags"), *rows])
+    truth = read_truth(session, vocabulary, truth_file)
+    known = [vocabulary.position(tag) for tag in (*read_vocabulary("case-study").names, *TOLD, *ABSENT)]
+    print(f"\n{f'hotel, {len(known)} known tags':<26} {'precision':>9} {'decided':>7}")
+    for method in get_args(Method):
+        (photos,) = tagged(library, session, vocabulary, TagOptions(method=method)).photos()
+        decided = photos.decided[np.searchsorted(photos.photo_ids, truth.photo_ids)][:, known]
+        precision, _ = hits(decided, truth.values[:, known])
+        print(f"{method:<26} {precision:9.3f} {decided.sum():>7}")
+        figure(f"sample hotels: precision of {len(known)} tags, {method}", precision, "share")
+
+
 def show_hotels(library: Library, session: Session, truth_file: Path, hotel_of: Callable[[str], str]) -> None:
     """Print precision and recall of hotel x tag: that any of a hotel's photos counts, or that two do."""
     several = variants()["several prompts a tag"]
@@ -198,6 +224,8 @@ def main() -> None:
             print(f"\n=== {name}")
             slope, background, intercept = show(name, library, session, truth_file)
             show_default(library, session, truth_file)
+            if isinstance(source, dict):
+                show_known(library, session)
             show_hotels(library, session, truth_file, hotels)
         print(f"\nlogistic regression over all tags: {slope:.2f} z + {background:.2f} b {intercept:+.2f}")
 

@@ -102,7 +102,6 @@ class Catalog:
                     write_setting(session, PROGRAM, __version__)
                     session.commit()
                 if url is not None:
-                    make_folder(folder.root)
                     line = f"database = {json.dumps(url, ensure_ascii=False)}\n"
                     with atomic_write(folder.config_file) as file:
                         file.write(line.encode())

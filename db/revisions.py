@@ -53,7 +53,9 @@ def migrate(engine: Engine, revision: str = "head", segments: Sequence[Mapping[s
         config.attributes["segments"] = segments
         command.upgrade(config, revision)
         if revision == "head":
-            note_program(connection)
+            with Session(connection) as session:
+                note_program(session)
+                session.flush()  # the transaction is the connection's
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from base import __version__
@@ -39,13 +39,10 @@ def write_setting(session: Session, name: str, value: str) -> None:
     session.merge(Setting(name=name, value=value))
 
 
-def note_program(connection: Connection) -> None:
-    """Keep the version that has changed the tables, unless no library was set up in them to its end."""
-    connection.execute(text("DELETE FROM setting WHERE name = :name"), {"name": PROGRAM})
-    there = connection.scalar(text("SELECT count(*) FROM setting"))
-    if there:
-        said = {"name": PROGRAM, "version": __version__}
-        connection.execute(text("INSERT INTO setting (name, value) VALUES (:name, :version)"), said)
+def note_program(session: Session) -> None:
+    """Keep the version that has changed the tables, unless no library was set up in them to its end; as above."""
+    if session.scalar(select(Setting).where(Setting.name != PROGRAM).limit(1)):
+        write_setting(session, PROGRAM, __version__)
 
 
 def save_search(session: Session, name: str, query: str, options: Mapping[str, Any]) -> None:

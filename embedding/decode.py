@@ -258,25 +258,27 @@ def upright_size(data: bytes, max_pixels: int = MAX_PIXELS) -> Size:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Header:
-    """What the start of a photo's file says of it; width and height are upright, in pixels."""
+    """What the start of a photo's file says; width and height are upright. camera: None where that takes more."""
 
     width_px: int
     height_px: int
     format: str
+    camera: Camera | None = None
 
 
 def read_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Header:
     """Return what a photo's bytes say of it at the least cost for its format. Raises: PhotoError: as `decode`."""
     if goes_apart(data):
         about = header_apart(data, max_pixels)
-        return Header(width_px=about["size"][0], height_px=about["size"][1], format=about["format"])
+        camera = Camera.of_record(about["camera"])
+        return Header(width_px=about["size"][0], height_px=about["size"][1], format=about["format"], camera=camera)
     if is_jxl(data):
         width, height = known_jxl_size(data, max_pixels)
         return Header(width_px=width, height_px=height, format=JXL)
     if is_camera_raw(data):
         with lent_raw(data, lambda size: (1, 1), max_pixels) as photo:
             width, height = photo.size[::-1] if photo.orientation >= 5 else photo.size
-        return Header(width_px=width, height_px=height, format=RAW)
+        return Header(width_px=width, height_px=height, format=RAW, camera=photo.camera)
     return header_here(data, max_pixels)
 
 

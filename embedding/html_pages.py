@@ -30,10 +30,11 @@ QUALITY_HTML = 82  # of a JPEG in a page: about 70 kB a picture of 720 px, so th
 
 def check_page(path: Path | None) -> None:
     """Raise OutputError: no page can be written there. Asked before hours go into what it would show."""
-    if path is not None and (path.is_dir() or not os.access(path.parent, os.W_OK)):
-        raise OutputError(
-            f"the page {path} cannot be written: name a file in a folder that is there and may be changed"
-        )
+    if path is None:
+        return
+    there = next(place for place in path.absolute().parents if place.exists())  # the others are made
+    if path.is_dir() or not there.is_dir() or not os.access(there, os.W_OK):
+        raise OutputError(f"the page {path} cannot be written: name a file in a folder that may be changed")
 
 
 def jpeg(pixels: Pixels, quality: int = QUALITY_HTML) -> bytes:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from base.console import counted
-from base.files import folder_lock, is_locked, sha256_of, sync_folder
+from base.files import folder_lock, is_locked, make_folder, sha256_of, sync_folder
 from base.records import read_record, write_record
 
 FORMAT = 1
@@ -100,7 +100,7 @@ def partial_tower(parent: Path) -> Iterator[Path]:
 
     Raises: OSError: the disk is full or cannot be written.
     """
-    parent.mkdir(parents=True, exist_ok=True)
+    make_folder(parent)
     for left in left_partial(parent):
         shutil.rmtree(left, ignore_errors=True)
     partial = parent / f"{PARTIAL}{secrets.token_hex(4)}"

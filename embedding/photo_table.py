@@ -75,7 +75,6 @@ class PhotoTable:
         Raises: OSError: the disk is full or cannot be written.
         """
         schema, path = pa.schema(list(KINDS.items())), folder / TABLE_FILE
-        folder.mkdir(parents=True, exist_ok=True)
         (folder / TABLE_MANIFEST).unlink(missing_ok=True)  # between the two writes there is none
         with atomic_write(path) as file, pa.ipc.new_file(file, schema) as writer:
             for part in parts:

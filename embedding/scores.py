@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from base.arrays import Floats, Halves, Ids, read_npy
-from base.files import files_of_ours, is_unchanged, make_folder, open_regular, rename_written, temporary_beside
+from base.files import files_of_ours, is_unchanged, open_regular, rename_written, temporary_beside
 from base.progress import Progress, Step, silent
 from embedding.index.product import tensor_of
 from embedding.opened_segment import Segment
@@ -60,7 +60,6 @@ class ScoreStore:
 
         Raises: OSError: the disk is full or cannot be written.
         """
-        make_folder(self.folder)
         temporary, descriptor = temporary_beside(self.folder / name)
         digest = seeded(self.folder, name)
         try:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from base.arrays import Bools, Floats, Halves, Ids, Longs
 from base.errors import LibraryError
-from base.files import SegmentFile, checksum_problem, files_of_ours, make_folder, size_problem
+from base.files import SegmentFile, checksum_problem, files_of_ours, size_problem
 from base.forks import fork_lock
 from embedding.faiss_files import read_faiss, write_segment
 from embedding.opened_segment import BLOCK_ROWS, ELSEWHERE, REMEDY, RemoteSegment, Segment, read_stub
@@ -214,7 +214,6 @@ class SegmentStore:
 
     def write_parts(self, parts: Iterable[tuple[Ids, NDArray[np.floating]]]) -> SegmentFile:
         """Write a new segment of (ids (n,), vectors (n, dim)) parts; the ids ascend from part to part. See `write`."""
-        make_folder(self.folder)
         name = secrets.token_hex(8)
         written, rows = write_segment(self.path(name), self.dim, ascending(parts))
         return SegmentFile(name=name, rows=rows, alive=rows, size_bytes=written.size_bytes, sha256=written.sha256)

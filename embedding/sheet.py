@@ -46,7 +46,6 @@ def write_picture(picture: Image.Image, path: Path, what: str = "picture") -> No
         )
     try:
         picture.save(data, file_format, quality=QUALITY)
-        path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:
             file.write(data.getvalue())
     except OSError as error:  # no room, or no right

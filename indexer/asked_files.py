@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -61,8 +60,9 @@ def asked_columns(photo: Photo) -> dict[str, Any]:
         if photo.content_sha256 is not None:
             return camera_columns(photo, camera_at(file))
         with file.lent() as data:
-            facts = asdict(read_header(data)) | {"content_sha256": hashlib.sha256(data).digest()}
-            return camera_columns(photo, read_camera(data)) | facts
+            header, sha256 = read_header(data), hashlib.sha256(data).digest()
+            facts = {name: getattr(header, name) for name in ("width_px", "height_px", "format")}
+            return camera_columns(photo, header.camera or read_camera(data)) | facts | {"content_sha256": sha256}
     return {}
 
 

@@ -48,7 +48,6 @@ def unpack_lists(root: Path) -> None:
                 )
             if lacking := [name for name in LISTS if name not in members]:
                 raise SourceError(f"{archive} holds no {' and no '.join(lacking)}: download it again")
-            (root / "dataset").mkdir(exist_ok=True)
             for name in LISTS:
                 with tar.extractfile(members[name]) as packed, atomic_write(root / "dataset" / name) as file:  # type: ignore[union-attr] # it is a file
                     shutil.copyfileobj(packed, file)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from base.console import counted, one_line, shell_word
 from base.errors import LibraryBusyError, LibraryError, QueryError
+from base.files import make_folder
 from base.progress import Progress, silent
 from base.settings import LibraryFolder
 from db.catalog import Catalog, disk_errors
@@ -118,7 +119,7 @@ def building(folder: LibraryFolder, model_key: str) -> Iterator[None]:
     Raises: LibraryBusyError: another process or thread does.
     """
     lock = folder.embedding_lock(model_key)
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(lock.parent)
     try:
         with FileLock(lock, timeout=0):
             yield

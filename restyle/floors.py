@@ -173,7 +173,6 @@ def library_floors(catalog: Catalog, session: Session, progress: Progress = sile
     floors = calibrate(sample(session, photo_ids, progress))
     if floors.pairs:
         with disk_errors(folder):
-            folder.restyled.mkdir(parents=True, exist_ok=True)
             write_record(folder.floors_file, KeptFloors(len(photo_ids), floors))
     return floors
 

@@ -72,7 +72,6 @@ def write_picks(manifest: PickList, path: Path) -> None:
     Raises: OutputError: the file cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:
             file.write(as_toml(manifest, path.name).encode())
     except OSError as error:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from base.arrays import Floats, Ids, Pixels
 from base.console import counted, megabytes
 from base.errors import OutputError, QueryError
-from base.files import HashedFile, PhotoFile, make_folder, rereadable
+from base.files import HashedFile, PhotoFile, rereadable
 from base.names import comparable, spellings
 from base.progress import Progress, Step, silent
 from base.spreadsheets import NOT_UTF8, has_column, is_workbook, open_text, refuse_rows, table_records
@@ -404,7 +404,6 @@ def export_captions(
         refuse_rows(sum(found.captions for found in counts))
     table = CaptionTable(session)
     try:
-        make_folder(path.parent)
         with file_and_manifest(path) as (file, write_beside):
             hashed = HashedFile(file)
             stream(table, TABLE_WRITERS[file_format](hashed, SCHEMA, []), progress)

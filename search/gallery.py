@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from sqlalchemy.orm import Session
 
-from base.arrays import Floats, Longs
+from base.arrays import Floats, Longs, unit
 from base.console import counted
 from base.copy_folder import CopyReport, copy_ranked
 from base.errors import QueryError
@@ -70,7 +70,7 @@ class Rooms:
     def __init__(self, encoder: Encoder, sample: Floats) -> None:
         """`sample`: unit vectors of the library's photos, (s, d), by which it is told what is usual here."""
         means = np.stack([encoder.encode_texts(texts).mean(axis=0) for texts in ROOMS.values()])
-        self._texts = (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
+        self._texts = unit(means)
         self._usual = (sample @ self._texts.T).mean(axis=0)
         self._scale = float(encoder.logit_scale)
 

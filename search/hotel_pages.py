@@ -11,7 +11,7 @@ import pyarrow as pa
 from base.arrays import Bools, Longs
 from base.console import counted, megabytes
 from base.errors import OutputError, PhotoError, QueryError
-from base.files import HashedFile, PhotoFile, make_folder
+from base.files import HashedFile, PhotoFile
 from base.progress import Progress, Step, silent
 from base.spreadsheets import refuse_rows
 from embedding.colour import read_pixels
@@ -183,7 +183,6 @@ def write_hotels(
     Raises: OutputError: the file cannot be written.
     """
     try:
-        make_folder(path.parent)
         with file_and_manifest(path) as (file, write_beside):
             hashed, columns = HashedFile(file), list[str]()
             if file_format == "html" and maker is not None:

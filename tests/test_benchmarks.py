@@ -113,6 +113,14 @@ def test_every_benchmark_is_run_here() -> None:
         assert path.stem in OF_OTHERS | APART or f'figures(bench, "{path.stem}"' in here, path
 
 
+def test_usages_name_options_that_there_are() -> None:
+    for path in (ROOT / "benchmarks").glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        usages = re.findall(r"^(?:    )?python benchmarks/\S+(.*)", text, re.MULTILINE)
+        for option in re.findall(r"--[\w-]+", " ".join(usages)):
+            assert f'"{option}"' in text, (path, option)
+
+
 def test_against_clip_retrieval(bench: Path) -> None:
     precisions = ["bfloat16", "int8"] if cpu_has_int8() else ["bfloat16"]
     asked = [part for precision in precisions for part in ("--precision", precision)]
@@ -372,6 +380,7 @@ def test_what_searches_and_tags_are_worth(bench: Path, sample_library: Library, 
             out,
             r"=== sample hotels",
             r"several prompts a tag\s+#\s+#",
+            r"hotel, 71 known tags\s+precision\s+decided\nsignal\s+#\s+#",
             r"logistic regression over all tags: #",
             r"hotel, signal\s+126\s+#\s+#\s+#\s+#\s+#\s+#\s+#",
             r"signal, p >= 0.4 of 2 photos\s+#\s+#",

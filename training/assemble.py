@@ -50,7 +50,6 @@ def write_model(model: Any, folder: Path, card: str) -> int:
         for name, value in model.state_dict().items()
         if name != "attn_mask"
     }
-    folder.mkdir(parents=True, exist_ok=True)
     weights = save(state, metadata={"format": "pt"})
     config = json.dumps({"model_cfg": CONFIG, "preprocess_cfg": PREPROCESSING}, indent=1)
     files = {

@@ -64,7 +64,6 @@ def crops_of(path: Path, count: int = CROPS) -> NDArray[np.uint8]:
 
 def compute(paths: Sequence[Path], folder: Path, backbone: Any, tell: Callable[[int], None]) -> None:
     """Compute the features of pictures, PART by PART; whole parts that are there already are left as they are."""
-    folder.mkdir(parents=True, exist_ok=True)
     for first in range(0, len(paths) // PART * PART or len(paths), PART):
         target = folder / f"{first:06d}.npy"
         if not target.exists():

@@ -77,7 +77,6 @@ def keep(checkpoint: Path, done: int, parameters: Sequence[Any], optimizer: Any)
     data = io.BytesIO()
     values = [parameter.detach() for parameter in parameters]
     torch.save({"done": done, "parameters": values, "optimizer": optimizer.state_dict()}, data)
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(checkpoint) as file:
         file.write(data.getvalue())
 

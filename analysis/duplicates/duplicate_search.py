@@ -120,7 +120,6 @@ class CopySearch:
         sample = self._vectors.sample(SAMPLE_VECTORS)
         measured = calibrate_copies(self._encoder, facts, vectors, sample, photos, self._progress)
         with suppress(OSError):  # a library that cannot be written is measured each time
-            self._folder.mkdir(exist_ok=True)
             write_record(path, measured)
         return measured
 

@@ -117,7 +117,6 @@ def write_duplicates(found: Duplicates, path: Path, progress: Progress = silent)
     if file_format == "xlsx":
         refuse_rows(sum(len(group.photos) for group in found))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with file_and_manifest(path) as (file, write_beside):
             hashed = HashedFile(file)
             stream(table, TABLE_WRITERS[file_format](hashed, table.schema, []), progress)

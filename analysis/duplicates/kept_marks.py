@@ -92,7 +92,6 @@ class KeptMarks:
         records["bits"] = [mark.bits for mark in self._by_bytes.values()]
         records["cells"] = [mark.cells for mark in self._by_bytes.values()]
         with suppress(OSError):
-            self._path.parent.mkdir(exist_ok=True)
             with atomic_write(self._path) as file:
                 np.save(file, records, allow_pickle=False)
             self._unsaved = 0

@@ -23,6 +23,7 @@ from analysis.hotels50k.retrieving import (
 from base.arrays import Bools, Ids
 from base.console import counted, shell_word
 from base.errors import OutputError, QueryError, SourceError
+from base.files import make_folder
 from base.progress import Progress, silent
 from db.catalog import Catalog
 from embedding.encoder import Encoder
@@ -114,7 +115,7 @@ def prepare_folder(write: Path | None) -> None:
     if write is None:
         return
     try:
-        write.mkdir(parents=True, exist_ok=True)
+        make_folder(write)
     except OSError as error:
         raise OutputError(f"the folder {write} cannot be made: {error.strerror or error}") from error
     if not os.access(write, os.W_OK):

@@ -135,7 +135,6 @@ def probability_row(test_id: int, labels: Ids, unknown: int) -> list[object]:
 def write_csv(path: Path, rows: Iterable[list[object]]) -> None:
     """Write rows of numbers as CSV, whole or not at all. Raises: OutputError: the file cannot be written."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:
             file.writelines(f"{','.join(map(str, row))}\n".encode() for row in rows)
     except OSError as error:

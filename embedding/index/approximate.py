@@ -179,7 +179,6 @@ class ApproximateIndex:
 
         Raises: OSError: the disk is full or cannot be written.
         """
-        folder.mkdir(parents=True, exist_ok=True)
         (folder / APPROXIMATE_MANIFEST).unlink(missing_ok=True)  # between the two writes there is none
         size_bytes, sha256 = write_faiss(self._index, folder / APPROXIMATE_FILE)
         self.about = replace(self.about, size_bytes=size_bytes, sha256=sha256)

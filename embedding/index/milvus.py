@@ -155,7 +155,6 @@ def read_collection(folder: Path) -> Collection | None:
 
 def write_collection(folder: Path, about: Collection) -> None:
     """Write it, for the owner's eyes: the URI may hold a password. Raises: OSError: the disk cannot be written."""
-    folder.mkdir(parents=True, exist_ok=True)
     write_record(folder / MILVUS_MANIFEST, about, private=True)
 
 

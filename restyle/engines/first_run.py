@@ -17,7 +17,7 @@ import numpy as np
 from base.arrays import Pixels
 from base.console import shell_word, size_in_words
 from base.errors import EngineError, OutputError
-from base.files import PhotoFile, atomic_write
+from base.files import PhotoFile, atomic_write, make_folder
 from base.memory import free_memory_bytes
 from base.settings import asset
 from embedding.colour import read_pixels, resized
@@ -410,7 +410,7 @@ def why_no_picture(start: Pixels, painted: Pixels) -> str:
 def made(folder: Path) -> Path:
     """Return a folder that can be written to, made where it is not there. Raises: OutputError: it cannot be."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise OutputError(f"{folder} cannot be written: {error.strerror or error}") from error
     if not os.access(folder, os.W_OK):

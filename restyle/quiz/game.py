@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from sqlalchemy.orm import Session
 
-from base.arrays import Floats, Pixels
+from base.arrays import Floats, Pixels, unit_or_zero
 from base.errors import PhotoError, QueryError
 from base.files import PhotoFile
 from base.progress import Progress, Step, silent
@@ -54,13 +54,7 @@ class Matching:
 
 def cosines(results: Floats, originals: Floats) -> Floats:
     """Return cosine similarities (n, m) of vectors (n, d) and (m, d); a vector of zeros resembles nothing: 0."""
-
-    def unit(vectors: Floats) -> Floats:
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        scaled: Floats = np.divide(vectors, norms, where=norms > 0, out=np.zeros_like(vectors))
-        return scaled
-
-    similarities: Floats = (unit(results) @ unit(originals).T).astype(np.float32)
+    similarities: Floats = unit_or_zero(results) @ unit_or_zero(originals).T
     return similarities
 
 

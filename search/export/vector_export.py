@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from base import __version__
 from base.arrays import Halves, Ids
 from base.errors import OutputError, QueryError
-from base.files import atomic_write, make_folder
+from base.files import atomic_write
 from base.progress import Progress, Step, silent
 from base.records import MANIFEST_FILE, manifest_path, write_json
 from db.caption_rows import captions_of
@@ -309,7 +309,6 @@ def export_vectors(
     refuse_name(path)
     write = {"clip-retrieval": write_pairs, "parquet": write_parquet, "npy": write_npy}[layout]
     try:
-        make_folder(path.parent)
         return write(rows, model, path, progress)
     except OSError as error:
         raise OutputError(

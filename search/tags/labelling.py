@@ -203,7 +203,8 @@ class LabellingDesk:
         wanted = min(len(asked_tags), SHOWN)
         known = ~np.isnan(truth.values)
         done = {i for i, of in zip(truth.photo_ids, known.sum(axis=1).tolist(), strict=True) if wanted and of >= wanted}
-        photos = self._of_all(tagging, truth)
+        said = facts_said(truth)
+        photos = self._of_all(tagging, truth, said)
         given = self._give(session, tagging, WHOLE, photos, done, tab, count, skipped, elsewhere)
         state = WholeState(
             vocabulary=tagging.vocabulary.key,
@@ -212,7 +213,7 @@ class LabellingDesk:
             no=int((truth.values == 0).sum()),
             tags=wanted,
             taught=len(tagging.calibration.active_links),
-            brought=self._after_steps(tagging, WHOLE, len(done), truth),
+            brought=self._after_steps(tagging, WHOLE, len(done), truth, said),
         )
         return asked_of_whole(session, tagging, photos, given, asked_tags), state
 
@@ -282,13 +283,8 @@ class LabellingDesk:
 
         return self._learnt((place, *moment_of(tagging)), frozenset(said.items()), len(tagging), learn)
 
-    def _of_all(self, tagging: Tagging, truth: Truth) -> Photos:
+    def _of_all(self, tagging: Tagging, truth: Truth, said: frozenset[Hashable]) -> Photos:
         """Return photos drawn by lot, by all tags, as the labels teach them."""
-        said: frozenset[Hashable] = frozenset(
-            (photo_id, int(place), bool(row[place]))
-            for photo_id, row in zip(truth.photo_ids, truth.values, strict=True)
-            for place in np.flatnonzero(~np.isnan(row))
-        )
 
         def learn() -> Photos:
             by_labels = taught(tagging, truth) if said else tagging
@@ -333,15 +329,16 @@ class LabellingDesk:
             photos=photos.now,
             photos_taught=len(chosen),
             expected=round(float(chosen.mean()), 4) if learns and len(chosen) else None,
-            brought=self._after_steps(tagging, place, len(here), truth),
+            brought=self._after_steps(tagging, place, len(here), truth, frozenset(here.items())),
         )
 
-    def _after_steps(self, tagging: Tagging, name: Hashable, done: int, truth: Truth) -> LabelGain | None:
-        """Return what labels brought, as it was after the last ten."""
+    def _after_steps(
+        self, tagging: Tagging, name: Hashable, done: int, truth: Truth, said: frozenset[Hashable]
+    ) -> LabelGain | None:
+        """Return what labels brought, as it was after the last ten; `said`: each of them, as `truth` has it."""
         if done < STEP or tagging.calibration.method not in LEARNING:
             return None
         key = (name, done // STEP, *moment_of(tagging))
-        said = frozenset(zip(truth.photo_ids, map(bytes, truth.values), strict=True))
         with self._lock:
             if key not in self._brought or not self._brought[key][0] <= said:  # some were taken back since
                 self._brought[key] = said, gain_of(tagging, truth)
@@ -371,6 +368,16 @@ def is_among(ids: Ids, photo_id: int) -> bool:
     """Tell whether a number is one of ascending ones."""
     at = int(np.searchsorted(ids, photo_id))
     return at < len(ids) and int(ids[at]) == photo_id
+
+
+def facts_said(truth: Truth) -> frozenset[Hashable]:
+    """Return what is known of single tags of photos: (photo id, the tag's place, whether it has it)."""
+    rows, places = np.nonzero(~np.isnan(truth.values))
+    has = truth.values[rows, places] == 1
+    return frozenset(
+        (truth.photo_ids[row], place, yes)
+        for row, place, yes in zip(rows.tolist(), places.tolist(), has.tolist(), strict=True)
+    )
 
 
 def of_tag(truth: Truth, place: int) -> Truth:

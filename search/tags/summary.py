@@ -402,7 +402,6 @@ def save_figure(figure: Any, title: str, path: Path) -> None:
     picture = io.BytesIO()
     figure.savefig(picture, format=path.suffix.lower()[1:], dpi=110)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:
             file.write(picture.getvalue())
     except OSError as error:

@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 from sqlalchemy.orm import Session
 
-from base.arrays import Bools, Floats, Ids, Longs
+from base.arrays import Bools, Floats, Ids, Longs, unit
 from base.console import counted
 from base.errors import QueryError
 from base.progress import Progress, silent
@@ -494,5 +494,4 @@ def text_vectors(encoder: Encoder, vocabulary: Vocabulary) -> tuple[Floats, Floa
     vectors = np.concatenate(batches)
     ends = np.cumsum([len(texts) for texts in prompts])
     means = np.stack([part.mean(axis=0) for part in np.split(vectors, ends[:-1])])
-    norms = np.linalg.norm(means, axis=1, keepdims=True)
-    return (means / norms).astype(np.float32), encoder.encode_texts(list(vocabulary.background))
+    return unit(means), encoder.encode_texts(list(vocabulary.background))

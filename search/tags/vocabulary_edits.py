@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from base.errors import LibraryError, QueryError
-from base.files import atomic_write, make_folder
+from base.files import atomic_write
 from base.names import comparable, composed
 from base.settings import LibraryFolder
 from search.tags.vocabulary import (
@@ -226,7 +226,6 @@ def keep_vocabulary(folder: LibraryFolder, vocabulary: Vocabulary) -> Path:
     vocabulary = in_order_of_headings(vocabulary)
     path = folder.vocabularies / f"{vocabulary.key}.toml"
     try:
-        make_folder(folder.vocabularies)
         with atomic_write(path) as file:
             file.write(vocabulary_toml(vocabulary).encode())
     except OSError as error:

@@ -58,7 +58,7 @@ def test_results_are_copied_under_readable_names_as_they_are_made(rooms: Library
     rooms.restyle(1, engine=REGRADE, palette="moss", output=tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="it is no folder"):
+    with pytest.raises(OutputError, match="Not a directory"):
         rooms.restyle(4, engine=REGRADE, output=tmp_path / "file")
     assert rooms.restyled(photo=rooms.photo_ids(tmp_path / "rooms/4.png")[0]) == []
 

@@ -58,8 +58,8 @@ def test_a_folder_that_holds_something_is_refused_and_stays(sources: list[PhotoF
     assert contents(tmp_path / "one") == {"room.jpg": "one"}
     (tmp_path / "empty").mkdir()
     assert len(copy_ranked(sources, tmp_path / "empty").files) == 3
-    for place, words in (("one/room.jpg", "it is no folder"), ("one/room.jpg/x", "Not a directory")):
-        with pytest.raises(OutputError, match=f"{words}; no photo copied"):
+    for place in ("one/room.jpg", "one/room.jpg/x"):
+        with pytest.raises(OutputError, match="Not a directory; no photo copied"):
             copy_ranked(sources, tmp_path / place)
     with pytest.raises(QueryError, match="name is empty"):
         copy_ranked(sources, "")

@@ -23,6 +23,7 @@ from base.files import (
     folder_lock,
     half_written,
     is_left,
+    make_folder,
     sha256_of,
     sync_folder,
     temporary_beside,
@@ -456,9 +457,21 @@ def test_the_bytes_and_then_the_rename_are_synced(tmp_path: Path, monkeypatch: p
     assert len(synced) == 2
 
 
-def test_a_file_in_a_folder_that_is_absent_is_an_os_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "absent" / "file.bin") as file:
+def test_a_file_in_new_folders_survives_with_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, synced = tmp_path / "new" / "newer" / "file.bin", list[tuple[Path, bool]]()
+    monkeypatch.setattr("base.files.sync_folder", lambda folder: synced.append((folder, path.exists())))
+    with atomic_write(path) as file:
         file.write(b"new")
+    assert path.read_bytes() == b"new"
+    assert synced == [(tmp_path, False), (tmp_path / "new", False), (path.parent, True)]
+
+
+def test_a_folder_where_something_else_is_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(NotADirectoryError) as caught:
+            make_folder(folder)
+        assert caught.value.filename == str(folder)
 
 
 def test_a_folder_that_cannot_be_opened_is_not_synced(tmp_path: Path) -> None:
@@ -492,7 +505,8 @@ def test_a_file_that_is_gone_or_cannot_be_read_is_said_to_be(tmp_path: Path) -> 
 
 
 def test_an_error_names_the_file_that_was_asked_for_and_no_temporary_one(tmp_path: Path) -> None:
-    path = tmp_path / "absent" / "tags.csv"
-    with pytest.raises(FileNotFoundError) as caught, atomic_write(path):
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "tags.csv"
+    with pytest.raises(NotADirectoryError) as caught, atomic_write(path):
         pass
     assert caught.value.filename == str(path)

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +18,8 @@ import pytest
 from PIL import Image
 
 from base.errors import AliensError, PhotoError
-from embedding import apart, mending, plugin_decoders
-from embedding.apart import goes_apart
+from embedding import apart, mending
+from embedding.apart import DecoderProcesses, goes_apart
 from embedding.decode import (
     decode,
     decode_here,
@@ -30,7 +32,6 @@ from embedding.decode import (
 )
 from embedding.exif import MOST_EXIF_BYTES, SILENT
 from embedding.mending import JPEG_SCAN, MOST_NOTES, MOST_SCANS, has_endless_scans, readable_png
-from embedding.plugin_decoders import PluginProcesses
 from tests.embedding.conftest import SQUARE_32, encoded, smooth
 from tests.photo_files import heic
 
@@ -68,7 +69,9 @@ def test_what_is_decoded_apart_is_what_would_be_decoded_here(name: str) -> None:
     assert (there.facts, there.camera) == (here.facts, here.camera)
     assert np.array_equal(there.pixels, here.pixels)
     assert decode_to_fit(data, (40, 40)).tobytes() == fit_here(data, (40, 40)).tobytes()
-    assert read_header(data) == header_here(data, 10**6) and read_header(data).format == name
+    header = read_header(data)
+    assert replace(header, camera=None) == header_here(data, 10**6) and header.format == name
+    assert header.camera == read_camera(data) == here.camera
 
 
 def test_a_box_may_depend_on_the_size_that_is_found() -> None:
@@ -117,16 +120,16 @@ def test_what_is_interpreted_or_seldom_seen_is_never_opened(start: bytes, monkey
     assert caught.value.kind == "not an image"
 
 
-def hostile_processes(acts: str, when: str, folder: Path) -> PluginProcesses:
+def hostile_processes(acts: str, when: str, folder: Path) -> DecoderProcesses:
     program = folder / "hostile.py"
     program.write_text(HOSTILE.format(when=when, acts=acts))
-    return PluginProcesses(2, (str(program),))
+    return DecoderProcesses(2, (str(program),))
 
 
 @pytest.fixture
 def processes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[str, str], None]]:
     """Have processes do something with every BMP when they are asked for something."""
-    made: list[PluginProcesses] = []
+    made: list[DecoderProcesses] = []
 
     def use(acts: str, when: str) -> None:
         made.append(hostile_processes(acts, when, tmp_path))
@@ -160,7 +163,7 @@ def test_what_a_photo_does_to_its_decoder_costs_that_photo_alone(
 def test_a_decoder_that_hangs_is_ended(processes: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch) -> None:
     processes("select.select([], [], [])", "square")
     decode(APART["TIFF"](SCENE), SQUARE_32)  # so that the process has started
-    monkeypatch.setattr(plugin_decoders, "LONGEST_S", 0.5)
+    monkeypatch.setattr(apart, "LONGEST_S", 0.5)
     with pytest.raises(PhotoError, match="took over"):
         decode(APART["BMP"](SCENE), SQUARE_32)
 
@@ -242,7 +245,7 @@ def test_a_photo_larger_than_a_pipe_goes_both_ways() -> None:
 
 
 def test_a_photo_that_waits_for_memory_longer_than_processes_wait_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    processes = PluginProcesses(1, ("-m", "embedding.photo_process"))
+    processes = DecoderProcesses(1, ("-m", "embedding.photo_process"))
     monkeypatch.setattr(apart, "PHOTO_PROCESSES", processes)
     ended = []
 
@@ -291,7 +294,7 @@ def test_a_process_that_cannot_be_started_is_no_fault_of_a_photo(monkeypatch: py
     def no_more(*arguments: object, **options: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    processes = PluginProcesses(1)
+    processes = DecoderProcesses(1, ("-m", "embedding.photo_process"))
     monkeypatch.setattr("subprocess.Popen", no_more)
     with pytest.raises(
         AliensError, match=r"no process can be started to decode photos \(Too many open files\)"
@@ -305,9 +308,26 @@ def test_pipes_that_may_not_grow_are_taken_as_they_are(monkeypatch: pytest.Monke
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr("fcntl.fcntl", refused)
-    processes = PluginProcesses(1, ("-m", "embedding.photo_process"))
+    processes = DecoderProcesses(1, ("-m", "embedding.photo_process"))
     try:
         answer = processes.ask(apart.header_request(APART["BMP"](SCENE), 10**6), APART["BMP"](SCENE))
     finally:
         processes.close()
     assert answer is not None and answer[0]["size"] == [96, 64]
+
+
+def test_processes_look_for_packages_where_this_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys\n"
+        "from embedding.plugin_process import serve_requests\n"
+        "serve_requests(lambda request, data: ({'path': sys.path}, b''))\n"
+    )
+    monkeypatch.setattr(sys, "path", ["", str(tmp_path / "first"), *sys.path])
+    processes = DecoderProcesses(1, (str(program),))
+    try:
+        answer = processes.ask(apart.header_request(b"x", 1), b"x")
+    finally:
+        processes.close()
+    places = dict.fromkeys(str(ROOT) if place == "" else os.path.abspath(place) for place in sys.path)
+    assert answer is not None and answer[0]["path"][: len(places)] == [*places]

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from base.errors import PhotoError
+from embedding import apart, plugin_decoders
 from embedding import decode as decoding
-from embedding import plugin_decoders
+from embedding.apart import DecoderProcesses
 from embedding.boxes import boxes, is_jxl, jxl_size
 from embedding.camera_raw import is_camera_raw, raw_is_cut_short
 from embedding.decode import decode, decode_to_fit, read_camera, upright_size
 from embedding.exif import ORIENTATION
-from embedding.plugin_decoders import PluginProcesses
 from tests.embedding.conftest import SQUARE_32, encoded, flipped, smooth
 from tests.embedding.test_orientation import STORED_AS
 from tests.icc import in_space
@@ -242,8 +242,7 @@ def test_a_plug_in_that_dies_hangs_or_takes_all_memory_ends_no_other_photo(
     acts = "    os.abort() if len(data) < 3000 else bytearray(64 << 30) if len(data) < 10_000 else None\n"
     acts += "    select.select([], [], []) if len(data) < 20_000 else None\n"
     hostile.write_text(Path(plugin_decoders.plugin_process.__file__).read_text().replace(place, acts + place, 1))
-    monkeypatch.setattr(plugin_decoders.plugin_process, "__file__", str(hostile))
-    processes = PluginProcesses(1)
+    processes = DecoderProcesses(1, (str(hostile),))
     monkeypatch.setattr(plugin_decoders, "PROCESSES", processes)
     good, hangs, crashes, bloats = (dng(smooth(*size)) for size in ((240, 160), (90, 60), (24, 16), (60, 40)))
     try:
@@ -255,7 +254,7 @@ def test_a_plug_in_that_dies_hangs_or_takes_all_memory_ends_no_other_photo(
             assert error.kind == "too large" and "memory" in error.reason
         processes._idle[0].kill()  # as if it had ended by itself
         assert decode(good, SQUARE_32).facts.width_px == 240
-        monkeypatch.setattr(plugin_decoders, "LONGEST_S", 0.1)
+        monkeypatch.setattr(apart, "LONGEST_S", 0.1)
         assert "took over" in refusal(hangs).reason
     finally:
         processes.close()

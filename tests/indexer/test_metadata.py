@@ -18,6 +18,7 @@ from aliens.library import Library
 from base.errors import SourceError
 from base.progress import Step
 from db.models import Photo
+from embedding.apart import PHOTO_PROCESSES, Answer
 from indexer import asked_files
 from indexer.metadata import MetadataTable
 from tests.conftest import LibraryFactory, photo_bytes
@@ -141,6 +142,20 @@ def test_photos_of_an_earlier_version_are_asked_once(
     library.add(hotels)
     library.add(tar)
     check_invariants(library.folder)
+
+
+def test_an_imported_photo_that_goes_apart_is_asked_about_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, wanted, ask = tmp_path / "a.bmp", list[str](), PHOTO_PROCESSES.ask
+
+    def counted(request: dict[str, Any], data: bytes) -> Answer | None:
+        wanted.append(request["want"])
+        return ask(request, data)
+
+    monkeypatch.setattr(PHOTO_PROCESSES, "ask", counted)
+    path.write_bytes(photo_bytes(1, file_format="BMP"))
+    columns = asked_files.asked_columns(Photo(path=str(path), member="", content_sha256=None))
+    assert (columns["format"], columns["exif_read"], columns["dated_at"]) == ("BMP", True, None)
+    assert "camera" not in columns and wanted == ["header"]
 
 
 # Tables

@@ -69,5 +69,12 @@ def test_a_page_without_photos_says_so(library: LibraryFactory, photos: Path, tm
 def test_a_page_that_cannot_be_written_is_refused_before_pictures_are_read(
     sample_library: Library, tmp_path: Path
 ) -> None:
-    with pytest.raises(OutputError, match="cannot be written"):
-        sample_library.search("a pool").write_page(tmp_path / "absent" / "out.html")
+    (tmp_path / "file").touch()
+    for place in (tmp_path, tmp_path / "file" / "out.html", tmp_path / "file" / "absent" / "out.html"):
+        with pytest.raises(OutputError, match="cannot be written: name a file in a folder"):
+            sample_library.search("a pool").write_page(place)
+
+
+def test_a_page_is_written_to_a_new_folder(sample_library: Library, tmp_path: Path) -> None:
+    sample_library.search("a pool", k=1).write_page(tmp_path / "new" / "newer" / "out.html")
+    assert "data:image/jpeg" in (tmp_path / "new" / "newer" / "out.html").read_text(encoding="utf-8")

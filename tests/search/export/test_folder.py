@@ -4,12 +4,15 @@ import json
 import os
 import tarfile
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
 from PIL import Image
 
 from base.errors import OutputError, QueryError
+from base.files import PhotoFile
+from search.export import exporter
 from search.export.tables import Selection
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.search.export.conftest import EVIL_TAGS, decided_tags, evil_vocabulary, export, tag
@@ -58,6 +61,20 @@ def test_every_photo_is_copied_with_its_tags(small: LibraryFactory, target: Path
     assert written["size_bytes"] == len(data) + sum(photo.stat().st_size for photo in target.glob("images/*/*"))
     assert (written["photos"], written["format"], written["left_out"]) == (10, "imagefolder", [])
     assert not target.with_name("folder.partial").exists()
+
+
+def test_several_photos_are_copied_at_once(
+    small: LibraryFactory, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two, place = Barrier(2), exporter.place_photo
+
+    def beside_another(source: PhotoFile, copy: Path, *, link: bool) -> None:
+        two.wait(60)  # for another thread; alone it would break
+        place(source, copy, link=link)
+
+    monkeypatch.setattr(exporter, "place_photo", beside_another)
+    assert export(small.folder, target, "imagefolder").photos == 10
+    assert {row["file_name"] for row in metadata(target)} == set(photos_in(target))
 
 
 def test_a_unicode_target_and_unicode_photos(small: LibraryFactory, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import aliens
 from aliens.library import Library
 from db.photo_rows import photo_records
 from search.tags.choosing import Choosable, next_photos
-from search.tags.gains import LabelGain, TagShares, span_of_change
+from search.tags.gains import LabelGain, TagShares, gain_of, span_of_change
 from search.tags.labelling import chances_of
 from search.tags.tagging import Tagging
 from search.tags.truth import Truth
@@ -86,6 +86,32 @@ def test_labels_of_whole_photos_bring_what_they_are_said_to(
         library.label_photo(photo, dict.fromkeys(names), vocabulary="case-study")
     assert library.learn_labels("case-study") == 0  # what nobody says any more is forgotten
     assert library.ask_labels("case-study/a pool")[1].taught == 0
+
+
+def test_what_labels_bring_is_computed_once_for_ten_photos(
+    labelled: tuple[Library, dict[int, set[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library, truth = labelled
+    names, computed = library.vocabulary("case-study").names, list[int]()
+
+    def counted(tagging: Tagging, truth: Truth) -> LabelGain:
+        computed.append(len(truth.photo_ids))
+        return gain_of(tagging, truth)
+
+    def say(photo: int, *said: str, wrongly: bool = False) -> None:
+        facts = {name: (name in truth[photo]) != wrongly for name in said}
+        library.label_photo(photo, facts, vocabulary="case-study")
+        library.ask_photos(vocabulary="case-study", count=1)
+
+    monkeypatch.setattr("search.tags.labelling.gain_of", counted)
+    *ten, other = (photo for photo, _ in library.ask_photos(vocabulary="case-study", count=11)[0])
+    for photo in ten:
+        say(photo, *names)
+    for name in names[:3]:  # of a photo of which ever more is said
+        say(other, name)
+    assert computed == [10]
+    say(ten[0], names[0], wrongly=True)  # what was said before is taken back
+    assert computed == [10, 11]
 
 
 def f1_after(tagging: Tagging, place: int, chosen: list[int], has: np.ndarray) -> float:
