@@ -10,7 +10,7 @@ from aliens.library import Library
 from base.errors import OutputError
 from base.progress import Step
 from restyle.studio import Done, Failed
-from tests.conftest import LibraryFactory
+from tests.conftest import LibraryFactory, raising
 from tests.restyle.pictures import mosaic, room, wall
 from tests.restyle.studios import agree, kept
 
@@ -86,11 +86,8 @@ def test_ctrl_c_keeps_the_results_so_far_and_the_next_call_goes_on(rooms: Librar
 
 
 def test_ctrl_c_among_candidates_leaves_the_library_usable(rooms: Library) -> None:
-    def stop(step: Step) -> None:
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        rooms.candidates(n=2, progress=stop)
+        rooms.candidates(n=2, progress=raising(KeyboardInterrupt()))
     assert len(rooms.candidates(n=2)) == 2
 
 

@@ -31,6 +31,7 @@ from embedding.decode import (
 from embedding.exif import MOST_EXIF_BYTES, SILENT
 from embedding.mending import JPEG_SCAN, MOST_NOTES, MOST_SCANS, has_endless_scans, readable_png
 from embedding.plugin_decoders import PluginProcesses
+from tests.conftest import raising
 from tests.embedding.conftest import SQUARE_32, encoded, smooth
 from tests.photo_files import heic
 
@@ -288,11 +289,8 @@ def test_processes_that_decode_import_no_pytorch(tmp_path: Path) -> None:
 
 
 def test_a_process_that_cannot_be_started_is_no_fault_of_a_photo(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_more(*arguments: object, **options: object) -> None:
-        raise OSError(errno.EMFILE, "Too many open files")
-
     processes = PluginProcesses(1)
-    monkeypatch.setattr("subprocess.Popen", no_more)
+    monkeypatch.setattr("subprocess.Popen", raising(OSError(errno.EMFILE, "Too many open files")))
     with pytest.raises(
         AliensError, match=r"no process can be started to decode photos \(Too many open files\)"
     ) as caught:
@@ -301,10 +299,7 @@ def test_a_process_that_cannot_be_started_is_no_fault_of_a_photo(monkeypatch: py
 
 
 def test_pipes_that_may_not_grow_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*arguments: object) -> None:
-        raise PermissionError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr("fcntl.fcntl", refused)
+    monkeypatch.setattr("fcntl.fcntl", raising(PermissionError(errno.EPERM, "Operation not permitted")))
     processes = PluginProcesses(1, ("-m", "embedding.photo_process"))
     try:
         answer = processes.ask(apart.header_request(APART["BMP"](SCENE), 10**6), APART["BMP"](SCENE))

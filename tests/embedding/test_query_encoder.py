@@ -16,6 +16,7 @@ from embedding.open_clip_encoder import OpenClipEncoder
 from embedding.text_export import export_text_tower
 from embedding.text_tower import MANIFEST_FILE, WEIGHTS_FILE, TextTower
 from tests.by_folder import add_photos, create_library, open_library, source_at
+from tests.conftest import raising
 
 ROOT = Path(__file__).parents[2]
 SEARCH = """
@@ -153,10 +154,7 @@ def test_a_library_is_made_with_its_tower_and_searched_with_it(
 def test_a_library_can_be_made_on_a_disk_without_room_for_the_tower(
     loading: Loading, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*arguments: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(text_export, "write_tower", full)
+    monkeypatch.setattr(text_export, "write_tower", raising(OSError(28, "No space left on device")))
     folder = LibraryFolder(tmp_path / "library")
     create_library(folder, loading())
     assert folder.database_file.exists()

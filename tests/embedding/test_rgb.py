@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
@@ -19,6 +18,7 @@ from embedding.rgb import srgb_transform, to_rgb
 from tests.conftest import photo_bytes
 from tests.embedding.conftest import SQUARE_32, encoded, smooth
 from tests.icc import WIDE, cmyk_profile, grey_profile, in_space, profile, rgb_profile
+from tests.photo_files import tiff
 
 PHOTO = smooth(96, 64)
 GREY = PHOTO.convert("L")
@@ -182,12 +182,6 @@ def test_what_is_made_of_a_photo_carries_no_profile(said: bytes) -> None:
 
 
 # Brightness
-
-
-def tiff(values: np.ndarray, **options: object) -> bytes:
-    data = io.BytesIO()
-    tifffile.imwrite(data, values, **options)
-    return data.getvalue()
 
 
 def said_nothing(data: bytes) -> bytes:

@@ -27,7 +27,7 @@ from tests.by_folder import (
     take_inventory,
 )
 from tests.by_folder import disagreements as verify
-from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes, raising
 from tests.db.statements import connections
 from tests.indexer.conftest import EMBEDDED, WatchedEncoder, at_step, check_invariants, segments_in, states_of
 
@@ -213,9 +213,7 @@ def test_what_was_recorded_before_the_disk_was_full_is_kept(
 def test_database_that_cannot_write_is_an_error_of_the_library(
     library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch, said: str, message: str
 ) -> None:
-    def fail(*args: object) -> None:
-        raise OperationalError("INSERT", {}, sqlite3.OperationalError(said))
-
+    fail = raising(OperationalError("INSERT", {}, sqlite3.OperationalError(said)))
     with monkeypatch.context() as patch:
         patch.setattr("indexer.pipeline.record_segment", fail)
         with pytest.raises(LibraryError, match=message):
@@ -229,10 +227,7 @@ def test_database_that_cannot_write_is_an_error_of_the_library(
 def test_disk_that_cannot_be_written_is_named(
     library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    def refuse(descriptor: int) -> None:
-        raise OSError(code, os.strerror(code), "/disk/file")
-
-    monkeypatch.setattr("base.files.os.fsync", refuse)
+    monkeypatch.setattr("base.files.os.fsync", raising(OSError(code, os.strerror(code), "/disk/file")))
     with pytest.raises(LibraryError, match=rf"/disk/file cannot be written \({os.strerror(code)}\)"):
         library.add(photos)
 
@@ -240,9 +235,7 @@ def test_disk_that_cannot_be_written_is_named(
 def test_library_whose_lock_cannot_be_written_is_named(
     library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(lock: FileLock) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied", str(library.folder.lock_file))
-
+    refuse = raising(PermissionError(errno.EACCES, "Permission denied", str(library.folder.lock_file)))
     monkeypatch.setattr(FileLock, "_acquire", refuse)
     with pytest.raises(LibraryError, match=r"library\.lock cannot be written"):
         library.add(photos)

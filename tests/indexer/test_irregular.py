@@ -234,13 +234,6 @@ def test_a_sparse_member_is_not_read_as_what_lies_behind_it(library: LibraryFact
 # Named by hand
 
 
-@pytest.fixture
-def opened(library: LibraryFactory, photos: Path) -> Library:
-    """An opened library of ten photos."""
-    library.add(photos)
-    return library.open()
-
-
 def fed(path: Path, content: bytes) -> threading.Thread:
     """Write to a pipe, once somebody reads it."""
     thread = threading.Thread(target=path.write_bytes, args=(content,), daemon=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.by_folder import disagreements as verify
-from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+from tests.conftest import FakeEncoder, LibraryFactory, fill_folder, photo_bytes
 from tests.indexer.conftest import EMBEDDED, check_invariants, empty_library, states_of, vectors_of
 
 
@@ -70,8 +70,7 @@ def test_a_group_is_recorded_while_the_next_is_encoded(
                 threading.Event().wait(0.02)
             return super().encode_images(pixels)
 
-    for number in range(16):
-        (tmp_path / f"{number:02d}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(tmp_path, range(16), "{:02d}.jpg")
     library.encoder = Waiting()
     assert library.add(tmp_path).run.encoded == 16
     assert recorded[-1] >= 8  # while the fourth group was encoded

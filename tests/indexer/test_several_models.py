@@ -21,7 +21,7 @@ from db.model_rows import count_without_vector, find_model, library_models
 from db.vector_rows import EmbeddedRows, embedded_ids, miscounted
 from embedding.segments import SegmentStore
 from indexer.model_care import building
-from tests.conftest import FakeEncoder, photo_bytes
+from tests.conftest import FakeEncoder, fill_folder, photo_bytes
 from tests.killed import killed_until_done
 from tests.other_model import OTHER, OtherEncoder
 from tests.restyled import keep_results
@@ -356,8 +356,7 @@ def embed_other(root: Path) -> None:
 
 
 def test_killed_at_any_moment_it_ends_where_one_run_would(library: Library, photos: Path, tmp_path: Path) -> None:
-    for number in range(10, 30):
-        (photos / f"{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(photos, range(10, 30))
     library.add(photos)
     with aliens.create(tmp_path / "alone", encoder=OtherEncoder()) as alone:
         alone.add(photos)

@@ -15,10 +15,8 @@ def brightness_of_all(library: Library) -> list[float | None]:
 
 
 @pytest.fixture
-def old(library: LibraryFactory, photos: Path) -> tuple[Library, list[float | None]]:
+def old(opened: Library) -> tuple[Library, list[float | None]]:
     """A library of ten photos as an earlier version left it, and what it would know of their brightness."""
-    library.add(photos)
-    opened = library.open()
     known = brightness_of_all(opened)
     with opened.catalog.writing() as session:
         session.execute(text("UPDATE photo SET brightness = NULL"))

@@ -17,7 +17,7 @@ from embedding.index import milvus, milvus_sync
 from embedding.index.left import Left
 from embedding.index.milvus import Collection, MilvusEngine, connected, read_collection
 from search.results import Results
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, fill_folder
 from tests.milvus_server import MilvusServer, started
 
 QUICK = 1.0  # seconds after which a Milvus that gave no answer is asked again
@@ -161,10 +161,8 @@ def test_what_changes_is_noticed_at_once_and_sent_by_the_next_index(
 
 
 @pytest.fixture
-def unlike(library: LibraryFactory, photos: Path, milvus_server: MilvusServer) -> Iterator[Library]:
+def unlike(opened: Library, milvus_server: MilvusServer) -> Iterator[Library]:
     """A library of ten photos in a real Milvus."""
-    library.add(photos)
-    opened = library.open()
     opened.update_index(f"milvus:{milvus_server.uri}", least_recall=0.5)
     yield opened
 
@@ -197,8 +195,7 @@ def test_a_server_that_is_killed_in_the_midst_of_searching_is_done_without_and_f
 def test_a_server_that_is_killed_in_the_midst_of_a_sync_is_brought_up_to_date_by_the_next(
     unlike: Library, photos: Path, milvus_server: MilvusServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(10, 40):
-        (photos / f"{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(photos, range(10, 40))
     (photos / "03.jpg").unlink()
     unlike.add(photos)
     real, sent = milvus_sync.Sending._write, list[int]()

@@ -7,24 +7,9 @@ import pytest
 
 from aliens.library import Library
 from search.answers import PLAIN
+from search.tags.vocabulary import read_vocabulary
 
-TAGS = (
-    "a pool",
-    "a king-size bed",
-    "an amazing view",
-    "a restaurant",
-    "a kitchen",
-    "a balcony",
-    "a shower",
-    "a bathtub",
-    "a sofa",
-    "a tv",
-    "a chair",
-    "a minibar",
-    "a mirror",
-    "two beds",
-    "a table",
-)
+TAGS = read_vocabulary("case-study").names
 MODEL_CARD_PROMPTS = ("{}", "a photo of {}", "a hotel room with {}", "a hotel photo of {}")
 
 

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 import aliens
 from aliens.library import Library
 from search.facets import Facet, FacetValue
-from tests.conftest import FakeEncoder, photo_bytes
+from tests.conftest import FakeEncoder, fill_folder, photo_bytes
 from tests.other_model import OTHER, OtherEncoder
 from web.app import make_app
 from web.jobs.job_records import JobStore
@@ -27,10 +27,7 @@ def own(library_with_failures: Library) -> Iterator[TestClient]:
 @pytest.fixture
 def library_with_failures(tmp_path: Path) -> Iterator[Library]:
     """A library of two photos and a broken one, in a folder with a hostile name."""
-    folder = tmp_path / "photos" / "<i>hotel"
-    folder.mkdir(parents=True)
-    for number in range(2):
-        (folder / f"{number}.jpg").write_bytes(photo_bytes(number))
+    folder = fill_folder(tmp_path / "photos" / "<i>hotel", range(2))
     (folder / "broken.jpg").write_bytes(photo_bytes(3)[:200])
     with aliens.create(tmp_path / "library", encoder=FakeEncoder()) as library:
         library.add(tmp_path / "photos")

@@ -1,6 +1,5 @@
 """Pages and API of vocabularies, tags and drafts."""
 
-import asyncio
 import re
 import shutil
 from collections.abc import Iterator
@@ -13,34 +12,11 @@ from starlette.testclient import TestClient
 
 import aliens
 from aliens.library import Library
-from tests.web.conftest import Running
+from tests.web.conftest import DoneAtOnce, Running
 from web.app import make_app
 from web.web_settings import WebSettings
 
 HOSTILE = "<script>alert(\"x\")</script> & 'y'"
-
-
-class DoneAtOnce:
-    """Jobs that are done when they are started, in this process."""
-
-    def __init__(self, library: Library) -> None:
-        self.library = library
-        self.started: list[tuple[str, dict[str, Any]]] = []
-
-    async def start(self, kind: str, arguments: dict[str, Any]) -> int:
-        self.started.append((kind, arguments))
-        if kind == "tag":
-            means = await asyncio.to_thread(self.library.tag_with, arguments["vocabulary"])
-            await asyncio.to_thread(self.library.tag, **arguments | {"vocabulary": means})
-        return len(self.started)
-
-
-@pytest.fixture
-def own_client(own_library: Library) -> Iterator[TestClient]:
-    app = make_app(own_library, WebSettings())
-    app.state.opened.jobs = DoneAtOnce(own_library)
-    with TestClient(app, base_url="http://127.0.0.1:8765") as client:
-        yield client
 
 
 def jobs_of(client: TestClient) -> list[tuple[str, dict[str, Any]]]:

@@ -15,6 +15,7 @@ from restyle.engines.engine import KLEIN, MODELS, OTHER, PRESETS, SD15, SDXL, En
 from restyle.engines.loading import engine_at_hand, load_engine, placed, weights_of
 from restyle.engines.weights import are_here
 from restyle.palettes import read_palette
+from tests.conftest import raising
 
 OFFLINE = pytest.mark.usefixtures("no_network")
 
@@ -272,9 +273,7 @@ def test_too_little_memory_for_the_weights(folders: Any, monkeypatch: pytest.Mon
     import diffusers
     import torch
 
-    def full(*arguments: object, **options: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
+    full = raising(torch.OutOfMemoryError("CUDA out of memory"))
     monkeypatch.setattr(diffusers.StableDiffusionImg2ImgPipeline, "to", full)
     with pytest.raises(DeviceMemoryError, match="--offload"):
         load(folders.sd15)
