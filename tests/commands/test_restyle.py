@@ -23,12 +23,12 @@ from embedding.colour import read_pixels
 from restyle.engines.engine import Engine
 from restyle.palettes import read_palette
 from restyle.picks import Pick, PickList, write_picks
-from restyle.result_pictures import read_parameters
 from tests.commands.conftest import Aliens
 from tests.page import picture_of, read_page
 from tests.restyle.engines.conftest import Folders, one_thread  # noqa: F401
 from tests.restyle.pictures import room
 from tests.restyle.studios import SMALL, BreakingEngine, agree, at_photo
+from tests.restyled import read_parameters
 
 FOLDER = LibraryFolder(Path(DEFAULT_LIBRARY))
 REGRADE = ("--engine", "regrade")
