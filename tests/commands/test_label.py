@@ -22,7 +22,7 @@ import aliens as aliens_package
 from aliens.library import Library
 from db.tag_rows import Label, all_labels
 from tests.commands.conftest import Aliens
-from tests.conftest import FakeEncoder, photo_bytes
+from tests.conftest import FakeEncoder, fill_folder
 from tests.unwritable import ROOT, unwritable, without_rights
 
 PATIENCE_S = 120
@@ -166,8 +166,7 @@ def test_a_name_that_is_made_of_keys_is_a_name(aliens: Aliens, label: Labelled, 
 
 
 def test_a_label_that_is_undone_decides_no_more(aliens: Aliens, label: Labelled, tagged: Path) -> None:
-    for number in (10, 11):
-        (tagged / f"{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(tagged, (10, 11))
     aliens("add", tagged)
     aliens("tag")
     code, _, err = label("y\nn\n" * 5 + "u\nq\n", "pool")
@@ -189,13 +188,6 @@ def test_labels_of_one_kind_alone_teach_and_boast_of_nothing(label: Labelled, ta
     code, _, err = label("n\n" * 10, "pool")
     assert code == 0
     assert "10 labels, 0 of them yes: too few to tell what they brought" in err
-
-
-def test_a_method_that_labels_do_not_teach_is_said(aliens: Aliens, label: Labelled, tagged: Path) -> None:
-    aliens("tag", "--method", "softmax")
-    code, out, err = label("y\n" * 10, "pool", "--json")
-    assert (code, len(answers(out)), len(labels())) == (0, 10, 10)
-    assert "are decided by the method softmax, which labels do not teach" in err
 
 
 def test_copies_are_asked_about_once(aliens: Aliens, label: Labelled, tagged: Path) -> None:
