@@ -153,8 +153,7 @@ def test_ctrl_c_while_tagging_loses_nothing_and_the_next_call_goes_on(opened: Li
         opened.tag("case-study", progress=acting_at("scoring", 10, press_ctrl_c))
     with pytest.raises(QueryError, match="is not tagged yet"):
         opened.tags()
-    report = opened.tag("case-study")
-    assert report.photos == 10
+    assert opened.tag("case-study").photos == 10
     assert opened.tags().unscored == 0
     with aliens.create(photos.parent / "undisturbed", encoder=FakeEncoder()) as other:
         other.add(photos)

@@ -126,8 +126,7 @@ def test_a_run_shows_before_and_after_and_what_failed(rooms: Library, tmp_path: 
     dicts = made.to_dicts()
     assert [each.get("source_photo_id", each["photo_id"]) for each in dicts] == [3, 4, 5]
     assert "no image format" in dicts[1]["failed"]
-    frame = made.to_pandas()
-    assert list(frame["made_now"].eq(True)) == [True, False, True]
+    assert list(made.to_pandas()["made_now"].eq(True)) == [True, False, True]
     assert len(made.results) == 2 and len(made.failed) == 1
     assert "(starts with b'no image')" in str(made)  # the end of why
 

@@ -157,8 +157,7 @@ def test_saving_beside_saved_keeps_the_options_of_both(aliens: Aliens) -> None:
 
 def test_saved_searches_are_listed_with_the_options_as_they_are_typed(aliens: Aliens) -> None:
     aliens("search", "pool", "--save", "all", "--all", "--min-score", -1, "--more-like", "1, 2")
-    out = aliens("searches")[1]
-    assert out == "all\tpool\t--more-like 1,2 --min-score -1.0 --all\n"
+    assert aliens("searches")[1] == "all\tpool\t--more-like 1,2 --min-score -1.0 --all\n"
 
 
 def test_the_empty_text_beside_a_saved_search_is_refused(aliens: Aliens) -> None:

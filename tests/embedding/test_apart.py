@@ -238,8 +238,7 @@ def test_an_exif_block_larger_than_any_is_passed_over() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="pipes have another size")
 def test_a_photo_larger_than_a_pipe_goes_both_ways() -> None:
     picture = smooth(1200, 900)
-    data = encoded(picture, "BMP")
-    assert decode_to_fit(data, (1200, 900)).tobytes() == picture.tobytes()
+    assert decode_to_fit(encoded(picture, "BMP"), (1200, 900)).tobytes() == picture.tobytes()
 
 
 def test_a_photo_that_waits_for_memory_longer_than_processes_wait_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:

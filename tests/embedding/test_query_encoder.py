@@ -100,8 +100,7 @@ def test_without_a_sound_tower_the_model_is_loaded_and_leaves_one(damaged: bool,
     vector = encoder.encode_texts(["a pool"])
     assert loading.count == 1
     assert vector == pytest.approx(encoder.whole.encode_texts(["a pool"]), abs=1e-6)
-    again = loading.lazy(tower)
-    assert again.encode_texts(["a pool"]) == pytest.approx(vector, abs=1e-5)
+    assert loading.lazy(tower).encode_texts(["a pool"]) == pytest.approx(vector, abs=1e-5)
     assert loading.count == 1
     assert weights.read_bytes() == data
 

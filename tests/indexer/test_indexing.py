@@ -351,8 +351,7 @@ def test_an_open_library_takes_the_new_index_and_answers_meanwhile(indexed: Libr
 
 
 def test_going_back_to_exact_removes_the_files(indexed: LibraryFactory) -> None:
-    report = chosen(indexed, IndexChoice(kind="exact"))
-    assert report.approximation is None
+    assert chosen(indexed, IndexChoice(kind="exact")).approximation is None
     assert not (index_folder(indexed) / APPROXIMATE_FILE).exists()
     assert not (index_folder(indexed) / APPROXIMATE_MANIFEST).exists()
     assert indexed.open().search("pool", k=10).explanation.engine == "exact"

@@ -498,8 +498,7 @@ def test_segments_that_are_covered_and_others_are_not_mixed(covered: LibraryFact
         set_sizes(patch, fan_out=10, smallest=100)
         add_photos_from(covered, tmp_path, 45, 2)
         add_photos_from(covered, tmp_path, 47, 2)
-    set_of = is_covered(covered)
-    assert set_of == [ALL] * 3 + [set()] * 2
+    assert is_covered(covered) == [ALL] * 3 + [set()] * 2
     assert merge_now(covered) == 1
     assert [file.rows for file in segments_in(covered.folder)] == [2, 2, 45]
     assert is_covered(covered) == [set(), set(), ALL]

@@ -98,8 +98,7 @@ def test_small_faces_in_rooms_in_other_light_and_tilted(side: int, change: str) 
 
 def test_every_face_of_several() -> None:
     photo = np.concatenate([PERSON, PERSON[:, ::-1]], axis=1)
-    faces = faces_of(photo)
-    assert faces.count == 2
+    assert faces_of(photo).count == 2
     assert np.percentile(changed(photo, restyled(photo))[SKIN], 99) < 1.5
 
 
@@ -113,8 +112,7 @@ def test_walls_of_the_colour_of_the_face_before_them_turn_green() -> None:
     keep = kept_of(picture)
     assert keep[SKIN].min() > 0.9
     assert keep[~ellipse(square, (0.9, 1.2, 0.1), PERSON.shape[:2])].max() < 0.02
-    result = restyled(picture)
-    assert lab_of(result[400, 100]).tolist()[1] < 0
+    assert lab_of(restyled(picture)[400, 100]).tolist()[1] < 0
 
 
 def test_neck_and_hands_of_the_faces_colour_keep_theirs_and_a_room_of_it_does_not() -> None:
@@ -150,8 +148,7 @@ def test_real_peach_bathrooms_and_rooms_have_no_faces(shared_photos: Path) -> No
 def test_a_painted_face_is_one(shared_photos: Path) -> None:
     """Of 1,019 real photos of rooms three have what is taken for a face, all of them pictures: a Buddha on canvas."""
     photo = read_pixels(PhotoFile(str(shared_photos / "houses" / "bedroom" / "30.jpg")))
-    keep = kept_of(photo)
-    assert keep.mean() < 0.15
+    assert kept_of(photo).mean() < 0.15
 
 
 def test_sample_hotels_have_no_faces() -> None:
@@ -192,14 +189,12 @@ def test_tiny_and_thin_photos(shape: tuple[int, int]) -> None:
 
 def test_panoramas() -> None:
     photo = hung(np.tile(texture(1, (320, 300)), (1, 8, 1)), 280, left=1500, top=10)
-    keep = kept_of(photo)
-    assert keep[10 + 280 // 4, 1500 + int(280 * 0.43)] > 0.9
+    assert kept_of(photo)[10 + 280 // 4, 1500 + int(280 * 0.43)] > 0.9
 
 
 def test_a_face_at_the_edge_is_kept_as_far_as_it_is_there() -> None:
     photo = np.ascontiguousarray(PERSON[:, 200:])
-    keep = kept_of(photo)
-    assert keep[100:150, :40].min() > 0.9
+    assert kept_of(photo)[100:150, :40].min() > 0.9
 
 
 def test_a_square_wholly_outside_keeps_nothing() -> None:

@@ -296,8 +296,7 @@ def test_a_real_captioner_fits(folder: LibraryFolder, tmp_path: Path) -> None:
     from tests.embedding.test_captioner import save_coca
 
     captioner = Captioner.load(f"local-dir:{save_coca(tmp_path / 'tiny-coca')}", device="cpu")
-    report = generate_captions(folder, lambda: captioner)
-    assert report.captioned == 10
+    assert generate_captions(folder, lambda: captioner).captioned == 10
     assert all(text for rows in stored(folder).values() for text, _, _ in rows)
 
 

@@ -148,8 +148,7 @@ def test_what_changes_is_noticed_at_once_and_sent_by_the_next_index(
         same_hits(found, served.search(text, k=20, exact=True))
     assert {type(each) for each in pushed(served, "a bed source:traffickcam", monkeypatch)[1]} == {Left}
     sent: list[str] = []
-    report = served.update_index(progress=lambda step: sent.append(step.what))
-    assert report.written
+    assert served.update_index(progress=lambda step: sent.append(step.what)).written
     assert "sending to Milvus" not in sent
     found, asked = pushed(served, "a bed tag:bathtub", monkeypatch, k=100)
     assert bed.photo_id in [hit.photo_id for hit in found]

@@ -129,8 +129,7 @@ def test_only_so_many_are_ordered(sample_library: Library, monkeypatch: pytest.M
     assert (order.total, order.above, order.photos) == (240, whole.above, 240)
     assert sample_library.order("").photo_ids.tolist() == plain.photo_ids[:30].tolist()
     assert sample_library.order("").total == 240
-    few = sample_library.order("a room", sort="newest")
-    assert len(few) == 30
+    assert len(sample_library.order("a room", sort="newest")) == 30
 
 
 def test_uploaded_photos_are_meant_by_their_names(copied: Library) -> None:

@@ -59,8 +59,7 @@ def labels(library: Library, text: str, caret: int | None = None, k: int = 8) ->
     ],
 )
 def test_what_is_meant_comes_first(named: Library, typed: str, label: str, text: str) -> None:
-    found = labels(named, typed)
-    assert found[0] == (label, text)
+    assert labels(named, typed)[0] == (label, text)
     if not text.endswith(":"):
         parse(text)
 

@@ -522,8 +522,7 @@ def test_jobs_by_program(small_library: Library) -> None:
         assert client.post("/api/v1/jobs", json={"kind": "verify", "quick": "perhaps"}).status_code == 422
         secret = client.post("/api/v1/jobs", json={"kind": "tag", "vocabulary": "/etc/passwd"})
         assert (secret.status_code, "as a file" in secret.text) == (422, True)
-        page = client.get("/jobs/1").text
-        assert "All files are what was written" in page
+        assert "All files are what was written" in client.get("/jobs/1").text
         assert client.get("/jobs/1/line").text.count("<article") == 1
         assert client.get("/jobs").text.count('class="job card"') == 1
         assert client.get("/jobs/9").status_code == 404

@@ -84,16 +84,14 @@ def test_failures_have_reasons_and_may_be_tried_again(own: TestClient, library_w
     assert "&lt;i&gt;hotel" in page
     assert "<i>hotel" not in page
     assert own.get("/library/failures?kind=missing").text.count("broken.jpg") == 0
-    answer = own.post("/library/retry", follow_redirects=False)
-    assert answer.headers["location"] == "/jobs/1"
+    assert own.post("/library/retry", follow_redirects=False).headers["location"] == "/jobs/1"
     assert JobStore(library_with_failures).all()[0].request["retry_failed"] is True
 
 
 def test_folders_are_browsed_by_name_and_added(own: TestClient, library_with_failures: Library) -> None:
     runner = own.app.state.opened.jobs  # type: ignore[attr-defined]
     root = runner.places.roots()[0].key
-    inside = own.get("/library/folders", params={"root": root}).text
-    assert "&lt;i&gt;hotel" in inside
+    assert "&lt;i&gt;hotel" in own.get("/library/folders", params={"root": root}).text
     assert own.get("/library/folders", params={"root": root, "inside": "../.."}).status_code == 422
     answer = own.post(
         "/library/add",

@@ -62,8 +62,7 @@ def test_two_vocabularies_with_the_same_tag_are_told_apart(own_library: Library,
     assert said.json() == {"photo_id": photo, "tag": "a bathtub", "present": False}
     for name in ("hotel", "case-study"):  # a label counts in both
         figures = own_client.get(f"/api/v1/vocabularies/{name}/tags").json()
-        bathtub = next(each for each in figures["tags"] if each["tag"] == "a bathtub")
-        assert bathtub["no"] == 1
+        assert next(each for each in figures["tags"] if each["tag"] == "a bathtub")["no"] == 1
     pages = [
         own_client.get("/tags/tag", params={"vocabulary": name, "tag": "a bathtub"}).text
         for name in ("hotel", "case-study")

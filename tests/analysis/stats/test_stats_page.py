@@ -59,8 +59,7 @@ def test_every_plot_has_words_and_its_numbers_as_a_table(odd: Library) -> None:
 
 
 def test_pages_of_an_empty_library_and_of_one_without_hotels(library: LibraryFactory, photos: Path) -> None:
-    empty = library.open().stats().page()
-    assert "<svg" not in empty
+    assert "<svg" not in library.open().stats().page()
     library.add(photos)
     page = library.open().stats().page()
     assert "10</strong> <span>photos can be found" in page

@@ -344,8 +344,7 @@ def test_diffusers_has_the_classes(family: Any) -> None:
 def test_the_hub_s_control_nets_are_for_models_of_their_width_only(folders: Any) -> None:
     from restyle.engines.pipelines import ControlNets
 
-    known = ControlNets(SD15, 768, None, None)
-    assert known.asked_for == ("softedge", "lines")
+    assert ControlNets(SD15, 768, None, None).asked_for == ("softedge", "lines")
     assert ControlNets(SD15, 1024, None, None).asked_for == ()  # Stable Diffusion 2
     assert ControlNets(SD15, 768, (), None).asked_for == ()
     assert ControlNets(SDXL, 2048, None, None).asked_for == ("softedge", "lines")

@@ -114,8 +114,7 @@ def test_evidence_is_z_by_the_share_of_variance_that_nonsense_does_not_explain()
     assert calibration.evidence(cosine) == pytest.approx(z * share, abs=1e-5)
     assert calibration.logits(cosine) == pytest.approx(1.6 * z * share - 2, abs=1e-5)
     assert calibration.muted.tolist() == [False, False, False, True]
-    taught = replace(calibration, links={3: PLATT}, learnt_on="signal")
-    assert not taught.muted.any()
+    assert not replace(calibration, links={3: PLATT}, learnt_on="signal").muted.any()
     for other in (replace(calibration, method="calibrated"), replace(calibration, photos=19)):  # too few to say
         assert not other.muted.any()
 
