@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,9 +21,6 @@ from commands.options import (
     stopping,
 )
 from commands.tag_commands import VocabularyOption
-
-if TYPE_CHECKING:
-    pass
 
 exports = typer.Typer(no_args_is_help=True)
 imports = typer.Typer(no_args_is_help=True)

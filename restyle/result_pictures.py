@@ -9,10 +9,8 @@ from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
 from base.arrays import Pixels
-from base.errors import PhotoError, QueryError
-from base.files import PhotoFile, atomic_write
-from base.records import parse_json
-from embedding.decode import MAX_PIXELS, damage_as_photo_error, open_image
+from base.errors import QueryError
+from base.files import atomic_write
 
 FileFormat = Literal["png", "jpg"]
 
@@ -60,26 +58,6 @@ def save_jpeg(image: Image.Image, file: BinaryIO, parameters: Mapping[str, Any],
     exif[ExifTags.Base.ImageDescription] = description.encode("ascii", "replace").decode()  # Exif has no other letters
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ColorSpace] = SRGB
     image.save(file, "JPEG", quality=JPEG_QUALITY, subsampling=0, comment=comment, exif=exif)  # every pixel its colour
-
-
-def read_parameters(path: Path) -> dict[str, Any]:
-    """Return how a picture was made, as it says itself.
-
-    Raises:
-        OSError: the file is gone or cannot be read.
-        PhotoError: it is no picture, or one that says nothing of the kind.
-    """
-    data = PhotoFile(str(path)).read()
-    with damage_as_photo_error(), open_image(data, MAX_PIXELS) as image:
-        image.load()  # a PNG's texts may stand behind its pixels
-        said = image.info.get("parameters") or image.info.get("comment")
-    try:
-        parameters = parse_json(said or b"")
-    except ValueError:  # which bytes that are no UTF-8 raise as well
-        parameters = None
-    if not isinstance(parameters, dict):
-        raise PhotoError("no parameters", f"{path} does not say how it was made: name a restyled photo")
-    return parameters
 
 
 def lineage_json(parameters: Mapping[str, Any]) -> str:

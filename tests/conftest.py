@@ -7,10 +7,10 @@ import os
 import shutil
 import signal
 import zlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):  # side by side: the cores are shared out
     for library_name in ("OMP", "OPENBLAS", "MKL"):  # which read this once, when they are imported
@@ -178,6 +178,23 @@ def photo_bytes(seed: int, size: tuple[int, int] = (96, 64), file_format: str = 
     return data.getvalue()
 
 
+def fill_folder(folder: Path, numbers: Iterable[int], name: str = "{}.jpg", size: tuple[int, int] = (96, 64)) -> Path:
+    """Write a small photo for every number into a folder, which is made where it is not there; return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        (folder / name.format(number)).write_bytes(photo_bytes(number, size))
+    return folder
+
+
+def raising(error: BaseException) -> Callable[..., NoReturn]:
+    """Return what raises an error, whatever it is called with: to stand in the place of what fails."""
+
+    def fail(*arguments: object, **options: object) -> NoReturn:
+        raise error
+
+    return fail
+
+
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """Return a folder that one of the workers side by side has made: to be copied, and not to be changed.
 
@@ -217,17 +234,20 @@ def library(template: LibraryFactory, tmp_path: Path) -> Iterator[LibraryFactory
 @pytest.fixture(scope="session")
 def ten_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 10 different small photos, 00.jpg to 09.jpg, to be copied and not to be changed."""
-    folder = tmp_path_factory.mktemp("ten") / "photos"
-    folder.mkdir()
-    for number in range(10):
-        (folder / f"{number:02d}.jpg").write_bytes(photo_bytes(number))
-    return folder
+    return fill_folder(tmp_path_factory.mktemp("ten") / "photos", range(10), "{:02d}.jpg")
 
 
 @pytest.fixture
 def photos(ten_photos: Path, tmp_path: Path) -> Path:
     """A folder of 10 different small photos, 00.jpg to 09.jpg."""
     return Path(shutil.copytree(ten_photos, tmp_path / "photos"))
+
+
+@pytest.fixture
+def opened(library: LibraryFactory, photos: Path) -> Library:
+    """An opened library of ten photos."""
+    library.add(photos)
+    return library.open()
 
 
 @pytest.fixture(scope="session")

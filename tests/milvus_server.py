@@ -33,6 +33,13 @@ def reason_to_skip() -> str | None:
     return None
 
 
+def stop_lite(path: Path) -> None:
+    """Stop what milvus-lite runs for a file, so that no thread outlives the test."""
+    from milvus_lite.server_manager import server_manager_instance
+
+    server_manager_instance.release_server(str(path))
+
+
 def free_ports(count: int) -> list[int]:
     sockets = [socket.socket() for _ in range(count)]
     try:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 
@@ -19,6 +20,13 @@ def heic(picture: Image.Image, **options: Any) -> bytes:
 
     data = io.BytesIO()
     pillow_heif.from_pillow(picture).save(data, **options)
+    return data.getvalue()
+
+
+def tiff(values: np.ndarray, **options: object) -> bytes:
+    """Return values as a TIFF; `options` go to tifffile."""
+    data = io.BytesIO()
+    tifffile.imwrite(data, values, **options)
     return data.getvalue()
 
 

@@ -1,10 +1,13 @@
 """Results for tests: photos made darker, kept in a library, and added to it."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from sqlalchemy.orm import Session
 
 from base.arrays import Pixels
@@ -74,3 +77,11 @@ def add_results(folder: LibraryFolder, encoder: Encoder, kept: Sequence[Result] 
     with catalog_of(folder) as catalog, catalog.session() as session:
         chosen = RestyledPhotos(catalog, session).all() if kept is None else kept
         return add_to_library(catalog, session, store_of(catalog), encoder, chosen)
+
+
+def read_parameters(path: Path) -> dict[str, Any]:
+    """Return how a picture was made, as it says itself."""
+    with Image.open(path) as image:
+        image.load()  # a PNG's texts may stand behind its pixels
+        found: dict[str, Any] = json.loads(image.info.get("parameters") or image.info["comment"])
+    return found

@@ -36,6 +36,150 @@ OF_OTHERS = {
 APART = {"measured"}  # measures nothing: tests/test_records.py
 THEIRS = ROOT / "benchmarks" / "work" / "clip-retrieval-2.45"  # made by benchmarks/against_clip_retrieval.sh
 NUMBER = r"[\d.,]+"
+TRIED: dict[str, list[str]] = {  # what they print, by what they are started with
+    "batch_search --photos 20000 --queries 24 --k 10 --repeats 1": [
+        r"^20,000 x 512, k = 10, # threads",
+        r"24 queries:\s+# a second, # of FAISS's batch \(# a second\)",
+        r"FAISS's scan of float16 takes # times",
+        r"of FAISS's best 10, ours are #",
+        r"24 queries hold # MB more",
+    ],
+    "cold_search --tiny": [
+        r"^1000 photos, 1 runs",
+        r"aliens search TEXT\s+# s: # times",
+        r"encode the text\s+#",
+        r"scan\s+#",
+    ],
+    "duplicates --rows 2000 --repeats 1": [
+        r"random vectors: # of 1,999,000 pairs reach 0.95; ours # ns a pair, FAISS # ns: # times as long, # times by",
+        r"as models give: # of",
+        r"of 1,124,215 photos, extrapolated: ours # min, FAISS # min",
+        r"the second held # MB more than the first",
+    ],
+    "embed --photos 10 --model starter": [r"all 10: in memory # photos/s, aliens add # photos/s, ratio #"],
+    "formats --size 96x64 --rounds 1 --model starter": [
+        r"starter: # ",
+        *(rf"{name}\s+#\s+#\s+#\s+#" for name in ("JPEG", "HEIC", "AVIF", "JPEG XL")),
+    ],
+    "model_speed --rounds 1 --model starter": [r"^starter: # photos/s estimated, # measured, ratio # \(# to #\)"],
+    "growing --photos 2000 --rows 1000 --batches 20 --runs 1": [
+        r"adding one photo, medians of 1 runs in turns\s+240\s+2,000 photos",
+        r"more: written \(wchar\)\s+#\s+# kB\s+#",
+        r"peak memory of the process\s+#\s+# MB\s+#",
+        r"opening library and vectors\s+#\s+# ms\s+#",
+        r"one query, times reading\s+#\s+#",
+        r"bytes of segments on disk, of 2 d n\s+1\.\d+\s+1\.\d+",
+        r"one exact query over 2,000 photos",
+        r"as many as may be\s+3 segments\s+# ms, # times reading, # times a single segment",
+        r"1,000 vectors in 20 batches",
+        r"written as segments, merges included\s+#",
+        r"merges\s+2\n",
+        r"segments at the end\s+2; at most 10\n",
+    ],
+    "committer --photos 1000 --steps 2": [
+        r"1,000 made-up photos of 512 dimensions, by sqlite",
+        r"\n +1,000 +# +# us +# MB +# MB +# kB/row",
+        r"CPU a row of the last part, times the first's +#",
+        r"one exact query +# ms",
+        r"add of one photo, the first in a process +# ms",
+    ],
+    "hotels50k_tree --photos 50": [
+        r"# photos listed, # gone",
+        r"that is # times the list read and one bare os.stat a photo \(# s\)",
+    ],
+    "rescan --photos 20 --times 1": [
+        r"Library\.add +# s, +# times find; of a processor",
+        r"wrote 1 statement",
+        "with hotels by",
+    ],
+    "vectors_io --photos 2000": [
+        r"2000 photos",
+        *(rf"export as {name}: # s .*: # of its speed" for name in ("npy", "parquet")),
+        r"import of clip-retrieval: # s, # photos/s \(looking for photos # s, reading vectors # s",
+    ],
+    "restyle_quality --tiny": [
+        r"photos; floors: HOG #, edge F1 #",
+        "regrade\t",
+        "grow\t",
+        "fitting takes # times one scoring",
+    ],
+    "regrading --tiny": [
+        r"samples\tfern\t3\t",
+        r"samples\temerald\t3\t.*\t#\t#%\t#\t#\t#",
+        r"1024 x 728 .* # times that",
+    ],
+    "search_speed --photos 3000": [
+        r"exact, 3,000 x 512 float16 in 3 segments",
+        r"one query\s+# ms",
+        r"recall@10 over 500 other texts\s+#",
+    ],
+    "soak --rounds 3 --new 1": [r"3 rounds", r"memory_mb: #", r"descriptors: #", r"files: #", r"disk_mb: #"],
+    "stats_speed --photos 3000": [
+        r"3,000 photos of # hotels",
+        r"library\.stats\(\)\s+# s:\s+# times the bare aggregates",
+        r"the page has # MB",
+    ],
+    "startup --runs 1": [r"aliens --help\s+# s\s+# times bare Python"],
+    "tagging --photos 3000": [
+        r"3000 photos x 15 tags: tagging # s; bare product by torch # s, ratio #",
+        r"csv: 3000 rows x # columns",
+        r"parquet: 3000 rows",
+    ],
+    "web_drafts --photos 3000": [
+        r"a draft in hotel \(126 tags\): # s, the first time # s",
+        r"the page of all tags of case-study, seen first: # s",
+        r"the next photos to label: # s",
+    ],
+    "text_query --model tiny --runs 1": [
+        r"ours in NumPy, 6 tokens\s+# ms",
+        r"cosine of NumPy's and PyTorch's vectors: 1\.|0\.99",
+    ],
+    "web_speed --photos 300 --queries 1 --searchers 3": [
+        r"ready after # s",
+        r"words +first results p50 +# ms, p95 +# ms, # scans",
+        r"counts +p50 +# ms, p95 +# ms, # scans",
+        r"3 searchers at once, 9 requests: p50 +# ms, p95 +# ms, # a second",
+        r"answered by an error: 0",
+        r"private memory # MB, # of the vectors' bytes",
+    ],
+}
+ON_SAMPLES: dict[str, list[str]] = {  # the same, with photos that are embedded already
+    "search_quality --photos nowhere": [
+        r"=== samples: 240 photos",
+        r"without negation\s+#\s+#\s+#",
+        r"q - 1.0 n\s+#\s+[+-]#\s+#\n",
+        r"suggested stop line\s+#",
+        r"against nonsense's best\s+#",
+    ],
+    "labels --photos nowhere --draws 1 --counts 5": [
+        r"=== sample hotels",
+        r"0\s+prompts\s+#",
+        r"5\s+platt\s+# \[#, #\]\s+# \[#, #\]",
+        r"5\s+probe\s+# \[#, #\]\s+# \[#, #\]",
+        r"two beds\s+chosen\s+# \[#, #\]\s+# \[#, #\]",
+    ],
+    "suggestions --photos nowhere --draws 1": [
+        r"=== sample hotels",
+        r"prompts by 60 labels, judged on other hotels: mAP # before, # after; better of # of 15 tags",
+        r"without labels, suggested: all phrasings better for # of # tags, mean gain [+-]# AP",
+        r"names: # of # fit, # groups without a name",
+    ],
+    "hotel_table --photos nowhere --chains 1 --million 2000": [
+        r"30 hotels x 15 tags, #% of the pairs true",
+        r"any e >= 1 \(likely\)\s+#\s+#",
+        r"the best photo\s+#",
+        r"suggested\s+#",
+        r"2000 photos of # hotels x 126 tags: # s",
+    ],
+    "tag_quality --photos nowhere": [
+        r"=== sample hotels",
+        r"several prompts a tag\s+#\s+#",
+        r"hotel, 71 known tags\s+precision\s+decided\nsignal\s+#\s+#",
+        r"logistic regression over all tags: #",
+        r"hotel, signal\s+126\s+#\s+#\s+#\s+#\s+#\s+#\s+#",
+        r"signal, p >= 0.4 of 2 photos\s+#\s+#",
+    ],
+}
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +253,25 @@ def shows(out: str, *patterns: str) -> bool:
 
 def test_every_benchmark_is_run_here() -> None:
     here = Path(__file__).read_text(encoding="utf-8")
+    known = OF_OTHERS | APART | {typed.split()[0] for typed in (*TRIED, *ON_SAMPLES)}
     for path in (ROOT / "benchmarks").glob("*.py"):
-        assert path.stem in OF_OTHERS | APART or f'figures(bench, "{path.stem}"' in here, path
+        assert path.stem in known or f'figures(bench, "{path.stem}"' in here, path
+
+
+@pytest.mark.parametrize("typed", TRIED)
+def test_it_runs_and_prints_its_figures(bench: Path, typed: str) -> None:
+    name, *arguments = typed.split()
+    assert shows(figures(bench, name, *arguments), *TRIED[typed])
+    if name in ("growing", "committer"):
+        assert not (bench / "work" / name).exists()
+
+
+@pytest.mark.parametrize("typed", ON_SAMPLES)
+def test_what_searches_and_tags_are_worth(bench: Path, sample_library: Library, typed: str) -> None:
+    name, *arguments = typed.split()
+    library = {"search_quality": "search-samples", "hotel_table": "hotels-sample"}.get(name, "tags-sample-hotels")
+    shutil.copytree(sample_library.path, bench / "work" / library, dirs_exist_ok=True)  # photos are embedded once
+    assert shows(figures(bench, name, *arguments), *ON_SAMPLES[typed])
 
 
 def test_usages_name_options_that_there_are() -> None:
@@ -140,55 +301,10 @@ def test_clip_like(bench: Path, few: Path) -> None:
     assert shows(out, r"starter\s+made up\s+\(24 photos, # texts\)", r"cosine of two photos, mean\s+#\s+#")
 
 
-def test_batch_search(bench: Path) -> None:
-    out = figures(bench, "batch_search", "--photos", 20_000, "--queries", 24, "--k", 10, "--repeats", 1)
-    assert shows(
-        out,
-        r"^20,000 x 512, k = 10, # threads",
-        r"24 queries:\s+# a second, # of FAISS's batch \(# a second\)",
-        r"FAISS's scan of float16 takes # times",
-        r"of FAISS's best 10, ours are #",
-        r"24 queries hold # MB more",
-    )
-
-
-def test_cold_search(bench: Path) -> None:
-    out = figures(bench, "cold_search", "--tiny")
-    assert shows(
-        out, r"^1000 photos, 1 runs", r"aliens search TEXT\s+# s: # times", r"encode the text\s+#", r"scan\s+#"
-    )
-
-
-def test_duplicates(bench: Path) -> None:
-    out = figures(bench, "duplicates", "--rows", 2_000, "--repeats", 1)
-    assert shows(
-        out,
-        r"random vectors: # of 1,999,000 pairs reach 0.95; ours # ns a pair, FAISS # ns: # times as long, # times by",
-        r"as models give: # of",
-        r"of 1,124,215 photos, extrapolated: ours # min, FAISS # min",
-        r"the second held # MB more than the first",
-    )
-
-
 def test_ray_speed(bench: Path) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
     out = figures(bench, "ray_speed", "--photos", 20, "--model", "starter", "--rounds", 1)
     assert shows(out, r"ray\s+20 photos:\s+# s, # s of processors", r"ray # s: # times as long .* # times the proc")
-
-
-def test_embed(bench: Path) -> None:
-    out = figures(bench, "embed", "--photos", 10, "--model", "starter")
-    assert shows(out, r"all 10: in memory # photos/s, aliens add # photos/s, ratio #")
-
-
-def test_formats(bench: Path) -> None:
-    out = figures(bench, "formats", "--size", "96x64", "--rounds", 1, "--model", "starter")
-    assert shows(out, r"starter: # ", *(rf"{name}\s+#\s+#\s+#\s+#" for name in ("JPEG", "HEIC", "AVIF", "JPEG XL")))
-
-
-def test_model_speed(bench: Path) -> None:
-    out = figures(bench, "model_speed", "--rounds", 1, "--model", "starter")
-    assert shows(out, r"^starter: # photos/s estimated, # measured, ratio # \(# to #\)")
 
 
 def test_backends(bench: Path) -> None:
@@ -202,38 +318,6 @@ def test_backends(bench: Path) -> None:
         r"aliens add of 10 photos of 350 x 233 px:",
         r"OpenVINO bfloat16\s+# photos/s,\s+# ms a photo,\s+# times PyTorch bfloat16, # of the encoder alone",
     )
-
-
-def test_growing(bench: Path) -> None:
-    out = figures(bench, "growing", "--photos", 2000, "--rows", 1000, "--batches", 20, "--runs", 1)
-    assert shows(
-        out,
-        r"adding one photo, medians of 1 runs in turns\s+240\s+2,000 photos",
-        r"more: written \(wchar\)\s+#\s+# kB\s+#",
-        r"peak memory of the process\s+#\s+# MB\s+#",
-        r"opening library and vectors\s+#\s+# ms\s+#",
-        r"one query, times reading\s+#\s+#",
-        r"bytes of segments on disk, of 2 d n\s+1\.\d+\s+1\.\d+",
-        r"one exact query over 2,000 photos",
-        r"as many as may be\s+3 segments\s+# ms, # times reading, # times a single segment",
-        r"1,000 vectors in 20 batches",
-        r"written as segments, merges included\s+#",
-        r"merges\s+2\n",
-        r"segments at the end\s+2; at most 10\n",
-    )
-    assert not (bench / "work" / "growing").exists()
-
-
-def test_committer(bench: Path) -> None:
-    assert shows(
-        figures(bench, "committer", "--photos", 1000, "--steps", 2),
-        r"1,000 made-up photos of 512 dimensions, by sqlite",
-        r"\n +1,000 +# +# us +# MB +# MB +# kB/row",
-        r"CPU a row of the last part, times the first's +#",
-        r"one exact query +# ms",
-        r"add of one photo, the first in a process +# ms",
-    )
-    assert not (bench / "work" / "committer").exists()
 
 
 def test_peers(bench: Path) -> None:
@@ -255,34 +339,6 @@ def test_gpu(bench: Path) -> None:
     )
     if not torch.cuda.is_available():
         assert "nothing is measured" in figures(bench, "gpu", leaves_record=False)
-
-
-def test_hotels50k_tree(bench: Path) -> None:
-    told = figures(bench, "hotels50k_tree", "--photos", 50)
-    assert shows(
-        told, r"# photos listed, # gone", r"that is # times the list read and one bare os.stat a photo \(# s\)"
-    )
-
-
-def test_rescan(bench: Path) -> None:
-    printed = figures(bench, "rescan", "--photos", 20, "--times", 1)
-    assert shows(printed, r"Library\.add +# s, +# times find; of a processor", r"wrote 1 statement", "with hotels by")
-
-
-def test_vectors_io(bench: Path) -> None:
-    out = figures(bench, "vectors_io", "--photos", 2000)
-    assert shows(out, r"2000 photos", *(rf"export as {name}: # s .*: # of its speed" for name in ("npy", "parquet")))
-    assert shows(out, r"import of clip-retrieval: # s, # photos/s \(looking for photos # s, reading vectors # s")
-
-
-def test_restyle_quality(bench: Path) -> None:
-    told = figures(bench, "restyle_quality", "--tiny")
-    assert shows(told, r"photos; floors: HOG #, edge F1 #", "regrade\t", "grow\t", "fitting takes # times one scoring")
-
-
-def test_regrading(bench: Path) -> None:
-    out = figures(bench, "regrading", "--tiny")
-    assert shows(out, r"samples\tfern\t3\t", r"samples\temerald\t3\t.*\t#\t#%\t#\t#\t#", r"1024 x 728 .* # times that")
 
 
 def test_restyle_gpu(bench: Path, few: Path, tmp_path: Path) -> None:
@@ -316,121 +372,6 @@ def test_milvus_server(bench: Path, milvus_server: MilvusServer) -> None:
     assert shows(out, r"600 x 16: sent in # s", r"recall@10 # over 215 texts", r"\n +100.0% +600 +#", r"\n +10.0% +#")
 
 
-def test_search_speed(bench: Path) -> None:
-    out = figures(bench, "search_speed", "--photos", 3000)
-    assert shows(
-        out, r"exact, 3,000 x 512 float16 in 3 segments", r"one query\s+# ms", r"recall@10 over 500 other texts\s+#"
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "library"),
-    [
-        ("search_quality", "search-samples"),
-        ("tag_quality", "tags-sample-hotels"),
-        ("labels", "tags-sample-hotels"),
-        ("suggestions", "tags-sample-hotels"),
-        ("hotel_table", "hotels-sample"),
-    ],
-)
-def test_what_searches_and_tags_are_worth(bench: Path, sample_library: Library, name: str, library: str) -> None:
-    shutil.copytree(sample_library.path, bench / "work" / library, dirs_exist_ok=True)  # photos are embedded once
-    nowhere = bench / "nowhere"
-    if name == "search_quality":
-        out = figures(bench, "search_quality", "--photos", nowhere)
-        lines = (
-            r"without negation\s+#\s+#\s+#",
-            r"q - 1.0 n\s+#\s+[+-]#\s+#\n",
-            r"suggested stop line\s+#",
-            r"against nonsense's best\s+#",
-        )
-        assert shows(out, r"=== samples: 240 photos", *lines)
-    elif name == "labels":
-        out = figures(bench, "labels", "--photos", nowhere, "--draws", 1, "--counts", 5)
-        assert shows(
-            out,
-            r"=== sample hotels",
-            r"0\s+prompts\s+#",
-            r"5\s+platt\s+# \[#, #\]\s+# \[#, #\]",
-            r"5\s+probe\s+# \[#, #\]\s+# \[#, #\]",
-            r"two beds\s+chosen\s+# \[#, #\]\s+# \[#, #\]",
-        )
-    elif name == "suggestions":
-        out = figures(bench, "suggestions", "--photos", nowhere, "--draws", 1)
-        assert shows(
-            out,
-            r"=== sample hotels",
-            r"prompts by 60 labels, judged on other hotels: mAP # before, # after; better of # of 15 tags",
-            r"without labels, suggested: all phrasings better for # of # tags, mean gain [+-]# AP",
-            r"names: # of # fit, # groups without a name",
-        )
-    elif name == "hotel_table":
-        out = figures(bench, "hotel_table", "--photos", nowhere, "--chains", 1, "--million", 2000)
-        assert shows(
-            out,
-            r"30 hotels x 15 tags, #% of the pairs true",
-            r"any e >= 1 \(likely\)\s+#\s+#",
-            r"the best photo\s+#",
-            r"suggested\s+#",
-            r"2000 photos of # hotels x 126 tags: # s",
-        )
-    else:
-        out = figures(bench, "tag_quality", "--photos", nowhere)
-        assert shows(
-            out,
-            r"=== sample hotels",
-            r"several prompts a tag\s+#\s+#",
-            r"hotel, 71 known tags\s+precision\s+decided\nsignal\s+#\s+#",
-            r"logistic regression over all tags: #",
-            r"hotel, signal\s+126\s+#\s+#\s+#\s+#\s+#\s+#\s+#",
-            r"signal, p >= 0.4 of 2 photos\s+#\s+#",
-        )
-
-
-def test_soak(bench: Path) -> None:
-    out = figures(bench, "soak", "--rounds", 3, "--new", 1)
-    assert shows(out, r"3 rounds", r"memory_mb: #", r"descriptors: #", r"files: #", r"disk_mb: #")
-
-
-def test_stats_speed(bench: Path) -> None:
-    out = figures(bench, "stats_speed", "--photos", 3000)
-    assert shows(
-        out,
-        r"3,000 photos of # hotels",
-        r"library\.stats\(\)\s+# s:\s+# times the bare aggregates",
-        r"the page has # MB",
-    )
-
-
-def test_startup(bench: Path) -> None:
-    assert shows(figures(bench, "startup", "--runs", 1), r"aliens --help\s+# s\s+# times bare Python")
-
-
-def test_tagging(bench: Path) -> None:
-    out = figures(bench, "tagging", "--photos", 3000)
-    assert shows(
-        out,
-        r"3000 photos x 15 tags: tagging # s; bare product by torch # s, ratio #",
-        r"csv: 3000 rows x # columns",
-        r"parquet: 3000 rows",
-    )
-
-
-def test_web_drafts(bench: Path) -> None:
-    out = figures(bench, "web_drafts", "--photos", 3000)
-    assert shows(
-        out,
-        r"a draft in hotel \(126 tags\): # s, the first time # s",
-        r"the page of all tags of case-study, seen first: # s",
-        r"the next photos to label: # s",
-    )
-
-
-def test_text_query(bench: Path) -> None:
-    out = figures(bench, "text_query", "--model", "tiny", "--runs", 1)
-    assert shows(out, r"ours in NumPy, 6 tokens\s+# ms", r"cosine of NumPy's and PyTorch's vectors: 1\.|0\.99")
-
-
 def test_web_paint(bench: Path) -> None:
     pytest.importorskip("playwright", reason="no playwright here")
     if not any(map(shutil.which, BROWSERS)):
@@ -446,16 +387,3 @@ def test_web_scroll(bench: Path, sample_library: Library) -> None:
     few_results = ("--library", sample_library.path, "--results", 500, "--px", 20_000, "--jumps", 1)
     out = figures(bench, "web_scroll", *few_results)
     assert shows(out, "opening: # frames", "computing as long: #", "1 jumps with rests: # frames", "500 results are #")
-
-
-def test_web_speed(bench: Path) -> None:
-    out = figures(bench, "web_speed", "--photos", 300, "--queries", 1, "--searchers", 3)
-    assert shows(
-        out,
-        r"ready after # s",
-        r"words +first results p50 +# ms, p95 +# ms, # scans",
-        r"counts +p50 +# ms, p95 +# ms, # scans",
-        r"3 searchers at once, 9 requests: p50 +# ms, p95 +# ms, # a second",
-        r"answered by an error: 0",
-        r"private memory # MB, # of the vectors' bytes",
-    )

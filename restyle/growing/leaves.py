@@ -14,7 +14,6 @@ from restyle.growing.dyes import HEART, HUES, TONES, Dyes, dyed
 
 Shape = Literal["ivy", "heart", "oval", "lance"]
 SHAPED_PX = 112  # of the square that a leaf is shaped in
-STALK = 0.46  # of a leaf's length: from its middle to where it is held
 TURNS = 36  # directions that leaves are drawn in
 LEVELS = 9  # brightnesses that a leaf is drawn in, tones apart by LEVEL
 LEVEL = 0.06

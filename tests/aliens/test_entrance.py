@@ -79,8 +79,7 @@ def test_a_folder_without_code_does_no_harm(tmp_path: Path, behind: bool) -> Non
 def test_a_folder_that_was_imported_from_is_named(tmp_path: Path) -> None:
     (tmp_path / "db").mkdir()
     (tmp_path / "db" / "notes.py").write_text("OWN = 1\n")
-    ended = run(tmp_path, "import db.notes\n" + USE, behind=True)
-    assert refused(ended, tmp_path / "db", "db")
+    assert refused(run(tmp_path, "import db.notes\n" + USE, behind=True), tmp_path / "db", "db")
 
 
 def test_a_made_up_module_is_named(tmp_path: Path) -> None:

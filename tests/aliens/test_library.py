@@ -20,6 +20,7 @@ from aliens.library import Library
 from base.progress import Step
 from tests.conftest import FakeEncoder, LibraryFactory
 from tests.db.statements import connections
+from tests.embedding.conftest import flip
 from tests.indexer.conftest import EMBEDDED, GroupEncoder, check_invariants, states_of, vectors_of
 
 ROOT = Path(__file__).parents[2]
@@ -57,13 +58,6 @@ def undisturbed(library: LibraryFactory, photos: Path, tmp_path: Path) -> dict[s
     other.encoder = GroupEncoder()
     other.add(photos)
     return vectors_of(other.folder)
-
-
-@pytest.fixture
-def opened(library: LibraryFactory, photos: Path) -> Library:
-    """An opened library of ten photos."""
-    library.add(photos)
-    return library.open()
 
 
 def acting_at(what: str, done: int, act: Callable[[], object]) -> Callable[[Step], None]:
@@ -159,8 +153,7 @@ def test_ctrl_c_while_tagging_loses_nothing_and_the_next_call_goes_on(opened: Li
         opened.tag("case-study", progress=acting_at("scoring", 10, press_ctrl_c))
     with pytest.raises(QueryError, match="is not tagged yet"):
         opened.tags()
-    report = opened.tag("case-study")
-    assert report.photos == 10
+    assert opened.tag("case-study").photos == 10
     assert opened.tags().unscored == 0
     with aliens.create(photos.parent / "undisturbed", encoder=FakeEncoder()) as other:
         other.add(photos)
@@ -274,19 +267,12 @@ def test_answers_of_a_library_that_is_open_stay_while_its_segments_are_merged(
 # Sound to the last byte
 
 
-def flip_a_bit(file: Path) -> None:
-    """Change one of the vectors in a segment's file, which is as long as before."""
-    whole = bytearray(file.read_bytes())
-    whole[len(whole) // 2] ^= 1
-    file.write_bytes(whole)
-
-
 def test_a_flipped_bit_is_seen_by_verify_alone_and_repair_has_the_photos_embedded_anew(
     opened: Library, photos: Path
 ) -> None:
     before = vectors_of(opened.folder)
     (file,) = opened.store.folder.iterdir()
-    flip_a_bit(file)
+    flip(file)
     assert opened.verify(quick=True) == []
     (told,) = opened.verify()
     assert (told.part, told.remedy) == ("segment", "`aliens verify --repair`")

@@ -10,7 +10,7 @@ from aliens.library import Library
 from base.errors import OutputError
 from base.progress import Step
 from restyle.studio import Done, Failed
-from tests.conftest import LibraryFactory
+from tests.conftest import LibraryFactory, raising
 from tests.restyle.pictures import mosaic, room, wall
 from tests.restyle.studios import agree, kept
 
@@ -86,11 +86,8 @@ def test_ctrl_c_keeps_the_results_so_far_and_the_next_call_goes_on(rooms: Librar
 
 
 def test_ctrl_c_among_candidates_leaves_the_library_usable(rooms: Library) -> None:
-    def stop(step: Step) -> None:
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        rooms.candidates(n=2, progress=stop)
+        rooms.candidates(n=2, progress=raising(KeyboardInterrupt()))
     assert len(rooms.candidates(n=2)) == 2
 
 
@@ -129,8 +126,7 @@ def test_a_run_shows_before_and_after_and_what_failed(rooms: Library, tmp_path: 
     dicts = made.to_dicts()
     assert [each.get("source_photo_id", each["photo_id"]) for each in dicts] == [3, 4, 5]
     assert "no image format" in dicts[1]["failed"]
-    frame = made.to_pandas()
-    assert list(frame["made_now"].eq(True)) == [True, False, True]
+    assert list(made.to_pandas()["made_now"].eq(True)) == [True, False, True]
     assert len(made.results) == 2 and len(made.failed) == 1
     assert "(starts with b'no image')" in str(made)  # the end of why
 

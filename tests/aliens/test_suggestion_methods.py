@@ -16,7 +16,7 @@ from base.errors import OutputError, QueryError
 from search.tags.suggesting import LABELS, MADE, RIGHT, SPREAD, PromptSuggestions
 from search.tags.uncovered import UncoveredWords
 from search.tags.vocabulary import read_vocabulary
-from tests.conftest import photo_bytes
+from tests.conftest import fill_folder
 
 if TYPE_CHECKING:
     from embedding.open_clip_encoder import OpenClipEncoder
@@ -195,8 +195,7 @@ def test_a_sheet_shows_what_comes_in_what_goes_and_the_groups(
 
 def test_a_few_photos_are_too_few(starter: "OpenClipEncoder", tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
-    for number in range(5):
-        (tmp_path / "photos" / f"{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(tmp_path / "photos", range(5))
     with aliens.create(tmp_path / "library", encoder=starter) as library:
         library.add(tmp_path / "photos")
         with pytest.raises(QueryError, match="is not tagged yet: run `aliens tag`"):

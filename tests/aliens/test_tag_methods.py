@@ -13,7 +13,7 @@ import pytest
 from aliens.library import Library
 from base.errors import OutputError, QueryError
 from base.progress import Step
-from tests.conftest import LibraryFactory, copy_library, photo_bytes
+from tests.conftest import LibraryFactory, copy_library, photo_bytes, raising
 
 BROKEN = "\udc80"
 
@@ -120,18 +120,16 @@ def test_an_export_of_a_query_and_of_one_tag_or_column(tagged: Library) -> None:
 def test_an_export_whose_callback_raises_leaves_nothing_and_an_import_changes_nothing(
     tagged: Library, error: BaseException
 ) -> None:
-    def raising(step: Step) -> None:
-        raise error
-
+    fails = raising(error)
     with pytest.raises(type(error)):
-        tagged.export("tags.csv", progress=raising)
+        tagged.export("tags.csv", progress=fails)
     assert list(Path.cwd().glob("tags*")) == []
     tagged.export("tags.csv")
     Path("tags.csv.manifest.json").unlink()
     before = tagged.tags()
     Path("tags.csv").write_text("photo_id,tags\n1,a minibar\n", encoding="utf-8")
     with pytest.raises(type(error)):
-        tagged.import_tags("tags.csv", progress=raising)
+        tagged.import_tags("tags.csv", progress=fails)
     assert tagged.tags() == before
     assert tagged.import_tags("tags.csv").rows == 1
 

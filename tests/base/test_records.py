@@ -24,6 +24,7 @@ from base.records import (
     write_json,
     write_record,
 )
+from tests.conftest import raising
 
 
 @dataclass
@@ -187,12 +188,9 @@ def test_what_is_not_there_or_is_a_folder_counts_as_absent(tmp_path: Path) -> No
 def test_a_full_disk_leaves_the_record_that_stood(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[..., None], read: Callable[..., Nest | None]
 ) -> None:
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     path = tmp_path / "nest.json"
     write(path, Nest("oak"))
-    monkeypatch.setattr("base.files.os.fsync", full)
+    monkeypatch.setattr("base.files.os.fsync", raising(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
     with pytest.raises(OSError, match="No space left"):
         write(path, Nest("elm"))
     assert read(path, Nest) == Nest("oak")

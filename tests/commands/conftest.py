@@ -18,14 +18,11 @@ def fake_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from embedding.open_clip_encoder import OpenClipEncoder
 
     monkeypatch.setattr(OpenClipEncoder, "load", lambda name, **options: FakeEncoder())
-    monkeypatch.chdir(tmp_path)
-    for name in ("ALIENS_LIBRARY", "ALIENS_MODEL", "ALIENS_DATABASE", "ALIENS_DEVICE"):
-        monkeypatch.delenv(name, raising=False)
+    forget_settings(monkeypatch, tmp_path)
 
 
-@pytest.fixture
-def aliens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Aliens:
-    """Run a command as the shell would: returns (exit code, stdout, stderr)."""
+def command_runner(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Aliens:
+    """Return what runs a command as the shell would: it returns (exit code, stdout, stderr)."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["aliens", *map(str, arguments)])
@@ -38,6 +35,19 @@ def aliens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         return code, out, err
 
     return run
+
+
+def forget_settings(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Work in a folder, with no settings of the environment's."""
+    monkeypatch.chdir(folder)
+    for name in ("ALIENS_LIBRARY", "ALIENS_MODEL", "ALIENS_DATABASE", "ALIENS_DEVICE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def aliens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Aliens:
+    """Run a command as the shell would: returns (exit code, stdout, stderr)."""
+    return command_runner(monkeypatch, capsys)
 
 
 @pytest.fixture

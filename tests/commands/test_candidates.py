@@ -13,7 +13,7 @@ from PIL import Image
 
 from restyle.picks import read_picks
 from tests.commands.conftest import Aliens
-from tests.conftest import LibraryFactory, copy_library
+from tests.conftest import LibraryFactory, copy_library, raising
 from tests.restyle.pictures import mosaic, room, wall
 
 
@@ -184,10 +184,7 @@ def test_no_manifest_of_no_picks(aliens: Aliens, filled_library: Path) -> None:
 def test_stopped_with_ctrl_c(aliens: Aliens, monkeypatch: pytest.MonkeyPatch) -> None:
     from restyle.candidates import picking as choosing
 
-    def stop(*arguments: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(choosing, "spoilt", stop)
+    monkeypatch.setattr(choosing, "spoilt", raising(KeyboardInterrupt()))
     code, out, err = aliens("candidates", "--manifest", "picks.toml")
     assert (code, out) == (130, "")
     assert "nothing was written" in err
@@ -200,10 +197,7 @@ def test_a_model_that_cannot_be_had_keeps_nobody_from_measuring(
     from base.errors import EncoderError
     from embedding.encoder import LazyEncoder
 
-    def fail(self: object, texts: object) -> None:
-        raise EncoderError("its weights are gone")
-
-    monkeypatch.setattr(LazyEncoder, "encode_texts", fail)
+    monkeypatch.setattr(LazyEncoder, "encode_texts", raising(EncoderError("its weights are gone")))
     code, out, err = aliens("candidates", "-n", 3, "--json")
     assert code == 0
     assert len(picks(out)) == 3

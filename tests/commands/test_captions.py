@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.commands.conftest import Aliens
-from tests.conftest import photo_bytes
+from tests.conftest import photo_bytes, raising
 from tests.embedding.test_captioner import save_coca
 
 
@@ -85,10 +85,7 @@ def test_a_model_that_writes_no_captions_is_refused(aliens: Aliens, filled: Path
 
 
 def test_without_weights_the_remedies_are_named(aliens, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*names: object, **options: object) -> None:
-        raise ConnectionError("no route to the model hub")
-
-    monkeypatch.setattr("open_clip.factory.download_pretrained", fail)
+    monkeypatch.setattr("open_clip.factory.download_pretrained", raising(ConnectionError("no route to the model hub")))
     monkeypatch.setattr("embedding.hub.hub_answers", lambda: False)
     code, out, err = aliens("caption", "--generate")
     assert (code, out) == (1, "")

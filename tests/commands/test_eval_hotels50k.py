@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.conftest import Aliens
+from tests.conftest import raising
 from tests.tiny_hotels50k import results_text, write_lists, write_photos
 
 
@@ -43,9 +44,7 @@ def test_results_from_elsewhere_need_no_library_and_no_model(
     lists: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def refuse(name: str, **options: object) -> None:
-        raise AssertionError("no model is needed")
-
+    refuse = raising(AssertionError("no model is needed"))
     monkeypatch.setattr("embedding.open_clip_encoder.OpenClipEncoder.load", refuse)
     Path("found.csv").write_text(results_text() + "205,1,2\n", encoding="utf-8")
     code, out, err = aliens("eval", "hotels50k", lists, "--results", "found.csv", "--occlusion", "unoccluded")

@@ -70,6 +70,8 @@ def test_an_ending_that_says_nothing_is_refused(aliens: Aliens, tagged: Path) ->
         (["--query", ""], "empty"),
         (["--query", "pool", "-k", 0], "k is 0"),
         (["--vocabulary", "hotel"], "is not tagged with 'hotel'"),
+        (["-k", 5], "-n (or -k) is for queries"),
+        (["--columns", " , "], "--columns names no column"),
     ],
 )
 def test_a_bad_question_exits_with_2_and_leaves_nothing(
@@ -81,9 +83,7 @@ def test_a_bad_question_exits_with_2_and_leaves_nothing(
     assert list(Path.cwd().glob("tags.csv*")) == []
 
 
-def test_a_library_without_tags_says_what_to_do(aliens: Aliens, photos: Path) -> None:
-    aliens("init")
-    aliens("add", photos)
+def test_a_library_without_tags_says_what_to_do(aliens: Aliens, filled: Path) -> None:
     code, _, err = aliens("export", "tags", "-o", "tags.csv")
     assert code == 2
     assert "run `aliens tag" in err
@@ -123,18 +123,6 @@ def test_photos_without_tags_yet_are_an_error_and_photos_that_are_gone_a_note(al
     assert "left out 1 photo whose files cannot be read" in err
     assert out.startswith("folder: 10 photos")
     assert {path.name for path in Path().glob("folder*")} == {"folder"}
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [(["-k", 5], "-n (or -k) is for queries"), (["--columns", " , "], "--columns names no column")],
-)
-def test_options_that_would_do_nothing_are_refused(
-    aliens: Aliens, tagged: Path, options: list[object], message: str
-) -> None:
-    code, _, err = aliens("export", "tags", "-o", "tags.csv", *options)
-    assert code == 2
-    assert message in err
 
 
 def test_a_partial_folder_of_somebody_else_is_left_alone(aliens: Aliens, tagged: Path) -> None:

@@ -11,10 +11,10 @@ from PIL import Image
 
 from aliens.library import Library
 from base.settings import DEFAULT_LIBRARY
-from restyle.result_pictures import read_parameters
 from tests.commands.conftest import Aliens
 from tests.page import read_page
 from tests.restyle.pictures import room
+from tests.restyled import read_parameters
 
 GROW = ("--engine", "grow")
 

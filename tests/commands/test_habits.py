@@ -13,7 +13,7 @@ import typer
 import cli
 from tests.commands.conftest import Aliens
 from tests.commands.test_search import found
-from tests.conftest import photo_bytes
+from tests.conftest import fill_folder
 
 
 @pytest.fixture(autouse=True)
@@ -156,8 +156,7 @@ def test_copies_are_counted_in_the_table_and_listed_where_asked(aliens: Aliens, 
 
 
 def test_where_nothing_stands_out_that_is_said_in_place_of_the_line(aliens: Aliens, photos: Path) -> None:
-    for number in range(10, 25):
-        (photos / f"{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(photos, range(10, 25))
     aliens("add", photos)
     said = {}
     for word in map(str, range(12)):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.conftest import Aliens
-from tests.conftest import LibraryFactory, copy_library, photo_bytes
+from tests.conftest import LibraryFactory, copy_library, fill_folder, photo_bytes, raising
 
 
 @pytest.fixture(scope="module")
@@ -13,8 +13,7 @@ def large_template(template: LibraryFactory, tmp_path_factory: pytest.TempPathFa
     """A folder with photos enough for lists, and their library beside it."""
     root = tmp_path_factory.mktemp("large")
     (root / "many").mkdir()
-    for number in range(100):
-        (root / "many" / f"{number:03d}.jpg").write_bytes(photo_bytes(number, size=(32, 32)))
+    fill_folder(root / "many", range(100), "{:03d}.jpg", (32, 32))
     LibraryFactory(root / "library", template.folder.root).add(root / "many")
     return root
 
@@ -110,11 +109,8 @@ def test_what_makes_no_sense_is_refused_in_one_line(
 
 
 def test_ctrl_c_leaves_the_index_as_it_was(aliens: Aliens, large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*arguments: object, **options: object) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr("indexer.upkeep.built", interrupted)
+        patch.setattr("indexer.upkeep.built", raising(KeyboardInterrupt()))
         code, _, err = aliens("index", "--kind", "ivf")
     assert code == 130
     assert "the index is as it was" in err

@@ -22,7 +22,7 @@ import aliens as aliens_package
 from aliens.library import Library
 from db.tag_rows import Label, all_labels
 from tests.commands.conftest import Aliens
-from tests.conftest import FakeEncoder, photo_bytes
+from tests.conftest import FakeEncoder, fill_folder
 from tests.unwritable import ROOT, unwritable, without_rights
 
 PATIENCE_S = 120
@@ -167,8 +167,7 @@ def test_a_name_that_is_made_of_keys_is_a_name(aliens: Aliens, label: Labelled, 
 
 
 def test_a_label_that_is_undone_decides_no_more(aliens: Aliens, label: Labelled, tagged: Path) -> None:
-    for number in (10, 11):
-        (tagged / f"{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(tagged, (10, 11))
     aliens("add", tagged)
     aliens("tag")
     code, _, err = label("y\nn\n" * 5 + "u\nq\n", "pool")

@@ -24,11 +24,13 @@ def test_init_announces_the_model_and_says_what_is_next(aliens: Aliens) -> None:
     assert "aliens add" in out
 
 
-def test_init_twice_is_refused(aliens: Aliens) -> None:
+@pytest.mark.parametrize(("typed", "said"), [("init", "is a library already"), ("add empty", "no photos under")])
+def test_what_cannot_be_done_with_a_library_is_refused(aliens: Aliens, typed: str, said: str) -> None:
     aliens("init")
-    code, _, err = aliens("init")
+    Path("empty").mkdir()
+    code, _, err = aliens(*typed.split())
     assert code == 1
-    assert "is a library already" in err
+    assert said in err
 
 
 def test_add_without_a_library_says_what_to_do(aliens: Aliens, photos: Path) -> None:
@@ -102,14 +104,6 @@ def test_add_takes_paths_or_a_tree_or_what_is_remembered(aliens: Aliens) -> None
     assert aliens("add", "photos", "--hotels50k", "tree")[0] == 2
     code, _, err = aliens("add")
     assert (code, "no folder was added yet" in err) == (1, True)
-
-
-def test_a_folder_without_photos_is_an_error(aliens: Aliens, tmp_path: Path) -> None:
-    aliens("init")
-    (tmp_path / "empty").mkdir()
-    code, _, err = aliens("add", "empty")
-    assert code == 1
-    assert "no photos under" in err
 
 
 def test_search_in_a_pipe_is_score_tab_path(aliens: Aliens, filled: Path) -> None:

@@ -11,7 +11,7 @@ from analysis import model_estimates
 from embedding.device_speed import DeviceSpeed
 from embedding.known_models import SHORT_LIST, chosen_models, known_models
 from tests.commands.conftest import Aliens
-from tests.conftest import FakeEncoder, photo_bytes
+from tests.conftest import FakeEncoder, fill_folder, photo_bytes
 from tests.other_model import OTHER, OtherEncoder
 
 KNOWN = "hf-hub:other"
@@ -82,8 +82,7 @@ def test_every_command_copes_with_a_model_that_lacks_photos(
     aliens: Aliens, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aliens("embed", "--model", KNOWN)
-    for number in (10, 11):
-        (filled / f"{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(filled, (10, 11))
     aliens("add", filled, "--hotel-from", "path")
     (tmp_path / "lines.txt").write_text("a pool\na bed\n")
     (tmp_path / "queries.csv").write_text(f"query,path\na pool,{filled}/03.jpg\na bed,{filled}/11.jpg\n")

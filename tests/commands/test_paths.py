@@ -17,7 +17,7 @@ from db.tag_rows import all_labels
 from tests.base.test_console import on_terminal
 from tests.by_folder import session_of
 from tests.commands.conftest import Aliens
-from tests.conftest import photo_bytes
+from tests.conftest import photo_bytes, raising
 from tests.indexer.conftest import write_tar
 
 LINK = re.compile(r"\x1b\]8;(?:id=\d+)?;([^\x1b]*)\x1b\\([^\x1b]*)\x1b\]8;;\x1b\\")
@@ -145,10 +145,7 @@ def test_hits_are_copied_by_rank(aliens: Aliens, stored: Path) -> None:
 
 
 def test_ctrl_c_says_what_was_copied(aliens: Aliens, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("base.copy_folder.place_photo", stop)
+    monkeypatch.setattr("base.copy_folder.place_photo", raising(KeyboardInterrupt()))
     code, _, err = aliens("search", "a", "--to", "out")
     assert (code, os.listdir("out")) == (130, [])
     assert "stopped: what was copied to out is whole" in err

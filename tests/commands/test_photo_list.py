@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 
 from tests.commands.conftest import Aliens
-from tests.conftest import photo_bytes
+from tests.conftest import fill_folder
 
 
 def test_a_list_is_added_and_its_columns_shown_and_exported(aliens: Aliens, tmp_path: Path) -> None:
-    for number in range(3):
-        (tmp_path / f"{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(tmp_path, range(3))
     (tmp_path / "rooms.csv").write_text("file;price;path\n0.jpg;70;a\n1.jpg;=9;b\n2.jpg;;c\nnone.jpg;1;d\n")
     assert aliens("init", "--model", "starter")[0] == 0
     code, _, err = aliens("add", "--list", "rooms.csv")

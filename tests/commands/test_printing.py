@@ -67,7 +67,7 @@ COMMANDS: list[tuple[tuple[object, ...], int]] = [
     (("restyle", 1, "--engine", "regrade", "--html", f"{EVIL}.html"), 0),
     (("restyle", 1, "--engine", f"/{EVIL}"), 1),
     (("restyled",), 0),
-    (("restyled", "--html", f"no{EVIL}/page.html"), 1),
+    (("restyled", "--html", f"no{EVIL}/page.html"), 0),
     (("quiz",), 0),
     (("see", f"no{EVIL}.jpg", "-o", "seen.jpg"), 2),
     (("export", "tags", "-o", f"{EVIL}.csv"), 0),

@@ -23,12 +23,12 @@ from embedding.colour import read_pixels
 from restyle.engines.engine import Engine
 from restyle.palettes import read_palette
 from restyle.picks import Pick, PickList, write_picks
-from restyle.result_pictures import read_parameters
 from tests.commands.conftest import Aliens
 from tests.page import picture_of, read_page
 from tests.restyle.engines.conftest import Folders, one_thread  # noqa: F401
 from tests.restyle.pictures import room
 from tests.restyle.studios import SMALL, BreakingEngine, agree, at_photo
+from tests.restyled import read_parameters
 
 FOLDER = LibraryFolder(Path(DEFAULT_LIBRARY))
 REGRADE = ("--engine", "regrade")
@@ -129,8 +129,9 @@ def test_what_makes_no_sense_exits_with_2_and_makes_nothing(
     assert not FOLDER.restyled.exists()
 
 
-@pytest.mark.parametrize("page", ["nowhere/page.html", "."])
+@pytest.mark.parametrize("page", ["file/page.html", "."])
 def test_a_page_that_cannot_be_written_is_told_before_anything_is_made(aliens: Aliens, filled: Path, page: str) -> None:
+    Path("file").touch()
     code, out, err = aliens("restyle", *REGRADE, 3, "--html", page)
     assert (code, out) == (1, "")
     assert f"the page {page} cannot be written" in err

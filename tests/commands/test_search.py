@@ -10,7 +10,7 @@ from base.settings import LibraryFolder
 from db.settings_rows import save_search
 from tests.by_folder import session_of
 from tests.commands.conftest import Aliens
-from tests.conftest import photo_bytes
+from tests.conftest import fill_folder
 
 
 @pytest.fixture(autouse=True)
@@ -65,13 +65,7 @@ def test_a_sheets_name_is_checked_before_the_search(aliens: Aliens, command: tup
     assert "a sheet cannot be written as 'found.docx'" in err
 
 
-def test_all_in_a_diverse_order_is_refused(aliens: Aliens) -> None:
-    code, _, err = aliens("search", "pool", "--all", "--diverse", 0.5)
-    assert code == 2
-    assert "--diverse" in err
-
-
-@pytest.mark.parametrize("option", [("--sort", "date"), ("--explain",)])
+@pytest.mark.parametrize("option", [("--sort", "date"), ("--diverse", "0.5"), ("--explain",)])
 def test_all_with_what_it_cannot_do_is_refused(aliens: Aliens, option: tuple[str, ...]) -> None:
     code, out, err = aliens("search", "pool", "--all", *option)
     assert (code, out) == (2, "")
@@ -83,8 +77,7 @@ def test_all_with_what_it_cannot_do_is_refused(aliens: Aliens, option: tuple[str
 
 
 def test_all_ends_at_the_stop_line_where_that_is_asked_for_beside_a_score(aliens: Aliens, photos: Path) -> None:
-    for number in range(10, 30):
-        (photos / f"{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(photos, range(10, 30))
     aliens("add", photos)
     every, above = ("search", "pool", "--all", "--json"), ("--min-score", -1)
     assert len(found(aliens(*every, *above)[1])) == 30
@@ -164,8 +157,7 @@ def test_saving_beside_saved_keeps_the_options_of_both(aliens: Aliens) -> None:
 
 def test_saved_searches_are_listed_with_the_options_as_they_are_typed(aliens: Aliens) -> None:
     aliens("search", "pool", "--save", "all", "--all", "--min-score", -1, "--more-like", "1, 2")
-    out = aliens("searches")[1]
-    assert out == "all\tpool\t--more-like 1,2 --min-score -1.0 --all\n"
+    assert aliens("searches")[1] == "all\tpool\t--more-like 1,2 --min-score -1.0 --all\n"
 
 
 def test_the_empty_text_beside_a_saved_search_is_refused(aliens: Aliens) -> None:

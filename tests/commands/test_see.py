@@ -10,6 +10,7 @@ from PIL import Image
 
 from restyle.protanopia import LEAST_PX, seen, side_by_side
 from tests.commands.conftest import Aliens
+from tests.conftest import raising
 from tests.restyle.pictures import flat, room
 
 PEACH, LEAF = (255, 203, 164), (60, 140, 50)
@@ -150,10 +151,7 @@ def test_a_place_that_cannot_be_written_is_named(aliens: Aliens, photo: Path) ->
 
 
 def test_a_file_that_may_not_be_read_is_named(aliens: Aliens, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: object) -> bytes:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("base.files.PhotoFile.read", refuse)
+    monkeypatch.setattr("base.files.PhotoFile.read", raising(PermissionError(13, "Permission denied")))
     code, _, err = aliens("see", photo, "-o", "x.png")
     assert code == 2
     assert "room.png cannot be read: Permission denied" in err

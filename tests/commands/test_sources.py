@@ -2,14 +2,11 @@ import json
 from pathlib import Path
 
 from tests.commands.conftest import Aliens
-from tests.conftest import photo_bytes
+from tests.conftest import fill_folder, photo_bytes
 
 
 def test_places_are_listed_moved_and_forgotten(aliens: Aliens, filled: Path, tmp_path: Path) -> None:
-    more = tmp_path / "more"
-    more.mkdir()
-    for number in (20, 21):
-        (more / f"{number}.jpg").write_bytes(photo_bytes(number))
+    more = fill_folder(tmp_path / "more", (20, 21))
     assert aliens("add", filled, "--exclude", "raw dir/", "--hotel-from", "none")[0] == 0
     assert aliens("add", more / "20.jpg", more / "21.jpg")[0] == 0
     rows = [line.split("\t") for line in aliens("sources")[1].splitlines()]

@@ -51,9 +51,10 @@ def test_a_page_is_written_and_named(aliens: Aliens, tagged: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("name", "why"), [("report.pdf", "does not end in .html"), ("no/report.html", "cannot be written")]
+    ("name", "why"), [("report.pdf", "does not end in .html"), ("file/report.html", "cannot be written")]
 )
 def test_a_page_that_cannot_be_written_is_refused_at_once(aliens: Aliens, filled: Path, name: str, why: str) -> None:
+    Path("file").touch()
     code, out, err = aliens("stats", "--html", name)
     assert code in (1, 2)
     assert why in err

@@ -8,7 +8,7 @@ from PIL import Image
 
 from base import console
 from tests.commands.conftest import Aliens
-from tests.conftest import photo_bytes
+from tests.conftest import photo_bytes, raising
 
 VOCABULARY = """
 name = "mine"
@@ -309,10 +309,7 @@ def test_a_copied_library_has_its_tags(aliens: Aliens, tagged: Path) -> None:
 
 
 def test_ctrl_c_says_what_is_kept(aliens: Aliens, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("search.tags.tag_runs.tag_library", stop)
+    monkeypatch.setattr("search.tags.tag_runs.tag_library", raising(KeyboardInterrupt()))
     code, out, err = aliens("tag")
     assert (code, out) == (130, "")
     assert "stopped: scores that are complete are kept" in err

@@ -97,6 +97,12 @@ def flipped(data: bytes, place: int, bits: int = 1) -> bytes:
     return data[:place] + bytes([data[place] ^ bits]) + data[place + 1 :]
 
 
+def flip(path: Path, place: float = 0.5, bit: int = 0) -> None:
+    """Flip a bit of a file, at a place from 0 to 1, which is as long as before."""
+    data = path.read_bytes()
+    overwrite(path, flipped(data, int(len(data) * place), 1 << bit))
+
+
 @pytest.fixture
 def save_tiny_model(tmp_path: Path) -> Callable[..., Path]:
     """A function that saves a tiny model in open_clip's layout; the same seed gives the same weights."""

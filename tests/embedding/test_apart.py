@@ -32,6 +32,7 @@ from embedding.decode import (
 )
 from embedding.exif import MOST_EXIF_BYTES, SILENT
 from embedding.mending import JPEG_SCAN, MOST_NOTES, MOST_SCANS, has_endless_scans, readable_png
+from tests.conftest import raising
 from tests.embedding.conftest import SQUARE_32, encoded, smooth
 from tests.photo_files import heic
 
@@ -240,8 +241,7 @@ def test_an_exif_block_larger_than_any_is_passed_over() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="pipes have another size")
 def test_a_photo_larger_than_a_pipe_goes_both_ways() -> None:
     picture = smooth(1200, 900)
-    data = encoded(picture, "BMP")
-    assert decode_to_fit(data, (1200, 900)).tobytes() == picture.tobytes()
+    assert decode_to_fit(encoded(picture, "BMP"), (1200, 900)).tobytes() == picture.tobytes()
 
 
 def test_a_photo_that_waits_for_memory_longer_than_processes_wait_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,11 +291,8 @@ def test_processes_that_decode_import_no_pytorch(tmp_path: Path) -> None:
 
 
 def test_a_process_that_cannot_be_started_is_no_fault_of_a_photo(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_more(*arguments: object, **options: object) -> None:
-        raise OSError(errno.EMFILE, "Too many open files")
-
     processes = DecoderProcesses(1, ("-m", "embedding.photo_process"))
-    monkeypatch.setattr("subprocess.Popen", no_more)
+    monkeypatch.setattr("subprocess.Popen", raising(OSError(errno.EMFILE, "Too many open files")))
     with pytest.raises(
         AliensError, match=r"no process can be started to decode photos \(Too many open files\)"
     ) as caught:
@@ -304,10 +301,7 @@ def test_a_process_that_cannot_be_started_is_no_fault_of_a_photo(monkeypatch: py
 
 
 def test_pipes_that_may_not_grow_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*arguments: object) -> None:
-        raise PermissionError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr("fcntl.fcntl", refused)
+    monkeypatch.setattr("fcntl.fcntl", raising(PermissionError(errno.EPERM, "Operation not permitted")))
     processes = DecoderProcesses(1, ("-m", "embedding.photo_process"))
     try:
         answer = processes.ask(apart.header_request(APART["BMP"](SCENE), 10**6), APART["BMP"](SCENE))

@@ -121,8 +121,7 @@ def test_scores_are_exact_whatever_named_the_candidates(
 def test_less_effort_finds_less_and_tuning_raises_it(base: PhotoIndex, indexes: dict[str, ApproximateIndex]) -> None:
     queries, index = texts(100, 1), indexes["ivf"]
     truth = best_scores(base, queries)
-    lazy = recall_at_10(index.with_effort(1, 10), base, queries, truth)
-    assert lazy < 0.9
+    assert recall_at_10(index.with_effort(1, 10), base, queries, truth) < 0.9
     again = tuned(replaced(index, effort=1, candidates=10, trained_effort=0), base, queries)
     assert again.about.recall >= 0.99
     assert again.about.effort > 1

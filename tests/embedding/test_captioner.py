@@ -17,6 +17,7 @@ from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration
 from base.errors import EncoderError
 from embedding.captioner import DEFAULT_CAPTIONER, LENGTH, Captioner, caption_tokens, lend_transformers, one_sentence
 from embedding.decode import Preprocessing
+from tests.conftest import raising
 from tests.embedding.conftest import TINY_PREPROCESSING, TINY_TEXT, TINY_VISION
 
 COCA = {
@@ -117,9 +118,7 @@ def pixels() -> np.ndarray:
 def unreachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every download fails."""
 
-    def fail(*names: object, **options: object) -> None:
-        raise ConnectionError("no route to the model hub\nwith a second line")
-
+    fail = raising(ConnectionError("no route to the model hub\nwith a second line"))
     for name in ("download_pretrained", "download_pretrained_from_hf"):
         monkeypatch.setattr(f"open_clip.factory.{name}", fail)
     monkeypatch.setattr("embedding.hub.hub_answers", lambda: False)

@@ -9,6 +9,7 @@ import pytest
 
 from embedding import faiss_files
 from embedding.faiss_files import Written, read_faiss, write_faiss
+from tests.conftest import raising
 from tests.embedding.conftest import unit_vectors
 
 DIM = 8
@@ -98,10 +99,7 @@ def test_a_missing_file_is_none(path: Path) -> None:
 def test_a_file_that_announces_more_than_the_memory_holds_is_none(
     path: Path, written: Written, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read_index(*args: object) -> None:
-        raise MemoryError("std::bad_alloc")  # FAISS's answer to one flipped byte in the count of the ids, on 8 GB
-
-    monkeypatch.setattr("embedding.faiss_files.faiss.read_index", read_index)
+    monkeypatch.setattr("embedding.faiss_files.faiss.read_index", raising(MemoryError("std::bad_alloc")))
     assert read_faiss(path, written.size_bytes) is None
 
 

@@ -25,8 +25,7 @@ def test_the_same_weights_have_the_same_digits_by_another_name(starter: OpenClip
     folder.mkdir()
     for file in asset("embedding/starter").glob("open_clip_*"):
         (folder / file.name).symlink_to(file)
-    key = key_of(folder)
-    assert key == f"my-model-{digits(starter.key)}"
+    assert key_of(folder) == f"my-model-{digits(starter.key)}"
     assert starter.key == f"starter-{digits(starter.key)}"
 
 

@@ -135,8 +135,7 @@ def test_each_is_turned_once(name: str, orientation: int) -> None:
     seen = decode(data, SQUARE_32)
     assert (seen.facts.width_px, seen.facts.height_px, seen.camera.taken_at) == (width, height, TAKEN)
     assert upright_size(data) == (width, height) and read_camera(data).taken_at == TAKEN
-    expected = np.asarray(upright.resize((96, 64))).astype(int)
-    assert np.abs(pixels_of(data) - expected).mean() < 6
+    assert np.abs(pixels_of(data) - np.asarray(upright.resize((96, 64))).astype(int)).mean() < 6
 
 
 def test_colours_named_by_numbers() -> None:

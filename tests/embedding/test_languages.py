@@ -3,7 +3,6 @@
 import json
 import shutil
 import socket
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,12 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast, XLMRobertaConfig
 
-import cli
 from embedding.decode import decode
 from embedding.encoder import keep_text_tower
 from embedding.open_clip_encoder import OpenClipEncoder, causal_text_tower
 from tests.by_folder import open_library
+from tests.commands.conftest import Aliens, command_runner, forget_settings
+from tests.conftest import raising
 
 QUERIES = {
     "Russian": "ванная с видом на море",
@@ -34,8 +34,6 @@ QUERIES = {
 }
 CORPUS = [*QUERIES.values(), "кровать", "balcony"] * 3
 KINDS = ["xlm-roberta", "siglip2"]
-
-Aliens = Callable[..., tuple[int, str, str]]
 
 
 def xlm_roberta_tokenizer(folder: Path) -> int:
@@ -104,27 +102,13 @@ def model(request: pytest.FixtureRequest, tmp_path: Path, save_tiny_model: Calla
 def aliens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Aliens:
     """Run a command as the shell would, without a network: returns (exit code, stdout, stderr)."""
 
-    def refuse(*address: object, **options: object) -> None:
-        raise OSError(101, "Network is unreachable")
-
-    monkeypatch.chdir(tmp_path)
-    for name in ("ALIENS_LIBRARY", "ALIENS_MODEL", "ALIENS_DATABASE", "ALIENS_DEVICE"):
-        monkeypatch.delenv(name, raising=False)
+    refuse = raising(OSError(101, "Network is unreachable"))
+    forget_settings(monkeypatch, tmp_path)
     monkeypatch.setattr(socket, "create_connection", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["aliens", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
+    return command_runner(monkeypatch, capsys)
 
 
 def load(folder: Path) -> OpenClipEncoder:

@@ -1,12 +1,10 @@
 """Photos whose pixels are sound, in files that Pillow alone refuses or reads wrongly."""
 
-import io
 import struct
 import zlib
 
 import numpy as np
 import pytest
-import tifffile
 from PIL import Image
 
 from base.errors import PhotoError
@@ -14,6 +12,7 @@ from embedding.decode import decode, decode_to_fit
 from embedding.mending import readable_png
 from tests.conftest import photo_bytes
 from tests.embedding.conftest import SQUARE_32, encoded, smooth
+from tests.photo_files import tiff
 
 PHOTO = smooth(96, 64)
 PIXELS = np.asarray(PHOTO)
@@ -89,8 +88,7 @@ def test_a_png_without_odd_metadata_is_not_copied(odd: bytes) -> None:
 
 def test_a_png_whose_pixels_have_a_wrong_size_is_refused_whatever_else_it_holds() -> None:
     data = with_chunks(encoded(PHOTO, "PNG"), ODD_CHUNKS["zTXt grows huge"])
-    pixels = data.index(b"IDAT")
-    assert refusal(data[: pixels + 100]).kind == "truncated"
+    assert refusal(data[: data.index(b"IDAT") + 100]).kind == "truncated"
 
 
 def test_a_png_without_its_end_is_whole() -> None:
@@ -146,12 +144,6 @@ def test_a_jpeg_with_something_behind_its_end_is_read() -> None:
 
 
 # TIFF: planes and byte orders
-
-
-def tiff(values: np.ndarray, **options: object) -> bytes:
-    data = io.BytesIO()
-    tifffile.imwrite(data, values, **options)
-    return data.getvalue()
 
 
 def deep(values: np.ndarray, dtype: str) -> np.ndarray:

@@ -32,6 +32,7 @@ from embedding.index.milvus_sync import leave
 from embedding.index.photo_index import PhotoIndex, current_index
 from embedding.opened_segment import Segment
 from embedding.segments import SegmentStore, Vectors
+from tests.milvus_server import stop_lite
 
 DIM = 16
 pytestmark = pytest.mark.usefixtures("patient_with_milvus")
@@ -66,20 +67,13 @@ def sync(
     return milvus_sync.sync(folder, base, key, choice, **options)
 
 
-def stop(path: Path) -> None:
-    """Stop what milvus-lite runs for a file, so that no thread outlives the test."""
-    from milvus_lite.server_manager import server_manager_instance
-
-    server_manager_instance.release_server(str(path))
-
-
 @pytest.fixture
 def choice(tmp_path: Path) -> Iterator[IndexChoice]:
     """A file of milvus-lite."""
     pytest.importorskip("pymilvus", reason="pymilvus is absent: pip install -e '.[milvus-lite]'")
     pytest.importorskip("milvus_lite", reason="milvus-lite is absent: pip install -e '.[milvus-lite]'")
     yield IndexChoice(milvus=str(tmp_path / "vectors.db"))
-    stop(tmp_path / "vectors.db")
+    stop_lite(tmp_path / "vectors.db")
 
 
 def answers(port: int) -> bool:

@@ -18,6 +18,7 @@ from embedding.backends import BackendSpeeds, choose_backend, keep_speeds, kept_
 from embedding.image_files import FILES, RECORD_FILE, image_tower_problem, left_partial, read_tower_record
 from embedding.int8 import calibrated, drift_of
 from embedding.open_clip_encoder import OpenClipEncoder
+from tests.conftest import raising
 from tests.embedding.conftest import flipped, overwrite, unit_vectors
 from tests.unwritable import without_rights
 
@@ -123,10 +124,7 @@ def test_a_forked_child_goes_on_and_nobody_is_told_that_it_is_used(tiny: str) ->
 
 
 def forbid_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
-    def converted(*arguments: object) -> None:
-        raise AssertionError("it was converted again")
-
-    monkeypatch.setattr(open_clip_encoder, "as_openvino", converted)
+    monkeypatch.setattr(open_clip_encoder, "as_openvino", raising(AssertionError("it was converted again")))
 
 
 def test_a_second_start_converts_nothing(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,9 +223,7 @@ def test_the_faster_one_is_measured_once(tiny: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_model_that_cannot_be_converted_stays_with_pytorch(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown(*arguments: object) -> None:
-        raise EncoderError("OpenVINO cannot take over this model (odd operation): use `--backend torch`")
-
+    unknown = raising(EncoderError("OpenVINO cannot take over this model (odd operation): use `--backend torch`"))
     monkeypatch.setattr(open_clip_encoder, "as_openvino", unknown)
     assert load(tiny, backend="auto").backend == "torch"
     with pytest.raises(EncoderError, match="use `--backend torch`"):

@@ -16,6 +16,7 @@ from embedding.open_clip_encoder import OpenClipEncoder
 from embedding.text_export import export_text_tower
 from embedding.text_tower import MANIFEST_FILE, WEIGHTS_FILE, TextTower
 from tests.by_folder import add_photos, create_library, open_library, source_at
+from tests.conftest import raising
 
 ROOT = Path(__file__).parents[2]
 SEARCH = """
@@ -99,8 +100,7 @@ def test_without_a_sound_tower_the_model_is_loaded_and_leaves_one(damaged: bool,
     vector = encoder.encode_texts(["a pool"])
     assert loading.count == 1
     assert vector == pytest.approx(encoder.whole.encode_texts(["a pool"]), abs=1e-6)
-    again = loading.lazy(tower)
-    assert again.encode_texts(["a pool"]) == pytest.approx(vector, abs=1e-5)
+    assert loading.lazy(tower).encode_texts(["a pool"]) == pytest.approx(vector, abs=1e-5)
     assert loading.count == 1
     assert weights.read_bytes() == data
 
@@ -153,10 +153,7 @@ def test_a_library_is_made_with_its_tower_and_searched_with_it(
 def test_a_library_can_be_made_on_a_disk_without_room_for_the_tower(
     loading: Loading, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*arguments: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(text_export, "write_tower", full)
+    monkeypatch.setattr(text_export, "write_tower", raising(OSError(28, "No space left on device")))
     folder = LibraryFolder(tmp_path / "library")
     create_library(folder, loading())
     assert folder.database_file.exists()

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
@@ -19,6 +18,7 @@ from embedding.rgb import srgb_transform, to_rgb
 from tests.conftest import photo_bytes
 from tests.embedding.conftest import SQUARE_32, encoded, smooth
 from tests.icc import WIDE, cmyk_profile, grey_profile, in_space, profile, rgb_profile
+from tests.photo_files import tiff
 
 PHOTO = smooth(96, 64)
 GREY = PHOTO.convert("L")
@@ -104,8 +104,7 @@ def test_grey_with_a_profile_of_colours_has_that_ones_brightness() -> None:
 def test_cmyk_has_the_colours_of_its_inks(file_format: str) -> None:
     inks = Image.new("CMYK", (64, 64), (255, 0, 255, 0))  # green in the usual inks, L* 50 in those of this profile
     options = {"quality": 100} if file_format == "JPEG" else {}
-    plain = shown(encoded(inks, file_format, **options), (64, 64))
-    assert np.ptp(plain, axis=2).min() > 100
+    assert np.ptp(shown(encoded(inks, file_format, **options), (64, 64)), axis=2).min() > 100
     data = encoded(inks, file_format, icc_profile=cmyk_profile(), **options)
     assert np.abs(shown(data, (64, 64)) - 119).max() <= 3
 
@@ -182,12 +181,6 @@ def test_what_is_made_of_a_photo_carries_no_profile(said: bytes) -> None:
 
 
 # Brightness
-
-
-def tiff(values: np.ndarray, **options: object) -> bytes:
-    data = io.BytesIO()
-    tifffile.imwrite(data, values, **options)
-    return data.getvalue()
 
 
 def said_nothing(data: bytes) -> bytes:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from embedding.opened_segment import Segment
 from embedding.scores import ScoreStore, merge_scores, remove_scores, score_files, stray_scores
 from embedding.segments import Vectors
+from tests.conftest import raising
 from tests.embedding.conftest import flipped, overwrite, segment_of, unit_vectors
 
 COLUMNS, DIM = 4, 2
@@ -197,11 +198,8 @@ def test_ctrl_c_while_scores_are_written_leaves_the_older_ones_alone(scored: Sco
 
 @pytest.mark.parametrize("function", ["open", "fsync", "replace"])
 def test_a_full_disk_leaves_nothing(scored: Scored, monkeypatch: pytest.MonkeyPatch, function: str) -> None:
-    def full(*args: object, **options: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     with monkeypatch.context() as patch:
-        patch.setattr(os, function, full)
+        patch.setattr(os, function, raising(OSError(errno.ENOSPC, "No space left on device")))
         with pytest.raises(OSError, match="No space left"):
             scored.write("0a")
     assert scored.files() == []

@@ -11,7 +11,7 @@ from base.files import PhotoFile
 from embedding.lettering import about_missing, font_of
 from embedding.sheet import Cell, Section, contact_sheet, gallery_html, thumbnail, write_picture, write_sheet
 from search.results import Explanation, Hit, Results, hit_cells
-from tests.conftest import photo_bytes
+from tests.conftest import fill_folder, photo_bytes
 from tests.embedding.conftest import smooth
 from tests.icc import in_space, rgb_profile
 
@@ -170,8 +170,7 @@ def test_a_sheet_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
 
 def test_a_line_parts_what_is_below_the_stop_line_and_a_note_stands_below_the_title(tmp_path: Path) -> None:
-    for number in range(3):
-        (tmp_path / f"{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(tmp_path, range(3))
     hits = [hit(tmp_path / f"{n}.jpg", n, score=0.9 - n / 10, above_line=n < 2) for n in range(3)]
     explanation = Explanation(
         query="", filters="", selected=None, photos=3, engine="", reason="", rows=3, read_bytes=0, recall=None,

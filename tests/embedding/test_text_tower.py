@@ -14,6 +14,7 @@ from embedding.encoder import keep_text_tower
 from embedding.open_clip_encoder import OpenClipEncoder
 from embedding.text_export import CHECKED, REFUSED_FILE, export_text_tower
 from embedding.text_tower import MANIFEST_FILE, MERGES_FILE, WEIGHTS_FILE, TextTower, gelu, tower_problem, words_sum
+from tests.conftest import raising
 from tests.embedding.conftest import flipped
 
 TEXTS = ["bathtub with a view", "", "ванная с видом на море", "two beds " * 60, "a sofa"]
@@ -222,10 +223,7 @@ def test_what_a_killed_export_left_is_removed(tiny: OpenClipEncoder, tmp_path: P
 def test_a_full_disk_or_ctrl_c_leaves_nothing_half_done(
     error: BaseException, tiny: OpenClipEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*arguments: object) -> None:
-        raise error
-
-    monkeypatch.setattr(text_export.ClipTokenizer, "write", fail)
+    monkeypatch.setattr(text_export.ClipTokenizer, "write", raising(error))
     if isinstance(error, OSError):
         problem = keep_text_tower(tiny, tmp_path / "tower")
         assert problem is not None

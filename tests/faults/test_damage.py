@@ -15,10 +15,11 @@ from base.records import write_record
 from restyle.floors import Floors, KeptFloors
 from search.tags.vocabulary_edits import TagDraft
 from tests.conftest import FakeEncoder
+from tests.embedding.conftest import overwrite
 from tests.faults.checks import Answers, answers, opened
 from tests.faults.conftest import Tries
 from tests.faults.faulty import Nursery
-from tests.indexer.test_verify import rewrite, write_tower
+from tests.indexer.test_verify import write_tower
 from web.app import make_app
 from web.web_settings import WebSettings
 
@@ -92,10 +93,10 @@ def damages(path: Path, chosen: random.Random) -> Iterator[tuple[str, Callable[[
     flipped = bytearray(data)
     if data:
         flipped[place] ^= 1 << bit
-    yield f"bit {bit} of byte {place} flips", lambda: rewrite(path, bytes(flipped))
-    yield f"it ends after {place} of {len(data)} bytes", lambda: rewrite(path, data[:place])
+    yield f"bit {bit} of byte {place} flips", lambda: overwrite(path, bytes(flipped))
+    yield f"it ends after {place} of {len(data)} bytes", lambda: overwrite(path, data[:place])
     zeroed = data[: place & ~511] + bytes(len(data[place & ~511 :][:512])) + data[(place & ~511) + 512 :]
-    yield f"512 bytes at {place & ~511} are zero", lambda: rewrite(path, zeroed)
+    yield f"512 bytes at {place & ~511} are zero", lambda: overwrite(path, zeroed)
 
 
 def told_or_refused(root: Path) -> tuple[set[str], Answers | None]:

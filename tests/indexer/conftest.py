@@ -21,7 +21,7 @@ from db.vector_rows import EmbeddedRows, current_model, embedded_ids, miscounted
 from embedding.segments import SegmentStore
 from indexer.sources import Source
 from tests.by_folder import session_of
-from tests.conftest import FakeEncoder, LibraryFactory, copy_library, photo_bytes
+from tests.conftest import FakeEncoder, LibraryFactory, copy_library, fill_folder, photo_bytes
 from tests.restyled import keep_results
 
 State = tuple[str, str | None]  # the photo's state and the kind of its failure
@@ -155,6 +155,11 @@ def check_invariants(folder: LibraryFolder) -> None:
 def found_in(source: Source) -> list[str]:
     """Return what a source finds, relative to its root."""
     return [os.path.relpath(str(PhotoFile(found.path, found.member)), source.root) for found in source.photos()]
+
+
+def put(folder: Path, *numbers: int) -> Path:
+    """Write a small photo for each number into a folder, and return it."""
+    return fill_folder(folder, numbers)
 
 
 def lock_folder(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -27,7 +27,7 @@ from tests.by_folder import (
     take_inventory,
 )
 from tests.by_folder import disagreements as verify
-from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes, raising
 from tests.db.statements import connections
 from tests.indexer.conftest import EMBEDDED, WatchedEncoder, at_step, check_invariants, segments_in, states_of
 
@@ -233,10 +233,7 @@ def test_database_that_cannot_write_is_an_error_of_the_library(
 def test_disk_that_cannot_be_written_is_named(
     library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    def refuse(descriptor: int) -> None:
-        raise OSError(code, os.strerror(code), "/disk/file")
-
-    monkeypatch.setattr("base.files.os.fsync", refuse)
+    monkeypatch.setattr("base.files.os.fsync", raising(OSError(code, os.strerror(code), "/disk/file")))
     with pytest.raises(LibraryError, match=rf"/disk/file cannot be written \({os.strerror(code)}\)"):
         library.add(photos)
 
@@ -244,9 +241,7 @@ def test_disk_that_cannot_be_written_is_named(
 def test_library_whose_lock_cannot_be_written_is_named(
     library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(lock: FileLock) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied", str(library.folder.lock_file))
-
+    refuse = raising(PermissionError(errno.EACCES, "Permission denied", str(library.folder.lock_file)))
     monkeypatch.setattr(FileLock, "_acquire", refuse)
     with pytest.raises(LibraryError, match=r"library\.lock cannot be written"):
         library.add(photos)

@@ -11,7 +11,7 @@ from base import remote
 from base.errors import QueryError, SourceError
 from base.remote import Unreachable, facts_at, read_at
 from db.detail_rows import columns_known
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, fill_folder, photo_bytes
 from tests.file_server import FileServer, serving_files
 from tests.indexer.conftest import check_invariants, photos_of, problems_of, write_tar
 
@@ -28,8 +28,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def server(tmp_path: Path) -> Iterator[FileServer]:
     root = tmp_path / "web"
     (root / "rooms").mkdir(parents=True)
-    for number in range(3):
-        (root / f"{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(root, range(3))
     (root / "rooms" / "ванна 1.jpg").write_bytes(photo_bytes(9))
     sides = {"a/1.json": json.dumps({"price": 70, "url": "x"}).encode(), "a/1.txt": b"a blue room"}
     members = {"a/1.jpg": photo_bytes(11), "a/2.jpg": photo_bytes(12)} | sides

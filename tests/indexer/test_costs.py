@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 import aliens
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, fill_folder, photo_bytes
 
 LARGE = "photo|embedding|dead_vector"  # tables with a row for each photo
 SCANNED = re.compile(rf"SCAN ({LARGE})\b")
@@ -52,10 +52,7 @@ def test_adding_a_photo_looks_through_no_table_of_photos(
     library: LibraryFactory, photos: Path, tmp_path: Path, change: str
 ) -> None:
     library.add(photos)
-    folder = tmp_path / "more"
-    folder.mkdir()
-    for number in (100, 101):
-        (folder / f"{number}.jpg").write_bytes(photo_bytes(number))
+    folder = fill_folder(tmp_path / "more", (100, 101))
     library.add(folder)
     if change == "new":
         (folder / "102.jpg").write_bytes(photo_bytes(102))

@@ -15,7 +15,7 @@ from base.files import PhotoFile
 from db.models import Photo
 from embedding.decode import MAX_PIXELS, DecodedPhoto
 from indexer.reading import Content, Failure, Outcome, decode_ahead, never, read_photo
-from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes, raising
 
 PREPROCESSING = FakeEncoder.preprocessing
 
@@ -101,10 +101,7 @@ def test_photo_that_cannot_be_decoded_is_a_failure_with_its_kind(
 def test_photo_that_cannot_be_read_is_a_failure_with_its_kind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, failure: Failure
 ) -> None:
-    def refuse(file: PhotoFile) -> bytes:
-        raise error
-
-    monkeypatch.setattr(PhotoFile, "read", refuse)
+    monkeypatch.setattr(PhotoFile, "read", raising(error))
     (tmp_path / "a.jpg").write_bytes(photo_bytes(0))
     assert read(tmp_path / "a.jpg") == failure
 
@@ -124,12 +121,9 @@ def test_photo_that_cannot_be_read_is_a_failure_with_its_kind(
 def test_whatever_pillow_raises_is_one_photos_failure(
     photos: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def fail(*arguments: Any, **options: Any) -> None:
-        raise error
-
     for what in ("PIL.Image.open", "PIL.ImageFile.ImageFile.load"):
         with monkeypatch.context() as patch:
-            patch.setattr(what, fail)
+            patch.setattr(what, raising(error))
             outcome = read(photos / "00.jpg")
         assert isinstance(outcome, Failure)
         assert outcome.kind in ("damaged", "too large")
@@ -190,8 +184,5 @@ def test_closing_early_reads_no_more_than_what_was_taken() -> None:
 
 
 def test_error_that_is_no_failure_of_a_photo_reaches_the_caller() -> None:
-    def fail(file: PhotoFile) -> Outcome:
-        raise RuntimeError("the database is gone")
-
     with pytest.raises(RuntimeError, match="the database is gone"):
-        list(decode_ahead(numbered(3, []), fail, threads=2, ahead=8))
+        list(decode_ahead(numbered(3, []), raising(RuntimeError("the database is gone")), threads=2, ahead=8))

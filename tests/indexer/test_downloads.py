@@ -280,8 +280,7 @@ def test_rows_that_cannot_be_used_are_told(tmp_path: Path, server: PhotoServer) 
 @pytest.mark.usefixtures("stand_in")
 def test_what_is_no_address_is_a_dead_link_and_nothing_else_is_lost(tmp_path: Path, server: PhotoServer) -> None:
     tree = listing(tmp_path, "file:///etc/passwd", "", server.at("photo/3.jpg"), "http://[", "ftp://a/b.jpg")
-    report = download_photos(tree)
-    assert in_short(report) == (0, 0, 1, 4, 0)
+    assert in_short(download_photos(tree)) == (0, 0, 1, 4, 0)
     assert dead_in(tree) == dict.fromkeys((1, 2, 4, 5), "its list names no web address")
     assert in_short(download_photos(tree, options=DownloadOptions(retry_failed=True))) == (1, 4, 0, 0, 0)
 

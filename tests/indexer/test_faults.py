@@ -17,17 +17,9 @@ from aliens.library import Library
 from base.errors import LibraryError
 from db.vector_rows import segments_of
 from indexer import merging
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, fill_folder, photo_bytes
 
 QUERY = "a sofa"
-
-
-def folder_of(root: Path, numbers: range) -> Path:
-    """A folder of different photos, one for each number."""
-    root.mkdir()
-    for number in numbers:
-        (root / f"{number:03d}.jpg").write_bytes(photo_bytes(number))
-    return root
 
 
 def backup(factory: LibraryFactory, to: Path) -> Path:
@@ -77,11 +69,11 @@ def no_segments_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.sqlite("a backup is its file, put back")
 def test_photos_added_to_a_restored_backup_find_themselves(library: LibraryFactory, tmp_path: Path) -> None:
-    library.add(folder_of(tmp_path / "first", range(10)))
+    library.add(fill_folder(tmp_path / "first", range(10)))
     copy = backup(library, tmp_path / "backup.db")
-    library.add(folder_of(tmp_path / "lost", range(10, 15)))
+    library.add(fill_folder(tmp_path / "lost", range(10, 15)))
     restore(library, copy)
-    library.add(folder_of(tmp_path / "second", range(20, 25)))
+    library.add(fill_folder(tmp_path / "second", range(20, 25)))
     opened = library.open()
     assert len(opened.search(QUERY, k=100)) == 15
     assert all_find_themselves(opened)
@@ -93,9 +85,9 @@ def test_a_backup_of_before_a_merge_names_the_segments_that_are_gone_and_their_p
     library: LibraryFactory, tmp_path: Path
 ) -> None:
     for number in range(2):
-        library.add(folder_of(tmp_path / f"first-{number}", range(2 * number, 2 * number + 2)))
+        library.add(fill_folder(tmp_path / f"first-{number}", range(2 * number, 2 * number + 2)))
     copy = backup(library, tmp_path / "backup.db")
-    library.add(folder_of(tmp_path / "third", range(10, 12)))  # three segments become one
+    library.add(fill_folder(tmp_path / "third", range(10, 12)))  # three segments become one
     restore(library, copy)
     opened = library.open()
     with pytest.raises(LibraryError, match="is absent: run `aliens verify`"):
@@ -110,9 +102,9 @@ def test_a_backup_of_before_a_merge_names_the_segments_that_are_gone_and_their_p
 
 @pytest.mark.sqlite("a backup is its file, put back")
 def test_a_commit_taken_back_is_made_again(library: LibraryFactory, tmp_path: Path) -> None:
-    library.add(folder_of(tmp_path / "first", range(4)))
+    library.add(fill_folder(tmp_path / "first", range(4)))
     copy = backup(library, tmp_path / "backup.db")
-    library.add(folder_of(tmp_path / "second", range(4, 8)))
+    library.add(fill_folder(tmp_path / "second", range(4, 8)))
     restore(library, copy)
     opened = library.open()
     assert parts_of(opened) == {"stray file"}
@@ -126,14 +118,14 @@ def test_a_commit_taken_back_is_made_again(library: LibraryFactory, tmp_path: Pa
 def test_a_folder_of_another_day_is_never_taken_for_what_it_is_not(
     library: LibraryFactory, tmp_path: Path, what: str
 ) -> None:
-    library.add(folder_of(tmp_path / "first", range(50)))
+    library.add(fill_folder(tmp_path / "first", range(50)))
     with aliens.open(library.folder.root, encoder=library.encoder) as opened:
         opened.tag("case-study")
         opened.update_index("hnsw", least_recall=0.1)
     shutil.copytree(library.folder.root / what, tmp_path / "older")
-    (tmp_path / "first" / "003.jpg").write_bytes(photo_bytes(303))
+    (tmp_path / "first" / "3.jpg").write_bytes(photo_bytes(303))
     library.add(tmp_path / "first")
-    library.add(folder_of(tmp_path / "second", range(60, 64)))
+    library.add(fill_folder(tmp_path / "second", range(60, 64)))
     with aliens.open(library.folder.root, encoder=library.encoder) as opened:
         opened.tag("case-study")
         opened.update_index("hnsw", least_recall=0.1)
@@ -189,7 +181,7 @@ def test_a_full_disk_at_any_file_that_is_written_loses_nothing(
     photos = tmp_path / "photos"
     photos.mkdir()
     for number in range(4):
-        folder_of(photos / str(number), range(4 * number, 4 * number + 4))
+        fill_folder(photos / str(number), range(4 * number, 4 * number + 4))
     template = tmp_path / "template"
     shutil.copytree(library.folder.root, template)
     files, full = 0, True
@@ -220,7 +212,7 @@ def test_a_full_disk_at_any_file_that_is_written_loses_nothing(
 
 
 def test_who_reads_while_segments_are_merged_away_goes_on_reading(library: LibraryFactory, tmp_path: Path) -> None:
-    library.add(folder_of(tmp_path / "first", range(3)))
+    library.add(fill_folder(tmp_path / "first", range(3)))
     reader = library.open()
     errors: list[BaseException] = []
     done = threading.Event()
@@ -241,7 +233,7 @@ def test_who_reads_while_segments_are_merged_away_goes_on_reading(library: Libra
         thread.start()
     merged = set()
     for number in range(12):
-        library.add(folder_of(tmp_path / f"more-{number}", range(10 + number, 11 + number)))
+        library.add(fill_folder(tmp_path / f"more-{number}", range(10 + number, 11 + number)))
         with reader.catalog.session() as session:
             merged |= {file.name for file in segments_of(session, reader.model)}
     done.set()
@@ -256,20 +248,20 @@ def test_who_reads_while_segments_are_merged_away_goes_on_reading(library: Libra
 
 def test_an_index_that_was_opened_before_a_merge_answers_as_before(library: LibraryFactory, tmp_path: Path) -> None:
     for number in range(2):
-        library.add(folder_of(tmp_path / f"first-{number}", range(2 * number, 2 * number + 2)))
+        library.add(fill_folder(tmp_path / f"first-{number}", range(2 * number, 2 * number + 2)))
     opened = library.open()
     with opened.catalog.session() as session:
         before = opened.index(session)
         query = library.encoder.encode_prompts(QUERY, ())[np.newaxis]
         expected = before.search(query, 4)
-        library.add(folder_of(tmp_path / "third", range(10, 12)))
+        library.add(fill_folder(tmp_path / "third", range(10, 12)))
         assert not any(opened.store.path(name).exists() for name in before.base.names)
         for mine, theirs in zip(before.search(query, 4), expected, strict=True):
             np.testing.assert_array_equal(mine, theirs)
 
 
 def test_a_second_writer_is_refused_and_disturbs_nothing(library: LibraryFactory, tmp_path: Path) -> None:
-    photos = folder_of(tmp_path / "first", range(3))
+    photos = fill_folder(tmp_path / "first", range(3))
     opened = library.open()
     with opened.catalog.writing(), pytest.raises(LibraryError, match="another process or thread is changing"):
         library.add(photos)

@@ -182,8 +182,7 @@ def test_quote_that_is_never_closed_loses_its_own_row_alone(
     head, *rows = path.read_text().splitlines()
     broken = '300,"Broken Inn,7,1.0,2.0' if name == "hotel_info.csv" else '4,100,"https://example.com,traffickcam,'
     path.write_text("\n".join([head, broken, *rows]) + "\n")
-    report = add(library, tree)
-    assert report.scan.problems == 1
+    assert add(library, tree).scan.problems == 1
     assert states_of(library.folder) == ALL_EMBEDDED
     assert hotels_of(library.folder)[200][0] == "Lone Inn"
 

@@ -12,7 +12,7 @@ import pytest
 from aliens.library import Library
 from indexer.ignoring import SYSTEM_FOLDERS, is_system_folder
 from indexer.sources import Source, sources_at
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, photo_bytes, raising
 from tests.indexer.conftest import check_invariants, found_in, problems_of, states_of, write_tar
 
 NOWHERE = Path("/nowhere/library")
@@ -235,11 +235,8 @@ def test_a_photo_that_moved_where_photos_are_left_out_is_missing_until_it_is_bac
 def test_photos_that_wait_and_are_left_out_now_are_let_go(library: LibraryFactory, photos: Path) -> None:
     put(photos, "raw/1.jpg", "raw/2.jpg")
 
-    def stop(step: object) -> None:
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        library.add(photos, progress=stop)
+        library.add(photos, progress=raising(KeyboardInterrupt()))
     assert states_of(library.folder)["1.jpg"] == ("pending", None)
     report = library.add(photos, exclude=["raw/"])
     assert (report.scan.left_out, report.run.encoded) == (0, 10)

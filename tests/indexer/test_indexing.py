@@ -25,7 +25,7 @@ from indexer.upkeep import IndexReport, advice, index_choice, probe_texts
 from search.ranking import Shape
 from tests.by_folder import disagreements as verify
 from tests.by_folder import flat, reindex, repair, session_of
-from tests.conftest import LibraryFactory, copy_library, photo_bytes
+from tests.conftest import LibraryFactory, copy_library, fill_folder, photo_bytes, raising
 from tests.indexer.conftest import segments_in
 
 PHOTOS = 120
@@ -38,8 +38,7 @@ def indexed_template(template: LibraryFactory, tmp_path_factory: pytest.TempPath
     """A folder with photos enough for lists, and their library with an approximate index: to be copied."""
     root = tmp_path_factory.mktemp("indexed")
     (root / "many").mkdir()
-    for number in range(PHOTOS):
-        (root / "many" / f"{number:03d}.jpg").write_bytes(photo_bytes(number, size=(32, 32)))
+    fill_folder(root / "many", range(PHOTOS), "{:03d}.jpg", (32, 32))
     library = LibraryFactory(root / "library", template.folder.root)
     library.add(root / "many")
     assert chosen(library, IVF).written
@@ -73,8 +72,7 @@ def index_folder(library: LibraryFactory) -> Path:
 
 
 def more_photos(folder: Path, count: int, first: int = 1000) -> None:
-    for number in range(first, first + count):
-        (folder / f"{number}.jpg").write_bytes(photo_bytes(number, size=(32, 32)))
+    fill_folder(folder, range(first, first + count), size=(32, 32))
 
 
 def test_there_are_15_tags_and_200_descriptions_to_measure_by() -> None:
@@ -96,10 +94,7 @@ def test_the_index_that_was_chosen_is_built_measured_and_used(indexed: LibraryFa
 
 
 def test_an_index_up_to_date_is_not_built_again_and_no_model_is_loaded(indexed: LibraryFactory) -> None:
-    def load(model: object) -> None:
-        raise AssertionError("a model was loaded")
-
-    report = reindex(indexed.folder, load)  # type: ignore[arg-type]
+    report = reindex(indexed.folder, raising(AssertionError("a model was loaded")))  # type: ignore[arg-type]
     assert not report.written
     assert report.approximation == read_approximation(index_folder(indexed))
 
@@ -356,8 +351,7 @@ def test_an_open_library_takes_the_new_index_and_answers_meanwhile(indexed: Libr
 
 
 def test_going_back_to_exact_removes_the_files(indexed: LibraryFactory) -> None:
-    report = chosen(indexed, IndexChoice(kind="exact"))
-    assert report.approximation is None
+    assert chosen(indexed, IndexChoice(kind="exact")).approximation is None
     assert not (index_folder(indexed) / APPROXIMATE_FILE).exists()
     assert not (index_folder(indexed) / APPROXIMATE_MANIFEST).exists()
     assert indexed.open().search("pool", k=10).explanation.engine == "exact"
@@ -515,10 +509,7 @@ def test_a_collection_in_milvus_is_told_without_its_password() -> None:
 
 
 def test_an_index_most_of_whose_photos_are_gone_is_told_of(library: LibraryFactory, tmp_path: Path) -> None:
-    folder = tmp_path / "many"
-    folder.mkdir()
-    for number in range(60):
-        (folder / f"{number}.jpg").write_bytes(photo_bytes(number))
+    folder = fill_folder(tmp_path / "many", range(60))
     library.add(folder)
     with library.open() as opened:
         opened.update_index("hnsw", least_recall=0.1)

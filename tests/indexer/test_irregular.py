@@ -98,8 +98,7 @@ def test_of_what_is_no_regular_file_nothing_is_opened(put: Put, tmp_path: Path) 
 
 def test_what_is_no_photo_file_fails_with_a_reason(library: LibraryFactory, photos: Path, put: Put) -> None:
     put(photos / "x.jpg")
-    report = library.add(photos)
-    assert report.run.encoded == 10
+    assert library.add(photos).run.encoded == 10
     assert states_of(library.folder)["x.jpg"] == ("failed", "unreadable")
     assert library.add(photos).scan.changed == 0
     check_invariants(library.folder)
@@ -232,13 +231,6 @@ def test_a_sparse_member_is_not_read_as_what_lies_behind_it(library: LibraryFact
 
 
 # Named by hand
-
-
-@pytest.fixture
-def opened(library: LibraryFactory, photos: Path) -> Library:
-    """An opened library of ten photos."""
-    library.add(photos)
-    return library.open()
 
 
 def fed(path: Path, content: bytes) -> threading.Thread:

@@ -45,8 +45,9 @@ from search.tags.calibration import TagOptions
 from search.tags.vocabulary import DEFAULT, read_vocabulary
 from tests.by_folder import catalog_of, reindex, repair, session_of, store_of, tag_library, tagging_of
 from tests.by_folder import disagreements as verify
-from tests.conftest import FakeEncoder, LibraryFactory, copy_library, photo_bytes
+from tests.conftest import FakeEncoder, LibraryFactory, copy_library, fill_folder, photo_bytes
 from tests.db.conftest import put_photos
+from tests.embedding.conftest import flip
 from tests.indexer.conftest import check_invariants, empty_library, segments_in, states_of, vectors_of
 from tests.restyled import keep_results
 
@@ -412,10 +413,7 @@ def loaded(library: LibraryFactory) -> Any:
 
 def add_photos_from(library: LibraryFactory, tmp_path: Path, start: int, number: int) -> None:
     """Add photos, in a segment of their own."""
-    folder = tmp_path / f"from {start}"
-    folder.mkdir()
-    for seed in range(start, start + number):
-        (folder / f"{seed:03d}.jpg").write_bytes(photo_bytes(seed, size=(32, 32)))
+    folder = fill_folder(tmp_path / f"from {start}", range(start, start + number), "{:03d}.jpg", (32, 32))
     library.add(folder)
 
 
@@ -500,8 +498,7 @@ def test_segments_that_are_covered_and_others_are_not_mixed(covered: LibraryFact
         set_sizes(patch, fan_out=10, smallest=100)
         add_photos_from(covered, tmp_path, 45, 2)
         add_photos_from(covered, tmp_path, 47, 2)
-    set_of = is_covered(covered)
-    assert set_of == [ALL] * 3 + [set()] * 2
+    assert is_covered(covered) == [ALL] * 3 + [set()] * 2
     assert merge_now(covered) == 1
     assert [file.rows for file in segments_in(covered.folder)] == [2, 2, 45]
     assert is_covered(covered) == [set(), set(), ALL]
@@ -589,12 +586,6 @@ def test_names_of_segments_that_were_merged_away_do_not_pile_up_in_manifests(
 
 
 # Damage
-
-
-def flip(path: Path, place: float = 0.5) -> None:
-    data = bytearray(path.read_bytes())
-    data[int(len(data) * place)] ^= 1
-    path.write_bytes(data)
 
 
 DAMAGE = {

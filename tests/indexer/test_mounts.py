@@ -10,7 +10,7 @@ import pytest
 from db.source_rows import remembered_sources
 from indexer.mounts import is_mounted, mount_of
 from tests.by_folder import disagreements, session_of
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, fill_folder, photo_bytes
 from tests.indexer.conftest import HotelsTree, check_invariants, problems_of, states_of, write_tar
 
 EMBEDDED, MISSING = ("embedded", None), ("failed", "missing")
@@ -57,8 +57,7 @@ def drive(disks: Disks, library: LibraryFactory, photos: Path) -> Path:
     drive = photos / "drive"
     drive.mkdir()
     disks.plug(drive)
-    for number in (20, 21):
-        (drive / f"{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(drive, (20, 21))
     assert library.add(photos).run.encoded == 12
     return drive
 

@@ -12,7 +12,7 @@ from db.models import Photo
 from indexer.moves import common_ending
 from indexer.sources import FolderSource
 from tests.by_folder import disagreements as verify
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, photo_bytes, raising
 from tests.indexer.conftest import LABELLED, check_invariants, found_in, photos_of, states_of, write_tar
 
 
@@ -125,11 +125,8 @@ def test_a_kill_between_scan_and_embedding_loses_nothing(
 ) -> None:
     path = file_into_a_folder(photos)
 
-    def killed(*args: object) -> None:
-        raise SystemExit
-
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr("indexer.pipeline.Run.embed", killed)
+        patch.setattr("indexer.pipeline.Run.embed", raising(SystemExit()))
         known.add(photos)
     assert known.add(photos).run.moved == 1
     check_followed(known, path)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.by_folder import disagreements as verify
-from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+from tests.conftest import FakeEncoder, LibraryFactory, fill_folder, photo_bytes
 from tests.indexer.conftest import EMBEDDED, check_invariants, empty_library, states_of, vectors_of
 
 
@@ -70,8 +70,7 @@ def test_a_group_is_recorded_while_the_next_is_encoded(
                 threading.Event().wait(0.02)
             return super().encode_images(pixels)
 
-    for number in range(16):
-        (tmp_path / f"{number:02d}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(tmp_path, range(16), "{:02d}.jpg")
     library.encoder = Waiting()
     assert library.add(tmp_path).run.encoded == 16
     assert recorded[-1] >= 8  # while the fourth group was encoded
@@ -94,8 +93,7 @@ def test_what_an_encoder_raises_ends_the_run_and_the_next_goes_on(
     with pytest.raises(RuntimeError, match="the device is gone"):
         library.add(photos)
     check_invariants(library.folder)
-    kept = list(states_of(library.folder).values()).count(EMBEDDED)
-    assert kept >= 4
+    assert list(states_of(library.folder).values()).count(EMBEDDED) >= 4
     library.encoder = FarEncoder()
     assert library.add(photos).run.encoded < len(vectors_of(other_library.folder))
     assert vectors_of(library.folder) == vectors_of(other_library.folder)

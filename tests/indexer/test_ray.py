@@ -21,7 +21,7 @@ from base.errors import ClusterError, LibraryBusyError, QueryError
 from base.progress import Step
 from db.photo_rows import failure_counts
 from embedding.encoder import Recipe
-from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+from tests.conftest import FakeEncoder, LibraryFactory, fill_folder, photo_bytes
 from tests.test_crash import vectors_by_photo
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
@@ -165,11 +165,7 @@ class DiesOnce(FakeEncoder):
 
 @pytest.fixture
 def forty(tmp_path: Path) -> Path:
-    folder = tmp_path / "forty"
-    folder.mkdir()
-    for number in range(40):
-        (folder / f"{number:02d}.jpg").write_bytes(photo_bytes(number))
-    return folder
+    return fill_folder(tmp_path / "forty", range(40), "{:02d}.jpg")
 
 
 def expected_of(photos: Path, root: Path) -> dict[str, Any]:

@@ -13,19 +13,12 @@ from aliens.library import Library
 from base.errors import QueryError, SourceError
 from db.models import Hotel, PhotoSource, Scan
 from tests.by_folder import session_of
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, photo_bytes, raising
 from tests.db.statements import writes
 from tests.file_server import serving_files
-from tests.indexer.conftest import HotelsTree, at_step, photos_of, states_of, write_tar
+from tests.indexer.conftest import HotelsTree, at_step, photos_of, put, states_of, write_tar
 
 LONG_AGO = datetime(2001, 1, 1)
-
-
-def put(folder: Path, *numbers: int) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in numbers:
-        (folder / f"{number}.jpg").write_bytes(photo_bytes(number))
-    return folder
 
 
 def hotels_of(library: Library) -> dict[str, str | None]:
@@ -174,15 +167,12 @@ def test_a_place_is_remembered_once_it_held_a_photo_and_a_kill_forgets_none(
     (tmp_path / "empty").mkdir()
     photos = put(tmp_path / "photos", 1, 2)
 
-    def stop() -> None:
-        raise KeyboardInterrupt
-
     with library.open() as opened:
         with pytest.raises(SourceError, match="no photos under"):
             opened.add(tmp_path / "empty")
         assert opened.sources() == []
         with pytest.raises(KeyboardInterrupt):
-            opened.add(photos, exclude="raw/", progress=at_step("scanning", stop))
+            opened.add(photos, exclude="raw/", progress=at_step("scanning", raising(KeyboardInterrupt())))
         assert [(each.options, each.looked_at) for each in opened.sources()] == [({"exclude": ["raw/"]}, None)]
         assert opened.add().run.encoded == 2
 

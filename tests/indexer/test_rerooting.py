@@ -12,14 +12,16 @@ from aliens.library import Library
 from base.errors import QueryError
 from tests.by_folder import disagreements as verify
 from tests.conftest import LibraryFactory, photo_bytes
-from tests.indexer.conftest import LABELLED, HotelsTree, check_invariants, photos_of, states_of, vectors_of, write_tar
-
-
-def put(folder: Path, *numbers: int) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in numbers:
-        (folder / f"{number}.jpg").write_bytes(photo_bytes(number))
-    return folder
+from tests.indexer.conftest import (
+    LABELLED,
+    HotelsTree,
+    check_invariants,
+    photos_of,
+    put,
+    states_of,
+    vectors_of,
+    write_tar,
+)
 
 
 def places(library: Library) -> list[str]:

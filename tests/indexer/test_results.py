@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -94,37 +95,34 @@ def test_a_copy_of_a_result_elsewhere_is_a_photo_like_any_other(inside: LibraryF
     assert verify(inside.folder) == []
 
 
-def test_a_result_whose_file_is_gone_is_told_and_forgotten_by_repair(inside: LibraryFactory) -> None:
-    (added, waiting) = sorted(inside.folder.restyled.iterdir())
-    for path in (added, waiting):
-        path.unlink()
+def append(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"more")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (Path.unlink, "result 1 of photo 1 is gone: {}"),
+        (append, "result 1: {} is not what was written: its checksum is another one"),
+    ],
+)
+def test_a_result_that_is_gone_or_another_is_told_and_forgotten_by_repair(
+    inside: LibraryFactory, damage: Callable[[Path], None], said: str
+) -> None:
+    added, waiting = sorted(inside.folder.restyled.iterdir())
+    damage(added), damage(waiting)
     found = verify(inside.folder)
     assert [disagreement.part for disagreement in found] == ["result", "result"]
-    assert found[0].what == f"result 1 of photo 1 is gone: {added}"
+    assert found[0].what == said.format(added)
     assert found[0].remedy == "`aliens restyle 1` makes it anew, `aliens verify --repair` forgets it"
     before = vectors_of(inside.folder)
     assert repair(inside.folder) == 0
     assert verify(inside.folder) == []
     assert vectors_of(inside.folder) == before
-    inventory = take_inventory(inside.folder)
-    assert (inventory.restyled, inventory.restyled_added, inventory.photos["embedded"]) == (0, 0, 10)
-    assert len(photos_of(inside.folder)) == 10
-
-
-def test_a_result_that_is_not_what_was_written_is_told_and_forgotten_by_repair(inside: LibraryFactory) -> None:
-    added, waiting = sorted(inside.folder.restyled.iterdir())
-    for path in (added, waiting):
-        with open(path, "ab") as file:
-            file.write(b"more")
-    found = verify(inside.folder)
-    assert [disagreement.part for disagreement in found] == ["result", "result"]
-    assert found[0].what == f"result 1: {added} is not what was written: its checksum is another one"
-    assert found[0].remedy == "`aliens restyle 1` makes it anew, `aliens verify --repair` forgets it"
-    assert repair(inside.folder) == 0
-    assert verify(inside.folder) == []
     assert list(inside.folder.restyled.iterdir()) == []
     inventory = take_inventory(inside.folder)
     assert (inventory.restyled, inventory.restyled_added, inventory.photos["embedded"]) == (0, 0, 10)
+    assert len(photos_of(inside.folder)) == 10
 
 
 def test_a_result_of_an_earlier_version_that_was_changed_since_it_was_added_is_told(inside: LibraryFactory) -> None:

@@ -14,7 +14,7 @@ from indexer.scan import CHUNK, ScanReport, scanning
 from indexer.sources import FoundPhoto, Source
 from tests.by_folder import add_photos, session_of, source_at
 from tests.by_folder import disagreements as verify
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, photo_bytes, raising
 from tests.db.statements import writes
 from tests.indexer.conftest import EMBEDDED, check_invariants, photos_of, states_of, vectors_of
 
@@ -76,9 +76,7 @@ def test_unchanged_folder_of_10_000_photos_costs_no_decoding_and_one_write(
     report = library.add(folder)
     assert (report.scan.new, report.run.encoded, report.run.reused) == (MANY, 1, MANY - 1)
 
-    def never(*args: object) -> None:
-        raise AssertionError("an unchanged folder was read")
-
+    never = raising(AssertionError("an unchanged folder was read"))
     for name in ("indexer.reading.read_photo", "indexer.reading.decode", "base.files.PhotoFile.read"):
         monkeypatch.setattr(name, never)
     with writes() as statements:

@@ -21,7 +21,7 @@ from db.model_rows import count_without_vector, find_model, library_models
 from db.vector_rows import EmbeddedRows, embedded_ids, miscounted
 from embedding.segments import SegmentStore
 from indexer.model_care import building
-from tests.conftest import FakeEncoder, photo_bytes
+from tests.conftest import FakeEncoder, fill_folder, photo_bytes
 from tests.killed import killed_until_done
 from tests.other_model import OTHER, OtherEncoder
 from tests.restyled import keep_results
@@ -207,8 +207,7 @@ def test_vectors_are_made_beside_searches_tags_and_forgetting(library: Library, 
     report = library.embed(encoder=OtherEncoder(before_group=meanwhile))
     assert set(seen) == {10 if (photos / "00.jpg").exists() else 9}
     assert report.left_out.changed == 2  # the one that was forgotten, and the one with other bytes
-    found = vectors_by_path(library, OTHER)
-    assert str(photos / "01.jpg") not in found
+    assert str(photos / "01.jpg") not in vectors_by_path(library, OTHER)
     assert library.verify() == []
     assert library.embed(encoder=OtherEncoder()).lacking == 0
     assert library.verify() == []
@@ -356,8 +355,7 @@ def embed_other(root: Path) -> None:
 
 
 def test_killed_at_any_moment_it_ends_where_one_run_would(library: Library, photos: Path, tmp_path: Path) -> None:
-    for number in range(10, 30):
-        (photos / f"{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(photos, range(10, 30))
     library.add(photos)
     with aliens.create(tmp_path / "alone", encoder=OtherEncoder()) as alone:
         alone.add(photos)

@@ -13,19 +13,11 @@ from indexer.scan import ScanReport
 from indexer.sources import FileSource, Source, sources_at
 from tests.by_folder import disagreements as verify
 from tests.by_folder import session_of
-from tests.conftest import LibraryFactory, photo_bytes
-from tests.indexer.conftest import LABELLED, check_invariants, photos_of, states_of, write_tar
+from tests.conftest import LibraryFactory, photo_bytes, raising
+from tests.indexer.conftest import LABELLED, check_invariants, photos_of, put, states_of, write_tar
 from tests.indexer.test_costs import executed
 
 NOWHERE = Path("/nowhere/library")
-
-
-def hotel(folder: Path, *numbers: int) -> Path:
-    """Make a folder of photos, different for every number."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in numbers:
-        (folder / f"{number}.jpg").write_bytes(photo_bytes(number))
-    return folder
 
 
 def places(sources: list[Source]) -> list[str]:
@@ -44,9 +36,9 @@ def add_all(library: LibraryFactory, *paths: Path, **options: object) -> ScanRep
 
 
 def test_folders_tars_and_photos_are_added_in_one_go(library: LibraryFactory, tmp_path: Path) -> None:
-    one, two = hotel(tmp_path / "one", 1, 2), hotel(tmp_path / "two", 3)
+    one, two = put(tmp_path / "one", 1, 2), put(tmp_path / "two", 3)
     tar = write_tar(tmp_path / "more.tar", {"4.jpg": photo_bytes(4)})
-    hotel(tmp_path / "single", 5, 6)
+    put(tmp_path / "single", 5, 6)
     report = library.open().add(one, two, tar, tmp_path / "single" / "5.jpg")
     assert (report.scan.found, report.scan.new, report.run.encoded) == (5, 5, 5)
     assert {os.path.basename(root): part.found for root, part in report.sources.items()} == {
@@ -65,7 +57,7 @@ def test_folders_tars_and_photos_are_added_in_one_go(library: LibraryFactory, tm
 
 
 def test_a_photo_that_moved_from_one_named_folder_to_another_is_known_as_moved(known: Library, photos: Path) -> None:
-    other = hotel(photos.parent / "other", 100)
+    other = put(photos.parent / "other", 100)
     known.add(photos, other)
     (photos / "03.jpg").rename(other / "renamed.jpg")
     for order in ((photos, other), (other, photos)):
@@ -90,8 +82,8 @@ def test_a_photo_that_moved_from_one_named_folder_to_another_is_known_as_moved(k
 def test_each_photo_counts_once_where_paths_overlap(
     library: LibraryFactory, tmp_path: Path, named: tuple[str, ...]
 ) -> None:
-    hotel(tmp_path / "all" / "a", 1, 2)
-    hotel(tmp_path / "all", 3)
+    put(tmp_path / "all" / "a", 1, 2)
+    put(tmp_path / "all", 3)
     write_tar(tmp_path / "all" / "t.tar", {"4.jpg": photo_bytes(4)})
     (tmp_path / "link").symlink_to(tmp_path / "all")
     paths = [tmp_path / name for name in named]
@@ -106,9 +98,9 @@ def test_each_photo_counts_once_where_paths_overlap(
 
 
 def test_what_a_named_folder_leaves_out_is_added_where_it_is_named_too(tmp_path: Path) -> None:
-    hotel(tmp_path / "all", 1)
-    hotel(tmp_path / "all" / "@eaDir", 2)
-    hotel(tmp_path / "all" / ".hidden", 3)
+    put(tmp_path / "all", 1)
+    put(tmp_path / "all" / "@eaDir", 2)
+    put(tmp_path / "all" / ".hidden", 3)
     (tmp_path / "all" / "IMG_4").write_bytes(photo_bytes(4))
     named = [tmp_path / "all", *(tmp_path / "all" / name for name in ("@eaDir", ".hidden", "IMG_4"))]
     sources = sources_at(named, NOWHERE)
@@ -122,7 +114,7 @@ def test_what_a_named_folder_leaves_out_is_added_where_it_is_named_too(tmp_path:
 
 
 def test_links_from_one_source_into_another_give_no_photo_twice(library: LibraryFactory, tmp_path: Path) -> None:
-    best, all_of_them = tmp_path / "best", hotel(tmp_path / "photos", 1, 2)
+    best, all_of_them = tmp_path / "best", put(tmp_path / "photos", 1, 2)
     best.mkdir()
     (best / "a.jpg").symlink_to(all_of_them / "1.jpg")
     (best / "folder").symlink_to(all_of_them)
@@ -148,8 +140,8 @@ def test_links_from_one_source_into_another_give_no_photo_twice(library: Library
 def test_patterns_name_what_they_match(tmp_path: Path, pattern: str, meant: list[str]) -> None:
     photos = tmp_path / "photos"
     for name, number in (("a/rooms", 1), ("b/rooms", 2), ("b/x/rooms", 3), (".c/rooms", 4), ("@eaDir/rooms", 5)):
-        hotel(photos / name, number)
-    hotel(photos / "a" / "rooms" / "@eaDir", 6)
+        put(photos / name, number)
+    put(photos / "a" / "rooms" / "@eaDir", 6)
     write_tar(photos / "b" / "x" / "t.tar", {"7.jpg": photo_bytes(7)})
     (photos / "b" / "loop").symlink_to(photos)
     (photos / "b" / "other loop").symlink_to(photos)
@@ -159,7 +151,7 @@ def test_patterns_name_what_they_match(tmp_path: Path, pattern: str, meant: list
 
 def test_what_a_pattern_passes_over_is_counted(library: LibraryFactory, tmp_path: Path) -> None:
     for name in ("a", "@eaDir", "#recycle", "draft"):
-        hotel(tmp_path / "photos" / name, 1)
+        put(tmp_path / "photos" / name, 1)
     report = library.open().add(tmp_path / "photos" / "*", exclude=["draft/"])
     assert report.scan.found == 1
     assert report.scan.passed_over.counts == {"system_folder": 2, "excluded_folder": 1}
@@ -167,8 +159,8 @@ def test_what_a_pattern_passes_over_is_counted(library: LibraryFactory, tmp_path
 
 @pytest.mark.parametrize("name", ["hotel [old]", "what?", "*", "**"])
 def test_what_is_literally_there_goes_before_a_pattern(tmp_path: Path, name: str) -> None:
-    hotel(tmp_path / name, 1)
-    hotel(tmp_path / "other", 2)
+    put(tmp_path / name, 1)
+    put(tmp_path / "other", 2)
     assert found_by(tmp_path / name) == [f"{name}/1.jpg"]
 
 
@@ -194,7 +186,7 @@ def test_a_pattern_that_matches_nothing_is_an_error_with_allow_empty_too(library
 def test_many_sources_cost_few_statements_and_few_lines(
     library: LibraryFactory, tmp_path: Path, on_postgres: object
 ) -> None:
-    hotels = [hotel(tmp_path / f"hotel {number:03d}", number) for number in range(60)]
+    hotels = [put(tmp_path / f"hotel {number:03d}", number) for number in range(60)]
     opened = library.open()
     opened.add(*hotels)
     statements = executed(opened.catalog.engine)
@@ -208,7 +200,7 @@ def test_many_sources_cost_few_statements_and_few_lines(
 
 
 def test_photos_named_one_by_one_are_one_source(library: LibraryFactory, tmp_path: Path) -> None:
-    hotel(tmp_path / "photos", *range(30))
+    put(tmp_path / "photos", *range(30))
     opened = library.open()
     statements = executed(opened.catalog.engine)
     report = opened.add(*(tmp_path / "photos").iterdir())
@@ -217,7 +209,7 @@ def test_photos_named_one_by_one_are_one_source(library: LibraryFactory, tmp_pat
 
 
 def test_one_empty_folder_of_several_loses_nothing(library: LibraryFactory, photos: Path, tmp_path: Path) -> None:
-    disk = hotel(tmp_path / "disk", 50, 51)
+    disk = put(tmp_path / "disk", 50, 51)
     library.open().add(photos, disk)
     shutil.rmtree(disk)
     disk.mkdir()
@@ -246,13 +238,10 @@ def test_a_broken_tar_among_several_sources_is_a_problem_and_nothing_else_is_los
 
 
 def test_stopped_between_sources_nothing_is_lost(library: LibraryFactory, tmp_path: Path) -> None:
-    one, two = hotel(tmp_path / "one", 1, 2), hotel(tmp_path / "two", 3, 4)
-
-    def stop(step: object) -> None:
-        raise KeyboardInterrupt
+    one, two = put(tmp_path / "one", 1, 2), put(tmp_path / "two", 3, 4)
 
     with pytest.raises(KeyboardInterrupt):
-        library.open().add(one, two, progress=stop)
+        library.open().add(one, two, progress=raising(KeyboardInterrupt()))
     assert set(states_of(library.folder).values()) == {("pending", None)}
     report = library.open().add(one, two)
     assert (report.scan.found, report.scan.new, report.run.encoded) == (4, 2, 4)
@@ -273,7 +262,7 @@ def test_a_file_of_another_kind_that_is_named_is_refused_with_its_remedy(library
 
 
 def test_a_call_excludes_photos_that_are_named_one_by_one(tmp_path: Path) -> None:
-    photos = hotel(tmp_path / "photos", 1, 2)
+    photos = put(tmp_path / "photos", 1, 2)
     (photos / "1_thumb.jpg").write_bytes(photo_bytes(1))
     assert found_by(*sorted(photos.iterdir()), exclude=("*_thumb.jpg",)) == ["1.jpg", "2.jpg"]
 

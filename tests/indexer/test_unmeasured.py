@@ -15,10 +15,8 @@ def brightness_of_all(library: Library) -> list[float | None]:
 
 
 @pytest.fixture
-def old(library: LibraryFactory, photos: Path) -> tuple[Library, list[float | None]]:
+def old(opened: Library) -> tuple[Library, list[float | None]]:
     """A library of ten photos as an earlier version left it, and what it would know of their brightness."""
-    library.add(photos)
-    opened = library.open()
     known = brightness_of_all(opened)
     with opened.catalog.writing() as session:
         session.execute(text("UPDATE photo SET brightness = NULL"))
@@ -45,8 +43,7 @@ def test_older_photos_are_measured_as_if_they_were_embedded_now(old: tuple[Libra
     library, known = old
     assert library.stats().summary.brightness_unknown == 10
     steps: list[Step] = []
-    report = library.measure(progress=steps.append)
-    assert str(report) == "measured the brightness of 10 photos"
+    assert str(library.measure(progress=steps.append)) == "measured the brightness of 10 photos"
     assert brightness_of_all(library) == known
     assert (steps[-1].done, steps[-1].total) == (10, 10)
     assert library.measure().measured == 0

@@ -1,6 +1,5 @@
 import errno
 import json
-import os
 import shlex
 import shutil
 import zlib
@@ -36,7 +35,8 @@ from search.tags.calibration import TagOptions
 from search.tags.vocabulary import DEFAULT, read_vocabulary
 from tests.by_folder import catalog_of, create_library, reindex, repair, session_of, store_of, tag_library, tagging_of
 from tests.by_folder import disagreements as verify
-from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+from tests.conftest import FakeEncoder, LibraryFactory, fill_folder, photo_bytes, raising
+from tests.embedding.conftest import flip, overwrite
 from tests.indexer.conftest import (
     EMBEDDED,
     WatchedEncoder,
@@ -58,8 +58,7 @@ REPAIR = "`aliens verify --repair`"
 def segments(library: LibraryFactory, photos: Path) -> Path:
     """A library of ten photos in one segment and of three more in a second one; the folder of its segments."""
     library.add(photos)
-    for number in range(10, 13):
-        (photos / f"{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(photos, range(10, 13))
     library.add(photos)
     return library.folder.vectors(KEY)
 
@@ -262,27 +261,14 @@ ARTEFACTS = {
 RECORDS = ("photos.json", "approximation.json", "collection.json", "floors.json")  # read whole, however quickly
 
 
-def rewrite(path: Path, data: bytes) -> None:
-    """Write other bytes, later than whatever stands there: a test is quicker than a file system's clock."""
-    later_ns = path.stat().st_mtime_ns + 1_000_000_000
-    path.write_bytes(data)
-    os.utime(path, ns=(later_ns, later_ns))
-
-
-def flip(path: Path, place: float = 0.5, bit: int = 0) -> None:
-    data = bytearray(path.read_bytes())
-    data[int(len(data) * place)] ^= 1 << bit
-    rewrite(path, bytes(data))
-
-
 DAMAGES: dict[str, Callable[[Path, Path], object]] = {
     "a bit in the middle": lambda path, other: flip(path),
     "the last bit": lambda path, other: flip(path, 1 - 1e-9),
-    "truncated": lambda path, other: rewrite(path, path.read_bytes()[:-2]),  # of JSON the last is an end of line
-    "half": lambda path, other: rewrite(path, path.read_bytes()[: path.stat().st_size // 2]),
-    "emptied": lambda path, other: rewrite(path, b""),
-    "longer": lambda path, other: rewrite(path, path.read_bytes() + b" x"),
-    "another's": lambda path, other: rewrite(path, other.read_bytes()),
+    "truncated": lambda path, other: overwrite(path, path.read_bytes()[:-2]),  # of JSON the last is an end of line
+    "half": lambda path, other: overwrite(path, path.read_bytes()[: path.stat().st_size // 2]),
+    "emptied": lambda path, other: overwrite(path, b""),
+    "longer": lambda path, other: overwrite(path, path.read_bytes() + b" x"),
+    "another's": lambda path, other: overwrite(path, other.read_bytes()),
 }
 OF_ANOTHER_SIZE = ("truncated", "half", "emptied", "longer")
 VALID_IN_ITSELF = ("collection.json", "floors.json")  # another's is as good as one's own
@@ -369,16 +355,16 @@ def negate_segment(path: Path) -> None:
     )
     codes = vectors.vectors.tobytes()
     assert path.read_bytes().count(codes) == 1
-    rewrite(path, path.read_bytes().replace(codes, (-vectors.vectors).tobytes()))
+    overwrite(path, path.read_bytes().replace(codes, (-vectors.vectors).tobytes()))
 
 
 def negate_scores(path: Path) -> None:
     found, data = np.load(path), path.read_bytes()
-    rewrite(path, data[: -found.nbytes] + (-found).tobytes())
+    overwrite(path, data[: -found.nbytes] + (-found).tobytes())
 
 
 def negate_weights(path: Path) -> None:
-    rewrite(path, (-np.fromfile(path, "<f4")).tobytes())
+    overwrite(path, (-np.fromfile(path, "<f4")).tobytes())
 
 
 @pytest.mark.parametrize(
@@ -414,7 +400,7 @@ def test_files_that_have_changed_places_are_both_named(
     assert paths[0].stat().st_size == paths[1].stat().st_size
     data = [path.read_bytes() for path in paths]
     for path, other in zip(paths, reversed(data), strict=True):
-        rewrite(path, other)
+        overwrite(path, other)
     found = verify(full.folder)
     assert [told.part for told in found] == [ARTEFACTS[artefact].part] * 2
     assert all(any(path.name in told.what for told in found) for path in paths)
@@ -444,7 +430,7 @@ def test_any_bit_that_flips_is_noticed(flipped: LibraryFactory, artefact: str, p
         noticed = {told.part for told in verify(flipped.folder)}
         assert noticed == {ARTEFACTS[artefact].part} or says_the_same(path, data)
     finally:
-        rewrite(path, data)
+        overwrite(path, data)
 
 
 def says_the_same(path: Path, data: bytes) -> bool:
@@ -464,7 +450,7 @@ def test_what_is_wrong_with_a_segment_is_told_with_its_name_and_its_photos(
     one, two = segments_in(library.folder)
     path = segments / f"{one.name}.faiss"
     data = path.read_bytes()
-    rewrite(path, data[:-100])
+    overwrite(path, data[:-100])
     assert found_by(library) == [
         (
             "segment",
@@ -472,7 +458,7 @@ def test_what_is_wrong_with_a_segment_is_told_with_its_name_and_its_photos(
             REPAIR,
         )
     ]
-    rewrite(path, data[:-1] + b"?")
+    overwrite(path, data[:-1] + b"?")
     checksum = f"{path} is not what was written: its checksum is another one"
     assert found_by(library) == [("segment", f"segment {one.name} of 10 photos: {checksum}", REPAIR)]
     path.unlink()
@@ -660,9 +646,7 @@ def test_a_source_that_is_gone_is_named_once_and_leads_on(library: LibraryFactor
     (near / "beside.jpg").write_bytes(photo_bytes(9))  # which no remedy may add
     source, count = near / "its own", 2
     if kind in ("folder", "pattern"):
-        source.mkdir()
-        for number in range(2):
-            (source / f"{number}.jpg").write_bytes(photo_bytes(number))
+        fill_folder(source, range(2))
     elif kind == "tar":
         source = write_tar(near / "photos.tar", {"1.jpg": photo_bytes(1), "2.jpg": photo_bytes(2)})
     else:
@@ -749,8 +733,7 @@ def remove(place: Path) -> None:
 
 
 def test_remedy_for_a_photo_of_a_list_is_to_look_at_the_list_again(library: LibraryFactory, tmp_path: Path) -> None:
-    for number in range(3):
-        (tmp_path / f"{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(tmp_path, range(3))
     listed = tmp_path / "list.csv"
     listed.write_text(f"path\n{tmp_path / '0.jpg'}\n{tmp_path / '1.jpg'}\n")
     opened = library.open()
@@ -867,7 +850,7 @@ def damage_database(folder: LibraryFolder, name: str, damage: Callable[[bytearra
     return path
 
 
-def overwrite(page: bytearray) -> None:
+def garble(page: bytearray) -> None:
     page[:] = b"\xa5" * len(page)
 
 
@@ -898,7 +881,7 @@ def test_damaged_index_of_the_database_is_named(library: LibraryFactory, segment
 def test_overwritten_page_of_the_database_is_named_by_its_table_with_the_way_to_save_what_is_whole(
     library: LibraryFactory, segments: Path, name: str, table: str
 ) -> None:
-    file = damage_database(library.folder, name, overwrite)
+    file = damage_database(library.folder, name, garble)
     for quick in (False, True):
         found = verify(library.folder, quick=quick)
         assert {(each.part, each.what.partition(": ")[0], each.remedy) for each in found} == {
@@ -911,7 +894,7 @@ def test_overwritten_page_of_the_database_is_named_by_its_table_with_the_way_to_
 def test_a_database_that_no_library_can_be_opened_of_is_refused_with_the_way_to_save_what_is_whole(
     library: LibraryFactory, segments: Path, name: str
 ) -> None:
-    file = damage_database(library.folder, name, overwrite)
+    file = damage_database(library.folder, name, garble)
     with pytest.raises(LibraryError, match="malformed") as caught:
         verify(library.folder)
     assert str(caught.value).endswith(restoring(file))
@@ -921,7 +904,7 @@ def test_a_database_that_no_library_can_be_opened_of_is_refused_with_the_way_to_
 def test_whoever_reads_a_damaged_database_says_how_to_save_what_is_whole(
     library: LibraryFactory, segments: Path
 ) -> None:
-    file = damage_database(library.folder, "photo", overwrite)
+    file = damage_database(library.folder, "photo", garble)
     with aliens.open(library.folder.root, encoder=library.encoder) as opened, pytest.raises(LibraryError) as caught:
         opened.search("a sofa")
     assert str(caught.value) == f"{file} is damaged (database disk image is malformed): {restoring(file)}"
@@ -966,7 +949,7 @@ def test_whoever_reads_json_that_a_bit_made_unreadable_says_so(library: LibraryF
 @pytest.mark.sqlite
 def test_a_database_that_cannot_be_looked_through_is_named(library: LibraryFactory, segments: Path) -> None:
     with catalog_of(library.folder) as catalog:
-        file = damage_database(library.folder, "sqlite_master", overwrite)
+        file = damage_database(library.folder, "sqlite_master", garble)
         catalog.engine.dispose()
         found = indexer.verify.verify(catalog, store_of(catalog))
     assert [(each.part, each.what, each.remedy) for each in found] == [
@@ -977,7 +960,7 @@ def test_a_database_that_cannot_be_looked_through_is_named(library: LibraryFacto
 def test_the_way_to_save_a_database_that_lies_elsewhere_names_it(tmp_path: Path) -> None:
     folder = LibraryFolder(tmp_path / "library")
     create_library(folder, FakeEncoder(), f"sqlite:///{tmp_path / 'other place.db'}")
-    file = damage_database(folder, "photo", overwrite)
+    file = damage_database(folder, "photo", garble)
     assert file == tmp_path / "other place.db"
     assert {told.remedy for told in verify(folder)} == {restoring(file)}
 
@@ -1019,15 +1002,12 @@ def test_repair_is_refused_while_photos_are_added(library: LibraryFactory, photo
 def test_repair_on_a_full_disk_says_so_and_can_be_repeated(
     library: LibraryFactory, segments: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     (photos / "13.jpg").write_bytes(photo_bytes(13))
     library.add(photos)
     file_of(library, 0).unlink()
     monkeypatch.setattr("indexer.merging.FAN_OUT", 2)  # the two that are whole are merged
     with monkeypatch.context() as patch:
-        patch.setattr("base.files.os.fsync", full)
+        patch.setattr("base.files.os.fsync", raising(OSError(errno.ENOSPC, "No space left on device")))
         with pytest.raises(LibraryError, match="is full: free some space"):
             repair(library.folder)
     assert repair(library.folder) == 0

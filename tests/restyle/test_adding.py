@@ -15,7 +15,7 @@ from embedding.decode import decode
 from restyle import restyled as adding
 from tests.by_folder import catalog_of, found_vectors, merge_due, photo_segments, repair, take_inventory
 from tests.by_folder import disagreements as verify
-from tests.conftest import FakeEncoder, LibraryFactory
+from tests.conftest import FakeEncoder, LibraryFactory, raising
 from tests.restyled import add_results, keep_results, lineage_of, results_of
 
 
@@ -151,12 +151,9 @@ def test_while_another_process_changes_the_library_nothing_is_added_and_the_next
 def test_a_failure_between_segment_and_rows_leaves_results_that_the_next_call_adds(
     filled: LibraryFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*args: object, **options: object) -> None:
-        raise KeyboardInterrupt
-
     keep_results(filled.folder, [1, 2])
     with monkeypatch.context() as patch:
-        patch.setattr(adding, "record_segment", fail)
+        patch.setattr(adding, "record_segment", raising(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             add(filled)
     assert [found.part for found in verify(filled.folder)] == ["stray file"]  # as every killed run leaves it

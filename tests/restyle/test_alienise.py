@@ -17,6 +17,7 @@ from restyle.judge import Judge, Scores, Subject
 from restyle.palettes import read_palette
 from restyle.protanopia import Visibility
 from restyle.regrade import RegradeEngine
+from tests.conftest import raising
 from tests.restyle.pictures import room
 
 FERN = read_palette("fern")
@@ -187,9 +188,7 @@ def test_an_engine_that_knows_no_strength_paints_once_on_every_rung() -> None:
 
 
 def test_errors_of_the_engine_are_not_swallowed() -> None:
-    def fail(asked: Settings) -> float:
-        raise DeviceMemoryError("the device has too little memory: try --offload")
-
+    fail = raising(DeviceMemoryError("the device has too little memory: try --offload"))
     with pytest.raises(DeviceMemoryError, match="offload"):
         alienise(study(), MarkingEngine(fail), MarkJudge())
 

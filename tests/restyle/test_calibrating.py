@@ -24,7 +24,7 @@ from restyle.floors import (
     read_floors,
 )
 from restyle.structure import Structure, structure_of
-from tests.conftest import photo_bytes
+from tests.conftest import photo_bytes, raising
 from tests.restyle.pictures import room
 
 ENOUGH = range(1, FEWEST_PHOTOS + 11)  # photo ids, of which ten may be unreadable
@@ -203,11 +203,8 @@ def test_of_a_large_library_a_sample_is_read_that_is_spread_over_it(folder: Libr
 def test_a_full_disk_is_told_and_leaves_nothing(
     folder: LibraryFolder, rooms: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
     with monkeypatch.context() as patch:
-        patch.setattr("base.files.os.fsync", refuse)
+        patch.setattr("base.files.os.fsync", raising(OSError(28, "No space left on device")))
         with pytest.raises(LibraryError, match="is full"):
             floors_of(folder, ENOUGH, Files(rooms))
     assert list(folder.restyled.iterdir()) == []

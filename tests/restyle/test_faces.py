@@ -46,6 +46,14 @@ def hung(photo: np.ndarray, side: int, left: int = 60, top: int = 40) -> np.ndar
     return result
 
 
+def kept_of(photo: np.ndarray) -> np.ndarray:
+    """Return what is kept of a photo with one face, (rows, columns)."""
+    faces = faces_of(photo)
+    assert faces.count == 1
+    assert faces.keep is not None
+    return faces.keep
+
+
 @pytest.mark.parametrize("name", palette_names())
 def test_a_face_keeps_its_colours_while_all_else_takes_the_palettes(name: str) -> None:
     alone, kept = regrade(PERSON, read_palette(name)), restyled(PERSON, name)
@@ -63,14 +71,12 @@ def test_a_face_keeps_its_colours_while_all_else_takes_the_palettes(name: str) -
 def test_at_other_sizes_and_mirrored(side: int, mirrored: bool) -> None:
     photo = resized(PERSON, (side, side))
     photo = np.ascontiguousarray(photo[:, ::-1]) if mirrored else photo
-    faces = faces_of(photo)
-    assert faces.count == 1
-    assert faces.keep is not None
-    assert faces.keep.shape == photo.shape[:2]
-    upright = faces.keep[:, ::-1] if mirrored else faces.keep
+    keep = kept_of(photo)
+    assert keep.shape == photo.shape[:2]
+    upright = keep[:, ::-1] if mirrored else keep
     rows, columns = (slice(low * side // 512, high * side // 512) for low, high in ((100, 160), (195, 245)))
     assert upright[rows, columns].min() > 0.9
-    assert faces.keep.mean() < 0.15
+    assert keep.mean() < 0.15
 
 
 @pytest.mark.parametrize("side", [180, 300])
@@ -84,18 +90,15 @@ def test_small_faces_in_rooms_in_other_light_and_tilted(side: int, change: str) 
     }[change]()
     photo = room(1, (640, 420))
     photo[40 : 40 + side, 60 : 60 + side] = resized(person, (side, side))
-    faces = faces_of(photo)
-    assert faces.count == 1
-    assert faces.keep is not None
+    keep = kept_of(photo)
     middle = np.array([40 + side * 0.25, 60 + side * 0.43]).astype(int)
-    assert faces.keep[tuple(middle)] > 0.9
-    assert faces.keep[:, 60 + side :].max() < 0.05
+    assert keep[tuple(middle)] > 0.9
+    assert keep[:, 60 + side :].max() < 0.05
 
 
 def test_every_face_of_several() -> None:
     photo = np.concatenate([PERSON, PERSON[:, ::-1]], axis=1)
-    faces = faces_of(photo)
-    assert faces.count == 2
+    assert faces_of(photo).count == 2
     assert np.percentile(changed(photo, restyled(photo))[SKIN], 99) < 1.5
 
 
@@ -106,13 +109,10 @@ def test_walls_of_the_colour_of_the_face_before_them_turn_green() -> None:
     picture = np.full(PERSON.shape, colour) + np.random.default_rng(0).normal(0, 2, PERSON.shape)
     face = ellipse(square, (0.6, 0.8, 0.1), PERSON.shape[:2])
     picture = np.clip(np.where(face[..., None], PERSON, picture), 0, 255).astype(np.uint8)
-    faces = faces_of(picture)
-    assert faces.count == 1
-    assert faces.keep is not None
-    assert faces.keep[SKIN].min() > 0.9
-    assert faces.keep[~ellipse(square, (0.9, 1.2, 0.1), PERSON.shape[:2])].max() < 0.02
-    result = restyled(picture)
-    assert lab_of(result[400, 100]).tolist()[1] < 0
+    keep = kept_of(picture)
+    assert keep[SKIN].min() > 0.9
+    assert keep[~ellipse(square, (0.9, 1.2, 0.1), PERSON.shape[:2])].max() < 0.02
+    assert lab_of(restyled(picture)[400, 100]).tolist()[1] < 0
 
 
 def test_neck_and_hands_of_the_faces_colour_keep_theirs_and_a_room_of_it_does_not() -> None:
@@ -148,10 +148,7 @@ def test_real_peach_bathrooms_and_rooms_have_no_faces(shared_photos: Path) -> No
 def test_a_painted_face_is_one(shared_photos: Path) -> None:
     """Of 1,019 real photos of rooms three have what is taken for a face, all of them pictures: a Buddha on canvas."""
     photo = read_pixels(PhotoFile(str(shared_photos / "houses" / "bedroom" / "30.jpg")))
-    faces = faces_of(photo)
-    assert faces.count == 1
-    assert faces.keep is not None
-    assert faces.keep.mean() < 0.15
+    assert kept_of(photo).mean() < 0.15
 
 
 def test_sample_hotels_have_no_faces() -> None:
@@ -192,18 +189,12 @@ def test_tiny_and_thin_photos(shape: tuple[int, int]) -> None:
 
 def test_panoramas() -> None:
     photo = hung(np.tile(texture(1, (320, 300)), (1, 8, 1)), 280, left=1500, top=10)
-    faces = faces_of(photo)
-    assert faces.count == 1
-    assert faces.keep is not None
-    assert faces.keep[10 + 280 // 4, 1500 + int(280 * 0.43)] > 0.9
+    assert kept_of(photo)[10 + 280 // 4, 1500 + int(280 * 0.43)] > 0.9
 
 
 def test_a_face_at_the_edge_is_kept_as_far_as_it_is_there() -> None:
     photo = np.ascontiguousarray(PERSON[:, 200:])
-    faces = faces_of(photo)
-    assert faces.count == 1
-    assert faces.keep is not None
-    assert faces.keep[100:150, :40].min() > 0.9
+    assert kept_of(photo)[100:150, :40].min() > 0.9
 
 
 def test_a_square_wholly_outside_keeps_nothing() -> None:
@@ -212,17 +203,9 @@ def test_a_square_wholly_outside_keeps_nothing() -> None:
 
 def test_forty_megapixels() -> None:
     photo = PERSON.repeat(12, axis=0).repeat(12, axis=1)  # 37.7
-    faces = faces_of(photo)
-    assert faces.count == 1
-    assert faces.keep is not None
-    assert faces.keep.shape == photo.shape[:2]
-    assert np.abs(faces.keep[6::12, 6::12] - kept_of(PERSON)).mean() < 0.01  # the same as of the small one
-
-
-def kept_of(photo: np.ndarray) -> np.ndarray:
-    keep = faces_of(photo).keep
-    assert keep is not None
-    return keep
+    keep = kept_of(photo)
+    assert keep.shape == photo.shape[:2]
+    assert np.abs(keep[6::12, 6::12] - kept_of(PERSON)).mean() < 0.01  # the same as of the small one
 
 
 def test_the_same_always_and_in_several_threads() -> None:

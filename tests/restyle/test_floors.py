@@ -98,17 +98,12 @@ def recoloured(photos: list[Pixels], structures: list[Structure]) -> list[Likene
     return [compare(a, structure_of(way(photo))) for a, photo, way in zip(structures, photos, ways, strict=False)]
 
 
-def test_strangers_are_refused_and_recolourings_are_not(rooms: list[Pixels], structures: list[Structure]) -> None:
+@pytest.mark.parametrize("real", ["", "real_"])
+def test_strangers_are_refused_and_recolourings_are_not(real: str, request: pytest.FixtureRequest) -> None:
+    rooms, structures = (request.getfixturevalue(f"{real}{name}") for name in ("rooms", "structures"))
     likenesses = recoloured(rooms, structures)
     for floors in (DEFAULT_FLOORS, calibrate(structures)):
         assert falsely_accepted(structures, floors) <= 0.001
-        assert np.mean([not floors.met_by(likeness) for likeness in likenesses]) <= 0.01
-
-
-def test_so_it_is_on_real_photos(real_rooms: list[Pixels], real_structures: list[Structure]) -> None:
-    likenesses = recoloured(real_rooms, real_structures)
-    for floors in (DEFAULT_FLOORS, calibrate(real_structures)):
-        assert falsely_accepted(real_structures, floors) <= 0.001
         assert np.mean([not floors.met_by(likeness) for likeness in likenesses]) <= 0.01
 
 

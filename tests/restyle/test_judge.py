@@ -68,8 +68,7 @@ def nearest(result: np.ndarray, index: dict[int, np.ndarray], photo_id: int | No
 
 
 def test_of_its_own_photo_and_a_stranger_the_result_is_nearer_to_its_own() -> None:
-    result = regrade(PHOTO, FERN)
-    assert nearest(result, {1: vector_of(PHOTO), 2: vector_of(OTHER)}) is True
+    assert nearest(regrade(PHOTO, FERN), {1: vector_of(PHOTO), 2: vector_of(OTHER)}) is True
     assert nearest(OTHER, {1: vector_of(PHOTO), 2: vector_of(OTHER)}) is False
 
 
@@ -111,8 +110,7 @@ def test_a_photo_that_was_changed_since_is_compared_as_it_is() -> None:
 
 def test_of_a_photo_that_is_nearly_a_copy_half_of_the_distance_is_kept() -> None:
     own = vector_of(PHOTO)
-    twin = mixed(own, vector_of(OTHER), 0.992)
-    assert nearest(PHOTO, {1: own, 2: twin}) is True
+    assert nearest(PHOTO, {1: own, 2: mixed(own, vector_of(OTHER), 0.992)}) is True
     assert nearest(regrade(PHOTO, FERN), {1: own, 2: mixed(own, vector_of(regrade(PHOTO, FERN)), 0.992)}) is False
 
 
@@ -148,8 +146,7 @@ def test_without_a_library_structure_and_style_are_judged_alone() -> None:
     scores = judge.score(judge.study(PHOTO, 1), regrade(PHOTO, FERN), "ferns")
     assert (scores.nearest, scores.cosine, scores.tags_lost, scores.prompt_margin) == (None,) * 4
     assert scores.failures(DEFAULT_FLOORS) == []
-    stranger = judge.score(judge.study(PHOTO, 1), OTHER)
-    assert stranger.failures(DEFAULT_FLOORS)
+    assert judge.score(judge.study(PHOTO, 1), OTHER).failures(DEFAULT_FLOORS)
 
 
 def test_without_a_number_in_the_library_there_are_no_neighbours_to_ask() -> None:
@@ -188,8 +185,7 @@ def test_scores_are_plain_json() -> None:
     judge = Judge(DEFAULT_FLOORS, FERN, encoder=FakeEncoder(), neighbours=Index({1: vector_of(PHOTO)}), tags=Tags())
     scores = judge.score(judge.study(PHOTO, 1), regrade(PHOTO, FERN), "ferns")
     said = scores.as_json()
-    again = json.loads(json.dumps(said, allow_nan=False))
-    assert again == said | {"tags_lost": ["lamp"]}
+    assert json.loads(json.dumps(said, allow_nan=False)) == said | {"tags_lost": ["lamp"]}
     for name in ("hog", "edge_f1", "shift", "cosine", "prompt_margin", "style", "protan_median_de", "protan_wasted"):
         assert type(said[name]) is float
         assert said[name] == round(said[name], 4)

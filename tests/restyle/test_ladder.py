@@ -42,6 +42,5 @@ def test_without_room_for_what_was_asked_for_the_photo_fails() -> None:
 
 def test_no_attempt_is_made_twice() -> None:
     engine = MarkingEngine(lambda asked: 0.1 if asked.strength < 0.15 else 0.9)
-    outcome = alienise(study(), engine, MarkJudge(), Wish(seeds=0))
-    assert outcome.rung == "less strength"
+    assert alienise(study(), engine, MarkJudge(), Wish(seeds=0)).rung == "less strength"
     assert len(set(engine.asked)) == len(engine.asked)

@@ -1,6 +1,5 @@
 """What is asked of every photo: a pick goes first, and what decides nothing is not asked."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,23 +9,16 @@ from base.errors import QueryError
 from restyle.alienise import Wish
 from restyle.picks import Pick
 from restyle.studio import Done, Wishes, orders_of
-from tests.conftest import LibraryFactory
 from tests.restyle.studios import FERN
-
-
-@pytest.fixture
-def filled(library: LibraryFactory, photos: Path) -> Library:
-    library.add(photos)
-    return library.open()
 
 
 @pytest.mark.parametrize(
     "option", [{"seed": 7}, {"seeds": 0}, {"budget_s": 60}, {"prompt": "ferns"}, {"negative_prompt": "red"}], ids=str
 )
-def test_what_decides_nothing_of_regrading_makes_no_other_result(filled: Library, option: dict[str, Any]) -> None:
+def test_what_decides_nothing_of_regrading_makes_no_other_result(opened: Library, option: dict[str, Any]) -> None:
     made = []
     for options in ({}, option):
-        (each,) = filled.restyle([3], engine="regrade", **options)
+        (each,) = opened.restyle([3], engine="regrade", **options)
         assert isinstance(each, Done)
         made.append(each)
     assert [each.made_now for each in made] == [True, False]
@@ -66,11 +58,11 @@ def test_only_what_nobody_said_is_told_by_the_photo() -> None:
         (Pick(photo_id=1, path="", member="a.jpg"), ""),  # without a path nothing is compared
     ],
 )
-def test_picks_that_the_library_does_not_know_are_refused(filled: Library, pick: Pick, words: str) -> None:
+def test_picks_that_the_library_does_not_know_are_refused(opened: Library, pick: Pick, words: str) -> None:
     wishes = Wishes(palette=FERN, paints=False)
-    with filled.catalog.session() as session:
+    with opened.catalog.session() as session:
         if not words:
-            assert [order.photo_id for order in orders_of(filled.catalog, session, [pick], wishes)] == [1]
+            assert [order.photo_id for order in orders_of(opened.catalog, session, [pick], wishes)] == [1]
             return
         with pytest.raises(QueryError, match=words):
-            orders_of(filled.catalog, session, [pick], wishes)
+            orders_of(opened.catalog, session, [pick], wishes)

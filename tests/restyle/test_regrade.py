@@ -132,15 +132,10 @@ def test_walls_near_grey_have_no_blocks(name: str, tint: tuple[int, int, int]) -
     assert added is not None and added < 1.2
 
 
-def test_plain_greys_of_samples_have_no_blocks(samples: Path) -> None:
-    photos = [read_pixels(PhotoFile(str(path))) for path in spread(sorted(samples.rglob("*.jpg")), 24)]
-    noises = [noise for photo in photos if (noise := noise_added(photo, regrade(photo, FERN))) is not None]
-    assert len(noises) >= 5
-    assert np.median(noises) < 1.2
-
-
-def test_plain_greys_of_real_photos_have_no_blocks(shared_photos: Path) -> None:
-    photos = [read_pixels(PhotoFile(str(path)), 1024) for path in spread(sorted(shared_photos.rglob("*.jpg")), 24)]
+@pytest.mark.parametrize(("folder", "longest_px"), [("samples", None), ("shared_photos", 1024)])
+def test_plain_greys_have_no_blocks(folder: str, longest_px: int | None, request: pytest.FixtureRequest) -> None:
+    paths = sorted(request.getfixturevalue(folder).rglob("*.jpg"))
+    photos = [read_pixels(PhotoFile(str(path)), longest_px) for path in spread(paths, 24)]
     noises = [noise for photo in photos if (noise := noise_added(photo, regrade(photo, FERN))) is not None]
     assert len(noises) >= 5
     assert np.median(noises) < 1.2

@@ -1,7 +1,6 @@
 import errno
 import hashlib
 import io
-import json
 import os
 import signal
 import subprocess
@@ -17,15 +16,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from sqlalchemy import update
 
-from base.errors import LibraryError, PhotoError, QueryError
+from base.errors import LibraryError, QueryError
 from db.models import Restyling
 from db.restyling_rows import all_restylings
 from restyle.restyled import Lineage, file_name
-from restyle.result_pictures import read_parameters, write_result_picture
+from restyle.result_pictures import write_result_picture
 from tests.by_folder import catalog_of
 from tests.by_folder import disagreements as verify
-from tests.conftest import LibraryFactory, photo_bytes
-from tests.restyled import lineage_of, results_of
+from tests.conftest import LibraryFactory, photo_bytes, raising
+from tests.restyled import lineage_of, read_parameters, results_of
 
 PIXELS = np.asarray(Image.open(io.BytesIO(photo_bytes(0, (47, 31), "PNG"))))
 
@@ -184,12 +183,9 @@ def test_the_file_of_an_engine_named_by_a_folder_says_which() -> None:
 def test_a_full_disk_is_told_and_leaves_neither_file_nor_row(
     filled: LibraryFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     with results_of(filled.folder) as (session, results):
         with monkeypatch.context() as patch:
-            patch.setattr("base.files.os.fsync", refuse)
+            patch.setattr("base.files.os.fsync", raising(OSError(errno.ENOSPC, "No space left on device")))
             with pytest.raises(LibraryError, match="is full: free some space"):
                 results.keep(PIXELS, lineage_of(1))
         assert files_of(filled) == []
@@ -226,30 +222,3 @@ def test_lineage_longer_than_a_jpeg_can_say_leaves_out_its_attempts(tmp_path: Pa
         write_result_picture(tmp_path / file_format, PIXELS, parameters, "a line", file_format)  # type: ignore[arg-type]
     assert read_parameters(tmp_path / "png") == parameters
     assert read_parameters(tmp_path / "jpg") == {"rung": "regrade"}
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (photo_bytes(1), "does not say how it was made"),
-        (b"no picture", "no JPEG, PNG, GIF or WebP"),
-        (b"", "empty"),
-        (photo_bytes(1, (300, 300), "PNG")[:900], "truncated"),
-    ],
-)
-def test_pictures_that_say_nothing_of_themselves_are_refused(tmp_path: Path, content: bytes, words: str) -> None:
-    (tmp_path / "x").write_bytes(content)
-    with pytest.raises(PhotoError, match=words):
-        read_parameters(tmp_path / "x")
-
-
-@pytest.mark.parametrize("comment", [b"made by hand", b"\xff\xfe", json.dumps([1]).encode(), b"[" * 5_000])
-def test_comments_of_others_are_no_parameters(tmp_path: Path, comment: bytes) -> None:
-    Image.fromarray(PIXELS).save(tmp_path / "x.jpg", comment=comment)
-    with pytest.raises(PhotoError, match="does not say"):
-        read_parameters(tmp_path / "x.jpg")
-
-
-def test_a_picture_that_is_gone_is_an_error_of_the_system(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        read_parameters(tmp_path / "gone.png")

@@ -12,7 +12,7 @@ from benchmarks.synthetic import SyntheticEngine
 from restyle.judge import Judge
 from restyle.regrade import RegradeEngine
 from restyle.studio import Done, Failed
-from tests.conftest import LibraryFactory
+from tests.conftest import LibraryFactory, raising
 from tests.restyle.pictures import room
 from tests.restyle.studios import FERN, made, order_of, orders_of, run
 
@@ -57,10 +57,7 @@ def test_too_little_memory_for_judging_is_one_photos_failure(
 def test_a_fault_of_the_program_is_no_photos_failure(
     filled: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(self: Judge, *photo: Any) -> Any:
-        raise RuntimeError("generator raised StopIteration")
-
-    monkeypatch.setattr(Judge, "study", broken)
+    monkeypatch.setattr(Judge, "study", raising(RuntimeError("generator raised StopIteration")))
     with pytest.raises(RuntimeError, match="StopIteration"):
         run(filled.folder, orders_of(photos, [1]))
 

@@ -28,7 +28,7 @@ from restyle.palettes import Ramp, read_palette
 from restyle.regrade import RegradeEngine
 from restyle.studio import Done, Failed
 from tests.by_folder import disagreements as verify
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, fill_folder, photo_bytes
 from tests.restyle.pictures import room
 from tests.restyle.studios import (
     FERN,
@@ -52,8 +52,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> LibraryFactory:
     """A library of four photos, to be copied."""
     root = tmp_path_factory.mktemp("template")
     (root / "photos").mkdir()
-    for number in range(4):
-        (root / "photos" / f"{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(root / "photos", range(4))
     library = LibraryFactory(root / "library")
     library.add(root / "photos")
     return library

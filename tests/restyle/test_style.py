@@ -32,8 +32,7 @@ def test_share_is_that_of_the_picture_that_changes() -> None:
 
 
 def test_colours_of_the_palette_are_at_no_distance() -> None:
-    leaf = flat((85, 127, 56))
-    assert palette_distance(colours_of(leaf), FERN.leaf, FERN.sky) < 3
+    assert palette_distance(colours_of(flat((85, 127, 56))), FERN.leaf, FERN.sky) < 3
     assert palette_distance(colours_of(flat((255, 0, 255))), FERN.leaf, FERN.sky) > 15
 
 

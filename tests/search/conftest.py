@@ -1,6 +1,5 @@
 """A library whose vectors lie in several segments, some of them in rows that are nobody's any more."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,10 +30,3 @@ def undivided(scattered: LibraryFactory, photos: Path, tmp_path: Path) -> Librar
     library = LibraryFactory(tmp_path / "undivided")
     library.add(photos)
     return library
-
-
-@pytest.fixture(scope="session")
-def library_template(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], LibraryFactory]:
-    """Makes empty libraries by copying one, which is quicker than creating them."""
-    template = LibraryFactory(tmp_path_factory.mktemp("template") / "library")
-    return lambda root: LibraryFactory(root, template.folder.root)

@@ -27,7 +27,7 @@ from tests.by_folder import (
     list_sets,
     session_of,
 )
-from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes, raising
 
 if TYPE_CHECKING:
     from embedding.open_clip_encoder import OpenClipEncoder
@@ -174,11 +174,8 @@ def test_choosing_that_was_interrupted_goes_on_to_the_same_captions(
 
 
 def test_a_failed_encoder_leaves_no_empty_set(folder: LibraryFolder) -> None:
-    def fail(model: object) -> TextEncoder:
-        raise EncoderError("no weights")
-
     with pytest.raises(EncoderError):
-        choose(folder, load_encoder=fail)
+        choose(folder, load_encoder=raising(EncoderError("no weights")))
     assert list_sets(folder) == []
 
 
@@ -299,8 +296,7 @@ def test_a_real_captioner_fits(folder: LibraryFolder, tmp_path: Path) -> None:
     from tests.embedding.test_captioner import save_coca
 
     captioner = Captioner.load(f"local-dir:{save_coca(tmp_path / 'tiny-coca')}", device="cpu")
-    report = generate_captions(folder, lambda: captioner)
-    assert report.captioned == 10
+    assert generate_captions(folder, lambda: captioner).captioned == 10
     assert all(text for rows in stored(folder).values() for text, _, _ in rows)
 
 

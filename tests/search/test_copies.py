@@ -10,7 +10,7 @@ from sqlalchemy import text as sql
 
 from aliens.library import Library
 from search.results import Results
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, fill_folder
 
 
 def ids(hits: object) -> list[int]:
@@ -135,8 +135,7 @@ def test_pictures_that_score_alike_are_no_copies(opened: Library, photos: Path) 
     encoder = opened.encoder
     encoder.encode_images = lambda pixels: vectors[: len(pixels)]  # type: ignore[method-assign]
     encoder.encode_prompts = lambda text, templates: np.full(opened.model.dim, 1 / 48**0.5, np.float32)  # type: ignore[method-assign]
-    for number in (20, 21):
-        (photos / f"{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(photos, (20, 21))
     opened.add(photos)
     hits: Results = opened.search("pool", k=20)
     assert {14, 15} <= set(ids(hits))

@@ -17,7 +17,7 @@ from search.facets import Facet
 from search.query import Filter, format_filter, parse
 from search.query_edits import toggled_filter
 from search.tags.tag_bits import packed
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import photo_bytes
 
 TEXTS = ["", "a bathtub", "a room -window", "like:7", "a pool", "sea"]
 FILTERS = ["chain:none", "-chain:none", "chain:11", "year:2016", "year:none", "size:small", "size:medium", "color:grey"]
@@ -140,9 +140,7 @@ def test_labels_are_seen_at_once(own_copy: Library) -> None:
     assert len(set(states)) == 3  # what was said was taken back
 
 
-def test_a_library_without_tags_hotels_and_dates_tells_of_what_it_has(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    opened = library.open()
+def test_a_library_without_tags_hotels_and_dates_tells_of_what_it_has(opened: Library) -> None:
     facets = by_name(opened, "")
     assert set(facets) == {"size", "colour"}
     assert [(v.value, v.count, v.term) for v in facets["size"].values] == [("small", 10, "size:small")]

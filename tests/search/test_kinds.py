@@ -35,7 +35,7 @@ from tests.by_folder import (
     take_inventory,
 )
 from tests.by_folder import disagreements as verify
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, fill_folder, photo_bytes
 from tests.restyled import keep_results
 
 if TYPE_CHECKING:
@@ -245,8 +245,7 @@ def test_results_are_compared_beside_the_candidates_of_an_approximate_index(
 
     check(11)
     (tmp_path / "c").mkdir()
-    for number in (60, 61):
-        (tmp_path / "c" / f"{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(tmp_path / "c", (60, 61))
     library.add(tmp_path / "c")
     check(13)
     keep_results(library.folder, [5, 6])  # they lose their vectors
@@ -310,9 +309,7 @@ def test_results_have_no_tags_and_a_note_says_so(mixed: Library, library: Librar
             asked()
 
 
-def test_without_results_their_kind_is_refused_with_the_remedy(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    opened = library.open()
+def test_without_results_their_kind_is_refused_with_the_remedy(library: LibraryFactory, opened: Library) -> None:
     keep_results(library.folder, [1])  # not added
     with pytest.raises(QueryError, match=r"no restyled photo is in .*: `aliens restyle list --add` adds them"):
         opened.search("a room kind:restyled")

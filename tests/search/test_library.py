@@ -10,13 +10,7 @@ from base.settings import LibraryFolder
 from embedding.index.approximate import APPROXIMATE_FILE
 from embedding.index.building import IndexChoice
 from tests.by_folder import add_photos, create_library, open_library, photo_segments, reindex, repair, source_at
-from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
-
-
-@pytest.fixture
-def opened(library: LibraryFactory, photos: Path) -> Library:
-    library.add(photos)
-    return library.open()
+from tests.conftest import FakeEncoder, LibraryFactory, fill_folder, photo_bytes
 
 
 def stored_vectors(library: Library, ids: list[int]) -> np.ndarray:
@@ -117,9 +111,7 @@ def test_the_library_is_found_by_the_environment(
         assert len(opened.search("pool")) == 10
 
 
-def test_photos_added_while_it_is_open_are_found(library: LibraryFactory, photos: Path, tmp_path: Path) -> None:
-    library.add(photos)
-    opened = library.open()
+def test_photos_added_while_it_is_open_are_found(library: LibraryFactory, opened: Library, tmp_path: Path) -> None:
     opened.search("pool")
     more = tmp_path / "more"
     more.mkdir()
@@ -145,8 +137,7 @@ def test_a_segment_that_is_damaged_or_absent_is_named_with_the_remedy(
 
 def graph(library: LibraryFactory, photos: Path) -> Path:
     """Add forty photos, build a graph as their approximate index, and return its folder."""
-    for number in range(10, 40):
-        (photos / f"{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(photos, range(10, 40))
     library.add(photos)
     choice = IndexChoice(kind="hnsw", least_recall=0.1)
     assert reindex(library.folder, lambda model: library.encoder, lambda now: choice).written

@@ -21,7 +21,8 @@ from indexer.upkeep import changed_choice as changed
 from search.ranking import Shape
 from tests.by_folder import flat, merge_due, reindex, session_of
 from tests.by_folder import open_library as open_for_searching
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, fill_folder, photo_bytes
+from tests.milvus_server import stop_lite
 
 if TYPE_CHECKING:
     from embedding.open_clip_encoder import OpenClipEncoder
@@ -33,12 +34,6 @@ pytestmark = pytest.mark.usefixtures("patient_with_milvus")
 
 TAGS = probe_texts()[:15]
 GONE = "http://root:hunter2@127.0.0.1:1"  # nothing listens there
-
-
-def release(path: Path) -> None:
-    from milvus_lite.server_manager import server_manager_instance
-
-    server_manager_instance.release_server(str(path))
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +48,14 @@ def served(
     report = reindex(folder, lambda model: starter, lambda now: choice)
     with open_for_searching(folder.root, load_encoder=lambda model: starter) as library:
         yield library, report
-    release(root / "vectors.db")
+    stop_lite(root / "vectors.db")
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Iterator[Path]:
     """A file of milvus-lite."""
     yield tmp_path / "vectors.db"
-    release(tmp_path / "vectors.db")
+    stop_lite(tmp_path / "vectors.db")
 
 
 def chosen(library: LibraryFactory, uri: str | None, **options: Any) -> IndexReport:
@@ -119,8 +114,7 @@ def test_filters_of_the_query_language_are_pushed_down(served: tuple[Library, In
 
 def change(photos: Path) -> None:
     """Add four photos, replace one, and remove one."""
-    for number in range(10, 14):
-        (photos / f"{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(photos, range(10, 14))
     (photos / "00.jpg").unlink()
     (photos / "05.jpg").write_bytes(photo_bytes(99))
 
@@ -238,7 +232,7 @@ def test_where_nothing_answers_every_photo_is_compared_and_a_note_says_so(
 ) -> None:
     library.add(photos)
     chosen(library, str(file))
-    release(file)
+    stop_lite(file)
     file.rename(tmp_path / "elsewhere.db")
     file.write_text("no folder of milvus-lite", encoding="utf-8")
     opened = library.open()

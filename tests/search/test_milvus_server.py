@@ -17,7 +17,7 @@ from embedding.index import milvus, milvus_sync
 from embedding.index.left import Left
 from embedding.index.milvus import Collection, MilvusEngine, connected, read_collection
 from search.results import Results
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, fill_folder
 from tests.milvus_server import MilvusServer, started
 
 QUICK = 1.0  # seconds after which a Milvus that gave no answer is asked again
@@ -148,8 +148,7 @@ def test_what_changes_is_noticed_at_once_and_sent_by_the_next_index(
         same_hits(found, served.search(text, k=20, exact=True))
     assert {type(each) for each in pushed(served, "a bed source:traffickcam", monkeypatch)[1]} == {Left}
     sent: list[str] = []
-    report = served.update_index(progress=lambda step: sent.append(step.what))
-    assert report.written
+    assert served.update_index(progress=lambda step: sent.append(step.what)).written
     assert "sending to Milvus" not in sent
     found, asked = pushed(served, "a bed tag:bathtub", monkeypatch, k=100)
     assert bed.photo_id in [hit.photo_id for hit in found]
@@ -161,10 +160,8 @@ def test_what_changes_is_noticed_at_once_and_sent_by_the_next_index(
 
 
 @pytest.fixture
-def unlike(library: LibraryFactory, photos: Path, milvus_server: MilvusServer) -> Iterator[Library]:
+def unlike(opened: Library, milvus_server: MilvusServer) -> Iterator[Library]:
     """A library of ten photos in a real Milvus."""
-    library.add(photos)
-    opened = library.open()
     opened.update_index(f"milvus:{milvus_server.uri}", least_recall=0.5)
     yield opened
 
@@ -197,8 +194,7 @@ def test_a_server_that_is_killed_in_the_midst_of_searching_is_done_without_and_f
 def test_a_server_that_is_killed_in_the_midst_of_a_sync_is_brought_up_to_date_by_the_next(
     unlike: Library, photos: Path, milvus_server: MilvusServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(10, 40):
-        (photos / f"{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(photos, range(10, 40))
     (photos / "03.jpg").unlink()
     unlike.add(photos)
     real, sent = milvus_sync.Sending._write, list[int]()

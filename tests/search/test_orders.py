@@ -13,7 +13,7 @@ from sqlalchemy import text as sql
 import aliens
 from aliens.library import Library
 from base.errors import QueryError, QuerySyntaxError
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, fill_folder, photo_bytes
 
 WORDS = ["a pool", "a bed -window", "sea +sand:0.5", "like:3", "a room like:5:0.5", "-a like:2", "like:1 -like:4"]
 FILTERS = ["", "size:small", "orientation:landscape", "path:.jpg", "-path:03", "year:none", "before:9999", "color:grey"]
@@ -23,10 +23,7 @@ FILTERS = ["", "size:small", "orientation:landscape", "path:.jpg", "-path:03", "
 def copied(tmp_path_factory: pytest.TempPathFactory) -> Library:
     """Photos 1 to 24; some have the bytes of others, some their picture in other bytes, and one other vectors."""
     folder = tmp_path_factory.mktemp("copied")
-    photos = folder / "photos"
-    photos.mkdir()
-    for number in range(16):
-        (photos / f"{number:02d}.jpg").write_bytes(photo_bytes(number))
+    photos = fill_folder(folder / "photos", range(16), "{:02d}.jpg")
     for number in range(16, 20):
         shutil.copy(photos / f"{number % 3:02d}.jpg", photos / f"{number}.jpg")
     for number in range(20, 24):
@@ -132,8 +129,7 @@ def test_only_so_many_are_ordered(sample_library: Library, monkeypatch: pytest.M
     assert (order.total, order.above, order.photos) == (240, whole.above, 240)
     assert sample_library.order("").photo_ids.tolist() == plain.photo_ids[:30].tolist()
     assert sample_library.order("").total == 240
-    few = sample_library.order("a room", sort="newest")
-    assert len(few) == 30
+    assert len(sample_library.order("a room", sort="newest")) == 30
 
 
 def test_uploaded_photos_are_meant_by_their_names(copied: Library) -> None:
@@ -180,9 +176,7 @@ def test_a_library_without_photos_has_empty_orders(library: LibraryFactory) -> N
         assert opened.ratios(order) == b""
 
 
-def test_photos_that_come_go_or_are_replaced_are_seen(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    opened = library.open()
+def test_photos_that_come_go_or_are_replaced_are_seen(library: LibraryFactory, opened: Library, photos: Path) -> None:
     states = [opened.state]
     assert len(opened.order("pool")) == len(opened.order("")) == 10
 
@@ -211,9 +205,7 @@ def test_photos_that_come_go_or_are_replaced_are_seen(library: LibraryFactory, p
     changed(9)
 
 
-def test_an_order_of_before_shows_what_is_still_there(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    opened = library.open()
+def test_an_order_of_before_shows_what_is_still_there(library: LibraryFactory, opened: Library, photos: Path) -> None:
     order = opened.order("pool")
     gone = int(order.photo_ids[2])
     (photos / f"{gone - 1:02d}.jpg").unlink()

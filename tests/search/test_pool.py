@@ -11,9 +11,7 @@ from search.pool import read_pool, spread_over
 from tests.conftest import LibraryFactory
 
 
-def test_a_whole_library_of_few_photos(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    opened = library.open()
+def test_a_whole_library_of_few_photos(opened: Library) -> None:
     pool = read_pool(opened.searcher, None, most=50, least=5)
     assert [record.photo_id for record in pool.records] == list(range(1, 11))
     assert pool.vectors.shape == (10, 48)

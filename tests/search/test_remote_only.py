@@ -16,7 +16,7 @@ from embedding.index import milvus, milvus_rows, milvus_sync
 from embedding.index.milvus import connected, counted_rows, read_collection
 from embedding.opened_segment import row_sums
 from tests.by_folder import found_vectors, photo_segments
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, fill_folder, photo_bytes
 from tests.milvus_server import MilvusServer
 
 PHOTOS = 24
@@ -33,9 +33,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def many(photos: Path) -> Path:
-    for number in range(10, PHOTOS):
-        (photos / f"{number:02d}.jpg").write_bytes(photo_bytes(number))
-    return photos
+    return fill_folder(photos, range(10, PHOTOS), "{:02d}.jpg")
 
 
 def away(library: LibraryFactory, server: MilvusServer) -> Library:
@@ -89,8 +87,7 @@ def test_vectors_leave_answers_stay_and_the_same_files_come_back(
     now = found_vectors(library.folder)
     assert all((now[photo_id] == vector).all() for photo_id, vector in vectors.items())
 
-    report = remote.update_index("exact")
-    assert report.milvus is None
+    assert remote.update_index("exact").milvus is None
     assert files(library) == before
     assert remote.verify() == []
     assert found(remote, "pool", k=5) == exact["pool", 0]
@@ -114,8 +111,7 @@ def test_photos_that_come_change_and_vanish_and_come_back(
     remote = away(library, milvus_server)
     (many / "05.jpg").write_bytes(photo_bytes(99))
     (many / "06.jpg").rename(tmp_path / "06.jpg")
-    for number in (50, 51):
-        (many / f"{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(many, (50, 51))
     library.add(many)
     twin = library.open()
     shutil.copytree(library.folder.root, tmp_path / "copy")

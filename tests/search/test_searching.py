@@ -22,12 +22,6 @@ from tests.by_folder import flat
 from tests.conftest import LibraryFactory, photo_bytes
 
 
-@pytest.fixture
-def opened(library: LibraryFactory, photos: Path) -> Library:
-    library.add(photos)
-    return library.open()
-
-
 def ids(hits: object) -> list[int]:
     return [hit.photo_id for hit in hits]  # type: ignore[attr-defined]
 
@@ -115,9 +109,7 @@ def test_the_last_page_has_no_cursor(opened: Library) -> None:
     assert (len(first), len(last), last.cursor) == (6, 4, None)
 
 
-def test_photos_added_between_pages_do_not_shift_them(library: LibraryFactory, photos: Path, tmp_path: Path) -> None:
-    library.add(photos)
-    opened = library.open()
+def test_photos_added_between_pages_do_not_shift_them(library: LibraryFactory, opened: Library, tmp_path: Path) -> None:
     whole = ids(opened.search("pool", k=10))
     first = opened.search("pool", k=4)
     more = tmp_path / "more"
@@ -130,9 +122,9 @@ def test_photos_added_between_pages_do_not_shift_them(library: LibraryFactory, p
     assert ids(first) + ids(second) == whole
 
 
-def test_a_photo_that_vanishes_between_pages_is_left_out_and_no_other(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    opened = library.open()
+def test_a_photo_that_vanishes_between_pages_is_left_out_and_no_other(
+    library: LibraryFactory, opened: Library, photos: Path
+) -> None:
     whole = opened.search("pool", k=10)
     first = opened.search("pool", k=4)
     Path(first[3].path).unlink()  # the one that the cursor names

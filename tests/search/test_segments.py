@@ -1,7 +1,7 @@
 """Wherever the vectors lie, every answer is that of a library whose photos were added in one go."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -273,11 +273,12 @@ def check_scores(library: LibraryFactory) -> None:
 @settings(max_examples=5)
 @given(steps=STEPS, fan_out=st.sampled_from([2, 3, 10]))
 def test_whatever_has_become_of_the_photos_answers_are_those_of_a_library_of_them(
-    library_template: Callable[[Path], LibraryFactory], steps: list[Step], fan_out: int
+    template: LibraryFactory, steps: list[Step], fan_out: int
 ) -> None:
     with TemporaryDirectory() as root, pytest.MonkeyPatch.context() as patch:
         patch.setattr("indexer.merging.FAN_OUT", fan_out)
-        photos, library, fresh = Path(root) / "photos", *map(library_template, (Path(root) / "a", Path(root) / "b"))
+        photos = Path(root) / "photos"
+        library, fresh = (LibraryFactory(Path(root) / name, template.folder.root) for name in ("a", "b"))
         photos.mkdir()
         (photos / "always.jpg").write_bytes(photo_bytes(50))
         for step in [("write", 0, 0), ("tag", 0, 0), *steps]:

@@ -116,9 +116,7 @@ def test_a_filter_that_leaves_few_photos_asks_for_less(sample_library: Library) 
     assert sample_library.search("a kitchen path:nowhere").stands_out is None
 
 
-def test_nonsense_is_computed_once_and_kept(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    opened = library.open()
+def test_nonsense_is_computed_once_and_kept(library: LibraryFactory, opened: Library, photos: Path) -> None:
     with opened.catalog.session() as session:
         kept = kept_nonsense(session, opened.model)
         settings = session.execute(sql("SELECT name FROM setting WHERE name LIKE 'nonsense%'")).all()

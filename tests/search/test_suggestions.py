@@ -1,7 +1,5 @@
 """What may be typed next: by prefixes and mistyped letters, in any script, with quotes and signs as they have to be."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,15 +9,12 @@ from aliens.library import Library
 from base.names import comparable
 from search.query import parse
 from search.suggestions import NamedValue, Names, one_edit
-from tests.conftest import LibraryFactory
 
 HOTELS = ["Grand Hôtel", "Гранд Отель", "グランドホテル", 'The "Quoted" Inn', "O'Neill's", "Casa Coral", "Casa Verde"]
 
 
 @pytest.fixture
-def named(library: LibraryFactory, photos: Path) -> Library:
-    library.add(photos)
-    opened = library.open()
+def named(opened: Library) -> Library:
     with opened.catalog.session() as session:
         session.execute(sql("INSERT INTO chain VALUES (1, 'Best Western'), (2, 'Лотте')"))
         for number, name in enumerate(HOTELS, start=1):
@@ -64,8 +59,7 @@ def labels(library: Library, text: str, caret: int | None = None, k: int = 8) ->
     ],
 )
 def test_what_is_meant_comes_first(named: Library, typed: str, label: str, text: str) -> None:
-    found = labels(named, typed)
-    assert found[0] == (label, text)
+    assert labels(named, typed)[0] == (label, text)
     if not text.endswith(":"):
         parse(text)
 

@@ -35,8 +35,7 @@ def written_by(library: LibraryFactory) -> int:
 def test_photos_added_replaced_or_gone_since_the_last_tagging_are_seen(library: LibraryFactory, photos: Path) -> None:
     library.add(photos)
     tag(library)
-    before = paths(library)
-    assert before == [f"{number:02d}.jpg" for number in range(10)]
+    assert paths(library) == [f"{number:02d}.jpg" for number in range(10)]
     (photos / "10.jpg").write_bytes(photo_bytes(10))
     (photos / "05.jpg").write_bytes(photo_bytes(55))
     (photos / "00.jpg").unlink()

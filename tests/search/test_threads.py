@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aliens.library import Library
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, fill_folder
 
 THREADS = 8
 Answer = tuple[list[tuple[int, float, float | None]], float | None, str | None]
@@ -88,8 +88,7 @@ def test_photos_that_are_added_meanwhile_come_into_every_threads_answers(
     def add(number: int) -> list[list[int]]:
         try:
             for start in range(10, 40, 10):
-                for at in range(start, start + 10):
-                    (photos / f"{at}.jpg").write_bytes(photo_bytes(at))
+                fill_folder(photos, range(start, start + 10))
                 opened.add(photos)
         finally:
             added.set()

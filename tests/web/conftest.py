@@ -1,10 +1,11 @@
 """A server on the sample hotels, and a browser that watches for what no page may do."""
 
+import asyncio
 import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvicorn
@@ -79,6 +80,30 @@ def own_library(tagged_library: Library, tmp_path: Path) -> Iterator[Library]:
     shutil.copytree(tagged_library.path, tmp_path / "library")
     with aliens.open(tmp_path / "library", encoder=tagged_library.encoder) as library:
         yield library
+
+
+class DoneAtOnce:
+    """Jobs that are done when they are started, in this process."""
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self.started: list[tuple[str, dict[str, Any]]] = []
+
+    async def start(self, kind: str, arguments: dict[str, Any]) -> int:
+        self.started.append((kind, arguments))
+        if kind == "tag":
+            means = await asyncio.to_thread(self.library.tag_with, arguments["vocabulary"])
+            await asyncio.to_thread(self.library.tag, **arguments | {"vocabulary": means})
+        return len(self.started)
+
+
+@pytest.fixture
+def own_client(own_library: Library) -> Iterator[TestClient]:
+    """A client of an app on `own_library`, without a network."""
+    app = make_app(own_library, WebSettings())
+    app.state.opened.jobs = DoneAtOnce(own_library)
+    with TestClient(app, base_url="http://127.0.0.1:8765") as client:
+        yield client
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@ import json
 import os
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 from aliens.library import Library
 from base.errors import LibraryError, QueryError
+from tests.conftest import raising
 from web.app import make_app
 from web.baskets import Basket
 from web.jobs.job_records import JobStore
@@ -62,10 +62,7 @@ def test_what_cannot_be_in_a_basket_is_said(small_library: Library, monkeypatch:
         basket.put([1, 2, 3])
     assert ids_in(small_library) == []
 
-    def full(path: Path) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("base.records.atomic_write", full)
+    monkeypatch.setattr("base.records.atomic_write", raising(OSError(errno.ENOSPC, "No space left on device")))
     with pytest.raises(LibraryError, match="is full"):
         basket.put([1])
 

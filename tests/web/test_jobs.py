@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 from aliens.library import Library
 from base.errors import LibraryError, QueryError
 from search.tags.vocabulary_edits import TagDraft
+from tests.conftest import raising
 from tests.web.running import run_apart
 from web.app import make_app
 from web.jobs import job_records, runner
@@ -299,10 +300,7 @@ def test_of_two_servers_one_runs_jobs_and_both_see_and_cancel_them(
 
 def test_a_full_disk_is_said(small_library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work(jobs: JobRunner) -> None:
-        def full(path: Path) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        monkeypatch.setattr("base.records.atomic_write", full)
+        monkeypatch.setattr("base.records.atomic_write", raising(OSError(errno.ENOSPC, "No space left on device")))
         with pytest.raises(LibraryError, match="is full"):
             await jobs.start("index", {})
         assert jobs.all() == []
@@ -525,8 +523,7 @@ def test_jobs_by_program(small_library: Library) -> None:
         assert client.post("/api/v1/jobs", json={"kind": "verify", "quick": "perhaps"}).status_code == 422
         secret = client.post("/api/v1/jobs", json={"kind": "tag", "vocabulary": "/etc/passwd"})
         assert (secret.status_code, "as a file" in secret.text) == (422, True)
-        page = client.get("/jobs/1").text
-        assert "All files are what was written" in page
+        assert "All files are what was written" in client.get("/jobs/1").text
         assert client.get("/jobs/1/line").text.count("<article") == 1
         assert client.get("/jobs").text.count('class="job card"') == 1
         assert client.get("/jobs/9").status_code == 404

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 import aliens
 from aliens.library import Library
 from search.facets import Facet, FacetValue
-from tests.conftest import FakeEncoder, photo_bytes
+from tests.conftest import FakeEncoder, fill_folder, photo_bytes
 from tests.other_model import OTHER, OtherEncoder
 from web.app import make_app
 from web.jobs.job_records import JobStore
@@ -27,10 +27,7 @@ def own(library_with_failures: Library) -> Iterator[TestClient]:
 @pytest.fixture
 def library_with_failures(tmp_path: Path) -> Iterator[Library]:
     """A library of two photos and a broken one, in a folder with a hostile name."""
-    folder = tmp_path / "photos" / "<i>hotel"
-    folder.mkdir(parents=True)
-    for number in range(2):
-        (folder / f"{number}.jpg").write_bytes(photo_bytes(number))
+    folder = fill_folder(tmp_path / "photos" / "<i>hotel", range(2))
     (folder / "broken.jpg").write_bytes(photo_bytes(3)[:200])
     with aliens.create(tmp_path / "library", encoder=FakeEncoder()) as library:
         library.add(tmp_path / "photos")
@@ -87,16 +84,14 @@ def test_failures_have_reasons_and_may_be_tried_again(own: TestClient, library_w
     assert "&lt;i&gt;hotel" in page
     assert "<i>hotel" not in page
     assert own.get("/library/failures?kind=missing").text.count("broken.jpg") == 0
-    answer = own.post("/library/retry", follow_redirects=False)
-    assert answer.headers["location"] == "/jobs/1"
+    assert own.post("/library/retry", follow_redirects=False).headers["location"] == "/jobs/1"
     assert JobStore(library_with_failures).all()[0].request["retry_failed"] is True
 
 
 def test_folders_are_browsed_by_name_and_added(own: TestClient, library_with_failures: Library) -> None:
     runner = own.app.state.opened.jobs  # type: ignore[attr-defined]
     root = runner.places.roots()[0].key
-    inside = own.get("/library/folders", params={"root": root}).text
-    assert "&lt;i&gt;hotel" in inside
+    assert "&lt;i&gt;hotel" in own.get("/library/folders", params={"root": root}).text
     assert own.get("/library/folders", params={"root": root, "inside": "../.."}).status_code == 422
     answer = own.post(
         "/library/add",

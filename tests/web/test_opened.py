@@ -12,7 +12,7 @@ import pytest
 
 from aliens.library import Library
 from base.errors import QueryError
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, fill_folder, photo_bytes
 from tests.web.running import run_apart
 from web.opened import Opened, TooBusy, warm_up
 from web.web_settings import WebSettings
@@ -45,10 +45,8 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def test_an_answer_is_kept_as_long_as_it_is_so(
-    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
+    library: LibraryFactory, opened: Library, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    library.add(photos)
-    opened = library.open()
     counted = Counted(opened, monkeypatch)
 
     async def work(held: Opened) -> None:
@@ -65,11 +63,7 @@ def test_an_answer_is_kept_as_long_as_it_is_so(
     served(opened, work)
 
 
-def test_only_as_much_is_kept_as_is_allowed(
-    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    library.add(photos)
-    opened = library.open()
+def test_only_as_much_is_kept_as_is_allowed(opened: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Counted(opened, monkeypatch)
 
     async def work(held: Opened) -> None:
@@ -86,11 +80,7 @@ def test_only_as_much_is_kept_as_is_allowed(
     served(opened, nothing, orders_bytes=10)
 
 
-def test_equal_questions_at_once_share_one_answer(
-    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    library.add(photos)
-    opened = library.open()
+def test_equal_questions_at_once_share_one_answer(opened: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Counted(opened, monkeypatch)
 
     async def work(held: Opened) -> None:
@@ -109,11 +99,7 @@ def test_equal_questions_at_once_share_one_answer(
     served(opened, work)
 
 
-def test_too_many_different_questions_at_once_are_refused(
-    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    library.add(photos)
-    opened = library.open()
+def test_too_many_different_questions_at_once_are_refused(opened: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Counted(opened, monkeypatch)
 
     async def work(held: Opened) -> None:
@@ -148,9 +134,7 @@ def test_heavy_work_is_done_one_at_a_time_beside_searches(library: LibraryFactor
     served(library.open(), work, side_by_side=1)
 
 
-def test_uploads_are_asked_for_the_vectors_that_a_query_names(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    opened = library.open()
+def test_uploads_are_asked_for_the_vectors_that_a_query_names(library: LibraryFactory, opened: Library) -> None:
     vector = library.encoder.encode_texts(["x"])[0]
 
     class Uploads:
@@ -204,8 +188,7 @@ def test_threads_look_around_while_photos_are_added(library: LibraryFactory, pho
     def add(number: int) -> list[int]:
         try:
             for at in range(10, 40, 5):
-                for name in range(at, at + 5):
-                    (photos / f"{name}.jpg").write_bytes(photo_bytes(name))
+                fill_folder(photos, range(at, at + 5))
                 opened.add(photos)
         finally:
             added.set()

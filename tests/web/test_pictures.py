@@ -227,8 +227,7 @@ def test_bombs_and_impostors_are_no_pictures(library: LibraryFactory, photos: Pa
     (photos / "00.jpg").write_bytes(b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>")
     (photos / "01.jpg").write_bytes(b"<html><script>alert(1)</script></html>")
     (photos / "02.png").write_bytes(png_header(60_000, 60_000))
-    report = library.add(photos)
-    assert report.run.failed == 3
+    assert library.add(photos).run.failed == 3
     opened = library.open()
     with TestClient(make_app(opened, WebSettings()), base_url="http://127.0.0.1:8765") as client:
         answers = [client.get(f"/api/v1/photos/{photo_id}/image") for photo_id in range(1, 12)]

@@ -55,8 +55,7 @@ def test_results_are_told_in_words_with_figures_behind(small: TestClient, result
     assert "No diffusion model was used." in page
     assert "shapes kept (HOG correlation)" in page
     assert small.get("/restyled?photo=2").text.count("<article") == 1
-    one = small.get(f"/restyled/{results[0].id}").text
-    assert one.count("<figure") == 5
+    assert small.get(f"/restyled/{results[0].id}").text.count("<figure") == 5
     assert small.get("/restyled/99").status_code == 404
     assert small.get("/restyled?job=99").status_code == 404
 

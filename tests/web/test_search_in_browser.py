@@ -139,8 +139,7 @@ def test_a_thousandth_photo_is_reached_and_back_restores_it(server: Any, page: "
     page.goto(f"{server.url}/?q=endless")
     settled(page)
     assert page.locator("#grid > li").count() < 200  # of 3,000
-    box = page.locator('.tile[data-rank="1"]').bounding_box()
-    assert box is not None
+    assert page.locator('.tile[data-rank="1"]').bounding_box() is not None
     height = page.evaluate("document.querySelector('#grid').offsetHeight")
     page.evaluate("window.scrollTo(0, document.querySelector('#grid').offsetHeight / 3)")
     thousandth = page.locator('.tile[data-rank="1000"][data-id]')

@@ -87,8 +87,7 @@ def test_nothing_that_stands_out_is_said_honestly(client: TestClient, ordered_as
 
 def test_the_end_of_what_can_be_scrolled_is_said(client: TestClient, ordered_as: Callable[..., None]) -> None:
     ordered_as(total=1_124_215, photos=1_124_215)
-    text = client.get("/?q=a+room").text
-    assert "Scrolling ends here, at 240 of 1,124,215 photos" in text
+    assert "Scrolling ends here, at 240 of 1,124,215 photos" in client.get("/?q=a+room").text
     assert "1\xa0124\xa0215" in client.get("/?q=a+room", headers={"accept-language": "ru"}).text
 
 
@@ -209,8 +208,7 @@ def test_searches_are_saved_and_forgotten(own_library: Library) -> None:
 
 def test_the_look_is_rendered_as_it_was_chosen(client: TestClient) -> None:
     client.cookies.update({"theme": "dark", "language": "ru", "shortcuts": "off"})
-    text = client.get("/").text
-    assert '<html lang="ru" data-theme="dark" data-shortcuts="off">' in text
+    assert '<html lang="ru" data-theme="dark" data-shortcuts="off">' in client.get("/").text
     client.cookies.update({"theme": '"><script>'})
     assert "<script>&" not in client.get("/").text
 

@@ -1,6 +1,5 @@
 """Pages and API of vocabularies, tags and drafts."""
 
-import asyncio
 import re
 import shutil
 from collections.abc import Iterator
@@ -13,34 +12,11 @@ from starlette.testclient import TestClient
 
 import aliens
 from aliens.library import Library
-from tests.web.conftest import Running
+from tests.web.conftest import DoneAtOnce, Running
 from web.app import make_app
 from web.web_settings import WebSettings
 
 HOSTILE = "<script>alert(\"x\")</script> & 'y'"
-
-
-class DoneAtOnce:
-    """Jobs that are done when they are started, in this process."""
-
-    def __init__(self, library: Library) -> None:
-        self.library = library
-        self.started: list[tuple[str, dict[str, Any]]] = []
-
-    async def start(self, kind: str, arguments: dict[str, Any]) -> int:
-        self.started.append((kind, arguments))
-        if kind == "tag":
-            means = await asyncio.to_thread(self.library.tag_with, arguments["vocabulary"])
-            await asyncio.to_thread(self.library.tag, **arguments | {"vocabulary": means})
-        return len(self.started)
-
-
-@pytest.fixture
-def own_client(own_library: Library) -> Iterator[TestClient]:
-    app = make_app(own_library, WebSettings())
-    app.state.opened.jobs = DoneAtOnce(own_library)
-    with TestClient(app, base_url="http://127.0.0.1:8765") as client:
-        yield client
 
 
 def jobs_of(client: TestClient) -> list[tuple[str, dict[str, Any]]]:
@@ -86,8 +62,7 @@ def test_two_vocabularies_with_the_same_tag_are_told_apart(own_library: Library,
     assert said.json() == {"photo_id": photo, "tag": "a bathtub", "present": False}
     for name in ("hotel", "case-study"):  # a label counts in both
         figures = own_client.get(f"/api/v1/vocabularies/{name}/tags").json()
-        bathtub = next(each for each in figures["tags"] if each["tag"] == "a bathtub")
-        assert bathtub["no"] == 1
+        assert next(each for each in figures["tags"] if each["tag"] == "a bathtub")["no"] == 1
     pages = [
         own_client.get("/tags/tag", params={"vocabulary": name, "tag": "a bathtub"}).text
         for name in ("hotel", "case-study")

@@ -7,7 +7,7 @@ import numpy as np
 
 from analysis.compared.photo_sample import PhotoSample, SampleSource
 from analysis.judged.query_files import JudgedQuery
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, fill_folder, photo_bytes
 
 EVERYTHING = np.arange(1, 101)
 
@@ -34,10 +34,7 @@ def test_others_are_drawn_from_the_photos_that_are_judged_where_no_query_knows_o
 def test_photos_of_a_sample_are_found_in_files_and_in_tar_files_and_told_where_they_are_gone(
     library: LibraryFactory, tmp_path: Path
 ) -> None:
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for number in range(3):
-        (photos / f"фото {number}.jpg").write_bytes(photo_bytes(number))
+    photos = fill_folder(tmp_path / "photos", range(3), "фото {}.jpg")
     with tarfile.open(photos / "shard.tar", "w") as tar:
         (tmp_path / "in.jpg").write_bytes(photo_bytes(9))
         tar.add(tmp_path / "in.jpg", "in.jpg")

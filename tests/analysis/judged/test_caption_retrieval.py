@@ -87,9 +87,7 @@ def test_captions_of_strangers_are_left_out_and_what_makes_no_sense_refused(ten:
         ten.evaluate_captions(path, k=[0])
 
 
-def test_sets_of_the_library_are_measured(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    opened = library.open()
+def test_sets_of_the_library_are_measured(library: LibraryFactory, opened: Library) -> None:
     with pytest.raises(QueryError, match=r"the library has no captions: name a file of them \(--from FILE\)"):
         opened.evaluate_captions()
     opened.caption(["a room", "a pool", "a bed"])

@@ -191,20 +191,18 @@ def another(photos: Path, tmp_path: Path) -> Path:
 
 
 def test_libraries_are_compared_on_the_photos_that_they_share(
-    library: LibraryFactory, photos: Path, another: Path, tmp_path: Path
+    opened: Library, photos: Path, another: Path, tmp_path: Path
 ) -> None:
-    library.add(photos)
-    first = library.open()
     with aliens.open(another, encoder=OtherEncoder()) as second:
         other = [Path(hit.path).name for hit in second.search("a pool", k=20)]
         names = [name for name in other if name not in ("new.jpg",)]
         names = ["01.jpg" if name == "a copy.jpg" else name for name in names]  # the same bytes are one photo
-        mine = [Path(hit.path).name for hit in first.search("a pool", k=20) if Path(hit.path).name != "00.jpg"]
+        mine = [Path(hit.path).name for hit in opened.search("a pool", k=20) if Path(hit.path).name != "00.jpg"]
         assert sorted(names) == sorted(mine) == [f"{n:02d}.jpg" for n in range(1, 10)]
         path = tmp_path / "queries.csv"
         rows = f"a pool,{photos}/{names[2]}\na pool,{photos}/00.jpg\nonly there,{photos}/00.jpg\n"
         path.write_text(f"query,path\n{rows}", encoding="utf-8")
-        result = first.evaluate_search(path, compare=[second])
+        result = opened.evaluate_search(path, compare=[second])
         ranks = [1 / mean.mean for mean in result if mean.measure == "MRR"]
         assert ranks == [pytest.approx(mine.index(names[2]) + 1), pytest.approx(3)]
         assert result.settings == ["fake", "other"]
@@ -213,21 +211,26 @@ def test_libraries_are_compared_on_the_photos_that_they_share(
         assert "left out 1 of 2 queries, which only other photos answer" in result.notes
         path.write_text(f"query,path\nlike:3,{photos}/02.jpg\n", encoding="utf-8")
         with pytest.raises(QueryError, match=r"queries.csv:2: the query 'like:3' names a photo by its number"):
-            first.evaluate_search(path, compare=[second])
+            opened.evaluate_search(path, compare=[second])
         path.write_text(f"query,path\na pool,{photos}/00.jpg\n", encoding="utf-8")
         with pytest.raises(QueryError, match="none of the 9 photos that the libraries have in common answers a query"):
-            first.evaluate_search(path, compare=[second])
+            opened.evaluate_search(path, compare=[second])
         with pytest.raises(QueryError, match="would be compared with itself"):
-            first.evaluate_search(path, compare=[first])
+            opened.evaluate_search(path, compare=[opened])
+
+
+@pytest.fixture
+def one_query(tmp_path: Path) -> Path:
+    path = tmp_path / "queries.csv"
+    path.write_text("query,photo_id\na pool,1\n", encoding="utf-8")
+    return path
 
 
 def test_libraries_without_a_photo_in_common_are_not_compared(
-    ten: Library, library: LibraryFactory, tmp_path: Path
+    ten: Library, library: LibraryFactory, one_query: Path
 ) -> None:
-    path = tmp_path / "queries.csv"
-    path.write_text("query,photo_id\na pool,1\n", encoding="utf-8")
     with pytest.raises(QueryError, match="have no photo in common: add the same photos to each"):
-        ten.evaluate_search(path, compare=[library.open()])
+        ten.evaluate_search(one_query, compare=[library.open()])
 
 
 def test_copies_count_under_the_lowest_number_and_with_the_best_grade() -> None:
@@ -249,15 +252,11 @@ def test_copies_count_under_the_lowest_number_and_with_the_best_grade() -> None:
     assert nothing.counted_as(np.array([1])).tolist() == [ABSENT]
 
 
-def test_a_precision_that_is_none_is_refused(ten: Library, tmp_path: Path) -> None:
-    path = tmp_path / "queries.csv"
-    path.write_text("query,photo_id\na pool,1\n", encoding="utf-8")
+def test_a_precision_that_is_none_is_refused(ten: Library, one_query: Path) -> None:
     with pytest.raises(QueryError, match="precision is 'int8': choose float32 or bfloat16"):
-        ten.evaluate_search(path, precisions=["int8"])
+        ten.evaluate_search(one_query, precisions=["int8"])
 
 
-def test_an_empty_library_says_what_to_do(library: LibraryFactory, tmp_path: Path) -> None:
-    path = tmp_path / "queries.csv"
-    path.write_text("query,photo_id\na pool,1\n", encoding="utf-8")
+def test_an_empty_library_says_what_to_do(library: LibraryFactory, one_query: Path) -> None:
     with pytest.raises(QueryError, match="left out 1 photo that the library does not know"):
-        library.open().evaluate_search(path)
+        library.open().evaluate_search(one_query)

@@ -10,8 +10,7 @@ def test_a_paired_test_flips_every_sign() -> None:
     # 1, 2 and 3: of 8 ways to sign them only +++ and --- have a mean as far from 0.
     # 1, 2 and -3: every sum is as far from 0 as theirs. 4, -1 and 1: of 8 sums 6 are at least 4.
     rows = np.array([[1.0, 2, 3], [1, 2, -3], [0, 0, 0], [2, 2, 2], [4, -1, 1]])
-    p = paired_p_values(rows)
-    assert p.tolist() == pytest.approx([2 / 8, 1, 1, 2 / 8, 6 / 8])
+    assert paired_p_values(rows).tolist() == pytest.approx([2 / 8, 1, 1, 2 / 8, 6 / 8])
 
 
 def test_many_queries_are_drawn_the_same_each_time_and_very_many_tested_by_t() -> None:

@@ -59,8 +59,7 @@ def test_every_plot_has_words_and_its_numbers_as_a_table(odd: Library) -> None:
 
 
 def test_pages_of_an_empty_library_and_of_one_without_hotels(library: LibraryFactory, photos: Path) -> None:
-    empty = library.open().stats().page()
-    assert "<svg" not in empty
+    assert "<svg" not in library.open().stats().page()
     library.add(photos)
     page = library.open().stats().page()
     assert "10</strong> <span>photos can be found" in page
@@ -68,9 +67,7 @@ def test_pages_of_an_empty_library_and_of_one_without_hotels(library: LibraryFac
     assert page.count("<svg") == 2  # sizes and brightness
 
 
-def test_tags_of_a_tagged_library_are_shown_by_chain(library: LibraryFactory, photos: Path, tmp_path: Path) -> None:
-    library.add(photos)
-    opened = library.open()
+def test_tags_of_a_tagged_library_are_shown_by_chain(opened: Library, photos: Path, tmp_path: Path) -> None:
     opened.tag(method="calibrated")
     stats = opened.stats()
     assert stats.summary.vocabulary is not None

@@ -11,6 +11,7 @@ from db.photo_rows import PhotoRecord
 from restyle.candidates.picking import choose
 from restyle.palettes import read_palette
 from search.pool import read_pool
+from tests.conftest import raising
 from tests.restyle.pictures import mosaic, room, wall
 
 PALETTE = read_palette("fern")
@@ -94,11 +95,8 @@ def test_nothing_to_choose_from(tmp_path: Path) -> None:
 def test_stopping_leaves_no_thread_at_work(folder: Path) -> None:
     before = threading.active_count()
 
-    def stop(step: Step) -> None:
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        choose(records(folder) * 30, vectors(300), PALETTE, n=3, progress=stop)
+        choose(records(folder) * 30, vectors(300), PALETTE, n=3, progress=raising(KeyboardInterrupt()))
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and "ThreadPoolExecutor" in thread.name:
             thread.join(timeout=10)

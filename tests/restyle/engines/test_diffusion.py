@@ -17,6 +17,7 @@ from restyle.engines.diffusion import DiffusionEngine
 from restyle.engines.engine import Job, Preset, Settings
 from restyle.engines.loading import lay_preset, load_engine, saved_as
 from restyle.engines.pipelines import schedule_steps
+from tests.conftest import raising
 
 PATHS: dict[str, tuple[str, dict[str, Any]]] = {
     "plain": ("sd15", {}),
@@ -216,11 +217,8 @@ def test_too_little_memory_offers_remedies_and_the_next_photo_works(
     before = engine.restyle(job, few(engine))
     part = engine._pipelines._base.vae
 
-    def fail(*arguments: object, **options: object) -> None:
-        raise error
-
     with monkeypatch.context() as patched:
-        patched.setattr(part, "decode", fail)
+        patched.setattr(part, "decode", raising(error))
         with pytest.raises(DeviceMemoryError, match=r"64 x 64 px.*--longest-px \(it is 64\), --offload") as caught:
             engine.restyle(job, few(engine))
     assert caught.value.__context__ is None and caught.value.__cause__ is None  # whose frames would hold the tensors
@@ -231,10 +229,7 @@ def test_too_little_memory_offers_remedies_and_the_next_photo_works(
 def test_other_failures_of_the_device_are_told(
     engine: DiffusionEngine, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*arguments: object, **options: object) -> None:
-        raise RuntimeError("cuDNN error: no kernel\nmore")
-
-    monkeypatch.setattr(engine._pipelines._base.vae, "decode", fail)
+    monkeypatch.setattr(engine._pipelines._base.vae, "decode", raising(RuntimeError("cuDNN error: no kernel\nmore")))
     with pytest.raises(EngineError, match=r"failed on cpu: cuDNN error: no kernel$"):
         engine.restyle(job, few(engine))
 

@@ -15,6 +15,7 @@ from base.errors import DeviceMemoryError, EngineError, OutputError
 from restyle.engines import first_run, needs, weights
 from restyle.engines.engine import MODELS
 from restyle.engines.first_run import Check
+from tests.conftest import raising
 from tests.restyle.engines.hub_lists import HubAnswers, json_of_hub
 
 GB = 10**9
@@ -299,9 +300,7 @@ def test_what_painting_takes_on_a_graphics_card_is_told(monkeypatch: pytest.Monk
 def test_memory_that_ends_while_painting_is_a_problem(folders: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from restyle.engines.diffusion import DiffusionEngine
 
-    def full(*arguments: object) -> None:
-        raise DeviceMemoryError("cpu has too little memory: take a smaller --longest-px")
-
+    full = raising(DeviceMemoryError("cpu has too little memory: take a smaller --longest-px"))
     monkeypatch.setattr(DiffusionEngine, "restyle", full)
     found = check(folders.sd15, longest_px=96)
     assert found.problems == ("cpu has too little memory: take a smaller --longest-px",)

@@ -15,6 +15,7 @@ from restyle.engines.engine import KLEIN, MODELS, OTHER, PRESETS, SD15, SDXL, En
 from restyle.engines.loading import engine_at_hand, load_engine, placed, weights_of
 from restyle.engines.weights import are_here
 from restyle.palettes import read_palette
+from tests.conftest import raising
 
 OFFLINE = pytest.mark.usefixtures("no_network")
 
@@ -272,9 +273,7 @@ def test_too_little_memory_for_the_weights(folders: Any, monkeypatch: pytest.Mon
     import diffusers
     import torch
 
-    def full(*arguments: object, **options: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
+    full = raising(torch.OutOfMemoryError("CUDA out of memory"))
     monkeypatch.setattr(diffusers.StableDiffusionImg2ImgPipeline, "to", full)
     with pytest.raises(DeviceMemoryError, match="--offload"):
         load(folders.sd15)
@@ -345,8 +344,7 @@ def test_diffusers_has_the_classes(family: Any) -> None:
 def test_the_hub_s_control_nets_are_for_models_of_their_width_only(folders: Any) -> None:
     from restyle.engines.pipelines import ControlNets
 
-    known = ControlNets(SD15, 768, None, None)
-    assert known.asked_for == ("softedge", "lines")
+    assert ControlNets(SD15, 768, None, None).asked_for == ("softedge", "lines")
     assert ControlNets(SD15, 1024, None, None).asked_for == ()  # Stable Diffusion 2
     assert ControlNets(SD15, 768, (), None).asked_for == ()
     assert ControlNets(SDXL, 2048, None, None).asked_for == ("softedge", "lines")

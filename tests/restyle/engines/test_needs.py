@@ -19,6 +19,7 @@ from restyle.engines.loading import LORA_FILE, load_engine, preset_of
 from restyle.engines.needs import Need, Stock, missing_parts, stock_of, take_stock, wanted
 from restyle.engines.pipelines import NEEDED, classes_for, too_old
 from restyle.engines.weights import REPOSITORIES, needless_in
+from tests.conftest import raising
 from tests.restyle.engines.hub_lists import INDICES, LISTS, WIDTHS, HubAnswers, json_of_hub
 
 COMMIT = "f" * 40
@@ -217,8 +218,7 @@ def test_the_command_leaves_out_nothing_that_is_loaded_and_little_is_needless(na
     needed = set(wanted(LISTS[name], kind, INDICES.get(name, {})))
     fetched = set(filter_repo_objects(LISTS[name], ignore_patterns=needless_in(name)))
     assert needed <= fetched
-    needless = sum(LISTS[name][path] for path in fetched - needed)
-    assert needless < 400e6
+    assert sum(LISTS[name][path] for path in fetched - needed) < 400e6
 
 
 def kind_of(name: str) -> needs.Kind:
@@ -432,10 +432,7 @@ def test_of_what_was_fetched_in_part_the_rest_is_to_be_fetched(answering: list[s
 
 @pytest.mark.parametrize("error", [OSError("the line is dead"), ValueError("nonsense"), RuntimeError("503")])
 def test_a_hub_that_fails_is_told(answering: list[str], monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    def fail(*arguments: object, **options: object) -> None:
-        raise error
-
-    monkeypatch.setattr(HubAnswers, "model_info", fail)
+    monkeypatch.setattr(HubAnswers, "model_info", raising(error))
     (stock, *_) = stocks_of("sd15", None, None)
     assert str(error) in stock.problem and "`hf download stable-diffusion-v1-5" in stock.problem
     assert stock.source == "estimate"

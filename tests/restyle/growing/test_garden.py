@@ -96,8 +96,7 @@ def test_no_vine_and_no_shade_lies_in_the_sky() -> None:
     here = garden(photo)
     sky = np.zeros(photo.shape[:2], bool)
     sky[12:138, 72:408] = True
-    walls = Amounts().times(0)
-    assert not covered(here, Amounts(**{**walls.named, "vines": 1.0}))[sky].any()
+    assert not covered(here, Amounts(**{**Amounts().times(0).named, "vines": 1.0}))[sky].any()
     assert np.asarray(here.shaded)[sky].max() <= 2 and np.asarray(here.lit)[sky].max() <= 2
     assert np.asarray(here.lit)[~sky].max() > 100
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, fill_folder
 from tests.quizzes import restyle
 
 
@@ -22,8 +22,7 @@ def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LibraryFactory
     """The same for all tests of a module, which leave it as it is."""
     root = tmp_path_factory.mktemp("quiz")
     (root / "photos").mkdir()
-    for number in range(10):
-        (root / "photos" / f"{number:02d}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(root / "photos", range(10), "{:02d}.jpg")
     factory = LibraryFactory(root / "library")
     factory.add(root / "photos")
     restyle(factory.folder, range(1, 11))

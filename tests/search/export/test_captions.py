@@ -8,10 +8,9 @@ import pytest
 from sqlalchemy.orm import Session
 
 from base.errors import OutputError, QueryError
-from base.progress import Step
 from search.captions import export_captions
 from tests.by_folder import choose_captions, session_of
-from tests.conftest import LibraryFactory
+from tests.conftest import LibraryFactory, raising
 
 LINES = ["a room with a pool", "=1+1, a formula", "Zürich „bei Nacht“"]
 
@@ -70,11 +69,8 @@ def test_a_failure_in_the_middle_leaves_the_older_export(
     export_captions(captioned, path)
     before = path.read_bytes(), (tmp_path / "out.csv.manifest.json").read_bytes()
 
-    def fail(_: Step) -> None:
-        raise OSError(28, "No space left on device")
-
     with pytest.raises(OutputError, match=r"cannot be written: No space left on device"):
-        export_captions(captioned, path, progress=fail)
+        export_captions(captioned, path, progress=raising(OSError(28, "No space left on device")))
     assert (path.read_bytes(), (tmp_path / "out.csv.manifest.json").read_bytes()) == before
     assert {file.name for file in tmp_path.glob("out*")} == {"out.csv", "out.csv.manifest.json"}
 
@@ -87,6 +83,5 @@ def test_a_photo_whose_bytes_change_loses_its_captions(
     library.add(photos)
     captioned.expire_all()
     captioned.rollback()
-    manifest = export_captions(captioned, photos / "out.csv")
-    assert manifest.captions == 18
+    assert export_captions(captioned, photos / "out.csv").captions == 18
     assert 4 not in pd.read_csv(photos / "out.csv")["photo_id"].tolist()

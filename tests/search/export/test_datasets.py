@@ -31,25 +31,15 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     )
 
 
-def test_parquet_loads(tagged_samples: LibraryFolder, tmp_path: Path, load: Callable[..., Any]) -> None:
-    export(tagged_samples, tmp_path / "tags.parquet", "parquet")
-    rows = load("parquet", data_files=str(tmp_path / "tags.parquet"))
-    assert dict(zip(rows["photo_id"], rows["tags"], strict=True)) == decided_tags(tagged_samples)
-    assert len(rows) == 240
-
-
-def test_csv_loads(tagged_samples: LibraryFolder, tmp_path: Path, load: Callable[..., Any]) -> None:
-    export(tagged_samples, tmp_path / "tags.csv", "csv")
-    rows = load("csv", data_files=str(tmp_path / "tags.csv"))
-    tags = [(text or "").split(";") if text else [] for text in rows["tags"]]
+@pytest.mark.parametrize(("file_format", "kind"), [("parquet", "parquet"), ("csv", "csv"), ("jsonl", "json")])
+def test_tables_load(
+    tagged_samples: LibraryFolder, tmp_path: Path, load: Callable[..., Any], file_format: Any, kind: str
+) -> None:
+    path = tmp_path / f"tags.{file_format}"
+    export(tagged_samples, path, file_format)
+    rows = load(kind, data_files=str(path))
+    tags = [text.split(";") if text else [] for text in rows["tags"]] if kind == "csv" else rows["tags"]
     assert dict(zip(rows["photo_id"], tags, strict=True)) == decided_tags(tagged_samples)
-    assert len(rows) == 240
-
-
-def test_json_lines_load(tagged_samples: LibraryFolder, tmp_path: Path, load: Callable[..., Any]) -> None:
-    export(tagged_samples, tmp_path / "tags.jsonl", "jsonl")
-    rows = load("json", data_files=str(tmp_path / "tags.jsonl"))
-    assert dict(zip(rows["photo_id"], rows["tags"], strict=True)) == decided_tags(tagged_samples)
     assert len(rows) == 240
 
 

@@ -20,7 +20,7 @@ from search.export import exporter
 from search.export.exporter import ENDINGS, Format
 from search.export.tables import DEFAULT_COLUMNS, Selection, TagTable
 from search.tags.vocabulary import read_vocabulary
-from tests.conftest import LibraryFactory
+from tests.conftest import LibraryFactory, raising
 from tests.search.export.conftest import decided_tags, export, opened
 
 FORMATS: dict[Format, str] = {file_format: f"out{ending}" for ending, file_format in ENDINGS.items()}
@@ -113,9 +113,7 @@ def test_an_interruption_leaves_the_older_pair(
     name: str,
     moment: str,
 ) -> None:
-    def fail(*arguments: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
+    fail = raising(OSError(errno.ENOSPC, "No space left on device"))
     export(small.folder, out / name, file_format)
     before = content_of(out)
     match moment:

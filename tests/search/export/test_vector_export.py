@@ -16,7 +16,7 @@ from db.photo_rows import all_photos
 from db.vector_rows import EmbeddedRows
 from embedding.vector_layouts import NpyWriter
 from search.export import vector_export
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, photo_bytes, raising
 
 
 @pytest.fixture(scope="module")
@@ -112,10 +112,7 @@ def test_what_a_failed_export_leaves(filled: LibraryFactory, tmp_path: Path, mon
     library.export_vectors(tmp_path / "v.npy")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
-    def full(self: NpyWriter, vectors: np.ndarray) -> None:
-        raise OSError(28, os.strerror(28))
-
-    monkeypatch.setattr(NpyWriter, "write", full)
+    monkeypatch.setattr(NpyWriter, "write", raising(OSError(28, os.strerror(28))))
     for name in ("v.npy", "pairs"):
         with pytest.raises(OutputError, match="No space left"):
             library.export_vectors(tmp_path / name)

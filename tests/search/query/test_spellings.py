@@ -228,8 +228,7 @@ def test_captions_are_found_however_their_words_are_written(named: Library, form
     for stored in (composed, apart):
         named.caption([stored(caption) for caption in ("une plage en été", "바다", "phố cổ", "ガラス")], k=4)
         (found_set,) = named.caption_sets()
-        found_photos = named.captions([form(word) for word in words.split()])
-        assert len(found_photos) == 6
+        assert len(named.captions([form(word) for word in words.split()])) == 6
         named.forget_captions(found_set.key)
 
 

@@ -116,8 +116,7 @@ def test_evidence_is_the_lead_in_spreads_by_what_nonsense_leaves_of_the_spread()
     assert calibration.evidence(scores) == pytest.approx(z * np.sqrt(share), abs=1e-5)
     assert calibration.logits(scores) == pytest.approx(1.6 * z * np.sqrt(share) - 2.24, abs=1e-5)
     assert calibration.muted.tolist() == [False, False, False, True]
-    taught = replace(calibration, links={3: PLATT}, learnt_on="signal")
-    assert not taught.muted.any()
+    assert not replace(calibration, links={3: PLATT}, learnt_on="signal").muted.any()
     for other in (replace(calibration, method="calibrated"), replace(calibration, photos=19)):  # too few to say
         assert not other.muted.any()
 

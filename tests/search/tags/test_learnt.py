@@ -186,8 +186,7 @@ def test_labels_of_photos_that_left_teach_nothing(own: LibraryFactory, photos: P
     learn(own)
     (photos / "00.jpg").unlink()
     own.add(photos)
-    report = tag(own, OWN, TagOptions(), read_truth=label_truth)
-    assert report.fitted == 1
+    assert tag(own, OWN, TagOptions(), read_truth=label_truth).fitted == 1
     with opened(own.folder) as (_, tagging):
         assert tagging.calibration.active_links[0].labels == 6
 

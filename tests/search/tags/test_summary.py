@@ -8,7 +8,7 @@ from indexer.hotels50k import Hotels50kSource
 from search.tags.calibration import SURE, TagOptions
 from search.tags.summary import EACH, NO_CHAIN, count_by_chain, sheet_sections, summarise
 from tests.by_folder import add_photos, label_photo
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, fill_folder, photo_bytes
 from tests.search.tags.conftest import OWN, decided, opened, tag
 
 
@@ -79,8 +79,7 @@ def test_photos_of_a_folder_are_of_no_chain(tagged: LibraryFactory) -> None:
 
 
 def test_a_sheet_shows_the_surest_the_borderline_and_the_least_likely(library: LibraryFactory, photos: Path) -> None:
-    for number in range(10, 40):
-        (photos / f"{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(photos, range(10, 40))
     library.add(photos)
     tag(library)
     with opened(library.folder) as (session, tagging):

@@ -25,7 +25,7 @@ from search.tags.tagging import Tagging, text_vectors
 from search.tags.truth import Truth, label_truth
 from search.tags.vocabulary import Tag, Vocabulary, read_vocabulary
 from tests.by_folder import disagreements, found_vectors, label_photo, merge_due, photo_segments, tag_library
-from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes, raising
 from tests.search.tags.conftest import OWN, column, decided, never, opened, tag
 
 if TYPE_CHECKING:
@@ -129,11 +129,8 @@ def test_a_killed_run_is_completed_by_the_next(
 ) -> None:
     library.add(photos)
 
-    def interrupted(step: Step) -> None:
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        tag(library, progress=interrupted)
+        tag(library, progress=raising(KeyboardInterrupt()))
     with pytest.raises(QueryError, match="is not tagged yet"), opened(library.folder):
         pass
     tag(library)

@@ -136,8 +136,7 @@ def test_photos_without_scores_are_told_by_vocabulary_with_what_tags_them(
     both.tag()  # with mine alone
     key = next(key for key in both.info().vocabularies if key.startswith("hotel"))
     Path("hotel-rooms.toml").unlink()
-    hit = both.search("anything tag:mine/pool>=0")
-    assert hit.explanation.note == ""
+    assert both.search("anything tag:mine/pool>=0").explanation.note == ""
     assert found(both, "tag:mine/pool>=0") == set(range(1, 14))
     late = f"3 photos came after the last tagging and meet no tag filter: run `aliens tag --vocabulary {key}`"
     assert both.search("anything tag:sofa>=0").explanation.note == late
