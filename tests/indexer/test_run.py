@@ -3,6 +3,7 @@ import os
 import signal
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,12 @@ def test_new_photos_are_encoded_in_groups_and_the_rest_at_the_end(library: Libra
     assert sizes == [4, 4, 2]
 
 
+def test_run_tells_how_long_it_took(library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 102.5])
+    monkeypatch.setattr("indexer.pipeline.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    assert library.add(photos).run.seconds == 2.5
+
+
 def test_progress_tells_of_every_group_and_of_the_end(library: LibraryFactory, photos: Path) -> None:
     told: list[Step] = []
     library.add(photos, progress=told.append)
@@ -117,6 +124,18 @@ def test_same_bytes_are_encoded_once_across_batches(library: LibraryFactory, pho
     for number in range(10):
         assert vectors[str(photos / f"{number:02d}.jpg")] == vectors[str(photos / f"copy-{number}.jpg")]
     check_invariants(library.folder)
+
+
+@pytest.mark.usefixtures("small_commits")
+def test_bytes_that_were_recorded_long_before_in_the_same_run_are_not_encoded_again(
+    library: LibraryFactory, tmp_path: Path
+) -> None:
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(85):  # more than are read ahead and remembered
+        (many / f"{number:02d}.jpg").write_bytes(photo_bytes(number % 84))
+    report = library.add(many).run
+    assert (report.encoded, report.reused, library.encoder.encoded_photos) == (84, 1, 84)
 
 
 def test_same_bytes_are_encoded_once_across_runs(library: LibraryFactory, photos: Path, tmp_path: Path) -> None:
@@ -298,9 +317,13 @@ def test_interrupted_run_among_copies_and_failures_gives_the_same_bits(
         (photos / f"{number:02d}b.jpg").write_bytes(b"")
     other_library.encoder = GroupEncoder()
     other_library.add(photos)
+    recorded = 0
     for group in (1, 1, 1):
         library.encoder = interrupt_at(group)
-        assert library.add(photos).run.interrupted
+        report = library.add(photos).run
+        assert report.interrupted
+        before, recorded = recorded, list(states_of(library.folder).values()).count(EMBEDDED)
+        assert (report.encoded, report.encoded + report.reused) == (4, recorded - before)
     library.encoder = GroupEncoder()
     assert not library.add(photos).run.interrupted
     assert vectors_of(library.folder) == vectors_of(other_library.folder)
