@@ -445,7 +445,7 @@ def test_vectors_come_as_they_lie_on_disk_in_the_order_of_the_ids(
 ) -> None:
     monkeypatch.setattr(segments, "BLOCK_ROWS", 3)
     vectors = store.current(Rows([store.write(*photos(seed)) for seed in (1, 2)]))
-    for asked in (vectors.ids[[7, 0, 3, 9, 1]], vectors.ids[2:5]):
+    for asked in (vectors.ids[[7, 0, 3, 9, 1]], vectors.ids[2:5], vectors.ids[[0, 2, 4]], vectors.ids):
         halves = np.concatenate(list(vectors.halves(asked)))
         assert halves.dtype == np.float16
         assert (halves == vectors.gather(asked)).all()
