@@ -449,6 +449,8 @@ def test_vectors_come_as_they_lie_on_disk_in_the_order_of_the_ids(
         halves = np.concatenate(list(vectors.halves(asked)))
         assert halves.dtype == np.float16
         assert (halves == vectors.gather(asked)).all()
+    (part,) = vectors.halves(vectors.ids[2:5])
+    assert np.shares_memory(part, vectors.segments[0].vectors)  # nothing is copied that lies together
     with pytest.raises(LibraryError, match="no photo 5 in the index"):
         list(vectors.halves(np.array([5])))
 
