@@ -287,7 +287,7 @@ class SegmentStore:
                 now = tuple((file.name, file.alive) for file in files)
                 try:
                     known = self._current.get(now)
-                    if known is None or any(self._has_moved(segment) for segment in known.segments):
+                    if known is None or any([self._has_moved(segment) for segment in known.segments]):  # all that have
                         return self._opened_now(now, files, rows)
                     return known
                 except SegmentGone:  # merged away since, perhaps

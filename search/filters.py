@@ -198,13 +198,13 @@ class Conditions:
             else:
                 groups[group_of(part, place)].append(part)
         ids: set[int] | None = None
-        statements: list[Select[Any]] = []
+        of_chains: Select[Any] | None = None
         for group in groups.values():
             hotels = self.hotels(group)
             if hotels is None:
                 conditions.append(or_(*map(self.condition, group)))
             elif isinstance(hotels, Select):
-                statements.append(hotels)
+                of_chains = hotels  # all chains are one group
             else:
                 ids = set(hotels) if ids is None else ids.intersection(hotels)
         for part in refused:
@@ -212,12 +212,10 @@ class Conditions:
                 ids.difference_update(self.hotel_ids(part))
             else:
                 conditions.append(sql.negated(self.condition(part)))
-        if ids is None and statements:
-            return [*conditions, *map(sql.of_hotels, statements[1:])], statements[0]
         if ids is None:
-            return conditions, None
-        for statement in statements:
-            ids &= sql.hotel_ids(self._session, statement)
+            return conditions, of_chains
+        if of_chains is not None:
+            ids &= sql.hotel_ids(self._session, of_chains)
         return conditions, sorted(ids)
 
     def hotels(self, group: Sequence[Filter]) -> Sequence[int] | Select[Any] | None:

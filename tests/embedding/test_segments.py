@@ -21,7 +21,7 @@ from base.errors import LibraryError
 from base.files import SegmentFile
 from embedding import segments
 from embedding.faiss_files import read_faiss, write_faiss
-from embedding.opened_segment import Segment
+from embedding.opened_segment import ELSEWHERE, Segment, write_stub
 from embedding.segments import KEPT_MOMENTS, OPENINGS, SegmentStore, Vectors
 from tests.embedding.conftest import Rows, flipped, in_segments, segment_of, unit_vectors
 
@@ -352,6 +352,13 @@ def test_photos_that_die_are_masked_and_asked_for_once(store: SegmentStore) -> N
     assert (len(none), none.ids.tolist()) == (0, [])
 
 
+def test_photos_of_which_the_database_counts_others_than_it_names_are_refused(store: SegmentStore) -> None:
+    ids, vectors = photos(1)
+    file = store.write(ids, vectors)
+    with pytest.raises(LibraryError, match=f"{file.name} has 4 living rows, and 2 are counted: run `aliens verify`"):
+        store.current(Rows([replace(file, alive=2)], dead={file.name: ids[:1]}))
+
+
 def test_a_library_without_photos_has_none(store: SegmentStore) -> None:
     assert len(store.current(Rows([]))) == 0
 
@@ -438,12 +445,83 @@ def test_vectors_come_as_they_lie_on_disk_in_the_order_of_the_ids(
 ) -> None:
     monkeypatch.setattr(segments, "BLOCK_ROWS", 3)
     vectors = store.current(Rows([store.write(*photos(seed)) for seed in (1, 2)]))
-    for asked in (vectors.ids[[7, 0, 3, 9, 1]], vectors.ids[2:5]):
+    for asked in (vectors.ids[[7, 0, 3, 9, 1]], vectors.ids[2:5], vectors.ids[[0, 2, 4]], vectors.ids):
         halves = np.concatenate(list(vectors.halves(asked)))
         assert halves.dtype == np.float16
         assert (halves == vectors.gather(asked)).all()
+    (part,) = vectors.halves(vectors.ids[2:5])
+    assert np.shares_memory(part, vectors.segments[0].vectors)  # nothing is copied that lies together
     with pytest.raises(LibraryError, match="no photo 5 in the index"):
         list(vectors.halves(np.array([5])))
+
+
+# Rows that lie in Milvus alone
+
+
+def send_away(store: SegmentStore, file: SegmentFile) -> bytes:
+    """Leave the ids and sums of a segment's rows alone; return what its file was."""
+    write_stub(store.stub(file.name), store.open(file))
+    data = store.path(file.name).read_bytes()
+    store.path(file.name).unlink()
+    return data
+
+
+def test_rows_that_leave_for_milvus_and_come_back_are_looked_for_where_they_are(store: SegmentStore) -> None:
+    files = [store.write(*photos(seed)) for seed in (1, 2, 3)]
+    rows, whole = Rows(files), store.current(Rows(files))
+    shared = SegmentStore(store.folder, DIM, lambda ids: whole.gather(ids).astype(np.float16))
+    before = shared.current(rows)
+    assert (before.is_remote, before.remote.names) == (False, ())
+    data = {file.name: send_away(store, file) for file in files[:2]}
+    shared.let_go(files[0].name)  # as whoever sends them away does
+    away = shared.current(rows)
+    assert away is shared.current(rows) is not before
+    assert [shared.is_remote(file.name) for file in files] == [True, True, False]
+    assert (away.is_remote, away.names, away.remote.names) == (True, before.names, before.names[:2])
+    assert away.segments[2] is before.segments[2]
+    assert (away.gather(whole.ids) == whole.gather(whole.ids)).all()
+    for name, was in data.items():
+        store.path(name).write_bytes(was)
+    back = shared.current(rows)
+    assert (back.is_remote, back.names) == (False, before.names)
+    assert (back.gather(whole.ids) == whole.gather(whole.ids)).all()
+
+
+def test_of_dead_rows_alone_milvus_may_have_others(store: SegmentStore) -> None:
+    ids, vectors = np.arange(5), unit_vectors(5, DIM).astype(np.float16)
+    file = store.write(ids, vectors)
+    send_away(store, file)
+    changed = np.where((ids == 2)[:, None], np.float16(1), vectors)
+    shared = SegmentStore(store.folder, DIM, lambda asked: changed[asked])
+    found = shared.current(Rows([replace(file, alive=4)], dead={file.name: np.array([2])}))
+    assert (found.segments[0].vectors[:] == np.where((ids == 2)[:, None], 0, vectors)).all()
+    whole = shared.current(Rows([file]))
+    with pytest.raises(LibraryError, match=f"photo 2 came back from Milvus as another one than segment {file.name} "):
+        whole.gather(ids)
+
+
+def test_rows_in_milvus_are_not_fetched_where_nobody_says_how(store: SegmentStore) -> None:
+    file = store.write(*photos(1))
+    send_away(store, file)
+    with pytest.raises(LibraryError, match=re.escape(ELSEWHERE)):
+        SegmentStore(store.folder, DIM).vector(lambda: file, int(photos(1)[0][0]))
+
+
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:-8], lambda data: b"no array"])
+def test_damaged_ids_of_rows_in_milvus_are_named_with_the_remedy(
+    store: SegmentStore, damage: Callable[[bytes], bytes]
+) -> None:
+    file = store.write(*photos(1))
+    send_away(store, file)
+    stub, other = store.stub(file.name), replace(file, rows=4)
+    named = re.escape(f"the ids of a segment whose rows are in Milvus are damaged, {stub}: run `aliens verify`")
+    assert (store.problem(file), store.problem(other)) == (None, f"{stub} is damaged")
+    with pytest.raises(LibraryError, match=f"^{named}"):
+        SegmentStore(store.folder, DIM).open(other)
+    stub.write_bytes(damage(stub.read_bytes()))
+    assert store.problem(file) == f"{stub} is damaged"
+    with pytest.raises(LibraryError, match=f"^{named}"):
+        SegmentStore(store.folder, DIM).open(file)
 
 
 # One photo, be it findable or not
@@ -566,6 +644,16 @@ def test_segments_named_and_the_others_are_all(made: tuple[Vectors, np.ndarray, 
     assert (both.gather(ids) == vectors).all()
 
 
+@given(scattered(), IDS)
+def test_a_rule_leaves_the_living_photos_that_it_holds_of(
+    made: tuple[Vectors, np.ndarray, np.ndarray], meant: np.ndarray
+) -> None:
+    found, ids, vectors = made
+    left = found.where(lambda asked: np.isin(asked, meant))
+    assert (left.ids.tolist(), left.names) == (np.intersect1d(ids, meant).tolist(), found.names)
+    assert (left.gather(left.ids) == vectors[np.isin(ids, meant)]).all()
+
+
 @pytest.mark.parametrize("held", [[], [segment_of(np.empty(0, np.int64), unit_vectors(0, DIM))]])
 def test_where_there_are_no_photos_nothing_is_found(held: list[Segment]) -> None:
     empty = Vectors(DIM, held, [None] * len(held))
@@ -589,10 +677,12 @@ def test_strays_are_found_and_removed_and_recorded_segments_kept(store: SegmentS
         (store.folder / name).write_bytes(b"half a file")
     (store.folder / "notes.txt").write_text("not ours", encoding="utf-8")
     (store.folder / "folder.npy").mkdir()
-    strays = sorted([*left, f"{other.name}.faiss"])
+    for file in (kept, other):
+        write_stub(store.stub(file.name), store.open(file))
+    strays = sorted([*left, f"{other.name}.faiss", f"{other.name}.npy"])
     assert [path.name for path in store.strays({kept.name})] == strays
-    assert store.remove_strays({kept.name}) == 4
-    assert files(store) == sorted([f"{kept.name}.faiss", "notes.txt", "folder.npy"])
+    assert store.remove_strays({kept.name}) == 5
+    assert files(store) == sorted([f"{kept.name}.faiss", f"{kept.name}.npy", "notes.txt", "folder.npy"])
     assert store.remove_strays({kept.name}) == 0
     assert len(store.open(kept)) == 5
 

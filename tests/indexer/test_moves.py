@@ -7,6 +7,7 @@ import pytest
 
 from aliens.library import Library
 from base.files import PhotoFile
+from base.progress import Step
 from base.settings import LibraryFolder
 from db.models import Photo
 from indexer.moves import common_ending
@@ -78,6 +79,21 @@ def test_what_was_said_of_a_photo_follows_its_file(known: Library, photos: Path,
     assert list(known.failures()) == []
 
 
+def test_photos_that_were_missing_are_known_again_batch_by_batch(
+    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.add(photos)
+    elsewhere = photos.with_name("elsewhere")
+    elsewhere.mkdir()
+    for number in range(8):
+        (photos / f"{number:02d}.jpg").rename(elsewhere / f"{number:02d}.jpg")
+    assert library.add(photos).scan.vanished == 8
+    monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", 3)
+    report = library.add(elsewhere).run
+    assert (report.moved, report.reused, report.encoded) == (8, 8, 0)
+    check_sound(library.folder)
+
+
 def test_photos_of_a_tar_follow_into_another(library: LibraryFactory, tmp_path: Path) -> None:
     folder = tmp_path / "shards"
     folder.mkdir()
@@ -94,9 +110,14 @@ def test_photos_of_a_tar_follow_into_another(library: LibraryFactory, tmp_path: 
     check_sound(library.folder)
 
 
-def test_a_drive_under_another_name_is_the_same_photos(known: Library, photos: Path) -> None:
+def test_a_drive_under_another_name_is_the_same_photos(
+    known: Library, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", 4)
     mounted = photos.rename(photos.with_name("disk1"))
-    report = known.add(mounted)
+    told: list[Step] = []
+    report = known.add(mounted, progress=told.append)
+    assert [step.done for step in told if step.what == "embedding"] == [4, 8, 10]
     assert (report.run.moved, report.run.encoded, len(known.search("a room", k=100))) == (10, 0, 10)
     check_followed(known, mounted / "03.jpg")
     mounted.rename(photos)  # and back

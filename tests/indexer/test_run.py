@@ -3,6 +3,7 @@ import os
 import signal
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import indexer.pipeline
 from base.files import PhotoFile
 from base.progress import Step
+from indexer.pipeline import RunReport
 from tests.by_folder import disagreements as verify
 from tests.by_folder import list_failures
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
@@ -26,6 +28,7 @@ from tests.indexer.conftest import (
     segments_in,
     states_of,
     vectors_of,
+    write_tar,
 )
 
 pytestmark = pytest.mark.usefixtures("ctrl_c")
@@ -86,10 +89,39 @@ def test_new_photos_are_encoded_in_groups_and_the_rest_at_the_end(library: Libra
     assert sizes == [4, 4, 2]
 
 
+def test_run_tells_how_long_it_took(library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 102.5])
+    monkeypatch.setattr("indexer.pipeline.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    assert library.add(photos).run.seconds == 2.5
+
+
 def test_progress_tells_of_every_group_and_of_the_end(library: LibraryFactory, photos: Path) -> None:
     told: list[Step] = []
     library.add(photos, progress=told.append)
     assert [step for step in told if step.what == "embedding"] == [Step("embedding", done, 10) for done in (4, 8, 10)]
+
+
+def test_what_a_callback_raises_ends_the_run_and_all_that_was_encoded_is_kept(
+    library: LibraryFactory, photos: Path
+) -> None:
+    def fail(step: Step) -> None:
+        if step.what == "embedding":
+            raise LookupError(f"after {step.done}")
+
+    with pytest.raises(LookupError, match="after 4"):
+        library.add(photos, progress=fail)
+    assert list(states_of(library.folder).values()).count(EMBEDDED) == 4
+    assert library.add(photos).run.encoded == 6
+
+
+def test_reports_of_runs_add_up() -> None:
+    first = RunReport(total=9, encoded=1, reused=2, moved=3, failed=4, seconds=0.5, strays=5)
+    later = RunReport(total=90, encoded=10, reused=20, moved=30, failed=40, seconds=1.0, interrupted=True, strays=50)
+    whole = RunReport(total=99, encoded=11, reused=22, moved=33, failed=44, seconds=1.5, interrupted=True, strays=55)
+    first.update(later)
+    assert (first, first.done) == (whole, 77)
+    first.update(RunReport())
+    assert first == whole
 
 
 def test_same_bytes_are_encoded_once_within_a_batch(library: LibraryFactory, photos: Path) -> None:
@@ -117,6 +149,18 @@ def test_same_bytes_are_encoded_once_across_batches(library: LibraryFactory, pho
     for number in range(10):
         assert vectors[str(photos / f"{number:02d}.jpg")] == vectors[str(photos / f"copy-{number}.jpg")]
     check_invariants(library.folder)
+
+
+@pytest.mark.usefixtures("small_commits")
+def test_bytes_that_were_recorded_long_before_in_the_same_run_are_not_encoded_again(
+    library: LibraryFactory, tmp_path: Path
+) -> None:
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(85):  # more than are read ahead and remembered
+        (many / f"{number:02d}.jpg").write_bytes(photo_bytes(number % 84))
+    report = library.add(many).run
+    assert (report.encoded, report.reused, library.encoder.encoded_photos) == (84, 1, 84)
 
 
 def test_same_bytes_are_encoded_once_across_runs(library: LibraryFactory, photos: Path, tmp_path: Path) -> None:
@@ -149,6 +193,22 @@ def test_photos_whose_bytes_changed_places_are_told_apart(library: LibraryFactor
     after = vectors_of(library.folder)
     assert (after[str(one)], after[str(two)]) == (before[str(two)], before[str(one)])
     check_invariants(library.folder)
+
+
+@pytest.mark.usefixtures("small_commits")
+def test_bytes_that_were_known_and_are_overwritten_in_the_same_run_are_read_again(
+    library: LibraryFactory, photos: Path
+) -> None:
+    library.add(photos)
+    for number in range(4):
+        (photos / f"{number:02d}.jpg").write_bytes(photo_bytes(50 + number))
+        os.utime(photos / f"{number:02d}.jpg", (1, 1))
+    write_tar(photos / "more.tar", {"old.jpg": photo_bytes(3)})  # read while its bytes are those of 03.jpg still
+    report = library.add(photos).run
+    assert (report.encoded, report.reused, report.failed) == (5, 0, 0)
+    assert states_of(library.folder)["more.tar!old.jpg"] == EMBEDDED
+    check_invariants(library.folder)
+    assert verify(library.folder) == []
 
 
 def test_unusable_photos_fail_with_kind_and_reason_and_stop_nothing(library: LibraryFactory, photos: Path) -> None:
@@ -272,6 +332,7 @@ def test_interrupted_run_keeps_what_it_encoded_and_the_next_gives_the_same_bits(
 def test_interrupt_in_the_middle_of_a_group_leaves_it_to_the_next_run(
     library: LibraryFactory, other_library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (photos / "05.jpg").write_bytes(photo_bytes(4))  # which the group in hand has already
     other_library.encoder = GroupEncoder()
     other_library.add(photos)
     facts, calls = indexer.pipeline.facts, iter(range(100))
@@ -285,7 +346,7 @@ def test_interrupt_in_the_middle_of_a_group_leaves_it_to_the_next_run(
     with monkeypatch.context() as patch:
         patch.setattr("indexer.pipeline.facts", interrupt_at_the_sixth)
         report = library.add(photos).run
-    assert (report.interrupted, report.encoded, report.done) == (True, 4, 4)
+    assert (report.interrupted, report.encoded, report.reused) == (True, 4, 0)
     library.add(photos)
     assert vectors_of(library.folder) == vectors_of(other_library.folder)
 
@@ -298,9 +359,13 @@ def test_interrupted_run_among_copies_and_failures_gives_the_same_bits(
         (photos / f"{number:02d}b.jpg").write_bytes(b"")
     other_library.encoder = GroupEncoder()
     other_library.add(photos)
+    recorded = 0
     for group in (1, 1, 1):
         library.encoder = interrupt_at(group)
-        assert library.add(photos).run.interrupted
+        report = library.add(photos).run
+        assert report.interrupted
+        before, recorded = recorded, list(states_of(library.folder).values()).count(EMBEDDED)
+        assert (report.encoded, report.encoded + report.reused) == (4, recorded - before)
     library.encoder = GroupEncoder()
     assert not library.add(photos).run.interrupted
     assert vectors_of(library.folder) == vectors_of(other_library.folder)

@@ -18,9 +18,10 @@ from aliens.library import Library
 from base.errors import QueryError
 from base.settings import LibraryFolder
 from db.detail_rows import note_columns
+from db.hotel_rows import FIRST_OWN_ID
 from db.models import Photo
 from search import filters as filtering
-from search.filters import chosen, kinds_of
+from search.filters import OfHotels, chosen, hotels_called_so, kinds_of
 from search.masks import Masks
 from search.query import FILTER_NAMES, parse
 from search.tags.calibration import TagOptions
@@ -275,13 +276,45 @@ def test_no_photo_at_all_cannot_be_asked_for(hotels: Library, k: int) -> None:
         ("chain:Azur", "no chain 'Azur' .*near it: Azura"),
         ("hotel:999999", "no hotel '999999'"),
         ('hotel:"Azura Bay Porto Luma"', "near it: Azura Bay Porto Lume"),
-        ("source:trafikcam", "near it: traffickcam"),
+        ("source:trafikcam", r"no source 'trafikcam' of this library \(near it: traffickcam"),
+        ("column:prise>3", r"no column 'prise' of this library \(near it: price\)"),
         ("-chain:nobody", "no chain 'nobody'"),
     ],
 )
 def test_unknown_names_list_what_is_near(hotels: Library, query: str, words: str) -> None:
     with pytest.raises(QueryError, match=words):
         selected(hotels, query)
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("hotel:spa", "no hotel 'spa': no photo of this library has a hotel: `aliens add"),
+        ("chain:inns", "no chain 'inns': no photo of this library has a hotel of a chain: `aliens add"),
+        ("near:0,0,1km", "near:0,0,1km finds nothing: no photo of this library has a place: `aliens add"),
+        ("column:price", "no column 'price': no photo of this library has columns of a list: `aliens add"),
+    ],
+)
+def test_what_a_library_lacks_altogether_is_told_with_the_remedy(
+    library: LibraryFactory, query: str, words: str
+) -> None:
+    with pytest.raises(QueryError, match=f"^{words}"):
+        selected(library.open(), query)
+
+
+@pytest.mark.parametrize(
+    ("query", "places"), [("jp1", [2]), ("JP10", [3]), ("jp", [0, 1, 2, 3]), ("7", [5, 0]), ("inn", [0])]
+)
+def test_hotels_that_people_named_are_meant_by_their_whole_names(query: str, places: list[int]) -> None:
+    ids = [7, 100, *range(FIRST_OWN_ID, FIRST_OWN_ID + 4)]
+    names = ["JP10 Inn", "jp1", "jp1", "jp10", None, "7"]
+    rows = [(hotel_id, name, (name or "").casefold()) for hotel_id, name in zip(ids, names, strict=True)]
+    assert hotels_called_so(query, rows) == [ids[place] for place in places]
+
+
+def test_hotels_that_are_meant_by_their_ids_are_told_as_filters() -> None:
+    told = [str(OfHotels()), str(OfHotels((5, 7))), str(OfHotels((5,), negated=True))]
+    assert told == ["of any hotel", "hotel:5 hotel:7", "-hotel:5"]
 
 
 def test_tags_of_a_library_that_is_not_tagged_are_refused_with_the_remedy(
