@@ -114,12 +114,12 @@ def test_what_must_not_be_missed_stands_with_its_photos_and_is_counted_at_the_to
     assert text.count(note) == 3
 
 
-def test_a_page_is_written_whole_and_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    write_page(restyle_page([item(1)], "\udcff.jpg"), tmp_path / "page.html")  # a name that is no UTF-8
-    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+def test_a_page_is_written_whole_in_a_new_folder_and_one_that_cannot_be_is_named(tmp_path: Path) -> None:
+    write_page(restyle_page([item(1)], "\udcff.jpg"), tmp_path / "new" / "page.html")  # a name that is no UTF-8
+    text = (tmp_path / "new" / "page.html").read_text(encoding="utf-8")
     assert text.startswith("<!doctype html>") and text.rstrip().endswith("</html>")
-    with pytest.raises(OutputError, match="nowhere"):
-        write_page("x", tmp_path / "nowhere" / "page.html")
+    with pytest.raises(OutputError, match=r"page\.html.page\.html"):
+        write_page("x", tmp_path / "new" / "page.html" / "page.html")
 
 
 def test_a_page_of_no_photos_says_so() -> None:

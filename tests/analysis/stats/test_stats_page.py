@@ -77,7 +77,7 @@ def test_tags_of_a_tagged_library_are_shown_by_chain(opened: Library, photos: Pa
     assert "<h2>Tags</h2>" in page
     assert "Tags by chain" not in page  # of photos of no chain there is nothing to compare
     with pytest.raises(OutputError, match="cannot be written"):
-        stats.write_page(tmp_path / "no" / "report.html")
+        stats.write_page(tmp_path / "report.html" / "report.html")
 
 
 def test_tags_of_several_chains_are_compared(odd: Library) -> None:
