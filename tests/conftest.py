@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from PIL import Image
-from sqlalchemy import Engine, create_engine, select, text
+from sqlalchemy import Engine, create_engine, func, select, text
 
 import aliens
 from aliens.library import Library
@@ -347,14 +347,19 @@ def sample_library(
 
 
 @pytest.fixture(autouse=True)
-def sample_library_is_left_as_it_was(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail the test that changes what all others share: who is to change it copies it."""
+def libraries_of_many_are_left_as_they_were(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail the test that changes what others share: who is to change it copies it, or puts it back."""
+    shared = [name for name in ("sample_library", "tagged_library") if name in request.fixturenames]
+    before = {name: rows_of_people(request.getfixturevalue(name)) for name in shared}
     yield
-    if "sample_library" in request.fixturenames:
-        library: Library = request.getfixturevalue("sample_library")
-        with new_session(library.catalog.engine) as session:
-            for table in WHAT_TESTS_LEAVE:
-                assert not session.scalars(select(table).limit(1)).all(), f"{table.__name__} left in the library of all"
+    assert {name: rows_of_people(request.getfixturevalue(name)) for name in shared} == before
+
+
+def rows_of_people(library: Library) -> dict[str, int]:
+    """Return how many rows there are of what tests may leave in a library."""
+    with new_session(library.catalog.engine) as session:
+        counts = {each.__name__: select(func.count()).select_from(each) for each in WHAT_TESTS_LEAVE}
+        return {name: session.scalars(count).one() for name, count in counts.items()}
 
 
 @pytest.fixture(scope="session")

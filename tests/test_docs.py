@@ -65,6 +65,25 @@ def examples_of(guide: str) -> str:
     return "\n".join(found[:1] if guide == "restyling" else found)
 
 
+def begin_in(folder: Path, starter: "OpenClipEncoder", monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder, with the starter in the place of any model."""
+    from embedding.open_clip_encoder import OpenClipEncoder
+
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("ALIENS_LIBRARY", raising=False)
+    monkeypatch.setattr(OpenClipEncoder, "load", lambda name, **options: starter)
+    monkeypatch.setattr("analysis.duplicates.duplicate_search.SAMPLE_PHOTOS", 8)  # each is embedded many times over
+
+
+def type_shown(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run a command that a page shows; it succeeds."""
+    monkeypatch.setattr(sys, "argv", words)
+    try:
+        cli.main()
+    except SystemExit as stop:
+        assert not stop.code, f"{shlex.join(words)}: {capsys.readouterr().err}"
+
+
 def commands_of(app: typer.Typer, before: str = "") -> Iterator[tuple[str, CommandInfo | TyperInfo]]:
     """Yield every command with its full name; a group counts where it does something by itself."""
     for command in app.registered_commands:
@@ -161,12 +180,7 @@ def test_the_examples_of_the_readme_run_one_after_the_other(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from embedding.open_clip_encoder import OpenClipEncoder
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ALIENS_LIBRARY", raising=False)
-    monkeypatch.setattr(OpenClipEncoder, "load", lambda name, **options: starter)
-    monkeypatch.setattr("analysis.duplicates.duplicate_search.SAMPLE_PHOTOS", 8)  # each is embedded many times over
+    begin_in(tmp_path, starter, monkeypatch)
     (tmp_path / "aliens").mkdir()
     few = some_samples(tmp_path / "aliens" / "samples", samples, every=2)
     for path in samples.iterdir():
@@ -183,11 +197,7 @@ def test_the_examples_of_the_readme_run_one_after_the_other(
     examples = [words for words in example_commands() if words[1] != "serve"]  # which goes on until Ctrl-C
     assert len(examples) >= 10
     for words in examples:
-        monkeypatch.setattr(sys, "argv", words)
-        try:
-            cli.main()
-        except SystemExit as stop:
-            assert not stop.code, f"{shlex.join(words)}: {capsys.readouterr().err}"
+        type_shown(words, monkeypatch, capsys)
     assert (tmp_path / "found.jpg").exists()
 
     capsys.readouterr()

@@ -21,9 +21,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import aliens
-import cli
 from tests.conftest import made_once, some_samples
-from tests.test_docs import GUIDES, ROOT, blocks
+from tests.test_docs import GUIDES, ROOT, begin_in, blocks, type_shown
 from tests.tiny_hotels50k import results_text, write_lists, write_photos
 
 if TYPE_CHECKING:
@@ -126,12 +125,7 @@ def test_the_examples_of_a_page_run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from embedding.open_clip_encoder import OpenClipEncoder
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ALIENS_LIBRARY", raising=False)
-    monkeypatch.setattr(OpenClipEncoder, "load", lambda name, **options: starter)
-    monkeypatch.setattr("analysis.duplicates.duplicate_search.SAMPLE_PHOTOS", 8)  # each is embedded many times over
+    begin_in(tmp_path, starter, monkeypatch)
     lay_out(tmp_path, tagged, samples)
     for line in commands_of_page(page):
         line = line.replace("ViT-B-32/openai", "starter").replace("/data", "photos")
@@ -142,8 +136,4 @@ def test_the_examples_of_a_page_run(
         monkeypatch.setattr(sys, "stdin", io.StringIO(answers))
         if words[1] == "init" and "--library" not in words:  # where a page begins one, there is none before
             shutil.rmtree("aliens-library")
-        monkeypatch.setattr(sys, "argv", words)
-        try:
-            cli.main()
-        except SystemExit as stop:
-            assert not stop.code, f"{line}: {capsys.readouterr().err}"
+        type_shown(words, monkeypatch, capsys)
