@@ -41,13 +41,13 @@ def restore(factory: LibraryFactory, copy: Path) -> None:
 def all_find_themselves(library: Library) -> bool:
     """Tell whether each photo is the best hit for its own picture, and for its own vector."""
     paths = {hit.photo_id: hit.path for hit in library.search(QUERY, k=1_000)}
-    return bool(paths) and all(
-        library.search(image=path, k=1)[0].photo_id == photo_id
-        and library.searcher.vector(library.catalog.session(), photo_id)
-        @ library.encoder.encode_images(square(library, path))[0]
-        > 0.999
-        for photo_id, path in paths.items()
-    )
+    with library.catalog.session() as session:
+        return bool(paths) and all(
+            library.search(image=path, k=1)[0].photo_id == photo_id
+            and library.searcher.vector(session, photo_id) @ library.encoder.encode_images(square(library, path))[0]
+            > 0.999
+            for photo_id, path in paths.items()
+        )
 
 
 def square(library: Library, path: str) -> np.ndarray:

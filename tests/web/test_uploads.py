@@ -67,7 +67,8 @@ def test_a_photo_is_taken_and_found_by(encoding: TestClient, samples: Path) -> N
     vectors = opened.uploads.vectors(f"a pool image:{upload_id}:0.5 -image:{upload_id}")
     best = opened.library.search(image=photo, k=1, copies=True)[0]
     assert list(vectors) == [upload_id] and vectors[upload_id].shape == (opened.library.model.dim,)
-    stored = opened.library.searcher.vectors(opened.library.catalog.session(), [best.photo_id])[best.photo_id]
+    with opened.library.catalog.session() as session:
+        stored = opened.library.searcher.vectors(session, [best.photo_id])[best.photo_id]
     assert float(vectors[upload_id] @ stored.astype(np.float32)) > 0.999
     shown = encoding.get(f"/api/v1/uploads/{upload_id}/image")
     assert shown.headers["content-type"] == "image/webp" and Image.open(io.BytesIO(shown.content)).size == (350, 233)
