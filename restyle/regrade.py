@@ -1,5 +1,6 @@
 """Regrading: a photo in an alien palette's colours without any weights, and the engine that does no more than that."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import cpu_count
@@ -20,8 +21,8 @@ from restyle.protanopia import seen_lab
 from restyle.sky import SIDE_PX, sky_in
 from restyle.smoothing import GuidedFit, as_mask, guided_fits, smoothstep
 
-VERSION = 2  # of the method: results are made anew where it changes
-FINE_PX = 512  # a longer side up to which it is decided for each pixel, beyond for each 2 x 2, as JPEG stores colours
+VERSION = 3  # of the method: results are made anew where it changes
+FINE_PX = 512  # a longer side up to which colours change pixel by pixel, beyond by 2 x 2, as JPEG stores them
 STRIP_PIXELS = 1 << 17  # worked on at a time: no thread waits long for another, and memory does not grow with the photo
 UNSEEN = 1 / 512  # share of a colour that rounds to no level
 
@@ -110,6 +111,16 @@ def regrade(pixels: Pixels, palette: Palette, strength: float = 1.0, *, keep: Fl
         )
     if strength <= 0:
         return pixels.copy()
+    if max(pixels.shape) <= FINE_PX:
+        return recoloured(pixels, palette, strength, keep)
+    coarse = np.asarray(Image.fromarray(pixels).reduce(2))
+    kept = None if keep is None else np.asarray(Image.fromarray(keep).reduce(2))
+    colours = recoloured(coarse, palette, strength, kept)
+    return with_changes(pixels, coarse, colours)
+
+
+def recoloured(pixels: Pixels, palette: Palette, strength: float, keep: Floats | None) -> Pixels:
+    """Return the same of a photo each of whose pixels is decided for itself."""
     small = Small.of(pixels)
     tones = tones_of(small)
     result, height = np.empty_like(pixels), len(pixels)
@@ -117,8 +128,7 @@ def regrade(pixels: Pixels, palette: Palette, strength: float = 1.0, *, keep: Fl
     def strip(top: int, bottom: int) -> None:
         photo = Image.fromarray(pixels[top:bottom])
         leaf, sky = (photo.filter(table) for table in tables)
-        guide = luma_of(photo if max(pixels.shape) <= FINE_PX else photo.reduce(2))
-        leaf_share, own = shares.result().within(guide, top / height, bottom / height)
+        leaf_share, own = shares.result().within(luma_of(photo), top / height, bottom / height)
         sky.paste(leaf, mask=as_mask(leaf_share, photo.size))
         own = 1 - strength * (1 - own)
         if own.max() > UNSEEN:
@@ -127,13 +137,37 @@ def regrade(pixels: Pixels, palette: Palette, strength: float = 1.0, *, keep: Fl
             sky.paste(photo, mask=as_mask(keep[top:bottom], photo.size))
         result[top:bottom] = np.asarray(sky)
 
-    tops = np.linspace(0, height, -(-pixels.size // (3 * STRIP_PIXELS)), endpoint=False) // 2 * 2  # of whole 2 x 2
-    edges = [*np.unique(tops.astype(int)).tolist(), height]
     with ThreadPoolExecutor(cpu_count()) as pool:
         shares = pool.submit(shares_of, small, tones)  # begun before the strips that wait for it
         tables = [colour_table(lab) for lab in colour_maps(tones, palette)]
-        list(pool.map(strip, edges[:-1], edges[1:]))
+        in_strips(pool, strip, pixels)
     return result
+
+
+def with_changes(photo: Pixels, before: Pixels, after: Pixels) -> Pixels:
+    """Return a photo, (h, w, 3), changed as its half of the size was, from before to after, with its own detail."""
+    result, width = np.empty_like(photo), photo.shape[1]
+
+    def strip(top: int, bottom: int) -> None:
+        above = max(top // 2 - 1, 0)  # a row more on either side, since those between are interpolated
+        rows, size = slice(above, bottom // 2 + 2), (width, bottom - top)
+        box = (0, top / 2 - above, width / 2, bottom / 2 - above)
+        changed = photo[top:bottom].astype(np.int16)
+        for part, change in ((before, np.subtract), (after, np.add)):
+            between = Image.fromarray(part[rows]).resize(size, Image.Resampling.BILINEAR, box)
+            change(changed, np.asarray(between), out=changed)
+        np.clip(changed, 0, 255, out=result[top:bottom], casting="unsafe")
+
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        in_strips(pool, strip, photo)
+    return result
+
+
+def in_strips(pool: ThreadPoolExecutor, work: Callable[[int, int], None], pixels: Pixels) -> None:
+    """Have threads work on a photo in strips, of the rows from one number to another."""
+    tops = np.linspace(0, len(pixels), -(-pixels.size // (3 * STRIP_PIXELS)), endpoint=False).astype(int)
+    edges = [*np.unique(tops).tolist(), len(pixels)]
+    list(pool.map(work, edges[:-1], edges[1:]))
 
 
 def luma_of(photo: Image.Image) -> Floats:

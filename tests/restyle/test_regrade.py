@@ -16,7 +16,7 @@ from benchmarks.regrading import chroma_noise, noise_added, plain_greys, spread
 from embedding.colour import lab_of, read_pixels
 from restyle.palettes import palette_names, read_palette
 from restyle.protanopia import colours_of, palette_distance, visibility
-from restyle.regrade import regrade
+from restyle.regrade import FINE_PX, regrade
 from restyle.structure import compare, structure_of
 from tests.restyle.pictures import flat, room, texture, wall
 
@@ -201,6 +201,25 @@ def test_kept_places_stay_and_the_others_change() -> None:
     assert np.array_equal(result[:, 160:], plain[:, 160:])
     half = lab_of(regrade(photo, FERN, keep=np.full(photo.shape[:2], 0.5, np.float32)))
     assert 0.3 < np.abs(half - lab_of(photo)).mean() / np.abs(lab_of(plain) - lab_of(photo)).mean() < 0.7
+
+
+def test_large_photos_get_the_colours_of_small_ones_and_keep_their_own_detail() -> None:
+    photo = room(7)
+    large = photo.repeat(2, axis=0).repeat(2, axis=1)
+    assert max(large.shape) > FINE_PX > max(photo.shape)
+    result = regrade(large, FERN)
+    assert np.abs(result.astype(int) - regrade(photo, FERN).repeat(2, axis=0).repeat(2, axis=1)).mean() < 2
+
+    lines = np.full((601, 801, 3), 250, np.uint8)  # of odd sides
+    lines[::7] = 4
+    lightness = lab_of(regrade(lines, FERN))[..., 0]
+    assert lightness[::7].max() < 5 and np.delete(lightness, np.s_[::7], axis=0).min() > 95
+
+    keep = np.zeros(large.shape[:2], np.float32)
+    keep[101:299, 201:499] = 1
+    kept = regrade(large, FERN, keep=keep)
+    assert np.array_equal(kept[104:296, 204:496], large[104:296, 204:496])
+    assert np.array_equal(kept[:96], result[:96])
 
 
 def test_kept_places_of_another_size_are_refused() -> None:
