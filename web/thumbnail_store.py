@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -51,6 +52,7 @@ class ThumbnailStore:
             database.executescript(TABLES)
             self._database = database
             self._count()
+            weakref.finalize(self, database.close)  # by a server that never ran, too
         except sqlite3.OperationalError:  # it may not be written, or the disk is full
             self._database = None
             database.close()

@@ -162,7 +162,7 @@ def test_an_export_whose_callback_raises_leaves_nothing_and_an_import_changes_no
         (lambda lib: lib.export("x.csv", k=3), "-n .or -k. is for queries"),
         (lambda lib: lib.export("x.csv", link=True), "--link is for imagefolders"),
         (lambda lib: lib.import_tags("\udc80.csv"), "cannot be read: No such file"),
-        (lambda lib: lib.import_tags("x\0.csv"), "embedded null byte"),
+        (lambda lib: lib.import_tags("x\0.csv"), r"embedded null (byte|character)"),
         (lambda lib: lib.caption(), "give either captions to choose from"),
         (lambda lib: lib.caption("x.txt", generate=True), "give either captions to choose from"),
         (lambda lib: lib.caption(generate=True, k=2), "k is 2, which goes with captions to choose from"),

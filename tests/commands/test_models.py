@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,8 @@ def test_another_model_is_embedded_named_used_and_forgotten(aliens: Aliens, fill
 
 def test_a_model_without_any_vector_is_named_with_what_makes_them(aliens: Aliens, filled: Path) -> None:
     aliens("embed", "--model", KNOWN)
-    with sqlite3.connect("aliens-library/library.db") as database:  # as a kill before the first batch leaves it
+    with closing(sqlite3.connect("aliens-library/library.db")) as database, database:
+        # As a kill before the first batch leaves it.
         other = "(SELECT id FROM model WHERE key LIKE 'other%')"
         for table in ("embedding", "vector_segment"):
             database.execute(f"DELETE FROM {table} WHERE model_id = {other}")

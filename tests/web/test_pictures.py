@@ -7,6 +7,7 @@ import struct
 import tarfile
 import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -131,8 +132,8 @@ def test_pictures_are_kept_by_client_and_server(odd: tuple[Library, TestClient, 
     assert "immutable" in client.get(address, params={"v": version}).headers["cache-control"]
     assert "immutable" not in client.get(address, params={"v": "0123456789abcdef"}).headers["cache-control"]
     assert client.get(address).content == first.content
-    kept = sqlite3.connect(library.path / "thumbnails.db").execute("SELECT data FROM thumbnail WHERE width = 480")
-    assert kept.fetchall() == [(first.content,)]
+    with closing(sqlite3.connect(library.path / "thumbnails.db")) as kept:
+        assert [*kept.execute("SELECT data FROM thumbnail WHERE width = 480")] == [(first.content,)]
 
 
 def test_the_visitors_eyes(odd: tuple[Library, TestClient, dict[str, int], Path]) -> None:
