@@ -13,7 +13,7 @@ from base.files import PhotoFile
 from base.names import nearest
 from db.photo_rows import photo_records
 from embedding.sheet import Cell, Section, check_ending, write_sheet
-from search.tags.suggesting import LABELS, PromptSuggestion, PromptSuggestions
+from search.tags.suggesting import PromptSuggestion, PromptSuggestions
 from search.tags.uncovered import PhotoGroup, UncoveredWords
 from search.tags.vocabulary import Vocabulary, bare
 from search.tags.vocabulary_edits import TagDraft, in_order_of_headings, vocabulary_toml, with_draft
@@ -122,9 +122,8 @@ def moved_photos(suggestion: PromptSuggestion) -> list[list[int]]:
 
 def changes_of(suggestion: PromptSuggestion) -> Iterator[tuple[str, list[int]]]:
     """Yield the headings and photos of the rows of a suggestion."""
-    by = "" if suggestion.by == LABELS else ", without labels"
     headings = (
-        f"{suggestion.tag}{by}: surest by {', '.join(suggestion.suggested)}",
+        f"{suggestion.tag}: surest by {', '.join(suggestion.suggested)}",
         f"{suggestion.tag}: {counted(suggestion.comes_in, 'photo')} would come in",
         f"{suggestion.tag}: {counted(suggestion.drops_out, 'photo')} would drop out",
     )
