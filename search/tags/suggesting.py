@@ -400,11 +400,11 @@ def about_labels(trial: Trial, lacking: Sequence[str], truth: Truth) -> list[str
     if len(trial.labelled.groups) == MOST_LABELLED < len(truth.photo_ids):
         notes.append(f"labels of {MOST_LABELLED} photos, spread evenly, were used of {len(truth.photo_ids)}")
     if lacking:
-        one = len(lacking) == 1
-        few, command = (f"{lacking[0]!r}", f" {shell_word(lacking[0])}") if one else (f"{len(lacking)} tags", "")
+        one, fewest = len(lacking) == 1, FEWEST["platt"]
+        few, those = (repr(lacking[0]), "it") if one else (f"{len(lacking)} tags", "each")
+        command = f"`aliens label {shell_word(lacking[0])}`" if one else "`aliens label`"
         notes.append(
-            f"too few labels to judge prompts of {few}: {FEWEST['platt']} photos that have {'it' if one else 'each'} "
-            f"and {FEWEST['platt']} that have not are enough, each of two hotels or more; `aliens label{command}` asks "
-            "for them"
+            f"too few labels to judge prompts of {few}: {fewest} photos that have {those} and {fewest} that have not "
+            f"are enough, each of two hotels or more; {command} asks for them"
         )
     return notes
