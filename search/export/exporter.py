@@ -163,7 +163,9 @@ def refuse_name(path: Path) -> None:
 
 
 Format = Literal["csv", "tsv", "xlsx", "jsonl", "parquet", "coco", "imagefolder"]
-ENDINGS: dict[str, Format] = {f".{name}": name for name in TABLE_WRITERS} | {".json": "coco"}  # type: ignore[dict-item]
+ENDINGS: dict[str, Format] = {f".{name}": name for name in get_args(Format) if name in TABLE_WRITERS} | {
+    ".json": "coco"
+}
 PARTIAL_SUFFIX = ".partial"
 MARKER_FILE = ".cv-aliens-export"  # says that a partial folder is an export's
 NEEDED: dict[Format, tuple[str, ...]] = {

@@ -6,7 +6,7 @@ labels is left alone: nothing told good texts from bad ones there, better than c
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, InitVar, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -85,6 +85,7 @@ class TriedResult:
     used: bool = False  # it is among the suggested prompts
 
 
+@dataclass(eq=False, repr=False)
 class PromptSuggestions(Listing[PromptSuggestion]):
     """Tags whose prompts could be better, those that gain most first.
 
@@ -94,20 +95,17 @@ class PromptSuggestions(Listing[PromptSuggestion]):
 
     columns = ("tag", "today", "suggested", "before", "after", "low", "high")
 
-    def __init__(
-        self,
-        found: Iterable[PromptSuggestion] = (),
-        *,
-        vocabulary: str,
-        tags: int = 0,
-        photos: int = 0,
-        estimated: bool = False,
-        tried: Sequence[TriedResult] = (),
-        notes: Sequence[str] = (),
-    ) -> None:
+    found: InitVar[Iterable[PromptSuggestion]] = ()
+    _: KW_ONLY
+    vocabulary: str
+    tags: int = 0
+    photos: int = 0
+    estimated: bool = False
+    tried: list[TriedResult] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self, found: Iterable[PromptSuggestion]) -> None:
         super().__init__(found)
-        self.vocabulary, self.tags, self.photos, self.estimated = vocabulary, tags, photos, estimated
-        self.tried, self.notes = list(tried), list(notes)
 
 
 class TextBoard:
