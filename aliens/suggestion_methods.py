@@ -33,8 +33,8 @@ class SuggestionMethods(VocabularyMethods):
     ) -> "PromptSuggestions":
         """Return prompts that would tell the tags of a vocabulary better than today's. Nothing is changed.
 
-        By people's labels, where there are at least five of each kind of a tag, else by how the photos spread, which is
-        right far less often: see `PromptSuggestions.trust`.
+        By people's labels, of tags that have at least five of each kind, each of two hotels or more; of the others
+        `PromptSuggestions.notes` says what they lack.
 
         Args:
             tags: only these; by default all of the vocabulary.

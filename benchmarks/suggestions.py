@@ -1,11 +1,10 @@
-"""How often what `aliens tag suggest` says is right: prompts with labels and without, and names of groups of photos.
+"""How often what `aliens tag suggest` says is right: prompts by labels, and names of groups of photos.
 
 python benchmarks/suggestions.py [--photos ../shared/photos] [--draws 5]
 
 On the sample hotels and, where they are at hand, on real photos that the starter model has never seen (tag_quality.py
-says which). With labels: texts chosen on 60 photos of some hotels, judged on all photos of the others. Without: each
-tag whose truth is known, from its name as the one prompt and from those of the vocabulary `hotel`. Names: photos of one
-kind of room, in up to four groups that k-means makes, against words that fit the room.
+says which). Prompts: texts chosen on 60 photos of some hotels, judged on all photos of the others. Names: photos of
+one kind of room, in up to four groups that k-means makes, against words that fit the room.
 """
 
 import argparse
@@ -33,26 +32,10 @@ from search.tags.suggesting import (
 from search.tags.trial_measures import average_precisions, best_of
 from search.tags.truth import read_truth
 from search.tags.uncovered import COMPARED, WordsHere, clusters_of
-from search.tags.vocabulary import Tag, Vocabulary, as_vocabulary, bare, read_vocabulary
+from search.tags.vocabulary import Tag, Vocabulary, bare, read_vocabulary
 
 FEWEST = 3  # photos that have a tag, for it to be counted
 LABELS = 60
-# What else is known of the samples (labels.csv: `extra`, and `scene` behind @), and of the real photos' rooms.
-EXTRA = {
-    "a painting": "picture on the wall", "curtains": "curtains", "a wooden floor": "wooden floor",
-    "tiles": "tiles;tiled floor", "plants": "plants", "rustic": "rustic", "classic": "classic style",
-    "modern": "modern", "a washbasin": "washbasin", "a carpet": "carpet;rug", "a toilet": "toilet",
-    "a sea view": "sea view", "sun loungers": "sun loungers", "a city view": "city view",
-    "a mountain view": "mountain view;mountain and lake view", "a garden view": "garden view", "marble": "marble",
-    "a white room": "white", "a green room": "green;pale green", "a red room": "red", "a grey room": "grey",
-    "a blue room": "blue;pale blue", "a beige room": "beige;cream", "minimalist": "minimalist",
-    "a bedroom": "@bedroom", "a bathroom": "@bath;@vanity", "a living room": "@living",
-}  # fmt: skip
-ROOMS = {
-    "a bedroom": "bedroom;Bedroom", "a bathroom": "bathroom", "a kitchen": "kitchen;Kitchen", "a facade": "frontal",
-    "a dining room": "Dining", "a living room": "Living Room", "a children's room": "Baby Children Room",
-    "an office": "Home Office", "a patio": "Outdoor", "a corridor": "Hallway",
-}  # fmt: skip
 FITTING = {  # words that fit a kind of room
     "bathroom": "bathroom,bath,toilet,washbasin,shower,bathtub,sink,tub,basin,restroom,washroom,vanity,shower room",
     "bedroom": "bedroom,bed,double bed,single bed,master bedroom,bedspread,headboard,hotel room,pillow,king-size bed,"
@@ -80,9 +63,7 @@ KIND = {
 class Photos:
     """The photos of one library, with what is known of them: {tag: (has it (n,), their places among all photos)}."""
 
-    def __init__(
-        self, library: Library, truth_file: Path, said: Mapping[str, set[str]], extra: Mapping[str, str]
-    ) -> None:
+    def __init__(self, library: Library, truth_file: Path, said: Mapping[str, set[str]]) -> None:
         self.study = read_vocabulary("case-study")
         with library.catalog.session() as session:
             self.vectors = library.store.current(EmbeddedRows(session, library.model))
@@ -96,26 +77,8 @@ class Photos:
         self.known = {}
         for place, name in enumerate(self.study.names):
             there = ~np.isnan(self.truth.values[:, place])
-            self.known[name, ""] = self.truth.values[there, place] == 1, rows[there]
-        for name, words in extra.items():
-            wanted = set(words.split(";"))
-            self.known[name, "extra"] = np.array([bool(wanted & each) for each in self.said.values()]), self.places
+            self.known[name] = self.truth.values[there, place] == 1, rows[there]
         self.known = {key: value for key, value in self.known.items() if value[0].sum() >= FEWEST}
-
-    def trial(self, vocabulary: Vocabulary, labelled: LabelledTrial | None = None) -> Trial:
-        """Return a trial of a vocabulary on these photos."""
-        none = LabelledTrial(
-            np.empty((0, len(vocabulary.tags)), np.float32), self.vectors.gather(self.sample.ids[:0]), EMPTY
-        )
-        return Trial(vocabulary, self.sample, none if labelled is None else labelled, self.board, 0.5)
-
-    def precision(self, key: tuple[str, str], vector: np.ndarray) -> float:
-        """Return the average precision of a tag's photos by a text's vector."""
-        has, rows = self.known[key]
-        return float(average_precisions(has, (self.sample.vectors[rows] @ unit_or_zero(vector))[:, np.newaxis])[0])
-
-
-EMPTY = np.empty(0, np.int64)
 
 
 def paths_of(library: Library) -> dict[str, int]:
@@ -126,31 +89,16 @@ def paths_of(library: Library) -> dict[str, int]:
         return {record.path: number for number, record in photo_records(session, vectors.ids.tolist()).items()}
 
 
-def without_labels(photos: Photos) -> Iterator[tuple[bool, float]]:
-    """Yield, for each tag and both ways to begin, whether something was suggested, and what saying it all gains."""
-    hotel = {tag.name: tag for tag in read_vocabulary("hotel").tags}
-    for name, kind in photos.known:
-        for prompts in ((name,), hotel[name].prompts):
-            vocabulary = as_vocabulary({"tags": {name: list(prompts)}}, "one")
-            trial = photos.trial(vocabulary)
-            said = trial.candidates(vocabulary.tags[0], [], judged=False)
-            gain = photos.precision((name, kind), trial.means(said).mean(axis=0)) - photos.precision(
-                (name, kind), trial.means(prompts).mean(axis=0)
-            )
-            yield trial.by_spread(0, []) is not None, gain
-
-
 def with_labels(photos: Photos, hotel_of: Mapping[int, str], draws: int) -> tuple[list[float], list[float]]:
     """Return average precisions before and after, of each tag the mean over draws, on hotels that chose nothing."""
     hotels = np.unique([hotel_of[i] for i in photos.truth.photo_ids], return_inverse=True)[1]
-    trial = photos.trial(photos.study)
+    none = LabelledTrial(photos.truth.values[:0], photos.vectors.gather(photos.sample.ids[:0]), np.empty(0, np.int64))
+    trial = Trial(photos.study, photos.sample, none, photos.board, 0.5)
     before, after = [], []
-    for (name, kind), (has, rows) in photos.known.items():
-        if kind:
-            continue
+    for name, (has, rows) in photos.known.items():
         place = photos.study.position(name)
         groups = hotels[~np.isnan(photos.truth.values[:, place])]
-        prompts = trial.candidates(photos.study.tags[place], [], judged=True)
+        prompts = trial.candidates(photos.study.tags[place], [])
         means, today = trial.means(prompts), photos.board.mean(photos.study.texts(photos.study.tags[place]))
         over = photos.sample.vectors[rows]
         found = []
@@ -205,16 +153,16 @@ def main() -> None:
         said = {
             str(samples / row["path"]): {*row["extra"].split(";"), f"@{row['scene']}"} for row in csv.DictReader(file)
         }
-    sets = [("sample hotels", {"hotels50k": samples}, samples / "labels.csv", said, EXTRA, lambda p: Path(p).parts[-3])]
+    sets = [("sample hotels", {"hotels50k": samples}, samples / "labels.csv", said, lambda p: Path(p).parts[-3])]
     if photos.is_dir():
         with open(photos / "labels.csv", encoding="utf-8", newline="") as file:
             rooms = {str(photos / row["path"]): {row["room"]} for row in csv.DictReader(file) if row["room"]}
-        sets.append(("real hotels", photos, real_truth(photos), rooms, ROOMS, groups_of(photos).__getitem__))
-    made, named = [], []
-    for name, source, truth_file, words, extra, hotel_of in sets:
+        sets.append(("real hotels", photos, real_truth(photos), rooms, groups_of(photos).__getitem__))
+    named = []
+    for name, source, truth_file, words, hotel_of in sets:
         with kept_library(f"tags-{name}", encoder) as library:
             library.add(**source) if isinstance(source, dict) else library.add(source)
-            here = Photos(library, truth_file, words, extra)
+            here = Photos(library, truth_file, words)
             print(f"\n=== {name}")
             hotels = {
                 number: hotel_of(path) for path, number in here.paths.items() if number in set(here.truth.photo_ids)
@@ -225,25 +173,11 @@ def main() -> None:
             print(f"{np.mean(after):.3f} after; better of {better} of {len(before)} tags")
             figure(f"{name}: mAP, prompts of today", float(np.mean(before)), "mAP")
             figure(f"{name}: mAP, prompts by {LABELS} labels", float(np.mean(after)), "mAP")
-            made += (mine := list(without_labels(here)))
-            show("without labels", mine)
             named += (found := list(names(here)))
             print(f"names: {found.count(True)} of {len(found)} fit, {found.count(None)} groups without a name")
     print("\n=== both")
-    show("without labels", made)
-    right = [gain > 0 for suggested, gain in made if suggested]
-    figure("suggestions without labels that were right", float(np.mean(right)) if right else None, "share")
     figure("groups of one kind of room whose name fits", named.count(True) / max(len(named), 1), "share")
     print(f"names: {named.count(True)} of {len(named)} fit, {named.count(None)} groups without a name")
-
-
-def show(what: str, made: list[tuple[bool, float]]) -> None:
-    """Print how many suggestions were right, and how often all phrasings were better where none was suggested."""
-    for label, wanted in (("suggested", True), ("not suggested", False)):
-        gains = [gain for suggested, gain in made if suggested is wanted]
-        better = sum(gain > 0 for gain in gains)
-        print(f"{what}, {label}: all phrasings better for {better} of {len(gains)} tags, ", end="")
-        print(f"mean gain {np.mean(gains) if gains else 0:+.3f} AP")
 
 
 if __name__ == "__main__":

@@ -83,8 +83,9 @@ def suggest(
 ) -> None:
     """Find prompts that tell tags better, and words for photos that no tag covers.
 
-    Other ways to say each tag are tried, on what people said of photos or, without that, on how the photos spread.
-    Photos without any tag are grouped, and each group is named by an everyday word. Nothing is changed.
+    Other ways to say each tag are tried on what people said of photos: five that have the tag and five that have not
+    are enough, and `aliens label` asks for them. Photos without any tag are grouped, and each group is named by an
+    everyday word. Nothing is changed.
 
     Examples:
         aliens tag suggest
@@ -147,9 +148,9 @@ def print_prompts(prompts: "PromptSuggestions", library: Path) -> None:
     """Print the tags whose prompts could be better, and what became of the user's texts."""
     print_suggested(prompts)
     print_tried(prompts)
-    looked = f"{prompts.vocabulary}: {console.counted(prompts.tags, 'tag')} looked at"
-    console.note(f"{looked}, better prompts for {len(prompts)}")
-    print_notes([*prompts.notes, *filter(None, [prompts.trust])], library)
+    judged = f"{prompts.vocabulary}: {console.counted(prompts.tags, 'tag')} judged by labels"
+    console.note(f"{judged}, better prompts for {len(prompts)}")
+    print_notes(prompts.notes, library)
 
 
 def print_suggested(prompts: "PromptSuggestions") -> None:
@@ -160,7 +161,6 @@ def print_suggested(prompts: "PromptSuggestions") -> None:
             each.tag,
             some(each.today),
             some(each.suggested),
-            each.by,
             figure(each.before),
             figure(each.after),
             interval(each.low, each.high),
@@ -170,7 +170,7 @@ def print_suggested(prompts: "PromptSuggestions") -> None:
         )
         for each in prompts
     ]
-    titles = ("tag", "prompts today", "suggested", "measure (0 to 1)", "before", "after", "gain, 95 %", "rests on")
+    titles = ("tag", "prompts today", "suggested", "average precision (0 to 1)", "after", "gain, 95 %", "rests on")
     if rows:
         console.print_rows((*titles, "photos in", "photos out"), rows)
 
@@ -181,7 +181,6 @@ def print_tried(prompts: "PromptSuggestions") -> None:
         (
             each.tag,
             each.text,
-            each.by,
             figure(each.before),
             figure(each.after),
             interval(each.low, each.high),
@@ -191,7 +190,7 @@ def print_tried(prompts: "PromptSuggestions") -> None:
     ]
     if rows:
         console.note("your words, each alone in place of the tag's prompts:")
-        titles = ("tag", "your words", "measure (0 to 1)", "before", "after", "gain, 95 %", "suggested")
+        titles = ("tag", "your words", "average precision (0 to 1)", "after", "gain, 95 %", "suggested")
         console.print_rows(titles, rows)
 
 
@@ -226,5 +225,5 @@ def some(prompts: list[str]) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """Return an interval as text, empty where there is none."""
-    return "" if low != low else f"{low:+.3f} to {high:+.3f}"
+    """Return an interval as text."""
+    return f"{low:+.3f} to {high:+.3f}"

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from base.arrays import Floats, Ids, Pixels
 from base.console import counted, megabytes
-from base.errors import OutputError, QueryError
+from base.errors import QueryError
 from base.files import HashedFile, PhotoFile, rereadable
 from base.names import comparable, spellings
 from base.progress import Progress, Step, silent
@@ -45,7 +45,7 @@ from db.vector_rows import EmbeddedRows, count_embedded
 from embedding.decode import Preprocessing, Unreadable, read_squares
 from embedding.encoder import Encoder
 from embedding.segments import SegmentStore
-from search.export.exporter import facts_of_file, file_and_manifest, refuse_name, stream
+from search.export.exporter import FileManifest, facts_of_file, file_and_manifest, refuse_name, stream
 from search.export.tables import TABLE_WRITERS
 
 MOST_CHARACTERS = 1000  # of a caption; models look at the first 20 to 70 words
@@ -347,15 +347,9 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CaptionManifest:
-    """What an export of captions holds and where it came from, kept beside it."""
+class CaptionManifest(FileManifest):
+    """What an export of captions holds."""
 
-    cv_aliens: str
-    made_at: str  # UTC
-    format: CaptionFormat
-    file: str
-    sha256: str
-    size_bytes: int
     captions: int
     columns: list[str]
     sets: dict[str, str]  # {set: the model that chose or wrote its captions}
@@ -390,7 +384,7 @@ def export_captions(
 ) -> CaptionManifest:
     """Write all captions to `path`, and a manifest beside it; the file appears only when it is complete.
 
-    Raises: QueryError: there are no captions, or the file cannot be written.
+    Raises: QueryError: there are no captions. OutputError: the file cannot be written.
     """
     file_format = CAPTION_ENDINGS.get(path.suffix.lower())
     if file_format is None:
@@ -403,17 +397,10 @@ def export_captions(
     if file_format == "xlsx":
         refuse_rows(sum(found.captions for found in counts))
     table = CaptionTable(session)
-    try:
-        with file_and_manifest(path) as (file, write_beside):
-            hashed = HashedFile(file)
-            stream(table, TABLE_WRITERS[file_format](hashed, SCHEMA, []), progress)
-            manifest = CaptionManifest(
-                **facts_of_file(path, file_format, hashed),
-                captions=table.rows,
-                columns=SCHEMA.names,
-                sets=sets,
-            )
-            write_beside(manifest)
-    except OSError as error:
-        raise OutputError(f"{error.filename or path} cannot be written: {error.strerror or error}") from error
+    with file_and_manifest(path) as (file, write_beside):
+        hashed = HashedFile(file)
+        stream(table, TABLE_WRITERS[file_format](hashed, SCHEMA, []), progress)
+        facts = facts_of_file(path, file_format, hashed)
+        manifest = CaptionManifest(**facts, captions=table.rows, columns=SCHEMA.names, sets=sets)
+        write_beside(manifest)
     return manifest

@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, InitVar, dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -137,6 +137,7 @@ class GalleryPhoto:
         return PhotoFile(self.path, self.member)
 
 
+@dataclass(eq=False, repr=False)
 class Gallery(Listing[GalleryPhoto]):
     """The photos that show a hotel best, in the order in which they are to be shown.
 
@@ -146,15 +147,16 @@ class Gallery(Listing[GalleryPhoto]):
 
     columns = ("rank", "photo_id", "room", "why", "path")
 
-    def __init__(
-        self, chosen: Iterable[GalleryPhoto], *, hotel_id: int, hotel_name: str, photos: int, opened: int
-    ) -> None:
+    chosen: InitVar[Iterable[GalleryPhoto]]
+    _: KW_ONLY
+    hotel_id: int
+    hotel_name: str
+    photos: int
+    opened: int
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self, chosen: Iterable[GalleryPhoto]) -> None:
         super().__init__(chosen)
-        self.hotel_id = hotel_id
-        self.hotel_name = hotel_name
-        self.photos = photos
-        self.opened = opened
-        self.notes: list[str] = []
 
     @property
     def lacking(self) -> list[str]:

@@ -1,6 +1,6 @@
 """Hotels as files: tables for spreadsheets and programs, and a page with their pictures."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -10,16 +10,16 @@ import pyarrow as pa
 
 from base.arrays import Bools, Longs
 from base.console import counted, megabytes
-from base.errors import OutputError, PhotoError, QueryError
-from base.files import HashedFile, PhotoFile
+from base.errors import QueryError
+from base.files import HashedFile
 from base.progress import Progress, Step, silent
 from base.spreadsheets import refuse_rows
-from embedding.colour import read_pixels
-from embedding.html_pages import data_uri, jpeg, render
-from search.export.exporter import facts_of_file, file_and_manifest, refuse_name, stream
-from search.export.tables import TABLE_WRITERS, Sink, json_line
+from embedding.html_pages import render
+from search.export.exporter import FileManifest, facts_of_file, file_and_manifest, refuse_name, stream
+from search.export.tables import TABLE_WRITERS, JsonlWriter, json_line
 from search.gallery import GalleryMaker, unseen
 from search.hotels import HotelTable, TaggedHotel
+from search.result_pages import inlined_picture
 
 HotelFormat = Literal["csv", "tsv", "xlsx", "jsonl", "json", "parquet", "html"]
 HOTEL_ENDINGS: dict[str, HotelFormat] = {f".{name}": name for name in get_args(HotelFormat)}
@@ -31,15 +31,9 @@ THUMBNAIL_PX, THUMBNAIL_QUALITY = 280, 70  # about 10 kB a picture
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class HotelManifest:
-    """What a file of hotels holds and where it came from, kept beside it."""
+class HotelManifest(FileManifest):
+    """What a file of hotels holds."""
 
-    cv_aliens: str
-    made_at: str  # UTC
-    format: HotelFormat
-    file: str
-    sha256: str
-    size_bytes: int
     hotels: int
     photos: int  # of these hotels
     columns: list[str]  # none of a page
@@ -126,12 +120,10 @@ class HotelBatches:
             yield table.paths.of(joined.best_ids[rows, place], joined.likely[rows, place])
 
 
-class JsonWriter:
+class JsonWriter(JsonlWriter):
     """The lines of JSON Lines as one array."""
 
-    def __init__(self, file: Sink, schema: Any, tags: Sequence[str]) -> None:
-        self._file, self._before = file, "[\n"
-        self._floats = [field.name for field in schema if pa.types.is_floating(field.type)]
+    _before = "[\n"
 
     def write(self, batch: Any) -> None:
         """Write a batch."""
@@ -182,20 +174,17 @@ def write_hotels(
 
     Raises: OutputError: the file cannot be written.
     """
-    try:
-        with file_and_manifest(path) as (file, write_beside):
-            hashed, columns = HashedFile(file), list[str]()
-            if file_format == "html" and maker is not None:
-                hashed.write(hotel_page(table, maker, progress).encode("utf-8", "replace"))
-            else:
-                hotels = HotelBatches(table, maker)
-                writer = (TABLE_WRITERS | {"json": JsonWriter})[file_format](hashed, hotels.schema, [])
-                stream(hotels, writer, progress)
-                columns = hotels.schema.names
-            manifest = manifest_of(table, path, file_format, hashed, columns, maker.n if maker else None)
-            write_beside(manifest)
-    except OSError as error:
-        raise OutputError(f"{error.filename or path} cannot be written: {error.strerror or error}") from error
+    with file_and_manifest(path) as (file, write_beside):
+        hashed, columns = HashedFile(file), list[str]()
+        if file_format == "html" and maker is not None:
+            hashed.write(hotel_page(table, maker, progress).encode("utf-8", "replace"))
+        else:
+            hotels = HotelBatches(table, maker)
+            writer = (TABLE_WRITERS | {"json": JsonWriter})[file_format](hashed, hotels.schema, [])
+            stream(hotels, writer, progress)
+            columns = hotels.schema.names
+        manifest = manifest_of(table, path, file_format, hashed, columns, maker.n if maker else None)
+        write_beside(manifest)
     return manifest
 
 
@@ -249,16 +238,6 @@ def described_hotel(hotel: TaggedHotel, maker: GalleryMaker) -> dict[str, Any]:
         photo = chosen.get(photo_id)
         caption = f"{photo.rank}. {photo.room}: {photo.why}" if photo else ""
         picture = {"photo_id": photo_id, "caption": caption, "tags": best.get(photo_id, []), "in_gallery": bool(photo)}
-        pictures.append(picture | thumbnail_of(file))
+        pictures.append(picture | inlined_picture(file, THUMBNAIL_PX, THUMBNAIL_QUALITY))
     names = ("hotel_id", "number", "title", "chain_name", "photos", "sure", "likely", "missing", "no_photo_of")
     return {name: getattr(hotel, name) for name in names} | {"pictures": pictures, "notes": gallery.notes}
-
-
-def thumbnail_of(file: PhotoFile) -> dict[str, Any]:
-    """Return a photo's small picture as a URI that holds it, with its size; or why it cannot be shown."""
-    try:
-        pixels = read_pixels(file, THUMBNAIL_PX)
-    except (OSError, PhotoError) as error:
-        return {"picture": "", "problem": f"not shown: {error}"}
-    height, width = pixels.shape[:2]
-    return {"picture": data_uri(jpeg(pixels, THUMBNAIL_QUALITY)), "width_px": width, "height_px": height, "problem": ""}

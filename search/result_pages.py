@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from base.console import counted, megabytes
 from base.errors import PhotoError
+from base.files import PhotoFile
 
 if TYPE_CHECKING:
     from search.results import Hit
@@ -27,7 +28,7 @@ def result_page(hits: "Iterable[Hit]", title: str, about: str = "", notes: Itera
     for rank, hit in enumerate(hits, start=1):
         picture: dict[str, Any] = {"picture": "", "problem": ""}
         if size_bytes < MOST_BYTES:
-            picture = inlined_picture(hit)
+            picture = inlined_picture(hit.file, PICTURE_PX, PICTURE_QUALITY)
             size_bytes += len(picture["picture"])
         elif not hit.member:
             picture["link"], linked = Path(hit.path).as_uri(), linked + 1
@@ -38,18 +39,18 @@ def result_page(hits: "Iterable[Hit]", title: str, about: str = "", notes: Itera
     return render(TEMPLATE, title=title or "Photos", shown=shown, about=about, notes=kept, line=line_place(shown))
 
 
-def inlined_picture(hit: "Hit") -> dict[str, Any]:
+def inlined_picture(file: PhotoFile, longer_px: int, quality: int) -> dict[str, Any]:
     """Return a photo's small picture as a URI that holds it, with its size; or why it cannot be shown."""
     from embedding.colour import read_pixels
     from embedding.html_pages import data_uri, jpeg
 
     try:
-        pixels = read_pixels(hit.file, PICTURE_PX)
+        pixels = read_pixels(file, longer_px)
     except (OSError, PhotoError) as error:
         return {"picture": "", "problem": f"not shown: {error}"}
     height, width = pixels.shape[:2]
     return {
-        "picture": data_uri(jpeg(pixels, PICTURE_QUALITY)),
+        "picture": data_uri(jpeg(pixels, quality)),
         "width_px": width,
         "height_px": height,
         "ratio": min(max(width / height, 0.4), 3.0),

@@ -10,7 +10,7 @@ import json
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import KW_ONLY, InitVar, asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,6 +178,7 @@ class Explanation:
         return [*lines, f"note:    {self.notes}"] if self.notes else lines
 
 
+@dataclass(eq=False, repr=False)
 class Results(Listing[Hit]):
     """Hits in order, and what is known of the list: behaves as the list of its hits.
 
@@ -190,24 +191,17 @@ class Results(Listing[Hit]):
 
     columns = ("photo_id", "score", "percentile", "hotel_name", "chain_name", "path")
 
-    def __init__(
-        self,
-        hits: Iterable[Hit],
-        stop_line: float | None,
-        explanation: Explanation,
-        more: bool = False,
-        last: Cursor | None = None,
-        *,
-        page: int = 1,
-        stands_out: bool | None = None,
-    ) -> None:
+    hits: InitVar[Iterable[Hit]]
+    stop_line: float | None
+    explanation: Explanation
+    more: bool = False
+    last: Cursor | None = None
+    _: KW_ONLY
+    page: int = 1
+    stands_out: bool | None = None
+
+    def __post_init__(self, hits: Iterable[Hit]) -> None:
         super().__init__(hits)
-        self.stop_line = stop_line
-        self.explanation = explanation
-        self.more = more
-        self.last = last
-        self.page = page
-        self.stands_out = stands_out
 
     @property
     def note(self) -> str:

@@ -1,20 +1,19 @@
 """Some photos of an order, as a page shows them: their rows, tags and copies, read when they come into view."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sqlalchemy.orm import Session
 
-from db.photo_rows import PhotoRecord, photo_records
+from db.photo_rows import photo_records
 from embedding.photo_columns import USUAL_RATIO
 from search.answers import Searcher
 from search.filters import kinds_of
 from search.orders import PhotoOrder
 from search.query import parse
+from search.ranking import RECORDED
 from search.results import Cursor, Hit, read_cursor
 from search.standing import CurrentStanding, Standing
-
-RECORDED_NAMES = tuple(field.name for field in fields(PhotoRecord))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ def hits_of_window(
         score = None if order.scores is None else float(order.scores[at])
         hits.append(
             ShownHit(
-                **{name: getattr(records[photo_id], name) for name in RECORDED_NAMES},
+                **{name: getattr(records[photo_id], name) for name in RECORDED},
                 score=0.0 if score is None else score,
                 percentile=told(order, at),
                 above_line=None if score is None or order.stop_line is None else score >= order.stop_line,

@@ -161,7 +161,6 @@ ON_SAMPLES: dict[str, list[str]] = {  # the same, with photos that are embedded 
     "suggestions --photos nowhere --draws 1": [
         r"=== sample hotels",
         r"prompts by 60 labels, judged on other hotels: mAP # before, # after; better of # of 15 tags",
-        r"without labels, suggested: all phrasings better for # of # tags, mean gain [+-]# AP",
         r"names: # of # fit, # groups without a name",
     ],
     "hotel_table --photos nowhere --chains 1 --million 2000": [

@@ -163,13 +163,8 @@ def refuse_name(path: Path) -> None:
 
 
 Format = Literal["csv", "tsv", "xlsx", "jsonl", "parquet", "coco", "imagefolder"]
-ENDINGS: dict[str, Format] = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".xlsx": "xlsx",
-    ".jsonl": "jsonl",
-    ".parquet": "parquet",
-    ".json": "coco",
+ENDINGS: dict[str, Format] = {f".{name}": name for name in get_args(Format) if name in TABLE_WRITERS} | {
+    ".json": "coco"
 }
 PARTIAL_SUFFIX = ".partial"
 MARKER_FILE = ".cv-aliens-export"  # says that a partial folder is an export's
@@ -180,18 +175,24 @@ NEEDED: dict[Format, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ExportManifest:
-    """What an export holds and where it came from, kept beside it.
+class FileManifest:
+    """What a file is and where it came from, kept beside it; each kind of file says more."""
+
+    cv_aliens: str
+    made_at: str  # UTC
+    format: str
+    file: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportManifest(FileManifest):
+    """What an export of tags holds.
 
     sha256: of the file, or of metadata.jsonl. size_bytes: of the file, or of metadata.jsonl and all photos copied.
     """
 
-    cv_aliens: str
-    made_at: str  # UTC
-    format: Format
-    file: str
-    sha256: str
-    size_bytes: int
     photos: int
     columns: list[str]
     model: str
@@ -259,16 +260,12 @@ def export_tags(
     if not path.name or (file_format != "imagefolder" and path.is_dir()):
         raise QueryError(f"{path} is a folder: name a new {'folder' if file_format == 'imagefolder' else 'file'} in it")
     refuse_name(path)
-    try:
-        if file_format == "imagefolder":
-            return write_folder(describe.table, path, link, describe, progress)
-        with file_and_manifest(path) as (file, write_beside):
-            manifest = write_table(file, path, file_format, describe, progress)
-            write_beside(manifest)
-        return manifest
-    except OSError as error:
-        name, why = error.filename or path, error.strerror or error
-        raise OutputError(f"{name} cannot be written: {why}. Nothing is left under {path}") from error
+    if file_format == "imagefolder":
+        return write_folder(describe.table, path, link, describe, progress)
+    with file_and_manifest(path) as (file, write_beside):
+        manifest = write_table(file, path, file_format, describe, progress)
+        write_beside(manifest)
+    return manifest
 
 
 def prepared(
@@ -343,10 +340,22 @@ def write_table(
 
 
 @contextmanager
+def told_if_unwritable(path: Path) -> Iterator[None]:
+    """Have an error of the system told as one of a file. Raises: OutputError: it is such an error."""
+    try:
+        yield
+    except OSError as error:
+        name, why = error.filename or path, error.strerror or error
+        raise OutputError(f"{name} cannot be written: {why}. Nothing is left under {path}") from error
+
+
+@contextmanager
 def file_and_manifest(path: Path) -> Iterator[tuple[BinaryIO, Callable[["DataclassInstance"], int]]]:
     """Yield a file to write and what writes the manifest, which comes last; both appear under their names together.
 
     An older pair stays whole until both are on disk, and an older manifest never stands beside the new file.
+
+    Raises: OutputError: one of them cannot be written.
     """
     manifest_file = path.with_name(path.name + MANIFEST_SUFFIX)
     temporaries: list[Path] = []
@@ -357,7 +366,7 @@ def file_and_manifest(path: Path) -> Iterator[tuple[BinaryIO, Callable[["Datacla
         return open(descriptor, "wb")
 
     try:
-        with opened(path) as file, opened(manifest_file) as beside:
+        with told_if_unwritable(path), opened(path) as file, opened(manifest_file) as beside:
             yield file, lambda manifest: beside.write(json_bytes(manifest))
             for written in (file, beside):
                 written.flush()
@@ -366,7 +375,7 @@ def file_and_manifest(path: Path) -> Iterator[tuple[BinaryIO, Callable[["Datacla
                 manifest_file.unlink(missing_ok=True)
                 for temporary, target in zip(temporaries, (path, manifest_file), strict=True):
                     os.replace(temporary, target)
-        sync_folder(path.parent)
+            sync_folder(path.parent)
     except BaseException:
         for temporary in temporaries:
             temporary.unlink(missing_ok=True)
@@ -376,8 +385,7 @@ def file_and_manifest(path: Path) -> Iterator[tuple[BinaryIO, Callable[["Datacla
 def write_folder(table: TagTable, path: Path, link: bool, describe: Description, progress: Progress) -> ExportManifest:
     """Write an imagefolder with its manifest inside."""
     refuse_folder(path)
-    partial = path.with_name(path.name + PARTIAL_SUFFIX)
-    with partial_folder(partial):
+    with partial_folder(path) as partial:
         with atomic_write(partial / METADATA_FILE) as file:
             hashed = HashedFile(file)
             writer = FolderWriter(partial, hashed, table.schema, table.tagging.vocabulary.names, link)
@@ -405,30 +413,38 @@ def put_in_place(partial: Path, path: Path) -> None:
 
 
 @contextmanager
-def partial_folder(partial: Path) -> Iterator[None]:
-    """Hold the folder that an imagefolder grows in: a new one, or one that an interrupted export left.
+def partial_folder(path: Path) -> Iterator[Path]:
+    """Yield the folder that one at a path grows in: a new one, or one that an interrupted export left.
 
-    Raises: QueryError: the folder is somebody else's, or another export is at work in it.
+    Raises:
+        QueryError: the folder is somebody else's, or another export is at work in it.
+        OutputError: it cannot be written.
     """
+    partial = path.with_name(path.name + PARTIAL_SUFFIX)
     lock_file = partial.with_name(partial.name + ".lock")
-    make_folder(partial.parent)
-    try:
-        with FileLock(lock_file, timeout=0):
-            try:
-                if partial.is_dir() and any(partial.iterdir()) and not (partial / MARKER_FILE).exists():
-                    raise QueryError(f"{partial} is there already, not of an export: remove it, or choose another name")
-                partial.mkdir(exist_ok=True)
-                (partial / MARKER_FILE).touch()
-                yield
-            except BaseException:
-                if partial.is_dir() and [file.name for file in partial.iterdir()] == [MARKER_FILE]:
-                    (partial / MARKER_FILE).unlink()
-                    partial.rmdir()
-                raise
-            finally:
-                lock_file.unlink(missing_ok=True)
-    except Timeout as error:
-        raise QueryError(f"another export is writing {partial}: wait for it to end, or choose another name") from error
+    with told_if_unwritable(path):
+        make_folder(partial.parent)
+        try:
+            with FileLock(lock_file, timeout=0):
+                try:
+                    if partial.is_dir() and any(partial.iterdir()) and not (partial / MARKER_FILE).exists():
+                        raise QueryError(
+                            f"{partial} is there already, not of an export: remove it, or choose another name"
+                        )
+                    partial.mkdir(exist_ok=True)
+                    (partial / MARKER_FILE).touch()
+                    yield partial
+                except BaseException:
+                    if partial.is_dir() and [file.name for file in partial.iterdir()] == [MARKER_FILE]:
+                        (partial / MARKER_FILE).unlink()
+                        partial.rmdir()
+                    raise
+                finally:
+                    lock_file.unlink(missing_ok=True)
+        except Timeout as error:
+            raise QueryError(
+                f"another export is writing {partial}: wait for it to end, or choose another name"
+            ) from error
 
 
 class Batches(Protocol):

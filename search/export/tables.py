@@ -205,9 +205,7 @@ class TagTable:
                 hashes = [known.get(photo_id, b"") for photo_id in photos.photo_ids.tolist()]
                 return pa.array(exported_cells(self.tagging.vocabulary.key, photos.decided, hashes), pa.string())
             case "caption":
-                ids = photos.photo_ids.tolist()
-                found = captions_of(self._session, ids)
-                return pa.array([newest_caption(found[i]) if i in found else None for i in ids], pa.string())
+                return newest_captions(self._session, photos.photo_ids.tolist())
             case "score":
                 hits = self._selection.hits or {}
                 return pa.array([hits.get(photo_id) for photo_id in photos.photo_ids.tolist()], pa.float32())
@@ -237,10 +235,13 @@ class TagTable:
         return self._of_hotels[name].take(pa.array(at, mask=hotel_ids.is_null().to_numpy(zero_copy_only=False)))
 
 
-def newest_caption(captions: Sequence[tuple[str, float | None, str]]) -> str:
-    """Return the best caption of the newest set, of (text, score, set), set after set, best first."""
-    last = captions[-1][2]
-    return next(text for text, _, key in captions if key == last)
+def newest_captions(session: Session, ids: Sequence[int]) -> Any:
+    """Return the best caption of the newest set of each photo, as a pyarrow.Array; null where it has none."""
+    newest: dict[int, str] = {}
+    for photo_id, captions in captions_of(session, ids).items():  # set after set, best first
+        last = captions[-1][2]
+        newest[photo_id] = next(text for text, _, key in captions if key == last)
+    return pa.array([newest.get(photo_id) for photo_id in ids], pa.string())
 
 
 def expanded(columns: Sequence[str], with_score: bool, tags: Sequence[str], given: Sequence[str]) -> list[str]:

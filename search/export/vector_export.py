@@ -18,26 +18,18 @@ from sqlalchemy.orm import Session
 
 from base import __version__
 from base.arrays import Halves, Ids
-from base.errors import OutputError, QueryError
+from base.errors import QueryError
 from base.files import atomic_write
 from base.progress import Progress, Step, silent
 from base.records import MANIFEST_FILE, manifest_path, write_json
-from db.caption_rows import captions_of
 from db.models import Model
 from db.photo_rows import hotels_and_chains
 from embedding.photo_table import KINDS, Columns, PhotoTable
 from embedding.segments import Vectors
 from embedding.vector_layouts import IMAGE_PATH, IMAGES, METADATA, VECTOR, Layout, NpyWriter, VectorManifest
 from search.answers import PLAIN, Feedback, Question, Searcher, read_query
-from search.export.exporter import (
-    PARTIAL_SUFFIX,
-    file_and_manifest,
-    partial_folder,
-    put_in_place,
-    refuse_folder,
-    refuse_name,
-)
-from search.export.tables import CsvWriter, newest_caption
+from search.export.exporter import file_and_manifest, partial_folder, put_in_place, refuse_folder, refuse_name
+from search.export.tables import CsvWriter, newest_captions
 from search.filters import chosen, kinds_of
 from search.photo_parts import photo_parts
 from search.query import Filter, Query
@@ -154,9 +146,7 @@ class ExportedRows:
                 ]
                 return pa.array(chains, pa.string())
             case "caption":
-                ids = part["photo_id"].to_pylist()
-                found = captions_of(self._session, ids)
-                return pa.array([newest_caption(found[each]) if each in found else None for each in ids], pa.string())
+                return newest_captions(self._session, part["photo_id"].to_pylist())
         return part[name]
 
     def _of_hotels(self, part: Columns) -> Iterator[tuple[str | None, int | None]]:
@@ -308,19 +298,13 @@ def export_vectors(
         raise QueryError(f"{path} is a folder: name a new {'folder' if layout == 'clip-retrieval' else 'file'} in it")
     refuse_name(path)
     write = {"clip-retrieval": write_pairs, "parquet": write_parquet, "npy": write_npy}[layout]
-    try:
-        return write(rows, model, path, progress)
-    except OSError as error:
-        raise OutputError(
-            f"{error.filename or path} cannot be written: {error.strerror or error}. Nothing is left under {path}"
-        ) from error
+    return write(rows, model, path, progress)
 
 
 def write_pairs(rows: ExportedRows, model: Model, path: Path, progress: Progress) -> VectorManifest:
     """Write a folder as clip-retrieval's, under another name until it is complete."""
     refuse_folder(path)
-    partial = path.with_name(path.name + PARTIAL_SUFFIX)
-    with partial_folder(partial):
+    with partial_folder(path) as partial:
         with closing(FolderPairs(partial, model.dim, rows.most)) as writer:
             count = pour(rows, writer, progress)
         files = [file for name in (IMAGES, METADATA) for file in sorted((partial / name).iterdir())]

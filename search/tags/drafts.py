@@ -1,12 +1,12 @@
 """Drafts of tags: what `aliens tag` would decide of all photos if a vocabulary were saved as it is thought of."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
+from cachetools import LRUCache
 from sqlalchemy.orm import Session
 
 from base.arrays import Bools, Floats, Halves, Ids, Longs
@@ -66,7 +66,7 @@ class Kept:
 
     vectors: Vectors
     ids: Ids = field(default_factory=lambda: np.empty(0, np.int64))
-    columns: OrderedDict[bytes, Halves] = field(default_factory=OrderedDict)
+    columns: LRUCache[bytes, Halves] = field(default_factory=lambda: LRUCache(KEPT_COLUMNS))
     background: dict[tuple[str, ...], Floats] = field(default_factory=dict)
     noise: tuple[float, str] | None = None
     statistics: dict[str, Statistics] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class DraftBoard:
         self._catalog = catalog
         self._store = store
         self._kept: Kept | None = None
-        self._texts: OrderedDict[tuple[tuple[str, ...], tuple[str, ...]], Floats] = OrderedDict()
+        self._texts: LRUCache[tuple[tuple[str, ...], tuple[str, ...]], Floats] = LRUCache(KEPT_TEXTS)
         self._lock = fork_lock()
 
     def look(
@@ -153,9 +153,7 @@ class DraftBoard:
             vectors = text_vectors(encoder, asked)[0]
             known |= {(tag.prompts, vocabulary.templates): vector for tag, vector in zip(absent, vectors, strict=True)}
         with self._lock:
-            self._texts |= known
-            while len(self._texts) > KEPT_TEXTS:
-                self._texts.popitem(last=False)
+            self._texts.update(known)
         return np.stack([known[key] for key in keys])
 
     def columns(self, kept: Kept, texts: Floats) -> Halves:
@@ -168,11 +166,7 @@ class DraftBoard:
             kept.ids, cosines = all_cosines(kept.vectors, texts[absent])
             known |= {keys[place]: column for place, column in zip(absent, cosines.T, strict=True)}
         with self._lock:
-            kept.columns |= known
-            for key in keys:
-                kept.columns.move_to_end(key)
-            while len(kept.columns) > KEPT_COLUMNS:
-                kept.columns.popitem(last=False)
+            kept.columns.update(known)
         return np.stack([known[key] for key in keys], axis=1)
 
 

@@ -1,7 +1,7 @@
 """Tags measured against the truth: how well scores rank, decisions hit and probabilities mean what they say."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import KW_ONLY, InitVar, asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -167,20 +167,22 @@ class Evaluation:
         return {"method": self.method} | asdict(self.measures)
 
 
+@dataclass(eq=False, repr=False)
 class Evaluations(Listing[Evaluation]):
     """One method's measures, or several side by side.
 
     photos: how many they were taken from. fitted: tags that were calibrated on labels.
     """
 
-    def __init__(
-        self, found: Iterable[Evaluation], *, title: str, photos: int, fitted: int, notes: Sequence[str] = ()
-    ) -> None:
+    found: InitVar[Iterable[Evaluation]]
+    _: KW_ONLY
+    title: str
+    photos: int
+    fitted: int
+    notes: list[str]
+
+    def __post_init__(self, found: Iterable[Evaluation]) -> None:
         super().__init__(found)
-        self.title = title
-        self.photos = photos
-        self.fitted = fitted
-        self.notes = list(notes)
 
 
 def evaluate(tagging: Tagging, truth: Truth) -> Evaluation:

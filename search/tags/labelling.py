@@ -1,12 +1,12 @@
 """Labelling photo by photo: which comes next, and what the labels so far would decide. Keeps no label itself."""
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
+from cachetools import LRUCache
 from sqlalchemy.orm import Session
 
 from base.arrays import Bools, Floats, Ids, Longs
@@ -149,8 +149,8 @@ class LabellingDesk:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._photos: OrderedDict[Hashable, Photos] = OrderedDict()
-        self._brought: OrderedDict[Hashable, tuple[frozenset[Hashable], LabelGain]] = OrderedDict()
+        self._photos: LRUCache[Hashable, Photos] = LRUCache(KEPT)
+        self._brought: LRUCache[Hashable, tuple[frozenset[Hashable], LabelGain]] = LRUCache(KEPT)
         self._lent: dict[str, Lent] = {}
         self._lock = fork_lock()
 
@@ -306,9 +306,6 @@ class LabellingDesk:
             news = None if held is None else len(said ^ held.said)
             if held is None or (news and (photos <= AT_ONCE or news >= STEP)):
                 held = self._photos[key] = learn()
-            self._photos.move_to_end(key)
-            while len(self._photos) > KEPT:
-                self._photos.popitem(last=False)
             return held
 
     def _tag_state(self, tagging: Tagging, place: int, photos: Photos, said: Said) -> LabelState:
@@ -342,8 +339,6 @@ class LabellingDesk:
         with self._lock:
             if key not in self._brought or not self._brought[key][0] <= said:  # some were taken back since
                 self._brought[key] = said, gain_of(tagging, truth)
-            while len(self._brought) > KEPT:
-                self._brought.popitem(last=False)
             return self._brought[key][1]
 
 

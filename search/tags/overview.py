@@ -5,11 +5,11 @@ likelier ones are above a threshold as well, so that the threshold does not deci
 """
 
 import json
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
@@ -81,7 +81,7 @@ class Overviews:
     """Looks at vocabularies; the last few are held as long as nothing has changed. Threads may share it."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[object, ...], Gathered] = OrderedDict()
+        self._kept: LRUCache[tuple[object, ...], Gathered] = LRUCache(KEPT)
         self._lock = fork_lock()
 
     def of(self, session: Session, tagging: Tagging) -> VocabularyLook:
@@ -89,12 +89,9 @@ class Overviews:
         decision = json.dumps(tagging.calibration.as_json(), sort_keys=True)
         key = (tagging.vocabulary.key, decision, tagging.moment)
         with self._lock:  # whoever asks for the same waits for it
-            if key not in self._kept:
-                self._kept[key] = gathered_of_all(tagging)
-            self._kept.move_to_end(key)
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-            gathered = self._kept[key]
+            gathered = self._kept.get(key)
+            if gathered is None:
+                gathered = self._kept[key] = gathered_of_all(tagging)
         return look_at(tagging, gathered, labelled(tagging, all_labels(session)))
 
 

@@ -1,13 +1,12 @@
-"""Prompts that separate better: other ways to say a tag, tried on labels or, without any, by how photos spread.
+"""Prompts that separate better: other ways to say a tag, tried on labels.
 
-With labels every text is judged by the average precision of its ranking, and the mean of the best few takes the place
-of today's prompts. What that gains is measured by folds over hotels: in each, texts are chosen by the other folds.
-Without labels nothing told good single texts from bad ones (benchmarks/suggestions.py): saying a tag in all ways at
-once is tried, and offered where its cosines spread more than nonsense's, and more to the upper side, than before.
+Every text is judged by the average precision of its ranking, and the mean of the best few takes the place of today's
+prompts. What that gains is measured by folds over hotels: in each, texts are chosen by the other folds. A tag without
+labels is left alone: nothing told good texts from bad ones there, better than chance does (docs/measured.md).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, InitVar, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from base.arrays import Bools, Floats, Ids, Longs, unit_or_zero
-from base.console import counted
+from base.console import counted, shell_word
 from base.listing import Listing
 from base.progress import Progress, Step, silent
 from db.photo_rows import hotels_of
@@ -23,49 +22,42 @@ from embedding.encoder import Encoder
 from embedding.scores import background_scores
 from embedding.segments import Vectors
 from search.nonsense import NONSENSE
-from search.tags.calibration import INTERCEPT_EVIDENCE, MUTED, SLOPE_EVIDENCE, Calibration, leads_of
+from search.tags.calibration import INTERCEPT_EVIDENCE, SLOPE_EVIDENCE, Calibration, leads_of
 from search.tags.links import FEWEST
 from search.tags.tagging import TEXT_BATCH
 from search.tags.trial_measures import best_of, compared, folds
-from search.tags.trust import FEW, SAMPLE_PHOTOS
+from search.tags.trust import SAMPLE_PHOTOS
 from search.tags.truth import Truth
 from search.tags.vocabulary import Tag, Vocabulary, bare
-from search.tags.vocabulary_edits import MOST_PROMPTS
 from search.tags.word_list import TriedText, phrasings, tags_named
 
 MOST_LABELLED = 5_000  # photos whose labels judge; more are sampled
 EXAMPLES = 10  # photos of each kind
-# Pairs of a set of photos and a tag where a suggestion without labels was made, and how many of them it gave a higher
-# average precision: sample hotels and real photos, from one prompt a tag and from several (benchmarks/suggestions.py).
-RIGHT, MADE = 30, 50
-LABELS, SPREAD = "average precision", "share of variance beyond nonsense"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PromptSuggestion:
     """Prompts that would tell a tag better than today's.
 
-    by: what before and after are: average precision over the labels (0 to 1; after by folds over hotels, the others
-    chose), or the share of the tag's variance over the photos that nonsense does not explain (0 to 1, no labels). gain:
-    after - before, with the 95 % interval low to high, by drawing hotels anew; NaN without labels. labelled, true:
-    photos with a label, and those of them that have the tag; hotels: of which they are, a photo of no hotel for itself.
-    photos: looked at; texts: tried. comes_in, drops_out: how many photos of the library would get the tag or lose it by
-    the default rule, an estimate where not all were looked at; came, dropped: ids of those that change most; surest: of
-    those that the suggested prompts fit best.
+    before, after: average precision over the labels (0 to 1; after by folds over hotels, the others chose). gain:
+    after - before, with the 95 % interval low to high, by drawing hotels anew. labelled, true: photos with a label, and
+    those of them that have the tag; hotels: of which they are, a photo of no hotel for itself. photos: looked at;
+    texts: tried. comes_in, drops_out: how many photos of the library would get the tag or lose it by the default rule,
+    an estimate where not all were looked at; came, dropped: ids of those that change most; surest: of those that the
+    suggested prompts fit best.
     """
 
     tag: str
     today: list[str]
     suggested: list[str]
-    by: str
     before: float
     after: float
     gain: float
-    low: float = float("nan")
-    high: float = float("nan")
-    labelled: int = 0
-    true: int = 0
-    hotels: int = 0
+    low: float
+    high: float
+    labelled: int
+    true: int
+    hotels: int
     photos: int
     texts: int
     comes_in: int
@@ -77,9 +69,7 @@ class PromptSuggestion:
     @property
     def rests_on(self) -> str:
         """What the figures rest on, in words."""
-        if self.by == LABELS:
-            return f"{counted(self.labelled, 'label')} ({self.true} yes) of {counted(self.hotels, 'hotel')}"
-        return f"{counted(self.photos, 'photo')}, no labels"
+        return f"{counted(self.labelled, 'label')} ({self.true} yes) of {counted(self.hotels, 'hotel')}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,50 +78,34 @@ class TriedResult:
 
     text: str
     tag: str
-    by: str
     before: float
     after: float
-    low: float = float("nan")
-    high: float = float("nan")
+    low: float
+    high: float
     used: bool = False  # it is among the suggested prompts
 
 
+@dataclass(eq=False, repr=False)
 class PromptSuggestions(Listing[PromptSuggestion]):
     """Tags whose prompts could be better, those that gain most first.
 
-    vocabulary: its key. tags: how many were looked at. tried: what became of the user's texts. estimated: only a
-    sample of the photos was looked at.
+    vocabulary: its key. tags: how many were judged, by labels. tried: what became of the user's texts for these.
+    estimated: only a sample of the photos was looked at.
     """
 
-    columns = ("tag", "today", "suggested", "by", "before", "after", "low", "high")
+    columns = ("tag", "today", "suggested", "before", "after", "low", "high")
 
-    def __init__(
-        self,
-        found: Iterable[PromptSuggestion] = (),
-        *,
-        vocabulary: str,
-        tags: int = 0,
-        photos: int = 0,
-        estimated: bool = False,
-        tried: Sequence[TriedResult] = (),
-        notes: Sequence[str] = (),
-    ) -> None:
+    found: InitVar[Iterable[PromptSuggestion]] = ()
+    _: KW_ONLY
+    vocabulary: str
+    tags: int = 0
+    photos: int = 0
+    estimated: bool = False
+    tried: list[TriedResult] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self, found: Iterable[PromptSuggestion]) -> None:
         super().__init__(found)
-        self.vocabulary, self.tags, self.photos, self.estimated = vocabulary, tags, photos, estimated
-        self.tried, self.notes = list(tried), list(notes)
-
-    @property
-    def trust(self) -> str:
-        """How far to trust those that were made without labels; nothing where there are none."""
-        unlabelled = sum(each.by == SPREAD for each in self)
-        return (
-            (
-                f"{counted(unlabelled, 'suggestion')} without labels: on our photos {RIGHT} of {MADE} such ones were "
-                f"right ({RIGHT / MADE:.0%}), so try them, and look; labels of some twenty photos say more"
-            )
-            if unlabelled
-            else ""
-        )
 
 
 class TextBoard:
@@ -205,7 +179,7 @@ class LabelledTrial:
 
 
 class Trial:
-    """Prompts compared on one library: a sample of its photos, and labels where there are any."""
+    """Prompts compared on one library: by labels, and what would change in a sample of its photos."""
 
     def __init__(
         self, vocabulary: Vocabulary, sample: SampledPhotos, labelled: LabelledTrial, board: TextBoard, threshold: float
@@ -242,12 +216,12 @@ class Trial:
         self.board.learn(text for each in texts for text in each)
         return np.stack([self.board.mean(each) for each in texts])
 
-    def candidates(self, tag: Tag, own: Sequence[str], *, judged: bool) -> list[str]:
-        """Return prompts to try for a tag: today's, those of the list, the user's; in templates where labels judge."""
+    def candidates(self, tag: Tag, own: Sequence[str]) -> list[str]:
+        """Return prompts to try for a tag: today's, those of the list and the user's, these also in templates."""
         by_tag, templates = phrasings()
         said = [text for name in dict.fromkeys(map(bare, (tag.name, *tag.prompts))) for text in by_tag.get(name, ())]
         plain = list(dict.fromkeys([*tag.prompts, *said, *own]))
-        if not judged or self.vocabulary.templates != ("{}",):
+        if self.vocabulary.templates != ("{}",):
             return plain
         return list(dict.fromkeys([*tag.prompts, *(t.replace("{}", text) for text in plain for t in templates)]))
 
@@ -260,14 +234,6 @@ class Trial:
         evidence: Floats = (leads - leads.mean()) / max(float(leads.std()), tiny) * np.sqrt(signal)
         return evidence.astype(np.float32)
 
-    def spread(self, vector: Floats) -> tuple[float, float]:
-        """Return the share of a text's variance that nonsense does not explain, and its upper over its lower spread."""
-        cosines = (self.sample.vectors @ unit_or_zero(vector)).astype(np.float64)
-        middle, variance = np.median(cosines), max(float(cosines.var()), float(np.finfo(np.float32).tiny))
-        above, below = (np.square(cosines[side] - middle) for side in (cosines > middle, cosines < middle))
-        lopsided = np.sqrt(above.mean() / below.mean()) if len(above) and len(below) else 1.0
-        return max(0.0, 1 - self.noise**2 / variance), float(lopsided)
-
     def standardised(self, vectors: Floats, rows: Bools) -> Floats:
         """Return the labelled photos' cosines with texts (m, d), (r, m), in standard deviations over the sample."""
         units = unit_or_zero(vectors)
@@ -277,11 +243,11 @@ class Trial:
         )
         return scores
 
-    def by_labels(self, place: int, own: Sequence[str]) -> PromptSuggestion | None:
-        """Return what labels say of a tag's prompts, or None where no others are better beyond noise."""
+    def better(self, place: int, own: Sequence[str]) -> PromptSuggestion | None:
+        """Return prompts that tell a tag better by its labels, or None where none do beyond noise."""
         tag, rows = self.vocabulary.tags[place], self.known(place)
         has, groups = self.labelled.values[rows, place] == 1, self.labelled.groups[rows]
-        prompts = self.candidates(tag, own, judged=True)
+        prompts = self.candidates(tag, own)
         means = self.means(prompts)
         today = self.board.mean(self.vocabulary.texts(tag))
         scores, before = self.standardised(means, rows), self.standardised(today[np.newaxis], rows)[:, 0]
@@ -297,7 +263,6 @@ class Trial:
             tag=tag.name,
             today=list(tag.prompts),
             suggested=[prompts[at] for at in chosen],
-            by=LABELS,
             before=values[0],
             after=values[1],
             gain=values[1] - values[0],
@@ -309,30 +274,6 @@ class Trial:
             photos=len(self.sample.ids),
             texts=len(prompts),
             **self.changes(today, means[chosen].mean(axis=0)),
-        )
-
-    def by_spread(self, place: int, own: Sequence[str]) -> PromptSuggestion | None:
-        """Return a tag said in all ways at once, where that spreads more and more to the upper side, or None."""
-        tag = self.vocabulary.tags[place]
-        prompts = self.candidates(tag, own, judged=False)[:MOST_PROMPTS]
-        if len(self.sample.ids) < FEW or set(prompts) == set(tag.prompts):
-            return None
-        today = self.board.mean(self.vocabulary.texts(tag))
-        new = self.means(prompts).mean(axis=0)
-        (before, lopsided_before), (after, lopsided) = self.spread(today), self.spread(new)
-        if not (after > before and lopsided > lopsided_before and after >= MUTED):
-            return None
-        return PromptSuggestion(
-            tag=tag.name,
-            today=list(tag.prompts),
-            suggested=prompts,
-            by=SPREAD,
-            before=before,
-            after=after,
-            gain=after - before,
-            photos=len(self.sample.ids),
-            texts=len(prompts),
-            **self.changes(today, new),
         )
 
     def changes(self, today: Floats, new: Floats) -> dict[str, Any]:
@@ -355,16 +296,11 @@ class Trial:
         today, new = self.board.mean(self.vocabulary.texts(tag)), self.means([text])[0]
         said = {template.replace("{}", text) for template in phrasings()[1]}
         used = suggestion is not None and not said.isdisjoint(suggestion.suggested)
-        if not self.can_be_judged(place):
-            before, after = self.spread(today)[0], self.spread(new)[0]
-            return TriedResult(text=text, tag=tag.name, by=SPREAD, before=before, after=after, used=used)
         rows = self.known(place)
         scores = self.standardised(np.stack([today, new]), rows)
         has, groups = self.labelled.values[rows, place] == 1, self.labelled.groups[rows]
         (before, after), low, high = compared(has, scores[:, 0], scores[:, 1], groups)
-        return TriedResult(
-            text=text, tag=tag.name, by=LABELS, before=before, after=after, low=low, high=high, used=used
-        )
+        return TriedResult(text=text, tag=tag.name, before=before, after=after, low=low, high=high, used=used)
 
 
 def suggest_prompts(
@@ -379,7 +315,7 @@ def suggest_prompts(
     tried: Sequence[TriedText] = (),
     progress: Progress = silent,
 ) -> PromptSuggestions:
-    """Return prompts that would tell a vocabulary's tags better than today's. Nothing is changed.
+    """Return prompts that would tell a vocabulary's tags better than today's, by labels. Nothing is changed.
 
     Args:
         session: of the library.
@@ -387,7 +323,7 @@ def suggest_prompts(
         encoder: of the library's model.
         vocabulary: whose tags are looked at.
         calibration: how they are decided today.
-        truth: what is known of photos' tags; may be empty.
+        truth: what is known of photos' tags; may be empty, and then a note says how many labels are enough.
         tags: only these; by default all that are not muted.
         tried: the user's texts.
         progress: told of texts and tags.
@@ -402,26 +338,26 @@ def suggest_prompts(
     named = [each.tag for each in tried if each.tag is not None]
     places = list(dict.fromkeys(map(vocabulary.position, (*asked, *named))))
     own, placed = meant_for(vocabulary, places, tried, board)
-    board.learn(texts_ahead(trial, places, own))
-    found: dict[int, PromptSuggestion] = {}
+    judged = [place for place in places if trial.can_be_judged(place)]
+    board.learn(texts_ahead(trial, judged, own))
+    found: list[PromptSuggestion] = []
     results = []
-    for number, place in enumerate(places, start=1):
-        look = trial.by_labels if trial.can_be_judged(place) else trial.by_spread
-        suggestion = look(place, own.get(place, []))
+    for number, place in enumerate(judged, start=1):
+        suggestion = trial.better(place, own.get(place, []))
         if suggestion is not None:
-            found[place] = suggestion
+            found.append(suggestion)
         results += [trial.of_own(place, text, suggestion) for text in own.get(place, [])]
-        progress(Step("trying prompts", number, len(places), "tags"))
+        progress(Step("trying prompts", number, len(judged), "tags"))
     typed = [each.text for each in tried]
-    order = sorted(found.values(), key=lambda each: (each.by != LABELS, -each.gain))
+    lacking = [vocabulary.names[place] for place in places if place not in judged]
     return PromptSuggestions(
-        order,
+        sorted(found, key=lambda each: -each.gain),
         vocabulary=vocabulary.key,
-        tags=len(places),
+        tags=len(judged),
         photos=len(sample.ids),
         estimated=len(sample.ids) < sample.total,
         tried=sorted(results, key=lambda each: typed.index(each.text)),
-        notes=[*placed, *about_labels(trial, places, truth), *list(truth.notes)],
+        notes=[*placed, *about_labels(trial, lacking, truth), *truth.notes],
     )
 
 
@@ -431,7 +367,7 @@ def texts_ahead(trial: Trial, places: Sequence[int], own: dict[int, list[str]]) 
     for place in places:
         tag = trial.vocabulary.tags[place]
         yield from trial.vocabulary.texts(tag)
-        for prompt in trial.candidates(tag, own.get(place, []), judged=trial.can_be_judged(place)):
+        for prompt in trial.candidates(tag, own.get(place, [])):
             yield from trial.vocabulary.texts(Tag("", (prompt,)))
 
 
@@ -456,19 +392,17 @@ def meant_for(
     return own, notes
 
 
-def about_labels(trial: Trial, places: Sequence[int], truth: Truth) -> list[str]:
-    """Return what people should know of the labels, in words."""
-    judged = [place for place in places if trial.can_be_judged(place)]
+def about_labels(trial: Trial, lacking: Sequence[str], truth: Truth) -> list[str]:
+    """Return what people should know of the labels, in words; `lacking`: tags that have too few."""
     notes = []
     if len(trial.labelled.groups) == MOST_LABELLED < len(truth.photo_ids):
         notes.append(f"labels of {MOST_LABELLED} photos, spread evenly, were used of {len(truth.photo_ids)}")
-    if len(judged) < len(places) and len(truth.photo_ids):
-        few = len(places) - len(judged)
+    if lacking:
+        one, fewest = len(lacking) == 1, FEWEST["platt"]
+        few, those = (repr(lacking[0]), "it") if one else (f"{len(lacking)} tags", "each")
+        command = f"`aliens label {shell_word(lacking[0])}`" if one else "`aliens label`"
         notes.append(
-            f"{counted(few, 'tag')} judged without labels: fewer than {FEWEST['platt']} labels that say yes, or no, or "
-            "all of one hotel"
+            f"too few labels to judge prompts of {few}: {fewest} photos that have {those} and {fewest} that have not "
+            f"are enough, each of two hotels or more; {command} asks for them"
         )
-    if len(judged) < len(places) and len(trial.sample.ids) < FEW:
-        photos = counted(len(trial.sample.ids), "photo")
-        notes.append(f"{photos} are too few to compare prompts without labels: add more, up to about {FEW}")
     return notes

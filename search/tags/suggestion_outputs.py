@@ -1,6 +1,5 @@
 """What becomes of suggestions: a vocabulary with them, as a new file, and a sheet of photos. Suggests nothing."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,14 +7,14 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from base.console import counted
-from base.errors import OutputError, QueryError
+from base.errors import QueryError
 from base.files import PhotoFile
 from base.names import nearest
 from db.photo_rows import photo_records
 from embedding.sheet import Cell, Section, check_ending, write_sheet
-from search.tags.suggesting import LABELS, PromptSuggestion, PromptSuggestions
+from search.tags.suggesting import PromptSuggestion, PromptSuggestions
 from search.tags.uncovered import PhotoGroup, UncoveredWords
-from search.tags.vocabulary import Vocabulary, bare
+from search.tags.vocabulary import Vocabulary, bare, refuse_existing, write_new
 from search.tags.vocabulary_edits import TagDraft, in_order_of_headings, vocabulary_toml, with_draft
 
 SHOWN = 5  # photos of each kind: a row of the sheet
@@ -27,8 +26,7 @@ def check_new_file(path: Path) -> None:
     """Refuse a file that a vocabulary cannot be written to. Raises: QueryError: it ends otherwise, or is there."""
     if path.suffix.lower() != ".toml":
         raise QueryError(f"a vocabulary with prompts cannot be written as {path.name!r}: end its name in .toml")
-    if os.path.lexists(path):
-        raise QueryError(f"{path} is there already: choose another name")
+    refuse_existing(path)
 
 
 def changed_vocabulary(
@@ -61,17 +59,7 @@ def write_changed(path: Path, vocabulary: Vocabulary, of: Vocabulary) -> int:
     before = {tag.name: tag.prompts for tag in of.tags}
     count = sum(before.get(tag.name) != tag.prompts for tag in vocabulary.tags)
     head = HEAD.format(key=of.key, what=f"{counted(count, 'tag')} changed or new")
-    made = False
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "x", encoding="utf-8") as file:
-            made = True
-            file.write(vocabulary_toml(vocabulary, head))
-    except OSError as error:
-        if made:
-            path.unlink(missing_ok=True)
-        check_new_file(path)  # somebody made it meanwhile
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+    write_new(path, vocabulary_toml(vocabulary, head))
     return count
 
 
@@ -122,9 +110,8 @@ def moved_photos(suggestion: PromptSuggestion) -> list[list[int]]:
 
 def changes_of(suggestion: PromptSuggestion) -> Iterator[tuple[str, list[int]]]:
     """Yield the headings and photos of the rows of a suggestion."""
-    by = "" if suggestion.by == LABELS else ", without labels"
     headings = (
-        f"{suggestion.tag}{by}: surest by {', '.join(suggestion.suggested)}",
+        f"{suggestion.tag}: surest by {', '.join(suggestion.suggested)}",
         f"{suggestion.tag}: {counted(suggestion.comes_in, 'photo')} would come in",
         f"{suggestion.tag}: {counted(suggestion.drops_out, 'photo')} would drop out",
     )

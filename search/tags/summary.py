@@ -1,8 +1,9 @@
 """Looking at tags: how many photos have each, which are sure or borderline, and plots of them. Decides nothing."""
 
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, InitVar, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,32 +46,25 @@ class TagCount:
     labels: int = 0
 
 
+@dataclass(eq=False, repr=False)
 class TagSummary(Listing[TagCount]):
     """The tags of a whole library.
 
     untagged: photos with none of the tags. unscored: photos added since the last tagging.
     """
 
-    def __init__(
-        self,
-        tags: Iterable[TagCount],
-        *,
-        vocabulary: str,
-        method: str,
-        threshold: float,
-        photos: int,
-        untagged: int,
-        unscored: int,
-        notes: Sequence[str] = (),
-    ) -> None:
+    tags: InitVar[Iterable[TagCount]]
+    _: KW_ONLY
+    vocabulary: str
+    method: str
+    threshold: float
+    photos: int
+    untagged: int
+    unscored: int
+    notes: list[str]
+
+    def __post_init__(self, tags: Iterable[TagCount]) -> None:
         super().__init__(tags)
-        self.vocabulary = vocabulary
-        self.method = method
-        self.threshold = threshold
-        self.photos = photos
-        self.untagged = untagged
-        self.unscored = unscored
-        self.notes = list(notes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,26 +83,23 @@ class TagOfPhoto:
     labels: int = 0
 
 
+@dataclass(eq=False, repr=False)
 class PhotoTags(Listing[TagOfPhoto]):
-    """A photo's tags: those that it has first, each kind likeliest first."""
+    """A photo's tags: those that it has first, each kind likeliest first.
 
-    def __init__(
-        self,
-        tags: Iterable[TagOfPhoto],
-        *,
-        photo_id: int,
-        path: str,
-        member: str = "",
-        notes: Sequence[str] = (),
-        details: Mapping[str, Any] | None = None,
-    ) -> None:
-        """`details`: what a list that was added says of the photo besides."""
+    details: what a list that was added says of the photo besides.
+    """
+
+    tags: InitVar[Iterable[TagOfPhoto]]
+    _: KW_ONLY
+    photo_id: int
+    path: str
+    member: str
+    notes: list[str]
+    details: Mapping[str, Any]
+
+    def __post_init__(self, tags: Iterable[TagOfPhoto]) -> None:
         super().__init__(tags)
-        self.photo_id = photo_id
-        self.path = path
-        self.member = member
-        self.notes = list(notes)
-        self.details = dict(details or {})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,17 +116,15 @@ class ChainCount:
 def summarise(tagging: Tagging) -> TagSummary:
     """Count the photos of every tag, over the whole library."""
     names = tagging.vocabulary.names
-    counts, sure, by_hand = np.zeros(len(names), np.int64), np.zeros(len(names), np.int64), dict.fromkeys(names, 0)
-    photos = untagged = 0
+    counts, sure = np.zeros((2, len(names)), np.int64)
+    by_hand, photos, untagged = Counter[str](), 0, 0
     for batch in tagging.photos():
         counts += batch.decided.sum(axis=0)
         sure += batch.sure.sum(axis=0)
         photos += len(batch.decided)
         untagged += int((~batch.decided.any(axis=1)).sum())
         for labels in batch.labels.values():
-            for tag, present in labels.items():
-                if tag in by_hand:
-                    by_hand[tag] += present
+            by_hand.update(tag for tag, present in labels.items() if present)
     return TagSummary(
         vocabulary=tagging.vocabulary.key,
         method=tagging.calibration.method,
@@ -185,7 +174,7 @@ def photo_tags(tagging: Tagging, photo_id: int, details: Mapping[str, Any] | Non
     ]
     tags.sort(key=lambda tag: (-tag.has, -tag.probability))
     path, member = (photo.columns[name][0].as_py() for name in ("path", "member"))
-    return PhotoTags(tags, photo_id=photo_id, path=path, member=member, notes=trusted(tagging), details=details)
+    return PhotoTags(tags, photo_id=photo_id, path=path, member=member, notes=trusted(tagging), details=details or {})
 
 
 def trusted(tagging: Tagging) -> list[str]:

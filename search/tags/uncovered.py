@@ -1,7 +1,7 @@
 """Words of a library's own photos that no tag covers: groups of photos without a tag, named by everyday words."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import KW_ONLY, InitVar, asdict, dataclass, field
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -70,6 +70,7 @@ class PhotoGroup(Naming):
     examples: list[int] = field(default_factory=list)
 
 
+@dataclass(eq=False, repr=False)
 class UncoveredWords(Listing[PhotoGroup]):
     """Groups of photos without a tag, named ones first, then those that a tag says, then those without a name.
 
@@ -78,17 +79,15 @@ class UncoveredWords(Listing[PhotoGroup]):
 
     columns = ("name", "tag", "about", "nearness", "also", "examples")
 
-    def __init__(
-        self,
-        found: Iterable[PhotoGroup] = (),
-        *,
-        untagged: int,
-        photos: int,
-        grouped: int = 0,
-        notes: Sequence[str] = (),
-    ) -> None:
+    found: InitVar[Iterable[PhotoGroup]] = ()
+    _: KW_ONLY
+    untagged: int
+    photos: int
+    grouped: int = 0
+    notes: list[str]
+
+    def __post_init__(self, found: Iterable[PhotoGroup]) -> None:
         super().__init__(found)
-        self.untagged, self.photos, self.grouped, self.notes = untagged, photos, grouped, list(notes)
 
     @property
     def trust(self) -> str:

@@ -405,18 +405,34 @@ def new_vocabulary(path: Path | None, *, plain: bool) -> str:
         raise QueryError(f"a vocabulary cannot be written as {path.name!r}: end its name in {' or '.join(FILES)}")
     if path is not None and plain and path.suffix.lower() != ".txt":
         raise QueryError(f"plain text goes into a .txt file, not {path.name!r}: rename it, or leave out --plain")
-    if path is not None and os.path.lexists(path):
-        raise QueryError(f"{path} is there already: choose another name")
+    if path is not None:
+        refuse_existing(path)
     plain = plain or (path is not None and path.suffix.lower() == ".txt")
     content = (asset("search/vocabularies/new") / f"vocabulary{FILES[plain]}").read_text(encoding="utf-8")
     if path is not None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(path, "x", encoding="utf-8") as file:
-                file.write(content)
-        except OSError as error:
-            raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+        write_new(path, content)
     return content
+
+
+def refuse_existing(path: Path) -> None:
+    """Refuse to write over something. Raises: QueryError: there is something."""
+    if os.path.lexists(path):
+        raise QueryError(f"{path} is there already: choose another name")
+
+
+def write_new(path: Path, content: str) -> None:
+    """Write a file that was not there. Raises: QueryError: it is by now. OutputError: it cannot be written."""
+    made = False
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "x", encoding="utf-8") as file:
+            made = True
+            file.write(content)
+    except OSError as error:
+        if made:
+            path.unlink(missing_ok=True)
+        refuse_existing(path)
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def unknown_in_words(near: Mapping[str, Sequence[str]]) -> str:

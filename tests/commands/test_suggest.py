@@ -7,6 +7,8 @@ from tests.commands.conftest import Aliens
 
 
 def test_it_prints_objects_for_programs_and_tables_for_people_by_both_spellings(aliens: Aliens, tagged: Path) -> None:
+    aliens("tag", "set", *range(1, 6), "a pool")
+    aliens("tag", "unset", *range(6, 11), "a pool")
     code, out, err = aliens("tag", "suggest", "--json", "--try", "a pool: a lido")
     assert code == 0
     kinds = [json.loads(line)["kind"] for line in out.splitlines()]
@@ -15,8 +17,22 @@ def test_it_prints_objects_for_programs_and_tables_for_people_by_both_spellings(
     code, out, err = aliens("tags", "suggest", "--try", "a pool: a lido")
     assert code == 0
     assert "a lido" in out
-    assert "15 tags looked at" in err
-    assert "10 photos are too few" in err
+    assert "1 tag judged by labels" in err
+    assert "too few labels to judge prompts of 14 tags" in err
+
+
+def test_without_labels_it_says_what_it_needs_and_still_shows_photos_without_a_tag(
+    aliens: Aliens, tagged: Path
+) -> None:
+    code, out, err = aliens("tag", "suggest", "bathtub", "--try", "a tin bath")
+    assert (code, out) == (0, "")
+    assert "0 tags judged by labels" in err
+    assert "5 photos that have it and 5 that have not are enough" in err
+    assert "`aliens label 'a bathtub'` asks for them" in err
+    code, _, err = aliens("tag", "suggest")
+    assert code == 0
+    assert "too few labels to judge prompts of 15 tags" in err and "`aliens label` asks for them" in err
+    assert "from 10 on they can be grouped" in err or "photos have no tag" in err
 
 
 def test_what_does_not_go_together_is_said_before_anything_is_looked_at(aliens: Aliens, tagged: Path) -> None:

@@ -30,14 +30,10 @@ def test_a_cursor_needs_no_quotes_in_a_shell() -> None:
     assert str(CURSOR).replace("-", "").replace("_", "").isalnum()
 
 
-def test_a_cursor_of_another_library_is_refused() -> None:
-    with pytest.raises(QueryError, match="of another library"):
-        read_cursor(str(CURSOR), "other", "query")
-
-
-def test_a_cursor_of_another_query_is_refused() -> None:
-    with pytest.raises(QueryError, match="of another query"):
-        read_cursor(str(CURSOR), "lib", "other")
+@pytest.mark.parametrize(("of", "word"), [(("other", "query"), "library"), (("lib", "other"), "query")])
+def test_a_cursor_of_another_library_or_query_is_refused(of: tuple[str, str], word: str) -> None:
+    with pytest.raises(QueryError, match=f"of another {word}"):
+        read_cursor(str(CURSOR), *of)
 
 
 @pytest.mark.parametrize("text", ["", "x", "null", "W10", "é", "[" * 5000, str(CURSOR)[:-3]])

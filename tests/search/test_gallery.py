@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openpyxl
@@ -215,19 +216,18 @@ def test_pages_and_files_that_cannot_be_are_refused_before_anything_is_opened(
     hotels: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("search.hotel_pages.MOST_ON_PAGE", 1)
-    with pytest.raises(QueryError, match=r"a page of 2 hotels is more than a browser opens .*--hotel"):
-        hotels.export_hotels(tmp_path / "hotels.html")
     hotels.export_hotels(tmp_path / "one.html", query="a room hotel:=1", k=1, gallery=1)
-    with pytest.raises(QueryError, match="does not say in what format"):
-        hotels.export_hotels(tmp_path / "hotels.pdf")
-    with pytest.raises(QueryError, match="no format 'pdf'"):
-        hotels.export_hotels(tmp_path / "hotels.csv", format="pdf")  # type: ignore[arg-type]
-    with pytest.raises(QueryError, match="is a folder"):
-        hotels.export_hotels(tmp_path, format="csv")
-    with pytest.raises(QueryError, match=r"-n \(or -k\) is for queries"):
-        hotels.export_hotels(tmp_path / "hotels.csv", k=3)
-    with pytest.raises(QueryError, match="a name and a query"):
-        hotels.export_hotels(tmp_path / "hotels.csv", name="x", query="a pool")
+    refused: list[tuple[str, dict[str, Any], str]] = [
+        ("hotels.html", {}, r"a page of 2 hotels is more than a browser opens .*--hotel"),
+        ("hotels.pdf", {}, "does not say in what format"),
+        ("hotels.csv", {"format": "pdf"}, "no format 'pdf'"),
+        ("", {"format": "csv"}, "is a folder"),
+        ("hotels.csv", {"k": 3}, r"-n \(or -k\) is for queries"),
+        ("hotels.csv", {"name": "x", "query": "a pool"}, "a name and a query"),
+    ]
+    for name, options, said in refused:
+        with pytest.raises(QueryError, match=said):
+            hotels.export_hotels(tmp_path / name, **options)
     assert sorted(path.name for path in tmp_path.glob("hotels*")) == []
 
 

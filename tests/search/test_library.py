@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,38 +49,26 @@ def test_parts_are_summed_as_unit_vectors(opened: Library, photos: Path) -> None
     assert hits[0].score == pytest.approx(float(expected), abs=1e-5)
 
 
-def test_more_than_there_are_gives_all(opened: Library) -> None:
-    assert len(opened.search("pool", k=10_000_000)) == 10
-
-
-@pytest.mark.parametrize("k", [0, -1])
-def test_k_below_one_is_refused(opened: Library, k: int) -> None:
-    with pytest.raises(QueryError, match=f"k is {k}"):
-        opened.search("pool", k=k)
-
-
-@pytest.mark.parametrize("text", ["", "  \n "])
-def test_an_empty_text_is_refused(opened: Library, text: str) -> None:
-    with pytest.raises(QueryError, match="empty"):
-        opened.search(text)
-
-
-def test_asking_for_nothing_is_refused(opened: Library) -> None:
-    with pytest.raises(QueryError, match="nothing to look for"):
-        opened.search()
-
-
-def test_an_unknown_photo_id_is_refused(opened: Library) -> None:
-    with pytest.raises(QueryError, match="no photo 999"):
-        opened.search(like=999)
-
-
-def test_a_query_photo_that_cannot_be_used_is_named(opened: Library, tmp_path: Path) -> None:
-    with pytest.raises(QueryError, match=r"gone\.jpg cannot be read"):
-        opened.search(image=tmp_path / "gone.jpg")
-    (tmp_path / "text.jpg").write_text("no photo")
-    with pytest.raises(QueryError, match=r"text\.jpg cannot be decoded"):
-        opened.search(image=tmp_path / "text.jpg")
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"text": "pool", "k": 0}, "k is 0: ask for at least 1"),
+        ({"text": "pool chain:none", "k": -1}, "k is -1"),
+        ({"text": ""}, "empty"),
+        ({"text": "  \n "}, "empty"),
+        ({}, "nothing to look for"),
+        ({"like": 999}, "no photo 999"),
+        ({"image": "gone.jpg"}, r"gone\.jpg cannot be read"),
+        ({"image": "text.jpg"}, r"text\.jpg cannot be decoded"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(
+    opened: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("text.jpg").write_text("no photo")
+    with pytest.raises(QueryError, match=words):
+        opened.search(**asked)
 
 
 def test_a_query_photo_larger_than_any_photo_is_named(
@@ -113,11 +102,9 @@ def test_the_library_is_found_by_the_environment(
 
 def test_photos_added_while_it_is_open_are_found(library: LibraryFactory, opened: Library, tmp_path: Path) -> None:
     opened.search("pool")
-    more = tmp_path / "more"
-    more.mkdir()
-    (more / "new.jpg").write_bytes(photo_bytes(77))
+    more = fill_folder(tmp_path / "more", [77])
     library.add(more)
-    assert Path(opened.search(image=more / "new.jpg", k=1)[0].path).name == "new.jpg"
+    assert Path(opened.search(image=more / "77.jpg", k=1)[0].path).name == "77.jpg"
 
 
 @pytest.mark.parametrize("spoil", [lambda file: file.write_bytes(file.read_bytes()[:100]), Path.unlink])

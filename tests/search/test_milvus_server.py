@@ -18,7 +18,7 @@ from embedding.index.left import Left
 from embedding.index.milvus import Collection, MilvusEngine, connected, read_collection
 from search.results import Results
 from tests.conftest import LibraryFactory, fill_folder
-from tests.milvus_server import MilvusServer, started
+from tests.milvus_server import MilvusServer
 
 QUICK = 1.0  # seconds after which a Milvus that gave no answer is asked again
 
@@ -247,12 +247,3 @@ def test_an_older_milvus_is_refused_with_what_it_lacks(
     monkeypatch.setattr(milvus, "OLDEST", (2, 4, 0))
     with pytest.raises(LibraryError, match=r"is v2\.3\.5-lite, and 2\.4\.0 or newer is needed"):
         library.open().update_index(f"milvus:{milvus_server.uri}")
-
-
-def test_two_servers_run_side_by_side(tmp_path_factory: pytest.TempPathFactory, milvus_server: MilvusServer) -> None:
-    other = started(tmp_path_factory)
-    try:
-        with closing(connected(other.uri)) as client:
-            assert client.list_collections() == []
-    finally:
-        other.kill()

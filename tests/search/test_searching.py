@@ -19,7 +19,7 @@ from search.answers import Feedback
 from search.ranking import Shape, Sort
 from search.results import Cursor
 from tests.by_folder import flat
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, fill_folder
 
 
 def ids(hits: object) -> list[int]:
@@ -112,11 +112,7 @@ def test_the_last_page_has_no_cursor(opened: Library) -> None:
 def test_photos_added_between_pages_do_not_shift_them(library: LibraryFactory, opened: Library, tmp_path: Path) -> None:
     whole = ids(opened.search("pool", k=10))
     first = opened.search("pool", k=4)
-    more = tmp_path / "more"
-    more.mkdir()
-    for number in range(30):
-        (more / f"{number}.jpg").write_bytes(photo_bytes(100 + number))
-    library.add(more)
+    library.add(fill_folder(tmp_path / "more", range(100, 130)))
     assert len(opened.search("pool", k=100)) == 40
     second = opened.search("pool", k=100, **flat(Shape(after=first.cursor)))
     assert ids(first) + ids(second) == whole

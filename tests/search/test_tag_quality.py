@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,11 @@ def tagging_of(library: Library, session: Session, vocabulary: Vocabulary) -> Ta
     return tagging
 
 
+def learner_of(tagging: Tagging, truth: Truth) -> Learner:
+    scores, vectors = tagging.scores_and_vectors(truth.photo_ids)
+    return Learner(scores, vectors, tagging.centre, truth.values, folds_of(tagging.groups_of(truth.photo_ids)))
+
+
 def figures(evaluation: Evaluation) -> tuple[float, ...]:
     m = evaluation.measures
     return m.mean_average_precision, m.micro_f1, m.macro_f1, m.calibration_error, m.brier
@@ -86,36 +92,25 @@ def test_the_methods_reach_their_figures_on_the_samples(
 ) -> None:
     evaluations = list(compare_methods(sample_tagging, sample_truth))
     print_figures("sample hotels", evaluations, capsys)
-    for evaluation in evaluations:
-        assert figures(evaluation) == pytest.approx(SAMPLE_FIGURES[evaluation.method], abs=TOLERANCE)
-
-
-def test_calibration_without_labels_is_better_than_softmax_in_every_measure_on_the_samples(
-    sample_tagging: Tagging, sample_truth: Truth
-) -> None:
-    found = {e.method: e.measures for e in compare_methods(sample_tagging, sample_truth)}
-    softmax, calibrated = found["softmax, top 1"], found["calibrated"]
-    assert calibrated.mean_average_precision > softmax.mean_average_precision
-    assert calibrated.micro_f1 > softmax.micro_f1
-    assert calibrated.macro_f1 > softmax.macro_f1
-    assert calibrated.calibration_error < softmax.calibration_error
-    assert calibrated.brier < softmax.brier
+    found = {evaluation.method: figures(evaluation) for evaluation in evaluations}
+    for method, measures in found.items():
+        assert measures == pytest.approx(SAMPLE_FIGURES[method], abs=TOLERANCE)
+    better = np.subtract(found["calibrated"], found["softmax, top 1"]) * (1, 1, 1, -1, -1)  # errors are to be low
+    assert (better > 0).all()
 
 
 def test_fifty_labelled_photos_of_other_hotels_tell_more_than_the_words_and_than_a_curve_over_them(
     sample_tagging: Tagging, sample_truth: Truth, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    scores, vectors = sample_tagging.scores_and_vectors(sample_truth.photo_ids)
-    folds = folds_of(sample_tagging.groups_of(sample_truth.photo_ids))
-    learner = Learner(scores, vectors, sample_tagging.centre, sample_truth.values, folds)
+    learner = learner_of(sample_tagging, sample_truth)
     fits: tuple[Fit, ...] = ("probe", "platt")
     found = {}
     for fit in fits:
         chances = np.empty(sample_truth.values.shape, np.float32)
         for fold in range(FOLDS):
-            asked = folds == fold
+            asked = learner.folds == fold
             others = np.random.default_rng(fold).permutation(np.flatnonzero(~asked))[:50]
-            known = np.isin(np.arange(len(folds)), others)
+            known = np.isin(np.arange(len(asked)), others)
             taught = learner.taught(sample_tagging.calibration, fit, known)
             chances[asked] = taught.probabilities(learner.scores_for(taught)[asked])
         found[fit] = score_tags(sample_tagging.vocabulary.names, sample_truth.values, chances, chances >= 0.5)
@@ -186,10 +181,13 @@ def test_calibrated_tags_are_better_than_softmax_on_real_photos(
     with aliens.create(tmp_path / "library", encoder=starter) as library, library.catalog.session() as session:
         library.add(shared_photos / "hotels")
         tagging = tagging_of(library, session, read_vocabulary("case-study"))
-        evaluations = list(compare_methods(tagging, read_truth(session, tagging.vocabulary, truth_file)))
+        truth = read_truth(session, tagging.vocabulary, truth_file)
+        evaluations = list(islice(compare_methods(tagging, truth), 4))  # those without labels
+        chances, decided = learner_of(tagging, truth).cross_fitted(tagging.calibration, "platt")
+        taught = score_tags(tagging.vocabulary.names, truth.values, chances, decided)
     print_figures("205 real hotel photos", evaluations, capsys)
     found = {e.method: e.measures for e in evaluations}
     assert found["calibrated"].mean_average_precision > found["softmax, top 1"].mean_average_precision + 0.02
     assert found["calibrated"].micro_f1 > found["softmax, top 1"].micro_f1 + 0.1
     assert found["calibrated"].brier < found["uncalibrated"].brier
-    assert found["signal with labels, platt"].calibration_error < found["calibrated"].calibration_error
+    assert taught.calibration_error < found["calibrated"].calibration_error

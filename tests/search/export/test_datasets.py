@@ -44,14 +44,21 @@ def test_tables_load(
 
 
 @pytest.mark.parametrize("link", [False, True])
-def test_an_imagefolder_loads(
-    tagged_samples: LibraryFolder, tmp_path: Path, load: Callable[..., Any], link: bool
+def test_an_imagefolder_of_several_folders_of_images_loads(
+    tagged_samples: LibraryFolder,
+    tmp_path: Path,
+    load: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    link: bool,
 ) -> None:
     from PIL import Image
 
+    monkeypatch.setattr("search.export.exporter.PHOTOS_A_FOLDER", 100)
     export(tagged_samples, tmp_path / "folder", "imagefolder", link=link)
+    assert sorted(path.name for path in (tmp_path / "folder" / "images").iterdir()) == ["0000", "0001", "0002"]
     rows = load("imagefolder", data_dir=str(tmp_path / "folder"))
     assert len(rows) == 240
+    assert "label" not in rows.features
     decided = decided_tags(tagged_samples)
     seen = set()
     for row in rows:
@@ -61,17 +68,6 @@ def test_an_imagefolder_loads(
             assert row["image"].size == original.size
             assert row["image"].convert("RGB").tobytes() == original.convert("RGB").tobytes()
     assert seen == set(decided)
-
-
-def test_several_folders_of_images_load(
-    tagged_samples: LibraryFolder, tmp_path: Path, load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("search.export.exporter.PHOTOS_A_FOLDER", 100)
-    export(tagged_samples, tmp_path / "folder", "imagefolder")
-    assert sorted(path.name for path in (tmp_path / "folder" / "images").iterdir()) == ["0000", "0001", "0002"]
-    rows = load("imagefolder", data_dir=str(tmp_path / "folder"))
-    assert sorted(rows["photo_id"]) == sorted(decided_tags(tagged_samples))
-    assert "label" not in rows.features
 
 
 def test_an_imagefolder_resumed_with_another_selection_loads(

@@ -46,11 +46,3 @@ def test_the_numbers_that_the_text_states_are_those_of_the_code() -> None:
     assert f"with the weight {NEGATED}, not 1" in DOCS
     assert f"**q - {NEGATED} n**" in DOCS
     assert f"Without {FEWEST} photos" in DOCS
-
-
-def test_pictures_and_files_that_the_text_names_exist() -> None:
-    root = Path(__file__).parents[3]
-    for name in re.findall(r"\]\((?!http|#)([^)]+)\)", DOCS):
-        assert (root / "docs" / name.partition("#")[0]).exists(), name
-    for name in re.findall(r"`([\w/]+\.py)`", DOCS):
-        assert (root / name).exists(), name

@@ -27,7 +27,7 @@ from search.query import FILTER_NAMES, parse
 from search.tags.calibration import TagOptions
 from search.tags.tagging import Tagging
 from tests.by_folder import open_library, tag_library
-from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+from tests.conftest import FakeEncoder, LibraryFactory, fill_folder
 
 pytestmark = pytest.mark.every_database
 
@@ -262,12 +262,6 @@ def test_a_filtered_search_ranks_just_the_chosen_photos_as_the_whole_search_does
     assert found == [photo_id for photo_id in whole if photo_id in set(chosen or [])]
 
 
-@pytest.mark.parametrize("k", [0, -1])
-def test_no_photo_at_all_cannot_be_asked_for(hotels: Library, k: int) -> None:
-    with pytest.raises(QueryError, match=f"k is {k}: ask for at least 1"):
-        hotels.search("pool chain:none", k=k)
-
-
 @pytest.mark.parametrize(
     ("query", "words"),
     [
@@ -358,11 +352,7 @@ def test_photos_that_came_after_the_last_tagging_meet_no_tag_filter_unless_a_per
     monkeypatch.setattr(filtering, "FEW", few)
     library.add(photos)
     tag_library(library.folder, None, lambda model: library.encoder, options=TagOptions())
-    more = tmp_path / "more"
-    more.mkdir()
-    for number in range(3):
-        (more / f"{number}.jpg").write_bytes(photo_bytes(100 + number))
-    library.add(more)
+    library.add(fill_folder(tmp_path / "more", range(100, 103)))
     opened = library.open()
     with opened.catalog.session() as session:
         said = "INSERT INTO tag_label SELECT content_sha256, 'bathtub', :present, '2020-01-01' FROM photo"

@@ -193,15 +193,14 @@ LISTS = ["tags", "set_by_hand", "unset_by_hand"]
 
 @pytest.mark.parametrize("broken", BROKEN)
 @pytest.mark.parametrize("column", ["path", "file_name", "member", *LISTS])
-@pytest.mark.parametrize("in_list", [False, True])
 def test_half_a_character_in_json_lines_is_refused_with_line_and_column(
-    tmp_path: Path, broken: str, column: str, in_list: bool
+    tmp_path: Path, broken: str, column: str
 ) -> None:
-    cell = ["a tv", broken] if column in LISTS and in_list else broken
-    record = {"photo_id": 2, "tags": []} | {column: cell}
-    path = written(tmp_path / "t.jsonl", '{"photo_id": 1, "tags": []}\n' + json.dumps(record))
-    with pytest.raises(QueryError, match=rf"t\.jsonl:2: {column} is .*which holds half a character"):
-        list(read_tag_file(path))
+    for cell in (broken, ["a tv", broken])[: 1 + (column in LISTS)]:
+        record = {"photo_id": 2, "tags": []} | {column: cell}
+        path = written(tmp_path / "t.jsonl", '{"photo_id": 1, "tags": []}\n' + json.dumps(record))
+        with pytest.raises(QueryError, match=rf"t\.jsonl:2: {column} is .*which holds half a character"):
+            list(read_tag_file(path))
 
 
 @pytest.mark.parametrize("broken", BROKEN)

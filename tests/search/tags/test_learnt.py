@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from sqlalchemy.orm import Session
 
-from base.errors import QueryError
 from search.tags.calibration import TagOptions
 from search.tags.checking import TagChecker
 from search.tags.truth import Truth, all_said, label_truth
@@ -175,11 +174,6 @@ def test_what_was_learnt_is_forgotten_with_its_files(own: LibraryFactory) -> Non
 def test_older_ways_to_learn_can_still_be_asked_for(own: LibraryFactory, fit: str) -> None:
     assert learn(own, fit=fit) == 0  # seven labels are too few for them
     assert learnt(own) == []
-
-
-def test_no_label_is_refused(own: LibraryFactory) -> None:
-    with pytest.raises(QueryError, match="nobody has set a label yet"):
-        tag(own, OWN, TagOptions(), read_truth=label_truth)
 
 
 def test_labels_of_photos_that_left_teach_nothing(own: LibraryFactory, photos: Path) -> None:

@@ -32,20 +32,28 @@ def same(truth: Truth, expected: dict[int, list[float]]) -> bool:
     )
 
 
-def test_a_row_says_all_of_its_photo(tagged: LibraryFactory, tmp_path: Path) -> None:
-    truth = truth_of(tagged, csv_of(tmp_path, "photo_id,tags", "3,a pool;a tv", "1,", "2,bathtub; A TV"))
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["photo_id,tags", "3,a pool;a tv", "1,", "2,bathtub; A TV"], {3: [1, 0, 1], 1: [0, 0, 0], 2: [0, 1, 1]}),
+        (["photo_id,tags", "1,?a pool;a tv", "2,? bathtub"], {1: [NAN, 0, 1], 2: [0, NAN, 0]}),  # not known
+        (["photo_id,tags", "1,a pool", "1,a tv"], {1: [1, 0, 1]}),  # taken together
+        (["photo_id,path,tags", "1,photos/04.jpg,a pool"], {5: [1, 0, 0]}),  # the path counts
+        (["photo_id,tags", *(f"{n},a pool" for n in range(1, 11))], {n: [1, 0, 0] for n in range(1, 11)}),
+    ],
+)
+def test_a_row_says_all_of_its_photo_whatever_the_batches(
+    tagged: LibraryFactory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lines: list[str],
+    expected: dict[int, list[float]],
+) -> None:
+    monkeypatch.setattr("search.tags.truth.BATCH", 2)
+    truth = truth_of(tagged, csv_of(tmp_path, *lines))
     assert truth.values.dtype == np.float32
-    assert same(truth, {3: [1, 0, 1], 1: [0, 0, 0], 2: [0, 1, 1]})
+    assert same(truth, expected)
     assert (list(truth.unknown_photos), dict(truth.unknown_tags)) == ([], {})
-
-
-def test_a_tag_marked_with_a_question_is_unknown(tagged: LibraryFactory, tmp_path: Path) -> None:
-    truth = truth_of(tagged, csv_of(tmp_path, "photo_id,tags", "1,?a pool;a tv", "2,? bathtub"))
-    assert same(truth, {1: [NAN, 0, 1], 2: [0, NAN, 0]})
-
-
-def test_two_rows_of_a_photo_are_taken_together(tagged: LibraryFactory, tmp_path: Path) -> None:
-    assert same(truth_of(tagged, csv_of(tmp_path, "photo_id,tags", "1,a pool", "1,a tv")), {1: [1, 0, 1]})
 
 
 def test_what_the_library_or_the_vocabulary_does_not_know_is_counted(tagged: LibraryFactory, tmp_path: Path) -> None:
@@ -70,11 +78,6 @@ def test_the_photo_id_of_another_library_is_not_used(tagged: LibraryFactory, tmp
     truth = truth_of(tagged, csv_of(tmp_path, *lines))
     assert same(truth, {3: [0, 0, 1]})
     assert len(truth.unknown_photos) == 2
-
-
-def test_the_path_counts_before_the_photo_id(tagged: LibraryFactory, tmp_path: Path) -> None:
-    truth = truth_of(tagged, csv_of(tmp_path, "photo_id,path,tags", "1,photos/04.jpg,a pool"))
-    assert same(truth, {5: [1, 0, 0]})
 
 
 def test_a_photo_is_known_by_its_path_however_its_accents_are_put_together(
@@ -112,14 +115,6 @@ def test_what_should_be_known_of_a_file_is_noted(tagged: LibraryFactory, photos:
         == f"1 row taken by path: {path}:2: photo_id 1 is {photos / '00.jpg'}, but {photos / '04.jpg'} is photo 5"
     )
     assert notes[3] == f"left out 1 photo that the library does not know: {path}:4"
-
-
-def test_rows_beyond_the_first_batch_are_resolved(
-    tagged: LibraryFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("search.tags.labels.BATCH", 3)
-    truth = truth_of(tagged, csv_of(tmp_path, "photo_id,tags", *[f"{number},a pool" for number in range(1, 11)]))
-    assert same(truth, {number: [1, 0, 0] for number in range(1, 11)})
 
 
 def test_peoples_labels_are_put_over_the_file(tagged: LibraryFactory, tmp_path: Path) -> None:

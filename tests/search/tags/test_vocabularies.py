@@ -12,7 +12,7 @@ from db.tag_rows import all_labels
 from search.pool import read_pool
 from search.tags.tagging import Tagging
 from search.tags.vocabulary import Vocabularies, as_vocabulary
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, fill_folder
 
 HOTEL = 'name = "hotel-rooms"\n[tags]\n"a sofa" = []\n"a pool" = ["blue water"]\n"tv/radio" = []\n'
 MINE = 'name = "mine"\n[tags]\n"a pool" = ["swimming"]\n"a bed" = []\n'
@@ -46,10 +46,7 @@ def found(library: Library, query: str) -> set[int]:
 
 
 def more_photos(library: LibraryFactory, tmp_path: Path, count: int = 3) -> None:
-    (tmp_path / "more").mkdir()
-    for number in range(count):
-        (tmp_path / "more" / f"{number}.jpg").write_bytes(photo_bytes(200 + number))
-    library.add(tmp_path / "more")
+    library.add(fill_folder(tmp_path / "more", range(200, 200 + count)))
 
 
 # Queries
@@ -290,8 +287,7 @@ def test_an_export_chooses_photos_by_the_tags_of_any_vocabulary(both: Library, l
     assert exported("mine/pool") == having(both, "mine", "pool")
     with pytest.raises(QueryError, match="2 vocabularies have a tag 'pool'"):
         exported("pool")
-    (library.folder.root.parent / "photos" / "late.jpg").write_bytes(photo_bytes(300))
-    library.add(library.folder.root.parent / "photos")
+    library.add(fill_folder(library.folder.root.parent / "photos", [300]))
     both.tag()  # with mine alone
     with pytest.raises(QueryError, match=r"1 photo came after .*`aliens tag --vocabulary hotel-rooms-"):
         exported("sofa")
