@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from base import console
-from commands.options import LIBRARY, JsonOption, print_notes
+from commands.options import LIBRARY, JsonOption, print_done
 
 downloads = typer.Typer(no_args_is_help=True)
 
@@ -57,7 +56,7 @@ def download_dataset(
         aliens download hotels50k hotels --threads 64
         aliens add --hotels50k hotels
     """
-    from aliens.downloading import download_hotels50k
+    from aliens.without_library import download_hotels50k
 
     report = download_hotels50k(
         root,
@@ -68,10 +67,6 @@ def download_dataset(
         threads=threads,
         retry_failed=retry_failed,
     )
-    if json:
-        console.print_json(report.as_json())
-    else:
-        console.say(*str(report).splitlines())
-    print_notes(report.notes, LIBRARY)
+    print_done(report, LIBRARY, json=json)
     if report.interrupted:
         raise typer.Exit(130)

@@ -1,25 +1,13 @@
 """`aliens export tags`, `aliens export captions` and `aliens import tags`."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from base import console
 from base.errors import QueryError
-from commands.options import (
-    LIBRARY,
-    DeviceOption,
-    JsonOption,
-    LibraryOption,
-    ModelOption,
-    OnlyTagsOption,
-    QueryCountOption,
-    opened,
-    print_notes,
-    stopping,
-)
+from commands import options
+from commands.options import LIBRARY, opened, print_filed, stopping
 from commands.tag_commands import VocabularyOption
 
 exports = typer.Typer(no_args_is_help=True)
@@ -63,18 +51,18 @@ def export(
             help="Only the -n best photos for this text, best first, copies as well; of filters alone: all they leave.",
         ),
     ] = None,
-    k: QueryCountOption = None,
-    tag: OnlyTagsOption = None,
+    k: options.QueryCountOption = None,
+    tag: options.OnlyTagsOption = None,
     columns: Annotated[
         str | None,
         typer.Option(help='With commas between them, such as "photo_id, path, tags, probabilities, cosines, caption".'),
     ] = None,
     link: Annotated[bool, typer.Option("--link", help="imagefolder: link to the photos instead of copying.")] = False,
     vocabulary: VocabularyOption = None,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
-    model: ModelOption = None,
-    device: DeviceOption = "auto",
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
+    model: options.ModelOption = None,
+    device: options.DeviceOption = "auto",
 ) -> None:
     """Write tags and how sure they are, and beside them a manifest: how and of what they were made.
 
@@ -100,11 +88,7 @@ def export(
             link=link,
             vocabulary=vocabulary,
         )
-    if json:
-        console.print_json(asdict(manifest))
-        return
-    print_notes(manifest.notes, library)
-    console.say((console.FilePath(str(output)), f": {manifest}"))
+    print_filed(output, manifest, library, json=json, notes=manifest.notes)
 
 
 @exports.command("captions")
@@ -112,8 +96,8 @@ def export_captions_command(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="OUT", help=".csv, .tsv, .xlsx, .jsonl or .parquet.")
     ],
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
 ) -> None:
     """Write all captions, one a row: photo, set, rank, score, words.
 
@@ -122,10 +106,7 @@ def export_captions_command(
     """
     with stopping(f"stopped: nothing is under {output} that was not there"), opened(library) as photos:
         manifest = photos.export_captions(output)
-    if json:
-        console.print_json(asdict(manifest))
-        return
-    console.say((console.FilePath(str(output)), f": {manifest}"))
+    print_filed(output, manifest, library, json=json)
 
 
 @imports.command("tags")
@@ -135,8 +116,8 @@ def import_file(
         bool, typer.Option("--labels-only", help="Only the columns set_by_hand and unset_by_hand.")
     ] = False,
     vocabulary: VocabularyOption = None,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
 ) -> None:
     """Read tags back: what was edited in an export counts as if set by `aliens tag set` and `unset`.
 
@@ -146,8 +127,4 @@ def import_file(
     """
     with stopping("stopped: no label was changed"), opened(library) as photos:
         report = photos.import_tags(path, labels_only=labels_only, vocabulary=vocabulary)
-    if json:
-        console.print_json(asdict(report))
-        return
-    console.say((console.FilePath(str(path)), f": {report}"))
-    print_notes(report.notes, library)
+    print_filed(path, report, library, json=json, notes=report.notes)

@@ -7,18 +7,8 @@ import typer
 
 from base import console
 from base.console import FilePath
-from commands.options import (
-    LIBRARY,
-    BackendOption,
-    DeviceOption,
-    JsonOption,
-    LibraryOption,
-    ModelOption,
-    PrecisionOption,
-    opened,
-    print_notes,
-    stopping,
-)
+from commands import options
+from commands.options import LIBRARY, opened, print_notes, print_records, stopping
 
 if TYPE_CHECKING:
     from analysis.hotels50k.benchmark_figures import BenchmarkFigure
@@ -50,12 +40,12 @@ def evaluate_hotels50k(
             metavar="FOLDER", help="Also write what was retrieved, and the probabilities of hotels, as such files."
         ),
     ] = None,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
-    model: ModelOption = None,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    backend: BackendOption = "auto",
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
+    model: options.ModelOption = None,
+    device: options.DeviceOption = "auto",
+    precision: options.PrecisionOption = "auto",
+    backend: options.BackendOption = "auto",
 ) -> None:
     """Run Hotels-50K's own benchmark: how often a test photo finds its hotel, and its chain.
 
@@ -78,10 +68,7 @@ def evaluate_hotels50k(
         with stopping(kept), opened(library, device, precision, backend, aloud=True, model=model) as photos:
             report = photos.evaluate_hotels50k(root, occlusion=occlusion, write=write)
     if json:
-        for level in report.levels:
-            console.print_json(level.as_json())
-        for problem in report.problems:
-            console.print_json({"where": problem.where, "problem": problem.reason})
+        print_records([*report.levels, *({"where": each.where, "problem": each.reason} for each in report.problems)])
     else:
         print_figures(report)
     print_notes(report.notes, library)

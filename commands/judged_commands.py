@@ -6,20 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from base import console
-from commands.options import (
-    LIBRARY,
-    BackendOption,
-    DeviceOption,
-    JsonOption,
-    LibraryOption,
-    ModelOption,
-    PrecisionOption,
-    completing,
-    ids_of,
-    opened,
-    print_notes,
-    stopping,
-)
+from commands import options
+from commands.options import LIBRARY, completing, ids_of, opened, print_notes, print_records, stopping
 
 if TYPE_CHECKING:
     from analysis.judged.search_evaluation import RankingEvaluation
@@ -74,12 +62,12 @@ def evaluate_search(
         ),
     ] = None,
     by_query: ByQueryOption = False,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
-    model: ModelOption = None,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    backend: BackendOption = "auto",
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
+    model: options.ModelOption = None,
+    device: options.DeviceOption = "auto",
+    precision: options.PrecisionOption = "auto",
+    backend: options.BackendOption = "auto",
 ) -> None:
     """Measure searches, by a file of queries and what answers them.
 
@@ -131,12 +119,12 @@ def evaluate_captions(
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Draws others.")] = 0,
     compare: CompareOption = None,
     by_query: ByQueryOption = False,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
-    model: ModelOption = None,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    backend: BackendOption = "auto",
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
+    model: options.ModelOption = None,
+    device: options.DeviceOption = "auto",
+    precision: options.PrecisionOption = "auto",
+    backend: options.BackendOption = "auto",
 ) -> None:
     """Measure how often captions find their photos, and photos their captions.
 
@@ -158,8 +146,7 @@ def print_measured(found: "RankingEvaluation", library: Path, *, by_query: bool,
     print_notes(found.notes, library)
     records = found.by_query if by_query else found
     if json:
-        for record in records.to_dicts():
-            console.print_json(record | ({} if by_query else {"photos": found.photos}))
+        print_records(record | ({} if by_query else {"photos": found.photos}) for record in records.to_dicts())
         return
     if by_query:
         rows = [[shown_value(value) for value in record.values()] for record in found.by_query]

@@ -8,7 +8,8 @@ import typer
 
 from base import console
 from base.console import FilePath, counted, shell_word
-from commands.options import LIBRARY, JsonOption, LibraryOption, opened, print_notes, stopping
+from commands import options
+from commands.options import LIBRARY, opened, print_notes, print_records, stopping
 
 if TYPE_CHECKING:
     from indexer.remembered import RememberedSource
@@ -18,7 +19,7 @@ KINDS = {"hotels50k": "Hotels-50K", "hotels50k-test": "Hotels-50K's test"}  # as
 
 
 @sources.callback()
-def list_of_sources(json: JsonOption = False, library: LibraryOption = LIBRARY) -> None:
+def list_of_sources(json: options.JsonOption = False, library: options.LibraryOption = LIBRARY) -> None:
     """List the places that photos were added from.
 
     Each with its photos, what was said of it, when it was looked at, and whether it is there.
@@ -32,8 +33,7 @@ def list_of_sources(json: JsonOption = False, library: LibraryOption = LIBRARY) 
     with opened(library) as photos:
         found = photos.sources()
     if json:
-        for source in found:
-            console.print_json(source.as_json())
+        print_records(found)
     elif found:
         head = ("place", "kind", "photos", "looked at (UTC)", "said of it", "now")
         console.print_rows(head, [*rows_of_sources(found)])
@@ -85,8 +85,8 @@ def move_source(
     force: Annotated[
         bool, typer.Option("--force", help="Even where fewer than half of the photos are at NEW.")
     ] = False,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
 ) -> None:
     """Say where photos are now that were moved: a folder, a part of one, a tar or a photo.
 
@@ -99,7 +99,7 @@ def move_source(
     with stopping("stopped: nothing was moved"), opened(library) as photos:
         report = photos.move_source(old, new, merge=merge, force=force)
     if json:
-        console.print_json(report.as_json())
+        print_records([report])
         return
     console.say(report)
     print_notes(report.notes, library)
@@ -108,8 +108,8 @@ def move_source(
 @sources.command("forget")
 def forget_place(
     place: Annotated[str, typer.Argument(metavar="PLACE", help="As `aliens sources` lists it, there or not.")],
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
 ) -> None:
     """Look at a place no more when `aliens add` looks at all; its photos stay.
 
@@ -121,7 +121,7 @@ def forget_place(
     with opened(library) as photos:
         left = photos.forget_source(place)
     if json:
-        console.print_json({"place": place, "photos": left})
+        print_records([{"place": place, "photos": left}])
         return
     console.say(f"{place} is looked at no more; {counted(left, 'photo')} of it stay{'s' * (left == 1)}")
     if left:

@@ -9,7 +9,8 @@ import typer
 
 from base import console
 from base.console import FilePath
-from commands.options import LIBRARY, JsonOption, LibraryOption, ModelOption, opened, print_notes
+from commands import options
+from commands.options import LIBRARY, opened, print_notes, print_records
 from commands.tag_commands import VocabularyOption, figure
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ def evaluate_tags(
     compare: Annotated[bool, typer.Option("--compare", help="Every method side by side.")] = False,
     plot: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Also write a plot.")] = None,
     vocabulary: VocabularyOption = None,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
-    model: ModelOption = None,
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
+    model: options.ModelOption = None,
 ) -> None:
     """Measure how often the tags are right, by a file that says what is true.
 
@@ -56,9 +57,7 @@ def evaluate_tags(
         found = photos.evaluate(truth, vocabulary=vocabulary, compare=compare, plot=plot)
     print_notes(found.notes, library)
     if json:
-        for evaluation in found:
-            measures = asdict(evaluation.measures)
-            console.print_json({"method": evaluation.method, "photos": found.photos} | measures)
+        print_records({"method": each.method, "photos": found.photos} | asdict(each.measures) for each in found)
     else:
         if compare:
             print_comparison(found)

@@ -1,26 +1,12 @@
 """`aliens export vectors` and `aliens import vectors`."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from base import console
-from commands.options import (
-    LIBRARY,
-    BackendOption,
-    DeviceOption,
-    JsonOption,
-    LibraryOption,
-    ModelOption,
-    OnlyTagsOption,
-    PrecisionOption,
-    QueryCountOption,
-    opened,
-    print_notes,
-    stopping,
-)
+from commands import options
+from commands.options import LIBRARY, opened, print_filed, stopping
 
 
 def export_vectors_command(
@@ -40,16 +26,16 @@ def export_vectors_command(
             help="Only the -n best photos for this text, copies as well; of filters alone: all they leave.",
         ),
     ] = None,
-    k: QueryCountOption = None,
-    tag: OnlyTagsOption = None,
+    k: options.QueryCountOption = None,
+    tag: options.OnlyTagsOption = None,
     columns: Annotated[
         str | None,
         typer.Option(help='Besides path and number, with commas between them, such as "hotel_name, date, caption".'),
     ] = None,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
-    model: ModelOption = None,
-    device: DeviceOption = "auto",
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
+    model: options.ModelOption = None,
+    device: options.DeviceOption = "auto",
 ) -> None:
     """Write the photos' vectors with their paths, for other programs.
 
@@ -65,10 +51,7 @@ def export_vectors_command(
     kept = f"stopped: nothing is under {output} that was not there"
     with stopping(kept), opened(library, device, model=model) as photos:
         manifest = photos.export_vectors(output, layout=layout, query=query, k=k, tags=tag or (), columns=names)
-    if json:
-        console.print_json(asdict(manifest))
-        return
-    console.say((console.FilePath(str(output)), f": {manifest}"))
+    print_filed(output, manifest, library, json=json)
 
 
 def import_vectors_command(
@@ -102,11 +85,11 @@ def import_vectors_command(
             help="The model that made them, where neither a manifest nor photos at their paths tell.",
         ),
     ] = None,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    backend: BackendOption = "auto",
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
+    device: options.DeviceOption = "auto",
+    precision: options.PrecisionOption = "auto",
+    backend: options.BackendOption = "auto",
 ) -> None:
     """Take vectors that were made elsewhere, with their photos: nothing is embedded.
 
@@ -131,8 +114,4 @@ def import_vectors_command(
             normalize=normalize,
             made_by=made_by,
         )
-    if json:
-        console.print_json(report.as_json())
-        return
-    console.say((console.FilePath(str(path)), f": {report}"))
-    print_notes(report.notes, library)
+    print_filed(path, report, library, json=json, notes=report.notes)
