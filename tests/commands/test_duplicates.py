@@ -21,8 +21,7 @@ def doubled(aliens: Aliens, filled: Path) -> Path:
 
 
 def test_copies_are_told_and_what_could_go(aliens: Aliens, doubled: Path) -> None:
-    code, out, err = aliens("duplicates", "--same-bytes")
-    assert code == 0
+    out, err = aliens.well("duplicates", "--same-bytes")
     rows = [line.split("\t") for line in out.splitlines()]
     assert [row[0] for row in rows] == ["1"] * 3
     assert rows[0][2].startswith("keep: ") and [row[2] for row in rows[1:]] == ["same file"] * 2
@@ -39,8 +38,8 @@ def test_copies_are_told_and_what_could_go(aliens: Aliens, doubled: Path) -> Non
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "xlsx", "jsonl", "parquet"])
 def test_tables_and_sheets_are_written(aliens: Aliens, doubled: Path, tmp_path: Path, ending: str) -> None:
-    code, _, err = aliens("duplicates", "--same-bytes", "-o", f"copies.{ending}", "--sheet", "copies.png")
-    assert code == 0 and f"table: copies.{ending}" in err and "sheet: copies.png" in err
+    _, err = aliens.well("duplicates", "--same-bytes", "-o", f"copies.{ending}", "--sheet", "copies.png")
+    assert f"table: copies.{ending}" in err and "sheet: copies.png" in err
     with Image.open(tmp_path / "copies.png") as sheet:
         assert sheet.width >= 640
     manifest = json.loads((tmp_path / f"copies.{ending}.manifest.json").read_text(encoding="utf-8"))
@@ -66,5 +65,5 @@ def test_nothing_is_a_copy_and_wrong_words(aliens: Aliens, filled: Path, tmp_pat
         (("-q", "hotel:nowhere"), "hotel"),
         (("--min-cosine", "2"), "from 0.5 to 1"),
     ):
-        code, out, err = aliens("duplicates", *arguments)
-        assert (code, out) == (2, "") and why in err
+        err = aliens.fails(2, "duplicates", *arguments)
+        assert why in err

@@ -35,9 +35,8 @@ def rooms(aliens: Aliens, tmp_path: Path) -> Path:
 
 
 def test_drawn_plants_are_never_passed_off_as_diffusion(aliens: Aliens, rooms: Path) -> None:
-    code, out, err = aliens("restyle", 1, *GROW, "--floor", 0.1, "--json", "--html", "page.html", "--prompt", "ferns")
+    out, err = aliens.well("restyle", 1, *GROW, "--floor", 0.1, "--json", "--html", "page.html", "--prompt", "ferns")
     (said,) = lines(out)
-    assert code == 0
     assert "no diffusion model is used" in err
     assert "no diffusion model paints for grow, so --prompt is left out" in err
     assert (said["engine"], said["diffusion"], said["prompt"], said["rung"]) == ("grow", False, "", "grown")
@@ -73,8 +72,7 @@ def test_the_embedded_model_recognises_samples_with_plants(
     starter = sample_library.encoder
     monkeypatch.setattr(OpenClipEncoder, "load", lambda name, **options: starter)
     shutil.copytree(sample_library.folder.root, DEFAULT_LIBRARY)
-    code, out, err = aliens("restyle", "--query", "a balcony", "-n", 3, *GROW, "--json")
-    assert code == 0, err
+    out, _ = aliens.well("restyle", "--query", "a balcony", "-n", 3, *GROW, "--json")
     made = lines(out)
     assert [each["rung"] for each in made].count("grown") >= 2  # one may be next to a twin
     for each in made:
@@ -89,15 +87,14 @@ def test_photos_of_any_kind_are_overgrown(aliens: Aliens, tmp_path: Path, kind: 
     if kind == "alpha":
         photo.putalpha(Image.linear_gradient("L").resize(photo.size))
     elif kind == "large":
-        photo = photo.resize((8000, 5000))
+        photo = photo.resize((2400, 1600))  # more than grow works at
     else:
         photo = photo.convert({"greyscale": "L", "CMYK": "CMYK"}[kind])
     path = tmp_path / f"{kind}.{'png' if kind == 'alpha' else 'jpg'}"
     photo.save(path)
     aliens("init")
     aliens("add", path)
-    code, out, err = aliens("restyle", path, *GROW, "--floor", 0.1, "--json")
-    assert code == 0, err
+    out, _ = aliens.well("restyle", path, *GROW, "--floor", 0.1, "--json")
     (made,) = lines(out)
     with Image.open(made["path"]) as result:
         assert (result.mode, max(result.size)) == ("RGB", 2048 if kind == "large" else 480)

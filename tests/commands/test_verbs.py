@@ -133,8 +133,7 @@ def test_examples_run(aliens: Aliens, tagged: Path) -> None:
             continue
         if "--other-hotels" in words or "--vocabulary" in words:  # these photos are of none; tagging twice takes long
             continue
-        code, _, err = aliens(*words)
-        assert code == 0, (example, err)
+        aliens.well(*words)
         ran += 1
     assert ran > 25
 
@@ -148,8 +147,7 @@ def test_a_verb_does_its_job_and_has_commands_below_it(aliens: Aliens, tagged: P
     assert "no restyled photos yet" in aliens("restyle", "list")[2]
     assert "one of the three" in aliens("restyle")[2]
     assert aliens("saved", "remove", "none")[0] != 0
-    code, _, err = aliens("tag", "--json", "show", 3)
-    assert (code, "--json: put it after `show`" in err) == (2, True)
+    assert "--json: put it after `show`" in aliens.fails(2, "tag", "--json", "show", 3)
 
 
 @pytest.mark.parametrize(
@@ -192,8 +190,7 @@ def test_older_names_do_the_same(
     ],
 )
 def test_near_spellings_are_suggested(aliens: Aliens, typed: str, meant: str) -> None:
-    code, out, err = aliens(*typed.split())
-    assert (code, out) == (2, "")
+    err = aliens.fails(2, *typed.split())
     assert meant in " ".join(err.replace("│", " ").split())
     assert "captions" not in err and "`aliens tags`" not in err  # older names are not suggested
 
@@ -291,8 +288,7 @@ def test_completing_imports_nothing_heavy(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_scripts_of_shells_are_shown(aliens: Aliens, monkeypatch: pytest.MonkeyPatch, shell: str) -> None:
     monkeypatch.setattr("shellingham.detect_shell", lambda: (shell, f"/bin/{shell}"))
-    code, out, _ = aliens("--show-completion")
-    assert code == 0
+    out, _ = aliens.well("--show-completion")
     assert f"_ALIENS_COMPLETE=complete_{shell}" in out
     if shutil.which(shell):
         assert subprocess.run([shell, "-n"], input=out, text=True, check=False).returncode == 0
