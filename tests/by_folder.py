@@ -114,26 +114,29 @@ def reindex(
         return upkeep.reindex(catalog, store_of(catalog), Loaded(load_encoder, catalog.model), change, **options)
 
 
-def take_inventory(folder: LibraryFolder) -> inventory.Inventory:
-    with catalog_of(folder) as catalog:
-        return inventory.take_inventory(catalog)
+def by_folder(function: Callable[..., Any], *, with_store: bool = True) -> Callable[..., Any]:
+    """Return a function that takes a library's folder in the place of its catalog, or of catalog and store."""
+
+    def call(folder: LibraryFolder, *arguments: Any, **options: Any) -> Any:
+        with catalog_of(folder) as catalog:
+            opened = (catalog, store_of(catalog)) if with_store else (catalog,)
+            return function(*opened, *arguments, **options)
+
+    return call
+
+
+take_inventory = by_folder(inventory.take_inventory, with_store=False)
+disagreements = by_folder(verify.verify)
+repair = by_folder(verify.repair)
+import_tags = by_folder(labels.import_tags)
+generate_captions = by_folder(captions.generate_captions, with_store=False)
+find_captions = by_folder(captions.find_captions, with_store=False)
+list_sets = by_folder(captions.list_sets, with_store=False)
 
 
 def list_failures(folder: LibraryFolder, kind: str | None = None) -> Iterator[inventory.ListedFailure]:
     with catalog_of(folder) as catalog:
         yield from inventory.list_failures(catalog, kind)
-
-
-def disagreements(
-    folder: LibraryFolder, progress: Progress = silent, *, quick: bool = False
-) -> list[verify.Disagreement]:
-    with catalog_of(folder) as catalog:
-        return verify.verify(catalog, store_of(catalog), progress, quick=quick)
-
-
-def repair(folder: LibraryFolder) -> int:
-    with catalog_of(folder) as catalog:
-        return verify.repair(catalog, store_of(catalog))
 
 
 @contextmanager
@@ -168,11 +171,6 @@ def label_photo(folder: LibraryFolder, photo_id: int, tag: str, present: bool | 
         return labels.label_photos(catalog, [photo_id], tag, present, vocabulary)
 
 
-def import_tags(folder: LibraryFolder, path: Path, **options: Any) -> labels.ImportReport:
-    with catalog_of(folder) as catalog:
-        return labels.import_tags(catalog, store_of(catalog), path, **options)
-
-
 def choose_captions(
     folder: LibraryFolder, texts: Sequence[str], *, load_encoder: Load, **options: Any
 ) -> captions.CaptionReport:
@@ -180,23 +178,6 @@ def choose_captions(
         return captions.choose_captions(
             catalog, store_of(catalog), Loaded(load_encoder, catalog.model), texts, **options
         )
-
-
-def generate_captions(
-    folder: LibraryFolder, load_captioner: Callable[[], captions.CaptionWriter], **options: Any
-) -> captions.CaptionReport:
-    with catalog_of(folder) as catalog:
-        return captions.generate_captions(catalog, load_captioner, **options)
-
-
-def find_captions(folder: LibraryFolder, words: Sequence[str], k: int = 20) -> list[captions.CaptionedPhoto]:
-    with catalog_of(folder) as catalog:
-        return captions.find_captions(catalog, words, k)
-
-
-def list_sets(folder: LibraryFolder) -> list[captions.SetCount]:
-    with catalog_of(folder) as catalog:
-        return captions.list_sets(catalog)
 
 
 def flat(shape: Shape = Shape(), feedback: Feedback = Feedback()) -> dict[str, Any]:  # noqa: B008 - both frozen
