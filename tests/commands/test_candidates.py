@@ -63,7 +63,7 @@ def test_a_pipe_gets_tabs(aliens: Aliens) -> None:
 
 
 def test_a_terminal_gets_a_table(aliens: Aliens, monkeypatch: pytest.MonkeyPatch) -> None:
-    (found,) = picks(aliens("candidates", "-n", 1, "--json")[1])
+    (found,) = aliens.records("candidates", "-n", 1)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "dumb")

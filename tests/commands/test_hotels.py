@@ -88,23 +88,6 @@ def test_what_computes_may_be_said(aliens: Aliens, hotels: Path, words: tuple[ob
     assert aliens(*words, "--device", "cpu")[0] == 0
 
 
-REFUSED: list[list[object]] = [
-    ["--per-hotel", 2],
-    ["--diverse", 0.5],
-    ["--sort", "date"],
-    ["--all"],
-    ["--save", "pools"],
-    ["--saved", "pools"],
-    ["--more-like", "1,2"],
-]
-
-
-def test_options_that_make_no_sense_by_hotel_are_refused(aliens: Aliens, hotels: Path) -> None:
-    for option in REFUSED:
-        err = aliens.fails(2, "search", "a pool", "--by", "hotel", *option)
-        assert f"{option[0]} is for photos: leave it or --by hotel out" in err
-
-
 def test_a_gallery_of_photos_that_are_all_too_small_says_so(aliens: Aliens, hotels: Path) -> None:
     code, out, err = aliens("gallery", 1, "-n", 2)
     assert (code, out) == (0, "")

@@ -122,6 +122,18 @@ OF_TEN_PHOTOS = [
     ("search pool --all -k 2", 2, "-k"),
     ("search pool --all -k 10", 2, "-k"),
     ("search pool --more-like one", 2, "no photo one in "),
+    *(
+        (f"search pool --by hotel {option}", 2, f"{option.split()[0]} is for photos: leave it or --by hotel out")
+        for option in (
+            "--per-hotel 2",
+            "--diverse 0.5",
+            "--sort date",
+            "--all",
+            "--save p",
+            "--saved p",
+            "--more-like 1",
+        )
+    ),
     (f"search pool --more-like {'9' * 20}", 2, "999"),
     (f"search pool --more-like {'9' * 5000}", 2, "999"),
     *(

@@ -26,7 +26,6 @@ from restyle.picks import Pick, PickList, write_picks
 from tests.commands.conftest import Aliens
 from tests.page import picture_of, read_page
 from tests.restyle.engines.conftest import Folders, one_thread  # noqa: F401
-from tests.restyle.pictures import room
 from tests.restyle.studios import SMALL, BreakingEngine, agree, at_photo
 from tests.restyled import read_parameters
 
@@ -62,7 +61,7 @@ def test_photos_by_their_numbers_each_once_and_in_order(aliens: Aliens, filled: 
 
 
 def test_the_best_hits_of_a_query(aliens: Aliens, filled: Path) -> None:
-    hits = lines(aliens("search", "pool", "-k", 3, "--json")[1])
+    hits = aliens.records("search", "pool", "-k", 3)
     found = restyled(aliens, "--query", "pool", "-n", 3)
     assert [each["source_photo_id"] for each in found] == [hit["photo_id"] for hit in hits]
     assert "no photo is left" in aliens.fails(2, "restyle", "--query", "pool path:nowhere", *REGRADE)
@@ -82,20 +81,9 @@ def test_what_a_manifest_picked(aliens: Aliens, filled: Path) -> None:
     assert {each["palette"] for each in restyled(aliens, "--manifest", "picks.toml", "--palette", "moss")} == {"moss"}
 
 
-def test_what_candidates_picked(aliens: Aliens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("restyle.candidates.picking.UNWANTED_FROM", 2.0)  # the fake encoder guesses nothing
-    (tmp_path / "rooms").mkdir()
-    for number in range(4):
-        Image.fromarray(room(number)).save(tmp_path / "rooms" / f"{number}.png")
-    aliens("init")
-    aliens("add", tmp_path / "rooms")
-    assert aliens("candidates", "-n", 2, "--manifest", "picks.toml")[0] == 0
-    assert len(restyled(aliens, "--manifest", "picks.toml")) == 2
-
-
 def test_a_restyled_photo_is_no_photo_to_restyle(aliens: Aliens, filled: Path) -> None:
     restyled(aliens, 3, "--add")
-    (hit,) = lines(aliens("search", "pool kind:restyled", "--json")[1])
+    (hit,) = aliens.records("search", "pool kind:restyled")
     err = aliens.fails(2, "restyle", hit["photo_id"], *REGRADE)
     assert "is a restyled one: name the photo that it was made of" in err
     assert aliens("restyle", "--query", "pool kind:restyled", *REGRADE)[0] == 2
@@ -152,10 +140,11 @@ def test_sizes_that_are_told_are_those_of_the_files(aliens: Aliens, filled: Path
         (said,) = restyled(aliens, photo, *options)
         with Image.open(said["path"]) as picture:
             assert (said["width_px"], said["height_px"]) == picture.size
+            assert picture.format == ("JPEG" if "jpg" in options else "PNG")
         assert said["size_bytes"] == Path(said["path"]).stat().st_size
     assert picture.size == (64, 43)
     Path(said["path"]).unlink()
-    (gone,) = (each for each in lines(aliens("restyled", "--json")[1]) if each["path"] == said["path"])
+    (gone,) = (each for each in aliens.records("restyled") if each["path"] == said["path"])
     assert (gone["width_px"], gone["height_px"], gone["size_bytes"]) == (None, None, None)
 
 
@@ -165,7 +154,7 @@ def test_json_tells_everything(aliens: Aliens, filled: Path) -> None:
     assert said["source_path"] == str(filled / "02.jpg")
     assert said["scores"]["nearest"] in (True, False)
     assert set(said["attempts"][0]) == {"rung", "settings", "scores", "failures", "seconds"}
-    (again,) = lines(aliens("restyled", "--json")[1])
+    (again,) = aliens.records("restyled")
     assert again == {name: value for name, value in said.items() if name != "made_now"}
 
 
@@ -200,8 +189,8 @@ def test_of_a_tagged_library_tags_are_compared(aliens: Aliens, tagged: Path) -> 
 
 
 def test_a_floor_that_was_asked_for_goes_first(aliens: Aliens, filled: Path, synthetic: dict[str, Engine]) -> None:
-    strict = lines(aliens("restyle", 3, "--floor", 1, "--seeds", 0, "--json")[1])
-    loose = lines(aliens("restyle", 3, "--floor", 0, "--seeds", 0, "--json")[1])
+    strict = aliens.records("restyle", 3, "--floor", 1, "--seeds", 0)
+    loose = aliens.records("restyle", 3, "--floor", 0, "--seeds", 0)
     assert strict[0]["diffusion"] is False
     assert strict[0]["rung"] in ("regraded", "unchanged")
     assert any("100.0 % are needed" in each["failures"][0] for each in strict[0]["attempts"] if each["failures"])
@@ -248,14 +237,6 @@ def test_prompts_are_built_of_tags_and_palette_unless_they_are_given(
 # What becomes of the results.
 
 
-@pytest.mark.parametrize("file_format", ["png", "jpg"])
-def test_files_of_either_format(aliens: Aliens, filled: Path, file_format: str) -> None:
-    (said,) = restyled(aliens, 3, "--format", file_format)
-    with Image.open(said["path"]) as picture:
-        assert picture.size == (96, 64)
-        assert picture.format == {"png": "PNG", "jpg": "JPEG"}[file_format]
-
-
 def test_the_page_holds_photo_and_result(aliens: Aliens, filled: Path) -> None:
     _, err = aliens.well("restyle", 3, 4, *REGRADE, "--html", "page.html")
     page = read_page(Path("page.html").read_text(encoding="utf-8"))
@@ -274,18 +255,18 @@ def test_the_page_holds_photo_and_result(aliens: Aliens, filled: Path) -> None:
 def test_added_results_are_found_by_those_who_ask(aliens: Aliens, filled: Path) -> None:
 
     def everything() -> list[dict[str, Any]]:
-        hits = lines(aliens("search", "pool", "-k", 99, "--json")[1])
+        hits = aliens.records("search", "pool", "-k", 99)
         return [{name: value for name, value in hit.items() if name != "cursor"} for hit in hits]
 
     before = everything()
     _, err = aliens.well("restyle", 3, 4, *REGRADE, "--add")
     assert "2 results added" in err
-    hits = lines(aliens("search", "pool kind:restyled", "--json")[1])
+    hits = aliens.records("search", "pool kind:restyled")
     assert len(hits) == 2
     assert all("/restyled/" in hit["path"] for hit in hits)
     assert everything() == before
     assert "0 results added" in aliens("restyle", 3, 4, *REGRADE, "--add")[2]
-    assert {each["photo_id"] for each in lines(aliens("restyled", "--json")[1])} == {hit["photo_id"] for hit in hits}
+    assert {each["photo_id"] for each in aliens.records("restyled")} == {hit["photo_id"] for hit in hits}
 
 
 def test_results_that_were_added_are_no_rivals_of_those_made_later(aliens: Aliens, filled: Path) -> None:
@@ -418,7 +399,7 @@ def test_a_real_pipeline_from_a_folder_paints_recognisably_or_not_at_all(
     assert said["fingerprint"].startswith("sd15-")
     text = read_page(Path("page.html").read_text()).text
     assert ("no diffusion model was used" in text) is not painted
-    assert lines(aliens("restyle", 3, *options, "--json")[1])[0]["made_now"] is False
+    assert aliens.records("restyle", 3, *options)[0]["made_now"] is False
 
 
 def test_the_embedded_model_recognises_regraded_samples(
@@ -434,5 +415,5 @@ def test_the_embedded_model_recognises_regraded_samples(
     for each in restyled_ones:
         assert each["scores"]["nearest"] is True
         assert each["scores"]["protan_median_de"] > 5
-    hits = lines(aliens("search", "a bathtub kind:restyled", "--json")[1])
+    hits = aliens.records("search", "a bathtub kind:restyled")
     assert {hit["path"] for hit in hits} == {str(Path(each["path"]).resolve()) for each in restyled_ones}
