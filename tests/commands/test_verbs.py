@@ -80,18 +80,7 @@ def test_help_fits_any_terminal_says_no_types_and_ends_with_examples(
 def test_commands_are_listed_by_what_they_are_for_and_older_names_are_not(aliens: Aliens) -> None:
     out = aliens("--help")[1]
     headings = re.findall(r"^(\w+):$", out, re.MULTILINE)
-    assert headings == [
-        "Library",
-        "Search",
-        "Hotels",
-        "Tags",
-        "Captions",
-        "Restyle",
-        "Measure",
-        "Models",
-        "Care",
-        "Options",
-    ]
+    assert " ".join(headings) == "Library Search Hotels Tags Captions Restyle Measure Models Care Options"
     names = re.findall(r"^  (\w+)  ", out, re.MULTILINE)
     assert names == [name for listed in cli.COMMANDS.values() for name in listed]
     assert not set(cli.OLD) & set(names)
