@@ -1,4 +1,3 @@
-import json
 import sys
 from pathlib import Path
 
@@ -134,5 +133,4 @@ def test_without_words_the_sets_are_listed(aliens: Aliens, filled: Path) -> None
     key, *others = out.rstrip("\n").split("\t")
     assert key.startswith("captions.txt-")
     assert others == ["chosen", "10", "20", str(Path("captions.txt").absolute())]
-    _, out, _ = aliens("captions", "--json")
-    assert json.loads(out)["photos"] == 10
+    assert aliens.records("captions")[0]["photos"] == 10

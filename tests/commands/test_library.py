@@ -111,8 +111,7 @@ def test_failures_are_listed_with_their_reason(aliens: Aliens, filled: Path) -> 
     aliens("add", filled)
     _, out, _ = aliens("failures")
     assert out.split("\t")[:2] == ["empty", str(filled / "empty.jpg")]
-    _, out, _ = aliens("failures", "--json", "--kind", "empty")
-    assert json.loads(out)["reason"] == "the file is empty (0 bytes)"
+    assert aliens.records("failures", "--kind", "empty")[0]["reason"] == "the file is empty (0 bytes)"
 
 
 def test_forget_says_what_left_and_that_files_stay(aliens: Aliens, filled: Path) -> None:
