@@ -7,7 +7,7 @@ import typer
 
 from base import console
 from commands import options
-from commands.judged_commands import SCALE, CutoffsOption, TruthOption, print_means, shown_value
+from commands.evaluation_commands import SCALE, CutoffsOption, TruthOption, print_means, shown_value
 from commands.model_commands import span
 from commands.options import LIBRARY, ids_of, opened, print_notes, print_records, stopping
 
