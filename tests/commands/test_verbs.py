@@ -189,23 +189,6 @@ def test_a_word_that_is_a_file_is_no_misspelt_command(aliens: Aliens, filled: Pa
     assert "No such command" not in aliens("restyle", "lits")[2]
 
 
-@pytest.mark.parametrize(
-    ("typed", "said"),
-    [
-        ("candidates -n 1.5", "'1.5': give a whole number"),
-        ("candidates -n 0", "it should be greater than or equal to 1"),
-        ("tag --threshold much", "'much': give a number"),
-        ("tag --method sofmax", "softmax"),
-        ("restyle 3 --floor 1.5", "it should be less than or equal to 1"),
-    ],
-)
-def test_a_value_that_cannot_be_is_named_with_what_can(aliens: Aliens, typed: str, said: str) -> None:
-    code, out, err = aliens(*typed.split())
-    told = " ".join(err.replace("│", " ").split())
-    assert (code, out) == (2, "")
-    assert said in told and repr(typed.split()[-1]).strip("'") in told
-
-
 # Completion.
 
 
