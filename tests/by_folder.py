@@ -13,7 +13,6 @@ import aliens
 from aliens.library import Library
 from base.arrays import Halves
 from base.files import SegmentFile
-from base.progress import Progress, silent
 from base.settings import LibraryFolder
 from db.catalog import Catalog
 from db.vector_rows import EmbeddedRows, segments_of
@@ -26,8 +25,6 @@ from search import captions
 from search.answers import Feedback
 from search.ranking import Shape
 from search.tags import labels, tag_runs, tagging
-from search.tags.calibration import TagOptions
-from search.tags.truth import Truth
 from search.tags.vocabulary import Vocabulary
 
 Load = Callable[[Any], Any]  # gives an encoder; called only where it is needed
@@ -146,24 +143,11 @@ def tagging_of(folder: LibraryFolder, key: str | None = None) -> Iterator[tuple[
 
 
 def tag_library(
-    folder: LibraryFolder,
-    vocabulary: Vocabulary | None,
-    load_encoder: Load,
-    *,
-    options: TagOptions,
-    read_truth: Callable[[Session, Vocabulary], Truth] | None = None,
-    progress: Progress = silent,
+    folder: LibraryFolder, vocabulary: Vocabulary | None, load_encoder: Load, **options: Any
 ) -> tag_runs.TagReport:
     with catalog_of(folder) as catalog:
-        return tag_runs.tag_library(
-            catalog,
-            store_of(catalog),
-            Loaded(load_encoder, catalog.model),
-            vocabulary,
-            options=options,
-            read_truth=read_truth,
-            progress=progress,
-        )
+        encoder = Loaded(load_encoder, catalog.model)
+        return tag_runs.tag_library(catalog, store_of(catalog), encoder, vocabulary, **options)
 
 
 def label_photo(folder: LibraryFolder, photo_id: int, tag: str, present: bool | None, vocabulary: str | None) -> str:
