@@ -91,6 +91,10 @@ def search(
         raise QueryError("--all lists every photo, however many: leave -n (or -k) or --all out")
     if every and "page" in given:
         raise QueryError("--all lists every photo, on one page: leave --page or --all out")
+    if save is not None:
+        from search.saved import checked
+
+        save = checked(save)  # before the search, of which nothing would be kept
     files = HitFiles(sheet=sheet, page=html, to=to, link=link, open=open_them)
     with copying(to), opened(library, device, model=model) as photos:
         if by == "hotel":
