@@ -13,12 +13,10 @@ from base.errors import AliensError, QueryError, QuerySyntaxError
 from commands.candidate_commands import candidates, see
 from commands.caption_commands import caption_group, captions
 from commands.compare_command import compare_others
-from commands.download_command import downloads
 from commands.duplicate_commands import duplicates
+from commands.evaluation_commands import evaluations
 from commands.export_commands import exports, imports
 from commands.hotel_commands import gallery, hotels
-from commands.hotels50k_command import evaluate_hotels50k
-from commands.judged_commands import evaluate_captions, evaluate_search
 from commands.label_command import label
 from commands.library_commands import add, demo, failures, forget, index, info, init, verify
 from commands.model_commands import embed_photos, models, use_model_of_library
@@ -27,20 +25,13 @@ from commands.quiz_command import quiz
 from commands.restyle_commands import restyle_group, restyled
 from commands.search_commands import search, searches, similar
 from commands.serve_command import serve
-from commands.source_commands import sources
+from commands.source_commands import downloads, sources
 from commands.stats_command import stats
 from commands.suggest_command import suggest
 from commands.tag_commands import old_tags, tags
-from commands.tag_evaluation_commands import evaluations
-from commands.vector_commands import export_vectors_command, import_vectors_command
 from commands.verbs import Plain, Verb, worded
 
 tags.command("suggest")(suggest)
-evaluations.command("search")(evaluate_search)
-evaluations.command("captions")(evaluate_captions)
-evaluations.command("hotels50k")(evaluate_hotels50k)
-exports.command("vectors")(export_vectors_command)
-imports.command("vectors")(import_vectors_command)
 
 Command = Callable[..., None] | typer.Typer
 # As `aliens --help` lists them, heading by heading.

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aliens.downloading import download_hotels50k as download_hotels50k
-    from aliens.engine_checking import check_engine as check_engine
     from aliens.library import Library as Library
     from aliens.library import create as create
     from aliens.library import open as open
+    from aliens.without_library import check_engine as check_engine
+    from aliens.without_library import download_hotels50k as download_hotels50k
     from base.errors import AliensError as AliensError
     from base.errors import EncoderError as EncoderError
     from base.errors import EngineError as EngineError
@@ -45,8 +45,8 @@ ERRORS = (
     "QuerySyntaxError",
     "SourceError",
 )
-APART = {"check_engine": "engine_checking", "download_hotels50k": "downloading"}  # what needs no library: its file
-__all__ = [*LIBRARY, "check_engine", "download_hotels50k", *ERRORS]
+APART = ("check_engine", "download_hotels50k")  # what needs no library
+__all__ = [*LIBRARY, *APART, *ERRORS]
 OURS = ("analysis", "base", "db", "embedding", "indexer", "restyle", "search")
 
 
@@ -94,12 +94,8 @@ def __getattr__(name: str) -> Any:
         from base import errors
 
         return getattr(errors, name)
-    if name in APART:
-        return getattr(import_module(f"aliens.{APART[name]}"), name)
-    if name in LIBRARY:
-        from aliens import library
-
-        return getattr(library, name)
+    if name in (*APART, *LIBRARY):
+        return getattr(import_module(f"aliens.{'library' if name in LIBRARY else 'without_library'}"), name)
     raise AttributeError(f"module 'aliens' has no attribute {name!r}: it has {', '.join(__all__)}")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
+from aliens.owner import Where
 from aliens.tag_methods import TagMethods
 from base.errors import QueryError
 from base.progress import Progress
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from search.hotel_pages import HotelFormat, HotelManifest
     from search.hotels import HotelSort, HotelTable
     from search.tags.tagging import Tagging
-
-Where = str | os.PathLike[str]
 
 
 class HotelMethods(TagMethods):

@@ -1,26 +1,28 @@
-"""What a library can do to have its searches measured."""
+"""What a library can do to have its searches measured: by judged queries, beside other models, by Hotels-50K's own."""
 
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aliens.owner import Where
+from aliens.photo_methods import named
 from aliens.search_methods import SearchMethods
 from base.errors import QueryError
 from base.progress import Progress
 
 if TYPE_CHECKING:
+    from analysis.compared.model_comparison import ModelComparison
+    from analysis.hotels50k.hotels50k_report import Hotels50kReport
     from analysis.judged.search_evaluation import RankingEvaluation
     from search.answers import Searcher
 
-Where = str | os.PathLike[str]
 PRECISIONS = ("float32", "bfloat16")
 
 
 class JudgedMethods(SearchMethods):
-    """Searches measured by queries of which it is known what answers them."""
+    """Searches measured by what is known to answer them; other models tried; the benchmark of Hotels-50K."""
 
     def evaluate_search(
         self,
@@ -120,6 +122,128 @@ class JudgedMethods(SearchMethods):
                     pairs = pairs_of_file(session, Path(source), partial(settings[0].findable, session))
             pairs = pairs if common is None else pairs.in_common(common)
             return measure_captions(settings, pairs.drawn(photos, seed), cutoffs=cutoffs, progress=tell)
+
+    def compare(
+        self,
+        *models: str,
+        queries: Where,
+        truth: Where | None = None,
+        k: Sequence[int] = (1, 5, 10),
+        photos: int = 1_000,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> "ModelComparison":
+        """Compare the library's model with others: what searches would gain by them, and what they would cost.
+
+        Each embeds a sample of the photos, in a library of its own inside the library's folder (compared/), and never
+        into the library. May be stopped at any time; the same call goes on where it stopped.
+
+        Args:
+            models: ARCHITECTURE/WEIGHTS of open_clip, starter, local-dir:FOLDER or hf-hub:ORG/NAME.
+            queries: a file of queries and what answers them, as of `evaluate_search`.
+            truth: a file with true tags, for queries that say tags; by default people's labels.
+            k: numbers of photos at which precision and recall are taken; nDCG at the largest.
+            photos: how many are drawn, beside those that answer queries.
+            seed: of what is drawn.
+            progress: told of embedding and of the queries.
+
+        Raises:
+            QueryError: a file cannot be read or makes no sense, nothing answers its queries, or a model is the
+                library's own.
+            EncoderError: a model is unknown or its weights cannot be had.
+            LibraryError: another process embeds by the same model, the disk is full or cannot be written.
+            KeyboardInterrupt: somebody stopped it; what was embedded is kept.
+        """
+        from analysis.compared.model_comparison import compare_models
+        from analysis.compared.photo_sample import PhotoSample
+        from analysis.compared.sample_libraries import SampledModel, sampled_models
+        from analysis.judged.query_files import read_judged_queries
+        from analysis.judged.retrieval_measures import checked_cutoffs
+        from analysis.judged.search_settings import SearchSetting
+
+        cutoffs = checked_cutoffs(k)
+        if not models:
+            raise QueryError("name the models to compare the library's own with, such as ViT-B-16/openai")
+        if photos < 0:
+            raise QueryError(f"photos is {photos}: draw 0 or more")
+        own = SampledModel(name=self.model.name, searcher=self.searcher, speed=None)
+        with self.showing(progress) as tell:
+            with self.catalog.session() as session:
+                findable = partial(SearchSetting(name=own.name, searcher=self.searcher).findable, session)
+                judged = read_judged_queries(session, Path(queries), findable, None if truth is None else Path(truth))
+                everything = self.index(session).ids
+            sample = PhotoSample.of(judged.queries, everything, photos, seed)
+            with sampled_models(
+                self.catalog,
+                models,
+                sample,
+                device=self.device,
+                precision=self._precision,
+                backend=self._backend,
+                progress=tell,
+            ) as others:
+                return compare_models(
+                    own, others, sample, judged, cutoffs=cutoffs, photos=len(everything), progress=tell
+                )
+
+    def evaluate_hotels50k(
+        self, root: Where, *, occlusion: str = "all", write: Where | None = None, progress: Progress | None = None
+    ) -> "Hotels50kReport":
+        """Have each test photo of Hotels-50K retrieve 100 training photos of the library, and score that.
+
+        Test photos are embedded into libraries of their own inside the library's folder, and never into the library.
+        May be stopped at any time; the same call goes on where it stopped.
+
+        Args:
+            root: of the Hotels-50K tree: dataset/*.csv and images/test.
+            occlusion: unoccluded, low, medium or high; all: those of which there are photos.
+            write: a folder for what was retrieved and the probabilities of hotels, as the benchmark's CSV files.
+            progress: told of embedding and searching.
+
+        Returns: figures with their intervals, which become a data frame by `to_pandas`; `photos_to_pandas` has a row
+            for each test photo.
+
+        Raises:
+            QueryError: there is no such level, or the library holds no training photo.
+            SourceError: there is no such tree, or no test photos.
+            OutputError: the folder cannot be written.
+            LibraryError: another one evaluates it, the disk is full or cannot be written.
+            KeyboardInterrupt: somebody stopped it; what was embedded is kept.
+        """
+        from analysis.hotels50k.protocol import evaluate_library
+
+        with self.showing(progress) as tell:
+            return evaluate_library(
+                self.catalog,
+                self.encoder,
+                self.index,
+                named(root),
+                occlusion=occlusion,
+                write=None if write is None else named(write),
+                progress=tell,
+            )
+
+    @staticmethod
+    def score_hotels50k(
+        root: Where, results: Where, *, occlusion: str = "all", write: Where | None = None
+    ) -> "Hotels50kReport":
+        """Score results from elsewhere; neither a library nor a model is needed, nor any photo.
+
+        Args:
+            root: of the Hotels-50K tree: dataset/*.csv.
+            results: a file with rows test_image_id, result1_image_id, ..., result100_image_id, or a folder of them.
+            occlusion: the level that a file is of; by default what its name says. Of a folder, the one to score.
+            write: a folder for the probabilities of hotels.
+
+        Raises:
+            QueryError: there are no such results, none can be used, or there is no such level.
+            SourceError: there is no such tree.
+            OutputError: the folder cannot be written.
+        """
+        from analysis.hotels50k.protocol import score_results
+
+        where = None if write is None else named(write)
+        return score_results(named(root), named(results), occlusion=occlusion, write=where)
 
     def _others(self, compare: "Sequence[Where | SearchMethods]", opened: ExitStack) -> "list[Searcher]":
         """Return what searches other libraries; those given as folders are opened as long as the stack is."""

@@ -6,20 +6,16 @@ from functools import partial
 from pathlib import Path
 
 from aliens.browsing_methods import BrowsingMethods
-from aliens.comparison_methods import ComparisonMethods
 from aliens.desk_methods import DeskMethods
-from aliens.duplicate_methods import DuplicateMethods
 from aliens.exhibit_methods import ExhibitMethods
-from aliens.health_methods import HealthMethods
 from aliens.hotel_methods import HotelMethods
-from aliens.hotels50k_methods import Hotels50kMethods
 from aliens.judged_methods import JudgedMethods
 from aliens.labelling_methods import LabellingMethods
 from aliens.model_methods import ModelMethods
+from aliens.owner import Where
 from aliens.photo_methods import PhotoMethods
 from aliens.picture_methods import PictureMethods
 from aliens.restyle_methods import RestyleMethods
-from aliens.source_methods import SourceMethods
 from aliens.stats_methods import StatsMethods
 from aliens.suggestion_methods import SuggestionMethods
 from aliens.vector_methods import VectorMethods
@@ -28,12 +24,9 @@ from base.settings import DEFAULT_LIBRARY, LibraryFolder, default_model
 from db.catalog import Catalog, refuse_library
 from embedding.encoder import Encoder, LazyEncoder
 
-Where = str | os.PathLike[str]
-
 
 class Library(
     PhotoMethods,
-    SourceMethods,
     HotelMethods,
     ModelMethods,
     RestyleMethods,
@@ -43,12 +36,8 @@ class Library(
     SuggestionMethods,
     DeskMethods,
     ExhibitMethods,
-    HealthMethods,
     StatsMethods,
-    Hotels50kMethods,
     JudgedMethods,
-    ComparisonMethods,
-    DuplicateMethods,
     VectorMethods,
 ):
     """A library of photos, opened by `aliens.open` or `aliens.create`; close it, or use it in a `with` statement.

@@ -1,5 +1,6 @@
 """The owner of an opened library: catalog, vectors, index and encoder, each opened once and handed down."""
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -18,6 +19,8 @@ from embedding.encoder import Encoder, LazyEncoder
 if TYPE_CHECKING:
     from embedding.index.photo_index import CurrentIndex, PhotoIndex
     from embedding.segments import SegmentStore
+
+Where = str | os.PathLike[str]  # a path, as somebody names it
 
 
 class Owner:

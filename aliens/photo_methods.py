@@ -1,4 +1,4 @@
-"""What a library can do with its photos: take them in, index them, count and verify them."""
+"""What a library can do with its photos and the places they come from: take in, move, index, count and verify them."""
 
 import os
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aliens.owner import Owner
+from aliens.owner import Owner, Where
 from base.errors import QueryError
 from base.listing import Listing
 from base.progress import Progress
@@ -16,12 +16,11 @@ if TYPE_CHECKING:
     from indexer.forget import ForgetReport
     from indexer.inventory import Inventory, ListedFailure
     from indexer.own_words import HotelFrom
-    from indexer.remembered import Told
+    from indexer.remembered import RememberedSource, Told
+    from indexer.rerooting import MoveReport
     from indexer.stages import EngineName, StagesMaker
     from indexer.upkeep import IndexReport
     from indexer.verify import Disagreement
-
-Where = str | os.PathLike[str]
 
 
 def named(path: Where) -> Path:
@@ -282,3 +281,52 @@ class PhotoMethods(Owner):
         from indexer.verify import repair
 
         return repair(self.catalog, self.store)
+
+    def sources(self) -> "Listing[RememberedSource]":
+        """Return the places that photos were added from, each with what was said of it and whether it is there."""
+        from indexer.remembered import list_sources
+
+        with self.catalog.session() as session:
+            return Listing(list_sources(session, self.folder))
+
+    def move_source(
+        self,
+        old: Where,
+        new: Where,
+        *,
+        merge: bool = False,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> "MoveReport":
+        """Tell where a source, a part of one, or a photo lies now; nothing is read or embedded anew. All or nothing.
+
+        Args:
+            old: the folder, tar or photo as the library knows it, be it there or not.
+            new: where it is now. Sizes and times of some photos are compared, and bytes where times differ.
+            merge: photos that are known at both places, with the same bytes, become one.
+            force: even where fewer than half of the photos are there.
+            progress: told of photos looked at, and of rows.
+
+        Raises:
+            QueryError: the library knows nothing at `old`; nothing is at `new`, or too little of what was at `old`;
+                photos are known there already.
+            LibraryError: another process or thread changes the library, or the disk is full.
+        """
+        from indexer.rerooting import move_place
+
+        with self.showing(progress) as tell:
+            return move_place(self.catalog, named(old), named(new), merge=merge, force=force, progress=tell)
+
+    def forget_source(self, place: Where) -> int:
+        """Look at a place no more where `add` is called without one; return how many of its photos stay.
+
+        Raises:
+            QueryError: no such place is remembered.
+            LibraryError: another process or thread changes the library, or the disk is full.
+        """
+        from indexer.remembered import look_no_more
+
+        with self.catalog.writing() as session:
+            photos = look_no_more(session, named(place))
+            session.commit()
+            return photos

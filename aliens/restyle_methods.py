@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy.orm import Session
 
+from aliens.owner import Where
 from aliens.tag_methods import TagMethods
 from base.errors import EncoderError, LibraryError, ModelMismatchError, QueryError
 from base.files import PhotoFile
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from restyle.restyled import Result, ResultListing
     from restyle.studio import Done, Failed, Order, Restyled, Studio, Wishes
 
-Where = str | os.PathLike[str]
 Strategy = Literal["mixed", "detailed", "opposite-palette", "minimal"]
 LEAST = 8  # photos of a query's for each pick, even where they lie below its stop line
 

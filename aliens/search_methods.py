@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from aliens.owner import Owner
+from aliens.owner import Owner, Where
 from base.errors import QueryError
 from base.listing import Listing
 from db.photo_names import Named, number_or_path, photo_ids
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from search.saved import NamedSearch
 
 Sort = Literal["score", "date", "hotel"]
-Where = str | os.PathLike[str]
 
 
 class SearchMethods(Owner):

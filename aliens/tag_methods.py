@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
+from aliens.owner import Where
 from aliens.search_methods import SearchMethods
 from base.errors import QueryError
 from base.listing import Listing
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from search.tags.truth import Truth
     from search.tags.vocabulary import Vocabulary
 
-Where = str | os.PathLike[str]
 LABELS, NONE = "labels", "none"
 
 

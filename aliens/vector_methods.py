@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aliens.owner import Where
 from aliens.search_methods import SearchMethods
 from base.progress import Progress
 
 if TYPE_CHECKING:
     from embedding.vector_layouts import Layout, VectorManifest
     from indexer.vector_import import VectorReport
-
-Where = str | os.PathLike[str]
 
 
 class VectorMethods(SearchMethods):

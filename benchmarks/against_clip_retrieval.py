@@ -13,18 +13,18 @@ work disturbs, it moves less. That the vectors are the same is checked.
 
 import argparse
 import os
-import resource
 import shutil
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
-from embed import deal_photos, make_photos, random_vit_b_32
+from embed import deal_photos, make_photos, random_vit_b_32, size_px
+from measuring import timed
 from records import beside, figure, recorded
 
 import aliens
@@ -55,26 +55,18 @@ class Contender:
         shutil.rmtree(WORK / "out", ignore_errors=True)
         (WORK / "out").mkdir(parents=True)
         *before, measured = self.commands
-        self.before_s.append(sum(taken_s(command)[0] for command in before))
-        clock_s, busy_s = taken_s(measured)
+        self.before_s.append(sum(timed(partial(run, command))[0] for command in before))
+        clock_s, busy_s = timed(partial(run, measured))
         self.seconds.append(clock_s)
         self.processor_s.append(max(busy_s, 0.01))  # it is counted no finer
 
 
-def taken_s(command: Command) -> tuple[float, float]:
-    """Return how long a command runs, by the clock and of processors; its output is shown where it fails."""
-    start, before = time.perf_counter(), busy_s()
+def run(command: Command) -> None:
+    """Run a command; its output is shown where it fails."""
     # Nothing has to be fetched, so nobody shall wait for a hub.
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, command))} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-    return time.perf_counter() - start, busy_s() - before
-
-
-def busy_s() -> float:
-    """Return what all processes that were started and have ended had of processors, in seconds."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def ours(folder: Path, model: str, precision: str, *, tiny: bool) -> Contender:
@@ -210,7 +202,7 @@ def main() -> None:
     """Run all of them in turns and print photos/s and ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=2000)
-    parser.add_argument("--size", default="350x233", help="of photos that are made")
+    parser.add_argument("--size", type=size_px, default=(350, 233), help="of photos that are made")
     parser.add_argument("--folder", type=Path, help="take the first so many photos of a folder")
     parser.add_argument("--rounds", type=int, default=1, help="of all, in turns")
     parser.add_argument("--precision", action="append", help="of aliens add; may be repeated. Default: what is chosen")
@@ -220,8 +212,7 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.threads:  # threads that wait for each other at every layer spend processor time where others take cores
         os.environ |= {f"{library}_NUM_THREADS": str(asked.threads) for library in ("OMP", "MKL", "OPENBLAS")}
-    width, height = map(int, asked.size.split("x"))
-    folders = deal_photos(asked.folder, asked.photos) if asked.folder else make_photos(asked.photos, (width, height))
+    folders = deal_photos(asked.folder, asked.photos) if asked.folder else make_photos(asked.photos, asked.size)
     folder, model = folders[0].parent.resolve(), random_vit_b_32(tiny=asked.tiny)
     photos = len(list(folder.rglob("*.jpg")))
     precisions = asked.precision or [choose_precision("auto", choose_device("auto"))]

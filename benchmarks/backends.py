@@ -12,13 +12,13 @@ import csv
 import os
 import shutil
 import statistics
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from embed import make_photos, random_vit_b_32
+from embed import make_photos, random_vit_b_32, size_px
+from measuring import timed
 from records import figure, recorded
 
 import aliens
@@ -80,10 +80,9 @@ def speeds(encoders: Mapping[str, OpenClipEncoder], rounds: int) -> None:
         encoder.encode_images(pixels)
     for _ in range(rounds):
         for name, encoder in encoders.items():
-            start, begun = time.perf_counter(), time.process_time()
-            encoder.encode_images(pixels)
-            wall[name].append(time.perf_counter() - start)
-            cores[name].append(time.process_time() - begun)
+            taken, work = timed(partial(encoder.encode_images, pixels))
+            wall[name].append(taken)
+            cores[name].append(work)
     base = "PyTorch bfloat16"
     for name in encoders:
         ratio = statistics.median(one / other for one, other in zip(wall[base], wall[name], strict=True))
@@ -142,14 +141,14 @@ def tags(encoders: Mapping[str, OpenClipEncoder]) -> None:
                 print(f"  {name:<18} mean average precision of the 15 tags on the samples {value:.3f}", flush=True)
 
 
-def adding(encoders: Mapping[str, OpenClipEncoder], photos: int, size_px: tuple[int, int]) -> None:
+def adding(encoders: Mapping[str, OpenClipEncoder], photos: int, size: tuple[int, int]) -> None:
     """Print how fast folders of new photos are added, in turns, and of how much of the encoder's own speed that is."""
     libraries = {name: fresh_library(encoder, name) for name, encoder in encoders.items() if "float32" not in name}
     wall: dict[str, list[float]] = {name: [] for name in libraries}
     cores: dict[str, list[float]] = {name: [] for name in libraries}
     alone: dict[str, list[float]] = {name: [] for name in libraries}
     counts = []
-    for folder in make_photos(photos, size_px):
+    for folder in make_photos(photos, size):
         counts.append(len(list(folder.iterdir())))
         for name, library in libraries.items():
             encoder = encoders[name]
@@ -159,8 +158,8 @@ def adding(encoders: Mapping[str, OpenClipEncoder], photos: int, size_px: tuple[
             pixels = squares_of(sorted(folder.iterdir()), encoder)
             n = encoder.batch_photos
             batches = [pixels[at : at + n] for at in range(0, len(pixels), n)]
-            alone[name].append(timed(partial(encode_all, encoder, batches))[0])
-    print(f"  aliens add of {sum(counts)} photos of {size_px[0]} x {size_px[1]} px:")
+            alone[name].append(timed(lambda encode=encoder.encode_images, parts=batches: list(map(encode, parts)))[0])
+    print(f"  aliens add of {sum(counts)} photos of {size[0]} x {size[1]} px:")
     for name, library in libraries.items():
         library.close()
         faster = sum(wall["PyTorch bfloat16"]) / sum(wall[name])
@@ -177,19 +176,6 @@ def adding(encoders: Mapping[str, OpenClipEncoder], photos: int, size_px: tuple[
         )
 
 
-def encode_all(encoder: OpenClipEncoder, batches: list[np.ndarray]) -> None:
-    """Have all batches be encoded."""
-    for batch in batches:
-        encoder.encode_images(batch)
-
-
-def timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Return the seconds that a call takes, by the clock and of all cores together."""
-    start, begun = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - start, time.process_time() - begun
-
-
 def real_photos(folder: Path) -> list[Path]:
     """Return the labelled photos of hotels in a folder."""
     with open(folder / "labels.csv", encoding="utf-8", newline="") as file:
@@ -204,11 +190,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--calibration", type=int, default=MOST_CALIBRATED, help="photos to calibrate on, at most")
     parser.add_argument("--add", type=int, default=400, help="photos to add, 0 for none")
-    parser.add_argument("--size", default="350x233", help="of photos that are added")
+    parser.add_argument("--size", type=size_px, default=(350, 233), help="of photos that are added")
     parser.add_argument("--photos", type=Path, help="a folder of real photos with labels.csv")
     asked = parser.parse_args()
     os.environ["ALIENS_CACHE"] = str(WORK / "cache")
-    width, height = map(int, asked.size.split("x"))
     for model in asked.model or ["starter", "vit-b-32"]:
         name = model if model == "starter" else random_vit_b_32(tiny=model == "tiny")
         encoders = encoders_of(name, asked.calibration, means_something=model == "starter")
@@ -221,7 +206,7 @@ def main() -> None:
                 drifts(encoders, real_photos(asked.photos), "real hotel photos")
             tags(encoders)
         if asked.add:
-            adding(encoders, asked.add, (width, height))
+            adding(encoders, asked.add, asked.size)
 
 
 if __name__ == "__main__":

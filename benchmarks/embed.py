@@ -10,11 +10,11 @@ import argparse
 import json
 import shutil
 import statistics
-import time
 from pathlib import Path
 
 import numpy as np
 import open_clip
+from measuring import timed
 from PIL import Image, ImageEnhance
 from records import figure, recorded
 from safetensors.torch import save_file
@@ -24,6 +24,7 @@ from aliens.library import Library
 from base.settings import asset
 from embedding.decode import decode
 from embedding.open_clip_encoder import OpenClipEncoder
+from indexer.add import AddReport
 
 WORK = Path(__file__).parent / "work"
 GROUPS = 5
@@ -81,29 +82,36 @@ def random_vit_b_32(*, tiny: bool = False) -> str:
     return f"local-dir:{folder}"
 
 
+def encoder_of(model: str) -> OpenClipEncoder:
+    """Load a model that options name so: starter, or vit-b-32, with random weights."""
+    return OpenClipEncoder.load(random_vit_b_32() if model == "vit-b-32" else model)
+
+
+def size_px(text: str) -> tuple[int, int]:
+    """Return width and height of an option such as 350x233."""
+    width, height = map(int, text.split("x"))
+    return width, height
+
+
 def ceiling_s(encoder: OpenClipEncoder, folder: Path) -> float:
     """Return the seconds that the encoder alone takes for a folder's photos."""
     squares = [decode(path.read_bytes(), encoder.preprocessing).pixels for path in sorted(folder.iterdir())]
     n = encoder.batch_photos
     batches = [np.stack(squares[start : start + n]) for start in range(0, len(squares), n)]
-    start = time.perf_counter()
-    for batch in batches:
-        encoder.encode_images(batch)
-    return time.perf_counter() - start
+    return timed(lambda: list(map(encoder.encode_images, batches)))[0]
 
 
 def add_s(library: Library, folder: Path) -> float:
     """Return the seconds that adding a folder takes: scan, decode, embed, record, index; the model is loaded."""
-    start = time.perf_counter()
-    report = library.add(folder)
-    seconds = time.perf_counter() - start
-    assert report.run.done == report.scan.found and not report.run.failed, report
+    reports: list[AddReport] = []
+    seconds, _ = timed(lambda: reports.append(library.add(folder)))
+    assert reports[0].run.done == reports[0].scan.found and not reports[0].run.failed, reports
     return seconds
 
 
 def measure(model: str, folders: list[Path]) -> None:
     """Print the ceiling, the rate of adding and their ratio for one model."""
-    encoder = OpenClipEncoder.load(random_vit_b_32() if model == "vit-b-32" else model)
+    encoder = encoder_of(model)
     print(f"\n{encoder}")
     root = WORK / "library"
     shutil.rmtree(root, ignore_errors=True)
@@ -145,14 +153,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=2000)
     parser.add_argument("--model", action="append", choices=["starter", "vit-b-32"])
-    parser.add_argument("--size", default="350x233", help="of photos that are made")
+    parser.add_argument("--size", type=size_px, default=(350, 233), help="of photos that are made")
     parser.add_argument("--folder", type=Path, help="take real photos")
     arguments = parser.parse_args()
     if arguments.folder:
         folders = deal_photos(arguments.folder, arguments.photos)
     else:
-        width, height = map(int, arguments.size.split("x"))
-        folders = make_photos(arguments.photos, (width, height))
+        folders = make_photos(arguments.photos, arguments.size)
     for model in arguments.model or ["starter", "vit-b-32"]:
         measure(model, folders)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from embed import random_vit_b_32
+from embed import encoder_of, size_px
 from PIL import Image
 from records import figure, recorded
 
@@ -132,14 +132,13 @@ def encoder_rate(encoder: OpenClipEncoder, square: np.ndarray, rounds: int) -> f
 def main() -> None:
     """Parse the arguments and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", default="4032x3024")
+    parser.add_argument("--size", type=size_px, default=(4032, 3024))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--model", action="append", choices=["starter", "vit-b-32"])
     arguments = parser.parse_args()
-    width, height = map(int, arguments.size.split("x"))
-    made = files((width, height))
-    names = arguments.model or ["starter", "vit-b-32"]
-    encoders = {name: OpenClipEncoder.load(random_vit_b_32() if name == "vit-b-32" else name) for name in names}
+    made = files(arguments.size)
+    names, (width, height) = arguments.model or ["starter", "vit-b-32"], arguments.size
+    encoders = {name: encoder_of(name) for name in names}
     preprocessing = next(iter(encoders.values())).preprocessing
     square = decode(made["JPEG"], preprocessing).pixels
     rates = measure(made, preprocessing, arguments.rounds)

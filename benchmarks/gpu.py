@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from clip_like import DIM, PHOTOS, ClipLike
-from embed import make_photos, random_vit_b_32
+from embed import make_photos, random_vit_b_32, size_px
 from measuring import medians_ms
 from records import figure, recorded
 from segmented import as_merged, stored
@@ -146,7 +146,7 @@ def main() -> None:
     """Measure each part."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=20_000)
-    parser.add_argument("--size", default="350x233", help="of photos that are made")
+    parser.add_argument("--size", type=size_px, default=(350, 233), help="of photos that are made")
     parser.add_argument("--rows", type=int, default=PHOTOS)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--precision", default="auto")
@@ -157,8 +157,7 @@ def main() -> None:
         return
     device = "cpu" if asked.tiny else "cuda"
     least_s = 0.0 if asked.tiny else LEAST_S
-    width, height = map(int, asked.size.split("x"))
-    folders = make_photos(asked.photos, (width, height))
+    folders = make_photos(asked.photos, asked.size)
     model = random_vit_b_32(tiny=asked.tiny)
     far = OpenClipEncoder.load(model, device=device, precision=asked.precision)
     if "encoder" in asked.parts:

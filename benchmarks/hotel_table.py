@@ -16,12 +16,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from growing import RandomEncoder
 from kept_library import WORK, kept_library
 from measuring import memory_mb
-from million import DIM, PHOTOS, million_library
+from million import PHOTOS, million_library
 from records import figure, recorded
 from sklearn.metrics import average_precision_score
 from sqlalchemy.orm import Session
+from tag_quality import real_truth
 
 import aliens
 from aliens.library import Library
@@ -42,20 +44,6 @@ ROOM_OF_SCENE = {"bath": "bathroom", "vanity": "bathroom"}  # the others are roo
 NO_ROOMS = {"minibar", "tvwall"}
 
 Evidence = np.ndarray
-
-
-def real_truth_of(photos: Path) -> Path:
-    """Write the labels of the hotels as a file that `aliens eval tags` reads, and return its path."""
-    WORK.mkdir(exist_ok=True)
-    path = WORK / "hotels-real.csv"
-    with open(photos / "labels.csv", encoding="utf-8", newline="") as file, open(path, "w", newline="") as out:
-        writer = csv.writer(out)
-        writer.writerow(["path", "tags"])
-        for row in csv.DictReader(file):
-            if row["source"] == "hotels" and (photos / row["path"]).exists():
-                tags = row["tags"].replace("onsen_ambiguous", "?pool;?bathtub")
-                writer.writerow([(photos / row["path"]).absolute(), tags])
-    return path
 
 
 def hotels_from_folders(library: Library, photos: Path) -> None:
@@ -227,21 +215,10 @@ def best_of_tags(tagging: Tagging, ids: list[int]) -> list[int]:
     return list(dict.fromkeys(best))[:IN_GALLERY]
 
 
-class MadeUpTexts:
-    """Stands in for a text encoder: random unit vectors."""
-
-    key, name, dim, logit_scale = "random-00000000", "random", DIM, 100.0
-
-    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Return (n, d) float32."""
-        vectors = np.random.default_rng(2).normal(size=(len(texts), DIM)).astype(np.float32)
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
 def show_speed(photos: int) -> None:
     """Print how long the table of a large library takes, and what it holds."""
     folder = million_library(WORK / f"million-{photos}", photos).root
-    with aliens.open(folder, encoder=MadeUpTexts()) as library:  # type: ignore[arg-type]
+    with aliens.open(folder, encoder=RandomEncoder()) as library:
         for vocabulary in ("case-study", "hotel"):
             library.tag(vocabulary)
             held = [memory_mb("RssAnon")]
@@ -277,10 +254,9 @@ def main() -> None:
     samples = asset("aliens/samples")
     sets = [("sample", {"hotels50k": samples}, samples / "labels.csv")]
     if photos.is_dir():
-        sets.append(("real", photos, real_truth_of(photos)))
+        sets.append(("real", photos, real_truth(photos)))
     for name, source, truth_file in sets:
-        with kept_library(f"hotels-{name}", encoder) as library:
-            library.add(**source) if isinstance(source, dict) else library.add(source)
+        with kept_library(f"hotels-{name}", encoder, source) as library:
             if name == "real":
                 hotels_from_folders(library, photos)
             library.tag("case-study")

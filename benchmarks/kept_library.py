@@ -11,9 +11,12 @@ from embedding.encoder import Encoder
 WORK = Path(__file__).parent / "work"
 
 
-def kept_library(name: str, encoder: Encoder) -> Library:
-    """Open the library of that name and model, or make an empty one."""
+def kept_library(name: str, encoder: Encoder, photos: dict[str, Path] | Path | None = None) -> Library:
+    """Open the library of that name and model, or make one, and add photos: of a folder, or as keywords."""
     WORK.mkdir(exist_ok=True)
     root = WORK / f"{name.replace(' ', '-')}-{encoder.key}"
     open_or_create = aliens.open if is_library(LibraryFolder(root)) else aliens.create
-    return open_or_create(root, encoder=encoder)
+    library = open_or_create(root, encoder=encoder)
+    if photos is not None:
+        library.add(**photos) if isinstance(photos, dict) else library.add(photos)
+    return library

@@ -164,8 +164,7 @@ def main() -> None:
     arguments = parser.parse_args()
     encoder = OpenClipEncoder.load("starter")
     for name, source, truth_file, hotel_of in label_sets(arguments.photos.resolve()):
-        with kept_library(f"tags-{name}", encoder) as library, library.catalog.session() as session:
-            library.add(**source) if isinstance(source, dict) else library.add(source)
+        with kept_library(f"tags-{name}", encoder, source) as library, library.catalog.session() as session:
             print(f"\n=== {name}")
             tagging = tagged(library, session, variants()["several prompts a tag"], TagOptions())
             truth = read_truth(session, tagging.vocabulary, truth_file)

@@ -10,7 +10,7 @@ import statistics
 import time
 
 import numpy as np
-from embed import random_vit_b_32
+from embed import encoder_of
 from records import figure, recorded
 
 from analysis.model_estimates import Costs
@@ -42,8 +42,7 @@ def main() -> None:
     asked = parser.parse_args()
     known = {model.name: model for model in known_models()}
     for name in asked.model or ["starter", "vit-b-32"]:
-        loaded = "starter" if name == "starter" else random_vit_b_32()
-        encoder = OpenClipEncoder.load(loaded)
+        encoder = encoder_of(name)
         encoded_per_s(encoder)
         estimated, measured = [], []
         for _ in range(asked.rounds):

@@ -46,7 +46,7 @@ def add_s(folders: list[Path], encoder: OpenClipEncoder, engine: str) -> tuple[f
 
 def measure(name: str, folders: list[Path], rounds: int) -> None:
     """Print the times of both, and their ratios, for one model."""
-    encoder = OpenClipEncoder.load(name)
+    encoder = embed.encoder_of(name)
     print(f"\n{encoder}", flush=True)
     photos = sum(len(list(folder.iterdir())) for folder in folders)
     taken: dict[str, list[float]] = {"local": [], "ray": []}
@@ -78,15 +78,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=5000)
     parser.add_argument("--model", action="append", choices=["starter", "vit-b-32"])
-    parser.add_argument("--size", default="350x233", help="of photos that are made")
+    parser.add_argument("--size", type=embed.size_px, default=(350, 233), help="of photos that are made")
     parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()
-    width, height = map(int, arguments.size.split("x"))
-    folders = embed.make_photos(arguments.photos, (width, height))
+    folders = embed.make_photos(arguments.photos, arguments.size)
     os.environ.update(SETTINGS)  # as a cluster has them that `aliens add` starts
     ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="CRITICAL")
     for model in arguments.model or ["starter", "vit-b-32"]:
-        measure(embed.random_vit_b_32() if model == "vit-b-32" else model, folders, arguments.rounds)
+        measure(model, folders, arguments.rounds)
     ray.shutdown()
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from os import cpu_count
 from pathlib import Path
 from statistics import mean, median
+from typing import TypeVar
 
 import numpy as np
 from measuring import medians_ms
@@ -40,6 +41,7 @@ from restyle.regrade import regrade
 from restyle.smoothing import guided_fits
 from restyle.structure import compare, structure_of
 
+T = TypeVar("T")
 LONGEST_PX = 1024
 FEWEST = 0.02  # of a photo's pixels that its noise is told by
 ROUNDING = 0.4  # a*, b*
@@ -104,10 +106,10 @@ def looks_of(photo: Pixels, palette: Palette) -> Looks:
     )
 
 
-def spread(paths: Sequence[Path], n: int) -> list[Path]:
-    """Return n of the paths, evenly spread."""
-    places = np.unique(np.linspace(0, len(paths) - 1, n).astype(int)) if paths else []
-    return [paths[place] for place in places]
+def spread(everything: Sequence[T], n: int) -> list[T]:
+    """Return n of some things, evenly spread."""
+    places = np.unique(np.linspace(0, len(everything) - 1, n).astype(int)) if everything else []
+    return [everything[place] for place in places]
 
 
 def report(group: str, photos: Sequence[Pixels]) -> None:

@@ -10,14 +10,13 @@ With `--hotel-from folder`, where each file is put to its hotel, too.
 
 import argparse
 import os
-import resource
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from measuring import timed
 from records import figure, recorded
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -108,7 +107,7 @@ def main() -> None:
         "Library.add": lambda: library.add(folder),
         "aliens add": command(aliens_command, "add", folder, "--library", WORK / "library"),
     }
-    looks = [{name: taken_s(look) for name, look in ways.items()} for _ in range(times)]
+    looks = [{name: timed(look) for name, look in ways.items()} for _ in range(times)]
     print(f"{count} unchanged photos in folders of {IN_A_FOLDER}; the best of {times} looks in turn")
     find = [min(look["find -newer"][at] for look in looks) for at in (0, 1)]
     for name in ways:
@@ -121,24 +120,11 @@ def main() -> None:
         figure(f"{name} / find", clock_s / find[0], "times as long")
     print(f"an add wrote {len(writes) / times:.0f} statement(s): {', '.join(sorted(set(writes)))}")
     library.add(folder, hotel_from="folder")
-    clock_s, _ = min(taken_s(lambda: library.add(folder)) for _ in range(times))
+    clock_s, _ = min(timed(lambda: library.add(folder)) for _ in range(times))
     print(f"with hotels by folders {clock_s:6.3f} s, {clock_s / find[0]:5.2f} times find")
     figure("with hotels by folders / find", clock_s / find[0], "times as long")
     library.close()
     shutil.rmtree(WORK)
-
-
-def taken_s(look: Callable[[], object]) -> tuple[float, float]:
-    """Return the seconds of one look: by the clock, and of a processor, its children's with it."""
-    start, before_s = time.perf_counter(), processor_s()
-    look()
-    return time.perf_counter() - start, processor_s() - before_s
-
-
-def processor_s() -> float:
-    """Return what this process and its children have had of processors, in seconds."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 if __name__ == "__main__":

@@ -23,10 +23,11 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from statistics import mean, median
-from time import perf_counter
 
 import numpy as np
+from measuring import medians_ms
 from records import figure, recorded
+from regrading import spread
 from sqlalchemy.orm import Session
 
 ROOT = Path(__file__).parents[1]
@@ -100,12 +101,7 @@ class Workshop:
         for kind in KINDS:
             for samples in (True, False):
                 pool = [photo_id for photo_id in self.vectors if is_sample[photo_id] is samples]
-                pool = (
-                    [pool[place] for place in np.unique(np.linspace(0, len(pool) - 1, POOL).astype(int))]
-                    if pool
-                    else []
-                )
-                pool = [photo_id for photo_id in pool if photo_id not in kinds]
+                pool = [photo_id for photo_id in spread(pool, POOL) if photo_id not in kinds]
                 if pool:
                     wanted = n - n // 2 if samples else n // 2
                     records = [self.records[photo_id] for photo_id in pool]
@@ -207,17 +203,10 @@ def report_speeds(photo: Pixels, photo_id: int, workshop: Workshop, repeats: int
         "scoring with the starter": lambda: judge.score(subject, result, "a hotel room overgrown with ferns"),
     }
     print(f"\n{photo.shape[1]} x {photo.shape[0]} px\tms\tphotos/s")
-    taken = {}
-    for name, step in steps.items():
-        step()
-        times = []
-        for _ in range(repeats):
-            began = perf_counter()
-            step()
-            times.append(perf_counter() - began)
-        print(f"{name}\t{median(times) * 1000:.1f}\t{1 / median(times):.1f}")
-        figure(name, median(times) * 1000, "ms")
-        taken[name] = median(times)
+    taken = medians_ms(steps, repeats)
+    for name, ms in taken.items():
+        print(f"{name}\t{ms:.1f}\t{1000 / ms:.1f}")
+        figure(name, ms, "ms")
     ratio = taken["draw and fit a garden"] / taken["scoring with the starter"]
     print(f"drawing and fitting takes {ratio:.1f} times one scoring")
     figure("drawing and fitting over one scoring", ratio, "times")

@@ -383,10 +383,9 @@ def real_labels(row: dict[str, str]) -> dict[str, float]:
     return dict.fromkeys(ROOMS, np.nan) | found
 
 
-def library_of(name: str, encoder: OpenClipEncoder, *photos: Path, **tree: Path) -> Library:
+def library_of(name: str, encoder: OpenClipEncoder, photos: dict[str, Path] | Path) -> Library:
     """Return the library of some photos, as `add` takes them, embedded and tagged."""
-    library = kept_library(f"search-{name}", encoder)
-    library.add(*photos, **tree)
+    library = kept_library(f"search-{name}", encoder, photos)
     library.tag()
     return library
 
@@ -410,7 +409,7 @@ def main() -> None:
     folder = parser.parse_args().photos.resolve()
     WORK.mkdir(exist_ok=True)
     encoder = OpenClipEncoder.load("starter")
-    samples = library_of("samples", encoder, hotels50k=asset("aliens/samples"))
+    samples = library_of("samples", encoder, {"hotels50k": asset("aliens/samples")})
     sets = [sample_photos(samples)] + ([real_photos(folder, encoder)] if folder.is_dir() else [])
     asked = [questions(photos) for photos in sets]
     for photos, parts, other in zip(sets, asked, asked[::-1], strict=True):

@@ -219,8 +219,7 @@ def main() -> None:
     photos = parser.parse_args().photos.resolve()
     encoder = OpenClipEncoder.load("starter")
     for name, source, truth_file, hotels in label_sets(photos):
-        with kept_library(f"tags-{name}", encoder) as library, library.catalog.session() as session:
-            library.add(**source) if isinstance(source, dict) else library.add(source)
+        with kept_library(f"tags-{name}", encoder, source) as library, library.catalog.session() as session:
             print(f"\n=== {name}")
             slope, background, intercept = show(name, library, session, truth_file)
             show_default(library, session, truth_file)

@@ -10,9 +10,7 @@ Tagging reads the segments that a library has, as merging leaves them, and write
 
 import argparse
 import shutil
-import statistics
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import torch
+from growing import RandomEncoder
 from measuring import medians_ms, memory_mb
 from million import DIM, KEY, PHOTOS, million_library
 from records import figure, recorded
@@ -45,16 +44,6 @@ REPEATS = 3
 LABELLED = 50
 GOAL = 1.3
 EMBEDDED_PHOTOS_A_SECOND = 24.1  # `aliens add` with ViT-B/32 on the same 2 cores: benchmarks/embed.py
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Return the median of a few runs, in seconds."""
-    taken = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken)
 
 
 def one_matrix(library: Library, vectors: Vectors) -> Path:
@@ -130,32 +119,21 @@ def tagging_ratios(library: Library, photos: int) -> None:
     shutil.rmtree(library.path / "scores")
 
 
-class RandomTexts:
-    """Stands in for a text encoder: random unit vectors."""
-
-    logit_scale = 100.0
-
-    def encode_texts(self, texts: object) -> np.ndarray:
-        """Return (n, d) float32."""
-        vectors = np.random.default_rng(2).normal(size=(len(list(texts)), DIM)).astype(np.float32)  # type: ignore[call-overload]
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
 def tag(library: Library, vocabulary: Vocabulary, photos: int) -> None:
     """Tag the library for the export."""
     with library.catalog.session() as session:
         tagging = Tagging(library.catalog, session, library.store, vocabulary)
-        tagging.score(RandomTexts(), lambda done: None)
+        tagging.score(RandomEncoder(), lambda done: None)
         remove_table(library.folder.photo_table(KEY))
         tagging = Tagging(library.catalog, session, library.store, vocabulary)
         start = time.perf_counter()
         tagging.write_table()
         print(f"the table of {photos} photos: written in {time.perf_counter() - start:.2f} s")
         start = time.perf_counter()
-        tagging.calibrate(TagOptions(), RandomTexts(), None)
+        tagging.calibrate(TagOptions(), RandomEncoder(), None)
         print(f"calibrating on {photos} photos without labels: {time.perf_counter() - start:.2f} s")
         # Among random texts none stands out against nonsense: exports are measured with tags.
-        calibration = tagging.calibrate(TagOptions(method="calibrated"), RandomTexts(), None)
+        calibration = tagging.calibrate(TagOptions(method="calibrated"), RandomEncoder(), None)
         keep_tagging(session, tagging.model, vocabulary.key, vocabulary.definition(), calibration.as_json())
         session.commit()
 
@@ -167,12 +145,12 @@ def learning(library: Library, vocabulary: Vocabulary, photos: int) -> None:
         tagging = Tagging(library.catalog, session, library.store, vocabulary)
         ids = np.sort(rng.choice(tagging.column([0])[0], min(LABELLED, photos), replace=False)).tolist()
         truth = Truth(ids, (rng.random((len(ids), len(vocabulary.tags))) < 0.3).astype(np.float32))
-        tagging.calibrate(TagOptions(), RandomTexts(), None)
+        tagging.calibrate(TagOptions(), RandomEncoder(), None)
         tagging.centre  # noqa: B018 - measured by itself, since it is kept
         start = time.perf_counter()
         taught = tagging.taught_by(truth)
         learn_s = time.perf_counter() - start
-        texts, background = text_vectors(RandomTexts(), vocabulary)
+        texts, background = text_vectors(RandomEncoder(), vocabulary)
         stores = iter(range(1_000_000))
 
         def words() -> None:
@@ -225,7 +203,8 @@ def export_ratios(library: Library) -> None:
             "parquet": lambda: pa.parquet.write_table(table, out / "bare.parquet"),
         }
         for file_format in ("csv", "parquet"):
-            mine, theirs = seconds(lambda f=file_format: export(f)), seconds(bare[file_format])
+            works = {"mine": lambda f=file_format: export(f), "theirs": bare[file_format]}
+            mine, theirs = (ms / 1000 for ms in medians_ms(works, REPEATS).values())
             print(
                 f"{file_format}: {len(table)} rows x {table.num_columns} columns in {mine:.2f} s from the library; "
                 f"pyarrow from memory {theirs:.2f} s, ratio {mine / theirs:.2f} (goal: at most 2)"

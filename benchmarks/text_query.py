@@ -10,13 +10,13 @@ import argparse
 import os
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from embed import random_vit_b_32
+from measuring import timed
 from records import figure, recorded
 
 from embedding.open_clip_encoder import OpenClipEncoder
@@ -48,13 +48,6 @@ def ways(encoder: OpenClipEncoder, tower: TextTower) -> dict[str, Callable[[], o
     }
 
 
-def milliseconds(work: Callable[[], object]) -> float:
-    """Return how long something takes."""
-    start = time.perf_counter()
-    work()
-    return (time.perf_counter() - start) * 1000
-
-
 @recorded
 def main() -> None:
     """Parse the arguments, export the tower, measure in turns."""
@@ -69,7 +62,7 @@ def main() -> None:
         folder = Path(scratch) / "tower"
         if problem := export_text_tower(encoder, folder):
             raise SystemExit(f"{name} leaves no text tower: {problem}")
-        opening = [milliseconds(lambda: TextTower.open(folder, encoder.key)) for _ in range(5)]
+        opening = [1000 * timed(lambda: TextTower.open(folder, encoder.key))[0] for _ in range(5)]
         tower = TextTower.open(folder, encoder.key)
         if tower is None or len(tower._tokenizer([TEXT])[0]) != TOKENS:
             raise SystemExit("the tower cannot be opened, or reads the text as other than 6 tokens")
@@ -77,7 +70,7 @@ def main() -> None:
         taken: dict[str, list[float]] = {name: [] for name in works}
         for _ in range(chosen.runs + 2):
             for way, work in works.items():
-                taken[way].append(milliseconds(work))
+                taken[way].append(1000 * timed(work)[0])
         cosine = float(tower.encode_texts([TEXT])[0] @ encoder.encode_texts([TEXT])[0])
     medians = {way: statistics.median(times[2:]) for way, times in taken.items()}
     first = next(iter(medians.values()))

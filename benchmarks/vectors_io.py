@@ -11,12 +11,11 @@ import argparse
 import os
 import shutil
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from measuring import memory_mb
+from measuring import memory_mb, timed
 from million import DIM, KEY, PHOTOS, million_library
 from records import figure, recorded
 
@@ -32,13 +31,6 @@ from embedding.photo_table import PhotoTable, remove_table
 WORK = Path(__file__).parent / "work"
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Return how long a call takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
 def numpy_s(library: Library, path: Path, kind: type[np.floating]) -> float:
     """Return the seconds that numpy takes to write all vectors, which are in memory, and to have them on disk."""
     with library.catalog.session() as session:
@@ -51,7 +43,7 @@ def numpy_s(library: Library, path: Path, kind: type[np.floating]) -> float:
             file.flush()
             os.fsync(file.fileno())
 
-    took = seconds(save)
+    took, _ = timed(save)
     path.unlink()
     return took
 
@@ -89,7 +81,7 @@ def imported(work: Path, place: Path, name: str, whole_s: float, count: int) -> 
     Catalog.create(LibraryFolder(work / "into"), key=KEY, name="random", dim=DIM).close()
     laps = Laps()
     with aliens.open(work / "into") as library:
-        took = seconds(lambda: library.import_vectors(place, progress=laps))
+        took, _ = timed(lambda: library.import_vectors(place, progress=laps))
         vectors_s = laps.ends["reading vectors"] - laps.ends["looking for photos"]
         print(
             f"import of {name}: {took:.1f} s, {count / took:.0f} photos/s ({laps}); its vectors at "
@@ -108,7 +100,7 @@ def with_table(library: Library, work: Path, count: int) -> None:
         names = [file.name for file in segments_of(session, library.model)]
         parts = embedded_columns(session, library.model, list(COLUMNS))
         PhotoTable.write(library.folder.photo_table(library.model.key), columns_stamp(session), names, parts)
-    took = seconds(partial(library.export_vectors, removed(work / "pairs")))
+    took, _ = timed(partial(library.export_vectors, removed(work / "pairs")))
     print(f"export as clip-retrieval of a tagged library: {took:.1f} s, {whole_s / took:.2f} of numpy.save's speed")
     remove_table(library.folder.photo_table(library.model.key))
 
@@ -136,7 +128,7 @@ def main() -> None:
         ):
             whole_s = numpy_s(library, work / "numpy.npy", kind)
             size_mb = count * DIM * np.dtype(kind).itemsize / 1e6
-            took = seconds(partial(library.export_vectors, removed(place), layout=name))
+            took, _ = timed(partial(library.export_vectors, removed(place), layout=name))
             print(
                 f"export as {name}: {took:.1f} s for {size_mb:.0f} MB of vectors, numpy.save {whole_s:.1f} s: "
                 f"{whole_s / took:.2f} of its speed"

@@ -11,15 +11,14 @@ import argparse
 import itertools
 import statistics
 import time
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from growing import RandomEncoder
 from measuring import memory_mb
-from million import DIM, KEY, PHOTOS, million_library
+from million import PHOTOS, million_library
 from records import figure, recorded
 
 import aliens
@@ -32,18 +31,12 @@ REPEATS = 5
 GOAL_S = 1.0  # for what a draft shows
 
 
-class Directions:
+class Directions(RandomEncoder):
     """Stands in for a text encoder: a random direction for each text, shorter for what means nothing."""
 
-    name, key, dim, logit_scale = "random", KEY, DIM, 100.0
-
-    def encode_texts(self, texts: Any) -> np.ndarray:
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Return (n, d) float32."""
-        return np.stack([self._direction(text) * (0.3 if text in NONSENSE else 1.0) for text in texts])
-
-    def _direction(self, text: str) -> np.ndarray:
-        vector = np.random.default_rng(zlib.crc32(text.encode())).standard_normal(DIM, np.float32)
-        return vector / np.linalg.norm(vector)
+        return super().encode_texts(texts) * [[0.3 if text in NONSENSE else 1.0] for text in texts]
 
 
 def seconds(work: Callable[[], object]) -> tuple[float, float]:

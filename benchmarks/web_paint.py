@@ -8,7 +8,6 @@ window shows. Ratios: to a frame of 16.7 ms.
 """
 
 import argparse
-import multiprocessing
 import os
 import shutil
 import statistics
@@ -16,10 +15,11 @@ import statistics
 from million import PHOTOS
 from playwright.sync_api import sync_playwright
 from records import figure, recorded
-from web_speed import WORK, quantiles, serve, tagged_million
+from web_speed import quantiles, serving, tagged_million
 
 BROWSERS = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
+NO_CHROMIUM = "no Chromium here: on Debian, apt install chromium"
 FRAME_MS = 1000 / 60
 TYPE = """(text) => new Promise((resolve) => {
   const [box, before, start] = [document.getElementById("box"), document.getElementById("grid"), performance.now()];
@@ -48,18 +48,9 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=20)
     asked = parser.parse_args()
     if CHROMIUM is None:
-        raise SystemExit("no Chromium here: on Debian, apt install chromium")
-    WORK.mkdir(exist_ok=True)
-    folder = tagged_million(asked.photos)
-    spawn = multiprocessing.get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    server = spawn.Process(target=serve, args=(str(folder.root), theirs), daemon=True)
-    server.start()
-    try:
-        show_typing(ours.recv()["url"], asked.queries)
-    finally:
-        server.kill()
-        server.join()
+        raise SystemExit(NO_CHROMIUM)
+    with serving(tagged_million(asked.photos)) as server:
+        show_typing(server.recv()["url"], asked.queries)
 
 
 def show_typing(url: str, queries: int) -> None:

@@ -11,28 +11,22 @@ what of it the processor spent on it, which other programs do not lengthen.
 import argparse
 import dataclasses
 import json
-import shutil
 import tempfile
-import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import uvicorn
 from playwright.sync_api import Page, sync_playwright
 from records import figure, recorded
+from soak import served
+from web_paint import CHROMIUM, NO_CHROMIUM
 
 import aliens
 from aliens.library import Library
 from base.settings import asset
-from commands.serve_command import listening_at
-from web.app import make_app
-from web.web_settings import WebSettings
 
 LIMIT_MS = 50
 CATEGORIES = ["devtools.timeline", "disabled-by-default-devtools.timeline"]
-BROWSERS = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome")
-CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 SCROLL = """(px) => new Promise((resolve) => {
   const step = () => {
     const before = scrollY;
@@ -55,7 +49,7 @@ def main() -> None:
     parser.add_argument("--jumps", type=int, default=40)
     asked = parser.parse_args()
     if CHROMIUM is None:
-        raise SystemExit("no Chromium here: on Debian, apt install chromium")
+        raise SystemExit(NO_CHROMIUM)
     with tempfile.TemporaryDirectory() as folder:
         if asked.library is None:
             asked.library = Path(folder) / "library"
@@ -85,16 +79,11 @@ def lengthen(library: Library, results: int) -> None:
 
 def measure(library: Library, results: int, px: int, jumps: int) -> None:
     """Scroll through a library's results and print the figures."""
-    listening = listening_at("127.0.0.1", 0)
-    port = listening.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(make_app(library, WebSettings(port=port)), log_level="error"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    with sync_playwright() as playwright:
+    with served(library) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         browser.start_tracing(page=page, categories=CATEGORIES)
-        page.goto(f"http://127.0.0.1:{port}/?q=a+bedroom")
+        page.goto(f"{url}/?q=a+bedroom")
         page.locator("#grid.placed").wait_for()
         page.wait_for_load_state("networkidle")
         tell("opening", browser.stop_tracing())
@@ -106,8 +95,6 @@ def measure(library: Library, results: int, px: int, jumps: int) -> None:
         tell(f"{jumps} jumps with rests", browser.stop_tracing())
         print(f"{results:,} results are {end:,.0f} px high; at most {tiles} tiles were in the page")
         browser.close()
-    server.should_exit = True
-    thread.join()
 
 
 def jump_about(page: Page, jumps: int) -> int:

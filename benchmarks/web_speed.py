@@ -19,7 +19,9 @@ import statistics
 import threading
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,20 @@ def serve(root: str, said: Any) -> None:
     run_server(library, WebSettings(), listening)
 
 
+@contextmanager
+def serving(folder: LibraryFolder) -> Iterator[Connection]:
+    """Have `serve` run in a process of its own, and yield what is said to it."""
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    server = spawn.Process(target=serve, args=(str(folder.root), theirs), daemon=True)
+    server.start()
+    try:
+        yield ours
+    finally:
+        server.kill()
+        server.join()
+
+
 def show_samples(library: Library) -> None:
     """Have every photo of a library show a picture of the sample hotels."""
     paths = sorted(asset("aliens/samples").glob("images/**/*.jpg"))
@@ -93,6 +109,7 @@ def show_samples(library: Library) -> None:
 
 def tagged_million(photos: int) -> LibraryFolder:
     """Return the made-up library, tagged."""
+    WORK.mkdir(exist_ok=True)
     folder = million_library(WORK / f"million-{photos}", photos)
     with aliens.open(folder.root, encoder=DrawnTexts()) as library:
         for name in ("case-study", "hotel"):
@@ -195,22 +212,18 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=20, help="different queries of each kind")
     parser.add_argument("--searchers", type=int, default=50)
     arguments = parser.parse_args()
-    WORK.mkdir(exist_ok=True)
     folder = tagged_million(arguments.photos)
     print(f"{arguments.photos:,} photos; load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    ours, theirs = multiprocessing.get_context("spawn").Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=serve, args=(str(folder.root), theirs), daemon=True)
-    server.start()
-    try:
-        told = ours.recv()
+    with serving(folder) as server:
+        told = server.recv()
         print(f"ready after {told['ready_s']:.1f} s: columns, tags and the first query")
         with aliens.open(folder.root, encoder=DrawnTexts()) as library:
             scan = scan_ms(library)
         with httpx2.Client(base_url=told["url"], timeout=600) as client:
             show_single(client, arguments.queries, scan)
         show_searchers(told["url"], arguments.searchers, max(arguments.queries // 5, 1))
-        ours.send(True)
-        memory = ours.recv()
+        server.send(True)
+        memory = server.recv()
         index_mb = arguments.photos * DIM * 2 / 1e6
         private, whole = memory["private_mb"], memory["whole_mb"]
         print(f"\nprivate memory {private:.0f} MB, {private / index_mb:.2f} of the vectors' bytes")
@@ -218,9 +231,6 @@ def main() -> None:
         print(f"  with all that was imported {whole:.0f} MB, {whole / index_mb:.2f}")
         print(f"load of the machine: {os.getloadavg()[0]:.1f}")
         print(json.dumps({"photos": arguments.photos, "scan_ms": scan}))
-    finally:
-        server.kill()
-        server.join()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,21 +10,9 @@ import typer
 from base import console
 from base.console import FilePath, shell_word
 from base.files import PhotoFile
+from commands import options
 from commands.hit_tables import PATH_LINES, shortened
-from commands.options import (
-    ENGINES,
-    LIBRARY,
-    DeviceOption,
-    FiguresOption,
-    JsonOption,
-    LibraryOption,
-    ModelOption,
-    SheetOption,
-    completing,
-    opened,
-    print_notes,
-    stopping,
-)
+from commands.options import ENGINES, LIBRARY, completing, opened, print_notes, print_records, stopping
 
 if TYPE_CHECKING:
     from restyle.candidates.gates import Rejection
@@ -72,7 +59,7 @@ def candidates(
     rejected: Annotated[
         bool, typer.Option("--rejected", help="List the photos that were rejected, with reasons, instead.")
     ] = False,
-    sheet: SheetOption = None,
+    sheet: options.SheetOption = None,
     manifest: Annotated[
         Path | None,
         typer.Option(metavar="picks.toml", help="Also write them as a file, for `aliens restyle --manifest FILE`."),
@@ -86,11 +73,11 @@ def candidates(
             "regrade).",
         ),
     ] = None,
-    explain: FiguresOption = False,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
-    model: ModelOption = None,
-    device: DeviceOption = "auto",
+    explain: options.FiguresOption = False,
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
+    model: options.ModelOption = None,
+    device: options.DeviceOption = "auto",
 ) -> None:
     """Pick photos worth restyling, and say why.
 
@@ -124,8 +111,7 @@ def candidates(
 def print_picks(picks: "Sequence[Picked]", json: bool, explain: bool) -> None:
     """Print picks: a table, tab-separated lines in a pipe, or JSON."""
     if json:
-        for pick in picks:
-            console.print_json(pick.as_json())
+        print_records(picks)
         return
     columns = ("photo", "hotel", "kind", "why", "path")
     rows: list[tuple[object, ...]] = []
@@ -143,8 +129,7 @@ def print_picks(picks: "Sequence[Picked]", json: bool, explain: bool) -> None:
 def print_rejected(rejections: "Sequence[Rejection]", json: bool) -> None:
     """Print the photos that were rejected, and why."""
     if json:
-        for rejection in rejections:
-            console.print_json(asdict(rejection))
+        print_records(rejections)
         return
     rows = [
         (r.photo_id, r.kind, r.reason, FilePath(str(PhotoFile(r.path, r.member)), r.path, PATH_LINES))
@@ -168,9 +153,9 @@ def see(
         typer.Option(metavar="CHANGED", help="The same photo, changed: shows both, and measures what is seen of it."),
     ] = None,
     longest_px: LongestOption = 1024,
-    explain: FiguresOption = False,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
+    explain: options.FiguresOption = False,
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
 ) -> None:
     """Show a photo as the visitors see it, whose eyes have no red.
 
@@ -184,7 +169,7 @@ def see(
     found = seen_of(photo, against, output, longest_px, library)
     if found is not None:
         if json:
-            console.print_json({"median_de": found.median_de, "share": found.share, "wasted": found.wasted})
+            print_records([{"median_de": found.median_de, "share": found.share, "wasted": found.wasted}])
         else:
             console.say(
                 f"visitors notice the change on {100 * found.share:.0f} % of the picture; "

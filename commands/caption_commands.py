@@ -1,7 +1,6 @@
 """`aliens caption` gives photos captions, `aliens caption find` finds photos by them."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,22 +8,9 @@ import typer
 
 from base import console
 from base.console import FilePath
+from commands import options
 from commands.hit_tables import HitFiles
-from commands.options import (
-    LIBRARY,
-    DeviceOption,
-    JsonOption,
-    KOption,
-    LibraryOption,
-    LinkOption,
-    OpenOption,
-    ToOption,
-    completing,
-    copying,
-    opened,
-    print_notes,
-    stopping,
-)
+from commands.options import LIBRARY, completing, copying, opened, print_notes, print_records, stopping
 
 if TYPE_CHECKING:
     from db.caption_rows import CaptionedPhoto, SetCount
@@ -51,8 +37,8 @@ def caption(
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="With --generate: at most so many photos.")] = None,
-    library: LibraryOption = LIBRARY,
-    device: DeviceOption = "auto",
+    library: options.LibraryOption = LIBRARY,
+    device: options.DeviceOption = "auto",
 ) -> None:
     """Give photos captions; find photos by them.
 
@@ -76,12 +62,12 @@ def caption(
 @caption_group.command("find")
 def captions_with(
     words: Annotated[list[str], typer.Argument(metavar="WORD", help="What the captions say.")],
-    k: KOption = 20,
-    to: ToOption = None,
-    link: LinkOption = False,
-    open_them: OpenOption = False,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
+    k: options.KOption = 20,
+    to: options.ToOption = None,
+    link: options.LinkOption = False,
+    open_them: options.OpenOption = False,
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
 ) -> None:
     """Find the photos whose captions have all these words.
 
@@ -97,7 +83,7 @@ def captions_with(
 
 
 @caption_group.command("list")
-def list_captions(json: JsonOption = False, library: LibraryOption = LIBRARY) -> None:
+def list_captions(json: options.JsonOption = False, library: options.LibraryOption = LIBRARY) -> None:
     """List the sets of captions: where they come from, and how many photos they are of.
 
     Examples:
@@ -115,7 +101,7 @@ def remove_captions(
             metavar="SET", autocompletion=completing("captions"), help="The set, as `aliens caption list` names it."
         ),
     ],
-    library: LibraryOption = LIBRARY,
+    library: options.LibraryOption = LIBRARY,
 ) -> None:
     """Remove a set of captions.
 
@@ -129,13 +115,13 @@ def remove_captions(
 
 def captions(
     words: Annotated[list[str] | None, typer.Argument(metavar="WORD")] = None,
-    k: KOption = 20,
+    k: options.KOption = 20,
     remove: Annotated[str | None, typer.Option(metavar="SET")] = None,
-    to: ToOption = None,
-    link: LinkOption = False,
-    open_them: OpenOption = False,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
+    to: options.ToOption = None,
+    link: options.LinkOption = False,
+    open_them: options.OpenOption = False,
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
 ) -> None:
     """Do what `aliens caption find`, `list` and `remove` do, by the name that was theirs."""
     if remove is not None and words:
@@ -151,8 +137,7 @@ def captions(
 def print_sets(sets: "Sequence[SetCount]", json: bool, library: Path) -> None:
     """Print the sets of captions."""
     if json:
-        for caption_set in sets:
-            console.print_json(asdict(caption_set))
+        print_records(sets)
     elif sets:
         rows = [(s.key, s.kind, s.photos, s.captions, s.source) for s in sets]
         console.print_rows(("set", "kind", "photos", "captions", "source"), rows)
@@ -163,8 +148,7 @@ def print_sets(sets: "Sequence[SetCount]", json: bool, library: Path) -> None:
 def print_found(found: "Sequence[CaptionedPhoto]", json: bool) -> None:
     """Print photos with their captions as a table, as tab-separated lines or as JSON."""
     if json:
-        for hit in found:
-            console.print_json(asdict(hit))
+        print_records(found)
     elif console.on_terminal():
         scores = [None if hit.score is None else f"{hit.score:.3f}" for hit in found]
         rows = [

@@ -6,19 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from base import console
-from commands.judged_commands import SCALE, CutoffsOption, TruthOption, print_means, shown_value
-from commands.options import (
-    LIBRARY,
-    BackendOption,
-    DeviceOption,
-    JsonOption,
-    LibraryOption,
-    PrecisionOption,
-    ids_of,
-    opened,
-    print_notes,
-    stopping,
-)
+from commands import options
+from commands.evaluation_commands import SCALE, CutoffsOption, TruthOption, print_means, shown_value
+from commands.model_commands import span
+from commands.options import LIBRARY, ids_of, opened, print_notes, print_records, stopping
 
 if TYPE_CHECKING:
     from analysis.compared.model_comparison import ModelComparison, ModelCost
@@ -54,11 +45,11 @@ def compare_others(
     ] = 1_000,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Draws others.")] = 0,
     k: CutoffsOption = "1,5,10",
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    backend: BackendOption = "auto",
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
+    device: options.DeviceOption = "auto",
+    precision: options.PrecisionOption = "auto",
+    backend: options.BackendOption = "auto",
 ) -> None:
     """Compare the library's model with others, on a sample of its photos.
 
@@ -76,8 +67,7 @@ def compare_others(
         )
     print_notes(found.notes, library)
     if json:
-        for record in found.to_dicts():
-            console.print_json(record)
+        print_records(found.to_dicts())
         return
     print_compared(found)
 
@@ -91,10 +81,7 @@ def print_compared(found: "ModelComparison") -> None:
         ("model", "and", f"share of the {SHOWN} best that both show"),
         [(each.model, each.other, shown_value(each.shared)) for each in found.agreement],
     )
-    console.print_rows(
-        COSTS,
-        [cost_row(each) for each in found.costs],
-    )
+    console.print_rows(COSTS, [cost_row(each) for each in found.costs])
     queries, own = found.quality[0].queries, found.costs[0]
     asked = console.counted(queries, "query") if queries == 1 else f"{queries} queries"
     console.note(f"{asked}, among {console.counted(found.sample, 'photo')}; {SCALE}")
@@ -109,14 +96,7 @@ def cost_row(cost: "ModelCost") -> tuple[object, ...]:
         None if cost.parameters is None else f"{cost.parameters / 1e6:.1f} million",
         cost.size_px,
         None if cost.photos_per_s is None else f"{cost.photos_per_s:.1f}",
-        "done" if cost.hours is None else shown_time(cost.hours),
+        "done" if cost.hours is None else span(cost.hours),
         console.megabytes(cost.vectors_bytes),
         f"{cost.text_ms:.1f} ms",
     )
-
-
-def shown_time(hours: float) -> str:
-    """Return a time in the unit that suits it."""
-    if hours * 3600 < 60:
-        return f"{hours * 3600:.0f} s"
-    return f"{hours * 60:.0f} min" if hours < 2 else f"{hours:.1f} h"

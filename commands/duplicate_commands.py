@@ -7,17 +7,8 @@ import typer
 
 from base import console
 from base.errors import QueryError
-from commands.options import (
-    LIBRARY,
-    DeviceOption,
-    JsonOption,
-    LibraryOption,
-    ModelOption,
-    SheetOption,
-    opened,
-    print_notes,
-    stopping,
-)
+from commands import options
+from commands.options import LIBRARY, opened, print_notes, print_records, stopping
 
 if TYPE_CHECKING:
     from analysis.duplicates.duplicates_found import Duplicates
@@ -53,7 +44,7 @@ def duplicates(
     spare: Annotated[
         bool, typer.Option("--spare", help="Print only the paths of copies that could go, one a line.")
     ] = False,
-    sheet: SheetOption = None,
+    sheet: options.SheetOption = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -64,10 +55,10 @@ def duplicates(
             callback=checked_table,
         ),
     ] = None,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
-    model: ModelOption = None,
-    device: DeviceOption = "auto",
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
+    model: options.ModelOption = None,
+    device: options.DeviceOption = "auto",
 ) -> None:
     """Find copies of photos: the same file, or one picture in another size, quality or crop.
 
@@ -91,8 +82,7 @@ def duplicates(
         if sheet is not None and len(found):
             found.write_sheet(sheet, groups)
     if json:
-        for group in found:
-            console.print_json(group.as_json())
+        print_records(found)
     elif spare:
         print_spare(found)
     else:

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,24 +11,10 @@ import typer
 from base import console
 from base.console import FilePath
 from base.errors import QueryError
+from commands import options
 from commands.export_commands import exports
 from commands.hit_tables import HitFiles, typed_anew
-from commands.options import (
-    LIBRARY,
-    DeviceOption,
-    JsonOption,
-    LibraryOption,
-    LinkOption,
-    ModelOption,
-    OpenOption,
-    SheetOption,
-    ToOption,
-    completing,
-    copying,
-    opened,
-    print_notes,
-    stopping,
-)
+from commands.options import LIBRARY, completing, copying, opened, print_filed, print_notes, print_records, stopping
 from commands.tag_commands import VocabularyOption
 
 if TYPE_CHECKING:
@@ -80,10 +65,10 @@ def hotels(
     missing: MissingOption = None,
     sort: SortHotelsOption = "name",
     vocabulary: VocabularyOption = None,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
-    model: ModelOption = None,
-    device: DeviceOption = "auto",
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
+    model: options.ModelOption = None,
+    device: options.DeviceOption = "auto",
 ) -> None:
     """Show what each hotel has by its photos' tags, and what it lacks.
 
@@ -98,8 +83,7 @@ def hotels(
         table = photos.hotels(name, tags=tag or (), missing=missing or (), sort=sort, vocabulary=vocabulary)
     print_notes(table.notes, library)
     if json:
-        for hotel in table:
-            console.print_json(hotel.as_json())
+        print_records(table)
     elif name is not None and len(table) == 1:
         print_hotel(table[0])
     else:
@@ -156,14 +140,14 @@ def print_hotel(hotel: "TaggedHotel") -> None:
 def gallery(
     hotel: Annotated[str, typer.Argument(metavar="HOTEL", help="Its number, or its name or a part of it.")],
     n: Annotated[int, typer.Option("-n", "-k", metavar="N", help="How many photos.")] = 12,
-    sheet: SheetOption = None,
-    to: ToOption = None,
-    link: LinkOption = False,
-    open_them: OpenOption = False,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
-    model: ModelOption = None,
-    device: DeviceOption = "auto",
+    sheet: options.SheetOption = None,
+    to: options.ToOption = None,
+    link: options.LinkOption = False,
+    open_them: options.OpenOption = False,
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
+    model: options.ModelOption = None,
+    device: options.DeviceOption = "auto",
 ) -> None:
     """Suggest the photos that show a hotel best, in order.
 
@@ -178,8 +162,7 @@ def gallery(
     with copying(to), opened(library, device, model=model) as photos:
         chosen = photos.gallery(hotel, n=n)
         if json:
-            for photo in chosen:
-                console.print_json(asdict(photo))
+            print_records(chosen)
         else:
             rows = [(p.rank, p.photo_id, p.room, p.why, FilePath(str(p.file), p.file.path)) for p in chosen]
             console.print_rows(("", "photo", "room", "why", "path"), rows)
@@ -221,10 +204,10 @@ def export_hotels_command(
         typer.Option(metavar="N", help="Suggest N photos of each, which opens photos. By default 8 on a page."),
     ] = None,
     vocabulary: VocabularyOption = None,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
-    model: ModelOption = None,
-    device: DeviceOption = "auto",
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
+    model: options.ModelOption = None,
+    device: options.DeviceOption = "auto",
 ) -> None:
     """Export hotels with their tags, a row each (yes, maybe, unknown or nothing), or a page with their pictures.
 
@@ -250,11 +233,7 @@ def export_hotels_command(
             gallery=gallery,
             vocabulary=vocabulary,
         )
-    if json:
-        console.print_json(asdict(manifest))
-        return
-    print_notes(manifest.notes, library)
-    console.say((FilePath(str(output)), f": {manifest}"))
+    print_filed(output, manifest, library, json=json, notes=manifest.notes)
 
 
 def answer_by_hotel(
@@ -276,11 +255,10 @@ def answer_by_hotel(
 
     for hint in hints(text or ""):
         console.note(hint)
-    options = {name: said[name] for name in ("k", "image", "like", "until_stop", "min_score")}
-    found = photos.search_hotels(text, **options, after=after)
+    asked = {name: said[name] for name in ("k", "image", "like", "until_stop", "min_score")}
+    found = photos.search_hotels(text, **asked, after=after)
     if json:
-        for hit in found:
-            console.print_json(hit.as_json())
+        print_records(found)
     else:
         columns = ("score", "number", "hotel", "chain", "shown", "best photo", "path")
         console.print_rows(columns, [hit_row(hit) for hit in found])

@@ -19,17 +19,8 @@ from base.console import FilePath, counted
 from base.desktop import has_desktop, open_files
 from base.errors import AliensError, LibraryBusyError, LibraryError, QueryError
 from base.files import PhotoFile
-from commands.options import (
-    LIBRARY,
-    JsonOption,
-    LibraryOption,
-    ModelOption,
-    checked_sheet,
-    completing,
-    opened,
-    print_notes,
-    stopping,
-)
+from commands import options
+from commands.options import LIBRARY, checked_sheet, completing, opened, print_notes, stopping
 from commands.tag_commands import VocabularyOption
 
 if TYPE_CHECKING:
@@ -71,9 +62,9 @@ def label(
         typer.Option("--apply/--no-apply", help="Have the tags decided by the labels, every ten and at last."),
     ] = True,
     vocabulary: VocabularyOption = None,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
-    model: ModelOption = None,
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
+    model: options.ModelOption = None,
 ) -> None:
     """Say what photos show: of one tag yes or no, or of whole photos which tags they have.
 

@@ -11,21 +11,18 @@ import typer
 from base import console
 from base.console import shell_word
 from base.errors import LibraryError, QueryError
+from commands import options
 from commands.candidate_commands import candidates
 from commands.hit_tables import print_hits
 from commands.model_commands import forget_one_model
 from commands.options import (
     LIBRARY,
-    BackendOption,
-    DeviceOption,
-    JsonOption,
-    LibraryOption,
-    ModelOption,
-    PrecisionOption,
     completing,
     confirm,
     opened,
+    print_done,
     print_notes,
+    print_records,
     runnable,
     stopping,
 )
@@ -40,7 +37,7 @@ DEMO_QUERIES = ("bathtub with a view", "swimming pool", "kitchen with a table")
 
 
 def init(
-    library: LibraryOption = LIBRARY,
+    library: options.LibraryOption = LIBRARY,
     model: Annotated[
         str | None,
         typer.Option(
@@ -56,9 +53,9 @@ def init(
             metavar="URL", help="Another database than a file in the library's folder, by its SQLAlchemy URL."
         ),
     ] = None,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    backend: BackendOption = "auto",
+    device: options.DeviceOption = "auto",
+    precision: options.PrecisionOption = "auto",
+    backend: options.BackendOption = "auto",
 ) -> None:
     """Make a new library, which keeps what is known of photos.
 
@@ -133,7 +130,7 @@ def add(
             "A file .aliensignore in a folder leaves out what its patterns match.",
         ),
     ] = None,
-    library: LibraryOption = LIBRARY,
+    library: options.LibraryOption = LIBRARY,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try photos again that failed before.")] = False,
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="Believe a folder that holds no photos any more.")
@@ -151,10 +148,10 @@ def add(
             "or one that is started for the time it takes.",
         ),
     ] = None,
-    json: JsonOption = False,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    backend: BackendOption = "auto",
+    json: options.JsonOption = False,
+    device: options.DeviceOption = "auto",
+    precision: options.PrecisionOption = "auto",
+    backend: options.BackendOption = "auto",
 ) -> None:
     """Take in photos that are new or changed: searches find them then.
 
@@ -187,18 +184,16 @@ def add(
             engine=engine,
             address=address,
         )
-    if json:
-        console.print_json(report.as_json())
-    else:
-        console.say(*str(report).splitlines())
-    print_notes(report.notes, library)
+    print_done(report, library, json=json)
     if report.interrupted:
         raise typer.Exit(130)
     if report.failed:
         raise typer.Exit(1)
 
 
-def info(library: LibraryOption = LIBRARY, model: ModelOption = None, json: JsonOption = False) -> None:
+def info(
+    library: options.LibraryOption = LIBRARY, model: options.ModelOption = None, json: options.JsonOption = False
+) -> None:
     """Show what the library holds, and how large it is.
 
     Examples:
@@ -208,15 +203,15 @@ def info(library: LibraryOption = LIBRARY, model: ModelOption = None, json: Json
     with opened(library, model=model) as photos:
         inventory = photos.info()
     if json:
-        console.print_json(inventory.as_json())
+        print_records([inventory])
     else:
         console.print_rows(("", ""), inventory.as_rows())
 
 
 def failures(
-    library: LibraryOption = LIBRARY,
+    library: options.LibraryOption = LIBRARY,
     kind: Annotated[str | None, typer.Option(help="Only this kind, such as truncated or missing.")] = None,
-    json: JsonOption = False,
+    json: options.JsonOption = False,
 ) -> None:
     """List what could not be used, and why.
 
@@ -229,8 +224,7 @@ def failures(
     with opened(library) as photos:
         found = photos.failures(kind)
     if json:
-        for failure in found:
-            console.print_json(asdict(failure))
+        print_records(found)
     elif found:
         rows = [(f.kind, console.FilePath(f.where, file_in(f.where)), f.reason) for f in found]
         console.print_rows(("kind", "where", "reason"), rows)
@@ -265,8 +259,8 @@ def forget(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be forgotten.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
 ) -> None:
     """Let photos leave the library; their files stay where they are.
 
@@ -290,19 +284,19 @@ def forget(
                 confirm(console.one_line(f"forget {report}? The files of photos stay."), "nothing was forgotten")
             report = photos.forget(*paths or (), hotels=hotel or (), gone=gone)
     if json:
-        console.print_json(report.as_json() | {"dry_run": dry_run})
+        print_records([report.as_json() | {"dry_run": dry_run}])
         return
     console.say(f"{'would forget' if dry_run else 'forgot'} {report}")
     print_notes(report.notes, library)
 
 
 def verify(
-    library: LibraryOption = LIBRARY,
+    library: options.LibraryOption = LIBRARY,
     repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended first.")] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="Compare names, sizes and counts alone, without reading every byte.")
     ] = False,
-    json: JsonOption = False,
+    json: options.JsonOption = False,
 ) -> None:
     """Check that the library is whole; say what mends it.
 
@@ -320,8 +314,7 @@ def verify(
         found = photos.verify(quick=quick)
     told = [{name: runnable(words, library) for name, words in asdict(each).items()} for each in found]
     if json:
-        for disagreement in told:
-            console.print_json(disagreement)
+        print_records(told)
     elif told:
         console.print_rows(("part", "what", "remedy"), [tuple(disagreement.values()) for disagreement in told])
     if found:
@@ -350,9 +343,9 @@ def index(
         bool, typer.Option("--remote-only", help="Keep vectors in Milvus alone; another --kind brings them back.")
     ] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Build it anew even where it need not be.")] = False,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
-    model: ModelOption = None,
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
+    model: options.ModelOption = None,
 ) -> None:
     """Make searches of large libraries quicker.
 
@@ -379,7 +372,7 @@ def show_index(report: "IndexReport", library: Path, json: bool) -> None:
     if report.problem:
         raise LibraryError(f"the exact index is up to date and searches by itself, but {report.problem}")
     if json:
-        console.print_json(report.as_json())
+        print_records([report])
         return
     console.print_rows(("index", ""), report.rows())
     if report.why:
@@ -409,8 +402,7 @@ def demo(
         aliens.create(library, "starter", tell=console.note).close()
     with opened(library, aloud=True) as photos:
         report = photos.add(hotels50k=asset("aliens/samples"))
-        console.say(*str(report).splitlines())
-        print_notes(report.notes, library)
+        print_done(report, library, json=False)
         for query in DEMO_QUERIES:
             sheet = library / f"{query.replace(' ', '-')}.jpg"
             show_command(library, "search", query, "--sheet", sheet)

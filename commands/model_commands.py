@@ -9,20 +9,8 @@ import typer
 
 from base import console
 from base.errors import QueryError
-from commands.options import (
-    LIBRARY,
-    BackendOption,
-    DeviceOption,
-    JsonOption,
-    LibraryOption,
-    PrecisionOption,
-    completing,
-    confirm,
-    opened,
-    print_notes,
-    runnable,
-    stopping,
-)
+from commands import options
+from commands.options import LIBRARY, completing, confirm, opened, print_done, print_notes, print_records, stopping
 
 if TYPE_CHECKING:
     from analysis.model_estimates import ListedModel
@@ -45,11 +33,11 @@ def embed_photos(
             "int8, by default the model in use.",
         ),
     ] = None,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    backend: BackendOption = "auto",
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
+    device: options.DeviceOption = "auto",
+    precision: options.PrecisionOption = "auto",
+    backend: options.BackendOption = "auto",
 ) -> None:
     """Make another model's vectors of all photos; searches go on by the one in use.
 
@@ -64,11 +52,7 @@ def embed_photos(
     """
     with stopping(KEPT), opened(library, device, precision, backend, aloud=True) as photos:
         report = photos.embed(model)
-    if json:
-        console.print_json(report.as_json())
-    else:
-        console.say(*(runnable(line, library) for line in str(report).splitlines()))
-    print_notes(report.notes, library)
+    print_done(report, library, json=json)
     if report.interrupted:
         raise typer.Exit(130)
 
@@ -82,8 +66,8 @@ def use_model_of_library(
             help="One that `aliens embed` made vectors of: its name, its key, or the beginning of either.",
         ),
     ],
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
 ) -> None:
     """Search, tag and add by another of the library's models from now on.
 
@@ -96,7 +80,7 @@ def use_model_of_library(
     with opened(library) as photos:
         report = photos.use(model)
     if json:
-        console.print_json(report.as_json())
+        print_records([report])
         return
     console.say(report)
     print_notes(report.anew, library)
@@ -108,10 +92,10 @@ def models(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All of open_clip, not a choice of them.")] = False,
     here: Annotated[bool, typer.Option("--here", help="Only the library's own, with what there is of them.")] = False,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
+    device: options.DeviceOption = "auto",
+    precision: options.PrecisionOption = "auto",
 ) -> None:
     """List models to choose from: what they would cost here, and what is published of them.
 
@@ -139,8 +123,7 @@ def models(
 
         found = listed_models(None, words or (), every=every, device=device, precision=precision)
     if json:
-        for each in found:
-            console.print_json(each.as_json())
+        print_records(found)
         return
     console.print_rows(COLUMNS, [model_row(each) for each in found], spare=SPARE)
     print_legend(library, is_whole=bool(words or every))
@@ -149,8 +132,7 @@ def models(
 def print_standings(found: "Sequence[ModelStanding]", json: bool) -> None:
     """Print what there is of a library's models."""
     if json:
-        for each in found:
-            console.print_json(asdict(each))
+        print_records(found)
         return
     console.print_rows(
         COLUMNS_HERE,
@@ -236,6 +218,6 @@ def forget_one_model(model: str, library: Path, *, dry_run: bool, yes: bool, jso
                 confirm(console.one_line(f"forget {meant}? The photos stay."), "nothing was forgotten")
             meant = photos.forget_model(meant.key)
     if json:
-        console.print_json(asdict(meant) | {"dry_run": dry_run})
+        print_records([asdict(meant) | {"dry_run": dry_run}])
         return
     console.say(f"{'would forget' if dry_run else 'forgot'} {meant}")

@@ -18,6 +18,7 @@ from base.console import shell_word
 from base.desktop import has_desktop
 from base.errors import AliensError, OutputError, QueryError
 from base.files import read_regular
+from base.listing import as_dict
 from base.records import parse_json
 from base.settings import DEFAULT_LIBRARY
 from commands.verbs import Plain
@@ -153,6 +154,30 @@ def print_notes(notes: Iterable[object], library: Path) -> None:
     for note in notes:
         parts = note if isinstance(note, tuple) else (note,)
         console.note(tuple(runnable(part, library) if isinstance(part, str) else part for part in parts))
+
+
+def print_records(records: Iterable[object]) -> None:
+    """Print records for programs, as one JSON object a line."""
+    for record in records:
+        console.print_json(as_dict(record))
+
+
+def print_filed(path: Path, report: object, library: Path, *, json: bool, notes: Iterable[object] = ()) -> None:
+    """Print what came of a file that was written or read: for programs all of it, for people where it is, and notes."""
+    if json:
+        print_records([report])
+        return
+    console.say((console.FilePath(str(path)), f": {report}"))
+    print_notes(notes, library)
+
+
+def print_done(report: Any, library: Path, *, json: bool) -> None:
+    """Print what was done, for programs or for people; its notes go to stderr."""
+    if json:
+        print_records([report])
+    else:
+        console.say(*(runnable(line, library) for line in str(report).splitlines()))
+    print_notes(report.notes, library)
 
 
 def confirm(question: str, otherwise: str) -> None:

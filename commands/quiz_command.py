@@ -1,25 +1,14 @@
 """`aliens quiz`: whether restyled photos are recognised, by matching and by people."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from base import console
-from commands.options import (
-    ENGINES,
-    LIBRARY,
-    DeviceOption,
-    FiguresOption,
-    JsonOption,
-    LibraryOption,
-    completing,
-    ids_of,
-    opened,
-    print_notes,
-)
+from commands import options
+from commands.options import ENGINES, LIBRARY, completing, ids_of, opened, print_notes, print_records
 
 if TYPE_CHECKING:
     from restyle.quiz.playing import CountedAnswers, Game, Played
@@ -55,10 +44,10 @@ def quiz(
         Path | None, typer.Option(metavar="ANSWERS.json", help="Count and keep what a person answered in the page.")
     ] = None,
     games: Annotated[bool, typer.Option("--games", help="List the games that people have played.")] = False,
-    explain: FiguresOption = False,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
-    device: DeviceOption = "auto",
+    explain: options.FiguresOption = False,
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
+    device: options.DeviceOption = "auto",
 ) -> None:
     """Ask whether restyled photos are recognised.
 
@@ -70,6 +59,7 @@ def quiz(
         aliens quiz --answers answers.json
     """
     from embedding.html_pages import check_page
+    from restyle.quiz.playing import record_of
 
     check_page(html)
     with opened(library, device, aloud=not games and answers is None) as photos:
@@ -79,7 +69,7 @@ def quiz(
             return print_counted(photos.count_quiz_answers(answers), json)
         played = photos.quiz(ids_of("--results", results), engine=engine, seed=seed, choices=choices)
         if json:
-            print_record(played)
+            print_records([record_of(played)])
         else:
             print_matchings(played, explain or not console.on_terminal())
         for reason in played.left_out:
@@ -90,13 +80,6 @@ def quiz(
             print_notes([(f"quiz {name}: ", console.FilePath(str(html)), f"; {counting}")], library)
         elif played.quiz is None:
             console.note("there is one photo to choose from: restyle more for the quiz to say anything")
-
-
-def print_record(played: "Played") -> None:
-    """Print one object: accuracy and n of the embedding first, then everything of every method."""
-    from restyle.quiz.playing import record_of
-
-    console.print_json(record_of(played))
 
 
 def print_matchings(played: "Played", figures: bool) -> None:
@@ -130,7 +113,7 @@ def print_matchings(played: "Played", figures: bool) -> None:
 def print_counted(counted: "CountedAnswers", json: bool) -> None:
     """Print how a person did."""
     if json:
-        console.print_json(counted.as_json())
+        print_records([counted])
     else:
         console.say(counted)
         rows = [(m.result_id, m.source_id, m.taken_for_id) for m in counted.outcome.mistakes]
@@ -143,8 +126,7 @@ def print_counted(counted: "CountedAnswers", json: bool) -> None:
 def print_games(played: "Sequence[Game]", json: bool, library: Path) -> None:
     """Print the games that people have played."""
     if json:
-        for game in played:
-            console.print_json(asdict(game))
+        print_records(played)
     elif played:
         rows = [
             (g.game, f"{g.played_at:%Y-%m-%d %H:%M}", g.player, f"{g.right} of {g.n}", f"{g.accuracy:.3f}", g.quiz)

@@ -10,19 +10,8 @@ import typer
 from base import console
 from base.console import FilePath
 from base.errors import QueryError
-from commands.options import (
-    ENGINES,
-    LIBRARY,
-    DeviceOption,
-    FiguresOption,
-    JsonOption,
-    LibraryOption,
-    completing,
-    ids_of,
-    opened,
-    runnable,
-    stopping,
-)
+from commands import options
+from commands.options import ENGINES, LIBRARY, completing, ids_of, opened, print_records, runnable, stopping
 
 if TYPE_CHECKING:
     from restyle.engines.first_run import Check
@@ -55,10 +44,10 @@ def restyled(
     add: Annotated[
         bool, typer.Option("--add", help="Let searches find them that ask for kind:restyled or kind:any.")
     ] = False,
-    explain: FiguresOption = False,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
-    device: DeviceOption = "auto",
+    explain: options.FiguresOption = False,
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
+    device: options.DeviceOption = "auto",
 ) -> None:
     """List restyled photos: how each was made, what stayed of it and what the visitors see.
 
@@ -78,8 +67,7 @@ def restyled(
         if not found:
             raise QueryError(f"no such results in {library}: `aliens restyle PHOTO` makes some")
         if json:
-            for result in found:
-                console.print_json(result.as_json())
+            print_records(found)
         else:
             print_table(found, explain)
         if html is not None:
@@ -111,7 +99,7 @@ def print_done(done: "Done | Failed", *, json: bool, explain: bool) -> None:
         console.note(f"photo {done.order.photo_id} is left out: {done.reason}")
         return
     if json:
-        console.print_json(done.as_json())
+        print_records([done])
     elif console.on_terminal():
         console.say(*sentences(done.result, "" if done.made_now else " (made before)", explain))
     else:
@@ -286,7 +274,7 @@ def restyle(
     offload: Annotated[
         bool, typer.Option("--offload", help="Less memory on the device, and slower.", rich_help_panel=HOW)
     ] = False,
-    device: DeviceOption = "auto",
+    device: options.DeviceOption = "auto",
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"],
         typer.Option(envvar="ALIENS_PRECISION", help="How exactly the engine computes.", rich_help_panel=HOW),
@@ -342,9 +330,9 @@ def restyle(
         bool,
         typer.Option("--fetch", help="With --check: fetch the weights that are missing.", rich_help_panel=BEFORE),
     ] = False,
-    explain: FiguresOption = False,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
+    explain: options.FiguresOption = False,
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
 ) -> None:
     """Restyle photos so that they are alien, and recognised still.
 
@@ -440,7 +428,7 @@ def print_check(check_engine: Callable[..., "Check"], *, fetch: bool, json: bool
     with stopping(UNKEPT):
         check = check_engine(on_examined=found)
     if json:
-        console.print_json(check.as_json())
+        print_records([check])
     else:
         print_verdict(check)
     if not check.works:

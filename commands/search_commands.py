@@ -10,47 +10,10 @@ import typer
 from base import console
 from base.console import shell_word
 from base.errors import QueryError
+from commands import options
 from commands.hit_tables import HitFiles, show_all, show_results
 from commands.hotel_commands import answer_by_hotel
-from commands.options import (
-    LIBRARY,
-    AfterOption,
-    AllOption,
-    ByOption,
-    CopiesOption,
-    DeviceOption,
-    DiverseOption,
-    ExactOption,
-    ExplainOption,
-    ImageOption,
-    JsonOption,
-    KOption,
-    LessLikeOption,
-    LibraryOption,
-    LikeOption,
-    LinkOption,
-    MinScoreOption,
-    ModelOption,
-    MoreLikeOption,
-    OpenOption,
-    PageOption,
-    PerChainOption,
-    PerHotelOption,
-    PhotoArgument,
-    ResultsPageOption,
-    SavedOption,
-    SaveOption,
-    SheetOption,
-    SortOption,
-    ToOption,
-    UntilStopOption,
-    as_typed,
-    completing,
-    copying,
-    opened,
-    photos_named,
-    print_notes,
-)
+from commands.options import LIBRARY, as_typed, completing, copying, opened, photos_named, print_notes, print_records
 
 if TYPE_CHECKING:
     from aliens.library import Library
@@ -62,35 +25,35 @@ def search(
     words: Annotated[
         list[str] | None, typer.Argument(metavar="TEXT", help="What to look for, such as bathtub with a view.")
     ] = None,
-    image: ImageOption = None,
-    like: LikeOption = None,
-    more_like: MoreLikeOption = None,
-    less_like: LessLikeOption = None,
-    k: KOption = 10,
-    per_hotel: PerHotelOption = None,
-    per_chain: PerChainOption = None,
-    diverse: DiverseOption = 0.0,
-    sort: SortOption = "score",
-    by: ByOption = "photo",
-    until_stop: UntilStopOption = False,
-    min_score: MinScoreOption = None,
-    every: AllOption = False,
-    copies: CopiesOption = False,
-    page: PageOption = 1,
-    after: AfterOption = None,
-    exact: ExactOption = False,
-    explain: ExplainOption = False,
-    save: SaveOption = None,
-    saved: SavedOption = None,
-    json: JsonOption = False,
-    sheet: SheetOption = None,
-    html: ResultsPageOption = None,
-    to: ToOption = None,
-    link: LinkOption = False,
-    open_them: OpenOption = False,
-    library: LibraryOption = LIBRARY,
-    model: ModelOption = None,
-    device: DeviceOption = "auto",
+    image: options.ImageOption = None,
+    like: options.LikeOption = None,
+    more_like: options.MoreLikeOption = None,
+    less_like: options.LessLikeOption = None,
+    k: options.KOption = 10,
+    per_hotel: options.PerHotelOption = None,
+    per_chain: options.PerChainOption = None,
+    diverse: options.DiverseOption = 0.0,
+    sort: options.SortOption = "score",
+    by: options.ByOption = "photo",
+    until_stop: options.UntilStopOption = False,
+    min_score: options.MinScoreOption = None,
+    every: options.AllOption = False,
+    copies: options.CopiesOption = False,
+    page: options.PageOption = 1,
+    after: options.AfterOption = None,
+    exact: options.ExactOption = False,
+    explain: options.ExplainOption = False,
+    save: options.SaveOption = None,
+    saved: options.SavedOption = None,
+    json: options.JsonOption = False,
+    sheet: options.SheetOption = None,
+    html: options.ResultsPageOption = None,
+    to: options.ToOption = None,
+    link: options.LinkOption = False,
+    open_them: options.OpenOption = False,
+    library: options.LibraryOption = LIBRARY,
+    model: options.ModelOption = None,
+    device: options.DeviceOption = "auto",
 ) -> None:
     """Find the photos nearest to a text, a photo, or both, best first.
 
@@ -128,6 +91,10 @@ def search(
         raise QueryError("--all lists every photo, however many: leave -n (or -k) or --all out")
     if every and "page" in given:
         raise QueryError("--all lists every photo, on one page: leave --page or --all out")
+    if save is not None:
+        from search.saved import checked
+
+        save = checked(save)  # before the search, of which nothing would be kept
     files = HitFiles(sheet=sheet, page=html, to=to, link=link, open=open_them)
     with copying(to), opened(library, device, model=model) as photos:
         if by == "hotel":
@@ -142,25 +109,25 @@ def search(
 
 
 def similar(
-    photo: PhotoArgument,
-    k: KOption = 10,
+    photo: options.PhotoArgument,
+    k: options.KOption = 10,
     other_hotels: Annotated[bool, typer.Option("--other-hotels", help="None of the photo's own hotel.")] = False,
-    per_hotel: PerHotelOption = None,
-    per_chain: PerChainOption = None,
-    diverse: DiverseOption = 0.0,
-    sort: SortOption = "score",
-    copies: CopiesOption = False,
-    page: PageOption = 1,
-    after: AfterOption = None,
-    explain: ExplainOption = False,
-    json: JsonOption = False,
-    sheet: SheetOption = None,
-    html: ResultsPageOption = None,
-    to: ToOption = None,
-    link: LinkOption = False,
-    open_them: OpenOption = False,
-    library: LibraryOption = LIBRARY,
-    model: ModelOption = None,
+    per_hotel: options.PerHotelOption = None,
+    per_chain: options.PerChainOption = None,
+    diverse: options.DiverseOption = 0.0,
+    sort: options.SortOption = "score",
+    copies: options.CopiesOption = False,
+    page: options.PageOption = 1,
+    after: options.AfterOption = None,
+    explain: options.ExplainOption = False,
+    json: options.JsonOption = False,
+    sheet: options.SheetOption = None,
+    html: options.ResultsPageOption = None,
+    to: options.ToOption = None,
+    link: options.LinkOption = False,
+    open_them: options.OpenOption = False,
+    library: options.LibraryOption = LIBRARY,
+    model: options.ModelOption = None,
 ) -> None:
     """Find the photos most like one, but for its copies.
 
@@ -203,15 +170,15 @@ def answer(
 
     for hint in hints(text or ""):
         console.note(hint)
-    options, title = dict(said), title_of(text, said)
-    if options.pop("every"):
-        refuse_beside_all(options["sort"], explain)
+    asked, title = dict(said), title_of(text, said)
+    if asked.pop("every"):
+        refuse_beside_all(asked["sort"], explain)
         for name in ("k", "sort"):
-            options.pop(name)
-        hits = photos.stream(text, **options, after=place["after"], tell=lambda note: print_notes([note], photos.path))
+            asked.pop(name)
+        hits = photos.stream(text, **asked, after=place["after"], tell=lambda note: print_notes([note], photos.path))
         show_all(hits, title, json=json, files=files)
         return
-    results = photos.search(text, **options, **place)
+    results = photos.search(text, **asked, **place)
     show_results(results, title, photos.path, explain=explain, json=json, files=files, after=place["after"])
 
 
@@ -260,7 +227,7 @@ searches = typer.Typer(invoke_without_command=True)
 
 
 @searches.callback()
-def list_searches(json: JsonOption = False, library: LibraryOption = LIBRARY) -> None:
+def list_searches(json: options.JsonOption = False, library: options.LibraryOption = LIBRARY) -> None:
     """List the saved searches.
 
     `aliens search TEXT --save NAME` keeps one, `aliens search --saved NAME` searches so again.
@@ -272,8 +239,7 @@ def list_searches(json: JsonOption = False, library: LibraryOption = LIBRARY) ->
     with opened(library) as photos:
         found = photos.saved_searches()
     if json:
-        for saved in found:
-            console.print_json({"name": saved.name, "query": saved.text or "", "options": options_of(saved)})
+        print_records({"name": each.name, "query": each.text or "", "options": options_of(each)} for each in found)
     elif found:
         rows = [(saved.name, saved.text, as_typed(options_of(saved))) for saved in found]
         console.print_rows(("name", "query", "options"), rows)
@@ -289,7 +255,7 @@ def options_of(saved: "NamedSearch") -> dict[str, Any]:
 @searches.command()
 def remove(
     words: Annotated[list[str], typer.Argument(metavar="NAME", help="Its name.", autocompletion=completing("saved"))],
-    library: LibraryOption = LIBRARY,
+    library: options.LibraryOption = LIBRARY,
 ) -> None:
     """Remove a saved search.
 

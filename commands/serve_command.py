@@ -12,7 +12,8 @@ import typer
 from base import console
 from base.desktop import has_desktop
 from base.errors import OutputError, QueryError
-from commands.options import LIBRARY, LibraryOption, ModelOption, opened, stopping
+from commands import options
+from commands.options import LIBRARY, opened, stopping
 
 
 def checked_browser(asked: bool) -> bool:
@@ -68,8 +69,8 @@ RIGHTS = (errno.EACCES, errno.EPERM)
 
 
 def serve(
-    library: LibraryOption = LIBRARY,
-    model: ModelOption = None,
+    library: options.LibraryOption = LIBRARY,
+    model: options.ModelOption = None,
     host: HostOption = "127.0.0.1",
     port: PortOption = 8765,
     root: RootOption = None,

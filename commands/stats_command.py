@@ -6,16 +6,8 @@ from typing import Annotated
 import typer
 
 from base import console
-from commands.options import (
-    LIBRARY,
-    JsonOption,
-    LibraryOption,
-    ModelOption,
-    checked_results_page,
-    opened,
-    print_notes,
-    stopping,
-)
+from commands import options
+from commands.options import LIBRARY, checked_results_page, opened, print_notes, print_records, stopping
 from commands.tag_commands import VocabularyOption
 
 
@@ -37,9 +29,9 @@ def stats(
             help="First read photos whose brightness is not known: of an earlier version, or of imported vectors.",
         ),
     ] = False,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
-    model: ModelOption = None,
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
+    model: options.ModelOption = None,
 ) -> None:
     """Show the library in numbers, as a table or as a page with plots.
 
@@ -61,7 +53,7 @@ def stats(
         found.write_page(html)
         console.note(("page: ", console.FilePath(str(html))))
     if json:
-        console.print_json(found.as_json())
+        print_records([found])
     else:
         console.print_rows(("", ""), found.as_rows())
     print_notes(found.notes, library)

@@ -1,7 +1,6 @@
 """`aliens tag ...` and `aliens eval tags`: tagging, looking at tags, correcting and measuring them."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,20 +10,8 @@ from base import console
 from base.console import FilePath
 from base.errors import QueryError
 from base.files import PhotoFile
-from commands.options import (
-    LIBRARY,
-    DeviceOption,
-    JsonOption,
-    LibraryOption,
-    ModelOption,
-    PhotoArgument,
-    completing,
-    confirm,
-    names_in,
-    opened,
-    print_notes,
-    stopping,
-)
+from commands import options
+from commands.options import LIBRARY, completing, confirm, names_in, opened, print_notes, print_records, stopping
 
 if TYPE_CHECKING:
     from aliens.library import Library
@@ -88,10 +75,10 @@ def tag(
             "or a curve over the words' score alone (platt, isotonic). Default: probe."
         ),
     ] = None,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
-    model: ModelOption = None,
-    device: DeviceOption = "auto",
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
+    model: options.ModelOption = None,
+    device: options.DeviceOption = "auto",
 ) -> None:
     """Tag all photos; list, show, set and correct tags.
 
@@ -109,7 +96,7 @@ def tag(
         report = photos.tag(vocabulary, method=method, threshold=threshold, top_k=top_k, calibrate=calibrate, fit=fit)
     print_notes(report.notes, library)
     if json:
-        console.print_json(report.as_json())
+        print_records([report])
         return
     console.say(report)
     print_notes(["`aliens tag list` counts them, `aliens tag sheet TAG -o OUT.jpg` shows them"], library)
@@ -119,9 +106,9 @@ def tag(
 def count_tags(
     by_chain: Annotated[bool, typer.Option("--by-chain", help="Count by chain of hotels.")] = False,
     vocabulary: VocabularyOption = None,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
-    model: ModelOption = None,
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
+    model: options.ModelOption = None,
 ) -> None:
     """Count the photos of every tag, in all or by chain.
 
@@ -138,8 +125,7 @@ def count_tags(
         summary = photos.tags(vocabulary)
     print_notes(summary.notes, library)
     if json:
-        for tag_count in summary:
-            console.print_json(asdict(tag_count))
+        print_records(summary)
         return
     rows = [
         (
@@ -163,8 +149,7 @@ def count_tags(
 def print_chains(chains: "Sequence[ChainCount]", json: bool) -> None:
     """Print the tag x chain table: shares on a terminal, a line for each chain and tag in a pipe."""
     if json:
-        for chain in chains:
-            console.print_json(asdict(chain))
+        print_records(chains)
         return
     if not console.on_terminal():
         rows = [(c.chain, tag, n, f"{n / c.photos:.4f}", c.sure[tag]) for c in chains for tag, n in c.tags.items()]
@@ -180,11 +165,11 @@ def print_chains(chains: "Sequence[ChainCount]", json: bool) -> None:
 
 @tags.command("show")
 def show_photo_tags(
-    photo: PhotoArgument,
+    photo: options.PhotoArgument,
     vocabulary: VocabularyOption = None,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
-    model: ModelOption = None,
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
+    model: options.ModelOption = None,
 ) -> None:
     """Show one photo's tags, likeliest first, with what people said of it.
 
@@ -197,7 +182,7 @@ def show_photo_tags(
     print_notes(found.notes, library)
     if json:
         where = {"photo_id": found.photo_id, "path": found.path, "member": found.member}
-        console.print_json(where | {"columns": found.details, "tags": found.to_dicts()})
+        print_records([where | {"columns": found.details, "tags": found.to_dicts()}])
         return
     words = {None: None, True: "yes, by hand", False: "no, by hand"}
     rows = [
@@ -237,8 +222,8 @@ def draw_sheet(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.jpg", help="The picture to write.")],
     vocabulary: VocabularyOption = None,
-    library: LibraryOption = LIBRARY,
-    model: ModelOption = None,
+    library: options.LibraryOption = LIBRARY,
+    model: options.ModelOption = None,
 ) -> None:
     """Make a picture of a tag: its surest photos, the doubtful ones and the least likely.
 
@@ -258,8 +243,8 @@ def report(
         Path | None, typer.Option(help="A file with true tags: adds how often the tags are right.")
     ] = None,
     vocabulary: VocabularyOption = None,
-    library: LibraryOption = LIBRARY,
-    model: ModelOption = None,
+    library: options.LibraryOption = LIBRARY,
+    model: options.ModelOption = None,
 ) -> None:
     """Plot how sure the tags are; where people said what is true, how often they are right.
 
@@ -300,8 +285,8 @@ def set_tag(
     n: CountOption = 10,
     yes: YesOption = False,
     vocabulary: VocabularyOption = None,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
 ) -> None:
     """Say that photos have a tag, whatever the model thinks: all of them, or none where one is unknown.
 
@@ -323,8 +308,8 @@ def unset_tag(
     n: CountOption = 10,
     yes: YesOption = False,
     vocabulary: VocabularyOption = None,
-    json: JsonOption = False,
-    library: LibraryOption = LIBRARY,
+    json: options.JsonOption = False,
+    library: options.LibraryOption = LIBRARY,
 ) -> None:
     """Say that photos do not have a tag, or take back what was said of it.
 
@@ -391,7 +376,7 @@ def keep_labels(library: Path, vocabulary: str | None, meant: MeantPhotos, *, pr
             confirm(console.one_line(f"{said}: the best of {meant.query!r}. Keep that?"), "nothing was changed")
         name = photos.label(ids, meant.tag, present, vocabulary=vocabulary)
     if json:
-        console.print_json({"tag": name, "present": present, "photo_ids": ids})
+        print_records([{"tag": name, "present": present, "photo_ids": ids}])
     else:
         console.say(said_of(ids, name, present))
 

@@ -13,7 +13,6 @@ import aliens
 from aliens.library import Library
 from base.arrays import Halves
 from base.files import SegmentFile
-from base.progress import Progress, silent
 from base.settings import LibraryFolder
 from db.catalog import Catalog
 from db.vector_rows import EmbeddedRows, segments_of
@@ -26,8 +25,6 @@ from search import captions
 from search.answers import Feedback
 from search.ranking import Shape
 from search.tags import labels, tag_runs, tagging
-from search.tags.calibration import TagOptions
-from search.tags.truth import Truth
 from search.tags.vocabulary import Vocabulary
 
 Load = Callable[[Any], Any]  # gives an encoder; called only where it is needed
@@ -114,26 +111,29 @@ def reindex(
         return upkeep.reindex(catalog, store_of(catalog), Loaded(load_encoder, catalog.model), change, **options)
 
 
-def take_inventory(folder: LibraryFolder) -> inventory.Inventory:
-    with catalog_of(folder) as catalog:
-        return inventory.take_inventory(catalog)
+def by_folder(function: Callable[..., Any], *, with_store: bool = True) -> Callable[..., Any]:
+    """Return a function that takes a library's folder in the place of its catalog, or of catalog and store."""
+
+    def call(folder: LibraryFolder, *arguments: Any, **options: Any) -> Any:
+        with catalog_of(folder) as catalog:
+            opened = (catalog, store_of(catalog)) if with_store else (catalog,)
+            return function(*opened, *arguments, **options)
+
+    return call
+
+
+take_inventory = by_folder(inventory.take_inventory, with_store=False)
+disagreements = by_folder(verify.verify)
+repair = by_folder(verify.repair)
+import_tags = by_folder(labels.import_tags)
+generate_captions = by_folder(captions.generate_captions, with_store=False)
+find_captions = by_folder(captions.find_captions, with_store=False)
+list_sets = by_folder(captions.list_sets, with_store=False)
 
 
 def list_failures(folder: LibraryFolder, kind: str | None = None) -> Iterator[inventory.ListedFailure]:
     with catalog_of(folder) as catalog:
         yield from inventory.list_failures(catalog, kind)
-
-
-def disagreements(
-    folder: LibraryFolder, progress: Progress = silent, *, quick: bool = False
-) -> list[verify.Disagreement]:
-    with catalog_of(folder) as catalog:
-        return verify.verify(catalog, store_of(catalog), progress, quick=quick)
-
-
-def repair(folder: LibraryFolder) -> int:
-    with catalog_of(folder) as catalog:
-        return verify.repair(catalog, store_of(catalog))
 
 
 @contextmanager
@@ -143,34 +143,16 @@ def tagging_of(folder: LibraryFolder, key: str | None = None) -> Iterator[tuple[
 
 
 def tag_library(
-    folder: LibraryFolder,
-    vocabulary: Vocabulary | None,
-    load_encoder: Load,
-    *,
-    options: TagOptions,
-    read_truth: Callable[[Session, Vocabulary], Truth] | None = None,
-    progress: Progress = silent,
+    folder: LibraryFolder, vocabulary: Vocabulary | None, load_encoder: Load, **options: Any
 ) -> tag_runs.TagReport:
     with catalog_of(folder) as catalog:
-        return tag_runs.tag_library(
-            catalog,
-            store_of(catalog),
-            Loaded(load_encoder, catalog.model),
-            vocabulary,
-            options=options,
-            read_truth=read_truth,
-            progress=progress,
-        )
+        encoder = Loaded(load_encoder, catalog.model)
+        return tag_runs.tag_library(catalog, store_of(catalog), encoder, vocabulary, **options)
 
 
 def label_photo(folder: LibraryFolder, photo_id: int, tag: str, present: bool | None, vocabulary: str | None) -> str:
     with catalog_of(folder) as catalog:
         return labels.label_photos(catalog, [photo_id], tag, present, vocabulary)
-
-
-def import_tags(folder: LibraryFolder, path: Path, **options: Any) -> labels.ImportReport:
-    with catalog_of(folder) as catalog:
-        return labels.import_tags(catalog, store_of(catalog), path, **options)
 
 
 def choose_captions(
@@ -180,23 +162,6 @@ def choose_captions(
         return captions.choose_captions(
             catalog, store_of(catalog), Loaded(load_encoder, catalog.model), texts, **options
         )
-
-
-def generate_captions(
-    folder: LibraryFolder, load_captioner: Callable[[], captions.CaptionWriter], **options: Any
-) -> captions.CaptionReport:
-    with catalog_of(folder) as catalog:
-        return captions.generate_captions(catalog, load_captioner, **options)
-
-
-def find_captions(folder: LibraryFolder, words: Sequence[str], k: int = 20) -> list[captions.CaptionedPhoto]:
-    with catalog_of(folder) as catalog:
-        return captions.find_captions(catalog, words, k)
-
-
-def list_sets(folder: LibraryFolder) -> list[captions.SetCount]:
-    with catalog_of(folder) as catalog:
-        return captions.list_sets(catalog)
 
 
 def flat(shape: Shape = Shape(), feedback: Feedback = Feedback()) -> dict[str, Any]:  # noqa: B008 - both frozen

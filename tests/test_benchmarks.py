@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import re
 import runpy
+import shlex
 import shutil
 import sys
 import warnings
@@ -23,19 +24,13 @@ from tests.restyle.engines.conftest import Folders
 from tests.web.conftest import BROWSERS
 
 ROOT = Path(__file__).parents[1]
-OF_OTHERS = {
-    "int8_library",
-    "kept_library",
-    "measuring",
-    "million",
-    "plain_loop",
-    "records",
-    "segmented",
-    "synthetic",
-}  # by others
+OF_OTHERS = {"int8_library", "kept_library", "measuring", "million"}
+OF_OTHERS |= {"plain_loop", "records", "segmented", "synthetic"}
 APART = {"measured"}  # measures nothing: tests/test_records.py
 THEIRS = ROOT / "benchmarks" / "work" / "clip-retrieval-2.45"  # made by benchmarks/against_clip_retrieval.sh
 NUMBER = r"[\d.,]+"
+NEEDS = {"ray_speed": "ray", "backends": "nncf", "web_paint": "playwright"}  # packages
+ON_CPU = r"# photos/s,\s+# ms a photo,\s+# times PyTorch bfloat16,"
 TRIED: dict[str, list[str]] = {  # what they print, by what they are started with
     "batch_search --photos 20000 --queries 24 --k 10 --repeats 1": [
         r"^20,000 x 512, k = 10, # threads",
@@ -49,6 +44,23 @@ TRIED: dict[str, list[str]] = {  # what they print, by what they are started wit
         r"aliens search TEXT\s+# s: # times",
         r"encode the text\s+#",
         r"scan\s+#",
+    ],
+    "clip_like --photos FEW": [r"starter\s+made up\s+\(24 photos, # texts\)", r"cosine of two photos, mean\s+#\s+#"],
+    "ray_speed --photos 20 --model starter --rounds 1": [
+        r"ray\s+20 photos:\s+# s, # s of processors",
+        r"ray # s: # times as long .* # times the proc",
+    ],
+    "backends --model tiny --rounds 1 --calibration 8 --add 10": [
+        *(rf"{name}\s+{ON_CPU}\s+# by work" for name in ("PyTorch bfloat16", "OpenVINO float32", "OpenVINO bfloat16")),
+        r"aliens add of 10 photos of 350 x 233 px:",
+        rf"OpenVINO bfloat16\s+{ON_CPU} # of the encoder alone",
+    ],
+    "peers --photos 2000 --only 'CV-Aliens, exact'": [r'"recall": #, "qps": #'],
+    "peers --photos 2000 --only 'FAISS by hand, Flat'": [r'"recall": #, "qps": #'],
+    "web_paint --photos 300 --queries 1": [
+        r"1 queries typed",
+        r"places of photos +p50 +# ms, p95 +# ms, # frames",
+        r"their pictures, # at",
     ],
     "duplicates --rows 2000 --repeats 1": [
         r"random vectors: # of 1,999,000 pairs reach 0.95; ours # ns a pair, FAISS # ns: # times as long, # times by",
@@ -258,9 +270,14 @@ def test_every_benchmark_is_run_here() -> None:
 
 
 @pytest.mark.parametrize("typed", TRIED)
-def test_it_runs_and_prints_its_figures(bench: Path, typed: str) -> None:
-    name, *arguments = typed.split()
-    assert shows(figures(bench, name, *arguments), *TRIED[typed])
+def test_it_runs_and_prints_its_figures(bench: Path, few: Path, typed: str) -> None:
+    name, *arguments = shlex.split(typed)
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name], reason=f"{NEEDS[name]} is not installed")
+    if name == "web_paint" and not any(map(shutil.which, BROWSERS)):
+        pytest.skip("no Chromium here: nothing is painted (Debian: apt install chromium)")
+    (bench / "work").mkdir(exist_ok=True)
+    assert shows(figures(bench, name, *(few if word == "FEW" else word for word in arguments)), *TRIED[typed])
     if name in ("growing", "committer"):
         assert not (bench / "work" / name).exists()
 
@@ -293,36 +310,6 @@ def test_against_clip_retrieval(bench: Path) -> None:
     if (THEIRS / "installed").exists():  # it takes minutes to make
         out = figures(bench, "against_clip_retrieval", "--photos", 4, "--clip-retrieval", THEIRS)
         assert shows(out, r"clip-retrieval, batches of 32\s+# s", r"times as fast as clip-retrieval")
-
-
-def test_clip_like(bench: Path, few: Path) -> None:
-    out = figures(bench, "clip_like", "--photos", few)
-    assert shows(out, r"starter\s+made up\s+\(24 photos, # texts\)", r"cosine of two photos, mean\s+#\s+#")
-
-
-def test_ray_speed(bench: Path) -> None:
-    pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
-    out = figures(bench, "ray_speed", "--photos", 20, "--model", "starter", "--rounds", 1)
-    assert shows(out, r"ray\s+20 photos:\s+# s, # s of processors", r"ray # s: # times as long .* # times the proc")
-
-
-def test_backends(bench: Path) -> None:
-    pytest.importorskip("openvino", reason="the extra openvino is not installed")
-    pytest.importorskip("nncf", reason="the extra openvino is not installed")
-    out = figures(bench, "backends", "--model", "tiny", "--rounds", 1, "--calibration", 8, "--add", 10)
-    for name in ("PyTorch bfloat16", "OpenVINO float32", "OpenVINO bfloat16"):
-        assert shows(out, rf"{name}\s+# photos/s,\s+# ms a photo,\s+# times PyTorch bfloat16,\s+# by work")
-    assert shows(
-        out,
-        r"aliens add of 10 photos of 350 x 233 px:",
-        r"OpenVINO bfloat16\s+# photos/s,\s+# ms a photo,\s+# times PyTorch bfloat16, # of the encoder alone",
-    )
-
-
-def test_peers(bench: Path) -> None:
-    (bench / "work").mkdir(exist_ok=True)
-    for only in ("CV-Aliens, exact", "FAISS by hand, Flat"):
-        assert shows(figures(bench, "peers", "--photos", 2000, "--only", only), r'"recall": #, "qps": #')
 
 
 def test_gpu(bench: Path) -> None:
@@ -369,14 +356,6 @@ def test_restyle_gpu(bench: Path, few: Path, tmp_path: Path) -> None:
 def test_milvus_server(bench: Path, milvus_server: MilvusServer) -> None:
     out = figures(bench, "milvus_server", "--photos", 600, "--dim", 16, "--uri", milvus_server.uri)
     assert shows(out, r"600 x 16: sent in # s", r"recall@10 # over 215 texts", r"\n +100.0% +600 +#", r"\n +10.0% +#")
-
-
-def test_web_paint(bench: Path) -> None:
-    pytest.importorskip("playwright", reason="no playwright here")
-    if not any(map(shutil.which, BROWSERS)):
-        pytest.skip("no Chromium here: nothing is painted (Debian: apt install chromium)")
-    out = figures(bench, "web_paint", "--photos", 300, "--queries", 1)
-    assert shows(out, r"1 queries typed", r"places of photos +p50 +# ms, p95 +# ms, # frames", r"their pictures, # at")
 
 
 def test_web_scroll(bench: Path, sample_library: Library) -> None:

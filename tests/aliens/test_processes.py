@@ -270,7 +270,7 @@ def test_a_relative_database_of_library_toml_lies_beside_it_or_else_in_the_worki
         aliens.open(config.parent)
 
 
-@pytest.mark.parametrize("name", ["plain", "rooms #5", "rooms?", "100%25", "комнаты", "a b"])
+@pytest.mark.parametrize("name", ["rooms #5", "a room?", "100%25 комнаты"])
 def test_a_relative_library_may_have_any_name(elsewhere: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     with pytest.raises(LibraryError, match=r"no library at .*make one with"):
         aliens.open(name)

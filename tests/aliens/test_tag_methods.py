@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import aliens
 from aliens.library import Library
 from base.errors import OutputError, QueryError
 from base.progress import Step
-from tests.conftest import LibraryFactory, copy_library, photo_bytes, raising
+from tests.conftest import FakeEncoder, LibraryFactory, copy_library, photo_bytes, raising
 
 BROKEN = "\udc80"
 
@@ -31,6 +32,15 @@ def tagged(
     copy_library(tagged_template, library.folder.root, ten_photos, photos)
     monkeypatch.chdir(photos.parent)
     with library.open() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def shared(tagged_template: Path, ten_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    """The same, not to be changed."""
+    root = tmp_path_factory.mktemp("shared")
+    copy_library(tagged_template, root / "library", ten_photos, Path(shutil.copytree(ten_photos, root / "photos")))
+    with aliens.open(root / "library", encoder=FakeEncoder()) as opened:
         yield opened
 
 
@@ -179,13 +189,14 @@ def test_an_export_whose_callback_raises_leaves_nothing_and_an_import_changes_no
     ],
 )
 def test_what_makes_no_sense_is_refused_and_the_library_goes_on(
-    tagged: Library, ask: Callable[[Library], Any], message: str
+    shared: Library, ask: Callable[[Library], Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = tagged.tags()
+    monkeypatch.chdir(tmp_path)
+    before = shared.tags()
     with pytest.raises(QueryError, match=message):
-        ask(tagged)
-    assert tagged.tags() == before
-    assert list(Path.cwd().glob("x*")) == []
+        ask(shared)
+    assert shared.tags() == before
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_files_that_cannot_be_written_are_another_error(tagged: Library) -> None:

@@ -1,15 +1,51 @@
 """Fixtures for the commands: run as the shell would, with the fake encoder, in the test's own folder."""
 
+import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import cli
 from tests.conftest import FakeEncoder, copy_library
 
-Aliens = Callable[..., tuple[int, str, str]]
+if TYPE_CHECKING:
+    from tests.restyle.engines.conftest import Folders
+
+
+class Aliens:
+    """Runs commands as the shell would."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+
+    def __call__(self, *arguments: object) -> tuple[int, str, str]:
+        """Return (exit code, stdout, stderr)."""
+        self._monkeypatch.setattr(sys, "argv", ["aliens", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = self._capsys.readouterr()
+        return code, out, err
+
+    def well(self, *arguments: object) -> tuple[str, str]:
+        """Return (stdout, stderr) of a command that ends with 0."""
+        code, out, err = self(*arguments)
+        assert code == 0, err
+        return out, err
+
+    def fails(self, code: int, *arguments: object) -> str:
+        """Return the stderr of a command that ends with a code and prints nothing else."""
+        ended, out, err = self(*arguments)
+        assert (ended, out) == (code, ""), err
+        return err
+
+    def records(self, *arguments: object) -> list[Any]:
+        """Return the objects that a command prints with --json."""
+        return [json.loads(line) for line in self.well(*arguments, "--json")[0].splitlines()]
 
 
 @pytest.fixture(autouse=True)
@@ -21,22 +57,6 @@ def fake_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     forget_settings(monkeypatch, tmp_path)
 
 
-def command_runner(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Aliens:
-    """Return what runs a command as the shell would: it returns (exit code, stdout, stderr)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["aliens", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
-
-
 def forget_settings(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """Work in a folder, with no settings of the environment's."""
     monkeypatch.chdir(folder)
@@ -44,10 +64,26 @@ def forget_settings(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> "Folders":
+    """Folders of tiny models."""
+    from tests.restyle.engines.conftest import Folders
+
+    return Folders(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def coca(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a tiny CoCa."""
+    from tests.embedding.test_captioner import save_coca
+
+    return f"local-dir:{save_coca(tmp_path_factory.mktemp('captioner') / 'tiny-coca')}"
+
+
 @pytest.fixture
 def aliens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Aliens:
     """Run a command as the shell would: returns (exit code, stdout, stderr)."""
-    return command_runner(monkeypatch, capsys)
+    return Aliens(monkeypatch, capsys)
 
 
 @pytest.fixture

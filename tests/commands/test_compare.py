@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from commands.compare_command import cost_row, shown_time
+from commands.compare_command import cost_row
+from commands.model_commands import span
 from tests.analysis.compared.conftest import OtherEncoder, loaded
 from tests.commands.conftest import Aliens
 
@@ -15,8 +16,7 @@ __all__ = ["loaded"]  # a fixture
 def test_models_stand_side_by_side(aliens: Aliens, filled: Path, loaded: list[OtherEncoder]) -> None:
     rows = "".join(f"a pool,photos/{name}.jpg\n" for name in ("00", "01"))
     Path("queries.csv").write_text(f"query,path\n{rows}a bed,photos/02.jpg\n", encoding="utf-8")
-    code, out, err = aliens("compare", "twin", "--queries", "queries.csv", "--at", "3", "--photos", 4)
-    assert code == 0, err
+    out, err = aliens.well("compare", "twin", "--queries", "queries.csv", "--at", "3", "--photos", 4)
     lines = [line.split("\t") for line in out.splitlines()]
     assert [line[:2] for line in lines[:2]] == [["mAP", "fake"], ["mAP", "twin"]]
     assert lines[-3][:2] == ["fake", "twin"]
@@ -27,17 +27,15 @@ def test_models_stand_side_by_side(aliens: Aliens, filled: Path, loaded: list[Ot
     assert "costs are for the library's 10 photos" in err
     out = aliens("compare", "twin", "--queries", "queries.csv", "--json")[1]
     assert {json.loads(line)["of"] for line in out.splitlines()} == {"quality", "cost", "agreement"}
-    code, out, err = aliens("compare", "fake", "--queries", "queries.csv")
-    assert (code, out) == (2, "")
-    assert "is the library's own model" in err
+    assert "is the library's own model" in aliens.fails(2, "compare", "fake", "--queries", "queries.csv")
     assert aliens("compare", "--queries", "queries.csv")[0] == 2
 
 
 @pytest.mark.parametrize(
-    ("hours", "said"), [(0.001, "4 s"), (0.5, "30 min"), (1.99, "119 min"), (2, "2.0 h"), (100, "100.0 h")]
+    ("hours", "said"), [(0.001, "4 s"), (0.5, "30 min"), (1.99, "119 min"), (2, "2.0 h"), (100, "4.2 days")]
 )
 def test_times_are_in_the_unit_that_suits_them(hours: float, said: str) -> None:
-    assert shown_time(hours) == said
+    assert span(hours) == said
 
 
 def test_what_is_not_known_of_the_own_model_stays_empty() -> None:

@@ -21,8 +21,7 @@ def doubled(aliens: Aliens, filled: Path) -> Path:
 
 
 def test_copies_are_told_and_what_could_go(aliens: Aliens, doubled: Path) -> None:
-    code, out, err = aliens("duplicates", "--same-bytes")
-    assert code == 0
+    out, err = aliens.well("duplicates", "--same-bytes")
     rows = [line.split("\t") for line in out.splitlines()]
     assert [row[0] for row in rows] == ["1"] * 3
     assert rows[0][2].startswith("keep: ") and [row[2] for row in rows[1:]] == ["same file"] * 2
@@ -37,34 +36,23 @@ def test_copies_are_told_and_what_could_go(aliens: Aliens, doubled: Path) -> Non
     assert all((doubled / name).exists() for name in ("03.jpg", "more/a copy.jpg", "more/line\nfeed.jpg"))
 
 
-@pytest.mark.parametrize("ending", ["csv", "tsv", "xlsx", "jsonl", "parquet"])
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_tables_and_sheets_are_written(aliens: Aliens, doubled: Path, tmp_path: Path, ending: str) -> None:
-    code, _, err = aliens("duplicates", "--same-bytes", "-o", f"copies.{ending}", "--sheet", "copies.png")
-    assert code == 0 and f"table: copies.{ending}" in err and "sheet: copies.png" in err
+    _, err = aliens.well("duplicates", "--same-bytes", "-o", f"copies.{ending}", "--sheet", "copies.png")
+    assert f"table: copies.{ending}" in err and "sheet: copies.png" in err
     with Image.open(tmp_path / "copies.png") as sheet:
         assert sheet.width >= 640
     manifest = json.loads((tmp_path / f"copies.{ending}.manifest.json").read_text(encoding="utf-8"))
     assert (manifest["groups"], manifest["copies"], manifest["photos"], manifest["cosine"]) == (1, 2, 3, None)
     if ending == "csv":
         with open(tmp_path / "copies.csv", encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        assert [row["keep"] for row in rows] == ["yes", "", ""]
-    if ending == "parquet":
+            assert [row["keep"] for row in csv.DictReader(file)] == ["yes", "", ""]
+    else:
         assert pq.read_table(tmp_path / "copies.parquet")["group"].to_pylist() == [1, 1, 1]
 
 
-def test_nothing_is_a_copy_and_wrong_words(aliens: Aliens, filled: Path, tmp_path: Path) -> None:
+def test_nothing_is_a_copy(aliens: Aliens, filled: Path, tmp_path: Path) -> None:
     code, out, err = aliens("duplicates", "--same-bytes", "--sheet", "none.png", "-o", "none.csv")
     assert (code, out) == (0, "")
     assert "0 copies in 0 groups" in err and not (tmp_path / "none.png").exists()
     assert len((tmp_path / "none.csv").read_text(encoding="utf-8").splitlines()) == 1  # its head
-    for arguments, why in (
-        (("-o", "copies.doc"), "does not say in what format"),
-        (("--sheet", "copies.doc"), "cannot be written as"),
-        (("--spare", "--json"), "leave one of both out"),
-        (("-q", "a pool"), "has words to look for"),
-        (("-q", "hotel:nowhere"), "hotel"),
-        (("--min-cosine", "2"), "from 0.5 to 1"),
-    ):
-        code, out, err = aliens("duplicates", *arguments)
-        assert (code, out) == (2, "") and why in err

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,10 @@ from tests.commands.conftest import Aliens
 from tests.restyle.engines.conftest import Folders, one_thread  # noqa: F401
 from tests.restyle.engines.hub_lists import HubAnswers, json_of_hub
 from tests.restyle.engines.hub_server import serving
+from tests.shell import RUN as RUN_SHELL
+from tests.shell import shell_of
 
 CPU = ("--device", "cpu", "--precision", "float32")
-
-
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
-    return Folders(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(autouse=True)
@@ -57,8 +55,8 @@ def test_an_engine_that_works_ends_with_0_and_makes_no_library(
 
 
 def test_regrade_works_everywhere(aliens: Aliens, tmp_path: Path) -> None:
-    code, out, _ = aliens("restyle", "--check", "regrade")
-    assert code == 0 and "it needs no weights" in out and "the picture is not kept" in out
+    out, _ = aliens.well("restyle", "--check", "regrade")
+    assert "it needs no weights" in out and "the picture is not kept" in out
     assert list(tmp_path.iterdir()) == []
 
 
@@ -83,10 +81,10 @@ def test_what_can_be_fetched_ends_with_0_and_is_not_fetched(aliens: Aliens, tmp_
 
 @pytest.mark.usefixtures("answering")
 def test_everything_is_one_line_of_json(aliens: Aliens) -> None:
-    code, out, _ = aliens("restyle", "--check", "sd15", *CPU, "--json")
+    out, _ = aliens.well("restyle", "--check", "sd15", *CPU, "--json")
     (line,) = out.splitlines()
     told = json.loads(line)
-    assert code == 0 and told["engine"] == "sd15" and told["works"] and told["look"] is None
+    assert told["engine"] == "sd15" and told["works"] and told["look"] is None
     assert told["to_fetch_bytes"] == sum(each["to_fetch_bytes"] for each in told["weights"])
 
 
@@ -120,8 +118,8 @@ def test_a_name_that_a_terminal_would_obey_is_shown_as_an_escape(
 ) -> None:
     folder = tmp_path / "a\x1b[31mb"
     folder.symlink_to(folders.sd15)
-    code, out, _ = aliens("restyle", "--check", folder, *CPU)
-    assert code == 0 and "\x1b" not in out and r"a\x1b[31mb" in out
+    out, _ = aliens.well("restyle", "--check", folder, *CPU)
+    assert "\x1b" not in out and r"a\x1b[31mb" in out
 
 
 RUN = """
@@ -157,38 +155,29 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
 def test_with_a_hub_that_answers_a_first_run_is_told_then_fetched_then_painted(
     folders: Folders, tmp_path: Path
 ) -> None:
-    """The shell's own process and huggingface_hub's own requests, to a hub on this machine."""
+    """By a process of its own and huggingface_hub's own requests, to a hub on this machine."""
     model = Path(shutil.copytree(folders.sd15, tmp_path / "model"))
     needless = ("v1-5-pruned.ckpt", "unet/diffusion_pytorch_model.fp16.safetensors", "unet/diffusion_pytorch_model.bin")
     for name in needless:
         (model / name).write_bytes(b"nobody loads this")
     cache, net = tmp_path / "cache", "lllyasviel/control_v11p_sd15_canny"
     asked = ["restyle", "--check", "tiny/model", *CPU, "--control", f"edges={net}", "--longest-px", 96]
-    with serving({"tiny/model": model, net: Path(folders.net)}) as server:
-        environment = os.environ | {
-            "HF_ENDPOINT": server.address,
-            "HF_HUB_CACHE": str(cache),
-            "HF_HUB_DISABLE_XET": "1",
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-        }
-
-        def run(*more: object) -> tuple[int, str, str]:
-            words = [sys.executable, "-c", "import cli; cli.main()", *map(str, [*asked, *more])]
-            done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=300)
-            return done.returncode, done.stdout, done.stderr
-
-        code, out, err = run()
-        assert code == 0, out + err
-        assert "(as the hub says): nothing is here yet" in out
-        assert "it would work, once " in out and "--fetch" in out
-        assert not cache.exists() and {name for _, name in server.sent} <= {"model_index.json", "unet/config.json"}
-        server.sent.clear()
-        code, out, err = run("--fetch", "--json")
-        assert code == 0, out + err
-        told = json.loads(out)
-        assert told["look"]["problem"] == "" and told["to_fetch_bytes"] == 0
-        wanted = {(each["name"], file["path"]) for each in told["weights"] for file in each["files"]}
-        assert set(server.sent) == wanted
-        assert not {name for _, name in server.sent} & set(needless)
-    code, out, err = run()  # now that nobody answers there
-    assert code == 0 and "all here" in out and out.endswith("it works\n"), out + err
+    with ExitStack() as stack:
+        with serving({"tiny/model": model, net: Path(folders.net)}) as server:
+            hub_of = {"HF_ENDPOINT": server.address, "HF_HUB_CACHE": str(cache), "HF_HUB_DISABLE_XET": "1"}
+            shell = stack.enter_context(shell_of([sys.executable, "-c", RUN_SHELL], **hub_of))
+            ((code, out, err),) = shell.run(tmp_path, asked)
+            assert code == 0, out + err
+            assert "(as the hub says): nothing is here yet" in out
+            assert "it would work, once " in out and "--fetch" in out
+            assert not cache.exists() and {name for _, name in server.sent} <= {"model_index.json", "unet/config.json"}
+            server.sent.clear()
+            ((code, out, err),) = shell.run(tmp_path, [*asked, "--fetch", "--json"])
+            assert code == 0, out + err
+            told = json.loads(out)
+            assert told["look"]["problem"] == "" and told["to_fetch_bytes"] == 0
+            wanted = {(each["name"], file["path"]) for each in told["weights"] for file in each["files"]}
+            assert set(server.sent) == wanted
+            assert not {name for _, name in server.sent} & set(needless)
+        ((code, out, err),) = shell.run(tmp_path, asked)  # now that nobody answers there
+        assert code == 0 and "all here" in out and out.endswith("it works\n"), out + err

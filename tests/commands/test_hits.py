@@ -1,4 +1,5 @@
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,20 +108,5 @@ def test_what_is_said_of_the_line(above: list[bool], more: bool, words: str) -> 
 
 
 def test_the_command_for_the_next_page_has_what_is_of_one_page_alone_left_out() -> None:
-    words = [
-        "search",
-        "a",
-        "pool",
-        "--to",
-        "hits",
-        "--link",
-        "--open",
-        "--sheet=out.jpg",
-        "-n",
-        "3",
-        "--save",
-        "x",
-        "--page",
-        "1",
-    ]
-    assert typed_anew(words, ("--page", "2")) == "aliens search a pool -n 3 --page 2"
+    words = "search a pool --to hits --link --open --sheet=out.jpg -n 3 --save x --page 1"
+    assert typed_anew(shlex.split(words), ("--page", "2")) == "aliens search a pool -n 3 --page 2"

@@ -31,14 +31,14 @@ def test_a_row_for_each_hotel(aliens: Aliens, hotels: Path) -> None:
     assert "2 photos belong to no hotel: 9, 10" in err and err.endswith("4 hotels\n")
     assert [line.split("\t")[0] for line in aliens("hotels", "--tag", "pool")[1].splitlines()] == ["1"]
     assert [line.split("\t")[0] for line in aliens("hotels", "--missing", "pool")[1].splitlines()] == ["3", "4", "2"]
-    found = [json.loads(line) for line in aliens("hotels", "--json", "--sort", "photos")[1].splitlines()]
+    found = aliens.records("hotels", "--sort", "photos")
     assert [hotel["photos"] for hotel in found] == [3, 2, 2, 1]
     assert found[0]["tags"]["a pool"]["grade"] == "sure"
 
 
 def test_of_one_hotel_every_tag_with_its_best_photo(aliens: Aliens, hotels: Path) -> None:
-    code, out, err = aliens("hotels", "grand hotel")
-    assert code == 0 and len(out.splitlines()) == 15
+    out, err = aliens.well("hotels", "grand hotel")
+    assert len(out.splitlines()) == 15
     assert out.splitlines()[0].split("\t") == [
         "a pool",
         "sure",
@@ -88,24 +88,6 @@ def test_what_computes_may_be_said(aliens: Aliens, hotels: Path, words: tuple[ob
     assert aliens(*words, "--device", "cpu")[0] == 0
 
 
-REFUSED: list[list[object]] = [
-    ["--per-hotel", 2],
-    ["--diverse", 0.5],
-    ["--sort", "date"],
-    ["--all"],
-    ["--save", "pools"],
-    ["--saved", "pools"],
-    ["--more-like", "1,2"],
-]
-
-
-def test_options_that_make_no_sense_by_hotel_are_refused(aliens: Aliens, hotels: Path) -> None:
-    for option in REFUSED:
-        code, out, err = aliens("search", "a pool", "--by", "hotel", *option)
-        assert (code, out) == (2, "")
-        assert f"{option[0]} is for photos: leave it or --by hotel out" in err
-
-
 def test_a_gallery_of_photos_that_are_all_too_small_says_so(aliens: Aliens, hotels: Path) -> None:
     code, out, err = aliens("gallery", 1, "-n", 2)
     assert (code, out) == (0, "")
@@ -115,9 +97,9 @@ def test_a_gallery_of_photos_that_are_all_too_small_says_so(aliens: Aliens, hote
 
 
 def test_hotels_are_exported(aliens: Aliens, hotels: Path) -> None:
-    code, out, _ = aliens("export", "hotels", "-o", "hotels.csv", "--hotel", "grand")
-    assert code == 0 and out.startswith("hotels.csv: 2 hotels, 0.0 MB, case-study-")
-    code, out, _ = aliens("export", "hotels", "-o", "hotels.html", "--json")
+    out, _ = aliens.well("export", "hotels", "-o", "hotels.csv", "--hotel", "grand")
+    assert out.startswith("hotels.csv: 2 hotels, 0.0 MB, case-study-")
+    _, out, _ = aliens("export", "hotels", "-o", "hotels.html", "--json")
     assert json.loads(out)["format"] == "html" and Path("hotels.html").exists()
     assert aliens("export", "hotels", "-o", "hotels.pdf")[0] == 2
 
@@ -125,10 +107,9 @@ def test_hotels_are_exported(aliens: Aliens, hotels: Path) -> None:
 def test_a_search_that_leaves_no_hotel_says_what_to_loosen(aliens: Aliens, hotels: Path) -> None:
     code, out, err = aliens("search", "a pool", "--by", "hotel", "--min-score", 0.999)
     assert (code, out, "no hotel is left: loosen" in err) == (0, "", True)
-    code, _, err = aliens("export", "hotels", "-o", "pools.csv", "--query", "a pool path:nowhere")
-    assert (code, "no hotel is left for 'a pool path:nowhere'" in err) == (2, True)
-    code, out, err = aliens("export", "hotels", "-o", "pools.csv", "--query", "a pool path:jpg", "-n", 2)
-    assert code == 0
+    err = aliens.fails(2, "export", "hotels", "-o", "pools.csv", "--query", "a pool path:nowhere")
+    assert "no hotel is left for 'a pool path:nowhere'" in err
+    out, err = aliens.well("export", "hotels", "-o", "pools.csv", "--query", "a pool path:jpg", "-n", 2)
     said = json.loads(Path("pools.csv.manifest.json").read_text(encoding="utf-8"))
     assert (said["query"], said["hotels"]) == ("a pool path:jpg", 2)
     about = aliens("search", "a pool", "--by", "hotel")[2].splitlines()[0]

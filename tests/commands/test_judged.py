@@ -20,14 +20,13 @@ def queries(filled: Path) -> str:
 
 
 def test_a_search_is_measured_as_rows_json_and_by_query(aliens: Aliens, queries: str) -> None:
-    code, out, err = aliens("eval", "search", "--queries", queries, "--at", "1,3")
-    assert code == 0, err
+    out, err = aliens.well("eval", "search", "--queries", queries, "--at", "1,3")
     assert [line.split("\t")[0] for line in out.splitlines()] == [
         "mAP", "MRR", "nDCG@3", "precision@1", "precision@3", "recall@1", "recall@3",
     ]  # fmt: skip
     assert "2 queries are few: intervals are rough" in err
     assert "2 queries, among 10 photos; measures are shares from 0 to 1, with 95 % intervals" in err
-    found = [json.loads(line) for line in aliens("eval", "search", "--queries", queries, "--json")[1].splitlines()]
+    found = aliens.records("eval", "search", "--queries", queries)
     assert found[0].keys() >= {"measure", "setting", "mean", "low", "high", "queries", "photos", "p_corrected"}
     assert found[0]["difference"] is None
     by_query = aliens("eval", "search", "--queries", queries, "--json", "--by-query")[1]
@@ -54,37 +53,9 @@ def test_settings_stand_side_by_side_on_a_terminal(
 def test_captions_are_measured_both_ways(aliens: Aliens, filled: Path) -> None:
     rows = "".join(f"room {n},photos/{n:02d}.jpg\n" for n in range(10))
     Path("captions.csv").write_text(f"caption,path\n{rows}", encoding="utf-8")
-    code, out, err = aliens("eval", "captions", "--from", "captions.csv", "--photos", 4)
-    assert code == 0, err
+    out, err = aliens.well("eval", "captions", "--from", "captions.csv", "--photos", 4)
     assert [line.split("\t")[:2] for line in out.splitlines()] == [
         [task, f"R@{k}"] for task in ("text to photo", "photo to text") for k in (1, 5, 10)
     ]
     assert "4 of 10 photos with captions drawn by chance (seed 0): the more, the lower is R" in err
     assert "4 captions, 4 photos, among 4 photos" in err
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["search", "--queries", "absent.csv"], "absent.csv cannot be read: No such file or directory"),
-        (["search", "--queries", "queries.csv", "--at", "ten"], "--at is 'ten': give numbers with commas between them"),
-        (["search", "--queries", "queries.csv", "--at", "0"], "k is 0: give numbers from 1 to 1000"),
-        (["search", "--queries", "queries.csv", "--exact"], "there is no approximate index to measure"),
-        (["search", "--queries", "queries.csv", "--prompt", "photo"], "the prompt 'photo' has no {} for the text"),
-        (["search", "--queries", "queries.csv", "--texts-in", "half"], "precision is 'half'"),
-        (["search", "--queries", "queries.csv", "--compare", "aliens-library"], "would be compared with itself"),
-        (["captions"], "the library has no captions: name a file of them (--from FILE)"),
-        (["captions", "--from", "queries.csv"], "aliens: queries.csv:2: there is no column 'caption'"),
-    ],
-)
-def test_what_makes_no_sense_is_refused_in_a_line(aliens: Aliens, queries: str, words: list[str], message: str) -> None:
-    code, out, err = aliens("eval", *words)
-    assert (code, out) == (2, "")
-    assert message in err
-    assert len(err.splitlines()) == 1
-
-
-def test_a_library_that_is_not_there_is_no_setting(aliens: Aliens, queries: str) -> None:
-    code, _, err = aliens("eval", "search", "--queries", queries, "--compare", "nowhere")
-    assert code == 1
-    assert "nowhere" in err

@@ -42,8 +42,7 @@ def evil(aliens: Aliens, tmp_path: Path) -> Path:
         ("search", f"path:* {EVIL.partition(' ')[0]!r}", "--save", EVIL),
         ("restyle", 1, 2, "--engine", "regrade"),
     ):
-        code, _, err = aliens(*command)
-        assert code == 0, err
+        aliens.well(*command)
     return folder
 
 
@@ -105,13 +104,13 @@ def test_names_are_told_by_their_escapes_and_json_has_them_exactly(aliens: Alien
     out = aliens("search", "pool", "-k", 3)[1]
     assert [line.count("\t") for line in out.splitlines()] == [1, 1, 1]
     assert f"/{SHOWN}/{SHOWN}0.jpg" in out
-    found = [json.loads(line) for line in aliens("search", "pool", "--json")[1].splitlines()]
+    found = aliens.records("search", "pool")
     assert {hit["path"] for hit in found} == {str(evil / f"{EVIL}{number}.jpg") for number in range(3)}
-    (saved,) = (json.loads(line) for line in aliens("searches", "--json")[1].splitlines())
+    (saved,) = aliens.records("searches")
     assert saved["name"] == EVIL
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_streams_of_any_encoding_take_every_command(
     aliens: Aliens, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
 ) -> None:
@@ -137,16 +136,13 @@ def test_streams_of_any_encoding_take_every_command(
 
 
 def test_names_are_utf8_wherever_the_locale_says_otherwise(aliens: Aliens, filled: Path, tmp_path: Path) -> None:
+    """Typed ones, those of the database, and those that are written."""
     aliens("add", filled.rename(tmp_path / "отель"))
     environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    command = [sys.executable, ROOT / "cli.py", "see", "отель/03.jpg", "-o", "ü.jpg"]
+    command = [sys.executable, ROOT / "cli.py", "see", "отель/03.jpg", "--against", "3", "-o", "ü.jpg"]
     done = subprocess.run(command, capture_output=True, env=environment, check=False)
     assert (done.returncode, done.stderr) == (0, b"picture: \\xfc.jpg\n")
     assert Path("ü.jpg").is_file()
-    verified = subprocess.run([*command[:2], "verify"], capture_output=True, env=environment, check=False)
-    told = aliens("verify")
-    assert (verified.returncode, verified.stdout.decode("ascii").count("\n")) == (told[0], told[1].count("\n"))
-    assert b"Traceback" not in verified.stderr
 
 
 def test_results_beside_bars_stand_on_lines_of_their_own(
@@ -198,5 +194,4 @@ def test_what_is_printed_as_the_next_step_runs_as_it_stands(aliens: Aliens, phot
             ["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, check=True, text=True
         ).stdout.split("\0")
         assert words[-3:-1] == list(library)
-        code, _, err = aliens(*words[1:-1])
-        assert code == 0, (command, err)
+        aliens.well(*words[1:-1])

@@ -26,7 +26,6 @@ from restyle.picks import Pick, PickList, write_picks
 from tests.commands.conftest import Aliens
 from tests.page import picture_of, read_page
 from tests.restyle.engines.conftest import Folders, one_thread  # noqa: F401
-from tests.restyle.pictures import room
 from tests.restyle.studios import SMALL, BreakingEngine, agree, at_photo
 from tests.restyled import read_parameters
 
@@ -62,12 +61,10 @@ def test_photos_by_their_numbers_each_once_and_in_order(aliens: Aliens, filled: 
 
 
 def test_the_best_hits_of_a_query(aliens: Aliens, filled: Path) -> None:
-    hits = lines(aliens("search", "pool", "-k", 3, "--json")[1])
+    hits = aliens.records("search", "pool", "-k", 3)
     found = restyled(aliens, "--query", "pool", "-n", 3)
     assert [each["source_photo_id"] for each in found] == [hit["photo_id"] for hit in hits]
-    code, _, err = aliens("restyle", "--query", "pool path:nowhere", *REGRADE)
-    assert code == 2
-    assert "no photo is left" in err
+    assert "no photo is left" in aliens.fails(2, "restyle", "--query", "pool path:nowhere", *REGRADE)
 
 
 def test_what_a_manifest_picked(aliens: Aliens, filled: Path) -> None:
@@ -84,65 +81,10 @@ def test_what_a_manifest_picked(aliens: Aliens, filled: Path) -> None:
     assert {each["palette"] for each in restyled(aliens, "--manifest", "picks.toml", "--palette", "moss")} == {"moss"}
 
 
-def test_what_candidates_picked(aliens: Aliens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("restyle.candidates.picking.UNWANTED_FROM", 2.0)  # the fake encoder guesses nothing
-    (tmp_path / "rooms").mkdir()
-    for number in range(4):
-        Image.fromarray(room(number)).save(tmp_path / "rooms" / f"{number}.png")
-    aliens("init")
-    aliens("add", tmp_path / "rooms")
-    assert aliens("candidates", "-n", 2, "--manifest", "picks.toml")[0] == 0
-    assert len(restyled(aliens, "--manifest", "picks.toml")) == 2
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ([], "one of the three"),
-        ([3, "--query", "pool"], "one of the three"),
-        (["--manifest", "picks.toml", "--query", "pool"], "one of the three"),
-        ([99], "aliens-library: take a number"),
-        (["9" * 20], "no photo 999"),
-        ([3, 99], "no photo 99"),
-        (["three"], "no photo three in "),
-        (["--manifest", "gone.toml"], "gone.toml cannot be read"),
-        (["--manifest", "elsewhere.toml"], "in the manifest: it is of another library"),
-        (["--query", "pool", "-n", 0], "-n"),
-        (["--query", "pool size:nonsense"], "size:"),
-        ([3, "--palette", "frn"], "did you mean 'fern'"),
-        ([3, "--floor", 1.5], "--floor"),
-        ([3, "--strength", -1], "--strength"),
-        ([3, "--seed", -1], "--seed"),
-        ([3, "--budget", "nan"], "--budget"),
-        ([3, "--format", "webp"], "--format"),
-    ],
-    ids=str,
-)
-def test_what_makes_no_sense_exits_with_2_and_makes_nothing(
-    aliens: Aliens, filled: Path, arguments: list[object], words: str
-) -> None:
-    write_picks(PickList(picks=(Pick(photo_id=3, path=""),)), Path("picks.toml"))
-    write_picks(PickList(picks=(Pick(photo_id=3, path="/elsewhere/02.jpg"),)), Path("elsewhere.toml"))
-    code, out, err = aliens("restyle", *REGRADE, *arguments)
-    assert (code, out) == (2, ""), err
-    assert words in err
-    assert not FOLDER.restyled.exists()
-
-
-@pytest.mark.parametrize("page", ["file/page.html", "."])
-def test_a_page_that_cannot_be_written_is_told_before_anything_is_made(aliens: Aliens, filled: Path, page: str) -> None:
-    Path("file").touch()
-    code, out, err = aliens("restyle", *REGRADE, 3, "--html", page)
-    assert (code, out) == (1, "")
-    assert f"the page {page} cannot be written" in err
-    assert not FOLDER.restyled.exists()
-
-
 def test_a_restyled_photo_is_no_photo_to_restyle(aliens: Aliens, filled: Path) -> None:
     restyled(aliens, 3, "--add")
-    (hit,) = lines(aliens("search", "pool kind:restyled", "--json")[1])
-    code, _, err = aliens("restyle", hit["photo_id"], *REGRADE)
-    assert code == 2
+    (hit,) = aliens.records("search", "pool kind:restyled")
+    err = aliens.fails(2, "restyle", hit["photo_id"], *REGRADE)
     assert "is a restyled one: name the photo that it was made of" in err
     assert aliens("restyle", "--query", "pool kind:restyled", *REGRADE)[0] == 2
 
@@ -151,9 +93,8 @@ def test_a_restyled_photo_is_no_photo_to_restyle(aliens: Aliens, filled: Path) -
 
 
 def test_regrading_is_never_passed_off_as_diffusion(aliens: Aliens, filled: Path) -> None:
-    code, out, err = aliens("restyle", 3, *REGRADE, "--json", "--html", "page.html", "--prompt", "ferns")
+    out, err = aliens.well("restyle", 3, *REGRADE, "--json", "--html", "page.html", "--prompt", "ferns")
     (said,) = lines(out)
-    assert code == 0
     assert "no diffusion model is used" in err
     assert "no diffusion model paints for regrade, so --prompt is left out" in err
     assert (said["diffusion"], said["prompt"], said["rung"]) == (False, "", "regraded")
@@ -199,10 +140,11 @@ def test_sizes_that_are_told_are_those_of_the_files(aliens: Aliens, filled: Path
         (said,) = restyled(aliens, photo, *options)
         with Image.open(said["path"]) as picture:
             assert (said["width_px"], said["height_px"]) == picture.size
+            assert picture.format == ("JPEG" if "jpg" in options else "PNG")
         assert said["size_bytes"] == Path(said["path"]).stat().st_size
     assert picture.size == (64, 43)
     Path(said["path"]).unlink()
-    (gone,) = (each for each in lines(aliens("restyled", "--json")[1]) if each["path"] == said["path"])
+    (gone,) = (each for each in aliens.records("restyled") if each["path"] == said["path"])
     assert (gone["width_px"], gone["height_px"], gone["size_bytes"]) == (None, None, None)
 
 
@@ -212,19 +154,18 @@ def test_json_tells_everything(aliens: Aliens, filled: Path) -> None:
     assert said["source_path"] == str(filled / "02.jpg")
     assert said["scores"]["nearest"] in (True, False)
     assert set(said["attempts"][0]) == {"rung", "settings", "scores", "failures", "seconds"}
-    (again,) = lines(aliens("restyled", "--json")[1])
+    (again,) = aliens.records("restyled")
     assert again == {name: value for name, value in said.items() if name != "made_now"}
 
 
 def test_a_second_run_makes_nothing_and_says_so(aliens: Aliens, filled: Path) -> None:
     first = restyled(aliens, 3, 4)
     before = [Path(each["path"]).stat().st_mtime_ns for each in first]
-    code, out, err = aliens("restyle", 3, 4, 5, *REGRADE, "--json")
-    assert code == 0
+    out, err = aliens.well("restyle", 3, 4, 5, *REGRADE, "--json")
     assert [each["made_now"] for each in lines(out)] == [False, False, True]
     assert "2 of them made before" in err
     assert [Path(each["path"]).stat().st_mtime_ns for each in first] == before
-    code, out, err = aliens("restyle", 3, *REGRADE, "--json", "--again")
+    _, out, err = aliens("restyle", 3, *REGRADE, "--json", "--again")
     assert lines(out)[0]["made_now"]
     assert "made before" not in err
 
@@ -239,8 +180,7 @@ def test_what_a_result_is_judged_by_is_said(aliens: Aliens, filled: Path) -> Non
 
 
 def test_of_a_tagged_library_tags_are_compared(aliens: Aliens, tagged: Path) -> None:
-    code, out, err = aliens("restyle", 3, *REGRADE, "--json")
-    assert code == 0
+    out, err = aliens.well("restyle", 3, *REGRADE, "--json")
     assert "tags are not compared" not in err
     assert lines(out)[0]["scores"]["tags_lost"] is not None
 
@@ -249,8 +189,8 @@ def test_of_a_tagged_library_tags_are_compared(aliens: Aliens, tagged: Path) -> 
 
 
 def test_a_floor_that_was_asked_for_goes_first(aliens: Aliens, filled: Path, synthetic: dict[str, Engine]) -> None:
-    strict = lines(aliens("restyle", 3, "--floor", 1, "--seeds", 0, "--json")[1])
-    loose = lines(aliens("restyle", 3, "--floor", 0, "--seeds", 0, "--json")[1])
+    strict = aliens.records("restyle", 3, "--floor", 1, "--seeds", 0)
+    loose = aliens.records("restyle", 3, "--floor", 0, "--seeds", 0)
     assert strict[0]["diffusion"] is False
     assert strict[0]["rung"] in ("regraded", "unchanged")
     assert any("100.0 % are needed" in each["failures"][0] for each in strict[0]["attempts"] if each["failures"])
@@ -260,8 +200,7 @@ def test_a_floor_that_was_asked_for_goes_first(aliens: Aliens, filled: Path, syn
 
 
 def test_no_time_is_enough_for_regrading(aliens: Aliens, filled: Path, synthetic: dict[str, Engine]) -> None:
-    code, out, _ = aliens("restyle", 3, "--budget", 0, "--json")
-    assert code == 0
+    out, _ = aliens.well("restyle", 3, "--budget", 0, "--json")
     assert {each["rung"] for each in lines(out)[0]["attempts"]} <= {"regraded", "unchanged"}
 
 
@@ -272,8 +211,7 @@ def test_strength_is_the_highest_that_is_tried(aliens: Aliens, filled: Path, syn
 
 def restyled_strengths(aliens: Aliens, *options: object) -> float:
     """Return the highest strength that the engine was asked for."""
-    code, out, err = aliens("restyle", 3, "--floor", 0, "--seeds", 0, "--json", *options)
-    assert code == 0, err
+    out, _ = aliens.well("restyle", 3, "--floor", 0, "--seeds", 0, "--json", *options)
     painted = [each for each in lines(out)[0]["attempts"] if each["rung"] not in ("regraded", "unchanged")]
     return max(float(each["settings"]["strength"]) for each in painted)
 
@@ -299,18 +237,9 @@ def test_prompts_are_built_of_tags_and_palette_unless_they_are_given(
 # What becomes of the results.
 
 
-@pytest.mark.parametrize("file_format", ["png", "jpg"])
-def test_files_of_either_format(aliens: Aliens, filled: Path, file_format: str) -> None:
-    (said,) = restyled(aliens, 3, "--format", file_format)
-    with Image.open(said["path"]) as picture:
-        assert picture.size == (96, 64)
-        assert picture.format == {"png": "PNG", "jpg": "JPEG"}[file_format]
-
-
 def test_the_page_holds_photo_and_result(aliens: Aliens, filled: Path) -> None:
-    code, _, err = aliens("restyle", 3, 4, *REGRADE, "--html", "page.html")
+    _, err = aliens.well("restyle", 3, 4, *REGRADE, "--html", "page.html")
     page = read_page(Path("page.html").read_text(encoding="utf-8"))
-    assert code == 0
     assert "page: page.html" in err
     assert page.problems == []
     assert "Photo 3" in page.text
@@ -326,19 +255,18 @@ def test_the_page_holds_photo_and_result(aliens: Aliens, filled: Path) -> None:
 def test_added_results_are_found_by_those_who_ask(aliens: Aliens, filled: Path) -> None:
 
     def everything() -> list[dict[str, Any]]:
-        hits = lines(aliens("search", "pool", "-k", 99, "--json")[1])
+        hits = aliens.records("search", "pool", "-k", 99)
         return [{name: value for name, value in hit.items() if name != "cursor"} for hit in hits]
 
     before = everything()
-    code, _, err = aliens("restyle", 3, 4, *REGRADE, "--add")
-    assert code == 0
+    _, err = aliens.well("restyle", 3, 4, *REGRADE, "--add")
     assert "2 results added" in err
-    hits = lines(aliens("search", "pool kind:restyled", "--json")[1])
+    hits = aliens.records("search", "pool kind:restyled")
     assert len(hits) == 2
     assert all("/restyled/" in hit["path"] for hit in hits)
     assert everything() == before
     assert "0 results added" in aliens("restyle", 3, 4, *REGRADE, "--add")[2]
-    assert {each["photo_id"] for each in lines(aliens("restyled", "--json")[1])} == {hit["photo_id"] for hit in hits}
+    assert {each["photo_id"] for each in aliens.records("restyled")} == {hit["photo_id"] for hit in hits}
 
 
 def test_results_that_were_added_are_no_rivals_of_those_made_later(aliens: Aliens, filled: Path) -> None:
@@ -396,13 +324,10 @@ def test_without_weights_the_command_that_fetches_them_is_told(
 
     monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    code, out, err = aliens("restyle", 3)
-    assert (code, out) == (1, "")
+    err = aliens.fails(1, "restyle", 3)
     assert "`hf download stable-diffusion-v1-5/stable-diffusion-v1-5" in err
     assert "--engine regrade" in err
-    code, _, err = aliens("restyle", 3, "--engine", "regrad")
-    assert code == 1
-    assert "did you mean regrade" in err
+    assert "did you mean regrade" in aliens.fails(1, "restyle", 3, "--engine", "regrad")
 
 
 RUN = """
@@ -453,18 +378,12 @@ def test_a_run_stopped_from_outside_goes_on(aliens: Aliens, filled: Path, how: s
 # Models that are real.
 
 
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
-    return Folders(tmp_path_factory.mktemp("models"))
-
-
 def test_a_real_pipeline_from_a_folder_paints_recognisably_or_not_at_all(
     aliens: Aliens, filled: Path, folders: Folders
 ) -> None:
     control = f"edges={folders.net}"
     options = ("--engine", folders.sd15, "--control", control, "--seeds", 0, "--longest-px", 96, "--device", "cpu")
-    code, out, err = aliens("restyle", 3, *options, "--json", "--html", "page.html")
-    assert code == 0, err
+    out, err = aliens.well("restyle", 3, *options, "--json", "--html", "page.html")
     (said,) = lines(out)
     assert Path(folders.sd15).name in err
     with Image.open(said["path"]) as picture:
@@ -480,7 +399,7 @@ def test_a_real_pipeline_from_a_folder_paints_recognisably_or_not_at_all(
     assert said["fingerprint"].startswith("sd15-")
     text = read_page(Path("page.html").read_text()).text
     assert ("no diffusion model was used" in text) is not painted
-    assert lines(aliens("restyle", 3, *options, "--json")[1])[0]["made_now"] is False
+    assert aliens.records("restyle", 3, *options)[0]["made_now"] is False
 
 
 def test_the_embedded_model_recognises_regraded_samples(
@@ -496,5 +415,5 @@ def test_the_embedded_model_recognises_regraded_samples(
     for each in restyled_ones:
         assert each["scores"]["nearest"] is True
         assert each["scores"]["protan_median_de"] > 5
-    hits = lines(aliens("search", "a bathtub kind:restyled", "--json")[1])
+    hits = aliens.records("search", "a bathtub kind:restyled")
     assert {hit["path"] for hit in hits} == {str(Path(each["path"]).resolve()) for each in restyled_ones}

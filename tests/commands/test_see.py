@@ -1,6 +1,5 @@
 """`aliens see`, as the shell runs it."""
 
-import json
 import os
 from pathlib import Path
 
@@ -65,9 +64,7 @@ def test_a_number_is_a_photo_of_the_library_and_a_file_of_that_name_has_a_folder
 def test_what_a_protanope_sees_of_a_change(aliens: Aliens, photo: Path) -> None:
     Image.fromarray(flat(PEACH)).save("peach.png")
     Image.fromarray(flat(LEAF)).save("leaf.png")
-    code, out, _ = aliens("see", "peach.png", "--against", "leaf.png", "-o", "both.png", "--json")
-    measured = json.loads(out)
-    assert code == 0
+    (measured,) = aliens.records("see", "peach.png", "--against", "leaf.png", "-o", "both.png")
     assert measured["median_de"] > 20
     assert measured["share"] == 1
     assert 0 < measured["wasted"] < 1
@@ -107,57 +104,11 @@ def test_the_photo_itself_is_never_overwritten(aliens: Aliens, filled: Path, pho
     before = photo.read_bytes()
     os.symlink(photo, "link.png")
     for arguments in ([photo, "-o", "room.png"], ["room.png", "-o", "link.png"], [3, "-o", filled / "02.jpg"]):
-        code, _, err = aliens("see", *arguments)
-        assert code == 2
-        assert "is the photo itself" in err
+        assert "is the photo itself" in aliens.fails(2, "see", *arguments)
     assert aliens("see", filled / "01.jpg", "--against", photo, "-o", photo)[0] == 2
     assert photo.read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["gone.jpg", "-o", "x.png"], "no file gone.jpg"),
-        ([".", "-o", "x.png"], "no file ."),
-        (["empty.jpg", "-o", "x.png"], "empty.jpg is no photo that can be shown: the file is empty"),
-        (["text.jpg", "-o", "x.png"], "text.jpg is no photo that can be shown: no image format"),
-        (["room.png", "-o", "x.txt"], "end its name in .jpg, .png or .webp"),
-        (["room.png", "-o", "x"], "end its name"),
-        (["room.png", "--against", "gone.jpg", "-o", "x.png"], "no file gone.jpg"),
-        (["room.png", "-o", "x.png", "--longest-px", "0"], "--longest-px"),
-        (["room.png"], "--output"),
-        (["99", "-o", "x.png"], "aliens-library: take a number"),
-        (["9" * 20, "-o", "x.png"], "no photo 999"),
-        (["9" * 5000, "-o", "x.png"], "no photo 999"),
-    ],
-)
-def test_what_cannot_be_shown_is_named(
-    aliens: Aliens, filled: Path, photo: Path, arguments: list[str], words: str
-) -> None:
-    Path("empty.jpg").touch()
-    Path("text.jpg").write_text("a text")
-    code, out, err = aliens("see", *arguments)
-    assert (code, out) == (2, "")
-    assert words in err
-    assert len(err) < 1000
-    assert not Path("x.png").exists()
-
-
-def test_a_place_that_cannot_be_written_is_named(aliens: Aliens, photo: Path) -> None:
-    code, out, err = aliens("see", "room.png", "-o", "room.png/x.png")
-    assert (code, out) == (1, "")
-    assert "cannot be written" in err
-    assert len(err) < 1000
-
-
 def test_a_file_that_may_not_be_read_is_named(aliens: Aliens, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("base.files.PhotoFile.read", raising(PermissionError(13, "Permission denied")))
-    code, _, err = aliens("see", photo, "-o", "x.png")
-    assert code == 2
-    assert "room.png cannot be read: Permission denied" in err
-
-
-def test_a_number_needs_a_library(aliens: Aliens) -> None:
-    code, _, err = aliens("see", 3, "-o", "x.png")
-    assert code == 1
-    assert "no library at aliens-library" in err
+    assert "room.png cannot be read: Permission denied" in aliens.fails(2, "see", photo, "-o", "x.png")

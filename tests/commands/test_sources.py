@@ -25,7 +25,7 @@ def test_places_are_listed_moved_and_forgotten(aliens: Aliens, filled: Path, tmp
     assert (code, err) == (0, "")
     assert "10 of 10 photos looked at are there" in out
     assert json.loads(aliens("sources", "move", new, filled.parent / "nowhere", "--json")[1] or "{}") == {}
-    listed = [json.loads(line) for line in aliens("sources", "--json")[1].splitlines()]
+    listed = aliens.records("sources")
     assert [(each["place"], each["there"]) for each in listed if each["kind"] == "folder"] == [(str(new), True)]
     code, out, err = aliens("sources", "forget", more)
     assert "looked at no more; 2 photos of it stay\n" in out

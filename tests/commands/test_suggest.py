@@ -9,13 +9,11 @@ from tests.commands.conftest import Aliens
 def test_it_prints_objects_for_programs_and_tables_for_people_by_both_spellings(aliens: Aliens, tagged: Path) -> None:
     aliens("tag", "set", *range(1, 6), "a pool")
     aliens("tag", "unset", *range(6, 11), "a pool")
-    code, out, err = aliens("tag", "suggest", "--json", "--try", "a pool: a lido")
-    assert code == 0
+    out, err = aliens.well("tag", "suggest", "--json", "--try", "a pool: a lido")
     kinds = [json.loads(line)["kind"] for line in out.splitlines()]
     assert kinds.count("tried") == 1
     assert set(kinds) <= {"prompts", "tried", "words"}
-    code, out, err = aliens("tags", "suggest", "--try", "a pool: a lido")
-    assert code == 0
+    out, err = aliens.well("tags", "suggest", "--try", "a pool: a lido")
     assert "a lido" in out
     assert "1 tag judged by labels" in err
     assert "too few labels to judge prompts of 14 tags" in err
@@ -24,13 +22,12 @@ def test_it_prints_objects_for_programs_and_tables_for_people_by_both_spellings(
 def test_without_labels_it_says_what_it_needs_and_still_shows_photos_without_a_tag(
     aliens: Aliens, tagged: Path
 ) -> None:
-    code, out, err = aliens("tag", "suggest", "bathtub", "--try", "a tin bath")
-    assert (code, out) == (0, "")
+    out, err = aliens.well("tag", "suggest", "bathtub", "--try", "a tin bath")
+    assert out == ""
     assert "0 tags judged by labels" in err
     assert "5 photos that have it and 5 that have not are enough" in err
     assert "`aliens label 'a bathtub'` asks for them" in err
-    code, _, err = aliens("tag", "suggest")
-    assert code == 0
+    _, err = aliens.well("tag", "suggest")
     assert "too few labels to judge prompts of 15 tags" in err and "`aliens label` asks for them" in err
     assert "from 10 on they can be grouped" in err or "photos have no tag" in err
 
@@ -56,9 +53,7 @@ def test_what_does_not_go_together_is_said_before_anything_is_looked_at(aliens: 
 
 
 def test_a_library_without_tags_says_what_to_do(aliens: Aliens, filled: Path) -> None:
-    code, _, err = aliens("tag", "suggest")
-    assert code == 2
-    assert "is not tagged yet: run `aliens tag" in err
+    assert "is not tagged yet: run `aliens tag" in aliens.fails(2, "tag", "suggest")
 
 
 def test_where_every_photo_has_a_tag_no_word_is_missing_and_nothing_is_written(aliens: Aliens, tagged: Path) -> None:
@@ -67,7 +62,6 @@ def test_where_every_photo_has_a_tag_no_word_is_missing_and_nothing_is_written(a
     assert (code, out) == (0, "")
     assert "every one of 10 photos has a tag" in err
     assert "sheet.jpg: not written, since nothing is suggested" in err
-    code, _, err = aliens("tag", "suggest", "--write", "new.toml")
-    assert code == 2
+    err = aliens.fails(2, "tag", "suggest", "--write", "new.toml")
     assert "nothing was written: no prompts are better than today's" in err
     assert not Path("new.toml").exists() and not Path("sheet.jpg").exists()

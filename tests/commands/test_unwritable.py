@@ -1,10 +1,8 @@
 """A library on a disk that is read-only, or full: what only reads answers as ever, what writes says so in a line."""
 
-import json
 import re
 import shlex
 import shutil
-import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,41 +13,13 @@ from filelock import FileLock
 
 import aliens
 from tests.conftest import LibraryFactory
-from tests.unwritable import ROOT, command_without_rights, unwritable
+from tests.shell import RUN, Said, Shell, shell_of
+from tests.unwritable import command_without_rights, unwritable
 
 if TYPE_CHECKING:
     from embedding.open_clip_encoder import OpenClipEncoder
 
 OLD_LIBRARY = Path(__file__).parents[1] / "data" / "library-0004.tar.xz"
-RUN = """
-import contextlib, functools, io, json, os, resource, sys, tempfile, traceback
-import cli
-
-tempfile.gettempdir()  # which is looked for by writing
-rest, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-for line in sys.stdin:
-    words, root, full = json.loads(line)
-    os.chdir(os.path.dirname(root))
-    if full:  # no file may grow, as where there is no room
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-    said = []
-    for command in words:
-        out, err, code = io.StringIO(), io.StringIO(), 0
-        sys.argv = ["aliens", *command, "--library", root]
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                cli.main()
-            except SystemExit as stop:
-                code = stop.code or 0
-            except BaseException:
-                code = traceback.format_exc()
-        said.append([code, out.getvalue(), err.getvalue()])
-        models = getattr(sys.modules.get("embedding.open_clip_encoder"), "OpenClipEncoder", None)
-        if models is not None and not hasattr(models.load, "cache_info"):
-            models.load = functools.cache(models.load)  # every command would load the whole model again
-    resource.setrlimit(resource.RLIMIT_FSIZE, (rest, hard))
-    print(json.dumps(said), flush=True)
-"""
 READING = [
     'search "a room" -k 3 --explain',
     "search --saved tubs",
@@ -104,7 +74,7 @@ WRITING = [
     "verify --repair",
 ]
 MEASURED = re.compile(r"\d+\.\d{4,}|\d+\.\d MB")  # scores, of texts by one tower or the other, and sizes of files
-Said = dict[str, tuple[int, str, str]]
+Answers = dict[str, Said]
 
 
 @pytest.fixture(scope="module")
@@ -127,29 +97,18 @@ def root(tmp_path_factory: pytest.TempPathFactory, starter: "OpenClipEncoder", s
     return folder / "library"
 
 
-class Shell:
-    """A process that has no rights beyond those of files, and runs commands one after the other."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def run(self, root: Path, commands: list[str], *, full: bool = False) -> Said:
-        """Return what commands say of a library, `full`: where its files cannot grow."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps([[*map(shlex.split, commands)], str(root), full]) + "\n")
-        self._process.stdin.flush()
-        said = json.loads(self._process.stdout.readline())
-        said = [(code, MEASURED.sub("...", out), err) for code, out, err in said]
-        return dict(zip(commands, said, strict=True))
-
-
 @pytest.fixture(scope="module")
 def shell() -> Iterator[Shell]:
-    """One for all: what it imports takes longer than the commands."""
-    command = command_without_rights(RUN)
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        yield Shell(process)
-        process.communicate()
+    """A process that has no rights beyond those of files."""
+    with shell_of(command_without_rights(RUN)) as shell:
+        yield shell
+
+
+def run(shell: Shell, root: Path, commands: list[str], *, full: bool = False) -> Answers:
+    """Return what commands say of a library."""
+    said = shell.run(root.parent, *([*shlex.split(command), "--library", root] for command in commands), full=full)
+    told = [(code, MEASURED.sub("...", out), err) for code, out, err in said]
+    return dict(zip(commands, told, strict=True))
 
 
 def output(root: Path) -> Iterator[Path]:
@@ -159,31 +118,31 @@ def output(root: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def writable(root: Path, shell: Shell) -> tuple[Said, list[Path]]:
+def writable(root: Path, shell: Shell) -> tuple[Answers, list[Path]]:
     """What commands say where the library can be written, and the files that they make."""
-    said = shell.run(root, READING + WRITING_ELSEWHERE)
+    said = run(shell, root, READING + WRITING_ELSEWHERE)
     shutil.rmtree(root / "text")
     return said, list(output(root))
 
 
 @pytest.fixture(scope="module")
-def read_only(root: Path, shell: Shell, writable: object) -> tuple[Said, list[Path]]:
+def read_only(root: Path, shell: Shell, writable: object) -> tuple[Answers, list[Path]]:
     """The same where it cannot; what writes to it as well."""
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
     with unwritable(root):
-        said = shell.run(root, READING + WRITING_ELSEWHERE + WRITING)
+        said = run(shell, root, READING + WRITING_ELSEWHERE + WRITING)
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
     return said, list(output(root))
 
 
 @pytest.fixture(scope="module")
-def full(root: Path, shell: Shell, read_only: object) -> Said:
+def full(root: Path, shell: Shell, read_only: object) -> Answers:
     """What commands say where the library's files cannot grow."""
-    return shell.run(root, READING[::2], full=True)
+    return run(shell, root, READING[::2], full=True)
 
 
 def test_what_reads_answers_as_ever_on_a_disk_that_is_read_only_or_full(
-    writable: tuple[Said, list[Path]], read_only: tuple[Said, list[Path]], full: Said
+    writable: tuple[Answers, list[Path]], read_only: tuple[Answers, list[Path]], full: Answers
 ) -> None:
     said, files = writable
     assert {command: code for command, (code, _, _) in said.items() if code} == {}
@@ -205,7 +164,7 @@ def test_a_library_of_an_earlier_version_names_no_remedy_that_would_be_refused(s
         tar.extractall(tmp_path, filter="data")
     root = tmp_path / "library-0004"
     with unwritable(root):
-        said = shell.run(root, ["info", "index"])
+        said = run(shell, root, ["info", "index"])
     for command, remedy in (
         ("info", "copy it to where you may write, and use the copy"),
         ("index", "copy it"),
@@ -225,8 +184,8 @@ def test_verify_knows_that_others_are_writing_where_it_may_not(
     (vectors / f"{'0' * 16}.faiss").touch()
     library.folder.lock_file.touch()
     with unwritable(library.folder.root):
-        quiet = shell.run(library.folder.root, ["verify"])
+        quiet = run(shell, library.folder.root, ["verify"])
         with FileLock(library.folder.lock_file):
-            busy = shell.run(library.folder.root, ["verify"])
+            busy = run(shell, library.folder.root, ["verify"])
     assert (quiet["verify"][0], busy["verify"][0]) == (1, 0)
     assert "belongs to nothing" in quiet["verify"][1]

@@ -17,7 +17,7 @@ from embedding.decode import decode
 from embedding.encoder import keep_text_tower
 from embedding.open_clip_encoder import OpenClipEncoder, causal_text_tower
 from tests.by_folder import open_library
-from tests.commands.conftest import Aliens, command_runner, forget_settings
+from tests.commands.conftest import Aliens, forget_settings
 from tests.conftest import raising
 
 QUERIES = {
@@ -108,7 +108,7 @@ def aliens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
-    return command_runner(monkeypatch, capsys)
+    return Aliens(monkeypatch, capsys)
 
 
 def load(folder: Path) -> OpenClipEncoder:
