@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = 4  # photos of a group in the table
 PROMPTS = 4  # in a cell
+MEASURED = ("average precision before", "after (0 to 1)", "gain, 95 %")
 
 
 def suggest(
@@ -170,7 +171,7 @@ def print_suggested(prompts: "PromptSuggestions") -> None:
         )
         for each in prompts
     ]
-    titles = ("tag", "prompts today", "suggested", "average precision before", "after (0 to 1)", "gain, 95 %", "rests on")
+    titles = ("tag", "prompts today", "suggested", *MEASURED, "rests on")
     if rows:
         console.print_rows((*titles, "photos in", "photos out"), rows)
 
@@ -190,7 +191,7 @@ def print_tried(prompts: "PromptSuggestions") -> None:
     ]
     if rows:
         console.note("your words, each alone in place of the tag's prompts:")
-        titles = ("tag", "your words", "average precision before", "after (0 to 1)", "gain, 95 %", "suggested")
+        titles = ("tag", "your words", *MEASURED, "suggested")
         console.print_rows(titles, rows)
 
 
