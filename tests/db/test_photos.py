@@ -38,13 +38,9 @@ from db.photo_rows import (
     time_of,
     update_photos,
 )
-from tests.db.conftest import put_embedded, put_photos
+from tests.db.conftest import numbered, put_embedded, put_photos
 
 pytestmark = pytest.mark.every_database
-
-
-def numbered(count: int) -> list[str]:
-    return [f"/photos/{number:04d}.jpg" for number in range(count)]
 
 
 def paths_under(session: Session, root: str) -> set[str]:
@@ -130,9 +126,7 @@ names = st.text(st.sampled_from("ab%_0./-ö\uffff\U0001f6c1"), min_size=1, max_s
 
 
 @given(paths=st.lists(st.lists(names, min_size=1, max_size=4).map("/".join), max_size=12, unique=True), root=names)
-def test_photos_under_a_folder_are_those_whose_paths_begin_with_it(
-    migrated_engine: Engine, paths: list[str], root: str
-) -> None:
+def test_photos_under_a_folder_are_of_paths_below_it(migrated_engine: Engine, paths: list[str], root: str) -> None:
     with new_session(migrated_engine) as session:  # never committed
         put_photos(session, paths)
         inside = {path for path in paths if path == root or path.startswith(root.rstrip("/") + "/")}

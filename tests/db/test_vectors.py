@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, event, func, select, text, update
 from sqlalchemy.orm import Session
@@ -34,15 +34,11 @@ from db.vector_rows import (
     twin,
     use_model,
 )
-from tests.db.conftest import put_embedded, put_photos, segment_file
+from tests.db.conftest import numbered, put_embedded, put_photos, segment_file
 
 pytestmark = pytest.mark.every_database
 
 SHA = bytes(range(32))
-
-
-def numbered(count: int, folder: str = "/photos") -> list[str]:
-    return [f"{folder}/{number:04d}.jpg" for number in range(count)]
 
 
 def change_state(session: Session, ids: list[int], state: PhotoState) -> None:
@@ -94,7 +90,7 @@ def test_current_model_is_the_one_used_last_and_none_is_added_twice(session: Ses
 # Segments
 
 
-def test_segments_come_the_oldest_first_with_all_that_is_known_of_their_files(session: Session, model: Model) -> None:
+def test_segments_come_the_oldest_first_as_their_files_are_known(session: Session, model: Model, other: Model) -> None:
     files = [
         SegmentFile(name=name, rows=rows, alive=rows, size_bytes=1000 + rows, sha256=name * 64)
         for name, rows in (("f", 1), ("a", 2))
@@ -103,7 +99,7 @@ def test_segments_come_the_oldest_first_with_all_that_is_known_of_their_files(se
     record_segment(session, model, files[0], ids[:1])
     record_segment(session, model, files[1], ids[1:])
     assert segments_of(session, model) == files
-    assert segments_of(session, use_model(session, "other-00000000", "other", 16)) == []
+    assert segments_of(session, other) == []
 
 
 def test_segments_of_results_are_told_from_those_of_photos(session: Session, model: Model) -> None:
@@ -142,14 +138,14 @@ def test_vectors_of_more_photos_than_fit_into_one_statement_are_forgotten(sessio
     assert alive_of(session, model) == {"a": 1}
 
 
-def test_of_a_segment_the_ids_ascend_with_or_without_those_that_cannot_be_found(session: Session, model: Model) -> None:
+def test_ids_of_a_segment_ascend_with_or_without_those_not_found(session: Session, model: Model, other: Model) -> None:
     ids = put_embedded(session, model, "a", numbered(2100))
     put_embedded(session, model, "b", ["/other.jpg"])
     change_state(session, ids[100:1200], PhotoState.FAILED)
     assert recorded_ids(session, model, "a").tolist() == ids
     assert recorded_ids(session, model, "a", alive=True).tolist() == ids[:100] + ids[1200:]
     assert recorded_ids(session, model, "c").tolist() == []
-    assert recorded_ids(session, use_model(session, "other-00000000", "other", 16), "a").tolist() == []
+    assert recorded_ids(session, other, "a").tolist() == []
 
 
 def test_deleted_photo_takes_its_vectors_record_along(session: Session, model: Model) -> None:
@@ -173,9 +169,8 @@ def test_a_vector_dies_once_and_comes_alive_only_in_another_segment(session: Ses
     assert miscounted(session, model) == []
 
 
-def test_what_is_lost_is_counted_for_every_model(session: Session, model: Model) -> None:
+def test_what_is_lost_is_counted_for_every_model(session: Session, model: Model, other: Model) -> None:
     ids = put_embedded(session, model, "a", numbered(3))
-    other = use_model(session, "other-00000000", "other", 16)
     record_segment(session, other, segment_file("b", 2), ids[:2])
     change_state(session, ids[1:], PhotoState.FAILED)
     assert (alive_of(session, model), alive_of(session, other)) == ({"a": 1}, {"b": 1})
@@ -206,7 +201,7 @@ def test_a_vector_that_is_replaced_is_dead_whatever_its_photo_was_said_to_be(ses
     assert alive_of(session, model) == {"a": 2, "b": 1}
 
 
-def test_dead_rows_are_those_of_one_segment_ascending(session: Session, model: Model) -> None:
+def test_dead_rows_are_those_of_one_segment_ascending(session: Session, model: Model, other: Model) -> None:
     ids = put_embedded(session, model, "a", numbered(2100))
     others = put_embedded(session, model, "b", numbered(3, "/b"))
     change_state(session, [*reversed(ids[5:2000:3]), others[0]], PhotoState.FAILED)
@@ -214,7 +209,7 @@ def test_dead_rows_are_those_of_one_segment_ascending(session: Session, model: M
     assert rows.dead("a").tolist() == ids[5:2000:3]
     assert rows.dead("b").tolist() == others[:1]
     assert rows.dead("c").tolist() == []
-    assert EmbeddedRows(session, use_model(session, "other-00000000", "other", 16)).dead("a").tolist() == []
+    assert EmbeddedRows(session, other).dead("a").tolist() == []
 
 
 def test_more_photos_are_lost_than_fit_into_one_statement(session: Session, model: Model) -> None:
@@ -223,11 +218,10 @@ def test_more_photos_are_lost_than_fit_into_one_statement(session: Session, mode
     assert alive_of(session, model) == {"a": 200, "b": 100}
 
 
-def test_wrong_counts_are_named_and_counted_anew(session: Session, model: Model) -> None:
+def test_wrong_counts_are_named_and_counted_anew(session: Session, model: Model, other: Model) -> None:
     ids = put_embedded(session, model, "a", numbered(3))
     put_embedded(session, model, "b", numbered(2, "/b"))
     put_embedded(session, model, "c", numbered(1, "/c"))
-    other = use_model(session, "other-00000000", "other", 16)
     record_segment(session, other, segment_file("d", 3), ids)
     session.execute(update(Photo).where(Photo.path.startswith("/c")).values(state=PhotoState.FAILED))
     session.execute(update(VectorSegment).where(VectorSegment.name.in_(["b", "d"])).values(alive=7))
@@ -251,6 +245,7 @@ steps = st.one_of(
 )
 
 
+@settings(max_examples=25)
 @given(st.lists(steps, max_size=12))
 def test_whatever_happens_to_photos_the_counts_of_what_is_alive_are_right(
     migrated_engine: Engine, steps: list[tuple[str, list[int]]]
@@ -324,20 +319,18 @@ def test_segments_that_hold_nobodys_vector_are_only_forgotten(session: Session, 
     assert rows_in(session, model) == {"b": ids}
 
 
-def test_merging_touches_no_segment_of_another_model(session: Session, model: Model) -> None:
+def test_merging_touches_no_segment_of_another_model(session: Session, model: Model, other: Model) -> None:
     ids = put_embedded(session, model, "a", numbered(2))
-    other = use_model(session, "other-00000000", "other", 16)
     record_segment(session, other, segment_file("b", 2), ids)
     merged(session, model, ["a", "b"], segment_file("c", 2))
     assert (alive_of(session, model), alive_of(session, other)) == ({"c": 2}, {"b": 2})
     assert recorded_ids(session, other, "b").tolist() == ids
 
 
-def test_photos_of_a_forgotten_segment_become_pending(session: Session, model: Model) -> None:
+def test_photos_of_a_forgotten_segment_become_pending(session: Session, model: Model, other: Model) -> None:
     lost = put_embedded(session, model, "a", numbered(1100))
     kept = put_embedded(session, model, "b", ["/kept.jpg"])
     change_state(session, lost[:1], PhotoState.FAILED)
-    other = use_model(session, "other-00000000", "other", 16)
     record_segment(session, other, segment_file("o", 1099), lost[1:])
     forget_segment(session, model, "a")
     assert pend_without_vector(session, model) == 1099
@@ -350,9 +343,8 @@ def test_photos_of_a_forgotten_segment_become_pending(session: Session, model: M
     assert name_of(session, model, kept[0]) == "b"
 
 
-def test_forgetting_an_unknown_segment_or_one_of_another_model_changes_nothing(session: Session, model: Model) -> None:
+def test_forgetting_a_segment_of_another_model_changes_nothing(session: Session, model: Model, other: Model) -> None:
     put_embedded(session, model, "a", ["/1.jpg"])
-    other = use_model(session, "other-00000000", "other", 16)
     forget_segment(session, model, "b")
     forget_segment(session, other, "a")
     assert pend_without_vector(session, model) == 0
@@ -368,11 +360,11 @@ def test_forgotten_segment_of_results_leaves_no_photo_pending(session: Session, 
     assert pending_photos(session) == segments_of(session, model) == []
 
 
-def test_a_photo_without_a_vector_of_the_model_is_to_be_embedded_anew(session: Session, model: Model) -> None:
+def test_a_photo_without_a_vector_of_the_model_is_embedded_anew(session: Session, model: Model, other: Model) -> None:
     kept = put_embedded(session, model, "a", numbered(2))
     put_photos(session, ["/failed.jpg"], state=PhotoState.FAILED, failure_kind="empty", failure_reason="0 bytes")
     without = put_photos(session, numbered(1100, "/without"), state=PhotoState.EMBEDDED)
-    without += put_embedded(session, use_model(session, "other-00000000", "other", 16), "b", ["/3.jpg"])
+    without += put_embedded(session, other, "b", ["/3.jpg"])
     assert pend_without_vector(session, model) == 1101
     assert [photo.id for photo in pending_photos(session, limit=2000)] == without
     assert embedded_ids(session, model).tolist() == kept
@@ -391,13 +383,13 @@ def test_only_embedded_photos_can_be_found(session: Session, model: Model) -> No
     assert rows_in(session, model) == {"a": [ids[0], ids[3]]}
 
 
-def test_any_vector_counts_though_no_photo_can_be_found(session: Session, model: Model) -> None:
+def test_any_vector_counts_though_no_photo_can_be_found(session: Session, model: Model, other: Model) -> None:
     assert not any_vector(session, model)
     ids = put_embedded(session, model, "a", ["/1.jpg"])
     change_state(session, ids, PhotoState.FAILED)
     assert count_embedded(session, model) == 0
     assert any_vector(session, model)
-    assert not any_vector(session, use_model(session, "other-00000000", "other", 16))
+    assert not any_vector(session, other)
 
 
 def test_ids_of_photos_that_can_be_found_ascend_across_segments(session: Session, model: Model) -> None:
@@ -428,11 +420,11 @@ def test_twin_is_the_first_photo_with_the_same_bytes(session: Session, model: Mo
     assert twin(session, model, b"\xff" * 32) is None
 
 
-def test_twin_may_be_a_photo_that_has_vanished_but_not_one_of_another_model(session: Session, model: Model) -> None:
+def test_twin_may_be_a_vanished_photo_but_none_of_another_model(session: Session, model: Model, other: Model) -> None:
     (photo_id,) = put_embedded(session, model, "a", ["/1.jpg"], content_sha256=SHA)
     change_state(session, [photo_id], PhotoState.FAILED)
     assert twin(session, model, SHA) == twin_in(session, model, photo_id)
-    assert twin(session, use_model(session, "other-00000000", "other", 16), SHA) is None
+    assert twin(session, other, SHA) is None
 
 
 def test_twin_is_looked_up_without_reading_every_copy(engine: Engine, session: Session, model: Model) -> None:
