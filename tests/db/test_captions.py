@@ -219,9 +219,7 @@ def test_no_words_make_the_search_fail(session: Session, words: list[str]) -> No
 
 
 @pytest.mark.sqlite("its full-text search takes a letter with and without its accent for the same")
-def test_a_photos_words_are_found_whatever_signs_are_around_them(
-    session: Session, photo_ids: list[int], lines: CaptionSet
-) -> None:
+def test_words_are_found_whatever_signs_they_are_in(session: Session, photo_ids: list[int], lines: CaptionSet) -> None:
     replace_captions(session, lines, {photo_ids[0]: [('the "Ñandú" suite (2 beds)', 0.2)]})
     for word in ('"Ñandú"', "nandu", "(2", "suite*", "-beds"):
         assert found(session, word) == photo_ids[:1], word

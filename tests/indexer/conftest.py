@@ -2,7 +2,6 @@
 
 import io
 import os
-import shutil
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -128,7 +127,6 @@ def known_template(filled_template: Path, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture
 def known(library: LibraryFactory, ten_photos: Path, photos: Path, known_template: Path) -> Library:
     """A library of ten photos, the fourth with a label, captions and a restyled result."""
-    shutil.rmtree(library.folder.root)
     copy_library(known_template, library.folder.root, ten_photos, photos)
     (photos.parent / "captions.txt").write_text(LINES, encoding="utf-8")
     keep_results(library.folder, [LABELLED])

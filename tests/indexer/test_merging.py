@@ -393,7 +393,6 @@ def covered(
     """A copy of that library and its photos, with a table of them."""
     for folder in covered_template.glob("from *"):
         shutil.copytree(folder, tmp_path / folder.name)
-    shutil.rmtree(library.folder.root)
     copy_library(covered_template / "library", library.folder.root, covered_template, tmp_path)
     assert tag(library) == 0  # which writes the table of photos
     set_sizes(monkeypatch, fan_out=3, smallest=100)

@@ -12,9 +12,8 @@ from base.settings import LibraryFolder
 from db.models import Photo
 from indexer.moves import common_ending
 from indexer.sources import FolderSource
-from tests.by_folder import disagreements as verify
 from tests.conftest import LibraryFactory, photo_bytes, raising
-from tests.indexer.conftest import LABELLED, check_invariants, found_in, photos_of, states_of, write_tar
+from tests.indexer.conftest import LABELLED, check_sound, found_in, photos_of, states_of, write_tar
 
 
 def check_followed(library: Library, path: Path, member: str = "") -> None:
@@ -26,11 +25,6 @@ def check_followed(library: Library, path: Path, member: str = "") -> None:
     hits = library.search("a room", k=100)
     assert len({hit.file for hit in hits}) == len(hits) == len([hit for hit in hits if os.path.exists(hit.path)])
     check_sound(library.folder)
-
-
-def check_sound(folder: LibraryFolder) -> None:
-    check_invariants(folder)
-    assert verify(folder) == []
 
 
 def says_pool(library: Library) -> set[str]:
@@ -80,18 +74,17 @@ def test_what_was_said_of_a_photo_follows_its_file(known: Library, photos: Path,
 
 
 def test_photos_that_were_missing_are_known_again_batch_by_batch(
-    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
+    stocked: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    library.add(photos)
     elsewhere = photos.with_name("elsewhere")
     elsewhere.mkdir()
     for number in range(8):
         (photos / f"{number:02d}.jpg").rename(elsewhere / f"{number:02d}.jpg")
-    assert library.add(photos).scan.vanished == 8
+    assert stocked.add(photos).scan.vanished == 8
     monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", 3)
-    report = library.add(elsewhere).run
+    report = stocked.add(elsewhere).run
     assert (report.moved, report.reused, report.encoded) == (8, 8, 0)
-    check_sound(library.folder)
+    check_sound(stocked.folder)
 
 
 def test_photos_of_a_tar_follow_into_another(library: LibraryFactory, tmp_path: Path) -> None:
@@ -110,9 +103,7 @@ def test_photos_of_a_tar_follow_into_another(library: LibraryFactory, tmp_path: 
     check_sound(library.folder)
 
 
-def test_a_drive_under_another_name_is_the_same_photos(
-    known: Library, photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_drive_of_another_name_is_the_same(known: Library, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", 4)
     mounted = photos.rename(photos.with_name("disk1"))
     told: list[Step] = []
@@ -141,9 +132,7 @@ def test_a_photo_that_was_missing_for_a_while_is_known_again_elsewhere(known: Li
     assert list(known.failures()) == []
 
 
-def test_a_kill_between_scan_and_embedding_loses_nothing(
-    known: Library, photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kill_after_the_scan_loses_nothing(known: Library, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = file_into_a_folder(photos)
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit):

@@ -73,7 +73,7 @@ def check_law(template: LibraryFactory, root: Path, steps: list[dict[int, Conten
         patch.setattr("indexer.pipeline.COMMIT_PHOTOS", 8)
         patch.setattr("indexer.pipeline.MOST_ENTRIES", 16)
         set_sizes(patch, **EARLY)
-        for step in filter(None, steps):
+        for step in steps:
             write_photos(photos, step)
             whole.add(photos)
             if step is not steps[-1]:
@@ -91,31 +91,21 @@ def check_law(template: LibraryFactory, root: Path, steps: list[dict[int, Conten
     shutil.rmtree(root)
 
 
-@settings(max_examples=8, derandomize=True, database=None)
-@given(contents=contents, known=st.integers(0, 10), crashes=crashes)
+@settings(max_examples=10, derandomize=True, database=None)
+@given(before=contents, after=contents, first=st.integers(0, 40), crashes=crashes)
+@example(before=list(range(20)), after=list(range(30, 45)), first=20, crashes=[("encode", 1, False)])
+@example(before=list(range(20)), after=[*range(1, 20), 0], first=0, crashes=[("write a segment", 1, False)])
+@example(before=list(range(20)), after=list(range(5, 25)), first=0, crashes=[("record a merged segment", 0, True)])
 def test_resumed_run_equals_an_uninterrupted_one(
-    template: LibraryFactory,
-    tmp_path_factory: pytest.TempPathFactory,
-    contents: list[Content],
-    known: int,
-    crashes: list[Crash],
-) -> None:
-    photos = list(enumerate(contents))
-    check_law(template, tmp_path_factory.mktemp("law"), [dict(photos[:known]), dict(photos[known:])], crashes)
-
-
-@settings(max_examples=8, derandomize=True, database=None)
-@given(before=contents, after=contents, crashes=crashes)
-@example(before=list(range(20)), after=[*range(1, 20), 0], crashes=[("write a segment", 1, False)])
-@example(before=list(range(20)), after=list(range(5, 25)), crashes=[("record a merged segment", 0, True)])
-def test_resumed_run_over_changed_photos_equals_an_uninterrupted_one(
     template: LibraryFactory,
     tmp_path_factory: pytest.TempPathFactory,
     before: list[Content],
     after: list[Content],
+    first: int,
     crashes: list[Crash],
 ) -> None:
-    steps = [dict(enumerate(before)), dict(enumerate(after))]
+    """`first`: the number of the first photo that changes, or is new."""
+    steps = [dict(enumerate(before)), dict(enumerate(after, start=first))]
     check_law(template, tmp_path_factory.mktemp("law"), steps, crashes)
 
 

@@ -163,33 +163,31 @@ def test_same_bytes_are_encoded_once_across_runs(library: LibraryFactory, photos
     assert (old.width_px, old.height_px, old.format, old.grey) == (96, 64, "JPEG", False)
 
 
-def test_photos_whose_bytes_changed_places_are_told_apart(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    before = vectors_of(library.folder)
+def test_photos_whose_bytes_changed_places_are_told_apart(stocked: LibraryFactory, photos: Path) -> None:
+    before = vectors_of(stocked.folder)
     one, two = photos / "01.jpg", photos / "02.jpg"
     data = one.read_bytes(), two.read_bytes()
     one.write_bytes(data[1])
     two.write_bytes(data[0])
     for path in (one, two):
         os.utime(path, (1, 1))
-    report = library.add(photos).run
+    report = stocked.add(photos).run
     assert report.failed == 0
-    after = vectors_of(library.folder)
+    after = vectors_of(stocked.folder)
     assert (after[str(one)], after[str(two)]) == (before[str(two)], before[str(one)])
-    check_invariants(library.folder)
+    check_invariants(stocked.folder)
 
 
 @pytest.mark.usefixtures("small_commits")
-def test_known_bytes_that_are_overwritten_in_the_same_run_are_read_again(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
+def test_known_bytes_that_are_overwritten_in_the_same_run_are_read_again(stocked: LibraryFactory, photos: Path) -> None:
     for number in range(4):
         (photos / f"{number:02d}.jpg").write_bytes(photo_bytes(50 + number))
         os.utime(photos / f"{number:02d}.jpg", (1, 1))
     write_tar(photos / "more.tar", {"old.jpg": photo_bytes(3)})  # read while its bytes are those of 03.jpg still
-    report = library.add(photos).run
+    report = stocked.add(photos).run
     assert (report.encoded, report.reused, report.failed) == (5, 0, 0)
-    assert states_of(library.folder)["more.tar!old.jpg"] == EMBEDDED
-    check_sound(library.folder)
+    assert states_of(stocked.folder)["more.tar!old.jpg"] == EMBEDDED
+    check_sound(stocked.folder)
 
 
 def test_unusable_photos_fail_with_kind_and_reason_and_stop_nothing(library: LibraryFactory, photos: Path) -> None:
@@ -424,33 +422,31 @@ def test_run_in_another_thread_cannot_be_interrupted_and_ends(library: LibraryFa
     assert [report.run.encoded for report in reports] == [10]
 
 
-def test_photo_embedded_anew_leaves_its_old_row_unused(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
+def test_photo_embedded_anew_leaves_its_old_row_unused(stocked: LibraryFactory, photos: Path) -> None:
     (photos / "03.jpg").write_bytes(photo_bytes(99))
     os.utime(photos / "03.jpg", (1, 1))
-    library.add(photos)
-    first, second = segments_in(library.folder)
+    stocked.add(photos)
+    first, second = segments_in(stocked.folder)
     assert [(file.rows, file.alive) for file in (first, second)] == [(10, 9), (1, 1)]
-    with session_of(library.folder) as session:
+    with session_of(stocked.folder) as session:
         model = current_model(session)
         places = [segment_with(session, model, photo_id) for photo_id in range(1, 11)]
     assert [place and place.name for place in places] == [second.name if n == 3 else first.name for n in range(10)]
-    assert verify(library.folder) == []
+    assert verify(stocked.folder) == []
 
 
-def test_files_that_a_killed_run_left_are_removed_though_no_photo_is_new(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    folder = library.folder.vectors(library.encoder.key)
+def test_files_that_a_killed_run_left_are_removed_though_no_photo_is_new(stocked: LibraryFactory, photos: Path) -> None:
+    folder = stocked.folder.vectors(stocked.encoder.key)
     for pending in (False, True):
         if pending:
             fill_folder(photos, range(10, 12), NAMES)
         for name in ("0123456789abcdef.faiss", ".0123456789abcdef.faiss.fedcba9876543210.tmp"):
             (folder / name).write_bytes(b"left behind")
-        report = library.add(photos)
+        report = stocked.add(photos)
         assert report.run.strays == 2
         assert "removed 2 files that a killed run had left half done" in report.notes
-        assert {path.stem for path in folder.iterdir()} == {file.name for file in segments_in(library.folder)}
-    assert library.add(photos).run.strays == 0
+        assert {path.stem for path in folder.iterdir()} == {file.name for file in segments_in(stocked.folder)}
+    assert stocked.add(photos).run.strays == 0
 
 
 @pytest.mark.usefixtures("small_commits")
