@@ -207,6 +207,15 @@ def put(folder: Path, *numbers: int) -> Path:
     return fill_folder(folder, numbers)
 
 
+def put_named(folder: Path, *names: str, data: bytes | None = None) -> Path:
+    """Write files by their names, folders and all: by default a small photo each, by the length of its name."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(photo_bytes(len(name)) if data is None else data)
+    return folder
+
+
 def lock_folder(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """Make a folder unreadable; done in Python, since root may read everything."""
     scandir = os.scandir

@@ -1,4 +1,5 @@
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.indexer.conftest import (
     lock_folder,
     photos_of,
     problems_of,
+    put_named,
     states_of,
     write_tar,
 )
@@ -23,11 +25,7 @@ from tests.indexer.conftest import (
 NOWHERE = Path("/nowhere/library")
 
 
-def put(folder: Path, *names: str) -> None:
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"\xff\xd8")
+put = partial(put_named, data=b"\xff\xd8")  # which is enough to be found
 
 
 def bytes_name(folder: Path, name: bytes, data: bytes = b"\xff\xd8") -> str:

@@ -13,7 +13,7 @@ from db.models import Photo
 from indexer.moves import common_ending
 from indexer.sources import FolderSource
 from tests.conftest import LibraryFactory, photo_bytes, raising
-from tests.indexer.conftest import LABELLED, check_sound, found_in, photos_of, states_of, write_tar
+from tests.indexer.conftest import LABELLED, check_sound, found_in, photos_of, segments_in, states_of, write_tar
 
 
 def check_followed(library: Library, path: Path, member: str = "") -> None:
@@ -106,21 +106,16 @@ def test_photos_of_a_tar_follow_into_another(library: LibraryFactory, tmp_path: 
 def test_a_drive_of_another_name_is_the_same(known: Library, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", 4)
     mounted = photos.rename(photos.with_name("disk1"))
+    segments = segments_in(known.folder)
     told: list[Step] = []
     report = known.add(mounted, progress=told.append)
+    assert (segments_in(known.folder), known.tags().unscored) == (segments, 0)
     assert [step.done for step in told if step.what == "embedding"] == [4, 8, 10]
     assert (report.run.moved, report.run.encoded, len(known.search("a room", k=100))) == (10, 0, 10)
     check_followed(known, mounted / "03.jpg")
     mounted.rename(photos)  # and back
     assert known.add(photos).run.moved == 10
     check_followed(known, photos / "03.jpg")
-
-
-def test_what_moves_keeps_its_vector_and_its_scores(known: Library, photos: Path) -> None:
-    before = {path.name for path in known.folder.vectors(known.model.key).iterdir()}
-    known.add(photos.rename(photos.with_name("disk1")))
-    assert {path.name for path in known.folder.vectors(known.model.key).iterdir()} == before
-    assert known.tags().unscored == 0
 
 
 def test_a_photo_that_was_missing_for_a_while_is_known_again_elsewhere(known: Library, photos: Path) -> None:
@@ -236,10 +231,14 @@ def test_a_photo_moves_and_another_takes_its_name(known: Library, photos: Path) 
     check_sound(known.folder)
 
 
+def swap_names(one: Path, two: Path) -> None:
+    one.rename(one.with_name("x"))
+    two.rename(one)
+    one.with_name("x").rename(two)
+
+
 def test_two_photos_that_swap_their_names_swap_what_is_said(known: Library, photos: Path) -> None:
-    (photos / "03.jpg").rename(photos / "x")
-    (photos / "05.jpg").rename(photos / "03.jpg")
-    (photos / "x").rename(photos / "05.jpg")
+    swap_names(photos / "03.jpg", photos / "05.jpg")
     before = {photo.photo_id: photo.text for photo in known.captions("a", k=100)}
     assert known.add(photos).run.encoded == 0
     known.tag()
@@ -371,9 +370,7 @@ def test_a_tar_and_a_link_to_it_are_one(library: LibraryFactory, tmp_path: Path)
 
 
 def test_results_are_of_the_photo_that_has_their_bytes_now(known: Library, photos: Path) -> None:
-    (photos / "03.jpg").rename(photos / "x")
-    (photos / "05.jpg").rename(photos / "03.jpg")
-    (photos / "x").rename(photos / "05.jpg")
+    swap_names(photos / "03.jpg", photos / "05.jpg")
     known.add(photos)
     (result,) = known.restyled(photo=6)
     assert (result.lineage.source_photo_id, result.lineage.source_path) == (6, str(photos / "05.jpg"))
