@@ -197,7 +197,7 @@ class MetadataTable(RowReader):
         """Refuse a table none of whose rows names anything that is there. Raises: SourceError."""
         # A name on disk may have its letters decomposed: such are told by the photos that are found.
         if self.hotels or any(
-            not place.isascii() or url_of(place) is not None or os.path.lexists(outside_tar(place))
+            not place.isascii() or url_of(place) is not None or os.path.lexists(place[: end_of_tar(place, "/")])
             for place in self._by_place
         ):
             return
@@ -274,11 +274,6 @@ def start_of_path(written: str) -> str:
     """Return the first part of a path, empty for an absolute one: a name as listings of folders have it."""
     start = os.path.normpath(with_slashes(written)).partition("/")[0]
     return composed(start[: end_of_tar(start, "!")])
-
-
-def outside_tar(place: str) -> str:
-    """Return a place, or the tar that it lies in."""
-    return place[: end_of_tar(place, "/")]
 
 
 def end_of_tar(place: str, before_member: str) -> int | None:

@@ -14,7 +14,6 @@ from base.errors import LibraryError
 from base.files import SegmentFile
 from db.catalog import Catalog
 from db.model_rows import library_models, vectors_of_bytes
-from db.models import Model
 from db.vector_rows import forget_embeddings, record_segment, segments_of
 from embedding.index.milvus_rows import segment_store
 from embedding.segments import SegmentStore
@@ -49,7 +48,8 @@ class OtherModels:
                 if sha256 in known and (vector := readable_vector(store, *known[sha256])) is not None
             }
             if vectors:
-                record_vectors(session, model, store, vectors)
+                file = store.write(np.array(list(vectors), np.int64), np.stack(list(vectors.values())))
+                record_segment(session, model, file, list(vectors))
 
 
 def readable_vector(store: SegmentStore, photo_id: int, file: SegmentFile) -> Halves | None:
@@ -58,13 +58,6 @@ def readable_vector(store: SegmentStore, photo_id: int, file: SegmentFile) -> Ha
         return store.open(file).vector(photo_id)
     except LibraryError:
         return None
-
-
-def record_vectors(session: Session, model: Model, store: SegmentStore, vectors: Mapping[int, Halves]) -> None:
-    """Write vectors, {photo id: (d,)}, as one segment of a model, and record it; the caller commits."""
-    ids = list(vectors)
-    file = store.write(np.array(ids, np.int64), np.stack(list(vectors.values())))
-    record_segment(session, model, file, ids)
 
 
 def merge_all(catalog: Catalog, session: Session, store: SegmentStore) -> None:

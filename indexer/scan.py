@@ -213,7 +213,7 @@ def compare_sources(
     for scan in scans:
         start = time.monotonic()
         scan.source.absent_mounts = absent
-        scan.source.tell = partial(tell_note, progress, found)
+        scan.source.tell = lambda note, found=found: progress(Step("scanning", found, note=note))
         try:
             for known in compare_source(
                 session, scan, words, retry_failed=retry_failed, begun=begun, tell=partial(tell, found, scan)
@@ -251,11 +251,6 @@ def outermost(scans: Sequence[SourceScan]) -> list[SourceScan]:
     """Return those of whole sources that lie below no other."""
     roots = {scan.source.root for scan in scans if scan.source.whole}
     return [scan for scan in scans if scan.source.whole and roots.isdisjoint(folders_above(scan.source.root))]
-
-
-def tell_note(progress: Progress, found: int, note: str) -> None:
-    """Tell what takes long before more photos are found."""
-    progress(Step("scanning", found, note=note))
 
 
 def compare_source(
@@ -329,7 +324,8 @@ def scan_chunk(
     session: Session, source: Source, chunk: list[FoundPhoto], report: ScanReport, *, retry_failed: bool
 ) -> list[Photo]:
     """Compare one chunk with the library; return the photos that were known."""
-    add_unlisted_hotels(session, source, chunk)
+    named = {found.hotel_id for found in chunk if found.hotel_id is not None}
+    add_nameless_hotels(session, sorted(named - source.hotels.keys()))
     known = photos_at(session, [(found.path, found.member) for found in chunk])
     targets = photos_at(session, [(found.target, "") for found in chunk if found.target])
     inserts: list[dict[str, Any]] = []
@@ -431,12 +427,6 @@ def state_of(found: FoundPhoto) -> dict[str, Any]:
     """Return the columns of a found photo's state."""
     state = PhotoState.PENDING if found.failure_kind is None else PhotoState.FAILED
     return {"state": state, "failure_kind": found.failure_kind, "failure_reason": found.failure_reason}
-
-
-def add_unlisted_hotels(session: Session, source: Source, chunk: list[FoundPhoto]) -> None:
-    """Add hotels that photos name but neither the source's list nor the library has."""
-    named = {found.hotel_id for found in chunk if found.hotel_id is not None}
-    add_nameless_hotels(session, sorted(named - source.hotels.keys()))
 
 
 def settle(

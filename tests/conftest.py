@@ -244,10 +244,16 @@ def photos(ten_photos: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def opened(library: LibraryFactory, photos: Path) -> Library:
+def stocked(library: LibraryFactory, filled_template: Path, ten_photos: Path, photos: Path) -> LibraryFactory:
+    """A library of ten photos."""
+    copy_library(filled_template, library.folder.root, ten_photos, photos)
+    return library
+
+
+@pytest.fixture
+def opened(stocked: LibraryFactory) -> Library:
     """An opened library of ten photos."""
-    library.add(photos)
-    return library.open()
+    return stocked.open()
 
 
 @pytest.fixture(scope="session")
@@ -268,7 +274,8 @@ def tagged_template(filled_template: Path, tmp_path_factory: pytest.TempPathFact
 
 
 def copy_library(template: Path, root: Path, photos_before: Path, photos: Path) -> None:
-    """Copy a library, for photos that were copied as well: quicker than adding and tagging them."""
+    """Copy a library to where none or an empty one is, for photos that were copied too: quicker than adding them."""
+    shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(template, root, ignore=shutil.ignore_patterns("photos.arrow", "photos.json"))  # which hold paths
     moved = {"photos": str(photos), "behind": len(str(photos_before)) + 1}
     engine = create_engine(LibraryFolder(root).database_url())

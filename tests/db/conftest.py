@@ -13,7 +13,7 @@ from base.files import SegmentFile
 from db.catalog import connect, create_database, new_session
 from db.models import Model, Photo, PhotoState
 from db.photo_rows import insert_photos, update_photos
-from db.vector_rows import record_segment, use_model
+from db.vector_rows import add_model, record_segment, use_model
 from tests.postgres import EveryLibrary
 
 
@@ -58,6 +58,17 @@ def session(engine: Engine) -> Iterator[Session]:
 def model(session: Session) -> Model:
     """The database's current model."""
     return use_model(session, "fake-00000000", "fake", 48)
+
+
+@pytest.fixture
+def other(session: Session, model: Model) -> Model:
+    """Another model than the current one."""
+    return add_model(session, "other-00000000", "other", 16)
+
+
+def numbered(count: int, folder: str = "/photos") -> list[str]:
+    """Return so many paths of photos."""
+    return [f"{folder}/{number:04d}.jpg" for number in range(count)]
 
 
 def put_photos(session: Session, paths: Sequence[str], **columns: Any) -> list[int]:

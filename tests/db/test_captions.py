@@ -26,7 +26,7 @@ from db.caption_rows import (
     use_set,
 )
 from db.models import Caption, CaptionSet, CaptionText, Photo, PhotoState
-from tests.db.conftest import put_photos
+from tests.db.conftest import numbered, put_photos
 
 pytestmark = pytest.mark.every_database
 
@@ -98,9 +98,7 @@ def test_a_text_that_another_process_adds_meanwhile_is_taken(engine: Engine, ses
     assert count(session, CaptionText) == 2
 
 
-def test_captions_are_kept_in_their_order(
-    session: Session, photo_ids: list[int], lines: CaptionSet, written: CaptionSet
-) -> None:
+def test_captions_are_ordered(session: Session, photo_ids: list[int], lines: CaptionSet, written: CaptionSet) -> None:
     replace_captions(session, lines, {photo_ids[0]: [("a pool", 0.5), ("a bed", 0.25)], photo_ids[1]: [("a bed", 0.3)]})
     replace_captions(session, written, {photo_ids[0]: [("a room", None)]})
     assert captions_of(session, photo_ids) == {
@@ -144,8 +142,11 @@ def test_photos_that_lack_captions_come_in_the_order_of_their_ids(
     assert count_lacking(session, lines) == 4
 
 
-def test_photos_may_get_captions_while_those_that_lack_them_are_listed(session: Session, lines: CaptionSet) -> None:
-    ids = put_photos(session, [f"/photos/{number:04d}.jpg" for number in range(2300)], state=PhotoState.EMBEDDED)
+def test_photos_may_get_captions_while_those_that_lack_them_are_listed(
+    session: Session, lines: CaptionSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.caption_rows.PAGE", 10)
+    ids = put_photos(session, numbered(23), state=PhotoState.EMBEDDED)
     seen = []
     for photo_id, _, _ in photos_lacking(session, lines):
         seen.append(photo_id)
@@ -157,7 +158,7 @@ def test_photos_may_get_captions_while_those_that_lack_them_are_listed(session: 
 
 
 def test_many_photos_take_few_statements(engine: Engine, session: Session, lines: CaptionSet) -> None:
-    ids = put_photos(session, [f"/photos/{number:04d}.jpg" for number in range(2000)], state=PhotoState.EMBEDDED)
+    ids = put_photos(session, numbered(2000), state=PhotoState.EMBEDDED)
     statements = []
     event.listen(engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
     replace_captions(session, lines, {photo_id: [("a pool", 0.5), ("a bed", 0.4)] for photo_id in ids})
@@ -218,9 +219,7 @@ def test_no_words_make_the_search_fail(session: Session, words: list[str]) -> No
 
 
 @pytest.mark.sqlite("its full-text search takes a letter with and without its accent for the same")
-def test_a_photos_words_are_found_whatever_signs_are_around_them(
-    session: Session, photo_ids: list[int], lines: CaptionSet
-) -> None:
+def test_words_are_found_whatever_signs_they_are_in(session: Session, photo_ids: list[int], lines: CaptionSet) -> None:
     replace_captions(session, lines, {photo_ids[0]: [('the "Ñandú" suite (2 beds)', 0.2)]})
     for word in ('"Ñandú"', "nandu", "(2", "suite*", "-beds"):
         assert found(session, word) == photo_ids[:1], word

@@ -79,9 +79,7 @@ def test_an_empty_library_or_no_ids_give_nothing(session: Session, model: Model)
     assert list(embedded_columns(session, model, ["path"], [99])) == []
 
 
-def test_a_large_library_comes_in_parts_and_whole(
-    session: Session, model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_library_comes_whole_in_parts(session: Session, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = put_embedded(session, model, "a", [f"/{number}" for number in range(23)])
     monkeypatch.setattr(module, "ROWS", 6)
     monkeypatch.setattr("db.photo_rows.FETCHED", 4)

@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
@@ -10,6 +9,7 @@ from db.catalog import new_session
 from db.models import Model, PhotoState
 from db.vector_rows import database_problems, embedded_without_vector, integrity_problems, use_model
 from tests.db.conftest import put_embedded, put_photos
+from tests.db.statements import damage_page, garble
 
 pytestmark = pytest.mark.sqlite("it is about what is wrong in SQLite's file")
 
@@ -46,35 +46,15 @@ def full(engine: Engine, session: Session, model: Model) -> Engine:
     return engine
 
 
-def damage(engine: Engine, name: str, change: Callable[[bytearray], object]) -> None:
-    """Change the root page of a table, or of an index."""
-    with engine.connect() as connection:
-        connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
-        page_bytes = connection.execute(text("PRAGMA page_size")).scalar_one()
-        root = connection.execute(text("SELECT rootpage FROM sqlite_master WHERE name = :name"), {"name": name})
-        start = (root.scalar_one() - 1) * page_bytes
-    engine.dispose()
-    path = Path(engine.url.database or "")
-    data = bytearray(path.read_bytes())
-    page = data[start : start + page_bytes]
-    change(page)
-    data[start : start + page_bytes] = page
-    path.write_bytes(data)
-
-
 def zero(page: bytearray) -> None:
     page[:] = bytes(len(page))
-
-
-def overwrite(page: bytearray) -> None:
-    page[:] = b"\xa5" * len(page)
 
 
 def swap_entries(page: bytearray) -> None:
     page[8:10], page[10:12] = page[10:12], page[8:10]  # the first two cells' places, of a leaf
 
 
-@pytest.mark.parametrize("change", [overwrite, zero])
+@pytest.mark.parametrize("change", [garble, zero])
 @pytest.mark.parametrize(
     ("name", "table"),
     [
@@ -89,7 +69,7 @@ def swap_entries(page: bytearray) -> None:
 def test_a_page_that_makes_no_sense_is_named_by_its_table_and_by_it_alone(
     full: Engine, name: str, table: str, change: Callable[[bytearray], object]
 ) -> None:
-    damage(full, name, change)
+    damage_page(full, name, change)
     with new_session(full) as session:
         found = database_problems(session)
     assert found
@@ -100,7 +80,7 @@ def test_a_row_in_the_wrong_place_is_named_with_its_table(full: Engine) -> None:
     with new_session(full) as session:
         use_model(session, "other-00000000", "other", 16)
         session.commit()
-    damage(full, "model", swap_entries)
+    damage_page(full, "model", swap_entries)
     with new_session(full) as session:
         found = database_problems(session)
     assert [problem for problem in found if problem.startswith("table model: ") and "out of order" in problem], found
@@ -110,9 +90,9 @@ def test_every_damaged_table_is_named_and_every_line_is_a_problem_of_its_own(ful
     with new_session(full) as session:
         use_model(session, "other-00000000", "other", 16)
         session.commit()
-    damage(full, "photo", overwrite)
-    damage(full, "embedding", overwrite)
-    damage(full, "model", swap_entries)
+    damage_page(full, "photo", garble)
+    damage_page(full, "embedding", garble)
+    damage_page(full, "model", swap_entries)
     with new_session(full) as session:
         found = database_problems(session)
     assert {problem.partition(":")[0] for problem in found} == {"table photo", "table embedding", "table model"}
@@ -121,7 +101,7 @@ def test_every_damaged_table_is_named_and_every_line_is_a_problem_of_its_own(ful
 
 
 def test_a_sound_table_beside_damaged_ones_is_still_read(full: Engine) -> None:
-    damage(full, "photo", overwrite)
+    damage_page(full, "photo", garble)
     with new_session(full) as session:
         assert integrity_problems(session, "photo") != []
         assert integrity_problems(session, "vector_segment") == []
@@ -140,11 +120,6 @@ def test_a_page_that_belongs_to_no_table_is_named_without_one(full: Engine) -> N
 
 
 def test_a_database_that_cannot_be_looked_through_is_an_error(full: Engine) -> None:
-    with full.connect() as connection:
-        connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
-    full.dispose()
-    path = Path(full.url.database or "")
-    data = path.read_bytes()
-    path.write_bytes(data[:100] + b"\xa5" * 3996 + data[4096:])  # where the tables are listed
+    damage_page(full, "sqlite_master", garble)  # where the tables are listed
     with new_session(full) as session, pytest.raises(DamagedDatabaseError, match="malformed"):
         database_problems(session)

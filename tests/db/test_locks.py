@@ -35,9 +35,7 @@ def ended_process() -> int:
     return process.pid
 
 
-def test_who_is_refused_is_told_which_process_has_the_lock_on_which_machine_and_since_when(
-    folder: LibraryFolder,
-) -> None:
+def test_who_is_refused_is_told_which_process_has_the_lock_and_where_and_since_when(folder: LibraryFolder) -> None:
     command = [sys.executable, "-c", HOLD, str(folder.root)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None

@@ -47,9 +47,7 @@ def known(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (unicodedata.normalize("NFD", "photos/x.tar/é/it's a!b.jpg"), 5),
     ],
 )
-def test_a_path_names_its_photo_however_it_is_written(
-    session: Session, known: list[int], name: str | Path, place: int
-) -> None:
+def test_a_path_names_its_photo_as_written(session: Session, known: list[int], name: str | Path, place: int) -> None:
     assert photo_ids(session, ROOT, [name]) == [known[place]]
     assert photo_ids(session, ROOT, [os.path.abspath(name)]) == [known[place]]
 
@@ -116,9 +114,7 @@ def test_what_is_unknown_is_named_with_what_is_near(session: Session, known: lis
     assert len(str(error.value)) < 1000
 
 
-def test_of_several_unknown_paths_the_first_is_named_and_the_others_are_counted(
-    session: Session, known: list[int]
-) -> None:
+def test_of_unknown_paths_the_first_is_named_and_the_others_counted(session: Session, known: list[int]) -> None:
     with pytest.raises(QueryError, match=r"no photo q1 in /library \(nor at 2 other of the paths\)"):
         photo_ids(session, ROOT, ["photos/a.jpg", "q1", "q2", "q3"])
 

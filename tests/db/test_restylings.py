@@ -5,20 +5,9 @@ import pytest
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
+from db import restyling_rows as sql
 from db.models import Model, Photo, PhotoState
 from db.photo_rows import count_photos, photo_ids_under, photo_records, update_photos
-from db.restyling_rows import (
-    all_restylings,
-    count_restylings,
-    find_restyling,
-    forget_restylings,
-    games,
-    keep_game,
-    keep_restyling,
-    put_result_photo,
-    restylings_of,
-    result_photos,
-)
 from db.tag_rows import known_photos
 from db.vector_rows import EmbeddedRows, count_embedded, embedded_ids, miscounted, record_segment, recorded_ids
 from tests.db.conftest import put_embedded, put_photos, segment_file
@@ -34,8 +23,8 @@ def columns(wish: str, photo_id: int | None = None, **changes: Any) -> dict[str,
 
 def put_result(session: Session, model: Model, name: str, photo_id: int, wish: str = "w") -> tuple[int, int]:
     """Keep a result and add it in a segment of its own; return its id and its photo's."""
-    result = keep_restyling(session, columns(wish, photo_id))
-    row = put_result_photo(session, result.id, {"path": f"/library/{wish}.png", "state": PhotoState.RESTYLED})
+    result = sql.keep_restyling(session, columns(wish, photo_id))
+    row = sql.put_result_photo(session, result.id, {"path": f"/library/{wish}.png", "state": PhotoState.RESTYLED})
     record_segment(session, model, segment_file(name, 1), [row], restyled=True)
     return result.id, row
 
@@ -46,17 +35,17 @@ def alive_in(session: Session, model: Model, *, restyled: bool) -> dict[str, lis
 
 
 def test_a_result_is_found_by_its_wish_and_replaced_by_the_next_of_that_wish(session: Session) -> None:
-    assert find_restyling(session, "w") is None
-    first = keep_restyling(session, columns("w", lineage={"list": [1, {"a": None}]}))
-    other = keep_restyling(session, columns("v"))
-    again = keep_restyling(session, columns("w", rung="boundary", seconds=2.5))
+    assert sql.find_restyling(session, "w") is None
+    first = sql.keep_restyling(session, columns("w", lineage={"list": [1, {"a": None}]}))
+    other = sql.keep_restyling(session, columns("v"))
+    again = sql.keep_restyling(session, columns("w", rung="boundary", seconds=2.5))
     session.commit()
     session.expire_all()
     assert again.id == first.id != other.id
-    found = find_restyling(session, "w")
+    found = sql.find_restyling(session, "w")
     assert found is not None
     assert (found.rung, found.seconds, found.made_at) == ("boundary", 2.5, datetime(2026, 1, 2))
-    assert [row.id for row in all_restylings(session)] == [first.id, other.id]
+    assert [row.id for row in sql.all_restylings(session)] == [first.id, other.id]
 
 
 def test_results_are_listed_by_photo_and_by_engine(session: Session) -> None:
@@ -64,16 +53,16 @@ def test_results_are_listed_by_photo_and_by_engine(session: Session) -> None:
     of_bytes = {one: b"1" * 32, two: b"2" * 32, copy: b"2" * 32}
     update_photos(session, [{"id": photo, "content_sha256": sha256} for photo, sha256 in of_bytes.items()])
     ids = [
-        keep_restyling(session, columns(f"{photo}{engine}", photo, engine=engine, source_sha256=of_bytes[photo])).id
+        sql.keep_restyling(session, columns(f"{photo}{engine}", photo, engine=engine, source_sha256=of_bytes[photo])).id
         for photo in (one, two)
         for engine in ("regrade", "sd15")
     ]
-    assert [row.id for row in all_restylings(session, source_photo_id=copy)] == ids[2:]
-    assert [row.id for row in all_restylings(session, source_photo_id=two)] == ids[2:]
-    assert [row.id for row in all_restylings(session, engine="sd15")] == ids[1::2]
-    assert [row.id for row in all_restylings(session, source_photo_id=one, engine="sd15")] == [ids[1]]
-    assert restylings_of(session, [ids[3], 99, ids[0]]).keys() == {ids[0], ids[3]}
-    assert restylings_of(session, range(1, 2501)).keys() == set(ids)
+    assert [row.id for row in sql.all_restylings(session, source_photo_id=copy)] == ids[2:]
+    assert [row.id for row in sql.all_restylings(session, source_photo_id=two)] == ids[2:]
+    assert [row.id for row in sql.all_restylings(session, engine="sd15")] == ids[1::2]
+    assert [row.id for row in sql.all_restylings(session, source_photo_id=one, engine="sd15")] == [ids[1]]
+    assert sql.restylings_of(session, [ids[3], 99, ids[0]]).keys() == {ids[0], ids[3]}
+    assert sql.restylings_of(session, range(1, 2501)).keys() == set(ids)
 
 
 def test_a_result_survives_the_rows_of_its_photos(session: Session, model: Model) -> None:
@@ -82,15 +71,15 @@ def test_a_result_survives_the_rows_of_its_photos(session: Session, model: Model
     session.execute(delete(Photo).where(Photo.id.in_([photo_id, row])))
     session.commit()
     session.expire_all()
-    (kept,) = all_restylings(session)
+    (kept,) = sql.all_restylings(session)
     assert (kept.id, kept.source_photo_id, kept.result_photo_id) == (number, None, None)
 
 
 def test_an_added_result_is_counted_apart_and_is_no_photo(session: Session, model: Model) -> None:
     (photo_id,) = put_embedded(session, model, "a", ["/photos/1"])
     number, row = put_result(session, model, "b", photo_id)
-    keep_restyling(session, columns("not added", photo_id))
-    assert count_restylings(session, model) == (2, 1)
+    sql.keep_restyling(session, columns("not added", photo_id))
+    assert sql.count_restylings(session, model) == (2, 1)
     assert count_embedded(session, model) == 1
     assert embedded_ids(session, model).tolist() == [photo_id]
     assert alive_in(session, model, restyled=False) == {"a": [photo_id]}
@@ -100,7 +89,7 @@ def test_an_added_result_is_counted_apart_and_is_no_photo(session: Session, mode
     assert known_photos(session, [photo_id, row]).keys() == {photo_id}
     records = photo_records(session, [photo_id, row])
     assert {found: record.kind for found, record in records.items()} == {photo_id: "photo", row: "restyled"}
-    assert {key: photo.id for key, photo in result_photos(session, model, [number, number + 1]).items()} == {
+    assert {key: photo.id for key, photo in sql.result_photos(session, model, [number, number + 1]).items()} == {
         number: row
     }
 
@@ -109,7 +98,7 @@ def test_a_result_added_again_keeps_its_row(session: Session, model: Model) -> N
     (photo_id,) = put_embedded(session, model, "a", ["/1"])
     number, row = put_result(session, model, "b", photo_id)
     changed = {"path": "/library/w.png", "state": PhotoState.RESTYLED, "size_bytes": 7}
-    assert put_result_photo(session, number, changed) == row
+    assert sql.put_result_photo(session, number, changed) == row
     session.expire_all()
     photo = session.get(Photo, row)
     assert photo is not None
@@ -120,10 +109,10 @@ def test_forgetting_results_takes_their_rows_and_vectors_along_and_no_photo(sess
     one, two = put_embedded(session, model, "a", ["/1", "/2"])
     number, row = put_result(session, model, "b", one)
     kept, kept_row = put_result(session, model, "c", two, wish="v")
-    forget_restylings(session, [number, 99])
+    sql.forget_restylings(session, [number, 99])
     session.commit()
     session.expire_all()
-    assert [found.id for found in all_restylings(session)] == [kept]
+    assert [found.id for found in sql.all_restylings(session)] == [kept]
     assert session.get(Photo, row) is None
     assert session.get(Photo, kept_row) is not None
     assert embedded_ids(session, model).tolist() == [one, two]
@@ -135,10 +124,10 @@ def test_forgetting_results_takes_their_rows_and_vectors_along_and_no_photo(sess
 def test_games_are_kept_in_the_order_in_which_they_were_played(session: Session, method: str) -> None:
     for right in (3, 6):
         answers = [{"result": 1, "chosen": 2, "right": False}]
-        keep_game(session, player="Зоя", method=method, right=right, n=6, answers=answers)
+        sql.keep_game(session, player="Зоя", method=method, right=right, n=6, answers=answers)
         session.commit()
     session.expire_all()
-    played = games(session)
+    played = sql.games(session)
     assert [(game.player, game.method, game.right, game.n) for game in played] == [
         ("Зоя", method, 3, 6),
         ("Зоя", method, 6, 6),

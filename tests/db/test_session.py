@@ -1,10 +1,11 @@
 import errno
+import os
 import re
 import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -15,11 +16,15 @@ from db.models import Chain, Photo
 from db.settings_rows import write_setting
 from tests.by_folder import create_library
 from tests.conftest import FakeEncoder, LibraryFactory
+from tests.db.statements import asked
 
 pytestmark = pytest.mark.every_database
 
 
-def file_of(engine: Engine) -> Path:
+def file_opened(folder: LibraryFolder) -> Path:
+    """Open a library's database and return its file."""
+    engine, _ = open_database(folder)
+    engine.dispose()
     return Path(engine.url.database or "")
 
 
@@ -76,15 +81,9 @@ def test_url_that_names_no_database_is_refused(url: str) -> None:
         connect(url)
 
 
-def test_missing_driver_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_driver_is_named_with_its_remedy_and_without_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(LibraryError, match=r"psycopg.*pip install -e '\.\[postgres\]'"):
-        connect("postgresql+psycopg://user@host/name")
-
-
-def test_password_is_not_shown_when_the_driver_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(LibraryError) as caught:
+    with pytest.raises(LibraryError, match=r"psycopg.*pip install -e '\.\[postgres\]'") as caught:
         connect("postgresql+psycopg://user:secret@host/name")
     assert "secret" not in str(caught.value)
 
@@ -137,31 +136,12 @@ def test_without_a_library_the_command_that_makes_one_is_named(tmp_path: Path) -
     assert not folder.root.exists()
 
 
-def test_database_of_library_toml_is_used(tmp_path: Path) -> None:
-    folder, other = LibraryFolder(tmp_path / "library"), tmp_path / "other.db"
-    create_library(folder, FakeEncoder(), f"sqlite:///{other}")
-    engine, _ = open_database(folder)
-    assert file_of(engine) == other
-    assert not folder.database_file.exists()
-    engine.dispose()
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "plain.db",
-        'with "quotes".db',
-        "back\\slash.db",
-        "ванна.db",
-        "\U0001f6c1.db",
-    ],
-)
-def test_database_of_library_toml_may_have_any_name(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["plain.db", 'with "quotes".db', "back\\slash.db", "ванна.db", "\U0001f6c1.db"])
+def test_database_of_library_toml_is_used_whatever_its_name(tmp_path: Path, name: str) -> None:
     folder = LibraryFolder(tmp_path / "library")
     create_library(folder, FakeEncoder(), f"sqlite:///{tmp_path / name}")
-    engine, _ = open_database(folder)
-    assert file_of(engine) == tmp_path / name
-    engine.dispose()
+    assert file_opened(folder) == tmp_path / name
+    assert not folder.database_file.exists()
 
 
 def test_database_of_the_environment_comes_before_library_toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,35 +149,20 @@ def test_database_of_the_environment_comes_before_library_toml(tmp_path: Path, m
     create_library(folder, FakeEncoder(), f"sqlite:///{tmp_path / 'toml.db'}")
     create_database(f"sqlite:///{other}").dispose()
     monkeypatch.setenv("ALIENS_DATABASE", f"sqlite:///{other}")
-    engine, _ = open_database(folder)
-    assert file_of(engine) == other
-    engine.dispose()
+    assert file_opened(folder) == other
 
 
-def test_library_made_with_the_environments_database_can_be_opened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_library_made_in_the_environments_database_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, other = LibraryFolder(tmp_path / "library"), tmp_path / "environment.db"
     monkeypatch.setenv("ALIENS_DATABASE", f"sqlite:///{other}")
     create_library(folder, FakeEncoder())
     assert other.exists()
-    engine, _ = open_database(folder)
-    assert file_of(engine) == other
-    engine.dispose()
+    assert file_opened(folder) == other
 
 
 @pytest.mark.sqlite
 @pytest.mark.parametrize(
-    "name",
-    [
-        "rooms",
-        "rooms with a view",
-        "комнаты",
-        "rooms #5",
-        "rooms & suites",
-        "rooms?",
-        "100%25",
-    ],
+    "name", ["rooms", "rooms with a view", "комнаты", "rooms #5", "rooms & suites", "rooms?", "100%25"]
 )
 def test_database_lies_in_the_library_whatever_its_folder_is_called(tmp_path: Path, name: str) -> None:
     folder = LibraryFactory(tmp_path / name / "library").folder
@@ -206,30 +171,18 @@ def test_database_lies_in_the_library_whatever_its_folder_is_called(tmp_path: Pa
 
 
 def test_the_revision_is_asked_for_once(library: LibraryFactory) -> None:
-    asked: list[str] = []
-
-    def note(connection: object, cursor: object, statement: str, *others: object) -> None:
-        asked.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
+    with asked() as statements:
         Catalog.open(library.folder).close()
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
-    assert sum("SELECT version_num" in statement for statement in asked) == 1
+    assert sum("SELECT version_num" in statement for statement in statements) == 1
 
 
-def test_a_disk_that_fails_is_told_with_the_file_it_failed_at(tmp_path: Path) -> None:
-    with (
-        pytest.raises(LibraryError, match=r"the disk failed at .*a\.faiss .*another one"),
-        disk_errors(LibraryFolder(tmp_path)),
-    ):
-        raise OSError(errno.EIO, "Input/output error", str(tmp_path / "a.faiss"))
-
-
-def test_no_more_files_may_be_open_than_the_system_allows_and_the_remedy_says_so(tmp_path: Path) -> None:
-    with (
-        pytest.raises(LibraryError, match=r"a\.faiss cannot be opened: too many files are open; .*`ulimit -n`"),
-        disk_errors(LibraryFolder(tmp_path)),
-    ):
-        raise OSError(errno.EMFILE, "Too many open files", str(tmp_path / "a.faiss"))
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (errno.EIO, r"the disk failed at .*a\.faiss .*another one"),
+        (errno.EMFILE, r"a\.faiss cannot be opened: too many files are open; .*`ulimit -n`"),
+    ],
+)
+def test_what_a_disk_cannot_do_is_told_with_the_file_and_a_remedy(tmp_path: Path, code: int, said: str) -> None:
+    with pytest.raises(LibraryError, match=said), disk_errors(LibraryFolder(tmp_path)):
+        raise OSError(code, os.strerror(code), str(tmp_path / "a.faiss"))

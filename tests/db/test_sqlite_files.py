@@ -85,36 +85,29 @@ def names(file: Path) -> list[str]:
         return [row[0] for row in connection.execute("SELECT name FROM t")]
 
 
-def test_where_nothing_can_be_written_a_database_is_read_as_it_lies(database: Path) -> None:
-    with unwritable(database.parent):
-        assert json.loads(without_rights(READ, database)) == [["old"]]
+def test_where_nothing_can_be_written_a_database_is_read_as_it_lies(database: Path, tmp_path: Path) -> None:
+    """What SQLite makes has the rights of the database: who may write that again could not write the others."""
+    empty_wal, alone = (Path(shutil.copytree(database.parent, tmp_path / name)) for name in ("empty wal", "alone"))
+    (empty_wal / f"{database.name}-wal").touch()
+    with unwritable(database.parent), unwritable(empty_wal), unwritable(alone / database.name):
+        files = [folder / database.name for folder in (database.parent, empty_wal, alone)]
+        assert json.loads(without_rights(READ, *files)) == [["old"]] * 3
     assert list(database.parent.iterdir()) == [database]
+    assert list(alone.iterdir()) == [alone / database.name]
 
 
-def test_of_a_file_that_cannot_be_written_nothing_is_left_beside_it(database: Path) -> None:
-    """What SQLite makes has the rights of the database: who may write it again could not write that."""
-    with unwritable(database):
-        assert json.loads(without_rights(READ, database)) == [["old"]]
-    assert list(database.parent.iterdir()) == [database]
-
-
-@pytest.mark.parametrize("beside", ["as it was", "no -shm", "an empty -shm", "an -shm of noise"])
-def test_commits_that_a_killed_process_left_are_read_where_nothing_can_be_written(left: Path, beside: str) -> None:
-    memory = Path(f"{left}-shm")
-    if beside == "no -shm":
-        memory.unlink()
-    elif beside != "as it was":
-        memory.write_bytes(b"" if "empty" in beside else os.urandom(32_768))
-    before = {path: path.read_bytes() for path in left.parent.iterdir()}
-    with unwritable(left.parent):
-        assert json.loads(without_rights(READ, left)) == [["old", "newest"]]
-    assert {path: path.read_bytes() for path in left.parent.iterdir()} == before
-
-
-def test_an_empty_wal_says_nothing(database: Path) -> None:
-    Path(f"{database}-wal").touch()
-    with unwritable(database.parent):
-        assert json.loads(without_rights(READ, database)) == [["old"]]
+def test_commits_that_a_killed_process_left_are_read_where_nothing_can_be_written(left: Path, tmp_path: Path) -> None:
+    beside = {"as it was": None, "no -shm": None, "an empty -shm": b"", "an -shm of noise": os.urandom(32_768)}
+    for name, memory in beside.items():
+        folder = Path(shutil.copytree(left.parent, tmp_path / "copies" / name))
+        if memory is not None:
+            Path(f"{folder / left.name}-shm").write_bytes(memory)
+    Path(f"{tmp_path / 'copies' / 'no -shm' / left.name}-shm").unlink()
+    before = {path: path.read_bytes() for path in (tmp_path / "copies").glob("*/*")}
+    with unwritable(tmp_path / "copies"):
+        files = [tmp_path / "copies" / name / left.name for name in beside]
+        assert json.loads(without_rights(READ, *files)) == [["old", "newest"]] * 4
+    assert {path: path.read_bytes() for path in (tmp_path / "copies").glob("*/*")} == before
 
 
 def test_changes_that_are_to_be_taken_back_are_not_read(database: Path, tmp_path: Path) -> None:
@@ -138,9 +131,7 @@ def test_changes_that_are_to_be_taken_back_are_not_read(database: Path, tmp_path
 
 
 @pytest.mark.usefixtures("no_right")
-def test_without_room_for_a_copy_nothing_older_is_read(
-    left: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_room_for_a_copy_none_is_read(left: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path(f"{left}-shm").unlink()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     with pytest.raises(LibraryError, match=r"the newest commits of .* copy alone.*No such file.*by TMPDIR"):
@@ -194,9 +185,7 @@ def test_commits_beside_a_file_that_is_read_change_nothing_of_it(database: Path,
         ("PRAGMA busy_timeout = 0", LibraryBusyError, "another program keeps the database .* locked: wait for it"),
     ],
 )
-def test_what_a_statement_meets_is_told_in_plain_words(
-    database: Path, before: str, kind: type[LibraryError], message: str
-) -> None:
+def test_what_a_statement_meets_is_told_of(database: Path, before: str, kind: type[LibraryError], message: str) -> None:
     engine = connect(f"sqlite:///{quote(str(database))}")
     with closing(sqlite3.connect(database)) as other, engine.connect() as connection:
         connection.exec_driver_sql(before)

@@ -4,11 +4,10 @@ import random
 import re
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -58,15 +57,13 @@ def begin_anew(scene: Scene, root: Path) -> Path:
     return root
 
 
-def kill_rounds(
-    nursery: Nursery, scene: Scene, root: Path, seed: int, most: int, torn: bool = True
-) -> Iterator[tuple[int, str]]:
+def kill_rounds(nursery: Nursery, scene: Scene, root: Path, seed: int, most: int) -> Iterator[tuple[int, str]]:
     """Kill workers at events until `most` were killed; yield the event of each, and what it was."""
     chosen, kills = random.Random(f"{seed} {scene.work}"), 0
     while kills < most:
         begin_anew(scene, root)
         for _ in range(min(MOST_KILLS, most - kills)):
-            does = chosen.choice(("kill", "torn")) if torn else "kill"
+            does = chosen.choice(("kill", "torn"))
             plan = Plan(under=root, does=does, at=chosen.randint(1, scene.events))
             ended = nursery.run(scene.work, root, scene.photos, plan=plan)
             if ended.code == 0:
@@ -79,14 +76,14 @@ def kill_rounds(
 
 
 def error_rounds(
-    nursery: Nursery, scene: Scene, root: Path, seed: int, most: int, errors: Sequence[int], kinds: str = "wsnc"
+    nursery: Nursery, scene: Scene, root: Path, seed: int, most: int, errors: Sequence[int]
 ) -> Iterator[tuple[int, int]]:
     """Have files fail with errors at events, once or from then on; yield the event and the error of each."""
     chosen = random.Random(f"errors {seed} {scene.work}")
     for _ in range(most):
         begin_anew(scene, root)
         error, at = chosen.choice(errors), chosen.randint(1, scene.events)
-        plan = Plan(under=root, does=error, at=at, to=chosen.choice((at, FOREVER)), kinds=kinds)
+        plan = Plan(under=root, does=error, at=at, to=chosen.choice((at, FOREVER)))
         ended = nursery.run(scene.work, root, scene.photos, plan=plan)
         check_refusal(ended)
         check_after(scene, root)
@@ -141,14 +138,12 @@ def check_end(nursery: Nursery, scene: Scene, root: Path) -> None:
     mended(root, scene.photos)
 
 
-def make_scene(
-    nursery: Nursery, work: str, begun: Path, photos: Path, root: Path, compare: Callable[[Path], Any] = answers
-) -> Scene:
+def make_scene(nursery: Nursery, work: str, begun: Path, photos: Path, root: Path) -> Scene:
     """Do a work undisturbed, which tells how it ends and how many events it takes."""
     scene = Scene(work, begun, photos, None, 0)  # type: ignore[arg-type]
     begin_anew(scene, root)
     ended = nursery.run(work, root, photos, plan=Plan(under=root))
     assert ended.code == 0, ended.said
-    scene = replace(scene, expected=compare(root), events=ended.events)
+    scene = replace(scene, expected=answers(root), events=ended.events)
     check_after(scene, root)
     return scene

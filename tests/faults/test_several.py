@@ -194,7 +194,7 @@ def days(nursery: Nursery, begun: Callable[[str], Path], ground: Path) -> tuple[
     return ground / "older", Path(shutil.copytree(root, ground / "newer"))
 
 
-@pytest.mark.parametrize("what", ["library.db", "vectors", "tags", "restyled"])
+@pytest.mark.parametrize("what", ["library.db", "vectors", "tags", "index", "restyled"])
 @pytest.mark.parametrize("which", ["older", "newer"])
 def test_a_part_of_another_day_is_named_and_mended(
     what: str, which: str, nursery: Nursery, days: tuple[Path, Path], ground: Path

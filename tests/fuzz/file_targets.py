@@ -48,21 +48,7 @@ ROWS = [
     ["sub/b.jpg", "Grand", "", "", "", "", "", "2", 'say "it"', "words", "ü, ; \t"],
     ["https://example.org/c.jpg", "", "", "-90", "180", "", "pool", "3", "x", "y", ""],
 ]
-CELLS = [
-    b"path",
-    b"tags",
-    b"photo_id",
-    b",",
-    b";",
-    b"\t",
-    b'"',
-    b"\n",
-    b"\r\n",
-    b"\0",
-    b"\xff\xfe",
-    b"sep=;\n",
-    b"1e999",
-]
+CELLS = [*b'path tags photo_id , ; " sep=;\n 1e999'.split(b" "), b"\t", b"\n", b"\r\n", b"\0", b"\xff\xfe"]
 
 
 def csv_file(separator: str = ",", encoding: str = "utf-8") -> bytes:
@@ -123,16 +109,8 @@ def as_workbook(data: bytes, rng: random.Random) -> bytes:
     return out.getvalue()
 
 
-XML_WORDS = [
-    b"<!DOCTYPE a [<!ENTITY b 'c'>]>",
-    b"<!ENTITY",
-    b"&b;",
-    b"<f>1+1</f>",
-    b'r="XFD1048577"',
-    b't="e"',
-    b"</row>",
-]
-XML_WORDS += [b't="e"', b'r="99999999999"', b"<v>1e999</v>", b't="d"', b't="s"', b"<v>-1</v>", b'count="-1"', b"<c/>"]
+XML_WORDS = [b"<!DOCTYPE a [<!ENTITY b 'c'>]>", b"<!ENTITY", b"&b;", b"<f>1+1</f>", b"</row>", b"<v>1e999</v>", b"<c/>"]
+XML_WORDS += [b"<v>-1</v>", *b't="e" t="d" t="s" r="XFD1048577" r="99999999999" count="-1"'.split()]
 
 
 def tars() -> list[bytes]:
@@ -141,7 +119,7 @@ def tars() -> list[bytes]:
         "a.jpg",
         "../b.jpg",
         "/etc/c.jpg",
-        "x" * 90 + "/" + "y" * 80 + ".jpg",
+        f"{'x' * 90}/{'y' * 80}.jpg",
         "ü.jpg",
         "d\n\x1b[2J.jpg",
         "a.json",
@@ -167,18 +145,8 @@ def tars() -> list[bytes]:
     return files
 
 
-TAR_WORDS = [
-    b"ustar\x0000",
-    b"ustar  \0",
-    b"L",
-    b"x",
-    b"g",
-    b"S",
-    b"\x80" + b"\xff" * 11,
-    b"7" * 11,
-    b"30 path=../../x\n",
-]
-TAR_WORDS += [b"GNU.sparse.map=0,1", b"99999999 size=1\n", b"0000000\0", b"-1"]
+TAR_WORDS = [b"ustar\x0000", b"ustar  \0", b"L", b"x", b"g", b"S", b"\x80" + b"\xff" * 11, b"7" * 11, b"0000000\0"]
+TAR_WORDS += [b"30 path=../../x\n", b"GNU.sparse.map=0,1", b"99999999 size=1\n", b"-1"]
 
 
 def packed(data: bytes, rng: random.Random) -> bytes:
@@ -223,17 +191,8 @@ def npy(kind: str = "<f2", shape: tuple[int, ...] = (3, 4), **options: Any) -> b
     return data.getvalue()
 
 
-NPY_WORDS = [
-    b"'|O'",
-    b"'<f8'",
-    b"(3, -4)",
-    b"(99999999999, 4)",
-    b"True",
-    b"(3, 4)",
-    b"'<U9'",
-    b"[('a', '<f4')]",
-    b"\x93NUMPY",
-]
+NPY_WORDS = [b"'|O'", b"'<f8'", b"(3, -4)", b"(99999999999, 4)", b"True", b"(3, 4)", b"'<U9'", b"[('a', '<f4')]"]
+NPY_WORDS += [b"\x93NUMPY"]
 
 
 def feed_npy(data: bytes, folder: Path) -> None:
@@ -310,24 +269,9 @@ QUERIES = [b'bathtub with a view -people +pool:0.5 like:42 tag:"pool">0.6 -hotel
 QUERIES += [
     b"after:2015-01 before:2016 year:none size:>=1024x728 color:grey orientation:square path:a/*.jpg column:a=1"
 ]
-QUERY_WORDS = [word for query in QUERIES for word in query.split()] + [
-    b'"',
-    b":",
-    b"-",
-    b"+",
-    b"(",
-    b"\\",
-    b"\xe2\x80\xae",
-]
-QUERY_WORDS += [
-    b":0.",
-    b":" + b"1" * 400,
-    b"near:nan,inf,1e9km",
-    b"size:0x0",
-    b"kind:any",
-    b"image:/dev/zero",
-    b"like:-1",
-]
+QUERY_WORDS = [word for query in QUERIES for word in query.split()]
+QUERY_WORDS += [*b'" : - + ( \\ near:nan,inf,1e9km size:0x0 kind:any image:/dev/zero like:-1 :0.'.split()]
+QUERY_WORDS += [b"\xe2\x80\xae", b":" + b"1" * 400]
 
 VOCABULARY = asset("search/vocabularies/case-study.toml").read_bytes()
 PALETTE = asset("restyle/palettes/fern.toml").read_bytes()
@@ -341,25 +285,9 @@ strength = 0.45
 seed = 1
 prompt = "a room"
 """
-TOML_WORDS = [
-    b"[[pick]]\n",
-    b"[tags]\n",
-    b"= ",
-    b'"""',
-    b"inf",
-    b"nan",
-    b"0x7fffffffffffffff",
-    b"2026-01-01",
-    b"{a.b.c=1}",
-]
-TOML_WORDS += [
-    b"[" * 600,
-    b"a." * 600,
-    b"photo = -1\n",
-    b"photo = 1e300\n",
-    b"strength = nan\n",
-    b"seed = 99999999999999999999\n",
-]
+TOML_LINES = b"[[pick]]\n[tags]\nphoto = -1\nphoto = 1e300\nstrength = nan\nseed = 99999999999999999999\n"
+TOML_WORDS = [*b'"""  inf nan 0x7fffffffffffffff 2026-01-01 {a.b.c=1}'.split(), b"= ", b"[" * 600, b"a." * 600]
+TOML_WORDS += TOML_LINES.splitlines(True)
 
 CURSOR = str(Cursor(library="a", query="b", newest=9, score=0.25, photo_id=3, rank=4)).encode()
 HOTELS = b"1,Grand,2,48.85,2.35\n2,Small,-1,,\n"

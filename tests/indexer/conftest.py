@@ -2,10 +2,12 @@
 
 import io
 import os
-import shutil
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +17,13 @@ from aliens.library import Library
 from base.files import PhotoFile, SegmentFile
 from base.progress import Progress, Step
 from base.settings import LibraryFolder
+from db.model_rows import library_models
 from db.models import Photo, PhotoState
 from db.photo_rows import all_photos, latest_scans
 from db.vector_rows import EmbeddedRows, current_model, embedded_ids, miscounted, segment_with, segments_of
 from embedding.segments import SegmentStore
 from indexer.sources import Source
-from tests.by_folder import session_of
+from tests.by_folder import disagreements, session_of
 from tests.conftest import FakeEncoder, LibraryFactory, copy_library, fill_folder, photo_bytes
 from tests.restyled import keep_results
 
@@ -58,6 +61,49 @@ def empty_library(template: LibraryFactory, root: Path) -> LibraryFactory:
     return LibraryFactory(root, template.folder.root)
 
 
+@pytest.fixture
+def other_library(template: LibraryFactory, tmp_path: Path) -> LibraryFactory:
+    """A second library, for a run to be compared with."""
+    return empty_library(template, tmp_path / "other library")
+
+
+def set_sizes(patch: pytest.MonkeyPatch, *, fan_out: int, smallest: int, most: int = 1_000_000) -> None:
+    """Have segments of few rows merged."""
+    patch.setattr("indexer.merging.FAN_OUT", fan_out)
+    patch.setattr("indexer.merging.SMALLEST_ROWS", smallest)
+    patch.setattr("indexer.merging.MOST_ROWS", most)
+
+
+@contextmanager
+def failing_from(
+    owner: Any, name: str, error: BaseException | type[BaseException], *, call: int = 0, after: bool = False
+) -> Iterator[None]:
+    """Raise an error before, or after, what an owner has by a name does its work, from a call on; 0 is the first."""
+    original, calls = getattr(owner, name), count()
+
+    def failing(*arguments: Any, **options: Any) -> Any:
+        is_due = next(calls) >= call
+        if is_due and not after:
+            raise error
+        result = original(*arguments, **options)
+        if is_due:
+            raise error
+        return result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, failing)
+        yield
+
+
+TIMES_NS = count(1_700_000_000_000_000_000, 1_000_000_000)  # a clock that never shows a time twice
+
+
+def write_at_a_new_time(path: Path, data: bytes) -> None:
+    """Write a file at a time that no other has."""
+    path.write_bytes(data)
+    os.utime(path, ns=(next(TIMES_NS), next(TIMES_NS)))
+
+
 LABELLED = 4  # the photo of which something is said
 
 
@@ -81,7 +127,6 @@ def known_template(filled_template: Path, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture
 def known(library: LibraryFactory, ten_photos: Path, photos: Path, known_template: Path) -> Library:
     """A library of ten photos, the fourth with a label, captions and a restyled result."""
-    shutil.rmtree(library.folder.root)
     copy_library(known_template, library.folder.root, ten_photos, photos)
     (photos.parent / "captions.txt").write_text(LINES, encoding="utf-8")
     keep_results(library.folder, [LABELLED])
@@ -105,15 +150,17 @@ def problems_of(folder: LibraryFolder) -> list[dict[str, str]]:
         return [problem for scan in latest_scans(session) for problem in scan.problems]
 
 
-def vectors_of(folder: LibraryFolder) -> dict[str, bytes]:
-    """Return {path, or tar!member: bytes of the vector} of every photo that can be found."""
+def vectors_of(folder: LibraryFolder, key: str | None = None) -> dict[str, bytes]:
+    """Return {path, or tar!member: bytes of the vector} of every photo that can be found; `key`: by another model."""
     with session_of(folder) as session:
-        model = current_model(session)
-        store = SegmentStore(folder.vectors(model.key), model.dim)
+        model = next(each for each in library_models(session) if key in (None, each.key))
+        current = SegmentStore(folder.vectors(model.key), model.dim).current(EmbeddedRows(session, model))
+        assert current.ids.tolist() == embedded_ids(session, model).tolist()
+        assert miscounted(session, model) == []
         places = {photo.id: str(PhotoFile(photo.path, photo.member)) for photo in all_photos(session)}
         return {
             places[photo_id]: vector.tobytes()
-            for ids, vectors in store.current(EmbeddedRows(session, model)).parts()
+            for ids, vectors in current.parts()
             for photo_id, vector in zip(ids.tolist(), vectors, strict=True)
         }
 
@@ -122,14 +169,6 @@ def segments_in(folder: LibraryFolder) -> list[SegmentFile]:
     """Return a library's segments, the oldest first."""
     with session_of(folder) as session:
         return segments_of(session, current_model(session))
-
-
-def segments_by_photo(folder: LibraryFolder) -> dict[str, str]:
-    """Return {file name: name of the segment that its photo's vector lies in}."""
-    with session_of(folder) as session:
-        model = current_model(session)
-        found = {Path(photo.path).name: segment_with(session, model, photo.id) for photo in all_photos(session)}
-    return {name: file.name for name, file in found.items() if file is not None}
 
 
 def check_invariants(folder: LibraryFolder) -> None:
@@ -152,6 +191,12 @@ def check_invariants(folder: LibraryFolder) -> None:
                 assert photo.content_sha256 is not None
 
 
+def check_sound(folder: LibraryFolder) -> None:
+    """Check what holds of every library, and that verifying has nothing to say against this one."""
+    check_invariants(folder)
+    assert disagreements(folder) == []
+
+
 def found_in(source: Source) -> list[str]:
     """Return what a source finds, relative to its root."""
     return [os.path.relpath(str(PhotoFile(found.path, found.member)), source.root) for found in source.photos()]
@@ -160,6 +205,15 @@ def found_in(source: Source) -> list[str]:
 def put(folder: Path, *numbers: int) -> Path:
     """Write a small photo for each number into a folder, and return it."""
     return fill_folder(folder, numbers)
+
+
+def put_named(folder: Path, *names: str, data: bytes | None = None) -> Path:
+    """Write files by their names, folders and all: by default a small photo each, by the length of its name."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(photo_bytes(len(name)) if data is None else data)
+    return folder
 
 
 def lock_folder(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -2,8 +2,6 @@ import errno
 import os
 import socket
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +10,7 @@ from filelock import FileLock
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from base.errors import LibraryError, SourceError
+from base.errors import LibraryBusyError, LibraryError, SourceError
 from base.progress import Step
 from base.settings import LibraryFolder
 from db.vector_rows import current_model
@@ -29,23 +27,23 @@ from tests.by_folder import (
 from tests.by_folder import disagreements as verify
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes, raising
 from tests.db.statements import connections
-from tests.indexer.conftest import EMBEDDED, WatchedEncoder, at_step, check_invariants, segments_in, states_of
+from tests.indexer.conftest import (
+    EMBEDDED,
+    WatchedEncoder,
+    at_step,
+    check_invariants,
+    check_sound,
+    failing_from,
+    segments_in,
+    set_sizes,
+    states_of,
+)
 
 pytestmark = pytest.mark.every_database
 
-TRY_TO_ADD = """
-import sys
-from pathlib import Path
-from tests.conftest import FakeEncoder
-from base.settings import LibraryFolder
-from tests.by_folder import add_photos, source_at
-library, photos = map(Path, sys.argv[1:])
-add_photos(LibraryFolder(library), source_at(photos, library), lambda model: FakeEncoder())
-"""
 
-
-def never(*args: object) -> FakeEncoder:
-    raise AssertionError("the encoder was loaded")
+never = raising(AssertionError("the encoder was loaded"))
+interrupted = raising(KeyboardInterrupt())
 
 
 def test_new_library_knows_its_model_and_is_empty(tmp_path: Path) -> None:
@@ -58,11 +56,10 @@ def test_new_library_knows_its_model_and_is_empty(tmp_path: Path) -> None:
     assert verify(folder) == []
 
 
-def test_library_is_not_made_over_another(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    with pytest.raises(LibraryError, match=rf"{library.folder.root} is a library already: add photos to it, or name"):
-        create_library(library.folder, FakeEncoder("other-00000000"))
-    assert len(states_of(library.folder)) == 10
+def test_library_is_not_made_over_another(stocked: LibraryFactory, photos: Path) -> None:
+    with pytest.raises(LibraryError, match=rf"{stocked.folder.root} is a library already: add photos to it, or name"):
+        create_library(stocked.folder, FakeEncoder("other-00000000"))
+    assert len(states_of(stocked.folder)) == 10
 
 
 def test_library_whose_database_is_elsewhere_is_not_made_over_another(tmp_path: Path) -> None:
@@ -72,9 +69,7 @@ def test_library_whose_database_is_elsewhere_is_not_made_over_another(tmp_path: 
         create_library(folder, FakeEncoder())
 
 
-def test_library_of_the_environments_database_is_not_made_over_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_library_in_the_environments_database_is_not_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALIENS_DATABASE", f"sqlite:///{tmp_path / 'other.db'}")
     create_library(LibraryFolder(tmp_path / "library"), FakeEncoder())
     with pytest.raises(LibraryError, match="holds a library already"):
@@ -88,9 +83,7 @@ def test_wrong_database_leaves_no_library_behind(tmp_path: Path) -> None:
     create_library(folder, FakeEncoder())
 
 
-def test_library_that_was_not_made_to_its_end_can_be_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_library_that_was_half_made_can_be_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = LibraryFolder(tmp_path / "library")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("db.catalog.use_model", interrupted)
@@ -98,15 +91,11 @@ def test_library_that_was_not_made_to_its_end_can_be_made_again(
     create_library(folder, FakeEncoder())
 
 
-def interrupted(*args: object) -> None:
-    raise KeyboardInterrupt
-
-
-def test_encoder_is_loaded_only_when_a_photo_is_pending(library: LibraryFactory, photos: Path) -> None:
+def test_encoder_is_loaded_only_when_a_photo_is_pending(library: LibraryFactory, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
     for number in range(3):
-        (photos.parent / "empty").mkdir(exist_ok=True)
-        (photos.parent / "empty" / f"{number}.jpg").symlink_to(photos / "gone.jpg")
-    source = source_at(photos.parent / "empty", library.folder.root)
+        (tmp_path / "empty" / f"{number}.jpg").symlink_to(photos / "gone.jpg")
+    source = source_at(tmp_path / "empty", library.folder.root)
     assert add_photos(library.folder, source, never).scan.missing == 3
     loaded = []
     source = source_at(photos, library.folder.root)
@@ -143,11 +132,10 @@ def test_report_tells_what_can_be_found_and_where_it_lies(library: LibraryFactor
     assert report.index.size_bytes == sum(file.size_bytes for file in segments_in(library.folder))
 
 
-def test_an_unchanged_folder_leaves_every_file_of_the_vectors_as_it_is(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    folder = library.folder.vectors("fake-00000000")
+def test_an_unchanged_folder_leaves_every_file_of_the_vectors_as_it_is(stocked: LibraryFactory, photos: Path) -> None:
+    folder = stocked.folder.vectors("fake-00000000")
     before = [(path.name, path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.iterdir()]
-    library.add(photos)
+    stocked.add(photos)
     assert [(path.name, path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.iterdir()] == before
 
 
@@ -155,31 +143,24 @@ def test_an_unchanged_folder_leaves_every_file_of_the_vectors_as_it_is(library: 
 def merging_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every 4 photos recorded by themselves, and every two such segments merged."""
     monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", 4)
-    monkeypatch.setattr("indexer.merging.FAN_OUT", 2)
-    monkeypatch.setattr("indexer.merging.SMALLEST_ROWS", 8)
+    set_sizes(monkeypatch, fan_out=2, smallest=8)
 
 
 @pytest.mark.usefixtures("merging_early")
 @pytest.mark.parametrize(("call", "code"), [*((call, errno.ENOSPC) for call in range(8)), (0, errno.EDQUOT)])
 def test_full_disk_is_named_with_its_remedy_and_a_later_run_completes(
-    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch, call: int, code: int
+    library: LibraryFactory, photos: Path, call: int, code: int
 ) -> None:
-    fsync, calls = os.fsync, iter(range(1000))
-
-    def full(descriptor: int) -> None:
-        if next(calls) >= call:
-            raise OSError(code, os.strerror(code))
-        fsync(descriptor)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("base.files.os.fsync", full)
-        with pytest.raises(LibraryError, match=rf"the disk that holds {library.folder.root} is full: free some space"):
-            library.add(photos)
+    with (
+        failing_from(os, "fsync", OSError(code, os.strerror(code)), call=call),
+        pytest.raises(LibraryError, match=rf"the disk that holds {library.folder.root} is full: free some space"),
+    ):
+        library.add(photos)
     assert list(library.folder.root.rglob("*.tmp")) == []
     check_invariants(library.folder)
     library.add(photos)
     assert set(states_of(library.folder).values()) == {EMBEDDED}
-    assert verify(library.folder) == []
+    check_sound(library.folder)
 
 
 def test_what_was_recorded_before_the_disk_was_full_is_kept(
@@ -187,17 +168,9 @@ def test_what_was_recorded_before_the_disk_was_full_is_kept(
 ) -> None:
     monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", 4)
     library.folder.vectors(library.encoder.key).mkdir(parents=True, exist_ok=True)
-    fsync, calls = os.fsync, iter(range(1000))
-
-    def full(descriptor: int) -> None:
-        if next(calls) >= 2:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        fsync(descriptor)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("base.files.os.fsync", full)
-        with pytest.raises(LibraryError, match="what was done so far is kept"):
-            library.add(photos)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with failing_from(os, "fsync", full, call=2), pytest.raises(LibraryError, match="what was done so far is kept"):
+        library.add(photos)
     assert list(states_of(library.folder).values()).count(EMBEDDED) == 4
     assert library.add(photos).run.encoded == 6
     assert verify(library.folder) == []
@@ -215,13 +188,10 @@ def test_what_was_recorded_before_the_disk_was_full_is_kept(
 def test_database_that_cannot_write_is_an_error_of_the_library(
     library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch, code: int, message: str
 ) -> None:
-    def fail(*args: object) -> None:
-        error = sqlite3.OperationalError("in SQLite's words")
-        error.sqlite_errorcode = code
-        raise OperationalError("INSERT", {}, error)
-
+    error = sqlite3.OperationalError("in SQLite's words")
+    error.sqlite_errorcode = code
     with monkeypatch.context() as patch:
-        patch.setattr("indexer.pipeline.record_segment", fail)
+        patch.setattr("indexer.pipeline.record_segment", raising(OperationalError("INSERT", {}, error)))
         with pytest.raises(LibraryError, match=message):
             library.add(photos)
     library.add(photos)
@@ -238,45 +208,41 @@ def test_disk_that_cannot_be_written_is_named(
         library.add(photos)
 
 
-def test_library_whose_lock_cannot_be_written_is_named(
-    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unwritable_lock_is_named(library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse = raising(PermissionError(errno.EACCES, "Permission denied", str(library.folder.lock_file)))
     monkeypatch.setattr(FileLock, "_acquire", refuse)
     with pytest.raises(LibraryError, match=r"library\.lock cannot be written"):
         library.add(photos)
 
 
-def test_second_process_is_refused_while_the_first_adds(library: LibraryFactory, photos: Path) -> None:
-    others: list[subprocess.CompletedProcess[str]] = []
+def test_another_is_refused_while_photos_are_added_and_told_who_adds(library: LibraryFactory, photos: Path) -> None:
+    refused: list[str] = []
 
     def add_elsewhere(group: int) -> None:
         if group == 2:
-            command = [sys.executable, "-c", TRY_TO_ADD, str(library.folder.root), str(photos)]
-            root = Path(__file__).parents[2]
-            others.append(subprocess.run(command, capture_output=True, text=True, check=False, cwd=root))
+            with pytest.raises(LibraryBusyError) as caught:
+                library.open().add(photos)
+            refused.append(str(caught.value))
 
     library.encoder = WatchedEncoder(add_elsewhere)
     assert library.add(photos).run.encoded == 10
-    ((other),) = others
-    assert other.returncode == 1
-    assert f"LibraryBusyError: another process or thread is changing {library.folder.root}: wait for it" in other.stderr
-    assert f"; it is process {os.getpid()} on {socket.gethostname()}, since 20" in other.stderr
+    ((said),) = refused
+    assert said.startswith(f"another process or thread is changing {library.folder.root}: wait for it")
+    assert f"; it is process {os.getpid()} on {socket.gethostname()}, since 20" in said
     assert verify(library.folder) == []
 
 
-def test_search_works_while_photos_are_added(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
+def test_search_works_while_photos_are_added(stocked: LibraryFactory, photos: Path) -> None:
     (photos / "10.jpg").write_bytes(photo_bytes(10))
     found: list[int] = []
 
     def search(group: int) -> None:
-        with library.open() as opened_library:
+        with stocked.open() as opened_library:
             found.append(len(opened_library.search("a room", k=100)))
 
-    plain, library.encoder = library.encoder, WatchedEncoder(search)
-    library.add(photos)
-    library.encoder = plain
+    plain, stocked.encoder = stocked.encoder, WatchedEncoder(search)
+    stocked.add(photos)
+    stocked.encoder = plain
     search(0)
     assert found == [10, 11]
 

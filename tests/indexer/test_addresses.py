@@ -38,9 +38,7 @@ def server(tmp_path: Path) -> Iterator[FileServer]:
         yield state
 
 
-def test_a_folder_of_a_web_server_is_read_and_then_only_asked_about(
-    library: LibraryFactory, server: FileServer
-) -> None:
+def test_a_folder_of_a_web_server_is_read_and_then_asked_about(library: LibraryFactory, server: FileServer) -> None:
     report = library.add(f"{server.address}/")
     assert (report.scan.new, report.run.encoded, report.run.failed) == (6, 6, 0)
     check_invariants(library.folder)
@@ -196,9 +194,7 @@ def test_addresses_that_are_not_taken(library: LibraryFactory, address: str, why
     assert not photos_of(library.folder) and not problems_of(library.folder)
 
 
-def test_a_store_whose_reader_is_not_installed_says_what_to_install(
-    library: LibraryFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_without_a_reader_says_what_to_get(library: LibraryFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "s3fs", None)

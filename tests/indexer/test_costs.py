@@ -38,9 +38,8 @@ def scans(engine: Engine, statements: list[tuple[str, Any]]) -> list[tuple[str, 
 
 
 @pytest.mark.sqlite("how a statement is carried out is asked of SQLite")
-def test_the_scan_of_a_table_would_be_noticed(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    with library.open() as opened:
+def test_the_scan_of_a_table_would_be_noticed(stocked: LibraryFactory, photos: Path) -> None:
+    with stocked.open() as opened:
         statements = executed(opened.catalog.engine)
         opened.info()  # counts all photos
         assert scans(opened.catalog.engine, statements)
@@ -48,12 +47,9 @@ def test_the_scan_of_a_table_would_be_noticed(library: LibraryFactory, photos: P
 
 @pytest.mark.sqlite("how a statement is carried out is asked of SQLite")
 @pytest.mark.parametrize("change", ["new", "known bytes", "other bytes", "gone"])
-def test_adding_a_photo_looks_through_no_table_of_photos(
-    library: LibraryFactory, photos: Path, tmp_path: Path, change: str
-) -> None:
-    library.add(photos)
+def test_adding_a_photo_looks_through_no_table_of_photos(stocked: LibraryFactory, tmp_path: Path, change: str) -> None:
     folder = fill_folder(tmp_path / "more", (100, 101))
-    library.add(folder)
+    stocked.add(folder)
     if change == "new":
         (folder / "102.jpg").write_bytes(photo_bytes(102))
     elif change == "known bytes":
@@ -62,7 +58,7 @@ def test_adding_a_photo_looks_through_no_table_of_photos(
         (folder / "100.jpg").write_bytes(photo_bytes(200, size=(80, 60)))
     else:
         (folder / "100.jpg").unlink()
-    with aliens.open(library.folder.root, encoder=library.encoder) as opened:
+    with aliens.open(stocked.folder.root, encoder=stocked.encoder) as opened:
         statements = executed(opened.catalog.engine)
         report = opened.add(folder)
         assert (report.run.done, report.scan.vanished) == ((0, 1) if change == "gone" else (1, 0))

@@ -79,9 +79,7 @@ def test_photo_is_not_decoded_before_it_may_be(photos: Path, monkeypatch: pytest
     ],
     ids=["empty", "text", "truncated JPEG", "truncated PNG", "large"],
 )
-def test_photo_that_cannot_be_decoded_is_a_failure_with_its_kind(
-    tmp_path: Path, data: bytes, kind: str, reason: str
-) -> None:
+def test_photo_that_cannot_be_decoded_fails_with_its_kind(tmp_path: Path, data: bytes, kind: str, reason: str) -> None:
     (tmp_path / "a.jpg").write_bytes(data)
     outcome = read(tmp_path / "a.jpg", max_pixels=100_000)
     assert isinstance(outcome, Failure)
@@ -118,9 +116,7 @@ def test_photo_that_cannot_be_read_is_a_failure_with_its_kind(
         AssertionError(),
     ],
 )
-def test_whatever_pillow_raises_is_one_photos_failure(
-    photos: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
+def test_what_pillow_raises_fails_one_photo(photos: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     for what in ("PIL.Image.open", "PIL.ImageFile.ImageFile.load"):
         with monkeypatch.context() as patch:
             patch.setattr(what, raising(error))

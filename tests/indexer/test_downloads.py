@@ -1,4 +1,3 @@
-import io
 import os
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from indexer.downloads import WORK, DownloadOptions, DownloadReport, download_ph
 from indexer.hotels50k import Hotels50kSource
 from tests.by_folder import add_photos, list_failures
 from tests.conftest import LibraryFactory
-from tests.indexer.conftest import CHAINS, HOTELS, PHOTOS, TEST_PHOTOS
+from tests.indexer.conftest import CHAINS, HOTELS, PHOTOS, TEST_PHOTOS, write_tar
 from tests.web_server import PhotoServer, serving_photos
 
 ROOT = Path(__file__).parents[2]
@@ -36,18 +35,22 @@ def server() -> Iterator[PhotoServer]:
 
 
 @pytest.fixture(autouse=True)
-def around(server: PhotoServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def around(server: PhotoServer, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Nothing was asked of the server yet; all tests but one have a stand-in for img2dataset, in processes as well."""
     server.asked.clear()
     for event in (server.open, server.waiting, server.left):
         event.clear()
     monkeypatch.setenv("no_proxy", "127.0.0.1")
+    if request.function is not test_img2dataset_fetches_what_is_there_alone:
+        monkeypatch.syspath_prepend(STAND_IN)
+        monkeypatch.setenv("PYTHONPATH", STAND_IN)
 
 
 @pytest.fixture
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes the place of img2dataset, in processes as well."""
-    monkeypatch.syspath_prepend(STAND_IN)
-    monkeypatch.setenv("PYTHONPATH", STAND_IN)
+def brought(tmp_path: Path) -> harvest.Harvest:
+    """What is brought from shards in a folder."""
+    (tmp_path / "shards").mkdir()
+    return harvest.Harvest(str(tmp_path), DeadLinks(str(tmp_path / "dead_links.tsv")))
 
 
 def listing(root: Path, *addresses: str, name: str = "train_set.csv") -> Path:
@@ -70,17 +73,19 @@ def photos_in(root: Path) -> list[str]:
     return sorted(path.name for path in (root / "images/train/7/100/traffickcam").glob("*"))
 
 
+def dead_of(folder: Path) -> dict[int, str]:
+    return DeadLinks(str(folder / "dead_links.tsv")).reasons
+
+
 def dead_in(root: Path) -> dict[int, str]:
-    return DeadLinks(str(root / "images/train/dead_links.tsv")).reasons
+    return dead_of(root / "images/train")
 
 
 def in_short(report: DownloadReport) -> tuple[int, int, int, int, int]:
     return report.there, report.known_dead, report.downloaded, report.failed, report.left
 
 
-def test_img2dataset_fetches_what_is_there_and_says_what_is_not(
-    tmp_path: Path, server: PhotoServer, library: LibraryFactory
-) -> None:
+def test_img2dataset_fetches_what_is_there_alone(tmp_path: Path, server: PhotoServer, library: LibraryFactory) -> None:
     pytest.importorskip("img2dataset", reason="img2dataset is absent: pip install -e '.[download]'")
     kinds = ("photo/7.jpg", "wide/2.jpg", "png/3.png", "redirect/4.jpg", "missing/5.jpg", "broken/6.jpg", "html/7.jpg")
     kinds += ("huge/8.png", "cut/9.jpg", "unwanted/10.jpg", "photo/11.jpg?width=ü 1")
@@ -104,7 +109,6 @@ def test_img2dataset_fetches_what_is_there_and_says_what_is_not(
     assert not (tree / "images/train" / WORK).exists()
 
 
-@pytest.mark.usefixtures("stand_in")
 def test_only_what_is_missing_and_not_known_to_be_dead_is_asked_for(tmp_path: Path, server: PhotoServer) -> None:
     tree = listing(tmp_path, *(server.at(f"{kind}/{n}.jpg") for n, kind in enumerate(("photo", "missing", "photo"))))
     assert in_short(download_photos(tree)) == (0, 0, 2, 1, 0)
@@ -120,7 +124,6 @@ def test_only_what_is_missing_and_not_known_to_be_dead_is_asked_for(tmp_path: Pa
     assert dead_in(tree) == {}
 
 
-@pytest.mark.usefixtures("stand_in")
 def test_limit_tries_so_many_and_the_next_run_the_others(tmp_path: Path, server: PhotoServer) -> None:
     tree = listing(tmp_path, *(server.at(f"photo/{n}.jpg") for n in range(5)))
     report = download_photos(tree, options=DownloadOptions(limit=2))
@@ -129,7 +132,6 @@ def test_limit_tries_so_many_and_the_next_run_the_others(tmp_path: Path, server:
     assert in_short(download_photos(tree, options=DownloadOptions(limit=9))) == (2, 0, 3, 0, 0)
 
 
-@pytest.mark.usefixtures("stand_in")
 def test_photo_in_another_folder_or_of_another_ending_is_not_fetched_again(tmp_path: Path, server: PhotoServer) -> None:
     tree = listing(tmp_path, *(server.at(f"photo/{n}.jpg") for n in (1, 2, 3)))
     download_photos(tree)
@@ -140,7 +142,6 @@ def test_photo_in_another_folder_or_of_another_ending_is_not_fetched_again(tmp_p
     assert in_short(download_photos(tree)) == (3, 0, 0, 0, 0)
 
 
-@pytest.mark.usefixtures("stand_in")
 def test_empty_file_that_a_power_cut_left_is_fetched_again(tmp_path: Path, server: PhotoServer) -> None:
     tree = listing(tmp_path, server.at("photo/1.jpg"))
     download_photos(tree)
@@ -148,7 +149,6 @@ def test_empty_file_that_a_power_cut_left_is_fetched_again(tmp_path: Path, serve
     assert in_short(download_photos(tree)) == (0, 0, 1, 0, 0)
 
 
-@pytest.mark.usefixtures("stand_in")
 def test_killed_run_takes_all_that_it_started_along_and_the_next_one_goes_on(
     tmp_path: Path, server: PhotoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,11 +173,8 @@ def test_killed_run_takes_all_that_it_started_along_and_the_next_one_goes_on(
     assert sorted(os.listdir(tree / "images/train")) == ["7", "dead_links.tsv"]
 
 
-@pytest.mark.usefixtures("stand_in")
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, ZeroDivisionError])
-def test_stopped_run_keeps_what_came_and_leaves_no_process(
-    tmp_path: Path, server: PhotoServer, stop: type[BaseException]
-) -> None:
+def test_stopped_run_keeps_all_and_no_process(tmp_path: Path, server: PhotoServer, stop: type[BaseException]) -> None:
     tree = listing(tmp_path, *map(server.at, ["photo/1.jpg", "photo/2.jpg", "wait/3.jpg"]))
 
     def tell(step: Step) -> None:
@@ -195,7 +192,6 @@ def test_stopped_run_keeps_what_came_and_leaves_no_process(
     assert not server.waiting.is_set() or server.left.wait(100)
 
 
-@pytest.mark.usefixtures("stand_in")
 def test_where_no_server_answers_no_link_is_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(harvest, "FEW_UNREACHED", 2)
     tree = listing(tmp_path, *(f"http://127.0.0.1:9/{n}.jpg" for n in range(3)))
@@ -223,10 +219,7 @@ def shard_of(work: Path, number: int, *rows: tuple[str, str | None]) -> None:
     (work / "shards" / f"{number:05d}_stats.json").write_text("{}")
 
 
-def test_network_that_is_lost_on_the_way_makes_no_link_dead(tmp_path: Path) -> None:
-    (tmp_path / "shards").mkdir()
-    dead_links = DeadLinks(str(tmp_path / "dead_links.tsv"))
-    brought = harvest.Harvest(str(tmp_path), dead_links)
+def test_network_that_is_lost_on_the_way_makes_no_link_dead(tmp_path: Path, brought: harvest.Harvest) -> None:
     down = "<urlopen error [Errno -3] Temporary failure in name resolution>"
     shard_of(
         tmp_path,
@@ -237,34 +230,30 @@ def test_network_that_is_lost_on_the_way_makes_no_link_dead(tmp_path: Path) -> N
         ("http://a.example/3.jpg", "<urlopen error [Errno 110] Connection timed out>"),
     )
     brought.take(tmp_path)
-    assert set(dead_links.reasons) == {1_001, 1_002}  # a server that is there otherwise may answer the next time
+    assert dead_of(tmp_path).keys() == {1_001, 1_002}  # a server that is there otherwise may answer the next time
     shard_of(tmp_path, 2, *((f"http://{host}.example/{n}.jpg", down) for n in range(11) for host in "ab"))
     brought.take(tmp_path)
-    assert set(dead_links.reasons) == {1_001, 1_002}
+    assert dead_of(tmp_path).keys() == {1_001, 1_002}
     assert (brought.failed, brought.unanswered) == (25, 23)
     with pytest.raises(SourceError, match=r"none of 22 addresses answered, such as http://a\.example/0\.jpg"):
         brought.end()
     assert (brought.failed, brought.unanswered) == (3, 1)
 
 
-def test_one_server_that_is_gone_is_no_network_that_is_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_server_is_no_network(tmp_path: Path, brought: harvest.Harvest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(harvest, "MOST_UNREACHED", 3)
-    (tmp_path / "shards").mkdir()
-    dead_links = DeadLinks(str(tmp_path / "dead_links.tsv"))
-    brought = harvest.Harvest(str(tmp_path), dead_links)
     gone = "<urlopen error [Errno 111] Connection refused>"
     shard_of(tmp_path, 1, *((f"http://gone.example/{n}.jpg", gone) for n in range(5)))
     brought.take(tmp_path)
     shard_of(tmp_path, 2, ("http://gone.example/5.jpg", gone), ("http://a.example/6.jpg", None))
     brought.take(tmp_path)
     brought.end()
-    assert set(dead_links.reasons) == {2_000}
+    assert dead_of(tmp_path).keys() == {2_000}
     shard_of(tmp_path, 3, *((f"http://{host}.example/{n}.jpg", gone) for n in range(2) for host in "ab"))
     with pytest.raises(SourceError, match="none of 4 addresses answered"):
         brought.take(tmp_path)
 
 
-@pytest.mark.usefixtures("stand_in")
 def test_rows_that_cannot_be_used_are_told(tmp_path: Path, server: PhotoServer) -> None:
     tree = listing(tmp_path, server.at("photo/1.jpg"))
     with open(tree / "dataset/train_set.csv", "a", encoding="utf-8") as file:
@@ -277,7 +266,6 @@ def test_rows_that_cannot_be_used_are_told(tmp_path: Path, server: PhotoServer) 
     ]
 
 
-@pytest.mark.usefixtures("stand_in")
 def test_what_is_no_address_is_a_dead_link_and_nothing_else_is_lost(tmp_path: Path, server: PhotoServer) -> None:
     tree = listing(tmp_path, "file:///etc/passwd", "", server.at("photo/3.jpg"), "http://[", "ftp://a/b.jpg")
     assert in_short(download_photos(tree)) == (0, 0, 1, 4, 0)
@@ -301,7 +289,6 @@ def test_address_is_written_as_it_can_be_asked_for(written: str, asked: str | No
     assert web_address(written) == asked
 
 
-@pytest.mark.usefixtures("stand_in")
 def test_lists_are_taken_out_of_their_archive(tmp_path: Path) -> None:
     listing(tmp_path / "made", "")
     (tmp_path / "made/dataset/test_set.csv").write_text(TEST_PHOTOS, encoding="utf-8")
@@ -324,9 +311,7 @@ def test_archive_that_is_broken_is_named(tmp_path: Path, content: bytes) -> None
 
 
 def test_archive_that_lacks_a_list_is_named(tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "dataset.tar.gz", "w:gz") as tar:
-        member = tarfile.TarInfo("dataset/train_set.csv")
-        tar.addfile(member, io.BytesIO())
+    write_tar(tmp_path / "dataset.tar.gz", {"dataset/train_set.csv": b""}, "w:gz")
     with pytest.raises(SourceError, match=r"holds no chain_info.csv and no hotel_info.csv and no test_set.csv"):
         download_photos(tmp_path)
 
@@ -346,7 +331,6 @@ def test_splits_that_cannot_be_downloaded_are_refused(tmp_path: Path, split: str
         download_photos(listing(tmp_path, "http://a/1.jpg"), split)
 
 
-@pytest.mark.usefixtures("stand_in")
 def test_photos_of_the_test_come_where_they_belong(tmp_path: Path, server: PhotoServer) -> None:
     tree = listing(tmp_path, server.at("photo/1.jpg"), name="test_set.csv")
     assert aliens.download_hotels50k(tree, split="unoccluded").downloaded == 1
@@ -368,10 +352,7 @@ def test_without_img2dataset_the_remedy_is_said(tmp_path: Path, monkeypatch: pyt
         download_photos(listing(tmp_path, "http://a/1.jpg"))
 
 
-@pytest.mark.usefixtures("stand_in")
-def test_failure_of_img2dataset_is_told_in_its_words(
-    tmp_path: Path, server: PhotoServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_img2dataset_is_told_of(tmp_path: Path, server: PhotoServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAND_IN_FAILS", "1")
     tree = listing(tmp_path, server.at("photo/1.jpg"))
     with pytest.raises(AliensError, match=r"img2dataset ended with code 1: .*MemoryError: no memory left"):
@@ -379,10 +360,7 @@ def test_failure_of_img2dataset_is_told_in_its_words(
     assert not (tree / "images/train" / WORK).exists()
 
 
-@pytest.mark.usefixtures("stand_in")
-def test_where_img2dataset_is_killed_that_is_told(
-    tmp_path: Path, server: PhotoServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_img2dataset_is_told(tmp_path: Path, server: PhotoServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAND_IN_KILLED", "1")
     report = download_photos(listing(tmp_path, server.at("photo/1.jpg")))
     assert (report.downloaded, report.left, report.interrupted) == (0, 1, False)
@@ -390,7 +368,6 @@ def test_where_img2dataset_is_killed_that_is_told(
     assert "--processes" in report.notes[0]
 
 
-@pytest.mark.usefixtures("stand_in")
 def test_full_disk_stops_it(tmp_path: Path, server: PhotoServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("indexer.downloads.LEAST_FREE_BYTES", 1 << 80)
     tree = listing(tmp_path, server.at("photo/1.jpg"), server.at("wait/2.jpg"))
@@ -398,17 +375,13 @@ def test_full_disk_stops_it(tmp_path: Path, server: PhotoServer, monkeypatch: py
         download_photos(tree)
 
 
-@pytest.mark.usefixtures("stand_in")
-def test_what_brings_nothing_for_long_is_stopped(
-    tmp_path: Path, server: PhotoServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_brings_nothing_is_stopped(tmp_path: Path, server: PhotoServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("indexer.downloads.STALLED_S", 0.0)
     report = download_photos(listing(tmp_path, server.at("wait/1.jpg")))
     assert (report.downloaded, report.left) == (0, 1)
     assert report.notes[0].startswith("stopped, since nothing came for ")
 
 
-@pytest.mark.usefixtures("stand_in")
 def test_two_at_once_are_refused(tmp_path: Path, server: PhotoServer) -> None:
     tree = listing(tmp_path, server.at("photo/1.jpg"))
 
@@ -420,7 +393,6 @@ def test_two_at_once_are_refused(tmp_path: Path, server: PhotoServer) -> None:
     assert download_photos(tree, progress=tell).downloaded == 1
 
 
-@pytest.mark.usefixtures("stand_in")
 def test_folder_that_cannot_be_written_is_named(tmp_path: Path, server: PhotoServer) -> None:
     tree = listing(tmp_path, server.at("photo/1.jpg"))
     (tree / "images").write_text("in the way")

@@ -29,9 +29,7 @@ def test_handler_is_put_back_when_nothing_was_interrupted() -> None:
 
 
 @pytest.mark.parametrize("others", [signal.SIG_IGN, None])
-def test_an_interrupt_that_is_ignored_or_not_for_python_is_left_so(
-    others: signal.Handlers | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_ignored_interrupt_is_left_so(others: signal.Handlers | None, monkeypatch: pytest.MonkeyPatch) -> None:
     if others is None:  # as of a handler installed from C, which none could put back
         monkeypatch.setattr(signal, "getsignal", lambda number: None)
     else:

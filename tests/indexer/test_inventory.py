@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import pytest
@@ -47,27 +46,23 @@ def test_photos_failures_hotels_and_sizes_are_counted(library: LibraryFactory, p
 
 
 @pytest.mark.parametrize(("recall", "said"), [(0.995, "ivf, 10 photos"), (0.5, "ivf, 10 photos, not used")])
-def test_an_approximate_index_is_named_with_what_it_holds(
-    library: LibraryFactory, photos: Path, recall: float, said: str
-) -> None:
-    library.add(photos)
+def test_an_approximate_index_and_its_photos(stocked: LibraryFactory, recall: float, said: str) -> None:
     about = Approximation(model_key=KEY, kind="ivf", factory="IVF1,SQ8", dim=48, entries=10, recall=recall)
-    where = library.folder.index(KEY)
+    where = stocked.folder.index(KEY)
     where.mkdir(parents=True)
     write_record(where / APPROXIMATE_MANIFEST, about)
     (where / APPROXIMATE_FILE).write_bytes(bytes(1000))
-    inventory = take_inventory(library.folder)
+    inventory = take_inventory(stocked.folder)
     assert inventory.index == said
     assert inventory.index_bytes == 1000 + (where / APPROXIMATE_MANIFEST).stat().st_size
 
 
-def test_a_collection_in_milvus_is_named_without_asking_milvus(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    where = library.folder.index(KEY)
+def test_a_collection_in_milvus_is_named_without_asking_milvus(stocked: LibraryFactory, photos: Path) -> None:
+    where = stocked.folder.index(KEY)
     where.mkdir(parents=True)
     about = Collection(model_key=KEY, uri="http://127.0.0.1:9", name="aliens", dim=48, exact=False, entries=10)
     write_collection(where, about)
-    assert take_inventory(library.folder).index == "Milvus, 10 photos"
+    assert take_inventory(stocked.folder).index == "Milvus, 10 photos"
 
 
 def test_inventory_is_written_for_people_and_machines(library: LibraryFactory, photos: Path) -> None:
@@ -113,9 +108,7 @@ def test_failures_of_one_kind_are_listed(library: LibraryFactory, photos: Path) 
     assert list(list_failures(library.folder, "truncated")) == []
 
 
-def test_problems_of_every_source_are_listed_after_the_photos(
-    library: LibraryFactory, photos: Path, tree: HotelsTree
-) -> None:
+def test_problems_of_sources_are_listed_after_photos(library: LibraryFactory, photos: Path, tree: HotelsTree) -> None:
     (photos / "a.jpg").write_bytes(b"")
     (photos / "b.tar").write_text("no tar")
     library.add(photos)
@@ -123,15 +116,6 @@ def test_problems_of_every_source_are_listed_after_the_photos(
     add_photos(library.folder, Hotels50kSource(tree.root), lambda model: library.encoder)
     listed = [(failure.kind, Path(failure.where).name, failure.photo_id) for failure in list_failures(library.folder)]
     assert listed == [("empty", "a.jpg", 11), ("source", "train_set.csv:5", None), ("source", "b.tar", None)]
-
-
-def test_problems_that_the_latest_scan_did_not_meet_are_no_longer_listed(library: LibraryFactory, photos: Path) -> None:
-    (photos / "b.tar").write_text("no tar")
-    library.add(photos)
-    assert len(list(list_failures(library.folder))) == 1
-    os.remove(photos / "b.tar")
-    library.add(photos)
-    assert list(list_failures(library.folder)) == []
 
 
 def test_without_a_library_there_is_no_inventory(tmp_path: Path) -> None:

@@ -48,17 +48,20 @@ from tests.by_folder import disagreements as verify
 from tests.conftest import FakeEncoder, LibraryFactory, copy_library, fill_folder, photo_bytes
 from tests.db.conftest import put_photos
 from tests.embedding.conftest import flip
-from tests.indexer.conftest import check_invariants, empty_library, segments_in, states_of, vectors_of
+from tests.indexer.conftest import (
+    check_invariants,
+    check_sound,
+    empty_library,
+    failing_from,
+    segments_in,
+    set_sizes,
+    states_of,
+    vectors_of,
+    write_at_a_new_time,
+)
 from tests.restyled import keep_results
 
 KEY = "fake-00000000"
-TIMES_NS = count(1_700_000_000_000_000_000, 1_000_000_000)  # a clock that never shows a time twice
-
-
-def set_sizes(patch: pytest.MonkeyPatch, *, fan_out: int, smallest: int, most: int = 1_000_000) -> None:
-    patch.setattr("indexer.merging.FAN_OUT", fan_out)
-    patch.setattr("indexer.merging.SMALLEST_ROWS", smallest)
-    patch.setattr("indexer.merging.MOST_ROWS", most)
 
 
 class Rows:
@@ -158,9 +161,7 @@ def test_segments_of_one_photo_are_merged_as_digits_are_carried(
     shutil.rmtree(root)
 
 
-def test_what_is_merged_into_a_larger_tier_may_fill_that(
-    library: LibraryFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_merged_may_fill_a_larger_tier(library: LibraryFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     with rows_of(library) as rows:
         for size in (3, 1, 1, 1, 3):
             rows.add(size)
@@ -205,9 +206,7 @@ def test_a_large_segment_is_written_anew_when_most_of_its_rows_are_nobodys(
         rows.check()
 
 
-def test_segments_without_anybodys_vector_are_only_removed(
-    library: LibraryFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_segments_of_nobodys_vectors_are_only_removed(library: LibraryFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     set_sizes(monkeypatch, fan_out=2, smallest=100)
     with rows_of(library) as rows:
         for _ in range(2):
@@ -217,9 +216,7 @@ def test_segments_without_anybodys_vector_are_only_removed(
         rows.check()
 
 
-def test_segments_of_photos_and_of_results_are_not_mixed(
-    library: LibraryFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_segments_of_photos_and_results_are_not_mixed(library: LibraryFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     set_sizes(monkeypatch, fan_out=3, smallest=100)
     with rows_of(library) as rows:
         for restyled in (False, True, False, True):
@@ -235,9 +232,7 @@ def test_segments_of_photos_and_of_results_are_not_mixed(
         rows.check()
 
 
-def test_a_merge_needs_no_more_than_one_segment_of_memory_at_a_time(
-    library: LibraryFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_merge_needs_memory_of_one_segment_at_most(library: LibraryFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     set_sizes(monkeypatch, fan_out=3, smallest=100)
     monkeypatch.setattr("indexer.merging.BLOCK_ROWS", 4)
     blocks: list[int] = []
@@ -274,8 +269,7 @@ def change_photos(folder: Path, changes: dict[int, int | None]) -> None:
         path = folder / f"{number:02d}.jpg"
         path.unlink(missing_ok=True)
         if seed is not None:
-            path.write_bytes(photo_bytes(seed, size=(32, 32)))
-            os.utime(path, ns=(next(TIMES_NS), next(TIMES_NS)))
+            write_at_a_new_time(path, photo_bytes(seed, size=(32, 32)))
 
 
 def moved(recorded: dict[int, int], here: dict[int, int]) -> dict[int, int]:
@@ -326,8 +320,7 @@ def test_whatever_comes_changes_vanishes_and_returns_every_vector_is_what_it_sho
     assert vectors_of(library.folder) == {str(photos / f"{n:02d}.jpg"): vector_of(seed) for n, seed in here.items()}
     assert all_vectors(library) == {f"{number:02d}.jpg": vector_of(seed) for number, seed in recorded.items()}
     assert library.encoder.encoded_photos == encoded  # what was encoded once is not again, though it was away
-    check_invariants(library.folder)
-    assert verify(library.folder) == []
+    check_sound(library.folder)
     shutil.rmtree(root)
 
 
@@ -400,7 +393,6 @@ def covered(
     """A copy of that library and its photos, with a table of them."""
     for folder in covered_template.glob("from *"):
         shutil.copytree(folder, tmp_path / folder.name)
-    shutil.rmtree(library.folder.root)
     copy_library(covered_template / "library", library.folder.root, covered_template, tmp_path)
     assert tag(library) == 0  # which writes the table of photos
     set_sizes(monkeypatch, fan_out=3, smallest=100)
@@ -469,9 +461,7 @@ def test_what_covers_the_old_segments_covers_the_merged_one(covered: LibraryFact
     assert verify(covered.folder) == []
 
 
-def test_scores_of_a_merged_segment_are_those_of_its_photos_and_of_no_dead_row(
-    covered: LibraryFactory, tmp_path: Path
-) -> None:
+def test_scores_of_a_merged_segment_are_those_of_its_photos_alone(covered: LibraryFactory, tmp_path: Path) -> None:
     gone, back = tmp_path / "from 0" / "003.jpg", tmp_path / "003.jpg"
     gone.rename(back)
     (tmp_path / "from 15" / "020.jpg").write_bytes(photo_bytes(99, size=(48, 48)))
@@ -666,10 +656,6 @@ def test_damaged_scores_are_not_merged_into_sound_ones(covered: LibraryFactory) 
 # Kills
 
 
-class Killed(BaseException):
-    """What a test raises in the middle of a merge."""
-
-
 STEPS: dict[str, tuple[Any, str]] = {
     "write": (SegmentStore, "write_parts"),
     "carry over": (indexer.merging, "carry_over"),
@@ -690,18 +676,8 @@ def test_a_kill_at_any_step_leaves_a_sound_library_and_the_next_merge_completes_
     keep_results(covered.folder, [1], covered.encoder)
     vectors, scores, hits = vectors_of(covered.folder), scores_of(covered), hits_of(covered)
     covered.close()
-    owner, name = STEPS[step]
-    original = getattr(owner, name)
-
-    def killing(*args: Any, **options: Any) -> Any:
-        if after:
-            original(*args, **options)
-        raise Killed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(owner, name, killing)
-        with pytest.raises(Killed):
-            merge_now(covered)
+    with failing_from(*STEPS[step], SystemExit, after=after), pytest.raises(SystemExit):
+        merge_now(covered)
     recorded = step.startswith("remove") or (step, after) == ("commit", True)
     assert len(segments_in(covered.folder)) == (2 if recorded else 4)
     check_invariants(covered.folder)
@@ -716,32 +692,21 @@ def test_a_kill_at_any_step_leaves_a_sound_library_and_the_next_merge_completes_
     assert (tag(covered), reindex(covered.folder, loaded(covered)).why) == (1, "")
     assert scores.items() <= scores_of(covered).items()
     assert vectors.items() <= vectors_of(covered.folder).items()
-    check_invariants(covered.folder)
-    assert verify(covered.folder) == []
+    check_sound(covered.folder)
 
 
-def test_a_full_disk_in_the_middle_of_a_merge_loses_nothing(
-    covered: LibraryFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hits, replace, calls = hits_of(covered), os.replace, count()
-    for refused in range(5):  # the segment's file, two manifests, the scores, and none
-        with monkeypatch.context() as patch:
-            calls = count()
-
-            def full(*args: Any, refused: int = refused, calls: Iterator[int] = calls) -> None:
-                if next(calls) == refused:
-                    raise OSError(28, "No space left on device")
-                replace(*args)
-
-            patch.setattr("base.files.os.replace", full)
-            if refused < 4:
-                with pytest.raises(OSError, match="No space left"):
-                    merge_now(covered)
-                assert len(segments_in(covered.folder)) == 3
-            else:
-                assert merge_now(covered) == 1
+def test_a_full_disk_in_the_middle_of_a_merge_loses_nothing(covered: LibraryFactory) -> None:
+    hits, full = hits_of(covered), OSError(28, "No space left on device")
+    for refused in range(4):  # the segment's file, two manifests, the scores
+        with failing_from(os, "replace", full, call=refused), pytest.raises(OSError, match="No space left"):
+            merge_now(covered)
+        assert len(segments_in(covered.folder)) == 3
         assert hits_of(covered) == hits
         check_invariants(covered.folder)
+    with failing_from(os, "replace", full, call=4):
+        assert merge_now(covered) == 1
+    assert hits_of(covered) == hits
+    check_invariants(covered.folder)
     assert is_covered(covered) == [ALL]
 
 

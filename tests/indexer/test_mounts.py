@@ -173,9 +173,7 @@ def test_photos_that_were_replaced_on_a_disk_that_holds_more_are_gone(
     assert report.scan.kept == 0
 
 
-def test_a_whole_source_on_a_drive_with_a_stray_file_in_its_place(
-    library: LibraryFactory, photos: Path, disks: Disks
-) -> None:
+def test_a_source_on_a_drive_with_a_stray_in_its_place(library: LibraryFactory, photos: Path, disks: Disks) -> None:
     disks.plug(photos)
     library.add(photos)
     disks.unplug(photos)

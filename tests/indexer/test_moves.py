@@ -12,9 +12,8 @@ from base.settings import LibraryFolder
 from db.models import Photo
 from indexer.moves import common_ending
 from indexer.sources import FolderSource
-from tests.by_folder import disagreements as verify
 from tests.conftest import LibraryFactory, photo_bytes, raising
-from tests.indexer.conftest import LABELLED, check_invariants, found_in, photos_of, states_of, write_tar
+from tests.indexer.conftest import LABELLED, check_sound, found_in, photos_of, segments_in, states_of, write_tar
 
 
 def check_followed(library: Library, path: Path, member: str = "") -> None:
@@ -26,11 +25,6 @@ def check_followed(library: Library, path: Path, member: str = "") -> None:
     hits = library.search("a room", k=100)
     assert len({hit.file for hit in hits}) == len(hits) == len([hit for hit in hits if os.path.exists(hit.path)])
     check_sound(library.folder)
-
-
-def check_sound(folder: LibraryFolder) -> None:
-    check_invariants(folder)
-    assert verify(folder) == []
 
 
 def says_pool(library: Library) -> set[str]:
@@ -80,18 +74,17 @@ def test_what_was_said_of_a_photo_follows_its_file(known: Library, photos: Path,
 
 
 def test_photos_that_were_missing_are_known_again_batch_by_batch(
-    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
+    stocked: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    library.add(photos)
     elsewhere = photos.with_name("elsewhere")
     elsewhere.mkdir()
     for number in range(8):
         (photos / f"{number:02d}.jpg").rename(elsewhere / f"{number:02d}.jpg")
-    assert library.add(photos).scan.vanished == 8
+    assert stocked.add(photos).scan.vanished == 8
     monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", 3)
-    report = library.add(elsewhere).run
+    report = stocked.add(elsewhere).run
     assert (report.moved, report.reused, report.encoded) == (8, 8, 0)
-    check_sound(library.folder)
+    check_sound(stocked.folder)
 
 
 def test_photos_of_a_tar_follow_into_another(library: LibraryFactory, tmp_path: Path) -> None:
@@ -110,26 +103,19 @@ def test_photos_of_a_tar_follow_into_another(library: LibraryFactory, tmp_path: 
     check_sound(library.folder)
 
 
-def test_a_drive_under_another_name_is_the_same_photos(
-    known: Library, photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_drive_of_another_name_is_the_same(known: Library, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", 4)
     mounted = photos.rename(photos.with_name("disk1"))
+    segments = segments_in(known.folder)
     told: list[Step] = []
     report = known.add(mounted, progress=told.append)
+    assert (segments_in(known.folder), known.tags().unscored) == (segments, 0)
     assert [step.done for step in told if step.what == "embedding"] == [4, 8, 10]
     assert (report.run.moved, report.run.encoded, len(known.search("a room", k=100))) == (10, 0, 10)
     check_followed(known, mounted / "03.jpg")
     mounted.rename(photos)  # and back
     assert known.add(photos).run.moved == 10
     check_followed(known, photos / "03.jpg")
-
-
-def test_what_moves_keeps_its_vector_and_its_scores(known: Library, photos: Path) -> None:
-    before = {path.name for path in known.folder.vectors(known.model.key).iterdir()}
-    known.add(photos.rename(photos.with_name("disk1")))
-    assert {path.name for path in known.folder.vectors(known.model.key).iterdir()} == before
-    assert known.tags().unscored == 0
 
 
 def test_a_photo_that_was_missing_for_a_while_is_known_again_elsewhere(known: Library, photos: Path) -> None:
@@ -141,9 +127,7 @@ def test_a_photo_that_was_missing_for_a_while_is_known_again_elsewhere(known: Li
     assert list(known.failures()) == []
 
 
-def test_a_kill_between_scan_and_embedding_loses_nothing(
-    known: Library, photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kill_after_the_scan_loses_nothing(known: Library, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = file_into_a_folder(photos)
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
@@ -247,10 +231,14 @@ def test_a_photo_moves_and_another_takes_its_name(known: Library, photos: Path) 
     check_sound(known.folder)
 
 
+def swap_names(one: Path, two: Path) -> None:
+    one.rename(one.with_name("x"))
+    two.rename(one)
+    one.with_name("x").rename(two)
+
+
 def test_two_photos_that_swap_their_names_swap_what_is_said(known: Library, photos: Path) -> None:
-    (photos / "03.jpg").rename(photos / "x")
-    (photos / "05.jpg").rename(photos / "03.jpg")
-    (photos / "x").rename(photos / "05.jpg")
+    swap_names(photos / "03.jpg", photos / "05.jpg")
     before = {photo.photo_id: photo.text for photo in known.captions("a", k=100)}
     assert known.add(photos).run.encoded == 0
     known.tag()
@@ -382,9 +370,7 @@ def test_a_tar_and_a_link_to_it_are_one(library: LibraryFactory, tmp_path: Path)
 
 
 def test_results_are_of_the_photo_that_has_their_bytes_now(known: Library, photos: Path) -> None:
-    (photos / "03.jpg").rename(photos / "x")
-    (photos / "05.jpg").rename(photos / "03.jpg")
-    (photos / "x").rename(photos / "05.jpg")
+    swap_names(photos / "03.jpg", photos / "05.jpg")
     known.add(photos)
     (result,) = known.restyled(photo=6)
     assert (result.lineage.source_photo_id, result.lineage.source_path) == (6, str(photos / "05.jpg"))

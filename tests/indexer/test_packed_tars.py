@@ -74,9 +74,7 @@ def test_compressed_tars_that_are_cut_short_or_none(library: LibraryFactory, tmp
         library.add(empty)
 
 
-def test_what_grows_as_no_photos_do_is_refused(
-    library: LibraryFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_swells_is_refused(library: LibraryFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unpacked, "SMALL_BYTES", 2_000_000)
     trap = tmp_path / "trap.tgz"
     trap.write_bytes(gzip.compress(bytes(4_000_000)))

@@ -13,14 +13,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 import aliens
 import tests.conftest
-from aliens.library import Library
 from base.errors import ClusterError, LibraryBusyError, QueryError
 from base.progress import Step
+from db.models import Photo
 from db.photo_rows import failure_counts
 from embedding.encoder import Recipe
+from tests.by_folder import session_of
 from tests.conftest import FakeEncoder, LibraryFactory, fill_folder, photo_bytes
 from tests.test_crash import vectors_by_photo
 
@@ -59,9 +61,7 @@ def nodes() -> Iterator[TwoNodes]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv(
-            "RAY_worker_niceness", "0"
-        )  # or other tests, beside these, would have the processors to themselves
+        patch.setenv("RAY_worker_niceness", "0")  # or other tests beside these would have the processors to themselves
         ray.cloudpickle.register_pickle_by_value(tests.conftest)  # what its imports take is not for every worker
         started = TwoNodes()
         yield started
@@ -75,20 +75,16 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("indexer.pipeline.MOST_ENTRIES", 32)
 
 
-def what_is_known(library: Library) -> dict[str, Any]:
+def what_is_known(library: LibraryFactory) -> dict[str, Any]:
     """Everything that adding has recorded: of each photo its vector, bytes, facts or failure; and the order of ids."""
-    vectors = vectors_by_photo(library.path)
-    with library.catalog.session() as session:
-        from sqlalchemy import select
-
-        from db.models import Photo
-
-        columns = [c.key for c in Photo.__table__.columns if c.key not in ("scan_id", "seen_at", "added_at")]
+    vectors = vectors_by_photo(library.folder.root)
+    columns = [c.key for c in Photo.__table__.columns if c.key not in ("scan_id", "seen_at", "added_at")]
+    with session_of(library.folder) as session:
         rows = session.scalars(select(Photo).order_by(Photo.id)).all()
-        return {
-            f"{row.path}!{row.member}": ({name: getattr(row, name) for name in columns}, vectors.get(row.id))
-            for row in rows
-        }
+    return {
+        f"{row.path}!{row.member}": ({name: getattr(row, name) for name in columns}, vectors.get(row.id))
+        for row in rows
+    }
 
 
 @pytest.fixture
@@ -109,11 +105,12 @@ def mixed(tmp_path: Path) -> Path:
     return folder
 
 
-def test_vectors_are_those_of_one_machine_bit_for_bit(nodes: TwoNodes, mixed: Path, tmp_path: Path) -> None:
-    local, there = LibraryFactory(tmp_path / "local"), LibraryFactory(tmp_path / "there")
-    first = local.add(mixed), there.add(mixed, engine="ray")
+def test_vectors_are_those_of_one_machine_bit_for_bit(
+    nodes: TwoNodes, mixed: Path, library: LibraryFactory, other_library: LibraryFactory
+) -> None:
+    first = other_library.add(mixed), library.add(mixed, engine="ray")
     assert [(r.run.encoded, r.run.reused, r.run.failed) for r in first] == [(47, 5, 2)] * 2
-    assert what_is_known(there.open()) == what_is_known(local.open())
+    assert what_is_known(library) == what_is_known(other_library)
 
     (mixed / "moved").mkdir()  # known bytes at other places, new ones at known places, a copy of what is known
     for number in range(40, 48):
@@ -121,15 +118,13 @@ def test_vectors_are_those_of_one_machine_bit_for_bit(nodes: TwoNodes, mixed: Pa
     (mixed / "001.jpg").write_bytes(photo_bytes(101))
     for number in range(30):
         (mixed / f"new-{number:03d}.jpg").write_bytes(photo_bytes(200 + number if number % 4 else number))
-    second = local.add(mixed), there.add(mixed, engine="ray")
+    second = other_library.add(mixed), library.add(mixed, engine="ray")
     assert second[0].run.moved == 8
     for name in ("encoded", "reused", "moved", "failed", "total"):
         assert getattr(second[1].run, name) == getattr(second[0].run, name), name
-    assert what_is_known(there.open()) == what_is_known(local.open())
-    assert there.open().verify() == []
-    assert there.encoder.encoded_photos == 0  # on the nodes alone
-    for factory in (local, there):
-        factory.close()
+    assert what_is_known(library) == what_is_known(other_library)
+    assert library.open().verify() == []
+    assert library.encoder.encoded_photos == 0  # on the nodes alone
 
 
 def test_the_model_that_comes_along_gives_the_same_bits(
@@ -168,28 +163,27 @@ def forty(tmp_path: Path) -> Path:
     return fill_folder(tmp_path / "forty", range(40), "{:02d}.jpg")
 
 
-def expected_of(photos: Path, root: Path) -> dict[str, Any]:
-    """What adding on one machine records."""
-    factory = LibraryFactory(root)
-    factory.add(photos)
-    known = what_is_known(factory.open())
-    factory.close()
-    return known
+def check_whole(library: LibraryFactory, other_library: LibraryFactory, photos: Path) -> None:
+    """See that a library has recorded what adding on one machine records."""
+    other_library.add(photos)
+    assert what_is_known(library) == what_is_known(other_library)
+    assert library.open().verify() == []
 
 
-def test_a_worker_that_is_killed_loses_nothing(nodes: TwoNodes, forty: Path, tmp_path: Path) -> None:
-    LibraryFactory(tmp_path / "library").close()
+def test_a_worker_that_is_killed_loses_nothing(
+    nodes: TwoNodes, forty: Path, tmp_path: Path, library: LibraryFactory, other_library: LibraryFactory
+) -> None:
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    with aliens.open(tmp_path / "library", encoder=DiesOnce(tmp_path / "died")) as library:
-        report = library.add(forty, engine="ray")
-        assert (report.run.encoded, report.run.reused, (tmp_path / "died").exists()) == (40, 0, True)
-        assert what_is_known(library) == expected_of(forty, tmp_path / "local")
-        assert library.verify() == []
+    library.encoder = DiesOnce(tmp_path / "died")
+    report = library.add(forty, engine="ray")
+    assert (report.run.encoded, report.run.reused, (tmp_path / "died").exists()) == (40, 0, True)
+    check_whole(library, other_library, forty)
     ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
 
-def test_a_node_that_is_killed_loses_nothing(nodes: TwoNodes, forty: Path, tmp_path: Path) -> None:
-    factory = LibraryFactory(tmp_path / "library")
+def test_a_node_that_is_killed_loses_nothing(
+    nodes: TwoNodes, forty: Path, library: LibraryFactory, other_library: LibraryFactory
+) -> None:
     killed: list[int] = []
 
     def kill_at_the_second_group(step: Step) -> None:
@@ -198,13 +192,11 @@ def test_a_node_that_is_killed_loses_nothing(nodes: TwoNodes, forty: Path, tmp_p
             nodes.kill_second()
 
     try:
-        report = factory.add(forty, engine="ray", progress=kill_at_the_second_group)
+        report = library.add(forty, engine="ray", progress=kill_at_the_second_group)
     finally:
         nodes.replace_second()
     assert killed and (report.run.encoded, report.run.reused) == (40, 0)
-    assert what_is_known(factory.open()) == expected_of(forty, tmp_path / "local")
-    assert factory.open().verify() == []
-    factory.close()
+    check_whole(library, other_library, forty)
 
 
 ADDING = """
@@ -227,10 +219,10 @@ with aliens.open(sys.argv[1], encoder=FakeEncoder()) as library:
 """
 
 
-def adding(factory: LibraryFactory, photos: Path, address: str, most: int) -> "subprocess.Popen[str]":
+def adding(library: LibraryFactory, photos: Path, address: str, most: int) -> "subprocess.Popen[str]":
     """Return a process that adds photos, and waits to be told to go on when so many were cut into groups."""
     driver = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", ADDING, str(factory.folder.root), str(photos), address, str(most)],
+        [sys.executable, "-W", "ignore", "-c", ADDING, str(library.folder.root), str(photos), address, str(most)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -245,45 +237,48 @@ def adding(factory: LibraryFactory, photos: Path, address: str, most: int) -> "s
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_driver_that_is_killed_or_stopped_goes_on_from_there(
-    nodes: TwoNodes, forty: Path, tmp_path: Path, how: signal.Signals
+    nodes: TwoNodes, forty: Path, how: signal.Signals, library: LibraryFactory, other_library: LibraryFactory
 ) -> None:
-    factory = LibraryFactory(tmp_path / "library")
-    driver = adding(factory, forty, nodes.address, 24)
+    driver = adding(library, forty, nodes.address, 24)
     driver.send_signal(how)  # it waits to be told to go on
     out, err = driver.communicate("\n")
-    before = vectors_by_photo(factory.folder.root)
+    before = vectors_by_photo(library.folder.root)
     if how is signal.SIGINT:
         assert (driver.returncode, out, err) == (0, "24\ninterrupted True\n", "") and len(before) == 24
     else:
         assert driver.returncode == -how and len(before) in range(0, 25, 8)  # whose vectors had come by then
-    report = factory.add(forty, engine="ray")  # by a cluster that has outlived its driver
+    report = library.add(forty, engine="ray")  # by a cluster that has outlived its driver
     assert report.run.encoded == 40 - len(before)
-    assert what_is_known(factory.open()) == expected_of(forty, tmp_path / "local")
-    assert factory.open().verify() == []
-    factory.close()
+    check_whole(library, other_library, forty)
 
 
 def test_a_head_that_is_killed_ends_the_run_and_loses_nothing(
-    nodes: TwoNodes, forty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    nodes: TwoNodes,
+    forty: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    library: LibraryFactory,
+    other_library: LibraryFactory,
 ) -> None:
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "3")  # a minute by default
     other = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-    factory = LibraryFactory(tmp_path / "library")
-    driver = adding(factory, forty, other.address, 16)
+    driver = adding(library, forty, other.address, 16)
     other.head_node.kill_gcs_server(check_alive=False)
     driver.communicate("\n")
     other.shutdown()
-    before = vectors_by_photo(factory.folder.root)
-    assert factory.add(forty, engine="ray").run.encoded == 40 - len(before)
-    assert what_is_known(factory.open()) == expected_of(forty, tmp_path / "local")
-    assert factory.open().verify() == []
-    factory.close()
+    before = vectors_by_photo(library.folder.root)
+    assert library.add(forty, engine="ray").run.encoded == 40 - len(before)
+    check_whole(library, other_library, forty)
 
 
 def test_photos_that_a_node_does_not_reach_are_no_failures(
-    nodes: TwoNodes, forty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    nodes: TwoNodes,
+    forty: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    library: LibraryFactory,
+    other_library: LibraryFactory,
 ) -> None:
     from indexer.ray_stages import RayStages
 
@@ -298,7 +293,6 @@ def test_photos_that_a_node_does_not_reach_are_no_failures(
             hidden.rename(forty / "39.jpg")
         return there
 
-    factory = LibraryFactory(tmp_path / "library")
     outcomes = RayStages.outcomes
 
     def hide(self: RayStages, *args: Any, **options: Any) -> Any:
@@ -309,18 +303,17 @@ def test_photos_that_a_node_does_not_reach_are_no_failures(
         patch.setattr(RayStages, "_read", read_while_hidden)
         patch.setattr(RayStages, "outcomes", hide)
         with pytest.raises(ClusterError, match=r"node \S+ cannot read \S+/39\.jpg .*, which can be read here.*s3://"):
-            factory.add(forty, engine="ray")
-    with factory.open().catalog.session() as session:
+            library.add(forty, engine="ray")
+    with library.open().catalog.session() as session:
         assert failure_counts(session) == {}
-    assert len(vectors_by_photo(factory.folder.root)) == 36  # whole groups
-    assert factory.open().verify() == []
-    assert factory.add(forty).run.encoded == 4
-    assert what_is_known(factory.open()) == expected_of(forty, tmp_path / "local")
-    factory.close()
+    assert len(vectors_by_photo(library.folder.root)) == 36  # whole groups
+    assert library.open().verify() == []
+    assert library.add(forty).run.encoded == 4
+    check_whole(library, other_library, forty)
 
 
 def test_another_photo_at_the_same_path_is_not_taken(
-    nodes: TwoNodes, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    nodes: TwoNodes, photos: Path, monkeypatch: pytest.MonkeyPatch, library: LibraryFactory
 ) -> None:
     from indexer.ray_stages import RayStages
 
@@ -331,12 +324,10 @@ def test_another_photo_at_the_same_path_is_not_taken(
         (photos / "00.jpg").write_bytes(whole[:-2] + b"\x00\xd9")
         return here(self, file, is_known)
 
-    factory = LibraryFactory(tmp_path / "library")
     monkeypatch.setattr(RayStages, "_read_here", other)
     with pytest.raises(ClusterError, match=r"has another photo at \S+/00\.jpg than this machine"):
-        factory.add(photos, engine="ray")
-    assert vectors_by_photo(factory.folder.root) == {}
-    factory.close()
+        library.add(photos, engine="ray")
+    assert vectors_by_photo(library.folder.root) == {}
 
 
 class Elsewhere(FakeEncoder):
@@ -345,13 +336,10 @@ class Elsewhere(FakeEncoder):
     recipe = Recipe(name="local-dir:/nowhere/weights", key="fake-00000000")
 
 
-def test_a_node_without_the_models_weights_is_named(nodes: TwoNodes, photos: Path, tmp_path: Path) -> None:
-    LibraryFactory(tmp_path / "library").close()
-    with (
-        aliens.open(tmp_path / "library", encoder=Elsewhere()) as library,
-        pytest.raises(
-            ClusterError, match=r"node \S+ cannot load the model: /nowhere/weights holds no open_clip_config"
-        ),
+def test_a_node_without_the_models_weights_is_named(nodes: TwoNodes, photos: Path, library: LibraryFactory) -> None:
+    library.encoder = Elsewhere()
+    with pytest.raises(
+        ClusterError, match=r"node \S+ cannot load the model: /nowhere/weights holds no open_clip_config"
     ):
         library.add(photos, engine="ray")
 

@@ -31,9 +31,7 @@ def told(library: Library) -> dict[str, tuple[str, int, dict[str, object]]]:
     return {Path(each.place).name: (each.kind, each.photos, each.options) for each in library.sources()}
 
 
-def test_all_places_are_looked_at_again_each_as_was_said_of_it(
-    library: LibraryFactory, tmp_path: Path, whole_tree: HotelsTree
-) -> None:
+def test_all_places_are_looked_at_as_was_said(library: LibraryFactory, tmp_path: Path, whole_tree: HotelsTree) -> None:
     one, two = put(tmp_path / "one", 1), put(tmp_path / "two" / "jp01", 2).parent
     put(two / "raw", 3)
     table = tmp_path / "said.csv"
@@ -70,9 +68,7 @@ def test_all_places_are_looked_at_again_each_as_was_said_of_it(
         assert told(opened)["two"] == ("folder", 4, {})
 
 
-def test_a_pattern_is_remembered_as_one_and_new_matches_get_their_hotels(
-    library: LibraryFactory, tmp_path: Path
-) -> None:
+def test_a_pattern_is_remembered_and_new_matches_get_their_hotels(library: LibraryFactory, tmp_path: Path) -> None:
     put(tmp_path / "p" / "a" / "rooms", 1), put(tmp_path / "p" / "b" / "rooms", 2), put(tmp_path / "p" / "b", 3)
     pattern = tmp_path / "p" / "*" / "rooms"
     with library.open() as opened:
@@ -129,9 +125,7 @@ def test_lists_series_and_addresses_are_looked_at_again(library: LibraryFactory,
     assert set(states_of(library.folder).values()) == {("embedded", None)}
 
 
-def test_what_is_wrong_with_one_place_stops_no_other_and_deletes_nothing(
-    library: LibraryFactory, tmp_path: Path
-) -> None:
+def test_what_is_wrong_at_one_place_stops_no_other_and_deletes_none(library: LibraryFactory, tmp_path: Path) -> None:
     for number, name in enumerate(("gone", "sound", "broken", "emptied"), start=1):
         put(tmp_path / name, number)
     table = tmp_path / "said.csv"
@@ -161,9 +155,7 @@ def test_what_is_wrong_with_one_place_stops_no_other_and_deletes_nothing(
             opened.add(allow_empty=True)
 
 
-def test_a_place_is_remembered_once_it_held_a_photo_and_a_kill_forgets_none(
-    library: LibraryFactory, tmp_path: Path
-) -> None:
+def test_a_place_is_remembered_once_it_held_a_photo_despite_a_kill(library: LibraryFactory, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     photos = put(tmp_path / "photos", 1, 2)
 

@@ -10,12 +10,12 @@ import pytest
 import aliens
 from aliens.library import Library
 from base.errors import QueryError
-from tests.by_folder import disagreements as verify
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.indexer.conftest import (
     LABELLED,
     HotelsTree,
     check_invariants,
+    check_sound,
     photos_of,
     put,
     states_of,
@@ -49,8 +49,7 @@ def test_a_folder_is_moved_with_all_that_is_known_of_its_photos(known: Library, 
     assert any(each.by_hand for each in known.tags_of(LABELLED))
     report = known.add()
     assert (report.scan.unchanged, report.scan.new, report.run.total) == (10, 0, 0)
-    check_invariants(known.folder)
-    assert verify(known.folder) == []
+    check_sound(known.folder)
     with pytest.raises(QueryError, match=f"knows no photo at {photos}"):
         known.move_source(photos, new)
 
@@ -125,9 +124,7 @@ def test_a_part_a_photo_and_a_tar_may_be_moved_and_are_looked_at_there(library: 
         assert opened.add().scan.unchanged == 5
 
 
-def test_what_hotels_and_tables_said_comes_along_and_so_does_a_tree(
-    library: LibraryFactory, tmp_path: Path, tree: HotelsTree
-) -> None:
+def test_what_hotels_and_tables_said_comes_along(library: LibraryFactory, tmp_path: Path, tree: HotelsTree) -> None:
     disk = tmp_path / "disk"
     put(disk / "hotels" / "jp01", 1)
     table = disk / "said.csv"
@@ -145,15 +142,14 @@ def test_what_hotels_and_tables_said_comes_along_and_so_does_a_tree(
         assert opened.failures() == []
 
 
-def test_another_place_is_refused_and_nothing_is_changed(library: LibraryFactory, photos: Path, tmp_path: Path) -> None:
-    library.add(photos)
-    before = photos_of(library.folder).keys()
+def test_another_place_is_refused_and_nothing_is_changed(stocked: LibraryFactory, photos: Path, tmp_path: Path) -> None:
+    before = photos_of(stocked.folder).keys()
     other = put(tmp_path / "other", *range(40, 44))
     renamed = Path(shutil.copytree(photos, tmp_path / "above" / "photos"))
     forged = Path(shutil.copytree(photos, tmp_path / "forged"))
     for path in forged.iterdir():  # the same sizes, and other bytes
         path.write_bytes(bytes(path.stat().st_size))
-    with library.open() as opened:
+    with stocked.open() as opened:
         for new, why in (
             (other, "of 10 photos looked at, 0 are there"),
             (forged, "of 10 photos looked at, 0 are there"),
@@ -164,19 +160,16 @@ def test_another_place_is_refused_and_nothing_is_changed(library: LibraryFactory
         ):
             with pytest.raises(QueryError, match=why):
                 opened.move_source(photos, new)
-        assert photos_of(library.folder).keys() == before
+        assert photos_of(stocked.folder).keys() == before
         assert opened.move_source(photos, other, force=True).there == 0
         assert opened.add().scan.vanished == 10
 
 
-def test_a_copy_has_other_times_and_its_bytes_are_read_once(
-    library: LibraryFactory, photos: Path, tmp_path: Path
-) -> None:
-    library.add(photos)
+def test_a_copy_has_other_times_and_is_read_once(stocked: LibraryFactory, photos: Path, tmp_path: Path) -> None:
     new = tmp_path / "copy"
     shutil.copytree(photos, new, copy_function=shutil.copyfile)
     (new / "09.jpg").unlink()
-    with library.open() as opened:
+    with stocked.open() as opened:
         report = opened.move_source(photos, new)
         assert (report.there, report.looked_at, report.touched, report.still_there) == (9, 10, 9, True)
         assert len(report.notes) == 3
@@ -184,9 +177,7 @@ def test_a_copy_has_other_times_and_its_bytes_are_read_once(
         assert (report.run.reused, report.run.encoded, report.scan.vanished) == (9, 0, 1)
 
 
-def test_photos_that_are_known_at_both_places_are_merged_when_asked_to(
-    known: Library, photos: Path, tmp_path: Path
-) -> None:
+def test_photos_that_are_known_at_both_places_are_merged_if_asked(known: Library, photos: Path, tmp_path: Path) -> None:
     new = Path(shutil.copytree(photos, tmp_path / "new"))
     known.add(new)
     photos.rename(tmp_path / "gone")
@@ -225,14 +216,13 @@ def test_a_library_that_was_moved_opens_and_works_with_its_photos(
         assert results and all(os.path.exists(each.path) for each in results)
 
 
-def test_photos_that_were_missing_are_taken_up_where_they_are(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
+def test_photos_that_were_missing_are_taken_up_where_they_are(stocked: LibraryFactory, photos: Path) -> None:
     (photos / "deep").mkdir()
     (photos / "00.jpg").rename(photos.parent / "00.jpg")
-    library.add(photos)
-    assert states_of(library.folder)["00.jpg"] == ("failed", "missing")
-    with library.open() as opened:
+    stocked.add(photos)
+    assert states_of(stocked.folder)["00.jpg"] == ("failed", "missing")
+    with stocked.open() as opened:
         opened.move_source(photos / "00.jpg", photos.parent / "00.jpg")
         report = opened.add()
         assert (report.run.reused, report.run.encoded) == (1, 0)
-    assert states_of(library.folder)["00.jpg"] == ("embedded", None)
+    assert states_of(stocked.folder)["00.jpg"] == ("embedded", None)

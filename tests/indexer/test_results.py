@@ -17,7 +17,7 @@ from tests.by_folder import disagreements as verify
 from tests.by_folder import list_failures, repair, session_of, source_at, take_inventory
 from tests.conftest import LibraryFactory
 from tests.indexer.conftest import (
-    check_invariants,
+    check_sound,
     empty_library,
     found_in,
     photos_of,
@@ -38,22 +38,17 @@ def inside(template: LibraryFactory, photos: Path) -> LibraryFactory:
     return library
 
 
-def test_a_folder_of_photos_that_holds_the_library_does_not_give_its_results(
-    inside: LibraryFactory, photos: Path
-) -> None:
+def test_a_folder_that_holds_the_library_does_not_give_its_results(inside: LibraryFactory, photos: Path) -> None:
     before = vectors_of(inside.folder)
     report = inside.add(photos)
     assert (report.scan.found, report.scan.unchanged, report.scan.vanished, report.run.total) == (10, 10, 0, 0)
     assert vectors_of(inside.folder) == before
     assert list(list_failures(inside.folder)) == []
     assert list(states_of(inside.folder).values()).count(("restyled", None)) == 1
-    check_invariants(inside.folder)
-    assert verify(inside.folder) == []
+    check_sound(inside.folder)
 
 
-def test_a_folder_that_is_the_library_itself_gives_its_photos_and_no_results(
-    template: LibraryFactory, photos: Path
-) -> None:
+def test_a_folder_that_is_the_library_gives_its_photos_and_no_results(template: LibraryFactory, photos: Path) -> None:
     library = empty_library(template, photos / "library")
     shutil.move(photos / "00.jpg", library.folder.root / "00.jpg")
     library.add(library.folder.root)
@@ -91,8 +86,7 @@ def test_a_copy_of_a_result_elsewhere_is_a_photo_like_any_other(inside: LibraryF
     report = inside.add(copies)
     assert (report.run.total, report.run.reused, report.run.failed) == (1, 1, 0)  # its bytes have a vector
     assert states_of(inside.folder)["copy.png"] == ("embedded", None)
-    check_invariants(inside.folder)
-    assert verify(inside.folder) == []
+    check_sound(inside.folder)
 
 
 def append(path: Path) -> None:
@@ -140,9 +134,7 @@ def test_a_result_of_an_earlier_version_that_was_changed_since_it_was_added_is_t
     assert verify(inside.folder) == []
 
 
-def test_a_result_of_a_library_that_was_moved_is_told_and_mended_by_adding_it(
-    inside: LibraryFactory, tmp_path: Path
-) -> None:
+def test_a_result_of_a_moved_library_is_told_and_mended_by_adding_it(inside: LibraryFactory, tmp_path: Path) -> None:
     moved = LibraryFolder(inside.folder.root.rename(tmp_path / "moved"))
     (told,) = verify(moved)
     assert (told.part, told.remedy) == ("result", "`aliens restyle list --add`")
@@ -175,9 +167,7 @@ def test_repair_of_photos_leaves_results_alone(inside: LibraryFactory) -> None:
     assert take_inventory(inside.folder).restyled_added == 1
 
 
-def test_a_damaged_segment_of_results_makes_no_photo_pending_and_they_can_be_added_again(
-    inside: LibraryFactory,
-) -> None:
+def test_a_damaged_segment_of_results_makes_no_photo_pending_and_can_be_added_again(inside: LibraryFactory) -> None:
     before = vectors_of(inside.folder)
     _, lost = segments_in(inside.folder)
     path = inside.folder.vectors(inside.encoder.key) / f"{lost.name}.faiss"

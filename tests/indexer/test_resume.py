@@ -2,9 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from itertools import count
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,17 @@ import indexer.pipeline
 from embedding.segments import SegmentStore
 from tests.by_folder import disagreements as verify
 from tests.conftest import LibraryFactory, photo_bytes
-from tests.indexer.conftest import GroupEncoder, check_invariants, empty_library, states_of, vectors_of
+from tests.indexer.conftest import (
+    GroupEncoder,
+    check_invariants,
+    check_sound,
+    empty_library,
+    failing_from,
+    set_sizes,
+    states_of,
+    vectors_of,
+    write_at_a_new_time,
+)
 
 BROKEN = {"empty": b"", "text": b"a photo, says its name", "truncated": photo_bytes(0)[:300]}
 CRASH_PLACES: dict[str, tuple[Any, str]] = {
@@ -35,7 +43,8 @@ CRASH_PLACES: dict[str, tuple[Any, str]] = {
     "remove a file": (Path, "unlink"),
 }
 
-TIMES_NS = count(1_700_000_000_000_000_000, 1_000_000_000)  # a clock that never shows a time twice
+
+EARLY = {"fan_out": 2, "smallest": 8, "most": 30}  # two segments of fewer rows than 8 are merged, than 16, and so on
 
 Content = int | str  # the seed of a photo, so that equal numbers are copies, or the name of a broken one
 Crash = tuple[str, int, bool]
@@ -48,42 +57,11 @@ class Crashed(Exception):
     """What a test raises in the middle of a run."""
 
 
-@contextmanager
-def crash_at(place: str, call: int, after: bool) -> Iterator[None]:
-    """Raise Crashed before or after the call of this number at a place of the run."""
-    owner, name = CRASH_PLACES[place]
-    original: Callable[..., Any] = getattr(owner, name)
-    calls = count()
-
-    def crashing(*args: Any, **kwargs: Any) -> Any:
-        is_the_one = next(calls) == call
-        if is_the_one and not after:
-            raise Crashed
-        result = original(*args, **kwargs)
-        if is_the_one:
-            raise Crashed
-        return result
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(owner, name, crashing)
-        with suppress(Crashed):
-            yield
-
-
 def write_photos(folder: Path, contents: dict[int, Content]) -> None:
     folder.mkdir(exist_ok=True)
     for number, content in contents.items():
         data = BROKEN[content] if isinstance(content, str) else photo_bytes(content, size=(32, 32))
-        path = folder / f"{number:03d}.jpg"
-        path.write_bytes(data)
-        os.utime(path, ns=(next(TIMES_NS), next(TIMES_NS)))
-
-
-def merge_early(patch: pytest.MonkeyPatch) -> None:
-    """Have every two segments of fewer than 8 rows merged, and of fewer than 16, and so on."""
-    patch.setattr("indexer.merging.FAN_OUT", 2)
-    patch.setattr("indexer.merging.SMALLEST_ROWS", 8)
-    patch.setattr("indexer.merging.MOST_ROWS", 30)
+        write_at_a_new_time(folder / f"{number:03d}.jpg", data)
 
 
 def check_law(template: LibraryFactory, root: Path, steps: list[dict[int, Content]], crashes: list[Crash]) -> None:
@@ -94,14 +72,14 @@ def check_law(template: LibraryFactory, root: Path, steps: list[dict[int, Conten
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("indexer.pipeline.COMMIT_PHOTOS", 8)
         patch.setattr("indexer.pipeline.MOST_ENTRIES", 16)
-        merge_early(patch)
-        for step in filter(None, steps):
+        set_sizes(patch, **EARLY)
+        for step in steps:
             write_photos(photos, step)
             whole.add(photos)
             if step is not steps[-1]:
                 resumed.add(photos)
-        for crash in crashes:
-            with crash_at(*crash):
+        for place, call, after in crashes:
+            with suppress(Crashed), failing_from(*CRASH_PLACES[place], Crashed, call=call, after=after):
                 resumed.add(photos)
             check_invariants(resumed.folder)
         resumed.add(photos)
@@ -109,36 +87,25 @@ def check_law(template: LibraryFactory, root: Path, steps: list[dict[int, Conten
     assert vectors_of(resumed.folder) == vectors_of(whole.folder)
     assert {path.name for path in photos.iterdir()} == states_of(whole.folder).keys()
     for library in (whole, resumed):
-        check_invariants(library.folder)
-        assert verify(library.folder) == []
+        check_sound(library.folder)
     shutil.rmtree(root)
 
 
-@settings(max_examples=8, derandomize=True, database=None)
-@given(contents=contents, known=st.integers(0, 10), crashes=crashes)
+@settings(max_examples=10, derandomize=True, database=None)
+@given(before=contents, after=contents, first=st.integers(0, 40), crashes=crashes)
+@example(before=list(range(20)), after=list(range(30, 45)), first=20, crashes=[("encode", 1, False)])
+@example(before=list(range(20)), after=[*range(1, 20), 0], first=0, crashes=[("write a segment", 1, False)])
+@example(before=list(range(20)), after=list(range(5, 25)), first=0, crashes=[("record a merged segment", 0, True)])
 def test_resumed_run_equals_an_uninterrupted_one(
-    template: LibraryFactory,
-    tmp_path_factory: pytest.TempPathFactory,
-    contents: list[Content],
-    known: int,
-    crashes: list[Crash],
-) -> None:
-    photos = list(enumerate(contents))
-    check_law(template, tmp_path_factory.mktemp("law"), [dict(photos[:known]), dict(photos[known:])], crashes)
-
-
-@settings(max_examples=8, derandomize=True, database=None)
-@given(before=contents, after=contents, crashes=crashes)
-@example(before=list(range(20)), after=[*range(1, 20), 0], crashes=[("write a segment", 1, False)])
-@example(before=list(range(20)), after=list(range(5, 25)), crashes=[("record a merged segment", 0, True)])
-def test_resumed_run_over_changed_photos_equals_an_uninterrupted_one(
     template: LibraryFactory,
     tmp_path_factory: pytest.TempPathFactory,
     before: list[Content],
     after: list[Content],
+    first: int,
     crashes: list[Crash],
 ) -> None:
-    steps = [dict(enumerate(before)), dict(enumerate(after))]
+    """`first`: the number of the first photo that changes, or is new."""
+    steps = [dict(enumerate(before)), dict(enumerate(after, start=first))]
     check_law(template, tmp_path_factory.mktemp("law"), steps, crashes)
 
 
@@ -148,9 +115,9 @@ def test_crash_at_every_place_leaves_a_library_that_the_next_run_completes(
     library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch, place: str, after: bool
 ) -> None:
     monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", 4)
-    merge_early(monkeypatch)
+    set_sizes(monkeypatch, **EARLY)
     reached = []
-    with crash_at(place, 0, after):
+    with suppress(Crashed), failing_from(*CRASH_PLACES[place], Crashed, after=after):
         library.encoder = GroupEncoder()
         library.add(photos)
         reached.append("the end")

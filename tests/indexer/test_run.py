@@ -12,20 +12,21 @@ import pytest
 import indexer.pipeline
 from base.files import PhotoFile
 from base.progress import Step
+from db.vector_rows import current_model, segment_with
 from indexer.pipeline import RunReport
 from tests.by_folder import disagreements as verify
-from tests.by_folder import list_failures
-from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+from tests.by_folder import list_failures, session_of
+from tests.conftest import FakeEncoder, LibraryFactory, fill_folder, photo_bytes, raising
 from tests.indexer.conftest import (
     EMBEDDED,
     GroupEncoder,
     WatchedEncoder,
     at_step,
     check_invariants,
-    empty_library,
+    check_sound,
     photos_of,
-    segments_by_photo,
     segments_in,
+    set_sizes,
     states_of,
     vectors_of,
     write_tar,
@@ -33,11 +34,7 @@ from tests.indexer.conftest import (
 
 pytestmark = pytest.mark.usefixtures("ctrl_c")
 
-
-@pytest.fixture
-def other_library(template: LibraryFactory, tmp_path: Path) -> LibraryFactory:
-    """A second library, for a run to be compared with."""
-    return empty_library(template, tmp_path / "other library")
+NAMES = "{:02d}.jpg"
 
 
 @pytest.fixture
@@ -54,11 +51,6 @@ def interrupt() -> None:
 def interrupt_at(last_group: int) -> WatchedEncoder:
     """Return an encoder that presses Ctrl-C before it encodes a group."""
     return WatchedEncoder(lambda group: interrupt() if group == last_group else None)
-
-
-def add_new(folder: Path, first: int, last: int) -> None:
-    for number in range(first, last + 1):
-        (folder / f"{number:02d}.jpg").write_bytes(photo_bytes(number))
 
 
 def test_every_photo_gets_its_vector_and_its_facts(library: LibraryFactory, photos: Path) -> None:
@@ -101,9 +93,7 @@ def test_progress_tells_of_every_group_and_of_the_end(library: LibraryFactory, p
     assert [step for step in told if step.what == "embedding"] == [Step("embedding", done, 10) for done in (4, 8, 10)]
 
 
-def test_what_a_callback_raises_ends_the_run_and_all_that_was_encoded_is_kept(
-    library: LibraryFactory, photos: Path
-) -> None:
+def test_what_a_callback_raises_ends_the_run_and_what_was_encoded_stays(library: LibraryFactory, photos: Path) -> None:
     def fail(step: Step) -> None:
         if step.what == "embedding":
             raise LookupError(f"after {step.done}")
@@ -125,8 +115,7 @@ def test_reports_of_runs_add_up() -> None:
 
 
 def test_same_bytes_are_encoded_once_within_a_batch(library: LibraryFactory, photos: Path) -> None:
-    for number in range(10):
-        (photos / f"copy-{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(photos, range(10), "copy-{}.jpg")
     report = library.add(photos).run
     assert (report.encoded, report.reused, report.total) == (10, 10, 20)
     vectors, known = vectors_of(library.folder), photos_of(library.folder)
@@ -140,8 +129,7 @@ def test_same_bytes_are_encoded_once_within_a_batch(library: LibraryFactory, pho
 
 @pytest.mark.usefixtures("small_commits")
 def test_same_bytes_are_encoded_once_across_batches(library: LibraryFactory, photos: Path) -> None:
-    for number in range(10):
-        (photos / f"copy-{number}.jpg").write_bytes(photo_bytes(number))
+    fill_folder(photos, range(10), "copy-{}.jpg")
     report = library.add(photos).run
     assert (report.encoded, report.reused, library.encoder.encoded_photos) == (10, 10, 10)
     assert len(segments_in(library.folder)) > 2
@@ -152,13 +140,9 @@ def test_same_bytes_are_encoded_once_across_batches(library: LibraryFactory, pho
 
 
 @pytest.mark.usefixtures("small_commits")
-def test_bytes_that_were_recorded_long_before_in_the_same_run_are_not_encoded_again(
-    library: LibraryFactory, tmp_path: Path
-) -> None:
-    many = tmp_path / "many"
-    many.mkdir()
-    for number in range(85):  # more than are read ahead and remembered
-        (many / f"{number:02d}.jpg").write_bytes(photo_bytes(number % 84))
+def test_bytes_that_were_recorded_long_before_in_a_run_stay_encoded(library: LibraryFactory, tmp_path: Path) -> None:
+    many = fill_folder(tmp_path / "many", range(84), NAMES)  # more than are read ahead and remembered
+    (many / "84.jpg").write_bytes(photo_bytes(0))
     report = library.add(many).run
     assert (report.encoded, report.reused, library.encoder.encoded_photos) == (84, 1, 84)
 
@@ -179,36 +163,31 @@ def test_same_bytes_are_encoded_once_across_runs(library: LibraryFactory, photos
     assert (old.width_px, old.height_px, old.format, old.grey) == (96, 64, "JPEG", False)
 
 
-def test_photos_whose_bytes_changed_places_are_told_apart(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    before = vectors_of(library.folder)
+def test_photos_whose_bytes_changed_places_are_told_apart(stocked: LibraryFactory, photos: Path) -> None:
+    before = vectors_of(stocked.folder)
     one, two = photos / "01.jpg", photos / "02.jpg"
     data = one.read_bytes(), two.read_bytes()
     one.write_bytes(data[1])
     two.write_bytes(data[0])
     for path in (one, two):
         os.utime(path, (1, 1))
-    report = library.add(photos).run
+    report = stocked.add(photos).run
     assert report.failed == 0
-    after = vectors_of(library.folder)
+    after = vectors_of(stocked.folder)
     assert (after[str(one)], after[str(two)]) == (before[str(two)], before[str(one)])
-    check_invariants(library.folder)
+    check_invariants(stocked.folder)
 
 
 @pytest.mark.usefixtures("small_commits")
-def test_bytes_that_were_known_and_are_overwritten_in_the_same_run_are_read_again(
-    library: LibraryFactory, photos: Path
-) -> None:
-    library.add(photos)
+def test_known_bytes_that_are_overwritten_in_the_same_run_are_read_again(stocked: LibraryFactory, photos: Path) -> None:
     for number in range(4):
         (photos / f"{number:02d}.jpg").write_bytes(photo_bytes(50 + number))
         os.utime(photos / f"{number:02d}.jpg", (1, 1))
     write_tar(photos / "more.tar", {"old.jpg": photo_bytes(3)})  # read while its bytes are those of 03.jpg still
-    report = library.add(photos).run
+    report = stocked.add(photos).run
     assert (report.encoded, report.reused, report.failed) == (5, 0, 0)
-    assert states_of(library.folder)["more.tar!old.jpg"] == EMBEDDED
-    check_invariants(library.folder)
-    assert verify(library.folder) == []
+    assert states_of(stocked.folder)["more.tar!old.jpg"] == EMBEDDED
+    check_sound(stocked.folder)
 
 
 def test_unusable_photos_fail_with_kind_and_reason_and_stop_nothing(library: LibraryFactory, photos: Path) -> None:
@@ -227,8 +206,7 @@ def test_unusable_photos_fail_with_kind_and_reason_and_stop_nothing(library: Lib
         "link.jpg": ("failed", "unreadable"),
     }
     assert all(failure.reason for failure in list_failures(library.folder))
-    check_invariants(library.folder)
-    assert verify(library.folder) == []
+    check_sound(library.folder)
 
 
 def test_photo_that_vanishes_during_the_run_is_missing(library: LibraryFactory, photos: Path) -> None:
@@ -237,7 +215,7 @@ def test_photo_that_vanishes_during_the_run_is_missing(library: LibraryFactory, 
     assert states_of(library.folder)["03.jpg"] == ("failed", "missing")
     check_invariants(library.folder)
     assert library.add(photos).scan.vanished == 0
-    add_new(photos, 3, 3)
+    fill_folder(photos, range(3, 4), NAMES)
     assert library.add(photos).run.encoded == 1
 
 
@@ -261,9 +239,7 @@ def test_photo_that_may_not_be_read_fails_until_it_may(
     assert states_of(library.folder)["03.jpg"] == EMBEDDED
 
 
-def test_photo_that_changes_between_scan_and_run_is_embedded_as_it_is_now(
-    library: LibraryFactory, photos: Path
-) -> None:
+def test_photo_that_changes_after_the_scan_is_embedded_as_it_is_now(library: LibraryFactory, photos: Path) -> None:
     def change() -> None:
         (photos / "03.jpg").write_bytes(photo_bytes(99, size=(50, 50)))
         os.utime(photos / "03.jpg", (1, 1))
@@ -276,24 +252,19 @@ def test_photo_that_changes_between_scan_and_run_is_embedded_as_it_is_now(
     assert library.add(photos).scan.unchanged == 10
 
 
-def test_photos_pending_elsewhere_are_embedded_too(library: LibraryFactory, photos: Path, tmp_path: Path) -> None:
-    class Broken(FakeEncoder):
-        def encode_images(self, pixels: np.ndarray) -> np.ndarray:
-            raise RuntimeError("out of memory")
-
-    working, library.encoder = library.encoder, Broken()
-    with pytest.raises(RuntimeError, match="out of memory"):
+def test_photos_pending_elsewhere_are_embedded_too(
+    library: LibraryFactory, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="out of memory"):
+        patch.setattr(library.encoder, "encode_images", raising(RuntimeError("out of memory")))
         library.add(photos)
     assert set(states_of(library.folder).values()) == {("pending", None)}
-    library.encoder = working
     (tmp_path / "one.jpg").write_bytes(photo_bytes(50))
     assert library.add(tmp_path / "one.jpg").run.encoded == 11
 
 
-def test_many_failures_are_recorded_while_no_photo_is(
-    library: LibraryFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("indexer.pipeline.COMMIT_PHOTOS", 4)
+@pytest.mark.usefixtures("small_commits")
+def test_many_failures_are_recorded_while_no_photo_is(library: LibraryFactory, tmp_path: Path) -> None:
     for number in range(11):
         (tmp_path / f"{number:02d}.jpg").write_text("no photo")
     told: list[Step] = []
@@ -308,7 +279,7 @@ def test_many_failures_are_recorded_while_no_photo_is(
 def test_interrupted_run_keeps_what_it_encoded_and_the_next_gives_the_same_bits(
     library: LibraryFactory, other_library: LibraryFactory, photos: Path, group: int
 ) -> None:
-    add_new(photos, 10, 20)
+    fill_folder(photos, range(10, 21), NAMES)
     other_library.encoder = GroupEncoder()
     other_library.add(photos)
 
@@ -318,8 +289,7 @@ def test_interrupted_run_keeps_what_it_encoded_and_the_next_gives_the_same_bits(
     assert (report.run.encoded, report.run.total) == (4 * group, 21)
     assert list(states_of(library.folder).values()).count(EMBEDDED) == 4 * group
     assert report.index.photos == 4 * group
-    check_invariants(library.folder)
-    assert verify(library.folder) == []
+    check_sound(library.folder)
 
     library.encoder = GroupEncoder()
     report = library.add(photos)
@@ -411,10 +381,8 @@ def test_interrupt_is_heard_though_only_failures_follow_a_group_that_is_not_full
     check_invariants(library.folder)
 
 
-def test_run_that_had_ended_when_it_was_interrupted_is_not_called_interrupted(
-    library: LibraryFactory, photos: Path
-) -> None:
-    add_new(photos, 10, 11)
+def test_run_that_had_ended_before_it_was_interrupted_is_not_called_so(library: LibraryFactory, photos: Path) -> None:
+    fill_folder(photos, range(10, 12), NAMES)
     library.encoder = interrupt_at(3)
     report = library.add(photos).run
     assert report.done == report.total == 12
@@ -454,43 +422,37 @@ def test_run_in_another_thread_cannot_be_interrupted_and_ends(library: LibraryFa
     assert [report.run.encoded for report in reports] == [10]
 
 
-def test_photo_embedded_anew_leaves_its_old_row_unused(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
+def test_photo_embedded_anew_leaves_its_old_row_unused(stocked: LibraryFactory, photos: Path) -> None:
     (photos / "03.jpg").write_bytes(photo_bytes(99))
     os.utime(photos / "03.jpg", (1, 1))
-    library.add(photos)
-    first, second = segments_in(library.folder)
+    stocked.add(photos)
+    first, second = segments_in(stocked.folder)
     assert [(file.rows, file.alive) for file in (first, second)] == [(10, 9), (1, 1)]
-    where = segments_by_photo(library.folder)
-    assert where.pop("03.jpg") == second.name
-    assert set(where.values()) == {first.name}
-    assert verify(library.folder) == []
+    with session_of(stocked.folder) as session:
+        model = current_model(session)
+        places = [segment_with(session, model, photo_id) for photo_id in range(1, 11)]
+    assert [place and place.name for place in places] == [second.name if n == 3 else first.name for n in range(10)]
+    assert verify(stocked.folder) == []
 
 
-def test_files_that_a_killed_run_has_left_are_removed_and_told_though_no_photo_is_new(
-    library: LibraryFactory, photos: Path
-) -> None:
-    library.add(photos)
-    folder = library.folder.vectors(library.encoder.key)
+def test_files_that_a_killed_run_left_are_removed_though_no_photo_is_new(stocked: LibraryFactory, photos: Path) -> None:
+    folder = stocked.folder.vectors(stocked.encoder.key)
     for pending in (False, True):
         if pending:
-            add_new(photos, 10, 11)
+            fill_folder(photos, range(10, 12), NAMES)
         for name in ("0123456789abcdef.faiss", ".0123456789abcdef.faiss.fedcba9876543210.tmp"):
             (folder / name).write_bytes(b"left behind")
-        report = library.add(photos)
+        report = stocked.add(photos)
         assert report.run.strays == 2
         assert "removed 2 files that a killed run had left half done" in report.notes
-        assert {path.stem for path in folder.iterdir()} == {file.name for file in segments_in(library.folder)}
-    assert library.add(photos).run.strays == 0
+        assert {path.stem for path in folder.iterdir()} == {file.name for file in segments_in(stocked.folder)}
+    assert stocked.add(photos).run.strays == 0
 
 
 @pytest.mark.usefixtures("small_commits")
-def test_a_long_run_merges_what_it_records(
-    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("indexer.merging.FAN_OUT", 2)
-    monkeypatch.setattr("indexer.merging.SMALLEST_ROWS", 8)
-    add_new(photos, 10, 23)
+def test_long_run_merges_its_segments(library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_sizes(monkeypatch, fan_out=2, smallest=8)
+    fill_folder(photos, range(10, 24), NAMES)
     written: list[int] = []
 
     class Counting(FakeEncoder):
@@ -502,5 +464,4 @@ def test_a_long_run_merges_what_it_records(
     library.add(photos)
     assert max(written) <= 2 < len(written)
     assert [(file.rows, file.alive) for file in segments_in(library.folder)] == [(16, 16), (8, 8)]
-    check_invariants(library.folder)
-    assert verify(library.folder) == []
+    check_sound(library.folder)

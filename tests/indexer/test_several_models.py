@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,10 @@ from aliens.library import Library
 from base.errors import LibraryBusyError, LibraryError, ModelMismatchError, QueryError
 from base.progress import Step
 from base.settings import LibraryFolder
-from db.model_rows import count_without_vector, find_model, library_models
-from db.vector_rows import EmbeddedRows, embedded_ids, miscounted
-from embedding.segments import SegmentStore
+from db.model_rows import count_without_vector, find_model
 from indexer.model_care import building
-from tests.conftest import FakeEncoder, fill_folder, photo_bytes
+from tests.conftest import FakeEncoder, copy_library, fill_folder, photo_bytes
+from tests.indexer.conftest import vectors_of
 from tests.killed import killed_until_done
 from tests.other_model import OTHER, OtherEncoder
 from tests.restyled import keep_results
@@ -29,25 +29,9 @@ from tests.restyled import keep_results
 pytestmark = pytest.mark.usefixtures("ctrl_c")
 
 
-def vectors_by_path(library: Library, key: str) -> dict[str, bytes]:
-    """Return {path and member: bytes of the vector} of all that searches by a model find."""
-    with library.catalog.session() as session:
-        model = next(each for each in library_models(session) if each.key == key)
-        store = SegmentStore(library.folder.vectors(key), model.dim)
-        current = store.current(EmbeddedRows(session, model))
-        assert current.ids.tolist() == embedded_ids(session, model).tolist()
-        assert miscounted(session, model) == []
-        from db.photo_rows import photos_by_id
-
-        places = {photo.id: photo.path for photo in photos_by_id(session, current.ids.tolist())}
-        return {places[i]: v.tobytes() for ids, vs in current.parts() for i, v in zip(ids.tolist(), vs, strict=True)}
-
-
 @pytest.fixture
 def filled(filled_template: Path, ten_photos: Path, photos: Path, tmp_path: Path) -> LibraryFolder:
     """A library of ten photos, which may be changed."""
-    from tests.conftest import copy_library
-
     copy_library(filled_template, tmp_path / "library", ten_photos, photos)
     return LibraryFolder(tmp_path / "library")
 
@@ -73,10 +57,11 @@ def test_vectors_are_those_of_a_library_of_this_model_alone(
     library.add(photos)
     with aliens.create(tmp_path / "alone", encoder=OtherEncoder()) as alone:
         alone.add(photos)
-        expected = vectors_by_path(alone, OTHER)
-    first = vectors_by_path(library, "fake-00000000")
+        expected = vectors_of(alone.folder)
+    first = vectors_of(library.folder, "fake-00000000")
 
-    stopped = library.embed(encoder=OtherEncoder(before_group=InterruptOnce(2)))
+    groups = count()
+    stopped = library.embed(encoder=OtherEncoder(lambda: os.kill(os.getpid(), signal.SIGINT) if next(groups) else None))
     assert stopped.interrupted
     assert 0 < stopped.recorded < 11
     assert f"{stopped.lacking} photos to go" in stopped.notes[0]
@@ -86,23 +71,11 @@ def test_vectors_are_those_of_a_library_of_this_model_alone(
         library.use("other")
     done = library.embed(encoder=OtherEncoder())
     assert (done.recorded, done.lacking, done.left_out.photos) == (11 - stopped.recorded, 0, 0)
-    assert vectors_by_path(library, OTHER) == expected
-    assert vectors_by_path(library, "fake-00000000") == first
+    assert vectors_of(library.folder, OTHER) == expected
+    assert vectors_of(library.folder, "fake-00000000") == first
     assert library.verify() == []
     again = library.embed(encoder=OtherEncoder())
     assert (again.recorded, again.run.total) == (0, 0)
-
-
-class InterruptOnce:
-    """Send Ctrl-C before the group of a number."""
-
-    def __init__(self, group: int) -> None:
-        self._left = group
-
-    def __call__(self) -> None:
-        self._left -= 1
-        if self._left == 0:
-            os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_files_that_changed_or_are_gone_are_left_out_and_told(library: Library, photos: Path) -> None:
@@ -129,7 +102,7 @@ def test_files_that_changed_or_are_gone_are_left_out_and_told(library: Library, 
 @pytest.mark.every_database
 def test_adding_keeps_what_other_models_know_of_the_same_bytes(library: Library, photos: Path) -> None:
     library.embed(encoder=OtherEncoder())
-    before = vectors_by_path(library, OTHER)
+    before = vectors_of(library.folder, OTHER)
     (photos / "sub").mkdir()
     (photos / "00.jpg").rename(photos / "sub" / "moved.jpg")  # another place
     os.utime(photos / "01.jpg", ns=(1, 1))  # touched
@@ -141,7 +114,7 @@ def test_adding_keeps_what_other_models_know_of_the_same_bytes(library: Library,
     away.rename(photos / "06.jpg")
     report = library.add(photos)
     assert report.behind == {"hf-hub:other": 1}
-    now = vectors_by_path(library, OTHER)
+    now = vectors_of(library.folder, OTHER)
     assert str(photos / "05.jpg") not in now
     assert len(now) == 10
     same = {"sub/moved.jpg": "00.jpg", "01.jpg": "01.jpg", "copy.jpg": "02.jpg", "03.jpg": "04.jpg", "06.jpg": "06.jpg"}
@@ -150,7 +123,7 @@ def test_adding_keeps_what_other_models_know_of_the_same_bytes(library: Library,
     assert library.verify() == []
 
     library.forget(photos / "07.jpg", photos / "08.jpg")
-    assert len(vectors_by_path(library, OTHER)) == 8
+    assert len(vectors_of(library.folder, OTHER)) == 8
     assert library.verify() == []
 
 
@@ -207,7 +180,7 @@ def test_vectors_are_made_beside_searches_tags_and_forgetting(library: Library, 
     report = library.embed(encoder=OtherEncoder(before_group=meanwhile))
     assert set(seen) == {10 if (photos / "00.jpg").exists() else 9}
     assert report.left_out.changed == 2  # the one that was forgotten, and the one with other bytes
-    assert str(photos / "01.jpg") not in vectors_by_path(library, OTHER)
+    assert str(photos / "01.jpg") not in vectors_of(library.folder, OTHER)
     assert library.verify() == []
     assert library.embed(encoder=OtherEncoder()).lacking == 0
     assert library.verify() == []
@@ -321,9 +294,9 @@ def test_damaged_vectors_of_either_model_are_told_and_mended(library: Library) -
         assert library.verify() == []
         if key == OTHER:
             assert library.embed(encoder=OtherEncoder()).recorded == 10
-    assert len(vectors_by_path(library, OTHER)) == 0
+    assert len(vectors_of(library.folder, OTHER)) == 0
     library.add(library.info().library + "/../photos")
-    assert len(vectors_by_path(library, OTHER)) == 10  # they were only dead meanwhile
+    assert len(vectors_of(library.folder, OTHER)) == 10  # they were only dead meanwhile
     assert library.verify() == []
 
 
@@ -359,7 +332,7 @@ def test_killed_at_any_moment_it_ends_where_one_run_would(library: Library, phot
     library.add(photos)
     with aliens.create(tmp_path / "alone", encoder=OtherEncoder()) as alone:
         alone.add(photos)
-        expected = vectors_by_path(alone, OTHER)
+        expected = vectors_of(alone.folder)
     spawn = multiprocessing.get_context("fork")
 
     def start() -> multiprocessing.process.BaseProcess:
@@ -368,6 +341,6 @@ def test_killed_at_any_moment_it_ends_where_one_run_would(library: Library, phot
         return process
 
     killed_until_done(start, random.Random(7), (0.02, 0.3), most=4)
-    assert vectors_by_path(library, OTHER) == expected
+    assert vectors_of(library.folder, OTHER) == expected
     library.repair()
     assert library.verify() == []

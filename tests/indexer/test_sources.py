@@ -79,9 +79,7 @@ def test_a_photo_that_moved_from_one_named_folder_to_another_is_known_as_moved(k
         ("all/a/1.jpg", "all/a/1.jpg", "all"),
     ],
 )
-def test_each_photo_counts_once_where_paths_overlap(
-    library: LibraryFactory, tmp_path: Path, named: tuple[str, ...]
-) -> None:
+def test_photos_count_once_where_paths_overlap(library: LibraryFactory, tmp_path: Path, named: tuple[str, ...]) -> None:
     put(tmp_path / "all" / "a", 1, 2)
     put(tmp_path / "all", 3)
     write_tar(tmp_path / "all" / "t.tar", {"4.jpg": photo_bytes(4)})
@@ -183,9 +181,7 @@ def test_a_pattern_that_matches_nothing_is_an_error_with_allow_empty_too(library
 # Many, empty, broken, stopped
 
 
-def test_many_sources_cost_few_statements_and_few_lines(
-    library: LibraryFactory, tmp_path: Path, on_postgres: object
-) -> None:
+def test_many_sources_cost_few_statements(library: LibraryFactory, tmp_path: Path, on_postgres: object) -> None:
     hotels = [put(tmp_path / f"hotel {number:03d}", number) for number in range(60)]
     opened = library.open()
     opened.add(*hotels)
@@ -225,9 +221,7 @@ def test_one_empty_folder_of_several_loses_nothing(library: LibraryFactory, phot
         library.open().add(disk, tmp_path / "new")
 
 
-def test_a_broken_tar_among_several_sources_is_a_problem_and_nothing_else_is_lost(
-    library: LibraryFactory, photos: Path
-) -> None:
+def test_a_broken_tar_among_sources_is_a_problem_and_loses_nothing_else(library: LibraryFactory, photos: Path) -> None:
     tar = write_tar(photos.parent / "a.tar", {"50.jpg": photo_bytes(50)})
     library.open().add(tar, photos)
     tar.write_bytes(b"no tar" * 1000)

@@ -60,17 +60,14 @@ def test_other_files_in_a_tar_in_a_folder_are_counted(tmp_path: Path) -> None:
     assert source.leftovers.passed_over.files == 1
 
 
-def test_photo_removed_from_a_tar_is_missing_and_the_rest_costs_no_encoding(
-    library: LibraryFactory, photos: Path, tmp_path: Path
-) -> None:
-    library.add(photos)
+def test_photo_removed_from_a_tar_alone_is_missing(stocked: LibraryFactory, photos: Path, tmp_path: Path) -> None:
     tar = write_tar(tmp_path / "photos.tar", {f"{n}.jpg": photo_bytes(n) for n in range(20, 23)})
-    library.add(tar)
+    stocked.add(tar)
     write_tar(tar, {"22.jpg": photo_bytes(22), "21.jpg": photo_bytes(21)})
     os.utime(tar, (1, 1))
-    report = library.add(tar)
+    report = stocked.add(tar)
     assert (report.scan.changed, report.scan.vanished, report.run.reused, report.run.encoded) == (2, 1, 2, 0)
-    assert states_of(library.folder)["photos.tar!20.jpg"] == ("failed", "missing")
+    assert states_of(stocked.folder)["photos.tar!20.jpg"] == ("failed", "missing")
 
 
 def damaged_tar(path: Path, damage: str) -> Path:
@@ -102,9 +99,7 @@ def damaged_tar(path: Path, damage: str) -> Path:
         "cut in a header",
     ],
 )
-def test_tar_that_cannot_be_read_is_a_problem_and_nothing_else_is_lost(
-    library: LibraryFactory, photos: Path, damage: str
-) -> None:
+def test_unreadable_tar_is_a_problem_and_no_other_is_lost(library: LibraryFactory, photos: Path, damage: str) -> None:
     tar = damaged_tar(photos / "05a.tar", damage)
     report = library.add(photos)
     assert report.run.done == 10 + {"second header": 1, "cut in a header": 3}.get(damage, 0)
@@ -118,9 +113,7 @@ def test_tar_that_cannot_be_read_is_a_problem_and_nothing_else_is_lost(
 
 
 @pytest.mark.parametrize("damage", ["compressed", "cut", "empty", "text"])
-def test_tar_that_cannot_be_read_is_named_when_it_is_all_that_was_asked_for(
-    library: LibraryFactory, tmp_path: Path, damage: str
-) -> None:
+def test_tar_that_cannot_be_read_is_named_where_alone(library: LibraryFactory, tmp_path: Path, damage: str) -> None:
     tar = damaged_tar(tmp_path / "photos.tar", damage)
     with pytest.raises(SourceError, match=rf"{tar} cannot be read as an uncompressed tar file"):
         library.add(tar)
@@ -159,9 +152,7 @@ def test_member_gone_between_scan_and_run_is_missing(library: LibraryFactory, ph
     check_invariants(library.folder)
 
 
-def test_member_whose_name_is_not_utf_8_is_embedded_or_fails_by_its_name(
-    library: LibraryFactory, tmp_path: Path
-) -> None:
+def test_member_whose_name_is_no_utf_8_is_embedded_or_fails_by_it(library: LibraryFactory, tmp_path: Path) -> None:
     tar = tmp_path / "photos.tar"
     with tarfile.open(tar, "w", encoding="latin-1", format=tarfile.GNU_FORMAT) as file:
         member = tarfile.TarInfo("caf\xe9.jpg")

@@ -24,9 +24,8 @@ def old(opened: Library) -> tuple[Library, list[float | None]]:
     return opened, known
 
 
-def test_photos_are_measured_when_they_are_embedded(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    assert all(value is not None and 0 < value < 100 for value in brightness_of_all(library.open()))
+def test_photos_are_measured_when_they_are_embedded(stocked: LibraryFactory) -> None:
+    assert all(value is not None and 0 < value < 100 for value in brightness_of_all(stocked.open()))
 
 
 def test_copies_and_photos_that_moved_keep_what_was_measured(library: LibraryFactory, photos: Path) -> None:
@@ -49,9 +48,7 @@ def test_older_photos_are_measured_as_if_they_were_embedded_now(old: tuple[Libra
     assert library.measure().measured == 0
 
 
-def test_photos_that_are_gone_damaged_or_others_by_now_are_counted(
-    old: tuple[Library, list[float | None]], photos: Path
-) -> None:
+def test_photos_that_are_gone_or_others_now_are_counted(old: tuple[Library, list[float | None]], photos: Path) -> None:
     library, _ = old
     (photos / "00.jpg").unlink()
     (photos / "01.jpg").write_bytes(photo_bytes(99))
@@ -62,9 +59,7 @@ def test_photos_that_are_gone_damaged_or_others_by_now_are_counted(
     assert library.stats().summary.brightness_unknown == 3
 
 
-def test_what_was_measured_before_a_stop_is_kept(
-    old: tuple[Library, list[float | None]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_measured_is_kept(old: tuple[Library, list[float | None]], monkeypatch: pytest.MonkeyPatch) -> None:
     library, known = old
     monkeypatch.setattr("indexer.unmeasured.COMMIT_PHOTOS", 4)
 

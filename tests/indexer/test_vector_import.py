@@ -23,6 +23,7 @@ from db.models import Photo, PhotoState
 from indexer import vector_import
 from indexer.vector_checks import norms_of
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+from tests.indexer import conftest
 
 DIM = FakeEncoder.dim
 Made = tuple[list[str], np.ndarray]
@@ -70,12 +71,9 @@ def rows_of(library: Library) -> list[Photo]:
 
 
 def vectors_of(library: Library) -> dict[str, np.ndarray]:
-    from db.vector_rows import EmbeddedRows
-
-    with library.catalog.session() as session:
-        current = library.store.current(EmbeddedRows(session, library.model))
-    paths = {photo.id: photo.path for photo in rows_of(library)}
-    return {paths[photo_id]: vector for photo_id, vector in zip(current.ids, current.gather(current.ids), strict=True)}
+    """Return {path: vector} of every photo that can be found."""
+    found = conftest.vectors_of(library.folder)
+    return {place: np.frombuffer(vector, np.float16) for place, vector in found.items()}
 
 
 @pytest.fixture
@@ -386,9 +384,7 @@ def test_lists_of_every_kind_say_the_same(library: LibraryFactory, made: Made, t
     }
 
 
-def test_compressed_tars_are_looked_into_and_keys_in_addresses_are_refused(
-    library: LibraryFactory, made: Made, tmp_path: Path
-) -> None:
+def test_compressed_tars_are_read_and_keys_are_refused(library: LibraryFactory, made: Made, tmp_path: Path) -> None:
     paths, vectors = made
     with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as tar:
         for path in paths[:4]:
@@ -406,9 +402,7 @@ def test_compressed_tars_are_looked_into_and_keys_in_addresses_are_refused(
     assert ("https://h.example/t.tar", "a/1.jpg") in {(photo.path, photo.member) for photo in rows_of(opened)}
 
 
-def test_imported_photos_without_bytes_get_no_label_in_silence(
-    library: LibraryFactory, made: Made, tmp_path: Path
-) -> None:
+def test_imported_photos_without_bytes_get_no_label(library: LibraryFactory, made: Made, tmp_path: Path) -> None:
     paths, vectors = made
     opened = library.open()
     opened.import_vectors(as_npy(tmp_path / "in", paths, vectors))

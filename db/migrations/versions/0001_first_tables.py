@@ -52,10 +52,7 @@ def upgrade() -> None:
         sa.Column("chain_id", row_id, nullable=True),
         sa.Column("latitude", sa.Double(), nullable=True),
         sa.Column("longitude", sa.Double(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["chain_id"],
-            ["chain.id"],
-        ),
+        sa.ForeignKeyConstraint(["chain_id"], ["chain.id"]),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_hotel_chain_id", "hotel", ["chain_id"], unique=False)
@@ -65,10 +62,7 @@ def upgrade() -> None:
         sa.Column("model_id", row_id, nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["model_id"],
-            ["model.id"],
-        ),
+        sa.ForeignKeyConstraint(["model_id"], ["model.id"]),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_vector_shard_number", "vector_shard", ["model_id", "number"], unique=True)
@@ -95,10 +89,7 @@ def upgrade() -> None:
         ),
         sa.Column("failure_kind", sa.String(length=32), nullable=True),
         sa.Column("failure_reason", sa.Text(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["hotel_id"],
-            ["hotel.id"],
-        ),
+        sa.ForeignKeyConstraint(["hotel_id"], ["hotel.id"]),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_photo_content_sha256", "photo", ["content_sha256"], unique=False)
@@ -114,20 +105,9 @@ def upgrade() -> None:
         sa.Column("photo_id", row_id, nullable=False),
         sa.Column("shard_id", row_id, nullable=False),
         sa.Column("row", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["model_id"],
-            ["model.id"],
-        ),
+        sa.ForeignKeyConstraint(["model_id"], ["model.id"]),
         sa.ForeignKeyConstraint(["photo_id"], ["photo.id"], ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(
-            ["shard_id"],
-            ["vector_shard.id"],
-        ),
+        sa.ForeignKeyConstraint(["shard_id"], ["vector_shard.id"]),
         sa.PrimaryKeyConstraint("model_id", "photo_id"),
     )
     op.create_index("ix_embedding_shard_id", "embedding", ["shard_id"], unique=False)
-
-
-def downgrade() -> None:
-    for table in ("embedding", "photo", "vector_shard", "hotel", "setting", "scan", "model", "chain"):
-        op.drop_table(table)

@@ -87,10 +87,3 @@ def upgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
         for statement in CAPTION_WORDS:
             op.execute(statement)
-
-
-def downgrade() -> None:
-    if op.get_bind().dialect.name == "sqlite":
-        op.execute("DROP TABLE caption_words")
-    for table in ("caption", "caption_text", "caption_set", "tag_label", "tagging", "vocabulary"):
-        op.drop_table(table)

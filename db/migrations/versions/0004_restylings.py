@@ -44,12 +44,3 @@ def upgrade() -> None:
         sa.Column("answers", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
-
-
-def downgrade() -> None:
-    for table in ("quiz_game", "restyling"):
-        op.drop_table(table)
-    results = "SELECT id FROM photo WHERE state = 'restyled'"  # a state that the tables before do not know
-    op.execute(f"DELETE FROM embedding WHERE photo_id IN ({results})")  # nosec B608 # a constant
-    op.execute("DELETE FROM photo WHERE state = 'restyled'")
-    op.drop_column("vector_shard", "restyled")

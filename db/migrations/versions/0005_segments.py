@@ -101,34 +101,3 @@ def move(connection: sa.Connection, segments: list[dict[str, object]]) -> None:
             " (SELECT photo_id FROM embedding_by_segment) AND id IN (SELECT photo_id FROM embedding)"
         )
     )
-
-
-def downgrade() -> None:
-    op.drop_column("restyling", "sha256")
-    op.add_column("model", sa.Column("generation", sa.Integer(), nullable=False, server_default="0"))
-    op.create_table(
-        "vector_shard",
-        sa.Column("id", row_id, nullable=False),
-        sa.Column("model_id", row_id, nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("count", sa.Integer(), nullable=False),
-        sa.Column("restyled", sa.Boolean(), nullable=False, server_default=sa.false()),
-        sa.ForeignKeyConstraint(["model_id"], ["model.id"]),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_index("ix_vector_shard_number", "vector_shard", ["model_id", "number"], unique=True)
-    op.drop_table("embedding")
-    op.create_table(
-        "embedding",
-        sa.Column("model_id", row_id, nullable=False),
-        sa.Column("photo_id", row_id, nullable=False),
-        sa.Column("shard_id", row_id, nullable=False),
-        sa.Column("row", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["model_id"], ["model.id"]),
-        sa.ForeignKeyConstraint(["photo_id"], ["photo.id"], ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["shard_id"], ["vector_shard.id"]),
-        sa.PrimaryKeyConstraint("model_id", "photo_id"),
-    )
-    op.create_index("ix_embedding_shard_id", "embedding", ["shard_id"])
-    op.drop_table("dead_vector")
-    op.drop_table("vector_segment")

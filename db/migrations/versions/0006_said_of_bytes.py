@@ -47,24 +47,3 @@ def upgrade() -> None:
         connection.execute(
             sa.text("UPDATE restyling SET source_sha256 = :sha256 WHERE id = :id"), {"sha256": sha256, "id": result_id}
         )
-
-
-def downgrade() -> None:
-    op.drop_index("ix_restyling_source_sha256", "restyling")
-    op.drop_column("restyling", "source_sha256")
-    op.create_table(
-        "label_of_photo",
-        sa.Column("photo_id", row_id, nullable=False),
-        sa.Column("tag", sa.String(length=255), nullable=False),
-        sa.Column("present", sa.Boolean(), nullable=False),
-        sa.Column("made_at", sa.DateTime(), nullable=False),
-        sa.ForeignKeyConstraint(["photo_id"], ["photo.id"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("photo_id", "tag"),
-    )
-    op.execute(
-        "INSERT INTO label_of_photo SELECT p.id, l.tag, l.present, l.made_at"
-        " FROM tag_label l JOIN photo p ON p.content_sha256 = l.content_sha256"
-    )
-    op.drop_table("tag_label")
-    op.rename_table("label_of_photo", "tag_label")
-    op.create_index("ix_tag_label_tag", "tag_label", ["tag"])

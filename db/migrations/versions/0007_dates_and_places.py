@@ -36,10 +36,3 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("root"),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("hotel_choice")
-    op.drop_index("ix_photo_latitude", "photo")
-    for name, _ in reversed(COLUMNS):
-        op.drop_column("photo", name)

@@ -64,9 +64,3 @@ def any_above(place: str, folders: Container[str]) -> bool:
             return True
         place = parent
     return False
-
-
-def downgrade() -> None:
-    op.drop_table("photo_source")
-    op.drop_column("photo", "etag")
-    op.drop_column("photo", "details")
