@@ -142,9 +142,9 @@ class Builder:
 
     def shaped(self, noun: str, shape: str, width: Size, depth: Size, height: Size, *often: str) -> Piece:
         """Return a piece of one of our own shapes, nowhere yet; a size that is a pair is one between the two."""
-        sizes = [self.r.uniform(*size) if isinstance(size, tuple) else size for size in (width, depth, height)]
+        w, d, h = (self.r.uniform(*size) if isinstance(size, tuple) else size for size in (width, depth, height))
         colour, rgb = self.colour(*often)
-        return Piece(noun, shape, 0, 0, 0, 0, *sizes, colour, rgb)
+        return Piece(noun, shape, 0, 0, 0, 0, w, d, h, colour, rgb)
 
     def span(self, wall: str) -> tuple[float, float]:
         """Return how long the room is along a wall, and across."""
