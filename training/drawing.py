@@ -3,7 +3,7 @@
 import math
 import os
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -128,7 +128,7 @@ class Draw:
 
     def turned(
         self,
-        profile: list[Corner],
+        profile: Sequence[Corner],
         material: Any,
         *,
         at: Corner = (0, 0),
