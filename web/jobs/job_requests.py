@@ -47,7 +47,9 @@ class Request(BaseModel):
     def options(self, *names: str) -> list[str]:
         """Return fields as options of a command, a word each; what is empty or not wanted is left out."""
         given = {f"--{name.replace('_', '-')}": getattr(self, name) for name in names}
-        said = {option: value for option, value in given.items() if not (value is None or value is False or value == "")}
+        said = {
+            option: value for option, value in given.items() if not (value is None or value is False or value == "")
+        }
         return [option if value is True else f"{option}={value}" for option, value in said.items()]
 
 
